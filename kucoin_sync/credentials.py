@@ -1,0 +1,101 @@
+"""An API key and what it signs. Its secrets never show: not in repr, pickle, logs or tracebacks.
+
+Signature: PROTOCOL of KuCoin's REST API, "Authentication": `KC-API-SIGN` is the base64 of
+HMAC-SHA256(secret, timestamp + METHOD + path-with-query + body), and with key version 2 and later the
+passphrase is sent as base64 of HMAC-SHA256(secret, passphrase).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from .exceptions import AuthenticationError
+
+__all__ = ["Credentials"]
+
+
+class Credentials:
+    """An API key, its secret and its passphrase.
+
+    Args:
+        key: the API key's id.
+        secret: the API key's secret.
+        passphrase: the passphrase chosen when the key was made.
+        key_version: `KC-API-KEY-VERSION`, "2" or "3" (same algorithm).
+
+    Raises:
+        AuthenticationError: a part is empty or not text.
+    """
+
+    __slots__ = ("_passphrase", "_secret", "key_version", "_key")
+
+    def __init__(self, key: str, secret: str, passphrase: str, *, key_version: str = "3") -> None:
+        for name, value in (("key", key), ("secret", secret), ("passphrase", passphrase)):
+            if not isinstance(value, str) or not value.strip():
+                raise AuthenticationError(
+                    f"the API {name} is empty or not text; pass all three of key, secret and passphrase to Credentials()"
+                )
+            if not value.isascii() or not value.isprintable():
+                raise AuthenticationError(
+                    f"the API {name} contains characters that can't be sent in an HTTP header; copy it again"
+                )
+        if key_version not in ("2", "3"):
+            raise AuthenticationError(f"key_version is {key_version!r}; KuCoin knows '2' and '3'")
+        self._key = key.strip()
+        self._secret = secret.strip().encode()
+        self._passphrase = self._digest(passphrase.strip())
+        self.key_version = key_version
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Credentials | None:
+        """Return the credentials of KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE, None without any.
+
+        Raises:
+            AuthenticationError: only some of the three are set; the text names the missing ones.
+        """
+        environ = os.environ if environ is None else environ
+        names = ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_API_PASSPHRASE")
+        values = [environ.get(name, "") for name in names]
+        if not any(values):
+            return None
+        missing = [name for name, value in zip(names, values, strict=True) if not value]
+        if missing:
+            raise AuthenticationError(f"{' and '.join(missing)} not set; all three of {', '.join(names)} are needed")
+        return cls(*values)
+
+    def headers(self, timestamp_ms: int, method: str, path: str, body: str = "") -> dict[str, str]:
+        """Return the five KC-API headers for one request; `path` includes the query."""
+        return {
+            "KC-API-KEY": self._key,
+            "KC-API-SIGN": self.sign(f"{timestamp_ms}{method}{path}{body}"),
+            "KC-API-TIMESTAMP": str(timestamp_ms),
+            "KC-API-PASSPHRASE": self._passphrase,
+            "KC-API-KEY-VERSION": self.key_version,
+        }
+
+    def sign(self, text: str) -> str:
+        """Return base64(HMAC-SHA256(secret, text))."""
+        return self._digest(text)
+
+    def _digest(self, text: str) -> str:
+        return base64.b64encode(hmac.new(self._secret, text.encode(), hashlib.sha256).digest()).decode()
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Credentials):
+            return NotImplemented
+        mine, theirs = (self._key, self._passphrase), (other._key, other._passphrase)
+        return mine == theirs and hmac.compare_digest(self._secret, other._secret)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("Credentials can't be pickled: read them from the environment in the other process instead")

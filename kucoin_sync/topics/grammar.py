@@ -1,0 +1,176 @@
+"""Check topics, split them into single ones, join them into commands, and look up what the table knows.
+
+A *single topic* names at most one symbol ("/market/ticker:BTC-USDT"); it is the unit that limits count, that
+is wanted, acknowledged and routed. Users may write lists ("/market/ticker:BTC-USDT,ETH-USDT") of any length.
+
+A topic that the table does not know but that has the right shape is passed on: KuCoin adds topics without
+notice, and its answer tells a spelling mistake.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+
+from ..exceptions import InvalidTopic
+from .table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, Argument, Topic
+
+__all__ = ["argument_of", "build", "is_private", "join", "market_of", "row_of", "split"]
+
+_PREFIX = re.compile(r"(/[A-Za-z][A-Za-z0-9]*){2,4}")
+_SYMBOL = re.compile(r"[A-Z0-9._$]{1,20}-[A-Z0-9._$]{1,20}")
+_CONTRACT = re.compile(r"\.?[A-Z0-9]{3,32}")
+_CURRENCY = re.compile(r"[A-Z0-9._$]{1,20}")
+_MARKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._]{0,31}")
+_ANYTHING = re.compile(r"[!-+\--~]{1,64}")
+
+_BY_PREFIX: dict[str, tuple[Topic, ...]] = {
+    prefix: tuple(row for row in TABLE if row.prefix == prefix) for prefix in {row.prefix for row in TABLE}
+}
+_EXAMPLES = {
+    Argument.SYMBOLS: "a symbol such as BTC-USDT, or several separated by commas",
+    Argument.SYMBOL: "a symbol such as BTC-USDT",
+    Argument.ALL: "the word all",
+    Argument.MARKET: "a market such as BTC",
+    Argument.CURRENCIES: "a currency such as BTC, or several separated by commas",
+    Argument.CURRENCY: "a currency such as BTC",
+    Argument.CANDLES: f"a symbol and a candle type such as BTC-USDT_1hour (types: {', '.join(CANDLE_TYPES)})",
+    Argument.CONTRACT: "a futures symbol such as XBTUSDTM",
+    Argument.CONTRACT_CANDLES: (
+        f"a futures symbol and a candle type such as XBTUSDTM_1min (types: {', '.join(FUTURES_CANDLE_TYPES)})"
+    ),
+    Argument.NONE: "nothing",
+}
+
+
+def split(topic: str) -> tuple[str, ...]:
+    """Return the single topics that `topic` names, checked, without duplicates and in order.
+
+    Raises:
+        InvalidTopic: it has not the shape of a topic, or its argument is not what the topic takes.
+    """
+    if not isinstance(topic, str):
+        raise InvalidTopic(f"a topic is text such as '/market/ticker:BTC-USDT', not {type(topic).__name__}")
+    prefix, colon, arguments = topic.partition(":")
+    if not _PREFIX.fullmatch(prefix):
+        raise InvalidTopic(
+            f"{topic[:200]!r} is not a topic: one begins with a path such as /market/ticker, and what it is about "
+            "follows a colon, as in '/market/ticker:BTC-USDT'"
+        )
+    if not colon:
+        _check(prefix, None)
+        return (prefix,)
+    singles = dict.fromkeys(f"{prefix}:{part}" for part in map(str.strip, arguments.split(",")) if _check(prefix, part))
+    return tuple(singles)
+
+
+def build(row: Topic, *arguments: str) -> str:
+    """Return the topic of `row` for the arguments, checked.
+
+    Raises:
+        InvalidTopic: no argument where one is needed, or one of the wrong shape.
+    """
+    if row.argument is Argument.NONE:
+        return row.prefix
+    if row.argument is Argument.ALL:
+        return row.pattern
+    if not arguments:
+        raise InvalidTopic(f"{row.prefix} needs {_EXAMPLES[row.argument]}")
+    for argument in arguments:
+        if not isinstance(argument, str) or not _fits(row, argument):
+            raise InvalidTopic(_complaint(row.prefix, argument, (row,)))
+    return f"{row.prefix}:{','.join(dict.fromkeys(arguments))}"
+
+
+def join(singles: Iterable[str], limit: int = 100) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield (topic of one command, the single topics in it), each of at most `limit` single topics.
+
+    Only topics that KuCoin documents with a list of symbols share a command.
+    """
+    joint: dict[str, list[str]] = {}
+    for single in singles:
+        row = row_of(single)
+        if row is None or not row.argument.joins:
+            yield single, (single,)
+        else:
+            joint.setdefault(row.prefix, []).append(single)
+    for prefix, group in joint.items():
+        for start in range(0, len(group), limit):
+            batch = tuple(group[start : start + limit])
+            yield f"{prefix}:{','.join(argument_of(single) for single in batch)}", batch
+
+
+def row_of(single: str) -> Topic | None:
+    """Return the table's row for a single topic, None where the table does not know it."""
+    prefix, colon, argument = single.partition(":")
+    for row in _BY_PREFIX.get(prefix, ()):
+        if _fits(row, argument if colon else None):
+            return row
+    return None
+
+
+def argument_of(topic: str) -> str:
+    """Return what follows the colon, "" without one."""
+    return topic.partition(":")[2]
+
+
+def market_of(single: str) -> str:
+    """Return "futures" or "spot": which of KuCoin's two services carries the topic (margin is on spot's)."""
+    return "futures" if single.startswith("/contract") else "spot"
+
+
+def is_private(single: str) -> bool:
+    """Whether the topic needs an authorised connection."""
+    rows = _BY_PREFIX.get(single.partition(":")[0], ())
+    return bool(rows) and rows[0].private
+
+
+def _check(prefix: str, argument: str | None) -> bool:
+    """Raise InvalidTopic unless `argument` may follow `prefix`; True otherwise."""
+    rows = _BY_PREFIX.get(prefix)
+    if rows is None:
+        if argument is not None and not _ANYTHING.fullmatch(argument):
+            raise InvalidTopic(f"{prefix}:{argument[:64]} has an empty, overlong or unprintable part after the colon")
+    elif not any(_fits(row, argument) for row in rows):
+        raise InvalidTopic(_complaint(prefix, argument, rows))
+    return True
+
+
+def _complaint(prefix: str, argument: object, rows: tuple[Topic, ...]) -> str:
+    takes = " or ".join(_EXAMPLES[row.argument] for row in rows)
+    if argument is None:
+        return f"{prefix} needs something after a colon: {takes}"
+    hint = ""
+    if isinstance(argument, str) and argument != argument.upper() and any(_fits(row, argument.upper()) for row in rows):
+        hint = f"; did you mean {argument.upper()}? KuCoin's names are in upper case, and others stay silent"
+    elif isinstance(argument, str) and any("{type}" in row.argument.value for row in rows):
+        close = difflib.get_close_matches(argument.partition("_")[2], CANDLE_TYPES, 1)
+        hint = f"; did you mean {argument.partition('_')[0]}_{close[0]}?" if close else ""
+    shown = repr(argument)[:80]
+    return f"{prefix} does not take {shown}: what follows the colon is {takes}{hint}"
+
+
+def _fits(row: Topic, argument: str | None) -> bool:
+    kind = row.argument
+    if argument is None or kind is Argument.NONE:
+        return argument is None and kind is Argument.NONE
+    if kind is Argument.ALL:
+        return argument == "all"
+    if kind in (Argument.CANDLES, Argument.CONTRACT_CANDLES):
+        symbol, _, candle = argument.rpartition("_")
+        spot = kind is Argument.CANDLES
+        return candle in (CANDLE_TYPES if spot else FUTURES_CANDLE_TYPES) and bool(
+            (_SYMBOL if spot else _CONTRACT).fullmatch(symbol)
+        )
+    return bool(_SHAPES[kind].fullmatch(argument))
+
+
+_SHAPES = {
+    Argument.SYMBOLS: _SYMBOL,
+    Argument.SYMBOL: _SYMBOL,
+    Argument.MARKET: _MARKET,
+    Argument.CURRENCIES: _CURRENCY,
+    Argument.CURRENCY: _CURRENCY,
+    Argument.CONTRACT: _CONTRACT,
+}

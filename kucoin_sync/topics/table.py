@@ -1,0 +1,191 @@
+"""Every topic of KuCoin's classic feeds as one table: the single place for what is known of a topic.
+
+Helpers, grammar, routing, payload choice and the printed reference all read it. To add a topic, add a row
+and, for a new payload shape, a struct in `payloads`. Sources: KuCoin's API documentation (classic and
+current) and the specification of its Universal SDK; `pushed_as` also from observed messages.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from .. import payloads as p
+
+__all__ = ["CANDLE_TYPES", "FUTURES_CANDLE_TYPES", "TABLE", "Argument", "PushedAs", "Topic"]
+
+CANDLE_TYPES = (
+    "1min", "3min", "5min", "15min", "30min", "1hour", "2hour", "4hour", "6hour", "8hour", "12hour",
+    "1day", "1week", "1month",
+)  # fmt: skip
+FUTURES_CANDLE_TYPES = (
+    "1min", "3min", "5min", "15min", "30min", "1hour", "2hour", "4hour", "8hour", "12hour", "1day", "1week", "1month",
+)  # fmt: skip
+
+
+class Argument(Enum):
+    """What follows the colon of a topic; the value is how a reference prints it."""
+
+    NONE = ""
+    ALL = "all"
+    SYMBOLS = "{symbol},…"  # several in one command
+    SYMBOL = "{symbol}"
+    MARKET = "{market}"
+    CURRENCIES = "{currency},…"
+    CURRENCY = "{currency}"
+    CANDLES = "{symbol}_{type}"
+    CONTRACT = "{contract}"
+    CONTRACT_CANDLES = "{contract}_{type}"
+
+    @property
+    def joins(self) -> bool:
+        """Whether one command may name several, separated by commas."""
+        return self in (Argument.SYMBOLS, Argument.CURRENCIES)
+
+
+class PushedAs(NamedTuple):
+    """Another topic name under which pushes of a topic arrive.
+
+    `argument` says what the push names after its colon: the "same" as the subscription, "any" or "none".
+    `fields` are paths in the push's data: where there are any, the value at one of them must be, or contain,
+    what the subscription names.
+    """
+
+    prefix: str
+    argument: str
+    fields: tuple[tuple[str, ...], ...] = ()
+
+
+class Topic(NamedTuple):
+    """One documented topic.
+
+    `payloads` maps a push's subject to its struct; "*" stands for any other subject. `helper` is the name of
+    the function in `kucoin_sync.topics` that builds it. `legacy` says since when KuCoin no longer offers it.
+    """
+
+    prefix: str
+    argument: Argument
+    helper: str
+    market: str  # "spot", "margin" (served by spot) or "futures"
+    private: bool
+    push: str
+    about: str
+    payloads: dict[str, type[p.Payload]]
+    pushed_as: tuple[PushedAs, ...] = ()
+    legacy: str = ""
+
+    @property
+    def pattern(self) -> str:
+        """The topic as a reference prints it, such as "/market/ticker:{symbol},…"."""
+        return f"{self.prefix}:{self.argument.value}" if self.argument is not Argument.NONE else self.prefix
+
+
+def _spot(prefix: str, argument: Argument, helper: str, push: str, about: str, **more: object) -> Topic:
+    return Topic(prefix, argument, helper, "spot", False, push, about, **more)  # type: ignore[arg-type]
+
+
+def _futures(prefix: str, argument: Argument, helper: str, push: str, about: str, **more: object) -> Topic:
+    return Topic(prefix, argument, f"futures.{helper}", "futures", False, push, about, **more)  # type: ignore[arg-type]
+
+
+_LEVEL3 = {
+    "trade.l3received": p.Level3Received, "trade.l3open": p.Level3Open, "trade.l3match": p.Match,
+    "trade.l3change": p.Level3Change, "trade.l3done": p.Level3Done,
+}  # fmt: skip
+_LEVEL3_V2 = {
+    "received": p.Level3Received, "open": p.Level3Open, "match": p.Match, "update": p.Level3Update,
+    "done": p.Level3Done,
+}  # fmt: skip
+_POSITION = {
+    "position.change": p.PositionChange, "position.settlement": p.PositionSettlement,
+    "position.adjustRiskLimit": p.PositionRiskLimit,
+}  # fmt: skip
+_SNAPSHOT_MARKETS = (("data", "market"), ("data", "markets"), ("market",), ("markets",))
+
+TABLE: tuple[Topic, ...] = (
+    _spot("/market/ticker", Argument.SYMBOLS, "ticker", "100 ms", "last trade and best bid and ask",
+          payloads={"*": p.Ticker}),
+    _spot("/market/ticker", Argument.ALL, "ticker_all", "100 ms", "the ticker of every symbol; the subject names it",
+          payloads={"*": p.Ticker}),
+    _spot("/spotMarket/level1", Argument.SYMBOLS, "level1", "10 ms", "best bid and ask", payloads={"*": p.Level1}),
+    _spot("/spotMarket/level2Depth5", Argument.SYMBOLS, "depth5", "100 ms", "the 5 best levels of each side",
+          payloads={"*": p.Depth}),
+    _spot("/spotMarket/level2Depth50", Argument.SYMBOLS, "depth50", "100 ms", "the 50 best levels of each side",
+          payloads={"*": p.Depth}),
+    _spot("/market/level2", Argument.SYMBOLS, "level2", "real time", "every change of a price level",
+          payloads={"*": p.Level2Update}),
+    _spot("/market/match", Argument.SYMBOLS, "match", "real time", "every trade", payloads={"*": p.Match}),
+    _spot("/market/level3", Argument.SYMBOLS, "level3", "real time", "every order event, first generation",
+          payloads=_LEVEL3, legacy="withdrawn by KuCoin in 2021"),
+    _spot("/spotMarket/level3", Argument.SYMBOLS, "level3_v2", "real time", "every order event, second generation",
+          payloads=_LEVEL3_V2, legacy="withdrawn by KuCoin in 2021"),
+    _spot("/market/candles", Argument.CANDLES, "candles", "real time", "the current candle", payloads={"*": p.Candles}),
+    _spot("/market/snapshot", Argument.SYMBOL, "snapshot", "2 s", "24-hour statistics of a symbol",
+          payloads={"*": p.Snapshot}),
+    _spot("/market/snapshot", Argument.MARKET, "market_snapshot", "2 s", "24-hour statistics of a market's symbols",
+          payloads={"*": p.Snapshot}, pushed_as=(PushedAs("/market/snapshot", "any", _SNAPSHOT_MARKETS),)),
+    _spot("/callauction/level2Depth50", Argument.SYMBOL, "call_auction_depth50", "100 ms",
+          "the 50 best levels during a call auction", payloads={"*": p.Depth},
+          pushed_as=(PushedAs("/spotMarket/level2Depth50", "same"),)),
+    _spot("/callauction/callauctionData", Argument.SYMBOL, "call_auction", "100 ms", "the estimate of a call auction",
+          payloads={"*": p.CallAuction}),
+    Topic("/indicator/index", Argument.SYMBOLS, "index_price", "margin", False, "1 s", "the index price",
+          {"*": p.IndicatorPrice}),
+    Topic("/indicator/markPrice", Argument.SYMBOLS, "mark_price", "margin", False, "1 s", "the mark price",
+          {"*": p.IndicatorPrice}),
+    Topic("/margin/fundingBook", Argument.CURRENCIES, "funding_book", "margin", False, "real time",
+          "changes of the lending book", {"*": p.FundingBook}, legacy="absent from the current documentation"),
+    Topic("/spotMarket/tradeOrdersV2", Argument.NONE, "orders", "spot", True, "real time",
+          "changes of your orders, with the state `received`", {"*": p.OrderChange}),
+    Topic("/spotMarket/tradeOrders", Argument.NONE, "orders_v1", "spot", True, "real time", "changes of your orders",
+          {"*": p.OrderChange}, (PushedAs("/spotMarket/tradeOrdersV2", "none"),)),
+    Topic("/account/balance", Argument.NONE, "account_balance", "spot", True, "real time",
+          "changes of your balances", {"*": p.Balance}),
+    Topic("/spotMarket/advancedOrders", Argument.NONE, "stop_orders", "spot", True, "real time",
+          "changes of your stop orders", {"*": p.StopOrder}),
+    Topic("/margin/position", Argument.NONE, "margin_position", "margin", True, "4 s",
+          "your debt ratio and the status of your cross margin position",
+          {"debt.ratio": p.DebtRatio, "position.status": p.PositionStatus}),
+    Topic("/margin/isolatedPosition", Argument.SYMBOL, "isolated_margin_position", "margin", True, "real time",
+          "your isolated margin position", {"*": p.IsolatedPosition}),
+    Topic("/margin/loan", Argument.CURRENCY, "margin_loan", "margin", True, "real time", "your lending orders",
+          {"*": p.LoanOrder}, legacy="absent from the current documentation"),
+    _futures("/contractMarket/tickerV2", Argument.CONTRACT, "ticker", "real time", "best bid and ask",
+             payloads={"*": p.FuturesTickerV2}),
+    _futures("/contractMarket/ticker", Argument.CONTRACT, "ticker_v1", "real time",
+             "last trade and best bid and ask", payloads={"*": p.FuturesTicker}),
+    _futures("/contractMarket/level2Depth5", Argument.CONTRACT, "depth5", "100 ms",
+             "the 5 best levels of each side", payloads={"*": p.Depth}),
+    _futures("/contractMarket/level2Depth50", Argument.CONTRACT, "depth50", "100 ms",
+             "the 50 best levels of each side", payloads={"*": p.Depth}),
+    _futures("/contractMarket/level2", Argument.CONTRACT, "level2", "real time", "every change of a price level",
+             payloads={"*": p.FuturesLevel2Update}),
+    _futures("/contractMarket/execution", Argument.CONTRACT, "match", "real time", "every trade",
+             payloads={"*": p.FuturesMatch}),
+    _futures("/contractMarket/limitCandle", Argument.CONTRACT_CANDLES, "candles", "1 s", "the current candle",
+             payloads={"*": p.FuturesCandles}),
+    _futures("/contract/instrument", Argument.CONTRACT, "instrument", "mark price 1 s, funding rate 1 min",
+             "mark and index price, funding rate",
+             payloads={"mark.index.price": p.MarkIndexPrice, "funding.rate": p.FundingRate}),
+    _futures("/contract/announcement", Argument.CONTRACT, "announcement", "every 8 hours",
+             "begin and end of a funding settlement", payloads={"*": p.FundingSettlement},
+             pushed_as=(PushedAs("/contract/announcement", "none", (("symbol",),)),)),
+    _futures("/contractMarket/snapshot", Argument.CONTRACT, "snapshot", "5 s", "24-hour statistics",
+             payloads={"*": p.FuturesSnapshot}),
+    Topic("/contractMarket/tradeOrders", Argument.CONTRACT, "futures.orders", "futures", True, "real time",
+          "changes of your orders of one contract", {"*": p.FuturesOrderChange}),
+    Topic("/contractMarket/tradeOrders", Argument.NONE, "futures.orders", "futures", True, "real time",
+          "changes of all your orders", {"*": p.FuturesOrderChange}, (PushedAs("/contractMarket/tradeOrders", "any"),)),
+    Topic("/contractMarket/advancedOrders", Argument.NONE, "futures.stop_orders", "futures", True, "real time",
+          "changes of your stop orders", {"*": p.FuturesStopOrder}),
+    Topic("/contractAccount/wallet", Argument.NONE, "futures.wallet", "futures", True, "real time",
+          "changes of your balances", {"*": p.Wallet}),
+    Topic("/contract/position", Argument.CONTRACT, "futures.position", "futures", True, "real time",
+          "your position in one contract", _POSITION),
+    Topic("/contract/positionAll", Argument.NONE, "futures.positions", "futures", True, "real time",
+          "all your positions", _POSITION, (PushedAs("/contract/position", "any"),)),
+    Topic("/contract/marginMode", Argument.NONE, "futures.margin_mode", "futures", True, "real time",
+          "changes of the margin mode", {"*": p.MarginMode}),
+    Topic("/contract/crossLeverage", Argument.NONE, "futures.cross_leverage", "futures", True, "real time",
+          "changes of the cross margin leverage", {"*": p.CrossLeverage}),
+)  # fmt: skip

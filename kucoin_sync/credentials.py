@@ -32,13 +32,13 @@ class Credentials:
         AuthenticationError: a part is empty or not text.
     """
 
-    __slots__ = ("_passphrase", "_secret", "key_version", "_key")
+    __slots__ = ("_key", "_passphrase", "_secret", "key_version")
 
     def __init__(self, key: str, secret: str, passphrase: str, *, key_version: str = "3") -> None:
         for name, value in (("key", key), ("secret", secret), ("passphrase", passphrase)):
             if not isinstance(value, str) or not value.strip():
                 raise AuthenticationError(
-                    f"the API {name} is empty or not text; pass all three of key, secret and passphrase to Credentials()"
+                    f"the API {name} is empty or not text; Credentials() needs key, secret and passphrase"
                 )
             if not value.isascii() or not value.isprintable():
                 raise AuthenticationError(

@@ -84,7 +84,13 @@ class RestError(KucoinSyncError):
     """
 
     def __init__(
-        self, code: str, message: str, *, where: str = "", retriable: bool = False, retry_after: float | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        where: str = "",
+        retriable: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(f"KuCoin answered {where or 'the request'} with code {code}: {message}")
         self.code = code

@@ -89,7 +89,7 @@ def level3_v2(*symbols: str) -> str:
     return _build(_ROWS["level3_v2"], *symbols)
 
 
-def candles(symbol: str, type: str) -> str:  # noqa: A002 - KuCoin's word
+def candles(symbol: str, type: str) -> str:
     """The current candle of a symbol; `type` is one of `CANDLE_TYPES`, such as "1hour"."""
     return _build(_ROWS["candles"], f"{symbol}_{type}")
 

@@ -70,7 +70,7 @@ def match(*contracts: str) -> str:
     return _of_contracts("match", contracts)
 
 
-def candles(contract: str, type: str) -> str:  # noqa: A002 - KuCoin's word
+def candles(contract: str, type: str) -> str:
     """The current candle of a contract; `type` is one of `FUTURES_CANDLE_TYPES`, such as "1min"."""
     return _of_contracts("candles", (f"{contract}_{type}",))
 

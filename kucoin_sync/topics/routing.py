@@ -90,7 +90,9 @@ class Router(Generic[S]):
         """Recompute the entries that a change of one wanted topic may touch."""
         row = row_of(single)
         prefixes = {alias.prefix for alias in row.pushed_as} if row else set()
-        touched = {single} | {topic for topic in self._sinks if topic.partition(":")[0] in prefixes} if prefixes else {single}
+        touched = (
+            {single} | {topic for topic in self._sinks if topic.partition(":")[0] in prefixes} if prefixes else {single}
+        )
         for topic in touched:
             if topic in self._sinks:
                 self.exact[topic] = self._routes(topic)

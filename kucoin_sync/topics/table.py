@@ -88,15 +88,15 @@ def _futures(prefix: str, argument: Argument, helper: str, push: str, about: str
     return Topic(prefix, argument, f"futures.{helper}", "futures", False, push, about, **more)  # type: ignore[arg-type]
 
 
-_LEVEL3 = {
+_LEVEL3: dict[str, type[p.Payload]] = {
     "trade.l3received": p.Level3Received, "trade.l3open": p.Level3Open, "trade.l3match": p.Match,
     "trade.l3change": p.Level3Change, "trade.l3done": p.Level3Done,
 }  # fmt: skip
-_LEVEL3_V2 = {
+_LEVEL3_V2: dict[str, type[p.Payload]] = {
     "received": p.Level3Received, "open": p.Level3Open, "match": p.Match, "update": p.Level3Update,
     "done": p.Level3Done,
 }  # fmt: skip
-_POSITION = {
+_POSITION: dict[str, type[p.Payload]] = {
     "position.change": p.PositionChange, "position.settlement": p.PositionSettlement,
     "position.adjustRiskLimit": p.PositionRiskLimit,
 }  # fmt: skip

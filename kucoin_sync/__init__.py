@@ -1,0 +1,82 @@
+"""A synchronous, threaded client for KuCoin's WebSocket feeds, with a blocking iterator API.
+
+from kucoin_sync import Stream
+
+with Stream() as stream:
+    for message in stream.subscribe("/market/ticker:ETH-USDT"):
+        print(message.payload.price)
+"""
+
+from . import topics
+from ._version import __version__
+from .credentials import Credentials
+from .events import (
+    CallbackFailed,
+    CallbackSlow,
+    Connected,
+    Disconnected,
+    Event,
+    Overflowed,
+    Progress,
+    Rejected,
+    Resubscribed,
+    Retrying,
+    Rotated,
+    ServerNotice,
+    Stale,
+)
+from .exceptions import (
+    AckTimeout,
+    AuthenticationError,
+    BookNotReady,
+    ConnectionFailed,
+    InvalidTopic,
+    KucoinSyncError,
+    ProtocolError,
+    RestError,
+    SequenceGap,
+    SlowConsumer,
+    StreamClosed,
+    SubscriptionRejected,
+    TokenError,
+)
+from .limits import Limits
+from .messages import Message
+from .stream import Stream
+from .subscription import Subscription
+
+__all__ = [
+    "AckTimeout",
+    "AuthenticationError",
+    "BookNotReady",
+    "CallbackFailed",
+    "CallbackSlow",
+    "Connected",
+    "ConnectionFailed",
+    "Credentials",
+    "Disconnected",
+    "Event",
+    "InvalidTopic",
+    "KucoinSyncError",
+    "Limits",
+    "Message",
+    "Overflowed",
+    "Progress",
+    "ProtocolError",
+    "Rejected",
+    "RestError",
+    "Resubscribed",
+    "Retrying",
+    "Rotated",
+    "SequenceGap",
+    "ServerNotice",
+    "SlowConsumer",
+    "Stale",
+    "Stream",
+    "StreamClosed",
+    "Subscription",
+    "SubscriptionRejected",
+    "TokenError",
+    "__version__",
+    "topics",
+]

@@ -1,0 +1,432 @@
+"""The one I/O thread of a connection: it drives a `Session` over a `Transport`, and replaces both when they die.
+
+What is wanted (`_wanted`) outlives them. Everything else that dies with a connection is in the session and the
+transport, which are replaced whole. Only this thread touches the socket; other threads leave a command
+with the session, under the lock, and wake it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import quote, urlsplit
+
+from . import backoff
+from .credentials import Credentials
+from .events import Connected, Disconnected, Event, Resubscribed, Retrying, ServerNotice
+from .exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError
+from .limits import Limits
+from .messages import Batch, Message
+from .outcomes import Acked, Full, Key, Refused, ServerError, Welcomed
+from .rest import Bases, Rest
+from .session import Session
+from .transport import ConnectionLost, Transport
+from .wire import Cancelled, Waker
+
+__all__ = ["Connection", "Options", "Owner"]
+
+_STABLE = 30.0
+_log = logging.getLogger("kucoin_sync")
+
+
+class _ConnectPace:
+    """Spaces the connects of the whole process, as KuCoin counts them for the address they come from."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards _window
+        self._window = backoff.SlidingWindow(25, 60.0)
+
+    def delay(self, per_minute: int, now: float) -> float:
+        """Return the seconds to wait before connecting; 0 takes the place."""
+        with self._lock:
+            self._window.count = per_minute
+            delay = self._window.free_at(now) - now
+            if delay <= 0:
+                self._window.take(now)
+            return max(0.0, delay)
+
+
+_connect_pace = _ConnectPace()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all connections of a stream share."""
+
+    bases: Bases
+    credentials: Credentials | None
+    context: Callable[[], ssl.SSLContext]
+    proxy: str | None
+    limits: Limits
+    user_agent: str
+    lifetime: Callable[[], float]  # seconds after which a connection is to be replaced
+
+
+class Owner(Protocol):
+    """What a connection asks of its owner and tells it; called on the I/O thread, without any lock held."""
+
+    @property
+    def command_ids(self) -> Iterator[int]: ...
+    @property
+    def epochs(self) -> Iterator[int]: ...
+    def misfit(self, _: Message) -> None: ...
+    def deliver(self, connection: Connection, messages: list[Message]) -> None: ...
+    def emit(self, event: Event) -> None: ...
+    def acked(self, connection: Connection, keys: tuple[Key, ...]) -> None: ...
+    def refused(self, connection: Connection, key: Key, error: KucoinSyncError) -> None: ...
+    def full(self, connection: Connection, keys: tuple[Key, ...]) -> None: ...
+    def failed(self, connection: Connection, error: KucoinSyncError, *, fatal: bool) -> None: ...
+    def settled(self, connection: Connection) -> None: ...
+    def aged(self, connection: Connection) -> None: ...
+    def idle(self, connection: Connection) -> None: ...
+    def ended(self, connection: Connection) -> None: ...
+
+
+@dataclass
+class Counts:
+    """Plain numbers of one connection; written by its I/O thread only."""
+
+    messages: int = 0
+    bytes: int = 0
+    unreadable: int = 0
+    unknown: int = 0
+    connects: int = 0
+    reconnects: int = 0
+    disconnects: int = 0
+    failures: int = 0
+    pong_latency: float | None = None
+
+    def add(self, other: Counts) -> None:
+        """Add the numbers of a connection that is gone."""
+        for name in (
+            "messages",
+            "bytes",
+            "unreadable",
+            "unknown",
+            "connects",
+            "reconnects",
+            "disconnects",
+            "failures",
+        ):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Connection:
+    """A connection of one market, public or private, that comes back for ever until it is closed.
+
+    Attributes:
+        epoch: number of the connection under way or last made, 0 before the first.
+        last_error: why the last attempt failed or the last connection ended.
+    """
+
+    def __init__(
+        self, number: int, market: str, private: bool, options: Options, owner: Owner, lane: object = None
+    ) -> None:
+        self.lane = lane  # of the owner's
+        self.number = number
+        self.market = market
+        self.private = private
+        self.epoch = 0
+        self.last_error: KucoinSyncError | None = None
+        self.counts = Counts()
+        self._options = options
+        self._owner = owner
+        self._waker = Waker()
+        self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
+        self._session: Session | None = None
+        self._wanted: dict[Key, None] = {}
+        self._transport: Transport | None = None  # of the I/O thread alone
+        self._retiring: float | None = None  # instant at which to leave at the latest
+        self._server = 0  # which of the token's servers is tried
+        self._host = ""
+        self._welcomed: float | None = None  # since when the connection under way is welcomed
+        self._thread = threading.Thread(target=self._run, name=f"kucoin-io-{number}", daemon=True)
+
+    def start(self) -> None:
+        """Start the I/O thread; the last step of making a connection."""
+        self._thread.start()
+
+    @property
+    def thread(self) -> threading.Thread:
+        """The I/O thread."""
+        return self._thread
+
+    def subscribe(self, keys: Iterable[Key]) -> None:
+        """Want these keys from now on."""
+        keys = tuple(keys)
+        with self._lock:
+            self._wanted.update(dict.fromkeys(keys))
+            if self._session is not None:
+                self._session.subscribe(keys)
+        self._waker.wake()
+
+    def unsubscribe(self, keys: Iterable[Key]) -> None:
+        """Want these keys no longer."""
+        keys = tuple(keys)
+        with self._lock:
+            for key in keys:
+                self._wanted.pop(key, None)
+            if self._session is not None:
+                self._session.unsubscribe(keys)
+        self._waker.wake()
+
+    def close_tunnel(self, tunnel: str) -> None:
+        """Close a tunnel with all that is subscribed in it."""
+        with self._lock:
+            for key in [key for key in self._wanted if key.tunnel == tunnel]:
+                del self._wanted[key]
+            if self._session is not None:
+                self._session.close_tunnel(tunnel)
+        self._waker.wake()
+
+    def is_active(self, key: Key) -> bool:
+        """Whether the server has confirmed the key on the connection under way."""
+        with self._lock:
+            return self._session is not None and self._session.is_active(key)
+
+    @property
+    def wanted(self) -> tuple[Key, ...]:
+        """The keys that are wanted."""
+        with self._lock:
+            return tuple(self._wanted)
+
+    def retire(self, seconds: float) -> None:
+        """Unsubscribe everything and leave when the server has confirmed it, after `seconds` at the latest."""
+        with self._lock:
+            self._retiring = time.monotonic() + seconds
+            if self._session is not None:
+                self._session.unsubscribe(tuple(self._wanted))
+            self._wanted.clear()
+        self._waker.wake()
+
+    def close(self) -> None:
+        """Let the I/O thread end, from whatever it is waiting in. Does not wait for it."""
+        self._waker.cancel()
+
+    # The I/O thread
+
+    def _run(self) -> None:
+        rest = self._make_rest()
+        try:
+            self._come_back_for_ever(rest)
+        except Cancelled:
+            pass  # closed by its owner, who knows
+        finally:
+            rest.close()
+            self._waker.close()
+            self._owner.ended(self)
+
+    def _come_back_for_ever(self, rest: Rest) -> None:
+        delays = backoff.delays()
+        attempt = 0
+        while True:
+            attempt += 1
+            self._welcomed = None
+            try:
+                self._connect(rest)
+                self._converse()
+                return
+            except Cancelled:
+                raise
+            except KucoinSyncError as error:
+                failure = error
+            except Exception as error:
+                _log.exception("a defect ended connection %d; it will be made again", self.number)
+                failure = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
+            finally:
+                self._drop_transport()
+            if self._is_fatal(failure):
+                self._owner.failed(self, failure, fatal=True)
+                return
+            if self._welcomed is None:
+                self._server += 1  # try another server
+                self._failed(failure, attempt, next(delays))
+                continue
+            if time.monotonic() - self._welcomed >= _STABLE:
+                delays = backoff.delays()
+            attempt = 0
+            self._lost(failure, next(delays))
+
+    def _make_rest(self) -> Rest:
+        options = self._options
+        return Rest(
+            options.bases,
+            waker=self._waker,
+            credentials=options.credentials,
+            context=options.context,
+            proxy=options.proxy,
+            timeout=options.limits.step_timeout,
+            user_agent=options.user_agent,
+        )
+
+    def _connect(self, rest: Rest) -> None:
+        """Fetch a fresh token, dial, shake hands, and open a session."""
+        options = self._options
+        while (delay := _connect_pace.delay(options.limits.connections_per_minute, time.monotonic())) > 0:
+            self._waker.sleep(delay)
+        token = rest.connect_token(self.market, private=self.private)
+        server = token.servers[self._server % len(token.servers)]
+        glue = "&" if "?" in server.endpoint else "?"
+        self._transport = Transport.connect(
+            f"{server.endpoint}{glue}token={quote(token.token, safe='')}&connectId={secrets.token_hex(8)}",
+            waker=self._waker,
+            limits=options.limits,
+            context=options.context() if server.endpoint.startswith("wss:") else None,
+            proxy=options.proxy,
+            user_agent=options.user_agent,
+        )
+        session = Session(
+            ids=self._owner.command_ids,
+            ping_interval=server.ping_interval,
+            ping_timeout=server.ping_timeout,
+            now=time.monotonic(),
+            private=self.private,
+            limits=options.limits,
+        )
+        with self._lock:
+            session.subscribe(self._wanted)
+            self._session = session
+        self._host = urlsplit(server.endpoint).hostname or ""
+
+    def _converse(self) -> None:
+        """Carry the conversation until it ends; return when it ended because we left."""
+        session, transport = self._session, self._transport
+        assert session is not None and transport is not None
+        again = self.counts.connects > 0
+        resubscribing = True
+        now = time.monotonic()
+        lifetime = now + self._options.lifetime()
+        idle_since = now
+        while True:
+            with self._lock:
+                session.handle_deadline(now)
+                frames = session.frames_to_send(now)
+                outcomes = session.outcomes()
+                deadline = min(session.next_deadline(), lifetime)
+                settled = session.settled
+                retiring = self._retiring
+                idle = not self._wanted
+            for frame in frames:
+                transport.send_text(frame)
+            for outcome in outcomes:
+                self._tell(outcome)
+            if session.lost is not None:
+                raise ConnectionLost(session.lost)
+            if settled and resubscribing:
+                resubscribing = False
+                self._settled(again)
+            if retiring is not None:
+                if settled or now >= retiring:
+                    return
+                deadline = min(deadline, retiring)
+            if now >= lifetime:
+                lifetime = float("inf")
+                self._owner.aged(self)
+            if not idle:
+                idle_since = now
+            elif now >= idle_since + self._options.limits.idle_seconds:
+                idle_since = now
+                self._owner.idle(self)
+            else:
+                deadline = min(deadline, idle_since + self._options.limits.idle_seconds)
+            self._receive(session, transport, deadline)
+            now = time.monotonic()
+
+    def _receive(self, session: Session, transport: Transport, deadline: float) -> None:
+        controls = transport.controls
+        frames = transport.receive(deadline)
+        counts = self.counts
+        if transport.skipped:
+            counts.unreadable += transport.skipped
+            transport.skipped = 0
+        if not frames and controls == transport.controls:
+            return
+        batch = Batch(self.epoch, time.time_ns(), self._owner.misfit)
+        with self._lock:
+            messages = session.receive(frames, batch, time.monotonic())
+        counts.messages += len(messages)
+        counts.bytes += sum(map(len, frames))
+        if len(messages) != len(frames):
+            counts.unreadable += session.unreadable
+            counts.unknown += session.unknown
+            counts.pong_latency = session.heartbeat.latency
+            session.unreadable = session.unknown = 0
+        if messages:
+            self._owner.deliver(self, messages)
+
+    def _tell(self, outcome: object) -> None:
+        """Pass on what the session found out."""
+        if isinstance(outcome, Welcomed):
+            self._welcomed = time.monotonic()
+            self.epoch = next(self._owner.epochs)
+            self.counts.reconnects += self.counts.connects > 0
+            self.counts.connects += 1
+            self.last_error = None
+            self._owner.emit(Connected(self.market, self.private, self.epoch, self._host))
+        elif isinstance(outcome, Acked):
+            self._owner.acked(self, outcome.keys)
+        elif isinstance(outcome, Refused):
+            with self._lock:
+                self._wanted.pop(outcome.key, None)
+            self._owner.refused(self, outcome.key, outcome.error)
+        elif isinstance(outcome, Full):
+            with self._lock:
+                for key in outcome.keys:
+                    self._wanted.pop(key, None)
+            self._owner.full(self, outcome.keys)
+        elif isinstance(outcome, ServerError):
+            self._owner.emit(ServerNotice(self.market, self.private, self.epoch, outcome.code, outcome.reason))
+
+    def _settled(self, again: bool) -> None:
+        if again:
+            topics = len(self.wanted)
+            self._owner.emit(Resubscribed(self.market, self.private, self.epoch, topics))
+        self._owner.settled(self)
+
+    def _lost(self, failure: KucoinSyncError, delay: float) -> None:
+        code, reason = 1006, ""
+        if isinstance(failure, ConnectionLost):
+            code, reason = failure.code, failure.reason
+            failure = failure.error
+        self.last_error = failure
+        self.counts.disconnects += 1
+        self._owner.emit(Disconnected(self.market, self.private, self.epoch, code, reason, failure, delay))
+        self._owner.failed(self, failure, fatal=False)
+        self._pause(delay)
+
+    def _failed(self, error: KucoinSyncError, attempt: int, delay: float) -> None:
+        if isinstance(error, ConnectionLost):
+            error = error.error
+        self.last_error = error
+        self.counts.failures += 1
+        delay = max(delay, getattr(error, "retry_after", None) or 0.0)
+        self._owner.emit(Retrying(self.market, self.private, attempt, error, delay))
+        self._owner.failed(self, error, fatal=False)
+        self._pause(delay)
+
+    def _pause(self, delay: float) -> None:
+        until = time.monotonic() + delay
+        while (remaining := until - time.monotonic()) > 0:
+            self._waker.sleep(remaining)
+            if self._retiring is not None:
+                raise Cancelled
+
+    def _is_fatal(self, error: KucoinSyncError) -> bool:
+        """Whether no later attempt can help: wrong credentials; or what never worked and never will."""
+        return isinstance(error, AuthenticationError) or (not error.retriable and not self.counts.connects)
+
+    def _drop_transport(self) -> None:
+        with self._lock:
+            session, self._session = self._session, None
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            if session is not None and session.lost is None:
+                for frame in session.frames_to_send(time.monotonic()):  # such as an unsubscribe just before the end
+                    transport.send_text(frame)
+            transport.close()

@@ -1,0 +1,205 @@
+"""What a stream tells its `on_event`: one small class per kind of event, each printing as a sentence.
+
+`on_event` runs on the stream's callback thread, never on an I/O thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = [
+    "CallbackFailed",
+    "CallbackSlow",
+    "Connected",
+    "Disconnected",
+    "Event",
+    "Overflowed",
+    "Progress",
+    "Rejected",
+    "Resubscribed",
+    "Retrying",
+    "Rotated",
+    "ServerNotice",
+    "Stale",
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events."""
+
+    @property
+    def level(self) -> int:
+        """The level of `logging` at which it is logged."""
+        return 30
+
+
+@dataclass(frozen=True)
+class _OfConnection(Event):
+    market: str
+    private: bool
+    epoch: int
+
+    @property
+    def _which(self) -> str:
+        return f"{self.market} {'private' if self.private else 'public'} connection {self.epoch}"
+
+
+@dataclass(frozen=True)
+class Connected(_OfConnection):
+    """A connection was welcomed by the server."""
+
+    host: str
+
+    @property
+    def level(self) -> int:
+        return 20
+
+    def __str__(self) -> str:
+        return f"connected: {self._which} to {self.host}"
+
+
+@dataclass(frozen=True)
+class Disconnected(_OfConnection):
+    """A connection was lost; `code` and `reason` are the close frame's (1006 without one)."""
+
+    code: int
+    reason: str
+    error: Exception
+    retry_in: float
+
+    def __str__(self) -> str:
+        return f"disconnected: {self._which}: {self.error}; next attempt in {self.retry_in:.1f} s"
+
+
+@dataclass(frozen=True)
+class Retrying(Event):
+    """An attempt to connect failed and another will follow after `retry_in` seconds."""
+
+    market: str
+    private: bool
+    attempt: int
+    error: Exception
+    retry_in: float
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt} to connect failed: {self.error}; next attempt in {self.retry_in:.1f} s"
+
+
+@dataclass(frozen=True)
+class Resubscribed(_OfConnection):
+    """After a reconnect, all wanted topics of the connection were settled with the server again."""
+
+    topics: int
+
+    @property
+    def level(self) -> int:
+        return 20
+
+    def __str__(self) -> str:
+        return f"resubscribed: {self._which} carries {self.topics} topics again"
+
+
+@dataclass(frozen=True)
+class Rotated(_OfConnection):
+    """A connection near the end of its 24 hours was replaced by a fresh one, without a gap."""
+
+    @property
+    def level(self) -> int:
+        return 20
+
+    def __str__(self) -> str:
+        return f"rotated: {self._which} took over"
+
+
+@dataclass(frozen=True)
+class Rejected(Event):
+    """The server refused a topic; subscriptions that have no other topic end with `error`."""
+
+    topic: str
+    error: Exception
+
+    def __str__(self) -> str:
+        return f"rejected: {self.error}"
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """`done` of `total` topics of one `subscribe` call are confirmed."""
+
+    done: int
+    total: int
+
+    @property
+    def level(self) -> int:
+        return 10
+
+    def __str__(self) -> str:
+        return f"subscribing: {self.done} of {self.total} topics confirmed"
+
+
+@dataclass(frozen=True)
+class Stale(Event):
+    """Nothing came on a subscription for `seconds`, more than its `stale_after`."""
+
+    topics: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"stale: nothing came on {_named(self.topics)} for {self.seconds:.0f} s; KuCoin also accepts symbols "
+            "that do not exist and stays silent: check the spelling"
+        )
+
+
+@dataclass(frozen=True)
+class Overflowed(Event):
+    """A subscription's consumer fell behind and messages are being dropped; told once per episode."""
+
+    topics: tuple[str, ...]
+    dropped: int
+
+    def __str__(self) -> str:
+        return f"slow consumer: messages of {_named(self.topics)} are being dropped ({self.dropped} so far)"
+
+
+@dataclass(frozen=True)
+class CallbackFailed(Event):
+    """A callback raised; the stream goes on."""
+
+    topics: tuple[str, ...]
+    error: BaseException
+
+    @property
+    def level(self) -> int:
+        return 40
+
+    def __str__(self) -> str:
+        return f"callback of {_named(self.topics)} raised {type(self.error).__name__}: {self.error}"
+
+
+@dataclass(frozen=True)
+class CallbackSlow(Event):
+    """A callback took long, and all others waited for it; told once per subscription."""
+
+    topics: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"callback of {_named(self.topics)} took {self.seconds:.1f} s; other callbacks waited meanwhile"
+
+
+@dataclass(frozen=True)
+class ServerNotice(_OfConnection):
+    """The server sent an error that belongs to no command of ours."""
+
+    code: int
+    reason: str = field(default="")
+
+    def __str__(self) -> str:
+        return f"the server reports on {self._which}: {self.reason} (code {self.code})"
+
+
+def _named(topics: tuple[str, ...]) -> str:
+    shown = ", ".join(topics[:3])
+    return shown if len(topics) <= 3 else f"{shown} and {len(topics) - 3} more"

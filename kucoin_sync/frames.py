@@ -1,0 +1,128 @@
+"""Cut received bytes into WebSocket frames: a buffer to read into, and every complete frame out of it at once.
+
+Plain text messages (one unfragmented, unmasked text frame each) are cut out here, because that is what a feed
+consists of. Any other frame is passed on, whole, to who knows the rest of RFC 6455. Nothing here reads or
+waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["FrameBuffer"]
+
+_ROOM = 256 * 1024
+_TEXT = 0x81  # FIN and opcode 1
+
+
+class FrameBuffer:
+    """Bytes on their way to frames.
+
+    Args:
+        limit: the bytes that one message may have, its fragments taken together.
+        early: what was read already.
+
+    Attributes:
+        fragments: bytes of the fragmented message under way; kept by who takes the other frames.
+        taken: bytes of the frames taken so far.
+        excess: the size of a message beyond the limit, 0 without one; nothing is taken any more.
+    """
+
+    def __init__(self, limit: int, early: bytes = b"") -> None:
+        self.fragments = 0
+        self.taken = 0
+        self.excess = 0
+        self._limit = limit
+        self._buffer = bytearray(max(_ROOM, 2 * len(early)))
+        self._view = memoryview(self._buffer)
+        self._buffer[: len(early)] = early
+        self._end = len(early)  # bytes in use; a frame starts at 0
+        self._needed = 2  # bytes that have to be there before `take` can find anything
+
+    @property
+    def partial(self) -> bool:
+        """Whether part of a message is there and the rest is not."""
+        return self._end > 0 or self.fragments > 0
+
+    @property
+    def ripe(self) -> bool:
+        """Whether `take` may find something."""
+        return self._end >= self._needed and not self.excess
+
+    def room(self) -> memoryview:
+        """Return where to read into."""
+        if self._end == len(self._buffer):
+            self._resize(2 * self._end)
+        return self._view[self._end :]
+
+    def added(self, count: int) -> None:
+        """Note that `count` bytes were read into `room()`."""
+        self._end += count
+
+    def take(self, other: Callable[[bytes, list[bytes]], bool]) -> list[bytes]:
+        """Return the complete text messages, in order.
+
+        `other` is called with each complete frame that is no plain text message and the messages so far; it may
+        add one, and returns whether to go on.
+        """
+        chunk = self._view[: self._end].tobytes()
+        messages: list[bytes] = []
+        append = messages.append
+        position, end = 0, self._end
+        while end - position >= 2:
+            length = chunk[position + 1]
+            if chunk[position] == _TEXT and length < 126 and not self.fragments:
+                start = position + 2
+            elif chunk[position] == _TEXT and length == 126 and end - position >= 4 and not self.fragments:
+                start = position + 4
+                length = (chunk[position + 2] << 8) | chunk[position + 3]
+            else:
+                size = self._size(chunk, position)
+                if not size or position + size > end:
+                    break
+                frame = chunk[position : position + size]
+                position += size
+                if not other(frame, messages):
+                    break
+                continue
+            stop = start + length
+            if stop > end or length > self._limit:
+                break
+            append(chunk[start:stop])
+            position = stop
+        self._keep(chunk, position)
+        return messages
+
+    def _keep(self, chunk: bytes, position: int) -> None:
+        """Move the incomplete rest to the front, and make room for its frame."""
+        rest = len(chunk) - position
+        if position:
+            self.taken += position
+            self._buffer[:rest] = chunk[position:]
+            self._end = rest
+        size = self._size(chunk, position) if rest >= 2 else 0
+        self._needed = size or rest + 1
+        if size > len(self._buffer) or len(self._buffer) > _ROOM > size:
+            self._resize(size)
+
+    def _size(self, chunk: bytes, position: int) -> int:
+        """Return the bytes of the frame at `position`, 0 while its header is incomplete or where it is too large."""
+        marked = chunk[position + 1]
+        length, head = marked & 0x7F, 2
+        if length >= 126:
+            head = 4 if length == 126 else 10
+            if len(chunk) - position < head:
+                return 0
+            length = int.from_bytes(chunk[position + 2 : position + head], "big")
+        if length + self.fragments > self._limit:
+            self.excess = length + self.fragments
+            return 0
+        return head + (4 if marked & 0x80 else 0) + length
+
+    def _resize(self, size: int) -> None:
+        """Make room for `size` bytes, at most doubling: a length alone must not claim memory. Or shrink back."""
+        room = max(_ROOM, self._end, min(size, 2 * len(self._buffer)))
+        other = bytearray(room)
+        other[: self._end] = self._view[: self._end]
+        self._view.release()
+        self._buffer, self._view = other, memoryview(other)

@@ -1,0 +1,281 @@
+"""The connections of one kind (spot or futures, public or private) and who gets what they bring.
+
+A lane decides under the stream's lock and returns what is to be done outside it. Delivery takes no lock: the
+routers' entries are replaced whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from .connection import Connection, Counts
+from .events import Event, Progress
+from .exceptions import KucoinSyncError
+from .handover import Handover
+from .messages import Message
+from .outcomes import Key
+from .shards import Shards
+from .subscription import Subscription
+from .topics.routing import Router
+
+__all__ = ["Lane", "Waiter"]
+
+Action = Callable[[], None]
+
+
+class Waiter:
+    """One `subscribe` call waiting for the server's answers; its owner's lock covers all but `gate`."""
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self.gate = threading.Event()
+        self.error: KucoinSyncError | None = None
+        self.outstanding: set[tuple[Lane, Key]] = set()
+        self.total = 0
+        self._emit = emit
+        self._told = 0
+
+    def expect(self, lane: Lane, key: Key) -> None:
+        """Wait for this key, too."""
+        self.outstanding.add((lane, key))
+        self.total += 1
+
+    def done(self, lane: Lane, keys: Iterable[Key]) -> None:
+        """Note confirmed keys."""
+        self.outstanding.difference_update((lane, key) for key in keys)
+        done = self.total - len(self.outstanding)
+        if self.total > 100 and done > self._told:
+            self._told = done
+            self._emit(Progress(done, self.total))
+        if not self.outstanding:
+            self.gate.set()
+
+    def done_if_nothing_outstanding(self) -> None:
+        """End the wait at once where there is nothing to wait for."""
+        if not self.outstanding:
+            self.gate.set()
+
+    def fail(self, error: KucoinSyncError) -> None:
+        """End the wait with an error."""
+        self.error = self.error or error
+        self.gate.set()
+
+
+class Lane:
+    """Topics, connections and subscriptions of one kind."""
+
+    def __init__(self, market: str, private: bool, capacity: int, make: Callable[[Lane], Connection]) -> None:
+        self.market = market
+        self.private = private
+        self.shards = Shards(capacity)
+        self.connections: dict[int, Connection] = {}
+        self.retiring: dict[Connection, Handover] = {}  # replaced, still bringing messages
+        self.unrouted = 0
+        self.router: Router[Subscription] = Router()
+        self._tunnels: dict[str, Router[Subscription]] = {}
+        self._handovers: dict[Connection, Handover] = {}  # by replacement
+        self._waiters: dict[Key, list[Waiter]] = {}
+        self._make = make
+        self.past = Counts()  # of connections that are gone
+
+    def __repr__(self) -> str:
+        return f"<Lane {self.market} {'private' if self.private else 'public'}: {self.shards!r}>"
+
+    # Under the stream's lock
+
+    def add(self, subscription: Subscription, keys: list[Key], waiter: Waiter) -> list[Action]:
+        """Route the keys to a subscription; return what makes the server send them."""
+        fresh: list[Key] = []
+        for key in keys:
+            if key not in self.shards:
+                fresh.append(key)
+        actions = self._carry(self.shards.place(fresh))
+        for key in keys:
+            self._router(key.tunnel).add(key.topic, subscription)
+            if key in self._waiters or not self.connections[self.shards.home(key)].is_active(key):
+                self._waiters.setdefault(key, []).append(waiter)
+                waiter.expect(self, key)
+        return actions
+
+    def remove(self, subscription: Subscription, singles: Iterable[str]) -> list[Action]:
+        """Route topics no longer to a subscription; return what makes the server stop those that nobody wants."""
+        tunnel = subscription.tunnel
+        router = self._router(tunnel)
+        unwanted = []
+        for single in singles:
+            if subscription in router.sinks(single) and router.remove(single, subscription):
+                unwanted.append(Key(single, tunnel))
+        for key in unwanted:
+            self._waiters.pop(key, None)
+        actions: list[Action] = []
+        for number, keys in self.shards.remove(unwanted).items():
+            for connection in self._carriers(number):
+                actions.append(_bind(connection.unsubscribe, keys))
+        return actions
+
+    def acked(self, keys: Iterable[Key]) -> None:
+        """Tell whoever waits that the server confirmed keys."""
+        waiters: dict[Waiter, list[Key]] = {}
+        for key in keys:
+            for waiter in self._waiters.pop(key, ()):
+                waiters.setdefault(waiter, []).append(key)
+        for waiter, done in waiters.items():
+            waiter.done(self, done)
+
+    def refused(self, keys: Iterable[Key], error: KucoinSyncError) -> list[Action]:
+        """Take refused keys away from everybody; return what tells the subscriptions."""
+        actions: list[Action] = []
+        for key in keys:
+            for waiter in self._waiters.pop(key, ()):
+                waiter.fail(error)
+            router = self._router(key.tunnel)
+            for subscription in router.sinks(key.topic):
+                router.remove(key.topic, subscription)
+                subscription.drop_topics({key.topic})
+                over = not subscription.topics
+                actions.append(_bind(subscription.inbox.finish if over else subscription.inbox.tell, error))
+            self.shards.remove([key])
+        return actions
+
+    def move(self, connection: Connection, keys: Iterable[Key]) -> list[Action]:
+        """Find other places for keys that a full connection refused."""
+        number = self._number(connection)
+        return self._carry(self.shards.full(number, keys)) if number is not None else []
+
+    def failed_for_good(self, connection: Connection, error: KucoinSyncError) -> list[Action]:
+        """Give a connection up with all that it carries."""
+        number = self._number(connection)
+        if number is None:
+            return []
+        keys = self.shards.keys(number)
+        actions = self.refused(keys, error)
+        self.shards.drop(number)
+        del self.connections[number]
+        return actions
+
+    def replace(self, old: Connection, deliver: Callable[[list[Message]], None]) -> list[Action]:
+        """Begin to replace a connection that nears the end of its life."""
+        number = self._number(old)
+        if number is None or old in self._handovers:
+            return []
+        handover = Handover(deliver)
+        self.retiring[old] = handover
+        new = self._make(self)
+        self._handovers[new] = handover
+        self.connections[number] = new
+        return [_bind(new.subscribe, self.shards.keys(number)), new.start]
+
+    def replaced_by(self, new: Connection) -> Connection | None:
+        """Return the connection that `new` replaces, None where it replaces none."""
+        handover = self._handovers.get(new)
+        return next((old for old, other in self.retiring.items() if other is handover), None) if handover else None
+
+    def replacement_of(self, old: Connection) -> Connection | None:
+        """Return the connection that replaces `old`, None where none does."""
+        handover = self.retiring.get(old)
+        return next((new for new, other in self._handovers.items() if other is handover), None) if handover else None
+
+    def retired(self, old: Connection) -> Handover | None:
+        """Note that a replaced connection has ended; return the handover to finish."""
+        handover = self.retiring.pop(old, None)
+        if handover is not None:
+            self._handovers = {new: other for new, other in self._handovers.items() if other is not handover}
+        return handover
+
+    def drop_if_idle(self, connection: Connection) -> bool:
+        """Forget a connection that carries nothing; return whether it is to be closed."""
+        number = self._number(connection)
+        if number is None or self._waiters or not self.shards.drop_if_empty(number):
+            return False
+        del self.connections[number]
+        return True
+
+    def waiting(self) -> set[Waiter]:
+        """Return the `subscribe` calls that wait for this lane."""
+        return {waiter for waiters in self._waiters.values() for waiter in waiters}
+
+    def last_error(self, waiter: Waiter) -> KucoinSyncError | None:
+        """Return why the connections that a waiter waits for are not there, None where they are."""
+        for lane, key in waiter.outstanding:
+            if lane is self and key in self.shards:
+                error = self.connections[self.shards.home(key)].last_error
+                if error is not None:
+                    return error
+        return None
+
+    def all_connections(self) -> list[Connection]:
+        """Return the connections, those being replaced included."""
+        return [*self.connections.values(), *self.retiring]
+
+    # On an I/O thread, without a lock
+
+    def deliver(self, connection: Connection, messages: list[Message], route: Callable[[list[Message]], None]) -> None:
+        """Route messages, through a handover where one is under way."""
+        if self.retiring:
+            if (handover := self.retiring.get(connection)) is not None:
+                handover.from_old(messages)
+                return
+            if (handover := self._handovers.get(connection)) is not None:
+                handover.from_new(messages)
+                return
+        route(messages)
+
+    def route(self, messages: list[Message]) -> None:
+        """Put each message into the subscriptions that it belongs to."""
+        exact = self.router.exact
+        for message in messages:
+            if message.tunnel_id is not None:
+                self._route_elsewhere(message)
+                continue
+            routes = exact.get(message.topic)  # type: ignore[arg-type]
+            if routes is None:
+                self._route_elsewhere(message)
+                continue
+            for sink, test in routes:
+                if test is None or test(message):
+                    sink.put(message)
+
+    def _route_elsewhere(self, message: Message) -> None:
+        """Route what is not under its own name outside tunnels."""
+        router = self.router if message.tunnel_id is None else self._tunnels.get(message.tunnel_id)
+        routes = router.find(message.topic) if router is not None and message.topic is not None else ()
+        taken = False
+        for sink, test in routes:
+            if test is None or test(message):
+                taken = True
+                sink.put(message)
+        if not taken:
+            self.unrouted += 1
+
+    def _router(self, tunnel: str | None) -> Router[Subscription]:
+        if tunnel is None:
+            return self.router
+        return self._tunnels.setdefault(tunnel, Router())
+
+    def _number(self, connection: Connection) -> int | None:
+        return next((number for number, other in self.connections.items() if other is connection), None)
+
+    def _carriers(self, number: int) -> list[Connection]:
+        """Return the connection of a shard and the one that it replaces."""
+        current = self.connections[number]
+        old = self.replaced_by(current)
+        return [current] if old is None else [current, old]
+
+    def _carry(self, placed: dict[int, list[Key]]) -> list[Action]:
+        actions: list[Action] = []
+        for number, keys in placed.items():
+            connection = self.connections.get(number)
+            fresh = connection is None
+            if connection is None:
+                connection = self.connections[number] = self._make(self)
+            actions.append(_bind(connection.subscribe, keys))
+            if fresh:
+                actions.append(connection.start)
+        return actions
+
+
+def _bind(function: Callable[..., object], argument: object) -> Action:
+    def action() -> None:
+        function(argument)
+
+    return action

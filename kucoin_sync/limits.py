@@ -1,0 +1,41 @@
+"""KuCoin's limits on a client, as options with safe defaults.
+
+Source: KuCoin's documentation ("Rate limit", "Subscribe"); where its pages disagree, the smaller figure.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Limits"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the client asks of KuCoin and of its peer.
+
+    Counts are of single topics: a topic that names three symbols counts as three.
+    """
+
+    #: Topics in one subscribe command (KuCoin: 100).
+    topics_per_command: int = 100
+    #: Topics on one connection (KuCoin: 300 on its error page, 400 in the newest text).
+    topics_per_connection: int = 300
+    #: Commands and pings per 10 seconds and connection (KuCoin: 100).
+    commands_per_10s: int = 90
+    #: New connections per minute and process (KuCoin: 30).
+    connections_per_minute: int = 25
+    #: Bytes of one message, fragments joined; a larger one ends the connection with close code 1009.
+    frame_bytes: int = 16 * 1024 * 1024
+    #: Seconds that a connection without topics stays open, for the next subscription.
+    idle_seconds: float = 30.0
+    #: Seconds from the start of a frame to its end, and for every step of connecting.
+    step_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"the limit {name} must be positive, not {getattr(self, name)!r}")
+        if self.commands_per_10s < 5:
+            raise ValueError(
+                f"commands_per_10s must be at least 5, to leave room for pings, not {self.commands_per_10s}"
+            )

@@ -1,0 +1,249 @@
+"""What comes and what is sent: frames to `Message`s, commands to frames.
+
+The envelope of a push is decoded when it arrives; its `data` stays the frame's bytes until somebody reads it.
+Nothing here knows of connections or subscriptions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from . import payloads
+from .topics.table import TABLE
+
+__all__ = ["Batch", "Control", "Message", "command", "decode_control", "decode_message", "payload_class"]
+
+#: What a decoder may raise for bytes from the network; RecursionError for deep nesting.
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
+if TYPE_CHECKING:
+    _Local = Any
+    _LocalInt = int
+    _LocalBytes = bytes
+else:
+    # Fields that are ours must not be settable from the wire: these types fit no JSON value, so a frame that
+    # names such a field is refused as malformed.
+    class _Local:
+        """No JSON value decodes to this."""
+
+    _LocalInt = Annotated[int, msgspec.Meta(gt=0, lt=0)]
+    _LocalBytes = Annotated[bytes, msgspec.Meta(min_length=1, max_length=0)]
+
+_UNREAD: Any = msgspec.UNSET
+
+
+class Batch:
+    """What the messages of one receive have in common; shared by them to keep each small."""
+
+    __slots__ = ("epoch", "misfit", "received_ns")
+
+    def __init__(self, epoch: int = 0, received_ns: int = 0, misfit: Any = None) -> None:
+        self.epoch = epoch
+        self.received_ns = received_ns
+        #: Called with a message whose payload did not fit its struct, or None.
+        self.misfit = misfit
+
+
+_NO_BATCH = Batch()
+
+
+class Message(msgspec.Struct, gc=False, eq=False):
+    """One push from KuCoin, in three views of the same bytes.
+
+    As KuCoin's JSON: `message["data"]["price"]`, `message.get("sn")`, `"userId" in message`, `message.to_dict()`.
+    By attribute: `topic`, `subject`, `data` (plain Python), `type`, `tunnel_id`.
+    Typed: `payload`, the struct of that topic, or the plain data where no struct is known or fits.
+
+    Beside them stands what the client knows: `epoch` (number of the connection, it rises with each reconnect),
+    `lost` (messages dropped in this subscription immediately before this one), `received_ns` (wall clock,
+    nanoseconds since 1970) and `raw` (the frame's bytes).
+    """
+
+    type: str = ""
+    topic: str | None = None
+    subject: str | None = None
+    wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())
+    tunnel_id: str | None = msgspec.field(name="tunnelId", default=None)
+    raw: _LocalBytes = msgspec.field(name="~raw", default=b"")
+    lost: _LocalInt = msgspec.field(name="~lost", default=0)
+    batch: _Local = msgspec.field(name="~batch", default=_NO_BATCH)
+    _data: _Local = msgspec.field(name="~data", default=_UNREAD)
+    _payload: _Local = msgspec.field(name="~payload", default=_UNREAD)
+    _whole: _Local = msgspec.field(name="~whole", default=None)
+
+    @property
+    def data(self) -> Any:
+        """The push's data as plain Python, None where the frame has none."""
+        if self._data is _UNREAD:
+            self._data = _plain(self.wire_data) if len(self.wire_data) else None
+        return self._data
+
+    @property
+    def payload(self) -> Any:
+        """The push's data as the typed struct of its topic and subject, else as plain Python."""
+        if self._payload is _UNREAD:
+            self._payload = self._typed()
+        return self._payload
+
+    @property
+    def epoch(self) -> int:
+        """The number of the connection that it came over, from 1."""
+        epoch: int = self.batch.epoch
+        return epoch
+
+    @property
+    def received_ns(self) -> int:
+        """When it was read from the socket: nanoseconds since 1970 by this machine's clock."""
+        received: int = self.batch.received_ns
+        return received
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return KuCoin's JSON as a new dict."""
+        whole: dict[str, Any] = _plain(self.raw)
+        return whole
+
+    def with_lost(self, lost: int) -> Message:
+        """Return a message of the same frame that tells of `lost` messages before it."""
+        twin = Message(self.type, self.topic, self.subject, self.wire_data, self.tunnel_id, self.raw, lost, self.batch)
+        return twin
+
+    def _typed(self) -> Any:
+        cls = payload_class(self.topic, self.subject)
+        if cls is None:
+            return self.data
+        try:
+            return payloads.decoder_for(cls)(self.wire_data)
+        except UNREADABLE:
+            if self.batch.misfit is not None:
+                self.batch.misfit(self)
+            return self.data
+
+    def _mapping(self) -> dict[str, Any]:
+        if self._whole is None:
+            self._whole = self.to_dict()
+            if "data" in self._whole:
+                self._whole["data"] = self.data  # one object, whichever way it is read
+        whole: dict[str, Any] = self._whole
+        return whole
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "data" and len(self.wire_data):
+            return self.data
+        if key == "topic" and self.topic is not None:
+            return self.topic
+        return self._mapping()[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key of KuCoin's JSON, `default` where it has none."""
+        return self._mapping().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._mapping()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._mapping())
+
+    def __len__(self) -> int:
+        return len(self._mapping())
+
+    def keys(self) -> KeysView[str]:
+        """Return the keys of KuCoin's JSON."""
+        return self._mapping().keys()
+
+    def values(self) -> ValuesView[Any]:
+        """Return the values of KuCoin's JSON."""
+        return self._mapping().values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return the items of KuCoin's JSON."""
+        return self._mapping().items()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Message):
+            return self.raw == other.raw
+        if isinstance(other, Mapping):
+            return self._mapping() == other
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as of the dict that it reads like
+
+    def __repr__(self) -> str:
+        return f"Message(topic={self.topic!r}, subject={self.subject!r}, data={self.data!r})"
+
+    def __reduce__(self) -> Any:
+        return _revive, (self.raw, self.lost, self.epoch, self.received_ns)
+
+
+Mapping.register(Message)
+
+
+class Control(msgspec.Struct):
+    """A frame that is about the conversation: welcome, ack, pong, error."""
+
+    type: str = ""
+    id: str | int | None = None
+    code: int | str | None = None
+    data: Any = None
+
+    @property
+    def command_id(self) -> str:
+        """The id as text; "" without one."""
+        return "" if self.id is None else str(self.id)
+
+    @property
+    def status(self) -> int:
+        """The error code as a number, 0 where it is none."""
+        try:
+            return int(self.code or 0)
+        except ValueError:
+            return 0
+
+    @property
+    def reason(self) -> str:
+        """The error's text, never long."""
+        return (self.data if isinstance(self.data, str) else repr(self.data))[:500]
+
+
+decode_message = msgspec.json.Decoder(Message).decode
+decode_control = msgspec.json.Decoder(Control).decode
+_encode = msgspec.json.Encoder().encode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def command(kind: str, command_id: str, **fields: Any) -> bytes:
+    """Return the frame's text of one command, such as `command("ping", "7")`."""
+    return _encode({"id": command_id, "type": kind, **fields})
+
+
+def payload_class(topic: str | None, subject: str | None) -> type[payloads.Payload] | None:
+    """Return the struct for a push's topic and subject, None where the table knows none."""
+    if topic is None:
+        return None
+    found = _CLASSES.get(topic.partition(":")[0])
+    if found is None:
+        return None
+    return found.get(subject or "*") or found.get("*")
+
+
+_CLASSES: dict[str, dict[str, type[payloads.Payload]]] = {}
+for _row in TABLE:
+    _CLASSES.setdefault(_row.prefix, {}).update(_row.payloads)
+
+
+def _plain(data: bytes | msgspec.Raw) -> Any:
+    try:
+        return _decode_any(data)
+    except msgspec.ValidationError:
+        # A number beyond what msgspec holds: the standard library takes it, exactly where it is long.
+        return json.loads(bytes(data), parse_int=lambda text: int(text) if len(text) < 4000 else Decimal(text))
+
+
+def _revive(raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
+    message = decode_message(raw)
+    message.raw, message.lost, message.batch = raw, lost, Batch(epoch, received_ns)
+    return message

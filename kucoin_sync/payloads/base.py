@@ -1,0 +1,217 @@
+"""What all payloads share: exact numbers, instants whatever their unit, rows of a book, and how bytes become a struct.
+
+A payload is the `data` of one push as a read-only struct. Its rules:
+
+- Prices, sizes, amounts and rates are `Decimal`, equal digit by digit to what KuCoin sent, as text or as a number.
+- Sequences are `int`, ids are `str`.
+- Only what makes a payload useless when it is missing is required; unknown fields are passed by, because KuCoin
+  adds fields without notice.
+- A wire instant stays in a field `wire_…` as it came; a property `…_ns` gives nanoseconds since 1970, UTC.
+
+Nothing here knows of topics or envelopes, and nothing waits, logs or reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime as DateTime
+from datetime import timedelta, timezone
+from decimal import Decimal
+from types import NoneType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta, field
+
+__all__ = [
+    "KeyedBySymbol",
+    "Level",
+    "LevelChange",
+    "Part",
+    "Payload",
+    "Side",
+    "Timed",
+    "TimedTwice",
+    "WireTime",
+    "decoder_for",
+    "fields_of",
+    "to_ns",
+]
+
+Side = Literal["buy", "sell"]
+
+#: An instant as it came, in whatever unit. The bounds keep every one of them within what `datetime` can say.
+WireTime = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+_EPOCH = DateTime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def to_ns(value: int) -> int:
+    """Return a wire instant as nanoseconds since 1970, telling its unit by its size.
+
+    Below 1e11 it is seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. The ranges are
+    right for every instant from March 1973 until the year 5138 (nanoseconds: as far as 64 bits reach, 2262). A
+    unit fixed for each field would not do: KuCoin sends all but microseconds, and has changed units, as for
+    `orderTime` of spot orders from nanoseconds to milliseconds.
+    """
+    if value < 10**11:
+        return value * 10**9
+    if value < 10**14:
+        return value * 10**6
+    if value < 10**17:
+        return value * 10**3
+    return value
+
+
+class Part(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """A structure inside a payload."""
+
+
+class Payload(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """The `data` of one push; every payload struct is a subclass."""
+
+
+class Timed(Payload, frozen=True, kw_only=True):
+    """A payload with an instant.
+
+    `wire_time` is as KuCoin sent it, 0 where the push has none: older pushes of some topics lack it.
+    """
+
+    wire_time: WireTime = field(name="time", default=0)
+
+    @property
+    def time_ns(self) -> int:
+        """Nanoseconds since 1970, UTC, whatever the unit on the wire; 0 where the push has no time."""
+        return to_ns(self.wire_time)
+
+    @property
+    def datetime(self) -> DateTime:
+        """The instant of `time_ns` with the time zone UTC, cut to microseconds."""
+        return _EPOCH + timedelta(microseconds=self.time_ns // 1000)
+
+
+class TimedTwice(Timed, frozen=True, kw_only=True):
+    """A payload whose instant comes under either of two names; `wire_time_alias` holds the second."""
+
+    wire_time_alias: WireTime = field(name="ts", default=0)
+
+    @property
+    def time_ns(self) -> int:
+        """Nanoseconds since 1970, UTC, whatever the name and the unit on the wire; 0 where the push has no time."""
+        return to_ns(self.wire_time or self.wire_time_alias)
+
+
+class KeyedBySymbol(Payload, frozen=True):
+    """A payload whose JSON object has symbols for keys: a subclass's one field holds the whole object."""
+
+
+class Level(NamedTuple):
+    """A price level of a book: the size that rests at a price. Futures count it in contracts."""
+
+    price: Decimal
+    size: Decimal
+
+
+class LevelChange(NamedTuple):
+    """A price level's new size as of a sequence.
+
+    Size 0 removes the level; price 0 changes nothing and only advances the sequence (KuCoin's documentation of the
+    level 2 feed).
+    """
+
+    price: Decimal
+    size: Decimal
+    sequence: int
+
+
+P = TypeVar("P", bound=Payload)
+
+# Filled on first use: building all decoders at import would slow it for nothing. Two threads that race build the
+# same decoder twice, which is harmless.
+_decoders: dict[type[Payload], Callable[[bytes | msgspec.Raw], Any]] = {}
+
+
+def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
+    """Return the function that turns the JSON text of a push's `data` into a `cls`.
+
+    It takes numbers as text and text as numbers. KuCoin writes "" (and sometimes null or []) for a value that does
+    not apply, such as `matchPrice` of a futures order that did not match: where a field may be absent, these count
+    as absent. What does not fit raises `msgspec.ValidationError`, what is no JSON `msgspec.DecodeError` (its parent,
+    a `ValueError`).
+    """
+    decode = _decoders.get(cls)
+    if decode is None:
+        decode = _decoders[cls] = _keyed_decoder(cls) if issubclass(cls, KeyedBySymbol) else _decoder(cls)
+    return decode
+
+
+def fields_of(cls: type[Payload]) -> tuple[str, ...]:
+    """Return the names of a payload's attributes: fields, then computed ones, then those as they came (`wire_…`)."""
+    wire = [name for name in cls.__struct_fields__ if name.startswith("wire_")]
+    fields = [name for name in cls.__struct_fields__ if name not in wire]
+    computed = [
+        name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, property)
+    ]
+    return tuple(dict.fromkeys(fields + computed + wire))
+
+
+def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
+    decode = msgspec.json.Decoder(cls, strict=False).decode
+    absent_as = _absent_as(cls)
+
+    def decode_leniently(data: bytes | msgspec.Raw) -> P:
+        try:
+            return decode(data)
+        except msgspec.ValidationError:
+            mended = _without_blanks(data, absent_as)
+            if mended is None:
+                raise
+        return decode(mended)
+
+    return decode_leniently
+
+
+def _keyed_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
+    (only,) = msgspec.structs.fields(cls)
+    decode = msgspec.json.Decoder(only.type, strict=False).decode
+    return lambda data: cls(**{only.name: decode(data)})
+
+
+_NULL = msgspec.Raw(b"null")
+_BLANKS = frozenset({b'""', b"null", b"[]"})
+_split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def _absent_as(cls: type[Payload]) -> dict[str, msgspec.Raw | None]:
+    """Map the JSON names of fields that may be absent to what to put in place of a blank: null, or None for nothing.
+
+    Fields of text are left out: there "" is a value.
+    """
+    rules: dict[str, msgspec.Raw | None] = {}
+    for each in msgspec.structs.fields(cls):
+        kinds = get_args(each.type) or (each.type,)
+        if str in kinds:
+            continue
+        if NoneType in kinds:
+            rules[each.encode_name] = _NULL
+        elif not each.required:
+            rules[each.encode_name] = None
+    return rules
+
+
+def _without_blanks(data: bytes | msgspec.Raw, absent_as: dict[str, msgspec.Raw | None]) -> bytes | None:
+    """Return an object's JSON without the blanks of its fields that may be absent, None where it has none."""
+    try:
+        parts = _split(data)
+    except msgspec.DecodeError:
+        return None
+    blanks = [name for name, value in parts.items() if name in absent_as and bytes(value) in _BLANKS]
+    if not blanks:
+        return None
+    for name in blanks:
+        null = absent_as[name]
+        if null is None:
+            del parts[name]
+        else:
+            parts[name] = null
+    return msgspec.json.encode(parts)

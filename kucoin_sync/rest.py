@@ -1,0 +1,395 @@
+"""KuCoin's REST API, as far as the feed needs it: connect tokens, snapshots, time. The only import of requests.
+
+Requests is used for HTTP; the connection under it is `wire.dial`, so that a request can be cancelled, has one
+deadline for all its steps, and verifies certificates as the feed does. Redirects are never followed, what
+netrc or the environment say to requests is not used, and nothing of a request is in an error.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from .credentials import Credentials
+from .exceptions import AuthenticationError, ConnectionFailed, RestError, TokenError
+from .wire import Waker, Wire, dial, proxy_for
+
+__all__ = ["Bases", "ConnectToken", "InstanceServer", "Rest", "default_context"]
+
+_BODY_BYTES = 32 * 1024 * 1024
+_REMEDIES = {
+    "400001": "a KC-API header is missing; check that key, secret and passphrase are complete",
+    "400002": "the timestamp is off; set this machine's clock",
+    "400003": "the key does not exist; check KUCOIN_API_KEY, and that it was made for this site",
+    "400004": "the passphrase is wrong; check KUCOIN_API_PASSPHRASE",
+    "400005": "the signature is wrong; check KUCOIN_API_SECRET",
+    "400006": "this machine's IP address is not on the key's list; add it in KuCoin's API management",
+    "400007": "the key lacks the permission; grant it in KuCoin's API management",
+    "411100": "the account is frozen; ask KuCoin's support",
+}
+_RATE_CODES = ("429000", "200002", "1015")
+
+
+class InstanceServer(NamedTuple):
+    """A WebSocket endpoint with its ping values in seconds."""
+
+    endpoint: str
+    ping_interval: float
+    ping_timeout: float
+
+
+class ConnectToken(NamedTuple):
+    """What a connection is made with; the token is a secret."""
+
+    token: str
+    servers: tuple[InstanceServer, ...]
+
+    def __repr__(self) -> str:
+        return f"ConnectToken(***, {self.servers!r})"
+
+
+class Bases(NamedTuple):
+    """The REST base URLs of spot and futures, checked, and further hosts that endpoints may be on."""
+
+    spot: str
+    futures: str
+    allowed_hosts: tuple[str, ...] = ()
+
+    @classmethod
+    def checked(cls, spot: str, futures: str, allowed_hosts: tuple[str, ...] = ()) -> Bases:
+        """Return the bases without a trailing slash.
+
+        Raises:
+            ConnectionFailed: a base is not of the form https://host (not retriable).
+        """
+        for name, url in (("rest_url", spot), ("futures_rest_url", futures)):
+            _check_url(name, url, ("https", "http"))
+        return cls(spot.rstrip("/"), futures.rstrip("/"), tuple(host.lower() for host in allowed_hosts))
+
+    def of(self, market: str) -> str:
+        """Return the base URL of "spot" or "futures"."""
+        return self.futures if market == "futures" else self.spot
+
+    def check_endpoint(self, market: str, endpoint: str) -> None:
+        """Raise ConnectionFailed unless a token may be sent to `endpoint`."""
+        base = urlsplit(self.of(market))
+        parts = _check_url("the endpoint", endpoint, ("wss", "ws"))
+        host, home = (parts.hostname or "").lower(), (base.hostname or "").lower()
+        if parts.scheme == "ws" and base.scheme != "http":
+            raise ConnectionFailed(
+                f"KuCoin's answer names an unencrypted endpoint on {host}, which is refused", retriable=False
+            )
+        if host not in (home, *self.allowed_hosts) and not _same_domain(host, home):
+            raise ConnectionFailed(
+                f"KuCoin's answer names an endpoint on {host}, outside the domain of {home}, which is refused; "
+                "if it is right, pass allowed_hosts=[...] to Stream",
+                retriable=False,
+            )
+
+
+class Rest:
+    """A REST client, owned by one thread; cancelled through its `waker`.
+
+    Args:
+        context: called for the TLS context when the first https connection is made.
+        timeout: seconds for a whole request.
+        clock: wall clock in seconds, for signatures.
+    """
+
+    def __init__(
+        self,
+        bases: Bases,
+        *,
+        waker: Waker,
+        credentials: Credentials | None = None,
+        context: Callable[[], ssl.SSLContext],
+        proxy: str | None = None,
+        timeout: float = 10.0,
+        user_agent: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._bases = bases
+        self._waker = waker
+        self._credentials = credentials
+        self._context = context
+        self._proxy = proxy
+        self._timeout = timeout
+        self._clock = clock
+        self._clock_offset = 0.0  # server time - our time, learnt when a signature was refused for its timestamp
+        self._deadline = 0.0
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["User-Agent"] = user_agent or requests.utils.default_user_agent()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(self._dial, lambda: self._deadline))
+
+    def close(self) -> None:
+        """Close the connections that were kept for the next request."""
+        self._session.close()
+
+    def connect_token(self, market: str, *, private: bool) -> ConnectToken:
+        """Return a fresh connect token of "spot" or "futures" (POST /api/v1/bullet-public or -private).
+
+        Raises:
+            AuthenticationError, RestError, TokenError (the answer makes no sense), ConnectionFailed, Cancelled.
+        """
+        path = "/api/v1/bullet-private" if private else "/api/v1/bullet-public"
+        data = self.call(market, "POST", path, signed=private)
+        try:
+            answer = msgspec.convert(data, _TokenAnswer)
+        except msgspec.ValidationError as error:
+            raise TokenError(f"KuCoin's answer to {path} is not a connect token: {error}") from None
+        if not answer.token or not answer.instanceServers:
+            raise TokenError(f"KuCoin's answer to {path} names no token or no server")
+        for server in answer.instanceServers:
+            self._bases.check_endpoint(market, server.endpoint)
+        servers = [
+            InstanceServer(server.endpoint, server.pingInterval / 1000, server.pingTimeout / 1000)
+            for server in answer.instanceServers
+        ]
+        return ConnectToken(answer.token, tuple(servers))
+
+    def server_time(self, market: str = "spot") -> float:
+        """Return KuCoin's clock: seconds since 1970 (GET /api/v1/timestamp)."""
+        milliseconds = self.call(market, "GET", "/api/v1/timestamp")
+        if not isinstance(milliseconds, int):
+            raise RestError("200000", f"a timestamp that is none: {milliseconds!r:.80}", where="/api/v1/timestamp")
+        return milliseconds / 1000
+
+    def call(
+        self,
+        market: str,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        *,
+        signed: bool = False,
+    ) -> Any:
+        """Return the `data` of KuCoin's answer to one request.
+
+        A request refused for its timestamp is signed again once by the server's clock.
+
+        Raises:
+            AuthenticationError, RestError, ConnectionFailed, Cancelled.
+        """
+        resource = f"{path}?{urlencode(query)}" if query else path
+        if not signed:
+            return self._once(market, method, resource, {})
+        if self._credentials is None:
+            raise AuthenticationError(
+                f"{path} needs an API key; pass Credentials(key, secret, passphrase) or set KUCOIN_API_KEY, "
+                "KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE"
+            )
+        try:
+            return self._once(market, method, resource, self._signature(method, resource))
+        except AuthenticationError as error:
+            if error.code != "400002":
+                raise
+        self._clock_offset = self.server_time(market) - self._clock()
+        try:
+            return self._once(market, method, resource, self._signature(method, resource))
+        except AuthenticationError as error:
+            if error.code != "400002":
+                raise
+            raise AuthenticationError(
+                f"KuCoin refuses the timestamp of {path}, also by its own clock, from which this machine's differs "
+                f"by {-self._clock_offset:+.1f} s: set this machine's clock (code 400002)",
+                code="400002",
+            ) from None
+
+    def _signature(self, method: str, resource: str) -> dict[str, str]:
+        assert self._credentials is not None
+        milliseconds = int((self._clock() + self._clock_offset) * 1000)
+        return self._credentials.headers(milliseconds, method, resource)
+
+    def _once(self, market: str, method: str, resource: str, headers: dict[str, str]) -> Any:
+        self._deadline = time.monotonic() + self._timeout
+        url = self._bases.of(market) + resource
+        where = f"{method} {resource.partition('?')[0]}"
+        try:
+            with self._session.request(
+                method, url, headers=headers, allow_redirects=False, stream=True, timeout=self._timeout
+            ) as response:
+                body = _body(response, where)
+                return _data(response, body, where)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            # The cause names the request with its signature, so it is not chained.
+            raise ConnectionFailed(
+                f"{where} at {urlsplit(url).hostname} failed ({_first_reason(error)}); check the network and the URL"
+            ) from None
+
+    def _dial(self, host: str, port: int, secure: bool) -> Wire:
+        return dial(
+            host,
+            port,
+            context=self._context() if secure else None,
+            proxy=proxy_for(host, secure=secure, proxy=self._proxy),
+            waker=self._waker,
+            deadline=self._deadline,
+        )
+
+
+def default_context() -> ssl.SSLContext:
+    """Return a verifying TLS context that knows the system's authorities and those that requests ships."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
+    return context
+
+
+class _Server(msgspec.Struct):
+    endpoint: str
+    pingInterval: float  # noqa: N815 - KuCoin's name
+    pingTimeout: float  # noqa: N815 - KuCoin's name
+
+    def __post_init__(self) -> None:
+        for name in ("pingInterval", "pingTimeout"):
+            if not 0 < getattr(self, name) <= 86_400_000:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, not a number of milliseconds in a day")
+
+
+class _TokenAnswer(msgspec.Struct):
+    token: str
+    instanceServers: list[_Server]  # noqa: N815 - KuCoin's name
+
+
+class _Adapter(HTTPAdapter):
+    """A requests adapter whose connections are dialled by `dial` and bounded by `deadline`."""
+
+    def __init__(self, dial: Callable[[str, int, bool], Wire], deadline: Callable[[], float]) -> None:
+        self._make_dial = dial
+        self._get_deadline = deadline
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        wire_dial, deadline = self._make_dial, self._get_deadline
+
+        class Plain(urllib3.connection.HTTPConnection):
+            def connect(self) -> None:
+                self.sock = wire_dial(self.host, self.port or 80, False)
+
+            def request(self, *args: Any, **kwargs: Any) -> None:
+                if isinstance(self.sock, Wire):
+                    self.sock.deadline = deadline()
+                super().request(*args, **kwargs)
+
+        class Secure(urllib3.connection.HTTPSConnection):
+            def connect(self) -> None:
+                self.sock = wire_dial(self.host, self.port or 443, True)
+                self.is_verified = True
+
+            def request(self, *args: Any, **kwargs: Any) -> None:
+                if isinstance(self.sock, Wire):
+                    self.sock.deadline = deadline()
+                super().request(*args, **kwargs)
+
+        class PlainPool(urllib3.HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(urllib3.HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+
+def _body(response: requests.Response, where: str) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_content(65536):
+        body += chunk
+        if len(body) > _BODY_BYTES:
+            raise RestError(str(response.status_code), f"an answer of more than {_BODY_BYTES} bytes", where=where)
+    return bytes(body)
+
+
+def _data(response: requests.Response, body: bytes, where: str) -> Any:
+    """Return the envelope's data, or raise what the answer means."""
+    status = response.status_code
+    if 300 <= status < 400:
+        raise RestError(str(status), "a redirect, which is refused; correct the REST URL", where=where)
+    try:
+        answer = msgspec.json.decode(body)
+        code = str(answer["code"])
+    except (msgspec.MsgspecError, ValueError, RecursionError, TypeError, KeyError):
+        kind = response.headers.get("Content-Type", "no content type")
+        raise RestError(
+            str(status),
+            f"not KuCoin's JSON but {kind}: {body[:100]!r}; something between here and KuCoin may have answered",
+            where=where,
+            retriable=status in (403, 429) or status >= 500 or status == 200,
+            retry_after=_retry_after(response, status),
+        ) from None
+    if code == "200000":
+        return answer.get("data")
+    raise _refusal(code, str(answer.get("msg", ""))[:300], response, where)
+
+
+def _refusal(code: str, message: str, response: requests.Response, where: str) -> AuthenticationError | RestError:
+    status = response.status_code
+    if code in _REMEDIES:
+        return AuthenticationError(f"KuCoin refused {where} with code {code} ({message}): {_REMEDIES[code]}", code=code)
+    limited = code in _RATE_CODES or status == 429
+    return RestError(
+        code,
+        message,
+        where=where,
+        retriable=limited or status >= 500 or code.startswith("5"),
+        retry_after=_retry_after(response, 429 if limited else status),
+    )
+
+
+def _retry_after(response: requests.Response, status: int) -> float | None:
+    """Return the seconds to wait, from Retry-After or, for one's own quota, the gateway's reset (milliseconds)."""
+    text = response.headers.get("Retry-After", "")
+    if text.isdigit():
+        return min(float(text), 3600.0)
+    if text and (date := email.utils.parsedate_tz(text)):
+        return min(max(0.0, email.utils.mktime_tz(date) - time.time()), 3600.0)
+    reset = response.headers.get("gw-ratelimit-reset", "")
+    if status == 429 and reset.isdigit():
+        return min(int(reset) / 1000, 3600.0)
+    return None
+
+
+def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
+    """Return the parts of a URL without credentials, or raise ConnectionFailed without showing more than its host."""
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        port_ok = parts is not None and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, port_ok = None, False
+    if parts is None or not port_ok or parts.scheme not in schemes or not parts.hostname or "@" in parts.netloc:
+        shown = f"{parts.scheme}://{parts.hostname}" if parts is not None and parts.hostname else repr(url)[:80]
+        raise ConnectionFailed(
+            f"{name} ({shown}) is not a URL of the form {schemes[0]}://host without user name and password",
+            retriable=False,
+        )
+    return parts
+
+
+def _same_domain(host: str, home: str) -> bool:
+    """Whether `host` is in the domain of `home`: below its parent domain, or both are this machine."""
+    loopback = ("localhost", "127.0.0.1", "::1")
+    if home in loopback:
+        return host in loopback
+    labels = home.split(".")
+    if all(label.isdigit() for label in labels) or ":" in home:
+        return False  # an address has no domain
+    domain = ".".join(labels[1:]) if len(labels) > 2 else home
+    return host.endswith("." + domain)
+
+
+def _first_reason(error: BaseException) -> str:
+    """Return the innermost error's class and system text, which hold nothing of the request."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    strerror = getattr(error, "strerror", None)
+    return f"{type(error).__name__}: {strerror}" if strerror else type(error).__name__

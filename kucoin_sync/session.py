@@ -1,0 +1,359 @@
+"""The conversation over one connection, without I/O: what to send, what came, what is late.
+
+Rules, from KuCoin's documentation unless said otherwise:
+1. Nothing is sent before `welcome`, which must come within the step timeout.
+2. Pings go ahead of every other command; when they are due and when the peer is lost, `heartbeat` says.
+3. Commands keep their order. They leave at the pace of the limits, with places kept free for pings.
+4. A command without an answer within the ack timeout is sent again, three times in all; then the peer is lost.
+5. An error answer is told apart by its text, because one code has many meanings (see `outcomes`). A refused
+   command of several topics is narrowed down until the topic at fault is alone.
+6. What is wanted outlives the session: its owner keeps it and says it again to the next one.
+
+`now` is an argument everywhere (a monotonic clock's seconds). Not thread-safe: its owner's lock covers it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from . import messages
+from .backoff import SlidingWindow
+from .exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, SubscriptionRejected, TokenError
+from .heartbeat import Heartbeat
+from .limits import Limits
+from .messages import Batch, Control, Message
+from .outcomes import Acked, Full, Key, Outcome, Refused, ServerError, Welcomed, meaning
+from .topics.grammar import join
+
+__all__ = ["ACK_TIMEOUT", "Session"]
+
+ACK_TIMEOUT = 10.0
+_TRIES = 3
+_PING_RESERVE = 5
+
+
+class _Command:
+    """One command on its way: queued, then sent, then answered."""
+
+    __slots__ = ("attempts", "deadline", "frame", "id", "keys", "kind", "tunnel")
+
+    def __init__(self, kind: str, command_id: str, frame: bytes, keys: tuple[Key, ...], tunnel: str | None) -> None:
+        self.kind = kind
+        self.tunnel = tunnel
+        self.id = command_id
+        self.frame = frame
+        self.keys = keys
+        self.attempts = 0
+        self.deadline = 0.0
+
+
+class Session:
+    """One connection's conversation with KuCoin.
+
+    Args:
+        ids: yields the command ids; shared by successive sessions so that a late answer fits no new command.
+        ping_interval, ping_timeout: seconds, as the connect token's answer gave them.
+        private: whether the connection is authorised; then commands ask for `privateChannel`.
+        now: the instant at which the handshake ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        ids: Iterator[int],
+        ping_interval: float,
+        ping_timeout: float,
+        now: float,
+        private: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.welcomed = False
+        #: Why the connection is of no use any more, None while it is.
+        self.lost: KucoinSyncError | None = None
+        #: Frames that could not be read, and frames of types that nobody knows; the owner takes them off.
+        self.unreadable = 0
+        self.unknown = 0
+        self.heartbeat = Heartbeat(ping_interval, ping_timeout, now)
+        self._ids = ids
+        self._private = private
+        self._opened = now
+        self._pace = SlidingWindow(self.limits.commands_per_10s, 10.0)
+        self._paused_until = now
+        self._outbox: deque[_Command] = deque()
+        self._sent: dict[str, _Command] = {}
+        self._tunnels: set[str] = set()
+        self._active: set[Key] = set()
+        self._wanted: set[Key] = set()
+        self._outcomes: list[Outcome] = []
+        self._urgent: list[bytes] = []
+
+    def __repr__(self) -> str:
+        state = "lost" if self.lost else "welcomed" if self.welcomed else "opening"
+        return (
+            f"<Session {state}: {len(self._active)} active, {len(self._sent)} unanswered, {len(self._outbox)} queued>"
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Whether every wanted topic was confirmed or refused."""
+        return self.welcomed and not self._outbox and not self._sent
+
+    def is_active(self, key: Key) -> bool:
+        """Whether the server confirmed the subscription."""
+        return key in self._active
+
+    # What is wanted
+
+    def subscribe(self, keys: Iterable[Key]) -> None:
+        """Queue the commands that subscribe `keys`, as few as the limits allow."""
+        fresh = [key for key in dict.fromkeys(keys) if key not in self._wanted]
+        self._wanted.update(fresh)
+        for tunnel in dict.fromkeys(key.tunnel for key in fresh):
+            if tunnel is not None and tunnel not in self._tunnels:
+                self._tunnels.add(tunnel)
+                self._queue("openTunnel", {"newTunnelId": tunnel, "response": True}, tunnel=tunnel)
+            self._queue_topics("subscribe", tunnel, [key.topic for key in fresh if key.tunnel == tunnel])
+
+    def unsubscribe(self, keys: Iterable[Key]) -> None:
+        """Queue the commands that unsubscribe `keys`; one that was not yet sent is only taken back."""
+        gone = [key for key in dict.fromkeys(keys) if key in self._wanted]
+        self._wanted.difference_update(gone)
+        self._active.difference_update(gone)
+        if not self.welcomed:
+            return  # a queued command leaves out what nobody wants any more
+        for tunnel in dict.fromkeys(key.tunnel for key in gone):
+            self._queue_topics("unsubscribe", tunnel, [key.topic for key in gone if key.tunnel == tunnel])
+
+    def close_tunnel(self, tunnel: str) -> None:
+        """Queue the command that closes a tunnel, with all that is subscribed in it."""
+        if tunnel not in self._tunnels:
+            return
+        self._tunnels.discard(tunnel)
+        inside = [key for key in self._wanted if key.tunnel == tunnel]
+        self._wanted.difference_update(inside)
+        self._active.difference_update(inside)
+        self._queue("closeTunnel", {"tunnelId": tunnel, "response": True}, tunnel=tunnel)
+
+    def _queue_topics(self, kind: str, tunnel: str | None, singles: Iterable[str], *, first: bool = False) -> None:
+        for topic, batch in join(singles, self.limits.topics_per_command):
+            fields: dict[str, Any] = {"topic": topic, "privateChannel": self._private, "response": True}
+            if tunnel is not None:
+                fields["tunnelId"] = tunnel
+            self._queue(kind, fields, tuple(Key(single, tunnel) for single in batch), tunnel=tunnel, first=first)
+
+    def _queue(
+        self,
+        kind: str,
+        fields: dict[str, Any],
+        keys: tuple[Key, ...] = (),
+        *,
+        tunnel: str | None,
+        first: bool = False,
+    ) -> None:
+        command_id = str(next(self._ids))
+        command = _Command(kind, command_id, messages.command(kind, command_id, **fields), keys, tunnel)
+        if first:
+            self._outbox.appendleft(command)
+        else:
+            self._outbox.append(command)
+
+    # Sending
+
+    def frames_to_send(self, now: float) -> list[bytes]:
+        """Return the text frames that may leave at `now`, in order."""
+        frames, self._urgent = self._urgent, []
+        if not self.welcomed or self.lost is not None:
+            return frames
+        while self._outbox and now >= self._send_at(now):
+            command = self._outbox.popleft()
+            if command.kind == "subscribe" and not self._still_wanted(command):
+                continue
+            self._pace.take(now)
+            command.attempts += 1
+            command.deadline = now + ACK_TIMEOUT
+            self._sent[command.id] = command
+            frames.append(command.frame)
+        return frames
+
+    def _still_wanted(self, command: _Command) -> bool:
+        """Whether a queued subscribe command is right as it stands; else what is left of it is queued anew."""
+        rest = [key for key in command.keys if key in self._wanted]
+        if len(rest) == len(command.keys):
+            return True
+        if rest:
+            self._queue_topics("subscribe", command.tunnel, [key.topic for key in rest], first=True)
+        return False
+
+    def _send_at(self, now: float) -> float:
+        return max(self._paused_until, self._pace.free_at(now, reserve=_PING_RESERVE))
+
+    # Time
+
+    def next_deadline(self) -> float:
+        """Return the instant at which `handle_deadline` has something to do, if nothing comes before."""
+        if not self.welcomed:
+            return self._opened + self.limits.step_timeout
+        deadline = min(self.heartbeat.ping_at(), self.heartbeat.lost_at())
+        if self._sent:
+            deadline = min(deadline, min(command.deadline for command in self._sent.values()))
+        if self._outbox:
+            deadline = min(deadline, self._send_at(self._opened))
+        return deadline
+
+    def handle_deadline(self, now: float) -> None:
+        """Do what is due at `now`: ping, send again, or give the peer up."""
+        if self.lost is not None:
+            return
+        if not self.welcomed:
+            if now >= self._opened + self.limits.step_timeout:
+                self.lost = ConnectionFailed(
+                    f"the server sent no welcome within {self.limits.step_timeout:g} s of the handshake"
+                )
+            return
+        if now >= self.heartbeat.lost_at():
+            self.lost = ConnectionFailed(self.heartbeat.complaint(now))
+            return
+        if now >= self.heartbeat.ping_at():
+            self._ping(now)
+        self._repeat_unanswered(now)
+
+    def _ping(self, now: float) -> None:
+        ping_id = str(next(self._ids))
+        self._urgent.append(messages.command("ping", ping_id))
+        self._pace.take(now)
+        self.heartbeat.ping_sent(ping_id, now)
+
+    def _repeat_unanswered(self, now: float) -> None:
+        for command in [command for command in self._sent.values() if now >= command.deadline]:
+            del self._sent[command.id]
+            if command.attempts >= _TRIES:
+                self.lost = ProtocolError(
+                    f"the server has not answered {command.kind} {', '.join(k.topic for k in command.keys[:3])} "
+                    f"in {_TRIES} tries of {ACK_TIMEOUT:g} s"
+                )
+                return
+            if command.kind == "subscribe":
+                self._outbox.append(command)
+
+    # Receiving
+
+    def receive(self, frames: list[bytes], batch: Batch, now: float) -> list[Message]:
+        """Take the text frames that came together; return the pushes among them, in order.
+
+        What else they bring is in `outcomes`, `lost` and the counts afterwards. Never raises for what a frame holds.
+        """
+        self.heartbeat.frame_came(now)
+        pushes: list[Message] = []
+        decode, append = messages.decode_message, pushes.append
+        for frame in frames:
+            try:
+                message = decode(frame)
+                if not frame.isascii():
+                    frame.decode()  # the payload is not looked at yet: this checks that it is UTF-8
+            except messages.UNREADABLE:
+                self.unreadable += 1
+                continue
+            if message.type == "message":
+                message.raw = frame
+                message.batch = batch
+                append(message)
+            else:
+                self._control(frame, now)
+        return pushes
+
+    def outcomes(self) -> list[Outcome]:
+        """Return, once, what happened since the last call."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def _control(self, frame: bytes, now: float) -> None:
+        try:
+            control = messages.decode_control(frame)
+        except messages.UNREADABLE:
+            self.unreadable += 1
+            return
+        handle = _CONTROLS.get(control.type)
+        if handle is None:
+            self.unknown += 1
+        else:
+            handle(self, control, now)
+
+    def _on_welcome(self, _: Control, __: float) -> None:
+        if not self.welcomed:
+            self.welcomed = True
+            self._outcomes.append(Welcomed())
+
+    def _on_pong(self, control: Control, now: float) -> None:
+        self.heartbeat.pong_came(control.command_id, now)
+
+    def _on_ack(self, control: Control, _: float) -> None:
+        command = self._sent.pop(control.command_id, None)
+        if command is None or command.kind != "subscribe":
+            return
+        keys = tuple(key for key in command.keys if key in self._wanted)
+        if keys:
+            self._active.update(keys)
+            self._outcomes.append(Acked(keys))
+
+    def _on_error(self, control: Control, now: float) -> None:
+        code, reason = control.status, control.reason
+        command = self._sent.pop(control.command_id, None)
+        means = meaning(code, reason)
+        if means == "token":
+            self.lost = TokenError(f"KuCoin refused the connect token: {reason} (code {code})")
+        elif means == "idle":
+            self.lost = ConnectionFailed(f"KuCoin ended the connection: {reason} (code {code})")
+        elif command is None and not self.welcomed:
+            self.lost = ConnectionFailed(f"KuCoin refused the connection: {reason} (code {code})")
+        elif command is None:
+            self._outcomes.append(ServerError(code, reason))
+        elif command.kind == "openTunnel":
+            self._refuse_tunnel(command, code, reason)
+        elif command.kind == "subscribe":
+            self._refused(command, means, code, reason, now)
+
+    def _refused(self, command: _Command, means: str, code: int, reason: str, now: float) -> None:
+        keys = tuple(key for key in command.keys if key in self._wanted)
+        if not keys:
+            return
+        if means in ("pace", "busy") and (means == "pace" or command.attempts < _TRIES):
+            self._paused_until = max(self._paused_until, now + float(command.attempts))
+            self._outbox.appendleft(command)
+        elif means == "full":
+            self._wanted.difference_update(keys)
+            self._outcomes.append(Full(keys))
+        elif len(keys) > 1:
+            self._narrow(keys, reason)
+        else:
+            self._wanted.discard(keys[0])
+            self._outcomes.append(Refused(keys[0], SubscriptionRejected(keys[0].topic, code, reason)))
+
+    def _narrow(self, keys: tuple[Key, ...], reason: str) -> None:
+        """Queue a refused command of several topics again, in parts: those that the text names, else halves."""
+        named = [key for key in keys if re.search(re.escape(key.topic) + r"(?![\w,-])", reason)]
+        if named and len(named) < len(keys):
+            parts: list[list[Key]] = [[key for key in keys if key not in named], *([key] for key in named)]
+        else:
+            half = (len(keys) + 1) // 2
+            parts = [list(keys[:half]), list(keys[half:])]
+        for part in reversed(parts):
+            self._queue_topics("subscribe", part[0].tunnel, [key.topic for key in part], first=True)
+
+    def _refuse_tunnel(self, command: _Command, code: int, reason: str) -> None:
+        self._tunnels.discard(command.tunnel or "")
+        for key in [key for key in self._wanted if key.tunnel == command.tunnel]:
+            self._wanted.discard(key)
+            text = f"its tunnel {command.tunnel!r} was refused: {reason}"
+            self._outcomes.append(Refused(key, SubscriptionRejected(key.topic, code, text)))
+
+
+_CONTROLS = {
+    "welcome": Session._on_welcome,
+    "pong": Session._on_pong,
+    "ack": Session._on_ack,
+    "error": Session._on_error,
+}

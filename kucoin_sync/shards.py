@@ -1,0 +1,136 @@
+"""Which topic lives on which connection, under the limits of one connection.
+
+Pure bookkeeping for one kind of connection (market, public or private); its owner opens and closes connections
+by what `place` and `remove` return. Not thread-safe: its owner's lock covers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .exceptions import InvalidTopic
+from .outcomes import Key
+
+__all__ = ["TUNNELS_PER_CONNECTION", "Shards"]
+
+TUNNELS_PER_CONNECTION = 5
+"""KuCoin's documentation of 2019 to 2023, "Multiplex"."""
+
+
+class Shards:
+    """Places of topics on numbered connections of `capacity` topics each."""
+
+    def __init__(self, capacity: int) -> None:
+        self._default = capacity
+        self._capacity: dict[int, int] = {}
+        self._keys: dict[int, dict[Key, None]] = {}  # in the order in which they were placed
+        self._home: dict[Key, int] = {}
+        self._pins: dict[str, int] = {}  # tunnel -> connection; the topics of a tunnel stay together
+        self._next = 1
+
+    def __repr__(self) -> str:
+        return f"Shards({ {number: len(keys) for number, keys in self._keys.items()} })"
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._home
+
+    def __len__(self) -> int:
+        return len(self._home)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The connections in use."""
+        return tuple(self._keys)
+
+    def home(self, key: Key) -> int:
+        """Return the connection of a placed key."""
+        return self._home[key]
+
+    def keys(self, number: int) -> tuple[Key, ...]:
+        """Return the keys of a connection, in the order in which they were placed."""
+        return tuple(self._keys.get(number, ()))
+
+    def place(self, keys: Iterable[Key]) -> dict[int, list[Key]]:
+        """Give each key a place; return the new keys of each connection, those of new connections included."""
+        placed: dict[int, list[Key]] = {}
+        for key in keys:
+            if key in self._home:
+                continue
+            number = self._room_for(key)
+            self._keys[number][key] = None
+            self._home[key] = number
+            placed.setdefault(number, []).append(key)
+        return placed
+
+    def remove(self, keys: Iterable[Key]) -> dict[int, list[Key]]:
+        """Take keys away; return those of each connection. A connection stays until `drop_if_empty`."""
+        removed: dict[int, list[Key]] = {}
+        for key in keys:
+            number = self._home.pop(key, None)
+            if number is not None:
+                del self._keys[number][key]
+                removed.setdefault(number, []).append(key)
+        return removed
+
+    def drop_if_empty(self, number: int) -> bool:
+        """Forget a connection that carries nothing; return whether it is forgotten."""
+        if self._keys.get(number) or number in self._pins.values():
+            return False
+        self._keys.pop(number, None)
+        self._capacity.pop(number, None)
+        return True
+
+    def drop(self, number: int) -> tuple[Key, ...]:
+        """Forget a connection with all that it carries; return that."""
+        keys = tuple(self._keys.pop(number, ()))
+        self._capacity.pop(number, None)
+        for key in keys:
+            del self._home[key]
+        self._pins = {tunnel: home for tunnel, home in self._pins.items() if home != number}
+        return keys
+
+    def full(self, number: int, keys: Iterable[Key]) -> dict[int, list[Key]]:
+        """Note that a connection refused `keys` for being full; return their new places."""
+        moving = [key for key in keys if self._home.get(key) == number]
+        for key in moving:
+            del self._keys[number][key]
+            del self._home[key]
+        self._capacity[number] = len(self._keys[number])
+        return self.place(moving)
+
+    def pin(self, tunnel: str) -> int:
+        """Give a tunnel a connection; return its number."""
+        if tunnel not in self._pins:
+            load = [list(self._pins.values()).count(number) for number in self._keys]
+            fitting = (number for number, count in zip(self._keys, load, strict=True) if count < TUNNELS_PER_CONNECTION)
+            number = next(fitting, 0) or self._open()
+            self._pins[tunnel] = number
+        return self._pins[tunnel]
+
+    def unpin(self, tunnel: str) -> tuple[int, tuple[Key, ...]]:
+        """Take a tunnel's connection away; return its number and the keys that were in the tunnel."""
+        number = self._pins.pop(tunnel)
+        keys = tuple(key for key in self._keys.get(number, ()) if key.tunnel == tunnel)
+        self.remove(keys)
+        return number, keys
+
+    def _room_for(self, key: Key) -> int:
+        if key.tunnel is not None:
+            number = self.pin(key.tunnel)
+            if len(self._keys[number]) >= self._capacity[number]:
+                raise InvalidTopic(
+                    f"the connection of tunnel {key.tunnel!r} is full with {self._capacity[number]} topics; "
+                    f"subscribe {key.topic} in another tunnel or outside"
+                )
+            return number
+        for number, held in self._keys.items():
+            if len(held) < self._capacity[number]:
+                return number
+        return self._open()
+
+    def _open(self) -> int:
+        number = self._next
+        self._next += 1
+        self._keys[number] = {}
+        self._capacity[number] = self._default
+        return number

@@ -1,0 +1,297 @@
+"""`Stream`: what users hold. It opens connections as topics need them and gives each message to its subscriptions."""
+
+from __future__ import annotations
+
+import os
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ._version import __version__
+from .callbacks import Callbacks
+from .connection import Options
+from .credentials import Credentials
+from .events import Event, Overflowed
+from .exceptions import AckTimeout, AuthenticationError, ConnectionFailed, InvalidTopic, SlowConsumer
+from .inbox import OVERFLOW, Inbox, InlineInbox, inbox_for
+from .lane import Waiter
+from .limits import Limits
+from .messages import Message
+from .outcomes import Key
+from .rest import Bases, default_context
+from .subscription import Subscription
+from .switchboard import Switchboard
+from .topics import grammar
+
+__all__ = ["Stream"]
+
+_SPOT = "https://api.kucoin.com"
+_FUTURES = "https://api-futures.kucoin.com"
+_ROTATE_AFTER = 23 * 3600.0
+
+Callback = Callable[[Message], object]
+C = TypeVar("C", bound=Callback)
+
+
+class Stream:
+    """A client of KuCoin's WebSocket feeds for code that is not async.
+
+    Nothing is dialled before the first subscription. Each connection has one I/O thread; it comes back for
+    ever after a cut and subscribes again what is wanted. All methods may be called from any thread and from callbacks.
+
+    Args:
+        credentials: for private topics; None takes KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE.
+        rest_url, futures_rest_url: REST base URLs, from which connect tokens come; None takes KUCOIN_SYNC_REST_URL
+            and KUCOIN_SYNC_FUTURES_REST_URL, else KuCoin's global site.
+        on_event: called with each `Event` on the stream's callback thread; all are logged, too.
+        proxy: URL of an HTTP proxy, "" for none; None takes the usual environment variables.
+        ssl_context: for TLS with a private certificate authority; verification can't be switched off otherwise.
+        allowed_hosts: hosts outside the domain of the REST URL that connections may go to.
+        limits: KuCoin's limits, where yours differ.
+        rotate_after: seconds after which a connection is replaced, without a gap; KuCoin cuts it after 24 hours.
+
+    Raises:
+        ConnectionFailed: a URL is malformed.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials | None = None,
+        *,
+        rest_url: str | None = None,
+        futures_rest_url: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        allowed_hosts: Iterable[str] = (),
+        limits: Limits | None = None,
+        rotate_after: float = _ROTATE_AFTER,
+    ) -> None:
+        if credentials is not None and not isinstance(credentials, Credentials):
+            raise AuthenticationError(
+                "credentials must be Credentials(key, secret, passphrase), or None for public topics"
+            )
+        bases = Bases.checked(
+            rest_url or os.environ.get("KUCOIN_SYNC_REST_URL") or _SPOT,
+            futures_rest_url or os.environ.get("KUCOIN_SYNC_FUTURES_REST_URL") or _FUTURES,
+            tuple(allowed_hosts),
+        )
+        self._credentials = credentials
+        self._spot = bases.spot
+        self._callbacks = Callbacks(on_event)
+        self._board = Switchboard(
+            lambda: Options(
+                bases=bases,
+                credentials=self._credentials,
+                context=_once(lambda: ssl_context or default_context()),
+                proxy=proxy,
+                limits=limits or Limits(),
+                user_agent=f"kucoin-sync/{__version__}",
+                lifetime=lambda: rotate_after * random.uniform(0.97, 1.0),
+            ),
+            self._callbacks.emit,
+        )
+
+    # Subscribing
+
+    def subscribe(
+        self,
+        topic: str,
+        *more_topics: str,
+        callback: Callback | None = None,
+        inline: bool = False,
+        maxsize: int = 10_000,
+        overflow: str = "raise",
+        private: bool | None = None,
+        timeout: float | None = 10.0,
+    ) -> Subscription:
+        """Subscribe topics and return what iterates over their messages, once the server has confirmed them.
+
+        Args:
+            topic, more_topics: such as "/market/ticker:ETH-USDT" or `topics.ticker("BTC-USDT", "ETH-USDT")`.
+            callback: called with each message on the stream's callback thread, instead of iterating.
+            inline: call it on the I/O thread, for the lowest latency; it must not block.
+            maxsize: messages that may wait for the consumer.
+            overflow: what happens beyond: "raise" (SlowConsumer), "drop_oldest", "drop_newest", or "latest"
+                (only the newest message of each topic and subject is kept).
+            private: True asks for the account's own messages of a topic (`privateChannel`).
+            timeout: seconds to wait for the confirmation; 0 does not wait, None waits for ever.
+
+        Raises:
+            InvalidTopic, SubscriptionRejected, AckTimeout, AuthenticationError, StreamClosed;
+            ConnectionFailed: the server could not be reached within the timeout.
+        """
+        return self._subscribe(
+            (topic, *more_topics), callback, inline, maxsize, overflow, private, timeout, tunnel=None
+        )
+
+    def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
+        """Decorate a function to be the callback of topics; `options` are those of `subscribe`."""
+
+        def register(callback: C) -> C:
+            self.subscribe(topic, *more_topics, callback=callback, **options)
+            return callback
+
+        return register
+
+    def unsubscribe(self, topic: str | Subscription) -> None:
+        """End a subscription, or take a topic (by the name it was subscribed with) away from all that have it."""
+        if isinstance(topic, Subscription):
+            self._board.end(topic)
+            return
+        singles = grammar.split(topic)
+        for subscription in self._board.carrying(singles):
+            self._board.remove(subscription, singles)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Close everything, from any thread or callback; closing twice is allowed.
+
+        Wakes every place in which a thread can wait: iterating and `get` (which end after what was already
+        received), `subscribe` (StreamClosed), the waits for books, and the I/O threads wherever they are. Waits up to
+        `timeout` seconds for the threads to end; the only thing that can take longer is the system's name resolution.
+        """
+        deadline = time.monotonic() + timeout
+        self._callbacks.close()
+        threads = self._board.close()
+        if self._callbacks.thread is not None:
+            threads.append(self._callbacks.thread)
+        for thread in threads:
+            if thread is not threading.current_thread() and thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream was closed."""
+        return self._board.closed
+
+    def stats(self) -> dict[str, Any]:
+        """Return plain numbers of the stream so far: messages, bytes, drops, reconnects and more."""
+        return self._board.stats()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"<Stream of {self._spot}: {state}, {self._board.stats()['subscriptions']} subscriptions>"
+
+    # Behind the public surface
+
+    def _subscribe(
+        self,
+        topics: tuple[str, ...],
+        callback: Callback | None,
+        inline: bool,
+        maxsize: int,
+        overflow: str,
+        private: bool | None,
+        timeout: float | None,
+        tunnel: str | None,
+    ) -> Subscription:
+        singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))
+        groups: dict[tuple[str, bool], list[Key]] = {}
+        for single in singles:
+            groups.setdefault(self._kind(single, private), []).append(Key(single, tunnel))
+        subscription = self._make_subscription(singles, callback, inline, maxsize, overflow, private, tunnel)
+        waiter = self._board.add(subscription, groups)
+        if callback is not None and not inline:
+            self._callbacks.serve(subscription)
+        if timeout == 0 or self._board.is_io_thread():
+            return subscription
+        try:
+            self._await(waiter, timeout, singles)
+        except BaseException:
+            self._board.remove(subscription, singles)
+            raise
+        return subscription
+
+    def _kind(self, single: str, private: bool | None) -> tuple[str, bool]:
+        """Return the market of a topic and whether it needs an authorised connection."""
+        needs_key = grammar.is_private(single)
+        if needs_key and private is False:
+            raise InvalidTopic(f"{single} is a private topic; leave private= away or pass True")
+        if (needs_key or private) and self._find_credentials() is None:
+            raise AuthenticationError(
+                f"{single} {'is a private topic' if needs_key else 'was asked for with private=True'} and needs an API "
+                "key: pass Credentials(key, secret, passphrase) to Stream, or set KUCOIN_API_KEY, KUCOIN_API_SECRET "
+                "and KUCOIN_API_PASSPHRASE"
+            )
+        return grammar.market_of(single), needs_key or bool(private)
+
+    def _find_credentials(self) -> Credentials | None:
+        if self._credentials is None:
+            self._credentials = Credentials.from_environment()
+        return self._credentials
+
+    def _make_subscription(
+        self,
+        singles: tuple[str, ...],
+        callback: Callback | None,
+        inline: bool,
+        maxsize: int,
+        overflow: str,
+        private: bool | None,
+        tunnel: str | None,
+    ) -> Subscription:
+        if overflow not in OVERFLOW:
+            raise ValueError(f"overflow is {overflow!r}; it is one of {', '.join(OVERFLOW)}")
+        if maxsize < 1:
+            raise ValueError(f"maxsize is {maxsize!r}; a subscription holds at least 1 message")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable, not {type(callback).__name__}")
+        if inline and callback is None:
+            raise ValueError("inline=True needs a callback")
+
+        def overflowed(dropped: int) -> None:
+            self._callbacks.emit(Overflowed(subscription.topics, dropped))
+
+        def slow(dropped: int) -> SlowConsumer:
+            return SlowConsumer(
+                f"{dropped} messages of {', '.join(subscription.topics[:3])} were dropped because more than {maxsize} "
+                "were waiting; take messages faster, raise maxsize, or choose another overflow policy",
+                dropped=dropped,
+            )
+
+        inbox: Inbox
+        if callback is not None and inline:
+            inbox = InlineInbox(callback, lambda error: self._callbacks.failed(subscription, error))
+        else:
+            inbox = inbox_for(overflow, maxsize, overflowed, slow)
+        subscription = Subscription(
+            singles, inbox, close=self._board.end, callback=callback, tunnel=tunnel, private=private
+        )
+        return subscription
+
+    def _await(self, waiter: Waiter, timeout: float | None, singles: tuple[str, ...]) -> None:
+        if not waiter.gate.wait(timeout):
+            error = self._board.last_error(waiter)
+            if error is not None:
+                raise ConnectionFailed(f"{singles[0]} could not be subscribed within {timeout:g} s: {error}") from None
+            missing = [key.topic for _, key in waiter.outstanding]
+            raise AckTimeout(
+                f"KuCoin did not confirm {', '.join(sorted(missing)[:3])} ({len(missing)} of {waiter.total} topics) "
+                f"within {timeout:g} s; try again, with a longer timeout= for many topics"
+            )
+        if waiter.error is not None:
+            raise waiter.error
+
+
+def _once(make: Callable[[], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
+    """Return a function that makes a TLS context when it is first called: loading authorities takes a while."""
+    made: list[ssl.SSLContext] = []
+
+    def context() -> ssl.SSLContext:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return context

@@ -1,0 +1,145 @@
+"""What a user holds of a subscription: an iterator, `get`, and the numbers that tell how it fares."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from .exceptions import StreamClosed
+from .inbox import Inbox
+from .messages import Message
+
+__all__ = ["Subscription"]
+
+
+class Subscription:
+    """Messages of one or more topics, for one consumer; several threads may share it, each message goes to one.
+
+    Made by `Stream.subscribe`. Iterating waits for messages; it ends when the subscription or the stream is
+    closed, after what was already received, and raises `SlowConsumer` where messages were dropped under the
+    policy "raise", `SubscriptionRejected` where the server refuses a topic later on, and any fatal error.
+    After SlowConsumer and SubscriptionRejected iterating can go on.
+    """
+
+    def __init__(
+        self,
+        topics: tuple[str, ...],
+        inbox: Inbox,
+        *,
+        close: Callable[[Subscription], None],
+        callback: Callable[[Message], object] | None = None,
+        tunnel: str | None = None,
+        private: bool | None = None,
+    ) -> None:
+        self.inbox = inbox
+        self.put = inbox.put
+        self.callback = callback
+        self.tunnel = tunnel
+        self.private = private
+        self._topics = topics
+        self._close = close
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The single topics that it still carries."""
+        return self._topics
+
+    @property
+    def pending(self) -> int:
+        """Messages received and not yet taken by the consumer."""
+        return len(self.inbox)
+
+    @property
+    def dropped(self) -> int:
+        """Messages that were dropped because the consumer was slow (or superseded, under "latest")."""
+        return self.inbox.dropped
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be received; `pending` messages can still be taken."""
+        return self.inbox.finished
+
+    def get(self, timeout: float | None = None) -> Message:
+        """Return the next message, waiting up to `timeout` seconds, for ever with None.
+
+        Raises:
+            TimeoutError: nothing came in time.
+            StreamClosed: the subscription has ended and all its messages were taken.
+            SlowConsumer, SubscriptionRejected, AuthenticationError: as when iterating.
+        """
+        pop = self.inbox.pop
+        try:
+            return pop()
+        except IndexError:
+            pass
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            self._raise_notice()
+            try:
+                return pop()
+            except IndexError:
+                if self.inbox.finished and not len(self.inbox):
+                    self._raise_end()
+            remaining = None if deadline is None else deadline - time.monotonic()
+            if not self.inbox.wait(remaining) and remaining is not None:
+                raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s")
+
+    def __iter__(self) -> Iterator[Message]:
+        pop = self.inbox.pop  # bound once: this loop is the consumer's share of the message path
+        while True:
+            try:
+                message = pop()
+            except IndexError:
+                found = self._next()
+                if found is None:
+                    return
+                message = found
+            yield message
+
+    def __next__(self) -> Message:
+        message = self._next()
+        if message is None:
+            raise StopIteration
+        return message
+
+    def _next(self) -> Message | None:
+        """Wait for the next message; None at a normal end."""
+        try:
+            return self.get()
+        except StreamClosed:
+            if self.inbox.error is not None:
+                raise
+            return None
+
+    def close(self) -> None:
+        """Unsubscribe; consumers end after what was already received. Closing twice is allowed."""
+        self._close(self)
+
+    def drop_topics(self, gone: set[str]) -> None:
+        """Take topics away that are unsubscribed or refused; for the stream's use."""
+        self._topics = tuple(topic for topic in self._topics if topic not in gone)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"<Subscription to {self._named()}: {state}, {self.pending} pending, {self.dropped} dropped>"
+
+    def _named(self) -> str:
+        topics = self._topics
+        return ", ".join(topics[:3]) + (f" and {len(topics) - 3} more" if len(topics) > 3 else "")
+
+    def _raise_notice(self) -> None:
+        notice = self.inbox.notice()
+        if notice is not None:
+            raise notice
+
+    def _raise_end(self) -> NoReturn:
+        if self.inbox.error is not None:
+            raise self.inbox.error
+        raise StreamClosed(f"the subscription to {self._named() or 'its topics'} is closed")

@@ -1,0 +1,256 @@
+"""Between a stream and its connections: who wants what, who carries it, and who is told what becomes of it.
+
+One lock guards it all; what has to be done with a connection is decided under it and done after it was released.
+Lock order: this lock, then a connection's or an inbox's, never the other way round.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .connection import Connection, Options
+from .events import Event, Rejected, Rotated
+from .exceptions import KucoinSyncError, StreamClosed, SubscriptionRejected
+from .lane import Action, Lane, Waiter
+from .messages import Message
+from .outcomes import Key
+from .subscription import Subscription
+
+__all__ = ["Switchboard"]
+
+_RETIRE = 5.0
+"""Seconds that a replaced connection gets to deliver its last."""
+
+
+class Switchboard:
+    """The lanes of one stream.
+
+    Args:
+        options: called when the first connection is made.
+        emit: takes events, from any thread, without waiting.
+    """
+
+    def __init__(self, options: Callable[[], Options], emit: Callable[[Event], None]) -> None:
+        self.emit = emit
+        self.command_ids: Iterator[int] = itertools.count(1)
+        self.epochs: Iterator[int] = itertools.count(1)
+        self.closed = False
+        self._make_options = options
+        self._options: Options | None = None
+        self._io_numbers = itertools.count(1)
+        self._lock = threading.Lock()  # guards the lanes with all that is in them, _subscriptions, closed, _misfits
+        self._lanes: dict[tuple[str, bool], Lane] = {}
+        self._subscriptions: dict[Subscription, None] = {}
+        self._dropped = 0  # by subscriptions that are gone
+        self._misfits = 0
+
+    # For the stream
+
+    def add(self, subscription: Subscription, groups: dict[tuple[str, bool], list[Key]]) -> Waiter:
+        """Have the keys of each kind (market, private) delivered to a subscription; return what waits for them."""
+        waiter = Waiter(self.emit)
+        actions: list[Action] = []
+        with self._lock:
+            if self.closed:
+                raise StreamClosed("the stream is closed; make a new one to subscribe")
+            for (market, private), keys in groups.items():
+                actions += self._lane(market, private).add(subscription, keys, waiter)
+            self._subscriptions[subscription] = None
+            waiter.done_if_nothing_outstanding()
+        _do(actions)
+        return waiter
+
+    def carrying(self, singles: tuple[str, ...]) -> list[Subscription]:
+        """Return the subscriptions outside tunnels that carry any of the topics."""
+        wanted = set(singles)
+        with self._lock:
+            return [
+                subscription
+                for subscription in self._subscriptions
+                if subscription.tunnel is None and not wanted.isdisjoint(subscription.topics)
+            ]
+
+    def end(self, subscription: Subscription) -> None:
+        """End a subscription."""
+        self.remove(subscription, subscription.topics)
+
+    def remove(self, subscription: Subscription, singles: tuple[str, ...]) -> None:
+        """Take topics away from a subscription, and end it when it has none left."""
+        actions: list[Action] = []
+        with self._lock:
+            for lane in self._lanes.values():
+                actions += lane.remove(subscription, singles)
+            if set(subscription.topics) <= set(singles):
+                self._forget(subscription)
+                actions.append(lambda: subscription.inbox.finish(None))
+            else:
+                subscription.drop_topics(set(singles))
+        _do(actions)
+
+    def last_error(self, waiter: Waiter) -> KucoinSyncError | None:
+        """Return why connections that a waiter waits for are not there, None where they are."""
+        with self._lock:
+            return next((error for lane in self._lanes.values() if (error := lane.last_error(waiter))), None)
+
+    def is_io_thread(self) -> bool:
+        """Whether the current thread is one of ours that must not wait."""
+        current = threading.current_thread()
+        return any(connection.thread is current for connection in self._connections())
+
+    def close(self) -> list[threading.Thread]:
+        """Close everything without waiting; return the threads that will end."""
+        with self._lock:
+            first, self.closed = not self.closed, True
+            subscriptions = list(self._subscriptions)
+            waiters = {waiter for lane in self._lanes.values() for waiter in lane.waiting()}
+        connections = self._connections()
+        if first:
+            for subscription in subscriptions:
+                subscription.inbox.finish(None)
+            for waiter in waiters:
+                waiter.fail(StreamClosed("the stream was closed while a subscription waited for its confirmation"))
+        for connection in connections:
+            connection.close()
+        return [connection.thread for connection in connections]
+
+    def stats(self) -> dict[str, Any]:
+        """Return plain numbers."""
+        with self._lock:
+            lanes = list(self._lanes.values())
+            connections = [connection for lane in lanes for connection in lane.all_connections()]
+            subscriptions = list(self._subscriptions)
+            counts = [lane.past for lane in lanes] + [connection.counts for connection in connections]
+            connects = sum(count.connects for count in counts)
+            latencies = [count.pong_latency for count in counts if count.pong_latency is not None]
+            return {
+                "messages": sum(count.messages for count in counts),
+                "bytes": sum(count.bytes for count in counts),
+                "dropped": self._dropped + sum(subscription.dropped for subscription in subscriptions),
+                "pending": sum(subscription.pending for subscription in subscriptions),
+                "subscriptions": len(subscriptions),
+                "topics": sum(len(lane.shards) for lane in lanes),
+                "connections": len(connections),
+                "connects": connects,
+                "reconnects": sum(count.reconnects for count in counts),
+                "disconnects": sum(count.disconnects for count in counts),
+                "failed_attempts": sum(count.failures for count in counts),
+                "unreadable": sum(count.unreadable for count in counts),
+                "unknown_types": sum(count.unknown for count in counts),
+                "unrouted": sum(lane.unrouted for lane in lanes),
+                "misfits": self._misfits,
+                "pong_latency": max(latencies, default=None),
+            }
+
+    # For connections, on their I/O threads
+
+    def deliver(self, connection: Connection, messages: list[Message]) -> None:
+        """Give messages to the subscriptions that they belong to."""
+        lane = connection.lane
+        assert isinstance(lane, Lane)
+        lane.deliver(connection, messages, lane.route)
+
+    def misfit(self, _: Message) -> None:
+        """Count a payload that did not fit its struct (on the consumer's thread)."""
+        with self._lock:
+            self._misfits += 1
+
+    def acked(self, connection: Connection, keys: tuple[Key, ...]) -> None:
+        """The server confirmed keys."""
+        with self._lock:
+            self._of(connection).acked(keys)
+
+    def refused(self, connection: Connection, key: Key, error: KucoinSyncError) -> None:
+        """The server refused a key for good."""
+        with self._lock:
+            actions = self._of(connection).refused([key], error)
+            self._forget_ended()
+        self.emit(Rejected(key.topic, error))
+        _do(actions)
+
+    def full(self, connection: Connection, keys: tuple[Key, ...]) -> None:
+        """The server carries no more topics on a connection."""
+        with self._lock:
+            actions = self._of(connection).move(connection, keys)
+        _do(actions)
+
+    def failed(self, connection: Connection, error: KucoinSyncError, *, fatal: bool) -> None:
+        """A connection was lost or could not be made; with `fatal` it will not be tried again."""
+        with self._lock:
+            lane = self._of(connection)
+            if connection in lane.retiring:
+                connection.close()
+            actions = lane.failed_for_good(connection, error) if fatal else []
+            self._forget_ended()
+        if fatal and not isinstance(error, SubscriptionRejected):
+            self.emit(Rejected("", error))
+        _do(actions)
+
+    def settled(self, connection: Connection) -> None:
+        """All that a connection carries was confirmed or refused."""
+        with self._lock:
+            old = self._of(connection).replaced_by(connection)
+        if old is not None:
+            old.retire(_RETIRE)
+
+    def aged(self, connection: Connection) -> None:
+        """A connection nears the end of its life."""
+        with self._lock:
+            lane = self._of(connection)
+            actions = [] if self.closed else lane.replace(connection, lane.route)
+        _do(actions)
+
+    def idle(self, connection: Connection) -> None:
+        """A connection has carried nothing for a while."""
+        with self._lock:
+            closing = self._of(connection).drop_if_idle(connection)
+        if closing:
+            connection.close()
+
+    def ended(self, connection: Connection) -> None:
+        """A connection's thread is about to end."""
+        with self._lock:
+            lane = self._of(connection)
+            lane.past.add(connection.counts)
+            new = lane.replacement_of(connection)
+            handover = lane.retired(connection)
+        if handover is not None:
+            handover.finish()
+            if new is not None:
+                self.emit(Rotated(new.market, new.private, new.epoch))
+
+    def _lane(self, market: str, private: bool) -> Lane:
+        lane = self._lanes.get((market, private))
+        if lane is None:
+            if self._options is None:
+                self._options = self._make_options()
+            capacity = self._options.limits.topics_per_connection
+            lane = self._lanes[market, private] = Lane(market, private, capacity, self._make)
+        return lane
+
+    def _make(self, lane: Lane) -> Connection:
+        assert self._options is not None
+        return Connection(next(self._io_numbers), lane.market, lane.private, self._options, self, lane)
+
+    def _of(self, connection: Connection) -> Lane:
+        return self._lanes[connection.market, connection.private]
+
+    def _connections(self) -> list[Connection]:
+        with self._lock:
+            return [connection for lane in self._lanes.values() for connection in lane.all_connections()]
+
+    def _forget(self, subscription: Subscription) -> None:
+        if subscription in self._subscriptions:
+            del self._subscriptions[subscription]
+            self._dropped += subscription.dropped
+
+    def _forget_ended(self) -> None:
+        for subscription in [subscription for subscription in self._subscriptions if not subscription.topics]:
+            self._forget(subscription)
+
+
+def _do(actions: list[Action]) -> None:
+    for action in actions:
+        action()

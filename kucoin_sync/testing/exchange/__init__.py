@@ -1,0 +1,10 @@
+"""A simulated KuCoin: a matching engine with seeded traders, and every feed that follows from its books.
+
+For tests, demonstrations and benchmarks without a network. Pure: no I/O, no threads, no real time.
+"""
+
+from .exchange import Exchange
+from .orders import OrderRejected
+from .push import Push
+
+__all__ = ["Exchange", "OrderRejected", "Push"]

@@ -1,0 +1,227 @@
+"""A small simulated exchange: one truth, from which every KuCoin feed of it is rendered.
+
+Drive it with `step` (the crowd does something), `place`, `cancel` and `reduce` (a user does something) and
+`heartbeat` (the periodic feeds are due), and send what they return. The same seed and calls give the same
+pushes, byte for byte. It runs on a simulated clock; it starts no thread, opens no socket, reads no real
+clock, and is not thread-safe: one thread at a time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from . import snapshots
+from .accounts import Accounts
+from .ledger import SCALE
+from .market import Market
+from .orders import Order, OrderRejected
+from .push import Outbox, Push, Wants
+from .specs import spec_for
+from .units import Amount, exact, parse
+
+__all__ = ["Exchange"]
+
+_START_NS = 1_730_000_000_000_000_000
+_SHORTEST_STEP_NS = 500_000
+_STEP_SPREAD_NS = 7_000_000
+_USER_ACTION_NS = 100_000
+
+
+class Exchange:
+    """Several markets with a crowd that trades on them, and the accounts of a few users.
+
+    `levels` is about the depth of each side of a book. `accounts` are user ids; each has money of every
+    currency. Unknown symbols get made-up terms.
+
+    `wants` says which pushes are worth rendering; None means all. It is called with the topic exactly as it
+    stands in the push: with one symbol ("/market/level2:BTC-USDT", never a comma, ":all" only in
+    "/market/ticker:all"), a market ("/market/snapshot:USDS"), a candle ("/market/candles:BTC-USDT_1min"), or
+    a private topic without its user ("/spotMarket/tradeOrdersV2"; always with the symbol in
+    "/contractMarket/tradeOrders:XBTUSDTM"). It is asked once per action for each public topic that follows
+    events, and for the others when a push is due: make it a set lookup.
+    """
+
+    def __init__(
+        self,
+        symbols: Iterable[str] = ("BTC-USDT", "ETH-USDT", "KCS-BTC", "XBTUSDTM"),
+        *,
+        seed: int | str = 0,
+        start_ns: int = _START_NS,
+        levels: int = 50,
+        accounts: Iterable[str] = ("demo-user",),
+    ) -> None:
+        if levels < 1:
+            raise ValueError(f"a book needs at least one level, not {levels}")
+        specs = [spec_for(symbol) for symbol in dict.fromkeys(symbols)]
+        if not specs:
+            raise ValueError("an exchange needs at least one symbol")
+        self.symbols = tuple(spec.symbol for spec in specs)
+        self.now_ns = start_ns
+        self._outbox = Outbox()
+        self._accounts = Accounts(accounts, specs)
+        self._draw = random.Random(f"{seed}:exchange").random
+        # Nobody listens yet, so the orders that make up the first book are not rendered.
+        self._outbox.wants = lambda topic: False
+        self._markets = {
+            spec.symbol: Market(spec, index, seed, start_ns, levels, self._accounts, self._outbox)
+            for index, spec in enumerate(specs)
+        }
+        self._list = list(self._markets.values())
+        self._outbox.wants = None
+
+    def __repr__(self) -> str:
+        return f"Exchange({', '.join(self.symbols)}; now_ns={self.now_ns})"
+
+    @property
+    def wants(self) -> Wants:
+        """Which topics are worth rendering; see the class."""
+        return self._outbox.wants
+
+    @wants.setter
+    def wants(self, wants: Wants) -> None:
+        self._outbox.wants = wants
+
+    def step(self, symbol: str | None = None) -> list[Push]:
+        """Let the crowd do one thing, on some market or on this one, and return all pushes not yet taken."""
+        markets = self._list
+        market = markets[int(self._draw() * len(markets))] if symbol is None else self._market(symbol)
+        self.now_ns += _SHORTEST_STEP_NS + int(self._draw() * _STEP_SPREAD_NS)
+        market.act(self.now_ns)
+        return self._outbox.take()
+
+    def heartbeat(self) -> list[Push]:
+        """Return the pushes of every periodic topic, once for each symbol, and all others not yet taken.
+
+        Depth, best prices, ticker of all, candles, snapshots, mark price and funding. KuCoin's timers differ
+        from topic to topic; here all fire together, as often as the caller likes. The clock stands still.
+        """
+        for market in self._list:
+            market.fire_timer(self.now_ns)
+        return self._outbox.take()
+
+    def take_pushes(self) -> list[Push]:
+        """Return the pushes not yet taken."""
+        return self._outbox.take()
+
+    def place(
+        self,
+        symbol: str,
+        side: str,
+        size: Amount,
+        price: Amount | None = None,
+        *,
+        hidden: bool = False,
+        post_only: bool = False,
+        user: str | None = None,
+        client_oid: str | None = None,
+        stop_price: Amount | None = None,
+    ) -> str:
+        """Place an order and return its id; without a price it is a market order.
+
+        With `stop_price` the order waits until the last price comes there from where it is now. `user` is one
+        of the accounts, the first one unless given; "" is a stranger, whose orders draw on no balance and
+        cause no private pushes. OrderRejected (a ValueError) when the order makes no sense or the account
+        has not the money for it.
+        """
+        market = self._market(symbol)
+        owner = next(iter(self._accounts), "") if user is None else user
+        order = self._order(market, side, size, price, owner, client_oid, hidden, post_only)
+        stop = None if stop_price is None else _units(stop_price, market.spec.price_scale)
+        if stop is not None and (stop <= 0 or not owner):
+            raise OrderRejected("a stop order needs a positive stop price and an account")
+        self.now_ns += _USER_ACTION_NS
+        if stop is None:
+            market.place(order, self.now_ns)
+        else:
+            market.place_stop(order, stop, self.now_ns)
+        return order.id
+
+    def cancel(self, order_id: str) -> bool:
+        """Cancel an order, resting or waiting for its stop price; return False if there is none any more."""
+        market = self._market_with(order_id)
+        if market is None:
+            return False
+        self.now_ns += _USER_ACTION_NS
+        market.cancel(order_id, self.now_ns)
+        return True
+
+    def reduce(self, order_id: str, new_size: Amount) -> None:
+        """Decrease what is left of a resting order to `new_size`, as self-trade prevention does."""
+        market = self._market_with(order_id)
+        if market is None:
+            raise OrderRejected(f"no order {order_id} rests in any book")
+        lots = _units(new_size, market.spec.size_scale)
+        self.now_ns += _USER_ACTION_NS
+        market.reduce(order_id, lots, self.now_ns)
+
+    def level2(self, symbol: str) -> snapshots.Level2:
+        """Return (sequence, bids, asks): the whole visible book as exact (price, size), best first."""
+        return snapshots.level2(self._market(symbol).engine)
+
+    def level3(self, symbol: str) -> snapshots.Level3:
+        """Return (sequence, bids, asks): every visible order as exact (id, price, size, time_ns).
+
+        In the order in which they would trade.
+        """
+        return snapshots.level3(self._market(symbol).engine)
+
+    def level2_snapshot(self, symbol: str, depth: int | None = None) -> dict[str, Any]:
+        """Return the `data` of KuCoin's REST answer: the whole book, or `depth` levels of each side."""
+        return snapshots.level2_snapshot(self._market(symbol).engine, depth, self.now_ns)
+
+    def level3_snapshot(self, symbol: str) -> dict[str, Any]:
+        """Return the `data` that KuCoin's REST answered for a level 3 book."""
+        return snapshots.level3_snapshot(self._market(symbol).engine, self.now_ns)
+
+    def balances(self, user: str) -> dict[str, tuple[Decimal, Decimal]]:
+        """Return (available, hold) of each currency in an account's spot balance."""
+        balances = self._accounts[user].spot.balances
+        return {name: (exact(b.available, SCALE), exact(b.hold, SCALE)) for name, b in balances.items()}
+
+    def _market(self, symbol: str) -> Market:
+        try:
+            return self._markets[symbol]
+        except KeyError:
+            raise ValueError(f"{symbol!r} is not traded here; there are {', '.join(self.symbols)}") from None
+
+    def _market_with(self, order_id: str) -> Market | None:
+        return next((market for market in self._list if market.has(order_id)), None)
+
+    def _order(
+        self, market: Market, side: str, size: Amount, price: Amount | None, owner: str,
+        client_oid: str | None, hidden: bool, post_only: bool,
+    ) -> Order:  # fmt: skip
+        if side not in ("buy", "sell"):
+            raise OrderRejected(f"side is buy or sell, not {side!r}")
+        if owner and owner not in self._accounts:
+            raise OrderRejected(f"{owner!r} has no account here")
+        lots = _units(size, market.spec.size_scale)
+        ticks = 0 if price is None else _units(price, market.spec.price_scale)
+        if lots <= 0 or (price is not None and ticks <= 0):
+            raise OrderRejected("size and price must be positive")
+        if price is None and (hidden or post_only):
+            raise OrderRejected("a market order rests nowhere, it cannot be hidden or post-only")
+        account = bool(owner)
+        if client_oid is None:
+            client_oid = market.ids.client_oid() if account else ""
+        return Order(
+            market.ids.order(), side, ticks, lots, self.now_ns + _USER_ACTION_NS,
+            owner=owner, account=account, hidden=hidden, post_only=post_only, client_oid=client_oid,
+        )  # fmt: skip
+
+    def _check(self) -> None:
+        """Assert every invariant of books and balances."""
+        for market in self._list:
+            market.engine._check()
+        for account in self._accounts.values():
+            account.spot._check()
+
+
+def _units(value: Amount, scale: int) -> int:
+    try:
+        return parse(value, scale)
+    except ValueError as error:
+        raise OrderRejected(str(error)) from None

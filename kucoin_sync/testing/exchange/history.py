@@ -1,0 +1,168 @@
+"""What a symbol traded: the last trade, candles of every length, and the figures of the last hours.
+
+Kept from the trades as they happen, a minute at a time: a finished minute is merged into the candle of each
+length, so that a trade costs the same however many lengths there are. Starts with an invented day, so that a
+fresh market has a past. Works on whole units and simulated seconds; never reads a clock.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from datetime import datetime, timezone
+
+from .specs import Spec
+
+__all__ = ["Bar", "History"]
+
+_MINUTE_NS = 60_000_000_000
+_DAY = 86_400
+_PAST_BAR = 300
+
+_SECONDS = {
+    "1min": 60, "3min": 180, "5min": 300, "15min": 900, "30min": 1_800, "1hour": 3_600, "2hour": 7_200,
+    "4hour": 14_400, "6hour": 21_600, "8hour": 28_800, "12hour": 43_200, "1day": _DAY, "1week": 7 * _DAY,
+}  # fmt: skip
+
+CANDLES = (*_SECONDS, "1month")
+
+
+class Bar:
+    """Prices and volume of a span that starts at `start` (seconds)."""
+
+    __slots__ = ("close", "high", "low", "open", "start", "turnover", "volume")
+
+    def __init__(self, start: int, price: int) -> None:
+        self.start = start
+        self.open = self.close = self.high = self.low = price
+        self.volume = 0
+        self.turnover = 0
+
+    def __repr__(self) -> str:
+        return f"Bar({self.start}: {self.open} {self.high} {self.low} {self.close}, {self.volume})"
+
+    def copy(self, start: int) -> Bar:
+        """Return the same figures for a span that starts elsewhere."""
+        twin = Bar(start, self.open)
+        twin.merge(self)
+        return twin
+
+    def merge(self, later: Bar) -> None:
+        """Add what happened in a later span."""
+        self.close = later.close
+        self.high = max(self.high, later.high)
+        self.low = min(self.low, later.low)
+        self.volume += later.volume
+        self.turnover += later.turnover
+
+
+def span_start(length: str, second: int) -> int:
+    """Return the second at which the candle that covers `second` starts."""
+    seconds = _SECONDS.get(length)
+    if seconds is not None:
+        return second - second % seconds
+    day = datetime.fromtimestamp(second, timezone.utc)
+    return int(datetime(day.year, day.month, 1, tzinfo=timezone.utc).timestamp())
+
+
+class History:
+    """Trades of one symbol, condensed. `last_price` and `last_size` are those of the last trade."""
+
+    def __init__(self, spec: Spec, rng: random.Random, now_ns: int) -> None:
+        self.last_price = spec.start_price
+        self.last_size = max(1, spec.largest // 20)
+        self._bars: deque[Bar] = deque()  # finished, of the last day
+        self._candles: dict[str, Bar] = {}  # the running one of each length, without the running minute
+        self._windows: dict[int, Bar] = {}  # sums over finished bars, until the next minute
+        minute = now_ns // _MINUTE_NS * 60
+        for bar in _invent_day(spec, rng, minute):
+            self._finish(bar)
+        self._bar = Bar(minute, self.last_price)
+        self._minute_end_ns = (minute + 60) * 1_000_000_000
+
+    def add(self, price: int, size: int, now_ns: int) -> None:
+        """Count a trade."""
+        if now_ns >= self._minute_end_ns:
+            self.roll(now_ns)
+        bar = self._bar
+        if price > bar.high:
+            bar.high = price
+        elif price < bar.low:
+            bar.low = price
+        bar.close = price
+        bar.volume += size
+        bar.turnover += price * size
+        self.last_price = price
+        self.last_size = size
+
+    def roll(self, now_ns: int) -> None:
+        """Start a new minute if it is time; minutes in which nothing happens leave no bar."""
+        if now_ns < self._minute_end_ns:
+            return
+        if self._bar.volume:
+            self._finish(self._bar)
+        self._windows.clear()
+        minute = now_ns // _MINUTE_NS * 60
+        self._bar = Bar(minute, self.last_price)
+        self._minute_end_ns = (minute + 60) * 1_000_000_000
+
+    def candle(self, length: str, now_ns: int) -> Bar:
+        """Return the candle of a length that covers this instant."""
+        self.roll(now_ns)
+        start = span_start(length, self._bar.start)
+        running = self._candles.get(length)
+        if running is None or running.start != start:
+            return self._bar.copy(start)
+        whole = running.copy(start)
+        whole.merge(self._bar)
+        return whole
+
+    def window(self, seconds: int, now_ns: int) -> Bar:
+        """Return the figures of the last `seconds`, a day at most."""
+        self.roll(now_ns)
+        sums = self._windows.get(seconds)
+        if sums is None:
+            sums = self._windows[seconds] = self._sum(seconds)
+        whole = sums.copy(sums.start)
+        whole.merge(self._bar)
+        return whole
+
+    def _sum(self, seconds: int) -> Bar:
+        since = self._bar.start - seconds
+        bars = [bar for bar in self._bars if bar.start >= since]
+        if not bars:
+            return Bar(since, self._bar.open)
+        total = bars[0].copy(since)
+        for bar in bars[1:]:
+            total.merge(bar)
+        return total
+
+    def _finish(self, bar: Bar) -> None:
+        self._bars.append(bar)
+        while self._bars[0].start < bar.start - _DAY:
+            self._bars.popleft()
+        for length in CANDLES:
+            start = span_start(length, bar.start)
+            running = self._candles.get(length)
+            if running is None or running.start != start:
+                self._candles[length] = bar.copy(start)
+            else:
+                running.merge(bar)
+
+
+def _invent_day(spec: Spec, rng: random.Random, end: int) -> list[Bar]:
+    """Return a day of bars, oldest first, that ends at the start price."""
+    draw = rng.random
+    swing = max(2.0, spec.start_price * 0.002)
+    price = spec.start_price
+    bars: list[Bar] = []
+    for start in range(end - _PAST_BAR, end - _DAY - 1, -_PAST_BAR):
+        bar = Bar(start, price)
+        price = max(1, price + int((draw() - 0.5) * swing))
+        bar.open = price
+        bar.high = max(bar.open, bar.close) + int(draw() * swing / 4)
+        bar.low = max(1, min(bar.open, bar.close) - int(draw() * swing / 4))
+        bar.volume = int(spec.largest * (2 + 15 * draw()))
+        bar.turnover = bar.volume * ((bar.open + bar.close) // 2)
+        bars.append(bar)
+    return bars[::-1]

@@ -1,0 +1,124 @@
+"""The futures wallet of an account: isolated margin of orders and positions, fees, profit and loss.
+
+A simplified model with one leverage and no liquidation: an order binds margin and fee for its worst price, a
+fill moves the margin to the position, and a fill against the position realises profit or loss. Amounts are
+whole units of ten to the minus SCALE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .ledger import SCALE
+from .orders import Order, OrderRejected
+from .specs import Spec
+
+__all__ = ["FuturesWallet", "WalletState"]
+
+_LEVERAGE = 5
+_TAKER_FEE = 6  # per ten thousand
+_MAKER_FEE = 2
+
+
+class WalletState(NamedTuple):
+    """The figures of a wallet at one moment."""
+
+    wallet: int
+    available: int
+    order_margin: int
+    position_margin: int
+    unrealised: int
+
+
+class Position:
+    """What is held of one contract: `lots` is negative when short, `cost` is price times lots."""
+
+    __slots__ = ("cost", "lots", "margin", "spec")
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.lots = 0
+        self.cost = 0
+        self.margin = 0
+
+
+class FuturesWallet:
+    """The wallet of one account, in USDT. `marks` tells the price at which a contract is valued now."""
+
+    def __init__(self, funds: int, marks: Mapping[str, int]) -> None:
+        self.balance = funds
+        self.version = 0
+        self._held: dict[str, int] = {}  # order id -> margin and fee that it binds
+        self._positions: dict[str, Position] = {}
+        self._marks = marks
+
+    def state(self) -> WalletState:
+        """Return the figures as they are."""
+        orders = sum(self._held.values())
+        positions = sum(position.margin for position in self._positions.values())
+        unrealised = 0
+        for symbol, position in self._positions.items():
+            if position.lots:
+                unrealised += _value(position.spec, position.lots * self._marks[symbol] - position.cost)
+        return WalletState(self.balance, self.balance - orders - positions, orders, positions, unrealised)
+
+    def lots(self, symbol: str) -> int:
+        """Return the position in a contract, negative when short."""
+        position = self._positions.get(symbol)
+        return position.lots if position else 0
+
+    def reserve(self, spec: Spec, order: Order, worst_cost: int) -> None:
+        """Bind margin and fee for an order; OrderRejected if there is not enough."""
+        value = _value(spec, worst_cost)
+        amount = value // _LEVERAGE + value * _TAKER_FEE // 10_000
+        if self.state().available < amount:
+            raise OrderRejected("not enough margin available for this order")
+        self._held[order.id] = amount
+        self.version += 1
+
+    def settle(self, spec: Spec, order: Order, price: int, size: int, maker: bool) -> None:
+        """Book a trade, after the order's remaining size was updated."""
+        held = self._held[order.id]
+        self._held[order.id] = held * order.remaining // (order.remaining + size)
+        self.balance -= _value(spec, price * size) * (_MAKER_FEE if maker else _TAKER_FEE) // 10_000
+        position = self._positions.get(spec.symbol)
+        if position is None:
+            position = self._positions[spec.symbol] = Position(spec)
+        lots = size if order.side == "buy" else -size
+        closing = min(size, abs(position.lots)) if position.lots * lots < 0 else 0
+        if closing:
+            self._close(spec, position, closing, price)
+        opening = size - closing
+        if opening:
+            position.lots += opening if lots > 0 else -opening
+            position.cost += price * (opening if lots > 0 else -opening)
+            position.margin += _value(spec, price * opening) // _LEVERAGE
+        self.version += 1
+
+    def release(self, order: Order, size: int) -> None:
+        """Free the share of the margin that a decrease by `size` frees, after the order was decreased."""
+        held = self._held[order.id]
+        self._held[order.id] = held * order.remaining // (order.remaining + size)
+        self.version += 1
+
+    def finish(self, order: Order) -> bool:
+        """Free what a finished order still binds; return whether that was anything."""
+        freed = self._held.pop(order.id)
+        self.version += bool(freed)
+        return bool(freed)
+
+    def _close(self, spec: Spec, position: Position, size: int, price: int) -> None:
+        held = abs(position.lots)
+        sign = 1 if position.lots > 0 else -1
+        cost = position.cost * size // held
+        margin = position.margin * size // held
+        self.balance += _value(spec, sign * price * size - cost)
+        position.lots -= sign * size
+        position.cost -= cost
+        position.margin -= margin
+
+
+def _value(spec: Spec, cost: int) -> int:
+    value: int = cost * 10 ** (SCALE - spec.value_scale)
+    return value

@@ -1,0 +1,147 @@
+"""One symbol with all that belongs to it: book, crowd, history, stop orders and feeds.
+
+Turns each action into engine calls and lets every event reach the history, the public feed and the accounts.
+Knows the order in which things happen within an action; never renders a push itself.
+"""
+
+from __future__ import annotations
+
+import random
+
+from .account_feeds import AccountFeed, SpotAccountFeed
+from .accounts import Accounts
+from .actors import Crowd
+from .engine import Engine
+from .feeds import SpotFeed
+from .futures_account_feeds import FuturesAccountFeed
+from .futures_feeds import FuturesFeed
+from .futures_periodic import FuturesTimer
+from .history import History
+from .ids import Ids
+from .orders import MATCH, Event, Order, OrderRejected
+from .periodic import SpotTimer
+from .push import Outbox
+from .specs import Spec
+from .stops import Stop, Stops
+
+__all__ = ["Market"]
+
+
+class Market:
+    """One symbol of an exchange."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        index: int,
+        seed: object,
+        now_ns: int,
+        levels: int,
+        accounts: Accounts,
+        outbox: Outbox,
+    ) -> None:
+        rng = random.Random(f"{seed}:{spec.symbol}")
+        self.spec = spec
+        self.ids = Ids(spec, index, int(rng.random() * 65_536), now_ns)
+        self.history = History(spec, rng, now_ns)
+        first = (1_700_000_000_000 if spec.futures else 14_000_000_000) + int(rng.random() * 1_000_000_000)
+        trades = 1_790_000_000_000 + int(rng.random() * 1_000_000_000) if spec.futures else 0
+        self.engine = Engine(spec, self._on_event, sequence=first, trades=trades)
+        self._marks = accounts.marks if spec.futures else {}
+        self._stops = Stops()
+        self._traded = False
+        self._feed: SpotFeed | FuturesFeed
+        self._timer: SpotTimer | FuturesTimer
+        self._account_feed: AccountFeed
+        if spec.futures:
+            self._feed = FuturesFeed(self.engine, self.ids, outbox)
+            self._timer = FuturesTimer(self.engine, self.history, outbox)
+            self._account_feed = FuturesAccountFeed(spec, self.ids, accounts, outbox)
+        else:
+            self._feed = SpotFeed(self.engine, self.history, self.ids, outbox)
+            self._timer = SpotTimer(self.engine, self.history, outbox)
+            self._account_feed = SpotAccountFeed(spec, self.ids, accounts, outbox)
+        self._crowd = Crowd(self.engine, rng, self.ids.order, levels)
+        self._crowd.populate(now_ns)
+
+    def __repr__(self) -> str:
+        return f"Market({self.engine})"
+
+    def act(self, now_ns: int) -> None:
+        """Let somebody of the crowd do something."""
+        self._feed.begin()
+        self._crowd.act(now_ns)
+        self._settle(now_ns)
+
+    def place(self, order: Order, now_ns: int) -> None:
+        """Place an order; that of an account needs the money for it."""
+        self._feed.begin()
+        self._submit(order, now_ns)
+        self._settle(now_ns)
+
+    def place_stop(self, order: Order, price: int, now_ns: int) -> None:
+        """Let an account's order wait for a price; money is held only once it triggers."""
+        stop = Stop(order, price, price >= self.history.last_price)
+        self._stops.add(stop)
+        self._account_feed.tell_stop(stop, "open", now_ns)
+
+    def has(self, order_id: str) -> bool:
+        """Tell whether an order rests in the book or waits for its stop price."""
+        return order_id in self.engine.orders or order_id in self._stops
+
+    def cancel(self, order_id: str, now_ns: int) -> None:
+        """Cancel a resting or a waiting order."""
+        stop = self._stops.remove(order_id)
+        if stop is not None:
+            self._account_feed.tell_stop(stop, "cancel", now_ns)
+            return
+        self._feed.begin()
+        self.engine.cancel(order_id, now_ns)
+        self._settle(now_ns)
+
+    def reduce(self, order_id: str, new_size: int, now_ns: int) -> None:
+        """Decrease a resting order."""
+        self._feed.begin()
+        self.engine.reduce(order_id, new_size, now_ns)
+        self._settle(now_ns)
+
+    def fire_timer(self, now_ns: int) -> None:
+        """Push the periodic feeds."""
+        self._timer.fire(now_ns)
+
+    def _submit(self, order: Order, now_ns: int) -> None:
+        if order.account:
+            self._account_feed.reserve(order, self._worst_cost(order), now_ns)
+        self.engine.submit(order, now_ns)
+
+    def _worst_cost(self, order: Order) -> int:
+        cost, _ = self.engine.fill_cost(order.side, order.size, order.price)
+        # A sell may fill above its limit, which binds more margin on futures.
+        return max(cost, order.price * order.size)
+
+    def _settle(self, now_ns: int) -> None:
+        """Trigger the stop orders that the action's trades reached, and end the action."""
+        while self._traded:
+            self._traded = False
+            for stop in self._stops.take_due(self.history.last_price):
+                self._trigger(stop, now_ns)
+        self._feed.finish(now_ns)
+
+    def _trigger(self, stop: Stop, now_ns: int) -> None:
+        self._account_feed.tell_stop(stop, "triggered", now_ns)
+        self._account_feed.tell_activated(stop, self.engine.sequence, now_ns)
+        try:
+            self._submit(stop.order, now_ns)
+        except OrderRejected:
+            self._account_feed.tell_stop(stop, "cancel", now_ns)
+
+    def _on_event(self, event: Event) -> None:
+        maker = event.maker
+        if event.kind == MATCH and maker is not None:
+            self._traded = True
+            self.history.add(maker.price, event.size, event.now_ns)
+            if self.spec.futures:
+                self._marks[self.spec.symbol] = maker.price
+        self._feed.record(event)
+        if event.order.account or (maker is not None and maker.account):
+            self._account_feed.record(event)

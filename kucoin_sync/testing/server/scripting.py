@@ -1,0 +1,263 @@
+"""What a test tells the server to do wrong, and when.
+
+Everything here waits for its occasion: the next subscribe, the next token request, the next handshake. What acts
+at once on living connections is in `server`. The server's lock guards the plans; whoever carries one out takes
+it first, so that each counts once however many clients there are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from .refusals import Refused, default_text, status_of
+
+__all__ = ["Failure", "HandshakePlan", "Scripting"]
+
+ALWAYS = None
+_TOKENS = "/api/v1/bullet-*"
+
+Snapshot = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+
+
+class Failure(NamedTuple):
+    """How a REST request is answered instead of what it asks for."""
+
+    path: str
+    status: int
+    code: str
+    text: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    delay: float
+    hang: bool
+    drop: bool
+
+
+class HandshakePlan(NamedTuple):
+    """How a WebSocket handshake is answered instead of with 101; `raw` replaces the whole answer, b"" is silence."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+    raw: bytes | None
+
+
+class _Planned:
+    """Something that happens the next `times` times, or always."""
+
+    def __init__(self, what: Any, times: int | None) -> None:
+        if times is not None and times < 1:
+            raise ValueError(f"times counts from 1, not {times}; None is for ever")
+        self.what = what
+        self.left = times
+
+    def take(self) -> bool:
+        """Use it once; return whether it is used up now."""
+        if self.left is not None:
+            self.left -= 1
+        return self.left == 0
+
+
+class Scripting:
+    """The part of `KucoinServer` that plans misbehaviour."""
+
+    def __init__(self, lock: threading.RLock) -> None:  # type: ignore[valid-type]
+        self._script_lock = lock
+        #: What connect tokens name instead of this server, or None. Keys that are missing get the usual values.
+        self.instance_servers: list[dict[str, Any]] | None = None
+        self.reset_script()
+
+    def reset_script(self) -> None:
+        """Forget every plan and every scripted snapshot."""
+        with self._script_lock:
+            self.instance_servers = None
+            self._failures: list[_Planned] = []
+            self._handshakes: list[_Planned] = []
+            self._rejections: list[_Planned] = []
+            self._silences: list[_Planned] = []
+            self._acks: list[_Planned] = []
+            self._snapshots: dict[tuple[str, str], Snapshot] = {}
+            self._skips: dict[str, int] = {}
+            self._mute_pong = self._mute_ack = False
+
+    # REST
+
+    def fail_rest(
+        self,
+        path: str,
+        status: int = 429,
+        code: str = "429000",
+        text: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: str | bytes | None = None,
+        times: int | None = 1,
+        delay: float = 0.0,
+        hang: bool = False,
+        drop: bool = False,
+    ) -> None:
+        """Answer the next requests for `path` with an error.
+
+        Args:
+            path: without the prefix of the futures base URL; "*" in it stands for anything.
+            status: the HTTP status; with 200 and the code "200000" only the delay remains.
+            code, text: of KuCoin's envelope.
+            body: sent instead of an envelope, such as the HTML of a proxy.
+            times: how often; None is until `clear`.
+            delay: seconds before the answer.
+            hang: never answer. drop: cut the connection instead.
+        """
+        raw = body.encode() if isinstance(body, str) else body
+        failure = Failure(path, status, code, text, headers or {}, raw, delay, hang, drop)
+        self._plan(self._failures, failure, times)
+
+    def refuse_token(self, code: str = "400003", text: str = "", *, times: int | None = 1) -> None:
+        """Answer the next token requests, public or private, with an error code."""
+        self.fail_rest(_TOKENS, status_of(code), code, text, times=times)
+
+    def set_snapshot(self, kind: str, symbol: str, data: Snapshot) -> None:
+        """Answer requests for a book with `data`, or with what it returns when it is called.
+
+        `kind` is a path, or its end as in "level2_100", "depth20", "level2/snapshot", "level3" or
+        "orderbook/level2".
+        """
+        with self._script_lock:
+            self._snapshots[kind, symbol] = data
+
+    def endpoint_override(self, url: str) -> None:
+        """Let connect tokens name another endpoint from now on."""
+        self.instance_servers = [{"endpoint": url, "encrypt": url.startswith("wss:")}]
+
+    # Handshakes
+
+    def hang_handshake(self, *, times: int | None = ALWAYS) -> None:
+        """Accept connections and never answer their WebSocket handshake."""
+        self.answer_handshake(b"", times=times)
+
+    def redirect_handshake(self, url: str, *, status: int = 302, times: int | None = ALWAYS) -> None:
+        """Answer WebSocket handshakes with a redirect."""
+        self.refuse_handshake(status, headers={"Location": url}, times=times)
+
+    def refuse_handshake(
+        self, status: int, body: str = "", *, headers: Mapping[str, str] | None = None, times: int | None = 1
+    ) -> None:
+        """Answer the next WebSocket handshakes with an HTTP status."""
+        self._plan(self._handshakes, HandshakePlan(status, headers or {}, body, None), times)
+
+    def answer_handshake(self, data: bytes, *, times: int | None = 1) -> None:
+        """Answer the next WebSocket handshakes with these very bytes, then say nothing more."""
+        self._plan(self._handshakes, HandshakePlan(0, {}, "", data), times)
+
+    def no_welcome(self, *, times: int | None = ALWAYS) -> None:
+        """Let connections in without a welcome."""
+        self._plan(self._silences, None, times)
+
+    # Commands
+
+    def reject_next(self, code: int = 404, text: str | None = None, topic: str | None = None, times: int = 1) -> None:
+        """Answer the next subscribe commands with an error; with `topic` only those that name it.
+
+        Without `text` it is KuCoin's for the code.
+        """
+        self._plan(self._rejections, (code, text, topic), times)
+
+    def withhold_acks(self, n: int = 1) -> None:
+        """Carry out the next `n` commands but confirm none of them."""
+        self._plan(self._acks, 0, n)
+
+    def duplicate_acks(self, n: int = 1) -> None:
+        """Confirm each of the next `n` commands twice."""
+        self._plan(self._acks, 2, n)
+
+    def mute(self, pong: bool = True, ack: bool = False) -> None:
+        """Answer no ping from now on, and with `ack` confirm no command."""
+        self._mute_pong, self._mute_ack = pong, ack
+
+    def unmute(self) -> None:
+        """Answer pings and commands again."""
+        self._mute_pong = self._mute_ack = False
+
+    def skip_sequence(self, topic: str, n: int = 1) -> None:
+        """Swallow the next `n` pushes of a topic, by the name under which it is pushed."""
+        with self._script_lock:
+            self._skips[topic] = self._skips.get(topic, 0) + n
+
+    # For those who carry it out
+
+    def take_failure(self, path: str) -> Failure | None:
+        """Return how to answer a REST request instead, or None."""
+        failure: Failure | None = self._take(self._failures, lambda what: fnmatchcase(path, what.path))
+        return failure
+
+    def take_handshake(self) -> HandshakePlan | None:
+        """Return how to answer a handshake instead, or None."""
+        plan: HandshakePlan | None = self._take(self._handshakes)
+        return plan
+
+    def take_silence(self) -> bool:
+        """Whether to leave out a welcome."""
+        with self._script_lock:
+            planned = bool(self._silences)
+            self._take(self._silences)
+            return planned
+
+    def take_rejection(self, topic: object, singles: tuple[str, ...]) -> Refused | None:
+        """Return the error that a subscribe command gets, or None."""
+        found = self._take(self._rejections, lambda what: what[2] in (None, topic, *singles))
+        if found is None:
+            return None
+        code, text, _ = found
+        return Refused(code, default_text(code, str(topic)) if text is None else text)
+
+    def take_acks(self) -> int:
+        """Return how often to confirm a command."""
+        if self._mute_ack:
+            return 0
+        copies: int | None = self._take(self._acks)
+        return 1 if copies is None else copies
+
+    def answers_pings(self) -> bool:
+        """Whether pings get a pong."""
+        return not self._mute_pong
+
+    def skips(self, topic: str) -> bool:
+        """Whether to swallow this push."""
+        if not self._skips:  # nearly always: this is asked for each push
+            return False
+        with self._script_lock:
+            left = self._skips.get(topic, 0)
+            if not left:
+                return False
+            if left == 1:
+                del self._skips[topic]
+            else:
+                self._skips[topic] = left - 1
+            return True
+
+    def snapshot(self, path: str, symbol: str) -> Mapping[str, Any] | None:
+        """Return the scripted answer to a request for a book, or None."""
+        with self._script_lock:
+            kinds = [kind for kind, name in self._snapshots if name == symbol and _is_kind(kind, path)]
+            found = self._snapshots[max(kinds, key=len), symbol] if kinds else None
+        return found() if callable(found) else found
+
+    def _plan(self, plans: list[_Planned], what: Any, times: int | None) -> None:
+        planned = _Planned(what, times)
+        with self._script_lock:
+            plans.append(planned)
+
+    def _take(self, plans: list[_Planned], fits: Callable[[Any], bool] = lambda what: True) -> Any:
+        with self._script_lock:
+            for planned in plans:
+                if fits(planned.what):
+                    if planned.take():
+                        plans.remove(planned)
+                    return planned.what
+        return None
+
+
+def _is_kind(kind: str, path: str) -> bool:
+    return path == kind or path.endswith(f"/{kind}")

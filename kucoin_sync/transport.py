@@ -1,0 +1,360 @@
+"""One WebSocket connection: handshake, batches of frames in, frames out. The only import of websocket-client.
+
+Reading takes what the socket has in one system call; `frames` cuts every plain text message out of it.
+Anything else (control frames, fragments, masked or reserved ones) goes to websocket-client's own
+`recv_data_frame`, once that frame is complete, so that it never waits half-way. Nothing here blocks for longer
+than its deadline, and nothing is read beyond the caps of `Limits`.
+
+Owned by one thread; other threads only use its `Waker`.
+"""
+
+from __future__ import annotations
+
+import select
+import ssl
+import struct
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import websocket
+
+from .exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, TokenError
+from .frames import FrameBuffer
+from .limits import Limits
+from .wire import Waker, Wire, dial, proxy_for
+
+__all__ = ["ConnectionLost", "Transport"]
+
+_TLS_BATCH = 64 * 1024
+
+
+class ConnectionLost(KucoinSyncError):
+    """The connection is over; `error` says why, `code` and `reason` are those of the close frame (1006 without one)."""
+
+    retriable = True
+
+    def __init__(self, error: KucoinSyncError, code: int = 1006, reason: str = "") -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.code = code
+        self.reason = reason
+
+
+class _Incomplete(Exception):
+    """websocket-client asked for bytes beyond the frame that it was given."""
+
+
+class _Socket:
+    """What websocket-client sees of a `Wire` during its handshake: the head of the answer, read at once.
+
+    Cookies are left out: websocket-client would keep them in a jar of the whole process.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._head = b""
+        self.rest = b""
+
+    def send(self, data: bytes) -> int:
+        return self._wire.send(data)
+
+    def recv(self, count: int) -> bytes:
+        if not self._head:
+            head, self.rest = self._wire.read_head()
+            lines = head.split(b"\r\n")
+            self._head = b"\r\n".join(
+                line for line in lines if not line.lower().startswith((b"set-cookie", b"content-length"))
+            )
+        data, self._head = self._head[:count], self._head[count:]
+        return data
+
+    def gettimeout(self) -> float | None:
+        return None
+
+    def close(self) -> None:
+        self._wire.close()
+
+
+class _Framing(websocket.WebSocket):
+    """websocket-client over bytes in memory: `feed` holds one complete frame, `sent` collects the answers."""
+
+    def __init__(self) -> None:
+        super().__init__(skip_utf8_validation=True, enable_multithread=False)
+        self.feed = b""
+        self.sent = bytearray()
+
+    def _recv(self, bufsize: int) -> bytes:
+        data, self.feed = self.feed[:bufsize], self.feed[bufsize:]
+        if not data:
+            raise _Incomplete
+        return data
+
+    def _send(self, data: bytes | str) -> int:
+        assert isinstance(data, bytes)
+        self.sent += data
+        return len(data)
+
+
+class Transport:
+    """A WebSocket connection after its handshake.
+
+    Attributes:
+        controls: control frames; they tell that the peer lives.
+        skipped: binary messages, which KuCoin does not send.
+    """
+
+    def __init__(self, wire: Wire, waker: Waker, limits: Limits, early: bytes = b"") -> None:
+        self.controls = 0
+        self.skipped = 0
+        self._wire = wire
+        self._waker = waker
+        self._limits = limits
+        self._framing = _Framing()
+        self._frames = FrameBuffer(limits.frame_bytes, early)
+        self._unfinished: float | None = None  # since when part of a message waits for its rest
+        self._failure: ConnectionLost | None = None
+        self._tls = isinstance(wire.sock, ssl.SSLSocket)
+        self._poller = _Poller(wire.fileno(), waker.fileno())
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        waker: Waker,
+        limits: Limits,
+        context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        user_agent: str = "",
+    ) -> Transport:
+        """Dial `url` and shake hands, within the limits' step timeout.
+
+        Raises:
+            ConnectionFailed, TokenError (HTTP 401), ProtocolError, Cancelled.
+        """
+        parts = urlsplit(url)
+        secure = parts.scheme == "wss"
+        host = parts.hostname or ""
+        wire = dial(
+            host,
+            parts.port or (443 if secure else 80),
+            context=(context or ssl.create_default_context()) if secure else None,
+            proxy=proxy_for(host, secure=secure, proxy=proxy),
+            waker=waker,
+            deadline=time.monotonic() + limits.step_timeout,
+        )
+        try:
+            early = _shake_hands(wire, url, user_agent)
+        except BaseException:
+            wire.close()
+            raise
+        return cls(wire, waker, limits, early)
+
+    def receive(self, deadline: float) -> list[bytes]:
+        """Return the text messages that came, [] at the deadline (monotonic seconds) or when woken.
+
+        Raises:
+            ConnectionLost: after everything that came before the end has been returned.
+            Cancelled: the waker was cancelled.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._frames.ripe and (messages := self._take()):
+            return messages
+        if self._failure is not None:
+            raise self._failure
+        if self._unfinished is not None:
+            deadline = min(deadline, self._unfinished + self._limits.step_timeout)
+        readable, woken = self._poller.wait(bool(self._framing.sent), deadline - time.monotonic())
+        if woken:
+            self._waker.clear()
+        if self._framing.sent:
+            self._flush()
+        end = self._fill() if readable else None
+        messages = self._take() if self._frames.ripe else []
+        if end is not None:
+            self._end_with(end)
+        elif not messages:
+            self._check_unfinished()
+        return messages
+
+    def send_text(self, data: bytes) -> None:
+        """Send one text frame; what the socket does not take at once leaves during `receive`."""
+        self._framing.send(data)
+        self._flush()
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Say goodbye as far as the socket takes it at once, and close."""
+        if self._failure is None:
+            self._framing.send_close(code, reason)
+            self._flush()
+        self._wire.close()
+
+    def abandon(self) -> None:
+        """Close the descriptor without a word to the peer, not even a TLS alert."""
+        self._wire.sock.close()
+
+    # Receiving
+
+    def _fill(self) -> KucoinSyncError | None:
+        """Read once what the socket has (TLS: record after record); return why nothing more will come, if so."""
+        sock, frames = self._wire.sock, self._frames
+        try:
+            count = sock.recv_into(frames.room())
+            frames.added(count)
+            total = count
+            while self._tls and count and total < _TLS_BATCH:
+                count = sock.recv_into(frames.room())
+                frames.added(count)
+                total += count
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except OSError as error:
+            return _translated(self._wire, error)
+        if count:
+            return None
+        return ConnectionFailed(f"{self._wire.peer} closed the connection without a close frame")
+
+    def _take(self) -> list[bytes]:
+        """Return the complete messages, and note since when the rest waits."""
+        taken = self._frames.taken
+        messages = self._frames.take(self._other)
+        if self._frames.excess:
+            limit = self._limits.frame_bytes
+            self._refuse(1009, f"a message of {self._frames.excess} bytes, more than the limit of {limit}")
+        if taken != self._frames.taken:
+            self._unfinished = None
+        if self._unfinished is None and self._frames.partial:
+            self._unfinished = time.monotonic()
+        return messages
+
+    def _other(self, frame: bytes, messages: list[bytes]) -> bool:
+        """Let websocket-client take one complete frame that is not a plain text message; whether to go on."""
+        self._framing.feed = frame
+        try:
+            opcode, whole = self._framing.recv_data_frame(control_frame=True)
+        except _Incomplete:
+            self._frames.fragments += len(frame)  # one fragment more of a message that goes on
+            return True
+        except websocket.WebSocketException as error:
+            self._refuse(1002, f"a frame that breaks the WebSocket protocol ({error})")
+            return False
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            self._closed_by_peer(whole.data)
+            return False
+        if opcode in (websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG):
+            self.controls += 1
+            return True
+        self._frames.fragments = 0
+        if opcode == websocket.ABNF.OPCODE_TEXT:
+            messages.append(bytes(whole.data))
+        else:
+            self.skipped += 1
+        return True
+
+    def _closed_by_peer(self, data: bytes) -> None:
+        code = struct.unpack("!H", data[:2])[0] if len(data) >= 2 else 1005
+        reason = data[2:].decode("utf-8", "replace")
+        said = f"code {code}" + (f", {reason!r}" if reason else "")
+        self._flush()
+        self._end_with(ConnectionFailed(f"{self._wire.peer} closed the connection ({said})"), code, reason)
+
+    def _refuse(self, code: int, what: str) -> None:
+        self._framing.send_close(code, "")
+        self._flush()
+        self._end_with(
+            ProtocolError(f"{self._wire.peer} sent {what}; the connection was closed with code {code}"), code
+        )
+
+    def _end_with(self, error: KucoinSyncError, code: int = 1006, reason: str = "") -> None:
+        if self._failure is None:
+            self._failure = ConnectionLost(error, code, reason)
+
+    def _check_unfinished(self) -> None:
+        timeout = self._limits.step_timeout
+        if self._unfinished is not None and time.monotonic() >= self._unfinished + timeout:
+            self._refuse(1002, f"part of a message and not the rest within {timeout:g} s")
+
+    # Sending
+
+    def _flush(self) -> None:
+        """Give the socket what it takes without waiting."""
+        pending = self._framing.sent
+        try:
+            while pending:
+                del pending[: self._wire.sock.send(pending)]
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return
+        except OSError as error:
+            # What the peer sent before may still be there to read; reading meets the same end.
+            pending.clear()
+            if not self._tls:
+                return
+            self._end_with(_translated(self._wire, error))
+
+
+class _Poller:
+    """Wait for the socket and the waker."""
+
+    def __init__(self, fd: int, waker: int) -> None:
+        self._fd = fd
+        self._waker = waker
+        self._writing = False
+        self._poll: Any = None
+        if hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(fd, select.POLLIN)
+            self._poll.register(waker, select.POLLIN)
+
+    def wait(self, writing: bool, seconds: float) -> tuple[bool, bool]:
+        """Return whether the socket has something, and whether the waker has."""
+        seconds = min(max(0.0, seconds), 3600.0)
+        if self._poll is None:
+            readable, _, _ = select.select([self._fd, self._waker], [self._fd] if writing else [], [], seconds)
+            return self._fd in readable, self._waker in readable
+        if writing != self._writing:
+            self._writing = writing
+            self._poll.modify(self._fd, select.POLLIN | select.POLLOUT if writing else select.POLLIN)
+        readable_fd = woken = False
+        for fd, event in self._poll.poll(seconds * 1000):
+            if fd == self._waker:
+                woken = True
+            elif event & ~select.POLLOUT:
+                readable_fd = True
+        return readable_fd, woken
+
+
+def _translated(wire: Wire, error: Exception) -> KucoinSyncError:
+    try:
+        wire.fail(error)
+    except ConnectionFailed as translated:
+        return translated
+
+
+def _shake_hands(wire: Wire, url: str, user_agent: str) -> bytes:
+    """Do the opening handshake; return what the server sent right behind it."""
+    sock = _Socket(wire)
+    framing = websocket.WebSocket(enable_multithread=False)
+    try:
+        framing.connect(  # type: ignore[no-untyped-call]
+            url,
+            socket=sock,
+            redirect_limit=0,
+            suppress_origin=True,
+            header=[f"User-Agent: {user_agent}"] if user_agent else [],
+        )
+    except websocket.WebSocketBadStatusException as error:
+        if error.status_code == 401:
+            raise TokenError(f"{wire.peer} refused the connect token in the handshake (HTTP 401)") from None
+        raise ConnectionFailed(f"{wire.peer} refused the WebSocket handshake with HTTP {error.status_code}") from None
+    except websocket.WebSocketException as error:
+        text = str(error)
+        if "Redirect" in text:
+            raise ConnectionFailed(
+                f"{wire.peer} redirects the WebSocket handshake elsewhere, which is refused", retriable=False
+            ) from None
+        raise ProtocolError(f"{wire.peer} answered the WebSocket handshake with what is none: {text[:200]}") from None
+    except ValueError as error:
+        raise ProtocolError(f"the WebSocket handshake with {wire.peer} failed: {error}") from None
+    return sock.rest

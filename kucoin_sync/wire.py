@@ -1,0 +1,389 @@
+"""A TCP or TLS socket whose every wait ends: with data, at a deadline, or because somebody wakes it.
+
+Both the feed (`transport`) and REST (`rest`) connect through `dial`, so that proxies, certificates, deadlines and
+cancelling work the same for both. Foreign errors become this package's here, once.
+
+The one thing that can't be woken is the system's name resolution (`getaddrinfo`).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import select
+import socket
+import ssl
+import time
+import urllib.request
+from ipaddress import ip_address
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import unquote, urlsplit
+
+from .exceptions import ConnectionFailed
+
+__all__ = ["Cancelled", "Proxy", "Waker", "Wire", "dial", "proxy_for"]
+
+_HEAD_BYTES = 64 * 1024
+_WAIT_READ = (BlockingIOError, ssl.SSLWantReadError)
+
+
+class Cancelled(Exception):
+    """The owner of the waker has closed; whatever was being waited for no longer matters."""
+
+
+class Waker:
+    """Wake one thread out of any wait on a `Wire`, from any thread.
+
+    `wake` ends the current wait of the streaming phase; `cancel` ends every wait from now on.
+    """
+
+    def __init__(self) -> None:
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        self.cancelled = False
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable after `wake`."""
+        return self._receiver.fileno()
+
+    def wake(self) -> None:
+        """End the wait under way, or the next one."""
+        try:
+            self._sender.send(b"\0")
+        except (BlockingIOError, OSError):
+            return  # full: a wake-up is pending anyway; closed: nobody waits any more
+
+    def cancel(self) -> None:
+        """End every wait from now on with `Cancelled`."""
+        self.cancelled = True
+        self.wake()
+
+    def clear(self) -> None:
+        """Take note of the wake-ups so far; raise Cancelled after `cancel`."""
+        try:
+            while self._receiver.recv(1024):
+                pass
+        except (BlockingIOError, OSError):
+            pass  # drained
+        if self.cancelled:
+            raise Cancelled
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for `seconds`, less after `wake`; raise Cancelled after `cancel`."""
+        _poll(self.fileno(), -1, False, max(0.0, seconds))
+        self.clear()
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self._receiver.close()
+        self._sender.close()
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy that opens tunnels with CONNECT."""
+
+    host: str
+    port: int
+    authorization: str = ""  # value of Proxy-Authorization
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.host}:{self.port})"
+
+
+class Wire:
+    """A connected non-blocking socket.
+
+    `deadline` (monotonic seconds) bounds the blocking calls that libraries make on it: `recv`, `recv_into`,
+    `sendall`. Owned by one thread.
+    """
+
+    def __init__(self, sock: socket.socket, waker: Waker, deadline: float, peer: str) -> None:
+        self.sock = sock
+        self.deadline = deadline
+        self.peer = peer
+        self._waker = waker
+        self._files = 0
+        self._closing = False
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, -1 when closed."""
+        return self.sock.fileno()
+
+    def wait(self, *, write: bool = False) -> None:
+        """Wait until the socket can be read (or written), at most until the deadline."""
+        while True:
+            remaining = self.deadline - time.monotonic()
+            if remaining <= 0:
+                raise ConnectionFailed(f"{self.peer} did not answer in time; check the network and try again")
+            ready, woken = _poll(self._waker.fileno(), self.sock.fileno(), write, remaining)
+            if woken:
+                self._waker.clear()
+            if ready:
+                return
+
+    def recv_into(self, buffer: Any) -> int:
+        """Read into `buffer` what is there, waiting for the first byte; 0 at the end."""
+        while True:
+            try:
+                return self.sock.recv_into(buffer)
+            except _WAIT_READ:
+                self.wait()
+            except ssl.SSLWantWriteError:
+                self.wait(write=True)
+            except OSError as error:
+                self.fail(error)
+
+    def recv(self, count: int) -> bytes:
+        """Return up to `count` bytes, b"" at the end."""
+        buffer = bytearray(count)
+        return bytes(buffer[: self.recv_into(buffer)])
+
+    def send(self, data: bytes) -> int:
+        """Send all of `data`; return its length."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self.sock.send(rest) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self.wait(write=True)
+            except ssl.SSLWantReadError:
+                self.wait()
+            except OSError as error:
+                self.fail(error)
+        return len(data)
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of `data`."""
+        self.send(data)
+
+    def read_head(self) -> tuple[bytes, bytes]:
+        """Return an HTTP head up to its empty line, and what came after it."""
+        head = bytearray()
+        while (end := head.find(b"\r\n\r\n")) < 0:
+            if len(head) > _HEAD_BYTES:
+                raise ConnectionFailed(f"{self.peer} answered with HTTP headers of more than {_HEAD_BYTES} bytes")
+            chunk = self.recv(4096)
+            if not chunk:
+                raise ConnectionFailed(f"{self.peer} closed the connection instead of answering; it may be overloaded")
+            head += chunk
+        return bytes(head[: end + 4]), bytes(head[end + 4 :])
+
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Turn TLS on, verifying the certificate by `context`."""
+        try:
+            self.sock = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
+            while True:
+                try:
+                    self.sock.do_handshake()
+                    return
+                except ssl.SSLWantReadError:
+                    self.wait()
+                except ssl.SSLWantWriteError:
+                    self.wait(write=True)
+        except (OSError, ValueError) as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Raise `error` as this package's, with what to do."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            raise ConnectionFailed(
+                f"the TLS certificate of {self.peer} does not verify ({error.verify_message}). If a company proxy "
+                "re-signs traffic, pass ssl_context= with its certificate; otherwise somebody may be listening",
+                retriable=False,
+            ) from error
+        if isinstance(error, ssl.SSLError):
+            reason = error.reason or type(error).__name__
+            raise ConnectionFailed(f"TLS with {self.peer} failed: {reason}") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ConnectionFailed(f"the connection to {self.peer} failed: {reason}") from error
+
+    def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
+        """Return a buffered reader, as `http.client` wants one; the socket closes after its last reader."""
+        self._files += 1
+        return io.BufferedReader(_Reader(self))
+
+    def settimeout(self, _: float | None) -> None:
+        """Ignored: the deadline bounds every call."""
+
+    def gettimeout(self) -> float | None:
+        """Return None, as a blocking socket does."""
+        return None
+
+    def close(self) -> None:
+        """Close the socket, once its readers are closed."""
+        self._closing = True
+        if self._files <= 0:
+            self.sock.close()
+
+    def reader_closed(self) -> None:
+        """Note that a reader of `makefile` is closed."""
+        self._files -= 1
+        if self._closing and self._files <= 0:
+            self.sock.close()
+
+
+class _Reader(io.RawIOBase):
+    """The raw file under `Wire.makefile`."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire: Wire | None = wire
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._wire.recv_into(buffer) if self._wire is not None else 0
+
+    def close(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.reader_closed()
+        super().close()
+
+
+def dial(
+    host: str,
+    port: int,
+    *,
+    context: ssl.SSLContext | None,
+    proxy: Proxy | None,
+    waker: Waker,
+    deadline: float,
+) -> Wire:
+    """Connect to `host`, through `proxy` where there is one, with TLS where there is a `context`.
+
+    Raises:
+        ConnectionFailed: with the reason; not retriable where a certificate does not verify.
+        Cancelled: the waker was cancelled meanwhile.
+    """
+    peer = f"{host}:{port}"
+    via = (proxy.host, proxy.port) if proxy else (host, port)
+    wire = _connect(
+        *via, waker=waker, deadline=deadline, what=f"the proxy {proxy.host}:{proxy.port}" if proxy else peer
+    )
+    try:
+        if proxy is not None:
+            _open_tunnel(wire, proxy, peer)
+        wire.peer = peer
+        if context is not None:
+            wire.start_tls(context, host)
+    except BaseException:
+        wire.close()
+        raise
+    return wire
+
+
+def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
+    """Return the proxy to use for `host`: that of the argument, else of the usual environment variables.
+
+    `proxy` is a URL such as "http://user:password@proxy.example:3128"; "" means none whatever the environment says.
+    A loopback host is never reached through a proxy of the environment.
+
+    Raises:
+        ConnectionFailed: the URL is no HTTP proxy's (not retriable).
+    """
+    if proxy is None:
+        if _is_loopback(host) or urllib.request.proxy_bypass(host):
+            return None
+        found = urllib.request.getproxies()
+        proxy = found.get("https" if secure else "http") or found.get("all") or ""
+    if not proxy:
+        return None
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        port = parts.port or 80
+    except ValueError:
+        port = 0
+    if parts.scheme != "http" or not parts.hostname or not port:
+        raise ConnectionFailed(
+            f"the proxy URL (scheme {parts.scheme!r}, host {parts.hostname!r}) is not of the form http://host:port; "
+            "only HTTP proxies are supported: correct proxy= or the environment variables http_proxy and https_proxy",
+            retriable=False,
+        )
+    login = ""
+    if parts.username:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        login = "Basic " + base64.b64encode(pair.encode()).decode()
+    return Proxy(parts.hostname, port, login)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) -> Wire:
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConnectionFailed(
+            f"the address of {host} could not be found ({reason}); check the network, the host name and DNS"
+        ) from error
+    if waker.cancelled:
+        raise Cancelled
+    failure: ConnectionFailed | None = None
+    for position, (family, kind, protocol, _, address) in enumerate(addresses):
+        # An address that swallows packets must not use up the time of the ones after it.
+        share = (deadline - time.monotonic()) / (len(addresses) - position)
+        wire = Wire(socket.socket(family, kind, protocol), waker, time.monotonic() + share, what)
+        try:
+            _connect_to(wire, address)
+        except ConnectionFailed as error:
+            wire.close()
+            failure = error
+            continue
+        except BaseException:
+            wire.close()
+            raise
+        wire.deadline = deadline
+        return wire
+    raise failure or ConnectionFailed(f"{host} has no address to connect to")
+
+
+def _connect_to(wire: Wire, address: Any) -> None:
+    wire.sock.setblocking(False)
+    wire.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        wire.sock.connect(address)
+    except BlockingIOError:
+        wire.wait(write=True)
+        code = wire.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            wire.fail(OSError(code, os.strerror(code)))
+    except OSError as error:
+        wire.fail(error)
+
+
+def _open_tunnel(wire: Wire, proxy: Proxy, peer: str) -> None:
+    login = f"Proxy-Authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
+    wire.sendall(f"CONNECT {peer} HTTP/1.1\r\nHost: {peer}\r\n{login}\r\n".encode())
+    head, _ = wire.read_head()
+    status = head.split(b"\r\n", 1)[0].decode("latin-1")
+    if status.split(" ")[1:2] != ["200"]:
+        raise ConnectionFailed(
+            f"{wire.peer} refused to open a tunnel to {peer}: {status[:100]}; check its address, login and rules"
+        )
+
+
+def _poll(waker: int, fd: int, write: bool, seconds: float) -> tuple[bool, bool]:
+    """Wait for `fd` (none if negative) or the waker; return which of the two is ready."""
+    if hasattr(select, "poll"):
+        poller = select.poll()
+        poller.register(waker, select.POLLIN)
+        if fd >= 0:
+            poller.register(fd, select.POLLOUT if write else select.POLLIN)
+        ready = {number for number, _ in poller.poll(seconds * 1000)}
+    else:
+        others = [fd] if fd >= 0 else []
+        readable, writable, failed = select.select(
+            [waker] + ([] if write else others), others if write else [], others if write else [], seconds
+        )
+        ready = {*readable, *writable, *failed}
+    return fd in ready, waker in ready

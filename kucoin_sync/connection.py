@@ -36,19 +36,20 @@ _log = logging.getLogger("kucoin_sync")
 
 
 class _ConnectPace:
-    """Spaces the connects of the whole process, as KuCoin counts them for the address they come from."""
+    """Spaces the connects of the whole process to one site, as KuCoin counts them for the address they come from."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards _window
-        self._window = backoff.SlidingWindow(25, 60.0)
+        self._lock = threading.Lock()  # guards _windows
+        self._windows: dict[str, backoff.SlidingWindow] = {}  # by REST base URL
 
-    def delay(self, per_minute: int, now: float) -> float:
+    def delay(self, base: str, per_minute: int, now: float) -> float:
         """Return the seconds to wait before connecting; 0 takes the place."""
         with self._lock:
-            self._window.count = per_minute
-            delay = self._window.free_at(now) - now
+            window = self._windows.setdefault(base, backoff.SlidingWindow(per_minute, 60.0))
+            window.count = per_minute
+            delay = window.free_at(now) - now
             if delay <= 0:
-                self._window.take(now)
+                window.take(now)
             return max(0.0, delay)
 
 
@@ -75,6 +76,9 @@ class Owner(Protocol):
     def command_ids(self) -> Iterator[int]: ...
     @property
     def epochs(self) -> Iterator[int]: ...
+    @property
+    def check_at(self) -> float: ...
+    def check_silence(self, now: float) -> None: ...
     def misfit(self, _: Message) -> None: ...
     def deliver(self, connection: Connection, messages: list[Message]) -> None: ...
     def emit(self, event: Event) -> None: ...
@@ -185,6 +189,10 @@ class Connection:
                 self._session.close_tunnel(tunnel)
         self._waker.wake()
 
+    def wake(self) -> None:
+        """Have the I/O thread look at its deadlines again."""
+        self._waker.wake()
+
     def is_active(self, key: Key) -> bool:
         """Whether the server has confirmed the key on the connection under way."""
         with self._lock:
@@ -268,9 +276,10 @@ class Connection:
     def _connect(self, rest: Rest) -> None:
         """Fetch a fresh token, dial, shake hands, and open a session."""
         options = self._options
-        while (delay := _connect_pace.delay(options.limits.connections_per_minute, time.monotonic())) > 0:
-            self._waker.sleep(delay)
         token = rest.connect_token(self.market, private=self.private)
+        base, per_minute = options.bases.of(self.market), options.limits.connections_per_minute
+        while (delay := _connect_pace.delay(base, per_minute, time.monotonic())) > 0:
+            self._waker.sleep(delay)
         server = token.servers[self._server % len(token.servers)]
         glue = "&" if "?" in server.endpoint else "?"
         self._transport = Transport.connect(
@@ -308,7 +317,7 @@ class Connection:
                 session.handle_deadline(now)
                 frames = session.frames_to_send(now)
                 outcomes = session.outcomes()
-                deadline = min(session.next_deadline(), lifetime)
+                deadline = min(session.next_deadline(), lifetime, self._owner.check_at)
                 settled = session.settled
                 retiring = self._retiring
                 idle = not self._wanted
@@ -325,6 +334,8 @@ class Connection:
                 if settled or now >= retiring:
                     return
                 deadline = min(deadline, retiring)
+            if now >= self._owner.check_at:
+                self._owner.check_silence(now)
             if now >= lifetime:
                 lifetime = float("inf")
                 self._owner.aged(self)

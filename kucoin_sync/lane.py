@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from .connection import Connection, Counts
 from .events import Event, Progress
-from .exceptions import KucoinSyncError
+from .exceptions import InvalidTopic, KucoinSyncError
 from .handover import Handover
 from .messages import Message
 from .outcomes import Key
@@ -84,12 +85,17 @@ class Lane:
     # Under the stream's lock
 
     def add(self, subscription: Subscription, keys: list[Key], waiter: Waiter) -> list[Action]:
-        """Route the keys to a subscription; return what makes the server send them."""
-        fresh: list[Key] = []
-        for key in keys:
-            if key not in self.shards:
-                fresh.append(key)
-        actions = self._carry(self.shards.place(fresh))
+        """Route the keys to a subscription; return what makes the server send them.
+
+        Raises InvalidTopic, with nothing changed, where a tunnel's connection has no room for them.
+        """
+        fresh = [key for key in keys if key not in self.shards]
+        try:
+            placed = self.shards.place(fresh)
+        except InvalidTopic:
+            self.shards.remove(fresh)
+            raise
+        actions = self._carry(placed)
         for key in keys:
             self._router(key.tunnel).add(key.topic, subscription)
             if key in self._waiters or not self.connections[self.shards.home(key)].is_active(key):
@@ -105,13 +111,21 @@ class Lane:
         for single in singles:
             if subscription in router.sinks(single) and router.remove(single, subscription):
                 unwanted.append(Key(single, tunnel))
-        for key in unwanted:
-            self._waiters.pop(key, None)
+        self.acked(unwanted)  # nobody need wait for them any more
         actions: list[Action] = []
         for number, keys in self.shards.remove(unwanted).items():
             for connection in self._carriers(number):
-                actions.append(_bind(connection.unsubscribe, keys))
+                actions.append(partial(connection.unsubscribe, keys))
         return actions
+
+    def close_tunnel(self, tunnel: str) -> list[Action]:
+        """Take a tunnel away with all that is in it; return what closes it at the server."""
+        self._tunnels.pop(tunnel, None)
+        number = self.shards.home_of_tunnel(tunnel)
+        if number is None:
+            return []
+        self.acked(self.shards.unpin(tunnel)[1])  # nobody need wait for them any more
+        return [partial(connection.close_tunnel, tunnel) for connection in self._carriers(number)]
 
     def acked(self, keys: Iterable[Key]) -> None:
         """Tell whoever waits that the server confirmed keys."""
@@ -133,7 +147,7 @@ class Lane:
                 router.remove(key.topic, subscription)
                 subscription.drop_topics({key.topic})
                 over = not subscription.topics
-                actions.append(_bind(subscription.inbox.finish if over else subscription.inbox.tell, error))
+                actions.append(partial(subscription.inbox.finish if over else subscription.inbox.tell, error))
             self.shards.remove([key])
         return actions
 
@@ -147,8 +161,9 @@ class Lane:
         number = self._number(connection)
         if number is None:
             return []
-        keys = self.shards.keys(number)
-        actions = self.refused(keys, error)
+        actions = self.refused(self.shards.keys(number), error)
+        if (old := self.replaced_by(connection)) is not None:
+            actions.append(old.close)
         self.shards.drop(number)
         del self.connections[number]
         return actions
@@ -163,7 +178,7 @@ class Lane:
         new = self._make(self)
         self._handovers[new] = handover
         self.connections[number] = new
-        return [_bind(new.subscribe, self.shards.keys(number)), new.start]
+        return [partial(new.subscribe, self.shards.keys(number)), new.start]
 
     def replaced_by(self, new: Connection) -> Connection | None:
         """Return the connection that `new` replaces, None where it replaces none."""
@@ -268,14 +283,7 @@ class Lane:
             fresh = connection is None
             if connection is None:
                 connection = self.connections[number] = self._make(self)
-            actions.append(_bind(connection.subscribe, keys))
+            actions.append(partial(connection.subscribe, keys))
             if fresh:
                 actions.append(connection.start)
         return actions
-
-
-def _bind(function: Callable[..., object], argument: object) -> Action:
-    def action() -> None:
-        function(argument)
-
-    return action

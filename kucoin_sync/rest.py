@@ -264,10 +264,20 @@ class _TokenAnswer(msgspec.Struct):
 class _Adapter(HTTPAdapter):
     """A requests adapter whose connections are dialled by `dial` and bounded by `deadline`."""
 
+    poolmanager: urllib3.PoolManager
+
     def __init__(self, dial: Callable[[str, int, bool], Wire], deadline: Callable[[], float]) -> None:
         self._make_dial = dial
         self._get_deadline = deadline
         super().__init__(max_retries=0)
+
+    def close(self) -> None:
+        # urllib3 itself leaves the sockets to the garbage collector, and a kept traceback can delay that for long.
+        pools = self.poolmanager.pools
+        for key in list(pools.keys()):
+            if (pool := pools.get(key)) is not None:
+                pool.close()
+        super().close()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

@@ -323,7 +323,7 @@ class Session:
         if means in ("pace", "busy") and (means == "pace" or command.attempts < _TRIES):
             self._paused_until = max(self._paused_until, now + float(command.attempts))
             self._outbox.appendleft(command)
-        elif means == "full":
+        elif means == "full" and self._active:
             self._wanted.difference_update(keys)
             self._outcomes.append(Full(keys))
         elif len(keys) > 1:

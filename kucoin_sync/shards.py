@@ -107,6 +107,10 @@ class Shards:
             self._pins[tunnel] = number
         return self._pins[tunnel]
 
+    def home_of_tunnel(self, tunnel: str) -> int | None:
+        """Return the connection of a tunnel, None before its first topic."""
+        return self._pins.get(tunnel)
+
     def unpin(self, tunnel: str) -> tuple[int, tuple[Key, ...]]:
         """Take a tunnel's connection away; return its number and the keys that were in the tunnel."""
         number = self._pins.pop(tunnel)

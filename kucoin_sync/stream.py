@@ -15,17 +15,14 @@ from ._version import __version__
 from .callbacks import Callbacks
 from .connection import Options
 from .credentials import Credentials
-from .events import Event, Overflowed
-from .exceptions import AckTimeout, AuthenticationError, ConnectionFailed, InvalidTopic, SlowConsumer
-from .inbox import OVERFLOW, Inbox, InlineInbox, inbox_for
-from .lane import Waiter
+from .events import Event
+from .exceptions import AuthenticationError
 from .limits import Limits
-from .messages import Message
-from .outcomes import Key
 from .rest import Bases, default_context
+from .subscribing import Callback, Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
-from .topics import grammar
+from .tunnel import Tunnel
 
 __all__ = ["Stream"]
 
@@ -33,7 +30,6 @@ _SPOT = "https://api.kucoin.com"
 _FUTURES = "https://api-futures.kucoin.com"
 _ROTATE_AFTER = 23 * 3600.0
 
-Callback = Callable[[Message], object]
 C = TypeVar("C", bound=Callback)
 
 
@@ -80,13 +76,12 @@ class Stream:
             futures_rest_url or os.environ.get("KUCOIN_SYNC_FUTURES_REST_URL") or _FUTURES,
             tuple(allowed_hosts),
         )
-        self._credentials = credentials
         self._spot = bases.spot
         self._callbacks = Callbacks(on_event)
         self._board = Switchboard(
             lambda: Options(
                 bases=bases,
-                credentials=self._credentials,
+                credentials=self._subscriber.credentials,
                 context=_once(lambda: ssl_context or default_context()),
                 proxy=proxy,
                 limits=limits or Limits(),
@@ -95,6 +90,7 @@ class Stream:
             ),
             self._callbacks.emit,
         )
+        self._subscriber = Subscriber(self._board, self._callbacks, credentials)
 
     # Subscribing
 
@@ -107,6 +103,7 @@ class Stream:
         maxsize: int = 10_000,
         overflow: str = "raise",
         private: bool | None = None,
+        stale_after: float | None = None,
         timeout: float | None = 10.0,
     ) -> Subscription:
         """Subscribe topics and return what iterates over their messages, once the server has confirmed them.
@@ -119,15 +116,26 @@ class Stream:
             overflow: what happens beyond: "raise" (SlowConsumer), "drop_oldest", "drop_newest", or "latest"
                 (only the newest message of each topic and subject is kept).
             private: True asks for the account's own messages of a topic (`privateChannel`).
+            stale_after: seconds without a message after which a `Stale` event is emitted, once per episode.
             timeout: seconds to wait for the confirmation; 0 does not wait, None waits for ever.
 
         Raises:
             InvalidTopic, SubscriptionRejected, AckTimeout, AuthenticationError, StreamClosed;
             ConnectionFailed: the server could not be reached within the timeout.
         """
-        return self._subscribe(
-            (topic, *more_topics), callback, inline, maxsize, overflow, private, timeout, tunnel=None
-        )
+        terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        return self._subscriber.subscribe((topic, *more_topics), terms)
+
+    def tunnel(self, name: str) -> Tunnel:
+        """Open a multiplex tunnel: `with stream.tunnel("bt1") as tunnel: tunnel.subscribe(topic)`.
+
+        A message that comes through a tunnel reaches that tunnel's subscriptions only. At most 5 tunnels share a
+        connection; more open another one. Legacy, unverified live: KuCoin documented tunnels from 2019 to 2023.
+
+        Raises:
+            InvalidTopic: the name is empty, overlong, or in use.
+        """
+        return Tunnel(name, self._subscriber, self._board)
 
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
         """Decorate a function to be the callback of topics; `options` are those of `subscribe`."""
@@ -140,12 +148,7 @@ class Stream:
 
     def unsubscribe(self, topic: str | Subscription) -> None:
         """End a subscription, or take a topic (by the name it was subscribed with) away from all that have it."""
-        if isinstance(topic, Subscription):
-            self._board.end(topic)
-            return
-        singles = grammar.split(topic)
-        for subscription in self._board.carrying(singles):
-            self._board.remove(subscription, singles)
+        self._board.unsubscribe(topic)
 
     def close(self, timeout: float = 5.0) -> None:
         """Close everything, from any thread or callback; closing twice is allowed.
@@ -183,106 +186,6 @@ class Stream:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
         return f"<Stream of {self._spot}: {state}, {self._board.stats()['subscriptions']} subscriptions>"
-
-    # Behind the public surface
-
-    def _subscribe(
-        self,
-        topics: tuple[str, ...],
-        callback: Callback | None,
-        inline: bool,
-        maxsize: int,
-        overflow: str,
-        private: bool | None,
-        timeout: float | None,
-        tunnel: str | None,
-    ) -> Subscription:
-        singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))
-        groups: dict[tuple[str, bool], list[Key]] = {}
-        for single in singles:
-            groups.setdefault(self._kind(single, private), []).append(Key(single, tunnel))
-        subscription = self._make_subscription(singles, callback, inline, maxsize, overflow, private, tunnel)
-        waiter = self._board.add(subscription, groups)
-        if callback is not None and not inline:
-            self._callbacks.serve(subscription)
-        if timeout == 0 or self._board.is_io_thread():
-            return subscription
-        try:
-            self._await(waiter, timeout, singles)
-        except BaseException:
-            self._board.remove(subscription, singles)
-            raise
-        return subscription
-
-    def _kind(self, single: str, private: bool | None) -> tuple[str, bool]:
-        """Return the market of a topic and whether it needs an authorised connection."""
-        needs_key = grammar.is_private(single)
-        if needs_key and private is False:
-            raise InvalidTopic(f"{single} is a private topic; leave private= away or pass True")
-        if (needs_key or private) and self._find_credentials() is None:
-            raise AuthenticationError(
-                f"{single} {'is a private topic' if needs_key else 'was asked for with private=True'} and needs an API "
-                "key: pass Credentials(key, secret, passphrase) to Stream, or set KUCOIN_API_KEY, KUCOIN_API_SECRET "
-                "and KUCOIN_API_PASSPHRASE"
-            )
-        return grammar.market_of(single), needs_key or bool(private)
-
-    def _find_credentials(self) -> Credentials | None:
-        if self._credentials is None:
-            self._credentials = Credentials.from_environment()
-        return self._credentials
-
-    def _make_subscription(
-        self,
-        singles: tuple[str, ...],
-        callback: Callback | None,
-        inline: bool,
-        maxsize: int,
-        overflow: str,
-        private: bool | None,
-        tunnel: str | None,
-    ) -> Subscription:
-        if overflow not in OVERFLOW:
-            raise ValueError(f"overflow is {overflow!r}; it is one of {', '.join(OVERFLOW)}")
-        if maxsize < 1:
-            raise ValueError(f"maxsize is {maxsize!r}; a subscription holds at least 1 message")
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be callable, not {type(callback).__name__}")
-        if inline and callback is None:
-            raise ValueError("inline=True needs a callback")
-
-        def overflowed(dropped: int) -> None:
-            self._callbacks.emit(Overflowed(subscription.topics, dropped))
-
-        def slow(dropped: int) -> SlowConsumer:
-            return SlowConsumer(
-                f"{dropped} messages of {', '.join(subscription.topics[:3])} were dropped because more than {maxsize} "
-                "were waiting; take messages faster, raise maxsize, or choose another overflow policy",
-                dropped=dropped,
-            )
-
-        inbox: Inbox
-        if callback is not None and inline:
-            inbox = InlineInbox(callback, lambda error: self._callbacks.failed(subscription, error))
-        else:
-            inbox = inbox_for(overflow, maxsize, overflowed, slow)
-        subscription = Subscription(
-            singles, inbox, close=self._board.end, callback=callback, tunnel=tunnel, private=private
-        )
-        return subscription
-
-    def _await(self, waiter: Waiter, timeout: float | None, singles: tuple[str, ...]) -> None:
-        if not waiter.gate.wait(timeout):
-            error = self._board.last_error(waiter)
-            if error is not None:
-                raise ConnectionFailed(f"{singles[0]} could not be subscribed within {timeout:g} s: {error}") from None
-            missing = [key.topic for _, key in waiter.outstanding]
-            raise AckTimeout(
-                f"KuCoin did not confirm {', '.join(sorted(missing)[:3])} ({len(missing)} of {waiter.total} topics) "
-                f"within {timeout:g} s; try again, with a longer timeout= for many topics"
-            )
-        if waiter.error is not None:
-            raise waiter.error
 
 
 def _once(make: Callable[[], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:

@@ -7,17 +7,22 @@ Lock order: this lock, then a connection's or an inbox's, never the other way ro
 from __future__ import annotations
 
 import itertools
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from .connection import Connection, Options
 from .events import Event, Rejected, Rotated
-from .exceptions import KucoinSyncError, StreamClosed, SubscriptionRejected
+from .exceptions import InvalidTopic, KucoinSyncError, StreamClosed, SubscriptionRejected
 from .lane import Action, Lane, Waiter
 from .messages import Message
 from .outcomes import Key
+from .silence import SilenceWatch
 from .subscription import Subscription
+from .topics import grammar
 
 __all__ = ["Switchboard"]
 
@@ -38,40 +43,85 @@ class Switchboard:
         self.command_ids: Iterator[int] = itertools.count(1)
         self.epochs: Iterator[int] = itertools.count(1)
         self.closed = False
+        self.check_at = math.inf  # the instant at which a subscription may have been silent for too long
         self._make_options = options
         self._options: Options | None = None
         self._io_numbers = itertools.count(1)
-        self._lock = threading.Lock()  # guards the lanes with all that is in them, _subscriptions, closed, _misfits
+        self._lock = threading.Lock()  # guards all of the following, and all that is in the lanes
         self._lanes: dict[tuple[str, bool], Lane] = {}
         self._subscriptions: dict[Subscription, None] = {}
+        self._tunnels: set[str] = set()
         self._dropped = 0  # by subscriptions that are gone
         self._misfits = 0
+        self._watches: dict[Subscription, SilenceWatch] = {}
 
     # For the stream
 
-    def add(self, subscription: Subscription, groups: dict[tuple[str, bool], list[Key]]) -> Waiter:
+    def add(
+        self, subscription: Subscription, groups: dict[tuple[str, bool], list[Key]], stale_after: float | None
+    ) -> Waiter:
         """Have the keys of each kind (market, private) delivered to a subscription; return what waits for them."""
         waiter = Waiter(self.emit)
         actions: list[Action] = []
         with self._lock:
             if self.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
+            if stale_after is not None:
+                watch = self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
+                self.check_at = min(self.check_at, watch.check_at)
             for (market, private), keys in groups.items():
-                actions += self._lane(market, private).add(subscription, keys, waiter)
+                lane = self._lane(market, private)
+                try:
+                    actions += lane.add(subscription, keys, waiter)
+                except InvalidTopic:
+                    for other in self._lanes.values():
+                        actions += other.remove(subscription, subscription.topics)
+                    _do(actions)
+                    raise
+                if stale_after is not None:
+                    actions += [connection.wake for connection in lane.all_connections()]
             self._subscriptions[subscription] = None
             waiter.done_if_nothing_outstanding()
         _do(actions)
         return waiter
 
-    def carrying(self, singles: tuple[str, ...]) -> list[Subscription]:
-        """Return the subscriptions outside tunnels that carry any of the topics."""
-        wanted = set(singles)
+    def unsubscribe(self, topic: str | Subscription, tunnel: str | None = None) -> None:
+        """End a subscription, or take topics, by name, away from all that have them in the tunnel or outside."""
+        if isinstance(topic, Subscription):
+            self.end(topic)
+            return
+        singles = grammar.split(topic)
         with self._lock:
-            return [
+            carrying = [
                 subscription
                 for subscription in self._subscriptions
-                if subscription.tunnel is None and not wanted.isdisjoint(subscription.topics)
+                if subscription.tunnel == tunnel and not set(singles).isdisjoint(subscription.topics)
             ]
+        for subscription in carrying:
+            self.remove(subscription, singles)
+
+    def open_tunnel(self, name: str) -> None:
+        """Take a tunnel's name."""
+        with self._lock:
+            if self.closed:
+                raise StreamClosed("the stream is closed; make a new one to open a tunnel")
+            if name in self._tunnels:
+                raise InvalidTopic(f"a tunnel {name!r} is open already; choose another name")
+            self._tunnels.add(name)
+
+    def close_tunnel(self, name: str) -> None:
+        """Give a tunnel's name back, and end all that is subscribed in it."""
+        actions: list[Action] = []
+        with self._lock:
+            if name not in self._tunnels:
+                return
+            self._tunnels.discard(name)
+            for subscription in [each for each in self._subscriptions if each.tunnel == name]:
+                self._forget(subscription)
+                actions.append(partial(subscription.inbox.finish, None))
+            for lane in self._lanes.values():
+                actions += lane.close_tunnel(name)
+        _do(actions)
 
     def end(self, subscription: Subscription) -> None:
         """End a subscription."""
@@ -85,7 +135,7 @@ class Switchboard:
                 actions += lane.remove(subscription, singles)
             if set(subscription.topics) <= set(singles):
                 self._forget(subscription)
-                actions.append(lambda: subscription.inbox.finish(None))
+                actions.append(partial(subscription.inbox.finish, None))
             else:
                 subscription.drop_topics(set(singles))
         _do(actions)
@@ -152,6 +202,14 @@ class Switchboard:
         assert isinstance(lane, Lane)
         lane.deliver(connection, messages, lane.route)
 
+    def check_silence(self, now: float) -> None:
+        """Tell of subscriptions that have been silent for too long."""
+        with self._lock:
+            events = [event for watch in self._watches.values() if (event := watch.check(now))]
+            self.check_at = min((watch.check_at for watch in self._watches.values()), default=math.inf)
+        for event in events:
+            self.emit(event)
+
     def misfit(self, _: Message) -> None:
         """Count a payload that did not fit its struct (on the consumer's thread)."""
         with self._lock:
@@ -173,7 +231,7 @@ class Switchboard:
     def full(self, connection: Connection, keys: tuple[Key, ...]) -> None:
         """The server carries no more topics on a connection."""
         with self._lock:
-            actions = self._of(connection).move(connection, keys)
+            actions = [] if self.closed else self._of(connection).move(connection, keys)
         _do(actions)
 
     def failed(self, connection: Connection, error: KucoinSyncError, *, fatal: bool) -> None:
@@ -245,6 +303,7 @@ class Switchboard:
         if subscription in self._subscriptions:
             del self._subscriptions[subscription]
             self._dropped += subscription.dropped
+            self._watches.pop(subscription, None)
 
     def _forget_ended(self) -> None:
         for subscription in [subscription for subscription in self._subscriptions if not subscription.topics]:

@@ -1,32 +1,48 @@
 """One typed struct for each payload shape: the `data` of a push with exact numbers and one clock.
 
-`base` has the rules, `spot`, `private` and `futures` the structs; which topic and subject uses which is told by the
-table of topics and by each docstring. `decoder_for(cls)` is the way from bytes to a struct.
+`base` has the rules, the other modules the structs; which topic and subject uses which is told by the table
+of topics and by each docstring. `decoder_for(cls)` is the way from bytes to a struct.
 """
 
 from __future__ import annotations
 
 from .base import Level, LevelChange, Payload, Side, decoder_for, fields_of, to_ns
-from .futures import (
-    CrossLeverage,
-    FundingRate,
-    FundingSettlement,
+from .candles import (
+    Candle,
+    Candles,
     FuturesCandle,
     FuturesCandles,
+    OneCandle,
+)
+from .futures import (
+    FundingRate,
+    FundingSettlement,
     FuturesLevel2Update,
     FuturesMatch,
-    FuturesOrderChange,
     FuturesSnapshot,
-    FuturesStopOrder,
     FuturesTicker,
     FuturesTickerV2,
+    MarkIndexPrice,
+)
+from .futures_private import (
+    CrossLeverage,
+    FuturesOrderChange,
+    FuturesStopOrder,
     Leverage,
     MarginMode,
-    MarkIndexPrice,
     PositionChange,
     PositionRiskLimit,
     PositionSettlement,
     Wallet,
+)
+from .level3 import (
+    Level3Change,
+    Level3Done,
+    Level3Event,
+    Level3Open,
+    Level3Received,
+    Level3Update,
+    Match,
 )
 from .private import (
     AssetBalance,
@@ -42,22 +58,13 @@ from .private import (
 )
 from .spot import (
     CallAuction,
-    Candle,
-    Candles,
     Depth,
     FundingBook,
     IndicatorPrice,
     Level1,
     Level2Changes,
     Level2Update,
-    Level3Change,
-    Level3Done,
-    Level3Event,
-    Level3Open,
-    Level3Received,
-    Level3Update,
     MarketChange,
-    Match,
     Snapshot,
     SymbolStatistics,
     Ticker,
@@ -104,6 +111,7 @@ __all__ = [
     "MarkIndexPrice",
     "MarketChange",
     "Match",
+    "OneCandle",
     "OrderChange",
     "Payload",
     "PositionChange",

@@ -1,11 +1,11 @@
-"""What all payloads share: exact numbers, instants whatever their unit, rows of a book, and how bytes become a struct.
+"""What all payloads share: exact numbers, one kind of instant, rows of a book, the decoding of bytes.
 
 A payload is the `data` of one push as a read-only struct. Its rules:
 
-- Prices, sizes, amounts and rates are `Decimal`, equal digit by digit to what KuCoin sent, as text or as a number.
+- Prices, sizes, amounts and rates are `Decimal`, digit by digit what KuCoin sent, as text or as a number.
 - Sequences are `int`, ids are `str`.
-- Only what makes a payload useless when it is missing is required; unknown fields are passed by, because KuCoin
-  adds fields without notice.
+- Only what makes a payload useless when it is missing is required; unknown fields are passed by, because
+  KuCoin adds fields without notice.
 - A wire instant stays in a field `wire_…` as it came; a property `…_ns` gives nanoseconds since 1970, UTC.
 
 Nothing here knows of topics or envelopes, and nothing waits, logs or reads a clock.
@@ -13,15 +13,14 @@ Nothing here knows of topics or envelopes, and nothing waits, logs or reads a cl
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
-from datetime import datetime as DateTime
-from datetime import timedelta, timezone
 from decimal import Decimal
 from types import NoneType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import Meta
 
 __all__ = [
     "KeyedBySymbol",
@@ -43,16 +42,16 @@ Side = Literal["buy", "sell"]
 #: An instant as it came, in whatever unit. The bounds keep every one of them within what `datetime` can say.
 WireTime = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
-_EPOCH = DateTime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 
 
 def to_ns(value: int) -> int:
     """Return a wire instant as nanoseconds since 1970, telling its unit by its size.
 
-    Below 1e11 it is seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. The ranges are
-    right for every instant from March 1973 until the year 5138 (nanoseconds: as far as 64 bits reach, 2262). A
-    unit fixed for each field would not do: KuCoin sends all but microseconds, and has changed units, as for
-    `orderTime` of spot orders from nanoseconds to milliseconds.
+    Below 1e11 it is seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. The ranges
+    are right for every instant from March 1973 until the year 5138 (nanoseconds: as far as 64 bits reach,
+    2262). A unit fixed for each field would not do: KuCoin sends all but microseconds, and has changed units,
+    as for `orderTime` of spot orders from nanoseconds to milliseconds.
     """
     if value < 10**11:
         return value * 10**9
@@ -74,10 +73,12 @@ class Payload(msgspec.Struct, frozen=True, gc=False, rename="camel"):
 class Timed(Payload, frozen=True, kw_only=True):
     """A payload with an instant.
 
-    `wire_time` is as KuCoin sent it, 0 where the push has none: older pushes of some topics lack it.
+    A subclass declares `wire_time` under the name that its topic uses: the instant as KuCoin sent it, 0 where
+    the push has none, as older pushes of some topics.
     """
 
-    wire_time: WireTime = field(name="time", default=0)
+    if TYPE_CHECKING:
+        wire_time: WireTime = 0
 
     @property
     def time_ns(self) -> int:
@@ -85,19 +86,20 @@ class Timed(Payload, frozen=True, kw_only=True):
         return to_ns(self.wire_time)
 
     @property
-    def datetime(self) -> DateTime:
+    def datetime(self) -> dt.datetime:
         """The instant of `time_ns` with the time zone UTC, cut to microseconds."""
-        return _EPOCH + timedelta(microseconds=self.time_ns // 1000)
+        return _EPOCH + dt.timedelta(microseconds=self.time_ns // 1000)
 
 
 class TimedTwice(Timed, frozen=True, kw_only=True):
     """A payload whose instant comes under either of two names; `wire_time_alias` holds the second."""
 
-    wire_time_alias: WireTime = field(name="ts", default=0)
+    if TYPE_CHECKING:
+        wire_time_alias: WireTime = 0
 
     @property
     def time_ns(self) -> int:
-        """Nanoseconds since 1970, UTC, whatever the name and the unit on the wire; 0 where the push has no time."""
+        """Nanoseconds since 1970, UTC, whatever name and unit the wire has; 0 where the push has no time."""
         return to_ns(self.wire_time or self.wire_time_alias)
 
 
@@ -115,8 +117,8 @@ class Level(NamedTuple):
 class LevelChange(NamedTuple):
     """A price level's new size as of a sequence.
 
-    Size 0 removes the level; price 0 changes nothing and only advances the sequence (KuCoin's documentation of the
-    level 2 feed).
+    Size 0 removes the level; price 0 changes nothing and only advances the sequence (KuCoin's documentation
+    of the level 2 feed).
     """
 
     price: Decimal
@@ -126,18 +128,18 @@ class LevelChange(NamedTuple):
 
 P = TypeVar("P", bound=Payload)
 
-# Filled on first use: building all decoders at import would slow it for nothing. Two threads that race build the
-# same decoder twice, which is harmless.
+# Filled on first use: building all decoders at import would slow it for nothing. Two threads that race build
+# the same decoder twice, which is harmless.
 _decoders: dict[type[Payload], Callable[[bytes | msgspec.Raw], Any]] = {}
 
 
 def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     """Return the function that turns the JSON text of a push's `data` into a `cls`.
 
-    It takes numbers as text and text as numbers. KuCoin writes "" (and sometimes null or []) for a value that does
-    not apply, such as `matchPrice` of a futures order that did not match: where a field may be absent, these count
-    as absent. What does not fit raises `msgspec.ValidationError`, what is no JSON `msgspec.DecodeError` (its parent,
-    a `ValueError`).
+    It takes numbers as text and text as numbers. KuCoin writes "" (and sometimes null or []) for a value that
+    does not apply, such as `matchPrice` of a futures order that did not match: where a field may be absent,
+    these count as absent. What does not fit raises `msgspec.ValidationError`, what is no JSON its parent
+    `msgspec.DecodeError`.
     """
     decode = _decoders.get(cls)
     if decode is None:
@@ -146,7 +148,7 @@ def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 
 
 def fields_of(cls: type[Payload]) -> tuple[str, ...]:
-    """Return the names of a payload's attributes: fields, then computed ones, then those as they came (`wire_…`)."""
+    """Return the names of a payload's attributes: fields, computed ones, instants as they came (`wire_…`)."""
     wire = [name for name in cls.__struct_fields__ if name.startswith("wire_")]
     fields = [name for name in cls.__struct_fields__ if name not in wire]
     computed = [
@@ -183,7 +185,7 @@ _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def _absent_as(cls: type[Payload]) -> dict[str, msgspec.Raw | None]:
-    """Map the JSON names of fields that may be absent to what to put in place of a blank: null, or None for nothing.
+    """Map the JSON names of fields that may be absent to what replaces a blank: null, or None for nothing.
 
     Fields of text are left out: there "" is a value.
     """

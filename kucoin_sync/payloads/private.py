@@ -1,7 +1,7 @@
 """Payloads of the account's own spot and margin feeds.
 
-Sources, unless a class says more: KuCoin's API documentation (classic and current) and its published examples.
-Statuses and types are plain text, with the known values in the docstrings: KuCoin adds to them.
+Sources, unless a class says more: KuCoin's API documentation, classic and current, and its examples. Statuses
+and types are plain text, with the known values in the docstrings: KuCoin adds to them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ __all__ = [
 class OrderChange(Timed, frozen=True, kw_only=True):
     """An event in the life of an own order: `/spotMarket/tradeOrdersV2` and `/spotMarket/tradeOrders`.
 
-    `type` is what happened: "received" (V2 only), "open", "match", "filled", "canceled", "update". `status` is the
-    order's state after it: "new", "open", "match", "done". Which fields are present depends on `type`: "match"
-    has `match_price`, `match_size`, `trade_id` and `liquidity` ("maker" or "taker"), "update" has `old_size`;
-    a market order has no price, and `origin_funds` where it was placed by value. `filled_size` and
-    `remain_size` are totals. Time in nanoseconds; `orderTime` was in nanoseconds too and is in milliseconds now.
+    `type` is what happened: "received" (V2 only), "open", "match", "filled", "canceled", "update". `status`
+    is the order's state after it: "new", "open", "match", "done". Which fields are present depends on `type`:
+    "match" has `match_price`, `match_size`, `trade_id` and `liquidity` ("maker" or "taker"), "update" has
+    `old_size`; a market order has no price, and `origin_funds` where it was placed by value. `filled_size`
+    and `remain_size` are totals. Time in nanoseconds; `orderTime` was in nanoseconds too and is in
+    milliseconds now.
     """
 
     symbol: str
@@ -72,9 +73,9 @@ class OrderChange(Timed, frozen=True, kw_only=True):
 class StopOrder(Timed, frozen=True, kw_only=True):
     """An event in the life of an own stop order: `/spotMarket/advancedOrders`.
 
-    `type` is "open", "triggered" or "cancel"; `stop` is "loss", "entry", "l_l_o", "l_s_o", "e_l_o", "e_s_o", "tso".
-    After "triggered" the order goes on under the order feed; `trigger_success` and `error` tell how that went.
-    Time in nanoseconds, `createdAt` in milliseconds.
+    `type` is "open", "triggered" or "cancel"; `stop` is such as "loss" or "entry". After "triggered" the
+    order goes on under the order feed; `trigger_success` and `error` tell how that went. Time in nanoseconds,
+    `createdAt` in milliseconds.
     """
 
     symbol: str
@@ -124,6 +125,7 @@ class Balance(Timed, frozen=True, kw_only=True):
     relation_event: str | None = None
     relation_event_id: str | None = None
     relation_context: RelationContext | None = None
+    wire_time: WireTime = field(name="time", default=0)
 
 
 class AssetBalance(Part, frozen=True, kw_only=True):
@@ -137,8 +139,8 @@ class AssetBalance(Part, frozen=True, kw_only=True):
 class DebtRatio(Timed, frozen=True, kw_only=True):
     """The debt of a cross margin account: `/margin/position`, subject `debt.ratio`. Time in milliseconds.
 
-    `debt_ratio` is a fraction; totals are in BTC. `asset_list` and `debt_list` are keyed by currency; the former
-    and the totals of assets are missing in pushes of before 2024.
+    `debt_ratio` is a fraction; totals are in BTC. `asset_list` and `debt_list` are keyed by currency; the
+    former and the totals of assets are missing in older pushes.
     """
 
     debt_ratio: Decimal
@@ -151,11 +153,11 @@ class DebtRatio(Timed, frozen=True, kw_only=True):
 
 
 class PositionStatus(Timed, frozen=True, kw_only=True):
-    """A cross margin account changed its standing: `/margin/position`, subject `position.status`. Milliseconds.
+    """A cross margin account changed its standing: `/margin/position`, subject `position.status`.
 
-    `type` is "FROZEN_FL" and "UNFROZEN_FL" (debt ratio over the limit, liquidation done), "FROZEN_RENEW" and
-    "UNFROZEN_RENEW" (begin and end of an automatic renewal), "LIABILITY" and "UNLIABILITY" (negative balance and
-    its end).
+    Time in milliseconds. `type` is "FROZEN_FL" and "UNFROZEN_FL" (debt ratio over the limit, liquidation
+    done), "FROZEN_RENEW" and "UNFROZEN_RENEW" (begin and end of an automatic renewal), "LIABILITY" and
+    "UNLIABILITY" (negative balance and its end).
     """
 
     type: str
@@ -174,9 +176,9 @@ class IsolatedAsset(Part, frozen=True, kw_only=True):
 class IsolatedPosition(Timed, frozen=True, kw_only=True):
     """A change of an isolated margin position: `/margin/isolatedPosition`. Time in milliseconds.
 
-    `symbol` is `tag` on the wire. `status` is such as "DEBT", "CLEAR", "IN_BORROW", "IN_REPAY", "IN_LIQUIDATION",
-    `status_biz_type` why, such as "DEFAULT_DEBT", "FORCE_LIQUIDATION", "USER_BORROW". `change_assets` is keyed by
-    currency.
+    `symbol` is `tag` on the wire. `status` is such as "DEBT", "CLEAR", "IN_BORROW", "IN_REPAY",
+    "IN_LIQUIDATION", `status_biz_type` why, such as "DEFAULT_DEBT", "FORCE_LIQUIDATION", "USER_BORROW".
+    `change_assets` is keyed by currency.
     """
 
     symbol: str = field(name="tag")
@@ -188,10 +190,11 @@ class IsolatedPosition(Timed, frozen=True, kw_only=True):
 
 
 class LoanOrder(Timed, frozen=True, kw_only=True):
-    """An event in the life of an own lending order: `/margin/loan`, in KuCoin's documentation until 2023.
+    """An event in the life of an own lending order: `/margin/loan`, absent from the current documentation.
 
-    Subjects `order.open`, `order.update` (has `lent_size`) and `order.done` (has `reason`, "filled" or "canceled",
-    and no size). `side` is "lend" or "borrow", `term` in days, the rate a fraction. Time in nanoseconds.
+    Subjects `order.open`, `order.update` (has `lent_size`) and `order.done` (has `reason`, "filled" or
+    "canceled", and no size). `side` is "lend" or "borrow", `term` in days, the rate a fraction. Time in
+    nanoseconds.
     """
 
     currency: str

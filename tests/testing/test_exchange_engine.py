@@ -1,6 +1,7 @@
 """Price-time priority, hidden and post-only orders, self-trade prevention, numbering, invariants."""
 
 import random
+from dataclasses import dataclass
 
 import pytest
 
@@ -209,35 +210,42 @@ def test_reprs_say_where_things_stand(book: Book) -> None:
     assert repr(order).endswith("done)")
 
 
+@dataclass
+class Row:
+    id: str
+    side: str
+    price: int
+    size: int
+
+
 class PlainBook:
     """The rules again, written down as simply as possible: a list that is searched each time."""
 
     def __init__(self) -> None:
-        self.resting: list[list[object]] = []  # [id, side, price, size], in time order
-        self.trades: list[tuple[object, ...]] = []
+        self.resting: list[Row] = []  # in time order
+        self.trades: list[tuple[str, str, int, int]] = []
 
     def place(self, id: str, side: str, price: int, size: int) -> None:
+        sign = 1 if side == "buy" else -1
         while size:
-            others = [row for row in self.resting if row[1] != side]
-            if side == "buy":
-                others = [row for row in others if not price or row[2] <= price]  # type: ignore[operator]
-                best = min(others, key=lambda row: row[2], default=None)  # type: ignore[arg-type, return-value]
-            else:
-                others = [row for row in others if row[2] >= price]  # type: ignore[operator]
-                best = max(others, key=lambda row: row[2], default=None)  # type: ignore[arg-type, return-value]
-            if best is None:
+            others = [
+                row for row in self.resting if row.side != side and (not price or row.price * sign <= price * sign)
+            ]
+            if not others:
                 break
-            part = min(size, best[3])  # type: ignore[call-overload]
-            self.trades.append((id, best[0], best[2], part))
+            best = min(others, key=lambda row: row.price * sign)
+            part = min(size, best.size)
+            self.trades.append((id, best.id, best.price, part))
             size -= part
-            best[3] -= part  # type: ignore[operator]
-            if not best[3]:
+            best.size -= part
+            if not best.size:
                 self.resting.remove(best)
         if size and price:
-            self.resting.append([id, side, price, size])
+            self.resting.append(Row(id, side, price, size))
 
-    def cancel(self, id: object) -> None:
-        self.resting = [row for row in self.resting if row[0] != id]
+
+def rank(order: Order) -> int:
+    return order.rank
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -246,17 +254,16 @@ def test_random_orders_trade_exactly_as_the_plain_rules_say(seed: int) -> None:
     book, plain = Book(), PlainBook()
     for number in range(400):
         if plain.resting and rng.random() < 0.25:
-            id = rng.choice(plain.resting)[0]
-            plain.cancel(id)
-            assert book.engine.cancel(str(id), number)
+            gone = plain.resting.pop(rng.randrange(len(plain.resting)))
+            assert book.engine.cancel(gone.id, number)
             continue
         side = rng.choice(("buy", "sell"))
         price = 0 if rng.random() < 0.1 else rng.randint(90, 110)
         size = rng.randint(1, 20)
         plain.place(str(number), side, price, size)
         book.place(str(number), side, price, size)
-        rests = sorted([o.id, o.side, o.price, o.remaining] for o in book.engine.orders.values())
-        assert rests == sorted(plain.resting)
+        rests = [Row(o.id, o.side, o.price, o.remaining) for o in sorted(book.engine.orders.values(), key=rank)]
+        assert rests == plain.resting
     trades = [(e.order.id, e.maker.id, e.maker.price, e.size) for e in book.events if e.maker]
     assert trades == plain.trades
     assert len(trades) > 100
@@ -268,9 +275,7 @@ def test_what_was_asked_for_is_filled_cancelled_or_still_there(book: Book) -> No
     for number in range(500):
         price = 0 if rng.random() < 0.1 else rng.randint(95, 105)
         owner = rng.choice(("", "x", "y"))
-        orders.append(
-            book.place(str(number), rng.choice(("buy", "sell")), price, rng.randint(1, 9), owner=owner)
-        )
+        orders.append(book.place(str(number), rng.choice(("buy", "sell")), price, rng.randint(1, 9), owner=owner))
     traded = {side: sum(o.filled for o in orders if o.side == side) for side in ("buy", "sell")}
     assert traded["buy"] == traded["sell"] == sum(e.size for e in book.events if e.kind == "match")
     assert all(o.origin == o.filled + o.remaining + o.canceled for o in orders)

@@ -3,6 +3,7 @@
 import itertools
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_step_and_heartbeat_hand_out_what_users_caused_before() -> None:
 
 def test_an_order_that_makes_no_sense_is_refused() -> None:
     exchange = Exchange(seed=6)
-    for arguments, options, reason in (
+    refused: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
         (("BTC-USDT", "both", 1), {}, "buy or sell"),
         (("BTC-USDT", "buy", 0), {}, "positive"),
         (("BTC-USDT", "buy", 1, -1), {}, "positive"),
@@ -106,9 +107,10 @@ def test_an_order_that_makes_no_sense_is_refused() -> None:
         (("BTC-USDT", "buy", 1), {"post_only": True}, "market order"),
         (("BTC-USDT", "buy", 1), {"stop_price": 0}, "stop"),
         (("BTC-USDT", "buy", 1), {"stop_price": 9, "user": ""}, "stop"),
-    ):
+    ]
+    for arguments, options, reason in refused:
         with pytest.raises(OrderRejected, match=reason):
-            exchange.place(*arguments, **options)  # type: ignore[arg-type]
+            exchange.place(*arguments, **options)
     assert exchange.take_pushes() == []
 
 
@@ -164,9 +166,7 @@ def test_rest_snapshots_have_the_types_of_their_market() -> None:
     futures = exchange.level2_snapshot("XBTUSDTM")
     assert futures.keys() == {"sequence", "symbol", "ts", "bids", "asks"}
     assert {type(price) for price, _ in futures["asks"]} <= {int, float}
-    assert {
-        type(value) for value in (futures["sequence"], futures["ts"], *[s for _, s in futures["bids"]])
-    } == {int}
+    assert {type(value) for value in (futures["sequence"], futures["ts"], *[s for _, s in futures["bids"]])} == {int}
     orders = exchange.level3_snapshot("BTC-USDT")
     assert orders.keys() == {"sequence", "time", "bids", "asks"}
     assert [type(value) for value in orders["asks"][0]] == [str, str, str, int]
@@ -208,7 +208,7 @@ def test_the_market_looks_like_one() -> None:
     exchange = Exchange(seed=12)
     exchange.wants = "/market/match:BTC-USDT".__eq__
     tick = {"BTC-USDT": "0.1", "ETH-USDT": "0.01", "KCS-BTC": "0.00000001", "XBTUSDTM": "0.1"}
-    start = {"BTC-USDT": 67_000, "ETH-USDT": 2_600, "KCS-BTC": Decimal("0.00014"), "XBTUSDTM": 67_000}
+    start = {"BTC-USDT": "67000", "ETH-USDT": "2600", "KCS-BTC": "0.00014", "XBTUSDTM": "67000"}
     spreads: dict[str, list[Decimal]] = {symbol: [] for symbol in exchange.symbols}
     trades: list[Push] = []
     for _ in range(40):
@@ -217,7 +217,7 @@ def test_the_market_looks_like_one() -> None:
         for symbol in exchange.symbols:
             _, bids, asks = exchange.level2(symbol)
             spreads[symbol].append((asks[0][0] - bids[0][0]) / Decimal(tick[symbol]))
-            assert abs(bids[0][0] / start[symbol] - 1) < Decimal("0.02")
+            assert abs(bids[0][0] / Decimal(start[symbol]) - 1) < Decimal("0.02")
             assert 20 < len(bids) < 120
             assert 20 < len(asks) < 120
     for widths in spreads.values():

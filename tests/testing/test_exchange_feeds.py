@@ -41,9 +41,7 @@ def test_every_trade_is_told_alike_on_all_its_feeds() -> None:
     assert len(matches) == len(old) == len(new) > 50
     for one, other, third in zip(matches, old, new, strict=True):
         names = ("sequence", "tradeId", "takerOrderId", "makerOrderId", "side")
-        assert (
-            [str(one[n]) for n in names] == [str(other[n]) for n in names] == [str(third[n]) for n in names]
-        )
+        assert [str(one[n]) for n in names] == [str(other[n]) for n in names] == [str(third[n]) for n in names]
         for name in ("price", "size"):
             assert Decimal(one[name]) == Decimal(other[name]) == Decimal(third[name])
     assert len({match["tradeId"] for match in matches}) == len(matches)

@@ -63,7 +63,7 @@ def test_a_fill_turns_margin_into_a_position_and_a_fill_back_realises_profit(exc
     state = wallets(exchange.take_pushes())[-1]
     fee = low * 10 * LOT * Decimal("0.0006")
     assert state["walletBalance"] == start - fee
-    assert (state["isolatedPosMargin"], state["isolatedOrderMargin"]) == (low * 10 * LOT / 5, 0)
+    assert (state["isolatedPosMargin"], state["isolatedOrderMargin"]) == (low * 10 * LOT / 5, Decimal(0))
     assert exchange._accounts["demo-user"].wallet.lots(SYMBOL) == 10
     exchange.place(SYMBOL, "buy", 100_000, high, user="")
     exchange.place(SYMBOL, "sell", 4, high)
@@ -130,6 +130,11 @@ def test_a_stop_order_is_told_and_triggers(exchange: Exchange) -> None:
     told = [(p.data["type"], p.data["stop"], p.data["size"]) for p in pushes if p.subject == "stopOrder"]
     assert told == [("open", "down", 2), ("cancel", "down", 2), ("open", "up", 2), ("triggered", "up", 2)]
     assert orders(pushes)[-1]["type"] == "filled"
+
+
+def test_an_order_without_a_client_id_names_none(exchange: Exchange) -> None:
+    exchange.place(SYMBOL, "buy", 1, client_oid="")
+    assert not [event for event in orders(exchange.take_pushes()) if "clientOid" in event]
 
 
 def test_the_wallet_is_kept_even_when_nobody_listens(exchange: Exchange) -> None:

@@ -31,10 +31,7 @@ def sorted_rows(sides: Sides) -> tuple[list[tuple[Decimal, Decimal]], list[tuple
 
 
 def sides_of(snapshot: dict[str, Any]) -> Sides:
-    return {
-        name: {Decimal(str(price)): Decimal(size) for price, size in snapshot[name]}
-        for name in ("bids", "asks")
-    }
+    return {name: {Decimal(str(price)): Decimal(size) for price, size in snapshot[name]} for name in ("bids", "asks")}
 
 
 @pytest.mark.parametrize("symbol", SPOT)
@@ -134,9 +131,7 @@ def apply_new(book: Orders, push: Push) -> None:
         book.orders.pop(data["orderId"], None)
 
 
-@pytest.mark.parametrize(
-    ("family", "apply"), [("/market/level3", apply_old), ("/spotMarket/level3", apply_new)]
-)
+@pytest.mark.parametrize(("family", "apply"), [("/market/level3", apply_old), ("/spotMarket/level3", apply_new)])
 @pytest.mark.parametrize("symbol", SPOT)
 def test_level_3(symbol: str, family: str, apply: Callable[[Orders, Push], None]) -> None:
     exchange = Exchange((symbol,), seed=3, levels=15)
@@ -177,7 +172,7 @@ def test_level_2_level_3_matches_and_ticker_share_one_numbering() -> None:
     for _ in range(500):
         for push in exchange.step():
             family = push.topic.split(":")[0]
-            first = push.data.get("sequenceStart", push.data.get("sequence"))
+            first = push.data.get("sequenceStart") or push.data["sequence"]
             last = push.data.get("sequenceEnd", first)
             sequences.setdefault(family, set()).update(range(int(first), int(last) + 1))
     every = sequences["/market/level2"]

@@ -7,10 +7,7 @@ from kucoin_sync.testing.exchange.specs import spec_for
 
 
 def test_known_symbols_start_where_the_real_market_was() -> None:
-    prices = {
-        s: spec_for(s).start_price / 10 ** spec_for(s).price_scale
-        for s in ("BTC-USDT", "KCS-BTC", "XBTUSDTM")
-    }
+    prices = {s: spec_for(s).start_price / 10 ** spec_for(s).price_scale for s in ("BTC-USDT", "KCS-BTC", "XBTUSDTM")}
     assert prices == {"BTC-USDT": 67_000, "KCS-BTC": 0.00014, "XBTUSDTM": 67_000}
 
 

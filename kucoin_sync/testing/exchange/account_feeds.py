@@ -120,9 +120,7 @@ class SpotAccountFeed:
                     data["remainFunds"] = "0"
                 self._outbox.put_private(topic, "orderChange", data, order.owner)
 
-    def _tell_money(
-        self, account: Account, movements: list[Movement], order: Order, now_ns: int, trade: int
-    ) -> None:
+    def _tell_money(self, account: Account, movements: list[Movement], order: Order, now_ns: int, trade: int) -> None:
         topic = "/account/balance"
         if not movements or not self._outbox.wanted(topic):
             return

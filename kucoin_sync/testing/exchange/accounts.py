@@ -47,9 +47,7 @@ class Accounts(Mapping[str, Account]):
     def __init__(self, users: Iterable[str], specs: Iterable[Spec]) -> None:
         currencies = {currency for spec in specs if not spec.futures for currency in (spec.base, spec.quote)}
         self.marks: dict[str, int] = {}
-        self._accounts = {
-            user: Account(user, index, currencies, self.marks) for index, user in enumerate(users)
-        }
+        self._accounts = {user: Account(user, index, currencies, self.marks) for index, user in enumerate(users)}
         self._events = 354_689_988_084_000
 
     def __getitem__(self, user: str) -> Account:

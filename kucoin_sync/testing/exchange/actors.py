@@ -17,7 +17,7 @@ from .orders import Order, Side
 __all__ = ["Crowd"]
 
 _BOUND = 0.08  # the fair price stays within this share of where it started
-_PULL = 0.0001  # share of the way back to the start, each step
+_PULL = 0.000002  # share of the way back to the start, each step
 _MAKERS = 8  # market makers who may meet their own orders; the others are strangers to each other
 _THIN = 8  # levels below which a side is refilled before anything else
 _ORDERS_PER_LEVEL = 3
@@ -88,9 +88,7 @@ class Crowd:
         kind = draw()
         self._place(side.name, max(1, price), now_ns, hidden=kind < 0.03, post_only=0.03 <= kind < 0.08)
 
-    def _place(
-        self, side: str, price: int, now_ns: int, hidden: bool = False, post_only: bool = False
-    ) -> None:
+    def _place(self, side: str, price: int, now_ns: int, hidden: bool = False, post_only: bool = False) -> None:
         owner = int(self._draw() * _MAKERS * 3)
         order = Order(
             self._new_id(), side, price, self._size(), now_ns,

@@ -29,9 +29,7 @@ class Engine:
     resting orders. `sink` must not call back into the engine.
     """
 
-    def __init__(
-        self, spec: Spec, sink: Callable[[Event], None], *, sequence: int = 0, trades: int = 0
-    ) -> None:
+    def __init__(self, spec: Spec, sink: Callable[[Event], None], *, sequence: int = 0, trades: int = 0) -> None:
         self.spec = spec
         self.sequence = sequence
         self.trades = trades

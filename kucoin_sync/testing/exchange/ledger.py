@@ -107,6 +107,6 @@ class SpotLedger:
     def _check(self) -> None:
         """Assert that nothing is negative and that orders hold exactly what is on hold."""
         for currency, balance in self.balances.items():
-            assert balance.available >= 0 and balance.hold >= 0, (currency, balance)
+            assert min(balance.available, balance.hold) >= 0, (currency, balance)
         assert all(amount >= 0 for amount in self._held.values()), self._held
         assert sum(b.hold for b in self.balances.values()) == sum(self._held.values())

@@ -165,12 +165,7 @@ class Side:
 
     def visible_orders(self) -> list[Order]:
         """Return the orders that may be shown, in the order in which they would trade."""
-        return [
-            order
-            for key in reversed(self.keys)
-            for order in self.levels[key].orders.values()
-            if not order.hidden
-        ]
+        return [order for key in reversed(self.keys) for order in self.levels[key].orders.values() if not order.hidden]
 
     def check(self) -> None:
         """Assert what must hold of this side by itself."""

@@ -64,8 +64,7 @@ def level2_snapshot(engine: Engine, depth: int | None, now_ns: int) -> dict[str,
         return {"sequence": engine.sequence, "symbol": spec.symbol, **books, "ts": now_ns}
     prices, sizes = spec.price_scale, spec.size_scale
     books = {
-        name: [[text(price, prices), text(size, sizes)] for price, size in side.visible(depth)]
-        for name, side in sides
+        name: [[text(price, prices), text(size, sizes)] for price, size in side.visible(depth)] for name, side in sides
     }
     return {"sequence": str(engine.sequence), "time": now_ns // 1_000_000, **books}
 

@@ -46,12 +46,12 @@ _USDS = ("USDS",)
 _KNOWN = {
     spec.symbol: spec
     for spec in (
-        Spec("BTC-USDT", "BTC", "USDT", False, 1, 8, 8, 670_000, 8, 1.2, 80_000_000, ("USDS", "PoW")),
+        Spec("BTC-USDT", "BTC", "USDT", False, 1, 8, 8, 670_000, 8, 2.0, 80_000_000, ("USDS", "PoW")),
         Spec("ETH-USDT", "ETH", "USDT", False, 2, 7, 7, 260_000, 5, 1.0, 120_000_000, _USDS),
         Spec("KCS-USDT", "KCS", "USDT", False, 3, 4, 4, 9_380, 2, 0.2, 4_000_000, _USDS),
         Spec("KCS-BTC", "KCS", "BTC", False, 8, 4, 4, 14_000, 3, 0.3, 3_000_000, ("BTC", "KCS")),
         Spec("ETH-BTC", "ETH", "BTC", False, 5, 7, 7, 3_880, 1, 0.1, 50_000_000, ("BTC",)),
-        Spec("XBTUSDTM", "XBT", "USDT", True, 1, 0, 3, 670_000, 6, 1.2, 2_000),
+        Spec("XBTUSDTM", "XBT", "USDT", True, 1, 0, 3, 670_000, 6, 2.0, 2_000),
         Spec("ETHUSDTM", "ETH", "USDT", True, 2, 0, 2, 260_000, 5, 1.0, 3_000),
     )
 }

@@ -8,16 +8,16 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
 from websocket import ABNF, WebSocketException
 
 from .channel import Channel, ChannelEnded
+from .context import Context
 from .frames import MessageReader, close_frame, frame
-from .index import Index, Subscription
-from .limits import Clock
-from .state import State
+from .index import Subscription
 
 __all__ = ["Connection"]
 
@@ -34,20 +34,18 @@ class Connection:
     it lives.
     """
 
-    def __init__(
-        self, connect_id: str, market: str, user: str | None, channel: Channel, state: State, index: Index, clock: Clock
-    ) -> None:
+    def __init__(self, connect_id: str, market: str, user: str | None, channel: Channel, context: Context) -> None:
         self.id = connect_id
         self.market = market
         self.user = user
         self.accepted = False
         self.end = ""
         #: The instant of the last message from the client, by the server's clock.
-        self.heard_at = clock.now()
+        self.heard_at = context.clock.now()
         self._channel = channel
-        self._state = state
-        self._index = index
-        self._clock = clock
+        self._state = context.state
+        self._index = context.index
+        self._clock = context.clock
         self._closing_at: float | None = None  # when a close frame went out
         self._gone = threading.Event()
         # Tunnel (None: outside any) -> single topic -> subscription. Written to under the server's lock.
@@ -89,11 +87,11 @@ class Connection:
 
     def close(self, code: int = 1000, reason: str = "Bye") -> None:
         """Send a close frame; the socket closes when the client answered it, or soon after."""
+        self._note_end(f"closed with {code} {reason}")
         with self._channel.alone():
-            if self._closing_at is None and self.send_frames(close_frame(code, reason)):
+            if self.send_frames(close_frame(code, reason)):
                 self._closing_at = self._clock.now()
-        self._note_end(f"closed with {code} {reason}".rstrip())
-        self._state.changed()
+        self._state.deadlines_moved.set()
 
     def send_raw(self, data: bytes | str, opcode: int = ABNF.OPCODE_TEXT, fin: int = 1) -> bool:
         """Send one frame with this payload."""
@@ -115,10 +113,10 @@ class Connection:
             return False
         if self._channel.send(frames):
             return True
-        self._note_end("dropped: the client took nothing" if self._channel.stalled else "the client went away")
+        self._note_lost()
         return False
 
-    def alone(self) -> Any:
+    def alone(self) -> AbstractContextManager[Any]:
         """Return the lock under which nobody else sends on this connection."""
         return self._channel.alone()
 
@@ -194,7 +192,7 @@ class Connection:
         try:
             self._read(MessageReader(self._channel.read), handle)
         except ChannelEnded:
-            self._note_end("the client went away")
+            self._note_lost()
         except WebSocketException as error:
             self.close(1002, str(error))
         finally:
@@ -209,6 +207,7 @@ class Connection:
             opcode, payload = reader.next()
             if opcode == ABNF.OPCODE_CLOSE:
                 code = struct.unpack("!H", payload[:2])[0] if payload else 1000
+                self._note_end(f"the client closed with {code}")
                 self.close(code, "")
                 return
             if opcode == ABNF.OPCODE_PING:
@@ -216,6 +215,9 @@ class Connection:
             elif opcode != ABNF.OPCODE_PONG and self._closing_at is None:
                 self.heard_at = self._clock.now()
                 handle(payload)
+
+    def _note_lost(self) -> None:
+        self._note_end("dropped: the client took nothing" if self._channel.stalled else "the client went away")
 
     def _note_end(self, why: str) -> None:
         with self._state.lock:

@@ -39,7 +39,7 @@ class Subscription:
 class Index:
     """The subscriptions of all connections."""
 
-    def __init__(self, lock: threading.RLock) -> None:  # type: ignore[valid-type]
+    def __init__(self, lock: threading.RLock) -> None:
         self._lock = lock
         self._router: Router[Subscription] = Router()
 

@@ -10,7 +10,10 @@ from collections.abc import Callable
 
 import msgspec
 
-__all__ = ["Clock", "ServerLimits"]
+from ...backoff import SlidingWindow
+from .refusals import Refused
+
+__all__ = ["Admission", "Clock", "ServerLimits"]
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +33,29 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections_per_minute: int | None = None
     #: REST requests per 30 seconds, of all clients together.
     requests_per_30s: int | None = 4000
+
+
+class Admission:
+    """Whether one more connection may come in. Not thread-safe; the server's lock covers it."""
+
+    def __init__(self, limits: ServerLimits) -> None:
+        self._sessions = limits.sessions
+        self._per_minute = limits.connections_per_minute
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget how many there were."""
+        self._pace = None if self._per_minute is None else SlidingWindow(self._per_minute, 60.0)
+
+    def check(self, of_the_same_user: int, now: float) -> Refused | None:
+        """Return why another connection is refused to a user who has so many, None if it is not."""
+        if self._pace is not None:
+            if self._pace.free_at(now) > now:
+                return Refused(509, "service busy, please retry later")
+            self._pace.take(now)
+        if self._sessions is not None and of_the_same_user >= self._sessions:
+            return Refused(509, f"exceed max session count limitation of {self._sessions}")
+        return None
 
 
 class Clock:

@@ -82,7 +82,9 @@ class Publisher:
             for push in chunk:
                 for connection, data in self._frames(push):
                     waiting.setdefault(connection, []).append(data)
-            sent += sum(len(frames) for connection, frames in waiting.items() if connection.send_frames(b"".join(frames)))
+            sent += sum(
+                len(frames) for connection, frames in waiting.items() if connection.send_frames(b"".join(frames))
+            )
         return sent
 
     def _frames(self, push: Outgoing) -> Iterable[tuple[Connection, bytes]]:

@@ -7,7 +7,7 @@ tunnels: those here are ours.
 
 from __future__ import annotations
 
-__all__ = ["Refused", "RestRefused", "TOO_FAST", "default_text", "status_of"]
+__all__ = ["TOO_FAST", "Refused", "RestRefused", "default_text", "status_of"]
 
 
 class Refused(Exception):
@@ -42,7 +42,8 @@ _TEXTS = {
     509: TOO_FAST.text,
 }
 _REST_TEXTS = {
-    "400001": "Please check the header of your request for KC-API-KEY, KC-API-SIGN, KC-API-TIMESTAMP, KC-API-PASSPHRASE",
+    "400001": "Please check the header of your request for KC-API-KEY, KC-API-SIGN, KC-API-TIMESTAMP, "
+    "KC-API-PASSPHRASE",
     "400002": "Invalid KC-API-TIMESTAMP",
     "400003": "KC-API-KEY not exists",
     "400004": "Invalid KC-API-PASSPHRASE",

@@ -64,7 +64,7 @@ class _Planned:
 class Scripting:
     """The part of `KucoinServer` that plans misbehaviour."""
 
-    def __init__(self, lock: threading.RLock) -> None:  # type: ignore[valid-type]
+    def __init__(self, lock: threading.RLock) -> None:
         self._script_lock = lock
         #: What connect tokens name instead of this server, or None. Keys that are missing get the usual values.
         self.instance_servers: list[dict[str, Any]] | None = None

@@ -61,6 +61,8 @@ class State:
         self.ended: deque[Connection] = deque(maxlen=_LOG_LENGTH)
         self.open: dict[int, Connection] = {}  # by identity, in the order in which they came
         self._errors: list[BaseException] = []
+        #: Set when a deadline came nearer or the clock was moved: whoever watches them looks again.
+        self.deadlines_moved = threading.Event()
 
     def changed(self) -> None:
         """Let every waiter look again."""
@@ -84,6 +86,7 @@ class State:
         with self.lock:
             self.open[id(connection)] = connection
             self._changed.notify_all()
+        self.deadlines_moved.set()
 
     def remove(self, connection: Connection) -> None:
         """Take note that a connection is no more."""

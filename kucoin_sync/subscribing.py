@@ -1,0 +1,128 @@
+"""One `subscribe` call: check what is asked for, find the connections that it needs, wait for the server's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .callbacks import Callbacks
+from .credentials import Credentials
+from .events import Overflowed
+from .exceptions import AckTimeout, AuthenticationError, ConnectionFailed, InvalidTopic, SlowConsumer
+from .inbox import OVERFLOW, Inbox, InlineInbox, inbox_for
+from .lane import Waiter
+from .messages import Message
+from .outcomes import Key
+from .subscription import Subscription
+from .switchboard import Switchboard
+from .topics import grammar
+
+__all__ = ["Callback", "Subscriber", "Terms"]
+
+Callback = Callable[[Message], object]
+
+
+class Terms(NamedTuple):
+    """What a user says of a subscription beside its topics; see `Stream.subscribe`."""
+
+    callback: Callback | None
+    inline: bool
+    maxsize: int
+    overflow: str
+    private: bool | None
+    stale_after: float | None
+    timeout: float | None
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError for terms that make no sense."""
+        if self.overflow not in OVERFLOW:
+            raise ValueError(f"overflow is {self.overflow!r}; it is one of {', '.join(OVERFLOW)}")
+        if self.maxsize < 1:
+            raise ValueError(f"maxsize is {self.maxsize!r}; a subscription holds at least 1 message")
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(f"callback must be callable, not {type(self.callback).__name__}")
+        if self.inline and self.callback is None:
+            raise ValueError("inline=True needs a callback")
+        if self.stale_after is not None and not self.stale_after > 0:
+            raise ValueError(f"stale_after is {self.stale_after!r}; it is a positive number of seconds, or None")
+
+
+class Subscriber:
+    """Makes subscriptions for a stream and its tunnels."""
+
+    def __init__(self, board: Switchboard, callbacks: Callbacks, credentials: Credentials | None) -> None:
+        self.credentials = credentials
+        self._board = board
+        self._callbacks = callbacks
+
+    def subscribe(self, topics: tuple[str, ...], terms: Terms, tunnel: str | None = None) -> Subscription:
+        """Return a subscription to the topics, confirmed by the server; see `Stream.subscribe`."""
+        terms.check()
+        singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))
+        groups: dict[tuple[str, bool], list[Key]] = {}
+        for single in singles:
+            groups.setdefault(self._kind(single, terms.private), []).append(Key(single, tunnel))
+        subscription = self._make(singles, terms, tunnel)
+        waiter = self._board.add(subscription, groups, terms.stale_after)
+        if terms.callback is not None and not terms.inline:
+            self._callbacks.serve(subscription)
+        if terms.timeout == 0 or self._board.is_io_thread():
+            return subscription
+        try:
+            self._await(waiter, terms.timeout, singles)
+        except BaseException:
+            self._board.remove(subscription, singles)
+            raise
+        return subscription
+
+    def _kind(self, single: str, private: bool | None) -> tuple[str, bool]:
+        """Return the market of a topic and whether it needs an authorised connection."""
+        needs_key = grammar.is_private(single)
+        if needs_key and private is False:
+            raise InvalidTopic(f"{single} is a private topic; leave private= away or pass True")
+        if (needs_key or private) and self._find_credentials() is None:
+            raise AuthenticationError(
+                f"{single} {'is a private topic' if needs_key else 'was asked for with private=True'} and needs an API "
+                "key: pass Credentials(key, secret, passphrase) to Stream, or set KUCOIN_API_KEY, KUCOIN_API_SECRET "
+                "and KUCOIN_API_PASSPHRASE"
+            )
+        return grammar.market_of(single), needs_key or bool(private)
+
+    def _find_credentials(self) -> Credentials | None:
+        if self.credentials is None:
+            self.credentials = Credentials.from_environment()
+        return self.credentials
+
+    def _make(self, singles: tuple[str, ...], terms: Terms, tunnel: str | None) -> Subscription:
+        def overflowed(dropped: int) -> None:
+            self._callbacks.emit(Overflowed(subscription.topics, dropped))
+
+        def slow(dropped: int) -> SlowConsumer:
+            return SlowConsumer(
+                f"{dropped} messages of {', '.join(subscription.topics[:3])} were dropped because {terms.maxsize} were "
+                "waiting already; take messages faster, raise maxsize, or choose another overflow policy",
+                dropped=dropped,
+            )
+
+        inbox: Inbox
+        if terms.callback is not None and terms.inline:
+            inbox = InlineInbox(terms.callback, lambda error: self._callbacks.failed(subscription, error))
+        else:
+            inbox = inbox_for(terms.overflow, terms.maxsize, overflowed, slow)
+        subscription = Subscription(
+            singles, inbox, close=self._board.end, callback=terms.callback, tunnel=tunnel, private=terms.private
+        )
+        return subscription
+
+    def _await(self, waiter: Waiter, timeout: float | None, singles: tuple[str, ...]) -> None:
+        if not waiter.gate.wait(timeout):
+            error = self._board.last_error(waiter)
+            if error is not None:
+                raise ConnectionFailed(f"{singles[0]} could not be subscribed within {timeout:g} s: {error}") from None
+            missing = sorted(key.topic for _, key in tuple(waiter.outstanding))
+            raise AckTimeout(
+                f"KuCoin did not confirm {', '.join(missing[:3])} ({len(missing)} of {waiter.total} topics) within "
+                f"{timeout:g} s; try again, with a longer timeout= for many topics"
+            )
+        if waiter.error is not None:
+            raise waiter.error

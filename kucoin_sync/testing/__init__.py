@@ -1,0 +1,26 @@
+"""A local KuCoin for tests and demonstrations: no network, no keys, and a market behind it.
+
+    from kucoin_sync import Stream
+    from kucoin_sync.testing import local_kucoin
+
+    with local_kucoin("BTC-USDT") as server, Stream(**server.stream_options) as stream:
+        print(stream.subscribe("/market/ticker:BTC-USDT").get(timeout=5))
+
+`KucoinServer` alone says only what a test tells it to.
+"""
+
+from .demo import local_kucoin
+from .exchange import Exchange, OrderRejected, Push
+from .server import Command, Connection, KucoinServer, Request, ServerLimits
+
+__all__ = [
+    "Command",
+    "Connection",
+    "Exchange",
+    "KucoinServer",
+    "OrderRejected",
+    "Push",
+    "Request",
+    "ServerLimits",
+    "local_kucoin",
+]

@@ -1,0 +1,50 @@
+"""What the parts of one server share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .accounts import Accounts
+from .catalogue import Catalogue
+from .index import Index
+from .limits import Admission, Clock, ServerLimits
+from .refusals import Refused
+from .rest import Rest
+from .scripting import Scripting
+from .state import State
+from .tokens import Tokens
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+__all__ = ["Context"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts and settings of a server; durations are in seconds."""
+
+    state: State
+    index: Index
+    clock: Clock
+    limits: ServerLimits
+    admission: Admission
+    catalogue: Catalogue
+    accounts: Accounts
+    tokens: Tokens
+    script: Scripting
+    rest: Rest
+    idle_timeout: float | None
+    send_timeout: float
+    refuse_in_handshake: bool
+    """Answer a bad token with HTTP 401 instead of an error frame."""
+
+    def admit(self, connection: Connection) -> Refused | None:
+        """Let a connection in, or return why not."""
+        with self.state.lock:
+            same = sum(other.user == connection.user for other in self.state.connections())
+            error = self.admission.check(same, self.clock.now())
+            connection.accepted = error is None
+            self.state.add(connection)
+            return error

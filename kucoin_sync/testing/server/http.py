@@ -1,0 +1,200 @@
+"""HTTP/1.1 on one socket: REST requests, one after the other, until one of them becomes a WebSocket.
+
+The parsing is `http.server`'s. Each client has its own thread, whose whole life is one `Handler`.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+import uuid
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler
+from io import BufferedReader
+from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
+
+from .channel import Channel
+from .connection import Connection
+from .context import Context
+from .conversation import Conversation
+from .frames import accept_key
+from .listener import Peer
+from .refusals import Refused, RestRefused
+from .rest import Answer, refusal
+from .scripting import Failure, HandshakePlan
+from .state import Request
+from .tokens import Grant
+
+__all__ = ["ENDPOINT", "FUTURES", "Handler"]
+
+ENDPOINT = "/endpoint"
+FUTURES = "/futures"  # what distinguishes the two services' base URLs
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serve one client."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "kucoin-sync"
+    sys_version = ""
+    disable_nagle_algorithm = True
+
+    def __init__(self, peer: Peer, context: Context) -> None:
+        self._peer = peer
+        self._context = context
+        super().__init__(peer.sock, peer.address, cast(Any, None))
+
+    def do_GET(self) -> None:
+        """Answer a GET, which may open a WebSocket."""
+        if self.headers.get("Upgrade", "").lower() == "websocket":
+            self.close_connection = True
+            self._upgrade()
+        else:
+            self._rest()
+
+    def do_POST(self) -> None:
+        """Answer a POST."""
+        self._rest()
+
+    do_PUT = do_DELETE = do_POST  # noqa: N815 - http.server's names
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing: the requests are kept for whoever asks."""
+
+    def _market_and_target(self) -> tuple[str, str]:
+        """Return which service is meant, and the request target without that service's prefix."""
+        if self.path.startswith(f"{FUTURES}/"):
+            return "futures", self.path[len(FUTURES) :]
+        return "spot", self.path
+
+    # REST
+
+    def _rest(self) -> None:
+        market, target = self._market_and_target()
+        parts = urlsplit(target)
+        request = Request(
+            self.command,
+            parts.path,
+            target,
+            {name: values[0] for name, values in parse_qs(parts.query).items()},
+            {name.lower(): value for name, value in self.headers.items()},
+            self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace"),
+            market,
+            time.time_ns(),
+        )
+        self._context.state.log_request(request)
+        failure = self._context.script.take_failure(request.path)
+        if failure is None:
+            self._reply(self._answer(request))
+        elif failure.hang:
+            self._wait_for_the_end()
+        else:
+            self._fail(failure, request)
+
+    def _fail(self, failure: Failure, request: Request) -> None:
+        if failure.delay:
+            self._peer.cut_event.wait(failure.delay)
+        if failure.drop:
+            self.close_connection = True
+        elif failure.body is not None:
+            self._reply(Answer(failure.status, failure.body, failure.headers))
+        elif failure.code == "200000":
+            self._reply(self._answer(request))
+        else:
+            self._reply(refusal(RestRefused(failure.code, failure.text, failure.status), failure.headers))
+
+    def _answer(self, request: Request) -> Answer:
+        try:
+            return self._context.rest.answer(request)
+        except Exception as error:
+            # A fault of the server or of a scripted snapshot: its owner is told by `check`.
+            self._context.state.record(error)
+            return refusal(RestRefused("500000"), {})
+
+    def _reply(self, answer: Answer) -> None:
+        headers = {"Content-Type": "application/json", **answer.headers}
+        self._write(answer.status, headers, answer.body)
+
+    def _write(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _wait_for_the_end(self) -> None:
+        """Read and ignore until the client goes away or is cut."""
+        self.close_connection = True
+        while self.rfile.read1(4096):
+            pass
+
+    # WebSocket
+
+    def _upgrade(self) -> None:
+        plan = self._context.script.take_handshake()
+        if plan is not None:
+            self._answer_as_planned(plan)
+            return
+        market, target = self._market_and_target()
+        parts = urlsplit(target)
+        key = self.headers.get("Sec-WebSocket-Key", "")
+        if parts.path != ENDPOINT:
+            self._write(404, {}, b"")
+        elif self.headers.get("Sec-WebSocket-Version") != "13":
+            self._write(426, {"Sec-WebSocket-Version": "13"}, b"")
+        elif not key:
+            self._write(400, {}, b"")
+        else:
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            self._open(market, query.get("token", ""), query.get("connectId") or uuid.uuid4().hex, key)
+
+    def _answer_as_planned(self, plan: HandshakePlan) -> None:
+        if plan.raw is None:
+            self._write(plan.status, plan.headers, plan.body.encode())
+        else:
+            self.wfile.write(plan.raw)
+            self._wait_for_the_end()
+
+    def _open(self, market: str, token: str, connect_id: str, key: str) -> None:
+        context = self._context
+        error: Refused | None = None
+        user: str | None = None
+        try:
+            user = self._check_token(market, token).user
+        except Refused as refused:
+            if context.refuse_in_handshake:
+                self._write(refused.code, {}, refused.text.encode())
+                return
+            error = refused
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", accept_key(key))
+        self.end_headers()
+        channel = Channel(self._peer.sock, context.send_timeout, self._received())
+        connection = Connection(connect_id, market, user, channel, context)
+        conversation = Conversation(connection, context)
+        with connection.alone():  # so that nothing comes before the welcome
+            if error is None:
+                error = context.admit(connection)
+            else:
+                context.state.add(connection)
+            if error is None:
+                conversation.welcome()
+            else:
+                conversation.refuse(error)
+        connection.serve(conversation.handle)
+
+    def _check_token(self, market: str, token: str) -> Grant:
+        with self._context.state.lock:
+            return self._context.tokens.check(token, market, self._context.clock.now())
+
+    def _received(self) -> bytes:
+        """Return what the client sent on the heels of its handshake."""
+        self._peer.sock.setblocking(False)
+        try:
+            return cast(BufferedReader, self.rfile).peek()
+        except ssl.SSLWantReadError:
+            return b""

@@ -1,0 +1,78 @@
+"""What a test asks of the server: who is connected, what was said, and to wait until something was.
+
+Every answer is a copy, taken under the server's lock.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .connection import Connection
+from .index import Index
+from .state import Command, Request, State
+
+__all__ = ["Observing"]
+
+T = TypeVar("T")
+
+
+class Observing:
+    """The part of `KucoinServer` that answers questions."""
+
+    def __init__(self, state: State, index: Index) -> None:
+        self._state = state
+        self._index = index
+
+    @property
+    def received(self) -> list[Command]:
+        """What clients sent over WebSockets, pings included, in order: `message`, `connection`, `received_ns`."""
+        with self._state.lock:
+            return list(self._state.commands)
+
+    @property
+    def requests(self) -> list[Request]:
+        """The REST requests that came, in order."""
+        with self._state.lock:
+            return list(self._state.requests)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The living connections, oldest first."""
+        return self._state.connections()
+
+    @property
+    def ended(self) -> list[Connection]:
+        """The connections that are no more, refused ones included; `end` of each says why."""
+        with self._state.lock:
+            return list(self._state.ended)
+
+    def wait_for(self, predicate: Callable[[Any], T], timeout: float = 5.0, what: str = "") -> T:
+        """Wait until `predicate(server)` is true, and return its value.
+
+        It is asked again whenever the server is told something; it must not wait itself.
+
+        Raises:
+            AssertionError: it was not within `timeout` seconds; the text names `what`, else the predicate.
+        """
+        value = self._state.wait_for(lambda: predicate(self), timeout)
+        if not value:
+            errors = "".join(f"; raised in the server: {error!r}" for error in self._state.errors())
+            raise AssertionError(
+                f"waited {timeout:g} s in vain for {what or _name(predicate)}; connected: {self.connections}{errors}"
+            )
+        return value
+
+    def wait_subscribed(self, topic: str, count: int = 1, timeout: float = 5.0) -> None:
+        """Wait until `count` connections or tunnels are subscribed to all single topics of `topic`."""
+        prefix, colon, arguments = topic.partition(":")
+        singles = [f"{prefix}:{argument}" for argument in arguments.split(",")] if colon else [prefix]
+        index = self._index
+        self.wait_for(lambda _: min(map(index.count, singles)) >= count, timeout, f"{count} subscriptions to {topic}")
+
+
+def _name(predicate: Callable[..., object]) -> str:
+    code = getattr(predicate, "__code__", None)
+    line = linecache.getline(code.co_filename, code.co_firstlineno).strip() if code else ""
+    return line or repr(predicate)

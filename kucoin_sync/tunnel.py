@@ -1,0 +1,74 @@
+"""Multiplex tunnels: several streams of messages over one connection, told apart by a name.
+
+Legacy, unverified live: documented by KuCoin from 2019 to 2023 ("Multiplex"), absent from its current documentation.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .exceptions import InvalidTopic, StreamClosed
+from .subscribing import Callback, Subscriber, Terms
+from .subscription import Subscription
+from .switchboard import Switchboard
+
+__all__ = ["Tunnel"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Tunnel:
+    """A tunnel of a stream, made by `Stream.tunnel`; closing it ends its subscriptions.
+
+    Its connection is that of the first topic subscribed in it; all its topics stay on that connection.
+    """
+
+    def __init__(self, name: str, subscriber: Subscriber, board: Switchboard) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise InvalidTopic(f"{name!r} is no name of a tunnel; it has 1 to 64 letters, digits, - or _")
+        self.name = name
+        self._subscriber = subscriber
+        self._board = board
+        self._closed = False
+        board.open_tunnel(name)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the tunnel was closed."""
+        return self._closed
+
+    def subscribe(
+        self,
+        topic: str,
+        *more_topics: str,
+        callback: Callback | None = None,
+        inline: bool = False,
+        maxsize: int = 10_000,
+        overflow: str = "raise",
+        private: bool | None = None,
+        stale_after: float | None = None,
+        timeout: float | None = 10.0,
+    ) -> Subscription:
+        """Subscribe topics within the tunnel; arguments and errors are those of `Stream.subscribe`."""
+        if self._closed:
+            raise StreamClosed(f"the tunnel {self.name!r} is closed; open it again with stream.tunnel({self.name!r})")
+        terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        return self._subscriber.subscribe((topic, *more_topics), terms, tunnel=self.name)
+
+    def unsubscribe(self, topic: str | Subscription) -> None:
+        """End a subscription of this tunnel, or take a topic away from those that have it."""
+        self._board.unsubscribe(topic, self.name)
+
+    def close(self) -> None:
+        """Close the tunnel and end its subscriptions. Closing twice is allowed."""
+        self._closed = True
+        self._board.close_tunnel(self.name)
+
+    def __enter__(self) -> Tunnel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Tunnel {self.name!r}: {'closed' if self._closed else 'open'}>"

@@ -1,0 +1,94 @@
+"""A local KuCoin and streams to it; each test leaves no thread and no descriptor behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kucoin_sync import Event, Limits, Stream
+from kucoin_sync.testing import KucoinServer
+
+FAST = Limits(connections_per_minute=100_000)
+
+
+def open_descriptors() -> set[str]:
+    """Return what the process has open, by number and target."""
+    found = set()
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        try:
+            found.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
+        except OSError:
+            continue  # that of the listing itself
+    return {entry for entry in found if "socket" in entry or "pipe" in entry}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test after which a thread of ours or a socket is left."""
+    sockets = open_descriptors()
+    yield
+    threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("kucoin-")]
+    assert not threads, f"threads left behind: {threads}"
+    left = open_descriptors() - sockets
+    assert not left, f"descriptors left behind: {left}"
+
+
+@pytest.fixture
+def server(nothing_left_behind: None) -> Iterator[KucoinServer]:
+    """A local KuCoin that pings fast; errors inside it fail the test."""
+    with KucoinServer(ping_interval=0.4, ping_timeout=0.4) as server:
+        yield server
+
+
+class Events:
+    """An `on_event` that remembers, and can be waited on."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.all: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        with self._changed:
+            self.all.append(event)
+            self._changed.notify_all()
+
+    def wait(self, kind: type[Event], count: int = 1, timeout: float = 10.0) -> Any:
+        """Return the `count`-th event of a kind, waiting for it."""
+
+        def found() -> list[Event]:
+            return [event for event in self.all if isinstance(event, kind)]
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(found()) >= count, timeout), (
+                f"waited in vain for {count} x {kind.__name__}; there were {self.all}"
+            )
+            return found()[count - 1]
+
+
+@pytest.fixture
+def events() -> Events:
+    return Events()
+
+
+@pytest.fixture
+def make_stream(server: KucoinServer, events: Events) -> Iterator[Callable[..., Stream]]:
+    """Make streams to the local KuCoin, which are closed after the test."""
+    streams: list[Stream] = []
+
+    def make(**options: Any) -> Stream:
+        stream = Stream(**{**server.stream_options, "limits": FAST, "on_event": events, **options})
+        streams.append(stream)
+        return stream
+
+    yield make
+    for stream in streams:
+        stream.close()
+
+
+@pytest.fixture
+def stream(make_stream: Callable[..., Stream]) -> Stream:
+    return make_stream()

@@ -21,7 +21,7 @@ def delays(
     refused client from hammering. `rng` makes the sequence repeatable.
     """
     uniform = (rng or random).uniform
-    ceiling = first
+    ceiling = min(cap, first)
     while True:
         yield uniform(ceiling / 2, ceiling)
         ceiling = min(cap, ceiling * factor)
@@ -57,3 +57,5 @@ class SlidingWindow:
     def take(self, now: float) -> None:
         """Record one event at `now`."""
         self._taken.append(now)
+        if len(self._taken) > self.count:
+            self._taken.popleft()  # no answer depends on it any more

@@ -161,6 +161,11 @@ class Connection:
         """The I/O thread."""
         return self._thread
 
+    @property
+    def over(self) -> bool:
+        """Whether the I/O thread has run and ended."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def subscribe(self, keys: Iterable[Key]) -> None:
         """Want these keys from now on."""
         keys = tuple(keys)

@@ -20,6 +20,8 @@ question: retriable errors are retried for ever, the others end the subscription
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AckTimeout",
     "AuthenticationError",
@@ -41,6 +43,10 @@ class KucoinSyncError(Exception):
     """Base of every error that this package raises on purpose."""
 
     retriable = False
+
+    def __reduce__(self) -> Any:
+        # The arguments that Exception would pass on are not those of the constructors here.
+        return _revive, (type(self), self.args, self.__dict__)
 
 
 class ConnectionFailed(KucoinSyncError):
@@ -159,3 +165,9 @@ class SequenceGap(KucoinSyncError):
 
 class InvalidTopic(KucoinSyncError, ValueError):
     """A topic, symbol or topic argument that can't exist; the text names the allowed ones."""
+
+
+def _revive(cls: type[KucoinSyncError], args: tuple[Any, ...], attributes: dict[str, Any]) -> KucoinSyncError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(attributes)
+    return error

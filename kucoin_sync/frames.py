@@ -13,6 +13,7 @@ __all__ = ["FrameBuffer"]
 
 _ROOM = 256 * 1024
 _TEXT = 0x81  # FIN and opcode 1
+_CONTROL = 0x08  # set in the opcodes of frames that are no part of a message
 
 
 class FrameBuffer:
@@ -114,8 +115,9 @@ class FrameBuffer:
             if len(chunk) - position < head:
                 return 0
             length = int.from_bytes(chunk[position + 2 : position + head], "big")
-        if length + self.fragments > self._limit:
-            self.excess = length + self.fragments
+        whole = length if chunk[position] & _CONTROL else length + self.fragments
+        if whole > self._limit:
+            self.excess = whole
             return 0
         return head + (4 if marked & 0x80 else 0) + length
 

@@ -188,7 +188,7 @@ class Control(msgspec.Struct):
     type: str = ""
     id: str | int | None = None
     code: int | str | None = None
-    data: Any = None
+    data: msgspec.Raw = msgspec.Raw()
 
     @property
     def command_id(self) -> str:
@@ -205,8 +205,9 @@ class Control(msgspec.Struct):
 
     @property
     def reason(self) -> str:
-        """The error's text, never long."""
-        return (self.data if isinstance(self.data, str) else repr(self.data))[:500]
+        """The error's text, or its JSON where it is none; never long."""
+        json_text = bytes(self.data)
+        return (_decode_any(json_text) if json_text.startswith(b'"') else json_text.decode())[:500]
 
 
 decode_message = msgspec.json.Decoder(Message).decode

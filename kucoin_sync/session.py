@@ -5,6 +5,7 @@ Rules, from KuCoin's documentation unless said otherwise:
 2. Pings go ahead of every other command; when they are due and when the peer is lost, `heartbeat` says.
 3. Commands keep their order. They leave at the pace of the limits, with places kept free for pings.
 4. A command without an answer within the ack timeout is sent again, three times in all; then the peer is lost.
+   One that was refused for the pace, or because the server is busy, is sent again after a pause.
 5. An error answer is told apart by its text, because one code has many meanings (see `outcomes`). A refused
    command of several topics is narrowed down until the topic at fault is alone.
 6. What is wanted outlives the session: its owner keeps it and says it again to the next one.
@@ -14,9 +15,10 @@ Rules, from KuCoin's documentation unless said otherwise:
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from . import messages
@@ -38,15 +40,16 @@ _PING_RESERVE = 5
 class _Command:
     """One command on its way: queued, then sent, then answered."""
 
-    __slots__ = ("attempts", "deadline", "frame", "id", "keys", "kind", "tunnel")
+    __slots__ = ("attempts", "deadline", "id", "keys", "kind", "order", "refusals", "tunnel")
 
-    def __init__(self, kind: str, command_id: str, frame: bytes, keys: tuple[Key, ...], tunnel: str | None) -> None:
+    def __init__(self, kind: str, number: int, keys: tuple[Key, ...], tunnel: str | None, order: int) -> None:
         self.kind = kind
-        self.tunnel = tunnel
-        self.id = command_id
-        self.frame = frame
+        self.id = str(number)
         self.keys = keys
-        self.attempts = 0
+        self.tunnel = tunnel
+        self.order = order  # its place among the queued ones
+        self.attempts = 0  # sent without an answer so far
+        self.refusals = 0  # answered with "later" so far
         self.deadline = 0.0
 
 
@@ -54,7 +57,7 @@ class Session:
     """One connection's conversation with KuCoin.
 
     Args:
-        ids: yields the command ids; shared by successive sessions so that a late answer fits no new command.
+        ids: yields the command ids, rising; shared by successive sessions so that a late answer fits no new command.
         ping_interval, ping_timeout: seconds, as the connect token's answer gave them.
         private: whether the connection is authorised; then commands ask for `privateChannel`.
         now: the instant at which the handshake ended.
@@ -88,6 +91,7 @@ class Session:
         self._tunnels: set[str] = set()
         self._active: set[Key] = set()
         self._wanted: set[Key] = set()
+        self._known: set[Key] = set()  # what the server may carry: subscribed since it was last unsubscribed
         self._outcomes: list[Outcome] = []
         self._urgent: list[bytes] = []
 
@@ -115,18 +119,17 @@ class Session:
         for tunnel in dict.fromkeys(key.tunnel for key in fresh):
             if tunnel is not None and tunnel not in self._tunnels:
                 self._tunnels.add(tunnel)
-                self._queue("openTunnel", {"newTunnelId": tunnel, "response": True}, tunnel=tunnel)
-            self._queue_topics("subscribe", tunnel, [key.topic for key in fresh if key.tunnel == tunnel])
+                self._queue_for_tunnel("openTunnel", tunnel)
+            self._queue_for_topics("subscribe", [key for key in fresh if key.tunnel == tunnel])
 
     def unsubscribe(self, keys: Iterable[Key]) -> None:
         """Queue the commands that unsubscribe `keys`; one that was not yet sent is only taken back."""
         gone = [key for key in dict.fromkeys(keys) if key in self._wanted]
         self._wanted.difference_update(gone)
         self._active.difference_update(gone)
-        if not self.welcomed:
-            return  # a queued command leaves out what nobody wants any more
-        for tunnel in dict.fromkeys(key.tunnel for key in gone):
-            self._queue_topics("unsubscribe", tunnel, [key.topic for key in gone if key.tunnel == tunnel])
+        known = [key for key in gone if key in self._known]  # a queued command leaves out the others
+        for tunnel in dict.fromkeys(key.tunnel for key in known):
+            self._queue_for_topics("unsubscribe", [key for key in known if key.tunnel == tunnel])
 
     def close_tunnel(self, tunnel: str) -> None:
         """Queue the command that closes a tunnel, with all that is subscribed in it."""
@@ -136,30 +139,34 @@ class Session:
         inside = [key for key in self._wanted if key.tunnel == tunnel]
         self._wanted.difference_update(inside)
         self._active.difference_update(inside)
-        self._queue("closeTunnel", {"tunnelId": tunnel, "response": True}, tunnel=tunnel)
+        self._known.difference_update(inside)
+        self._queue_for_tunnel("closeTunnel", tunnel)
 
-    def _queue_topics(self, kind: str, tunnel: str | None, singles: Iterable[str], *, first: bool = False) -> None:
-        for topic, batch in join(singles, self.limits.topics_per_command):
-            fields: dict[str, Any] = {"topic": topic, "privateChannel": self._private, "response": True}
-            if tunnel is not None:
-                fields["tunnelId"] = tunnel
-            self._queue(kind, fields, tuple(Key(single, tunnel) for single in batch), tunnel=tunnel, first=first)
+    def _queue_for_tunnel(self, kind: str, tunnel: str) -> None:
+        number = next(self._ids)
+        self._queue(_Command(kind, number, (), tunnel, number))
 
-    def _queue(
-        self,
-        kind: str,
-        fields: dict[str, Any],
-        keys: tuple[Key, ...] = (),
-        *,
-        tunnel: str | None,
-        first: bool = False,
-    ) -> None:
-        command_id = str(next(self._ids))
-        command = _Command(kind, command_id, messages.command(kind, command_id, **fields), keys, tunnel)
-        if first:
-            self._outbox.appendleft(command)
+    def _queue_for_topics(self, kind: str, keys: Sequence[Key], order: int | None = None) -> None:
+        """Queue commands for keys of one tunnel (or outside), in the place of an earlier one where `order` is its."""
+        tunnel = keys[0].tunnel
+        for _, batch in join((key.topic for key in keys), self.limits.topics_per_command):
+            number = next(self._ids)
+            batch_keys = tuple(Key(single, tunnel) for single in batch)
+            self._queue(_Command(kind, number, batch_keys, tunnel, number if order is None else order))
+
+    def _queue(self, command: _Command) -> None:
+        bisect.insort(self._outbox, command, key=lambda queued: queued.order)
+
+    def _queue_again(self, command: _Command) -> None:
+        """Queue a command that did not come through, as far as it still says what is wanted."""
+        if not command.keys:
+            wanted = (command.kind == "openTunnel") == (command.tunnel in self._tunnels)
         else:
-            self._outbox.append(command)
+            subscribes = command.kind == "subscribe"
+            command.keys = tuple(key for key in command.keys if (key in self._wanted) == subscribes)
+            wanted = bool(command.keys)
+        if wanted:
+            self._queue(command)
 
     # Sending
 
@@ -170,23 +177,32 @@ class Session:
             return frames
         while self._outbox and now >= self._send_at(now):
             command = self._outbox.popleft()
-            if command.kind == "subscribe" and not self._still_wanted(command):
-                continue
+            if command.kind == "subscribe":
+                command.keys = self._wanted_of(command)
+                if not command.keys:
+                    continue
+                self._known.update(command.keys)
+            elif command.kind == "unsubscribe":
+                self._known.difference_update(command.keys)
             self._pace.take(now)
             command.attempts += 1
             command.deadline = now + ACK_TIMEOUT
             self._sent[command.id] = command
-            frames.append(command.frame)
+            frames.append(self._frame(command))
         return frames
 
-    def _still_wanted(self, command: _Command) -> bool:
-        """Whether a queued subscribe command is right as it stands; else what is left of it is queued anew."""
-        rest = [key for key in command.keys if key in self._wanted]
-        if len(rest) == len(command.keys):
-            return True
-        if rest:
-            self._queue_topics("subscribe", command.tunnel, [key.topic for key in rest], first=True)
-        return False
+    def _wanted_of(self, command: _Command) -> tuple[Key, ...]:
+        """Return the keys of a command that are still wanted."""
+        return tuple(key for key in command.keys if key in self._wanted)
+
+    def _frame(self, command: _Command) -> bytes:
+        fields: dict[str, Any] = {}
+        if command.keys:
+            ((topic, _),) = join((key.topic for key in command.keys), len(command.keys))
+            fields = {"topic": topic, "privateChannel": self._private}
+        if command.tunnel is not None:
+            fields["newTunnelId" if command.kind == "openTunnel" else "tunnelId"] = command.tunnel
+        return messages.command(command.kind, command.id, **fields, response=True)
 
     def _send_at(self, now: float) -> float:
         return max(self._paused_until, self._pace.free_at(now, reserve=_PING_RESERVE))
@@ -231,13 +247,12 @@ class Session:
         for command in [command for command in self._sent.values() if now >= command.deadline]:
             del self._sent[command.id]
             if command.attempts >= _TRIES:
+                what = ", ".join(key.topic for key in command.keys[:3]) or command.tunnel
                 self.lost = ProtocolError(
-                    f"the server has not answered {command.kind} {', '.join(k.topic for k in command.keys[:3])} "
-                    f"in {_TRIES} tries of {ACK_TIMEOUT:g} s"
+                    f"the server has not answered {command.kind} {what} in {_TRIES} tries of {ACK_TIMEOUT:g} s"
                 )
                 return
-            if command.kind == "subscribe":
-                self._outbox.append(command)
+            self._queue_again(command)
 
     # Receiving
 
@@ -294,7 +309,7 @@ class Session:
         command = self._sent.pop(control.command_id, None)
         if command is None or command.kind != "subscribe":
             return
-        keys = tuple(key for key in command.keys if key in self._wanted)
+        keys = self._wanted_of(command)
         if keys:
             self._active.update(keys)
             self._outcomes.append(Acked(keys))
@@ -311,28 +326,32 @@ class Session:
             self.lost = ConnectionFailed(f"KuCoin refused the connection: {reason} (code {code})")
         elif command is None:
             self._outcomes.append(ServerError(code, reason))
+        elif means == "pace" or (means == "busy" and command.refusals < _TRIES - 1):
+            self._postpone(command, now)
         elif command.kind == "openTunnel":
             self._refuse_tunnel(command, code, reason)
         elif command.kind == "subscribe":
-            self._refused(command, means, code, reason, now)
+            self._refused(command, means, code, reason)
 
-    def _refused(self, command: _Command, means: str, code: int, reason: str, now: float) -> None:
-        keys = tuple(key for key in command.keys if key in self._wanted)
-        if not keys:
-            return
-        if means in ("pace", "busy") and (means == "pace" or command.attempts < _TRIES):
-            self._paused_until = max(self._paused_until, now + float(command.attempts))
-            self._outbox.appendleft(command)
-        elif means == "full" and self._active:
+    def _postpone(self, command: _Command, now: float) -> None:
+        """Send a command again after a pause, which is longer each time."""
+        command.refusals += 1
+        command.attempts = 0
+        self._paused_until = max(self._paused_until, now + float(command.refusals))
+        self._queue_again(command)
+
+    def _refused(self, command: _Command, means: str, code: int, reason: str) -> None:
+        keys = self._wanted_of(command)
+        if means == "full" and self._active and command.tunnel is None:  # a tunnel's topics can't move
             self._wanted.difference_update(keys)
             self._outcomes.append(Full(keys))
         elif len(keys) > 1:
-            self._narrow(keys, reason)
-        else:
+            self._narrow(command.order, keys, reason)
+        elif keys:
             self._wanted.discard(keys[0])
             self._outcomes.append(Refused(keys[0], SubscriptionRejected(keys[0].topic, code, reason)))
 
-    def _narrow(self, keys: tuple[Key, ...], reason: str) -> None:
+    def _narrow(self, order: int, keys: tuple[Key, ...], reason: str) -> None:
         """Queue a refused command of several topics again, in parts: those that the text names, else halves."""
         named = [key for key in keys if re.search(re.escape(key.topic) + r"(?![\w,-])", reason)]
         if named and len(named) < len(keys):
@@ -340,8 +359,8 @@ class Session:
         else:
             half = (len(keys) + 1) // 2
             parts = [list(keys[:half]), list(keys[half:])]
-        for part in reversed(parts):
-            self._queue_topics("subscribe", part[0].tunnel, [key.topic for key in part], first=True)
+        for part in parts:
+            self._queue_for_topics("subscribe", part, order)
 
     def _refuse_tunnel(self, command: _Command, code: int, reason: str) -> None:
         self._tunnels.discard(command.tunnel or "")

@@ -101,10 +101,13 @@ class Shards:
     def pin(self, tunnel: str) -> int:
         """Give a tunnel a connection; return its number."""
         if tunnel not in self._pins:
-            load = [list(self._pins.values()).count(number) for number in self._keys]
-            fitting = (number for number, count in zip(self._keys, load, strict=True) if count < TUNNELS_PER_CONNECTION)
-            number = next(fitting, 0) or self._open()
-            self._pins[tunnel] = number
+            tunnels = list(self._pins.values())
+            fitting = (
+                number
+                for number, held in self._keys.items()
+                if len(held) < self._capacity[number] and tunnels.count(number) < TUNNELS_PER_CONNECTION
+            )
+            self._pins[tunnel] = next(fitting, 0) or self._open()
         return self._pins[tunnel]
 
     def home_of_tunnel(self, tunnel: str) -> int | None:

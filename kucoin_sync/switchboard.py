@@ -49,6 +49,7 @@ class Switchboard:
         self._io_numbers = itertools.count(1)
         self._lock = threading.Lock()  # guards all of the following, and all that is in the lanes
         self._lanes: dict[tuple[str, bool], Lane] = {}
+        self._made: list[Connection] = []
         self._subscriptions: dict[Subscription, None] = {}
         self._tunnels: set[str] = set()
         self._dropped = 0  # by subscriptions that are gone
@@ -290,14 +291,18 @@ class Switchboard:
 
     def _make(self, lane: Lane) -> Connection:
         assert self._options is not None
-        return Connection(next(self._io_numbers), lane.market, lane.private, self._options, self, lane)
+        connection = Connection(next(self._io_numbers), lane.market, lane.private, self._options, self, lane)
+        self._made = [other for other in self._made if not other.over]
+        self._made.append(connection)
+        return connection
 
     def _of(self, connection: Connection) -> Lane:
         return self._lanes[connection.market, connection.private]
 
     def _connections(self) -> list[Connection]:
+        """Return the connections whose threads may still run, those that no lane knows any more included."""
         with self._lock:
-            return [connection for lane in self._lanes.values() for connection in lane.all_connections()]
+            return list(self._made)
 
     def _forget(self, subscription: Subscription) -> None:
         if subscription in self._subscriptions:

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from .. import __version__
-from ..exceptions import KucoinSyncError
+from ..exceptions import InvalidTopic, KucoinSyncError
 from . import watch
 
 __all__ = ["main"]
@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has enough. Python would complain at exit about what is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except InvalidTopic as error:
+        print(f"kucoin-sync: {error}", file=sys.stderr)
+        return 2
     except KucoinSyncError as error:
         if options.verbose:
             logging.getLogger("kucoin_sync").exception("the command failed")

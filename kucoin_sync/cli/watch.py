@@ -16,7 +16,10 @@ from ..exceptions import InvalidTopic
 from ..topics import grammar
 from .streams import open_stream
 
-__all__ = ["add_to"]
+__all__ = ["TIMEOUT", "add_to"]
+
+TIMEOUT = 10.0
+"""Seconds to wait until KuCoin has confirmed what is to be watched."""
 
 _STALE_AFTER = 30.0
 
@@ -49,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     shown = 0
     with open_stream(options, symbols) as stream:
         try:
-            subscription = stream.subscribe(*wanted, stale_after=_STALE_AFTER)
+            subscription = stream.subscribe(*wanted, stale_after=_STALE_AFTER, timeout=TIMEOUT)
             for message in _until(subscription, options.seconds):
                 print(_line(message) if not options.json else message.raw.decode(), flush=True)
                 shown += 1

@@ -145,8 +145,10 @@ def _complaint(prefix: str, argument: object, rows: tuple[Topic, ...]) -> str:
     if isinstance(argument, str) and argument != argument.upper() and any(_fits(row, argument.upper()) for row in rows):
         hint = f"; did you mean {argument.upper()}? KuCoin's names are in upper case, and others stay silent"
     elif isinstance(argument, str) and any("{type}" in row.argument.value for row in rows):
-        close = difflib.get_close_matches(argument.partition("_")[2], CANDLE_TYPES, 1)
-        hint = f"; did you mean {argument.partition('_')[0]}_{close[0]}?" if close else ""
+        symbol, _, candle = argument.partition("_")
+        close = (f"{symbol.upper()}_{type}" for type in difflib.get_close_matches(candle, CANDLE_TYPES))
+        guess = next((guess for guess in close if any(_fits(row, guess) for row in rows)), None)
+        hint = f"; did you mean {guess}?" if guess else ""
     shown = repr(argument)[:80]
     return f"{prefix} does not take {shown}: what follows the colon is {takes}{hint}"
 

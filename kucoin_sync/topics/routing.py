@@ -58,7 +58,7 @@ class Router(Generic[S]):
         if first:
             row = row_of(single)
             for alias in row.pushed_as if row else ():
-                self._by_prefix.setdefault(alias.prefix, {})[single] = alias
+                self._by_prefix[alias.prefix] = {**self._by_prefix.get(alias.prefix, {}), single: alias}
         self._refresh(single)
         return first
 
@@ -71,7 +71,8 @@ class Router(Generic[S]):
             self._sinks.pop(single, None)
             row = row_of(single)
             for alias in row.pushed_as if row else ():
-                self._by_prefix.get(alias.prefix, {}).pop(single, None)
+                wanted = self._by_prefix.get(alias.prefix, {})
+                self._by_prefix[alias.prefix] = {other: how for other, how in wanted.items() if other != single}
         self._refresh(single)
         return not rest
 

@@ -201,7 +201,7 @@ def test_an_unreachable_host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_endpoint_outside_the_domain_is_refused(server: KucoinServer, stream: Stream) -> None:
     server.endpoint_override("ws://kucoin.com.evil.example/endpoint")
-    with pytest.raises(ConnectionFailed, match="outside the domain of 127.0.0.1"):
+    with pytest.raises(ConnectionFailed, match=r"outside the domain of 127\.0\.0\.1"):
         stream.subscribe(ETH)
 
 

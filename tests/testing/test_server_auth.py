@@ -142,5 +142,8 @@ def test_several_accounts_are_several_users() -> None:
         two = token_of(server, credentials=Credentials("k2", "s2", "p2"))["token"]
         with client(server, token=one), client(server, token=two):
             assert [connection.user for connection in server.connections] == ["k1", "bob"]
-        answer = ask(server, Credentials("k1", "s2", "p2").headers(int(server._clock.wall() * 1000), "POST", PRIVATE))
-        assert answer[1]["code"] == "400004"
+
+
+def test_another_accounts_secret_gives_a_wrong_signature(server: KucoinServer) -> None:
+    headers = Credentials(KucoinServer.KEY, "other", KucoinServer.PASSPHRASE).headers(NOW_MS, "POST", PRIVATE)
+    assert ask(server, headers)[1]["code"] == "400005"

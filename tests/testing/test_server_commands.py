@@ -41,8 +41,8 @@ def test_without_a_connect_id_the_server_makes_one(server: KucoinServer) -> None
     url = f"{server.endpoint()}?token={token_of(server)['token']}"
     with websocket(url) as socket:
         welcome = json.loads(socket.recv(5))
-    assert welcome["type"] == "welcome"
-    assert welcome["id"] == server.ended[0].id or welcome["id"] == server.connections[0].id
+        assert welcome == {"id": server.connections[0].id, "type": "welcome"}
+    assert len(welcome["id"]) == 32
 
 
 def test_a_ping_gets_a_pong_with_its_id_and_the_time_in_microseconds() -> None:

@@ -315,6 +315,17 @@ def test_commands_are_kept_in_order_with_their_connection(server: KucoinServer) 
     assert first.received_ns <= second.received_ns
 
 
+def test_handshakes_are_kept_whatever_became_of_them(server: KucoinServer) -> None:
+    server.refuse_handshake(503)
+    with raw_handshake(url_of(server), User_Agent="me") as sock:
+        sock.recv(4096)
+    with client(server, "futures", connect_id="two"):
+        refused, let_in = server.handshakes
+    assert (refused.path, refused.market, refused.headers["user-agent"]) == ("/endpoint", "spot", "me")
+    assert (let_in.market, let_in.query["connectId"]) == ("futures", "two")
+    assert len(server.requests) == 4
+
+
 def test_a_connection_tells_who_it_is(server: KucoinServer) -> None:
     with client(server, "futures", server.credentials, connect_id="me") as peer:
         peer.subscribe("/contractAccount/wallet")

@@ -59,14 +59,14 @@ class Accounts:
         version = headers.get("kc-api-key-version", "1")
         if version not in ("1", "2", "3"):
             raise RestRefused("400009")
-        # Keys of the first version send the passphrase as it is.
-        digest = credentials.sign(passphrase) if version == "1" else passphrase
-        if not _same(digest, _header(credentials, "KC-API-PASSPHRASE")):
-            raise RestRefused("400004")
         # KuCoin takes the query as sent and as it reads without URL encoding.
         signed = [credentials.sign(f"{timestamp}{method}{path}{body}") for path in (target, unquote(target))]
         if not any(_same(sign, right) for right in signed):
             raise RestRefused("400005")
+        # Keys of the first version send the passphrase as it is.
+        digest = credentials.sign(passphrase) if version == "1" else passphrase
+        if not _same(digest, _header(credentials, "KC-API-PASSPHRASE")):
+            raise RestRefused("400004")
         return user
 
 

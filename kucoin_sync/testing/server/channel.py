@@ -19,6 +19,7 @@ from typing import Any
 __all__ = ["Channel", "ChannelEnded"]
 
 _CHUNK = 16_384
+_PATIENCE = 0.1  # longer than one send takes
 _READABLE = (BlockingIOError, ssl.SSLWantReadError)
 _WRITABLE = (BlockingIOError, ssl.SSLWantWriteError)
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # neither needs a descriptor of its own
@@ -69,8 +70,8 @@ class Channel:
             return self._send(data)
 
     def send_at_once(self, data: bytes) -> bool:
-        """Send `data` if that needs no waiting, neither for the peer nor for another sender; cut it otherwise."""
-        if not self._sending.acquire(blocking=False):
+        """Send `data` if the peer takes it at once and nobody else is stuck in sending to it; cut it otherwise."""
+        if not self._sending.acquire(timeout=_PATIENCE):
             self.cut()
             return False
         try:
@@ -135,7 +136,9 @@ class Channel:
                 if not rest:
                     return True
                 continue
-            if not wait or not self._wait(direction, self._send_timeout):
+            if not wait:
+                break
+            if not self._wait(direction, self._send_timeout):
                 self.stalled = True
                 break
         self.cut()

@@ -178,7 +178,7 @@ class Connection:
         return self.heard_at + (float("inf") if idle_timeout is None else idle_timeout)
 
     def expire(self) -> None:
-        """End it: the client was silent for too long, or has not answered the close frame. Waits for nobody."""
+        """End it: the client was silent for too long, or has not answered the close frame."""
         if self._closing_at is None:
             message = frame(_encode({"type": "error", "code": 400, "data": "ping timeout"}))
             self._note_end("ping timeout")

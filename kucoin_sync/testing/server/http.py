@@ -62,27 +62,21 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: the requests are kept for whoever asks."""
 
-    def _market_and_target(self) -> tuple[str, str]:
-        """Return which service is meant, and the request target without that service's prefix."""
-        if self.path.startswith(f"{FUTURES}/"):
-            return "futures", self.path[len(FUTURES) :]
-        return "spot", self.path
+    def _request(self, body: str = "") -> Request:
+        """Return what was asked for, and of which service."""
+        futures = self.path.startswith(f"{FUTURES}/")
+        target = self.path[len(FUTURES) :] if futures else self.path
+        parts = urlsplit(target)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        market = "futures" if futures else "spot"
+        return Request(self.command, parts.path, target, query, headers, body, market, time.time_ns())
 
     # REST
 
     def _rest(self) -> None:
-        market, target = self._market_and_target()
-        parts = urlsplit(target)
-        request = Request(
-            self.command,
-            parts.path,
-            target,
-            {name: values[0] for name, values in parse_qs(parts.query).items()},
-            {name.lower(): value for name, value in self.headers.items()},
-            self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace"),
-            market,
-            time.time_ns(),
-        )
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace")
+        request = self._request(body)
         self._context.state.log_request(request)
         failure = self._context.script.take_failure(request.path)
         if failure is None:
@@ -133,22 +127,20 @@ class Handler(BaseHTTPRequestHandler):
     # WebSocket
 
     def _upgrade(self) -> None:
-        plan = self._context.script.take_handshake()
+        request = self._request()
+        with self._context.state.lock:  # who sees the handshake in the log may rely on its plan being taken
+            plan = self._context.script.take_handshake()
+            self._context.state.log_handshake(request)
         if plan is not None:
             self._answer_as_planned(plan)
-            return
-        market, target = self._market_and_target()
-        parts = urlsplit(target)
-        key = self.headers.get("Sec-WebSocket-Key", "")
-        if parts.path != ENDPOINT:
+        elif request.path != ENDPOINT:
             self._write(404, {}, b"")
-        elif self.headers.get("Sec-WebSocket-Version") != "13":
+        elif request.headers.get("sec-websocket-version") != "13":
             self._write(426, {"Sec-WebSocket-Version": "13"}, b"")
-        elif not key:
+        elif not request.headers.get("sec-websocket-key"):
             self._write(400, {}, b"")
         else:
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            self._open(market, query.get("token", ""), query.get("connectId") or uuid.uuid4().hex, key)
+            self._open(request)
 
     def _answer_as_planned(self, plan: HandshakePlan) -> None:
         if plan.raw is None:
@@ -157,12 +149,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(plan.raw)
             self._wait_for_the_end()
 
-    def _open(self, market: str, token: str, connect_id: str, key: str) -> None:
-        context = self._context
+    def _open(self, request: Request) -> None:
+        context, market = self._context, request.market
         error: Refused | None = None
         user: str | None = None
         try:
-            user = self._check_token(market, token).user
+            user = self._check_token(market, request.query.get("token", "")).user
         except Refused as refused:
             if context.refuse_in_handshake:
                 self._write(refused.code, {}, refused.text.encode())
@@ -171,9 +163,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(101)
         self.send_header("Upgrade", "websocket")
         self.send_header("Connection", "Upgrade")
-        self.send_header("Sec-WebSocket-Accept", accept_key(key))
+        self.send_header("Sec-WebSocket-Accept", accept_key(request.headers["sec-websocket-key"]))
         self.end_headers()
         channel = Channel(self._peer.sock, context.send_timeout, self._received())
+        connect_id = request.query.get("connectId") or uuid.uuid4().hex
         connection = Connection(connect_id, market, user, channel, context)
         conversation = Conversation(connection, context)
         with connection.alone():  # so that nothing comes before the welcome

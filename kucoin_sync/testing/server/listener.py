@@ -16,8 +16,6 @@ from typing import Any
 
 __all__ = ["Listener", "Peer"]
 
-_JOIN_TIMEOUT = 10.0
-
 
 class Peer:
     """One client's socket, and the thread that serves it. `cut_event` is set once it is to end."""
@@ -53,6 +51,7 @@ class Listener:
     ) -> None:
         self.host = host
         self.port = port
+        self.join_timeout = 10.0
         self._tls = tls
         self._serve = serve
         self._record = record
@@ -83,7 +82,7 @@ class Listener:
         if self._thread is None or self._listening is None or self._waker is None:
             return
         self._waker[1].send(b"\0")
-        self._thread.join(_JOIN_TIMEOUT)
+        self._thread.join(self.join_timeout)
         for sock in (self._listening, *self._waker):
             sock.close()
         self._thread = None
@@ -96,7 +95,7 @@ class Listener:
         for peer in peers:
             peer.cut()
         for thread in [peer.thread for peer in peers if peer.thread is not threading.current_thread()]:
-            thread.join(_JOIN_TIMEOUT)
+            thread.join(self.join_timeout)
             if thread.is_alive():
                 raise RuntimeError(f"the thread {thread.name} of the local server has not ended")
 
@@ -127,9 +126,9 @@ class Listener:
                 return
         self._count += 1
         peer = Peer(sock, address, self._run, self._count)
-        peer.thread.start()
-        with self._lock:
-            self._peers = [other for other in self._peers if other.thread.is_alive()] + [peer]
+        with self._lock:  # what is in the list has a thread that was started
+            self._peers = [*(other for other in self._peers if other.thread.is_alive()), peer]
+            peer.thread.start()
 
     def _run(self, peer: Peer) -> None:
         try:

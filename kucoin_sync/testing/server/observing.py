@@ -38,6 +38,12 @@ class Observing:
             return list(self._state.requests)
 
     @property
+    def handshakes(self) -> list[Request]:
+        """The WebSocket handshakes that came, in order, whatever became of them."""
+        with self._state.lock:
+            return list(self._state.handshakes)
+
+    @property
     def connections(self) -> list[Connection]:
         """The living connections, oldest first."""
         return self._state.connections()

@@ -31,7 +31,7 @@ class Command(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One REST request.
+    """One REST request or WebSocket handshake.
 
     `path` is without the prefix of the futures base URL and without the query; `target` has the query;
     `headers` have their names in lower case; `body` is text.
@@ -58,6 +58,7 @@ class State:
         self._changed = threading.Condition(self.lock)
         self.commands: deque[Command] = deque(maxlen=_LOG_LENGTH)
         self.requests: deque[Request] = deque(maxlen=_LOG_LENGTH)
+        self.handshakes: deque[Request] = deque(maxlen=_LOG_LENGTH)
         self.ended: deque[Connection] = deque(maxlen=_LOG_LENGTH)
         self.open: dict[int, Connection] = {}  # by identity, in the order in which they came
         self._errors: list[BaseException] = []
@@ -79,6 +80,12 @@ class State:
         """Add a REST request to the log."""
         with self.lock:
             self.requests.append(request)
+            self._changed.notify_all()
+
+    def log_handshake(self, request: Request) -> None:
+        """Add a WebSocket handshake to the log."""
+        with self.lock:
+            self.handshakes.append(request)
             self._changed.notify_all()
 
     def add(self, connection: Connection) -> None:
@@ -123,8 +130,9 @@ class State:
             return self._changed.wait_for(predicate, timeout)
 
     def clear_logs(self) -> None:
-        """Forget commands, requests and ended connections."""
+        """Forget commands, requests, handshakes and ended connections."""
         with self.lock:
             self.commands.clear()
             self.requests.clear()
+            self.handshakes.clear()
             self.ended.clear()

@@ -342,12 +342,14 @@ class Session:
 
     def _refused(self, command: _Command, means: str, code: int, reason: str) -> None:
         keys = self._wanted_of(command)
+        if not keys:
+            return
         if means == "full" and self._active and command.tunnel is None:  # a tunnel's topics can't move
             self._wanted.difference_update(keys)
             self._outcomes.append(Full(keys))
         elif len(keys) > 1:
             self._narrow(command.order, keys, reason)
-        elif keys:
+        else:
             self._wanted.discard(keys[0])
             self._outcomes.append(Refused(keys[0], SubscriptionRejected(keys[0].topic, code, reason)))
 

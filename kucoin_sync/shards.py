@@ -51,15 +51,28 @@ class Shards:
         return tuple(self._keys.get(number, ()))
 
     def place(self, keys: Iterable[Key]) -> dict[int, list[Key]]:
-        """Give each key a place; return the new keys of each connection, those of new connections included."""
+        """Give each key a place; return the new keys of each connection, those of new connections included.
+
+        Raises:
+            InvalidTopic: a tunnel's connection has no room; then nothing has changed.
+        """
         placed: dict[int, list[Key]] = {}
-        for key in keys:
-            if key in self._home:
-                continue
-            number = self._room_for(key)
-            self._keys[number][key] = None
-            self._home[key] = number
-            placed.setdefault(number, []).append(key)
+        pins, first_new = dict(self._pins), self._next
+        try:
+            for key in keys:
+                if key in self._home:
+                    continue
+                number = self._room_for(key)
+                self._keys[number][key] = None
+                self._home[key] = number
+                placed.setdefault(number, []).append(key)
+        except InvalidTopic:
+            for held in placed.values():
+                self.remove(held)
+            for number in range(first_new, self._next):
+                self.drop(number)
+            self._pins = pins
+            raise
         return placed
 
     def remove(self, keys: Iterable[Key]) -> dict[int, list[Key]]:

@@ -10,7 +10,7 @@ entries are replaced whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 from .grammar import argument_of, row_of
@@ -83,9 +83,8 @@ class Router(Generic[S]):
             return found
         if "," in topic:
             prefix, _, arguments = topic.partition(":")
-            parts = [route for part in arguments.split(",") for route in self._routes(f"{prefix}:{part}")]
-            return tuple(dict.fromkeys(parts))
-        return self._routes(topic)
+            return _merged(route for part in arguments.split(",") for route in self._candidates(f"{prefix}:{part}"))
+        return _merged(self._candidates(topic))
 
     def _refresh(self, single: str) -> None:
         """Recompute the entries that a change of one wanted topic may touch."""
@@ -96,13 +95,15 @@ class Router(Generic[S]):
         )
         for topic in touched:
             if topic in self._sinks:
-                self.exact[topic] = self._routes(topic)
+                self.exact[topic] = _merged(self._candidates(topic))
             else:
                 self.exact.pop(topic, None)
 
-    def _routes(self, topic: str) -> tuple[Route[S], ...]:
+    def _candidates(self, topic: str) -> Iterator[Route[S]]:
+        """Yield the routes of a pushed topic; a sink has one for each wanted topic that may be meant."""
         prefix, colon, argument = topic.partition(":")
-        routes: list[Route[S]] = [(sink, None) for sink in self._sinks.get(topic, ())]
+        for sink in self._sinks.get(topic, ()):
+            yield sink, None
         for single, alias in self._by_prefix.get(prefix, {}).items():
             if single == topic:
                 continue
@@ -112,16 +113,34 @@ class Router(Generic[S]):
             if alias.argument == "none" and colon:
                 continue
             test = _names(wanted, alias.fields) if alias.fields else None
-            routes.extend((sink, test) for sink in self._sinks[single])
-        return tuple(routes)
+            for sink in self._sinks.get(single, ()):
+                yield sink, test
+
+
+def _merged(candidates: Iterable[Route[S]]) -> tuple[Route[S], ...]:
+    """Return the routes with one for each sink, so that it gets no message twice."""
+    routes: dict[S, Callable[[Pushed], bool] | None] = {}
+    for sink, test in candidates:
+        known = routes.setdefault(sink, test)
+        if known is not None and known is not test:
+            routes[sink] = test and _either(known, test)
+    return tuple(routes.items())
+
+
+def _either(one: Callable[[Pushed], bool], other: Callable[[Pushed], bool]) -> Callable[[Pushed], bool]:
+    return lambda message: one(message) or other(message)
 
 
 def _names(wanted: str, fields: tuple[tuple[str, ...], ...]) -> Callable[[Pushed], bool]:
     """Return the test whether one of the payload's `fields` is, or contains, `wanted`."""
 
     def test(message: Pushed) -> bool:
+        try:
+            data = message.data
+        except RecursionError:
+            return True  # nested too deep for this thread's stack; the consumer may see for itself
         for path in fields:
-            value: Any = message.data
+            value: Any = data
             for key in path:
                 value = value.get(key) if isinstance(value, Mapping) else None
             if value == wanted or (isinstance(value, list) and wanted in value):

@@ -38,6 +38,11 @@ class Argument(Enum):
     CONTRACT_CANDLES = "{contract}_{type}"
 
     @property
+    def repeats(self) -> bool:
+        """Whether a helper takes any number of them."""
+        return self not in (Argument.NONE, Argument.ALL, Argument.CANDLES, Argument.CONTRACT_CANDLES)
+
+    @property
     def joins(self) -> bool:
         """Whether one command may name several, separated by commas."""
         return self in (Argument.SYMBOLS, Argument.CURRENCIES)

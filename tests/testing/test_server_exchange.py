@@ -89,22 +89,27 @@ def test_orders_reach_their_account_in_each_generation_once(server: KucoinServer
         assert old.is_silent()
 
 
-def test_futures_positions_reach_who_wants_all_of_them(server: KucoinServer) -> None:
+def test_futures_orders_reach_who_wants_those_of_all_contracts(server: KucoinServer) -> None:
     with client(server, "futures", server.credentials) as peer:
-        peer.subscribe("/contract/positionAll", privateChannel=True)
         peer.subscribe("/contractMarket/tradeOrders", privateChannel=True)
         with server.trading() as exchange:
-            exchange.place("XBTUSDTM", "buy", 2)
-        topics = {peer.recv()["topic"] for _ in range(3)}
-    assert topics == {"/contract/position:XBTUSDTM", "/contractMarket/tradeOrders:XBTUSDTM"}
+            exchange.place("XBTUSDTM", "buy", 2, "1000")
+        message = peer.recv()
+    assert message["topic"] == "/contractMarket/tradeOrders:XBTUSDTM"
+    assert message["userId"] == KucoinServer.USER
 
 
 def test_what_was_traded_before_an_error_is_pushed_all_the_same(server: KucoinServer) -> None:
     with client(server, credentials=server.credentials) as peer:
         peer.subscribe("/account/balance")
-        with pytest.raises(ValueError, match="mine"), server.trading() as exchange:
-            exchange.place("BTC-USDT", "buy", "0.01", "1000")
-            raise ValueError("mine")
+
+        def trade() -> None:
+            with server.trading() as exchange:
+                exchange.place("BTC-USDT", "buy", "0.01", "1000")
+                raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"):
+            trade()
         assert peer.recv()["topic"] == "/account/balance"
 
 
@@ -125,14 +130,13 @@ def test_it_trades_at_a_rate_until_it_is_stopped(server: KucoinServer, peer: Cli
         assert other.recv()["topic"] == LEVEL2
 
 
-def test_snapshots_are_the_truth_at_their_sequence_while_it_trades(server: KucoinServer, peer: Client) -> None:
-    peer.subscribe("/market/level3:BTC-USDT")
+def test_snapshots_are_taken_between_two_steps_while_it_trades(server: KucoinServer) -> None:
     server.run_exchange(3000)
-    sequences = set()
-    for _ in range(20):
-        sequences.add(get(server, "/api/v2/market/orderbook/level3?symbol=BTC-USDT").json()["data"]["sequence"])
+    path = "/api/v2/market/orderbook/level3?symbol=BTC-USDT"
+    snapshots = [get(server, path).json()["data"] for _ in range(20)]
     server.stop()
-    assert len(sequences) > 1
+    assert len({snapshot["sequence"] for snapshot in snapshots}) > 1
+    assert all(snapshot["bids"] and snapshot["asks"] for snapshot in snapshots)
     server.check()
 
 
@@ -164,21 +168,21 @@ def test_an_error_of_the_exchange_is_raised_by_check() -> None:
 
 
 def test_a_server_stopped_from_the_exchanges_own_thread_stops() -> None:
-    servers: list[KucoinServer] = []
+    stopped = threading.Event()
 
     class Stopping(Exchange):
         def step(self, symbol: str | None = None) -> list[Push]:
-            servers[0].stop()
+            server.stop()
+            stopped.set()
             return super().step(symbol)
 
     with KucoinServer(exchange=Stopping(("BTC-USDT",))) as server:
-        servers.append(server)
         server.run_exchange(1000)
-        server.wait_for(lambda s: not s._listener.running or s._state.changed())
+        assert stopped.wait(5)
 
 
 @pytest.mark.parametrize("act", ["run_exchange", "step_exchange", "beat_exchange", "trading"])
 def test_without_an_exchange_there_is_nothing_to_run(act: str) -> None:
-    with KucoinServer() as server, pytest.raises(RuntimeError, match="this server has no exchange"):
-        call: Any = getattr(server, act)
+    call: Any = getattr(KucoinServer(), act)
+    with pytest.raises(RuntimeError, match="this server has no exchange"):
         call()

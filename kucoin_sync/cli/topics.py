@@ -1,0 +1,88 @@
+"""`kucoin-sync topics`: the table of topics as a reference."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ..payloads import fields_of
+from ..topics import TABLE, Topic
+
+__all__ = ["add_to", "markdown"]
+
+
+def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser's commands."""
+    parser = commands.add_parser(
+        "topics",
+        parents=parents,
+        help="list every topic, its helper and its payload",
+        description="List every topic of KuCoin's classic feeds: the topic, the function that builds it, whether it is "
+        "private, its market, how often it is pushed, and the fields of its payloads.",
+    )
+    parser.add_argument("words", nargs="*", metavar="WORD", help="show only topics that have all these words")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object on a line for each topic")
+    form.add_argument("--markdown", action="store_true", help="as a table in Markdown, without the fields")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    rows = [row for row in TABLE if all(word.lower() in _described(row).lower() for word in options.words)]
+    if options.markdown:
+        print(markdown(rows), end="")
+    elif options.json:
+        for row in rows:
+            print(json.dumps(_as_dict(row), ensure_ascii=False))
+    else:
+        print("\n\n".join(map(_described, rows)))
+    return 0 if rows else 1
+
+
+def markdown(rows: tuple[Topic, ...] | list[Topic] = TABLE) -> str:
+    """Return a table in Markdown."""
+    lines = ["| topic | helper `topics.` | market | pushed | what | payload |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        about = row.about + (f" ({row.legacy})" if row.legacy else "")
+        access = f"{row.market}, private" if row.private else row.market
+        structs = ", ".join(f"`{name}`" for name in dict.fromkeys(cls.__name__ for cls in row.payloads.values()))
+        lines.append(f"| `{row.pattern}` | `{_call(row)}` | {access} | {row.push} | {about} | {structs} |")
+    return "\n".join(lines) + "\n"
+
+
+def _described(row: Topic) -> str:
+    lines = [
+        row.pattern,
+        f"    {row.about}{f' ({row.legacy})' if row.legacy else ''}",
+        f"    topics.{_call(row)}   {row.market}, {'private' if row.private else 'public'}, pushed: {row.push}",
+    ]
+    for subject, cls in row.payloads.items():
+        name = cls.__name__ if subject == "*" else f"{subject}: {cls.__name__}"
+        shown = [field for field in fields_of(cls) if not field.startswith("wire_")]
+        lines.append(f"    {name}({', '.join(shown)})")
+    return "\n".join(lines)
+
+
+def _as_dict(row: Topic) -> dict[str, Any]:
+    return {
+        "topic": row.pattern,
+        "helper": f"topics.{_call(row)}",
+        "market": row.market,
+        "private": row.private,
+        "push": row.push,
+        "about": row.about,
+        "legacy": row.legacy,
+        "payloads": {
+            subject: {"struct": cls.__name__, "fields": fields_of(cls)} for subject, cls in row.payloads.items()
+        },
+    }
+
+
+def _call(row: Topic) -> str:
+    argument = row.argument.value.replace("_", ", ").replace("{", "").replace("}", "").replace(",…", ", …")
+    if row.argument.value == "all":
+        argument = ""
+    elif row.argument.repeats and not row.argument.joins:
+        argument += ", …"
+    return f"{row.helper}({argument})"

@@ -1,0 +1,43 @@
+"""A topic that stays silent is told of, once per episode."""
+
+from __future__ import annotations
+
+import pytest
+
+from kucoin_sync import Stale, Stream
+from kucoin_sync.testing import KucoinServer
+
+from .conftest import Events
+
+NONE = "/market/ticker:NO-SUCH"
+
+
+def test_silence_is_told_once_per_episode(server: KucoinServer, stream: Stream, events: Events) -> None:
+    subscription = stream.subscribe(NONE, stale_after=0.05)
+    event = events.wait(Stale)
+    assert event.topics == (NONE,)
+    assert "nothing came on /market/ticker:NO-SUCH" in str(event)
+    assert "check the spelling" in str(event)
+    other = stream.subscribe("/market/ticker:OTHER-ONE", stale_after=0.2)
+    assert events.wait(Stale, 2).topics == other.topics, "the first is not told again meanwhile"
+    server.publish(NONE, {"n": 1})
+    assert subscription.get(5).data == {"n": 1}
+    assert events.wait(Stale, 3).topics == (NONE,), "a new episode after a message"
+
+
+def test_a_subscription_that_ended_is_not_stale(server: KucoinServer, stream: Stream, events: Events) -> None:
+    first = stream.subscribe(NONE, stale_after=0.1)
+    second = stream.subscribe(NONE, stale_after=0.15)
+    first.close()
+    assert events.wait(Stale).topics == second.topics
+    assert len([event for event in events.all if isinstance(event, Stale)]) == 1
+
+
+def test_watch_warns_of_silence(
+    server: KucoinServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kucoin_sync.cli import main
+
+    monkeypatch.setattr("kucoin_sync.cli.watch._STALE_AFTER", 0.1)
+    assert main(["watch", "NO-SUCH", "--rest-url", server.rest_url, "--seconds", "0.5"]) == 0
+    assert "kucoin-sync: stale: nothing came on /market/ticker:NO-SUCH" in capsys.readouterr().err

@@ -1,0 +1,31 @@
+"""Certificates of a private authority, made when first asked for."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import datetime
+from functools import cache
+
+import trustme
+
+__all__ = ["client_context", "server_context"]
+
+
+@cache
+def _authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@cache
+def server_context(name: str = "127.0.0.1", not_after: datetime | None = None) -> ssl.SSLContext:
+    """Return a server's context with a certificate for `name`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _authority().issue_cert(name, not_after=not_after).configure_cert(context)
+    return context
+
+
+def client_context() -> ssl.SSLContext:
+    """Return a client's context that knows the authority."""
+    context = ssl.create_default_context()
+    _authority().configure_trust(context)
+    return context

@@ -1,0 +1,46 @@
+"""Calls on threads of their own, each with an end that the test waits for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+__all__ = ["LIMIT", "Task", "reached"]
+
+T = TypeVar("T")
+
+#: Seconds after which a test fails rather than wait on; far more than anything here takes.
+LIMIT = 30.0
+
+
+class Task(Generic[T]):
+    """A call on a thread of its own, begun at once."""
+
+    def __init__(self, call: Callable[..., T], *args: Any, **options: Any) -> None:
+        self._call = call
+        self._args = args
+        self._options = options
+        self._value: T
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"test-{call!r}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._value = self._call(*self._args, **self._options)
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> T:
+        """Wait for the call to end; return what it returned or raise what it raised."""
+        self._thread.join(LIMIT)
+        assert not self._thread.is_alive(), f"{self._call!r} has not ended within {LIMIT:g} s"
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+def reached(event: threading.Event, what: str) -> None:
+    """Wait until `event` is set; fail with the sentence `what` where it is not."""
+    assert event.wait(LIMIT), f"{what} (waited {LIMIT:g} s)"

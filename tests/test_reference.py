@@ -1,0 +1,108 @@
+"""The table of topics, the helpers, the payloads, the printed reference and the README say the same."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kucoin_sync import payloads, topics
+from kucoin_sync.cli import main
+from kucoin_sync.cli.topics import markdown
+from kucoin_sync.messages import payload_class
+from kucoin_sync.topics import TABLE, Topic, futures, grammar
+from kucoin_sync.topics.table import Argument
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+EXAMPLES = {
+    Argument.NONE: (), Argument.ALL: (), Argument.SYMBOLS: ("BTC-USDT", "ETH-USDT"), Argument.SYMBOL: ("BTC-USDT",),
+    Argument.MARKET: ("USDS",), Argument.CURRENCIES: ("BTC", "ETH"), Argument.CURRENCY: ("BTC",),
+    Argument.CANDLES: ("BTC-USDT", "1hour"), Argument.CONTRACT: ("XBTUSDTM",),
+    Argument.CONTRACT_CANDLES: ("XBTUSDTM", "1min"),
+}  # fmt: skip
+DOCUMENTED = """
+/market/ticker:{s} /market/ticker:all /spotMarket/level1:{s} /spotMarket/level2Depth5:{s} /spotMarket/level2Depth50:{s}
+/market/level2:{s} /market/match:{s} /market/level3:{s} /spotMarket/level3:{s} /market/candles:{s}_{type}
+/market/snapshot:{symbol} /market/snapshot:{market} /callauction/level2Depth50:{s} /callauction/callauctionData:{s}
+/indicator/index:{s} /indicator/markPrice:{s} /margin/fundingBook:{c}
+/spotMarket/tradeOrdersV2 /spotMarket/tradeOrders /account/balance /spotMarket/advancedOrders /margin/position
+/margin/isolatedPosition:{s} /margin/loan:{c}
+/contractMarket/tickerV2:{s} /contractMarket/ticker:{s} /contractMarket/level2Depth5:{s}
+/contractMarket/level2Depth50:{s} /contractMarket/level2:{s} /contractMarket/execution:{s}
+/contractMarket/limitCandle:{s}_{type} /contract/instrument:{s} /contract/announcement:{s} /contractMarket/snapshot:{s}
+/contractMarket/tradeOrders:{s} /contractMarket/tradeOrders /contractMarket/advancedOrders /contractAccount/wallet
+/contract/position:{s} /contract/positionAll /contract/marginMode /contract/crossLeverage
+""".split()
+
+
+def helper(row: Topic) -> object:
+    module, _, name = row.helper.rpartition(".")
+    return getattr(futures if module else topics, name)
+
+
+def test_the_table_has_every_topic_of_kucoins_documentation() -> None:
+    assert len(TABLE) == len(DOCUMENTED)
+    assert {row.prefix for row in TABLE} == {topic.partition(":")[0] for topic in DOCUMENTED}
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.pattern)
+def test_the_helper_builds_the_topic_of_its_row(row: Topic) -> None:
+    build = helper(row)
+    assert inspect.getdoc(build), "a public function has a docstring"
+    topic = build(*EXAMPLES[row.argument])  # type: ignore[operator]
+    singles = grammar.split(topic)
+    assert all(grammar.row_of(single) == row for single in singles)
+    assert all(grammar.is_private(single) == row.private for single in singles)
+    assert {grammar.market_of(single) for single in singles} == {"futures" if row.market == "futures" else "spot"}
+
+
+def test_there_is_no_helper_without_a_row() -> None:
+    built = {row.helper for row in TABLE}
+    for module, prefix in ((topics, ""), (futures, "futures.")):
+        functions = {name for name in module.__all__ if inspect.isfunction(getattr(module, name))}
+        assert {f"{prefix}{name}" for name in functions} <= built
+    assert {row.helper.rpartition(".")[2] for row in TABLE} <= {*topics.__all__, *futures.__all__}
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.pattern)
+def test_each_subject_of_a_row_has_its_struct(row: Topic) -> None:
+    topic = grammar.split(helper(row)(*EXAMPLES[row.argument]))[0]  # type: ignore[operator]
+    for subject, cls in row.payloads.items():
+        assert getattr(payloads, cls.__name__) is cls
+        assert payload_class(topic, "anything" if subject == "*" else subject) is cls
+
+
+def test_every_payload_struct_belongs_to_a_topic() -> None:
+    used = {cls for row in TABLE for cls in row.payloads.values()}
+    public = [getattr(payloads, name) for name in payloads.__all__]
+    structs = {cls for cls in public if inspect.isclass(cls) and issubclass(cls, payloads.Payload)}
+    bases = {base for cls in used for base in cls.__mro__[1:]}
+    inside = {field.type for cls in used for field in msgspec.structs.fields(cls)}
+    assert structs - bases - inside <= used
+
+
+def test_the_readme_has_the_table() -> None:
+    assert markdown() in README
+
+
+def test_the_printed_reference_has_every_topic(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["topics"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [row.pattern for row in TABLE] == [line for line in lines if line.startswith("/")]
+    assert main(["topics", "--json"]) == 0
+    objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["topic"], each["private"], each["push"]) for each in objects] == [
+        (row.pattern, row.private, row.push) for row in TABLE
+    ]
+    assert all(each["payloads"] for each in objects)
+
+
+def test_the_printed_reference_can_be_searched(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["topics", "candles", "futures"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("/")] == [
+        "/contractMarket/limitCandle:{contract}_{type}"
+    ]
+    assert main(["topics", "nonsense"]) == 1

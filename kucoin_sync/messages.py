@@ -7,13 +7,14 @@ Nothing here knows of connections or subscriptions.
 from __future__ import annotations
 
 import json
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Generic
 
 import msgspec
 
 from . import payloads
+from .topics.name import P_co
 from .topics.table import TABLE
 
 __all__ = ["Batch", "Control", "Message", "command", "decode_control", "decode_message", "payload_class"]
@@ -52,7 +53,7 @@ class Batch:
 _NO_BATCH = Batch()
 
 
-class Message(msgspec.Struct, gc=False, eq=False):
+class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     """One push from KuCoin, in three views of the same bytes.
 
     As KuCoin's JSON: `message["data"]["price"]`, `message.get("sn")`, `"userId" in message`, `message.to_dict()`.
@@ -84,7 +85,7 @@ class Message(msgspec.Struct, gc=False, eq=False):
         return self._data
 
     @property
-    def payload(self) -> Any:
+    def payload(self) -> P_co | Any:
         """The push's data as the typed struct of its topic and subject, else as plain Python."""
         if self._payload is _UNREAD:
             self._payload = self._typed()
@@ -107,7 +108,7 @@ class Message(msgspec.Struct, gc=False, eq=False):
         whole: dict[str, Any] = _plain(self.raw)
         return whole
 
-    def with_lost(self, lost: int) -> Message:
+    def with_lost(self, lost: int) -> Message[P_co]:
         """Return a message of the same frame that tells of `lost` messages before it."""
         twin = Message(self.type, self.topic, self.subject, self.wire_data, self.tunnel_id, self.raw, lost, self.batch)
         return twin
@@ -210,7 +211,7 @@ class Control(msgspec.Struct):
         return (_decode_any(json_text) if json_text.startswith(b'"') else json_text.decode())[:500]
 
 
-decode_message = msgspec.json.Decoder(Message).decode
+decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(Message).decode
 decode_control = msgspec.json.Decoder(Control).decode
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode

@@ -9,20 +9,24 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ._version import __version__
 from .callbacks import Callbacks
-from .connection import Options
+from .connection import Options as ConnectionOptions
 from .credentials import Credentials
 from .events import Event
 from .exceptions import AuthenticationError
 from .limits import Limits
 from .rest import Bases, default_context
-from .subscribing import Callback, Subscriber, Terms
+from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
+from .topics.name import TopicName
 from .tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Stream"]
 
@@ -31,6 +35,7 @@ _FUTURES = "https://api-futures.kucoin.com"
 _ROTATE_AFTER = 23 * 3600.0
 
 C = TypeVar("C", bound=Callback)
+P = TypeVar("P")
 
 
 class Stream:
@@ -79,7 +84,7 @@ class Stream:
         self._spot = bases.spot
         self._callbacks = Callbacks(on_event)
         self._board = Switchboard(
-            lambda: Options(
+            lambda: ConnectionOptions(
                 bases=bases,
                 credentials=self._subscriber.credentials,
                 context=_once(lambda: ssl_context or default_context()),
@@ -94,6 +99,12 @@ class Stream:
 
     # Subscribing
 
+    @overload
+    def subscribe(
+        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[Options]
+    ) -> Subscription[P]: ...
+    @overload
+    def subscribe(self, topic: str, *more_topics: str, **options: Unpack[Options]) -> Subscription: ...
     def subscribe(
         self,
         topic: str,

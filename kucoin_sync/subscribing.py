@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from .callbacks import Callbacks
 from .credentials import Credentials
@@ -17,9 +17,21 @@ from .subscription import Subscription
 from .switchboard import Switchboard
 from .topics import grammar
 
-__all__ = ["Callback", "Subscriber", "Terms"]
+__all__ = ["Callback", "Options", "Subscriber", "Terms"]
 
 Callback = Callable[[Message], object]
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of `Stream.subscribe`, for type checkers."""
+
+    callback: Callback | None
+    inline: bool
+    maxsize: int
+    overflow: str
+    private: bool | None
+    stale_after: float | None
+    timeout: float | None
 
 
 class Terms(NamedTuple):
@@ -55,7 +67,7 @@ class Subscriber:
         self._board = board
         self._callbacks = callbacks
 
-    def subscribe(self, topics: tuple[str, ...], terms: Terms, tunnel: str | None = None) -> Subscription:
+    def subscribe(self, topics: tuple[str, ...], terms: Terms, tunnel: str | None = None) -> Subscription[Any]:
         """Return a subscription to the topics, confirmed by the server; see `Stream.subscribe`."""
         terms.check()
         singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, Generic, NoReturn
 
 from .exceptions import StreamClosed
 from .inbox import Inbox
 from .messages import Message
+from .topics.name import P_co
 
 __all__ = ["Subscription"]
 
 
-class Subscription:
+class Subscription(Generic[P_co]):
     """Messages of one or more topics, for one consumer; several threads may share it, each message goes to one.
 
     Made by `Stream.subscribe`. Iterating waits for messages; it ends when the subscription or the stream is
@@ -27,7 +28,7 @@ class Subscription:
         topics: tuple[str, ...],
         inbox: Inbox,
         *,
-        close: Callable[[Subscription], None],
+        close: Callable[[Subscription[Any]], None],
         callback: Callable[[Message], object] | None = None,
         tunnel: str | None = None,
         private: bool | None = None,
@@ -60,7 +61,7 @@ class Subscription:
         """Whether nothing more will be received; `pending` messages can still be taken."""
         return self.inbox.finished
 
-    def get(self, timeout: float | None = None) -> Message:
+    def get(self, timeout: float | None = None) -> Message[P_co]:
         """Return the next message, waiting up to `timeout` seconds, for ever with None.
 
         Raises:
@@ -85,7 +86,7 @@ class Subscription:
             if not self.inbox.wait(remaining) and remaining is not None:
                 raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s")
 
-    def __iter__(self) -> Iterator[Message]:
+    def __iter__(self) -> Iterator[Message[P_co]]:
         pop = self.inbox.pop  # bound once: this loop is the consumer's share of the message path
         while True:
             try:
@@ -97,13 +98,13 @@ class Subscription:
                 message = found
             yield message
 
-    def __next__(self) -> Message:
+    def __next__(self) -> Message[P_co]:
         message = self._next()
         if message is None:
             raise StopIteration
         return message
 
-    def _next(self) -> Message | None:
+    def _next(self) -> Message[P_co] | None:
         """Wait for the next message; None at a normal end."""
         try:
             return self.get()
@@ -120,7 +121,7 @@ class Subscription:
         """Take topics away that are unsubscribed or refused; for the stream's use."""
         self._topics = tuple(topic for topic in self._topics if topic not in gone)
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Subscription[P_co]:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,14 +6,20 @@ Legacy, unverified live: documented by KuCoin from 2019 to 2023 ("Multiplex"), a
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from .exceptions import InvalidTopic, StreamClosed
-from .subscribing import Callback, Subscriber, Terms
+from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
+from .topics.name import TopicName
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Tunnel"]
 
+P = TypeVar("P")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -37,6 +43,12 @@ class Tunnel:
         """Whether the tunnel was closed."""
         return self._closed
 
+    @overload
+    def subscribe(
+        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[Options]
+    ) -> Subscription[P]: ...
+    @overload
+    def subscribe(self, topic: str, *more_topics: str, **options: Unpack[Options]) -> Subscription: ...
     def subscribe(
         self,
         topic: str,

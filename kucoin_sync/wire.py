@@ -25,6 +25,7 @@ from .exceptions import ConnectionFailed
 __all__ = ["Cancelled", "Proxy", "Waker", "Wire", "dial", "proxy_for"]
 
 _HEAD_BYTES = 64 * 1024
+_TLS_RECORD = 16 * 1024
 _WAIT_READ = (BlockingIOError, ssl.SSLWantReadError)
 
 
@@ -68,6 +69,7 @@ class Waker:
         except (BlockingIOError, OSError):
             pass  # drained
         if self.cancelled:
+            self.wake()  # what was drained has to end the next wait too
             raise Cancelled
 
     def sleep(self, seconds: float) -> None:
@@ -114,10 +116,7 @@ class Wire:
     def wait(self, *, write: bool = False) -> None:
         """Wait until the socket can be read (or written), at most until the deadline."""
         while True:
-            remaining = self.deadline - time.monotonic()
-            if remaining <= 0:
-                raise ConnectionFailed(f"{self.peer} did not answer in time; check the network and try again")
-            ready, woken = _poll(self._waker.fileno(), self.sock.fileno(), write, remaining)
+            ready, woken = _poll(self._waker.fileno(), self.sock.fileno(), write, self._remaining())
             if woken:
                 self._waker.clear()
             if ready:
@@ -125,6 +124,7 @@ class Wire:
 
     def recv_into(self, buffer: Any) -> int:
         """Read into `buffer` what is there, waiting for the first byte; 0 at the end."""
+        self._remaining()  # a peer that always has something to say never lets us wait
         while True:
             try:
                 return self.sock.recv_into(buffer)
@@ -164,7 +164,7 @@ class Wire:
         while (end := head.find(b"\r\n\r\n")) < 0:
             if len(head) > _HEAD_BYTES:
                 raise ConnectionFailed(f"{self.peer} answered with HTTP headers of more than {_HEAD_BYTES} bytes")
-            chunk = self.recv(4096)
+            chunk = self.recv(_TLS_RECORD)  # part of a record would stay in the TLS layer, where no wait sees it
             if not chunk:
                 raise ConnectionFailed(f"{self.peer} closed the connection instead of answering; it may be overloaded")
             head += chunk
@@ -184,6 +184,15 @@ class Wire:
                     self.wait(write=True)
         except (OSError, ValueError) as error:
             self.fail(error)
+
+    def _remaining(self) -> float:
+        """Return the seconds until the deadline; raise where there are none, or after `cancel`."""
+        if self._waker.cancelled:
+            raise Cancelled
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise ConnectionFailed(f"{self.peer} did not answer in time; check the network and try again")
+        return remaining
 
     def fail(self, error: Exception) -> NoReturn:
         """Raise `error` as this package's, with what to do."""
@@ -258,7 +267,7 @@ def dial(
         ConnectionFailed: with the reason; not retriable where a certificate does not verify.
         Cancelled: the waker was cancelled meanwhile.
     """
-    peer = f"{host}:{port}"
+    peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     via = (proxy.host, proxy.port) if proxy else (host, port)
     wire = _connect(
         *via, waker=waker, deadline=deadline, what=f"the proxy {proxy.host}:{proxy.port}" if proxy else peer
@@ -291,14 +300,14 @@ def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
         proxy = found.get("https" if secure else "http") or found.get("all") or ""
     if not proxy:
         return None
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     try:
-        port = parts.port or 80
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        scheme, server, port = parts.scheme, parts.hostname or "", parts.port or 80
     except ValueError:
-        port = 0
-    if parts.scheme != "http" or not parts.hostname or not port:
+        scheme, server, port = "", "", 0
+    if scheme != "http" or not server:
         raise ConnectionFailed(
-            f"the proxy URL (scheme {parts.scheme!r}, host {parts.hostname!r}) is not of the form http://host:port; "
+            f"the proxy URL (scheme {scheme!r}, host {server!r}) is not of the form http://host:port; "
             "only HTTP proxies are supported: correct proxy= or the environment variables http_proxy and https_proxy",
             retriable=False,
         )
@@ -306,7 +315,7 @@ def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         login = "Basic " + base64.b64encode(pair.encode()).decode()
-    return Proxy(parts.hostname, port, login)
+    return Proxy(server, port, login)
 
 
 def _is_loopback(host: str) -> bool:
@@ -332,7 +341,12 @@ def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) 
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
         # An address that swallows packets must not use up the time of the ones after it.
         share = (deadline - time.monotonic()) / (len(addresses) - position)
-        wire = Wire(socket.socket(family, kind, protocol), waker, time.monotonic() + share, what)
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:
+            failure = ConnectionFailed(f"the connection to {what} failed: {error.strerror}")
+            continue
+        wire = Wire(sock, waker, time.monotonic() + share, what)
         try:
             _connect_to(wire, address)
         except ConnectionFailed as error:

@@ -12,8 +12,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ..exceptions import InvalidTopic
+from .name import TopicName
 from .table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, Argument, Topic
 
 __all__ = ["argument_of", "build", "is_private", "join", "market_of", "row_of", "split"]
@@ -52,7 +54,7 @@ def split(topic: str) -> tuple[str, ...]:
     """
     if not isinstance(topic, str):
         raise InvalidTopic(f"a topic is text such as '/market/ticker:BTC-USDT', not {type(topic).__name__}")
-    prefix, colon, arguments = topic.partition(":")
+    prefix, colon, arguments = str(topic).partition(":")  # plain text, where it is a `TopicName`
     if not _PREFIX.fullmatch(prefix):
         raise InvalidTopic(
             f"{topic[:200]!r} is not a topic: one begins with a path such as /market/ticker, and what it is about "
@@ -65,22 +67,22 @@ def split(topic: str) -> tuple[str, ...]:
     return tuple(singles)
 
 
-def build(row: Topic, *arguments: str) -> str:
+def build(row: Topic, *arguments: str) -> TopicName[Any]:
     """Return the topic of `row` for the arguments, checked.
 
     Raises:
         InvalidTopic: no argument where one is needed, or one of the wrong shape.
     """
     if row.argument is Argument.NONE:
-        return row.prefix
+        return TopicName(row.prefix)
     if row.argument is Argument.ALL:
-        return row.pattern
+        return TopicName(row.pattern)
     if not arguments:
         raise InvalidTopic(f"{row.prefix} needs {_EXAMPLES[row.argument]}")
     for argument in arguments:
         if not isinstance(argument, str) or not _fits(row, argument):
             raise InvalidTopic(_complaint(row.prefix, argument, (row,)))
-    return f"{row.prefix}:{','.join(dict.fromkeys(arguments))}"
+    return TopicName(f"{row.prefix}:{','.join(dict.fromkeys(arguments))}")
 
 
 def join(singles: Iterable[str], limit: int = 100) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -268,6 +268,18 @@ def test_a_client_that_goes_away_in_the_queue_is_no_error_and_running_out_of_des
     assert [str(error) for error in errors] == ["[Errno 24] Too many open files"]
 
 
+def test_a_client_that_is_gone_before_tls_begins_is_no_error() -> None:
+    class Unlucky:
+        def wrap_socket(self, sock: socket.socket, **_: Any) -> None:
+            raise OSError(107, "Transport endpoint is not connected")
+
+    listener = Listener("127.0.0.1", 0, Unlucky(), lambda peer: None, [].append)  # type: ignore[arg-type]
+    listener.start()
+    with socket.create_connection((listener.host, listener.port), timeout=5) as sock:
+        assert sock.recv(1) == b""
+    listener.stop()
+
+
 def test_a_thread_that_does_not_end_is_told() -> None:
     release = threading.Event()
     errors: list[BaseException] = []

@@ -126,6 +126,7 @@ def test_a_handshake_can_be_left_hanging_until_the_server_stops(server: KucoinSe
         sock.settimeout(0.05)
         with pytest.raises(TimeoutError):
             sock.recv(1)
+        sock.sendall(b"anybody there?")
         server.stop()
         sock.settimeout(5)
         assert sock.recv(1) == b""
@@ -342,6 +343,15 @@ def test_the_server_tells_where_it_is(server: KucoinServer) -> None:
     assert repr(KucoinServer()) == "<KucoinServer not started: 0 connections>"
     with pytest.raises(RuntimeError, match="no port yet: start it"):
         _ = KucoinServer().rest_url
+
+
+def test_the_options_of_a_stream_lead_to_the_server(server: KucoinServer) -> None:
+    assert server.stream_options == {
+        "credentials": server.credentials,
+        "rest_url": server.rest_url,
+        "futures_rest_url": server.rest_url + "/futures",
+        "proxy": "",
+    }
 
 
 def test_waiting_returns_what_was_waited_for(server: KucoinServer, peer: Client) -> None:

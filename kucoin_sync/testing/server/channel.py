@@ -45,7 +45,8 @@ class Channel:
         self._received = memoryview(received)
         #: Whether the peer took nothing for the send timeout.
         self.stalled = False
-        self._cut = False
+        #: Whether nothing comes or goes any more.
+        self.is_cut = False
         self._reset = False
         # Held by whoever is sending, for a whole frame or several; reentrant so that a caller can send in one
         # act with something else (see `alone`).
@@ -88,7 +89,7 @@ class Channel:
 
         With `rst` what is under way is thrown away and the peer sees a reset.
         """
-        self._cut = True
+        self.is_cut = True
         with contextlib.suppress(OSError):  # the peer was faster
             if rst:
                 self._reset = True
@@ -104,7 +105,7 @@ class Channel:
             self._sock.close()
 
     def _receive(self) -> bytes:
-        while not self._cut:
+        while not self.is_cut:
             try:
                 with self._calls:
                     data = self._sock.recv(_CHUNK)
@@ -122,7 +123,7 @@ class Channel:
 
     def _send(self, data: bytes, *, wait: bool = True) -> bool:
         rest = memoryview(data)
-        while not self._cut:
+        while not self.is_cut:
             try:
                 with self._calls:
                     rest = rest[self._sock.send(rest) :]

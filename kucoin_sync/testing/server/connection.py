@@ -109,10 +109,11 @@ class Connection:
 
     def send_frames(self, frames: bytes) -> bool:
         """Send whole frames; return whether they went out. Nothing goes out after a close frame."""
-        if self._closing_at is not None:
-            return False
-        if self._channel.send(frames):
-            return True
+        with self._channel.alone():
+            if self._closing_at is not None:
+                return False
+            if self._channel.send(frames):
+                return True
         self._note_lost()
         return False
 
@@ -173,19 +174,21 @@ class Connection:
 
     def deadline(self, idle_timeout: float | None) -> float:
         """Return the instant at which `expire` is due, if nothing comes before."""
+        if self._channel.is_cut:
+            return float("inf")
         if self._closing_at is not None:
             return self._closing_at + _CLOSE_TIMEOUT
         return self.heard_at + (float("inf") if idle_timeout is None else idle_timeout)
 
     def expire(self) -> None:
         """End it: the client was silent for too long, or has not answered the close frame."""
-        if self._closing_at is None:
-            message = frame(_encode({"type": "error", "code": 400, "data": "ping timeout"}))
-            self._note_end("ping timeout")
-            if self._channel.send_at_once(message + close_frame(1000, "Bye")):
-                self._closing_at = self._clock.now()
-        else:
+        if self._closing_at is not None:
             self._channel.cut()
+            return
+        self._closing_at = self._clock.now()
+        self._note_end("ping timeout")
+        message = frame(_encode({"type": "error", "code": 400, "data": "ping timeout"}))
+        self._channel.send_at_once(message + close_frame(1000, "Bye"))
 
     def serve(self, handle: Callable[[bytes], None]) -> None:
         """Read until the end, giving each message to `handle`."""

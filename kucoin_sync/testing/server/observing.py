@@ -57,7 +57,8 @@ class Observing:
     def wait_for(self, predicate: Callable[[Any], T], timeout: float = 5.0, what: str = "") -> T:
         """Wait until `predicate(server)` is true, and return its value.
 
-        It is asked again whenever the server is told something; it must not wait itself.
+        It is asked again whenever the server is told something. It runs under the server's lock and must neither
+        wait nor send.
 
         Raises:
             AssertionError: it was not within `timeout` seconds; the text names `what`, else the predicate.

@@ -54,8 +54,8 @@ class DeadlineWatch:
     def _run(self) -> None:
         moved = self._state.deadlines_moved
         while not self._stopping:
-            moved.clear()
             moved.wait(self._look())
+            moved.clear()  # before looking again, so that nothing set in the meantime is missed
 
     def _look(self) -> float | None:
         """End what is due; return the seconds until the next deadline, None where there is none."""

@@ -16,7 +16,6 @@ from .refusals import Refused, default_text, status_of
 
 __all__ = ["Failure", "HandshakePlan", "Scripting"]
 
-ALWAYS = None
 _TOKENS = "/api/v1/bullet-*"
 
 Snapshot = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
@@ -133,11 +132,11 @@ class Scripting:
 
     # Handshakes
 
-    def hang_handshake(self, *, times: int | None = ALWAYS) -> None:
+    def hang_handshake(self, *, times: int | None = None) -> None:
         """Accept connections and never answer their WebSocket handshake."""
         self.answer_handshake(b"", times=times)
 
-    def redirect_handshake(self, url: str, *, status: int = 302, times: int | None = ALWAYS) -> None:
+    def redirect_handshake(self, url: str, *, status: int = 302, times: int | None = None) -> None:
         """Answer WebSocket handshakes with a redirect."""
         self.refuse_handshake(status, headers={"Location": url}, times=times)
 
@@ -151,7 +150,7 @@ class Scripting:
         """Answer the next WebSocket handshakes with these very bytes, then say nothing more."""
         self._plan(self._handshakes, HandshakePlan(0, {}, "", data), times)
 
-    def no_welcome(self, *, times: int | None = ALWAYS) -> None:
+    def no_welcome(self, *, times: int | None = None) -> None:
         """Let connections in without a welcome."""
         self._plan(self._silences, None, times)
 

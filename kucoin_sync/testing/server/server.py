@@ -141,7 +141,7 @@ class KucoinServer(Scripting, Observing):
             self.check()
 
     def check(self) -> None:
-        """Raise again what was raised in one of the server's threads since the last check, if anything was."""
+        """Raise again what was first raised in one of the server's threads since the last check, if anything was."""
         error = self._state.take_error()
         if error is not None:
             raise error

@@ -98,8 +98,8 @@ class State:
     def remove(self, connection: Connection) -> None:
         """Take note that a connection is no more."""
         with self.lock:
-            if self.open.pop(id(connection), None) is not None:
-                self.ended.append(connection)
+            del self.open[id(connection)]
+            self.ended.append(connection)
             self._changed.notify_all()
 
     def connections(self) -> list[Connection]:

@@ -1,0 +1,91 @@
+"""The events: each a sentence, with the level at which it is logged."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import pytest
+
+from kucoin_sync import events as e
+
+ERROR = ValueError("it broke")
+
+# (event, level of logging, the sentence)
+EVENTS: list[tuple[e.Event, int, str]] = [
+    (
+        e.Connected("spot", False, 3, "ws.example"),
+        logging.INFO,
+        "connected: spot public connection 3 to ws.example",
+    ),
+    (
+        e.Disconnected("futures", True, 4, 1006, "", ERROR, 0.44),
+        logging.WARNING,
+        "disconnected: futures private connection 4: it broke; next attempt in 0.4 s",
+    ),
+    (
+        e.Retrying("spot", False, 2, ERROR, 1.5),
+        logging.WARNING,
+        "attempt 2 to connect failed: it broke; next attempt in 1.5 s",
+    ),
+    (
+        e.Resubscribed("spot", True, 5, 12),
+        logging.INFO,
+        "resubscribed: spot private connection 5 carries 12 topics again",
+    ),
+    (e.Rotated("spot", False, 6), logging.INFO, "rotated: spot public connection 6 took over"),
+    (e.Rejected("/a/b:c", ERROR), logging.WARNING, "rejected: it broke"),
+    (e.Progress(100, 250), logging.DEBUG, "subscribing: 100 of 250 topics confirmed"),
+    (
+        e.Stale(("/a/b:c", "/a/b:d"), 30.4),
+        logging.WARNING,
+        "stale: nothing came on /a/b:c, /a/b:d for 30 s; KuCoin also accepts symbols that do not exist and stays "
+        "silent: check the spelling",
+    ),
+    (
+        e.Overflowed(("/a/b:1", "/a/b:2", "/a/b:3"), 9),
+        logging.WARNING,
+        "slow consumer: messages of /a/b:1, /a/b:2, /a/b:3 are being dropped (9 so far)",
+    ),
+    (
+        e.CallbackFailed(("/a/b:1", "/a/b:2", "/a/b:3", "/a/b:4", "/a/b:5"), ERROR),
+        logging.ERROR,
+        "callback of /a/b:1, /a/b:2, /a/b:3 and 2 more raised ValueError: it broke",
+    ),
+    (
+        e.CallbackSlow(("/a/b:c",), 2.25),
+        logging.WARNING,
+        "callback of /a/b:c took 2.2 s; other callbacks waited meanwhile",
+    ),
+    (
+        e.ServerNotice("spot", False, 7, 415, "type is not supported"),
+        logging.WARNING,
+        "the server reports on spot public connection 7: type is not supported (code 415)",
+    ),
+]
+
+
+def test_there_is_an_example_of_every_event() -> None:
+    assert {type(event).__name__ for event, _, _ in EVENTS} | {"Event"} == set(e.__all__)
+
+
+@pytest.mark.parametrize(("event", "level", "sentence"), EVENTS, ids=lambda value: type(value).__name__)
+def test_an_event_prints_as_a_sentence_and_knows_its_level(event: e.Event, level: int, sentence: str) -> None:
+    assert str(event) == sentence
+    assert event.level == level
+    assert isinstance(event, e.Event)
+
+
+@pytest.mark.parametrize("event", [event for event, _, _ in EVENTS], ids=lambda event: type(event).__name__)
+def test_an_event_can_not_be_changed(event: e.Event) -> None:
+    name = dataclasses.fields(event)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(event, name, None)
+
+
+def test_an_event_without_a_level_of_its_own_is_a_warning() -> None:
+    assert e.Event().level == logging.WARNING
+
+
+def test_a_notice_may_have_no_text() -> None:
+    assert e.ServerNotice("spot", False, 1, 500).reason == ""

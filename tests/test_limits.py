@@ -1,0 +1,46 @@
+"""The limits: the defaults that are documented, and no nonsense."""
+
+from __future__ import annotations
+
+import pytest
+
+from kucoin_sync.limits import Limits
+
+DEFAULTS = {
+    "topics_per_command": 100,
+    "topics_per_connection": 300,
+    "commands_per_10s": 90,
+    "connections_per_minute": 25,
+    "frame_bytes": 16 * 1024 * 1024,
+    "idle_seconds": 30.0,
+    "step_timeout": 10.0,
+}
+
+
+def test_the_defaults_stay_below_what_kucoin_allows() -> None:
+    assert {name: getattr(Limits(), name) for name in Limits.__struct_fields__} == DEFAULTS
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_each_limit_can_be_chosen(name: str) -> None:
+    assert getattr(Limits(**{name: 7}), name) == 7
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_a_limit_that_is_not_positive_is_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"the limit {name} must be positive, not {value!r}"):
+        Limits(**{name: value})
+
+
+def test_the_pace_must_leave_room_for_pings() -> None:
+    assert Limits(commands_per_10s=5).commands_per_10s == 5
+    with pytest.raises(ValueError, match="at least 5, to leave room for pings, not 4"):
+        Limits(commands_per_10s=4)
+
+
+def test_limits_are_named_and_can_not_be_changed() -> None:
+    with pytest.raises(TypeError):
+        Limits(100)  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        Limits().frame_bytes = 1  # type: ignore[misc]

@@ -1,0 +1,173 @@
+"""The functions that build topics: one for each, with the text that KuCoin takes."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import kucoin_sync.topics.futures
+from kucoin_sync import topics
+from kucoin_sync.exceptions import InvalidTopic
+from kucoin_sync.topics import futures
+from kucoin_sync.topics.grammar import row_of
+from kucoin_sync.topics.table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE
+
+OF_SYMBOLS = {
+    "ticker": "/market/ticker",
+    "level1": "/spotMarket/level1",
+    "depth5": "/spotMarket/level2Depth5",
+    "depth50": "/spotMarket/level2Depth50",
+    "level2": "/market/level2",
+    "match": "/market/match",
+    "level3": "/market/level3",
+    "level3_v2": "/spotMarket/level3",
+    "snapshot": "/market/snapshot",
+    "call_auction_depth50": "/callauction/level2Depth50",
+    "call_auction": "/callauction/callauctionData",
+    "index_price": "/indicator/index",
+    "mark_price": "/indicator/markPrice",
+    "isolated_margin_position": "/margin/isolatedPosition",
+}
+OF_CURRENCIES = {
+    "market_snapshot": "/market/snapshot",
+    "funding_book": "/margin/fundingBook",
+    "margin_loan": "/margin/loan",
+}
+PLAIN = {
+    "ticker_all": "/market/ticker:all",
+    "orders": "/spotMarket/tradeOrdersV2",
+    "orders_v1": "/spotMarket/tradeOrders",
+    "account_balance": "/account/balance",
+    "stop_orders": "/spotMarket/advancedOrders",
+    "margin_position": "/margin/position",
+}
+OF_CONTRACTS = {
+    "ticker": "/contractMarket/tickerV2",
+    "ticker_v1": "/contractMarket/ticker",
+    "depth5": "/contractMarket/level2Depth5",
+    "depth50": "/contractMarket/level2Depth50",
+    "level2": "/contractMarket/level2",
+    "match": "/contractMarket/execution",
+    "instrument": "/contract/instrument",
+    "announcement": "/contract/announcement",
+    "snapshot": "/contractMarket/snapshot",
+    "orders": "/contractMarket/tradeOrders",
+    "position": "/contract/position",
+}
+PLAIN_FUTURES = {
+    "stop_orders": "/contractMarket/advancedOrders",
+    "wallet": "/contractAccount/wallet",
+    "positions": "/contract/positionAll",
+    "margin_mode": "/contract/marginMode",
+    "cross_leverage": "/contract/crossLeverage",
+}
+
+
+@pytest.mark.parametrize(("name", "prefix"), OF_SYMBOLS.items())
+def test_helpers_that_take_symbols(name: str, prefix: str) -> None:
+    build: Callable[..., str] = getattr(topics, name)
+    assert build("BTC-USDT") == f"{prefix}:BTC-USDT"
+    assert build("BTC-USDT", "ETH-USDT") == f"{prefix}:BTC-USDT,ETH-USDT"
+
+
+@pytest.mark.parametrize(("name", "prefix"), OF_CURRENCIES.items())
+def test_helpers_that_take_currencies_or_markets(name: str, prefix: str) -> None:
+    build: Callable[..., str] = getattr(topics, name)
+    assert build("BTC") == f"{prefix}:BTC"
+    assert build("BTC", "KCS") == f"{prefix}:BTC,KCS"
+
+
+@pytest.mark.parametrize(("name", "prefix"), OF_CONTRACTS.items())
+def test_helpers_that_take_contracts(name: str, prefix: str) -> None:
+    build: Callable[..., str] = getattr(futures, name)
+    assert build("XBTUSDTM") == f"{prefix}:XBTUSDTM"
+    assert build("XBTUSDTM", ".KXBT") == f"{prefix}:XBTUSDTM,.KXBT"
+
+
+@pytest.mark.parametrize(("name", "topic"), PLAIN.items())
+def test_helpers_without_an_argument(name: str, topic: str) -> None:
+    assert getattr(topics, name)() == topic
+
+
+@pytest.mark.parametrize(("name", "topic"), [*PLAIN_FUTURES.items(), ("orders", "/contractMarket/tradeOrders")])
+def test_helpers_of_futures_without_an_argument(name: str, topic: str) -> None:
+    assert getattr(futures, name)() == topic
+
+
+@pytest.mark.parametrize("type", CANDLE_TYPES)
+def test_candles_take_a_symbol_and_a_type(type: str) -> None:
+    assert topics.candles("BTC-USDT", type) == f"/market/candles:BTC-USDT_{type}"
+
+
+@pytest.mark.parametrize("type", FUTURES_CANDLE_TYPES)
+def test_candles_of_futures_take_a_contract_and_a_type(type: str) -> None:
+    assert futures.candles("XBTUSDTM", type) == f"/contractMarket/limitCandle:XBTUSDTM_{type}"
+
+
+def test_a_repeated_name_counts_once() -> None:
+    assert topics.ticker("BTC-USDT", "ETH-USDT", "BTC-USDT") == "/market/ticker:BTC-USDT,ETH-USDT"
+
+
+@pytest.mark.parametrize("build", [*(getattr(topics, name) for name in {**OF_SYMBOLS, **OF_CURRENCIES}),
+                                   *(getattr(futures, name) for name in OF_CONTRACTS if name != "orders")])
+def test_a_helper_that_needs_a_name_says_so(build: Callable[..., str]) -> None:
+    with pytest.raises(InvalidTopic, match=r"^/\w+/\w+ needs a .* such as"):
+        build()
+
+
+def test_a_helper_refuses_what_does_not_exist_and_says_what_does() -> None:
+    with pytest.raises(InvalidTopic, match="did you mean BTC-USDT"):
+        topics.ticker("btc-usdt")
+    with pytest.raises(InvalidTopic, match="a futures symbol such as XBTUSDTM"):
+        futures.ticker("BTC-USDT")
+    with pytest.raises(InvalidTopic, match="does not take"):
+        topics.ticker(["BTC-USDT"])  # type: ignore[arg-type]
+    with pytest.raises(InvalidTopic, match="1min, 3min"):
+        topics.candles("BTC-USDT", "2min")
+    with pytest.raises(InvalidTopic, match="/contractMarket/limitCandle does not take"):
+        futures.candles("XBTUSDTM", "6hour")
+
+
+def helpers_in(module: Any) -> set[str]:
+    return {name for name in module.__all__ if inspect.isfunction(getattr(module, name))}
+
+
+def test_every_row_of_the_table_has_its_helper_and_every_helper_its_row() -> None:
+    assert {row.helper for row in TABLE} == helpers_in(topics) | {f"futures.{name}" for name in helpers_in(futures)}
+
+
+def test_every_helper_builds_a_topic_of_its_row() -> None:
+    built = [
+        *((name, getattr(topics, name)("BTC-USDT")) for name in OF_SYMBOLS),
+        *((name, getattr(topics, name)("BTC")) for name in OF_CURRENCIES),
+        *((name, getattr(topics, name)()) for name in PLAIN),
+        *((f"futures.{name}", getattr(futures, name)("XBTUSDTM")) for name in OF_CONTRACTS),
+        *((f"futures.{name}", getattr(futures, name)()) for name in PLAIN_FUTURES),
+    ]
+    for helper, topic in built:
+        row = row_of(topic)
+        assert row is not None
+        assert row.helper == helper
+
+
+@pytest.mark.parametrize("name", ["kucoin_sync.topics", "kucoin_sync.topics.futures"])
+def test_every_helper_says_what_its_topic_brings(name: str) -> None:
+    module = importlib.import_module(name)
+    for helper in helpers_in(module):
+        assert (getattr(module, helper).__doc__ or "").endswith((".", ").", '".')), helper
+
+
+def test_private_topics_are_called_private() -> None:
+    for row in TABLE:
+        module, name = (futures, row.helper[8:]) if row.market == "futures" else (topics, row.helper)
+        assert (getattr(module, name).__doc__ or "").startswith("Private: ") is row.private
+
+
+def test_the_helpers_of_futures_are_part_of_the_package() -> None:
+    assert topics.futures is kucoin_sync.topics.futures
+    assert topics.CANDLE_TYPES is CANDLE_TYPES
+    assert topics.TABLE is TABLE

@@ -7,12 +7,16 @@ waits.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 
 __all__ = ["FrameBuffer"]
 
 _ROOM = 256 * 1024
-_TEXT = 0x81  # FIN and opcode 1
+_HEADER = struct.Struct("!HH")
+_TEXT = 0x81
+_SHORT = 0x8100  # FIN, opcode 1, no mask, a length below 126
+_MEDIUM = 0x817E  # the same with a length of 16 bits
 _CONTROL = 0x08  # set in the opcodes of frames that are no part of a message
 
 
@@ -68,29 +72,38 @@ class FrameBuffer:
         """
         chunk = self._view[: self._end].tobytes()
         messages: list[bytes] = []
-        append = messages.append
+        append, header_at, limit = messages.append, _HEADER.unpack_from, self._limit
         position, end = 0, self._end
+        last = end - 4 if not self.fragments else -1  # up to here a frame's first four bytes are there
         while end - position >= 2:
-            length = chunk[position + 1]
-            if chunk[position] == _TEXT and length < 126 and not self.fragments:
-                start = position + 2
-            elif chunk[position] == _TEXT and length == 126 and end - position >= 4 and not self.fragments:
-                start = position + 4
-                length = (chunk[position + 2] << 8) | chunk[position + 3]
-            else:
-                size = self._size(chunk, position)
-                if not size or position + size > end:
-                    break
-                frame = chunk[position : position + size]
-                position += size
-                if not other(frame, messages):
-                    break
-                continue
-            stop = start + length
-            if stop > end or length > self._limit:
+            if position <= last:
+                head, length = header_at(chunk, position)
+                if head == _MEDIUM:
+                    start = position + 4
+                    stop = start + length
+                    if stop > end or length > limit:
+                        break
+                    append(chunk[start:stop])
+                    position = stop
+                    continue
+                if _SHORT <= head < _MEDIUM:
+                    start = position + 2
+                    stop = start + head - _SHORT
+                    if stop > end:
+                        break
+                    append(chunk[start:stop])
+                    position = stop
+                    continue
+            size = self._size(chunk, position)
+            if not size or position + size > end:
                 break
-            append(chunk[start:stop])
-            position = stop
+            frame = chunk[position : position + size]
+            position += size
+            if size < 4 and frame[0] == _TEXT and not self.fragments:
+                append(frame[2:])  # too short for the step above
+            elif not other(frame, messages):
+                break
+            last = end - 4 if not self.fragments else -1
         self._keep(chunk, position)
         return messages
 

@@ -63,6 +63,18 @@ class Inbox:
         if self.waiters:
             self.wake()
 
+    def put_many(self, messages: list[Message]) -> None:
+        """Queue several messages at once."""
+        if self._congested or len(self.items) + len(messages) > self._maxsize:
+            for message in messages:
+                self.put(message)
+            return
+        self.items.extend(messages)
+        for _ in messages:
+            if not self.waiters:
+                return
+            self.wake()
+
     def wake(self) -> None:
         """Release one waiter."""
         try:
@@ -179,6 +191,10 @@ class _OldestInbox(Inbox):
         if self.waiters:
             self.wake()
 
+    def put_many(self, messages: list[Message]) -> None:
+        for message in messages:
+            self.put(message)
+
     def _pop(self) -> Message:
         with self._lock:
             message = self.items.popleft()
@@ -210,6 +226,10 @@ class _LatestInbox(Inbox):
         if self.waiters:
             self.wake()
 
+    def put_many(self, messages: list[Message]) -> None:
+        for message in messages:
+            self.put(message)
+
     def _pop(self) -> Message:
         with self._lock:
             if not self._newest:
@@ -236,6 +256,10 @@ class InlineInbox(Inbox):
             self._callback(message)
         except Exception as error:
             self._failed(error)
+
+    def put_many(self, messages: list[Message]) -> None:
+        for message in messages:
+            self.put(message)
 
 
 OVERFLOW = ("raise", "drop_oldest", "drop_newest", "latest")

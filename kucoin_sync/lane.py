@@ -14,11 +14,11 @@ from .connection import Connection, Counts
 from .events import Event, Progress
 from .exceptions import InvalidTopic, KucoinSyncError
 from .handover import Handover
-from .messages import Message
+from .messages import Message, prepare
 from .outcomes import Key
 from .shards import Shards
 from .subscription import Subscription
-from .topics.routing import Router
+from .topics.routing import Route, Router
 
 __all__ = ["Lane", "Waiter"]
 
@@ -98,6 +98,7 @@ class Lane:
         actions = self._carry(placed)
         for key in keys:
             self._router(key.tunnel).add(key.topic, subscription)
+            prepare(key.topic)
             if key in self._waiters or not self.connections[self.shards.home(key)].is_active(key):
                 self._waiters.setdefault(key, []).append(waiter)
                 waiter.expect(self, key)
@@ -236,19 +237,27 @@ class Lane:
         route(messages)
 
     def route(self, messages: list[Message]) -> None:
-        """Put each message into the subscriptions that it belongs to."""
-        exact = self.router.exact
+        """Put each message into the subscriptions that it belongs to.
+
+        Messages that go the same way in a row, as those of one topic do, are handed over together.
+        """
+        routes_of = self.router.exact.get
+        run: list[Message] = []
+        way: tuple[Route[Subscription], ...] | None = ()
         for message in messages:
-            if message.tunnel_id is not None:
-                self._route_elsewhere(message)
+            routes = routes_of(message.topic) if message.tunnel_id is None else None  # type: ignore[arg-type]
+            if routes is way and routes is not None:
+                run.append(message)
                 continue
-            routes = exact.get(message.topic)  # type: ignore[arg-type]
+            if run:
+                _hand_over(run, way)
             if routes is None:
                 self._route_elsewhere(message)
-                continue
-            for sink, test in routes:
-                if test is None or test(message):
-                    sink.put(message)
+                run, way = [], ()
+            else:
+                run, way = [message], routes
+        if run:
+            _hand_over(run, way)
 
     def _route_elsewhere(self, message: Message) -> None:
         """Route what is not under its own name outside tunnels."""
@@ -287,3 +296,12 @@ class Lane:
             if fresh:
                 actions.append(connection.start)
         return actions
+
+
+def _hand_over(messages: list[Message], routes: tuple[Route[Subscription], ...] | None) -> None:
+    for sink, test in routes or ():
+        fitting = messages if test is None else [message for message in messages if test(message)]
+        if len(fitting) == 1:
+            sink.put(fitting[0])
+        elif fitting:
+            sink.put_many(fitting)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Generic
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NoReturn
 
 import msgspec
 
@@ -17,7 +18,7 @@ from . import payloads
 from .topics.name import P_co
 from .topics.table import TABLE
 
-__all__ = ["Batch", "Control", "Message", "command", "decode_control", "decode_message", "payload_class"]
+__all__ = ["Batch", "Control", "Message", "command", "decode_control", "decode_message", "payload_class", "prepare"]
 
 #: What a decoder may raise for bytes from the network; RecursionError for deep nesting.
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -65,7 +66,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     nanoseconds since 1970) and `raw` (the frame's bytes).
     """
 
-    type: str = ""
+    type: Literal["message"]
     topic: str | None = None
     subject: str | None = None
     wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())
@@ -81,14 +82,20 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     def data(self) -> Any:
         """The push's data as plain Python, None where the frame has none."""
         if self._data is _UNREAD:
-            self._data = _plain(self.wire_data) if len(self.wire_data) else None
+            if not len(self.wire_data):
+                return None  # not kept: an absent key stays absent
+            self._data = _plain(self.wire_data)
         return self._data
 
     @property
     def payload(self) -> P_co | Any:
         """The push's data as the typed struct of its topic and subject, else as plain Python."""
         if self._payload is _UNREAD:
-            self._payload = self._typed()
+            try:
+                decode = _prepared.get(self.topic) or _decoder_of(self.topic, self.subject)
+                self._payload = decode(self.wire_data)
+            except UNREADABLE:
+                self._payload = self._typed_leniently()
         return self._payload
 
     @property
@@ -113,7 +120,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         twin = Message(self.type, self.topic, self.subject, self.wire_data, self.tunnel_id, self.raw, lost, self.batch)
         return twin
 
-    def _typed(self) -> Any:
+    def _typed_leniently(self) -> Any:
         cls = payload_class(self.topic, self.subject)
         if cls is None:
             return self.data
@@ -133,8 +140,14 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         return whole
 
     def __getitem__(self, key: str) -> Any:
-        if key == "data" and len(self.wire_data):
-            return self.data
+        # The two keys that every program reads need not decode the whole frame; no call more than needed.
+        if key == "data":
+            if self._data is _UNREAD:
+                try:
+                    self._data = _decode_any(self.wire_data)
+                except UNREADABLE:
+                    return self._mapping()[key]
+            return self._data
         if key == "topic" and self.topic is not None:
             return self.topic
         return self._mapping()[key]
@@ -170,6 +183,9 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         if isinstance(other, Mapping):
             return self._mapping() == other
         return NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # said because the base class has its own, by identity
 
     __hash__ = None  # type: ignore[assignment]  # as of the dict that it reads like
 
@@ -230,6 +246,27 @@ def payload_class(topic: str | None, subject: str | None) -> type[payloads.Paylo
     if found is None:
         return None
     return found.get(subject or "*") or found.get("*")
+
+
+# The decoders of topics that somebody subscribed, where the subject does not matter: one look-up in the message path.
+_prepared: dict[str | None, Callable[[msgspec.Raw], Any]] = {}
+
+
+def prepare(single: str) -> None:
+    """Have the decoder of a wanted topic's payload at hand."""
+    if single not in _prepared and set(_CLASSES.get(single.partition(":")[0], ())) == {"*"}:
+        _prepared[single] = _decoder_of(single, None)
+
+
+@lru_cache(maxsize=4096)
+def _decoder_of(topic: str | None, subject: str | None) -> Callable[[msgspec.Raw], Any]:
+    """Return what decodes a payload of the usual form; for unknown topics it raises as for one that does not fit."""
+    cls = payload_class(topic, subject)
+    return _unknown if cls is None else payloads.fast_decoder_for(cls)
+
+
+def _unknown(_: msgspec.Raw) -> NoReturn:
+    raise msgspec.ValidationError("no struct is known for this topic")
 
 
 _CLASSES: dict[str, dict[str, type[payloads.Payload]]] = {}

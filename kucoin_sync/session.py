@@ -38,9 +38,12 @@ _PING_RESERVE = 5
 
 
 class _Command:
-    """One command on its way: queued, then sent, then answered."""
+    """One command on its way: queued, then sent, then answered.
 
-    __slots__ = ("attempts", "deadline", "id", "keys", "kind", "order", "refusals", "tunnel")
+    `keys` are what it still has to say: a wanted key is active or in exactly one command that subscribes.
+    """
+
+    __slots__ = ("attempts", "deadline", "id", "keys", "kind", "order", "refusals", "said", "tunnel")
 
     def __init__(self, kind: str, number: int, keys: tuple[Key, ...], tunnel: str | None, order: int) -> None:
         self.kind = kind
@@ -50,6 +53,7 @@ class _Command:
         self.order = order  # its place among the queued ones
         self.attempts = 0  # sent without an answer so far
         self.refusals = 0  # answered with "later" so far
+        self.said = 0  # how many keys it had when it was sent
         self.deadline = 0.0
 
 
@@ -88,7 +92,7 @@ class Session:
         self._paused_until = now
         self._outbox: deque[_Command] = deque()
         self._sent: dict[str, _Command] = {}
-        self._tunnels: set[str] = set()
+        self._tunnels: dict[str, int] = {}  # open or wanted -> the place of the command that opens it
         self._active: set[Key] = set()
         self._wanted: set[Key] = set()
         self._known: set[Key] = set()  # what the server may carry: subscribed since it was last unsubscribed
@@ -118,16 +122,14 @@ class Session:
         self._wanted.update(fresh)
         for tunnel in dict.fromkeys(key.tunnel for key in fresh):
             if tunnel is not None and tunnel not in self._tunnels:
-                self._tunnels.add(tunnel)
-                self._queue_for_tunnel("openTunnel", tunnel)
+                self._tunnels[tunnel] = self._queue_for_tunnel("openTunnel", tunnel)
             self._queue_for_topics("subscribe", [key for key in fresh if key.tunnel == tunnel])
 
     def unsubscribe(self, keys: Iterable[Key]) -> None:
         """Queue the commands that unsubscribe `keys`; one that was not yet sent is only taken back."""
         gone = [key for key in dict.fromkeys(keys) if key in self._wanted]
-        self._wanted.difference_update(gone)
-        self._active.difference_update(gone)
-        known = [key for key in gone if key in self._known]  # a queued command leaves out the others
+        self._forget(gone)
+        known = [key for key in gone if key in self._known]
         for tunnel in dict.fromkeys(key.tunnel for key in known):
             self._queue_for_topics("unsubscribe", [key for key in known if key.tunnel == tunnel])
 
@@ -135,16 +137,26 @@ class Session:
         """Queue the command that closes a tunnel, with all that is subscribed in it."""
         if tunnel not in self._tunnels:
             return
-        self._tunnels.discard(tunnel)
+        del self._tunnels[tunnel]
         inside = [key for key in self._wanted if key.tunnel == tunnel]
-        self._wanted.difference_update(inside)
-        self._active.difference_update(inside)
+        self._forget(inside)
         self._known.difference_update(inside)
         self._queue_for_tunnel("closeTunnel", tunnel)
 
-    def _queue_for_tunnel(self, kind: str, tunnel: str) -> None:
+    def _forget(self, keys: Sequence[Key]) -> None:
+        """Want keys no longer, and have no command on its way speak for them."""
+        gone = set(keys)
+        self._wanted -= gone
+        self._active -= gone
+        for command in (*self._outbox, *self._sent.values()):
+            if command.kind == "subscribe":
+                command.keys = tuple(key for key in command.keys if key not in gone)
+        self._outbox = deque(command for command in self._outbox if command.keys or command.kind != "subscribe")
+
+    def _queue_for_tunnel(self, kind: str, tunnel: str) -> int:
         number = next(self._ids)
         self._queue(_Command(kind, number, (), tunnel, number))
+        return number
 
     def _queue_for_topics(self, kind: str, keys: Sequence[Key], order: int | None = None) -> None:
         """Queue commands for keys of one tunnel (or outside), in the place of an earlier one where `order` is its."""
@@ -159,12 +171,12 @@ class Session:
 
     def _queue_again(self, command: _Command) -> None:
         """Queue a command that did not come through, as far as it still says what is wanted."""
-        if not command.keys:
-            wanted = (command.kind == "openTunnel") == (command.tunnel in self._tunnels)
-        else:
-            subscribes = command.kind == "subscribe"
-            command.keys = tuple(key for key in command.keys if (key in self._wanted) == subscribes)
+        if command.kind == "unsubscribe":
+            command.keys = tuple(key for key in command.keys if key not in self._wanted)
+        if command.kind.endswith("subscribe"):
             wanted = bool(command.keys)
+        else:
+            wanted = (command.kind == "openTunnel") == (command.tunnel in self._tunnels)
         if wanted:
             self._queue(command)
 
@@ -178,22 +190,16 @@ class Session:
         while self._outbox and now >= self._send_at(now):
             command = self._outbox.popleft()
             if command.kind == "subscribe":
-                command.keys = self._wanted_of(command)
-                if not command.keys:
-                    continue
                 self._known.update(command.keys)
             elif command.kind == "unsubscribe":
                 self._known.difference_update(command.keys)
             self._pace.take(now)
+            command.said = len(command.keys)
             command.attempts += 1
             command.deadline = now + ACK_TIMEOUT
             self._sent[command.id] = command
             frames.append(self._frame(command))
         return frames
-
-    def _wanted_of(self, command: _Command) -> tuple[Key, ...]:
-        """Return the keys of a command that are still wanted."""
-        return tuple(key for key in command.keys if key in self._wanted)
 
     def _frame(self, command: _Command) -> bytes:
         fields: dict[str, Any] = {}
@@ -264,20 +270,18 @@ class Session:
         self.heartbeat.frame_came(now)
         pushes: list[Message] = []
         decode, append = messages.decode_message, pushes.append
+        ascii_only = b"".join(frames).isascii()
         for frame in frames:
             try:
                 message = decode(frame)
-                if not frame.isascii():
+                if not ascii_only:
                     frame.decode()  # the payload is not looked at yet: this checks that it is UTF-8
             except messages.UNREADABLE:
-                self.unreadable += 1
-                continue
-            if message.type == "message":
-                message.raw = frame
-                message.batch = batch
-                append(message)
-            else:
                 self._control(frame, now)
+                continue
+            message.raw = frame
+            message.batch = batch
+            append(message)
         return pushes
 
     def outcomes(self) -> list[Outcome]:
@@ -292,7 +296,9 @@ class Session:
             self.unreadable += 1
             return
         handle = _CONTROLS.get(control.type)
-        if handle is None:
+        if control.type == "message":
+            self.unreadable += 1  # a push that has not the shape of one
+        elif handle is None:
             self.unknown += 1
         else:
             handle(self, control, now)
@@ -307,12 +313,9 @@ class Session:
 
     def _on_ack(self, control: Control, _: float) -> None:
         command = self._sent.pop(control.command_id, None)
-        if command is None or command.kind != "subscribe":
-            return
-        keys = self._wanted_of(command)
-        if keys:
-            self._active.update(keys)
-            self._outcomes.append(Acked(keys))
+        if command is not None and command.kind == "subscribe" and command.keys:
+            self._active.update(command.keys)
+            self._outcomes.append(Acked(command.keys))
 
     def _on_error(self, control: Control, now: float) -> None:
         code, reason = control.status, control.reason
@@ -329,8 +332,9 @@ class Session:
         elif means == "pace" or (means == "busy" and command.refusals < _TRIES - 1):
             self._postpone(command, now)
         elif command.kind == "openTunnel":
-            self._refuse_tunnel(command, code, reason)
-        elif command.kind == "subscribe":
+            if command.tunnel is not None and self._tunnels.get(command.tunnel) == command.order:
+                self._refuse_tunnel(command.tunnel, code, reason)
+        elif command.kind == "subscribe" and command.keys:
             self._refused(command, means, code, reason)
 
     def _postpone(self, command: _Command, now: float) -> None:
@@ -341,34 +345,33 @@ class Session:
         self._queue_again(command)
 
     def _refused(self, command: _Command, means: str, code: int, reason: str) -> None:
-        keys = self._wanted_of(command)
-        if not keys:
-            return
+        keys = command.keys
         if means == "full" and self._active and command.tunnel is None:  # a tunnel's topics can't move
-            self._wanted.difference_update(keys)
+            self._forget(keys)
             self._outcomes.append(Full(keys))
-        elif len(keys) > 1:
+        elif command.said > 1:
             self._narrow(command.order, keys, reason)
         else:
-            self._wanted.discard(keys[0])
+            self._forget(keys)
             self._outcomes.append(Refused(keys[0], SubscriptionRejected(keys[0].topic, code, reason)))
 
     def _narrow(self, order: int, keys: tuple[Key, ...], reason: str) -> None:
         """Queue a refused command of several topics again, in parts: those that the text names, else halves."""
         named = [key for key in keys if re.search(re.escape(key.topic) + r"(?![\w,-])", reason)]
         if named and len(named) < len(keys):
-            parts: list[list[Key]] = [[key for key in keys if key not in named], *([key] for key in named)]
+            parts: list[Sequence[Key]] = [[key for key in keys if key not in named], *([key] for key in named)]
         else:
             half = (len(keys) + 1) // 2
-            parts = [list(keys[:half]), list(keys[half:])]
-        for part in parts:
+            parts = [keys[:half], keys[half:]]
+        for part in filter(None, parts):
             self._queue_for_topics("subscribe", part, order)
 
-    def _refuse_tunnel(self, command: _Command, code: int, reason: str) -> None:
-        self._tunnels.discard(command.tunnel or "")
-        for key in [key for key in self._wanted if key.tunnel == command.tunnel]:
-            self._wanted.discard(key)
-            text = f"its tunnel {command.tunnel!r} was refused: {reason}"
+    def _refuse_tunnel(self, tunnel: str, code: int, reason: str) -> None:
+        del self._tunnels[tunnel]
+        inside = [key for key in self._wanted if key.tunnel == tunnel]
+        self._forget(inside)
+        for key in inside:
+            text = f"its tunnel {tunnel!r} was refused: {reason}"
             self._outcomes.append(Refused(key, SubscriptionRejected(key.topic, code, text)))
 
 

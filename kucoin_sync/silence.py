@@ -22,7 +22,9 @@ class SilenceWatch:
         self._told = False
         self._heard = False
         self._put = subscription.put
+        self._put_many = subscription.put_many
         subscription.put = self._note
+        subscription.put_many = self._note_many
 
     @property
     def check_at(self) -> float:
@@ -46,3 +48,7 @@ class SilenceWatch:
     def _note(self, message: Message) -> None:
         self._heard = True
         self._put(message)
+
+    def _note_many(self, messages: list[Message]) -> None:
+        self._heard = True
+        self._put_many(messages)

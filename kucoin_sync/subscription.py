@@ -35,6 +35,7 @@ class Subscription(Generic[P_co]):
     ) -> None:
         self.inbox = inbox
         self.put = inbox.put
+        self.put_many = inbox.put_many
         self.callback = callback
         self.tunnel = tunnel
         self.private = private

@@ -48,7 +48,7 @@ class _Incomplete(Exception):
 class _Socket:
     """What websocket-client sees of a `Wire` during its handshake: the head of the answer, read at once.
 
-    Cookies are left out: websocket-client would keep them in a jar of the whole process.
+    Cookies are left out of both: websocket-client keeps them in a jar of the whole process.
     """
 
     def __init__(self, wire: Wire) -> None:
@@ -57,14 +57,17 @@ class _Socket:
         self.rest = b""
 
     def send(self, data: bytes) -> int:
-        return self._wire.send(data)
+        self._wire.send(b"\r\n".join(line for line in data.split(b"\r\n") if not line.startswith(b"Cookie:")))
+        return len(data)
 
     def recv(self, count: int) -> bytes:
         if not self._head:
             head, self.rest = self._wire.read_head()
-            lines = head.split(b"\r\n")
-            self._head = b"\r\n".join(
-                line for line in lines if not line.lower().startswith((b"set-cookie", b"content-length"))
+            # As websocket-client takes lines: ended by a bare line feed too, and stripped.
+            self._head = b"\n".join(
+                line
+                for line in head.split(b"\n")
+                if not line.strip().lower().startswith((b"set-cookie", b"content-length"))
             )
         data, self._head = self._head[:count], self._head[count:]
         return data
@@ -114,7 +117,6 @@ class Transport:
         self._frames = FrameBuffer(limits.frame_bytes, early)
         self._unfinished: float | None = None  # since when part of a message waits for its rest
         self._failure: ConnectionLost | None = None
-        self._tls = isinstance(wire.sock, ssl.SSLSocket)
         self._poller = _Poller(wire.fileno(), waker.fileno())
 
     @classmethod
@@ -198,13 +200,16 @@ class Transport:
     # Receiving
 
     def _fill(self) -> KucoinSyncError | None:
-        """Read once what the socket has (TLS: record after record); return why nothing more will come, if so."""
+        """Read once what the socket has (TLS: record after record); return why nothing more will come, if so.
+
+        No part of a TLS record stays behind: it would not show in a poll.
+        """
         sock, frames = self._wire.sock, self._frames
         try:
             count = sock.recv_into(frames.room())
             frames.added(count)
             total = count
-            while self._tls and count and total < _TLS_BATCH:
+            while isinstance(sock, ssl.SSLSocket) and count and (total < _TLS_BATCH or sock.pending()):
                 count = sock.recv_into(frames.room())
                 frames.added(count)
                 total += count
@@ -286,12 +291,9 @@ class Transport:
                 del pending[: self._wire.sock.send(pending)]
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return
-        except OSError as error:
+        except OSError:
             # What the peer sent before may still be there to read; reading meets the same end.
             pending.clear()
-            if not self._tls:
-                return
-            self._end_with(_translated(self._wire, error))
 
 
 class _Poller:
@@ -349,12 +351,12 @@ def _shake_hands(wire: Wire, url: str, user_agent: str) -> bytes:
             raise TokenError(f"{wire.peer} refused the connect token in the handshake (HTTP 401)") from None
         raise ConnectionFailed(f"{wire.peer} refused the WebSocket handshake with HTTP {error.status_code}") from None
     except websocket.WebSocketException as error:
-        text = str(error)
+        text = str(error).partition(":")[0]  # behind it stands what the peer said, maybe our own token
         if "Redirect" in text:
             raise ConnectionFailed(
                 f"{wire.peer} redirects the WebSocket handshake elsewhere, which is refused", retriable=False
             ) from None
-        raise ProtocolError(f"{wire.peer} answered the WebSocket handshake with what is none: {text[:200]}") from None
+        raise ProtocolError(f"{wire.peer} answered the WebSocket handshake with what is none: {text}") from None
     except ValueError as error:
         raise ProtocolError(f"the WebSocket handshake with {wire.peer} failed: {error}") from None
     return sock.rest

@@ -6,7 +6,7 @@ of topics and by each docstring. `decoder_for(cls)` is the way from bytes to a s
 
 from __future__ import annotations
 
-from .base import Level, LevelChange, Payload, Side, decoder_for, fields_of, to_ns
+from .base import Level, LevelChange, Payload, Side, decoder_for, fast_decoder_for, fields_of, to_ns
 from .candles import (
     Candle,
     Candles,
@@ -126,6 +126,7 @@ __all__ = [
     "Ticker",
     "Wallet",
     "decoder_for",
+    "fast_decoder_for",
     "fields_of",
     "to_ns",
 ]

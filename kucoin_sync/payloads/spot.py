@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from msgspec import field
 
-from .base import Level, LevelChange, Part, Payload, Timed, TimedTwice, WireTime
+from .base import Level, LevelChange, Part, Payload, Timed, TimedTwice, WireTime, exact
 
 __all__ = [
     "CallAuction",
@@ -36,13 +36,38 @@ class Ticker(TimedTwice, frozen=True, kw_only=True):
 
     sequence: int
     price: Decimal
-    size: Decimal | None = None
-    best_bid: Decimal | None = None
-    best_bid_size: Decimal | None = None
-    best_ask: Decimal | None = None
-    best_ask_size: Decimal | None = None
+    wire_size: str | None = field(name="size", default=None)
+    wire_best_bid: str | None = field(name="bestBid", default=None)
+    wire_best_bid_size: str | None = field(name="bestBidSize", default=None)
+    wire_best_ask: str | None = field(name="bestAsk", default=None)
+    wire_best_ask_size: str | None = field(name="bestAskSize", default=None)
     wire_time: WireTime = field(name="time", default=0)
     wire_time_alias: WireTime = field(name="Time", default=0)
+
+    @property
+    def size(self) -> Decimal | None:
+        """The size of the last trade."""
+        return exact(self.wire_size)
+
+    @property
+    def best_bid(self) -> Decimal | None:
+        """The best bid's price."""
+        return exact(self.wire_best_bid)
+
+    @property
+    def best_bid_size(self) -> Decimal | None:
+        """What rests at the best bid."""
+        return exact(self.wire_best_bid_size)
+
+    @property
+    def best_ask(self) -> Decimal | None:
+        """The best ask's price."""
+        return exact(self.wire_best_ask)
+
+    @property
+    def best_ask_size(self) -> Decimal | None:
+        """What rests at the best ask."""
+        return exact(self.wire_best_ask_size)
 
 
 class Level1(Timed, frozen=True, kw_only=True):

@@ -40,7 +40,7 @@ class Index:
     """The subscriptions of all connections."""
 
     def __init__(self, lock: threading.RLock) -> None:
-        self._lock = lock
+        self._lock = lock  # the server's; held for changes and for what is not found at once
         self._router: Router[Subscription] = Router()
 
     def add(self, subscription: Subscription) -> None:

@@ -35,7 +35,7 @@ class DeadlineWatch:
         self._clock = clock
         self._idle_timeout = idle_timeout
         self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._thread: threading.Thread | None = None  # looks at the deadlines; from start to stop
 
     def start(self) -> None:
         """Watch."""
@@ -53,9 +53,12 @@ class DeadlineWatch:
 
     def _run(self) -> None:
         moved = self._state.deadlines_moved
-        while not self._stopping:
-            moved.wait(self._look())
-            moved.clear()  # before looking again, so that nothing set in the meantime is missed
+        try:
+            while not self._stopping:
+                moved.wait(self._look())
+                moved.clear()  # before looking again, so that nothing set in the meantime is missed
+        except Exception as error:
+            self._state.record(error)  # such as one of an injected clock
 
     def _look(self) -> float | None:
         """End what is due; return the seconds until the next deadline, None where there is none."""

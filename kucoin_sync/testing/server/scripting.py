@@ -64,7 +64,7 @@ class Scripting:
     """The part of `KucoinServer` that plans misbehaviour."""
 
     def __init__(self, lock: threading.RLock) -> None:
-        self._script_lock = lock
+        self._script_lock = lock  # the server's; guards the plans below
         #: What connect tokens name instead of this server, or None. Keys that are missing get the usual values.
         self.instance_servers: list[dict[str, Any]] | None = None
         self.reset_script()

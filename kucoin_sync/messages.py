@@ -66,7 +66,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     nanoseconds since 1970) and `raw` (the frame's bytes).
     """
 
-    type: Literal["message"]
+    type: Literal["message"] = "message"  # KuCoin leaves it out of some pushes
     topic: str | None = None
     subject: str | None = None
     wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())

@@ -359,14 +359,20 @@ def _refusal(code: str, message: str, response: requests.Response, where: str) -
 def _retry_after(response: requests.Response, status: int) -> float | None:
     """Return the seconds to wait, from Retry-After or, for one's own quota, the gateway's reset (milliseconds)."""
     text = response.headers.get("Retry-After", "")
-    if text.isdigit():
-        return min(float(text), 3600.0)
-    if text and (date := email.utils.parsedate_tz(text)):
-        return min(max(0.0, email.utils.mktime_tz(date) - time.time()), 3600.0)
+    seconds = float(text) if text.isdecimal() else _seconds_until(text)
     reset = response.headers.get("gw-ratelimit-reset", "")
-    if status == 429 and reset.isdigit():
-        return min(int(reset) / 1000, 3600.0)
-    return None
+    if seconds is None and status == 429 and reset.isdecimal():
+        seconds = float(reset) / 1000
+    return None if seconds is None else min(seconds, 3600.0)
+
+
+def _seconds_until(date: str) -> float | None:
+    """Return the seconds until an HTTP date, None where it is none."""
+    try:
+        parts = email.utils.parsedate_tz(date)
+        return None if parts is None else max(0.0, email.utils.mktime_tz(parts) - time.time())
+    except (ValueError, OverflowError):
+        return None  # such as a year that does not exist
 
 
 def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
@@ -377,7 +383,9 @@ def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
     except ValueError:
         parts, port_ok = None, False
     if parts is None or not port_ok or parts.scheme not in schemes or not parts.hostname or "@" in parts.netloc:
-        shown = f"{parts.scheme}://{parts.hostname}" if parts is not None and parts.hostname else repr(url)[:80]
+        shown = repr(url)[:80]
+        if "@" in shown:
+            shown = f"{parts.scheme}://{parts.hostname}" if parts is not None and parts.hostname else "not shown"
         raise ConnectionFailed(
             f"{name} ({shown}) is not a URL of the form {schemes[0]}://host without user name and password",
             retriable=False,

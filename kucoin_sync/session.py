@@ -173,10 +173,10 @@ class Session:
         """Queue a command that did not come through, as far as it still says what is wanted."""
         if command.kind == "unsubscribe":
             command.keys = tuple(key for key in command.keys if key not in self._wanted)
-        if command.kind.endswith("subscribe"):
-            wanted = bool(command.keys)
-        else:
+        if command.kind in ("openTunnel", "closeTunnel"):
             wanted = (command.kind == "openTunnel") == (command.tunnel in self._tunnels)
+        else:
+            wanted = bool(command.keys)
         if wanted:
             self._queue(command)
 

@@ -1,0 +1,89 @@
+"""Payloads from the server to the user: every shape field by field, and anything else without an exception."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kucoin_sync import Stream, payloads
+from kucoin_sync.testing import KucoinServer
+from kucoin_sync.topics import TABLE, grammar
+from kucoin_sync.topics.table import Topic
+
+from ..test_payloads import SHAPES
+from ..test_reference import EXAMPLES, helper
+
+PUSHES: list[tuple[Topic, str, str]] = [
+    (row, "any" if subject == "*" else subject, text)
+    for row in TABLE
+    for subject, cls in row.payloads.items()
+    for shape, text, _ in SHAPES
+    if shape is cls
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=10,
+)
+NAMES = sorted(
+    {field.encode_name for row in TABLE for cls in row.payloads.values() for field in msgspec.structs.fields(cls)}
+)
+
+
+@pytest.mark.parametrize(("row", "subject", "text"), PUSHES, ids=lambda value: getattr(value, "pattern", None))
+def test_a_payload_arrives_field_by_field_and_reads_back_as_kucoins_json(
+    server: KucoinServer, stream: Stream, row: Topic, subject: str, text: str
+) -> None:
+    topic = grammar.split(helper(row)(*EXAMPLES[row.argument]))[0]  # type: ignore[operator]
+    subscription = stream.subscribe(topic)
+    user = server.USER if row.private else None
+    assert server.publish(topic, msgspec.Raw(text.encode()), subject=subject, user=user, sn=7) == 1
+    message = subscription.get(timeout=5)
+    cls = row.payloads.get(subject) or row.payloads["*"]
+    assert message.payload == payloads.decoder_for(cls)(text.encode())
+    assert message["data"] == message.data == json.loads(text)
+    assert (message["type"], message["topic"], message["subject"], message["sn"]) == ("message", topic, subject, 7)
+    assert message.to_dict() == json.loads(message.raw)
+    assert stream.stats()["misfits"] == 0
+
+
+def test_a_payload_that_does_not_fit_stays_plain_data_and_is_counted(server: KucoinServer, stream: Stream) -> None:
+    subscription = stream.subscribe("/market/ticker:BTC-USDT")
+    server.publish("/market/ticker:BTC-USDT", {"sequence": "1", "price": "much"}, subject="trade.ticker")
+    message = subscription.get(timeout=5)
+    assert message.payload == {"sequence": "1", "price": "much"}
+    assert message.payload is message.data
+    assert stream.stats()["misfits"] == 1
+
+
+def test_any_data_is_delivered_and_never_raises(server: KucoinServer, stream: Stream) -> None:
+    topics = [
+        "/market/ticker:BTC-USDT",
+        "/market/level2:BTC-USDT",
+        "/market/snapshot:USDS",
+        "/contract/announcement:XBTUSDTM",
+    ]
+    subscriptions = {topic: stream.subscribe(topic) for topic in topics}
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        topic=st.sampled_from(topics[:3]),
+        data=st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=8), JSON, max_size=8) | JSON,
+    )
+    def deliver(topic: str, data: Any) -> None:
+        server.publish(topic, data, subject="any")
+        message = subscriptions[topic].get(timeout=5)
+        assert message.data == data
+        assert message["data"] == data
+        payload = message.payload
+        assert payload == data or isinstance(payload, payloads.Payload)
+        assert message.get("subject") == "any"
+
+    deliver()
+    stats = stream.stats()
+    assert (stats["unreadable"], stats["disconnects"], stats["unrouted"]) == (0, 0, 0)

@@ -111,7 +111,7 @@ class Callbacks:
             started = time.monotonic()
             try:
                 callback(message)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # sys.exit() must not end everybody's callbacks
                 self.failed(subscription, error)
             self._check_pace(gate, time.monotonic() - started)
             if self._closed:
@@ -131,7 +131,7 @@ class Callbacks:
         if inbox.ready():
             inbox.wake()
 
-    def failed(self, subscription: Subscription, error: Exception) -> None:
+    def failed(self, subscription: Subscription, error: BaseException) -> None:
         """Report what a callback raised."""
         _log.error("a callback of %r raised", subscription, exc_info=error)
         self.emit(CallbackFailed(subscription.topics, error))
@@ -145,5 +145,5 @@ class Callbacks:
         assert self._on_event is not None
         try:
             self._on_event(event)
-        except Exception:
+        except (Exception, SystemExit):
             _log.exception("on_event raised for %r", event)

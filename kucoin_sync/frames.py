@@ -38,6 +38,7 @@ class FrameBuffer:
         self.taken = 0
         self.excess = 0
         self._limit = limit
+        self._longest = _SHORT + min(125, limit)  # the header of the longest short message
         self._buffer = bytearray(max(_ROOM, 2 * len(early)))
         self._view = memoryview(self._buffer)
         self._buffer[: len(early)] = early
@@ -72,7 +73,7 @@ class FrameBuffer:
         """
         chunk = self._view[: self._end].tobytes()
         messages: list[bytes] = []
-        append, header_at, limit = messages.append, _HEADER.unpack_from, self._limit
+        append, header_at, limit, longest = messages.append, _HEADER.unpack_from, self._limit, self._longest
         position, end = 0, self._end
         last = end - 4 if not self.fragments else -1  # up to here a frame's first four bytes are there
         while end - position >= 2:
@@ -86,7 +87,7 @@ class FrameBuffer:
                     append(chunk[start:stop])
                     position = stop
                     continue
-                if _SHORT <= head < _MEDIUM:
+                if _SHORT <= head <= longest:
                     start = position + 2
                     stop = start + head - _SHORT
                     if stop > end:

@@ -28,7 +28,6 @@ class Inbox:
 
     Attributes:
         dropped: messages dropped so far.
-        received: messages put so far, dropped ones included.
         finished: nothing more will be put; what is queued can still be popped.
         error: with `finished`, why the subscription ended, None for a normal close.
     """
@@ -40,7 +39,6 @@ class Inbox:
         self.finished = False
         self.error: Exception | None = None
         self.pop: Callable[[], Message] = self.items.popleft
-        self.last_put = 0.0
         self._maxsize = maxsize
         self._on_overflow = on_overflow
         self._lock = threading.Lock()  # guards _missing, _congested, _full, _notices, dropped
@@ -88,11 +86,11 @@ class Inbox:
         gate = threading.Lock()
         gate.acquire()
         self.waiters.append(gate)
-        if self.ready():
-            woken = True
-        else:
-            woken = gate.acquire(timeout=-1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX)))
-        if not woken or self.ready():
+        seconds = -1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX))
+        try:
+            woken = self.ready() or gate.acquire(timeout=seconds)
+        finally:
+            # However the wait ends: a gate left behind would swallow the wake-up of another consumer.
             try:
                 self.waiters.remove(gate)
             except ValueError:
@@ -244,7 +242,7 @@ class _LatestInbox(Inbox):
 class InlineInbox(Inbox):
     """No queue: the callback runs where the message arrives, on the I/O thread."""
 
-    def __init__(self, callback: Callable[[Message], object], failed: Callable[[Exception], None]) -> None:
+    def __init__(self, callback: Callable[[Message], object], failed: Callable[[BaseException], None]) -> None:
         super().__init__(1, lambda dropped: None)
         self._callback = callback
         self._failed = failed
@@ -254,7 +252,7 @@ class InlineInbox(Inbox):
             return
         try:
             self._callback(message)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() must not end the I/O thread
             self._failed(error)
 
     def put_many(self, messages: list[Message]) -> None:

@@ -74,7 +74,7 @@ class Lane:
         self.unrouted = 0
         self.router: Router[Subscription] = Router()
         self._tunnels: dict[str, Router[Subscription]] = {}
-        self._handovers: dict[Connection, Handover] = {}  # by replacement
+        self._handovers: dict[Connection, Handover] = {}  # by replacement, until it is itself replaced
         self._waiters: dict[Key, list[Waiter]] = {}
         self._make = make
         self.past = Counts()  # of connections that are gone
@@ -167,13 +167,15 @@ class Lane:
             actions.append(old.close)
         self.shards.drop(number)
         del self.connections[number]
+        self._handovers.pop(connection, None)
         return actions
 
     def replace(self, old: Connection, deliver: Callable[[list[Message]], None]) -> list[Action]:
         """Begin to replace a connection that nears the end of its life."""
         number = self._number(old)
-        if number is None or old in self._handovers:
+        if number is None or self.replaced_by(old) is not None:
             return []
+        self._handovers.pop(old, None)
         handover = Handover(deliver)
         self.retiring[old] = handover
         new = self._make(self)
@@ -193,10 +195,7 @@ class Lane:
 
     def retired(self, old: Connection) -> Handover | None:
         """Note that a replaced connection has ended; return the handover to finish."""
-        handover = self.retiring.pop(old, None)
-        if handover is not None:
-            self._handovers = {new: other for new, other in self._handovers.items() if other is not handover}
-        return handover
+        return self.retiring.pop(old, None)
 
     def drop_if_idle(self, connection: Connection) -> bool:
         """Forget a connection that carries nothing; return whether it is to be closed."""
@@ -204,6 +203,7 @@ class Lane:
         if number is None or self._waiters or not self.shards.drop_if_empty(number):
             return False
         del self.connections[number]
+        self._handovers.pop(connection, None)
         return True
 
     def waiting(self) -> set[Waiter]:
@@ -227,7 +227,7 @@ class Lane:
 
     def deliver(self, connection: Connection, messages: list[Message], route: Callable[[list[Message]], None]) -> None:
         """Route messages, through a handover where one is under way."""
-        if self.retiring:
+        if self._handovers:
             if (handover := self.retiring.get(connection)) is not None:
                 handover.from_old(messages)
                 return

@@ -383,9 +383,10 @@ def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
     except ValueError:
         parts, port_ok = None, False
     if parts is None or not port_ok or parts.scheme not in schemes or not parts.hostname or "@" in parts.netloc:
-        shown = repr(url)[:80]
-        if "@" in shown:
-            shown = f"{parts.scheme}://{parts.hostname}" if parts is not None and parts.hostname else "not shown"
+        if parts is not None and parts.hostname:
+            shown = f"{parts.scheme}://{parts.hostname}"
+        else:
+            shown = "not shown" if "@" in repr(url) else repr(url)[:80]
         raise ConnectionFailed(
             f"{name} ({shown}) is not a URL of the form {schemes[0]}://host without user name and password",
             retriable=False,

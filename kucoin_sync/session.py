@@ -292,6 +292,7 @@ class Session:
     def _control(self, frame: bytes, now: float) -> None:
         try:
             control = messages.decode_control(frame)
+            frame.decode()
         except messages.UNREADABLE:
             self.unreadable += 1
             return

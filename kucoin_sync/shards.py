@@ -104,7 +104,7 @@ class Shards:
 
     def full(self, number: int, keys: Iterable[Key]) -> dict[int, list[Key]]:
         """Note that a connection refused `keys` for being full; return their new places."""
-        moving = [key for key in keys if self._home.get(key) == number]
+        moving = [key for key in dict.fromkeys(keys) if self._home.get(key) == number]
         for key in moving:
             del self._keys[number][key]
             del self._home[key]

@@ -96,9 +96,9 @@ def test_an_environment_without_any_of_them_gives_none() -> None:
 
 
 def test_an_environment_with_some_of_them_names_the_missing_ones() -> None:
-    with pytest.raises(AuthenticationError, match="^KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE not set; all three"):
+    with pytest.raises(AuthenticationError, match=r"^KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE not set; all three"):
         Credentials.from_environment({"KUCOIN_API_KEY": KEY})
-    with pytest.raises(AuthenticationError, match="^KUCOIN_API_KEY not set"):
+    with pytest.raises(AuthenticationError, match=r"^KUCOIN_API_KEY not set"):
         Credentials.from_environment({"KUCOIN_API_SECRET": SECRET, "KUCOIN_API_PASSPHRASE": PASSPHRASE})
 
 
@@ -116,9 +116,7 @@ def test_credentials_are_equal_by_key_secret_and_passphrase(credentials: Credent
     assert credentials != (KEY, SECRET, PASSPHRASE)
 
 
-def test_no_secret_shows_in_text_logs_or_attributes(
-    credentials: Credentials, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_secret_shows_in_text_logs_or_attributes(credentials: Credentials, caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("test").warning("%s %r", credentials, credentials)
     shown = f"{credentials} {credentials!r} {[credentials]} {caplog.text}"
     assert repr(credentials) == "Credentials(***)"

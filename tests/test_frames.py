@@ -129,13 +129,16 @@ def test_while_a_fragmented_message_is_under_way_text_frames_are_passed_on_too()
     assert seen == [frame(b"short"), frame(b"x" * 300)]
 
 
-@pytest.mark.parametrize("whole", [frame(b"abc"), frame(b"y" * 300), frame(b"z" * 70000), frame(b"beat", PING, mask=b"1234")])
-def test_part_of_a_frame_stays_until_the_rest_is_there(whole: bytes) -> None:
+@pytest.mark.parametrize(
+    "whole", [frame(b"abc"), frame(b"y" * 300), frame(b"z" * 70000), frame(b"beat", PING, mask=b"1234")]
+)
+@pytest.mark.parametrize("before", [[], [b"before"]])
+def test_part_of_a_frame_stays_until_the_rest_is_there(whole: bytes, before: list[bytes]) -> None:
     buffer = FrameBuffer(LIMIT)
     others = Others(buffer)
     for cut in sorted({1, 2, 3, 4, 9, 10, 11, len(whole) // 2, len(whole) - 1} & set(range(1, len(whole)))):
-        read(buffer, whole[:cut])
-        assert buffer.take(others) == []
+        read(buffer, b"".join(map(frame, before)) + whole[:cut])
+        assert buffer.take(others) == before
         assert buffer.partial
         assert not buffer.ripe
         read(buffer, whole[cut:])
@@ -158,6 +161,17 @@ def test_it_is_ripe_only_when_the_whole_frame_is_there() -> None:
     assert buffer.ripe
 
 
+def test_the_smallest_frame_is_ripe_wherever_it_is() -> None:
+    buffer, ping = FrameBuffer(LIMIT), frame(b"", PING)
+    read(buffer, ping)
+    assert buffer.ripe
+    assert buffer.take(lambda whole, messages: True) == []
+    read(buffer, ping + frame(b""))
+    assert buffer.take(lambda whole, messages: False) == []
+    assert buffer.ripe
+    assert buffer.take(refuse) == [b""]
+
+
 def test_what_was_read_early_is_the_beginning() -> None:
     early = b"".join(frame(b"%d" % number) for number in range(3))
     assert FrameBuffer(LIMIT, early).take(refuse) == [b"0", b"1", b"2"]
@@ -174,7 +188,7 @@ def test_much_that_was_read_early_still_leaves_room() -> None:
 
 
 def test_a_message_of_the_limit_is_taken_and_one_byte_more_is_the_excess() -> None:
-    for size, opcode in ((125, TEXT), (1000, TEXT), (70000, TEXT), (1000, BINARY)):
+    for size, opcode in ((2, TEXT), (100, TEXT), (125, TEXT), (1000, TEXT), (70000, TEXT), (2, BINARY), (1000, BINARY)):
         buffer = FrameBuffer(size)
         others = Others(buffer)
         read(buffer, frame(b"x" * size, opcode))
@@ -255,7 +269,9 @@ def test_there_is_always_room() -> None:
 PAYLOADS = st.one_of(
     st.binary(max_size=130), st.sampled_from([b"q" * 126, b"q" * 1000, b"q" * 65535, b"q" * 65536, b"q" * 90000])
 )
-CONTROLS = st.builds(frame, st.binary(max_size=125), st.sampled_from([PING, PONG, BINARY]), mask=st.sampled_from([b"", b"wxyz"]))
+CONTROLS = st.builds(
+    frame, st.binary(max_size=125), st.sampled_from([PING, PONG, BINARY]), mask=st.sampled_from([b"", b"wxyz"])
+)
 
 
 @st.composite

@@ -100,9 +100,7 @@ def test_the_complaint_tells_how_long_ago_the_ping_and_the_last_frame_were() -> 
     heartbeat.ping_sent("1", 109.0)
     heartbeat.ping_sent("2", 118.0)
     heartbeat.frame_came(118.4)
-    assert heartbeat.complaint(128.4) == (
-        "the server has answered no ping for 19.4 s (its last frame came 10.0 s ago)"
-    )
+    assert heartbeat.complaint(128.4) == ("the server has answered no ping for 19.4 s (its last frame came 10.0 s ago)")
 
 
 def test_without_an_unanswered_ping_the_complaint_speaks_of_no_wait() -> None:

@@ -44,7 +44,9 @@ def test_code_509_alone_has_five_meanings() -> None:
     assert {meaning(509, text) for text in texts} == {"split", "full", "busy", "pace"}
 
 
-@pytest.mark.parametrize(("code", "means"), [(401, "token"), (500, "busy"), (509, "pace"), (418, "refused"), (0, "refused")])
+@pytest.mark.parametrize(
+    ("code", "means"), [(401, "token"), (500, "busy"), (509, "pace"), (418, "refused"), (0, "refused")]
+)
 def test_an_unknown_text_is_judged_by_its_code(code: int, means: str) -> None:
     assert meaning(code, "something new") == means
 

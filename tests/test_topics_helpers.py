@@ -112,8 +112,13 @@ def test_a_repeated_name_counts_once() -> None:
     assert topics.ticker("BTC-USDT", "ETH-USDT", "BTC-USDT") == "/market/ticker:BTC-USDT,ETH-USDT"
 
 
-@pytest.mark.parametrize("build", [*(getattr(topics, name) for name in {**OF_SYMBOLS, **OF_CURRENCIES}),
-                                   *(getattr(futures, name) for name in OF_CONTRACTS if name != "orders")])
+@pytest.mark.parametrize(
+    "build",
+    [
+        *(getattr(topics, name) for name in {**OF_SYMBOLS, **OF_CURRENCIES}),
+        *(getattr(futures, name) for name in OF_CONTRACTS if name != "orders"),
+    ],
+)
 def test_a_helper_that_needs_a_name_says_so(build: Callable[..., str]) -> None:
     with pytest.raises(InvalidTopic, match=r"^/\w+/\w+ needs a .* such as"):
         build()

@@ -18,8 +18,9 @@ def _authority() -> trustme.CA:
 
 @cache
 def server_context(name: str = "127.0.0.1", not_after: datetime | None = None) -> ssl.SSLContext:
-    """Return a server's context with a certificate for `name`."""
+    """Return a server's context with a certificate for `name`; it sends nothing of its own after the handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = 0
     _authority().issue_cert(name, not_after=not_after).configure_cert(context)
     return context
 

@@ -10,14 +10,25 @@ from typing import NamedTuple
 
 from .sockets import read_head
 
-__all__ = ["BINARY", "CLOSE", "CONT", "PING", "PONG", "TEXT", "Frame", "close", "frame", "read_frame", "shake", "switch"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CONT",
+    "PING",
+    "PONG",
+    "TEXT",
+    "Frame",
+    "close",
+    "frame",
+    "read_frame",
+    "shake",
+    "switch",
+]
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 
-def frame(
-    payload: bytes = b"", opcode: int = TEXT, *, fin: bool = True, reserved: int = 0, mask: bytes = b""
-) -> bytes:
+def frame(payload: bytes = b"", opcode: int = TEXT, *, fin: bool = True, reserved: int = 0, mask: bytes = b"") -> bytes:
     """Return the bytes of one frame; `reserved` are its three reserved bits, `mask` four bytes or none."""
     head = bytes([fin << 7 | reserved << 4 | opcode])
     marked, size = 0x80 if mask else 0, len(payload)

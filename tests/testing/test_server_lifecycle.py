@@ -29,8 +29,13 @@ def server_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("kucoin-server")]
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def descriptors() -> set[str]:
+    """Return what this process has open."""
+    found = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the one that lists them
+            found.add(os.readlink(path))
+    return found
 
 
 @contextlib.contextmanager
@@ -133,7 +138,7 @@ def test_stopping_is_immediate_however_clients_behave() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
 def test_nothing_is_left_behind() -> None:
-    threads, files = threading.active_count(), descriptors()
+    threads, files = set(threading.enumerate()), descriptors()
     for _ in range(3):
         with KucoinServer(exchange=Exchange(("BTC-USDT",))) as server:
             server.run_exchange(500)
@@ -144,7 +149,8 @@ def test_nothing_is_left_behind() -> None:
                 server.stop()
                 server.start()
                 server.clear()
-    assert (threading.active_count(), descriptors()) == (threads, files)
+    assert set(threading.enumerate()) - threads == set()
+    assert descriptors() - files == set()
 
 
 def test_clearing_is_immediate_while_a_handshake_hangs() -> None:
@@ -176,6 +182,22 @@ def test_an_error_in_the_with_block_is_not_hidden_by_the_servers() -> None:
         fail()
     with pytest.raises(ZeroDivisionError, match="of the server"), KucoinServer() as server:
         server._state.record(ZeroDivisionError("of the server"))
+
+
+def test_an_error_of_an_injected_clock_is_raised_by_check() -> None:
+    broken = threading.Event()
+
+    def clock() -> float:
+        if broken.is_set() and threading.current_thread().name == "kucoin-server-deadlines":
+            raise ZeroDivisionError("mine")
+        return 0.0
+
+    with KucoinServer(monotonic=clock) as server:
+        broken.set()
+        server.advance(0)
+        server.wait_for(lambda s: s._state.errors())
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            server.check()
 
 
 def test_ten_clients_come_and_go_at_once() -> None:

@@ -1,0 +1,43 @@
+"""Inboxes at whose gates a test can wait for a consumer."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from kucoin_sync import SlowConsumer
+from kucoin_sync.inbox import Inbox, inbox_for
+
+from .threads import LIMIT
+
+__all__ = ["Waiters", "make_inbox", "wait_for_a_consumer"]
+
+
+class Waiters(deque[Any]):
+    """Waiting gates; `came` counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came = threading.Semaphore(0)
+
+    def append(self, gate: Any) -> None:
+        super().append(gate)
+        self.came.release()
+
+
+def make_inbox(
+    overflow: str = "raise", maxsize: int = 10, on_overflow: Callable[[int], None] = lambda dropped: None
+) -> Inbox:
+    """Return an inbox whose consumers are told of an overflow by a `SlowConsumer`."""
+    inbox = inbox_for(overflow, maxsize, on_overflow, lambda dropped: SlowConsumer("too slow", dropped=dropped))
+    inbox.waiters = Waiters()
+    return inbox
+
+
+def wait_for_a_consumer(inbox: Inbox, count: int = 1) -> None:
+    """Wait until a consumer (or `count`, since the last call) waits for a message."""
+    assert isinstance(inbox.waiters, Waiters)
+    for _ in range(count):
+        assert inbox.waiters.came.acquire(timeout=LIMIT), f"nobody waits for a message after {LIMIT:g} s"

@@ -1,0 +1,397 @@
+"""The callback thread: order, turns, what callbacks and `on_event` may do wrong, and its end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kucoin_sync import CallbackFailed, CallbackSlow, Event, Message, Progress, Stale, Subscription
+from kucoin_sync import callbacks as callbacks_module
+from kucoin_sync.callbacks import Callbacks
+
+from .support.inboxes import make_inbox, wait_for_a_consumer
+from .support.messages import message, number
+from .support.threads import LIMIT, reached
+
+TURN = 64  # messages of one subscription before another is served
+
+
+class Seen:
+    """What was called, in order, and can be waited for."""
+
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, what: Any) -> None:
+        with self._changed:
+            self.all.append(what)
+            self._changed.notify_all()
+
+    def wait(self, count: int) -> list[Any]:
+        """Return all, once there are `count`."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.all) >= count, LIMIT), (
+                f"{len(self.all)} of {count} came within {LIMIT:g} s"
+            )
+            return list(self.all)
+
+
+class Plug:
+    """Keeps the callback thread busy until `pull`, so that a test can prepare what follows."""
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        self._begun = threading.Event()
+        self._pulled = threading.Event()
+        plug = subscribe(self._wait)
+        callbacks.serve(plug)
+        plug.put(message(0))
+        reached(self._begun, "the callback thread does not run")
+
+    def _wait(self, _: Message) -> None:
+        self._begun.set()
+        reached(self._pulled, "the plug was never pulled")
+
+    def pull(self) -> None:
+        self._pulled.set()
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+@pytest.fixture
+def make_callbacks() -> Iterator[Callable[..., Callbacks]]:
+    """Make callback threads, which are ended after the test."""
+    made: list[Callbacks] = []
+
+    def make(on_event: Callable[[Event], object] | None = None) -> Callbacks:
+        made.append(Callbacks(on_event))
+        return made[-1]
+
+    yield make
+    for callbacks in made:
+        callbacks.close()
+        ended(callbacks)
+
+
+def ended(callbacks: Callbacks) -> None:
+    if callbacks.thread is not None:
+        callbacks.thread.join(LIMIT)
+        assert not callbacks.thread.is_alive(), f"the callback thread has not ended within {LIMIT:g} s"
+
+
+def subscribe(callback: Callable[[Message], object], topic: str = "/a:X", **options: Any) -> Subscription[Any]:
+    inbox = make_inbox(**{"maxsize": 10_000, **options})
+    return Subscription((topic,), inbox, close=lambda subscription: subscription.inbox.finish(None), callback=callback)
+
+
+def stale(n: float) -> Stale:
+    return Stale(("/a:X",), n)
+
+
+class TestMessages:
+    def test_they_come_in_order_on_a_thread_of_their_own(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        threads = set()
+
+        def callback(one: Message) -> None:
+            threads.add(threading.current_thread())
+            seen(number(one))
+
+        callbacks = make_callbacks()
+        assert callbacks.thread is None
+        subscription = subscribe(callback)
+        subscription.put(message(0))  # before it is served
+        callbacks.serve(subscription)
+        for n in range(1, 1000):
+            subscription.put(message(n))
+        assert seen.wait(1000) == list(range(1000))
+        assert threads == {callbacks.thread}
+        assert callbacks.thread is not None
+        assert callbacks.thread.name == "kucoin-callbacks"
+        assert callbacks.thread.daemon
+
+    def test_each_that_comes_after_a_pause_is_served(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+        subscription = subscribe(lambda one: seen(number(one)))
+        callbacks.serve(subscription)
+        for n in range(100):
+            wait_for_a_consumer(subscription.inbox)
+            subscription.put(message(n))
+            seen.wait(n + 1)
+        assert seen.all == list(range(100))
+
+    def test_a_busy_subscription_leaves_every_other_its_turn(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+        plug = Plug(callbacks)
+        names = "abc"
+        for name in names:
+            subscription = subscribe(lambda one, name=name: seen((name, number(one))))
+            callbacks.serve(subscription)
+            subscription.put_many([message(n) for n in range(3 * TURN)])
+        plug.pull()
+        called = seen.wait(3 * 3 * TURN)
+        assert called == [
+            (name, n) for turn in range(3) for name in names for n in range(turn * TURN, (turn + 1) * TURN)
+        ]
+
+    def test_what_was_received_before_the_end_is_delivered(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+        plug = Plug(callbacks)
+        subscription = subscribe(lambda one: seen(number(one)))
+        callbacks.serve(subscription)
+        subscription.put_many([message(n) for n in range(100)])
+        subscription.close()
+        plug.pull()
+        assert seen.wait(100) == list(range(100))
+        callbacks.close()
+        ended(callbacks)
+        assert not subscription.inbox.waiters
+
+    def test_the_end_of_an_idle_subscription_is_taken_note_of(self, make_callbacks: Callable[..., Callbacks]) -> None:
+        callbacks = make_callbacks()
+        subscription = subscribe(pytest.fail)
+        callbacks.serve(subscription)
+        wait_for_a_consumer(subscription.inbox)
+        subscription.close()
+        Plug(callbacks).pull()  # behind it in the line
+        assert not subscription.inbox.waiters
+
+    def test_an_overflow_is_logged_and_delivery_goes_on(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        callbacks = make_callbacks()
+        plug = Plug(callbacks)
+        subscription = subscribe(lambda one: seen((number(one), one.lost)), maxsize=2)
+        callbacks.serve(subscription)
+        wait_for_a_consumer(subscription.inbox)
+        for n in range(5):
+            subscription.put(message(n))
+        plug.pull()
+        wait_for_a_consumer(subscription.inbox)
+        subscription.put(message(5))
+        assert seen.wait(3) == [(0, 0), (1, 0), (5, 3)]
+        assert [record.getMessage() for record in caplog.records] == ["too slow"]
+
+    def test_a_notice_is_logged_and_delivery_goes_on(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        callbacks = make_callbacks()
+        subscription = subscribe(lambda one: seen(number(one)))
+        callbacks.serve(subscription)
+        wait_for_a_consumer(subscription.inbox)
+        subscription.inbox.tell(RuntimeError("a topic was refused"))
+        wait_for_a_consumer(subscription.inbox)
+        subscription.put(message(0))
+        assert seen.wait(1) == [0]
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("WARNING", "a topic was refused")
+        ]
+
+
+class TestErrors:
+    @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1)])
+    def test_what_a_callback_raises_is_reported_and_the_next_message_comes(
+        self,
+        make_callbacks: Callable[..., Callbacks],
+        seen: Seen,
+        caplog: pytest.LogCaptureFixture,
+        error: BaseException,
+    ) -> None:
+        events = Seen()
+
+        def callback(one: Message) -> None:
+            seen(number(one))
+            if number(one) == 0:
+                raise error
+
+        callbacks = make_callbacks(events)
+        subscription = subscribe(callback, topic="/a:Y")
+        callbacks.serve(subscription)
+        subscription.put_many([message(0), message(1)])
+        assert seen.wait(2) == [0, 1]
+        assert events.wait(1) == [CallbackFailed(("/a:Y",), error)]
+        logged = next(record for record in caplog.records if record.exc_info)
+        assert logged.levelname == "ERROR"
+        assert "a callback of <Subscription to /a:Y: open" in logged.getMessage()
+        assert logged.exc_info is not None
+        assert logged.exc_info[1] is error
+
+    @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1)])
+    def test_what_on_event_raises_is_logged_and_the_next_event_comes(
+        self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture, error: BaseException
+    ) -> None:
+        events = Seen()
+
+        def on_event(event: Event) -> None:
+            events(event)
+            raise error
+
+        callbacks = make_callbacks(on_event)
+        callbacks.emit(stale(1))
+        callbacks.emit(stale(2))
+        assert events.wait(2) == [stale(1), stale(2)]
+        callbacks.close()
+        ended(callbacks)
+        logged = [record for record in caplog.records if record.exc_info]
+        assert [record.getMessage() for record in logged] == [f"on_event raised for {stale(n)!r}" for n in (1, 2)]
+
+    def test_a_slow_callback_is_named_once(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(callbacks_module, "_SLOW", 0.0)
+        events = Seen()
+        callbacks = make_callbacks(events)
+        for topic in ("/a:X", "/a:Y"):
+            subscription = subscribe(seen, topic=topic)
+            callbacks.serve(subscription)
+            subscription.put_many([message(n) for n in range(3)])
+        seen.wait(6)
+        callbacks.close()
+        ended(callbacks)
+        assert all(isinstance(event, CallbackSlow) for event in events.all)
+        assert sorted(event.topics for event in events.all) == [("/a:X",), ("/a:Y",)]
+
+    def test_a_quick_callback_is_not_named_slow(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(callbacks_module, "_SLOW", 10 * LIMIT)
+        events = Seen()
+        callbacks = make_callbacks(events)
+        subscription = subscribe(seen)
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        seen.wait(1)
+        callbacks.close()
+        ended(callbacks)
+        assert events.all == []
+
+
+class TestEvents:
+    def test_they_come_in_order_on_the_callback_thread_and_are_logged(
+        self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG, "kucoin_sync")
+        events = Seen()
+        callbacks = make_callbacks(lambda event: events((event, threading.current_thread())))
+        emitted = [stale(1), Progress(1, 2), stale(2)]
+        for event in emitted:
+            callbacks.emit(event)
+        assert events.wait(3) == [(event, callbacks.thread) for event in emitted]
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("WARNING", str(stale(1))),
+            ("DEBUG", "subscribing: 1 of 2 topics confirmed"),
+            ("WARNING", str(stale(2))),
+        ]
+
+    def test_without_on_event_they_are_logged_and_need_no_thread(
+        self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        callbacks = make_callbacks()
+        callbacks.emit(stale(1))
+        assert callbacks.thread is None
+        assert [record.getMessage() for record in caplog.records] == [str(stale(1))]
+
+    def test_they_go_before_messages(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
+        callbacks = make_callbacks(seen)
+        plug = Plug(callbacks)
+        subscriptions = [subscribe(lambda one: seen(number(one))) for _ in range(2)]
+        for subscription in subscriptions:
+            callbacks.serve(subscription)
+            subscription.put_many([message(n) for n in range(TURN)])
+        callbacks.emit(stale(1))
+        callbacks.emit(stale(2))
+        plug.pull()
+        assert seen.wait(2 + 2 * TURN) == [stale(1), stale(2), *range(TURN), *range(TURN)]
+
+    def test_one_that_comes_during_a_turn_goes_before_the_next_turn(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks(seen)
+        plug = Plug(callbacks)
+
+        def emitting(one: Message) -> None:
+            seen(number(one))
+            callbacks.emit(stale(1))
+
+        for callback in (emitting, lambda one: seen("other")):
+            subscription = subscribe(callback)
+            callbacks.serve(subscription)
+            subscription.put(message(0))
+        plug.pull()
+        assert seen.wait(3) == [0, stale(1), "other"]
+
+
+class TestClose:
+    def test_an_idle_thread_ends(self, make_callbacks: Callable[..., Callbacks]) -> None:
+        callbacks = make_callbacks()
+        callbacks.serve(subscribe(pytest.fail))
+        callbacks.close()
+        callbacks.close()
+        ended(callbacks)
+
+    def test_the_callback_under_way_is_the_last(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
+        callbacks = make_callbacks()
+        plug = Plug(callbacks)
+        subscription = subscribe(seen)
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        callbacks.close()
+        plug.pull()
+        ended(callbacks)
+        assert seen.all == []
+
+    def test_a_callback_may_close(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
+        callbacks = make_callbacks()
+
+        def closing(one: Message) -> None:
+            seen(number(one))
+            callbacks.close()
+
+        plug = Plug(callbacks)
+        subscription = subscribe(closing)
+        callbacks.serve(subscription)
+        subscription.put_many([message(0), message(1)])
+        plug.pull()
+        ended(callbacks)
+        assert seen.all == [0]
+
+    def test_on_event_may_close_and_events_from_before_still_come(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        def on_event(event: Event) -> None:
+            seen(event)
+            callbacks.close()
+
+        callbacks = make_callbacks(on_event)
+        plug = Plug(callbacks)
+        callbacks.emit(stale(1))
+        callbacks.emit(stale(2))
+        plug.pull()
+        ended(callbacks)
+        assert seen.all == [stale(1), stale(2)]
+
+    def test_after_close_nothing_is_called_and_no_thread_begun(
+        self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        callbacks = make_callbacks(pytest.fail)
+        callbacks.close()
+        callbacks.emit(stale(1))
+        subscription = subscribe(pytest.fail)
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        assert callbacks.thread is None
+        assert [record.getMessage() for record in caplog.records] == [str(stale(1))]

@@ -1,0 +1,512 @@
+"""The queues: each policy against a model, who is told what and when, and that no wake-up is ever lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kucoin_sync import Message, SlowConsumer
+from kucoin_sync import inbox as inbox_module
+from kucoin_sync.inbox import OVERFLOW, Inbox, InlineInbox
+
+from .support.inboxes import make_inbox, wait_for_a_consumer
+from .support.messages import message, number
+from .support.threads import LIMIT, Task, reached
+
+SHORT = 0.05  # seconds of a wait that ends by itself
+
+
+def taken(inbox: Inbox) -> list[tuple[int, int]]:
+    """Return all that is queued: number and how many were lost before it."""
+    found = []
+    while len(inbox):
+        one = inbox.pop()
+        found.append((number(one), one.lost))
+    return found
+
+
+class Model:
+    """What a policy means, for one thread. Items are numbers, or topic and number under "latest"."""
+
+    def __init__(self, overflow: str, maxsize: int) -> None:
+        self.overflow = overflow
+        self.maxsize = maxsize
+        self.queue: list[tuple[int, int]] = []  # number, lost before it
+        self.missing = 0
+        self.full = False
+        self.dropped = 0
+        self.episodes: list[int] = []
+        self.superseded: dict[int, int] = {}
+
+    def put(self, n: int, topic: int) -> None:
+        getattr(self, "put_" + self.overflow)(n, topic)
+
+    def drop(self) -> None:
+        self.missing += 1
+        self.dropped += 1
+        if not self.full:
+            self.episodes.append(self.dropped)
+        self.full = True
+
+    def accept(self, n: int) -> None:
+        self.queue.append((n, self.missing))
+        self.missing = 0
+
+    def put_raise(self, n: int, topic: int) -> None:
+        if self.full or len(self.queue) == self.maxsize:
+            self.drop()
+        else:
+            self.accept(n)
+
+    def put_drop_newest(self, n: int, topic: int) -> None:
+        if len(self.queue) == self.maxsize:
+            self.drop()
+        else:
+            self.accept(n)
+            self.full = False
+
+    def put_drop_oldest(self, n: int, topic: int) -> None:
+        if len(self.queue) == self.maxsize:
+            del self.queue[0]
+            self.drop()
+        self.queue.append((n, 0))
+
+    def put_latest(self, n: int, topic: int) -> None:
+        for at, (queued, lost) in enumerate(self.queue):
+            if queued % 3 == topic:
+                self.queue[at] = (n, lost + 1)
+                self.dropped += 1
+                return
+        if len(self.queue) == self.maxsize:
+            self.drop()
+        else:
+            self.queue.append((n, 0))
+
+    def pop(self) -> tuple[int, int]:
+        n, lost = self.queue.pop(0)
+        if self.overflow in ("drop_oldest", "latest"):
+            lost += self.missing
+            self.missing = 0
+            self.full = False
+        return n, lost
+
+    def notice(self) -> int | None:
+        if self.overflow == "raise" and self.full and not self.queue:
+            self.full = False
+            return self.missing
+        return None
+
+
+@pytest.mark.parametrize("overflow", OVERFLOW)
+@settings(max_examples=200, deadline=None)
+@given(
+    maxsize=st.integers(1, 4),
+    steps=st.lists(st.one_of(st.integers(1, 7), st.sampled_from(["pop", "notice"])), max_size=60),
+)
+def test_a_policy_does_as_its_model(overflow: str, maxsize: int, steps: list[int | str]) -> None:
+    """A number puts that many at once, one of them by itself."""
+    episodes: list[int] = []
+    inbox = make_inbox(overflow, maxsize, episodes.append)
+    model = Model(overflow, maxsize)
+    sent = 0
+    delivered: list[tuple[int, int]] = []
+    for step in steps:
+        if isinstance(step, int):
+            batch = [message(n, topic=f"/market/ticker:T{n % 3}-USDT") for n in range(sent, sent + step)]
+            for n in range(sent, sent + step):
+                model.put(n, n % 3)
+            sent += step
+            if step == 1:
+                inbox.put(batch[0])
+            else:
+                inbox.put_many(batch)
+        elif step == "pop" and model.queue:
+            one = inbox.pop()
+            assert (number(one), one.lost) == model.pop()
+            delivered.append((number(one), one.lost))
+        elif step == "pop":
+            with pytest.raises(IndexError):
+                inbox.pop()
+        else:
+            told = inbox.notice()
+            assert (told.dropped if isinstance(told, SlowConsumer) else None) == model.notice()
+        assert len(inbox) == len(model.queue)
+        assert inbox.ready() == bool(model.queue or (overflow == "raise" and model.full))
+        assert inbox.dropped == model.dropped
+        assert episodes == model.episodes
+    delivered += taken(inbox)
+    assert len(delivered) + inbox.dropped == sent
+    assert sum(lost for _, lost in delivered) + inbox._missing == inbox.dropped
+    if overflow != "latest":
+        before = -1
+        for n, lost in delivered:
+            assert lost == n - before - 1, "`lost` has to say exactly how many are missing before a message"
+            before = n
+
+
+class TestPolicies:
+    def test_raise_takes_nothing_more_until_the_consumer_was_told(self) -> None:
+        inbox = make_inbox("raise", 2)
+        for n in range(4):
+            inbox.put(message(n))
+        assert number(inbox.pop()) == 0
+        assert inbox.notice() is None
+        inbox.put(message(4))  # there would be room
+        assert number(inbox.pop()) == 1
+        with pytest.raises(IndexError):
+            inbox.pop()
+        told = inbox.notice()
+        assert isinstance(told, SlowConsumer)
+        assert told.dropped == 3
+        assert inbox.notice() is None
+        inbox.put(message(5))
+        inbox.put(message(6))
+        assert taken(inbox) == [(5, 3), (6, 0)]
+
+    def test_what_is_dropped_after_the_telling_counts_too(self) -> None:
+        inbox = make_inbox("raise", 1)
+        for n in range(3):
+            inbox.put(message(n))
+        inbox.pop()
+        assert inbox.notice() is not None
+        inbox.put(message(3))
+        inbox.put(message(4))
+        assert taken(inbox) == [(3, 2)]
+        assert isinstance(inbox.notice(), SlowConsumer)
+
+    def test_drop_newest_says_it_at_the_next_that_has_room(self) -> None:
+        inbox = make_inbox("drop_newest", 2)
+        for n in range(5):
+            inbox.put(message(n))
+        assert number(inbox.pop()) == 0
+        inbox.put(message(5))
+        assert taken(inbox) == [(1, 0), (5, 3)]
+        assert inbox.notice() is None
+
+    def test_drop_oldest_says_it_at_the_oldest_that_is_left(self) -> None:
+        inbox = make_inbox("drop_oldest", 2)
+        for n in range(5):
+            inbox.put(message(n))
+        assert taken(inbox) == [(3, 3), (4, 0)]
+        assert inbox.notice() is None
+
+    def test_latest_keeps_one_of_each_topic_and_subject_in_its_place(self) -> None:
+        inbox = make_inbox("latest", 10)
+        inbox.put(message(0, topic="/a:X"))
+        inbox.put(message(1, topic="/a:Y"))
+        inbox.put(message(2, topic="/a:X"))
+        inbox.put(message(3, topic="/a:X", subject="other"))
+        inbox.put(message(4, topic="/a:X"))
+        assert len(inbox) == 3
+        assert taken(inbox) == [(4, 2), (1, 0), (3, 0)]
+        assert inbox.dropped == 2
+
+    def test_latest_drops_a_new_topic_where_there_are_too_many(self) -> None:
+        told: list[int] = []
+        inbox = make_inbox("latest", 1, told.append)
+        inbox.put(message(0, topic="/a:X"))
+        inbox.put(message(1, topic="/a:Y"))
+        inbox.put(message(2, topic="/a:Z"))
+        assert told == [1]
+        assert taken(inbox) == [(0, 2)]
+        inbox.put(message(3, topic="/a:Y"))
+        assert taken(inbox) == [(3, 0)]
+
+    @pytest.mark.parametrize("overflow", ["raise", "drop_oldest", "drop_newest"])
+    def test_an_episode_of_overflow_is_told_once(self, overflow: str) -> None:
+        told: list[int] = []
+        inbox = make_inbox(overflow, 1, told.append)
+        for n in range(5):
+            inbox.put(message(n))
+        assert told == [1]
+        taken(inbox)
+        inbox.notice()
+        for n in range(5, 10):
+            inbox.put(message(n))
+        assert told == [1, 5]
+
+    def test_messages_without_a_topic_are_one_topic_under_latest(self) -> None:
+        inbox = make_inbox("latest")
+        inbox.put(Message())
+        inbox.put(Message())
+        assert len(inbox) == 1
+
+    def test_an_unknown_policy_is_an_error(self) -> None:
+        with pytest.raises(KeyError):
+            make_inbox("drop_all")
+
+
+@pytest.mark.parametrize("overflow", OVERFLOW)
+class TestNotices:
+    def test_a_notice_comes_after_what_is_queued_and_once(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        error = RuntimeError("a topic was refused")
+        inbox.put(message(0))
+        inbox.tell(error)
+        assert inbox.notice() is None
+        assert inbox.ready()
+        inbox.pop()
+        assert inbox.ready()
+        assert inbox.notice() is error
+        assert inbox.notice() is None
+        assert not inbox.ready()
+
+    def test_several_notices_come_in_their_order(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        errors = [RuntimeError("one"), RuntimeError("two")]
+        for error in errors:
+            inbox.tell(error)
+        assert [inbox.notice(), inbox.notice(), inbox.notice()] == [*errors, None]
+
+    def test_the_first_end_counts(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        inbox.put(message(0))
+        error = RuntimeError("why")
+        assert not inbox.finished
+        inbox.finish(error)
+        inbox.finish(None)
+        assert inbox.finished
+        assert inbox.error is error
+        assert inbox.ready()
+        assert taken(inbox) == [(0, 0)]
+
+
+@pytest.mark.parametrize("overflow", OVERFLOW)
+class TestWaiting:
+    @pytest.mark.parametrize("timeout", [0.0, -1.0, SHORT])
+    def test_a_wait_for_nothing_ends_by_itself(self, overflow: str, timeout: float) -> None:
+        inbox = make_inbox(overflow)
+        assert Task(inbox.wait, timeout).result() is False
+        assert not inbox.waiters
+
+    @pytest.mark.parametrize("timeout", [None, 1e300, float("inf")])
+    @pytest.mark.parametrize(
+        "wake",
+        [
+            lambda inbox: inbox.put(message(0)),
+            lambda inbox: inbox.put_many([message(0), message(1)]),
+            lambda inbox: inbox.tell(RuntimeError("a notice")),
+            lambda inbox: inbox.finish(None),
+        ],
+        ids=["put", "put_many", "tell", "finish"],
+    )
+    def test_what_comes_ends_a_wait(self, overflow: str, timeout: float | None, wake: Callable[[Inbox], None]) -> None:
+        inbox = make_inbox(overflow)
+        waiting = Task(inbox.wait, timeout)
+        wait_for_a_consumer(inbox)
+        wake(inbox)
+        assert waiting.result() is True
+        assert not inbox.waiters
+
+    def test_what_is_there_ends_a_wait_at_once(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        inbox.put(message(0))
+        assert Task(inbox.wait, None).result() is True
+        assert not inbox.waiters
+
+    def test_one_message_wakes_one_and_the_end_wakes_all(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        came = threading.Semaphore(0)
+
+        def waiting() -> bool:
+            woken = inbox.wait(None)
+            came.release()
+            return woken
+
+        tasks = [Task(waiting) for _ in range(4)]
+        wait_for_a_consumer(inbox, 4)
+        inbox.put(message(0))
+        assert came.acquire(timeout=LIMIT), "nobody was woken"
+        assert len(inbox.waiters) == 3
+        inbox.put_many([message(1), message(2, topic="/a:Y")])
+        for _ in range(2):
+            assert came.acquire(timeout=LIMIT), "a message woke nobody"
+        assert len(inbox.waiters) == 1
+        inbox.finish(None)
+        assert [task.result() for task in tasks] == [True] * 4
+        assert not inbox.waiters
+
+    def test_waking_where_nobody_waits_is_allowed(self, overflow: str) -> None:
+        make_inbox(overflow).wake()
+
+    def test_a_wait_whose_message_another_takes_leaves_no_gate_behind(self, overflow: str) -> None:
+        """A gate that nobody waits at would swallow a wake-up that is meant for another consumer."""
+        inbox = make_inbox(overflow)
+        inbox.put(message(0))
+        looks = []
+        ready = inbox.ready
+
+        def stolen() -> bool:
+            looks.append(ready())
+            taken(inbox)  # by another consumer, between the look and the taking
+            return looks[-1]
+
+        inbox.ready = stolen  # type: ignore[method-assign]
+        assert inbox.wait(None) is True
+        assert looks[0] is True
+        assert not inbox.waiters
+
+    def test_a_wait_that_is_interrupted_leaves_no_gate_behind(
+        self, overflow: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Interrupted:
+            """A lock at which Ctrl-C comes."""
+
+            def acquire(self, timeout: float | None = None) -> bool:
+                if timeout is not None:
+                    raise KeyboardInterrupt
+                return True
+
+        inbox = make_inbox(overflow)
+        monkeypatch.setattr(inbox_module, "threading", SimpleNamespace(Lock=Interrupted, TIMEOUT_MAX=1.0))
+        with pytest.raises(KeyboardInterrupt):
+            inbox.wait(None)
+        assert not inbox.waiters
+
+
+@pytest.mark.parametrize("overflow", OVERFLOW)
+class TestThreads:
+    def test_nothing_is_lost_or_doubled_and_everybody_is_woken(self, overflow: str) -> None:
+        """Four put, four take; the end is told only after all has been taken, so that it hides no lost wake-up."""
+        putters, each = 4, 12_500
+        inbox = make_inbox(overflow, maxsize=putters * each)
+        got: list[list[int]] = [[] for _ in range(4)]
+        all_taken = threading.Event()
+        counted = threading.Lock()
+        left = [putters * each]
+
+        def put(of: int) -> None:
+            numbers = range(of, putters * each, putters)
+            # A topic of its own for each, so that "latest" has nothing to supersede.
+            ready = [message(n, topic=f"/a:{n}") for n in numbers]
+            for at in range(0, each, 10):
+                inbox.put_many(ready[at : at + 5])
+                for one in ready[at + 5 : at + 10]:
+                    inbox.put(one)
+
+        def taking(into: list[int]) -> None:
+            while True:
+                try:
+                    one = inbox.pop()
+                except IndexError:
+                    if inbox.finished:
+                        return
+                    inbox.wait(None)
+                    continue
+                assert one.lost == 0
+                into.append(number(one))
+                with counted:
+                    left[0] -= 1
+                    if not left[0]:
+                        all_taken.set()
+
+        takers = [Task(taking, into) for into in got]
+        for task in [Task(put, of) for of in range(putters)]:
+            task.result()
+        reached(all_taken, f"{left[0]} messages are left, {len(inbox)} queued, {len(inbox.waiters)} consumers wait")
+        inbox.finish(None)
+        for task in takers:
+            task.result()
+        assert sorted(n for into in got for n in into) == list(range(putters * each))
+        for into in got:
+            for of in range(putters):
+                mine = [n for n in into if n % putters == of]
+                assert mine == sorted(mine), "what one putter put was taken in another order"
+
+    def test_every_single_message_wakes_somebody(self, overflow: str) -> None:
+        """The next is put only after the last was taken, so that a lost wake-up stops everything."""
+        inbox = make_inbox(overflow)
+        taken_one = threading.Semaphore(0)
+
+        def taking() -> None:
+            while True:
+                try:
+                    inbox.pop()
+                except IndexError:
+                    if inbox.finished:
+                        return
+                    inbox.wait(None)
+                else:
+                    taken_one.release()
+
+        takers = [Task(taking) for _ in range(4)]
+        one = message(0)
+        for n in range(3000):
+            inbox.put(one)
+            assert taken_one.acquire(timeout=LIMIT), f"message {n} woke nobody"
+        inbox.finish(None)
+        for task in takers:
+            task.result()
+
+    def test_what_was_delivered_and_what_was_lost_is_what_was_sent(self, overflow: str) -> None:
+        putters, each = 4, 5000
+        inbox = make_inbox(overflow, maxsize=8)
+        messages = [message(n, topic=f"/a:{n % 16}") for n in range(putters * each)]
+        counts: list[tuple[int, int]] = []
+
+        def put(of: int) -> None:
+            for at in range(of * each, (of + 1) * each, 10):
+                inbox.put_many(messages[at : at + 3])
+                for one in messages[at + 3 : at + 10]:
+                    inbox.put(one)
+
+        def taking() -> None:
+            delivered = lost = 0
+            while True:
+                try:
+                    one = inbox.pop()
+                except IndexError:
+                    if inbox.notice() is None and inbox.finished and not len(inbox):
+                        break
+                    inbox.wait(None)
+                    continue
+                delivered += 1
+                lost += one.lost
+            counts.append((delivered, lost))
+
+        takers = [Task(taking) for _ in range(4)]
+        for task in [Task(put, of) for of in range(putters)]:
+            task.result()
+        inbox.finish(None)
+        for task in takers:
+            task.result()
+        delivered, lost = (sum(column) for column in zip(*counts, strict=True))
+        assert delivered + inbox.dropped == putters * each
+        assert lost + inbox._missing == inbox.dropped  # those after the last message have none that could tell
+
+
+class TestInline:
+    def test_the_callback_runs_where_the_message_is_put(self) -> None:
+        got: list[tuple[int, threading.Thread]] = []
+        inbox = InlineInbox(lambda one: got.append((number(one), threading.current_thread())), pytest.fail)
+        inbox.put(message(0))
+        inbox.put_many([message(1), message(2)])
+        assert got == [(n, threading.current_thread()) for n in range(3)]
+        assert len(inbox) == 0
+        assert inbox.dropped == 0
+
+    @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1)])
+    def test_what_it_raises_is_reported_and_it_goes_on(self, error: BaseException) -> None:
+        errors: list[BaseException] = []
+        got: list[int] = []
+
+        def failing(one: Message) -> None:
+            got.append(number(one))
+            raise error
+
+        inbox = InlineInbox(failing, errors.append)
+        inbox.put(message(0))
+        inbox.put_many([message(1), message(2)])
+        assert got == [0, 1, 2]
+        assert errors == [error] * 3
+
+    def test_after_the_end_it_is_not_called(self) -> None:
+        inbox = InlineInbox(lambda one: pytest.fail("called after the end"), pytest.fail)
+        inbox.finish(None)
+        inbox.put(message(0))
+        inbox.put_many([message(1)])

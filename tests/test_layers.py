@@ -1,0 +1,200 @@
+"""The layers, read from the source: imports only go down, pure modules stay pure, importing does nothing."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import kucoin_sync
+
+ROOT = Path(kucoin_sync.__file__).parent
+
+# Each name stands for a module or for a package with all that is in it; the package itself is the public surface.
+LAYERS: dict[int, tuple[str, ...]] = {
+    0: ("_version", "backoff", "credentials", "exceptions", "limits"),
+    1: ("events", "frames", "heartbeat", "messages", "outcomes", "payloads", "topics"),
+    2: ("books", "session", "shards"),
+    3: ("rest", "transport", "wire"),
+    4: ("callbacks", "connection", "handover", "inbox", "subscription"),
+    5: ("", "lane", "local_book", "silence", "stream", "subscribing", "switchboard", "tunnel"),
+    6: ("__main__", "cli", "contrib", "metrics", "recording", "relay", "testing"),
+}
+PURE, TOP = 2, 6
+WORLDLY = {"asyncio", "requests", "select", "selectors", "socket", "ssl", "threading", "time", "urllib3", "websocket"}
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").removesuffix("."): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+
+
+@functools.cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def layer_of(module: str) -> int:
+    """Return the layer of a module, named without the package's name."""
+    head = module.partition(".")[0]
+    return next(layer for layer, names in LAYERS.items() if head in names)
+
+
+def nodes_of(tree: ast.AST, *, types: bool = True) -> Iterator[ast.AST]:
+    """Yield the nodes of a tree, where `types` is false without those that only a type checker sees."""
+    yield tree
+    hidden = tree.body if isinstance(tree, ast.If) and not types and ast.unparse(tree.test) == "TYPE_CHECKING" else []
+    for child in ast.iter_child_nodes(tree):
+        if child not in hidden:
+            yield from nodes_of(child, types=types)
+
+
+def imports(module: str, *, types: bool = True) -> Iterator[str]:
+    """Yield the absolute names of what a module imports, wherever in it: those of this package begin with a dot."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in nodes_of(tree_of(module), types=types):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield _own(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".") if package else []
+                kept = parents[: len(parents) - node.level + 1]
+                base = "." + ".".join([*kept, base] if base else kept)
+            else:
+                base = _own(base)
+            for alias in node.names:
+                inner = f"{base.rstrip('.')}.{alias.name}"
+                yield inner if base.startswith(".") and inner[1:] in MODULES else base
+
+
+def _own(name: str) -> str:
+    head, _, rest = name.partition(".")
+    return f".{rest}" if head == kucoin_sync.__name__ else name
+
+
+def inside(module: str, *, types: bool = True) -> set[str]:
+    """Return the modules of this package that a module imports."""
+    return {name[1:] for name in imports(module, types=types) if name.startswith(".")} - {module}
+
+
+def outside(module: str) -> set[str]:
+    """Return the top-level names of everything else that a module imports."""
+    return {name.partition(".")[0] for name in imports(module) if not name.startswith(".")}
+
+
+every_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module or "the package")
+
+
+def test_the_source_is_read_right() -> None:
+    assert {"exceptions", "topics", "topics.table", "payloads", "session", "stream", ""} <= MODULES.keys()
+    assert inside("topics.table") == {"payloads"}
+    assert inside("topics.grammar") >= {"exceptions", "topics.table"}
+    assert inside("session") >= {"messages", "outcomes", "topics.grammar", "backoff"}
+    assert inside("") >= {"topics", "stream", "_version"}
+    assert outside("backoff") == {"__future__", "collections", "random"}
+    assert {"websocket", "time"} <= outside("transport")
+    assert "requests" in outside("rest")
+    assert "typing_extensions" in outside("topics.name")
+    assert "typing_extensions" not in set(imports("topics.name", types=False))
+
+
+@every_module
+def test_every_module_has_a_layer(module: str) -> None:
+    assert layer_of(module) in LAYERS
+
+
+@every_module
+def test_imports_only_go_down(module: str) -> None:
+    upward = {other for other in inside(module) if layer_of(other) > layer_of(module)}
+    assert not upward
+
+
+def test_there_is_no_cycle_when_the_program_runs() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " imports ".join((*path[path.index(module) :], module))
+        if module not in done:
+            for other in sorted(inside(module, types=False)):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in MODULES:
+        visit(module, ())
+    assert done == MODULES.keys()
+
+
+@every_module
+def test_pure_modules_know_no_threads_sockets_or_clocks(module: str) -> None:
+    if layer_of(module) <= PURE:
+        assert not outside(module) & WORLDLY
+
+
+@every_module
+def test_nothing_is_asynchronous(module: str) -> None:
+    assert "asyncio" not in outside(module)
+    kinds = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    assert not any(isinstance(node, kinds) for node in nodes_of(tree_of(module)))
+
+
+def test_one_module_knows_the_websocket_library_and_one_the_http_library() -> None:
+    users = {name: {module for module in MODULES if name in outside(module)} for name in WORLDLY}
+    assert {module for module in users["websocket"] if not module.startswith("testing.")} == {"transport"}
+    assert users["requests"] | users["urllib3"] == {"rest"}
+
+
+@every_module
+def test_what_is_built_on_top_uses_the_public_surface_and_pure_modules(module: str) -> None:
+    if layer_of(module) == TOP:
+        for other in inside(module):
+            assert other == "" or layer_of(other) in (0, 1, TOP), f"{module} imports {other}"
+
+
+# A first import loads everybody else's modules, which may do as they like; the second one, of this package alone,
+# happens in a world where nothing is allowed.
+SCRIPT = """
+import importlib, os, socket, sys, threading
+
+name, *snippets = sys.argv[1:]
+importlib.import_module(name)
+for module in [module for module in sys.modules if module.partition(".")[0] == "kucoin_sync"]:
+    del sys.modules[module]
+
+
+def refuse(*_, **__):
+    raise AssertionError("this must not happen at import")
+
+
+class Forbidden:
+    __getitem__ = __contains__ = __iter__ = __len__ = get = items = keys = values = copy = setdefault = refuse
+
+
+os.environ = os.environb = Forbidden()
+os.getenv = threading.Thread.start = refuse
+for function in ("socket", "socketpair", "create_connection", "getaddrinfo"):
+    setattr(socket, function, refuse)
+
+importlib.import_module(name)
+assert threading.active_count() == 1
+for snippet in snippets:
+    try:
+        exec(snippet)
+    except AssertionError:
+        continue
+    sys.exit(f"nobody noticed {snippet}")
+"""
+
+
+@pytest.mark.parametrize("name", ["kucoin_sync", "kucoin_sync.testing", "kucoin_sync.cli"])
+def test_importing_reads_no_environment_starts_no_thread_and_opens_no_socket(name: str) -> None:
+    noticed = ["os.environ.get('HOME')", "'HOME' in os.environ", "threading.Thread().start()", "socket.socket()"]
+    done = subprocess.run([sys.executable, "-c", SCRIPT, name, *noticed], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr

@@ -60,6 +60,12 @@ def test_a_pace_of_nothing_is_refused(count: int, period: float) -> None:
         SlidingWindow(count, period)
 
 
+def test_the_period_may_be_short() -> None:
+    window = SlidingWindow(1, 0.5)
+    window.take(1.0)
+    assert window.free_at(1.25) == 1.5
+
+
 def test_a_fresh_window_allows_an_event_at_once() -> None:
     assert SlidingWindow(1, 10.0).free_at(5.0) == 5.0
 

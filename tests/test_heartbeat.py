@@ -19,7 +19,7 @@ def beating(now: float = 100.0) -> Heartbeat:
 
 @pytest.mark.parametrize(
     ("interval", "every"),
-    [(18.0, 9.0), (50.0, 25.0), (2.0, 1.0), (1.9, 1.0), (1.0, 1.0), (0.4, 0.4)],
+    [(18.0, 9.0), (50.0, 25.0), (2.5, 1.25), (2.0, 1.0), (1.9, 1.0), (1.0, 1.0), (0.4, 0.4)],
 )
 def test_pings_come_at_half_the_interval_and_at_most_once_a_second_where_it_allows_that(
     interval: float, every: float
@@ -82,6 +82,13 @@ def test_a_pong_for_an_earlier_ping_is_as_good() -> None:
     heartbeat.pong_came("1", 118.5)
     assert heartbeat.lost_at() == math.inf
     assert heartbeat.latency is None
+
+
+def test_a_pong_that_nobody_asked_for_is_no_answer() -> None:
+    heartbeat = beating()
+    heartbeat.pong_came("1", 101.0)
+    assert heartbeat.latency is None
+    assert heartbeat.ping_at() == 109.0
 
 
 def test_the_latency_is_that_of_the_last_ping() -> None:

@@ -26,6 +26,12 @@ def test_each_limit_can_be_chosen(name: str) -> None:
     assert getattr(Limits(**{name: 7}), name) == 7
 
 
+@pytest.mark.parametrize("name", sorted(DEFAULTS.keys() - {"commands_per_10s"}))
+def test_a_limit_may_be_small(name: str) -> None:
+    value = 0.25 if isinstance(DEFAULTS[name], float) else 1
+    assert getattr(Limits(**{name: value}), name) == value
+
+
 @pytest.mark.parametrize("name", DEFAULTS)
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_a_limit_that_is_not_positive_is_refused_by_name(name: str, value: float) -> None:

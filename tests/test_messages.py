@@ -135,6 +135,12 @@ def test_a_message_counts_as_a_mapping() -> None:
             raise AssertionError("it does not match like a dict")
 
 
+def test_the_data_stays_the_frames_bytes_until_somebody_reads_it() -> None:
+    message = received(LEVEL2)
+    assert bytes(message.wire_data) == LEVEL2[LEVEL2.index(b'{"changes"') : -1]
+    assert json.loads(bytes(message.wire_data)) == message.data
+
+
 def test_the_data_is_one_object_whichever_way_it_is_read_first() -> None:
     for first in (lambda message: message.data, lambda message: message["data"], lambda message: message.get("data")):
         message = received(TICKER)

@@ -35,7 +35,7 @@ DOCUMENTED = """
 /contractMarket/limitCandle:{s}_{type} /contract/instrument:{s} /contract/announcement:{s} /contractMarket/snapshot:{s}
 /contractMarket/tradeOrders:{s} /contractMarket/tradeOrders /contractMarket/advancedOrders /contractAccount/wallet
 /contract/position:{s} /contract/positionAll /contract/marginMode /contract/crossLeverage
-""".split()
+""".split()  # noqa: SIM905 - as the documentation lists them
 
 
 def helper(row: Topic) -> object:

@@ -323,6 +323,21 @@ def test_an_ack_for_nothing_that_was_sent_changes_nothing(frame: bytes) -> None:
     assert not session.is_active(BTC)
 
 
+def test_a_late_answer_to_an_earlier_session_fits_no_command_of_the_next_one() -> None:
+    ids = itertools.count(1)
+    earlier, later = (Session(ids=ids, ping_interval=INTERVAL, ping_timeout=TIMEOUT, now=now) for now in (0.0, 50.0))
+    for session, now in ((earlier, 0.0), (later, 50.0)):
+        session.subscribe([BTC])
+        receive(session, WELCOME, now=now)
+    (old,), (new,) = sent(earlier, 0.0), sent(later, 50.0)
+    assert later.outcomes() == [Welcomed()]
+    assert (old["topic"], new["topic"]) == (BTC.topic, BTC.topic)
+    acknowledge(later, old["id"], now=50.0)
+    assert later.outcomes() == []
+    acknowledge(later, new["id"], now=50.0)
+    assert later.outcomes() == [Acked((BTC,))]
+
+
 def test_an_ack_for_a_command_that_is_still_queued_changes_nothing() -> None:
     session = opening()
     session.subscribe([BTC])

@@ -105,7 +105,7 @@ def main() -> None:
             printer.complete.wait(options.seconds)
         for topic in subscribed:
             stream.unsubscribe(topic)
-        print("unsubscribed:", ", ".join(dict.fromkeys(subscribed)))
+    print("unsubscribed:", ", ".join(dict.fromkeys(subscribed)))
 
 
 def subscribe(stream: Stream, topic: str, callback: Printer, *, private: bool = False) -> bool:

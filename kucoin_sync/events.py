@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 __all__ = [
     "CallbackFailed",
@@ -24,8 +24,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Base of all events."""
 
     @property
@@ -34,8 +33,7 @@ class Event:
         return 30
 
 
-@dataclass(frozen=True)
-class _OfConnection(Event):
+class _OfConnection(Event, frozen=True):
     market: str
     private: bool
     epoch: int
@@ -45,8 +43,7 @@ class _OfConnection(Event):
         return f"{self.market} {'private' if self.private else 'public'} connection {self.epoch}"
 
 
-@dataclass(frozen=True)
-class Connected(_OfConnection):
+class Connected(_OfConnection, frozen=True):
     """A connection was welcomed by the server."""
 
     host: str
@@ -59,8 +56,7 @@ class Connected(_OfConnection):
         return f"connected: {self._which} to {self.host}"
 
 
-@dataclass(frozen=True)
-class Disconnected(_OfConnection):
+class Disconnected(_OfConnection, frozen=True):
     """A connection was lost; `code` and `reason` are the close frame's (1006 without one)."""
 
     code: int
@@ -72,8 +68,7 @@ class Disconnected(_OfConnection):
         return f"disconnected: {self._which}: {self.error}; next attempt in {self.retry_in:.1f} s"
 
 
-@dataclass(frozen=True)
-class Retrying(Event):
+class Retrying(Event, frozen=True):
     """An attempt to connect failed and another will follow after `retry_in` seconds."""
 
     market: str
@@ -86,8 +81,7 @@ class Retrying(Event):
         return f"attempt {self.attempt} to connect failed: {self.error}; next attempt in {self.retry_in:.1f} s"
 
 
-@dataclass(frozen=True)
-class Resubscribed(_OfConnection):
+class Resubscribed(_OfConnection, frozen=True):
     """After a reconnect, all wanted topics of the connection were settled with the server again."""
 
     topics: int
@@ -100,8 +94,7 @@ class Resubscribed(_OfConnection):
         return f"resubscribed: {self._which} carries {self.topics} topics again"
 
 
-@dataclass(frozen=True)
-class Rotated(_OfConnection):
+class Rotated(_OfConnection, frozen=True):
     """A connection near the end of its 24 hours was replaced by a fresh one, without a gap."""
 
     @property
@@ -112,8 +105,7 @@ class Rotated(_OfConnection):
         return f"rotated: {self._which} took over"
 
 
-@dataclass(frozen=True)
-class Rejected(Event):
+class Rejected(Event, frozen=True):
     """The server refused a topic; subscriptions that have no other topic end with `error`."""
 
     topic: str
@@ -123,8 +115,7 @@ class Rejected(Event):
         return f"rejected: {self.error}"
 
 
-@dataclass(frozen=True)
-class Progress(Event):
+class Progress(Event, frozen=True):
     """`done` of `total` topics of one `subscribe` call are confirmed."""
 
     done: int
@@ -138,8 +129,7 @@ class Progress(Event):
         return f"subscribing: {self.done} of {self.total} topics confirmed"
 
 
-@dataclass(frozen=True)
-class Stale(Event):
+class Stale(Event, frozen=True):
     """Nothing came on a subscription for `seconds`, more than its `stale_after`."""
 
     topics: tuple[str, ...]
@@ -152,8 +142,7 @@ class Stale(Event):
         )
 
 
-@dataclass(frozen=True)
-class Overflowed(Event):
+class Overflowed(Event, frozen=True):
     """A subscription's consumer fell behind and messages are being dropped; told once per episode."""
 
     topics: tuple[str, ...]
@@ -163,8 +152,7 @@ class Overflowed(Event):
         return f"slow consumer: messages of {_named(self.topics)} are being dropped ({self.dropped} so far)"
 
 
-@dataclass(frozen=True)
-class CallbackFailed(Event):
+class CallbackFailed(Event, frozen=True):
     """A callback raised; the stream goes on."""
 
     topics: tuple[str, ...]
@@ -178,8 +166,7 @@ class CallbackFailed(Event):
         return f"callback of {_named(self.topics)} raised {type(self.error).__name__}: {self.error}"
 
 
-@dataclass(frozen=True)
-class CallbackSlow(Event):
+class CallbackSlow(Event, frozen=True):
     """A callback took long, and all others waited for it; told once per subscription."""
 
     topics: tuple[str, ...]
@@ -189,12 +176,11 @@ class CallbackSlow(Event):
         return f"callback of {_named(self.topics)} took {self.seconds:.1f} s; other callbacks waited meanwhile"
 
 
-@dataclass(frozen=True)
-class ServerNotice(_OfConnection):
+class ServerNotice(_OfConnection, frozen=True):
     """The server sent an error that belongs to no command of ours."""
 
     code: int
-    reason: str = field(default="")
+    reason: str = ""
 
     def __str__(self) -> str:
         return f"the server reports on {self._which}: {self.reason} (code {self.code})"

@@ -37,6 +37,9 @@ def server(authority: Any) -> Iterator[KucoinServer]:
 def trust(authority: Any) -> ssl.SSLContext:
     context = ssl.create_default_context()
     authority.configure_trust(context)
+    # The peer reads in one thread and writes in another without a lock, which OpenSSL does not allow while TLS 1.3
+    # still sends tickets after the handshake.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 

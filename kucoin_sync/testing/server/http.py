@@ -87,9 +87,8 @@ class Handler(BaseHTTPRequestHandler):
             self._fail(failure, request)
 
     def _fail(self, failure: Failure, request: Request) -> None:
-        if failure.delay:
-            self._peer.cut_event.wait(failure.delay)
-        if failure.drop:
+        cut = failure.delay > 0 and self._peer.cut_event.wait(failure.delay)
+        if failure.drop or cut:
             self.close_connection = True
         elif failure.body is not None:
             self._reply(Answer(failure.status, failure.body, failure.headers))

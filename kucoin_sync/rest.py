@@ -222,10 +222,9 @@ class Rest:
                 body = _body(response, where)
                 return _data(response, body, where)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            # The cause names the request with its signature, so it is not chained.
-            raise ConnectionFailed(
-                f"{where} at {urlsplit(url).hostname} failed ({_first_reason(error)}); check the network and the URL"
-            ) from None
+            reason = _first_reason(error)
+        # Raised out here, so that it does not keep its cause, which has the request with its signature.
+        raise ConnectionFailed(f"{where} at {urlsplit(url).hostname} failed ({reason}); check the network and the URL")
 
     def _dial(self, host: str, port: int, secure: bool) -> Wire:
         return dial(

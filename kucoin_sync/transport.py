@@ -278,7 +278,10 @@ class Transport:
 
     def _check_unfinished(self) -> None:
         timeout = self._limits.step_timeout
-        if self._unfinished is not None and time.monotonic() >= self._unfinished + timeout:
+        if self._unfinished is None:
+            if self._frames.partial:  # a single byte, with which there was nothing to take
+                self._unfinished = time.monotonic()
+        elif time.monotonic() >= self._unfinished + timeout:
             self._refuse(1002, f"part of a message and not the rest within {timeout:g} s")
 
     # Sending

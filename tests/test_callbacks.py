@@ -13,7 +13,7 @@ from kucoin_sync import CallbackFailed, CallbackSlow, Event, Message, Progress, 
 from kucoin_sync import callbacks as callbacks_module
 from kucoin_sync.callbacks import Callbacks
 
-from .support.inboxes import make_inbox, wait_for_a_consumer
+from .support.inboxes import Waiters, make_inbox, wait_for_a_consumer
 from .support.messages import message, number
 from .support.threads import LIMIT, reached
 
@@ -118,6 +118,15 @@ class TestMessages:
         assert callbacks.thread.name == "kucoin-callbacks"
         assert callbacks.thread.daemon
 
+    def test_one_that_came_before_it_was_served_is_not_forgotten(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+        subscription = subscribe(lambda one: seen(number(one)))
+        subscription.put(message(0))
+        callbacks.serve(subscription)
+        assert seen.wait(1) == [0]
+
     def test_each_that_comes_after_a_pause_is_served(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen
     ) -> None:
@@ -169,6 +178,8 @@ class TestMessages:
         subscription.close()
         Plug(callbacks).pull()  # behind it in the line
         assert not subscription.inbox.waiters
+        assert isinstance(subscription.inbox.waiters, Waiters)
+        assert not subscription.inbox.waiters.came.acquire(blocking=False), "the thread waits for what has ended"
 
     def test_an_overflow_is_logged_and_delivery_goes_on(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen, caplog: pytest.LogCaptureFixture

@@ -645,6 +645,10 @@ class TestConnections:
             with Peer(script, context) as peer:
                 rest = make_rest(peer.port, scheme=scheme)
                 assert rest.call("spot", "GET", "/x") == 1
+                # Held, as a kept traceback would, so that it is not the garbage collector that closes.
+                kept = rest._session.get_adapter(scheme + "://").poolmanager.pools  # type: ignore[attr-defined]
+                pools = [kept.get(key) for key in list(kept.keys())]
+                assert len(pools) == 1
                 rest.close()
                 reached(ended, "the connection stayed open")
                 ended.clear()
@@ -713,7 +717,23 @@ class TestConnections:
             rest.close()
         assert proxy.heads[0].startswith(f"CONNECT {HOST}:{peer.port} ".encode())
 
-    def test_a_request_is_sent_once_even_where_it_fails(self, make_rest: Callable[..., Rest]) -> None:
+    def test_it_goes_through_the_proxy_of_the_environment(self, waker: Waker, monkeypatch: pytest.MonkeyPatch) -> None:
+        heads: list[bytes] = []
+        tunnel = b"HTTP/1.1 200 Connection established\r\n\r\n"
+        base = "http://api.internal.example"
+        with Peer(answering(tunnel, success(1), heads=heads)) as proxy:
+            monkeypatch.setenv("http_proxy", f"http://{HOST}:{proxy.port}")
+            monkeypatch.delenv("no_proxy", raising=False)
+            rest = Rest(Bases.checked(base, base), waker=waker, context=client_context, timeout=LIMIT)
+            assert rest.call("spot", "GET", "/x") == 1
+            rest.close()
+        assert [head.split(b"\r\n")[0] for head in heads] == [
+            b"CONNECT api.internal.example:80 HTTP/1.1",
+            b"GET /x HTTP/1.1",
+        ]
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_a_request_is_sent_once_even_where_it_fails(self, make_rest: Callable[..., Rest], method: str) -> None:
         heads: list[bytes] = []
 
         def close(connection: socket.socket) -> None:
@@ -721,7 +741,7 @@ class TestConnections:
             connection.close()
 
         with Peer(close) as peer, pytest.raises(ConnectionFailed, match="RemoteDisconnected") as failure:
-            make_rest(peer.port).call("spot", "POST", "/x")
+            make_rest(peer.port).call("spot", method, "/x")
         assert failure.value.retriable
         assert len(heads) == 1
 
@@ -813,6 +833,7 @@ class TestConnections:
                     "spot", private=True
                 )
             assert not [secret for secret in secrets if secret in shown(failure.value)]
+            assert not hasattr(failure.value.__context__, "request")
         with refusing_port() as port, pytest.raises(ConnectionFailed) as refused:
             make_rest(port, credentials=credentials, clock=clock).connect_token("spot", private=True)
         assert not [secret for secret in secrets if secret in shown(refused.value)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 
 import pytest
@@ -207,6 +208,18 @@ def test_a_refusal_keeps_earlier_tunnels() -> None:
         shards.place([C, *inside("t", "B")])
     assert shards.home_of_tunnel("t") == 1
     assert shards.keys(1) == tuple(inside("t", "A"))
+
+
+def test_nothing_is_kept_of_connections_that_are_gone() -> None:
+    shards = Shards(1)
+    for _ in range(500):
+        shards.place([A, B, *inside("t", "A")])
+        shards.remove([A])
+        for number in shards.numbers:
+            if not shards.drop_if_empty(number):
+                shards.drop(number)
+    assert shards.numbers == ()
+    assert len(pickle.dumps(shards)) < 500
 
 
 LETTERS = "ABCDEFGH"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import KucoinSyncError, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
+from kucoin_sync import KucoinSyncError, Message, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
 from kucoin_sync.inbox import OVERFLOW
 
 from .support.inboxes import make_inbox, wait_for_a_consumer
@@ -81,6 +81,40 @@ class TestGet:
         else:
             with pytest.raises(TimeoutError):
                 getting.result()
+
+    def test_wake_ups_for_nothing_do_not_prolong_it(self) -> None:
+        subscription = make()
+        over = threading.Event()
+
+        def wake_for_nothing() -> None:
+            while not over.is_set():
+                if subscription.inbox.waiters:
+                    subscription.inbox.wake()
+
+        waking = Task(wake_for_nothing)
+        try:
+            with pytest.raises(TimeoutError):
+                Task(subscription.get, SHORT).result()
+        finally:
+            over.set()
+            waking.result()
+
+    def test_what_comes_with_the_end_while_it_looks_is_not_overlooked(self) -> None:
+        subscription = make()
+        looks = []
+        pop = subscription.inbox.pop
+
+        def looking() -> Message:
+            looks.append(len(looks))
+            if looks[-1] == 1:  # found nothing, and right behind the look it comes
+                put(subscription, 7)
+                subscription.close()
+            if looks[-1] < 2:
+                raise IndexError
+            return pop()
+
+        subscription.inbox.pop = looking
+        assert number(subscription.get()) == 7
 
     @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])
     def test_after_the_end_and_all_messages_it_raises(self, timeout: float | None) -> None:

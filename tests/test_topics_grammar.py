@@ -313,6 +313,8 @@ def test_build_needs_an_argument_where_a_topic_takes_one() -> None:
 def test_build_refuses_what_does_not_fit(argument: object) -> None:
     with pytest.raises(InvalidTopic, match="/market/ticker does not take"):
         build(row("ticker"), "BTC-USDT", argument)  # type: ignore[arg-type]
+    with pytest.raises(InvalidTopic, match="/market/candles does not take"):
+        build(row("candles"), argument)  # type: ignore[arg-type]
 
 
 SYMBOLS = st.from_regex(r"[A-Z0-9]{1,6}-[A-Z0-9]{1,6}", fullmatch=True)

@@ -208,6 +208,22 @@ class TestHandshake:
         assert proxy.heads[0].startswith(f"CONNECT {HOST}:{peer.port} ".encode())
         assert TOKEN.encode() not in proxy.heads[0]
 
+    def test_it_goes_through_the_proxy_of_the_environment(self, waker: Waker, monkeypatch: pytest.MonkeyPatch) -> None:
+        heads: list[bytes] = []
+
+        def script(connection: socket.socket) -> None:
+            heads.append(read_head(connection))
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            shake(connection)
+            drain(connection)
+
+        with Peer(script) as proxy:
+            monkeypatch.setenv("http_proxy", f"http://{HOST}:{proxy.port}")
+            monkeypatch.delenv("no_proxy", raising=False)
+            limits = Limits(step_timeout=LIMIT)
+            Transport.connect("ws://feed.internal.example/", waker=waker, limits=limits).close()
+        assert heads[0].startswith(b"CONNECT feed.internal.example:80 HTTP/1.1\r\n")
+
     def test_an_unknown_certificate_is_refused(self, waker: Waker) -> None:
         with (
             Peer(drain, server_context()) as peer,
@@ -665,13 +681,14 @@ class TestDeadlines:
     @pytest.mark.parametrize(
         "part", [b"\x81", frame(b"x" * 10)[:5], frame(b"x", fin=False), b"\x81\x7e\x01", b"\x01\x80"]
     )
+    @pytest.mark.parametrize("before", [b"", frame(b"before")])
     def test_part_of_a_message_and_then_silence(
-        self, make_pair: Callable[..., Pair], secure: bool, part: bytes
+        self, make_pair: Callable[..., Pair], secure: bool, before: bytes, part: bytes
     ) -> None:
         pair = make_pair(secure, Limits(step_timeout=SHORT))
-        pair.send(frame(b"before") + part)
+        pair.send(before + part)
         messages, lost = Task(pair.end).result()
-        assert messages == [b"before"]
+        assert messages == ([b"before"] if before else [])
         assert isinstance(lost.error, ProtocolError)
         assert "the peer sent part of a message and not the rest within 0.2 s" in str(lost)
         assert lost.code == 1002
@@ -693,25 +710,32 @@ class TestDeadlines:
             over.set()
             dripping.result()
 
-    def test_the_time_counts_for_each_message_anew(self, make_pair: Callable[..., Pair]) -> None:
+    def test_more_of_a_head_does_not_prolong_the_time(self, pair: Pair) -> None:
+        head = frame(bytes(100_000))[:10]
+        pair.send(head[:1])
+        assert pair.look() == []
+        since = pair.transport._unfinished
+        assert since is not None
+        for byte in head[1:]:
+            pair.send(bytes([byte]))
+            assert pair.look() == []
+        assert pair.transport._unfinished == since
+
+    def test_the_time_counts_for_each_message_anew(self, pair: Pair) -> None:
         """A stream that is always in the middle of some message is no stalled one."""
-        pair = make_pair(limits=Limits(step_timeout=SHORT))
-        over = threading.Event()
-        half = frame(b"abcdef")
-
-        def flow() -> None:
-            pair.server.sendall(half[:3])
-            while not over.wait(0.01):
-                pair.server.sendall(half[3:] + half[:3])
-
-        flowing = Task(flow)
-        try:
-            end = time.monotonic() + 3 * SHORT
-            while time.monotonic() < end:
-                pair.transport.receive(end)
-        finally:
-            over.set()
-            flowing.result()
+        whole = frame(b"message")
+        pair.send(whole[:3])
+        assert pair.look() == []
+        for _ in range(3):
+            since = pair.transport._unfinished
+            assert since is not None
+            pair.send(whole[3:] + whole[:3])
+            assert pair.look() == [b"message"]
+            assert pair.transport._unfinished is not None
+            assert pair.transport._unfinished > since
+        pair.send(whole[3:])
+        assert pair.look() == [b"message"]
+        assert pair.transport._unfinished is None
 
     def test_a_complete_rest_ends_the_wait(self, make_pair: Callable[..., Pair]) -> None:
         pair = make_pair(limits=Limits(step_timeout=SHORT))
@@ -814,9 +838,7 @@ class TestSending:
         assert pair.receive(1) == [b"done"]
         assert reading.result() == sent
 
-    def test_after_a_full_buffer_it_waits_for_reading_alone(
-        self, pair: Pair, waker: Waker, waiting: threading.Event
-    ) -> None:
+    def test_after_a_full_buffer_it_waits_for_reading_alone(self, pair: Pair, waiting: threading.Event) -> None:
         pair.transport.send_text(bytes(10_000_000))
         reading = Task(read_frame, pair.server)
         while pair.transport._framing.sent:
@@ -825,8 +847,8 @@ class TestSending:
         waiting.clear()
         receiving = Task(pair.transport.receive, time.monotonic() + 1000 * LIMIT)
         reached(waiting, "the receive did not wait")
-        waker.wake()
-        assert receiving.result() == []
+        pair.server.sendall(frame(b"next"))
+        assert receiving.result() == [b"next"]
 
     def test_sending_after_close_is_no_error(self, pair: Pair) -> None:
         pair.transport.close()

@@ -105,8 +105,6 @@ class Router(Generic[S]):
         for sink in self._sinks.get(topic, ()):
             yield sink, None
         for single, alias in self._by_prefix.get(prefix, {}).items():
-            if single == topic:
-                continue
             wanted = argument_of(single)
             if alias.argument == "same" and wanted != argument:
                 continue

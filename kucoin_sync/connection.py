@@ -351,30 +351,38 @@ class Connection:
                 self._owner.idle(self)
             else:
                 deadline = min(deadline, idle_since + self._options.limits.idle_seconds)
-            self._receive(session, transport, deadline)
-            now = time.monotonic()
+            now = self._receive(session, transport, deadline, now)
 
-    def _receive(self, session: Session, transport: Transport, deadline: float) -> None:
-        controls = transport.controls
-        frames = transport.receive(deadline)
-        counts = self.counts
-        if transport.skipped:
-            counts.unreadable += transport.skipped
-            transport.skipped = 0
-        if not frames and controls == transport.controls:
-            return
-        batch = Batch(self.epoch, time.time_ns(), self._owner.misfit)
-        with self._lock:
-            messages = session.receive(frames, batch, time.monotonic())
-        counts.messages += len(messages)
-        counts.bytes += sum(map(len, frames))
-        if len(messages) != len(frames):
-            counts.unreadable += session.unreadable
-            counts.unknown += session.unknown
-            counts.pong_latency = session.heartbeat.latency
-            session.unreadable = session.unknown = 0
-        if messages:
-            self._owner.deliver(self, messages)
+    def _receive(self, session: Session, transport: Transport, deadline: float, now: float) -> float:
+        """Deliver pushes until something else is to be seen to; return the instant.
+
+        Everything that is done for every message on a quiet feed is here.
+        """
+        lock, deliver, misfit, counts = self._lock, self._owner.deliver, self._owner.misfit, self.counts
+        while True:
+            frames = transport.receive(deadline, now)
+            now = time.monotonic()
+            if not frames:
+                counts.unreadable += transport.take_skipped()
+                if transport.take_controls():
+                    with lock:
+                        session.receive(frames, Batch(self.epoch), now)
+                return now
+            batch = Batch(self.epoch, time.time_ns(), misfit)
+            with lock:
+                messages = session.receive(frames, batch, now)
+            counts.messages += len(messages)
+            counts.bytes += sum(map(len, frames))
+            if messages:
+                deliver(self, messages)
+            if len(messages) != len(frames):
+                counts.unreadable += session.unreadable
+                counts.unknown += session.unknown
+                counts.pong_latency = session.heartbeat.latency
+                session.unreadable = session.unknown = 0
+                return now
+            if now >= deadline or transport.woken:
+                return now
 
     def _tell(self, outcome: object) -> None:
         """Pass on what the session found out."""

@@ -103,13 +103,14 @@ class Transport:
     """A WebSocket connection after its handshake.
 
     Attributes:
-        controls: control frames; they tell that the peer lives.
-        skipped: binary messages, which KuCoin does not send.
+        woken: whether the last `receive` was ended by the waker.
     """
 
     def __init__(self, wire: Wire, waker: Waker, limits: Limits, early: bytes = b"") -> None:
-        self.controls = 0
-        self.skipped = 0
+        self.woken = False
+        self._controls = 0
+        self._skipped = 0
+        self._early = bool(early)
         self._wire = wire
         self._waker = waker
         self._limits = limits
@@ -153,25 +154,28 @@ class Transport:
             raise
         return cls(wire, waker, limits, early)
 
-    def receive(self, deadline: float) -> list[bytes]:
+    def receive(self, deadline: float, now: float | None = None) -> list[bytes]:
         """Return the text messages that came, [] at the deadline (monotonic seconds) or when woken.
+
+        `now` is the instant, where the caller knows it.
 
         Raises:
             ConnectionLost: after everything that came before the end has been returned.
             Cancelled: the waker was cancelled.
         """
-        if self._failure is not None:
-            raise self._failure
-        if self._frames.ripe and (messages := self._take()):
-            return messages
+        if self._early:
+            self._early = False
+            if messages := self._take():
+                return messages
         if self._failure is not None:
             raise self._failure
         if self._unfinished is not None:
             deadline = min(deadline, self._unfinished + self._limits.step_timeout)
-        readable, woken = self._poller.wait(bool(self._framing.sent), deadline - time.monotonic())
-        if woken:
+        sent = self._framing.sent
+        readable, self.woken = self._poller.wait(bool(sent), deadline - (now or time.monotonic()))
+        if self.woken:
             self._waker.clear()
-        if self._framing.sent:
+        if sent:
             self._flush()
         end = self._fill() if readable else None
         messages = self._take() if self._frames.ripe else []
@@ -180,6 +184,16 @@ class Transport:
         elif not messages:
             self._check_unfinished()
         return messages
+
+    def take_controls(self) -> int:
+        """Return the number of control frames since the last call; they tell that the peer lives."""
+        count, self._controls = self._controls, 0
+        return count
+
+    def take_skipped(self) -> int:
+        """Return the number of binary messages since the last call, which KuCoin does not send."""
+        count, self._skipped = self._skipped, 0
+        return count
 
     def send_text(self, data: bytes) -> None:
         """Send one text frame; what the socket does not take at once leaves during `receive`."""
@@ -249,13 +263,13 @@ class Transport:
             self._closed_by_peer(whole.data)
             return False
         if opcode in (websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG):
-            self.controls += 1
+            self._controls += 1
             return True
         self._frames.fragments = 0
         if opcode == websocket.ABNF.OPCODE_TEXT:
             messages.append(bytes(whole.data))
         else:
-            self.skipped += 1
+            self._skipped += 1
         return True
 
     def _closed_by_peer(self, data: bytes) -> None:
@@ -307,6 +321,7 @@ class _Poller:
         self._waker = waker
         self._writing = False
         self._poll: Any = None
+        self._data = [(fd, getattr(select, "POLLIN", 0))]  # what `poll` returns nearly always
         if hasattr(select, "poll"):
             self._poll = select.poll()
             self._poll.register(fd, select.POLLIN)
@@ -321,13 +336,11 @@ class _Poller:
         if writing != self._writing:
             self._writing = writing
             self._poll.modify(self._fd, select.POLLIN | select.POLLOUT if writing else select.POLLIN)
-        readable_fd = woken = False
-        for fd, event in self._poll.poll(seconds * 1000):
-            if fd == self._waker:
-                woken = True
-            elif event & ~select.POLLOUT:
-                readable_fd = True
-        return readable_fd, woken
+        events = self._poll.poll(seconds * 1000)
+        if events == self._data:
+            return True, False
+        readable_fd = any(fd == self._fd and event & ~select.POLLOUT for fd, event in events)
+        return readable_fd, any(fd == self._waker for fd, _ in events)
 
 
 def _translated(wire: Wire, error: Exception) -> KucoinSyncError:

@@ -466,7 +466,7 @@ class TestFrames:
             pair.send(stream[cut:])
             messages = early + pair.receive(5 - len(early))
             assert messages == [b"short", b"x" * 130, b"first last", b"masked", b""], f"cut at byte {cut}"
-        assert pair.transport.controls == 2 * (len(stream) - 1)
+        assert pair.transport.take_controls() == 2 * (len(stream) - 1)
 
     @settings(max_examples=40, deadline=None)
     @given(
@@ -498,12 +498,12 @@ class TestFrames:
         assert read_frame(pair.server) == Frame(PONG, b"alive?")
         pair.send(frame(b"two", CONT))
         assert pair.receive(1) == [b"one two"]
-        assert pair.transport.controls == 1
+        assert pair.transport.take_controls() == 1
 
     def test_a_pong_counts_as_life_and_is_not_answered(self, pair: Pair) -> None:
         pair.send(frame(b"unasked", PONG))
         assert pair.look() == []
-        assert pair.transport.controls == 1
+        assert pair.transport.take_controls() == 1
         pair.transport.send_text(b"next")
         assert read_frame(pair.server) == Frame(TEXT, b"next")
 
@@ -516,7 +516,7 @@ class TestFrames:
             + frame(b"two")
         )
         assert pair.receive(2) == [b"one", b"two"]
-        assert pair.transport.skipped == 2
+        assert pair.transport.take_skipped() == 2
 
     @pytest.mark.parametrize(
         ("wrong", "what"),

@@ -12,6 +12,7 @@ import secrets
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -141,6 +142,7 @@ class Connection:
         self.counts = Counts()
         self._options = options
         self._owner = owner
+        self._misfit = _weakly(owner.misfit)
         self._waker = Waker()
         self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
         self._session: Session | None = None
@@ -358,7 +360,7 @@ class Connection:
 
         Everything that is done for every message on a quiet feed is here.
         """
-        lock, deliver, misfit, counts = self._lock, self._owner.deliver, self._owner.misfit, self.counts
+        lock, deliver, misfit, counts = self._lock, self._owner.deliver, self._misfit, self.counts
         while True:
             frames = transport.receive(deadline, now)
             now = time.monotonic()
@@ -454,3 +456,18 @@ class Connection:
                 for frame in session.frames_to_send(time.monotonic()):  # such as an unsubscribe just before the end
                     transport.send_text(frame)
             transport.close()
+
+
+def _weakly(method: Callable[[Message], None]) -> Callable[[Message], None]:
+    """Return a function that calls a method and does not keep its object alive.
+
+    Messages are not seen by the garbage collector: one that waits in a queue must not hold on to the stream.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call(message: Message) -> None:
+        found = reference()
+        if found is not None:
+            found(message)
+
+    return call

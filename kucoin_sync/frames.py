@@ -14,6 +14,7 @@ __all__ = ["FrameBuffer"]
 
 _ROOM = 256 * 1024
 _HEADER = struct.Struct("!HH")
+_ALONE = 4096
 _TEXT = 0x81
 _SHORT = 0x8100  # FIN, opcode 1, no mask, a length below 126
 _MEDIUM = 0x817E  # the same with a length of 16 bits
@@ -71,10 +72,18 @@ class FrameBuffer:
         `other` is called with each complete frame that is no plain text message and the messages so far; it may
         add one, and returns whether to go on.
         """
-        chunk = self._view[: self._end].tobytes()
+        end = self._end
+        if 4 < end < _ALONE and not self.fragments:
+            # On a quiet feed one message comes at a time: take it without the loop.
+            head, length = _HEADER.unpack_from(self._buffer)
+            if head == _MEDIUM and length + 4 == end and length <= self._limit:
+                self._end, self._needed = 0, 2
+                self.taken += end
+                return [self._view[4:end].tobytes()]
+        chunk = self._view[:end].tobytes()
         messages: list[bytes] = []
         append, header_at, limit, longest = messages.append, _HEADER.unpack_from, self._limit, self._longest
-        position, end = 0, self._end
+        position = 0
         last = end - 4 if not self.fragments else -1  # up to here a frame's first four bytes are there
         while end - position >= 2:
             if position <= last:

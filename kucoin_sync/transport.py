@@ -10,7 +10,9 @@ Owned by one thread; other threads only use its `Waker`.
 
 from __future__ import annotations
 
+import os
 import select
+import socket
 import ssl
 import struct
 import time
@@ -27,6 +29,8 @@ from .wire import Waker, Wire, dial, proxy_for
 __all__ = ["ConnectionLost", "Transport"]
 
 _TLS_BATCH = 64 * 1024
+_LINGER = 0.02
+"""Seconds for which a read waits while messages flow; what wakes us is noticed so much later then."""
 
 
 class ConnectionLost(KucoinSyncError):
@@ -119,6 +123,10 @@ class Transport:
         self._unfinished: float | None = None  # since when part of a message waits for its rest
         self._failure: ConnectionLost | None = None
         self._poller = _Poller(wire.fileno(), waker.fileno())
+        # Whether messages follow each other closely, so that reading waits by itself: one system call each.
+        self._flowing = False
+        self._can_linger = _let_reads_linger(wire.sock)
+        self._send_flags = socket.MSG_DONTWAIT if self._can_linger else 0
 
     @classmethod
     def connect(
@@ -171,12 +179,16 @@ class Transport:
             raise self._failure
         if self._unfinished is not None:
             deadline = min(deadline, self._unfinished + self._limits.step_timeout)
+        now = now or time.monotonic()
         sent = self._framing.sent
-        readable, self.woken = self._poller.wait(bool(sent), deadline - (now or time.monotonic()))
-        if self.woken:
-            self._waker.clear()
-        if sent:
-            self._flush()
+        if self._flowing and not sent and now + _LINGER < deadline and not self._waker.called:
+            readable, self.woken = True, False  # the read itself waits, for a moment
+        else:
+            readable, self.woken = self._poller.wait(bool(sent), deadline - now)
+            if self.woken:
+                self._waker.clear()
+            if sent:
+                self._flush()
         end = self._fill() if readable else None
         messages = self._take() if self._frames.ripe else []
         if end is not None:
@@ -228,9 +240,11 @@ class Transport:
                 frames.added(count)
                 total += count
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            self._flowing = False
             return None
         except OSError as error:
             return _translated(self._wire, error)
+        self._flowing = self._can_linger
         if count:
             return None
         return ConnectionFailed(f"{self._wire.peer} closed the connection without a close frame")
@@ -305,12 +319,24 @@ class Transport:
         pending = self._framing.sent
         try:
             while pending:
-                del pending[: self._wire.sock.send(pending)]
+                del pending[: self._wire.sock.send(pending, self._send_flags)]
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return
         except OSError:
             # What the peer sent before may still be there to read; reading meets the same end.
             pending.clear()
+
+
+def _let_reads_linger(sock: socket.socket) -> bool:
+    """Let reads wait for a moment before they say that nothing is there; return whether the system can do that.
+
+    Not for TLS, where the library decides when to read.
+    """
+    if isinstance(sock, ssl.SSLSocket) or os.name != "posix" or not hasattr(socket, "MSG_DONTWAIT"):
+        return False
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(_LINGER * 1e6)))
+    sock.setblocking(True)
+    return True
 
 
 class _Poller:

@@ -44,6 +44,7 @@ class Waker:
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
         self.cancelled = False
+        self.called = False  # whether somebody woke us since the last `clear`
 
     def fileno(self) -> int:
         """Return the descriptor that is readable after `wake`."""
@@ -51,6 +52,7 @@ class Waker:
 
     def wake(self) -> None:
         """End the wait under way, or the next one."""
+        self.called = True
         try:
             self._sender.send(b"\0")
         except (BlockingIOError, OSError):
@@ -63,6 +65,7 @@ class Waker:
 
     def clear(self) -> None:
         """Take note of the wake-ups so far; raise Cancelled after `cancel`."""
+        self.called = False
         try:
             while self._receiver.recv(1024):
                 pass

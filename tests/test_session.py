@@ -604,6 +604,17 @@ def test_a_topic_that_was_taken_back_can_be_wanted_again() -> None:
     assert topics(session) == [("unsubscribe", "/market/ticker:BTC-USDT")]
 
 
+def test_a_topic_that_was_unsubscribed_before_is_only_taken_back_too() -> None:
+    session = subscribed(BTC, key("BTC", "t"))
+    session.unsubscribe([BTC])
+    session.close_tunnel("t")
+    for command in sent(session):
+        acknowledge(session, command["id"])
+    session.subscribe([BTC, key("BTC", "t")])
+    session.unsubscribe([BTC, key("BTC", "t")])
+    assert [command["type"] for command in sent(session)] == ["openTunnel"]
+
+
 def test_subscribe_unsubscribe_subscribe_leave_in_this_order() -> None:
     session = subscribed(BTC)
     session.unsubscribe([BTC])
@@ -907,10 +918,10 @@ def test_a_refusal_that_names_the_whole_list_names_nobody() -> None:
 
 def test_a_refusal_that_names_every_topic_is_halved() -> None:
     session = opened()
-    session.subscribe([BTC, ETH])
+    session.subscribe([BTC, ETH, KCS])
     (command,) = sent(session)
-    refuse(session, command["id"], 404, f"topic {BTC.topic} and {ETH.topic} are not found")
-    assert [again["topic"] for again in sent(session)] == [BTC.topic, ETH.topic]
+    refuse(session, command["id"], 404, f"topics {BTC.topic} and {ETH.topic} and {KCS.topic} are not found")
+    assert [again["topic"] for again in sent(session)] == ["/market/ticker:BTC-USDT,ETH-USDT", KCS.topic]
 
 
 def test_too_many_topics_in_one_command_are_asked_for_in_smaller_ones() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -240,3 +242,17 @@ def test_a_plain_script_needs_five_lines(server: KucoinServer) -> None:
         publish(server, ETH, 4)
         out, err = process.communicate(timeout=20)
     assert (out, err, process.returncode) == ("4.5 4.5 4.5\n", "", 0)
+
+
+def test_a_closed_stream_with_messages_that_nobody_took_is_freed(
+    server: KucoinServer, make_stream: Callable[..., Stream]
+) -> None:
+    stream = Stream(**server.stream_options)
+    subscription, other = stream.subscribe(ETH), stream.subscribe(ETH)
+    publish(server, ETH, *range(10))
+    assert [sequence(other.get(timeout=5)) for _ in range(10)] == list(range(10))
+    stream.close()
+    gone = weakref.ref(stream._board)
+    del stream, subscription, other
+    gc.collect()
+    assert gone() is None

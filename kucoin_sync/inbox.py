@@ -173,7 +173,15 @@ class _RaisingInbox(Inbox):
             return self._accept(message)
 
 
-class _OldestInbox(Inbox):
+class _OneByOneInbox(Inbox):
+    """An inbox in which each message has to be looked at."""
+
+    def put_many(self, messages: list[Message]) -> None:
+        for message in messages:
+            self.put(message)
+
+
+class _OldestInbox(_OneByOneInbox):
     """Policy "drop_oldest": a full queue makes room at its front. Both ends take the lock, to place `lost` exactly."""
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
@@ -189,17 +197,13 @@ class _OldestInbox(Inbox):
         if self.waiters:
             self.wake()
 
-    def put_many(self, messages: list[Message]) -> None:
-        for message in messages:
-            self.put(message)
-
     def _pop(self) -> Message:
         with self._lock:
             message = self.items.popleft()
             return self._accept(message) if self._congested else message
 
 
-class _LatestInbox(Inbox):
+class _LatestInbox(_OneByOneInbox):
     """Policy "latest": one message per topic and subject, the newest, in the place of the one it supersedes."""
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
@@ -224,10 +228,6 @@ class _LatestInbox(Inbox):
         if self.waiters:
             self.wake()
 
-    def put_many(self, messages: list[Message]) -> None:
-        for message in messages:
-            self.put(message)
-
     def _pop(self) -> Message:
         with self._lock:
             if not self._newest:
@@ -239,7 +239,7 @@ class _LatestInbox(Inbox):
             return message.with_lost(lost) if lost else message
 
 
-class InlineInbox(Inbox):
+class InlineInbox(_OneByOneInbox):
     """No queue: the callback runs where the message arrives, on the I/O thread."""
 
     def __init__(self, callback: Callable[[Message], object], failed: Callable[[BaseException], None]) -> None:
@@ -254,10 +254,6 @@ class InlineInbox(Inbox):
             self._callback(message)
         except (Exception, SystemExit) as error:  # sys.exit() must not end the I/O thread
             self._failed(error)
-
-    def put_many(self, messages: list[Message]) -> None:
-        for message in messages:
-            self.put(message)
 
 
 OVERFLOW = ("raise", "drop_oldest", "drop_newest", "latest")

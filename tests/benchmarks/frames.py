@@ -1,0 +1,100 @@
+"""The feed's frames, made beforehand: of the shape and size of KuCoin's, with numbers of our own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from tests.support.frames import frame
+
+from .load import Load
+
+__all__ = ["SENT", "Reel", "StampedBurst"]
+
+#: Added to a stamp, so that it has the same number of digits whatever the clock says.
+SENT = 10**18
+_DISTINCT = 1_200  # frames in a reel, a multiple of the 300 topics that there are at most
+
+
+def _ticker(topic: str, number: int, time: int) -> bytes:
+    price = 67_000 + number / 10
+    data = {
+        "bestAsk": f"{price + 0.1:.1f}",
+        "bestAskSize": f"{1 + number % 97 / 100:.8f}",
+        "bestBid": f"{price:.1f}",
+        "bestBidSize": f"{number % 89 / 1000:.8f}",
+        "price": f"{price:.1f}",
+        "sequence": str(14_000_000_000 + number),
+        "size": f"{number % 83 / 100_000:.8f}",
+        "time": time,
+    }
+    return _push(topic, "trade.ticker", data)
+
+
+def _level2(topic: str, number: int, time: int) -> bytes:
+    """Mostly one changed level of one side, sometimes several, as the live feed has it."""
+    sequence, price = 14_000_000_000 + 3 * number, 67_000 + number / 10
+    rows = [
+        [f"{price + step / 10:.1f}", f"{number % 79 / 1000:.8f}", str(sequence + step)]
+        for step in range(3 if number % 10 == 0 else 1)
+    ]
+    data = {
+        "changes": {"asks": [], "bids": rows} if number % 2 else {"asks": rows, "bids": []},
+        "sequenceEnd": sequence + len(rows) - 1,
+        "sequenceStart": sequence,
+        "symbol": topic.partition(":")[2],
+        "time": time,
+    }
+    return _push(topic, "trade.l2update", data)
+
+
+def _push(topic: str, subject: str, data: dict[str, object]) -> bytes:
+    push = {"topic": topic, "type": "message", "subject": subject, "data": data}
+    return json.dumps(push, separators=(",", ":")).encode()
+
+
+def _frames(load: Load, count: int, time: int) -> list[bytes]:
+    make = {"ticker": _ticker, "level2": _level2}[load.feed]
+    topics = load.topic_names()
+    return [frame(make(topics[number % len(topics)], number, time)) for number in range(count)]
+
+
+class Reel:
+    """Frames in a row, as one block of bytes to send over and over."""
+
+    def __init__(self, load: Load) -> None:
+        frames = 2 * _frames(load, _DISTINCT, 1_729_757_723_612)  # so that a block can begin anywhere
+        self._ends = [0]
+        for each in frames:
+            self._ends.append(self._ends[-1] + len(each))
+        self._block = memoryview(b"".join(frames))
+
+    def blocks(self, count: int, size: int = _DISTINCT) -> Iterator[memoryview]:
+        """Yield blocks of `size` frames, the last one of what is left, `count` frames in all."""
+        sent = 0
+        while sent < count:
+            start = sent % _DISTINCT
+            stop = start + min(size, count - sent)
+            yield self._block[self._ends[start] : self._ends[stop]]
+            sent += stop - start
+
+
+class StampedBurst:
+    """Frames that are sent together and carry the instant of it."""
+
+    def __init__(self, load: Load) -> None:
+        stamp = str(SENT).encode()
+        self._block = bytearray(b"".join(_frames(load, load.burst, SENT)))
+        self._length = len(stamp)
+        self._places = []
+        place = self._block.find(stamp)
+        while place >= 0:
+            self._places.append(place)
+            place = self._block.find(stamp, place + 1)
+
+    def stamped(self, now: int) -> bytearray:
+        """Return the frames with `now` (monotonic nanoseconds) in each; valid until the next call."""
+        text = str(SENT + now).encode()
+        for place in self._places:
+            self._block[place : place + self._length] = text
+        return self._block

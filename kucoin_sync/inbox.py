@@ -28,6 +28,7 @@ class Inbox:
 
     Attributes:
         dropped: messages dropped so far.
+        alert: `notice` may have something to say.
         finished: nothing more will be put; what is queued can still be popped.
         error: with `finished`, why the subscription ended, None for a normal close.
     """
@@ -36,6 +37,7 @@ class Inbox:
         self.items: deque[Message] = deque()
         self.waiters: deque[Gate] = deque()
         self.dropped = 0
+        self.alert = False
         self.finished = False
         self.error: Exception | None = None
         self.pop: Callable[[], Message] = self.items.popleft
@@ -87,15 +89,19 @@ class Inbox:
         gate.acquire()
         self.waiters.append(gate)
         seconds = -1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX))
+        released = False
         try:
-            woken = self.ready() or gate.acquire(timeout=seconds)
+            if self.ready():
+                return True
+            released = gate.acquire(timeout=seconds)
         finally:
             # However the wait ends: a gate left behind would swallow the wake-up of another consumer.
-            try:
-                self.waiters.remove(gate)
-            except ValueError:
-                pass  # released meanwhile
-        return woken or self.ready()
+            if not released:
+                try:
+                    self.waiters.remove(gate)
+                except ValueError:
+                    pass  # released meanwhile
+        return released or self.ready()
 
     def ready(self) -> bool:
         """Whether a consumer has something to do."""
@@ -104,12 +110,19 @@ class Inbox:
     def notice(self) -> Exception | None:
         """Return, once, what the consumer must be told when it has taken all that was queued."""
         with self._lock:
-            return self._notices.popleft() if self._notices and not len(self) else None
+            told = self._notices.popleft() if self._notices and not len(self) else None
+            self.alert = bool(self._notices) or self._untold()
+            return told
+
+    def _untold(self) -> bool:
+        """Whether the consumer has yet to be told of an overflow (under the lock)."""
+        return False
 
     def tell(self, error: Exception) -> None:
         """Have the consumer told of `error` when it has taken all that is queued; the subscription goes on."""
         with self._lock:
             self._notices.append(error)
+            self.alert = True
         self.wake()
 
     def finish(self, error: Exception | None) -> None:
@@ -160,7 +173,11 @@ class _RaisingInbox(Inbox):
             if not self._full or self.items:
                 return None
             self._full = False
+            self.alert = bool(self._notices)
             return self._make_error(self._missing)
+
+    def _untold(self) -> bool:
+        return self._full
 
     def ready(self) -> bool:
         return self._full or super().ready()
@@ -169,6 +186,7 @@ class _RaisingInbox(Inbox):
         with self._lock:
             if self._full or len(self.items) >= self._maxsize:
                 self._drop()
+                self.alert = True
                 return None
             return self._accept(message)
 
@@ -227,6 +245,24 @@ class _LatestInbox(_OneByOneInbox):
             self._newest[key] = message
         if self.waiters:
             self.wake()
+
+    def put_many(self, messages: list[Message]) -> None:
+        """Queue the newest of several messages; what it supersedes among them is only counted."""
+        newest = messages[-1]
+        key = (newest.topic, newest.subject)
+        if any(message.subject != newest.subject or message.topic != newest.topic for message in messages):
+            super().put_many(messages)
+            return
+        with self._lock:
+            fits = key in self._newest or len(self._newest) < self._maxsize
+            if fits:
+                older = len(messages) - 1
+                self._superseded[key] = self._superseded.get(key, 0) + older
+                self.dropped += older
+        if fits:
+            self.put(newest)
+        else:
+            super().put_many(messages)
 
     def _pop(self) -> Message:
         with self._lock:

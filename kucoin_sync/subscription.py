@@ -70,21 +70,20 @@ class Subscription(Generic[P_co]):
             StreamClosed: the subscription has ended and all its messages were taken.
             SlowConsumer, SubscriptionRejected, AuthenticationError: as when iterating.
         """
-        pop = self.inbox.pop
-        try:
-            return pop()
-        except IndexError:
-            pass
+        inbox = self.inbox
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            self._raise_notice()
+            ended = inbox.finished  # looked at first: what was put before the end is still taken
             try:
-                return pop()
+                return inbox.pop()
             except IndexError:
-                if self.inbox.finished and not len(self.inbox):
-                    self._raise_end()
+                pass
+            if inbox.alert:
+                self._raise_notice()
+            if ended:
+                self._raise_end()
             remaining = None if deadline is None else deadline - time.monotonic()
-            if not self.inbox.wait(remaining) and remaining is not None:
+            if not inbox.wait(remaining) and remaining is not None:
                 raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s")
 
     def __iter__(self) -> Iterator[Message[P_co]]:

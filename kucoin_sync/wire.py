@@ -52,11 +52,11 @@ class Waker:
 
     def wake(self) -> None:
         """End the wait under way, or the next one."""
-        self.called = True
         try:
             self._sender.send(b"\0")
         except (BlockingIOError, OSError):
-            return  # full: a wake-up is pending anyway; closed: nobody waits any more
+            pass  # full: a wake-up is pending anyway; closed: nobody waits any more
+        self.called = True  # last, so that no `clear` under way takes this note and leaves the byte
 
     def cancel(self) -> None:
         """End every wait from now on with `Cancelled`."""

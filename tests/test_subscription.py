@@ -106,10 +106,9 @@ class TestGet:
 
         def looking() -> Message:
             looks.append(len(looks))
-            if looks[-1] == 1:  # found nothing, and right behind the look it comes
+            if looks[-1] == 0:  # found nothing, and right behind the look it comes
                 put(subscription, 7)
                 subscription.close()
-            if looks[-1] < 2:
                 raise IndexError
             return pop()
 

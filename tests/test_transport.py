@@ -668,6 +668,23 @@ class TestDeadlines:
         pair.server.sendall(frame(b"next"))
         assert pair.receive(1) == [b"next"]
 
+    @pytest.mark.parametrize("cancel", [False, True])
+    def test_a_wake_while_messages_flow_is_noticed_before_the_next(
+        self, pair: Pair, waker: Waker, cancel: bool
+    ) -> None:
+        for payload in texts(3):
+            pair.send(frame(payload))
+            assert pair.receive(1) == [payload]
+        pair.send(frame(b"next"))
+        if cancel:
+            waker.cancel()
+            with pytest.raises(Cancelled):
+                pair.transport.receive(time.monotonic() + LIMIT)
+        else:
+            waker.wake()
+            assert pair.transport.receive(time.monotonic() + LIMIT) == [b"next"]
+            assert pair.transport.woken
+
     @pytest.mark.usefixtures("way_of_waiting")
     def test_cancel_ends_every_receive(self, pair: Pair, waker: Waker, waiting: threading.Event) -> None:
         receiving = Task(pair.transport.receive, time.monotonic() + 1000 * LIMIT)

@@ -161,6 +161,24 @@ class TestWaker:
         with pytest.raises(Cancelled):
             waker.clear()
 
+    def test_a_wake_that_meets_a_clear_is_still_told_of(self, waker: Waker, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who looks at `called` instead of waiting must not miss what a wait would notice."""
+        sender = waker._sender
+
+        class Met:
+            def send(self, data: bytes) -> int:
+                waker.clear()  # by the other thread, at this very moment
+                return sender.send(data)
+
+        assert not waker.called
+        monkeypatch.setattr(waker, "_sender", Met())
+        waker.wake()
+        monkeypatch.undo()
+        assert wire._poll(waker.fileno(), -1, False, 0.0) == (False, True)
+        assert waker.called
+        waker.clear()
+        assert not waker.called
+
     def test_waking_after_close_is_allowed(self) -> None:
         closed = Waker()
         closed.close()

@@ -39,8 +39,8 @@ def nothing_left_behind() -> Iterator[None]:
 
 @pytest.fixture
 def server(nothing_left_behind: None) -> Iterator[KucoinServer]:
-    """A local KuCoin that pings fast; errors inside it fail the test."""
-    with KucoinServer(ping_interval=0.4, ping_timeout=0.4) as server:
+    """A local KuCoin with KuCoin's own patience; errors inside it fail the test."""
+    with KucoinServer() as server:
         yield server
 
 

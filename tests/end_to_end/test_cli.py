@@ -74,7 +74,7 @@ def test_watch_ends_cleanly_when_interrupted(here: list[str], number: int) -> No
         assert process.stdout is not None
         assert "BTC-USDT" in process.stdout.readline()
         process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=45)
     assert process.returncode == 0
     assert "messages in" in err
     assert "Traceback" not in err
@@ -85,7 +85,7 @@ def test_watch_ends_quietly_when_its_reader_has_enough(here: list[str]) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()
-        process.wait(timeout=20)
+        process.wait(timeout=45)
         assert process.stderr is not None
         err = process.stderr.read()
     assert process.returncode == 0

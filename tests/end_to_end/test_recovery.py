@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -26,6 +26,13 @@ def read(subscription, count: int) -> list[tuple[int, int]]:  # type: ignore[no-
     """Return (number, epoch) of the next messages."""
     messages = [subscription.get(timeout=10) for _ in range(count)]
     return [(int(message["data"]["sequence"]), message.epoch) for message in messages]
+
+
+@pytest.fixture
+def server(nothing_left_behind: None) -> Iterator[KucoinServer]:
+    """A local KuCoin that wants pings in quick succession, so that a missing pong shows soon."""
+    with KucoinServer(ping_interval=0.4, ping_timeout=0.6) as server:
+        yield server
 
 
 BREAKS: dict[str, Callable[[KucoinServer], object]] = {

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -70,7 +71,9 @@ def test_watch_ends_after_some_seconds(here: list[str], capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_watch_ends_cleanly_when_interrupted(here: list[str], number: int) -> None:
-    with start("watch", "BTC-USDT", *here) as process:
+    # Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that.
+    hear = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with start("watch", "BTC-USDT", *here, preexec_fn=hear) as process:
         assert process.stdout is not None
         assert "BTC-USDT" in process.stdout.readline()
         process.send_signal(number)

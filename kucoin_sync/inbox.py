@@ -234,35 +234,36 @@ class _LatestInbox(_OneByOneInbox):
         return len(self._newest)
 
     def put(self, message: Message) -> None:
-        key = (message.topic, message.subject)
         with self._lock:
-            if key in self._newest:
-                self._superseded[key] = self._superseded.get(key, 0) + 1
-                self.dropped += 1
-            elif len(self._newest) >= self._maxsize:
-                self._drop()
-                return
-            self._newest[key] = message
-        if self.waiters:
+            kept = self._keep(message)
+        if kept and self.waiters:
             self.wake()
 
     def put_many(self, messages: list[Message]) -> None:
-        """Queue the newest of several messages; what it supersedes among them is only counted."""
+        """Queue the newest of several messages of one kind; what it supersedes among them is only counted."""
         newest = messages[-1]
-        key = (newest.topic, newest.subject)
         if any(message.subject != newest.subject or message.topic != newest.topic for message in messages):
             super().put_many(messages)
             return
         with self._lock:
-            fits = key in self._newest or len(self._newest) < self._maxsize
-            if fits:
-                older = len(messages) - 1
-                self._superseded[key] = self._superseded.get(key, 0) + older
-                self.dropped += older
-        if fits:
-            self.put(newest)
-        else:
-            super().put_many(messages)
+            kept = self._keep(newest, len(messages) - 1)
+        if kept and self.waiters:
+            self.wake()
+
+    def _keep(self, message: Message, older: int = 0) -> bool:
+        """Keep a message that stands for `older` ones before it, too (under the lock); False where it has no room."""
+        key = (message.topic, message.subject)
+        if key in self._newest:
+            older += 1
+        elif len(self._newest) >= self._maxsize:
+            for _ in range(older + 1):
+                self._drop()
+            return False
+        if older:
+            self._superseded[key] = self._superseded.get(key, 0) + older
+            self.dropped += older
+        self._newest[key] = message
+        return True
 
     def _pop(self) -> Message:
         with self._lock:

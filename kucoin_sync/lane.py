@@ -231,7 +231,7 @@ class Lane:
             if (handover := self.retiring.get(connection)) is not None:
                 handover.from_old(messages)
                 return
-            if (handover := self._handovers.get(connection)) is not None:
+            if (handover := self._handovers.get(connection)) is not None and not handover.over:
                 handover.from_new(messages)
                 return
         route(messages)

@@ -1,0 +1,285 @@
+"""The level 3 book: every visible order with its place in the queue of its price.
+
+Pure data: it applies what it is told and knows neither feeds nor completeness of events; see `sync`. Rules, from
+KuCoin's documentation of both generations of the feed:
+
+- `open` puts an order behind the others at its price. One with the price "" or the size "0" is hidden: nothing shows.
+- `match` takes the traded size off the maker's order; the second generation tells what is left of it, which must agree.
+- `change` and `update` set an order's size; it keeps its place.
+- `done` removes what is left of an order. `received` and `activated` change nothing.
+- Orders that are not on the book (hidden ones, market orders, takers) may be matched, changed and done: nothing shows.
+- An order of which nothing is left is gone at once, and not only when it is done.
+
+What contradicts the book is a ValueError and changes nothing: then the book was not what the exchange has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
+from itertools import islice, takewhile
+from typing import Any, NamedTuple
+
+from ..payloads import Level
+from ..payloads import Side as SideName
+from .exact import EXACT, as_text, parse
+from .ladder import Key
+from .reading import Book, Number, Side
+from .wire import WireLevel3Event
+
+__all__ = ["Level3Book", "Order", "QueuePosition"]
+
+
+_NOTHING = Decimal(0)
+
+
+class Order(NamedTuple):
+    """A visible order as it rests on the book; `size` is what is left of it, `time_ns` when it came."""
+
+    id: str
+    side: SideName
+    price: Decimal
+    size: Decimal
+    time_ns: int
+
+
+class QueuePosition(NamedTuple):
+    """What trades before an order at its price: so many orders, of this size together."""
+
+    orders: int
+    size: Decimal
+
+
+class _Queue:
+    """The orders at one price in the order in which they trade, and their size in all."""
+
+    __slots__ = ("key", "orders", "price", "size")
+
+    def __init__(self, key: Key, price: Decimal) -> None:
+        self.key = key
+        self.price = price
+        self.size = Decimal(0)
+        self.orders: dict[str, _Resting] = {}
+
+
+class _Resting:
+    """An order on the book."""
+
+    __slots__ = ("id", "queue", "side", "size", "time_ns")
+
+    def __init__(self, order_id: str, side: SideName, queue: _Queue, size: Decimal, time_ns: int) -> None:
+        self.id = order_id
+        self.side = side
+        self.queue = queue
+        self.size = size
+        self.time_ns = time_ns
+
+    def order(self) -> Order:
+        """Return the order as it is now."""
+        return Order(self.id, self.side, self.queue.price, self.size, self.time_ns)
+
+
+class _Side(Side[_Queue]):
+    """One side of the book: a queue for each price."""
+
+    __slots__ = ()
+
+    def level(self, key: Key) -> Level:
+        queue = self.rows[key]
+        return Level(queue.price, queue.size)
+
+    def queue_for(self, key: Key, price: str) -> _Queue:
+        """Return the queue of a price, a new one if need be."""
+        queue = self.rows.get(key)
+        if queue is None:
+            queue = self.rows[key] = _Queue(key, Decimal(price))
+            self.insert(key)
+        return queue
+
+    def drop(self, queue: _Queue) -> None:
+        """Forget a price where nothing rests any more."""
+        del self.rows[queue.key]
+        self.remove(queue.key)
+
+    def orders(self) -> Iterator[Order]:
+        """Yield all orders, best price first."""
+        for key in self:
+            for resting in self.rows[key].orders.values():
+                yield resting.order()
+
+    def _use_decimals(self) -> None:
+        super()._use_decimals()
+        for key, queue in self.rows.items():
+            queue.key = key
+
+    def _check(self) -> None:
+        super()._check()
+        for key, queue in self.rows.items():
+            assert queue.key == key, f"the queue at {queue.price} has another one's key"
+            assert queue.orders, f"nothing rests at {queue.price}"
+            total = Decimal(0)
+            for resting in queue.orders.values():
+                total = EXACT.add(total, resting.size)
+            assert total == queue.size, f"the orders at {queue.price} make up {total}, not {queue.size}"
+
+
+class Level3Book(Book[_Side]):
+    """The orders of one symbol.
+
+    >>> book = Level3Book()
+    >>> book.open("a", "buy", "10.0", "3")
+    >>> book.open("b", "buy", "10", "2")
+    >>> book.match("a", "1")
+    >>> book.best_bid
+    Level(price=Decimal('10.0'), size=Decimal('4'))
+    >>> book.queue_position("b")
+    QueuePosition(orders=1, size=Decimal('2'))
+    """
+
+    __slots__ = ("_orders",)
+
+    def __init__(self) -> None:
+        super().__init__(_Side(1), _Side(-1))
+        self._orders: dict[str, _Resting] = {}
+
+    def __len__(self) -> int:
+        """Return the number of orders."""
+        return len(self._orders)
+
+    def __contains__(self, order_id: object) -> bool:
+        return order_id in self._orders
+
+    # Reading
+
+    def order(self, order_id: str) -> Order | None:
+        """Return an order that rests on the book, None when there is none of that id."""
+        resting = self._orders.get(order_id)
+        return None if resting is None else resting.order()
+
+    def queue_position(self, order_id: str) -> QueuePosition | None:
+        """Return what trades before an order at its price, None when it is not on the book: O(orders ahead)."""
+        resting = self._orders.get(order_id)
+        if resting is None:
+            return None
+        ahead, size = 0, _NOTHING
+        for other in takewhile(lambda other: other is not resting, resting.queue.orders.values()):
+            ahead += 1
+            size = EXACT.add(size, other.size)
+        return QueuePosition(ahead, size)
+
+    def orders_at(self, price: Number) -> list[Order]:
+        """Return the orders at a price, in the order in which they would trade."""
+        wanted = parse(as_text(price))
+        found: list[Order] = []
+        for side in (self._bids, self._asks):
+            key = side.find(wanted)
+            if key is not None:
+                found += [resting.order() for resting in side.rows[key].orders.values()]
+        return found
+
+    def bid_orders(self, n: int | None = None) -> list[Order]:
+        """Return the first `n` bids, or all, in the order in which they would trade."""
+        return list(islice(self._bids.orders(), n))
+
+    def ask_orders(self, n: int | None = None) -> list[Order]:
+        """Return the first `n` asks, or all, in the order in which they would trade."""
+        return list(islice(self._asks.orders(), n))
+
+    # Changing
+
+    def load(self, bids: Iterable[Sequence[Any]], asks: Iterable[Sequence[Any]]) -> None:
+        """Replace everything by a snapshot's rows of order id, price, size and time in nanoseconds.
+
+        Equal prices in the order in which they trade. ValueError, and no change, when a row makes no sense.
+        """
+        loaded = Level3Book()
+        names: tuple[SideName, SideName] = ("buy", "sell")
+        for name, rows in zip(names, (bids, asks), strict=True):
+            for order_id, price, size, time_ns, *_ in rows:
+                loaded.open(str(order_id), name, as_text(price), as_text(size), int(as_text(time_ns)))
+        self._bids, self._asks, self._orders = loaded._bids, loaded._asks, loaded._orders
+
+    def apply(self, event: WireLevel3Event) -> None:
+        """Apply an event of either generation."""
+        effect = _EFFECTS.get(event.kind)
+        if effect is None:
+            raise ValueError(f"{event.kind!r} is no kind of event")
+        effect(self, event)
+
+    def open(self, order_id: str, side: SideName, price: str, size: str, time_ns: int = 0) -> None:
+        """Put an order behind the others at its price: O(log n)."""
+        if not price:
+            return
+        amount = parse(size)
+        on = self._side(side)
+        if order_id in self._orders:
+            raise ValueError(f"order {order_id} came to rest, and rests already")
+        key = on.key_of(price)
+        if not amount or key is None:
+            return
+        queue = on.queue_for(key, price)
+        queue.size = EXACT.add(queue.size, amount)
+        queue.orders[order_id] = self._orders[order_id] = _Resting(order_id, side, queue, amount, time_ns)
+
+    def match(self, maker_id: str, size: str, remaining: str = "") -> None:
+        """Take a traded size off the maker's order, which has `remaining` left if that is known."""
+        resting = self._orders.get(maker_id)
+        traded = parse(size)
+        if resting is None:
+            return
+        left = EXACT.subtract(resting.size, traded)
+        if left < 0 or (remaining and parse(remaining) != left):
+            raise ValueError(
+                f"order {maker_id} had {resting.size} left, {size} traded, which leaves no {remaining or left}"
+            )
+        self._set_size(resting, left)
+
+    def resize(self, order_id: str, size: str, before: str = "") -> None:
+        """Set what is left of an order; it keeps its place. `before` is what was left, if that is known."""
+        resting = self._orders.get(order_id)
+        amount = parse(size)
+        if resting is None:
+            return
+        if before and parse(before) != resting.size:
+            raise ValueError(f"order {order_id} has {resting.size} left on this book and {before} on the exchange")
+        self._set_size(resting, amount)
+
+    def done(self, order_id: str) -> None:
+        """Remove an order if it is on the book: O(log n)."""
+        resting = self._orders.get(order_id)
+        if resting is not None:
+            self._set_size(resting, _NOTHING)
+
+    def _set_size(self, resting: _Resting, size: Decimal) -> None:
+        queue = resting.queue
+        queue.size = EXACT.add(queue.size, EXACT.subtract(size, resting.size))
+        resting.size = size
+        if size:
+            return
+        del queue.orders[resting.id], self._orders[resting.id]
+        if not queue.orders:
+            self._side(resting.side).drop(queue)
+
+    def _check(self) -> None:
+        """Assert every invariant."""
+        super()._check()
+        queued = {}
+        for name, side in (("buy", self._bids), ("sell", self._asks)):
+            for queue in side.rows.values():
+                for order_id, resting in queue.orders.items():
+                    assert (resting.id, resting.side, resting.queue) == (order_id, name, queue), (
+                        f"{order_id} is misplaced"
+                    )
+                    assert resting.size > 0, f"nothing is left of order {order_id}"
+                    queued[order_id] = resting
+        assert queued == self._orders, "the index and the queues hold the same orders"
+
+
+_EFFECTS: dict[str, Callable[[Level3Book, WireLevel3Event], None]] = {
+    "received": lambda book, event: None,
+    "activated": lambda book, event: None,
+    "open": lambda book, event: book.open(event.order_id, event.side, event.price, event.size, event.time_ns),
+    "match": lambda book, event: book.match(event.maker_order_id, event.size, event.remain_size),
+    "change": lambda book, event: book.resize(event.order_id, event.new_size or event.size, event.old_size),
+    "done": lambda book, event: book.done(event.order_id),
+}

@@ -1,8 +1,8 @@
 """Every kind of topic through one callback, public and private, then unsubscribed by the same names.
 
-    python examples/all_topics.py --demo          on a local KuCoin, no network and no key
-    python examples/all_topics.py                 on KuCoin; the private side needs KUCOIN_API_KEY,
-                                                  KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE
+python examples/all_topics.py --demo          on a local KuCoin, no network and no key
+python examples/all_topics.py                 on KuCoin; the private side needs KUCOIN_API_KEY,
+                                              KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE
 """
 
 from __future__ import annotations

@@ -172,6 +172,7 @@ class Session:
     def _queue_again(self, command: _Command) -> None:
         """Queue a command that did not come through, as far as it still says what is wanted."""
         if command.kind == "unsubscribe":
+            self._known.update(command.keys)  # the server may carry them still
             command.keys = tuple(key for key in command.keys if key not in self._wanted)
         if command.kind in ("openTunnel", "closeTunnel"):
             wanted = (command.kind == "openTunnel") == (command.tunnel in self._tunnels)

@@ -806,6 +806,16 @@ def test_an_unsubscribe_that_was_too_fast_is_sent_again(text: str) -> None:
     assert sent(session, 1.0) == [command]
 
 
+def test_a_topic_whose_unsubscribe_was_too_fast_is_unsubscribed_after_a_change_of_mind() -> None:
+    session = subscribed(BTC)
+    session.unsubscribe([BTC])
+    (command,) = sent(session)
+    session.subscribe([BTC])
+    refuse(session, command["id"], 509, TOO_FAST)
+    session.unsubscribe([BTC])
+    assert [each["type"] for each in sent(session, 1.0)] == ["unsubscribe"]
+
+
 def test_an_answer_that_says_later_starts_the_count_of_tries_anew() -> None:
     session = opened()
     session.subscribe([BTC])

@@ -20,7 +20,7 @@ from .wire import Row, WireLevel2Update
 
 __all__ = ["Level2Book"]
 
-_SPARE = 1_000
+_SPARE = 1_000  # prices that are remembered beyond twice those on a side
 _new = tuple.__new__  # half the time of a named tuple's own constructor
 _sequence_of = itemgetter(2)
 
@@ -49,6 +49,7 @@ class _Side(Side[Row | Level]):
         return row if type(row) is Level else self._read(key, row)
 
     def levels(self, n: int | None = None) -> Levels:
+        # As in the base class, without a call for each level that was read before.
         rows, keys = self.rows, self.best_keys(n)
         levels = [row if type(row := rows[key]) is Level else self._read(key, row) for key in keys]
         return self._judged(levels, keys, n)

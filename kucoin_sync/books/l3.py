@@ -29,7 +29,6 @@ from .wire import WireLevel3Event
 
 __all__ = ["Level3Book", "Order", "QueuePosition"]
 
-
 _NOTHING = Decimal(0)
 
 

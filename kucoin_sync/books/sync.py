@@ -1,12 +1,21 @@
 """From updates and snapshots to a book that equals the exchange's at its sequence, or that says that it does not.
 
 `Calibration` is one book's conversation with a feed and a REST endpoint, without either: it is told what came and says
-what it needs. Rules, from KuCoin's documentation ("Level 2 market data", "Full matching engine data"):
+what it needs.
+
+    calibration = Calibration(LEVEL2)
+    applied = calibration.push(message.wire_data, message.subject)
+    if calibration.needs_snapshot:
+        applied = calibration.snapshot(answer, depth=100)
+    print(calibration.book.best_bid)                            # or BookNotReady
+
+Rules, from KuCoin's documentation ("Level 2 market data", "Full matching engine data"):
 
 States. `buffering` --a snapshot that fits--> `live` --a gap, or `lost`--> `gap` --a snapshot that fits--> `live`. In
 `buffering` and `gap` updates are kept and a snapshot is needed; only in `live` can the book be read.
 
 1. Updates that are kept follow on each other. One that leaves a hole behind the others makes them worthless: they go.
+   So do the oldest beyond a limit.
 2. A snapshot fits if no update is missing between it and the first that is kept: its sequence is at least that one's
    first less 1. Otherwise it is too old, and another is needed. The updates that are kept are then applied to it.
 3. An update is applied if it starts at or before the sequence after the book's, and ends behind the book's. It may
@@ -185,7 +194,7 @@ class Calibration(Generic[B, U]):
             if end <= self.sequence:
                 return ()
             if start > self._next:
-                self._start_again(f"the sequences {self._next} to {start - 1} are missing")
+                self._start_again(f"what has the sequences {self._next} to {start - 1} is missing")
                 self._keep(update, start, end)
                 return ()
         try:

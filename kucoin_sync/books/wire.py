@@ -113,7 +113,7 @@ class WireLevel3Event(msgspec.Struct, gc=False, rename="camel"):
     kind: str = field(name="~kind", default="")
     order_id: str = ""
     maker_order_id: str = ""
-    side: Any = ""
+    side: Any = ""  # the book tells whether it is one
     price: str = ""
     size: str = ""
     new_size: str = ""

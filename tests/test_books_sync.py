@@ -519,11 +519,15 @@ def test_all_books_equal_the_exchanges_at_every_sequence() -> None:
     exchange.wants = FEEDS.__contains__
     books = {topic: Calibration(feed) for topic, feed in FEEDS.items()}
     symbols = {topic: topic.partition(":")[2] for topic in FEEDS}
-    events = 0
+    events = activated = 0
     for step in range(STEPS):
+        if step % 40 == 0:
+            # A stop order just above the best ask: triggered soon, and told on the first generation of level 3.
+            exchange.place(SPOT, "buy", "0.001", stop_price=exchange.level2(SPOT).asks[0][0])
         for push in exchange.step():
             data = push.data if step % 2 else json.dumps(push.data).encode()
             events += len(books[push.topic].push(data, push.subject))
+            activated += push.data.get("type") == "activated"
         for topic, calibration in books.items():
             if calibration.needs_snapshot and step > 20:
                 calibration.snapshot(snapshot_of(exchange, symbols[topic], FEEDS[topic]))
@@ -531,6 +535,7 @@ def test_all_books_equal_the_exchanges_at_every_sequence() -> None:
                 assert read(calibration) == truth_of(exchange, symbols[topic], FEEDS[topic])
     assert all(calibration.live and calibration.resyncs == 0 for calibration in books.values())
     assert events > 3 * STEPS
+    assert activated > STEPS / 100
 
 
 # Against chance

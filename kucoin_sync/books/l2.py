@@ -60,13 +60,14 @@ class _Side(Side[Row | Level]):
         The hottest code of a book: near the top nearly every price was met before, so that its key is one look-up, and
         the estimate of a size tells whether it is a number, and nearly always whether it is 0.
         """
-        rows, known = self.rows, self._known.get
+        rows, known = self.rows, self._known
         for row in changes:
             price, size, sequence = row
             if sequence <= after:
                 continue
-            key = known(price)
-            if key is None:
+            try:
+                key = known[price]
+            except KeyError:
                 key = self._learn(price)
             try:
                 amount = estimate(size)
@@ -134,8 +135,9 @@ class _Side(Side[Row | Level]):
         return key
 
     def _read(self, key: Key, row: tuple[Any, ...]) -> Level:
-        price = self._prices.get(key)
-        if price is None:
+        try:
+            price = self._prices[key]
+        except KeyError:
             if len(self._prices) > 2 * len(self.rows):
                 self._prices.clear()
             price = self._prices[key] = Decimal(row[0])

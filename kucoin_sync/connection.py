@@ -62,7 +62,7 @@ class Options:
     """What all connections of a stream share."""
 
     bases: Bases
-    credentials: Credentials | None
+    credentials: Callable[[], Credentials | None]  # asked for each connection: keys may appear later
     context: Callable[[], ssl.SSLContext]
     proxy: str | None
     limits: Limits
@@ -273,7 +273,7 @@ class Connection:
         return Rest(
             options.bases,
             waker=self._waker,
-            credentials=options.credentials,
+            credentials=options.credentials(),
             context=options.context,
             proxy=options.proxy,
             timeout=options.limits.step_timeout,

@@ -12,7 +12,7 @@ from functools import partial
 
 from .connection import Connection, Counts
 from .events import Event, Progress
-from .exceptions import InvalidTopic, KucoinSyncError
+from .exceptions import KucoinSyncError
 from .handover import Handover
 from .messages import Message, prepare
 from .outcomes import Key
@@ -48,8 +48,7 @@ class Waiter:
         if self.total > 100 and done > self._told:
             self._told = done
             self._emit(Progress(done, self.total))
-        if not self.outstanding:
-            self.gate.set()
+        self.done_if_nothing_outstanding()
 
     def done_if_nothing_outstanding(self) -> None:
         """End the wait at once where there is nothing to wait for."""
@@ -89,13 +88,7 @@ class Lane:
 
         Raises InvalidTopic, with nothing changed, where a tunnel's connection has no room for them.
         """
-        fresh = [key for key in keys if key not in self.shards]
-        try:
-            placed = self.shards.place(fresh)
-        except InvalidTopic:
-            self.shards.remove(fresh)
-            raise
-        actions = self._carry(placed)
+        actions = self._carry(self.shards.place(keys))
         for key in keys:
             self._router(key.tunnel).add(key.topic, subscription)
             prepare(key.topic)
@@ -170,13 +163,13 @@ class Lane:
         self._handovers.pop(connection, None)
         return actions
 
-    def replace(self, old: Connection, deliver: Callable[[list[Message]], None]) -> list[Action]:
+    def replace(self, old: Connection) -> list[Action]:
         """Begin to replace a connection that nears the end of its life."""
         number = self._number(old)
         if number is None or self.replaced_by(old) is not None:
             return []
         self._handovers.pop(old, None)
-        handover = Handover(deliver)
+        handover = Handover(self.route)
         self.retiring[old] = handover
         new = self._make(self)
         self._handovers[new] = handover
@@ -225,7 +218,7 @@ class Lane:
 
     # On an I/O thread, without a lock
 
-    def deliver(self, connection: Connection, messages: list[Message], route: Callable[[list[Message]], None]) -> None:
+    def deliver(self, connection: Connection, messages: list[Message]) -> None:
         """Route messages, through a handover where one is under way."""
         if self._handovers:
             if (handover := self.retiring.get(connection)) is not None:
@@ -234,7 +227,7 @@ class Lane:
             if (handover := self._handovers.get(connection)) is not None and not handover.over:
                 handover.from_new(messages)
                 return
-        route(messages)
+        self.route(messages)
 
     def route(self, messages: list[Message]) -> None:
         """Put each message into the subscriptions that it belongs to.

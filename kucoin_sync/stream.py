@@ -86,7 +86,7 @@ class Stream:
         self._board = Switchboard(
             lambda: ConnectionOptions(
                 bases=bases,
-                credentials=self._subscriber.credentials,
+                credentials=lambda: self._subscriber.credentials,
                 context=_once(lambda: ssl_context or default_context()),
                 proxy=proxy,
                 limits=limits or Limits(),

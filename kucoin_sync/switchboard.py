@@ -16,7 +16,7 @@ from typing import Any
 
 from .connection import Connection, Options
 from .events import Event, Rejected, Rotated
-from .exceptions import InvalidTopic, KucoinSyncError, StreamClosed, SubscriptionRejected
+from .exceptions import InvalidTopic, KucoinSyncError, StreamClosed
 from .lane import Action, Lane, Waiter
 from .messages import Message
 from .outcomes import Key
@@ -64,26 +64,27 @@ class Switchboard:
         """Have the keys of each kind (market, private) delivered to a subscription; return what waits for them."""
         waiter = Waiter(self.emit)
         actions: list[Action] = []
+        refusal: InvalidTopic | None = None
         with self._lock:
             if self.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
-            if stale_after is not None:
-                watch = self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
-                self.check_at = min(self.check_at, watch.check_at)
-            for (market, private), keys in groups.items():
-                lane = self._lane(market, private)
-                try:
-                    actions += lane.add(subscription, keys, waiter)
-                except InvalidTopic:
-                    for other in self._lanes.values():
-                        actions += other.remove(subscription, subscription.topics)
-                    _do(actions)
-                    raise
-                if stale_after is not None:
-                    actions += [connection.wake for connection in lane.all_connections()]
+            lanes = {kind: self._lane(*kind) for kind in groups}
             self._subscriptions[subscription] = None
-            waiter.done_if_nothing_outstanding()
+            try:
+                for kind, keys in groups.items():
+                    actions += lanes[kind].add(subscription, keys, waiter)
+            except InvalidTopic as error:
+                refusal = error
+            else:
+                waiter.done_if_nothing_outstanding()
+                if stale_after is not None:
+                    watch = self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
+                    self.check_at = min(self.check_at, watch.check_at)
+                    actions += [connection.wake for lane in lanes.values() for connection in lane.all_connections()]
         _do(actions)
+        if refusal is not None:
+            self.end(subscription)
+            raise refusal
         return waiter
 
     def unsubscribe(self, topic: str | Subscription, tunnel: str | None = None) -> None:
@@ -174,7 +175,6 @@ class Switchboard:
             connections = [connection for lane in lanes for connection in lane.all_connections()]
             subscriptions = list(self._subscriptions)
             counts = [lane.past for lane in lanes] + [connection.counts for connection in connections]
-            connects = sum(count.connects for count in counts)
             latencies = [count.pong_latency for count in counts if count.pong_latency is not None]
             return {
                 "messages": sum(count.messages for count in counts),
@@ -184,7 +184,7 @@ class Switchboard:
                 "subscriptions": len(subscriptions),
                 "topics": sum(len(lane.shards) for lane in lanes),
                 "connections": len(connections),
-                "connects": connects,
+                "connects": sum(count.connects for count in counts),
                 "reconnects": sum(count.reconnects for count in counts),
                 "disconnects": sum(count.disconnects for count in counts),
                 "failed_attempts": sum(count.failures for count in counts),
@@ -201,7 +201,7 @@ class Switchboard:
         """Give messages to the subscriptions that they belong to."""
         lane = connection.lane
         assert isinstance(lane, Lane)
-        lane.deliver(connection, messages, lane.route)
+        lane.deliver(connection, messages)
 
     def check_silence(self, now: float) -> None:
         """Tell of subscriptions that have been silent for too long."""
@@ -243,7 +243,7 @@ class Switchboard:
                 connection.close()
             actions = lane.failed_for_good(connection, error) if fatal else []
             self._forget_ended()
-        if fatal and not isinstance(error, SubscriptionRejected):
+        if fatal:
             self.emit(Rejected("", error))
         _do(actions)
 
@@ -258,7 +258,7 @@ class Switchboard:
         """A connection nears the end of its life."""
         with self._lock:
             lane = self._of(connection)
-            actions = [] if self.closed else lane.replace(connection, lane.route)
+            actions = [] if self.closed else lane.replace(connection)
         _do(actions)
 
     def idle(self, connection: Connection) -> None:
@@ -272,9 +272,10 @@ class Switchboard:
         """A connection's thread is about to end."""
         with self._lock:
             lane = self._of(connection)
-            lane.past.add(connection.counts)
             new = lane.replacement_of(connection)
             handover = lane.retired(connection)
+            if connection not in lane.all_connections():
+                lane.past.add(connection.counts)
         if handover is not None:
             handover.finish()
             if new is not None:

@@ -215,3 +215,14 @@ def test_nothing_can_be_subscribed_after_the_end(stream: Stream) -> None:
     stream.close()
     with pytest.raises(StreamClosed):
         stream.subscribe(ETH)
+
+
+def test_a_key_of_the_environment_is_found_after_a_public_subscription(
+    server: KucoinServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUCOIN_API_KEY", server.KEY)
+    monkeypatch.setenv("KUCOIN_API_SECRET", server.SECRET)
+    monkeypatch.setenv("KUCOIN_API_PASSPHRASE", server.PASSPHRASE)
+    with Stream(rest_url=server.rest_url) as stream:
+        stream.subscribe(ETH)
+        assert stream.subscribe("/account/balance").topics == ("/account/balance",)

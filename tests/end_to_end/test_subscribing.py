@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kucoin_sync import Message, Stream, StreamClosed, topics
+from kucoin_sync import InvalidTopic, Limits, Message, Stream, StreamClosed, topics
 from kucoin_sync.testing import KucoinServer
 
 ETH = "/market/ticker:ETH-USDT"
@@ -256,3 +256,22 @@ def test_a_closed_stream_with_messages_that_nobody_took_is_freed(
     del stream, subscription, other
     gc.collect()
     assert gone() is None
+
+
+def test_the_numbers_stay_when_the_stream_is_closed(server: KucoinServer, stream: Stream) -> None:
+    subscription = stream.subscribe(ETH)
+    publish(server, ETH, 1, 2, 3)
+    assert [sequence(subscription.get(timeout=5)) for _ in range(3)] == [1, 2, 3]
+    stream.close()
+    stats = stream.stats()
+    assert (stats["messages"], stats["connects"]) == (3, 1)
+
+
+def test_a_subscription_that_was_refused_at_once_is_watched_by_nobody(
+    server: KucoinServer, make_stream: Callable[..., Stream]
+) -> None:
+    stream = make_stream(limits=Limits(topics_per_connection=1, connections_per_minute=1000))
+    with stream.tunnel("bt1") as tunnel, pytest.raises(InvalidTopic, match="is full with 1 topics"):
+        tunnel.subscribe(ETH, BTC, stale_after=5.0)
+    assert not stream._board._watches
+    assert stream.stats()["topics"] == 0

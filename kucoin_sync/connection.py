@@ -26,6 +26,7 @@ from .limits import Limits
 from .messages import Batch, Message
 from .outcomes import Acked, Full, Key, Refused, ServerError, Welcomed
 from .rest import Bases, Rest
+from .sealed import Run
 from .session import Session
 from .transport import ConnectionLost, Transport
 from .wire import Cancelled, Waker
@@ -81,7 +82,7 @@ class Owner(Protocol):
     def check_at(self) -> float: ...
     def check_silence(self, now: float) -> None: ...
     def misfit(self, _: Message) -> None: ...
-    def deliver(self, connection: Connection, messages: list[Message]) -> None: ...
+    def deliver(self, connection: Connection, runs: list[Run]) -> None: ...
     def emit(self, event: Event) -> None: ...
     def acked(self, connection: Connection, keys: tuple[Key, ...]) -> None: ...
     def refused(self, connection: Connection, key: Key, error: KucoinSyncError) -> None: ...
@@ -372,12 +373,14 @@ class Connection:
                 return now
             batch = Batch(self.epoch, time.time_ns(), misfit)
             with lock:
-                messages = session.receive(frames, batch, now)
-            counts.messages += len(messages)
+                runs = session.receive(frames, batch, now)
             counts.bytes += sum(map(len, frames))
-            if messages:
-                deliver(self, messages)
-            if len(messages) != len(frames):
+            for _, pushes in runs:
+                counts.messages += len(pushes)
+            if runs:
+                deliver(self, runs)
+            if session.eventful:
+                session.eventful = False
                 counts.unreadable += session.unreadable
                 counts.unknown += session.unknown
                 counts.pong_latency = session.heartbeat.latency

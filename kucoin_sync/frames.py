@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 __all__ = ["FrameBuffer"]
 
-_ROOM = 256 * 1024
+_ROOM = 512 * 1024
 _HEADER = struct.Struct("!HH")
 _ALONE = 4096
 _TEXT = 0x81
@@ -82,29 +82,28 @@ class FrameBuffer:
                 return [self._view[4:end].tobytes()]
         chunk = self._view[:end].tobytes()
         messages: list[bytes] = []
-        append, header_at, limit, longest = messages.append, _HEADER.unpack_from, self._limit, self._longest
+        append, header_at, longest = messages.append, _HEADER.unpack_from, self._longest
+        medium = _MEDIUM if self._limit >= 0xFFFF else -1  # a lower limit has to be looked at, below
         position = 0
         last = end - 4 if not self.fragments else -1  # up to here a frame's first four bytes are there
-        while end - position >= 2:
-            if position <= last:
+        while True:
+            while position <= last:
                 head, length = header_at(chunk, position)
-                if head == _MEDIUM:
-                    start = position + 4
-                    stop = start + length
-                    if stop > end or length > limit:
-                        break
-                    append(chunk[start:stop])
-                    position = stop
-                    continue
-                if _SHORT <= head <= longest:
-                    start = position + 2
-                    stop = start + head - _SHORT
+                if head == medium:
+                    stop = position + 4 + length
                     if stop > end:
                         break
-                    append(chunk[start:stop])
+                    append(chunk[position + 4 : stop])
                     position = stop
-                    continue
-            size = self._size(chunk, position)
+                elif _SHORT <= head <= longest:
+                    stop = position + 2 + head - _SHORT
+                    if stop > end:
+                        break
+                    append(chunk[position + 2 : stop])
+                    position = stop
+                else:
+                    break
+            size = self._size(chunk, position) if end - position >= 2 else 0
             if not size or position + size > end:
                 break
             frame = chunk[position : position + size]

@@ -3,16 +3,19 @@
 I/O threads `put`, consumers `pop`; neither ever waits for the other. A consumer that finds nothing waits in
 `wait`; a `put` wakes one waiter, and only if there is one. `collections.deque` makes both ends atomic, so the
 common path takes no lock; the lock is for the uncommon one: a full queue, a notice, the end.
+
+What is queued are pushes: sealed frames, which `pop` opens, and messages that were opened to be routed.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .messages import Message
+from .sealed import Opener, Push, kind_of
 
 __all__ = ["OVERFLOW", "Gate", "Inbox", "InlineInbox", "inbox_for"]
 
@@ -31,16 +34,19 @@ class Inbox:
         alert: `notice` may have something to say.
         finished: nothing more will be put; what is queued can still be popped.
         error: with `finished`, why the subscription ended, None for a normal close.
+        take: returns the next push as it is; raises IndexError where there is none.
+        opener: opens sealed ones.
     """
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
-        self.items: deque[Message] = deque()
+        self.items: deque[Push] = deque()
         self.waiters: deque[Gate] = deque()
         self.dropped = 0
         self.alert = False
         self.finished = False
         self.error: Exception | None = None
-        self.pop: Callable[[], Message] = self.items.popleft
+        self.opener = Opener()
+        self.take: Callable[[], Push] = self.items.popleft
         self._maxsize = maxsize
         self._on_overflow = on_overflow
         self._lock = threading.Lock()  # guards _missing, _congested, _full, _notices, dropped
@@ -52,28 +58,36 @@ class Inbox:
     def __len__(self) -> int:
         return len(self.items)
 
-    def put(self, message: Message) -> None:
-        """Queue a message for the consumer; never waits."""
+    def put(self, push: Push) -> None:
+        """Queue a push for the consumer; never waits."""
         if self._congested or len(self.items) >= self._maxsize:
-            accepted = self._put_congested(message)
+            accepted = self._put_congested(push)
             if accepted is None:
                 return
-            message = accepted
-        self.items.append(message)
+            push = accepted
+        self.items.append(push)
         if self.waiters:
             self.wake()
 
-    def put_many(self, messages: list[Message]) -> None:
-        """Queue several messages at once."""
-        if self._congested or len(self.items) + len(messages) > self._maxsize:
-            for message in messages:
-                self.put(message)
+    def put_many(self, pushes: Sequence[Push]) -> None:
+        """Queue several pushes at once, in which sealed ones have the same head."""
+        if self._congested or len(self.items) + len(pushes) > self._maxsize:
+            for push in pushes:
+                self.put(push)
             return
-        self.items.extend(messages)
-        for _ in messages:
+        self.items.extend(pushes)
+        for _ in pushes:
             if not self.waiters:
                 return
             self.wake()
+
+    def pop(self) -> Message:
+        """Return the next message; raise IndexError where there is none."""
+        while True:
+            push = self.take()
+            message = self.opener.open(push) if isinstance(push, tuple) else push
+            if message is not None:
+                return message
 
     def wake(self) -> None:
         """Release one waiter."""
@@ -135,18 +149,22 @@ class Inbox:
         while self.waiters:
             self.wake()
 
-    def _put_congested(self, message: Message) -> Message | None:
+    def _put_congested(self, push: Push) -> Push | None:
         with self._lock:
             if len(self.items) >= self._maxsize:
                 self._drop()
                 return None
-            return self._accept(message)
+            return self._accept(push)
 
-    def _accept(self, message: Message) -> Message:
-        """Let a message in after others were dropped (under the lock)."""
-        missing, self._missing = self._missing, 0
+    def _accept(self, push: Push) -> Push | None:
+        """Let a push in after others were dropped (under the lock); None where it can't be read."""
+        if self._missing:
+            message = self.opener.open(push) if isinstance(push, tuple) else push
+            if message is None:
+                return None
+            push, self._missing = message.with_lost(self._missing), 0
         self._congested = self._full = False
-        return message.with_lost(missing) if missing else message
+        return push
 
     def _drop(self) -> None:
         """Count a dropped message (under the lock)."""
@@ -182,21 +200,21 @@ class _RaisingInbox(Inbox):
     def ready(self) -> bool:
         return self._full or super().ready()
 
-    def _put_congested(self, message: Message) -> Message | None:
+    def _put_congested(self, push: Push) -> Push | None:
         with self._lock:
             if self._full or len(self.items) >= self._maxsize:
                 self._drop()
                 self.alert = True
                 return None
-            return self._accept(message)
+            return self._accept(push)
 
 
 class _OneByOneInbox(Inbox):
-    """An inbox in which each message has to be looked at."""
+    """An inbox in which each push has to be looked at."""
 
-    def put_many(self, messages: list[Message]) -> None:
-        for message in messages:
-            self.put(message)
+    def put_many(self, pushes: Sequence[Push]) -> None:
+        for push in pushes:
+            self.put(push)
 
 
 class _OldestInbox(_OneByOneInbox):
@@ -204,79 +222,83 @@ class _OldestInbox(_OneByOneInbox):
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
         super().__init__(maxsize, on_overflow)
-        self.pop = self._pop
+        self.take = self._take
 
-    def put(self, message: Message) -> None:
+    def put(self, push: Push) -> None:
         with self._lock:
             if len(self.items) >= self._maxsize:
                 self.items.popleft()
                 self._drop()
-            self.items.append(message)
+            self.items.append(push)
         if self.waiters:
             self.wake()
 
-    def _pop(self) -> Message:
+    def _take(self) -> Push:
         with self._lock:
-            message = self.items.popleft()
-            return self._accept(message) if self._congested else message
+            while True:
+                push = self.items.popleft()
+                accepted = self._accept(push) if self._congested else push
+                if accepted is not None:
+                    return accepted
 
 
 class _LatestInbox(_OneByOneInbox):
-    """Policy "latest": one message per topic and subject, the newest, in the place of the one it supersedes."""
+    """Policy "latest": one push per topic and subject, the newest, in the place of the one it supersedes."""
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
         super().__init__(maxsize, on_overflow)
-        self._newest: dict[tuple[str | None, str | None], Message] = {}
+        self._newest: dict[tuple[str | None, str | None], Push] = {}
         self._superseded: dict[tuple[str | None, str | None], int] = {}
-        self.pop = self._pop
+        self.take = self._take
 
     def __len__(self) -> int:
         return len(self._newest)
 
-    def put(self, message: Message) -> None:
+    def put(self, push: Push) -> None:
         with self._lock:
-            kept = self._keep(message)
+            kept = self._keep(push)
         if kept and self.waiters:
             self.wake()
 
-    def put_many(self, messages: list[Message]) -> None:
-        """Queue the newest of several messages of one kind; what it supersedes among them is only counted."""
-        newest = messages[-1]
-        if any(message.subject != newest.subject or message.topic != newest.topic for message in messages):
-            super().put_many(messages)
+    def put_many(self, pushes: Sequence[Push]) -> None:
+        """Queue the newest of several pushes of one kind; what it supersedes among them is only counted."""
+        newest = pushes[-1]
+        if not isinstance(newest, tuple) and len(set(map(kind_of, pushes))) > 1:
+            super().put_many(pushes)
             return
         with self._lock:
-            kept = self._keep(newest, len(messages) - 1)
+            kept = self._keep(newest, len(pushes) - 1)
         if kept and self.waiters:
             self.wake()
 
-    def _keep(self, message: Message, older: int = 0) -> bool:
-        """Keep a message that stands for `older` ones before it, too (under the lock); False where it has no room."""
-        key = (message.topic, message.subject)
-        if key in self._newest:
+    def _keep(self, push: Push, older: int = 0) -> bool:
+        """Keep a push that stands for `older` ones before it, too (under the lock); False where it has no room."""
+        kind = kind_of(push)
+        if kind in self._newest:
             older += 1
         elif len(self._newest) >= self._maxsize:
             for _ in range(older + 1):
                 self._drop()
             return False
         if older:
-            self._superseded[key] = self._superseded.get(key, 0) + older
+            self._superseded[kind] = self._superseded.get(kind, 0) + older
             self.dropped += older
-        self._newest[key] = message
+        self._newest[kind] = push
         return True
 
-    def _pop(self) -> Message:
+    def _take(self) -> Push:
         with self._lock:
-            if not self._newest:
-                raise IndexError
-            key = next(iter(self._newest))
-            message = self._newest.pop(key)
-            lost = self._superseded.pop(key, 0) + self._missing
-            self._missing, self._full, self._congested = 0, False, False
-            return message.with_lost(lost) if lost else message
+            while self._newest:
+                kind = next(iter(self._newest))
+                push = self._newest.pop(kind)
+                self._missing += self._superseded.pop(kind, 0)
+                accepted = self._accept(push)
+                if accepted is not None:
+                    return accepted
+            raise IndexError
 
 
-class InlineInbox(_OneByOneInbox):
+class InlineInbox(Inbox):
     """No queue: the callback runs where the message arrives, on the I/O thread."""
 
     def __init__(self, callback: Callable[[Message], object], failed: Callable[[BaseException], None]) -> None:
@@ -284,13 +306,17 @@ class InlineInbox(_OneByOneInbox):
         self._callback = callback
         self._failed = failed
 
-    def put(self, message: Message) -> None:
-        if self.finished:
-            return
-        try:
-            self._callback(message)
-        except (Exception, SystemExit) as error:  # sys.exit() must not end the I/O thread
-            self._failed(error)
+    def put(self, push: Push) -> None:
+        self.put_many((push,))
+
+    def put_many(self, pushes: Sequence[Push]) -> None:
+        for message in self.opener.each(pushes):
+            if self.finished:
+                return
+            try:
+                self._callback(message)
+            except (Exception, SystemExit) as error:  # sys.exit() must not end the I/O thread
+                self._failed(error)
 
 
 OVERFLOW = ("raise", "drop_oldest", "drop_newest", "latest")

@@ -16,6 +16,7 @@ from .exceptions import KucoinSyncError
 from .handover import Handover
 from .messages import Message, prepare
 from .outcomes import Key
+from .sealed import Run, opened
 from .shards import Shards
 from .subscription import Subscription
 from .topics.routing import Route, Router
@@ -71,6 +72,7 @@ class Lane:
         self.connections: dict[int, Connection] = {}
         self.retiring: dict[Connection, Handover] = {}  # replaced, still bringing messages
         self.unrouted = 0
+        self.unreadable = 0
         self.router: Router[Subscription] = Router()
         self._tunnels: dict[str, Router[Subscription]] = {}
         self._handovers: dict[Connection, Handover] = {}  # by replacement, until it is itself replaced
@@ -218,16 +220,23 @@ class Lane:
 
     # On an I/O thread, without a lock
 
-    def deliver(self, connection: Connection, messages: list[Message]) -> None:
-        """Route messages, through a handover where one is under way."""
+    def deliver(self, connection: Connection, runs: list[Run]) -> None:
+        """Route pushes, through a handover where one is under way."""
         if self._handovers:
             if (handover := self.retiring.get(connection)) is not None:
-                handover.from_old(messages)
+                handover.from_old(self._opened(runs))
                 return
             if (handover := self._handovers.get(connection)) is not None and not handover.over:
-                handover.from_new(messages)
+                handover.from_new(self._opened(runs))
                 return
-        self.route(messages)
+        for head, pushes in runs:
+            routes = self.router.exact.get(head.kind[0]) if head is not None and not self._tunnels else None
+            if routes is None or len(routes) != 1 or routes[0][1] is not None:
+                self.route(self._opened([(head, pushes)]))  # to be looked at, or shared
+            elif len(pushes) == 1:
+                routes[0][0].put(pushes[0])
+            else:
+                routes[0][0].put_many(pushes)
 
     def route(self, messages: list[Message]) -> None:
         """Put each message into the subscriptions that it belongs to.
@@ -251,6 +260,13 @@ class Lane:
                 run, way = [message], routes
         if run:
             _hand_over(run, way)
+
+    def _opened(self, runs: list[Run]) -> list[Message]:
+        """Return the messages in pushes, for who has to look at them; count what can't be read."""
+        pushes = [push for _, run in runs for push in run]
+        messages = opened(pushes)
+        self.unreadable += len(pushes) - len(messages)
+        return messages
 
     def _route_elsewhere(self, message: Message) -> None:
         """Route what is not under its own name outside tunnels."""

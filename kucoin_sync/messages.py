@@ -1,20 +1,22 @@
 """What comes and what is sent: frames to `Message`s, commands to frames.
 
-The envelope of a push is decoded when it arrives; its `data` stays the frame's bytes until somebody reads it.
-Nothing here knows of connections or subscriptions.
+A push is decoded with its `data` left as the frame's bytes until somebody reads it, or, for who is known to read it,
+with its data in one pass (see `sealed`). Nothing here knows of connections or subscriptions.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from decimal import Decimal
-from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NoReturn
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NoReturn, cast
 
 import msgspec
 
 from . import payloads
+from .payloads.base import KeyedBySymbol
 from .topics.name import P_co
 from .topics.table import TABLE
 
@@ -26,7 +28,6 @@ UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 if TYPE_CHECKING:
     _Local = Any
     _LocalInt = int
-    _LocalBytes = bytes
 else:
     # Fields that are ours must not be settable from the wire: these types fit no JSON value, so a frame that
     # names such a field is refused as malformed.
@@ -34,24 +35,21 @@ else:
         """No JSON value decodes to this."""
 
     _LocalInt = Annotated[int, msgspec.Meta(gt=0, lt=0)]
-    _LocalBytes = Annotated[bytes, msgspec.Meta(min_length=1, max_length=0)]
 
-_UNREAD: Any = msgspec.UNSET
+#: Stands for what was not decoded yet.
+UNREAD: Any = msgspec.UNSET
 
 
-class Batch:
+class Batch(msgspec.Struct, gc=False):
     """What the messages of one receive have in common; shared by them to keep each small."""
 
-    __slots__ = ("epoch", "misfit", "received_ns")
-
-    def __init__(self, epoch: int = 0, received_ns: int = 0, misfit: Any = None) -> None:
-        self.epoch = epoch
-        self.received_ns = received_ns
-        #: Called with a message whose payload did not fit its struct, or None.
-        self.misfit = misfit
+    epoch: int = 0
+    received_ns: int = 0
+    #: Called with a message whose payload did not fit its struct, or None.
+    misfit: Callable[[Message], None] | None = None
 
 
-_NO_BATCH = Batch()
+_NO_ORIGIN = b"", Batch()
 
 
 class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
@@ -66,31 +64,54 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     nanoseconds since 1970) and `raw` (the frame's bytes).
     """
 
-    type: Literal["message"] = "message"  # KuCoin leaves it out of some pushes
     topic: str | None = None
-    subject: str | None = None
-    wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())
-    tunnel_id: str | None = msgspec.field(name="tunnelId", default=None)
-    raw: _LocalBytes = msgspec.field(name="~raw", default=b"")
     lost: _LocalInt = msgspec.field(name="~lost", default=0)
-    batch: _Local = msgspec.field(name="~batch", default=_NO_BATCH)
-    _data: _Local = msgspec.field(name="~data", default=_UNREAD)
-    _payload: _Local = msgspec.field(name="~payload", default=_UNREAD)
+    origin: _Local = msgspec.field(name="~origin", default=_NO_ORIGIN)  # the frame's bytes, its batch, and maybe more
+    _data: _Local = msgspec.field(name="~data", default=UNREAD)
+    _payload: _Local = msgspec.field(name="~payload", default=UNREAD)
     _whole: _Local = msgspec.field(name="~whole", default=None)
+
+    @property
+    def type(self) -> str:
+        """KuCoin's word for a push."""
+        return "message"
+
+    @property
+    def subject(self) -> str | None:
+        """What kind of push of its topic it is."""
+        subject: str | None = self.origin[2].kind[1]
+        return subject
+
+    @property
+    def tunnel_id(self) -> str | None:
+        """The tunnel that it came through."""
+        return None
+
+    @property
+    def raw(self) -> bytes:
+        """The frame's bytes."""
+        raw: bytes = self.origin[0]
+        return raw
+
+    @property
+    def wire_data(self) -> msgspec.Raw:
+        """The push's data as it came, empty where the frame has none."""
+        return decode_message(self.raw).wire_data
 
     @property
     def data(self) -> Any:
         """The push's data as plain Python, None where the frame has none."""
-        if self._data is _UNREAD:
-            if not len(self.wire_data):
+        if self._data is UNREAD:
+            wire_data = self.wire_data
+            if not len(wire_data):
                 return None  # not kept: an absent key stays absent
-            self._data = _plain(self.wire_data)
+            self._data = _plain(wire_data)
         return self._data
 
     @property
     def payload(self) -> P_co | Any:
         """The push's data as the typed struct of its topic and subject, else as plain Python."""
-        if self._payload is _UNREAD:
+        if self._payload is UNREAD:
             try:
                 decode = _prepared.get(self.topic) or _decoder_of(self.topic, self.subject)
                 self._payload = decode(self.wire_data)
@@ -101,13 +122,13 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     @property
     def epoch(self) -> int:
         """The number of the connection that it came over, from 1."""
-        epoch: int = self.batch.epoch
+        epoch: int = self.origin[1].epoch
         return epoch
 
     @property
     def received_ns(self) -> int:
         """When it was read from the socket: nanoseconds since 1970 by this machine's clock."""
-        received: int = self.batch.received_ns
+        received: int = self.origin[1].received_ns
         return received
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,8 +138,13 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     def with_lost(self, lost: int) -> Message[P_co]:
         """Return a message of the same frame that tells of `lost` messages before it."""
-        twin = Message(self.type, self.topic, self.subject, self.wire_data, self.tunnel_id, self.raw, lost, self.batch)
+        twin = copy.copy(self)
+        twin.lost = lost
         return twin
+
+    def was_read(self) -> tuple[bool, bool]:
+        """Return whether the data was decoded as plain Python, and whether as a struct."""
+        return self._data is not UNREAD, self._payload is not UNREAD
 
     def _typed_leniently(self) -> Any:
         cls = payload_class(self.topic, self.subject)
@@ -127,8 +153,8 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         try:
             return payloads.decoder_for(cls)(self.wire_data)
         except UNREADABLE:
-            if self.batch.misfit is not None:
-                self.batch.misfit(self)
+            if (misfit := self.origin[1].misfit) is not None:
+                misfit(self)
             return self.data
 
     def _mapping(self) -> dict[str, Any]:
@@ -142,12 +168,8 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     def __getitem__(self, key: str) -> Any:
         # The two keys that every program reads need not decode the whole frame; no call more than needed.
         if key == "data":
-            if self._data is _UNREAD:
-                try:
-                    self._data = _decode_any(self.wire_data)
-                except UNREADABLE:
-                    return self._mapping()[key]
-            return self._data
+            value = self.data
+            return self._mapping()[key] if value is None else value
         if key == "topic" and self.topic is not None:
             return self.topic
         return self._mapping()[key]
@@ -199,6 +221,32 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 Mapping.register(Message)
 
 
+class _Undecoded(Message[P_co]):
+    """A message whose data is looked at when it is read."""
+
+    type: Literal["message"] = "message"  # KuCoin leaves it out of some pushes
+    subject: str | None = None
+    tunnel_id: str | None = msgspec.field(name="tunnelId", default=None)
+    wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())
+
+
+class _Plain(Message[P_co], kw_only=True):
+    """A message whose data was decoded with it, as plain Python."""
+
+    subject: str | None = None
+    data: Any
+
+    def was_read(self) -> tuple[bool, bool]:
+        return True, self._payload is not UNREAD
+
+
+class _Typed(Message[P_co]):
+    """The base of messages whose data was decoded with them, as a struct; see `typed_decoder_for`."""
+
+    def was_read(self) -> tuple[bool, bool]:
+        return self._data is not UNREAD, True
+
+
 class Control(msgspec.Struct):
     """A frame that is about the conversation: welcome, ack, pong, error."""
 
@@ -227,7 +275,10 @@ class Control(msgspec.Struct):
         return (_decode_any(json_text) if json_text.startswith(b'"') else json_text.decode())[:500]
 
 
-decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(Message).decode
+#: These raise one of UNREADABLE for what is no push; the second and those of `typed_decoder_for` also for one whose
+#: data is not as they take it. They leave `origin` to the caller.
+decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(_Undecoded).decode
+decode_plain: Callable[[bytes], Message] = msgspec.json.Decoder(_Plain).decode
 decode_control = msgspec.json.Decoder(Control).decode
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
@@ -258,6 +309,17 @@ def prepare(single: str) -> None:
         _prepared[single] = _decoder_of(single, None)
 
 
+@cache
+def typed_decoder_for(cls: type[payloads.Payload]) -> Callable[[bytes], Message] | None:
+    """Return what decodes a frame and its data in one pass, where that has the usual form; None where that can't be."""
+    if issubclass(cls, KeyedBySymbol):
+        return None
+    payload = ("payload", cls, msgspec.field(name="data"))
+    typed = msgspec.defstruct("Message", [payload], bases=(_Typed,), kw_only=True, module=__name__)
+    decode: Any = msgspec.json.Decoder(typed, strict=False).decode
+    return cast("Callable[[bytes], Message]", decode)
+
+
 @lru_cache(maxsize=4096)
 def _decoder_of(topic: str | None, subject: str | None) -> Callable[[msgspec.Raw], Any]:
     """Return what decodes a payload of the usual form; for unknown topics it raises as for one that does not fit."""
@@ -284,5 +346,5 @@ def _plain(data: bytes | msgspec.Raw) -> Any:
 
 def _revive(raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
     message = decode_message(raw)
-    message.raw, message.lost, message.batch = raw, lost, Batch(epoch, received_ns)
+    message.lost, message.origin = lost, (raw, Batch(epoch, received_ns))
     return message

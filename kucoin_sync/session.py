@@ -19,6 +19,7 @@ import bisect
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 from . import messages
@@ -26,8 +27,9 @@ from .backoff import SlidingWindow
 from .exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, SubscriptionRejected, TokenError
 from .heartbeat import Heartbeat
 from .limits import Limits
-from .messages import Batch, Control, Message
+from .messages import Batch, Control
 from .outcomes import Acked, Full, Key, Outcome, Refused, ServerError, Welcomed, meaning
+from .sealed import Head, Heads, Push, Run
 from .topics.grammar import join
 
 __all__ = ["ACK_TIMEOUT", "Session"]
@@ -35,6 +37,7 @@ __all__ = ["ACK_TIMEOUT", "Session"]
 ACK_TIMEOUT = 10.0
 _TRIES = 3
 _PING_RESERVE = 5
+_NO_RUN: Any = object()
 
 
 class _Command:
@@ -84,6 +87,8 @@ class Session:
         #: Frames that could not be read, and frames of types that nobody knows; the owner takes them off.
         self.unreadable = 0
         self.unknown = 0
+        #: Whether something other than pushes came; the owner takes it off.
+        self.eventful = False
         self.heartbeat = Heartbeat(ping_interval, ping_timeout, now)
         self._ids = ids
         self._private = private
@@ -97,6 +102,8 @@ class Session:
         self._wanted: set[Key] = set()
         self._known: set[Key] = set()  # what the server may carry: subscribed since it was last unsubscribed
         self._outcomes: list[Outcome] = []
+        self._heads = Heads()
+        self._head: Head | None = None  # with which the last frame began
         self._urgent: list[bytes] = []
 
     def __repr__(self) -> str:
@@ -263,27 +270,43 @@ class Session:
 
     # Receiving
 
-    def receive(self, frames: list[bytes], batch: Batch, now: float) -> list[Message]:
+    def receive(self, frames: list[bytes], batch: Batch, now: float) -> list[Run]:
         """Take the text frames that came together; return the pushes among them, in order.
 
-        What else they bring is in `outcomes`, `lost` and the counts afterwards. Never raises for what a frame holds.
+        What begins as pushes before it stays sealed. What else the frames bring is in `outcomes`, `lost` and the counts
+        afterwards, and `eventful` tells of it. Never raises for what a frame holds.
         """
         self.heartbeat.frame_came(now)
-        pushes: list[Message] = []
-        decode, append = messages.decode_message, pushes.append
         ascii_only = b"".join(frames).isascii()
+        head = self._head
+        if frames and head is not None and ascii_only and all(map(bytes.startswith, frames, repeat(head.start))):
+            return [(head, list(zip(frames, repeat(batch), repeat(head))))]
+        runs: list[Run] = []
+        pushes: list[Push] = []
+        known, current = self._heads.of, _NO_RUN
         for frame in frames:
-            try:
-                message = decode(frame)
-                if not ascii_only:
-                    frame.decode()  # the payload is not looked at yet: this checks that it is UTF-8
-            except messages.UNREADABLE:
+            if not ascii_only and not _is_text(frame):
                 self._control(frame, now)
                 continue
-            message.raw = frame
-            message.batch = batch
-            append(message)
-        return pushes
+            push: Push
+            if (head := known(frame)) is not None:
+                push = frame, batch, head
+            else:
+                try:
+                    push = messages.decode_message(frame)
+                except messages.UNREADABLE:
+                    self._control(frame, now)
+                    continue
+                push.origin = frame, batch
+                self._heads.learn(frame)
+            if head is current:
+                pushes.append(push)
+                continue
+            current, pushes = head, [push]
+            runs.append((head, pushes))
+        if head is not None:
+            self._head = head
+        return runs
 
     def outcomes(self) -> list[Outcome]:
         """Return, once, what happened since the last call."""
@@ -291,6 +314,7 @@ class Session:
         return outcomes
 
     def _control(self, frame: bytes, now: float) -> None:
+        self.eventful = True
         try:
             control = messages.decode_control(frame)
             frame.decode()
@@ -375,6 +399,15 @@ class Session:
         for key in inside:
             text = f"its tunnel {tunnel!r} was refused: {reason}"
             self._outcomes.append(Refused(key, SubscriptionRejected(key.topic, code, text)))
+
+
+def _is_text(frame: bytes) -> bool:
+    """Whether a frame is UTF-8, which nobody checks who does not look at its data."""
+    try:
+        frame.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 _CONTROLS = {

@@ -5,8 +5,10 @@ No thread of its own: an I/O thread asks it when its time has come.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .events import Stale
-from .messages import Message
+from .sealed import Push
 from .subscription import Subscription
 
 __all__ = ["SilenceWatch"]
@@ -45,10 +47,10 @@ class SilenceWatch:
         self._told = True
         return Stale(self.subscription.topics, silent)
 
-    def _note(self, message: Message) -> None:
+    def _note(self, push: Push) -> None:
         self._heard = True
-        self._put(message)
+        self._put(push)
 
-    def _note_many(self, messages: list[Message]) -> None:
+    def _note_many(self, pushes: Sequence[Push]) -> None:
         self._heard = True
-        self._put_many(messages)
+        self._put_many(pushes)

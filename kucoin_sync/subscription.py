@@ -8,10 +8,12 @@ from typing import Any, Generic, NoReturn
 
 from .exceptions import StreamClosed
 from .inbox import Inbox
-from .messages import Message
+from .messages import UNREADABLE, Message
 from .topics.name import P_co
 
 __all__ = ["Subscription"]
+
+_GLANCE = 100
 
 
 class Subscription(Generic[P_co]):
@@ -87,16 +89,33 @@ class Subscription(Generic[P_co]):
                 raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s")
 
     def __iter__(self) -> Iterator[Message[P_co]]:
-        pop = self.inbox.pop  # bound once: this loop is the consumer's share of the message path
+        # The consumer's share of the message path: frames are opened here, and how the messages are read is looked
+        # at only now and then.
+        take, opener = self.inbox.take, self.inbox.opener
+        message: Message[P_co] | None = None
         while True:
-            try:
-                message = pop()
-            except IndexError:
-                found = self._next()
-                if found is None:
-                    return
-                message = found
-            yield message
+            way = opener.way(message)
+            for _ in range(_GLANCE):
+                try:
+                    push: Any = take()
+                except IndexError:
+                    message = self._next()
+                    if message is None:
+                        return
+                    yield message
+                    break
+                if type(push) is tuple:
+                    try:
+                        message = push[2].decoders[way](push[0])
+                        message.origin = push
+                    except UNREADABLE:
+                        message = opener.open_undecoded(push)
+                        if message is None:
+                            continue
+                    yield message
+                else:
+                    yield push
+                    message = push
 
     def __next__(self) -> Message[P_co]:
         message = self._next()

@@ -20,6 +20,7 @@ from .exceptions import InvalidTopic, KucoinSyncError, StreamClosed
 from .lane import Action, Lane, Waiter
 from .messages import Message
 from .outcomes import Key
+from .sealed import Run
 from .silence import SilenceWatch
 from .subscription import Subscription
 from .topics import grammar
@@ -53,6 +54,7 @@ class Switchboard:
         self._subscriptions: dict[Subscription, None] = {}
         self._tunnels: set[str] = set()
         self._dropped = 0  # by subscriptions that are gone
+        self._unreadable = 0  # found by the same
         self._misfits = 0
         self._watches: dict[Subscription, SilenceWatch] = {}
 
@@ -188,7 +190,10 @@ class Switchboard:
                 "reconnects": sum(count.reconnects for count in counts),
                 "disconnects": sum(count.disconnects for count in counts),
                 "failed_attempts": sum(count.failures for count in counts),
-                "unreadable": sum(count.unreadable for count in counts),
+                "unreadable": self._unreadable
+                + sum(count.unreadable for count in counts)
+                + sum(lane.unreadable for lane in lanes)
+                + sum(subscription.inbox.opener.unreadable for subscription in subscriptions),
                 "unknown_types": sum(count.unknown for count in counts),
                 "unrouted": sum(lane.unrouted for lane in lanes),
                 "misfits": self._misfits,
@@ -197,11 +202,11 @@ class Switchboard:
 
     # For connections, on their I/O threads
 
-    def deliver(self, connection: Connection, messages: list[Message]) -> None:
-        """Give messages to the subscriptions that they belong to."""
+    def deliver(self, connection: Connection, runs: list[Run]) -> None:
+        """Give pushes to the subscriptions that they belong to."""
         lane = connection.lane
         assert isinstance(lane, Lane)
-        lane.deliver(connection, messages)
+        lane.deliver(connection, runs)
 
     def check_silence(self, now: float) -> None:
         """Tell of subscriptions that have been silent for too long."""
@@ -309,6 +314,7 @@ class Switchboard:
         if subscription in self._subscriptions:
             del self._subscriptions[subscription]
             self._dropped += subscription.dropped
+            self._unreadable += subscription.inbox.opener.unreadable
             self._watches.pop(subscription, None)
 
     def _forget_ended(self) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kucoin_sync import Message, SlowConsumer
 from kucoin_sync import inbox as inbox_module
 from kucoin_sync.inbox import OVERFLOW, Inbox, InlineInbox
+from kucoin_sync.messages import decode_message
 
 from .support.inboxes import make_inbox, wait_for_a_consumer
 from .support.messages import message, number
@@ -232,8 +233,8 @@ class TestPolicies:
 
     def test_messages_without_a_topic_are_one_topic_under_latest(self) -> None:
         inbox = make_inbox("latest")
-        inbox.put(Message())
-        inbox.put(Message())
+        inbox.put(decode_message(b"{}"))
+        inbox.put(decode_message(b"{}"))
         assert len(inbox) == 1
 
     def test_an_unknown_policy_is_an_error(self) -> None:

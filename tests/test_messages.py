@@ -74,8 +74,7 @@ every_frame = pytest.mark.parametrize("frame", FRAMES, ids=NAMES)
 def received(frame: bytes, batch: Batch | None = None) -> Message:
     """Return a message as one that came over a connection."""
     message = decode_message(frame)
-    message.raw = frame
-    message.batch = batch or Batch(3, 1712000000999000000)
+    message.origin = frame, batch or Batch(3, 1712000000999000000)
     return message
 
 
@@ -240,7 +239,7 @@ def test_with_lost_makes_another_message_of_the_same_frame() -> None:
     )
     assert twin.data == message.data
     assert twin.to_dict() == message.to_dict()
-    assert twin.batch is message.batch
+    assert twin.origin is message.origin
 
 
 # Typed payloads
@@ -377,7 +376,7 @@ def test_the_struct_depends_on_the_prefix_and_the_subject(
 # What the wire must not do
 
 
-@pytest.mark.parametrize("name", ["~raw", "~lost", "~batch", "~data", "~payload", "~whole"])
+@pytest.mark.parametrize("name", ["~origin", "~lost", "~data", "~payload", "~whole"])
 @pytest.mark.parametrize("value", ["0", "1", "-1", "null", "true", '""', '"AA=="', "1.5", "[]", "{}", '{"epoch":9}'])
 def test_a_frame_that_names_a_field_of_ours_is_refused(name: str, value: str) -> None:
     with pytest.raises(UNREADABLE):

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from kucoin_sync.exceptions import ConnectionFailed, ProtocolError, SubscriptionRejected, TokenError
 from kucoin_sync.limits import Limits
-from kucoin_sync.messages import Batch, Message
+from kucoin_sync.messages import Batch, Message, decode_message
 from kucoin_sync.outcomes import Acked, Full, Key, Outcome, Refused, ServerError, Welcomed
+from kucoin_sync.sealed import Run
+from kucoin_sync.sealed import opened as opened_pushes
 from kucoin_sync.session import ACK_TIMEOUT, Session
 
 INTERVAL, TIMEOUT = 18.0, 10.0
@@ -62,8 +64,12 @@ def subscribed(*keys: Key, **options: Any) -> Session:
     return session
 
 
+def messages_of(runs: list[Run]) -> list[Message]:
+    return opened_pushes(push for _, pushes in runs for push in pushes)
+
+
 def receive(session: Session, *frames: bytes, now: float = 0.0) -> list[Message]:
-    return session.receive(list(frames), Batch(1, 0), now)
+    return messages_of(session.receive(list(frames), Batch(1, 0), now))
 
 
 def sent(session: Session, now: float = 0.0) -> list[dict[str, Any]]:
@@ -1155,11 +1161,38 @@ def test_the_refusal_of_a_tunnel_that_was_closed_meanwhile_says_nothing_of_the_n
 def test_pushes_come_out_in_order_with_their_frame_and_batch() -> None:
     session, batch = opened(), Batch(4, 99)
     other = PUSH.replace(b"BTC", b"ETH")
-    messages = session.receive([PUSH, b'{"type":"pong","id":"9"}', other], batch, 1.0)
+    messages = messages_of(session.receive([PUSH, b'{"type":"pong","id":"9"}', other], batch, 1.0))
     assert [message.topic for message in messages] == [BTC.topic, ETH.topic]
     assert [message.raw for message in messages] == [PUSH, other]
-    assert all(message.batch is batch for message in messages)
+    assert all(message.origin[1] is batch for message in messages)
     assert (session.unreadable, session.unknown) == (0, 0)
+
+
+def test_pushes_that_begin_alike_stay_sealed_and_together() -> None:
+    session, batch = opened(), Batch(4, 99)
+    other = PUSH.replace(b"BTC", b"ETH")
+    assert [head for head, _ in session.receive([PUSH, other], batch, 1.0)] == [None]
+    ((head, pushes),) = session.receive([PUSH, PUSH], batch, 1.0)
+    assert head is not None
+    assert pushes == [(PUSH, batch, head)] * 2
+    runs = session.receive([PUSH, PUSH, other, b'{"type":"pong","id":"9"}', other, PUSH], batch, 1.0)
+    assert [head and head.kind[0] for head, _ in runs] == [BTC.topic, ETH.topic, BTC.topic]
+    assert [message.raw for message in messages_of(runs)] == [PUSH, PUSH, other, other, PUSH]
+    assert session.eventful
+
+
+def test_a_sealed_frame_is_text_or_nothing() -> None:
+    session = opened()
+    receive(session, PUSH)
+    accented, broken = (PUSH.replace(b'"data":{', b'"data":{"x":"%s",' % text) for text in ("é".encode(), b"\xff"))
+    assert receive(session, PUSH, broken, accented) == [decode_message_of(PUSH), decode_message_of(accented)]
+    assert session.unreadable == 1
+
+
+def decode_message_of(frame: bytes) -> Message:
+    message = decode_message(frame)
+    message.origin = frame, Batch()
+    return message
 
 
 def test_a_frame_without_a_type_is_a_push() -> None:
@@ -1220,7 +1253,7 @@ DIGITS = b"9" * 5000
         b'{"type":"notice","data":"\xff"}',
         *(
             f'{{"type":"message","topic":"/a/b","{name}":{value}}}'.encode()
-            for name in ("~raw", "~lost", "~batch", "~data", "~payload", "~whole")
+            for name in ("~origin", "~lost", "~data", "~payload", "~whole")
             for value in ("null", "5")
         ),
     ],

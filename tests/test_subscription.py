@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import KucoinSyncError, Message, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
+from kucoin_sync import KucoinSyncError, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
 from kucoin_sync.inbox import OVERFLOW
+from kucoin_sync.sealed import Push
 
 from .support.inboxes import make_inbox, wait_for_a_consumer
 from .support.messages import message, number
@@ -102,17 +103,17 @@ class TestGet:
     def test_what_comes_with_the_end_while_it_looks_is_not_overlooked(self) -> None:
         subscription = make()
         looks = []
-        pop = subscription.inbox.pop
+        take = subscription.inbox.take
 
-        def looking() -> Message:
+        def looking() -> Push:
             looks.append(len(looks))
             if looks[-1] == 0:  # found nothing, and right behind the look it comes
                 put(subscription, 7)
                 subscription.close()
                 raise IndexError
-            return pop()
+            return take()
 
-        subscription.inbox.pop = looking
+        subscription.inbox.take = looking
         assert number(subscription.get()) == 7
 
     @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])

@@ -93,3 +93,45 @@ def test_what_nobody_wants_is_counted_and_changes_nothing(server: KucoinServer, 
     assert subscription.get(5).data == {"value": 1}
     stats = stream.stats()
     assert (stats["unrouted"], stats["unknown_types"], stats["unreadable"]) == (2, 1, 1)
+
+
+def _start(topic: str) -> str:
+    return f'{{"topic":"{topic}","type":"message","subject":"trade.ticker","data":'
+
+
+def test_what_begins_like_a_push_and_is_none_is_skipped_and_counted(server: KucoinServer, stream: Stream) -> None:
+    topic = "/market/ticker:BTC-USDT"
+    one, other = stream.subscribe(topic), None
+    for subscribed in range(2):
+        for n in range(3):
+            server.send_raw(_start(topic) + f'{{"n":{n}}}}}')
+        server.send_raw(_start(topic) + '{"n":')
+        server.send_raw(_start(topic) + '{"n":3}}')
+        assert [one.get(5).data["n"] for _ in range(4)] == [0, 1, 2, 3]
+        assert stream.stats()["unreadable"] == subscribed + 1
+        if other is not None:
+            assert [other.get(5).data["n"] for _ in range(4)] == [0, 1, 2, 3]
+        other = other or stream.subscribe(topic)
+    one.close()
+    assert stream.stats()["unreadable"] == 2
+
+
+def test_subscriptions_that_share_a_topic_share_its_messages(server: KucoinServer, stream: Stream) -> None:
+    one, other = stream.subscribe("/market/ticker:BTC-USDT"), stream.subscribe("/market/ticker:BTC-USDT")
+    for n in range(4):
+        server.publish("/market/ticker:BTC-USDT", {"n": n})
+        assert one.get(5) is other.get(5), "nothing is decoded twice"
+
+
+def test_a_tunnel_that_is_named_behind_the_data_is_seen(server: KucoinServer, stream: Stream) -> None:
+    topic = "/market/ticker:BTC-USDT"
+    outside = stream.subscribe(topic)
+    for n in range(3):
+        server.send_raw(_start(topic) + f'{{"n":{n}}}}}')
+        assert outside.get(5).data == {"n": n}
+    with stream.tunnel("bt1") as tunnel:
+        inside = tunnel.subscribe(topic)
+        server.send_raw(_start(topic) + '{"n":3},"tunnelId":"bt1"}')
+        server.send_raw(_start(topic) + '{"n":4}}')
+        assert inside.get(5).data == {"n": 3}
+        assert outside.get(5).data == {"n": 4}

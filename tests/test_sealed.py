@@ -1,0 +1,289 @@
+"""Frames that are routed unopened: what may be sealed, and that whoever opens one reads the same as without it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from kucoin_sync import Message
+from kucoin_sync.inbox import OVERFLOW, InlineInbox
+from kucoin_sync.messages import Batch, decode_message
+from kucoin_sync.payloads import Ticker
+from kucoin_sync.sealed import Head, Heads, Opener, Push, Sealed, kind_of, opened
+from kucoin_sync.subscription import Subscription
+
+from .support.inboxes import make_inbox
+
+START = b'{"topic":"/market/ticker:BTC-USDT","type":"message","subject":"trade.ticker",'
+BATCH = Batch(3, 17)
+
+
+def ticker(n: int, **more: Any) -> bytes:
+    """Return the frame of a ticker with a price of `n`."""
+    data = {"sequence": str(n), "price": f"{n}.50", "bestAsk": "7", "time": 1_700_000_000_000, **more}
+    return START + b'"data":' + json.dumps(data).encode() + b"}"
+
+
+def head_of(frame: bytes) -> Head | None:
+    """Return the head of a frame like `frame`, once that was learned."""
+    heads = Heads()
+    heads.learn(frame)
+    return heads.of(frame)
+
+
+def sealed(frame: bytes) -> Sealed:
+    """Return a sealed frame of the ticker."""
+    head = head_of(ticker(0))
+    assert head is not None
+    return frame, BATCH, head
+
+
+def price(message: Message) -> Decimal:
+    """Read the payload."""
+    found: Decimal = message.payload.price
+    return found
+
+
+READERS: dict[str, Callable[[Message], object]] = {
+    "payload": price,
+    "data": lambda message: message.data["price"],
+    "item": lambda message: message["data"]["price"],
+    "both": lambda message: (message["data"]["price"], price(message)),
+    "neither": lambda message: message.topic,
+    "whole": lambda message: message.get("subject"),
+}
+
+
+# Heads
+
+
+def test_a_frame_that_begins_like_one_before_it_has_its_head() -> None:
+    heads = Heads()
+    assert heads.of(ticker(1)) is None
+    heads.learn(ticker(1))
+    head = heads.of(ticker(2))
+    assert head is not None
+    assert (head.start, head.kind) == (START + b'"data":', ("/market/ticker:BTC-USDT", "trade.ticker"))
+    assert heads.of(ticker(2).replace(b"BTC", b"ETH")) is None
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b'{"topic":"/a:B","type":"message","data":',
+        b'{"type":"message","topic":"/a:B","subject":"s","data":',
+        b'{"subject":null,"type":"message","topic":"/a:B","data":',
+    ],
+)
+def test_the_order_of_the_keys_is_free(beginning: bytes) -> None:
+    head = head_of(beginning + b"{}}")
+    assert head is not None
+    assert head.kind[0] == "/a:B"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b'{"topic":"/a:B","type":"message","sn":5,"data":',
+        b'{"topic":"/a:B","type":"message","id":"5","data":',
+        b'{"topic":"/a:B","type":"message","tunnelId":"bt1","data":',
+        b'{"topic":"/a:B","type":"message","userId":"u","channelType":"private","data":',
+        b'{"topic":"/a:B","data":',  # the type may follow, and be another
+        b'{"type":"message","data":',
+        b'{"topic":"/a:B","type":"error","data":',
+        b'{"topic":"/a:B","type":"message","nested":{"data":',
+        b'{"topic":"/a:B","type":"message"',
+        b"\xff",
+    ],
+)
+def test_what_says_more_or_less_than_topic_subject_and_type_is_not_sealed(beginning: bytes) -> None:
+    assert head_of(beginning + b"{}}") is None
+
+
+def test_what_can_not_be_learned_is_tried_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def decode(text: bytes) -> None:
+        tried.append(text)
+        raise ValueError
+
+    monkeypatch.setattr("kucoin_sync.sealed._decode_beginning", decode)
+    heads = Heads()
+    for _ in range(10_000):
+        heads.learn(ticker(0))
+    assert 10 <= len(tried) <= 20
+
+
+def test_a_head_is_learned_after_others_were_tried_in_vain() -> None:
+    heads = Heads()
+    for _ in range(5000):
+        heads.learn(b'{"sn":1,"data":0}')
+    for _ in range(1001):
+        heads.learn(ticker(0))
+    assert heads.of(ticker(1)) is not None
+
+
+def test_the_heads_that_are_kept_are_bounded() -> None:
+    heads = Heads()
+    for n in range(10_000):
+        heads.learn(ticker(0).replace(b"BTC", b"C%d" % n))
+    assert len(heads._known) <= 4096
+    assert heads.of(ticker(0).replace(b"BTC", b"C9999")) is not None
+
+
+# Opening
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_however_it_is_read_a_message_says_the_same(reader: Callable[[Message], object]) -> None:
+    opener = Opener()
+    for n in range(5):
+        frame = ticker(n)
+        message = opener.open(sealed(frame))
+        assert message is not None
+        plain = decode_message(frame)
+        plain.origin = frame, BATCH
+        assert reader(message) == reader(plain)
+        assert (message.type, message.topic, message.subject) == (plain.type, plain.topic, plain.subject)
+        assert (message.raw, message.epoch, message.received_ns, message.tunnel_id) == (frame, 3, 17, None)
+        if n < 4:
+            continue  # the rest would be reading, too
+        assert message == plain
+        assert message.data == plain.data == message["data"]
+        assert message.payload == plain.payload
+        assert isinstance(message.payload, Ticker)
+        assert message.to_dict() == json.loads(frame) == dict(message)
+        assert bytes(message.wire_data) == bytes(plain.wire_data)
+        assert repr(message) == repr(plain)
+        twin = message.with_lost(4)
+        assert (twin.lost, twin, message.lost) == (4, message, 0)
+
+
+@pytest.mark.parametrize(
+    ("reader", "data", "payload"),
+    [("payload", False, True), ("data", True, False), ("item", True, False), ("neither", False, False)],
+)
+def test_a_message_is_decoded_as_those_before_it_were_read(reader: str, data: bool, payload: bool) -> None:
+    opener = Opener()
+    for n in range(3):
+        message = opener.open(sealed(ticker(n)))
+        assert message is not None
+        if n == 2:
+            assert message.was_read() == (data, payload)
+        READERS[reader](message)
+
+
+@pytest.mark.parametrize(("first", "second"), [("payload", "data"), ("data", "payload")])
+def test_who_reads_both_ways_has_nothing_decoded_in_vain(first: str, second: str) -> None:
+    opener = Opener()
+    for n in range(6):
+        message = opener.open(sealed(ticker(n)))
+        assert message is not None
+        if n > 4:
+            assert message.was_read() == (False, False)
+        READERS[first](message)
+        if n > 1:
+            READERS[second](message)
+
+
+def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
+    misfits: list[Message] = []
+    opener = Opener()
+    batch = Batch(1, 2, misfits.append)
+    frames = [ticker(1), ticker(2), ticker(3, price=[]), ticker(4)]
+    found = []
+    for frame in frames:
+        message = opener.open((frame, batch, sealed(frame)[2]))
+        assert message is not None
+        found.append(message.payload)
+    assert found[2] == json.loads(frames[2])["data"]
+    assert [message.raw for message in misfits] == [frames[2]]
+    assert isinstance(found[3], Ticker)
+
+
+BAD = [
+    START + b'"data":{"price":',
+    START + b'"data":{}}}',
+    START + b'"data":' + b"[" * 100_000,
+    START + b'"data":1,"type":2}',
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=["cut short", "one brace too many", "deep", "another type"])
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_what_is_no_push_is_left_out_and_counted(reader: Callable[[Message], object], bad: bytes) -> None:
+    inbox = make_inbox("raise")
+    subscription = Subscription(("/a:B",), inbox, close=lambda _: inbox.finish(None))
+    inbox.put_many([sealed(frame) for frame in (ticker(0), bad, ticker(1), ticker(2), bad, ticker(3))])
+    subscription.close()
+    seen = []
+    for message in subscription:
+        reader(message)
+        seen.append(message.data["sequence"])
+    assert seen == ["0", "1", "2", "3"]
+    assert inbox.opener.unreadable == 2
+
+
+def test_opened_leaves_out_what_can_not_be_read() -> None:
+    whole = decode_message(ticker(7))
+    assert [message.data["sequence"] for message in opened([sealed(ticker(1)), sealed(BAD[0]), whole])] == ["1", "7"]
+    assert kind_of(whole) == kind_of(sealed(ticker(1))) == ("/market/ticker:BTC-USDT", "trade.ticker")
+
+
+# In the queues
+
+
+@pytest.mark.parametrize("overflow", [each for each in OVERFLOW if each != "latest"])
+def test_what_was_dropped_is_told_by_the_next_that_can_be_read(overflow: str) -> None:
+    inbox = make_inbox(overflow, 2)
+    for n in range(4):
+        inbox.put(sealed(ticker(n)))
+    seen: list[Message] = []
+    while len(inbox):
+        seen.append(inbox.pop())
+    inbox.notice()
+    for frame in (BAD[0], ticker(8)):
+        inbox.put(sealed(frame))
+    while len(inbox):
+        seen.append(inbox.pop())
+    assert sum(message.lost for message in seen) == 2 == inbox.dropped
+    assert seen[-1].data["sequence"] == "8"
+    assert (seen[0].lost, seen[-1].lost) == ((2, 0) if overflow == "drop_oldest" else (0, 2))
+
+
+def test_a_dropped_frame_that_the_oldest_policy_has_to_look_at_may_be_unreadable() -> None:
+    inbox = make_inbox("drop_oldest", 2)
+    for frame in (ticker(0), BAD[0], ticker(2)):
+        inbox.put(sealed(frame))
+    message = inbox.pop()
+    assert (message.data["sequence"], message.lost) == ("2", 1)
+    with pytest.raises(IndexError):
+        inbox.pop()
+
+
+def test_superseded_frames_are_only_counted_under_latest() -> None:
+    inbox = make_inbox("latest", 2)
+    inbox.put_many([sealed(ticker(n)) for n in range(5)])
+    inbox.put(sealed(ticker(5)))
+    message = inbox.pop()
+    assert (message.data["sequence"], message.lost, inbox.dropped) == ("5", 5, 5)
+    inbox.put(sealed(BAD[0]))
+    with pytest.raises(IndexError):
+        inbox.pop()
+
+
+def test_an_inline_callback_gets_what_can_be_read() -> None:
+    seen: list[str] = []
+    inbox = InlineInbox(lambda message: seen.append(message.payload.price), lambda error: pytest.fail(repr(error)))
+    pushes: list[Push] = [sealed(frame) for frame in (ticker(0), BAD[0], ticker(1))]
+    inbox.put_many(pushes)
+    inbox.put(sealed(ticker(2)))
+    inbox.put(decode_message(ticker(3)))
+    assert seen == [Decimal(f"{n}.50") for n in range(4)]
+    inbox.finish(None)
+    inbox.put_many(pushes)
+    assert len(seen) == 4

@@ -13,9 +13,9 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from . import backoff
@@ -26,7 +26,7 @@ from .limits import Limits
 from .messages import Batch, Message
 from .outcomes import Acked, Full, Key, Refused, ServerError, Welcomed
 from .rest import Bases, Rest
-from .sealed import Run
+from .sealed import Head, Push
 from .session import Session
 from .transport import ConnectionLost, Transport
 from .wire import Cancelled, Waker
@@ -71,6 +71,10 @@ class Options:
     lifetime: Callable[[], float]  # seconds after which a connection is to be replaced
 
 
+#: Takes what came, on the I/O thread and without any lock held.
+Deliver: TypeAlias = "Callable[[Connection, Head | None, Sequence[Push]], None]"
+
+
 class Owner(Protocol):
     """What a connection asks of its owner and tells it; called on the I/O thread, without any lock held."""
 
@@ -82,7 +86,6 @@ class Owner(Protocol):
     def check_at(self) -> float: ...
     def check_silence(self, now: float) -> None: ...
     def misfit(self, _: Message) -> None: ...
-    def deliver(self, connection: Connection, runs: list[Run]) -> None: ...
     def emit(self, event: Event) -> None: ...
     def acked(self, connection: Connection, keys: tuple[Key, ...]) -> None: ...
     def refused(self, connection: Connection, key: Key, error: KucoinSyncError) -> None: ...
@@ -132,9 +135,8 @@ class Connection:
     """
 
     def __init__(
-        self, number: int, market: str, private: bool, options: Options, owner: Owner, lane: object = None
+        self, number: int, market: str, private: bool, options: Options, owner: Owner, deliver: Deliver
     ) -> None:
-        self.lane = lane  # of the owner's
         self.number = number
         self.market = market
         self.private = private
@@ -143,6 +145,7 @@ class Connection:
         self.counts = Counts()
         self._options = options
         self._owner = owner
+        self._deliver = deliver
         self._misfit = _weakly(owner.misfit)
         self._waker = Waker()
         self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
@@ -361,7 +364,7 @@ class Connection:
 
         Everything that is done for every message on a quiet feed is here.
         """
-        lock, deliver, misfit, counts = self._lock, self._owner.deliver, self._misfit, self.counts
+        lock, deliver, misfit, counts = self._lock, self._deliver, self._misfit, self.counts
         while True:
             frames = transport.receive(deadline, now)
             now = time.monotonic()
@@ -373,12 +376,11 @@ class Connection:
                 return now
             batch = Batch(self.epoch, time.time_ns(), misfit)
             with lock:
-                runs = session.receive(frames, batch, now)
+                head, pushes = session.receive(frames, batch, now)
+            counts.messages += len(pushes)
             counts.bytes += sum(map(len, frames))
-            for _, pushes in runs:
-                counts.messages += len(pushes)
-            if runs:
-                deliver(self, runs)
+            if pushes:
+                deliver(self, head, pushes)
             if session.eventful:
                 session.eventful = False
                 counts.unreadable += session.unreadable

@@ -14,7 +14,7 @@ __all__ = ["FrameBuffer"]
 
 _ROOM = 512 * 1024
 _HEADER = struct.Struct("!HH")
-_ALONE = 4096
+_LONE = 4096
 _TEXT = 0x81
 _SHORT = 0x8100  # FIN, opcode 1, no mask, a length below 126
 _MEDIUM = 0x817E  # the same with a length of 16 bits
@@ -66,6 +66,17 @@ class FrameBuffer:
         """Note that `count` bytes were read into `room()`."""
         self._end += count
 
+    def take_lone(self) -> bytes | None:
+        """Return the one message that is all there is, as on a quiet feed; None where there is more, or less."""
+        end = self._end
+        if 4 < end < _LONE and not self.fragments:
+            head, length = _HEADER.unpack_from(self._buffer)
+            if head == _MEDIUM and length + 4 == end and length <= self._limit:
+                self._end, self._needed = 0, 2
+                self.taken += end
+                return self._view[4:end].tobytes()
+        return None
+
     def take(self, other: Callable[[bytes, list[bytes]], bool]) -> list[bytes]:
         """Return the complete text messages, in order.
 
@@ -73,13 +84,6 @@ class FrameBuffer:
         add one, and returns whether to go on.
         """
         end = self._end
-        if 4 < end < _ALONE and not self.fragments:
-            # On a quiet feed one message comes at a time: take it without the loop.
-            head, length = _HEADER.unpack_from(self._buffer)
-            if head == _MEDIUM and length + 4 == end and length <= self._limit:
-                self._end, self._needed = 0, 2
-                self.taken += end
-                return [self._view[4:end].tobytes()]
         chunk = self._view[:end].tobytes()
         messages: list[bytes] = []
         append, header_at, longest = messages.append, _HEADER.unpack_from, self._longest

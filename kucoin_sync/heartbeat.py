@@ -22,14 +22,10 @@ class Heartbeat:
         self.latency: float | None = None
         self._slack = interval - self.every + timeout
         self._timeout = timeout
-        self._last_frame = now
+        self.last_frame = now  # when the peer was last heard of; set by who receives
         self._last_ping = now
         self._last_id = ""
         self._unanswered: float | None = None  # when the oldest ping without a pong was sent
-
-    def frame_came(self, now: float) -> None:
-        """Note that the peer is alive."""
-        self._last_frame = now
 
     def ping_sent(self, ping_id: str, now: float) -> None:
         """Note a ping."""
@@ -52,7 +48,7 @@ class Heartbeat:
         """Return the instant at which the peer has to be given up, infinity while no ping is unanswered."""
         if self._unanswered is None:
             return float("inf")
-        silent = max(self._last_frame, self._unanswered) + self._timeout
+        silent = max(self.last_frame, self._unanswered) + self._timeout
         return min(silent, self._unanswered + self._slack)
 
     def complaint(self, now: float) -> str:
@@ -60,5 +56,5 @@ class Heartbeat:
         unanswered = now - (self._unanswered if self._unanswered is not None else now)
         return (
             f"the server has answered no ping for {unanswered:.1f} s "
-            f"(its last frame came {now - self._last_frame:.1f} s ago)"
+            f"(its last frame came {now - self.last_frame:.1f} s ago)"
         )

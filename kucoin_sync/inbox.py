@@ -70,7 +70,7 @@ class Inbox:
             self.wake()
 
     def put_many(self, pushes: Sequence[Push]) -> None:
-        """Queue several pushes at once, in which sealed ones have the same head."""
+        """Queue several pushes at once."""
         if self._congested or len(self.items) + len(pushes) > self._maxsize:
             for push in pushes:
                 self.put(push)
@@ -262,12 +262,11 @@ class _LatestInbox(_OneByOneInbox):
 
     def put_many(self, pushes: Sequence[Push]) -> None:
         """Queue the newest of several pushes of one kind; what it supersedes among them is only counted."""
-        newest = pushes[-1]
-        if not isinstance(newest, tuple) and len(set(map(kind_of, pushes))) > 1:
+        if len(set(map(kind_of, pushes))) > 1:
             super().put_many(pushes)
             return
         with self._lock:
-            kept = self._keep(newest, len(pushes) - 1)
+            kept = self._keep(pushes[-1], len(pushes) - 1)
         if kept and self.waiters:
             self.wake()
 
@@ -307,7 +306,13 @@ class InlineInbox(Inbox):
         self._failed = failed
 
     def put(self, push: Push) -> None:
-        self.put_many((push,))
+        message = self.opener.open(push) if type(push) is tuple else push
+        if message is None or self.finished:
+            return
+        try:
+            self._callback(message)  # type: ignore[arg-type]
+        except (Exception, SystemExit) as error:  # sys.exit() must not end the I/O thread
+            self._failed(error)
 
     def put_many(self, pushes: Sequence[Push]) -> None:
         for message in self.opener.each(pushes):
@@ -315,7 +320,7 @@ class InlineInbox(Inbox):
                 return
             try:
                 self._callback(message)
-            except (Exception, SystemExit) as error:  # sys.exit() must not end the I/O thread
+            except (Exception, SystemExit) as error:
                 self._failed(error)
 
 

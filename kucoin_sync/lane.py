@@ -7,7 +7,7 @@ routers' entries are replaced whole.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from .connection import Connection, Counts
@@ -16,10 +16,10 @@ from .exceptions import KucoinSyncError
 from .handover import Handover
 from .messages import Message, prepare
 from .outcomes import Key
-from .sealed import Run, opened
+from .sealed import Head, Push, opened
 from .shards import Shards
 from .subscription import Subscription
-from .topics.routing import Route, Router
+from .topics.routing import Router
 
 __all__ = ["Lane", "Waiter"]
 
@@ -220,65 +220,64 @@ class Lane:
 
     # On an I/O thread, without a lock
 
-    def deliver(self, connection: Connection, runs: list[Run]) -> None:
-        """Route pushes, through a handover where one is under way."""
+    def deliver(self, connection: Connection, head: Head | None, pushes: Sequence[Push]) -> None:
+        """Route pushes, through a handover where one is under way; `head` is that of all of them, or None."""
         if self._handovers:
             if (handover := self.retiring.get(connection)) is not None:
-                handover.from_old(self._opened(runs))
+                handover.from_old(self._opened(pushes))
                 return
             if (handover := self._handovers.get(connection)) is not None and not handover.over:
-                handover.from_new(self._opened(runs))
+                handover.from_new(self._opened(pushes))
                 return
-        for head, pushes in runs:
-            routes = self.router.exact.get(head.kind[0]) if head is not None and not self._tunnels else None
-            if routes is None or len(routes) != 1 or routes[0][1] is not None:
-                self.route(self._opened([(head, pushes)]))  # to be looked at, or shared
-            elif len(pushes) == 1:
-                routes[0][0].put(pushes[0])
-            else:
-                routes[0][0].put_many(pushes)
+        sink = self._only_sink(head)
+        if sink is None:
+            self.route(pushes)
+        elif len(pushes) == 1:
+            sink.put(pushes[0])
+        else:
+            sink.put_many(pushes)
 
-    def route(self, messages: list[Message]) -> None:
-        """Put each message into the subscriptions that it belongs to.
-
-        Messages that go the same way in a row, as those of one topic do, are handed over together.
-        """
-        routes_of = self.router.exact.get
-        run: list[Message] = []
-        way: tuple[Route[Subscription], ...] | None = ()
-        for message in messages:
-            routes = routes_of(message.topic) if message.tunnel_id is None else None  # type: ignore[arg-type]
-            if routes is way and routes is not None:
-                run.append(message)
+    def route(self, pushes: Sequence[Push]) -> None:
+        """Put each push into the subscriptions that it belongs to; what belongs to one goes there together."""
+        taken: dict[Subscription, list[Push]] = {}
+        only_sink = self._only_sink
+        for push in pushes:
+            if type(push) is tuple and (sink := only_sink(push[2])) is not None:
+                if sink in taken:
+                    taken[sink].append(push)
+                else:
+                    taken[sink] = [push]
                 continue
-            if run:
-                _hand_over(run, way)
-            if routes is None:
-                self._route_elsewhere(message)
-                run, way = [], ()
+            for message in self._opened((push,)):  # to be looked at, or shared
+                for sink in self._sinks(message):
+                    taken.setdefault(sink, []).append(message)
+        for sink, its in taken.items():
+            if len(its) == 1:
+                sink.put(its[0])
             else:
-                run, way = [message], routes
-        if run:
-            _hand_over(run, way)
+                sink.put_many(its)
 
-    def _opened(self, runs: list[Run]) -> list[Message]:
+    def _only_sink(self, head: Head | None) -> Subscription | None:
+        """Return who alone gets all that has this head, None where it takes a look at each message to know."""
+        if head is None or self._tunnels:
+            return None
+        routes = self.router.exact.get(head.kind[0])
+        return routes[0][0] if routes is not None and len(routes) == 1 and routes[0][1] is None else None
+
+    def _sinks(self, message: Message) -> list[Subscription]:
+        """Return the subscriptions that a message belongs to, and count it where there is none."""
+        router = self.router if message.tunnel_id is None else self._tunnels.get(message.tunnel_id)
+        routes = router.find(message.topic) if router is not None and message.topic is not None else ()
+        sinks = [sink for sink, test in routes if test is None or test(message)]
+        if not sinks:
+            self.unrouted += 1
+        return sinks
+
+    def _opened(self, pushes: Sequence[Push]) -> list[Message]:
         """Return the messages in pushes, for who has to look at them; count what can't be read."""
-        pushes = [push for _, run in runs for push in run]
         messages = opened(pushes)
         self.unreadable += len(pushes) - len(messages)
         return messages
-
-    def _route_elsewhere(self, message: Message) -> None:
-        """Route what is not under its own name outside tunnels."""
-        router = self.router if message.tunnel_id is None else self._tunnels.get(message.tunnel_id)
-        routes = router.find(message.topic) if router is not None and message.topic is not None else ()
-        taken = False
-        for sink, test in routes:
-            if test is None or test(message):
-                taken = True
-                sink.put(message)
-        if not taken:
-            self.unrouted += 1
 
     def _router(self, tunnel: str | None) -> Router[Subscription]:
         if tunnel is None:
@@ -305,12 +304,3 @@ class Lane:
             if fresh:
                 actions.append(connection.start)
         return actions
-
-
-def _hand_over(messages: list[Message], routes: tuple[Route[Subscription], ...] | None) -> None:
-    for sink, test in routes or ():
-        fitting = messages if test is None else [message for message in messages if test(message)]
-        if len(fitting) == 1:
-            sink.put(fitting[0])
-        elif fitting:
-            sink.put_many(fitting)

@@ -67,8 +67,8 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     topic: str | None = None
     lost: _LocalInt = msgspec.field(name="~lost", default=0)
     origin: _Local = msgspec.field(name="~origin", default=_NO_ORIGIN)  # the frame's bytes, its batch, and maybe more
-    _data: _Local = msgspec.field(name="~data", default=UNREAD)
-    _payload: _Local = msgspec.field(name="~payload", default=UNREAD)
+    data_read: _Local = msgspec.field(name="~data", default=UNREAD)
+    payload_read: _Local = msgspec.field(name="~payload", default=UNREAD)
     _whole: _Local = msgspec.field(name="~whole", default=None)
 
     @property
@@ -101,23 +101,23 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     @property
     def data(self) -> Any:
         """The push's data as plain Python, None where the frame has none."""
-        if self._data is UNREAD:
+        if self.data_read is UNREAD:
             wire_data = self.wire_data
             if not len(wire_data):
                 return None  # not kept: an absent key stays absent
-            self._data = _plain(wire_data)
-        return self._data
+            self.data_read = _plain(wire_data)
+        return self.data_read
 
     @property
     def payload(self) -> P_co | Any:
         """The push's data as the typed struct of its topic and subject, else as plain Python."""
-        if self._payload is UNREAD:
+        if self.payload_read is UNREAD:
             try:
                 decode = _prepared.get(self.topic) or _decoder_of(self.topic, self.subject)
-                self._payload = decode(self.wire_data)
+                self.payload_read = decode(self.wire_data)
             except UNREADABLE:
-                self._payload = self._typed_leniently()
-        return self._payload
+                self.payload_read = self._typed_leniently()
+        return self.payload_read
 
     @property
     def epoch(self) -> int:
@@ -141,10 +141,6 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         twin = copy.copy(self)
         twin.lost = lost
         return twin
-
-    def was_read(self) -> tuple[bool, bool]:
-        """Return whether the data was decoded as plain Python, and whether as a struct."""
-        return self._data is not UNREAD, self._payload is not UNREAD
 
     def _typed_leniently(self) -> Any:
         cls = payload_class(self.topic, self.subject)
@@ -236,15 +232,9 @@ class _Plain(Message[P_co], kw_only=True):
     subject: str | None = None
     data: Any
 
-    def was_read(self) -> tuple[bool, bool]:
-        return True, self._payload is not UNREAD
-
 
 class _Typed(Message[P_co]):
     """The base of messages whose data was decoded with them, as a struct; see `typed_decoder_for`."""
-
-    def was_read(self) -> tuple[bool, bool]:
-        return self._data is not UNREAD, True
 
 
 class Control(msgspec.Struct):

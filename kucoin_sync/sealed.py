@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from .messages import (
+    UNREAD,
     UNREADABLE,
     Batch,
     Message,
@@ -26,15 +27,16 @@ from .messages import (
     typed_decoder_for,
 )
 
-__all__ = ["Head", "Heads", "Opener", "Push", "Run", "Sealed", "kind_of", "opened"]
+__all__ = ["DATA", "Head", "Heads", "Opener", "Push", "Run", "Sealed", "kind_of", "opened"]
 
 #: The ways to open a frame: its data undecoded, as its struct, as plain Python.
-UNDECODED, AS_PAYLOAD, AS_DATA = 0, 1, 2
-_DATA = b'"data":'
+UNDECODED, AS_PAYLOAD, ASDATA = 0, 1, 2
+#: Where the beginning of a frame ends.
+DATA = b'"data":'
 _MOST = 4096
 
 
-class Head(msgspec.Struct, gc=False):
+class Head(msgspec.Struct, gc=False, eq=False):
     """What the frames of one topic and subject begin with.
 
     Attributes:
@@ -50,7 +52,7 @@ class Head(msgspec.Struct, gc=False):
 
 Sealed: TypeAlias = tuple[bytes, Batch, Head]
 Push: TypeAlias = "Message | Sealed"
-#: Pushes that came one after the other: sealed ones of the same head, or messages.
+#: Pushes in their order, and the head of all of them where they have one in common.
 Run: TypeAlias = "tuple[Head | None, Sequence[Push]]"
 
 
@@ -67,16 +69,16 @@ _decode_beginning = msgspec.json.Decoder(_Beginning).decode
 
 
 class Heads:
-    """The heads that a connection has learned; of what the server sends it keeps a bounded number."""
+    """The heads that a connection has learned; of what the server sends it keeps a bounded number.
+
+    Attributes:
+        known: the heads by what stands before `DATA`.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Head] = {}
+        self.known: dict[bytes, Head] = {}
         self._passed = 0  # frames since the last attempt to learn
         self._pause = 0  # frames to pass before the next
-
-    def of(self, frame: bytes) -> Head | None:
-        """Return the head with which a frame begins, None where it is not known."""
-        return self._known.get(frame[: frame.find(_DATA)])
 
     def learn(self, frame: bytes) -> None:
         """Take a look at a frame that was decoded as a push; the more rarely, the more often that was in vain."""
@@ -84,19 +86,19 @@ class Heads:
         if self._passed <= self._pause:
             return
         self._passed = 0
-        start, data, _ = frame.partition(_DATA)
+        start, data, _ = frame.partition(DATA)
         try:
             beginning = _decode_beginning(start + data + b"0}")
         except UNREADABLE:
             self._pause = min(2 * self._pause + 1, 1000)
             return
         self._pause = 0
-        if len(self._known) >= _MOST:
-            self._known.clear()
+        if len(self.known) >= _MOST:
+            self.known.clear()
         kind = beginning.topic, beginning.subject
         cls = payload_class(*kind)
         typed = typed_decoder_for(cls) if cls is not None else None
-        self._known[start] = Head(start + data, kind, (decode_message, typed or decode_message, decode_plain))
+        self.known[start] = Head(start + data, kind, (decode_message, typed or decode_message, decode_plain))
 
 
 class Opener:
@@ -114,8 +116,9 @@ class Opener:
 
     def open(self, push: Sealed) -> Message | None:
         """Return the message in a frame, None where there is none."""
+        way = self._way if self._fixed else self.way(self._last)
         try:
-            message = push[2].decoders[self.way(self._last)](push[0])
+            message = push[2].decoders[way](push[0])
         except UNREADABLE:
             return self.open_undecoded(push)
         message.origin = push
@@ -152,10 +155,11 @@ class Opener:
         """Return how to open the next frame, having looked at how a message was read that came before it."""
         if message is None or self._fixed:
             return self._way
-        data, payload = message.was_read()
+        # What is decoded with a message does not show in these: only what it took a second step to read.
+        data, payload = message.data_read is not UNREAD, message.payload_read is not UNREAD
         if self._way == UNDECODED:
             if data != payload:
-                self._way = AS_DATA if data else AS_PAYLOAD
+                self._way = ASDATA if data else AS_PAYLOAD
         elif data if self._way == AS_PAYLOAD else payload:
             self._way, self._fixed = UNDECODED, True  # both are wanted
         return self._way

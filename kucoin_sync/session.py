@@ -29,7 +29,7 @@ from .heartbeat import Heartbeat
 from .limits import Limits
 from .messages import Batch, Control
 from .outcomes import Acked, Full, Key, Outcome, Refused, ServerError, Welcomed, meaning
-from .sealed import Head, Heads, Push, Run
+from .sealed import DATA, Head, Heads, Push, Run
 from .topics.grammar import join
 
 __all__ = ["ACK_TIMEOUT", "Session"]
@@ -37,7 +37,6 @@ __all__ = ["ACK_TIMEOUT", "Session"]
 ACK_TIMEOUT = 10.0
 _TRIES = 3
 _PING_RESERVE = 5
-_NO_RUN: Any = object()
 
 
 class _Command:
@@ -270,43 +269,41 @@ class Session:
 
     # Receiving
 
-    def receive(self, frames: list[bytes], batch: Batch, now: float) -> list[Run]:
+    def receive(self, frames: list[bytes], batch: Batch, now: float) -> Run:
         """Take the text frames that came together; return the pushes among them, in order.
 
         What begins as pushes before it stays sealed. What else the frames bring is in `outcomes`, `lost` and the counts
         afterwards, and `eventful` tells of it. Never raises for what a frame holds.
         """
-        self.heartbeat.frame_came(now)
-        ascii_only = b"".join(frames).isascii()
+        self.heartbeat.last_frame = now
         head = self._head
+        if len(frames) == 1 and head is not None and frames[0].startswith(head.start) and frames[0].isascii():
+            return head, [(frames[0], batch, head)]
+        ascii_only = b"".join(frames).isascii()
         if frames and head is not None and ascii_only and all(map(bytes.startswith, frames, repeat(head.start))):
-            return [(head, list(zip(frames, repeat(batch), repeat(head))))]
-        runs: list[Run] = []
+            return head, list(zip(frames, repeat(batch), repeat(head)))
         pushes: list[Push] = []
-        known, current = self._heads.of, _NO_RUN
+        append, known = pushes.append, self._heads.known.get
         for frame in frames:
             if not ascii_only and not _is_text(frame):
                 self._control(frame, now)
-                continue
-            push: Push
-            if (head := known(frame)) is not None:
-                push = frame, batch, head
+            elif (found := known(frame[: frame.find(DATA)])) is not None:
+                append((frame, batch, found))
+                self._head = found
             else:
-                try:
-                    push = messages.decode_message(frame)
-                except messages.UNREADABLE:
-                    self._control(frame, now)
-                    continue
-                push.origin = frame, batch
-                self._heads.learn(frame)
-            if head is current:
-                pushes.append(push)
-                continue
-            current, pushes = head, [push]
-            runs.append((head, pushes))
-        if head is not None:
-            self._head = head
-        return runs
+                self._decode(frame, batch, now, pushes)
+        return None, pushes
+
+    def _decode(self, frame: bytes, batch: Batch, now: float, pushes: list[Push]) -> None:
+        """Take a frame that begins like none before it."""
+        try:
+            message = messages.decode_message(frame)
+        except messages.UNREADABLE:
+            self._control(frame, now)
+            return
+        message.origin = frame, batch
+        pushes.append(message)
+        self._heads.learn(frame)
 
     def outcomes(self) -> list[Outcome]:
         """Return, once, what happened since the last call."""
@@ -355,6 +352,8 @@ class Session:
             self.lost = ConnectionFailed(f"KuCoin refused the connection: {reason} (code {code})")
         elif command is None:
             self._outcomes.append(ServerError(code, reason))
+            if means == "pace":  # whichever command it was: more of them would be refused as well
+                self._paused_until = max(self._paused_until, now + 1.0)
         elif means == "pace" or (means == "busy" and command.refusals < _TRIES - 1):
             self._postpone(command, now)
         elif command.kind == "openTunnel":

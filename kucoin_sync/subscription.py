@@ -92,17 +92,17 @@ class Subscription(Generic[P_co]):
         # The consumer's share of the message path: frames are opened here, and how the messages are read is looked
         # at only now and then.
         take, opener = self.inbox.take, self.inbox.opener
-        message: Message[P_co] | None = None
+        message: Message[P_co] | None = None  # the last that was opened here
         while True:
             way = opener.way(message)
             for _ in range(_GLANCE):
                 try:
                     push: Any = take()
                 except IndexError:
-                    message = self._next()
-                    if message is None:
+                    found = self._next()
+                    if found is None:
                         return
-                    yield message
+                    yield found
                     break
                 if type(push) is tuple:
                     try:
@@ -115,7 +115,6 @@ class Subscription(Generic[P_co]):
                     yield message
                 else:
                     yield push
-                    message = push
 
     def __next__(self) -> Message[P_co]:
         message = self._next()

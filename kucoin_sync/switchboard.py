@@ -10,17 +10,16 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from .connection import Connection, Options
 from .events import Event, Rejected, Rotated
-from .exceptions import InvalidTopic, KucoinSyncError, StreamClosed
+from .exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
 from .lane import Action, Lane, Waiter
 from .messages import Message
 from .outcomes import Key
-from .sealed import Run
 from .silence import SilenceWatch
 from .subscription import Subscription
 from .topics import grammar
@@ -29,6 +28,16 @@ __all__ = ["Switchboard"]
 
 _RETIRE = 5.0
 """Seconds that a replaced connection gets to deliver its last."""
+
+
+class Watcher(Protocol):
+    """Who wants to know when public topics are carried; called without any lock held."""
+
+    def carried(self, keys: Iterable[Key]) -> None:
+        """The server has confirmed these on a connection."""
+
+    def lost(self, keys: Iterable[Key], error: KucoinSyncError) -> None:
+        """There is no connection that carries these, because of `error`."""
 
 
 class Switchboard:
@@ -44,6 +53,7 @@ class Switchboard:
         self.command_ids: Iterator[int] = itertools.count(1)
         self.epochs: Iterator[int] = itertools.count(1)
         self.closed = False
+        self.watcher: Watcher | None = None
         self.check_at = math.inf  # the instant at which a subscription may have been silent for too long
         self._make_options = options
         self._options: Options | None = None
@@ -149,6 +159,13 @@ class Switchboard:
         with self._lock:
             return next((error for lane in self._lanes.values() if (error := lane.last_error(waiter))), None)
 
+    def carries(self, topic: str) -> bool:
+        """Whether a public topic, outside of tunnels, is known to be sent by the server now."""
+        key = Key(topic)
+        with self._lock:
+            lane = self._lanes.get((grammar.market_of(topic), False))
+            return lane is not None and key in lane.shards and _is_carried(lane, lane.shards.home(key), key)
+
     def is_io_thread(self) -> bool:
         """Whether the current thread is one of ours that must not wait."""
         current = threading.current_thread()
@@ -202,12 +219,6 @@ class Switchboard:
 
     # For connections, on their I/O threads
 
-    def deliver(self, connection: Connection, runs: list[Run]) -> None:
-        """Give pushes to the subscriptions that they belong to."""
-        lane = connection.lane
-        assert isinstance(lane, Lane)
-        lane.deliver(connection, runs)
-
     def check_silence(self, now: float) -> None:
         """Tell of subscriptions that have been silent for too long."""
         with self._lock:
@@ -225,6 +236,8 @@ class Switchboard:
         """The server confirmed keys."""
         with self._lock:
             self._of(connection).acked(keys)
+        if self.watcher is not None and not connection.private:
+            self.watcher.carried(keys)
 
     def refused(self, connection: Connection, key: Key, error: KucoinSyncError) -> None:
         """The server refused a key for good."""
@@ -239,6 +252,8 @@ class Switchboard:
         with self._lock:
             actions = [] if self.closed else self._of(connection).move(connection, keys)
         _do(actions)
+        if not connection.private:
+            self._tell_lost(keys, ConnectionFailed("the server asked for another connection, which is being made"))
 
     def failed(self, connection: Connection, error: KucoinSyncError, *, fatal: bool) -> None:
         """A connection was lost or could not be made; with `fatal` it will not be tried again."""
@@ -246,11 +261,13 @@ class Switchboard:
             lane = self._of(connection)
             if connection in lane.retiring:
                 connection.close()
+            uncarried = [] if fatal or connection.private else _uncarried(lane, connection)
             actions = lane.failed_for_good(connection, error) if fatal else []
             self._forget_ended()
         if fatal:
             self.emit(Rejected("", error))
         _do(actions)
+        self._tell_lost(uncarried, error)
 
     def settled(self, connection: Connection) -> None:
         """All that a connection carries was confirmed or refused."""
@@ -286,6 +303,13 @@ class Switchboard:
             if new is not None:
                 self.emit(Rotated(new.market, new.private, new.epoch))
 
+    def _tell_lost(self, keys: Sequence[Key], error: KucoinSyncError) -> None:
+        """Tell the watcher of public keys that were not carried when it was last looked at."""
+        if keys and self.watcher is not None:
+            self.watcher.lost(keys, error)
+            # The connection that takes over may have been confirmed in the meantime, and told so before.
+            self.watcher.carried([key for key in keys if self.carries(key.topic)])
+
     def _lane(self, market: str, private: bool) -> Lane:
         lane = self._lanes.get((market, private))
         if lane is None:
@@ -297,7 +321,7 @@ class Switchboard:
 
     def _make(self, lane: Lane) -> Connection:
         assert self._options is not None
-        connection = Connection(next(self._io_numbers), lane.market, lane.private, self._options, self, lane)
+        connection = Connection(next(self._io_numbers), lane.market, lane.private, self._options, self, lane.deliver)
         self._made = [other for other in self._made if not other.over]
         self._made.append(connection)
         return connection
@@ -320,6 +344,20 @@ class Switchboard:
     def _forget_ended(self) -> None:
         for subscription in [subscription for subscription in self._subscriptions if not subscription.topics]:
             self._forget(subscription)
+
+
+def _is_carried(lane: Lane, number: int, key: Key) -> bool:
+    """Whether the connection of a shard, or the one that it replaces, carries a key."""
+    current = lane.connections[number]
+    old = lane.replaced_by(current)
+    return current.is_active(key) or (old is not None and old.is_active(key))
+
+
+def _uncarried(lane: Lane, connection: Connection) -> list[Key]:
+    """Return the keys of a connection that was lost, or of the one that replaces it, which no other one carries."""
+    current = lane.replacement_of(connection) or connection
+    numbers = [number for number, other in lane.connections.items() if other is current]
+    return [key for number in numbers for key in lane.shards.keys(number) if not _is_carried(lane, number, key)]
 
 
 def _do(actions: list[Action]) -> None:

@@ -126,6 +126,7 @@ class Transport:
         # Whether messages follow each other closely, so that reading waits by itself: one system call each.
         self._flowing = False
         self._can_linger = _let_reads_linger(wire.sock)
+        self._secure = isinstance(wire.sock, ssl.SSLSocket)
         self._send_flags = socket.MSG_DONTWAIT if self._can_linger else 0
 
     @classmethod
@@ -190,6 +191,9 @@ class Transport:
             if sent:
                 self._flush()
         end = self._fill() if readable else None
+        if end is None and (lone := self._frames.take_lone()) is not None:
+            self._unfinished = None
+            return [lone]
         messages = self._take() if self._frames.ripe else []
         if end is not None:
             self._end_with(end)
@@ -235,7 +239,7 @@ class Transport:
             count = sock.recv_into(frames.room())
             frames.added(count)
             total = count
-            while isinstance(sock, ssl.SSLSocket) and count and (total < _TLS_BATCH or sock.pending()):
+            while self._secure and count and (total < _TLS_BATCH or sock.pending()):  # type: ignore[attr-defined]
                 count = sock.recv_into(frames.room())
                 frames.added(count)
                 total += count

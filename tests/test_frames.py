@@ -337,3 +337,44 @@ def test_any_bytes_at_all_are_taken_in_their_order(junk: bytes, cut: int) -> Non
         for message in buffer.take(other):
             position = junk.index(message, position) + len(message)
     assert position <= buffer.taken <= len(junk)
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 4000, 4091, 4092, 5000])
+def test_a_message_that_is_all_there_is_can_be_taken_alone(size: int) -> None:
+    buffer = FrameBuffer(LIMIT)
+    read(buffer, frame(b"x" * size))
+    if not 126 <= size <= 4091:  # the usual sizes; the others take the longer way
+        assert buffer.take_lone() is None
+        assert buffer.take(refuse) == [b"x" * size]
+        return
+    assert buffer.take_lone() == b"x" * size
+    assert (buffer.partial, buffer.ripe, buffer.taken) == (False, False, 4 + size)
+    assert buffer.take_lone() is None
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        frame(b"x" * 200)[:-1],
+        frame(b"x" * 200) + b"\x81",
+        2 * frame(b"x" * 200),
+        frame(b"x" * 200, opcode=CONTINUATION),
+        frame(b"x" * 200, fin=False),
+        b"\x81\x7e",
+    ],
+)
+def test_nothing_else_is_taken_alone(there: bytes) -> None:
+    buffer = FrameBuffer(LIMIT)
+    read(buffer, there)
+    assert buffer.take_lone() is None
+    assert buffer.taken == 0
+
+
+def test_a_message_beyond_the_limit_or_amid_fragments_is_not_taken_alone() -> None:
+    buffer = FrameBuffer(199)
+    read(buffer, frame(b"x" * 200))
+    assert buffer.take_lone() is None
+    buffer = FrameBuffer(LIMIT)
+    buffer.fragments = 5
+    read(buffer, frame(b"x" * 200))
+    assert buffer.take_lone() is None

@@ -35,7 +35,7 @@ def test_a_ping_puts_off_the_next_one() -> None:
 
 def test_data_does_not_put_off_a_ping() -> None:
     heartbeat = beating()
-    heartbeat.frame_came(108.9)
+    heartbeat.last_frame = 108.9
     assert heartbeat.ping_at() == 109.0
 
 
@@ -56,7 +56,7 @@ def test_a_silent_peer_is_lost_a_timeout_after_the_unanswered_ping() -> None:
 def test_any_frame_counts_as_life() -> None:
     heartbeat = beating()
     heartbeat.ping_sent("1", 109.0)
-    heartbeat.frame_came(112.5)
+    heartbeat.last_frame = 112.5
     assert heartbeat.lost_at() == 122.5
 
 
@@ -64,7 +64,7 @@ def test_a_peer_that_sends_data_but_no_pong_is_lost_interval_and_timeout_after_i
     heartbeat = beating()
     heartbeat.ping_sent("1", 109.0)
     for instant in (115.0, 120.0, 127.9):
-        heartbeat.frame_came(instant)
+        heartbeat.last_frame = instant
     assert heartbeat.lost_at() == 100.0 + INTERVAL + TIMEOUT
 
 
@@ -106,7 +106,7 @@ def test_the_complaint_tells_how_long_ago_the_ping_and_the_last_frame_were() -> 
     heartbeat = beating()
     heartbeat.ping_sent("1", 109.0)
     heartbeat.ping_sent("2", 118.0)
-    heartbeat.frame_came(118.4)
+    heartbeat.last_frame = 118.4
     assert heartbeat.complaint(128.4) == ("the server has answered no ping for 19.4 s (its last frame came 10.0 s ago)")
 
 
@@ -129,7 +129,7 @@ def test_a_peer_that_falls_silent_or_stops_answering_is_lost_within_interval_and
     for number in range(answered):
         now = heartbeat.ping_at()
         heartbeat.ping_sent(str(number), now)
-        heartbeat.frame_came(now)
+        heartbeat.last_frame = now
         heartbeat.pong_came(str(number), now)
         last_well = now
     frames = iter(gaps)
@@ -141,6 +141,6 @@ def test_a_peer_that_falls_silent_or_stops_answering_is_lost_within_interval_and
         if now == heartbeat.ping_at():
             heartbeat.ping_sent("late", now)
         if now == frame_at:
-            heartbeat.frame_came(now)
+            heartbeat.last_frame = now
             frame_at = now + next(frames, 1e9)
     assert now - last_well <= interval + timeout

@@ -64,8 +64,8 @@ def subscribed(*keys: Key, **options: Any) -> Session:
     return session
 
 
-def messages_of(runs: list[Run]) -> list[Message]:
-    return opened_pushes(push for _, pushes in runs for push in pushes)
+def messages_of(run: Run) -> list[Message]:
+    return opened_pushes(run[1])
 
 
 def receive(session: Session, *frames: bytes, now: float = 0.0) -> list[Message]:
@@ -855,6 +855,18 @@ def test_a_busy_server_is_asked_three_times_and_then_the_topic_is_refused(code: 
     assert session.settled
 
 
+def test_a_refusal_for_the_pace_that_names_no_command_makes_all_wait() -> None:
+    session = opened()
+    refuse(session, None, 509, TOO_FAST, now=5.0)
+    session.subscribe([BTC])
+    assert sent(session, 5.9) == []
+    assert session.next_deadline() == 6.0
+    assert topics(session, 6.0) == [("subscribe", BTC.topic)]
+    refuse(session, "a ping", 509, BUSY, now=7.0)
+    session.subscribe([ETH])
+    assert topics(session, 7.0) == [("subscribe", ETH.topic)], "only the pace is a reason"
+
+
 @pytest.mark.parametrize("text", ["topic does not exist", PER_SESSION, TOO_FAST, BUSY])
 def test_a_refusal_of_what_nobody_wants_any_more_is_not_reported(text: str) -> None:
     session = subscribed(KCS)
@@ -1170,14 +1182,21 @@ def test_pushes_come_out_in_order_with_their_frame_and_batch() -> None:
 
 def test_pushes_that_begin_alike_stay_sealed_and_together() -> None:
     session, batch = opened(), Batch(4, 99)
+    session.eventful = False  # the welcome was one
     other = PUSH.replace(b"BTC", b"ETH")
-    assert [head for head, _ in session.receive([PUSH, other], batch, 1.0)] == [None]
-    ((head, pushes),) = session.receive([PUSH, PUSH], batch, 1.0)
-    assert head is not None
-    assert pushes == [(PUSH, batch, head)] * 2
-    runs = session.receive([PUSH, PUSH, other, b'{"type":"pong","id":"9"}', other, PUSH], batch, 1.0)
-    assert [head and head.kind[0] for head, _ in runs] == [BTC.topic, ETH.topic, BTC.topic]
-    assert [message.raw for message in messages_of(runs)] == [PUSH, PUSH, other, other, PUSH]
+    head, pushes = session.receive([PUSH, other], batch, 1.0)
+    assert (head, [type(push) is tuple for push in pushes]) == (None, [False, False])
+    assert session.receive([PUSH, other], batch, 1.0)[0] is None
+    for count in (1, 2):
+        session.receive([PUSH, other, PUSH], batch, 1.0)
+        head, pushes = session.receive([PUSH] * count, batch, 1.0)
+        assert head is not None
+        assert pushes == [(PUSH, batch, head)] * count
+    assert not session.eventful
+    head, pushes = session.receive([PUSH, PUSH, other, b'{"type":"pong","id":"9"}', other, PUSH], batch, 1.0)
+    assert head is None
+    assert all(type(push) is tuple for push in pushes)
+    assert [message.raw for message in opened_pushes(pushes)] == [PUSH, PUSH, other, other, PUSH]
     assert session.eventful
 
 
@@ -1203,7 +1222,7 @@ def test_a_frame_without_a_type_is_a_push() -> None:
 def test_an_empty_receive_counts_as_life() -> None:
     session = opened()
     session.handle_deadline(9.0)
-    assert session.receive([], Batch(), 12.0) == []
+    assert session.receive([], Batch(), 12.0) == (None, [])
     assert session.next_deadline() == 18.0
     session.handle_deadline(18.0)
     assert session.next_deadline() == 22.0

@@ -1,0 +1,197 @@
+"""What a switchboard tells of topics that are carried or no longer carried, with connections that do as a test says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from kucoin_sync import ConnectionFailed, switchboard
+from kucoin_sync.connection import Counts
+from kucoin_sync.exceptions import KucoinSyncError
+from kucoin_sync.inbox import Inbox
+from kucoin_sync.limits import Limits
+from kucoin_sync.outcomes import Key
+from kucoin_sync.subscription import Subscription
+from kucoin_sync.switchboard import Switchboard
+
+ONE, TWO, INSIDE = Key("/market/level2:BTC-USDT"), Key("/market/level2:ETH-USDT"), Key("/market/level2:KCS-BTC", "bt1")
+GONE = ConnectionFailed("gone")
+
+
+class Connection:
+    """A connection that carries what a test has put into `active`."""
+
+    made: list[Connection] = []
+
+    def __init__(self, number: int, market: str, private: bool, options: Any, owner: Any, lane: Any) -> None:
+        self.market, self.private, self.lane = market, private, lane
+        self.active: set[Key] = set()
+        self.counts = Counts()
+        self.over = False
+        self.last_error = None
+        self.epoch = number
+        self.thread = threading.current_thread()
+        Connection.made.append(self)
+
+    def is_active(self, key: Key) -> bool:
+        return key in self.active
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+    def subscribe(self, keys: Iterable[Key]) -> None: ...
+    def unsubscribe(self, keys: Iterable[Key]) -> None: ...
+    def retire(self, seconds: float) -> None: ...
+
+
+class Watcher:
+    """Notes what it is told; `meanwhile` happens while it is told of a loss."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, tuple[Key, ...]]] = []
+        self.meanwhile: Any = lambda: None
+
+    def carried(self, keys: Iterable[Key]) -> None:
+        if keys := tuple(keys):
+            self.told.append(("carried", keys))
+
+    def lost(self, keys: Iterable[Key], error: KucoinSyncError) -> None:
+        self.told.append(("lost", tuple(keys)))
+        self.meanwhile()
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch) -> Switchboard:
+    monkeypatch.setattr(switchboard, "Connection", Connection)
+    monkeypatch.setattr(Connection, "made", [])
+    options: Any = lambda: type("Options", (), {"limits": Limits()})  # noqa: E731 - of what a test does not need
+    return Switchboard(options, lambda event: None)
+
+
+@pytest.fixture
+def watcher(board: Switchboard) -> Watcher:
+    board.watcher = watcher = Watcher()
+    return watcher
+
+
+def subscribed(board: Switchboard, *keys: Key, private: bool = False) -> Any:
+    """Return the connection of keys that were subscribed just now."""
+    subscription = Subscription[Any](tuple(key.topic for key in keys), Inbox(10, print), close=print)
+    board.add(subscription, {("spot", private): list(keys)}, None)
+    return Connection.made[-1]
+
+
+def confirmed(board: Switchboard, connection: Any, *keys: Key) -> None:
+    connection.active.update(keys)
+    board.acked(connection, keys)
+
+
+def lost(board: Switchboard, connection: Any) -> None:
+    connection.active.clear()
+    board.failed(connection, GONE, fatal=False)
+
+
+def replaced(board: Switchboard, old: Any) -> Any:
+    """Return the connection that begins to take over."""
+    board.aged(old)
+    assert Connection.made[-1] is not old
+    return Connection.made[-1]
+
+
+def test_what_the_server_confirms_is_carried(board: Switchboard, watcher: Watcher) -> None:
+    assert not board.carries(ONE.topic)
+    connection = subscribed(board, ONE)
+    assert not board.carries(ONE.topic)
+    confirmed(board, connection, ONE)
+    assert board.carries(ONE.topic)
+    assert not board.carries(TWO.topic)
+    assert watcher.told == [("carried", (ONE,))]
+
+
+def test_what_a_lost_connection_carried_or_should_have_is_lost(board: Switchboard, watcher: Watcher) -> None:
+    connection = subscribed(board, ONE, TWO)
+    confirmed(board, connection, ONE)
+    lost(board, connection)
+    assert not board.carries(ONE.topic)
+    lost(board, connection)
+    assert watcher.told == [("carried", (ONE,)), ("lost", (ONE, TWO)), ("lost", (ONE, TWO))]
+
+
+def test_private_connections_are_not_told_of(board: Switchboard, watcher: Watcher) -> None:
+    """A public topic can be subscribed there, too, for the account's own messages only."""
+    connection = subscribed(board, ONE, private=True)
+    confirmed(board, connection, ONE)
+    assert not board.carries(ONE.topic)
+    lost(board, connection)
+    board.full(connection, (ONE,))
+    assert watcher.told == []
+
+
+def test_a_connection_that_is_given_up_ends_its_subscriptions_and_nothing_is_told(
+    board: Switchboard, watcher: Watcher
+) -> None:
+    connection = subscribed(board, ONE)
+    board.failed(connection, GONE, fatal=True)
+    assert watcher.told == []
+
+
+def test_nobody_need_watch(board: Switchboard) -> None:
+    connection = subscribed(board, ONE)
+    confirmed(board, connection, ONE)
+    lost(board, connection)
+
+
+def test_while_one_of_two_connections_carries_a_topic_it_is_not_lost(board: Switchboard, watcher: Watcher) -> None:
+    old = subscribed(board, ONE, TWO)
+    confirmed(board, old, ONE, TWO)
+    new = replaced(board, old)
+    assert board.carries(ONE.topic)
+    watcher.told.clear()
+    lost(board, new)
+    assert watcher.told == []
+    confirmed(board, new, ONE)
+    lost(board, old)
+    assert watcher.told == [("carried", (ONE,)), ("lost", (TWO,))]
+    assert board.carries(ONE.topic)
+    assert not board.carries(TWO.topic)
+
+
+def test_what_is_confirmed_just_before_a_loss_is_told_is_told_again(board: Switchboard, watcher: Watcher) -> None:
+    old = subscribed(board, ONE)
+    confirmed(board, old, ONE)
+    new = replaced(board, old)
+    watcher.told.clear()
+    # The new one's thread tells of its confirmation before the old one's thread tells of the loss that it has seen.
+    watcher.meanwhile = lambda: new.active.add(ONE)
+    lost(board, old)
+    assert watcher.told == [("lost", (ONE,)), ("carried", (ONE,))]
+
+
+def test_topics_of_tunnels_are_no_public_ones_of_that_name(board: Switchboard, watcher: Watcher) -> None:
+    board.open_tunnel("bt1")
+    subscription = Subscription[Any]((INSIDE.topic,), Inbox(10, print), close=print, tunnel="bt1")
+    board.add(subscription, {("spot", False): [INSIDE]}, None)
+    connection = Connection.made[-1]
+    confirmed(board, connection, INSIDE)
+    assert not board.carries(INSIDE.topic)
+    watcher.meanwhile = lambda: connection.active.update({INSIDE, Key(INSIDE.topic)})
+    lost(board, connection)
+    assert watcher.told == [("carried", (INSIDE,)), ("lost", (INSIDE,))]
+
+
+def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(
+    board: Switchboard, watcher: Watcher
+) -> None:
+    old = subscribed(board, ONE, TWO)
+    confirmed(board, old, ONE, TWO)
+    new = replaced(board, old)
+    watcher.told.clear()
+    board.full(new, (TWO,))
+    third = Connection.made[-1]
+    assert third is not new
+    assert watcher.told == [("lost", (TWO,))]
+    confirmed(board, third, TWO)
+    assert board.carries(TWO.topic)
+    assert watcher.told[1:] == [("carried", (TWO,))]

@@ -1,149 +1,160 @@
-"""The thread that runs users' callbacks, so that a slow one never stops an I/O thread.
+"""Runs users' callbacks, so that a slow one never stops an I/O thread.
 
-One thread for all callbacks of a stream, started with the first; it serves ready subscriptions in turn, a
-few messages each, so that a busy topic does not starve the others. Events go first.
+One thread for all callbacks of a stream, started with the first; it serves ready subscriptions in turn, a few messages
+each, so that a busy topic does not starve the others. Events go first. A callback that is stuck stays alone with
+its thread: another one serves the other subscriptions (see `turns`).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 
 from .events import CallbackFailed, CallbackSlow, Event
 from .subscription import Subscription
+from .turns import Turns, Worker
 
 __all__ = ["Callbacks"]
 
-_TURN = 64
-_SLOW = 1.0
+_TURN = 8
+_PATIENCE = 1.0
 _log = logging.getLogger("kucoin_sync")
 
 
 class _Ready:
     """The gate of a subscription with a callback: its release puts the subscription in line."""
 
-    __slots__ = ("_callbacks", "subscription", "told_slow")
+    __slots__ = ("_callbacks", "_told_slow", "subscription")
 
     def __init__(self, callbacks: Callbacks, subscription: Subscription) -> None:
         self._callbacks = callbacks
+        self._told_slow = False
         self.subscription = subscription
-        self.told_slow = False
 
     def release(self) -> None:
-        self._callbacks.ready(self)
+        self._callbacks.turns.put(self)
+
+    def take_turn(self, worker: Worker) -> None:
+        """Serve a few messages, then stand in line again, or wait for more."""
+        subscription, turns = self.subscription, self._callbacks.turns
+        inbox, callback = subscription.inbox, subscription.callback
+        assert callback is not None
+        for _ in range(min(_TURN, len(inbox))):
+            if not worker.leads:
+                break
+            try:
+                message = inbox.pop()
+            except IndexError:
+                break  # the subscription has another consumer beside its callback
+            try:
+                callback(message)
+            except BaseException as error:  # sys.exit(), too, must not end everybody's callbacks
+                self._callbacks.failed(subscription, error)
+        if turns.closed:
+            return
+        if len(inbox):
+            turns.put(self)
+        else:
+            self.arm()
+
+    def arm(self) -> None:
+        """Wait for the next message."""
+        inbox = self.subscription.inbox
+        while inbox.alert and (notice := inbox.notice()) is not None:
+            _log.warning("%s", notice)
+        if inbox.finished and not len(inbox):
+            return
+        inbox.waiters.append(self)
+        if inbox.ready():
+            inbox.wake()
+
+    def took_long(self, seconds: float) -> None:
+        with self._callbacks.telling:
+            told, self._told_slow = self._told_slow, True
+        if not told:
+            self._callbacks.emit(CallbackSlow(self.subscription.topics, seconds))
+
+
+class _Events:
+    """What `on_event` is to be called with; in line while there is something."""
+
+    def __init__(self, on_event: Callable[[Event], object], turns: Turns) -> None:
+        self._on_event = on_event
+        self._turns = turns
+        self._lock = threading.Lock()  # guards the following
+        self._waiting: deque[Event] = deque()
+        self._in_line = False  # or having its turn
+        self._told_slow = False
+
+    def put(self, event: Event) -> None:
+        """Have `on_event` called with an event after those before it."""
+        with self._lock:
+            self._waiting.append(event)
+            if self._in_line:
+                return
+            self._in_line = True
+        self._turns.put_first(self)
+
+    def take_turn(self, worker: Worker) -> None:
+        """Call `on_event` for all that there is, at the end of the stream, too."""
+        while True:
+            if not worker.leads and not self._turns.closed:
+                self._turns.put_first(self)
+                return
+            with self._lock:
+                if not self._waiting:
+                    self._in_line = False
+                    return
+                event = self._waiting.popleft()
+            try:
+                self._on_event(event)
+            except BaseException:
+                _log.exception("on_event raised for %r", event)
+
+    def took_long(self, seconds: float) -> None:
+        with self._lock:
+            told, self._told_slow = self._told_slow, True
+        if not told:
+            _log.warning("on_event has been running for %.1f s; further events wait until it returns", seconds)
 
 
 class Callbacks:
-    """Runs callbacks and `on_event` on the thread `kucoin-callbacks`.
+    """Runs callbacks and `on_event` on the thread `kucoin-callbacks`, one at a time unless one is stuck.
 
-    `_line` and `_events` are deques, appended to by any thread and taken from by the callback thread alone;
-    `_wanted` is a semaphore of one that says there is something in either.
+    Args:
+        on_event: called with each event, or None.
+        patience: seconds after which callbacks that keep the others waiting are left to themselves.
     """
 
-    def __init__(self, on_event: Callable[[Event], object] | None) -> None:
-        self._on_event = on_event
-        self._line: deque[_Ready] = deque()
-        self._events: deque[Event] = deque()
-        self._wanted = threading.Event()
-        self._closed = False
-        self._starting = threading.Lock()  # guards _thread
-        self._thread: threading.Thread | None = None
+    def __init__(self, on_event: Callable[[Event], object] | None, patience: float = _PATIENCE) -> None:
+        self.turns = Turns("kucoin-callbacks", patience)
+        self.telling = threading.Lock()  # so that who is slow is named once
+        self._events = None if on_event is None else _Events(on_event, self.turns)
 
     def emit(self, event: Event) -> None:
         """Log an event and have `on_event` called with it; never waits."""
         _log.log(event.level, "%s", event)
-        if self._on_event is not None and not self._closed:
-            self._events.append(event)
-            self._start()
-            self._wanted.set()
+        if self._events is not None and not self.turns.closed:
+            self.turns.start()
+            self._events.put(event)
 
     def serve(self, subscription: Subscription) -> None:
         """Run the subscription's callback for its messages from now on."""
-        self._start()
-        self._arm(_Ready(self, subscription))
-
-    def ready(self, gate: _Ready) -> None:
-        """Put a subscription with messages in line; called from I/O threads."""
-        self._line.append(gate)
-        self._wanted.set()
-
-    def close(self) -> None:
-        """Let the thread end after the callback it is in."""
-        self._closed = True
-        self._wanted.set()
-
-    @property
-    def thread(self) -> threading.Thread | None:
-        """The callback thread, None while there was no need of one."""
-        return self._thread
-
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="kucoin-callbacks", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            self._wanted.wait()
-            self._wanted.clear()
-            while self._events or (self._line and not self._closed):
-                while self._events:
-                    self._call_on_event(self._events.popleft())
-                if self._line and not self._closed:
-                    self._turn(self._line.popleft())
-            if self._closed:
-                return
-
-    def _turn(self, gate: _Ready) -> None:
-        """Serve a few messages of one subscription, then put it back: in line, or to wait for more."""
-        subscription = gate.subscription
-        pop, callback = subscription.inbox.pop, subscription.callback
-        assert callback is not None
-        for _ in range(_TURN):
-            try:
-                message = pop()
-            except IndexError:
-                break
-            started = time.monotonic()
-            try:
-                callback(message)
-            except (Exception, SystemExit) as error:  # sys.exit() must not end everybody's callbacks
-                self.failed(subscription, error)
-            self._check_pace(gate, time.monotonic() - started)
-            if self._closed:
-                return
-        if len(subscription.inbox):
-            self._line.append(gate)
-        else:
-            self._arm(gate)
-
-    def _arm(self, gate: _Ready) -> None:
-        inbox = gate.subscription.inbox
-        while (notice := inbox.notice()) is not None:
-            _log.warning("%s", notice)
-        if inbox.finished and not len(inbox):
-            return
-        inbox.waiters.append(gate)
-        if inbox.ready():
-            inbox.wake()
+        self.turns.start()
+        _Ready(self, subscription).arm()
 
     def failed(self, subscription: Subscription, error: BaseException) -> None:
         """Report what a callback raised."""
         _log.error("a callback of %r raised", subscription, exc_info=error)
         self.emit(CallbackFailed(subscription.topics, error))
 
-    def _check_pace(self, gate: _Ready, seconds: float) -> None:
-        if seconds >= _SLOW and not gate.told_slow:
-            gate.told_slow = True
-            self.emit(CallbackSlow(gate.subscription.topics, seconds))
+    def close(self) -> None:
+        """Let the threads end after the callback that they are in."""
+        self.turns.close()
 
-    def _call_on_event(self, event: Event) -> None:
-        assert self._on_event is not None
-        try:
-            self._on_event(event)
-        except (Exception, SystemExit):
-            _log.exception("on_event raised for %r", event)
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """The threads that end soon after `close`, none while there was no need of them."""
+        return self.turns.threads

@@ -70,13 +70,15 @@ class Credentials:
 
     def headers(self, timestamp_ms: int, method: str, path: str, body: str = "") -> dict[str, str]:
         """Return the five KC-API headers for one request; `path` includes the query."""
-        return {
-            "KC-API-KEY": self._key,
-            "KC-API-SIGN": self.sign(f"{timestamp_ms}{method}{path}{body}"),
-            "KC-API-TIMESTAMP": str(timestamp_ms),
-            "KC-API-PASSPHRASE": self._passphrase,
-            "KC-API-KEY-VERSION": self.key_version,
-        }
+        return _Unshown(
+            {
+                "KC-API-KEY": self._key,
+                "KC-API-SIGN": self.sign(f"{timestamp_ms}{method}{path}{body}"),
+                "KC-API-TIMESTAMP": str(timestamp_ms),
+                "KC-API-PASSPHRASE": self._passphrase,
+                "KC-API-KEY-VERSION": self.key_version,
+            }
+        )
 
     def sign(self, text: str) -> str:
         """Return base64(HMAC-SHA256(secret, text))."""
@@ -99,3 +101,10 @@ class Credentials:
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("Credentials can't be pickled: read them from the environment in the other process instead")
+
+
+class _Unshown(dict[str, str]):
+    """Headers that tools do not show which report errors with the values of all variables."""
+
+    def __repr__(self) -> str:
+        return "{***}"

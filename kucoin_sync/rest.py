@@ -23,7 +23,7 @@ from .credentials import Credentials
 from .exceptions import AuthenticationError, ConnectionFailed, RestError, TokenError
 from .wire import Waker, Wire, dial, proxy_for
 
-__all__ = ["Bases", "ConnectToken", "InstanceServer", "Rest", "default_context"]
+__all__ = ["RATE_CODES", "Bases", "ConnectToken", "InstanceServer", "Rest", "default_context"]
 
 _BODY_BYTES = 32 * 1024 * 1024
 _REMEDIES = {
@@ -36,7 +36,8 @@ _REMEDIES = {
     "400007": "the key lacks the permission; grant it in KuCoin's API management",
     "411100": "the account is frozen; ask KuCoin's support",
 }
-_RATE_CODES = ("429000", "200002", "1015")
+#: Codes of a `RestError` that ask to slow down: KuCoin's, and the HTTP status where the answer was not KuCoin's.
+RATE_CODES = ("429000", "200002", "1015", "429")
 
 
 class InstanceServer(NamedTuple):
@@ -345,7 +346,7 @@ def _refusal(code: str, message: str, response: requests.Response, where: str) -
     status = response.status_code
     if code in _REMEDIES:
         return AuthenticationError(f"KuCoin refused {where} with code {code} ({message}): {_REMEDIES[code]}", code=code)
-    limited = code in _RATE_CODES or status == 429
+    limited = code in RATE_CODES or status == 429
     return RestError(
         code,
         message,

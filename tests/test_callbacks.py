@@ -1,4 +1,4 @@
-"""The callback thread: order, turns, what callbacks and `on_event` may do wrong, and its end."""
+"""Callbacks: order, turns, what they and `on_event` may do wrong, who is slow, and the end."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from kucoin_sync import CallbackFailed, CallbackSlow, Event, Message, Progress, Stale, Subscription
-from kucoin_sync import callbacks as callbacks_module
 from kucoin_sync.callbacks import Callbacks
+from kucoin_sync.turns import Turns
 
 from .support.inboxes import Waiters, make_inbox, wait_for_a_consumer
 from .support.messages import message, number
 from .support.threads import LIMIT, reached
 
-TURN = 64  # messages of one subscription before another is served
+TURN = 8  # messages of one subscription before another is served
 
 
 class Seen:
@@ -70,8 +70,8 @@ def make_callbacks() -> Iterator[Callable[..., Callbacks]]:
     """Make callback threads, which are ended after the test."""
     made: list[Callbacks] = []
 
-    def make(on_event: Callable[[Event], object] | None = None) -> Callbacks:
-        made.append(Callbacks(on_event))
+    def make(on_event: Callable[[Event], object] | None = None, patience: float = 10 * LIMIT) -> Callbacks:
+        made.append(Callbacks(on_event, patience))
         return made[-1]
 
     yield make
@@ -81,9 +81,18 @@ def make_callbacks() -> Iterator[Callable[..., Callbacks]]:
 
 
 def ended(callbacks: Callbacks) -> None:
-    if callbacks.thread is not None:
-        callbacks.thread.join(LIMIT)
-        assert not callbacks.thread.is_alive(), f"the callback thread has not ended within {LIMIT:g} s"
+    for thread in callbacks.threads:
+        thread.join(LIMIT)
+        assert not thread.is_alive(), f"{thread.name} has not ended within {LIMIT:g} s"
+
+
+def overtaken(callbacks: Callbacks) -> None:
+    """Wait until a thread has been put in the place of a stuck one: it serves a subscription of its own."""
+    served = threading.Event()
+    probe = subscribe(lambda _: served.set())
+    callbacks.serve(probe)
+    probe.put(message(0))
+    reached(served, "nobody took over")
 
 
 def subscribe(callback: Callable[[Message], object], topic: str = "/a:X", **options: Any) -> Subscription[Any]:
@@ -106,17 +115,16 @@ class TestMessages:
             seen(number(one))
 
         callbacks = make_callbacks()
-        assert callbacks.thread is None
+        assert callbacks.threads == []
         subscription = subscribe(callback)
         subscription.put(message(0))  # before it is served
         callbacks.serve(subscription)
         for n in range(1, 1000):
             subscription.put(message(n))
         assert seen.wait(1000) == list(range(1000))
-        assert threads == {callbacks.thread}
-        assert callbacks.thread is not None
-        assert callbacks.thread.name == "kucoin-callbacks"
-        assert callbacks.thread.daemon
+        assert threads == {callbacks.threads[0]}
+        assert [thread.name for thread in callbacks.threads] == ["kucoin-callbacks", "kucoin-callbacks-watch"]
+        assert all(thread.daemon for thread in callbacks.threads)
 
     def test_one_that_came_before_it_was_served_is_not_forgotten(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen
@@ -214,7 +222,7 @@ class TestMessages:
 
 
 class TestErrors:
-    @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1)])
+    @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1), KeyboardInterrupt()])
     def test_what_a_callback_raises_is_reported_and_the_next_message_comes(
         self,
         make_callbacks: Callable[..., Callbacks],
@@ -241,7 +249,7 @@ class TestErrors:
         assert logged.exc_info is not None
         assert logged.exc_info[1] is error
 
-    @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1)])
+    @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1), KeyboardInterrupt()])
     def test_what_on_event_raises_is_logged_and_the_next_event_comes(
         self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture, error: BaseException
     ) -> None:
@@ -260,26 +268,70 @@ class TestErrors:
         logged = [record for record in caplog.records if record.exc_info]
         assert [record.getMessage() for record in logged] == [f"on_event raised for {stale(n)!r}" for n in (1, 2)]
 
-    def test_a_slow_callback_is_named_once(
+    def test_a_subscription_with_another_consumer_is_served_what_is_left(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+
+        def callback(one: Message) -> None:
+            seen(number(one))
+            if number(one) == 0:
+                assert number(subscription.get(0)) == 1
+
+        plug = Plug(callbacks)
+        subscription = subscribe(callback)
+        callbacks.serve(subscription)
+        subscription.put_many([message(0), message(1)])
+        plug.pull()
+        wait_for_a_consumer(subscription.inbox, 2)
+        subscription.put(message(2))
+        assert seen.wait(2) == [0, 2]
+
+
+class TestSlowness:
+    def test_a_callback_that_is_stuck_is_named_once_and_holds_up_itself_only(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        events = Seen()
+        callbacks = make_callbacks(events, patience=0.05)
+        freed = threading.Event()
+
+        def stuck(one: Message) -> None:
+            if number(one) == 0:
+                reached(freed, "nobody freed the callback")
+            seen(("stuck", number(one)))
+
+        first, other = subscribe(stuck, topic="/a:STUCK"), subscribe(lambda one: seen(number(one)))
+        for subscription in (first, other):
+            callbacks.serve(subscription)
+        first.put_many([message(n) for n in range(3)])
+        for n in range(100):
+            other.put(message(n))
+        assert seen.wait(100) == list(range(100))
+        [event] = events.wait(1)
+        assert isinstance(event, CallbackSlow)
+        assert event.topics == ("/a:STUCK",)
+        assert event.seconds >= 0.05
+        freed.set()
+        assert seen.wait(103)[100:] == [("stuck", 0), ("stuck", 1), ("stuck", 2)]
+        assert events.all == [event]
+
+    def test_a_turn_that_took_long_is_told_even_when_the_watch_was_late(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(callbacks_module, "_SLOW", 0.0)
+        monkeypatch.setattr(Turns, "_run_watch", lambda turns: None)
         events = Seen()
-        callbacks = make_callbacks(events)
+        callbacks = make_callbacks(events, patience=0.0)
         for topic in ("/a:X", "/a:Y"):
             subscription = subscribe(seen, topic=topic)
             callbacks.serve(subscription)
-            subscription.put_many([message(n) for n in range(3)])
-        seen.wait(6)
+            subscription.put_many([message(n) for n in range(3 * TURN)])
+        seen.wait(6 * TURN)
         callbacks.close()
         ended(callbacks)
-        assert all(isinstance(event, CallbackSlow) for event in events.all)
         assert sorted(event.topics for event in events.all) == [("/a:X",), ("/a:Y",)]
 
-    def test_a_quick_callback_is_not_named_slow(
-        self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(callbacks_module, "_SLOW", 10 * LIMIT)
+    def test_a_quick_callback_is_not_named_slow(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
         events = Seen()
         callbacks = make_callbacks(events)
         subscription = subscribe(seen)
@@ -289,6 +341,30 @@ class TestErrors:
         callbacks.close()
         ended(callbacks)
         assert events.all == []
+
+    def test_an_on_event_that_is_stuck_is_logged_once_holds_up_events_only_and_keeps_their_order(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        freed, events = threading.Event(), Seen()
+
+        def on_event(event: Event) -> None:
+            if event == stale(1):
+                reached(freed, "nobody freed on_event")
+            events(event)
+
+        callbacks = make_callbacks(on_event, patience=0.05)
+        callbacks.emit(stale(1))
+        subscription = subscribe(lambda one: seen(number(one)))
+        callbacks.serve(subscription)
+        for n in range(100):
+            subscription.put(message(n))
+        assert seen.wait(100) == list(range(100))
+        for n in range(2, 50):
+            callbacks.emit(stale(n))
+        freed.set()
+        assert events.wait(49) == [stale(n) for n in range(1, 50)]
+        told = [record.getMessage() for record in caplog.records if "on_event has been running" in record.getMessage()]
+        assert len(told) == 1
 
 
 class TestEvents:
@@ -301,7 +377,7 @@ class TestEvents:
         emitted = [stale(1), Progress(1, 2), stale(2)]
         for event in emitted:
             callbacks.emit(event)
-        assert events.wait(3) == [(event, callbacks.thread) for event in emitted]
+        assert events.wait(3) == [(event, callbacks.threads[0]) for event in emitted]
         assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
             ("WARNING", str(stale(1))),
             ("DEBUG", "subscribing: 1 of 2 topics confirmed"),
@@ -313,7 +389,7 @@ class TestEvents:
     ) -> None:
         callbacks = make_callbacks()
         callbacks.emit(stale(1))
-        assert callbacks.thread is None
+        assert callbacks.threads == []
         assert [record.getMessage() for record in caplog.records] == [str(stale(1))]
 
     def test_they_go_before_messages(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
@@ -395,6 +471,52 @@ class TestClose:
         ended(callbacks)
         assert seen.all == [stale(1), stale(2)]
 
+    def test_on_event_that_was_stuck_hears_the_last_events_when_it_returns(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        stuck, freed = threading.Event(), threading.Event()
+
+        def on_event(event: Event) -> None:
+            if event == stale(1):
+                stuck.set()
+                reached(freed, "nobody freed on_event")
+            seen(event)
+
+        callbacks = make_callbacks(on_event, patience=0.05)
+        callbacks.emit(stale(1))
+        callbacks.emit(stale(2))
+        reached(stuck, "on_event was not called")
+        overtaken(callbacks)
+        callbacks.close()
+        ended(callbacks)
+        assert seen.all == []
+        freed.set()
+        assert seen.wait(2) == [stale(1), stale(2)]
+
+    def test_a_callback_that_is_stuck_is_left_to_itself_and_is_the_last_of_its_subscription(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        stuck, freed = threading.Event(), threading.Event()
+        workers = []
+
+        def callback(one: Message) -> None:
+            workers.append(threading.current_thread())
+            stuck.set()
+            reached(freed, "nobody freed the callback")
+            seen(number(one))
+
+        callbacks = make_callbacks(patience=0.05)
+        subscription = subscribe(callback)
+        callbacks.serve(subscription)
+        subscription.put_many([message(0), message(1)])
+        reached(stuck, "the callback was not called")
+        overtaken(callbacks)
+        callbacks.close()
+        ended(callbacks)
+        freed.set()
+        workers[0].join(LIMIT)
+        assert seen.all == [0]
+
     def test_after_close_nothing_is_called_and_no_thread_begun(
         self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -404,5 +526,5 @@ class TestClose:
         subscription = subscribe(pytest.fail)
         callbacks.serve(subscription)
         subscription.put(message(0))
-        assert callbacks.thread is None
+        assert callbacks.threads == []
         assert [record.getMessage() for record in caplog.records] == [str(stale(1))]

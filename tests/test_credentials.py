@@ -125,6 +125,11 @@ def test_no_secret_shows_in_text_logs_or_attributes(credentials: Credentials, ca
     assert not any(PASSPHRASE in repr(getattr(credentials, name)) for name in Credentials.__slots__)
 
 
+def test_no_secret_shows_where_the_headers_of_a_request_are_shown(credentials: Credentials) -> None:
+    headers = credentials.headers(5, "GET", "/p")
+    assert f"{headers} {headers!r} {[headers]}" == "{***} {***} [{***}]"
+
+
 def test_no_secret_shows_in_a_traceback(credentials: Credentials) -> None:
     with pytest.raises(TypeError) as caught:
         pickle.dumps(credentials)

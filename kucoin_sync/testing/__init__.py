@@ -6,17 +6,21 @@
     with local_kucoin("BTC-USDT") as server, Stream(**server.stream_options) as stream:
         print(stream.subscribe("/market/ticker:BTC-USDT").get(timeout=5))
 
-`KucoinServer` alone says only what a test tells it to.
+`KucoinServer` alone says only what a test tells it to. `FaultProxy` stands in front of any server and does to
+connections what networks do.
 """
 
 from .demo import local_kucoin
 from .exchange import Exchange, OrderRejected, Push
+from .faults import FaultProxy, Faults
 from .server import Command, Connection, KucoinServer, Request, ServerLimits
 
 __all__ = [
     "Command",
     "Connection",
     "Exchange",
+    "FaultProxy",
+    "Faults",
     "KucoinServer",
     "OrderRejected",
     "Push",

@@ -15,7 +15,7 @@ LIMIT = 30.0
 
 
 class Task(Generic[T]):
-    """A call on a thread of its own, begun at once."""
+    """A call on a thread of its own, begun at once; `done` is set when it has ended."""
 
     def __init__(self, call: Callable[..., T], *args: Any, **options: Any) -> None:
         self._call = call
@@ -23,6 +23,7 @@ class Task(Generic[T]):
         self._options = options
         self._value: T
         self._error: BaseException | None = None
+        self.done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"test-{call!r}", daemon=True)
         self._thread.start()
 
@@ -31,6 +32,8 @@ class Task(Generic[T]):
             self._value = self._call(*self._args, **self._options)
         except BaseException as error:
             self._error = error
+        finally:
+            self.done.set()
 
     def result(self) -> T:
         """Wait for the call to end; return what it returned or raise what it raised."""

@@ -67,12 +67,15 @@ class Scripting:
         self._script_lock = lock  # the server's; guards the plans below
         #: What connect tokens name instead of this server, or None. Keys that are missing get the usual values.
         self.instance_servers: list[dict[str, Any]] | None = None
+        #: "host:port" that connect tokens name in the place of this server's own, or "".
+        self.announced = ""
         self.reset_script()
 
     def reset_script(self) -> None:
         """Forget every plan and every scripted snapshot."""
         with self._script_lock:
             self.instance_servers = None
+            self.announced = ""
             self._failures: list[_Planned] = []
             self._handshakes: list[_Planned] = []
             self._rejections: list[_Planned] = []
@@ -129,6 +132,10 @@ class Scripting:
     def endpoint_override(self, url: str) -> None:
         """Let connect tokens name another endpoint from now on."""
         self.instance_servers = [{"endpoint": url, "encrypt": url.startswith("wss:")}]
+
+    def announce(self, host: str, port: int) -> None:
+        """Let connect tokens name this server by another address from now on, such as that of a `FaultProxy`."""
+        self.announced = f"{host}:{port}"
 
     # Handshakes
 

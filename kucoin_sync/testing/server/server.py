@@ -175,6 +175,12 @@ class KucoinServer(Scripting, Observing):
         return f"http{'s' * self._secure}://{self._address()}"
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, for whoever stands in front of it."""
+        self._address()
+        return self._listener.host, self._listener.port
+
+    @property
     def futures_rest_url(self) -> str:
         """The base URL of the futures REST API."""
         return self.rest_url + FUTURES
@@ -196,7 +202,7 @@ class KucoinServer(Scripting, Observing):
 
     def endpoint(self, market: str = "spot") -> str:
         """Return the WebSocket endpoint of a service that connect tokens name."""
-        return f"ws{'s' * self._secure}://{self._address()}{FUTURES * (market == 'futures')}{ENDPOINT}"
+        return self._endpoint(market, self._address())
 
     # What it says
 
@@ -280,6 +286,9 @@ class KucoinServer(Scripting, Observing):
             raise RuntimeError("this server has no exchange; pass exchange=Exchange(...) to KucoinServer()")
         return self._feed
 
+    def _endpoint(self, market: str, address: str) -> str:
+        return f"ws{'s' * self._secure}://{address}{FUTURES * (market == 'futures')}{ENDPOINT}"
+
     def _address(self) -> str:
         if not self._listener.port:
             raise RuntimeError("this server has no port yet: start it, or use it in a with statement")
@@ -288,7 +297,7 @@ class KucoinServer(Scripting, Observing):
     def _instance_server(self, market: str) -> dict[str, Any]:
         interval, timeout = self._ping
         return {
-            "endpoint": self.endpoint(market),
+            "endpoint": self._endpoint(market, self.announced or self._address()),
             "encrypt": self._secure,
             "protocol": "websocket",
             "pingInterval": int(interval * 1000),

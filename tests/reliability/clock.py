@@ -1,0 +1,42 @@
+"""A client whose pauses take no time: it sleeps by moving its clock forward."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from kucoin_sync import connection, rest, transport, wire
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """Stands for the module `time` in the modules that connect; `seconds` is how far it is ahead of the machine's.
+
+    `slept` is called with each pause after the clock has moved; on the thread that would have slept.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        self.slept: Callable[[float], object] = lambda seconds: None
+        for module in (connection, rest, transport, wire):
+            monkeypatch.setattr(module, "time", self)
+        clock = self
+
+        def sleep(waker: wire.Waker, seconds: float) -> None:
+            waker.clear()  # ends where the stream is closed
+            clock.seconds += seconds
+            clock.slept(seconds)
+
+        monkeypatch.setattr(wire.Waker, "sleep", sleep)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.seconds
+
+    def time(self) -> float:
+        return time.time() + self.seconds
+
+    def time_ns(self) -> int:
+        return time.time_ns()

@@ -1,0 +1,245 @@
+"""Frames that no KuCoin would send: they are skipped and counted, or end the connection; what is good is delivered."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from kucoin_sync import Connected, Disconnected, Limits, ProtocolError, Resubscribed, Retrying, Stream
+from kucoin_sync.testing import FaultProxy, KucoinServer
+
+from ..end_to_end.conftest import Events
+from ..support.frames import BINARY, CONT, PING, PONG, TEXT, frame
+from .conftest import MakeStream
+from .feed import ETH, MATCH, numbers, publish
+
+
+def push(data: bytes, topic: str = ETH) -> bytes:
+    return b'{"type":"message","topic":"%b","data":%b}' % (topic.encode(), data)
+
+
+UNREADABLE: dict[str, bytes] = {
+    "not JSON": b"<html>",
+    "nothing": b"",
+    "half of JSON": b'{"type":"message","topic":',
+    "data that is not JSON": push(b'{"n":tru}'),
+    "NaN": push(b'{"n":NaN}'),
+    "Infinity": push(b"-Infinity"),
+    "bad UTF-8 in the envelope": b'{"type":"message","topic":"/market/ticker:\xff"}',
+    "bad UTF-8 in the data": push(b'{"n":"\xc3\x28"}'),
+    "half of a surrogate pair in UTF-8": push(b'{"n":"\xed\xa0\x80"}'),
+    "nested 200,000 deep": b"[" * 200_000,
+    "data nested 200,000 deep": push(b'{"n":' * 200_000 + b"1" + b"}" * 200_000),
+    "half of a surrogate pair in an escape": push(rb'{"n":"\ud800"}'),
+    "a list": b"[]",
+    "a number of 5,000 digits": b"9" * 5000,
+    "a topic that is a number": b'{"type":"message","topic":5,"data":{}}',
+    "a subject that is a list": b'{"type":"message","topic":"/market/ticker:ETH-USDT","subject":[],"data":{}}',
+    "an error that is a list": b'{"type":"error","id":[],"code":{},"data":"x"}',
+}
+UNKNOWN: dict[str, bytes] = {
+    "an unknown type": b'{"type":"fortune","topic":"/market/ticker:ETH-USDT","data":{"n":"7"}}',
+    "notice": b'{"type":"notice","data":"maintenance"}',
+    "command": b'{"type":"command","data":{"do":"nothing"}}',
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_frame_that_can_not_be_read_is_skipped_and_counted_and_its_neighbours_are_delivered(
+    server: KucoinServer, stream: Stream, events: Events, kind: str
+) -> None:
+    subscription = stream.subscribe(ETH)
+    publish(server, [1])
+    server.send_raw(UNREADABLE[kind])
+    publish(server, [2])
+    assert numbers(subscription, 2) == [1, 2]
+    assert (stream.stats()["unreadable"], stream.stats()["unknown_types"]) == (1, 0)
+    assert not [event for event in events.all if isinstance(event, Disconnected)]
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+def test_a_frame_of_an_unknown_type_is_skipped_and_counted(server: KucoinServer, stream: Stream, kind: str) -> None:
+    subscription = stream.subscribe(ETH)
+    server.send_raw(UNKNOWN[kind])
+    publish(server, [1])
+    assert numbers(subscription, 1) == [1]
+    assert (stream.stats()["unreadable"], stream.stats()["unknown_types"]) == (0, 1)
+
+
+def test_binary_frames_pings_and_pongs_between_messages_disturb_nothing(server: KucoinServer, stream: Stream) -> None:
+    subscription = stream.subscribe(ETH)
+    for number, opcode in enumerate((BINARY, PING, PONG)):
+        publish(server, [2 * number])
+        server.send_raw(push(b'{"n":"99"}'), opcode)  # what would be a message in a text frame
+        publish(server, [2 * number + 1])
+    assert numbers(subscription, 6) == list(range(6))
+    stream.subscribe(MATCH)  # after which all that came has been counted
+    assert stream.stats()["unreadable"] == 1
+
+
+STRANGE: dict[str, bytes] = {
+    "a number of 5,000 digits": b'{"n":' + b"9" * 5000 + b"}",
+    "a float beyond all floats": b'{"n":1e999999}',
+    "a float of 5,000 digits": b'{"n":0.' + b"9" * 5000 + b"}",
+    "null": b"null",
+    "a number": b"7",
+    "a text": b'"seven"',
+    "a list": b"[1]",
+    "escapes": rb'{"n":"\u0000\ud83d\ude00\uffff"}',
+    "types that are none of the topic's": b'{"price":{},"size":[],"time":"x","sequence":null}',
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_data_of_any_shape_is_delivered_and_reading_it_raises_nothing(
+    server: KucoinServer, stream: Stream, kind: str
+) -> None:
+    subscription = stream.subscribe(ETH)
+    server.send_raw(push(STRANGE[kind]))
+    publish(server, [1])
+    message = subscription.get(timeout=10)
+    assert message.data == message["data"] == message.to_dict()["data"]
+    assert message.payload is not message, "it can be asked for"
+    assert numbers(subscription, 1) == [1]
+    assert stream.stats()["unreadable"] == 0
+
+
+@pytest.mark.xfail(strict=True, raises=RecursionError, reason="the decoder's limit is met when the data is read")
+def test_data_nested_just_within_the_decoders_limit_can_be_read(server: KucoinServer, stream: Stream) -> None:
+    depth = 990
+    subscription = stream.subscribe(ETH)
+    server.send_raw(push(b'{"n":' * depth + b"1" + b"}" * depth))
+    assert subscription.get(timeout=10).data
+
+
+def test_random_bytes_in_frames_leave_the_reader_alive(
+    server: KucoinServer, stream: Stream, rng: random.Random
+) -> None:
+    subscription = stream.subscribe(ETH)
+    good = push(b'{"n":"00000001","price":"1.5"}')
+    expected = 0
+    for _ in range(2000):
+        damaged = bytearray(good)
+        for _ in range(rng.randrange(1, 4)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        expected += server.send_raw(bytes(damaged))
+    end = push(b'"the end"')
+    server.send_raw(end)
+    received = 0
+    while subscription.get(timeout=20).raw != end:
+        received += 1
+    stats = stream.stats()
+    seen = received + stats["unreadable"] + stats["unknown_types"] + stats["unrouted"]
+    assert seen == expected, "each was delivered or counted"
+    assert stats["reconnects"] == 0
+
+
+CAP = 50_000
+# What is sent, in frames, by a peer that goes beyond the cap of CAP bytes.
+EXCESSES: dict[str, list[bytes]] = {
+    "a frame": [frame(b"x" * (CAP + 1))],
+    "the head of a frame": [frame(b"x" * 70_000)[:10]],
+    "the head of an absurd frame": [b"\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"],
+    "fragments": [frame(b"x" * 30_000, TEXT, fin=False), frame(b"x" * 30_000, CONT, fin=False)],
+    "many small fragments": [frame(b"", TEXT, fin=False)] + [frame(b"x" * 10, CONT, fin=False)] * (CAP // 10 + 1),
+}
+
+
+@pytest.mark.parametrize("kind", EXCESSES)
+def test_a_message_beyond_the_cap_is_refused_with_1009_and_the_stream_comes_back(
+    server: KucoinServer, make_stream: MakeStream, events: Events, kind: str
+) -> None:
+    assert Limits().frame_bytes == 16 * 1024 * 1024
+    stream = make_stream(limits=Limits(frame_bytes=CAP))
+    subscription = stream.subscribe(ETH)
+    publish(server, [1])
+    server.send_bytes(b"".join(EXCESSES[kind]))
+    event = events.wait(Disconnected)
+    assert event.code == 1009
+    assert isinstance(event.error, ProtocolError)
+    assert f"more than the limit of {CAP}" in str(event)
+    events.wait(Resubscribed)
+    assert server.ended[0].end == "the client closed with 1009"
+    publish(server, [2])
+    assert numbers(subscription, 2) == [1, 2]
+
+
+def test_a_message_within_the_cap_is_delivered_whole_or_in_fragments(
+    server: KucoinServer, make_stream: MakeStream
+) -> None:
+    stream = make_stream(limits=Limits(frame_bytes=CAP))
+    subscription = stream.subscribe(ETH)
+    text = push(b'{"n":"00000001","pad":"%b"}' % (b"x" * (CAP - 300)))
+    server.send_raw(text)
+    server.send_raw(text[:100], TEXT, fin=0)
+    server.send_raw(b"", PING)
+    server.send_raw(text[100:], CONT)
+    assert numbers(subscription, 2) == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 101 Switching Protocols\r\nX: " + b"x" * 200_000,
+        b"HTTP/1.1 101 Switching Protocols\r\n" + b"X: x\r\n" * 30_000,
+        b"\x00" * 200_000,
+    ],
+    ids=["one line", "many lines", "no line"],
+)
+def test_an_answer_to_the_handshake_beyond_64_kilobytes_is_refused(
+    server: KucoinServer, stream: Stream, events: Events, answer: bytes
+) -> None:
+    server.answer_handshake(answer)
+    stream.subscribe(ETH)
+    assert "headers of more than 65536 bytes" in str(events.wait(Retrying).error)
+    assert events.wait(Connected)
+
+
+def test_memory_grows_by_less_than_twice_the_cap(server: KucoinServer, proxy: FaultProxy) -> None:
+    """A peer that announces 300 MiB, and one that sends fragments without end, to a client with the default cap."""
+    client = """
+        import resource, sys
+        from kucoin_sync import Disconnected, Stream
+
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        def tell(event):
+            if isinstance(event, Disconnected):
+                print(event.code, peak() - before, flush=True)
+
+        stream = Stream(rest_url=sys.argv[1], on_event=tell)
+        subscription = stream.subscribe("/market/ticker:ETH-USDT")
+        before = peak()
+        print("ready", flush=True)
+        sys.stdin.read()
+        stream.close()
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(client), server.rest_url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        piece = b"x" * (1 << 20)
+        too_much = [
+            (b"\x81\x7f" + (300 << 20).to_bytes(8, "big"), piece),
+            (frame(piece, TEXT, fin=False), frame(piece, CONT, fin=False)),
+        ]
+        for ended, (head, body) in enumerate(too_much):
+            server.wait_for(lambda s, ended=ended: len(s.ended) == ended, timeout=10)
+            server.wait_subscribed(ETH, timeout=10)
+            server.send_bytes(head)
+            while server.send_bytes(body):
+                pass
+            code, growth = process.stdout.readline().split()
+            assert code == "1009"
+            assert int(growth) < 2 * 16 * 1024, "kilobytes"
+        process.stdin.close()
+        assert process.wait(30) == 0

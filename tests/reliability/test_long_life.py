@@ -1,0 +1,164 @@
+"""A process that streams for months: nothing grows, and the time of day does not matter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from kucoin_sync import Disconnected, Resubscribed
+from kucoin_sync.testing import FaultProxy, KucoinServer
+from kucoin_sync.testing.server import ServerLimits
+
+from ..end_to_end.conftest import Events
+from .conftest import MakeServer, MakeStream
+from .feed import ETH, numbers, publish
+
+# A client that measures itself: it reads a line, does what it says, and prints descriptors, threads and kilobytes.
+CLIENT = """
+    import gc, itertools, os, sys, threading
+    from kucoin_sync import Limits, Resubscribed, Stream, backoff
+
+    backoff.delays = lambda *_: itertools.repeat(0.0)
+    back = threading.Semaphore(0)
+
+    def tell(event):
+        if isinstance(event, Resubscribed):
+            back.release()
+
+    def measure():
+        gc.collect()
+        with open("/proc/self/statm") as file:
+            kilobytes = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+        return len(os.listdir("/proc/self/fd")), threading.active_count(), kilobytes
+
+    def reconnect(count):
+        for _ in range(count):
+            print("cut", flush=True)
+            assert back.acquire(timeout=20)
+
+    def subscribe(count):
+        for _ in range(0, count, 100):
+            made = [stream.subscribe(f"/market/ticker:A{number}-USDT", timeout=0) for number in range(99)]
+            made.append(stream.subscribe("/market/ticker:LAST-USDT"))  # answered behind the others
+            for subscription in made:
+                subscription.close()
+
+    limits = Limits(connections_per_minute=10**6, commands_per_10s=10**6)
+    stream = Stream(rest_url=sys.argv[1], limits=limits, on_event=tell)
+    stream.subscribe("/market/ticker:ETH-USDT", maxsize=10)
+    for line in sys.stdin:
+        name, count = line.split()
+        globals()[name](int(count))
+        print(*measure(), flush=True)
+    stream.close()
+"""
+
+
+class Client:
+    """The client, in a process of its own, so that what the local KuCoin remembers does not count."""
+
+    def __init__(self, process: subprocess.Popen[str], server: KucoinServer, proxy: FaultProxy) -> None:
+        self._process = process
+        self._server = server
+        self._proxy = proxy
+
+    def do(self, what: str, count: int) -> list[int]:
+        """Have it do something so many times; return what it measures then."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        print(what, count, file=self._process.stdin, flush=True)
+        for line in self._process.stdout:
+            if line != "cut\n":
+                return [int(number) for number in line.split()]
+            assert self._proxy.reset() == 1
+        raise AssertionError("the client has ended")
+
+
+@pytest.fixture
+def client(make_server: MakeServer) -> Iterator[Client]:
+    server = make_server(limits=ServerLimits(messages_per_10s=None))
+    with FaultProxy(*server.address) as proxy:
+        server.announce(*proxy.address)
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(CLIENT), server.rest_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            yield Client(process, server, proxy)
+            process.stdin.close()
+            assert process.wait(30) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("what", "before", "count"), [("reconnect", 100, 1000), ("subscribe", 10_000, 10_000)])
+def test_1000_reconnects_and_10000_subscriptions_leave_descriptors_threads_and_memory_flat(
+    client: Client, what: str, before: int, count: int
+) -> None:
+    first = client.do(what, before)  # until the heap has the size that garbage between two collections needs
+    last = client.do(what, count)
+    print(f"descriptors, threads, kilobytes: {first}, then {last}")
+    descriptors, threads, kilobytes = (now - then for now, then in zip(last, first, strict=True))
+    assert abs(descriptors) <= 2
+    assert abs(threads) <= 2
+    assert kilobytes <= 5 * 1024
+
+
+@contextmanager
+def wall_clock_moved(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Iterator[None]:
+    now, now_ns = time.time, time.time_ns
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now() + seconds)
+        patch.setattr(time, "time_ns", lambda: now_ns() + int(seconds * 1e9))
+        yield
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_a_wall_clock_that_is_moved_by_an_hour_disturbs_nothing(
+    make_stream: MakeStream,
+    make_server: MakeServer,
+    events: Events,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+) -> None:
+    server = make_server(ping_interval=2.0, ping_timeout=0.5)
+    stream = make_stream(server)
+    subscription = stream.subscribe(ETH)
+    publish(server, [1])
+    before = subscription.get(timeout=10).received_ns
+    with wall_clock_moved(monkeypatch, seconds):
+        publish(server, [2])
+        message = subscription.get(timeout=10)
+        assert (message.received_ns - before) / 1e9 == pytest.approx(seconds, abs=30), "it is what the clock says"
+        server.wait_for(lambda s: [c.message["type"] for c in s.received].count("ping") >= 1)
+        with pytest.raises(TimeoutError):
+            subscription.get(timeout=0.01)
+        assert not [event for event in events.all if isinstance(event, Disconnected)]
+        server.drop_connections()
+        events.wait(Resubscribed)
+        publish(server, [3])
+        assert numbers(subscription, 1) == [3]
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_a_signature_corrects_itself_from_the_servers_time(
+    make_server: MakeServer, make_stream: MakeStream, events: Events, seconds: float
+) -> None:
+    offset = 0.0
+    server = make_server(clock=lambda: time.time() + offset)
+    stream = make_stream(server)
+    subscription = stream.subscribe("/account/balance")
+    offset = seconds  # the two clocks differ from now on
+    server.drop_connections()
+    events.wait(Resubscribed)
+    server.publish("/account/balance", {"n": "1"}, user=server.USER)
+    assert numbers(subscription, 1) == [1]
+    offset = -seconds
+    server.drop_connections()
+    events.wait(Resubscribed, 2)

@@ -1,0 +1,213 @@
+"""The line and its threads: order, who is overtaken and when, what the watch does, and the end."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kucoin_sync import turns as turns_module
+from kucoin_sync.turns import Turns, Worker
+
+from .support.threads import LIMIT, reached
+
+
+class Guest:
+    """Remembers its turns; waits in each for `freed`, where it is to be stuck."""
+
+    def __init__(self, stuck: bool = False) -> None:
+        self.served = threading.Semaphore(0)
+        self.began = threading.Event()
+        self.ended = threading.Event()
+        self.freed = threading.Event()
+        self.told: list[float] = []
+        self.thread: threading.Thread | None = None
+        self.led = True
+        if not stuck:
+            self.freed.set()
+
+    def take_turn(self, worker: Worker) -> None:
+        self.thread = threading.current_thread()
+        self.began.set()
+        reached(self.freed, "nobody freed the guest")
+        self.led = worker.leads
+        self.served.release()
+        self.ended.set()
+
+    def took_long(self, seconds: float) -> None:
+        self.told.append(seconds)
+
+    def was_served(self, times: int = 1) -> None:
+        for _ in range(times):
+            assert self.served.acquire(timeout=LIMIT), "the guest was not served"
+
+
+class Look(threading.Event):
+    """The event on which the watch waits; counts the waits that have no end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rests = threading.Semaphore(0)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is None:
+            self.rests.release()
+        return super().wait(timeout)
+
+
+@pytest.fixture
+def make_turns() -> Iterator[Callable[..., Turns]]:
+    made: list[Turns] = []
+
+    def make(patience: float = 10 * LIMIT) -> Turns:
+        made.append(Turns("test-turns", patience))
+        made[-1]._look = Look()
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for turns in made:
+        turns.close()
+        for thread in turns.threads:
+            thread.join(LIMIT)
+            assert not thread.is_alive()
+
+
+def test_all_are_served_by_one_thread_in_the_order_in_which_they_came(make_turns: Callable[..., Turns]) -> None:
+    turns = make_turns()
+    order: list[int] = []
+
+    class Numbered(Guest):
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+        def take_turn(self, worker: Worker) -> None:
+            order.append(self.number)
+            super().take_turn(worker)
+
+    plug = Guest(stuck=True)
+    turns.put(plug)
+    reached(plug.began, "nobody is served")
+    guests = [Numbered(number) for number in range(5)]
+    for guest in guests:
+        turns.put(guest)
+    turns.put_first(first := Numbered(-1))
+    plug.freed.set()
+    for guest in (*guests, first):
+        guest.was_served()
+    assert order == [-1, 0, 1, 2, 3, 4]
+    assert {guest.thread for guest in guests} == {turns.threads[0]}
+    assert all(guest.led and not guest.told for guest in guests)
+
+
+def test_whoever_is_stuck_is_overtaken_and_told_so_and_its_thread_ends_with_its_turn(
+    make_turns: Callable[..., Turns],
+) -> None:
+    turns = make_turns(patience=0.02)
+    stuck, other = Guest(stuck=True), Guest()
+    turns.put(stuck)
+    turns.put(other)
+    other.was_served()
+    assert stuck.told[0] >= 0.02
+    stuck.freed.set()
+    reached(stuck.ended, "the turn does not end")
+    assert not stuck.led
+    assert stuck.thread is not None
+    stuck.thread.join(LIMIT)
+    assert not stuck.thread.is_alive()
+    turns.put(other)
+    other.was_served()
+    assert other.thread is turns.threads[0]
+
+
+def test_only_so_many_are_overtaken(make_turns: Callable[..., Turns], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns_module, "_MOST", 2)
+    turns = make_turns(patience=0.02)
+    stuck = [Guest(stuck=True) for _ in range(3)]
+    other = Guest()
+    for guest in (*stuck, other):
+        turns.put(guest)
+    for guest in stuck:
+        reached(guest.began, "a guest was not served")
+    assert not other.began.wait(0.1), "three are stuck, two are overtaken"
+    assert stuck[2].led
+    stuck[0].freed.set()
+    other.was_served()
+    for guest in stuck:
+        guest.freed.set()
+
+
+def test_the_watch_rests_while_there_are_no_turns_and_is_back_when_there_are(make_turns: Callable[..., Turns]) -> None:
+    turns = make_turns(patience=0.02)
+    look = turns._look
+    assert isinstance(look, Look)
+    assert look.rests.acquire(timeout=LIMIT)
+    turns._rouse()  # a call that finds nobody in line
+    stuck, other = Guest(stuck=True), Guest()
+    turns.put(stuck)
+    turns.put(other)
+    other.was_served()
+    assert look.rests.acquire(timeout=LIMIT), "the watch does not rest again"
+    stuck.freed.set()
+
+
+@pytest.mark.parametrize("rung", [False, True])
+def test_one_that_comes_just_before_the_leader_sleeps_is_served(make_turns: Callable[..., Turns], rung: bool) -> None:
+    turns = make_turns()
+    late = Guest()
+
+    class Asleep(deque[Any]):
+        def append(self, alarm: Any) -> None:
+            super().append(alarm)
+            if not late.began.is_set():
+                (turns.put if rung else turns._line.append)(late)
+
+    plug = Guest(stuck=True)
+    turns.put(plug)
+    reached(plug.began, "nobody is served")
+    turns._asleep = Asleep()
+    plug.freed.set()
+    late.was_served()
+
+
+def test_nobody_is_served_twice_at_a_time_however_many_put(make_turns: Callable[..., Turns]) -> None:
+    turns = make_turns(patience=0.01)
+    guests = [Guest() for _ in range(20)]
+
+    def put(guest: Guest) -> None:
+        for _ in range(200):
+            turns.put(guest)
+            guest.was_served()
+
+    threads = [threading.Thread(target=put, args=(guest,)) for guest in guests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+
+
+def test_at_the_end_those_in_line_get_a_last_turn_in_which_nobody_leads(make_turns: Callable[..., Turns]) -> None:
+    turns = make_turns()
+    plug, waiting = Guest(stuck=True), Guest()
+    turns.put(plug)
+    reached(plug.began, "nobody is served")
+    turns.put(waiting)
+    turns.close()
+    plug.freed.set()
+    waiting.was_served()
+    assert not waiting.led
+
+
+def test_after_the_end_nothing_starts() -> None:
+    turns = Turns("test-turns", 1.0)
+    assert turns.threads == []
+    turns.close()
+    turns.start()
+    turns.put(guest := Guest())
+    assert turns.threads == []
+    assert not guest.began.is_set()

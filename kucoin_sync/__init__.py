@@ -9,8 +9,12 @@ with Stream() as stream:
 
 from . import topics
 from ._version import __version__
+from .books import BookChange, BookSnapshot, Level2BookChange, Level3BookChange
 from .credentials import Credentials
 from .events import (
+    BookFailed,
+    BookReady,
+    BookResyncing,
     CallbackFailed,
     CallbackSlow,
     Connected,
@@ -23,6 +27,7 @@ from .events import (
     Retrying,
     Rotated,
     ServerNotice,
+    SnapshotFailed,
     Stale,
 )
 from .exceptions import (
@@ -41,6 +46,7 @@ from .exceptions import (
     TokenError,
 )
 from .limits import Limits
+from .local_book import LocalBook, LocalLevel2Book, LocalLevel3Book
 from .messages import Message
 from .stream import Stream
 from .subscription import Subscription
@@ -48,7 +54,12 @@ from .subscription import Subscription
 __all__ = [
     "AckTimeout",
     "AuthenticationError",
+    "BookChange",
+    "BookFailed",
     "BookNotReady",
+    "BookReady",
+    "BookResyncing",
+    "BookSnapshot",
     "CallbackFailed",
     "CallbackSlow",
     "Connected",
@@ -58,7 +69,12 @@ __all__ = [
     "Event",
     "InvalidTopic",
     "KucoinSyncError",
+    "Level2BookChange",
+    "Level3BookChange",
     "Limits",
+    "LocalBook",
+    "LocalLevel2Book",
+    "LocalLevel3Book",
     "Message",
     "Overflowed",
     "Progress",
@@ -71,6 +87,7 @@ __all__ = [
     "SequenceGap",
     "ServerNotice",
     "SlowConsumer",
+    "SnapshotFailed",
     "Stale",
     "Stream",
     "StreamClosed",

@@ -8,6 +8,9 @@ from __future__ import annotations
 import msgspec
 
 __all__ = [
+    "BookFailed",
+    "BookReady",
+    "BookResyncing",
     "CallbackFailed",
     "CallbackSlow",
     "Connected",
@@ -20,6 +23,7 @@ __all__ = [
     "Retrying",
     "Rotated",
     "ServerNotice",
+    "SnapshotFailed",
     "Stale",
 ]
 
@@ -167,13 +171,16 @@ class CallbackFailed(Event, frozen=True):
 
 
 class CallbackSlow(Event, frozen=True):
-    """A callback took long, and all others waited for it; told once per subscription."""
+    """A callback has run for long; told once per subscription. The others waited, and now go on beside it.
+
+    `seconds` is how long it had run when that was noticed.
+    """
 
     topics: tuple[str, ...]
     seconds: float
 
     def __str__(self) -> str:
-        return f"callback of {_named(self.topics)} took {self.seconds:.1f} s; other callbacks waited meanwhile"
+        return f"callback of {_named(self.topics)} has run for {self.seconds:.1f} s; the others go on without it"
 
 
 class ServerNotice(_OfConnection, frozen=True):
@@ -184,6 +191,61 @@ class ServerNotice(_OfConnection, frozen=True):
 
     def __str__(self) -> str:
         return f"the server reports on {self._which}: {self.reason} (code {self.code})"
+
+
+class _OfBook(Event, frozen=True):
+    symbol: str
+    #: 2 or 3
+    book_level: int
+
+    @property
+    def _which(self) -> str:
+        return f"the {'level 3 ' if self.book_level == 3 else ''}book of {self.symbol}"
+
+
+class BookReady(_OfBook, frozen=True):
+    """A local order book equals the exchange's, and can be read: for the first time, or again."""
+
+    sequence: int
+
+    @property
+    def level(self) -> int:
+        return 20
+
+    def __str__(self) -> str:
+        return f"ready: {self._which} at {self.sequence}"
+
+
+class BookResyncing(_OfBook, frozen=True):
+    """A local order book can't be read until a new snapshot has come; `reason` says why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"resyncing: {self._which}, because {self.reason}"
+
+
+class SnapshotFailed(_OfBook, frozen=True):
+    """The snapshot that a local order book needs could not be had, or was too old; another follows in `retry_in` s."""
+
+    reason: str
+    retry_in: float
+
+    def __str__(self) -> str:
+        return f"no snapshot for {self._which}: {self.reason}; next attempt in {self.retry_in:.1f} s"
+
+
+class BookFailed(_OfBook, frozen=True):
+    """A local order book has ended with an error that no later attempt can mend."""
+
+    error: Exception
+
+    @property
+    def level(self) -> int:
+        return 40
+
+    def __str__(self) -> str:
+        return f"failed: {self._which}: {self.error}"
 
 
 def _named(topics: tuple[str, ...]) -> str:

@@ -9,21 +9,26 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ._version import __version__
+from .bookkeeping import Bookkeeper
+from .books import Level2BookChange, Level3BookChange
 from .callbacks import Callbacks
 from .connection import Options as ConnectionOptions
 from .credentials import Credentials
 from .events import Event
 from .exceptions import AuthenticationError
 from .limits import Limits
-from .rest import Bases, default_context
+from .local_book import LocalLevel2Book, LocalLevel3Book
+from .rest import Bases, Rest, default_context
+from .snapshots import Snapshots
 from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
 from .topics.name import TopicName
 from .tunnel import Tunnel
+from .wire import Waker
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -36,6 +41,7 @@ _ROTATE_AFTER = 23 * 3600.0
 
 C = TypeVar("C", bound=Callback)
 P = TypeVar("P")
+T = TypeVar("T")
 
 
 class Stream:
@@ -83,7 +89,7 @@ class Stream:
         )
         self._spot = bases.spot
         self._callbacks = Callbacks(on_event)
-        self._board = Switchboard(
+        self._options = _once(
             lambda: ConnectionOptions(
                 bases=bases,
                 credentials=lambda: self._subscriber.credentials,
@@ -92,10 +98,12 @@ class Stream:
                 limits=limits or Limits(),
                 user_agent=f"kucoin-sync/{__version__}",
                 lifetime=lambda: rotate_after * random.uniform(0.97, 1.0),
-            ),
-            self._callbacks.emit,
+            )
         )
+        self._board = Switchboard(self._options, self._callbacks.emit)
         self._subscriber = Subscriber(self._board, self._callbacks, credentials)
+        snapshots = Snapshots(self._snapshot_client, (limits or Limits()).snapshots_per_30s)
+        self._books = Bookkeeper(self._board, self._subscriber, self._callbacks, snapshots)
 
     # Subscribing
 
@@ -161,19 +169,87 @@ class Stream:
         """End a subscription, or take a topic (by the name it was subscribed with) away from all that have it."""
         self._board.unsubscribe(topic)
 
+    # Order books
+
+    @overload
+    def book(
+        self,
+        symbol: str,
+        *,
+        level: Literal[2] = 2,
+        on_change: Callable[[Level2BookChange], object] | None = None,
+        maxsize: int = 10_000,
+    ) -> LocalLevel2Book: ...
+    @overload
+    def book(
+        self,
+        symbol: str,
+        *,
+        level: Literal[3],
+        generation: int = 2,
+        on_change: Callable[[Level3BookChange], object] | None = None,
+        maxsize: int = 10_000,
+    ) -> LocalLevel3Book: ...
+    @overload
+    def book(
+        self,
+        symbol: str,
+        *,
+        level: int,
+        generation: int = 2,
+        on_change: Callable[[Any], object] | None = None,
+        maxsize: int = 10_000,
+    ) -> LocalLevel2Book | LocalLevel3Book: ...
+    def book(
+        self,
+        symbol: str,
+        *,
+        level: int = 2,
+        generation: int = 2,
+        on_change: Callable[[Any], object] | None = None,
+        maxsize: int = 10_000,
+    ) -> LocalLevel2Book | LocalLevel3Book:
+        """Keep the whole order book of a symbol live; return it at once, to be read when it is ready.
+
+        Updates come over the stream's connections, snapshots from REST; both are within KuCoin's limits for any number
+        of books. With credentials a spot book of level 2 is whole. Without, it begins with the best 100 levels of each
+        side and tells what it does not know: see `LocalBook.partial`. Futures books are always whole.
+
+        Args:
+            symbol: such as "BTC-USDT", or "XBTUSDTM" for futures.
+            level: 2 for sizes at prices, 3 for single orders (spot; KuCoin withdrew that feed in 2021).
+            generation: of the level 3 feed, 1 (/market/level3) or 2 (/spotMarket/level3).
+            on_change: called with each change on the stream's callback thread; see `LocalBook.__iter__`.
+            maxsize: changes that may wait for on_change, or for whoever iterates over the book.
+
+        Raises:
+            InvalidTopic, StreamClosed. What KuCoin has against the symbol, `LocalBook.wait_ready` tells.
+        """
+        follower = self._books.open(symbol, level, generation, on_change, maxsize)
+        return LocalLevel3Book(follower, maxsize) if level == 3 else LocalLevel2Book(follower, maxsize)
+
+    def _snapshot_client(self, waker: Waker, signing: bool) -> Rest:
+        options = self._options()
+        return Rest(
+            options.bases,
+            waker=waker,
+            credentials=options.credentials() if signing else None,
+            context=options.context,
+            proxy=options.proxy,
+            timeout=options.limits.step_timeout,
+            user_agent=options.user_agent,
+        )
+
     def close(self, timeout: float = 5.0) -> None:
         """Close everything, from any thread or callback; closing twice is allowed.
 
         Wakes every place in which a thread can wait: iterating and `get` (which end after what was already
-        received), `subscribe` (StreamClosed), the waits for books, and the I/O threads wherever they are. Waits up to
-        `timeout` seconds for the threads to end; the only thing that can take longer is the system's name resolution.
+        received), `subscribe` and the waits for books (StreamClosed), and the I/O threads wherever they are. Waits
+        up to `timeout` seconds for the threads to end; only the system's name resolution can take longer.
         """
         deadline = time.monotonic() + timeout
         self._callbacks.close()
-        threads = self._board.close()
-        if self._callbacks.thread is not None:
-            threads.append(self._callbacks.thread)
-        for thread in threads:
+        for thread in [*self._books.close(), *self._board.close(), *self._callbacks.threads]:
             if thread is not threading.current_thread() and thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -183,8 +259,8 @@ class Stream:
         return self._board.closed
 
     def stats(self) -> dict[str, Any]:
-        """Return plain numbers of the stream so far: messages, bytes, drops, reconnects and more."""
-        return self._board.stats()
+        """Return plain numbers of the stream so far: messages, bytes, drops, reconnects, books and more."""
+        return {**self._board.stats(), **self._books.stats()}
 
     def __enter__(self) -> Stream:
         return self
@@ -199,13 +275,13 @@ class Stream:
         return f"<Stream of {self._spot}: {state}, {self._board.stats()['subscriptions']} subscriptions>"
 
 
-def _once(make: Callable[[], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
-    """Return a function that makes a TLS context when it is first called: loading authorities takes a while."""
-    made: list[ssl.SSLContext] = []
+def _once(make: Callable[[], T]) -> Callable[[], T]:
+    """Return a function that makes something when it is first called, such as what takes a while to load."""
+    made: list[T] = []
 
-    def context() -> ssl.SSLContext:
+    def get() -> T:
         if not made:
             made.append(make())
         return made[0]
 
-    return context
+    return get

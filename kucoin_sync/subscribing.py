@@ -87,23 +87,24 @@ class Subscriber:
             raise
         return subscription
 
+    def find_credentials(self) -> Credentials | None:
+        """Return the stream's credentials, else those of the environment; None where there are none."""
+        if self.credentials is None:
+            self.credentials = Credentials.from_environment()
+        return self.credentials
+
     def _kind(self, single: str, private: bool | None) -> tuple[str, bool]:
         """Return the market of a topic and whether it needs an authorised connection."""
         needs_key = grammar.is_private(single)
         if needs_key and private is False:
             raise InvalidTopic(f"{single} is a private topic; leave private= away or pass True")
-        if (needs_key or private) and self._find_credentials() is None:
+        if (needs_key or private) and self.find_credentials() is None:
             raise AuthenticationError(
                 f"{single} {'is a private topic' if needs_key else 'was asked for with private=True'} and needs an API "
                 "key: pass Credentials(key, secret, passphrase) to Stream, or set KUCOIN_API_KEY, KUCOIN_API_SECRET "
                 "and KUCOIN_API_PASSPHRASE"
             )
         return grammar.market_of(single), needs_key or bool(private)
-
-    def _find_credentials(self) -> Credentials | None:
-        if self.credentials is None:
-            self.credentials = Credentials.from_environment()
-        return self.credentials
 
     def _make(self, singles: tuple[str, ...], terms: Terms, tunnel: str | None) -> Subscription:
         def overflowed(dropped: int) -> None:

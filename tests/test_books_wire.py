@@ -9,14 +9,18 @@ from typing import Any
 import msgspec
 import pytest
 
+from kucoin_sync.books.exact import MISFIT
 from kucoin_sync.books.wire import (
     Level2Rows,
     WireFuturesLevel2Update,
     WireLevel2Update,
     WireLevel3Event,
     read_futures_level2,
+    read_futures_level2_frame,
     read_level2,
+    read_level2_frame,
     read_level3,
+    read_level3_frame,
     read_snapshot,
 )
 from kucoin_sync.payloads import LevelChange
@@ -272,3 +276,33 @@ def test_updates_of_the_usual_form_are_read_without_a_detour(monkeypatch: pytest
         (read_level3, OPEN_OLD, WireLevel3Event),
     ):
         assert type(read(json.dumps(data).encode())) is cls
+
+
+# Whole frames
+
+
+def frame(data: object, subject: str = "trade.l3open") -> bytes:
+    envelope = {"topic": "/a/b:C-D", "type": "message", "subject": subject, "data": data, "channelType": "public"}
+    return json.dumps(envelope).encode()
+
+
+@pytest.mark.parametrize(
+    ("read_frame", "read", "data"),
+    [
+        (read_level2_frame, read_level2, LEVEL2),
+        (read_futures_level2_frame, read_futures_level2, FUTURES),
+        (read_level3_frame, read_level3, OPEN_OLD),
+    ],
+)
+def test_a_frame_is_read_as_its_data_is(read_frame: Any, read: Any, data: Any) -> None:
+    assert read_frame(frame(data)) == read(data)
+    for misfit in (b"{", frame(None), frame({}), frame({**data, "sequence": "x", "sequenceEnd": "x"})):
+        with pytest.raises(MISFIT):
+            read_frame(misfit)
+
+
+def test_the_subject_tells_what_a_frame_of_level_3_is_about() -> None:
+    assert read_level3_frame(frame(OPEN_OLD), "done").kind == "done"
+    assert read_level3_frame(frame(OPEN_OLD)).kind == "open"
+    with pytest.raises(ValueError, match="no known event"):
+        read_level3_frame(frame(OPEN_OLD), "trade.l3new")

@@ -54,8 +54,20 @@ EVENTS: list[tuple[e.Event, int, str]] = [
     (
         e.CallbackSlow(("/a/b:c",), 2.25),
         logging.WARNING,
-        "callback of /a/b:c took 2.2 s; other callbacks waited meanwhile",
+        "callback of /a/b:c has run for 2.2 s; the others go on without it",
     ),
+    (e.BookReady("BTC-USDT", 2, 17), logging.INFO, "ready: the book of BTC-USDT at 17"),
+    (
+        e.BookResyncing("BTC-USDT", 3, "3 to 4 is missing"),
+        logging.WARNING,
+        "resyncing: the level 3 book of BTC-USDT, because 3 to 4 is missing",
+    ),
+    (
+        e.SnapshotFailed("XBTUSDTM", 2, "it broke", 1.25),
+        logging.WARNING,
+        "no snapshot for the book of XBTUSDTM: it broke; next attempt in 1.2 s",
+    ),
+    (e.BookFailed("BTC-USDT", 2, ERROR), logging.ERROR, "failed: the book of BTC-USDT: it broke"),
     (
         e.ServerNotice("spot", False, 7, 415, "type is not supported"),
         logging.WARNING,

@@ -21,8 +21,20 @@ LAYERS: dict[int, tuple[str, ...]] = {
     1: ("events", "frames", "heartbeat", "messages", "outcomes", "payloads", "sealed", "topics"),
     2: ("books", "session", "shards"),
     3: ("rest", "transport", "wire"),
-    4: ("callbacks", "connection", "handover", "inbox", "subscription"),
-    5: ("", "lane", "local_book", "silence", "stream", "subscribing", "switchboard", "tunnel"),
+    4: ("callbacks", "connection", "handover", "inbox", "subscription", "turns"),
+    5: (
+        "",
+        "bookkeeping",
+        "following",
+        "lane",
+        "local_book",
+        "silence",
+        "snapshots",
+        "stream",
+        "subscribing",
+        "switchboard",
+        "tunnel",
+    ),
     6: ("__main__", "cli", "contrib", "metrics", "recording", "relay", "testing"),
 }
 PURE, TOP = 2, 6

@@ -11,6 +11,7 @@ DEFAULTS = {
     "topics_per_connection": 300,
     "commands_per_10s": 90,
     "connections_per_minute": 25,
+    "snapshots_per_30s": 200,
     "frame_bytes": 16 * 1024 * 1024,
     "idle_seconds": 30.0,
     "step_timeout": 10.0,

@@ -20,7 +20,7 @@ from ..payloads import Side as SideName
 from .exact import EXACT, as_text, parse
 from .ladder import Key, Ladder, V
 
-__all__ = ["Book", "Levels", "Number", "Side"]
+__all__ = ["Book", "Levels", "Number", "Quotes", "Side"]
 
 Number = Decimal | str | int | float
 """What a price or a size may be given as; a float counts as the number that it prints."""
@@ -149,7 +149,35 @@ class Side(Ladder[V], ABC):
 S = TypeVar("S", bound=Side[Any])
 
 
-class Book(Generic[S]):
+class Quotes(ABC):
+    """What the best two levels tell."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def best_bid(self) -> Level | None:
+        """The highest bid, None when there is none."""
+
+    @property
+    @abstractmethod
+    def best_ask(self) -> Level | None:
+        """The lowest ask, None when there is none."""
+
+    @property
+    def spread(self) -> Decimal | None:
+        """The lowest ask less the highest bid, None when a side is empty; below 0 while a call auction crosses them."""
+        bid, ask = self.best_bid, self.best_ask
+        return None if bid is None or ask is None else EXACT.subtract(ask.price, bid.price)
+
+    @property
+    def mid(self) -> Decimal | None:
+        """The price in the middle between the best two, None when a side is empty."""
+        bid, ask = self.best_bid, self.best_ask
+        return None if bid is None or ask is None else EXACT.multiply(EXACT.add(bid.price, ask.price), _HALF)
+
+
+class Book(Quotes, Generic[S]):
     """The reads that books of all kinds share."""
 
     __slots__ = ("_asks", "_bids")
@@ -205,18 +233,6 @@ class Book(Generic[S]):
     def ask_count(self) -> int:
         """The number of ask levels that are known."""
         return len(self._asks)
-
-    @property
-    def spread(self) -> Decimal | None:
-        """The lowest ask less the highest bid, None when a side is empty; below 0 while a call auction crosses them."""
-        bid, ask = self.best_bid, self.best_ask
-        return None if bid is None or ask is None else EXACT.subtract(ask.price, bid.price)
-
-    @property
-    def mid(self) -> Decimal | None:
-        """The price in the middle between the best two, None when a side is empty."""
-        bid, ask = self.best_bid, self.best_ask
-        return None if bid is None or ask is None else EXACT.multiply(EXACT.add(bid.price, ask.price), _HALF)
 
     def price_to_buy(self, size: Number) -> Decimal | None:
         """Return the volume-weighted average price at which `size` could be bought now, rounded to 28 digits.

@@ -46,8 +46,11 @@ from .wire import (
     WireLevel2Update,
     WireLevel3Event,
     read_futures_level2,
+    read_futures_level2_frame,
     read_level2,
+    read_level2_frame,
     read_level3,
+    read_level3_frame,
     read_snapshot,
 )
 
@@ -80,6 +83,7 @@ class Feed(Generic[B, U]):
         new: makes an empty book.
         wire: the struct of its updates.
         read: makes that of a push's data and subject; ValueError where it can't.
+        read_frame: makes that of a push's whole text and subject, where it has the usual form; see `wire`.
         apply: applies an update to a book, but for what it tells of sequences up to a given one.
         load: fills a book from a snapshot's bids and asks, which may be the best so many levels only.
     """
@@ -87,6 +91,7 @@ class Feed(Generic[B, U]):
     new: Callable[[], B]
     wire: type[U]
     read: Callable[[Data, str | None], U]
+    read_frame: Callable[[bytes, str | None], U]
     apply: Callable[[B, U, int], None]
     load: Callable[[B, Rows, Rows, int | None], None]
 
@@ -105,17 +110,25 @@ def _load_level3(book: Level3Book, bids: Rows, asks: Rows, _: int | None) -> Non
 
 
 #: `/market/level2`
-LEVEL2 = Feed(Level2Book, WireLevel2Update, lambda data, _: read_level2(data), Level2Book.apply, Level2Book.load)
+LEVEL2 = Feed(
+    Level2Book,
+    WireLevel2Update,
+    lambda data, _: read_level2(data),
+    read_level2_frame,
+    Level2Book.apply,
+    Level2Book.load,
+)
 #: `/contractMarket/level2`
 FUTURES_LEVEL2 = Feed(
     Level2Book,
     WireFuturesLevel2Update,
     lambda data, _: read_futures_level2(data),
+    read_futures_level2_frame,
     _apply_futures_level2,
     Level2Book.load,
 )
 #: `/market/level3` and `/spotMarket/level3`
-LEVEL3 = Feed(Level3Book, WireLevel3Event, read_level3, _apply_level3, _load_level3)
+LEVEL3 = Feed(Level3Book, WireLevel3Event, read_level3, read_level3_frame, _apply_level3, _load_level3)
 
 
 class Calibration(Generic[B, U]):
@@ -128,6 +141,7 @@ class Calibration(Generic[B, U]):
     Attributes:
         state: "buffering", "live" or "gap"; see the module.
         reason: a sentence that says why the book can't be read, "" while it can.
+        began: the sequence of the snapshot that the book began with.
         sequence: the last one that the book tells of; where it was left while the book is not live.
         resyncs: how often the book was live and had to start again.
         attempt: rises with each `lost`; handed to `snapshot`, it keeps an answer out that was asked for before.
@@ -136,6 +150,7 @@ class Calibration(Generic[B, U]):
     def __init__(self, feed: Feed[B, U], *, limit: int = 10_000) -> None:
         self.state: Literal["buffering", "live", "gap"] = "buffering"
         self.reason = "the first snapshot has not come yet"
+        self.began = 0
         self.sequence = 0
         self.resyncs = 0
         self.attempt = 1
@@ -232,6 +247,7 @@ class Calibration(Generic[B, U]):
             return ()
         kept, self._kept = self._kept, deque()
         self.state, self.reason, self.sequence, self._next = "live", "", sequence, sequence + 1
+        self.began = sequence
         self._partial = self._book.partial
         applied = [each for update in kept for each in self.push(update)]
         return applied if self.state == "live" else ()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import field
@@ -30,8 +30,11 @@ __all__ = [
     "WireLevel2Update",
     "WireLevel3Event",
     "read_futures_level2",
+    "read_futures_level2_frame",
     "read_level2",
+    "read_level2_frame",
     "read_level3",
+    "read_level3_frame",
     "read_snapshot",
 ]
 
@@ -146,6 +149,17 @@ _decode_futures_level2 = msgspec.json.Decoder(WireFuturesLevel2Update, strict=Fa
 _decode_level3 = msgspec.json.Decoder(WireLevel3Event, strict=False).decode
 
 
+class _Frame(msgspec.Struct, Generic[_U], gc=False):
+    """A push of which nothing but the data is of interest."""
+
+    data: _U
+
+
+_decode_level2_frame = msgspec.json.Decoder(_Frame[WireLevel2Update], strict=False).decode
+_decode_futures_level2_frame = msgspec.json.Decoder(_Frame[WireFuturesLevel2Update], strict=False).decode
+_decode_level3_frame = msgspec.json.Decoder(_Frame[WireLevel3Event], strict=False).decode
+
+
 def read_level2(data: Data) -> WireLevel2Update:
     """Return an update of `/market/level2`."""
     return _read(data, _decode_level2, _level2)
@@ -161,7 +175,29 @@ def read_level3(data: Data, subject: str | None = None) -> WireLevel3Event:
 
     Its kind is told by `subject`, and by the data's `type` where there is none.
     """
-    event = _read(data, _decode_level3, _level3)
+    return _told(_read(data, _decode_level3, _level3), subject)
+
+
+def read_level2_frame(frame: bytes, _: str | None = None) -> WireLevel2Update:
+    """Return the update in the whole JSON text of a push, in one pass.
+
+    Readers of frames raise one of MISFIT for what has not the usual form, though it may be an update.
+    """
+    return _decode_level2_frame(frame).data
+
+
+def read_futures_level2_frame(frame: bytes, _: str | None = None) -> WireFuturesLevel2Update:
+    """Return the update in the whole JSON text of a push; see `read_level2_frame`."""
+    return _decode_futures_level2_frame(frame).data
+
+
+def read_level3_frame(frame: bytes, subject: str | None = None) -> WireLevel3Event:
+    """Return the event in the whole JSON text of a push; see `read_level2_frame`."""
+    return _told(_decode_level3_frame(frame).data, subject)
+
+
+def _told(event: WireLevel3Event, subject: str | None) -> WireLevel3Event:
+    """Return an event with its kind, which a push's subject tells, or its type where there is none."""
     if event.type == "activated":
         event.kind, event.sequence_end = "activated", 0
         return event
@@ -170,7 +206,7 @@ def read_level3(data: Data, subject: str | None = None) -> WireLevel3Event:
         raise ValueError(f"{name[:50]!r} is no known event of level 3")
     event.kind = _KINDS[name]
     if not (event.maker_order_id if event.kind == "match" else event.order_id):
-        raise ValueError(f"no order is named in {data!r:.200}")
+        raise ValueError(f"no order is named in {event!r:.200}")
     return event
 
 

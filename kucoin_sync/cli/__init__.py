@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..exceptions import InvalidTopic, KucoinSyncError
-from . import topics, watch
+from . import book, topics, watch
 
 __all__ = ["main"]
 
@@ -74,5 +74,6 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--futures-rest-url", metavar="URL", help="REST base URL of futures (default: KuCoin's)")
     common.add_argument("-v", "--verbose", action="count", default=0, help="say more on standard error; twice: all")
     watch.add_to(commands, [common])
+    book.add_to(commands, [common])
     topics.add_to(commands, [common])
     return parser

@@ -14,6 +14,7 @@ import msgspec
 from .. import Message, Stream, Subscription, topics
 from ..exceptions import InvalidTopic
 from ..topics import grammar
+from .numbers import positive_float, positive_int
 from .streams import open_stream
 
 __all__ = ["TIMEOUT", "add_to"]
@@ -37,8 +38,8 @@ def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
     parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="such as BTC-USDT, or XBTUSDTM for futures")
     parser.add_argument("--topic", action="append", default=[], metavar="TOPIC", help="any topic; may be repeated")
     parser.add_argument("--json", action="store_true", help="print each message as KuCoin sent it, one on a line")
-    parser.add_argument("--count", type=_positive_int, metavar="N", help="end after N messages")
-    parser.add_argument("--seconds", type=_positive_float, metavar="S", help="end after S seconds")
+    parser.add_argument("--count", type=positive_int, metavar="N", help="end after N messages")
+    parser.add_argument("--seconds", type=positive_float, metavar="S", help="end after S seconds")
     parser.set_defaults(run=_run)
 
 
@@ -105,17 +106,3 @@ def _summarise(stream: Stream, shown: int, seconds: float) -> None:
         f"{numbers['dropped']} lost",
         file=sys.stderr,
     )
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
-
-
-def _positive_float(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError("must be positive")
-    return value

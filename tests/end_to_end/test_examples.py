@@ -22,6 +22,15 @@ def run(name: str, *arguments: str) -> str:
     return done.stdout
 
 
+def test_order_book_reads_a_book_and_follows_it() -> None:
+    first, *shown, last = run("order_book.py", "--demo", "--seconds", "1").splitlines()
+    assert first == "whole"
+    assert shown
+    assert all("the best 10 asks cost" in line for line in shown)
+    assert last.endswith("; 0 resyncs")
+    assert run("order_book.py", "XBTUSDTM", "--demo", "--seconds", "0.1").startswith("whole\n")
+
+
 def test_all_topics_prints_from_every_branch_and_unsubscribes_by_the_same_names() -> None:
     lines = run("all_topics.py", "--demo").splitlines()
     missing = [branch for branch in BRANCHES if not any(line.startswith(branch) for line in lines)]

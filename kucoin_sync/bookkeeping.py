@@ -1,0 +1,240 @@
+"""The order books of one stream: the thread that applies updates to them, and who tells them what becomes of theirs.
+
+One thread serves all books in turn, some updates of each, so that a busy one does not starve the others. It runs
+nothing of the user's and waits for nothing but the books' locks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .books import Source
+from .callbacks import Callbacks
+from .events import Event
+from .exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
+from .following import Follower
+from .outcomes import Key
+from .snapshots import Snapshots
+from .subscribing import Subscriber, Terms
+from .subscription import Subscription
+from .switchboard import Switchboard
+
+__all__ = ["Bookkeeper"]
+
+_TURN = 256
+_MAXSIZE = 10_000
+"""Messages that may wait for a book; beyond, it starts again from a snapshot."""
+
+_log = logging.getLogger("kucoin_sync")
+
+
+class _Seat:
+    """A book with its subscription; as the gate of that one's inbox, its release puts the book in line."""
+
+    __slots__ = ("_line", "_wanted", "book", "subscription")
+
+    def __init__(
+        self, book: Follower[Any, Any], subscription: Subscription, line: deque[_Seat], wanted: threading.Event
+    ) -> None:
+        self.book = book
+        self.subscription = subscription
+        self._line = line
+        self._wanted = wanted
+
+    def release(self) -> None:
+        self._line.append(self)
+        self._wanted.set()
+
+
+class Bookkeeper:
+    """Opens, serves and closes the books of one stream.
+
+    Args:
+        snapshots: fetches what the books need.
+    """
+
+    def __init__(
+        self,
+        board: Switchboard,
+        subscriber: Subscriber,
+        callbacks: Callbacks,
+        snapshots: Snapshots,
+    ) -> None:
+        self.emit: Callable[[Event], None] = callbacks.emit
+        self._board = board
+        self._subscriber = subscriber
+        self._callbacks = callbacks
+        self._snapshots = snapshots
+        # Appended to by any thread, taken from by the books' thread alone; `_wanted` says that there is something.
+        self._line: deque[_Seat] = deque()
+        self._wanted = threading.Event()
+        self._lock = threading.Lock()  # guards all of the following; no other one is taken under it
+        self._closed = False
+        self._books: dict[Follower[Any, Any], Subscription | None] = {}
+        self._by_topic: dict[str, tuple[Follower[Any, Any], ...]] = {}
+        self._past_resyncs = 0  # of books that have ended
+        self._thread: threading.Thread | None = None
+        board.watcher = self
+
+    # For the stream
+
+    def open(
+        self,
+        symbol: str,
+        level: int,
+        generation: int,
+        on_change: Callable[[Any], object] | None,
+        maxsize: int,
+    ) -> Follower[Any, Any]:
+        """Return a book that begins to follow the exchange; see `Stream.book`."""
+        if maxsize < 1:
+            raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
+        if on_change is not None and not callable(on_change):
+            raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
+        with_key = self._subscriber.find_credentials() is not None
+        source = Source.of(symbol, level, generation=generation, with_key=with_key)
+        book: Follower[Any, Any] = Follower(source, self)
+        self._add(book)
+        try:
+            if on_change is not None:
+                self._callbacks.serve(book.listen(maxsize, on_change))
+            subscription = self._subscriber.subscribe((source.topic,), _TERMS)
+        except BaseException:
+            book.end(StreamClosed(f"{source} could not be opened"))
+            raise
+        with self._lock:
+            known = book in self._books
+            if known:
+                self._books[book] = subscription
+        if not known:  # it has ended meanwhile
+            subscription.close()
+            return book
+        self._arm(_Seat(book, subscription, self._line, self._wanted))
+        if self._board.carries(source.topic):
+            book.carried()
+        return book
+
+    def close(self) -> list[threading.Thread]:
+        """End all books; return the threads that will end."""
+        with self._lock:
+            self._closed = True
+            books, self._books, self._by_topic = list(self._books), {}, {}
+            self._past_resyncs += sum(book.calibration.resyncs for book in books)
+            threads = [] if self._thread is None else [self._thread]
+        for book in books:
+            book.end(StreamClosed(f"{book.source} was closed with its stream"))
+        self._wanted.set()
+        return [*threads, *self._snapshots.close()]
+
+    def stats(self) -> dict[str, int]:
+        """Return plain numbers."""
+        with self._lock:
+            books, past = list(self._books), self._past_resyncs
+        return {
+            "books": len(books),
+            "books_ready": sum(book.calibration.live for book in books),
+            "book_resyncs": past + sum(book.calibration.resyncs for book in books),
+            "book_snapshots": self._snapshots.requests,
+        }
+
+    # For the connections, on their threads
+
+    def carried(self, keys: Iterable[Key]) -> None:
+        """The server sends these from now on."""
+        for book in self._of(keys):
+            book.carried()
+
+    def lost(self, keys: Iterable[Key], error: KucoinSyncError) -> None:
+        """The server sends these no longer, or could not be asked to."""
+        for book in self._of(keys):
+            book.lost(f"there is no connection to KuCoin: {error}")
+
+    # For the books
+
+    def need(self, book: Follower[Any, Any]) -> None:
+        """Fetch a snapshot for a book soon."""
+        self._snapshots.need(book)
+
+    def ended(self, book: Follower[Any, Any]) -> None:
+        """A book has ended: let go of all that was for it."""
+        topic = book.source.topic
+        with self._lock:
+            if book not in self._books:
+                return
+            subscription = self._books.pop(book)
+            self._past_resyncs += book.calibration.resyncs
+            rest = tuple(other for other in self._by_topic[topic] if other is not book)
+            if rest:
+                self._by_topic[topic] = rest
+            else:
+                del self._by_topic[topic]
+        self._snapshots.forget(book)
+        if subscription is not None:
+            subscription.close()
+
+    def _add(self, book: Follower[Any, Any]) -> None:
+        with self._lock:
+            if self._closed:
+                raise StreamClosed("the stream is closed; make a new one to open a book")
+            self._books[book] = None
+            topic = book.source.topic
+            self._by_topic[topic] = (*self._by_topic.get(topic, ()), book)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="kucoin-books", daemon=True)
+                self._thread.start()
+
+    def _of(self, keys: Iterable[Key]) -> list[Follower[Any, Any]]:
+        if not self._by_topic:
+            return []
+        with self._lock:
+            return [book for key in keys if key.tunnel is None for book in self._by_topic.get(key.topic, ())]
+
+    # The thread
+
+    def _run(self) -> None:
+        line, wanted = self._line, self._wanted
+        while True:
+            wanted.wait()
+            wanted.clear()
+            while line and not self._closed:
+                self._turn(line.popleft())
+            if self._closed:
+                return
+
+    def _turn(self, seat: _Seat) -> None:
+        """Serve one book for a while, then put it back: in line, or to wait for more."""
+        book, inbox = seat.book, seat.subscription.inbox
+        try:
+            book.take(inbox, _TURN)
+        except Exception as error:
+            _log.exception("a defect ended %s", book.source)
+            book.end(ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}"))
+        if book.ended is not None:
+            return
+        if len(inbox):
+            self._line.append(seat)
+        elif inbox.finished:
+            book.end(inbox.error or StreamClosed(f"the topic of {book.source} was unsubscribed; open it again"))
+        else:
+            self._arm(seat)
+
+    def _arm(self, seat: _Seat) -> None:
+        inbox = seat.subscription.inbox
+        inbox.waiters.append(seat)
+        if inbox.ready():
+            inbox.wake()
+
+
+_TERMS = Terms(
+    callback=None,
+    inline=False,
+    maxsize=_MAXSIZE,
+    overflow="raise",
+    private=None,
+    stale_after=None,
+    timeout=0,
+)

@@ -1,0 +1,288 @@
+"""How one local order book follows the exchange: its calibration, who waits for it, and who is told of its changes.
+
+Rules:
+1. A snapshot is asked for once the server carries the book's topic: what an earlier one lacks might never be pushed.
+2. The book stops being readable the moment its connection is lost, not when the next update shows it. A connection
+   that is replaced without a gap loses nothing, so that its new epoch alone means nothing: the sequences tell.
+3. What was dropped on the way to the book counts as missing.
+4. An answer to a question asked before the latest loss is not taken.
+5. An end is final: the book is closed, its topic was unsubscribed or refused, or REST refused what no later attempt
+   can mend.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, Protocol, TypeVar
+
+from .books import BookChange, Calibration, Level2BookChange, Level3BookChange, Source, Update
+from .books.reading import Book
+from .events import BookFailed, BookReady, BookResyncing, Event, Overflowed, SnapshotFailed
+from .exceptions import BookNotReady, SlowConsumer, StreamClosed
+from .inbox import Inbox, inbox_for
+from .messages import UNREADABLE
+from .sealed import Sealed, opened
+from .subscription import Subscription
+
+__all__ = ["Follower", "Owner"]
+
+B = TypeVar("B", bound=Book[Any])
+C = TypeVar("C", bound=BookChange[Any])
+T = TypeVar("T")
+
+
+class Owner(Protocol):
+    """What a book asks of its owner and tells it; never called with the book's lock held."""
+
+    def need(self, book: Any) -> None:
+        """Fetch a snapshot soon; see `Follower.asks`."""
+
+    def ended(self, book: Any) -> None:
+        """The book has ended."""
+
+    def emit(self, event: Event) -> None:
+        """Take an event without waiting."""
+
+
+class Follower(Generic[B, C]):
+    """One book on its way with the exchange. All methods may be called from any thread.
+
+    Attributes:
+        lock: guards the book and all below. The thread that has it may take it again, so that a signal's handler can
+            read a book wherever it interrupts.
+        door: readers take it before the lock, and keep it; updates pass through it. Locks favour those who had them
+            last, and under a burst of updates readers would not get at the book.
+        ended: why the book has ended, None while it lives.
+    """
+
+    def __init__(self, source: Source, owner: Owner) -> None:
+        self.source = source
+        self.lock = threading.RLock()
+        self.door = threading.RLock()
+        self.ended: Exception | None = None
+        self.calibration: Calibration[B, Any] = Calibration(source.feed)
+        self.received_ns = 0  # of the newest update
+        self._owner = owner
+        self._changed = threading.Condition(self.lock)  # the book became readable, or has ended
+        self._carried = False  # whether the server is known to send the topic
+        self._dropped = 0  # how many updates are missing before the next, as far as that is known
+        self._trouble = ""  # why the last attempt to get a snapshot failed
+        self._events: list[Event] = []  # to be told when the lock is free
+        self._make_change: Any = Level3BookChange if source.level == 3 else Level2BookChange
+        # Who iterates holds its subscription; here it must not outlive the loop.
+        self._listeners: tuple[weakref.ref[Subscription[Any]], ...] = ()
+        self._with_callback: list[Subscription[Any]] = []  # these are held here
+
+    def __repr__(self) -> str:
+        return f"<Follower of {self.source}: {self.ended or self.calibration}>"
+
+    # Reading
+
+    def read(self, how: Callable[[B], T]) -> T:
+        """Return what `how` makes of the book.
+
+        Raises:
+            BookNotReady: it can't be read; the text says why.
+        """
+        with self.door, self.lock:
+            return how(self.ready())
+
+    def ready(self) -> B:
+        """Return the book, to be read under the lock; BookNotReady where it can't be."""
+        if self.ended is not None:
+            raise BookNotReady(f"{self.source} can't be read any more: {self.ended}")
+        if not self.calibration.live:
+            raise BookNotReady(f"{self.source} can't be read until a new snapshot has come, because {self._reason()}")
+        return self.calibration.book
+
+    def settle(self, timeout: float | None) -> bool:
+        """Wait until the book can be read or has ended; return whether it has come to that within the timeout."""
+        with self.lock:
+            return self._changed.wait_for(lambda: self.calibration.live or self.ended is not None, timeout)
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until the book can be read.
+
+        Raises:
+            BookNotReady: it could not within `timeout` seconds.
+            StreamClosed, SubscriptionRejected, RestError, AuthenticationError, ConnectionFailed: it has ended.
+        """
+        if not self.settle(timeout):
+            raise BookNotReady(f"{self.source} was not ready within {timeout:g} s, because {self._reason()}")
+        if self.ended is not None:
+            raise self.ended
+
+    def _reason(self) -> str:
+        return self.calibration.reason + (f"; {self._trouble}" if self._trouble else "")
+
+    # What comes over the connection
+
+    def take(self, inbox: Inbox, most: int) -> None:
+        """Apply up to `most` of the messages that wait in an inbox, and note what the inbox has to say of losses."""
+        take = inbox.take
+        calibration = self.calibration
+        push = calibration.push
+        read_frame = self.source.feed.read_frame
+        with self.door:
+            pass  # whoever waits to read the book comes first
+        with self._changing():
+            for _ in range(most):
+                try:
+                    came = take()
+                except IndexError:
+                    break
+                before = calibration.sequence
+                if isinstance(came, tuple):
+                    frame, batch, head = came
+                    try:
+                        applied = push(read_frame(frame, head.kind[1]))
+                    except UNREADABLE:
+                        applied = self._push_anyhow(came)
+                    self.received_ns = batch.received_ns
+                else:
+                    if came.lost:
+                        self._drop(came.lost)
+                    applied = push(came.wire_data, came.subject)
+                    self.received_ns = came.received_ns
+                if applied and self._listeners:
+                    self._publish(applied, before)
+            while inbox.alert and (notice := inbox.notice()) is not None:
+                self._drop(getattr(notice, "dropped", 0), told=True)
+
+    def _push_anyhow(self, sealed: Sealed) -> Sequence[Update]:
+        """Apply an update of an unusual form; what is none counts as missing."""
+        message = next(iter(opened((sealed,))), None)
+        return self.calibration.push(b"" if message is None else message.wire_data, sealed[2].kind[1])
+
+    def _drop(self, count: int, *, told: bool = False) -> None:
+        """Start again because updates were dropped; once, though the inbox and then the next message both tell."""
+        if count > self._dropped:
+            self.calibration.lost(f"{count} updates came faster than they could be applied and were dropped")
+        self._dropped = count if told else 0
+
+    def carried(self) -> None:
+        """The server carries the topic from now on."""
+        with self._changing():
+            self._carried = True
+
+    def lost(self, reason: str) -> None:
+        """The connection that carried the topic, or should have, is gone."""
+        with self._changing():
+            self._carried = False
+            self._trouble = ""
+            self.calibration.lost(reason)
+
+    # What REST answers
+
+    def asks(self) -> int | None:
+        """Return what `answered` is to be called with, None where no snapshot is needed now."""
+        with self.lock:
+            return self.calibration.attempt if self._wanting() else None
+
+    def answered(self, data: Any, attempt: int) -> bool:
+        """Take a snapshot that was asked for in an attempt; return whether another one is needed."""
+        with self._changing():
+            if self.ended is None:
+                applied = self.calibration.snapshot(data, depth=self.source.depth, attempt=attempt)
+                if self.calibration.live:
+                    self._trouble = ""
+                if self._listeners:
+                    self._publish(applied, self.calibration.began)
+            return self._wanting()
+
+    def delayed(self, seconds: float, error: Exception | None = None) -> None:
+        """A snapshot could not be fetched because of `error`, or did not fit; another is on its way in `seconds`."""
+        with self._changing():
+            if self._wanting():
+                self._trouble = f"a snapshot could not be fetched: {error}" if error else ""
+                reason = str(error or self.calibration.reason)
+                self._events.append(SnapshotFailed(self.source.symbol, self.source.level, reason, seconds))
+
+    # Its end
+
+    def end(self, error: Exception) -> None:
+        """End with an error; `StreamClosed` is an end that was wished for."""
+        wished = isinstance(error, StreamClosed)
+        with self._changing():
+            if self.ended is not None:
+                return
+            self.ended = error
+            self._changed.notify_all()
+            for listener in self._alive():
+                listener.inbox.finish(None if wished else error)
+            if not wished:
+                self._events.append(BookFailed(self.source.symbol, self.source.level, error))
+        self._owner.ended(self)
+
+    # Who is told of changes
+
+    def listen(self, maxsize: int, callback: Callable[[C], object] | None = None) -> Subscription[Any]:
+        """Return a subscription that gets the changes from now on, without a callback as long as somebody holds it."""
+        name = str(self.source)
+
+        def overflowed(dropped: int) -> None:
+            self._events.append(Overflowed((name,), dropped))
+
+        def slow(dropped: int) -> SlowConsumer:
+            return SlowConsumer(
+                f"{dropped} changes of {name} were dropped because {maxsize} were waiting already; take them faster, "
+                "or raise maxsize; the book itself has them all",
+                dropped=dropped,
+            )
+
+        inbox = inbox_for("raise", maxsize, overflowed, slow)
+        taker: Any = callback
+        subscription = Subscription[Any]((name,), inbox, close=self._unlisten, callback=taker)
+        with self.lock:
+            if self.ended is not None:
+                inbox.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
+            self._listeners = tuple(weakref.ref(each) for each in (*self._alive(), subscription))
+            if callback is not None:
+                self._with_callback.append(subscription)
+        return subscription
+
+    def _unlisten(self, subscription: Subscription[Any]) -> None:
+        with self.lock:
+            self._listeners = tuple(weakref.ref(each) for each in self._alive() if each is not subscription)
+        subscription.inbox.finish(None)
+
+    def _alive(self) -> list[Subscription[Any]]:
+        return [listener for each in self._listeners if (listener := each()) is not None]
+
+    def _publish(self, applied: Sequence[Update], before: int) -> None:
+        """Tell the listeners of updates that were applied to a book which was at `before` (under the lock)."""
+        alive = self._alive()
+        if len(alive) != len(self._listeners):
+            self._listeners = tuple(map(weakref.ref, alive))
+        for update in applied:
+            change = self._make_change(update, before, self.calibration.resyncs)
+            before = change.sequence_end
+            for listener in alive:
+                listener.put(change)
+
+    # What follows from a change of state
+
+    def _wanting(self) -> bool:
+        return self._carried and not self.calibration.live and self.ended is None
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lock; afterwards tell of what has become of the book, and ask for a snapshot where one is needed."""
+        calibration, source = self.calibration, self.source
+        with self.lock:
+            wanting, live, resyncs = self._wanting(), calibration.live, calibration.resyncs
+            yield
+            if calibration.resyncs != resyncs:
+                self._events.append(BookResyncing(source.symbol, source.level, self._reason()))
+            if calibration.live and not live:
+                self._events.append(BookReady(source.symbol, source.level, calibration.sequence))
+                self._changed.notify_all()
+            needed = self._wanting() and not wanting
+            events, self._events = self._events, []
+        for event in events:
+            self._owner.emit(event)
+        if needed:
+            self._owner.need(self)

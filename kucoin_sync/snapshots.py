@@ -1,0 +1,246 @@
+"""Fetches the snapshots that the order books of a stream need, at a pace, on threads that live while there is need.
+
+Rules:
+1. At most `_HANDS` requests at a time and `Limits.snapshots_per_30s`. Who has failed least goes first. So a symbol that
+   REST has trouble with, or does not answer for, holds up no other one.
+2. A book whose snapshot failed, or was too old, has to wait: longer each time, jittered. One that needs another
+   soon after a good one waits for a moment, too.
+3. Where KuCoin asks to slow down, all books of the site wait as long as it says; likewise while it can't be reached.
+4. An error that no later attempt can mend ends the book.
+
+Threads end some seconds after the last need.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from . import backoff
+from .books import Source
+from .exceptions import ConnectionFailed, KucoinSyncError, RestError
+from .rest import RATE_CODES, Rest
+from .wire import Cancelled, Waker
+
+__all__ = ["Snapshots"]
+
+_HANDS = 4
+_PERIOD = 30.0
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
+_SPACING = 1.0
+"""Seconds between a good snapshot of a book and the next one."""
+
+_LINGER = 5.0
+_log = logging.getLogger("kucoin_sync")
+
+
+class _Book(Protocol):
+    """Who needs a snapshot; see `following.Follower`."""
+
+    @property
+    def source(self) -> Source: ...
+    def asks(self) -> int | None: ...
+    def answered(self, data: Any, attempt: int) -> bool: ...
+    def delayed(self, seconds: float, error: Exception | None = None) -> None: ...
+    def end(self, error: KucoinSyncError) -> None: ...
+
+
+def _delays() -> Iterator[float]:
+    return backoff.delays(_FIRST_DELAY, _LONGEST_DELAY)
+
+
+class _Errand:
+    """What is to be done for one book."""
+
+    __slots__ = ("called", "delays", "due", "earliest", "failures", "under_way")
+
+    def __init__(self) -> None:
+        self.due = math.inf  # when to fetch; never, without a need and while one is under way
+        self.under_way = False
+        self.called = False  # whether the need arose again since the last one was begun
+        self.earliest = 0.0  # when the next snapshot may be fetched after a good one
+        self.failures = 0  # since the last good one
+        self.delays = _delays()
+
+
+class _Site:
+    """One of KuCoin's two REST services."""
+
+    __slots__ = ("delays", "free_at")
+
+    def __init__(self) -> None:
+        self.free_at = 0.0  # when it may be asked again
+        self.delays = _delays()
+
+
+class Snapshots:
+    """The snapshots of one stream's books.
+
+    Args:
+        rest: makes a REST client for one thread, one that signs requests or one that does not.
+        per_period: how many snapshots may be fetched in 30 seconds.
+
+    Attributes:
+        requests: how many were asked for so far.
+    """
+
+    def __init__(self, rest: Callable[[Waker, bool], Rest], per_period: int) -> None:
+        self._make_rest = rest
+        self._lock = threading.Lock()  # guards all of the following
+        self._pace = backoff.SlidingWindow(per_period, _PERIOD)
+        self._errands: dict[_Book, _Errand] = {}
+        self._sites = {"spot": _Site(), "futures": _Site()}
+        self._hands: dict[Waker, threading.Thread] = {}  # the threads that take errands
+        self._idle: dict[Waker, None] = {}  # those of them that wait for one to be due
+        self._closed = False
+        self.requests = 0
+
+    def need(self, book: _Book) -> None:
+        """Fetch a snapshot for a book, as soon as the pace allows."""
+        with self._lock:
+            if self._closed:
+                return
+            errand = self._errands.setdefault(book, _Errand())
+            errand.called = True
+            if errand.under_way or errand.due < math.inf:
+                return
+            errand.due = max(time.monotonic(), errand.earliest)
+            if self._idle:
+                self._idle.popitem()[0].wake()
+            elif len(self._hands) < _HANDS:
+                waker = Waker()
+                thread = threading.Thread(target=self._run, args=(waker,), name="kucoin-snapshots", daemon=True)
+                self._hands[waker] = thread
+                thread.start()
+
+    def forget(self, book: _Book) -> None:
+        """Fetch no more snapshots for a book."""
+        with self._lock:
+            self._errands.pop(book, None)
+
+    def close(self) -> list[threading.Thread]:
+        """Let the threads end, from whatever they are waiting in; return them."""
+        with self._lock:
+            self._closed = True
+            self._errands.clear()
+            for waker in self._hands:
+                waker.cancel()
+            return list(self._hands.values())
+
+    # A thread
+
+    def _run(self, waker: Waker) -> None:
+        rests: dict[bool, Rest] = {}
+        try:
+            self._serve(waker, rests)
+        except Cancelled:
+            pass  # closed by the stream
+        finally:
+            for rest in rests.values():
+                rest.close()
+            with self._lock:
+                self._hands.pop(waker, None)
+                self._idle.pop(waker, None)
+                waker.close()
+
+    def _serve(self, waker: Waker, rests: dict[bool, Rest]) -> None:
+        idle_since = time.monotonic()
+        while True:
+            now = time.monotonic()
+            with self._lock:
+                self._idle.pop(waker, None)
+                book, delay = self._next(now)
+                if book is None:
+                    lingering = idle_since + _LINGER - now
+                    if lingering <= 0 and (self._idle or delay == math.inf):
+                        del self._hands[waker]  # whoever needs a snapshot from now on starts another thread
+                        return
+                    self._idle[waker] = None
+            if book is None:
+                waker.sleep(min(delay, lingering) if lingering > 0 else delay)
+                continue
+            signed = book.source.signed
+            if signed not in rests:
+                rests[signed] = self._make_rest(waker, signed)
+            self._fetch(rests[signed], book)
+            idle_since = time.monotonic()
+
+    def _next(self, now: float) -> tuple[_Book | None, float]:
+        """Return whose turn it is at `now`; or None, and the seconds until somebody's is (under the lock)."""
+        paced = self._pace.free_at(now)
+        waiting = {
+            book: max(errand.due, self._sites[book.source.market].free_at, paced)
+            for book, errand in self._errands.items()
+            if errand.due < math.inf
+        }
+        ready = [book for book, at in waiting.items() if at <= now]
+        if not ready:
+            return None, min(waiting.values(), default=math.inf) - now
+        book = min(ready, key=lambda book: (self._errands[book].failures, self._errands[book].due))
+        errand = self._errands[book]
+        errand.under_way, errand.called, errand.due = True, False, math.inf
+        self._pace.take(now)
+        if len(waiting) > 1 and self._idle:
+            self._idle.popitem()[0].wake()  # to see to the others while this thread can't
+        return book, 0.0
+
+    def _fetch(self, rest: Rest, book: _Book) -> None:
+        attempt = book.asks()
+        if attempt is None:
+            self._settle(book)
+            return
+        source = book.source
+        with self._lock:
+            self.requests += 1
+        try:
+            data = rest.call(source.market, "GET", source.path, {"symbol": source.symbol}, signed=source.signed)
+            again, error = book.answered(data, attempt), None
+        except KucoinSyncError as caught:
+            if not caught.retriable:
+                book.end(caught)
+                return
+            again, error = True, caught
+        except Cancelled:
+            raise
+        except Exception as caught:
+            _log.exception("a defect spoilt a snapshot for %s; another will be fetched", source)
+            again, error = True, ConnectionFailed(f"a defect in this package: {type(caught).__name__}: {caught}")
+        if again:
+            book.delayed(self._later(book, error), error)
+        else:
+            self._settle(book, earliest=time.monotonic() + _SPACING)
+
+    def _settle(self, book: _Book, earliest: float | None = None) -> None:
+        """Note that a book needs none now, because it got a good one if `earliest` tells when it may have the next."""
+        with self._lock:
+            errand = self._errands.get(book)
+            if errand is None:
+                return
+            if earliest is not None:
+                self._sites[book.source.market].delays, errand.delays = _delays(), _delays()
+                errand.failures, errand.earliest = 0, earliest
+            errand.under_way = False
+            errand.due = errand.earliest if errand.called else math.inf
+
+    def _later(self, book: _Book, error: KucoinSyncError | None) -> float:
+        """Have a book wait for its next snapshot; return for how many seconds."""
+        now = time.monotonic()
+        with self._lock:
+            site = self._sites[book.source.market]
+            limited = isinstance(error, RestError) and error.code in RATE_CODES
+            if site.free_at <= now and (limited or isinstance(error, ConnectionFailed)):
+                site.free_at = now + next(site.delays)
+            asked = getattr(error, "retry_after", None)
+            if asked is not None:
+                site.free_at = max(site.free_at, now + asked)
+            errand = self._errands.get(book)
+            if errand is None:
+                return 0.0
+            errand.failures += 1
+            errand.under_way = False
+            errand.due = now + next(errand.delays)
+            return max(errand.due, site.free_at) - now

@@ -1,0 +1,63 @@
+"""The exchange's own book, in the form in which ours can be compared with it; and changes that can be waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kucoin_sync import BookChange, LocalBook, LocalLevel3Book
+from kucoin_sync.testing import Exchange
+
+from .threads import LIMIT
+
+__all__ = ["Changes", "contents", "truth", "until"]
+
+
+def truth(exchange: Exchange, symbol: str, level: int = 2) -> tuple[Any, ...]:
+    """Return sequence, bids and asks of the exchange's book, and for level 3 its orders."""
+    sequence, bids, asks = exchange.level2(symbol)
+    if level == 2:
+        return sequence, bids, asks
+    orders = exchange.level3(symbol)
+    # In the middle of an action an order that is filled is there until the event that says that it is done.
+    return sequence, bids, asks, *([order for order in side if order.size] for side in (orders.bids, orders.asks))
+
+
+def contents(book: LocalBook) -> tuple[Any, ...]:
+    """Return what a book says, in one cut, in the form of `truth`."""
+    snapshot = book.snapshot()
+    whole = snapshot.sequence, snapshot.bids, snapshot.asks
+    if not isinstance(book, LocalLevel3Book):
+        return whole
+    sides = (snapshot.bid_orders, snapshot.ask_orders)
+    return *whole, *([(order.id, order.price, order.size, order.time_ns) for order in orders] for orders in sides)
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    """Wait until something is true that nobody tells of; fail with the sentence `what` where it is not."""
+    deadline, pause = time.monotonic() + LIMIT, threading.Event()
+    while not true():
+        assert time.monotonic() < deadline, f"{what} (waited {LIMIT:g} s)"
+        pause.wait(0.002)
+
+
+class Changes:
+    """An `on_change` that remembers, and can be waited on."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.all: list[BookChange[Any]] = []
+
+    def __call__(self, change: BookChange[Any]) -> None:
+        with self._changed:
+            self.all.append(change)
+            self._changed.notify_all()
+
+    def wait_to(self, sequence: int) -> None:
+        """Wait until a change has brought the book to `sequence`."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: bool(self.all) and self.all[-1].sequence_end >= sequence, LIMIT), (
+                f"waited in vain for {sequence}; the last changes were {self.all[-3:]}"
+            )

@@ -1,0 +1,99 @@
+"""A book on its way with the exchange, without threads or sockets: the test does what these do otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from kucoin_sync import Event, LocalBook, LocalLevel2Book, LocalLevel3Book, SlowConsumer
+from kucoin_sync.books import Source
+from kucoin_sync.following import Follower
+from kucoin_sync.inbox import Inbox, inbox_for
+from kucoin_sync.messages import Batch, Message, decode_message
+from kucoin_sync.sealed import Head, Sealed
+
+__all__ = ["Line", "Owner", "message", "sealed"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+def message(topic: str, data: Any, subject: str | None = None, *, epoch: int = 1, received_ns: int = 1) -> Message:
+    """Return a push as a connection hands it over; `data` may be the very bytes of it."""
+    raw = _encode(
+        {
+            "type": "message",
+            "topic": topic,
+            "subject": subject,
+            "data": msgspec.Raw(data) if isinstance(data, bytes) else data,
+        }
+    )
+    made = decode_message(raw)
+    made.origin = raw, Batch(epoch, received_ns)
+    return made
+
+
+def sealed(opened: Message, frame: bytes | None = None) -> Sealed:
+    """Return the frame of a push, or another one that begins likewise, as a connection hands it over unopened."""
+    start, data, _ = opened.raw.partition(b'"data":')
+    head = Head(start + data, (opened.topic or "", opened.subject), (decode_message,) * 3)
+    return opened.raw if frame is None else frame, opened.origin[1], head
+
+
+class Owner:
+    """What a book asks of its owner, noted down."""
+
+    def __init__(self) -> None:
+        self.needed = 0
+        self.ended_books: list[Any] = []
+        self.events: list[Event] = []
+
+    def need(self, _: Any) -> None:
+        self.needed += 1
+
+    def ended(self, book: Any) -> None:
+        self.ended_books.append(book)
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+
+class Line:
+    """One book with all that is between it and the exchange.
+
+    Attributes:
+        book: what a user holds.
+        inbox: what came over the connection and waits to be applied.
+    """
+
+    def __init__(self, symbol: str, maxsize: int = 10_000, depth: int | None = None, **options: Any) -> None:
+        self._puts = 0
+        self.owner = Owner()
+        self.source = replace(Source.of(symbol, with_key=True, **options), depth=depth)
+        self.follower: Follower[Any, Any] = Follower(self.source, self.owner)
+        self.book: LocalBook = (LocalLevel3Book if self.source.level == 3 else LocalLevel2Book)(self.follower, 10_000)
+        self.inbox: Inbox = inbox_for(
+            "raise", maxsize, lambda dropped: None, lambda dropped: SlowConsumer("too slow", dropped=dropped)
+        )
+
+    def put(self, data: Any, subject: str | None = None, **options: Any) -> None:
+        """Have an update come over the connection; every other one is in a frame that nobody has opened yet."""
+        came = message(self.source.topic, data, subject, **options)
+        self._puts += 1
+        self.inbox.put(came if self._puts % 2 else sealed(came))
+
+    def push(self, data: Any, subject: str | None = None, **options: Any) -> None:
+        """Have an update come over the connection, and apply it."""
+        self.put(data, subject, **options)
+        self.take()
+
+    def take(self, most: int = 10_000) -> None:
+        """Do the part of the books' thread."""
+        self.follower.take(self.inbox, most)
+
+    def fetch(self, data: Any) -> bool:
+        """Do REST's part; return whether another snapshot is needed."""
+        attempt = self.follower.asks()
+        assert attempt is not None, "no snapshot is wanted"
+        return self.follower.answered(data, attempt)

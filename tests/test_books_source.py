@@ -1,0 +1,60 @@
+"""Where books come from: the topic, the endpoint and the reading of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kucoin_sync import InvalidTopic
+from kucoin_sync.books import FUTURES_LEVEL2, LEVEL2, LEVEL3, Source
+
+SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
+LEVEL3_PATH = "/api/v2/market/orderbook/level3"
+
+
+@pytest.mark.parametrize(
+    ("options", "market", "topic", "feed", "path", "signed", "depth"),
+    [
+        ({}, "spot", f"/market/level2:{SPOT}", LEVEL2, "/api/v1/market/orderbook/level2_100", False, 100),
+        ({"with_key": True}, "spot", f"/market/level2:{SPOT}", LEVEL2, "/api/v3/market/orderbook/level2", True, None),
+        ({"level": 3}, "spot", f"/spotMarket/level3:{SPOT}", LEVEL3, LEVEL3_PATH, False, None),
+        ({"level": 3, "generation": 1}, "spot", f"/market/level3:{SPOT}", LEVEL3, LEVEL3_PATH, False, None),
+        (
+            {"symbol": CONTRACT, "with_key": True},
+            "futures", f"/contractMarket/level2:{CONTRACT}", FUTURES_LEVEL2, "/api/v1/level2/snapshot", False, None,
+        ),
+    ],
+)  # fmt: skip
+def test_each_kind_of_book_has_its_topic_and_endpoint(
+    options: dict[str, Any], market: str, topic: str, feed: Any, path: str, signed: bool, depth: int | None
+) -> None:
+    source = Source.of(**{"symbol": SPOT, **options})
+    assert (source.market, source.topic, source.feed) == (market, topic, feed)
+    assert (source.path, source.signed, source.depth) == (path, signed, depth)
+    assert type(source.topic) is str
+    level = "level 3 " if options.get("level") == 3 else ""
+    assert str(source) == f"the {level}book of {options.get('symbol', SPOT)}"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "hint"),
+    [
+        ({"symbol": "btc-usdt"}, InvalidTopic, "did you mean BTC-USDT"),
+        ({"symbol": "xbtusdtm"}, InvalidTopic, "did you mean XBTUSDTM"),
+        ({"symbol": "BTC-USDT,ETH-USDT"}, InvalidTopic, "does not take"),
+        ({"symbol": ""}, InvalidTopic, "does not take"),
+        ({"symbol": None}, InvalidTopic, "a symbol such as BTC-USDT"),
+        (
+            {"symbol": CONTRACT, "level": 3},
+            InvalidTopic,
+            "'XBTUSDTM' has no book of level 3, which is for spot symbols",
+        ),
+        ({"level": 1}, ValueError, "level is 1; a book is of level 2"),
+        ({"level": "2"}, ValueError, "level is '2'"),
+        ({"generation": 3}, ValueError, "generation is 3; the level 3 feed has generations 1 and 2"),
+    ],
+)
+def test_what_can_not_exist_is_refused(options: dict[str, Any], error: type[Exception], hint: str) -> None:
+    with pytest.raises(error, match=hint):
+        Source.of(**{"symbol": SPOT, **options})

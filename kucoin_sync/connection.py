@@ -70,6 +70,18 @@ class Options:
     user_agent: str
     lifetime: Callable[[], float]  # seconds after which a connection is to be replaced
 
+    def rest(self, waker: Waker, *, signing: bool = True) -> Rest:
+        """Return a REST client that is cancelled through `waker`; without `signing` it has no key."""
+        return Rest(
+            self.bases,
+            waker=waker,
+            credentials=self.credentials() if signing else None,
+            context=self.context,
+            proxy=self.proxy,
+            timeout=self.limits.step_timeout,
+            user_agent=self.user_agent,
+        )
+
 
 #: Takes what came, on the I/O thread and without any lock held.
 Deliver: TypeAlias = "Callable[[Connection, Head | None, Sequence[Push]], None]"
@@ -231,7 +243,7 @@ class Connection:
     # The I/O thread
 
     def _run(self) -> None:
-        rest = self._make_rest()
+        rest = self._options.rest(self._waker)
         try:
             self._come_back_for_ever(rest)
         except Cancelled:
@@ -271,18 +283,6 @@ class Connection:
                 delays = backoff.delays()
             attempt = 0
             self._lost(failure, next(delays))
-
-    def _make_rest(self) -> Rest:
-        options = self._options
-        return Rest(
-            options.bases,
-            waker=self._waker,
-            credentials=options.credentials(),
-            context=options.context,
-            proxy=options.proxy,
-            timeout=options.limits.step_timeout,
-            user_agent=options.user_agent,
-        )
 
     def _connect(self, rest: Rest) -> None:
         """Fetch a fresh token, dial, shake hands, and open a session."""

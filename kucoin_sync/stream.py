@@ -21,14 +21,13 @@ from .events import Event
 from .exceptions import AuthenticationError
 from .limits import Limits
 from .local_book import LocalLevel2Book, LocalLevel3Book
-from .rest import Bases, Rest, default_context
+from .rest import Bases, default_context
 from .snapshots import Snapshots
 from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
 from .topics.name import TopicName
 from .tunnel import Tunnel
-from .wire import Waker
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -102,7 +101,9 @@ class Stream:
         )
         self._board = Switchboard(self._options, self._callbacks.emit)
         self._subscriber = Subscriber(self._board, self._callbacks, credentials)
-        snapshots = Snapshots(self._snapshot_client, (limits or Limits()).snapshots_per_30s)
+        snapshots = Snapshots(
+            lambda waker, signing: self._options().rest(waker, signing=signing), (limits or Limits()).snapshots_per_30s
+        )
         self._books = Bookkeeper(self._board, self._subscriber, self._callbacks, snapshots)
 
     # Subscribing
@@ -227,18 +228,6 @@ class Stream:
         """
         follower = self._books.open(symbol, level, generation, on_change, maxsize)
         return LocalLevel3Book(follower, maxsize) if level == 3 else LocalLevel2Book(follower, maxsize)
-
-    def _snapshot_client(self, waker: Waker, signing: bool) -> Rest:
-        options = self._options()
-        return Rest(
-            options.bases,
-            waker=waker,
-            credentials=options.credentials() if signing else None,
-            context=options.context,
-            proxy=options.proxy,
-            timeout=options.limits.step_timeout,
-            user_agent=options.user_agent,
-        )
 
     def close(self, timeout: float = 5.0) -> None:
         """Close everything, from any thread or callback; closing twice is allowed.

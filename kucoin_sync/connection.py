@@ -28,7 +28,7 @@ from .outcomes import Acked, Full, Key, Refused, ServerError, Welcomed
 from .rest import Bases, Rest
 from .sealed import Head, Push
 from .session import Session
-from .transport import ConnectionLost, Transport
+from .transport import Address, ConnectionLost, Transport
 from .wire import Cancelled, Waker
 
 __all__ = ["Connection", "Options", "Owner"]
@@ -294,7 +294,7 @@ class Connection:
         server = token.servers[self._server % len(token.servers)]
         glue = "&" if "?" in server.endpoint else "?"
         self._transport = Transport.connect(
-            f"{server.endpoint}{glue}token={quote(token.token, safe='')}&connectId={secrets.token_hex(8)}",
+            Address(f"{server.endpoint}{glue}token={quote(token.token, safe='')}&connectId={secrets.token_hex(8)}"),
             waker=self._waker,
             limits=options.limits,
             context=options.context() if server.endpoint.startswith("wss:") else None,

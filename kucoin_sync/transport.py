@@ -26,7 +26,7 @@ from .frames import FrameBuffer
 from .limits import Limits
 from .wire import Waker, Wire, dial, proxy_for
 
-__all__ = ["ConnectionLost", "Transport"]
+__all__ = ["Address", "ConnectionLost", "Transport"]
 
 _TLS_BATCH = 64 * 1024
 _LINGER = 0.02
@@ -43,6 +43,15 @@ class ConnectionLost(KucoinSyncError):
         self.error = error
         self.code = code
         self.reason = reason
+
+
+class Address(str):
+    """A URL with a token in its query, which is not shown where a debugger shows the values of variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(self.partition("?")[0] + "?***")
 
 
 class _Incomplete(Exception):
@@ -132,7 +141,7 @@ class Transport:
     @classmethod
     def connect(
         cls,
-        url: str,
+        url: Address,
         *,
         waker: Waker,
         limits: Limits,
@@ -145,7 +154,7 @@ class Transport:
         Raises:
             ConnectionFailed, TokenError (HTTP 401), ProtocolError, Cancelled.
         """
-        parts = urlsplit(url)
+        parts = urlsplit(url.partition("?")[0])
         secure = parts.scheme == "wss"
         host = parts.hostname or ""
         wire = dial(
@@ -380,7 +389,7 @@ def _translated(wire: Wire, error: Exception) -> KucoinSyncError:
         return translated
 
 
-def _shake_hands(wire: Wire, url: str, user_agent: str) -> bytes:
+def _shake_hands(wire: Wire, url: Address, user_agent: str) -> bytes:
     """Do the opening handshake; return what the server sent right behind it."""
     sock = _Socket(wire)
     framing = websocket.WebSocket(enable_multithread=False)

@@ -169,9 +169,6 @@ def test_no_secret_is_in_an_error_its_traceback_or_its_pickle(server: KucoinServ
     assert not [text for text in said for token in tokens if token in text]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the URL of the handshake, with the token, is a variable of frames in the transport"
-)
 def test_no_token_is_in_the_variables_of_a_traceback(server: KucoinServer, stream: Stream) -> None:
     server.redirect_handshake("ws://127.0.0.1:9/")
     with pytest.raises(KucoinSyncError) as caught:

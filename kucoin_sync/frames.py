@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 __all__ = ["FrameBuffer"]
 
-_ROOM = 512 * 1024
+_ROOM = 256 * 1024
 _HEADER = struct.Struct("!HH")
 _LONE = 4096
 _TEXT = 0x81

@@ -13,7 +13,7 @@ from kucoin_sync.frames import FrameBuffer
 
 LIMIT = 100_000
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-ROOM = 512 * 1024
+ROOM = 256 * 1024
 
 
 def frame(payload: bytes, opcode: int = TEXT, *, fin: bool = True, mask: bytes = b"") -> bytes:

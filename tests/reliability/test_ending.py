@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +14,7 @@ from kucoin_sync import Event, Message, Stream, StreamClosed
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events
+from ..support.children import script
 from ..support.threads import LIMIT, Task, reached
 from .conftest import MakeStream
 from .feed import ETH, MATCH, at_best, publish, seconds_of
@@ -200,12 +198,7 @@ def test_a_signal_ends_every_wait_within_a_second_and_no_handler_is_installed(
         commands = len(server.received)
         # Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that.
         hear = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-        with subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(SCRIPT), server.rest_url, waiting],
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=hear,
-        ) as process:
+        with script(SCRIPT, server.rest_url, waiting, before=hear) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             server.wait_for(lambda s: len(s.received) > commands, timeout=10)

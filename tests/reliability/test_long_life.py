@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from kucoin_sync.testing import FaultProxy, KucoinServer
 from kucoin_sync.testing.server import ServerLimits
 
 from ..end_to_end.conftest import Events
+from ..support.children import script
 from .conftest import MakeServer, MakeStream
 from .feed import ETH, numbers, publish
 
@@ -84,12 +84,7 @@ def client(make_server: MakeServer) -> Iterator[Client]:
     server = make_server(limits=ServerLimits(messages_per_10s=None))
     with FaultProxy(*server.address) as proxy:
         server.announce(*proxy.address)
-        with subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(CLIENT), server.rest_url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with script(CLIENT, server.rest_url) as process:
             assert process.stdin is not None
             yield Client(process, server, proxy)
             process.stdin.close()

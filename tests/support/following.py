@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from kucoin_sync import Event, LocalBook, LocalLevel2Book, LocalLevel3Book, SlowConsumer
 from kucoin_sync.books import Source
@@ -70,7 +70,7 @@ class Line:
     def __init__(self, symbol: str, maxsize: int = 10_000, depth: int | None = None, **options: Any) -> None:
         self._puts = 0
         self.owner = Owner()
-        self.source = replace(Source.of(symbol, with_key=True, **options), depth=depth)
+        self.source = structs.replace(Source.of(symbol, with_key=True, **options), depth=depth)
         self.follower: Follower[Any, Any] = Follower(self.source, self.owner)
         self.book: LocalBook = (LocalLevel3Book if self.source.level == 3 else LocalLevel2Book)(self.follower, 10_000)
         self.inbox: Inbox = inbox_for(

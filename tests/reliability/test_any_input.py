@@ -49,7 +49,11 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(text)
 
 
-FRAMES = st.binary(max_size=60) | damaged()
+ANSWERS = st.fixed_dictionaries(
+    {"type": st.sampled_from(("ack", "pong", "welcome", "error", "message"))},
+    optional={"id": JSON, "code": JSON, "data": JSON, "topic": JSON, "subject": JSON},
+)
+FRAMES = st.binary(max_size=60) | damaged() | ANSWERS.map(lambda answer: json.dumps(answer).encode())
 
 
 @BOUNDED
@@ -81,7 +85,8 @@ def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribe
     status=st.integers(100, 599),
     headers=st.dictionaries(
         st.sampled_from(["Retry-After", "Content-Type", "gw-ratelimit-reset"]),
-        st.text(max_size=12) | st.sampled_from(["7", "-1", "1e9", "Fri, 31 Dec 9999 23:59:59 GMT", "9" * 400]),
+        st.text(max_size=12)
+        | st.sampled_from(["7", "-1", "1e9", "Fri, 31 Dec 9999 23:59:59 GMT", "1 Jan 99999 00:00", "9" * 400]),
     ),
 )
 def test_any_answer_of_rest_is_data_or_an_error_of_this_package(
@@ -106,8 +111,18 @@ class _Answering(Rest):
         return self.answer
 
 
+NUMBERS = st.integers() | st.floats() | JSON
+SERVERS = st.fixed_dictionaries(
+    {"endpoint": TEXTS, "pingInterval": NUMBERS, "pingTimeout": NUMBERS}, optional={"protocol": JSON}
+)
+
+
 @BOUNDED
-@given(answer=JSON | st.fixed_dictionaries({"token": JSON, "instanceServers": st.lists(OBJECTS, max_size=3) | JSON}))
+@given(
+    answer=JSON
+    | st.fixed_dictionaries({"token": st.just("t"), "instanceServers": st.lists(SERVERS, min_size=1, max_size=2)})
+    | st.fixed_dictionaries({"token": JSON, "instanceServers": st.lists(OBJECTS, max_size=3) | JSON})
+)
 def test_any_token_is_a_token_to_a_server_that_may_have_it_or_an_error_of_this_package(answer: object) -> None:
     waker = Waker()
     client = _Answering(Bases("http://127.0.0.1", "http://127.0.0.1"), waker=waker, context=ssl.create_default_context)

@@ -177,10 +177,15 @@ def test_half_an_hour_of_faults_over_200_topics_and_10_books_loses_nothing_witho
     assert sum(message.lost for message in taken) == few.dropped
 
     for book in books:
-        book.wait_ready(timeout=LIMIT)
-    server.step_exchange(50)
+        until(lambda book=book: caught_up(book, exchange), f"{book!r} is at the exchange's sequence")
+        assert contents(book) == truth(exchange, book.symbol)
+    before = {book: book.resyncs for book in books}
+    for symbol in SYMBOLS:
+        server.skip_sequence(f"/market/level2:{symbol}")
+    server.step_exchange(500)
     for book in books:
         until(lambda book=book: caught_up(book, exchange), f"{book!r} is at the exchange's sequence")
         assert contents(book) == truth(exchange, book.symbol)
+        assert book.resyncs > before[book], "a gap without a trace"
     print(f"{len(got)} messages over {last_epoch} connections, {sum(book.resyncs for book in books)} books begun again")
     assert last_epoch > ROUNDS / 4

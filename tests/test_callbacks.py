@@ -350,8 +350,10 @@ class TestSlowness:
         def on_event(event: Event) -> None:
             if event == stale(1):
                 reached(freed, "nobody freed on_event")
+            threads.append(threading.current_thread())
             events(event)
 
+        threads: list[threading.Thread] = []
         callbacks = make_callbacks(on_event, patience=0.05)
         callbacks.emit(stale(1))
         subscription = subscribe(lambda one: seen(number(one)))
@@ -363,6 +365,7 @@ class TestSlowness:
             callbacks.emit(stale(n))
         freed.set()
         assert events.wait(49) == [stale(n) for n in range(1, 50)]
+        assert set(threads[1:]) == {callbacks.threads[0]}, "one at a time with the callbacks again"
         told = [record.getMessage() for record in caplog.records if "on_event has been running" in record.getMessage()]
         assert len(told) == 1
 

@@ -23,7 +23,6 @@ __all__ = ["FaultProxy"]
 T = TypeVar("T")
 
 _JOIN = 10.0
-_READ = 64 * 1024
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # neither needs a descriptor of its own
 
@@ -39,13 +38,11 @@ class _Link:
     def close(self, *, rst: bool) -> None:
         """Close both ends, with `rst` by a reset."""
         for end in self.ends:
-            with contextlib.suppress(OSError):  # the peer was faster, or there is nothing left to read
+            with contextlib.suppress(OSError):  # the peer was faster
                 if rst:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 else:
-                    end.shutdown(socket.SHUT_WR)
-                    while end.recv(_READ):  # bytes that nobody has read would turn the close into a reset
-                        pass
+                    end.shutdown(socket.SHUT_WR)  # first: bytes that nobody has read would make a reset of the close
             end.close()
 
 

@@ -113,7 +113,7 @@ class Bookkeeper:
         if not known:  # it has ended meanwhile
             subscription.close()
             return book
-        self._arm(_Seat(book, subscription, self._line, self._wanted))
+        subscription.inbox.call(_Seat(book, subscription, self._line, self._wanted))
         if self._board.carries(source.topic):
             book.carried()
         return book
@@ -220,13 +220,7 @@ class Bookkeeper:
         elif inbox.finished:
             book.end(inbox.error or StreamClosed(f"the topic of {book.source} was unsubscribed; open it again"))
         else:
-            self._arm(seat)
-
-    def _arm(self, seat: _Seat) -> None:
-        inbox = seat.subscription.inbox
-        inbox.waiters.append(seat)
-        if inbox.ready():
-            inbox.wake()
+            inbox.call(seat)
 
 
 _TERMS = Terms(

@@ -66,9 +66,7 @@ class _Ready:
             _log.warning("%s", notice)
         if inbox.finished and not len(inbox):
             return
-        inbox.waiters.append(self)
-        if inbox.ready():
-            inbox.wake()
+        inbox.call(self)
 
     def took_long(self, seconds: float) -> None:
         with self._callbacks.telling:

@@ -84,8 +84,7 @@ class Inbox:
     def pop(self) -> Message:
         """Return the next message; raise IndexError where there is none."""
         while True:
-            push = self.take()
-            message = self.opener.open(push) if isinstance(push, tuple) else push
+            message = self.opener.open(self.take())
             if message is not None:
                 return message
 
@@ -96,6 +95,12 @@ class Inbox:
         except IndexError:
             return  # it was just released by another thread
         gate.release()
+
+    def call(self, gate: Gate) -> None:
+        """Have a gate released once, as soon as there is something to do for a consumer; never waits."""
+        self.waiters.append(gate)
+        if self.ready():
+            self.wake()
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for a message, a notice or the end, at most `timeout` seconds; return whether there may be one."""
@@ -159,7 +164,7 @@ class Inbox:
     def _accept(self, push: Push) -> Push | None:
         """Let a push in after others were dropped (under the lock); None where it can't be read."""
         if self._missing:
-            message = self.opener.open(push) if isinstance(push, tuple) else push
+            message = self.opener.open(push)
             if message is None:
                 return None
             push, self._missing = message.with_lost(self._missing), 0
@@ -306,11 +311,11 @@ class InlineInbox(Inbox):
         self._failed = failed
 
     def put(self, push: Push) -> None:
-        message = self.opener.open(push) if type(push) is tuple else push
+        message = self.opener.open(push)
         if message is None or self.finished:
             return
         try:
-            self._callback(message)  # type: ignore[arg-type]
+            self._callback(message)
         except (Exception, SystemExit) as error:  # sys.exit() must not end the I/O thread
             self._failed(error)
 

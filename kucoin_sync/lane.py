@@ -232,10 +232,8 @@ class Lane:
         sink = self._only_sink(head)
         if sink is None:
             self.route(pushes)
-        elif len(pushes) == 1:
-            sink.put(pushes[0])
         else:
-            sink.put_many(pushes)
+            _hand_over(pushes, sink)
 
     def route(self, pushes: Sequence[Push]) -> None:
         """Put each push into the subscriptions that it belongs to; what belongs to one goes there together."""
@@ -252,10 +250,7 @@ class Lane:
                 for sink in self._sinks(message):
                     taken.setdefault(sink, []).append(message)
         for sink, its in taken.items():
-            if len(its) == 1:
-                sink.put(its[0])
-            else:
-                sink.put_many(its)
+            _hand_over(its, sink)
 
     def _only_sink(self, head: Head | None) -> Subscription | None:
         """Return who alone gets all that has this head, None where it takes a look at each message to know."""
@@ -304,3 +299,10 @@ class Lane:
             if fresh:
                 actions.append(connection.start)
         return actions
+
+
+def _hand_over(pushes: Sequence[Push], sink: Subscription) -> None:
+    if len(pushes) == 1:
+        sink.put(pushes[0])
+    else:
+        sink.put_many(pushes)

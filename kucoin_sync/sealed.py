@@ -30,7 +30,7 @@ from .messages import (
 __all__ = ["DATA", "Head", "Heads", "Opener", "Push", "Run", "Sealed", "kind_of", "opened"]
 
 #: The ways to open a frame: its data undecoded, as its struct, as plain Python.
-UNDECODED, AS_PAYLOAD, ASDATA = 0, 1, 2
+UNDECODED, AS_PAYLOAD, AS_DATA = 0, 1, 2
 #: Where the beginning of a frame ends.
 DATA = b'"data":'
 _MOST = 4096
@@ -114,8 +114,10 @@ class Opener:
         self._fixed = False
         self._last: Message | None = None
 
-    def open(self, push: Sealed) -> Message | None:
-        """Return the message in a frame, None where there is none."""
+    def open(self, push: Push) -> Message | None:
+        """Return the message of a push, None where a frame has none."""
+        if not isinstance(push, tuple):
+            return push
         way = self._way if self._fixed else self.way(self._last)
         try:
             message = push[2].decoders[way](push[0])
@@ -159,7 +161,7 @@ class Opener:
         data, payload = message.data_read is not UNREAD, message.payload_read is not UNREAD
         if self._way == UNDECODED:
             if data != payload:
-                self._way = ASDATA if data else AS_PAYLOAD
+                self._way = AS_DATA if data else AS_PAYLOAD
         elif data if self._way == AS_PAYLOAD else payload:
             self._way, self._fixed = UNDECODED, True  # both are wanted
         return self._way

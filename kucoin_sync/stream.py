@@ -40,7 +40,6 @@ _ROTATE_AFTER = 23 * 3600.0
 
 C = TypeVar("C", bound=Callback)
 P = TypeVar("P")
-T = TypeVar("T")
 
 
 class Stream:
@@ -88,21 +87,19 @@ class Stream:
         )
         self._spot = bases.spot
         self._callbacks = Callbacks(on_event)
-        self._options = _once(
-            lambda: ConnectionOptions(
-                bases=bases,
-                credentials=lambda: self._subscriber.credentials,
-                context=_once(lambda: ssl_context or default_context()),
-                proxy=proxy,
-                limits=limits or Limits(),
-                user_agent=f"kucoin-sync/{__version__}",
-                lifetime=lambda: rotate_after * random.uniform(0.97, 1.0),
-            )
+        options = ConnectionOptions(
+            bases=bases,
+            credentials=lambda: self._subscriber.credentials,
+            context=_once(lambda: ssl_context or default_context()),
+            proxy=proxy,
+            limits=limits or Limits(),
+            user_agent=f"kucoin-sync/{__version__}",
+            lifetime=lambda: rotate_after * random.uniform(0.97, 1.0),
         )
-        self._board = Switchboard(self._options, self._callbacks.emit)
+        self._board = Switchboard(options, self._callbacks.emit)
         self._subscriber = Subscriber(self._board, self._callbacks, credentials)
         snapshots = Snapshots(
-            lambda waker, signing: self._options().rest(waker, signing=signing), (limits or Limits()).snapshots_per_30s
+            lambda waker, signing: options.rest(waker, signing=signing), options.limits.snapshots_per_30s
         )
         self._books = Bookkeeper(self._board, self._subscriber, self._callbacks, snapshots)
 
@@ -264,13 +261,13 @@ class Stream:
         return f"<Stream of {self._spot}: {state}, {self._board.stats()['subscriptions']} subscriptions>"
 
 
-def _once(make: Callable[[], T]) -> Callable[[], T]:
-    """Return a function that makes something when it is first called, such as what takes a while to load."""
-    made: list[T] = []
+def _once(make: Callable[[], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
+    """Return a function that makes a TLS context when it is first called: loading authorities takes a while."""
+    made: list[ssl.SSLContext] = []
 
-    def get() -> T:
+    def context() -> ssl.SSLContext:
         if not made:
             made.append(make())
         return made[0]
 
-    return get
+    return context

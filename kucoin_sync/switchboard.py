@@ -44,19 +44,18 @@ class Switchboard:
     """The lanes of one stream.
 
     Args:
-        options: called when the first connection is made.
+        options: of all connections.
         emit: takes events, from any thread, without waiting.
     """
 
-    def __init__(self, options: Callable[[], Options], emit: Callable[[Event], None]) -> None:
+    def __init__(self, options: Options, emit: Callable[[Event], None]) -> None:
         self.emit = emit
         self.command_ids: Iterator[int] = itertools.count(1)
         self.epochs: Iterator[int] = itertools.count(1)
         self.closed = False
         self.watcher: Watcher | None = None
         self.check_at = math.inf  # the instant at which a subscription may have been silent for too long
-        self._make_options = options
-        self._options: Options | None = None
+        self._options = options
         self._io_numbers = itertools.count(1)
         self._lock = threading.Lock()  # guards all of the following, and all that is in the lanes
         self._lanes: dict[tuple[str, bool], Lane] = {}
@@ -313,14 +312,11 @@ class Switchboard:
     def _lane(self, market: str, private: bool) -> Lane:
         lane = self._lanes.get((market, private))
         if lane is None:
-            if self._options is None:
-                self._options = self._make_options()
             capacity = self._options.limits.topics_per_connection
             lane = self._lanes[market, private] = Lane(market, private, capacity, self._make)
         return lane
 
     def _make(self, lane: Lane) -> Connection:
-        assert self._options is not None
         connection = Connection(next(self._io_numbers), lane.market, lane.private, self._options, self, lane.deliver)
         self._made = [other for other in self._made if not other.over]
         self._made.append(connection)

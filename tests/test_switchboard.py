@@ -66,7 +66,7 @@ class Watcher:
 def board(monkeypatch: pytest.MonkeyPatch) -> Switchboard:
     monkeypatch.setattr(switchboard, "Connection", Connection)
     monkeypatch.setattr(Connection, "made", [])
-    options: Any = lambda: type("Options", (), {"limits": Limits()})  # noqa: E731 - of what a test does not need
+    options: Any = type("Options", (), {"limits": Limits()})  # of the others a test has no need
     return Switchboard(options, lambda event: None)
 
 

@@ -12,21 +12,21 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from kucoin_sync import BookNotReady, BookReady, BookResyncing
 from kucoin_sync.exceptions import ConnectionFailed
 
 from .support.books import contents
 from .support.following import Line
-from .test_books_sync import CONTRACT, SPOT, History, history_of
+from .support.history import CONTRACT, SPOT, LossyFeed, history_of
 
 STEPS = 150
 ROOM = 30
 """Updates that may wait for the books' thread; more are dropped."""
 
 
-class Chance(RuleBasedStateMachine):
+class Chance(LossyFeed):
     """One book, and everything that can happen to what it is made of."""
 
     options: dict[str, Any] = {}
@@ -35,8 +35,7 @@ class Chance(RuleBasedStateMachine):
     def begin(self) -> None:
         self.line = Line(maxsize=ROOM, **self.options)
         self.follower = self.line.follower
-        self.history: History = history_of(self.line.source.topic, STEPS)
-        self.next = 0  # the update that the exchange tells next
+        self.history = history_of(self.line.source.topic, STEPS)
         self.connected = False
         self.on_their_way: list[tuple[int, Any]] = []  # answers of REST, with the attempts that they were asked for in
         self.needed_before = 0
@@ -46,36 +45,9 @@ class Chance(RuleBasedStateMachine):
 
     # The exchange and the connection
 
-    def left(self) -> int:
-        return len(self.history.updates) - self.next
-
     def put(self, at: int) -> None:
         if self.connected:
             self.line.put(*self.history.updates[at])
-
-    @rule(count=st.integers(1, 12))
-    def deliver(self, count: int) -> None:
-        for _ in range(min(count, self.left())):
-            self.put(self.next)
-            self.next += 1
-
-    @rule(count=st.integers(1, 6))
-    def drop(self, count: int) -> None:
-        self.next += min(count, self.left())
-
-    @precondition(lambda self: self.next)
-    @rule(back=st.integers(1, 30), count=st.integers(1, 5))
-    def deliver_again(self, back: int, count: int) -> None:
-        first = max(self.next - back, 0)
-        for at in range(first, min(first + count, self.next)):
-            self.put(at)
-
-    @rule(order=st.permutations(range(4)))
-    def deliver_in_another_order(self, order: list[int]) -> None:
-        for place in order:
-            if place < self.left():
-                self.put(self.next + place)
-        self.next += min(4, self.left())
 
     @precondition(lambda self: self.connected and self.left() and self.line.source.topic.startswith("/market/level2"))
     @rule(back=st.integers(0, 8), ahead=st.integers(0, 4))
@@ -115,9 +87,7 @@ class Chance(RuleBasedStateMachine):
         """Ask for a snapshot, which will be of now or of a while ago."""
         attempt = self.follower.asks()
         if attempt is not None:
-            places = [place for place, (first, _) in enumerate(self.history.snapshots) if first <= self.next + 6]
-            _, make = self.history.snapshots[places[max(len(places) - 1 - back, 0)]]
-            self.on_their_way.append((attempt, make(self.line.source.depth)))
+            self.on_their_way.append((attempt, self.snapshot(back, self.line.source.depth)))
 
     @precondition(lambda self: self.on_their_way)
     @rule(data=st.data())

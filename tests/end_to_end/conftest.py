@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import Event, Limits, Stream
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync.testing import KucoinServer, local_kucoin
 
 FAST = Limits(connections_per_minute=100_000)
 
@@ -42,6 +42,19 @@ def server(nothing_left_behind: None) -> Iterator[KucoinServer]:
     """A local KuCoin with KuCoin's own patience; errors inside it fail the test."""
     with KucoinServer() as server:
         yield server
+
+
+@pytest.fixture
+def market(nothing_left_behind: None) -> Iterator[KucoinServer]:
+    """A local KuCoin on which spot and futures are traded."""
+    with local_kucoin("BTC-USDT", "XBTUSDTM") as server:
+        yield server
+
+
+@pytest.fixture
+def here(market: KucoinServer) -> list[str]:
+    """The options that point a command at the market."""
+    return ["--rest-url", market.rest_url, "--futures-rest-url", market.futures_rest_url]
 
 
 class Events:

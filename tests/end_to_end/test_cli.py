@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -14,19 +13,6 @@ import pytest
 
 from kucoin_sync import __version__
 from kucoin_sync.cli import main
-from kucoin_sync.testing import KucoinServer, local_kucoin
-
-
-@pytest.fixture
-def market(nothing_left_behind: None) -> Iterator[KucoinServer]:
-    with local_kucoin("BTC-USDT", "XBTUSDTM") as server:
-        yield server
-
-
-@pytest.fixture
-def here(market: KucoinServer) -> list[str]:
-    """The options that point a command at the local KuCoin."""
-    return ["--rest-url", market.rest_url, "--futures-rest-url", market.futures_rest_url]
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:

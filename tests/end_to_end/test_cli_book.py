@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -19,19 +18,7 @@ from kucoin_sync import BookSnapshot
 from kucoin_sync.books import Level2Book, Level3Book
 from kucoin_sync.cli import main
 from kucoin_sync.cli.book import table
-from kucoin_sync.testing import KucoinServer, local_kucoin
-
-
-@pytest.fixture
-def market(nothing_left_behind: None) -> Iterator[KucoinServer]:
-    with local_kucoin("BTC-USDT", "XBTUSDTM") as server:
-        yield server
-
-
-@pytest.fixture
-def here(market: KucoinServer) -> list[str]:
-    """The options that point a command at the local KuCoin."""
-    return ["--rest-url", market.rest_url, "--futures-rest-url", market.futures_rest_url]
+from kucoin_sync.testing import KucoinServer
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:

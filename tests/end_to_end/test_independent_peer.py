@@ -24,6 +24,7 @@ class Peer:
         self.commands: list[dict[str, object]] = []
         self.queries: list[dict[str, list[str]]] = []
         self.connections: list[ServerConnection] = []
+        self.threads: list[threading.Thread] = []  # of the connections; they close the sockets
         self.server: Server = serve(self.converse, "127.0.0.1", 0)
         self.thread = threading.Thread(target=self.server.serve_forever)
 
@@ -36,6 +37,7 @@ class Peer:
         query = parse_qs(urlsplit(connection.request.path).query)
         self.queries.append(query)
         self.connections.append(connection)
+        self.threads += threading.current_thread(), connection.recv_events_thread
         connection.send(json.dumps({"id": query["connectId"][0], "type": "welcome"}))
         for text in connection:
             command = json.loads(text)
@@ -55,7 +57,8 @@ def peer(nothing_left_behind: None) -> Iterator[Peer]:
     peer.thread.start()
     yield peer
     peer.server.shutdown()
-    peer.thread.join(10)
+    for thread in (peer.thread, *peer.threads):
+        thread.join(10)
 
 
 @pytest.fixture

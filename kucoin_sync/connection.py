@@ -369,16 +369,15 @@ class Connection:
                 head, pushes = session.receive(frames, batch, now)
             counts.messages += len(pushes)
             counts.bytes += sum(map(len, frames))
-            if pushes:
-                deliver(self, head, pushes)
-            if session.eventful:
+            if eventful := session.eventful:  # counted before what follows it is delivered
                 session.eventful = False
                 counts.unreadable += session.unreadable
                 counts.unknown += session.unknown
                 counts.pong_latency = session.heartbeat.latency
                 session.unreadable = session.unknown = 0
-                return now
-            if now >= deadline or transport.woken:
+            if pushes:
+                deliver(self, head, pushes)
+            if eventful or now >= deadline or transport.woken:
                 return now
 
     def _tell(self, outcome: object) -> None:

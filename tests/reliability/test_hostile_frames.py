@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import pytest
 
@@ -66,6 +67,29 @@ def test_a_frame_of_an_unknown_type_is_skipped_and_counted(server: KucoinServer,
     publish(server, [1])
     assert numbers(subscription, 1) == [1]
     assert (stream.stats()["unreadable"], stream.stats()["unknown_types"]) == (0, 1)
+
+
+def test_what_was_skipped_is_counted_before_the_message_behind_it_is_delivered(
+    server: KucoinServer, stream: Stream
+) -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+    counted: list[int] = []
+
+    def look(_: object) -> None:
+        counted.append(stream.stats()["unreadable"])
+        arrived.set()
+        go_on.wait(10)  # so that what comes next is received together
+
+    subscription = stream.subscribe(ETH, callback=look, inline=True)
+    follower = stream.subscribe(ETH)
+    publish(server, [1])
+    assert arrived.wait(10)
+    server.send_raw(UNREADABLE["not JSON"])
+    publish(server, [2])
+    go_on.set()
+    assert numbers(follower, 2) == [1, 2]
+    subscription.close()
+    assert counted == [0, 1]
 
 
 def test_binary_frames_pings_and_pongs_between_messages_disturb_nothing(server: KucoinServer, stream: Stream) -> None:

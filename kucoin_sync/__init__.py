@@ -7,9 +7,11 @@ with Stream() as stream:
         print(message.payload.price)
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from . import topics
 from ._version import __version__
-from .books import BookChange, BookSnapshot, Level2BookChange, Level3BookChange
+from .client import Client
 from .credentials import Credentials
 from .events import (
     BookFailed,
@@ -46,10 +48,13 @@ from .exceptions import (
     TokenError,
 )
 from .limits import Limits
-from .local_book import LocalBook, LocalLevel2Book, LocalLevel3Book
 from .messages import Message
 from .stream import Stream
 from .subscription import Subscription
+
+if _TYPE_CHECKING:
+    from .books import BookChange, BookSnapshot, Level2BookChange, Level3BookChange
+    from .local_book import LocalBook, LocalLevel2Book, LocalLevel3Book
 
 __all__ = [
     "AckTimeout",
@@ -62,6 +67,7 @@ __all__ = [
     "BookSnapshot",
     "CallbackFailed",
     "CallbackSlow",
+    "Client",
     "Connected",
     "ConnectionFailed",
     "Credentials",
@@ -97,3 +103,28 @@ __all__ = [
     "__version__",
     "topics",
 ]
+
+_LATER = {
+    "BookChange": "books",
+    "BookSnapshot": "books",
+    "Level2BookChange": "books",
+    "Level3BookChange": "books",
+    "LocalBook": "local_book",
+    "LocalLevel2Book": "local_book",
+    "LocalLevel3Book": "local_book",
+}
+"""Where names are that are loaded when they are first asked for: whoever keeps no book does not wait for them."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -12,22 +12,20 @@ import secrets
 import ssl
 import threading
 import time
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from . import backoff
+from .carrier import Counts, Deliver, Owner, weakly
 from .credentials import Credentials
-from .events import Connected, Disconnected, Event, Resubscribed, Retrying, ServerNotice
+from .events import Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from .exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError
 from .limits import Limits
-from .messages import Batch, Message
+from .messages import Batch
 from .outcomes import Acked, Full, Key, Refused, ServerError, Welcomed
 from .rest import Bases, Rest
-from .sealed import Head, Push
 from .session import Session
 from .transport import Address, ConnectionLost, Transport
 from .wire import Cancelled, Waker
@@ -83,51 +81,6 @@ class Options(msgspec.Struct, frozen=True):
         )
 
 
-#: Takes what came, on the I/O thread and without any lock held.
-Deliver: TypeAlias = "Callable[[Connection, Head | None, Sequence[Push]], None]"
-
-
-class Owner(Protocol):
-    """What a connection asks of its owner and tells it; called on the I/O thread, without any lock held."""
-
-    @property
-    def command_ids(self) -> Iterator[int]: ...
-    @property
-    def epochs(self) -> Iterator[int]: ...
-    @property
-    def check_at(self) -> float: ...
-    def check_silence(self, now: float) -> None: ...
-    def misfit(self, _: Message) -> None: ...
-    def emit(self, event: Event) -> None: ...
-    def acked(self, connection: Connection, keys: tuple[Key, ...]) -> None: ...
-    def refused(self, connection: Connection, key: Key, error: KucoinSyncError) -> None: ...
-    def full(self, connection: Connection, keys: tuple[Key, ...]) -> None: ...
-    def failed(self, connection: Connection, error: KucoinSyncError, *, fatal: bool) -> None: ...
-    def settled(self, connection: Connection) -> None: ...
-    def aged(self, connection: Connection) -> None: ...
-    def idle(self, connection: Connection) -> None: ...
-    def ended(self, connection: Connection) -> None: ...
-
-
-class Counts(msgspec.Struct):
-    """Plain numbers of one connection; written by its I/O thread only."""
-
-    messages: int = 0
-    bytes: int = 0
-    unreadable: int = 0
-    unknown: int = 0
-    connects: int = 0
-    reconnects: int = 0
-    disconnects: int = 0
-    failures: int = 0
-    pong_latency: float | None = None
-
-    def add(self, other: Counts) -> None:
-        """Add the numbers of a connection that is gone."""
-        for name in ("messages", "bytes", "unreadable", "unknown", "connects", "reconnects", "disconnects", "failures"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-
 class Connection:
     """A connection of one market, public or private, that comes back for ever until it is closed.
 
@@ -148,7 +101,7 @@ class Connection:
         self._options = options
         self._owner = owner
         self._deliver = deliver
-        self._misfit = _weakly(owner.misfit)
+        self._misfit = weakly(owner.misfit)
         self._waker = Waker()
         self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
         self._session: Session | None = None
@@ -450,18 +403,3 @@ class Connection:
                 for frame in session.frames_to_send(time.monotonic()):  # such as an unsubscribe just before the end
                     transport.send_text(frame)
             transport.close()
-
-
-def _weakly(method: Callable[[Message], None]) -> Callable[[Message], None]:
-    """Return a function that calls a method and does not keep its object alive.
-
-    Messages are not seen by the garbage collector: one that waits in a queue must not hold on to the stream.
-    """
-    reference = weakref.WeakMethod(method)
-
-    def call(message: Message) -> None:
-        found = reference()
-        if found is not None:
-            found(message)
-
-    return call

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from .connection import Connection, Counts
+from .carrier import Carrier, Counts
 from .events import Event, Progress
 from .exceptions import KucoinSyncError
 from .handover import Handover
@@ -65,17 +65,17 @@ class Waiter:
 class Lane:
     """Topics, connections and subscriptions of one kind."""
 
-    def __init__(self, market: str, private: bool, capacity: int, make: Callable[[Lane], Connection]) -> None:
+    def __init__(self, market: str, private: bool, capacity: int, make: Callable[[Lane], Carrier]) -> None:
         self.market = market
         self.private = private
         self.shards = Shards(capacity)
-        self.connections: dict[int, Connection] = {}
-        self.retiring: dict[Connection, Handover] = {}  # replaced, still bringing messages
+        self.connections: dict[int, Carrier] = {}
+        self.retiring: dict[Carrier, Handover] = {}  # replaced, still bringing messages
         self.unrouted = 0
         self.unreadable = 0
         self.router: Router[Subscription] = Router()
         self._tunnels: dict[str, Router[Subscription]] = {}
-        self._handovers: dict[Connection, Handover] = {}  # by replacement, until it is itself replaced
+        self._handovers: dict[Carrier, Handover] = {}  # by replacement, until it is itself replaced
         self._waiters: dict[Key, list[Waiter]] = {}
         self._make = make
         self.past = Counts()  # of connections that are gone
@@ -147,12 +147,12 @@ class Lane:
             self.shards.remove([key])
         return actions
 
-    def move(self, connection: Connection, keys: Iterable[Key]) -> list[Action]:
+    def move(self, connection: Carrier, keys: Iterable[Key]) -> list[Action]:
         """Find other places for keys that a full connection refused."""
         number = self._number(connection)
         return self._carry(self.shards.full(number, keys)) if number is not None else []
 
-    def failed_for_good(self, connection: Connection, error: KucoinSyncError) -> list[Action]:
+    def failed_for_good(self, connection: Carrier, error: KucoinSyncError) -> list[Action]:
         """Give a connection up with all that it carries."""
         number = self._number(connection)
         if number is None:
@@ -165,7 +165,7 @@ class Lane:
         self._handovers.pop(connection, None)
         return actions
 
-    def replace(self, old: Connection) -> list[Action]:
+    def replace(self, old: Carrier) -> list[Action]:
         """Begin to replace a connection that nears the end of its life."""
         number = self._number(old)
         if number is None or self.replaced_by(old) is not None:
@@ -178,21 +178,21 @@ class Lane:
         self.connections[number] = new
         return [partial(new.subscribe, self.shards.keys(number)), new.start]
 
-    def replaced_by(self, new: Connection) -> Connection | None:
+    def replaced_by(self, new: Carrier) -> Carrier | None:
         """Return the connection that `new` replaces, None where it replaces none."""
         handover = self._handovers.get(new)
         return next((old for old, other in self.retiring.items() if other is handover), None) if handover else None
 
-    def replacement_of(self, old: Connection) -> Connection | None:
+    def replacement_of(self, old: Carrier) -> Carrier | None:
         """Return the connection that replaces `old`, None where none does."""
         handover = self.retiring.get(old)
         return next((new for new, other in self._handovers.items() if other is handover), None) if handover else None
 
-    def retired(self, old: Connection) -> Handover | None:
+    def retired(self, old: Carrier) -> Handover | None:
         """Note that a replaced connection has ended; return the handover to finish."""
         return self.retiring.pop(old, None)
 
-    def drop_if_idle(self, connection: Connection) -> bool:
+    def drop_if_idle(self, connection: Carrier) -> bool:
         """Forget a connection that carries nothing; return whether it is to be closed."""
         number = self._number(connection)
         if number is None or self._waiters or not self.shards.drop_if_empty(number):
@@ -214,13 +214,13 @@ class Lane:
                     return error
         return None
 
-    def all_connections(self) -> list[Connection]:
+    def all_connections(self) -> list[Carrier]:
         """Return the connections, those being replaced included."""
         return [*self.connections.values(), *self.retiring]
 
     # On an I/O thread, without a lock
 
-    def deliver(self, connection: Connection, head: Head | None, pushes: Sequence[Push]) -> None:
+    def deliver(self, connection: Carrier, head: Head | None, pushes: Sequence[Push]) -> None:
         """Route pushes, through a handover where one is under way; `head` is that of all of them, or None."""
         if self._handovers:
             if (handover := self.retiring.get(connection)) is not None:
@@ -279,10 +279,10 @@ class Lane:
             return self.router
         return self._tunnels.setdefault(tunnel, Router())
 
-    def _number(self, connection: Connection) -> int | None:
+    def _number(self, connection: Carrier) -> int | None:
         return next((number for number, other in self.connections.items() if other is connection), None)
 
-    def _carriers(self, number: int) -> list[Connection]:
+    def _carriers(self, number: int) -> list[Carrier]:
         """Return the connection of a shard and the one that it replaces."""
         current = self.connections[number]
         old = self.replaced_by(current)

@@ -18,15 +18,15 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from . import backoff
 from .books import Source
 from .exceptions import ConnectionFailed, KucoinSyncError, RestError
-from .rest import RATE_CODES, Rest
+from .rest import RATE_CODES
 from .wire import Cancelled, Waker
 
-__all__ = ["Snapshots"]
+__all__ = ["Fetcher", "MakeFetcher", "Snapshots"]
 
 _HANDS = 4
 _PERIOD = 30.0
@@ -47,6 +47,19 @@ class _Book(Protocol):
     def answered(self, data: Any, attempt: int) -> bool: ...
     def delayed(self, seconds: float, error: Exception | None = None) -> None: ...
     def end(self, error: KucoinSyncError) -> None: ...
+
+
+class Fetcher(Protocol):
+    """Fetches snapshots on one thread; see `rest.Rest`."""
+
+    def call(
+        self, market: str, method: str, path: str, query: dict[str, str] | None = None, *, signed: bool = False
+    ) -> Any: ...
+    def close(self) -> None: ...
+
+
+#: Makes a fetcher that is cancelled through a waker, and that can sign requests or need not.
+MakeFetcher: TypeAlias = "Callable[[Waker, bool], Fetcher]"
 
 
 def _delays() -> Iterator[float]:
@@ -81,15 +94,15 @@ class Snapshots:
     """The snapshots of one stream's books.
 
     Args:
-        rest: makes a REST client for one thread, one that signs requests or one that does not.
+        fetcher: makes what fetches them, for one thread.
         per_period: how many snapshots may be fetched in 30 seconds.
 
     Attributes:
         requests: how many were asked for so far.
     """
 
-    def __init__(self, rest: Callable[[Waker, bool], Rest], per_period: int) -> None:
-        self._make_rest = rest
+    def __init__(self, fetcher: MakeFetcher, per_period: int) -> None:
+        self._make_fetcher = fetcher
         self._lock = threading.Lock()  # guards all of the following
         self._pace = backoff.SlidingWindow(per_period, _PERIOD)
         self._errands: dict[_Book, _Errand] = {}
@@ -134,20 +147,20 @@ class Snapshots:
     # A thread
 
     def _run(self, waker: Waker) -> None:
-        rests: dict[bool, Rest] = {}
+        fetchers: dict[bool, Fetcher] = {}
         try:
-            self._serve(waker, rests)
+            self._serve(waker, fetchers)
         except Cancelled:
             pass  # closed by the stream
         finally:
-            for rest in rests.values():
-                rest.close()
+            for fetcher in fetchers.values():
+                fetcher.close()
             with self._lock:
                 self._hands.pop(waker, None)
                 self._idle.pop(waker, None)
                 waker.close()
 
-    def _serve(self, waker: Waker, rests: dict[bool, Rest]) -> None:
+    def _serve(self, waker: Waker, fetchers: dict[bool, Fetcher]) -> None:
         idle_since = time.monotonic()
         while True:
             now = time.monotonic()
@@ -164,9 +177,9 @@ class Snapshots:
                 waker.sleep(min(delay, lingering) if lingering > 0 else delay)
                 continue
             signed = book.source.signed
-            if signed not in rests:
-                rests[signed] = self._make_rest(waker, signed)
-            self._fetch(rests[signed], book)
+            if signed not in fetchers:
+                fetchers[signed] = self._make_fetcher(waker, signed)
+            self._fetch(fetchers[signed], book)
             idle_since = time.monotonic()
 
     def _next(self, now: float) -> tuple[_Book | None, float]:
@@ -188,7 +201,7 @@ class Snapshots:
             self._idle.popitem()[0].wake()  # to see to the others while this thread can't
         return book, 0.0
 
-    def _fetch(self, rest: Rest, book: _Book) -> None:
+    def _fetch(self, fetcher: Fetcher, book: _Book) -> None:
         attempt = book.asks()
         if attempt is None:
             self._settle(book)
@@ -197,7 +210,7 @@ class Snapshots:
         with self._lock:
             self.requests += 1
         try:
-            data = rest.call(source.market, "GET", source.path, {"symbol": source.symbol}, signed=source.signed)
+            data = fetcher.call(source.market, "GET", source.path, {"symbol": source.symbol}, signed=source.signed)
             again, error = book.answered(data, attempt), None
         except KucoinSyncError as caught:
             if not caught.retriable:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from .connection import Connection, Options
+from .carrier import Carrier, MakeCarrier
 from .events import Event, Rejected, Rotated
 from .exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
 from .lane import Action, Lane, Waiter
@@ -44,22 +44,24 @@ class Switchboard:
     """The lanes of one stream.
 
     Args:
-        options: of all connections.
+        make: makes a connection, or what stands for one.
+        capacity: topics that one carries.
         emit: takes events, from any thread, without waiting.
     """
 
-    def __init__(self, options: Options, emit: Callable[[Event], None]) -> None:
+    def __init__(self, make: MakeCarrier, capacity: int, emit: Callable[[Event], None]) -> None:
         self.emit = emit
         self.command_ids: Iterator[int] = itertools.count(1)
         self.epochs: Iterator[int] = itertools.count(1)
         self.closed = False
         self.watcher: Watcher | None = None
         self.check_at = math.inf  # the instant at which a subscription may have been silent for too long
-        self._options = options
+        self._make_carrier = make
+        self._capacity = capacity
         self._io_numbers = itertools.count(1)
         self._lock = threading.Lock()  # guards all of the following, and all that is in the lanes
         self._lanes: dict[tuple[str, bool], Lane] = {}
-        self._made: list[Connection] = []
+        self._made: list[Carrier] = []
         self._subscriptions: dict[Subscription, None] = {}
         self._tunnels: set[str] = set()
         self._dropped = 0  # by subscriptions that are gone
@@ -231,14 +233,14 @@ class Switchboard:
         with self._lock:
             self._misfits += 1
 
-    def acked(self, connection: Connection, keys: tuple[Key, ...]) -> None:
+    def acked(self, connection: Carrier, keys: tuple[Key, ...]) -> None:
         """The server confirmed keys."""
         with self._lock:
             self._of(connection).acked(keys)
         if self.watcher is not None and not connection.private:
             self.watcher.carried(keys)
 
-    def refused(self, connection: Connection, key: Key, error: KucoinSyncError) -> None:
+    def refused(self, connection: Carrier, key: Key, error: KucoinSyncError) -> None:
         """The server refused a key for good."""
         with self._lock:
             actions = self._of(connection).refused([key], error)
@@ -246,7 +248,7 @@ class Switchboard:
         self.emit(Rejected(key.topic, error))
         _do(actions)
 
-    def full(self, connection: Connection, keys: tuple[Key, ...]) -> None:
+    def full(self, connection: Carrier, keys: tuple[Key, ...]) -> None:
         """The server carries no more topics on a connection."""
         with self._lock:
             actions = [] if self.closed else self._of(connection).move(connection, keys)
@@ -254,7 +256,7 @@ class Switchboard:
         if not connection.private:
             self._tell_lost(keys, ConnectionFailed("the server asked for another connection, which is being made"))
 
-    def failed(self, connection: Connection, error: KucoinSyncError, *, fatal: bool) -> None:
+    def failed(self, connection: Carrier, error: KucoinSyncError, *, fatal: bool) -> None:
         """A connection was lost or could not be made; with `fatal` it will not be tried again."""
         with self._lock:
             lane = self._of(connection)
@@ -268,28 +270,28 @@ class Switchboard:
         _do(actions)
         self._tell_lost(uncarried, error)
 
-    def settled(self, connection: Connection) -> None:
+    def settled(self, connection: Carrier) -> None:
         """All that a connection carries was confirmed or refused."""
         with self._lock:
             old = self._of(connection).replaced_by(connection)
         if old is not None:
             old.retire(_RETIRE)
 
-    def aged(self, connection: Connection) -> None:
+    def aged(self, connection: Carrier) -> None:
         """A connection nears the end of its life."""
         with self._lock:
             lane = self._of(connection)
             actions = [] if self.closed else lane.replace(connection)
         _do(actions)
 
-    def idle(self, connection: Connection) -> None:
+    def idle(self, connection: Carrier) -> None:
         """A connection has carried nothing for a while."""
         with self._lock:
             closing = self._of(connection).drop_if_idle(connection)
         if closing:
             connection.close()
 
-    def ended(self, connection: Connection) -> None:
+    def ended(self, connection: Carrier) -> None:
         """A connection's thread is about to end."""
         with self._lock:
             lane = self._of(connection)
@@ -312,20 +314,19 @@ class Switchboard:
     def _lane(self, market: str, private: bool) -> Lane:
         lane = self._lanes.get((market, private))
         if lane is None:
-            capacity = self._options.limits.topics_per_connection
-            lane = self._lanes[market, private] = Lane(market, private, capacity, self._make)
+            lane = self._lanes[market, private] = Lane(market, private, self._capacity, self._make)
         return lane
 
-    def _make(self, lane: Lane) -> Connection:
-        connection = Connection(next(self._io_numbers), lane.market, lane.private, self._options, self, lane.deliver)
+    def _make(self, lane: Lane) -> Carrier:
+        connection = self._make_carrier(next(self._io_numbers), lane.market, lane.private, self, lane.deliver)
         self._made = [other for other in self._made if not other.over]
         self._made.append(connection)
         return connection
 
-    def _of(self, connection: Connection) -> Lane:
+    def _of(self, connection: Carrier) -> Lane:
         return self._lanes[connection.market, connection.private]
 
-    def _connections(self) -> list[Connection]:
+    def _connections(self) -> list[Carrier]:
         """Return the connections whose threads may still run, those that no lane knows any more included."""
         with self._lock:
             return list(self._made)
@@ -349,7 +350,7 @@ def _is_carried(lane: Lane, number: int, key: Key) -> bool:
     return current.is_active(key) or (old is not None and old.is_active(key))
 
 
-def _uncarried(lane: Lane, connection: Connection) -> list[Key]:
+def _uncarried(lane: Lane, connection: Carrier) -> list[Key]:
     """Return the keys of a connection that was lost, or of the one that replaces it, which no other one carries."""
     current = lane.replacement_of(connection) or connection
     numbers = [number for number, other in lane.connections.items() if other is current]

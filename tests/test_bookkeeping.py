@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import kucoin_sync
 from kucoin_sync import AuthenticationError, ConnectionFailed, StreamClosed, bookkeeping
 from kucoin_sync.bookkeeping import Bookkeeper
 from kucoin_sync.inbox import Inbox, inbox_for
@@ -278,3 +279,10 @@ def test_closing_ends_all_books_without_unsubscribing_them_one_by_one(keeper: Bo
     with pytest.raises(StreamClosed, match="make a new one to open a book"):
         opened(keeper)
     keeper.close()
+
+
+def test_a_stream_without_books_has_the_same_numbers(keeper: Bookkeeper) -> None:
+    names = keeper.stats().keys()
+    stream = kucoin_sync.Stream()
+    assert names <= stream.stats().keys()
+    stream.close()

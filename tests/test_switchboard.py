@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import ConnectionFailed, switchboard
-from kucoin_sync.connection import Counts
+from kucoin_sync import ConnectionFailed
+from kucoin_sync.carrier import Counts
 from kucoin_sync.exceptions import KucoinSyncError
 from kucoin_sync.inbox import Inbox
-from kucoin_sync.limits import Limits
 from kucoin_sync.outcomes import Key
 from kucoin_sync.subscription import Subscription
 from kucoin_sync.switchboard import Switchboard
@@ -26,7 +25,7 @@ class Connection:
 
     made: list[Connection] = []
 
-    def __init__(self, number: int, market: str, private: bool, options: Any, owner: Any, lane: Any) -> None:
+    def __init__(self, number: int, market: str, private: bool, owner: Any, lane: Any) -> None:
         self.market, self.private, self.lane = market, private, lane
         self.active: set[Key] = set()
         self.counts = Counts()
@@ -64,10 +63,9 @@ class Watcher:
 
 @pytest.fixture
 def board(monkeypatch: pytest.MonkeyPatch) -> Switchboard:
-    monkeypatch.setattr(switchboard, "Connection", Connection)
     monkeypatch.setattr(Connection, "made", [])
-    options: Any = type("Options", (), {"limits": Limits()})  # of the others a test has no need
-    return Switchboard(options, lambda event: None)
+    make: Any = Connection
+    return Switchboard(make, 300, lambda event: None)
 
 
 @pytest.fixture

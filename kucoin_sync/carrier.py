@@ -1,0 +1,137 @@
+"""What brings messages to a stream, as the stream sees it: a connection to KuCoin, or what stands for one.
+
+A stream routes, queues and waits in the same way whatever its messages come from; `connection.Connection` is the
+carrier that dials KuCoin. Carriers are made one for each market, public and private, as topics need them, and one more
+whenever the last has no room left.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from .events import Event
+from .exceptions import KucoinSyncError
+from .messages import Message
+from .outcomes import Key
+from .sealed import Head, Push
+
+__all__ = ["Carrier", "Counts", "Deliver", "MakeCarrier", "Owner", "weakly"]
+
+#: Takes what came, on the carrier's thread and without any lock held.
+Deliver: TypeAlias = "Callable[[Carrier, Head | None, Sequence[Push]], None]"
+
+
+class Owner(Protocol):
+    """What a carrier asks of its owner and tells it; called on the carrier's thread, without any lock held."""
+
+    @property
+    def command_ids(self) -> Iterator[int]: ...
+    @property
+    def epochs(self) -> Iterator[int]: ...
+    @property
+    def check_at(self) -> float: ...
+    def check_silence(self, now: float) -> None: ...
+    def misfit(self, _: Message) -> None: ...
+    def emit(self, event: Event) -> None: ...
+    def acked(self, carrier: Carrier, keys: tuple[Key, ...]) -> None: ...
+    def refused(self, carrier: Carrier, key: Key, error: KucoinSyncError) -> None: ...
+    def full(self, carrier: Carrier, keys: tuple[Key, ...]) -> None: ...
+    def failed(self, carrier: Carrier, error: KucoinSyncError, *, fatal: bool) -> None: ...
+    def settled(self, carrier: Carrier) -> None: ...
+    def aged(self, carrier: Carrier) -> None: ...
+    def idle(self, carrier: Carrier) -> None: ...
+    def ended(self, carrier: Carrier) -> None: ...
+
+
+class Counts(msgspec.Struct):
+    """Plain numbers of one carrier; written by its thread only."""
+
+    messages: int = 0
+    bytes: int = 0
+    unreadable: int = 0
+    unknown: int = 0
+    connects: int = 0
+    reconnects: int = 0
+    disconnects: int = 0
+    failures: int = 0
+    pong_latency: float | None = None
+
+    def add(self, other: Counts) -> None:
+        """Add the numbers of a carrier that is gone."""
+        for name in ("messages", "bytes", "unreadable", "unknown", "connects", "reconnects", "disconnects", "failures"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Carrier(Protocol):
+    """What brings the messages of one market, public or private, until it is closed; its own thread calls its owner.
+
+    Attributes:
+        last_error: why it brings nothing now, None while it does.
+        epoch: rises whenever messages may be missing between two; an owner's `epochs` gives the numbers.
+    """
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def market(self) -> str: ...
+    @property
+    def private(self) -> bool: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def counts(self) -> Counts: ...
+    @property
+    def last_error(self) -> KucoinSyncError | None: ...
+    @property
+    def thread(self) -> threading.Thread: ...
+    @property
+    def over(self) -> bool:
+        """Whether its thread has run and ended."""
+
+    def start(self) -> None:
+        """Start its thread; called once, after the first `subscribe`."""
+
+    def subscribe(self, keys: Iterable[Key]) -> None:
+        """Bring these keys, too, and tell the owner that they were `acked` or `refused`."""
+
+    def unsubscribe(self, keys: Iterable[Key]) -> None:
+        """Bring these keys no longer."""
+
+    def close_tunnel(self, tunnel: str) -> None:
+        """Close a tunnel with all that is in it."""
+
+    def is_active(self, key: Key) -> bool:
+        """Whether this key is brought now."""
+
+    def wake(self) -> None:
+        """Have its thread look at `Owner.check_at` again."""
+
+    def retire(self, seconds: float) -> None:
+        """End after what is under way, at the latest in so many seconds: another one takes over."""
+
+    def close(self) -> None:
+        """Let its thread end, from whatever it is waiting in. Does not wait for it."""
+
+
+#: Makes a carrier from its number, its market, whether it is private, who owns it and who takes what it brings.
+MakeCarrier: TypeAlias = "Callable[[int, str, bool, Owner, Deliver], Carrier]"
+
+
+def weakly(method: Callable[[Message], None]) -> Callable[[Message], None]:
+    """Return a function that calls a method and does not keep its object alive.
+
+    Messages are not seen by the garbage collector: one that waits in a queue must not hold on to the stream.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call(message: Message) -> None:
+        found = reference()
+        if found is not None:
+            found(message)
+
+    return call

@@ -1,0 +1,245 @@
+"""What every stream does, wherever its messages come from: subscriptions, tunnels, order books, numbers, the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from .callbacks import Callbacks
+from .carrier import MakeCarrier
+from .credentials import Credentials
+from .subscribing import Callback, Options, Subscriber, Terms
+from .subscription import Subscription
+from .switchboard import Switchboard
+from .topics.name import TopicName
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from .bookkeeping import Bookkeeper
+    from .books import Level2BookChange, Level3BookChange
+    from .local_book import LocalLevel2Book, LocalLevel3Book
+    from .snapshots import MakeFetcher
+    from .tunnel import Tunnel
+
+__all__ = ["Client"]
+
+#: The numbers of the books while there is none; the names are `Bookkeeper.stats`'s.
+_NO_BOOKS = {"books": 0, "books_ready": 0, "book_resyncs": 0, "book_snapshots": 0}
+
+C = TypeVar("C", bound=Callback)
+P = TypeVar("P")
+
+
+class Client:
+    """Messages for code that is not async, from carriers: `Stream` has them from KuCoin.
+
+    All methods may be called from any thread and from callbacks.
+
+    Args:
+        name: of where the messages come from.
+        make: makes a carrier.
+        capacity: topics that one carrier has room for.
+        callbacks: run the callbacks, and take the events.
+        credentials: for private topics; None takes those of the environment.
+        fetcher: makes what fetches snapshots for books.
+        snapshots_per_30s: how many of these.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: MakeCarrier,
+        capacity: int,
+        callbacks: Callbacks,
+        credentials: Credentials | None,
+        fetcher: MakeFetcher,
+        snapshots_per_30s: int,
+    ) -> None:
+        self._name = name
+        self._callbacks = callbacks
+        self._board = Switchboard(make, capacity, callbacks.emit)
+        self._subscriber = Subscriber(self._board, callbacks, credentials)
+        self._fetcher = fetcher
+        self._snapshots_per_30s = snapshots_per_30s
+        self._opening = threading.Lock()  # guards the making of _books
+        self._books: Bookkeeper | None = None  # none before the first book: most programs have no need of any
+
+    # Subscribing
+
+    @overload
+    def subscribe(
+        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[Options]
+    ) -> Subscription[P]: ...
+    @overload
+    def subscribe(self, topic: str, *more_topics: str, **options: Unpack[Options]) -> Subscription: ...
+    def subscribe(
+        self,
+        topic: str,
+        *more_topics: str,
+        callback: Callback | None = None,
+        inline: bool = False,
+        maxsize: int = 10_000,
+        overflow: str = "raise",
+        private: bool | None = None,
+        stale_after: float | None = None,
+        timeout: float | None = 10.0,
+    ) -> Subscription:
+        """Subscribe topics and return what iterates over their messages, once the server has confirmed them.
+
+        Args:
+            topic, more_topics: such as "/market/ticker:ETH-USDT" or `topics.ticker("BTC-USDT", "ETH-USDT")`.
+            callback: called with each message on the stream's callback thread, instead of iterating.
+            inline: call it on the I/O thread, for the lowest latency; it must not block.
+            maxsize: messages that may wait for the consumer.
+            overflow: what happens beyond: "raise" (SlowConsumer), "drop_oldest", "drop_newest", or "latest"
+                (only the newest message of each topic and subject is kept).
+            private: True asks for the account's own messages of a topic (`privateChannel`).
+            stale_after: seconds without a message after which a `Stale` event is emitted, once per episode.
+            timeout: seconds to wait for the confirmation; 0 does not wait, None waits for ever.
+
+        Raises:
+            InvalidTopic, SubscriptionRejected, AckTimeout, AuthenticationError, StreamClosed;
+            ConnectionFailed: the server could not be reached within the timeout.
+        """
+        terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        return self._subscriber.subscribe((topic, *more_topics), terms)
+
+    def tunnel(self, name: str) -> Tunnel:
+        """Open a multiplex tunnel: `with stream.tunnel("bt1") as tunnel: tunnel.subscribe(topic)`.
+
+        A message that comes through a tunnel reaches that tunnel's subscriptions only. At most 5 tunnels share a
+        connection; more open another one. Legacy, unverified live: KuCoin documented tunnels from 2019 to 2023.
+
+        Raises:
+            InvalidTopic: the name is empty, overlong, or in use.
+        """
+        from .tunnel import Tunnel
+
+        return Tunnel(name, self._subscriber, self._board)
+
+    def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
+        """Decorate a function to be the callback of topics; `options` are those of `subscribe`."""
+
+        def register(callback: C) -> C:
+            self.subscribe(topic, *more_topics, callback=callback, **options)
+            return callback
+
+        return register
+
+    def unsubscribe(self, topic: str | Subscription) -> None:
+        """End a subscription, or take a topic (by the name it was subscribed with) away from all that have it."""
+        self._board.unsubscribe(topic)
+
+    # Order books
+
+    @overload
+    def book(
+        self,
+        symbol: str,
+        *,
+        level: Literal[2] = 2,
+        on_change: Callable[[Level2BookChange], object] | None = None,
+        maxsize: int = 10_000,
+    ) -> LocalLevel2Book: ...
+    @overload
+    def book(
+        self,
+        symbol: str,
+        *,
+        level: Literal[3],
+        generation: int = 2,
+        on_change: Callable[[Level3BookChange], object] | None = None,
+        maxsize: int = 10_000,
+    ) -> LocalLevel3Book: ...
+    @overload
+    def book(
+        self,
+        symbol: str,
+        *,
+        level: int,
+        generation: int = 2,
+        on_change: Callable[[Any], object] | None = None,
+        maxsize: int = 10_000,
+    ) -> LocalLevel2Book | LocalLevel3Book: ...
+    def book(
+        self,
+        symbol: str,
+        *,
+        level: int = 2,
+        generation: int = 2,
+        on_change: Callable[[Any], object] | None = None,
+        maxsize: int = 10_000,
+    ) -> LocalLevel2Book | LocalLevel3Book:
+        """Keep the whole order book of a symbol live; return it at once, to be read when it is ready.
+
+        Updates come over the stream's connections, snapshots from REST; both are within KuCoin's limits for any number
+        of books. With credentials a spot book of level 2 is whole. Without, it begins with the best 100 levels of each
+        side and tells what it does not know: see `LocalBook.partial`. Futures books are always whole.
+
+        Args:
+            symbol: such as "BTC-USDT", or "XBTUSDTM" for futures.
+            level: 2 for sizes at prices, 3 for single orders (spot; KuCoin withdrew that feed in 2021).
+            generation: of the level 3 feed, 1 (/market/level3) or 2 (/spotMarket/level3).
+            on_change: called with each change on the stream's callback thread; see `LocalBook.__iter__`.
+            maxsize: changes that may wait for on_change, or for whoever iterates over the book.
+
+        Raises:
+            InvalidTopic, StreamClosed. What KuCoin has against the symbol, `LocalBook.wait_ready` tells.
+        """
+        from .local_book import LocalLevel2Book, LocalLevel3Book
+
+        follower = self._bookkeeper().open(symbol, level, generation, on_change, maxsize)
+        return LocalLevel3Book(follower, maxsize) if level == 3 else LocalLevel2Book(follower, maxsize)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Close everything, from any thread or callback; closing twice is allowed.
+
+        Wakes every place in which a thread can wait: iterating and `get` (which end after what was already
+        received), `subscribe` and the waits for books (StreamClosed), and the I/O threads wherever they are. Waits
+        up to `timeout` seconds for the threads to end; only the system's name resolution can take longer.
+        """
+        deadline = time.monotonic() + timeout
+        self._callbacks.close()
+        with self._opening:
+            closing = [] if self._books is None else self._books.close()
+            closing += self._board.close()
+        for thread in [*closing, *self._callbacks.threads]:
+            if thread is not threading.current_thread() and thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream was closed."""
+        return self._board.closed
+
+    def stats(self) -> dict[str, Any]:
+        """Return plain numbers of the stream so far: messages, bytes, drops, reconnects, books and more."""
+        return {**self._board.stats(), **(_NO_BOOKS if self._books is None else self._books.stats())}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"<{type(self).__name__} of {self._name}: {state}, {self._board.stats()['subscriptions']} subscriptions>"
+
+    def _bookkeeper(self) -> Bookkeeper:
+        from .bookkeeping import Bookkeeper
+        from .snapshots import Snapshots
+
+        with self._opening:
+            if self._books is None:
+                snapshots = Snapshots(self._fetcher, self._snapshots_per_30s)
+                self._books = Bookkeeper(self._board, self._subscriber, self._callbacks, snapshots)
+                if self._board.closed:
+                    self._books.close()
+            return self._books

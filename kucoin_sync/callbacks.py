@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from .events import CallbackFailed, CallbackSlow, Event
+from .sealed import Push
 from .subscription import Subscription
 from .turns import Turns, Worker
 
@@ -26,38 +28,42 @@ _log = logging.getLogger("kucoin_sync")
 class _Ready:
     """The gate of a subscription with a callback: its release puts the subscription in line."""
 
-    __slots__ = ("_callbacks", "_told_slow", "subscription")
+    __slots__ = ("_callback", "_callbacks", "_inbox", "_told_slow", "_turns", "subscription")
 
     def __init__(self, callbacks: Callbacks, subscription: Subscription) -> None:
+        assert subscription.callback is not None
+        self._callback = subscription.callback
+        self._inbox = subscription.inbox
         self._callbacks = callbacks
+        self._turns = callbacks.turns
         self._told_slow = False
         self.subscription = subscription
 
     def release(self) -> None:
-        self._callbacks.turns.put(self)
+        self._turns.put(self)
 
     def take_turn(self, worker: Worker) -> None:
         """Serve a few messages, then stand in line again, or wait for more."""
-        subscription, turns = self.subscription, self._callbacks.turns
-        inbox, callback = subscription.inbox, subscription.callback
-        assert callback is not None
-        for _ in range(min(_TURN, len(inbox))):
-            if not worker.leads:
-                break
-            try:
-                message = inbox.pop()
-            except IndexError:
-                break  # the subscription has another consumer beside its callback
-            try:
-                callback(message)
-            except BaseException as error:  # sys.exit(), too, must not end everybody's callbacks
-                self._callbacks.failed(subscription, error)
-        if turns.closed:
+        inbox, callback = self._inbox, self._callback
+        pushes: Iterator[Push] = islice(iter(inbox.take, None), min(_TURN, inbox.size()) if worker.leads else 0)
+        try:
+            for message in inbox.opener.each(pushes):
+                try:
+                    callback(message)
+                except BaseException as error:  # sys.exit(), too, must not end everybody's callbacks
+                    self._callbacks.failed(self.subscription, error)
+                if not worker.leads:
+                    break
+        except IndexError:
+            pass  # the subscription has another consumer beside its callback
+        if self._turns.closed:
             return
-        if len(inbox):
-            turns.put(self)
-        else:
+        if inbox.size():
+            self._turns.put(self)
+        elif inbox.alert or inbox.finished:
             self.arm()
+        else:
+            inbox.call(self)
 
     def arm(self) -> None:
         """Wait for the next message."""

@@ -35,6 +35,7 @@ class Inbox:
         finished: nothing more will be put; what is queued can still be popped.
         error: with `finished`, why the subscription ended, None for a normal close.
         take: returns the next push as it is; raises IndexError where there is none.
+        size: returns how many there are.
         opener: opens sealed ones.
     """
 
@@ -47,6 +48,7 @@ class Inbox:
         self.error: Exception | None = None
         self.opener = Opener()
         self.take: Callable[[], Push] = self.items.popleft
+        self.size: Callable[[], int] = self.items.__len__
         self._maxsize = maxsize
         self._on_overflow = on_overflow
         self._lock = threading.Lock()  # guards _missing, _congested, _full, _notices, dropped
@@ -56,7 +58,7 @@ class Inbox:
         self._notices: deque[Exception] = deque()
 
     def __len__(self) -> int:
-        return len(self.items)
+        return self.size()
 
     def put(self, push: Push) -> None:
         """Queue a push for the consumer; never waits."""
@@ -99,7 +101,7 @@ class Inbox:
     def call(self, gate: Gate) -> None:
         """Have a gate released once, as soon as there is something to do for a consumer; never waits."""
         self.waiters.append(gate)
-        if self.ready():
+        if self.size() or ((self.finished or self.alert) and self.ready()):
             self.wake()
 
     def wait(self, timeout: float | None) -> bool:
@@ -124,7 +126,7 @@ class Inbox:
 
     def ready(self) -> bool:
         """Whether a consumer has something to do."""
-        return bool(len(self) or self.finished or self._notices)
+        return bool(self.size() or self.finished or self._notices)
 
     def notice(self) -> Exception | None:
         """Return, once, what the consumer must be told when it has taken all that was queued."""
@@ -255,9 +257,7 @@ class _LatestInbox(_OneByOneInbox):
         self._newest: dict[tuple[str | None, str | None], Push] = {}
         self._superseded: dict[tuple[str | None, str | None], int] = {}
         self.take = self._take
-
-    def __len__(self) -> int:
-        return len(self._newest)
+        self.size = self._newest.__len__
 
     def put(self, push: Push) -> None:
         with self._lock:

@@ -238,14 +238,18 @@ class Lane:
     def route(self, pushes: Sequence[Push]) -> None:
         """Put each push into the subscriptions that it belongs to; what belongs to one goes there together."""
         taken: dict[Subscription, list[Push]] = {}
-        only_sink = self._only_sink
+        by_head: dict[Head, Callable[[Push], None] | None] = {}
         for push in pushes:
-            if type(push) is tuple and (sink := only_sink(push[2])) is not None:
-                if sink in taken:
-                    taken[sink].append(push)
-                else:
-                    taken[sink] = [push]
-                continue
+            if type(push) is tuple:
+                head = push[2]
+                try:
+                    append = by_head[head]
+                except KeyError:
+                    sink = self._only_sink(head)
+                    append = by_head[head] = None if sink is None else taken.setdefault(sink, []).append
+                if append is not None:
+                    append(push)
+                    continue
             for message in self._opened((push,)):  # to be looked at, or shared
                 for sink in self._sinks(message):
                     taken.setdefault(sink, []).append(message)

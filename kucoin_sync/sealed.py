@@ -130,19 +130,21 @@ class Opener:
     def each(self, pushes: Iterable[Push]) -> Iterator[Message]:
         """Yield the messages in pushes; how they are read is looked at when they come together, not for each."""
         way, message = self.way(self._last), self._last
-        for push in pushes:
-            if isinstance(push, tuple):
-                try:
-                    message = push[2].decoders[way](push[0])
-                    message.origin = push
-                except UNREADABLE:
-                    message = self.open_undecoded(push)
-                    if message is None:
-                        continue
-            else:
-                message = push
-            yield message
-        self._last = message
+        try:
+            for push in pushes:
+                if isinstance(push, tuple):
+                    try:
+                        message = push[2].decoders[way](push[0])
+                        message.origin = push
+                    except UNREADABLE:
+                        message = self.open_undecoded(push)
+                        if message is None:
+                            continue
+                else:
+                    message = push
+                yield message
+        finally:
+            self._last = message
 
     def open_undecoded(self, push: Sealed) -> Message | None:
         """Do the same for a frame that could not be opened in the consumer's way."""

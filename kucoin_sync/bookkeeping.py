@@ -78,7 +78,43 @@ class Bookkeeper:
         self._by_topic: dict[str, tuple[Follower[Any, Any], ...]] = {}
         self._past_resyncs = 0  # of books that have ended
         self._thread: threading.Thread | None = None
+        self._asleep: dict[Follower[Any, Any], Subscription] = {}  # in a forked child, until it resumes
         board.watcher = self
+
+    # In a forked child
+
+    def renew(self) -> None:
+        """Begin again with the books that the parent had.
+
+        Those that another thread was about to open are not there, as that thread is not.
+        """
+        self._line, self._wanted = deque(), threading.Event()
+        self._lock = threading.Lock()
+        self._thread = None
+        self._closed = False
+        self._snapshots = self._snapshots.afresh()
+        kept = {book: sub for book, sub in self._books.items() if sub is not None and book.ended is None}
+        self._books, self._by_topic, self._asleep = dict(kept), {}, kept
+        for book in kept:
+            topic = book.source.topic
+            self._by_topic[topic] = (*self._by_topic.get(topic, ()), book)
+        self._past_resyncs = -sum(book.calibration.resyncs for book in kept)
+
+    def use(self) -> None:
+        """Somebody wants something of a book."""
+        self._board.use()
+
+    def resume(self) -> None:
+        """Serve the books that the parent had."""
+        with self._lock:
+            books, self._asleep = self._asleep, {}
+            if self._closed or not books:
+                return
+            self._start()
+        for book, subscription in books.items():
+            for listener in book.with_callback:
+                self._callbacks.serve(listener)
+            self._seat(book, subscription)
 
     # For the stream
 
@@ -113,9 +149,7 @@ class Bookkeeper:
         if not known:  # it has ended meanwhile
             subscription.close()
             return book
-        subscription.inbox.call(_Seat(book, subscription, self._line, self._wanted))
-        if self._board.carries(source.topic):
-            book.carried()
+        self._seat(book, subscription)
         return book
 
     def close(self) -> list[threading.Thread]:
@@ -183,9 +217,19 @@ class Bookkeeper:
             self._books[book] = None
             topic = book.source.topic
             self._by_topic[topic] = (*self._by_topic.get(topic, ()), book)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="kucoin-books", daemon=True)
-                self._thread.start()
+            self._start()
+
+    def _start(self) -> None:
+        """Have the books' thread run (under the lock)."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="kucoin-books", daemon=True)
+            self._thread.start()
+
+    def _seat(self, book: Follower[Any, Any], subscription: Subscription) -> None:
+        """Have a book served with what comes for it."""
+        subscription.inbox.call(_Seat(book, subscription, self._line, self._wanted))
+        if self._board.carries(book.source.topic):
+            book.carried()
 
     def _of(self, keys: Iterable[Key]) -> list[Follower[Any, Any]]:
         if not self._by_topic:

@@ -101,6 +101,11 @@ class _Events:
             self._in_line = True
         self._turns.put_first(self)
 
+    def abandon(self) -> None:
+        """Forget in a forked child what the parent has yet to tell."""
+        self._lock = threading.Lock()
+        self._waiting.clear()
+
     def take_turn(self, worker: Worker) -> None:
         """Call `on_event` for all that there is, at the end of the stream, too."""
         while True:
@@ -133,9 +138,21 @@ class Callbacks:
     """
 
     def __init__(self, on_event: Callable[[Event], object] | None, patience: float = _PATIENCE) -> None:
-        self.turns = Turns("kucoin-callbacks", patience)
+        self._on_event = on_event
+        self._patience = patience
+        self._begin()
+
+    def _begin(self) -> None:
+        self.turns = Turns("kucoin-callbacks", self._patience)
         self.telling = threading.Lock()  # so that who is slow is named once
-        self._events = None if on_event is None else _Events(on_event, self.turns)
+        self._events = None if self._on_event is None else _Events(self._on_event, self.turns)
+
+    def renew(self) -> None:
+        """Begin again in a forked child; nobody is served until `serve`."""
+        self.turns.abandon()
+        if self._events is not None:
+            self._events.abandon()
+        self._begin()
 
     def emit(self, event: Event) -> None:
         """Log an event and have `on_event` called with it; never waits."""
@@ -157,6 +174,11 @@ class Callbacks:
     def close(self) -> None:
         """Let the threads end after the callback that they are in."""
         self.turns.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether no callback is run any more."""
+        return self.turns.closed
 
     @property
     def threads(self) -> list[threading.Thread]:

@@ -117,6 +117,13 @@ class Carrier(Protocol):
     def close(self) -> None:
         """Let its thread end, from whatever it is waiting in. Does not wait for it."""
 
+    def abandon(self) -> None:
+        """Let go, in a forked child, of this copy of what the parent has, without a word to peer or owner.
+
+        No thread of the parent's is there, but maybe the one that forked, and locks may be held by the others. Must not
+        wait for anything; what reaches the peer belongs to the parent.
+        """
+
 
 #: Makes a carrier from its number, its market, whether it is private, who owns it and who takes what it brings.
 MakeCarrier: TypeAlias = "Callable[[int, str, bool, Owner, Deliver], Carrier]"

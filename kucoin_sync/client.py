@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from .callbacks import Callbacks
 from .carrier import MakeCarrier
 from .credentials import Credentials
+from .forking import OfOneProcess, enrol, watch
+from .inbox import InlineInbox
 from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
@@ -34,7 +36,7 @@ C = TypeVar("C", bound=Callback)
 P = TypeVar("P")
 
 
-class Client:
+class Client(OfOneProcess):
     """Messages for code that is not async, from carriers: `Stream` has them from KuCoin.
 
     All methods may be called from any thread and from callbacks.
@@ -67,6 +69,8 @@ class Client:
         self._snapshots_per_30s = snapshots_per_30s
         self._opening = threading.Lock()  # guards the making of _books
         self._books: Bookkeeper | None = None  # none before the first book: most programs have no need of any
+        watch()
+        enrol(self)
 
     # Subscribing
 
@@ -194,6 +198,32 @@ class Client:
 
         follower = self._bookkeeper().open(symbol, level, generation, on_change, maxsize)
         return LocalLevel3Book(follower, maxsize) if level == 3 else LocalLevel2Book(follower, maxsize)
+
+    # In a forked child
+
+    def resume(self) -> None:
+        """Begin again in a forked child now, without waiting for its first use; anywhere else this does nothing.
+
+        A child has its parent's subscriptions, tunnels and books, empty, and dials for them on its own when they or the
+        stream are first used: by `get` or iterating, a look at `pending`, `subscribe`, `book`, or any look into a book.
+        A program that has only callbacks uses nothing, so that it calls this; see the README, "Web servers that fork".
+        """
+        for subscription in self._board.resume():
+            if subscription.callback is not None and not isinstance(subscription.inbox, InlineInbox):
+                self._callbacks.serve(subscription)
+        if self._books is not None:
+            self._books.resume()
+
+    def forked(self) -> None:
+        """Let go of all that belongs to the parent; called in a forked child, before anything else."""
+        self._opening = threading.Lock()
+        closed = self._callbacks.closed  # maybe not by far: by a thread that is not here
+        self._callbacks.renew()
+        if self._books is not None:
+            self._books.renew()
+        self._board.renew(self.resume)
+        if closed:
+            self.close(timeout=0.0)
 
     def close(self, timeout: float = 5.0) -> None:
         """Close everything, from any thread or callback; closing twice is allowed.

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from . import backoff
+from . import backoff, forking
 from .carrier import Counts, Deliver, Owner, weakly
 from .credentials import Credentials
 from .events import Connected, Disconnected, Resubscribed, Retrying, ServerNotice
@@ -42,6 +42,11 @@ class _ConnectPace:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards _windows
         self._windows: dict[str, backoff.SlidingWindow] = {}  # by REST base URL
+        forking.enrol(self)
+
+    def forked(self) -> None:
+        """Begin with a fresh lock. What the parent has dialled counts here, too: it came from the same address."""
+        self._lock = threading.Lock()
 
     def delay(self, base: str, per_minute: int, now: float) -> float:
         """Return the seconds to wait before connecting; 0 takes the place."""
@@ -111,6 +116,7 @@ class Connection:
         self._server = 0  # which of the token's servers is tried
         self._host = ""
         self._welcomed: float | None = None  # since when the connection under way is welcomed
+        self._abandoned = False  # it is a forked child's copy of its parent's
         self._thread = threading.Thread(target=self._run, name=f"kucoin-io-{number}", daemon=True)
 
     def start(self) -> None:
@@ -183,6 +189,18 @@ class Connection:
         """Let the I/O thread end, from whatever it is waiting in. Does not wait for it."""
         self._waker.cancel()
 
+    def abandon(self) -> None:
+        """Let go of it in a forked child, without a word to the peer and to the owner.
+
+        Its thread isn't there, unless it is the one that forked (in an inline callback): then it ends after that.
+        """
+        self._abandoned = True
+        self._lock = threading.Lock()
+        self._session = None
+        self._waker.cancelled = True
+        if self._transport is not None:
+            self._transport.abandon()
+
     # The I/O thread
 
     def _run(self) -> None:
@@ -194,7 +212,8 @@ class Connection:
         finally:
             rest.close()
             self._waker.close()
-            self._owner.ended(self)
+            if not self._abandoned:
+                self._owner.ended(self)
 
     def _come_back_for_ever(self, rest: Rest) -> None:
         delays = backoff.delays()

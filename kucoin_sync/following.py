@@ -22,6 +22,7 @@ from .books import BookChange, Calibration, Level2BookChange, Level3BookChange, 
 from .books.reading import Book
 from .events import BookFailed, BookReady, BookResyncing, Event, Overflowed, SnapshotFailed
 from .exceptions import BookNotReady, SlowConsumer, StreamClosed
+from .forking import enrol
 from .inbox import Inbox, inbox_for
 from .messages import UNREADABLE
 from .sealed import Sealed, opened
@@ -46,6 +47,9 @@ class Owner(Protocol):
     def emit(self, event: Event) -> None:
         """Take an event without waiting."""
 
+    def use(self) -> None:
+        """Somebody wants something of the book."""
+
 
 class Follower(Generic[B, C]):
     """One book on its way with the exchange. All methods may be called from any thread.
@@ -60,13 +64,11 @@ class Follower(Generic[B, C]):
 
     def __init__(self, source: Source, owner: Owner) -> None:
         self.source = source
-        self.lock = threading.RLock()
-        self.door = threading.RLock()
+        self._make_locks()
         self.ended: Exception | None = None
         self.calibration: Calibration[B, Any] = Calibration(source.feed)
         self.received_ns = 0  # of the newest update
         self._owner = owner
-        self._changed = threading.Condition(self.lock)  # the book became readable, or has ended
         self._carried = False  # whether the server is known to send the topic
         self._dropped = 0  # how many updates are missing before the next, as far as that is known
         self._trouble = ""  # why the last attempt to get a snapshot failed
@@ -75,6 +77,37 @@ class Follower(Generic[B, C]):
         # Who iterates holds its subscription; here it must not outlive the loop.
         self._listeners: tuple[weakref.ref[Subscription[Any]], ...] = ()
         self._with_callback: list[Subscription[Any]] = []  # these are held here
+        self._asleep = False  # in a forked child, until the first use
+        enrol(self)
+
+    def _make_locks(self) -> None:
+        self.lock = threading.RLock()
+        self.door = threading.RLock()
+        self._changed = threading.Condition(self.lock)  # the book became readable, or has ended
+
+    def forked(self) -> None:
+        """Begin again in a forked child: another thread of the parent may have been half-way through an update."""
+        self._make_locks()
+        self._events = []
+        self._carried = False
+        self._dropped = 0
+        self._trouble = ""
+        if self.ended is None:
+            self.calibration = self.calibration.afresh("this process was forked from the one in which it was kept")
+            self._asleep = True
+            for listener in self._alive():
+                listener.inbox.sleep(self.use)
+
+    @property
+    def live(self) -> bool:
+        """Whether the book can be read."""
+        return self.calibration.live and self.ended is None
+
+    def use(self) -> None:
+        """Be about to be used; not under the lock."""
+        if self._asleep:
+            self._asleep = False
+            self._owner.use()
 
     def __repr__(self) -> str:
         return f"<Follower of {self.source}: {self.ended or self.calibration}>"
@@ -87,6 +120,8 @@ class Follower(Generic[B, C]):
         Raises:
             BookNotReady: it can't be read; the text says why.
         """
+        if self._asleep:
+            self.use()
         with self.door, self.lock:
             return how(self.ready())
 
@@ -100,6 +135,7 @@ class Follower(Generic[B, C]):
 
     def settle(self, timeout: float | None) -> bool:
         """Wait until the book can be read or has ended; return whether it has come to that within the timeout."""
+        self.use()
         with self.lock:
             return self._changed.wait_for(lambda: self.calibration.live or self.ended is not None, timeout)
 
@@ -221,6 +257,7 @@ class Follower(Generic[B, C]):
 
     def listen(self, maxsize: int, callback: Callable[[C], object] | None = None) -> Subscription[Any]:
         """Return a subscription that gets the changes from now on, without a callback as long as somebody holds it."""
+        self.use()
         name = str(self.source)
 
         def overflowed(dropped: int) -> None:
@@ -243,6 +280,11 @@ class Follower(Generic[B, C]):
             if callback is not None:
                 self._with_callback.append(subscription)
         return subscription
+
+    @property
+    def with_callback(self) -> tuple[Subscription[Any], ...]:
+        """The listeners with a callback."""
+        return tuple(self._with_callback)
 
     def _unlisten(self, subscription: Subscription[Any]) -> None:
         with self.lock:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from . import forking
 from .messages import Message
 from .sealed import Opener, Push, kind_of
 
@@ -37,6 +38,7 @@ class Inbox:
         take: returns the next push as it is; raises IndexError where there is none.
         size: returns how many there are.
         opener: opens sealed ones.
+        first_use: in a forked child, called before a consumer first looks for messages.
     """
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
@@ -56,6 +58,32 @@ class Inbox:
         self._congested = False  # the next put has to take the lock
         self._full = False  # an episode of overflow is under way
         self._notices: deque[Exception] = deque()
+        self.first_use: Callable[[], None] | None = None
+        forking.enrol(self)
+
+    def forked(self) -> None:
+        """Begin again in a forked child, empty: what waits here belongs to the parent.
+
+        The queue stays the same object, because the thread that forked may be iterating over it.
+        """
+        self._lock = threading.Lock()
+        self.items.clear()
+        self.waiters.clear()
+        self._notices.clear()
+        self.dropped = self._missing = self.opener.unreadable = 0
+        self._congested = self._full = False
+        self.alert = self.first_use is not None
+
+    def sleep(self, first_use: Callable[[], None]) -> None:
+        """Have `first_use` called before a consumer first looks for messages."""
+        self.first_use = first_use
+        self.alert = True  # a consumer that finds nothing asks for a notice then
+
+    def use(self) -> None:
+        """Be about to be looked into."""
+        first_use, self.first_use = self.first_use, None
+        if first_use is not None:
+            first_use()
 
     def __len__(self) -> int:
         return self.size()
@@ -130,6 +158,7 @@ class Inbox:
 
     def notice(self) -> Exception | None:
         """Return, once, what the consumer must be told when it has taken all that was queued."""
+        self.use()
         with self._lock:
             told = self._notices.popleft() if self._notices and not len(self) else None
             self.alert = bool(self._notices) or self._untold()
@@ -258,6 +287,11 @@ class _LatestInbox(_OneByOneInbox):
         self._superseded: dict[tuple[str | None, str | None], int] = {}
         self.take = self._take
         self.size = self._newest.__len__
+
+    def forked(self) -> None:
+        super().forked()
+        self._newest.clear()
+        self._superseded.clear()
 
     def put(self, push: Push) -> None:
         with self._lock:

@@ -99,6 +99,11 @@ class Lane:
                 waiter.expect(self, key)
         return actions
 
+    def reserve(self, tunnel: str, keys: list[Key]) -> list[Action]:
+        """Find room for all keys of a new tunnel together; return what makes the server send them."""
+        self.shards.pin(tunnel, len(keys))
+        return self._carry(self.shards.place(keys))
+
     def remove(self, subscription: Subscription, singles: Iterable[str]) -> list[Action]:
         """Route topics no longer to a subscription; return what makes the server stop those that nobody wants."""
         tunnel = subscription.tunnel

@@ -23,6 +23,7 @@ from .books import (
 from .books.reading import Book, Number, Quotes
 from .exceptions import StreamClosed
 from .following import Follower
+from .forking import OfOneProcess
 from .payloads import Level
 from .subscription import Subscription
 
@@ -45,7 +46,7 @@ T = TypeVar("T")
 Self = TypeVar("Self", bound="LocalBook[Any, Any]")
 
 
-class Changes(Generic[C]):
+class Changes(OfOneProcess, Generic[C]):
     """The changes of a book from a moment on; made by `iter(book)`. Several threads may share it."""
 
     def __init__(self, subscription: Subscription[Any]) -> None:
@@ -73,7 +74,7 @@ class Changes(Generic[C]):
         return cast(C, change)
 
 
-class LocalBook(Quotes, Generic[B, C]):
+class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
     """The live order book of one symbol; made by `Stream.book`.
 
     Everything can be read from any thread. A read takes the book as it is after the newest update that was applied;
@@ -106,8 +107,8 @@ class LocalBook(Quotes, Generic[B, C]):
     @property
     def ready(self) -> bool:
         """Whether the book can be read."""
-        follower = self._follower
-        return follower.calibration.live and follower.ended is None
+        self._follower.use()
+        return self._follower.live
 
     def wait_ready(self: Self, timeout: float | None = None) -> Self:
         """Wait until the book can be read, for ever with None; return it.
@@ -139,7 +140,7 @@ class LocalBook(Quotes, Generic[B, C]):
     def partial(self) -> bool:
         """Whether the book may lack levels of the exchange; before it is ready, whether that is to be expected."""
         with self._follower.lock:
-            return self._follower.ready().partial if self.ready else self.snapshot_depth is not None
+            return self._follower.ready().partial if self._follower.live else self.snapshot_depth is not None
 
     @property
     def snapshot_depth(self) -> int | None:
@@ -262,7 +263,7 @@ class LocalBook(Quotes, Generic[B, C]):
         with follower.lock:
             if follower.ended is not None:
                 state = f"ended, {follower.ended}"
-            elif self.ready:
+            elif follower.live:
                 state = f"at {self.sequence}, best bid {_shown(self.best_bid)}, best ask {_shown(self.best_ask)}"
             else:
                 state = f"not ready, {follower.calibration.reason}"

@@ -111,14 +111,14 @@ class Shards:
         self._capacity[number] = len(self._keys[number])
         return self.place(moving)
 
-    def pin(self, tunnel: str) -> int:
-        """Give a tunnel a connection; return its number."""
+    def pin(self, tunnel: str, room: int = 1) -> int:
+        """Give a tunnel a connection with room for so many topics; return its number."""
         if tunnel not in self._pins:
             tunnels = list(self._pins.values())
             fitting = (
                 number
                 for number, held in self._keys.items()
-                if len(held) < self._capacity[number] and tunnels.count(number) < TUNNELS_PER_CONNECTION
+                if len(held) + room <= self._capacity[number] and tunnels.count(number) < TUNNELS_PER_CONNECTION
             )
             self._pins[tunnel] = next(fitting, 0) or self._open()
         return self._pins[tunnel]

@@ -28,6 +28,10 @@ class SilenceWatch:
         subscription.put = self._note
         subscription.put_many = self._note_many
 
+    def begin(self, now: float) -> None:
+        """Begin to count the time at `now`."""
+        self._since, self._told, self._heard = now, False, False
+
     @property
     def check_at(self) -> float:
         """The instant at which `check` may have something to say."""

@@ -130,6 +130,10 @@ class Snapshots:
                 self._hands[waker] = thread
                 thread.start()
 
+    def afresh(self) -> Snapshots:
+        """Return what takes over in a forked child, which has none of the threads here."""
+        return Snapshots(self._make_fetcher, self._pace.count)
+
     def forget(self, book: _Book) -> None:
         """Fetch no more snapshots for a book."""
         with self._lock:

@@ -14,7 +14,7 @@ from .lane import Waiter
 from .messages import Message
 from .outcomes import Key
 from .subscription import Subscription
-from .switchboard import Switchboard
+from .switchboard import Switchboard, kind_of
 from .topics import grammar
 
 __all__ = ["Callback", "Options", "Subscriber", "Terms"]
@@ -75,16 +75,14 @@ class Subscriber:
         for single in singles:
             groups.setdefault(self._kind(single, terms.private), []).append(Key(single, tunnel))
         subscription = self._make(singles, terms, tunnel)
-        waiter = self._board.add(subscription, groups, terms.stale_after)
-        if terms.callback is not None and not terms.inline:
-            self._callbacks.serve(subscription)
-        if terms.timeout == 0 or self._board.is_io_thread():
-            return subscription
         try:
-            self._await(waiter, terms.timeout, singles)
-        except BaseException:
-            self._board.remove(subscription, singles)
-            raise
+            waiter = self._board.add(subscription, groups, terms.stale_after)
+            if terms.callback is not None and not terms.inline:
+                self._callbacks.serve(subscription)
+            if terms.timeout != 0 and not self._board.is_io_thread():
+                self._confirm(subscription, waiter, terms.timeout, singles)
+        finally:
+            self._board.joined(subscription)
         return subscription
 
     def find_credentials(self) -> Credentials | None:
@@ -104,7 +102,7 @@ class Subscriber:
                 "key: pass Credentials(key, secret, passphrase) to Stream, or set KUCOIN_API_KEY, KUCOIN_API_SECRET "
                 "and KUCOIN_API_PASSPHRASE"
             )
-        return grammar.market_of(single), needs_key or bool(private)
+        return kind_of(single, private)
 
     def _make(self, singles: tuple[str, ...], terms: Terms, tunnel: str | None) -> Subscription:
         def overflowed(dropped: int) -> None:
@@ -126,6 +124,16 @@ class Subscriber:
             singles, inbox, close=self._board.end, callback=terms.callback, tunnel=tunnel, private=terms.private
         )
         return subscription
+
+    def _confirm(
+        self, subscription: Subscription, waiter: Waiter, timeout: float | None, singles: tuple[str, ...]
+    ) -> None:
+        """Wait until the server has confirmed all topics; take them away again where it does not."""
+        try:
+            self._await(waiter, timeout, singles)
+        except BaseException:
+            self._board.remove(subscription, singles)
+            raise
 
     def _await(self, waiter: Waiter, timeout: float | None, singles: tuple[str, ...]) -> None:
         if not waiter.gate.wait(timeout):

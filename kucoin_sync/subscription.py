@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, NoReturn
 
 from .exceptions import StreamClosed
+from .forking import OfOneProcess
 from .inbox import Inbox
 from .messages import UNREADABLE, Message
 from .topics.name import P_co
@@ -16,7 +17,7 @@ __all__ = ["Subscription"]
 _GLANCE = 100
 
 
-class Subscription(Generic[P_co]):
+class Subscription(OfOneProcess, Generic[P_co]):
     """Messages of one or more topics, for one consumer; several threads may share it, each message goes to one.
 
     Made by `Stream.subscribe`. Iterating waits for messages; it ends when the subscription or the stream is
@@ -52,6 +53,7 @@ class Subscription(Generic[P_co]):
     @property
     def pending(self) -> int:
         """Messages received and not yet taken by the consumer."""
+        self.inbox.use()
         return len(self.inbox)
 
     @property
@@ -147,7 +149,7 @@ class Subscription(Generic[P_co]):
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
-        return f"<Subscription to {self._named()}: {state}, {self.pending} pending, {self.dropped} dropped>"
+        return f"<Subscription to {self._named()}: {state}, {len(self.inbox)} pending, {self.dropped} dropped>"
 
     def _named(self) -> str:
         topics = self._topics

@@ -7,6 +7,7 @@ Lock order: this lock, then a connection's or an inbox's, never the other way ro
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import threading
 import time
@@ -24,10 +25,12 @@ from .silence import SilenceWatch
 from .subscription import Subscription
 from .topics import grammar
 
-__all__ = ["Switchboard"]
+__all__ = ["Switchboard", "kind_of"]
 
 _RETIRE = 5.0
 """Seconds that a replaced connection gets to deliver its last."""
+
+_log = logging.getLogger("kucoin_sync")
 
 
 class Watcher(Protocol):
@@ -68,13 +71,80 @@ class Switchboard:
         self._unreadable = 0  # found by the same
         self._misfits = 0
         self._watches: dict[Subscription, SilenceWatch] = {}
+        self._joining: dict[Subscription, int] = {}  # those that `subscribe` has not returned yet, with its thread
+        self._first_use: Callable[[], object] | None = None  # while a forked child has not begun again
+
+    # In a forked child
+
+    def renew(self, first_use: Callable[[], object]) -> None:
+        """Let go of the parent's connections; call `first_use`, which is to `resume`, when ours are wanted.
+
+        What is wanted outlives the fork, and nothing else: the lanes are made anew from the subscriptions. Those that
+        another thread of the parent was about to make are not there, as that thread is not.
+        """
+        self._lock = threading.Lock()
+        for connection in {*self._made, *(each for lane in self._lanes.values() for each in lane.all_connections())}:
+            connection.abandon()
+        joining, here = self._joining, threading.get_ident()
+        self._subscriptions = {
+            subscription: None
+            for subscription in self._subscriptions
+            if subscription.topics and not subscription.closed and joining.get(subscription, here) == here
+        }
+        self._watches = {each: watch for each, watch in self._watches.items() if each in self._subscriptions}
+        self._lanes, self._made, self._joining = {}, [], {}
+        self._dropped = self._unreadable = self._misfits = 0
+        self.check_at = math.inf
+        self.closed = False
+        self._first_use = first_use
+        for subscription in self._subscriptions:
+            subscription.inbox.sleep(self.use)
+
+    def use(self) -> None:
+        """Be about to be used: a forked child begins again now."""
+        if (first_use := self._first_use) is not None:
+            first_use()
+
+    def resume(self) -> list[Subscription]:
+        """Want everything that the parent wanted; return the subscriptions, none where that was done already."""
+        with self._lock:
+            if self._first_use is None or self.closed:
+                return []
+            self._first_use = None
+            subscriptions = list(self._subscriptions)
+            now = time.monotonic()
+            for watch in self._watches.values():
+                watch.begin(now)
+                self.check_at = min(self.check_at, watch.check_at)
+            actions = self._carry_all(subscriptions)
+        _log.info("this process was forked: its stream dials on its own now, for %d subscriptions", len(subscriptions))
+        _do(actions)
+        return subscriptions
+
+    def _carry_all(self, subscriptions: list[Subscription]) -> list[Action]:
+        """Find places for all topics, each tunnel's together; return what gets them sent (under the lock)."""
+        tunnels: dict[tuple[str, Lane], dict[Key, None]] = {}
+        kinds = {subscription: _by_kind(subscription) for subscription in subscriptions}
+        for subscription, groups in kinds.items():
+            if subscription.tunnel is not None:
+                for kind, keys in groups.items():
+                    tunnels.setdefault((subscription.tunnel, self._lane(*kind)), {}).update(dict.fromkeys(keys))
+        actions = [action for (tunnel, lane), keys in tunnels.items() for action in lane.reserve(tunnel, list(keys))]
+        for subscription, groups in kinds.items():
+            for kind, keys in groups.items():
+                actions += self._lane(*kind).add(subscription, keys, Waiter(self.emit))
+        return actions
 
     # For the stream
 
     def add(
         self, subscription: Subscription, groups: dict[tuple[str, bool], list[Key]], stale_after: float | None
     ) -> Waiter:
-        """Have the keys of each kind (market, private) delivered to a subscription; return what waits for them."""
+        """Have the keys of each kind (market, private) delivered to a subscription; return what waits for them.
+
+        To be followed by `joined`, however the wait ends.
+        """
+        self.use()
         waiter = Waiter(self.emit)
         actions: list[Action] = []
         refusal: InvalidTopic | None = None
@@ -82,6 +152,7 @@ class Switchboard:
             if self.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
             lanes = {kind: self._lane(*kind) for kind in groups}
+            self._joining[subscription] = threading.get_ident()
             self._subscriptions[subscription] = None
             try:
                 for kind, keys in groups.items():
@@ -99,6 +170,10 @@ class Switchboard:
             self.end(subscription)
             raise refusal
         return waiter
+
+    def joined(self, subscription: Subscription) -> None:
+        """Somebody holds a subscription from now on, or nobody will."""
+        self._joining.pop(subscription, None)
 
     def unsubscribe(self, topic: str | Subscription, tunnel: str | None = None) -> None:
         """End a subscription, or take topics, by name, away from all that have them in the tunnel or outside."""
@@ -200,7 +275,7 @@ class Switchboard:
                 "messages": sum(count.messages for count in counts),
                 "bytes": sum(count.bytes for count in counts),
                 "dropped": self._dropped + sum(subscription.dropped for subscription in subscriptions),
-                "pending": sum(subscription.pending for subscription in subscriptions),
+                "pending": sum(len(subscription.inbox) for subscription in subscriptions),
                 "subscriptions": len(subscriptions),
                 "topics": sum(len(lane.shards) for lane in lanes),
                 "connections": len(connections),
@@ -341,6 +416,18 @@ class Switchboard:
     def _forget_ended(self) -> None:
         for subscription in [subscription for subscription in self._subscriptions if not subscription.topics]:
             self._forget(subscription)
+
+
+def kind_of(single: str, private: bool | None) -> tuple[str, bool]:
+    """Return the market of a topic and whether it needs an authorised connection."""
+    return grammar.market_of(single), grammar.is_private(single) or bool(private)
+
+
+def _by_kind(subscription: Subscription) -> dict[tuple[str, bool], list[Key]]:
+    groups: dict[tuple[str, bool], list[Key]] = {}
+    for single in subscription.topics:
+        groups.setdefault(kind_of(single, subscription.private), []).append(Key(single, subscription.tunnel))
+    return groups
 
 
 def _is_carried(lane: Lane, number: int, key: Key) -> bool:

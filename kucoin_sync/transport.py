@@ -24,7 +24,7 @@ import websocket
 from .exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, TokenError
 from .frames import FrameBuffer
 from .limits import Limits
-from .wire import Waker, Wire, dial, proxy_for
+from .wire import Cancelled, Waker, Wire, dial, proxy_for
 
 __all__ = ["Address", "ConnectionLost", "Transport"]
 
@@ -130,7 +130,7 @@ class Transport:
         self._framing = _Framing()
         self._frames = FrameBuffer(limits.frame_bytes, early)
         self._unfinished: float | None = None  # since when part of a message waits for its rest
-        self._failure: ConnectionLost | None = None
+        self._failure: ConnectionLost | Cancelled | None = None
         self._poller = _Poller(wire.fileno(), waker.fileno())
         # Whether messages follow each other closely, so that reading waits by itself: one system call each.
         self._flowing = False
@@ -233,7 +233,8 @@ class Transport:
         self._wire.close()
 
     def abandon(self) -> None:
-        """Close the descriptor without a word to the peer, not even a TLS alert."""
+        """Close the descriptor without a word to the peer, not even a TLS alert; `receive` raises Cancelled."""
+        self._failure = Cancelled()
         self._wire.sock.close()
 
     # Receiving

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from .exceptions import InvalidTopic, StreamClosed
+from .forking import OfOneProcess
 from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
@@ -23,7 +24,7 @@ P = TypeVar("P")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Tunnel:
+class Tunnel(OfOneProcess):
     """A tunnel of a stream, made by `Stream.tunnel`; closing it ends its subscriptions.
 
     Its connection is that of the first topic subscribed in it; all its topics stay on that connection.

@@ -99,6 +99,17 @@ class Turns:
         self._look.set()
         self._rouse()
 
+    def abandon(self) -> None:
+        """End in a forked child, which has none of the threads, but maybe one that forked: it ends after its turn."""
+        self.closed = True
+        workers = {self._leader, *self._stuck}
+        self._leader = Worker()
+        self._line.clear()
+        for worker in workers:
+            worker.leads = False
+            if worker.thread is threading.current_thread() and self._lock.locked():
+                self._lock.release()  # held by a thread that is no more; during a turn it is not by this one
+
     @property
     def threads(self) -> list[threading.Thread]:
         """The threads that end soon after `close`; those that are stuck are left to themselves."""

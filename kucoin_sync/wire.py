@@ -20,6 +20,7 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import unquote, urlsplit
 
+from . import forking
 from .exceptions import ConnectionFailed
 
 __all__ = ["Cancelled", "Proxy", "Waker", "Wire", "dial", "proxy_for"]
@@ -40,7 +41,9 @@ class Waker:
     """
 
     def __init__(self) -> None:
-        self._receiver, self._sender = socket.socketpair()
+        with forking.held_off():
+            self._receiver, self._sender = socket.socketpair()
+            forking.close_in_child(self._receiver, self._sender)
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
         self.cancelled = False
@@ -176,7 +179,9 @@ class Wire:
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Turn TLS on, verifying the certificate by `context`."""
         try:
-            self.sock = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
+            with forking.held_off():
+                self.sock = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
+                forking.close_in_child(self.sock)
             while True:
                 try:
                     self.sock.do_handshake()
@@ -345,7 +350,9 @@ def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) 
         # An address that swallows packets must not use up the time of the ones after it.
         share = (deadline - time.monotonic()) / (len(addresses) - position)
         try:
-            sock = socket.socket(family, kind, protocol)
+            with forking.held_off():
+                sock = socket.socket(family, kind, protocol)
+                forking.close_in_child(sock)
         except OSError as error:
             failure = ConnectionFailed(f"the connection to {what} failed: {error.strerror}")
             continue

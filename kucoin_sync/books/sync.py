@@ -257,6 +257,15 @@ class Calibration(Generic[B, U]):
         self.attempt += 1
         self._start_again(reason)
 
+    def afresh(self, reason: str) -> Calibration[B, U]:
+        """Return one that takes over with an empty book; this one may have been left half-way through a change."""
+        fresh = Calibration(self._feed, limit=self._limit)
+        if self.state != "buffering":
+            fresh.state = "gap"
+        fresh.resyncs = self.resyncs + (self.state == "live")
+        fresh.reason, fresh.began, fresh.sequence, fresh.attempt = reason, self.began, self.sequence, self.attempt + 1
+        return fresh
+
     def _start_again(self, reason: str) -> None:
         if self.state == "live":
             self.state = "gap"

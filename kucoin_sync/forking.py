@@ -1,0 +1,102 @@
+"""What a forked child makes of the sockets and streams that it has copies of.
+
+A child has its parent's memory as it was at that instant, copies of all descriptors, and of the threads only the one
+that forked. So there, before anything else runs:
+
+1. Its copies of the sockets are closed without a word to the peer, neither a close frame nor a TLS alert. The
+   connections belong to the parent, which notices nothing, and which alone can end them.
+2. Whoever has enrolled makes itself anew: fresh locks for those that threads held which the child does not have, and
+   nothing that another thread may have left half done. What the user wants is kept.
+
+No thread is started and nothing is dialled; that is left to the first use. A fork waits only for sockets to be made and
+noted, which takes moments: it waits for none of the other locks, so that it is safe wherever it happens.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn, Protocol
+
+__all__ = ["Heir", "OfOneProcess", "close_in_child", "enrol", "held_off", "watch"]
+
+
+class Heir(Protocol):
+    """Who has locks, or state that other threads change."""
+
+    def forked(self) -> None:
+        """Make yourself anew, in a child in which no other thread runs."""
+
+
+class _Inheritance:
+    """What a child has to see to, in the whole process."""
+
+    def __init__(self) -> None:
+        # Guards the following; a fork takes it, too, which may be in a signal's handler that interrupts who has it.
+        self.lock = threading.RLock()
+        self.sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self.heirs: weakref.WeakKeyDictionary[Heir, None] = weakref.WeakKeyDictionary()  # oldest first
+        self.watched = False
+
+    def before(self) -> None:
+        self.lock.acquire()
+
+    def in_parent(self) -> None:
+        self.lock.release()
+
+    def in_child(self) -> None:
+        self.lock = threading.RLock()
+        for sock in list(self.sockets):
+            sock.close()
+        for heir in reversed(list(self.heirs)):  # a stream comes after all that it has made
+            heir.forked()
+
+
+_inheritance = _Inheritance()
+
+
+def watch() -> None:
+    """See to children from now on. Registers with the process, once; not done at import."""
+    with _inheritance.lock:
+        if not _inheritance.watched and hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=_inheritance.before,
+                after_in_parent=_inheritance.in_parent,
+                after_in_child=_inheritance.in_child,
+            )
+        _inheritance.watched = True
+
+
+def enrol(heir: Heir) -> None:
+    """Have a child call `heir.forked()`, if it still exists then; whoever enrolled last comes first."""
+    with _inheritance.lock:
+        _inheritance.heirs[heir] = None
+
+
+@contextmanager
+def held_off() -> Iterator[None]:
+    """Let no fork happen inside: between the making of a socket and `close_in_child`."""
+    with _inheritance.lock:
+        yield
+
+
+def close_in_child(*sockets: socket.socket) -> None:
+    """Have a child close its copies."""
+    with _inheritance.lock:
+        for sock in sockets:
+            _inheritance.sockets.add(sock)
+
+
+class OfOneProcess:
+    """What can't be sent to another process."""
+
+    def __reduce__(self) -> NoReturn:
+        name = type(self).__name__
+        raise TypeError(
+            f"a {name} can't be pickled or copied, because its connections and threads are those of one process: make "
+            'a Stream in each process; or fork them (multiprocessing.get_context("fork")), with all streams in them'
+        )

@@ -140,9 +140,9 @@ class Opener:
                         message = self.open_undecoded(push)
                         if message is None:
                             continue
+                    yield message
                 else:
-                    message = push
-                yield message
+                    yield push  # it was opened elsewhere, or is a book's change
         finally:
             self._last = message
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from .events import CallbackFailed, CallbackSlow, Event
+from .forking import speaking
 from .sealed import Push
 from .subscription import Subscription
 from .turns import Turns, Worker
@@ -69,7 +70,8 @@ class _Ready:
         """Wait for the next message."""
         inbox = self.subscription.inbox
         while inbox.alert and (notice := inbox.notice()) is not None:
-            _log.warning("%s", notice)
+            with speaking():
+                _log.warning("%s", notice)
         if inbox.finished and not len(inbox):
             return
         inbox.call(self)
@@ -156,7 +158,8 @@ class Callbacks:
 
     def emit(self, event: Event) -> None:
         """Log an event and have `on_event` called with it; never waits."""
-        _log.log(event.level, "%s", event)
+        with speaking():
+            _log.log(event.level, "%s", event)
         if self._events is not None and not self.turns.closed:
             self.turns.start()
             self._events.put(event)
@@ -168,7 +171,8 @@ class Callbacks:
 
     def failed(self, subscription: Subscription, error: BaseException) -> None:
         """Report what a callback raised."""
-        _log.error("a callback of %r raised", subscription, exc_info=error)
+        with speaking():
+            _log.error("a callback of %r raised", subscription, exc_info=error)
         self.emit(CallbackFailed(subscription.topics, error))
 
     def close(self) -> None:

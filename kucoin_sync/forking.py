@@ -8,8 +8,9 @@ that forked. So there, before anything else runs:
 2. Whoever has enrolled makes itself anew: fresh locks for those that threads held which the child does not have, and
    nothing that another thread may have left half done. What the user wants is kept.
 
-No thread is started and nothing is dialled; that is left to the first use. A fork waits only for sockets to be made and
-noted, which takes moments: it waits for none of the other locks, so that it is safe wherever it happens.
+No thread is started and nothing is dialled; that is left to the first use. A fork waits for sockets that are being made
+until they are noted, and for what is being logged: files have locks of their own, which the child would wait for in
+vain. It waits for none of the other locks, so that it is safe wherever it happens.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn, Protocol
 
-__all__ = ["Heir", "OfOneProcess", "close_in_child", "enrol", "held_off", "watch"]
+__all__ = ["Heir", "OfOneProcess", "close_in_child", "enrol", "held_off", "speaking", "watch"]
+
+_LONGEST_SPEECH = 1.0
+"""Seconds for which a fork waits for what is being logged: it may be waiting for the fork."""
 
 
 class Heir(Protocol):
@@ -41,15 +45,20 @@ class _Inheritance:
         self.sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self.heirs: weakref.WeakKeyDictionary[Heir, None] = weakref.WeakKeyDictionary()  # oldest first
         self.watched = False
+        self.voice = threading.RLock()  # whose turn it is to log
+        self._silent = False  # whether the fork under way has that lock
 
     def before(self) -> None:
         self.lock.acquire()
+        self._silent = self.voice.acquire(timeout=_LONGEST_SPEECH)
 
     def in_parent(self) -> None:
+        if self._silent:
+            self.voice.release()
         self.lock.release()
 
     def in_child(self) -> None:
-        self.lock = threading.RLock()
+        self.lock, self.voice = threading.RLock(), threading.RLock()
         for sock in list(self.sockets):
             sock.close()
         for heir in reversed(list(self.heirs)):  # a stream comes after all that it has made
@@ -81,6 +90,13 @@ def enrol(heir: Heir) -> None:
 def held_off() -> Iterator[None]:
     """Let no fork happen inside: between the making of a socket and `close_in_child`."""
     with _inheritance.lock:
+        yield
+
+
+@contextmanager
+def speaking() -> Iterator[None]:
+    """Let no fork happen inside, where something is logged."""
+    with _inheritance.voice:
         yield
 
 

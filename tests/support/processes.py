@@ -1,0 +1,71 @@
+"""Programs in process groups of their own, which never outlive the test."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from .threads import LIMIT
+
+__all__ = ["Program", "until"]
+
+T = TypeVar("T")
+
+
+class Program:
+    """A program that runs for the length of a `with`; what it prints is shown where the test fails."""
+
+    def __init__(self, command: Sequence[str], directory: Path, **environment: str) -> None:
+        self._command = command
+        self._directory = directory
+        self._environment = {**os.environ, **environment}
+        self._output = directory / "output.txt"
+
+    def __enter__(self) -> Program:
+        with self._output.open("w") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._directory,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self
+
+    def printed(self, pattern: str) -> str:
+        """Return the first group of a pattern in what it has printed, waiting for that."""
+        found = until(lambda: re.search(pattern, self._output.read_text()), f"{pattern!r} in what is printed")
+        text: str = found[1]
+        return text
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self._command} has not ended within {LIMIT:g} s of SIGTERM") from None
+        finally:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # none of its processes is left
+            self._process.wait()
+            print(self._output.read_text())
+
+
+def until(ask: Callable[[], T], what: str) -> T:
+    """Ask again and again, as nothing tells when another process is so far; return the first answer that is true."""
+    deadline, pause = time.monotonic() + LIMIT, threading.Event()
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"waited {LIMIT:g} s in vain for {what}"
+        pause.wait(0.02)
+    return answer

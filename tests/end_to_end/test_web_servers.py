@@ -64,10 +64,7 @@ def when_ready(server):
     threading.Thread(target=read, daemon=True).start()
 
 def post_fork(server, worker):
-    import sys
-    application = sys.modules.get("application")
-    if application is not None:
-        application.stream.resume()
+    from application import stream; stream.resume()
 """
 
 

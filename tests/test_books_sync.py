@@ -263,6 +263,25 @@ def test_a_cut_before_the_first_snapshot_is_no_resync() -> None:
     assert calibration.live
 
 
+def test_one_that_takes_over_has_an_empty_book_and_counts_on() -> None:
+    old = live(10)
+    fresh = old.afresh("the process was forked")
+    assert refuses(fresh, "the process was forked")
+    assert (fresh.state, fresh.resyncs, fresh.sequence) == ("gap", 1, 10)
+    fresh.snapshot(snapshot(7), attempt=old.attempt)
+    assert not fresh.live, "what the old one asked for is not for the fresh one"
+    fresh.snapshot(snapshot(7), attempt=fresh.attempt)
+    assert (fresh.live, fresh.sequence, fresh.resyncs) == (True, 7, 1)
+    assert (old.live, old.sequence, old.resyncs) == (True, 10, 0)
+
+
+def test_one_that_takes_over_before_the_first_snapshot_is_no_resync() -> None:
+    fresh = Calibration(LEVEL2).afresh("the process was forked")
+    assert (fresh.state, fresh.resyncs) == ("buffering", 0)
+    again = live(10).afresh("the process was forked").afresh("and again")
+    assert (again.state, again.resyncs) == ("gap", 1)
+
+
 def test_a_snapshot_asked_for_before_a_cut_is_not_taken_after_it() -> None:
     calibration = live(10)
     calibration.lost()

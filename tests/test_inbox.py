@@ -243,6 +243,50 @@ class TestPolicies:
 
 
 @pytest.mark.parametrize("overflow", OVERFLOW)
+class TestForked:
+    """What a child makes of an inbox."""
+
+    def test_it_is_empty_and_has_lost_nothing(self, overflow: str) -> None:
+        inbox = make_inbox(overflow, 2)
+        for n in range(5):
+            inbox.put(message(n))
+        inbox.tell(RuntimeError("for the parent"))
+        inbox.forked()
+        assert (len(inbox), inbox.dropped, inbox.alert, inbox.ready(), inbox.notice()) == (0, 0, False, False, None)
+        inbox.put(message(5))
+        assert taken(inbox) == [(5, 0)]
+
+    def test_it_has_a_lock_of_its_own_and_nobody_waits(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        gate = threading.Lock()
+        gate.acquire()
+        inbox.call(gate)
+        with inbox._lock:
+            inbox.forked()
+            inbox.tell(RuntimeError("for the child"))
+        assert gate.locked(), "nobody is there who waited at it"
+        assert inbox.notice() is not None
+
+    def test_its_first_use_is_told_once_by_who_finds_nothing_or_looks(self, overflow: str) -> None:
+        for use in (Inbox.notice, Inbox.use):
+            used: list[int] = []
+            inbox = make_inbox(overflow)
+            inbox.sleep(lambda used=used: used.append(1))
+            inbox.forked()
+            assert inbox.alert, "a consumer that finds nothing asks for a notice"
+            use(inbox)
+            use(inbox)
+            assert used == [1]
+
+    def test_one_that_has_ended_stays_ended(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        error = RuntimeError("refused")
+        inbox.finish(error)
+        inbox.forked()
+        assert (inbox.finished, inbox.error) == (True, error)
+
+
+@pytest.mark.parametrize("overflow", OVERFLOW)
 class TestNotices:
     def test_a_notice_comes_after_what_is_queued_and_once(self, overflow: str) -> None:
         inbox = make_inbox(overflow)

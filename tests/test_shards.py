@@ -166,6 +166,14 @@ def test_a_tunnel_is_not_opened_on_a_connection_without_room() -> None:
     assert shards.place(inside("t", "A", "B")) == {2: inside("t", "A", "B")}
 
 
+def test_a_tunnel_can_be_given_room_for_all_of_its_topics_at_once() -> None:
+    shards = Shards(3)
+    shards.place(inside("one", "A"))
+    assert shards.pin("fits", 2) == 1
+    assert shards.pin("does not fit", 3) == 2
+    assert shards.place(inside("does not fit", "A", "B", "C")) == {2: inside("does not fit", "A", "B", "C")}
+
+
 def test_unpinning_gives_back_the_keys_of_the_tunnel_alone() -> None:
     shards = Shards(10)
     shards.place([A, *inside("t", "A", "B"), *inside("u", "A")])

@@ -211,3 +211,27 @@ def test_after_the_end_nothing_starts() -> None:
     turns.put(guest := Guest())
     assert turns.threads == []
     assert not guest.began.is_set()
+
+
+def test_who_is_abandoned_in_its_turn_ends_after_it_whoever_held_the_lock(make_turns: Callable[..., Turns]) -> None:
+    turns = make_turns()
+    held = threading.Event()
+
+    def hold() -> None:
+        turns._lock.acquire()  # and never release it, as a thread of the parent's does in a forked child
+        held.set()
+
+    class Forking(Guest):
+        def take_turn(self, worker: Worker) -> None:
+            super().take_turn(worker)
+            threading.Thread(target=hold).start()
+            reached(held, "the lock is not held")
+            turns.abandon()
+            assert (turns.closed, worker.leads) == (True, False)
+
+    forking = Forking()
+    turns.put(forking)
+    reached(forking.ended, "the guest had no turn")
+    assert forking.thread is not None
+    forking.thread.join(LIMIT)
+    assert not forking.thread.is_alive()

@@ -209,6 +209,7 @@ def test_the_first_use_of_whatever_kind_makes_the_child_want_all_that_its_parent
 
     def do(say: Say) -> None:
         USES[use](stream, subscription)
+        assert other.inbox.wait(LIMIT), "nothing came, though nobody asked for it"  # a wait that is itself no use
         say([message.topic for message in (other.get(timeout=LIMIT), other.get(timeout=LIMIT))])
 
     with child(do) as forked:
@@ -542,8 +543,19 @@ def test_a_callback_may_fork(
     done = threading.Event()
 
     def look(say: Say) -> None:
+        events.all.clear()
         say(other.get(timeout=LIMIT).epoch)
-        stream.close()
+        if leave:
+            return
+        forking, errors = threading.current_thread(), []
+        threading.excepthook = lambda raised: errors.append(repr(raised.exc_value))
+
+        def after_it_has_returned() -> None:
+            forking.join(LIMIT)
+            told = [str(event) for event in events.all if not isinstance(event, Connected)]
+            os._exit(1 if errors or told or forking.is_alive() or stream.stats()["messages"] > 1 else 0)
+
+        threading.Thread(target=after_it_has_returned).start()
 
     def callback(message: Any) -> None:
         if not children:

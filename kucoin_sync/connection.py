@@ -197,7 +197,6 @@ class Connection:
         self._abandoned = True
         self._lock = threading.Lock()
         self._session = None
-        self._waker.cancelled = True
         if self._transport is not None:
             self._transport.abandon()
 

@@ -531,3 +531,66 @@ class TestClose:
         subscription.put(message(0))
         assert callbacks.threads == []
         assert [record.getMessage() for record in caplog.records] == [str(stale(1))]
+
+
+class TestForked:
+    """What becomes of the one thread that a forked child has, where it forked in `on_event` or a callback."""
+
+    def test_on_event_hears_none_of_the_events_before_and_the_thread_ends(
+        self, make_callbacks: Callable[..., Callbacks]
+    ) -> None:
+        heard: list[Event] = []
+        queued, renewed, again = (threading.Event() for _ in range(3))
+
+        def on_event(event: Event) -> None:
+            heard.append(event)
+            if len(heard) == 1:
+                reached(queued, "no second event was queued")
+                callbacks.renew()
+                renewed.set()
+            else:
+                again.set()
+
+        callbacks = make_callbacks(on_event)
+        callbacks.emit(stale(1))
+        turns, (old, watch) = callbacks.turns, callbacks.threads
+        callbacks.emit(stale(2))
+        queued.set()
+        reached(renewed, "on_event was not called")
+        old.join(LIMIT)
+        assert not old.is_alive()
+        turns.close()  # for the watch, which a child does not have
+        watch.join(LIMIT)
+        assert not callbacks.threads, "no thread is needed before the next event"
+        callbacks.emit(stale(3))
+        reached(again, "the next event was not told")
+        assert heard == [stale(1), stale(3)]
+
+    def test_a_callback_is_the_last_until_its_subscription_is_served_again(
+        self, make_callbacks: Callable[..., Callbacks]
+    ) -> None:
+        heard: list[int] = []
+        again = threading.Event()
+
+        def callback(received: Message) -> None:
+            heard.append(number(received))
+            if len(heard) == 1:
+                subscription.inbox.forked()
+                callbacks.renew()
+            elif len(heard) == 3:
+                again.set()
+
+        callbacks = make_callbacks()
+        subscription = subscribe(callback)
+        callbacks.serve(subscription)
+        turns, (old, watch) = callbacks.turns, callbacks.threads
+        subscription.put_many([message(n) for n in range(3)])
+        old.join(LIMIT)
+        assert not old.is_alive()
+        turns.close()  # for the watch, which a child does not have
+        watch.join(LIMIT)
+        assert heard == [0]
+        callbacks.serve(subscription)
+        subscription.put_many([message(3), message(4)])
+        reached(again, "it is not served again")
+        assert heard == [0, 3, 4]

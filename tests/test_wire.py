@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import ConnectionFailed, wire
+from kucoin_sync import ConnectionFailed, forking, wire
 from kucoin_sync.wire import Cancelled, Proxy, Waker, Wire, dial, proxy_for
 
 from .support.certificates import client_context, server_context
+from .support.forks import child, client_sockets
 from .support.proxy import ConnectProxy
 from .support.sockets import HOST, Peer, black_hole, drain, read_head, refusing_port, reset, tcp_pair
 from .support.threads import LIMIT, Task, reached
@@ -842,3 +843,26 @@ class TestProxyFor:
         shown = "".join(traceback.format_exception(failure.value))
         assert "secret" not in shown
         assert made.authorization.removeprefix("Basic ") not in shown
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_child_that_is_forked_closes_its_copies_and_the_peer_hears_nothing_of_it(secure: bool) -> None:
+    heard: list[bytes] = []
+    forking.watch()
+    waker = Waker()
+    with Peer(lambda connection: heard.append(drain(connection)), server_context() if secure else None) as peer:
+        made = dial(
+            HOST,
+            peer.port,
+            context=client_context() if secure else None,
+            proxy=None,
+            waker=waker,
+            deadline=time.monotonic() + LIMIT,
+        )
+        with child(lambda say: say([made.fileno(), waker.fileno(), client_sockets(peer.port)])) as forked:
+            assert forked.hear() == [-1, -1, 0]
+        assert not heard, "the connection was ended"
+        made.send(b"still here")
+        made.close()
+    assert heard == [b"still here"]
+    waker.close()

@@ -97,6 +97,8 @@ class _Framing(websocket.WebSocket):
 
     def __init__(self) -> None:
         super().__init__(skip_utf8_validation=True, enable_multithread=False)
+        # Messages are checked where they are decoded; frames by themselves are only checked for the reason of a close.
+        self.frame_buffer.skip_utf8_validation = False
         self.feed = b""
         self.sent = bytearray()
 

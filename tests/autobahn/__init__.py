@@ -1,0 +1,1 @@
+"""Autobahn's test suite for WebSocket clients, run by hand before a release: `python -m tests.autobahn`."""

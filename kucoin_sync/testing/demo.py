@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -23,11 +24,11 @@ class _Demonstration(Exchange):
     """An exchange on which the account does something now and then, so that private topics have news, too.
 
     In turn, on each symbol: an order that rests, its decrease, its cancellation, one that trades at once, and a
-    stop order near the price, which triggers soon.
+    stop order near the price, which triggers soon. Its clock is this machine's, so that times in messages read as live.
     """
 
     def __init__(self, symbols: tuple[str, ...], seed: int) -> None:
-        super().__init__(symbols, seed=seed)
+        super().__init__(symbols, seed=seed, start_ns=time.time_ns())
         self._steps = 0
         self._resting = ""
 
@@ -40,6 +41,9 @@ class _Demonstration(Exchange):
             with contextlib.suppress(OrderRejected):
                 self._act(turn % 5, market)
         return super().step(symbol)
+
+    def _advance(self, _: int) -> None:
+        self.now_ns = max(self.now_ns + 1, time.time_ns())
 
     def _act(self, what: int, symbol: str) -> None:
         _, bids, asks = self.level2(symbol)

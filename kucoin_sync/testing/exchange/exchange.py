@@ -88,7 +88,7 @@ class Exchange:
         """Let the crowd do one thing, on some market or on this one, and return all pushes not yet taken."""
         markets = self._list
         market = markets[int(self._draw() * len(markets))] if symbol is None else self._market(symbol)
-        self.now_ns += _SHORTEST_STEP_NS + int(self._draw() * _STEP_SPREAD_NS)
+        self._advance(_SHORTEST_STEP_NS + int(self._draw() * _STEP_SPREAD_NS))
         market.act(self.now_ns)
         return self._outbox.take()
 
@@ -132,7 +132,7 @@ class Exchange:
         stop = None if stop_price is None else _units(stop_price, market.spec.price_scale)
         if stop is not None and (stop <= 0 or not owner):
             raise OrderRejected("a stop order needs a positive stop price and an account")
-        self.now_ns += _USER_ACTION_NS
+        self._advance(_USER_ACTION_NS)
         if stop is None:
             market.place(order, self.now_ns)
         else:
@@ -144,7 +144,7 @@ class Exchange:
         market = self._market_with(order_id)
         if market is None:
             return False
-        self.now_ns += _USER_ACTION_NS
+        self._advance(_USER_ACTION_NS)
         market.cancel(order_id, self.now_ns)
         return True
 
@@ -154,7 +154,7 @@ class Exchange:
         if market is None:
             raise OrderRejected(f"no order {order_id} rests in any book")
         lots = _units(new_size, market.spec.size_scale)
-        self.now_ns += _USER_ACTION_NS
+        self._advance(_USER_ACTION_NS)
         market.reduce(order_id, lots, self.now_ns)
 
     def level2(self, symbol: str) -> snapshots.Level2:
@@ -180,6 +180,10 @@ class Exchange:
         """Return (available, hold) of each currency in an account's spot balance."""
         balances = self._accounts[user].spot.balances
         return {name: (exact(b.available, SCALE), exact(b.hold, SCALE)) for name, b in balances.items()}
+
+    def _advance(self, ns: int) -> None:
+        """Let time pass before something happens."""
+        self.now_ns += ns
 
     def _market(self, symbol: str) -> Market:
         try:

@@ -1,0 +1,17 @@
+"""The local KuCoin of demonstrations."""
+
+from __future__ import annotations
+
+from kucoin_sync import Stream
+from kucoin_sync.testing import local_kucoin
+
+
+def test_its_messages_are_of_now_and_their_time_never_goes_back() -> None:
+    with local_kucoin("BTC-USDT", rate=2000) as server, Stream(**server.stream_options) as stream:
+        subscription = stream.subscribe("/market/match:BTC-USDT")
+        trades = [subscription.get(timeout=10) for _ in range(50)]
+    lags = [trade.received_ns - trade.payload.time_ns for trade in trades]
+    assert min(lags) >= 0
+    assert max(lags) < 60e9
+    times = [trade.payload.time_ns for trade in trades]
+    assert times == sorted(times)

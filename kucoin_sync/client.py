@@ -247,7 +247,13 @@ class Client(OfOneProcess):
         return self._board.closed
 
     def stats(self) -> dict[str, Any]:
-        """Return plain numbers of the stream so far: messages, bytes, drops, reconnects, books and more."""
+        """Return plain numbers of the stream so far: messages, bytes, drops, reconnects, books and more.
+
+        Durations are in seconds. "lag" is from KuCoin's time in a message to its delivery, of the latest among those
+        that wait and those that were read last; None where none has a time. It takes this machine's clock for right.
+        "queue_delay" says for how long the oldest message has been waiting for its consumer. "pong_latency" is that of
+        the slowest connection, None before the first pong.
+        """
         return {**self._board.stats(), **(_NO_BOOKS if self._books is None else self._books.stats())}
 
     def __enter__(self) -> Self:

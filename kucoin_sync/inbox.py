@@ -118,6 +118,13 @@ class Inbox:
             if message is not None:
                 return message
 
+    def oldest(self) -> Push | None:
+        """Return the push that a consumer gets next and leave it where it is; None where there is none."""
+        try:
+            return self.items[0]
+        except IndexError:
+            return None
+
     def wake(self) -> None:
         """Release one waiter."""
         try:
@@ -292,6 +299,10 @@ class _LatestInbox(_OneByOneInbox):
         super().forked()
         self._newest.clear()
         self._superseded.clear()
+
+    def oldest(self) -> Push | None:
+        with self._lock:
+            return next(iter(self._newest.values()), None)
 
     def put(self, push: Push) -> None:
         with self._lock:

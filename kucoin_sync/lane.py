@@ -71,6 +71,7 @@ class Lane:
         self.shards = Shards(capacity)
         self.connections: dict[int, Carrier] = {}
         self.retiring: dict[Carrier, Handover] = {}  # replaced, still bringing messages
+        self.newest: Push | None = None  # what was read last, for whoever asks how late it was
         self.unrouted = 0
         self.unreadable = 0
         self.router: Router[Subscription] = Router()
@@ -227,6 +228,8 @@ class Lane:
 
     def deliver(self, connection: Carrier, head: Head | None, pushes: Sequence[Push]) -> None:
         """Route pushes, through a handover where one is under way; `head` is that of all of them, or None."""
+        if pushes:
+            self.newest = pushes[-1]
         if self._handovers:
             if (handover := self.retiring.get(connection)) is not None:
                 handover.from_old(self._opened(pushes))

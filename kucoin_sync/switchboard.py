@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from .carrier import Carrier, MakeCarrier
 from .events import Event, Rejected, Rotated
 from .exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
+from .lag import delays
 from .lane import Action, Lane, Waiter
 from .messages import Message
 from .outcomes import Key
@@ -271,7 +272,9 @@ class Switchboard:
             subscriptions = list(self._subscriptions)
             counts = [lane.past for lane in lanes] + [connection.counts for connection in connections]
             latencies = [count.pong_latency for count in counts if count.pong_latency is not None]
-            return {
+            waiting = [push for each in subscriptions if (push := each.inbox.oldest()) is not None]
+            newest = [lane.newest for lane in lanes if lane.newest is not None]
+            numbers = {
                 "messages": sum(count.messages for count in counts),
                 "bytes": sum(count.bytes for count in counts),
                 "dropped": self._dropped + sum(subscription.dropped for subscription in subscriptions),
@@ -292,6 +295,7 @@ class Switchboard:
                 "misfits": self._misfits,
                 "pong_latency": max(latencies, default=None),
             }
+        return {**numbers, **delays(waiting, newest, time.time_ns())}  # which decodes: nobody need wait for that
 
     # For connections, on their I/O threads
 

@@ -218,6 +218,18 @@ class TestPolicies:
         inbox.put(message(3, topic="/a:Y"))
         assert taken(inbox) == [(3, 0)]
 
+    @pytest.mark.parametrize("overflow", OVERFLOW)
+    def test_the_oldest_can_be_looked_at_and_stays(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        assert inbox.oldest() is None
+        for n, topic in enumerate(("/a", "/b")):
+            inbox.put(message(n, topic))
+        oldest = inbox.oldest()
+        assert isinstance(oldest, Message)
+        assert number(oldest) == 0
+        assert taken(inbox) == [(0, 0), (1, 0)]
+        assert inbox.oldest() is None
+
     @pytest.mark.parametrize("overflow", ["raise", "drop_oldest", "drop_newest"])
     def test_an_episode_of_overflow_is_told_once(self, overflow: str) -> None:
         told: list[int] = []

@@ -1,0 +1,113 @@
+"""Numbers of streams for Prometheus, read when it asks for them.
+
+    from prometheus_client import REGISTRY, start_http_server
+    from kucoin_sync.metrics import KucoinCollector
+
+    REGISTRY.register(KucoinCollector(stream))
+    start_http_server(9000)
+
+Needs prometheus-client (`pip install 'kucoin-sync[metrics]'`). All metrics have one label, "stream", with the names
+that the program gives to its streams: nothing that KuCoin sends becomes a label.
+
+Several processes. Each has its own streams and its own numbers, and prometheus-client's multiprocess mode
+(`PROMETHEUS_MULTIPROC_DIR`) passes over collectors like this one. Under gunicorn let each worker that has a
+stream serve its own port, or have one process own the feed. Registered beside a `MultiProcessCollector`, it tells the
+numbers of whichever worker answers: name the streams by worker then, such as `{f"worker {os.getpid()}": stream}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+try:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.registry import Collector
+except ImportError as error:
+    raise ImportError(
+        "kucoin_sync.metrics needs prometheus-client, which is not installed: pip install 'kucoin-sync[metrics]'"
+    ) from error
+
+from . import Client
+
+__all__ = ["KucoinCollector"]
+
+_PREFIX = "kucoin_sync_"
+
+
+class _Metric(NamedTuple):
+    """A metric: its name without the prefix, its key in `Stream.stats()`, and its help."""
+
+    name: str
+    key: str
+    help: str
+
+
+_COUNTERS = (
+    _Metric("messages", "messages", "Messages received."),
+    _Metric("bytes", "bytes", "Bytes of frames received."),
+    _Metric("dropped_messages", "dropped", "Messages dropped because their consumer was slow, or superseded."),
+    _Metric("unrouted_messages", "unrouted", "Messages received that belong to no subscription."),
+    _Metric("unreadable_frames", "unreadable", "Frames skipped because they could not be read."),
+    _Metric("unknown_frames", "unknown_types", "Frames skipped because their type is unknown."),
+    _Metric("misfit_payloads", "misfits", "Payloads that did not fit their struct and were read as plain data."),
+    _Metric("connects", "connects", "Connections that the server welcomed, the first ones included."),
+    _Metric("reconnects", "reconnects", "Connections that the server welcomed after one was lost."),
+    _Metric("disconnects", "disconnects", "Connections that were lost."),
+    _Metric("failed_attempts", "failed_attempts", "Attempts to connect that failed."),
+    _Metric("book_resyncs", "book_resyncs", "Times that a book was ready and had to start again from a snapshot."),
+    _Metric("book_snapshots", "book_snapshots", "Requests for snapshots of books."),
+)
+_OPEN = _Metric("open", "open", "1 while the stream is open, 0 after it was closed.")
+_GAUGES = (
+    _OPEN,
+    _Metric("pending_messages", "pending", "Messages that wait for their consumer."),
+    _Metric("subscriptions", "subscriptions", "Open subscriptions, those of books included."),
+    _Metric("topics", "topics", "Topics subscribed, each counted once."),
+    _Metric("connections", "connections", "Connections open or being made."),
+    _Metric("books", "books", "Order books that are kept."),
+    _Metric("ready_books", "books_ready", "Order books that can be read now."),
+    _Metric("pong_latency_seconds", "pong_latency", "From the last ping to its answer, on the slowest connection."),
+    _Metric("lag_seconds", "lag", "From KuCoin's time in a message to its delivery, of the latest one now."),
+    _Metric("queue_delay_seconds", "queue_delay", "Since when the oldest message has been waiting for its consumer."),
+)
+
+
+class KucoinCollector(Collector):
+    """Tells the numbers of one stream or of several, by the label "stream".
+
+    It costs nothing between two scrapes. A gauge for which a stream has no value, such as the latency before the
+    first pong, is left out. A closed stream has its last counts, and of the gauges only "open".
+
+    Args:
+        streams: a stream, which is called "default", or streams by name. The mapping is looked at in each scrape, so
+            that streams may come and go. One registry takes one collector.
+    """
+
+    def __init__(self, streams: Client | Mapping[str, Client]) -> None:
+        self._streams: Mapping[str, Client] = {"default": streams} if isinstance(streams, Client) else streams
+
+    def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Yield the metrics without numbers, so that registering looks at no stream."""
+        return _families({})
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Yield the metrics with the numbers of now."""
+        return _families({name: _numbers(stream) for name, stream in dict(self._streams).items()})
+
+
+def _numbers(stream: Client) -> dict[str, float | None]:
+    closed, numbers = stream.closed, stream.stats()
+    if closed:
+        numbers.update(dict.fromkeys(gauge.key for gauge in _GAUGES))
+    return {**numbers, _OPEN.key: not closed}
+
+
+def _families(numbers: Mapping[str, Mapping[str, float | None]]) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    for make, metrics in ((CounterMetricFamily, _COUNTERS), (GaugeMetricFamily, _GAUGES)):
+        for metric in metrics:
+            family = make(_PREFIX + metric.name, metric.help, labels=["stream"])
+            for name, stats in numbers.items():
+                if (value := stats[metric.key]) is not None:
+                    family.add_metric([name], value)
+            yield family

@@ -94,15 +94,19 @@ PRIVATE_KINDS = {"level 3: my stop order was activated", "balance"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
-    parser.add_argument("--seconds", type=float, default=60.0, help="end after so many seconds, if not before")
+    parser.add_argument("--seconds", type=float, help="go on for so long (default: until all kinds came, at most 60)")
     options = parser.parse_args()
 
     with open_stream(options.demo) as stream:
         printer = Printer(KINDS | PRIVATE_KINDS)
         subscribed = [topic for topic in PUBLIC if subscribe(stream, topic, printer)]
         subscribed += [topic for topic in PRIVATE if subscribe(stream, topic, printer, private=True)]
+        print("all subscribed; Ctrl-C ends it", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
-            printer.complete.wait(options.seconds)
+            if options.seconds is None:
+                printer.complete.wait(60)
+            else:
+                threading.Event().wait(options.seconds)
         for topic in subscribed:
             stream.unsubscribe(topic)
     print("unsubscribed:", ", ".join(dict.fromkeys(subscribed)))
@@ -130,5 +134,7 @@ def open_stream(demo: bool) -> Iterator[Stream]:
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        pass  # Ctrl-C: enough seen
     except ConnectionFailed as error:
         sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")

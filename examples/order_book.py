@@ -65,5 +65,7 @@ def open_stream(symbol: str, demo: bool) -> Iterator[Stream]:
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        pass  # Ctrl-C: enough seen
     except KucoinSyncError as error:
         sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")

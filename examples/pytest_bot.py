@@ -1,0 +1,114 @@
+"""A bot and its tests: what it does in a market, and what when things go wrong.
+
+python -m pytest examples/pytest_bot.py      runs the tests, on a local KuCoin
+python examples/pytest_bot.py --demo         runs the bot on a local KuCoin with a simulated market
+python examples/pytest_bot.py                runs it on KuCoin; it only tells what it would do
+
+Needs nothing but this package and pytest: the fixtures kucoin_server, kucoin_stream and kucoin_exchange come with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from queue import Queue
+
+from kucoin_sync import KucoinSyncError, Stream
+from kucoin_sync.testing import KucoinServer, LiveExchange, local_kucoin
+
+TOPIC = "/market/match:BTC-USDT"
+
+
+class Bot:
+    """Says "buy" when a trade is below the average of all trades since the connection was made."""
+
+    def __init__(self, stream: Stream, act: Callable[[str, Decimal], object]) -> None:
+        self._trades = stream.subscribe(TOPIC)
+        self._act = act
+
+    def run(self) -> None:
+        """Trade until the stream is closed."""
+        epoch, count, total = 0, 0, Decimal(0)
+        for message in self._trades:
+            if message.epoch != epoch:  # some trades may be missing: begin again
+                epoch, count, total = message.epoch, 0, Decimal(0)
+            price = message.payload.price
+            if count and price < total / count:
+                self._act("buy", price)
+            count, total = count + 1, total + price
+
+
+# Tests
+
+
+class Started:
+    """A bot that runs beside the test, and what it did. It ends when the stream is closed, at the end of the test."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.actions: Queue[tuple[str, Decimal]] = Queue()
+        bot = Bot(stream, lambda *action: self.actions.put(action))
+        threading.Thread(target=bot.run).start()
+
+
+def trade(server: KucoinServer, price: str) -> None:
+    """Have a trade happen."""
+    data = {"symbol": "BTC-USDT", "side": "buy", "price": price, "size": "0.1", "sequence": "1", "time": "1"}
+    ids = {"tradeId": "1", "makerOrderId": "2", "takerOrderId": "3", "type": "match"}
+    assert server.publish(TOPIC, {**data, **ids}, subject="trade.l3match")
+
+
+def test_it_buys_below_the_average(kucoin_server: KucoinServer, kucoin_stream: Stream) -> None:
+    bot = Started(kucoin_stream)
+    for price in ("100", "102", "100.9"):
+        trade(kucoin_server, price)
+    assert bot.actions.get(timeout=5) == ("buy", Decimal("100.9"))
+    assert bot.actions.empty()
+
+
+def test_after_a_cut_it_begins_again(kucoin_server: KucoinServer, kucoin_stream: Stream) -> None:
+    bot = Started(kucoin_stream)
+    trade(kucoin_server, "100")
+    kucoin_server.drop_connections()
+    kucoin_server.wait_for(lambda server: len(server.ended) == 1)
+    kucoin_server.wait_subscribed(TOPIC)
+    for price in ("50", "49"):  # the first is far below the average of before
+        trade(kucoin_server, price)
+    assert bot.actions.get(timeout=5) == ("buy", Decimal("49"))
+
+
+def test_it_finds_something_to_do_in_a_market(kucoin_exchange: LiveExchange, kucoin_stream: Stream) -> None:
+    bot = Started(kucoin_stream)
+    kucoin_exchange.step(1000)  # the same in every run
+    assert bot.actions.get(timeout=5)[0] == "buy"
+
+
+# The program
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
+    parser.add_argument("--seconds", type=float, default=3.0, help="end after so many seconds")
+    options = parser.parse_args()
+
+    with contextlib.ExitStack() as stack:
+        where = stack.enter_context(local_kucoin("BTC-USDT")).stream_options if options.demo else {}
+        stream = stack.enter_context(Stream(**where))
+        bot = Bot(stream, lambda what, price: print(f"{what} at {price}", flush=True))
+        end = threading.Timer(options.seconds, stream.close)  # which ends its loop
+        end.daemon = True
+        end.start()
+        bot.run()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        pass  # Ctrl-C: enough seen
+    except KucoinSyncError as error:
+        sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")

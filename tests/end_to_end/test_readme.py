@@ -18,7 +18,8 @@ from kucoin_sync.testing import KucoinServer, local_kucoin
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.M | re.S)
-PYTHON = [code for language, code in BLOCKS if language == "python"]
+TESTS = [code for language, code in BLOCKS if language == "python" and "def test_" in code]
+PYTHON = [code for language, code in BLOCKS if language == "python" and code not in TESTS]
 COMMANDS = [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
 ENOUGH = 5
 
@@ -55,15 +56,21 @@ def test_a_python_block_runs(code: str, market: KucoinServer, monkeypatch: pytes
     namespace = {"__name__": "readme", "stream": Watched()}
     try:
         exec(compile(code, "README.md", "exec"), namespace)
-        for name, value in list(namespace.items()):
-            if name.startswith("test_"):
-                value()  # type: ignore[operator]
     finally:
         ended.set()
         for stream, closer in watched:
             closer.join(10)
             stream.close()
     market.check()
+
+
+def test_the_tests_pass_in_an_empty_folder(tmp_path: Path) -> None:
+    for number, code in enumerate(TESTS):
+        (tmp_path / f"test_{number}.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"], capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("kucoin-sync")])

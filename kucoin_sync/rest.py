@@ -8,6 +8,7 @@ netrc or the environment say to requests is not used, and nothing of a request i
 from __future__ import annotations
 
 import email.utils
+import os
 import ssl
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from .wire import Waker, Wire, dial, proxy_for
 
 __all__ = ["RATE_CODES", "Bases", "ConnectToken", "InstanceServer", "Rest", "default_context"]
 
+_SPOT = "https://api.kucoin.com"
+_FUTURES = "https://api-futures.kucoin.com"
 _BODY_BYTES = 32 * 1024 * 1024
 _REMEDIES = {
     "400001": "a KC-API header is missing; check that key, secret and passphrase are complete",
@@ -75,6 +78,19 @@ class Bases(NamedTuple):
         for name, url in (("rest_url", spot), ("futures_rest_url", futures)):
             _check_url(name, url, ("https", "http"))
         return cls(spot.rstrip("/"), futures.rstrip("/"), tuple(host.lower() for host in allowed_hosts))
+
+    @classmethod
+    def chosen(cls, spot: str | None, futures: str | None, allowed_hosts: tuple[str, ...] = ()) -> Bases:
+        """Return the given bases, in the place of None those of the environment, else KuCoin's global site.
+
+        Raises:
+            ConnectionFailed: as `checked`.
+        """
+        return cls.checked(
+            spot or os.environ.get("KUCOIN_SYNC_REST_URL") or _SPOT,
+            futures or os.environ.get("KUCOIN_SYNC_FUTURES_REST_URL") or _FUTURES,
+            allowed_hosts,
+        )
 
     def of(self, market: str) -> str:
         """Return the base URL of "spot" or "futures"."""

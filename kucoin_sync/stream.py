@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import ssl
 from collections.abc import Callable, Iterable
@@ -21,8 +20,6 @@ from .rest import Bases, default_context
 
 __all__ = ["Stream"]
 
-_SPOT = "https://api.kucoin.com"
-_FUTURES = "https://api-futures.kucoin.com"
 _ROTATE_AFTER = 23 * 3600.0
 
 
@@ -64,11 +61,7 @@ class Stream(Client):
             raise AuthenticationError(
                 "credentials must be Credentials(key, secret, passphrase), or None for public topics"
             )
-        bases = Bases.checked(
-            rest_url or os.environ.get("KUCOIN_SYNC_REST_URL") or _SPOT,
-            futures_rest_url or os.environ.get("KUCOIN_SYNC_FUTURES_REST_URL") or _FUTURES,
-            tuple(allowed_hosts),
-        )
+        bases = Bases.chosen(rest_url, futures_rest_url, tuple(allowed_hosts))
         options = ConnectionOptions(
             bases=bases,
             credentials=lambda: self._subscriber.credentials,

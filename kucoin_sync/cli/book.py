@@ -1,131 +1,68 @@
-"""`kucoin-sync book`: a live order book, as a table of its depth or as lines of JSON."""
+"""`kucoin-sync book`: a live order book, as a ladder or as one line of JSON for each state."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import threading
-import time
-from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
-from decimal import Decimal
-from itertools import zip_longest
 from typing import Any
 
-from .. import BookNotReady, BookSnapshot, LocalBook
-from ..payloads import Level
-from ..payloads import Side as SideName
+from .. import BookNotReady, LocalBook
+from .feed import TIMEOUT, open_feed
+from .ladder import Ladder
+from .live import Deadline, add_ending, show
 from .numbers import positive_float, positive_int
-from .streams import open_stream
+from .output import Output
 
-__all__ = ["TIMEOUT", "add_to", "table"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
-TIMEOUT = 10.0
-"""Seconds to wait until the book can be read."""
+DESCRIPTION = """\
+Show the order book of a symbol (BTC-USDT, XBTUSDTM) until Ctrl-C: in a terminal as a ladder with a bar for what rests
+at each price and up to there, or with --level 3 the orders at each price in the order in which they would trade.
+Elsewhere than in a terminal: one JSON object on a line for each state."""
+EXAMPLES = """\
+examples:
+  kucoin-sync book BTC-USDT --demo
+  kucoin-sync book BTC-USDT --level 3 --demo
+  kucoin-sync book XBTUSDTM --depth 50 --json --count 1"""
 
-_CLEAR = "\x1b[H\x1b[J"
-_NARROWEST = 11
 
-
-def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
-    """Add the command to a parser's commands."""
-    parser = commands.add_parser(
-        "book",
-        parents=parents,
-        help="show a live order book",
-        description="Show the order book of a symbol (BTC-USDT, XBTUSDTM) until Ctrl-C: as a table in a terminal, "
-        "elsewhere as one JSON object on a line for each state.",
-        epilog="Examples: kucoin-sync book BTC-USDT --demo; kucoin-sync book XBTUSDTM --depth 50 --json --count 1",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("symbol", metavar="SYMBOL", help="such as BTC-USDT, or XBTUSDTM for futures")
     parser.add_argument("--depth", type=positive_int, default=20, metavar="N", help="levels of each side (default: 20)")
     parser.add_argument("--level", type=int, choices=(2, 3), default=2, help="3 keeps every order (spot; default: 2)")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON in a terminal, too")
-    form.add_argument("--table", action="store_true", help="print tables elsewhere, too")
     parser.add_argument(
-        "--every", type=positive_float, default=1.0, metavar="S", help="show a state every S seconds (default: 1)"
+        "--every", type=positive_float, metavar="S", help="seconds between states (default: 1; in a terminal 0.1)"
     )
-    parser.add_argument("--count", type=positive_int, metavar="N", help="end after N states")
-    parser.add_argument("--seconds", type=positive_float, metavar="S", help="end after S seconds")
-    parser.set_defaults(run=_run)
+    add_ending(parser, "states")
 
 
-def _run(options: argparse.Namespace) -> int:
-    with open_stream(options, [options.symbol]) as stream, stream.book(options.symbol, level=options.level) as book:
-        shown = 0
-        try:
-            book.wait_ready(TIMEOUT)
-            deadline = None if options.seconds is None else time.monotonic() + options.seconds
-            while True:
-                shown += _show(book, options)
-                left = options.every if deadline is None else min(options.every, deadline - time.monotonic())
-                if left <= 0 or shown == options.count:
-                    break
-                threading.Event().wait(left)
-        except KeyboardInterrupt:
-            pass  # the summary says the rest
-        print(
-            f"kucoin-sync: {shown} state{'s' * (shown != 1)} of {book.symbol}, {book.resyncs} resyncs", file=sys.stderr
-        )
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Show the book until Ctrl-C."""
+    with (
+        open_feed(options, output, [options.symbol]) as feed,
+        feed.stream.book(options.symbol, level=options.level) as book,
+    ):
+        book.wait_ready(TIMEOUT)
+        if output.records:
+            _print_states(book, options, output)
+        else:
+            view = Ladder(book, options.depth, output.glyphs)
+            show(output, view, feed, seconds=options.seconds, count=options.count, pause=options.every or 0.0)
     return 0
 
 
-def _show(book: LocalBook, options: argparse.Namespace) -> bool:
-    """Print the book as it is; return whether it could be read."""
-    terminal = sys.stdout.isatty()
-    as_table = options.table or (terminal and not options.json)
-    try:
-        snapshot = book.snapshot(options.depth)
-    except BookNotReady as error:
-        if book.closed:
-            book.wait_ready()  # raises what it has ended with
-        if as_table:
-            print(f"{_CLEAR if terminal else ''}{error}", flush=True)
-        return False
-    if as_table:
-        print(f"{_CLEAR if terminal else ''}{table(snapshot)}", flush=True)
-    else:
-        print(json.dumps(snapshot.to_dict()), flush=True)
-    return True
-
-
-def table(snapshot: BookSnapshot) -> str:
-    """Return a table of a book's depth: on both sides of the prices the size there, and what there is up to there.
-
-    For a book of level 3 the number of orders at each price, too.
-    """
-    counted = snapshot.level == 3
-    orders = Counter((order.side, order.price) for order in (*snapshot.bid_orders, *snapshot.ask_orders))
-    sides: tuple[tuple[SideName, str, Sequence[Level]], ...] = (
-        ("buy", "bid", snapshot.bids),
-        ("sell", "ask", snapshot.asks),
-    )
-    halves = []
-    for side, name, levels in sides:
-        rows = [["total", *(["orders"] if counted else []), "size", name]]
-        total = Decimal(0)
-        for price, size in levels:
-            total += size
-            rows.append([f"{total:f}", *([str(orders[side, price])] if counted else []), f"{size:f}", f"{price:f}"])
-        widths = [max(_NARROWEST, *map(len, column)) for column in zip(*rows, strict=True)]
-        halves.append((rows, widths))
-    (bids, left), (asks, right) = halves
-    lines = [_title(snapshot)]
-    for bid, ask in zip_longest(bids, asks, fillvalue=[""] * len(left)):
-        before = "  ".join(f"{text:>{width}}" for text, width in zip(bid, left, strict=True))
-        after = "  ".join(f"{text:<{width}}" for text, width in zip(ask[::-1], right[::-1], strict=True))
-        lines.append(f"{before} | {after}".rstrip())
-    if snapshot.partial:
-        lines.append(
-            "Without an API key a part of the book is known: there may be other levels among the last of these."
-        )
-    return "\n".join(lines)
-
-
-def _title(snapshot: BookSnapshot) -> str:
-    moment = f"  {datetime.fromtimestamp(snapshot.received_ns / 1e9):%H:%M:%S}" if snapshot.received_ns else ""
-    spread = "" if snapshot.spread is None else f"  spread {snapshot.spread:f}  mid {snapshot.mid:f}"
-    return f"{snapshot.symbol}{moment}  sequence {snapshot.sequence}{spread}"
+def _print_states(book: LocalBook[Any, Any], options: argparse.Namespace, output: Output) -> None:
+    deadline = Deadline(options.seconds)
+    printed = 0
+    while True:
+        try:
+            output.record(book.snapshot(options.depth).to_dict())
+            printed += 1
+        except BookNotReady:
+            if book.closed:
+                book.wait_ready()  # raises what it has ended with
+        wait = deadline.left(options.every or 1.0)
+        if not wait or printed == options.count:
+            return
+        threading.Event().wait(wait)

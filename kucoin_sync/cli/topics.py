@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from ..payloads import fields_of
 from ..topics import TABLE, Topic
+from .output import Output
 
-__all__ = ["add_to", "markdown"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "markdown", "run"]
 
 
-def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
-    """Add the command to a parser's commands."""
-    parser = commands.add_parser(
-        "topics",
-        parents=parents,
-        help="list every topic, its helper and its payload",
-        description="List every topic of KuCoin's classic feeds: the topic, the function that builds it, whether it is "
-        "private, its market, how often it is pushed, and the fields of its payloads.",
-    )
+DESCRIPTION = """\
+List every topic of KuCoin's classic feeds: the topic, the function that builds it, whether it is private, its market,
+how often it is pushed, and the fields of its payloads."""
+EXAMPLES = """\
+examples:
+  kucoin-sync topics
+  kucoin-sync topics candles
+  kucoin-sync topics futures private"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("words", nargs="*", metavar="WORD", help="show only topics that have all these words")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON object on a line for each topic")
-    form.add_argument("--markdown", action="store_true", help="as a table in Markdown, without the fields")
-    parser.set_defaults(run=_run)
+    parser.add_argument("--markdown", action="store_true", help="as a table in Markdown, without the fields")
 
 
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Print the topics; 1 where there are none of these words."""
     rows = [row for row in TABLE if all(word.lower() in _described(row).lower() for word in options.words)]
     if options.markdown:
         print(markdown(rows), end="")
-    elif options.json:
+    elif output.records:
         for row in rows:
-            print(json.dumps(_as_dict(row), ensure_ascii=False))
+            output.record(_as_dict(row))
     else:
         print("\n\n".join(map(_described, rows)))
     return 0 if rows else 1

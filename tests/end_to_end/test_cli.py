@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from kucoin_sync import __version__
 from kucoin_sync.cli import main
+from kucoin_sync.testing import KucoinServer
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -22,32 +24,63 @@ def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_watch_prints_tickers_of_spot_and_futures(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_elsewhere_than_in_a_terminal_watch_prints_what_kucoin_sent(
+    here: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["watch", "BTC-USDT", "XBTUSDTM", *here, "--count", "20"]) == 0
     out, err = capsys.readouterr()
-    lines = out.splitlines()
-    assert len(lines) == 20
-    assert all("bid" in line and "ask" in line for line in lines)
-    assert any("BTC-USDT" in line for line in lines)
-    assert any("XBTUSDTM" in line for line in lines)
-    assert err.startswith("kucoin-sync: 20 messages in ")
-    assert err.endswith(" 0 reconnects, 0 lost\n")
+    messages = [json.loads(line) for line in out.splitlines()]
+    assert len(messages) == 20
+    assert {message["topic"] for message in messages} == {
+        "/market/ticker:BTC-USDT", "/contractMarket/tickerV2:XBTUSDTM",
+    }  # fmt: skip
+    assert re.fullmatch(r"kucoin-sync: [\d,]+ messages in [\d.]+ s, 0 reconnects, 0 lost\n", err)
 
 
 def test_watch_prints_any_topic(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", "--topic", "/market/level2:BTC-USDT", *here, "--count", "3"]) == 0
-    assert "/market/level2:BTC-USDT  trade.l2update  {" in capsys.readouterr().out.splitlines()[0]
+    assert '"/market/level2:BTC-USDT"' in capsys.readouterr().out.splitlines()[0]
 
 
-def test_watch_shows_the_symbol_of_the_ticker_of_all(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["watch", "--topic", "/market/ticker:all", *here, "--count", "1"]) == 0
-    assert "  BTC-USDT " in capsys.readouterr().out
+def test_text_is_for_the_asking(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "BTC-USDT", *here, "--plain", "--count", "3"]) == 0
+    title, empty, heads, row = capsys.readouterr().out.splitlines()[-4:]  # of the last picture
+    assert title.startswith("Tickers ")
+    assert empty == ""
+    assert heads.split()[:6] == ["symbol", "price", "24", "h", "bid", "ask"]
+    assert row.startswith("BTC-USDT ")
 
 
-def test_watch_json_prints_what_kucoin_sent(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["watch", "BTC-USDT", "--json", *here, "--count", "2"]) == 0
+def test_messages_of_any_topic_as_text(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "--topic", "/market/ticker:all", *here, "--plain", "--count", "1"]) == 0
+    assert "/market/ticker:all  BTC-USDT  {" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["trades", "BTC-USDT"], ["candles", "BTC-USDT", "--type", "1s"]])
+def test_trades_and_candles_of_seconds_print_the_trades(
+    command: list[str], here: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, *here, "--count", "3"]) == 0
     messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [message["topic"] for message in messages] == ["/market/ticker:BTC-USDT"] * 2
+    assert [message["topic"] for message in messages] == ["/market/match:BTC-USDT"] * 3
+
+
+@pytest.mark.parametrize(
+    ("symbol", "topic"),
+    [("BTC-USDT", "/market/candles:BTC-USDT_1min"), ("XBTUSDTM", "/contractMarket/limitCandle:XBTUSDTM_1min")],
+)
+def test_candles_of_kucoin(symbol: str, topic: str, here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["candles", symbol, "--type", "1min", *here, "--count", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["topic"] == topic
+    assert main(["candles", symbol, "--type", "1min", *here, "--plain", "--count", "1"]) == 0
+    assert "open " in capsys.readouterr().out
+
+
+def test_trades_of_several_symbols_name_them(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trades", "BTC-USDT", "XBTUSDTM", *here, "--plain", "--count", "20"]) == 0
+    out = capsys.readouterr().out
+    assert "symbol" in out
+    assert "buyers" not in out, "sizes of several symbols have no sum"
 
 
 def test_watch_ends_after_some_seconds(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +98,7 @@ def test_watch_ends_cleanly_when_interrupted(here: list[str], number: int) -> No
         process.send_signal(number)
         _, err = process.communicate(timeout=45)
     assert process.returncode == 0
-    assert "messages in" in err
+    assert re.search(r"messages? in [\d.]+ s, 0 reconnects, 0 lost", err)
     assert "Traceback" not in err
 
 
@@ -78,14 +111,13 @@ def test_watch_ends_quietly_when_its_reader_has_enough(here: list[str]) -> None:
         assert process.stderr is not None
         err = process.stderr.read()
     assert process.returncode == 0
-    assert "Traceback" not in err
-    assert "BrokenPipe" not in err
+    assert err == ""
 
 
 def test_without_a_network_the_demo_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kucoin_sync.cli.watch.TIMEOUT", 0.3)
+    monkeypatch.setattr("kucoin_sync.cli.feed.TIMEOUT", 0.3)
     assert main(["watch", "BTC-USDT", "--rest-url", "http://127.0.0.1:9"]) == 1
     err = capsys.readouterr().err
     assert "127.0.0.1:9" in err
@@ -129,3 +161,38 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"kucoin-sync {__version__}\n"
+
+
+def test_more_is_said_for_the_asking(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with start("watch", "NOT-A-TOPIC", "-v", "--topic", "nonsense", *here) as process:
+        _, err = process.communicate(timeout=45)
+    assert process.returncode == 2
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("kucoin-sync: ")
+
+
+def test_events_are_logged_once_for_the_asking(market: KucoinServer, here: list[str]) -> None:
+    with start("watch", "BTC-USDT", "-v", *here) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        market.drop_connections()
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if "resubscribed: spot" in line:
+                break
+        process.terminate()
+        process.communicate(timeout=45)
+    assert sum("disconnected: spot" in line for line in said) == 1
+    assert "INFO kucoin_sync: connected: spot public connection 1 to 127.0.0.1" in said[0]
+
+
+def test_other_commands_are_not_imported() -> None:
+    code = "import sys; from kucoin_sync.cli import main; main(['topics', 'candles']); print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=45, check=True)
+    modules = done.stdout.splitlines()
+    assert "kucoin_sync.cli.topics" in modules
+    for name in ("watch", "book", "doctor", "demo", "completions"):
+        assert f"kucoin_sync.cli.{name}" not in modules
+    assert "rich" not in modules

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +13,9 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import BookSnapshot
-from kucoin_sync.books import Level2Book, Level3Book
 from kucoin_sync.cli import main
-from kucoin_sync.cli.book import table
 from kucoin_sync.testing import KucoinServer
+from tests.support.terminal import Terminal
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -33,62 +30,42 @@ def test_elsewhere_than_in_a_terminal_it_prints_json(here: list[str], capsys: py
     assert all(len(state["bids"]) == len(state["asks"]) == 3 for state in states)
     assert all(Decimal(state["bids"][0][0]) < Decimal(state["asks"][0][0]) for state in states)
     assert states[0]["sequence"] < states[2]["sequence"]
-    assert err == "kucoin-sync: 3 states of BTC-USDT, 0 resyncs\n"
+    assert re.fullmatch(r"kucoin-sync: [\d,]+ messages? in [\d.]+ s, 0 reconnects, 0 resyncs, 0 lost\n", err)
 
 
-def test_a_table_of_futures(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["book", "XBTUSDTM", "--depth", "4", "--table", *here, "--count", "1"]) == 0
-    title, heads, *rows = capsys.readouterr().out.splitlines()
-    assert title.startswith("XBTUSDTM  ")
-    assert "sequence" in title
-    assert heads.split() == ["total", "size", "bid", "|", "ask", "size", "total"]
-    assert len(rows) == 4
+def test_a_ladder_of_futures(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["book", "XBTUSDTM", "--depth", "4", "--plain", *here, "--count", "1"]) == 0
+    title, _, heads, *rows = capsys.readouterr().out.splitlines()
+    assert title.startswith("Order book of XBTUSDTM, level 2 ")
+    assert heads.split() == ["price", "size", "total", "depth"]
+    assert [row.split()[0] for row in rows] == ["ask"] * 4 + ["───"] + ["bid"] * 4
 
 
-def test_level_3_counts_orders(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["book", "BTC-USDT", "--level", "3", "--depth", "2", "--table", *here, "--count", "1"]) == 0
-    _, heads, first, _ = capsys.readouterr().out.splitlines()
-    assert heads.split() == ["total", "orders", "size", "bid", "|", "ask", "size", "orders", "total"]
-    assert int(first.split()[1]) >= 1
+def test_level_3_shows_queues(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["book", "BTC-USDT", "--level", "3", "--depth", "2", "--plain", *here, "--count", "1"]) == 0
+    _, _, heads, first, *_ = capsys.readouterr().out.splitlines()
+    assert heads.split()[:5] == ["price", "size", "orders", "total", "queue,"]
+    assert int(first.split()[3]) >= 1
 
 
 def test_it_ends_after_some_seconds(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["book", "BTC-USDT", "--seconds", "0.3", "--every", "30", *here]) == 0
-    assert capsys.readouterr().err == "kucoin-sync: 2 states of BTC-USDT, 0 resyncs\n"
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_in_a_terminal_it_draws_a_table_over_the_last_one(market: KucoinServer, here: list[str]) -> None:
-    terminal, end = pty.openpty()
-    with start("BTC-USDT", "--count", "2", "--every", "0.1", *here, stdout=end, stderr=subprocess.PIPE) as process:
-        os.close(end)
-        shown = b""
-        while True:
-            try:
-                shown += os.read(terminal, 65536)
-            except OSError:
-                break  # as a terminal ends on Linux
-        process.wait(timeout=45)
-    os.close(terminal)
-    assert process.returncode == 0
-    assert shown.count(b"\x1b[H\x1b[J") == 2
-    assert b"BTC-USDT" in shown
-
-
-def test_while_it_can_not_be_read_the_table_says_why(market: KucoinServer, here: list[str]) -> None:
-    with start(
-        "BTC-USDT", "--table", "--every", "0.05", *here, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("BTC-USDT")
+@pytest.mark.parametrize("form", [[], ["--plain"]], ids=["rich", "plain"])
+def test_while_it_can_not_be_read_the_view_says_why(market: KucoinServer, here: list[str], form: list[str]) -> None:
+    with Terminal("book", "BTC-USDT", *form, *here, columns=120) as terminal:
+        terminal.wait_for(lambda text: "\nask " in text)
         market.refuse_handshake(503, times=1)
         market.drop_connections()
-        assert any("can't be read until a new snapshot has come" in line for line in process.stdout)
-        assert any(line.startswith("BTC-USDT") for line in process.stdout)
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=45)
-    assert process.returncode == 0
+        terminal.wait_for(lambda text: "can't be read until a new snapshot has come" in text and "\nask " not in text)
+        terminal.wait_for(lambda text: "\nask " in text)
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.finish() == 0, terminal.errors()
+        err = terminal.errors()
     assert "kucoin-sync: resyncing: the book of BTC-USDT" in err
-    assert err.endswith(", 1 resyncs\n")
+    assert ", 1 resync, " in err
 
 
 def test_a_symbol_that_kucoin_does_not_know_is_one_sentence(
@@ -124,7 +101,7 @@ def test_it_ends_cleanly_when_interrupted(here: list[str], number: int) -> None:
         process.send_signal(number)
         _, err = process.communicate(timeout=45)
     assert process.returncode == 0
-    assert "of BTC-USDT, 0 resyncs" in err
+    assert "0 resyncs, 0 lost" in err
     assert "Traceback" not in err
 
 
@@ -151,30 +128,10 @@ def test_a_typing_mistake_is_one_sentence(arguments: list[str], hint: str, capsy
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["BTC-USDT", "--depth", "0"], ["BTC-USDT", "--level", "1"], ["BTC-USDT", "--json", "--table"]]
+    "arguments", [[], ["BTC-USDT", "--depth", "0"], ["BTC-USDT", "--level", "1"], ["BTC-USDT", "--json", "--plain"]]
 )
 def test_a_wrong_command_line_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["book", *arguments])
     assert caught.value.code == 2
     assert "usage: kucoin-sync book" in capsys.readouterr().err
-
-
-def test_the_table_shows_both_sides_to_their_depths() -> None:
-    book = Level2Book()
-    book.load(bids=[["99.0", "1"], ["98", "2.50"]], asks=[["101", "0.1"]], depth=2)
-    lines = table(BookSnapshot("BTC-USDT", 2, 17, 0, book.bids(), book.asks())).splitlines()
-    assert lines == [
-        "BTC-USDT  sequence 17  spread 2.0  mid 100.00",
-        "      total         size          bid | ask          size         total",
-        "          1            1         99.0 | 101          0.1          0.1",
-        "       3.50         2.50           98 |",
-        "Without an API key a part of the book is known: there may be other levels among the last of these.",
-    ]
-
-
-def test_the_table_of_an_empty_book() -> None:
-    book = Level3Book()
-    assert (
-        table(BookSnapshot("BTC-USDT", 3, 17, 0, book.bids(), book.asks())).splitlines()[0] == "BTC-USDT  sequence 17"
-    )

@@ -1,0 +1,96 @@
+"""`kucoin-sync candles`: a chart of candles, KuCoin's or short ones made of trades."""
+
+from __future__ import annotations
+
+import argparse
+from collections import deque
+
+from .. import Message, Subscription, topics
+from ..payloads import Candles, FuturesCandles, FuturesMatch, Match
+from ..topics.table import CANDLE_TYPES
+from .chart import Bar, chart
+from .feed import open_feed, waiting
+from .layout import Glyphs, Line
+from .live import View, add_ending, print_messages, show
+from .output import Output
+from .trades import trades_of
+
+__all__ = ["DESCRIPTION", "EXAMPLES", "Chart", "add_arguments", "run"]
+
+DESCRIPTION = """\
+Show a chart of the candles of a symbol (BTC-USDT, XBTUSDTM) until Ctrl-C. KuCoin's feed has the current candle and
+none before it, so the chart begins now. Candles of seconds, which KuCoin has not, are made of trades.
+Elsewhere than in a terminal: each message as KuCoin sent it (trades, for candles of seconds), one on a line."""
+EXAMPLES = """\
+examples:
+  kucoin-sync candles BTC-USDT --demo
+  kucoin-sync candles BTC-USDT --type 1min"""
+
+SECONDS = {"1s": 1, "5s": 5, "15s": 15, "30s": 30}
+_KEPT = 400
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("symbol", metavar="SYMBOL", help="such as BTC-USDT, or XBTUSDTM for futures")
+    parser.add_argument(
+        "--type",
+        choices=(*SECONDS, *CANDLE_TYPES),
+        default="5s",
+        metavar="T",
+        help=f"{', '.join((*SECONDS, *CANDLE_TYPES))} (default: 5s)",
+    )
+    add_ending(parser, "messages")
+
+
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Show candles until Ctrl-C."""
+    symbol, length = options.symbol, options.type
+    topic = trades_of(symbol) if length in SECONDS else _candles_of(symbol, length)
+    with open_feed(options, output, [symbol]) as feed:
+        subscription = feed.every(topic)
+        if output.records:
+            print_messages(output, subscription, seconds=options.seconds, count=options.count)
+        else:
+            view = Chart(subscription, symbol, length, output.glyphs)
+            show(output, view, feed, seconds=options.seconds, count=options.count)
+    return 0
+
+
+def _candles_of(symbol: str, length: str) -> str:
+    return topics.candles(symbol, length) if "-" in symbol else topics.futures.candles(symbol, length)
+
+
+class Chart(View):
+    """The candles since the command was given."""
+
+    def __init__(self, subscription: Subscription, symbol: str, length: str, glyphs: Glyphs) -> None:
+        self.title = f"Candles of {symbol}, {length}   {glyphs.full} up {glyphs.shade} down"
+        self._subscription = subscription
+        self._seconds = SECONDS.get(length)
+        self._bars: deque[Bar] = deque(maxlen=_KEPT)
+        self._glyphs = glyphs
+
+    def update(self) -> None:
+        for message in waiting(self._subscription):
+            self.seen += 1
+            self._note(message)
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        return chart(list(self._bars), width, height, self._glyphs)
+
+    def _note(self, message: Message) -> None:
+        data = message.payload
+        last = self._bars[-1] if self._bars else None
+        if isinstance(data, Candles | FuturesCandles):
+            bar = Bar(data.start_ns, data.open, data.high, data.low, data.close, data.volume)
+            if last is not None and last.start_ns == bar.start_ns:
+                self._bars[-1] = bar
+            else:
+                self._bars.append(bar)
+        elif isinstance(data, Match | FuturesMatch) and self._seconds:
+            start = data.time_ns - data.time_ns % (self._seconds * 10**9)
+            if last is not None and last.start_ns >= start:
+                last.add(data.price, data.size)
+            else:
+                self._bars.append(Bar(start, data.price, data.price, data.price, data.price, data.size))

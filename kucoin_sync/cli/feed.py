@@ -1,0 +1,125 @@
+"""The stream that a command works with, KuCoin's or that of a local KuCoin under `--demo`, and how it fared."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .. import Event, Message, Stream, Subscription
+from ..exceptions import KucoinSyncError
+from .output import Output
+
+if TYPE_CHECKING:
+    from ..testing import KucoinServer
+
+__all__ = ["TIMEOUT", "Feed", "open_feed", "waiting"]
+
+TIMEOUT = 10.0
+"""Seconds to wait until KuCoin has confirmed what is asked for."""
+
+_EVERYTHING = 100_000
+_REMEMBERED = 50
+
+
+class Feed:
+    """A stream, with the numbers of the summary.
+
+    Attributes:
+        place: where its data come from, to be shown.
+        server: the local KuCoin, under `--demo`.
+        events: what happened to it of late, the newest last.
+    """
+
+    def __init__(self, stream: Stream, place: str, server: KucoinServer | None, events: deque[Event]) -> None:
+        self.stream = stream
+        self.place = place
+        self.server = server
+        self.events = events
+        self._started = time.monotonic()
+        self._latest: list[Subscription] = []
+
+    def latest(self, *topics: str, stale_after: float | None = None) -> Subscription:
+        """Subscribe topics of which only the newest message of each symbol matters, such as tickers.
+
+        `message.lost` is then how many messages of the same kind it supersedes.
+        """
+        subscription = self.stream.subscribe(
+            *topics, overflow="latest", maxsize=_EVERYTHING, stale_after=stale_after, timeout=TIMEOUT
+        )
+        self._latest.append(subscription)
+        return subscription
+
+    def every(self, *topics: str, stale_after: float | None = None) -> Subscription:
+        """Subscribe topics of which every message matters; who reads them too slowly loses the oldest, and is told."""
+        return self.stream.subscribe(*topics, overflow="drop_oldest", stale_after=stale_after, timeout=TIMEOUT)
+
+    def summary(self) -> str:
+        """Return how the stream has fared so far."""
+        numbers = self.stream.stats()
+        # What a newer message of its kind has superseded was not lost: nobody wanted to see it.
+        lost = numbers["dropped"] - sum(subscription.dropped for subscription in self._latest)
+        parts = [
+            f"{_counted(numbers['messages'], 'message')} in {time.monotonic() - self._started:.1f} s",
+            _counted(numbers["reconnects"], "reconnect"),
+            *([_counted(numbers["book_resyncs"], "resync")] if numbers["book_snapshots"] else []),
+            f"{lost} lost",
+        ]
+        return ", ".join(parts)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+@contextlib.contextmanager
+def open_feed(
+    options: argparse.Namespace, output: Output, symbols: Iterable[str], *, quiet: bool = False
+) -> Iterator[Feed]:
+    """Yield the feed that the command line asks for; at its end, also by Ctrl-C, tell how it fared.
+
+    Events of note go to standard error, unless it is to be `quiet` about them.
+    """
+
+    events: deque[Event] = deque(maxlen=_REMEMBERED)
+
+    def say(event: Event) -> None:
+        events.append(event)
+        if event.level >= logging.WARNING and not quiet and not options.verbose:  # the log has it, too
+            output.aside.say(f"kucoin-sync: {event}")
+
+    with contextlib.ExitStack() as stack:
+        server = None
+        arguments: dict[str, Any] = {"rest_url": options.rest_url, "futures_rest_url": options.futures_rest_url}
+        if options.demo:
+            from ..testing import local_kucoin  # only the demo needs it
+
+            server = stack.enter_context(local_kucoin(*symbols))
+            arguments = server.stream_options
+        stream = stack.enter_context(Stream(**arguments, on_event=say))
+        feed = Feed(stream, "local KuCoin, simulated" if options.demo else "KuCoin", server, events)
+        try:
+            yield feed
+        except (KucoinSyncError, BrokenPipeError):
+            raise  # the error is all there is to say
+        except BaseException:
+            output.aside.say(f"kucoin-sync: {feed.summary()}")
+            raise
+        output.aside.say(f"kucoin-sync: {feed.summary()}")
+
+
+def waiting(subscription: Subscription) -> Iterator[Message]:
+    """Yield the messages that have come so far, without waiting for more.
+
+    Raises:
+        SubscriptionRejected, AuthenticationError, StreamClosed: what else the subscription has to tell.
+    """
+    for _ in range(subscription.pending + 1):
+        try:
+            yield subscription.get(timeout=0)
+        except TimeoutError:
+            return

@@ -1,0 +1,138 @@
+"""The ladder of an order book: asks above, bids below, and for each price how much rests there and up to there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from .. import BookNotReady, BookSnapshot, LocalBook
+from . import figures
+from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, printable, text_of
+from .live import View
+
+__all__ = ["Ladder", "ladder"]
+
+_SIDES: tuple[tuple[str, Style], ...] = (("ask", "down"), ("bid", "up"))
+_NARROWEST_BAR = 10
+
+
+class Ladder(View):
+    """The best `depth` levels of each side of a book, as many as there is room for."""
+
+    def __init__(self, book: LocalBook[Any, Any], depth: int, glyphs: Glyphs) -> None:
+        self.title = f"Order book of {book.symbol}, level {book.level}"
+        self._book = book
+        self._depth = depth
+        self._glyphs = glyphs
+        self._snapshot: BookSnapshot | None = None
+        self._reason = ""
+
+    def update(self) -> None:
+        try:
+            self._snapshot, self._reason = self._book.snapshot(self._depth), ""
+            self.seen += 1
+        except BookNotReady as error:
+            if self._book.closed:
+                self._book.wait_ready()  # raises what it has ended with
+            self._snapshot, self._reason = None, str(error)
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        if self._snapshot is None:
+            return [crop(line(Span(printable(self._reason), "warn")), width, self._glyphs.more)]
+        return ladder(self._snapshot, width, height, self._glyphs)
+
+
+def ladder(snapshot: BookSnapshot, width: int, height: int, glyphs: Glyphs) -> list[Line]:
+    """Return a ladder of as many levels of a snapshot as `height` has room for, in lines of at most `width`."""
+    rows = max(1, (height - 2 - snapshot.partial) // 2)
+    sides = [list(levels)[:rows] for levels in (snapshot.asks, snapshot.bids)]
+    digits = [max((figures.decimals(level[part]) for side in sides for level in side), default=0) for part in (0, 1)]
+    queues = _queues(snapshot)
+    cells: list[list[Span]] = []
+    totals: list[tuple[Decimal, Decimal]] = []
+    for (name, style), levels in zip(_SIDES, sides, strict=True):
+        total = Decimal(0)
+        made = []
+        for price, size in levels:
+            total += size
+            made.append(
+                [
+                    Span(name, "dim"),
+                    Span(figures.fixed(price, digits[0]), style),
+                    Span(figures.fixed(size, digits[1])),
+                    *([Span(str(len(queues[name, price])))] if snapshot.level == 3 else []),
+                    Span(figures.fixed(total, digits[1]), "dim"),
+                ]
+            )
+            totals.append((size, total))
+        if name == "ask":  # the best one stands next to the bids
+            made.reverse()
+            totals.reverse()
+        cells += made
+    heads = [
+        Column("", right=False), Column("price"), Column("size"),
+        *([Column("orders", rank=2)] if snapshot.level == 3 else []), Column("total", rank=1),
+    ]  # fmt: skip
+    titles, *table = columns(heads, cells, width)
+    space = width - max((len(text_of(row)) for row in table), default=0) - 2
+    if space >= _NARROWEST_BAR:
+        most = max((total for _, total in totals), default=Decimal(0))
+        for place, (row, (size, total)) in enumerate(zip(table, totals, strict=True)):
+            ask = place < len(sides[0])
+            if snapshot.level == 3:
+                level = (sides[0][::-1] + sides[1])[place]
+                after = _queue(queues["ask" if ask else "bid", level.price], space, glyphs)
+            else:
+                after = _depth(size, total, most, space, "down" if ask else "up", glyphs)
+            table[place] = (*row, Span("  "), *after)
+        titles = (*titles, Span("  "), Span("queue, first to trade first" if snapshot.level == 3 else "depth", "dim"))
+    table.insert(len(sides[0]), _middle(snapshot, width, glyphs))
+    lines = [crop(row, width) for row in (titles, *table)]
+    if snapshot.partial:
+        lines.append(
+            crop(
+                line(Span("Without an API key a part of the book is known: the last levels may lack some.", "dim")),
+                width,
+            )
+        )
+    return lines
+
+
+def _depth(size: Decimal, total: Decimal, most: Decimal, space: int, style: Style, glyphs: Glyphs) -> tuple[Span, ...]:
+    """Return a bar of what rests at a price, and in another shade of what rests up to there."""
+    own = bar(float(size / most), space, glyphs) if most else ""
+    whole = bar(float(total / most), space, glyphs._replace(parts="")) if most else ""
+    return Span(own, style), Span(glyphs.shade * max(0, len(whole) - len(own)), style)
+
+
+def _queues(snapshot: BookSnapshot) -> dict[tuple[str, Decimal], list[Decimal]]:
+    """Return the sizes of the orders at each price of each side, in the order in which they would trade."""
+    queues: dict[tuple[str, Decimal], list[Decimal]] = defaultdict(list)
+    for name, orders in (("ask", snapshot.ask_orders), ("bid", snapshot.bid_orders)):
+        for order in orders:
+            queues[name, order.price].append(order.size)
+    return queues
+
+
+def _queue(sizes: Sequence[Decimal], space: int, glyphs: Glyphs) -> tuple[Span, ...]:
+    """Return the sizes of a queue, the first to trade first, and how many have no room."""
+    shown: list[str] = []
+    for place, size in enumerate(sizes):
+        text = figures.short(size)
+        left = len(sizes) - place - 1
+        used = sum(len(other) + 3 for other in shown) + len(text)
+        if used + (len(f"  +{left}") if left else 0) > space:
+            return Span(f" {glyphs.wick} ".join(shown)), Span(f"  +{len(sizes) - place}", "dim")
+        shown.append(text)
+    return (Span(f" {glyphs.wick} ".join(shown)),)
+
+
+def _middle(snapshot: BookSnapshot, width: int, glyphs: Glyphs) -> Line:
+    """Return the line between the sides."""
+    text = f" sequence {snapshot.sequence} "
+    if snapshot.spread is not None and snapshot.mid:
+        share = snapshot.spread / snapshot.mid
+        text = f" spread {snapshot.spread:f} ({share:.4%}){glyphs.gap}middle {snapshot.mid:f}{glyphs.gap}{text[1:]}"
+    return crop(line(Span(glyphs.rule * 3, "dim"), Span(text), Span(glyphs.rule * width, "dim")), width)

@@ -1,0 +1,123 @@
+"""How long commands run, how live views are shown, and how messages become lines of JSON."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import datetime
+
+from .. import Subscription
+from .feed import Feed
+from .layout import Line, Picture, Span, crop, ends, line, printable
+from .numbers import positive_float, positive_int
+from .output import Output
+from .screens import Screen
+
+__all__ = ["Deadline", "View", "add_ending", "framed", "play", "print_messages", "show"]
+
+_AROUND = 4  # lines: the title, the foot, and an empty one at each
+_TICK = 0.1
+_NOTE = 8.0
+"""Seconds for which what was said on standard error shows below a view."""
+
+
+class View(ABC):
+    """What a command shows, painted some times a second however much comes.
+
+    Attributes:
+        title: what it shows.
+        seen: how many messages or states it has taken note of; while there are none, only terminals show it.
+    """
+
+    title = ""
+    seen = 0
+
+    @abstractmethod
+    def update(self) -> None:
+        """Take note of what came since the last time; never waits."""
+
+    @abstractmethod
+    def draw(self, width: int, height: int) -> list[Line]:
+        """Return at most `height` lines of at most `width`."""
+
+
+def add_ending(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the options that end a command by itself."""
+    parser.add_argument("--count", type=positive_int, metavar="N", help=f"end after N {what}")
+    parser.add_argument("--seconds", type=positive_float, metavar="S", help="end after S seconds")
+
+
+class Deadline:
+    """When a command ends by itself; `seconds` None is never."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._at = float("inf") if seconds is None else time.monotonic() + seconds
+
+    def left(self, at_most: float) -> float:
+        """Return the seconds until then, no more than `at_most`; 0 when it is over."""
+        return max(0.0, min(at_most, self._at - time.monotonic()))
+
+
+def show(
+    output: Output, view: View, feed: Feed, *, seconds: float | None, count: int | None = None, pause: float = 0.0
+) -> None:
+    """Paint a view until it has seen `count`, or for `seconds`, at most every `pause` seconds."""
+    with output.screen() as screen:
+        play(
+            output, screen, view, feed,
+            deadline=Deadline(seconds), pause=pause, enough=lambda: count is not None and view.seen >= count,
+        )  # fmt: skip
+
+
+def play(
+    output: Output,
+    screen: Screen,
+    view: View,
+    feed: Feed,
+    *,
+    deadline: Deadline,
+    pause: float,
+    enough: Callable[[], bool],
+) -> None:
+    """Paint a view on a screen that is there, until the deadline or until there is `enough`; at its end in any case."""
+    paint_at = time.monotonic() + (0.0 if screen.live else pause)
+    while True:
+        view.update()
+        wait = deadline.left(_TICK)
+        ending = not wait or enough()
+        now = time.monotonic()
+        if ending or (now >= paint_at and (view.seen or screen.live)):
+            screen.paint(framed(view, feed, output, *screen.size))
+            paint_at = now + max(pause, screen.pause)
+        if ending:
+            return
+        threading.Event().wait(wait)  # not a sleep, which a signal would not end at once on every system
+
+
+def framed(view: View, feed: Feed, output: Output, width: int, height: int) -> Picture:
+    """Return a view with its title, how the feed fares, and what was said of late."""
+    head = ends(
+        line(Span(printable(view.title), "bold")), line(Span(f"{feed.place}  {datetime.now():%H:%M:%S}", "dim")), width
+    )
+    note = output.aside.recent(_NOTE)
+    foot = line(Span(printable(note), "warn")) if note else line(Span(f"{feed.summary()}. Ctrl-C ends.", "dim"))
+    room = max(1, height - _AROUND)
+    return Picture(head, view.draw(width, room)[:room], crop(foot, width, output.glyphs.more))
+
+
+def print_messages(
+    output: Output, subscription: Subscription, *, seconds: float | None, count: int | None = None
+) -> None:
+    """Print messages as KuCoin sent them, one on a line."""
+    deadline = Deadline(seconds)
+    printed = 0
+    while printed != count and (left := deadline.left(threading.TIMEOUT_MAX)):
+        try:
+            message = subscription.get(timeout=left)
+        except TimeoutError:
+            return
+        output.record(message.raw, flush=not subscription.pending)
+        printed += 1

@@ -1,0 +1,91 @@
+"""The commands: one row and one module each, imported when its command is given.
+
+A command's module has
+
+- `add_arguments(parser)`: its own options; those of `_common` are there already;
+- `run(options, output) -> int`: do it and return the exit code. It raises this package's errors, and lets
+  KeyboardInterrupt pass;
+- its docstring's first line, `DESCRIPTION` and `EXAMPLES` for `--help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from types import ModuleType
+from typing import NamedTuple
+
+from .. import __version__
+from . import output
+
+__all__ = ["COMMANDS", "Command", "parser_for"]
+
+
+class Command(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        about: what it does, in a few words.
+        document: whether it prints a text rather than records; see `output`.
+        module: the name of its module in this package, where that is not its own.
+    """
+
+    name: str
+    about: str
+    document: bool = False
+    module: str = ""
+
+    def load(self) -> ModuleType:
+        """Import its module."""
+        return importlib.import_module(f".{self.module or self.name}", __package__)
+
+
+COMMANDS = (
+    Command("watch", "a live table of tickers, or the messages of any topic"),
+    Command("book", "a live order book: the ladder, or the queue of each price"),
+    Command("trades", "the trades as they happen"),
+    Command("candles", "a chart of candles"),
+    Command("topics", "every topic, its function and its payload", document=True),
+    Command("demo", "a tour on a local KuCoin", document=True),
+    Command("doctor", "find out why nothing comes"),
+    Command("completions", "what makes the Tab key complete these commands", document=True),
+)
+
+
+def parser_for(name: str | None) -> argparse.ArgumentParser:
+    """Return the parser of the command line, with the options of the command `name`; of none with None.
+
+    The modules of other commands are not imported.
+    """
+    parser = argparse.ArgumentParser(
+        prog="kucoin-sync",
+        description="KuCoin's WebSocket feeds in the terminal.",
+        epilog="No network? Add --demo to any command: it runs on a local KuCoin that comes with this package.",
+    )
+    parser.add_argument("--version", action="version", version=f"kucoin-sync {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        if command.name != name:
+            commands.add_parser(command.name, help=command.about)
+            continue
+        module = command.load()
+        own = commands.add_parser(
+            command.name,
+            help=command.about,
+            description=module.DESCRIPTION,
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(own)
+        _add_common(own)
+        own.set_defaults(command=command, run=module.run)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    common = parser.add_argument_group("with every command")
+    common.add_argument("--demo", action="store_true", help="use a local KuCoin with a simulated market; no network")
+    common.add_argument("--rest-url", metavar="URL", help="REST base URL of spot (default: KuCoin's)")
+    common.add_argument("--futures-rest-url", metavar="URL", help="REST base URL of futures (default: KuCoin's)")
+    common.add_argument("-v", "--verbose", action="count", default=0, help="say more on standard error; twice: all")
+    output.add_options(common)

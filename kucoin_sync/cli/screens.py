@@ -1,0 +1,206 @@
+"""What live views are painted on: a terminal with rich, one without it, and whatever can only be written to.
+
+A view that is painted on a terminal has it for itself (the alternate screen); when it ends, its last picture is
+printed where the command was given. No line is longer than the terminal is wide, and nothing scrolls.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .layout import Line, Picture, Style, crop, text_of
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.text import Text
+
+__all__ = ["AnsiScreen", "Pages", "RichScreen", "Screen", "Writer", "print_rich", "size_of"]
+
+_COLOURS: dict[Style, str] = {"": "", "bold": "bold", "dim": "dim", "up": "green", "down": "red", "warn": "yellow"}
+_ELSEWHERE = (100, 30)
+"""Columns and lines of what is no terminal."""
+
+
+def size_of(stream: TextIO) -> os.terminal_size:
+    """Return the size of the terminal that a stream writes to, as it is now."""
+    try:
+        size = os.get_terminal_size(stream.fileno())
+        if size.columns > 0 and size.lines > 0:
+            return size
+    except (OSError, ValueError):
+        pass  # no terminal, or none that knows its size
+    return shutil.get_terminal_size(_ELSEWHERE)
+
+
+class Screen(ABC):
+    """Something to paint on, inside of `with`.
+
+    Attributes:
+        pause: seconds between two pictures, at least.
+        live: whether a picture takes the place of the one before.
+    """
+
+    pause = 0.1
+    live = True
+
+    def __init__(self) -> None:
+        self._last: Picture | None = None
+
+    @property
+    def size(self) -> os.terminal_size:
+        """Its columns and lines, as they are now."""
+        return size_of(sys.stdout)
+
+    def paint(self, picture: Picture) -> None:
+        """Show a picture in the place of the one before."""
+        self._last = picture
+        self._paint(picture)
+
+    @abstractmethod
+    def _paint(self, picture: Picture) -> None: ...
+
+    def _filled(self, picture: Picture) -> list[Line]:
+        """Return the lines of a picture for the whole of the screen, with its foot at the bottom."""
+        columns, rows = self.size
+        body = [picture.head, (), *picture.body][: max(0, rows - 2)]
+        lines = [*body, *[()] * (rows - 1 - len(body)), picture.foot]
+        return [crop(line, columns) for line in lines[-rows:]]
+
+    def _without_foot(self, picture: Picture | None) -> list[Line]:
+        """Return the lines that stay when the view has ended; how it fared is told elsewhere then."""
+        if picture is None:
+            return []
+        columns = self.size.columns
+        return [crop(line, columns) for line in (picture.head, (), *picture.body)]
+
+    def __enter__(self) -> Screen:
+        return self
+
+    @abstractmethod
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Pages(Screen):
+    """One picture after the other, for what has no cursor to move."""
+
+    pause = 1.0
+    live = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writer = Writer()
+        self._painted = False
+
+    def _paint(self, picture: Picture) -> None:
+        if self._painted:
+            self._writer.text("\n")
+        self._painted = True
+        self._writer.lines(self._without_foot(picture))
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class AnsiScreen(Screen):
+    """A terminal, by the few control sequences that every one understands; only lines that change are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writer = Writer()
+        self._shown: list[str] = []
+        self._for: os.terminal_size | None = None
+
+    def __enter__(self) -> AnsiScreen:
+        self._writer.text("\x1b[?1049h\x1b[?25l\x1b[2J")
+        return self
+
+    def _paint(self, picture: Picture) -> None:
+        size = self.size
+        texts = [text_of(line).ljust(size.columns) for line in self._filled(picture)]
+        if size != self._for:
+            self._for, self._shown = size, [""] * len(texts)
+        changed = [
+            f"\x1b[{row};1H{text}"
+            for row, (text, before) in enumerate(zip(texts, self._shown, strict=True), 1)
+            if text != before
+        ]
+        self._shown = texts
+        self._writer.text("".join(changed))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.text("\x1b[?25h\x1b[?1049l")
+        self._writer.lines(self._without_foot(self._last))
+
+
+class RichScreen(Screen):
+    """A terminal, with colours, through rich."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.live import Live
+
+        self._console = _console()
+        self._live = Live(
+            console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
+
+    def __enter__(self) -> RichScreen:
+        self._live.start()
+        return self
+
+    def _paint(self, picture: Picture) -> None:
+        self._console.size = self.size
+        self._live.update(_rich_text(self._filled(picture)), refresh=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+        print_rich(self._without_foot(self._last))
+
+
+class Writer:
+    """Standard output, with a question mark for what its encoding lacks."""
+
+    def text(self, text: str) -> None:
+        """Write text at once."""
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+
+    def lines(self, lines: Sequence[Line]) -> None:
+        """Write lines without the spaces at their ends."""
+        self.text("".join(f"{text_of(line).rstrip()}\n" for line in lines))
+
+
+def print_rich(lines: Sequence[Line]) -> None:
+    """Print lines with colours."""
+    if lines:
+        _console().print(_rich_text(lines), soft_wrap=True)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+
+
+def _rich_text(lines: Sequence[Line]) -> Text:
+    from rich.text import Text
+
+    text = Text(no_wrap=True, overflow="crop", end="")
+    for place, line in enumerate(lines):
+        text.append("\n" if place else "")
+        for span in line:
+            text.append(span.text, _COLOURS[span.style])
+    return text

@@ -1,0 +1,126 @@
+"""`kucoin-sync trades`: the trades of symbols as they happen."""
+
+from __future__ import annotations
+
+import argparse
+from collections import deque
+from decimal import Decimal
+
+from .. import Subscription, topics
+from ..payloads import FuturesMatch, Match
+from . import figures
+from .feed import open_feed, waiting
+from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, text_of
+from .live import View, add_ending, print_messages, show
+from .output import Output
+
+__all__ = ["DESCRIPTION", "EXAMPLES", "Tape", "add_arguments", "run", "trades_of"]
+
+DESCRIPTION = """\
+Show the trades of symbols (BTC-USDT, XBTUSDTM) until Ctrl-C, the newest first, with a bar for the size of each.
+Elsewhere than in a terminal: each message as KuCoin sent it, one on a line."""
+EXAMPLES = """\
+examples:
+  kucoin-sync trades BTC-USDT --demo
+  kucoin-sync trades BTC-USDT ETH-USDT --json --count 100"""
+
+_KEPT = 500
+_NARROWEST_BAR = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="such as BTC-USDT, or XBTUSDTM for futures")
+    add_ending(parser, "trades")
+
+
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Show trades until Ctrl-C."""
+    wanted = [trades_of(symbol) for symbol in options.symbols]
+    with open_feed(options, output, options.symbols) as feed:
+        subscription = feed.every(*wanted)
+        if output.records:
+            print_messages(output, subscription, seconds=options.seconds, count=options.count)
+        else:
+            tape = Tape(subscription, options.symbols, output.glyphs)
+            show(output, tape, feed, seconds=options.seconds, count=options.count)
+    return 0
+
+
+def trades_of(symbol: str) -> str:
+    """Return the topic of a symbol's trades."""
+    return topics.match(symbol) if "-" in symbol else topics.futures.match(symbol)
+
+
+class Tape(View):
+    """The newest trades, the newest one first."""
+
+    def __init__(self, subscription: Subscription, symbols: list[str], glyphs: Glyphs) -> None:
+        self.title = f"Trades of {', '.join(symbols)}"
+        self._subscription = subscription
+        self._glyphs = glyphs
+        self._kept: deque[Match | FuturesMatch] = deque(maxlen=_KEPT)
+        self._volume = {"buy": Decimal(0), "sell": Decimal(0)}
+        self._several = len(symbols) > 1
+
+    def update(self) -> None:
+        for message in waiting(self._subscription):
+            trade = message.payload
+            if isinstance(trade, Match | FuturesMatch):
+                self.seen += 1
+                self._kept.appendleft(trade)
+                self._volume[trade.side] += trade.size
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        shown = list(self._kept)[: max(0, height - (1 if self._several else 3))]
+        if not shown:
+            return [line(Span("No trade yet.", "dim"))]
+        digits = [max(figures.decimals(value) for value in values) for values in
+                  zip(*((trade.price, trade.size) for trade in shown), strict=True)]  # fmt: skip
+        rows = []
+        for trade in shown:
+            style: Style = "up" if trade.side == "buy" else "down"
+            mark = self._glyphs.up if trade.side == "buy" else self._glyphs.down
+            rows.append([
+                Span(figures.clock(trade.time_ns), "dim"),
+                *([Span(trade.symbol, "bold")] if self._several else []),
+                Span(f"{mark} {trade.side}", style),
+                Span(figures.fixed(trade.price, digits[0]), style),
+                Span(figures.fixed(trade.size, digits[1])),
+            ])  # fmt: skip
+        heads = [
+            Column("time", right=False, rank=1), *([Column("symbol", right=False)] if self._several else []),
+            Column("side", right=False, least=6), Column("price"), Column("size"),
+        ]  # fmt: skip
+        titles, *table = columns(heads, rows, width)
+        space = width - max(len(text_of(row)) for row in table) - 2
+        if space >= _NARROWEST_BAR:
+            most = {trade.symbol: max(other.size for other in shown if other.symbol == trade.symbol) for trade in shown}
+            table = [
+                (
+                    *row,
+                    Span("  "),
+                    Span(bar(float(trade.size / most[trade.symbol]), space, self._glyphs), row[-3].style),
+                )
+                for row, trade in zip(table, shown, strict=True)
+            ]
+        # Sizes of several symbols are of several currencies: there is no sum of them.
+        return [titles, *table] if self._several else [self._balance(width), (), titles, *table]
+
+    def _balance(self, width: int) -> Line:
+        """Return how buyers and sellers compare, whose orders made the trades."""
+        bought, sold = self._volume["buy"], self._volume["sell"]
+        share = float(bought / (bought + sold)) if bought + sold else 0.5
+        text = f"buyers {share:.0%} "
+        rest = f" sellers {1 - share:.0%}"
+        space = max(0, min(50, width - len(text) - len(rest)))
+        filled = round(share * space)
+        return crop(
+            line(
+                Span(text, "up"),
+                Span(self._glyphs.full * filled, "up"),
+                Span(self._glyphs.shade * (space - filled), "down"),
+                Span(rest, "down"),
+            ),
+            width,
+        )

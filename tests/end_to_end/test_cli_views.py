@@ -1,0 +1,158 @@
+"""The live views in terminals of two sizes, with rich and without it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+
+import pytest
+
+from kucoin_sync.testing import KucoinServer
+from tests.support.terminal import Terminal
+
+VIEWS = {
+    "watch": (["watch", "BTC-USDT", "XBTUSDTM"], r"BTC-USDT +[▲▼ ] *6\d{4}\.\d"),
+    "topic": (["watch", "--topic", "/market/level2:BTC-USDT"], r"/market/level2:BTC-USDT  trade\.l2update"),
+    "book": (["book", "BTC-USDT"], r"ask  6\d{4}\.\d .*█"),
+    "queue": (["book", "BTC-USDT", "--level", "3"], r"bid  6\d{4}\.\d  \d\.\d+ +\d+"),
+    "trades": (["trades", "BTC-USDT"], r"▲ buy +6\d{4}"),
+    "candles": (["candles", "BTC-USDT", "--type", "1s"], r"close 6\d{4}"),
+}
+SIZES = [(80, 24), (120, 40), (40, 10)]
+
+each_view = pytest.mark.parametrize("name", VIEWS)
+each_size = pytest.mark.parametrize(("columns", "rows"), SIZES, ids=["80x24", "120x40", "40x10"])
+with_and_without_rich = pytest.mark.parametrize("form", [[], ["--plain"]], ids=["rich", "plain"])
+
+
+@each_view
+@each_size
+@with_and_without_rich
+def test_no_line_is_wider_than_the_terminal_and_nothing_scrolls(
+    name: str, columns: int, rows: int, form: list[str], here: list[str]
+) -> None:
+    arguments, shown = VIEWS[name]
+    with Terminal(*arguments, *form, *here, columns=columns, rows=rows) as terminal:
+        if columns >= 80:
+            terminal.wait_for(lambda text: re.search(shown, text) is not None)
+        terminal.wait_for(lambda text: bool(re.search(r"^[1-9][\d,]* messages? in ", text.splitlines()[-1])))
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.finish() == 0, terminal.errors()
+        assert not terminal.screen.wrapped
+        assert not terminal.screen.scrolled
+        assert terminal.written.count(b"\x1b[?1049h") == terminal.written.count(b"\x1b[?1049l") == 1
+        assert re.search(r"^kucoin-sync: [\d,]+ messages? in [\d.]+ s, 0 reconnects,.* 0 lost$", terminal.errors())
+
+
+@with_and_without_rich
+def test_a_view_is_painted_no_more_often_than_ten_times_a_second_and_nothing_is_erased(
+    form: list[str], here: list[str]
+) -> None:
+    with Terminal("watch", "BTC-USDT", *form, *here, "--seconds", "1.5") as terminal:
+        assert terminal.finish() == 0, terminal.errors()
+        seconds = time.monotonic() - terminal.began
+        painted = terminal.written.partition(b"\x1b[?1049h")[2].partition(b"\x1b[?1049l")[0]
+        assert painted.count(b"in 0.") >= 2, "the view was painted"
+        assert len(re.findall(rb"messages? in ", painted)) <= seconds * 10 + 1
+        erasing = re.findall(rb"\x1b\[[0-3]?[JK]", painted.partition(b"messages")[2])
+        assert not erasing
+
+
+@with_and_without_rich
+def test_a_view_follows_the_size_of_the_terminal(form: list[str], here: list[str]) -> None:
+    with Terminal("book", "BTC-USDT", *form, *here) as terminal:
+        terminal.wait_for(lambda text: text.count("\nask ") == text.count("\nbid ") == 9)
+        terminal.resize(120, 40)
+        terminal.wait_for(lambda text: text.count("\nask ") == 17 and len(text.splitlines()[0]) == 120)
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.finish() == 0, terminal.errors()
+
+
+def test_without_colours_nothing_is_lost(here: list[str]) -> None:
+    with Terminal("trades", "BTC-USDT", *here, environment={"NO_COLOR": "1"}) as terminal:
+        terminal.wait_for(lambda text: "▲ buy" in text and "▼ sell" in text)
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.finish() == 0, terminal.errors()
+        assert not re.search(rb"\x1b\[[\d;]*3[0-7][\d;]*m", terminal.written)
+
+
+def test_with_colours_up_and_down_differ_by_them_too(here: list[str]) -> None:
+    with Terminal("trades", "BTC-USDT", *here) as terminal:
+        terminal.wait_for(lambda text: "▲ buy" in text and "▼ sell" in text)
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.finish() == 0, terminal.errors()
+        assert re.search(rb"\x1b\[32m[^\x1b]*\xe2\x96\xb2 buy", terminal.written)
+        assert re.search(rb"\x1b\[31m[^\x1b]*\xe2\x96\xbc sell", terminal.written)
+
+
+def test_a_terminal_that_can_not_move_its_cursor_gets_one_picture_after_the_other(here: list[str]) -> None:
+    with Terminal("book", "BTC-USDT", "--count", "2", *here, environment={"TERM": "dumb"}) as terminal:
+        assert terminal.finish() == 0, terminal.errors()
+        assert b"\x1b" not in terminal.written
+        assert b"ask  6" in terminal.written
+
+
+def test_where_the_encoding_has_no_blocks_bars_are_of_ascii(here: list[str]) -> None:
+    plain = {"PYTHONIOENCODING": "ascii"}
+    with Terminal("book", "BTC-USDT", "--count", "1", "--plain", *here, environment=plain) as terminal:
+        assert terminal.finish() == 0, terminal.errors()
+        assert terminal.written.isascii()
+        assert re.search(rb"bid  6\d{4}\.\d .*#", terminal.written)
+
+
+@with_and_without_rich
+def test_the_last_picture_stays_when_the_view_has_ended(form: list[str], here: list[str]) -> None:
+    with Terminal("book", "BTC-USDT", "--count", "3", *form, *here, rows=60, columns=120) as terminal:
+        assert terminal.finish() == 0, terminal.errors()
+        left = re.sub(r"\x1b\[[\d;?]*\w", "", terminal.written.partition(b"\x1b[?1049l")[2].decode())
+        assert "Order book of BTC-USDT" in left
+        assert "Ctrl-C" not in left
+        assert left.count("ask ") == left.count("bid ") == 20
+
+
+def test_what_is_said_meanwhile_shows_below_the_view_and_after_it(here: list[str], market: KucoinServer) -> None:
+    with Terminal("watch", "BTC-USDT", *here) as terminal:
+        terminal.wait_for(lambda text: "BTC-USDT" in text and "messages in" in text)
+        market.drop_connections()
+        terminal.wait_for(lambda text: text.splitlines()[-1].startswith("kucoin-sync: disconnected: spot"))
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.finish() == 0, terminal.errors()
+        lines = terminal.errors().splitlines()
+        assert lines[0].startswith("kucoin-sync: disconnected: spot public connection 1")
+        assert re.search(r" messages? in [\d.]+ s, [01] reconnects?, 0 lost$", lines[-1])
+
+
+@with_and_without_rich
+@pytest.mark.parametrize("verbose", [[], ["-vv"]], ids=["quiet", "verbose"])
+def test_standard_error_in_the_same_terminal_waits_for_the_end_of_the_view(
+    form: list[str], verbose: list[str], here: list[str], market: KucoinServer
+) -> None:
+    with Terminal("watch", "BTC-USDT", *form, *verbose, *here, with_errors=True) as terminal:
+        terminal.wait_for(lambda text: "messages in" in text)
+        market.drop_connections()
+        if not verbose:
+            terminal.wait_for(lambda text: text.splitlines()[-1].startswith("kucoin-sync: disconnected: spot"))
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.finish() == 0, terminal.errors()
+        assert not terminal.screen.wrapped
+        assert not terminal.screen.scrolled
+        _, left = terminal.written.split(b"\x1b[?1049l")
+        assert b"disconnected: spot public connection 1" in left
+        assert b"Tickers" in left.partition(b"disconnected")[0], "the last picture comes first"
+        assert (b"WARNING kucoin_sync" in left) == bool(verbose)
+
+
+@with_and_without_rich
+def test_what_a_server_sends_does_not_control_the_terminal(
+    form: list[str], here: list[str], market: KucoinServer
+) -> None:
+    topic = "/market/match:BTC-USDT"
+    with Terminal("watch", "--topic", topic, *form, *here, columns=120) as terminal:
+        terminal.wait_for(lambda text: topic in text)
+        market.publish(topic, {"note": "\x1b[2J\u202e"}, subject="evil\x1b]0;title\x07\x1b[2J")
+        terminal.wait_for(lambda text: "evil?]0;title??[2J" in text)
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.finish() == 0, terminal.errors()
+    assert b"]0;title\x07" not in terminal.written
+    assert not terminal.screen.scrolled

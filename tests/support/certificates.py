@@ -8,7 +8,7 @@ from functools import cache
 
 import trustme
 
-__all__ = ["client_context", "server_context"]
+__all__ = ["authority_pem", "client_context", "server_context"]
 
 
 @cache
@@ -30,3 +30,8 @@ def client_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     _authority().configure_trust(context)
     return context
+
+
+def authority_pem() -> str:
+    """Return the authority's certificate as a file of a trust store has it."""
+    return _authority().cert_pem.bytes().decode()

@@ -1,0 +1,86 @@
+"""`kucoin-sync doctor`: why does nothing come? The way to KuCoin, step by step, and what to do where it is broken."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+
+from .. import __version__
+from .layout import Line, Span, Style, line, printable, wrapped
+from .numbers import positive_float
+from .output import Output
+
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
+
+DESCRIPTION = """\
+Go the way that a stream goes, one step at a time: proxy, DNS, TCP, TLS, clock, token, welcome, ping, for spot and for
+futures, then the API key of the environment. Each line is "ok", or says what is wrong and what to do.
+The exit code is 1 where something is wrong. No secret is printed."""
+EXAMPLES = """\
+examples:
+  kucoin-sync doctor
+  kucoin-sync doctor --json > report.jsonl"""
+
+_STYLES: dict[str, Style] = {"ok": "up", "note": "dim", "wrong": "down", "skipped": "dim"}
+_INDENT = 21
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--timeout", type=positive_float, default=10.0, metavar="S", help="seconds for each step (default: 10)"
+    )
+
+
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Examine everything; return 1 where something is wrong."""
+    from ..rest import Bases
+    from .checks import examine
+    from .way import Subject
+
+    with contextlib.ExitStack() as stack:
+        credentials = None
+        spot, futures = options.rest_url, options.futures_rest_url
+        if options.demo:
+            from ..testing import local_kucoin
+
+            server = stack.enter_context(local_kucoin())
+            spot, futures, credentials = server.rest_url, server.futures_rest_url, server.credentials
+        bases = Bases.chosen(spot, futures)
+        wrong = found = 0
+        about = ""
+        if not output.records:
+            output.print([line(Span(f"kucoin-sync {__version__}", "bold"), Span(f", {_machine()}", "dim"))])
+        for check in examine(Subject(bases, credentials, options.timeout)):
+            found += check.state in ("ok", "wrong")
+            wrong += check.state == "wrong"
+            if output.records:
+                output.record(check._asdict())
+                continue
+            if check.about != about:
+                about = check.about
+                where = {"spot": bases.spot, "futures": bases.futures}.get(about, "")
+                output.print([(), line(Span(about, "bold"), Span(f"  {where}", "dim"))])
+            output.print(_lines(check.step, check.state, check.text, check.remedy, output))
+    verdict = f"{wrong} of {found} checks found something wrong" if wrong else f"all {found} checks are well"
+    output.aside.say(f"kucoin-sync: {verdict}")
+    return 1 if wrong else 0
+
+
+def _lines(step: str, state: str, text: str, remedy: str, output: Output) -> list[Line]:
+    """Return a check in lines, with its remedy below it."""
+    width = max(20, output.width - _INDENT)
+    first, *rest = wrapped(printable(text), width)
+    lines = [line("  ", Span(f"{state:<8}", _STYLES[state]), f"  {step:<9}", Span(first))]
+    lines += [line(" " * _INDENT, text) for text in rest]
+    if remedy:
+        first, *rest = wrapped(printable(remedy), width - 3)
+        lines.append(line(" " * _INDENT, Span("-> ", "warn"), Span(first, "warn")))
+        lines += [line(" " * (_INDENT + 3), Span(text, "warn")) for text in rest]
+    return lines
+
+
+def _machine() -> str:
+    return f"Python {platform.python_version()}, {platform.system() or os.name}"

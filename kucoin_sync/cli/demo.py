@@ -1,0 +1,65 @@
+"""`kucoin-sync demo`: a tour on a local KuCoin, without network and without keys."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+from functools import partial
+
+from .feed import open_feed
+from .layout import Line, Span, line
+from .live import Deadline, play, print_messages
+from .numbers import positive_float
+from .output import Output
+from .tour import STEPS, SYMBOLS, Told
+from .watch import ticker_of
+
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
+
+DESCRIPTION = """\
+Show what this package does, step by step, on a local KuCoin that comes with it: tickers, an order book, trades, a
+connection that is cut and comes back, and private topics. Each step says what is shown and the code that does it."""
+EXAMPLES = """\
+example:
+  kucoin-sync demo --seconds 30"""
+
+_NEXT = (
+    "That was the tour. Next:",
+    "  kucoin-sync watch BTC-USDT ETH-USDT          KuCoin itself; with --demo without a network",
+    "  kucoin-sync doctor                           where nothing comes",
+    "  kucoin-sync topics                           all there is to subscribe",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--seconds", type=positive_float, default=30.0, metavar="S", help="how long the tour takes (default: 30)"
+    )
+
+
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Show one step after the other."""
+    options.demo = True
+    with open_feed(options, output, SYMBOLS, quiet=True) as feed:
+        if output.records:
+            print_messages(output, feed.every(*map(ticker_of, SYMBOLS)), seconds=options.seconds)
+            return 0
+        with output.screen() as screen:
+            for number, step in enumerate(STEPS, 1):
+                with contextlib.ExitStack() as stack:
+                    deadline = Deadline(options.seconds / len(STEPS))
+                    view = Told(step, number, step.view(feed, output.glyphs, stack), output.glyphs)
+                    # What can only be written to gets one picture of each step, at its end.
+                    pause = 0.0 if screen.live else math.inf
+                    over = partial(_is_over, deadline, view)
+                    play(output, screen, view, feed, deadline=Deadline(None), pause=pause, enough=over)
+        closing: list[Line] = [(), *(line(Span(text, "" if place else "bold")) for place, text in enumerate(_NEXT))]
+        output.print(closing)
+    return 0
+
+
+def _is_over(deadline: Deadline, view: Told) -> bool:
+    """Whether a step has had its time and has shown what it is there for."""
+    return not deadline.left(1.0) and view.is_done()

@@ -1,0 +1,165 @@
+"""The steps of `kucoin-sync demo`: what each shows, the code that does it, and its view."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .. import Event, Resubscribed, topics
+from .feed import TIMEOUT, Feed
+from .ladder import Ladder
+from .layout import Glyphs, Line, Span, crop, line, printable, wrapped
+from .live import View
+from .orders import Orders
+from .tickers import Tickers
+from .trades import Tape, trades_of
+from .watch import statistics_of, ticker_of
+
+__all__ = ["STEPS", "SYMBOLS", "Recovery", "Step", "Told"]
+
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "XBTUSDTM")
+_CUT_AFTER = 0.5
+_RECOVERED_WITHIN = 10.0
+
+
+class Step(NamedTuple):
+    """One step of the tour; `view` is called with the feed when its turn has come."""
+
+    title: str
+    about: str
+    code: str
+    view: Callable[[Feed, Glyphs, contextlib.ExitStack], View]
+
+
+class Told(View):
+    """A view below the words and the code that explain it."""
+
+    def __init__(self, step: Step, number: int, inner: View, glyphs: Glyphs) -> None:
+        self.title = f"{number} of {len(STEPS)}: {step.title}"
+        self._step = step
+        self._inner = inner
+        self._glyphs = glyphs
+
+    def is_done(self) -> bool:
+        """Whether what is to be shown was seen."""
+        return not isinstance(self._inner, Recovery) or self._inner.over
+
+    def update(self) -> None:
+        self._inner.update()
+        self.seen = self._inner.seen
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        told: list[Line] = [line(text) for text in wrapped(self._step.about, width)]
+        code = [
+            crop(line(Span(f"  {self._glyphs.wick} ", "dim"), Span(text, "bold")), width)
+            for text in self._step.code.strip().splitlines()
+        ]
+        above = [*told, *code, ()]
+        return [*above, *self._inner.draw(width, max(1, height - len(above)))]
+
+
+class Recovery(View):
+    """Tickers over a connection that is cut, and what is told about it."""
+
+    def __init__(self, feed: Feed, tickers: Tickers) -> None:
+        self._feed = feed
+        self._tickers = tickers
+        self._began = time.monotonic()
+        self._cut = False
+        self._events: deque[Event] = deque(maxlen=10)
+        feed.events.clear()
+
+    @property
+    def over(self) -> bool:
+        """Whether the connection is back, or should have been long ago."""
+        back = any(isinstance(event, Resubscribed) for event in self._events)
+        return back or time.monotonic() - self._began > _RECOVERED_WITHIN
+
+    def update(self) -> None:
+        self._tickers.update()
+        self.seen = self._tickers.seen
+        if not self._cut and self._feed.server is not None and time.monotonic() - self._began >= _CUT_AFTER:
+            self._cut = True
+            self._feed.server.drop_connections()
+        with contextlib.suppress(IndexError):
+            while True:
+                self._events.append(self._feed.events.popleft())
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        table = self._tickers.draw(width, height)
+        told = [Span(text, "warn") for event in self._events for text in wrapped(printable(str(event)), width)]
+        return [*table, (), *[line(span) for span in told][: max(0, height - len(table) - 1)]]
+
+
+def _tickers(feed: Feed, glyphs: Glyphs, stack: contextlib.ExitStack) -> Tickers:
+    names = [name for symbol in SYMBOLS for name in (ticker_of(symbol), statistics_of(symbol))]
+    return Tickers(stack.enter_context(feed.latest(*names)), SYMBOLS, glyphs)
+
+
+def _trades(feed: Feed, glyphs: Glyphs, stack: contextlib.ExitStack) -> View:
+    return Tape(stack.enter_context(feed.every(trades_of(SYMBOLS[0]))), [SYMBOLS[0]], glyphs)
+
+
+def _recovery(feed: Feed, glyphs: Glyphs, stack: contextlib.ExitStack) -> View:
+    return Recovery(feed, _tickers(feed, glyphs, stack))
+
+
+def _orders(feed: Feed, _: Glyphs, stack: contextlib.ExitStack) -> View:
+    return Orders(stack.enter_context(feed.every(topics.orders(), topics.account_balance())))
+
+
+def _book(feed: Feed, glyphs: Glyphs, stack: contextlib.ExitStack) -> View:
+    book = stack.enter_context(feed.stream.book(SYMBOLS[0]))
+    return Ladder(book.wait_ready(TIMEOUT), 20, glyphs)
+
+
+STEPS = (
+    Step(
+        "tickers",
+        "Prices as they change. A thread in the background holds the connection, you write a loop.",
+        """
+for message in stream.subscribe(topics.ticker("BTC-USDT", "ETH-USDT")):
+    print(message.topic, message.payload.price, message.payload.best_ask)
+""",
+        _tickers,
+    ),
+    Step(
+        "an order book",
+        "A whole order book, kept equal to the exchange's, or saying why it can't be read.",
+        """
+book = stream.book("BTC-USDT").wait_ready(timeout=10)
+print(book.best_bid, book.best_ask, book.price_to_buy("0.5"))
+""",
+        _book,
+    ),
+    Step(
+        "trades",
+        "Every trade, by callback this time; callbacks never run on the thread that reads the socket.",
+        """
+@stream.on("/market/match:BTC-USDT")
+def trade(message):
+    print(message.payload.side, message.payload.size, message.payload.price)
+""",
+        _trades,
+    ),
+    Step(
+        "a connection that is cut",
+        "The server drops us. The stream comes back and subscribes again; the loop just goes on, and you are told.",
+        """
+stream = Stream(on_event=print)
+""",
+        _recovery,
+    ),
+    Step(
+        "your own orders",
+        "Private topics go over a second, authorised connection, which is opened when it is needed.",
+        """
+for message in stream.subscribe(topics.orders(), topics.account_balance()):
+    print(message.topic, message.payload)
+""",
+        _orders,
+    ),
+)

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from .books import Source
 from .callbacks import Callbacks
@@ -18,18 +18,27 @@ from .events import Event
 from .exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
 from .following import Follower
 from .outcomes import Key
-from .snapshots import Snapshots
 from .subscribing import Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
 
-__all__ = ["Bookkeeper"]
+__all__ = ["Bookkeeper", "Giver"]
 
 _TURN = 256
 _MAXSIZE = 10_000
 """Messages that may wait for a book; beyond, it starts again from a snapshot."""
 
 _log = logging.getLogger("kucoin_sync")
+
+
+class Giver(Protocol):
+    """Gives books their snapshots; see `snapshots.Snapshots`."""
+
+    @property
+    def requests(self) -> int: ...
+    def need(self, book: Any) -> None: ...
+    def forget(self, book: Any) -> None: ...
+    def close(self) -> list[threading.Thread]: ...
 
 
 class _Seat:
@@ -54,7 +63,7 @@ class Bookkeeper:
     """Opens, serves and closes the books of one stream.
 
     Args:
-        snapshots: fetches what the books need.
+        snapshots: gives what the books need.
     """
 
     def __init__(
@@ -62,7 +71,7 @@ class Bookkeeper:
         board: Switchboard,
         subscriber: Subscriber,
         callbacks: Callbacks,
-        snapshots: Snapshots,
+        snapshots: Giver,
     ) -> None:
         self.emit: Callable[[Event], None] = callbacks.emit
         self._board = board
@@ -163,6 +172,12 @@ class Bookkeeper:
             book.end(StreamClosed(f"{book.source} was closed with its stream"))
         self._wanted.set()
         return [*threads, *self._snapshots.close()]
+
+    @property
+    def books(self) -> list[tuple[Follower[Any, Any], Subscription]]:
+        """The books that live, and what each has its updates from."""
+        with self._lock:
+            return [(book, each) for book, each in self._books.items() if each is not None]
 
     def stats(self) -> dict[str, int]:
         """Return plain numbers."""

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from .callbacks import Callbacks
 from .carrier import MakeCarrier
 from .credentials import Credentials
+from .events import Event
 from .forking import OfOneProcess, enrol, watch
 from .inbox import InlineInbox
+from .outcomes import Key
 from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
+from .tap import Tap
 from .topics.name import TopicName
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .bookkeeping import Bookkeeper
+    from .bookkeeping import Bookkeeper, Giver
     from .books import Level2BookChange, Level3BookChange
     from .local_book import LocalLevel2Book, LocalLevel3Book
     from .snapshots import MakeFetcher
@@ -46,9 +49,10 @@ class Client(OfOneProcess):
         make: makes a carrier.
         capacity: topics that one carrier has room for.
         callbacks: run the callbacks, and take the events.
-        credentials: for private topics; None takes those of the environment.
+        credentials: for private topics; None takes what is found when they are needed.
         fetcher: makes what fetches snapshots for books.
         snapshots_per_30s: how many of these.
+        find_credentials: returns credentials, or None; those of the environment, unless said otherwise.
     """
 
     def __init__(
@@ -60,11 +64,12 @@ class Client(OfOneProcess):
         credentials: Credentials | None,
         fetcher: MakeFetcher,
         snapshots_per_30s: int,
+        find_credentials: Callable[[], Credentials | None] = Credentials.from_environment,
     ) -> None:
         self._name = name
         self._callbacks = callbacks
         self._board = Switchboard(make, capacity, callbacks.emit)
-        self._subscriber = Subscriber(self._board, callbacks, credentials)
+        self._subscriber = Subscriber(self._board, callbacks, credentials, find_credentials)
         self._fetcher = fetcher
         self._snapshots_per_30s = snapshots_per_30s
         self._opening = threading.Lock()  # guards the making of _books
@@ -225,6 +230,22 @@ class Client(OfOneProcess):
         if closed:
             self.close(timeout=0.0)
 
+    def add_tap(self, tap: Tap) -> None:
+        """Tell `tap` of all that subscriptions and books get from now on; a recorder is one."""
+        self._board.add_tap(tap)
+
+    def remove_tap(self, tap: Tap) -> None:
+        """Tell `tap` nothing more."""
+        self._board.remove_tap(tap)
+
+    def carrying(self) -> dict[tuple[str, bool], list[Key]]:
+        """Return the topics, with their tunnels, that are known to be sent now, by market and whether private."""
+        return self._board.carrying()
+
+    def emit(self, event: Event) -> None:
+        """Log an event and have `on_event` called with it: for what is built on a stream. Never waits."""
+        self._callbacks.emit(event)
+
     def close(self, timeout: float = 5.0) -> None:
         """Close everything, from any thread or callback; closing twice is allowed.
 
@@ -268,14 +289,18 @@ class Client(OfOneProcess):
         state = "closed" if self.closed else "open"
         return f"<{type(self).__name__} of {self._name}: {state}, {self._board.stats()['subscriptions']} subscriptions>"
 
+    def _make_snapshots(self) -> Giver:
+        """Return what gives the books their snapshots."""
+        from .snapshots import Snapshots
+
+        return Snapshots(self._fetcher, self._snapshots_per_30s, self._board.fetched)
+
     def _bookkeeper(self) -> Bookkeeper:
         from .bookkeeping import Bookkeeper
-        from .snapshots import Snapshots
 
         with self._opening:
             if self._books is None:
-                snapshots = Snapshots(self._fetcher, self._snapshots_per_30s)
-                self._books = Bookkeeper(self._board, self._subscriber, self._callbacks, snapshots)
+                self._books = Bookkeeper(self._board, self._subscriber, self._callbacks, self._make_snapshots())
                 if self._board.closed:
                     self._books.close()
             return self._books

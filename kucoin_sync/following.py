@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -285,6 +286,17 @@ class Follower(Generic[B, C]):
     def with_callback(self) -> tuple[Subscription[Any], ...]:
         """The listeners with a callback."""
         return tuple(self._with_callback)
+
+    def room(self, inbox: Inbox) -> float:
+        """Return how many more messages its inbox takes without anybody who is told of changes dropping one."""
+        with self.lock:  # what is being applied is in no queue
+            return min((listener.inbox.room() for listener in self._alive()), default=math.inf) - len(inbox)
+
+    def finish_listeners(self) -> None:
+        """Let those who are told of changes end after what they have; the book stays as it is, to be read."""
+        with self.lock:
+            for listener in self._alive():
+                listener.inbox.finish(None)
 
     def _unlisten(self, subscription: Subscription[Any]) -> None:
         with self.lock:

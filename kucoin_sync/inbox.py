@@ -9,6 +9,7 @@ What is queued are pushes: sealed frames, which `pop` opens, and messages that w
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -159,6 +160,10 @@ class Inbox:
                     pass  # released meanwhile
         return released or self.ready()
 
+    def room(self) -> float:
+        """Return how many more pushes it takes without dropping one."""
+        return self._maxsize - len(self)
+
     def ready(self) -> bool:
         """Whether a consumer has something to do."""
         return bool(self.size() or self.finished or self._notices)
@@ -304,6 +309,9 @@ class _LatestInbox(_OneByOneInbox):
         with self._lock:
             return next(iter(self._newest.values()), None)
 
+    def room(self) -> float:
+        return math.inf  # whoever wants the newest only has nothing against dropping the others
+
     def put(self, push: Push) -> None:
         with self._lock:
             kept = self._keep(push)
@@ -354,6 +362,9 @@ class InlineInbox(Inbox):
         super().__init__(1, lambda dropped: None)
         self._callback = callback
         self._failed = failed
+
+    def room(self) -> float:
+        return math.inf
 
     def put(self, push: Push) -> None:
         message = self.opener.open(push)

@@ -19,6 +19,7 @@ from .outcomes import Key
 from .sealed import Head, Push, opened
 from .shards import Shards
 from .subscription import Subscription
+from .tap import Tap
 from .topics.routing import Router
 
 __all__ = ["Lane", "Waiter"]
@@ -74,6 +75,7 @@ class Lane:
         self.newest: Push | None = None  # what was read last, for whoever asks how late it was
         self.unrouted = 0
         self.unreadable = 0
+        self.taps: tuple[Tap, ...] = ()  # replaced whole
         self.router: Router[Subscription] = Router()
         self._tunnels: dict[str, Router[Subscription]] = {}
         self._handovers: dict[Carrier, Handover] = {}  # by replacement, until it is itself replaced
@@ -177,7 +179,7 @@ class Lane:
         if number is None or self.replaced_by(old) is not None:
             return []
         self._handovers.pop(old, None)
-        handover = Handover(self.route)
+        handover = Handover(self._route_late)
         self.retiring[old] = handover
         new = self._make(self)
         self._handovers[new] = handover
@@ -237,6 +239,8 @@ class Lane:
             if (handover := self._handovers.get(connection)) is not None and not handover.over:
                 handover.from_new(self._opened(pushes))
                 return
+        if self.taps:
+            self._tell_taps(pushes)
         sink = self._only_sink(head)
         if sink is None:
             self.route(pushes)
@@ -263,6 +267,16 @@ class Lane:
                     taken.setdefault(sink, []).append(message)
         for sink, its in taken.items():
             _hand_over(its, sink)
+
+    def _route_late(self, messages: list[Message]) -> None:
+        """Route what came out of a handover."""
+        if self.taps:
+            self._tell_taps(messages)
+        self.route(messages)
+
+    def _tell_taps(self, pushes: Sequence[Push]) -> None:
+        for tap in self.taps:
+            tap.brought(self.market, self.private, pushes)
 
     def _only_sink(self, head: Head | None) -> Subscription | None:
         """Return who alone gets all that has this head, None where it takes a look at each message to know."""

@@ -96,13 +96,20 @@ class Snapshots:
     Args:
         fetcher: makes what fetches them, for one thread.
         per_period: how many snapshots may be fetched in 30 seconds.
+        fetched: called with each snapshot before its book takes it: market, path, symbol, data.
 
     Attributes:
         requests: how many were asked for so far.
     """
 
-    def __init__(self, fetcher: MakeFetcher, per_period: int) -> None:
+    def __init__(
+        self,
+        fetcher: MakeFetcher,
+        per_period: int,
+        fetched: Callable[[str, str, str, Any], None] = lambda market, path, symbol, data: None,
+    ) -> None:
         self._make_fetcher = fetcher
+        self._fetched = fetched
         self._lock = threading.Lock()  # guards all of the following
         self._pace = backoff.SlidingWindow(per_period, _PERIOD)
         self._errands: dict[_Book, _Errand] = {}
@@ -215,6 +222,7 @@ class Snapshots:
             self.requests += 1
         try:
             data = fetcher.call(source.market, "GET", source.path, {"symbol": source.symbol}, signed=source.signed)
+            self._fetched(source.market, source.path, source.symbol, data)
             again, error = book.answered(data, attempt), None
         except KucoinSyncError as caught:
             if not caught.retriable:

@@ -62,8 +62,15 @@ class Terms(NamedTuple):
 class Subscriber:
     """Makes subscriptions for a stream and its tunnels."""
 
-    def __init__(self, board: Switchboard, callbacks: Callbacks, credentials: Credentials | None) -> None:
+    def __init__(
+        self,
+        board: Switchboard,
+        callbacks: Callbacks,
+        credentials: Credentials | None,
+        find: Callable[[], Credentials | None] = Credentials.from_environment,
+    ) -> None:
         self.credentials = credentials
+        self._find = find
         self._board = board
         self._callbacks = callbacks
 
@@ -86,9 +93,9 @@ class Subscriber:
         return subscription
 
     def find_credentials(self) -> Credentials | None:
-        """Return the stream's credentials, else those of the environment; None where there are none."""
+        """Return the stream's credentials, else those that are found now; None where there are none."""
         if self.credentials is None:
-            self.credentials = Credentials.from_environment()
+            self.credentials = self._find()
         return self.credentials
 
     def _kind(self, single: str, private: bool | None) -> tuple[str, bool]:

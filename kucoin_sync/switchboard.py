@@ -24,6 +24,7 @@ from .messages import Message
 from .outcomes import Key
 from .silence import SilenceWatch
 from .subscription import Subscription
+from .tap import Tap
 from .topics import grammar
 
 __all__ = ["Switchboard", "kind_of"]
@@ -54,12 +55,13 @@ class Switchboard:
     """
 
     def __init__(self, make: MakeCarrier, capacity: int, emit: Callable[[Event], None]) -> None:
-        self.emit = emit
+        self._emit = emit
         self.command_ids: Iterator[int] = itertools.count(1)
         self.epochs: Iterator[int] = itertools.count(1)
         self.closed = False
         self.watcher: Watcher | None = None
         self.check_at = math.inf  # the instant at which a subscription may have been silent for too long
+        self._taps: tuple[Tap, ...] = ()  # replaced whole, under the lock
         self._make_carrier = make
         self._capacity = capacity
         self._io_numbers = itertools.count(1)
@@ -243,6 +245,35 @@ class Switchboard:
             lane = self._lanes.get((grammar.market_of(topic), False))
             return lane is not None and key in lane.shards and _is_carried(lane, lane.shards.home(key), key)
 
+    def add_tap(self, tap: Tap) -> None:
+        """Tell `tap` of all that comes from now on."""
+        with self._lock:
+            self._set_taps((*self._taps, tap))
+
+    def remove_tap(self, tap: Tap) -> None:
+        """Tell `tap` nothing more."""
+        with self._lock:
+            self._set_taps(tuple(other for other in self._taps if other is not tap))
+
+    def carrying(self) -> dict[tuple[str, bool], list[Key]]:
+        """Return the keys that are known to be sent by the server now, by kind (market, private)."""
+        with self._lock:
+            return {
+                kind: [
+                    key
+                    for number in lane.shards.numbers
+                    for key in lane.shards.keys(number)
+                    if _is_carried(lane, number, key)
+                ]
+                for kind, lane in self._lanes.items()
+            }
+
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """Those that have not ended, the books' included."""
+        with self._lock:
+            return list(self._subscriptions)
+
     def is_io_thread(self) -> bool:
         """Whether the current thread is one of ours that must not wait."""
         current = threading.current_thread()
@@ -297,7 +328,18 @@ class Switchboard:
             }
         return {**numbers, **delays(waiting, newest, time.time_ns())}  # which decodes: nobody need wait for that
 
+    def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
+        """A book's snapshot has come (on the thread that fetched it)."""
+        for tap in self._taps:
+            tap.fetched(market, path, symbol, data)
+
     # For connections, on their I/O threads
+
+    def emit(self, event: Event) -> None:
+        """Pass an event on."""
+        for tap in self._taps:
+            tap.told(event)
+        self._emit(event)
 
     def check_silence(self, now: float) -> None:
         """Tell of subscriptions that have been silent for too long."""
@@ -316,6 +358,8 @@ class Switchboard:
         """The server confirmed keys."""
         with self._lock:
             self._of(connection).acked(keys)
+        for tap in self._taps:
+            tap.carried(connection.market, connection.private, keys)
         if self.watcher is not None and not connection.private:
             self.watcher.carried(keys)
 
@@ -333,7 +377,7 @@ class Switchboard:
             actions = [] if self.closed else self._of(connection).move(connection, keys)
         _do(actions)
         if not connection.private:
-            self._tell_lost(keys, ConnectionFailed("the server asked for another connection, which is being made"))
+            self._tell_lost(connection.market, keys, ConnectionFailed("the server asked for another connection, which is being made"))
 
     def failed(self, connection: Carrier, error: KucoinSyncError, *, fatal: bool) -> None:
         """A connection was lost or could not be made; with `fatal` it will not be tried again."""
@@ -347,7 +391,7 @@ class Switchboard:
         if fatal:
             self.emit(Rejected("", error))
         _do(actions)
-        self._tell_lost(uncarried, error)
+        self._tell_lost(connection.market, uncarried, error)
 
     def settled(self, connection: Carrier) -> None:
         """All that a connection carries was confirmed or refused."""
@@ -383,18 +427,32 @@ class Switchboard:
             if new is not None:
                 self.emit(Rotated(new.market, new.private, new.epoch))
 
-    def _tell_lost(self, keys: Sequence[Key], error: KucoinSyncError) -> None:
-        """Tell the watcher of public keys that were not carried when it was last looked at."""
-        if keys and self.watcher is not None:
+    def _tell_lost(self, market: str, keys: Sequence[Key], error: KucoinSyncError) -> None:
+        """Tell the watcher and the taps of public keys that were not carried when it was last looked at."""
+        if not keys or (self.watcher is None and not self._taps):
+            return
+        for tap in self._taps:
+            tap.lost(market, keys, error)
+        if self.watcher is not None:
             self.watcher.lost(keys, error)
-            # The connection that takes over may have been confirmed in the meantime, and told so before.
-            self.watcher.carried([key for key in keys if self.carries(key.topic)])
+        # The connection that takes over may have been confirmed in the meantime, and told so before.
+        again = [key for key in keys if self.carries(key.topic)]
+        for tap in self._taps:
+            tap.carried(market, False, again)
+        if self.watcher is not None:
+            self.watcher.carried(again)
 
     def _lane(self, market: str, private: bool) -> Lane:
         lane = self._lanes.get((market, private))
         if lane is None:
             lane = self._lanes[market, private] = Lane(market, private, self._capacity, self._make)
+            lane.taps = self._taps
         return lane
+
+    def _set_taps(self, taps: tuple[Tap, ...]) -> None:
+        self._taps = taps
+        for lane in self._lanes.values():
+            lane.taps = taps
 
     def _make(self, lane: Lane) -> Carrier:
         connection = self._make_carrier(next(self._io_numbers), lane.market, lane.private, self, lane.deliver)

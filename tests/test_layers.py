@@ -22,6 +22,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
     2: ("books", "session", "shards"),
     3: ("forking", "rest", "transport", "wire"),
     4: ("callbacks", "carrier", "connection", "handover", "inbox", "subscription", "turns"),
+    3: ("rest", "transport", "wire"),
+    4: ("callbacks", "carrier", "connection", "handover", "inbox", "subscription", "tap", "turns"),
     5: (
         "",
         "bookkeeping",
@@ -42,7 +44,7 @@ PURE, TOP = 2, 6
 # Finds out why a stream gets nowhere, and so goes the same way, one layer at a time.
 DOCTOR = {"cli.checks", "cli.doctor", "cli.way"}
 # What whoever brings messages from elsewhere than from KuCoin builds on.
-SEAM = {"carrier", "client", "snapshots", "wire", "callbacks"}
+SEAM = {"callbacks", "carrier", "client", "inbox", "snapshots", "tap", "wire"}
 WORLDLY = {"asyncio", "requests", "select", "selectors", "socket", "ssl", "threading", "time", "urllib3", "websocket"}
 
 MODULES = {

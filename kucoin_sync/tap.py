@@ -1,0 +1,36 @@
+"""Who wants to have all that a stream's subscriptions and books get, beside them: such as a recorder.
+
+Its methods are called where things happen, on I/O threads and on those that fetch snapshots, without any lock held.
+They must not wait, and raise nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from .events import Event
+from .exceptions import KucoinSyncError
+from .outcomes import Key
+from .sealed import Push
+
+__all__ = ["Tap"]
+
+
+class Tap(Protocol):
+    """What a stream tells; see `Client.add_tap`."""
+
+    def brought(self, market: str, private: bool, pushes: Sequence[Push]) -> None:
+        """These are about to be given to their subscriptions, in this order, each of them once."""
+
+    def carried(self, market: str, private: bool, keys: Iterable[Key]) -> None:
+        """The server sends these from now on."""
+
+    def lost(self, market: str, keys: Iterable[Key], error: KucoinSyncError) -> None:
+        """There is no connection that carries these public topics, because of `error`."""
+
+    def told(self, event: Event) -> None:
+        """A connection has told of itself."""
+
+    def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
+        """A book's snapshot has come, and is about to be given to the book."""

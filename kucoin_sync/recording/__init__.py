@@ -1,0 +1,23 @@
+"""Write down what a stream receives, and play it again.
+
+from kucoin_sync.recording import Recorder, ReplayStream
+
+with Recorder(stream, "day.jsonl.zst"):
+    ...
+
+with ReplayStream("day.jsonl.zst", speed=None) as replay:
+    for message in replay.subscribe("/market/match:BTC-USDT"):
+        print(message.payload.price)
+"""
+
+from .errors import FramesMissing, RecordingEnded, RecordingError, RecordingFailed, RecordingResumed
+from .recorder import Recorder
+
+__all__ = [
+    "FramesMissing",
+    "Recorder",
+    "RecordingEnded",
+    "RecordingError",
+    "RecordingFailed",
+    "RecordingResumed",
+]

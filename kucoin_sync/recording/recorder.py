@@ -1,0 +1,310 @@
+"""`Recorder`: writes down all that a stream's subscriptions and books get.
+
+The I/O threads put what comes into a bounded queue as text; a thread of the recorder's own packs and writes it. A disk
+that is slow, full or gone costs the stream nothing: it costs frames of the recording, which tells how many, in
+their place. No key and no token comes near a recording: it has what the server pushed, and book snapshots.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .. import __version__
+from ..events import Connected as ConnectedEvent
+from ..events import Disconnected as DisconnectedEvent
+from ..events import Event
+from ..exceptions import KucoinSyncError
+from ..outcomes import Key
+from ..sealed import Push
+from . import lines
+from .errors import RecordingError, RecordingFailed, RecordingResumed
+from .parts import OpenFile, Parts, open_new
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .. import Client
+
+__all__ = ["Recorder"]
+
+_BLOCK = 1024 * 1024
+_WAITING = 64 * 1024 * 1024
+_PAUSES = (0.5, 1.0, 2.0, 5.0)
+_SLOW = "the disk was too slow"
+
+
+class Recorder:
+    """Records a stream from now until it is closed, in a thread of its own: `with Recorder(stream, "day.jsonl.zst")`.
+
+    What is recorded is what the stream's subscriptions get, each frame once, byte for byte, with the time at which it
+    was received and the number of its connection; what becomes of the connections; and the snapshots that are
+    fetched for the stream's books. A recorder subscribes nothing. A recorder that is killed leaves a file that can be
+    replayed up to `flush_every` seconds before.
+
+    Args:
+        stream: what to record; it may have subscriptions already.
+        path: of the file, ending with ".jsonl", ".jsonl.gz", or ".jsonl.zst" (`pip install 'kucoin-sync[zstd]'`). No
+            file is ever overwritten.
+        rotate_size: bytes after which another file is begun: "day.jsonl.zst" becomes "day-0001.jsonl.zst" and so on.
+        rotate_time: seconds after which another file is begun.
+        flush_every: seconds that a message may wait for others before it is written.
+        most_waiting: bytes that may wait for the disk; beyond, messages are dropped and counted.
+
+    Raises:
+        RecordingError: the file can't be made, or what packs it is not installed.
+        ValueError: a number makes no sense.
+    """
+
+    def __init__(
+        self,
+        stream: Client,
+        path: str | os.PathLike[str],
+        *,
+        rotate_size: int | None = None,
+        rotate_time: float | None = None,
+        flush_every: float = 1.0,
+        most_waiting: int = _WAITING,
+        open_file: OpenFile = open_new,
+    ) -> None:
+        for name, value in (("rotate_size", rotate_size), ("rotate_time", rotate_time), ("flush_every", flush_every)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value!r}; it is a positive number")
+        self._stream = stream
+        self._flush_every = flush_every
+        self._most = most_waiting
+        self._lock = threading.Lock()  # guards all of the following but for what is the thread's
+        self._waiting: list[tuple[bytes, int]] = []  # lines, and how many frames they are
+        self._size = 0  # of what waits
+        self._missing = 0  # frames that were dropped since the last that was taken
+        self._dropped = 0
+        self._closing = False
+        self._some = threading.Event()  # there is something to write, or the end has come
+        self._urgent = threading.Event()  # and it is not to wait for more
+        self._frames = self._bytes = 0  # written so far; the thread's
+        self.error: OSError | None = None
+        self._parts = Parts(Path(path), rotate_size, rotate_time, self._beginning, time.monotonic, open_file)
+        self._thread = threading.Thread(target=self._run, name="kucoin-recorder", daemon=True)
+        self._thread.start()
+        stream.add_tap(self)
+
+    @property
+    def path(self) -> Path:
+        """The file that is being written."""
+        return self._parts.path
+
+    @property
+    def dropped(self) -> int:
+        """Messages that are missing in the recording."""
+        return self._dropped
+
+    def stats(self) -> dict[str, Any]:
+        """Return plain numbers: messages and their bytes, bytes written, files, messages dropped, bytes that wait."""
+        return {
+            "messages": self._frames,
+            "bytes": self._bytes,
+            "written": self._parts.written,
+            "files": self._parts.count,
+            "dropped": self._dropped,
+            "waiting": self._size,
+        }
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Write what waits, and close the file; closing twice is allowed.
+
+        Args:
+            timeout: seconds that this may take.
+
+        Raises:
+            RecordingError: messages could not be written.
+        """
+        self._stream.remove_tap(self)
+        with self._lock:
+            self._closing = True
+        self._urgent.set()
+        self._some.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise RecordingError(f"{self.path} could not be written to its end within {timeout:g} s")
+        if self.error is not None:
+            raise RecordingError(
+                f"{self.path} could not be written to its end ({self.error.strerror or self.error}); "
+                f"{self._dropped} messages are missing in it"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except RecordingError:
+            if kind is None:
+                raise
+
+    def __repr__(self) -> str:
+        state = "recording" if self._thread.is_alive() else "closed"
+        return f"<Recorder of {self.path}: {state}, {self._frames} messages, {self._dropped} dropped>"
+
+    # For the stream, on its threads
+
+    def brought(self, market: str, private: bool, pushes: Sequence[Push]) -> None:
+        """Queue frames."""
+        first, last = _batch_of(pushes[0]), _batch_of(pushes[-1])
+        if first is not last:  # these were held back by a handover
+            for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
+                self.brought(market, private, list(together))
+            return
+        frames = [push[0] if type(push) is tuple else push.raw for push in pushes]  # type: ignore[union-attr]
+        origin = lines.Origin(first.received_ns, first.epoch, market, private)
+        self._put(lines.frames_as_text(origin, frames), len(frames))
+
+    def carried(self, market: str, private: bool, keys: Iterable[Key]) -> None:
+        """Note confirmed topics."""
+        topics = tuple((key.topic, key.tunnel) for key in keys)
+        if topics:
+            self._note(lines.Subscribed(time.time_ns(), market, private, topics))
+
+    def lost(self, market: str, keys: Iterable[Key], error: KucoinSyncError) -> None:
+        """Note topics that nothing carries."""
+        topics = tuple(key.topic for key in keys if key.tunnel is None)
+        self._note(lines.Lost(time.time_ns(), market, topics, str(error)))
+
+    def told(self, event: Event) -> None:
+        """Note what becomes of connections."""
+        now = time.time_ns()
+        if isinstance(event, ConnectedEvent):
+            self._note(lines.Connected(now, event.epoch, event.market, event.private, event.host))
+        elif isinstance(event, DisconnectedEvent):
+            self._note(
+                lines.Disconnected(
+                    now, event.epoch, event.market, event.private, event.code, event.reason, str(event.error)
+                )
+            )
+
+    def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
+        """Note a snapshot."""
+        text = msgspec.Raw(msgspec.json.encode(data))
+        self._note(lines.Snapshot(time.time_ns(), market, path, symbol, text))
+
+    def _note(self, line: lines.Line) -> None:
+        self._put(lines.line_as_text(line), 0)
+
+    def _put(self, text: bytes, count: int) -> None:
+        """Queue lines for the thread, or count the frames in them where there is no room."""
+        with self._lock:
+            if self._closing:
+                return
+            if self._size + len(text) > self._most:
+                self._missing += count
+                self._dropped += count
+                return
+            if self._missing:
+                text = lines.line_as_text(lines.Dropped(time.time_ns(), self._missing, _SLOW)) + text
+                self._missing = 0
+            first = not self._waiting
+            self._waiting.append((text, count))
+            self._size += len(text)
+            urgent = self._size >= _BLOCK
+        if first:
+            self._some.set()
+        if urgent:
+            self._urgent.set()
+
+    # The thread
+
+    def _run(self) -> None:
+        while True:
+            self._some.wait()
+            self._urgent.wait(self._flush_every)
+            with self._lock:
+                waiting, self._waiting = self._waiting, []
+                closing = self._closing
+                if not closing:
+                    self._some.clear()
+                    self._urgent.clear()
+            written = self._write(waiting)
+            if closing:
+                self._end(written)
+                return
+
+    def _write(self, waiting: list[tuple[bytes, int]]) -> bool:
+        """Write what waited, in blocks; whether that was possible before the end."""
+        start = 0
+        while start < len(waiting):
+            size, stop = 0, start
+            while stop < len(waiting) and size < _BLOCK:
+                size += len(waiting[stop][0])
+                stop += 1
+            block = waiting[start:stop]
+            text, count = b"".join([text for text, _ in block]), sum(count for _, count in block)
+            if not self._insist(lambda: self._parts.write(text)):  # noqa: B023 - called at once
+                with self._lock:
+                    self._dropped += sum(count for _, count in waiting[start:])
+                return False
+            with self._lock:
+                self._size -= size
+            self._frames += count
+            self._bytes += size
+            start = stop
+        return True
+
+    def _insist(self, write: Callable[[], None]) -> bool:
+        """Write until it succeeds; False where it does not and the end has come."""
+        pauses = iter(_PAUSES)
+        pause = 0.0
+        while True:
+            try:
+                write()
+            except OSError as error:
+                pause = next(pauses, pause)
+                if self.error is None:
+                    self.error = error
+                    self._stream.emit(RecordingFailed(str(self.path), error, pause))
+            else:
+                if self.error is not None:
+                    self.error = None
+                    self._stream.emit(RecordingResumed(str(self.path), self._missing))
+                return True
+            if self._closing:
+                return False
+            self._urgent.clear()  # a full queue is no reason to try again sooner; the end is
+            if self._closing:
+                continue
+            self._urgent.wait(pause)
+
+    def _end(self, written: bool) -> None:
+        if written:
+            now = time.time_ns()
+            text = lines.line_as_text(lines.End(now))
+            if self._missing:
+                text = lines.line_as_text(lines.Dropped(now, self._missing, _SLOW)) + text
+            if self._insist(lambda: self._parts.close(text)):
+                return
+        self._parts.close()
+
+    def _beginning(self, part: int) -> bytes:
+        """Return the first lines of a file."""
+        now = time.time_ns()
+        header = lines.Header(lines.FORMAT, __version__, now, part)
+        subscribed = [
+            lines.Subscribed(now, market, private, tuple((key.topic, key.tunnel) for key in keys))
+            for (market, private), keys in self._stream.carrying().items()
+            if keys
+        ]
+        return b"".join([lines.line_as_text(line) for line in (header, *subscribed)])
+
+
+def _batch_of(push: Push) -> Any:
+    return push[1] if isinstance(push, tuple) else push.origin[1]

@@ -240,7 +240,7 @@ class Lane:
                 handover.from_new(self._opened(pushes))
                 return
         if self.taps:
-            self._tell_taps(pushes)
+            self._tell_taps(head, pushes)
         sink = self._only_sink(head)
         if sink is None:
             self.route(pushes)
@@ -271,12 +271,12 @@ class Lane:
     def _route_late(self, messages: list[Message]) -> None:
         """Route what came out of a handover."""
         if self.taps:
-            self._tell_taps(messages)
+            self._tell_taps(None, messages)
         self.route(messages)
 
-    def _tell_taps(self, pushes: Sequence[Push]) -> None:
+    def _tell_taps(self, head: Head | None, pushes: Sequence[Push]) -> None:
         for tap in self.taps:
-            tap.brought(self.market, self.private, pushes)
+            tap.brought(self.market, self.private, head, pushes)
 
     def _only_sink(self, head: Head | None) -> Subscription | None:
         """Return who alone gets all that has this head, None where it takes a look at each message to know."""

@@ -377,7 +377,11 @@ class Switchboard:
             actions = [] if self.closed else self._of(connection).move(connection, keys)
         _do(actions)
         if not connection.private:
-            self._tell_lost(connection.market, keys, ConnectionFailed("the server asked for another connection, which is being made"))
+            self._tell_lost(
+                connection.market,
+                keys,
+                ConnectionFailed("the server asked for another connection, which is being made"),
+            )
 
     def failed(self, connection: Carrier, error: KucoinSyncError, *, fatal: bool) -> None:
         """A connection was lost or could not be made; with `fatal` it will not be tried again."""

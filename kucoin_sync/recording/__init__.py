@@ -12,6 +12,7 @@ with ReplayStream("day.jsonl.zst", speed=None) as replay:
 
 from .errors import FramesMissing, RecordingEnded, RecordingError, RecordingFailed, RecordingResumed
 from .recorder import Recorder
+from .replay import ReplayStream
 
 __all__ = [
     "FramesMissing",
@@ -20,4 +21,5 @@ __all__ = [
     "RecordingError",
     "RecordingFailed",
     "RecordingResumed",
+    "ReplayStream",
 ]

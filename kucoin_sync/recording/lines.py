@@ -24,7 +24,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -149,7 +149,7 @@ class End(_Own, frozen=True):
 
 
 #: A line with a name that stands for itself.
-Line: TypeAlias = Union[Header, Subscribed, Connected, Disconnected, Lost, Snapshot, Dropped, End]
+Line: TypeAlias = Header | Subscribed | Connected | Disconnected | Lost | Snapshot | Dropped | End
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -159,10 +159,10 @@ class Batch(msgspec.Struct, frozen=True):
     frames: Sequence[bytes]
 
 
-Record: TypeAlias = Union[Batch, Line]
+Record: TypeAlias = Batch | Line
 
 _encode = msgspec.json.Encoder().encode
-_decode_own = msgspec.json.Decoder(Union[Line, Frame]).decode
+_decode_own = msgspec.json.Decoder(Line | Frame).decode
 _decode_origin = msgspec.json.Decoder(Origin).decode
 _first = itemgetter(0)
 
@@ -172,16 +172,20 @@ def line_as_text(line: Line) -> bytes:
     return _encode(line) + b"\n"
 
 
-def frames_as_text(origin: Origin, frames: Sequence[bytes]) -> bytes:
-    """Return the lines of frames that came together. This is the recorder's share of each message."""
-    head = _encode(origin) + b"\n"
+def frames_as_text(origin: Origin, frames: Sequence[bytes], *, objects: bool = False) -> bytes:
+    """Return the lines of frames that came together. This is the recorder's share of each message.
+
+    With `objects` all are known to be JSON objects. The text is put together once: every copy of a large one costs
+    more than all else here.
+    """
+    head = _encode(origin)
     try:
-        odd = b"\n" in b"".join(frames) or _OURS in map(_first, frames)
+        odd = b"\n" in b"".join(frames) or (not objects and _OURS in map(_first, frames))
     except IndexError:  # an empty one
         odd = True
     if odd:
-        return head + b"".join(map(_safely, frames))
-    return head + b"\n".join(frames) + b"\n"
+        return head + b"\n" + b"".join(map(_safely, frames))
+    return b"\n".join([head, *frames, b""])
 
 
 def _safely(frame: bytes) -> bytes:

@@ -16,10 +16,11 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from .errors import RecordingError
 
-__all__ = ["SUFFIXES", "Block", "Packing", "packing_for"]
+__all__ = ["SUFFIXES", "Block", "Buffer", "Packing", "packing_for"]
 
 _CHUNK = 64 * 1024
 _PLAIN = 1024 * 1024
+_LEVEL = 1
 _MOST = 512 * 1024 * 1024
 """Bytes of text in a block; one that claims more is not ours."""
 
@@ -48,10 +49,13 @@ class _Unpacker(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
+Buffer = bytes | memoryview
+
+
 class Packing(NamedTuple):
     """One way to pack: a function that packs a block, and what makes its opposite, None for text as it is."""
 
-    pack: Callable[[bytes], bytes]
+    pack: Callable[[Buffer], Buffer]
     unpacker: Callable[[], _Unpacker] | None
     broken: tuple[type[Exception], ...] = ()
 
@@ -116,9 +120,7 @@ def _as_it_is() -> Packing:
 
 
 def _gzip() -> Packing:
-    return Packing(
-        lambda text: gzip.compress(text, 4, mtime=0), lambda: zlib.decompressobj(31), (zlib.error,)
-    )
+    return Packing(lambda text: gzip.compress(text, 4, mtime=0), lambda: zlib.decompressobj(31), (zlib.error,))
 
 
 def _zstd() -> Packing:
@@ -128,7 +130,7 @@ def _zstd() -> Packing:
         return _zstd_of_python()
     # Objects are not made for each block: that costs more than a small one.
     return Packing(
-        library.ZstdCompressor(level=3, write_checksum=True).compress,
+        library.ZstdCompressor(level=_LEVEL, write_checksum=True).compress,
         library.ZstdDecompressor().decompressobj,
         (library.ZstdError,),
     )
@@ -141,7 +143,7 @@ def _zstd_of_python() -> Packing:
         raise RecordingError(
             "recordings with the suffix .zst need a library: pip install 'kucoin-sync[zstd]', or use the suffix .gz"
         ) from None
-    options = {library.CompressionParameter.compression_level: 3, library.CompressionParameter.checksum_flag: 1}
+    options = {library.CompressionParameter.compression_level: _LEVEL, library.CompressionParameter.checksum_flag: 1}
     return Packing(
         lambda text: bytes(library.compress(text, options=options)), library.ZstdDecompressor, (library.ZstdError,)
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .errors import RecordingError
-from .packing import SUFFIXES, Packing, packing_for
+from .packing import SUFFIXES, Buffer, Packing, packing_for
 
 __all__ = ["File", "OpenFile", "Parts", "numbered", "open_new", "part_of"]
 
@@ -104,14 +104,17 @@ class Parts:
         try:
             self._next()
         except OSError as error:
-            reason = "it is there already; choose another name" if isinstance(error, FileExistsError) else error.strerror
+            reason = (
+                "it is there already; choose another name" if isinstance(error, FileExistsError) else error.strerror
+            )
             raise RecordingError(f"{self.path} can't be made: {reason}") from None
 
-    def write(self, text: bytes) -> None:
+    def write(self, text: Buffer) -> None:
         """Write a block, in the next file where that is due. Raises OSError, with nothing of it written."""
         if self._is_due():
             self._next()
-        self._append(text)
+        assert self._file is not None
+        self._put(self._file, text)
 
     def close(self, text: bytes = b"") -> None:
         """Write a last block and close the file. Raises OSError where the block could not be written."""
@@ -151,11 +154,7 @@ class Parts:
         if previous is not None:
             previous.close()
 
-    def _append(self, text: bytes) -> None:
-        assert self._file is not None
-        self._put(self._file, text)
-
-    def _put(self, file: File, text: bytes) -> None:
+    def _put(self, file: File, text: Buffer) -> None:
         if self._torn:
             self._mend(file)
         self._torn = True
@@ -168,7 +167,7 @@ class Parts:
         self._torn = False
         self._size += size
 
-    def _put_whole(self, file: File, text: bytes) -> int:
+    def _put_whole(self, file: File, text: Buffer) -> int:
         view = memoryview(self._packing.pack(text))
         size = len(view)
         while view:

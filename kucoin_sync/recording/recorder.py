@@ -7,11 +7,14 @@ their place. No key and no token comes near a recording: it has what the server 
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +27,7 @@ from ..events import Disconnected as DisconnectedEvent
 from ..events import Event
 from ..exceptions import KucoinSyncError
 from ..outcomes import Key
-from ..sealed import Push
+from ..sealed import Head, Push
 from . import lines
 from .errors import RecordingError, RecordingFailed, RecordingResumed
 from .parts import OpenFile, Parts, open_new
@@ -36,10 +39,38 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder"]
 
-_BLOCK = 1024 * 1024
+_BLOCK = 512 * 1024
 _WAITING = 64 * 1024 * 1024
 _PAUSES = (0.5, 1.0, 2.0, 5.0)
+_SHARE = 200
+"""Frames that become text together: so few that their text is made in memory that is in use already."""
+
+_frame: Any = itemgetter(0)  # of a sealed push
 _SLOW = "the disk was too slow"
+
+
+class _Block:
+    """Lines that wait for the disk. Its memory is used again: fresh memory costs more than what is done with it."""
+
+    __slots__ = ("count", "size", "text")
+
+    def __init__(self) -> None:
+        self.text = io.BytesIO()
+        self.size = 0
+        self.count = 0  # frames in it
+
+    def add(self, text: bytes, count: int) -> None:
+        """Add lines."""
+        self.text.write(text)
+        self.size += len(text)
+        self.count += count
+
+    def clear(self) -> bool:
+        """Empty it; whether it is worth keeping."""
+        worth = self.size < 4 * _BLOCK
+        self.text.seek(0)
+        self.size = self.count = 0
+        return worth
 
 
 class Recorder:
@@ -82,7 +113,8 @@ class Recorder:
         self._flush_every = flush_every
         self._most = most_waiting
         self._lock = threading.Lock()  # guards all of the following but for what is the thread's
-        self._waiting: list[tuple[bytes, int]] = []  # lines, and how many frames they are
+        self._blocks: list[_Block] = []  # what waits; the last is being filled
+        self._spare: deque[_Block] = deque(maxlen=2)  # to be filled again; of any thread
         self._size = 0  # of what waits
         self._missing = 0  # frames that were dropped since the last that was taken
         self._dropped = 0
@@ -159,16 +191,21 @@ class Recorder:
 
     # For the stream, on its threads
 
-    def brought(self, market: str, private: bool, pushes: Sequence[Push]) -> None:
+    def brought(self, market: str, private: bool, head: Head | None, pushes: Sequence[Push]) -> None:
         """Queue frames."""
         first, last = _batch_of(pushes[0]), _batch_of(pushes[-1])
         if first is not last:  # these were held back by a handover
             for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
-                self.brought(market, private, list(together))
+                self.brought(market, private, None, list(together))
             return
-        frames = [push[0] if type(push) is tuple else push.raw for push in pushes]  # type: ignore[union-attr]
         origin = lines.Origin(first.received_ns, first.epoch, market, private)
-        self._put(lines.frames_as_text(origin, frames), len(frames))
+        for start in range(0, len(pushes), _SHARE):
+            share = pushes[start : start + _SHARE]
+            if head is None:
+                frames = [push[0] if isinstance(push, tuple) else push.raw for push in share]
+            else:
+                frames = list(map(_frame, share))
+            self._put(lines.frames_as_text(origin, frames, objects=True), len(frames))  # nothing else is a push
 
     def carried(self, market: str, private: bool, keys: Iterable[Key]) -> None:
         """Note confirmed topics."""
@@ -213,8 +250,10 @@ class Recorder:
             if self._missing:
                 text = lines.line_as_text(lines.Dropped(time.time_ns(), self._missing, _SLOW)) + text
                 self._missing = 0
-            first = not self._waiting
-            self._waiting.append((text, count))
+            first = not self._blocks
+            if first or self._blocks[-1].size >= _BLOCK:
+                self._blocks.append(self._spare.pop() if self._spare else _Block())
+            self._blocks[-1].add(text, count)
             self._size += len(text)
             urgent = self._size >= _BLOCK
         if first:
@@ -229,36 +268,32 @@ class Recorder:
             self._some.wait()
             self._urgent.wait(self._flush_every)
             with self._lock:
-                waiting, self._waiting = self._waiting, []
+                blocks, self._blocks = self._blocks, []
                 closing = self._closing
                 if not closing:
                     self._some.clear()
                     self._urgent.clear()
-            written = self._write(waiting)
+            written = True
+            for block in blocks:
+                written = self._write(block) and written
             if closing:
                 self._end(written)
                 return
 
-    def _write(self, waiting: list[tuple[bytes, int]]) -> bool:
-        """Write what waited, in blocks; whether that was possible before the end."""
-        start = 0
-        while start < len(waiting):
-            size, stop = 0, start
-            while stop < len(waiting) and size < _BLOCK:
-                size += len(waiting[stop][0])
-                stop += 1
-            block = waiting[start:stop]
-            text, count = b"".join([text for text, _ in block]), sum(count for _, count in block)
-            if not self._insist(lambda: self._parts.write(text)):  # noqa: B023 - called at once
-                with self._lock:
-                    self._dropped += sum(count for _, count in waiting[start:])
-                return False
-            with self._lock:
-                self._size -= size
-            self._frames += count
-            self._bytes += size
-            start = stop
-        return True
+    def _write(self, block: _Block) -> bool:
+        """Write a block; False where that was not possible before the end."""
+        with block.text.getbuffer() as buffer, buffer[: block.size] as text:
+            written = self._insist(lambda: self._parts.write(text))
+        with self._lock:
+            self._size -= block.size
+            if not written:
+                self._dropped += block.count
+        if written:
+            self._frames += block.count
+            self._bytes += block.size
+        if block.clear():
+            self._spare.append(block)
+        return written
 
     def _insist(self, write: Callable[[], None]) -> bool:
         """Write until it succeeds; False where it does not and the end has come."""
@@ -298,12 +333,13 @@ class Recorder:
         """Return the first lines of a file."""
         now = time.time_ns()
         header = lines.Header(lines.FORMAT, __version__, now, part)
-        subscribed = [
+        first: list[lines.Line] = [header]
+        first += [
             lines.Subscribed(now, market, private, tuple((key.topic, key.tunnel) for key in keys))
             for (market, private), keys in self._stream.carrying().items()
             if keys
         ]
-        return b"".join([lines.line_as_text(line) for line in (header, *subscribed)])
+        return b"".join([lines.line_as_text(line) for line in first])
 
 
 def _batch_of(push: Push) -> Any:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 
 from .frames import SENT
 from .load import Job
@@ -25,12 +26,14 @@ class Meter:
         first_mark: the number of messages at which `mark` has to be called first.
         latencies: monotonic nanoseconds at which a message was read, less its stamp; filled by who reads.
         delivered: messages that the user's code saw, where some are superseded on purpose.
+        extra: returns further results, of some clients.
     """
 
     def __init__(self, job: Job) -> None:
         self.first_mark = job.load.warmup
         self.latencies: list[int] = []
         self.delivered = 0
+        self.extra: Callable[[], dict[str, float]] = dict
         self._job = job
         self._started: tuple[int, float, float, int] | None = None
 
@@ -50,6 +53,7 @@ class Meter:
             "rate": count / (now - then),
             "cpu": (cpu - cpu_before) / count * 1e6,
             "delivered": self.delivered - delivered_before,
+            **self.extra(),
         }
         if self.latencies:
             measured = sorted((each + SENT) / 1000 for each in self.latencies[-count:])

@@ -149,6 +149,12 @@ _TLS_CLIENTS = (
     "aiohttp + orjson",
     "picows + orjson",
 )
+_RECORDED = (
+    "Stream payload",
+    "Stream recorded, .jsonl",
+    "Stream recorded, .jsonl.zst",
+    "Stream recorded, .jsonl.gz",
+)
 _MEMORY_COLUMNS = (
     Column("growth", "RSS growth, bytes", ",.0f"),
     Column("each", "bytes per queued message", ".0f"),
@@ -163,6 +169,16 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "level2": Scenario(
         "Level 2 updates, as fast as the client takes them", (_RATE, _CPU), partial(_saturated, load=Load("level2"))
+    ),
+    "recording": Scenario(
+        "Tickers as fast as the client takes them, recorded or not",
+        (
+            _RATE,
+            Column("cpu", "CPU µs each, packing included", ".2f", ratio=True),
+            Column("dropped", "not recorded", ",.0f"),
+            Column("share", "size in the file", ".3f"),
+        ),
+        partial(_saturated, clients=_RECORDED, load=Load()),
     ),
     "paced": Scenario(
         "3,000 tickers a second, one at a time: from send to the user's code",
@@ -202,6 +218,8 @@ TARGETS: tuple[Target, ...] = (
     Target("saturated", "rate", "Stream payload", "kucoin-universal-sdk", 28),
     Target("saturated", "rate", "Stream payload", "websockets.sync + orjson", 4.5),
     Target("saturated", "rate", "Stream item", "picows + orjson", 0.8),
+    Target("recording", "rate", "Stream recorded, .jsonl", "Stream payload", 0.85),
+    Target("recording", "rate", "Stream recorded, .jsonl.zst", "Stream payload", 0.85),
     Target("tls", "rate", "Stream payload", "WebSocketApp + json", 4),
     Target("topics", "rate", "Stream callback, 300 topics", "Stream callback, 1 topic", 0.8),
     Target("latest", "cpu", "Stream latest", "Stream payload", 0.8, least=False),

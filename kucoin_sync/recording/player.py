@@ -1,0 +1,364 @@
+"""The thread that plays a recording: it reads, waits for the time of each message, and lets the carriers bring it.
+
+Rules:
+1. Nothing is played before `start`. Everything is played in the order in which it was recorded.
+2. At a speed, a message is brought when its time has come, whether the consumers keep up or not, as on the live feed.
+   Without one it is brought as soon as every queue has room for it: nobody is overtaken, nothing is dropped.
+3. Books have taken what was recorded before a snapshot or a loss when they are told of it.
+4. Moved to a time, the replay is silent up to it. Only the books get what they need from before: everything since the
+   last snapshot of theirs.
+5. Behind the last message the subscriptions end, the books stay to be read.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ..events import Connected, Disconnected, Event
+from ..exceptions import ConnectionFailed
+from ..inbox import Inbox
+from ..outcomes import Key
+from ..sealed import Push, kind_of
+from . import lines
+from .errors import FramesMissing, RecordingEnded
+from .given import GivenSnapshots
+from .library import Library, Place
+from .track import Track
+
+__all__ = ["Clock", "Player", "Stage"]
+
+_STALLED = 5.0
+_log = logging.getLogger("kucoin_sync")
+
+
+class Clock:
+    """Seconds, and how to wait for them."""
+
+    def now(self) -> float:
+        """Return the instant."""
+        return time.monotonic()
+
+    def wait(self, interruption: threading.Event, seconds: float) -> bool:
+        """Wait until something interrupts; whether it did within `seconds`."""
+        return interruption.wait(min(seconds, threading.TIMEOUT_MAX))
+
+
+class Taker(Protocol):
+    """A subscription, as the player sees it."""
+
+    @property
+    def inbox(self) -> Inbox: ...
+    @property
+    def callback(self) -> Any: ...
+    def put_many(self, pushes: Sequence[Push], /) -> None: ...
+    def close(self) -> None: ...
+
+
+class Stage(Protocol):
+    """What the player asks of the stream that it plays for."""
+
+    def takers(self) -> Sequence[Taker]:
+        """Return the subscriptions, the books' included."""
+
+    def books(self) -> Sequence[tuple[Any, Taker]]:
+        """Return the books that live, and what each has its updates from."""
+
+    def emit(self, event: Event) -> None:
+        """Take an event."""
+
+
+class _Interrupted(Exception):
+    """The replay is moved or closed."""
+
+
+class Player:
+    """Plays one recording for one stream.
+
+    Args:
+        speed: 1.0 for as it was, 2.0 for twice as fast; None for as fast as the consumers take it.
+        snapshots: told of what the replay comes by.
+
+    Attributes:
+        ended: set behind the last message, when what was to be run by callbacks was.
+        now_ns: the time in the recording.
+    """
+
+    def __init__(
+        self, library: Library, speed: float | None, stage: Stage, snapshots: GivenSnapshots, clock: Clock | None = None
+    ) -> None:
+        self.tracks: dict[tuple[str, bool], Track] = {}
+        self.ended = threading.Event()
+        self.now_ns = library.begin_ns
+        self._library = library
+        self._speed = speed
+        self._stage = stage
+        self._snapshots = snapshots
+        self._clock = clock or Clock()
+        self._lock = threading.Lock()  # guards the following three
+        self._started = False
+        self._closed = False
+        self._target: int | None = None  # the time to move to
+        self._go = threading.Event()  # there is something to do for the thread
+        self._interruption = threading.Event()  # and it is to leave what it is doing
+        self._credit = 0.0  # messages that there is room for, as far as the thread knows
+        self._zero: tuple[float, int] | None = None  # an instant, and the time in the recording then
+        self._last_takers: list[Taker] = []  # whose callbacks have something left to do at the end
+        self.thread = threading.Thread(target=self._run, name="kucoin-replay", daemon=True)
+
+    @property
+    def over(self) -> bool:
+        """Whether the thread has run and ended."""
+        return self.thread.ident is not None and not self.thread.is_alive()
+
+    def start(self) -> None:
+        """Begin to play; again, after the end, it only ends the subscriptions that were made since."""
+        with self._lock:
+            first = self.thread.ident is None and not self._closed
+            self._started = True
+            if first:
+                self.thread.start()
+        self._go.set()
+        if self.ended.is_set():
+            self._finish_takers()
+
+    def move(self, at_ns: int) -> None:
+        """Go on at a time; where the end was reached, after the next `start`."""
+        with self._lock:
+            self._target = at_ns
+            self.now_ns = at_ns
+            if self.ended.is_set():
+                self._started = False
+                self.ended.clear()
+            self._interruption.set()
+        self._snapshots.outdated()
+
+    def changed(self) -> None:
+        """There are others who want to be given something."""
+        self._credit = 0.0
+
+    def close(self) -> None:
+        """Let the thread end."""
+        with self._lock:
+            self._closed = True
+            self._interruption.set()
+        self._go.set()
+
+    # The thread
+
+    def _run(self) -> None:
+        while self._next_go():
+            with self._lock:
+                self._interruption.clear()
+                target, self._target = self._target, None
+                if self._closed:
+                    return
+            try:
+                self._play(target)
+                self._end()
+            except _Interrupted:
+                continue
+
+    def _next_go(self) -> bool:
+        """Wait until there is something to play; False where the end has come."""
+        while True:
+            self._go.wait()
+            with self._lock:
+                if self._closed:
+                    return False
+                if self._started and not self.ended.is_set():
+                    return True
+                self._go.clear()
+
+    def _play(self, target: int | None) -> None:
+        begin = self._library.begin_ns if target is None else target
+        place, silent_to = self._beginning(begin)
+        self._zero = None
+        for record in self._library.read(place):
+            self._check()
+            if isinstance(record, lines.Batch):
+                at = record.origin.received_ns
+                if at < silent_to:
+                    self._bring_to_books(record)
+                else:
+                    self._wait_for(at)
+                    self._bring(record)
+            elif not isinstance(record, (lines.Header, lines.End)):
+                if record.at_ns >= silent_to:
+                    self._wait_for(record.at_ns)
+                self._tell(record, silent=record.at_ns < silent_to)
+
+    def _beginning(self, begin: int) -> tuple[Place | None, int]:
+        """Return where to read from, and up to which time silently, to play from a time on."""
+        if begin <= self._library.begin_ns:
+            return None, 0
+        self._restart_books()
+        place = self._library.place_at(begin)
+        for book in self._snapshots.waiting():
+            source = book.source
+            known = self._library.snapshots.get((source.market, source.path, source.symbol), ())
+            before = [where for at, where in known if at <= begin]
+            place = min([place, *before[-1:]])
+        return place, begin
+
+    def _restart_books(self) -> None:
+        """Have the books begin again with the next snapshot that fits."""
+        error = ConnectionFailed("the replay was moved to another time")
+        for (market, private), track in list(self.tracks.items()):
+            if not private:
+                self._lose(market, None, error)
+                keys = track.set_carried(None, carried=True)
+                track.carriers[0].owner.acked(track.carriers[0], keys)
+
+    def _end(self) -> None:
+        """Behind the last message."""
+        self._settle_books()
+        self._snapshots.finish()
+        for book, _ in self._stage.books():
+            book.finish_listeners()
+        self._finish_takers()
+        self._until(lambda: all(not len(taker.inbox) for taker in self._last_takers), "callbacks")
+        last = self._library.files[-1]
+        self._stage.emit(RecordingEnded(str(last), last not in self._library.torn))
+        with self._lock:
+            self._check()
+            self.ended.set()
+
+    def _finish_takers(self) -> None:
+        of_books = {id(taker) for _, taker in self._stage.books()}
+        takers = [taker for taker in self._stage.takers() if id(taker) not in of_books]
+        self._last_takers = [taker for taker in takers if taker.callback is not None]
+        for taker in takers:
+            taker.close()
+
+    def _check(self) -> None:
+        if self._interruption.is_set():
+            raise _Interrupted
+
+    def _wait_for(self, at_ns: int) -> None:
+        """Wait until the time has come at which something was recorded."""
+        if self._speed is not None:
+            now = self._clock.now()
+            if self._zero is None:
+                self._zero = now, at_ns
+            began, began_ns = self._zero
+            early = began + (at_ns - began_ns) / 1e9 / self._speed - now
+            if early > 0 and self._clock.wait(self._interruption, early):
+                raise _Interrupted
+        self.now_ns = at_ns
+
+    def _until(self, true: Callable[[], bool], what: str) -> None:
+        """Wait until something is true of the consumers. They tell nobody: that would cost them too much."""
+        pause, since, told = 0.0005, time.monotonic(), False
+        while not true():
+            if self._interruption.wait(pause):
+                raise _Interrupted
+            pause = min(1.5 * pause, 0.02)
+            if not told and time.monotonic() - since > _STALLED:
+                told = True
+                _log.warning("the replay waits for %s to take what waits for them: does somebody still read?", what)
+
+    # What is in the recording
+
+    def _bring(self, batch: lines.Batch) -> None:
+        track = self.tracks.get((batch.origin.market, batch.origin.private))
+        if track is None:
+            return
+        carrier = track.carriers[0]
+        head, pushes = track.pushes(batch, carrier.owner.misfit)
+        if self._speed is not None:
+            if pushes:
+                carrier.bring(head, pushes, batch.origin.epoch)
+            return
+        start = 0
+        while start < len(pushes):
+            room = int(min(self._room(len(pushes) - start), len(pushes) - start))
+            carrier.bring(head, pushes[start : start + room], batch.origin.epoch)
+            start += room
+
+    def _room(self, wanted: int) -> float:
+        """Return how many messages may be brought now, waiting until it is one at least."""
+        if self._credit < wanted:
+            self._credit = self._measure()
+            if self._credit < 1:
+                self._until(lambda: self._measure() >= 1, "subscriptions")
+                self._credit = self._measure()
+        room = min(self._credit, wanted)
+        self._credit -= room
+        return max(1.0, room)
+
+    def _measure(self) -> float:
+        rooms = [taker.inbox.room() for taker in self._stage.takers()]
+        rooms += [book.room(taker.inbox) for book, taker in self._stage.books()]
+        return min(rooms, default=math.inf)
+
+    def _bring_to_books(self, batch: lines.Batch) -> None:
+        """Give books what they need from before the time that the replay was moved to."""
+        if batch.origin.private:
+            return
+        books = {book.source.topic: taker for book, taker in self._stage.books()}
+        track = self.tracks.get((batch.origin.market, False))
+        if not books or track is None:
+            return
+        _, pushes = track.pushes(batch, track.carriers[0].owner.misfit)
+        for push in pushes:
+            topic = kind_of(push)[0]
+            for book, taker in self._stage.books():
+                if book.source.topic == topic:
+                    self._until(lambda: taker.inbox.room() >= 1, "books")  # noqa: B023 - called at once
+                    taker.put_many([push])
+
+    def _tell(self, record: lines.Line, *, silent: bool) -> None:
+        if isinstance(record, lines.Snapshot):
+            if self._snapshots.waits_for(record):
+                self._settle_books()
+            self._snapshots.passes(record)
+        elif isinstance(record, lines.Subscribed):
+            track = self.tracks.get((record.market, record.private))
+            if track is not None:
+                keys = track.set_carried([Key(*each) for each in record.topics], carried=True)
+                track.carriers[0].owner.acked(track.carriers[0], keys)
+        elif isinstance(record, lines.Lost):
+            self._snapshots.outdated(record.topics)
+            self._lose(record.market, [Key(topic) for topic in record.topics], ConnectionFailed(record.error))
+        elif isinstance(record, lines.Dropped):
+            self._snapshots.outdated()
+            self._stage.emit(FramesMissing(record.count, record.reason))
+        elif isinstance(record, (lines.Connected, lines.Disconnected)) and not silent:
+            self._tell_of_connection(record)
+
+    def _tell_of_connection(self, record: lines.Connected | lines.Disconnected) -> None:
+        track = self.tracks.get((record.market, record.private))
+        if track is None:
+            return
+        which = record.market, record.private, record.epoch
+        counts = track.carriers[0].counts
+        if isinstance(record, lines.Connected):
+            counts.reconnects += counts.connects > 0
+            counts.connects += 1
+            self._stage.emit(Connected(*which, record.host))
+        else:
+            counts.disconnects += 1
+            error = ConnectionFailed(record.error)
+            self._stage.emit(Disconnected(*which, record.code, record.reason, error, 0.0))
+
+    def _lose(self, market: str, keys: Sequence[Key] | None, error: ConnectionFailed) -> None:
+        """Tell books that public topics, or all, are not carried any more."""
+        track = self.tracks.get((market, False))
+        if track is None:
+            return
+        self._settle_books()
+        track.set_carried(keys, carried=False)
+        for carrier in track.carriers:
+            carrier.owner.failed(carrier, error, fatal=False)
+
+    def _settle_books(self) -> None:
+        """Wait until the books have taken what was brought."""
+        for book, taker in self._stage.books():
+            self._until(lambda: not len(taker.inbox) or book.ended is not None, "books")  # noqa: B023 - called at once
+            with book.lock:
+                pass  # the last of it is applied under this lock

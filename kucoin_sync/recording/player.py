@@ -106,7 +106,7 @@ class Player:
         self._go = threading.Event()  # there is something to do for the thread
         self._interruption = threading.Event()  # and it is to leave what it is doing
         self._credit = 0.0  # messages that there is room for, as far as the thread knows
-        self._zero: tuple[float, int] | None = None  # an instant, and the time in the recording then
+        self._zero = 0.0, 0  # an instant, and the time in the recording then
         self._last_takers: list[Taker] = []  # whose callbacks have something left to do at the end
         self.thread = threading.Thread(target=self._run, name="kucoin-replay", daemon=True)
 
@@ -177,7 +177,7 @@ class Player:
     def _play(self, target: int | None) -> None:
         begin = self._library.begin_ns if target is None else target
         place, silent_to = self._beginning(begin)
-        self._zero = None
+        self._zero = self._clock.now(), begin
         for record in self._library.read(place):
             self._check()
             if isinstance(record, lines.Batch):
@@ -187,7 +187,7 @@ class Player:
                 else:
                     self._wait_for(at)
                     self._bring(record)
-            elif not isinstance(record, (lines.Header, lines.End)):
+            elif not isinstance(record, lines.Header):
                 if record.at_ns >= silent_to:
                     self._wait_for(record.at_ns)
                 self._tell(record, silent=record.at_ns < silent_to)
@@ -243,8 +243,6 @@ class Player:
         """Wait until the time has come at which something was recorded."""
         if self._speed is not None:
             now = self._clock.now()
-            if self._zero is None:
-                self._zero = now, at_ns
             began, began_ns = self._zero
             early = began + (at_ns - began_ns) / 1e9 / self._speed - now
             if early > 0 and self._clock.wait(self._interruption, early):

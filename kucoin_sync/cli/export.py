@@ -1,0 +1,56 @@
+"""`kucoin-sync export`: tables for pandas and others from a recording."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from .. import Message, Subscription
+from ..recording import ReplayStream
+from ..recording.export import export
+from .progress import Progress
+
+__all__ = ["add_to"]
+
+_SHOW = 20_000
+_QUEUE = 2_000
+
+
+def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser's commands."""
+    parser = commands.add_parser(
+        "export",
+        parents=parents,
+        help="make a table of a recording",
+        description="Write the messages of topics as a table, CSV or Parquet: one row for each, exact numbers, times "
+        "in UTC. Parquet needs pip install 'kucoin-sync[export]'.",
+        epilog="Example: kucoin-sync export day.jsonl.zst --topic /market/match:BTC-USDT -o trades.parquet",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a recording, a folder of them, or a pattern")
+    parser.add_argument("--topic", action="append", required=True, metavar="TOPIC", help="may be repeated")
+    parser.add_argument("-o", "--output", required=True, metavar="TABLE", help="the .csv or .parquet file to write")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    with ReplayStream(options.files, speed=None) as replay:
+        subscription = replay.subscribe(*options.topic, maxsize=_QUEUE)
+        done = export(_counted(subscription, replay), options.topic, options.output)
+        torn = replay.torn
+    for path in torn:
+        print(f"kucoin-sync: {path} was not closed by its recorder; all its whole messages were taken", file=sys.stderr)
+    left_out = f", {done.left_out} left out because they do not fit" if done.left_out else ""
+    print(f"kucoin-sync: {done.rows} rows in {options.output}{left_out}", file=sys.stderr)
+    return 0
+
+
+def _counted(subscription: Subscription, replay: ReplayStream) -> Iterator[Message]:
+    progress = Progress()
+    for number, message in enumerate(subscription):
+        if number % _SHOW == 0:
+            share = replay.position / replay.duration if replay.duration else 1.0
+            progress.show(f"{number} rows, {share:.0%}")
+        yield message
+    progress.end()

@@ -1,0 +1,36 @@
+"""How far a command is: a line that is written over in a terminal, and nothing elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+__all__ = ["Progress", "size"]
+
+
+class Progress:
+    """One line on standard error."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        """Write over what was shown before."""
+        if self._shown:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{text[:width]:<{width}}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave an empty line for what follows."""
+        if self._shown:
+            self.show("")
+            print("\r", end="", file=sys.stderr, flush=True)
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as people say it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,123 @@
+"""`kucoin-sync record`: write down what KuCoin sends."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import sys
+import threading
+import time
+from typing import Any
+
+from .. import Message, topics
+from ..exceptions import InvalidTopic
+from ..recording import Recorder
+from ..topics import grammar
+from .numbers import positive_float
+from .progress import Progress, size
+from .streams import open_stream
+
+__all__ = ["add_to"]
+
+_TIMEOUT = 10.0
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser's commands."""
+    parser = commands.add_parser(
+        "record",
+        parents=parents,
+        help="write down what comes, to be replayed",
+        description="Record topics, and order books with their snapshots, until Ctrl-C. The file's name says how it is "
+        "packed: .jsonl, .jsonl.gz, .jsonl.zst. A recorder that is killed leaves a file that can be replayed.",
+        epilog="Examples: kucoin-sync record BTC-USDT --book BTC-USDT -o day.jsonl.gz --demo --seconds 10; "
+        "kucoin-sync record /market/match:BTC-USDT -o day.jsonl.zst --rotate-time 1h",
+    )
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help="any topic; a symbol stands for its ticker")
+    parser.add_argument("--book", action="append", default=[], metavar="SYMBOL", help="an order book; may be repeated")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
+    parser.add_argument("--rotate-size", type=_size, metavar="SIZE", help="begin another file after, such as 100MB")
+    parser.add_argument("--rotate-time", type=_duration, metavar="TIME", help="begin another file after, such as 1h")
+    parser.add_argument("--seconds", type=positive_float, metavar="S", help="end after S seconds")
+    parser.add_argument(
+        "--every", type=positive_float, default=1.0, metavar="S", help="tell how far it is every S seconds (default: 1)"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    wanted = [topic if topic.startswith("/") else _ticker(topic) for topic in options.topics]
+    if not wanted and not options.book:
+        raise InvalidTopic(
+            "nothing to record: name a topic, as in kucoin-sync record /market/match:BTC-USDT, or --book"
+        )
+    singles = [single for topic in wanted for single in grammar.split(topic)]
+    symbols = [grammar.argument_of(single).partition("_")[0] for single in singles] + options.book
+    began = time.monotonic()
+    with (
+        open_stream(options, symbols) as stream,
+        Recorder(stream, options.output, rotate_size=options.rotate_size, rotate_time=options.rotate_time) as recorder,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        if wanted:
+            # What is only recorded is taken on the spot, and waits for nobody.
+            stream.subscribe(*wanted, callback=_nothing, inline=True, timeout=_TIMEOUT)
+        for symbol in options.book:
+            stream.book(symbol).wait_ready(_TIMEOUT)
+        _watch(recorder, options, began)
+    numbers = recorder.stats()
+    print(
+        f"kucoin-sync: {numbers['messages']} messages in {time.monotonic() - began:.1f} s, "
+        f"{stream.stats()['reconnects']} reconnects, {numbers['dropped']} lost; {size(numbers['written'])} in "
+        f"{numbers['files']} file{'s' * (numbers['files'] != 1)}, the last is {recorder.path}",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _watch(recorder: Recorder, options: argparse.Namespace, began: float) -> None:
+    """Tell how far it is, for so many seconds or until Ctrl-C."""
+    progress, messages, last = Progress(), 0, began
+    try:
+        while True:
+            left = options.every if options.seconds is None else began + options.seconds - time.monotonic()
+            if left <= 0:
+                return
+            threading.Event().wait(min(left, options.every))
+            numbers, now = recorder.stats(), time.monotonic()
+            rate = (numbers["messages"] - messages) / max(now - last, 1e-3)
+            messages, last = numbers["messages"], now
+            progress.show(
+                f"{recorder.path}  {messages} messages, {rate:.0f}/s, {size(numbers['bytes'])} as "
+                f"{size(numbers['written'])}, {numbers['dropped']} lost"
+            )
+            if not sys.stdout.isatty():
+                print(json.dumps({"path": str(recorder.path), **numbers, "rate": round(rate, 1)}), flush=True)
+    finally:
+        progress.end()
+
+
+def _nothing(_: Message) -> None:
+    """Do nothing."""
+
+
+def _ticker(symbol: str) -> str:
+    return topics.ticker(symbol) if "-" in symbol else topics.futures.ticker(symbol)
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmg]?)b?", text.lower())
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 100MB")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def _duration(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([smhd]?)", text.lower())
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 30m or 1h")
+    return float(found[1]) * _SECONDS[found[2]]

@@ -1,0 +1,113 @@
+"""`kucoin-sync replay`: print what was recorded."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import logging
+import re
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from .. import Message
+from ..events import Event
+from ..recording import ReplayStream
+from .numbers import positive_float, positive_int
+from .progress import Progress
+
+__all__ = ["add_to"]
+
+_SHOW = 0.2
+
+
+def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser's commands."""
+    parser = commands.add_parser(
+        "replay",
+        parents=parents,
+        help="print what was recorded",
+        description="Play recordings again: in a terminal one line for each message, elsewhere its JSON as KuCoin sent "
+        "it. Several files, a folder or a pattern are played in the order in which they were made.",
+        epilog="Examples: kucoin-sync replay day.jsonl.zst --speed 10 --from +30m; "
+        "kucoin-sync replay day.jsonl.gz --topic /market/match:BTC-USDT --speed max > trades.jsonl",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a recording, a folder of them, or a pattern")
+    parser.add_argument("--topic", action="append", default=[], metavar="TOPIC", help="default: all that was recorded")
+    parser.add_argument(
+        "--speed", type=_speed, default=1.0, metavar="N", help="times as fast as it was, or max (default: 1)"
+    )
+    parser.add_argument(
+        "--from",
+        dest="begin",
+        type=_moment,
+        metavar="TIME",
+        help="a time such as 2026-01-31T09:30Z, or +90s, +30m, +2h",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON in a terminal, too")
+    parser.add_argument("--count", type=positive_int, metavar="N", help="end after N messages")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    began, shown, next_show = time.monotonic(), 0, 0.0
+    progress = Progress()
+    as_json = options.json or not sys.stdout.isatty()
+    with ReplayStream(options.files, options.speed, on_event=_say) as replay:
+        if options.begin is not None:
+            replay.seek(options.begin)
+        subscription = replay.subscribe(*(options.topic or replay.recorded))
+        with contextlib.suppress(KeyboardInterrupt):
+            for message in subscription:
+                print(message.raw.decode() if as_json else _line(message))
+                shown += 1
+                if shown == options.count:
+                    break
+                now = time.monotonic()
+                if now >= next_show and not sys.stdout.isatty():
+                    next_show = now + _SHOW
+                    progress.show(_how_far(replay))
+            progress.end()
+        sys.stdout.flush()
+        print(
+            f"kucoin-sync: {shown} messages in {time.monotonic() - began:.1f} s, {replay.missing} missing in the "
+            "recording",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _line(message: Message) -> str:
+    moment = dt.datetime.fromtimestamp(message.received_ns / 1e9)
+    data = msgspec.json.encode(message.data).decode()
+    return f"{moment:%H:%M:%S.%f}  {message.topic}  {message.subject}  {data}"
+
+
+def _how_far(replay: ReplayStream) -> str:
+    at = replay.began + dt.timedelta(seconds=replay.position)
+    share = replay.position / replay.duration if replay.duration else 1.0
+    return f"[{'#' * round(20 * share):<20}] {share:4.0%}  {at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _say(event: Event) -> None:
+    if event.level >= logging.WARNING:
+        print(f"kucoin-sync: {event}", file=sys.stderr, flush=True)
+
+
+def _speed(text: str) -> float | None:
+    return None if text == "max" else positive_float(text)
+
+
+def _moment(text: str) -> float | dt.datetime:
+    """Return seconds from the beginning, or a time; one without a time zone is local."""
+    found = re.fullmatch(r"\+(\d+(?:\.\d+)?)([smh]?)", text)
+    if found:
+        return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    try:
+        moment = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-01-31T09:30Z or +30m") from None
+    return moment.astimezone()

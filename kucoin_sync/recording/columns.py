@@ -1,0 +1,121 @@
+"""The columns of a topic's messages: from the structs of its payloads, the one place that knows their types.
+
+One row is one message. First come `received`, `epoch`, `topic` and `subject`; then the payload's fields and computed
+ones. Prices and sizes are exact numbers, sequences whole ones, instants `…_ns` become times without the `_ns`, a level
+becomes its price and size, and what has parts of its own (the rows of a book's update) is JSON text.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from ..exceptions import InvalidTopic
+from ..messages import Message
+from ..payloads import Level, Payload, fields_of
+from ..topics import grammar
+
+__all__ = ["Column", "Kind", "columns_of"]
+
+
+class Kind(Enum):
+    """What a column holds."""
+
+    NUMBER = "an exact number"
+    WHOLE = "a whole number"
+    TIME = "nanoseconds since 1970"
+    FLAG = "true or false"
+    TEXT = "text"
+
+
+class Column(NamedTuple):
+    """A column: its name, what it holds, and what gives its value of a message, None where it has none."""
+
+    name: str
+    kind: Kind
+    value: Callable[[Message], Any]
+
+
+_KINDS = {Decimal: Kind.NUMBER, int: Kind.WHOLE, bool: Kind.FLAG, str: Kind.TEXT}
+_FIRST = (
+    Column("received", Kind.TIME, lambda message: message.received_ns),
+    Column("epoch", Kind.WHOLE, lambda message: message.epoch),
+    Column("topic", Kind.TEXT, lambda message: message.topic),
+    Column("subject", Kind.TEXT, lambda message: message.subject),
+)
+
+
+def columns_of(topics: Iterable[str]) -> tuple[Column, ...]:
+    """Return the columns for the messages of topics; a column that several payloads have stands once.
+
+    Raises:
+        InvalidTopic: no payload is known for a topic.
+    """
+    columns = {column.name: column for column in _FIRST}
+    for topic in topics:
+        for single in grammar.split(topic):
+            row = grammar.row_of(single)
+            if row is None:
+                raise InvalidTopic(f"{single} has no columns: this package does not know what its messages hold")
+            for cls in dict.fromkeys(row.payloads.values()):
+                for column in _of_payload(cls):
+                    known = columns.setdefault(column.name, column)
+                    if known.kind is not column.kind:
+                        columns[column.name] = known._replace(kind=Kind.TEXT, value=_as_text(known.value))
+    return tuple(columns.values())
+
+
+def _of_payload(cls: type[Payload]) -> Iterable[Column]:
+    hints = typing.get_type_hints(cls)
+    for name in fields_of(cls):
+        if name.startswith("wire_") or name == "datetime":
+            continue  # said exactly by another one
+        computed = getattr(cls, name, None)
+        hint = typing.get_type_hints(computed.fget)["return"] if isinstance(computed, property) else hints[name]
+        yield from _of_field(name, _without_none(hint))
+
+
+def _of_field(name: str, hint: Any) -> Iterable[Column]:
+    if hint is Level:
+        for part in Level._fields:
+            yield Column(f"{name}_{part}", Kind.NUMBER, _part_of(name, part))
+        return
+    if hint is int and name.endswith("_ns"):
+        yield Column(name.removesuffix("_ns"), Kind.TIME, lambda message: getattr(message.payload, name, None) or None)
+        return
+    kind = Kind.TEXT if typing.get_origin(hint) is Literal else _KINDS.get(hint)
+    if kind is not None:
+        yield Column(name, kind, lambda message: getattr(message.payload, name, None))
+    else:
+        yield Column(name, Kind.TEXT, lambda message: _as_json(getattr(message.payload, name, None)))
+
+
+def _without_none(hint: Any) -> Any:
+    if typing.get_origin(hint) is typing.Annotated:
+        return _without_none(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in (typing.Union, UnionType):
+        kinds = [kind for kind in typing.get_args(hint) if kind is not NoneType]
+        return _without_none(kinds[0]) if len(kinds) == 1 else hint
+    return hint
+
+
+def _part_of(name: str, part: str) -> Callable[[Message], Any]:
+    return lambda message: getattr(getattr(message.payload, name, None), part, None)
+
+
+def _as_json(value: Any) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _as_text(value: Callable[[Message], Any]) -> Callable[[Message], Any]:
+    def text(message: Message) -> str | None:
+        found = value(message)
+        return None if found is None else str(found)
+
+    return text

@@ -42,7 +42,7 @@ class Library:
         snapshots: by market, REST path and symbol, the time of each and the place of its block.
         begin_ns, end_ns: the first and the last time.
         dropped: messages that the recorder dropped.
-        torn: files that the recorder did not close.
+        torn: files that the recorder did not close, or that are damaged.
 
     Raises:
         RecordingError: there is no such file, or one is no recording.
@@ -83,10 +83,10 @@ class Library:
     def _scan(self, number: int) -> None:
         path = self.files[number]
         last: Line | None = None
-        last_ns = 0
+        last_ns, whole = 0, True
         with open(path, "rb") as file:
             for block in packing_for(path).blocks(file):
-                place = Place(number, block.place)
+                place, whole = Place(number, block.place), block.whole
                 first_ns = time_of(block.text)
                 if first_ns is None:
                     continue
@@ -96,7 +96,7 @@ class Library:
                 for last in own_lines(block.text):
                     self._note(last, place)
         self.end_ns = max(self.end_ns, last_ns)
-        if not isinstance(last, End):
+        if not whole or not isinstance(last, End):
             self.torn.append(path)
 
     def _note(self, line: Line, place: Place) -> None:

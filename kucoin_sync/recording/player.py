@@ -99,10 +99,11 @@ class Player:
         self._stage = stage
         self._snapshots = snapshots
         self._clock = clock or Clock()
-        self._lock = threading.Lock()  # guards the following three
+        self._lock = threading.Lock()  # guards the following four
         self._started = False
         self._closed = False
         self._target: int | None = None  # the time to move to
+        self._since = 0.0  # the instant at which that was said, or at which it was started
         self._go = threading.Event()  # there is something to do for the thread
         self._interruption = threading.Event()  # and it is to leave what it is doing
         self._credit = 0.0  # messages that there is room for, as far as the thread knows
@@ -119,6 +120,8 @@ class Player:
         """Begin to play; again, after the end, it only ends the subscriptions that were made since."""
         with self._lock:
             first = self.thread.ident is None and not self._closed
+            if not self._started:
+                self._since = self._clock.now()
             self._started = True
             if first:
                 self.thread.start()
@@ -129,7 +132,7 @@ class Player:
     def move(self, at_ns: int) -> None:
         """Go on at a time; where the end was reached, after the next `start`."""
         with self._lock:
-            self._target = at_ns
+            self._target, self._since = at_ns, self._clock.now()
             self.now_ns = at_ns
             if self.ended.is_set():
                 self._started = False
@@ -155,10 +158,11 @@ class Player:
             with self._lock:
                 self._interruption.clear()
                 target, self._target = self._target, None
+                since = self._since
                 if self._closed:
                     return
             try:
-                self._play(target)
+                self._play(target, since)
                 self._end()
             except _Interrupted:
                 continue
@@ -174,17 +178,20 @@ class Player:
                     return True
                 self._go.clear()
 
-    def _play(self, target: int | None) -> None:
+    def _play(self, target: int | None, since: float) -> None:
         begin = self._library.begin_ns if target is None else target
         place, silent_to = self._beginning(begin)
-        self._zero = self._clock.now(), begin
+        self._zero = since, begin
+        catching_up = False
         for record in self._library.read(place):
             self._check()
             if isinstance(record, lines.Batch):
                 at = record.origin.received_ns
                 if at < silent_to:
-                    self._bring_to_books(record)
+                    catching_up = self._bring_to_books(record) or catching_up
                 else:
+                    if catching_up:  # which took its time
+                        self._zero, catching_up = (self._clock.now(), begin), False
                     self._wait_for(at)
                     self._bring(record)
             elif not isinstance(record, lines.Header):
@@ -294,14 +301,11 @@ class Player:
         rooms += [book.room(taker.inbox) for book, taker in self._stage.books()]
         return min(rooms, default=math.inf)
 
-    def _bring_to_books(self, batch: lines.Batch) -> None:
-        """Give books what they need from before the time that the replay was moved to."""
-        if batch.origin.private:
-            return
-        books = {book.source.topic: taker for book, taker in self._stage.books()}
+    def _bring_to_books(self, batch: lines.Batch) -> bool:
+        """Give books what they need from before the time that the replay was moved to; whether there are any."""
         track = self.tracks.get((batch.origin.market, False))
-        if not books or track is None:
-            return
+        if batch.origin.private or track is None or not self._stage.books():
+            return False
         _, pushes = track.pushes(batch, track.carriers[0].owner.misfit)
         for push in pushes:
             topic = kind_of(push)[0]
@@ -309,6 +313,7 @@ class Player:
                 if book.source.topic == topic:
                     self._until(lambda: taker.inbox.room() >= 1, "books")  # noqa: B023 - called at once
                     taker.put_many([push])
+        return True
 
     def _tell(self, record: lines.Line, *, silent: bool) -> None:
         if isinstance(record, lines.Snapshot):

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from .books import Source
 from .callbacks import Callbacks
@@ -18,27 +18,18 @@ from .events import Event
 from .exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
 from .following import Follower
 from .outcomes import Key
+from .snapshots import Giver
 from .subscribing import Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
 
-__all__ = ["Bookkeeper", "Giver"]
+__all__ = ["Bookkeeper"]
 
 _TURN = 256
 _MAXSIZE = 10_000
 """Messages that may wait for a book; beyond, it starts again from a snapshot."""
 
 _log = logging.getLogger("kucoin_sync")
-
-
-class Giver(Protocol):
-    """Gives books their snapshots; see `snapshots.Snapshots`."""
-
-    @property
-    def requests(self) -> int: ...
-    def need(self, book: Any) -> None: ...
-    def forget(self, book: Any) -> None: ...
-    def close(self) -> list[threading.Thread]: ...
 
 
 class _Seat:

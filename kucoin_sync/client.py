@@ -24,10 +24,10 @@ from .topics.name import TopicName
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .bookkeeping import Bookkeeper, Giver
+    from .bookkeeping import Bookkeeper
     from .books import Level2BookChange, Level3BookChange
     from .local_book import LocalLevel2Book, LocalLevel3Book
-    from .snapshots import MakeFetcher
+    from .snapshots import Giver, MakeFetcher
     from .tunnel import Tunnel
 
 __all__ = ["Client"]

@@ -26,7 +26,7 @@ from .exceptions import ConnectionFailed, KucoinSyncError, RestError
 from .rest import RATE_CODES
 from .wire import Cancelled, Waker
 
-__all__ = ["Fetcher", "MakeFetcher", "Snapshots"]
+__all__ = ["Fetcher", "Giver", "MakeFetcher", "Snapshots"]
 
 _HANDS = 4
 _PERIOD = 30.0
@@ -56,6 +56,16 @@ class Fetcher(Protocol):
         self, market: str, method: str, path: str, query: dict[str, str] | None = None, *, signed: bool = False
     ) -> Any: ...
     def close(self) -> None: ...
+
+
+class Giver(Protocol):
+    """Gives books their snapshots; see `Snapshots`."""
+
+    @property
+    def requests(self) -> int: ...
+    def need(self, book: Any) -> None: ...
+    def forget(self, book: Any) -> None: ...
+    def close(self) -> list[threading.Thread]: ...
 
 
 #: Makes a fetcher that is cancelled through a waker, and that can sign requests or need not.

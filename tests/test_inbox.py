@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -567,3 +568,12 @@ class TestInline:
         inbox.finish(None)
         inbox.put(message(0))
         inbox.put_many([message(1)])
+
+
+def test_an_inbox_tells_for_how_many_it_has_room() -> None:
+    raising = make_inbox("raise", 3)
+    assert raising.room() == 3
+    raising.put(message(1))
+    assert raising.room() == 2
+    assert make_inbox("latest", 3).room() == math.inf
+    assert InlineInbox(lambda _: None, lambda _: None).room() == math.inf

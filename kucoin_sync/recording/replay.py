@@ -17,7 +17,7 @@ from .player import Clock, Player
 from .track import ReplayCarrier, Track
 
 if TYPE_CHECKING:
-    from ..bookkeeping import Giver
+    from ..snapshots import Giver
 
 __all__ = ["ReplayStream"]
 

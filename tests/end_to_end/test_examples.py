@@ -193,3 +193,11 @@ def test_the_tests_of_the_bot_pass(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout
+
+
+def test_record_replay_plays_what_it_recorded() -> None:
+    live, recorded, replayed, traded = run("record_replay.py", "--demo", "--seconds", "1").splitlines()
+    assert live.startswith("live: the book was at ")
+    assert int(recorded.split()[1]) > 0
+    assert " trades in " in replayed
+    assert traded.startswith("bought and sold: ")

@@ -1,0 +1,111 @@
+"""`kucoin-sync record`, `replay` and `export`, as a user meets them."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from kucoin_sync.cli import main, record, replay
+from kucoin_sync.cli.progress import Progress, size
+
+from ..support.recordings import push, recorded, write
+
+TRADES = "/market/match:BTC-USDT"
+
+
+def test_what_is_recorded_is_replayed_and_exported(
+    here: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, table = tmp_path / "day.jsonl.gz", tmp_path / "trades.csv"
+    arguments = [TRADES, "XBTUSDTM", "--book", "XBTUSDTM", "-o", str(path), "--seconds", "1.5", "--every", "0.2"]
+    assert main(["record", *arguments, *here]) == 0
+    out, err = capsys.readouterr()
+    progress = [json.loads(line) for line in out.splitlines()]
+    assert progress[-1]["messages"] > 0
+    assert progress[-1]["dropped"] == 0
+    assert err.startswith("kucoin-sync: ")
+    assert f"0 reconnects, 0 lost; {size(path.stat().st_size)} in 1 file, the last is {path}" in err
+    frames = recorded(path)
+
+    assert main(["replay", str(path), "--speed", "max"]) == 0
+    out, err = capsys.readouterr()
+    assert out.encode().splitlines() == frames
+    assert err.startswith(f"kucoin-sync: {len(frames)} messages in ")
+
+    assert main(["replay", str(path), "--speed", "max", "--topic", TRADES, "--count", "2", "--from", "+0.1s"]) == 0
+    assert [json.loads(line)["topic"] for line in capsys.readouterr().out.splitlines()] == [TRADES] * 2
+
+    assert main(["export", str(path), "--topic", TRADES, "-o", str(table)]) == 0
+    err = capsys.readouterr().err
+    with open(table, newline="", encoding="utf-8") as file:
+        prices = [row["price"] for row in csv.DictReader(file)]
+    trades = [frame for frame in map(json.loads, frames) if frame["topic"] == TRADES]
+    assert prices == [trade["data"]["price"] for trade in trades]
+    assert f"{len(prices)} rows in {table}" in err
+
+
+def test_parts_are_rotated(here: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "day.jsonl"
+    assert main(["record", "BTC-USDT", "-o", str(path), "--rotate-time", "0.5s", "--seconds", "4", *here]) == 0
+    files = sorted(each.name for each in tmp_path.iterdir())
+    assert files[:2] == ["day-0001.jsonl", "day-0002.jsonl"]
+    assert f"in {len(files)} files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["record", "-o", "x.jsonl", "--demo"], 2, "nothing to record"),
+        (["record", "BTC-USDT", "-o", "x.txt", "--demo"], 1, "has to end with"),
+        (["replay", "none.jsonl"], 1, "there is no recording none.jsonl"),
+        (["export", "none.jsonl", "--topic", TRADES, "-o", "t.csv"], 1, "there is no recording"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    err = capsys.readouterr().err
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_topic_that_was_not_recorded_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1)])
+    assert main(["replay", str(path), "--topic", "/market/ticker:BTC-USDT"]) == 1
+    assert f"/market/ticker:BTC-USDT is not in a.jsonl, which has {TRADES}" in capsys.readouterr().err
+
+
+def test_a_torn_file_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1)], whole=False)
+    assert main(["replay", str(path), "--speed", "max"]) == 0
+    out, err = capsys.readouterr()
+    assert out == push(1).decode() + "\n"
+    assert "the recorder did not close that file" in err
+
+
+def test_sizes_times_and_moments_are_read() -> None:
+    assert [record._size(text) for text in ("5", "1kB", "100MB", "1.5g")] == [5, 1000, 10**8, 15 * 10**8]
+    assert [record._duration(text) for text in ("5", "90s", "30m", "1h", "1d")] == [5, 90, 1800, 3600, 86400]
+    assert [replay._moment(text) for text in ("+5", "+90s", "+2h")] == [5, 90, 7200]
+    assert str(replay._moment("2026-01-31T09:30Z")).startswith("2026-01-31")
+    assert replay._speed("max") is None
+    for wrong, read in (("x", record._size), ("0", record._size), ("x", record._duration), ("x", replay._moment)):
+        with pytest.raises(argparse.ArgumentTypeError):
+            read(wrong)
+
+
+def test_progress_is_written_over_in_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    progress = Progress()
+    progress.show("a" * 50)
+    progress.end()
+    assert capsys.readouterr().err == f"\r{'a' * 19}\r{' ' * 19}\r"
+    assert [size(count) for count in (5, 1500, 2.5e6, 3e9, 4e12)] == ["5 B", "1.5 kB", "2.5 MB", "3.0 GB", "4.0 TB"]

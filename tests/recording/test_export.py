@@ -1,0 +1,120 @@
+"""Tables of messages: which columns, of which types, and what is in them."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kucoin_sync import InvalidTopic, Message
+from kucoin_sync.messages import Batch, decode_message
+from kucoin_sync.recording import RecordingError
+from kucoin_sync.recording.columns import Kind, columns_of
+from kucoin_sync.recording.export import export
+from kucoin_sync.topics import TABLE
+
+TICKER = {
+    "sequence": "14239878885",
+    "price": "67000.10",
+    "size": "0.00000001",
+    "bestAsk": "67000.2",
+    "time": 1729757723612,
+}
+TRADE = {
+    "makerOrderId": "m", "price": "0.000000123", "sequence": "7", "side": "buy", "size": "1000000000000.5",
+    "symbol": "BTC-USDT", "takerOrderId": "t", "time": "1730000000013736739", "tradeId": "i", "type": "match",
+}  # fmt: skip
+
+
+def message(topic: str, data: object, received_ns: int = 1_700_000_000_000_000_123, subject: str = "s") -> Message:
+    frame = msgspec.json.encode({"topic": topic, "type": "message", "subject": subject, "data": data})
+    read = decode_message(frame)
+    read.origin = frame, Batch(3, received_ns)
+    return read
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.pattern)
+def test_every_topic_has_typed_columns(row: object) -> None:
+    from kucoin_sync.topics.grammar import build
+
+    argument = {"symbol": "BTC-USDT", "contract": "XBTUSDTM", "currency": "BTC", "market": "BTC"}
+    value = row.argument.value.rstrip(",…")  # type: ignore[attr-defined]
+    columns = columns_of([build(row, *([value.format(type="1min", **argument)] if value else []))])  # type: ignore[arg-type]
+    names = [column.name for column in columns]
+    assert names[:4] == ["received", "epoch", "topic", "subject"]
+    assert len(names) > 4
+    assert not any(name.startswith("wire_") or name.endswith("_ns") for name in names)
+
+
+def test_columns_are_typed_by_the_payload() -> None:
+    kinds = {column.name: column.kind for column in columns_of(["/market/ticker:BTC-USDT"])}
+    assert kinds == {
+        "received": Kind.TIME, "epoch": Kind.WHOLE, "topic": Kind.TEXT, "subject": Kind.TEXT, "sequence": Kind.WHOLE,
+        "price": Kind.NUMBER, "size": Kind.NUMBER, "best_bid": Kind.NUMBER, "best_bid_size": Kind.NUMBER,
+        "best_ask": Kind.NUMBER, "best_ask_size": Kind.NUMBER, "time": Kind.TIME,
+    }  # fmt: skip
+    level1 = {column.name: column.kind for column in columns_of(["/spotMarket/level1:BTC-USDT"])}
+    assert level1["asks_price"] is level1["bids_size"] is Kind.NUMBER
+    assert {column.name: column.kind for column in columns_of(["/market/level2:BTC-USDT"])}["asks"] is Kind.TEXT
+    with pytest.raises(InvalidTopic, match="has no columns"):
+        columns_of(["/some/topic:BTC-USDT"])
+
+
+def messages() -> Iterator[Message]:
+    yield message("/market/ticker:BTC-USDT", TICKER)
+    yield message("/market/match:BTC-USDT", TRADE)
+    yield message("/market/match:BTC-USDT", {"other": 1})
+
+
+TOPICS = ["/market/ticker:BTC-USDT", "/market/match:BTC-USDT"]
+
+
+def test_csv_has_exact_numbers_and_times_to_the_nanosecond(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    done = export(messages(), TOPICS, path)
+    assert (done.rows, done.left_out) == (2, 1)
+    with open(path, newline="", encoding="utf-8") as file:
+        ticker, trade = csv.DictReader(file)
+    assert (ticker["received"], ticker["epoch"]) == ("2023-11-14T22:13:20.000000123Z", "3")
+    assert (ticker["price"], ticker["size"], ticker["sequence"]) == ("67000.10", "0.00000001", "14239878885")
+    assert (ticker["time"], ticker["best_bid"], ticker["side"]) == ("2024-10-24T08:15:23.612000000Z", "", "")
+    assert (trade["price"], trade["size"], trade["side"]) == ("0.000000123", "1000000000000.5", "buy")
+    assert trade["time"] == "2024-10-27T03:33:20.013736739Z"
+
+
+def test_parquet_has_types(tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "t.parquet"
+    assert export(messages(), TOPICS, path).rows == 2
+    table = pq.read_table(path)
+    types = {field.name: str(field.type) for field in table.schema}
+    assert types["price"] == "decimal128(38, 18)"
+    assert types["sequence"] == "int64"
+    assert types["time"] == types["received"] == "timestamp[ns, tz=UTC]"
+    assert types["side"] == "string"
+    assert table["price"].to_pylist() == [Decimal("67000.10"), Decimal("0.000000123")]
+    assert table["sequence"].to_pylist() == [14239878885, 7]
+    assert [value.value for value in table["received"]] == [1_700_000_000_000_000_123] * 2
+    assert table["side"].to_pylist() == [None, "buy"]
+
+
+def test_parquet_says_what_it_can_not_hold(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    long = message("/market/ticker:BTC-USDT", {**TICKER, "price": "0.1234567890123456789"})
+    with pytest.raises(RecordingError, match=r"export to \.csv"):
+        export([long], TOPICS, tmp_path / "t.parquet")
+
+
+def test_what_can_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t.csv").touch()
+    for name, words in (("t.csv", "is there already"), ("t.xls", "has to end with"), ("no/t.csv", "can't be written")):
+        with pytest.raises(RecordingError, match=words):
+            export([], TOPICS, tmp_path / name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(RecordingError, match=r"pip install 'kucoin-sync\[export\]'"):
+        export([], TOPICS, tmp_path / "t.parquet")

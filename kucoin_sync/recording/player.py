@@ -227,10 +227,10 @@ class Player:
         self._snapshots.finish()
         for book, _ in self._stage.books():
             book.finish_listeners()
+        last = self._library.files[-1]  # told of first: whoever sees the end may close the stream at once
+        self._stage.emit(RecordingEnded(str(last), last not in self._library.torn))
         self._finish_takers()
         self._until(lambda: all(not len(taker.inbox) for taker in self._last_takers), "callbacks")
-        last = self._library.files[-1]
-        self._stage.emit(RecordingEnded(str(last), last not in self._library.torn))
         with self._lock:
             self._check()
             self.ended.set()

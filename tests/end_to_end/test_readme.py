@@ -31,7 +31,8 @@ def market(nothing_left_behind: None) -> Iterator[KucoinServer]:
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=[code.strip().splitlines()[0] for code in PYTHON])
-def test_a_python_block_runs(code: str, market: KucoinServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_block_runs(code: str, market: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     monkeypatch.setenv("KUCOIN_SYNC_REST_URL", market.rest_url)
     monkeypatch.setenv("KUCOIN_SYNC_FUTURES_REST_URL", market.futures_rest_url)
     ended = threading.Event()

@@ -1,7 +1,7 @@
 """The files of one recording, one after the other: `day.jsonl.zst`, or `day-0001.jsonl.zst`, `day-0002.jsonl.zst` …
 
 Whole blocks are written, or nothing of one: where the disk is full in the middle of a block, its beginning is taken
-back, so that the file stays readable and can be gone on with.
+back before the next one is written; until then a reader takes it for the end of a file that was cut.
 """
 
 from __future__ import annotations
@@ -158,14 +158,8 @@ class Parts:
         if self._torn:
             self._mend(file)
         self._torn = True
-        try:
-            size = self._put_whole(file, text)
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._mend(file)
-            raise
+        self._size += self._put_whole(file, text)
         self._torn = False
-        self._size += size
 
     def _put_whole(self, file: File, text: Buffer) -> int:
         view = memoryview(self._packing.pack(text))

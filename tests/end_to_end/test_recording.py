@@ -116,6 +116,7 @@ def test_a_recorder_that_comes_late_knows_the_topics_and_one_that_is_closed_reco
     subscription.get(timeout=LIMIT)
     recorder.close()
     recorder.close()
+    assert stream._board._taps == ()
     publish(server, 2, 1)
     subscription.get(timeout=LIMIT)
     with ReplayStream(path, None) as replay:
@@ -331,6 +332,33 @@ def test_as_fast_as_possible_nothing_is_dropped_however_slow_the_consumers(tmp_p
         assert replay.wait(LIMIT)
         assert numbers(seen) == list(range(3_000))
         assert (callback.dropped, subscription.dropped, replay.stats()["dropped"]) == (0, 0, 0)
+
+
+def test_the_end_has_come_when_the_callbacks_have_been_called(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1), push(2)])
+    gate = threading.Event()
+    with ReplayStream(path, None) as replay:
+        subscription = replay.subscribe(TOPIC, callback=lambda _: gate.wait(LIMIT))
+        replay.start()
+        until(lambda: subscription.closed, "the last message was brought")
+        assert not replay.wait(0.1)
+        gate.set()
+        assert replay.wait(LIMIT)
+
+
+def test_a_replay_is_moved_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", *([push(number)] for number in range(20)))
+    seen = []
+
+    def jump(message: Message) -> None:
+        seen.append(message.data["number"])
+        if seen[-1] == 3:
+            replay.seek(18)
+
+    with ReplayStream(path, None) as replay:
+        replay.subscribe(TOPIC, callback=jump, inline=True)
+        assert replay.wait(LIMIT)
+    assert seen == [0, 1, 2, 3, 17, 18, 19]
 
 
 def test_a_replay_that_waits_for_a_consumer_can_be_closed(tmp_path: Path) -> None:

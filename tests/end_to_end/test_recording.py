@@ -334,6 +334,14 @@ def test_as_fast_as_possible_nothing_is_dropped_however_slow_the_consumers(tmp_p
         assert (callback.dropped, subscription.dropped, replay.stats()["dropped"]) == (0, 0, 0)
 
 
+def test_what_nobody_wants_is_passed_over(tmp_path: Path) -> None:
+    other = "/market/match:ETH-USDT"
+    path = write(tmp_path / "a.jsonl", [push(1), push(2, other), push(3), push(4, other)], topics=[TOPIC, other])
+    with ReplayStream(path, None) as replay:
+        assert numbers(list(replay.subscribe(TOPIC))) == [1, 3]
+        assert (replay.stats()["messages"], replay.stats()["unrouted"]) == (2, 0)
+
+
 def test_the_end_has_come_when_the_callbacks_have_been_called(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [push(1), push(2)])
     gate = threading.Event()

@@ -39,8 +39,9 @@ def record(path: Path, demo: bool, seconds: float) -> None:
     with open_stream(demo) as stream, Recorder(stream, path) as recorder, stream.book(SYMBOL) as book:
         trades = stream.subscribe(TRADES)
         book.wait_ready(timeout=10)
-        while (left := deadline - time.monotonic()) > 0:
-            with contextlib.suppress(TimeoutError):
+        print("recording; Ctrl-C ends it earlier", flush=True)
+        with contextlib.suppress(KeyboardInterrupt, TimeoutError):
+            while (left := deadline - time.monotonic()) > 0:
                 trades.get(timeout=left)
         print(f"live: the book was at {book.sequence}")
     print(f"recorded: {recorder.stats()['messages']} messages, {path.stat().st_size} bytes")

@@ -96,6 +96,7 @@ class Switchboard:
         }
         self._watches = {each: watch for each, watch in self._watches.items() if each in self._subscriptions}
         self._lanes, self._made, self._joining = {}, [], {}
+        self._taps = ()  # such as a recorder, whose file is the parent's
         self._dropped = self._unreadable = self._misfits = 0
         self.check_at = math.inf
         self.closed = False

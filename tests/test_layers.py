@@ -21,8 +21,6 @@ LAYERS: dict[int, tuple[str, ...]] = {
     1: ("events", "frames", "heartbeat", "lag", "messages", "outcomes", "payloads", "sealed", "topics"),
     2: ("books", "session", "shards"),
     3: ("forking", "rest", "transport", "wire"),
-    4: ("callbacks", "carrier", "connection", "handover", "inbox", "subscription", "turns"),
-    3: ("rest", "transport", "wire"),
     4: ("callbacks", "carrier", "connection", "handover", "inbox", "subscription", "tap", "turns"),
     5: (
         "",

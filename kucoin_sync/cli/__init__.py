@@ -16,7 +16,6 @@ from types import FrameType
 from typing import NoReturn
 
 from ..exceptions import InvalidTopic, KucoinSyncError
-from . import book, export, record, replay, topics, watch
 from .output import Output
 from .registry import parser_for
 
@@ -61,26 +60,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _terminate(_: int, __: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="kucoin-sync",
-        description="KuCoin's WebSocket feeds in the terminal.",
-        epilog="No network? Add --demo to any command: it runs on a local KuCoin that comes with this package.",
-    )
-    parser.add_argument("--version", action="version", version=f"kucoin-sync {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    local = argparse.ArgumentParser(add_help=False)
-    local.add_argument("-v", "--verbose", action="count", default=0, help="say more on standard error; twice: all")
-    common = argparse.ArgumentParser(add_help=False, parents=[local])
-    common.add_argument("--demo", action="store_true", help="use a local KuCoin with a simulated market; no network")
-    common.add_argument("--rest-url", metavar="URL", help="REST base URL of spot (default: KuCoin's)")
-    common.add_argument("--futures-rest-url", metavar="URL", help="REST base URL of futures (default: KuCoin's)")
-    watch.add_to(commands, [common])
-    book.add_to(commands, [common])
-    topics.add_to(commands, [common])
-    record.add_to(commands, [common])
-    replay.add_to(commands, [local])
-    export.add_to(commands, [local])
-    return parser

@@ -5,36 +5,35 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from .. import Message, Subscription
 from ..recording import ReplayStream
 from ..recording.export import export
+from .output import Output
 from .progress import Progress
 
-__all__ = ["add_to"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
+
+DESCRIPTION = """\
+Write the messages of topics as a table, CSV or Parquet: one row for each, exact numbers, times in UTC. Parquet needs
+pip install 'kucoin-sync[export]'."""
+EXAMPLES = """\
+examples:
+  kucoin-sync export day.jsonl.zst --topic /market/match:BTC-USDT -o trades.parquet"""
 
 _SHOW = 20_000
 _QUEUE = 2_000
 
 
-def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
-    """Add the command to a parser's commands."""
-    parser = commands.add_parser(
-        "export",
-        parents=parents,
-        help="make a table of a recording",
-        description="Write the messages of topics as a table, CSV or Parquet: one row for each, exact numbers, times "
-        "in UTC. Parquet needs pip install 'kucoin-sync[export]'.",
-        epilog="Example: kucoin-sync export day.jsonl.zst --topic /market/match:BTC-USDT -o trades.parquet",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a recording, a folder of them, or a pattern")
     parser.add_argument("--topic", action="append", required=True, metavar="TOPIC", help="may be repeated")
     parser.add_argument("-o", "--output", required=True, metavar="TABLE", help="the .csv or .parquet file to write")
-    parser.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, _: Output) -> int:
+    """Write a table."""
     with ReplayStream(options.files, speed=None) as replay:
         subscription = replay.subscribe(*options.topic, maxsize=_QUEUE)
         done = export(_counted(subscription, replay), options.topic, options.output)

@@ -4,39 +4,35 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import re
-import sys
 import threading
 import time
-from typing import Any
 
 from .. import Message, topics
 from ..exceptions import InvalidTopic
 from ..recording import Recorder
 from ..topics import grammar
+from .feed import TIMEOUT, open_feed
 from .numbers import positive_float
+from .output import Output
 from .progress import Progress, size
-from .streams import open_stream
 
-__all__ = ["add_to"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
-_TIMEOUT = 10.0
+DESCRIPTION = """\
+Record topics, and order books with their snapshots, until Ctrl-C. The file's name says how it is packed: .jsonl,
+.jsonl.gz, .jsonl.zst. A recorder that is killed leaves a file that can be replayed."""
+EXAMPLES = """\
+examples:
+  kucoin-sync record BTC-USDT --book BTC-USDT -o day.jsonl.gz --demo --seconds 10
+  kucoin-sync record /market/match:BTC-USDT -o day.jsonl.zst --rotate-time 1h"""
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
-    """Add the command to a parser's commands."""
-    parser = commands.add_parser(
-        "record",
-        parents=parents,
-        help="write down what comes, to be replayed",
-        description="Record topics, and order books with their snapshots, until Ctrl-C. The file's name says how it is "
-        "packed: .jsonl, .jsonl.gz, .jsonl.zst. A recorder that is killed leaves a file that can be replayed.",
-        epilog="Examples: kucoin-sync record BTC-USDT --book BTC-USDT -o day.jsonl.gz --demo --seconds 10; "
-        "kucoin-sync record /market/match:BTC-USDT -o day.jsonl.zst --rotate-time 1h",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help="any topic; a symbol stands for its ticker")
     parser.add_argument("--book", action="append", default=[], metavar="SYMBOL", help="an order book; may be repeated")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
@@ -46,10 +42,10 @@ def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--every", type=positive_float, default=1.0, metavar="S", help="tell how far it is every S seconds (default: 1)"
     )
-    parser.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Record until Ctrl-C."""
     wanted = [topic if topic.startswith("/") else _ticker(topic) for topic in options.topics]
     if not wanted and not options.book:
         raise InvalidTopic(
@@ -59,27 +55,28 @@ def _run(options: argparse.Namespace) -> int:
     symbols = [grammar.argument_of(single).partition("_")[0] for single in singles] + options.book
     began = time.monotonic()
     with (
-        open_stream(options, symbols) as stream,
-        Recorder(stream, options.output, rotate_size=options.rotate_size, rotate_time=options.rotate_time) as recorder,
+        open_feed(options, output, symbols) as feed,
+        Recorder(
+            feed.stream, options.output, rotate_size=options.rotate_size, rotate_time=options.rotate_time
+        ) as recorder,
         contextlib.suppress(KeyboardInterrupt),
     ):
         if wanted:
             # What is only recorded is taken on the spot, and waits for nobody.
-            stream.subscribe(*wanted, callback=_nothing, inline=True, timeout=_TIMEOUT)
+            feed.stream.subscribe(*wanted, callback=_nothing, inline=True, timeout=TIMEOUT)
         for symbol in options.book:
-            stream.book(symbol).wait_ready(_TIMEOUT)
-        _watch(recorder, options, began)
+            feed.stream.book(symbol).wait_ready(TIMEOUT)
+        _watch(recorder, options, output, began)
     numbers = recorder.stats()
-    print(
-        f"kucoin-sync: {numbers['messages']} messages in {time.monotonic() - began:.1f} s, "
-        f"{stream.stats()['reconnects']} reconnects, {numbers['dropped']} lost; {size(numbers['written'])} in "
-        f"{numbers['files']} file{'s' * (numbers['files'] != 1)}, the last is {recorder.path}",
-        file=sys.stderr,
+    output.aside.say(
+        f"kucoin-sync: {numbers['messages']} messages recorded, {numbers['dropped']} lost; "
+        f"{size(numbers['written'])} in {numbers['files']} file{'s' * (numbers['files'] != 1)}, "
+        f"the last is {recorder.path}"
     )
     return 0
 
 
-def _watch(recorder: Recorder, options: argparse.Namespace, began: float) -> None:
+def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, began: float) -> None:
     """Tell how far it is, for so many seconds or until Ctrl-C."""
     progress, messages, last = Progress(), 0, began
     try:
@@ -95,8 +92,8 @@ def _watch(recorder: Recorder, options: argparse.Namespace, began: float) -> Non
                 f"{recorder.path}  {messages} messages, {rate:.0f}/s, {size(numbers['bytes'])} as "
                 f"{size(numbers['written'])}, {numbers['dropped']} lost"
             )
-            if not sys.stdout.isatty():
-                print(json.dumps({"path": str(recorder.path), **numbers, "rate": round(rate, 1)}), flush=True)
+            if output.records:
+                output.record({"path": str(recorder.path), **numbers, "rate": round(rate, 1)})
     finally:
         progress.end()
 

@@ -9,7 +9,6 @@ import logging
 import re
 import sys
 import time
-from typing import Any
 
 import msgspec
 
@@ -17,24 +16,24 @@ from .. import Message
 from ..events import Event
 from ..recording import ReplayStream
 from .numbers import positive_float, positive_int
+from .output import Output
 from .progress import Progress
 
-__all__ = ["add_to"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
+
+DESCRIPTION = """\
+Play recordings again: in a terminal one line for each message, elsewhere its JSON as KuCoin sent it. Several files,
+a folder or a pattern are played in the order in which they were made."""
+EXAMPLES = """\
+examples:
+  kucoin-sync replay day.jsonl.zst --speed 10 --from +30m
+  kucoin-sync replay day.jsonl.gz --topic /market/match:BTC-USDT --speed max > trades.jsonl"""
 
 _SHOW = 0.2
 
 
-def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
-    """Add the command to a parser's commands."""
-    parser = commands.add_parser(
-        "replay",
-        parents=parents,
-        help="print what was recorded",
-        description="Play recordings again: in a terminal one line for each message, elsewhere its JSON as KuCoin sent "
-        "it. Several files, a folder or a pattern are played in the order in which they were made.",
-        epilog="Examples: kucoin-sync replay day.jsonl.zst --speed 10 --from +30m; "
-        "kucoin-sync replay day.jsonl.gz --topic /market/match:BTC-USDT --speed max > trades.jsonl",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a recording, a folder of them, or a pattern")
     parser.add_argument("--topic", action="append", default=[], metavar="TOPIC", help="default: all that was recorded")
     parser.add_argument(
@@ -47,22 +46,20 @@ def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
         metavar="TIME",
         help="a time such as 2026-01-31T09:30Z, or +90s, +30m, +2h",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON in a terminal, too")
     parser.add_argument("--count", type=positive_int, metavar="N", help="end after N messages")
-    parser.set_defaults(run=_run)
 
 
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, output: Output) -> int:
+    """Print a recording."""
     began, shown, next_show = time.monotonic(), 0, 0.0
     progress = Progress()
-    as_json = options.json or not sys.stdout.isatty()
     with ReplayStream(options.files, options.speed, on_event=_say) as replay:
         if options.begin is not None:
             replay.seek(options.begin)
         subscription = replay.subscribe(*(options.topic or replay.recorded))
         with contextlib.suppress(KeyboardInterrupt):
             for message in subscription:
-                print(message.raw.decode() if as_json else _line(message))
+                print(message.raw.decode() if output.records else _line(message))
                 shown += 1
                 if shown == options.count:
                     break

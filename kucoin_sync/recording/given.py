@@ -72,6 +72,10 @@ class GivenSnapshots:
         with self._lock:
             self._waiting.pop(book, None)
 
+    def afresh(self) -> GivenSnapshots:
+        """Return what takes over in a forked child, in which the replay is closed."""
+        return GivenSnapshots(self._library, self._fetched)
+
     def close(self) -> list[threading.Thread]:
         """There is nothing to end."""
         return []

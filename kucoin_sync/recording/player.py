@@ -151,6 +151,11 @@ class Player:
             self._interruption.set()
         self._go.set()
 
+    def forked(self) -> None:
+        """Be closed in a forked child, which has not got the thread."""
+        self._lock, self._go, self._interruption = threading.Lock(), threading.Event(), threading.Event()
+        self.close()
+
     # The thread
 
     def _run(self) -> None:

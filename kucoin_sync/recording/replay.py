@@ -165,6 +165,12 @@ class ReplayStream(Client):
             vars(follower)["listen"] = listening
             return book
 
+    def forked(self) -> None:
+        """Be closed in a forked child: who plays is the parent's thread. A child makes a replay of its own."""
+        self._player.forked()
+        super().forked()
+        self.close(timeout=0.0)
+
     def close(self, timeout: float = 5.0) -> None:
         """Close everything; see `Stream.close`."""
         self._player.close()

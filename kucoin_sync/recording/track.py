@@ -156,6 +156,9 @@ class ReplayCarrier:
     def start(self) -> None:
         """The player starts when the replay does."""
 
+    def abandon(self) -> None:
+        """There is nothing to let go of in a forked child: the player's thread is not there."""
+
     def subscribe(self, keys: Iterable[Key]) -> None:
         """Confirm at once what the recording has, refuse what it has not."""
         keys = tuple(keys)

@@ -28,7 +28,7 @@ def test_what_is_recorded_is_replayed_and_exported(
     assert progress[-1]["messages"] > 0
     assert progress[-1]["dropped"] == 0
     assert err.startswith("kucoin-sync: ")
-    assert f"0 reconnects, 0 lost; {size(path.stat().st_size)} in 1 file, the last is {path}" in err
+    assert f"messages recorded, 0 lost; {size(path.stat().st_size)} in 1 file, the last is {path}" in err
     frames = recorded(path)
 
     assert main(["replay", str(path), "--speed", "max"]) == 0

@@ -1,0 +1,53 @@
+"""What a forked child makes of its parent's recorder and replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kucoin_sync import Stream, StreamClosed
+from kucoin_sync.recording import Recorder, ReplayStream
+from kucoin_sync.testing import KucoinServer
+
+from ..reliability.feed import ETH, numbers, publish
+from ..support.forks import child
+from ..support.recordings import numbers as numbers_of
+from ..support.recordings import push, recorded, write
+
+TOPIC = "/market/match:BTC-USDT"
+
+
+def test_a_replay_is_closed_in_a_child_and_goes_on_in_its_parent(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1), push(2)])
+    with ReplayStream(path, speed=None) as replay:
+        subscription = replay.subscribe(TOPIC)
+
+        def in_child(say: object) -> None:
+            assert replay.closed
+            assert list(subscription) == []
+            with pytest.raises(StreamClosed):
+                replay.subscribe(TOPIC)
+
+        with child(in_child):
+            pass
+        assert numbers_of(list(subscription)) == [1, 2]
+
+
+def test_a_child_writes_nothing_into_its_parents_recording(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with KucoinServer() as server, Stream(**server.stream_options) as stream:
+        with Recorder(stream, path):
+            subscription = stream.subscribe(ETH)
+            publish(server, [1])
+            assert numbers(subscription, 1) == [1]
+
+            def in_child(say: object) -> None:
+                subscription.get(timeout=10)
+                assert not stream._board._taps, "nobody would take what it keeps"
+
+            with child(in_child):
+                server.wait_subscribed(ETH, 2)
+                publish(server, [2])
+            assert numbers(subscription, 1) == [2]
+        assert len(recorded(path)) == 2

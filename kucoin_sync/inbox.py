@@ -200,7 +200,7 @@ class Inbox:
     def _put_congested(self, push: Push) -> Push | None:
         with self._lock:
             if len(self.items) >= self._maxsize:
-                self._drop()
+                self._drop(push)
                 return None
             return self._accept(push)
 
@@ -210,13 +210,13 @@ class Inbox:
             message = self.opener.open(push)
             if message is None:
                 return None
-            push, self._missing = message.with_lost(self._missing), 0
+            push, self._missing = message.with_lost(self._missing + message.lost), 0
         self._congested = self._full = False
         return push
 
-    def _drop(self) -> None:
+    def _drop(self, push: Push) -> None:
         """Count a dropped message (under the lock)."""
-        self._missing += 1
+        self._missing += _absence(push)
         self.dropped += 1
         self._congested = True
         if not self._full:
@@ -251,7 +251,7 @@ class _RaisingInbox(Inbox):
     def _put_congested(self, push: Push) -> Push | None:
         with self._lock:
             if self._full or len(self.items) >= self._maxsize:
-                self._drop()
+                self._drop(push)
                 self.alert = True
                 return None
             return self._accept(push)
@@ -275,8 +275,7 @@ class _OldestInbox(_OneByOneInbox):
     def put(self, push: Push) -> None:
         with self._lock:
             if len(self.items) >= self._maxsize:
-                self.items.popleft()
-                self._drop()
+                self._drop(self.items.popleft())
             self.items.append(push)
         if self.waiters:
             self.wake()
@@ -324,22 +323,22 @@ class _LatestInbox(_OneByOneInbox):
             super().put_many(pushes)
             return
         with self._lock:
-            kept = self._keep(pushes[-1], len(pushes) - 1)
+            kept = self._keep(pushes[-1], pushes[:-1])
         if kept and self.waiters:
             self.wake()
 
-    def _keep(self, push: Push, older: int = 0) -> bool:
+    def _keep(self, push: Push, older: Sequence[Push] = ()) -> bool:
         """Keep a push that stands for `older` ones before it, too (under the lock); False where it has no room."""
         kind = kind_of(push)
         if kind in self._newest:
-            older += 1
+            older = (self._newest[kind], *older)
         elif len(self._newest) >= self._maxsize:
-            for _ in range(older + 1):
-                self._drop()
+            for each in (*older, push):
+                self._drop(each)
             return False
         if older:
-            self._superseded[kind] = self._superseded.get(kind, 0) + older
-            self.dropped += older
+            self._superseded[kind] = self._superseded.get(kind, 0) + sum(map(_absence, older))
+            self.dropped += len(older)
         self._newest[kind] = push
         return True
 
@@ -383,6 +382,11 @@ class InlineInbox(Inbox):
                 self._callback(message)
             except (Exception, SystemExit) as error:
                 self._failed(error)
+
+
+def _absence(push: Push) -> int:
+    """Return how many messages are missing where a push is: itself, and those that it says are missing before it."""
+    return 1 if isinstance(push, tuple) else 1 + push.lost
 
 
 OVERFLOW = ("raise", "drop_oldest", "drop_newest", "latest")

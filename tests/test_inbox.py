@@ -577,3 +577,18 @@ def test_an_inbox_tells_for_how_many_it_has_room() -> None:
     assert raising.room() == 2
     assert make_inbox("latest", 3).room() == math.inf
     assert InlineInbox(lambda _: None, lambda _: None).room() == math.inf
+
+
+@pytest.mark.parametrize("overflow", OVERFLOW)
+def test_what_a_dropped_message_says_is_missing_before_it_stays_missing(overflow: str) -> None:
+    inbox = make_inbox(overflow, maxsize=1)
+    pushes = [message(each).with_lost(10**each) for each in range(4)]
+    delivered = []
+    for push in pushes[:3]:
+        inbox.put(push)
+    delivered.append(inbox.pop())
+    if overflow == "raise":
+        inbox.notice()
+    inbox.put_many(pushes[3:])
+    delivered.append(inbox.pop()) if len(inbox) else None
+    assert sum(each.lost for each in delivered) + len(delivered) == 1111 + 4

@@ -55,6 +55,7 @@ class Bookkeeper:
 
     Args:
         snapshots: gives what the books need.
+        with_key: whether these may be those of an API key.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Bookkeeper:
         subscriber: Subscriber,
         callbacks: Callbacks,
         snapshots: Giver,
+        with_key: Callable[[], bool],
     ) -> None:
         self.emit: Callable[[Event], None] = callbacks.emit
         self._board = board
         self._subscriber = subscriber
         self._callbacks = callbacks
         self._snapshots = snapshots
+        self._with_key = with_key
         # Appended to by any thread, taken from by the books' thread alone; `_wanted` says that there is something.
         self._line: deque[_Seat] = deque()
         self._wanted = threading.Event()
@@ -131,8 +134,7 @@ class Bookkeeper:
             raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
         if on_change is not None and not callable(on_change):
             raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
-        with_key = self._subscriber.find_credentials() is not None
-        source = Source.of(symbol, level, generation=generation, with_key=with_key)
+        source = Source.of(symbol, level, generation=generation, with_key=self._with_key())
         book: Follower[Any, Any] = Follower(source, self)
         self._add(book)
         try:

@@ -17,7 +17,7 @@ from .inbox import InlineInbox
 from .outcomes import Key
 from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
-from .switchboard import Switchboard
+from .switchboard import Switchboard, Watcher
 from .tap import Tap
 from .topics.name import TopicName
 
@@ -53,6 +53,7 @@ class Client(OfOneProcess):
         fetcher: makes what fetches snapshots for books.
         snapshots_per_30s: how many of these.
         find_credentials: returns credentials, or None; those of the environment, unless said otherwise.
+        with_key: whether snapshots may be those of an API key; None asks whether there are credentials.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class Client(OfOneProcess):
         fetcher: MakeFetcher,
         snapshots_per_30s: int,
         find_credentials: Callable[[], Credentials | None] = Credentials.from_environment,
+        *,
+        with_key: Callable[[], bool] | None = None,
     ) -> None:
         self._name = name
         self._callbacks = callbacks
@@ -72,6 +75,7 @@ class Client(OfOneProcess):
         self._subscriber = Subscriber(self._board, callbacks, credentials, find_credentials)
         self._fetcher = fetcher
         self._snapshots_per_30s = snapshots_per_30s
+        self._with_key = with_key or (lambda: self._subscriber.find_credentials() is not None)
         self._opening = threading.Lock()  # guards the making of _books
         self._books: Bookkeeper | None = None  # none before the first book: most programs have no need of any
         watch()
@@ -295,12 +299,33 @@ class Client(OfOneProcess):
 
         return Snapshots(self._fetcher, self._snapshots_per_30s, self._board.fetched)
 
+    # For whoever passes on what comes; see `relay`
+
+    @property
+    def fetcher(self) -> MakeFetcher:
+        """Makes what fetches snapshots."""
+        return self._fetcher
+
+    def has_key(self) -> bool:
+        """Whether snapshots may be those of an API key."""
+        return self._with_key()
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell a watcher which public topics are carried and lost, instead of keeping books."""
+        with self._opening:
+            if self._board.watcher is not None:
+                raise ValueError("this stream's topics are watched already; use a stream of its own")
+            self._board.watcher = watcher
+
     def _bookkeeper(self) -> Bookkeeper:
         from .bookkeeping import Bookkeeper
 
         with self._opening:
             if self._books is None:
-                self._books = Bookkeeper(self._board, self._subscriber, self._callbacks, self._make_snapshots())
+                if self._board.watcher is not None:
+                    raise ValueError("this stream's topics are watched by a relay; open books on another stream")
+                snapshots = self._make_snapshots()
+                self._books = Bookkeeper(self._board, self._subscriber, self._callbacks, snapshots, self._with_key)
                 if self._board.closed:
                     self._books.close()
             return self._books

@@ -27,7 +27,7 @@ from .subscription import Subscription
 from .tap import Tap
 from .topics import grammar
 
-__all__ = ["Switchboard", "kind_of"]
+__all__ = ["Switchboard", "Watcher", "kind_of"]
 
 _RETIRE = 5.0
 """Seconds that a replaced connection gets to deliver its last."""

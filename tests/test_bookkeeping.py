@@ -45,9 +45,6 @@ class Stream:
     def carries(self, topic: str) -> bool:
         return topic in self.carried
 
-    def find_credentials(self) -> None:
-        return None
-
     def subscribe(self, topics: tuple[str, ...], terms: Terms) -> Subscription[Any]:
         if self.refusal is not None:
             raise self.refusal
@@ -79,7 +76,7 @@ def stream() -> Stream:
 @pytest.fixture
 def keeper(stream: Stream) -> Iterator[Bookkeeper]:
     part: Any = stream
-    made = Bookkeeper(part, part, part, part)
+    made = Bookkeeper(part, part, part, part, lambda: False)
     yield made
     for thread in made.close():
         thread.join(LIMIT)

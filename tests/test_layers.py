@@ -211,7 +211,7 @@ for snippet in snippets:
 """
 
 
-@pytest.mark.parametrize("name", ["kucoin_sync", "kucoin_sync.testing", "kucoin_sync.cli"])
+@pytest.mark.parametrize("name", ["kucoin_sync", "kucoin_sync.testing", "kucoin_sync.cli", "kucoin_sync.relay"])
 def test_importing_reads_no_environment_starts_no_thread_and_opens_no_socket(name: str) -> None:
     noticed = ["os.environ.get('HOME')", "'HOME' in os.environ", "threading.Thread().start()", "socket.socket()"]
     done = subprocess.run([sys.executable, "-c", SCRIPT, name, *noticed], capture_output=True, text=True, timeout=50)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ssl
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 
 import trustme
 
-__all__ = ["authority_pem", "client_context", "server_context"]
+__all__ = ["authority_pem", "client_context", "server_context", "write_server"]
 
 
 @cache
@@ -35,3 +36,13 @@ def client_context() -> ssl.SSLContext:
 def authority_pem() -> str:
     """Return the authority's certificate as a file of a trust store has it."""
     return _authority().cert_pem.bytes().decode()
+
+
+def write_server(directory: Path, name: str) -> tuple[str, str, str]:
+    """Write a certificate for `name`; return the paths of the authority's certificate, the server's, and its key."""
+    paths = tuple(str(directory / each) for each in ("authority.pem", "server.pem", "key.pem"))
+    issued = _authority().issue_cert(name)
+    _authority().cert_pem.write_to_path(paths[0])
+    issued.cert_chain_pems[0].write_to_path(paths[1])
+    issued.private_key_pem.write_to_path(paths[2])
+    return paths[0], paths[1], paths[2]

@@ -1,0 +1,82 @@
+"""`kucoin-sync relay`: pass the feed on through Redis to any number of readers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from ..events import Event
+from ..exceptions import ConnectionFailed
+from .streams import open_stream
+
+__all__ = ["add_arguments", "add_to", "run"]
+
+_VARIABLE = "KUCOIN_SYNC_REDIS_URL"
+
+
+def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
+    """Add the command to a parser's commands."""
+    parser = commands.add_parser(
+        "relay",
+        parents=parents,
+        help="pass the feed on through Redis to any number of readers",
+        description="Pass KuCoin's feed on through Redis until Ctrl-C: the topics that are named, and what readers "
+        '(RelayStream("redis://…")) ask for. Of several relays one works, and another takes over when it dies.',
+        epilog="Example: kucoin-sync relay --redis redis://localhost --topic /market/ticker:BTC-USDT",
+    )
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is particular to this command."""
+    parser.add_argument(
+        "--redis",
+        metavar="URL",
+        help=f"such as redis://user:password@host:6379/0, rediss:// for TLS (default: {_VARIABLE}, where the password "
+        "does not show in the list of processes)",
+    )
+    parser.add_argument(
+        "--redis-ca", metavar="PATH", help="certificates of a private authority that Redis has its own from"
+    )
+    parser.add_argument("--topic", action="append", default=[], metavar="TOPIC", help="always passed on; repeatable")
+    parser.add_argument("--private", action="store_true", help="pass private topics on, too, to whoever reads Redis")
+    parser.add_argument("--namespace", metavar="NAME", help="that of the readers (default: kucoin-sync)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Relay until Ctrl-C."""
+    url = options.redis or os.environ.get(_VARIABLE)
+    if not url:
+        raise ConnectionFailed(
+            f"no Redis was named: use --redis redis://host:6379, or set {_VARIABLE}", retriable=False
+        )
+    try:
+        from ..relay import Relay  # only this command needs it
+    except ImportError as error:
+        raise ConnectionFailed(str(error), retriable=False) from None
+
+    more = {} if options.namespace is None else {"namespace": options.namespace}
+    with open_stream(options, []) as stream:
+        relay = Relay(
+            stream, url, topics=options.topic, private=options.private, ca_certs=options.redis_ca, on_event=_say, **more
+        )
+        try:
+            relay.run()
+        except KeyboardInterrupt:
+            pass  # the end is as wished
+        finally:
+            relay.close()
+            numbers = relay.stats()
+            print(
+                f"kucoin-sync: {numbers['published']} messages passed on, {numbers['dropped']} dropped",
+                file=sys.stderr,
+                flush=True,
+            )
+    return 0
+
+
+def _say(event: Event) -> None:
+    print(f"kucoin-sync: {event}", file=sys.stderr, flush=True)

@@ -1,0 +1,162 @@
+"""What a relay does for readers that takes a while: fetch snapshots for their books, wait for private topics.
+
+Threads that live while there is need; one snapshot serves all who asked before it was fetched.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from .. import Limits, backoff
+from ..exceptions import KucoinSyncError
+from ..snapshots import Fetcher, MakeFetcher
+from ..wire import Cancelled, Waker
+from .entries import encode
+from .keys import Keys
+from .scripts import HolderScripts
+from .server import BROKEN, RedisServer
+from .snapshots import Answer, Book, answer_of, decode_book
+
+__all__ = ["Errands"]
+
+_HANDS = 4
+_PERIOD = 30.0
+_KEEP_SECONDS = 60
+
+#: What readers may have fetched: with them, a signed request of any other kind would be a way around the API key.
+_PATHS = frozenset(
+    {
+        "/api/v1/market/orderbook/level2_100",
+        "/api/v3/market/orderbook/level2",
+        "/api/v2/market/orderbook/level3",
+        "/api/v1/level2/snapshot",
+    }
+)
+_log = logging.getLogger("kucoin_sync")
+
+#: What is to be done: a snapshot's name, or a call.
+Errand: TypeAlias = "str | Callable[[], None]"
+
+
+class _Holder(Protocol):
+    """Whose token the answers bear."""
+
+    @property
+    def token(self) -> int: ...
+
+
+class Errands:
+    """The errands of one holding of the lease."""
+
+    def __init__(self, holder: _Holder, fetcher: MakeFetcher, server: RedisServer, keys: Keys) -> None:
+        self._holder = holder
+        self._make_fetcher = fetcher
+        self._keys = keys
+        self._lock = threading.Lock()  # guards all of the following
+        self._waiting: dict[Errand, None] = {}
+        self._under_way: set[Errand] = set()
+        self._hands: dict[Waker, threading.Thread] = {}
+        self._pace = backoff.SlidingWindow(Limits().snapshots_per_30s, _PERIOD)
+        self._closed = False
+        self._client = server.client(lambda: self._closed)
+        self._scripts = HolderScripts(self._client, keys)
+
+    def add(self, errand: Errand) -> None:
+        """Have an errand done soon, on one of a few threads."""
+        with self._lock:
+            if self._closed:
+                return
+            self._waiting[errand] = None
+            if len(self._hands) < _HANDS:
+                waker = Waker()
+                thread = threading.Thread(target=self._run, args=(waker,), name="kucoin-relay-errand", daemon=True)
+                self._hands[waker] = thread
+                thread.start()
+
+    def close(self) -> None:
+        """Let the threads end, from whatever they are waiting in, and wait for them."""
+        with self._lock:
+            self._closed = True
+            self._waiting.clear()
+            for waker in self._hands:
+                waker.cancel()
+            threads = list(self._hands.values())
+        self._client.connection_pool.disconnect()
+        for thread in threads:
+            thread.join()
+        self._client.connection_pool.disconnect()
+
+    # A thread
+
+    def _run(self, waker: Waker) -> None:
+        fetchers: dict[bool, Fetcher] = {}
+        try:
+            while (errand := self._next(waker)) is not None:
+                try:
+                    self._do(errand, waker, fetchers)
+                except Cancelled:
+                    raise
+                except BROKEN:
+                    pass  # the reader asks again; that Redis does not answer, the relay's own thread tells
+                except Exception:
+                    _log.exception("a defect spoilt an errand of the relay")
+                finally:
+                    with self._lock:
+                        self._under_way.discard(errand)
+        except Cancelled:
+            pass  # closed by the relay
+        finally:
+            for fetcher in fetchers.values():
+                fetcher.close()
+            with self._lock:
+                self._hands.pop(waker, None)
+                waker.close()
+
+    def _next(self, waker: Waker) -> Errand | None:
+        """Return the next errand that nobody is at; None where there is none, and the thread is to end."""
+        with self._lock:
+            errand = next((each for each in self._waiting if each not in self._under_way), None)
+            if errand is None:
+                self._hands.pop(waker, None)
+                return None
+            del self._waiting[errand]
+            self._under_way.add(errand)
+            return errand
+
+    def _do(self, errand: Errand, waker: Waker, fetchers: dict[bool, Fetcher]) -> None:
+        if not isinstance(errand, str):
+            errand()
+            return
+        book = decode_book(errand)
+        if book is None or book.path not in _PATHS:
+            _log.warning("a reader asked for a snapshot that relays do not fetch: %.200s", errand)
+            return
+        self._wait_for_pace(waker)
+        asked: Any = self._client.get(self._keys.asked(errand))
+        answer = self._fetch(book, int(asked or 0), waker, fetchers)
+        self._scripts.answer(self._holder.token, errand, encode(answer), _KEEP_SECONDS)
+
+    def _wait_for_pace(self, waker: Waker) -> None:
+        while True:
+            now = time.monotonic()
+            with self._lock:
+                delay = self._pace.free_at(now) - now
+                if delay <= 0:
+                    self._pace.take(now)
+                    return
+            waker.sleep(delay)
+
+    def _fetch(self, book: Book, asked: int, waker: Waker, fetchers: dict[bool, Fetcher]) -> Answer:
+        if book.signed not in fetchers:
+            fetchers[book.signed] = self._make_fetcher(waker, book.signed)
+        try:
+            fetcher = fetchers[book.signed]
+            return Answer(
+                asked, fetcher.call(book.market, "GET", book.path, {"symbol": book.symbol}, signed=book.signed)
+            )
+        except KucoinSyncError as error:
+            return answer_of(asked, error)

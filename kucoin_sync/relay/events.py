@@ -1,0 +1,39 @@
+"""What a relay tells its `on_event`, beside the events of its stream."""
+
+from __future__ import annotations
+
+from ..events import Event
+
+__all__ = ["LeaseLost", "LeaseTaken", "RedisFailed"]
+
+
+class LeaseTaken(Event, frozen=True):
+    """This relay passes the feed on from now on; `token` is its fencing token."""
+
+    token: int
+
+    @property
+    def level(self) -> int:
+        return 20
+
+    def __str__(self) -> str:
+        return f"lease taken: this relay passes the feed on (fencing token {self.token})"
+
+
+class LeaseLost(Event, frozen=True):
+    """Another relay has taken over; this one waits for its turn."""
+
+    token: int
+
+    def __str__(self) -> str:
+        return f"lease lost: another relay has a newer fencing token than {self.token}; waiting"
+
+
+class RedisFailed(Event, frozen=True):
+    """Redis does not answer; the next attempt follows after `retry_in` seconds."""
+
+    error: Exception
+    retry_in: float
+
+    def __str__(self) -> str:
+        return f"{self.error}; next attempt in {self.retry_in:.1f} s"

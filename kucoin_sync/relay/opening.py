@@ -1,0 +1,39 @@
+"""From a frame that came through Redis to what is put into subscriptions: sealed, where its head is known. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..messages import UNREADABLE, Batch, Message, decode_message
+from ..sealed import DATA, Heads, Push
+
+__all__ = ["Opening"]
+
+
+class Opening:
+    """Makes pushes of frames; of one thread."""
+
+    def __init__(self) -> None:
+        self._heads = Heads()
+        self._batch = Batch()
+
+    def push(
+        self, frame: bytes, epoch: int, received_ns: int, misfit: Callable[[Message], None] | None, lost: int
+    ) -> Push | None:
+        """Return the push of a frame, None where it is none; one that tells of `lost` messages is opened for that."""
+        batch = self._batch
+        if batch.received_ns != received_ns or batch.epoch != epoch:
+            batch = self._batch = Batch(epoch, received_ns, misfit)
+        if not lost:
+            head = self._heads.known.get(frame[: frame.find(DATA)])
+            if head is not None:
+                return frame, batch, head
+        try:
+            message = decode_message(frame)
+        except UNREADABLE:
+            return None
+        message.origin = frame, batch
+        message.lost = lost
+        if not lost:
+            self._heads.learn(frame)
+        return message

@@ -1,0 +1,159 @@
+"""A real redis-server, relays between it and a local KuCoin, and readers; no test leaves anything behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kucoin_sync import Stream
+from kucoin_sync.relay import Relay, RelayStream, carrier
+from kucoin_sync.testing import Exchange, KucoinServer
+
+from ..end_to_end.conftest import FAST, Events, events, nothing_left_behind
+from ..support.books import until
+from ..support.redis import MISSING, LocalRedis
+
+__all__ = ["FAST", "Events", "MakeReader", "MakeRelay", "RelayProcess", "events", "nothing_left_behind"]
+
+MakeRelay = Callable[..., Relay]
+MakeReader = Callable[..., RelayStream]
+KEY = ("relay-key", "relay-secret", "relay-passphrase")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, with the reason, where there is no Redis to run."""
+    if MISSING:
+        for item in items:
+            if item.path.parent.name == "relay":
+                item.add_marker(pytest.mark.skip(reason=MISSING))
+
+
+@pytest.fixture
+def exchange() -> Exchange:
+    return Exchange(("BTC-USDT", "XBTUSDTM"), seed=5, levels=120)
+
+
+@pytest.fixture
+def server(nothing_left_behind: None, exchange: Exchange) -> Iterator[KucoinServer]:
+    """A local KuCoin with a market that moves when a test says so."""
+    with KucoinServer(exchange=exchange, credentials=KEY) as server:
+        server.allow_topic("/market/match")
+        yield server
+    server.check()
+
+
+@pytest.fixture
+def redis(nothing_left_behind: None) -> Iterator[LocalRedis]:
+    """A Redis that trims its streams to the entry."""
+    with LocalRedis(["--stream-node-max-entries", "1"]) as redis:
+        yield redis
+
+
+@pytest.fixture
+def make_relay(server: KucoinServer, redis: LocalRedis) -> Iterator[MakeRelay]:
+    """Make relays that are started and hold the lease, unless told not to wait for it; closed after the test."""
+    made: list[tuple[Relay, Stream]] = []
+
+    def make(*, wait: bool = True, credentials: Any = None, url: str = "", **options: Any) -> Relay:
+        stream = Stream(**{**server.stream_options, "credentials": credentials, "limits": FAST})
+        relay = Relay(stream, url or redis.url, **options)
+        made.append((relay, stream))
+        relay.start()
+        assert not wait or relay.wait_lease(30)
+        return relay
+
+    yield make
+    for relay, stream in made:
+        relay.close()
+        stream.close()
+
+
+@pytest.fixture
+def make_reader(redis: LocalRedis, events: Events) -> Iterator[MakeReader]:
+    """Make readers, which are closed after the test."""
+    made: list[RelayStream] = []
+
+    def make(url: str = "", **options: Any) -> RelayStream:
+        made.append(RelayStream(url or redis.url, **{"on_event": events, **options}))
+        return made[-1]
+
+    yield make
+    for reader in made:
+        reader.close()
+
+
+@pytest.fixture
+def relay(make_relay: MakeRelay) -> Relay:
+    return make_relay()
+
+
+@pytest.fixture
+def reader(relay: Relay, make_reader: MakeReader) -> RelayStream:
+    return make_reader()
+
+
+@pytest.fixture
+def short_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have readers' wants run out soon after they are not renewed."""
+    monkeypatch.setattr(carrier, "_WANTED_SECONDS", 4)
+    monkeypatch.setattr(carrier, "_RENEW", 0.2)
+
+
+class RelayProcess:
+    """A relay in a process of its own, as the command line makes it."""
+
+    def __init__(self, url: str, server: KucoinServer, *arguments: str) -> None:
+        command = [sys.executable, "-m", "kucoin_sync", "relay", "--redis", url, *arguments]
+        where = ["--rest-url", server.rest_url, "--futures-rest-url", server.futures_rest_url]
+        self._process = subprocess.Popen([*command, *where], stderr=subprocess.PIPE, text=True)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def holds(self, redis: LocalRedis) -> bool:
+        """Whether it holds the lease."""
+        lease = redis.call("GET", "{kucoin-sync}:1:lease")
+        return lease is not None and lease.decode().find(f':{self.pid}"') > 0
+
+    def wait_lease(self, redis: LocalRedis) -> None:
+        """Wait until it holds the lease."""
+        until(lambda: self.holds(redis), "the relay's process does not hold the lease")
+
+    def send(self, signal_number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(signal_number)
+
+    def says(self, what: str) -> str:
+        """Wait for a line with `what` in it on its standard error; return it."""
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if what in line:
+                return line
+        raise AssertionError(f"the relay's process has ended without saying {what!r}")
+
+    def end(self) -> None:
+        """Kill it, if it has not ended."""
+        self._process.kill()
+        self._process.send_signal(signal.SIGCONT)
+        self._process.communicate()
+
+
+@pytest.fixture
+def run_relay(server: KucoinServer, redis: LocalRedis) -> Iterator[Callable[..., RelayProcess]]:
+    """Run relays in processes of their own, which are killed after the test."""
+    made: list[RelayProcess] = []
+
+    def run(*arguments: str) -> RelayProcess:
+        made.append(RelayProcess(redis.url, server, *arguments))
+        return made[-1]
+
+    yield run
+    for process in made:
+        process.end()

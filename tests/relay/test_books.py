@@ -1,0 +1,249 @@
+"""Books over a relay: each equals the exchange's, or says why it can't be read; one snapshot serves many readers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from kucoin_sync import BookNotReady, BookResyncing, Credentials, LocalBook, Message, SnapshotFailed
+from kucoin_sync.relay import Relay, RelayStream
+from kucoin_sync.relay.errands import Errands
+from kucoin_sync.relay.keys import Keys
+from kucoin_sync.relay.server import RedisServer
+from kucoin_sync.relay.snapshots import RelayFetcher
+from kucoin_sync.testing import Exchange, KucoinServer
+from kucoin_sync.wire import Cancelled, Waker
+
+from ..support.books import contents, truth, until
+from ..support.redis import LocalRedis
+from ..support.threads import LIMIT, Task, reached
+from .conftest import KEY, Events, MakeReader, MakeRelay
+
+SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
+TOPIC = f"/market/level2:{SPOT}"
+FULL, PART = "/api/v3/market/orderbook/level2", "/api/v1/market/orderbook/level2_100"
+
+
+def equal(book: LocalBook, exchange: Exchange, level: int = 2) -> bool:
+    """Whether a book equals the exchange's, which rests; one that is not there yet says so, and is never wrong."""
+    try:
+        found = contents(book)
+    except BookNotReady:
+        return False
+    if found[0] < exchange.level2(book.symbol).sequence:
+        return False
+    assert found == truth(exchange, book.symbol, level)
+    return True
+
+
+def comes_true(book: LocalBook, exchange: Exchange, level: int = 2) -> None:
+    until(lambda: equal(book, exchange, level), f"{book!r} is not at the exchange's sequence")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "level", "options"),
+    [(SPOT, 2, {}), (CONTRACT, 2, {}), (SPOT, 3, {}), (SPOT, 3, {"generation": 1})],
+    ids=["spot", "futures", "level 3", "level 3, first generation"],
+)
+def test_a_book_equals_the_exchanges(
+    symbol: str,
+    level: int,
+    options: dict[str, int],
+    server: KucoinServer,
+    exchange: Exchange,
+    make_relay: MakeRelay,
+    make_reader: MakeReader,
+) -> None:
+    make_relay(credentials=Credentials(*KEY))
+    book: LocalBook = make_reader().book(symbol, level=level, **options)
+    book.wait_ready(LIMIT)
+    assert not book.partial
+    for _ in range(10):
+        server.step_exchange(30)
+    comes_true(book, exchange, level)
+    assert book.resyncs == 0
+
+
+def test_without_a_key_at_the_relay_a_spot_book_is_partial(server: KucoinServer, reader: RelayStream) -> None:
+    book = reader.book(SPOT)
+    book.wait_ready(LIMIT)
+    assert book.partial
+    assert book.snapshot_depth == 100
+    assert [request.path for request in server.requests if "orderbook" in request.path] == [PART]
+
+
+def test_many_readers_take_few_snapshots_and_a_late_one_gets_its_book(
+    server: KucoinServer, exchange: Exchange, make_relay: MakeRelay, make_reader: MakeReader
+) -> None:
+    make_relay(credentials=Credentials(*KEY))
+    readers = [make_reader() for _ in range(7)]
+    books = [reader.book(SPOT) for reader in readers[:6]]
+    for book in books:
+        book.wait_ready(LIMIT)
+    server.step_exchange(100)
+    late = readers[6].book(SPOT)
+    late.wait_ready(LIMIT)
+    server.step_exchange(100)
+    for book in (*books, late):
+        comes_true(book, exchange)
+    fetched = [request for request in server.requests if request.path == FULL]
+    asked = sum(reader.stats()["book_snapshots"] for reader in readers)
+    assert len(fetched) <= asked
+
+
+def test_an_error_of_rest_reaches_the_reader_and_is_tried_again(
+    server: KucoinServer, exchange: Exchange, reader: RelayStream, events: Events
+) -> None:
+    server.fail_rest("/api/v1/market/orderbook/*", 500, "500000", times=1)
+    book = reader.book(SPOT)
+    assert "500000" in events.wait(SnapshotFailed).reason
+    book.wait_ready(LIMIT)
+
+
+def test_trimmed_updates_begin_the_book_again(
+    server: KucoinServer, exchange: Exchange, make_relay: MakeRelay, make_reader: MakeReader, events: Events
+) -> None:
+    relay = make_relay(length=1, credentials=Credentials(*KEY))
+    reader = make_reader()
+    book = reader.book(SPOT)
+    book.wait_ready(LIMIT)
+    stuck, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Message) -> None:
+        stuck.set()
+        assert go_on.wait(LIMIT)
+
+    reader.subscribe("/market/match:HOLD-USDT", callback=slow, inline=True)
+    server.publish("/market/match:HOLD-USDT", {})
+    reached(stuck, "nothing came")
+    for _ in range(30):
+        before = relay.stats()["published"]
+        server.step_exchange(30)
+        until(lambda before=before: relay.stats()["published"] > before, "nothing was passed on")
+    go_on.set()
+    events.wait(BookResyncing, timeout=LIMIT)
+    comes_true(book, exchange)
+    assert book.resyncs >= 1
+
+
+def unreadable(book: LocalBook) -> Callable[[], bool]:
+    def found() -> bool:
+        try:
+            book.snapshot()
+        except BookNotReady:
+            return True
+        return False
+
+    return found
+
+
+def test_a_book_can_not_be_read_while_the_relay_has_lost_kucoin(
+    server: KucoinServer, exchange: Exchange, reader: RelayStream
+) -> None:
+    book = reader.book(SPOT)
+    book.wait_ready(LIMIT)
+    server.stop()
+    until(unreadable(book), "it can be read still")
+    with pytest.raises(BookNotReady, match="the relay has no connection to KuCoin"):
+        book.snapshot()
+    server.start()
+    book.wait_ready(LIMIT)
+    server.step_exchange(50)
+    until(lambda: book.sequence >= exchange.level2(SPOT).sequence, "the book is late")
+
+
+def test_a_book_can_not_be_read_while_there_is_no_relay(
+    server: KucoinServer, exchange: Exchange, make_relay: MakeRelay, make_reader: MakeReader
+) -> None:
+    first = make_relay(credentials=Credentials(*KEY))
+    book = make_reader().book(SPOT)
+    book.wait_ready(LIMIT)
+    first.close()
+    until(unreadable(book), "it can be read still")
+    with pytest.raises(BookNotReady, match="no relay holds the lease"):
+        book.snapshot()
+    server.step_exchange(50)
+    make_relay(credentials=Credentials(*KEY))
+    comes_true(book, exchange)
+    server.step_exchange(50)
+    comes_true(book, exchange)
+
+
+def test_a_book_can_not_be_read_while_redis_is_gone(
+    server: KucoinServer, exchange: Exchange, redis: LocalRedis, make_relay: MakeRelay, make_reader: MakeReader
+) -> None:
+    relay = make_relay(credentials=Credentials(*KEY))
+    book = make_reader().book(SPOT)
+    book.wait_ready(LIMIT)
+    redis.kill()
+    until(unreadable(book), "it can be read still")
+    server.step_exchange(50)
+    redis.start()
+    comes_true(book, exchange)
+    assert relay.stats()["dropped"] == 0
+
+
+BOOK = '["spot","/api/v3/market/orderbook/level2","BTC-USDT",true]'
+
+
+def test_a_snapshot_from_before_it_was_asked_for_is_not_taken(redis: LocalRedis) -> None:
+    server, keys, waker = RedisServer(redis.url), Keys("kucoin-sync"), Waker()
+    fetcher = RelayFetcher(server, keys, waker)
+    redis.call("XADD", keys.snapshot(BOOK), "*", "e", b'{"asked":7,"data":"much older"}')
+    fetching = Task(fetcher.call, "spot", "GET", FULL, {"symbol": SPOT}, signed=True)
+    until(lambda: redis.call("XLEN", keys.asks), "nobody asked")
+    redis.call("XADD", keys.snapshot(BOOK), "*", "e", b'{"asked":0,"data":"older"}')
+    redis.call("XADD", keys.snapshot(BOOK), "*", "e", b'{"asked":1,"data":"new"}')
+    assert fetching.result() == "new"
+    fetcher.close()
+    waker.close()
+
+
+def test_an_answer_counts_for_those_who_asked_before_it_was_fetched(redis: LocalRedis) -> None:
+    server, keys = RedisServer(redis.url), Keys("kucoin-sync")
+    redis.call("SET", keys.token, 5)
+    redis.call("SET", keys.asked(BOOK), 3)
+
+    class Fetcher:
+        def call(self, *_: object, **__: object) -> str:
+            redis.call("INCR", keys.asked(BOOK))  # another reader asks meanwhile
+            return "data"
+
+        def close(self) -> None:
+            pass
+
+    class Holder:
+        token = 5
+
+    errands = Errands(Holder(), lambda waker, signed: Fetcher(), server, keys)
+    errands.add(BOOK)
+    until(lambda: redis.call("XLEN", keys.snapshot(BOOK)), "there is no answer")
+    errands.close()
+    ((_, fields),) = redis.call("XRANGE", keys.snapshot(BOOK), "-", "+")
+    assert msgspec.json.decode(fields[b"e"])["asked"] == 3
+
+
+def test_an_errand_that_waits_is_cancelled(redis: LocalRedis) -> None:
+    waker = Waker()
+    fetcher = RelayFetcher(RedisServer(redis.url), Keys("kucoin-sync"), waker)
+    fetching = Task(fetcher.call, "spot", "GET", FULL, {"symbol": SPOT}, signed=True)
+    until(lambda: redis.call("XLEN", "{kucoin-sync}:1:asks"), "nobody asked")
+    waker.cancel()
+    with pytest.raises(Cancelled):
+        fetching.result()
+    fetcher.close()
+    waker.close()
+
+
+def test_readers_have_nothing_else_signed(redis: LocalRedis, make_relay: MakeRelay, server: KucoinServer) -> None:
+    relay: Relay = make_relay(credentials=Credentials(*KEY), topics=["/market/match:BTC-USDT"])
+    name = '["spot","/api/v1/accounts","BTC-USDT",true]'
+    redis.call("XADD", "{kucoin-sync}:1:asks", "*", "kind", "snapshot", "book", name)
+    redis.call("XADD", "{kucoin-sync}:1:asks", "*", "kind", "snapshot", "book", BOOK)
+    until(lambda: redis.call("EXISTS", "{kucoin-sync}:1:snapshot:" + BOOK), "the proper one was not answered")
+    assert not redis.call("EXISTS", "{kucoin-sync}:1:snapshot:" + name)
+    assert not [request for request in server.requests if "accounts" in request.path]
+    assert relay.holds_lease

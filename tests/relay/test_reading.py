@@ -1,0 +1,325 @@
+"""Reading through a relay is as reading from KuCoin: iterators, `get`, callbacks, messages, refusals."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kucoin_sync import (
+    ConnectionFailed,
+    Credentials,
+    Disconnected,
+    InvalidTopic,
+    Message,
+    SlowConsumer,
+    Stale,
+    StreamClosed,
+    Subscription,
+    SubscriptionRejected,
+)
+from kucoin_sync.relay import Relay, RelayStream, carrier
+from kucoin_sync.relay import server as relay_server
+from kucoin_sync.testing import KucoinServer
+
+from ..support.books import until
+from ..support.redis import LocalRedis
+from ..support.threads import LIMIT, Task, reached
+from .conftest import KEY, Events, MakeReader, MakeRelay
+
+TOPIC = "/market/match:BTC-USDT"
+OTHER = "/market/match:ETH-USDT"
+TICKER = "/market/ticker:BTC-USDT"
+FUTURES = "/contractMarket/execution:XBTUSDTM"
+
+
+def send(server: KucoinServer, *numbers: int, topic: str = TOPIC) -> None:
+    for number in numbers:
+        assert server.publish(topic, {"n": number}, subject="trade.l3match") == 1
+
+
+def numbers(messages: list[Message]) -> list[int]:
+    return [each.data["n"] for each in messages]
+
+
+def take(subscription: Subscription, count: int) -> list[Message]:
+    return [subscription.get(timeout=LIMIT) for _ in range(count)]
+
+
+def test_a_reader_gets_what_kucoin_sends(server: KucoinServer, reader: RelayStream) -> None:
+    subscription = reader.subscribe(TOPIC, OTHER)
+    send(server, *range(50))
+    send(server, 50, topic=OTHER)
+    got = [message for _, message in zip(range(51), subscription, strict=False)]
+    assert sorted(numbers(got)) == list(range(51))
+    assert numbers([each for each in got if each.topic == TOPIC]) == list(range(50))
+    message = next(each for each in got if each.topic == OTHER)
+    assert message["topic"] == OTHER and message["data"]["n"] == 50 and message.subject == "trade.l3match"
+    assert message.to_dict() == {"topic": OTHER, "type": "message", "subject": "trade.l3match", "data": {"n": 50}}
+    assert message.received_ns > 0
+    assert {each.epoch for each in got} == {1}
+    assert {each.lost for each in got} == {0}
+    assert reader.stats()["messages"] == 51
+
+
+def test_the_bytes_are_those_that_kucoin_sent(server: KucoinServer, reader: RelayStream) -> None:
+    subscription = reader.subscribe(TOPIC)
+    frame = (
+        b'{"topic":"%s", "type":"message",\n "subject":"s", "data":{"a":1.50,"b":"\\u00fc \xc3\xbc"}}' % TOPIC.encode()
+    )
+    server.send_raw(frame)
+    assert subscription.get(timeout=LIMIT).raw == frame
+
+
+def test_callbacks_run_on_the_threads_that_they_were_registered_for(server: KucoinServer, reader: RelayStream) -> None:
+    got: dict[str, str] = {}
+    both = threading.Barrier(3)
+
+    @reader.on(TOPIC)
+    def _(message: Message) -> None:
+        got["called"] = threading.current_thread().name
+        both.wait(LIMIT)
+
+    def inline(message: Message) -> None:
+        got["inline"] = threading.current_thread().name
+        both.wait(LIMIT)
+
+    reader.subscribe(OTHER, callback=inline, inline=True)
+    send(server, 1)
+    send(server, 1, topic=OTHER)
+    both.wait(LIMIT)
+    assert got["called"].startswith("kucoin-callbacks")
+    assert got["inline"].startswith("kucoin-redis")
+
+
+def test_spot_and_futures_come_over_one_relay(server: KucoinServer, reader: RelayStream) -> None:
+    subscription = reader.subscribe(TICKER, FUTURES)
+    server.publish(TICKER, {"price": "1.5"}, subject="trade.ticker")
+    server.publish(FUTURES, {"price": "2.5"}, subject="match")
+    got = {message.topic: message.data["price"] for message in take(subscription, 2)}
+    assert got == {TICKER: "1.5", FUTURES: "2.5"}
+
+
+def test_what_is_pushed_under_another_name_is_delivered_once(server: KucoinServer, reader: RelayStream) -> None:
+    every = reader.subscribe("/market/snapshot:BTC")
+    server.publish("/market/snapshot:ETH-BTC", {"data": {"market": "BTC", "symbol": "ETH-BTC"}})
+    server.publish("/market/snapshot:BTC", {"data": {"market": "BTC", "symbol": "KCS-BTC"}})
+    got = take(every, 2)
+    assert [each.data["data"]["symbol"] for each in got] == ["ETH-BTC", "KCS-BTC"]
+
+
+def test_readers_share_one_subscription_at_kucoin(
+    server: KucoinServer, reader: RelayStream, make_reader: MakeReader
+) -> None:
+    subscriptions = [each.subscribe(TOPIC) for each in (reader, make_reader(), make_reader())]
+    (connection,) = server.connections
+    assert connection.topics == {TOPIC}
+    send(server, 1, 2, 3)
+    for subscription in subscriptions:
+        assert numbers(take(subscription, 3)) == [1, 2, 3]
+
+
+def test_a_late_joiner_gets_the_last_value_first_and_misses_nothing_after_it(
+    server: KucoinServer, reader: RelayStream, make_reader: MakeReader
+) -> None:
+    first = reader.subscribe(TOPIC)
+    send(server, 1, 2, 3)
+    assert numbers(take(first, 3)) == [1, 2, 3]
+    late = make_reader().subscribe(TOPIC)
+    assert late.pending == 1
+    send(server, 4)
+    got = take(late, 2)
+    assert numbers(got) == [3, 4]
+    assert [each.lost for each in got] == [0, 0]
+    assert numbers(take(first, 1)) == [4]
+
+
+def test_what_nobody_wants_any_more_is_dropped_and_can_be_had_again(
+    short_wants: None, server: KucoinServer, relay: Relay, make_reader: MakeReader
+) -> None:
+    with make_reader() as reader:
+        reader.subscribe(TOPIC, OTHER)
+        keeping = make_reader().subscribe(OTHER)
+    server.wait_for(lambda s: s.connections[0].topics == {OTHER}, LIMIT, "what is unwanted to be dropped")
+    until(lambda: relay.topics == (OTHER,), "the relay still passes it on")
+    again = make_reader().subscribe(TOPIC)
+    send(server, 7)
+    send(server, 8, topic=OTHER)
+    assert numbers(take(again, 1)) == [7]
+    assert numbers(take(keeping, 1)) == [8]
+
+
+def test_named_topics_are_passed_on_before_anybody_asks(
+    server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader
+) -> None:
+    make_relay(topics=[f"{TOPIC},ETH-USDT"])
+    server.wait_for(lambda s: s.connections and s.connections[0].topics == {TOPIC, OTHER}, LIMIT, "named topics")
+    send(server, 1)
+    late = make_reader().subscribe(TOPIC)
+    send(server, 2)
+    assert numbers(take(late, 1))[0] in (1, 2)
+
+
+def test_the_first_subscription_to_a_topic_alone_begins_with_the_last_value(
+    server: KucoinServer, reader: RelayStream
+) -> None:
+    first = reader.subscribe(TOPIC)
+    send(server, 1)
+    assert numbers(take(first, 1)) == [1]
+    second = reader.subscribe(TOPIC)
+    send(server, 2)
+    assert numbers(take(second, 1)) == [2]
+    assert numbers(take(first, 1)) == [2]
+
+
+def test_a_refusal_of_kucoins_reaches_the_reader_and_no_other_topic(server: KucoinServer, reader: RelayStream) -> None:
+    subscription = reader.subscribe(TOPIC)
+    with pytest.raises(SubscriptionRejected, match="/market/nothing:X") as caught:
+        reader.subscribe("/market/nothing:X")
+    assert caught.value.code == 404
+    send(server, 1)
+    assert numbers(take(subscription, 1)) == [1]
+    mixed = reader.subscribe(OTHER, "/market/nothing:X", timeout=0)
+    with pytest.raises(SubscriptionRejected):
+        mixed.get(timeout=LIMIT)
+    send(server, 2, topic=OTHER)
+    assert numbers(take(mixed, 1)) == [2]
+
+
+def test_private_topics_come_only_from_a_relay_that_was_told_to(
+    server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader
+) -> None:
+    make_relay(credentials=Credentials(*KEY), namespace="shy")
+    with pytest.raises(SubscriptionRejected, match="was not told to pass private topics on"):
+        make_reader(namespace="shy").subscribe("/account/balance")
+    make_relay(credentials=Credentials(*KEY), namespace="open", private=True)
+    subscription = make_reader(namespace="open").subscribe("/account/balance")
+    server.publish("/account/balance", {"total": "1"}, user=KucoinServer.USER)
+    assert subscription.get(timeout=LIMIT).data == {"total": "1"}
+
+
+def test_a_relay_without_a_key_refuses_private_topics(make_relay: MakeRelay, make_reader: MakeReader) -> None:
+    make_relay(private=True)
+    with pytest.raises(SubscriptionRejected, match="API key"):
+        make_reader().subscribe("/account/balance")
+
+
+def test_what_relays_do_not_have_is_refused(reader: RelayStream) -> None:
+    with pytest.raises(InvalidTopic, match="through a relay"):
+        reader.tunnel("t1")
+    with pytest.raises(SubscriptionRejected, match="private=True"):
+        reader.subscribe(TOPIC, private=True)
+
+
+def test_without_a_relay_the_error_says_so(make_reader: MakeReader) -> None:
+    with pytest.raises(ConnectionFailed, match=r"no relay holds the lease in Redis at .*; start one with"):
+        make_reader().subscribe(TOPIC, timeout=3)
+
+
+def test_without_redis_the_error_says_so(redis: LocalRedis, make_reader: MakeReader) -> None:
+    redis.kill()
+    with pytest.raises(ConnectionFailed, match=r"Redis at .* does not answer: .*; check that it runs"):
+        make_reader().subscribe(TOPIC, timeout=3)
+
+
+def test_a_subscription_that_waits_for_a_relay_gets_one(
+    server: KucoinServer, make_reader: MakeReader, make_relay: MakeRelay, events: Events
+) -> None:
+    subscribing = Task(make_reader().subscribe, TOPIC, timeout=LIMIT)
+    make_relay()
+    subscription = subscribing.result()
+    send(server, 1)
+    assert numbers(take(subscription, 1)) == [1]
+
+
+def test_messages_that_were_trimmed_before_they_were_read_are_told_of_in_place(
+    server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader
+) -> None:
+    relay = make_relay(length=1)
+    reader = make_reader()
+    got: list[Message] = []
+    stuck, go_on, last = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(message: Message) -> None:
+        got.append(message)
+        stuck.set()
+        assert go_on.wait(LIMIT)
+        if message.data["n"] == 20:
+            last.set()
+
+    reader.subscribe(TOPIC, callback=slow, inline=True)
+    send(server, 0)
+    reached(stuck, "nothing came")
+    for number in range(1, 21):
+        send(server, number)
+        until(lambda number=number: relay.stats()["published"] == number + 1, "it was not passed on")
+    go_on.set()
+    reached(last, "the last message did not come")
+    assert numbers(got) == [0, 20]
+    assert got[1].lost == 19
+    assert got[1].epoch > got[0].epoch
+    send(server, 21)
+    until(lambda: len(got) == 3, "the next one did not come")
+    assert got[2].lost == 0
+    assert got[2].epoch == got[1].epoch
+
+
+def test_a_slow_consumer_is_told_as_by_a_stream(server: KucoinServer, reader: RelayStream) -> None:
+    subscription = reader.subscribe(TOPIC, maxsize=2)
+    send(server, *range(5))
+    until(lambda: subscription.dropped == 3, "nothing was dropped")
+    assert numbers(take(subscription, 2)) == [0, 1]
+    with pytest.raises(SlowConsumer):
+        subscription.get(timeout=LIMIT)
+    send(server, 5)
+    (message,) = take(subscription, 1)
+    assert message.lost == 3
+
+
+def test_silence_is_told_of(reader: RelayStream, events: Events) -> None:
+    reader.subscribe(TOPIC, stale_after=0.2)
+    assert events.wait(Stale).topics == (TOPIC,)
+
+
+@pytest.mark.parametrize("hung", [False, True], ids=["idle", "while Redis hangs"])
+def test_close_ends_whatever_is_waited_for(
+    hung: bool,
+    redis: LocalRedis,
+    relay: Relay,
+    make_reader: MakeReader,
+    events: Events,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = relay_server.RedisServer.client
+    monkeypatch.setattr(
+        relay_server.RedisServer, "client", lambda self, closed: client(self, closed, patience=3600.0)
+    )  # for the reader that is made from now on
+    reader = make_reader()
+    subscription = reader.subscribe(TOPIC)
+    waiting = Task(subscription.get, timeout=LIMIT)
+    if hung:
+        redis.pause()
+    reader.close(timeout=LIMIT)
+    with pytest.raises(StreamClosed):
+        waiting.result()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("kucoin-redis")]
+    if hung:
+        redis.resume()
+    assert not any(isinstance(event, Disconnected) for event in events.all)
+
+
+def test_a_connection_without_topics_ends_after_a_while(
+    server: KucoinServer, reader: RelayStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrier, "_IDLE", 0.1)
+    reader.subscribe(TOPIC).close()
+    until(lambda: reader.stats()["connections"] == 0, "the connection to Redis is there still")
+    until(lambda: not any(each.name.startswith("kucoin-redis") for each in threading.enumerate()), "its thread, too")
+    again = reader.subscribe(OTHER)
+    send(server, 1, topic=OTHER)
+    assert numbers(take(again, 1)) == [1]
+
+
+def test_it_says_what_it_is(redis: LocalRedis, relay: Relay, reader: RelayStream) -> None:
+    assert repr(relay) == f"<Relay through {redis.url.removeprefix('unix://')}: holds the lease>"
+    assert repr(reader).startswith(f"<RelayStream of {redis.url.removeprefix('unix://')}: open")

@@ -19,7 +19,7 @@ import trustme
 
 from .load import Job, Load
 
-__all__ = ["Failed", "Result", "import_seconds", "measure"]
+__all__ = ["Failed", "Result", "import_seconds", "measure", "process"]
 
 Result = dict[str, float]
 _ROOT = Path(__file__).parent.parent.parent
@@ -36,18 +36,18 @@ def measure(client: str, load: Load, options: dict[str, float], limit: float) ->
         Failed: it raised, or did not read every message in time.
     """
     authority, certificate = _certificates() if load.tls else ("", "")
-    with _process("tests.benchmarks.blaster", json.dumps(asdict(load)), certificate) as blaster:
+    with process("tests.benchmarks.blaster", json.dumps(asdict(load)), certificate) as blaster:
         assert blaster.stdout is not None
         line = blaster.stdout.readline()
         if not line:
             raise Failed("the blaster did not start")
         job = Job(load, authority=authority, options=options, **json.loads(line))
-        with _process("tests.benchmarks.clients", client, job.to_json()) as process:
+        with process("tests.benchmarks.clients", client, job.to_json()) as running:
             try:
-                out, error = process.communicate(timeout=limit)
+                out, error = running.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
                 raise Failed(f"not all messages were read within {limit:g} s") from None
-    if process.returncode or not out:
+    if running.returncode or not out:
         raise Failed((error.strip().splitlines() or ["it said nothing"])[-1])
     result: Result = json.loads(out.splitlines()[-1])
     return result
@@ -70,7 +70,7 @@ def import_seconds(statement: str) -> Result:
 
 
 @contextmanager
-def _process(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def process(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a module in a process that is killed at the end, if it has not ended itself."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],

@@ -34,6 +34,7 @@ CLIENTS: dict[str, Client] = {
     "Stream recorded, .jsonl": Client("recording", "iterate_plain"),
     "Stream recorded, .jsonl.zst": Client("recording", "iterate_zstd", ("zstandard",)),
     "Stream recorded, .jsonl.gz": Client("recording", "iterate_gzip"),
+    "through a relay": Client("relay", "iterate_payloads", ("redis",)),
     "websocket-client + json": Client("websocket_client", "loop_json", (), 0.15),
     "websocket-client + orjson": Client("websocket_client", "loop_orjson", ("orjson",), 0.2),
     "WebSocketApp + json": Client("websocket_client", "app", (), 0.15),

@@ -48,6 +48,7 @@ COMMANDS = (
     Command("record", "write down what comes, to be replayed"),
     Command("replay", "print what was recorded"),
     Command("export", "make a table of a recording"),
+    Command("relay", "pass the feed on through Redis to any number of readers"),
     Command("topics", "every topic, its function and its payload", document=True),
     Command("demo", "a tour on a local KuCoin", document=True),
     Command("doctor", "find out why nothing comes"),

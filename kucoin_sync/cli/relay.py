@@ -5,33 +5,26 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any
 
 from ..events import Event
 from ..exceptions import ConnectionFailed
-from .streams import open_stream
+from .feed import open_feed
+from .output import Output
 
-__all__ = ["add_arguments", "add_to", "run"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
+
+DESCRIPTION = """\
+Pass KuCoin's feed on through Redis until Ctrl-C: the topics that are named, and what readers
+(RelayStream("redis://…")) ask for. Of several relays one works, and another takes over when it dies."""
+EXAMPLES = """\
+examples:
+  kucoin-sync relay --redis redis://localhost --topic /market/ticker:BTC-USDT"""
 
 _VARIABLE = "KUCOIN_SYNC_REDIS_URL"
 
 
-def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
-    """Add the command to a parser's commands."""
-    parser = commands.add_parser(
-        "relay",
-        parents=parents,
-        help="pass the feed on through Redis to any number of readers",
-        description="Pass KuCoin's feed on through Redis until Ctrl-C: the topics that are named, and what readers "
-        '(RelayStream("redis://…")) ask for. Of several relays one works, and another takes over when it dies.',
-        epilog="Example: kucoin-sync relay --redis redis://localhost --topic /market/ticker:BTC-USDT",
-    )
-    add_arguments(parser)
-    parser.set_defaults(run=run)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is particular to this command."""
+    """Add the options."""
     parser.add_argument(
         "--redis",
         metavar="URL",
@@ -46,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", metavar="NAME", help="that of the readers (default: kucoin-sync)")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, output: Output) -> int:
     """Relay until Ctrl-C."""
     url = options.redis or os.environ.get(_VARIABLE)
     if not url:
@@ -59,9 +52,15 @@ def run(options: argparse.Namespace) -> int:
         raise ConnectionFailed(str(error), retriable=False) from None
 
     more = {} if options.namespace is None else {"namespace": options.namespace}
-    with open_stream(options, []) as stream:
+    with open_feed(options, output, []) as feed:
         relay = Relay(
-            stream, url, topics=options.topic, private=options.private, ca_certs=options.redis_ca, on_event=_say, **more
+            feed.stream,
+            url,
+            topics=options.topic,
+            private=options.private,
+            ca_certs=options.redis_ca,
+            on_event=_say,
+            **more,
         )
         try:
             relay.run()
@@ -70,11 +69,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             relay.close()
             numbers = relay.stats()
-            print(
-                f"kucoin-sync: {numbers['published']} messages passed on, {numbers['dropped']} dropped",
-                file=sys.stderr,
-                flush=True,
-            )
+            output.aside.say(f"kucoin-sync: {numbers['published']} messages passed on, {numbers['dropped']} dropped")
     return 0
 
 

@@ -87,6 +87,7 @@ class RelayCarrier:
         self._runs: dict[tuple[int, int], int] = {}  # epochs by token and run
         self._connected = 0.0
         self._renew_at = 0.0
+        self._abandoned = False  # it is a forked child's copy of its parent's
         self._unsettled = False  # whether `Resubscribed` is to be told when all is carried again
         self._thread = threading.Thread(target=self._run, name=f"kucoin-redis-{number}", daemon=True)
 
@@ -144,6 +145,15 @@ class RelayCarrier:
         self._waker.cancel()
         self._client.connection_pool.disconnect()
 
+    def abandon(self) -> None:
+        """Let go of it in a forked child: its copy of the connection is closed without a word to Redis.
+
+        Its thread isn't there, unless it is the one that forked (in an inline callback): then it ends after that.
+        """
+        self._abandoned = True
+        self._lock = threading.Lock()
+        self._client.connection_pool.reset()
+
     # The thread
 
     def _run(self) -> None:
@@ -154,7 +164,8 @@ class RelayCarrier:
         finally:
             self._client.connection_pool.disconnect()
             self._waker.close()
-            self._owner.ended(self)
+            if not self._abandoned:
+                self._owner.ended(self)
 
     def _come_back_for_ever(self) -> None:
         delays, attempt = backoff.delays(_FIRST_DELAY, _LONGEST_DELAY), 0
@@ -203,6 +214,8 @@ class RelayCarrier:
         self._renew_at = 0.0
         idle_since = time.monotonic()
         while True:
+            if self._abandoned:
+                raise Cancelled
             if self._waker.called:
                 self._waker.clear()
             now = time.monotonic()

@@ -77,7 +77,7 @@ TABLE = {
     ),
 }  # fmt: skip
 #: Those that need more than `--demo` and a few seconds, and the test that runs each.
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE = {"redis_fanout.py": "../relay/test_commands.py"}
 
 every_example = pytest.mark.parametrize("name", sorted(TABLE))
 

@@ -29,6 +29,7 @@ class FrameBuffer:
         early: what was read already.
 
     Attributes:
+        buffer: all that there is to read into.
         fragments: bytes of the fragmented message under way; kept by who takes the other frames.
         taken: bytes of the frames taken so far.
         excess: the size of a message beyond the limit, 0 without one; nothing is taken any more.
@@ -40,9 +41,9 @@ class FrameBuffer:
         self.excess = 0
         self._limit = limit
         self._longest = _SHORT + min(125, limit)  # the header of the longest short message
-        self._buffer = bytearray(max(_ROOM, 2 * len(early)))
-        self._view = memoryview(self._buffer)
-        self._buffer[: len(early)] = early
+        self.buffer = bytearray(max(_ROOM, 2 * len(early)))
+        self._view = memoryview(self.buffer)
+        self.buffer[: len(early)] = early
         self._end = len(early)  # bytes in use; a frame starts at 0
         self._needed = 2  # bytes that have to be there before `take` can find anything
 
@@ -58,7 +59,7 @@ class FrameBuffer:
 
     def room(self) -> memoryview:
         """Return where to read into."""
-        if self._end == len(self._buffer):
+        if self._end == len(self.buffer):
             self._resize(2 * self._end)
         return self._view[self._end :]
 
@@ -66,11 +67,14 @@ class FrameBuffer:
         """Note that `count` bytes were read into `room()`."""
         self._end += count
 
-    def take_lone(self) -> bytes | None:
-        """Return the one message that is all there is, as on a quiet feed; None where there is more, or less."""
-        end = self._end
+    def take_lone(self, added: int = 0) -> bytes | None:
+        """Return the one message that is all there is, as on a quiet feed; None where there is more, or less.
+
+        `added` bytes were read just before, into `room()`, or into `buffer` where nothing was in use.
+        """
+        end = self._end = self._end + added
         if 4 < end < _LONE and not self.fragments:
-            head, length = _HEADER.unpack_from(self._buffer)
+            head, length = _HEADER.unpack_from(self.buffer)
             if head == _MEDIUM and length + 4 == end and length <= self._limit:
                 self._end, self._needed = 0, 2
                 self.taken += end
@@ -125,11 +129,11 @@ class FrameBuffer:
         rest = len(chunk) - position
         if position:
             self.taken += position
-            self._buffer[:rest] = chunk[position:]
+            self.buffer[:rest] = chunk[position:]
             self._end = rest
         size = self._size(chunk, position) if rest >= 2 else 0
         self._needed = size or rest + 1
-        if size > len(self._buffer) or len(self._buffer) > _ROOM > size:
+        if size > len(self.buffer) or len(self.buffer) > _ROOM > size:
             self._resize(size)
 
     def _size(self, chunk: bytes, position: int) -> int:
@@ -149,8 +153,8 @@ class FrameBuffer:
 
     def _resize(self, size: int) -> None:
         """Make room for `size` bytes, at most doubling: a length alone must not claim memory. Or shrink back."""
-        room = max(_ROOM, self._end, min(size, 2 * len(self._buffer)))
+        room = max(_ROOM, self._end, min(size, 2 * len(self.buffer)))
         other = bytearray(room)
         other[: self._end] = self._view[: self._end]
         self._view.release()
-        self._buffer, self._view = other, memoryview(other)
+        self.buffer, self._view = other, memoryview(other)

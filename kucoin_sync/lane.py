@@ -25,6 +25,7 @@ from .topics.routing import Router
 __all__ = ["Lane", "Waiter"]
 
 Action = Callable[[], None]
+_MOST = 4096
 
 
 class Waiter:
@@ -82,6 +83,8 @@ class Lane:
         self._waiters: dict[Key, list[Waiter]] = {}
         self._make = make
         self.past = Counts()  # of connections that are gone
+        # Who alone gets all that has a head; None: each message has to be looked at. Replaced after every change.
+        self._alone: dict[Head, Subscription | None] = {}
 
     def __repr__(self) -> str:
         return f"<Lane {self.market} {'private' if self.private else 'public'}: {self.shards!r}>"
@@ -100,6 +103,7 @@ class Lane:
             if key in self._waiters or not self.connections[self.shards.home(key)].is_active(key):
                 self._waiters.setdefault(key, []).append(waiter)
                 waiter.expect(self, key)
+        self._alone = {}
         return actions
 
     def reserve(self, tunnel: str, keys: list[Key]) -> list[Action]:
@@ -115,6 +119,7 @@ class Lane:
         for single in singles:
             if subscription in router.sinks(single) and router.remove(single, subscription):
                 unwanted.append(Key(single, tunnel))
+        self._alone = {}
         self.acked(unwanted)  # nobody need wait for them any more
         actions: list[Action] = []
         for number, keys in self.shards.remove(unwanted).items():
@@ -125,6 +130,7 @@ class Lane:
     def close_tunnel(self, tunnel: str) -> list[Action]:
         """Take a tunnel away with all that is in it; return what closes it at the server."""
         self._tunnels.pop(tunnel, None)
+        self._alone = {}
         number = self.shards.home_of_tunnel(tunnel)
         if number is None:
             return []
@@ -153,6 +159,7 @@ class Lane:
                 over = not subscription.topics
                 actions.append(partial(subscription.inbox.finish if over else subscription.inbox.tell, error))
             self.shards.remove([key])
+        self._alone = {}
         return actions
 
     def move(self, connection: Carrier, keys: Iterable[Key]) -> list[Action]:
@@ -241,11 +248,13 @@ class Lane:
                 return
         if self.taps:
             self._tell_taps(head, pushes)
-        sink = self._only_sink(head)
+        sink = self._alone.get(head) if head is not None else None
         if sink is None:
             self.route(pushes)
+        elif len(pushes) == 1:
+            sink.put(pushes[0])
         else:
-            _hand_over(pushes, sink)
+            sink.put_many(pushes)
 
     def route(self, pushes: Sequence[Push]) -> None:
         """Put each push into the subscriptions that it belongs to; what belongs to one goes there together."""
@@ -257,7 +266,7 @@ class Lane:
                 try:
                     append = by_head[head]
                 except KeyError:
-                    sink = self._only_sink(head)
+                    sink = self._sole_sink(head)
                     append = by_head[head] = None if sink is None else taken.setdefault(sink, []).append
                 if append is not None:
                     append(push)
@@ -266,7 +275,10 @@ class Lane:
                 for sink in self._sinks(message):
                     taken.setdefault(sink, []).append(message)
         for sink, its in taken.items():
-            _hand_over(its, sink)
+            if len(its) == 1:
+                sink.put(its[0])
+            else:
+                sink.put_many(its)
 
     def _route_late(self, messages: list[Message]) -> None:
         """Route what came out of a handover."""
@@ -278,12 +290,19 @@ class Lane:
         for tap in self.taps:
             tap.brought(self.market, self.private, head, pushes)
 
-    def _only_sink(self, head: Head | None) -> Subscription | None:
+    def _sole_sink(self, head: Head) -> Subscription | None:
         """Return who alone gets all that has this head, None where it takes a look at each message to know."""
-        if head is None or self._tunnels:
-            return None
-        routes = self.router.exact.get(head.kind[0])
-        return routes[0][0] if routes is not None and len(routes) == 1 and routes[0][1] is None else None
+        alone = self._alone  # what is found out while routes change is kept with what is replaced
+        try:
+            return alone[head]
+        except KeyError:
+            pass
+        routes = () if self._tunnels else self.router.exact.get(head.kind[0], ())
+        sink = routes[0][0] if len(routes) == 1 and routes[0][1] is None else None
+        if len(alone) >= _MOST:
+            alone.clear()
+        alone[head] = sink
+        return sink
 
     def _sinks(self, message: Message) -> list[Subscription]:
         """Return the subscriptions that a message belongs to, and count it where there is none."""
@@ -325,10 +344,3 @@ class Lane:
             if fresh:
                 actions.append(connection.start)
         return actions
-
-
-def _hand_over(pushes: Sequence[Push], sink: Subscription) -> None:
-    if len(pushes) == 1:
-        sink.put(pushes[0])
-    else:
-        sink.put_many(pushes)

@@ -34,6 +34,7 @@ UNDECODED, AS_PAYLOAD, AS_DATA = 0, 1, 2
 #: Where the beginning of a frame ends.
 DATA = b'"data":'
 _MOST = 4096
+_GLANCE = 100
 
 
 class Head(msgspec.Struct, gc=False, eq=False):
@@ -112,19 +113,25 @@ class Opener:
         self.unreadable = 0
         self._way = UNDECODED
         self._fixed = False
-        self._last: Message | None = None
+        self._last: Message | None = None  # whose way of being read is still to be looked at
+        self._unseen = _GLANCE  # messages until that is done again
 
     def open(self, push: Push) -> Message | None:
         """Return the message of a push, None where a frame has none."""
         if not isinstance(push, tuple):
             return push
-        way = self._way if self._fixed else self.way(self._last)
+        if self._last is not None:
+            self.way(self._last)
+            self._last = None
         try:
-            message = push[2].decoders[way](push[0])
+            message = push[2].decoders[self._way](push[0])
         except UNREADABLE:
             return self.open_undecoded(push)
         message.origin = push
-        self._last = message
+        self._unseen -= 1
+        if self._unseen < 0 or (self._way == UNDECODED and not self._fixed):
+            self._unseen = _GLANCE
+            self._last = message
         return message
 
     def each(self, pushes: Iterable[Push]) -> Iterator[Message]:

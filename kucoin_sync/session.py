@@ -269,6 +269,17 @@ class Session:
 
     # Receiving
 
+    def known(self, frame: bytes, now: float) -> Head | None:
+        """Take one text frame that came alone, if it is a push that begins as the last one did; return its head.
+
+        The only method that needs no lock beside the others, as it touches nothing that they do.
+        """
+        head = self._head
+        if head is None or not frame.startswith(head.start) or not frame.isascii():
+            return None
+        self.heartbeat.last_frame = now
+        return head
+
     def receive(self, frames: list[bytes], batch: Batch, now: float) -> Run:
         """Take the text frames that came together; return the pushes among them, in order.
 
@@ -277,8 +288,6 @@ class Session:
         """
         self.heartbeat.last_frame = now
         head = self._head
-        if len(frames) == 1 and head is not None and frames[0].startswith(head.start) and frames[0].isascii():
-            return head, [(frames[0], batch, head)]
         ascii_only = b"".join(frames).isascii()
         if frames and head is not None and ascii_only and all(map(bytes.startswith, frames, repeat(head.start))):
             return head, list(zip(frames, repeat(batch), repeat(head)))

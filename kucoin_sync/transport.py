@@ -183,6 +183,12 @@ class Transport:
             ConnectionLost: after everything that came before the end has been returned.
             Cancelled: the waker was cancelled.
         """
+        now = now or time.monotonic()
+        sent = self._framing.sent
+        linger = self._flowing and not sent and now + _LINGER < deadline and not self._waker.called
+        if linger and self._unfinished is None:
+            self.woken = False
+            return self._receive_next()
         if self._early:
             self._early = False
             if messages := self._take():
@@ -191,9 +197,7 @@ class Transport:
             raise self._failure
         if self._unfinished is not None:
             deadline = min(deadline, self._unfinished + self._limits.step_timeout)
-        now = now or time.monotonic()
-        sent = self._framing.sent
-        if self._flowing and not sent and now + _LINGER < deadline and not self._waker.called:
+        if linger and now + _LINGER < deadline:
             readable, self.woken = True, False  # the read itself waits, for a moment
         else:
             readable, self.woken = self._poller.wait(bool(sent), deadline - now)
@@ -201,7 +205,24 @@ class Transport:
                 self._waker.clear()
             if sent:
                 self._flush()
-        end = self._fill() if readable else None
+        return self._received(self._fill() if readable else None)
+
+    def _receive_next(self) -> list[bytes]:
+        """Do the same while messages flow and nothing is left of those before: the shortest way of a single one."""
+        try:
+            count = self._wire.sock.recv_into(self._frames.buffer)
+        except BlockingIOError:
+            self._flowing = False
+            return []
+        except OSError as error:
+            return self._received(_translated(self._wire, error))
+        lone = self._frames.take_lone(count)
+        if lone is not None:
+            return [lone]
+        return self._received(None if count else self._at_end())
+
+    def _received(self, end: KucoinSyncError | None) -> list[bytes]:
+        """Return the complete messages of what was read, and note what is left; `end` is why no more will come."""
         if end is None and (lone := self._frames.take_lone()) is not None:
             self._unfinished = None
             return [lone]
@@ -261,8 +282,9 @@ class Transport:
         except OSError as error:
             return _translated(self._wire, error)
         self._flowing = self._can_linger
-        if count:
-            return None
+        return None if count else self._at_end()
+
+    def _at_end(self) -> KucoinSyncError:
         return ConnectionFailed(f"{self._wire.peer} closed the connection without a close frame")
 
     def _take(self) -> list[bytes]:
@@ -317,6 +339,7 @@ class Transport:
         )
 
     def _end_with(self, error: KucoinSyncError, code: int = 1006, reason: str = "") -> None:
+        self._flowing = False
         if self._failure is None:
             self._failure = ConnectionLost(error, code, reason)
 

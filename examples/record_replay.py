@@ -39,8 +39,8 @@ def record(path: Path, demo: bool, seconds: float) -> None:
     with open_stream(demo) as stream, Recorder(stream, path) as recorder, stream.book(SYMBOL) as book:
         trades = stream.subscribe(TRADES)
         book.wait_ready(timeout=10)
-        print("recording; Ctrl-C ends it earlier", flush=True)
         with contextlib.suppress(KeyboardInterrupt, TimeoutError):
+            print("recording; Ctrl-C ends it earlier", flush=True)
             while (left := deadline - time.monotonic()) > 0:
                 trades.get(timeout=left)
         print(f"live: the book was at {book.sequence}")

@@ -28,11 +28,36 @@ Action = Callable[[], None]
 _MOST = 4096
 
 
+class Gate:
+    """Opens once, for one thread that waits for it.
+
+    A plain lock: `threading.Event`, interrupted by Ctrl-C at the wrong instant, raises an error of its own instead.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Open it; opening twice is allowed."""
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # it is open
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait up to `timeout` seconds, for ever with None; return whether it is open."""
+        opened = self._lock.acquire(timeout=-1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX)))
+        if opened:
+            self._lock.release()
+        return opened
+
+
 class Waiter:
     """One `subscribe` call waiting for the server's answers; its owner's lock covers all but `gate`."""
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
-        self.gate = threading.Event()
+        self.gate = Gate()
         self.error: KucoinSyncError | None = None
         self.outstanding: set[tuple[Lane, Key]] = set()
         self.total = 0

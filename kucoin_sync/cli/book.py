@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import threading
+import time
 from typing import Any
 
 from .. import BookNotReady, LocalBook
@@ -65,4 +65,4 @@ def _print_states(book: LocalBook[Any, Any], options: argparse.Namespace, output
         wait = deadline.left(options.every or 1.0)
         if not wait or printed == options.count:
             return
-        threading.Event().wait(wait)
+        time.sleep(wait)

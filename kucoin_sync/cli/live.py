@@ -94,7 +94,7 @@ def play(
             paint_at = now + max(pause, screen.pause)
         if ending:
             return
-        threading.Event().wait(wait)  # not a sleep, which a signal would not end at once on every system
+        time.sleep(wait)  # not Event.wait, which a signal can end with an error of its own
 
 
 def framed(view: View, feed: Feed, output: Output, width: int, height: int) -> Picture:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-import threading
 import time
 
 from .. import Message, topics
@@ -84,7 +83,7 @@ def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, bega
             left = options.every if options.seconds is None else began + options.seconds - time.monotonic()
             if left <= 0:
                 return
-            threading.Event().wait(min(left, options.every))
+            time.sleep(min(left, options.every))
             numbers, now = recorder.stats(), time.monotonic()
             rate = (numbers["messages"] - messages) / max(now - last, 1e-3)
             messages, last = numbers["messages"], now

@@ -303,6 +303,7 @@ class Recorder:
             try:
                 write()
             except OSError as error:
+                error.__traceback__ = None  # its frames hold on to the memory that blocks use again
                 pause = next(pauses, pause)
                 if self.error is None:
                     self.error = error

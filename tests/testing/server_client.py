@@ -65,7 +65,10 @@ class Client:
 
 @contextmanager
 def websocket(url: str, context: ssl.SSLContext | None = None) -> Iterator[ClientConnection]:
-    with connect(url, proxy=None, ssl=context, open_timeout=TIMEOUT, close_timeout=TIMEOUT) as socket:
+    # No pings of its own: their thread can outlive the connection for a moment.
+    with connect(
+        url, proxy=None, ssl=context, open_timeout=TIMEOUT, close_timeout=TIMEOUT, ping_interval=None
+    ) as socket:
         yield socket
 
 

@@ -20,7 +20,7 @@ from .messages import Message
 from .outcomes import Key
 from .sealed import Head, Push
 
-__all__ = ["Carrier", "Counts", "Deliver", "MakeCarrier", "Owner", "weakly"]
+__all__ = ["Carrier", "Counts", "Deliver", "MakeCarrier", "OnThread", "Owner", "weakly"]
 
 #: Takes what came, on the carrier's thread and without any lock held.
 Deliver: TypeAlias = "Callable[[Carrier, Head | None, Sequence[Push]], None]"
@@ -123,6 +123,26 @@ class Carrier(Protocol):
         No thread of the parent's is there, but maybe the one that forked, and locks may be held by the others. Must not
         wait for anything; what reaches the peer belongs to the parent.
         """
+
+
+class OnThread:
+    """What a carrier has that runs on a thread of its own."""
+
+    _thread: threading.Thread
+
+    def start(self) -> None:
+        """Start the thread; the last step of making a carrier."""
+        self._thread.start()
+
+    @property
+    def thread(self) -> threading.Thread:
+        """The thread."""
+        return self._thread
+
+    @property
+    def over(self) -> bool:
+        """Whether the thread has run and ended."""
+        return self._thread.ident is not None and not self._thread.is_alive()
 
 
 #: Makes a carrier from its number, its market, whether it is private, who owns it and who takes what it brings.

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from . import backoff, forking
-from .carrier import Counts, Deliver, Owner, weakly
+from .carrier import Counts, Deliver, OnThread, Owner, weakly
 from .credentials import Credentials
 from .events import Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from .exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError
@@ -86,7 +86,7 @@ class Options(msgspec.Struct, frozen=True):
         )
 
 
-class Connection:
+class Connection(OnThread):
     """A connection of one market, public or private, that comes back for ever until it is closed.
 
     Attributes:
@@ -118,20 +118,6 @@ class Connection:
         self._welcomed: float | None = None  # since when the connection under way is welcomed
         self._abandoned = False  # it is a forked child's copy of its parent's
         self._thread = threading.Thread(target=self._run, name=f"kucoin-io-{number}", daemon=True)
-
-    def start(self) -> None:
-        """Start the I/O thread; the last step of making a connection."""
-        self._thread.start()
-
-    @property
-    def thread(self) -> threading.Thread:
-        """The I/O thread."""
-        return self._thread
-
-    @property
-    def over(self) -> bool:
-        """Whether the I/O thread has run and ended."""
-        return self._thread.ident is not None and not self._thread.is_alive()
 
     def subscribe(self, keys: Iterable[Key]) -> None:
         """Want these keys from now on."""

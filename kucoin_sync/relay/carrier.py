@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import backoff
-from ..carrier import Counts, Deliver, Owner, weakly
+from ..carrier import Counts, Deliver, OnThread, Owner, weakly
 from ..events import Connected, Disconnected, Resubscribed, Retrying
 from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected
 from ..outcomes import Key
@@ -44,7 +44,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0
 _log = logging.getLogger("kucoin_sync")
 
 
-class RelayCarrier:
+class RelayCarrier(OnThread):
     """Reads the topics of one market, public or private, for ever until it is closed.
 
     Attributes:
@@ -92,20 +92,6 @@ class RelayCarrier:
         self._thread = threading.Thread(target=self._run, name=f"kucoin-redis-{number}", daemon=True)
 
     # For the stream; see `carrier.Carrier`
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    @property
-    def thread(self) -> threading.Thread:
-        """The thread that reads."""
-        return self._thread
-
-    @property
-    def over(self) -> bool:
-        """Whether the thread has run and ended."""
-        return self._thread.ident is not None and not self._thread.is_alive()
 
     def subscribe(self, keys: Iterable[Key]) -> None:
         """Want these keys from now on."""

@@ -300,10 +300,7 @@ class Lane:
                 for sink in self._sinks(message):
                     taken.setdefault(sink, []).append(message)
         for sink, its in taken.items():
-            if len(its) == 1:
-                sink.put(its[0])
-            else:
-                sink.put_many(its)
+            sink.put_many(its)
 
     def _route_late(self, messages: list[Message]) -> None:
         """Route what came out of a handover."""

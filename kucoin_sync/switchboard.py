@@ -359,10 +359,7 @@ class Switchboard:
         """The server confirmed keys."""
         with self._lock:
             self._of(connection).acked(keys)
-        for tap in self._taps:
-            tap.carried(connection.market, connection.private, keys)
-        if self.watcher is not None and not connection.private:
-            self.watcher.carried(keys)
+        self._tell_carried(connection.market, connection.private, keys)
 
     def refused(self, connection: Carrier, key: Key, error: KucoinSyncError) -> None:
         """The server refused a key for good."""
@@ -432,6 +429,13 @@ class Switchboard:
             if new is not None:
                 self.emit(Rotated(new.market, new.private, new.epoch))
 
+    def _tell_carried(self, market: str, private: bool, keys: Sequence[Key]) -> None:
+        """Tell the taps, and of public keys the watcher, too."""
+        for tap in self._taps:
+            tap.carried(market, private, keys)
+        if self.watcher is not None and not private:
+            self.watcher.carried(keys)
+
     def _tell_lost(self, market: str, keys: Sequence[Key], error: KucoinSyncError) -> None:
         """Tell the watcher and the taps of public keys that were not carried when it was last looked at."""
         if not keys or (self.watcher is None and not self._taps):
@@ -441,11 +445,7 @@ class Switchboard:
         if self.watcher is not None:
             self.watcher.lost(keys, error)
         # The connection that takes over may have been confirmed in the meantime, and told so before.
-        again = [key for key in keys if self.carries(key.topic)]
-        for tap in self._taps:
-            tap.carried(market, False, again)
-        if self.watcher is not None:
-            self.watcher.carried(again)
+        self._tell_carried(market, False, [key for key in keys if self.carries(key.topic)])
 
     def _lane(self, market: str, private: bool) -> Lane:
         lane = self._lanes.get((market, private))

@@ -183,28 +183,25 @@ class Transport:
             ConnectionLost: after everything that came before the end has been returned.
             Cancelled: the waker was cancelled.
         """
-        now = now or time.monotonic()
-        sent = self._framing.sent
-        linger = self._flowing and not sent and now + _LINGER < deadline and not self._waker.called
-        if linger and self._unfinished is None:
-            self.woken = False
-            return self._receive_next()
         if self._early:
             self._early = False
             if messages := self._take():
                 return messages
+        now = now or time.monotonic()
+        sent = self._framing.sent
+        unfinished = self._unfinished
+        if unfinished is not None:
+            deadline = min(deadline, unfinished + self._limits.step_timeout)
+        if self._flowing and not sent and now + _LINGER < deadline and not self._waker.called:
+            self.woken = False  # the read itself waits, for a moment
+            return self._receive_next() if unfinished is None else self._received(self._fill())
         if self._failure is not None:
             raise self._failure
-        if self._unfinished is not None:
-            deadline = min(deadline, self._unfinished + self._limits.step_timeout)
-        if linger and now + _LINGER < deadline:
-            readable, self.woken = True, False  # the read itself waits, for a moment
-        else:
-            readable, self.woken = self._poller.wait(bool(sent), deadline - now)
-            if self.woken:
-                self._waker.clear()
-            if sent:
-                self._flush()
+        readable, self.woken = self._poller.wait(bool(sent), deadline - now)
+        if self.woken:
+            self._waker.clear()
+        if sent:
+            self._flush()
         return self._received(self._fill() if readable else None)
 
     def _receive_next(self) -> list[bytes]:
@@ -257,7 +254,7 @@ class Transport:
 
     def abandon(self) -> None:
         """Close the descriptor without a word to the peer, not even a TLS alert; `receive` raises Cancelled."""
-        self._failure = Cancelled()
+        self._failure, self._flowing = Cancelled(), False
         self._wire.sock.close()
 
     # Receiving

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import Any
 
 from .. import BookNotReady, LocalBook
 from .feed import TIMEOUT, open_feed
 from .ladder import Ladder
-from .live import Deadline, add_ending, show
+from .live import Deadline, add_ending, show, wait_for
 from .numbers import positive_float, positive_int
 from .output import Output
 
@@ -65,4 +64,4 @@ def _print_states(book: LocalBook[Any, Any], options: argparse.Namespace, output
         wait = deadline.left(options.every or 1.0)
         if not wait or printed == options.count:
             return
-        time.sleep(wait)
+        wait_for(wait)

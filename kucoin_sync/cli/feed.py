@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import Event, Message, Stream, Subscription
 from ..exceptions import KucoinSyncError
+from ..topics import grammar
 from .output import Output
 
 if TYPE_CHECKING:
     from ..testing import KucoinServer
 
-__all__ = ["TIMEOUT", "Feed", "open_feed", "waiting"]
+__all__ = ["TIMEOUT", "Feed", "open_feed", "symbols_of", "waiting"]
 
 TIMEOUT = 10.0
 """Seconds to wait until KuCoin has confirmed what is asked for."""
@@ -110,6 +111,12 @@ def open_feed(
             output.aside.say(f"kucoin-sync: {feed.summary()}")
             raise
         output.aside.say(f"kucoin-sync: {feed.summary()}")
+
+
+def symbols_of(wanted: Iterable[str]) -> list[str]:
+    """Return the symbols of topics, for a local KuCoin to have."""
+    singles = [single for topic in wanted for single in grammar.split(topic)]
+    return [grammar.argument_of(single).partition("_")[0] for single in singles]
 
 
 def waiting(subscription: Subscription) -> Iterator[Message]:

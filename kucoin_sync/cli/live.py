@@ -16,7 +16,7 @@ from .numbers import positive_float, positive_int
 from .output import Output
 from .screens import Screen
 
-__all__ = ["Deadline", "View", "add_ending", "framed", "play", "print_messages", "show"]
+__all__ = ["Deadline", "View", "add_ending", "framed", "play", "print_messages", "show", "wait_for"]
 
 _AROUND = 4  # lines: the title, the foot, and an empty one at each
 _TICK = 0.1
@@ -61,6 +61,11 @@ class Deadline:
         return max(0.0, min(at_most, self._at - time.monotonic()))
 
 
+def wait_for(seconds: float) -> None:
+    """Do nothing for a while, until Ctrl-C."""
+    time.sleep(seconds)  # not Event.wait, which a signal can end with an error of its own
+
+
 def show(
     output: Output, view: View, feed: Feed, *, seconds: float | None, count: int | None = None, pause: float = 0.0
 ) -> None:
@@ -94,7 +99,7 @@ def play(
             paint_at = now + max(pause, screen.pause)
         if ending:
             return
-        time.sleep(wait)  # not Event.wait, which a signal can end with an error of its own
+        wait_for(wait)
 
 
 def framed(view: View, feed: Feed, output: Output, width: int, height: int) -> Picture:

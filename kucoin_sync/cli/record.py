@@ -7,14 +7,15 @@ import contextlib
 import re
 import time
 
-from .. import Message, topics
+from .. import Message
 from ..exceptions import InvalidTopic
 from ..recording import Recorder
-from ..topics import grammar
-from .feed import TIMEOUT, open_feed
+from .feed import TIMEOUT, open_feed, symbols_of
+from .live import Deadline, wait_for
 from .numbers import positive_float
 from .output import Output
 from .progress import Progress, size
+from .watch import ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -45,14 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Record until Ctrl-C."""
-    wanted = [topic if topic.startswith("/") else _ticker(topic) for topic in options.topics]
+    wanted = [topic if topic.startswith("/") else ticker_of(topic) for topic in options.topics]
     if not wanted and not options.book:
         raise InvalidTopic(
             "nothing to record: name a topic, as in kucoin-sync record /market/match:BTC-USDT, or --book"
         )
-    singles = [single for topic in wanted for single in grammar.split(topic)]
-    symbols = [grammar.argument_of(single).partition("_")[0] for single in singles] + options.book
-    began = time.monotonic()
+    symbols = symbols_of(wanted) + options.book
+    began, deadline = time.monotonic(), Deadline(options.seconds)
     with (
         open_feed(options, output, symbols) as feed,
         Recorder(
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
             feed.stream.subscribe(*wanted, callback=_nothing, inline=True, timeout=TIMEOUT)
         for symbol in options.book:
             feed.stream.book(symbol).wait_ready(TIMEOUT)
-        _watch(recorder, options, output, began)
+        _watch(recorder, options, output, began, deadline)
     numbers = recorder.stats()
     output.aside.say(
         f"kucoin-sync: {numbers['messages']} messages recorded, {numbers['dropped']} lost; "
@@ -75,15 +75,15 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, began: float) -> None:
+def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, began: float, deadline: Deadline) -> None:
     """Tell how far it is, for so many seconds or until Ctrl-C."""
     progress, messages, last = Progress(), 0, began
     try:
         while True:
-            left = options.every if options.seconds is None else began + options.seconds - time.monotonic()
-            if left <= 0:
+            wait = deadline.left(options.every)
+            if not wait:
                 return
-            time.sleep(min(left, options.every))
+            wait_for(wait)
             numbers, now = recorder.stats(), time.monotonic()
             rate = (numbers["messages"] - messages) / max(now - last, 1e-3)
             messages, last = numbers["messages"], now
@@ -99,10 +99,6 @@ def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, bega
 
 def _nothing(_: Message) -> None:
     """Do nothing."""
-
-
-def _ticker(symbol: str) -> str:
-    return topics.ticker(symbol) if "-" in symbol else topics.futures.ticker(symbol)
 
 
 def _size(text: str) -> int:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
-from ..events import Event
 from ..exceptions import ConnectionFailed
 from .feed import open_feed
 from .output import Output
@@ -59,7 +57,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
             topics=options.topic,
             private=options.private,
             ca_certs=options.redis_ca,
-            on_event=_say,
+            on_event=lambda event: output.aside.say(f"kucoin-sync: {event}"),
             **more,
         )
         try:
@@ -71,7 +69,3 @@ def run(options: argparse.Namespace, output: Output) -> int:
             numbers = relay.stats()
             output.aside.say(f"kucoin-sync: {numbers['published']} messages passed on, {numbers['dropped']} dropped")
     return 0
-
-
-def _say(event: Event) -> None:
-    print(f"kucoin-sync: {event}", file=sys.stderr, flush=True)

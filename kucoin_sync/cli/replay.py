@@ -53,7 +53,12 @@ def run(options: argparse.Namespace, output: Output) -> int:
     """Print a recording."""
     began, shown, next_show = time.monotonic(), 0, 0.0
     progress = Progress()
-    with ReplayStream(options.files, options.speed, on_event=_say) as replay:
+
+    def say(event: Event) -> None:
+        if event.level >= logging.WARNING:
+            output.aside.say(f"kucoin-sync: {event}")
+
+    with ReplayStream(options.files, options.speed, on_event=say) as replay:
         if options.begin is not None:
             replay.seek(options.begin)
         subscription = replay.subscribe(*(options.topic or replay.recorded))
@@ -69,10 +74,9 @@ def run(options: argparse.Namespace, output: Output) -> int:
                     progress.show(_how_far(replay))
             progress.end()
         sys.stdout.flush()
-        print(
-            f"kucoin-sync: {shown} messages in {time.monotonic() - began:.1f} s, {replay.missing} missing in the "
-            "recording",
-            file=sys.stderr,
+        output.aside.say(
+            f"kucoin-sync: {shown} messages in {time.monotonic() - began:.1f} s, "
+            f"{replay.missing} missing in the recording"
         )
     return 0
 
@@ -87,11 +91,6 @@ def _how_far(replay: ReplayStream) -> str:
     at = replay.began + dt.timedelta(seconds=replay.position)
     share = replay.position / replay.duration if replay.duration else 1.0
     return f"[{'#' * round(20 * share):<20}] {share:4.0%}  {at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _say(event: Event) -> None:
-    if event.level >= logging.WARNING:
-        print(f"kucoin-sync: {event}", file=sys.stderr, flush=True)
 
 
 def _speed(text: str) -> float | None:

@@ -6,8 +6,7 @@ import argparse
 
 from .. import topics
 from ..exceptions import InvalidTopic
-from ..topics import grammar
-from .feed import open_feed
+from .feed import open_feed, symbols_of
 from .live import add_ending, print_messages, show
 from .output import Output
 from .tail import Tail
@@ -38,10 +37,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
     wanted = [ticker_of(symbol) for symbol in options.symbols] + options.topic
     if not wanted:
         raise InvalidTopic("nothing to watch: name a symbol, as in kucoin-sync watch BTC-USDT, or a --topic")
-    singles = [single for topic in wanted for single in grammar.split(topic)]
-    symbols = [grammar.argument_of(single).partition("_")[0] for single in singles]
     ending = {"seconds": options.seconds, "count": options.count}
-    with open_feed(options, output, symbols) as feed:
+    with open_feed(options, output, symbols_of(wanted)) as feed:
         if output.records:
             print_messages(output, feed.every(*wanted, stale_after=_STALE_AFTER), **ending)
         elif options.topic:

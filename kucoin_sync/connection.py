@@ -26,6 +26,7 @@ from .limits import Limits
 from .messages import Batch
 from .outcomes import Acked, Full, Key, Refused, ServerError, Welcomed
 from .rest import Bases, Rest
+from .sealed import Sealed
 from .session import Session
 from .transport import Address, ConnectionLost, Transport
 from .wire import Cancelled, Waker
@@ -319,7 +320,7 @@ class Connection(OnThread):
                 frame = frames[0]
                 counts.messages += 1
                 counts.bytes += len(frame)
-                deliver(self, head, ((frame, Batch(self.epoch, time.time_ns(), misfit), head),))
+                deliver(self, head, (Sealed(frame, Batch(self.epoch, time.time_ns(), misfit), head),))
                 if now >= deadline or transport.woken:
                     return now
                 continue

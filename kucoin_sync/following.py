@@ -172,13 +172,12 @@ class Follower(Generic[B, C]):
                 except IndexError:
                     break
                 before = calibration.sequence
-                if isinstance(came, tuple):
-                    frame, batch, head = came
+                if isinstance(came, Sealed):
                     try:
-                        applied = push(read_frame(frame, head.kind[1]))
+                        applied = push(read_frame(came.frame, came.head.kind[1]))
                     except UNREADABLE:
                         applied = self._push_anyhow(came)
-                    self.received_ns = batch.received_ns
+                    self.received_ns = came.batch.received_ns
                 else:
                     if came.lost:
                         self._drop(came.lost)
@@ -192,7 +191,7 @@ class Follower(Generic[B, C]):
     def _push_anyhow(self, sealed: Sealed) -> Sequence[Update]:
         """Apply an update of an unusual form; what is none counts as missing."""
         message = next(iter(opened((sealed,))), None)
-        return self.calibration.push(b"" if message is None else message.wire_data, sealed[2].kind[1])
+        return self.calibration.push(b"" if message is None else message.wire_data, sealed.head.kind[1])
 
     def _drop(self, count: int, *, told: bool = False) -> None:
         """Start again because updates were dropped; once, though the inbox and then the next message both tell."""

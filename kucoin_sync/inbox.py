@@ -17,7 +17,7 @@ from typing import Protocol
 
 from . import forking
 from .messages import Message
-from .sealed import Opener, Push, kind_of
+from .sealed import Opener, Push, Sealed, kind_of
 
 __all__ = ["OVERFLOW", "Gate", "Inbox", "InlineInbox", "inbox_for"]
 
@@ -386,7 +386,7 @@ class InlineInbox(Inbox):
 
 def _absence(push: Push) -> int:
     """Return how many messages are missing where a push is: itself, and those that it says are missing before it."""
-    return 1 if isinstance(push, tuple) else 1 + push.lost
+    return 1 if isinstance(push, Sealed) else 1 + push.lost
 
 
 OVERFLOW = ("raise", "drop_oldest", "drop_newest", "latest")

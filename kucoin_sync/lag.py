@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .messages import UNREADABLE, decode_message
-from .sealed import Push
+from .sealed import Push, Sealed
 
 __all__ = ["delays"]
 
@@ -41,12 +41,12 @@ def delays(waiting: Iterable[Push], newest: Iterable[Push], now_ns: int) -> dict
 
 
 def _received_ns(push: Push) -> int:
-    return push[1].received_ns if isinstance(push, tuple) else push.received_ns
+    return push.batch.received_ns if isinstance(push, Sealed) else push.received_ns
 
 
 def _sent_ns(push: Push) -> int:
     """Return KuCoin's time in a push, 0 where it has none."""
-    raw = push[0] if isinstance(push, tuple) else push.raw
+    raw = push.frame if isinstance(push, Sealed) else push.raw
     try:
         time_ns: int = getattr(decode_message(raw).payload, "time_ns", 0)
     except UNREADABLE:

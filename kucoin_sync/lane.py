@@ -16,7 +16,7 @@ from .exceptions import KucoinSyncError
 from .handover import Handover
 from .messages import Message, prepare
 from .outcomes import Key
-from .sealed import Head, Push, opened
+from .sealed import Head, Push, Sealed, opened
 from .shards import Shards
 from .subscription import Subscription
 from .tap import Tap
@@ -286,8 +286,8 @@ class Lane:
         taken: dict[Subscription, list[Push]] = {}
         by_head: dict[Head, Callable[[Push], None] | None] = {}
         for push in pushes:
-            if type(push) is tuple:
-                head = push[2]
+            if type(push) is Sealed:
+                head = push.head
                 try:
                     append = by_head[head]
                 except KeyError:

@@ -20,7 +20,19 @@ from .payloads.base import KeyedBySymbol
 from .topics.name import P_co
 from .topics.table import TABLE
 
-__all__ = ["Batch", "Control", "Message", "command", "decode_control", "decode_message", "payload_class", "prepare"]
+__all__ = [
+    "Batch",
+    "Control",
+    "Head",
+    "Message",
+    "Origin",
+    "Sealed",
+    "command",
+    "decode_control",
+    "decode_message",
+    "payload_class",
+    "prepare",
+]
 
 #: What a decoder may raise for bytes from the network; RecursionError for deep nesting.
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -49,7 +61,37 @@ class Batch(msgspec.Struct, gc=False):
     misfit: Callable[[Message], None] | None = None
 
 
-_NO_ORIGIN = b"", Batch()
+class Head(msgspec.Struct, gc=False, eq=False):
+    """What the frames of one topic and subject begin with; see `sealed`.
+
+    Attributes:
+        start: these bytes, up to the beginning of the data.
+        kind: topic and subject.
+        decoders: what makes a message of such a frame, by the way to open it.
+    """
+
+    start: bytes
+    kind: tuple[str, str | None]
+    decoders: tuple[Callable[[bytes], Message], ...]
+
+
+class Origin(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """Where a message comes from: its frame, and what it was read together with.
+
+    Not a tuple, of which the garbage collector would look at each.
+    """
+
+    frame: bytes
+    batch: Batch
+
+
+class Sealed(Origin, frozen=True):
+    """A frame that is routed unopened, by its head, and then where its message comes from."""
+
+    head: Head
+
+
+_NO_ORIGIN = Origin(b"", Batch())
 
 
 class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
@@ -66,7 +108,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     topic: str | None = None
     lost: _LocalInt = msgspec.field(name="~lost", default=0)
-    origin: _Local = msgspec.field(name="~origin", default=_NO_ORIGIN)  # the frame's bytes, its batch, and maybe more
+    origin: _Local = msgspec.field(name="~origin", default=_NO_ORIGIN)
     data_read: _Local = msgspec.field(name="~data", default=UNREAD)
     payload_read: _Local = msgspec.field(name="~payload", default=UNREAD)
     _whole: _Local = msgspec.field(name="~whole", default=None)
@@ -79,7 +121,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     @property
     def subject(self) -> str | None:
         """What kind of push of its topic it is."""
-        subject: str | None = self.origin[2].kind[1]
+        subject: str | None = self.origin.head.kind[1]
         return subject
 
     @property
@@ -90,7 +132,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     @property
     def raw(self) -> bytes:
         """The frame's bytes."""
-        raw: bytes = self.origin[0]
+        raw: bytes = self.origin.frame
         return raw
 
     @property
@@ -122,13 +164,13 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     @property
     def epoch(self) -> int:
         """The number of the connection that it came over, from 1."""
-        epoch: int = self.origin[1].epoch
+        epoch: int = self.origin.batch.epoch
         return epoch
 
     @property
     def received_ns(self) -> int:
         """When it was read from the socket: nanoseconds since 1970 by this machine's clock."""
-        received: int = self.origin[1].received_ns
+        received: int = self.origin.batch.received_ns
         return received
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,7 +191,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         try:
             return payloads.decoder_for(cls)(self.wire_data)
         except UNREADABLE:
-            if (misfit := self.origin[1].misfit) is not None:
+            if (misfit := self.origin.batch.misfit) is not None:
                 misfit(self)
             return self.data
 
@@ -336,5 +378,5 @@ def _plain(data: bytes | msgspec.Raw) -> Any:
 
 def _revive(raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
     message = decode_message(raw)
-    message.lost, message.origin = lost, (raw, Batch(epoch, received_ns))
+    message.lost, message.origin = lost, Origin(raw, Batch(epoch, received_ns))
     return message

@@ -11,7 +11,7 @@ choose a slower way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -19,8 +19,9 @@ import msgspec
 from .messages import (
     UNREAD,
     UNREADABLE,
-    Batch,
+    Head,
     Message,
+    Sealed,
     decode_message,
     decode_plain,
     payload_class,
@@ -37,21 +38,6 @@ _MOST = 4096
 _GLANCE = 100
 
 
-class Head(msgspec.Struct, gc=False, eq=False):
-    """What the frames of one topic and subject begin with.
-
-    Attributes:
-        start: these bytes, up to the beginning of the data.
-        kind: topic and subject.
-        decoders: what makes a message of such a frame, by the way to open it.
-    """
-
-    start: bytes
-    kind: tuple[str, str | None]
-    decoders: tuple[Callable[[bytes], Message], ...]
-
-
-Sealed: TypeAlias = tuple[bytes, Batch, Head]
 Push: TypeAlias = "Message | Sealed"
 #: Pushes in their order, and the head of all of them where they have one in common.
 Run: TypeAlias = "tuple[Head | None, Sequence[Push]]"
@@ -118,13 +104,13 @@ class Opener:
 
     def open(self, push: Push) -> Message | None:
         """Return the message of a push, None where a frame has none."""
-        if not isinstance(push, tuple):
+        if not isinstance(push, Sealed):
             return push
         if self._last is not None:
             self.way(self._last)
             self._last = None
         try:
-            message = push[2].decoders[self._way](push[0])
+            message = push.head.decoders[self._way](push.frame)
         except UNREADABLE:
             return self.open_undecoded(push)
         message.origin = push
@@ -139,9 +125,9 @@ class Opener:
         way, message = self.way(self._last), self._last
         try:
             for push in pushes:
-                if isinstance(push, tuple):
+                if isinstance(push, Sealed):
                     try:
-                        message = push[2].decoders[way](push[0])
+                        message = push.head.decoders[way](push.frame)
                         message.origin = push
                     except UNREADABLE:
                         message = self.open_undecoded(push)
@@ -178,18 +164,18 @@ class Opener:
 
 def kind_of(push: Push) -> tuple[str | None, str | None]:
     """Return the topic and the subject of a push."""
-    return push[2].kind if isinstance(push, tuple) else (push.topic, push.subject)
+    return push.head.kind if isinstance(push, Sealed) else (push.topic, push.subject)
 
 
 def opened(pushes: Iterable[Push]) -> list[Message]:
     """Return the messages in pushes, with their data undecoded; those that can't be read are left out."""
-    messages = (_undecoded(push) if isinstance(push, tuple) else push for push in pushes)
+    messages = (_undecoded(push) if isinstance(push, Sealed) else push for push in pushes)
     return [message for message in messages if message is not None]
 
 
 def _undecoded(push: Sealed) -> Message | None:
     try:
-        message = decode_message(push[0])
+        message = decode_message(push.frame)
     except UNREADABLE:
         return None
     message.origin = push

@@ -27,9 +27,9 @@ from .backoff import SlidingWindow
 from .exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, SubscriptionRejected, TokenError
 from .heartbeat import Heartbeat
 from .limits import Limits
-from .messages import Batch, Control
+from .messages import Batch, Control, Origin
 from .outcomes import Acked, Full, Key, Outcome, Refused, ServerError, Welcomed, meaning
-from .sealed import DATA, Head, Heads, Push, Run
+from .sealed import DATA, Head, Heads, Push, Run, Sealed
 from .topics.grammar import join
 
 __all__ = ["ACK_TIMEOUT", "Session"]
@@ -287,17 +287,21 @@ class Session:
         afterwards, and `eventful` tells of it. Never raises for what a frame holds.
         """
         self.heartbeat.last_frame = now
-        head = self._head
+        head, known = self._head, self._heads.known.get
         ascii_only = b"".join(frames).isascii()
-        if frames and head is not None and ascii_only and all(map(bytes.startswith, frames, repeat(head.start))):
-            return head, list(zip(frames, repeat(batch), repeat(head)))
+        if frames and ascii_only:
+            if head is not None and all(map(bytes.startswith, frames, repeat(head.start))):
+                return head, list(map(Sealed, frames, repeat(batch), repeat(head)))
+            heads = [found for frame in frames if (found := known(frame[: frame.find(DATA)]))]
+            if len(heads) == len(frames):
+                self._head = heads[-1]
+                return None, list(map(Sealed, frames, repeat(batch), heads))
         pushes: list[Push] = []
-        append, known = pushes.append, self._heads.known.get
         for frame in frames:
             if not ascii_only and not _is_text(frame):
                 self._control(frame, now)
             elif (found := known(frame[: frame.find(DATA)])) is not None:
-                append((frame, batch, found))
+                pushes.append(Sealed(frame, batch, found))
                 self._head = found
             else:
                 self._decode(frame, batch, now, pushes)
@@ -310,7 +314,7 @@ class Session:
         except messages.UNREADABLE:
             self._control(frame, now)
             return
-        message.origin = frame, batch
+        message.origin = Origin(frame, batch)
         pushes.append(message)
         self._heads.learn(frame)
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, NoReturn
 from .exceptions import StreamClosed
 from .forking import OfOneProcess
 from .inbox import Inbox
-from .messages import UNREADABLE, Message
+from .messages import UNREADABLE, Message, Sealed
 from .topics.name import P_co
 
 __all__ = ["Subscription"]
@@ -106,9 +106,9 @@ class Subscription(OfOneProcess, Generic[P_co]):
                         return
                     yield found
                     break
-                if type(push) is tuple:
+                if type(push) is Sealed:
                     try:
-                        message = push[2].decoders[way](push[0])
+                        message = push.head.decoders[way](push.frame)
                         message.origin = push
                     except UNREADABLE:
                         message = opener.open_undecoded(push)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kucoin_sync.lag import delays
-from kucoin_sync.messages import UNREAD, Batch, Message, decode_message
-from kucoin_sync.sealed import Heads, Push
+from kucoin_sync.messages import UNREAD, Batch, Message, Origin, decode_message
+from kucoin_sync.sealed import Heads, Push, Sealed
 
 SECOND = 10**9
 NOW = 1_700_000_100 * SECOND
@@ -28,17 +28,17 @@ def ago(seconds: float) -> int:
     return NOW // 10**6 - int(seconds * 1000)
 
 
-def sealed(raw: bytes, read: float) -> Push:
-    """Return a sealed push that was read so many seconds before now."""
+def sealed(raw: bytes, read: float, frame: bytes = b"") -> Push:
+    """Return a sealed push that was read so many seconds before now, or another frame that begins like it."""
     heads = Heads()
     heads.learn(raw)
     (head,) = heads.known.values()
-    return raw, Batch(1, NOW - int(read * SECOND)), head
+    return Sealed(frame or raw, Batch(1, NOW - int(read * SECOND)), head)
 
 
 def message(raw: bytes, read: float) -> Message:
     made = decode_message(raw)
-    made.origin = raw, Batch(1, NOW - int(read * SECOND))
+    made.origin = Origin(raw, Batch(1, NOW - int(read * SECOND)))
     return made
 
 
@@ -69,8 +69,8 @@ def test_without_a_time_there_is_no_lag_but_a_delay() -> None:
 
 
 def test_a_sealed_frame_that_is_no_push_has_no_lag() -> None:
-    raw, batch, head = sealed(frame(ago(1)), 1)  # type: ignore[misc]
-    assert delays([(raw[:-9], batch, head)], [], NOW) == {"lag": None, "queue_delay": pytest.approx(1)}
+    raw = frame(ago(1))
+    assert delays([sealed(raw, 1, raw[:-9])], [], NOW) == {"lag": None, "queue_delay": pytest.approx(1)}
 
 
 def test_a_clock_that_is_slow_shows() -> None:

@@ -18,6 +18,7 @@ from kucoin_sync.messages import (
     UNREADABLE,
     Batch,
     Message,
+    Origin,
     command,
     decode_control,
     decode_message,
@@ -74,7 +75,7 @@ every_frame = pytest.mark.parametrize("frame", FRAMES, ids=NAMES)
 def received(frame: bytes, batch: Batch | None = None) -> Message:
     """Return a message as one that came over a connection."""
     message = decode_message(frame)
-    message.origin = frame, batch or Batch(3, 1712000000999000000)
+    message.origin = Origin(frame, batch or Batch(3, 1712000000999000000))
     return message
 
 

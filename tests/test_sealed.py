@@ -11,7 +11,7 @@ import pytest
 
 from kucoin_sync import Message
 from kucoin_sync.inbox import OVERFLOW, InlineInbox
-from kucoin_sync.messages import Batch, _Plain, _Typed, _Undecoded, decode_message
+from kucoin_sync.messages import Batch, Origin, _Plain, _Typed, _Undecoded, decode_message
 from kucoin_sync.payloads import Ticker
 from kucoin_sync.sealed import DATA, Head, Heads, Opener, Push, Sealed, kind_of, opened
 from kucoin_sync.subscription import Subscription
@@ -43,7 +43,7 @@ def sealed(frame: bytes) -> Sealed:
     """Return a sealed frame of the ticker."""
     head = head_of(ticker(0))
     assert head is not None
-    return frame, BATCH, head
+    return Sealed(frame, BATCH, head)
 
 
 def price(message: Message) -> Decimal:
@@ -150,7 +150,7 @@ def test_however_it_is_read_a_message_says_the_same(reader: Callable[[Message], 
         message = opener.open(sealed(frame))
         assert message is not None
         plain = decode_message(frame)
-        plain.origin = frame, BATCH
+        plain.origin = Origin(frame, BATCH)
         assert reader(message) == reader(plain)
         assert (message.type, message.topic, message.subject) == (plain.type, plain.topic, plain.subject)
         assert (message.raw, message.epoch, message.received_ns, message.tunnel_id) == (frame, 3, 17, None)
@@ -201,7 +201,7 @@ def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
     frames = [ticker(1), ticker(2), ticker(3, price=[]), ticker(4)]
     found = []
     for frame in frames:
-        message = opener.open((frame, batch, sealed(frame)[2]))
+        message = opener.open(Sealed(frame, batch, sealed(frame).head))
         assert message is not None
         found.append(message.payload)
     assert found[2] == json.loads(frames[2])["data"]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from kucoin_sync.exceptions import ConnectionFailed, ProtocolError, SubscriptionRejected, TokenError
 from kucoin_sync.limits import Limits
-from kucoin_sync.messages import Batch, Message, decode_message
+from kucoin_sync.messages import Batch, Message, Origin, decode_message
 from kucoin_sync.outcomes import Acked, Full, Key, Outcome, Refused, ServerError, Welcomed
-from kucoin_sync.sealed import Run
+from kucoin_sync.sealed import Run, Sealed
 from kucoin_sync.sealed import opened as opened_pushes
 from kucoin_sync.session import ACK_TIMEOUT, Session
 
@@ -1176,7 +1176,7 @@ def test_pushes_come_out_in_order_with_their_frame_and_batch() -> None:
     messages = messages_of(session.receive([PUSH, b'{"type":"pong","id":"9"}', other], batch, 1.0))
     assert [message.topic for message in messages] == [BTC.topic, ETH.topic]
     assert [message.raw for message in messages] == [PUSH, other]
-    assert all(message.origin[1] is batch for message in messages)
+    assert all(message.origin.batch is batch for message in messages)
     assert (session.unreadable, session.unknown) == (0, 0)
 
 
@@ -1185,17 +1185,19 @@ def test_pushes_that_begin_alike_stay_sealed_and_together() -> None:
     session.eventful = False  # the welcome was one
     other = PUSH.replace(b"BTC", b"ETH")
     head, pushes = session.receive([PUSH, other], batch, 1.0)
-    assert (head, [type(push) is tuple for push in pushes]) == (None, [False, False])
+    assert (head, [type(push) is Sealed for push in pushes]) == (None, [False, False])
     assert session.receive([PUSH, other], batch, 1.0)[0] is None
     for count in (1, 2):
         session.receive([PUSH, other, PUSH], batch, 1.0)
         head, pushes = session.receive([PUSH] * count, batch, 1.0)
         assert head is not None
-        assert pushes == [(PUSH, batch, head)] * count
+        assert [(push.frame, push.batch, push.head) for push in pushes if isinstance(push, Sealed)] == [
+            (PUSH, batch, head)
+        ] * count
     assert not session.eventful
     head, pushes = session.receive([PUSH, PUSH, other, b'{"type":"pong","id":"9"}', other, PUSH], batch, 1.0)
     assert head is None
-    assert all(type(push) is tuple for push in pushes)
+    assert all(isinstance(push, Sealed) for push in pushes)
     assert [message.raw for message in opened_pushes(pushes)] == [PUSH, PUSH, other, other, PUSH]
     assert session.eventful
 
@@ -1210,7 +1212,7 @@ def test_a_sealed_frame_is_text_or_nothing() -> None:
 
 def decode_message_of(frame: bytes) -> Message:
     message = decode_message(frame)
-    message.origin = frame, Batch()
+    message.origin = Origin(frame, Batch())
     return message
 
 

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from ..events import Disconnected as DisconnectedEvent
 from ..events import Event
 from ..exceptions import KucoinSyncError
 from ..outcomes import Key
-from ..sealed import Head, Push
+from ..sealed import Head, Push, Sealed
 from . import lines
 from .errors import RecordingError, RecordingFailed, RecordingResumed
 from .parts import OpenFile, Parts, open_new
@@ -45,7 +45,7 @@ _PAUSES = (0.5, 1.0, 2.0, 5.0)
 _SHARE = 200
 """Frames that become text together: so few that their text is made in memory that is in use already."""
 
-_frame: Any = itemgetter(0)  # of a sealed push
+_frame: Any = attrgetter("frame")  # of a sealed push
 _SLOW = "the disk was too slow"
 
 
@@ -202,7 +202,7 @@ class Recorder:
         for start in range(0, len(pushes), _SHARE):
             share = pushes[start : start + _SHARE]
             if head is None:
-                frames = [push[0] if isinstance(push, tuple) else push.raw for push in share]
+                frames = [push.frame if isinstance(push, Sealed) else push.raw for push in share]
             else:
                 frames = list(map(_frame, share))
             self._put(lines.frames_as_text(origin, frames, objects=True), len(frames))  # nothing else is a push
@@ -344,4 +344,4 @@ class Recorder:
 
 
 def _batch_of(push: Push) -> Any:
-    return push[1] if isinstance(push, tuple) else push.origin[1]
+    return push.batch if isinstance(push, Sealed) else push.origin.batch

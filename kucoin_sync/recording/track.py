@@ -9,8 +9,8 @@ from typing import Protocol
 from .. import SubscriptionRejected
 from ..carrier import Counts, Deliver, Owner
 from ..exceptions import KucoinSyncError
-from ..messages import UNREADABLE, Message, decode_message
-from ..messages import Batch as Origin
+from ..messages import UNREADABLE, Message, Origin, Sealed, decode_message
+from ..messages import Batch as Reading
 from ..outcomes import Key
 from ..sealed import DATA, Head, Heads, Push
 from ..topics.routing import Router
@@ -92,7 +92,7 @@ class Track:
 
     def pushes(self, batch: Batch, misfit: Callable[[Message], None]) -> tuple[Head | None, list[Push]]:
         """Return what is wanted of a batch, and the head of all of it where it has one in common."""
-        origin = Origin(batch.origin.epoch, batch.origin.received_ns, misfit)
+        reading = Reading(batch.origin.epoch, batch.origin.received_ns, misfit)
         pushes: list[Push] = []
         heads: set[Head | None] = set()
         known, find = self._known, self._heads.known.get
@@ -105,7 +105,7 @@ class Track:
                         known.clear()
                     wanted = known[head] = bool(self._wanted.find(head.kind[0]))
                 if wanted:
-                    pushes.append((frame, origin, head))
+                    pushes.append(Sealed(frame, reading, head))
                     heads.add(head)
                 continue
             try:
@@ -115,7 +115,7 @@ class Track:
                 continue
             self._heads.learn(frame)
             if message.topic is not None and self._wanted.find(message.topic):
-                message.origin = frame, origin
+                message.origin = Origin(frame, reading)
                 pushes.append(message)
                 heads.add(None)
         return (heads.pop() if len(heads) == 1 else None), pushes
@@ -198,5 +198,5 @@ class ReplayCarrier:
         """Deliver what was recorded."""
         self.epoch = epoch
         self.counts.messages += len(pushes)
-        self.counts.bytes += sum(len(push[0] if isinstance(push, tuple) else push.raw) for push in pushes)
+        self.counts.bytes += sum(len(push.frame if isinstance(push, Sealed) else push.raw) for push in pushes)
         self.deliver(self, head, pushes)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..messages import UNREADABLE, Batch, Message, decode_message
-from ..sealed import DATA, Heads, Push
+from ..messages import UNREADABLE, Batch, Message, Origin, decode_message
+from ..sealed import DATA, Heads, Push, Sealed
 
 __all__ = ["Opening"]
 
@@ -27,12 +27,12 @@ class Opening:
         if not lost:
             head = self._heads.known.get(frame[: frame.find(DATA)])
             if head is not None:
-                return frame, batch, head
+                return Sealed(frame, batch, head)
         try:
             message = decode_message(frame)
         except UNREADABLE:
             return None
-        message.origin = frame, batch
+        message.origin = Origin(frame, batch)
         message.lost = lost
         if not lost:
             self._heads.learn(frame)

@@ -11,7 +11,7 @@ from kucoin_sync import Event, LocalBook, LocalLevel2Book, LocalLevel3Book, Slow
 from kucoin_sync.books import Source
 from kucoin_sync.following import Follower
 from kucoin_sync.inbox import Inbox, inbox_for
-from kucoin_sync.messages import Batch, Message, decode_message
+from kucoin_sync.messages import Batch, Message, Origin, decode_message
 from kucoin_sync.sealed import Head, Sealed
 
 __all__ = ["Line", "Owner", "message", "sealed"]
@@ -30,7 +30,7 @@ def message(topic: str, data: Any, subject: str | None = None, *, epoch: int = 1
         }
     )
     made = decode_message(raw)
-    made.origin = raw, Batch(epoch, received_ns)
+    made.origin = Origin(raw, Batch(epoch, received_ns))
     return made
 
 
@@ -38,7 +38,7 @@ def sealed(opened: Message, frame: bytes | None = None) -> Sealed:
     """Return the frame of a push, or another one that begins likewise, as a connection hands it over unopened."""
     start, data, _ = opened.raw.partition(b'"data":')
     head = Head(start + data, (opened.topic or "", opened.subject), (decode_message,) * 3)
-    return opened.raw if frame is None else frame, opened.origin[1], head
+    return Sealed(opened.raw if frame is None else frame, opened.origin.batch, head)
 
 
 class Owner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kucoin_sync.messages import Batch, Message, decode_message
+from kucoin_sync.messages import Batch, Message, Origin, decode_message
 
 __all__ = ["message", "number"]
 
@@ -13,7 +13,7 @@ def message(n: int, topic: str = "/market/ticker:BTC-USDT", subject: str = "trad
     """Return a message with the number `n` in its data."""
     raw = json.dumps({"type": "message", "topic": topic, "subject": subject, "data": {"n": n}}).encode()
     made = decode_message(raw)
-    made.origin = raw, Batch()
+    made.origin = Origin(raw, Batch())
     return made
 
 

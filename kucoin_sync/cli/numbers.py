@@ -1,10 +1,13 @@
-"""Numbers on the command line."""
+"""Numbers and durations on the command line."""
 
 from __future__ import annotations
 
 import argparse
+import re
 
-__all__ = ["positive_float", "positive_int"]
+__all__ = ["duration", "positive_duration", "positive_float", "positive_int"]
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def positive_int(text: str) -> int:
@@ -21,3 +24,19 @@ def positive_float(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError("must be positive")
     return value
+
+
+def duration(text: str) -> float:
+    """Return the seconds in a text such as "90s", "30m", "1h"; a number alone is in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([smhd]?)", text.lower())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 30m or 1h")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def positive_duration(text: str) -> float:
+    """Return the seconds in a duration above 0."""
+    seconds = duration(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError("must be more than no time")
+    return seconds

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
+
+from .screens import size_of
 
 __all__ = ["Progress", "size"]
 
@@ -17,7 +18,7 @@ class Progress:
     def show(self, text: str) -> None:
         """Write over what was shown before."""
         if self._shown:
-            width = shutil.get_terminal_size().columns - 1
+            width = size_of(sys.stderr).columns - 1
             print(f"\r{text[:width]:<{width}}", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:

@@ -12,7 +12,7 @@ from ..exceptions import InvalidTopic
 from ..recording import Recorder
 from .feed import TIMEOUT, open_feed, symbols_of
 from .live import Deadline, wait_for
-from .numbers import positive_float
+from .numbers import positive_duration, positive_float
 from .output import Output
 from .progress import Progress, size
 from .watch import ticker_of
@@ -28,7 +28,6 @@ examples:
   kucoin-sync record /market/match:BTC-USDT -o day.jsonl.zst --rotate-time 1h"""
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--book", action="append", default=[], metavar="SYMBOL", help="an order book; may be repeated")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
     parser.add_argument("--rotate-size", type=_size, metavar="SIZE", help="begin another file after, such as 100MB")
-    parser.add_argument("--rotate-time", type=_duration, metavar="TIME", help="begin another file after, such as 1h")
+    parser.add_argument(
+        "--rotate-time", type=positive_duration, metavar="TIME", help="begin another file after, such as 1h"
+    )
     parser.add_argument("--seconds", type=positive_float, metavar="S", help="end after S seconds")
     parser.add_argument(
         "--every", type=positive_float, default=1.0, metavar="S", help="tell how far it is every S seconds (default: 1)"
@@ -106,10 +107,3 @@ def _size(text: str) -> int:
     if not found or not float(found[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is no size such as 100MB")
     return int(float(found[1]) * _UNITS[found[2]])
-
-
-def _duration(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([smhd]?)", text.lower())
-    if not found or not float(found[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 30m or 1h")
-    return float(found[1]) * _SECONDS[found[2]]

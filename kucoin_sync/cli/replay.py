@@ -6,18 +6,15 @@ import argparse
 import contextlib
 import datetime as dt
 import logging
-import re
 import sys
 import time
 
-import msgspec
-
-from .. import Message
 from ..events import Event
 from ..recording import ReplayStream
-from .numbers import positive_float, positive_int
+from .numbers import duration, positive_float, positive_int
 from .output import Output
 from .progress import Progress
+from .tail import told
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -64,7 +61,10 @@ def run(options: argparse.Namespace, output: Output) -> int:
         subscription = replay.subscribe(*(options.topic or replay.recorded))
         with contextlib.suppress(KeyboardInterrupt):
             for message in subscription:
-                print(message.raw.decode() if output.records else _line(message))
+                if output.records:
+                    output.record(message.raw, flush=not subscription.pending)
+                else:
+                    output.print([told(message)])
                 shown += 1
                 if shown == options.count:
                     break
@@ -72,19 +72,12 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 if now >= next_show and not sys.stdout.isatty():
                     next_show = now + _SHOW
                     progress.show(_how_far(replay))
-            progress.end()
-        sys.stdout.flush()
+        progress.end()
         output.aside.say(
             f"kucoin-sync: {shown} messages in {time.monotonic() - began:.1f} s, "
             f"{replay.missing} missing in the recording"
         )
     return 0
-
-
-def _line(message: Message) -> str:
-    moment = dt.datetime.fromtimestamp(message.received_ns / 1e9)
-    data = msgspec.json.encode(message.data).decode()
-    return f"{moment:%H:%M:%S.%f}  {message.topic}  {message.subject}  {data}"
 
 
 def _how_far(replay: ReplayStream) -> str:
@@ -99,9 +92,8 @@ def _speed(text: str) -> float | None:
 
 def _moment(text: str) -> float | dt.datetime:
     """Return seconds from the beginning, or a time; one without a time zone is local."""
-    found = re.fullmatch(r"\+(\d+(?:\.\d+)?)([smh]?)", text)
-    if found:
-        return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    if text.startswith("+"):
+        return duration(text[1:])
     try:
         moment = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:

@@ -12,7 +12,7 @@ from .figures import clock
 from .layout import Glyphs, Line, Span, crop, line, printable
 from .live import View
 
-__all__ = ["Tail"]
+__all__ = ["Tail", "told"]
 
 _KEPT = 200
 
@@ -33,10 +33,11 @@ class Tail(View):
             self._kept.append(message)
 
     def draw(self, width: int, height: int) -> list[Line]:
-        return [crop(_line(message), width, self._glyphs.more) for message in list(self._kept)[-height:]]
+        return [crop(told(message), width, self._glyphs.more) for message in list(self._kept)[-height:]]
 
 
-def _line(message: Message) -> Line:
+def told(message: Message) -> Line:
+    """Return a message as a line: when it came, topic, subject, data."""
     data = msgspec.json.encode(message.data).decode()
     return line(
         Span(f"{clock(message.received_ns)}  ", "dim"),

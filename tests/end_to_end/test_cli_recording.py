@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kucoin_sync.cli import main, record, replay
+from kucoin_sync.cli.numbers import duration, positive_duration
 from kucoin_sync.cli.progress import Progress, size
 
 from ..support.recordings import push, recorded, write
@@ -80,6 +81,14 @@ def test_a_topic_that_was_not_recorded_is_named(tmp_path: Path, capsys: pytest.C
     assert f"/market/ticker:BTC-USDT is not in a.jsonl, which has {TRADES}" in capsys.readouterr().err
 
 
+def test_what_was_recorded_does_not_control_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1).replace(b'"trade"', b'"\\u001b[2J"')])
+    assert main(["replay", str(path), "--speed", "max", "--plain"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"  {TRADES}  ?[2J  " in line
+    assert "\x1b" not in line
+
+
 def test_a_torn_file_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.jsonl", [push(1)], whole=False)
     assert main(["replay", str(path), "--speed", "max"]) == 0
@@ -90,11 +99,14 @@ def test_a_torn_file_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_sizes_times_and_moments_are_read() -> None:
     assert [record._size(text) for text in ("5", "1kB", "100MB", "1.5g")] == [5, 1000, 10**8, 15 * 10**8]
-    assert [record._duration(text) for text in ("5", "90s", "30m", "1h", "1d")] == [5, 90, 1800, 3600, 86400]
-    assert [replay._moment(text) for text in ("+5", "+90s", "+2h")] == [5, 90, 7200]
+    assert [duration(text) for text in ("5", "90s", "30m", "1h", "1d")] == [5, 90, 1800, 3600, 86400]
+    assert [replay._moment(text) for text in ("+0", "+90s", "+2h")] == [0, 90, 7200]
     assert str(replay._moment("2026-01-31T09:30Z")).startswith("2026-01-31")
     assert replay._speed("max") is None
-    for wrong, read in (("x", record._size), ("0", record._size), ("x", record._duration), ("x", replay._moment)):
+    for wrong, read in (
+        ("x", record._size), ("0", record._size), ("x", duration), ("0s", positive_duration),
+        ("x", replay._moment), ("+x", replay._moment),
+    ):  # fmt: skip
         with pytest.raises(argparse.ArgumentTypeError):
             read(wrong)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections import deque
 from decimal import Decimal
+from typing import NoReturn
 
 import pytest
 
-from kucoin_sync import BookSnapshot
+from kucoin_sync import BookNotReady, BookSnapshot, Message
 from kucoin_sync.books import Level2Book, Level3Book
 from kucoin_sync.cli.chart import Bar, chart
-from kucoin_sync.cli.ladder import ladder
+from kucoin_sync.cli.ladder import Ladder, ladder
 from kucoin_sync.cli.layout import ASCII, UNICODE, text_of
 from kucoin_sync.cli.rates import Rate
+from kucoin_sync.cli.trades import Tape
+from kucoin_sync.messages import decode_message
 
 
 def shown(snapshot: BookSnapshot, width: int = 60, height: int = 20) -> list[str]:
@@ -65,6 +70,83 @@ def test_no_line_of_the_ladder_is_wider_than_it_may_be(width: int) -> None:
     book.load(bids=[["99.123456789", "1"]], asks=[["101", "123456.00000001"]], depth=1)
     snapshot = BookSnapshot("BTC-USDT", 2, 17, 0, book.bids(), book.asks())
     assert all(len(row) <= width for row in shown(snapshot, width=width))
+
+
+class Waiting:
+    """A subscription in which messages wait."""
+
+    def __init__(self, *messages: Message) -> None:
+        self._messages = deque(messages)
+        self.topics = tuple({message.topic for message in messages})
+
+    @property
+    def pending(self) -> int:
+        return len(self._messages)
+
+    def get(self, timeout: float) -> Message:
+        if not self._messages:
+            raise TimeoutError
+        return self._messages.popleft()
+
+
+def trade(symbol: str, side: str, size: str, price: str) -> Message:
+    data = {"symbol": symbol, "side": side, "size": size, "price": price, "time": "1700000000000000000"}
+    ids = {"sequence": "1", "type": "match", "makerOrderId": "1", "takerOrderId": "2", "tradeId": "3"}
+    push = {"type": "message", "topic": f"/market/match:{symbol}", "subject": "trade.l3match", "data": {**data, **ids}}
+    return decode_message(json.dumps(push).encode())
+
+
+def tape(*trades: Message, symbols: list[str]) -> list[str]:
+    view = Tape(Waiting(*trades), symbols, UNICODE)  # type: ignore[arg-type]
+    view.update()
+    return [text_of(row).rstrip() for row in view.draw(80, 20)]
+
+
+def test_trades_of_several_symbols_have_the_digits_of_each_and_bars_of_its_own() -> None:
+    titles, *rows = tape(
+        trade("SHIB-USDT", "buy", "1234567.5", "0.00000812"), trade("SHIB-USDT", "buy", "617283.75", "0.0000081"),
+        trade("BTC-USDT", "sell", "0.5", "67000.1"), symbols=["SHIB-USDT", "BTC-USDT"],
+    )  # fmt: skip
+    assert titles.split() == ["time", "symbol", "side", "price", "size"]
+    half = "█" * ((80 - rows[0].index("█")) // 2)
+    assert [row[14:].split() for row in rows] == [
+        ["BTC-USDT", "▼", "sell", "67000.1", "0.5", rows[0].split()[-1]],
+        ["SHIB-USDT", "▲", "buy", "0.00000810", "617283.75", rows[1].split()[-1]],
+        ["SHIB-USDT", "▲", "buy", "0.00000812", "1234567.50", rows[2].split()[-1]],
+    ]
+    assert rows[0].split()[-1] == rows[2].split()[-1]
+    assert rows[1].split()[-1].startswith(half)
+    assert len({row.index("█") for row in rows}) == 1
+    assert max(map(len, rows)) == 80
+
+
+def test_the_trades_of_one_symbol_show_who_has_the_upper_hand() -> None:
+    rows = tape(trade("BTC-USDT", "buy", "3", "67000.1"), trade("BTC-USDT", "sell", "1", "67000"), symbols=["BTC-USDT"])
+    assert rows[0] == f"buyers 75% {'█' * 38}{'░' * 12} sellers 25%"
+    assert rows[2].split() == ["time", "side", "price", "size"]
+    assert [row.split()[3] for row in rows[3:]] == ["67000.0", "67000.1"]
+
+
+def test_trades_of_no_size_have_no_bar() -> None:
+    (_, _, _, row) = tape(trade("BTC-USDT", "buy", "0", "67000.1"), symbols=["BTC-USDT"])
+    assert row.endswith("0")
+
+
+def test_why_a_book_can_not_be_read_is_shown_whole() -> None:
+    reason = "the book of BTC-USDT can't be read until a new snapshot has come, because the connection was lost"
+
+    class Unready:
+        symbol, level, closed = "BTC-USDT", 2, False
+
+        def snapshot(self, _: int) -> NoReturn:
+            raise BookNotReady(reason)
+
+    view = Ladder(Unready(), 10, UNICODE)  # type: ignore[arg-type]
+    view.update()
+    rows = [text_of(row) for row in view.draw(40, 20)]
+    assert " ".join(rows) == reason
+    assert max(map(len, rows)) <= 40
+    assert len(view.draw(40, 1)) == 1
 
 
 def candle(start: int, *prices: str) -> Bar:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import BookNotReady, BookSnapshot, LocalBook
 from . import figures
-from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, printable, text_of
+from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, printable, text_of, wrapped
 from .live import View
 
 __all__ = ["Ladder", "ladder"]
@@ -40,7 +40,7 @@ class Ladder(View):
 
     def draw(self, width: int, height: int) -> list[Line]:
         if self._snapshot is None:
-            return [crop(line(Span(printable(self._reason), "warn")), width, self._glyphs.more)]
+            return [line(Span(text, "warn")) for text in wrapped(printable(self._reason), width)][:height]
         return ladder(self._snapshot, width, height, self._glyphs)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections import deque
+from collections.abc import Iterable
 from decimal import Decimal
+from typing import NamedTuple, TypeAlias
 
 from .. import Subscription, topics
 from ..payloads import FuturesMatch, Match
@@ -24,6 +26,8 @@ examples:
   kucoin-sync trades BTC-USDT --demo
   kucoin-sync trades BTC-USDT ETH-USDT --json --count 100"""
 
+_Trade: TypeAlias = Match | FuturesMatch
+_STYLES: dict[str, Style] = {"buy": "up", "sell": "down"}
 _KEPT = 500
 _NARROWEST_BAR = 8
 
@@ -52,6 +56,23 @@ def trades_of(symbol: str) -> str:
     return topics.match(symbol) if "-" in symbol else topics.futures.match(symbol)
 
 
+class _Scale(NamedTuple):
+    """What the trades of one symbol are shown by: decimals of their prices and sizes, and the largest size."""
+
+    price_digits: int
+    size_digits: int
+    largest: Decimal
+
+    @classmethod
+    def of(cls, symbol: str, trades: Iterable[_Trade]) -> _Scale:
+        its = [trade for trade in trades if trade.symbol == symbol]
+        return cls(
+            max(figures.decimals(trade.price) for trade in its),
+            max(figures.decimals(trade.size) for trade in its),
+            max(trade.size for trade in its),
+        )
+
+
 class Tape(View):
     """The newest trades, the newest one first."""
 
@@ -59,7 +80,7 @@ class Tape(View):
         self.title = f"Trades of {', '.join(symbols)}"
         self._subscription = subscription
         self._glyphs = glyphs
-        self._kept: deque[Match | FuturesMatch] = deque(maxlen=_KEPT)
+        self._kept: deque[_Trade] = deque(maxlen=_KEPT)
         self._volume = {"buy": Decimal(0), "sell": Decimal(0)}
         self._several = len(symbols) > 1
 
@@ -75,37 +96,30 @@ class Tape(View):
         shown = list(self._kept)[: max(0, height - (1 if self._several else 3))]
         if not shown:
             return [line(Span("No trade yet.", "dim"))]
-        digits = [max(figures.decimals(value) for value in values) for values in
-                  zip(*((trade.price, trade.size) for trade in shown), strict=True)]  # fmt: skip
-        rows = []
-        for trade in shown:
-            style: Style = "up" if trade.side == "buy" else "down"
-            mark = self._glyphs.up if trade.side == "buy" else self._glyphs.down
-            rows.append([
-                Span(figures.clock(trade.time_ns), "dim"),
-                *([Span(trade.symbol, "bold")] if self._several else []),
-                Span(f"{mark} {trade.side}", style),
-                Span(figures.fixed(trade.price, digits[0]), style),
-                Span(figures.fixed(trade.size, digits[1])),
-            ])  # fmt: skip
+        scales = {symbol: _Scale.of(symbol, shown) for symbol in {trade.symbol for trade in shown}}
         heads = [
             Column("time", right=False, rank=1), *([Column("symbol", right=False)] if self._several else []),
             Column("side", right=False, least=6), Column("price"), Column("size"),
         ]  # fmt: skip
-        titles, *table = columns(heads, rows, width)
+        titles, *table = columns(heads, [self._cells(trade, scales[trade.symbol]) for trade in shown], width)
         space = width - max(len(text_of(row)) for row in table) - 2
         if space >= _NARROWEST_BAR:
-            most = {trade.symbol: max(other.size for other in shown if other.symbol == trade.symbol) for trade in shown}
-            table = [
-                (
-                    *row,
-                    Span("  "),
-                    Span(bar(float(trade.size / most[trade.symbol]), space, self._glyphs), row[-3].style),
-                )
-                for row, trade in zip(table, shown, strict=True)
-            ]
+            for place, trade in enumerate(shown):
+                largest = scales[trade.symbol].largest
+                share = float(trade.size / largest) if largest else 0.0
+                table[place] += Span("  "), Span(bar(share, space, self._glyphs), _STYLES[trade.side])
         # Sizes of several symbols are of several currencies: there is no sum of them.
         return [titles, *table] if self._several else [self._balance(width), (), titles, *table]
+
+    def _cells(self, trade: _Trade, scale: _Scale) -> list[Span]:
+        mark = self._glyphs.up if trade.side == "buy" else self._glyphs.down
+        return [
+            Span(figures.clock(trade.time_ns), "dim"),
+            *([Span(trade.symbol, "bold")] if self._several else []),
+            Span(f"{mark} {trade.side}", _STYLES[trade.side]),
+            Span(figures.fixed(trade.price, scale.price_digits), _STYLES[trade.side]),
+            Span(figures.fixed(trade.size, scale.size_digits)),
+        ]
 
     def _balance(self, width: int) -> Line:
         """Return how buyers and sellers compare, whose orders made the trades."""

@@ -220,8 +220,8 @@ class Way:
             raise Wrong(str(error), remedy_of(error)) from None
         server = self._token.servers[0]
         return (
-            f"for {urlsplit(server.endpoint).hostname}, with a ping every {server.ping_interval:g} s "
-            f"and a pong within {server.ping_timeout:g} s"
+            f"for {urlsplit(server.endpoint).hostname}: ping every {server.ping_interval:g} s, "
+            f"pong within {server.ping_timeout:g} s"
         )
 
     def check_welcome(self) -> str:

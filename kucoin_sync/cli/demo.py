@@ -26,9 +26,9 @@ example:
 
 _NEXT = (
     "That was the tour. Next:",
-    "  kucoin-sync watch BTC-USDT ETH-USDT          KuCoin itself; with --demo without a network",
-    "  kucoin-sync doctor                           where nothing comes",
-    "  kucoin-sync topics                           all there is to subscribe",
+    "  kucoin-sync watch BTC-USDT ETH-USDT   KuCoin itself; with --demo no network",
+    "  kucoin-sync doctor                    where nothing comes",
+    "  kucoin-sync topics                    all there is to subscribe",
 )
 
 

@@ -69,7 +69,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         _watch(recorder, options, output, began, deadline)
     numbers = recorder.stats()
     output.aside.say(
-        f"kucoin-sync: {numbers['messages']} messages recorded, {numbers['dropped']} lost; "
+        f"kucoin-sync: {numbers['messages']:,} messages recorded, {numbers['dropped']} lost; "
         f"{size(numbers['written'])} in {numbers['files']} file{'s' * (numbers['files'] != 1)}, "
         f"the last is {recorder.path}"
     )
@@ -89,7 +89,7 @@ def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, bega
             rate = (numbers["messages"] - messages) / max(now - last, 1e-3)
             messages, last = numbers["messages"], now
             progress.show(
-                f"{recorder.path}  {messages} messages, {rate:.0f}/s, {size(numbers['bytes'])} as "
+                f"{recorder.path}  {messages:,} messages, {rate:,.0f}/s, {size(numbers['bytes'])} as "
                 f"{size(numbers['written'])}, {numbers['dropped']} lost"
             )
             if output.records:

@@ -11,6 +11,7 @@ import time
 
 from ..events import Event
 from ..recording import ReplayStream
+from .layout import crop
 from .numbers import duration, positive_float, positive_int
 from .output import Output
 from .progress import Progress
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, output: Output) -> int:
     """Print a recording."""
     began, shown, next_show = time.monotonic(), 0, 0.0
-    progress = Progress()
+    progress, terminal = Progress(), sys.stdout.isatty()
 
     def say(event: Event) -> None:
         if event.level >= logging.WARNING:
@@ -64,17 +65,18 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 if output.records:
                     output.record(message.raw, flush=not subscription.pending)
                 else:
-                    output.print([told(message)])
+                    row = told(message)
+                    output.print([crop(row, output.width, output.glyphs.more) if terminal else row])
                 shown += 1
                 if shown == options.count:
                     break
                 now = time.monotonic()
-                if now >= next_show and not sys.stdout.isatty():
+                if now >= next_show and not terminal:
                     next_show = now + _SHOW
                     progress.show(_how_far(replay))
         progress.end()
         output.aside.say(
-            f"kucoin-sync: {shown} messages in {time.monotonic() - began:.1f} s, "
+            f"kucoin-sync: {shown:,} messages in {time.monotonic() - began:.1f} s, "
             f"{replay.missing} missing in the recording"
         )
     return 0

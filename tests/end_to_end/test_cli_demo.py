@@ -32,7 +32,8 @@ def test_elsewhere_than_in_a_terminal_each_step_is_told_once_with_its_code_and_a
     assert "disconnected: spot public" in out
     assert "resubscribed: " in out
     assert re.search(r"order (received|open|match|filled|canceled|update)", out), "own orders"
-    assert "That was the tour" in out
+    closing = out[out.index("That was the tour") :]
+    assert max(map(len, closing.splitlines())) <= 80
     assert re.search(r"[12] reconnects?, 0 resyncs, 0 lost", err)
     assert len(err.splitlines()) == 1, "what is part of the tour is no warning"
 

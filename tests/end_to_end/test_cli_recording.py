@@ -14,6 +14,7 @@ from kucoin_sync.cli.numbers import duration, positive_duration
 from kucoin_sync.cli.progress import Progress, size
 
 from ..support.recordings import push, recorded, write
+from ..support.terminal import Terminal
 
 TRADES = "/market/match:BTC-USDT"
 
@@ -35,7 +36,7 @@ def test_what_is_recorded_is_replayed_and_exported(
     assert main(["replay", str(path), "--speed", "max"]) == 0
     out, err = capsys.readouterr()
     assert out.encode().splitlines() == frames
-    assert err.startswith(f"kucoin-sync: {len(frames)} messages in ")
+    assert err.startswith(f"kucoin-sync: {len(frames):,} messages in ")
 
     assert main(["replay", str(path), "--speed", "max", "--topic", TRADES, "--count", "2", "--from", "+0.1s"]) == 0
     assert [json.loads(line)["topic"] for line in capsys.readouterr().out.splitlines()] == [TRADES] * 2
@@ -121,3 +122,12 @@ def test_progress_is_written_over_in_a_terminal(
     progress.end()
     assert capsys.readouterr().err == f"\r{'a' * 19}\r{' ' * 19}\r"
     assert [size(count) for count in (5, 1500, 2.5e6, 3e9, 4e12)] == ["5 B", "1.5 kB", "2.5 MB", "3.0 GB", "4.0 TB"]
+
+
+def test_in_a_terminal_each_message_is_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [push(number).replace(b'"trade"', b'"' + b"x" * 90 + b'"') for number in (1, 2)])
+    with Terminal("replay", str(path), "--speed", "max") as terminal:
+        assert terminal.finish() == 0, terminal.errors()
+        rows = [row for row in terminal.text.splitlines() if row]
+    assert len(rows) == 2
+    assert all(TRADES in row and row.endswith("x…") for row in rows)

@@ -5,16 +5,12 @@ python examples/all_topics.py                 on KuCoin; the private side needs 
                                               KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
-import sys
 import threading
-from collections.abc import Iterator
 
-from kucoin_sync import AuthenticationError, ConnectionFailed, Message, Stream, SubscriptionRejected
-from kucoin_sync.testing import local_kucoin
+from kucoin_sync import AuthenticationError, Message, Stream, SubscriptionRejected
+from kucoin_sync.testing import example_parser, run_example
 
 PUBLIC = (
     "/market/ticker:ETH-USDT",
@@ -91,13 +87,8 @@ KINDS = {
 PRIVATE_KINDS = {"level 3: my stop order was activated", "balance"}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
-    parser.add_argument("--seconds", type=float, help="go on for so long (default: until all kinds came, at most 60)")
-    options = parser.parse_args()
-
-    with open_stream(options.demo) as stream:
+def main(options: argparse.Namespace) -> None:
+    with Stream() as stream:
         printer = Printer(KINDS | PRIVATE_KINDS)
         subscribed = [topic for topic in PUBLIC if subscribe(stream, topic, printer)]
         subscribed += [topic for topic in PRIVATE if subscribe(stream, topic, printer, private=True)]
@@ -121,20 +112,7 @@ def subscribe(stream: Stream, topic: str, callback: Printer, *, private: bool = 
     return True
 
 
-@contextlib.contextmanager
-def open_stream(demo: bool) -> Iterator[Stream]:
-    if not demo:
-        with Stream() as stream:
-            yield stream
-        return
-    with local_kucoin("ETH-USDT", "BTC-USDT", "KCS-BTC") as server, Stream(**server.stream_options) as stream:
-        yield stream
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        pass  # Ctrl-C: enough seen
-    except ConnectionFailed as error:
-        sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")
+    parser = example_parser(__doc__, seconds=None)
+    parser.add_argument("--seconds", type=float, help="go on for so long (default: until all kinds came, at most 60)")
+    run_example(main, parser.parse_args(), "ETH-USDT", "BTC-USDT", "KCS-BTC")

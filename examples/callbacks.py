@@ -4,26 +4,15 @@ python examples/callbacks.py --demo          on a local KuCoin, no network and n
 python examples/callbacks.py --seconds 60    on KuCoin
 """
 
-from __future__ import annotations
-
 import argparse
-import contextlib
-import sys
 import threading
 
-from kucoin_sync import Event, KucoinSyncError, Message, Stream
-from kucoin_sync.testing import local_kucoin
+from kucoin_sync import Event, Message, Stream
+from kucoin_sync.testing import example_parser, run_example
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
-    parser.add_argument("--seconds", type=float, default=3.0, help="end after so many seconds")
-    options = parser.parse_args()
-
-    with contextlib.ExitStack() as stack:
-        where = stack.enter_context(local_kucoin("BTC-USDT", "ETH-USDT")).stream_options if options.demo else {}
-        stream = stack.enter_context(Stream(**where, on_event=on_event))
+def main(options: argparse.Namespace) -> None:
+    with Stream(on_event=on_event) as stream:
         stream.subscribe("/market/ticker:BTC-USDT,ETH-USDT", callback=on_ticker)
 
         @stream.on("/market/match:BTC-USDT")
@@ -48,9 +37,4 @@ def on_event(event: Event) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        pass  # Ctrl-C: enough seen
-    except KucoinSyncError as error:
-        sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")
+    run_example(main, example_parser(__doc__).parse_args(), "BTC-USDT", "ETH-USDT")

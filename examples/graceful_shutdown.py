@@ -4,33 +4,21 @@ python examples/graceful_shutdown.py --demo           on a local KuCoin, no netw
 python examples/graceful_shutdown.py --seconds 600    on KuCoin
 """
 
-from __future__ import annotations
-
 import argparse
-import contextlib
 import signal
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from kucoin_sync import KucoinSyncError, Stream, Subscription
-from kucoin_sync.testing import local_kucoin
+from kucoin_sync import Stream, Subscription
+from kucoin_sync.testing import example_parser, run_example
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
-    parser.add_argument("--seconds", type=float, default=3.0, help="end after so many seconds, if not told before")
-    options = parser.parse_args()
-
+def main(options: argparse.Namespace) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
 
-    with contextlib.ExitStack() as stack:
-        where = stack.enter_context(local_kucoin("BTC-USDT", "ETH-USDT")).stream_options if options.demo else {}
-        stream = stack.enter_context(Stream(**where))
-        pool = stack.enter_context(ThreadPoolExecutor())
+    with Stream() as stream, ThreadPoolExecutor() as pool:
         subscriptions = [stream.subscribe(f"/market/match:{symbol}") for symbol in ("BTC-USDT", "ETH-USDT")]
         workers = [pool.submit(work, trades) for trades in subscriptions]
         print("working; Ctrl-C ends it", flush=True)
@@ -50,7 +38,4 @@ def work(trades: Subscription) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KucoinSyncError as error:
-        sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")
+    run_example(main, example_parser(__doc__).parse_args(), "BTC-USDT", "ETH-USDT")

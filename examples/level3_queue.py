@@ -5,29 +5,17 @@ python examples/level3_queue.py --demo       on a local KuCoin, no network and n
 KuCoin withdrew this feed in 2021: elsewhere it runs on what serves it, by KUCOIN_SYNC_REST_URL.
 """
 
-from __future__ import annotations
-
 import argparse
-import contextlib
-import sys
 import time
 
-from kucoin_sync import KucoinSyncError, LocalLevel3Book, Stream
-from kucoin_sync.testing import local_kucoin
+from kucoin_sync import LocalLevel3Book, Stream
+from kucoin_sync.testing import example_parser, run_example
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("symbol", nargs="?", default="BTC-USDT")
-    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
-    parser.add_argument("--seconds", type=float, default=5.0, help="end after so many seconds")
-    options = parser.parse_args()
-
+def main(options: argparse.Namespace) -> None:
     deadline = time.monotonic() + options.seconds
-    with contextlib.ExitStack() as stack:
-        where = stack.enter_context(local_kucoin(options.symbol)).stream_options if options.demo else {}
-        stream = stack.enter_context(Stream(**where))
-        book = stack.enter_context(stream.book(options.symbol, level=3)).wait_ready(timeout=10)
+    with Stream() as stream, stream.book(options.symbol, level=3) as book:
+        book.wait_ready(timeout=10)
         print(f"{len(book.bid_orders())} orders to buy, {len(book.ask_orders())} to sell", flush=True)
         while time.monotonic() < deadline:
             follow_one(book, deadline)
@@ -50,9 +38,7 @@ def follow_one(book: LocalLevel3Book, deadline: float) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        pass  # Ctrl-C: enough seen
-    except KucoinSyncError as error:
-        sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")
+    parser = example_parser(__doc__, seconds=5.0)
+    parser.add_argument("symbol", nargs="?", default="BTC-USDT")
+    options = parser.parse_args()
+    run_example(main, options, options.symbol)

@@ -5,27 +5,17 @@ python examples/order_book.py XBTUSDTM --seconds 30 on KuCoin; with KUCOIN_API_K
                                                     KUCOIN_API_PASSPHRASE spot books are whole
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
-import sys
 import time
-from collections.abc import Iterator
 
-from kucoin_sync import BookNotReady, KucoinSyncError, LocalBook, Stream
-from kucoin_sync.testing import local_kucoin
+from kucoin_sync import BookNotReady, LocalBook, Stream
+from kucoin_sync.testing import example_parser, run_example
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("symbol", nargs="?", default="BTC-USDT")
-    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
-    parser.add_argument("--seconds", type=float, default=3.0, help="end after so many seconds")
-    options = parser.parse_args()
-
+def main(options: argparse.Namespace) -> None:
     deadline = time.monotonic() + options.seconds
-    with open_stream(options.symbol, options.demo) as stream, stream.book(options.symbol) as book:
+    with Stream() as stream, stream.book(options.symbol) as book:
         book.wait_ready(timeout=10)
         print("whole" if not book.partial else f"only the best {book.snapshot_depth} levels are sure")
         changes = 0
@@ -52,20 +42,8 @@ def show(book: LocalBook) -> None:
     )
 
 
-@contextlib.contextmanager
-def open_stream(symbol: str, demo: bool) -> Iterator[Stream]:
-    if not demo:
-        with Stream() as stream:
-            yield stream
-        return
-    with local_kucoin(symbol) as server, Stream(**server.stream_options) as stream:
-        yield stream
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        pass  # Ctrl-C: enough seen
-    except KucoinSyncError as error:
-        sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")
+    parser = example_parser(__doc__)
+    parser.add_argument("symbol", nargs="?", default="BTC-USDT")
+    options = parser.parse_args()
+    run_example(main, options, options.symbol)

@@ -6,33 +6,22 @@ python examples/prometheus.py --port 9000 --seconds 3600   on KuCoin
 Needs prometheus-client: pip install 'kucoin-sync[metrics]'
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
-import sys
 import time
 import urllib.request
 
 from prometheus_client import REGISTRY, start_http_server
 
-from kucoin_sync import KucoinSyncError, Stream
+from kucoin_sync import Stream
 from kucoin_sync.metrics import KucoinCollector
-from kucoin_sync.testing import local_kucoin
+from kucoin_sync.testing import example_parser, run_example
 
 SHOWN = ("kucoin_sync_messages_total", "kucoin_sync_bytes_total", "kucoin_sync_lag_seconds", "kucoin_sync_pending")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
-    parser.add_argument("--port", type=int, default=9000, help="default: 9000, in the demo any that is free")
-    parser.add_argument("--seconds", type=float, default=3.0, help="end after so many seconds")
-    options = parser.parse_args()
-
-    with contextlib.ExitStack() as stack:
-        where = stack.enter_context(local_kucoin("BTC-USDT")).stream_options if options.demo else {}
-        stream = stack.enter_context(Stream(**where))
+def main(options: argparse.Namespace) -> None:
+    with Stream() as stream, contextlib.ExitStack() as stack:
         REGISTRY.register(KucoinCollector(stream))
         server, thread = start_http_server(0 if options.demo else options.port, addr="127.0.0.1")
         stack.callback(thread.join)
@@ -57,9 +46,6 @@ def look(url: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        pass  # Ctrl-C: enough seen
-    except KucoinSyncError as error:
-        sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")
+    parser = example_parser(__doc__)
+    parser.add_argument("--port", type=int, default=9000, help="default: 9000, in the demo any that is free")
+    run_example(main, parser.parse_args(), "BTC-USDT")

@@ -7,18 +7,14 @@ python examples/pytest_bot.py                runs it on KuCoin; it only tells wh
 Needs nothing but this package and pytest: the fixtures kucoin_server, kucoin_stream and kucoin_exchange come with it.
 """
 
-from __future__ import annotations
-
 import argparse
-import contextlib
-import sys
 import threading
 from collections.abc import Callable
 from decimal import Decimal
 from queue import Queue
 
-from kucoin_sync import KucoinSyncError, Stream
-from kucoin_sync.testing import KucoinServer, LiveExchange, local_kucoin
+from kucoin_sync import Stream
+from kucoin_sync.testing import KucoinServer, LiveExchange, example_parser, run_example
 
 TOPIC = "/market/match:BTC-USDT"
 
@@ -89,15 +85,8 @@ def test_it_finds_something_to_do_in_a_market(kucoin_exchange: LiveExchange, kuc
 # The program
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
-    parser.add_argument("--seconds", type=float, default=3.0, help="end after so many seconds")
-    options = parser.parse_args()
-
-    with contextlib.ExitStack() as stack:
-        where = stack.enter_context(local_kucoin("BTC-USDT")).stream_options if options.demo else {}
-        stream = stack.enter_context(Stream(**where))
+def main(options: argparse.Namespace) -> None:
+    with Stream() as stream:
         bot = Bot(stream, lambda what, price: print(f"{what} at {price}", flush=True))
         end = threading.Timer(options.seconds, stream.close)  # which ends its loop
         end.daemon = True
@@ -106,9 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        pass  # Ctrl-C: enough seen
-    except KucoinSyncError as error:
-        sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")
+    run_example(main, example_parser(__doc__).parse_args(), "BTC-USDT")

@@ -5,9 +5,6 @@ python examples/redis_fanout.py redis://localhost --seconds 30
                                                            behind `kucoin-sync relay --redis redis://localhost`
 """
 
-from __future__ import annotations
-
-import argparse
 import contextlib
 import multiprocessing
 import shutil
@@ -20,17 +17,15 @@ from collections.abc import Iterator
 
 from kucoin_sync import ConnectionFailed, KucoinSyncError, Stream, topics
 from kucoin_sync.relay import Relay, RelayStream
-from kucoin_sync.testing import local_kucoin
+from kucoin_sync.testing import example_parser, local_kucoin
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT")
 READERS = 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = example_parser(__doc__)
     parser.add_argument("redis", nargs="?", default="redis://localhost", help="URL of Redis; a relay has to run there")
-    parser.add_argument("--demo", action="store_true", help="run everything here, on a local KuCoin")
-    parser.add_argument("--seconds", type=float, default=3.0, help="end after so many seconds")
     options = parser.parse_args()
     if options.demo and not shutil.which("redis-server"):
         print("There is no redis-server on the PATH; install one (Debian: apt-get install redis-server) to see this.")

@@ -1,0 +1,76 @@
+"""What the examples have in common: `--demo`, an end after some seconds, and Ctrl-C for an end.
+
+An example is then what it shows, and makes its stream as any program does:
+
+    def main(options: argparse.Namespace) -> None:
+        with Stream() as stream:
+            ...
+
+    if __name__ == "__main__":
+        run_example(main, example_parser(__doc__).parse_args(), "BTC-USDT")
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..exceptions import KucoinSyncError
+from .demo import local_kucoin
+
+__all__ = ["example_parser", "run_example"]
+
+
+def example_parser(about: str | None, *, seconds: float | None = 3.0) -> argparse.ArgumentParser:
+    """Return a parser that knows `--demo`, and `--seconds` unless there is no default for it."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
+    if seconds is not None:
+        parser.add_argument(
+            "--seconds", type=float, default=seconds, help=f"end after so many seconds (default: {seconds:g})"
+        )
+    return parser
+
+
+def run_example(
+    main: Callable[[argparse.Namespace], object], options: argparse.Namespace, *symbols: str, **market: Any
+) -> None:
+    """Run `main`, under `--demo` on a local KuCoin that trades `symbols`; take Ctrl-C for an end.
+
+    `market` are further arguments of `local_kucoin`. An error of this package ends the program with its sentence.
+    """
+    try:
+        with _local(*symbols, **market) if options.demo else contextlib.nullcontext():
+            main(options)
+    except KeyboardInterrupt:
+        pass  # enough seen
+    except KucoinSyncError as error:
+        hint = "" if options.demo else "\nWithout a network, --demo does the same on a local KuCoin."
+        sys.exit(f"{error}{hint}")
+
+
+@contextlib.contextmanager
+def _local(*symbols: str, **market: Any) -> Iterator[None]:
+    """Have `Stream()` without arguments talk to a local KuCoin with its key, here and in child processes."""
+    with local_kucoin(*symbols, **market) as server:
+        ours = {
+            "KUCOIN_SYNC_REST_URL": server.rest_url,
+            "KUCOIN_SYNC_FUTURES_REST_URL": server.futures_rest_url,
+            "KUCOIN_API_KEY": server.KEY,
+            "KUCOIN_API_SECRET": server.SECRET,
+            "KUCOIN_API_PASSPHRASE": server.PASSPHRASE,
+        }
+        before = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value

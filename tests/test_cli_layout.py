@@ -86,8 +86,9 @@ def test_no_row_is_wider_than_it_may_be(width: int) -> None:
 
 
 def test_a_line_with_two_ends() -> None:
-    assert text_of(ends(line("left"), line("right"), 12)) == "left   right"
-    assert text_of(ends(line("left"), line("right"), 10)) == "left"
+    assert text_of(ends(line("left"), line("right"), 12, "~")) == "left   right"
+    assert text_of(ends(line("left"), line("right"), 10, "~")) == "left"
+    assert text_of(ends(line("left"), line("right"), 3, "~")) == "le~"
 
 
 @given(st.text(st.characters(codec="ascii")), st.integers(1, 40))

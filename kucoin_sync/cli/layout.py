@@ -127,10 +127,13 @@ def crop(line: Line, width: int, more: str = "") -> Line:
     return tuple(kept)
 
 
-def ends(left: Line, right: Line, width: int) -> Line:
-    """Return a line with `left` at its left end and `right` at its right one, which goes where both do not fit."""
+def ends(left: Line, right: Line, width: int, more: str) -> Line:
+    """Return a line with `left` at its left end and `right` at its right one, which goes where both do not fit.
+
+    Where `left` alone does not, it ends with `more`.
+    """
     space = width - len(text_of(left)) - len(text_of(right))
-    return (*left, Span(" " * space), *right) if space >= 2 else crop(left, width)
+    return (*left, Span(" " * space), *right) if space >= 2 else crop(left, width, more)
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -104,13 +104,13 @@ def play(
 
 def framed(view: View, feed: Feed, output: Output, width: int, height: int) -> Picture:
     """Return a view with its title, how the feed fares, and what was said of late."""
-    head = ends(
-        line(Span(printable(view.title), "bold")), line(Span(f"{feed.place}  {datetime.now():%H:%M:%S}", "dim")), width
-    )
+    more = output.glyphs.more
+    place = line(Span(f"{feed.place}  {datetime.now():%H:%M:%S}", "dim"))
+    head = ends(line(Span(printable(view.title), "bold")), place, width, more)
     note = output.aside.recent(_NOTE)
     foot = line(Span(printable(note), "warn")) if note else line(Span(f"{feed.summary()}. Ctrl-C ends.", "dim"))
     room = max(1, height - _AROUND)
-    return Picture(head, view.draw(width, room)[:room], crop(foot, width, output.glyphs.more))
+    return Picture(head, view.draw(width, room)[:room], crop(foot, width, more))
 
 
 def print_messages(

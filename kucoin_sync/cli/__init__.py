@@ -54,7 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, InvalidTopic):
             return 2
         if error.retriable and not options.demo:
-            print("Without a network, --demo does the same on a local KuCoin.", file=sys.stderr)
+            print(
+                "kucoin-sync doctor finds out why. Without a network, --demo does the same on a local KuCoin.",
+                file=sys.stderr,
+            )
         return 1
 
 

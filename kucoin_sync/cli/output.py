@@ -53,15 +53,18 @@ class Output:
     Args:
         json, plain: what the command line asks for.
         document: whether the command prints a text rather than records.
+
+    Attributes:
+        terminal: whether it is one, whose width lines have to keep to.
     """
 
     def __init__(self, *, json: bool = False, plain: bool = False, document: bool = False) -> None:
         self.aside = Aside()
-        terminal = sys.stdout.isatty()
-        self._moves = terminal and os.name == "posix" and os.environ.get("TERM", "dumb") not in ("dumb", "")
-        if json or (not terminal and not plain and not document):
+        self.terminal = sys.stdout.isatty()
+        self._moves = self.terminal and os.name == "posix" and os.environ.get("TERM", "dumb") not in ("dumb", "")
+        if json or (not self.terminal and not plain and not document):
             self.mode = Mode.JSON
-        elif terminal and not plain and self._moves and importlib.util.find_spec("rich") is not None:
+        elif not plain and self._moves and importlib.util.find_spec("rich") is not None:
             self.mode = Mode.RICH
         else:
             self.mode = Mode.PLAIN

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import datetime as dt
 import logging
-import sys
 import time
 
 from ..events import Event
@@ -50,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, output: Output) -> int:
     """Print a recording."""
     began, shown, next_show = time.monotonic(), 0, 0.0
-    progress, terminal = Progress(), sys.stdout.isatty()
+    progress = Progress()
 
     def say(event: Event) -> None:
         if event.level >= logging.WARNING:
@@ -66,12 +65,12 @@ def run(options: argparse.Namespace, output: Output) -> int:
                     output.record(message.raw, flush=not subscription.pending)
                 else:
                     row = told(message)
-                    output.print([crop(row, output.width, output.glyphs.more) if terminal else row])
+                    output.print([crop(row, output.width, output.glyphs.more) if output.terminal else row])
                 shown += 1
                 if shown == options.count:
                     break
                 now = time.monotonic()
-                if now >= next_show and not terminal:
+                if now >= next_show and not output.terminal:
                     next_show = now + _SHOW
                     progress.show(_how_far(replay))
         progress.end()

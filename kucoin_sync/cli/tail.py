@@ -18,12 +18,12 @@ _KEPT = 200
 
 
 class Tail(View):
-    """The newest messages, the newest one last."""
-
-    title = "Messages"
+    """The newest messages, the newest one last; those of a single topic leave its name to the title."""
 
     def __init__(self, subscription: Subscription, glyphs: Glyphs) -> None:
         self._subscription = subscription
+        self._several = len(subscription.topics) > 1
+        self.title = "Messages" if self._several else f"Messages of {subscription.topics[0]}"
         self._kept: deque[Message] = deque(maxlen=_KEPT)
         self._glyphs = glyphs
 
@@ -33,15 +33,16 @@ class Tail(View):
             self._kept.append(message)
 
     def draw(self, width: int, height: int) -> list[Line]:
-        return [crop(told(message), width, self._glyphs.more) for message in list(self._kept)[-height:]]
+        shown = list(self._kept)[-height:]
+        return [crop(told(message, named=self._several), width, self._glyphs.more) for message in shown]
 
 
-def told(message: Message) -> Line:
-    """Return a message as a line: when it came, topic, subject, data."""
+def told(message: Message, *, named: bool = True) -> Line:
+    """Return a message as a line: when it came, its topic where that is to be named, subject, data."""
     data = msgspec.json.encode(message.data).decode()
     return line(
         Span(f"{clock(message.received_ns)}  ", "dim"),
-        Span(printable(message.topic or "")),
-        Span(f"  {printable(message.subject or '')}  ", "dim"),
+        Span(f"{printable(message.topic or '')}  " if named else ""),
+        Span(f"{printable(message.subject or '')}  ", "dim"),
         Span(printable(data)),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..payloads import fields_of
 from ..topics import TABLE, Topic
+from .layout import wrapped
 from .output import Output
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "markdown", "run"]
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         for row in rows:
             output.record(_as_dict(row))
     else:
-        print("\n\n".join(map(_described, rows)))
+        print("\n\n".join(_folded(_described(row), output) for row in rows))
     return 0 if rows else 1
 
 
@@ -62,6 +63,20 @@ def _described(row: Topic) -> str:
         name = cls.__name__ if subject == "*" else f"{subject}: {cls.__name__}"
         shown = [field for field in fields_of(cls) if not field.startswith("wire_")]
         lines.append(f"    {name}({', '.join(shown)})")
+    return "\n".join(lines)
+
+
+def _folded(text: str, output: Output) -> str:
+    """Return a text with its long lines broken between words, where it goes to a terminal."""
+    if not output.terminal:
+        return text
+    lines: list[str] = []
+    for each in text.splitlines():
+        if len(each) <= output.width:
+            lines.append(each)
+        else:
+            first, *rest = wrapped(each, max(1, output.width - 8))
+            lines += [f"    {first}", *(f"        {part}" for part in rest)]
     return "\n".join(lines)
 
 

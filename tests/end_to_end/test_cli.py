@@ -53,7 +53,9 @@ def test_text_is_for_the_asking(here: list[str], capsys: pytest.CaptureFixture[s
 
 def test_messages_of_any_topic_as_text(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", "--topic", "/market/ticker:all", *here, "--plain", "--count", "1"]) == 0
-    assert "/market/ticker:all  BTC-USDT  {" in capsys.readouterr().out
+    title, *_, row = capsys.readouterr().out.splitlines()
+    assert title.startswith("Messages of /market/ticker:all  ")
+    assert "  BTC-USDT  {" in row
 
 
 @pytest.mark.parametrize("command", [["trades", "BTC-USDT"], ["candles", "BTC-USDT", "--type", "1s"]])
@@ -121,7 +123,7 @@ def test_without_a_network_the_demo_is_named(
     assert main(["watch", "BTC-USDT", "--rest-url", "http://127.0.0.1:9"]) == 1
     err = capsys.readouterr().err
     assert "127.0.0.1:9" in err
-    assert err.rstrip().endswith("Without a network, --demo does the same on a local KuCoin.")
+    assert err.rstrip().endswith("finds out why. Without a network, --demo does the same on a local KuCoin.")
     assert "Traceback" not in err
 
 

@@ -112,7 +112,7 @@ def test_without_a_network_the_demo_is_named(
     assert main(["book", "BTC-USDT", "--rest-url", "http://127.0.0.1:9"]) == 1
     err = capsys.readouterr().err
     assert "127.0.0.1" in err
-    assert err.rstrip().endswith("Without a network, --demo does the same on a local KuCoin.")
+    assert err.rstrip().endswith("finds out why. Without a network, --demo does the same on a local KuCoin.")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,11 @@ from tests.support.terminal import Terminal
 
 VIEWS = {
     "watch": (["watch", "BTC-USDT", "XBTUSDTM"], r"BTC-USDT +[▲▼ ] *6\d{4}\.\d"),
-    "topic": (["watch", "--topic", "/market/level2:BTC-USDT"], r"/market/level2:BTC-USDT  trade\.l2update"),
+    "topic": (["watch", "--topic", "/market/level2:BTC-USDT"], r"\d  trade\.l2update  \{"),
+    "topics": (
+        ["watch", "--topic", "/market/level2:BTC-USDT,ETH-USDT"],
+        r"(?s)^Messages  .*/market/level2:BTC-USDT  trade\.l2update",
+    ),
     "book": (["book", "BTC-USDT"], r"ask  6\d{4}\.\d .*█"),
     "queue": (["book", "BTC-USDT", "--level", "3"], r"bid  6\d{4}\.\d  \d\.\d+ +\d+"),
     "trades": (["trades", "BTC-USDT"], r"▲ buy +6\d{4}"),
@@ -57,6 +61,24 @@ def test_a_view_is_painted_no_more_often_than_ten_times_a_second_and_nothing_is_
         assert len(re.findall(rb"messages? in ", painted)) <= seconds * 10 + 1
         erasing = re.findall(rb"\x1b\[[0-3]?[JK]", painted.partition(b"messages")[2])
         assert not erasing
+
+
+def test_a_view_of_one_topic_names_it_in_its_title(here: list[str]) -> None:
+    with Terminal("watch", "--topic", "/market/match:BTC-USDT", *here) as terminal:
+        text = terminal.wait_for(lambda text: "trade.l3match" in text)
+        assert text.startswith("Messages of /market/match:BTC-USDT  ")
+        assert text.count("/market/match") == 1
+
+
+def test_the_reference_keeps_to_the_width_of_the_terminal() -> None:
+    with Terminal("topics", "/market/match", columns=60) as terminal:
+        assert terminal.finish() == 0, terminal.errors()
+        rows = [row for row in terminal.text.splitlines() if row]
+    assert rows[0].startswith("/market/match:")
+    assert sum(row.startswith("        ") for row in rows) >= 2
+    told = " ".join(row.strip() for row in rows)
+    assert "pushed: real time Match(symbol, sequence, type, price, size, side, trade_id, " in told
+    assert told.endswith("time_ns, datetime)")
 
 
 @with_and_without_rich

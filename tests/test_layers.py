@@ -41,8 +41,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
 PURE, TOP = 2, 6
 # Finds out why a stream gets nowhere, and so goes the same way, one layer at a time.
 DOCTOR = {"cli.checks", "cli.doctor", "cli.way"}
-# What whoever brings messages from elsewhere than from KuCoin builds on.
-SEAM = {"callbacks", "carrier", "client", "inbox", "snapshots", "tap", "wire"}
+# What whoever brings messages from elsewhere than from KuCoin builds on, or takes them in ways of its own.
+SEAM = {"callbacks", "carrier", "client", "forking", "inbox", "snapshots", "tap", "wire"}
 WORLDLY = {"asyncio", "requests", "select", "selectors", "socket", "ssl", "threading", "time", "urllib3", "websocket"}
 
 MODULES = {
@@ -211,7 +211,10 @@ for snippet in snippets:
 """
 
 
-@pytest.mark.parametrize("name", ["kucoin_sync", "kucoin_sync.testing", "kucoin_sync.cli", "kucoin_sync.relay"])
+@pytest.mark.parametrize(
+    "name",
+    ["kucoin_sync", "kucoin_sync.testing", "kucoin_sync.cli", "kucoin_sync.relay", "kucoin_sync.contrib.web"],
+)
 def test_importing_reads_no_environment_starts_no_thread_and_opens_no_socket(name: str) -> None:
     noticed = ["os.environ.get('HOME')", "'HOME' in os.environ", "threading.Thread().start()", "socket.socket()"]
     done = subprocess.run([sys.executable, "-c", SCRIPT, name, *noticed], capture_output=True, text=True, timeout=50)

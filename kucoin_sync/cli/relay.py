@@ -45,27 +45,19 @@ def run(options: argparse.Namespace, output: Output) -> int:
             f"no Redis was named: use --redis redis://host:6379, or set {_VARIABLE}", retriable=False
         )
     try:
-        from ..relay import Relay  # only this command needs it
+        from ..relay.running import run_relay  # only this command needs it
     except ImportError as error:
         raise ConnectionFailed(str(error), retriable=False) from None
 
     more = {} if options.namespace is None else {"namespace": options.namespace}
     with open_feed(options, output, []) as feed:
-        relay = Relay(
+        run_relay(
             feed.stream,
             url,
+            lambda text: output.aside.say(f"kucoin-sync: {text}"),
             topics=options.topic,
             private=options.private,
             ca_certs=options.redis_ca,
-            on_event=lambda event: output.aside.say(f"kucoin-sync: {event}"),
             **more,
         )
-        try:
-            relay.run()
-        except KeyboardInterrupt:
-            pass  # the end is as wished
-        finally:
-            relay.close()
-            numbers = relay.stats()
-            output.aside.say(f"kucoin-sync: {numbers['published']} messages passed on, {numbers['dropped']} dropped")
     return 0

@@ -1,0 +1,140 @@
+"""The settings of a web application, checked, and the client that they ask for.
+
+A setting that does not exist is an error rather than ignored: who misspells one would otherwise run with a default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .. import Client, ConnectionFailed, Credentials, Event, KucoinSyncError, Stream
+from ..topics import grammar
+
+__all__ = ["InvalidSetting", "Options"]
+
+_REDIS = "KUCOIN_SYNC_REDIS_URL"
+
+
+class InvalidSetting(KucoinSyncError, ValueError):
+    """A setting that does not exist or makes no sense; the text names it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an application says of its feed. Each is a setting of the same name in upper case.
+
+    Attributes:
+        redis_url: where a relay passes the feed on, which is then read from there; None takes KUCOIN_SYNC_REDIS_URL of
+            the environment, "" is none: each process has a connection to KuCoin of its own.
+        redis_ca_certs: path of the authorities' certificates, for TLS with a private authority.
+        namespace: that of the relay, where several share a Redis.
+        rest_url, futures_rest_url, proxy: as those of `Stream`.
+        api_key, api_secret, api_passphrase: of KuCoin; None takes those of the environment.
+        topics: what the feed's process always passes on; browsers may have these.
+        allowed_topics: what browsers may have beside, such as "/market/match:BTC-USDT" or "/market/ticker:*". A private
+            topic has to be named as it is, as "*" means public ones only.
+        private: whether the feed's process passes private topics on to whoever reads Redis.
+        max_streams: responses with events that a process serves at a time.
+        max_topics: topics that one such response may have, and of which last values are kept.
+        keep_alive: seconds of silence after which a browser is sent a comment.
+    """
+
+    redis_url: str | None = field(default=None, repr=False)
+    redis_ca_certs: str | None = None
+    namespace: str = "kucoin-sync"
+    rest_url: str | None = None
+    futures_rest_url: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
+    api_secret: str | None = field(default=None, repr=False)
+    api_passphrase: str | None = field(default=None, repr=False)
+    topics: tuple[str, ...] = ()
+    allowed_topics: tuple[str, ...] = ()
+    private: bool = False
+    max_streams: int = 1000
+    max_topics: int = 100
+    keep_alive: float = 5.0
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any], shown: Callable[[str], str] = str) -> Options:
+        """Return the options that settings ask for.
+
+        Args:
+            settings: by their names, such as {"REDIS_URL": "redis://localhost"}.
+            shown: makes of such a name what the user has written, for errors.
+
+        Raises:
+            InvalidSetting: a setting does not exist, or its value makes no sense. Values never show.
+            InvalidTopic: a topic is none.
+        """
+        known = {each.name.upper(): each for each in fields(cls)}
+        values: dict[str, Any] = {}
+        for name, value in settings.items():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+                hint = f"did you mean {' or '.join(map(shown, close))}?" if close else f"there are {', '.join(known)}"
+                raise InvalidSetting(f"{shown(name)} is no setting of kucoin_sync; {hint}")
+            values[name.lower()] = _checked(shown(name), known[name].default, value)
+        options = cls(**values)
+        if len(dict.fromkeys(part is None for part in options._key)) > 1:
+            names = ", ".join(map(shown, ("API_KEY", "API_SECRET", "API_PASSPHRASE")))
+            raise InvalidSetting(f"of {names} some are set and some are not; an API key needs all three")
+        return options
+
+    @property
+    def _key(self) -> tuple[str | None, str | None, str | None]:
+        return self.api_key, self.api_secret, self.api_passphrase
+
+    def relay_url(self) -> str:
+        """Return the URL of Redis, of the environment where the settings name none; "" where there is none."""
+        return os.environ.get(_REDIS, "") if self.redis_url is None else self.redis_url
+
+    def open_client(self) -> Client:
+        """Return a new client: of the relay where there is a Redis, else of KuCoin; nothing is dialled yet."""
+        url = self.relay_url()
+        if not url:
+            return self.open_stream()
+        try:
+            from ..relay import RelayStream  # only those who have a Redis need redis-py
+        except ImportError as error:
+            raise ConnectionFailed(str(error), retriable=False) from None
+        return RelayStream(url, namespace=self.namespace, ca_certs=self.redis_ca_certs)
+
+    def open_stream(self, on_event: Callable[[Event], object] | None = None) -> Stream:
+        """Return a new stream of KuCoin; nothing is dialled yet."""
+        key, secret, passphrase = self._key
+        return Stream(
+            Credentials(key, secret, passphrase) if key and secret and passphrase else None,
+            rest_url=self.rest_url,
+            futures_rest_url=self.futures_rest_url,
+            proxy=self.proxy,
+            on_event=on_event,
+        )
+
+    def allows(self, single: str) -> bool:
+        """Whether browsers may have a single topic."""
+        if single in self.topics or single in self.allowed_topics:
+            return True
+        return not grammar.is_private(single) and any(fnmatchcase(single, pattern) for pattern in self.allowed_topics)
+
+
+def _checked(shown: str, default: Any, value: Any) -> Any:
+    """Return the value of a setting, of the kind that its default is of."""
+    if isinstance(default, tuple):
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise InvalidSetting(f"{shown} is a list of topics, not {type(value).__name__}")
+        return tuple(single for topic in value for single in ([topic] if "*" in topic else grammar.split(topic)))
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise InvalidSetting(f"{shown} is True or False, not {type(value).__name__}")
+    elif isinstance(default, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise InvalidSetting(f"{shown} is a number greater than 0")
+    elif not isinstance(value, str) and (value is not None or default is not None):
+        raise InvalidSetting(f"{shown} is text, not {type(value).__name__}")
+    return value

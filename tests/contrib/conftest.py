@@ -1,0 +1,38 @@
+"""A local KuCoin whose tickers a test pushes, and settings that lead there; no test leaves anything behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kucoin_sync.contrib.options import Options
+from kucoin_sync.contrib.web import WebFeed
+from kucoin_sync.testing import KucoinServer
+
+from ..end_to_end.conftest import nothing_left_behind, server
+
+__all__ = ["MakeFeed", "nothing_left_behind", "server"]
+
+MakeFeed = Callable[..., WebFeed]
+
+
+@pytest.fixture
+def settings(server: KucoinServer) -> dict[str, Any]:
+    """Settings, without a prefix, for the local KuCoin."""
+    return {"REDIS_URL": "", "REST_URL": server.rest_url, "FUTURES_REST_URL": server.futures_rest_url, "PROXY": ""}
+
+
+@pytest.fixture
+def make_feed(settings: dict[str, Any]) -> Iterator[MakeFeed]:
+    """Make feeds of the settings and more, which are closed after the test."""
+    made: list[WebFeed] = []
+
+    def make(**more: Any) -> WebFeed:
+        made.append(WebFeed(Options.read({**settings, **more})))
+        return made[-1]
+
+    yield make
+    for feed in made:
+        feed.close()

@@ -1,0 +1,249 @@
+"""The Flask extension: settings, events, last values, limits, and the command that owns the feed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, Response
+from flask.testing import FlaskClient
+
+from kucoin_sync import Stream, topics
+from kucoin_sync.contrib.flask import KucoinSync
+from kucoin_sync.contrib.options import InvalidSetting
+from kucoin_sync.contrib.web import WebFeed
+from kucoin_sync.relay import RelayStream
+from kucoin_sync.testing import KucoinServer
+
+from ..support.processes import until
+from ..support.redis import MISSING, LocalRedis
+from ..support.threads import LIMIT, Task
+from .parser import EventParser
+
+TICKER = "/market/ticker:BTC-USDT"
+MakeApp = Callable[..., Flask]
+kucoin = KucoinSync()
+
+
+@pytest.fixture
+def make_app(settings: dict[str, Any]) -> Iterator[MakeApp]:
+    """Make applications by a factory, as larger ones do; their feeds are closed after the test."""
+    made: list[Flask] = []
+
+    def make(**more: Any) -> Flask:
+        app = Flask(__name__)
+        app.config.update({f"KUCOIN_SYNC_{name}": value for name, value in {**settings, **more}.items()})
+        app.config["TESTING"] = True
+        kucoin.init_app(app)
+        made.append(app)
+
+        @app.get("/live/<symbol>")
+        def live(symbol: str) -> Response:
+            return kucoin.sse(f"/market/ticker:{symbol}", event=lambda message: message.topic)
+
+        @app.get("/last/<symbol>")
+        def last(symbol: str) -> Any:
+            return kucoin.last(f"/market/ticker:{symbol}", timeout=LIMIT).data
+
+        @app.get("/soon/<symbol>")
+        def soon(symbol: str) -> Any:
+            return kucoin.last(f"/market/ticker:{symbol}", timeout=0.05).data
+
+        @app.get("/now")
+        def now() -> Response:
+            return kucoin.sse(TICKER, timeout=0.2)
+
+        return app
+
+    yield make
+    for app in made:
+        app.extensions["kucoin_sync"].close()
+
+
+@pytest.fixture
+def browser(make_app: MakeApp) -> FlaskClient:
+    return make_app(ALLOWED_TOPICS=["/market/ticker:*"]).test_client()
+
+
+def gone(server: KucoinServer, topic: str) -> None:
+    server.wait_for(lambda s: not any(topic in each.topics for each in s.connections), LIMIT, "the end of a topic")
+
+
+def test_nothing_is_dialled_before_somebody_asks(server: KucoinServer, make_app: MakeApp) -> None:
+    app = make_app()
+    assert isinstance(app.extensions["kucoin_sync"], WebFeed)
+    assert server.requests == []
+
+
+def test_an_application_may_be_given_at_once(settings: dict[str, Any]) -> None:
+    app = Flask(__name__)
+    app.config.update({f"KUCOIN_SYNC_{name}": value for name, value in settings.items()})
+    extension = KucoinSync(app)
+    with app.app_context():
+        assert extension.feed is app.extensions["kucoin_sync"]
+        assert extension.client is extension.client
+        extension.feed.close()
+
+
+def test_without_init_app_the_error_says_what_to_do() -> None:
+    app = Flask("lonely")
+    with app.app_context(), pytest.raises(RuntimeError, match=r"the application 'lonely' has no feed: call KucoinSync"):
+        kucoin.last(TICKER)
+
+
+def test_a_misspelt_setting_is_an_error_that_names_the_right_one() -> None:
+    app = Flask(__name__)
+    app.config["KUCOIN_SYNC_ALOWED_TOPICS"] = []
+    with pytest.raises(InvalidSetting, match=r"KUCOIN_SYNC_ALOWED_TOPICS .* did you mean KUCOIN_SYNC_ALLOWED_TOPICS"):
+        KucoinSync(app)
+
+
+def test_a_browser_gets_events(server: KucoinServer, browser: FlaskClient) -> None:
+    response = browser.get("/live/BTC-USDT")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert response.headers["Cache-Control"] == "no-cache"
+    assert response.headers["X-Accel-Buffering"] == "no"
+    server.publish(TICKER, {"sequence": "7", "price": "1"})
+    parser, chunks = EventParser(), iter(response.iter_encoded())
+    events = []
+    while not events:
+        events = parser.feed(next(chunks))
+    (event,) = events
+    assert (event.event, json.loads(event.data), event.id) == (TICKER, {"sequence": "7", "price": "1"}, "7")
+    assert parser.retry == 2000
+    response.close()
+    gone(server, TICKER)
+
+
+def test_who_only_looks_at_the_head_leaves_nothing_behind(server: KucoinServer, browser: FlaskClient) -> None:
+    response = browser.head("/live/BTC-USDT")
+    assert (response.status_code, response.data) == (200, b"")
+    response.close()  # as every server does
+    gone(server, TICKER)
+
+
+def test_last_values_are_the_newest_and_share_one_subscription(server: KucoinServer, browser: FlaskClient) -> None:
+    assert browser.get("/soon/BTC-USDT").status_code == 504
+    first = Task(browser.application.test_client().get, "/last/BTC-USDT")
+    server.wait_subscribed(TICKER, timeout=LIMIT)
+    for number in range(5):
+        server.publish(TICKER, {"n": number})
+    assert first.result().status_code == 200
+    until(lambda: browser.get("/last/BTC-USDT").json == {"n": 4}, "the newest")
+    assert browser.get("/last/BTC-USDT").json == {"n": 4}, "it stays"
+    assert browser.application.extensions["kucoin_sync"].client.stats()["subscriptions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("symbol", "status", "sentence"),
+    [
+        ("btc-usdt", 400, "did you mean BTC-USDT?"),
+        ("BTC-USDT,ETH-USDT,KCS-BTC,XRP-USDT", 400, "4 topics were asked for; name 1 to 3"),
+        ("ADA-USDT", 403, "/market/ticker:ADA-USDT is not among this site&#39;s TOPICS and ALLOWED_TOPICS"),
+        ("KCS-BTC", 404, "KuCoin rejected the topic &#39;/market/ticker:KCS-BTC&#39; with code 404: gone"),
+    ],
+)
+def test_what_can_not_be_had_is_an_answer_with_a_sentence(
+    server: KucoinServer, make_app: MakeApp, symbol: str, status: int, sentence: str
+) -> None:
+    allowed = [topics.ticker("BTC-USDT", "ETH-USDT", "KCS-BTC", "XRP-USDT")]
+    app = make_app(ALLOWED_TOPICS=allowed, MAX_TOPICS=3, MAX_STREAMS=1)
+    for _ in range(2):  # whoever is refused takes nobody's place
+        server.reject_next(404, "gone", "/market/ticker:KCS-BTC")
+        answer = app.test_client().get(f"/live/{symbol}")
+        assert (answer.status_code, answer.content_type) == (status, "text/html; charset=utf-8")
+        assert sentence in answer.text
+    assert app.extensions["kucoin_sync"].client.stats()["subscriptions"] == 0
+
+
+def test_a_feed_that_is_away_is_told_without_what_is_behind_it(
+    server: KucoinServer, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(ALLOWED_TOPICS=[TICKER], REST_URL="http://127.0.0.1:9")
+    answer = app.test_client().get("/now")
+    assert answer.status_code == 503
+    assert "127.0.0.1" not in answer.text
+    assert "127.0.0.1:9" in caplog.text
+
+
+def test_only_so_many_browsers_are_served_and_who_leaves_makes_room(server: KucoinServer, make_app: MakeApp) -> None:
+    browser = make_app(TOPICS=[TICKER], MAX_STREAMS=2).test_client()
+    first, second = browser.get("/live/BTC-USDT"), browser.get("/live/BTC-USDT")
+    refused = browser.get("/live/BTC-USDT")
+    assert (first.status_code, second.status_code, refused.status_code) == (200, 200, 503)
+    assert "as many browsers as it can" in refused.text
+    first.close()
+    third = browser.get("/live/BTC-USDT")
+    assert third.status_code == 200
+    second.close()
+    third.close()
+
+
+def test_only_so_many_last_values_are_kept(server: KucoinServer, make_app: MakeApp) -> None:
+    app = make_app(ALLOWED_TOPICS=["/market/ticker:*"], MAX_TOPICS=2)
+    for symbol in ("A-B", "C-D", "A-B", "E-F"):  # A-B is read again, so that C-D is the one to go
+        answer = Task(app.test_client().get, f"/last/{symbol}")
+        server.wait_subscribed(f"/market/ticker:{symbol}", timeout=LIMIT)
+        server.publish(f"/market/ticker:{symbol}", {"of": symbol})
+        assert answer.result().json == {"of": symbol}
+    gone(server, "/market/ticker:C-D")
+    (connection,) = server.connections
+    assert connection.topics == {"/market/ticker:A-B", "/market/ticker:E-F"}
+
+
+def test_a_redis_makes_it_a_reader_of_the_relay(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app(REDIS_URL="redis://user:secret@nowhere:1")
+    assert isinstance(app.extensions["kucoin_sync"].client, RelayStream)
+    assert "secret" not in repr(app.extensions["kucoin_sync"].options)
+    monkeypatch.setenv("KUCOIN_SYNC_REDIS_URL", "redis://nowhere:1")
+    assert isinstance(make_app(REDIS_URL=None).extensions["kucoin_sync"].client, RelayStream)
+    assert isinstance(make_app().extensions["kucoin_sync"].client, Stream), '"" is none'
+
+
+# The command
+
+
+def test_the_command_says_that_there_is_no_redis(make_app: MakeApp) -> None:
+    done = make_app().test_cli_runner().invoke(args=["kucoin", "feed"])
+    assert done.exit_code == 1
+    assert "Error: the feed has no Redis to pass messages on through: set REDIS_URL" in done.output
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_the_command_passes_on_what_is_set_and_what_workers_ask_for_until_it_is_told_to_end(
+    server: KucoinServer, make_app: MakeApp, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(
+        "from flask import Flask\nfrom kucoin_sync.contrib.flask import KucoinSync\n"
+        "app = Flask(__name__)\napp.config.from_file('settings.json', load=__import__('json').load)\nKucoinSync(app)\n"
+    )
+    with LocalRedis() as redis:
+        worker = make_app(REDIS_URL=redis.url, TOPICS=[TICKER], ALLOWED_TOPICS=["/market/ticker:ETH-USDT"])
+        config = {name: value for name, value in worker.config.items() if name.startswith("KUCOIN_SYNC_")}
+        (tmp_path / "settings.json").write_text(json.dumps(config))
+        with subprocess.Popen(
+            [sys.executable, "-m", "flask", "kucoin", "feed"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            try:
+                assert "lease taken" in process.stderr.readline()
+                server.wait_subscribed(TICKER, timeout=LIMIT)
+                response = worker.test_client().get("/live/ETH-USDT")
+                server.wait_subscribed("/market/ticker:ETH-USDT", timeout=LIMIT)
+                assert response.status_code == 200
+                server.publish("/market/ticker:ETH-USDT", {"n": 1})
+                chunks = response.iter_encoded()
+                assert any(b'{"n":1}' in next(chunks) for _ in range(20))
+                response.close()
+                process.send_signal(signal.SIGTERM)
+                assert "kucoin: 1 messages passed on, 0 dropped" in process.stderr.read()
+                assert process.wait(LIMIT) == 0
+            finally:
+                process.kill()

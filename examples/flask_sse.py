@@ -1,0 +1,117 @@
+"""A live page in a Flask application: tickers and a depth ladder, by server-sent events.
+
+python examples/flask_sse.py --demo          on a local KuCoin, no network and no key; open the address that it prints
+python examples/flask_sse.py --port 8000     on KuCoin
+gunicorn --chdir examples --worker-class gthread --threads 100 'flask_sse:create_app()'
+                                             as one deploys it: a browser occupies a thread for as long as it looks
+
+Needs Flask: pip install 'kucoin-sync[flask]'. Several workers share one connection to KuCoin where there is a Redis:
+`export KUCOIN_SYNC_REDIS_URL=redis://localhost`, and beside them `flask --app examples/flask_sse.py kucoin feed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Flask, Response, render_template, request
+from werkzeug.serving import make_server
+
+from kucoin_sync import KucoinSyncError, topics
+from kucoin_sync.contrib.flask import KucoinSync
+from kucoin_sync.testing import KucoinServer, local_kucoin
+
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "KCS-USDT", "SOL-USDT")
+kucoin = KucoinSync()
+
+
+def create_app(**settings: Any) -> Flask:
+    app = Flask(__name__, template_folder=".")
+    app.config["KUCOIN_SYNC_TOPICS"] = [topics.ticker(*SYMBOLS), topics.depth50(*SYMBOLS)]  # browsers get no others
+    app.config["KUCOIN_SYNC_KEEP_ALIVE"] = 0.5  # who has left is noticed within a second, even in a market at rest
+    app.config.update(settings)
+    kucoin.init_app(app)
+
+    @app.get("/")
+    def page() -> str:
+        return render_template("flask_sse.html", symbols=" ".join(SYMBOLS), events="/events")
+
+    @app.get("/events")
+    def events() -> Response:
+        depth = f"/spotMarket/level2Depth50:{request.args.get('symbol', SYMBOLS[0])}"  # checked by sse, against TOPICS
+        return kucoin.sse(topics.ticker(*SYMBOLS), depth, event=lambda message: message.topic)
+
+    @app.get("/price/<symbol>")
+    def price(symbol: str) -> dict[str, Any]:
+        message = kucoin.last(f"/market/ticker:{symbol}")
+        return {"symbol": symbol, "price": message.data["price"], "received_ns": message.received_ns}
+
+    return app
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
+    parser.add_argument("--port", type=int, default=8000, help="default: 8000, in the demo any that is free")
+    parser.add_argument("--seconds", type=float, help="end after so many seconds, rather than by Ctrl-C")
+    options = parser.parse_args()
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
+    with contextlib.ExitStack() as stack:
+        app = create_app(**(stack.enter_context(demo()) if options.demo else {}))
+        stack.callback(app.extensions["kucoin_sync"].close)
+        server = make_server("127.0.0.1", 0 if options.demo else options.port, app, threaded=True)
+        stack.callback(server.server_close)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        stack.callback(server.shutdown)
+        url = f"http://127.0.0.1:{server.server_port}/"
+        print(f"serving {url}", flush=True)
+        if options.demo:
+            look(f"{url}events")
+        threading.Event().wait(options.seconds)
+
+
+def look(url: str) -> None:
+    """Print the beginning of what a browser gets."""
+    with urllib.request.urlopen(url, timeout=10) as response:
+        for _ in range(30):
+            print(response.readline().decode().rstrip()[:100], flush=True)
+
+
+@contextlib.contextmanager
+def demo() -> Iterator[dict[str, Any]]:
+    """Yield settings that lead to a local KuCoin, whose depth moves as often as the real one's does."""
+    ended = threading.Event()
+
+    def beat(server: KucoinServer) -> None:
+        while not ended.wait(0.2):
+            server.beat_exchange()
+
+    with local_kucoin(*SYMBOLS, rate=400) as server:
+        beating = threading.Thread(target=beat, args=(server,))
+        beating.start()
+        try:
+            yield {
+                "KUCOIN_SYNC_REDIS_URL": "",
+                "KUCOIN_SYNC_REST_URL": server.rest_url,
+                "KUCOIN_SYNC_FUTURES_REST_URL": server.futures_rest_url,
+                "KUCOIN_SYNC_PROXY": "",
+            }
+        finally:
+            ended.set()
+            beating.join()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        pass  # Ctrl-C: enough seen
+    except KucoinSyncError as error:
+        sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")

@@ -7,6 +7,7 @@ Protocol: https://chromedevtools.github.io/devtools-protocol/
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -23,14 +24,16 @@ from .threads import LIMIT
 
 __all__ = ["MISSING", "Chromium", "Tab"]
 
-_BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), "")
+_BROWSER = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+)
 
 #: Why there is no browser to run, "" where there is one.
 MISSING = "" if _BROWSER else "there is no chromium on the PATH (Debian: chromium)"
 
 _FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--no-proxy-server", "--mute-audio",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--no-proxy-server",
     "--remote-debugging-port=0",
 )  # fmt: skip
 
@@ -45,18 +48,18 @@ class Chromium:
         self._ids = itertools.count(1)
 
     def __enter__(self) -> Chromium:
-        with self._log.open("w") as log:
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(self._log.open("w"))
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        try:
+            stack.callback(self._kill)
             port, path = until(self._listening, "Chromium to listen")
-            self._socket = connect(
-                f"ws://127.0.0.1:{port}{path}", proxy=None, max_size=None, open_timeout=LIMIT, ping_interval=None
+            address = f"ws://127.0.0.1:{port}{path}"
+            self._socket = stack.enter_context(
+                connect(address, proxy=None, max_size=None, open_timeout=LIMIT, ping_interval=None)
             )
-        except BaseException:
-            self._kill()
-            raise
+            self._open = stack.pop_all()
         return self
 
     def _listening(self) -> list[str] | None:
@@ -68,8 +71,7 @@ class Chromium:
         return found if len(found) == 2 else None
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        self._kill()
+        self._open.close()
 
     def _kill(self) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)

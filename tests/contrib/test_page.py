@@ -1,0 +1,159 @@
+"""The live page of the example, in a browser: it moves, it is honest when it does not, and it leaves nothing behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.serving import make_server
+
+from kucoin_sync import topics
+from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
+
+from ..support.chromium import MISSING, Chromium, Tab
+from ..support.threads import LIMIT
+
+pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.timeout(180)]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "KCS-USDT", "SOL-USDT")
+TICKER = topics.ticker("BTC-USDT")
+PRICES = "[...document.querySelectorAll('.ticker .price')].map(price => price.textContent).join()"
+LADDER = "[...document.querySelectorAll('#ladder .row')].map(row => row.innerText).join()"
+STATE = "document.querySelector('#state').textContent"
+
+
+@pytest.fixture
+def server(nothing_left_behind: None) -> Iterator[KucoinServer]:
+    """A local KuCoin whose market moves when a test says so."""
+    with KucoinServer(exchange=Exchange(SYMBOLS)) as server:
+        yield server
+    server.check()
+
+
+@pytest.fixture
+def market(server: KucoinServer) -> LiveExchange:
+    return LiveExchange(server)
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """Serve an application, one thread for each request; yield its URL. Ending cuts off whoever is being served."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        app.extensions["kucoin_sync"].close()
+
+
+@pytest.fixture
+def make_app(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Make the example's application."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import flask_sse
+
+    def make(**more: Any) -> Any:
+        return flask_sse.create_app(**{f"KUCOIN_SYNC_{name}": value for name, value in {**settings, **more}.items()})
+
+    return make
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chromium]:
+    with Chromium(tmp_path) as browser:
+        yield browser
+
+
+def wait_live(tab: Tab, market: LiveExchange) -> None:
+    """Move the market until the page has shown all that it can."""
+
+    def shown() -> Any:
+        market.step(20)
+        market.beat()
+        return tab.evaluate(f"{STATE} == 'live' && !({PRICES}).includes('–') && ({LADDER}).split('\\n').length > 40")
+
+    deadline, pause = time.monotonic() + LIMIT, threading.Event()
+    while not shown():
+        assert time.monotonic() < deadline, tab.evaluate("document.body.innerText")
+        pause.wait(0.05)
+
+
+def free(server: KucoinServer) -> bool:
+    return not any(each.topics for each in server.connections)
+
+
+def test_tickers_and_ladder_move_and_a_closed_tab_is_noticed(
+    server: KucoinServer, market: LiveExchange, make_app: Callable[..., Any], browser: Chromium, tmp_path: Path
+) -> None:
+    with serving(make_app()) as url:
+        tab = browser.open(url)
+        wait_live(tab, market)
+        first = tab.evaluate(PRICES), tab.evaluate(LADDER)
+        assert str(market.level2("BTC-USDT")[1][0][0]) in first[1], "the best bid"
+        market.run(400)
+        tab.wait(f"({PRICES}) != {first[0]!r} && ({LADDER}) != {first[1]!r}", "other prices, another ladder")
+        tab.save_picture(tmp_path / "page.png")
+        assert (tmp_path / "page.png").stat().st_size > 20_000
+
+        tab.evaluate("document.getElementById('ticker-ETH-USDT').click()")
+        server.wait_for(
+            lambda s: _subscribed(s) == set(map(topics.ticker, SYMBOLS)) | {topics.depth50("ETH-USDT")}, LIMIT
+        )
+        tab.wait("document.querySelector('#ladder h2').textContent == 'ETH-USDT'")
+
+        began = time.monotonic()
+        tab.close()
+        server.wait_for(free, LIMIT, "the end of all subscriptions")
+        print(f"a closed tab frees its subscription after {time.monotonic() - began:.2f} s")
+
+
+def test_a_closed_tab_is_noticed_in_a_market_at_rest(
+    server: KucoinServer, market: LiveExchange, make_app: Callable[..., Any], browser: Chromium
+) -> None:
+    with serving(make_app()) as url:
+        tab = browser.open(url)
+        wait_live(tab, market)
+        began = time.monotonic()
+        tab.close()
+        server.wait_for(free, LIMIT, "the end of all subscriptions")
+        print(f"a closed tab frees its subscription at rest after {time.monotonic() - began:.2f} s")
+
+
+def test_the_page_says_when_it_is_not_live(
+    market: LiveExchange, make_app: Callable[..., Any], browser: Chromium, tmp_path: Path
+) -> None:
+    with serving(make_app()) as url:
+        tab = browser.open(url)
+        wait_live(tab, market)
+        tab.wait(f"({STATE}).startsWith('no news for ')")
+        tab.save_picture(tmp_path / "stale.png")
+        wait_live(tab, market)
+    tab.wait(f"({STATE}) == 'connection lost; reconnecting'")
+    assert tab.evaluate("document.body.dataset.state") == "reconnecting"
+
+
+def test_the_page_says_that_it_is_refused_and_comes_back(
+    market: LiveExchange, make_app: Callable[..., Any], browser: Chromium
+) -> None:
+    with serving(make_app(MAX_STREAMS=1)) as url:
+        first = browser.open(url)
+        wait_live(first, market)
+        second = browser.open(url)
+        second.wait(f"({STATE}) == 'the server has refused; trying again'")
+        first.close()
+        second.wait(f"({STATE}) != 'the server has refused; trying again'")
+        wait_live(second, market)
+
+
+def _subscribed(server: KucoinServer) -> set[str]:
+    return {topic for connection in server.connections for topic in connection.topics}

@@ -9,13 +9,15 @@
 
         @app.get("/live/<symbol>")
         def live(symbol):
-            return kucoin.sse(topics.ticker(symbol))            # for a browser's EventSource
+            return kucoin.sse(f"/market/ticker:{symbol}")            # for a browser's EventSource
 
         @app.get("/price/<symbol>")
         def price(symbol):
-            return {"price": kucoin.last(topics.ticker(symbol)).data["price"]}
+            return {"price": kucoin.last(f"/market/ticker:{symbol}").data["price"]}
 
         return app
+
+What stands in an address may be anything: topics that are none, or not allowed, are answered with a sentence.
 
 Each process has a connection to KuCoin of its own, made when it is first needed. With `KUCOIN_SYNC_REDIS_URL`, in the
 configuration or the environment, all read what one process passes on: `flask kucoin feed`. The settings, each behind

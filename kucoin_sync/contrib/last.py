@@ -30,6 +30,8 @@ class LastValues:
     def get(self, single: str, timeout: float) -> Message:
         """Return the newest message of a topic, waiting up to `timeout` seconds for the first one.
 
+        Where one receive brought messages of several subjects, it is any of these.
+
         Raises:
             TimeoutError: none came. As `Client.subscribe`: the topic could not be subscribed.
         """

@@ -81,6 +81,9 @@ class Options:
                 raise InvalidSetting(f"{shown(name)} is no setting of kucoin_sync; {hint}")
             values[name.lower()] = _checked(shown(name), known[name].default, value)
         options = cls(**values)
+        for topic in options.topics:
+            if "*" in topic:
+                raise InvalidSetting(f"{shown('TOPICS')} has {topic!r}: name topics; patterns are for ALLOWED_TOPICS")
         if len(dict.fromkeys(part is None for part in options._key)) > 1:
             names = ", ".join(map(shown, ("API_KEY", "API_SECRET", "API_PASSPHRASE")))
             raise InvalidSetting(f"of {names} some are set and some are not; an API key needs all three")
@@ -128,13 +131,20 @@ def _checked(shown: str, default: Any, value: Any) -> Any:
     if isinstance(default, tuple):
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise InvalidSetting(f"{shown} is a list of topics, not {type(value).__name__}")
-        return tuple(single for topic in value for single in ([topic] if "*" in topic else grammar.split(topic)))
+        return tuple(single for topic in value for single in _singles_of(topic))
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise InvalidSetting(f"{shown} is True or False, not {type(value).__name__}")
     elif isinstance(default, int | float):
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise InvalidSetting(f"{shown} is a number greater than 0")
+        if isinstance(default, int) and not isinstance(value, int):
+            raise InvalidSetting(f"{shown} is a whole number")
     elif not isinstance(value, str) and (value is not None or default is not None):
         raise InvalidSetting(f"{shown} is text, not {type(value).__name__}")
     return value
+
+
+def _singles_of(topic: Any) -> tuple[str, ...]:
+    """Return the single topics that a topic names; a pattern stays as it is."""
+    return (topic,) if isinstance(topic, str) and "*" in topic else grammar.split(topic)

@@ -107,11 +107,11 @@ class EventStream:
 
     def close(self) -> None:
         """Close the subscriptions, which ends the iteration; from any thread, and more than once."""
-        while self._closers:
+        while True:
             try:
                 closer = self._closers.popleft()
             except IndexError:
-                return  # another thread has just taken the last
+                return
             closer()
 
     def _run(self) -> Iterator[bytes]:
@@ -155,17 +155,21 @@ class EventStream:
                 yield from self._events(message)
 
     def _events(self, message: Message) -> Iterator[bytes]:
-        before = self._epochs.get(message.topic, message.epoch)
-        if len(self._epochs) >= _REMEMBERED:
-            self._epochs.clear()
-        self._epochs[message.topic] = message.epoch
-        if message.lost or message.epoch > before:
+        if message.lost or self._is_elsewhere(message):
             told = {"topic": message.topic, "lost": message.lost, "epoch": message.epoch}
             yield encode(msgspec.json.encode(told), "lost")
         name = self._event(message) if callable(self._event) else self._event
         data = bytes(message.wire_data) or b"null"
         # A line break in JSON can only stand between two tokens, where a space means the same.
         yield encode(data.replace(b"\r", b" ").replace(b"\n", b" "), name or message.subject, _sequence_of(message))
+
+    def _is_elsewhere(self, message: Message) -> bool:
+        """Whether a message came over another connection than the one before it on its topic."""
+        before = self._epochs.pop(message.topic, message.epoch)
+        if len(self._epochs) >= _REMEMBERED:
+            del self._epochs[next(iter(self._epochs))]  # the topic that was silent for longest
+        self._epochs[message.topic] = message.epoch
+        return message.epoch > before
 
 
 class _Bell:

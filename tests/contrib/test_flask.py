@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import subprocess
@@ -205,6 +206,13 @@ def test_a_redis_makes_it_a_reader_of_the_relay(make_app: MakeApp, monkeypatch: 
     monkeypatch.setenv("KUCOIN_SYNC_REDIS_URL", "redis://nowhere:1")
     assert isinstance(make_app(REDIS_URL=None).extensions["kucoin_sync"].client, RelayStream)
     assert isinstance(make_app().extensions["kucoin_sync"].client, Stream), '"" is none'
+
+
+def test_without_flask_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "kucoin_sync.contrib.flask")
+    monkeypatch.setitem(sys.modules, "flask", None)
+    with pytest.raises(ImportError, match=r"pip install 'kucoin-sync\[flask\]'"):
+        importlib.import_module("kucoin_sync.contrib.flask")
 
 
 # The command

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import AuthenticationError, Stream
+from kucoin_sync.contrib import sse
 from kucoin_sync.contrib.sse import EventStream, encode
 from kucoin_sync.testing import KucoinServer
 
@@ -219,12 +220,29 @@ def test_a_cut_is_told_in_its_place(server: KucoinServer, stream: Stream) -> Non
     server.drop_connections()
     server.wait_for(lambda s: s.ended, LIMIT)
     server.wait_subscribed(TICKER, timeout=LIMIT)
+    server.wait_subscribed(MATCH, timeout=LIMIT)
     server.publish(TICKER, {"n": 2}, "s")
     lost = browser.next()
     assert (lost.event, json.loads(lost.data)) == ("lost", {"topic": TICKER, "lost": 0, "epoch": 2})
     assert browser.next_data() == {"n": 2}
     server.publish(MATCH, {"n": 3}, "s")
     assert browser.next_data() == {"n": 3}, "the first message of a topic has nothing before it"
+
+
+def test_of_very_many_topics_those_that_are_silent_are_forgotten(
+    server: KucoinServer, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "_REMEMBERED", 1)
+    browser = Browser(EventStream(stream.subscribe(TICKER, MATCH)))
+    for number, topic in enumerate((MATCH, TICKER, TICKER)):
+        server.publish(topic, {"n": number}, "s")
+        assert browser.next_data() == {"n": number}
+    server.drop_connections()
+    server.wait_for(lambda s: s.ended, LIMIT)
+    for topic, names in ((TICKER, ["lost", "s"]), (MATCH, ["s"])):
+        server.wait_subscribed(topic, timeout=LIMIT)
+        server.publish(topic, {}, "s")
+        assert [browser.next().event for _ in names] == names
 
 
 def test_it_ends_with_the_stream_after_what_has_come(server: KucoinServer, stream: Stream) -> None:

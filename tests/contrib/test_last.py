@@ -1,0 +1,161 @@
+"""The newest message of a few topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kucoin_sync import Limits, Stream, StreamClosed, SubscriptionRejected
+from kucoin_sync.contrib.last import LastValues
+from kucoin_sync.testing import KucoinServer
+
+from ..support.processes import until
+from ..support.threads import LIMIT, Task
+
+A, B, C = ("/market/ticker:A-USDT", "/market/ticker:B-USDT", "/market/ticker:C-USDT")
+
+
+@pytest.fixture
+def stream(server: KucoinServer) -> Iterator[Stream]:
+    with Stream(**server.stream_options, limits=Limits(connections_per_minute=100_000)) as stream:
+        yield stream
+
+
+@pytest.fixture
+def values(stream: Stream) -> LastValues:
+    return LastValues(lambda: stream, 2)
+
+
+def get(values: LastValues, server: KucoinServer, topic: str, number: int) -> Any:
+    """Return the data of a topic's message, which is pushed for as long as it is waited for."""
+    reading = Task(values.get, topic, LIMIT)
+    while not reading.done.wait(0.02):
+        server.publish(topic, {"n": number})
+    return reading.result().data
+
+
+def until_newest(values: LastValues, topic: str, number: int) -> None:
+    until(lambda: values.get(topic, LIMIT).data == {"n": number}, f"message {number}")
+
+
+def test_it_waits_for_the_first_and_then_has_the_newest_at_once(
+    server: KucoinServer, stream: Stream, values: LastValues
+) -> None:
+    assert get(values, server, A, 1) == {"n": 1}
+    for number in range(2, 6):
+        server.publish(A, {"n": number})
+    until_newest(values, A, 5)
+    assert values.get(A, 0.0).data == {"n": 5}, "again"
+    assert stream.stats()["subscriptions"] == 1
+
+
+def test_who_asks_first_and_who_asks_next_get_the_same(server: KucoinServer, values: LastValues) -> None:
+    readers = [Task(values.get, A, LIMIT) for _ in range(5)]
+    server.wait_subscribed(A, timeout=LIMIT)
+    server.publish(A, {"n": 1})
+    assert [reader.result().data for reader in readers] == [{"n": 1}] * 5
+
+
+def test_the_newest_is_the_newest_of_all_subjects(server: KucoinServer, stream: Stream, values: LastValues) -> None:
+    assert get(values, server, A, 1) == {"n": 1}
+    for number, subject in ((2, "x"), (3, "y"), (4, "x")):  # "x" keeps its place before "y"
+        before = stream.stats()["messages"]
+        server.publish(A, {"n": number}, subject)
+        until(lambda before=before: stream.stats()["messages"] > before, "its arrival")
+    until_newest(values, A, 4)
+
+
+def test_nothing_in_time_is_a_timeout_for_each(values: LastValues) -> None:
+    first = Task(values.get, A, 0.3)
+    for reader in (first, Task(values.get, A, 0.05)):
+        with pytest.raises(TimeoutError):
+            reader.result()
+
+
+def test_the_topic_that_was_read_longest_ago_makes_room(server: KucoinServer, values: LastValues) -> None:
+    for topic in (A, B, A, C):
+        get(values, server, topic, 1)
+    server.wait_for(lambda s: s.connections[0].topics == {A, C}, LIMIT, "the end of B")
+    assert get(values, server, B, 2) == {"n": 2}
+
+
+def test_who_waits_for_a_topic_that_is_pushed_out_takes_it_up_again(server: KucoinServer, values: LastValues) -> None:
+    waiting = Task(values.get, A, LIMIT)
+    server.wait_subscribed(A, timeout=LIMIT)
+    for topic in (B, C):
+        get(values, server, topic, 1)
+    while not waiting.done.wait(0.02):
+        server.publish(A, {"n": 7})
+    assert waiting.result().data == {"n": 7}
+
+
+def test_a_topic_that_is_pushed_out_while_it_is_being_subscribed_is_not_kept(
+    server: KucoinServer, stream: Stream
+) -> None:
+    class Slow:
+        """A client that subscribes two other topics before the first one."""
+
+        closed, busy = False, False
+
+        def subscribe(self, topic: str, **options: Any) -> Any:
+            if not self.busy:
+                self.busy = True
+                for other in (B, C):
+                    get(values, server, other, 1)
+            return stream.subscribe(topic, **options)
+
+    slow: Any = Slow()
+    values = LastValues(lambda: slow, 2)
+    assert get(values, server, A, 1) == {"n": 1}
+    assert stream.stats()["subscriptions"] == 2
+
+
+def test_a_cut_does_not_make_it_wait(server: KucoinServer, stream: Stream, values: LastValues) -> None:
+    get(values, server, A, 1)
+    server.drop_connections()
+    until(lambda: stream.stats()["disconnects"], "the cut")
+    assert values.get(A, 0.0).data == {"n": 1}, "how old it is, received_ns tells"
+    server.wait_subscribed(A, timeout=LIMIT)
+    server.publish(A, {"n": 2})
+    until_newest(values, A, 2)
+
+
+def test_a_topic_that_kucoin_refuses_is_tried_anew_by_the_next(server: KucoinServer, values: LastValues) -> None:
+    server.reject_next(404, "no such topic")
+    with pytest.raises(SubscriptionRejected):
+        values.get(A, LIMIT)
+    assert get(values, server, A, 1) == {"n": 1}
+
+
+def test_a_topic_that_is_refused_later_is_no_value_any_more(server: KucoinServer, values: LastValues) -> None:
+    get(values, server, A, 1)
+    server.reject_next(404, "no such topic any more")
+    server.drop_connections()
+
+    def reason() -> Any:
+        try:
+            values.get(A, 0.0)
+        except SubscriptionRejected as error:
+            return error
+
+    assert "no such topic any more" in str(until(reason, "the refusal"))
+    assert get(values, server, A, 2) == {"n": 2}
+
+
+def test_a_closed_client_is_an_error_and_a_new_one_is_taken(
+    server: KucoinServer, make_stream: Callable[..., Stream]
+) -> None:
+    streams = [make_stream(), make_stream()]
+    values = LastValues(lambda: streams[0], 2)
+    get(values, server, A, 1)
+    streams[0].close()
+    with pytest.raises(StreamClosed):
+        values.get(A, LIMIT)
+    values = LastValues(lambda: streams[0], 2)
+    del streams[0]
+    get(values, server, A, 1)
+    streams.insert(0, make_stream())
+    streams[1].close()
+    assert get(values, server, A, 2) == {"n": 2}

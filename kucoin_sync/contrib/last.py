@@ -101,7 +101,7 @@ class _Last:
             with contextlib.suppress(TimeoutError):  # the frames that it has can't be read
                 for _ in range(subscription.pending):
                     newest = max(subscription.get(timeout=0), newest, key=_age)
-            if subscription.closed or not subscription.topics:
+            if subscription.closed:
                 subscription.get(timeout=0)  # raises why
             self._newest = newest
             return newest

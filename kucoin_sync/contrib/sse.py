@@ -201,6 +201,6 @@ def _sequence_of(message: Message) -> str | None:
     for name in _SEQUENCES:
         for source in (message.data, message):
             value = source.get(name) if isinstance(source, Mapping) else None
-            if isinstance(value, int | str) and _SEQUENCE.fullmatch(str(value)):
+            if _SEQUENCE.fullmatch(str(value)):
                 return str(value)
     return None

@@ -16,6 +16,7 @@ from kucoin_sync import topics
 from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
 
 from ..support.chromium import MISSING, Chromium, Tab
+from ..support.processes import until
 from ..support.threads import LIMIT
 
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.timeout(180)]
@@ -72,6 +73,8 @@ def make_app(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Calla
 def browser(tmp_path: Path) -> Iterator[Chromium]:
     with Chromium(tmp_path) as browser:
         yield browser
+    requests = "process_request_thread"  # as the threads of requests are named; each has a socket until its end
+    until(lambda: not any(requests in thread.name for thread in threading.enumerate()), "the end of all requests")
 
 
 def wait_live(tab: Tab, market: LiveExchange) -> None:

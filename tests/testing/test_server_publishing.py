@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websocket import ABNF
 
-from kucoin_sync import Credentials
+from kucoin_sync import Credentials, topics
 from kucoin_sync.testing.exchange import Push
 from kucoin_sync.testing.server import KucoinServer, Pushed
 from kucoin_sync.testing.server.frames import close_frame, frame
@@ -44,6 +44,12 @@ def test_a_push_has_kucoins_envelope(server: KucoinServer, peer: Client) -> None
         "id": "x",
         "data": {"price": "0.08"},
     }
+
+
+def test_a_topic_may_be_named_by_its_helper(server: KucoinServer, peer: Client) -> None:
+    peer.subscribe(topics.ticker("BTC-USDT"))
+    assert server.publish(topics.ticker("BTC-USDT"), {"price": "1"}) == 1
+    assert peer.recv()["topic"] == "/market/ticker:BTC-USDT"
 
 
 def test_a_push_that_nobody_wants_is_sent_to_nobody(server: KucoinServer, peer: Client) -> None:

@@ -109,7 +109,7 @@ class Publisher:
 
 
 def _message(push: Outgoing, tunnel: str | None, user: str | None) -> dict[str, Any]:
-    message: dict[str, Any] = {"topic": push.topic, "type": "message"}
+    message: dict[str, Any] = {"topic": str(push.topic), "type": "message"}  # a `TopicName` is no JSON
     if push.subject is not None:
         message["subject"] = push.subject
     message.update(push.extra)

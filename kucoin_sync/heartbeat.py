@@ -1,9 +1,10 @@
 """When to ping, and when the peer is lost: an object that answers questions, not a thread.
 
 Rules: a JSON ping every half `pingInterval`, however much data flows, never more than one a second where the
-interval allows it. Any frame counts as life. The peer is lost when nothing at all came for `pingTimeout` after
-an unanswered ping; or when data came but no pong, `pingInterval + pingTimeout` after the last moment at
-which it can have been well. Source: KuCoin's documentation, "Ping"; half the interval is its SDKs' practice.
+interval allows it, and never more than five whatever it says. Any frame counts as life. The peer is lost when
+nothing at all came for `pingTimeout` after an unanswered ping; or when data came but no pong, `pingInterval +
+pingTimeout` after the last moment at which it can have been well. Source: KuCoin's documentation, "Ping"; half the
+interval is its SDKs' practice.
 
 `now` is an argument everywhere (a monotonic clock's seconds).
 """
@@ -12,15 +13,17 @@ from __future__ import annotations
 
 __all__ = ["Heartbeat"]
 
+_LEAST = 0.2  # seconds between two pings: half of what KuCoin takes of all commands together
+
 
 class Heartbeat:
     """The ping and pong deadlines of one connection; `interval` and `timeout` in seconds."""
 
     def __init__(self, interval: float, timeout: float, now: float) -> None:
-        self.every = interval / 2 if interval >= 2 else min(1.0, interval)
+        self.every = interval / 2 if interval >= 2 else max(_LEAST, min(1.0, interval))
         #: Seconds from the last answered ping to its pong, None before the first.
         self.latency: float | None = None
-        self._slack = interval - self.every + timeout
+        self._slack = max(0.0, interval - self.every) + timeout
         self._timeout = timeout
         self.last_frame = now  # when the peer was last heard of; set by who receives
         self._last_ping = now
@@ -37,8 +40,8 @@ class Heartbeat:
     def pong_came(self, ping_id: str, now: float) -> None:
         """Note a pong; one for an earlier ping is as good."""
         self._unanswered = None
-        if ping_id == self._last_id:
-            self.latency = now - self._last_ping
+        if ping_id and ping_id == self._last_id:
+            self.latency, self._last_id = now - self._last_ping, ""  # a second one tells nothing
 
     def ping_at(self) -> float:
         """Return the instant at which the next ping is due."""

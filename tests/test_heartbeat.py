@@ -19,7 +19,7 @@ def beating(now: float = 100.0) -> Heartbeat:
 
 @pytest.mark.parametrize(
     ("interval", "every"),
-    [(18.0, 9.0), (50.0, 25.0), (2.5, 1.25), (2.0, 1.0), (1.9, 1.0), (1.0, 1.0), (0.4, 0.4)],
+    [(18.0, 9.0), (50.0, 25.0), (2.5, 1.25), (2.0, 1.0), (1.9, 1.0), (1.0, 1.0), (0.4, 0.4), (0.018, 0.2), (1e-3, 0.2)],
 )
 def test_pings_come_at_half_the_interval_and_at_most_once_a_second_where_it_allows_that(
     interval: float, every: float
@@ -86,9 +86,10 @@ def test_a_pong_for_an_earlier_ping_is_as_good() -> None:
 
 def test_a_pong_that_nobody_asked_for_is_no_answer() -> None:
     heartbeat = beating()
-    heartbeat.pong_came("1", 101.0)
-    assert heartbeat.latency is None
-    assert heartbeat.ping_at() == 109.0
+    for ping_id in ("1", ""):
+        heartbeat.pong_came(ping_id, 101.0)
+        assert heartbeat.latency is None
+        assert heartbeat.ping_at() == 109.0
 
 
 def test_the_latency_is_that_of_the_last_ping() -> None:
@@ -100,6 +101,8 @@ def test_the_latency_is_that_of_the_last_ping() -> None:
     heartbeat.ping_sent("2", 118.0)
     heartbeat.pong_came("2", 118.5)
     assert heartbeat.latency == 0.5
+    heartbeat.pong_came("2", 120.0)
+    assert heartbeat.latency == 0.5, "a pong that comes twice tells nothing the second time"
 
 
 def test_the_complaint_tells_how_long_ago_the_ping_and_the_last_frame_were() -> None:
@@ -108,6 +111,12 @@ def test_the_complaint_tells_how_long_ago_the_ping_and_the_last_frame_were() -> 
     heartbeat.ping_sent("2", 118.0)
     heartbeat.last_frame = 118.4
     assert heartbeat.complaint(128.4) == ("the server has answered no ping for 19.4 s (its last frame came 10.0 s ago)")
+
+
+def test_an_interval_below_the_least_pause_between_two_pings_leaves_the_peer_its_timeout() -> None:
+    heartbeat = Heartbeat(0.001, 0.01, 100.0)
+    heartbeat.ping_sent("1", 100.2)
+    assert heartbeat.lost_at() == 100.2 + 0.01
 
 
 def test_without_an_unanswered_ping_the_complaint_speaks_of_no_wait() -> None:

@@ -26,7 +26,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connections_per_minute: int = 25
     #: Snapshots for order books per 30 seconds and stream (KuCoin: a weight of 2000; a snapshot weighs 2 or 3).
     snapshots_per_30s: int = 200
-    #: Bytes of one message, fragments joined; a larger one ends the connection with close code 1009.
+    #: Bytes of one message, fragments joined; a larger one ends the connection with close code 1009. Also bytes that
+    #: may wait for a peer that does not read.
     frame_bytes: int = 16 * 1024 * 1024
     #: Seconds that a connection without topics stays open, for the next subscription.
     idle_seconds: float = 30.0

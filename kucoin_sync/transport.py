@@ -357,7 +357,8 @@ class Transport:
             while pending:
                 del pending[: self._wire.sock.send(pending, self._send_flags)]
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            return
+            if len(pending) > self._limits.frame_bytes:  # such as answers to a flood of pings
+                self._end_with(ConnectionFailed(f"{self._wire.peer} does not read what is sent to it"))
         except OSError:
             # What the peer sent before may still be there to read; reading meets the same end.
             pending.clear()

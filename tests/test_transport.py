@@ -855,6 +855,20 @@ class TestSending:
         assert pair.receive(1) == [b"done"]
         assert reading.result() == sent
 
+    def test_a_flood_of_pings_from_a_peer_that_does_not_read_takes_bounded_memory(
+        self, make_pair: Callable[..., Pair], secure: bool
+    ) -> None:
+        pair = make_pair(secure, Limits(frame_bytes=256 * 1024))
+        flood = Task(pair.server.sendall, frame(b"last words") + frame(b"x" * 125, PING) * 200_000)
+        messages, lost = pair.end()
+        assert messages == [b"last words"]
+        assert (lost.code, str(lost)) == (1006, "the peer does not read what is sent to it")
+        assert isinstance(lost.error, ConnectionFailed)
+        assert len(pair.transport._framing.sent) < 2 * 1024 * 1024
+        pair.transport.close()
+        with pytest.raises(OSError, match=r"reset|pipe|EOF"):  # most of it was never read
+            flood.result()
+
     def test_after_a_full_buffer_it_waits_for_reading_alone(self, pair: Pair, waiting: threading.Event) -> None:
         pair.transport.send_text(bytes(10_000_000))
         reading = Task(read_frame, pair.server)

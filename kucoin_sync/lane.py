@@ -104,6 +104,7 @@ class Lane:
         self.taps: tuple[Tap, ...] = ()  # replaced whole
         self.router: Router[Subscription] = Router()
         self._tunnels: dict[str, Router[Subscription]] = {}
+        self._tunnelled = False  # whether there ever was one: what came through it may still be under way
         self._handovers: dict[Carrier, Handover] = {}  # by replacement, until it is itself replaced
         self._waiters: dict[Key, list[Waiter]] = {}
         self._make = make
@@ -319,7 +320,7 @@ class Lane:
             return alone[head]
         except KeyError:
             pass
-        routes = () if self._tunnels else self.router.exact.get(head.kind[0], ())
+        routes = () if self._tunnelled else self.router.exact.get(head.kind[0], ())
         sink = routes[0][0] if len(routes) == 1 and routes[0][1] is None else None
         if len(alone) >= _MOST:
             alone.clear()
@@ -344,6 +345,7 @@ class Lane:
     def _router(self, tunnel: str | None) -> Router[Subscription]:
         if tunnel is None:
             return self.router
+        self._tunnelled = True
         return self._tunnels.setdefault(tunnel, Router())
 
     def _number(self, connection: Carrier) -> int | None:

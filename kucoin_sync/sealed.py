@@ -76,13 +76,16 @@ class Heads:
         start, data, _ = frame.partition(DATA)
         try:
             beginning = _decode_beginning(start + data + b"0}")
+            whole = decode_message(frame)
         except UNREADABLE:
             self._pause = min(2 * self._pause + 1, 1000)
             return
+        kind = beginning.topic, beginning.subject
+        if (whole.topic, whole.subject, whole.tunnel_id) != (*kind, None):
+            return  # it says more behind its data
         self._pause = 0
         if len(self.known) >= _MOST:
             self.known.clear()
-        kind = beginning.topic, beginning.subject
         cls = payload_class(*kind)
         typed = typed_decoder_for(cls) if cls is not None else None
         self.known[start] = Head(start + data, kind, (decode_message, typed or decode_message, decode_plain))

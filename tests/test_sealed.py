@@ -108,6 +108,12 @@ def test_what_says_more_or_less_than_topic_subject_and_type_is_not_sealed(beginn
     assert head_of(beginning + b"{}}") is None
 
 
+@pytest.mark.parametrize("rest", [b',"tunnelId":"t"', b',"topic":"/a:C"', b',"subject":"s"'])
+def test_what_says_more_of_where_it_belongs_behind_its_data_is_not_sealed(rest: bytes) -> None:
+    assert head_of(b'{"topic":"/a:B","type":"message","data":{}}') is not None
+    assert head_of(b'{"topic":"/a:B","type":"message","data":{}' + rest + b"}") is None
+
+
 def test_what_can_not_be_learned_is_tried_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 

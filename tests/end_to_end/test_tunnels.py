@@ -46,6 +46,16 @@ def test_a_tunnel_is_opened_before_its_first_topic_and_closed_at_its_end(server:
         assert again.subscribe(KCS).pending == 0
 
 
+def test_what_is_under_way_when_a_tunnel_is_closed_reaches_nobody_outside(server: KucoinServer, stream: Stream) -> None:
+    outside = stream.subscribe(KCS)
+    with stream.tunnel("bt1") as tunnel:
+        tunnel.subscribe(KCS)
+    for number, rest in enumerate(("", "", ',"tunnelId":"bt1"', "")):
+        server.send_raw('{"type":"message","topic":"%s","data":{"n":%d}%s}' % (KCS, number, rest))  # noqa: UP031
+    assert [outside.get(5).data["n"] for _ in range(3)] == [0, 1, 3]
+    assert stream.stats()["unrouted"] == 1
+
+
 def test_tunnels_are_opened_again_after_a_reconnect(server: KucoinServer, stream: Stream, events: Events) -> None:
     with stream.tunnel("bt1") as tunnel:
         subscription = tunnel.subscribe(KCS, "/market/match:KCS-BTC")

@@ -50,6 +50,21 @@ def test_a_topic_that_is_refused_after_a_reconnect_ends_its_subscription_with_th
     assert numbers(both, 1) == numbers(good, 1) == [3]
 
 
+def test_a_refused_topic_takes_none_of_its_command_with_it(
+    server: KucoinServer, proxy: FaultProxy, stream: Stream, events: Events
+) -> None:
+    bad = "/market/ticker:OLD-USDT"
+    doomed, good = stream.subscribe(bad), stream.subscribe(ETH)
+    server.reject_next(404, topic=bad, times=2)
+    proxy.reset()
+    events.wait(Resubscribed)
+    assert commands(server, "subscribe")[2:] == ["/market/ticker:OLD-USDT,ETH-USDT", bad, ETH]
+    assert [event.topic for event in events.all if isinstance(event, Rejected)] == [bad]
+    publish(server, [1])
+    assert numbers(good, 1) == [1]
+    assert doomed.closed
+
+
 POSTPONED = ["exceed max permits per second", "service busy, please retry later", "system error"]
 
 

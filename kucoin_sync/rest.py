@@ -343,7 +343,7 @@ def _data(response: requests.Response, body: bytes, where: str) -> Any:
         raise RestError(str(status), "a redirect, which is refused; correct the REST URL", where=where)
     try:
         answer = msgspec.json.decode(body)
-        code = str(answer["code"])
+        code = str(msgspec.convert(answer["code"], str | int))
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError, KeyError):
         kind = response.headers.get("Content-Type", "no content type")
         raise RestError(

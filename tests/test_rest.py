@@ -300,6 +300,9 @@ class TestEnvelope:
             b'"text"',
             b"[" * 100_000,
             b'{"code":"200000","data":' + b"1" * 100_000 + b"}",
+            b'{"code":null}',
+            b'{"code":["200000"],"data":1}',
+            b'{"code":true,"data":1}',
         ],
     )
     def test_what_is_not_kucoins_json_is_told_shortly(

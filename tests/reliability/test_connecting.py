@@ -113,6 +113,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, float]] = {
     "truncated JSON": ({"status": 200, "body": '{"code":"200000","data":{"tok'}, "not KuCoin's JSON", 0.0),
     "deeply nested JSON": ({"status": 200, "body": "[" * 200_000}, "not KuCoin's JSON", 0.0),
     "JSON of another shape": ({"status": 200, "body": "[1, 2]"}, "not KuCoin's JSON", 0.0),
+    "JSON with a code that is none": ({"status": 200, "body": '{"code":null}'}, "not KuCoin's JSON", 0.0),
     "no data": ({"status": 200, "body": '{"code":"200000"}'}, "is not a connect token", 0.0),
     "wrong types": (
         {"status": 200, "body": '{"code":"200000","data":{"token":7,"instanceServers":{}}}'},

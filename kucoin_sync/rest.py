@@ -96,8 +96,8 @@ class Bases(NamedTuple):
         """Return the base URL of "spot" or "futures"."""
         return self.futures if market == "futures" else self.spot
 
-    def check_endpoint(self, market: str, endpoint: str) -> None:
-        """Raise ConnectionFailed unless a token may be sent to `endpoint`."""
+    def checked_endpoint(self, market: str, endpoint: str) -> str:
+        """Return `endpoint` in its usual spelling; raise ConnectionFailed unless a token may be sent to it."""
         base = urlsplit(self.of(market))
         parts = _check_url("the endpoint", endpoint, ("wss", "ws"))
         host, home = (parts.hostname or "").lower(), (base.hostname or "").lower()
@@ -111,6 +111,7 @@ class Bases(NamedTuple):
                 "if it is right, pass allowed_hosts=[...] to Stream",
                 retriable=False,
             )
+        return str(parts.geturl())
 
 
 class Rest:
@@ -167,10 +168,12 @@ class Rest:
             raise TokenError(f"KuCoin's answer to {path} is not a connect token: {error}") from None
         if not answer.token or not answer.instanceServers:
             raise TokenError(f"KuCoin's answer to {path} names no token or no server")
-        for server in answer.instanceServers:
-            self._bases.check_endpoint(market, server.endpoint)
         servers = [
-            InstanceServer(server.endpoint, server.pingInterval / 1000, server.pingTimeout / 1000)
+            InstanceServer(
+                self._bases.checked_endpoint(market, server.endpoint),
+                server.pingInterval / 1000,
+                server.pingTimeout / 1000,
+            )
             for server in answer.instanceServers
         ]
         return ConnectToken(answer.token, tuple(servers))

@@ -166,8 +166,8 @@ class TestBases:
         ],
     )
     def test_an_endpoint_in_the_domain_of_the_base_is_allowed(self, base: str, endpoint: str) -> None:
-        Bases.checked(base, base).check_endpoint("spot", endpoint)
-        Bases.checked(base, base).check_endpoint("futures", endpoint)
+        Bases.checked(base, base).checked_endpoint("spot", endpoint)
+        Bases.checked(base, base).checked_endpoint("futures", endpoint)
 
     @pytest.mark.parametrize(
         ("base", "endpoint"),
@@ -190,19 +190,25 @@ class TestBases:
     )
     def test_an_endpoint_elsewhere_is_refused(self, base: str, endpoint: str) -> None:
         with pytest.raises(ConnectionFailed, match=r"outside the domain of .*, which is refused.*allowed_hosts") as e:
-            Bases.checked(base, base).check_endpoint("spot", endpoint)
+            Bases.checked(base, base).checked_endpoint("spot", endpoint)
         assert not e.value.retriable
 
     def test_an_endpoint_on_an_allowed_host_is_allowed(self) -> None:
         bases = Bases.checked(SPOT, FUTURES, ("Feed.Example", "10.0.0.7"))
-        bases.check_endpoint("spot", "wss://feed.example/")
-        bases.check_endpoint("spot", "wss://10.0.0.7/")
+        bases.checked_endpoint("spot", "wss://feed.example/")
+        bases.checked_endpoint("spot", "wss://10.0.0.7/")
         with pytest.raises(ConnectionFailed, match="outside the domain"):
-            bases.check_endpoint("spot", "wss://ws.feed.example/")
+            bases.checked_endpoint("spot", "wss://ws.feed.example/")
+
+    @pytest.mark.parametrize(
+        "spelling", ["WSS://ws.kucoin.com/e", "wsS://ws.kucoin.com/e", "w\nss://ws.kucoin.com/\r\ne"]
+    )
+    def test_an_endpoint_is_taken_in_its_usual_spelling(self, spelling: str) -> None:
+        assert Bases.checked(SPOT, FUTURES).checked_endpoint("spot", spelling) == "wss://ws.kucoin.com/e"
 
     def test_an_unencrypted_endpoint_is_refused_where_the_base_is_encrypted(self) -> None:
         with pytest.raises(ConnectionFailed, match=r"unencrypted endpoint on ws\.kucoin\.com, which is") as e:
-            Bases.checked(SPOT, FUTURES).check_endpoint("spot", "ws://ws.kucoin.com/")
+            Bases.checked(SPOT, FUTURES).checked_endpoint("spot", "ws://ws.kucoin.com/")
         assert not e.value.retriable
 
     @pytest.mark.parametrize(
@@ -211,7 +217,7 @@ class TestBases:
     )
     def test_an_endpoint_that_is_none_is_refused(self, endpoint: str) -> None:
         with pytest.raises(ConnectionFailed, match=r"the endpoint \(.*\) is not a URL of the form wss://host") as e:
-            Bases.checked(SPOT, FUTURES).check_endpoint("spot", endpoint)
+            Bases.checked(SPOT, FUTURES).checked_endpoint("spot", endpoint)
         assert not e.value.retriable
         assert "s3cret" not in shown(e.value)
 

@@ -378,18 +378,27 @@ def _refusal(code: str, message: str, response: requests.Response, where: str) -
 def _retry_after(response: requests.Response, status: int) -> float | None:
     """Return the seconds to wait, from Retry-After or, for one's own quota, the gateway's reset (milliseconds)."""
     text = response.headers.get("Retry-After", "")
-    seconds = float(text) if text.isdecimal() else _seconds_until(text)
+    seconds = float(text) if text.isdecimal() else _seconds_until(text, response.headers.get("Date", ""))
     reset = response.headers.get("gw-ratelimit-reset", "")
     if seconds is None and status == 429 and reset.isdecimal():
         seconds = float(reset) / 1000
     return None if seconds is None else min(seconds, 3600.0)
 
 
-def _seconds_until(date: str) -> float | None:
-    """Return the seconds until an HTTP date, None where it is none."""
+def _seconds_until(date: str, now: str) -> float | None:
+    """Return the seconds until an HTTP date, None where it is none.
+
+    `now` is the date of the answer; where that is none, this machine's clock is taken for right.
+    """
+    until, since = _instant(date), _instant(now)
+    return None if until is None else max(0.0, until - (time.time() if since is None else since))
+
+
+def _instant(date: str) -> float | None:
+    """Return an HTTP date as seconds since 1970, None where it is none."""
     try:
         parts = email.utils.parsedate_tz(date)
-        return None if parts is None else max(0.0, email.utils.mktime_tz(parts) - time.time())
+        return None if parts is None else float(email.utils.mktime_tz(parts))
     except (ValueError, OverflowError):
         return None  # such as a year that does not exist
 

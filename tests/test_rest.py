@@ -394,6 +394,13 @@ class TestEnvelope:
         assert failure.value.retry_after is not None
         assert 900 < failure.value.retry_after <= 1000
 
+    def test_a_date_to_wait_for_counts_by_the_servers_clock(self, rest: Rest, canned: responses.RequestsMock) -> None:
+        dates = {"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:28:07 GMT"}
+        canned.get(SPOT + TIME, json={"code": "500000"}, status=503, headers=dates)
+        with pytest.raises(RestError) as failure:
+            rest.server_time()
+        assert failure.value.retry_after == 7.0
+
     @pytest.mark.parametrize(("code", "seconds"), [("429000", 1.5), ("1015", 1.5), ("400100", None), ("500000", None)])
     def test_the_reset_of_the_own_quota_counts_only_where_it_was_exceeded(
         self, rest: Rest, canned: responses.RequestsMock, code: str, seconds: float | None

@@ -84,7 +84,7 @@ def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribe
     body=FRAMES | JSON.map(lambda value: json.dumps(value).encode()),
     status=st.integers(100, 599),
     headers=st.dictionaries(
-        st.sampled_from(["Retry-After", "Content-Type", "gw-ratelimit-reset"]),
+        st.sampled_from(["Retry-After", "Content-Type", "Date", "gw-ratelimit-reset"]),
         st.text(max_size=12)
         | st.sampled_from(["7", "-1", "1e9", "Fri, 31 Dec 9999 23:59:59 GMT", "1 Jan 99999 00:00", "9" * 400]),
     ),

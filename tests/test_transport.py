@@ -738,6 +738,37 @@ class TestDeadlines:
             assert pair.look() == []
         assert pair.transport._unfinished == since
 
+    def test_neither_a_fragment_more_nor_a_ping_prolongs_the_time(self, pair: Pair) -> None:
+        pair.send(frame(b"mes", fin=False))
+        assert pair.look() == []
+        since = pair.transport._unfinished
+        assert since is not None
+        for more in (frame(b"", PING), frame(b"sa", CONT, fin=False), frame(b"", CONT, fin=False) + frame(b"x", PING)):
+            pair.send(more)
+            assert pair.look() == []
+            assert pair.transport._unfinished == since
+        pair.send(frame(b"ge", CONT))
+        assert pair.look() == [b"message"]
+        assert pair.transport._unfinished is None
+
+    def test_pings_without_end_are_no_rest_of_a_message(self, make_pair: Callable[..., Pair]) -> None:
+        pair = make_pair(limits=Limits(step_timeout=SHORT))
+        over = threading.Event()
+
+        def ping() -> None:
+            while not over.wait(SHORT / 10):
+                pair.server.sendall(frame(b"", PING))
+
+        pair.send(frame(b"mes", fin=False))
+        pinging = Task(ping)
+        try:
+            messages, lost = pair.end()
+            assert messages == []
+            assert "part of a message and not the rest" in str(lost)
+        finally:
+            over.set()
+            pinging.result()
+
     def test_the_time_counts_for_each_message_anew(self, pair: Pair) -> None:
         """A stream that is always in the middle of some message is no stalled one."""
         whole = frame(b"message")

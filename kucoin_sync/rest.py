@@ -161,22 +161,16 @@ class Rest:
             AuthenticationError, RestError, TokenError (the answer makes no sense), ConnectionFailed, Cancelled.
         """
         path = "/api/v1/bullet-private" if private else "/api/v1/bullet-public"
-        data = self.call(market, "POST", path, signed=private)
         try:
-            answer = msgspec.convert(data, _TokenAnswer)
+            token = msgspec.convert(self.call(market, "POST", path, signed=private), _TokenAnswer).connect_token()
         except msgspec.ValidationError as error:
             raise TokenError(f"KuCoin's answer to {path} is not a connect token: {error}") from None
-        if not answer.token or not answer.instanceServers:
+        if not token.token or not token.servers:
             raise TokenError(f"KuCoin's answer to {path} names no token or no server")
-        servers = [
-            InstanceServer(
-                self._bases.checked_endpoint(market, server.endpoint),
-                server.pingInterval / 1000,
-                server.pingTimeout / 1000,
-            )
-            for server in answer.instanceServers
-        ]
-        return ConnectToken(answer.token, tuple(servers))
+        checked = self._bases.checked_endpoint
+        return token._replace(
+            servers=tuple(server._replace(endpoint=checked(market, server.endpoint)) for server in token.servers)
+        )
 
     def server_time(self, market: str = "spot") -> float:
         """Return KuCoin's clock: seconds since 1970 (GET /api/v1/timestamp)."""
@@ -239,8 +233,7 @@ class Rest:
             with self._session.request(
                 method, url, headers=headers, allow_redirects=False, stream=True, timeout=self._timeout
             ) as response:
-                body = _body(response, where)
-                return _data(response, body, where)
+                return _data(response, _Answer(_body(response, where)), where)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             reason = _first_reason(error)
         # Raised out here, so that it does not keep its cause, which has the request with its signature.
@@ -278,6 +271,33 @@ class _Server(msgspec.Struct):
 class _TokenAnswer(msgspec.Struct):
     token: str
     instanceServers: list[_Server]  # noqa: N815 - KuCoin's name
+
+    def connect_token(self) -> ConnectToken:
+        servers = (
+            InstanceServer(each.endpoint, each.pingInterval / 1000, each.pingTimeout / 1000)
+            for each in self.instanceServers
+        )
+        return ConnectToken(self.token, tuple(servers))
+
+
+class _Answer:
+    """What was answered; it does not show itself where variables are shown, as a connect token may be in it.
+
+    Attributes:
+        code: KuCoin's, with its `message` and `data`; None where it is not KuCoin's JSON.
+        beginning: of what it is instead, up to where a token may be.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self.code: str | None = None
+        try:
+            envelope = msgspec.json.decode(body)
+            self.code = str(msgspec.convert(envelope["code"], str | int))
+        except (msgspec.MsgspecError, ValueError, RecursionError, TypeError, KeyError):
+            self.beginning = body[:100].partition(b"token")[0]
+        else:
+            self.message = str(envelope.get("msg", ""))[:300]
+            self.data = envelope.get("data")
 
 
 class _Adapter(HTTPAdapter):
@@ -339,26 +359,23 @@ def _body(response: requests.Response, where: str) -> bytes:
     return bytes(body)
 
 
-def _data(response: requests.Response, body: bytes, where: str) -> Any:
+def _data(response: requests.Response, answer: _Answer, where: str) -> Any:
     """Return the envelope's data, or raise what the answer means."""
     status = response.status_code
     if 300 <= status < 400:
         raise RestError(str(status), "a redirect, which is refused; correct the REST URL", where=where)
-    try:
-        answer = msgspec.json.decode(body)
-        code = str(msgspec.convert(answer["code"], str | int))
-    except (msgspec.MsgspecError, ValueError, RecursionError, TypeError, KeyError):
+    if answer.code is None:
         kind = response.headers.get("Content-Type", "no content type")
         raise RestError(
             str(status),
-            f"not KuCoin's JSON but {kind}: {body[:100]!r}; something between here and KuCoin may have answered",
+            f"not KuCoin's JSON but {kind}: {answer.beginning!r}; something between here and KuCoin may have answered",
             where=where,
             retriable=status in (403, 429) or status >= 500 or status == 200,
             retry_after=_retry_after(response, status),
-        ) from None
-    if code == "200000":
-        return answer.get("data")
-    raise _refusal(code, str(answer.get("msg", ""))[:300], response, where)
+        )
+    if answer.code == "200000":
+        return answer.data
+    raise _refusal(answer.code, answer.message, response, where)
 
 
 def _refusal(code: str, message: str, response: requests.Response, where: str) -> AuthenticationError | RestError:

@@ -16,7 +16,7 @@ from kucoin_sync import Credentials, Stream
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events, events, nothing_left_behind
-from .feed import CANARIES
+from .feed import CANARIES, TOKEN
 
 __all__ = ["events", "nothing_left_behind"]
 
@@ -127,6 +127,6 @@ def no_secret_gets_out(
     for stream in streams:
         said += [repr(stream), str(stream.stats())]
     tokens = [handshake.query.get("token", "") for server in servers for handshake in server.handshakes]
-    for secret in filter(None, (*CANARIES, *tokens)):
+    for secret in filter(None, (*CANARIES, TOKEN, *tokens)):
         for form in (secret, quote(secret, safe="")):
             assert not [text for text in said if form in text], "a secret got out"

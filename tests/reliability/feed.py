@@ -10,10 +10,12 @@ from kucoin_sync import Subscription
 from kucoin_sync.testing import KucoinServer
 from kucoin_sync.testing.server import Pushed
 
-__all__ = ["CANARIES", "ETH", "MATCH", "at_best", "numbers", "publish", "read", "seconds_of"]
+__all__ = ["CANARIES", "ETH", "MATCH", "TOKEN", "at_best", "numbers", "publish", "read", "seconds_of"]
 
 #: Key, secret and passphrase of the account, none of which may be found in anything that the package says.
 CANARIES = ("canary-key-5f1c0a", "canary-secret-9b27e4", "canary-passphrase-3d88f2")
+#: A connect token, likewise.
+TOKEN = "canary-token-7a41d9"
 ETH = "/market/ticker:ETH-USDT"
 MATCH = "/market/match:OLD-USDT"
 

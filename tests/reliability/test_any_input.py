@@ -96,7 +96,7 @@ def test_any_answer_of_rest_is_data_or_an_error_of_this_package(
     response.status_code = status
     response.headers = CaseInsensitiveDict(headers)
     try:
-        rest._data(response, body, "GET /api/v1/any")
+        rest._data(response, rest._Answer(body), "GET /api/v1/any")
     except KucoinSyncError as error:
         wait = getattr(error, "retry_after", None)
         assert wait is None or 0 <= wait <= 3600

@@ -13,13 +13,24 @@ from urllib.parse import quote
 
 import pytest
 
-from kucoin_sync import AuthenticationError, ConnectionFailed, Credentials, KucoinSyncError, RestError, Stream
+from kucoin_sync import (
+    AuthenticationError,
+    ConnectionFailed,
+    Credentials,
+    Event,
+    KucoinSyncError,
+    Rejected,
+    RestError,
+    Retrying,
+    Stream,
+)
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
+from ..end_to_end.conftest import Events
 from ..support.certificates import client_context, server_context
 from ..support.sockets import Peer, drain
 from .conftest import MakeServer, MakeStream
-from .feed import CANARIES, ETH, numbers, publish
+from .feed import CANARIES, ETH, TOKEN, numbers, publish
 
 TOKENS = "/api/v1/bullet-*"
 
@@ -176,6 +187,31 @@ def test_no_token_is_in_the_variables_of_a_traceback(server: KucoinServer, strea
     _, variables = said_of(caught.value)
     [token] = [quote(handshake.query["token"], safe="") for handshake in server.handshakes]
     assert not [text for text in variables if token in text]
+
+
+SUCCESS = '{{"code":"200000","data":{{"token":"%s","instanceServers":[{}]}}}}' % TOKEN  # noqa: UP031
+SERVER = '{"endpoint":"ws://127.0.0.1:9/","pingInterval":18000,"pingTimeout":10000}'
+# Answers with a token in them that are refused.
+ANSWERS = {
+    "another endpoint": SUCCESS.format(SERVER.replace("127.0.0.1", "evil.example")),
+    "no ping values": SUCCESS.format('{"endpoint":"ws://127.0.0.1:9/"}'),
+    "no server": SUCCESS.format(""),
+    "cut short": SUCCESS.format("").partition(',"instance')[0],
+    "a code that is none": SUCCESS.format(SERVER).replace('"200000"', "null"),
+    "another code": SUCCESS.format(SERVER).replace("200000", "900000"),
+}
+
+
+@pytest.mark.parametrize("how", ANSWERS)
+def test_no_token_of_an_answer_that_is_refused_gets_out(
+    server: KucoinServer, stream: Stream, events: Events, how: str
+) -> None:
+    server.fail_rest(TOKENS, 200, body=ANSWERS[how])
+    stream.subscribe(ETH, timeout=0)
+    event = events.wait(Event)
+    assert isinstance(event, Rejected | Retrying)
+    said, variables = said_of(event.error)
+    assert not [text for text in (*said, *variables) if TOKEN in text]
 
 
 def test_credentials_show_nothing_and_can_not_be_pickled() -> None:

@@ -2,13 +2,15 @@
 
 One thread for all callbacks of a stream, started with the first; it serves ready subscriptions in turn, a few messages
 each, so that a busy topic does not starve the others. Events go first. A callback that is stuck stays alone with
-its thread: another one serves the other subscriptions (see `turns`).
+its thread: another one serves the other subscriptions (see `turns`). While it goes on to take long, it is served
+beside them, in a line for slow ones, so that it holds them up once and not again and again.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -23,6 +25,9 @@ __all__ = ["Callbacks"]
 
 _TURN = 8
 _PATIENCE = 1.0
+_QUICK = 0.05
+"""Seconds for a turn after which a slow callback stands in one line with the others again."""
+
 _log = logging.getLogger("kucoin_sync")
 
 
@@ -46,6 +51,7 @@ class _Ready:
     def take_turn(self, worker: Worker) -> None:
         """Serve a few messages, then stand in line again, or wait for more."""
         inbox, callback = self._inbox, self._callback
+        began = 0.0 if self._turns is self._callbacks.turns else time.monotonic()
         pushes: Iterator[Push] = islice(iter(inbox.take, None), min(_TURN, inbox.size()) if worker.leads else 0)
         try:
             for message in inbox.opener.each(pushes):
@@ -59,6 +65,8 @@ class _Ready:
             pass  # the subscription has another consumer beside its callback
         if self._turns.closed:
             return
+        if began and time.monotonic() - began < _QUICK:
+            self._turns = self._callbacks.turns
         if inbox.size():
             self._turns.put(self)
         elif inbox.alert or inbox.finished:
@@ -77,6 +85,8 @@ class _Ready:
         inbox.call(self)
 
     def took_long(self, seconds: float) -> None:
+        self._turns = self._callbacks.beside
+        self._turns.start()
         with self._callbacks.telling:
             told, self._told_slow = self._told_slow, True
         if not told:
@@ -146,12 +156,14 @@ class Callbacks:
 
     def _begin(self) -> None:
         self.turns = Turns("kucoin-callbacks", self._patience)
+        self.beside = Turns("kucoin-callbacks-slow", self._patience)  # for callbacks that take long
         self.telling = threading.Lock()  # so that who is slow is named once
         self._events = None if self._on_event is None else _Events(self._on_event, self.turns)
 
     def renew(self) -> None:
         """Begin again in a forked child; nobody is served until `serve`."""
         self.turns.abandon()
+        self.beside.abandon()
         if self._events is not None:
             self._events.abandon()
         self._begin()
@@ -178,6 +190,7 @@ class Callbacks:
     def close(self) -> None:
         """Let the threads end after the callback that they are in."""
         self.turns.close()
+        self.beside.close()
 
     @property
     def closed(self) -> bool:
@@ -187,4 +200,4 @@ class Callbacks:
     @property
     def threads(self) -> list[threading.Thread]:
         """The threads that end soon after `close`, none while there was no need of them."""
-        return self.turns.threads
+        return [*self.turns.threads, *self.beside.threads]

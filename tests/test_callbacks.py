@@ -316,6 +316,56 @@ class TestSlowness:
         assert seen.wait(103)[100:] == [("stuck", 0), ("stuck", 1), ("stuck", 2)]
         assert events.all == [event]
 
+    def test_a_callback_that_takes_long_again_holds_up_nobody_again(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("kucoin_sync.callbacks._QUICK", 0.0)
+        callbacks = make_callbacks(patience=0.05)
+        freed = [threading.Event() for _ in range(3)]
+
+        def stuck(one: Message) -> None:
+            reached(freed[number(one)], "nobody freed the callback")
+            seen(("stuck", number(one)))
+
+        first, other = subscribe(stuck, topic="/a:STUCK"), subscribe(lambda one: seen(number(one)))
+        for subscription in (first, other):
+            callbacks.serve(subscription)
+        first.put(message(0))
+        overtaken(callbacks)
+        callbacks.turns._patience = 10 * LIMIT  # nobody is overtaken any more, and nobody need be
+        freed[0].set()
+        seen.wait(1)
+        for n in (1, 2):
+            first.put(message(n))
+            other.put(message(10 + n))
+            assert seen.wait(2 * n)[-1] == 10 + n
+            freed[n].set()
+            assert seen.wait(2 * n + 1)[-1] == ("stuck", n)
+
+    def test_a_callback_that_is_quick_again_takes_turns_with_the_others_again(
+        self, make_callbacks: Callable[..., Callbacks]
+    ) -> None:
+        callbacks = make_callbacks(patience=0.05)
+        freed, threads = threading.Event(), Seen()
+
+        def stuck(one: Message) -> None:
+            if number(one) == 0:
+                reached(freed, "nobody freed the callback")
+            threads(threading.current_thread().name)
+
+        subscription = subscribe(stuck)
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        overtaken(callbacks)
+        freed.set()
+        threads.wait(1)
+        for n in range(1, 1000):
+            subscription.put(message(n))
+            if threads.wait(n + 1)[-1] == "kucoin-callbacks" and n > 1:
+                break
+        assert threads.all[:2] == ["kucoin-callbacks", "kucoin-callbacks-slow"]
+        assert threads.all[-1] == "kucoin-callbacks"
+
     def test_a_turn_that_took_long_is_told_even_when_the_watch_was_late(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -441,6 +441,7 @@ LOCKS: dict[str, Callable[[Stream, Any, Any], Any]] = {
     "a connection": lambda stream, sub, book: stream._board._made[0]._lock,
     "an inbox": lambda stream, sub, book: sub.inbox._lock,
     "the line of callbacks": lambda stream, sub, book: stream._callbacks.turns._lock,
+    "the line of slow callbacks": lambda stream, sub, book: stream._callbacks.beside._lock,
     "a slow callback's note": lambda stream, sub, book: stream._callbacks.telling,
     "the events": lambda stream, sub, book: stream._callbacks._events._lock,
     "the books": lambda stream, sub, book: stream._books._lock,

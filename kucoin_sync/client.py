@@ -14,6 +14,7 @@ from .credentials import Credentials
 from .events import Event
 from .forking import OfOneProcess, enrol, watch
 from .inbox import InlineInbox
+from .interruption import interrupted
 from .outcomes import Key
 from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
@@ -255,8 +256,12 @@ class Client(OfOneProcess):
 
         Wakes every place in which a thread can wait: iterating and `get` (which end after what was already
         received), `subscribe` and the waits for books (StreamClosed), and the I/O threads wherever they are. Waits
-        up to `timeout` seconds for the threads to end; only the system's name resolution can take longer.
+        up to `timeout` seconds for the threads to end; only the system's name resolution can take longer. Where a
+        signal's handler calls it that has interrupted a method of the stream, it does not wait.
         """
+        if interrupted():
+            threading.Thread(target=self.close, args=(timeout,), name="kucoin-closing", daemon=True).start()
+            return
         deadline = time.monotonic() + timeout
         self._callbacks.close()
         with self._opening:

@@ -20,7 +20,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     0: ("_version", "backoff", "credentials", "exceptions", "limits"),
     1: ("events", "frames", "heartbeat", "lag", "messages", "outcomes", "payloads", "sealed", "topics"),
     2: ("books", "session", "shards"),
-    3: ("forking", "rest", "transport", "wire"),
+    3: ("forking", "interruption", "rest", "transport", "wire"),
     4: ("callbacks", "carrier", "connection", "handover", "inbox", "subscription", "tap", "turns"),
     5: (
         "",

@@ -6,11 +6,17 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
 
-from kucoin_sync import Event, Message, Stream, StreamClosed
+from kucoin_sync import Event, Message, Stream, StreamClosed, Subscription
+from kucoin_sync.bookkeeping import Bookkeeper
+from kucoin_sync.inbox import Inbox
+from kucoin_sync.lane import Lane
+from kucoin_sync.shards import Shards
+from kucoin_sync.switchboard import Switchboard
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events
@@ -154,6 +160,45 @@ def test_close_while_messages_pour_in_ends_within_a_second(
 
 
 # Signals
+
+# Where a signal may interrupt a method of the stream that holds a lock: a function called there, and the method.
+INTERRUPTED: dict[str, tuple[type, str, Callable[[Stream, Subscription], object]]] = {
+    "subscribe": (Switchboard, "_make", lambda stream, taking: stream.subscribe(MATCH, private=True, timeout=LIMIT)),
+    "unsubscribe": (Lane, "remove", lambda stream, taking: stream.unsubscribe(ETH)),
+    "stats": (Shards, "__len__", lambda stream, taking: stream.stats()),
+    "get": (Inbox, "_accept", lambda stream, taking: [taking.get(timeout=LIMIT) for _ in range(3)]),
+    "book": (Bookkeeper, "_start", lambda stream, taking: stream.book("ETH-USDT").wait_ready(LIMIT)),
+}
+
+
+@pytest.mark.parametrize("method", INTERRUPTED)
+def test_a_signals_handler_may_close_the_stream_whatever_it_interrupts(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    stream = make_stream()
+    taking = stream.subscribe(ETH, maxsize=2, overflow="drop_oldest")
+    publish(server, range(4))
+    stream.subscribe("/market/ticker:BTC-USDT").close()  # after which all that was published has come
+    before = signal.signal(signal.SIGUSR1, lambda *_: stream.close())
+    owner, name, call = INTERRUPTED[method]
+    usual = getattr(owner, name)
+
+    def interrupt(*args: object, **options: object) -> object:
+        monkeypatch.setattr(owner, name, usual)
+        signal.raise_signal(signal.SIGUSR1)
+        return usual(*args, **options)
+
+    try:
+        monkeypatch.setattr(owner, name, interrupt)
+        with suppress(StreamClosed, TimeoutError):
+            call(stream, taking)
+        assert getattr(owner, name) is usual, "it was interrupted"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    stream.close()
+    assert not ours()
+    assert stream.closed
+
 
 SCRIPT = """
     import signal, sys, threading

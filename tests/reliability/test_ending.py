@@ -204,6 +204,14 @@ SCRIPT = """
     import signal, sys, threading
     from kucoin_sync import Stream
 
+    def say_when_main_waits():
+        looks = [None, None]
+        while looks[-1] is None or looks[-1] != looks[-2] or looks[-1][0] != "wait":
+            threading.Event().wait(0.02)
+            frame = sys._current_frames()[threading.main_thread().ident]
+            looks.append((frame.f_code.co_name, frame.f_lasti))
+        print("ready", flush=True)
+
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
     with Stream(rest_url=sys.argv[1]) as stream:
         subscription = None
@@ -212,7 +220,8 @@ SCRIPT = """
         assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
         book = stream.book("ETH-USDT") if sys.argv[2] == "wait_ready" else None
         try:
-            print("ready", flush=True)
+            watch = threading.Thread(target=say_when_main_waits)
+            watch.start()
             if book is not None:
                 book.wait_ready(timeout=None)
             elif subscription is None:
@@ -224,6 +233,7 @@ SCRIPT = """
                     pass
         except KeyboardInterrupt:
             print("interrupted", flush=True)
+    watch.join()
     print([thread.name for thread in threading.enumerate()], flush=True)
 """
 

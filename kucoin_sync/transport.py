@@ -286,13 +286,13 @@ class Transport:
 
     def _take(self) -> list[bytes]:
         """Return the complete messages, and note since when the rest waits."""
-        taken, in_fragments = self._frames.taken, self._frames.fragments > 0
+        taken, fragments = self._frames.taken, self._frames.fragments
         messages = self._frames.take(self._other)
         if self._frames.excess:
             limit = self._limits.frame_bytes
             self._refuse(1009, f"a message of {self._frames.excess} bytes, more than the limit of {limit}")
-        if messages or (taken != self._frames.taken and not (in_fragments and self._frames.fragments)):
-            self._unfinished = None  # neither a fragment more nor a ping between two of them is the end of a message
+        if messages or (taken != self._frames.taken and not 0 < fragments == self._frames.fragments):
+            self._unfinished = None  # a frame is whole; a ping between two fragments does not count
         if self._unfinished is None and self._frames.partial:
             self._unfinished = time.monotonic()
         return messages

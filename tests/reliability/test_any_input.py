@@ -164,4 +164,5 @@ def test_any_topic_is_split_into_topics_that_stay_as_they_are_or_is_an_invalid_t
     assert singles
     for single in singles:
         assert grammar.split(single) == (single,)
+        assert single.startswith("/") and single.isascii() and single.isprintable() and "," not in single
         assert grammar.market_of(single) in ("spot", "futures")

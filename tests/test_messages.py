@@ -22,9 +22,13 @@ from kucoin_sync.messages import (
     command,
     decode_control,
     decode_message,
+    decode_plain,
     payload_class,
     prepare,
+    typed_decoder_for,
 )
+from kucoin_sync.payloads import CrossLeverage
+from kucoin_sync.sealed import Head
 
 # One frame of each shape: spot, private with an account, futures with `sn`, in a tunnel, without a type, data that is
 # a list, a number, null or absent, without a topic.
@@ -372,6 +376,35 @@ def test_the_struct_depends_on_the_prefix_and_the_subject(
 ) -> None:
     found = payload_class(topic, subject)
     assert (found.__name__ if found else None) == struct
+
+
+# Decoded in one pass, as for who is known to read them
+
+
+@pytest.mark.parametrize("frame", [TICKER, ALL, LEVEL2, CANDLES, FUTURES, FUNDING])
+@pytest.mark.parametrize("way", ["plain", "typed"])
+def test_a_message_that_was_decoded_with_its_data_reads_as_any_other(frame: bytes, way: str) -> None:
+    other = received(frame)
+    cls = payload_class(other.topic, other.subject)
+    assert cls is not None
+    decode = decode_plain if way == "plain" else typed_decoder_for(cls)
+    assert decode is not None
+    message, head = decode(frame), Head(b"", (other.topic or "", other.subject), ())
+    message.origin = frame, other.origin[1], head
+    assert message == other
+    assert (message.type, message.topic, message.subject) == ("message", other.topic, other.subject)
+    assert (message.tunnel_id, message.epoch, message.received_ns) == (None, other.epoch, other.received_ns)
+    assert bytes(message.wire_data) == bytes(other.wire_data)
+    assert message.data == other.data == message["data"]
+    assert message.payload == other.payload
+    assert type(message.payload) is cls
+    assert repr(message) == repr(other)
+
+
+def test_what_is_keyed_by_symbol_is_not_decoded_with_its_message() -> None:
+    cls = payload_class("/contract/crossLeverage", None)
+    assert cls is CrossLeverage
+    assert typed_decoder_for(cls) is None
 
 
 # What the wire must not do

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import json
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync import payloads as p
-from kucoin_sync.payloads import Level, LevelChange, decoder_for, fields_of, to_ns
+from kucoin_sync.payloads import Level, LevelChange, decoder_for, fast_decoder_for, fields_of, to_ns
 
 D = Decimal
 
@@ -1164,6 +1165,16 @@ def test_a_blank_where_a_field_may_be_absent_counts_as_absent(blank: str) -> Non
     )
     order = decode(p.OrderChange, text)
     assert (order.price, order.size, order.order_time_ns, order.time_ns) == (None, D(2), 0, 0)
+
+
+@messages
+def test_what_decodes_fast_reads_no_blank_as_absent_and_all_else_alike(cls: type[p.Payload], text: str) -> None:
+    decode_fast = fast_decoder_for(cls)
+    if re.search('"(price|matchSize)":""', text):
+        with pytest.raises(msgspec.ValidationError, match="Invalid decimal string"):
+            decode_fast(text.encode())
+    else:
+        assert decode_fast(text.encode()) == decode(cls, text)
 
 
 def test_a_blank_text_stays_as_it_came_beside_other_blanks() -> None:

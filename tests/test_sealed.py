@@ -200,6 +200,16 @@ def test_who_reads_both_ways_has_nothing_decoded_in_vain(first: str, second: str
             READERS[second](message)
 
 
+@pytest.mark.parametrize(("reader", "base"), [("payload", _Typed), ("data", _Plain)])
+def test_who_keeps_reading_one_way_has_it_decoded_so_for_ever(reader: str, base: type) -> None:
+    opener = Opener()
+    for n in range(310):
+        message = opener.open(sealed(ticker(n)))
+        assert message is not None
+        assert n < 2 or isinstance(message, base)
+        READERS[reader](message)
+
+
 def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
     misfits: list[Message] = []
     opener = Opener()
@@ -213,6 +223,21 @@ def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
     assert found[2] == json.loads(frames[2])["data"]
     assert [message.raw for message in misfits] == [frames[2]]
     assert isinstance(found[3], Ticker)
+
+
+def test_a_run_is_opened_as_one_by_one_whatever_is_in_it() -> None:
+    opener, whole = Opener(), decode_message(ticker(7))
+    for n in range(3):
+        message = opener.open(sealed(ticker(n)))
+        assert message is not None and message.payload
+    run: list[Push] = [sealed(ticker(3)), sealed(ticker(4, price=[])), sealed(ticker(5, price=[])), whole]
+    found = list(opener.each([*run, sealed(BAD[0]), sealed(ticker(8))]))
+    assert [message.data["sequence"] for message in found] == ["3", "4", "5", "7", "8"]
+    assert found[3] is whole
+    assert [isinstance(message, _Typed) for message in found] == [True, False, False, False, True]
+    assert opener.unreadable == 1
+    after = opener.open(sealed(ticker(9)))
+    assert type(after) is _Undecoded, "the struct does not fit what comes"
 
 
 BAD = [

@@ -1210,6 +1210,30 @@ def test_a_sealed_frame_is_text_or_nothing() -> None:
     assert session.unreadable == 1
 
 
+def test_a_push_that_comes_alone_and_begins_as_the_last_one_is_known_by_its_head() -> None:
+    session = opened()
+    assert session.known(PUSH, 1.0) is None, "none came yet"
+    receive(session, PUSH)
+    receive(session, PUSH)
+    head = session.known(PUSH, 2.0)
+    assert head is not None
+    assert head.kind == (BTC.topic, "trade.ticker")
+    assert session.known(PUSH.replace(b"BTC", b"ETH"), 2.0) is None
+    assert session.known(PUSH.replace(b"70.5", b"70\xff"), 2.0) is None, "it might be no text"
+
+
+def test_a_push_that_is_known_by_its_head_counts_as_life() -> None:
+    session = opened()
+    receive(session, PUSH)
+    receive(session, PUSH)
+    session.handle_deadline(9.0)
+    assert session.known(PUSH, 18.9) is not None
+    session.handle_deadline(19.0)
+    assert session.lost is None
+    session.handle_deadline(29.0)
+    assert session.lost is not None
+
+
 def decode_message_of(frame: bytes) -> Message:
     message = decode_message(frame)
     message.origin = Origin(frame, Batch())

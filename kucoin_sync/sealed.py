@@ -147,7 +147,7 @@ class Opener:
         message = _undecoded(push)
         if message is None:
             self.unreadable += 1
-        elif self._way != UNDECODED:
+        else:
             self._way, self._fixed = UNDECODED, True  # the way does not fit this topic
         return message
 

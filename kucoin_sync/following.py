@@ -24,6 +24,7 @@ from .books.reading import Book
 from .events import BookFailed, BookReady, BookResyncing, Event, Overflowed, SnapshotFailed
 from .exceptions import BookNotReady, SlowConsumer, StreamClosed
 from .forking import enrol
+from .gate import Gate
 from .inbox import Inbox, inbox_for
 from .messages import UNREADABLE
 from .sealed import Sealed, opened
@@ -78,13 +79,13 @@ class Follower(Generic[B, C]):
         # Who iterates holds its subscription; here it must not outlive the loop.
         self._listeners: tuple[weakref.ref[Subscription[Any]], ...] = ()
         self._with_callback: list[Subscription[Any]] = []  # these are held here
+        self._gates: set[Gate] = set()  # where threads wait for the book to be readable, or ended
         self._asleep = False  # in a forked child, until the first use
         enrol(self)
 
     def _make_locks(self) -> None:
         self.lock = threading.RLock()
         self.door = threading.RLock()
-        self._changed = threading.Condition(self.lock)  # the book became readable, or has ended
 
     def forked(self) -> None:
         """Begin again in a forked child: another thread of the parent may have been half-way through an update."""
@@ -137,8 +138,16 @@ class Follower(Generic[B, C]):
     def settle(self, timeout: float | None) -> bool:
         """Wait until the book can be read or has ended; return whether it has come to that within the timeout."""
         self.use()
+        gate = Gate()
         with self.lock:
-            return self._changed.wait_for(lambda: self.calibration.live or self.ended is not None, timeout)
+            if self._settled():
+                return True
+            self._gates.add(gate)
+        try:
+            return gate.wait(timeout)
+        finally:
+            with self.lock:
+                self._gates.discard(gate)
 
     def wait(self, timeout: float | None) -> None:
         """Wait until the book can be read.
@@ -246,7 +255,6 @@ class Follower(Generic[B, C]):
             if self.ended is not None:
                 return
             self.ended = error
-            self._changed.notify_all()
             for listener in self._alive():
                 listener.inbox.finish(None if wished else error)
             if not wished:
@@ -318,6 +326,9 @@ class Follower(Generic[B, C]):
 
     # What follows from a change of state
 
+    def _settled(self) -> bool:
+        return self.calibration.live or self.ended is not None
+
     def _wanting(self) -> bool:
         return self._carried and not self.calibration.live and self.ended is None
 
@@ -332,7 +343,8 @@ class Follower(Generic[B, C]):
                 self._events.append(BookResyncing(source.symbol, source.level, self._reason()))
             if calibration.live and not live:
                 self._events.append(BookReady(source.symbol, source.level, calibration.sequence))
-                self._changed.notify_all()
+            while self._gates and self._settled():
+                self._gates.pop().set()
             needed = self._wanting() and not wanting
             events, self._events = self._events, []
         for event in events:

@@ -6,13 +6,13 @@ routers' entries are replaced whole.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from .carrier import Carrier, Counts
 from .events import Event, Progress
 from .exceptions import KucoinSyncError
+from .gate import Gate
 from .handover import Handover
 from .messages import Message, prepare
 from .outcomes import Key
@@ -26,31 +26,6 @@ __all__ = ["Lane", "Waiter"]
 
 Action = Callable[[], None]
 _MOST = 4096
-
-
-class Gate:
-    """Opens once, for one thread that waits for it.
-
-    A plain lock: `threading.Event`, interrupted by Ctrl-C at the wrong instant, raises an error of its own instead.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def set(self) -> None:
-        """Open it; opening twice is allowed."""
-        try:
-            self._lock.release()
-        except RuntimeError:
-            pass  # it is open
-
-    def wait(self, timeout: float | None) -> bool:
-        """Wait up to `timeout` seconds, for ever with None; return whether it is open."""
-        opened = self._lock.acquire(timeout=-1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX)))
-        if opened:
-            self._lock.release()
-        return opened
 
 
 class Waiter:

@@ -21,7 +21,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     1: ("events", "frames", "heartbeat", "lag", "messages", "outcomes", "payloads", "sealed", "topics"),
     2: ("books", "session", "shards"),
     3: ("forking", "interruption", "rest", "transport", "wire"),
-    4: ("callbacks", "carrier", "connection", "handover", "inbox", "subscription", "tap", "turns"),
+    4: ("callbacks", "carrier", "connection", "gate", "handover", "inbox", "subscription", "tap", "turns"),
     5: (
         "",
         "bookkeeping",

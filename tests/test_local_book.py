@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
+import sys
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -11,9 +14,10 @@ import pytest
 
 from kucoin_sync import BookNotReady, LocalBook, LocalLevel2Book, LocalLevel3Book, StreamClosed
 from kucoin_sync.books import Level2Book, Level3Book
+from kucoin_sync.gate import Gate
 
 from .support.following import Line
-from .support.threads import Task
+from .support.threads import LIMIT, Task
 
 SPOT = "BTC-USDT"
 BIDS = [["99", "1"], ["98", "2"], ["97", "4"]]
@@ -170,6 +174,48 @@ def test_waiting_for_a_book_returns_it_or_says_why_not() -> None:
     for wait in (waiting.result, book.wait_ready):
         with pytest.raises(StreamClosed, match="the book of BTC-USDT was closed"):
             wait()
+
+
+def interrupted(call: Callable[[], object], instant: int) -> None:
+    """Have Ctrl-C come in a call, at one of the instants at which it may: a function begins, or a built-in returns."""
+    left = instant
+
+    def pass_or_interrupt(_: object, event: str, __: object) -> None:
+        nonlocal left
+        left -= event in ("call", "c_return")
+        if not left:
+            raise KeyboardInterrupt
+
+    try:
+        sys.setprofile(pass_or_interrupt)
+        call()
+    finally:
+        sys.setprofile(None)
+
+
+def test_ctrl_c_ends_a_wait_cleanly_at_any_instant() -> None:
+    made = line(ready=False)
+    for instant in itertools.count(1):
+        try:
+            interrupted(lambda: made.book.wait_ready(timeout=0.0), instant)
+        except KeyboardInterrupt:
+            pass
+        except BookNotReady:
+            break
+    assert instant > 10
+    Task(made.fetch, snapshot(2)).result()
+    assert made.book.wait_ready(timeout=LIMIT).best_bid == (99, 1)
+
+
+def test_waits_in_vain_leave_nothing_behind() -> None:
+    def gates() -> int:
+        gc.collect()
+        return sum(type(each) is Gate for each in gc.get_objects())
+
+    made, before = line(ready=False), gates()
+    for _ in range(100):
+        assert not made.follower.settle(0.0)
+    assert gates() <= before
 
 
 def test_a_wait_that_ends_in_vain_still_reads_the_book_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,10 @@
-"""The gate at which one `subscribe` call waits."""
+"""The gate at which a thread waits for another one."""
 
 from __future__ import annotations
 
 import pytest
 
-from kucoin_sync.lane import Gate
+from kucoin_sync.gate import Gate
 
 from .support.threads import LIMIT, Task
 

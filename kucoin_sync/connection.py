@@ -24,7 +24,7 @@ from .events import Connected, Disconnected, Resubscribed, Retrying, ServerNotic
 from .exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError
 from .limits import Limits
 from .messages import Batch
-from .outcomes import Acked, Full, Key, Refused, ServerError, Welcomed
+from .outcomes import Acked, Full, Key, Outcome, Refused, Welcomed
 from .rest import Bases, Rest
 from .sealed import Sealed
 from .session import Session
@@ -346,7 +346,7 @@ class Connection(OnThread):
             if eventful or now >= deadline or transport.woken:
                 return now
 
-    def _tell(self, outcome: object) -> None:
+    def _tell(self, outcome: Outcome) -> None:
         """Pass on what the session found out."""
         if isinstance(outcome, Welcomed):
             self._welcomed = time.monotonic()
@@ -366,7 +366,7 @@ class Connection(OnThread):
                 for key in outcome.keys:
                     self._wanted.pop(key, None)
             self._owner.full(self, outcome.keys)
-        elif isinstance(outcome, ServerError):
+        else:
             self._owner.emit(ServerNotice(self.market, self.private, self.epoch, outcome.code, outcome.reason))
 
     def _settled(self, again: bool) -> None:
@@ -400,8 +400,6 @@ class Connection(OnThread):
         until = time.monotonic() + delay
         while (remaining := until - time.monotonic()) > 0:
             self._waker.sleep(remaining)
-            if self._retiring is not None:
-                raise Cancelled
 
     def _is_fatal(self, error: KucoinSyncError) -> bool:
         """Whether no later attempt can help: wrong credentials; or what never worked and never will."""

@@ -314,8 +314,7 @@ class _Adapter(HTTPAdapter):
         # urllib3 itself leaves the sockets to the garbage collector, and a kept traceback can delay that for long.
         pools = self.poolmanager.pools
         for key in list(pools.keys()):
-            if (pool := pools.get(key)) is not None:
-                pool.close()
+            pools[key].close()
         super().close()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

@@ -207,8 +207,6 @@ class Switchboard:
         """Give a tunnel's name back, and end all that is subscribed in it."""
         actions: list[Action] = []
         with self._lock:
-            if name not in self._tunnels:
-                return
             self._tunnels.discard(name)
             for subscription in [each for each in self._subscriptions if each.tunnel == name]:
                 self._forget(subscription)

@@ -74,6 +74,8 @@ class Tunnel(OfOneProcess):
 
     def close(self) -> None:
         """Close the tunnel and end its subscriptions. Closing twice is allowed."""
+        if self._closed:
+            return  # another one may have its name by now
         self._closed = True
         self._board.close_tunnel(self.name)
 

@@ -179,6 +179,38 @@ def test_topics_of_tunnels_are_no_public_ones_of_that_name(board: Switchboard, w
     assert watcher.told == [("carried", (INSIDE,)), ("lost", (INSIDE,))]
 
 
+def test_what_was_replaced_or_given_up_has_no_say_any_more(board: Switchboard) -> None:
+    old = subscribed(board, ONE)
+    confirmed(board, old, ONE)
+    new = replaced(board, old)
+    confirmed(board, new, ONE)
+    board.aged(old)
+    board.full(old, (ONE,))
+    board.idle(old)
+    board.failed(old, GONE, fatal=True)
+    assert Connection.made == [old, new], "nothing takes over once more"
+    assert board.carries(ONE.topic)
+    [subscription] = board.subscriptions
+    assert not subscription.closed
+    board.failed(new, GONE, fatal=True)
+    assert subscription.closed
+    board.failed(new, GONE, fatal=True)
+    assert Connection.made == [old, new]
+
+
+def test_a_connection_is_closed_when_it_has_carried_nothing_for_a_while(board: Switchboard) -> None:
+    connection = subscribed(board, ONE)
+    closed: list[object] = []
+    connection.close = lambda: closed.append(connection)
+    board.idle(connection)
+    assert closed == []
+    confirmed(board, connection, ONE)
+    board.unsubscribe(ONE.topic)
+    board.idle(connection)
+    assert closed == [connection]
+    assert subscribed(board, ONE) is not connection
+
+
 def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(
     board: Switchboard, watcher: Watcher
 ) -> None:

@@ -55,6 +55,17 @@ def test_terms_that_make_no_sense(stream: Stream, options: dict[str, object], hi
         stream.subscribe(ETH, **options)  # type: ignore[arg-type]
 
 
+def test_a_callback_that_can_not_be_called(stream: Stream) -> None:
+    with pytest.raises(TypeError, match="callback must be callable, not str"):
+        stream.subscribe(ETH, callback="print")  # type: ignore[arg-type]
+
+
+def test_credentials_that_are_none() -> None:
+    with pytest.raises(AuthenticationError, match=r"must be Credentials\(key, secret, passphrase\)") as caught:
+        Stream(("my key", "my secret", "my passphrase"))  # type: ignore[arg-type]
+    assert "my" not in str(caught.value)
+
+
 def test_a_rejected_topic_names_itself_and_leaves_the_others_alone(
     server: KucoinServer, stream: Stream, events: Events
 ) -> None:
@@ -164,6 +175,8 @@ def test_nothing_can_be_subscribed_after_the_end(stream: Stream) -> None:
     stream.close()
     with pytest.raises(StreamClosed):
         stream.subscribe(ETH)
+    with pytest.raises(StreamClosed):
+        stream.book("ETH-USDT")
 
 
 def test_a_key_of_the_environment_is_found_after_a_public_subscription(

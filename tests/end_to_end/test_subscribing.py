@@ -194,6 +194,15 @@ def test_unsubscribing_by_name_ends_the_subscription_and_tells_the_server(server
     )
 
 
+def test_unsubscribing_a_subscription_leaves_others_to_its_topic(server: KucoinServer, stream: Stream) -> None:
+    one, other = stream.subscribe(ETH, BTC), stream.subscribe(ETH)
+    stream.unsubscribe(one)
+    assert one.closed
+    server.publish(ETH, {"n": 1})
+    assert other.get(5).data == {"n": 1}
+    assert stream.stats()["topics"] == 1
+
+
 def test_unsubscribing_what_nobody_has_is_harmless(stream: Stream) -> None:
     stream.unsubscribe(ETH)
 

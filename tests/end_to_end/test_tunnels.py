@@ -101,6 +101,24 @@ def test_a_name_is_used_once_at_a_time(stream: Stream) -> None:
     assert not stream.tunnel("bt1").closed
 
 
+def test_closing_a_tunnel_twice_leaves_a_later_one_of_its_name_alone(server: KucoinServer, stream: Stream) -> None:
+    with stream.tunnel("bt1") as tunnel:
+        assert repr(tunnel) == "<Tunnel 'bt1': open>"
+        tunnel.close()
+        assert repr(tunnel) == "<Tunnel 'bt1': closed>"
+        again = stream.tunnel("bt1")
+        subscription = again.subscribe(KCS)
+    assert not subscription.closed
+    server.publish(KCS, {"n": 1})
+    assert subscription.get(5).tunnel_id == "bt1"
+
+
+def test_no_tunnel_is_opened_after_the_end(stream: Stream) -> None:
+    stream.close()
+    with pytest.raises(StreamClosed, match="make a new one to open a tunnel"):
+        stream.tunnel("bt1")
+
+
 def test_a_refused_tunnel_refuses_its_topics(server: KucoinServer, stream: Stream) -> None:
     server.mute(ack=True)
     with stream.tunnel("bt1") as tunnel:

@@ -10,7 +10,7 @@ import msgspec
 
 from kucoin_sync.relay import buffer as buffer_module
 from kucoin_sync.relay.buffer import Buffer, Feed, Flush, Item, Runs, Writer
-from kucoin_sync.relay.entries import Entry, News, decode_entry, decode_record, decode_state
+from kucoin_sync.relay.entries import Entry, News, decode_entry, decode_lease, decode_record, decode_state
 from kucoin_sync.relay.keys import SHARDS, Keys, shard_of
 
 KEYS = Keys("test")
@@ -98,11 +98,22 @@ def test_a_run_ends_with_its_connection_and_when_a_topic_is_taken_up_again() -> 
     assert numbers == [1, 1, 2, 2, 3]
 
 
+def test_the_runs_that_are_kept_are_bounded_and_never_begin_again() -> None:
+    runs = Runs()
+    run_of = runs.of(1)
+    numbers = [run_of(epoch) for epoch in range(3000)]
+    assert numbers == sorted(set(numbers))
+    assert run_of(2999) == numbers[-1]
+    assert run_of(0) not in numbers
+    assert len(runs._known) <= 1000
+
+
 def test_what_is_no_entry_is_none() -> None:
     for text in (b"", b"7", b"[]", b'["a"]', b"[1,[[1]]]", b'[1,[],[["unheard","t"]]]', b"[" * 5000):
         assert decode_entry(text) is None
         assert decode_record(text) is None
         assert decode_state(text) is None
+        assert decode_lease(text) is None
     assert decode_entry(b"[1]") == Entry(1)
     assert decode_record(None) is None and decode_state(None) is None
     assert msgspec.json.encode(Entry(1)) == b"[1,[],[]]"

@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from .. import Stream, backoff
 from ..callbacks import Callbacks
 from ..events import Event
@@ -317,18 +319,11 @@ class Relay:
                 pass  # it runs out
 
 
-class _Private:
+class _Private(msgspec.Struct, frozen=True):
     """The errand of taking a private topic up; the same for the same topic."""
 
-    def __init__(self, term: Term, topic: str) -> None:
-        self._term = term
-        self._topic = topic
+    term: Term
+    topic: str
 
     def __call__(self) -> None:
-        self._term.subscribe_private(self._topic)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Private) and other._topic == self._topic
-
-    def __hash__(self) -> int:
-        return hash(self._topic)
+        self.term.subscribe_private(self.topic)

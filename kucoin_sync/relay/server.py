@@ -43,13 +43,11 @@ class RedisServer:
     def __init__(self, url: str, ca_certs: str | None = None) -> None:
         self._url = url
         self._ca_certs = ca_certs
-        complaint = ""
+        complaint = "" if url.startswith(_SCHEMES) else f"begins with none of {', '.join(_SCHEMES)}"
         try:
             options = self._pool().connection_kwargs
         except (ValueError, TypeError, AttributeError, RedisError):
-            complaint = "is not of the form redis://user:password@host:port/number (rediss:// for TLS)"
-        if not complaint and not url.startswith(_SCHEMES):
-            complaint = f"begins with none of {', '.join(_SCHEMES)}"
+            complaint = complaint or "is not of the form redis://user:password@host:port/number (rediss:// for TLS)"
         if complaint:
             raise ConnectionFailed(f"the URL of Redis {complaint}", retriable=False)
         verifying = options.get("ssl_cert_reqs", "required") in ("required", ssl.CERT_REQUIRED)

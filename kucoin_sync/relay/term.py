@@ -206,9 +206,7 @@ class Term:
 
 def _took(router: Router[Feed], message: Message) -> None:
     """Pass a message on, under each topic that it came for."""
-    topic = message.topic
-    if topic is None:
-        return
+    topic = message.topic or ""
     for feed, test in router.exact.get(topic) or router.find(topic):
         if test is None or test(message):
             feed.took(message.raw, message.epoch, message.received_ns)

@@ -17,6 +17,7 @@ from kucoin_sync.testing import Exchange, KucoinServer
 from ..end_to_end.conftest import FAST, Events, events, nothing_left_behind
 from ..support.books import until
 from ..support.redis import MISSING, LocalRedis
+from ..support.threads import LIMIT
 
 __all__ = ["FAST", "Events", "MakeReader", "MakeRelay", "RelayProcess", "events", "nothing_left_behind"]
 
@@ -137,6 +138,10 @@ class RelayProcess:
             if what in line:
                 return line
         raise AssertionError(f"the relay's process has ended without saying {what!r}")
+
+    def exit_code(self) -> int:
+        """Wait for it to end by itself; return its exit code."""
+        return self._process.wait(LIMIT)
 
     def end(self) -> None:
         """Kill it, if it has not ended."""

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 import pytest
 
-from kucoin_sync import BookNotReady, BookResyncing, Credentials, LocalBook, Message, SnapshotFailed
-from kucoin_sync.relay import Relay, RelayStream
+from kucoin_sync import (
+    AuthenticationError,
+    BookNotReady,
+    BookResyncing,
+    ConnectionFailed,
+    Credentials,
+    KucoinSyncError,
+    LocalBook,
+    Message,
+    RestError,
+    SnapshotFailed,
+    backoff,
+)
+from kucoin_sync.relay import Relay, RelayStream, snapshots
+from kucoin_sync.relay.entries import encode
 from kucoin_sync.relay.errands import Errands
 from kucoin_sync.relay.keys import Keys
 from kucoin_sync.relay.server import RedisServer
-from kucoin_sync.relay.snapshots import RelayFetcher
+from kucoin_sync.relay.snapshots import Answer, RelayFetcher, answer_of
 from kucoin_sync.testing import Exchange, KucoinServer
 from kucoin_sync.wire import Cancelled, Waker
 
@@ -189,6 +203,39 @@ def test_a_book_can_not_be_read_while_redis_is_gone(
 BOOK = '["spot","/api/v3/market/orderbook/level2","BTC-USDT",true]'
 
 
+class Hand:
+    """A fetcher that answers when it may; its errands are counted."""
+
+    def __init__(self, answer: Callable[[], object] = lambda: "data") -> None:
+        self.answer = answer
+        self.closed = threading.Event()
+
+    def call(self, *_: object, **__: object) -> object:
+        return self.answer()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Holder:
+    token = 5
+
+
+@pytest.fixture
+def make_errands(redis: LocalRedis) -> Iterator[Callable[[Hand], Errands]]:
+    """Make the errands of a holder; closed after the test."""
+    made: list[Errands] = []
+
+    def make(hand: Hand) -> Errands:
+        redis.call("SET", Keys("kucoin-sync").token, Holder.token)
+        made.append(Errands(Holder(), lambda waker, signed: hand, RedisServer(redis.url), Keys("kucoin-sync")))
+        return made[-1]
+
+    yield make
+    for errands in made:
+        errands.close()
+
+
 def test_a_snapshot_from_before_it_was_asked_for_is_not_taken(redis: LocalRedis) -> None:
     server, keys, waker = RedisServer(redis.url), Keys("kucoin-sync"), Waker()
     fetcher = RelayFetcher(server, keys, waker)
@@ -202,26 +249,18 @@ def test_a_snapshot_from_before_it_was_asked_for_is_not_taken(redis: LocalRedis)
     waker.close()
 
 
-def test_an_answer_counts_for_those_who_asked_before_it_was_fetched(redis: LocalRedis) -> None:
-    server, keys = RedisServer(redis.url), Keys("kucoin-sync")
-    redis.call("SET", keys.token, 5)
+def test_an_answer_counts_for_those_who_asked_before_it_was_fetched(
+    redis: LocalRedis, make_errands: Callable[[Hand], Errands]
+) -> None:
+    keys = Keys("kucoin-sync")
     redis.call("SET", keys.asked(BOOK), 3)
 
-    class Fetcher:
-        def call(self, *_: object, **__: object) -> str:
-            redis.call("INCR", keys.asked(BOOK))  # another reader asks meanwhile
-            return "data"
+    def answer() -> str:
+        redis.call("INCR", keys.asked(BOOK))  # another reader asks meanwhile
+        return "data"
 
-        def close(self) -> None:
-            pass
-
-    class Holder:
-        token = 5
-
-    errands = Errands(Holder(), lambda waker, signed: Fetcher(), server, keys)
-    errands.add(BOOK)
+    make_errands(Hand(answer)).add(BOOK)
     until(lambda: redis.call("XLEN", keys.snapshot(BOOK)), "there is no answer")
-    errands.close()
     ((_, fields),) = redis.call("XRANGE", keys.snapshot(BOOK), "-", "+")
     assert msgspec.json.decode(fields[b"e"])["asked"] == 3
 
@@ -238,10 +277,117 @@ def test_an_errand_that_waits_is_cancelled(redis: LocalRedis) -> None:
     waker.close()
 
 
+def test_without_redis_or_a_relay_a_snapshot_can_not_be_fetched(
+    redis: LocalRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "_PATIENCE", 0.1)
+    waker = Waker()
+    fetcher = RelayFetcher(RedisServer(redis.url), Keys("kucoin-sync"), waker)
+    with pytest.raises(ConnectionFailed, match=r"no relay answered within 0\.1 s .* of BTC-USDT .*"):
+        fetcher.call("spot", "GET", FULL, {"symbol": SPOT})
+    redis.kill()
+    with pytest.raises(ConnectionFailed, match=r"Redis at .* does not answer"):
+        fetcher.call("spot", "GET", FULL, {"symbol": SPOT})
+    waker.cancel()
+    with pytest.raises(Cancelled):
+        fetcher.call("spot", "GET", FULL, {"symbol": SPOT})
+    fetcher.close()
+    waker.close()
+
+
+def test_a_book_that_is_opened_without_redis_begins_when_it_is_there(
+    redis: LocalRedis, relay: Relay, make_reader: MakeReader
+) -> None:
+    redis.kill()
+    book = make_reader().book(SPOT)
+    redis.start()
+    book.wait_ready(LIMIT)
+    assert book.snapshot_depth == 100
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RestError("500000", "busy", where="GET /x", retry_after=3.0),
+        RestError("400100", "no such symbol", where="GET /x", retriable=False),
+        AuthenticationError("the key is gone", code="400003"),
+        AuthenticationError("the key is gone"),
+        ConnectionFailed("no way through", retry_after=2.0),
+        ConnectionFailed("no such host", retriable=False),
+    ],
+    ids=str,
+)
+def test_an_error_that_the_relay_met_is_the_same_for_the_reader(error: KucoinSyncError) -> None:
+    answer = msgspec.json.decode(encode(answer_of(1, error)), type=Answer)
+    with pytest.raises(type(error), match=getattr(error, "message", str(error))) as caught:
+        answer.result()
+    for name in ("code", "retriable", "retry_after"):
+        assert getattr(caught.value, name, None) == getattr(error, name, None), name
+
+
+def test_errands_that_wait_for_their_turn_end_with_the_relay(
+    redis: LocalRedis, make_errands: Callable[[Hand], Errands]
+) -> None:
+    hand, keys = Hand(), Keys("kucoin-sync")
+    made = make_errands(hand)
+    made._pace = backoff.SlidingWindow(1, 3600.0)
+    made.add(BOOK)
+    until(lambda: redis.call("XLEN", keys.snapshot(BOOK)), "there is no answer")
+    others = [BOOK.replace("BTC", symbol) for symbol in ("ETH", "KCS", "XRP")]
+    for other in others:
+        made.add(other)
+    until(lambda: set(others) == made._under_way, "nobody is at it")
+    made.close()
+    assert hand.closed.is_set()
+    assert not redis.call("EXISTS", *map(keys.snapshot, others))
+    made.add(BOOK)
+    assert redis.call("XLEN", keys.snapshot(BOOK)) == 1, "nothing is done any more"
+
+
+def test_no_more_errands_than_hands_are_under_way(make_errands: Callable[[Hand], Errands]) -> None:
+    done: list[int] = []
+    busy, go_on = threading.Semaphore(0), threading.Event()
+    made = make_errands(Hand())
+
+    def wait(number: int) -> None:
+        busy.release()
+        assert go_on.wait(LIMIT)
+        done.append(number)
+
+    for number in range(9):
+        made.add(partial(wait, number))
+    for _ in range(4):
+        assert busy.acquire(timeout=LIMIT)
+    assert sum(thread.name == "kucoin-relay-errand" for thread in threading.enumerate()) == 4
+    go_on.set()
+    until(lambda: len(done) == 9, "errands are left")
+    assert sorted(done) == list(range(9))
+
+
+@pytest.mark.parametrize("broken", ["redis", "this package"])
+def test_an_errand_that_fails_spoils_no_other(
+    redis: LocalRedis, make_errands: Callable[[Hand], Errands], broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        if broken == "redis":
+            redis.kill()
+            RedisServer(redis.url).client().get("x")
+        raise ZeroDivisionError
+
+    made, done = make_errands(Hand()), threading.Event()
+    made.add(fail)
+    made.add(done.set)
+    reached(done, "the next errand was not done")
+    until(lambda: not made._under_way, "one is under way")
+    made.close()
+    assert ("a defect spoilt an errand of the relay" in caplog.text) == (broken == "this package")
+
+
 def test_readers_have_nothing_else_signed(redis: LocalRedis, make_relay: MakeRelay, server: KucoinServer) -> None:
     relay: Relay = make_relay(credentials=Credentials(*KEY), topics=["/market/match:BTC-USDT"])
     name = '["spot","/api/v1/accounts","BTC-USDT",true]'
-    redis.call("XADD", "{kucoin-sync}:1:asks", "*", "kind", "snapshot", "book", name)
+    for nonsense in (name, "nonsense", "[]"):
+        redis.call("XADD", "{kucoin-sync}:1:asks", "*", "kind", "snapshot", "book", nonsense)
     redis.call("XADD", "{kucoin-sync}:1:asks", "*", "kind", "snapshot", "book", BOOK)
     until(lambda: redis.call("EXISTS", "{kucoin-sync}:1:snapshot:" + BOOK), "the proper one was not answered")
     assert not redis.call("EXISTS", "{kucoin-sync}:1:snapshot:" + name)

@@ -36,6 +36,7 @@ def test_the_command_passes_on_what_it_is_told_and_what_readers_want(
     process.send(signal.SIGTERM)
     assert process.says("passed on") == "kucoin-sync: 1 messages passed on, 0 dropped\n"
     assert redis.call("GET", "{elsewhere}:1:lease") is None
+    assert process.exit_code() == 0
 
 
 def test_the_command_takes_redis_from_the_environment(

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 
 from kucoin_sync import Connected, Disconnected, Message, Resubscribed, Retrying
 from kucoin_sync.relay import LeaseLost, LeaseTaken, Relay, RelayStream
-from kucoin_sync.relay.entries import Lease, decode_entry
+from kucoin_sync.relay.carrier import RelayCarrier
+from kucoin_sync.relay.entries import Lease, decode_entry, encode
 from kucoin_sync.relay.keys import Keys
 from kucoin_sync.relay.scripts import HolderScripts, Keep
 from kucoin_sync.relay.server import RedisServer
@@ -274,6 +276,62 @@ def test_a_relay_that_lost_its_lease_takes_part_again(redis: LocalRedis, make_re
     until(lambda: sum(isinstance(event, LeaseTaken) for event in told) == 2, "it does not hold the lease again")
     assert any(isinstance(event, LeaseLost) for event in told)
     assert relay.wait_lease(LIMIT)
+
+
+def test_a_relay_whose_lease_another_has_taken_waits_for_it(redis: LocalRedis, make_relay: MakeRelay) -> None:
+    told: list[Any] = []
+    relay = make_relay(lease_seconds=1, topics=[TOPIC], on_event=told.append)
+    other = redis.call("INCR", KEYS.token)
+    redis.call("SET", KEYS.lease, encode(Lease(other, "elsewhere:1", False)))
+    until(lambda: any(isinstance(event, LeaseLost) for event in told), "it takes the lease for its own still")
+    assert not relay.holds_lease and not relay.topics
+    assert not relay.wait_lease(0)
+    assert relay.stats() == {"published": 0, "dropped": 0, "pending": 0, "topics": 0, "token": 0}
+    redis.call("DEL", KEYS.lease)
+    assert relay.wait_lease(LIMIT)
+    assert relay.stats()["token"] > other
+
+
+def test_a_relay_that_waits_leaves_its_streams_own_topics_alone(make_relay: MakeRelay, server: KucoinServer) -> None:
+    make_relay()
+    waiting = make_relay(wait=False)
+    subscription = waiting._stream.subscribe(TOPIC)
+    server.drop_connections()
+    carries(server)
+    send(server, 1)
+    assert numbers(take(subscription, 1)) == [1]
+    assert not waiting.holds_lease
+
+
+def test_a_relay_can_be_closed_while_redis_is_gone_and_before_it_began(
+    redis: LocalRedis, relay: Relay, make_relay: MakeRelay
+) -> None:
+    redis.kill()
+    relay.close()
+    assert not relay.holds_lease
+    Relay(relay._stream, redis.url).close()
+
+
+def test_a_defect_costs_a_reader_no_message(
+    server: KucoinServer,
+    relay: Relay,
+    make_reader: MakeReader,
+    events: Events,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    subscription = make_reader().subscribe(TOPIC)
+    read = RelayCarrier._read
+
+    def fail_once(*_: object) -> None:
+        monkeypatch.setattr(RelayCarrier, "_read", read)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(RelayCarrier, "_read", fail_once)
+    send(server, 1)
+    assert "a defect in this package: ZeroDivisionError" in str(events.wait(Disconnected, timeout=LIMIT).error)
+    assert numbers(take(subscription, 1)) == [1]
+    assert "a defect ended connection" in caplog.text and "Traceback" in caplog.text
 
 
 def test_what_is_no_entry_of_a_relay_is_counted_and_passed_over(

@@ -18,8 +18,9 @@ from kucoin_sync import (
     Subscription,
     SubscriptionRejected,
 )
-from kucoin_sync.relay import Relay, RelayStream, carrier
+from kucoin_sync.relay import Relay, RelayStream, carrier, term
 from kucoin_sync.relay import server as relay_server
+from kucoin_sync.relay.keys import shard_of
 from kucoin_sync.testing import KucoinServer
 
 from ..support.books import until
@@ -196,6 +197,49 @@ def test_private_topics_come_only_from_a_relay_that_was_told_to(
     subscription = make_reader(namespace="open").subscribe("/account/balance")
     server.publish("/account/balance", {"total": "1"}, user=KucoinServer.USER)
     assert subscription.get(timeout=LIMIT).data == {"total": "1"}
+
+
+def test_a_private_topic_that_kucoin_does_not_confirm_in_time_is_tried_again(
+    server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(term, "_CONFIRMATION", 0.1)
+    server.mute(ack=True)
+    make_relay(credentials=Credentials(*KEY), private=True, lease_seconds=1)
+    reader = make_reader()
+    with pytest.raises(ConnectionFailed, match="carries /account/balance: KuCoin did not confirm"):
+        reader.subscribe("/account/balance", timeout=5)
+    server.unmute()
+    monkeypatch.setattr(term, "_CONFIRMATION", LIMIT)
+    subscription = reader.subscribe("/account/balance", timeout=LIMIT)
+    server.publish("/account/balance", {"total": "1"}, user=KucoinServer.USER)
+    assert subscription.get(timeout=LIMIT).data == {"total": "1"}
+
+
+def test_what_another_reader_wants_in_the_same_stream_is_passed_over(
+    server: KucoinServer, reader: RelayStream, make_reader: MakeReader
+) -> None:
+    same = next(topic for n in range(1000) if shard_of(topic := f"/market/match:A{n}-USDT") == shard_of(TOPIC))
+    one, other = reader.subscribe(TOPIC), make_reader().subscribe(same)
+    send(server, 1, topic=same)
+    send(server, 2)
+    assert numbers(take(one, 1)) == [2]
+    assert numbers(take(other, 1)) == [1]
+    assert reader.stats()["messages"] == 1
+
+
+def test_while_the_relay_has_no_connection_to_kucoin_the_error_says_so(
+    server: KucoinServer, relay: Relay, reader: RelayStream
+) -> None:
+    server.stop()
+    with pytest.raises(ConnectionFailed, match="the relay has no connection to KuCoin that carries"):
+        reader.subscribe(TOPIC, timeout=5)
+
+
+def test_a_relayed_stream_is_for_one_relay_and_keeps_no_books(relay: Relay, redis: LocalRedis) -> None:
+    with pytest.raises(ValueError, match="use a stream of its own"):
+        Relay(relay._stream, redis.url).start()
+    with pytest.raises(ValueError, match="open books on another stream"):
+        relay._stream.book("BTC-USDT")
 
 
 def test_a_relay_without_a_key_refuses_private_topics(make_relay: MakeRelay, make_reader: MakeReader) -> None:

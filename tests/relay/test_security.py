@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 
 from kucoin_sync import ConnectionFailed, Stream
 from kucoin_sync.relay import Relay, RelayStream
@@ -90,6 +91,13 @@ def test_a_relay_with_a_wrong_password_gives_up(
     assert PASSWORD not in everything(caplog, caught.value)
 
 
+def test_a_relay_that_gives_up_returns_from_its_run_with_the_reason(guarded: str) -> None:
+    with Stream(rest_url="http://127.0.0.1:9") as stream:
+        relay = Relay(stream, guarded.replace("relay:", "who:"))
+        with pytest.raises(ConnectionFailed, match="refused the user name or password"):
+            relay.run()
+
+
 def test_missing_rights_are_named(redis: LocalRedis, make_reader: MakeReader) -> None:
     redis.call("ACL", "SETUSER", "weak", "on", f">{PASSWORD}", "~*", "+evalsha", "+script|load")
     with pytest.raises(ConnectionFailed, match="does not let this user do what the relay needs"):
@@ -105,6 +113,7 @@ def test_missing_rights_are_named(redis: LocalRedis, make_reader: MakeReader) ->
         f"rediss://user:{PASSWORD}@host?ssl_cert_reqs=none",
         f"rediss://user:{PASSWORD}@host?ssl_check_hostname=False",
         f"user:{PASSWORD}@host",
+        f"valkey://user:{PASSWORD}@host",
     ],
 )
 def test_a_url_that_makes_no_sense_is_refused_without_being_shown(url: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -114,6 +123,17 @@ def test_a_url_that_makes_no_sense_is_refused_without_being_shown(url: str, capl
     text = "".join(traceback.format_exception(caught.value))
     assert PASSWORD not in text
     assert caught.value.__context__ is None
+
+
+def test_a_url_of_something_else_is_told_what_would_do() -> None:
+    with pytest.raises(ConnectionFailed, match="begins with none of redis://, rediss://, unix://"):
+        RedisServer("valkey://host")
+
+
+def test_an_error_that_redis_answers_with_is_shown_and_may_pass() -> None:
+    failure = RedisServer("redis://there").failure(ResponseError("OOM command not allowed."))
+    assert str(failure).startswith("Redis at there:6379 answered with an error: OOM command not allowed")
+    assert failure.retriable
 
 
 def test_where_redis_is_shows_and_how_to_get_in_does_not() -> None:

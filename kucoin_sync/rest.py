@@ -321,24 +321,20 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         wire_dial, deadline = self._make_dial, self._get_deadline
 
-        class Plain(urllib3.connection.HTTPConnection):
+        class Bounded(urllib3.connection.HTTPConnection):
+            def request(self, *args: Any, **kwargs: Any) -> None:
+                if isinstance(self.sock, Wire):
+                    self.sock.deadline = deadline()
+                super().request(*args, **kwargs)
+
+        class Plain(Bounded):
             def connect(self) -> None:
                 self.sock = wire_dial(self.host, self.port or 80, False)
 
-            def request(self, *args: Any, **kwargs: Any) -> None:
-                if isinstance(self.sock, Wire):
-                    self.sock.deadline = deadline()
-                super().request(*args, **kwargs)
-
-        class Secure(urllib3.connection.HTTPSConnection):
+        class Secure(Bounded, urllib3.connection.HTTPSConnection):
             def connect(self) -> None:
                 self.sock = wire_dial(self.host, self.port or 443, True)
                 self.is_verified = True
-
-            def request(self, *args: Any, **kwargs: Any) -> None:
-                if isinstance(self.sock, Wire):
-                    self.sock.deadline = deadline()
-                super().request(*args, **kwargs)
 
         class PlainPool(urllib3.HTTPConnectionPool):
             ConnectionCls = Plain

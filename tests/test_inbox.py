@@ -570,6 +570,21 @@ class TestInline:
         inbox.put_many([message(1)])
 
 
+@pytest.mark.parametrize("overflow", OVERFLOW)
+def test_what_comes_just_as_a_wait_begins_ends_it(overflow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox = make_inbox(overflow)
+    ready = inbox.ready
+
+    def ready_at_once() -> bool:
+        inbox.put(message(1))
+        return ready()
+
+    monkeypatch.setattr(inbox, "ready", ready_at_once)
+    assert inbox.wait(LIMIT)
+    assert not inbox.waiters
+    assert taken(inbox) == [(1, 0)]
+
+
 def test_an_inbox_tells_for_how_many_it_has_room() -> None:
     raising = make_inbox("raise", 3)
     assert raising.room() == 3

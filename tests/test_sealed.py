@@ -311,6 +311,25 @@ def test_superseded_frames_are_only_counted_under_latest() -> None:
         inbox.pop()
 
 
+def test_an_unreadable_frame_of_one_kind_hides_none_of_another_under_latest() -> None:
+    inbox = make_inbox("latest", 2)
+    inbox.put_many([sealed(ticker(0)), sealed(BAD[0])])
+    inbox.put(decode_message(ticker(1).replace(b"BTC", b"ETH")))
+    message = inbox.pop()
+    assert (message.topic, message.lost) == ("/market/ticker:ETH-USDT", 1)
+    assert inbox.opener.unreadable == 1
+
+
+def test_a_loop_goes_on_over_data_beyond_the_usual_form() -> None:
+    inbox = make_inbox("raise", 1000)
+    subscription = Subscription(("/a:B",), inbox, close=lambda _: inbox.finish(None))
+    inbox.put_many([sealed(ticker(n, price=[]) if n == 250 else ticker(n)) for n in range(500)])
+    subscription.close()
+    payloads = [message.payload for message in subscription]
+    assert [n for n, payload in enumerate(payloads) if not isinstance(payload, Ticker)] == [250]
+    assert (len(payloads), payloads[250]["sequence"]) == (500, "250")
+
+
 def test_an_inline_callback_gets_what_can_be_read() -> None:
     seen: list[str] = []
     inbox = InlineInbox(lambda message: seen.append(message.payload.price), lambda error: pytest.fail(repr(error)))

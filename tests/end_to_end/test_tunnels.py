@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kucoin_sync import InvalidTopic, Resubscribed, Stream, StreamClosed, SubscriptionRejected
+from kucoin_sync import Disconnected, InvalidTopic, Resubscribed, Stream, StreamClosed, SubscriptionRejected
 from kucoin_sync.testing import KucoinServer
 
 from .conftest import Events
@@ -65,6 +65,22 @@ def test_tunnels_are_opened_again_after_a_reconnect(server: KucoinServer, stream
         server.publish(KCS, {"n": 1})
         message = subscription.get(5)
         assert (message.tunnel_id, message.epoch) == ("bt1", 2)
+
+
+def test_a_tunnel_that_is_closed_while_its_connection_is_away_is_not_opened_again(
+    server: KucoinServer, stream: Stream, events: Events
+) -> None:
+    with stream.tunnel("bt1") as tunnel:
+        inside, outside = tunnel.subscribe(KCS), stream.subscribe(KCS)
+        server.fail_rest("/api/v1/bullet-public", 500, "500000", times=None)
+        server.drop_connections()
+        events.wait(Disconnected)
+    assert inside.closed
+    server.reset_script()
+    events.wait(Resubscribed)
+    assert kinds(server) == ["openTunnel", "subscribe", "subscribe", "subscribe"]
+    server.publish(KCS, {"n": 1})
+    assert outside.get(5).tunnel_id is None
 
 
 def test_the_sixth_tunnel_goes_to_another_connection(server: KucoinServer, stream: Stream) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from kucoin_sync import Disconnected, Resubscribed, Stream
+from kucoin_sync.session import Session
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events
@@ -60,6 +61,29 @@ def test_a_reset_in_mid_stream_costs_no_complete_message_and_delivers_no_partial
     assert got == [*((number, 1) for number in range(1, complete + 1)), (1000, got[-1][1])]
     assert got[-1][1] > 1
     assert stream.stats()["unreadable"] == 0
+
+
+def test_a_defect_of_the_package_costs_a_connection_and_not_the_stream(
+    server: KucoinServer,
+    stream: Stream,
+    events: Events,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    subscription = stream.subscribe(ETH)
+    receive = Session.receive
+
+    def fail_once(*_: object) -> None:
+        monkeypatch.setattr(Session, "receive", receive)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Session, "receive", fail_once)
+    publish(server, [1])
+    assert "a defect in this package: ZeroDivisionError" in str(events.wait(Disconnected).error)
+    assert "a defect ended connection 1" in caplog.text and "Traceback" in caplog.text
+    events.wait(Resubscribed)
+    publish(server, [2])
+    assert read(subscription, 1) == [(2, 2)]
 
 
 def test_a_cut_is_over_within_2_seconds_with_default_settings(

@@ -65,9 +65,7 @@ def columns_of(topics: Iterable[str]) -> tuple[Column, ...]:
                 raise InvalidTopic(f"{single} has no columns: this package does not know what its messages hold")
             for cls in dict.fromkeys(row.payloads.values()):
                 for column in _of_payload(cls):
-                    known = columns.setdefault(column.name, column)
-                    if known.kind is not column.kind:
-                        columns[column.name] = known._replace(kind=Kind.TEXT, value=_as_text(known.value))
+                    columns.setdefault(column.name, column)
     return tuple(columns.values())
 
 
@@ -97,8 +95,6 @@ def _of_field(name: str, hint: Any) -> Iterable[Column]:
 
 
 def _without_none(hint: Any) -> Any:
-    if typing.get_origin(hint) is typing.Annotated:
-        return _without_none(typing.get_args(hint)[0])
     if typing.get_origin(hint) in (typing.Union, UnionType):
         kinds = [kind for kind in typing.get_args(hint) if kind is not NoneType]
         return _without_none(kinds[0]) if len(kinds) == 1 else hint
@@ -111,11 +107,3 @@ def _part_of(name: str, part: str) -> Callable[[Message], Any]:
 
 def _as_json(value: Any) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
-
-
-def _as_text(value: Callable[[Message], Any]) -> Callable[[Message], Any]:
-    def text(message: Message) -> str | None:
-        found = value(message)
-        return None if found is None else str(found)
-
-    return text

@@ -163,8 +163,7 @@ class Recorder:
             self._closing = True
         self._urgent.set()
         self._some.set()
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout)
+        self._thread.join(timeout)
         if self._thread.is_alive():
             raise RecordingError(f"{self.path} could not be written to its end within {timeout:g} s")
         if self.error is not None:

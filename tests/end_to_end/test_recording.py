@@ -27,6 +27,7 @@ from kucoin_sync import (
 from kucoin_sync.recording import (
     FramesMissing,
     Recorder,
+    RecordingEnded,
     RecordingError,
     RecordingFailed,
     RecordingResumed,
@@ -35,6 +36,7 @@ from kucoin_sync.recording import (
 from kucoin_sync.recording.library import Library
 from kucoin_sync.recording.lines import Batch, Dropped, Lost, Subscribed
 from kucoin_sync.recording.parts import File, open_new
+from kucoin_sync.recording.player import Clock
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.books import contents, until
@@ -380,7 +382,70 @@ def test_a_replay_that_waits_for_a_consumer_can_be_closed(tmp_path: Path) -> Non
     assert len(list(subscription)) == 5
 
 
+def test_a_replay_that_waits_for_long_says_for_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("kucoin_sync.recording.player._STALLED", 0.0)
+    path = write(tmp_path / "a.jsonl", [push(number) for number in range(20)])
+    with ReplayStream(path, None) as replay:
+        subscription = replay.subscribe(TOPIC, maxsize=5)
+        replay.start()
+        until(lambda: "the replay waits for subscriptions to take what waits" in caplog.text, "nothing is said")
+        assert numbers(list(subscription)) == list(range(20))
+    assert caplog.text.count("waits for subscriptions") <= 4, "once for each wait"
+
+
+def test_the_clock_of_a_replay_waits_and_is_interrupted() -> None:
+    clock, interruption = Clock(), threading.Event()
+    began = clock.now()
+    assert not clock.wait(interruption, 0.01)
+    assert clock.now() > began
+    interruption.set()
+    assert clock.wait(interruption, 1e12)
+
+
+def test_private_topics_and_several_books_are_moved_together(market: KucoinServer, tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    with Stream(**market.stream_options) as stream, Recorder(stream, path):
+        books = [stream.book(symbol).wait_ready(LIMIT) for symbol in (SPOT, CONTRACT)]
+        orders = stream.subscribe("/account/balance")
+        market.publish("/account/balance", {"total": "1"}, user=KucoinServer.USER)
+        orders.get(timeout=LIMIT)
+        for _ in range(10):
+            market.step_exchange(20)
+        with market.trading() as exchange:
+            reached = [exchange.level2(book.symbol).sequence for book in books]
+        until(lambda: [book.sequence for book in books] == reached, "the books are late")
+        expected = [contents(book) for book in books]
+    with ReplayStream(path, None) as replay:
+        again = [replay.book(symbol) for symbol in (SPOT, CONTRACT)]
+        balances = replay.subscribe("/account/balance")
+        replay.seek(replay.duration)
+        assert list(balances) == []
+        assert replay.wait(LIMIT)
+        assert [contents(book) for book in again] == expected
+
+
 # What goes wrong
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_end_is_told_of_and_whether_the_recorder_had_come_to_its_own(tmp_path: Path, whole: bool) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1)], whole=whole)
+    told = Events()
+    with ReplayStream(path, None, on_event=told) as replay:
+        assert numbers(list(replay.subscribe(TOPIC))) == [1]
+        ended = told.wait(RecordingEnded)
+    assert (ended.path, ended.whole, ended.level) == (str(path), whole, 20 if whole else 30)
+    assert str(ended).startswith(f"the replay of {path} has come to its end")
+    assert ("is lost" in str(ended)) != whole
+
+
+def test_a_frame_that_is_no_push_is_counted_and_passed_by(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1), b'{"topic":', push(2)])
+    with ReplayStream(path, None) as replay:
+        assert numbers(list(replay.subscribe(TOPIC))) == [1, 2]
+        assert replay.stats()["unreadable"] == 1
 
 
 def test_frames_that_the_recorder_dropped_are_told_of_in_their_place(tmp_path: Path) -> None:
@@ -477,6 +542,64 @@ def test_a_disk_that_stays_full_is_an_error_at_the_end(
     with pytest.raises(RecordingError, match=r"No space left on device\); 3 messages are missing"):
         recorder.close()
     assert recorded(path) == []
+
+
+def test_an_end_that_a_disk_holds_up_is_an_error_and_nothing_more_is_taken(
+    server: KucoinServer, stream: Stream, tmp_path: Path
+) -> None:
+    path, disk = tmp_path / "a.jsonl", SlowDisk()
+    subscription = stream.subscribe(TOPIC)
+    recorder = Recorder(stream, path, flush_every=0.001, open_file=disk.open)
+    publish(server, 0, 1)
+    live = subscription.get(timeout=LIMIT)
+    assert repr(recorder) == f"<Recorder of {path}: recording, 0 messages, 0 dropped>"
+    with pytest.raises(RecordingError, match=r"could not be written to its end within 0\.05 s"):
+        recorder.close(timeout=0.05)
+    recorder.brought("spot", False, None, [live])
+    disk.go.set()
+    recorder.close()
+    assert recorded(path) == [live.raw]
+    assert repr(recorder) == f"<Recorder of {path}: closed, 1 messages, 0 dropped>"
+
+
+@pytest.mark.parametrize(("own", "expected"), [(ZeroDivisionError(), ZeroDivisionError), (None, RecordingError)])
+def test_an_error_of_the_programs_own_is_not_hidden_by_that_of_its_recording(
+    stream: Stream, tmp_path: Path, own: Exception | None, expected: type[Exception]
+) -> None:
+    disk = SlowDisk()
+    disk.go.set()
+    disk.full = True
+
+    def record() -> None:
+        with Recorder(stream, tmp_path / "a.jsonl", open_file=disk.open):
+            if own is not None:
+                raise own
+
+    with pytest.raises(expected):
+        record()
+
+
+def test_what_a_slow_disk_had_no_room_for_at_the_end_is_noted_there(
+    server: KucoinServer, stream: Stream, tmp_path: Path
+) -> None:
+    path, disk = tmp_path / "a.jsonl", SlowDisk()
+    subscription = stream.subscribe(TOPIC)
+    recorder = Recorder(stream, path, flush_every=0.001, most_waiting=2_000, open_file=disk.open)
+    publish(server, 0, 100)
+    for _ in range(100):
+        subscription.get(timeout=LIMIT)
+    disk.go.set()
+    recorder.close()
+    records = list(Library(path).read())
+    assert sum(record.count for record in records if isinstance(record, Dropped)) == recorder.dropped > 0
+    assert len(recorded(path)) + recorder.dropped == 100
+
+
+@pytest.mark.parametrize("name", ["rotate_size", "rotate_time", "flush_every"])
+def test_a_number_that_makes_no_sense_is_named(stream: Stream, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is 0; it is a positive number"):
+        Recorder(stream, tmp_path / "a.jsonl", **{name: 0})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cut_is_recorded(server: KucoinServer, stream: Stream, events: Events, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from kucoin_sync import InvalidTopic, Message
 from kucoin_sync.messages import Batch, Origin, decode_message
 from kucoin_sync.recording import RecordingError
-from kucoin_sync.recording.columns import Kind, columns_of
+from kucoin_sync.recording.columns import Kind, _of_payload, columns_of
 from kucoin_sync.recording.export import export
 from kucoin_sync.topics import TABLE
 
@@ -63,6 +63,24 @@ def test_columns_are_typed_by_the_payload() -> None:
     assert {column.name: column.kind for column in columns_of(["/market/level2:BTC-USDT"])}["asks"] is Kind.TEXT
     with pytest.raises(InvalidTopic, match="has no columns"):
         columns_of(["/some/topic:BTC-USDT"])
+
+
+def test_a_column_is_of_one_kind_whatever_topics_are_in_the_table() -> None:
+    kinds: dict[str, set[Kind]] = {}
+    for row in TABLE:
+        for cls in row.payloads.values():
+            for column in _of_payload(cls):
+                kinds.setdefault(column.name, set()).add(column.kind)
+    assert {name: found for name, found in kinds.items() if len(found) > 1} == {}
+
+
+def test_what_has_parts_of_its_own_is_json(tmp_path: Path) -> None:
+    topic = "/market/level2:BTC-USDT"
+    data = {"sequenceStart": 1, "sequenceEnd": 2, "symbol": "BTC-USDT", "changes": {"bids": [["1.50", "2", "2"]]}}
+    export([message(topic, data)], [topic], tmp_path / "t.csv")
+    with open(tmp_path / "t.csv", newline="", encoding="utf-8") as file:
+        [row] = csv.DictReader(file)
+    assert (row["bids"], row["asks"]) == ('[["1.50","2",2]]', "[]")
 
 
 def messages() -> Iterator[Message]:

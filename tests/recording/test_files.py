@@ -89,7 +89,15 @@ def test_what_is_no_recording_is_named(tmp_path: Path) -> None:
     other.write_text('{"a":1}\n')
     new = tmp_path / "new.jsonl"
     new.write_bytes(line_as_text(Header(2, "9.9", START, 1)))
-    for path, words in ((other, "is no recording"), (new, "made by kucoin-sync 9.9"), (tmp_path / "x", "there is no")):
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "folder" / "a.jsonl").mkdir(parents=True)
+    for path, words in (
+        (other, "is no recording"),
+        (tmp_path / "empty.jsonl", "is no recording"),
+        (new, "made by kucoin-sync 9.9"),
+        (tmp_path / "x", "there is no"),
+        (tmp_path / "folder", "a.jsonl can't be read: Is a directory"),
+    ):
         with pytest.raises(RecordingError, match=words):
             Library(path)
     with pytest.raises(RecordingError, match="has to end with"):

@@ -78,9 +78,9 @@ def test_lines_of_ours_are_found_among_frames_and_the_times_at_both_ends() -> No
 
 
 def test_what_is_not_known_or_broken_is_passed_by() -> None:
-    text = (
-        b'["new",1]\n[1,2]\n["frame","!"]\n["lost"]\n{"orphan":1}\n' + lines.frames_as_text(ORIGIN, [b"{}"]) + b'["end'
-    )
+    before = b'["new",1]\n[1,2]\n["frame","!"]\n["frame","abcde"]\n["lost"]\n{"orphan":1}\n'
+    text = before + lines.frames_as_text(ORIGIN, [b"{}"]) + b'["end'
     assert list(lines.records(text)) == [Batch(ORIGIN, [b"{}"])]
     assert list(lines.own_lines(text)) == []
-    assert lines.time_of(b"{}\n") is None
+    for last in (False, True):
+        assert lines.time_of(b'{}\n["new",1]\n', last=last) is None

@@ -1,0 +1,128 @@
+"""The snapshots of a recording: which book is given which, and which book ends without one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from kucoin_sync.books import Source
+from kucoin_sync.recording import RecordingError
+from kucoin_sync.recording.given import GivenSnapshots
+from kucoin_sync.recording.lines import Snapshot
+
+SOURCE = Source.of("BTC-USDT", with_key=True)
+KEY = (SOURCE.market, SOURCE.path, SOURCE.symbol)
+
+
+class Library:
+    """A recording with a snapshot of one book."""
+
+    name = "day.jsonl"
+    snapshots = {KEY: ((1, None),)}
+
+
+class Book:
+    """A book that takes an answer which fits, as long as it asks."""
+
+    def __init__(self, symbol: str = "BTC-USDT", *, fits: int = 0) -> None:
+        self.source: Any = Source.of(symbol, with_key=True)
+        self.fits = fits
+        self.asking = True
+        self.given: list[int] = []
+        self.ended: Exception | None = None
+
+    def asks(self) -> int | None:
+        return 7 if self.asking else None
+
+    def answered(self, data: Any, attempt: int) -> bool:
+        assert attempt == 7
+        self.given.append(msgspec.json.decode(data))
+        self.asking = self.given[-1] < self.fits
+        return self.asking
+
+    def end(self, error: Exception) -> None:
+        self.ended = error
+
+
+def snapshot(number: int) -> Snapshot:
+    return Snapshot(number, *KEY, msgspec.Raw(b"%d" % number))
+
+
+@pytest.fixture
+def fetched() -> list[Any]:
+    return []
+
+
+@pytest.fixture
+def given(fetched: list[Any]) -> GivenSnapshots:
+    library: Any = Library()
+    return GivenSnapshots(library, lambda *what: fetched.append(what[:3]))
+
+
+def test_a_book_is_given_the_next_snapshot_that_passes_and_then_no_more(
+    given: GivenSnapshots, fetched: list[Any]
+) -> None:
+    book = Book()
+    given.need(book)
+    assert given.waiting() == given.waits_for(snapshot(1)) == [book]
+    given.passes(snapshot(1))
+    given.passes(snapshot(2))
+    assert (book.given, given.waiting(), given.requests, fetched) == ([1], [], 1, [KEY])
+
+
+def test_a_book_that_comes_late_is_given_the_newest_that_has_passed(given: GivenSnapshots) -> None:
+    given.passes(snapshot(1))
+    given.passes(snapshot(2))
+    book = Book()
+    given.need(book)
+    assert book.given == [2]
+
+
+def test_what_is_worth_nothing_any_more_is_not_given(given: GivenSnapshots) -> None:
+    for topics in (["/market/level2:BTC-USDT"], None):
+        given.passes(snapshot(1))
+        given.outdated(["/market/level2:ETH-USDT"])
+        given.outdated(topics)
+        book = Book()
+        given.need(book)
+        assert book.given == []
+
+
+def test_a_book_that_a_snapshot_does_not_fit_waits_for_the_next(given: GivenSnapshots) -> None:
+    book = Book(fits=2)
+    given.need(book)
+    given.passes(snapshot(1))
+    assert given.waiting() == [book]
+    given.passes(snapshot(2))
+    assert (book.given, given.waiting()) == ([1, 2], [])
+
+
+def test_a_book_that_asks_no_more_is_given_nothing_and_forgotten(given: GivenSnapshots) -> None:
+    book = Book()
+    given.need(book)
+    book.asking = False
+    given.finish()
+    assert book.ended is None
+    given.passes(snapshot(1))
+    assert (book.given, given.waiting()) == ([], [])
+
+
+def test_a_book_of_which_the_recording_has_none_ends(given: GivenSnapshots) -> None:
+    book = Book("ETH-USDT")
+    given.need(book)
+    assert isinstance(book.ended, RecordingError)
+    assert "day.jsonl has no snapshot of it" in str(book.ended)
+
+
+def test_behind_the_last_message_books_without_one_end_now_and_later(given: GivenSnapshots) -> None:
+    books = [Book(), Book()]
+    given.need(books[0])
+    given.finish()
+    given.need(books[1])
+    assert ["no more snapshot that fits it" in str(book.ended) for book in books] == [True, True]
+    given.outdated()
+    again = Book()
+    given.need(again)
+    assert again.ended is None, "the replay was moved back"

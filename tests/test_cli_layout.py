@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kucoin_sync.cli import figures
@@ -80,6 +80,11 @@ def test_where_there_is_no_room_columns_go_by_rank_and_then_move_together() -> N
     assert text_of(columns(HEADS, ROWS, 5)[2]) == "ETHER"
 
 
+def test_a_table_without_a_column_that_has_to_stay_may_lose_all() -> None:
+    heads = (Column("name", rank=1), Column("size", rank=2))
+    assert [text_of(row) for row in columns(heads, [row[:2] for row in ROWS], 3)] == ["", "", ""]
+
+
 @given(st.integers(0, 60))
 def test_no_row_is_wider_than_it_may_be(width: int) -> None:
     assert all(len(text_of(row)) <= width for row in columns(HEADS, ROWS, width))
@@ -92,6 +97,7 @@ def test_a_line_with_two_ends() -> None:
 
 
 @given(st.text(st.characters(codec="ascii")), st.integers(1, 40))
+@example("ab cdefg", 2)
 def test_wrapped_text_keeps_its_words_and_its_width(text: str, width: int) -> None:
     lines = wrapped(text, width)
     assert all(len(part) <= width for part in lines)

@@ -64,6 +64,20 @@ def test_the_ladder_of_an_empty_book() -> None:
     assert rows[1].startswith("─── sequence 17 ─")
 
 
+def test_a_queue_shows_as_many_orders_as_there_is_room_for_and_counts_the_others() -> None:
+    book = Level3Book()
+    orders = [[f"b{n}", "99", str(n + 1), n] for n in range(20)]
+    book.load(bids=orders, asks=[["a", "101", "5", 30]])
+    bids, asks = tuple(book.bid_orders()), tuple(book.ask_orders())
+    snapshot = BookSnapshot("BTC-USDT", 3, 17, 0, book.bids(), book.asks(), bids, asks)
+    [row] = [row for row in shown(snapshot, width=60) if row.startswith("bid")]
+    queue, _, hidden = row.partition("  20    210  ")[2].partition("  +")
+    sizes = queue.split(f" {UNICODE.wick} ")
+    assert sizes[:3] == ["1.000", "2.000", "3.000"]
+    assert len(sizes) + int(hidden) == 20
+    assert len(row) <= 60
+
+
 @pytest.mark.parametrize("width", range(0, 130, 7))
 def test_no_line_of_the_ladder_is_wider_than_it_may_be(width: int) -> None:
     book = Level2Book()

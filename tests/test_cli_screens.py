@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from typing import Any
 
@@ -103,6 +104,21 @@ def test_without_rich_a_terminal_gets_plain_text(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setitem(sys.modules, "rich", None)
     assert Output().mode is Mode.PLAIN
+
+
+def test_a_screen_on_which_nothing_was_painted_leaves_nothing(size: Size, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Out(terminal=True)
+    monkeypatch.setattr(sys, "stdout", out)
+    with AnsiScreen():
+        pass
+    assert re.sub(r"\x1b\[[\d;?]*\w", "", out.getvalue()) == ""
+
+
+def test_a_terminal_that_does_not_know_its_size_has_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
+    monkeypatch.setenv("COLUMNS", "101")
+    monkeypatch.setenv("LINES", "37")
+    assert screens.size_of(sys.__stdout__) == (101, 37)  # type: ignore[arg-type]
 
 
 def test_a_record_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,8 @@ from kucoin_sync import __version__
 from kucoin_sync.cli import main
 from kucoin_sync.testing import KucoinServer
 
+from ..support.threads import Task
+
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -156,6 +158,20 @@ def test_a_wrong_command_line_is_exit_code_2(arguments: list[str], capsys: pytes
 def test_the_demo_needs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", "BTC-USDT", "--demo", "--count", "2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_a_command_runs_on_any_thread(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Task(main, ["topics", "funding", "--plain"]).result() == 0
+    assert "/contract/instrument" in capsys.readouterr().out
+
+
+def test_the_topics_as_a_table_of_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["topics", "level2", "--markdown"]) == 0
+    heads, rule, *rows = capsys.readouterr().out.splitlines()
+    assert heads.startswith("| ")
+    assert set(rule) <= set("|- :")
+    assert any("/market/level2:" in row for row in rows)
+    assert {row.count("|") for row in (rule, *rows)} == {heads.count("|")}
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

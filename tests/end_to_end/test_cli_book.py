@@ -89,6 +89,15 @@ def test_a_book_that_ends_while_it_is_shown_ends_the_command(market: KucoinServe
     assert "KuCoin rejected the topic" in err.splitlines()[-1]
 
 
+def test_a_book_that_ends_while_a_terminal_shows_it_ends_the_command(market: KucoinServer, here: list[str]) -> None:
+    with Terminal("book", "BTC-USDT", *here) as terminal:
+        terminal.wait_for(lambda text: "ask " in text)
+        market.reject_next(404, topic="/market/level2:BTC-USDT")
+        market.drop_connections()
+        assert terminal.finish() == 1
+        assert "KuCoin rejected the topic" in terminal.errors()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_when_interrupted(here: list[str], number: int) -> None:
     # Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that.

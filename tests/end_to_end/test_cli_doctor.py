@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from kucoin_sync import ConnectionFailed
 from kucoin_sync.cli import main
+from kucoin_sync.cli.way import _is_pong, remedy_of
 from kucoin_sync.testing import FaultProxy, KucoinServer
 from tests.support.certificates import authority_pem, server_context
 from tests.support.proxy import ConnectProxy
@@ -149,6 +151,43 @@ def test_a_part_of_the_key_that_is_wrong_is_named(
     accepted = found.one("accepted", "API key")
     assert f"code {code}" in accepted["text"]
     assert remedy in accepted["remedy"]
+
+
+def test_a_key_is_not_tried_where_kucoin_can_not_be_reached(
+    closed_port: int, doctor: Doctor, keys: Callable[..., None]
+) -> None:
+    keys()
+    accepted = doctor(f"http://127.0.0.1:{closed_port}").one("accepted", "API key")
+    assert (accepted["state"], accepted["text"]) == ("skipped", "not tried, because KuCoin can't be reached")
+
+
+def test_a_key_that_kucoin_is_too_busy_to_look_at(
+    server: KucoinServer, doctor: Doctor, keys: Callable[..., None]
+) -> None:
+    keys()
+    server.fail_rest("/api/v1/bullet-private", 500, "500000", "busy", times=None)
+    found = doctor(server.rest_url)
+    assert found.wrong == ["API key accepted"]
+    assert "500000" in found.one("accepted", "API key")["text"]
+    assert "try again later" in found.one("accepted", "API key")["remedy"]
+
+
+def test_what_passes_by_itself_is_to_be_tried_again() -> None:
+    assert remedy_of(ConnectionFailed("reset")) == "Try again; if it stays so, try another network."
+
+
+@pytest.mark.parametrize(
+    ("frame", "is_one"),
+    [
+        (b'{"type":"pong","id":"5"}', True),
+        (b'{"type":"pong","id":"4"}', False),
+        (b'{"type":"ack","id":"5"}', False),
+        (b"pong", False),
+        (b"\xff", False),
+    ],
+)
+def test_a_pong_is_told_from_all_else(frame: bytes, is_one: bool) -> None:
+    assert _is_pong(frame, "5") is is_one
 
 
 def test_a_key_of_which_a_part_is_missing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,30 @@ def test_a_torn_file_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[st
     out, err = capsys.readouterr()
     assert out == push(1).decode() + "\n"
     assert "the recorder did not close that file" in err
+    assert main(["export", str(path), "--topic", TRADES, "-o", str(tmp_path / "a.csv")]) == 0
+    err = capsys.readouterr().err
+    assert f"{path} was not closed by its recorder; all its whole messages were taken" in err
+    assert "0 rows" in err and "1 left out because they do not fit" in err
+
+
+def test_a_replay_as_text_has_a_line_for_each_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1)], [push(2)])
+    assert main(["replay", str(path), "--speed", "max", "--plain"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\d\d:13:21\.0{6}  " + re.escape(f'{TRADES}  trade  {{"number":1}}'), first)
+    assert second.endswith('{"number":2}')
+
+
+def test_books_alone_can_be_recorded_and_told_of_as_text(
+    here: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "books.jsonl"
+    options = ["--seconds", "0.5", "--every", "0.1", "--plain"]
+    assert main(["record", "--book", "BTC-USDT", "-o", str(path), *options, *here]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "messages recorded, 0 lost" in err
+    assert {json.loads(frame)["topic"] for frame in recorded(path)} == {"/market/level2:BTC-USDT"}
 
 
 def test_sizes_times_and_moments_are_read() -> None:

@@ -87,9 +87,6 @@ class Lane:
         # Who alone gets all that has a head; None: each message has to be looked at. Replaced after every change.
         self._alone: dict[Head, Subscription | None] = {}
 
-    def __repr__(self) -> str:
-        return f"<Lane {self.market} {'private' if self.private else 'public'}: {self.shards!r}>"
-
     # Under the stream's lock
 
     def add(self, subscription: Subscription, keys: list[Key], waiter: Waiter) -> list[Action]:
@@ -238,8 +235,7 @@ class Lane:
 
     def deliver(self, connection: Carrier, head: Head | None, pushes: Sequence[Push]) -> None:
         """Route pushes, through a handover where one is under way; `head` is that of all of them, or None."""
-        if pushes:
-            self.newest = pushes[-1]
+        self.newest = pushes[-1]
         if self._handovers:
             if (handover := self.retiring.get(connection)) is not None:
                 handover.from_old(self._opened(pushes))

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import ConnectionFailed
+from kucoin_sync import ConnectionFailed, Event, Rotated
+from kucoin_sync import lane as lane_module
 from kucoin_sync.carrier import Counts
 from kucoin_sync.exceptions import KucoinSyncError
 from kucoin_sync.inbox import Inbox
+from kucoin_sync.messages import Batch
 from kucoin_sync.outcomes import Key
+from kucoin_sync.sealed import Head
 from kucoin_sync.subscription import Subscription
 from kucoin_sync.switchboard import Switchboard
 
 ONE, TWO, INSIDE = Key("/market/level2:BTC-USDT"), Key("/market/level2:ETH-USDT"), Key("/market/level2:KCS-BTC", "bt1")
+FUTURES = Key("/contractMarket/level2:XBTUSDTM")
 GONE = ConnectionFailed("gone")
 
 
@@ -62,10 +66,16 @@ class Watcher:
 
 
 @pytest.fixture
-def board(monkeypatch: pytest.MonkeyPatch) -> Switchboard:
+def told() -> list[Event]:
+    """The events that were emitted."""
+    return []
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch, told: list[Event]) -> Switchboard:
     monkeypatch.setattr(Connection, "made", [])
     make: Any = Connection
-    return Switchboard(make, 300, lambda event: None)
+    return Switchboard(make, 300, told.append)
 
 
 @pytest.fixture
@@ -209,6 +219,50 @@ def test_a_connection_is_closed_when_it_has_carried_nothing_for_a_while(board: S
     board.idle(connection)
     assert closed == [connection]
     assert subscribed(board, ONE) is not connection
+
+
+def test_a_rotation_is_told_of_when_the_old_connection_has_ended(board: Switchboard, told: list[Event]) -> None:
+    old = subscribed(board, ONE)
+    new = replaced(board, old)
+    board.ended(old)
+    assert told == [Rotated("spot", False, new.epoch)]
+
+
+def test_a_replacement_that_was_given_up_has_replaced_nothing(board: Switchboard, told: list[Event]) -> None:
+    old = subscribed(board, ONE)
+    new = replaced(board, old)
+    board.failed(new, GONE, fatal=True)
+    board.ended(new)
+    board.ended(old)
+    assert not [event for event in told if isinstance(event, Rotated)]
+    assert board.subscriptions == []
+
+
+def test_who_waits_is_told_why_the_one_connection_of_several_is_not_there(board: Switchboard) -> None:
+    subscription = Subscription[Any]((ONE.topic, FUTURES.topic), Inbox(10, print), close=print)
+    waiter = board.add(subscription, {("spot", False): [ONE], ("futures", False): [FUTURES]}, None)
+    spot, futures = Connection.made
+    assert board.last_error(waiter) is None
+    futures.last_error = GONE
+    assert board.last_error(waiter) is GONE
+    confirmed(board, futures, FUTURES)
+    assert board.last_error(waiter) is None, "what waits now is not there for another reason"
+    confirmed(board, spot, ONE)
+    assert waiter.gate.wait(0)
+
+
+def test_what_is_remembered_of_beginnings_of_frames_is_bounded(
+    board: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "_MOST", 3)
+    keys = [Key(f"/market/level2:A{n}-USDT") for n in range(20)]
+    connection = subscribed(board, *keys)
+    [subscription] = board.subscriptions
+    for key in keys:
+        head = Head(b"", (key.topic, None), ())
+        connection.lane(connection, head, [(b"{}", Batch(), head)])
+        assert len(connection.lane.__self__._alone) <= 3
+    assert len(subscription.inbox) == 10 and subscription.dropped == 10
 
 
 def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+# Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that.
+HEAR = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
 BRANCHES = (
     "ETH-USDT ticker:", "snapshot of the market BTC:", "snapshot of KCS-BTC:", "ticker of all:", "level 2 of KCS-BTC:",
     "trade of BTC-USDT:", "level 3: received:", "level 3: open:", "level 3: done:", "level 3: match:",
@@ -127,7 +130,12 @@ def test_it_shows_what_it_is_for_and_takes_ctrl_c_for_an_end(name: str, tmp_path
     with (
         (tmp_path / "complaints").open("w+") as complaints,
         subprocess.Popen(
-            command(name, *TABLE[name].endless), stdout=subprocess.PIPE, stderr=complaints, text=True, cwd=tmp_path
+            command(name, *TABLE[name].endless),
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            cwd=tmp_path,
+            preexec_fn=HEAR,
         ) as process,
     ):
         assert process.stdout is not None
@@ -176,7 +184,7 @@ def test_the_csv_file_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_graceful_shutdown_sees_to_all_that_was_received(number: signal.Signals) -> None:
     with subprocess.Popen(
-        command("graceful_shutdown.py", "--seconds", "1000"), stdout=subprocess.PIPE, text=True
+        command("graceful_shutdown.py", "--seconds", "1000"), stdout=subprocess.PIPE, text=True, preexec_fn=HEAR
     ) as process:
         assert process.stdout is not None
         rescue = threading.Timer(50, process.kill)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kucoin_sync import Stream
-from kucoin_sync.testing import local_kucoin
+from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange, local_kucoin
 
 
 def test_its_messages_are_of_now_and_their_time_never_goes_back() -> None:
@@ -15,3 +15,10 @@ def test_its_messages_are_of_now_and_their_time_never_goes_back() -> None:
     assert max(lags) < 60e9
     times = [trade.payload.time_ns for trade in trades]
     assert times == sorted(times)
+
+
+def test_a_beat_pushes_what_comes_once_a_second() -> None:
+    with KucoinServer(exchange=Exchange(("BTC-USDT",))) as server, Stream(**server.stream_options) as stream:
+        subscription = stream.subscribe("/market/ticker:all")
+        assert LiveExchange(server).beat() >= 1
+        assert subscription.get(timeout=10).subject == "BTC-USDT"

@@ -24,6 +24,7 @@ from .. import Stream, backoff
 from ..callbacks import Callbacks
 from ..events import Event
 from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError
+from ..gate import Gate
 from ..outcomes import Key
 from ..topics import grammar
 from .entries import Lease, decode_record
@@ -97,7 +98,7 @@ class Relay:
         self._keep = Keep(length, int(keep_seconds * 1000))
         self._callbacks = Callbacks(on_event)
         self._closing = threading.Event()
-        self._ended = threading.Event()
+        self._ended = Gate()
         self._changed = threading.Condition()  # guards _term, for who waits for the lease
         self._term: Term | None = None
         # Of the relay's thread alone:
@@ -125,7 +126,7 @@ class Relay:
             ConnectionFailed: Redis refused the user, or its certificate does not verify.
         """
         self.start()
-        self._ended.wait()  # a `join` that Ctrl-C interrupts takes the thread for dead
+        self._ended.wait(None)  # a `join` that Ctrl-C interrupts takes the thread for dead
         if self._failure is not None:
             raise self._failure
 

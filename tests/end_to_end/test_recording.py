@@ -404,26 +404,30 @@ def test_the_clock_of_a_replay_waits_and_is_interrupted() -> None:
     assert clock.wait(interruption, 1e12)
 
 
-def test_private_topics_and_several_books_are_moved_together(market: KucoinServer, tmp_path: Path) -> None:
+def test_private_topics_and_several_books_are_moved_together(tmp_path: Path) -> None:
     path = tmp_path / "day.jsonl"
-    with Stream(**market.stream_options) as stream, Recorder(stream, path):
+    exchange = Exchange((SPOT, CONTRACT), seed=5, levels=20)
+    with (
+        KucoinServer(exchange=exchange) as server,
+        Stream(**server.stream_options) as stream,
+        Recorder(stream, path),
+    ):
         books = [stream.book(symbol).wait_ready(LIMIT) for symbol in (SPOT, CONTRACT)]
-        orders = stream.subscribe("/account/balance")
-        market.publish("/account/balance", {"total": "1"}, user=KucoinServer.USER)
-        orders.get(timeout=LIMIT)
+        balances = stream.subscribe("/account/balance")
+        server.publish("/account/balance", {"total": "1"}, user=KucoinServer.USER)
+        balances.get(timeout=LIMIT)
         for _ in range(10):
-            market.step_exchange(20)
-        with market.trading() as exchange:
-            reached = [exchange.level2(book.symbol).sequence for book in books]
+            server.step_exchange(20)
+        reached = [exchange.level2(book.symbol).sequence for book in books]
         until(lambda: [book.sequence for book in books] == reached, "the books are late")
-        expected = [contents(book) for book in books]
+        live = [contents(book) for book in books]
     with ReplayStream(path, None) as replay:
         again = [replay.book(symbol) for symbol in (SPOT, CONTRACT)]
         balances = replay.subscribe("/account/balance")
         replay.seek(replay.duration)
         assert list(balances) == []
         assert replay.wait(LIMIT)
-        assert [contents(book) for book in again] == expected
+        assert [contents(book) for book in again] == live
 
 
 # What goes wrong

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from kucoin_sync import Connected, Disconnected, Message, Resubscribed, Retrying
+from kucoin_sync import Connected, Disconnected, Message, Resubscribed, Retrying, Stream
 from kucoin_sync.relay import LeaseLost, LeaseTaken, Relay, RelayStream
 from kucoin_sync.relay.carrier import RelayCarrier
 from kucoin_sync.relay.entries import Lease, decode_entry, encode
@@ -20,7 +20,7 @@ from kucoin_sync.testing import KucoinServer
 
 from ..support.books import until
 from ..support.redis import LocalRedis
-from ..support.threads import LIMIT
+from ..support.threads import LIMIT, Task
 from .conftest import Events, MakeReader, MakeRelay, RelayProcess
 from .test_reading import TOPIC, numbers, send, take
 
@@ -310,6 +310,16 @@ def test_a_relay_can_be_closed_while_redis_is_gone_and_before_it_began(
     relay.close()
     assert not relay.holds_lease
     Relay(relay._stream, redis.url).close()
+
+
+def test_a_relay_that_runs_returns_when_it_is_closed(server: KucoinServer, redis: LocalRedis) -> None:
+    with Stream(**server.stream_options) as stream:
+        relay = Relay(stream, redis.url)
+        running = Task(relay.run)
+        until(lambda: relay.holds_lease, "it does not hold the lease")
+        assert not running.done.is_set()
+        relay.close()
+        assert running.result() is None
 
 
 def test_a_defect_costs_a_reader_no_message(

@@ -19,6 +19,7 @@ from kucoin_sync.messages import (
     Batch,
     Message,
     Origin,
+    Sealed,
     command,
     decode_control,
     decode_message,
@@ -390,7 +391,7 @@ def test_a_message_that_was_decoded_with_its_data_reads_as_any_other(frame: byte
     decode = decode_plain if way == "plain" else typed_decoder_for(cls)
     assert decode is not None
     message, head = decode(frame), Head(b"", (other.topic or "", other.subject), ())
-    message.origin = frame, other.origin[1], head
+    message.origin = Sealed(frame, other.origin.batch, head)
     assert message == other
     assert (message.type, message.topic, message.subject) == ("message", other.topic, other.subject)
     assert (message.tunnel_id, message.epoch, message.received_ns) == (None, other.epoch, other.received_ns)

@@ -13,7 +13,7 @@ from kucoin_sync import lane as lane_module
 from kucoin_sync.carrier import Counts
 from kucoin_sync.exceptions import KucoinSyncError
 from kucoin_sync.inbox import Inbox
-from kucoin_sync.messages import Batch
+from kucoin_sync.messages import Batch, Sealed
 from kucoin_sync.outcomes import Key
 from kucoin_sync.sealed import Head
 from kucoin_sync.subscription import Subscription
@@ -260,7 +260,7 @@ def test_what_is_remembered_of_beginnings_of_frames_is_bounded(
     [subscription] = board.subscriptions
     for key in keys:
         head = Head(b"", (key.topic, None), ())
-        connection.lane(connection, head, [(b"{}", Batch(), head)])
+        connection.lane(connection, head, [Sealed(b"{}", Batch(), head)])
         assert len(connection.lane.__self__._alone) <= 3
     assert len(subscription.inbox) == 10 and subscription.dropped == 10
 

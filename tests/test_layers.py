@@ -213,7 +213,16 @@ for snippet in snippets:
 
 @pytest.mark.parametrize(
     "name",
-    ["kucoin_sync", "kucoin_sync.testing", "kucoin_sync.cli", "kucoin_sync.relay", "kucoin_sync.contrib.flask"],
+    [
+        "kucoin_sync",
+        "kucoin_sync.testing",
+        "kucoin_sync.cli",
+        "kucoin_sync.relay",
+        "kucoin_sync.contrib.flask",
+        "kucoin_sync.contrib.django",
+        "kucoin_sync.contrib.django.apps",
+        "kucoin_sync.contrib.django.views",
+    ],
 )
 def test_importing_reads_no_environment_starts_no_thread_and_opens_no_socket(name: str) -> None:
     noticed = ["os.environ.get('HOME')", "'HOME' in os.environ", "threading.Thread().start()", "socket.socket()"]

@@ -84,7 +84,7 @@ TABLE = {
     ),
 }  # fmt: skip
 #: Those that need more than `--demo` and a few seconds, and the test that runs each.
-ELSEWHERE = {"redis_fanout.py": "../relay/test_commands.py"}
+ELSEWHERE = {"django_project": "../contrib/test_django_servers.py", "redis_fanout.py": "../relay/test_commands.py"}
 
 every_example = pytest.mark.parametrize("name", sorted(TABLE))
 

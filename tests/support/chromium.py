@@ -93,7 +93,14 @@ class Chromium:
         target = self.call("Target.createTarget", url=url)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         tab = Tab(self, target, session)
-        tab.wait("location.href != 'about:blank' && document.readyState == 'complete'", f"{url} to be loaded")
+
+        def loaded() -> bool:
+            try:
+                return bool(tab.evaluate("location.href != 'about:blank' && document.readyState == 'complete'"))
+            except AssertionError:
+                return False  # between the two pages there is none that could be asked
+
+        until(loaded, f"{url} to be loaded")
         return tab
 
 

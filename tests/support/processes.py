@@ -41,6 +41,15 @@ class Program:
             )
         return self
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def end(self, number: signal.Signals) -> int:
+        """Send it a signal; return its exit code when it has ended."""
+        self._process.send_signal(number)
+        return self._process.wait(LIMIT)
+
     def printed(self, pattern: str) -> str:
         """Return the first group of a pattern in what it has printed, waiting for that."""
         found = until(lambda: re.search(pattern, self._output.read_text()), f"{pattern!r} in what is printed")

@@ -26,9 +26,10 @@ ever before it sent the first: there `Feed.sse` raises ImproperlyConfigured. Vie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 try:
+    from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
     from django.core.handlers.asgi import ASGIRequest
     from django.db import close_old_connections
@@ -40,22 +41,35 @@ except ImportError as error:
     ) from error
 
 from ... import Client, Message
+from ..options import InvalidSetting, Options
 from ..sse import HEADERS, EventName, EventStream
 from ..web import Refused, WebFeed
 from .middleware import answer_to
-from .settings import read_options
 
-__all__ = ["Feed", "Refused", "feed"]
+__all__ = ["SETTING", "Feed", "Refused", "feed", "read_options"]
 
+SETTING = "KUCOIN_SYNC"
 # Django's GZipMiddleware would hold events back, and leaves alone what has an encoding.
 _HEADERS = {**HEADERS, "Content-Encoding": "identity"}
+_NOT_UNDER_ASGI = (
+    "kucoin_sync can't send events under ASGI: serve this view with WSGI, such as gunicorn --worker-class gthread"
+)
+
+
+def read_options() -> Options:
+    """Return what the project's settings ask for.
+
+    Raises:
+        InvalidSetting, InvalidTopic: as the sentence says. Values never show.
+    """
+    given = getattr(settings, SETTING, {})
+    if not isinstance(given, Mapping):
+        raise InvalidSetting(f'{SETTING} is a dict, such as {{"TOPICS": […]}}, not {type(given).__name__}')
+    return Options.read(given, lambda name: f'{SETTING}["{name}"]')
 
 
 class Feed:
-    """The feed of this process, as the settings have it; `feed` is the only one that there has to be.
-
-    What settings are wrong, its first use says, with `InvalidSetting` or `InvalidTopic`.
-    """
+    """The feed of this process: `feed`. Its first use raises what `read_options` does."""
 
     def __init__(self) -> None:
         self._made: dict[str, WebFeed] = {}  # under "web", once it is made: of several threads, one is first
@@ -90,10 +104,7 @@ class Feed:
             ImproperlyConfigured: the server is one of ASGI.
         """
         if isinstance(request, ASGIRequest):
-            raise ImproperlyConfigured(
-                "an ASGI server can't send the events of kucoin_sync, which come from a thread: serve this view with "
-                "WSGI, such as gunicorn --worker-class gthread"
-            )
+            raise ImproperlyConfigured(_NOT_UNDER_ASGI)
         try:
             events = self.web.events(*topics, event=event, overflow=overflow, timeout=timeout)
         except Refused as refused:

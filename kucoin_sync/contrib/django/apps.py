@@ -10,8 +10,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.signals import setting_changed
 
 from ... import KucoinSyncError
-from . import feed
-from .settings import NAME, read_options
+from . import SETTING, feed, read_options
 
 __all__ = ["KucoinSyncConfig"]
 
@@ -41,5 +40,5 @@ def _check_settings(**_: Any) -> list[CheckMessage]:
 
 def _begin_again(*, setting: str, **_: Any) -> None:
     """Take other settings, as tests have them with `override_settings`."""
-    if setting == NAME:
+    if setting == SETTING:
         feed.close()

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ..... import KucoinSyncError
 from ....feed import run_feed
-from ...settings import read_options
+from ... import read_options
 
 __all__ = ["Command"]
 

@@ -15,7 +15,7 @@ from kucoin_sync.testing import KucoinServer, LiveExchange, OrderRejected
 pytest_plugins = "pytester"
 
 TICKER = "/market/ticker:BTC-USDT"
-QUIET = ("-p", "no:cacheprovider", "-p", "no:randomly")
+QUIET = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:django")  # what a process has one of
 BOT_TEST = """
     from decimal import Decimal
     from queue import Queue

@@ -40,7 +40,7 @@ def create_app(**settings: Any) -> Flask:
 
     @app.get("/")
     def page() -> str:
-        return render_template("flask_sse.html", symbols=" ".join(SYMBOLS), events="/events")
+        return render_template("live_page.html", symbols=" ".join(SYMBOLS), events="/events")
 
     @app.get("/events")
     def events() -> Response:

@@ -9,7 +9,7 @@ from kucoin_sync.contrib.django import feed
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    return render(request, "flask_sse.html", {"symbols": " ".join(settings.SYMBOLS), "events": reverse("events")})
+    return render(request, "live_page.html", {"symbols": " ".join(settings.SYMBOLS), "events": reverse("events")})
 
 
 def events(request: HttpRequest) -> HttpResponseBase:

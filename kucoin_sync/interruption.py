@@ -12,24 +12,23 @@ from types import FrameType
 
 __all__ = ["interrupted"]
 
-_PACKAGE = __name__.rpartition(".")[0]
-
 
 def interrupted() -> bool:
-    """Return whether below the caller, and whoever else outside of this package calls it, the package is at work.
+    """Return whether below the caller, and whoever else outside of this package calls it, a stream is at work.
 
-    Only the main thread is ever interrupted. What is built on a stream (the subpackages) holds none of its locks.
+    Only the main thread is ever interrupted. What is built on streams (the subpackages) holds none of their locks.
     """
     if threading.current_thread() is not threading.main_thread():
         return False
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_ours(frame):
+    while frame is not None and _package(frame).partition(".")[0] == __package__:
         frame = frame.f_back
-    while frame is not None and not _is_ours(frame):
+    while frame is not None and _package(frame) != __package__:
         frame = frame.f_back
     return frame is not None
 
 
-def _is_ours(frame: FrameType) -> bool:
-    package, _, _ = frame.f_globals.get("__name__", "").rpartition(".")
-    return bool(package == _PACKAGE)
+def _package(frame: FrameType) -> str:
+    """Return the package of the code that runs in a frame, "" for a program's own module, as which ours runs, too."""
+    names = frame.f_globals
+    return "" if names.get("__name__") == "__main__" else str(names.get("__package__") or "")

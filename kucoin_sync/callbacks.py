@@ -1,7 +1,7 @@
 """Runs users' callbacks, so that a slow one never stops an I/O thread.
 
 One thread for all callbacks of a stream, started with the first; it serves ready subscriptions in turn, a few messages
-each, so that a busy topic does not starve the others. Events go first. A callback that is stuck stays alone with
+each, so that a busy topic does not starve the others. Events go first. A callback that takes long stays alone with
 its thread: another one serves the other subscriptions (see `turns`). While it goes on to take long, it is served
 beside them, in a line for slow ones, so that it holds them up once and not again and again.
 """
@@ -24,9 +24,11 @@ from .turns import Turns, Worker
 __all__ = ["Callbacks"]
 
 _TURN = 8
-_PATIENCE = 1.0
-_QUICK = 0.05
-"""Seconds for a turn after which a slow callback stands in one line with the others again."""
+_PATIENCE = 0.05
+"""Seconds for a turn after which the others go on beside it; below, a slow callback is in one line with them again."""
+
+_SLOW = 1.0
+"""Seconds after which it is told, too."""
 
 _log = logging.getLogger("kucoin_sync")
 
@@ -65,7 +67,7 @@ class _Ready:
             pass  # the subscription has another consumer beside its callback
         if self._turns.closed:
             return
-        if began and time.monotonic() - began < _QUICK:
+        if began and time.monotonic() - began < _PATIENCE:
             self._turns = self._callbacks.turns
         if inbox.size():
             self._turns.put(self)
@@ -87,6 +89,8 @@ class _Ready:
     def took_long(self, seconds: float) -> None:
         self._turns = self._callbacks.beside
         self._turns.start()
+        if seconds < self._callbacks.slow:
+            return
         with self._callbacks.telling:
             told, self._told_slow = self._told_slow, True
         if not told:
@@ -96,9 +100,10 @@ class _Ready:
 class _Events:
     """What `on_event` is to be called with; in line while there is something."""
 
-    def __init__(self, on_event: Callable[[Event], object], turns: Turns) -> None:
+    def __init__(self, on_event: Callable[[Event], object], turns: Turns, slow: float) -> None:
         self._on_event = on_event
         self._turns = turns
+        self._slow = slow
         self._lock = threading.Lock()  # guards the following
         self._waiting: deque[Event] = deque()
         self._in_line = False  # or having its turn
@@ -135,6 +140,8 @@ class _Events:
                 _log.exception("on_event raised for %r", event)
 
     def took_long(self, seconds: float) -> None:
+        if seconds < self._slow:
+            return
         with self._lock:
             told, self._told_slow = self._told_slow, True
         if not told:
@@ -142,23 +149,27 @@ class _Events:
 
 
 class Callbacks:
-    """Runs callbacks and `on_event` on the thread `kucoin-callbacks`, one at a time unless one is stuck.
+    """Runs callbacks and `on_event` on the thread `kucoin-callbacks`, one at a time unless one takes long.
 
     Args:
         on_event: called with each event, or None.
         patience: seconds after which callbacks that keep the others waiting are left to themselves.
+        slow: seconds after which that is told.
     """
 
-    def __init__(self, on_event: Callable[[Event], object] | None, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self, on_event: Callable[[Event], object] | None, patience: float = _PATIENCE, slow: float = _SLOW
+    ) -> None:
+        self.slow = slow
         self._on_event = on_event
         self._patience = patience
         self._begin()
 
     def _begin(self) -> None:
-        self.turns = Turns("kucoin-callbacks", self._patience)
-        self.beside = Turns("kucoin-callbacks-slow", self._patience)  # for callbacks that take long
+        self.turns = Turns("kucoin-callbacks", self._patience, self.slow)
+        self.beside = Turns("kucoin-callbacks-slow", self.slow, self.slow)  # for callbacks that take long
         self.telling = threading.Lock()  # so that who is slow is named once
-        self._events = None if self._on_event is None else _Events(self._on_event, self.turns)
+        self._events = None if self._on_event is None else _Events(self._on_event, self.turns, self.slow)
 
     def renew(self) -> None:
         """Begin again in a forked child; nobody is served until `serve`."""

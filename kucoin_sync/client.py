@@ -106,7 +106,8 @@ class Client(OfOneProcess):
 
         Args:
             topic, more_topics: such as "/market/ticker:ETH-USDT" or `topics.ticker("BTC-USDT", "ETH-USDT")`.
-            callback: called with each message on the stream's callback thread, instead of iterating.
+            callback: called with each message on the stream's callback thread, instead of iterating. Where it takes
+                longer than 50 ms, those of other subscriptions go on beside it, on another thread.
             inline: call it on the I/O thread, for the lowest latency; it must not block.
             maxsize: messages that may wait for the consumer.
             overflow: what happens beyond: "raise" (SlowConsumer), "drop_oldest", "drop_newest", or "latest"

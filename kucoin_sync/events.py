@@ -171,7 +171,7 @@ class CallbackFailed(Event, frozen=True):
 
 
 class CallbackSlow(Event, frozen=True):
-    """A callback has run for long; told once per subscription. The others waited, and now go on beside it.
+    """A callback has run for more than a second; told once per subscription. The others go on beside it.
 
     `seconds` is how long it had run when that was noticed.
     """

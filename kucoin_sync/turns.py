@@ -7,8 +7,8 @@ Rules:
 3. Whoever stands in line stands there once, and is put back by its own turn: it is never served twice at a time.
 4. At most `_MOST` are stuck at a time; after that, the line waits.
 
-The watch over the leader is a thread of its own, because nothing else is sure to run while the leader is stuck. It
-looks once per patience while there are turns, and not at all while there are none.
+The watch over them is a thread of its own, because nothing else is sure to run while the leader is stuck. It looks once
+per patience while there are turns, and not at all while there are none.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Guest(Protocol):
         """Do a little of what there is to do, no more of it once `worker.leads` is false; raise nothing."""
 
     def took_long(self, seconds: float) -> None:
-        """Be told, during a turn or after it, that it has lasted for longer than the patience."""
+        """Be told, during a turn or after it, that it has lasted for longer than the patience; later of a long one."""
 
 
 class Worker:
     """A thread that serves the line while it `leads`."""
 
-    __slots__ = ("alarm", "guest", "leads", "since", "thread")
+    __slots__ = ("alarm", "guest", "leads", "since", "thread", "told")
 
     def __init__(self) -> None:
         self.leads = True
@@ -44,6 +44,7 @@ class Worker:
         self.alarm.acquire()
         self.guest: Guest | None = None  # whose turn it is
         self.since = 0.0  # when the turn began
+        self.told = False  # whether the guest was told that it is a long one
         self.thread: threading.Thread | None = None
 
 
@@ -53,11 +54,13 @@ class Turns:
     Args:
         name: of the threads.
         patience: seconds that a turn may last before the others go on without it.
+        long: seconds after which whoever has the turn is told so again.
     """
 
-    def __init__(self, name: str, patience: float) -> None:
+    def __init__(self, name: str, patience: float, long: float) -> None:
         self._name = name
         self._patience = patience
+        self._long = long
         self._line: deque[Guest] = deque()  # appended to by any thread, taken from by the leader
         self._asleep: deque[threading.Lock] = deque()  # the alarm of a leader that found nobody in line
         # Guards all of the following. Taken once per turn, so that nobody is overtaken between two of them.
@@ -130,7 +133,7 @@ class Turns:
                 if not me.leads:
                     break
                 me.guest = guest = line.popleft() if line else None
-                me.since = now
+                me.since, me.told = now, False
             if guest is None:
                 self._sleep(me)
                 now = clock()
@@ -168,20 +171,33 @@ class Turns:
     def _run_watch(self) -> None:
         while not self.closed:
             with self._lock:
-                leader = self._leader
-                guest, lasted = leader.guest, time.monotonic() - leader.since
-                self._resting = guest is None
-                stuck = guest is not None and lasted >= self._patience
-                if stuck and len(self._stuck) < _MOST and not self.closed:
-                    leader.leads = False
-                    self._stuck.add(leader)
-                    self._lead()
-            if guest is None:
-                wait = None
-            elif stuck:
+                told, wait = self._look_around(time.monotonic())
+            for guest, lasted in told:
                 guest.took_long(lasted)
-                wait = self._patience
-            else:
-                wait = self._patience - lasted
             self._look.wait(wait)
             self._look.clear()
+
+    def _look_around(self, now: float) -> tuple[list[tuple[Guest, float]], float | None]:
+        """Overtake a leader whose turn takes long; return whom to tell so, and when to look again (under the lock)."""
+        leader = self._leader
+        self._resting = leader.guest is None
+        told: list[tuple[Guest, float]] = []
+        waits: list[float] = []
+        if leader.guest is not None:
+            left = leader.since + self._patience - now
+            waits.append(left if left > 0 else self._patience)
+            if left <= 0 and len(self._stuck) < _MOST and not self.closed:
+                leader.leads = False
+                self._stuck.add(leader)
+                self._lead()
+                told.append((leader.guest, now - leader.since))
+        for worker in {leader, *self._stuck}:
+            if worker.guest is None or worker.told:
+                continue
+            left = worker.since + self._long - now
+            if left > 0:
+                waits.append(left)
+            else:
+                worker.told = True
+                told.append((worker.guest, now - worker.since))
+        return told, min(waits, default=None)

@@ -70,8 +70,10 @@ def make_callbacks() -> Iterator[Callable[..., Callbacks]]:
     """Make callback threads, which are ended after the test."""
     made: list[Callbacks] = []
 
-    def make(on_event: Callable[[Event], object] | None = None, patience: float = 10 * LIMIT) -> Callbacks:
-        made.append(Callbacks(on_event, patience))
+    def make(
+        on_event: Callable[[Event], object] | None = None, patience: float = 10 * LIMIT, slow: float | None = None
+    ) -> Callbacks:
+        made.append(Callbacks(on_event, patience, slow=patience if slow is None else slow))
         return made[-1]
 
     yield make
@@ -319,7 +321,7 @@ class TestSlowness:
     def test_a_callback_that_takes_long_again_holds_up_nobody_again(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("kucoin_sync.callbacks._QUICK", 0.0)
+        monkeypatch.setattr("kucoin_sync.callbacks._PATIENCE", 0.0)
         callbacks = make_callbacks(patience=0.05)
         freed = [threading.Event() for _ in range(3)]
 
@@ -380,6 +382,43 @@ class TestSlowness:
         callbacks.close()
         ended(callbacks)
         assert sorted(event.topics for event in events.all) == [("/a:X",), ("/a:Y",)]
+
+    def test_a_callback_that_takes_long_but_not_very_is_passed_and_not_named(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        freed, events = threading.Event(), Seen()
+
+        def stuck(_: object) -> None:
+            reached(freed, "nobody freed the callback")
+
+        for on_event in (events, stuck):
+            callbacks = make_callbacks(on_event, patience=0.01, slow=10 * LIMIT)
+            if on_event is stuck:
+                callbacks.emit(stale(1))
+            first, other = subscribe(stuck), subscribe(seen, topic="/a:OTHER")
+            for subscription in (first, other):
+                callbacks.serve(subscription)
+            first.put(message(0))
+            other.put(message(1))
+            seen.wait(1)
+        freed.set()
+        callbacks.close()
+        ended(callbacks)
+        assert events.all == []
+        assert not [record for record in caplog.records if "has been running" in record.getMessage()]
+
+    def test_a_callback_that_stays_stuck_is_passed_early_and_named_later(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        freed, events = threading.Event(), Seen()
+        callbacks = make_callbacks(events, patience=0.01, slow=0.1)
+        subscription = subscribe(lambda one: reached(freed, "nobody freed the callback"))
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        [event] = events.wait(1)
+        freed.set()
+        assert isinstance(event, CallbackSlow)
+        assert event.seconds >= 0.1
 
     def test_a_quick_callback_is_not_named_slow(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
         events = Seen()

@@ -24,6 +24,7 @@ class Guest:
         self.ended = threading.Event()
         self.freed = threading.Event()
         self.told: list[float] = []
+        self.tellings = threading.Semaphore(0)
         self.thread: threading.Thread | None = None
         self.led = True
         if not stuck:
@@ -39,6 +40,7 @@ class Guest:
 
     def took_long(self, seconds: float) -> None:
         self.told.append(seconds)
+        self.tellings.release()
 
     def was_served(self, times: int = 1) -> None:
         for _ in range(times):
@@ -62,8 +64,8 @@ class Look(threading.Event):
 def make_turns() -> Iterator[Callable[..., Turns]]:
     made: list[Turns] = []
 
-    def make(patience: float = 10 * LIMIT) -> Turns:
-        made.append(Turns("test-turns", patience))
+    def make(patience: float = 10 * LIMIT, long: float | None = None) -> Turns:
+        made.append(Turns("test-turns", patience, patience if long is None else long))
         made[-1]._look = Look()
         made[-1].start()
         return made[-1]
@@ -122,6 +124,23 @@ def test_whoever_is_stuck_is_overtaken_and_told_so_and_its_thread_ends_with_its_
     turns.put(other)
     other.was_served()
     assert other.thread is turns.threads[0]
+
+
+def test_whoever_stays_stuck_is_told_again_once_though_nobody_waits_for_it_any_more(
+    make_turns: Callable[..., Turns],
+) -> None:
+    turns = make_turns(patience=0.02, long=0.2)
+    look, stuck = turns._look, Guest(stuck=True)
+    assert isinstance(look, Look)
+    turns.put(stuck)
+    for _ in range(2):
+        assert stuck.tellings.acquire(timeout=LIMIT), "it was not told (again)"
+    assert 0.02 <= stuck.told[0] < stuck.told[1] >= 0.2
+    look.rests = threading.Semaphore(0)
+    turns.put(Guest())
+    assert look.rests.acquire(timeout=LIMIT), "the watch does not rest again"
+    assert len(stuck.told) == 2
+    stuck.freed.set()
 
 
 def test_only_so_many_are_overtaken(make_turns: Callable[..., Turns], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +223,7 @@ def test_at_the_end_those_in_line_get_a_last_turn_in_which_nobody_leads(make_tur
 
 
 def test_after_the_end_nothing_starts() -> None:
-    turns = Turns("test-turns", 1.0)
+    turns = Turns("test-turns", 1.0, 1.0)
     assert turns.threads == []
     turns.close()
     turns.start()

@@ -214,7 +214,7 @@ class Connection(OnThread):
             except Cancelled:
                 raise
             except KucoinSyncError as error:
-                failure = error
+                failure = error.with_traceback(None)  # whose frames would hold on to the connection
             except Exception as error:
                 _log.exception("a defect ended connection %d; it will be made again", self.number)
                 failure = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")

@@ -407,10 +407,12 @@ class _Poller:
 
 
 def _translated(wire: Wire, error: Exception) -> KucoinSyncError:
+    """Return an error of the system as ours, without the frames of either, which would hold on to the transport."""
     try:
         wire.fail(error)
     except ConnectionFailed as translated:
-        return translated
+        error.__traceback__ = None
+        return translated.with_traceback(None)
 
 
 def _shake_hands(wire: Wire, url: Address, user_agent: str) -> bytes:

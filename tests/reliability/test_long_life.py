@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -16,6 +19,7 @@ from kucoin_sync.testing.server import ServerLimits
 
 from ..end_to_end.conftest import Events
 from ..support.children import script
+from ..support.threads import reached
 from .conftest import MakeServer, MakeStream
 from .feed import ETH, numbers, publish
 
@@ -103,6 +107,34 @@ def test_1000_reconnects_and_10000_subscriptions_leave_descriptors_threads_and_m
     assert abs(descriptors) <= 2
     assert abs(threads) <= 2
     assert kilobytes <= 5 * 1024
+
+
+ENDS: dict[str, Callable[[KucoinServer], object]] = {
+    "a cut": lambda server: server.drop_connections(),
+    "a reset": lambda server: server.drop_connections(rst=True),
+    "a close frame": lambda server: server.close_connections(1001),
+    "a broken frame": lambda server: server.send_bytes(b"\xf0\x00"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_was_read_into_is_freed_with_its_connection_and_does_not_wait_for_the_garbage_collector(
+    server: KucoinServer, make_stream: MakeStream, events: Events, end: str
+) -> None:
+    stream = make_stream(server)
+    stream.subscribe(ETH)
+    transport = stream._board._made[0]._transport  # type: ignore[attr-defined]
+    freed = threading.Event()
+    watch = weakref.finalize(transport._frames, freed.set)
+    del transport
+    gc.disable()
+    try:
+        ENDS[end](server)
+        events.wait(Resubscribed)
+        reached(freed, "something holds on to the buffer")
+    finally:
+        gc.enable()
+        watch.detach()
 
 
 @contextmanager

@@ -556,6 +556,7 @@ def test_an_end_that_a_disk_holds_up_is_an_error_and_nothing_more_is_taken(
     recorder = Recorder(stream, path, flush_every=0.001, open_file=disk.open)
     publish(server, 0, 1)
     live = subscription.get(timeout=LIMIT)
+    until(lambda: not recorder._blocks, "nothing is being written")
     assert repr(recorder) == f"<Recorder of {path}: recording, 0 messages, 0 dropped>"
     with pytest.raises(RecordingError, match=r"could not be written to its end within 0\.05 s"):
         recorder.close(timeout=0.05)

@@ -340,8 +340,11 @@ def test_errands_that_wait_for_their_turn_end_with_the_relay(
     made.close()
     assert hand.closed.is_set()
     assert not redis.call("EXISTS", *map(keys.snapshot, others))
-    made.add(BOOK)
-    assert redis.call("XLEN", keys.snapshot(BOOK)) == 1, "nothing is done any more"
+    go_on = threading.Event()
+    made.add(partial(go_on.wait, LIMIT))
+    hands = list(made._hands)
+    go_on.set()
+    assert hands == [], "nothing is done any more"
 
 
 def test_no_more_errands_than_hands_are_under_way(make_errands: Callable[[Hand], Errands]) -> None:

@@ -213,8 +213,10 @@ class Connection(OnThread):
                 return
             except Cancelled:
                 raise
+            except ConnectionLost as error:
+                failure: KucoinSyncError = error.with_traceback(None)  # whose frames would hold on to the connection
             except KucoinSyncError as error:
-                failure = error.with_traceback(None)  # whose frames would hold on to the connection
+                failure = error
             except Exception as error:
                 _log.exception("a defect ended connection %d; it will be made again", self.number)
                 failure = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")

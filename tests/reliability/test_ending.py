@@ -196,6 +196,9 @@ def test_a_signals_handler_may_close_the_stream_whatever_it_interrupts(
     finally:
         signal.signal(signal.SIGUSR1, before)
     stream.close()
+    for thread in threading.enumerate():
+        if thread.name == "kucoin-closing":
+            thread.join(LIMIT)
     assert not ours()
     assert stream.closed
 

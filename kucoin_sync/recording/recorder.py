@@ -14,10 +14,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -45,7 +44,6 @@ _PAUSES = (0.5, 1.0, 2.0, 5.0)
 _SHARE = 200
 """Frames that become text together: so few that their text is made in memory that is in use already."""
 
-_frame: Any = attrgetter("frame")  # of a sealed push
 _SLOW = "the disk was too slow"
 
 
@@ -203,7 +201,7 @@ class Recorder:
             if head is None:
                 frames = [push.frame if isinstance(push, Sealed) else push.raw for push in share]
             else:
-                frames = list(map(_frame, share))
+                frames = [push.frame for push in cast("Sequence[Sealed]", share)]
             self._put(lines.frames_as_text(origin, frames, objects=True), len(frames))  # nothing else is a push
 
     def carried(self, market: str, private: bool, keys: Iterable[Key]) -> None:

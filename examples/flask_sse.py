@@ -14,18 +14,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 from flask import Flask, Response, render_template, request
 from werkzeug.serving import make_server
 
-from kucoin_sync import KucoinSyncError, topics
+from kucoin_sync import topics
 from kucoin_sync.contrib.flask import KucoinSync
-from kucoin_sync.testing import KucoinServer, local_kucoin
+from kucoin_sync.testing import example_parser, run_example
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "KCS-USDT", "SOL-USDT")
 kucoin = KucoinSync()
@@ -55,16 +53,10 @@ def create_app(**settings: Any) -> Flask:
     return app
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
-    parser.add_argument("--port", type=int, default=8000, help="default: 8000, in the demo any that is free")
-    parser.add_argument("--seconds", type=float, help="end after so many seconds, rather than by Ctrl-C")
-    options = parser.parse_args()
-
+def main(options: argparse.Namespace) -> None:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
     with contextlib.ExitStack() as stack:
-        app = create_app(**(stack.enter_context(demo()) if options.demo else {}))
+        app = create_app()
         stack.callback(app.extensions["kucoin_sync"].close)
         server = make_server("127.0.0.1", 0 if options.demo else options.port, app, threaded=True)
         stack.callback(server.server_close)
@@ -84,34 +76,8 @@ def look(url: str) -> None:
             print(response.readline().decode().rstrip()[:100], flush=True)
 
 
-@contextlib.contextmanager
-def demo() -> Iterator[dict[str, Any]]:
-    """Yield settings that lead to a local KuCoin, whose depth moves as often as the real one's does."""
-    ended = threading.Event()
-
-    def beat(server: KucoinServer) -> None:
-        while not ended.wait(0.2):
-            server.beat_exchange()
-
-    with local_kucoin(*SYMBOLS, rate=400) as server:
-        beating = threading.Thread(target=beat, args=(server,))
-        beating.start()
-        try:
-            yield {
-                "KUCOIN_SYNC_REDIS_URL": "",
-                "KUCOIN_SYNC_REST_URL": server.rest_url,
-                "KUCOIN_SYNC_FUTURES_REST_URL": server.futures_rest_url,
-                "KUCOIN_SYNC_PROXY": "",
-            }
-        finally:
-            ended.set()
-            beating.join()
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        pass  # Ctrl-C: enough seen
-    except KucoinSyncError as error:
-        sys.exit(f"{error}\nWithout a network, --demo does the same on a local KuCoin.")
+    parser = example_parser(__doc__, seconds=None)
+    parser.add_argument("--port", type=int, default=8000, help="default: 8000, in the demo any that is free")
+    parser.add_argument("--seconds", type=float, help="end after so many seconds, rather than by Ctrl-C")
+    run_example(main, parser.parse_args(), *SYMBOLS, rate=400, beat_seconds=0.2)

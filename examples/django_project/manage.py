@@ -11,50 +11,18 @@ Needs Django: pip install 'kucoin-sync[django]'. Several workers share one conne
 
 from __future__ import annotations
 
-import contextlib
+import argparse
 import os
 import sys
-import threading
-from collections.abc import Iterator
 
 from django.core.management import execute_from_command_line
 from live.settings import SYMBOLS
 
-from kucoin_sync.testing import local_kucoin
-
-
-def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "live.settings")
-    with contextlib.ExitStack() as stack:
-        if "--demo" in sys.argv:
-            sys.argv.remove("--demo")  # runserver starts a second process with what is left, in the same environment
-            os.environ.update(stack.enter_context(demo()))
-        execute_from_command_line(sys.argv)
-
-
-@contextlib.contextmanager
-def demo() -> Iterator[dict[str, str]]:
-    """Yield an environment that leads to a local KuCoin, whose depth moves as often as the real one's does."""
-    ended = threading.Event()
-    with local_kucoin(*SYMBOLS, rate=400) as server:
-
-        def beat() -> None:
-            while not ended.wait(0.2):
-                server.beat_exchange()
-
-        beating = threading.Thread(target=beat)
-        beating.start()
-        try:
-            yield {
-                "KUCOIN_SYNC_REDIS_URL": "",
-                "KUCOIN_SYNC_REST_URL": server.rest_url,
-                "KUCOIN_SYNC_FUTURES_REST_URL": server.futures_rest_url,
-                "no_proxy": "127.0.0.1",
-            }
-        finally:
-            ended.set()
-            beating.join()
-
+from kucoin_sync.testing import run_example
 
 if __name__ == "__main__":
-    main()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "live.settings")
+    # Runserver starts a second process in the same environment, with what is left of the arguments.
+    options = argparse.Namespace(demo="--demo" in sys.argv)
+    sys.argv = [argument for argument in sys.argv if argument != "--demo"]
+    run_example(lambda _: execute_from_command_line(sys.argv), options, *SYMBOLS, rate=400, beat_seconds=0.2)

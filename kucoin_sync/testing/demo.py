@@ -70,13 +70,16 @@ def _half(size: Decimal) -> Decimal:
 
 
 @contextlib.contextmanager
-def local_kucoin(*symbols: str, seed: int = 0, rate: float = 200.0, **server_options: Any) -> Iterator[KucoinServer]:
+def local_kucoin(
+    *symbols: str, seed: int = 0, rate: float = 200.0, beat_seconds: float = 1.0, **server_options: Any
+) -> Iterator[KucoinServer]:
     """Yield a running `KucoinServer` with a simulated market of the symbols that acts `rate` times a second.
 
-    Symbols that no market can have (names of markets such as "BTC", "all") are passed over; without any, four
-    are traded. Further options are those of `KucoinServer`.
+    What KuCoin pushes by a timer (depth, candles, snapshots …) comes every `beat_seconds`. Symbols that no market can
+    have (names of markets such as "BTC", "all") are passed over; without any, four are traded. Further options are
+    those of `KucoinServer`.
     """
     traded = tuple(dict.fromkeys(symbol for symbol in symbols if _TRADED.fullmatch(symbol))) or _DEFAULT
     with KucoinServer(exchange=_Demonstration(traded, seed), **server_options) as server:
-        server.run_exchange(rate)
+        server.run_exchange(rate, beat_seconds=beat_seconds)
         yield server

@@ -55,11 +55,12 @@ def run_example(
 
 @contextlib.contextmanager
 def _local(*symbols: str, **market: Any) -> Iterator[None]:
-    """Have `Stream()` without arguments talk to a local KuCoin with its key, here and in child processes."""
+    """Have what is made without arguments talk to a local KuCoin with its key, here and in child processes."""
     with local_kucoin(*symbols, **market) as server:
         ours = {
             "KUCOIN_SYNC_REST_URL": server.rest_url,
             "KUCOIN_SYNC_FUTURES_REST_URL": server.futures_rest_url,
+            "KUCOIN_SYNC_REDIS_URL": "",
             "KUCOIN_API_KEY": server.KEY,
             "KUCOIN_API_SECRET": server.SECRET,
             "KUCOIN_API_PASSPHRASE": server.PASSPHRASE,

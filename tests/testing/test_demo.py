@@ -17,6 +17,12 @@ def test_its_messages_are_of_now_and_their_time_never_goes_back() -> None:
     assert times == sorted(times)
 
 
+def test_what_follows_a_timer_comes_as_often_as_asked_for_however_seldom_it_trades() -> None:
+    with local_kucoin("BTC-USDT", rate=0.001, beat_seconds=0.01) as server, Stream(**server.stream_options) as stream:
+        subscription = stream.subscribe("/market/ticker:all")
+        assert [subscription.get(timeout=20).subject for _ in range(3)] == ["BTC-USDT"] * 3
+
+
 def test_a_beat_pushes_what_comes_once_a_second() -> None:
     with KucoinServer(exchange=Exchange(("BTC-USDT",))) as server, Stream(**server.stream_options) as stream:
         subscription = stream.subscribe("/market/ticker:all")

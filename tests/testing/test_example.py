@@ -12,7 +12,7 @@ from kucoin_sync.testing import example_parser, run_example
 
 NAMES = (
     "KUCOIN_SYNC_REST_URL", "KUCOIN_SYNC_FUTURES_REST_URL",
-    "KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_API_PASSPHRASE",
+    "KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_API_PASSPHRASE", "KUCOIN_SYNC_REDIS_URL",
 )  # fmt: skip
 
 
@@ -21,18 +21,21 @@ def test_under_demo_a_stream_goes_to_a_local_kucoin_with_its_key_and_the_environ
 ) -> None:
     for name in NAMES[1:]:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(NAMES[0], "https://before.example")
+    before = {NAMES[0]: "https://before.example", NAMES[-1]: "redis://before.example"}
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
     came = []
 
     def main(options: argparse.Namespace) -> None:
         assert options.seconds == 4.0
+        assert not os.environ["KUCOIN_SYNC_REDIS_URL"], "a web application would read its feed there"
         with Stream() as stream:
             came.append(stream.subscribe("/market/ticker:LTC-USDT").get(timeout=20).payload.price)
             assert not stream.subscribe(topics.orders(), timeout=20).closed
 
     run_example(main, example_parser("about", seconds=4.0).parse_args(["--demo"]), "LTC-USDT", rate=500)
     assert len(came) == 1
-    assert {name: os.environ[name] for name in NAMES if name in os.environ} == {NAMES[0]: "https://before.example"}
+    assert {name: os.environ[name] for name in NAMES if name in os.environ} == before
 
 
 def test_without_demo_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:

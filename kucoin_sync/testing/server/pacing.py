@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DeadlineWatch", "ExchangeFeed"]
 
-_HEARTBEAT = 1.0
 _CHUNK = 256
 _SHORTEST_WAIT = 0.001
 _LONGEST_BACKLOG = 0.5
@@ -137,11 +136,13 @@ class ExchangeFeed:
         with self._truth:
             return self.exchange.level3_snapshot(symbol)
 
-    def run(self, rate: float) -> None:
-        """Trade `rate` times a second, and push what follows a timer once a second, until `stop`."""
+    def run(self, rate: float, beat_seconds: float) -> None:
+        """Trade `rate` times a second, and push what follows a timer every `beat_seconds`, until `stop`."""
         self.stop()
         self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, args=(rate,), name="kucoin-server-exchange", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(rate, beat_seconds), name="kucoin-server-exchange", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -156,13 +157,13 @@ class ExchangeFeed:
             return self._index.wants(topic)
         return bool(self._index.find(topic))
 
-    def _run(self, rate: float) -> None:
+    def _run(self, rate: float, beat_seconds: float) -> None:
         try:
-            self._keep_pace(rate)
+            self._keep_pace(rate, beat_seconds)
         except Exception as error:
             self._record(error)
 
-    def _keep_pace(self, rate: float) -> None:
+    def _keep_pace(self, rate: float, beat_seconds: float) -> None:
         started = next_beat = time.monotonic()
         done = 0
         wait = 0.0
@@ -174,5 +175,5 @@ class ExchangeFeed:
             done += due
             if now >= next_beat:
                 self.heartbeat()
-                next_beat = now + _HEARTBEAT
-            wait = max(_SHORTEST_WAIT, started + (done + 1) / rate - time.monotonic())
+                next_beat = now + beat_seconds
+            wait = max(_SHORTEST_WAIT, min(started + (done + 1) / rate, next_beat) - time.monotonic())

@@ -259,9 +259,9 @@ class KucoinServer(Scripting, Observing):
 
     # The simulated exchange
 
-    def run_exchange(self, rate: float = 200.0) -> None:
-        """Let the exchange act `rate` times a second, and its periodic feeds once a second, until `stop`."""
-        self._exchange_feed().run(rate)
+    def run_exchange(self, rate: float = 200.0, *, beat_seconds: float = 1.0) -> None:
+        """Let the exchange act `rate` times a second, and its periodic feeds every `beat_seconds`, until `stop`."""
+        self._exchange_feed().run(rate, beat_seconds)
 
     def step_exchange(self, n: int = 1) -> int:
         """Let the exchange act `n` times; return the number of frames sent."""

@@ -67,7 +67,7 @@ class _Ready:
             pass  # the subscription has another consumer beside its callback
         if self._turns.closed:
             return
-        if began and time.monotonic() - began < _PATIENCE:
+        if began and time.monotonic() - began < self._callbacks.patience:
             self._turns = self._callbacks.turns
         if inbox.size():
             self._turns.put(self)
@@ -160,13 +160,13 @@ class Callbacks:
     def __init__(
         self, on_event: Callable[[Event], object] | None, patience: float = _PATIENCE, slow: float = _SLOW
     ) -> None:
+        self.patience = patience
         self.slow = slow
         self._on_event = on_event
-        self._patience = patience
         self._begin()
 
     def _begin(self) -> None:
-        self.turns = Turns("kucoin-callbacks", self._patience, self.slow)
+        self.turns = Turns("kucoin-callbacks", self.patience, self.slow)
         self.beside = Turns("kucoin-callbacks-slow", self.slow, self.slow)  # for callbacks that take long
         self.telling = threading.Lock()  # so that who is slow is named once
         self._events = None if self._on_event is None else _Events(self._on_event, self.turns, self.slow)

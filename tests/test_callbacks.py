@@ -319,9 +319,8 @@ class TestSlowness:
         assert events.all == [event]
 
     def test_a_callback_that_takes_long_again_holds_up_nobody_again(
-        self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
     ) -> None:
-        monkeypatch.setattr("kucoin_sync.callbacks._PATIENCE", 0.0)
         callbacks = make_callbacks(patience=0.05)
         freed = [threading.Event() for _ in range(3)]
 
@@ -335,6 +334,7 @@ class TestSlowness:
         first.put(message(0))
         overtaken(callbacks)
         callbacks.turns._patience = 10 * LIMIT  # nobody is overtaken any more, and nobody need be
+        callbacks.patience = 0.0  # and every turn takes long
         freed[0].set()
         seen.wait(1)
         for n in (1, 2):

@@ -33,10 +33,24 @@ _SLOW = 1.0
 _log = logging.getLogger("kucoin_sync")
 
 
+class _Slowness:
+    """That somebody takes long: news once, to one thread, after a turn of at least `slow` seconds."""
+
+    __slots__ = ("_slow", "_told")
+
+    def __init__(self, slow: float) -> None:
+        self._slow = slow
+        self._told = threading.Lock()  # taken for good by whoever tells; nobody ever waits for it
+
+    def is_news(self, seconds: float) -> bool:
+        """Return whether a turn of so many seconds has to be told."""
+        return seconds >= self._slow and self._told.acquire(blocking=False)
+
+
 class _Ready:
     """The gate of a subscription with a callback: its release puts the subscription in line."""
 
-    __slots__ = ("_callback", "_callbacks", "_inbox", "_told_slow", "_turns", "subscription")
+    __slots__ = ("_callback", "_callbacks", "_inbox", "_slowness", "_turns", "subscription")
 
     def __init__(self, callbacks: Callbacks, subscription: Subscription) -> None:
         assert subscription.callback is not None
@@ -44,7 +58,7 @@ class _Ready:
         self._inbox = subscription.inbox
         self._callbacks = callbacks
         self._turns = callbacks.turns
-        self._told_slow = False
+        self._slowness = _Slowness(callbacks.slow)
         self.subscription = subscription
 
     def release(self) -> None:
@@ -89,11 +103,7 @@ class _Ready:
     def took_long(self, seconds: float) -> None:
         self._turns = self._callbacks.beside
         self._turns.start()
-        if seconds < self._callbacks.slow:
-            return
-        with self._callbacks.telling:
-            told, self._told_slow = self._told_slow, True
-        if not told:
+        if self._slowness.is_news(seconds):
             self._callbacks.emit(CallbackSlow(self.subscription.topics, seconds))
 
 
@@ -103,11 +113,10 @@ class _Events:
     def __init__(self, on_event: Callable[[Event], object], turns: Turns, slow: float) -> None:
         self._on_event = on_event
         self._turns = turns
-        self._slow = slow
+        self._slowness = _Slowness(slow)
         self._lock = threading.Lock()  # guards the following
         self._waiting: deque[Event] = deque()
         self._in_line = False  # or having its turn
-        self._told_slow = False
 
     def put(self, event: Event) -> None:
         """Have `on_event` called with an event after those before it."""
@@ -140,11 +149,7 @@ class _Events:
                 _log.exception("on_event raised for %r", event)
 
     def took_long(self, seconds: float) -> None:
-        if seconds < self._slow:
-            return
-        with self._lock:
-            told, self._told_slow = self._told_slow, True
-        if not told:
+        if self._slowness.is_news(seconds):
             _log.warning("on_event has been running for %.1f s; further events wait until it returns", seconds)
 
 
@@ -168,7 +173,6 @@ class Callbacks:
     def _begin(self) -> None:
         self.turns = Turns("kucoin-callbacks", self.patience, self.slow)
         self.beside = Turns("kucoin-callbacks-slow", self.slow, self.slow)  # for callbacks that take long
-        self.telling = threading.Lock()  # so that who is slow is named once
         self._events = None if self._on_event is None else _Events(self._on_event, self.turns, self.slow)
 
     def renew(self) -> None:

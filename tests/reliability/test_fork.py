@@ -443,7 +443,6 @@ LOCKS: dict[str, Callable[[Stream, Any, Any], Any]] = {
     "an inbox": lambda stream, sub, book: sub.inbox._lock,
     "the line of callbacks": lambda stream, sub, book: stream._callbacks.turns._lock,
     "the line of slow callbacks": lambda stream, sub, book: stream._callbacks.beside._lock,
-    "a slow callback's note": lambda stream, sub, book: stream._callbacks.telling,
     "the events": lambda stream, sub, book: stream._callbacks._events._lock,
     "the books": lambda stream, sub, book: stream._books._lock,
     "the snapshots": lambda stream, sub, book: stream._books._snapshots._lock,

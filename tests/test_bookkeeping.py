@@ -17,9 +17,8 @@ from kucoin_sync.outcomes import Key
 from kucoin_sync.subscribing import Terms
 from kucoin_sync.subscription import Subscription
 
-from .support.books import until
 from .support.following import message
-from .support.threads import LIMIT, reached
+from .support.threads import LIMIT, reached, until
 
 SPOT, TOPIC = "BTC-USDT", "/market/level2:BTC-USDT"
 

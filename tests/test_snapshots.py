@@ -14,8 +14,7 @@ from kucoin_sync.books import Source
 from kucoin_sync.snapshots import Snapshots
 from kucoin_sync.wire import Waker
 
-from .support.books import until
-from .support.threads import LIMIT, reached
+from .support.threads import LIMIT, reached, until
 
 FUTURES = "XBTUSDTM"
 

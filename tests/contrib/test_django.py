@@ -28,8 +28,7 @@ from kucoin_sync.contrib.django.views import EventsView
 from kucoin_sync.relay import RelayStream
 from kucoin_sync.testing import KucoinServer
 
-from ..support.processes import until
-from ..support.threads import LIMIT, Task
+from ..support.threads import LIMIT, Task, until
 from . import django_settings
 from .parser import EventParser
 
@@ -224,7 +223,7 @@ def test_last_values_are_the_newest_and_share_one_subscription(server: KucoinSer
     for number in range(5):
         server.publish(TICKER, {"n": number})
     assert first.result().status_code == 200
-    until(lambda: browser.get("/last/BTC-USDT").json() == {"n": 4}, "the newest")
+    until(lambda: browser.get("/last/BTC-USDT").json() == {"n": 4}, "the newest is not the last value")
     assert browser.get("/last/BTC-USDT").json() == {"n": 4}, "it stays"
     assert feed.client.stats()["subscriptions"] == 1
 

@@ -22,9 +22,9 @@ from kucoin_sync.testing import KucoinServer
 
 from ..support.chromium import MISSING as NO_BROWSER
 from ..support.chromium import Chromium
-from ..support.processes import Program, until
+from ..support.processes import Program
 from ..support.redis import MISSING, LocalRedis
-from ..support.threads import LIMIT
+from ..support.threads import LIMIT, until
 from .test_servers import TICKER, Browser
 
 pytestmark = pytest.mark.timeout(180)
@@ -81,7 +81,7 @@ def test_of_the_two_processes_of_runserver_one_dials_and_a_reload_leaves_nothing
             (connection,) = server.connections
             assert len(server.requests) == 1, "a token"
 
-            until(lambda: (project / "project.py").touch() or connection.end, "runserver to begin again")
+            until(lambda: (project / "project.py").touch() or connection.end, "runserver has not begun again")
             assert connection.end == "the client closed with 1000"
             url = program.printed(f"(?s)development server at.*{SERVING}")
         with Browser(url, "/live/BTC-USDT"):
@@ -182,11 +182,11 @@ def test_the_demonstration_takes_ctrl_c_for_an_end(tmp_path: Path) -> None:
 def test_the_page_of_the_demonstration_is_live(tmp_path: Path) -> None:
     with demonstration(tmp_path, "--noreload") as (_, url), Chromium(tmp_path) as chromium:
         tab = chromium.open(url)
-        tab.wait("document.querySelector('#state').textContent == 'live'", "the page to be live")
+        tab.wait("document.querySelector('#state').textContent == 'live'", "the page is not live")
         prices = "[...document.querySelectorAll('.ticker .price')].map(price => price.textContent).join()"
         tab.wait(
             f"!({prices}).includes('–') && document.querySelector('#bids').innerText.length > 100", "all to be shown"
         )
         first = tab.evaluate(prices)
         assert re.fullmatch(r"[\d.]+(,[\d.]+){3}", first)
-        tab.wait(f"({prices}) != {first!r}", "other prices")
+        tab.wait(f"({prices}) != {first!r}", "the prices stay")

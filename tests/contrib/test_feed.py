@@ -16,9 +16,8 @@ from kucoin_sync.contrib.options import Options
 from kucoin_sync.relay import Relay
 from kucoin_sync.testing import KucoinServer
 
-from ..support.processes import until
 from ..support.redis import MISSING, LocalRedis
-from ..support.threads import LIMIT, Task
+from ..support.threads import LIMIT, Task, until
 
 TICKER = "/market/ticker:BTC-USDT"
 needs_redis = pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -45,7 +44,7 @@ def test_it_passes_on_what_is_named_until_a_signal_and_restores_what_signals_did
     def end() -> None:
         server.wait_subscribed(TICKER, timeout=LIMIT)
         server.drop_connections()
-        until(lambda: any("disconnected" in line for line in said), "the cut to be told")
+        until(lambda: any("disconnected" in line for line in said), "the cut was not told")
         os.kill(os.getpid(), number)
 
     ending = Task(end)

@@ -22,9 +22,8 @@ from kucoin_sync.contrib.web import WebFeed
 from kucoin_sync.relay import RelayStream
 from kucoin_sync.testing import KucoinServer
 
-from ..support.processes import until
 from ..support.redis import MISSING, LocalRedis
-from ..support.threads import LIMIT, Task
+from ..support.threads import LIMIT, Task, until
 from .parser import EventParser
 
 TICKER = "/market/ticker:BTC-USDT"
@@ -137,7 +136,7 @@ def test_last_values_are_the_newest_and_share_one_subscription(server: KucoinSer
     for number in range(5):
         server.publish(TICKER, {"n": number})
     assert first.result().status_code == 200
-    until(lambda: browser.get("/last/BTC-USDT").json == {"n": 4}, "the newest")
+    until(lambda: browser.get("/last/BTC-USDT").json == {"n": 4}, "the newest is not the last value")
     assert browser.get("/last/BTC-USDT").json == {"n": 4}, "it stays"
     assert browser.application.extensions["kucoin_sync"].client.stats()["subscriptions"] == 1
 

@@ -11,8 +11,7 @@ from kucoin_sync import Limits, Stream, StreamClosed, SubscriptionRejected
 from kucoin_sync.contrib.last import LastValues
 from kucoin_sync.testing import KucoinServer
 
-from ..support.processes import until
-from ..support.threads import LIMIT, Task
+from ..support.threads import LIMIT, Task, until
 
 A, B, C = ("/market/ticker:A-USDT", "/market/ticker:B-USDT", "/market/ticker:C-USDT")
 
@@ -37,7 +36,7 @@ def get(values: LastValues, server: KucoinServer, topic: str, number: int) -> An
 
 
 def until_newest(values: LastValues, topic: str, number: int) -> None:
-    until(lambda: values.get(topic, LIMIT).data == {"n": number}, f"message {number}")
+    until(lambda: values.get(topic, LIMIT).data == {"n": number}, f"message {number} is not the last value")
 
 
 def test_it_waits_for_the_first_and_then_has_the_newest_at_once(
@@ -63,7 +62,7 @@ def test_the_newest_is_the_newest_of_all_subjects(server: KucoinServer, stream: 
     for number, subject in ((2, "x"), (3, "y"), (4, "x")):  # "x" keeps its place before "y"
         before = stream.stats()["messages"]
         server.publish(A, {"n": number}, subject)
-        until(lambda before=before: stream.stats()["messages"] > before, "its arrival")
+        until(lambda before=before: stream.stats()["messages"] > before, "it did not come")
     until_newest(values, A, 4)
 
 
@@ -115,7 +114,7 @@ def test_a_topic_that_is_pushed_out_while_it_is_being_subscribed_is_not_kept(
 def test_a_cut_does_not_make_it_wait(server: KucoinServer, stream: Stream, values: LastValues) -> None:
     get(values, server, A, 1)
     server.drop_connections()
-    until(lambda: stream.stats()["disconnects"], "the cut")
+    until(lambda: stream.stats()["disconnects"], "the cut was not noticed")
     assert values.get(A, 0.0).data == {"n": 1}, "how old it is, received_ns tells"
     server.wait_subscribed(A, timeout=LIMIT)
     server.publish(A, {"n": 2})
@@ -140,7 +139,7 @@ def test_a_topic_that_is_refused_later_is_no_value_any_more(server: KucoinServer
         except SubscriptionRejected as error:
             return error
 
-    assert "no such topic any more" in str(until(reason, "the refusal"))
+    assert "no such topic any more" in str(until(reason, "it was not refused"))
     assert get(values, server, A, 2) == {"n": 2}
 
 

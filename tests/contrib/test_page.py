@@ -16,8 +16,7 @@ from kucoin_sync import topics
 from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
 
 from ..support.chromium import MISSING, Chromium, Tab
-from ..support.processes import until
-from ..support.threads import LIMIT
+from ..support.threads import LIMIT, until
 
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.timeout(180)]
 
@@ -74,7 +73,7 @@ def browser(tmp_path: Path) -> Iterator[Chromium]:
     with Chromium(tmp_path) as browser:
         yield browser
     requests = "process_request_thread"  # as the threads of requests are named; each has a socket until its end
-    until(lambda: not any(requests in thread.name for thread in threading.enumerate()), "the end of all requests")
+    until(lambda: not any(requests in thread.name for thread in threading.enumerate()), "a request has not ended")
 
 
 def wait_live(tab: Tab, market: LiveExchange) -> None:
@@ -104,7 +103,7 @@ def test_tickers_and_ladder_move_and_a_closed_tab_is_noticed(
         first = tab.evaluate(PRICES), tab.evaluate(LADDER)
         assert str(market.level2("BTC-USDT")[1][0][0]) in first[1], "the best bid"
         market.run(400)
-        tab.wait(f"({PRICES}) != {first[0]!r} && ({LADDER}) != {first[1]!r}", "other prices, another ladder")
+        tab.wait(f"({PRICES}) != {first[0]!r} && ({LADDER}) != {first[1]!r}", "prices or ladder stay")
         tab.save_picture(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 20_000
 

@@ -14,8 +14,7 @@ from kucoin_sync.contrib import sse
 from kucoin_sync.contrib.sse import EventStream, encode
 from kucoin_sync.testing import KucoinServer
 
-from ..support.processes import until
-from ..support.threads import LIMIT, Task
+from ..support.threads import LIMIT, Task, until
 from .parser import EventParser, Received
 
 TICKER = "/market/ticker:BTC-USDT"
@@ -192,7 +191,7 @@ def test_what_was_lost_is_told_in_its_place(server: KucoinServer, stream: Stream
     subscription = stream.subscribe(TICKER, maxsize=2, overflow="drop_oldest")
     for number in range(5):
         server.publish(TICKER, {"n": number}, "s")
-    until(lambda: subscription.dropped == 3, "three drops")
+    until(lambda: subscription.dropped == 3, "not three were dropped")
     browser = Browser(EventStream(subscription))
     lost = browser.next()
     assert (lost.event, json.loads(lost.data)) == ("lost", {"topic": TICKER, "lost": 3, "epoch": 1})
@@ -203,11 +202,11 @@ def test_who_is_too_slow_loses_messages_and_not_the_stream(server: KucoinServer,
     subscription = stream.subscribe(TICKER, maxsize=1, overflow="raise")
     for number in range(3):
         server.publish(TICKER, {"n": number}, "s")
-    until(lambda: subscription.dropped == 2, "two drops")
+    until(lambda: subscription.dropped == 2, "not two were dropped")
     browser = Browser(EventStream(subscription))
     assert browser.next_data() == {"n": 0}
     told = Task(browser.next_data)  # it takes what is queued before it takes more
-    until(lambda: subscription.pending == 0, "the slow consumer to be told")
+    until(lambda: subscription.pending == 0, "the slow consumer was not told")
     while not told.done.wait(0.02):
         server.publish(TICKER, {"n": 3}, "s")
     assert told.result()["lost"] >= 2
@@ -249,7 +248,7 @@ def test_it_ends_with_the_stream_after_what_has_come(server: KucoinServer, strea
     subscription = stream.subscribe(TICKER)
     browser = Browser(EventStream(subscription))
     server.publish(TICKER, {"n": 1}, "s")
-    until(lambda: subscription.pending, "the message")
+    until(lambda: subscription.pending, "the message did not come")
     stream.close()
     assert [event.event for event in browser.rest()] == ["s"]
 

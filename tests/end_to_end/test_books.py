@@ -36,8 +36,8 @@ from kucoin_sync import (
 )
 from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 
-from ..support.books import Changes, contents, truth, until
-from ..support.threads import Task
+from ..support.books import Changes, contents, truth
+from ..support.threads import Task, until
 from .conftest import Events
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"

@@ -39,10 +39,10 @@ from kucoin_sync.recording.parts import File, open_new
 from kucoin_sync.recording.player import Clock
 from kucoin_sync.testing import Exchange, KucoinServer
 
-from ..support.books import contents, until
+from ..support.books import contents
 from ..support.children import script
 from ..support.recordings import SECOND, START, StepClock, WatchedClock, numbers, push, recorded, write
-from ..support.threads import LIMIT, Task
+from ..support.threads import LIMIT, Task, until
 from .conftest import Events
 
 TOPIC = "/market/match:BTC-USDT"
@@ -182,7 +182,7 @@ def test_at_each_sequence_a_replayed_book_is_the_live_one_through_cuts(
             server.step_exchange(2)
             with server.trading():
                 reached = exchange.level2(options["symbol"]).sequence
-            until(lambda: book.ready and book.sequence >= reached, "the book has come to the exchange's sequence")  # noqa: B023
+            until(lambda: book.ready and book.sequence >= reached, "the book is not at the exchange's sequence")  # noqa: B023
             stops.append((time.time_ns(), contents(book)))
         assert book.resyncs == 3
     clock = StepClock()
@@ -191,7 +191,7 @@ def test_at_each_sequence_a_replayed_book_is_the_live_one_through_cuts(
         replay.start()
         for at_ns, live in stops:
             clock.move_to((at_ns - replay.began.timestamp() * 1e9) / 1e9)
-            until(lambda: again.ready and again.sequence == live[0], f"the replayed book has come to {live[0]}")  # noqa: B023
+            until(lambda: again.ready and again.sequence == live[0], f"the replayed book is not at {live[0]}")  # noqa: B023
             assert contents(again) == live
         assert again.resyncs == 3
         clock.move_to(1e9)
@@ -204,7 +204,7 @@ def test_the_changes_of_a_book_all_come_and_end_and_the_book_stays(market: Kucoi
     with Stream(**market.stream_options) as stream, Recorder(stream, path):
         book = stream.book(SPOT).wait_ready(timeout=LIMIT)
         first = book.sequence
-        until(lambda: book.sequence > first + 300, "the book has moved")
+        until(lambda: book.sequence > first + 300, "the book has not moved")
         last = book.sequence
     with ReplayStream(path, None) as replay:
         again = replay.book(SPOT, maxsize=7)
@@ -239,7 +239,7 @@ def test_a_book_is_ready_at_the_time_that_the_replay_is_moved_to(market: KucoinS
         for _ in range(300):
             message = raw.get(timeout=LIMIT)
         moved = message.received_ns
-        until(lambda: book.sequence > message.data["sequenceEnd"] + 50, "the book has moved on")
+        until(lambda: book.sequence > message.data["sequenceEnd"] + 50, "the book has not moved on")
         last = contents(book)[0]
     for begin in ("before", "after"):
         clock = StepClock()
@@ -251,7 +251,7 @@ def test_a_book_is_ready_at_the_time_that_the_replay_is_moved_to(market: KucoinS
             again = replay.book(SPOT)
             replay.seek((moved - replay.began.timestamp() * 1e9) / 1e9)
             again.wait_ready(timeout=LIMIT)
-            until(lambda: again.sequence >= message.data["sequenceEnd"] - 20, "the book is at the time")  # noqa: B023
+            until(lambda: again.sequence >= message.data["sequenceEnd"] - 20, "the book is not at the time")  # noqa: B023
             assert replay.position == pytest.approx((moved - replay.began.timestamp() * 1e9) / 1e9, abs=0.05)
             clock.move_to(1e9)
             assert replay.wait(LIMIT)
@@ -350,7 +350,7 @@ def test_the_end_has_come_when_the_callbacks_have_been_called(tmp_path: Path) ->
     with ReplayStream(path, None) as replay:
         subscription = replay.subscribe(TOPIC, callback=lambda _: gate.wait(LIMIT))
         replay.start()
-        until(lambda: subscription.closed, "the last message was brought")
+        until(lambda: subscription.closed, "the last message was not brought")
         assert not replay.wait(0.1)
         gate.set()
         assert replay.wait(LIMIT)
@@ -376,7 +376,7 @@ def test_a_replay_that_waits_for_a_consumer_can_be_closed(tmp_path: Path) -> Non
     with ReplayStream(path, None) as replay:
         subscription = replay.subscribe(TOPIC, maxsize=5)
         replay.start()
-        until(lambda: subscription.pending == 5, "the queue is full")
+        until(lambda: subscription.pending == 5, "the queue is not full")
         waiting = Task(replay.wait, 0.05)
         assert not waiting.result()
     assert len(list(subscription)) == 5
@@ -494,7 +494,7 @@ def test_what_a_slow_disk_does_not_take_is_counted_and_noted_in_its_place(
     live = [subscription.get(timeout=LIMIT) for _ in range(100)]
     assert recorder.dropped > 50
     disk.go.set()
-    until(lambda: recorder.stats()["waiting"] == 0, "the disk has taken what waited")
+    until(lambda: recorder.stats()["waiting"] == 0, "the disk has not taken what waited")
     publish(server, 100, 1)
     live.append(subscription.get(timeout=LIMIT))
     recorder.close()
@@ -647,7 +647,7 @@ def test_a_recorder_that_is_killed_leaves_a_file_that_replays_to_its_last_whole_
             assert child.stdout is not None
             assert child.stdout.readline() == "go\n"
             size = draw.randrange(500, 20_000)
-            until(lambda: path.stat().st_size > size, "the child has written")  # noqa: B023
+            until(lambda: path.stat().st_size > size, "the child has not written")  # noqa: B023
             child.kill()
             child.wait(LIMIT)
         with ReplayStream(path, None) as replay:

@@ -18,8 +18,8 @@ import pytest
 
 from kucoin_sync.testing import KucoinServer, ServerLimits
 
-from ..support.processes import Program, until
-from ..support.threads import LIMIT, Task
+from ..support.processes import Program
+from ..support.threads import LIMIT, Task, until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -106,7 +106,7 @@ def ask(url: str) -> dict[str, Any]:
         except OSError:
             return None  # not yet listening, or a worker that was killed meanwhile
 
-    answer_: dict[str, Any] = until(answer, "an answer")
+    answer_: dict[str, Any] = until(answer, "no answer came")
     return answer_
 
 
@@ -120,7 +120,7 @@ def workers(url: str, but: frozenset[int] = frozenset()) -> dict[int, dict[str, 
             answers[got["pid"]] = got
         return len(answers) == WORKERS
 
-    until(all_have_answered, "an answer of every worker")
+    until(all_have_answered, "a worker has not answered")
     return answers
 
 
@@ -142,12 +142,12 @@ def test_every_worker_of_gunicorn_serves_live_data_and_so_do_those_that_come_bac
         second = workers(url, killed)
         assert len(second.keys() - first.keys()) == 2, "those that were killed came back"
         newest = max(answer["n"] for answer in first.values())
-        until(lambda: all(answer["n"] > newest for answer in workers(url, killed).values()), "live data of all")
-        until(lambda: all(answer["called"] for answer in workers(url, killed).values()), "the callbacks of all")
+        until(lambda: all(answer["n"] > newest for answer in workers(url, killed).values()), "a worker's data stays")
+        until(lambda: all(answer["called"] for answer in workers(url, killed).values()), "a callback was not called")
         feed.wait_for(lambda server: len(server.connections) == WORKERS + preload)
         if preload:
             assert feed.connections[0] is parents
-            until(lambda: master(tmp_path)[1] > seen[1] and master(tmp_path)[1] > newest, "the master to go on reading")
+            until(lambda: master(tmp_path)[1] > seen[1] and master(tmp_path)[1] > newest, "the master reads no more")
             epoch, _, disconnects = master(tmp_path)
             assert (epoch, disconnects) == (1, 0)
             assert len(feed.ended) == 2, "only the connections of those that were killed have ended"
@@ -162,7 +162,7 @@ def master(directory: Path) -> tuple[int, int, int]:
         except OSError:
             return None
 
-    epoch, number, disconnects = until(told, "the master to read")
+    epoch, number, disconnects = until(told, "the master does not read")
     return epoch, number, disconnects
 
 

@@ -15,9 +15,8 @@ from kucoin_sync.relay import Relay, RelayStream, carrier
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..end_to_end.conftest import FAST, Events, events, nothing_left_behind
-from ..support.books import until
 from ..support.redis import MISSING, LocalRedis
-from ..support.threads import LIMIT
+from ..support.threads import LIMIT, until
 
 __all__ = ["FAST", "Events", "MakeReader", "MakeRelay", "RelayProcess", "events", "nothing_left_behind"]
 

@@ -31,9 +31,9 @@ from kucoin_sync.relay.snapshots import Answer, RelayFetcher, answer_of
 from kucoin_sync.testing import Exchange, KucoinServer
 from kucoin_sync.wire import Cancelled, Waker
 
-from ..support.books import contents, truth, until
+from ..support.books import contents, truth
 from ..support.redis import LocalRedis
-from ..support.threads import LIMIT, Task, reached
+from ..support.threads import LIMIT, Task, reached, until
 from .conftest import KEY, Events, MakeReader, MakeRelay
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"

@@ -18,9 +18,8 @@ from kucoin_sync.relay.scripts import HolderScripts, Keep
 from kucoin_sync.relay.server import RedisServer
 from kucoin_sync.testing import KucoinServer
 
-from ..support.books import until
 from ..support.redis import LocalRedis
-from ..support.threads import LIMIT, Task
+from ..support.threads import LIMIT, Task, until
 from .conftest import Events, MakeReader, MakeRelay, RelayProcess
 from .test_reading import TOPIC, numbers, send, take
 

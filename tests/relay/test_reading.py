@@ -23,9 +23,8 @@ from kucoin_sync.relay import server as relay_server
 from kucoin_sync.relay.keys import shard_of
 from kucoin_sync.testing import KucoinServer
 
-from ..support.books import until
 from ..support.redis import LocalRedis
-from ..support.threads import LIMIT, Task, reached
+from ..support.threads import LIMIT, Task, reached, until
 from .conftest import KEY, Events, MakeReader, MakeRelay
 
 TOPIC = "/market/match:BTC-USDT"
@@ -358,7 +357,7 @@ def test_a_connection_without_topics_ends_after_a_while(
     monkeypatch.setattr(carrier, "_IDLE", 0.1)
     reader.subscribe(TOPIC).close()
     until(lambda: reader.stats()["connections"] == 0, "the connection to Redis is there still")
-    until(lambda: not any(each.name.startswith("kucoin-redis") for each in threading.enumerate()), "its thread, too")
+    until(lambda: not any(each.name.startswith("kucoin-redis") for each in threading.enumerate()), "so is its thread")
     again = reader.subscribe(OTHER)
     send(server, 1, topic=OTHER)
     assert numbers(take(again, 1)) == [1]

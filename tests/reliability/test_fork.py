@@ -33,8 +33,7 @@ from kucoin_sync.testing import FaultProxy, KucoinServer, local_kucoin
 from ..end_to_end.conftest import Events
 from ..support.certificates import client_context, server_context
 from ..support.forks import Child, child, client_sockets, unix_sockets, unwarned
-from ..support.processes import until
-from ..support.threads import LIMIT, Task, reached
+from ..support.threads import LIMIT, Task, reached, until
 from .conftest import MakeServer, MakeStream
 from .feed import ETH, MATCH, numbers, publish, read
 
@@ -183,7 +182,7 @@ def test_a_child_that_has_closed_its_stream_has_no_thread_and_no_socket_of_it(
         assert forked.hear() == (1, 0, 0)
     ended(server)
     assert numbers(subscription, 1) == [1]
-    until(lambda: threading.active_count() <= threads, "all threads that served the child have ended")
+    until(lambda: threading.active_count() <= threads, "a thread that served the child has not ended")
     undisturbed(server, events)
 
 

@@ -25,8 +25,8 @@ from kucoin_sync import (
 from kucoin_sync.testing import Exchange, FaultProxy, KucoinServer, ServerLimits
 
 from ..end_to_end.conftest import Events
-from ..support.books import contents, truth, until
-from ..support.threads import LIMIT, Task
+from ..support.books import contents, truth
+from ..support.threads import LIMIT, Task, until
 from .conftest import MakeServer, MakeStream
 
 SPEED = 50  # times as fast as the figures of KuCoin and of this package

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from kucoin_sync import BookChange, LocalBook, LocalLevel3Book
@@ -12,7 +10,7 @@ from kucoin_sync.testing import Exchange
 
 from .threads import LIMIT
 
-__all__ = ["Changes", "contents", "truth", "until"]
+__all__ = ["Changes", "contents", "truth"]
 
 
 def truth(exchange: Exchange, symbol: str, level: int = 2) -> tuple[Any, ...]:
@@ -33,14 +31,6 @@ def contents(book: LocalBook) -> tuple[Any, ...]:
         return whole
     sides = (snapshot.bid_orders, snapshot.ask_orders)
     return *whole, *([(order.id, order.price, order.size, order.time_ns) for order in orders] for orders in sides)
-
-
-def until(true: Callable[[], object], what: str) -> None:
-    """Wait until something is true that nobody tells of; fail with the sentence `what` where it is not."""
-    deadline, pause = time.monotonic() + LIMIT, threading.Event()
-    while not true():
-        assert time.monotonic() < deadline, f"{what} (waited {LIMIT:g} s)"
-        pause.wait(0.002)
 
 
 class Changes:

@@ -19,8 +19,7 @@ from typing import Any
 
 from websockets.sync.client import connect
 
-from .processes import until
-from .threads import LIMIT
+from .threads import LIMIT, until
 
 __all__ = ["MISSING", "Chromium", "Tab"]
 
@@ -54,7 +53,7 @@ class Chromium:
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
             stack.callback(self._kill)
-            port, path = until(self._listening, "Chromium to listen")
+            port, path = until(self._listening, "Chromium does not listen")
             address = f"ws://127.0.0.1:{port}{path}"
             self._socket = stack.enter_context(
                 connect(address, proxy=None, max_size=None, open_timeout=LIMIT, ping_interval=None)
@@ -100,7 +99,7 @@ class Chromium:
             except AssertionError:
                 return False  # between the two pages there is none that could be asked
 
-        until(loaded, f"{url} to be loaded")
+        until(loaded, f"{url} was not loaded")
         return tab
 
 
@@ -120,7 +119,7 @@ class Tab:
 
     def wait(self, expression: str, what: str = "") -> Any:
         """Return the value of an expression once it is true."""
-        return until(lambda: self.evaluate(expression), what or expression)
+        return until(lambda: self.evaluate(expression), what or f"{expression} is false")
 
     def set_media(self, **features: str) -> None:
         """Have the page take a media feature as given, such as `prefers_color_scheme="dark"`."""

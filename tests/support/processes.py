@@ -6,17 +6,12 @@ import os
 import re
 import signal
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
-from .threads import LIMIT
+from .threads import LIMIT, until
 
-__all__ = ["Program", "until"]
-
-T = TypeVar("T")
+__all__ = ["Program"]
 
 
 class Program:
@@ -52,7 +47,7 @@ class Program:
 
     def printed(self, pattern: str) -> str:
         """Return the first group of a pattern in what it has printed, waiting for that."""
-        found = until(lambda: re.search(pattern, self._output.read_text()), f"{pattern!r} in what is printed")
+        found = until(lambda: re.search(pattern, self._output.read_text()), f"{pattern!r} was not printed")
         text: str = found[1]
         return text
 
@@ -69,12 +64,3 @@ class Program:
                 pass  # none of its processes is left
             self._process.wait()
             print(self._output.read_text())
-
-
-def until(ask: Callable[[], T], what: str) -> T:
-    """Ask again and again, as nothing tells when another process is so far; return the first answer that is true."""
-    deadline, pause = time.monotonic() + LIMIT, threading.Event()
-    while not (answer := ask()):
-        assert time.monotonic() < deadline, f"waited {LIMIT:g} s in vain for {what}"
-        pause.wait(0.02)
-    return answer

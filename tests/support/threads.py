@@ -1,12 +1,13 @@
-"""Calls on threads of their own, each with an end that the test waits for."""
+"""Calls on threads of their own, each with an end that the test waits for; and other things to wait for."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["LIMIT", "Task", "reached"]
+__all__ = ["LIMIT", "Task", "reached", "until"]
 
 T = TypeVar("T")
 
@@ -47,3 +48,12 @@ class Task(Generic[T]):
 def reached(event: threading.Event, what: str) -> None:
     """Wait until `event` is set; fail with the sentence `what` where it is not."""
     assert event.wait(LIMIT), f"{what} (waited {LIMIT:g} s)"
+
+
+def until(ask: Callable[[], T], what: str) -> T:
+    """Ask until the answer is true, as nothing tells, and return it; fail with the sentence `what` if it never is."""
+    deadline, pause = time.monotonic() + LIMIT, threading.Event()
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"{what} (waited {LIMIT:g} s)"
+        pause.wait(0.005)
+    return answer

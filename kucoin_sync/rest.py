@@ -7,7 +7,6 @@ netrc or the environment say to requests is not used, and nothing of a request i
 
 from __future__ import annotations
 
-import email.utils
 import os
 import ssl
 import time
@@ -20,45 +19,16 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from .answers import Answer, ConnectToken, TokenAnswer
 from .credentials import Credentials
 from .exceptions import AuthenticationError, ConnectionFailed, RestError, TokenError
 from .wire import Waker, Wire, dial, proxy_for
 
-__all__ = ["RATE_CODES", "Bases", "ConnectToken", "InstanceServer", "Rest", "default_context"]
+__all__ = ["Bases", "Rest", "default_context"]
 
 _SPOT = "https://api.kucoin.com"
 _FUTURES = "https://api-futures.kucoin.com"
 _BODY_BYTES = 32 * 1024 * 1024
-_REMEDIES = {
-    "400001": "a KC-API header is missing; check that key, secret and passphrase are complete",
-    "400002": "the timestamp is off; set this machine's clock",
-    "400003": "the key does not exist; check KUCOIN_API_KEY, and that it was made for this site",
-    "400004": "the passphrase is wrong; check KUCOIN_API_PASSPHRASE",
-    "400005": "the signature is wrong; check KUCOIN_API_SECRET",
-    "400006": "this machine's IP address is not on the key's list; add it in KuCoin's API management",
-    "400007": "the key lacks the permission; grant it in KuCoin's API management",
-    "411100": "the account is frozen; ask KuCoin's support",
-}
-#: Codes of a `RestError` that ask to slow down: KuCoin's, and the HTTP status where the answer was not KuCoin's.
-RATE_CODES = ("429000", "200002", "1015", "429")
-
-
-class InstanceServer(NamedTuple):
-    """A WebSocket endpoint with its ping values in seconds."""
-
-    endpoint: str
-    ping_interval: float
-    ping_timeout: float
-
-
-class ConnectToken(NamedTuple):
-    """What a connection is made with; the token is a secret."""
-
-    token: str
-    servers: tuple[InstanceServer, ...]
-
-    def __repr__(self) -> str:
-        return f"ConnectToken(***, {self.servers!r})"
 
 
 class Bases(NamedTuple):
@@ -120,7 +90,7 @@ class Rest:
     Args:
         context: called for the TLS context when the first https connection is made.
         timeout: seconds for a whole request.
-        clock: wall clock in seconds, for signatures.
+        clock: wall clock in seconds since 1970.
     """
 
     def __init__(
@@ -162,7 +132,7 @@ class Rest:
         """
         path = "/api/v1/bullet-private" if private else "/api/v1/bullet-public"
         try:
-            token = msgspec.convert(self.call(market, "POST", path, signed=private), _TokenAnswer).connect_token()
+            token = msgspec.convert(self.call(market, "POST", path, signed=private), TokenAnswer).connect_token()
         except msgspec.ValidationError as error:
             raise TokenError(f"KuCoin's answer to {path} is not a connect token: {error}") from None
         if not token.token or not token.servers:
@@ -233,7 +203,8 @@ class Rest:
             with self._session.request(
                 method, url, headers=headers, allow_redirects=False, stream=True, timeout=self._timeout
             ) as response:
-                return _data(response, _Answer(_body(response, where)), where)
+                answer = Answer(response.status_code, response.headers, _body(response, where))
+                return answer.data(where, self._clock())
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             reason = _first_reason(error)
         # Raised out here, so that it does not keep its cause, which has the request with its signature.
@@ -255,49 +226,6 @@ def default_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
     return context
-
-
-class _Server(msgspec.Struct):
-    endpoint: str
-    pingInterval: float  # noqa: N815 - KuCoin's name
-    pingTimeout: float  # noqa: N815 - KuCoin's name
-
-    def __post_init__(self) -> None:
-        for name in ("pingInterval", "pingTimeout"):
-            if not 0 < getattr(self, name) <= 86_400_000:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, not a number of milliseconds in a day")
-
-
-class _TokenAnswer(msgspec.Struct):
-    token: str
-    instanceServers: list[_Server]  # noqa: N815 - KuCoin's name
-
-    def connect_token(self) -> ConnectToken:
-        servers = (
-            InstanceServer(each.endpoint, each.pingInterval / 1000, each.pingTimeout / 1000)
-            for each in self.instanceServers
-        )
-        return ConnectToken(self.token, tuple(servers))
-
-
-class _Answer:
-    """What was answered; it does not show itself where variables are shown, as a connect token may be in it.
-
-    Attributes:
-        code: KuCoin's, with its `message` and `data`; None where it is not KuCoin's JSON.
-        beginning: of what it is instead, up to where a token may be.
-    """
-
-    def __init__(self, body: bytes) -> None:
-        self.code: str | None = None
-        try:
-            envelope = msgspec.json.decode(body)
-            self.code = str(msgspec.convert(envelope["code"], str | int))
-        except (msgspec.MsgspecError, ValueError, RecursionError, TypeError, KeyError):
-            self.beginning = body[:100].partition(b"token")[0]
-        else:
-            self.message = str(envelope.get("msg", ""))[:300]
-            self.data = envelope.get("data")
 
 
 class _Adapter(HTTPAdapter):
@@ -352,67 +280,6 @@ def _body(response: requests.Response, where: str) -> bytes:
         if len(body) > _BODY_BYTES:
             raise RestError(str(response.status_code), f"an answer of more than {_BODY_BYTES} bytes", where=where)
     return bytes(body)
-
-
-def _data(response: requests.Response, answer: _Answer, where: str) -> Any:
-    """Return the envelope's data, or raise what the answer means."""
-    status = response.status_code
-    if 300 <= status < 400:
-        raise RestError(str(status), "a redirect, which is refused; correct the REST URL", where=where)
-    if answer.code is None:
-        kind = response.headers.get("Content-Type", "no content type")
-        raise RestError(
-            str(status),
-            f"not KuCoin's JSON but {kind}: {answer.beginning!r}; something between here and KuCoin may have answered",
-            where=where,
-            retriable=status in (403, 429) or status >= 500 or status == 200,
-            retry_after=_retry_after(response, status),
-        )
-    if answer.code == "200000":
-        return answer.data
-    raise _refusal(answer.code, answer.message, response, where)
-
-
-def _refusal(code: str, message: str, response: requests.Response, where: str) -> AuthenticationError | RestError:
-    status = response.status_code
-    if code in _REMEDIES:
-        return AuthenticationError(f"KuCoin refused {where} with code {code} ({message}): {_REMEDIES[code]}", code=code)
-    limited = code in RATE_CODES or status == 429
-    return RestError(
-        code,
-        message,
-        where=where,
-        retriable=limited or status >= 500 or code.startswith("5"),
-        retry_after=_retry_after(response, 429 if limited else status),
-    )
-
-
-def _retry_after(response: requests.Response, status: int) -> float | None:
-    """Return the seconds to wait, from Retry-After or, for one's own quota, the gateway's reset (milliseconds)."""
-    text = response.headers.get("Retry-After", "")
-    seconds = float(text) if text.isdecimal() else _seconds_until(text, response.headers.get("Date", ""))
-    reset = response.headers.get("gw-ratelimit-reset", "")
-    if seconds is None and status == 429 and reset.isdecimal():
-        seconds = float(reset) / 1000
-    return None if seconds is None else min(seconds, 3600.0)
-
-
-def _seconds_until(date: str, now: str) -> float | None:
-    """Return the seconds until an HTTP date, None where it is none.
-
-    `now` is the date of the answer; where that is none, this machine's clock is taken for right.
-    """
-    until, since = _instant(date), _instant(now)
-    return None if until is None else max(0.0, until - (time.time() if since is None else since))
-
-
-def _instant(date: str) -> float | None:
-    """Return an HTTP date as seconds since 1970, None where it is none."""
-    try:
-        parts = email.utils.parsedate_tz(date)
-        return None if parts is None else float(email.utils.mktime_tz(parts))
-    except (ValueError, OverflowError):
-        return None  # such as a year that does not exist
 
 
 def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:

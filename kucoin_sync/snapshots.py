@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeAlias
 
 from . import backoff
+from .answers import RATE_CODES
 from .books import Source
 from .exceptions import ConnectionFailed, KucoinSyncError, RestError
-from .rest import RATE_CODES
 from .wire import Cancelled, Waker
 
 __all__ = ["Fetcher", "Giver", "MakeFetcher", "Snapshots"]

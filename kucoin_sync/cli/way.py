@@ -17,9 +17,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from .. import Credentials, Limits
+from ..answers import RATE_CODES, ConnectToken
 from ..exceptions import ConnectionFailed, KucoinSyncError, RestError, TokenError
 from ..messages import UNREADABLE, Batch, command, decode_control
-from ..rest import RATE_CODES, Bases, ConnectToken, Rest, default_context
+from ..rest import Bases, Rest, default_context
 from ..session import Session
 from ..transport import Address, Transport
 from ..wire import Proxy, Waker, dial, proxy_for

@@ -7,16 +7,15 @@ import json
 import ssl
 from typing import Any
 
-import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from requests.structures import CaseInsensitiveDict
 
-from kucoin_sync import InvalidTopic, KucoinSyncError, rest
+from kucoin_sync import InvalidTopic, KucoinSyncError
+from kucoin_sync.answers import Answer, ConnectToken
 from kucoin_sync.messages import Batch
 from kucoin_sync.outcomes import Key, ServerError
 from kucoin_sync.payloads import Payload
-from kucoin_sync.rest import Bases, ConnectToken, Rest
+from kucoin_sync.rest import Bases, Rest
 from kucoin_sync.sealed import opened
 from kucoin_sync.session import Session
 from kucoin_sync.topics import grammar
@@ -96,11 +95,8 @@ WAITS = st.text(max_size=12) | st.sampled_from(
 def test_any_answer_of_rest_is_data_or_an_error_of_this_package(
     body: bytes, status: int, headers: dict[str, str]
 ) -> None:
-    response = requests.Response()
-    response.status_code = status
-    response.headers = CaseInsensitiveDict(headers)
     try:
-        rest._data(response, rest._Answer(body), "GET /api/v1/any")
+        Answer(status, headers, body).data("GET /api/v1/any", now=0.0)
     except KucoinSyncError as error:
         wait = getattr(error, "retry_after", None)
         assert wait is None or 0 <= wait <= 3600

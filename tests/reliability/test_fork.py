@@ -27,7 +27,8 @@ from kucoin_sync import (
     StreamClosed,
     Subscription,
 )
-from kucoin_sync.rest import ConnectToken, Rest
+from kucoin_sync.answers import ConnectToken
+from kucoin_sync.rest import Rest
 from kucoin_sync.testing import FaultProxy, KucoinServer, local_kucoin
 
 from ..end_to_end.conftest import Events

@@ -62,6 +62,12 @@ def test_what_comes_after_news_stands_in_an_entry_after_theirs() -> None:
     assert [record.sequence for record in second.records] == [2] and not second.news
 
 
+def test_every_entry_says_with_which_tokens_it_was_tried_before() -> None:
+    flush = Writer(KEYS).flush(9, [item(1), News("lost", ONE), item(2)], {7})
+    assert [entry.tried for entry in entries(flush)] == [[7], [7]]
+    assert [entry.tried for entry in entries(Writer(KEYS).flush(9, [item(1)]))] == [[]]
+
+
 @pytest.mark.parametrize(("name", "limit"), [("_RECORDS", 2), ("_BYTES", 14)])
 def test_an_entry_has_a_limit(name: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffer_module, name, limit)
@@ -116,7 +122,7 @@ def test_what_is_no_entry_is_none() -> None:
         assert decode_lease(text) is None
     assert decode_entry(b"[1]") == Entry(1)
     assert decode_record(None) is None and decode_state(None) is None
-    assert msgspec.json.encode(Entry(1)) == b"[1,[],[]]"
+    assert msgspec.json.encode(Entry(1)) == b"[1,[],[],[]]"
 
 
 def test_topics_are_spread_over_all_streams_the_same_way_everywhere() -> None:

@@ -78,12 +78,23 @@ def test_a_count_that_begins_again_is_told_by_the_epoch_alone(place: Place) -> N
     assert place.epoch == 9
 
 
+def test_what_was_perhaps_written_with_an_older_token_counts_once(place: Place) -> None:
+    place.lost_before(1, record(5), 7)
+    assert place.lost_before(3, record(5), 9, [1]) is None
+    assert place.lost_before(3, record(6), 9, [1]) == 0
+    assert place.epoch == 9
+    assert place.lost_before(5, record(2), 11, [4]) == 0, "the count of another one, which begins again"
+
+
 def test_who_has_had_nothing_yet_misses_nothing_of_a_new_holder(place: Place) -> None:
     assert place.lost_before(2, record(8), 9) == 0
     assert place.epoch == 9
 
 
-@given(st.lists(st.sampled_from(["pass on", "trim", "write again", "another run", "another holder"]), max_size=40))
+STEPS = ("pass on", "trim", "write again", "write again with another token", "another run", "another holder")
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=40))
 def test_delivered_and_lost_are_what_was_written(steps: list[str]) -> None:
     place = Place(itertools.count(1000))
     place.join(1, 0)
@@ -97,6 +108,9 @@ def test_delivered_and_lost_are_what_was_written(steps: list[str]) -> None:
             token += 1
         elif step == "write again":
             assert place.lost_before(place.token, record(place.sequence, place.run), 1) is None
+        elif step == "write again with another token":
+            token += 1
+            assert place.lost_before(token, record(place.sequence, place.run), 1, [place.token]) is None
         else:
             number += 1
             if step == "pass on":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
 import msgspec
@@ -117,8 +117,8 @@ class Writer:
         self._shard = keys.shard
         self._streams: dict[str, str] = {}  # by topic, of the topics that came so far
 
-    def flush(self, token: int, items: Iterable[Item]) -> Flush:
-        """Return the entries for items, in which each stream keeps their order."""
+    def flush(self, token: int, items: Iterable[Item], tried: Collection[int] = ()) -> Flush:
+        """Return the entries for items, in which each stream keeps their order; `tried` as in `Entry`."""
         entries: list[tuple[str, bytes]] = []
         last: dict[str, tuple[str, int, int, int, msgspec.Raw]] = {}
         states: dict[str, bytes] = {}
@@ -129,7 +129,7 @@ class Writer:
             draft = drafts.get(stream)
             if draft is None or draft.closed or (draft.news and not isinstance(item, News)):
                 if draft is not None:
-                    entries.append((stream, draft.text(token)))
+                    entries.append((stream, draft.text(token, tried)))
                 draft = drafts[stream] = _Draft()
             if isinstance(item, News):
                 draft.news.append(item)
@@ -137,7 +137,7 @@ class Writer:
             else:
                 record = last[topic] = (*item[:4], msgspec.Raw(item[4]))
                 draft.add(record, len(item[4]))
-        entries += [(stream, draft.text(token)) for stream, draft in drafts.items()]
+        entries += [(stream, draft.text(token, tried)) for stream, draft in drafts.items()]
         return Flush(entries, {topic: encode((token, record)) for topic, record in last.items()}, states)
 
 
@@ -159,5 +159,5 @@ class _Draft:
         self.records.append(record)
         self._bytes += size
 
-    def text(self, token: int) -> bytes:
-        return encode((token, self.records, self.news))
+    def text(self, token: int, tried: Collection[int]) -> bytes:
+        return encode((token, self.records, self.news, tried))

@@ -332,7 +332,7 @@ class RelayCarrier(OnThread):
                 if entry.token > self._holder:
                     self._follow(entry.token)
                 for record in entry.records:
-                    self._take(entry.token, record, pushes)
+                    self._take(entry.token, record, pushes, entry.tried)
                 if entry.news and entry.token == self._holder:
                     if pushes:
                         self._hand_over(pushes)
@@ -341,8 +341,8 @@ class RelayCarrier(OnThread):
         if pushes:
             self._hand_over(pushes)
 
-    def _take(self, token: int, record: Record, pushes: list[Push]) -> None:
-        """Append the push of a record, where it is wanted and was not had before."""
+    def _take(self, token: int, record: Record, pushes: list[Push], tried: Sequence[int] = ()) -> None:
+        """Append the push of a record, where it is wanted and was not had before; `tried` as in `Entry`."""
         place = self._wanted.get(record.topic)
         if place is None:
             return
@@ -351,7 +351,7 @@ class RelayCarrier(OnThread):
             place.sequence = sequence  # as nearly always
             lost: int | None = 0
         else:
-            lost = place.lost_before(token, record, self._epoch_of(token, record.run))
+            lost = place.lost_before(token, record, self._epoch_of(token, record.run), tried)
         if lost is None:
             return
         opened = self._opening.push(bytes(record.frame), place.epoch, record.received_ns, self._misfit, lost)

@@ -60,11 +60,17 @@ class News(msgspec.Struct, array_like=True):
 
 
 class Entry(msgspec.Struct, array_like=True):
-    """What came together."""
+    """What came together.
+
+    Attributes:
+        token: of who wrote it.
+        tried: other tokens with which the same holder tried to write the same, and perhaps did: Redis died meanwhile.
+    """
 
     token: int
     records: list[Record] = []
     news: list[News] = []
+    tried: list[int] = []
 
 
 class Lease(msgspec.Struct, frozen=True):

@@ -5,7 +5,8 @@ Rules:
    is lost, and the epoch rises: the stream was trimmed, or the relay had to drop it.
 2. A new run: the relay lost its connection to KuCoin, or took the topic up again; the epoch rises.
 3. A new token: another relay took over, and nobody knows what KuCoin sent meanwhile; the epoch rises, and what the
-   count leaves out is lost. A count that begins again means that Redis has lost its data.
+   count leaves out is lost. A count that begins again means that Redis has lost its data; but where the holder says
+   that it tried to write the same with the older token, rule 1 tells the duplicates.
 4. Nothing of an older token counts any more.
 5. Before the first message nobody misses anything of a holder that was not there when the topic was joined.
 
@@ -14,7 +15,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .entries import Record
 
@@ -49,13 +50,15 @@ class Place:
         """Begin behind a number, which a holder had come to when the topic was first asked for."""
         self.joined, self.token, self.sequence = True, token, sequence
 
-    def lost_before(self, token: int, record: Record, epoch: int) -> int | None:
+    def lost_before(self, token: int, record: Record, epoch: int, tried: Sequence[int] = ()) -> int | None:
         """Move on to a record; return how many messages are missing before it, None for one that does not count.
 
-        `epoch` is that of messages that come after the place's first one without a gap.
+        `epoch` is that of messages that come after the place's first one without a gap; `tried` are other tokens with
+        which the record was perhaps written before.
         """
         sequence = record.sequence
-        if token < self.token or (token == self.token and sequence <= self.sequence):
+        same_count = token == self.token or self.token in tried
+        if token < self.token or (same_count and sequence <= self.sequence):
             return None
         first = not self.epoch
         lost = 0 if first and token != self.token else max(0, sequence - self.sequence - 1)

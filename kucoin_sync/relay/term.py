@@ -7,7 +7,7 @@ token exists, it waits for the relay to find out.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from .. import Message, Stream, Subscription, backoff
@@ -180,25 +180,28 @@ class Term:
                 wanted.wait()
                 items = self.buffer.take(_MOST)
                 if items and not over.is_set():
-                    self._persist(partial(self._put, items))
+                    self._persist(items)
         finally:
             self._client.connection_pool.disconnect()
 
-    def _persist(self, put: Callable[[], bool]) -> None:
-        """Try until it is written: twice does no harm, readers know the numbers."""
+    def _persist(self, items: list[Item]) -> None:
+        """Try until it is written: twice does no harm, readers know the numbers and all the tokens that they had."""
         delays = backoff.delays(0.05, 1.0)
+        tried: set[int] = set()
         while not self._over.is_set():
+            token = self.token
             try:
-                if put():
+                if self._put(token, items, tried - {token}):
                     return
                 self.doubted.set()
             except BROKEN:
+                tried.add(token)
                 self._client.connection_pool.disconnect()  # the relay's thread tells of it
             self._over.wait(next(delays))
 
-    def _put(self, items: list[Item]) -> bool:
-        flush = self._writer.flush(self.token, items)
-        done = self._scripts.publish(self.token, self._keep, flush.entries, flush.last, flush.states)
+    def _put(self, token: int, items: list[Item], tried: set[int]) -> bool:
+        flush = self._writer.flush(token, items, tried)
+        done = self._scripts.publish(token, self._keep, flush.entries, flush.last, flush.states)
         if done:
             self.published += sum(isinstance(item, tuple) for item in items)
         return done

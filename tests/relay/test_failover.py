@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from kucoin_sync.relay.server import RedisServer
 from kucoin_sync.testing import KucoinServer
 
 from ..support.redis import LocalRedis
-from ..support.threads import LIMIT, Task, until
+from ..support.threads import LIMIT, Task, reached, until
 from .conftest import Events, MakeReader, MakeRelay, RelayProcess
 from .test_reading import TOPIC, numbers, send, take
 
@@ -198,6 +199,39 @@ def test_all_come_back_when_redis_does_and_nothing_that_came_meanwhile_is_lost(
     assert after[0].epoch > before[-1].epoch  # the relay has a new token, as its Redis remembers none
     events.wait(Resubscribed, timeout=LIMIT)
     assert relay.stats()["dropped"] == 0
+
+
+def test_what_redis_has_passed_on_but_died_without_saying_so_comes_once(
+    server: KucoinServer,
+    redis: LocalRedis,
+    relay: Relay,
+    make_reader: MakeReader,
+    events: Events,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subscription = make_reader().subscribe(TOPIC)
+    publish, died = HolderScripts.publish, threading.Event()
+
+    def get_no_answer(*arguments: Any) -> bool:
+        monkeypatch.setattr(HolderScripts, "publish", publish)
+        assert publish(*arguments)
+        reached(died, "Redis was not killed")
+        raise OSError("no answer came")
+
+    monkeypatch.setattr(HolderScripts, "publish", get_no_answer)
+    send(server, 1, 2)
+    got = take(subscription, 1)
+    redis.kill()
+    died.set()
+    events.wait(Disconnected, timeout=LIMIT)
+    redis.start()
+    events.wait(Connected, 2, timeout=LIMIT)
+    send(server, 3)
+    while got[-1].data["n"] != 3:
+        got += take(subscription, 1)
+    assert numbers(got) == [1, 2, 3]
+    assert [message.lost for message in got] == [0, 0, 0]
+    assert got[-1].epoch > got[0].epoch
 
 
 def test_a_reader_goes_on_where_it_was_when_redis_has_kept_its_data(

@@ -10,11 +10,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from .lengths import Lengths
+
 __all__ = ["FrameBuffer"]
 
-_ROOM = 256 * 1024
+_ROOM, _MOST_ROOM = 256 * 1024, 1024 * 1024  # bytes to read into: at first, and on a connection that fills them
 _HEADER = struct.Struct("!HH")
 _LONE = 4096
+_MANY = 8192  # bytes in which there are messages enough to look for common lengths
+_FEW = 8  # messages of such lengths in a row; fewer are not worth to look again so soon
 _TEXT = 0x81
 _SHORT = 0x8100  # FIN, opcode 1, no mask, a length below 126
 _MEDIUM = 0x817E  # the same with a length of 16 bits
@@ -41,10 +45,12 @@ class FrameBuffer:
         self.excess = 0
         self._limit = limit
         self._longest = _SHORT + min(125, limit)  # the header of the longest short message
+        self._room = _ROOM
         self.buffer = bytearray(max(_ROOM, 2 * len(early)))
         self._view = memoryview(self.buffer)
         self.buffer[: len(early)] = early
         self._end = len(early)  # bytes in use; a frame starts at 0
+        self._lengths = Lengths()
         self._needed = 2  # bytes that have to be there before `take` can find anything
 
     @property
@@ -87,15 +93,28 @@ class FrameBuffer:
         `other` is called with each complete frame that is no plain text message and the messages so far; it may
         add one, and returns whether to go on.
         """
-        end = self._end
-        chunk = self._view[:end].tobytes()
         messages: list[bytes] = []
+        cut = 0
+        if self._end > _MANY and self._lengths.known and not self.fragments:
+            messages, cut = self._lengths.cut(self._view[: self._end])
+        chunk = self._view[cut : self._end].tobytes()
+        position = self._take_singly(chunk, messages, other)
+        if self._end > _MANY:
+            self._lengths.note(messages)
+        self._keep(chunk, position, cut)
+        return messages
+
+    def _take_singly(self, chunk: bytes, messages: list[bytes], other: Callable[[bytes, list[bytes]], bool]) -> int:
+        """Take frame after frame from the beginning of `chunk`; return where that ended."""
         append, header_at, longest = messages.append, _HEADER.unpack_from, self._longest
         medium = _MEDIUM if self._limit >= 0xFFFF else -1  # a lower limit has to be looked at, below
-        position = 0
+        end, position = len(chunk), 0
         last = end - 4 if not self.fragments else -1  # up to here a frame's first four bytes are there
+        # No look for common lengths before this position.
+        pause = end if not self._lengths.known else 0 if len(messages) > _FEW else _MANY
         while True:
-            while position <= last:
+            until = min(last, pause)
+            while position <= until:
                 head, length = header_at(chunk, position)
                 if head == medium:
                     stop = position + 4 + length
@@ -111,29 +130,35 @@ class FrameBuffer:
                     position = stop
                 else:
                     break
+            if until < position <= last:
+                found, cut = self._lengths.cut(chunk, position)
+                messages += found
+                position += cut
+                pause = position + (0 if len(found) > _FEW else _MANY)
+                continue
             size = self._size(chunk, position) if end - position >= 2 else 0
             if not size or position + size > end:
-                break
+                return position
             frame = chunk[position : position + size]
             position += size
             if size < 4 and frame[0] == _TEXT and not self.fragments:
                 append(frame[2:])  # too short for the step above
             elif not other(frame, messages):
-                break
+                return position
             last = end - 4 if not self.fragments else -1
-        self._keep(chunk, position)
-        return messages
 
-    def _keep(self, chunk: bytes, position: int) -> None:
-        """Move the incomplete rest to the front, and make room for its frame."""
+    def _keep(self, chunk: bytes, position: int, cut: int) -> None:
+        """Move the incomplete rest to the front, and make room for its frame; `cut` bytes went before the chunk."""
         rest = len(chunk) - position
-        if position:
-            self.taken += position
+        if cut + position:
+            if self._end == len(self.buffer):  # more could have been read: nothing takes less time than much at once
+                self._room = _MOST_ROOM
+            self.taken += cut + position
             self.buffer[:rest] = chunk[position:]
             self._end = rest
         size = self._size(chunk, position) if rest >= 2 else 0
         self._needed = size or rest + 1
-        if size > len(self.buffer) or len(self.buffer) > _ROOM > size:
+        if size > len(self.buffer) or (size < self._room != len(self.buffer)):
             self._resize(size)
 
     def _size(self, chunk: bytes, position: int) -> int:
@@ -153,7 +178,7 @@ class FrameBuffer:
 
     def _resize(self, size: int) -> None:
         """Make room for `size` bytes, at most doubling: a length alone must not claim memory. Or shrink back."""
-        room = max(_ROOM, self._end, min(size, 2 * len(self.buffer)))
+        room = max(self._room, self._end, min(size, 2 * len(self.buffer)))
         other = bytearray(room)
         other[: self._end] = self._view[: self._end]
         self._view.release()

@@ -323,6 +323,54 @@ def test_any_frames_in_any_pieces_give_the_same_messages(
     assert not buffer.excess
 
 
+REGULAR = [b"r" * 150, b"s" * 150, b"t" * 260]
+
+
+@settings(max_examples=60, deadline=None)
+@given(traffic=traffic(), data=st.data())
+def test_many_messages_of_common_lengths_come_out_as_one_by_one(
+    traffic: tuple[list[bytes], list[bytes], list[bytes]], data: st.DataObject
+) -> None:
+    """The same traffic again and again among messages that are cut at one go, in any pieces."""
+    buffer = FrameBuffer(LIMIT)
+    read(buffer, b"".join(map(frame, REGULAR)) * 700)
+    buffer.take(refuse)
+    frames, messages, _ = traffic
+    counts = data.draw(st.lists(st.integers(0, 40), min_size=4, max_size=4))
+    stream, wanted = b"", []
+    for count in counts:
+        stream += b"".join(map(frame, REGULAR)) * count + b"".join(frames)
+        wanted += REGULAR * count + messages
+    others, came = Others(buffer), []
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=3)))
+    for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        read(buffer, stream[begin:end])
+        if buffer.ripe:
+            came += buffer.take(others)
+    assert came == wanted
+    assert not buffer.partial
+
+
+def test_a_connection_that_fills_the_buffer_gets_a_larger_one() -> None:
+    buffer = FrameBuffer(1 << 30)
+    stream = frame(b"x" * 1000) * 10_000
+    rooms = []
+    for _ in range(4):
+        rooms.append(len(buffer.buffer))
+        room = len(buffer.room())
+        read(buffer, stream[:room])
+        stream = stream[room:]
+        assert set(buffer.take(refuse)) == {b"x" * 1000}
+    assert rooms == [ROOM, 4 * ROOM, 4 * ROOM, 4 * ROOM]
+
+
+def test_a_large_message_is_no_reason_for_a_larger_buffer() -> None:
+    buffer = FrameBuffer(1 << 30)
+    read(buffer, frame(b"x" * 10 * ROOM))
+    assert buffer.take(lambda whole, messages: True) == []
+    assert len(buffer.buffer) == ROOM
+
+
 @settings(max_examples=100, deadline=None)
 @given(junk=st.binary(max_size=200), cut=st.integers(0, 200))
 def test_any_bytes_at_all_are_taken_in_their_order(junk: bytes, cut: int) -> None:

@@ -18,10 +18,22 @@ ROOT = Path(kucoin_sync.__file__).parent
 # Each name stands for a module or for a package with all that is in it; the package itself is the public surface.
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("_version", "backoff", "credentials", "exceptions", "limits"),
-    1: ("answers", "events", "frames", "heartbeat", "lag", "messages", "outcomes", "payloads", "sealed", "topics"),
+    1: (
+        "answers",
+        "events",
+        "frames",
+        "heartbeat",
+        "lag",
+        "lengths",
+        "messages",
+        "outcomes",
+        "payloads",
+        "sealed",
+        "topics",
+    ),
     2: ("books", "session", "shards"),
     3: ("forking", "interruption", "rest", "transport", "wire"),
-    4: ("callbacks", "carrier", "connection", "gate", "handover", "inbox", "subscription", "tap", "turns"),
+    4: ("callbacks", "carrier", "connection", "gate", "handover", "inbox", "overflow", "subscription", "tap", "turns"),
     5: (
         "",
         "bookkeeping",

@@ -35,11 +35,11 @@ class FuturesTickerV2(Timed, frozen=True, kw_only=True):
     """
 
     symbol: str
-    best_bid: Decimal | None = field(name="bestBidPrice")
+    sequence: int | None = None
     best_bid_size: Decimal | None = None
+    best_bid: Decimal | None = field(name="bestBidPrice")
     best_ask: Decimal | None = field(name="bestAskPrice")
     best_ask_size: Decimal | None = None
-    sequence: int | None = None
     wire_time: WireTime = field(name="ts", default=0)
 
 
@@ -95,12 +95,12 @@ class FuturesMatch(Timed, frozen=True, kw_only=True):
 
     symbol: str
     sequence: int
-    price: Decimal
-    size: Decimal
     side: Side
-    trade_id: str
-    maker_order_id: str | None = None
+    size: Decimal
+    price: Decimal
     taker_order_id: str | None = None
+    maker_order_id: str | None = None
+    trade_id: str
     wire_time: WireTime = field(name="ts", default=0)
 
 

@@ -34,13 +34,13 @@ class Ticker(TimedTwice, frozen=True, kw_only=True):
     missing in the oldest pushes. The symbol is in the envelope: in the topic, or the subject for `all`.
     """
 
-    sequence: int
-    price: Decimal
-    wire_size: str | None = field(name="size", default=None)
-    wire_best_bid: str | None = field(name="bestBid", default=None)
-    wire_best_bid_size: str | None = field(name="bestBidSize", default=None)
     wire_best_ask: str | None = field(name="bestAsk", default=None)
     wire_best_ask_size: str | None = field(name="bestAskSize", default=None)
+    wire_best_bid: str | None = field(name="bestBid", default=None)
+    wire_best_bid_size: str | None = field(name="bestBidSize", default=None)
+    price: Decimal
+    sequence: int
+    wire_size: str | None = field(name="size", default=None)
     wire_time: WireTime = field(name="time", default=0)
     wire_time_alias: WireTime = field(name="Time", default=0)
 
@@ -110,10 +110,10 @@ class Level2Update(Timed, frozen=True, kw_only=True):
     tells the new size of a level, not a difference.
     """
 
-    symbol: str
-    sequence_start: int
-    sequence_end: int
     changes: Level2Changes
+    sequence_end: int
+    sequence_start: int
+    symbol: str
     wire_time: WireTime = field(name="time", default=0)
 
     @property

@@ -23,7 +23,7 @@ from .turns import Turns, Worker
 
 __all__ = ["Callbacks"]
 
-_TURN = 8
+_TURN = 16
 _PATIENCE = 0.05
 """Seconds for a turn after which the others go on beside it; below, a slow callback is in one line with them again."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -18,12 +18,12 @@ from .events import Event
 from .exceptions import KucoinSyncError
 from .messages import Message
 from .outcomes import Key
-from .sealed import Head, Push
+from .sealed import Pushes
 
 __all__ = ["Carrier", "Counts", "Deliver", "MakeCarrier", "OnThread", "Owner", "weakly"]
 
 #: Takes what came, on the carrier's thread and without any lock held.
-Deliver: TypeAlias = "Callable[[Carrier, Head | None, Sequence[Push]], None]"
+Deliver: TypeAlias = "Callable[[Carrier, Pushes], None]"
 
 
 class Owner(Protocol):

@@ -322,7 +322,7 @@ class Connection(OnThread):
                 frame = frames[0]
                 counts.messages += 1
                 counts.bytes += len(frame)
-                deliver(self, head, (Sealed(frame, Batch(self.epoch, time.time_ns(), misfit), head),))
+                deliver(self, (Sealed(frame, Batch(self.epoch, time.time_ns(), misfit), head),))
                 if now >= deadline or transport.woken:
                     return now
                 continue
@@ -333,10 +333,11 @@ class Connection(OnThread):
                         session.receive(frames, Batch(self.epoch), now)
                 return now
             batch = Batch(self.epoch, time.time_ns(), misfit)
+            text = b"".join(frames)
             with lock:
-                head, pushes = session.receive(frames, batch, now)
+                pushes = session.receive(frames, batch, now, ascii_only=text.isascii())
             counts.messages += len(pushes)
-            counts.bytes += sum(map(len, frames))
+            counts.bytes += len(text)
             if eventful := session.eventful:  # counted before what follows it is delivered
                 session.eventful = False
                 counts.unreadable += session.unreadable
@@ -344,7 +345,7 @@ class Connection(OnThread):
                 counts.pong_latency = session.heartbeat.latency
                 session.unreadable = session.unknown = 0
             if pushes:
-                deliver(self, head, pushes)
+                deliver(self, pushes)
             if eventful or now >= deadline or transport.woken:
                 return now
 

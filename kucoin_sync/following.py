@@ -25,8 +25,9 @@ from .events import BookFailed, BookReady, BookResyncing, Event, Overflowed, Sna
 from .exceptions import BookNotReady, SlowConsumer, StreamClosed
 from .forking import enrol
 from .gate import Gate
-from .inbox import Inbox, inbox_for
+from .inbox import Inbox
 from .messages import UNREADABLE
+from .overflow import inbox_for
 from .sealed import Sealed, opened
 from .subscription import Subscription
 

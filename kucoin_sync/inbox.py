@@ -1,10 +1,12 @@
-"""The bounded queues between the I/O threads and the consumers of a subscription, one class per overflow policy.
+"""The bounded queue between the I/O threads and the consumers of a subscription; `overflow` has one for each policy.
 
 I/O threads `put`, consumers `pop`; neither ever waits for the other. A consumer that finds nothing waits in
 `wait`; a `put` wakes one waiter, and only if there is one. `collections.deque` makes both ends atomic, so the
 common path takes no lock; the lock is for the uncommon one: a full queue, a notice, the end.
 
-What is queued are pushes: sealed frames, which `pop` opens, and messages that were opened to be routed.
+What is queued are pushes: sealed frames, which `pop` opens, and messages that were opened to be routed. For who takes
+them one after the other, a run of many waits in the queue as one item, a `Waiting`, of which frame after frame is
+taken where it stands: the first item is the only one of which some are gone.
 """
 
 from __future__ import annotations
@@ -12,14 +14,20 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from copy import copy
+from operator import length_hint
 from typing import Protocol
 
-from . import forking
-from .messages import Message
-from .sealed import Opener, Push, Sealed, kind_of
+import msgspec
 
-__all__ = ["OVERFLOW", "Gate", "Inbox", "InlineInbox", "inbox_for"]
+from . import forking
+from .messages import Message, Origin
+from .sealed import Opener, Push, Pushes, Run, Sealed
+
+__all__ = ["Gate", "Inbox", "InlineInbox", "Waiting", "absence"]
+
+_MANY = 8  # pushes in a run that is worth to be queued as one
 
 
 class Gate(Protocol):
@@ -28,8 +36,24 @@ class Gate(Protocol):
     def release(self) -> None: ...
 
 
+class Waiting(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """A run in a queue. To go on with the iterator is to take a frame, which is atomic."""
+
+    origin: Origin
+    frames: Iterator[bytes]
+    count: int
+
+    @property
+    def left(self) -> int:
+        """How many were not taken yet."""
+        return length_hint(self.frames)
+
+
 class Inbox:
     """Messages on their way to a consumer. Policy "drop_newest": a full queue takes no more.
+
+    Args:
+        runs: whether runs are queued as they are; not for who looks into `items`.
 
     Attributes:
         dropped: messages dropped so far.
@@ -37,24 +61,28 @@ class Inbox:
         finished: nothing more will be put; what is queued can still be popped.
         error: with `finished`, why the subscription ended, None for a normal close.
         take: returns the next push as it is; raises IndexError where there is none.
+        take_item: does the same, or takes a whole run out, which is to be given back by `put_back`.
         size: returns how many there are.
         opener: opens sealed ones.
         first_use: in a forked child, called before a consumer first looks for messages.
     """
 
-    def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
-        self.items: deque[Push] = deque()
+    def __init__(self, maxsize: int, on_overflow: Callable[[int], None], *, runs: bool = False) -> None:
+        self.items: deque[Push | Waiting] = deque()
         self.waiters: deque[Gate] = deque()
         self.dropped = 0
         self.alert = False
         self.finished = False
         self.error: Exception | None = None
         self.opener = Opener()
-        self.take: Callable[[], Push] = self.items.popleft
-        self.size: Callable[[], int] = self.items.__len__
+        self.take: Callable[[], Push] = self._take_of_runs if runs else self.items.popleft  # type: ignore[assignment]
+        self.size: Callable[[], int] = self._size_of_runs if runs else self.items.__len__
+        self.take_item: Callable[[], Push | Waiting] = self.items.popleft
+        self._runs = runs
+        self._inside = 0  # frames of the runs in `items` beyond the one place that each has there; those taken included
         self._maxsize = maxsize
         self._on_overflow = on_overflow
-        self._lock = threading.Lock()  # guards _missing, _congested, _full, _notices, dropped
+        self._lock = threading.Lock()  # guards _missing, _congested, _full, _notices, dropped, _inside
         self._missing = 0  # dropped since the last message that was accepted
         self._congested = False  # the next put has to take the lock
         self._full = False  # an episode of overflow is under way
@@ -71,7 +99,7 @@ class Inbox:
         self.items.clear()
         self.waiters.clear()
         self._notices.clear()
-        self.dropped = self._missing = self.opener.unreadable = 0
+        self.dropped = self._missing = self._inside = self.opener.unreadable = 0
         self._congested = self._full = False
         self.alert = self.first_use is not None
 
@@ -91,7 +119,7 @@ class Inbox:
 
     def put(self, push: Push) -> None:
         """Queue a push for the consumer; never waits."""
-        if self._congested or len(self.items) >= self._maxsize:
+        if self._congested or len(self.items) + self._inside >= self._maxsize:
             accepted = self._put_congested(push)
             if accepted is None:
                 return
@@ -100,14 +128,20 @@ class Inbox:
         if self.waiters:
             self.wake()
 
-    def put_many(self, pushes: Sequence[Push]) -> None:
+    def put_many(self, pushes: Pushes) -> None:
         """Queue several pushes at once."""
-        if self._congested or len(self.items) + len(pushes) > self._maxsize:
+        count = len(pushes)
+        if self._congested or len(self.items) + self._inside + count > self._maxsize:
             for push in pushes:
                 self.put(push)
             return
-        self.items.extend(pushes)
-        for _ in pushes:
+        if self._runs and count >= _MANY and isinstance(pushes, Run):
+            with self._lock:
+                self._inside += count - 1
+                self.items.append(Waiting(Origin(pushes.batch, pushes.head), iter(pushes.frames), count))
+        else:
+            self.items.extend(pushes)
+        for _ in range(count):
             if not self.waiters:
                 return
             self.wake()
@@ -119,12 +153,51 @@ class Inbox:
             if message is not None:
                 return message
 
+    def run(self) -> Waiting | None:
+        """Return the run that is the first in the queue, None where it is none; whoever takes its frames has them."""
+        if not self._runs:
+            return None
+        with self._lock:
+            return self._first_run()
+
+    def put_back(self, run: Waiting) -> None:
+        """Queue a run again that was taken out of `items` as one."""
+        self.items.appendleft(run)
+        self.wake()  # another consumer may have found nothing in the meantime
+
     def oldest(self) -> Push | None:
         """Return the push that a consumer gets next and leave it where it is; None where there is none."""
+        for item in tuple(self.items):
+            if not isinstance(item, Waiting):
+                return item
+            for frame in copy(item.frames):
+                return _sealed(frame, item.origin)
+        return None
+
+    def _first_run(self) -> Waiting | None:
+        """Return the first item where it is a run; take those away in which nothing is left (under the lock)."""
+        while self.items and isinstance(run := self.items[0], Waiting):
+            if run.left:
+                return run
+            self.items.popleft()
+            self._inside -= run.count - 1
+        return None
+
+    def _take_of_runs(self) -> Push:
+        with self._lock:
+            while (run := self._first_run()) is not None:
+                for frame in run.frames:
+                    return _sealed(frame, run.origin)
+            push = self.items.popleft()
+            assert not isinstance(push, Waiting)
+            return push
+
+    def _size_of_runs(self) -> int:
         try:
-            return self.items[0]
+            first = self.items[0]
         except IndexError:
-            return None
+            return 0
+        return len(self.items) + self._inside - (first.count - first.left if isinstance(first, Waiting) else 0)
 
     def wake(self) -> None:
         """Release one waiter."""
@@ -199,7 +272,7 @@ class Inbox:
 
     def _put_congested(self, push: Push) -> Push | None:
         with self._lock:
-            if len(self.items) >= self._maxsize:
+            if self.size() >= self._maxsize:
                 self._drop(push)
                 return None
             return self._accept(push)
@@ -216,142 +289,12 @@ class Inbox:
 
     def _drop(self, push: Push) -> None:
         """Count a dropped message (under the lock)."""
-        self._missing += _absence(push)
+        self._missing += absence(push)
         self.dropped += 1
         self._congested = True
         if not self._full:
             self._full = True
             self._on_overflow(self.dropped)
-
-
-class _RaisingInbox(Inbox):
-    """Policy "raise": once full, nothing more is taken until the consumer has drained it and been told."""
-
-    def __init__(self, maxsize: int, on_overflow: Callable[[int], None], error: Callable[[int], Exception]) -> None:
-        super().__init__(maxsize, on_overflow)
-        self._make_error = error
-
-    def notice(self) -> Exception | None:
-        told = super().notice()
-        if told is not None:
-            return told
-        with self._lock:
-            if not self._full or self.items:
-                return None
-            self._full = False
-            self.alert = bool(self._notices)
-            return self._make_error(self._missing)
-
-    def _untold(self) -> bool:
-        return self._full
-
-    def ready(self) -> bool:
-        return self._full or super().ready()
-
-    def _put_congested(self, push: Push) -> Push | None:
-        with self._lock:
-            if self._full or len(self.items) >= self._maxsize:
-                self._drop(push)
-                self.alert = True
-                return None
-            return self._accept(push)
-
-
-class _OneByOneInbox(Inbox):
-    """An inbox in which each push has to be looked at."""
-
-    def put_many(self, pushes: Sequence[Push]) -> None:
-        for push in pushes:
-            self.put(push)
-
-
-class _OldestInbox(_OneByOneInbox):
-    """Policy "drop_oldest": a full queue makes room at its front. Both ends take the lock, to place `lost` exactly."""
-
-    def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
-        super().__init__(maxsize, on_overflow)
-        self.take = self._take
-
-    def put(self, push: Push) -> None:
-        with self._lock:
-            if len(self.items) >= self._maxsize:
-                self._drop(self.items.popleft())
-            self.items.append(push)
-        if self.waiters:
-            self.wake()
-
-    def _take(self) -> Push:
-        with self._lock:
-            while True:
-                push = self.items.popleft()
-                accepted = self._accept(push) if self._congested else push
-                if accepted is not None:
-                    return accepted
-
-
-class _LatestInbox(_OneByOneInbox):
-    """Policy "latest": one push per topic and subject, the newest, in the place of the one it supersedes."""
-
-    def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
-        super().__init__(maxsize, on_overflow)
-        self._newest: dict[tuple[str | None, str | None], Push] = {}
-        self._superseded: dict[tuple[str | None, str | None], int] = {}
-        self.take = self._take
-        self.size = self._newest.__len__
-
-    def forked(self) -> None:
-        super().forked()
-        self._newest.clear()
-        self._superseded.clear()
-
-    def oldest(self) -> Push | None:
-        with self._lock:
-            return next(iter(self._newest.values()), None)
-
-    def room(self) -> float:
-        return math.inf  # whoever wants the newest only has nothing against dropping the others
-
-    def put(self, push: Push) -> None:
-        with self._lock:
-            kept = self._keep(push)
-        if kept and self.waiters:
-            self.wake()
-
-    def put_many(self, pushes: Sequence[Push]) -> None:
-        """Queue the newest of several pushes of one kind; what it supersedes among them is only counted."""
-        if len(set(map(kind_of, pushes))) > 1:
-            super().put_many(pushes)
-            return
-        with self._lock:
-            kept = self._keep(pushes[-1], pushes[:-1])
-        if kept and self.waiters:
-            self.wake()
-
-    def _keep(self, push: Push, older: Sequence[Push] = ()) -> bool:
-        """Keep a push that stands for `older` ones before it, too (under the lock); False where it has no room."""
-        kind = kind_of(push)
-        if kind in self._newest:
-            older = (self._newest[kind], *older)
-        elif len(self._newest) >= self._maxsize:
-            for each in (*older, push):
-                self._drop(each)
-            return False
-        if older:
-            self._superseded[kind] = self._superseded.get(kind, 0) + sum(map(_absence, older))
-            self.dropped += len(older)
-        self._newest[kind] = push
-        return True
-
-    def _take(self) -> Push:
-        with self._lock:
-            while self._newest:
-                kind = next(iter(self._newest))
-                push = self._newest.pop(kind)
-                self._missing += self._superseded.pop(kind, 0)
-                accepted = self._accept(push)
-                if accepted is not None:
-                    return accepted
-            raise IndexError
 
 
 class InlineInbox(Inbox):
@@ -374,7 +317,7 @@ class InlineInbox(Inbox):
         except (Exception, SystemExit) as error:  # sys.exit() must not end the I/O thread
             self._failed(error)
 
-    def put_many(self, pushes: Sequence[Push]) -> None:
+    def put_many(self, pushes: Pushes) -> None:
         for message in self.opener.each(pushes):
             if self.finished:
                 return
@@ -384,18 +327,11 @@ class InlineInbox(Inbox):
                 self._failed(error)
 
 
-def _absence(push: Push) -> int:
+def absence(push: Push) -> int:
     """Return how many messages are missing where a push is: itself, and those that it says are missing before it."""
     return 1 if isinstance(push, Sealed) else 1 + push.lost
 
 
-OVERFLOW = ("raise", "drop_oldest", "drop_newest", "latest")
-
-
-def inbox_for(
-    overflow: str, maxsize: int, on_overflow: Callable[[int], None], error: Callable[[int], Exception]
-) -> Inbox:
-    """Return the inbox of a policy; `error` makes what the consumer is told of an overflow under "raise"."""
-    if overflow == "raise":
-        return _RaisingInbox(maxsize, on_overflow, error)
-    return {"drop_oldest": _OldestInbox, "drop_newest": Inbox, "latest": _LatestInbox}[overflow](maxsize, on_overflow)
+def _sealed(frame: bytes, origin: Origin) -> Sealed:
+    assert origin.head is not None  # frames without one in common are no run
+    return Sealed(frame, origin.batch, origin.head)

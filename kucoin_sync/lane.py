@@ -16,7 +16,7 @@ from .gate import Gate
 from .handover import Handover
 from .messages import Message, prepare
 from .outcomes import Key
-from .sealed import Head, Push, Sealed, opened
+from .sealed import Head, Medley, Push, Pushes, Run, Sealed, opened
 from .shards import Shards
 from .subscription import Subscription
 from .tap import Tap
@@ -233,8 +233,8 @@ class Lane:
 
     # On an I/O thread, without a lock
 
-    def deliver(self, connection: Carrier, head: Head | None, pushes: Sequence[Push]) -> None:
-        """Route pushes, through a handover where one is under way; `head` is that of all of them, or None."""
+    def deliver(self, connection: Carrier, pushes: Pushes) -> None:
+        """Route pushes, through a handover where one is under way."""
         self.newest = pushes[-1]
         if self._handovers:
             if (handover := self.retiring.get(connection)) is not None:
@@ -244,16 +244,28 @@ class Lane:
                 handover.from_new(self._opened(pushes))
                 return
         if self.taps:
-            self._tell_taps(head, pushes)
-        sink = self._alone.get(head) if head is not None else None
-        if sink is None:
-            self.route(pushes)
-        elif len(pushes) == 1:
-            sink.put(pushes[0])
-        else:
+            self._tell_taps(pushes)
+        if type(pushes) is Run:
+            if (sink := self._alone.get(pushes.head)) is not None:
+                sink.put_many(pushes)
+                return
+        elif len(pushes) == 1 and type(push := pushes[0]) is Sealed:
+            if (sink := self._alone.get(push.head)) is not None:
+                sink.put(push)
+                return
+        elif type(pushes) is Medley and (sink := self._only_taker(pushes.heads)) is not None:
             sink.put_many(pushes)
+            return
+        self.route(pushes)
 
-    def route(self, pushes: Sequence[Push]) -> None:
+    def _only_taker(self, heads: Sequence[Head]) -> Subscription | None:
+        """Return who alone gets all that has these heads, None where it takes a look at each message to know."""
+        sink = self._sole_sink(heads[0])
+        if sink is None or self._sole_sink(heads[-1]) is not sink:
+            return None
+        return sink if all(self._sole_sink(head) is sink for head in set(heads)) else None
+
+    def route(self, pushes: Pushes) -> None:
         """Put each push into the subscriptions that it belongs to; what belongs to one goes there together."""
         taken: dict[Subscription, list[Push]] = {}
         by_head: dict[Head, Callable[[Push], None] | None] = {}
@@ -277,12 +289,12 @@ class Lane:
     def _route_late(self, messages: list[Message]) -> None:
         """Route what came out of a handover."""
         if self.taps:
-            self._tell_taps(None, messages)
+            self._tell_taps(messages)
         self.route(messages)
 
-    def _tell_taps(self, head: Head | None, pushes: Sequence[Push]) -> None:
+    def _tell_taps(self, pushes: Pushes) -> None:
         for tap in self.taps:
-            tap.brought(self.market, self.private, head, pushes)
+            tap.brought(self.market, self.private, pushes)
 
     def _sole_sink(self, head: Head) -> Subscription | None:
         """Return who alone gets all that has this head, None where it takes a look at each message to know."""
@@ -307,7 +319,7 @@ class Lane:
             self.unrouted += 1
         return sinks
 
-    def _opened(self, pushes: Sequence[Push]) -> list[Message]:
+    def _opened(self, pushes: Pushes) -> list[Message]:
         """Return the messages in pushes, for who has to look at them; count what can't be read."""
         messages = opened(pushes)
         self.unreadable += len(pushes) - len(messages)

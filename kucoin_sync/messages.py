@@ -11,12 +11,11 @@ import json
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NoReturn, TypeAlias
 
 import msgspec
 
 from . import payloads
-from .payloads.base import KeyedBySymbol
 from .topics.name import P_co
 from .topics.table import TABLE
 
@@ -32,6 +31,7 @@ __all__ = [
     "decode_message",
     "payload_class",
     "prepare",
+    "ways_for",
 ]
 
 #: What a decoder may raise for bytes from the network; RecursionError for deep nesting.
@@ -40,6 +40,7 @@ UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 if TYPE_CHECKING:
     _Local = Any
     _LocalInt = int
+    _LocalBytes = bytes
 else:
     # Fields that are ours must not be settable from the wire: these types fit no JSON value, so a frame that
     # names such a field is refused as malformed.
@@ -47,9 +48,13 @@ else:
         """No JSON value decodes to this."""
 
     _LocalInt = Annotated[int, msgspec.Meta(gt=0, lt=0)]
+    _LocalBytes = _Local
 
 #: Stands for what was not decoded yet.
 UNREAD: Any = msgspec.UNSET
+
+#: The class of a message, and what decodes the data for it.
+Way: TypeAlias = "tuple[Callable[..., Message], Callable[[bytes], Any]]"
 
 
 class Batch(msgspec.Struct, gc=False):
@@ -61,37 +66,42 @@ class Batch(msgspec.Struct, gc=False):
     misfit: Callable[[Message], None] | None = None
 
 
-class Head(msgspec.Struct, gc=False, eq=False):
+class Head(msgspec.Struct, gc=False, eq=False, frozen=True):
     """What the frames of one topic and subject begin with; see `sealed`.
 
     Attributes:
         start: these bytes, up to the beginning of the data.
+        inside: what of a frame is its data: what stands between them and the closing brace.
         kind: topic and subject.
-        decoders: what makes a message of such a frame, by the way to open it.
+        ways: for each way to open such a frame the class of the message, and what decodes the data for it.
     """
 
     start: bytes
+    inside: slice
+    topic: str
     kind: tuple[str, str | None]
-    decoders: tuple[Callable[[bytes], Message], ...]
+    ways: tuple[Way, ...]
 
 
 class Origin(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """Where a message comes from: its frame, and what it was read together with.
+    """Where messages come from: what they were read together with, and their head where that is known."""
+
+    batch: Batch
+    head: Head | None = None
+
+
+class Sealed(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """A frame that is routed unopened, by its head; then the origin of its message.
 
     Not a tuple, of which the garbage collector would look at each.
     """
 
     frame: bytes
     batch: Batch
-
-
-class Sealed(Origin, frozen=True):
-    """A frame that is routed unopened, by its head, and then where its message comes from."""
-
     head: Head
 
 
-_NO_ORIGIN = Origin(b"", Batch())
+_NO_ORIGIN = Origin(Batch())
 
 
 class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
@@ -108,6 +118,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     topic: str | None = None
     lost: _LocalInt = msgspec.field(name="~lost", default=0)
+    raw: _LocalBytes = msgspec.field(name="~raw", default=b"")
     origin: _Local = msgspec.field(name="~origin", default=_NO_ORIGIN)
     data_read: _Local = msgspec.field(name="~data", default=UNREAD)
     payload_read: _Local = msgspec.field(name="~payload", default=UNREAD)
@@ -128,12 +139,6 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     def tunnel_id(self) -> str | None:
         """The tunnel that it came through."""
         return None
-
-    @property
-    def raw(self) -> bytes:
-        """The frame's bytes."""
-        raw: bytes = self.origin.frame
-        return raw
 
     @property
     def wire_data(self) -> msgspec.Raw:
@@ -268,15 +273,25 @@ class _Undecoded(Message[P_co]):
     wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())
 
 
-class _Plain(Message[P_co], kw_only=True):
-    """A message whose data was decoded with it, as plain Python."""
+# Messages of a frame with a known head are made of its data; their last field is what that was decoded to.
 
-    subject: str | None = None
-    data: Any
+
+class _Split(Message[P_co]):
+    """A message whose data is looked at when it is read."""
+
+    wire_data: msgspec.Raw = msgspec.Raw()
 
 
 class _Typed(Message[P_co]):
-    """The base of messages whose data was decoded with them, as a struct; see `typed_decoder_for`."""
+    """A message whose data was decoded with it, as a struct."""
+
+    payload: Any = UNREAD
+
+
+class _Plain(Message[P_co]):
+    """A message whose data was decoded with it, as plain Python."""
+
+    data: Any = None
 
 
 class Control(msgspec.Struct):
@@ -307,10 +322,8 @@ class Control(msgspec.Struct):
         return (_decode_any(json_text) if json_text.startswith(b'"') else json_text.decode())[:500]
 
 
-#: These raise one of UNREADABLE for what is no push; the second and those of `typed_decoder_for` also for one whose
-#: data is not as they take it. They leave `origin` to the caller.
+#: Raises one of UNREADABLE for what is no push, and leaves `raw` and `origin` to the caller.
 decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(_Undecoded).decode
-decode_plain: Callable[[bytes], Message] = msgspec.json.Decoder(_Plain).decode
 decode_control = msgspec.json.Decoder(Control).decode
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
@@ -342,14 +355,14 @@ def prepare(single: str) -> None:
 
 
 @cache
-def typed_decoder_for(cls: type[payloads.Payload]) -> Callable[[bytes], Message] | None:
-    """Return what decodes a frame and its data in one pass, where that has the usual form; None where that can't be."""
-    if issubclass(cls, KeyedBySymbol):
-        return None
-    payload = ("payload", cls, msgspec.field(name="data"))
-    typed = msgspec.defstruct("Message", [payload], bases=(_Typed,), kw_only=True, module=__name__)
-    decode: Any = msgspec.json.Decoder(typed, strict=False).decode
-    return cast("Callable[[bytes], Message]", decode)
+def ways_for(cls: type[payloads.Payload] | None) -> tuple[Way, Way, Way]:
+    """Return the ways to open a frame with the payload `cls`: its data undecoded, as its struct, as plain Python.
+
+    What they decode with raises one of UNREADABLE for what is no JSON or has not the usual form.
+    """
+    split: Way = _Split, msgspec.json.Decoder(msgspec.Raw).decode
+    typed: Way = split if cls is None else (_Typed, payloads.fast_decoder_for(cls))
+    return split, typed, (_Plain, _decode_any)
 
 
 @lru_cache(maxsize=4096)
@@ -378,5 +391,5 @@ def _plain(data: bytes | msgspec.Raw) -> Any:
 
 def _revive(raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
     message = decode_message(raw)
-    message.lost, message.origin = lost, Origin(raw, Batch(epoch, received_ns))
+    message.raw, message.lost, message.origin = raw, lost, Origin(Batch(epoch, received_ns))
     return message

@@ -12,35 +12,93 @@ choose a slower way.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, TypeAlias
+from itertools import repeat
+from operator import attrgetter, itemgetter
+from typing import Any, Literal, TypeAlias, overload
 
 import msgspec
 
 from .messages import (
     UNREAD,
     UNREADABLE,
+    Batch,
     Head,
     Message,
+    Origin,
     Sealed,
     decode_message,
-    decode_plain,
     payload_class,
-    typed_decoder_for,
+    ways_for,
 )
 
-__all__ = ["DATA", "Head", "Heads", "Opener", "Push", "Run", "Sealed", "kind_of", "opened"]
+__all__ = ["DATA", "END", "Head", "Heads", "Medley", "Opener", "Push", "Pushes", "Run", "Sealed", "kind_of", "opened"]
 
 #: The ways to open a frame: its data undecoded, as its struct, as plain Python.
 UNDECODED, AS_PAYLOAD, AS_DATA = 0, 1, 2
 #: Where the beginning of a frame ends.
 DATA = b'"data":'
+#: With what a frame ends, behind its data.
+END = ord("}")
+_start_of = attrgetter("start")
 _MOST = 4096
 _GLANCE = 100
+_GLIMPSE = 32
 
 
 Push: TypeAlias = "Message | Sealed"
-#: Pushes in their order, and the head of all of them where they have one in common.
-Run: TypeAlias = "tuple[Head | None, Sequence[Push]]"
+
+
+class Run(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """Frames with one head that came together: pushes, each sealed when it is looked at."""
+
+    head: Head
+    batch: Batch
+    frames: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self) -> Iterator[Sealed]:
+        return map(Sealed, self.frames, repeat(self.batch), repeat(self.head))
+
+    @overload
+    def __getitem__(self, index: int) -> Sealed: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Run: ...
+
+    def __getitem__(self, index: int | slice) -> Sealed | Run:
+        if isinstance(index, slice):
+            return Run(self.head, self.batch, self.frames[index])
+        return Sealed(self.frames[index], self.batch, self.head)
+
+
+class Medley(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """Frames that came together, each with its head: pushes, each sealed when it is looked at."""
+
+    heads: list[Head]
+    batch: Batch
+    frames: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self) -> Iterator[Sealed]:
+        return map(Sealed, self.frames, repeat(self.batch), self.heads)
+
+    @overload
+    def __getitem__(self, index: int) -> Sealed: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Medley: ...
+
+    def __getitem__(self, index: int | slice) -> Sealed | Medley:
+        if isinstance(index, slice):
+            return Medley(self.heads[index], self.batch, self.frames[index])
+        return Sealed(self.frames[index], self.batch, self.heads[index])
+
+
+Pushes: TypeAlias = "Sequence[Push] | Run | Medley"
 
 
 class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,8 +122,34 @@ class Heads:
 
     def __init__(self) -> None:
         self.known: dict[bytes, Head] = {}
+        self._glimpses: dict[bytes, Head] = {}  # the same by that part of their beginning in which they differ
+        self._glimpse = itemgetter(slice(0, 0))
+        self._learned = False  # something since they were told apart
         self._passed = 0  # frames since the last attempt to learn
         self._pause = 0  # frames to pass before the next
+
+    def find(self, frames: list[bytes]) -> list[Head] | None:
+        """Return the head of each frame, None where not all are known."""
+        if self._learned:
+            self._learned = False
+            self._tell_apart()
+        try:
+            heads = list(map(self._glimpses.__getitem__, map(self._glimpse, frames)))
+        except KeyError:
+            heads = []
+        if heads and all(map(bytes.startswith, frames, map(_start_of, heads))):
+            return heads
+        # Some are new, or can't be told apart at a glimpse.
+        known = self.known.get
+        heads = [found for frame in frames if (found := known(frame[: frame.find(DATA)]))]
+        return heads if len(heads) == len(frames) else None
+
+    def _tell_apart(self) -> None:
+        """Choose the bytes to glimpse at: behind what all heads have in common."""
+        first, last = min(self.known), max(self.known)
+        common = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), 0)
+        self._glimpse = itemgetter(slice(common, common + _GLIMPSE))
+        self._glimpses = {self._glimpse(start): head for start, head in self.known.items()}
 
     def learn(self, frame: bytes) -> None:
         """Take a look at a frame that was decoded as a push; the more rarely, the more often that was in vain."""
@@ -86,9 +170,9 @@ class Heads:
         self._pause = 0
         if len(self.known) >= _MOST:
             self.known.clear()
-        cls = payload_class(*kind)
-        typed = typed_decoder_for(cls) if cls is not None else None
-        self.known[start] = Head(start + data, kind, (decode_message, typed or decode_message, decode_plain))
+        inside = slice(len(start) + len(data), -1)
+        self._learned = True
+        self.known[start] = Head(start + data, inside, beginning.topic, kind, ways_for(payload_class(*kind)))
 
 
 class Opener:
@@ -112,11 +196,13 @@ class Opener:
         if self._last is not None:
             self.way(self._last)
             self._last = None
+        head, frame = push.head, push.frame
+        make, decode = head.ways[self._way]
         try:
-            message = push.head.decoders[self._way](push.frame)
+            data = decode(frame[head.inside] if frame[-1] == END else b"")
         except UNREADABLE:
-            return self.open_undecoded(push)
-        message.origin = push
+            return self.open_undecoded(frame, push)
+        message = make(head.topic, 0, frame, push, UNREAD, UNREAD, None, data)
         self._unseen -= 1
         if self._unseen < 0 or (self._way == UNDECODED and not self._fixed):
             self._unseen = _GLANCE
@@ -125,15 +211,20 @@ class Opener:
 
     def each(self, pushes: Iterable[Push]) -> Iterator[Message]:
         """Yield the messages in pushes; how they are read is looked at when they come together, not for each."""
+        if isinstance(pushes, Run):
+            yield from self.each_frame(pushes.frames, Origin(pushes.batch, pushes.head))
+            return
         way, message = self.way(self._last), self._last
         try:
             for push in pushes:
                 if isinstance(push, Sealed):
+                    head, frame = push.head, push.frame
+                    make, decode = head.ways[way]
                     try:
-                        message = push.head.decoders[way](push.frame)
-                        message.origin = push
+                        data = decode(frame[head.inside] if frame[-1] == END else b"")
+                        message = make(head.topic, 0, frame, push, UNREAD, UNREAD, None, data)
                     except UNREADABLE:
-                        message = self.open_undecoded(push)
+                        message = self.open_undecoded(frame, push)
                         if message is None:
                             continue
                     yield message
@@ -142,9 +233,27 @@ class Opener:
         finally:
             self._last = message
 
-    def open_undecoded(self, push: Sealed) -> Message | None:
-        """Do the same for a frame that could not be opened in the consumer's way."""
-        message = _undecoded(push)
+    def each_frame(self, frames: Iterable[bytes], origin: Origin) -> Iterator[Message]:
+        """Do the same with frames that have one origin and head."""
+        way, message = self.way(self._last), self._last
+        head: Any = origin.head
+        topic, inside, (make, decode) = head.topic, head.inside, head.ways[way]
+        try:
+            for frame in frames:
+                try:
+                    data = decode(frame[inside] if frame[-1] == END else b"")
+                    message = make(topic, 0, frame, origin, UNREAD, UNREAD, None, data)
+                except UNREADABLE:
+                    message = self.open_undecoded(frame, origin)
+                    if message is None:
+                        continue
+                yield message
+        finally:
+            self._last = message
+
+    def open_undecoded(self, frame: bytes, origin: Origin | Sealed) -> Message | None:
+        """Return the message of a frame that could not be opened in the consumer's way, None where it has none."""
+        message = _undecoded(frame, origin)
         if message is None:
             self.unreadable += 1
         else:
@@ -172,14 +281,14 @@ def kind_of(push: Push) -> tuple[str | None, str | None]:
 
 def opened(pushes: Iterable[Push]) -> list[Message]:
     """Return the messages in pushes, with their data undecoded; those that can't be read are left out."""
-    messages = (_undecoded(push) if isinstance(push, Sealed) else push for push in pushes)
+    messages = (_undecoded(push.frame, push) if isinstance(push, Sealed) else push for push in pushes)
     return [message for message in messages if message is not None]
 
 
-def _undecoded(push: Sealed) -> Message | None:
+def _undecoded(frame: bytes, origin: Origin | Sealed) -> Message | None:
     try:
-        message = decode_message(push.frame)
+        message = decode_message(frame)
     except UNREADABLE:
         return None
-    message.origin = push
+    message.raw, message.origin = frame, origin
     return message

@@ -29,7 +29,7 @@ from .heartbeat import Heartbeat
 from .limits import Limits
 from .messages import Batch, Control, Origin
 from .outcomes import Acked, Full, Key, Outcome, Refused, ServerError, Welcomed, meaning
-from .sealed import DATA, Head, Heads, Push, Run, Sealed
+from .sealed import DATA, Head, Heads, Medley, Push, Pushes, Run, Sealed
 from .topics.grammar import join
 
 __all__ = ["ACK_TIMEOUT", "Session"]
@@ -280,22 +280,23 @@ class Session:
         self.heartbeat.last_frame = now
         return head
 
-    def receive(self, frames: list[bytes], batch: Batch, now: float) -> Run:
+    def receive(self, frames: list[bytes], batch: Batch, now: float, *, ascii_only: bool | None = None) -> Pushes:
         """Take the text frames that came together; return the pushes among them, in order.
 
-        What begins as pushes before it stays sealed. What else the frames bring is in `outcomes`, `lost` and the counts
-        afterwards, and `eventful` tells of it. Never raises for what a frame holds.
+        What begins as pushes before it stays sealed; where all of them begin alike, they are a run. What else the
+        frames bring is in `outcomes`, `lost` and the counts afterwards, and `eventful` tells of it. Never raises for
+        what a frame holds. Whether there is nothing but ASCII in them is looked at where the caller does not know.
         """
+        if ascii_only is None:
+            ascii_only = b"".join(frames).isascii()
         self.heartbeat.last_frame = now
         head, known = self._head, self._heads.known.get
-        ascii_only = b"".join(frames).isascii()
         if frames and ascii_only:
             if head is not None and all(map(bytes.startswith, frames, repeat(head.start))):
-                return head, list(map(Sealed, frames, repeat(batch), repeat(head)))
-            heads = [found for frame in frames if (found := known(frame[: frame.find(DATA)]))]
-            if len(heads) == len(frames):
+                return Run(head, batch, frames)
+            if (heads := self._heads.find(frames)) is not None:
                 self._head = heads[-1]
-                return None, list(map(Sealed, frames, repeat(batch), heads))
+                return Medley(heads, batch, frames)
         pushes: list[Push] = []
         for frame in frames:
             if not ascii_only and not _is_text(frame):
@@ -305,7 +306,7 @@ class Session:
                 self._head = found
             else:
                 self._decode(frame, batch, now, pushes)
-        return None, pushes
+        return pushes
 
     def _decode(self, frame: bytes, batch: Batch, now: float, pushes: list[Push]) -> None:
         """Take a frame that begins like none before it."""
@@ -314,7 +315,7 @@ class Session:
         except messages.UNREADABLE:
             self._control(frame, now)
             return
-        message.origin = Origin(frame, batch)
+        message.raw, message.origin = frame, Origin(batch)
         pushes.append(message)
         self._heads.learn(frame)
 

@@ -5,10 +5,8 @@ No thread of its own: an I/O thread asks it when its time has come.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .events import Stale
-from .sealed import Push
+from .sealed import Push, Pushes
 from .subscription import Subscription
 
 __all__ = ["SilenceWatch"]
@@ -55,6 +53,6 @@ class SilenceWatch:
         self._heard = True
         self._put(push)
 
-    def _note_many(self, pushes: Sequence[Push]) -> None:
+    def _note_many(self, pushes: Pushes) -> None:
         self._heard = True
         self._put_many(pushes)

@@ -9,10 +9,11 @@ from .callbacks import Callbacks
 from .credentials import Credentials
 from .events import Overflowed
 from .exceptions import AckTimeout, AuthenticationError, ConnectionFailed, InvalidTopic, SlowConsumer
-from .inbox import OVERFLOW, Inbox, InlineInbox, inbox_for
+from .inbox import Inbox, InlineInbox
 from .lane import Waiter
 from .messages import Message
 from .outcomes import Key
+from .overflow import OVERFLOW, inbox_for
 from .subscription import Subscription
 from .switchboard import Switchboard, kind_of
 from .topics import grammar
@@ -126,7 +127,7 @@ class Subscriber:
         if terms.callback is not None and terms.inline:
             inbox = InlineInbox(terms.callback, lambda error: self._callbacks.failed(subscription, error))
         else:
-            inbox = inbox_for(terms.overflow, terms.maxsize, overflowed, slow)
+            inbox = inbox_for(terms.overflow, terms.maxsize, overflowed, slow, runs=terms.callback is None)
         subscription = Subscription(
             singles, inbox, close=self._board.end, callback=terms.callback, tunnel=tunnel, private=terms.private
         )

@@ -8,8 +8,9 @@ from typing import Any, Generic, NoReturn
 
 from .exceptions import StreamClosed
 from .forking import OfOneProcess
-from .inbox import Inbox
-from .messages import UNREADABLE, Message, Sealed
+from .inbox import Inbox, Waiting
+from .messages import UNREAD, UNREADABLE, Message, Sealed
+from .sealed import END
 from .topics.name import P_co
 
 __all__ = ["Subscription"]
@@ -93,11 +94,29 @@ class Subscription(OfOneProcess, Generic[P_co]):
     def __iter__(self) -> Iterator[Message[P_co]]:
         # The consumer's share of the message path: frames are opened here, and how the messages are read is looked
         # at only now and then.
-        take, opener = self.inbox.take, self.inbox.opener
+        inbox, opener = self.inbox, self.inbox.opener
         message: Message[P_co] | None = None  # the last that was opened here
         while True:
             way = opener.way(message)
+            run = inbox.run()
+            if run is not None:
+                origin = run.origin
+                head: Any = origin.head
+                topic, inside, (make, decode) = head.topic, head.inside, head.ways[way]
+                for frame in run.frames:
+                    try:
+                        data = decode(frame[inside] if frame[-1] == END else b"")
+                        message = make(topic, 0, frame, origin, UNREAD, UNREAD, None, data)
+                    except UNREADABLE:
+                        message = opener.open_undecoded(frame, origin)
+                        if message is None:
+                            continue
+                    yield message
+                continue
+            items, take = inbox.items, inbox.take_item
             for _ in range(_GLANCE):
+                if items and type(items[0]) is Waiting:
+                    break
                 try:
                     push: Any = take()
                 except IndexError:
@@ -107,14 +126,19 @@ class Subscription(OfOneProcess, Generic[P_co]):
                     yield found
                     break
                 if type(push) is Sealed:
+                    head, frame = push.head, push.frame
+                    make, decode = head.ways[way]
                     try:
-                        message = push.head.decoders[way](push.frame)
-                        message.origin = push
+                        data = decode(frame[head.inside] if frame[-1] == END else b"")
+                        message = make(head.topic, 0, frame, push, UNREAD, UNREAD, None, data)
                     except UNREADABLE:
-                        message = opener.open_undecoded(push)
+                        message = opener.open_undecoded(frame, push)
                         if message is None:
                             continue
                     yield message
+                elif type(push) is Waiting:  # it came, or another consumer took what was before it, just now
+                    inbox.put_back(push)
+                    break
                 else:
                     yield push
 

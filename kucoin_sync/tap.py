@@ -6,13 +6,13 @@ They must not wait, and raise nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from .events import Event
 from .exceptions import KucoinSyncError
 from .outcomes import Key
-from .sealed import Head, Push
+from .sealed import Pushes
 
 __all__ = ["Tap"]
 
@@ -20,11 +20,8 @@ __all__ = ["Tap"]
 class Tap(Protocol):
     """What a stream tells; see `Client.add_tap`."""
 
-    def brought(self, market: str, private: bool, head: Head | None, pushes: Sequence[Push]) -> None:
-        """These are about to be given to their subscriptions, in this order, each of them once.
-
-        Where there is a head, all are sealed and have it.
-        """
+    def brought(self, market: str, private: bool, pushes: Pushes) -> None:
+        """These are about to be given to their subscriptions, in this order, each of them once."""
 
     def carried(self, market: str, private: bool, keys: Iterable[Key]) -> None:
         """The server sends these from now on."""

@@ -12,8 +12,9 @@ import pytest
 import kucoin_sync
 from kucoin_sync import AuthenticationError, ConnectionFailed, StreamClosed, bookkeeping
 from kucoin_sync.bookkeeping import Bookkeeper
-from kucoin_sync.inbox import Inbox, inbox_for
+from kucoin_sync.inbox import Inbox
 from kucoin_sync.outcomes import Key
+from kucoin_sync.overflow import inbox_for
 from kucoin_sync.subscribing import Terms
 from kucoin_sync.subscription import Subscription
 

@@ -17,7 +17,7 @@ from .support.inboxes import Waiters, make_inbox, wait_for_a_consumer
 from .support.messages import message, number
 from .support.threads import LIMIT, reached
 
-TURN = 8  # messages of one subscription before another is served
+TURN = 16  # messages of one subscription before another is served
 
 
 class Seen:

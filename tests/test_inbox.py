@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from itertools import chain, islice
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_sync import Message, SlowConsumer
+from kucoin_sync import Message, SlowConsumer, StreamClosed
 from kucoin_sync import inbox as inbox_module
-from kucoin_sync.inbox import OVERFLOW, Inbox, InlineInbox
-from kucoin_sync.messages import decode_message
+from kucoin_sync.inbox import Inbox, InlineInbox, Waiting
+from kucoin_sync.messages import Batch, decode_message
+from kucoin_sync.overflow import OVERFLOW
+from kucoin_sync.sealed import Run, kind_of
+from kucoin_sync.subscription import Subscription
 
 from .support.inboxes import make_inbox, wait_for_a_consumer
-from .support.messages import message, number
+from .support.messages import head_of, message, number
 from .support.threads import LIMIT, Task, reached
 
 SHORT = 0.05  # seconds of a wait that ends by itself
@@ -536,6 +540,154 @@ class TestThreads:
         delivered, lost = (sum(column) for column in zip(*counts, strict=True))
         assert delivered + inbox.dropped == putters * each
         assert lost + inbox._missing == inbox.dropped  # those after the last message have none that could tell
+
+
+def run_of(first: int, count: int) -> Run:
+    """Return a run of numbered messages."""
+    frames = [message(n).raw for n in range(first, first + count)]
+    start, data, _ = frames[0].partition(b'"data": ') if frames else (b"", b"", b"")
+    return Run(head_of(start + data, "/market/ticker:BTC-USDT", "trade.ticker"), Batch(1), frames)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    overflow=st.sampled_from(["raise", "drop_newest"]),
+    maxsize=st.integers(1, 60),
+    steps=st.lists(st.one_of(st.integers(1, 40), st.sampled_from(["pop", "pop", "iterate", "notice"])), max_size=40),
+)
+def test_runs_are_queued_as_their_pushes_are_one_by_one(overflow: str, maxsize: int, steps: list[int | str]) -> None:
+    runs, single = make_inbox(overflow, maxsize, runs=True), make_inbox(overflow, maxsize)
+    sent = 0
+    for step in steps:
+        if isinstance(step, int):
+            pushes = run_of(sent, step)
+            sent += step
+            runs.put_many(pushes if sent % 3 else list(pushes))
+            for push in pushes:
+                single.put(push)
+        elif step == "notice":
+            assert str(runs.notice()) == str(single.notice())
+        elif step == "iterate" and (run := runs.run()) is not None:
+            for frame in islice(run.frames, sent % 7):
+                assert frame == single.pop().raw
+        elif len(single):
+            one, other = runs.pop(), single.pop()
+            assert (one.raw, one.lost) == (other.raw, other.lost)
+        else:
+            with pytest.raises(IndexError):
+                runs.pop()
+        assert (len(runs), runs.dropped, runs.ready()) == (len(single), single.dropped, single.ready())
+        oldest, other = runs.oldest(), single.oldest()
+        assert (oldest and kind_of(oldest)) == (other and kind_of(other))
+        assert (runs.room(), getattr(oldest, "frame", None)) == (single.room(), getattr(other, "frame", None))
+    assert [(one.raw, one.lost) for one in popped(runs)] == [(one.raw, one.lost) for one in popped(single)]
+
+
+def popped(inbox: Inbox) -> list[Message]:
+    """Return all that is queued."""
+    found = []
+    while len(inbox):
+        found.append(inbox.pop())
+    return found
+
+
+class TestRuns:
+    def test_a_loop_may_end_anywhere_and_others_go_on(self) -> None:
+        inbox = make_inbox(maxsize=1000, runs=True)
+        subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
+        inbox.put_many(run_of(0, 30))
+        inbox.put(message(30))
+        inbox.put_many(run_of(31, 20))
+        seen = []
+        for one in subscription:
+            seen.append(number(one))
+            if len(seen) == 10:
+                break
+        assert (subscription.pending, number(subscription.get(0))) == (41, 10)
+        for one in subscription:
+            seen.append(number(one))
+            if len(seen) == 29:
+                break
+        assert number(next(subscription)) == 30
+        subscription.close()
+        assert [number(one) for one in subscription] == list(range(31, 51))
+        assert [*seen[:10], *seen[10:]] == [*range(10), *range(11, 30)]
+        assert (subscription.pending, inbox.run()) == (0, None)
+
+    def test_each_message_goes_to_one_of_those_who_iterate(self) -> None:
+        inbox = make_inbox(maxsize=1_000_000, runs=True)
+        subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
+
+        def read() -> list[int]:
+            return [number(one) for one in subscription]
+
+        def get() -> list[int]:
+            found = []
+            while True:
+                try:
+                    found.append(number(subscription.get()))
+                except StreamClosed:
+                    return found
+
+        tasks = [Task(read), Task(get), Task(read), Task(get)]
+        sent = 0
+        for n in range(300):
+            run = run_of(sent, 1 + n % 30)
+            sent += len(run)
+            inbox.put_many(run)
+        subscription.close()
+        found = [task.result() for task in tasks]
+        assert all(numbers == sorted(numbers) for numbers in found)
+        assert sorted(chain.from_iterable(found)) == list(range(sent))
+
+    def test_a_frame_that_is_no_push_is_left_out_and_counted(self) -> None:
+        inbox = make_inbox(maxsize=100, runs=True)
+        subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
+        run = run_of(0, 12)
+        run.frames[3] = run.frames[3][:-1]
+        run.frames[5] = run.frames[5][:-1] + b"]"
+        run.frames[9] += b"}"
+        inbox.put_many(run)
+        subscription.close()
+        assert [number(one) for one in subscription] == [0, 1, 2, 4, 6, 7, 8, 10, 11]
+        assert inbox.opener.unreadable == 3
+
+    def test_a_run_wakes_as_many_as_it_can_serve(self) -> None:
+        inbox = make_inbox(maxsize=100, runs=True)
+        subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
+        tasks = [Task(lambda: number(subscription.get())) for _ in range(3)]
+        wait_for_a_consumer(inbox, 3)
+        inbox.put_many(run_of(0, 10))
+        assert sorted(task.result() for task in tasks) == [0, 1, 2]
+
+    def test_a_run_that_was_taken_out_goes_back_and_wakes_who_found_nothing(self) -> None:
+        inbox = make_inbox(maxsize=100, runs=True)
+        inbox.put_many(run_of(0, 10))
+        run = inbox.take_item()
+        assert isinstance(run, Waiting)
+        task = Task(lambda: inbox.wait(LIMIT))
+        wait_for_a_consumer(inbox)
+        inbox.put_back(run)
+        assert task.result()
+        assert [number(one) for one in popped(inbox)] == list(range(10))
+
+    def test_a_forked_child_has_none_of_them(self) -> None:
+        inbox = make_inbox(maxsize=20, runs=True)
+        inbox.put_many(run_of(0, 20))
+        inbox.forked()
+        assert (len(inbox), inbox.run()) == (0, None)
+        inbox.put_many(run_of(0, 20))
+        assert (len(inbox), inbox.dropped) == (20, 0)
+
+    def test_what_a_run_supersedes_under_latest_is_only_counted(self) -> None:
+        inbox = make_inbox("latest", 2)
+        inbox.put_many(run_of(0, 9))
+        inbox.put_many(run_of(9, 1))
+        one = inbox.pop()
+        assert (number(one), one.lost, inbox.dropped) == (9, 9, 9)
+        inbox.put_many([message(0, "/a:B"), message(1, "/a:C")])
+        inbox.put_many(run_of(0, 9))
+        assert (len(inbox), inbox.dropped) == (2, 18)
 
 
 class TestInline:

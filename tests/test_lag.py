@@ -38,7 +38,7 @@ def sealed(raw: bytes, read: float, frame: bytes = b"") -> Push:
 
 def message(raw: bytes, read: float) -> Message:
     made = decode_message(raw)
-    made.origin = Origin(raw, Batch(1, NOW - int(read * SECOND)))
+    made.raw, made.origin = raw, Origin(Batch(1, NOW - int(read * SECOND)))
     return made
 
 

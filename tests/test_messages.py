@@ -15,21 +15,20 @@ from hypothesis import strategies as st
 
 from kucoin_sync import messages
 from kucoin_sync.messages import (
+    UNREAD,
     UNREADABLE,
     Batch,
     Message,
     Origin,
-    Sealed,
     command,
     decode_control,
     decode_message,
-    decode_plain,
     payload_class,
     prepare,
-    typed_decoder_for,
+    ways_for,
 )
-from kucoin_sync.payloads import CrossLeverage
-from kucoin_sync.sealed import Head
+
+from .support.messages import head_of
 
 # One frame of each shape: spot, private with an account, futures with `sn`, in a tunnel, without a type, data that is
 # a list, a number, null or absent, without a topic.
@@ -54,6 +53,8 @@ BALANCE = b"""{"topic":"/account/balance","type":"message","subject":"account.ba
 FUTURES = b"""{"topic":"/contractMarket/tickerV2:XBTUSDTM","type":"message","subject":"tickerV2","sn":1712000000129,
 "data":{"symbol":"XBTUSDTM","sequence":1712000000129,"bestBidSize":5,"bestBidPrice":"70.5","bestAskPrice":"70.6",
 "bestAskSize":7,"ts":1712000000129000000}}"""
+LEVERAGE = b"""{"topic":"/contract/crossLeverage","type":"message","data":{"ETHUSDTM":{"leverage":"8"}},
+"subject":"user.config","userId":"u","channelType":"private"}"""
 FUNDING = b"""{"topic":"/contract/instrument:XBTUSDTM","type":"message","subject":"funding.rate","data":{
 "granularity":60000,"fundingRate":-0.002966,"timestamp":1712000000130}}"""
 TUNNELLED = b"""{"id":"5c01","type":"message","topic":"/market/ticker:KCS-BTC","subject":"trade.ticker",
@@ -80,7 +81,7 @@ every_frame = pytest.mark.parametrize("frame", FRAMES, ids=NAMES)
 def received(frame: bytes, batch: Batch | None = None) -> Message:
     """Return a message as one that came over a connection."""
     message = decode_message(frame)
-    message.origin = Origin(frame, batch or Batch(3, 1712000000999000000))
+    message.raw, message.origin = frame, Origin(batch or Batch(3, 1712000000999000000))
     return message
 
 
@@ -379,19 +380,19 @@ def test_the_struct_depends_on_the_prefix_and_the_subject(
     assert (found.__name__ if found else None) == struct
 
 
-# Decoded in one pass, as for who is known to read them
+# Decoded with its data, as for who is known to read it
 
 
-@pytest.mark.parametrize("frame", [TICKER, ALL, LEVEL2, CANDLES, FUTURES, FUNDING])
-@pytest.mark.parametrize("way", ["plain", "typed"])
-def test_a_message_that_was_decoded_with_its_data_reads_as_any_other(frame: bytes, way: str) -> None:
+@pytest.mark.parametrize("frame", [TICKER, ALL, LEVEL2, CANDLES, FUTURES, FUNDING, LEVERAGE])
+@pytest.mark.parametrize("way", range(3))
+def test_a_message_that_was_made_of_its_data_reads_as_any_other(frame: bytes, way: int) -> None:
     other = received(frame)
     cls = payload_class(other.topic, other.subject)
     assert cls is not None
-    decode = decode_plain if way == "plain" else typed_decoder_for(cls)
-    assert decode is not None
-    message, head = decode(frame), Head(b"", (other.topic or "", other.subject), ())
-    message.origin = Sealed(frame, other.origin.batch, head)
+    make, decode = ways_for(cls)[way]
+    data = bytes(other.wire_data)
+    head = head_of(frame[: frame.index(data)], other.topic or "", other.subject)
+    message = make(other.topic, 0, frame, Origin(other.origin.batch, head), UNREAD, UNREAD, None, decode(data))
     assert message == other
     assert (message.type, message.topic, message.subject) == ("message", other.topic, other.subject)
     assert (message.tunnel_id, message.epoch, message.received_ns) == (None, other.epoch, other.received_ns)
@@ -400,12 +401,6 @@ def test_a_message_that_was_decoded_with_its_data_reads_as_any_other(frame: byte
     assert message.payload == other.payload
     assert type(message.payload) is cls
     assert repr(message) == repr(other)
-
-
-def test_what_is_keyed_by_symbol_is_not_decoded_with_its_message() -> None:
-    cls = payload_class("/contract/crossLeverage", None)
-    assert cls is CrossLeverage
-    assert typed_decoder_for(cls) is None
 
 
 # What the wire must not do

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from kucoin_sync import Message
-from kucoin_sync.inbox import OVERFLOW, InlineInbox
-from kucoin_sync.messages import Batch, Origin, _Plain, _Typed, _Undecoded, decode_message
+from kucoin_sync.inbox import InlineInbox
+from kucoin_sync.messages import Batch, Origin, _Plain, _Split, _Typed, decode_message
+from kucoin_sync.overflow import OVERFLOW
 from kucoin_sync.payloads import Ticker
-from kucoin_sync.sealed import DATA, Head, Heads, Opener, Push, Sealed, kind_of, opened
+from kucoin_sync.sealed import DATA, Head, Heads, Medley, Opener, Push, Run, Sealed, kind_of, opened
 from kucoin_sync.subscription import Subscription
 
 from .support.inboxes import make_inbox
@@ -145,6 +146,76 @@ def test_the_heads_that_are_kept_are_bounded() -> None:
     assert head_in(heads, ticker(0).replace(b"BTC", b"C9999")) is not None
 
 
+def symbols(*names: str) -> list[bytes]:
+    """Return a ticker of each symbol."""
+    return [ticker(n).replace(b"BTC", name.encode()) for n, name in enumerate(names)]
+
+
+def learned(frames: list[bytes]) -> Heads:
+    heads = Heads()
+    for frame in frames:
+        heads.learn(frame)
+    return heads
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        symbols("BTC"),
+        symbols("BTC", "ETH", "A", "ABC"),
+        symbols("A" * 40 + "1", "A" * 40 + "2", "B"),  # alike for longer than a glimpse
+        [ticker(0), ticker(0).replace(b"ticker:", b"match:"), b'{"topic":"/a","type":"message","data":2}'],
+        [b'{"topic":"/a","type":"message","data":2}', b'{"topic":"/a","type":"message","subject":"s","data":2}'],
+    ],
+    ids=["one", "four", "hard to tell apart", "other topics", "with a subject and without"],
+)
+def test_the_heads_of_frames_that_came_together_are_found_at_once(frames: list[bytes]) -> None:
+    heads = learned(frames)
+    for _ in range(2):
+        assert heads.find(frames * 3) == [head_in(heads, frame) for frame in frames] * 3
+    assert heads.find([*frames, ticker(0).replace(b"BTC", b"NEW")]) is None
+    assert heads.find([*frames, b""]) is None
+    assert heads.find([*frames, frames[0].replace(b'"type"', b'"TYPE"')]) is None
+    new = ticker(1).replace(b"BTC", b"NEW")
+    heads.learn(new)
+    assert heads.find([*frames, new]) == [*(head_in(heads, frame) for frame in frames), head_in(heads, new)]
+
+
+def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> None:
+    frames = symbols("A" * 50 + "1", "A" * 50 + "2", "B", "C")
+    heads = learned(frames)
+    assert len(heads._glimpses) < len(heads.known)
+    assert heads.find(frames) == [head_in(heads, frame) for frame in frames]
+    assert len(heads._glimpses) == 3
+
+
+# What came together
+
+
+def test_a_run_is_a_sequence_of_sealed_frames() -> None:
+    frames = [ticker(n) for n in range(5)]
+    head = sealed(frames[0]).head
+    run = Run(head, BATCH, frames)
+    assert len(run) == 5
+    for pushes, wanted in ((run, frames), (run[1:3], frames[1:3])):
+        assert isinstance(pushes, Run)
+        assert [(push.frame, push.batch, push.head) for push in pushes] == [(frame, BATCH, head) for frame in wanted]
+    assert (run[-1].frame, run[0].head) == (frames[-1], head)
+
+
+def test_a_medley_is_one_with_a_head_for_each() -> None:
+    frames = symbols("A", "B", "A", "C")
+    found = learned(frames).find(frames)
+    assert found is not None
+    medley = Medley(found, BATCH, frames)
+    assert len(medley) == 4
+    for pushes, wanted in ((medley, slice(None)), (medley[1:3], slice(1, 3))):
+        assert isinstance(pushes, Medley)
+        assert [(push.frame, push.batch) for push in pushes] == [(frame, BATCH) for frame in frames[wanted]]
+        assert [push.head for push in pushes] == found[wanted]
+    assert (medley[-1].frame, medley[-1].head) == (frames[-1], found[-1])
+
+
 # Opening
 
 
@@ -156,7 +227,7 @@ def test_however_it_is_read_a_message_says_the_same(reader: Callable[[Message], 
         message = opener.open(sealed(frame))
         assert message is not None
         plain = decode_message(frame)
-        plain.origin = Origin(frame, BATCH)
+        plain.raw, plain.origin = frame, Origin(BATCH)
         assert reader(message) == reader(plain)
         assert (message.type, message.topic, message.subject) == (plain.type, plain.topic, plain.subject)
         assert (message.raw, message.epoch, message.received_ns, message.tunnel_id) == (frame, 3, 17, None)
@@ -183,7 +254,7 @@ def test_a_message_is_decoded_as_those_before_it_were_read(reader: str, data: bo
         message = opener.open(sealed(ticker(n)))
         assert message is not None
         if n == 2:
-            assert (type(message).__bases__[0] is _Typed, type(message) is _Plain) == (payload, data)
+            assert (type(message) is _Typed, type(message) is _Plain) == (payload, data)
         READERS[reader](message)
 
 
@@ -194,7 +265,7 @@ def test_who_reads_both_ways_has_nothing_decoded_in_vain(first: str, second: str
         message = opener.open(sealed(ticker(n)))
         assert message is not None
         if n > 205:
-            assert type(message) is _Undecoded
+            assert type(message) is _Split
         READERS[first](message)
         if n > 1:
             READERS[second](message)
@@ -237,7 +308,21 @@ def test_a_run_is_opened_as_one_by_one_whatever_is_in_it() -> None:
     assert [isinstance(message, _Typed) for message in found] == [True, False, False, False, True]
     assert opener.unreadable == 1
     after = opener.open(sealed(ticker(9)))
-    assert type(after) is _Undecoded, "the struct does not fit what comes"
+    assert type(after) is _Split, "the struct does not fit what comes"
+
+
+def test_frames_of_one_head_are_opened_as_one_by_one() -> None:
+    opener = Opener()
+    for n in range(3):
+        message = opener.open(sealed(ticker(n)))
+        assert message is not None and message.payload
+    run = Run(sealed(ticker(0)).head, BATCH, [ticker(1), BAD[0], ticker(2, price=[]), ticker(3)])
+    found = list(opener.each(run))
+    assert [message.data["sequence"] for message in found] == ["1", "2", "3"]
+    assert [message.raw for message in found] == [ticker(1), ticker(2, price=[]), ticker(3)]
+    assert [isinstance(message, _Typed) for message in found] == [True, False, True]
+    assert opener.unreadable == 1
+    assert type(opener.open(sealed(ticker(9)))) is _Split
 
 
 BAD = [

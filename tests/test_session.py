@@ -16,7 +16,7 @@ from kucoin_sync.exceptions import ConnectionFailed, ProtocolError, Subscription
 from kucoin_sync.limits import Limits
 from kucoin_sync.messages import Batch, Message, Origin, decode_message
 from kucoin_sync.outcomes import Acked, Full, Key, Outcome, Refused, ServerError, Welcomed
-from kucoin_sync.sealed import Run, Sealed
+from kucoin_sync.sealed import Medley, Pushes, Run, Sealed
 from kucoin_sync.sealed import opened as opened_pushes
 from kucoin_sync.session import ACK_TIMEOUT, Session
 
@@ -64,8 +64,8 @@ def subscribed(*keys: Key, **options: Any) -> Session:
     return session
 
 
-def messages_of(run: Run) -> list[Message]:
-    return opened_pushes(run[1])
+def messages_of(pushes: Pushes) -> list[Message]:
+    return opened_pushes(pushes)
 
 
 def receive(session: Session, *frames: bytes, now: float = 0.0) -> list[Message]:
@@ -1184,19 +1184,20 @@ def test_pushes_that_begin_alike_stay_sealed_and_together() -> None:
     session, batch = opened(), Batch(4, 99)
     session.eventful = False  # the welcome was one
     other = PUSH.replace(b"BTC", b"ETH")
-    head, pushes = session.receive([PUSH, other], batch, 1.0)
-    assert (head, [type(push) is Sealed for push in pushes]) == (None, [False, False])
-    assert session.receive([PUSH, other], batch, 1.0)[0] is None
+    pushes = session.receive([PUSH, other], batch, 1.0)
+    assert [type(push) is Sealed for push in pushes] == [False, False]
     for count in (1, 2):
-        session.receive([PUSH, other, PUSH], batch, 1.0)
-        head, pushes = session.receive([PUSH] * count, batch, 1.0)
-        assert head is not None
-        assert [(push.frame, push.batch, push.head) for push in pushes if isinstance(push, Sealed)] == [
-            (PUSH, batch, head)
-        ] * count
+        medley = session.receive([PUSH, other, PUSH], batch, 1.0)
+        assert isinstance(medley, Medley)
+        assert [push.frame for push in medley] == [PUSH, other, PUSH]
+        assert medley.heads[0] is medley.heads[2] is not medley.heads[1]
+        run = session.receive([PUSH] * count, batch, 1.0)
+        assert isinstance(run, Run)
+        assert [(push.frame, push.batch, push.head) for push in run] == [(PUSH, batch, medley.heads[0])] * count
+        assert isinstance(session.receive([PUSH] * count, batch, 1.0, ascii_only=True), Run)
+        assert not isinstance(session.receive([PUSH] * count, batch, 1.0, ascii_only=False), Run)
     assert not session.eventful
-    head, pushes = session.receive([PUSH, PUSH, other, b'{"type":"pong","id":"9"}', other, PUSH], batch, 1.0)
-    assert head is None
+    pushes = session.receive([PUSH, PUSH, other, b'{"type":"pong","id":"9"}', other, PUSH], batch, 1.0)
     assert all(isinstance(push, Sealed) for push in pushes)
     assert [message.raw for message in opened_pushes(pushes)] == [PUSH, PUSH, other, other, PUSH]
     assert session.eventful
@@ -1236,7 +1237,7 @@ def test_a_push_that_is_known_by_its_head_counts_as_life() -> None:
 
 def decode_message_of(frame: bytes) -> Message:
     message = decode_message(frame)
-    message.origin = Origin(frame, Batch())
+    message.raw, message.origin = frame, Origin(Batch())
     return message
 
 
@@ -1248,7 +1249,7 @@ def test_a_frame_without_a_type_is_a_push() -> None:
 def test_an_empty_receive_counts_as_life() -> None:
     session = opened()
     session.handle_deadline(9.0)
-    assert session.receive([], Batch(), 12.0) == (None, [])
+    assert len(session.receive([], Batch(), 12.0)) == 0
     assert session.next_deadline() == 18.0
     session.handle_deadline(18.0)
     assert session.next_deadline() == 22.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import KucoinSyncError, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
-from kucoin_sync.inbox import OVERFLOW
+from kucoin_sync.overflow import OVERFLOW
 from kucoin_sync.sealed import Push
 
 from .support.inboxes import make_inbox, wait_for_a_consumer

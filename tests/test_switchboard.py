@@ -15,9 +15,11 @@ from kucoin_sync.exceptions import KucoinSyncError
 from kucoin_sync.inbox import Inbox
 from kucoin_sync.messages import Batch, Sealed
 from kucoin_sync.outcomes import Key
-from kucoin_sync.sealed import Head
+from kucoin_sync.sealed import Medley, Pushes, Run
 from kucoin_sync.subscription import Subscription
 from kucoin_sync.switchboard import Switchboard
+
+from .support.messages import head_of
 
 ONE, TWO, INSIDE = Key("/market/level2:BTC-USDT"), Key("/market/level2:ETH-USDT"), Key("/market/level2:KCS-BTC", "bt1")
 FUTURES = Key("/contractMarket/level2:XBTUSDTM")
@@ -259,10 +261,38 @@ def test_what_is_remembered_of_beginnings_of_frames_is_bounded(
     connection = subscribed(board, *keys)
     [subscription] = board.subscriptions
     for key in keys:
-        head = Head(b"", (key.topic, None), ())
-        connection.lane(connection, head, [Sealed(b"{}", Batch(), head)])
+        connection.lane(connection, [Sealed(b"{}", Batch(), head_of(b"", key.topic))])
         assert len(connection.lane.__self__._alone) <= 3
     assert len(subscription.inbox) == 10 and subscription.dropped == 10
+
+
+def test_what_came_together_is_routed_by_its_heads(board: Switchboard) -> None:
+    heads = [head_of(b"", key.topic) for key in (ONE, TWO)]
+    frames = [b'{"n":%d}' % n for n in range(4)]
+    batch = Batch()
+    connection = subscribed(board, ONE, TWO)
+    [first] = board.subscriptions
+
+    def bring(*pushes: Pushes) -> list[list[Any]]:
+        for each in pushes:
+            connection.lane(connection, each)
+        found: list[list[Any]] = []
+        for subscription in board.subscriptions:
+            found.append([getattr(push, "frame", push) for push in subscription.inbox.items])
+            subscription.inbox.items.clear()
+        return found
+
+    run, medley = Run(heads[0], batch, frames), Medley([heads[0], heads[1], heads[1], heads[0]], batch, frames)
+    for _ in range(2):  # the second time it is known whose they are
+        assert bring(medley) == [frames]
+        assert bring(run, [run[2]]) == [[*frames, frames[2]]]
+    assert subscribed(board, TWO) is connection
+    for _ in range(2):
+        assert [len(found) for found in bring(run)] == [4, 0]
+    board.remove(first, (TWO.topic,))
+    for _ in range(2):
+        assert bring(medley) == [[frames[0], frames[3]], frames[1:3]]
+    assert first.topics == (ONE.topic,)
 
 
 def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(

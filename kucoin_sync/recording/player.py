@@ -23,7 +23,7 @@ from ..events import Connected, Disconnected, Event
 from ..exceptions import ConnectionFailed
 from ..inbox import Inbox
 from ..outcomes import Key
-from ..sealed import Push, kind_of
+from ..sealed import Pushes, kind_of
 from . import lines
 from .errors import FramesMissing, RecordingEnded
 from .given import GivenSnapshots
@@ -55,7 +55,7 @@ class Taker(Protocol):
     def inbox(self) -> Inbox: ...
     @property
     def callback(self) -> Any: ...
-    def put_many(self, pushes: Sequence[Push], /) -> None: ...
+    def put_many(self, pushes: Pushes, /) -> None: ...
     def close(self) -> None: ...
 
 
@@ -279,15 +279,15 @@ class Player:
         if track is None:
             return
         carrier = track.carriers[0]
-        head, pushes = track.pushes(batch, carrier.owner.misfit)
+        pushes = track.pushes(batch, carrier.owner.misfit)
         if self._speed is not None:
             if pushes:
-                carrier.bring(head, pushes, batch.origin.epoch)
+                carrier.bring(pushes, batch.origin.epoch)
             return
         start = 0
         while start < len(pushes):
             room = int(min(self._room(len(pushes) - start), len(pushes) - start))
-            carrier.bring(head, pushes[start : start + room], batch.origin.epoch)
+            carrier.bring(pushes[start : start + room], batch.origin.epoch)
             start += room
 
     def _room(self, wanted: int) -> float:
@@ -311,7 +311,7 @@ class Player:
         track = self.tracks.get((batch.origin.market, False))
         if batch.origin.private or track is None or not self._stage.books():
             return False
-        _, pushes = track.pushes(batch, track.carriers[0].owner.misfit)
+        pushes = track.pushes(batch, track.carriers[0].owner.misfit)
         for push in pushes:
             topic = kind_of(push)[0]
             for book, taker in self._stage.books():

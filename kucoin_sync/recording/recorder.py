@@ -12,11 +12,11 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,7 +26,7 @@ from ..events import Disconnected as DisconnectedEvent
 from ..events import Event
 from ..exceptions import KucoinSyncError
 from ..outcomes import Key
-from ..sealed import Head, Push, Sealed
+from ..sealed import Push, Pushes, Run, Sealed
 from . import lines
 from .errors import RecordingError, RecordingFailed, RecordingResumed
 from .parts import OpenFile, Parts, open_new
@@ -188,20 +188,20 @@ class Recorder:
 
     # For the stream, on its threads
 
-    def brought(self, market: str, private: bool, head: Head | None, pushes: Sequence[Push]) -> None:
+    def brought(self, market: str, private: bool, pushes: Pushes) -> None:
         """Queue frames."""
         first, last = _batch_of(pushes[0]), _batch_of(pushes[-1])
         if first is not last:  # these were held back by a handover
             for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
-                self.brought(market, private, None, list(together))
+                self.brought(market, private, list(together))
             return
         origin = lines.Origin(first.received_ns, first.epoch, market, private)
         for start in range(0, len(pushes), _SHARE):
             share = pushes[start : start + _SHARE]
-            if head is None:
-                frames = [push.frame if isinstance(push, Sealed) else push.raw for push in share]
+            if isinstance(share, Run):
+                frames = share.frames
             else:
-                frames = [push.frame for push in cast("Sequence[Sealed]", share)]
+                frames = [push.frame if isinstance(push, Sealed) else push.raw for push in share]
             self._put(lines.frames_as_text(origin, frames, objects=True), len(frames))  # nothing else is a push
 
     def carried(self, market: str, private: bool, keys: Iterable[Key]) -> None:

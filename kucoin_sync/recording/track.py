@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .. import SubscriptionRejected
@@ -12,7 +12,7 @@ from ..exceptions import KucoinSyncError
 from ..messages import UNREADABLE, Message, Origin, Sealed, decode_message
 from ..messages import Batch as Reading
 from ..outcomes import Key
-from ..sealed import DATA, Head, Heads, Push
+from ..sealed import DATA, Head, Heads, Push, Pushes, Run
 from ..topics.routing import Router
 from .lines import Batch
 
@@ -90,8 +90,8 @@ class Track:
         with self._lock:
             return self._keys.get(key, False)
 
-    def pushes(self, batch: Batch, misfit: Callable[[Message], None]) -> tuple[Head | None, list[Push]]:
-        """Return what is wanted of a batch, and the head of all of it where it has one in common."""
+    def pushes(self, batch: Batch, misfit: Callable[[Message], None]) -> Pushes:
+        """Return what is wanted of a batch."""
         reading = Reading(batch.origin.epoch, batch.origin.received_ns, misfit)
         pushes: list[Push] = []
         heads: set[Head | None] = set()
@@ -115,10 +115,12 @@ class Track:
                 continue
             self._heads.learn(frame)
             if message.topic is not None and self._wanted.find(message.topic):
-                message.origin = Origin(frame, reading)
+                message.raw, message.origin = frame, Origin(reading)
                 pushes.append(message)
                 heads.add(None)
-        return (heads.pop() if len(heads) == 1 else None), pushes
+        if len(heads) == 1 and (head := heads.pop()) is not None:
+            return Run(head, reading, [push.frame for push in pushes if isinstance(push, Sealed)])
+        return pushes
 
 
 class ReplayCarrier:
@@ -194,9 +196,9 @@ class ReplayCarrier:
         """Let the player end."""
         self._player.close()
 
-    def bring(self, head: Head | None, pushes: Sequence[Push], epoch: int) -> None:
+    def bring(self, pushes: Pushes, epoch: int) -> None:
         """Deliver what was recorded."""
         self.epoch = epoch
         self.counts.messages += len(pushes)
         self.counts.bytes += sum(len(push.frame if isinstance(push, Sealed) else push.raw) for push in pushes)
-        self.deliver(self, head, pushes)
+        self.deliver(self, pushes)

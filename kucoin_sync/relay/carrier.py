@@ -374,7 +374,7 @@ class RelayCarrier(OnThread):
 
     def _hand_over(self, pushes: list[Push]) -> None:
         self.counts.messages += len(pushes)
-        self._deliver(self, None, pushes)
+        self._deliver(self, pushes)
 
     def _take_news(self, news: Sequence[News]) -> None:
         """Note what has become of topics, and tell the owner."""

@@ -32,8 +32,7 @@ class Opening:
             message = decode_message(frame)
         except UNREADABLE:
             return None
-        message.origin = Origin(frame, batch)
-        message.lost = lost
+        message.raw, message.origin, message.lost = frame, Origin(batch), lost
         if not lost:
             self._heads.learn(frame)
         return message

@@ -560,7 +560,7 @@ def test_an_end_that_a_disk_holds_up_is_an_error_and_nothing_more_is_taken(
     assert repr(recorder) == f"<Recorder of {path}: recording, 0 messages, 0 dropped>"
     with pytest.raises(RecordingError, match=r"could not be written to its end within 0\.05 s"):
         recorder.close(timeout=0.05)
-    recorder.brought("spot", False, None, [live])
+    recorder.brought("spot", False, [live])
     disk.go.set()
     recorder.close()
     assert recorded(path) == [live.raw]

@@ -34,7 +34,7 @@ TRADE = {
 def message(topic: str, data: object, received_ns: int = 1_700_000_000_000_000_123, subject: str = "s") -> Message:
     frame = msgspec.json.encode({"topic": topic, "type": "message", "subject": subject, "data": data})
     read = decode_message(frame)
-    read.origin = Origin(frame, Batch(3, received_ns))
+    read.raw, read.origin = frame, Origin(Batch(3, received_ns))
     return read
 
 

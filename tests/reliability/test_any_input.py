@@ -66,7 +66,7 @@ def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribe
     [subscribe] = session.frames_to_send(0.0)
     session.receive([json.dumps({"type": "ack", "id": json.loads(subscribe)["id"]}).encode()], Batch(), 0.0)
     session.outcomes()
-    _, pushes = session.receive(frames, Batch(), 0.0)
+    pushes = session.receive(frames, Batch(), 0.0)
     for message in opened(pushes):
         assert (
             message.payload is message.data or isinstance(message.payload, Payload) or message.payload == message.data

@@ -10,9 +10,12 @@ from msgspec import structs
 from kucoin_sync import Event, LocalBook, LocalLevel2Book, LocalLevel3Book, SlowConsumer
 from kucoin_sync.books import Source
 from kucoin_sync.following import Follower
-from kucoin_sync.inbox import Inbox, inbox_for
+from kucoin_sync.inbox import Inbox
 from kucoin_sync.messages import Batch, Message, Origin, decode_message
-from kucoin_sync.sealed import Head, Sealed
+from kucoin_sync.overflow import inbox_for
+from kucoin_sync.sealed import Sealed
+
+from .messages import head_of
 
 __all__ = ["Line", "Owner", "message", "sealed"]
 
@@ -30,14 +33,14 @@ def message(topic: str, data: Any, subject: str | None = None, *, epoch: int = 1
         }
     )
     made = decode_message(raw)
-    made.origin = Origin(raw, Batch(epoch, received_ns))
+    made.raw, made.origin = raw, Origin(Batch(epoch, received_ns))
     return made
 
 
 def sealed(opened: Message, frame: bytes | None = None) -> Sealed:
     """Return the frame of a push, or another one that begins likewise, as a connection hands it over unopened."""
     start, data, _ = opened.raw.partition(b'"data":')
-    head = Head(start + data, (opened.topic or "", opened.subject), (decode_message,) * 3)
+    head = head_of(start + data, opened.topic or "", opened.subject)
     return Sealed(opened.raw if frame is None else frame, opened.origin.batch, head)
 
 

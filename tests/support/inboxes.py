@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kucoin_sync import SlowConsumer
-from kucoin_sync.inbox import Inbox, inbox_for
+from kucoin_sync.inbox import Inbox
+from kucoin_sync.overflow import inbox_for
 
 from .threads import LIMIT
 
@@ -28,10 +29,16 @@ class Waiters(deque[Any]):
 
 
 def make_inbox(
-    overflow: str = "raise", maxsize: int = 10, on_overflow: Callable[[int], None] = lambda dropped: None
+    overflow: str = "raise",
+    maxsize: int = 10,
+    on_overflow: Callable[[int], None] = lambda dropped: None,
+    *,
+    runs: bool = False,
 ) -> Inbox:
     """Return an inbox whose consumers are told of an overflow by a `SlowConsumer`."""
-    inbox = inbox_for(overflow, maxsize, on_overflow, lambda dropped: SlowConsumer("too slow", dropped=dropped))
+    inbox = inbox_for(
+        overflow, maxsize, on_overflow, lambda dropped: SlowConsumer("too slow", dropped=dropped), runs=runs
+    )
     inbox.waiters = Waiters()
     return inbox
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 
-from kucoin_sync.messages import Batch, Message, Origin, decode_message
+from kucoin_sync.messages import Batch, Head, Message, Origin, decode_message, payload_class, ways_for
 
-__all__ = ["message", "number"]
+__all__ = ["head_of", "message", "number"]
+
+
+def head_of(start: bytes, topic: str, subject: str | None = None) -> Head:
+    """Return the head of frames that begin with `start`."""
+    return Head(start, slice(len(start), -1), topic, (topic, subject), ways_for(payload_class(topic, subject)))
 
 
 def message(n: int, topic: str = "/market/ticker:BTC-USDT", subject: str = "trade.ticker") -> Message:
     """Return a message with the number `n` in its data."""
     raw = json.dumps({"type": "message", "topic": topic, "subject": subject, "data": {"n": n}}).encode()
     made = decode_message(raw)
-    made.origin = Origin(raw, Batch())
+    made.raw, made.origin = raw, Origin(Batch())
     return made
 
 

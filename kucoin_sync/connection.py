@@ -335,7 +335,7 @@ class Connection(OnThread):
             batch = Batch(self.epoch, time.time_ns(), misfit)
             text = b"".join(frames)
             with lock:
-                pushes = session.receive(frames, batch, now, ascii_only=text.isascii())
+                pushes = session.receive(frames, batch, now, text)
             counts.messages += len(pushes)
             counts.bytes += len(text)
             if eventful := session.eventful:  # counted before what follows it is delivered

@@ -49,11 +49,16 @@ Push: TypeAlias = "Message | Sealed"
 
 
 class Run(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """Frames with one head that came together: pushes, each sealed when it is looked at."""
+    """Frames with one head that came together: pushes, each sealed when it is looked at.
+
+    Attributes:
+        text: all frames in one, where that was made already, else b"".
+    """
 
     head: Head
     batch: Batch
     frames: list[bytes]
+    text: bytes = b""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -74,11 +79,12 @@ class Run(msgspec.Struct, gc=False, eq=False, frozen=True):
 
 
 class Medley(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """Frames that came together, each with its head: pushes, each sealed when it is looked at."""
+    """Frames that came together, each with its head: pushes, each sealed when it is looked at. Else as a run."""
 
     heads: list[Head]
     batch: Batch
     frames: list[bytes]
+    text: bytes = b""
 
     def __len__(self) -> int:
         return len(self.frames)

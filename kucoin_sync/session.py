@@ -280,23 +280,24 @@ class Session:
         self.heartbeat.last_frame = now
         return head
 
-    def receive(self, frames: list[bytes], batch: Batch, now: float, *, ascii_only: bool | None = None) -> Pushes:
+    def receive(self, frames: list[bytes], batch: Batch, now: float, text: bytes | None = None) -> Pushes:
         """Take the text frames that came together; return the pushes among them, in order.
 
         What begins as pushes before it stays sealed; where all of them begin alike, they are a run. What else the
         frames bring is in `outcomes`, `lost` and the counts afterwards, and `eventful` tells of it. Never raises for
-        what a frame holds. Whether there is nothing but ASCII in them is looked at where the caller does not know.
+        what a frame holds. `text` is all of them in one, for callers that have it.
         """
-        if ascii_only is None:
-            ascii_only = b"".join(frames).isascii()
+        if text is None:
+            text = b"".join(frames)
+        ascii_only = text.isascii()
         self.heartbeat.last_frame = now
         head, known = self._head, self._heads.known.get
         if frames and ascii_only:
             if head is not None and all(map(bytes.startswith, frames, repeat(head.start))):
-                return Run(head, batch, frames)
+                return Run(head, batch, frames, text)
             if (heads := self._heads.find(frames)) is not None:
                 self._head = heads[-1]
-                return Medley(heads, batch, frames)
+                return Medley(heads, batch, frames, text)
         pushes: list[Push] = []
         for frame in frames:
             if not ascii_only and not _is_text(frame):

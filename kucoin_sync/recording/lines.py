@@ -172,15 +172,15 @@ def line_as_text(line: Line) -> bytes:
     return _encode(line) + b"\n"
 
 
-def frames_as_text(origin: Origin, frames: Sequence[bytes], *, objects: bool = False) -> bytes:
+def frames_as_text(origin: Origin, frames: Sequence[bytes], *, objects: bool = False, lines: bool = False) -> bytes:
     """Return the lines of frames that came together. This is the recorder's share of each message.
 
-    With `objects` all are known to be JSON objects. The text is put together once: every copy of a large one costs
-    more than all else here.
+    With `objects` all are known to be JSON objects, with `lines` none to have more than one line. The text is put
+    together once: every copy of a large one costs more than all else here.
     """
     head = _encode(origin)
     try:
-        odd = b"\n" in b"".join(frames) or (not objects and _OURS in map(_first, frames))
+        odd = (not lines and b"\n" in b"".join(frames)) or (not objects and _OURS in map(_first, frames))
     except IndexError:  # an empty one
         odd = True
     if odd:

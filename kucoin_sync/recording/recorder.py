@@ -2,17 +2,20 @@
 
 The I/O threads put what comes into a bounded queue as text; a thread of the recorder's own packs and writes it. A disk
 that is slow, full or gone costs the stream nothing: it costs frames of the recording, which tells how many, in
-their place. No key and no token comes near a recording: it has what the server pushed, and book snapshots.
+their place. Where there are too few processors for both, packing waits for reading. No key and no token comes near a
+recording: it has what the server pushed, and book snapshots.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +29,7 @@ from ..events import Disconnected as DisconnectedEvent
 from ..events import Event
 from ..exceptions import KucoinSyncError
 from ..outcomes import Key
-from ..sealed import Push, Pushes, Run, Sealed
+from ..sealed import Medley, Push, Pushes, Run, Sealed
 from . import lines
 from .errors import RecordingError, RecordingFailed, RecordingResumed
 from .parts import OpenFile, Parts, open_new
@@ -43,6 +46,8 @@ _WAITING = 64 * 1024 * 1024
 _PAUSES = (0.5, 1.0, 2.0, 5.0)
 _SHARE = 200
 """Frames that become text together: so few that their text is made in memory that is in use already."""
+
+_NICE = 10
 
 _SLOW = "the disk was too slow"
 
@@ -196,13 +201,14 @@ class Recorder:
                 self.brought(market, private, list(together))
             return
         origin = lines.Origin(first.received_ns, first.epoch, market, private)
-        for start in range(0, len(pushes), _SHARE):
-            share = pushes[start : start + _SHARE]
-            if isinstance(share, Run):
-                frames = share.frames
-            else:
-                frames = [push.frame if isinstance(push, Sealed) else push.raw for push in share]
-            self._put(lines.frames_as_text(origin, frames, objects=True), len(frames))  # nothing else is a push
+        if isinstance(pushes, (Run, Medley)):
+            frames, one_line = pushes.frames, bool(pushes.text) and b"\n" not in pushes.text
+        else:
+            frames, one_line = [push.frame if isinstance(push, Sealed) else push.raw for push in pushes], False
+        for start in range(0, len(frames), _SHARE):
+            share = frames[start : start + _SHARE]
+            text = lines.frames_as_text(origin, share, objects=True, lines=one_line)  # nothing else is a push
+            self._put(text, len(share))
 
     def carried(self, market: str, private: bool, keys: Iterable[Key]) -> None:
         """Note confirmed topics."""
@@ -261,6 +267,7 @@ class Recorder:
     # The thread
 
     def _run(self) -> None:
+        _give_way()
         while True:
             self._some.wait()
             self._urgent.wait(self._flush_every)
@@ -338,6 +345,14 @@ class Recorder:
             if keys
         ]
         return b"".join([lines.line_as_text(line) for line in first])
+
+
+def _give_way() -> None:
+    """Let this thread run where nobody else wants to, as far as the system has a priority for each thread."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # not everywhere is a thread allowed to
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE)
 
 
 def _batch_of(push: Push) -> Any:

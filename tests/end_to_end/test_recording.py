@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from kucoin_sync import (
     Rotated,
     Stream,
     SubscriptionRejected,
+    messages,
 )
 from kucoin_sync.recording import (
     FramesMissing,
@@ -37,10 +40,12 @@ from kucoin_sync.recording.library import Library
 from kucoin_sync.recording.lines import Batch, Dropped, Lost, Subscribed
 from kucoin_sync.recording.parts import File, open_new
 from kucoin_sync.recording.player import Clock
+from kucoin_sync.sealed import Medley, Run
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.books import contents
 from ..support.children import script
+from ..support.messages import head_of
 from ..support.recordings import SECOND, START, StepClock, WatchedClock, numbers, push, recorded, write
 from ..support.threads import LIMIT, Task, until
 from .conftest import Events
@@ -529,6 +534,45 @@ def test_a_full_disk_is_told_of_and_the_stream_and_then_the_recording_go_on(
         disk.full = False
         assert events.wait(RecordingResumed).dropped == 0
     assert recorded(path)[1:] == [message.raw for message in live]
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["one line each", "several lines"])
+@pytest.mark.parametrize("known", [False, True], ids=["by itself", "with its text"])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_what_came_together_is_recorded_frame_by_frame(
+    stream: Stream, tmp_path: Path, spread: bool, known: bool, heads: int
+) -> None:
+    path = tmp_path / "a.jsonl"
+    data = b'{\n"number": %d}' if spread else b'{"number": %d}'
+    starts = [b'{"topic":"/a:%d","data":' % n for n in range(heads)]
+    of = [head_of(start, f"/a:{n}") for n, start in enumerate(starts)]
+    frames = [starts[n % heads] + data % n + b"}" for n in range(500)]
+    text = b"".join(frames) if known else b""
+    batch = messages.Batch(1, SECOND)
+    pushes = (
+        Run(of[0], batch, frames, text) if heads == 1 else Medley([of[n % 3] for n in range(500)], batch, frames, text)
+    )
+    with Recorder(stream, path) as recorder:
+        recorder.brought("spot", False, pushes)
+    assert recorded(path) == frames
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own")
+def test_packing_gives_way_to_reading(stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with Recorder(stream, tmp_path / "a.jsonl") as recorder:
+        thread = recorder._thread.native_id
+        assert thread is not None
+        until(lambda: os.getpriority(os.PRIO_PROCESS, thread) == min(own + 10, 19), "it is as urgent as before")
+        assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    with Recorder(stream, tmp_path / "b.jsonl"):
+        pass
+    assert recorded(tmp_path / "b.jsonl") == []
 
 
 def test_a_disk_that_stays_full_is_an_error_at_the_end(

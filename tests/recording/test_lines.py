@@ -38,6 +38,13 @@ def test_any_frame_comes_back_byte_for_byte(frames: list[bytes]) -> None:
     assert list(lines.records(text)) == [Batch(ORIGIN, frames)]
 
 
+@given(st.lists(any_object, min_size=1))
+def test_pushes_of_one_line_come_back_byte_for_byte_in_the_fastest_way(frames: list[bytes]) -> None:
+    text = lines.frames_as_text(ORIGIN, frames, objects=True, lines=True)
+    assert text == lines.frames_as_text(ORIGIN, frames)
+    assert list(lines.records(text)) == [Batch(ORIGIN, frames)]
+
+
 @given(st.lists(any_object | spread, min_size=1))
 def test_pushes_come_back_byte_for_byte_in_the_faster_way(frames: list[bytes]) -> None:
     text = lines.frames_as_text(ORIGIN, frames, objects=True)

@@ -73,7 +73,7 @@ def test_a_defect_of_the_package_costs_a_connection_and_not_the_stream(
     subscription = stream.subscribe(ETH)
     receive = Session.receive
 
-    def fail_once(*_: object, **__: object) -> None:
+    def fail_once(*_: object) -> None:
         monkeypatch.setattr(Session, "receive", receive)
         raise ZeroDivisionError
 

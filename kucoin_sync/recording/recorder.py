@@ -267,7 +267,8 @@ class Recorder:
     # The thread
 
     def _run(self) -> None:
-        _give_way()
+        if self.path.suffix != ".jsonl":
+            _give_way()
         while True:
             self._some.wait()
             self._urgent.wait(self._flush_every)

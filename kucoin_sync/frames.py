@@ -14,7 +14,7 @@ from .lengths import Lengths
 
 __all__ = ["FrameBuffer"]
 
-_ROOM, _MOST_ROOM = 256 * 1024, 1024 * 1024  # bytes to read into: at first, and on a connection that fills them
+_ROOM, _MOST_ROOM = 256 * 1024, 2048 * 1024  # bytes to read into: at first, and on a connection that fills them
 _HEADER = struct.Struct("!HH")
 _LONE = 4096
 _MANY = 8192  # bytes in which there are messages enough to look for common lengths

@@ -361,7 +361,7 @@ def test_a_connection_that_fills_the_buffer_gets_a_larger_one() -> None:
         read(buffer, stream[:room])
         stream = stream[room:]
         assert set(buffer.take(refuse)) == {b"x" * 1000}
-    assert rooms == [ROOM, 4 * ROOM, 4 * ROOM, 4 * ROOM]
+    assert rooms == [ROOM, 8 * ROOM, 8 * ROOM, 8 * ROOM]
 
 
 def test_a_large_message_is_no_reason_for_a_larger_buffer() -> None:

@@ -5,8 +5,7 @@ I/O threads `put`, consumers `pop`; neither ever waits for the other. A consumer
 common path takes no lock; the lock is for the uncommon one: a full queue, a notice, the end.
 
 What is queued are pushes: sealed frames, which `pop` opens, and messages that were opened to be routed. For who takes
-them one after the other, a run of many waits in the queue as one item, a `Waiting`, of which frame after frame is
-taken where it stands: the first item is the only one of which some are gone.
+them one after the other, a run of many waits in the queue as one item (see `runs`).
 """
 
 from __future__ import annotations
@@ -14,20 +13,17 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from copy import copy
-from operator import length_hint
-from typing import Protocol
-
-import msgspec
+from collections.abc import Callable
+from typing import Protocol, cast
 
 from . import forking
-from .messages import Message, Origin
+from .messages import Message
+from .runs import RunQueue, Waiting
 from .sealed import Opener, Push, Pushes, Run, Sealed
 
-__all__ = ["Gate", "Inbox", "InlineInbox", "Waiting", "absence"]
+__all__ = ["Gate", "Inbox", "InlineInbox", "absence"]
 
-_MANY = 8  # pushes in a run that is worth to be queued as one
+_MANY = 64  # pushes in a run that is worth to be queued as one
 
 
 class Gate(Protocol):
@@ -36,24 +32,11 @@ class Gate(Protocol):
     def release(self) -> None: ...
 
 
-class Waiting(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """A run in a queue. To go on with the iterator is to take a frame, which is atomic."""
-
-    origin: Origin
-    frames: Iterator[bytes]
-    count: int
-
-    @property
-    def left(self) -> int:
-        """How many were not taken yet."""
-        return length_hint(self.frames)
-
-
 class Inbox:
     """Messages on their way to a consumer. Policy "drop_newest": a full queue takes no more.
 
     Args:
-        runs: whether runs are queued as they are; not for who looks into `items`.
+        runs: whether runs are queued as they are.
 
     Attributes:
         dropped: messages dropped so far.
@@ -61,8 +44,9 @@ class Inbox:
         finished: nothing more will be put; what is queued can still be popped.
         error: with `finished`, why the subscription ended, None for a normal close.
         take: returns the next push as it is; raises IndexError where there is none.
-        take_item: does the same, or takes a whole run out, which is to be given back by `put_back`.
+        take_item: does the same without a lock; it may be a whole run, which is to be given back by `put_back`.
         size: returns how many there are.
+        runs: the queue, where runs are queued as they are.
         opener: opens sealed ones.
         first_use: in a forked child, called before a consumer first looks for messages.
     """
@@ -75,14 +59,15 @@ class Inbox:
         self.finished = False
         self.error: Exception | None = None
         self.opener = Opener()
-        self.take: Callable[[], Push] = self._take_of_runs if runs else self.items.popleft  # type: ignore[assignment]
-        self.size: Callable[[], int] = self._size_of_runs if runs else self.items.__len__
+        self.runs = RunQueue(self.items) if runs else None
         self.take_item: Callable[[], Push | Waiting] = self.items.popleft
-        self._runs = runs
-        self._inside = 0  # frames of the runs in `items` beyond the one place that each has there; those taken included
+        self.take: Callable[[], Push] = self._take_of_runs if runs else self.items.popleft  # type: ignore[assignment]
+        self.size: Callable[[], int] = self.items.__len__ if self.runs is None else self.runs.__len__
+        self._inside = 0  # at least as many are there beyond the number of items, as runs are of many
         self._maxsize = maxsize
         self._on_overflow = on_overflow
-        self._lock = threading.Lock()  # guards _missing, _congested, _full, _notices, dropped, _inside
+        # A signal's handler may take messages, too, wherever it interrupts a consumer.
+        self._lock = threading.RLock()  # guards _missing, _congested, _full, _notices, dropped, _inside
         self._missing = 0  # dropped since the last message that was accepted
         self._congested = False  # the next put has to take the lock
         self._full = False  # an episode of overflow is under way
@@ -95,7 +80,9 @@ class Inbox:
 
         The queue stays the same object, because the thread that forked may be iterating over it.
         """
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        if self.runs is not None:
+            self.runs.clear()
         self.items.clear()
         self.waiters.clear()
         self._notices.clear()
@@ -119,7 +106,7 @@ class Inbox:
 
     def put(self, push: Push) -> None:
         """Queue a push for the consumer; never waits."""
-        if self._congested or len(self.items) + self._inside >= self._maxsize:
+        if self._congested or (len(self.items) + self._inside >= self._maxsize and not self._has_room(1)):
             accepted = self._put_congested(push)
             if accepted is None:
                 return
@@ -131,14 +118,14 @@ class Inbox:
     def put_many(self, pushes: Pushes) -> None:
         """Queue several pushes at once."""
         count = len(pushes)
-        if self._congested or len(self.items) + self._inside + count > self._maxsize:
+        if self._congested or (len(self.items) + self._inside + count > self._maxsize and not self._has_room(count)):
             for push in pushes:
                 self.put(push)
             return
-        if self._runs and count >= _MANY and isinstance(pushes, Run):
+        if self.runs is not None and count >= _MANY and isinstance(pushes, Run):
             with self._lock:
                 self._inside += count - 1
-                self.items.append(Waiting(Origin(pushes.batch, pushes.head), iter(pushes.frames), count))
+                self.runs.append(pushes)
         else:
             self.items.extend(pushes)
         for _ in range(count):
@@ -155,10 +142,10 @@ class Inbox:
 
     def run(self) -> Waiting | None:
         """Return the run that is the first in the queue, None where it is none; whoever takes its frames has them."""
-        if not self._runs:
+        if self.runs is None:
             return None
         with self._lock:
-            return self._first_run()
+            return self.runs.first()
 
     def put_back(self, run: Waiting) -> None:
         """Queue a run again that was taken out of `items` as one."""
@@ -167,37 +154,23 @@ class Inbox:
 
     def oldest(self) -> Push | None:
         """Return the push that a consumer gets next and leave it where it is; None where there is none."""
-        for item in tuple(self.items):
-            if not isinstance(item, Waiting):
-                return item
-            for frame in copy(item.frames):
-                return _sealed(frame, item.origin)
-        return None
-
-    def _first_run(self) -> Waiting | None:
-        """Return the first item where it is a run; take those away in which nothing is left (under the lock)."""
-        while self.items and isinstance(run := self.items[0], Waiting):
-            if run.left:
-                return run
-            self.items.popleft()
-            self._inside -= run.count - 1
-        return None
+        if self.runs is not None:
+            return self.runs.oldest()
+        try:
+            return cast("Push", self.items[0])
+        except IndexError:
+            return None
 
     def _take_of_runs(self) -> Push:
+        assert self.runs is not None
         with self._lock:
-            while (run := self._first_run()) is not None:
-                for frame in run.frames:
-                    return _sealed(frame, run.origin)
-            push = self.items.popleft()
-            assert not isinstance(push, Waiting)
-            return push
+            return self.runs.take()
 
-    def _size_of_runs(self) -> int:
-        try:
-            first = self.items[0]
-        except IndexError:
-            return 0
-        return len(self.items) + self._inside - (first.count - first.left if isinstance(first, Waiting) else 0)
+    def _has_room(self, count: int) -> bool:
+        """Whether there is room for so many more, having looked at how many are there."""
+        with self._lock:
+            self._inside = self.size() - len(self.items)
+            return self.size() + count <= self._maxsize
 
     def wake(self) -> None:
         """Release one waiter."""
@@ -330,8 +303,3 @@ class InlineInbox(Inbox):
 def absence(push: Push) -> int:
     """Return how many messages are missing where a push is: itself, and those that it says are missing before it."""
     return 1 if isinstance(push, Sealed) else 1 + push.lost
-
-
-def _sealed(frame: bytes, origin: Origin) -> Sealed:
-    assert origin.head is not None  # frames without one in common are no run
-    return Sealed(frame, origin.batch, origin.head)

@@ -8,14 +8,16 @@ from typing import Any, Generic, NoReturn
 
 from .exceptions import StreamClosed
 from .forking import OfOneProcess
-from .inbox import Inbox, Waiting
+from .inbox import Inbox
 from .messages import UNREAD, UNREADABLE, Message, Sealed
+from .runs import Waiting
 from .sealed import END
 from .topics.name import P_co
 
 __all__ = ["Subscription"]
 
 _GLANCE = 100
+_NO_RUN = (None,)
 
 
 class Subscription(OfOneProcess, Generic[P_co]):
@@ -113,12 +115,13 @@ class Subscription(OfOneProcess, Generic[P_co]):
                             continue
                     yield message
                 continue
-            items, take = inbox.items, inbox.take_item
+            take: Any = inbox.take_item
+            first: Any = _NO_RUN if inbox.runs is None else inbox.items
             for _ in range(_GLANCE):
-                if items and type(items[0]) is Waiting:
-                    break
                 try:
-                    push: Any = take()
+                    if type(first[0]) is Waiting:
+                        break
+                    push = take()
                 except IndexError:
                     found = self._next()
                     if found is None:
@@ -136,7 +139,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
                         if message is None:
                             continue
                     yield message
-                elif type(push) is Waiting:  # it came, or another consumer took what was before it, just now
+                elif type(push) is Waiting:  # another consumer took what was before it, just now
                     inbox.put_back(push)
                     break
                 else:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
-from collections.abc import Callable
-from itertools import chain, islice
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator
+from itertools import chain, count, islice
+from types import FrameType, SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +16,11 @@ from hypothesis import strategies as st
 
 from kucoin_sync import Message, SlowConsumer, StreamClosed
 from kucoin_sync import inbox as inbox_module
-from kucoin_sync.inbox import Inbox, InlineInbox, Waiting
+from kucoin_sync import runs as runs_module
+from kucoin_sync.inbox import Inbox, InlineInbox
 from kucoin_sync.messages import Batch, decode_message
 from kucoin_sync.overflow import OVERFLOW
+from kucoin_sync.runs import Waiting
 from kucoin_sync.sealed import Run, kind_of
 from kucoin_sync.subscription import Subscription
 
@@ -542,6 +546,14 @@ class TestThreads:
         assert lost + inbox._missing == inbox.dropped  # those after the last message have none that could tell
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_runs() -> Iterator[None]:
+    """Have runs queued as such that are not worth it yet."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(inbox_module, "_MANY", 8)
+        yield
+
+
 def run_of(first: int, count: int) -> Run:
     """Return a run of numbered messages."""
     frames = [message(n).raw for n in range(first, first + count)]
@@ -652,6 +664,49 @@ class TestRuns:
         assert [number(one) for one in subscription] == [0, 1, 2, 4, 6, 7, 8, 10, 11]
         assert inbox.opener.unreadable == 3
 
+    def test_ctrl_c_at_any_instant_costs_at_most_the_message_that_was_being_taken(self) -> None:
+        files = {runs_module.__file__, inbox_module.__file__}
+        for instant in count(1):
+            inbox = make_inbox(maxsize=1000, runs=True)
+            subscription: Subscription = Subscription(("/a",), inbox, close=print)
+            inbox.put_many(run_of(0, 8))
+            inbox.put(message(8))
+            inbox.put_many(run_of(9, 8))
+            taken: list[int] = []
+            left = instant
+
+            def trace(frame: FrameType, event: str, _: Any) -> Any:
+                nonlocal left
+                if frame.f_code.co_filename not in files:
+                    return None
+                frame.f_trace_opcodes = True
+                if event == "opcode":
+                    left -= 1
+                    if left == 0:
+                        raise KeyboardInterrupt
+                return trace
+
+            sys.settrace(trace)
+            try:
+                for one in subscription:
+                    taken.append(number(one))
+                    if len(taken) % 3 == 0:
+                        taken.append(number(subscription.get(0)))
+                    if len(taken) >= 14:
+                        break
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(None)
+            there = len(inbox)
+            rest = [number(one) for one in popped(inbox)]
+            assert len(rest) == there, f"after instruction {instant}"
+            assert 16 <= len(taken) + len(rest) <= 17
+            assert [*taken, *rest] == sorted({*taken, *rest})
+            if left > 0:
+                break
+        assert instant > 200
+
     def test_a_run_wakes_as_many_as_it_can_serve(self) -> None:
         inbox = make_inbox(maxsize=100, runs=True)
         subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
@@ -671,13 +726,27 @@ class TestRuns:
         assert task.result()
         assert [number(one) for one in popped(inbox)] == list(range(10))
 
-    def test_a_forked_child_has_none_of_them(self) -> None:
+    def test_a_forked_child_has_none_of_them_even_where_a_loop_is_in_one(self) -> None:
         inbox = make_inbox(maxsize=20, runs=True)
+        subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
         inbox.put_many(run_of(0, 20))
+        loop = iter(subscription)
+        assert number(next(loop)) == 0
         inbox.forked()
         assert (len(inbox), inbox.run()) == (0, None)
-        inbox.put_many(run_of(0, 20))
+        inbox.put_many(run_of(20, 20))
         assert (len(inbox), inbox.dropped) == (20, 0)
+        assert number(next(loop)) == 20
+
+    def test_a_signals_handler_may_take_messages_where_it_interrupts_who_takes_them(self) -> None:
+        inbox = make_inbox(maxsize=20, runs=True)
+        inbox.put_many(run_of(0, 20))
+
+        def interrupted() -> int:
+            with inbox._lock:
+                return number(inbox.pop())
+
+        assert Task(interrupted).result() == 0
 
     def test_what_a_run_supersedes_under_latest_is_only_counted(self) -> None:
         inbox = make_inbox("latest", 2)

@@ -364,6 +364,16 @@ def test_a_connection_that_fills_the_buffer_gets_a_larger_one() -> None:
     assert rooms == [ROOM, 8 * ROOM, 8 * ROOM, 8 * ROOM]
 
 
+def test_while_a_fragmented_message_is_under_way_nothing_is_cut_at_one_go() -> None:
+    buffer, seen = FrameBuffer(LIMIT), []
+    read(buffer, frame(b"x" * 200) * 1100)
+    buffer.take(refuse)
+    buffer.fragments = 3
+    read(buffer, frame(b"x" * 200) * 100)
+    assert buffer.take(lambda whole, messages: seen.append(whole) is None) == []
+    assert seen == [frame(b"x" * 200)] * 100
+
+
 def test_a_large_message_is_no_reason_for_a_larger_buffer() -> None:
     buffer = FrameBuffer(1 << 30)
     read(buffer, frame(b"x" * 10 * ROOM))

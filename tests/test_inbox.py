@@ -701,6 +701,8 @@ class TestRuns:
             there = len(inbox)
             rest = [number(one) for one in popped(inbox)]
             assert len(rest) == there, f"after instruction {instant}"
+            with pytest.raises(IndexError):
+                inbox.pop()
             assert 16 <= len(taken) + len(rest) <= 17
             assert [*taken, *rest] == sorted({*taken, *rest})
             if left > 0:
@@ -718,13 +720,53 @@ class TestRuns:
     def test_a_run_that_was_taken_out_goes_back_and_wakes_who_found_nothing(self) -> None:
         inbox = make_inbox(maxsize=100, runs=True)
         inbox.put_many(run_of(0, 10))
+        assert [number(inbox.pop()) for _ in range(9)] == list(range(9))
         run = inbox.take_item()
         assert isinstance(run, Waiting)
         task = Task(lambda: inbox.wait(LIMIT))
         wait_for_a_consumer(inbox)
         inbox.put_back(run)
         assert task.result()
-        assert [number(one) for one in popped(inbox)] == list(range(10))
+        assert [number(one) for one in popped(inbox)] == [9]
+
+    def test_what_was_taken_makes_room_without_more_ado(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        inbox = make_inbox(maxsize=20, runs=True)
+        monkeypatch.setattr(inbox, "_put_congested", pytest.fail)
+        for n in range(0, 100, 10):
+            inbox.put_many(run_of(n, 10))
+            assert len(popped(inbox)) == 10
+        looks: list[int] = []
+        has_room = inbox._has_room
+        monkeypatch.setattr(inbox, "_has_room", lambda count: looks.append(count) or has_room(count))
+        inbox.put_many(run_of(0, 10))
+        assert [number(inbox.pop()) for _ in range(5)] == list(range(5))
+        for n in range(10, 25):
+            inbox.put(message(n))
+        assert [number(one) for one in popped(inbox)] == list(range(5, 25))
+        assert len(looks) <= 3, "it is looked at how many there are, not for each"
+
+    def test_a_run_that_comes_out_in_place_of_a_single_one_is_put_back(self) -> None:
+        class Misleading:
+            """Says once that something else is the first, as another consumer saw it a moment ago."""
+
+            def __init__(self, items: Any) -> None:
+                self.items = items
+                self.misleads = False
+
+            def __getitem__(self, index: int) -> Any:
+                misleads, self.misleads = self.misleads, False
+                return None if misleads else self.items[index]
+
+        inbox = make_inbox(maxsize=20, runs=True)
+        subscription: Subscription = Subscription(("/a",), inbox, close=print)
+        inbox.put(message(0))
+        inbox.put_many(run_of(1, 10))
+        items: Any = Misleading(inbox.items)
+        inbox.items = items
+        loop = iter(subscription)
+        assert number(next(loop)) == 0
+        items.misleads = True
+        assert [number(next(loop)) for _ in range(10)] == list(range(1, 11))
 
     def test_a_forked_child_has_none_of_them_even_where_a_loop_is_in_one(self) -> None:
         inbox = make_inbox(maxsize=20, runs=True)

@@ -316,12 +316,12 @@ def test_frames_of_one_head_are_opened_as_one_by_one() -> None:
     for n in range(3):
         message = opener.open(sealed(ticker(n)))
         assert message is not None and message.payload
-    run = Run(sealed(ticker(0)).head, BATCH, [ticker(1), BAD[0], ticker(2, price=[]), ticker(3)])
+    run = Run(sealed(ticker(0)).head, BATCH, [ticker(1), BAD[0], ticker(2, price=[]), BAD[-1], ticker(3)])
     found = list(opener.each(run))
     assert [message.data["sequence"] for message in found] == ["1", "2", "3"]
     assert [message.raw for message in found] == [ticker(1), ticker(2, price=[]), ticker(3)]
     assert [isinstance(message, _Typed) for message in found] == [True, False, True]
-    assert opener.unreadable == 1
+    assert opener.unreadable == 2
     assert type(opener.open(sealed(ticker(9)))) is _Split
 
 
@@ -330,10 +330,11 @@ BAD = [
     START + b'"data":{}}}',
     START + b'"data":' + b"[" * 100_000,
     START + b'"data":1,"type":2}',
+    ticker(9)[:-1] + b"]",
 ]
 
 
-@pytest.mark.parametrize("bad", BAD, ids=["cut short", "one brace too many", "deep", "another type"])
+@pytest.mark.parametrize("bad", BAD, ids=["cut short", "one brace too many", "deep", "another type", "a bracket"])
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 def test_what_is_no_push_is_left_out_and_counted(reader: Callable[[Message], object], bad: bytes) -> None:
     inbox = make_inbox("raise")

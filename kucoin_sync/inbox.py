@@ -169,7 +169,9 @@ class Inbox:
     def _has_room(self, count: int) -> bool:
         """Whether there is room for so many more, having looked at how many are there."""
         with self._lock:
-            self._inside = self.size() - len(self.items)
+            if self.runs is not None:
+                self.runs.first()  # away with those of which all is gone: they are items, and nothing inside
+            self._inside = max(0, self.size() - len(self.items))
             return self.size() + count <= self._maxsize
 
     def wake(self) -> None:

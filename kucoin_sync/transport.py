@@ -313,7 +313,9 @@ class Transport:
             return False
         if opcode in (websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG):
             self._controls += 1
-            return True
+            if len(self._framing.sent) > self._limits.frame_bytes:  # answers to a flood of pings
+                self._flush()
+            return self._failure is None
         self._frames.fragments = 0
         if opcode == websocket.ABNF.OPCODE_TEXT:
             messages.append(bytes(whole.data))

@@ -11,7 +11,7 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync import Message, SlowConsumer, StreamClosed
@@ -562,6 +562,7 @@ def run_of(first: int, count: int) -> Run:
 
 
 @settings(max_examples=300, deadline=None)
+@example(overflow="drop_newest", maxsize=10, steps=[1, 9, 1, 1, "pop", "iterate", "iterate", 10, "pop", 2])
 @given(
     overflow=st.sampled_from(["raise", "drop_newest"]),
     maxsize=st.integers(1, 60),
@@ -756,6 +757,9 @@ class TestRuns:
             def __getitem__(self, index: int) -> Any:
                 misleads, self.misleads = self.misleads, False
                 return None if misleads else self.items[index]
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.items, name)
 
         inbox = make_inbox(maxsize=20, runs=True)
         subscription: Subscription = Subscription(("/a",), inbox, close=print)

@@ -109,10 +109,13 @@ def test_what_says_more_or_less_than_topic_subject_and_type_is_not_sealed(beginn
     assert head_of(beginning + b"{}}") is None
 
 
-@pytest.mark.parametrize("rest", [b',"tunnelId":"t"', b',"topic":"/a:C"', b',"subject":"s"'])
-def test_what_says_more_of_where_it_belongs_behind_its_data_is_not_sealed(rest: bytes) -> None:
+@pytest.mark.parametrize(
+    "end", [b',"tunnelId":"t"}', b',"topic":"/a:C"}', b',"subject":"s"}', b',"sn":5}', b"}\n", b" } ", b',"data":{}}']
+)
+def test_what_has_more_behind_its_data_is_not_sealed(end: bytes) -> None:
     assert head_of(b'{"topic":"/a:B","type":"message","data":{}}') is not None
-    assert head_of(b'{"topic":"/a:B","type":"message","data":{}' + rest + b"}") is None
+    assert head_of(b'{"topic":"/a:B","type":"message","data":{} }') is not None
+    assert head_of(b'{"topic":"/a:B","type":"message","data":{}' + end) is None
 
 
 def test_what_can_not_be_learned_is_tried_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 The I/O threads put what comes into a bounded queue as text; a thread of the recorder's own packs and writes it. A disk
 that is slow, full or gone costs the stream nothing: it costs frames of the recording, which tells how many, in
-their place. Where there are too few processors for both, packing waits for reading. No key and no token comes near a
+their place. Where there are too few processors for both, zstd waits for reading. No key and no token comes near a
 recording: it has what the server pushed, and book snapshots.
 """
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder"]
 
-_BLOCK = 512 * 1024
+_BLOCK = 2 * 1024 * 1024
 _WAITING = 64 * 1024 * 1024
 _PAUSES = (0.5, 1.0, 2.0, 5.0)
 _SHARE = 200
@@ -267,7 +267,7 @@ class Recorder:
     # The thread
 
     def _run(self) -> None:
-        if self.path.suffix != ".jsonl":
+        if self.path.suffix == ".zst":  # gzip takes too long for what is left over
             _give_way()
         while True:
             self._some.wait()

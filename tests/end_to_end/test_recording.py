@@ -560,7 +560,7 @@ def test_what_came_together_is_recorded_frame_by_frame(
 @pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own")
 def test_packing_gives_way_to_reading(stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    with Recorder(stream, tmp_path / "a.jsonl.gz") as recorder:
+    with Recorder(stream, tmp_path / "a.jsonl.zst") as recorder:
         thread = recorder._thread.native_id
         assert thread is not None
         until(lambda: os.getpriority(os.PRIO_PROCESS, thread) == min(own + 10, 19), "it is as urgent as before")
@@ -570,9 +570,9 @@ def test_packing_gives_way_to_reading(stream: Stream, tmp_path: Path, monkeypatc
         raise PermissionError
 
     monkeypatch.setattr(os, "setpriority", refuse)
-    with Recorder(stream, tmp_path / "b.jsonl.gz"):
+    with Recorder(stream, tmp_path / "b.jsonl.zst"):
         pass
-    assert recorded(tmp_path / "b.jsonl.gz") == []
+    assert recorded(tmp_path / "b.jsonl.zst") == []
 
 
 def test_a_disk_that_stays_full_is_an_error_at_the_end(

@@ -102,18 +102,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
             way = opener.way(message)
             run = inbox.run()
             if run is not None:
-                origin = run.origin
-                head: Any = origin.head
-                topic, inside, (make, decode) = head.topic, head.inside, head.ways[way]
-                for frame in run.frames:
-                    try:
-                        data = decode(frame[inside] if frame[-1] == END else b"")
-                        message = make(topic, 0, frame, origin, UNREAD, UNREAD, None, data)
-                    except UNREADABLE:
-                        message = opener.open_undecoded(frame, origin)
-                        if message is None:
-                            continue
-                    yield message
+                yield from opener.each_frame(run.frames, run.origin)
                 continue
             take: Any = inbox.take_item
             first: Any = _NO_RUN if inbox.runs is None else inbox.items

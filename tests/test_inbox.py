@@ -681,7 +681,7 @@ class TestRuns:
                 if frame.f_code.co_filename not in files:
                     return None
                 frame.f_trace_opcodes = True
-                if event == "opcode":
+                if event in ("opcode", "line"):  # Python 3.12 has only lines to tell
                     left -= 1
                     if left == 0:
                         raise KeyboardInterrupt
@@ -708,7 +708,7 @@ class TestRuns:
             assert [*taken, *rest] == sorted({*taken, *rest})
             if left > 0:
                 break
-        assert instant > 200
+        assert instant > 100
 
     def test_a_run_wakes_as_many_as_it_can_serve(self) -> None:
         inbox = make_inbox(maxsize=100, runs=True)

@@ -78,7 +78,11 @@ class RunQueue:
 
     def oldest(self) -> Push | None:
         """Return the push that is taken next and leave it where it is; None where there is none."""
-        for item in tuple(self._items):
+        for place in (0, 1):  # of the first all may be gone
+            try:
+                item = self._items[place]
+            except IndexError:
+                break
             if not isinstance(item, Waiting):
                 return item
             for frame in copy(item.frames):

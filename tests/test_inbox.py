@@ -667,6 +667,7 @@ class TestRuns:
 
     def test_ctrl_c_at_any_instant_costs_at_most_the_message_that_was_being_taken(self) -> None:
         files = {runs_module.__file__, inbox_module.__file__}
+        before = sys.gettrace()  # such as that of coverage
         for instant in count(1):
             inbox = make_inbox(maxsize=1000, runs=True)
             subscription: Subscription = Subscription(("/a",), inbox, close=print)
@@ -698,7 +699,7 @@ class TestRuns:
             except KeyboardInterrupt:
                 pass
             finally:
-                sys.settrace(None)
+                sys.settrace(before)
             there = len(inbox)
             rest = [number(one) for one in popped(inbox)]
             assert len(rest) == there, f"after instruction {instant}"

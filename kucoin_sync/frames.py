@@ -158,7 +158,7 @@ class FrameBuffer:
             self._end = rest
         size = self._size(chunk, position) if rest >= 2 else 0
         self._needed = size or rest + 1
-        if size > len(self.buffer) or (size < self._room != len(self.buffer)):
+        if size > len(self.buffer) or (size < self._room and len(self.buffer) != self._room):
             self._resize(size)
 
     def _size(self, chunk: bytes, position: int) -> int:

@@ -44,7 +44,6 @@ class Inbox:
         finished: nothing more will be put; what is queued can still be popped.
         error: with `finished`, why the subscription ended, None for a normal close.
         take: returns the next push as it is; raises IndexError where there is none.
-        take_item: does the same without a lock; it may be a whole run, which is to be given back by `put_back`.
         size: returns how many there are.
         runs: the queue, where runs are queued as they are.
         opener: opens sealed ones.
@@ -60,7 +59,6 @@ class Inbox:
         self.error: Exception | None = None
         self.opener = Opener()
         self.runs = RunQueue(self.items) if runs else None
-        self.take_item: Callable[[], Push | Waiting] = self.items.popleft
         self.take: Callable[[], Push] = self._take_of_runs if runs else self.items.popleft  # type: ignore[assignment]
         self.size: Callable[[], int] = self.items.__len__ if self.runs is None else self.runs.__len__
         self._inside = 0  # at least as many are there beyond the number of items, as runs are of many
@@ -171,8 +169,9 @@ class Inbox:
         with self._lock:
             if self.runs is not None:
                 self.runs.first()  # away with those of which all is gone: they are items, and nothing inside
-            self._inside = max(0, self.size() - len(self.items))
-            return self.size() + count <= self._maxsize
+            size = self.size()
+            self._inside = max(0, size - len(self.items))
+            return size + count <= self._maxsize
 
     def wake(self) -> None:
         """Release one waiter."""

@@ -27,19 +27,19 @@ _FIRST, _LAST = 1024, 1 << 20  # messages until the lengths are looked at again;
 
 
 class Lengths:
-    """The lengths that messages mostly have, and what cuts those.
-
-    Attributes:
-        known: whether there are any.
-    """
+    """The lengths that messages mostly have, and what cuts those."""
 
     def __init__(self) -> None:
-        self.known = False
         self._lengths: frozenset[int] = frozenset()
         self._find: Callable[[bytes | memoryview, int], list[bytes]] = re.compile(b"(.)").findall
         self._seen: Counter[int] = Counter()
         self._passed = 0
         self._period = _FIRST
+
+    @property
+    def known(self) -> bool:
+        """Whether there are any."""
+        return bool(self._lengths)
 
     def cut(self, chunk: bytes | memoryview, position: int = 0) -> tuple[list[bytes], int]:
         """Return the messages that follow each other from `position` on, as far as all have a known length.
@@ -64,11 +64,12 @@ class Lengths:
         self._seen.clear()
         self._passed = 0
         enough = sum(count for _, count in common) >= _SHARE * total
-        lengths = frozenset(length for length, _ in common) if enough else frozenset()
-        if lengths <= self._lengths and self.known == bool(lengths):
+        lengths = [length for length, _ in common] if enough else []
+        if self._lengths.issuperset(lengths) and self.known == bool(lengths):
             return
-        self._lengths, self.known = lengths, bool(lengths)
-        self._find = re.compile(_pattern([length for length, _ in common])).findall
+        self._lengths = frozenset(lengths)
+        if lengths:
+            self._find = re.compile(_pattern(lengths)).findall
         self._period = min(2 * self._period, _LAST)
 
 

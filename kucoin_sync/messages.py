@@ -27,11 +27,12 @@ __all__ = [
     "Origin",
     "Sealed",
     "command",
+    "decode_alone",
     "decode_control",
     "decode_message",
+    "head_for",
     "payload_class",
     "prepare",
-    "ways_for",
 ]
 
 #: What a decoder may raise for bytes from the network; RecursionError for deep nesting.
@@ -78,7 +79,6 @@ class Head(msgspec.Struct, gc=False, eq=False, frozen=True):
 
     start: bytes
     inside: slice
-    topic: str
     kind: tuple[str, str | None]
     ways: tuple[Way, ...]
 
@@ -324,6 +324,8 @@ class Control(msgspec.Struct):
 
 #: Raises one of UNREADABLE for what is no push, and leaves `raw` and `origin` to the caller.
 decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(_Undecoded).decode
+#: Raises one of UNREADABLE for what is not one JSON value and nothing else.
+decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
 decode_control = msgspec.json.Decoder(Control).decode
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
@@ -354,13 +356,18 @@ def prepare(single: str) -> None:
         _prepared[single] = _decoder_of(single, None)
 
 
+def head_for(start: bytes, topic: str, subject: str | None) -> Head:
+    """Return the head of the frames of a topic and subject that begin with `start`."""
+    return Head(start, slice(len(start), -1), (topic, subject), _ways_for(payload_class(topic, subject)))
+
+
 @cache
-def ways_for(cls: type[payloads.Payload] | None) -> tuple[Way, Way, Way]:
+def _ways_for(cls: type[payloads.Payload] | None) -> tuple[Way, Way, Way]:
     """Return the ways to open a frame with the payload `cls`: its data undecoded, as its struct, as plain Python.
 
     What they decode with raises one of UNREADABLE for what is no JSON or has not the usual form.
     """
-    split: Way = _Split, msgspec.json.Decoder(msgspec.Raw).decode
+    split: Way = _Split, decode_alone
     typed: Way = split if cls is None else (_Typed, payloads.fast_decoder_for(cls))
     return split, typed, (_Plain, _decode_any)
 

@@ -63,7 +63,7 @@ class _OldestInbox(_OneByOneInbox):
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
         super().__init__(maxsize, on_overflow)
-        self.take = self.take_item = self._take
+        self.take = self._take
         self._pushes = cast("deque[Push]", self.items)  # no runs
 
     def put(self, push: Push) -> None:
@@ -90,7 +90,7 @@ class _LatestInbox(_OneByOneInbox):
         super().__init__(maxsize, on_overflow)
         self._newest: dict[tuple[str | None, str | None], Push] = {}
         self._superseded: dict[tuple[str | None, str | None], int] = {}
-        self.take = self.take_item = self._take
+        self.take = self._take
         self.size = self._newest.__len__
 
     def forked(self) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from operator import attrgetter, itemgetter
-from typing import Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import msgspec
 
@@ -26,10 +26,13 @@ from .messages import (
     Message,
     Origin,
     Sealed,
+    decode_alone,
     decode_message,
-    payload_class,
-    ways_for,
+    head_for,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["DATA", "END", "Head", "Heads", "Medley", "Opener", "Push", "Pushes", "Run", "Sealed", "kind_of", "opened"]
 
@@ -48,38 +51,12 @@ _GLIMPSE = 32
 Push: TypeAlias = "Message | Sealed"
 
 
-class Run(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """Frames with one head that came together: pushes, each sealed when it is looked at.
+class Medley(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """Frames that came together, each with its head: pushes, each sealed when it is looked at.
 
     Attributes:
         text: all frames in one, where that was made already, else b"".
     """
-
-    head: Head
-    batch: Batch
-    frames: list[bytes]
-    text: bytes = b""
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __iter__(self) -> Iterator[Sealed]:
-        return map(Sealed, self.frames, repeat(self.batch), repeat(self.head))
-
-    @overload
-    def __getitem__(self, index: int) -> Sealed: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Run: ...
-
-    def __getitem__(self, index: int | slice) -> Sealed | Run:
-        if isinstance(index, slice):
-            return Run(self.head, self.batch, self.frames[index])
-        return Sealed(self.frames[index], self.batch, self.head)
-
-
-class Medley(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """Frames that came together, each with its head: pushes, each sealed when it is looked at. Else as a run."""
 
     heads: list[Head]
     batch: Batch
@@ -96,15 +73,29 @@ class Medley(msgspec.Struct, gc=False, eq=False, frozen=True):
     def __getitem__(self, index: int) -> Sealed: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Medley: ...
+    def __getitem__(self, index: slice) -> Self: ...
 
-    def __getitem__(self, index: int | slice) -> Sealed | Medley:
+    def __getitem__(self, index: int | slice) -> Sealed | Self:
         if isinstance(index, slice):
-            return Medley(self.heads[index], self.batch, self.frames[index])
+            return type(self)(self.heads[index], self.batch, self.frames[index])
         return Sealed(self.frames[index], self.batch, self.heads[index])
 
 
-Pushes: TypeAlias = "Sequence[Push] | Run | Medley"
+class Run(Medley, frozen=True):
+    """Frames that came together and have one head."""
+
+    @classmethod
+    def of(cls, head: Head, batch: Batch, frames: list[bytes], text: bytes = b"") -> Run:
+        """Return the run of these frames."""
+        return cls([head] * len(frames), batch, frames, text)
+
+    @property
+    def head(self) -> Head:
+        """The head of all of them."""
+        return self.heads[0]
+
+
+Pushes: TypeAlias = "Sequence[Push] | Medley"
 
 
 class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
@@ -117,7 +108,6 @@ class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode_beginning = msgspec.json.Decoder(_Beginning).decode
-_decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class Heads:
@@ -165,19 +155,18 @@ class Heads:
             return
         self._passed = 0
         start, data, _ = frame.partition(DATA)
-        inside = slice(len(start) + len(data), -1)
+        beginning = start + data
         try:
-            beginning = _decode_beginning(start + data + b"0}")
-            _decode_alone(frame[inside] if frame[-1] == END else b"")  # there is nothing behind the data
+            says = _decode_beginning(beginning + b"0}")
+            decode_alone(frame[len(beginning) : -1] if frame[-1] == END else b"")  # there is nothing behind the data
         except UNREADABLE:
             self._pause = min(2 * self._pause + 1, 1000)
             return
-        kind = beginning.topic, beginning.subject
         self._pause = 0
         if len(self.known) >= _MOST:
             self.known.clear()
         self._learned = True
-        self.known[start] = Head(start + data, inside, beginning.topic, kind, ways_for(payload_class(*kind)))
+        self.known[start] = head_for(beginning, says.topic, says.subject)
 
 
 class Opener:
@@ -207,7 +196,7 @@ class Opener:
             data = decode(frame[head.inside] if frame[-1] == END else b"")
         except UNREADABLE:
             return self.open_undecoded(frame, push)
-        message = make(head.topic, 0, frame, push, UNREAD, UNREAD, None, data)
+        message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
         self._unseen -= 1
         if self._unseen < 0 or (self._way == UNDECODED and not self._fixed):
             self._unseen = _GLANCE
@@ -227,7 +216,7 @@ class Opener:
                     make, decode = head.ways[way]
                     try:
                         data = decode(frame[head.inside] if frame[-1] == END else b"")
-                        message = make(head.topic, 0, frame, push, UNREAD, UNREAD, None, data)
+                        message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
                     except UNREADABLE:
                         message = self.open_undecoded(frame, push)
                         if message is None:
@@ -242,7 +231,7 @@ class Opener:
         """Do the same with frames that have one origin and head."""
         way, message = self.way(self._last), self._last
         head: Any = origin.head
-        topic, inside, (make, decode) = head.topic, head.inside, head.ways[way]
+        topic, inside, (make, decode) = head.kind[0], head.inside, head.ways[way]
         try:
             for frame in frames:
                 try:

@@ -294,7 +294,7 @@ class Session:
         head, known = self._head, self._heads.known.get
         if frames and ascii_only:
             if head is not None and all(map(bytes.startswith, frames, repeat(head.start))):
-                return Run(head, batch, frames, text)
+                return Run.of(head, batch, frames, text)
             if (heads := self._heads.find(frames)) is not None:
                 self._head = heads[-1]
                 return Medley(heads, batch, frames, text)

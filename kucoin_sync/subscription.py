@@ -104,7 +104,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
             if run is not None:
                 yield from opener.each_frame(run.frames, run.origin)
                 continue
-            take: Any = inbox.take_item
+            take: Any = inbox.take if inbox.runs is None else inbox.items.popleft
             first: Any = _NO_RUN if inbox.runs is None else inbox.items
             for _ in range(_GLANCE):
                 try:
@@ -122,7 +122,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
                     make, decode = head.ways[way]
                     try:
                         data = decode(frame[head.inside] if frame[-1] == END else b"")
-                        message = make(head.topic, 0, frame, push, UNREAD, UNREAD, None, data)
+                        message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
                     except UNREADABLE:
                         message = opener.open_undecoded(frame, push)
                         if message is None:

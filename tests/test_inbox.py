@@ -558,7 +558,7 @@ def run_of(first: int, count: int) -> Run:
     """Return a run of numbered messages."""
     frames = [message(n).raw for n in range(first, first + count)]
     start, data, _ = frames[0].partition(b'"data": ') if frames else (b"", b"", b"")
-    return Run(head_of(start + data, "/market/ticker:BTC-USDT", "trade.ticker"), Batch(1), frames)
+    return Run.of(head_of(start + data, "/market/ticker:BTC-USDT", "trade.ticker"), Batch(1), frames)
 
 
 @settings(max_examples=300, deadline=None)
@@ -723,7 +723,7 @@ class TestRuns:
         inbox = make_inbox(maxsize=100, runs=True)
         inbox.put_many(run_of(0, 10))
         assert [number(inbox.pop()) for _ in range(9)] == list(range(9))
-        run = inbox.take_item()
+        run = inbox.items.popleft()
         assert isinstance(run, Waiting)
         task = Task(lambda: inbox.wait(LIMIT))
         wait_for_a_consumer(inbox)

@@ -25,7 +25,6 @@ from kucoin_sync.messages import (
     decode_message,
     payload_class,
     prepare,
-    ways_for,
 )
 
 from .support.messages import head_of
@@ -389,9 +388,9 @@ def test_a_message_that_was_made_of_its_data_reads_as_any_other(frame: bytes, wa
     other = received(frame)
     cls = payload_class(other.topic, other.subject)
     assert cls is not None
-    make, decode = ways_for(cls)[way]
     data = bytes(other.wire_data)
     head = head_of(frame[: frame.index(data)], other.topic or "", other.subject)
+    make, decode = head.ways[way]
     message = make(other.topic, 0, frame, Origin(other.origin.batch, head), UNREAD, UNREAD, None, decode(data))
     assert message == other
     assert (message.type, message.topic, message.subject) == ("message", other.topic, other.subject)

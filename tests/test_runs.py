@@ -15,7 +15,7 @@ HEAD = head_of(b"", "/a:B")
 
 
 def run(*frames: bytes) -> Run:
-    return Run(HEAD, Batch(1), list(frames))
+    return Run.of(HEAD, Batch(1), list(frames))
 
 
 class Contested(deque[Any]):

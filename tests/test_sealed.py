@@ -198,7 +198,7 @@ def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> N
 def test_a_run_is_a_sequence_of_sealed_frames() -> None:
     frames = [ticker(n) for n in range(5)]
     head = sealed(frames[0]).head
-    run = Run(head, BATCH, frames)
+    run = Run.of(head, BATCH, frames)
     assert len(run) == 5
     for pushes, wanted in ((run, frames), (run[1:3], frames[1:3])):
         assert isinstance(pushes, Run)
@@ -319,7 +319,7 @@ def test_frames_of_one_head_are_opened_as_one_by_one() -> None:
     for n in range(3):
         message = opener.open(sealed(ticker(n)))
         assert message is not None and message.payload
-    run = Run(sealed(ticker(0)).head, BATCH, [ticker(1), BAD[0], ticker(2, price=[]), BAD[-1], ticker(3)])
+    run = Run.of(sealed(ticker(0)).head, BATCH, [ticker(1), BAD[0], ticker(2, price=[]), BAD[-1], ticker(3)])
     found = list(opener.each(run))
     assert [message.data["sequence"] for message in found] == ["1", "2", "3"]
     assert [message.raw for message in found] == [ticker(1), ticker(2, price=[]), ticker(3)]

@@ -282,7 +282,7 @@ def test_what_came_together_is_routed_by_its_heads(board: Switchboard) -> None:
             subscription.inbox.items.clear()
         return found
 
-    run, medley = Run(heads[0], batch, frames), Medley([heads[0], heads[1], heads[1], heads[0]], batch, frames)
+    run, medley = Run.of(heads[0], batch, frames), Medley([heads[0], heads[1], heads[1], heads[0]], batch, frames)
     for _ in range(2):  # the second time it is known whose they are
         assert bring(medley) == [frames]
         assert bring(run, [run[2]]) == [[*frames, frames[2]]]

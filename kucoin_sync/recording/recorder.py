@@ -29,7 +29,7 @@ from ..events import Disconnected as DisconnectedEvent
 from ..events import Event
 from ..exceptions import KucoinSyncError
 from ..outcomes import Key
-from ..sealed import Medley, Push, Pushes, Run, Sealed
+from ..sealed import Medley, Push, Pushes, Sealed
 from . import lines
 from .errors import RecordingError, RecordingFailed, RecordingResumed
 from .parts import OpenFile, Parts, open_new
@@ -201,7 +201,7 @@ class Recorder:
                 self.brought(market, private, list(together))
             return
         origin = lines.Origin(first.received_ns, first.epoch, market, private)
-        if isinstance(pushes, (Run, Medley)):
+        if isinstance(pushes, Medley):
             frames, one_line = pushes.frames, bool(pushes.text) and b"\n" not in pushes.text
         else:
             frames, one_line = [push.frame if isinstance(push, Sealed) else push.raw for push in pushes], False

@@ -119,7 +119,7 @@ class Track:
                 pushes.append(message)
                 heads.add(None)
         if len(heads) == 1 and (head := heads.pop()) is not None:
-            return Run(head, reading, [push.frame for push in pushes if isinstance(push, Sealed)])
+            return Run.of(head, reading, [push.frame for push in pushes if isinstance(push, Sealed)])
         return pushes
 
 

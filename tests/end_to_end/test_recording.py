@@ -550,7 +550,9 @@ def test_what_came_together_is_recorded_frame_by_frame(
     text = b"".join(frames) if known else b""
     batch = messages.Batch(1, SECOND)
     pushes = (
-        Run(of[0], batch, frames, text) if heads == 1 else Medley([of[n % 3] for n in range(500)], batch, frames, text)
+        Run.of(of[0], batch, frames, text)
+        if heads == 1
+        else Medley([of[n % 3] for n in range(500)], batch, frames, text)
     )
     with Recorder(stream, path) as recorder:
         recorder.brought("spot", False, pushes)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from kucoin_sync.messages import Batch, Head, Message, Origin, decode_message, payload_class, ways_for
+from kucoin_sync.messages import Batch, Head, Message, Origin, decode_message, head_for
 
 __all__ = ["head_of", "message", "number"]
 
 
 def head_of(start: bytes, topic: str, subject: str | None = None) -> Head:
     """Return the head of frames that begin with `start`."""
-    return Head(start, slice(len(start), -1), topic, (topic, subject), ways_for(payload_class(topic, subject)))
+    return head_for(start, topic, subject)
 
 
 def message(n: int, topic: str = "/market/ticker:BTC-USDT", subject: str = "trade.ticker") -> Message:

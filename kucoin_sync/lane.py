@@ -14,7 +14,7 @@ from .events import Event, Progress
 from .exceptions import KucoinSyncError
 from .gate import Gate
 from .handover import Handover
-from .messages import Message, prepare
+from .messages import Message
 from .outcomes import Key
 from .sealed import Head, Medley, Push, Pushes, Run, Sealed, opened
 from .shards import Shards
@@ -97,7 +97,6 @@ class Lane:
         actions = self._carry(self.shards.place(keys))
         for key in keys:
             self._router(key.tunnel).add(key.topic, subscription)
-            prepare(key.topic)
             if key in self._waiters or not self.connections[self.shards.home(key)].is_active(key):
                 self._waiters.setdefault(key, []).append(waiter)
                 waiter.expect(self, key)

@@ -351,9 +351,17 @@ _prepared: dict[str | None, Callable[[msgspec.Raw], Any]] = {}
 
 
 def prepare(single: str) -> None:
-    """Have the decoder of a wanted topic's payload at hand."""
-    if single not in _prepared and set(_CLASSES.get(single.partition(":")[0], ())) == {"*"}:
-        _prepared[single] = _decoder_of(single, None)
+    """Have the decoders of a wanted topic's payloads at hand.
+
+    They are built here rather than by who reads the first payload: while msgspec builds one it can lose a
+    KeyboardInterrupt, which comes to the main thread only.
+    """
+    if single not in _prepared:
+        classes = _CLASSES.get(single.partition(":")[0], {})
+        for cls in classes.values():
+            payloads.fast_decoder_for(cls)
+        if set(classes) == {"*"}:
+            _prepared[single] = _decoder_of(single, None)
 
 
 def head_for(start: bytes, topic: str, subject: str | None) -> Head:

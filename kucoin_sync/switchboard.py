@@ -20,7 +20,7 @@ from .events import Event, Rejected, Rotated
 from .exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
 from .lag import delays
 from .lane import Action, Lane, Waiter
-from .messages import Message
+from .messages import Message, prepare
 from .outcomes import Key
 from .silence import SilenceWatch
 from .subscription import Subscription
@@ -355,6 +355,8 @@ class Switchboard:
 
     def acked(self, connection: Carrier, keys: tuple[Key, ...]) -> None:
         """The server confirmed keys."""
+        for key in keys:
+            prepare(key.topic)  # before anybody who waits for this can read a payload
         with self._lock:
             self._of(connection).acked(keys)
         self._tell_carried(connection.market, connection.private, keys)

@@ -149,6 +149,7 @@ P = TypeVar("P", bound=Payload)
 # Filled on first use: building all decoders at import would slow it for nothing. Two threads that race build
 # the same decoder twice, which is harmless.
 _decoders: dict[type[Payload], Callable[[bytes | msgspec.Raw], Any]] = {}
+_fast_decoders: dict[type[Payload], Callable[[bytes | msgspec.Raw], Any]] = {}
 
 
 def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
@@ -167,9 +168,11 @@ def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 
 def fast_decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     """Return what decodes the usual form of a payload, without the leniency of `decoder_for`."""
-    if issubclass(cls, KeyedBySymbol):
-        return decoder_for(cls)
-    return msgspec.json.Decoder(cls, strict=False).decode
+    decode = _fast_decoders.get(cls)
+    if decode is None:
+        keyed = issubclass(cls, KeyedBySymbol)
+        decode = _fast_decoders[cls] = decoder_for(cls) if keyed else msgspec.json.Decoder(cls, strict=False).decode
+    return decode
 
 
 def fields_of(cls: type[Payload]) -> tuple[str, ...]:
@@ -181,7 +184,7 @@ def fields_of(cls: type[Payload]) -> tuple[str, ...]:
 
 
 def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
-    decode = msgspec.json.Decoder(cls, strict=False).decode
+    decode = fast_decoder_for(cls)
     absent_as = _absent_as(cls)
     texts = {field.encode_name for field in msgspec.structs.fields(cls) if _is_wire_text(field)}
 

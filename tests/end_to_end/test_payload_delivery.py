@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
@@ -25,6 +27,34 @@ PUSHES: list[tuple[Topic, str, str]] = [
     for shape, text, _ in SHAPES
     if shape is cls
 ]
+#: Reads a payload of every kind and prints by which threads decoders were built.
+BUILDERS = """
+import threading
+
+import msgspec
+
+from kucoin_sync import Stream
+from kucoin_sync.testing import KucoinServer
+from tests.end_to_end.conftest import FAST
+from tests.end_to_end.test_payload_delivery import PUSHES, topic_of
+
+make, builders = msgspec.json.Decoder, []
+
+
+def noted(*arguments, **options):
+    builders.append(threading.current_thread())
+    return make(*arguments, **options)
+
+
+msgspec.json.Decoder = noted
+with KucoinServer() as server, Stream(**{**server.stream_options, "limits": FAST}) as stream:
+    for row, subject, text in PUSHES:
+        with stream.subscribe(topic_of(row)) as subscription:
+            user = server.USER if row.private else None
+            server.publish(topic_of(row), msgspec.Raw(text.encode()), subject=subject, user=user)
+            subscription.get(timeout=5).payload
+print(len(builders), threading.main_thread() in builders)
+"""
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -35,11 +65,17 @@ NAMES = sorted(
 )
 
 
+def topic_of(row: Topic) -> str:
+    """Return an example of a row of the topic table."""
+    topic: str = grammar.split(helper(row)(*EXAMPLES[row.argument]))[0]  # type: ignore[operator]
+    return topic
+
+
 @pytest.mark.parametrize(("row", "subject", "text"), PUSHES, ids=lambda value: getattr(value, "pattern", None))
 def test_a_payload_arrives_field_by_field_and_reads_back_as_kucoins_json(
     server: KucoinServer, stream: Stream, row: Topic, subject: str, text: str
 ) -> None:
-    topic = grammar.split(helper(row)(*EXAMPLES[row.argument]))[0]  # type: ignore[operator]
+    topic = topic_of(row)
     subscription = stream.subscribe(topic)
     user = server.USER if row.private else None
     assert server.publish(topic, msgspec.Raw(text.encode()), subject=subject, user=user, sn=7) == 1
@@ -87,3 +123,10 @@ def test_any_data_is_delivered_and_never_raises(server: KucoinServer, stream: St
     deliver()
     stats = stream.stats()
     assert (stats["unreadable"], stats["disconnects"], stats["unrouted"]) == (0, 0, 0)
+
+
+def test_no_decoder_is_built_on_the_main_thread_where_msgspec_could_lose_a_ctrl_c_meanwhile() -> None:
+    done = subprocess.run([sys.executable, "-c", BUILDERS], capture_output=True, text=True, timeout=55, check=False)
+    assert done.stderr == ""
+    built, by_main = done.stdout.split()
+    assert (int(built) > 0, by_main) == (True, "False")

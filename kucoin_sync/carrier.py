@@ -14,16 +14,30 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from .baton import Baton
 from .events import Event
 from .exceptions import KucoinSyncError
 from .messages import Message
 from .outcomes import Key
-from .sealed import Pushes
+from .sealed import Pushes, Sealed
 
-__all__ = ["Carrier", "Counts", "Deliver", "MakeCarrier", "OnThread", "Owner", "weakly"]
+__all__ = ["Carrier", "Counts", "Deliver", "MakeCarrier", "OnThread", "Owner", "Taker", "weakly"]
 
-#: Takes what came, on the carrier's thread and without any lock held.
-Deliver: TypeAlias = "Callable[[Carrier, Pushes], None]"
+class Taker(Protocol):
+    """A consumer who waited for a message that came alone, and gets all that begin like it."""
+
+    def is_fed_by(self, carrier: Carrier) -> bool:
+        """Whether nothing of what it gets comes over other carriers."""
+
+    def accept(self, baton: Baton) -> None:
+        """Have the consumer read by itself what comes next."""
+
+    def put(self, push: Sealed) -> bool:
+        """Deliver another message; on the consumer's thread. False, with nothing done, where it is not its alone."""
+
+
+#: Takes what came, on the carrier's thread and without any lock held; returns who waited for it, where that is known.
+Deliver: TypeAlias = "Callable[[Carrier, Pushes], Taker | None]"
 
 
 class Owner(Protocol):

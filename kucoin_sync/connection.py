@@ -13,12 +13,14 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from . import backoff, forking
-from .carrier import Counts, Deliver, OnThread, Owner, weakly
+from .baton import LEASE
+from .carrier import Counts, Deliver, OnThread, Owner, Taker, weakly
 from .credentials import Credentials
 from .events import Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from .exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError
@@ -117,6 +119,7 @@ class Connection(OnThread):
         self._server = 0  # which of the token's servers is tried
         self._host = ""
         self._welcomed: float | None = None  # since when the connection under way is welcomed
+        self._awaited = 0.0  # when a consumer last waited for a message that came alone
         self._abandoned = False  # it is a forked child's copy of its parent's
         self._thread = threading.Thread(target=self._run, name=f"kucoin-io-{number}", daemon=True)
 
@@ -322,9 +325,11 @@ class Connection(OnThread):
                 frame = frames[0]
                 counts.messages += 1
                 counts.bytes += len(frame)
-                deliver(self, (Sealed(frame, Batch(self.epoch, time.time_ns(), misfit), head),))
+                taker = deliver(self, (Sealed(frame, Batch(self.epoch, time.time_ns(), misfit), head),))
                 if now >= deadline or transport.woken:
                     return now
+                if taker is not None:
+                    self._offer_baton(taker, session, transport, now)
                 continue
             if not frames:
                 counts.unreadable += transport.take_skipped()
@@ -348,6 +353,23 @@ class Connection(OnThread):
                 deliver(self, pushes)
             if eventful or now >= deadline or transport.woken:
                 return now
+
+    def _offer_baton(self, taker: Taker, session: Session, transport: Transport, now: float) -> None:
+        """Let a consumer who waits for message after message read by itself."""
+        before, self._awaited = self._awaited, now
+        if now - before < LEASE / 2 and taker.is_fed_by(self):
+            baton = transport.pass_baton(partial(self._take, taker, session))
+            if baton is not None:
+                taker.accept(baton)
+
+    def _take(self, taker: Taker, session: Session, frame: bytes) -> bool:
+        """Deliver a message on its consumer's thread; False, with nothing done, where it is no such message."""
+        head = session.known(frame, time.monotonic())
+        if head is None or not taker.put(Sealed(frame, Batch(self.epoch, time.time_ns(), self._misfit), head)):
+            return False
+        self.counts.messages += 1
+        self.counts.bytes += len(frame)
+        return True
 
     def _tell(self, outcome: Outcome) -> None:
         """Pass on what the session found out."""

@@ -17,12 +17,14 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from . import forking
+from .baton import Baton
 from .messages import Message
 from .runs import RunQueue, Waiting
 from .sealed import Opener, Push, Pushes, Run, Sealed
 
 __all__ = ["Gate", "Inbox", "InlineInbox", "absence"]
 
+_NOBODY, _SEVERAL = -1, -2
 _MANY = 64  # pushes in a run that is worth to be queued as one
 
 
@@ -57,6 +59,7 @@ class Inbox:
         self.alert = False
         self.finished = False
         self.error: Exception | None = None
+        self.baton: Baton | None = None
         self.opener = Opener()
         self.runs = RunQueue(self.items) if runs else None
         self.take: Callable[[], Push] = self._take_of_runs if runs else self.items.popleft  # type: ignore[assignment]
@@ -71,6 +74,7 @@ class Inbox:
         self._full = False  # an episode of overflow is under way
         self._notices: deque[Exception] = deque()
         self.first_use: Callable[[], None] | None = None
+        self._consumer = _NOBODY  # the one thread that waits here
         forking.enrol(self)
 
     def forked(self) -> None:
@@ -86,6 +90,7 @@ class Inbox:
         self._notices.clear()
         self.dropped = self._missing = self._inside = self.opener.unreadable = 0
         self._congested = self._full = False
+        self._consumer, self.baton = _NOBODY, None
         self.alert = self.first_use is not None
 
     def sleep(self, first_use: Callable[[], None]) -> None:
@@ -102,16 +107,15 @@ class Inbox:
     def __len__(self) -> int:
         return self.size()
 
-    def put(self, push: Push) -> None:
-        """Queue a push for the consumer; never waits."""
+    def put(self, push: Push) -> bool:
+        """Queue a push for the consumer; never waits. Return whether that is one thread, which waited for it."""
         if self._congested or (len(self.items) + self._inside >= self._maxsize and not self._has_room(1)):
             accepted = self._put_congested(push)
             if accepted is None:
-                return
+                return False
             push = accepted
         self.items.append(push)
-        if self.waiters:
-            self.wake()
+        return self._woken() if self.waiters else False
 
     def put_many(self, pushes: Pushes) -> None:
         """Queue several pushes at once."""
@@ -173,6 +177,13 @@ class Inbox:
             self._inside = max(0, size - len(self.items))
             return size + count <= self._maxsize
 
+    def _woken(self) -> bool:
+        """Release the waiters' first; return whether all who ever wait here are one thread."""
+        if not self.waiters:
+            return False
+        self.wake()
+        return self._consumer > _NOBODY
+
     def wake(self) -> None:
         """Release one waiter."""
         try:
@@ -183,19 +194,28 @@ class Inbox:
 
     def call(self, gate: Gate) -> None:
         """Have a gate released once, as soon as there is something to do for a consumer; never waits."""
+        self._consumer = _SEVERAL  # who comes back at some time, on any thread
         self.waiters.append(gate)
         if self.size() or ((self.finished or self.alert) and self.ready()):
             self.wake()
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for a message, a notice or the end, at most `timeout` seconds; return whether there may be one."""
+        me = threading.get_ident()
+        if self._consumer != me:
+            self._consumer = me if self._consumer == _NOBODY else _SEVERAL
+        if (baton := self.baton) is not None:
+            if self._consumer == me and not baton.over:
+                return baton.read(timeout) or self.ready()
+            baton.give_back()
+            self.baton = None
         gate = threading.Lock()
         gate.acquire()
         self.waiters.append(gate)
         seconds = -1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX))
         released = False
         try:
-            if self.ready():
+            if self.ready() or self.baton is not None:
                 return True
             released = gate.acquire(timeout=seconds)
         finally:
@@ -206,6 +226,12 @@ class Inbox:
                 except ValueError:
                     pass  # released meanwhile
         return released or self.ready()
+
+    def accept(self, baton: Baton) -> None:
+        """Have the consumer read the socket itself."""
+        self.baton = baton
+        if self.waiters:
+            self.wake()  # it is back already
 
     def room(self) -> float:
         """Return how many more pushes it takes without dropping one."""
@@ -282,14 +308,15 @@ class InlineInbox(Inbox):
     def room(self) -> float:
         return math.inf
 
-    def put(self, push: Push) -> None:
+    def put(self, push: Push) -> bool:
         message = self.opener.open(push)
         if message is None or self.finished:
-            return
+            return False
         try:
             self._callback(message)
         except (Exception, SystemExit) as error:  # sys.exit() must not end the I/O thread
             self._failed(error)
+        return False
 
     def put_many(self, pushes: Pushes) -> None:
         for message in self.opener.each(pushes):

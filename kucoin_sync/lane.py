@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import NamedTuple
 
+from .baton import Baton
 from .carrier import Carrier, Counts
 from .events import Event, Progress
 from .exceptions import KucoinSyncError
@@ -62,6 +64,26 @@ class Waiter:
         """End the wait with an error."""
         self.error = self.error or error
         self.gate.set()
+
+
+class Taker(NamedTuple):
+    """A subscription whose one consumer waited for a push that came alone, and which alone gets all like it."""
+
+    lane: Lane
+    subscription: Subscription
+
+    def is_fed_by(self, carrier: Carrier) -> bool:
+        """Whether nothing of what it gets comes over other carriers."""
+        tunnel = self.subscription.tunnel
+        return all(self.lane.carrier_of(Key(topic, tunnel)) is carrier for topic in self.subscription.topics)
+
+    def accept(self, baton: Baton) -> None:
+        """Have the consumer read by itself what comes next."""
+        self.subscription.inbox.accept(baton)
+
+    def put(self, push: Sealed) -> bool:
+        """Deliver another push, on the consumer's thread; False, with nothing done, where it is not its alone."""
+        return self.lane.deliver_alone(push, self.subscription)
 
 
 class Lane:
@@ -232,30 +254,45 @@ class Lane:
 
     # On an I/O thread, without a lock
 
-    def deliver(self, connection: Carrier, pushes: Pushes) -> None:
+    def deliver(self, connection: Carrier, pushes: Pushes) -> Taker | None:
         """Route pushes, through a handover where one is under way."""
         self.newest = pushes[-1]
         if self._handovers:
             if (handover := self.retiring.get(connection)) is not None:
                 handover.from_old(self._opened(pushes))
-                return
+                return None
             if (handover := self._handovers.get(connection)) is not None and not handover.over:
                 handover.from_new(self._opened(pushes))
-                return
+                return None
         if self.taps:
             self._tell_taps(pushes)
         if type(pushes) is Run:
             if (sink := self._alone.get(pushes.head)) is not None:
                 sink.put_many(pushes)
-                return
+                return None
         elif len(pushes) == 1 and type(push := pushes[0]) is Sealed:
             if (sink := self._alone.get(push.head)) is not None:
-                sink.put(push)
-                return
+                return Taker(self, sink) if sink.put(push) else None
         elif type(pushes) is Medley and (sink := self._only_taker(pushes.heads)) is not None:
             sink.put_many(pushes)
-            return
+            return None
         self.route(pushes)
+        return None
+
+    def deliver_alone(self, push: Sealed, taker: Subscription) -> bool:
+        """Deliver a push on its taker's thread; False, with nothing done, where it is not the taker's alone."""
+        if self._handovers or self.taps or self._alone.get(push.head) is not taker:
+            return False
+        self.newest = push
+        taker.put(push)
+        return True
+
+    def carrier_of(self, key: Key) -> Carrier | None:
+        """Return what brings a key, as far as that can be said without a lock."""
+        try:
+            return self.connections[self.shards.home(key)]
+        except KeyError:
+            return None
 
     def _only_taker(self, heads: Sequence[Head]) -> Subscription | None:
         """Return who alone gets all that has these heads, None where it takes a look at each message to know."""

@@ -66,13 +66,12 @@ class _OldestInbox(_OneByOneInbox):
         self.take = self._take
         self._pushes = cast("deque[Push]", self.items)  # no runs
 
-    def put(self, push: Push) -> None:
+    def put(self, push: Push) -> bool:
         with self._lock:
             if len(self._pushes) >= self._maxsize:
                 self._drop(self._pushes.popleft())
             self._pushes.append(push)
-        if self.waiters:
-            self.wake()
+        return self._woken()
 
     def _take(self) -> Push:
         with self._lock:
@@ -105,11 +104,10 @@ class _LatestInbox(_OneByOneInbox):
     def room(self) -> float:
         return math.inf  # whoever wants the newest only has nothing against dropping the others
 
-    def put(self, push: Push) -> None:
+    def put(self, push: Push) -> bool:
         with self._lock:
             kept = self._keep(push)
-        if kept and self.waiters:
-            self.wake()
+        return kept and self._woken()
 
     def put_many(self, pushes: Pushes) -> None:
         """Queue the newest of several pushes of one kind; what it supersedes among them is only counted."""

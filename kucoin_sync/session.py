@@ -275,7 +275,12 @@ class Session:
         The only method that needs no lock beside the others, as it touches nothing that they do.
         """
         head = self._head
-        if head is None or not frame.startswith(head.start) or not frame.isascii():
+        if head is None or not frame.startswith(head.start):
+            head = self._heads.known.get(frame[: frame.find(DATA)])
+            if head is None:
+                return None
+            self._head = head
+        if not frame.isascii():
             return None
         self.heartbeat.last_frame = now
         return head

@@ -49,9 +49,9 @@ class SilenceWatch:
         self._told = True
         return Stale(self.subscription.topics, silent)
 
-    def _note(self, push: Push) -> None:
+    def _note(self, push: Push) -> bool:
         self._heard = True
-        self._put(push)
+        return self._put(push)
 
     def _note_many(self, pushes: Pushes) -> None:
         self._heard = True

@@ -112,6 +112,8 @@ class Subscription(OfOneProcess, Generic[P_co]):
                         break
                     push = take()
                 except IndexError:
+                    if inbox.baton is not None and not (inbox.alert or inbox.finished) and inbox.wait(None):
+                        continue
                     found = self._next()
                     if found is None:
                         return

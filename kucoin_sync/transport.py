@@ -16,11 +16,13 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import websocket
 
+from .baton import LEASE, Baton
 from .exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, TokenError
 from .frames import FrameBuffer
 from .limits import Limits
@@ -138,6 +140,7 @@ class Transport:
         self._flowing = False
         self._can_linger = _let_reads_linger(wire.sock)
         self._secure = isinstance(wire.sock, ssl.SSLSocket)
+        self._baton: Baton | None = None  # while somebody else reads
         self._send_flags = socket.MSG_DONTWAIT if self._can_linger else 0
 
     @classmethod
@@ -183,6 +186,8 @@ class Transport:
             ConnectionLost: after everything that came before the end has been returned.
             Cancelled: the waker was cancelled.
         """
+        if self._baton is not None:
+            return self._rest(self._baton, deadline)
         if self._early:
             self._early = False
             if messages := self._take():
@@ -229,6 +234,37 @@ class Transport:
         elif not messages:
             self._check_unfinished()
         return messages
+
+    def pass_baton(self, take: Callable[[bytes], bool]) -> Baton | None:
+        """Let another thread read, which hands messages to `take`, until the next `receive` takes the right back.
+
+        None where there is something for the owner to do first.
+        """
+        busy = self._framing.sent or self._unfinished is not None or self._frames.partial or self._failure is not None
+        if busy or self._early or not hasattr(select, "poll"):
+            return None
+        self._baton = Baton(self._wire.sock, self._frames, take, self._waker.wake)
+        return self._baton
+
+    def _rest(self, baton: Baton, deadline: float) -> list[bytes]:
+        """Wait while another thread reads; then return what it has left."""
+        while True:
+            turns = baton.turns
+            self.woken = self._waker.wait(min(LEASE, deadline - time.monotonic()))
+            if self.woken or baton.turns == turns or time.monotonic() >= deadline:
+                break
+        self._baton = None
+        baton.take_back()
+        if self.woken:
+            self._waker.clear()
+        end: KucoinSyncError | None = None
+        if baton.spoiled:
+            end = ConnectionFailed(f"a signal came while a message of {self._wire.peer} was being read")
+        elif baton.failure is not None:
+            end = _translated(self._wire, baton.failure)
+        elif baton.at_end:
+            end = self._at_end()
+        return self._received(end)
 
     def take_controls(self) -> int:
         """Return the number of control frames since the last call; they tell that the peer lives."""

@@ -83,6 +83,10 @@ class Waker:
         _poll(self.fileno(), -1, False, max(0.0, seconds))
         self.clear()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for up to `seconds`; return whether somebody has woken us, of which no note is taken."""
+        return _poll(self.fileno(), -1, False, max(0.0, seconds))[1]
+
     def close(self) -> None:
         """Give the descriptors back."""
         self._receiver.close()

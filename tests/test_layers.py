@@ -32,7 +32,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "topics",
     ),
     2: ("books", "runs", "session", "shards"),
-    3: ("forking", "interruption", "rest", "transport", "wire"),
+    3: ("baton", "forking", "interruption", "rest", "transport", "wire"),
     4: (
         "callbacks",
         "carrier",

@@ -5,8 +5,8 @@ message. With the baton the consumer waits at the socket itself, and its I/O thr
 deadline, somebody who wakes it, the baton given back, or time in which nobody has read.
 
 The consumer only ever takes what is simple: one message that is all that came, and is for nobody else. Whatever else
-it meets stays where it is, for the I/O thread. Reading never waits; the waiting before it is nobody's right. So a
-consumer that is interrupted or does not come back holds up nothing.
+it meets stays where it is, for the I/O thread. Reading never waits, and the waiting before it is nobody's right: a
+consumer that is interrupted, or does not come back, holds up what is for itself alone, and that for `LEASE`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,21 @@ from collections.abc import Callable
 from functools import partial
 
 from .frames import FrameBuffer
+from .sealed import Sealed
 
-__all__ = ["LEASE", "Baton"]
+__all__ = ["LEASE", "Baton", "Chances"]
 
-LEASE = 0.01
-"""Seconds of silence after which a consumer gives the baton back, or an I/O thread takes it back."""
+LEASE = 0.05
+"""Seconds without a read after which an I/O thread takes the baton back."""
+
+_SILENCE = 0.01  # seconds without a message after which a consumer gives it back
+_PATIENCE = 1.0  # seconds that a read may take, on a machine however busy
+_CLOSE = 0.005  # seconds between messages that follow each other closely
 
 _UNTOUCHED = 0x70  # no frame begins so: its reserved bits mean nothing that was agreed upon
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_WORTHWHILE = 10  # messages that a consumer should read in one go
+_RARELY = 255  # chances to leave at most, where it does not
 
 
 class Baton:
@@ -35,7 +42,8 @@ class Baton:
     Args:
         sock: what to read from.
         frames: what to read into, empty.
-        take: delivers a message on the consumer's thread; False where that is not its to do.
+        seal: makes of a message what `put` takes; None where that is the I/O thread's to do.
+        put: delivers it on the consumer's thread; False, with nothing done, where it is not for that consumer alone.
         recall: wakes the I/O thread.
 
     Attributes:
@@ -47,7 +55,12 @@ class Baton:
     """
 
     def __init__(
-        self, sock: socket.socket, frames: FrameBuffer, take: Callable[[bytes], bool], recall: Callable[[], None]
+        self,
+        sock: socket.socket,
+        frames: FrameBuffer,
+        seal: Callable[[bytes], Sealed | None],
+        put: Callable[[Sealed], bool],
+        recall: Callable[[], None],
     ) -> None:
         self.turns = 0
         self.over = False
@@ -56,38 +69,44 @@ class Baton:
         self.spoiled = False
         self._fd = sock.fileno()
         self._frames = frames
-        self._buffer = frames.buffer
-        read_now = partial(sock.recv_into, frames.buffer)
-        self._read_now = read_now if isinstance(sock, ssl.SSLSocket) else partial(read_now, 0, socket.MSG_DONTWAIT)
-        self._take = take
+        if isinstance(sock, ssl.SSLSocket):  # which never waits
+            self._read_now, self._how = partial(sock.recv_into, frames.buffer), (len(frames.buffer),)
+        else:
+            self._read_now, self._how = partial(sock.recv_into, frames.buffer, 0), (socket.MSG_DONTWAIT,)
+        self._seal = seal
+        self._put = put
         self._recall = recall
-        self._lock = threading.Lock()  # held for the moment of a read; guards the buffer and `over`
-        self._reader: int | None = None  # the thread that holds it
-        self._reading = False  # from before the read until its outcome is noted
+        # Held for the moment of a read; guards all of the following. A signal's handler may be a consumer, too.
+        self._lock = threading.RLock()
+        self._reader: int | None = None  # the thread that holds it to read
+        self._reading = False  # from before a read until it is known how much came
+        self._read: list[int] = []  # how much came of which nobody has seen to yet
+
+    # The consumer's thread
 
     def read(self, timeout: float | None) -> bool:
-        """Wait for what comes next and take it; on the consumer's thread.
+        """Wait for what comes next and take it.
 
         Returns False where nothing came within `timeout` seconds; else there may be a message, or the baton is over.
         """
         me = threading.get_ident()
-        if self._reader == me:  # we are called by a signal's handler, from within
+        if self._reader == me:  # a signal's handler, which has interrupted us and may wait for ever
             self.spoiled = True
             self.give_back()
             return True
         wait = select.poll()
         wait.register(self._fd, select.POLLIN)
-        seconds = LEASE if timeout is None else max(0.0, min(timeout, LEASE))
+        seconds = _SILENCE if timeout is None else max(0.0, min(timeout, _SILENCE))
         if wait.poll(seconds * 1000):
             with self._lock:
                 self._reader = me
                 try:
-                    if not self.over and self._read():
+                    if not self.over and self._take():
                         self.turns += 1
                         return True
                 finally:
                     self._reader = None
-        elif timeout is not None and timeout < LEASE:
+        elif timeout is not None and timeout < _SILENCE:
             return False
         self.give_back()
         return True
@@ -98,39 +117,77 @@ class Baton:
             self.over = True
             self._recall()
 
-    def take_back(self) -> None:
-        """Have the right to read again; on the I/O thread."""
-        while not self._lock.acquire(timeout=LEASE):
-            if self.spoiled:
-                return
-        self.over = True
-        self.spoiled |= self._reading and self._buffer[0] != _UNTOUCHED
-        self._lock.release()
+    def _take(self) -> bool:
+        """Take what is there; False where that is the I/O thread's to do.
 
-    def _read(self) -> bool:
-        """Take what is there; False where it is the I/O thread's to see to."""
-        self._buffer[0] = _UNTOUCHED
+        Ctrl-C may come behind every step, and then either the message is still there or its delivery has begun.
+        """
+        if self._reading or self._read:  # it has come
+            return False
+        self._frames.buffer[0] = _UNTOUCHED
         self._reading = True
-        seen = self._read_one()
-        self._reading = False
-        return seen
-
-    def _read_one(self) -> bool:
-        frames = self._frames
         try:
-            count = self._read_now()
+            self._read.extend(map(self._read_now, self._how))  # one step, but for TLS
         except _NOTHING_YET:
+            self._reading = False
             return True
         except OSError as error:
             self.failure = error
             return False
-        if not count:
-            self.at_end = True
+        self._reading = False
+        count = self._read[0]
+        self.at_end = not count
+        message = self._frames.lone(count)
+        if message is None or (push := self._seal(message)) is None or self.over:
             return False
-        frame = frames.take_lone(count)
-        if frame is None:
+        self._read.clear()
+        if self._put(push):
+            return True
+        self._read.append(count)
+        return False
+
+    # The I/O thread
+
+    def take_back(self) -> None:
+        """Have the right to read again, and in the frames all that was read.
+
+        A read takes no time: where it does not end, a signal's handler has interrupted it, and may wait for us.
+        """
+        tries = 0
+        while not self._lock.acquire(timeout=_SILENCE):
+            tries += 1
+            if self.spoiled or tries * _SILENCE >= _PATIENCE:
+                self.over = self.spoiled = True
+                return
+        self.over = True
+        if self._read:
+            self._frames.added(self._read[0])
+        elif self._reading and self._frames.buffer[0] != _UNTOUCHED:
+            self.spoiled = True
+        self._lock.release()
+
+
+class Chances:
+    """Tells when to pass the baton: where one waits for message after message; the more rarely, the less came of it.
+
+    Attributes:
+        taken: the last baton that was passed, None where there was one to pass and a reason against it.
+    """
+
+    def __init__(self) -> None:
+        self.taken: Baton | None = None
+        self._last = 0.0
+        self._left = 0  # chances to leave before the next
+        self._pause = 0  # how many were to be left after the last
+
+    def take(self, now: float) -> bool:
+        """Whether to pass the baton to somebody who has waited for the message that came at `now`."""
+        before, self._last = self._last, now
+        if self._left:
+            self._left -= 1
             return False
-        if not self._take(frame):
-            frames.added(count)
+        if now - before >= _CLOSE:
             return False
+        worthwhile = self.taken is not None and self.taken.turns >= _WORTHWHILE
+        self._left = self._pause = 0 if worthwhile else min(2 * self._pause + 1, _RARELY)
         return True

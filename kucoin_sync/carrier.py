@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -23,11 +23,12 @@ from .sealed import Pushes, Sealed
 
 __all__ = ["Carrier", "Counts", "Deliver", "MakeCarrier", "OnThread", "Owner", "Taker", "weakly"]
 
+
 class Taker(Protocol):
     """A consumer who waited for a message that came alone, and gets all that begin like it."""
 
-    def is_fed_by(self, carrier: Carrier) -> bool:
-        """Whether nothing of what it gets comes over other carriers."""
+    def takes_all_of(self, keys: Collection[Key]) -> bool:
+        """Whether it alone gets what these keys bring, and nothing else."""
 
     def accept(self, baton: Baton) -> None:
         """Have the consumer read by itself what comes next."""

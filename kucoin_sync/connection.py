@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from . import backoff, forking
-from .baton import LEASE
+from .baton import Chances
 from .carrier import Counts, Deliver, OnThread, Owner, Taker, weakly
 from .credentials import Credentials
 from .events import Connected, Disconnected, Resubscribed, Retrying, ServerNotice
@@ -119,7 +119,7 @@ class Connection(OnThread):
         self._server = 0  # which of the token's servers is tried
         self._host = ""
         self._welcomed: float | None = None  # since when the connection under way is welcomed
-        self._awaited = 0.0  # when a consumer last waited for a message that came alone
+        self._chances = Chances()  # to have a consumer read by itself
         self._abandoned = False  # it is a forked child's copy of its parent's
         self._thread = threading.Thread(target=self._run, name=f"kucoin-io-{number}", daemon=True)
 
@@ -328,8 +328,8 @@ class Connection(OnThread):
                 taker = deliver(self, (Sealed(frame, Batch(self.epoch, time.time_ns(), misfit), head),))
                 if now >= deadline or transport.woken:
                     return now
-                if taker is not None:
-                    self._offer_baton(taker, session, transport, now)
+                if taker is not None and self._chances.take(now):
+                    self._offer_baton(taker, session, transport)
                 continue
             if not frames:
                 counts.unreadable += transport.take_skipped()
@@ -354,21 +354,28 @@ class Connection(OnThread):
             if eventful or now >= deadline or transport.woken:
                 return now
 
-    def _offer_baton(self, taker: Taker, session: Session, transport: Transport, now: float) -> None:
-        """Let a consumer who waits for message after message read by itself."""
-        before, self._awaited = self._awaited, now
-        if now - before < LEASE / 2 and taker.is_fed_by(self):
-            baton = transport.pass_baton(partial(self._take, taker, session))
-            if baton is not None:
-                taker.accept(baton)
+    def _offer_baton(self, taker: Taker, session: Session, transport: Transport) -> None:
+        """Let a consumer read what is for nobody else."""
+        baton = None
+        if taker.takes_all_of(self.wanted):
+            baton = transport.pass_baton(partial(self._seal, session), partial(self._put, taker))
+        if baton is not None:
+            taker.accept(baton)
+        self._chances.taken = baton
 
-    def _take(self, taker: Taker, session: Session, frame: bytes) -> bool:
-        """Deliver a message on its consumer's thread; False, with nothing done, where it is no such message."""
+    def _seal(self, session: Session, frame: bytes) -> Sealed | None:
+        """Seal a message on its consumer's thread; None where it is no push that is known."""
         head = session.known(frame, time.monotonic())
-        if head is None or not taker.put(Sealed(frame, Batch(self.epoch, time.time_ns(), self._misfit), head)):
+        if head is None or self._session is not session:  # which is another one after an interruption that was long
+            return None
+        return Sealed(frame, Batch(self.epoch, time.time_ns(), self._misfit), head)
+
+    def _put(self, taker: Taker, push: Sealed) -> bool:
+        """Deliver and count a message on its consumer's thread; False, with nothing done, where others have a share."""
+        if not taker.put(push):
             return False
         self.counts.messages += 1
-        self.counts.bytes += len(frame)
+        self.counts.bytes += len(push.frame)
         return True
 
     def _tell(self, outcome: Outcome) -> None:

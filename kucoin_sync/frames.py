@@ -79,12 +79,20 @@ class FrameBuffer:
         `added` bytes were read just before, into `room()`, or into `buffer` where nothing was in use.
         """
         end = self._end = self._end + added
+        message = self.lone(end)
+        if message is not None:
+            self._end, self._needed = 0, 2
+            self.taken += end
+        return message
+
+    def lone(self, end: int) -> bytes | None:
+        """Return the one message that the first `end` bytes are, None where they are no such; nothing is taken."""
         if 4 < end < _LONE and not self.fragments:
             head, length = _HEADER.unpack_from(self.buffer)
             if head == _MEDIUM and length + 4 == end and length <= self._limit:
-                self._end, self._needed = 0, 2
-                self.taken += end
                 return self._view[4:end].tobytes()
+            if head == _SHORT + end - 2 and head <= self._longest:
+                return self._view[2:end].tobytes()
         return None
 
     def take(self, other: Callable[[bytes, list[bytes]], bool]) -> list[bytes]:

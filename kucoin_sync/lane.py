@@ -6,7 +6,7 @@ routers' entries are replaced whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -72,10 +72,10 @@ class Taker(NamedTuple):
     lane: Lane
     subscription: Subscription
 
-    def is_fed_by(self, carrier: Carrier) -> bool:
-        """Whether nothing of what it gets comes over other carriers."""
-        tunnel = self.subscription.tunnel
-        return all(self.lane.carrier_of(Key(topic, tunnel)) is carrier for topic in self.subscription.topics)
+    def takes_all_of(self, keys: Collection[Key]) -> bool:
+        """Whether it alone gets what these keys bring, and nothing else; not where a tap hears all, too."""
+        topics, tunnel = self.subscription.topics, self.subscription.tunnel
+        return len(keys) == len(topics) and not self.lane.taps and set(keys) == {Key(each, tunnel) for each in topics}
 
     def accept(self, baton: Baton) -> None:
         """Have the consumer read by itself what comes next."""
@@ -286,13 +286,6 @@ class Lane:
         self.newest = push
         taker.put(push)
         return True
-
-    def carrier_of(self, key: Key) -> Carrier | None:
-        """Return what brings a key, as far as that can be said without a lock."""
-        try:
-            return self.connections[self.shards.home(key)]
-        except KeyError:
-            return None
 
     def _only_taker(self, heads: Sequence[Head]) -> Subscription | None:
         """Return who alone gets all that has these heads, None where it takes a look at each message to know."""

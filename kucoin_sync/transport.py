@@ -26,6 +26,7 @@ from .baton import LEASE, Baton
 from .exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, TokenError
 from .frames import FrameBuffer
 from .limits import Limits
+from .sealed import Sealed
 from .wire import Cancelled, Waker, Wire, dial, proxy_for
 
 __all__ = ["Address", "ConnectionLost", "Transport"]
@@ -235,15 +236,15 @@ class Transport:
             self._check_unfinished()
         return messages
 
-    def pass_baton(self, take: Callable[[bytes], bool]) -> Baton | None:
-        """Let another thread read, which hands messages to `take`, until the next `receive` takes the right back.
+    def pass_baton(self, seal: Callable[[bytes], Sealed | None], put: Callable[[Sealed], bool]) -> Baton | None:
+        """Let another thread read and `put` what it has read, `seal`ed, until the next `receive` takes the right back.
 
         None where there is something for the owner to do first.
         """
         busy = self._framing.sent or self._unfinished is not None or self._frames.partial or self._failure is not None
         if busy or self._early or not hasattr(select, "poll"):
             return None
-        self._baton = Baton(self._wire.sock, self._frames, take, self._waker.wake)
+        self._baton = Baton(self._wire.sock, self._frames, seal, put, self._waker.wake)
         return self._baton
 
     def _rest(self, baton: Baton, deadline: float) -> list[bytes]:

@@ -397,27 +397,33 @@ def test_any_bytes_at_all_are_taken_in_their_order(junk: bytes, cut: int) -> Non
     assert position <= buffer.taken <= len(junk)
 
 
-@pytest.mark.parametrize("size", [0, 125, 126, 4000, 4091, 4092, 5000])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 124, 125, 126, 4000, 4091, 4092, 5000])
 def test_a_message_that_is_all_there_is_can_be_taken_alone(size: int) -> None:
     buffer = FrameBuffer(LIMIT)
     read(buffer, frame(b"x" * size))
-    if not 126 <= size <= 4091:  # the usual sizes; the others take the longer way
+    if not 3 <= size <= 4091:  # the usual sizes; the others take the longer way
         assert buffer.take_lone() is None
         assert buffer.take(refuse) == [b"x" * size]
         return
     assert buffer.take_lone() == b"x" * size
-    assert (buffer.partial, buffer.ripe, buffer.taken) == (False, False, 4 + size)
+    assert (buffer.partial, buffer.ripe, buffer.taken) == (False, False, len(frame(b"x" * size)))
     assert buffer.take_lone() is None
 
 
 @pytest.mark.parametrize(
     "there",
     [
-        frame(b"x" * 200)[:-1],
-        frame(b"x" * 200) + b"\x81",
-        2 * frame(b"x" * 200),
-        frame(b"x" * 200, opcode=CONTINUATION),
-        frame(b"x" * 200, fin=False),
+        *(
+            there
+            for size in (20, 125, 126, 200)
+            for there in (
+                frame(b"x" * size)[:-1],
+                frame(b"x" * size) + b"\x81",
+                2 * frame(b"x" * size),
+                frame(b"x" * size, opcode=CONTINUATION),
+                frame(b"x" * size, fin=False),
+            )
+        ),
         b"\x81\x7e",
     ],
 )
@@ -429,9 +435,10 @@ def test_nothing_else_is_taken_alone(there: bytes) -> None:
 
 
 def test_a_message_beyond_the_limit_or_amid_fragments_is_not_taken_alone() -> None:
-    buffer = FrameBuffer(199)
-    read(buffer, frame(b"x" * 200))
-    assert buffer.take_lone() is None
+    for size in (20, 200):
+        buffer = FrameBuffer(size - 1)
+        read(buffer, frame(b"x" * size))
+        assert buffer.take_lone() is None
     buffer = FrameBuffer(LIMIT)
     buffer.fragments = 5
     read(buffer, frame(b"x" * 200))

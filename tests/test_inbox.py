@@ -429,10 +429,104 @@ class TestWaiting:
                 return True
 
         inbox = make_inbox(overflow)
-        monkeypatch.setattr(inbox_module, "threading", SimpleNamespace(Lock=Interrupted, TIMEOUT_MAX=1.0))
+        fake = SimpleNamespace(Lock=Interrupted, TIMEOUT_MAX=1.0, get_ident=threading.get_ident)
+        monkeypatch.setattr(inbox_module, "threading", fake)
         with pytest.raises(KeyboardInterrupt):
             inbox.wait(None)
         assert not inbox.waiters
+
+
+class Baton:
+    """Stands for one: notes for how long it is asked to read."""
+
+    def __init__(self, *answers: bool) -> None:
+        self.over = False
+        self.asked: list[float | None] = []
+        self._answers = iter(answers)
+
+    def read(self, timeout: float | None) -> bool:
+        self.asked.append(timeout)
+        return next(self._answers)
+
+    def give_back(self) -> None:
+        self.over = True
+
+
+@pytest.mark.parametrize("overflow", OVERFLOW)
+class TestBatons:
+    def test_who_has_one_waits_by_reading(self, overflow: str) -> None:
+        inbox, baton = make_inbox(overflow), Baton(True, False, False)
+        inbox.accept(baton)  # type: ignore[arg-type]
+        assert [inbox.wait(None), inbox.wait(1.5)] == [True, False]
+        inbox.finish(None)
+        assert inbox.wait(2.5) is True, "the end is something to see"
+        assert baton.asked == [None, 1.5, 2.5]
+        assert not inbox.waiters
+
+    def test_one_that_is_over_is_put_away(self, overflow: str) -> None:
+        inbox, baton = make_inbox(overflow), Baton()
+        inbox.accept(baton)  # type: ignore[arg-type]
+        baton.over = True
+        assert inbox.wait(0) is False
+        assert (baton.asked, inbox.baton) == ([], None)
+
+    def test_a_second_thread_that_waits_gives_it_back(self, overflow: str) -> None:
+        inbox, baton = make_inbox(overflow), Baton(True)
+        inbox.accept(baton)  # type: ignore[arg-type]
+        assert inbox.wait(None) is True
+        assert Task(inbox.wait, 0).result() is False
+        assert (baton.over, inbox.baton) == (True, None)
+
+    def test_who_waits_already_is_woken_to_read(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        waiting = Task(inbox.wait, None)
+        wait_for_a_consumer(inbox)
+        inbox.accept(Baton())  # type: ignore[arg-type]
+        assert waiting.result() is True
+
+    def test_who_is_about_to_wait_sees_it(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        ready = inbox.ready
+
+        def passed_meanwhile() -> bool:
+            inbox.baton = Baton()  # type: ignore[assignment]
+            return ready()
+
+        inbox.ready = passed_meanwhile  # type: ignore[method-assign]
+        assert Task(inbox.wait, None).result() is True
+        assert not inbox.waiters
+
+    def test_a_message_tells_whether_one_thread_has_waited_for_it(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        assert inbox.put(message(0, topic="/a:A")) is False, "nobody waited"
+        taken(inbox)
+        waiting = Task(inbox.wait, None)
+        wait_for_a_consumer(inbox)
+        assert inbox.put(message(1)) is True
+        assert waiting.result() is True
+        assert inbox.put(message(2, topic="/a:B")) is False, "nobody waits now"
+
+    def test_it_does_not_where_several_threads_wait(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        tasks = [Task(inbox.wait, None) for _ in range(2)]
+        wait_for_a_consumer(inbox, 2)
+        assert [inbox.put(message(0)), inbox.put(message(1, topic="/a:A"))] == [False, False]
+        assert [task.result() for task in tasks] == [True, True]
+
+    def test_it_does_not_where_somebody_is_to_be_called(self, overflow: str) -> None:
+        inbox = make_inbox(overflow)
+        gate = threading.Lock()
+        gate.acquire()
+        inbox.call(gate)
+        assert inbox.put(message(0)) is False
+        assert gate.acquire(timeout=LIMIT)
+
+    def test_a_forked_child_has_none(self, overflow: str) -> None:
+        inbox, baton = make_inbox(overflow), Baton()
+        inbox.accept(baton)  # type: ignore[arg-type]
+        inbox.forked()
+        assert Task(inbox.wait, 0).result() is False
+        assert baton.asked == []
 
 
 @pytest.mark.parametrize("overflow", OVERFLOW)

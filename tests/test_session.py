@@ -1223,6 +1223,20 @@ def test_a_push_that_comes_alone_and_begins_as_the_last_one_is_known_by_its_head
     assert session.known(PUSH.replace(b"70.5", b"70\xff"), 2.0) is None, "it might be no text"
 
 
+def test_so_is_one_that_begins_as_any_before_it() -> None:
+    session = opened()
+    other = PUSH.replace(b"BTC", b"ETH")
+    receive(session, PUSH)
+    receive(session, other)
+    receive(session, other)
+    first, second = session.known(PUSH, 1.0), session.known(other, 1.0)
+    assert first is not None and second is not None
+    assert (first.kind[0], second.kind[0]) == (BTC.topic, BTC.topic.replace("BTC", "ETH"))
+    assert session.known(PUSH, 1.0) is first
+    assert session.known(PUSH.replace(b"70.5", b"70\xff"), 1.0) is None, "it might be no text"
+    assert session.known(PUSH.replace(b"BTC", b"KCS"), 1.0) is None
+
+
 def test_a_push_that_is_known_by_its_head_counts_as_life() -> None:
     session = opened()
     receive(session, PUSH)

@@ -19,7 +19,9 @@ from kucoin_sync.sealed import Medley, Pushes, Run
 from kucoin_sync.subscription import Subscription
 from kucoin_sync.switchboard import Switchboard
 
+from .support.inboxes import Waiters, wait_for_a_consumer
 from .support.messages import head_of
+from .support.threads import LIMIT, Task
 
 ONE, TWO, INSIDE = Key("/market/level2:BTC-USDT"), Key("/market/level2:ETH-USDT"), Key("/market/level2:KCS-BTC", "bt1")
 FUTURES = Key("/contractMarket/level2:XBTUSDTM")
@@ -293,6 +295,69 @@ def test_what_came_together_is_routed_by_its_heads(board: Switchboard) -> None:
     for _ in range(2):
         assert bring(medley) == [[frames[0], frames[3]], frames[1:3]]
     assert first.topics == (ONE.topic,)
+
+
+def lone(key: Key) -> Sealed:
+    return Sealed(b'{"type":"message","topic":"%s","data":1}' % key.topic.encode(), Batch(), HEADS[key])
+
+
+HEADS = {key: head_of(b"", key.topic) for key in (ONE, TWO)}
+
+
+@pytest.fixture
+def taker(board: Switchboard) -> Any:
+    """Who waited for a push that came alone, to the only subscription."""
+    connection = subscribed(board, ONE)
+    [subscription] = board.subscriptions
+    assert connection.lane(connection, [lone(ONE)]) is None, "nobody has waited"
+    assert connection.lane(connection, [lone(ONE)]) is None, "nobody has waited"
+    subscription.inbox.items.clear()
+    subscription.inbox.waiters = Waiters()
+    waiting = Task(subscription.inbox.wait, LIMIT)
+    wait_for_a_consumer(subscription.inbox)
+    taker = connection.lane(connection, [lone(ONE)])
+    assert waiting.result() is True
+    subscription.inbox.items.clear()
+    return taker
+
+
+def test_who_waited_for_a_push_that_came_alone_is_told_of_and_takes_the_next(board: Switchboard, taker: Any) -> None:
+    [subscription] = board.subscriptions
+    assert taker.put(lone(ONE)) is True
+    assert len(subscription.inbox) == 1
+    assert board.stats()["pending"] == 1
+    assert taker.put(lone(TWO)) is False
+
+
+def test_it_takes_none_that_others_have_a_share_in(board: Switchboard, taker: Any) -> None:
+    subscribed(board, ONE)
+    assert taker.put(lone(ONE)) is False
+    assert [len(subscription.inbox) for subscription in board.subscriptions] == [0, 0]
+
+
+def test_it_takes_none_of_what_it_has_no_more(board: Switchboard, taker: Any) -> None:
+    [subscription] = board.subscriptions
+    board.remove(subscription, (ONE.topic,))
+    assert taker.put(lone(ONE)) is False
+
+
+def test_it_takes_none_that_a_tap_has_to_hear_of(board: Switchboard, taker: Any) -> None:
+    tap: Any = object()
+    board.add_tap(tap)
+    assert (taker.put(lone(ONE)), taker.takes_all_of([ONE])) == (False, False)
+    board.remove_tap(tap)
+    assert (taker.put(lone(ONE)), taker.takes_all_of([ONE])) == (True, True)
+
+
+def test_it_takes_none_while_one_connection_takes_over_from_another(board: Switchboard, taker: Any) -> None:
+    replaced(board, Connection.made[-1])
+    assert taker.put(lone(ONE)) is False
+
+
+def test_it_takes_all_of_what_brings_nothing_else(board: Switchboard, taker: Any) -> None:
+    assert taker.takes_all_of((ONE,))
+    for keys in ((), (TWO,), (ONE, TWO), (Key(ONE.topic, "bt1"),)):
+        assert not taker.takes_all_of(keys)
 
 
 def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(

@@ -9,7 +9,7 @@ import time
 import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import websocket
@@ -18,11 +18,14 @@ from hypothesis import strategies as st
 
 from kucoin_sync import ConnectionFailed, KucoinSyncError, Limits, ProtocolError, TokenError
 from kucoin_sync import transport as transport_module
+from kucoin_sync.baton import Baton
+from kucoin_sync.messages import Batch, Sealed
 from kucoin_sync.transport import ConnectionLost, Transport
 from kucoin_sync.wire import Cancelled, Waker, Wire
 
 from .support.certificates import client_context, server_context
 from .support.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame, close, frame, read_frame, shake, switch
+from .support.messages import head_of
 from .support.proxy import ConnectProxy
 from .support.sockets import HOST, Peer, drain, read_head, reset, tcp_pair
 from .support.threads import LIMIT, Task, reached
@@ -941,3 +944,158 @@ class TestBatches:
         last = frame(b"behind")
         pair.send(large[cut : cut + 1000], large[cut + 1000 :] + last)
         assert pair.transport.receive(time.monotonic() + LIMIT) == [bytes(room - 10), b"behind"]
+
+
+class TestPassingTheBaton:
+    """Another thread reads, and `receive` waits for what is its own to do."""
+
+    MESSAGE = b'{"topic":"/market/ticker:ETH-USDT"}' * 5
+
+    @pytest.fixture
+    def taken(self) -> list[bytes]:
+        return []
+
+    @pytest.fixture
+    def baton(self, pair: Pair, taken: list[bytes]) -> Baton:
+        passed = pair.transport.pass_baton(seal, lambda push: taken.append(push.frame) is None)
+        assert passed is not None
+        return passed
+
+    def test_messages_go_to_who_has_it(self, pair: Pair, baton: Baton, taken: list[bytes]) -> None:
+        pair.send(frame(self.MESSAGE))
+        assert baton.read(LIMIT)
+        assert taken == [self.MESSAGE]
+
+    def test_nothing_is_received_while_the_other_thread_reads(
+        self, pair: Pair, baton: Baton, taken: list[bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def read_meanwhile(waker: Waker, seconds: float) -> bool:
+            if len(taken) < 5:
+                pair.send(frame(self.MESSAGE))
+                read_one(baton)
+            return wait(waker, seconds)
+
+        wait = Waker.wait
+        monkeypatch.setattr(Waker, "wait", read_meanwhile)
+        assert pair.transport.receive(time.monotonic() + LIMIT) == []
+        assert taken == [self.MESSAGE] * 5
+        assert baton.over
+
+    def test_it_is_taken_back_where_the_other_thread_does_not_come(self, pair: Pair, baton: Baton) -> None:
+        assert pair.transport.receive(time.monotonic() + LIMIT) == []
+        assert (baton.over, pair.transport.woken) == (True, False)
+        pair.send(frame(self.MESSAGE))
+        assert pair.receive(1) == [self.MESSAGE]
+
+    def test_it_is_taken_back_at_the_deadline(self, pair: Pair, baton: Baton, monkeypatch: pytest.MonkeyPatch) -> None:
+        def busy(_: Waker, seconds: float) -> bool:
+            asked.append(seconds)
+            baton.turns += 1
+            return False
+
+        asked: list[float] = []
+        monkeypatch.setattr(Waker, "wait", busy)
+        assert pair.transport.receive(time.monotonic()) == []
+        assert baton.over
+        assert asked[0] <= 0
+
+    def test_it_is_taken_back_at_a_wake(self, pair: Pair, baton: Baton, waker: Waker) -> None:
+        waker.wake()
+        assert pair.transport.receive(time.monotonic() + LIMIT) == []
+        assert (baton.over, pair.transport.woken, waker.called) == (True, True, False)
+
+    def test_a_cancelled_waker_ends_it_with_nobody_reading(self, pair: Pair, baton: Baton, waker: Waker) -> None:
+        waker.cancel()
+        with pytest.raises(Cancelled):
+            pair.transport.receive(time.monotonic() + LIMIT)
+        assert baton.over
+
+    def test_what_the_other_thread_has_left_is_received_first(self, pair: Pair, baton: Baton) -> None:
+        pair.send(frame(b"1") + frame(b"2") + frame(self.MESSAGE)[:9])
+        until_over(baton)
+        pair.send(frame(self.MESSAGE)[9:])
+        assert pair.receive(3) == [b"1", b"2", self.MESSAGE]
+
+    def test_half_a_message_that_it_has_left_has_its_deadline(
+        self, make_pair: Callable[..., Pair], secure: bool
+    ) -> None:
+        pair = make_pair(secure, Limits(step_timeout=SHORT))
+        baton = pair.transport.pass_baton(seal, lambda _: True)
+        assert baton is not None
+        pair.send(frame(self.MESSAGE)[:9])
+        until_over(baton)
+        messages, lost = pair.end()
+        assert (messages, lost.code) == ([], 1002)
+
+    def test_the_end_that_it_has_met_is_the_end(self, pair: Pair, baton: Baton) -> None:
+        pair.server.shutdown(socket.SHUT_WR)
+        until_over(baton)
+        with pytest.raises(ConnectionLost, match="closed the connection without a close frame"):
+            receive(pair.transport, 1)
+
+    def test_the_error_that_it_has_met_is_the_end(self, make_pair: Callable[..., Pair]) -> None:
+        pair = make_pair()
+        baton = pair.transport.pass_baton(seal, lambda _: True)
+        assert baton is not None
+        reset(pair.server)
+        until_over(baton)
+        with pytest.raises(ConnectionLost, match=r"the connection to the peer failed: Connection reset by peer"):
+            receive(pair.transport, 1)
+
+    def test_where_it_was_interrupted_in_a_read_the_connection_is_given_up(self, pair: Pair, baton: Baton) -> None:
+        def interrupted(how: int) -> NoReturn:
+            read_now(how)
+            raise KeyboardInterrupt
+
+        read_now, baton._read_now = baton._read_now, interrupted
+        pair.send(frame(self.MESSAGE))
+        with pytest.raises(KeyboardInterrupt):
+            until_over(baton)
+        with pytest.raises(ConnectionLost, match="a signal came while a message of the peer was being read"):
+            receive(pair.transport, 1)
+
+    def test_it_is_not_passed_while_part_of_a_message_waits(self, pair: Pair) -> None:
+        pair.send(frame(self.MESSAGE)[:1])
+        pair.look()
+        assert pair.transport.pass_baton(seal, lambda _: True) is None
+
+    def test_it_is_not_passed_while_fragments_wait(self, pair: Pair) -> None:
+        pair.send(frame(self.MESSAGE, fin=False))
+        pair.look()
+        assert pair.transport.pass_baton(seal, lambda _: True) is None
+
+    def test_it_is_not_passed_before_what_came_with_the_handshake_is_received(
+        self, make_pair: Callable[..., Pair]
+    ) -> None:
+        assert make_pair(early=frame(self.MESSAGE)).transport.pass_baton(seal, lambda _: True) is None
+
+    def test_it_is_not_passed_while_something_waits_to_be_sent(self, make_pair: Callable[..., Pair]) -> None:
+        pair = make_pair()
+        pair.transport.send_text(bytes(500_000))
+        while not pair.transport._framing.sent:
+            pair.transport.send_text(bytes(500_000))
+        assert pair.transport.pass_baton(seal, lambda _: True) is None
+
+    def test_it_is_not_passed_at_the_end(self, pair: Pair) -> None:
+        pair.send(close(1000))
+        pair.look()
+        assert pair.transport.pass_baton(seal, lambda _: True) is None
+
+    def test_it_is_not_passed_where_the_system_has_no_poll(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(select, "poll")
+        assert pair.transport.pass_baton(seal, lambda _: True) is None
+
+
+def seal(message: bytes) -> Sealed:
+    return Sealed(message, Batch(), head_of(b"", "/market/ticker:ETH-USDT"))
+
+
+def read_one(baton: Baton) -> None:
+    turns = baton.turns
+    while baton.turns == turns and not baton.over:
+        baton.read(LIMIT)
+
+
+def until_over(baton: Baton) -> None:
+    while not baton.over:
+        baton.read(LIMIT)

@@ -15,6 +15,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -48,6 +49,7 @@ class Baton:
 
     Attributes:
         turns: how often the consumer has read.
+        last: the instant of the last time, or of the passing (monotonic seconds).
         over: whether the I/O thread has the right again, or will have it as soon as it looks.
         failure: the error that the consumer met.
         at_end: whether the consumer met the end.
@@ -63,6 +65,7 @@ class Baton:
         recall: Callable[[], None],
     ) -> None:
         self.turns = 0
+        self.last = time.monotonic()
         self.over = False
         self.failure: OSError | None = None
         self.at_end = False
@@ -72,7 +75,7 @@ class Baton:
         if isinstance(sock, ssl.SSLSocket):  # which never waits
             self._read_now, self._how = partial(sock.recv_into, frames.buffer), (len(frames.buffer),)
         else:
-            self._read_now, self._how = partial(sock.recv_into, frames.buffer, 0), (socket.MSG_DONTWAIT,)
+            self._read_now, self._how = partial(sock.recv_into, frames.buffer, 0), (getattr(socket, "MSG_DONTWAIT", 0),)
         self._seal = seal
         self._put = put
         self._recall = recall
@@ -103,6 +106,7 @@ class Baton:
                 try:
                     if not self.over and self._take():
                         self.turns += 1
+                        self.last = time.monotonic()
                         return True
                 finally:
                     self._reader = None
@@ -164,6 +168,7 @@ class Baton:
             self._frames.added(self._read[0])
         elif self._reading and self._frames.buffer[0] != _UNTOUCHED:
             self.spoiled = True
+        del self._frames, self._read_now, self._seal, self._put  # who has used it may keep it for long
         self._lock.release()
 
 

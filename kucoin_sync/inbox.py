@@ -45,6 +45,7 @@ class Inbox:
         alert: `notice` may have something to say.
         finished: nothing more will be put; what is queued can still be popped.
         error: with `finished`, why the subscription ended, None for a normal close.
+        baton: where the consumer is to read from the socket itself.
         take: returns the next push as it is; raises IndexError where there is none.
         size: returns how many there are.
         runs: the queue, where runs are queued as they are.

@@ -174,7 +174,11 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     @property
     def received_ns(self) -> int:
-        """When it was read from the socket: nanoseconds since 1970 by this machine's clock."""
+        """When it was read from the socket: nanoseconds since 1970 by this machine's clock.
+
+        A consumer who waits for message after message reads them itself: what comes while it is busy with the last one
+        is read when it is done, or 50 ms later by the I/O thread.
+        """
         received: int = self.origin.batch.received_ns
         return received
 

@@ -113,7 +113,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
                     push = take()
                 except IndexError:
                     if inbox.baton is not None and not (inbox.alert or inbox.finished) and inbox.wait(None):
-                        continue
+                        continue  # we have read it ourselves
                     found = self._next()
                     if found is None:
                         return

@@ -5,7 +5,7 @@ Anything else (control frames, fragments, masked or reserved ones) goes to webso
 `recv_data_frame`, once that frame is complete, so that it never waits half-way. Nothing here blocks for longer
 than its deadline, and nothing is read beyond the caps of `Limits`.
 
-Owned by one thread; other threads only use its `Waker`.
+Owned by one thread; other threads only use its `Waker`, or read by its `Baton` while the owner rests.
 """
 
 from __future__ import annotations
@@ -249,11 +249,9 @@ class Transport:
 
     def _rest(self, baton: Baton, deadline: float) -> list[bytes]:
         """Wait while another thread reads; then return what it has left."""
-        while True:
-            turns = baton.turns
-            self.woken = self._waker.wait(min(LEASE, deadline - time.monotonic()))
-            if self.woken or baton.turns == turns or time.monotonic() >= deadline:
-                break
+        self.woken = False
+        while not self.woken and (rest := min(baton.last + LEASE, deadline) - time.monotonic()) > 0:
+            self.woken = self._waker.wait(rest)
         self._baton = None
         baton.take_back()
         if self.woken:

@@ -970,10 +970,11 @@ class TestPassingTheBaton:
         self, pair: Pair, baton: Baton, taken: list[bytes], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def read_meanwhile(waker: Waker, seconds: float) -> bool:
-            if len(taken) < 5:
-                pair.send(frame(self.MESSAGE))
-                read_one(baton)
-            return wait(waker, seconds)
+            if len(taken) == 5:
+                return wait(waker, seconds)
+            pair.send(frame(self.MESSAGE))
+            read_one(baton)
+            return False
 
         wait = Waker.wait
         monkeypatch.setattr(Waker, "wait", read_meanwhile)

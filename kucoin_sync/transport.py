@@ -32,6 +32,7 @@ from .wire import Cancelled, Waker, Wire, dial, proxy_for
 __all__ = ["Address", "ConnectionLost", "Transport"]
 
 _TLS_BATCH = 64 * 1024
+_TLS_LOOK = 8  # reads for each look whether there is another record
 _LINGER = 0.02
 """Seconds for which a read waits while messages flow; what wakes us is noticed so much later then."""
 
@@ -141,6 +142,7 @@ class Transport:
         self._flowing = False
         self._can_linger = _let_reads_linger(wire.sock)
         self._secure = isinstance(wire.sock, ssl.SSLSocket)
+        self._since_look = -1  # reads since the last look for another TLS record
         self._baton: Baton | None = None  # while somebody else reads
         self._send_flags = socket.MSG_DONTWAIT if self._can_linger else 0
 
@@ -297,17 +299,21 @@ class Transport:
     def _fill(self) -> KucoinSyncError | None:
         """Read once what the socket has (TLS: record after record); return why nothing more will come, if so.
 
-        No part of a TLS record stays behind: it would not show in a poll.
+        No part of a TLS record stays behind: it would not show in a poll. Another record would; where there was none
+        behind the last ones, as on a quiet feed, a look for one each time would cost more than all the rest.
         """
         sock, frames = self._wire.sock, self._frames
         try:
-            count = sock.recv_into(frames.room())
+            count = total = sock.recv_into(frames.room())
             frames.added(count)
-            total = count
-            while self._secure and count and (total < _TLS_BATCH or sock.pending()):  # type: ignore[attr-defined]
-                count = sock.recv_into(frames.room())
-                frames.added(count)
-                total += count
+            if self._secure:
+                self._since_look = (self._since_look + 1) % _TLS_LOOK
+                most = 0 if self._since_look else _TLS_BATCH
+                while count and (total < most or sock.pending()):  # type: ignore[attr-defined]
+                    count = sock.recv_into(frames.room())
+                    frames.added(count)
+                    total += count
+                    self._since_look = -1  # there was one: look the next time, too
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             self._flowing = False
             return None

@@ -746,9 +746,10 @@ class TestDeadlines:
         assert pair.look() == []
         since = pair.transport._unfinished
         assert since is not None
-        pair.send(frame(b"", PING), frame(b"x", PING))
-        assert pair.look() == []
-        assert pair.transport._unfinished == since
+        for ping in (frame(b"", PING), frame(b"x", PING)):
+            pair.send(ping)
+            assert pair.look() == []
+            assert pair.transport._unfinished == since
         pair.send(frame(b"", CONT, fin=False))
         assert pair.look() == []
         assert pair.transport._unfinished is not None
@@ -944,6 +945,54 @@ class TestBatches:
         last = frame(b"behind")
         pair.send(large[cut : cut + 1000], large[cut + 1000 :] + last)
         assert pair.transport.receive(time.monotonic() + LIMIT) == [bytes(room - 10), b"behind"]
+
+
+class Counting:
+    """A socket that counts reads."""
+
+    def __init__(self, sock: Any) -> None:
+        self.reads = 0
+        self._sock = sock
+
+    def recv_into(self, buffer: memoryview) -> int:
+        self.reads += 1
+        count: int = self._sock.recv_into(buffer)
+        return count
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+class TestRecords:
+    """Messages over TLS, each in a record of its own, as KuCoin sends them."""
+
+    @pytest.fixture
+    def pair(self, make_pair: Callable[..., Pair]) -> Pair:
+        pair = make_pair(secure=True)
+        pair.transport._wire.sock = Counting(pair.transport._wire.sock)  # type: ignore[assignment]
+        return pair
+
+    def test_where_one_comes_at_a_time_few_reads_look_for_another(self, pair: Pair) -> None:
+        for number in range(33):
+            pair.send(frame(b"%d" % number))
+            assert pair.receive(1) == [b"%d" % number]
+        sock: Any = pair.transport._wire.sock
+        assert 33 < sock.reads <= 33 + 33 // 8 + 3
+
+    def test_where_they_come_together_they_are_received_together(self, pair: Pair) -> None:
+        for number in range(10):
+            pair.send(frame(b"%d" % number))
+            assert pair.receive(1) == [b"%d" % number]
+        pair.send(*(frame(b"%d" % number) for number in range(100)))
+        reads = 0
+        received: list[bytes] = []
+        while len(received) < 100:
+            received += pair.receive(1)
+            reads += 1
+        assert received == [b"%d" % number for number in range(100)]
+        assert reads <= 8, "there are none to wait for"
+        pair.send(frame(b"1"), frame(b"2"))
+        assert pair.look() == [b"1", b"2"]
 
 
 class TestPassingTheBaton:

@@ -79,9 +79,8 @@ class Baton:
         self._seal = seal
         self._put = put
         self._recall = recall
-        # Held for the moment of a read; guards all of the following. A signal's handler may be a consumer, too.
+        # Held for the moment of a read; guards `over` and the following. A signal's handler may be a consumer, too.
         self._lock = threading.RLock()
-        self._reader: int | None = None  # the thread that holds it to read
         self._reading = False  # from before a read until it is known how much came
         self._read: list[int] = []  # how much came of which nobody has seen to yet
 
@@ -92,24 +91,15 @@ class Baton:
 
         Returns False where nothing came within `timeout` seconds; else there may be a message, or the baton is over.
         """
-        me = threading.get_ident()
-        if self._reader == me:  # a signal's handler, which has interrupted us and may wait for ever
-            self.spoiled = True
-            self.give_back()
-            return True
         wait = select.poll()
         wait.register(self._fd, select.POLLIN)
         seconds = _SILENCE if timeout is None else max(0.0, min(timeout, _SILENCE))
         if wait.poll(seconds * 1000):
             with self._lock:
-                self._reader = me
-                try:
-                    if not self.over and self._take():
-                        self.turns += 1
-                        self.last = time.monotonic()
-                        return True
-                finally:
-                    self._reader = None
+                if not self.over and self._take():
+                    self.turns += 1
+                    self.last = time.monotonic()
+                    return True
         elif timeout is not None and timeout < _SILENCE:
             return False
         self.give_back()
@@ -126,7 +116,7 @@ class Baton:
 
         Ctrl-C may come behind every step, and then either the message is still there or its delivery has begun.
         """
-        if self._reading or self._read:  # it has come
+        if self._reading or self._read:  # it has come, or comes to who is called by a signal's handler in the middle
             return False
         self._frames.buffer[0] = _UNTOUCHED
         self._reading = True
@@ -160,7 +150,7 @@ class Baton:
         tries = 0
         while not self._lock.acquire(timeout=_SILENCE):
             tries += 1
-            if self.spoiled or tries * _SILENCE >= _PATIENCE:
+            if tries * _SILENCE >= _PATIENCE:
                 self.over = self.spoiled = True
                 return
         self.over = True

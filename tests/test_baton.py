@@ -6,6 +6,7 @@ import itertools
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -267,7 +268,7 @@ class TestInterruptions:
         seen: list[bool] = []
 
         def handled(message: bytes) -> Sealed | None:
-            seen.append(course.baton.read(None))
+            seen.append(course.baton.read(LIMIT))
             Task(course.baton.take_back).result()  # while the read is suspended
             return course.seal(message)
 
@@ -313,6 +314,14 @@ def interrupt(_: object) -> NoReturn:
 def until_interrupted(course: Course) -> None:
     with pytest.raises(KeyboardInterrupt):
         taken_one(course)
+
+
+def test_who_keeps_it_afterwards_keeps_no_buffer(course: Course) -> None:
+    frames = weakref.ref(course.frames)
+    del course.frames
+    assert frames() is not None
+    course.baton.take_back()
+    assert frames() is None
 
 
 class TestChances:

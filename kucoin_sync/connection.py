@@ -366,9 +366,7 @@ class Connection(OnThread):
     def _seal(self, session: Session, frame: bytes) -> Sealed | None:
         """Seal a message on its consumer's thread; None where it is no push that is known."""
         head = session.known(frame, time.monotonic())
-        if head is None or self._session is not session:  # which is another one after an interruption that was long
-            return None
-        return Sealed(frame, Batch(self.epoch, time.time_ns(), self._misfit), head)
+        return None if head is None else Sealed(frame, Batch(self.epoch, time.time_ns(), self._misfit), head)
 
     def _put(self, taker: Taker, push: Sealed) -> bool:
         """Deliver and count a message on its consumer's thread; False, with nothing done, where others have a share."""

@@ -515,6 +515,7 @@ class TestBatons:
 
     def test_it_does_not_where_somebody_is_to_be_called(self, overflow: str) -> None:
         inbox = make_inbox(overflow)
+        assert inbox.wait(0) is False
         gate = threading.Lock()
         gate.acquire()
         inbox.call(gate)

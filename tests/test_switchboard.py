@@ -323,7 +323,9 @@ def taker(board: Switchboard) -> Any:
 
 def test_who_waited_for_a_push_that_came_alone_is_told_of_and_takes_the_next(board: Switchboard, taker: Any) -> None:
     [subscription] = board.subscriptions
-    assert taker.put(lone(ONE)) is True
+    push = lone(ONE)
+    assert taker.put(push) is True
+    assert taker.lane.newest is push
     assert len(subscription.inbox) == 1
     assert board.stats()["pending"] == 1
     assert taker.put(lone(TWO)) is False

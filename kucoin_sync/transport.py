@@ -243,8 +243,8 @@ class Transport:
 
         None where there is something for the owner to do first.
         """
-        busy = self._framing.sent or self._unfinished is not None or self._frames.partial or self._failure is not None
-        if busy or self._early or not hasattr(select, "poll"):
+        busy = self._framing.sent or self._frames.partial or self._failure is not None
+        if busy or not hasattr(select, "poll"):
             return None
         self._baton = Baton(self._wire.sock, self._frames, seal, put, self._waker.wake)
         return self._baton

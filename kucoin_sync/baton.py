@@ -51,8 +51,7 @@ class Baton:
         turns: how often the consumer has read.
         last: the instant of the last time, or of the passing (monotonic seconds).
         over: whether the I/O thread has the right again, or will have it as soon as it looks.
-        failure: the error that the consumer met.
-        at_end: whether the consumer met the end.
+        failure: the error that the consumer met, which the system tells only once.
         spoiled: whether the consumer was interrupted where nobody can tell how much it has read.
     """
 
@@ -68,7 +67,6 @@ class Baton:
         self.last = time.monotonic()
         self.over = False
         self.failure: OSError | None = None
-        self.at_end = False
         self.spoiled = False
         self._fd = sock.fileno()
         self._frames = frames
@@ -130,7 +128,6 @@ class Baton:
             return False
         self._reading = False
         count = self._read[0]
-        self.at_end = not count
         message = self._frames.lone(count)
         if message is None or (push := self._seal(message)) is None or self.over:
             return False

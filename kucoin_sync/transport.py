@@ -263,8 +263,6 @@ class Transport:
             end = ConnectionFailed(f"a signal came while a message of {self._wire.peer} was being read")
         elif baton.failure is not None:
             end = _translated(self._wire, baton.failure)
-        elif baton.at_end:
-            end = self._at_end()
         return self._received(end)
 
     def take_controls(self) -> int:

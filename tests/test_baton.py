@@ -146,21 +146,21 @@ class TestReading:
         course.baton._read_now = read_now
         assert taken_one(course) == PUSH
 
-    def test_the_end_is_noted(self, course: Course) -> None:
+    def test_so_is_the_end(self, course: Course) -> None:
         course.server.shutdown(socket.SHUT_WR)
         while not course.baton.over:
             assert course.baton.read(LIMIT)
-        assert (course.baton.at_end, course.baton.failure) == (True, None)
+        course.baton.take_back()
+        assert (course.baton.failure, course.baton.spoiled, course.frames.partial) == (None, False, False)
+        course.sock.setblocking(True)
+        assert course.sock.recv(1) == b""
 
     def test_an_error_is_noted(self, course: Course) -> None:
         reset(course.server)
         while not course.baton.over:
             assert course.baton.read(LIMIT)
-        if isinstance(course.sock, ssl.SSLSocket):  # to which this is an end
-            assert course.baton.at_end
-        else:
+        if not isinstance(course.sock, ssl.SSLSocket):  # to which this is an end
             assert isinstance(course.baton.failure, ConnectionResetError)
-            assert course.baton.at_end is False
 
 
 class TestSilence:

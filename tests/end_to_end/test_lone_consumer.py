@@ -100,6 +100,23 @@ def test_so_it_is_for_who_iterates(game: Game, stream: Stream) -> None:
         game.send()
 
 
+def test_a_notice_reaches_who_iterates_and_never_finds_two_messages(game: Game, stream: Stream) -> None:
+    subscription = stream.subscribe(ETH)
+    messages = iter(subscription)
+    while not reads(subscription):
+        game.send()
+        next(messages)
+    subscription.inbox.tell(RuntimeError("a notice"))
+
+    def go_on() -> None:
+        for _ in range(10):
+            game.send()
+            next(messages)
+
+    with pytest.raises(RuntimeError, match="a notice"):
+        go_on()
+
+
 def test_several_topics_of_one_subscription_are_no_hindrance(game: Game, stream: Stream) -> None:
     game.go_on_until_it_reads(stream.subscribe(ETH, BTC), ETH, BTC)
 

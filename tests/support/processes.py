@@ -7,11 +7,15 @@ import re
 import signal
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from .threads import LIMIT, until
 
 __all__ = ["Program"]
+
+#: Ctrl-C reaches it also where the tests run in the background of a shell, which has it ignored.
+_HEAR = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
 
 
 class Program:
@@ -33,6 +37,7 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_HEAR,
             )
         return self
 

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from kucoin_sync import __version__
 from kucoin_sync.cli import main
 from kucoin_sync.testing import KucoinServer
 
+from ..support.processes import HEAR
 from ..support.threads import Task
 
 
@@ -94,9 +94,7 @@ def test_watch_ends_after_some_seconds(here: list[str], capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_watch_ends_cleanly_when_interrupted(here: list[str], number: int) -> None:
-    # Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that.
-    hear = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    with start("watch", "BTC-USDT", *here, preexec_fn=hear) as process:
+    with start("watch", "BTC-USDT", *here, preexec_fn=HEAR) as process:
         assert process.stdout is not None
         assert "BTC-USDT" in process.stdout.readline()
         process.send_signal(number)

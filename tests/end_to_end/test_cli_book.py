@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import pytest
 
 from kucoin_sync.cli import main
 from kucoin_sync.testing import KucoinServer
+from tests.support.processes import HEAR
 from tests.support.terminal import Terminal
 
 
@@ -100,10 +100,8 @@ def test_a_book_that_ends_while_a_terminal_shows_it_ends_the_command(market: Kuc
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_when_interrupted(here: list[str], number: int) -> None:
-    # Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that.
-    hear = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     with start(
-        "BTC-USDT", "--every", "0.05", *here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hear
+        "BTC-USDT", "--every", "0.05", *here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=HEAR
     ) as process:
         assert process.stdout is not None
         assert "BTC-USDT" in process.stdout.readline()

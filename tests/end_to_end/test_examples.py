@@ -10,15 +10,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from ..support.processes import HEAR
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that.
-HEAR = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
 BRANCHES = (
     "ETH-USDT ticker:", "snapshot of the market BTC:", "snapshot of KCS-BTC:", "ticker of all:", "level 2 of KCS-BTC:",
     "trade of BTC-USDT:", "level 3: received:", "level 3: open:", "level 3: done:", "level 3: match:",

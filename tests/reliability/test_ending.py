@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 import pytest
 
@@ -21,6 +20,7 @@ from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events
 from ..support.children import script
+from ..support.processes import HEAR
 from ..support.threads import LIMIT, Task, reached
 from .conftest import MakeStream
 from .feed import ETH, MATCH, at_best, publish, seconds_of
@@ -254,9 +254,7 @@ def test_a_signal_ends_every_wait_within_a_second_and_no_handler_is_installed(
         if waiting == "subscribe":
             server.withhold_acks(1)
         commands = len(server.received)
-        # Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that.
-        hear = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-        with script(SCRIPT, server.rest_url, waiting, before=hear) as process:
+        with script(SCRIPT, server.rest_url, waiting, before=HEAR) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             server.wait_for(lambda s: len(s.received) > commands, timeout=10)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from .threads import LIMIT, until
 
-__all__ = ["Program"]
+__all__ = ["HEAR", "Program"]
 
-#: Ctrl-C reaches it also where the tests run in the background of a shell, which has it ignored.
-_HEAR = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+#: Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that: a `preexec_fn`.
+HEAR = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
 
 
 class Program:
@@ -37,7 +37,7 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_HEAR,
+                preexec_fn=HEAR,
             )
         return self
 

@@ -6,19 +6,18 @@ import fcntl
 import os
 import pty
 import select
-import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import TracebackType
 from typing import Any
 
 import pyte
 
+from .processes import HEAR
 from .threads import LIMIT
 
 __all__ = ["Terminal"]
@@ -86,7 +85,7 @@ class Terminal:
             stdin=slave, stdout=slave, stderr=slave if with_errors else subprocess.PIPE,
             env={**clean, "TERM": "xterm-256color", **(environment or {})},
             # Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
+            preexec_fn=HEAR,
         )  # fmt: skip
         os.close(slave)
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -146,11 +147,6 @@ class LevelChange(NamedTuple):
 
 P = TypeVar("P", bound=Payload)
 
-# Filled on first use: building all decoders at import would slow it for nothing. Two threads that race build
-# the same decoder twice, which is harmless.
-_decoders: dict[type[Payload], Callable[[bytes | msgspec.Raw], Any]] = {}
-_fast_decoders: dict[type[Payload], Callable[[bytes | msgspec.Raw], Any]] = {}
-
 
 def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     """Return the function that turns the JSON text of a push's `data` into a `cls`.
@@ -160,19 +156,12 @@ def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     these count as absent. What does not fit raises `msgspec.ValidationError`, what is no JSON its parent
     `msgspec.DecodeError`.
     """
-    decode = _decoders.get(cls)
-    if decode is None:
-        decode = _decoders[cls] = _keyed_decoder(cls) if issubclass(cls, KeyedBySymbol) else _decoder(cls)
-    return decode
+    return _keyed_decoder(cls) if issubclass(cls, KeyedBySymbol) else _decoder(cls)
 
 
 def fast_decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     """Return what decodes the usual form of a payload, without the leniency of `decoder_for`."""
-    decode = _fast_decoders.get(cls)
-    if decode is None:
-        keyed = issubclass(cls, KeyedBySymbol)
-        decode = _fast_decoders[cls] = decoder_for(cls) if keyed else msgspec.json.Decoder(cls, strict=False).decode
-    return decode
+    return _keyed_decoder(cls) if issubclass(cls, KeyedBySymbol) else _strict_decoder(cls)
 
 
 def fields_of(cls: type[Payload]) -> tuple[str, ...]:
@@ -183,8 +172,18 @@ def fields_of(cls: type[Payload]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fields + computed + wire))
 
 
+# These are built on first use: building all at import would slow it for nothing. Two threads that race build
+# the same decoder twice, which is harmless.
+
+
+@cache
+def _strict_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
+    return msgspec.json.Decoder(cls, strict=False).decode
+
+
+@cache
 def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
-    decode = fast_decoder_for(cls)
+    decode: Callable[[bytes | msgspec.Raw], P] = _strict_decoder(cls)
     absent_as = _absent_as(cls)
     texts = {field.encode_name for field in msgspec.structs.fields(cls) if _is_wire_text(field)}
 
@@ -200,6 +199,7 @@ def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     return decode_leniently
 
 
+@cache
 def _keyed_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     (only,) = msgspec.structs.fields(cls)
     decode = msgspec.json.Decoder(only.type, strict=False).decode

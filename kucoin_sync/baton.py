@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import select
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from functools import partial
 
 from .frames import FrameBuffer
 from .sealed import Sealed
+from .wire import NOT_NOW
 
 __all__ = ["LEASE", "Baton", "Chances"]
 
@@ -32,7 +32,6 @@ _PATIENCE = 1.0  # seconds that a read may take, on a machine however busy
 _CLOSE = 0.005  # seconds between messages that follow each other closely
 
 _UNTOUCHED = 0x70  # no frame begins so: its reserved bits mean nothing that was agreed upon
-_NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _WORTHWHILE = 10  # messages that a consumer should read in one go
 _RARELY = 255  # chances to leave at most, where it does not
 
@@ -42,6 +41,7 @@ class Baton:
 
     Args:
         sock: what to read from.
+        flags: what makes it read without waiting, 0 where it never waits.
         frames: what to read into, empty.
         seal: makes of a message what `put` takes; None where that is the I/O thread's to do.
         put: delivers it on the consumer's thread; False, with nothing done, where it is not for that consumer alone.
@@ -58,6 +58,7 @@ class Baton:
     def __init__(
         self,
         sock: socket.socket,
+        flags: int,
         frames: FrameBuffer,
         seal: Callable[[bytes], Sealed | None],
         put: Callable[[Sealed], bool],
@@ -70,10 +71,7 @@ class Baton:
         self.spoiled = False
         self._fd = sock.fileno()
         self._frames = frames
-        if isinstance(sock, ssl.SSLSocket):  # which never waits
-            self._read_now, self._how = partial(sock.recv_into, frames.buffer), (len(frames.buffer),)
-        else:
-            self._read_now, self._how = partial(sock.recv_into, frames.buffer, 0), (getattr(socket, "MSG_DONTWAIT", 0),)
+        self._read_now, self._how = partial(sock.recv_into, frames.buffer, len(frames.buffer)), (flags,)
         self._seal = seal
         self._put = put
         self._recall = recall
@@ -120,7 +118,7 @@ class Baton:
         self._reading = True
         try:
             self._read.extend(map(self._read_now, self._how))  # one step, but for TLS
-        except _NOTHING_YET:
+        except NOT_NOW:
             self._reading = False
             return True
         except OSError as error:
@@ -144,12 +142,9 @@ class Baton:
 
         A read takes no time: where it does not end, a signal's handler has interrupted it, and may wait for us.
         """
-        tries = 0
-        while not self._lock.acquire(timeout=_SILENCE):
-            tries += 1
-            if tries * _SILENCE >= _PATIENCE:
-                self.over = self.spoiled = True
-                return
+        if not self._lock.acquire(timeout=_PATIENCE):
+            self.over = self.spoiled = True
+            return
         self.over = True
         if self._read:
             self._frames.added(self._read[0])

@@ -27,7 +27,7 @@ from .exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, TokenE
 from .frames import FrameBuffer
 from .limits import Limits
 from .sealed import Sealed
-from .wire import Cancelled, Waker, Wire, dial, proxy_for
+from .wire import NOT_NOW, Cancelled, Waker, Wire, dial, proxy_for
 
 __all__ = ["Address", "ConnectionLost", "Transport"]
 
@@ -144,7 +144,7 @@ class Transport:
         self._secure = isinstance(wire.sock, ssl.SSLSocket)
         self._since_look = -1  # reads since the last look for another TLS record
         self._baton: Baton | None = None  # while somebody else reads
-        self._send_flags = socket.MSG_DONTWAIT if self._can_linger else 0
+        self._at_once = socket.MSG_DONTWAIT if self._can_linger else 0
 
     @classmethod
     def connect(
@@ -246,7 +246,7 @@ class Transport:
         busy = self._framing.sent or self._frames.partial or self._failure is not None
         if busy or not hasattr(select, "poll"):
             return None
-        self._baton = Baton(self._wire.sock, self._frames, seal, put, self._waker.wake)
+        self._baton = Baton(self._wire.sock, self._at_once, self._frames, seal, put, self._waker.wake)
         return self._baton
 
     def _rest(self, baton: Baton, deadline: float) -> list[bytes]:
@@ -312,7 +312,7 @@ class Transport:
                     frames.added(count)
                     total += count
                     self._since_look = -1  # there was one: look the next time, too
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except NOT_NOW:
             self._flowing = False
             return None
         except OSError as error:
@@ -396,8 +396,8 @@ class Transport:
         pending = self._framing.sent
         try:
             while pending:
-                del pending[: self._wire.sock.send(pending, self._send_flags)]
-        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                del pending[: self._wire.sock.send(pending, self._at_once)]
+        except NOT_NOW:
             if len(pending) > self._limits.frame_bytes:  # such as answers to a flood of pings
                 self._end_with(ConnectionFailed(f"{self._wire.peer} does not read what is sent to it"))
         except OSError:

@@ -23,10 +23,12 @@ from urllib.parse import unquote, urlsplit
 from . import forking
 from .exceptions import ConnectionFailed
 
-__all__ = ["Cancelled", "Proxy", "Waker", "Wire", "dial", "proxy_for"]
+__all__ = ["NOT_NOW", "Cancelled", "Proxy", "Waker", "Wire", "dial", "proxy_for"]
 
 _HEAD_BYTES = 64 * 1024
 _TLS_RECORD = 16 * 1024
+#: What a socket that does not wait raises where it would have to.
+NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _WAIT_READ = (BlockingIOError, ssl.SSLWantReadError)
 
 
@@ -80,7 +82,7 @@ class Waker:
 
     def sleep(self, seconds: float) -> None:
         """Wait for `seconds`, less after `wake`; raise Cancelled after `cancel`."""
-        _poll(self.fileno(), -1, False, max(0.0, seconds))
+        self.wait(seconds)
         self.clear()
 
     def wait(self, seconds: float) -> bool:

@@ -41,7 +41,7 @@ class Course:
         if secure:
             self.sock, self.server = secured(self.sock, self.server)
         self.frames = FrameBuffer(1_000_000)
-        self.baton = Baton(self.sock, self.frames, self.seal, self.put, self.recall)
+        self.baton = Baton(self.sock, 0, self.frames, self.seal, self.put, self.recall)
 
     def seal(self, message: bytes) -> Sealed | None:
         return Sealed(message, Batch(), HEAD) if self.known else None

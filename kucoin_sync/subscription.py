@@ -77,20 +77,14 @@ class Subscription(OfOneProcess, Generic[P_co]):
             StreamClosed: the subscription has ended and all its messages were taken.
             SlowConsumer, SubscriptionRejected, AuthenticationError: as when iterating.
         """
-        inbox = self.inbox
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            ended = inbox.finished  # looked at first: what was put before the end is still taken
             try:
-                return inbox.pop()
+                return self.inbox.pop()
             except IndexError:
                 pass
-            if inbox.alert:
-                self._raise_notice()
-            if ended:
-                self._raise_end()
             remaining = None if deadline is None else deadline - time.monotonic()
-            if not inbox.wait(remaining) and remaining is not None:
+            if not self._wait(remaining):
                 raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s")
 
     def __iter__(self) -> Iterator[Message[P_co]]:
@@ -112,13 +106,13 @@ class Subscription(OfOneProcess, Generic[P_co]):
                         break
                     push = take()
                 except IndexError:
-                    if inbox.baton is not None and not (inbox.alert or inbox.finished) and inbox.wait(None):
-                        continue  # we have read it ourselves
-                    found = self._next()
-                    if found is None:
-                        return
-                    yield found
-                    break
+                    try:
+                        self._wait(None)
+                    except StreamClosed:
+                        if inbox.error is None:
+                            return
+                        raise
+                    continue
                 if type(push) is Sealed:
                     head, frame = push.head, push.frame
                     make, decode = head.ways[way]
@@ -137,19 +131,24 @@ class Subscription(OfOneProcess, Generic[P_co]):
                     yield push
 
     def __next__(self) -> Message[P_co]:
-        message = self._next()
-        if message is None:
-            raise StopIteration
-        return message
-
-    def _next(self) -> Message[P_co] | None:
-        """Wait for the next message; None at a normal end."""
         try:
             return self.get()
         except StreamClosed:
-            if self.inbox.error is not None:
-                raise
-            return None
+            if self.inbox.error is None:
+                raise StopIteration from None
+            raise
+
+    def _wait(self, timeout: float | None) -> bool:
+        """Wait where nothing is queued; False where nothing came in time. Raises what a consumer must be told then."""
+        inbox = self.inbox
+        ended = inbox.finished  # looked at first: what was put before the end is still taken
+        if inbox.size():
+            return True
+        if inbox.alert:
+            self._raise_notice()
+        if ended:
+            self._raise_end()
+        return inbox.wait(timeout) or timeout is None
 
     def close(self) -> None:
         """Unsubscribe; consumers end after what was already received. Closing twice is allowed."""

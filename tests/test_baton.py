@@ -61,6 +61,10 @@ class Course:
         messages = self.frames.take(lambda other, _: others.append(other) is None)
         return messages + others
 
+    def read_until_over(self) -> None:
+        while not self.baton.over:
+            assert self.baton.read(LIMIT)
+
     def close(self) -> None:
         self.sock.close()
         self.server.close()
@@ -122,8 +126,7 @@ class TestReading:
         self, course: Course, sent: bytes, left: list[bytes], partial: bool
     ) -> None:
         course.server.sendall(sent)
-        while not course.baton.over:
-            assert course.baton.read(LIMIT)
+        course.read_until_over()
         course.baton.take_back()
         assert (course.taken, course.recalls, course.baton.spoiled) == ([], 1, False)
         assert course.left() == left
@@ -133,8 +136,7 @@ class TestReading:
     def test_so_is_a_message_that_is_unknown_or_not_the_consumers_alone(self, course: Course, what: str) -> None:
         setattr(course, what, False)
         course.server.sendall(frame(PUSH))
-        while not course.baton.over:
-            assert course.baton.read(LIMIT)
+        course.read_until_over()
         course.baton.take_back()
         assert (course.taken, course.left(), course.baton.spoiled) == ([], [PUSH], False)
 
@@ -148,8 +150,7 @@ class TestReading:
 
     def test_so_is_the_end(self, course: Course) -> None:
         course.server.shutdown(socket.SHUT_WR)
-        while not course.baton.over:
-            assert course.baton.read(LIMIT)
+        course.read_until_over()
         course.baton.take_back()
         assert (course.baton.failure, course.baton.spoiled, course.frames.partial) == (None, False, False)
         course.sock.setblocking(True)
@@ -157,8 +158,7 @@ class TestReading:
 
     def test_an_error_is_noted(self, course: Course) -> None:
         reset(course.server)
-        while not course.baton.over:
-            assert course.baton.read(LIMIT)
+        course.read_until_over()
         if not isinstance(course.sock, ssl.SSLSocket):  # to which this is an end
             assert isinstance(course.baton.failure, ConnectionResetError)
 
@@ -166,8 +166,7 @@ class TestReading:
 class TestSilence:
     def test_the_baton_is_given_back(self, course: Course) -> None:
         assert course.baton.read(None) is True
-        while not course.baton.over:
-            assert course.baton.read(LIMIT)
+        course.read_until_over()
         assert course.recalls == 1
 
     def test_it_is_kept_where_the_consumer_waits_for_less(self, course: Course) -> None:

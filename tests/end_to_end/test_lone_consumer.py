@@ -78,13 +78,17 @@ def game(server: KucoinServer) -> Iterator[Game]:
     game.close()
 
 
+def goes_back_and_forth(game: Game, subscription: Subscription[Any]) -> None:
+    for _ in range(3):
+        game.go_on_until_it_reads(subscription)
+        game.send(count=50)  # more than one at a time: the I/O thread takes over
+        game.take(subscription, 50)
+    assert game.took == list(range(1, len(game.took) + 1))
+
+
 def test_every_message_comes_once_and_in_order_and_is_counted(game: Game, stream: Stream) -> None:
     with stream.subscribe(ETH) as subscription:
-        for _ in range(3):
-            game.go_on_until_it_reads(subscription)
-            game.send(count=50)  # more than one at a time: the I/O thread takes over
-            game.take(subscription, 50)
-        assert game.took == list(range(1, len(game.took) + 1))
+        goes_back_and_forth(game, subscription)
         assert stream.stats()["messages"] == len(game.took)
         assert stream.stats()["pending"] == 0
 
@@ -127,11 +131,7 @@ def test_over_tls_it_is_the_same(events: Events) -> None:
         with Stream(**options) as stream:
             game = Game(server)
             subscription = stream.subscribe(ETH)
-            for _ in range(3):
-                game.go_on_until_it_reads(subscription)
-                game.send(count=50)
-                game.take(subscription, 50)
-            assert game.took == list(range(1, len(game.took) + 1))
+            goes_back_and_forth(game, subscription)
             game.close()
 
 

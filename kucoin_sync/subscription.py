@@ -148,7 +148,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
             self._raise_notice()
         if ended:
             self._raise_end()
-        return inbox.wait(timeout) or timeout is None
+        return inbox.wait(timeout)  # which without a timeout ends with something
 
     def close(self) -> None:
         """Unsubscribe; consumers end after what was already received. Closing twice is allowed."""

@@ -31,6 +31,8 @@ from .events import (
     ServerNotice,
     SnapshotFailed,
     Stale,
+    ThreadNotStarted,
+    UnexpectedError,
 )
 from .exceptions import (
     AckTimeout,
@@ -99,7 +101,9 @@ __all__ = [
     "StreamClosed",
     "Subscription",
     "SubscriptionRejected",
+    "ThreadNotStarted",
     "TokenError",
+    "UnexpectedError",
     "__version__",
     "topics",
 ]

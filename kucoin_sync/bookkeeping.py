@@ -17,6 +17,7 @@ from .callbacks import Callbacks
 from .events import Event
 from .exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
 from .following import Follower
+from .guard import Thread, log
 from .outcomes import Key
 from .snapshots import Giver
 from .subscribing import Subscriber, Terms
@@ -28,8 +29,6 @@ __all__ = ["Bookkeeper"]
 _TURN = 256
 _MAXSIZE = 10_000
 """Messages that may wait for a book; beyond, it starts again from a snapshot."""
-
-_log = logging.getLogger("kucoin_sync")
 
 
 class _Seat:
@@ -230,7 +229,7 @@ class Bookkeeper:
     def _start(self) -> None:
         """Have the books' thread run (under the lock)."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="kucoin-books", daemon=True)
+            self._thread = Thread(target=self._run, name="kucoin-books", daemon=True)
             self._thread.start()
 
     def _seat(self, book: Follower[Any, Any], subscription: Subscription) -> None:
@@ -262,8 +261,8 @@ class Bookkeeper:
         book, inbox = seat.book, seat.subscription.inbox
         try:
             book.take(inbox, _TURN)
-        except Exception as error:
-            _log.exception("a defect ended %s", book.source)
+        except BaseException as error:
+            log(logging.ERROR, "a defect ended %s", book.source, error=error)
             book.end(ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}"))
         if book.ended is not None:
             return

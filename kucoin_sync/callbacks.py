@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from .events import CallbackFailed, CallbackSlow, Event
-from .forking import speaking
+from .guard import log
 from .sealed import Push
 from .subscription import Subscription
 from .turns import Turns, Worker
@@ -29,8 +29,6 @@ _PATIENCE = 0.05
 
 _SLOW = 1.0
 """Seconds after which it is told, too."""
-
-_log = logging.getLogger("kucoin_sync")
 
 
 class _Slowness:
@@ -94,8 +92,7 @@ class _Ready:
         """Wait for the next message."""
         inbox = self.subscription.inbox
         while inbox.alert and (notice := inbox.notice()) is not None:
-            with speaking():
-                _log.warning("%s", notice)
+            log(logging.WARNING, "%s", notice)
         if inbox.finished and not len(inbox):
             return
         inbox.call(self)
@@ -145,12 +142,12 @@ class _Events:
                 event = self._waiting.popleft()
             try:
                 self._on_event(event)
-            except BaseException:
-                _log.exception("on_event raised for %r", event)
+            except BaseException as error:
+                log(logging.ERROR, "on_event raised for %r", event, error=error)
 
     def took_long(self, seconds: float) -> None:
         if self._slowness.is_news(seconds):
-            _log.warning("on_event has been running for %.1f s; further events wait until it returns", seconds)
+            log(logging.WARNING, "on_event has been running for %.1f s; further events wait until it returns", seconds)
 
 
 class Callbacks:
@@ -185,8 +182,7 @@ class Callbacks:
 
     def emit(self, event: Event) -> None:
         """Log an event and have `on_event` called with it; never waits."""
-        with speaking():
-            _log.log(event.level, "%s", event)
+        log(event.level, "%s", event)
         if self._events is not None and not self.turns.closed:
             self.turns.start()
             self._events.put(event)
@@ -198,8 +194,7 @@ class Callbacks:
 
     def failed(self, subscription: Subscription, error: BaseException) -> None:
         """Report what a callback raised."""
-        with speaking():
-            _log.error("a callback of %r raised", subscription, exc_info=error)
+        log(logging.ERROR, "a callback of %r raised", subscription, error=error)
         self.emit(CallbackFailed(subscription.topics, error))
 
     def close(self) -> None:

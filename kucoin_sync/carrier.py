@@ -7,7 +7,9 @@ whenever the last has no room left.
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol, TypeAlias
@@ -15,13 +17,18 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from .baton import Baton
-from .events import Event
-from .exceptions import KucoinSyncError
+from .events import Event, UnexpectedError
+from .exceptions import ConnectionFailed, KucoinSyncError
+from .guard import guarded, log
 from .messages import Message
 from .outcomes import Key
 from .sealed import Pushes, Sealed
+from .wire import Cancelled, Waker
 
 __all__ = ["Carrier", "Counts", "Deliver", "MakeCarrier", "OnThread", "Owner", "Taker", "weakly"]
+
+_PAUSE = 1.0
+"""Seconds after which a thread begins again whose handling of an error has failed."""
 
 
 class Taker(Protocol):
@@ -144,6 +151,34 @@ class OnThread:
     """What a carrier has that runs on a thread of its own."""
 
     _thread: threading.Thread
+    _waker: Waker
+    _owner: Owner
+    last_error: KucoinSyncError | None
+
+    def serve_until_closed(self, serve: Callable[[], None], lost: Callable[[KucoinSyncError], None]) -> None:
+        """Call `serve` until it returns or is cancelled: again where it raises, which is told.
+
+        It sees to errors of its own. What it raises came up where it did that, so that `lost` is called for it.
+        """
+        try:
+            while True:
+                try:
+                    serve()
+                    return
+                except Cancelled:
+                    raise
+                except BaseException as error:
+                    name = self._thread.name
+                    log(logging.ERROR, "a defect in the thread %s, which begins again", name, error=error)
+                    with guarded("the thread %s could not tell of its defect", name):
+                        self._owner.emit(UnexpectedError(f"the thread {name}", error))
+                        self.last_error = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
+                        lost(self.last_error)
+                until = time.monotonic() + _PAUSE
+                while (remaining := until - time.monotonic()) > 0:
+                    self._waker.sleep(remaining)
+        except Cancelled:
+            pass  # closed by its owner, who knows
 
     def start(self) -> None:
         """Start the thread; the last step of making a carrier."""

@@ -13,6 +13,7 @@ from .carrier import MakeCarrier
 from .credentials import Credentials
 from .events import Event
 from .forking import OfOneProcess, enrol, watch
+from .guard import Thread
 from .inbox import InlineInbox
 from .interruption import interrupted
 from .outcomes import Key
@@ -261,7 +262,7 @@ class Client(OfOneProcess):
         signal's handler calls it that has interrupted a method of the stream, it does not wait.
         """
         if interrupted():
-            threading.Thread(target=self.close, args=(timeout,), name="kucoin-closing", daemon=True).start()
+            Thread(target=self.close, args=(timeout,), name="kucoin-closing", daemon=True).start()
             return
         deadline = time.monotonic() + timeout
         self._callbacks.close()

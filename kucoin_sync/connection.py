@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import partial
 from urllib.parse import quote, urlsplit
 
@@ -24,6 +25,7 @@ from .carrier import Counts, Deliver, OnThread, Owner, Taker, weakly
 from .credentials import Credentials
 from .events import Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from .exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError
+from .guard import Thread, log
 from .limits import Limits
 from .messages import Batch
 from .outcomes import Acked, Full, Key, Outcome, Refused, Welcomed
@@ -36,7 +38,6 @@ from .wire import Cancelled, Waker
 __all__ = ["Connection", "Options", "Owner"]
 
 _STABLE = 30.0
-_log = logging.getLogger("kucoin_sync")
 
 
 class _ConnectPace:
@@ -121,7 +122,7 @@ class Connection(OnThread):
         self._welcomed: float | None = None  # since when the connection under way is welcomed
         self._chances = Chances()  # to have a consumer read by itself
         self._abandoned = False  # it is a forked child's copy of its parent's
-        self._thread = threading.Thread(target=self._run, name=f"kucoin-io-{number}", daemon=True)
+        self._thread = Thread(target=self._run, name=f"kucoin-io-{number}", daemon=True)
 
     def subscribe(self, keys: Iterable[Key]) -> None:
         """Want these keys from now on."""
@@ -193,18 +194,20 @@ class Connection(OnThread):
     # The I/O thread
 
     def _run(self) -> None:
-        rest = self._options.rest(self._waker)
         try:
-            self._come_back_for_ever(rest)
-        except Cancelled:
-            pass  # closed by its owner, who knows
+            self.serve_until_closed(
+                self._come_back_for_ever, lambda error: self._owner.failed(self, error, fatal=False)
+            )
         finally:
-            rest.close()
             self._waker.close()
             if not self._abandoned:
                 self._owner.ended(self)
 
-    def _come_back_for_ever(self, rest: Rest) -> None:
+    def _come_back_for_ever(self) -> None:
+        with closing(self._options.rest(self._waker)) as rest:
+            self._come_back_with(rest)
+
+    def _come_back_with(self, rest: Rest) -> None:
         delays = backoff.delays()
         attempt = 0
         while True:
@@ -220,8 +223,8 @@ class Connection(OnThread):
                 failure: KucoinSyncError = error.with_traceback(None)  # whose frames would hold on to the connection
             except KucoinSyncError as error:
                 failure = error
-            except Exception as error:
-                _log.exception("a defect ended connection %d; it will be made again", self.number)
+            except BaseException as error:  # also what is no `Exception`: the thread goes on in any case
+                log(logging.ERROR, "a defect ended connection %d; it will be made again", self.number, error=error)
                 failure = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
             finally:
                 self._drop_transport()

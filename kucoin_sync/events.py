@@ -25,6 +25,8 @@ __all__ = [
     "ServerNotice",
     "SnapshotFailed",
     "Stale",
+    "ThreadNotStarted",
+    "UnexpectedError",
 ]
 
 
@@ -246,6 +248,37 @@ class BookFailed(_OfBook, frozen=True):
 
     def __str__(self) -> str:
         return f"failed: {self._which}: {self.error}"
+
+
+class UnexpectedError(Event, frozen=True):
+    """An error that nothing should have raised, such as MemoryError, came up in `place`; what ran there goes on."""
+
+    place: str
+    error: BaseException
+
+    @property
+    def level(self) -> int:
+        return 40
+
+    def __str__(self) -> str:
+        return f"unexpected error in {self.place}: {type(self.error).__name__}: {self.error}"
+
+
+class ThreadNotStarted(Event, frozen=True):
+    """The system has refused a thread that is wanted for `purpose`; it will be asked again."""
+
+    purpose: str
+    error: BaseException
+
+    @property
+    def level(self) -> int:
+        return 40
+
+    def __str__(self) -> str:
+        return (
+            f"no thread could be started for {self.purpose} ({self.error}); it will be tried again: look at the limits "
+            "of threads and memory"
+        )
 
 
 def _named(topics: tuple[str, ...]) -> str:

@@ -315,7 +315,7 @@ class InlineInbox(Inbox):
             return False
         try:
             self._callback(message)
-        except (Exception, SystemExit) as error:  # sys.exit() must not end the I/O thread
+        except BaseException as error:  # such as asyncio.CancelledError: the I/O thread goes on
             self._failed(error)
         return False
 
@@ -325,7 +325,7 @@ class InlineInbox(Inbox):
                 return
             try:
                 self._callback(message)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 self._failed(error)
 
 

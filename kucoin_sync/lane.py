@@ -21,7 +21,7 @@ from .outcomes import Key
 from .sealed import Head, Medley, Push, Pushes, Run, Sealed, opened
 from .shards import Shards
 from .subscription import Subscription
-from .tap import Tap
+from .tap import Tap, tell_taps
 from .topics.routing import Router
 
 __all__ = ["Lane", "Waiter"]
@@ -322,8 +322,7 @@ class Lane:
         self.route(messages)
 
     def _tell_taps(self, pushes: Pushes) -> None:
-        for tap in self.taps:
-            tap.brought(self.market, self.private, pushes)
+        tell_taps(self.taps, lambda tap: tap.brought(self.market, self.private, pushes))
 
     def _sole_sink(self, head: Head) -> Subscription | None:
         """Return who alone gets all that has this head, None where it takes a look at each message to know."""

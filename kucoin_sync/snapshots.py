@@ -24,6 +24,7 @@ from . import backoff
 from .answers import RATE_CODES
 from .books import Source
 from .exceptions import ConnectionFailed, KucoinSyncError, RestError
+from .guard import Thread, log
 from .wire import Cancelled, Waker
 
 __all__ = ["Fetcher", "Giver", "MakeFetcher", "Snapshots"]
@@ -35,7 +36,6 @@ _SPACING = 1.0
 """Seconds between a good snapshot of a book and the next one."""
 
 _LINGER = 5.0
-_log = logging.getLogger("kucoin_sync")
 
 
 class _Book(Protocol):
@@ -146,7 +146,7 @@ class Snapshots:
                 self._idle.popitem()[0].wake()
             elif len(self._hands) < _HANDS:
                 waker = Waker()
-                thread = threading.Thread(target=self._run, args=(waker,), name="kucoin-snapshots", daemon=True)
+                thread = Thread(target=self._run, args=(waker,), name="kucoin-snapshots", daemon=True)
                 self._hands[waker] = thread
                 thread.start()
 
@@ -244,8 +244,8 @@ class Snapshots:
             again, error = True, caught
         except Cancelled:
             raise
-        except Exception as caught:
-            _log.exception("a defect spoilt a snapshot for %s; another will be fetched", source)
+        except BaseException as caught:
+            log(logging.ERROR, "a defect spoilt a snapshot for %s; another will be fetched", source, error=caught)
             again, error = True, ConnectionFailed(f"a defect in this package: {type(caught).__name__}: {caught}")
         if again:
             book.delayed(self._later(book, error), error)

@@ -18,21 +18,20 @@ from typing import Any, Protocol
 from .carrier import Carrier, MakeCarrier
 from .events import Event, Rejected, Rotated
 from .exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
+from .guard import log
 from .lag import delays
 from .lane import Action, Lane, Waiter
 from .messages import Message, prepare
 from .outcomes import Key
 from .silence import SilenceWatch
 from .subscription import Subscription
-from .tap import Tap
+from .tap import Tap, tell_taps
 from .topics import grammar
 
 __all__ = ["Switchboard", "Watcher", "kind_of"]
 
 _RETIRE = 5.0
 """Seconds that a replaced connection gets to deliver its last."""
-
-_log = logging.getLogger("kucoin_sync")
 
 
 class Watcher(Protocol):
@@ -121,7 +120,11 @@ class Switchboard:
                 watch.begin(now)
                 self.check_at = min(self.check_at, watch.check_at)
             actions = self._carry_all(subscriptions)
-        _log.info("this process was forked: its stream dials on its own now, for %d subscriptions", len(subscriptions))
+        log(
+            logging.INFO,
+            "this process was forked: its stream dials on its own now, for %d subscriptions",
+            len(subscriptions),
+        )
         _do(actions)
         return subscriptions
 
@@ -329,15 +332,13 @@ class Switchboard:
 
     def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
         """A book's snapshot has come (on the thread that fetched it)."""
-        for tap in self._taps:
-            tap.fetched(market, path, symbol, data)
+        tell_taps(self._taps, lambda tap: tap.fetched(market, path, symbol, data))
 
     # For connections, on their I/O threads
 
     def emit(self, event: Event) -> None:
         """Pass an event on."""
-        for tap in self._taps:
-            tap.told(event)
+        tell_taps(self._taps, lambda tap: tap.told(event))
         self._emit(event)
 
     def check_silence(self, now: float) -> None:
@@ -431,8 +432,7 @@ class Switchboard:
 
     def _tell_carried(self, market: str, private: bool, keys: Sequence[Key]) -> None:
         """Tell the taps, and of public keys the watcher, too."""
-        for tap in self._taps:
-            tap.carried(market, private, keys)
+        tell_taps(self._taps, lambda tap: tap.carried(market, private, keys))
         if self.watcher is not None and not private:
             self.watcher.carried(keys)
 
@@ -440,8 +440,7 @@ class Switchboard:
         """Tell the watcher and the taps of public keys that were not carried when it was last looked at."""
         if not keys or (self.watcher is None and not self._taps):
             return
-        for tap in self._taps:
-            tap.lost(market, keys, error)
+        tell_taps(self._taps, lambda tap: tap.lost(market, keys, error))
         if self.watcher is not None:
             self.watcher.lost(keys, error)
         # The connection that takes over may have been confirmed in the meantime, and told so before.

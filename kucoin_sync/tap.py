@@ -1,20 +1,22 @@
 """Who wants to have all that a stream's subscriptions and books get, beside them: such as a recorder.
 
 Its methods are called where things happen, on I/O threads and on those that fetch snapshots, without any lock held.
-They must not wait, and raise nothing.
+They must not wait. What they raise is logged and costs nobody else anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from .events import Event
 from .exceptions import KucoinSyncError
+from .guard import is_interrupt, log
 from .outcomes import Key
 from .sealed import Pushes
 
-__all__ = ["Tap"]
+__all__ = ["Tap", "tell_taps"]
 
 
 class Tap(Protocol):
@@ -34,3 +36,14 @@ class Tap(Protocol):
 
     def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
         """A book's snapshot has come, and is about to be given to the book."""
+
+
+def tell_taps(taps: Iterable[Tap], tell: Callable[[Tap], None]) -> None:
+    """Tell each of the taps; log what one of them raises."""
+    for tap in taps:
+        try:
+            tell(tap)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            log(logging.ERROR, "%r has raised where it was told what a stream got", tap, error=error)

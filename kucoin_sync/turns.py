@@ -18,6 +18,8 @@ import time
 from collections import deque
 from typing import Protocol
 
+from .guard import Thread
+
 __all__ = ["Guest", "Turns", "Worker"]
 
 _MOST = 16
@@ -91,7 +93,7 @@ class Turns:
         with self._lock:
             if self._watch is None and not self.closed:
                 self._lead()
-                self._watch = threading.Thread(target=self._run_watch, name=f"{self._name}-watch", daemon=True)
+                self._watch = Thread(target=self._run_watch, name=f"{self._name}-watch", daemon=True)
                 self._watch.start()
 
     def close(self) -> None:
@@ -122,7 +124,7 @@ class Turns:
     def _lead(self) -> None:
         """Have a new thread lead (under the lock)."""
         worker = self._leader = Worker()
-        worker.thread = threading.Thread(target=self._run, args=(worker,), name=self._name, daemon=True)
+        worker.thread = Thread(target=self._run, args=(worker,), name=self._name, daemon=True)
         worker.thread.start()
 
     def _run(self, me: Worker) -> None:

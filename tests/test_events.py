@@ -73,6 +73,13 @@ EVENTS: list[tuple[e.Event, int, str]] = [
         logging.WARNING,
         "the server reports on spot public connection 7: type is not supported (code 415)",
     ),
+    (e.UnexpectedError("the books", ERROR), logging.ERROR, "unexpected error in the books: ValueError: it broke"),
+    (
+        e.ThreadNotStarted("callbacks", ERROR),
+        logging.ERROR,
+        "no thread could be started for callbacks (it broke); it will be tried again: look at the limits of threads "
+        "and memory",
+    ),
 ]
 
 

@@ -25,6 +25,7 @@ from types import MappingProxyType
 import msgspec
 
 from .. import KucoinSyncError, Message, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
+from ..guard import log
 from ..inbox import Inbox
 
 __all__ = ["HEADERS", "EventName", "EventStream", "encode"]
@@ -46,7 +47,6 @@ _LINE_ENDS = re.compile(r"[\r\n]")
 _SEQUENCE = re.compile(r"[0-9]{1,40}")
 _SEQUENCES = ("sequence", "sequenceEnd", "sn")
 _REMEMBERED = 10_000
-_log = logging.getLogger("kucoin_sync")
 
 
 def encode(data: bytes | str, event: str | None = None, id: str | None = None) -> bytes:
@@ -148,7 +148,7 @@ class EventStream:
             except KucoinSyncError as error:
                 self._open.remove(subscription)
                 if not isinstance(error, StreamClosed):
-                    _log.error("a stream of events has ended: %s", error)
+                    log(logging.ERROR, "a stream of events has ended: %s", error)
                     yield _failed("the feed has ended with an error, which the server's log tells")
                 return
             else:

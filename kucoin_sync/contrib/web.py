@@ -11,14 +11,13 @@ import threading
 
 from .. import AckTimeout, Client, InvalidTopic, KucoinSyncError, Message, SubscriptionRejected
 from ..forking import enrol, watch
+from ..guard import log
 from ..topics import grammar
 from .last import LastValues
 from .options import Options
 from .sse import EventName, EventStream
 
 __all__ = ["Refused", "WebFeed"]
-
-_log = logging.getLogger("kucoin_sync")
 
 
 class Refused(KucoinSyncError):
@@ -138,7 +137,7 @@ def _refusal_of(error: KucoinSyncError) -> Refused:
         return Refused(400, str(error))
     if isinstance(error, SubscriptionRejected):
         return Refused(404, str(error))
-    _log.error("a browser could not be served: %s", error)
+    log(logging.ERROR, "a browser could not be served: %s", error)
     if isinstance(error, AckTimeout):
         return Refused(504, "KuCoin has not confirmed the topics in time; try again later")
     return Refused(503, "the feed can't be reached now, for a reason that the server's log tells; try again later")

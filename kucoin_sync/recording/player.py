@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from ..events import Connected, Disconnected, Event
 from ..exceptions import ConnectionFailed
+from ..guard import Thread, log
 from ..inbox import Inbox
 from ..outcomes import Key
 from ..sealed import Pushes, kind_of
@@ -33,7 +34,6 @@ from .track import Track
 __all__ = ["Clock", "Player", "Stage"]
 
 _STALLED = 5.0
-_log = logging.getLogger("kucoin_sync")
 
 
 class Clock:
@@ -109,7 +109,7 @@ class Player:
         self._credit = 0.0  # messages that there is room for, as far as the thread knows
         self._zero = 0.0, 0  # an instant, and the time in the recording then
         self._last_takers: list[Taker] = []  # whose callbacks have something left to do at the end
-        self.thread = threading.Thread(target=self._run, name="kucoin-replay", daemon=True)
+        self.thread = Thread(target=self._run, name="kucoin-replay", daemon=True)
 
     @property
     def over(self) -> bool:
@@ -270,7 +270,11 @@ class Player:
             pause = min(1.5 * pause, 0.02)
             if not told and time.monotonic() - since > _STALLED:
                 told = True
-                _log.warning("the replay waits for %s to take what waits for them: does somebody still read?", what)
+                log(
+                    logging.WARNING,
+                    "the replay waits for %s to take what waits for them: does somebody still read?",
+                    what,
+                )
 
     # What is in the recording
 

@@ -28,6 +28,7 @@ from ..events import Connected as ConnectedEvent
 from ..events import Disconnected as DisconnectedEvent
 from ..events import Event
 from ..exceptions import KucoinSyncError
+from ..guard import Thread
 from ..outcomes import Key
 from ..sealed import Medley, Push, Pushes, Sealed
 from . import lines
@@ -127,7 +128,7 @@ class Recorder:
         self._frames = self._bytes = 0  # written so far; the thread's
         self.error: OSError | None = None
         self._parts = Parts(Path(path), rotate_size, rotate_time, self._beginning, time.monotonic, open_file)
-        self._thread = threading.Thread(target=self._run, name="kucoin-recorder", daemon=True)
+        self._thread = Thread(target=self._run, name="kucoin-recorder", daemon=True)
         self._thread.start()
         stream.add_tap(self)
 

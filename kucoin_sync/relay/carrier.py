@@ -18,6 +18,7 @@ from .. import backoff
 from ..carrier import Counts, Deliver, OnThread, Owner, weakly
 from ..events import Connected, Disconnected, Resubscribed, Retrying
 from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected
+from ..guard import Thread, log
 from ..outcomes import Key
 from ..sealed import Push
 from ..topics import grammar
@@ -41,7 +42,6 @@ _STABLE = 30.0
 _ENTRIES = 100
 _RUNS = 1000
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0
-_log = logging.getLogger("kucoin_sync")
 
 
 class RelayCarrier(OnThread):
@@ -89,7 +89,7 @@ class RelayCarrier(OnThread):
         self._renew_at = 0.0
         self._abandoned = False  # it is a forked child's copy of its parent's
         self._unsettled = False  # whether `Resubscribed` is to be told when all is carried again
-        self._thread = threading.Thread(target=self._run, name=f"kucoin-redis-{number}", daemon=True)
+        self._thread = Thread(target=self._run, name=f"kucoin-redis-{number}", daemon=True)
 
     # For the stream; see `carrier.Carrier`
 
@@ -144,9 +144,9 @@ class RelayCarrier(OnThread):
 
     def _run(self) -> None:
         try:
-            self._come_back_for_ever()
-        except Cancelled:
-            pass  # closed by its owner, who knows
+            self.serve_until_closed(
+                self._come_back_for_ever, lambda error: self._owner.failed(self, error, fatal=False)
+            )
         finally:
             self._client.connection_pool.disconnect()
             self._waker.close()
@@ -165,9 +165,14 @@ class RelayCarrier(OnThread):
                 failure = self._server.failure(error)
             except Cancelled:
                 raise
-            except Exception as error:
+            except BaseException as error:
                 self._waker.clear()
-                _log.exception("a defect ended connection %d to Redis; it will be made again", self.number)
+                log(
+                    logging.ERROR,
+                    "a defect ended connection %d to Redis; it will be made again",
+                    self.number,
+                    error=error,
+                )
                 failure = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
             self._client.connection_pool.disconnect()
             if not failure.retriable and not self.counts.connects:

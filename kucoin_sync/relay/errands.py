@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 from .. import Limits, backoff
 from ..exceptions import KucoinSyncError
+from ..guard import Thread, log
 from ..snapshots import Fetcher, MakeFetcher
 from ..wire import Cancelled, Waker
 from .entries import encode
@@ -36,7 +37,6 @@ _PATHS = frozenset(
         "/api/v1/level2/snapshot",
     }
 )
-_log = logging.getLogger("kucoin_sync")
 
 #: What is to be done: a snapshot's name, or a call.
 Errand: TypeAlias = "str | Callable[[], None]"
@@ -73,7 +73,7 @@ class Errands:
             self._waiting[errand] = None
             if len(self._hands) < _HANDS:
                 waker = Waker()
-                thread = threading.Thread(target=self._run, args=(waker,), name="kucoin-relay-errand", daemon=True)
+                thread = Thread(target=self._run, args=(waker,), name="kucoin-relay-errand", daemon=True)
                 self._hands[waker] = thread
                 thread.start()
 
@@ -102,8 +102,8 @@ class Errands:
                     raise
                 except BROKEN:
                     pass  # the reader asks again; that Redis does not answer, the relay's own thread tells
-                except Exception:
-                    _log.exception("a defect spoilt an errand of the relay")
+                except BaseException as error:
+                    log(logging.ERROR, "a defect spoilt an errand of the relay", error=error)
                 finally:
                     with self._lock:
                         self._under_way.discard(errand)
@@ -133,7 +133,7 @@ class Errands:
             return
         book = decode_book(errand)
         if book is None or book.path not in _PATHS:
-            _log.warning("a reader asked for a snapshot that relays do not fetch: %.200s", errand)
+            log(logging.WARNING, "a reader asked for a snapshot that relays do not fetch: %.200s", errand)
             return
         self._wait_for_pace(waker)
         asked: Any = self._client.get(self._keys.asked(errand))

@@ -25,6 +25,7 @@ from ..callbacks import Callbacks
 from ..events import Event
 from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError
 from ..gate import Gate
+from ..guard import Thread
 from ..outcomes import Key
 from ..topics import grammar
 from .entries import Lease, decode_record
@@ -112,7 +113,7 @@ class Relay:
         self._worked = False  # whether Redis has ever answered
         self._published = 0  # by terms that are over
         self._dropped = 0
-        self._thread = threading.Thread(target=self._run, name="kucoin-relay", daemon=True)
+        self._thread = Thread(target=self._run, name="kucoin-relay", daemon=True)
 
     def start(self) -> None:
         """Begin, on threads of the relay's own."""

@@ -12,6 +12,7 @@ from functools import partial
 
 from .. import Message, Stream, Subscription, backoff
 from ..exceptions import InvalidTopic, KucoinSyncError, SubscriptionRejected
+from ..guard import Thread
 from ..outcomes import Key
 from ..topics import grammar
 from ..topics.routing import Router
@@ -68,7 +69,7 @@ class Term:
         self._client = server.client(self._over.is_set)
         self._scripts = HolderScripts(self._client, keys)
         self._writer = Writer(keys)
-        self._thread = threading.Thread(target=self._write, name="kucoin-relay-writer", daemon=True)
+        self._thread = Thread(target=self._write, name="kucoin-relay-writer", daemon=True)
         self._thread.start()
 
     # Topics; on the relay's thread

@@ -187,9 +187,13 @@ class Callbacks:
             self.turns.start()
             self._events.put(event)
 
+    def start(self) -> None:
+        """Have the thread for callbacks run."""
+        self.turns.start()
+
     def serve(self, subscription: Subscription) -> None:
         """Run the subscription's callback for its messages from now on."""
-        self.turns.start()
+        self.start()
         _Ready(self, subscription).arm()
 
     def failed(self, subscription: Subscription, error: BaseException) -> None:

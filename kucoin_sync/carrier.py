@@ -22,6 +22,7 @@ from .exceptions import ConnectionFailed, KucoinSyncError
 from .guard import guarded, log
 from .messages import Message
 from .outcomes import Key
+from .resources import acquiring, start_thread
 from .sealed import Pushes, Sealed
 from .wire import Cancelled, Waker
 
@@ -29,6 +30,7 @@ __all__ = ["Carrier", "Counts", "Deliver", "MakeCarrier", "OnThread", "Owner", "
 
 _PAUSE = 1.0
 """Seconds after which a thread begins again whose handling of an error has failed."""
+_IDLE = 3600.0
 
 
 class Taker(Protocol):
@@ -116,7 +118,7 @@ class Carrier(Protocol):
         """Whether its thread has run and ended."""
 
     def start(self) -> None:
-        """Start its thread; called once, after the first `subscribe`."""
+        """Begin to bring messages; called once, after the first `subscribe`. Its thread has been idle until then."""
 
     def subscribe(self, keys: Iterable[Key]) -> None:
         """Bring these keys, too, and tell the owner that they were `acked` or `refused`."""
@@ -148,19 +150,27 @@ class Carrier(Protocol):
 
 
 class OnThread:
-    """What a carrier has that runs on a thread of its own."""
+    """What a carrier has that runs on a thread of its own.
 
-    _thread: threading.Thread
+    The thread and the waker are acquired when the carrier is made, so that nothing can be missing at `start`.
+    Until then the thread is idle.
+    """
+
     _waker: Waker
+    _thread: threading.Thread
     _owner: Owner
     last_error: KucoinSyncError | None
+    _started = False
 
     def serve_until_closed(self, serve: Callable[[], None], lost: Callable[[KucoinSyncError], None]) -> None:
-        """Call `serve` until it returns or is cancelled: again where it raises, which is told.
+        """After `start`, call `serve` until it returns or is cancelled: again where it raises, which is told.
 
         It sees to errors of its own. What it raises came up where it did that, so that `lost` is called for it.
         """
         try:
+            while not self._started:
+                self._waker.wait(_IDLE)
+                self._waker.clear()
             while True:
                 try:
                     serve()
@@ -180,9 +190,25 @@ class OnThread:
         except Cancelled:
             pass  # closed by its owner, who knows
 
+    def _acquire(self, run: Callable[[], None], name: str) -> None:
+        """Acquire a waker and a thread that is to run; the last step of making a carrier.
+
+        Raises:
+            ConnectionFailed: there was none to have, and nothing is left behind.
+        """
+        with acquiring("another connection"):
+            self._waker = Waker()
+        try:
+            self._thread = start_thread(run, name)
+        except BaseException:
+            self._waker.cancel()  # an interrupted start may have left a running thread
+            self._waker.close()
+            raise
+
     def start(self) -> None:
-        """Start the thread; the last step of making a carrier."""
-        self._thread.start()
+        """Let the thread begin."""
+        self._started = True
+        self._waker.wake()
 
     @property
     def thread(self) -> threading.Thread:

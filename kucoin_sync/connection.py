@@ -13,7 +13,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from functools import partial
 from urllib.parse import quote, urlsplit
 
@@ -25,10 +24,11 @@ from .carrier import Counts, Deliver, OnThread, Owner, Taker, weakly
 from .credentials import Credentials
 from .events import Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from .exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError
-from .guard import Thread, log
+from .guard import log
 from .limits import Limits
 from .messages import Batch
 from .outcomes import Acked, Full, Key, Outcome, Refused, Welcomed
+from .resources import shortage
 from .rest import Bases, Rest
 from .sealed import Sealed
 from .session import Session
@@ -90,6 +90,23 @@ class Options(msgspec.Struct, frozen=True):
         )
 
 
+class _Request:
+    """What a connection asks of its owner until it is done."""
+
+    def __init__(self, make: Callable[[], None]) -> None:
+        self.make = make
+        self.due = 0.0
+        self.attempts = 0
+        self._delays = backoff.delays()
+
+    def delay(self, now: float) -> float:
+        """Note that it could not be done; return the seconds until the next attempt."""
+        self.attempts += 1
+        delay = next(self._delays)
+        self.due = now + delay
+        return delay
+
+
 class Connection(OnThread):
     """A connection of one market, public or private, that comes back for ever until it is closed.
 
@@ -111,18 +128,19 @@ class Connection(OnThread):
         self._owner = owner
         self._deliver = deliver
         self._misfit = weakly(owner.misfit)
-        self._waker = Waker()
         self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
         self._session: Session | None = None
         self._wanted: dict[Key, None] = {}
-        self._transport: Transport | None = None  # of the I/O thread alone
+        self._rest: Rest | None = None  # this and the following are of the I/O thread alone
+        self._transport: Transport | None = None
+        self._requests: list[_Request] = []
         self._retiring: float | None = None  # instant at which to leave at the latest
         self._server = 0  # which of the token's servers is tried
         self._host = ""
         self._welcomed: float | None = None  # since when the connection under way is welcomed
         self._chances = Chances()  # to have a consumer read by itself
         self._abandoned = False  # it is a forked child's copy of its parent's
-        self._thread = Thread(target=self._run, name=f"kucoin-io-{number}", daemon=True)
+        self._acquire(self._run, f"kucoin-io-{number}")
 
     def subscribe(self, keys: Iterable[Key]) -> None:
         """Want these keys from now on."""
@@ -199,22 +217,20 @@ class Connection(OnThread):
                 self._come_back_for_ever, lambda error: self._owner.failed(self, error, fatal=False)
             )
         finally:
+            if self._rest is not None:
+                self._rest.close()
             self._waker.close()
             if not self._abandoned:
                 self._owner.ended(self)
 
     def _come_back_for_ever(self) -> None:
-        with closing(self._options.rest(self._waker)) as rest:
-            self._come_back_with(rest)
-
-    def _come_back_with(self, rest: Rest) -> None:
         delays = backoff.delays()
         attempt = 0
         while True:
             attempt += 1
             self._welcomed = None
             try:
-                self._connect(rest)
+                self._connect()
                 self._converse()
                 return
             except Cancelled:
@@ -224,8 +240,10 @@ class Connection(OnThread):
             except KucoinSyncError as error:
                 failure = error
             except BaseException as error:  # also what is no `Exception`: the thread goes on in any case
-                log(logging.ERROR, "a defect ended connection %d; it will be made again", self.number, error=error)
-                failure = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
+                missing = shortage(error, f"connection {self.number}")
+                if missing is None:
+                    log(logging.ERROR, "a defect ended connection %d; it will be made again", self.number, error=error)
+                failure = missing or ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
             finally:
                 self._drop_transport()
             if self._is_fatal(failure):
@@ -240,10 +258,12 @@ class Connection(OnThread):
             attempt = 0
             self._lost(failure, next(delays))
 
-    def _connect(self, rest: Rest) -> None:
+    def _connect(self) -> None:
         """Fetch a fresh token, dial, shake hands, and open a session."""
         options = self._options
-        token = rest.connect_token(self.market, private=self.private)
+        if self._rest is None:
+            self._rest = options.rest(self._waker)
+        token = self._rest.connect_token(self.market, private=self.private)
         base, per_minute = options.bases.of(self.market), options.limits.connections_per_minute
         while (delay := _connect_pace.delay(base, per_minute, time.monotonic())) > 0:
             self._waker.sleep(delay)
@@ -276,6 +296,7 @@ class Connection(OnThread):
         assert session is not None and transport is not None
         again = self.counts.connects > 0
         resubscribing = True
+        self._requests = []
         now = time.monotonic()
         lifetime = now + self._options.lifetime()
         idle_since = now
@@ -305,7 +326,9 @@ class Connection(OnThread):
                 self._owner.check_silence(now)
             if now >= lifetime:
                 lifetime = float("inf")
-                self._owner.aged(self)
+                self._requests.append(_Request(partial(self._owner.aged, self)))
+            if self._requests:
+                deadline = min(deadline, self._make_requests(now))
             if not idle:
                 idle_since = now
             elif now >= idle_since + self._options.limits.idle_seconds:
@@ -395,12 +418,36 @@ class Connection(OnThread):
                 self._wanted.pop(outcome.key, None)
             self._owner.refused(self, outcome.key, outcome.error)
         elif isinstance(outcome, Full):
-            with self._lock:
-                for key in outcome.keys:
-                    self._wanted.pop(key, None)
-            self._owner.full(self, outcome.keys)
+            self._requests.append(_Request(partial(self._move, outcome.keys)))
         else:
             self._owner.emit(ServerNotice(self.market, self.private, self.epoch, outcome.code, outcome.reason))
+
+    def _move(self, keys: tuple[Key, ...]) -> None:
+        """Have the owner find other places for keys that the server does not take any more on this connection."""
+        with self._lock:
+            for key in keys:
+                self._wanted.pop(key, None)
+        try:
+            self._owner.full(self, keys)
+        except BaseException:
+            with self._lock:
+                self._wanted.update(dict.fromkeys(keys))
+            raise
+
+    def _make_requests(self, now: float) -> float:
+        """Ask the owner for what is due, which needs another connection; return when to ask again.
+
+        Where no other connection could be made, this one goes on, and asks again later.
+        """
+        for request in [request for request in self._requests if now >= request.due]:
+            try:
+                request.make()
+            except ConnectionFailed as error:
+                delay = request.delay(now)
+                self._owner.emit(Retrying(self.market, self.private, request.attempts, error, delay))
+            else:
+                self._requests.remove(request)
+        return min((request.due for request in self._requests), default=float("inf"))
 
     def _settled(self, again: bool) -> None:
         if again:
@@ -432,6 +479,8 @@ class Connection(OnThread):
     def _pause(self, delay: float) -> None:
         until = time.monotonic() + delay
         while (remaining := until - time.monotonic()) > 0:
+            if not self._wanted:
+                self._owner.idle(self)  # which closes it, unless something is about to be wanted
             self._waker.sleep(remaining)
 
     def _is_fatal(self, error: KucoinSyncError) -> bool:

@@ -7,6 +7,7 @@ routers' entries are replaced whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
@@ -111,12 +112,15 @@ class Lane:
 
     # Under the stream's lock
 
-    def add(self, subscription: Subscription, keys: list[Key], waiter: Waiter) -> list[Action]:
+    def add(self, subscription: Subscription, keys: list[Key], waiter: Waiter, undo: ExitStack) -> list[Action]:
         """Route the keys to a subscription; return what makes the server send them.
 
-        Raises InvalidTopic, with nothing changed, where a tunnel's connection has no room for them.
+        Raises:
+            InvalidTopic: a tunnel's connection has no room for them.
+            ConnectionFailed: no other connection could be made.
         """
-        actions = self._carry(self.shards.place(keys))
+        actions = self._carry(self.shards.place(keys), undo)
+        undo.callback(self._remove_routes, subscription, keys, waiter)
         for key in keys:
             self._router(key.tunnel).add(key.topic, subscription)
             if key in self._waiters or not self.connections[self.shards.home(key)].is_active(key):
@@ -125,10 +129,20 @@ class Lane:
         self._alone = {}
         return actions
 
-    def reserve(self, tunnel: str, keys: list[Key]) -> list[Action]:
+    def _remove_routes(self, subscription: Subscription, keys: list[Key], waiter: Waiter) -> None:
+        """Undo `add`."""
+        for key in keys:
+            self._router(key.tunnel).remove(key.topic, subscription)
+            if waiter in (waiters := self._waiters.get(key, [])):
+                waiters.remove(waiter)
+            if not waiters:
+                self._waiters.pop(key, None)
+        self._alone = {}
+
+    def reserve(self, tunnel: str, keys: list[Key], undo: ExitStack) -> list[Action]:
         """Find room for all keys of a new tunnel together; return what makes the server send them."""
         self.shards.pin(tunnel, len(keys))
-        return self._carry(self.shards.place(keys))
+        return self._carry(self.shards.place(keys), undo)
 
     def remove(self, subscription: Subscription, singles: Iterable[str]) -> list[Action]:
         """Route topics no longer to a subscription; return what makes the server stop those that nobody wants."""
@@ -182,9 +196,19 @@ class Lane:
         return actions
 
     def move(self, connection: Carrier, keys: Iterable[Key]) -> list[Action]:
-        """Find other places for keys that a full connection refused."""
+        """Find other places for keys that a full connection refused.
+
+        Raises:
+            ConnectionFailed: no other connection could be made; the keys are at their old places.
+        """
         number = self._number(connection)
-        return self._carry(self.shards.full(number, keys)) if number is not None else []
+        if number is None:
+            return []
+        with ExitStack() as undo:
+            undo.callback(self.shards.put_back, number, [key for key in keys if self.shards.is_at(key, number)])
+            actions = self._carry(self.shards.full(number, keys), undo)
+            undo.pop_all()
+        return actions
 
     def failed_for_good(self, connection: Carrier, error: KucoinSyncError) -> list[Action]:
         """Give a connection up with all that it carries."""
@@ -200,14 +224,18 @@ class Lane:
         return actions
 
     def replace(self, old: Carrier) -> list[Action]:
-        """Begin to replace a connection that nears the end of its life."""
+        """Begin to replace a connection that nears the end of its life.
+
+        Raises:
+            ConnectionFailed: no other connection could be made; the old one stays.
+        """
         number = self._number(old)
         if number is None or self.replaced_by(old) is not None:
             return []
-        self._handovers.pop(old, None)
         handover = Handover(self._route_late)
-        self.retiring[old] = handover
         new = self._make(self)
+        self._handovers.pop(old, None)
+        self.retiring[old] = handover
         self._handovers[new] = handover
         self.connections[number] = new
         return [partial(new.subscribe, self.shards.keys(number)), new.start]
@@ -368,14 +396,20 @@ class Lane:
         old = self.replaced_by(current)
         return [current] if old is None else [current, old]
 
-    def _carry(self, placed: dict[int, list[Key]]) -> list[Action]:
-        actions: list[Action] = []
-        for number, keys in placed.items():
-            connection = self.connections.get(number)
-            fresh = connection is None
-            if connection is None:
-                connection = self.connections[number] = self._make(self)
-            actions.append(partial(connection.subscribe, keys))
-            if fresh:
-                actions.append(connection.start)
-        return actions
+    def _carry(self, placed: dict[int, list[Key]], undo: ExitStack) -> list[Action]:
+        """Make the connections that placed keys need; return what has the server send the keys."""
+        fresh = [number for number in placed if number not in self.connections]
+        undo.callback(self._take_back, placed, fresh)
+        for number in fresh:
+            self.connections[number] = self._make(self)
+        actions: list[Action] = [partial(self.connections[number].subscribe, keys) for number, keys in placed.items()]
+        return [*actions, *(self.connections[number].start for number in fresh)]
+
+    def _take_back(self, placed: dict[int, list[Key]], fresh: list[int]) -> None:
+        """Undo `_carry`, and that the keys were placed."""
+        for keys in placed.values():
+            self.shards.remove(keys)
+        for number in fresh:
+            self.shards.drop(number)
+            if (connection := self.connections.pop(number, None)) is not None:
+                connection.close()

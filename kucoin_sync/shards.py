@@ -104,12 +104,22 @@ class Shards:
 
     def full(self, number: int, keys: Iterable[Key]) -> dict[int, list[Key]]:
         """Note that a connection refused `keys` for being full; return their new places."""
-        moving = [key for key in dict.fromkeys(keys) if self._home.get(key) == number]
+        moving = [key for key in dict.fromkeys(keys) if self.is_at(key, number)]
         for key in moving:
             del self._keys[number][key]
             del self._home[key]
         self._capacity[number] = len(self._keys[number])
         return self.place(moving)
+
+    def is_at(self, key: Key, number: int) -> bool:
+        """Whether a key has its place on a connection."""
+        return self._home.get(key) == number
+
+    def put_back(self, number: int, keys: Iterable[Key]) -> None:
+        """Have keys at the place from which `full` took them; the connection stays full."""
+        for key in keys:
+            self._keys[number][key] = None
+            self._home[key] = number
 
     def pin(self, tunnel: str, room: int = 1) -> int:
         """Give a tunnel a connection with room for so many topics; return its number."""

@@ -84,11 +84,16 @@ class Subscriber:
             groups.setdefault(self._kind(single, terms.private), []).append(Key(single, tunnel))
         subscription = self._make(singles, terms, tunnel)
         try:
+            if terms.callback is not None and not terms.inline:
+                self._callbacks.start()
             waiter = self._board.add(subscription, groups, terms.stale_after)
             if terms.callback is not None and not terms.inline:
                 self._callbacks.serve(subscription)
             if terms.timeout != 0 and not self._board.is_io_thread():
-                self._confirm(subscription, waiter, terms.timeout, singles)
+                self._await(waiter, terms.timeout, singles)
+        except BaseException:
+            self._board.remove(subscription, singles)
+            raise
         finally:
             self._board.joined(subscription)
         return subscription
@@ -133,17 +138,8 @@ class Subscriber:
         )
         return subscription
 
-    def _confirm(
-        self, subscription: Subscription, waiter: Waiter, timeout: float | None, singles: tuple[str, ...]
-    ) -> None:
-        """Wait until the server has confirmed all topics; take them away again where it does not."""
-        try:
-            self._await(waiter, timeout, singles)
-        except BaseException:
-            self._board.remove(subscription, singles)
-            raise
-
     def _await(self, waiter: Waiter, timeout: float | None, singles: tuple[str, ...]) -> None:
+        """Wait until the server has confirmed all topics."""
         if not waiter.gate.wait(timeout):
             error = self._board.last_error(waiter)
             if error is not None:

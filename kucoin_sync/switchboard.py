@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from .lag import delays
 from .lane import Action, Lane, Waiter
 from .messages import Message, prepare
 from .outcomes import Key
+from .resources import acquiring
 from .silence import SilenceWatch
 from .subscription import Subscription
 from .tap import Tap, tell_taps
@@ -113,13 +115,13 @@ class Switchboard:
         with self._lock:
             if self._first_use is None or self.closed:
                 return []
-            self._first_use = None
             subscriptions = list(self._subscriptions)
+            actions = self._carry_all(subscriptions)
+            self._first_use = None
             now = time.monotonic()
             for watch in self._watches.values():
                 watch.begin(now)
                 self.check_at = min(self.check_at, watch.check_at)
-            actions = self._carry_all(subscriptions)
         log(
             logging.INFO,
             "this process was forked: its stream dials on its own now, for %d subscriptions",
@@ -136,10 +138,14 @@ class Switchboard:
             if subscription.tunnel is not None:
                 for kind, keys in groups.items():
                     tunnels.setdefault((subscription.tunnel, self._lane(*kind)), {}).update(dict.fromkeys(keys))
-        actions = [action for (tunnel, lane), keys in tunnels.items() for action in lane.reserve(tunnel, list(keys))]
-        for subscription, groups in kinds.items():
-            for kind, keys in groups.items():
-                actions += self._lane(*kind).add(subscription, keys, Waiter(self.emit))
+        actions: list[Action] = []
+        with ExitStack() as undo:
+            for (tunnel, lane), together in tunnels.items():
+                actions += lane.reserve(tunnel, list(together), undo)
+            for subscription, groups in kinds.items():
+                for kind, keys in groups.items():
+                    actions += self._lane(*kind).add(subscription, keys, Waiter(self.emit), undo)
+            undo.pop_all()
         return actions
 
     # For the stream
@@ -149,33 +155,27 @@ class Switchboard:
     ) -> Waiter:
         """Have the keys of each kind (market, private) delivered to a subscription; return what waits for them.
 
-        To be followed by `joined`, however the wait ends.
+        Where it raises, nothing has changed. To be followed by `joined`, however the wait ends.
         """
         self.use()
         waiter = Waiter(self.emit)
         actions: list[Action] = []
-        refusal: InvalidTopic | None = None
-        with self._lock:
+        with self._lock, ExitStack() as undo:
             if self.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
             lanes = {kind: self._lane(*kind) for kind in groups}
             self._joining[subscription] = threading.get_ident()
             self._subscriptions[subscription] = None
-            try:
-                for kind, keys in groups.items():
-                    actions += lanes[kind].add(subscription, keys, waiter)
-            except InvalidTopic as error:
-                refusal = error
-            else:
-                waiter.done_if_nothing_outstanding()
-                if stale_after is not None:
-                    watch = self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
-                    self.check_at = min(self.check_at, watch.check_at)
-                    actions += [connection.wake for lane in lanes.values() for connection in lane.all_connections()]
+            undo.callback(self._forget, subscription)
+            for kind, keys in groups.items():
+                actions += lanes[kind].add(subscription, keys, waiter, undo)
+            if stale_after is not None:
+                watch = self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
+                self.check_at = min(self.check_at, watch.check_at)
+                actions += [connection.wake for lane in lanes.values() for connection in lane.all_connections()]
+            undo.pop_all()
+            waiter.done_if_nothing_outstanding()
         _do(actions)
-        if refusal is not None:
-            self.end(subscription)
-            raise refusal
         return waiter
 
     def joined(self, subscription: Subscription) -> None:
@@ -459,7 +459,8 @@ class Switchboard:
             lane.taps = taps
 
     def _make(self, lane: Lane) -> Carrier:
-        connection = self._make_carrier(next(self._io_numbers), lane.market, lane.private, self, lane.deliver)
+        with acquiring("another connection"):
+            connection = self._make_carrier(next(self._io_numbers), lane.market, lane.private, self, lane.deliver)
         self._made = [other for other in self._made if not other.over]
         self._made.append(connection)
         return connection

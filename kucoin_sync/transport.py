@@ -174,11 +174,10 @@ class Transport:
             deadline=time.monotonic() + limits.step_timeout,
         )
         try:
-            early = _shake_hands(wire, url, user_agent)
+            return cls(wire, waker, limits, _shake_hands(wire, url, user_agent))
         except BaseException:
             wire.close()
             raise
-        return cls(wire, waker, limits, early)
 
     def receive(self, deadline: float, now: float | None = None) -> list[bytes]:
         """Return the text messages that came, [] at the deadline (monotonic seconds) or when woken.

@@ -27,6 +27,9 @@ __all__ = ["NOT_NOW", "Cancelled", "Proxy", "Waker", "Wire", "dial", "proxy_for"
 
 _HEAD_BYTES = 64 * 1024
 _TLS_RECORD = 16 * 1024
+_LONGEST = 3600.0
+"""Seconds for which a waker waits at most: the system does not take every number."""
+
 #: What a socket that does not wait raises where it would have to.
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _WAIT_READ = (BlockingIOError, ssl.SSLWantReadError)
@@ -48,6 +51,10 @@ class Waker:
             forking.close_in_child(self._receiver, self._sender)
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
+        self._poller: Any = None  # made now, so that no later wait needs anything of the system
+        if hasattr(select, "poll"):
+            self._poller = select.poll()
+            self._poller.register(self._receiver, select.POLLIN)
         self.cancelled = False
         self.called = False  # whether somebody woke us since the last `clear`
 
@@ -87,7 +94,7 @@ class Waker:
 
     def wait(self, seconds: float) -> bool:
         """Wait for up to `seconds`; return whether somebody has woken us, of which no note is taken."""
-        return _poll(self.fileno(), -1, False, max(0.0, seconds))[1]
+        return _poll(self.fileno(), -1, False, min(max(0.0, seconds), _LONGEST), self._poller)[1]
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -402,9 +409,14 @@ def _open_tunnel(wire: Wire, proxy: Proxy, peer: str) -> None:
         )
 
 
-def _poll(waker: int, fd: int, write: bool, seconds: float) -> tuple[bool, bool]:
-    """Wait for `fd` (none if negative) or the waker; return which of the two is ready."""
-    if hasattr(select, "poll"):
+def _poll(waker: int, fd: int, write: bool, seconds: float, poller: Any = None) -> tuple[bool, bool]:
+    """Wait for `fd` (none if negative) or the waker; return which of the two is ready.
+
+    `poller` is one that is registered for the waker alone, where there is one.
+    """
+    if poller is not None:
+        ready = {number for number, _ in poller.poll(seconds * 1000)}
+    elif hasattr(select, "poll"):
         poller = select.poll()
         poller.register(waker, select.POLLIN)
         if fd >= 0:

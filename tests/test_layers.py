@@ -32,7 +32,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "topics",
     ),
     2: ("books", "runs", "session", "shards"),
-    3: ("baton", "forking", "guard", "interruption", "rest", "transport", "wire"),
+    3: ("baton", "forking", "guard", "interruption", "resources", "rest", "transport", "wire"),
     4: (
         "callbacks",
         "carrier",

@@ -40,7 +40,6 @@ class Player(Protocol):
     @property
     def over(self) -> bool: ...
     def changed(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class Track:
@@ -156,7 +155,7 @@ class ReplayCarrier:
         return self._player.over
 
     def start(self) -> None:
-        """The player starts when the replay does."""
+        """Do nothing: the player starts when the replay does."""
 
     def abandon(self) -> None:
         """There is nothing to let go of in a forked child: the player's thread is not there."""
@@ -193,8 +192,7 @@ class ReplayCarrier:
         """No carrier of a replay is replaced."""
 
     def close(self) -> None:
-        """Let the player end."""
-        self._player.close()
+        """Do nothing: the player ends with its stream."""
 
     def bring(self, pushes: Pushes, epoch: int) -> None:
         """Deliver what was recorded."""

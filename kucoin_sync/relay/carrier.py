@@ -18,11 +18,11 @@ from .. import backoff
 from ..carrier import Counts, Deliver, OnThread, Owner, weakly
 from ..events import Connected, Disconnected, Resubscribed, Retrying
 from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected
-from ..guard import Thread, log
+from ..guard import log
 from ..outcomes import Key
 from ..sealed import Push
 from ..topics import grammar
-from ..wire import Cancelled, Waker
+from ..wire import Cancelled
 from .entries import FIELD, News, Record, decode_entry, decode_lease, decode_record, decode_state
 from .following import Place
 from .keys import Keys
@@ -74,8 +74,7 @@ class RelayCarrier(OnThread):
         self._deliver = deliver
         self._misfit = weakly(owner.misfit)
         self._opening = Opening()
-        self._waker = waker = Waker()
-        self._client = server.client(lambda: waker.cancelled)
+        self._client = server.client(lambda: self._waker.cancelled)
         self._scripts = ReaderScripts(self._client, keys)
         self._lock = threading.Lock()  # guards the following three
         self._wanted: dict[str, Place] = {}
@@ -89,7 +88,7 @@ class RelayCarrier(OnThread):
         self._renew_at = 0.0
         self._abandoned = False  # it is a forked child's copy of its parent's
         self._unsettled = False  # whether `Resubscribed` is to be told when all is carried again
-        self._thread = Thread(target=self._run, name=f"kucoin-redis-{number}", daemon=True)
+        self._acquire(self._run, f"kucoin-redis-{number}")
 
     # For the stream; see `carrier.Carrier`
 

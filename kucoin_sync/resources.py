@@ -1,0 +1,62 @@
+"""What the system may have none of for a moment: descriptors, threads and memory.
+
+Whoever needs some acquires them first, and changes its state afterwards. So a call that fails for want of one changes
+nothing, and can be made again. The error is one of this package: it says what was missing, for what, and what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .exceptions import ConnectionFailed
+from .guard import Thread
+
+__all__ = ["acquiring", "shortage", "start_thread"]
+
+_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+_MEMORY = (errno.ENOMEM, errno.ENOBUFS)
+
+
+def shortage(error: BaseException, purpose: str) -> ConnectionFailed | None:
+    """Return an error of the system as one that says what was missing for a purpose; None where nothing was."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code in _DESCRIPTORS:
+        missing, remedy = "no file descriptor was free", "close files or connections, or raise the limit (ulimit -n)"
+    elif isinstance(error, MemoryError) or code in _MEMORY:
+        missing, remedy = "no memory was free", "free some"
+    elif isinstance(error, RuntimeError) and "thread" in str(error):
+        if "shutdown" in str(error):
+            missing, remedy = "no thread can be started any more", "keep the program's main thread running"
+        else:
+            missing, remedy = "no thread could be started", "end others, or raise the limit (ulimit -u)"
+    else:
+        return None
+    reason = getattr(error, "strerror", None) or str(error)
+    return ConnectionFailed(f"{missing} for {purpose}{f' ({reason})' if reason else ''}; {remedy}, and try again")
+
+
+@contextmanager
+def acquiring(purpose: str) -> Iterator[None]:
+    """Raise ConnectionFailed, which is retriable, where something is missing inside for a purpose."""
+    try:
+        yield
+    except (OSError, MemoryError, RuntimeError) as error:
+        missing = shortage(error, purpose)
+        if missing is None:
+            raise
+        raise missing from error
+
+
+def start_thread(run: Callable[..., object], name: str, *args: Any) -> Thread:
+    """Return a running thread.
+
+    Raises:
+        ConnectionFailed: none could be started.
+    """
+    with acquiring(f"the thread {name}"):
+        thread = Thread(target=run, args=args, name=name, daemon=True)
+        thread.start()
+    return thread

@@ -3,7 +3,9 @@
 Rules, from KuCoin's documentation unless said otherwise:
 1. Nothing is sent before `welcome`, which must come within the step timeout.
 2. Pings go ahead of every other command; when they are due and when the peer is lost, `heartbeat` says.
-3. Commands keep their order. They leave at the pace of the limits, with places kept free for pings.
+3. Commands keep their order. They leave at the pace of the limits, with places kept free for pings. At most one is
+   queued for a key: the difference between what is wanted and what the server was told. While only unsubscribes are
+   queued, half of the pace stays free for what is wanted next.
 4. A command without an answer within the ack timeout is sent again, three times in all; then the peer is lost.
    One that was refused for the pace, or because the server is busy, is sent again after a pause.
 5. An error answer is told apart by its text, because one code has many meanings (see `outcomes`). A refused
@@ -37,12 +39,14 @@ __all__ = ["ACK_TIMEOUT", "Session"]
 ACK_TIMEOUT = 10.0
 _TRIES = 3
 _PING_RESERVE = 5
+_LEAVING = ("unsubscribe", "closeTunnel")
 
 
 class _Command:
     """One command on its way: queued, then sent, then answered.
 
-    `keys` are what it still has to say: a wanted key is active or in exactly one command that subscribes.
+    `keys` are those for which its answer counts: a wanted key is active or in exactly one command that subscribes. Once
+    it is sent, they may include keys that are no longer wanted, until an unsubscribe for them is sent.
     """
 
     __slots__ = ("attempts", "deadline", "id", "keys", "kind", "order", "refusals", "said", "tunnel")
@@ -97,7 +101,7 @@ class Session:
         self._outbox: deque[_Command] = deque()
         self._sent: dict[str, _Command] = {}
         self._tunnels: dict[str, int] = {}  # open or wanted -> the place of the command that opens it
-        self._active: set[Key] = set()
+        self._active: set[Key] = set()  # what the server confirmed since it was last unsubscribed
         self._wanted: set[Key] = set()
         self._known: set[Key] = set()  # what the server may carry: subscribed since it was last unsubscribed
         self._outcomes: list[Outcome] = []
@@ -108,7 +112,8 @@ class Session:
     def __repr__(self) -> str:
         state = "lost" if self.lost else "welcomed" if self.welcomed else "opening"
         return (
-            f"<Session {state}: {len(self._active)} active, {len(self._sent)} unanswered, {len(self._outbox)} queued>"
+            f"<Session {state}: {len(self._active & self._wanted)} active, "
+            f"{len(self._sent)} unanswered, {len(self._outbox)} queued>"
         )
 
     @property
@@ -117,19 +122,27 @@ class Session:
         return self.welcomed and not self._outbox and not self._sent
 
     def is_active(self, key: Key) -> bool:
-        """Whether the server confirmed the subscription."""
-        return key in self._active
+        """Whether the server confirmed the subscription, and it is still wanted."""
+        return key in self._active and key in self._wanted
 
     # What is wanted
 
     def subscribe(self, keys: Iterable[Key]) -> None:
-        """Queue the commands that subscribe `keys`, as few as the limits allow."""
+        """Queue the commands that subscribe `keys`, as few as the limits allow.
+
+        Nothing is queued for a key whose unsubscribe was not sent yet: that is taken back instead.
+        """
         fresh = [key for key in dict.fromkeys(keys) if key not in self._wanted]
         self._wanted.update(fresh)
-        for tunnel in dict.fromkeys(key.tunnel for key in fresh):
+        self._take_back("unsubscribe", fresh)
+        if confirmed := tuple(key for key in fresh if key in self._active):
+            self._outcomes.append(Acked(confirmed))
+        asked = {key for command in self._sent.values() if command.kind == "subscribe" for key in command.keys}
+        unasked = [key for key in fresh if key not in self._active and key not in asked]
+        for tunnel in dict.fromkeys(key.tunnel for key in unasked):
             if tunnel is not None and tunnel not in self._tunnels:
                 self._tunnels[tunnel] = self._queue_for_tunnel("openTunnel", tunnel)
-            self._queue_for_topics("subscribe", [key for key in fresh if key.tunnel == tunnel])
+            self._queue_for_topics("subscribe", [key for key in unasked if key.tunnel == tunnel])
 
     def unsubscribe(self, keys: Iterable[Key]) -> None:
         """Queue the commands that unsubscribe `keys`; one that was not yet sent is only taken back."""
@@ -143,21 +156,38 @@ class Session:
         """Queue the command that closes a tunnel, with all that is subscribed in it."""
         if tunnel not in self._tunnels:
             return
-        del self._tunnels[tunnel]
-        inside = [key for key in self._wanted if key.tunnel == tunnel]
+        order = self._tunnels.pop(tunnel)
+        inside = [key for key in self._wanted | self._known if key.tunnel == tunnel]
         self._forget(inside)
-        self._known.difference_update(inside)
+        self._take_back("unsubscribe", inside)
+        self._no_longer_carried(inside)
+        if (opening := next((each for each in self._outbox if each.order == order), None)) and not opening.attempts:
+            self._outbox.remove(opening)  # the server knows nothing of it yet
+            return
         self._queue_for_tunnel("closeTunnel", tunnel)
 
     def _forget(self, keys: Sequence[Key]) -> None:
-        """Want keys no longer, and have no command on its way speak for them."""
+        """Want keys no longer, and have no queued command ask for them."""
+        self._wanted.difference_update(keys)
+        self._take_back("subscribe", keys)
+
+    def _take_back(self, kind: str, keys: Iterable[Key]) -> None:
+        """Take keys away from the queued commands of a kind."""
         gone = set(keys)
-        self._wanted -= gone
+        if gone and self._outbox:
+            for command in self._outbox:
+                if command.kind == kind:
+                    command.keys = tuple(key for key in command.keys if key not in gone)
+            self._outbox = deque(command for command in self._outbox if command.keys or command.kind != kind)
+
+    def _no_longer_carried(self, keys: Iterable[Key]) -> None:
+        """Note that the server is told to stop these; no earlier answer says anything of them any more."""
+        gone = set(keys)
+        self._known -= gone
         self._active -= gone
-        for command in (*self._outbox, *self._sent.values()):
+        for command in self._sent.values():
             if command.kind == "subscribe":
                 command.keys = tuple(key for key in command.keys if key not in gone)
-        self._outbox = deque(command for command in self._outbox if command.keys or command.kind != "subscribe")
 
     def _queue_for_tunnel(self, kind: str, tunnel: str) -> int:
         number = next(self._ids)
@@ -179,7 +209,10 @@ class Session:
         """Queue a command that did not come through, as far as it still says what is wanted."""
         if command.kind == "unsubscribe":
             self._known.update(command.keys)  # the server may carry them still
-            command.keys = tuple(key for key in command.keys if key not in self._wanted)
+            queued = {key for each in self._outbox if each.kind == "unsubscribe" for key in each.keys}
+            command.keys = tuple(key for key in command.keys if key not in self._wanted and key not in queued)
+        elif command.kind == "subscribe":
+            command.keys = self._still_wanted(command)
         if command.kind in ("openTunnel", "closeTunnel"):
             wanted = (command.kind == "openTunnel") == (command.tunnel in self._tunnels)
         else:
@@ -199,7 +232,7 @@ class Session:
             if command.kind == "subscribe":
                 self._known.update(command.keys)
             elif command.kind == "unsubscribe":
-                self._known.difference_update(command.keys)
+                self._no_longer_carried(command.keys)
             self._pace.take(now)
             command.said = len(command.keys)
             command.attempts += 1
@@ -218,7 +251,10 @@ class Session:
         return messages.command(command.kind, command.id, **fields, response=True)
 
     def _send_at(self, now: float) -> float:
-        return max(self._paused_until, self._pace.free_at(now, reserve=_PING_RESERVE))
+        # What comes and goes again and again must not hold up what is wanted next.
+        only_leaving = all(command.kind in _LEAVING for command in self._outbox)
+        reserve = max(_PING_RESERVE, self.limits.commands_per_10s // 2) if only_leaving else _PING_RESERVE
+        return max(self._paused_until, self._pace.free_at(now, reserve=reserve))
 
     # Time
 
@@ -356,9 +392,13 @@ class Session:
 
     def _on_ack(self, control: Control, _: float) -> None:
         command = self._sent.pop(control.command_id, None)
-        if command is not None and command.kind == "subscribe" and command.keys:
+        if command is not None and command.kind == "subscribe":
             self._active.update(command.keys)
-            self._outcomes.append(Acked(command.keys))
+            if keys := self._still_wanted(command):
+                self._outcomes.append(Acked(keys))
+
+    def _still_wanted(self, command: _Command) -> tuple[Key, ...]:
+        return tuple(key for key in command.keys if key in self._wanted)
 
     def _on_error(self, control: Control, now: float) -> None:
         code, reason = control.status, control.reason
@@ -379,7 +419,8 @@ class Session:
         elif command.kind == "openTunnel":
             if command.tunnel is not None and self._tunnels.get(command.tunnel) == command.order:
                 self._refuse_tunnel(command.tunnel, code, reason)
-        elif command.kind == "subscribe" and command.keys:
+        elif command.kind == "subscribe" and (command_keys := self._still_wanted(command)):
+            command.keys = command_keys
             self._refused(command, means, code, reason)
 
     def _postpone(self, command: _Command, now: float) -> None:
@@ -393,11 +434,13 @@ class Session:
         keys = command.keys
         if means == "full" and self._active and command.tunnel is None:  # a tunnel's topics can't move
             self._forget(keys)
+            self._known.difference_update(keys)
             self._outcomes.append(Full(keys))
         elif command.said > 1:
             self._narrow(command.order, keys, reason)
         else:
             self._forget(keys)
+            self._known.difference_update(keys)
             self._outcomes.append(Refused(keys[0], SubscriptionRejected(keys[0].topic, code, reason)))
 
     def _narrow(self, order: int, keys: tuple[Key, ...], reason: str) -> None:
@@ -415,6 +458,7 @@ class Session:
         del self._tunnels[tunnel]
         inside = [key for key in self._wanted if key.tunnel == tunnel]
         self._forget(inside)
+        self._known.difference_update(inside)
         for key in inside:
             text = f"its tunnel {tunnel!r} was refused: {reason}"
             self._outcomes.append(Refused(key, SubscriptionRejected(key.topic, code, text)))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from .books import Source
@@ -18,6 +20,7 @@ from .events import Event
 from .exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
 from .following import Follower
 from .guard import Thread, log
+from .interruption import defer, interrupting, settle
 from .outcomes import Key
 from .snapshots import Giver
 from .subscribing import Subscriber, Terms
@@ -26,6 +29,7 @@ from .switchboard import Switchboard
 
 __all__ = ["Bookkeeper"]
 
+_CLOSED = "the stream is closed; make a new one to open a book"
 _TURN = 256
 _MAXSIZE = 10_000
 """Messages that may wait for a book; beyond, it starts again from a snapshot."""
@@ -34,19 +38,15 @@ _MAXSIZE = 10_000
 class _Seat:
     """A book with its subscription; as the gate of that one's inbox, its release puts the book in line."""
 
-    __slots__ = ("_line", "_wanted", "book", "subscription")
+    __slots__ = ("_line", "book", "subscription")
 
-    def __init__(
-        self, book: Follower[Any, Any], subscription: Subscription, line: deque[_Seat], wanted: threading.Event
-    ) -> None:
+    def __init__(self, book: Follower[Any, Any], subscription: Subscription, line: SimpleQueue[_Seat | None]) -> None:
         self.book = book
         self.subscription = subscription
         self._line = line
-        self._wanted = wanted
 
     def release(self) -> None:
-        self._line.append(self)
-        self._wanted.set()
+        self._line.put(self)
 
 
 class Bookkeeper:
@@ -71,9 +71,8 @@ class Bookkeeper:
         self._callbacks = callbacks
         self._snapshots = snapshots
         self._with_key = with_key
-        # Appended to by any thread, taken from by the books' thread alone; `_wanted` says that there is something.
-        self._line: deque[_Seat] = deque()
-        self._wanted = threading.Event()
+        # Of any thread to the books' thread; None only wakes it. A finaliser may put something while this is done.
+        self._line: SimpleQueue[_Seat | None] = SimpleQueue()
         self._lock = threading.Lock()  # guards all of the following; no other one is taken under it
         self._closed = False
         self._books: dict[Follower[Any, Any], Subscription | None] = {}
@@ -81,7 +80,8 @@ class Bookkeeper:
         self._past_resyncs = 0  # of books that have ended
         self._thread: threading.Thread | None = None
         self._asleep: dict[Follower[Any, Any], Subscription] = {}  # in a forked child, until it resumes
-        board.watcher = self
+        if board.watcher is None:
+            board.watcher = self
 
     # In a forked child
 
@@ -90,7 +90,7 @@ class Bookkeeper:
 
         Those that another thread was about to open are not there, as that thread is not.
         """
-        self._line, self._wanted = deque(), threading.Event()
+        self._line = SimpleQueue()
         self._lock = threading.Lock()
         self._thread = None
         self._closed = False
@@ -135,6 +135,26 @@ class Bookkeeper:
             raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
         source = Source.of(symbol, level, generation=generation, with_key=self._with_key())
         book: Follower[Any, Any] = Follower(source, self)
+        if not interrupting():
+            settle()
+            self._follow(book, on_change, maxsize)
+            return book
+        if self._closed:
+            raise StreamClosed(_CLOSED)
+        defer(partial(self._follow_later, book, on_change, maxsize))
+        return book
+
+    def _follow_later(self, book: Follower[Any, Any], on_change: Callable[[Any], object] | None, maxsize: int) -> None:
+        """Have a book that somebody holds already follow the exchange: errors end it. It may be closed by now."""
+        if book.ended is None:
+            try:
+                self._follow(book, on_change, maxsize)
+            except Exception as error:
+                book.end(error)
+
+    def _follow(self, book: Follower[Any, Any], on_change: Callable[[Any], object] | None, maxsize: int) -> None:
+        """Have a book follow the exchange."""
+        source = book.source
         self._add(book)
         try:
             if on_change is not None:
@@ -149,9 +169,8 @@ class Bookkeeper:
                 self._books[book] = subscription
         if not known:  # it has ended meanwhile
             subscription.close()
-            return book
+            return
         self._seat(book, subscription)
-        return book
 
     def close(self) -> list[threading.Thread]:
         """End all books; return the threads that will end."""
@@ -162,7 +181,7 @@ class Bookkeeper:
             threads = [] if self._thread is None else [self._thread]
         for book in books:
             book.end(StreamClosed(f"{book.source} was closed with its stream"))
-        self._wanted.set()
+        self._line.put(None)
         return [*threads, *self._snapshots.close()]
 
     @property
@@ -173,7 +192,7 @@ class Bookkeeper:
 
     def stats(self) -> dict[str, int]:
         """Return plain numbers."""
-        with self._lock:
+        with nullcontext() if interrupting() else self._lock:
             books, past = list(self._books), self._past_resyncs
         return {
             "books": len(books),
@@ -220,7 +239,7 @@ class Bookkeeper:
     def _add(self, book: Follower[Any, Any]) -> None:
         with self._lock:
             if self._closed:
-                raise StreamClosed("the stream is closed; make a new one to open a book")
+                raise StreamClosed(_CLOSED)
             self._books[book] = None
             topic = book.source.topic
             self._by_topic[topic] = (*self._by_topic.get(topic, ()), book)
@@ -234,7 +253,7 @@ class Bookkeeper:
 
     def _seat(self, book: Follower[Any, Any], subscription: Subscription) -> None:
         """Have a book served with what comes for it."""
-        subscription.inbox.call(_Seat(book, subscription, self._line, self._wanted))
+        subscription.inbox.call(_Seat(book, subscription, self._line))
         if self._board.carries(book.source.topic):
             book.carried()
 
@@ -247,14 +266,13 @@ class Bookkeeper:
     # The thread
 
     def _run(self) -> None:
-        line, wanted = self._line, self._wanted
+        line = self._line
         while True:
-            wanted.wait()
-            wanted.clear()
-            while line and not self._closed:
-                self._turn(line.popleft())
+            seat = line.get()
             if self._closed:
                 return
+            if seat is not None:
+                self._turn(seat)
 
     def _turn(self, seat: _Seat) -> None:
         """Serve one book for a while, then put it back: in line, or to wait for more."""
@@ -267,7 +285,7 @@ class Bookkeeper:
         if book.ended is not None:
             return
         if len(inbox):
-            self._line.append(seat)
+            self._line.put(seat)
         elif inbox.finished:
             book.end(inbox.error or StreamClosed(f"the topic of {book.source} was unsubscribed; open it again"))
         else:

@@ -17,6 +17,7 @@ from itertools import islice
 
 from .events import CallbackFailed, CallbackSlow, Event
 from .guard import log
+from .interruption import holds_nothing
 from .sealed import Push
 from .subscription import Subscription
 from .turns import Turns, Worker
@@ -62,6 +63,7 @@ class _Ready:
     def release(self) -> None:
         self._turns.put(self)
 
+    @holds_nothing
     def take_turn(self, worker: Worker) -> None:
         """Serve a few messages, then stand in line again, or wait for more."""
         inbox, callback = self._inbox, self._callback
@@ -141,9 +143,13 @@ class _Events:
                     return
                 event = self._waiting.popleft()
             try:
-                self._on_event(event)
+                self._call(event)
             except BaseException as error:
                 log(logging.ERROR, "on_event raised for %r", event, error=error)
+
+    @holds_nothing
+    def _call(self, event: Event) -> None:
+        self._on_event(event)
 
     def took_long(self, seconds: float) -> None:
         if self._slowness.is_news(seconds):

@@ -13,14 +13,14 @@ from .carrier import MakeCarrier
 from .credentials import Credentials
 from .events import Event
 from .forking import OfOneProcess, enrol, watch
-from .guard import Thread
 from .inbox import InlineInbox
-from .interruption import interrupted
+from .interruption import defer, deferring, holds_nothing, interrupting, now_or_later, settle
 from .outcomes import Key
 from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard, Watcher
 from .tap import Tap
+from .topics import grammar
 from .topics.name import TopicName
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ P = TypeVar("P")
 class Client(OfOneProcess):
     """Messages for code that is not async, from carriers: `Stream` has them from KuCoin.
 
-    All methods may be called from any thread and from callbacks.
+    All methods may be called from any thread, from callbacks, finalisers, log handlers and handlers of signals. Where
+    one is called by code that has interrupted this package on the same thread, it does not wait: `subscribe` and `book`
+    return what is not confirmed yet, and what `close` and others change is done soon, on another thread.
 
     Args:
         name: of where the messages come from.
@@ -78,8 +80,8 @@ class Client(OfOneProcess):
         self._fetcher = fetcher
         self._snapshots_per_30s = snapshots_per_30s
         self._with_key = with_key or (lambda: self._subscriber.find_credentials() is not None)
-        self._opening = threading.Lock()  # guards the making of _books
         self._books: Bookkeeper | None = None  # none before the first book: most programs have no need of any
+        self._watchers: dict[str, Watcher] = {}  # the one that `watch` or the first `book` gave; taken without a lock
         watch()
         enrol(self)
 
@@ -140,6 +142,7 @@ class Client(OfOneProcess):
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
         """Decorate a function to be the callback of topics; `options` are those of `subscribe`."""
 
+        @holds_nothing
         def register(callback: C) -> C:
             self.subscribe(topic, *more_topics, callback=callback, **options)
             return callback
@@ -148,7 +151,11 @@ class Client(OfOneProcess):
 
     def unsubscribe(self, topic: str | Subscription) -> None:
         """End a subscription, or take a topic (by the name it was subscribed with) away from all that have it."""
-        self._board.unsubscribe(topic)
+        if isinstance(topic, Subscription):
+            topic.close()
+            return
+        grammar.split(topic)  # which raises InvalidTopic now, not on another thread
+        now_or_later(lambda: self._board.unsubscribe(topic))
 
     # Order books
 
@@ -220,6 +227,9 @@ class Client(OfOneProcess):
         stream are first used: by `get` or iterating, a look at `pending`, `subscribe`, `book`, or any look into a book.
         A program that has only callbacks uses nothing, so that it calls this; see the README, "Web servers that fork".
         """
+        now_or_later(self._resume)
+
+    def _resume(self) -> None:
         for subscription in self._board.resume():
             if subscription.callback is not None and not isinstance(subscription.inbox, InlineInbox):
                 self._callbacks.serve(subscription)
@@ -228,7 +238,6 @@ class Client(OfOneProcess):
 
     def forked(self) -> None:
         """Let go of all that belongs to the parent; called in a forked child, before anything else."""
-        self._opening = threading.Lock()
         closed = self._callbacks.closed  # maybe not by far: by a thread that is not here
         self._callbacks.renew()
         if self._books is not None:
@@ -239,11 +248,11 @@ class Client(OfOneProcess):
 
     def add_tap(self, tap: Tap) -> None:
         """Tell `tap` of all that subscriptions and books get from now on; a recorder is one."""
-        self._board.add_tap(tap)
+        now_or_later(lambda: self._board.add_tap(tap))
 
     def remove_tap(self, tap: Tap) -> None:
         """Tell `tap` nothing more."""
-        self._board.remove_tap(tap)
+        now_or_later(lambda: self._board.remove_tap(tap))
 
     def carrying(self) -> dict[tuple[str, bool], list[Key]]:
         """Return the topics, with their tunnels, that are known to be sent now, by market and whether private."""
@@ -251,27 +260,37 @@ class Client(OfOneProcess):
 
     def emit(self, event: Event) -> None:
         """Log an event and have `on_event` called with it: for what is built on a stream. Never waits."""
-        self._callbacks.emit(event)
+        if interrupting():
+            defer(lambda: self._callbacks.emit(event))
+        else:
+            self._callbacks.emit(event)
 
     def close(self, timeout: float = 5.0) -> None:
         """Close everything, from any thread or callback; closing twice is allowed.
 
         Wakes every place in which a thread can wait: iterating and `get` (which end after what was already
         received), `subscribe` and the waits for books (StreamClosed), and the I/O threads wherever they are. Waits
-        up to `timeout` seconds for the threads to end; only the system's name resolution can take longer. Where a
-        signal's handler calls it that has interrupted a method of the stream, it does not wait.
+        up to `timeout` seconds for the threads to end; only the system's name resolution can take longer. It
+        does not wait where a finaliser, a log handler or a handler of a signal calls it inside another method.
         """
-        if interrupted():
-            Thread(target=self.close, args=(timeout,), name="kucoin-closing", daemon=True).start()
+        if interrupting():
+            defer(self._begin_to_close)
             return
+        settle()
         deadline = time.monotonic() + timeout
-        self._callbacks.close()
-        with self._opening:
-            closing = [] if self._books is None else self._books.close()
-            closing += self._board.close()
-        for thread in [*closing, *self._callbacks.threads]:
+        for thread in [*self._begin_to_close(), *deferring()]:
             if thread is not threading.current_thread() and thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _begin_to_close(self) -> list[threading.Thread]:
+        """Close everything without waiting; return the threads that will end."""
+        self._callbacks.close()
+        books = self._books
+        closing = [] if books is None else books.close()
+        closing += self._board.close()
+        if self._books is not None and books is None:  # made meanwhile
+            closing += self._books.close()
+        return [*closing, *self._callbacks.threads]
 
     @property
     def closed(self) -> bool:
@@ -286,11 +305,14 @@ class Client(OfOneProcess):
         "queue_delay" says for how long the oldest message has been waiting for its consumer. "pong_latency" is that of
         the slowest connection, None before the first pong.
         """
+        if not interrupting():
+            settle()
         return {**self._board.stats(), **(_NO_BOOKS if self._books is None else self._books.stats())}
 
     def __enter__(self) -> Self:
         return self
 
+    @holds_nothing
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -298,7 +320,7 @@ class Client(OfOneProcess):
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
-        return f"<{type(self).__name__} of {self._name}: {state}, {self._board.stats()['subscriptions']} subscriptions>"
+        return f"<{type(self).__name__} of {self._name}: {state}, {self._board.count} subscriptions>"
 
     def _make_snapshots(self) -> Giver:
         """Return what gives the books their snapshots."""
@@ -319,20 +341,20 @@ class Client(OfOneProcess):
 
     def watch(self, watcher: Watcher) -> None:
         """Tell a watcher which public topics are carried and lost, instead of keeping books."""
-        with self._opening:
-            if self._board.watcher is not None:
-                raise ValueError("this stream's topics are watched already; use a stream of its own")
-            self._board.watcher = watcher
+        if self._watchers.setdefault("", watcher) is not watcher:
+            raise ValueError("this stream's topics are watched already; use a stream of its own")
+        self._board.watcher = watcher
 
     def _bookkeeper(self) -> Bookkeeper:
         from .bookkeeping import Bookkeeper
 
-        with self._opening:
-            if self._books is None:
-                if self._board.watcher is not None:
-                    raise ValueError("this stream's topics are watched by a relay; open books on another stream")
-                snapshots = self._make_snapshots()
-                self._books = Bookkeeper(self._board, self._subscriber, self._callbacks, snapshots, self._with_key)
-                if self._board.closed:
-                    self._books.close()
-            return self._books
+        if self._books is None:
+            snapshots = self._make_snapshots()
+            made = Bookkeeper(self._board, self._subscriber, self._callbacks, snapshots, self._with_key)
+            watcher = self._watchers.setdefault("", made)
+            if not isinstance(watcher, Bookkeeper):
+                raise ValueError("this stream's topics are watched by a relay; open books on another stream")
+            self._board.watcher = self._books = watcher
+            if self._board.closed:
+                watcher.close()
+        return self._books

@@ -175,9 +175,9 @@ class Connection(OnThread):
         self._waker.wake()
 
     def is_active(self, key: Key) -> bool:
-        """Whether the server has confirmed the key on the connection under way."""
-        with self._lock:
-            return self._session is not None and self._session.is_active(key)
+        """Whether the server has confirmed the key on the connection under way; takes no lock."""
+        session = self._session
+        return session is not None and session.is_active(key)
 
     @property
     def wanted(self) -> tuple[Key, ...]:

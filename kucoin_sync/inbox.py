@@ -18,6 +18,7 @@ from typing import Protocol, cast
 
 from . import forking
 from .baton import Baton
+from .interruption import holds_nothing
 from .messages import Message
 from .runs import RunQueue, Waiting
 from .sealed import Opener, Push, Pushes, Run, Sealed
@@ -200,6 +201,7 @@ class Inbox:
         if self.size() or ((self.finished or self.alert) and self.ready()):
             self.wake()
 
+    @holds_nothing
     def wait(self, timeout: float | None) -> bool:
         """Wait for a message, a notice or the end, at most `timeout` seconds; return whether there may be one."""
         me = threading.get_ident()
@@ -263,9 +265,7 @@ class Inbox:
 
     def finish(self, error: Exception | None) -> None:
         """Let the consumers end once they have taken what is queued, with `error` if there is one."""
-        with self._lock:
-            if self.finished:
-                return
+        if not self.finished:  # no lock: a finaliser may call this anywhere
             self.error = error
             self.finished = True
         while self.waiters:
@@ -309,6 +309,7 @@ class InlineInbox(Inbox):
     def room(self) -> float:
         return math.inf
 
+    @holds_nothing
     def put(self, push: Push) -> bool:
         message = self.opener.open(push)
         if message is None or self.finished:
@@ -319,6 +320,7 @@ class InlineInbox(Inbox):
             self._failed(error)
         return False
 
+    @holds_nothing
     def put_many(self, pushes: Pushes) -> None:
         for message in self.opener.each(pushes):
             if self.finished:

@@ -32,7 +32,11 @@ _MOST = 4096
 
 
 class Waiter:
-    """One `subscribe` call waiting for the server's answers; its owner's lock covers all but `gate`."""
+    """One `subscribe` call waiting for the server's answers; its owner's lock covers all but `gate`.
+
+    Args:
+        emit: takes events under the lock, to be told when it is free.
+    """
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self.gate = Gate()
@@ -243,7 +247,8 @@ class Lane:
     def replaced_by(self, new: Carrier) -> Carrier | None:
         """Return the connection that `new` replaces, None where it replaces none."""
         handover = self._handovers.get(new)
-        return next((old for old, other in self.retiring.items() if other is handover), None) if handover else None
+        replaced = list(self.retiring.items())  # it may be looked at without the lock
+        return next((old for old, other in replaced if other is handover), None) if handover else None
 
     def replacement_of(self, old: Carrier) -> Carrier | None:
         """Return the connection that replaces `old`, None where none does."""

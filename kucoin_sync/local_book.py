@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from .books import (
@@ -24,6 +25,7 @@ from .books.reading import Book, Number, Quotes
 from .exceptions import StreamClosed
 from .following import Follower
 from .forking import OfOneProcess
+from .interruption import holds_nothing, now_or_later
 from .payloads import Level
 from .subscription import Subscription
 
@@ -245,7 +247,7 @@ class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
 
     def close(self) -> None:
         """Follow the exchange no more; wakes all who wait for the book. Closing twice is allowed."""
-        self._follower.end(StreamClosed(f"{self._follower.source} was closed"))
+        now_or_later(partial(self._follower.end, StreamClosed(f"{self._follower.source} was closed")))
 
     @property
     def closed(self) -> bool:
@@ -255,6 +257,7 @@ class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
     def __enter__(self: Self) -> Self:
         return self
 
+    @holds_nothing
     def __exit__(self, *_: object) -> None:
         self.close()
 

@@ -27,7 +27,10 @@ class Stream(Client):
     """A client of KuCoin's WebSocket feeds for code that is not async.
 
     Nothing is dialled before the first subscription. Each connection has one I/O thread; it comes back for
-    ever after a cut and subscribes again what is wanted. All methods may be called from any thread and from callbacks.
+    ever after a cut and subscribes again what is wanted. All methods may be called from any thread, from callbacks,
+    finalisers, log handlers and handlers of signals. Where one is called by code that has interrupted this package on
+    the same thread, it does not wait: `subscribe` and `book` return what is not confirmed yet, and what `close` and
+    others change is done soon, on another thread.
 
     Args:
         credentials: for private topics; None takes KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE.

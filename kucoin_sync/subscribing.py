@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypedDict
 
 from .callbacks import Callbacks
 from .credentials import Credentials
 from .events import Overflowed
-from .exceptions import AckTimeout, AuthenticationError, ConnectionFailed, InvalidTopic, SlowConsumer
+from .exceptions import (
+    AckTimeout,
+    AuthenticationError,
+    ConnectionFailed,
+    InvalidTopic,
+    SlowConsumer,
+    StreamClosed,
+)
 from .inbox import Inbox, InlineInbox
+from .interruption import defer, interrupting, settle
 from .lane import Waiter
 from .messages import Message
 from .outcomes import Key
@@ -76,13 +85,28 @@ class Subscriber:
         self._callbacks = callbacks
 
     def subscribe(self, topics: tuple[str, ...], terms: Terms, tunnel: str | None = None) -> Subscription[Any]:
-        """Return a subscription to the topics, confirmed by the server; see `Stream.subscribe`."""
+        """Return a subscription to the topics, confirmed by the server; see `Stream.subscribe`.
+
+        Where the caller has interrupted this package it is not confirmed; what goes wrong then ends it.
+        """
         terms.check()
         singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))
         groups: dict[tuple[str, bool], list[Key]] = {}
         for single in singles:
             groups.setdefault(self._kind(single, terms.private), []).append(Key(single, tunnel))
         subscription = self._make(singles, terms, tunnel)
+        if interrupting():
+            if self._board.closed:
+                raise StreamClosed("the stream is closed; make a new one to subscribe")
+            defer(partial(self._join_later, subscription, groups, terms._replace(timeout=0)))
+            return subscription
+        settle()
+        self._join(subscription, groups, terms)
+        return subscription
+
+    def _join(self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[Key]], terms: Terms) -> None:
+        """Have a subscription brought what it is for, and wait as long as the user wants until that is confirmed."""
+        singles = subscription.topics
         try:
             if terms.callback is not None and not terms.inline:
                 self._callbacks.start()
@@ -96,7 +120,16 @@ class Subscriber:
             raise
         finally:
             self._board.joined(subscription)
-        return subscription
+
+    def _join_later(
+        self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[Key]], terms: Terms
+    ) -> None:
+        """Do the same for a subscription that somebody holds already: errors end it. It may be closed by now."""
+        try:
+            if not subscription.closed:
+                self._join(subscription, groups, terms)
+        except Exception as error:
+            subscription.inbox.finish(error)
 
     def find_credentials(self) -> Credentials | None:
         """Return the stream's credentials, else those that are found now; None where there are none."""

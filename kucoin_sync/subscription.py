@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Generic, NoReturn
 
 from .exceptions import StreamClosed
 from .forking import OfOneProcess
 from .inbox import Inbox
+from .interruption import holds_nothing, now_or_later
 from .messages import UNREAD, UNREADABLE, Message, Sealed
 from .runs import Waiting
 from .sealed import END
@@ -152,7 +154,8 @@ class Subscription(OfOneProcess, Generic[P_co]):
 
     def close(self) -> None:
         """Unsubscribe; consumers end after what was already received. Closing twice is allowed."""
-        self._close(self)
+        if not now_or_later(partial(self._close, self)):
+            self.inbox.finish(None)
 
     def drop_topics(self, gone: set[str]) -> None:
         """Take topics away that are unsubscribed or refused; for the stream's use."""
@@ -161,6 +164,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
     def __enter__(self) -> Subscription[P_co]:
         return self
 
+    @holds_nothing
     def __exit__(self, *_: object) -> None:
         self.close()
 

@@ -11,8 +11,9 @@ import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from .carrier import Carrier, MakeCarrier
 from .events import Event, Rejected, Rotated
 from .exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
 from .guard import log
+from .interruption import defer, interrupting
 from .lag import delays
 from .lane import Action, Lane, Waiter
 from .messages import Message, prepare
@@ -70,7 +72,8 @@ class Switchboard:
         self._lanes: dict[tuple[str, bool], Lane] = {}
         self._made: list[Carrier] = []
         self._subscriptions: dict[Subscription, None] = {}
-        self._tunnels: set[str] = set()
+        self._tunnels: dict[str, object] = {}  # by name, what has it; changed without the lock
+        self._progress: deque[Event] = deque()  # what waiters have to tell when the lock is free
         self._dropped = 0  # by subscriptions that are gone
         self._unreadable = 0  # found by the same
         self._misfits = 0
@@ -144,7 +147,7 @@ class Switchboard:
                 actions += lane.reserve(tunnel, list(together), undo)
             for subscription, groups in kinds.items():
                 for kind, keys in groups.items():
-                    actions += self._lane(*kind).add(subscription, keys, Waiter(self.emit), undo)
+                    actions += self._lane(*kind).add(subscription, keys, Waiter(self._progress.append), undo)
             undo.pop_all()
         return actions
 
@@ -158,7 +161,7 @@ class Switchboard:
         Where it raises, nothing has changed. To be followed by `joined`, however the wait ends.
         """
         self.use()
-        waiter = Waiter(self.emit)
+        waiter = Waiter(self._progress.append)
         actions: list[Action] = []
         with self._lock, ExitStack() as undo:
             if self.closed:
@@ -198,19 +201,21 @@ class Switchboard:
             self.remove(subscription, singles)
 
     def open_tunnel(self, name: str) -> None:
-        """Take a tunnel's name."""
-        with self._lock:
-            if self.closed:
-                raise StreamClosed("the stream is closed; make a new one to open a tunnel")
-            if name in self._tunnels:
-                raise InvalidTopic(f"a tunnel {name!r} is open already; choose another name")
-            self._tunnels.add(name)
+        """Take a tunnel's name; without the lock, in one step."""
+        ours = object()
+        if self.closed:
+            raise StreamClosed("the stream is closed; make a new one to open a tunnel")
+        if self._tunnels.setdefault(name, ours) is not ours:
+            raise InvalidTopic(f"a tunnel {name!r} is open already; choose another name")
+
+    def free_tunnel(self, name: str) -> None:
+        """Give a tunnel's name back; without the lock, in one step."""
+        self._tunnels.pop(name, None)
 
     def close_tunnel(self, name: str) -> None:
-        """Give a tunnel's name back, and end all that is subscribed in it."""
+        """End all that is subscribed in a tunnel."""
         actions: list[Action] = []
         with self._lock:
-            self._tunnels.discard(name)
             for subscription in [each for each in self._subscriptions if each.tunnel == name]:
                 self._forget(subscription)
                 actions.append(partial(subscription.inbox.finish, None))
@@ -259,7 +264,7 @@ class Switchboard:
 
     def carrying(self) -> dict[tuple[str, bool], list[Key]]:
         """Return the keys that are known to be sent by the server now, by kind (market, private)."""
-        with self._lock:
+        with self._reading():
             return {
                 kind: [
                     key
@@ -267,8 +272,13 @@ class Switchboard:
                     for key in lane.shards.keys(number)
                     if _is_carried(lane, number, key)
                 ]
-                for kind, lane in self._lanes.items()
+                for kind, lane in list(self._lanes.items())
             }
+
+    @property
+    def count(self) -> int:
+        """How many subscriptions have not ended."""
+        return len(self._subscriptions)
 
     @property
     def subscriptions(self) -> list[Subscription]:
@@ -279,7 +289,7 @@ class Switchboard:
     def is_io_thread(self) -> bool:
         """Whether the current thread is one of ours that must not wait."""
         current = threading.current_thread()
-        return any(connection.thread is current for connection in self._connections())
+        return any(connection.thread is current for connection in list(self._made))
 
     def close(self) -> list[threading.Thread]:
         """Close everything without waiting; return the threads that will end."""
@@ -299,7 +309,7 @@ class Switchboard:
 
     def stats(self) -> dict[str, Any]:
         """Return plain numbers."""
-        with self._lock:
+        with self._reading():
             lanes = list(self._lanes.values())
             connections = [connection for lane in lanes for connection in lane.all_connections()]
             subscriptions = list(self._subscriptions)
@@ -351,6 +361,9 @@ class Switchboard:
 
     def misfit(self, _: Message) -> None:
         """Count a payload that did not fit its struct (on the consumer's thread)."""
+        if interrupting():
+            defer(partial(self.misfit, _))
+            return
         with self._lock:
             self._misfits += 1
 
@@ -360,6 +373,7 @@ class Switchboard:
             prepare(key.topic)  # before anybody who waits for this can read a payload
         with self._lock:
             self._of(connection).acked(keys)
+        self._tell_progress()
         self._tell_carried(connection.market, connection.private, keys)
 
     def refused(self, connection: Carrier, key: Key, error: KucoinSyncError) -> None:
@@ -430,6 +444,21 @@ class Switchboard:
             if new is not None:
                 self.emit(Rotated(new.market, new.private, new.epoch))
 
+    def _reading(self) -> AbstractContextManager[object]:
+        """Return the lock, for a look at the numbers; nothing where the caller may have it already.
+
+        Such a caller sees things as they are in the middle of a change.
+        """
+        return nullcontext() if interrupting() else self._lock
+
+    def _tell_progress(self) -> None:
+        while self._progress:
+            try:
+                event = self._progress.popleft()
+            except IndexError:
+                return  # another thread has just told it
+            self.emit(event)
+
     def _tell_carried(self, market: str, private: bool, keys: Sequence[Key]) -> None:
         """Tell the taps, and of public keys the watcher, too."""
         tell_taps(self._taps, lambda tap: tap.carried(market, private, keys))
@@ -499,7 +528,9 @@ def _by_kind(subscription: Subscription) -> dict[tuple[str, bool], list[Key]]:
 
 def _is_carried(lane: Lane, number: int, key: Key) -> bool:
     """Whether the connection of a shard, or the one that it replaces, carries a key."""
-    current = lane.connections[number]
+    current = lane.connections.get(number)
+    if current is None:  # it is looked at in the middle of a change
+        return False
     old = lane.replaced_by(current)
     return current.is_active(key) or (old is not None and old.is_active(key))
 

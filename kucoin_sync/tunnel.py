@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, TypeVar, overload
 
 from .exceptions import InvalidTopic, StreamClosed
 from .forking import OfOneProcess
+from .interruption import holds_nothing, now_or_later
 from .subscribing import Callback, Options, Subscriber, Terms
 from .subscription import Subscription
 from .switchboard import Switchboard
+from .topics import grammar
 from .topics.name import TopicName
 
 if TYPE_CHECKING:
@@ -70,18 +72,24 @@ class Tunnel(OfOneProcess):
 
     def unsubscribe(self, topic: str | Subscription) -> None:
         """End a subscription of this tunnel, or take a topic away from those that have it."""
-        self._board.unsubscribe(topic, self.name)
+        if isinstance(topic, Subscription):
+            topic.close()
+            return
+        grammar.split(topic)  # which raises InvalidTopic now, not on another thread
+        now_or_later(lambda: self._board.unsubscribe(topic, self.name))
 
     def close(self) -> None:
         """Close the tunnel and end its subscriptions. Closing twice is allowed."""
         if self._closed:
             return  # another one may have its name by now
         self._closed = True
-        self._board.close_tunnel(self.name)
+        now_or_later(lambda: self._board.close_tunnel(self.name))
+        self._board.free_tunnel(self.name)  # whoever takes it now subscribes after what is above
 
     def __enter__(self) -> Tunnel:
         return self
 
+    @holds_nothing
     def __exit__(self, *_: object) -> None:
         self.close()
 

@@ -26,6 +26,7 @@ from kucoin_sync import (
     Stream,
     StreamClosed,
     Subscription,
+    interruption,
 )
 from kucoin_sync.answers import ConnectToken
 from kucoin_sync.rest import Rest
@@ -438,7 +439,7 @@ def test_100_forks_in_a_row_from_a_busy_process_each_stream(
 
 LOCKS: dict[str, Callable[[Stream, Any, Any], Any]] = {
     "the switchboard": lambda stream, sub, book: stream._board._lock,
-    "the stream": lambda stream, sub, book: stream._opening,
+    "deferred calls": lambda stream, sub, book: interruption._deferred._turn,
     "a connection": lambda stream, sub, book: stream._board._made[0]._lock,
     "an inbox": lambda stream, sub, book: sub.inbox._lock,
     "the line of callbacks": lambda stream, sub, book: stream._callbacks.turns._lock,

@@ -24,7 +24,14 @@ _PREFIX = re.compile(r"(/[A-Za-z][A-Za-z0-9]*){2,4}")
 _SYMBOL = re.compile(r"[A-Z0-9._$]{1,20}-[A-Z0-9._$]{1,20}")
 _CONTRACT = re.compile(r"\.?[A-Z0-9]{3,32}")
 _CURRENCY = re.compile(r"[A-Z0-9._$]{1,20}")
-_MARKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._]{0,31}")
+_MARKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._&+/()'-]{0,31}")
+#: A name that ends with one of these is a symbol. Others with a hyphen may be markets: KuCoin has BRC-20 and NFT-ETF.
+_QUOTES = frozenset(
+    (
+        "AED", "AUD", "BRL", "BTC", "DAI", "ETH", "EUR", "GBP", "JPY", "KCS", "TRX", "TRY", "TUSD", "USD", "USD1", "USDC",
+        "USDE", "USDG", "USDT",
+    )
+)  # fmt: skip
 _ANYTHING = re.compile(r"[!-+\--~]{1,64}")
 
 _BY_PREFIX: dict[str, tuple[Topic, ...]] = {
@@ -104,12 +111,13 @@ def join(singles: Iterable[str], limit: int = 100) -> Iterator[tuple[str, tuple[
 
 
 def row_of(single: str) -> Topic | None:
-    """Return the table's row for a single topic, None where the table does not know it."""
+    """Return the table's row for a single topic, None where the table does not know it.
+
+    A name that may be a market's is taken for one: the pushes of a symbol's topic come with it, too.
+    """
     prefix, colon, argument = single.partition(":")
-    for row in _BY_PREFIX.get(prefix, ()):
-        if _fits(row, argument if colon else None):
-            return row
-    return None
+    fitting = [row for row in _BY_PREFIX.get(prefix, ()) if _fits(row, argument if colon else None)]
+    return next((row for row in fitting if row.argument is Argument.MARKET), fitting[0] if fitting else None)
 
 
 def argument_of(topic: str) -> str:
@@ -167,6 +175,8 @@ def _fits(row: Topic, argument: str | None) -> bool:
         return candle in (CANDLE_TYPES if spot else FUTURES_CANDLE_TYPES) and bool(
             (_SYMBOL if spot else _CONTRACT).fullmatch(symbol)
         )
+    if kind is Argument.MARKET and argument.upper().rpartition("-")[2] in _QUOTES and "-" in argument:
+        return False
     return bool(_SHAPES[kind].fullmatch(argument))
 
 

@@ -82,7 +82,7 @@ class Answer:
                 f"not KuCoin's JSON but {kind}: {self._beginning!r}; "
                 "something between here and KuCoin may have answered",
                 where=where,
-                retriable=status in (403, 429) or status >= 500 or status == 200,
+                retriable=status in (200, 403, 408, 425, 429) or status >= 500,
                 retry_after=self._retry_after(now, limited=status == 429),
             )
         if code in _REMEDIES:

@@ -23,7 +23,7 @@ from .baton import Chances
 from .carrier import Counts, Deliver, OnThread, Owner, Taker, weakly
 from .credentials import Credentials
 from .events import Connected, Disconnected, Resubscribed, Retrying, ServerNotice
-from .exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError
+from .exceptions import ConnectionFailed, KucoinSyncError, is_fatal
 from .guard import log
 from .limits import Limits
 from .messages import Batch
@@ -246,7 +246,7 @@ class Connection(OnThread):
                 failure = missing or ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
             finally:
                 self._drop_transport()
-            if self._is_fatal(failure):
+            if is_fatal(failure, was_live=self._owner.was_live(self), needs_key=self.private):
                 self._owner.failed(self, failure, fatal=True)
                 return
             if self._welcomed is None:
@@ -482,10 +482,6 @@ class Connection(OnThread):
             if not self._wanted:
                 self._owner.idle(self)  # which closes it, unless something is about to be wanted
             self._waker.sleep(remaining)
-
-    def _is_fatal(self, error: KucoinSyncError) -> bool:
-        """Whether no later attempt can help: wrong credentials; or what never worked and never will."""
-        return isinstance(error, AuthenticationError) or (not error.retriable and not self.counts.connects)
 
     def _drop_transport(self) -> None:
         with self._lock:

@@ -14,8 +14,8 @@
     ├── SequenceGap               updates of a book are missing
     └── InvalidTopic              a topic, symbol or argument that can't exist (also ValueError)
 
-`retriable` tells a program whether trying the same thing again can help. The reader thread asks the same
-question: retriable errors are retried for ever, the others end the subscriptions they concern.
+`retriable` tells a program whether trying the same thing again can help. The package itself asks `is_fatal`, which
+judges an error by what it is: what was ever live is given up only for KuCoin's own word.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ __all__ = [
     "SubscriptionRejected",
     "TokenError",
 ]
+
+#: KuCoin's codes that say something of the key itself, its signature, its permissions or its account. 400002, which
+#: complains of the time in a signature, is not among them: a slow request is refused with it, too.
+_KEY_CODES = frozenset({"400001", "400003", "400004", "400005", "400006", "400007", "411100"})
 
 
 class KucoinSyncError(Exception):
@@ -165,6 +169,20 @@ class SequenceGap(KucoinSyncError):
 
 class InvalidTopic(KucoinSyncError, ValueError):
     """A topic, symbol or topic argument that can't exist; the text names the allowed ones."""
+
+
+def is_fatal(error: KucoinSyncError, *, was_live: bool, needs_key: bool) -> bool:
+    """Whether an error ends what it concerns; otherwise the same thing is tried again.
+
+    What was live before ends with KuCoin's word on the topic, or on the key where it `needs_key`: whatever else was
+    answered, by whoever stands in between, another answer is possible. What never was live ends with any error that
+    is not retriable, so that a wrong URL or certificate is told at once.
+    """
+    if was_live and isinstance(error, AuthenticationError):
+        return needs_key and error.code in _KEY_CODES
+    if was_live and isinstance(error, ConnectionFailed | RestError):
+        return False
+    return not error.retriable
 
 
 def _revive(cls: type[KucoinSyncError], args: tuple[Any, ...], attributes: dict[str, Any]) -> KucoinSyncError:

@@ -7,7 +7,7 @@ Rules:
 3. What was dropped on the way to the book counts as missing.
 4. An answer to a question asked before the latest loss is not taken.
 5. An end is final: the book is closed, its topic was unsubscribed or refused, or REST refused what no later attempt
-   can mend.
+   can mend; see `exceptions.is_fatal`.
 """
 
 from __future__ import annotations
@@ -63,12 +63,14 @@ class Follower(Generic[B, C]):
         door: readers take it before the lock, and keep it; updates pass through it. Locks favour those who had them
             last, and under a burst of updates readers would not get at the book.
         ended: why the book has ended, None while it lives.
+        was_live: whether it could ever be read.
     """
 
     def __init__(self, source: Source, owner: Owner) -> None:
         self.source = source
         self._make_locks()
         self.ended: Exception | None = None
+        self.was_live = False
         self.calibration: Calibration[B, Any] = Calibration(source.feed)
         self.received_ns = 0  # of the newest update
         self._owner = owner
@@ -343,6 +345,7 @@ class Follower(Generic[B, C]):
             if calibration.resyncs != resyncs:
                 self._events.append(BookResyncing(source.symbol, source.level, self._reason()))
             if calibration.live and not live:
+                self.was_live = True
                 self._events.append(BookReady(source.symbol, source.level, calibration.sequence))
             while self._gates and self._settled():
                 self._gates.pop().set()

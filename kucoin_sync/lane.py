@@ -281,6 +281,11 @@ class Lane:
                     return error
         return None
 
+    @property
+    def was_live(self) -> bool:
+        """Whether any of its connections was ever made."""
+        return any(counts.connects for counts in (self.past, *(each.counts for each in self.all_connections())))
+
     def all_connections(self) -> list[Carrier]:
         """Return the connections, those being replaced included."""
         return [*self.connections.values(), *self.retiring]

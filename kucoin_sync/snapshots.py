@@ -6,7 +6,8 @@ Rules:
 2. A book whose snapshot failed, or was too old, has to wait: longer each time, jittered. One that needs another
    soon after a good one waits for a moment, too.
 3. Where KuCoin asks to slow down, all books of the site wait as long as it says; likewise while it can't be reached.
-4. An error that no later attempt can mend ends the book.
+4. An error that no later attempt can mend ends a book that was never ready. One that was ready before ends only where
+   KuCoin refuses the key that its snapshots need.
 
 Threads end some seconds after the last need.
 """
@@ -23,7 +24,7 @@ from typing import Any, Protocol, TypeAlias
 from . import backoff
 from .answers import RATE_CODES
 from .books import Source
-from .exceptions import ConnectionFailed, KucoinSyncError, RestError
+from .exceptions import ConnectionFailed, KucoinSyncError, RestError, is_fatal
 from .guard import Thread, log
 from .wire import Cancelled, Waker
 
@@ -43,6 +44,8 @@ class _Book(Protocol):
 
     @property
     def source(self) -> Source: ...
+    @property
+    def was_live(self) -> bool: ...
     def asks(self) -> int | None: ...
     def answered(self, data: Any, attempt: int) -> bool: ...
     def delayed(self, seconds: float, error: Exception | None = None) -> None: ...
@@ -238,7 +241,7 @@ class Snapshots:
             self._fetched(source.market, source.path, source.symbol, data)
             again, error = book.answered(data, attempt), None
         except KucoinSyncError as caught:
-            if not caught.retriable:
+            if is_fatal(caught, was_live=book.was_live, needs_key=source.signed):
                 book.end(caught)
                 return
             again, error = True, caught

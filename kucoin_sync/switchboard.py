@@ -80,6 +80,7 @@ class Switchboard:
         self._watches: dict[Subscription, SilenceWatch] = {}
         self._joining: dict[Subscription, int] = {}  # those that `subscribe` has not returned yet, with its thread
         self._first_use: Callable[[], object] | None = None  # while a forked child has not begun again
+        self._live_before: frozenset[tuple[str, bool]] = frozenset()  # kinds that were live in the parent of a fork
 
     # In a forked child
 
@@ -99,6 +100,7 @@ class Switchboard:
             if subscription.topics and not subscription.closed and joining.get(subscription, here) == here
         }
         self._watches = {each: watch for each, watch in self._watches.items() if each in self._subscriptions}
+        self._live_before |= {kind for kind, lane in self._lanes.items() if lane.was_live}
         self._lanes, self._made, self._joining = {}, [], {}
         self._taps = ()  # such as a recorder, whose file is the parent's
         self._dropped = self._unreadable = self._misfits = 0
@@ -409,6 +411,12 @@ class Switchboard:
             self.emit(Rejected("", error))
         _do(actions)
         self._tell_lost(connection.market, uncarried, error)
+
+    def was_live(self, connection: Carrier) -> bool:
+        """Whether any connection of this one's kind was ever made; before a fork counts, too."""
+        kind = connection.market, connection.private
+        with self._lock:
+            return kind in self._live_before or self._lanes[kind].was_live
 
     def settled(self, connection: Carrier) -> None:
         """All that a connection carries was confirmed or refused."""

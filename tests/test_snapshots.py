@@ -25,6 +25,7 @@ class Book:
     def __init__(self, symbol: str = "BTC-USDT", *, wants: int = 1, with_key: bool = False) -> None:
         self.source = Source.of(symbol, with_key=with_key)
         self.wants = wants
+        self.was_live = False
         self.fits: Callable[[Any], bool] = lambda data: True
         self.answers: list[Any] = []
         self.delays: list[tuple[float, Exception | None]] = []

@@ -17,7 +17,7 @@ from typing import Any
 from .. import backoff
 from ..carrier import Counts, Deliver, OnThread, Owner, weakly
 from ..events import Connected, Disconnected, Resubscribed, Retrying
-from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected
+from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected, is_fatal
 from ..guard import log
 from ..outcomes import Key
 from ..sealed import Push
@@ -173,7 +173,7 @@ class RelayCarrier(OnThread):
                 )
                 failure = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
             self._client.connection_pool.disconnect()
-            if not failure.retriable and not self.counts.connects:
+            if is_fatal(failure, was_live=self._owner.was_live(self), needs_key=self.private):
                 self._owner.failed(self, failure, fatal=True)
                 return
             if self._connected and time.monotonic() - self._connected >= _STABLE:

@@ -23,7 +23,7 @@ import msgspec
 from .. import Stream, backoff
 from ..callbacks import Callbacks
 from ..events import Event
-from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError
+from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, is_fatal
 from ..gate import Gate
 from ..guard import Thread
 from ..outcomes import Key
@@ -205,7 +205,7 @@ class Relay:
                     delays = backoff.delays(0.1, 2.0)
                 except BROKEN as error:
                     failure = self._server.failure(error)
-                    if not failure.retriable and not self._worked:
+                    if is_fatal(failure, was_live=self._worked, needs_key=False):
                         self._give_up(failure)
                         return
                     delay = next(delays)

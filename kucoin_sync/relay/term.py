@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from .. import Message, Stream, Subscription, backoff
-from ..exceptions import InvalidTopic, KucoinSyncError, SubscriptionRejected
+from ..exceptions import InvalidTopic, KucoinSyncError, SubscriptionRejected, is_fatal
 from ..guard import Thread
 from ..outcomes import Key
 from ..topics import grammar
@@ -83,11 +83,7 @@ class Term:
         try:
             self._subscribe([topic], timeout=_CONFIRMATION)
         except KucoinSyncError as error:
-            if error.retriable:
-                self._forget(topic)  # to be tried again as long as it is wanted
-                self.lost([Key(topic)], error)
-            else:
-                self._refuse(topic, error)
+            self._failed(topic, error)
         else:
             self.carried([Key(topic)])
 
@@ -113,14 +109,15 @@ class Term:
         self.buffer.put(News("refused", topic, code, reason))
 
     def refused(self) -> list[str]:
-        """Return the topics that KuCoin has refused since the last call; their readers are told."""
+        """Return the topics that KuCoin has refused since the last call; their readers are told.
+
+        What else has ended topics is told as a loss: they are taken up again as long as they are wanted.
+        """
         found: list[str] = []
         for group, topics in list(self._groups.items()):
             gone = topics.difference(group.topics) if len(group.topics) < len(topics) else ()
             if gone and (error := self._last_error(group)) is not None:
-                found += gone
-                for topic in gone:
-                    self._refuse(topic, self._errors.pop(topic, error))
+                found += [topic for topic in gone if self._failed(topic, self._errors.pop(topic, error))]
             if not topics:
                 del self._groups[group]
         return found
@@ -134,6 +131,21 @@ class Term:
             if isinstance(notice, SubscriptionRejected):
                 self._errors[notice.topic] = notice
         return last
+
+    def _failed(self, topic: str, error: Exception) -> bool:
+        """Tell readers that a topic is not there; return whether it never will be.
+
+        Readers may have had it from another holder of the lease, or from this one before: records tell of that.
+        """
+        was_live = any(self._sequences.values()) or any(feed.sequence for feed in tuple(self.feeds.values()))
+        if isinstance(error, KucoinSyncError) and not is_fatal(
+            error, was_live=was_live, needs_key=grammar.is_private(topic)
+        ):
+            self._forget(topic)
+            self.lost([Key(topic)], error)
+            return False
+        self._refuse(topic, error)
+        return True
 
     def _refuse(self, topic: str, error: Exception) -> None:
         self._forget(topic)

@@ -70,6 +70,33 @@ def test_another_relay_takes_over_when_the_holder_is_killed(
     assert [number for _, number in written(redis)] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("topic", [TOPIC, "/account/balance"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 302, "body": "", "headers": {"Location": "https://maintenance.invalid/"}},
+        {"status": 200, "code": "200004", "text": "maintenance"},
+    ],
+    ids=["302", "200004"],
+)
+def test_what_readers_had_goes_on_when_the_next_holder_meets_a_stray_answer_of_rest(
+    server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader, events: Events, topic: str,
+    answer: dict[str, Any],
+) -> None:  # fmt: skip
+    options = {"private": True, "credentials": server.credentials}
+    holder = make_relay(**options)
+    subscription = make_reader().subscribe(topic)
+    server.publish(topic, {"n": 1}, "a.subject", user=None if topic == TOPIC else server.USER)
+    assert subscription.get(timeout=LIMIT)["data"]["n"] == 1
+    server.fail_rest("/api/v1/bullet-*", times=2, **answer)
+    holder.close()
+    assert make_relay(**options).wait_lease(LIMIT)
+    events.wait(Resubscribed, timeout=LIMIT)
+    until(lambda: any(topic in each.topics for each in server.connections[1:]), "the next holder carries the topic")
+    server.publish(topic, {"n": 2}, "a.subject", user=None if topic == TOPIC else server.USER)
+    assert subscription.get(timeout=LIMIT)["data"]["n"] == 2
+
+
 def test_a_holder_that_was_stopped_can_write_nothing_when_it_wakes(
     server: KucoinServer, redis: LocalRedis, run_relay: RunRelay, make_relay: MakeRelay, make_reader: MakeReader
 ) -> None:

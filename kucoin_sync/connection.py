@@ -38,6 +38,8 @@ from .wire import Cancelled, Waker
 __all__ = ["Connection", "Options", "Owner"]
 
 _STABLE = 30.0
+_BACKLOG = 64 * 1024 * 1024
+"""Bytes that can have come while nobody read: more than a system keeps for a socket."""
 
 
 class _ConnectPace:
@@ -300,9 +302,15 @@ class Connection(OnThread):
         now = time.monotonic()
         lifetime = now + self._options.lifetime()
         idle_since = now
+        in_time = transport.taken  # bytes taken when nothing was overdue yet
         while True:
+            overdue = session.is_overdue(now)
+            if not overdue:
+                in_time = transport.taken
+            # After a pause of this thread or of the process, what came meanwhile is read before the peer is judged.
+            behind = overdue and transport.taken - in_time < _BACKLOG and transport.has_more()
             with self._lock:
-                session.handle_deadline(now)
+                session.handle_deadline(now, behind=behind)
                 frames = session.frames_to_send(now)
                 outcomes = session.outcomes()
                 deadline = min(session.next_deadline(), lifetime, self._owner.check_at)

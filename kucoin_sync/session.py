@@ -269,9 +269,22 @@ class Session:
             deadline = min(deadline, self._send_at(self._opened))
         return deadline
 
-    def handle_deadline(self, now: float) -> None:
-        """Do what is due at `now`: ping, send again, or give the peer up."""
+    def is_overdue(self, now: float) -> bool:
+        """Whether `handle_deadline` would give the peer up, or send a command again, for what has not come."""
+        if not self.welcomed:
+            return now >= self._opened + self.limits.step_timeout
+        return now >= self.heartbeat.lost_at() or any(now >= command.deadline for command in self._sent.values())
+
+    def handle_deadline(self, now: float, *, behind: bool = False) -> None:
+        """Do what is due at `now`: ping, send again, or give the peer up.
+
+        `behind` says that something has come which was not read yet: then nothing is held against the peer.
+        """
         if self.lost is not None:
+            return
+        if behind:
+            if self.welcomed and now >= self.heartbeat.ping_at():
+                self._ping(now)
             return
         if not self.welcomed:
             if now >= self._opened + self.limits.step_timeout:

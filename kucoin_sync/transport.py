@@ -264,6 +264,15 @@ class Transport:
             end = _translated(self._wire, baton.failure)
         return self._received(end)
 
+    @property
+    def taken(self) -> int:
+        """The bytes of all frames so far."""
+        return self._frames.taken
+
+    def has_more(self) -> bool:
+        """Whether something has come that `receive` has not told yet, be it the end."""
+        return self._early or self._failure is not None or self._poller.wait(False, 0.0)[0]
+
     def take_controls(self) -> int:
         """Return the number of control frames since the last call; they tell that the peer lives."""
         count, self._controls = self._controls, 0
@@ -385,7 +394,7 @@ class Transport:
         if self._unfinished is None:
             if self._frames.partial:  # a single byte, with which there was nothing to take
                 self._unfinished = time.monotonic()
-        elif time.monotonic() >= self._unfinished + timeout:
+        elif time.monotonic() >= self._unfinished + timeout and not self.has_more():
             self._refuse(1002, f"part of a message and not the rest within {timeout:g} s")
 
     # Sending

@@ -17,6 +17,7 @@ __all__ = [
     "Disconnected",
     "Event",
     "Overflowed",
+    "PayloadMismatch",
     "Progress",
     "Rejected",
     "Resubscribed",
@@ -156,6 +157,23 @@ class Overflowed(Event, frozen=True):
 
     def __str__(self) -> str:
         return f"slow consumer: messages of {_named(self.topics)} are being dropped ({self.dropped} so far)"
+
+
+class PayloadMismatch(Event, frozen=True):
+    """A payload was read of which something has not the usual form; told once per topic.
+
+    `reason` says what, such as "price is null": that property is None, or what its value could be converted to, and
+    the others are as ever. `message.data` has all as KuCoin sent it.
+    """
+
+    topic: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"odd data on {self.topic}: {self.reason}; the other properties of the payload are not touched, and "
+            "message.data has all as KuCoin sent it. Told once for this topic: stats()['misfits'] counts on"
+        )
 
 
 class CallbackFailed(Event, frozen=True):

@@ -7,9 +7,7 @@ with its data in one pass (see `sealed`). Nothing here knows of connections or s
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
-from decimal import Decimal
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NoReturn, TypeAlias
 
@@ -31,6 +29,7 @@ __all__ = [
     "decode_control",
     "decode_message",
     "head_for",
+    "mismatches_of",
     "payload_class",
     "prepare",
 ]
@@ -63,7 +62,7 @@ class Batch(msgspec.Struct, gc=False):
 
     epoch: int = 0
     received_ns: int = 0
-    #: Called with a message whose payload did not fit its struct, or None.
+    #: Called with a message whose payload has not the usual form, or None.
     misfit: Callable[[Message], None] | None = None
 
 
@@ -109,7 +108,8 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     As KuCoin's JSON: `message["data"]["price"]`, `message.get("sn")`, `"userId" in message`, `message.to_dict()`.
     By attribute: `topic`, `subject`, `data` (plain Python), `type`, `tunnel_id`.
-    Typed: `payload`, the struct of that topic, or the plain data where no struct is known or fits.
+    Typed: `payload`, the struct of that topic, or the plain data where none is known. Of data with something odd in it
+    that alone can't be read: its property is None, and the stream tells it once per topic (`PayloadMismatch`).
 
     Beside them stands what the client knows: `epoch` (number of the connection, it rises with each reconnect),
     `lost` (messages dropped in this subscription immediately before this one), `received_ns` (wall clock,
@@ -152,12 +152,12 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
             wire_data = self.wire_data
             if not len(wire_data):
                 return None  # not kept: an absent key stays absent
-            self.data_read = _plain(wire_data)
+            self.data_read = payloads.plain(wire_data)
         return self.data_read
 
     @property
     def payload(self) -> P_co | Any:
-        """The push's data as the typed struct of its topic and subject, else as plain Python."""
+        """The push's data as the typed struct of its topic and subject; as plain Python where no struct is known."""
         if self.payload_read is UNREAD:
             try:
                 decode = _prepared.get(self.topic) or _decoder_of(self.topic, self.subject)
@@ -184,7 +184,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     def to_dict(self) -> dict[str, Any]:
         """Return KuCoin's JSON as a new dict."""
-        whole: dict[str, Any] = _plain(self.raw)
+        whole: dict[str, Any] = payloads.plain(self.raw)
         return whole
 
     def with_lost(self, lost: int) -> Message[P_co]:
@@ -197,12 +197,10 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         cls = payload_class(self.topic, self.subject)
         if cls is None:
             return self.data
-        try:
-            return payloads.decoder_for(cls)(self.wire_data)
-        except UNREADABLE:
-            if (misfit := self.origin.batch.misfit) is not None:
-                misfit(self)
-            return self.data
+        payload, mismatches = _read(cls, self.wire_data)
+        if mismatches and (misfit := self.origin.batch.misfit) is not None:
+            misfit(self)
+        return payload
 
     def _mapping(self) -> dict[str, Any]:
         if self._whole is None:
@@ -340,6 +338,23 @@ def command(kind: str, command_id: str, **fields: Any) -> bytes:
     return _encode({"id": command_id, "type": kind, **fields})
 
 
+def mismatches_of(message: Message) -> tuple[str, ...]:
+    """Return what in a message's payload has not the usual form, such as "price is null"; () where all has."""
+    cls = payload_class(message.topic, message.subject)
+    return () if cls is None else tuple(each.text for each in _read(cls, message.wire_data).mismatches)
+
+
+def _read(cls: type[payloads.Payload], data: msgspec.Raw) -> payloads.Reading[payloads.Payload]:
+    """Return the struct for the data of a push, whatever that is."""
+    read = payloads.reader_for(cls)
+    if not len(data):
+        return payloads.Reading(read(b"{}").payload, (payloads.Mismatch("there is no data", True),))
+    try:
+        return read(data)
+    except UNREADABLE as error:
+        return payloads.Reading(read(b"{}").payload, (payloads.Mismatch(f"the data can't be read ({error})", True),))
+
+
 def payload_class(topic: str | None, subject: str | None) -> type[payloads.Payload] | None:
     """Return the struct for a push's topic and subject, None where the table knows none."""
     if topic is None:
@@ -398,14 +413,6 @@ def _unknown(_: msgspec.Raw) -> NoReturn:
 _CLASSES: dict[str, dict[str, type[payloads.Payload]]] = {}
 for _row in TABLE:
     _CLASSES.setdefault(_row.prefix, {}).update(_row.payloads)
-
-
-def _plain(data: bytes | msgspec.Raw) -> Any:
-    try:
-        return _decode_any(data)
-    except msgspec.ValidationError:
-        # A number beyond what msgspec holds: the standard library takes it, exactly where it is long.
-        return json.loads(bytes(data), parse_int=lambda text: int(text) if len(text) < 4000 else Decimal(text))
 
 
 def _revive(raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:

@@ -18,13 +18,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from .carrier import Carrier, MakeCarrier
-from .events import Event, Rejected, Rotated
+from .events import Event, PayloadMismatch, Rejected, Rotated
 from .exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
 from .guard import log
 from .interruption import defer, interrupting
 from .lag import delays
 from .lane import Action, Lane, Waiter
-from .messages import Message, prepare
+from .messages import Message, mismatches_of, prepare
 from .outcomes import Key
 from .resources import acquiring
 from .silence import SilenceWatch
@@ -36,6 +36,8 @@ __all__ = ["Switchboard", "Watcher", "kind_of"]
 
 _RETIRE = 5.0
 """Seconds that a replaced connection gets to deliver its last."""
+_MOST_ODD_TOPICS = 1_000
+_SHOWN_MISMATCHES = 3
 
 
 class Watcher(Protocol):
@@ -77,6 +79,7 @@ class Switchboard:
         self._dropped = 0  # by subscriptions that are gone
         self._unreadable = 0  # found by the same
         self._misfits = 0
+        self._odd_topics: set[str] = set()  # of which a misfit was told
         self._watches: dict[Subscription, SilenceWatch] = {}
         self._joining: dict[Subscription, int] = {}  # those that `subscribe` has not returned yet, with its thread
         self._first_use: Callable[[], object] | None = None  # while a forked child has not begun again
@@ -361,13 +364,23 @@ class Switchboard:
         for event in events:
             self.emit(event)
 
-    def misfit(self, _: Message) -> None:
-        """Count a payload that did not fit its struct (on the consumer's thread)."""
+    def misfit(self, message: Message) -> None:
+        """Count a payload with something odd in it, and tell it once per topic (on the consumer's thread)."""
         if interrupting():
-            defer(partial(self.misfit, _))
+            defer(partial(self.misfit, message))
             return
+        topic = str(message.topic)
         with self._lock:
             self._misfits += 1
+            first = topic not in self._odd_topics
+            if first:
+                if len(self._odd_topics) >= _MOST_ODD_TOPICS:
+                    self._odd_topics.clear()
+                self._odd_topics.add(topic)
+        if first:
+            shown = mismatches_of(message)
+            more = f"; and {len(shown) - _SHOWN_MISMATCHES} more" if len(shown) > _SHOWN_MISMATCHES else ""
+            self.emit(PayloadMismatch(topic, "; ".join(shown[:_SHOWN_MISMATCHES]) + more))
 
     def acked(self, connection: Carrier, keys: tuple[Key, ...]) -> None:
         """The server confirmed keys."""

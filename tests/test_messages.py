@@ -23,9 +23,11 @@ from kucoin_sync.messages import (
     command,
     decode_control,
     decode_message,
+    mismatches_of,
     payload_class,
     prepare,
 )
+from kucoin_sync.payloads import Payload
 
 from .support.messages import head_of
 
@@ -291,23 +293,28 @@ def test_without_a_struct_the_payload_is_the_plain_data(frame: bytes) -> None:
     "data",
     [b"[]", b"7", b'"text"', b"null", b'{"price":{"a":1}}', b'{"price":"not a number"}', b"[" * 300 + b"]" * 300],
 )
-def test_a_payload_that_does_not_fit_its_struct_is_the_plain_data_and_is_counted_once(data: bytes) -> None:
+def test_a_payload_of_no_use_is_the_struct_without_a_price_and_is_counted_once(data: bytes) -> None:
     misfits: list[Message] = []
     frame = b'{"type":"message","topic":"/market/ticker:BTC-USDT","subject":"trade.ticker","data":' + data + b"}"
     message = received(frame, Batch(misfit=misfits.append))
-    assert message.payload == json.loads(data)
-    assert message.payload is message.data
+    assert isinstance(message.payload, Payload)
+    assert (message.payload.price, message.payload.best_bid, message.payload.time_ns) == (None, None, 0)
+    assert message.data == json.loads(data)
+    assert message.payload is message.payload
     assert len(misfits) == 1
     assert misfits[0] is message
 
 
-def test_a_payload_that_does_not_fit_needs_nobody_who_counts() -> None:
+def test_a_payload_with_something_odd_needs_nobody_who_counts() -> None:
     message = received(b'{"type":"message","topic":"/market/ticker:BTC-USDT","data":[1]}')
-    assert message.payload == [1]
+    assert message.payload.price is None
+    assert message.payload.extra == {"data": [1]}
 
 
-def test_a_known_topic_without_data_has_the_payload_none() -> None:
-    assert received(b'{"type":"message","topic":"/market/ticker:BTC-USDT"}').payload is None
+def test_a_known_topic_without_data_has_a_payload_without_values() -> None:
+    message = received(b'{"type":"message","topic":"/market/ticker:BTC-USDT"}')
+    assert message.payload.price is None
+    assert mismatches_of(message) == ("there is no data",)
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=NAMES)
@@ -328,8 +335,7 @@ def test_a_misfit_of_a_prepared_topic_is_counted_too() -> None:
     prepare("/market/ticker:PREPARED-USDT")
     frame = b'{"type":"message","topic":"/market/ticker:PREPARED-USDT","subject":"trade.ticker","data":[1]}'
     message = received(frame, Batch(misfit=misfits.append))
-    assert message.payload == [1]
-    assert message.payload is message.data
+    assert (message.payload.price, message.payload.extra) == (None, {"data": [1]})
     assert len(misfits) == 1
     assert misfits[0] is message
 
@@ -507,7 +513,12 @@ def test_any_json_comes_through_in_every_view(
     assert message.data == data
     assert message.topic == topic
     assert list(message.items()) == list(whole.items())
-    assert message.payload is message.data or (topic is not None and not counted)
+    if topic in ("/market/ticker:BTC-USDT", "/account/balance"):
+        assert isinstance(message.payload, Payload)
+        assert len(counted) == bool(mismatches_of(message))
+    else:
+        assert message.payload is message.data
+        assert not counted
     assert pickle.loads(pickle.dumps(message)).to_dict() == whole
 
 

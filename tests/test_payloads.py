@@ -6,7 +6,7 @@ import copy
 import datetime as dt
 import json
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -901,6 +901,10 @@ FULL_POSITION = {
     "posFunding": 0,
     "posLoss": 0,
     "maintMargin": 18.55021004,
+    "dealComm": -0.110982432,
+    "fundingFee": -0.00291083,
+    "tax": 0,
+    "aggRate": 0.0046,
     "openingTimestamp": 1712000013097,
     "currentTimestamp": 1712000024514,
 }
@@ -1232,7 +1236,7 @@ def test_every_optional_field_may_be_missing(cls: type[p.Payload], text: str) ->
 @pytest.mark.parametrize("cls", [p.MarginMode, p.CrossLeverage], ids=identify)
 def test_a_payload_keyed_by_symbol_takes_any_symbol_and_no_other_shape(cls: type[p.Payload]) -> None:
     assert decode(cls, "{}") == cls(by_symbol={})
-    for text in ('{"A":1}', '{"A":null}', "[]", '"A"', '{"A":{"leverage":"x"}}'):
+    for text in ('{"A":true}', '{"A":null}', "[]", '"A"', '{"A":{"leverage":"x"}}'):
         with pytest.raises(msgspec.ValidationError):
             decode(cls, text)
 
@@ -1297,20 +1301,8 @@ def decodes_or_is_refused(cls: type[p.Payload], value: object) -> None:
         payload = decoder_for(cls)(json.dumps(value).encode())
     except msgspec.DecodeError:
         return
-    late = {name for name in fields_of(cls) if f"wire_{name}" in fields_of(cls)}
     for name in fields_of(cls):
-        if name in late and not _is_number(getattr(payload, f"wire_{name}")):
-            with pytest.raises(ValueError, match="where a number belongs"):
-                getattr(payload, name)
-        else:
-            getattr(payload, name)
-
-
-def _is_number(text: str | None) -> bool:
-    try:
-        return not text or Decimal(text) is not None
-    except InvalidOperation:
-        return False
+        getattr(payload, name)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=identify)
@@ -1331,10 +1323,9 @@ def test_a_message_with_any_values_swapped_decodes_or_is_refused(
     decodes_or_is_refused(cls, {**message, **swapped})
 
 
-def test_a_ticker_takes_numbers_where_text_is_usual_and_refuses_what_is_no_number() -> None:
+def test_a_ticker_takes_numbers_where_text_is_usual_and_reads_no_other_text() -> None:
     decode = decoder_for(p.Ticker)
     ticker = decode(b'{"sequence":1,"price":0.1,"size":2.50,"bestBid":-1e-3,"bestAsk":"","bestAskSize":null}')
     assert (ticker.price, ticker.size, ticker.best_bid) == (Decimal("0.1"), Decimal("2.50"), Decimal("-0.001"))
     assert ticker.best_ask is ticker.best_ask_size is ticker.best_bid_size is None
-    with pytest.raises(ValueError, match="KuCoin sent 'much' where a number belongs"):
-        _ = decode(b'{"sequence":1,"price":"1","bestAsk":"much"}').best_ask
+    assert decode(b'{"sequence":1,"price":"1","bestAsk":"much"}').best_ask is None

@@ -8,6 +8,7 @@ from collections import deque
 from .. import Message, Subscription, topics
 from ..payloads import Candles, FuturesCandles, FuturesMatch, Match
 from ..topics.table import CANDLE_TYPES
+from . import figures
 from .chart import Bar, chart
 from .feed import open_feed, waiting
 from .layout import Glyphs, Line
@@ -83,14 +84,20 @@ class Chart(View):
         data = message.payload
         last = self._bars[-1] if self._bars else None
         if isinstance(data, Candles | FuturesCandles):
-            bar = Bar(data.start_ns, data.open, data.high, data.low, data.close, data.volume)
+            prices = [figures.real(price) for price in (data.open, data.high, data.low, data.close)]
+            if None in prices or not data.start_ns:
+                return  # without all of its prices a candle can't be drawn
+            bar = Bar(data.start_ns, data.open, data.high, data.low, data.close, figures.amount(data.volume))
             if last is not None and last.start_ns == bar.start_ns:
                 self._bars[-1] = bar
             else:
                 self._bars.append(bar)
         elif isinstance(data, Match | FuturesMatch) and self._seconds:
+            if figures.real(data.price) is None or not data.time_ns:
+                return
+            size = figures.amount(data.size)
             start = data.time_ns - data.time_ns % (self._seconds * 10**9)
             if last is not None and last.start_ns >= start:
-                last.add(data.price, data.size)
+                last.add(data.price, size)
             else:
-                self._bars.append(Bar(start, data.price, data.price, data.price, data.price, data.size))
+                self._bars.append(Bar(start, data.price, data.price, data.price, data.price, size))

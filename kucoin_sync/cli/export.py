@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from .. import Message, Subscription
+from .. import Event, Message, PayloadMismatch, Subscription
 from ..recording import ReplayStream
 from ..recording.export import export
 from .output import Output
@@ -34,14 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, _: Output) -> int:
     """Write a table."""
-    with ReplayStream(options.files, speed=None) as replay:
+
+    def say(event: Event) -> None:
+        if isinstance(event, PayloadMismatch):
+            print(f"kucoin-sync: {event}", file=sys.stderr)
+
+    with ReplayStream(options.files, speed=None, on_event=say) as replay:
         subscription = replay.subscribe(*options.topic, maxsize=_QUEUE)
         done = export(_counted(subscription, replay), options.topic, options.output)
-        torn = replay.torn
+        torn, odd = replay.torn, replay.stats()["misfits"]
     for path in torn:
         print(f"kucoin-sync: {path} was not closed by its recorder; all its whole messages were taken", file=sys.stderr)
-    left_out = f", {done.left_out} left out because they do not fit" if done.left_out else ""
-    print(f"kucoin-sync: {done.rows} rows in {options.output}{left_out}", file=sys.stderr)
+    more = [
+        *([f"{odd} with something odd, which is in the column rest where no other holds it"] if odd else []),
+        *([f"{done.emptied} values empty that the table can't hold"] if done.emptied else []),
+        *([f"{done.left_out} left out because nothing is known of them"] if done.left_out else []),
+    ]
+    print(", ".join([f"kucoin-sync: {done.rows} rows in {options.output}", *more]), file=sys.stderr)
     return 0
 
 

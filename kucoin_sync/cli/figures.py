@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from .layout import Glyphs, Span, Style
 
-__all__ = ["age", "clock", "decimals", "fixed", "move", "percent", "plain", "rate", "short", "signed"]
+__all__ = ["age", "amount", "clock", "decimals", "fixed", "move", "percent", "plain", "rate", "real", "short", "signed"]
 
 
 def plain(value: Decimal | None) -> str:
@@ -27,11 +27,23 @@ def decimals(value: Decimal | None) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
+def real(value: Decimal | None) -> Decimal | None:
+    """Return a number that can be compared and drawn, None where it is none."""
+    return value if value is not None and value.is_finite() else None
+
+
+def amount(value: Decimal | None) -> Decimal:
+    """Return a number to sum and compare, 0 where it is none."""
+    return real(value) or Decimal(0)
+
+
 def short(value: Decimal | float | None, digits: int = 4) -> str:
     """Return about `digits` digits of a number, with k, M or G where it is large."""
     if value is None:
         return "-"
     number = float(value)
+    if not math.isfinite(number):
+        return str(value)[:digits]
     size = abs(number)
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if size >= limit:

@@ -53,8 +53,8 @@ def _order(order: OrderChange) -> list[Span]:
     price = order.match_price if order.type == "match" else order.price
     size = order.match_size if order.type == "match" else order.size or order.origin_size
     return [
-        Span(f"order {printable(order.type)}", "bold"),
-        Span(f"{order.side} {printable(order.symbol)}", "up" if order.side == "buy" else "down"),
+        Span(f"order {printable(order.type or '-')}", "bold"),
+        Span(f"{order.side or '-'} {printable(order.symbol or '-')}", "up" if order.side == "buy" else "down"),
         Span(figures.plain(size)),
         Span(figures.plain(price)),
         Span(f"filled {figures.plain(order.filled_size)}" if order.filled_size else "", "dim"),
@@ -64,7 +64,7 @@ def _order(order: OrderChange) -> list[Span]:
 def _balance(balance: Balance) -> list[Span]:
     return [
         Span("balance"),
-        Span(printable(balance.currency)),
+        Span(printable(balance.currency or "-")),
         Span(figures.short(balance.available, 8)),
         Span(""),
         Span(f"and {figures.short(balance.hold)} on hold", "dim"),

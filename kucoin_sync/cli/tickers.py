@@ -63,20 +63,23 @@ class _Row:
         self.rate.add(1 + message.lost, now)
         data = message.payload
         if isinstance(data, Ticker | FuturesTickerV2):
-            self.bid, self.ask = data.best_bid, data.best_ask
+            self.bid, self.ask = figures.real(data.best_bid), figures.real(data.best_ask)
             if isinstance(data, Ticker):
                 self._trade(data.price)
         elif isinstance(data, Snapshot):
             day = data.data
-            self.change, self.high, self.low, self.volume = day.change_rate, day.high, day.low, day.volume
+            self._day(day.change_rate, day.high, day.low, day.volume)
         elif isinstance(data, FuturesSnapshot):
             self._trade(data.last_price)
-            self.change, self.high, self.low = data.price_chg_pct, data.high_price, data.low_price
-            self.volume = data.volume
+            self._day(data.price_chg_pct, data.high_price, data.low_price, data.volume)
         self.digits = max(self.digits, *map(figures.decimals, (self.price, self.bid, self.ask)))
 
-    def _trade(self, price: Decimal) -> None:
-        if self.price is not None and price != self.price:
+    def _day(self, *figures_of_it: Decimal | None) -> None:
+        self.change, self.high, self.low, self.volume = map(figures.real, figures_of_it)
+
+    def _trade(self, price: Decimal | None) -> None:
+        price = figures.real(price)
+        if None not in (self.price, price) and price != self.price:
             self.before = self.price
         self.price = price
 

@@ -67,9 +67,9 @@ class _Scale(NamedTuple):
     def of(cls, symbol: str, trades: Iterable[_Trade]) -> _Scale:
         its = [trade for trade in trades if trade.symbol == symbol]
         return cls(
-            max(figures.decimals(trade.price) for trade in its),
-            max(figures.decimals(trade.size) for trade in its),
-            max(trade.size for trade in its),
+            max(figures.decimals(figures.real(trade.price)) for trade in its),
+            max(figures.decimals(figures.real(trade.size)) for trade in its),
+            max(figures.amount(trade.size) for trade in its),
         )
 
 
@@ -90,7 +90,8 @@ class Tape(View):
             if isinstance(trade, Match | FuturesMatch):
                 self.seen += 1
                 self._kept.appendleft(trade)
-                self._volume[trade.side] += trade.size
+                if trade.side in self._volume:  # what can't be read is None
+                    self._volume[trade.side] += figures.amount(trade.size)
 
     def draw(self, width: int, height: int) -> list[Line]:
         shown = list(self._kept)[: max(0, height - (1 if self._several else 3))]
@@ -106,19 +107,20 @@ class Tape(View):
         if space >= _NARROWEST_BAR:
             for place, trade in enumerate(shown):
                 largest = scales[trade.symbol].largest
-                share = float(trade.size / largest) if largest else 0.0
-                table[place] += Span("  "), Span(bar(share, space, self._glyphs), _STYLES[trade.side])
+                share = float(figures.amount(trade.size) / largest) if largest else 0.0
+                table[place] += Span("  "), Span(bar(share, space, self._glyphs), _style_of(trade))
         # Sizes of several symbols are of several currencies: there is no sum of them.
         return [titles, *table] if self._several else [self._balance(width), (), titles, *table]
 
     def _cells(self, trade: _Trade, scale: _Scale) -> list[Span]:
-        mark = self._glyphs.up if trade.side == "buy" else self._glyphs.down
+        side: str | None = trade.side  # None where it can't be read
+        mark = {"buy": self._glyphs.up, "sell": self._glyphs.down}.get(trade.side, " ")
         return [
             Span(figures.clock(trade.time_ns), "dim"),
-            *([Span(trade.symbol, "bold")] if self._several else []),
-            Span(f"{mark} {trade.side}", _STYLES[trade.side]),
-            Span(figures.fixed(trade.price, scale.price_digits), _STYLES[trade.side]),
-            Span(figures.fixed(trade.size, scale.size_digits)),
+            *([Span(trade.symbol or "-", "bold")] if self._several else []),
+            Span(f"{mark} {side or '-'}", _style_of(trade)),
+            Span(figures.fixed(figures.real(trade.price), scale.price_digits), _style_of(trade)),
+            Span(figures.fixed(figures.real(trade.size), scale.size_digits)),
         ]
 
     def _balance(self, width: int) -> Line:
@@ -138,3 +140,7 @@ class Tape(View):
             ),
             width,
         )
+
+
+def _style_of(trade: _Trade) -> Style:
+    return _STYLES.get(trade.side, "")

@@ -6,7 +6,17 @@ of topics and by each docstring. `decoder_for(cls)` is the way from bytes to a s
 
 from __future__ import annotations
 
-from .base import Level, LevelChange, Payload, Side, decoder_for, fast_decoder_for, fields_of, to_ns
+from .base import (
+    Level,
+    LevelChange,
+    Payload,
+    Side,
+    decoder_for,
+    fast_decoder_for,
+    fields_of,
+    reader_for,
+    to_ns,
+)
 from .candles import (
     Candle,
     Candles,
@@ -69,6 +79,7 @@ from .spot import (
     SymbolStatistics,
     Ticker,
 )
+from .tolerant import Mismatch, Reading, plain
 
 __all__ = [
     "AssetBalance",
@@ -111,6 +122,7 @@ __all__ = [
     "MarkIndexPrice",
     "MarketChange",
     "Match",
+    "Mismatch",
     "OneCandle",
     "OrderChange",
     "Payload",
@@ -118,6 +130,7 @@ __all__ = [
     "PositionRiskLimit",
     "PositionSettlement",
     "PositionStatus",
+    "Reading",
     "RelationContext",
     "Side",
     "Snapshot",
@@ -128,5 +141,7 @@ __all__ = [
     "decoder_for",
     "fast_decoder_for",
     "fields_of",
+    "plain",
+    "reader_for",
     "to_ns",
 ]

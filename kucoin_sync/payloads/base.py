@@ -6,8 +6,10 @@ A payload is the `data` of one push as a read-only struct. Its rules:
 - In the busiest payloads the numbers that may be absent stay in fields `wire_…` as text until a property is read:
   making a `Decimal` costs half as much as decoding a whole ticker.
 - Sequences are `int`, ids are `str`.
-- Only what makes a payload useless when it is missing is required; unknown fields are passed by, because
-  KuCoin adds fields without notice.
+- What is odd costs no more than itself: a property whose value is missing or can't be read is None, whatever its
+  type says (0 for an instant, () for a list), and the others are as ever. The decoder of the usual form refuses such
+  data and unknown members; `tolerant` reads these.
+- KuCoin adds fields without notice: what no property holds is in `extra`.
 - The fields of the busiest payloads stand in the order in which KuCoin sends them now, in which they are found fastest.
 - A wire instant stays in a field `wire_…` as it came; a property `…_ns` gives nanoseconds since 1970, UTC.
 
@@ -16,15 +18,18 @@ Nothing here knows of topics or envelopes, and nothing waits, logs or reads a cl
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
+
+from .tolerant import Reading, plain, tolerant_reader, with_extra
 
 __all__ = [
     "KeyedBySymbol",
@@ -40,6 +45,7 @@ __all__ = [
     "exact",
     "fast_decoder_for",
     "fields_of",
+    "reader_for",
     "to_ns",
 ]
 
@@ -69,24 +75,31 @@ def to_ns(value: int) -> int:
 
 
 def exact(text: str | None) -> Decimal | None:
-    """Return a number that came as text; None where there is none.
-
-    Raises ValueError for text that is no number, which KuCoin does not send.
-    """
+    """Return a number that came as text; None where there is none, or none that can be read."""
     if not text:
         return None
     try:
         return Decimal(text)
     except InvalidOperation:
-        raise ValueError(f"KuCoin sent {text[:50]!r} where a number belongs") from None
+        return None
 
 
-class Part(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+class Part(msgspec.Struct, frozen=True, gc=False, rename="camel", forbid_unknown_fields=True):
     """A structure inside a payload."""
 
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What no other property holds, under KuCoin's names: unknown members, and values that can't be read."""
+        return {}
 
-class Payload(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+
+class Payload(msgspec.Struct, frozen=True, gc=False, rename="camel", forbid_unknown_fields=True):
     """The `data` of one push; every payload struct is a subclass."""
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What no other property holds, under KuCoin's names: unknown members, and values that can't be read."""
+        return {}
 
 
 class Timed(Payload, frozen=True, kw_only=True):
@@ -153,23 +166,35 @@ def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 
     It takes numbers as text and text as numbers. KuCoin writes "" (and sometimes null or []) for a value that
     does not apply, such as `matchPrice` of a futures order that did not match: where a field may be absent,
-    these count as absent. What does not fit raises `msgspec.ValidationError`, what is no JSON its parent
+    these count as absent. What can't be read raises `msgspec.ValidationError`, what is no JSON its parent
     `msgspec.DecodeError`.
     """
-    return _keyed_decoder(cls) if issubclass(cls, KeyedBySymbol) else _decoder(cls)
+    return _decoder(cls)
+
+
+def reader_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], Reading[P]]:
+    """Return the function that reads the JSON text of a push's `data` as a `cls` whatever it holds.
+
+    What can't be read costs its own property only, and is told beside the payload. What is no JSON raises
+    `msgspec.DecodeError`.
+    """
+    return _reader(cls)
 
 
 def fast_decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
-    """Return what decodes the usual form of a payload, without the leniency of `decoder_for`."""
+    """Return what decodes the usual form of a payload in one pass, and refuses any other."""
     return _keyed_decoder(cls) if issubclass(cls, KeyedBySymbol) else _strict_decoder(cls)
 
 
-def fields_of(cls: type[Payload]) -> tuple[str, ...]:
-    """Return the names of a payload's attributes: fields, computed ones, instants as they came (`wire_…`)."""
+def fields_of(cls: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Return the names of a payload's attributes: fields, computed ones, instants as they came (`wire_…`).
+
+    `extra`, which all payloads have, is not among them.
+    """
     wire = [name for name in cls.__struct_fields__ if name.startswith("wire_")]
     fields = [name for name in cls.__struct_fields__ if name not in wire]
     computed = [name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, property)]
-    return tuple(dict.fromkeys(fields + computed + wire))
+    return tuple(name for name in dict.fromkeys(fields + computed + wire) if name != "extra")
 
 
 # These are built on first use: building all at import would slow it for nothing. Two threads that race build
@@ -182,28 +207,47 @@ def _strict_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 
 
 @cache
-def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
-    decode: Callable[[bytes | msgspec.Raw], P] = _strict_decoder(cls)
-    absent_as = _absent_as(cls)
-    texts = {field.encode_name for field in msgspec.structs.fields(cls) if _is_wire_text(field)}
+def _keyed_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
+    (only,) = msgspec.structs.fields(cls)
+    decode_whole = msgspec.json.Decoder(only.type, strict=False).decode
 
-    def decode_leniently(data: bytes | msgspec.Raw) -> P:
-        try:
-            return decode(data)
-        except msgspec.ValidationError:
-            mended = _mended(data, absent_as, texts)
-            if mended is None:
-                raise
-        return decode(mended)
+    def decode(data: bytes | msgspec.Raw) -> P:
+        return cls(**{only.name: decode_whole(data)})
 
-    return decode_leniently
+    return decode
 
 
 @cache
-def _keyed_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
-    (only,) = msgspec.structs.fields(cls)
-    decode = msgspec.json.Decoder(only.type, strict=False).decode
-    return lambda data: cls(**{only.name: decode(data)})
+def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
+    read: Callable[[bytes | msgspec.Raw], Reading[P]] = _reader(cls)
+
+    def decode(data: bytes | msgspec.Raw) -> P:
+        reading = read(data)
+        if lost := [each.text for each in reading.mismatches if each.lost]:
+            raise msgspec.ValidationError("; ".join(lost))
+        return reading.payload
+
+    return decode
+
+
+@cache
+def _reader(cls: type[P]) -> Callable[[bytes | msgspec.Raw], Reading[P]]:
+    keyed = issubclass(cls, KeyedBySymbol)
+    decode, read_members = fast_decoder_for(cls), tolerant_reader(cls, keyed=keyed)
+    known = _Known(cls)
+
+    def read(data: bytes | msgspec.Raw) -> Reading[P]:
+        try:
+            return Reading(decode(data), ())
+        except msgspec.ValidationError:
+            pass
+        if not keyed:
+            with contextlib.suppress(msgspec.DecodeError):
+                text, extra = known.usual(data)
+                return Reading(with_extra(decode(text), extra), ())
+        return read_members(data)
+
+    return read
 
 
 _NULL = msgspec.Raw(b"null")
@@ -212,44 +256,34 @@ _NUMBER_STARTS = frozenset({b"-", *(b"%d" % digit for digit in range(10))})
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def _absent_as(cls: type[Payload]) -> dict[str, msgspec.Raw | None]:
-    """Map the JSON names of fields that may be absent to what replaces a blank: null, or None for nothing.
+class _Known:
+    """What is known of a struct's members, to bring an object into the usual form."""
 
-    Fields of text are left out: there "" is a value.
-    """
-    rules: dict[str, msgspec.Raw | None] = {}
-    for each in msgspec.structs.fields(cls):
-        kinds = get_args(each.type) or (each.type,)
-        if str in kinds:
-            continue
-        if NoneType in kinds:
-            rules[each.encode_name] = _NULL
-        elif not each.required:
-            rules[each.encode_name] = None
-    return rules
+    def __init__(self, cls: type[Payload]) -> None:
+        fields = msgspec.structs.fields(cls)
+        self._names = {each.encode_name for each in fields}
+        self._texts = {each.encode_name for each in fields if each.name.startswith("wire_") and _is_text(each)}
+        optional = [each for each in fields if not _is_text(each)]  # in text, "" is a value
+        self._nullable = {each.encode_name for each in optional if NoneType in get_args(each.type)}
+        self._omissible = {each.encode_name for each in optional if not each.required} - self._nullable
 
+    def usual(self, data: bytes | msgspec.Raw) -> tuple[bytes, dict[str, Any]]:
+        """Return an object's JSON without blanks of fields that may be absent and with text where it is usual.
 
-def _is_wire_text(field: msgspec.structs.FieldInfo) -> bool:
-    return field.name.startswith("wire_") and str in get_args(field.type)
-
-
-def _mended(data: bytes | msgspec.Raw, absent_as: dict[str, msgspec.Raw | None], texts: set[str]) -> bytes | None:
-    """Return an object's JSON without the blanks of fields that may be absent, and with numbers as text for `texts`.
-
-    None where there is nothing to mend.
-    """
-    try:
+        Beside it, the members that no field knows.
+        """
         parts = _split(data)
-    except msgspec.DecodeError:
-        return None
-    blanks = [name for name, value in parts.items() if name in absent_as and bytes(value) in _BLANKS]
-    numbers = [name for name in texts if bytes(parts.get(name, b""))[:1] in _NUMBER_STARTS]
-    for name in blanks:
-        null = absent_as[name]
-        if null is None:
-            del parts[name]
-        else:
-            parts[name] = null
-    for name in numbers:
-        parts[name] = msgspec.Raw(b'"' + bytes(parts[name]) + b'"')
-    return msgspec.json.encode(parts) if blanks or numbers else None
+        extra = {name: plain(parts.pop(name)) for name in parts.keys() - self._names}
+        for name, value in list(parts.items()):
+            text = bytes(value)
+            if text in _BLANKS and name in self._nullable:
+                parts[name] = _NULL
+            elif text in _BLANKS and name in self._omissible:
+                del parts[name]
+            elif name in self._texts and text[:1] in _NUMBER_STARTS:
+                parts[name] = msgspec.Raw(b'"' + text + b'"')
+        return msgspec.json.encode(parts), extra
+
+
+def _is_text(field: msgspec.structs.FieldInfo) -> bool:
+    return str in (get_args(field.type) or (field.type,))

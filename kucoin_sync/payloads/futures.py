@@ -10,7 +10,7 @@ from typing import Annotated, cast
 
 from msgspec import Meta, field
 
-from .base import Side, Timed, WireTime, to_ns
+from .base import Side, Timed, WireTime, exact, to_ns
 
 __all__ = [
     "FundingRate",
@@ -77,17 +77,21 @@ class FuturesLevel2Update(Timed, frozen=True, kw_only=True):
     @property
     def price(self) -> Decimal:
         """The price of the level."""
-        return Decimal(self.change.split(",")[0])
+        return cast(Decimal, exact(self._part(0)))
 
     @property
     def side(self) -> Side:
         """The side of the book: "buy" for bids, "sell" for asks."""
-        return cast(Side, self.change.split(",")[1])
+        return cast(Side, self._part(1))
 
     @property
     def size(self) -> Decimal:
         """The new size at the price, in contracts."""
-        return Decimal(self.change.split(",")[2])
+        return cast(Decimal, exact(self._part(2)))
+
+    def _part(self, place: int) -> str | None:
+        change: str | None = self.change  # None where it can't be read
+        return None if change is None else change.split(",")[place]
 
 
 class FuturesMatch(Timed, frozen=True, kw_only=True):

@@ -109,6 +109,7 @@ class Wallet(Timed, frozen=True, kw_only=True):
     equity: Decimal | None = None
     wallet_balance: Decimal | None = None
     available_balance: Decimal | None = None
+    available_margin: Decimal | None = None
     hold_balance: Decimal | None = None
     max_withdraw_amount: Decimal | None = None
     total_cross_margin: Decimal | None = None
@@ -133,7 +134,8 @@ class PositionChange(Timed, frozen=True, kw_only=True):
     topic) and just the figures that follow the mark price. `current_qty` is negative for a short position.
     Rates and `…_pcnt` are fractions. Times in milliseconds. Names are KuCoin's: `pos_…` position, `maint_…`
     maintenance, `…_comm` commission, `delev_percentage` rank for automatic deleveraging. The fields from
-    `auto_deposit` on are for isolated margin.
+    `auto_deposit` to `maint_margin` are for isolated margin. `deal_comm`, `funding_fee`, `tax` and `agg_rate` came in
+    2025 and 2026, and KuCoin does not explain them.
     """
 
     symbol: str | None = None
@@ -175,6 +177,10 @@ class PositionChange(Timed, frozen=True, kw_only=True):
     pos_funding: Decimal | None = None
     pos_loss: Decimal | None = None
     maint_margin: Decimal | None = None
+    deal_comm: Decimal | None = None
+    funding_fee: Decimal | None = None
+    tax: Decimal | None = None
+    agg_rate: Decimal | None = None
     wire_opening_time: WireTime = field(name="openingTimestamp", default=0)
     wire_time: WireTime = field(name="currentTimestamp", default=0)
 
@@ -193,6 +199,7 @@ class PositionSettlement(Timed, frozen=True, kw_only=True):
 
     funding_rate: Decimal
     funding_fee: Decimal
+    position_side: str | None = None
     qty: Decimal | None = None
     mark_price: Decimal | None = None
     settle_currency: str | None = None

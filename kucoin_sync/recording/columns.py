@@ -2,7 +2,8 @@
 
 One row is one message. First come `received`, `epoch`, `topic` and `subject`; then the payload's fields and computed
 ones. Prices and sizes are exact numbers, sequences whole ones, instants `…_ns` become times without the `_ns`, a level
-becomes its price and size, and what has parts of its own (the rows of a book's update) is JSON text.
+becomes its price and size, and what has parts of its own (the rows of a book's update) is JSON text. Last comes `rest`:
+what no other column holds, as JSON under KuCoin's names.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 
 from ..exceptions import InvalidTopic
 from ..messages import Message
-from ..payloads import Level, Payload, fields_of
+from ..payloads import Level, MarketChange, Payload, fields_of
 from ..topics import grammar
 
 __all__ = ["Column", "Kind", "columns_of"]
@@ -42,6 +43,7 @@ class Column(NamedTuple):
     value: Callable[[Message], Any]
 
 
+_encode = msgspec.json.Encoder().encode
 _KINDS = {Decimal: Kind.NUMBER, int: Kind.WHOLE, bool: Kind.FLAG, str: Kind.TEXT}
 _FIRST = (
     Column("received", Kind.TIME, lambda message: message.received_ns),
@@ -66,32 +68,45 @@ def columns_of(topics: Iterable[str]) -> tuple[Column, ...]:
             for cls in dict.fromkeys(row.payloads.values()):
                 for column in _of_payload(cls):
                     columns.setdefault(column.name, column)
+    columns["rest"] = columns.pop("rest")
     return tuple(columns.values())
 
 
 def _of_payload(cls: type[Payload]) -> Iterable[Column]:
+    yield from _of_struct(cls, lambda message: message.payload)
+    yield Column("rest", Kind.TEXT, lambda message: _as_json(getattr(message.payload, "extra", None) or None))
+
+
+def _of_struct(cls: type[msgspec.Struct], struct: Callable[[Message], Any], prefix: str = "") -> Iterable[Column]:
+    """Yield the columns of a struct, which `struct` finds in a message."""
     hints = typing.get_type_hints(cls)
     for name in fields_of(cls):
         if name.startswith("wire_") or name == "datetime":
             continue  # said exactly by another one
         computed = getattr(cls, name, None)
         hint = typing.get_type_hints(computed.fget)["return"] if isinstance(computed, property) else hints[name]
-        yield from _of_field(name, _without_none(hint))
+        yield from _of_field(prefix + name, _without_none(hint), _attribute(struct, name))
 
 
-def _of_field(name: str, hint: Any) -> Iterable[Column]:
+def _of_field(name: str, hint: Any, value: Callable[[Message], Any]) -> Iterable[Column]:
     if hint is Level:
         for part in Level._fields:
-            yield Column(f"{name}_{part}", Kind.NUMBER, _part_of(name, part))
+            yield Column(f"{name}_{part}", Kind.NUMBER, _attribute(value, part))
         return
     if hint is int and name.endswith("_ns"):
-        yield Column(name.removesuffix("_ns"), Kind.TIME, lambda message: getattr(message.payload, name, None) or None)
+        yield Column(name.removesuffix("_ns"), Kind.TIME, lambda message: value(message) or None)
+        return
+    if isinstance(hint, type) and issubclass(hint, Payload):
+        yield from _of_struct(hint, value)  # the figures of a snapshot, which KuCoin nests
+        return
+    if hint is MarketChange:
+        yield from _of_struct(hint, value, f"{name}_")
         return
     kind = Kind.TEXT if typing.get_origin(hint) is Literal else _KINDS.get(hint)
     if kind is not None:
-        yield Column(name, kind, lambda message: getattr(message.payload, name, None))
+        yield Column(name, kind, value)
     else:
-        yield Column(name, Kind.TEXT, lambda message: _as_json(getattr(message.payload, name, None)))
+        yield Column(name, Kind.TEXT, lambda message: _as_json(value(message)))
 
 
 def _without_none(hint: Any) -> Any:
@@ -101,9 +116,9 @@ def _without_none(hint: Any) -> Any:
     return hint
 
 
-def _part_of(name: str, part: str) -> Callable[[Message], Any]:
-    return lambda message: getattr(getattr(message.payload, name, None), part, None)
+def _attribute(of: Callable[[Message], Any], name: str) -> Callable[[Message], Any]:
+    return lambda message: getattr(of(message), name, None)
 
 
 def _as_json(value: Any) -> str | None:
-    return None if value is None else msgspec.json.encode(value).decode()
+    return None if value is None else _encode(value).decode()

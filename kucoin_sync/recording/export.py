@@ -16,12 +16,15 @@ from ..messages import Message
 from ..payloads import Payload
 from .columns import Column, Kind, columns_of
 from .errors import RecordingError
+from .whole import beside
 
 __all__ = ["Export", "export"]
 
 _GROUP = 50_000
 _EPOCH = dt.datetime(1970, 1, 1)
 _DIGITS, _DECIMALS = 38, 18
+_LONGEST = 1000
+"""Digits up to which a number is spelled without an exponent."""
 
 
 class Export:
@@ -29,12 +32,14 @@ class Export:
 
     Attributes:
         rows: how many messages were written.
-        left_out: messages whose payload did not fit its struct.
+        left_out: messages for which no struct is known.
+        emptied: values that the table can't hold, such as a time of the year 2462 in Parquet: their cells are empty.
     """
 
     def __init__(self) -> None:
         self.rows = 0
         self.left_out = 0
+        self.emptied = 0
 
     def take(self, messages: Iterable[Message], columns: Sequence[Column]) -> Iterator[list[Any]]:
         """Yield a row for each message."""
@@ -49,26 +54,24 @@ class Export:
 def export(messages: Iterable[Message], topics: Iterable[str], path: str | os.PathLike[str]) -> Export:
     """Write messages of these topics as a table to a new file, `.csv` or `.parquet`; return what came of it.
 
-    Numbers are exact in both. Times are UTC with nanoseconds: text in CSV, timestamps in Parquet.
+    Numbers are exact in both. Times are UTC with nanoseconds: text in CSV, timestamps in Parquet, which hold the years
+    1677 to 2262; a time beyond these is empty there. The file is there when it is whole, and not before.
 
     Raises:
         InvalidTopic: no payload is known for a topic.
-        RecordingError: the file is there already or can't be made, or what writes it is not installed.
+        RecordingError: the file is there already or can't be made, what writes it is not installed, or it can't hold
+            a number.
     """
     path = Path(path)
     columns = columns_of(topics)
     done = Export()
     rows = done.take(messages, columns)
+    write = {".csv": _to_csv, ".parquet": _to_parquet}.get(path.suffix)
+    if write is None:
+        raise RecordingError(f"the name of {path} has to end with .csv or .parquet")
     try:
-        if path.suffix == ".csv":
-            with open(path, "x", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow([column.name for column in columns])
-                writer.writerows(map(_as_texts, rows, _forever(columns)))
-        elif path.suffix == ".parquet":
-            _to_parquet(rows, columns, path)
-        else:
-            raise RecordingError(f"the name of {path} has to end with .csv or .parquet")
+        with beside(path) as temporary:
+            write(rows, columns, temporary, path, done)
     except FileExistsError:
         raise RecordingError(f"{path} is there already; choose another name") from None
     except OSError as error:
@@ -76,27 +79,33 @@ def export(messages: Iterable[Message], topics: Iterable[str], path: str | os.Pa
     return done
 
 
-def _forever(columns: Sequence[Column]) -> Iterator[Sequence[Column]]:
-    while True:
-        yield columns
+def _to_csv(rows: Iterator[list[Any]], columns: Sequence[Column], file_path: Path, _: Path, done: Export) -> None:
+    # KuCoin's JSON may escape half a surrogate pair, which is no text for any encoding.
+    with open(file_path, "x", encoding="utf-8", newline="", errors="backslashreplace") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([column.name for column in columns])
+        kinds = [column.kind for column in columns]
+        writer.writerows([_as_text(value, kind, done) for value, kind in zip(row, kinds, strict=True)] for row in rows)
 
 
-def _as_texts(row: list[Any], columns: Sequence[Column]) -> list[str]:
-    return [_as_text(value, column.kind) for value, column in zip(row, columns, strict=True)]
-
-
-def _as_text(value: Any, kind: Kind) -> str:
+def _as_text(value: Any, kind: Kind, done: Export) -> str:
     if value is None:
         return ""
     if kind is Kind.TIME:
         seconds, rest = divmod(value, 10**9)
-        return f"{_EPOCH + dt.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+        try:
+            return f"{_EPOCH + dt.timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+        except OverflowError:
+            done.emptied += 1
+            return ""
     if isinstance(value, Decimal):
-        return f"{value:f}"
-    return str(value)
+        return f"{value:f}" if abs(value.adjusted()) < _LONGEST else str(value)
+    return _digits(value) if isinstance(value, int) else str(value)
 
 
-def _to_parquet(rows: Iterator[list[Any]], columns: Sequence[Column], path: Path) -> None:
+def _to_parquet(
+    rows: Iterator[list[Any]], columns: Sequence[Column], file_path: Path, path: Path, done: Export
+) -> None:
     try:
         pa: Any = import_module("pyarrow")
         pq: Any = import_module("pyarrow.parquet")
@@ -110,15 +119,35 @@ def _to_parquet(rows: Iterator[list[Any]], columns: Sequence[Column], path: Path
         Kind.TEXT: pa.string(),
     }
     schema = pa.schema([(column.name, types[column.kind]) for column in columns])
+    with open(file_path, "xb") as file, pq.ParquetWriter(file, schema) as writer:
+        while group := list(islice(rows, _GROUP)):
+            arrays = []
+            for column, values in zip(columns, zip(*group, strict=True), strict=True):
+                held = [_held(value, column.kind, done) for value in values]
+                try:
+                    arrays.append(pa.array(held, types[column.kind]))
+                except (pa.ArrowException, OverflowError, ValueError) as error:
+                    raise RecordingError(
+                        f"{path} can't hold a number of the column {column.name}: Parquet takes no more than 64 bits "
+                        f"for a whole number, and {_DIGITS} digits with {_DECIMALS} decimals for others ({error}); "
+                        "export to .csv"
+                    ) from None
+            writer.write_table(pa.table(arrays, schema=schema))
+
+
+def _held(value: Any, kind: Kind, done: Export) -> Any:
+    """Return a value as Parquet takes it, None for what none of its columns can hold."""
+    if kind is Kind.TEXT and value is not None:
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    unheld = (kind is Kind.TIME and value is not None and not -(2**63) <= value < 2**63) or (
+        kind is Kind.NUMBER and value is not None and not value.is_finite()
+    )
+    done.emptied += unheld
+    return None if unheld else value
+
+
+def _digits(value: int) -> str:
     try:
-        with open(path, "xb") as file, pq.ParquetWriter(file, schema) as writer:
-            while group := list(islice(rows, _GROUP)):
-                arrays = [
-                    pa.array(values, each.type) for values, each in zip(zip(*group, strict=True), schema, strict=True)
-                ]
-                writer.write_table(pa.table(arrays, schema=schema))
-    except pa.ArrowInvalid as error:
-        raise RecordingError(
-            f"{path} can't hold a number of more than {_DIGITS} digits or {_DECIMALS} decimals ({error}); "
-            "export to .csv"
-        ) from None
+        return str(value)
+    except ValueError:  # thousands of digits, which Python spells as hexadecimal only
+        return hex(value)

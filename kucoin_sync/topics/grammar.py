@@ -28,8 +28,8 @@ _MARKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._&+/()'-]{0,31}")
 #: A name that ends with one of these is a symbol. Others with a hyphen may be markets: KuCoin has BRC-20 and NFT-ETF.
 _QUOTES = frozenset(
     (
-        "AED", "AUD", "BRL", "BTC", "DAI", "ETH", "EUR", "GBP", "JPY", "KCS", "TRX", "TRY", "TUSD", "USD", "USD1", "USDC",
-        "USDE", "USDG", "USDT",
+        "AED", "AUD", "BRL", "BTC", "DAI", "ETH", "EUR", "GBP", "JPY", "KCS", "TRX", "TRY", "TUSD", "USD", "USD1",
+        "USDC", "USDE", "USDG", "USDT",
     )
 )  # fmt: skip
 _ANYTHING = re.compile(r"[!-+\--~]{1,64}")

@@ -57,6 +57,7 @@ def test_columns_are_typed_by_the_payload() -> None:
         "received": Kind.TIME, "epoch": Kind.WHOLE, "topic": Kind.TEXT, "subject": Kind.TEXT, "sequence": Kind.WHOLE,
         "price": Kind.NUMBER, "size": Kind.NUMBER, "best_bid": Kind.NUMBER, "best_bid_size": Kind.NUMBER,
         "best_ask": Kind.NUMBER, "best_ask_size": Kind.NUMBER, "time": Kind.TIME,
+        "rest": Kind.TEXT,
     }  # fmt: skip
     level1 = {column.name: column.kind for column in columns_of(["/spotMarket/level1:BTC-USDT"])}
     assert level1["asks_price"] is level1["bids_size"] is Kind.NUMBER
@@ -95,30 +96,31 @@ TOPICS = ["/market/ticker:BTC-USDT", "/market/match:BTC-USDT"]
 def test_csv_has_exact_numbers_and_times_to_the_nanosecond(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     done = export(messages(), TOPICS, path)
-    assert (done.rows, done.left_out) == (2, 1)
+    assert (done.rows, done.left_out) == (3, 0)
     with open(path, newline="", encoding="utf-8") as file:
-        ticker, trade = csv.DictReader(file)
+        ticker, trade, other = csv.DictReader(file)
     assert (ticker["received"], ticker["epoch"]) == ("2023-11-14T22:13:20.000000123Z", "3")
     assert (ticker["price"], ticker["size"], ticker["sequence"]) == ("67000.10", "0.00000001", "14239878885")
     assert (ticker["time"], ticker["best_bid"], ticker["side"]) == ("2024-10-24T08:15:23.612000000Z", "", "")
     assert (trade["price"], trade["size"], trade["side"]) == ("0.000000123", "1000000000000.5", "buy")
     assert trade["time"] == "2024-10-27T03:33:20.013736739Z"
+    assert (ticker["rest"], other["price"], other["rest"]) == ("", "", '{"other":1}')
 
 
 def test_parquet_has_types(tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "t.parquet"
-    assert export(messages(), TOPICS, path).rows == 2
+    assert export(messages(), TOPICS, path).rows == 3
     table = pq.read_table(path)
     types = {field.name: str(field.type) for field in table.schema}
     assert types["price"] == "decimal128(38, 18)"
     assert types["sequence"] == "int64"
     assert types["time"] == types["received"] == "timestamp[ns, tz=UTC]"
     assert types["side"] == "string"
-    assert table["price"].to_pylist() == [Decimal("67000.10"), Decimal("0.000000123")]
-    assert table["sequence"].to_pylist() == [14239878885, 7]
-    assert [value.value for value in table["received"]] == [1_700_000_000_000_000_123] * 2
-    assert table["side"].to_pylist() == [None, "buy"]
+    assert table["price"].to_pylist() == [Decimal("67000.10"), Decimal("0.000000123"), None]
+    assert table["sequence"].to_pylist() == [14239878885, 7, None]
+    assert [value.value for value in table["received"]] == [1_700_000_000_000_000_123] * 3
+    assert table["side"].to_pylist() == [None, "buy", None]
 
 
 def test_parquet_says_what_it_can_not_hold(tmp_path: Path) -> None:

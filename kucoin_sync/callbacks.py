@@ -49,11 +49,9 @@ class _Slowness:
 class _Ready:
     """The gate of a subscription with a callback: its release puts the subscription in line."""
 
-    __slots__ = ("_callback", "_callbacks", "_inbox", "_slowness", "_turns", "subscription")
+    __slots__ = ("_callbacks", "_inbox", "_slowness", "_turns", "subscription")
 
     def __init__(self, callbacks: Callbacks, subscription: Subscription) -> None:
-        assert subscription.callback is not None
-        self._callback = subscription.callback
         self._inbox = subscription.inbox
         self._callbacks = callbacks
         self._turns = callbacks.turns
@@ -66,19 +64,21 @@ class _Ready:
     @holds_nothing
     def take_turn(self, worker: Worker) -> None:
         """Serve a few messages, then stand in line again, or wait for more."""
-        inbox, callback = self._inbox, self._callback
+        inbox = self._inbox
         began = 0.0 if self._turns is self._callbacks.turns else time.monotonic()
         pushes: Iterator[Push] = islice(iter(inbox.take, None), min(_TURN, inbox.size()) if worker.leads else 0)
+        inbox.calling = True
         try:
             for message in inbox.opener.each(pushes):
                 try:
-                    callback(message)
+                    inbox.callback(message)  # looked up each time: it may have been taken away
                 except BaseException as error:  # sys.exit(), too, must not end everybody's callbacks
                     self._callbacks.failed(self.subscription, error)
                 if not worker.leads:
                     break
         except IndexError:
             pass  # the subscription has another consumer beside its callback
+        inbox.calling = False
         if self._turns.closed:
             return
         if began and time.monotonic() - began < self._callbacks.patience:

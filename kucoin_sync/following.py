@@ -258,11 +258,17 @@ class Follower(Generic[B, C]):
             if self.ended is not None:
                 return
             self.ended = error
-            for listener in self._alive():
+            listeners = self._alive()
+            for listener in listeners:
+                if wished:
+                    listener.withhold(listener.topics)
                 listener.inbox.finish(None if wished else error)
             if not wished:
                 self._events.append(BookFailed(self.source.symbol, self.source.level, error))
         self._owner.ended(self)
+        if wished:
+            for listener in listeners:
+                listener.wait_for_call()
 
     # Who is told of changes
 

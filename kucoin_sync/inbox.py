@@ -23,7 +23,7 @@ from .messages import Message
 from .runs import RunQueue, Waiting
 from .sealed import Opener, Push, Pushes, Run, Sealed
 
-__all__ = ["Gate", "Inbox", "InlineInbox", "absence"]
+__all__ = ["Gate", "Inbox", "InlineInbox", "absence", "uncalled"]
 
 _NOBODY, _SEVERAL = -1, -2
 _MANY = 64  # pushes in a run that is worth to be queued as one
@@ -52,6 +52,9 @@ class Inbox:
         runs: the queue, where runs are queued as they are.
         opener: opens sealed ones.
         first_use: in a forked child, called before a consumer first looks for messages.
+        callback: what is called with each message, where the consumer is a callback. It is looked up for each message:
+            who closes puts something else here.
+        calling: whether a call may be under way.
     """
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None], *, runs: bool = False) -> None:
@@ -63,6 +66,8 @@ class Inbox:
         self.error: Exception | None = None
         self.baton: Baton | None = None
         self.opener = Opener()
+        self.callback: Callable[[Message], object] = uncalled
+        self.calling = False
         self.runs = RunQueue(self.items) if runs else None
         self.take: Callable[[], Push] = self._take_of_runs if runs else self.items.popleft  # type: ignore[assignment]
         self.size: Callable[[], int] = self.items.__len__ if self.runs is None else self.runs.__len__
@@ -93,6 +98,7 @@ class Inbox:
         self.dropped = self._missing = self._inside = self.opener.unreadable = 0
         self._congested = self._full = False
         self._consumer, self.baton = _NOBODY, None
+        self.calling = False
         self.alert = self.first_use is not None
 
     def sleep(self, first_use: Callable[[], None]) -> None:
@@ -303,7 +309,7 @@ class InlineInbox(Inbox):
 
     def __init__(self, callback: Callable[[Message], object], failed: Callable[[BaseException], None]) -> None:
         super().__init__(1, lambda dropped: None)
-        self._callback = callback
+        self.callback = callback
         self._failed = failed
 
     def room(self) -> float:
@@ -312,23 +318,32 @@ class InlineInbox(Inbox):
     @holds_nothing
     def put(self, push: Push) -> bool:
         message = self.opener.open(push)
-        if message is None or self.finished:
+        if message is None:
             return False
+        self.calling = True
         try:
-            self._callback(message)
+            if not self.finished:
+                self.callback(message)
         except BaseException as error:  # such as asyncio.CancelledError: the I/O thread goes on
             self._failed(error)
+        self.calling = False
         return False
 
     @holds_nothing
     def put_many(self, pushes: Pushes) -> None:
+        self.calling = True
         for message in self.opener.each(pushes):
             if self.finished:
-                return
+                break
             try:
-                self._callback(message)
+                self.callback(message)
             except BaseException as error:
                 self._failed(error)
+        self.calling = False
+
+
+def uncalled(_: Message) -> None:
+    """Be called in the place of a callback that is not to be called any more."""
 
 
 def absence(push: Push) -> int:

@@ -116,6 +116,7 @@ class Subscriber:
             if terms.timeout != 0 and not self._board.is_io_thread():
                 self._await(waiter, terms.timeout, singles)
         except BaseException:
+            subscription.withhold(singles)
             self._board.remove(subscription, singles)
             raise
         finally:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from typing import Any, Generic, NoReturn
 
 from .exceptions import StreamClosed
 from .forking import OfOneProcess
-from .inbox import Inbox
+from .guard import Thread
+from .inbox import Inbox, uncalled
 from .interruption import holds_nothing, now_or_later
 from .messages import UNREAD, UNREADABLE, Message, Sealed
 from .runs import Waiting
 from .sealed import END
 from .topics.name import P_co
+from .topics.routing import Router
 
 __all__ = ["Subscription"]
 
 _GLANCE = 100
 _NO_RUN = (None,)
+_LONGEST_CALL = 0.05
+"""Seconds for which `close` waits for the call of a callback that is under way on another thread."""
+
+_CALL_PAUSE = 0.0005
 
 
 class Subscription(OfOneProcess, Generic[P_co]):
@@ -49,6 +56,8 @@ class Subscription(OfOneProcess, Generic[P_co]):
         self.private = private
         self._topics = topics
         self._close = close
+        if callback is not None:
+            inbox.callback = callback
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -153,9 +162,35 @@ class Subscription(OfOneProcess, Generic[P_co]):
         return inbox.wait(timeout)  # which without a timeout ends with something
 
     def close(self) -> None:
-        """Unsubscribe; consumers end after what was already received. Closing twice is allowed."""
-        if not now_or_later(partial(self._close, self)):
+        """Unsubscribe. Closing twice is allowed.
+
+        Iterating and `get` end after what was already received. A callback is not called again: on another thread a
+        call may be under way, for which this waits 50 ms at most.
+        """
+        self.withhold(self._topics)
+        if now_or_later(partial(self._close, self)):
+            self.wait_for_call()
+        else:
             self.inbox.finish(None)
+
+    def finish(self) -> None:
+        """End after what was already received, callbacks, too; for the stream's use."""
+        self._close(self)
+
+    def withhold(self, gone: Collection[str]) -> None:
+        """Call the callback no more for these topics, whatever of theirs waits; for the stream's use."""
+        if self.callback is None:
+            return
+        kept = [topic for topic in self._topics if topic not in gone]
+        self.inbox.callback = _without(gone, kept, self.inbox.callback) if kept else uncalled
+
+    def wait_for_call(self) -> None:
+        """Wait for the callback's call under way, but not for long, and not on a thread that makes such calls."""
+        if self.callback is None or not self.inbox.calling or isinstance(threading.current_thread(), Thread):
+            return
+        deadline = time.monotonic() + _LONGEST_CALL
+        while self.inbox.calling and time.monotonic() < deadline:
+            time.sleep(_CALL_PAUSE)
 
     def drop_topics(self, gone: set[str]) -> None:
         """Take topics away that are unsubscribed or refused; for the stream's use."""
@@ -185,3 +220,28 @@ class Subscription(OfOneProcess, Generic[P_co]):
         if self.inbox.error is not None:
             raise self.inbox.error
         raise StreamClosed(f"the subscription to {self._named() or 'its topics'} is closed")
+
+
+def _without(
+    gone: Iterable[str], kept: Iterable[str], callback: Callable[[Message], object]
+) -> Callable[[Message], object]:
+    """Return what calls a callback with all messages but those that only the topics in `gone` bring."""
+    gone_routes, kept_routes = _router(gone), _router(kept)
+
+    @holds_nothing
+    def call(message: Message) -> object:
+        return callback(message) if _brings(kept_routes, message) or not _brings(gone_routes, message) else None
+
+    return call
+
+
+def _router(topics: Iterable[str]) -> Router[str]:
+    router: Router[str] = Router()
+    for topic in topics:
+        router.add(topic, topic)
+    return router
+
+
+def _brings(router: Router[str], message: Message) -> bool:
+    """Whether a message belongs to a router's topics."""
+    return any(test is None or test(message) for _, test in router.find(message.topic or ""))

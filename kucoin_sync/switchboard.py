@@ -193,7 +193,7 @@ class Switchboard:
     def unsubscribe(self, topic: str | Subscription, tunnel: str | None = None) -> None:
         """End a subscription, or take topics, by name, away from all that have them in the tunnel or outside."""
         if isinstance(topic, Subscription):
-            self.end(topic)
+            topic.close()
             return
         singles = grammar.split(topic)
         with self._lock:
@@ -203,7 +203,10 @@ class Switchboard:
                 if subscription.tunnel == tunnel and not set(singles).isdisjoint(subscription.topics)
             ]
         for subscription in carrying:
+            subscription.withhold(singles)
             self.remove(subscription, singles)
+        for subscription in carrying:
+            subscription.wait_for_call()
 
     def open_tunnel(self, name: str) -> None:
         """Take a tunnel's name; without the lock, in one step."""
@@ -221,12 +224,16 @@ class Switchboard:
         """End all that is subscribed in a tunnel."""
         actions: list[Action] = []
         with self._lock:
-            for subscription in [each for each in self._subscriptions if each.tunnel == name]:
+            ended = [each for each in self._subscriptions if each.tunnel == name]
+            for subscription in ended:
                 self._forget(subscription)
+                subscription.withhold(subscription.topics)
                 actions.append(partial(subscription.inbox.finish, None))
             for lane in self._lanes.values():
                 actions += lane.close_tunnel(name)
         _do(actions)
+        for subscription in ended:
+            subscription.wait_for_call()
 
     def end(self, subscription: Subscription) -> None:
         """End a subscription."""
@@ -305,6 +312,7 @@ class Switchboard:
         connections = self._connections()
         if first:
             for subscription in subscriptions:
+                subscription.withhold(subscription.topics)
                 subscription.inbox.finish(None)
             for waiter in waiters:
                 waiter.fail(StreamClosed("the stream was closed while a subscription waited for its confirmation"))

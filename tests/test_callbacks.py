@@ -173,7 +173,7 @@ class TestMessages:
         subscription = subscribe(lambda one: seen(number(one)))
         callbacks.serve(subscription)
         subscription.put_many([message(n) for n in range(100)])
-        subscription.close()
+        subscription.finish()
         plug.pull()
         assert seen.wait(100) == list(range(100))
         callbacks.close()

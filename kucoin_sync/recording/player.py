@@ -56,7 +56,7 @@ class Taker(Protocol):
     @property
     def callback(self) -> Any: ...
     def put_many(self, pushes: Pushes, /) -> None: ...
-    def close(self) -> None: ...
+    def finish(self) -> None: ...
 
 
 class Stage(Protocol):
@@ -108,7 +108,6 @@ class Player:
         self._interruption = threading.Event()  # and it is to leave what it is doing
         self._credit = 0.0  # messages that there is room for, as far as the thread knows
         self._zero = 0.0, 0  # an instant, and the time in the recording then
-        self._last_takers: list[Taker] = []  # whose callbacks have something left to do at the end
         self.thread = Thread(target=self._run, name="kucoin-replay", daemon=True)
 
     @property
@@ -127,7 +126,8 @@ class Player:
                 self.thread.start()
         self._go.set()
         if self.ended.is_set():
-            self._finish_takers()
+            for taker in self._finish_takers():
+                taker.finish()
 
     def move(self, at_ns: int) -> None:
         """Go on at a time; where the end was reached, after the next `start`."""
@@ -234,18 +234,22 @@ class Player:
             book.finish_listeners()
         last = self._library.files[-1]  # told of first: whoever sees the end may close the stream at once
         self._stage.emit(RecordingEnded(str(last), last not in self._library.torn))
-        self._finish_takers()
-        self._until(lambda: all(not len(taker.inbox) for taker in self._last_takers), "callbacks")
+        with_callback = self._finish_takers()
+        self._until(lambda: all(not len(taker.inbox) for taker in with_callback), "callbacks")
+        for taker in with_callback:  # which until now could be unsubscribed
+            taker.finish()
         with self._lock:
             self._check()
             self.ended.set()
 
-    def _finish_takers(self) -> None:
+    def _finish_takers(self) -> list[Taker]:
+        """End the subscriptions that are no books' and have no callback; return those that have one."""
         of_books = {id(taker) for _, taker in self._stage.books()}
         takers = [taker for taker in self._stage.takers() if id(taker) not in of_books]
-        self._last_takers = [taker for taker in takers if taker.callback is not None]
         for taker in takers:
-            taker.close()
+            if taker.callback is None:
+                taker.finish()
+        return [taker for taker in takers if taker.callback is not None]
 
     def _check(self) -> None:
         if self._interruption.is_set():

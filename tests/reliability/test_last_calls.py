@@ -1,0 +1,202 @@
+"""After `close` returned, a callback is not called again: of whatever sort it is, and whoever closes in which way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kucoin_sync import LocalBook, Message, Stream, Subscription
+from kucoin_sync.recording import ReplayStream
+from kucoin_sync.testing import KucoinServer, local_kucoin
+from kucoin_sync.testing.server import Pushed
+
+from ..support.recordings import push, write
+from ..support.threads import LIMIT, Task, reached, until
+from .conftest import MakeStream
+from .feed import ETH, MATCH, publish
+
+COUNT = 50
+OTHER = "/market/ticker:OTHER-USDT"
+
+
+class Calls:
+    """A callback whose first call waits until it is let go on, and then may end its own subscription."""
+
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+        self.began, self.go_on, self.ended = threading.Event(), threading.Event(), threading.Event()
+        self.last_act: Callable[[], object] = lambda: None
+
+    def __call__(self, what: Any) -> None:
+        self.all.append(what)
+        if len(self.all) == 1:
+            self.began.set()
+            reached(self.go_on, "the first call was never let go on")
+            self.last_act()
+            self.ended.set()
+
+
+def end(calls: Calls, close: Callable[[], object], *, itself: bool) -> None:
+    """Close while the first call is under way, from it or from here, and let it end."""
+    if itself:
+        calls.last_act = close
+    else:
+        close()
+    calls.go_on.set()
+    reached(calls.ended, "the first call has not ended")
+
+
+from_where = pytest.mark.parametrize("itself", [True, False], ids=["from the call", "from another thread"])
+
+SORTS: dict[str, dict[str, Any]] = {
+    "queued": {},
+    "latest": {"overflow": "latest"},
+    "drop_oldest": {"overflow": "drop_oldest"},
+    "drop_newest": {"overflow": "drop_newest"},
+    "inline": {"inline": True},
+    "slow": {},
+    "in a tunnel": {},
+    "one of several topics": {},
+}
+
+WAYS: dict[str, Callable[[Any, Subscription[Any]], object]] = {
+    "subscription.close()": lambda owner, subscription: subscription.close(),
+    "the end of a with": lambda owner, subscription: subscription.__exit__(None, None, None),
+    "unsubscribe(subscription)": lambda owner, subscription: owner.unsubscribe(subscription),
+    "unsubscribe(topic)": lambda owner, subscription: owner.unsubscribe(MATCH),
+    "tunnel.close()": lambda owner, subscription: owner.close(),
+    "stream.close()": lambda owner, subscription: owner.close(timeout=0.0),
+}
+
+
+def makes_sense(sort: str, way: str) -> bool:
+    if sort == "one of several topics":
+        return way == "unsubscribe(topic)"
+    return (sort == "in a tunnel" or way != "tunnel.close()") and (sort != "in a tunnel" or way != "stream.close()")
+
+
+@from_where
+@pytest.mark.parametrize(("sort", "way"), [(s, w) for s in SORTS for w in WAYS if makes_sense(s, w)])
+def test_a_subscriptions_callback(
+    server: KucoinServer, make_stream: MakeStream, sort: str, way: str, itself: bool
+) -> None:
+    stream, calls = make_stream(), Calls()
+    owner: Any = stream.tunnel("t") if sort == "in a tunnel" else stream
+    other = stream.subscribe(OTHER)
+    topics = (MATCH, ETH) if sort == "one of several topics" else (MATCH,)
+    subscription = owner.subscribe(*topics, callback=calls, **SORTS[sort])
+    for number in range(COUNT):
+        server.publish(MATCH, {"n": number}, subject=f"kind {number}")
+    reached(calls.began, "the callback was not called")
+    if sort != "inline":  # else what comes waits in the socket
+        until(lambda: subscription.pending >= COUNT - 1, "not all has come")
+    if sort == "slow":
+        beside = threading.Event()
+        stream.subscribe(OTHER, callback=lambda _: beside.set())
+        publish(server, [0], OTHER)
+        other.get(timeout=LIMIT)
+        reached(beside, "the others do not go on beside the first call")
+    end(calls, lambda: WAYS[way](owner, subscription), itself=itself)
+    if way == "stream.close()":
+        stream.close()
+    else:
+        publish(server, [1], OTHER)
+        other.get(timeout=LIMIT)  # so that all that came before was delivered, and inline callbacks called
+        if sort == "one of several topics":
+            publish(server, [7])
+            until(lambda: len(calls.all) > 1, "the topic that was kept brings nothing")
+            assert calls.all[-1].topic == ETH
+            del calls.all[-1]
+    until(lambda: not subscription.pending or stream.closed, "what waited is still there")
+    assert [message["data"]["n"] for message in calls.all] == [0]
+
+
+@from_where
+@pytest.mark.parametrize("way", ["book.close()", "the end of a with", "unsubscribe(topic)", "stream.close()"])
+def test_a_books_on_change(nothing_left_behind: None, way: str, itself: bool) -> None:
+    calls = Calls()
+    with local_kucoin("BTC-USDT") as server, Stream(**server.stream_options) as stream:
+        book: LocalBook = stream.book("BTC-USDT", on_change=calls)
+        (listener,) = book._follower.with_callback
+        book.wait_ready(LIMIT)
+        server.step_exchange(COUNT)
+        reached(calls.began, "on_change was not called")
+        until(lambda: listener.pending >= 5, "not all has come")
+
+        def unsubscribe() -> None:
+            stream.unsubscribe("/market/level2:BTC-USDT")
+            until(lambda: book.closed, "the book does not end with its topic")
+
+        closes: dict[str, Callable[[], object]] = {
+            "book.close()": book.close,
+            "the end of a with": lambda: book.__exit__(None, None, None),
+            "unsubscribe(topic)": unsubscribe,
+            "stream.close()": lambda: stream.close(timeout=0.0),
+        }
+        end(calls, closes[way], itself=itself)
+        until(lambda: not listener.pending or stream.closed, "what waited is still there")
+        assert len(calls.all) == 1
+
+
+@contextmanager
+def replayed(path: Path) -> Iterator[ReplayStream]:
+    recording = write(path / "day.jsonl", [push(n, MATCH) for n in range(COUNT)], topics=[MATCH])
+    with ReplayStream(recording, None) as replay:
+        yield replay
+
+
+@from_where
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "tunnel.close()"])
+def test_a_callback_of_a_replay(tmp_path: Path, way: str, inline: bool, itself: bool) -> None:
+    calls = Calls()
+    with replayed(tmp_path) as replay:
+        subscription = replay.subscribe(MATCH, callback=calls, inline=inline)
+        replay.start()
+        reached(calls.began, "the callback was not called")
+        if not inline:
+            until(lambda: subscription.pending >= COUNT - 1, "not all has come")
+        end(calls, lambda: WAYS[way](replay, subscription), itself=itself)
+        if way != "stream.close()":
+            assert replay.wait(LIMIT), "the replay has not ended"
+        assert len(calls.all) == 1
+
+
+def test_at_the_end_of_a_replay_nothing_is_withheld(tmp_path: Path) -> None:
+    calls: list[Message] = []
+    with replayed(tmp_path) as replay:
+        replay.subscribe(MATCH, callback=calls.append)
+        assert replay.wait(LIMIT)
+        assert len(calls) == COUNT
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_none_begins_after_close_however_fast_they_come(
+    server: KucoinServer, make_stream: MakeStream, inline: bool
+) -> None:
+    stream = make_stream()
+    for attempt in range(20):
+        calls, some = [0], threading.Event()
+
+        def count(_: Message, calls: list[int] = calls, some: threading.Event = some) -> None:
+            calls[0] += 1
+            if calls[0] > 100:
+                some.set()
+
+        subscription = stream.subscribe(MATCH, callback=count, inline=inline)
+        feed = Task(lambda: server.publish_many([Pushed(MATCH, {"n": n}, "trade", None, {}) for n in range(2_000)]))
+        reached(some, "the callback was not called")
+        subscription.close()
+        after = calls[0]
+        feed.result()
+        other = stream.subscribe(OTHER)
+        publish(server, [1], OTHER)
+        other.get(timeout=LIMIT)
+        other.close()
+        until(lambda subscription=subscription: not subscription.pending, "what waited is still there")
+        assert calls[0] == after, f"in attempt {attempt}"

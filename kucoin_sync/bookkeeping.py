@@ -19,9 +19,10 @@ from .callbacks import Callbacks
 from .events import Event
 from .exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
 from .following import Follower
-from .guard import Thread, log
+from .guard import log
 from .interruption import defer, interrupting, settle
 from .outcomes import Key
+from .resources import start_thread
 from .snapshots import Giver
 from .subscribing import Subscriber, Terms
 from .subscription import Subscription
@@ -73,7 +74,7 @@ class Bookkeeper:
         self._with_key = with_key
         # Of any thread to the books' thread; None only wakes it. A finaliser may put something while this is done.
         self._line: SimpleQueue[_Seat | None] = SimpleQueue()
-        self._lock = threading.Lock()  # guards all of the following; no other one is taken under it
+        self._lock = threading.Lock()  # guards all of the following; no other one but the snapshots' is taken under it
         self._closed = False
         self._books: dict[Follower[Any, Any], Subscription | None] = {}
         self._by_topic: dict[str, tuple[Follower[Any, Any], ...]] = {}
@@ -109,10 +110,12 @@ class Bookkeeper:
     def resume(self) -> None:
         """Serve the books that the parent had."""
         with self._lock:
-            books, self._asleep = self._asleep, {}
-            if self._closed or not books:
+            if self._closed or not self._asleep:
                 return
+            for book in self._asleep:
+                self._snapshots.admit(book)
             self._start()
+            books, self._asleep = self._asleep, {}
         for book, subscription in books.items():
             for listener in book.with_callback:
                 self._callbacks.serve(listener)
@@ -218,6 +221,8 @@ class Bookkeeper:
     def need(self, book: Follower[Any, Any]) -> None:
         """Fetch a snapshot for a book soon."""
         self._snapshots.need(book)
+        if book.ended is not None:  # and was forgotten before
+            self._snapshots.forget(book)
 
     def ended(self, book: Follower[Any, Any]) -> None:
         """A book has ended: let go of all that was for it."""
@@ -232,6 +237,8 @@ class Bookkeeper:
                 self._by_topic[topic] = rest
             else:
                 del self._by_topic[topic]
+            if not self._books:
+                self._line.put(None)  # for the thread to end
         self._snapshots.forget(book)
         if subscription is not None:
             subscription.close()
@@ -240,16 +247,20 @@ class Bookkeeper:
         with self._lock:
             if self._closed:
                 raise StreamClosed(_CLOSED)
+            self._snapshots.admit(book)
+            try:
+                self._start()
+            except BaseException:
+                self._snapshots.forget(book)
+                raise
             self._books[book] = None
             topic = book.source.topic
             self._by_topic[topic] = (*self._by_topic.get(topic, ()), book)
-            self._start()
 
     def _start(self) -> None:
         """Have the books' thread run (under the lock)."""
         if self._thread is None:
-            self._thread = Thread(target=self._run, name="kucoin-books", daemon=True)
-            self._thread.start()
+            self._thread = start_thread(self._run, name="kucoin-books")
 
     def _seat(self, book: Follower[Any, Any], subscription: Subscription) -> None:
         """Have a book served with what comes for it."""
@@ -269,10 +280,13 @@ class Bookkeeper:
         line = self._line
         while True:
             seat = line.get()
-            if self._closed:
-                return
-            if seat is not None:
+            if seat is not None and not self._closed:
                 self._turn(seat)
+            if self._closed or not self._books:
+                with self._lock:
+                    if self._closed or not self._books:
+                        self._thread = None
+                        return
 
     def _turn(self, seat: _Seat) -> None:
         """Serve one book for a while, then put it back: in line, or to wait for more."""

@@ -191,7 +191,7 @@ class OnThread:
         except Cancelled:
             pass  # closed by its owner, who knows
 
-    def _acquire(self, run: Callable[[], None], name: str) -> None:
+    def _acquire_thread(self, run: Callable[[], None], *, name: str) -> None:
         """Acquire a waker and a thread that is to run; the last step of making a carrier.
 
         Raises:
@@ -200,7 +200,7 @@ class OnThread:
         with acquiring("another connection"):
             self._waker = Waker()
         try:
-            self._thread = start_thread(run, name)
+            self._thread = start_thread(run, name=name)
         except BaseException:
             self._waker.cancel()  # an interrupted start may have left a running thread
             self._waker.close()

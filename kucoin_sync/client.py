@@ -230,11 +230,11 @@ class Client(OfOneProcess):
         now_or_later(self._resume)
 
     def _resume(self) -> None:
+        if self._books is not None:
+            self._books.resume()
         for subscription in self._board.resume():
             if subscription.callback is not None and not isinstance(subscription.inbox, InlineInbox):
                 self._callbacks.serve(subscription)
-        if self._books is not None:
-            self._books.resume()
 
     def forked(self) -> None:
         """Let go of all that belongs to the parent; called in a forked child, before anything else."""

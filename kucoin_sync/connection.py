@@ -142,7 +142,7 @@ class Connection(OnThread):
         self._welcomed: float | None = None  # since when the connection under way is welcomed
         self._chances = Chances()  # to have a consumer read by itself
         self._abandoned = False  # it is a forked child's copy of its parent's
-        self._acquire(self._run, f"kucoin-io-{number}")
+        self._acquire_thread(self._run, name=f"kucoin-io-{number}")
 
     def subscribe(self, keys: Iterable[Key]) -> None:
         """Want these keys from now on."""

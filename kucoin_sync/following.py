@@ -112,7 +112,11 @@ class Follower(Generic[B, C]):
         """Be about to be used; not under the lock."""
         if self._asleep:
             self._asleep = False
-            self._owner.use()
+            try:
+                self._owner.use()
+            except BaseException:
+                self._asleep = True  # until the next time
+                raise
 
     def __repr__(self) -> str:
         return f"<Follower of {self.source}: {self.ended or self.calibration}>"

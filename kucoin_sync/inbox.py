@@ -110,7 +110,11 @@ class Inbox:
         """Be about to be looked into."""
         first_use, self.first_use = self.first_use, None
         if first_use is not None:
-            first_use()
+            try:
+                first_use()
+            except BaseException:
+                self.sleep(first_use)  # for the next time
+                raise
 
     def __len__(self) -> int:
         return self.size()

@@ -50,7 +50,7 @@ def acquiring(purpose: str) -> Iterator[None]:
         raise missing from error
 
 
-def start_thread(run: Callable[..., object], name: str, *args: Any) -> Thread:
+def start_thread(run: Callable[..., object], *args: Any, name: str) -> Thread:
     """Return a running thread.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Fetches the snapshots that the order books of a stream need, at a pace, on threads that live while there is need.
+"""Fetches the snapshots that the order books of a stream need, at a pace, on one thread and up to three more.
 
 Rules:
 1. At most `_HANDS` requests at a time and `Limits.snapshots_per_30s`. Who has failed least goes first. So a symbol that
@@ -9,7 +9,8 @@ Rules:
 4. An error that no later attempt can mend ends a book that was never ready. One that was ready before ends only where
    KuCoin refuses the key that its snapshots need.
 
-Threads end some seconds after the last need.
+The first thread is acquired with the first book and stays as long as there is a book, so that no snapshot ever has to
+wait for one. The others are started where there is more to do, if they can be had, and end some seconds after that.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from . import backoff
 from .answers import RATE_CODES
 from .books import Source
 from .exceptions import ConnectionFailed, KucoinSyncError, RestError, is_fatal
-from .guard import Thread, log
+from .guard import log
+from .resources import acquiring, shortage, start_thread
 from .wire import Cancelled, Waker
 
 __all__ = ["Fetcher", "Giver", "MakeFetcher", "Snapshots"]
@@ -66,6 +69,9 @@ class Giver(Protocol):
 
     @property
     def requests(self) -> int: ...
+    def admit(self, book: Any) -> None:
+        """Be able to fetch snapshots for a book, until `forget`; ConnectionFailed where that can't be."""
+
     def need(self, book: Any) -> None: ...
     def forget(self, book: Any) -> None: ...
     def afresh(self) -> Giver:
@@ -135,23 +141,49 @@ class Snapshots:
         self._closed = False
         self.requests = 0
 
+    def admit(self, book: _Book) -> None:
+        """Be able to fetch snapshots for a book, until `forget`.
+
+        Raises:
+            ConnectionFailed: no thread could be had for it, and nothing has changed.
+        """
+        with self._lock:
+            if not self._closed:
+                self._admit(book)
+
     def need(self, book: _Book) -> None:
         """Fetch a snapshot for a book, as soon as the pace allows."""
         with self._lock:
             if self._closed:
                 return
-            errand = self._errands.setdefault(book, _Errand())
+            ready = bool(self._hands)
+            errand = self._admit(book)
             errand.called = True
             if errand.under_way or errand.due < math.inf:
                 return
             errand.due = max(time.monotonic(), errand.earliest)
             if self._idle:
                 self._idle.popitem()[0].wake()
-            elif len(self._hands) < _HANDS:
-                waker = Waker()
-                thread = Thread(target=self._run, args=(waker,), name="kucoin-snapshots", daemon=True)
-                self._hands[waker] = thread
-                thread.start()
+            elif ready and len(self._hands) < _HANDS:
+                with suppress(ConnectionFailed):  # whoever is at work now comes to it afterwards
+                    self._add_hand()
+
+    def _admit(self, book: _Book) -> _Errand:
+        """Return the errand of a book (under the lock)."""
+        if not self._hands:
+            self._add_hand()
+        return self._errands.setdefault(book, _Errand())
+
+    def _add_hand(self) -> None:
+        """Have another thread take errands (under the lock)."""
+        with acquiring("the snapshots of order books"):
+            waker = Waker()
+        try:
+            self._hands[waker] = start_thread(self._run, waker, name="kucoin-snapshots")
+        except BaseException:
+            waker.cancel()  # an interrupted start may have left a running thread
+            waker.close()
+            raise
 
     def afresh(self) -> Snapshots:
         """Return what takes over in a forked child, which has none of the threads here."""
@@ -161,6 +193,9 @@ class Snapshots:
         """Fetch no more snapshots for a book."""
         with self._lock:
             self._errands.pop(book, None)
+            if not self._errands:
+                for waker in self._hands:
+                    waker.wake()  # to end
 
     def close(self) -> list[threading.Thread]:
         """Let the threads end, from whatever they are waiting in; return them."""
@@ -190,23 +225,21 @@ class Snapshots:
     def _serve(self, waker: Waker, fetchers: dict[bool, Fetcher]) -> None:
         idle_since = time.monotonic()
         while True:
-            now = time.monotonic()
             with self._lock:
+                now = time.monotonic()
                 self._idle.pop(waker, None)
                 book, delay = self._next(now)
                 if book is None:
                     lingering = idle_since + _LINGER - now
-                    if lingering <= 0 and (self._idle or delay == math.inf):
-                        del self._hands[waker]  # whoever needs a snapshot from now on starts another thread
+                    spare = len(self._hands) > 1 and lingering <= 0 and (self._idle or delay == math.inf)
+                    if spare or not self._errands:
+                        del self._hands[waker]
                         return
                     self._idle[waker] = None
             if book is None:
                 waker.sleep(min(delay, lingering) if lingering > 0 else delay)
                 continue
-            signed = book.source.signed
-            if signed not in fetchers:
-                fetchers[signed] = self._make_fetcher(waker, signed)
-            self._fetch(fetchers[signed], book)
+            self._fetch(fetchers, waker, book)
             idle_since = time.monotonic()
 
     def _next(self, now: float) -> tuple[_Book | None, float]:
@@ -228,7 +261,7 @@ class Snapshots:
             self._idle.popitem()[0].wake()  # to see to the others while this thread can't
         return book, 0.0
 
-    def _fetch(self, fetcher: Fetcher, book: _Book) -> None:
+    def _fetch(self, fetchers: dict[bool, Fetcher], waker: Waker, book: _Book) -> None:
         attempt = book.asks()
         if attempt is None:
             self._settle(book)
@@ -237,6 +270,9 @@ class Snapshots:
         with self._lock:
             self.requests += 1
         try:
+            if source.signed not in fetchers:
+                fetchers[source.signed] = self._make_fetcher(waker, source.signed)
+            fetcher = fetchers[source.signed]
             data = fetcher.call(source.market, "GET", source.path, {"symbol": source.symbol}, signed=source.signed)
             self._fetched(source.market, source.path, source.symbol, data)
             again, error = book.answered(data, attempt), None
@@ -248,8 +284,11 @@ class Snapshots:
         except Cancelled:
             raise
         except BaseException as caught:
-            log(logging.ERROR, "a defect spoilt a snapshot for %s; another will be fetched", source, error=caught)
-            again, error = True, ConnectionFailed(f"a defect in this package: {type(caught).__name__}: {caught}")
+            missing = shortage(caught, f"a snapshot of {source.symbol}")
+            if missing is None:
+                log(logging.ERROR, "a defect spoilt a snapshot for %s; another will be fetched", source, error=caught)
+                missing = ConnectionFailed(f"a defect in this package: {type(caught).__name__}: {caught}")
+            again, error = True, missing
         if again:
             book.delayed(self._later(book, error), error)
         else:

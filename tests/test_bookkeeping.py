@@ -58,6 +58,7 @@ class Stream:
     def serve(self, subscription: Any) -> None:
         self.served.append(subscription)
 
+    def admit(self, book: Any) -> None: ...
     def need(self, book: Any) -> None:
         self.needing.append(book)
 

@@ -436,7 +436,10 @@ def test_the_threads_end_when_there_is_nothing_to_do_and_come_back(
             fetcher.need(book)
         for book in books:
             book.wait()
-        until(lambda: not fetcher._hands, "a thread lingers")
+        until(lambda: len(fetcher._hands) == 1, "a thread lingers")
+        for book in books:
+            fetcher.forget(book)
+        until(lambda: not fetcher._hands, "the last thread lingers")
         until(lambda: rest.closed == len(rest.made), "a client was not closed")
     assert not fetcher._idle
 

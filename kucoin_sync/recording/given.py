@@ -54,6 +54,9 @@ class GivenSnapshots:
         self._over = False
         self.requests = 0
 
+    def admit(self, book: Book) -> None:
+        """Do nothing: there is no thread to acquire."""
+
     def need(self, book: Book) -> None:
         """Give a book the newest snapshot that the replay came by, else the next that it comes by."""
         key = _key(book)

@@ -88,7 +88,7 @@ class RelayCarrier(OnThread):
         self._renew_at = 0.0
         self._abandoned = False  # it is a forked child's copy of its parent's
         self._unsettled = False  # whether `Resubscribed` is to be told when all is carried again
-        self._acquire(self._run, f"kucoin-redis-{number}")
+        self._acquire_thread(self._run, name=f"kucoin-redis-{number}")
 
     # For the stream; see `carrier.Carrier`
 

@@ -32,7 +32,6 @@ from kucoin_sync import (
     StreamClosed,
     SubscriptionRejected,
     bookkeeping,
-    snapshots,
 )
 from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 
@@ -704,16 +703,15 @@ def test_two_books_of_one_topic_share_it_and_one_may_close(
     assert refuses(one, "was closed")
 
 
-def test_the_fetchers_thread_ends_when_nobody_needs_it_and_comes_back(
-    server: KucoinServer, stream: Stream, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshots, "_LINGER", 0.0)
+def test_the_threads_for_books_end_with_the_last_book_and_come_back(server: KucoinServer, stream: Stream) -> None:
     for symbol in (SPOT, CONTRACT):
-        stream.book(symbol).wait_ready(timeout=10)
-        for thread in threading.enumerate():
-            if thread.name == "kucoin-snapshots":
-                thread.join(10)
-                assert not thread.is_alive()
+        with stream.book(symbol) as book:
+            book.wait_ready(timeout=10)
+            threads = [each for each in threading.enumerate() if each.name in ("kucoin-snapshots", "kucoin-books")]
+            assert len(threads) == 2
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 # What is asked for

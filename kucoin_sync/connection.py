@@ -172,10 +172,6 @@ class Connection(OnThread):
                 self._session.close_tunnel(tunnel)
         self._waker.wake()
 
-    def wake(self) -> None:
-        """Have the I/O thread look at its deadlines again."""
-        self._waker.wake()
-
     def is_active(self, key: Key) -> bool:
         """Whether the server has confirmed the key on the connection under way; takes no lock."""
         session = self._session
@@ -313,7 +309,7 @@ class Connection(OnThread):
                 session.handle_deadline(now, behind=behind)
                 frames = session.frames_to_send(now)
                 outcomes = session.outcomes()
-                deadline = min(session.next_deadline(), lifetime, self._owner.check_at)
+                deadline = min(session.next_deadline(), lifetime)
                 settled = session.settled
                 retiring = self._retiring
                 idle = not self._wanted
@@ -330,8 +326,6 @@ class Connection(OnThread):
                 if settled or now >= retiring:
                     return
                 deadline = min(deadline, retiring)
-            if now >= self._owner.check_at:
-                self._owner.check_silence(now)
             if now >= lifetime:
                 lifetime = float("inf")
                 self._requests.append(_Request(partial(self._owner.aged, self)))

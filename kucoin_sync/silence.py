@@ -1,15 +1,73 @@
-"""A watch over a subscription that stays silent: KuCoin confirms symbols that do not exist, and sends nothing.
+"""A watch over subscriptions that stay silent: KuCoin confirms symbols that do not exist, and sends nothing.
 
-No thread of its own: an I/O thread asks it when its time has come.
+It has a thread of its own, which a stream starts with its first watched subscription. No other thread will do: an I/O
+thread may be dialling, waiting for its next attempt, or inside the system's name resolution, and then most of all
+nothing comes.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
+import time
+from collections.abc import Callable
+
 from .events import Stale
+from .guard import guarded
+from .resources import start_thread
 from .sealed import Push, Pushes
 from .subscription import Subscription
 
-__all__ = ["SilenceWatch"]
+__all__ = ["SilenceThread", "SilenceWatch"]
+
+_AGAIN = 1.0
+"""Seconds until the next look after one that has failed."""
+
+
+class SilenceThread:
+    """Looks for silence whenever it is time.
+
+    Args:
+        check: looks, and returns the instant at which to look again; called on the thread.
+    """
+
+    def __init__(self, check: Callable[[float], float]) -> None:
+        self._check = check
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()  # as a finaliser may put something, too
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """The thread, where there is one."""
+        return [] if self._thread is None else [self._thread]
+
+    def look(self) -> None:
+        """Look now, for there is another watch; not to be called by two threads at a time.
+
+        Raises:
+            ConnectionFailed: the thread could not be started.
+        """
+        if self._thread is None:
+            self._thread = start_thread(self._run, name="kucoin-silence")
+        else:
+            self._wakes.put(None)
+
+    def close(self) -> None:
+        """Let the thread end. Does not wait for it."""
+        self._closed = True
+        self._wakes.put(None)
+
+    def _run(self) -> None:
+        while not self._closed:
+            now = time.monotonic()
+            at = now + _AGAIN
+            with guarded("subscriptions could not be checked for silence"):
+                at = self._check(now)
+            try:
+                self._wakes.get(timeout=min(max(0.0, at - time.monotonic()), threading.TIMEOUT_MAX))
+            except queue.Empty:
+                pass  # it is time
 
 
 class SilenceWatch:

@@ -27,7 +27,7 @@ from .lane import Action, Lane, Waiter
 from .messages import Message, mismatches_of, prepare
 from .outcomes import Key
 from .resources import acquiring
-from .silence import SilenceWatch
+from .silence import SilenceThread, SilenceWatch
 from .subscription import Subscription
 from .tap import Tap, tell_taps
 from .topics import grammar
@@ -65,7 +65,8 @@ class Switchboard:
         self.epochs: Iterator[int] = itertools.count(1)
         self.closed = False
         self.watcher: Watcher | None = None
-        self.check_at = math.inf  # the instant at which a subscription may have been silent for too long
+        self.tells_silence = True  # not for what is no live feed
+        self._silence = SilenceThread(self._check_silence)
         self._taps: tuple[Tap, ...] = ()  # replaced whole, under the lock
         self._make_carrier = make
         self._capacity = capacity
@@ -105,9 +106,9 @@ class Switchboard:
         self._watches = {each: watch for each, watch in self._watches.items() if each in self._subscriptions}
         self._live_before |= {kind for kind, lane in self._lanes.items() if lane.was_live}
         self._lanes, self._made, self._joining = {}, [], {}
+        self._silence = SilenceThread(self._check_silence)
         self._taps = ()  # such as a recorder, whose file is the parent's
         self._dropped = self._unreadable = self._misfits = 0
-        self.check_at = math.inf
         self.closed = False
         self._first_use = first_use
         for subscription in self._subscriptions:
@@ -124,12 +125,13 @@ class Switchboard:
             if self._first_use is None or self.closed:
                 return []
             subscriptions = list(self._subscriptions)
-            actions = self._carry_all(subscriptions)
-            self._first_use = None
             now = time.monotonic()
             for watch in self._watches.values():
                 watch.begin(now)
-                self.check_at = min(self.check_at, watch.check_at)
+            if self._watches:
+                self._silence.look()
+            actions = self._carry_all(subscriptions)
+            self._first_use = None
         log(
             logging.INFO,
             "this process was forked: its stream dials on its own now, for %d subscriptions",
@@ -177,10 +179,9 @@ class Switchboard:
             undo.callback(self._forget, subscription)
             for kind, keys in groups.items():
                 actions += lanes[kind].add(subscription, keys, waiter, undo)
-            if stale_after is not None:
-                watch = self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
-                self.check_at = min(self.check_at, watch.check_at)
-                actions += [connection.wake for lane in lanes.values() for connection in lane.all_connections()]
+            if stale_after is not None and self.tells_silence:
+                self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
+                self._silence.look()
             undo.pop_all()
             waiter.done_if_nothing_outstanding()
         _do(actions)
@@ -318,7 +319,8 @@ class Switchboard:
                 waiter.fail(StreamClosed("the stream was closed while a subscription waited for its confirmation"))
         for connection in connections:
             connection.close()
-        return [connection.thread for connection in connections]
+        self._silence.close()
+        return [*(connection.thread for connection in connections), *self._silence.threads]
 
     def stats(self) -> dict[str, Any]:
         """Return plain numbers."""
@@ -363,14 +365,6 @@ class Switchboard:
         """Pass an event on."""
         tell_taps(self._taps, lambda tap: tap.told(event))
         self._emit(event)
-
-    def check_silence(self, now: float) -> None:
-        """Tell of subscriptions that have been silent for too long."""
-        with self._lock:
-            events = [event for watch in self._watches.values() if (event := watch.check(now))]
-            self.check_at = min((watch.check_at for watch in self._watches.values()), default=math.inf)
-        for event in events:
-            self.emit(event)
 
     def misfit(self, message: Message) -> None:
         """Count a payload with something odd in it, and tell it once per topic (on the consumer's thread)."""
@@ -472,6 +466,15 @@ class Switchboard:
             handover.finish()
             if new is not None:
                 self.emit(Rotated(new.market, new.private, new.epoch))
+
+    def _check_silence(self, now: float) -> float:
+        """Tell of subscriptions that have been silent for too long; return when to look again."""
+        with self._lock:
+            events = [event for watch in self._watches.values() if (event := watch.check(now))]
+            next_at = min((watch.check_at for watch in self._watches.values()), default=math.inf)
+        for event in events:
+            self.emit(event)
+        return next_at
 
     def _reading(self) -> AbstractContextManager[object]:
         """Return the lock, for a look at the numbers; nothing where the caller may have it already.

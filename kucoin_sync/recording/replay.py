@@ -66,6 +66,7 @@ class ReplayStream(Client):
         # Whoever recorded with a key has whole books and private topics: this stands for that key, and signs nothing.
         credentials = Credentials("replay", "replay", "replay") if signed else None
         super().__init__(library.name, self._carrier, _ALL, Callbacks(on_event), credentials, _none, 1, lambda: None)
+        self._board.tells_silence = False  # the time is that of the recording
         self._given = GivenSnapshots(library, self._board.fetched)
         self._player = Player(library, speed, self, self._given, clock)
 

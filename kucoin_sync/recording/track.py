@@ -185,9 +185,6 @@ class ReplayCarrier:
         """Whether a key is carried at this point of the recording."""
         return self._track.is_carried(key)
 
-    def wake(self) -> None:
-        """A replay does not look for silence."""
-
     def retire(self, seconds: float) -> None:
         """No carrier of a replay is replaced."""
 

@@ -116,10 +116,6 @@ class RelayCarrier(OnThread):
         """Whether the relay has it from KuCoin now; takes no lock."""
         return key.topic in self._active
 
-    def wake(self) -> None:
-        """Have the thread look at its deadlines again."""
-        self._waker.wake()
-
     def retire(self, seconds: float) -> None:  # noqa: ARG002 - nothing needs to be waited for
         """End."""
         self.close()
@@ -214,8 +210,6 @@ class RelayCarrier(OnThread):
                     self._connected = now
                     self.counts.reconnects += self.counts.connects > 0
                     self.counts.connects += 1
-            if now >= self._owner.check_at:
-                self._owner.check_silence(now)
             if self._wanted:
                 idle_since = now
             elif now >= idle_since + _IDLE:

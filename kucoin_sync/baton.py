@@ -46,6 +46,7 @@ class Baton:
         seal: makes of a message what `put` takes; None where that is the I/O thread's to do.
         put: delivers it on the consumer's thread; False, with nothing done, where it is not for that consumer alone.
         recall: wakes the I/O thread.
+        has: whether a message was delivered by a `put` that an exception has ended.
 
     Attributes:
         turns: how often the consumer has read.
@@ -63,6 +64,7 @@ class Baton:
         seal: Callable[[bytes], Sealed | None],
         put: Callable[[Sealed], bool],
         recall: Callable[[], None],
+        has: Callable[[Sealed], bool] = lambda push: True,
     ) -> None:
         self.turns = 0
         self.last = time.monotonic()
@@ -75,6 +77,7 @@ class Baton:
         self._seal = seal
         self._put = put
         self._recall = recall
+        self._has = has
         # Held for the moment of a read; guards `over` and the following. A signal's handler may be a consumer, too.
         self._lock = threading.RLock()
         self._reading = False  # from before a read until it is known how much came
@@ -110,7 +113,8 @@ class Baton:
     def _take(self) -> bool:
         """Take what is there; False where that is the I/O thread's to do.
 
-        Ctrl-C may come behind every step, and then either the message is still there or its delivery has begun.
+        A signal's handler may raise behind every step. Then the message is in the consumer's queue, or the I/O thread
+        delivers it.
         """
         if self._reading or self._read:  # it has come, or comes to who is called by a signal's handler in the middle
             return False
@@ -130,8 +134,13 @@ class Baton:
         if message is None or (push := self._seal(message)) is None or self.over:
             return False
         self._read.clear()
-        if self._put(push):
-            return True
+        try:
+            if self._put(push):
+                return True
+        except BaseException:
+            if not self._has(push):
+                self._read.append(count)
+            raise
         self._read.append(count)
         return False
 
@@ -150,7 +159,7 @@ class Baton:
             self._frames.added(self._read[0])
         elif self._reading and self._frames.buffer[0] != _UNTOUCHED:
             self.spoiled = True
-        del self._frames, self._read_now, self._seal, self._put  # who has used it may keep it for long
+        del self._frames, self._read_now, self._seal, self._put, self._has  # who has used it may keep it for long
         self._lock.release()
 
 

@@ -45,6 +45,9 @@ class Taker(Protocol):
     def put(self, push: Sealed) -> bool:
         """Deliver another message; on the consumer's thread. False, with nothing done, where it is not its alone."""
 
+    def has(self, push: Sealed) -> bool:
+        """Whether a message waits for the consumer."""
+
 
 #: Takes what came, on the carrier's thread and without any lock held; returns who waited for it, where that is known.
 Deliver: TypeAlias = "Callable[[Carrier, Pushes], Taker | None]"

@@ -386,7 +386,7 @@ class Connection(OnThread):
         """Let a consumer read what is for nobody else."""
         baton = None
         if taker.takes_all_of(self.wanted):
-            baton = transport.pass_baton(partial(self._seal, session), partial(self._put, taker))
+            baton = transport.pass_baton(partial(self._seal, session), partial(self._put, taker), taker.has)
         if baton is not None:
             taker.accept(baton)
         self._chances.taken = baton

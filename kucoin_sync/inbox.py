@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol, cast
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat, starmap
+from typing import Any, Protocol, cast
 
 from . import forking
 from .baton import Baton
@@ -26,6 +27,7 @@ from .sealed import Opener, Push, Pushes, Run, Sealed
 __all__ = ["Gate", "Inbox", "InlineInbox", "absence", "uncalled"]
 
 _NOBODY, _SEVERAL = -1, -2
+_drop_first: Callable[[deque[Any]], Any] = deque.popleft
 _MANY = 64  # pushes in a run that is worth to be queued as one
 
 
@@ -47,7 +49,11 @@ class Inbox:
         finished: nothing more will be put; what is queued can still be popped.
         error: with `finished`, why the subscription ended, None for a normal close.
         baton: where the consumer is to read from the socket itself.
-        take: returns the next push as it is; raises IndexError where there is none.
+        take: returns the next push as it is; raises IndexError where there is none. For threads that no signal
+            interrupts.
+        source: `for push in source: break` does the same where a signal's handler may raise. Python runs handlers after
+            calls, and never between this step and the variable. Who can't deliver the push, calls `put_back`.
+        singles: the same and cheaper, where `first[0]`, the first item, is not a run.
         size: returns how many there are.
         runs: the queue, where runs are queued as they are.
         opener: opens sealed ones.
@@ -70,6 +76,9 @@ class Inbox:
         self.calling = False
         self.runs = RunQueue(self.items) if runs else None
         self.take: Callable[[], Push] = self._take_of_runs if runs else self.items.popleft  # type: ignore[assignment]
+        self.singles: Iterator[Any] = map(_drop_first, repeat(self.items))
+        self.first: Sequence[Any] = self.items
+        self.source: Iterator[Push] = starmap(self.take, repeat(())) if runs else self.singles
         self.size: Callable[[], int] = self.items.__len__ if self.runs is None else self.runs.__len__
         self._inside = 0  # at least as many are there beyond the number of items, as runs are of many
         self._maxsize = maxsize
@@ -161,10 +170,21 @@ class Inbox:
         with self._lock:
             return self.runs.first()
 
-    def put_back(self, run: Waiting) -> None:
-        """Queue a run again that was taken out of `items` as one."""
-        self.items.appendleft(run)
+    def put_back(self, push: Push | Waiting) -> None:
+        """Queue what was taken and not delivered, as the first; a run that was taken as one item, too."""
+        self.items.appendleft(push)
         self.wake()  # another consumer may have found nothing in the meantime
+
+    def leave(self, push: Push | Waiting | None) -> None:
+        """Go away as a consumer whom an exception has stopped, with a push that was taken and not delivered."""
+        if push is not None:
+            self.put_back(push)
+        elif self.size():
+            self.wake()  # what waits may have woken this consumer and nobody else
+
+    def has(self, push: Push) -> bool:
+        """Whether this very push waits."""
+        return any(item is push for item in tuple(self.items))
 
     def oldest(self) -> Push | None:
         """Return the push that a consumer gets next and leave it where it is; None where there is none."""
@@ -177,8 +197,20 @@ class Inbox:
 
     def _take_of_runs(self) -> Push:
         assert self.runs is not None
-        with self._lock:
-            return self.runs.take()
+        push: Any = None
+        try:
+            with self._lock:
+                while push is None:
+                    for push in self.runs.source():  # noqa: B007
+                        break
+                    if isinstance(push, Waiting):  # another consumer has taken what was before it, just now
+                        self.items.appendleft(push)
+                        push = None
+        except BaseException:
+            if push is not None:
+                self.put_back(push)
+            raise
+        return push  # type: ignore[no-any-return]
 
     def _has_room(self, count: int) -> bool:
         """Whether there is room for so many more, having looked at how many are there."""
@@ -224,10 +256,10 @@ class Inbox:
             self.baton = None
         gate = threading.Lock()
         gate.acquire()
-        self.waiters.append(gate)
         seconds = -1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX))
         released = False
         try:
+            self.waiters.append(gate)
             if self.ready() or self.baton is not None:
                 return True
             released = gate.acquire(timeout=seconds)
@@ -290,13 +322,19 @@ class Inbox:
 
     def _accept(self, push: Push) -> Push | None:
         """Let a push in after others were dropped (under the lock); None where it can't be read."""
+        accepted: Push | None = push
         if self._missing:
-            message = self.opener.open(push)
-            if message is None:
+            accepted = self._telling(push)
+            if accepted is None:
                 return None
-            push, self._missing = message.with_lost(self._missing + message.lost), 0
+            self._missing = 0
         self._congested = self._full = False
-        return push
+        return accepted
+
+    def _telling(self, push: Push) -> Message | None:
+        """Return the message that tells of what is missing before it; None where it can't be read."""
+        message = self.opener.open(push)
+        return None if message is None else message.with_lost(self._missing + message.lost)
 
     def _drop(self, push: Push) -> None:
         """Count a dropped message (under the lock)."""

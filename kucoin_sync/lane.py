@@ -90,6 +90,10 @@ class Taker(NamedTuple):
         """Deliver another push, on the consumer's thread; False, with nothing done, where it is not its alone."""
         return self.lane.deliver_alone(push, self.subscription)
 
+    def has(self, push: Sealed) -> bool:
+        """Whether a push waits for the consumer."""
+        return self.subscription.inbox.has(push)
+
 
 class Lane:
     """Topics, connections and subscriptions of one kind."""

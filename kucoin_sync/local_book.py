@@ -5,7 +5,7 @@ How a book follows the exchange is in `following`, the thread that does it in `b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, cast
@@ -53,6 +53,7 @@ class Changes(OfOneProcess, Generic[C]):
 
     def __init__(self, subscription: Subscription[Any]) -> None:
         self._subscription = subscription
+        self._get: Callable[[float | None], C] = cast(Any, subscription).get
 
     def get(self, timeout: float | None = None) -> C:
         """Return the next change, waiting up to `timeout` seconds, for ever with None.
@@ -60,8 +61,8 @@ class Changes(OfOneProcess, Generic[C]):
         Raises:
             TimeoutError: none came in time. StreamClosed: the book has ended. SlowConsumer and others: as iterating.
         """
-        change: Any = self._subscription.get(timeout)
-        return cast(C, change)
+        [change] = map(self._get, (timeout,))  # in one step, as `Inbox.source`
+        return change
 
     @property
     def pending(self) -> int:
@@ -72,8 +73,10 @@ class Changes(OfOneProcess, Generic[C]):
         return self
 
     def __next__(self) -> C:
-        change: Any = next(self._subscription)
-        return cast(C, change)
+        changes: Iterator[C] = map(next, (cast(Any, self._subscription),))
+        for change in changes:
+            return change
+        raise StopIteration
 
 
 class LocalBook(OfOneProcess, Quotes, Generic[B, C]):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import cast
+from itertools import repeat, starmap
+from typing import Any, cast
 
 from .inbox import Inbox, absence
+from .runs import Waiting
 from .sealed import Push, Pushes, Run, kind_of
 
 __all__ = ["OVERFLOW", "inbox_for"]
@@ -64,6 +66,8 @@ class _OldestInbox(_OneByOneInbox):
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
         super().__init__(maxsize, on_overflow)
         self.take = self._take
+        self._popped = self.singles
+        self.source = self.singles = starmap(self.take, repeat(()))
         self._pushes = cast("deque[Push]", self.items)  # no runs
 
     def put(self, push: Push) -> bool:
@@ -73,13 +77,30 @@ class _OldestInbox(_OneByOneInbox):
             self._pushes.append(push)
         return self._woken()
 
-    def _take(self) -> Push:
+    def put_back(self, push: Push | Waiting) -> None:
         with self._lock:
-            while True:
-                push = self._pushes.popleft()
-                accepted = self._accept(push) if self._congested else push
-                if accepted is not None:
-                    return accepted
+            super().put_back(push)
+
+    def _take(self) -> Push:
+        # No signal's handler runs between a step that takes, or that notes what was taken, and the next line.
+        push: Any = None
+        try:
+            with self._lock:
+                while push is None:
+                    for push in self._popped:  # noqa: B007
+                        break
+                    if self._congested:
+                        told = self._telling(push) if self._missing else push
+                        if told is None:
+                            push = None
+                            continue
+                        push, self._missing = told, 0
+                        self._congested = self._full = False
+        except BaseException:
+            if push is not None:
+                self.put_back(push)
+            raise
+        return push  # type: ignore[no-any-return]
 
 
 class _LatestInbox(_OneByOneInbox):
@@ -90,12 +111,17 @@ class _LatestInbox(_OneByOneInbox):
         self._newest: dict[tuple[str | None, str | None], Push] = {}
         self._superseded: dict[tuple[str | None, str | None], int] = {}
         self.take = self._take
+        self.source = self.singles = starmap(self.take, repeat(()))
+        self.first = (None,)
         self.size = self._newest.__len__
 
     def forked(self) -> None:
         super().forked()
         self._newest.clear()
         self._superseded.clear()
+
+    def has(self, push: Push) -> bool:
+        return self._newest.get(kind_of(push)) is push
 
     def oldest(self) -> Push | None:
         with self._lock:
@@ -138,16 +164,49 @@ class _LatestInbox(_OneByOneInbox):
         self._newest[kind] = push
         return True
 
-    def _take(self) -> Push:
+    def put_back(self, push: Push | Waiting) -> None:
+        """Queue what was taken and not delivered; where something newer came, it counts as superseded."""
+        assert not isinstance(push, Waiting)
+        kind = kind_of(push)
         with self._lock:
-            while self._newest:
-                kind = next(iter(self._newest))
-                push = self._newest.pop(kind)
-                self._missing += self._superseded.pop(kind, 0)
-                accepted = self._accept(push)
-                if accepted is not None:
-                    return accepted
-            raise IndexError
+            newer = self._newest.get(kind)
+            if newer is None:
+                rest = dict(self._newest)
+                self._newest.clear()
+                self._newest[kind] = push
+                self._newest.update(rest)
+            elif newer is not push:
+                self._superseded[kind] = self._superseded.get(kind, 0) + absence(push)
+                self.dropped += 1
+        self.wake()
+
+    def _take(self) -> Push:
+        # As above.
+        push: Any = None
+        try:
+            with self._lock:
+                while push is None:
+                    for kind in self._newest:  # noqa: B007
+                        break
+                    else:
+                        raise IndexError
+                    push = self._newest[kind]
+                    del self._newest[kind]
+                    if kind in self._superseded:
+                        self._missing += self._superseded[kind]
+                        del self._superseded[kind]
+                    if self._missing:
+                        told = self._telling(push)
+                        if told is None:
+                            push = None
+                            continue
+                        push, self._missing = told, 0
+                    self._congested = self._full = False
+        except BaseException:
+            if push is not None:
+                self.put_back(push)
+            raise
+        return push  # type: ignore[no-any-return]
 
 
 def inbox_for(

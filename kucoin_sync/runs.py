@@ -7,8 +7,9 @@ item is the only one of which some may be gone, and whoever else takes a message
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
+from itertools import repeat
 from operator import length_hint
 from typing import Any
 
@@ -19,14 +20,16 @@ from .sealed import Push, Run, Sealed
 
 __all__ = ["RunQueue", "Waiting"]
 
+_seal: Callable[..., Sealed] = Sealed  # a run always has a head
 _drop_first: Callable[[deque[Any]], Any] = deque.popleft
 
 
 class Waiting(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """A run that waits. To go on with the iterator is to take a frame."""
+    """A run that waits. To go on with the iterator is to take a frame, or with `pushes`, which goes on with it."""
 
     origin: Origin
     frames: Iterator[bytes]
+    pushes: Iterable[Sealed] = ()
 
     @property
     def left(self) -> int:
@@ -53,7 +56,8 @@ class RunQueue:
 
     def append(self, run: Run) -> None:
         """Put a run at the end."""
-        waiting = Waiting(Origin(run.batch, run.head), iter(run.frames))
+        frames = iter(run.frames)
+        waiting = Waiting(Origin(run.batch, run.head), frames, map(Sealed, frames, repeat(run.batch), repeat(run.head)))
         self._runs.append(waiting)
         self._items.append(waiting)
 
@@ -65,16 +69,12 @@ class RunQueue:
             tuple(map(_drop_first, self._both))  # one step, so that Ctrl-C comes before it or after it
         return None
 
-    def take(self) -> Push:
-        """Take the next push; raise IndexError where there is none."""
-        while True:
-            while (run := self.first()) is not None:
-                for frame in run.frames:
-                    return _sealed(frame, run.origin)
-            push = self._items.popleft()
-            if not isinstance(push, Waiting):
-                return push
-            self._items.appendleft(push)  # another consumer has taken what was before it, just now
+    def source(self) -> Iterable[Any]:
+        """Return what the next push is to be taken from, in one step; empty where another consumer was faster."""
+        run = self.first()
+        if run is None:
+            return map(_drop_first, self._both[:1])  # a run where another consumer has taken what was before it
+        return run.pushes
 
     def oldest(self) -> Push | None:
         """Return the push that is taken next and leave it where it is; None where there is none."""
@@ -86,7 +86,7 @@ class RunQueue:
             if not isinstance(item, Waiting):
                 return item
             for frame in copy(item.frames):
-                return _sealed(frame, item.origin)
+                return _seal(frame, item.origin.batch, item.origin.head)
         return None
 
     def clear(self) -> None:
@@ -95,8 +95,3 @@ class RunQueue:
             deque(run.frames, maxlen=0)
         self._items.clear()
         self._runs.clear()
-
-
-def _sealed(frame: bytes, origin: Origin) -> Sealed:
-    assert origin.head is not None  # frames without one in common are no run
-    return Sealed(frame, origin.batch, origin.head)

@@ -11,7 +11,7 @@ choose a slower way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
@@ -227,11 +227,14 @@ class Opener:
         finally:
             self._last = message
 
-    def each_frame(self, frames: Iterable[bytes], origin: Origin) -> Iterator[Message]:
-        """Do the same with frames that have one origin and head."""
+    def each_frame(
+        self, frames: Iterable[bytes], origin: Origin, put_back: Callable[[Sealed], None] | None = None
+    ) -> Iterator[Message]:
+        """Do the same with frames that have one origin and head; `put_back` gets one that an exception holds up."""
         way, message = self.way(self._last), self._last
         head: Any = origin.head
         topic, inside, (make, decode) = head.kind[0], head.inside, head.ways[way]
+        frame: bytes | None = None  # taken and not delivered
         try:
             for frame in frames:
                 try:
@@ -241,7 +244,12 @@ class Opener:
                     message = self.open_undecoded(frame, origin)
                     if message is None:
                         continue
+                frame = None
                 yield message
+        except BaseException:
+            if frame is not None and put_back is not None:
+                put_back(Sealed(frame, origin.batch, head))
+            raise
         finally:
             self._last = message
 

@@ -22,7 +22,6 @@ from .topics.routing import Router
 __all__ = ["Subscription"]
 
 _GLANCE = 100
-_NO_RUN = (None,)
 _LONGEST_CALL = 0.05
 """Seconds for which `close` waits for the call of a callback that is under way on another thread."""
 
@@ -89,65 +88,92 @@ class Subscription(OfOneProcess, Generic[P_co]):
             SlowConsumer, SubscriptionRejected, AuthenticationError: as when iterating.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            try:
-                return self.inbox.pop()
-            except IndexError:
-                pass
-            remaining = None if deadline is None else deadline - time.monotonic()
-            if not self._wait(remaining):
-                raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s")
+        inbox = self.inbox
+        first, singles = inbox.first, inbox.singles
+        push: Any = None  # taken and not delivered
+        try:
+            while True:
+                try:
+                    for push in inbox.source if type(first[0]) is Waiting else singles:  # noqa: B007
+                        break
+                except IndexError:
+                    remaining = None if deadline is None else deadline - time.monotonic()
+                else:
+                    if type(push) is Waiting:  # another consumer took what was before it, just now
+                        inbox.put_back(push)
+                        push = None
+                        continue
+                    message = inbox.opener.open(push)
+                    push = None
+                    if message is not None:
+                        return message
+                    continue
+                if not self._wait(remaining):
+                    raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s")
+        except BaseException:
+            inbox.leave(push)
+            raise
 
     def __iter__(self) -> Iterator[Message[P_co]]:
         # The consumer's share of the message path: frames are opened here, and how the messages are read is looked
         # at only now and then.
         inbox, opener = self.inbox, self.inbox.opener
         message: Message[P_co] | None = None  # the last that was opened here
-        while True:
-            way = opener.way(message)
-            run = inbox.run()
-            if run is not None:
-                yield from opener.each_frame(run.frames, run.origin)
-                continue
-            take: Any = inbox.take if inbox.runs is None else inbox.items.popleft
-            first: Any = _NO_RUN if inbox.runs is None else inbox.items
-            for _ in range(_GLANCE):
-                try:
-                    if type(first[0]) is Waiting:
-                        break
-                    push = take()
-                except IndexError:
-                    try:
-                        self._wait(None)
-                    except StreamClosed:
-                        if inbox.error is None:
-                            return
-                        raise
+        push: Any = None  # taken and not delivered
+        first, singles = inbox.first, inbox.singles
+        try:
+            while True:
+                way = opener.way(message)
+                run = inbox.run()
+                if run is not None:
+                    yield from opener.each_frame(run.frames, run.origin, inbox.put_back)
                     continue
-                if type(push) is Sealed:
-                    head, frame = push.head, push.frame
-                    make, decode = head.ways[way]
+                for _ in range(_GLANCE):
                     try:
-                        data = decode(frame[head.inside] if frame[-1] == END else b"")
-                        message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
-                    except UNREADABLE:
-                        message = opener.open_undecoded(frame, push)
-                        if message is None:
-                            continue
-                    yield message
-                elif type(push) is Waiting:  # another consumer took what was before it, just now
-                    inbox.put_back(push)
-                    break
-                else:
-                    yield push
+                        if type(first[0]) is Waiting:
+                            break
+                        for push in singles:  # noqa: B007
+                            break
+                    except IndexError:
+                        try:
+                            self._wait(None)
+                        except StreamClosed:
+                            if inbox.error is None:
+                                return
+                            raise
+                        continue
+                    if type(push) is Sealed:
+                        head, frame = push.head, push.frame
+                        make, decode = head.ways[way]
+                        try:
+                            data = decode(frame[head.inside] if frame[-1] == END else b"")
+                            message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
+                        except UNREADABLE:
+                            message = opener.open_undecoded(frame, push)
+                        push = None
+                        if message is not None:
+                            yield message
+                    elif type(push) is Waiting:  # another consumer took what was before it, just now
+                        inbox.put_back(push)
+                        push = None
+                        break
+                    else:
+                        other, push = push, None
+                        yield other
+        except GeneratorExit:
+            raise  # the loop was left between two messages
+        except BaseException:
+            inbox.leave(push)
+            raise
 
     def __next__(self) -> Message[P_co]:
         try:
-            return self.get()
+            [message] = map(self.get, (None,))  # in one step, as `Inbox.source`
         except StreamClosed:
             if self.inbox.error is None:
                 raise StopIteration from None
             raise
+        return message
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait where nothing is queued; False where nothing came in time. Raises what a consumer must be told then."""

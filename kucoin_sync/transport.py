@@ -237,7 +237,12 @@ class Transport:
             self._check_unfinished()
         return messages
 
-    def pass_baton(self, seal: Callable[[bytes], Sealed | None], put: Callable[[Sealed], bool]) -> Baton | None:
+    def pass_baton(
+        self,
+        seal: Callable[[bytes], Sealed | None],
+        put: Callable[[Sealed], bool],
+        has: Callable[[Sealed], bool] = lambda push: True,
+    ) -> Baton | None:
         """Let another thread read and `put` what it has read, `seal`ed, until the next `receive` takes the right back.
 
         None where there is something for the owner to do first.
@@ -245,7 +250,7 @@ class Transport:
         busy = self._framing.sent or self._frames.partial or self._failure is not None
         if busy or not hasattr(select, "poll"):
             return None
-        self._baton = Baton(self._wire.sock, self._at_once, self._frames, seal, put, self._waker.wake)
+        self._baton = Baton(self._wire.sock, self._at_once, self._frames, seal, put, self._waker.wake, has)
         return self._baton
 
     def _rest(self, baton: Baton, deadline: float) -> list[bytes]:

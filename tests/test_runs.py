@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from kucoin_sync.inbox import Inbox
 from kucoin_sync.messages import Batch, Origin
 from kucoin_sync.runs import RunQueue, Waiting
 from kucoin_sync.sealed import Run, Sealed
@@ -19,20 +20,28 @@ def run(*frames: bytes) -> Run:
 
 
 class Contested(deque[Any]):
-    """Another consumer takes an item at the instant at which we take one."""
+    """Another consumer takes an item at the instant at which we look at it."""
 
     contested = False
 
-    def popleft(self) -> Any:
+    def __getitem__(self, place: Any) -> Any:
+        item = super().__getitem__(place)
         if self.contested:
             self.contested = False
-            super().popleft()
-        return super().popleft()
+            self.popleft()
+        return item
 
 
 def frame_of(push: object) -> bytes:
     assert isinstance(push, Sealed)
     return push.frame
+
+
+def take(queue: RunQueue, items: deque[Any]) -> Any:
+    """Take the next push as a consumer does who shares the queue with others."""
+    inbox = Inbox(10, lambda dropped: None, runs=True)
+    inbox.items, inbox.runs = items, queue
+    return inbox.take()
 
 
 def test_a_run_behind_what_another_consumer_takes_stays_a_run() -> None:
@@ -41,7 +50,7 @@ def test_a_run_behind_what_another_consumer_takes_stays_a_run() -> None:
     items.append(message(0))
     queue.append(run(b"1", b"2"))
     items.contested = True
-    assert [frame_of(queue.take()) for _ in range(2)] == [b"1", b"2"]
+    assert [frame_of(take(queue, items)) for _ in range(2)] == [b"1", b"2"]
     assert len(queue) == 0
 
 
@@ -67,7 +76,7 @@ def test_a_run_whose_last_frame_another_consumer_takes_is_passed_by() -> None:
     gone = Waiting(Origin(Batch(1), HEAD), Gone())
     items[0] = queue._runs[0] = gone
     queue.append(run(b"2"))
-    assert frame_of(queue.take()) == b"2"
+    assert frame_of(take(queue, items)) == b"2"
 
 
 def test_the_oldest_is_behind_a_run_of_which_all_is_gone() -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from kucoin_sync import KucoinSyncError, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
 from kucoin_sync.overflow import OVERFLOW
-from kucoin_sync.sealed import Push
 
 from .support.inboxes import make_inbox, wait_for_a_consumer
 from .support.messages import message, number
@@ -103,17 +102,17 @@ class TestGet:
     def test_what_comes_with_the_end_while_it_looks_is_not_overlooked(self) -> None:
         subscription = make()
         looks = []
-        take = subscription.inbox.take
 
-        def looking() -> Push:
-            looks.append(len(looks))
-            if looks[-1] == 0:  # found nothing, and right behind the look it comes
-                put(subscription, 7)
-                subscription.close()
-                raise IndexError
-            return take()
+        class Looking:
+            def __getitem__(self, place: int) -> Any:
+                looks.append(place)
+                if len(looks) == 1:  # found nothing, and right behind the look it comes
+                    put(subscription, 7)
+                    subscription.close()
+                    raise IndexError
+                return subscription.inbox.items[place]
 
-        subscription.inbox.take = looking
+        subscription.inbox.first = Looking()  # type: ignore[assignment]
         assert number(subscription.get()) == 7
 
     @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])

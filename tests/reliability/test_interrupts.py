@@ -1,0 +1,175 @@
+"""A signal's handler raises (Ctrl-C, a time limit) at any point of a call: nothing is lost unsaid or left half done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kucoin_sync import SlowConsumer, Stream, Subscription
+from kucoin_sync.testing import KucoinServer
+from kucoin_sync.testing.server import Pushed
+
+from ..support.interrupts import points_of
+from ..support.threads import LIMIT, until
+
+ETH, BTC = "/market/ticker:ETH-USDT", "/market/ticker:BTC-USDT"
+POLICIES = ("raise", "drop_oldest", "drop_newest", "latest")
+
+
+def iterate(subscription: Subscription[Any], got: list[Any], most: int) -> object:
+    messages = iter(subscription)
+    for message in messages:
+        got.append(message)
+        if len(got) >= most:
+            break
+    return messages
+
+
+def take_next(subscription: Subscription[Any], got: list[Any], most: int) -> None:
+    while len(got) < most:
+        got.append(next(subscription))
+
+
+def get(subscription: Subscription[Any], got: list[Any], most: int) -> None:
+    while len(got) < most:
+        got.append(subscription.get(timeout=LIMIT))
+
+
+WAYS = (iterate, take_next, get)
+
+
+class Feed:
+    """Numbers what it sends, and holds against it what a subscription brings and says."""
+
+    def __init__(self, server: KucoinServer, subscription: Subscription[Any], *topics: str) -> None:
+        self._server = server
+        self._subscription = subscription
+        self._topics = topics or (ETH,)
+        self.sent = 0
+        self.before: dict[str, int] = {}
+        self.accounted = 0
+
+    def send(self, count: int, do: Callable[[Callable[[], None]], object] = lambda publish: publish()) -> None:
+        """Send so many; `do` may leave the publishing to another thread."""
+        pushes = []
+        for number in range(self.sent, self.sent + count):
+            topic = self._topics[number % len(self._topics)]
+            pushes.append(Pushed(topic, {"n": number}, "trade.ticker", None, {}))
+        self.sent += count
+        do(lambda: self._server.publish_many(pushes))
+
+    def check(self, got: list[Any]) -> None:
+        """Take the rest; each message was brought or is counted, in order."""
+        last = self.sent - 1
+        while last not in [message.data["n"] for message in got]:
+            try:
+                got.append(self._subscription.get(timeout=LIMIT))
+            except SlowConsumer:
+                pass  # the next message says how many are lost
+        for message in got:
+            assert message.data["n"] > self.before.get(message.topic, -1), "a message came twice, or too late"
+            self.before[message.topic] = message.data["n"]
+        self.accounted += sum(1 + message.lost for message in got)
+        assert self.accounted == self.sent, f"{self.sent - self.accounted} messages were lost without a word"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("way", WAYS)
+def test_each_message_that_waits_comes_or_is_counted(
+    server: KucoinServer, stream: Stream, policy: str, way: Callable[..., object]
+) -> None:
+    subscription = stream.subscribe(ETH, BTC, overflow=policy, maxsize=20 if policy == "drop_oldest" else 1000)
+    feed = Feed(server, subscription, ETH, BTC)
+    got: list[Any] = []
+
+    def fill() -> None:
+        got.clear()
+        seen = stream.stats()["messages"]
+        feed.send(3)
+        feed.send(27)
+        until(lambda: stream.stats()["messages"] == seen + 30, "the messages did not come")
+
+    fill()
+    for _ in points_of(lambda: way(subscription, got, 2)):
+        feed.check(got)
+        fill()
+    feed.check(got)
+
+
+@pytest.mark.parametrize("policy", ["raise", "drop_newest"])
+@pytest.mark.parametrize("way", WAYS)
+def test_each_message_of_a_burst_comes(
+    server: KucoinServer, stream: Stream, policy: str, way: Callable[..., object]
+) -> None:
+    subscription = stream.subscribe(ETH, overflow=policy)
+    feed = Feed(server, subscription)
+    got: list[Any] = []
+
+    def fill() -> None:
+        got.clear()
+        feed.send(200)
+        until(lambda: subscription.pending == 200, "the messages did not come")
+
+    fill()
+    for _ in points_of(lambda: way(subscription, got, 4)):
+        feed.check(got)
+        fill()
+    feed.check(got)
+
+
+@pytest.fixture
+def publisher() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Calls what it is given on a thread of its own."""
+    calls: list[Callable[[], None]] = []
+    asked = threading.Semaphore(0)
+
+    def run() -> None:
+        while asked.acquire() and calls:
+            calls.pop()()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def call(what: Callable[[], None]) -> None:
+        calls.append(what)
+        asked.release()
+
+    yield call
+    asked.release()
+    thread.join(LIMIT)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("way", WAYS)
+def test_each_message_that_is_waited_for_comes(
+    server: KucoinServer,
+    stream: Stream,
+    publisher: Callable[[Callable[[], None]], None],
+    policy: str,
+    way: Callable[..., object],
+) -> None:
+    """After some messages, one by one, a consumer reads the socket itself."""
+    subscription = stream.subscribe(ETH, overflow=policy)
+    feed = Feed(server, subscription)
+    got: list[Any] = []
+
+    def one_by_one(times: int) -> list[object]:
+        kept = []
+        for _ in range(times):
+            feed.send(1, publisher)
+            kept.append(way(subscription, got, len(got) + 1))
+        return kept
+
+    one_by_one(20)
+    feed.check(got)
+    del got[:]
+    for _ in points_of(lambda: one_by_one(1)):
+        feed.check(got)
+        del got[:]
+        one_by_one(10)
+        feed.check(got)
+        del got[:]
+    feed.check(got)

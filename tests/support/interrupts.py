@@ -1,0 +1,67 @@
+"""Exceptions of signals' handlers, raised at a chosen point: the n-th at which Python may run a handler.
+
+Python runs handlers when a function begins and when a call has returned. It does not run them between two other
+instructions, so that no test raises there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from types import FrameType
+from typing import Any
+
+import kucoin_sync
+
+__all__ = ["Interrupt", "interrupted_at", "points_of"]
+
+_PACKAGE = os.path.dirname(kucoin_sync.__file__)
+_TESTS = os.path.dirname(os.path.dirname(__file__))
+
+
+class Interrupt(BaseException):
+    """What the handler raises."""
+
+
+def interrupted_at(point: int, call: Callable[[], object]) -> bool:
+    """Call; return whether there was such a point inside the code under test, at which an `Interrupt` was raised."""
+    left = point
+
+    def look(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal left
+        if event in ("call", "c_return") and _is_inside(frame):
+            left -= 1
+            if left == 0:
+                sys.setprofile(None)
+                raise Interrupt
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    kept = None  # a loop that is left half-way must not end, which nobody sees an exception of, before we look away
+    try:
+        kept = call()
+    except Interrupt:
+        pass
+    finally:
+        sys.setprofile(before)
+    del kept
+    return left <= 0
+
+
+def _is_inside(frame: FrameType | None) -> bool:
+    """Whether a frame is the package's, or of what the package has called."""
+    while frame is not None and not frame.f_code.co_filename.startswith(_TESTS):
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def points_of(call: Callable[[], object]) -> Iterator[int]:
+    """Yield 1, 2, … after having called with an interrupt at that point, as long as there is one."""
+    for point in count(1):
+        if not interrupted_at(point, call):
+            return
+        yield point

@@ -22,6 +22,8 @@ __all__ = ["Credentials"]
 class Credentials:
     """An API key, its secret and its passphrase.
 
+    White space around any of them is left out, such as the line break at the end of a file.
+
     Args:
         key: the API key's id.
         secret: the API key's secret.
@@ -35,20 +37,22 @@ class Credentials:
     __slots__ = ("_key", "_passphrase", "_secret", "key_version")
 
     def __init__(self, key: str, secret: str, passphrase: str, *, key_version: str = "3") -> None:
-        for name, value in (("key", key), ("secret", secret), ("passphrase", passphrase)):
-            if not isinstance(value, str) or not value.strip():
+        values = [_stripped(value) for value in (key, secret, passphrase)]
+        for name, value in zip(("key", "secret", "passphrase"), values, strict=True):
+            if not value:
                 raise AuthenticationError(
                     f"the API {name} is empty or not text; Credentials() needs key, secret and passphrase"
                 )
             if not value.isascii() or not value.isprintable():
+                named = ", such as a line break" if len(value.splitlines()) > 1 else ""
                 raise AuthenticationError(
-                    f"the API {name} contains characters that can't be sent in an HTTP header; copy it again"
+                    f"the API {name} contains characters that can't be sent in an HTTP header{named}; copy it again"
                 )
         if key_version not in ("2", "3"):
             raise AuthenticationError(f"key_version is {key_version!r}; KuCoin knows '2' and '3'")
-        self._key = key.strip()
-        self._secret = secret.strip().encode()
-        self._passphrase = self._digest(passphrase.strip())
+        self._key = values[0]
+        self._secret = values[1].encode()
+        self._passphrase = self._digest(values[2])
         self.key_version = key_version
 
     @classmethod
@@ -60,7 +64,7 @@ class Credentials:
         """
         environ = os.environ if environ is None else environ
         names = ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_API_PASSPHRASE")
-        values = [environ.get(name, "") for name in names]
+        values = [_stripped(environ.get(name)) for name in names]
         if not any(values):
             return None
         missing = [name for name, value in zip(names, values, strict=True) if not value]
@@ -101,6 +105,11 @@ class Credentials:
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("Credentials can't be pickled: read them from the environment in the other process instead")
+
+
+def _stripped(value: object) -> str:
+    """Return a text without what editors and files add around it; "" where it is none."""
+    return value.strip().strip("\ufeff").strip() if isinstance(value, str) else ""
 
 
 class _Unshown(dict[str, str]):

@@ -7,6 +7,7 @@ netrc or the environment say to requests is not used, and nothing of a request i
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import time
@@ -15,13 +16,21 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
+
+try:
+    import requests
+    import urllib3
+    from requests.adapters import HTTPAdapter
+except OSError as error:  # some versions of requests read certifi's file when they are imported
+    raise ImportError(
+        f"requests can't be imported, because a file can't be read ({error}); reinstall certifi, or, in a frozen "
+        "program, pack its file cacert.pem"
+    ) from error
 
 from .answers import Answer, ConnectToken, TokenAnswer
 from .credentials import Credentials
 from .exceptions import AuthenticationError, ConnectionFailed, RestError, TokenError
+from .guard import log
 from .wire import Waker, Wire, dial, proxy_for
 
 __all__ = ["Bases", "Rest", "default_context"]
@@ -222,10 +231,42 @@ class Rest:
 
 
 def default_context() -> ssl.SSLContext:
-    """Return a verifying TLS context that knows the system's authorities and those that requests ships."""
+    """Return a verifying TLS context.
+
+    It knows the authorities of the system (OpenSSL itself reads SSL_CERT_FILE and SSL_CERT_DIR), those of certifi, and
+    those that REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE name. A file that can't be read is left out; it is named in the
+    error where a certificate does not verify.
+
+    Raises:
+        ConnectionFailed: there is not one authority to be had.
+    """
     context = ssl.create_default_context()
-    context.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
+    loaded = 0
+    named = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
+    for path in filter(None, (requests.utils.DEFAULT_CA_BUNDLE_PATH, *named)):
+        try:
+            folder = os.path.isdir(path)
+            context.load_verify_locations(capath=path) if folder else context.load_verify_locations(cafile=path)
+            loaded += 1
+        except OSError as error:
+            log(logging.WARNING, "the certificate authorities in %s can't be read: %s", path, error)
+    if not loaded and not context.cert_store_stats()["x509_ca"] and not _has_folder_of_authorities():
+        raise ConnectionFailed(
+            "no certificate authority is known, so that no TLS certificate can be verified: the system has none, and "
+            f"certifi's file {requests.utils.DEFAULT_CA_BUNDLE_PATH} can't be read; reinstall certifi, set "
+            "SSL_CERT_FILE to a file of authorities, or pass ssl_context=",
+            retriable=False,
+        )
     return context
+
+
+def _has_folder_of_authorities() -> bool:
+    """Whether OpenSSL has a folder of authorities, in which it looks them up when it needs them."""
+    folder = ssl.get_default_verify_paths().capath
+    try:
+        return folder is not None and bool(os.listdir(folder))
+    except OSError:
+        return False
 
 
 class _Adapter(HTTPAdapter):
@@ -237,6 +278,9 @@ class _Adapter(HTTPAdapter):
         self._make_dial = dial
         self._get_deadline = deadline
         super().__init__(max_retries=0)
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """Do nothing: `dial` verifies certificates, with authorities of its own."""
 
     def close(self) -> None:
         # urllib3 itself leaves the sockets to the garbage collector, and a kept traceback can delay that for long.

@@ -10,6 +10,7 @@ Owned by one thread; other threads only use its `Waker`, or read by its `Baton` 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import select
 import socket
@@ -20,14 +21,25 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-import websocket
-
 from .baton import LEASE, Baton
 from .exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, TokenError
 from .frames import FrameBuffer
 from .limits import Limits
 from .sealed import Sealed
 from .wire import NOT_NOW, Cancelled, Waker, Wire, dial, proxy_for
+
+try:
+    import websocket
+    from websocket import WebSocketBadStatusException, WebSocketException
+except Exception as error:  # whatever a module raises that has the name and is another one
+    _found = importlib.util.find_spec("websocket")
+    if _found is None:
+        raise ImportError("websocket-client is not installed: pip install websocket-client") from error
+    raise ImportError(
+        f"the module websocket is {_found.origin or list(_found.submodule_search_locations or ())}, which is not that "
+        "of websocket-client: rename it where it is your own file; where another package has it, pip uninstall "
+        "websocket, then pip install --force-reinstall websocket-client"
+    ) from error
 
 __all__ = ["Address", "ConnectionLost", "Transport"]
 
@@ -357,7 +369,7 @@ class Transport:
         except _Incomplete:
             self._frames.fragments += len(frame)  # one fragment more of a message that goes on
             return True
-        except websocket.WebSocketException as error:
+        except WebSocketException as error:
             self._refuse(1002, f"a frame that breaks the WebSocket protocol ({error})")
             return False
         if opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -481,11 +493,11 @@ def _shake_hands(wire: Wire, url: Address, user_agent: str) -> bytes:
             suppress_origin=True,
             header=[f"User-Agent: {user_agent}"] if user_agent else [],
         )
-    except websocket.WebSocketBadStatusException as error:
+    except WebSocketBadStatusException as error:
         if error.status_code == 401:
             raise TokenError(f"{wire.peer} refused the connect token in the handshake (HTTP 401)") from None
         raise ConnectionFailed(f"{wire.peer} refused the WebSocket handshake with HTTP {error.status_code}") from None
-    except websocket.WebSocketException as error:
+    except WebSocketException as error:
         text = str(error).partition(":")[0]  # behind it stands what the peer said, maybe our own token
         if "Redirect" in text:
             raise ConnectionFailed(

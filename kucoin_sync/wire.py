@@ -219,8 +219,9 @@ class Wire:
         """Raise `error` as this package's, with what to do."""
         if isinstance(error, ssl.SSLCertVerificationError):
             raise ConnectionFailed(
-                f"the TLS certificate of {self.peer} does not verify ({error.verify_message}). If a company proxy "
-                "re-signs traffic, pass ssl_context= with its certificate; otherwise somebody may be listening",
+                f"the TLS certificate of {self.peer} does not verify ({error.verify_message}{_unread_authorities()})"
+                ". If a company proxy re-signs traffic, pass ssl_context= with its certificate, or set SSL_CERT_FILE; "
+                "otherwise somebody may be listening",
                 retriable=False,
             ) from error
         if isinstance(error, ssl.SSLError):
@@ -337,6 +338,22 @@ def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         login = "Basic " + base64.b64encode(pair.encode()).decode()
     return Proxy(server, port, login)
+
+
+def _unread_authorities() -> str:
+    """Return which variables name certificate authorities that can't be read, as part of a sentence."""
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    found = {name: path for name in names if (path := os.environ.get(name))}
+    unread = [f"{name} names {path}" for name, path in found.items() if not _has_authorities(path)]
+    return f"; {' and '.join(unread)}, which can't be read" if unread else ""
+
+
+def _has_authorities(path: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except OSError:
+        return os.path.isdir(path)
+    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -75,7 +75,7 @@ def test_a_part_that_is_empty_or_not_text_is_refused_by_name(position: int, valu
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
-@pytest.mark.parametrize("tail", ["\n", "\r\nX-Evil: 1", "é", "\x00"])
+@pytest.mark.parametrize("tail", ["\nmore", "\r\nX-Evil: 1", "é", "\x00"])
 def test_a_part_that_fits_no_header_is_refused_without_showing_it(position: int, tail: str) -> None:
     parts = [KEY, SECRET, PASSPHRASE]
     parts[position] += tail

@@ -244,7 +244,7 @@ class Client(OfOneProcess):
             self._books.renew()
         self._board.renew(self.resume)
         if closed:
-            self.close(timeout=0.0)
+            self._begin_to_close()
 
     def add_tap(self, tap: Tap) -> None:
         """Tell `tap` of all that subscriptions and books get from now on; a recorder is one."""

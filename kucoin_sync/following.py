@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from .books import BookChange, Calibration, Level2BookChange, Level3BookChange, Source, Update
@@ -26,6 +27,7 @@ from .exceptions import BookNotReady, SlowConsumer, StreamClosed
 from .forking import enrol
 from .gate import Gate
 from .inbox import Inbox
+from .interruption import interrupting, now_or_later
 from .messages import UNREADABLE
 from .overflow import inbox_for
 from .sealed import Sealed, opened
@@ -84,6 +86,7 @@ class Follower(Generic[B, C]):
         self._with_callback: list[Subscription[Any]] = []  # these are held here
         self._gates: set[Gate] = set()  # where threads wait for the book to be readable, or ended
         self._asleep = False  # in a forked child, until the first use
+        self._busy = False  # while a change is under way
         enrol(self)
 
     def _make_locks(self) -> None:
@@ -94,6 +97,7 @@ class Follower(Generic[B, C]):
         """Begin again in a forked child: another thread of the parent may have been half-way through an update."""
         self._make_locks()
         self._events = []
+        self._busy = False
         self._carried = False
         self._dropped = 0
         self._trouble = ""
@@ -131,8 +135,16 @@ class Follower(Generic[B, C]):
         """
         if self._asleep:
             self.use()
+        self.check_whole()
         with self.door, self.lock:
             return how(self.ready())
+
+    def check_whole(self) -> None:
+        """Raise BookNotReady where a change is under way that the caller, which has interrupted us, can't wait for."""
+        if self._busy and interrupting():
+            raise BookNotReady(
+                f"{self.source} can't be read inside this call, because an update is being applied to it; read it later"
+            )
 
     def ready(self) -> B:
         """Return the book, to be read under the lock; BookNotReady where it can't be."""
@@ -143,8 +155,13 @@ class Follower(Generic[B, C]):
         return self.calibration.book
 
     def settle(self, timeout: float | None) -> bool:
-        """Wait until the book can be read or has ended; return whether it has come to that within the timeout."""
+        """Wait until the book can be read or has ended; return whether it has come to that within the timeout.
+
+        Where the caller has interrupted this package it does not wait.
+        """
         self.use()
+        if interrupting():
+            return self._settled()
         gate = Gate()
         with self.lock:
             if self._settled():
@@ -164,6 +181,8 @@ class Follower(Generic[B, C]):
             StreamClosed, SubscriptionRejected, RestError, AuthenticationError, ConnectionFailed: it has ended.
         """
         if not self.settle(timeout):
+            if interrupting():
+                raise BookNotReady(f"{self.source} can't be waited for inside this call, because {self._reason()}")
             raise BookNotReady(f"{self.source} was not ready within {timeout:g} s, because {self._reason()}")
         if self.ended is not None:
             raise self.ended
@@ -294,13 +313,17 @@ class Follower(Generic[B, C]):
         inbox = inbox_for("raise", maxsize, overflowed, slow)
         taker: Any = callback
         subscription = Subscription[Any]((name,), inbox, close=self._unlisten, callback=taker)
+        now_or_later(partial(self._tell, subscription))
+        return subscription
+
+    def _tell(self, subscription: Subscription[Any]) -> None:
+        """Tell a subscription of changes from now on."""
         with self.lock:
             if self.ended is not None:
-                inbox.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
+                subscription.inbox.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
             self._listeners = tuple(weakref.ref(each) for each in (*self._alive(), subscription))
-            if callback is not None:
+            if subscription.callback is not None:
                 self._with_callback.append(subscription)
-        return subscription
 
     @property
     def with_callback(self) -> tuple[Subscription[Any], ...]:
@@ -350,6 +373,7 @@ class Follower(Generic[B, C]):
         """Hold the lock; afterwards tell of what has become of the book, and ask for a snapshot where one is needed."""
         calibration, source = self.calibration, self.source
         with self.lock:
+            self._busy = True
             wanting, live, resyncs = self._wanting(), calibration.live, calibration.resyncs
             yield
             if calibration.resyncs != resyncs:
@@ -361,6 +385,7 @@ class Follower(Generic[B, C]):
                 self._gates.pop().set()
             needed = self._wanting() and not wanting
             events, self._events = self._events, []
+            self._busy = False
         for event in events:
             self._owner.emit(event)
         if needed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from .interruption import holds_nothing
+
 __all__ = ["Gate"]
 
 
@@ -25,6 +27,7 @@ class Gate:
         except RuntimeError:
             pass  # it is open
 
+    @holds_nothing
     def wait(self, timeout: float | None) -> bool:
         """Wait up to `timeout` seconds, for ever with None; return whether it is open."""
         opened = self._lock.acquire(timeout=-1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX)))

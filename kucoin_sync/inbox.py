@@ -89,6 +89,7 @@ class Inbox:
         self._congested = False  # the next put has to take the lock
         self._full = False  # an episode of overflow is under way
         self._notices: deque[Exception] = deque()
+        self._overflows: deque[int] = deque()  # numbers of messages dropped, to be told when the lock is free
         self.first_use: Callable[[], None] | None = None
         self._consumer = _NOBODY  # the one thread that waits here
         forking.enrol(self)
@@ -104,6 +105,7 @@ class Inbox:
         self.items.clear()
         self.waiters.clear()
         self._notices.clear()
+        self._overflows.clear()
         self.dropped = self._missing = self._inside = self.opener.unreadable = 0
         self._congested = self._full = False
         self._consumer, self.baton = _NOBODY, None
@@ -133,6 +135,7 @@ class Inbox:
         if self._congested or (len(self.items) + self._inside >= self._maxsize and not self._has_room(1)):
             accepted = self._put_congested(push)
             if accepted is None:
+                self._tell_overflows()
                 return False
             push = accepted
         self.items.append(push)
@@ -343,7 +346,16 @@ class Inbox:
         self._congested = True
         if not self._full:
             self._full = True
-            self._on_overflow(self.dropped)
+            self._overflows.append(self.dropped)
+
+    def _tell_overflows(self) -> None:
+        """Tell of overflows that were noted under the lock; not under the lock."""
+        while self._overflows:
+            try:
+                dropped = self._overflows.popleft()
+            except IndexError:
+                return  # another thread has just told it
+            self._on_overflow(dropped)
 
 
 class InlineInbox(Inbox):

@@ -22,7 +22,7 @@ from .books import (
     QueuePosition,
 )
 from .books.reading import Book, Number, Quotes
-from .exceptions import StreamClosed
+from .exceptions import BookNotReady, StreamClosed
 from .following import Follower
 from .forking import OfOneProcess
 from .interruption import holds_nothing, now_or_later
@@ -144,6 +144,7 @@ class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
     @property
     def partial(self) -> bool:
         """Whether the book may lack levels of the exchange; before it is ready, whether that is to be expected."""
+        self._follower.check_whole()
         with self._follower.lock:
             return self._follower.ready().partial if self._follower.live else self.snapshot_depth is not None
 
@@ -266,6 +267,10 @@ class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
 
     def __repr__(self) -> str:
         follower = self._follower
+        try:
+            follower.check_whole()
+        except BookNotReady:
+            return f"<{type(self).__name__} of {self.symbol}: being updated>"
         with follower.lock:
             if follower.ended is not None:
                 state = f"ended, {follower.ended}"

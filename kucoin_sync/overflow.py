@@ -75,6 +75,8 @@ class _OldestInbox(_OneByOneInbox):
             if len(self._pushes) >= self._maxsize:
                 self._drop(self._pushes.popleft())
             self._pushes.append(push)
+        if self._overflows:
+            self._tell_overflows()
         return self._woken()
 
     def put_back(self, push: Push | Waiting) -> None:
@@ -133,6 +135,8 @@ class _LatestInbox(_OneByOneInbox):
     def put(self, push: Push) -> bool:
         with self._lock:
             kept = self._keep(push)
+        if not kept:
+            self._tell_overflows()
         return kept and self._woken()
 
     def put_many(self, pushes: Pushes) -> None:
@@ -142,7 +146,9 @@ class _LatestInbox(_OneByOneInbox):
             return
         with self._lock:
             kept = self._keep(pushes[-1], pushes[:-1])
-        if kept and self.waiters:
+        if not kept:
+            self._tell_overflows()
+        elif self.waiters:
             self.wake()
 
     def _keep(self, push: Push, older: Pushes = ()) -> bool:

@@ -12,7 +12,7 @@ from .exceptions import StreamClosed
 from .forking import OfOneProcess
 from .guard import Thread
 from .inbox import Inbox, uncalled
-from .interruption import holds_nothing, now_or_later
+from .interruption import holds_nothing, interrupting, now_or_later
 from .messages import UNREAD, UNREADABLE, Message, Sealed
 from .runs import Waiting
 from .sealed import END
@@ -26,6 +26,8 @@ _LONGEST_CALL = 0.05
 """Seconds for which `close` waits for the call of a callback that is under way on another thread."""
 
 _CALL_PAUSE = 0.0005
+_SHORT_WAIT = 0.5
+"""Seconds that a call without a timeout waits where a finaliser or handler makes it that has interrupted us."""
 
 
 class Subscription(OfOneProcess, Generic[P_co]):
@@ -79,8 +81,11 @@ class Subscription(OfOneProcess, Generic[P_co]):
         """Whether nothing more will be received; `pending` messages can still be taken."""
         return self.inbox.finished
 
+    @holds_nothing
     def get(self, timeout: float | None = None) -> Message[P_co]:
         """Return the next message, waiting up to `timeout` seconds, for ever with None.
+
+        Without a timeout, a finaliser or handler that has interrupted this package waits for half a second.
 
         Raises:
             TimeoutError: nothing came in time.
@@ -114,6 +119,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
             inbox.leave(push)
             raise
 
+    @holds_nothing
     def __iter__(self) -> Iterator[Message[P_co]]:
         # The consumer's share of the message path: frames are opened here, and how the messages are read is looked
         # at only now and then.
@@ -166,6 +172,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
             inbox.leave(push)
             raise
 
+    @holds_nothing
     def __next__(self) -> Message[P_co]:
         try:
             [message] = map(self.get, (None,))  # in one step, as `Inbox.source`
@@ -175,6 +182,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
             raise
         return message
 
+    @holds_nothing
     def _wait(self, timeout: float | None) -> bool:
         """Wait where nothing is queued; False where nothing came in time. Raises what a consumer must be told then."""
         inbox = self.inbox
@@ -185,6 +193,14 @@ class Subscription(OfOneProcess, Generic[P_co]):
             self._raise_notice()
         if ended:
             self._raise_end()
+        if timeout is None:
+            if inbox.wait(_SHORT_WAIT):
+                return True
+            if interrupting():  # a look at the stack would cost too much before every wait
+                raise TimeoutError(
+                    f"no message came on {self._named()} within {_SHORT_WAIT:g} s, and a call from inside another one "
+                    "does not wait for ever; pass a timeout, or wait on another thread"
+                )
         return inbox.wait(timeout)  # which without a timeout ends with something
 
     def close(self) -> None:

@@ -65,7 +65,19 @@ PURE, TOP = 2, 6
 # Finds out why a stream gets nowhere, and so goes the same way, one layer at a time.
 DOCTOR = {"cli.checks", "cli.doctor", "cli.way"}
 # What whoever brings messages from elsewhere than from KuCoin builds on, or takes them in ways of its own.
-SEAM = {"callbacks", "carrier", "client", "forking", "gate", "guard", "inbox", "snapshots", "tap", "wire"}
+SEAM = {
+    "callbacks",
+    "carrier",
+    "client",
+    "forking",
+    "gate",
+    "guard",
+    "inbox",
+    "interruption",
+    "snapshots",
+    "tap",
+    "wire",
+}
 WORLDLY = {"asyncio", "requests", "select", "selectors", "socket", "ssl", "threading", "time", "urllib3", "websocket"}
 
 MODULES = {

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from queue import Empty, SimpleQueue
 from types import MappingProxyType
 
 import msgspec
@@ -115,20 +115,23 @@ class EventStream:
             closer()
 
     def _run(self) -> Iterator[bytes]:
-        rung = threading.Event()
+        rung: SimpleQueue[None] = SimpleQueue()  # which a finaliser may put into while this is done
         bells = [_Bell(subscription.inbox, rung) for subscription in self._open]
         silent_from = time.monotonic()
         try:
             yield f"retry: {self._retry * 1000:.0f}\n\n".encode()
             while self._open:
-                rung.clear()
+                while not rung.empty():
+                    rung.get()
                 chunk = b"".join(event for each in tuple(self._open) for event in self._waiting(each))
                 if chunk:
                     yield chunk
                     silent_from = time.monotonic()
                 for bell in bells:
                     bell.hang()
-                if not rung.wait(max(0.0, silent_from + self._keep_alive - time.monotonic())):
+                try:
+                    rung.get(timeout=max(0.0, silent_from + self._keep_alive - time.monotonic()))
+                except Empty:
                     yield _KEEP_ALIVE
                     silent_from = time.monotonic()
         finally:
@@ -173,9 +176,9 @@ class EventStream:
 
 
 class _Bell:
-    """Has an event set when there is something in an inbox."""
+    """Puts something into a queue when there is something in an inbox."""
 
-    def __init__(self, inbox: Inbox, rung: threading.Event) -> None:
+    def __init__(self, inbox: Inbox, rung: SimpleQueue[None]) -> None:
         self._inbox = inbox
         self._rung = rung
         self._hangs = False
@@ -189,7 +192,7 @@ class _Bell:
     def release(self) -> None:
         """Ring; called by whoever puts a message."""
         self._hangs = False
-        self._rung.set()
+        self._rung.put(None)
 
 
 def _failed(sentence: str) -> bytes:

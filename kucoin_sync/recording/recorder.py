@@ -29,6 +29,7 @@ from ..events import Disconnected as DisconnectedEvent
 from ..events import Event
 from ..exceptions import KucoinSyncError
 from ..guard import Thread
+from ..interruption import holds_nothing, now_or_later
 from ..outcomes import Key
 from ..sealed import Medley, Push, Pushes, Sealed
 from . import lines
@@ -156,17 +157,16 @@ class Recorder:
     def close(self, timeout: float = 30.0) -> None:
         """Write what waits, and close the file; closing twice is allowed.
 
+        A finaliser or handler that has interrupted this package does not wait for that, and is told of no error.
+
         Args:
             timeout: seconds that this may take.
 
         Raises:
             RecordingError: messages could not be written.
         """
-        self._stream.remove_tap(self)
-        with self._lock:
-            self._closing = True
-        self._urgent.set()
-        self._some.set()
+        if not now_or_later(self._begin_to_close):
+            return
         self._thread.join(timeout)
         if self._thread.is_alive():
             raise RecordingError(f"{self.path} could not be written to its end within {timeout:g} s")
@@ -176,9 +176,18 @@ class Recorder:
                 f"{self._dropped} messages are missing in it"
             )
 
+    def _begin_to_close(self) -> None:
+        """Have the thread write what waits, and end."""
+        self._stream.remove_tap(self)
+        with self._lock:
+            self._closing = True
+        self._urgent.set()
+        self._some.set()
+
     def __enter__(self) -> Self:
         return self
 
+    @holds_nothing
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

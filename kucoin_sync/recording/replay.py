@@ -11,6 +11,7 @@ from ..carrier import Carrier, Deliver, Owner
 from ..client import Client
 from ..credentials import Credentials
 from ..events import Event
+from ..interruption import interrupting, now_or_later
 from .given import GivenSnapshots
 from .library import Library, Paths
 from .player import Clock, Player
@@ -74,15 +75,17 @@ class ReplayStream(Client):
 
     def start(self) -> None:
         """Begin to play; nothing is played before. Calling it again does nothing."""
-        self._player.start()
+        now_or_later(self._player.start)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Start, and wait for the end; return whether it came within `timeout` seconds.
 
+        A finaliser or handler that has interrupted this package does not wait.
+
         At the end all callbacks have been called. Who iterates in another thread may still have messages to take.
         """
         self.start()
-        return self._player.ended.wait(timeout)
+        return self._player.ended.is_set() if interrupting() else self._player.ended.wait(timeout)
 
     def seek(self, to: float | dt.datetime) -> None:
         """Go on at another time, which may be earlier.
@@ -102,7 +105,7 @@ class ReplayStream(Client):
             at_ns = (to - _EPOCH) // dt.timedelta(microseconds=1) * 1000
         else:
             at_ns = self._library.begin_ns + round(to * 1e9)
-        self._player.move(max(self._library.begin_ns, at_ns))
+        now_or_later(lambda: self._player.move(max(self._library.begin_ns, at_ns)))
 
     @property
     def began(self) -> dt.datetime:
@@ -170,11 +173,11 @@ class ReplayStream(Client):
         """Be closed in a forked child: who plays is the parent's thread. A child makes a replay of its own."""
         self._player.forked()
         super().forked()
-        self.close(timeout=0.0)
+        self._begin_to_close()
 
     def close(self, timeout: float = 5.0) -> None:
         """Close everything; see `Stream.close`."""
-        self._player.close()
+        now_or_later(self._player.close)
         super().close(timeout)
 
     # For the player

@@ -26,6 +26,7 @@ from ..events import Event
 from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, is_fatal
 from ..gate import Gate
 from ..guard import Thread
+from ..interruption import holds_nothing, interrupting, now_or_later
 from ..outcomes import Key
 from ..topics import grammar
 from .entries import Lease, decode_record
@@ -118,7 +119,7 @@ class Relay:
     def start(self) -> None:
         """Begin, on threads of the relay's own."""
         self._stream.watch(self)
-        self._thread.start()
+        now_or_later(self._thread.start)
 
     def run(self) -> None:
         """Begin, and return when the relay is closed.
@@ -133,16 +134,22 @@ class Relay:
 
     def close(self, timeout: float = 10.0) -> None:
         """End, and give the lease back; from any thread, and more than once. The stream stays open."""
-        self._closing.set()
-        self._callbacks.close()
+        if not now_or_later(self._begin_to_close):
+            return
         for thread in [self._thread, *self._callbacks.threads]:
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(timeout)
+
+    def _begin_to_close(self) -> None:
+        """Let the threads end."""
+        self._closing.set()
+        self._callbacks.close()
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
+    @holds_nothing
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -161,9 +168,15 @@ class Relay:
         return () if term is None else tuple(sorted(term.feeds))
 
     def wait_lease(self, timeout: float | None = None) -> bool:
-        """Wait until it holds the lease; return whether it does. Raises as `run`."""
-        with self._changed:
-            held = self._changed.wait_for(lambda: self._term is not None or self._failure is not None, timeout)
+        """Wait until it holds the lease; return whether it does. Raises as `run`.
+
+        A finaliser or handler that has interrupted this package does not wait.
+        """
+        if interrupting():
+            held = self.holds_lease
+        else:
+            with self._changed:
+                held = self._changed.wait_for(lambda: self._term is not None or self._failure is not None, timeout)
         if self._failure is not None:
             raise self._failure
         return held

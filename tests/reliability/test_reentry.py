@@ -1,0 +1,432 @@
+"""Any public method may be called from inside any other one: by finalisers, handlers of signals and logs, callbacks.
+
+A call that is made wherever the package is at work blocks nothing: each pair of public methods is tried, the inner one
+between two steps (bytecodes) of the outer one, at many of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import kucoin_sync
+from kucoin_sync import BookNotReady, Limits, Message, Stream, Subscription
+from kucoin_sync.recording import Recorder
+from kucoin_sync.testing import KucoinServer, local_kucoin
+from kucoin_sync.testing.server import ServerLimits
+
+from ..support.threads import until
+
+LIMIT = 20.0
+PACKAGE = str(Path(kucoin_sync.__file__).parent)
+#: What tests stand for: programs, and the peer.
+OUTSIDE = tuple(f"{PACKAGE}/{name}/" for name in ("testing", "cli", "contrib"))
+
+Call = Callable[[], object]
+Prepare = Callable[["World"], Call]
+
+
+class World:
+    """A stream with all that can be held of it, and a KuCoin that it talks to."""
+
+    def __init__(self, server: KucoinServer, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.numbers = itertools.count()
+        self.opened: list[Any] = []  # by calls; to be closed
+        self.events: list[object] = []
+        limits = Limits(connections_per_minute=100_000, commands_per_10s=100_000, snapshots_per_30s=100_000)
+        self.stream = Stream(**server.stream_options, limits=limits, on_event=self.events.append)
+        self.subscription = self.stream.subscribe(self.topic(), timeout=LIMIT)
+        self.book = self.stream.book("BTC-USDT")
+        self.recorder = self.record()
+        self.book.wait_ready(LIMIT)
+
+    def topic(self) -> str:
+        """Return a topic that nobody has yet."""
+        return f"/market/ticker:A{next(self.numbers)}-USDT"
+
+    def fresh(self, **options: Any) -> Subscription[Any]:
+        """Return a subscription that nobody else has."""
+        return self.keep(self.stream.subscribe(self.topic(), timeout=LIMIT, **options))
+
+    def keep(self, opened: Any) -> Any:
+        """Have something closed later."""
+        self.opened.append(opened)
+        return opened
+
+    def record(self) -> Recorder:
+        """Return a recorder."""
+        return Recorder(self.stream, self.folder / f"{id(self)}-{next(self.numbers)}.jsonl")
+
+    def publish(self, subscription: Subscription[Any], data: object = None) -> None:
+        """Have a subscription get a message."""
+        self.server.publish(subscription.topics[0], data or {"price": "1"})
+
+    def check(self) -> None:
+        """All works as it did before: a message comes, numbers are told, and nothing is left of what was opened."""
+        for opened in self.opened:
+            opened.close()
+        self.opened.clear()
+        with self.stream.subscribe(self.topic(), timeout=LIMIT) as subscription:
+            self.publish(subscription)
+            subscription.get(timeout=LIMIT)
+        stats = self.stream.stats()
+        assert (stats["subscriptions"], stats["books"]) == (2, 1), stats
+        assert not self.subscription.closed
+        assert not self.book.closed
+        until(lambda: self.book.ready, "the book is not ready any more")
+
+    def close(self) -> None:
+        """Close everything."""
+        self.recorder.close(timeout=LIMIT)
+        self.stream.close(timeout=LIMIT)
+        until(lambda: not ours(), "threads are left behind")
+
+
+def ours() -> list[str]:
+    """Return the threads of the package."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("kucoin-") and not name.startswith("kucoin-server")]
+
+
+# Each prepares a call of one public method, or of some that belong together.
+
+
+def subscribe(world: World) -> Call:
+    topic = world.topic()
+    return lambda: world.keep(world.stream.subscribe(topic, timeout=LIMIT))
+
+
+def subscribe_with_callback(world: World) -> Call:
+    topic = world.topic()
+    return lambda: world.keep(world.stream.subscribe(topic, callback=id, stale_after=100, timeout=LIMIT))
+
+
+def subscribe_the_same(world: World) -> Call:
+    topic = world.subscription.topics[0]
+    return lambda: world.keep(world.stream.subscribe(topic, timeout=LIMIT))
+
+
+def on(world: World) -> Call:
+    topic = world.topic()
+    return lambda: world.stream.on(topic, inline=True, timeout=LIMIT)(id) and world.stream.unsubscribe(topic)
+
+
+def unsubscribe(world: World) -> Call:
+    return partial(world.stream.unsubscribe, world.fresh().topics[0])
+
+
+def unsubscribe_all_of_it(world: World) -> Call:
+    return partial(world.stream.unsubscribe, world.fresh())
+
+
+def close_subscription(world: World) -> Call:
+    subscription = world.fresh()
+
+    def call() -> None:
+        subscription.close()
+        assert subscription.closed
+
+    return call
+
+
+def leave_subscription(world: World) -> Call:
+    subscription = world.fresh()
+
+    def call() -> None:
+        with subscription:
+            pass
+
+    return call
+
+
+def abandoned_generator(world: World) -> Call:
+    topic = world.topic()
+
+    def events() -> Iterator[object]:
+        with world.stream.subscribe(topic, timeout=0) as subscription:
+            yield "begins"
+            yield from subscription
+
+    generator = world.keep(events())
+    next(generator)
+    return generator.close
+
+
+def get(world: World) -> Call:
+    subscription = world.fresh()
+    world.publish(subscription)
+    until(lambda: subscription.pending, "no message has come")
+    return partial(subscription.get, timeout=LIMIT)
+
+
+def get_in_vain(world: World) -> Call:
+    subscription = world.fresh()
+
+    def call() -> None:
+        with pytest.raises(TimeoutError):
+            subscription.get(timeout=0)
+
+    return call
+
+
+def look_at_subscription(world: World) -> Call:
+    taken = world.subscription
+    return lambda: (taken.pending, taken.dropped, taken.closed, taken.topics, repr(taken))
+
+
+def odd_payload(world: World) -> Call:
+    subscription = world.fresh()
+    world.publish(subscription, {"price": [], "time": {}})
+    message: Message[Any] = subscription.get(timeout=LIMIT)
+    return lambda: message.payload
+
+
+def open_tunnel(world: World) -> Call:
+    name, topic = f"t{next(world.numbers)}", world.topic()
+
+    def call() -> None:
+        tunnel = world.keep(world.stream.tunnel(name))
+        tunnel.subscribe(topic, timeout=LIMIT)
+
+    return call
+
+
+def close_tunnel(world: World) -> Call:
+    tunnel = world.keep(world.stream.tunnel(f"t{next(world.numbers)}"))
+    tunnel.subscribe(world.topic(), timeout=LIMIT)
+    return tunnel.close
+
+
+def open_book(world: World) -> Call:
+    return lambda: world.keep(world.stream.book("BTC-USDT", on_change=id))
+
+
+def close_book(world: World) -> Call:
+    return world.keep(world.stream.book("BTC-USDT")).close
+
+
+def read_book(world: World) -> Call:
+    def call() -> None:
+        try:
+            assert world.book.best_bid and world.book.best_ask
+            assert world.book.best_bid.price < world.book.best_ask.price
+        except BookNotReady:
+            pass  # an update is being applied further down the stack
+
+    return call
+
+
+def look_at_book(world: World) -> Call:
+    return lambda: (world.book.ready, world.book.sequence, world.book.resyncs, world.book.partial, repr(world.book))
+
+
+def wait_for_book(world: World) -> Call:
+    def call() -> None:
+        try:
+            world.book.wait_ready(LIMIT)
+        except BookNotReady:
+            pass  # it would have had to wait
+
+    return call
+
+
+def follow_book(world: World) -> Call:
+    return lambda: iter(world.book).pending
+
+
+def stats(world: World) -> Call:
+    return lambda: world.stream.stats()["messages"]
+
+
+def look_at_stream(world: World) -> Call:
+    return lambda: (repr(world.stream), world.stream.closed, world.stream.carrying(), world.stream.resume())
+
+
+def tap(world: World) -> Call:
+    recorder = world.recorder
+    return lambda: (world.stream.remove_tap(recorder), world.stream.add_tap(recorder))
+
+
+def emit(world: World) -> Call:
+    return partial(world.stream.emit, kucoin_sync.Overflowed(("a topic",), 1))
+
+
+def open_recorder(world: World) -> Call:
+    return lambda: world.keep(world.record())
+
+
+def close_recorder(world: World) -> Call:
+    return world.keep(world.record()).close
+
+
+def look_at_recorder(world: World) -> Call:
+    return lambda: (world.recorder.stats(), world.recorder.dropped, repr(world.recorder))
+
+
+METHODS = [
+    subscribe,
+    subscribe_with_callback,
+    subscribe_the_same,
+    on,
+    unsubscribe,
+    unsubscribe_all_of_it,
+    close_subscription,
+    leave_subscription,
+    abandoned_generator,
+    get,
+    get_in_vain,
+    look_at_subscription,
+    odd_payload,
+    open_tunnel,
+    close_tunnel,
+    open_book,
+    close_book,
+    read_book,
+    look_at_book,
+    wait_for_book,
+    follow_book,
+    stats,
+    look_at_stream,
+    tap,
+    emit,
+    open_recorder,
+    close_recorder,
+    look_at_recorder,
+]
+by_name = {"argvalues": METHODS, "ids": lambda method: method.__name__}
+
+
+class Steps:
+    """Calls functions between two steps of the package: each before its step, by number.
+
+    As a finaliser's, a call's only frames are its own and, below, that of the step.
+    """
+
+    def __init__(self, calls: dict[int, Call]) -> None:
+        self.calls = calls
+        self.count = 0
+        self.called = 0
+
+    def trace(self, frame: FrameType, event: str, _: object) -> Any:
+        """Trace frames of the package step by step."""
+        if event == "call":
+            name = frame.f_code.co_filename
+            if not name.startswith(PACKAGE) or name.startswith(OUTSIDE):
+                return None
+            frame.f_trace_opcodes = True
+        elif event == "opcode":
+            self.count += 1
+            call = self.calls.get(self.count)
+            if call is not None:
+                sys.settrace(None)
+                try:
+                    call()
+                finally:
+                    self.called += 1
+                    sys.settrace(self.trace)
+        return self.trace
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count and call in here, on this thread."""
+        sys.settrace(self.trace)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
+
+
+def bounded(call: Call) -> None:
+    """Make a call on a thread of its own; where it does not end, fail with what it does."""
+    errors: list[BaseException] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            errors.append(error)
+        ended.set()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    if not ended.wait(LIMIT):
+        frame = sys._current_frames()[thread.ident or 0]
+        raise AssertionError(f"it hangs:\n{''.join(traceback.format_stack(frame))}")
+    thread.join()
+    for error in errors:
+        raise error
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    seed = random.getrandbits(32)
+    print(f"the test's own seed is {seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    free = ServerLimits(
+        topics_per_session=None, messages_per_10s=None, tunnels=None, sessions=None, requests_per_30s=None
+    )
+    with local_kucoin("BTC-USDT", limits=free) as server:
+        world = World(server, tmp_path)
+        yield world
+        bounded(world.close)
+
+
+def steps_of(world: World, method: Prepare) -> int:
+    """Return how many steps a call takes."""
+    call, steps = method(world), Steps({})
+
+    def run() -> None:
+        with steps.watching():
+            call()
+
+    bounded(run)
+    return steps.count
+
+
+def nest(world: World, outer: Prepare, inner: dict[int, Prepare]) -> int:
+    """Make a call of one method, and inside it, before steps of these numbers, calls of others; return how many."""
+    call = outer(world)
+    steps = Steps({number: method(world) for number, method in inner.items()})
+
+    def run() -> None:
+        with steps.watching():
+            call()
+
+    bounded(run)
+    return steps.called
+
+
+def walk(world: World, outer: Prepare, rng: random.Random, together: int, times: int) -> None:
+    """Nest each method in one, `together` of them at a time, `times` times."""
+    count = steps_of(world, outer)
+    for _ in range(times):
+        inner = rng.sample(METHODS, len(METHODS))
+        for start in range(0, len(inner), together):
+            share = inner[start : start + together]
+            nest(
+                world, outer, dict(zip(rng.sample(range(1, max(count, together) + 1), len(share)), share, strict=True))
+            )
+        bounded(world.check)
+
+
+@pytest.mark.parametrize("outer", **by_name)
+def test_each_method_may_be_called_inside_each(world: World, rng: random.Random, outer: Prepare) -> None:
+    walk(world, outer, rng, together=4, times=1)

@@ -379,6 +379,7 @@ def prepare(single: str) -> None:
         classes = _CLASSES.get(single.partition(":")[0], {})
         for cls in classes.values():
             payloads.fast_decoder_for(cls)
+            payloads.reader_for(cls)
         if set(classes) == {"*"}:
             _prepared[single] = _decoder_of(single, None)
 

@@ -26,6 +26,7 @@ from .lag import delays
 from .lane import Action, Lane, Waiter
 from .messages import Message, mismatches_of, prepare
 from .outcomes import Key
+from .payloads import watchers
 from .resources import acquiring
 from .silence import SilenceThread, SilenceWatch
 from .subscription import Subscription
@@ -81,6 +82,7 @@ class Switchboard:
         self._unreadable = 0  # found by the same
         self._misfits = 0
         self._odd_topics: set[str] = set()  # of which a misfit was told
+        watchers.add(self)
         self._watches: dict[Subscription, SilenceWatch] = {}
         self._joining: dict[Subscription, int] = {}  # those that `subscribe` has not returned yet, with its thread
         self._first_use: Callable[[], object] | None = None  # while a forked child has not begun again
@@ -370,19 +372,32 @@ class Switchboard:
         """Count a payload with something odd in it, and tell it once per topic (on the consumer's thread)."""
         if interrupting():
             defer(partial(self.misfit, message))
-            return
-        topic = str(message.topic)
-        with self._lock:
-            self._misfits += 1
-            first = topic not in self._odd_topics
-            if first:
-                if len(self._odd_topics) >= _MOST_ODD_TOPICS:
-                    self._odd_topics.clear()
-                self._odd_topics.add(topic)
-        if first:
+        elif self._is_first_misfit(topic := str(message.topic)):
             shown = mismatches_of(message)
             more = f"; and {len(shown) - _SHOWN_MISMATCHES} more" if len(shown) > _SHOWN_MISMATCHES else ""
             self.emit(PayloadMismatch(topic, "; ".join(shown[:_SHOWN_MISMATCHES]) + more))
+
+    def odd_text(self, topic: str, reason: str) -> None:
+        """Do the same with what showed when a property was read (on any thread); of the topic the symbol is not known.
+
+        Every stream is told, and only one that has such a topic takes note.
+        """
+        if interrupting():
+            defer(partial(self.odd_text, topic, reason))
+            return
+        wanted = [single for each in list(self._subscriptions) for single in each.topics]
+        if any(single.startswith(f"{topic}:") for single in wanted) and self._is_first_misfit(topic):
+            self.emit(PayloadMismatch(topic, reason))
+
+    def _is_first_misfit(self, topic: str) -> bool:
+        with self._lock:
+            self._misfits += 1
+            if topic in self._odd_topics:
+                return False
+            if len(self._odd_topics) >= _MOST_ODD_TOPICS:
+                self._odd_topics.clear()
+            self._odd_topics.add(topic)
+            return True
 
     def acked(self, connection: Carrier, keys: tuple[Key, ...]) -> None:
         """The server confirmed keys."""

@@ -62,7 +62,7 @@ def chart(bars: Sequence[Bar], width: int, height: int, glyphs: Glyphs) -> list[
     lines = []
     for row, cells in enumerate(pictured):
         marked = row % 4 == 0 or row == rows - 1
-        price = figures.fixed((high - step * row).quantize(Decimal(1).scaleb(-digits)), digits) if marked else ""
+        price = f"{high - step * row:.{digits}f}" if marked else ""
         spans = [Span(f"{price:>{label}} {glyphs.wick}", "dim")]
         for cell in cells:
             spans += [Span(" "), cell]

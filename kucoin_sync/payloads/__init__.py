@@ -16,6 +16,7 @@ from .base import (
     fields_of,
     reader_for,
     to_ns,
+    watchers,
 )
 from .candles import (
     Candle,
@@ -144,4 +145,5 @@ __all__ = [
     "plain",
     "reader_for",
     "to_ns",
+    "watchers",
 ]

@@ -20,16 +20,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import weakref
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
 
-from .tolerant import Reading, plain, tolerant_reader, with_extra
+from .tolerant import Reading, open_decoder, plain, tolerant_reader, with_extra
 
 __all__ = [
     "KeyedBySymbol",
@@ -47,6 +48,7 @@ __all__ = [
     "fields_of",
     "reader_for",
     "to_ns",
+    "watchers",
 ]
 
 Side = Literal["buy", "sell"]
@@ -74,13 +76,26 @@ def to_ns(value: int) -> int:
     return value
 
 
-def exact(text: str | None) -> Decimal | None:
-    """Return a number that came as text; None where there is none, or none that can be read."""
+class Watcher(Protocol):
+    """Wants to know of what only shows when a property is read."""
+
+    def odd_text(self, topic: str, reason: str) -> None:
+        """A number of a payload of `topic`, a topic without its symbol, can't be read."""
+
+
+#: Who is told of text that is no number, where it stays text until a property is read.
+watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
+
+
+def exact(text: str | None, topic: str) -> Decimal | None:
+    """Return a number that came as text; None where there is none, or none that can be read, which is told."""
     if not text:
         return None
     try:
         return Decimal(text)
     except InvalidOperation:
+        for watcher in list(watchers):
+            watcher.odd_text(topic, f"{text[:40]!r} stands where a number is usual")
         return None
 
 
@@ -234,13 +249,13 @@ def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 def _reader(cls: type[P]) -> Callable[[bytes | msgspec.Raw], Reading[P]]:
     keyed = issubclass(cls, KeyedBySymbol)
     decode, read_members = fast_decoder_for(cls), tolerant_reader(cls, keyed=keyed)
-    known = _Known(cls)
+    decode_more, known = decode if keyed else open_decoder(cls), _Known(cls)
 
     def read(data: bytes | msgspec.Raw) -> Reading[P]:
-        try:
+        with contextlib.suppress(msgspec.ValidationError):
             return Reading(decode(data), ())
-        except msgspec.ValidationError:
-            pass
+        with contextlib.suppress(msgspec.ValidationError):
+            return Reading(decode_more(data), ())
         if not keyed:
             with contextlib.suppress(msgspec.DecodeError):
                 text, extra = known.usual(data)

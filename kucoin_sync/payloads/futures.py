@@ -77,7 +77,7 @@ class FuturesLevel2Update(Timed, frozen=True, kw_only=True):
     @property
     def price(self) -> Decimal:
         """The price of the level."""
-        return cast(Decimal, exact(self._part(0)))
+        return cast(Decimal, exact(self._part(0), "/contractMarket/level2"))
 
     @property
     def side(self) -> Side:
@@ -87,7 +87,7 @@ class FuturesLevel2Update(Timed, frozen=True, kw_only=True):
     @property
     def size(self) -> Decimal:
         """The new size at the price, in contracts."""
-        return cast(Decimal, exact(self._part(2)))
+        return cast(Decimal, exact(self._part(2), "/contractMarket/level2"))
 
     def _part(self, place: int) -> str | None:
         change: str | None = self.change  # None where it can't be read

@@ -47,27 +47,27 @@ class Ticker(TimedTwice, frozen=True, kw_only=True):
     @property
     def size(self) -> Decimal | None:
         """The size of the last trade."""
-        return exact(self.wire_size)
+        return exact(self.wire_size, "/market/ticker")
 
     @property
     def best_bid(self) -> Decimal | None:
         """The best bid's price."""
-        return exact(self.wire_best_bid)
+        return exact(self.wire_best_bid, "/market/ticker")
 
     @property
     def best_bid_size(self) -> Decimal | None:
         """What rests at the best bid."""
-        return exact(self.wire_best_bid_size)
+        return exact(self.wire_best_bid_size, "/market/ticker")
 
     @property
     def best_ask(self) -> Decimal | None:
         """The best ask's price."""
-        return exact(self.wire_best_ask)
+        return exact(self.wire_best_ask, "/market/ticker")
 
     @property
     def best_ask_size(self) -> Decimal | None:
         """What rests at the best ask."""
-        return exact(self.wire_best_ask_size)
+        return exact(self.wire_best_ask_size, "/market/ticker")
 
 
 class Level1(Timed, frozen=True, kw_only=True):

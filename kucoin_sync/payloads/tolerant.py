@@ -10,13 +10,14 @@ import json
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from functools import cache, partial
+from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import NODEFAULT, inspect
+from msgspec.structs import force_setattr
 
-__all__ = ["Mismatch", "Reading", "plain", "tolerant_reader"]
+__all__ = ["Mismatch", "Reading", "open_decoder", "plain", "tolerant_reader", "with_extra"]
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ _NOTHING: Any = object()
 _SHOWN = 40
 _decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
 _decode = msgspec.json.Decoder().decode
+_split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def plain(data: bytes | msgspec.Raw) -> Any:
@@ -323,7 +325,7 @@ def _shown(value: Any) -> str:
 
 
 def _make(cls: Any, fields: dict[str, Any], extra: dict[str, Any]) -> Any:
-    return _with_extra(cls)(**fields, extra=_plainly(extra)) if extra else cls(**fields)
+    return _with_extra(cls)(**fields, unread=_plainly(extra)) if extra else cls(**fields)
 
 
 def with_extra(payload: T, extra: dict[str, Any]) -> T:
@@ -331,6 +333,22 @@ def with_extra(payload: T, extra: dict[str, Any]) -> T:
     cls = type(payload)
     made: T = _make(cls, _fields(payload, cls), extra)
     return made
+
+
+def open_decoder(cls: type[T]) -> Callable[[bytes | msgspec.Raw], T]:
+    """Return what decodes the usual form of a payload to which KuCoin has added members; they are read when asked for.
+
+    An object inside may have none.
+    """
+    more: Any = _with_extra
+    decode: Callable[[bytes | msgspec.Raw], T] = msgspec.json.Decoder(more(cls), strict=False).decode
+
+    def decode_with_extra(data: bytes | msgspec.Raw) -> T:
+        payload = decode(data)
+        force_setattr(payload, "unread", msgspec.Raw(bytes(data)))  # type: ignore[arg-type]
+        return payload
+
+    return decode_with_extra
 
 
 def _plainly(value: Any) -> Any:
@@ -351,23 +369,40 @@ def _fields(payload: Any, cls: Any) -> dict[str, Any]:
 
 @cache
 def _with_extra(cls: Any) -> Any:
-    """Return the class of payloads that have an `extra`; equal to one of `cls` where all fields are."""
+    """Return the class of payloads that have an `extra`; equal to one of `cls` where all fields are.
+
+    `unread` is the extra, or the whole JSON text in which it is.
+    """
+
+    def bare(self: Any) -> Any:
+        return cls(**_fields(self, cls))
+
+    def extra(self: Any) -> dict[str, Any]:
+        if not isinstance(self.unread, msgspec.Raw):
+            return dict(self.unread)
+        known = _members_of(cls)
+        return {name: plain(part) for name, part in _split(self.unread).items() if name not in known}
 
     def same(self: Any, other: object) -> bool:
-        return isinstance(other, cls) and cls(**_fields(self, cls)) == cls(**_fields(other, cls))
+        return isinstance(other, cls) and bool(bare(self) == bare(other))
 
     namespace = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
-        "__annotations__": {"extra": dict[str, Any]},
+        "__annotations__": {"unread": Any},
+        "unread": msgspec.field(name="~unread", default_factory=dict),
+        "extra": property(extra),
         "__eq__": same,
         "__ne__": lambda self, other: not same(self, other),
-        "__hash__": lambda self: hash(cls(**_fields(self, cls))),
-        "__reduce__": lambda self: (partial(_restore, cls), (_fields(self, cls), self.extra)),
+        "__hash__": lambda self: hash(bare(self)),
+        "__repr__": lambda self: f"{repr(bare(self))[:-1]}, extra={self.extra!r})",
+        "__reduce__": lambda self: (_restore, (cls, _fields(self, cls), self.extra)),
     }
-    return type(cls)(cls.__name__, (cls,), namespace, frozen=True, kw_only=True, array_like=False)
+    return type(cls)(
+        cls.__name__, (cls,), namespace, frozen=True, kw_only=True, array_like=False, forbid_unknown_fields=False
+    )
 
 
 def _restore(cls: Any, fields: dict[str, Any], extra: dict[str, Any]) -> Any:
-    return _with_extra(cls)(**fields, extra=extra)
+    return _make(cls, fields, extra)

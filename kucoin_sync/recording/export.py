@@ -76,6 +76,8 @@ def export(messages: Iterable[Message], topics: Iterable[str], path: str | os.Pa
         raise RecordingError(f"{path} is there already; choose another name") from None
     except OSError as error:
         raise RecordingError(f"{path} can't be written: {error.strerror or error}") from None
+    except MemoryError:
+        raise RecordingError(f"{path} can't be written: there is not enough memory") from None
     return done
 
 

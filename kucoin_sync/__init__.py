@@ -16,6 +16,7 @@ from .credentials import Credentials
 from .events import (
     BookFailed,
     BookReady,
+    BookRenumbered,
     BookResyncing,
     CallbackFailed,
     CallbackSlow,
@@ -66,6 +67,7 @@ __all__ = [
     "BookFailed",
     "BookNotReady",
     "BookReady",
+    "BookRenumbered",
     "BookResyncing",
     "BookSnapshot",
     "CallbackFailed",

@@ -10,6 +10,7 @@ import msgspec
 __all__ = [
     "BookFailed",
     "BookReady",
+    "BookRenumbered",
     "BookResyncing",
     "CallbackFailed",
     "CallbackSlow",
@@ -234,6 +235,19 @@ class BookReady(_OfBook, frozen=True):
 
     def __str__(self) -> str:
         return f"ready: {self._which} at {self.sequence}"
+
+
+class BookRenumbered(_OfBook, frozen=True):
+    """The exchange numbers a book anew, from lower sequences on, and the book follows.
+
+    It was at the sequence `was` and is ready at the lower `sequence`.
+    """
+
+    was: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"numbered anew: {self._which} was at {self.was} and is ready at {self.sequence}"
 
 
 class BookResyncing(_OfBook, frozen=True):

@@ -22,7 +22,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .books import BookChange, Calibration, Level2BookChange, Level3BookChange, Source, Update
 from .books.reading import Book
-from .events import BookFailed, BookReady, BookResyncing, Event, Overflowed, SnapshotFailed
+from .events import BookFailed, BookReady, BookRenumbered, BookResyncing, Event, Overflowed, SnapshotFailed
 from .exceptions import BookNotReady, SlowConsumer, StreamClosed
 from .forking import enrol
 from .gate import Gate
@@ -246,6 +246,11 @@ class Follower(Generic[B, C]):
             self._trouble = ""
             self.calibration.lost(reason)
 
+    def forget(self) -> None:
+        """What comes from now on may be older than what came before, as when a replay is moved."""
+        with self.lock:
+            self.calibration.forget()
+
     # What REST answers
 
     def asks(self) -> int | None:
@@ -257,9 +262,12 @@ class Follower(Generic[B, C]):
         """Take a snapshot that was asked for in an attempt; return whether another one is needed."""
         with self._changing():
             if self.ended is None:
+                was = self.calibration.had
                 applied = self.calibration.snapshot(data, depth=self.source.depth, attempt=attempt)
                 if self.calibration.live:
                     self._trouble = ""
+                    if (now := self.calibration.sequence) < was:
+                        self._events.append(BookRenumbered(self.source.symbol, self.source.level, was, now))
                 if self._listeners:
                     self._publish(applied, self.calibration.began)
             return self._wanting()

@@ -64,6 +64,11 @@ EVENTS: list[tuple[e.Event, int, str]] = [
     ),
     (e.BookReady("BTC-USDT", 2, 17), logging.INFO, "ready: the book of BTC-USDT at 17"),
     (
+        e.BookRenumbered("BTC-USDT", 2, 1001, 17),
+        logging.WARNING,
+        "numbered anew: the book of BTC-USDT was at 1001 and is ready at 17",
+    ),
+    (
         e.BookResyncing("BTC-USDT", 3, "3 to 4 is missing"),
         logging.WARNING,
         "resyncing: the level 3 book of BTC-USDT, because 3 to 4 is missing",

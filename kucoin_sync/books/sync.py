@@ -25,11 +25,23 @@ States. `buffering` --a snapshot that fits--> `live` --a gap, or `lost`--> `gap`
 5. An update that can't be read, or that contradicts the book, counts as missing.
 6. A book that began with a part of the levels is at its end when all levels of that part are gone.
 
+Never back in time. The exchange may begin to number a book anew, and a snapshot may be one of long ago, out of a cache.
+
+7. An update that ends at or before the book's sequence changes nothing. It is a duplicate if it equals one that is
+   remembered. It was under way when the snapshot was made if nothing was applied to that yet. It may be late by a few.
+   Any other one says that the updates have gone back: the book starts again, and this update is the first to be kept.
+   The same holds for one that ends at or before what is kept.
+8. A snapshot of less than the book had is too old. So is one that is far ahead of the updates that are kept: its
+   numbers are not theirs. Another is needed.
+9. The book follows the updates back if a snapshot confirms that. While those that are kept are behind earlier ones, a
+   snapshot fits only if it is among them, or just ahead of them and newer than one that was refused for that.
+
 Never reads a clock, opens nothing, waits for nothing. Not thread-safe: its owner's lock covers it.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -71,6 +83,9 @@ class Update(Protocol):
 
 
 _NEVER = float("-inf")
+_REMEMBERED = 256  # updates by which a duplicate is known
+_REACH = 10_000  # sequences by which a snapshot can be ahead of the updates: as many as may wait for the book
+_NEAR, _FEW = 200, 3  # sequences by which an update can be late, and how many such updates in a row
 
 B = TypeVar("B", bound=Book[Any])
 U = TypeVar("U", bound=Update)
@@ -143,6 +158,7 @@ class Calibration(Generic[B, U]):
         reason: a sentence that says why the book can't be read, "" while it can.
         began: the sequence of the snapshot that the book began with.
         sequence: the last one that the book tells of; where it was left while the book is not live.
+        had: what a snapshot must not be older than, while the book is not live: the sequence that it was at.
         resyncs: how often the book was live and had to start again.
         attempt: rises with each `lost`; handed to `snapshot`, it keeps an answer out that was asked for before.
     """
@@ -152,6 +168,7 @@ class Calibration(Generic[B, U]):
         self.reason = "the first snapshot has not come yet"
         self.began = 0
         self.sequence = 0
+        self.had = 0
         self.resyncs = 0
         self.attempt = 1
         self._next: float = _NEVER  # the sequence that an update has to cover while the book is live
@@ -163,6 +180,11 @@ class Calibration(Generic[B, U]):
         self._partial = False
         self._kept: deque[U] = deque()
         self._kept_to = 0  # the last sequence of what is kept
+        self._came = 0  # what the updates had come to, as of when the state last changed
+        self._refused = 0  # the last snapshot that was ahead of updates that have gone back
+        self._late_at, self._late = 0, 0  # how many updates were late in a row, and behind which sequence
+        self._known: deque[U] = deque(maxlen=_REMEMBERED)  # the newest that the book has, in order
+        self._remember = self._known.append
 
     def __repr__(self) -> str:
         return f"<Calibration {self.state} at {self.sequence}: {len(self._kept)} kept, {self.reason or self._book}>"
@@ -207,6 +229,10 @@ class Calibration(Generic[B, U]):
                 self._keep(update, start, end)
                 return ()
             if end <= self.sequence:
+                if self._went_back(update, start, end, self.sequence):
+                    self._start_again(self._back(end))
+                    self.had = self._came  # if nothing was applied to the snapshot, it was none of theirs
+                    self._keep(update, start, end)
                 return ()
             if start > self._next:
                 self._start_again(f"what has the sequences {self._next} to {start - 1} is missing")
@@ -223,6 +249,7 @@ class Calibration(Generic[B, U]):
             self._start_again("all levels of the partial snapshot are gone, and what was behind them is not known")
             self._keep(update, start, end)
             return ()
+        self._remember(update)
         return (update,)
 
     def snapshot(self, data: Data, *, depth: int | None = None, attempt: int | None = None) -> Sequence[U]:
@@ -236,26 +263,39 @@ class Calibration(Generic[B, U]):
             return ()
         try:
             sequence, bids, asks = read_snapshot(data)
-            if self._kept:
-                first = min(self._kept[0].sequence_start, self._kept[0].sequence_end)
-                if sequence < first - 1:
-                    self.reason = f"the snapshot is of {sequence}, too old for the updates from {first} on"
-                    return ()
+            if misfit := self._misfit(sequence):
+                self.reason = misfit
+                return ()
             self._feed.load(self._book, bids, asks, depth)
         except ValueError as error:
             self.reason = f"the snapshot makes no sense: {error}"
             return ()
+        if sequence < self.had:
+            self._known.clear()  # the numbers may mean something else now
+        self._came = self._kept_to or self._came
+        self._refused = 0
         kept, self._kept = self._kept, deque()
+        self._kept_to = 0
         self.state, self.reason, self.sequence, self._next = "live", "", sequence, sequence + 1
         self.began = sequence
         self._partial = self._book.partial
-        applied = [each for update in kept for each in self.push(update)]
+        applied: list[U] = []
+        for update in kept:
+            if _last(update) > sequence:
+                applied += self.push(update)
+            else:
+                self._learn(update)
         return applied if self.state == "live" else ()
 
     def lost(self, reason: str = "the connection was lost") -> None:
         """Start again: updates are missing, or those to come are of another connection."""
         self.attempt += 1
         self._start_again(reason)
+
+    def forget(self) -> None:
+        """Take what comes next at its word, though it may be older than what the book had."""
+        self.had = self._came = 0
+        self._known.clear()
 
     def afresh(self, reason: str) -> Calibration[B, U]:
         """Return one that takes over with an empty book; this one may have been left half-way through a change."""
@@ -264,10 +304,13 @@ class Calibration(Generic[B, U]):
             fresh.state = "gap"
         fresh.resyncs = self.resyncs + (self.state == "live")
         fresh.reason, fresh.began, fresh.sequence, fresh.attempt = reason, self.began, self.sequence, self.attempt + 1
+        self._note()
+        fresh.had, fresh._came = self.had, self._came
         return fresh
 
     def _start_again(self, reason: str) -> None:
         if self.state == "live":
+            self._note()
             self.state = "gap"
             self.resyncs += 1
         self.reason = reason
@@ -275,10 +318,23 @@ class Calibration(Generic[B, U]):
         self._kept.clear()
         self._kept_to = 0
 
+    def _note(self) -> None:
+        """Note what a live book is at."""
+        if self.state == "live":
+            self.had = self.sequence
+            if self.sequence > self.began:
+                self._came = self.sequence
+
     def _keep(self, update: U, start: int, end: int) -> None:
+        if end <= self.had and _of(self._known, end) == update:
+            return  # a duplicate from before
         if end <= self._kept_to:
-            return
-        if start > self._kept_to + 1:
+            if not self._went_back(update, start, end, self._kept_to):
+                return
+            self.reason = self._back(end)
+            self._came = max(self._came, self._kept_to)
+            self._kept.clear()
+        elif start > self._kept_to + 1:
             self._kept.clear()
         self._kept.append(update)
         self._kept_to = end
@@ -287,3 +343,70 @@ class Calibration(Generic[B, U]):
             self.reason = (
                 f"more than {self._limit} updates came before a snapshot that fits, and the oldest were dropped"
             )
+
+    def _learn(self, update: U) -> None:
+        """Remember an update that the snapshot has in it."""
+        if not self._known or _last(update) > _last(self._known[-1]):
+            self._remember(update)
+
+    def _went_back(self, update: U, start: int, end: int, known: int) -> bool:
+        """Whether an update says that the exchange's numbers went back: it ends at or before `known`; see rule 7."""
+        if not end:
+            return False  # it has no sequence of its own
+        for updates in (self._known, self._kept):
+            same = _of(updates, end)
+            if same == update:
+                return False
+            if same is not None and _span(same) == (start, end):
+                return True
+        if self.state == "live" and self.sequence == self.began and max(self._came, self.began - _REACH) < end:
+            self._learn(update)
+            return False
+        if self._late_at != known:
+            self._late_at, self._late = known, 0
+        self._late += 1
+        return known - end > _NEAR or self._late > _FEW
+
+    def _back(self, end: int) -> str:
+        """Let go of what the numbers meant until now, since the updates went back; return this as a reason."""
+        self._known.clear()
+        return (
+            f"the exchange's updates went back to {end}, from {max(self.sequence, self._kept_to)}; either it began to "
+            "number them anew, or the snapshot was of another numbering"
+        )
+
+    def _misfit(self, sequence: int) -> str:
+        """Return why a snapshot does not fit what is kept and what the book had, "" where it does."""
+        last = self._kept_to
+        if self._kept:
+            first = _span(self._kept[0])[0]
+            if sequence < first - 1:
+                return f"the snapshot is of {sequence}, too old for the updates from {first} on"
+            if sequence <= last:
+                return ""
+            if sequence > last + _REACH:
+                return f"the snapshot is of {sequence}, and the updates are at {last}: its numbers are not theirs"
+            if last <= self._came:
+                before, self._refused = self._refused, sequence
+                if 0 < before < sequence <= last + _NEAR:
+                    return ""
+                return f"the updates went back to {last}, and the snapshot of {sequence} may be from before"
+        if sequence < self.had:
+            return f"the snapshot is of {sequence}, older than the book, which was at {self.had}"
+        return ""
+
+
+def _span(update: Update) -> tuple[int, int]:
+    """Return the first and the last sequence of an update, which may be swapped in it."""
+    start, end = update.sequence_start, update.sequence_end
+    return (start, end) if start <= end else (end, start)
+
+
+def _last(update: Update) -> int:
+    return max(update.sequence_start, update.sequence_end)
+
+
+def _of(updates: deque[U], end: int) -> U | None:
+    """Return the one of these updates, which are in order, that ends with a sequence; None where none does."""
+    place = bisect_left(updates, end, key=_last)
+    return updates[place] if place < len(updates) and _last(updates[place]) == end else None

@@ -185,6 +185,8 @@ class Player:
 
     def _play(self, target: int | None, since: float) -> None:
         begin = self._library.begin_ns if target is None else target
+        if target is not None:
+            self._restart_books()
         place, silent_to = self._beginning(begin)
         self._zero = since, begin
         catching_up = False
@@ -208,7 +210,6 @@ class Player:
         """Return where to read from, and up to which time silently, to play from a time on."""
         if begin <= self._library.begin_ns:
             return None, 0
-        self._restart_books()
         place = self._library.place_at(begin)
         for book in self._snapshots.waiting():
             source = book.source
@@ -220,6 +221,8 @@ class Player:
     def _restart_books(self) -> None:
         """Have the books begin again with the next snapshot that fits."""
         error = ConnectionFailed("the replay was moved to another time")
+        for book, _ in self._stage.books():
+            book.forget()
         for (market, private), track in list(self.tracks.items()):
             if not private:
                 self._lose(market, None, error)

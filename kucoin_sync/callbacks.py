@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from .events import CallbackFailed, CallbackSlow, Event
+from .exceptions import ConnectionFailed
 from .guard import log
 from .interruption import holds_nothing
 from .sealed import Push
@@ -100,8 +101,14 @@ class _Ready:
         inbox.call(self)
 
     def took_long(self, seconds: float) -> None:
-        self._turns = self._callbacks.beside
-        self._turns.start()
+        callbacks = self._callbacks
+        self._turns = callbacks.beside
+        try:
+            callbacks.beside.start()
+        except ConnectionFailed as error:
+            self._turns = callbacks.turns  # in one line with the others again
+            callbacks.beside.pass_on(callbacks.turns)
+            callbacks.beside.tell_shortage(error)
         if self._slowness.is_news(seconds):
             self._callbacks.emit(CallbackSlow(self.subscription.topics, seconds))
 
@@ -174,8 +181,8 @@ class Callbacks:
         self._begin()
 
     def _begin(self) -> None:
-        self.turns = Turns("kucoin-callbacks", self.patience, self.slow)
-        self.beside = Turns("kucoin-callbacks-slow", self.slow, self.slow)  # for callbacks that take long
+        self.turns = Turns("kucoin-callbacks", self.patience, self.slow, self.emit)
+        self.beside = Turns("kucoin-callbacks-slow", self.slow, self.slow, self.emit)  # for callbacks that take long
         self._events = None if self._on_event is None else _Events(self._on_event, self.turns, self.slow)
 
     def renew(self) -> None:
@@ -190,17 +197,21 @@ class Callbacks:
         """Log an event and have `on_event` called with it; never waits."""
         log(event.level, "%s", event)
         if self._events is not None and not self.turns.closed:
-            self.turns.start()
             self._events.put(event)
+            self.turns.start_soon()
 
     def start(self) -> None:
-        """Have the thread for callbacks run."""
+        """Have the thread for callbacks run.
+
+        Raises:
+            ConnectionFailed: none could be started.
+        """
         self.turns.start()
 
     def serve(self, subscription: Subscription) -> None:
         """Run the subscription's callback for its messages from now on."""
-        self.start()
         _Ready(self, subscription).arm()
+        self.turns.start_soon()
 
     def failed(self, subscription: Subscription, error: BaseException) -> None:
         """Report what a callback raised."""

@@ -294,6 +294,7 @@ class Follower(Generic[B, C]):
                 if wished:
                     listener.withhold(listener.topics)
                 listener.inbox.finish(None if wished else error)
+            self._listeners = ()
             if not wished:
                 self._events.append(BookFailed(self.source.symbol, self.source.level, error))
         self._owner.ended(self)

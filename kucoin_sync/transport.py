@@ -433,9 +433,10 @@ class Transport:
 def _let_reads_linger(sock: socket.socket) -> bool:
     """Let reads wait for a moment before they say that nothing is there; return whether the system can do that.
 
-    Not for TLS, where the library decides when to read.
+    Not for TLS, where the library decides when to read. Not where gevent or eventlet have replaced the socket: theirs
+    waits by itself, for data only.
     """
-    if isinstance(sock, ssl.SSLSocket) or os.name != "posix" or not hasattr(socket, "MSG_DONTWAIT"):
+    if type(sock).__module__ != "socket" or os.name != "posix" or not hasattr(socket, "MSG_DONTWAIT"):
         return False
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(_LINGER * 1e6)))
     sock.setblocking(True)

@@ -345,6 +345,11 @@ class Client(OfOneProcess):
             raise ValueError("this stream's topics are watched already; use a stream of its own")
         self._board.watcher = watcher
 
+    def unwatch(self) -> None:
+        """Tell the watcher nothing more."""
+        self._board.watcher = None
+        self._watchers.clear()
+
     def _bookkeeper(self) -> Bookkeeper:
         from .bookkeeping import Bookkeeper
 

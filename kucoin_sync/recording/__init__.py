@@ -10,7 +10,7 @@ with ReplayStream("day.jsonl.zst", speed=None) as replay:
         print(message.payload.price)
 """
 
-from .errors import FramesMissing, RecordingEnded, RecordingError, RecordingFailed, RecordingResumed
+from .errors import FramesMissing, RecordingEnded, RecordingError, RecordingFailed, RecordingResumed, ReplayDelayed
 from .recorder import Recorder
 from .replay import ReplayStream
 
@@ -21,5 +21,6 @@ __all__ = [
     "RecordingError",
     "RecordingFailed",
     "RecordingResumed",
+    "ReplayDelayed",
     "ReplayStream",
 ]

@@ -5,11 +5,25 @@ from __future__ import annotations
 from ..events import Event
 from ..exceptions import KucoinSyncError
 
-__all__ = ["FramesMissing", "RecordingEnded", "RecordingError", "RecordingFailed", "RecordingResumed"]
+__all__ = [
+    "FramesMissing",
+    "RecordingEnded",
+    "RecordingError",
+    "RecordingFailed",
+    "RecordingResumed",
+    "ReplayDelayed",
+]
 
 
 class RecordingError(KucoinSyncError):
-    """A file can't be written or read as a recording; the text names it and says why."""
+    """A file can't be written or read as a recording; the text names it and says why.
+
+    `retriable` is True on the instance where the system had no thread, descriptor or memory for a moment.
+    """
+
+    def __init__(self, message: str, *, retriable: bool = False) -> None:
+        super().__init__(message)
+        self.retriable = retriable
 
 
 class RecordingFailed(Event, frozen=True):
@@ -46,6 +60,17 @@ class FramesMissing(Event, frozen=True):
 
     def __str__(self) -> str:
         return f"incomplete recording: {self.dropped} messages are missing here, because {self.reason}"
+
+
+class ReplayDelayed(Event, frozen=True):
+    """A replay can't go on for want of something, such as a descriptor; it tries again after `retry_in` seconds."""
+
+    path: str
+    error: Exception
+    retry_in: float
+
+    def __str__(self) -> str:
+        return f"the replay of {self.path} waits: {self.error}; next attempt in {self.retry_in:.1f} s"
 
 
 class RecordingEnded(Event, frozen=True):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from ..resources import shortage
 from .errors import RecordingError
 from .lines import FORMAT, Dropped, End, Header, Line, Record, Snapshot, Subscribed, own_lines, records, time_of
 from .packing import SUFFIXES, packing_for
@@ -21,6 +22,14 @@ __all__ = ["Library", "Paths", "Place"]
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 Kind = tuple[str, bool]
 SnapshotKey = tuple[str, str, str]
+
+
+#: Opens a file to be read.
+OpenFile = Callable[[Path], BinaryIO]
+
+
+def _open(path: Path) -> BinaryIO:
+    return open(path, "rb")
 
 
 class Place(NamedTuple):
@@ -57,8 +66,11 @@ class Library:
         self.torn: list[Path] = []
         self.files = sorted(found, key=_began)
         self._blocks: list[tuple[int, Place]] = []  # the first time and the place of each
-        for number in range(len(self.files)):
-            self._scan(number)
+        try:
+            for number in range(len(self.files)):
+                self._scan(number)
+        except (OSError, MemoryError) as error:
+            raise _unreadable(self.files[number], error) from None
 
     @property
     def name(self) -> str:
@@ -66,12 +78,12 @@ class Library:
         first = self.files[0].name
         return first if len(self.files) == 1 else f"{first} and {len(self.files) - 1} more"
 
-    def read(self, place: Place | None = None) -> Iterator[Record]:
+    def read(self, place: Place | None = None, open_file: OpenFile = _open) -> Iterator[Record]:
         """Yield the records from a block on, from the beginning without one."""
         place = place or Place(0, 0)
         for number in range(place.file, len(self.files)):
             path = self.files[number]
-            with open(path, "rb") as file:
+            with open_file(path) as file:
                 for block in packing_for(path).blocks(file, place.offset if number == place.file else 0):
                     yield from records(block.text)
 
@@ -128,13 +140,20 @@ def _found(paths: Paths) -> list[Path]:
     return list(found)
 
 
+def _unreadable(path: Path, error: OSError | MemoryError) -> RecordingError:
+    missing = shortage(error, "the file")
+    if missing is not None:
+        return RecordingError(f"{path} can't be read: {missing}", retriable=True)
+    return RecordingError(f"{path} can't be read: {getattr(error, 'strerror', error)}")
+
+
 def _began(path: Path) -> int:
     """Return when a file was begun; RecordingError where it is no recording."""
     try:
         with open(path, "rb") as file:
             block = next(packing_for(path).blocks(file), None)
-    except OSError as error:
-        raise RecordingError(f"{path} can't be read: {error.strerror}") from None
+    except (OSError, MemoryError) as error:
+        raise _unreadable(path, error) from None
     header = next(own_lines(block.text), None) if block else None
     if not isinstance(header, Header):
         raise RecordingError(f"{path} is no recording, or one of which not even the beginning is left")

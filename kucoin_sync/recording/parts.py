@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from ..resources import shortage
 from .errors import RecordingError
 from .packing import SUFFIXES, Buffer, Packing, packing_for
 
@@ -103,9 +104,13 @@ class Parts:
             self._number = _last_number(path)
         try:
             self._next()
-        except OSError as error:
+        except (OSError, MemoryError) as error:
+            if (missing := shortage(error, "the file")) is not None:
+                raise RecordingError(f"{self.path} can't be made: {missing}", retriable=True) from None
             reason = (
-                "it is there already; choose another name" if isinstance(error, FileExistsError) else error.strerror
+                "it is there already; choose another name"
+                if isinstance(error, FileExistsError)
+                else getattr(error, "strerror", error)
             )
             raise RecordingError(f"{self.path} can't be made: {reason}") from None
 
@@ -126,6 +131,12 @@ class Parts:
                 self._put(file, text)
         finally:
             file.close()
+
+    def discard(self) -> None:
+        """Close the first file, to which nothing was written but its beginning, and take it away."""
+        self.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
 
     def _is_due(self) -> bool:
         if self._file is None:

@@ -17,16 +17,19 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
+from .. import backoff
 from ..events import Connected, Disconnected, Event
 from ..exceptions import ConnectionFailed
 from ..guard import Thread, log
 from ..inbox import Inbox
 from ..outcomes import Key
+from ..resources import acquiring, shortage
 from ..sealed import Pushes, kind_of
 from . import lines
-from .errors import FramesMissing, RecordingEnded
+from .errors import FramesMissing, RecordingEnded, ReplayDelayed
 from .given import GivenSnapshots
 from .library import Library, Place
 from .track import Track
@@ -118,12 +121,12 @@ class Player:
     def start(self) -> None:
         """Begin to play; again, after the end, it only ends the subscriptions that were made since."""
         with self._lock:
-            first = self.thread.ident is None and not self._closed
+            if self.thread.ident is None and not self._closed:
+                with acquiring("the thread kucoin-replay"):
+                    self.thread.start()
             if not self._started:
                 self._since = self._clock.now()
             self._started = True
-            if first:
-                self.thread.start()
         self._go.set()
         if self.ended.is_set():
             for taker in self._finish_takers():
@@ -190,7 +193,7 @@ class Player:
         place, silent_to = self._beginning(begin)
         self._zero = since, begin
         catching_up = False
-        for record in self._library.read(place):
+        for record in self._library.read(place, self._open):
             self._check()
             if isinstance(record, lines.Batch):
                 at = record.origin.received_ns
@@ -205,6 +208,21 @@ class Player:
                 if record.at_ns >= silent_to:
                     self._wait_for(record.at_ns)
                 self._tell(record, silent=record.at_ns < silent_to)
+
+    def _open(self, path: Path) -> BinaryIO:
+        """Open a file of the recording, as soon as there is a descriptor for it."""
+        delays = backoff.delays()
+        while True:
+            try:
+                return open(path, "rb")
+            except (OSError, MemoryError) as error:
+                missing = shortage(error, "the file")
+                if missing is None:
+                    raise
+            delay = next(delays)
+            self._stage.emit(ReplayDelayed(str(path), missing, delay))
+            if self._interruption.wait(delay):
+                raise _Interrupted
 
     def _beginning(self, begin: int) -> tuple[Place | None, int]:
         """Return where to read from, and up to which time silently, to play from a time on."""

@@ -27,10 +27,10 @@ from .. import __version__
 from ..events import Connected as ConnectedEvent
 from ..events import Disconnected as DisconnectedEvent
 from ..events import Event
-from ..exceptions import KucoinSyncError
-from ..guard import Thread
+from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..interruption import holds_nothing, now_or_later
 from ..outcomes import Key
+from ..resources import start_thread
 from ..sealed import Medley, Push, Pushes, Sealed
 from . import lines
 from .errors import RecordingError, RecordingFailed, RecordingResumed
@@ -129,8 +129,13 @@ class Recorder:
         self._frames = self._bytes = 0  # written so far; the thread's
         self.error: OSError | None = None
         self._parts = Parts(Path(path), rotate_size, rotate_time, self._beginning, time.monotonic, open_file)
-        self._thread = Thread(target=self._run, name="kucoin-recorder", daemon=True)
-        self._thread.start()
+        try:
+            self._thread = start_thread(self._run, name="kucoin-recorder")
+        except BaseException as error:
+            self._parts.discard()
+            if isinstance(error, ConnectionFailed):
+                raise RecordingError(f"{self.path} can't be recorded: {error}", retriable=True) from None
+            raise
         stream.add_tap(self)
 
     @property

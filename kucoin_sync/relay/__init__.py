@@ -11,8 +11,8 @@
 Redis is trusted: whoever can write to it can make readers believe anything. Nothing in it is pickled, all is JSON.
 """
 
-from .events import LeaseLost, LeaseTaken, RedisFailed
+from .events import LeaseLost, LeaseTaken, RedisFailed, RelayDelayed
 from .relay import Relay
 from .stream import RelayStream
 
-__all__ = ["LeaseLost", "LeaseTaken", "RedisFailed", "Relay", "RelayStream"]
+__all__ = ["LeaseLost", "LeaseTaken", "RedisFailed", "Relay", "RelayDelayed", "RelayStream"]

@@ -1,19 +1,23 @@
 """What a relay does for readers that takes a while: fetch snapshots for their books, wait for private topics.
 
-Threads that live while there is need; one snapshot serves all who asked before it was fetched.
+One thread, which is acquired with the lease, and up to three more while there is more to do. One snapshot serves all
+who asked before it was fetched.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from .. import Limits, backoff
-from ..exceptions import KucoinSyncError
-from ..guard import Thread, log
+from ..exceptions import ConnectionFailed, KucoinSyncError
+from ..guard import log
+from ..resources import acquiring, start_thread
 from ..snapshots import Fetcher, MakeFetcher
 from ..wire import Cancelled, Waker
 from .entries import encode
@@ -60,10 +64,13 @@ class Errands:
         self._waiting: dict[Errand, None] = {}
         self._under_way: set[Errand] = set()
         self._hands: dict[Waker, threading.Thread] = {}
+        self._idle: dict[Waker, None] = {}  # the last of them, while it waits
         self._pace = backoff.SlidingWindow(Limits().snapshots_per_30s, _PERIOD)
         self._closed = False
         self._client = server.client(lambda: self._closed)
         self._scripts = HolderScripts(self._client, keys)
+        with self._lock:
+            self._add_hand()
 
     def add(self, errand: Errand) -> None:
         """Have an errand done soon, on one of a few threads."""
@@ -71,11 +78,22 @@ class Errands:
             if self._closed:
                 return
             self._waiting[errand] = None
-            if len(self._hands) < _HANDS:
-                waker = Waker()
-                thread = Thread(target=self._run, args=(waker,), name="kucoin-relay-errand", daemon=True)
-                self._hands[waker] = thread
-                thread.start()
+            if self._idle:
+                self._idle.popitem()[0].wake()
+            elif len(self._hands) < _HANDS:
+                with suppress(ConnectionFailed):  # whoever is at work now comes to it afterwards
+                    self._add_hand()
+
+    def _add_hand(self) -> None:
+        """Have another thread do errands (under the lock)."""
+        with acquiring("the relay's errands"):
+            waker = Waker()
+        try:
+            self._hands[waker] = start_thread(self._run, waker, name="kucoin-relay-errand")
+        except BaseException:
+            waker.cancel()  # an interrupted start may have left a running thread
+            waker.close()
+            raise
 
     def close(self) -> None:
         """Let the threads end, from whatever they are waiting in, and wait for them."""
@@ -114,18 +132,24 @@ class Errands:
                 fetcher.close()
             with self._lock:
                 self._hands.pop(waker, None)
+                self._idle.pop(waker, None)
                 waker.close()
 
     def _next(self, waker: Waker) -> Errand | None:
-        """Return the next errand that nobody is at; None where there is none, and the thread is to end."""
-        with self._lock:
-            errand = next((each for each in self._waiting if each not in self._under_way), None)
-            if errand is None:
-                self._hands.pop(waker, None)
-                return None
-            del self._waiting[errand]
-            self._under_way.add(errand)
-            return errand
+        """Return the next errand that nobody is at; None where the thread is to end, which the last one never is."""
+        while True:
+            with self._lock:
+                self._idle.pop(waker, None)
+                errand = next((each for each in self._waiting if each not in self._under_way), None)
+                if errand is not None:
+                    del self._waiting[errand]
+                    self._under_way.add(errand)
+                    return errand
+                if len(self._hands) > 1:
+                    self._hands.pop(waker, None)
+                    return None
+                self._idle[waker] = None
+            waker.sleep(math.inf)
 
     def _do(self, errand: Errand, waker: Waker, fetchers: dict[bool, Fetcher]) -> None:
         if not isinstance(errand, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..events import Event
 
-__all__ = ["LeaseLost", "LeaseTaken", "RedisFailed"]
+__all__ = ["LeaseLost", "LeaseTaken", "RedisFailed", "RelayDelayed"]
 
 
 class LeaseTaken(Event, frozen=True):
@@ -27,6 +27,16 @@ class LeaseLost(Event, frozen=True):
 
     def __str__(self) -> str:
         return f"lease lost: another relay has a newer fencing token than {self.token}; waiting"
+
+
+class RelayDelayed(Event, frozen=True):
+    """The relay could not do its work for want of something, such as a thread; the next attempt follows."""
+
+    error: Exception
+    retry_in: float
+
+    def __str__(self) -> str:
+        return f"the relay is held up: {self.error}; next attempt in {self.retry_in:.1f} s"
 
 
 class RedisFailed(Event, frozen=True):

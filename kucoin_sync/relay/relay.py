@@ -11,11 +11,13 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,13 +27,14 @@ from ..callbacks import Callbacks
 from ..events import Event
 from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, is_fatal
 from ..gate import Gate
-from ..guard import Thread
+from ..guard import Thread, log
 from ..interruption import holds_nothing, interrupting, now_or_later
 from ..outcomes import Key
+from ..resources import acquiring, shortage
 from ..topics import grammar
 from .entries import Lease, decode_record
 from .errands import Errands
-from .events import LeaseLost, LeaseTaken, RedisFailed
+from .events import LeaseLost, LeaseTaken, RedisFailed, RelayDelayed
 from .keys import Keys
 from .scripts import HolderScripts, Keep
 from .server import BROKEN, RedisServer
@@ -119,7 +122,15 @@ class Relay:
     def start(self) -> None:
         """Begin, on threads of the relay's own."""
         self._stream.watch(self)
-        now_or_later(self._thread.start)
+        now_or_later(self._start_thread)
+
+    def _start_thread(self) -> None:
+        try:
+            with acquiring("the thread kucoin-relay"):
+                self._thread.start()
+        except BaseException:
+            self._stream.unwatch()
+            raise
 
     def run(self) -> None:
         """Begin, and return when the relay is closed.
@@ -216,20 +227,33 @@ class Relay:
                     self._step()
                     self._worked = True
                     delays = backoff.delays(0.1, 2.0)
-                except BROKEN as error:
-                    failure = self._server.failure(error)
-                    if is_fatal(failure, was_live=self._worked, needs_key=False):
-                        self._give_up(failure)
-                        return
+                except BaseException as error:
                     delay = next(delays)
-                    self._client.connection_pool.disconnect()
-                    self._drop_from = time.monotonic() + delay + _GRACE
-                    self._callbacks.emit(RedisFailed(failure, delay))
+                    self._failed(error, delay)
+                    if self._failure is not None:
+                        return
                     self._closing.wait(delay)
         finally:
             self._leave()
             self._client.connection_pool.disconnect()
             self._ended.set()
+
+    def _failed(self, error: BaseException, delay: float) -> None:
+        """Tell of an error, after which another attempt follows in `delay` seconds; give up where none can help."""
+        missing = error if isinstance(error, KucoinSyncError) else shortage(error, "the relay")
+        if missing is None and isinstance(error, BROKEN):
+            failure = self._server.failure(error)
+            if is_fatal(failure, was_live=self._worked, needs_key=False):
+                self._give_up(failure)
+                return
+            self._client.connection_pool.disconnect()
+            self._drop_from = time.monotonic() + delay + _GRACE
+            self._callbacks.emit(RedisFailed(failure, delay))
+            return
+        if missing is None:
+            log(logging.ERROR, "a defect in the relay, which tries again", error=error)
+            missing = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
+        self._callbacks.emit(RelayDelayed(missing, delay))
 
     def _give_up(self, failure: ConnectionFailed) -> None:
         with self._changed:
@@ -254,8 +278,12 @@ class Relay:
         newest: Any = self._client.xrevrange(self._keys.asks, count=1)
         self._asked = newest[0][0] if newest else b"0-0"
         self._renew_at = 0.0
-        term = Term(token, sequences, self._stream, self._server, self._keys, keep=self._keep, limit=_BUFFER)
-        self._errands = Errands(term, self._stream.fetcher, self._server, self._keys)
+        with ExitStack() as undo:
+            undo.callback(self._release, token)  # for another relay, which may have what is missing here
+            term = Term(token, sequences, self._stream, self._server, self._keys, keep=self._keep, limit=_BUFFER)
+            undo.callback(term.end)
+            self._errands = Errands(term, self._stream.fetcher, self._server, self._keys)
+            undo.pop_all()
         with self._changed:
             self._term = term
             self._changed.notify_all()
@@ -328,10 +356,14 @@ class Relay:
             term.end()
             self._published += term.published
             self._dropped += term.buffer.dropped
-            try:
-                self._scripts.release(term.token)
-            except BROKEN:
-                pass  # it runs out
+            self._release(term.token)
+
+    def _release(self, token: int) -> None:
+        """Let others have the lease."""
+        try:
+            self._scripts.release(token)
+        except BROKEN:
+            pass  # it runs out
 
 
 class _Private(msgspec.Struct, frozen=True):

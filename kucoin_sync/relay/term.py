@@ -12,8 +12,8 @@ from functools import partial
 
 from .. import Message, Stream, Subscription, backoff
 from ..exceptions import InvalidTopic, KucoinSyncError, SubscriptionRejected, is_fatal
-from ..guard import Thread
 from ..outcomes import Key
+from ..resources import start_thread
 from ..topics import grammar
 from ..topics.routing import Router
 from .buffer import Buffer, Feed, Item, Runs, Writer
@@ -69,8 +69,7 @@ class Term:
         self._client = server.client(self._over.is_set)
         self._scripts = HolderScripts(self._client, keys)
         self._writer = Writer(keys)
-        self._thread = Thread(target=self._write, name="kucoin-relay-writer", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._write, name="kucoin-relay-writer")
 
     # Topics; on the relay's thread
 
@@ -94,7 +93,12 @@ class Term:
             feed = Feed(topic, self._sequences.get(topic, 0), self._runs.of(again), self.buffer.put)
             self.feeds[topic] = feed
             router.add(topic, feed)
-        group = self._stream.subscribe(*topics, callback=partial(_took, router), inline=True, timeout=timeout)
+        try:
+            group = self._stream.subscribe(*topics, callback=partial(_took, router), inline=True, timeout=timeout)
+        except BaseException:
+            for topic in topics:
+                self._forget(topic)  # to be taken up again as long as it is wanted
+            raise
         self._groups[group] = set(topics)
 
     def drop(self, topics: Iterable[str]) -> None:

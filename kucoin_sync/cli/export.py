@@ -34,6 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, _: Output) -> int:
     """Write a table."""
+    try:
+        _write(options)
+    except KeyboardInterrupt:
+        print(f"kucoin-sync: interrupted: {options.output} was not written", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _write(options: argparse.Namespace) -> None:
 
     def say(event: Event) -> None:
         if isinstance(event, PayloadMismatch):
@@ -51,7 +60,6 @@ def run(options: argparse.Namespace, _: Output) -> int:
         *([f"{done.left_out} left out because nothing is known of them"] if done.left_out else []),
     ]
     print(", ".join([f"kucoin-sync: {done.rows} rows in {options.output}", *more]), file=sys.stderr)
-    return 0
 
 
 def _counted(subscription: Subscription, replay: ReplayStream) -> Iterator[Message]:

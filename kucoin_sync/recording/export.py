@@ -82,8 +82,7 @@ def export(messages: Iterable[Message], topics: Iterable[str], path: str | os.Pa
 
 
 def _to_csv(rows: Iterator[list[Any]], columns: Sequence[Column], file_path: Path, _: Path, done: Export) -> None:
-    # KuCoin's JSON may escape half a surrogate pair, which is no text for any encoding.
-    with open(file_path, "x", encoding="utf-8", newline="", errors="backslashreplace") as file:
+    with open(file_path, "x", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([column.name for column in columns])
         kinds = [column.kind for column in columns]
@@ -139,8 +138,6 @@ def _to_parquet(
 
 def _held(value: Any, kind: Kind, done: Export) -> Any:
     """Return a value as Parquet takes it, None for what none of its columns can hold."""
-    if kind is Kind.TEXT and value is not None:
-        return str(value).encode("utf-8", "backslashreplace").decode()
     unheld = (kind is Kind.TIME and value is not None and not -(2**63) <= value < 2**63) or (
         kind is Kind.NUMBER and value is not None and not value.is_finite()
     )

@@ -256,8 +256,10 @@ class Player:
         last = self._library.files[-1]  # told of first: whoever sees the end may close the stream at once
         self._stage.emit(RecordingEnded(str(last), last not in self._library.torn))
         with_callback = self._finish_takers()
+        for taker in with_callback:
+            taker.inbox.finish(None)
         self._until(lambda: all(not len(taker.inbox) for taker in with_callback), "callbacks")
-        for taker in with_callback:  # which until now could be unsubscribed
+        for taker in with_callback:  # only now, so that who unsubscribes their topics meanwhile stops the calls
             taker.finish()
         with self._lock:
             self._check()

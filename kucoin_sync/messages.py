@@ -390,14 +390,18 @@ def head_for(start: bytes, topic: str, subject: str | None) -> Head:
 
 
 @cache
-def _ways_for(cls: type[payloads.Payload] | None) -> tuple[Way, Way, Way]:
-    """Return the ways to open a frame with the payload `cls`: its data undecoded, as its struct, as plain Python.
+def _ways_for(cls: type[payloads.Payload] | None) -> tuple[Way, ...]:
+    """Return the ways to open a frame with the payload `cls`.
 
-    What they decode with raises one of UNREADABLE for what is no JSON or has not the usual form.
+    Its data undecoded, as its struct, as plain Python, as its struct with members that KuCoin added. What they decode
+    with raises one of UNREADABLE for what is no JSON or has not the usual form.
     """
     split: Way = _Split, decode_alone
-    typed: Way = split if cls is None else (_Typed, payloads.fast_decoder_for(cls))
-    return split, typed, (_Plain, _decode_any)
+    plain: Way = _Plain, _decode_any
+    if cls is None:
+        return split, split, plain, split
+    fast = payloads.fast_decoder_for(cls)
+    return split, (_Typed, fast), plain, (_Typed, payloads.open_decoder_for(cls) or fast)
 
 
 @lru_cache(maxsize=4096)

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DATA", "END", "Head", "Heads", "Medley", "Opener", "Push", "Pushes", "Run", "Sealed", "kind_of", "opened"]
 
-#: The ways to open a frame: its data undecoded, as its struct, as plain Python.
-UNDECODED, AS_PAYLOAD, AS_DATA = 0, 1, 2
+#: The ways to open a frame: its data undecoded, as its struct, as plain Python, as its struct with members that it has
+#: no fields for.
+UNDECODED, AS_PAYLOAD, AS_DATA, AS_PAYLOAD_WITH_MORE = 0, 1, 2, 3
 #: Where the beginning of a frame ends.
 DATA = b'"data":'
 #: With what a frame ends, behind its data.
@@ -258,9 +259,19 @@ class Opener:
         message = _undecoded(frame, origin)
         if message is None:
             self.unreadable += 1
+        elif self._way == AS_PAYLOAD and self._reads(frame, origin, AS_PAYLOAD_WITH_MORE):
+            self._way = AS_PAYLOAD_WITH_MORE
         else:
             self._way, self._fixed = UNDECODED, True  # the way does not fit this topic
         return message
+
+    @staticmethod
+    def _reads(frame: bytes, origin: Origin | Sealed, way: int) -> bool:
+        head = origin.head
+        try:
+            return head is not None and bool(head.ways[way][1](frame[head.inside]))
+        except UNREADABLE:
+            return False
 
     def way(self, message: Message | None) -> int:
         """Return how to open the next frame, having looked at how a message was read that came before it."""
@@ -271,7 +282,7 @@ class Opener:
         if self._way == UNDECODED:
             if data != payload:
                 self._way = AS_DATA if data else AS_PAYLOAD
-        elif data if self._way == AS_PAYLOAD else payload:
+        elif payload if self._way == AS_DATA else data:
             self._way, self._fixed = UNDECODED, True  # both are wanted
         return self._way
 

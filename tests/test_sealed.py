@@ -299,6 +299,21 @@ def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
     assert isinstance(found[3], Ticker)
 
 
+def test_members_that_kucoin_adds_are_decoded_in_one_pass_from_the_second_message_on() -> None:
+    misfits: list[Message] = []
+    opener = Opener()
+    batch = Batch(1, 2, misfits.append)
+    for n in range(300):
+        frame = ticker(n, more={"of": ["tomorrow"]}) if n > 100 and n % 2 else ticker(n)
+        message = opener.open(Sealed(frame, batch, sealed(frame).head))
+        assert message is not None
+        assert n < 2 or n == 101 or isinstance(message, _Typed)
+        assert isinstance(message.payload, Ticker)
+        assert (message.payload.sequence, message.payload.price) == (n, Decimal(f"{n}.50"))
+        assert message.payload.extra == ({"more": {"of": ["tomorrow"]}} if n > 100 and n % 2 else {})
+    assert misfits == []
+
+
 def test_a_run_is_opened_as_one_by_one_whatever_is_in_it() -> None:
     opener, whole = Opener(), decode_message(ticker(7))
     for n in range(3):

@@ -46,6 +46,7 @@ __all__ = [
     "exact",
     "fast_decoder_for",
     "fields_of",
+    "open_decoder_for",
     "reader_for",
     "to_ns",
     "watchers",
@@ -201,6 +202,11 @@ def fast_decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     return _keyed_decoder(cls) if issubclass(cls, KeyedBySymbol) else _strict_decoder(cls)
 
 
+def open_decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P] | None:
+    """Return what decodes the usual form in one pass together with members that KuCoin added; None where any may be."""
+    return None if issubclass(cls, KeyedBySymbol) else _open_decoder(cls)
+
+
 def fields_of(cls: type[msgspec.Struct]) -> tuple[str, ...]:
     """Return the names of a payload's attributes: fields, computed ones, instants as they came (`wire_…`).
 
@@ -233,6 +239,11 @@ def _keyed_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 
 
 @cache
+def _open_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
+    return open_decoder(cls)
+
+
+@cache
 def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     read: Callable[[bytes | msgspec.Raw], Reading[P]] = _reader(cls)
 
@@ -249,7 +260,7 @@ def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 def _reader(cls: type[P]) -> Callable[[bytes | msgspec.Raw], Reading[P]]:
     keyed = issubclass(cls, KeyedBySymbol)
     decode, read_members = fast_decoder_for(cls), tolerant_reader(cls, keyed=keyed)
-    decode_more, known = decode if keyed else open_decoder(cls), _Known(cls)
+    decode_more, known = open_decoder_for(cls) or decode, _Known(cls)
 
     def read(data: bytes | msgspec.Raw) -> Reading[P]:
         with contextlib.suppress(msgspec.ValidationError):

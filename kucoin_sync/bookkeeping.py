@@ -224,6 +224,11 @@ class Bookkeeper:
         if book.ended is not None:  # and was forgotten before
             self._snapshots.forget(book)
 
+    def obstacle(self, book: Follower[Any, Any]) -> str:
+        """Return what a book waits for: a connection, or else its snapshot; "" where nothing is known of that."""
+        error = self._board.obstacle(book.source.topic)
+        return self._snapshots.obstacle(book) if error is None else str(error)
+
     def ended(self, book: Follower[Any, Any]) -> None:
         """A book has ended: let go of all that was for it."""
         topic = book.source.topic

@@ -270,8 +270,8 @@ class Client(OfOneProcess):
 
         Wakes every place in which a thread can wait: iterating and `get` (which end after what was already
         received), `subscribe` and the waits for books (StreamClosed), and the I/O threads wherever they are. Waits
-        up to `timeout` seconds for the threads to end; only the system's name resolution can take longer. It
-        does not wait where a finaliser, a log handler or a handler of a signal calls it inside another method.
+        up to `timeout` seconds for the threads to end. It does not wait where a finaliser, a log handler or a handler
+        of a signal calls it inside another method.
         """
         if interrupting():
             defer(self._begin_to_close)

@@ -22,7 +22,7 @@ from . import backoff, forking
 from .baton import Chances
 from .carrier import Counts, Deliver, OnThread, Owner, Taker, weakly
 from .credentials import Credentials
-from .events import Connected, Disconnected, Resubscribed, Retrying, ServerNotice
+from .events import ConnectDelayed, Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from .exceptions import ConnectionFailed, KucoinSyncError, is_fatal
 from .guard import log
 from .limits import Limits
@@ -114,7 +114,6 @@ class Connection(OnThread):
 
     Attributes:
         epoch: number of the connection under way or last made, 0 before the first.
-        last_error: why the last attempt failed or the last connection ended.
     """
 
     def __init__(
@@ -124,7 +123,7 @@ class Connection(OnThread):
         self.market = market
         self.private = private
         self.epoch = 0
-        self.last_error: KucoinSyncError | None = None
+        self._failure: KucoinSyncError | None = None  # of the last attempt or connection; see `last_error`
         self.counts = Counts()
         self._options = options
         self._owner = owner
@@ -176,6 +175,21 @@ class Connection(OnThread):
         """Whether the server has confirmed the key on the connection under way; takes no lock."""
         session = self._session
         return session is not None and session.is_active(key)
+
+    @property
+    def last_error(self) -> KucoinSyncError | None:
+        """Why it brings nothing now: what an attempt to connect waits for, or why the last one failed."""
+        step = self._waker.step
+        if step is not None:
+            before = "" if self._failure is None else f". Before that: {self._failure}"
+            return ConnectionFailed(f"{step}{before}")
+        if self._failure is None and self._welcomed is None:
+            return ConnectionFailed("no attempt to connect has come to its first step")
+        return self._failure
+
+    @last_error.setter
+    def last_error(self, error: KucoinSyncError | None) -> None:
+        self._failure = error
 
     @property
     def wanted(self) -> tuple[Key, ...]:
@@ -263,10 +277,19 @@ class Connection(OnThread):
             self._rest = options.rest(self._waker)
         token = self._rest.connect_token(self.market, private=self.private)
         base, per_minute = options.bases.of(self.market), options.limits.connections_per_minute
+        delayed = False
         while (delay := _connect_pace.delay(base, per_minute, time.monotonic())) > 0:
+            if not delayed:
+                delayed = True
+                reason = f"{per_minute} connections were made within a minute (Limits.connections_per_minute)"
+                self._owner.emit(ConnectDelayed(self.market, self.private, delay, reason))
+                self._waker.begin(
+                    "no connection was dialled", f"{reason}, so that the next one waits for {delay:.1f} s"
+                )
             self._waker.sleep(delay)
         server = token.servers[self._server % len(token.servers)]
         glue = "&" if "?" in server.endpoint else "?"
+        self._host = urlsplit(server.endpoint).hostname or ""
         self._transport = Transport.connect(
             Address(f"{server.endpoint}{glue}token={quote(token.token, safe='')}&connectId={secrets.token_hex(8)}"),
             waker=self._waker,
@@ -275,6 +298,7 @@ class Connection(OnThread):
             proxy=options.proxy,
             user_agent=options.user_agent,
         )
+        self._waker.begin(f"{self._host} has sent no welcome", "KuCoin may be busy: try again")
         session = Session(
             ids=self._owner.command_ids,
             ping_interval=server.ping_interval,
@@ -286,7 +310,6 @@ class Connection(OnThread):
         with self._lock:
             session.subscribe(self._wanted)
             self._session = session
-        self._host = urlsplit(server.endpoint).hostname or ""
 
     def _converse(self) -> None:
         """Carry the conversation until it ends; return when it ended because we left."""
@@ -411,7 +434,7 @@ class Connection(OnThread):
             self.epoch = next(self._owner.epochs)
             self.counts.reconnects += self.counts.connects > 0
             self.counts.connects += 1
-            self.last_error = None
+            self.last_error = self._waker.step = None
             self._owner.emit(Connected(self.market, self.private, self.epoch, self._host))
         elif isinstance(outcome, Acked):
             self._owner.acked(self, outcome.keys)
@@ -486,6 +509,7 @@ class Connection(OnThread):
             self._waker.sleep(remaining)
 
     def _drop_transport(self) -> None:
+        self._waker.step = None
         with self._lock:
             session, self._session = self._session, None
         transport, self._transport = self._transport, None

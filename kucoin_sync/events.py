@@ -14,6 +14,7 @@ __all__ = [
     "BookResyncing",
     "CallbackFailed",
     "CallbackSlow",
+    "ConnectDelayed",
     "Connected",
     "Disconnected",
     "Event",
@@ -74,6 +75,19 @@ class Disconnected(_OfConnection, frozen=True):
 
     def __str__(self) -> str:
         return f"disconnected: {self._which}: {self.error}; next attempt in {self.retry_in:.1f} s"
+
+
+class ConnectDelayed(Event, frozen=True):
+    """A connection is not dialled before `seconds` are over, because of `reason`."""
+
+    market: str
+    private: bool
+    seconds: float
+    reason: str
+
+    def __str__(self) -> str:
+        which = f"{self.market} {'private' if self.private else 'public'} connection"
+        return f"delayed: a {which} waits for {self.seconds:.1f} s, because {self.reason}"
 
 
 class Retrying(Event, frozen=True):

@@ -52,6 +52,9 @@ class Owner(Protocol):
     def emit(self, event: Event) -> None:
         """Take an event without waiting."""
 
+    def obstacle(self, book: Any) -> str:
+        """Return what the book waits for, "" where nothing is known of that."""
+
     def use(self) -> None:
         """Somebody wants something of the book."""
 
@@ -183,7 +186,9 @@ class Follower(Generic[B, C]):
         if not self.settle(timeout):
             if interrupting():
                 raise BookNotReady(f"{self.source} can't be waited for inside this call, because {self._reason()}")
-            raise BookNotReady(f"{self.source} was not ready within {timeout:g} s, because {self._reason()}")
+            obstacle = self._owner.obstacle(self)
+            waiting = f". It waits: {obstacle}" if obstacle and obstacle not in self._reason() else ""
+            raise BookNotReady(f"{self.source} was not ready within {timeout:g} s, because {self._reason()}{waiting}")
         if self.ended is not None:
             raise self.ended
 

@@ -278,12 +278,12 @@ class Lane:
 
     def last_error(self, waiter: Waiter) -> KucoinSyncError | None:
         """Return why the connections that a waiter waits for are not there, None where they are."""
-        for lane, key in waiter.outstanding:
-            if lane is self and key in self.shards:
-                error = self.connections[self.shards.home(key)].last_error
-                if error is not None:
-                    return error
-        return None
+        mine = (key for lane, key in tuple(waiter.outstanding) if lane is self)
+        return next((error for key in mine if (error := self.obstacle(key))), None)
+
+    def obstacle(self, key: Key) -> KucoinSyncError | None:
+        """Return why the connection of a key is not there, None where it is."""
+        return self.connections[self.shards.home(key)].last_error if key in self.shards else None
 
     @property
     def was_live(self) -> bool:

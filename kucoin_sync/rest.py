@@ -37,6 +37,7 @@ __all__ = ["Bases", "Rest", "default_context"]
 
 _SPOT = "https://api.kucoin.com"
 _FUTURES = "https://api-futures.kucoin.com"
+_CHECK = "check the REST URL, firewall and proxy"
 _BODY_BYTES = 32 * 1024 * 1024
 
 
@@ -123,6 +124,7 @@ class Rest:
         self._clock = clock
         self._clock_offset = 0.0  # server time - our time, learnt when a signature was refused for its timestamp
         self._deadline = 0.0
+        self._missing = ""  # what the request under way waits for, once it is connected
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["User-Agent"] = user_agent or requests.utils.default_user_agent()
@@ -208,6 +210,9 @@ class Rest:
         self._deadline = time.monotonic() + self._timeout
         url = self._bases.of(market) + resource
         where = f"{method} {resource.partition('?')[0]}"
+        kind = "the token request" if "/bullet-" in resource else "the request"
+        self._missing = f"{kind} {where} was not answered by {urlsplit(url).netloc}"
+        self._waker.begin(self._missing, _CHECK)
         try:
             with self._session.request(
                 method, url, headers=headers, allow_redirects=False, stream=True, timeout=self._timeout
@@ -216,11 +221,13 @@ class Rest:
                 return answer.data(where, self._clock())
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             reason = _first_reason(error)
+        finally:
+            self._waker.step = None
         # Raised out here, so that it does not keep its cause, which has the request with its signature.
         raise ConnectionFailed(f"{where} at {urlsplit(url).hostname} failed ({reason}); check the network and the URL")
 
     def _dial(self, host: str, port: int, secure: bool) -> Wire:
-        return dial(
+        wire = dial(
             host,
             port,
             context=self._context() if secure else None,
@@ -228,6 +235,8 @@ class Rest:
             waker=self._waker,
             deadline=self._deadline,
         )
+        self._waker.begin(self._missing, _CHECK)
+        return wire
 
 
 def default_context() -> ssl.SSLContext:

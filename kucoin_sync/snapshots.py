@@ -74,6 +74,9 @@ class Giver(Protocol):
 
     def need(self, book: Any) -> None: ...
     def forget(self, book: Any) -> None: ...
+    def obstacle(self, book: Any) -> str:
+        """Return what the snapshot of a book waits for, "" where nothing is known of that."""
+
     def afresh(self) -> Giver:
         """Return what takes over in a forked child, which has none of the threads here."""
 
@@ -91,7 +94,7 @@ def _delays() -> Iterator[float]:
 class _Errand:
     """What is to be done for one book."""
 
-    __slots__ = ("called", "delays", "due", "earliest", "failures", "under_way")
+    __slots__ = ("called", "delays", "due", "earliest", "failures", "under_way", "waker")
 
     def __init__(self) -> None:
         self.due = math.inf  # when to fetch; never, without a need and while one is under way
@@ -100,6 +103,7 @@ class _Errand:
         self.earliest = 0.0  # when the next snapshot may be fetched after a good one
         self.failures = 0  # since the last good one
         self.delays = _delays()
+        self.waker: Waker | None = None  # of the thread that fetches it, or was the last to
 
 
 class _Site:
@@ -185,6 +189,12 @@ class Snapshots:
             waker.close()
             raise
 
+    def obstacle(self, book: _Book) -> str:
+        """Return what the request under way for a book waits for, "" where there is none."""
+        errand = self._errands.get(book)
+        step = errand.waker.step if errand is not None and errand.under_way and errand.waker is not None else None
+        return "" if step is None else str(step)
+
     def afresh(self) -> Snapshots:
         """Return what takes over in a forked child, which has none of the threads here."""
         return Snapshots(self._make_fetcher, self._pace.count)
@@ -229,7 +239,9 @@ class Snapshots:
                 now = time.monotonic()
                 self._idle.pop(waker, None)
                 book, delay = self._next(now)
-                if book is None:
+                if book is not None:
+                    self._errands[book].waker = waker
+                else:
                     lingering = idle_since + _LINGER - now
                     spare = len(self._hands) > 1 and lingering <= 0 and (self._idle or delay == math.inf)
                     if spare or not self._errands:

@@ -260,6 +260,15 @@ class Switchboard:
         with self._lock:
             return next((error for lane in self._lanes.values() if (error := lane.last_error(waiter))), None)
 
+    def obstacle(self, topic: str) -> KucoinSyncError | None:
+        """Return why the connection of a public topic, outside of tunnels, is not there; None where it is."""
+        key = Key(topic)
+        with self._lock:
+            lane = self._lanes.get((grammar.market_of(topic), False))
+            if lane is None or key not in lane.shards or _is_carried(lane, lane.shards.home(key), key):
+                return None
+            return lane.obstacle(key)
+
     def carries(self, topic: str) -> bool:
         """Whether a public topic, outside of tunnels, is known to be sent by the server now."""
         key = Key(topic)

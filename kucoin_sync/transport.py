@@ -185,6 +185,10 @@ class Transport:
             waker=waker,
             deadline=time.monotonic() + limits.step_timeout,
         )
+        waker.begin(
+            f"the WebSocket handshake with {wire.peer} was not answered",
+            "check that firewall and proxy let WebSocket connections through",
+        )
         try:
             return cls(wire, waker, limits, _shake_hands(wire, url, user_agent))
         except BaseException:

@@ -3,7 +3,10 @@
 Both the feed (`transport`) and REST (`rest`) connect through `dial`, so that proxies, certificates, deadlines and
 cancelling work the same for both. Foreign errors become this package's here, once.
 
-The one thing that can't be woken is the system's name resolution (`getaddrinfo`).
+What the system does not let anybody wake, such as its name resolution (`getaddrinfo`), runs on a thread of its own.
+
+Whoever waits notes for what as the `Step` of its waker: so others can say what an attempt to connect waits for, and an
+error at the deadline says it, too.
 """
 
 from __future__ import annotations
@@ -16,15 +19,18 @@ import socket
 import ssl
 import time
 import urllib.request
+from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from . import forking
 from .exceptions import ConnectionFailed
+from .guard import Thread
 
-__all__ = ["NOT_NOW", "Cancelled", "Proxy", "Waker", "Wire", "dial", "proxy_for"]
+__all__ = ["NOT_NOW", "Cancelled", "Proxy", "Step", "Waker", "Wire", "dial", "proxy_for"]
 
+T = TypeVar("T")
 _HEAD_BYTES = 64 * 1024
 _TLS_RECORD = 16 * 1024
 _LONGEST = 3600.0
@@ -39,10 +45,31 @@ class Cancelled(Exception):
     """The owner of the waker has closed; whatever was being waited for no longer matters."""
 
 
+class Step(NamedTuple):
+    """What a thread waits for, on the way to a connection or an answer.
+
+    Attributes:
+        missing: what has not happened, such as "the TCP connection to example.com:443 was not answered".
+        remedy: what to check.
+        since: when the wait began (monotonic seconds).
+    """
+
+    missing: str
+    remedy: str
+    since: float
+
+    def __str__(self) -> str:
+        seconds = max(0.1, round(time.monotonic() - self.since, 1))
+        return f"{self.missing} within {seconds:g} s; {self.remedy}"
+
+
 class Waker:
     """Wake one thread out of any wait on a `Wire`, from any thread.
 
     `wake` ends the current wait of the streaming phase; `cancel` ends every wait from now on.
+
+    Attributes:
+        step: what the thread waits for, None where that needs no word.
     """
 
     def __init__(self) -> None:
@@ -57,6 +84,11 @@ class Waker:
             self._poller.register(self._receiver, select.POLLIN)
         self.cancelled = False
         self.called = False  # whether somebody woke us since the last `clear`
+        self.step: Step | None = None
+
+    def begin(self, missing: str, remedy: str) -> None:
+        """Note what the thread waits for from now on; see `Step`."""
+        self.step = Step(missing, remedy, time.monotonic())
 
     def fileno(self) -> int:
         """Return the descriptor that is readable after `wake`."""
@@ -212,7 +244,9 @@ class Wire:
             raise Cancelled
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
-            raise ConnectionFailed(f"{self.peer} did not answer in time; check the network and try again")
+            step = self._waker.step
+            why = "; check the network and try again" if step is None else f": {step}"
+            raise ConnectionFailed(f"{self.peer} did not answer in time{why}")
         return remaining
 
     def fail(self, error: Exception) -> NoReturn:
@@ -296,9 +330,13 @@ def dial(
     )
     try:
         if proxy is not None:
+            waker.begin(f"{wire.peer} has not opened a tunnel to {peer}", "check the proxy and its rules")
             _open_tunnel(wire, proxy, peer)
         wire.peer = peer
         if context is not None:
+            waker.begin(
+                f"the TLS handshake with {peer} was not finished", "check that firewall and proxy let TLS through"
+            )
             wire.start_tls(context, host)
     except BaseException:
         wire.close()
@@ -366,15 +404,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) -> Wire:
+    waker.begin(f"DNS has not found the address of {host}", "check DNS, the host name and the network")
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = _aside(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), waker, deadline)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConnectionFailed(
             f"the address of {host} could not be found ({reason}); check the network, the host name and DNS"
         ) from error
-    if waker.cancelled:
-        raise Cancelled
+    waker.begin(f"the TCP connection to {what} was not answered", "check firewall and proxy")
     failure: ConnectionFailed | None = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
         # An address that swallows packets must not use up the time of the ones after it.
@@ -399,6 +437,41 @@ def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) 
         wire.deadline = deadline
         return wire
     raise failure or ConnectionFailed(f"{host} has no address to connect to")
+
+
+def _aside(call: Callable[[], T], waker: Waker, deadline: float) -> T:
+    """Return what a call returns that nobody can wake, or raise what it raises; wait for it until the deadline.
+
+    It runs on a thread of its own, which stays behind where the call takes longer. Where no thread can be had, it is
+    called here.
+    """
+    outcomes: list[tuple[T | None, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            outcomes.append((call(), None))
+        except BaseException as error:
+            outcomes.append((None, error))
+        waker.wake()
+
+    thread = Thread(target=run, name="kucoin-dial", daemon=True)
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError):
+        run()
+    while not outcomes:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise ConnectionFailed(f"there was no answer in time: {waker.step}")
+        waker.sleep(remaining)
+    if waker.cancelled:
+        raise Cancelled
+    result, error = outcomes[0]
+    if error is not None:
+        raise error
+    if thread.ident is not None:
+        thread.join()  # it has nothing left to do
+    return cast(T, result)
 
 
 def _connect_to(wire: Wire, address: Any) -> None:

@@ -28,6 +28,11 @@ EVENTS: list[tuple[e.Event, int, str]] = [
         "attempt 2 to connect failed: it broke; next attempt in 1.5 s",
     ),
     (
+        e.ConnectDelayed("futures", True, 41.96, "there were many"),
+        logging.WARNING,
+        "delayed: a futures private connection waits for 42.0 s, because there were many",
+    ),
+    (
         e.Resubscribed("spot", True, 5, 12),
         logging.INFO,
         "resubscribed: spot private connection 5 carries 12 topics again",

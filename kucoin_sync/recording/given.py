@@ -75,6 +75,10 @@ class GivenSnapshots:
         with self._lock:
             self._waiting.pop(book, None)
 
+    def obstacle(self, _: Book) -> str:
+        """Return nothing: snapshots of a recording wait for nobody."""
+        return ""
+
     def afresh(self) -> GivenSnapshots:
         """Return what takes over in a forked child, in which the replay is closed."""
         return GivenSnapshots(self._library, self._fetched)

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from kucoin_sync import AuthenticationError, ConnectionFailed, Credentials, Resubscribed
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync import (
+    AckTimeout,
+    AuthenticationError,
+    BookNotReady,
+    ConnectDelayed,
+    ConnectionFailed,
+    Credentials,
+    Limits,
+    Resubscribed,
+    Retrying,
+    Stream,
+)
+from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events
 from ..support.certificates import authority_pem, client_context, server_context
 from .conftest import MakeServer, MakeStream
-from .feed import CANARIES, ETH, numbers, publish
+from .feed import CANARIES, ETH, MATCH, at_best, numbers, publish, seconds_of
+
+TOKENS = "/api/v1/bullet-*"
 
 
 @pytest.fixture(autouse=True)
@@ -152,3 +171,212 @@ def test_another_module_with_the_name_websocket_is_named_with_its_file(tmp_path:
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(f"ImportError: the module websocket is {file}, which is not that of websocket-client")
+
+
+# Steps
+
+
+@pytest.fixture
+def silent() -> Iterator[tuple[str, int]]:
+    """Where connections are accepted, and nothing is ever said."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
+        yield listener.getsockname()
+
+
+@pytest.fixture
+def swallowing() -> Iterator[tuple[str, int]]:
+    """Where the request for a connection is swallowed: the queue of a listener that accepts nobody is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as stack:
+        for _ in range(4):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+@pytest.fixture
+def dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dns]:
+    made = Dns()
+    monkeypatch.setattr(socket, "getaddrinfo", made.getaddrinfo)
+    yield made
+    made.hangs = False
+    made.released.set()
+    for thread in threading.enumerate():
+        if thread.name == "kucoin-dial":
+            thread.join(20)
+
+
+class Dns:
+    """The system's name resolution, which hangs when it is told to."""
+
+    def __init__(self) -> None:
+        self.hangs = False
+        self.released = threading.Event()
+        self._find = socket.getaddrinfo
+
+    def getaddrinfo(self, *args: Any, **options: Any) -> Any:
+        if self.hangs:
+            self.released.wait(60)
+        return self._find(*args, **options)
+
+
+class Way(NamedTuple):
+    """A local KuCoin, what stands on the way to it, and what makes each step fail."""
+
+    server: KucoinServer
+    dns: Dns
+    silent: tuple[str, int]
+    swallowing: tuple[str, int]
+    proxy: FaultProxy
+
+
+@pytest.fixture
+def way(server: KucoinServer, proxy: FaultProxy, dns: Dns, silent: tuple[str, int], swallowing: tuple[str, int]) -> Way:
+    return Way(server, dns, silent, swallowing, proxy)
+
+
+def token_of(address: tuple[str, int], scheme: str = "ws") -> dict[str, Any]:
+    """Return how a token request is answered that names an address."""
+    named = {"endpoint": f"{scheme}://{address[0]}:{address[1]}/", "pingInterval": 18000, "pingTimeout": 10000}
+    body = json.dumps({"code": "200000", "data": {"token": "t", "instanceServers": [named]}})
+    return {"status": 200, "body": body, "times": None}
+
+
+#: What makes a step hang, and what the error says. Each works before the first contact, and before a later one.
+HANGS: dict[str, tuple[Callable[[Way], object], str]] = {
+    "DNS": (lambda way: setattr(way.dns, "hangs", True), r"DNS has not found the address of 127\.0\.0\.1 within"),
+    "token request": (
+        lambda way: way.server.fail_rest(TOKENS, hang=True, times=None),
+        r"the token request POST /api/v1/bullet-public was not answered by 127\.0\.0\.1:\d+ within",
+    ),
+    "TCP": (
+        lambda way: way.server.fail_rest(TOKENS, **token_of(way.swallowing)),
+        r"the TCP connection to 127\.0\.0\.1:\d+ was not answered within",
+    ),
+    "TLS": (
+        lambda way: way.server.fail_rest(TOKENS, **token_of(way.silent, "wss")),
+        r"the TLS handshake with 127\.0\.0\.1:\d+ was not finished within",
+    ),
+    "handshake": (
+        lambda way: way.server.hang_handshake(),
+        r"the WebSocket handshake with 127\.0\.0\.1:\d+ was not answered within",
+    ),
+    "handshake that is swallowed": (
+        lambda way: way.proxy.to_server.hold(),
+        r"the WebSocket handshake with 127\.0\.0\.1:\d+ was not answered within",
+    ),
+    "welcome": (lambda way: way.server.no_welcome(), r"127\.0\.0\.1 has sent no welcome within|no welcome within"),
+}
+SHORT = 0.3
+
+
+def only_connection_failed(subscribe: Callable[[float], object], said: str) -> None:
+    """Check that subscribing fails for want of a connection, for a reason.
+
+    On a busy machine a short timeout may be over before the step has begun: then a longer one is tried.
+    """
+    for timeout in (SHORT, 2.0, 5.0):
+        with pytest.raises(ConnectionFailed) as caught:
+            subscribe(timeout)
+        assert not isinstance(caught.value, TimeoutError)
+        assert "many topics" not in str(caught.value)
+        if re.search(said, str(caught.value)):
+            return
+    pytest.fail(f"{said!r} is not in {caught.value}")
+
+
+@pytest.mark.parametrize("step_timeout", [10.0, SHORT / 3], ids=["while it hangs", "after it was given up"])
+@pytest.mark.parametrize("which", HANGS)
+def test_first_contact_names_the_step_that_hangs(
+    way: Way, make_stream: MakeStream, which: str, step_timeout: float
+) -> None:
+    hang, said = HANGS[which]
+    hang(way)
+    stream = make_stream(limits=Limits(step_timeout=step_timeout))
+    only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
+
+
+@pytest.mark.parametrize("which", HANGS)
+def test_a_reconnect_names_the_step_that_hangs_and_so_does_who_subscribes_or_waits_for_a_book_meanwhile(
+    way: Way, make_stream: MakeStream, events: Events, which: str
+) -> None:
+    hang, said = HANGS[which]
+    stream = make_stream(limits=Limits(step_timeout=1.0))
+    subscription = stream.subscribe(ETH)
+    hang(way)
+    way.server.drop_connections()
+    way.proxy.reset()
+    event = events.wait(Retrying)
+    assert re.search(said, str(event.error))
+    assert isinstance(event.error, ConnectionFailed)
+    only_connection_failed(lambda timeout: stream.subscribe(MATCH, timeout=timeout), said)
+    with pytest.raises(BookNotReady, match=said):
+        stream.book("BTC-USDT").wait_ready(2 * SHORT)
+    way.dns.hangs = False
+    way.dns.released.set()
+    way.server.reset_script()
+    way.server.announce(*way.proxy.address)
+    way.proxy.heal()
+    way.server.wait_subscribed(ETH, timeout=20)
+    publish(way.server, [1])
+    assert numbers(subscription, 1) == [1]
+
+
+@pytest.mark.parametrize("where", ["silent", "swallowing"])
+@pytest.mark.parametrize("by", ["rest_url", "proxy"])
+def test_a_rest_service_or_proxy_that_says_nothing_is_named(
+    way: Way, make_stream: MakeStream, where: str, by: str
+) -> None:
+    host, port = getattr(way, where)
+    url = f"http://{host}:{port}"
+    said = {
+        ("rest_url", "silent"): rf"the token request POST /api/v1/bullet-public was not answered by {host}:{port}",
+        ("rest_url", "swallowing"): rf"the TCP connection to {host}:{port} was not answered",
+        ("proxy", "silent"): rf"the proxy {host}:{port} has not opened a tunnel to api\.kucoin\.com:443",
+        ("proxy", "swallowing"): rf"the TCP connection to the proxy {host}:{port} was not answered",
+    }[by, where]
+    options = {"rest_url": url} if by == "rest_url" else {"rest_url": "https://api.kucoin.com", "proxy": url}
+    stream = make_stream(**options)
+    only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
+
+
+def test_a_book_names_what_its_snapshot_waits_for(server: KucoinServer, stream: Stream) -> None:
+    server.fail_rest("/api/*/market/orderbook/*", hang=True, times=None)
+    book = stream.book("BTC-USDT")
+    server.wait_for(lambda s: any("orderbook" in request.path for request in s.requests))
+    with pytest.raises(BookNotReady, match=r"the request GET /api/.*orderbook/\S+ was not answered by 127\.0\.0\.1"):
+        book.wait_ready(SHORT)
+
+
+def test_what_was_welcomed_and_not_confirmed_is_an_ack_timeout(server: KucoinServer, stream: Stream) -> None:
+    server.withhold_acks(1)
+    with pytest.raises(AckTimeout, match="did not confirm"):
+        stream.subscribe(ETH, timeout=SHORT)
+
+
+def test_a_stream_whose_name_resolution_hangs_closes_at_once(way: Way, make_stream: MakeStream) -> None:
+    way.dns.hangs = True
+
+    def seconds() -> float:
+        stream = make_stream()
+        stream.subscribe(ETH, timeout=0)
+        return seconds_of(stream.close)
+
+    assert at_best(0.5, seconds) <= 0.5
+
+
+def test_a_connection_that_waits_for_its_turn_says_so(
+    server: KucoinServer, make_stream: MakeStream, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = Limits(connections_per_minute=1, topics_per_connection=1)
+    stream = make_stream(limits=limits)
+    stream.subscribe(ETH)
+    only_connection_failed(
+        lambda timeout: stream.subscribe(MATCH, timeout=timeout),
+        r"no connection was dialled within .* 1 connections were made within a minute.*waits for (59|60)\.\d s",
+    )
+    event = events.wait(ConnectDelayed)
+    assert 50 < event.seconds <= 60
+    assert (event.market, event.private) == ("spot", False)
+    assert "connections_per_minute" in event.reason
+    assert str(event) in caplog.text

@@ -61,6 +61,9 @@ class Owner:
     def emit(self, event: Event) -> None:
         self.events.append(event)
 
+    def obstacle(self, _: Any) -> str:
+        return ""
+
 
 class Line:
     """One book with all that is between it and the exchange.

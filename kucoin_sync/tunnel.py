@@ -65,10 +65,19 @@ class Tunnel(OfOneProcess):
         timeout: float | None = 10.0,
     ) -> Subscription:
         """Subscribe topics within the tunnel; arguments and errors are those of `Stream.subscribe`."""
+        self._check_open()
+        terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        subscription = self._subscriber.subscribe((topic, *more_topics), terms, tunnel=self.name)
+        try:
+            self._check_open()
+        except StreamClosed:
+            subscription.close()
+            raise
+        return subscription
+
+    def _check_open(self) -> None:
         if self._closed:
             raise StreamClosed(f"the tunnel {self.name!r} is closed; open it again with stream.tunnel({self.name!r})")
-        terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
-        return self._subscriber.subscribe((topic, *more_topics), terms, tunnel=self.name)
 
     def unsubscribe(self, topic: str | Subscription) -> None:
         """End a subscription of this tunnel, or take a topic away from those that have it."""

@@ -6,13 +6,17 @@ between two steps (bytecodes) of the outer one, at many of them.
 
 from __future__ import annotations
 
+import gc
 import itertools
+import logging
 import random
+import signal
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -21,17 +25,19 @@ from typing import Any
 import pytest
 
 import kucoin_sync
-from kucoin_sync import BookNotReady, Limits, Message, Stream, Subscription
+from kucoin_sync import BookNotReady, Limits, Message, Stream, StreamClosed, Subscription
 from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer, local_kucoin
 from kucoin_sync.testing.server import ServerLimits
 
-from ..support.threads import until
+from ..support.threads import reached, until
 
 LIMIT = 20.0
 PACKAGE = str(Path(kucoin_sync.__file__).parent)
 #: What tests stand for: programs, and the peer.
 OUTSIDE = tuple(f"{PACKAGE}/{name}/" for name in ("testing", "cli", "contrib"))
+
+FREE = Limits(connections_per_minute=100_000, commands_per_10s=100_000, snapshots_per_30s=100_000)
 
 Call = Callable[[], object]
 Prepare = Callable[["World"], Call]
@@ -45,13 +51,17 @@ class World:
         self.folder = folder
         self.numbers = itertools.count()
         self.opened: list[Any] = []  # by calls; to be closed
-        self.events: list[object] = []
-        limits = Limits(connections_per_minute=100_000, commands_per_10s=100_000, snapshots_per_30s=100_000)
-        self.stream = Stream(**server.stream_options, limits=limits, on_event=self.events.append)
+        self.on_event: list[Call] = []  # each is called for one event
+        self.stream = Stream(**server.stream_options, limits=FREE, on_event=self.tell)
         self.subscription = self.stream.subscribe(self.topic(), timeout=LIMIT)
         self.book = self.stream.book("BTC-USDT")
         self.recorder = self.record()
         self.book.wait_ready(LIMIT)
+
+    def tell(self, _: object) -> None:
+        """Take an event."""
+        if self.on_event:
+            self.on_event.pop()()
 
     def topic(self) -> str:
         """Return a topic that nobody has yet."""
@@ -378,15 +388,28 @@ def rng() -> random.Random:
     return random.Random(seed)
 
 
+@pytest.fixture(autouse=True)
+def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test in which something was caught that nothing should raise."""
+    yield
+    errors = [each for each in caplog.get_records("call") if each.levelno >= logging.ERROR]
+    assert not errors, [logging.Formatter().format(each) for each in errors]
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def server() -> Iterator[KucoinServer]:
     free = ServerLimits(
         topics_per_session=None, messages_per_10s=None, tunnels=None, sessions=None, requests_per_30s=None
     )
     with local_kucoin("BTC-USDT", limits=free) as server:
-        world = World(server, tmp_path)
-        yield world
-        bounded(world.close)
+        yield server
+
+
+@pytest.fixture
+def world(server: KucoinServer, tmp_path: Path) -> Iterator[World]:
+    world = World(server, tmp_path)
+    yield world
+    bounded(world.close)
 
 
 def steps_of(world: World, method: Prepare) -> int:
@@ -430,3 +453,288 @@ def walk(world: World, outer: Prepare, rng: random.Random, together: int, times:
 @pytest.mark.parametrize("outer", **by_name)
 def test_each_method_may_be_called_inside_each(world: World, rng: random.Random, outer: Prepare) -> None:
     walk(world, outer, rng, together=4, times=1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("outer", **by_name)
+def test_each_method_alone_may_be_called_inside_each(world: World, rng: random.Random, outer: Prepare) -> None:
+    walk(world, outer, rng, together=1, times=2)
+
+
+# The same object, inside a call of its own: each returns calls of the methods of one fresh object.
+
+
+def of_subscription(world: World) -> list[Call]:
+    subscription = world.fresh(maxsize=10, overflow="drop_oldest")
+    for _ in range(12):
+        world.publish(subscription)
+    until(lambda: subscription.dropped == 2, "the messages have not come")
+
+    def get() -> None:
+        with suppress(TimeoutError, StreamClosed, kucoin_sync.SlowConsumer):
+            subscription.get(timeout=0)
+
+    def iterate() -> None:
+        with suppress(TimeoutError, StreamClosed):
+            next(iter(subscription))  # enough are left for it
+
+    unsubscribe = partial(world.stream.unsubscribe, subscription)
+    return [get, iterate, lambda: (subscription.pending, repr(subscription)), unsubscribe, subscription.close]
+
+
+def of_tunnel(world: World) -> list[Call]:
+    tunnel = world.keep(world.stream.tunnel(f"t{next(world.numbers)}"))
+    topic = world.topic()
+    tunnel.subscribe(topic, timeout=LIMIT)
+
+    def subscribe() -> None:
+        with suppress(StreamClosed):
+            tunnel.subscribe(world.topic(), timeout=LIMIT)
+
+    return [subscribe, lambda: tunnel.unsubscribe(topic), lambda: (tunnel.closed, repr(tunnel)), tunnel.close]
+
+
+def of_book(world: World) -> list[Call]:
+    book = world.keep(world.stream.book("BTC-USDT"))
+    book.wait_ready(LIMIT)
+
+    def wait() -> None:
+        with suppress(BookNotReady, StreamClosed):
+            book.wait_ready(LIMIT)
+
+    def read() -> None:
+        with suppress(BookNotReady):
+            book.snapshot(3)
+
+    return [wait, read, lambda: iter(book).pending, lambda: repr(book), book.close]
+
+
+def of_recorder(world: World) -> list[Call]:
+    recorder = world.keep(world.record())
+    return [lambda: (recorder.stats(), repr(recorder)), recorder.close]
+
+
+def of_stream(world: World) -> list[Call]:
+    stream = world.keep(Stream(**world.server.stream_options, limits=FREE))
+    taken = stream.subscribe(world.topic(), timeout=LIMIT)
+
+    def open_all() -> None:
+        with suppress(StreamClosed):
+            stream.subscribe(world.topic(), timeout=LIMIT)
+            stream.tunnel(f"t{next(world.numbers)}")
+            stream.book("BTC-USDT")
+
+    return [open_all, taken.close, lambda: (stream.stats(), repr(stream)), stream.close]
+
+
+@pytest.mark.parametrize("of", [of_subscription, of_tunnel, of_book, of_recorder, of_stream])
+def test_each_method_may_be_called_inside_one_of_the_same_object(
+    world: World, rng: random.Random, of: Callable[[World], list[Call]]
+) -> None:
+    for outer in range(len(of(world))):
+        count = steps_of(world, lambda world, outer=outer: of(world)[outer])  # type: ignore[misc]
+        for inner in range(len(of(world))):
+            calls = of(world)
+            steps = Steps(dict.fromkeys(rng.sample(range(1, count + 1), min(2, count)), calls[inner]))
+
+            def run(steps: Steps = steps, call: Call = calls[outer]) -> None:
+                with steps.watching():
+                    call()
+
+            bounded(run)
+        bounded(world.check)
+
+
+# Other threads
+
+
+class Visitor:
+    """Makes calls between steps that any thread of the package takes."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.calls: deque[Call] = deque()
+        self.errors: list[BaseException] = []
+        self.thread = ""  # how the name of those threads begins that make calls
+        self.left = 0
+        self._rng = rng
+
+    def trace(self, frame: FrameType, event: str, _: object) -> Any:
+        """Trace frames of the package step by step."""
+        if event == "call":
+            name = frame.f_code.co_filename
+            if not name.startswith(PACKAGE) or name.startswith(OUTSIDE):
+                return None
+            frame.f_trace_opcodes = True
+        elif event == "opcode":
+            self.left -= 1
+            if self.left < 0 and self.calls and threading.current_thread().name.startswith(self.thread):
+                self.left = self._rng.randrange(2000)
+                self.visit()
+        return self.trace
+
+    def visit(self) -> None:
+        """Make the next call."""
+        sys.settrace(None)
+        try:
+            self.calls.popleft()()
+        except BaseException as error:
+            self.errors.append(error)
+        finally:
+            sys.settrace(self.trace)
+
+
+#: How the names of the package's threads begin.
+THREADS = ("kucoin-io", "kucoin-callbacks", "kucoin-books", "kucoin-snapshots", "kucoin-recorder")
+
+
+def visit_threads(server: KucoinServer, folder: Path, rng: random.Random, times: int) -> None:
+    """Make each call inside each thread of a stream, while it does what it ever does."""
+    visitor = Visitor(rng)
+    threading.settrace(visitor.trace)
+    try:
+        world = World(server, folder)
+        slow = world.stream.subscribe(world.topic(), maxsize=1, timeout=LIMIT)
+        called = world.stream.subscribe(slow.topics[0], callback=id, timeout=LIMIT)
+        inline = world.stream.subscribe(slow.topics[0], callback=id, inline=True, timeout=LIMIT)
+        visit_each(visitor, world, slow, rng, times)
+    finally:
+        threading.settrace(None)  # type: ignore[arg-type]
+    for error in visitor.errors:
+        raise error
+    world.opened += [slow, called, inline]
+    bounded(world.check)
+    bounded(world.close)
+
+
+def visit_each(visitor: Visitor, world: World, slow: Subscription[Any], rng: random.Random, times: int) -> None:
+    """Make each call inside each thread."""
+    for thread in THREADS * times:
+        calls = [method(world) for method in rng.sample(METHODS, len(METHODS))]
+        visitor.thread = thread
+        visitor.calls.extend(calls)
+        if thread == "kucoin-io":
+            world.server.drop_connections()
+
+        def all_made() -> bool:
+            if visitor.thread == "kucoin-snapshots":
+                world.stream.book("BTC-USDT").wait_ready(LIMIT).close()
+            for topic in (*world.subscription.topics, *slow.topics):
+                world.server.publish(topic, {"price": "1"})
+            return not visitor.calls
+
+        until(all_made, f"{thread} makes no calls any more")
+
+
+def test_each_method_may_be_called_inside_the_threads(server: KucoinServer, tmp_path: Path, rng: random.Random) -> None:
+    visit_threads(server, tmp_path, rng, times=1)
+
+
+@pytest.mark.long
+def test_each_method_may_be_called_often_inside_the_threads(
+    server: KucoinServer, tmp_path: Path, rng: random.Random
+) -> None:
+    visit_threads(server, tmp_path, rng, times=5)
+
+
+# Where the package calls code of users
+
+
+def in_a_callback(world: World, call: Call) -> None:
+    subscription = world.keep(world.stream.subscribe(world.topic(), callback=lambda _: call(), timeout=LIMIT))
+    world.publish(subscription)
+
+
+def in_an_inline_callback(world: World, call: Call) -> None:
+    topic = world.topic()
+    subscription = world.keep(world.stream.subscribe(topic, callback=lambda _: call(), inline=True, timeout=LIMIT))
+    world.publish(subscription)
+
+
+def in_on_change(world: World, call: Call) -> None:
+    once = iter([call])
+    world.keep(world.stream.book("BTC-USDT", on_change=lambda _: next(once, int)()))
+
+
+def in_on_event(world: World, call: Call) -> None:
+    world.on_event.append(call)
+    world.stream.emit(kucoin_sync.Overflowed(("a topic",), 1))
+
+
+def in_a_log_handler(world: World, call: Call) -> None:
+    """On the I/O thread, which logs that a queue is full."""
+    subscription = world.fresh(maxsize=1)
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "slow consumer" in record.getMessage():
+                logger.removeHandler(self)
+                call()
+
+    logger = logging.getLogger("kucoin_sync")
+    logger.addHandler(Handler())
+    for _ in range(2):
+        world.publish(subscription)
+
+
+def in_a_finaliser(world: World, call: Call) -> None:
+    """On whichever thread collects garbage next."""
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            call()
+
+    Garbage()
+
+
+SEAMS = [in_a_callback, in_an_inline_callback, in_on_change, in_on_event, in_a_log_handler, in_a_finaliser]
+
+
+@pytest.mark.parametrize("seam", SEAMS)
+def test_each_method_may_be_called_where_the_package_calls_users(
+    world: World, seam: Callable[[World, Call], None]
+) -> None:
+    thresholds = gc.get_threshold()
+    gc.set_threshold(3)
+    try:
+        for method in METHODS:
+            call = method(world)
+            errors: list[BaseException] = []
+            done = threading.Event()
+
+            def once(call: Call = call, errors: list[BaseException] = errors, done: threading.Event = done) -> None:
+                if not done.is_set():
+                    try:
+                        call()
+                    except BaseException as raised:
+                        errors.append(raised)
+                    done.set()
+
+            bounded(partial(seam, world, once))
+            reached(done, f"{method.__name__} does not end {seam.__name__}")
+            for error in errors:
+                raise error
+    finally:
+        gc.set_threshold(*thresholds)
+    bounded(world.check)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there are no such signals")
+def test_each_method_may_be_called_by_a_signals_handler(world: World, rng: random.Random) -> None:
+    """On the main thread, where nothing may hang: the handler comes between two steps of another method."""
+    calls: list[Call] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: calls.pop()())
+    try:
+        for method in METHODS:
+            outer = rng.choice([subscribe, close_subscription, open_book, stats])
+            count = steps_of(world, outer)
+            call = outer(world)
+            calls.append(method(world))
+            with Steps({rng.randrange(1, count // 2): partial(signal.raise_signal, signal.SIGUSR1)}).watching():
+                call()
+            assert not calls, "no signal came"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    bounded(world.check)

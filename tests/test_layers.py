@@ -74,6 +74,7 @@ SEAM = {
     "guard",
     "inbox",
     "interruption",
+    "resources",
     "snapshots",
     "tap",
     "wire",

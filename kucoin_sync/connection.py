@@ -27,7 +27,7 @@ from .exceptions import ConnectionFailed, KucoinSyncError, is_fatal
 from .guard import log
 from .limits import Limits
 from .messages import Batch
-from .outcomes import Acked, Full, Key, Outcome, Refused, Welcomed
+from .outcomes import Acked, Full, Key, Outcome, Proved, Refused, Welcomed
 from .resources import shortage
 from .rest import Bases, Rest
 from .sealed import Sealed
@@ -38,6 +38,7 @@ from .wire import Cancelled, Waker
 __all__ = ["Connection", "Options", "Owner"]
 
 _STABLE = 30.0
+_NONE = float("inf")
 _BACKLOG = 64 * 1024 * 1024
 """Bytes that can have come while nobody read: more than a system keeps for a socket."""
 
@@ -136,6 +137,8 @@ class Connection(OnThread):
         self._transport: Transport | None = None
         self._requests: list[_Request] = []
         self._retiring: float | None = None  # instant at which to leave at the latest
+        self._proof_to_tell = _NONE  # the number of the proof that the owner waits for
+        self._proof_to_leave = _NONE  # that after which to leave
         self._server = 0  # which of the token's servers is tried
         self._host = ""
         self._welcomed: float | None = None  # since when the connection under way is welcomed
@@ -197,13 +200,19 @@ class Connection(OnThread):
         with self._lock:
             return tuple(self._wanted)
 
+    def prove(self) -> None:
+        """Tell the owner when all has come that the server had sent before now, or the proof of that is overdue."""
+        with self._lock:
+            if self._session is not None:
+                self._proof_to_tell = self._session.prove()
+        self._waker.wake()
+
     def retire(self, seconds: float) -> None:
-        """Unsubscribe everything and leave when the server has confirmed it, after `seconds` at the latest."""
+        """Leave when all has come that the server had sent before now, after `seconds` at the latest."""
         with self._lock:
             self._retiring = time.monotonic() + seconds
             if self._session is not None:
-                self._session.unsubscribe(tuple(self._wanted))
-            self._wanted.clear()
+                self._proof_to_leave = self._session.prove()
         self._waker.wake()
 
     def close(self) -> None:
@@ -346,7 +355,7 @@ class Connection(OnThread):
                 resubscribing = False
                 self._settled(again)
             if retiring is not None:
-                if settled or now >= retiring:
+                if self._proof_to_leave == 0 or now >= retiring:
                     return
                 deadline = min(deadline, retiring)
             if now >= lifetime:
@@ -442,6 +451,12 @@ class Connection(OnThread):
             with self._lock:
                 self._wanted.pop(outcome.key, None)
             self._owner.refused(self, outcome.key, outcome.error)
+        elif isinstance(outcome, Proved):
+            if outcome.answered and outcome.number >= self._proof_to_leave:
+                self._proof_to_leave = 0
+            if outcome.number >= self._proof_to_tell:
+                self._proof_to_tell = _NONE
+                self._owner.proved(self)
         elif isinstance(outcome, Full):
             self._requests.append(_Request(partial(self._move, outcome.keys)))
         else:

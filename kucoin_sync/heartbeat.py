@@ -47,6 +47,10 @@ class Heartbeat:
         """Return the instant at which the next ping is due."""
         return self._last_ping + self.every
 
+    def soon(self) -> float:
+        """Return the instant at which a ping may be sent that is wanted before it is due."""
+        return min(self.ping_at(), self._last_ping + _LEAST)
+
     def lost_at(self) -> float:
         """Return the instant at which the peer has to be given up, infinity while no ping is unanswered."""
         if self._unanswered is None:

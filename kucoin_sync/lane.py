@@ -7,7 +7,7 @@ routers' entries are replaced whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from .carrier import Carrier, Counts
 from .events import Event, Progress
 from .exceptions import KucoinSyncError
 from .gate import Gate
-from .handover import Handover
+from .merge import FIRST, SECOND, Merge
 from .messages import Message
 from .outcomes import Key
 from .sealed import Head, Medley, Push, Pushes, Run, Sealed, opened
@@ -98,12 +98,19 @@ class Taker(NamedTuple):
 class Lane:
     """Topics, connections and subscriptions of one kind."""
 
-    def __init__(self, market: str, private: bool, capacity: int, make: Callable[[Lane], Carrier]) -> None:
+    def __init__(
+        self,
+        market: str,
+        private: bool,
+        capacity: int,
+        make: Callable[[Lane], Carrier],
+        lock: AbstractContextManager[object],
+    ) -> None:
         self.market = market
         self.private = private
         self.shards = Shards(capacity)
         self.connections: dict[int, Carrier] = {}
-        self.retiring: dict[Carrier, Handover] = {}  # replaced, still bringing messages
+        self.retiring: dict[Carrier, Merge] = {}  # replaced, still bringing messages
         self.newest: Push | None = None  # what was read last, for whoever asks how late it was
         self.unrouted = 0
         self.unreadable = 0
@@ -111,9 +118,10 @@ class Lane:
         self.router: Router[Subscription] = Router()
         self._tunnels: dict[str, Router[Subscription]] = {}
         self._tunnelled = False  # whether there ever was one: what came through it may still be under way
-        self._handovers: dict[Carrier, Handover] = {}  # by replacement, until it is itself replaced
+        self._merges: dict[Carrier, Merge] = {}  # by replacement, until it is over
         self._waiters: dict[Key, list[Waiter]] = {}
         self._make = make
+        self._lock = lock  # the stream's
         self.past = Counts()  # of connections that are gone
         # Who alone gets all that has a head; None: each message has to be looked at. Replaced after every change.
         self._alone: dict[Head, Subscription | None] = {}
@@ -228,7 +236,7 @@ class Lane:
             actions.append(old.close)
         self.shards.drop(number)
         del self.connections[number]
-        self._handovers.pop(connection, None)
+        self._merges.pop(connection, None)
         return actions
 
     def replace(self, old: Carrier) -> list[Action]:
@@ -240,27 +248,27 @@ class Lane:
         number = self._number(old)
         if number is None or self.replaced_by(old) is not None:
             return []
-        handover = Handover(self._route_late)
+        merge = Merge(self._route_late, ask=old.prove)
         new = self._make(self)
-        self._handovers.pop(old, None)
-        self.retiring[old] = handover
-        self._handovers[new] = handover
+        self._merges.pop(old, None)
+        self.retiring[old] = merge
+        self._merges[new] = merge
         self.connections[number] = new
         return [partial(new.subscribe, self.shards.keys(number)), new.start]
 
     def replaced_by(self, new: Carrier) -> Carrier | None:
         """Return the connection that `new` replaces, None where it replaces none."""
-        handover = self._handovers.get(new)
+        merge = self._merges.get(new)
         replaced = list(self.retiring.items())  # it may be looked at without the lock
-        return next((old for old, other in replaced if other is handover), None) if handover else None
+        return next((old for old, other in replaced if other is merge), None) if merge else None
 
     def replacement_of(self, old: Carrier) -> Carrier | None:
         """Return the connection that replaces `old`, None where none does."""
-        handover = self.retiring.get(old)
-        return next((new for new, other in self._handovers.items() if other is handover), None) if handover else None
+        merge = self.retiring.get(old)
+        return next((new for new, other in self._merges.items() if other is merge), None) if merge else None
 
-    def retired(self, old: Carrier) -> Handover | None:
-        """Note that a replaced connection has ended; return the handover to finish."""
+    def retired(self, old: Carrier) -> Merge | None:
+        """Note that a replaced connection has ended; return the merge to end."""
         return self.retiring.pop(old, None)
 
     def drop_if_idle(self, connection: Carrier) -> bool:
@@ -269,7 +277,7 @@ class Lane:
         if number is None or self._waiters or not self.shards.drop_if_empty(number):
             return False
         del self.connections[number]
-        self._handovers.pop(connection, None)
+        self._merges.pop(connection, None)
         return True
 
     def waiting(self) -> set[Waiter]:
@@ -297,15 +305,18 @@ class Lane:
     # On an I/O thread, without a lock
 
     def deliver(self, connection: Carrier, pushes: Pushes) -> Taker | None:
-        """Route pushes, through a handover where one is under way."""
+        """Route pushes, through a merge where one is under way."""
         self.newest = pushes[-1]
-        if self._handovers:
-            if (handover := self.retiring.get(connection)) is not None:
-                handover.from_old(self._opened(pushes))
+        if self._merges:
+            if (merge := self.retiring.get(connection)) is not None:
+                merge.bring(FIRST, self._opened(pushes))
                 return None
-            if (handover := self._handovers.get(connection)) is not None and not handover.over:
-                handover.from_new(self._opened(pushes))
-                return None
+            if (merge := self._merges.get(connection)) is not None:
+                if not merge.over:
+                    merge.bring(SECOND, self._opened(pushes))
+                    return None
+                with self._lock:
+                    self._merges.pop(connection, None)
         if self.taps:
             self._tell_taps(pushes)
         if type(pushes) is Run:
@@ -323,7 +334,7 @@ class Lane:
 
     def deliver_alone(self, push: Sealed, taker: Subscription) -> bool:
         """Deliver a push on its taker's thread; False, with nothing done, where it is not the taker's alone."""
-        if self._handovers or self.taps or self._alone.get(push.head) is not taker:
+        if self._merges or self.taps or self._alone.get(push.head) is not taker:
             return False
         self.newest = push
         taker.put(push)
@@ -358,7 +369,7 @@ class Lane:
             sink.put_many(its)
 
     def _route_late(self, messages: list[Message]) -> None:
-        """Route what came out of a handover."""
+        """Route what came out of a merge."""
         if self.taps:
             self._tell_taps(messages)
         self.route(messages)

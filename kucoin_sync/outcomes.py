@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .exceptions import KucoinSyncError
 
-__all__ = ["Acked", "Full", "Key", "Outcome", "Refused", "ServerError", "Welcomed", "meaning"]
+__all__ = ["Acked", "Full", "Key", "Outcome", "Proved", "Refused", "ServerError", "Welcomed", "meaning"]
 
 
 class Key(NamedTuple):
@@ -44,6 +44,16 @@ class Full(NamedTuple):
     keys: tuple[Key, ...]
 
 
+class Proved(NamedTuple):
+    """The server has answered a ping: all is read that it sent before the requests up to a number; see `Session.prove`.
+
+    `answered` is false where the answer is overdue.
+    """
+
+    number: int
+    answered: bool
+
+
 class ServerError(NamedTuple):
     """The server sent an error that belongs to no command."""
 
@@ -51,7 +61,7 @@ class ServerError(NamedTuple):
     reason: str
 
 
-Outcome = Welcomed | Acked | Refused | Full | ServerError
+Outcome = Welcomed | Acked | Refused | Full | Proved | ServerError
 
 
 # What an error answer means, by its text; the first that matches counts.

@@ -30,7 +30,7 @@ from .exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, Subscr
 from .heartbeat import Heartbeat
 from .limits import Limits
 from .messages import Batch, Control, Origin
-from .outcomes import Acked, Full, Key, Outcome, Refused, ServerError, Welcomed, meaning
+from .outcomes import Acked, Full, Key, Outcome, Proved, Refused, ServerError, Welcomed, meaning
 from .sealed import DATA, Head, Heads, Medley, Push, Pushes, Run, Sealed
 from .topics.grammar import join
 
@@ -38,7 +38,9 @@ __all__ = ["ACK_TIMEOUT", "Session"]
 
 ACK_TIMEOUT = 10.0
 _TRIES = 3
+_PROOF_TIMEOUT = 1.0
 _PING_RESERVE = 5
+_NEVER = float("inf")
 _LEAVING = ("unsubscribe", "closeTunnel")
 
 
@@ -108,6 +110,10 @@ class Session:
         self._heads = Heads()
         self._head: Head | None = None  # with which the last frame began
         self._urgent: list[bytes] = []
+        self._proofs_asked = 0
+        self._proofs_begun = 0  # those that the ping under way, or the last one, stands for
+        self._proof_id = ""
+        self._proof_due = _NEVER  # when the pong of the ping under way is overdue
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "welcomed" if self.welcomed else "opening"
@@ -220,6 +226,14 @@ class Session:
         if wanted:
             self._queue(command)
 
+    def prove(self) -> int:
+        """Ask for a proof that all that the server has sent before now was read; return its number (see `Proved`).
+
+        The server answers a ping behind all that.
+        """
+        self._proofs_asked += 1
+        return self._proofs_asked
+
     # Sending
 
     def frames_to_send(self, now: float) -> list[bytes]:
@@ -262,7 +276,7 @@ class Session:
         """Return the instant at which `handle_deadline` has something to do, if nothing comes before."""
         if not self.welcomed:
             return self._opened + self.limits.step_timeout
-        deadline = min(self.heartbeat.ping_at(), self.heartbeat.lost_at())
+        deadline = min(self._ping_at(), self.heartbeat.lost_at(), self._proof_due)
         if self._sent:
             deadline = min(deadline, min(command.deadline for command in self._sent.values()))
         if self._outbox:
@@ -283,7 +297,7 @@ class Session:
         if self.lost is not None:
             return
         if behind:
-            if self.welcomed and now >= self.heartbeat.ping_at():
+            if self.welcomed and now >= self._ping_at():
                 self._ping(now)
             return
         if not self.welcomed:
@@ -295,15 +309,25 @@ class Session:
         if now >= self.heartbeat.lost_at():
             self.lost = ConnectionFailed(self.heartbeat.complaint(now))
             return
-        if now >= self.heartbeat.ping_at():
+        if now >= self._proof_due:
+            self._proof_due = _NEVER
+            self._outcomes.append(Proved(self._proofs_begun, answered=False))
+        if now >= self._ping_at():
             self._ping(now)
         self._repeat_unanswered(now)
+
+    def _ping_at(self) -> float:
+        """Return the instant at which the next ping is due: soon where a proof was asked for and none is under way."""
+        soon = self._proofs_asked > self._proofs_begun and self._proof_due == _NEVER
+        return self.heartbeat.soon() if soon else self.heartbeat.ping_at()
 
     def _ping(self, now: float) -> None:
         ping_id = str(next(self._ids))
         self._urgent.append(messages.command("ping", ping_id))
         self._pace.take(now)
         self.heartbeat.ping_sent(ping_id, now)
+        if self._proofs_asked > self._proofs_begun:
+            self._proofs_begun, self._proof_id, self._proof_due = self._proofs_asked, ping_id, now + _PROOF_TIMEOUT
 
     def _repeat_unanswered(self, now: float) -> None:
         for command in [command for command in self._sent.values() if now >= command.deadline]:
@@ -402,6 +426,9 @@ class Session:
 
     def _on_pong(self, control: Control, now: float) -> None:
         self.heartbeat.pong_came(control.command_id, now)
+        if control.command_id and control.command_id == self._proof_id:
+            self._proof_id, self._proof_due = "", _NEVER
+            self._outcomes.append(Proved(self._proofs_begun, answered=True))
 
     def _on_ack(self, control: Control, _: float) -> None:
         command = self._sent.pop(control.command_id, None)

@@ -464,6 +464,13 @@ class Switchboard:
         if old is not None:
             old.retire(_RETIRE)
 
+    def proved(self, connection: Carrier) -> None:
+        """All has come that a connection was sent before it was last asked for a proof."""
+        with self._lock:
+            merge = self._of(connection).retiring.get(connection)
+        if merge is not None:
+            merge.proved()
+
     def aged(self, connection: Carrier) -> None:
         """A connection nears the end of its life."""
         with self._lock:
@@ -483,11 +490,11 @@ class Switchboard:
         with self._lock:
             lane = self._of(connection)
             new = lane.replacement_of(connection)
-            handover = lane.retired(connection)
+            merge = lane.retired(connection)
             if connection not in lane.all_connections():
                 lane.past.add(connection.counts)
-        if handover is not None:
-            handover.finish()
+        if merge is not None:
+            merge.end_first()
             if new is not None:
                 self.emit(Rotated(new.market, new.private, new.epoch))
 
@@ -534,7 +541,7 @@ class Switchboard:
     def _lane(self, market: str, private: bool) -> Lane:
         lane = self._lanes.get((market, private))
         if lane is None:
-            lane = self._lanes[market, private] = Lane(market, private, self._capacity, self._make)
+            lane = self._lanes[market, private] = Lane(market, private, self._capacity, self._make, self._lock)
             lane.taps = self._taps
         return lane
 

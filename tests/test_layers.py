@@ -38,7 +38,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "carrier",
         "connection",
         "gate",
-        "handover",
+        "merge",
         "inbox",
         "overflow",
         "subscription",

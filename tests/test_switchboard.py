@@ -50,6 +50,7 @@ class Connection:
     def close(self) -> None: ...
     def subscribe(self, keys: Iterable[Key]) -> None: ...
     def unsubscribe(self, keys: Iterable[Key]) -> None: ...
+    def prove(self) -> None: ...
     def retire(self, seconds: float) -> None: ...
 
 
@@ -354,6 +355,18 @@ def test_it_takes_none_that_a_tap_has_to_hear_of(board: Switchboard, taker: Any)
 def test_it_takes_none_while_one_connection_takes_over_from_another(board: Switchboard, taker: Any) -> None:
     replaced(board, Connection.made[-1])
     assert taker.put(lone(ONE)) is False
+
+
+def test_it_takes_them_again_when_the_other_connection_has_taken_over(board: Switchboard, taker: Any) -> None:
+    old = Connection.made[-1]
+    new = replaced(board, old)
+    new.lane(new, [lone(ONE)])
+    board.ended(old)
+    assert taker.put(lone(ONE)) is False
+    new.lane(new, [lone(ONE)])
+    assert taker.put(lone(ONE)) is True
+    [subscription] = board.subscriptions
+    assert len(subscription.inbox) == 3
 
 
 def test_it_takes_all_of_what_brings_nothing_else(board: Switchboard, taker: Any) -> None:

@@ -211,7 +211,7 @@ class Recorder:
     def brought(self, market: str, private: bool, pushes: Pushes) -> None:
         """Queue frames."""
         first, last = _batch_of(pushes[0]), _batch_of(pushes[-1])
-        if first is not last:  # these were held back by a handover
+        if first is not last:  # they were held while a connection was replaced
             for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
                 self.brought(market, private, list(together))
             return

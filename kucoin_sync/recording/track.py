@@ -185,6 +185,9 @@ class ReplayCarrier:
         """Whether a key is carried at this point of the recording."""
         return self._track.is_carried(key)
 
+    def prove(self) -> None:
+        """Do nothing: no carrier of a replay is replaced."""
+
     def retire(self, seconds: float) -> None:
         """No carrier of a replay is replaced."""
 

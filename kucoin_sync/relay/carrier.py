@@ -116,6 +116,9 @@ class RelayCarrier(OnThread):
         """Whether the relay has it from KuCoin now; takes no lock."""
         return key.topic in self._active
 
+    def prove(self) -> None:
+        """Do nothing: no carrier of a reader is replaced."""
+
     def retire(self, seconds: float) -> None:  # noqa: ARG002 - nothing needs to be waited for
         """End."""
         self.close()

@@ -19,10 +19,10 @@ from .callbacks import Callbacks
 from .events import Event
 from .exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
 from .following import Follower
-from .guard import log
+from .guard import guarded, log
 from .interruption import defer, interrupting, settle
 from .outcomes import Key
-from .resources import start_thread
+from .resources import shortage, start_thread
 from .snapshots import Giver
 from .subscribing import Subscriber, Terms
 from .subscription import Subscription
@@ -209,12 +209,18 @@ class Bookkeeper:
     def carried(self, keys: Iterable[Key]) -> None:
         """The server sends these from now on."""
         for book in self._of(keys):
-            book.carried()
+            try:
+                book.carried()
+            except BaseException as error:
+                self._defect(book, error)
 
     def lost(self, keys: Iterable[Key], error: KucoinSyncError) -> None:
         """The server sends these no longer, or could not be asked to."""
         for book in self._of(keys):
-            book.lost(f"there is no connection to KuCoin: {error}")
+            try:
+                book.lost(f"there is no connection to KuCoin: {error}")
+            except BaseException as defect:
+                self._defect(book, defect)
 
     # For the books
 
@@ -286,12 +292,21 @@ class Bookkeeper:
         while True:
             seat = line.get()
             if seat is not None and not self._closed:
-                self._turn(seat)
+                try:
+                    self._turn(seat)
+                except BaseException as error:
+                    self._defect(seat.book, error)
             if self._closed or not self._books:
                 with self._lock:
                     if self._closed or not self._books:
                         self._thread = None
                         return
+
+    def _defect(self, book: Follower[Any, Any], error: BaseException) -> None:
+        """End a book with an error that nothing should have raised; the others go on."""
+        with guarded("that a defect ended %s could not be told", book.source):
+            log(logging.ERROR, "a defect ended %s", book.source, error=error)
+            book.end(ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}"))
 
     def _turn(self, seat: _Seat) -> None:
         """Serve one book for a while, then put it back: in line, or to wait for more."""
@@ -299,8 +314,12 @@ class Bookkeeper:
         try:
             book.take(inbox, _TURN)
         except BaseException as error:
-            log(logging.ERROR, "a defect ended %s", book.source, error=error)
-            book.end(ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}"))
+            missing = shortage(error, f"an update of {book.source}")
+            if missing is None:
+                raise
+            book.lost(str(missing))  # it starts again from a snapshot
+            if self._board.carries(book.source.topic):
+                book.carried()
         if book.ended is not None:
             return
         if len(inbox):

@@ -27,7 +27,7 @@ from . import backoff
 from .answers import RATE_CODES
 from .books import Source
 from .exceptions import ConnectionFailed, KucoinSyncError, RestError, is_fatal
-from .guard import log
+from .guard import guarded, log
 from .resources import acquiring, shortage, start_thread
 from .wire import Cancelled, Waker
 
@@ -40,6 +40,7 @@ _SPACING = 1.0
 """Seconds between a good snapshot of a book and the next one."""
 
 _LINGER = 5.0
+_AFTER_DEFECT = 0.1
 
 
 class _Book(Protocol):
@@ -221,12 +222,21 @@ class Snapshots:
     def _run(self, waker: Waker) -> None:
         fetchers: dict[bool, Fetcher] = {}
         try:
-            self._serve(waker, fetchers)
+            while True:
+                try:
+                    self._serve(waker, fetchers)
+                    return
+                except Cancelled:
+                    raise
+                except BaseException as error:
+                    log(logging.ERROR, "a defect where snapshots are fetched, which goes on", error=error)
+                waker.sleep(_AFTER_DEFECT)
         except Cancelled:
             pass  # closed by the stream
         finally:
             for fetcher in fetchers.values():
-                fetcher.close()
+                with guarded("a REST client could not be closed"):
+                    fetcher.close()
             with self._lock:
                 self._hands.pop(waker, None)
                 self._idle.pop(waker, None)
@@ -251,7 +261,13 @@ class Snapshots:
             if book is None:
                 waker.sleep(min(delay, lingering) if lingering > 0 else delay)
                 continue
-            self._fetch(fetchers, waker, book)
+            try:
+                self._fetch(fetchers, waker, book)
+            except Cancelled:
+                raise
+            except BaseException:
+                self._later(book, None)  # before it is told: the book still needs one
+                raise
             idle_since = time.monotonic()
 
     def _next(self, now: float) -> tuple[_Book | None, float]:

@@ -10,7 +10,15 @@ with ReplayStream("day.jsonl.zst", speed=None) as replay:
         print(message.payload.price)
 """
 
-from .errors import FramesMissing, RecordingEnded, RecordingError, RecordingFailed, RecordingResumed, ReplayDelayed
+from .errors import (
+    FramesMissing,
+    RecordingEnded,
+    RecordingError,
+    RecordingFailed,
+    RecordingResumed,
+    ReplayDelayed,
+    ReplayFailed,
+)
 from .recorder import Recorder
 from .replay import ReplayStream
 
@@ -22,5 +30,6 @@ __all__ = [
     "RecordingFailed",
     "RecordingResumed",
     "ReplayDelayed",
+    "ReplayFailed",
     "ReplayStream",
 ]

@@ -12,7 +12,16 @@ __all__ = [
     "RecordingFailed",
     "RecordingResumed",
     "ReplayDelayed",
+    "ReplayFailed",
+    "reason_of",
 ]
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what a sentence says of an error: that of the system, else its kind and text."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 class RecordingError(KucoinSyncError):
@@ -30,7 +39,7 @@ class RecordingFailed(Event, frozen=True):
     """A recorder can't write; the stream goes on, what is not recorded is counted, and it tries again."""
 
     path: str
-    error: OSError
+    error: BaseException
     retry_in: float
 
     @property
@@ -38,7 +47,7 @@ class RecordingFailed(Event, frozen=True):
         return 40
 
     def __str__(self) -> str:
-        reason = self.error.strerror or str(self.error)
+        reason = reason_of(self.error)
         return f"recording failed: {self.path} can't be written ({reason}); next attempt in {self.retry_in:.1f} s"
 
 
@@ -50,6 +59,20 @@ class RecordingResumed(Event, frozen=True):
 
     def __str__(self) -> str:
         return f"recording resumed: {self.path} is written again; {self.dropped} messages are missing in it"
+
+
+class ReplayFailed(Event, frozen=True):
+    """A replay has ended with an error before its end, and with it what it plays for."""
+
+    path: str
+    error: Exception
+
+    @property
+    def level(self) -> int:
+        return 40
+
+    def __str__(self) -> str:
+        return f"the replay of {self.path} has ended before its end: {self.error}"
 
 
 class FramesMissing(Event, frozen=True):

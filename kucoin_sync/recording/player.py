@@ -22,14 +22,14 @@ from typing import Any, BinaryIO, Protocol
 
 from .. import backoff
 from ..events import Connected, Disconnected, Event
-from ..exceptions import ConnectionFailed
-from ..guard import Thread, log
+from ..exceptions import ConnectionFailed, KucoinSyncError
+from ..guard import Thread, guarded, log
 from ..inbox import Inbox
 from ..outcomes import Key
 from ..resources import acquiring, shortage
 from ..sealed import Pushes, kind_of
 from . import lines
-from .errors import FramesMissing, RecordingEnded, ReplayDelayed
+from .errors import FramesMissing, RecordingEnded, RecordingError, ReplayDelayed, ReplayFailed, reason_of
 from .given import GivenSnapshots
 from .library import Library, Place
 from .track import Track
@@ -88,6 +88,7 @@ class Player:
 
     Attributes:
         ended: set behind the last message, when what was to be run by callbacks was.
+        error: why it has ended before that, None where it has not.
         now_ns: the time in the recording.
     """
 
@@ -96,6 +97,7 @@ class Player:
     ) -> None:
         self.tracks: dict[tuple[str, bool], Track] = {}
         self.ended = threading.Event()
+        self.error: KucoinSyncError | None = None
         self.now_ns = library.begin_ns
         self._library = library
         self._speed = speed
@@ -129,14 +131,15 @@ class Player:
             self._started = True
         self._go.set()
         if self.ended.is_set():
-            for taker in self._finish_takers():
-                taker.finish()
+            for taker in self._takers():
+                self._finish(taker)
 
     def move(self, at_ns: int) -> None:
         """Go on at a time; where the end was reached, after the next `start`."""
         with self._lock:
             self._target, self._since = at_ns, self._clock.now()
             self.now_ns = at_ns
+            self.error = None
             if self.ended.is_set():
                 self._started = False
                 self.ended.clear()
@@ -174,6 +177,32 @@ class Player:
                 self._end()
             except _Interrupted:
                 continue
+            except BaseException as error:
+                self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """End with an error, and with it all that depends on the replay; it can be moved to another time."""
+        path = self._library.name
+        failure = error if isinstance(error, KucoinSyncError) else None
+        if failure is None:
+            log(logging.ERROR, "a defect has ended the replay of %s", path, error=error)
+            failure = RecordingError(f"the replay of {path} has failed: {reason_of(error)}; seek() begins it again")
+        self.error = failure
+        with guarded("that a replay has failed could not be told"):
+            self._stage.emit(ReplayFailed(path, failure))
+        for book, _ in self._stage.books():
+            with guarded("%r could not be ended", book):
+                book.end(failure)
+        for taker in self._takers():
+            with guarded("%r could not be ended", taker):
+                self._finish(taker)
+        self.ended.set()
+
+    def _finish(self, taker: Taker) -> None:
+        """End a subscription behind the last message, or with what the replay has failed with."""
+        if self.error is not None:
+            taker.inbox.finish(self.error)
+        taker.finish()
 
     def _next_go(self) -> bool:
         """Wait until there is something to play; False where the end has come."""
@@ -255,9 +284,13 @@ class Player:
             book.finish_listeners()
         last = self._library.files[-1]  # told of first: whoever sees the end may close the stream at once
         self._stage.emit(RecordingEnded(str(last), last not in self._library.torn))
-        with_callback = self._finish_takers()
-        for taker in with_callback:
-            taker.inbox.finish(None)
+        takers = self._takers()
+        with_callback = [taker for taker in takers if taker.callback is not None]
+        for taker in takers:
+            if taker.callback is None:
+                taker.finish()
+            else:
+                taker.inbox.finish(None)
         self._until(lambda: all(not len(taker.inbox) for taker in with_callback), "callbacks")
         for taker in with_callback:  # only now, so that who unsubscribes their topics meanwhile stops the calls
             taker.finish()
@@ -265,14 +298,10 @@ class Player:
             self._check()
             self.ended.set()
 
-    def _finish_takers(self) -> list[Taker]:
-        """End the subscriptions that are no books' and have no callback; return those that have one."""
+    def _takers(self) -> list[Taker]:
+        """Return the subscriptions that are no books'."""
         of_books = {id(taker) for _, taker in self._stage.books()}
-        takers = [taker for taker in self._stage.takers() if id(taker) not in of_books]
-        for taker in takers:
-            if taker.callback is None:
-                taker.finish()
-        return [taker for taker in takers if taker.callback is not None]
+        return [taker for taker in self._stage.takers() if id(taker) not in of_books]
 
     def _check(self) -> None:
         if self._interruption.is_set():

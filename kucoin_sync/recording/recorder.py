@@ -9,12 +9,13 @@ recording: it has what the server pushed, and book snapshots.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -26,14 +27,15 @@ import msgspec
 from .. import __version__
 from ..events import Connected as ConnectedEvent
 from ..events import Disconnected as DisconnectedEvent
-from ..events import Event
+from ..events import Event, UnexpectedError
 from ..exceptions import ConnectionFailed, KucoinSyncError
+from ..guard import guarded, log
 from ..interruption import holds_nothing, now_or_later
 from ..outcomes import Key
 from ..resources import start_thread
 from ..sealed import Medley, Push, Pushes, Sealed
 from . import lines
-from .errors import RecordingError, RecordingFailed, RecordingResumed
+from .errors import RecordingError, RecordingFailed, RecordingResumed, reason_of
 from .parts import OpenFile, Parts, open_new
 
 if TYPE_CHECKING:
@@ -119,15 +121,18 @@ class Recorder:
         self._most = most_waiting
         self._lock = threading.Lock()  # guards all of the following but for what is the thread's
         self._blocks: list[_Block] = []  # what waits; the last is being filled
+        self._taken: deque[_Block] = deque()  # what the thread has taken from there, and not written yet
         self._spare: deque[_Block] = deque(maxlen=2)  # to be filled again; of any thread
         self._size = 0  # of what waits
         self._missing = 0  # frames that were dropped since the last that was taken
+        self._why = _SLOW  # the reason why
         self._dropped = 0
         self._closing = False
+        self._over = False  # whether the thread has ended
         self._some = threading.Event()  # there is something to write, or the end has come
         self._urgent = threading.Event()  # and it is not to wait for more
         self._frames = self._bytes = 0  # written so far; the thread's
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
         self._parts = Parts(Path(path), rotate_size, rotate_time, self._beginning, time.monotonic, open_file)
         try:
             self._thread = start_thread(self._run, name="kucoin-recorder")
@@ -177,7 +182,7 @@ class Recorder:
             raise RecordingError(f"{self.path} could not be written to its end within {timeout:g} s")
         if self.error is not None:
             raise RecordingError(
-                f"{self.path} could not be written to its end ({self.error.strerror or self.error}); "
+                f"{self.path} could not be written to its end ({reason_of(self.error)}); "
                 f"{self._dropped} messages are missing in it"
             )
 
@@ -209,11 +214,21 @@ class Recorder:
     # For the stream, on its threads
 
     def brought(self, market: str, private: bool, pushes: Pushes) -> None:
-        """Queue frames."""
+        """Queue frames; what can't be queued is counted."""
+        left = len(pushes)
+        try:
+            for text, count in self._texts(market, private, pushes):
+                self._put(text, count)
+                left -= count
+        except BaseException as error:
+            self._miss(left, error)
+
+    def _texts(self, market: str, private: bool, pushes: Pushes) -> Iterator[tuple[bytes, int]]:
+        """Yield frames as text, with their number."""
         first, last = _batch_of(pushes[0]), _batch_of(pushes[-1])
         if first is not last:  # they were held while a connection was replaced
             for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
-                self.brought(market, private, list(together))
+                yield from self._texts(market, private, list(together))
             return
         origin = lines.Origin(first.received_ns, first.epoch, market, private)
         if isinstance(pushes, Medley):
@@ -222,8 +237,10 @@ class Recorder:
             frames, one_line = [push.frame if isinstance(push, Sealed) else push.raw for push in pushes], False
         for start in range(0, len(frames), _SHARE):
             share = frames[start : start + _SHARE]
-            text = lines.frames_as_text(origin, share, objects=True, lines=one_line)  # nothing else is a push
-            self._put(text, len(share))
+            yield (
+                lines.frames_as_text(origin, share, objects=True, lines=one_line),
+                len(share),
+            )  # nothing else is a push
 
     def carried(self, market: str, private: bool, keys: Iterable[Key]) -> None:
         """Note confirmed topics."""
@@ -261,17 +278,20 @@ class Recorder:
         with self._lock:
             if self._closing:
                 return
-            if self._size + len(text) > self._most:
+            if self._over or self._size + len(text) > self._most:
                 self._missing += count
                 self._dropped += count
                 return
             if self._missing:
-                text = lines.line_as_text(lines.Dropped(time.time_ns(), self._missing, _SLOW)) + text
-                self._missing = 0
+                text = lines.line_as_text(lines.Dropped(time.time_ns(), self._missing, self._why)) + text
             first = not self._blocks
             if first or self._blocks[-1].size >= _BLOCK:
-                self._blocks.append(self._spare.pop() if self._spare else _Block())
-            self._blocks[-1].add(text, count)
+                block = self._spare.pop() if self._spare else _Block()
+                block.add(text, count)
+                self._blocks.append(block)
+            else:
+                self._blocks[-1].add(text, count)
+            self._missing, self._why = 0, _SLOW
             self._size += len(text)
             urgent = self._size >= _BLOCK
         if first:
@@ -279,32 +299,71 @@ class Recorder:
         if urgent:
             self._urgent.set()
 
+    def _miss(self, count: int, error: BaseException) -> None:
+        """Count frames that could not be queued; tell of it once, until others are queued."""
+        with self._lock:
+            if self._closing:
+                return
+            self._missing += count
+            self._dropped += count
+            told, self._why = self._why is not _SLOW, f"of an error in the recorder ({reason_of(error)})"
+        if not told:
+            log(logging.ERROR, "messages could not be recorded", error=error)
+            self._stream.emit(UnexpectedError(f"the recorder of {self.path}", error))
+
     # The thread
 
     def _run(self) -> None:
-        if self.path.suffix == ".zst":  # gzip takes too long for what is left over
-            _give_way()
-        while True:
+        try:
+            with guarded("the recorder's thread could not give way to others"):
+                if self.path.suffix == ".zst":  # gzip takes too long for what is left over
+                    _give_way()
+            while not self._round():
+                pass
+        finally:
+            self._over = True
+            with self._lock:  # what is left where a round has failed at the end
+                self._dropped += sum(block.count for block in (*self._taken, *self._blocks))
+
+    def _round(self) -> bool:
+        """Write what waits, once there is something; return whether that was the end."""
+        try:
+            return self._write_all()
+        except (
+            BaseException
+        ) as error:  # not of writing, which insists: what was taken and is not written is tried again
+            self._tell_failed(error, _PAUSES[0])
+            if self._closing:
+                with guarded("a recording could not be closed"):
+                    self._parts.close()
+                return True
+            self._urgent.wait(_PAUSES[0])
+            return False
+
+    def _write_all(self) -> bool:
+        if not self._taken:
             self._some.wait()
             self._urgent.wait(self._flush_every)
-            with self._lock:
-                blocks, self._blocks = self._blocks, []
-                closing = self._closing
-                if not closing:
-                    self._some.clear()
-                    self._urgent.clear()
-            written = True
-            for block in blocks:
-                written = self._write(block) and written
-            if closing:
-                self._end(written)
-                return
+        with self._lock:
+            self._taken.extend(self._blocks)
+            self._blocks = []
+            closing = self._closing
+            if not closing:
+                self._some.clear()
+                self._urgent.clear()
+        written = True
+        while self._taken:
+            written = self._write(self._taken[0]) and written
+        if closing:
+            self._end(written)
+        return closing
 
     def _write(self, block: _Block) -> bool:
         """Write a block; False where that was not possible before the end."""
         with block.text.getbuffer() as buffer, buffer[: block.size] as text:
             written = self._insist(lambda: self._parts.write(text))
         with self._lock:
+            self._taken.popleft()
             self._size -= block.size
             if not written:
                 self._dropped += block.count
@@ -322,12 +381,10 @@ class Recorder:
         while True:
             try:
                 write()
-            except OSError as error:
-                error.__traceback__ = None  # its frames hold on to the memory that blocks use again
+            except BaseException as error:  # such as MemoryError: for all that is known, it passes
                 pause = next(pauses, pause)
-                if self.error is None:
-                    self.error = error
-                    self._stream.emit(RecordingFailed(str(self.path), error, pause))
+                self._tell_failed(error, pause)
+                error.__traceback__ = None  # its frames hold on to the memory that blocks use again
             else:
                 if self.error is not None:
                     self.error = None
@@ -340,12 +397,20 @@ class Recorder:
                 continue
             self._urgent.wait(pause)
 
+    def _tell_failed(self, error: BaseException, pause: float) -> None:
+        """Tell that the recorder can't write, once until it can."""
+        if self.error is None:
+            self.error = error
+            if not isinstance(error, OSError):
+                log(logging.ERROR, "a defect in the recorder of %s, which tries again", self.path, error=error)
+            self._stream.emit(RecordingFailed(str(self.path), error, pause))
+
     def _end(self, written: bool) -> None:
         if written:
             now = time.time_ns()
             text = lines.line_as_text(lines.End(now))
             if self._missing:
-                text = lines.line_as_text(lines.Dropped(now, self._missing, _SLOW)) + text
+                text = lines.line_as_text(lines.Dropped(now, self._missing, self._why)) + text
             if self._insist(lambda: self._parts.close(text)):
                 return
         self._parts.close()

@@ -83,9 +83,15 @@ class ReplayStream(Client):
         A finaliser or handler that has interrupted this package does not wait.
 
         At the end all callbacks have been called. Who iterates in another thread may still have messages to take.
+
+        Raises:
+            RecordingError: the replay has failed, such as where a file can't be read any more.
         """
         self.start()
-        return self._player.ended.is_set() if interrupting() else self._player.ended.wait(timeout)
+        ended = self._player.ended.is_set() if interrupting() else self._player.ended.wait(timeout)
+        if ended and self._player.error is not None:
+            raise self._player.error
+        return ended
 
     def seek(self, to: float | dt.datetime) -> None:
         """Go on at another time, which may be earlier.

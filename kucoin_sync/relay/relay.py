@@ -280,7 +280,10 @@ class Relay:
         self._renew_at = 0.0
         with ExitStack() as undo:
             undo.callback(self._release, token)  # for another relay, which may have what is missing here
-            term = Term(token, sequences, self._stream, self._server, self._keys, keep=self._keep, limit=_BUFFER)
+            term = Term(
+                token, sequences, self._stream, self._server, self._keys,
+                keep=self._keep, limit=_BUFFER, emit=self._callbacks.emit,
+            )  # fmt: skip
             undo.callback(term.end)
             self._errands = Errands(term, self._stream.fetcher, self._server, self._keys)
             undo.pop_all()

@@ -6,12 +6,15 @@ token exists, it waits for the relay to find out.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from .. import Message, Stream, Subscription, backoff
+from ..events import Event, UnexpectedError
 from ..exceptions import InvalidTopic, KucoinSyncError, SubscriptionRejected, is_fatal
+from ..guard import log
 from ..outcomes import Key
 from ..resources import start_thread
 from ..topics import grammar
@@ -26,6 +29,8 @@ __all__ = ["Term", "objection"]
 
 _MOST = 2000
 _CONFIRMATION = 10.0
+_ATTEMPTS = 5
+"""How often records are tried that can't be written because of what nothing should have raised."""
 
 
 class Term:
@@ -36,6 +41,7 @@ class Term:
         sequences: the number of the last record of topics, by whichever holder.
         keep: how much a stream keeps.
         limit: records that may wait while Redis does not answer.
+        emit: takes events, without waiting.
 
     Attributes:
         doubted: set when Redis says that there is a newer token.
@@ -52,6 +58,7 @@ class Term:
         *,
         keep: Keep,
         limit: int,
+        emit: Callable[[Event], object] = lambda event: None,
     ) -> None:
         self.token = token
         self.doubted = threading.Event()
@@ -65,6 +72,7 @@ class Term:
         self._groups: dict[Subscription, set[str]] = {}  # with the topics that each stands for still
         self._errors: dict[str, SubscriptionRejected] = {}  # told and not passed on yet
         self._keep = keep
+        self._emit = emit
         self._over = threading.Event()
         self._client = server.client(self._over.is_set)
         self._scripts = HolderScripts(self._client, keys)
@@ -194,10 +202,14 @@ class Term:
         wanted, over = self.buffer.wanted, self._over
         try:
             while not over.is_set():
-                wanted.wait()
-                items = self.buffer.take(_MOST)
-                if items and not over.is_set():
-                    self._persist(items)
+                try:
+                    wanted.wait()
+                    items = self.buffer.take(_MOST)
+                    if items and not over.is_set():
+                        self._persist(items)
+                except BaseException as error:
+                    self._tell_defect(error)
+                    over.wait(1.0)
         finally:
             self._client.connection_pool.disconnect()
 
@@ -205,6 +217,7 @@ class Term:
         """Try until it is written: twice does no harm, readers know the numbers and all the tokens that they had."""
         delays = backoff.delays(0.05, 1.0)
         tried: set[int] = set()
+        attempts = 0
         while not self._over.is_set():
             token = self.token
             try:
@@ -214,7 +227,19 @@ class Term:
             except BROKEN:
                 tried.add(token)
                 self._client.connection_pool.disconnect()  # the relay's thread tells of it
+            except BaseException as error:
+                tried.add(token)
+                attempts += 1
+                if attempts == 1:
+                    self._tell_defect(error)
+                if attempts >= _ATTEMPTS:  # readers see the gap
+                    self.buffer.dropped += sum(isinstance(item, tuple) for item in items)
+                    return
             self._over.wait(next(delays))
+
+    def _tell_defect(self, error: BaseException) -> None:
+        log(logging.ERROR, "a defect where the relay writes to Redis, which goes on", error=error)
+        self._emit(UnexpectedError("the relay's writing to Redis", error))
 
     def _put(self, token: int, items: list[Item], tried: set[int]) -> bool:
         flush = self._writer.flush(token, items, tried)

@@ -199,7 +199,7 @@ class FaultProxy:
         try:
             while not self._closing:
                 self._round(self._listener, self._waker[0])
-        except Exception as error:
+        except BaseException as error:
             self._error = error
         finally:
             self._end_all(rst=False)

@@ -16,6 +16,9 @@ from typing import Any
 
 __all__ = ["Listener", "Peer"]
 
+_PAUSE = 0.1
+"""Seconds until clients are accepted again, where the system had nothing for them."""
+
 
 class Peer:
     """One client's socket, and the thread that serves it. `cut_event` is set once it is to end."""
@@ -112,9 +115,19 @@ class Listener:
                 except ConnectionError:
                     continue  # the client went away while it waited in the queue
                 except OSError as error:
-                    self._record(error)  # out of descriptors: to go on would be to spin
-                    return
-                self._take(sock, address)
+                    self._record(
+                        error
+                    )  # such as out of descriptors: it may pass, and to go on at once would be to spin
+                    selector.unregister(listening)
+                    if selector.select(_PAUSE):
+                        return
+                    selector.register(listening, selectors.EVENT_READ)
+                    continue
+                try:
+                    self._take(sock, address)
+                except BaseException as error:  # such as no thread for it: the next client may have one
+                    sock.close()
+                    self._record(error)
 
     def _take(self, sock: socket.socket, address: Any) -> None:
         if self._tls is not None:
@@ -127,8 +140,8 @@ class Listener:
         self._count += 1
         peer = Peer(sock, address, self._run, self._count)
         with self._lock:  # what is in the list has a thread that was started
-            self._peers = [*(other for other in self._peers if other.thread.is_alive()), peer]
             peer.thread.start()
+            self._peers = [*(other for other in self._peers if other.thread.is_alive()), peer]
 
     def _run(self, peer: Peer) -> None:
         try:
@@ -137,7 +150,7 @@ class Listener:
             self._serve(peer)
         except OSError:
             pass  # the client broke off, or was cut
-        except Exception as error:
+        except BaseException as error:
             self._record(error)
         finally:
             with contextlib.suppress(OSError):

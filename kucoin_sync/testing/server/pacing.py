@@ -56,7 +56,7 @@ class DeadlineWatch:
             while not self._stopping:
                 moved.wait(self._look())
                 moved.clear()  # before looking again, so that nothing set in the meantime is missed
-        except Exception as error:
+        except BaseException as error:
             self._state.record(error)  # such as one of an injected clock
 
     def _look(self) -> float | None:
@@ -160,7 +160,7 @@ class ExchangeFeed:
     def _run(self, rate: float, beat_seconds: float) -> None:
         try:
             self._keep_pace(rate, beat_seconds)
-        except Exception as error:
+        except BaseException as error:
             self._record(error)
 
     def _keep_pace(self, rate: float, beat_seconds: float) -> None:

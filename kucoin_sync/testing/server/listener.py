@@ -16,9 +16,6 @@ from typing import Any
 
 __all__ = ["Listener", "Peer"]
 
-_PAUSE = 0.1
-"""Seconds until clients are accepted again, where the system had nothing for them."""
-
 
 class Peer:
     """One client's socket, and the thread that serves it. `cut_event` is set once it is to end."""
@@ -115,14 +112,8 @@ class Listener:
                 except ConnectionError:
                     continue  # the client went away while it waited in the queue
                 except OSError as error:
-                    self._record(
-                        error
-                    )  # such as out of descriptors: it may pass, and to go on at once would be to spin
-                    selector.unregister(listening)
-                    if selector.select(_PAUSE):
-                        return
-                    selector.register(listening, selectors.EVENT_READ)
-                    continue
+                    self._record(error)  # out of descriptors: to go on would be to spin
+                    return
                 try:
                     self._take(sock, address)
                 except BaseException as error:  # such as no thread for it: the next client may have one

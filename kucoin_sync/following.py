@@ -24,7 +24,7 @@ from .books import BookChange, Calibration, Level2BookChange, Level3BookChange, 
 from .books.reading import Book
 from .events import BookFailed, BookReady, BookRenumbered, BookResyncing, Event, Overflowed, SnapshotFailed
 from .exceptions import BookNotReady, SlowConsumer, StreamClosed
-from .forking import enrol
+from .forking import enrol, notice
 from .gate import Gate
 from .inbox import Inbox
 from .interruption import interrupting, now_or_later
@@ -117,6 +117,7 @@ class Follower(Generic[B, C]):
 
     def use(self) -> None:
         """Be about to be used; not under the lock."""
+        notice()
         if self._asleep:
             self._asleep = False
             try:
@@ -136,8 +137,7 @@ class Follower(Generic[B, C]):
         Raises:
             BookNotReady: it can't be read; the text says why.
         """
-        if self._asleep:
-            self.use()
+        self.use()
         self.check_whole()
         with self.door, self.lock:
             return how(self.ready())

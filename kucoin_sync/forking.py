@@ -11,20 +11,28 @@ that forked. So there, before anything else runs:
 No thread is started and nothing is dialled; that is left to the first use. A fork waits for sockets that are being made
 until they are noted, and for what is being logged: files have locks of their own, which the child would wait for in
 vain. It waits for none of the other locks, so that it is safe wherever it happens.
+
+A server that is written in C may fork without Python's hooks, as uWSGI does unless it is told otherwise. Then all of
+this is done by the first public method that is called in the child: it calls `notice`, which compares the numbers of
+the processes. The fork has waited for nothing then. Where the system can do that (Linux), a page of memory that it
+empties in children saves asking for the number.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
-__all__ = ["Heir", "OfOneProcess", "close_in_child", "enrol", "held_off", "speaking", "watch"]
+__all__ = ["Heir", "OfOneProcess", "close_in_child", "enrol", "held_off", "marks", "notice", "speaking", "watch"]
 
+MARKS = 100
+_WIPE_ON_FORK = 18  # MADV_WIPEONFORK of Linux
 _LONGEST_SPEECH = 1.0
 """Seconds for which a fork waits for what is being logged: it may be waiting for the fork."""
 
@@ -47,6 +55,10 @@ class _Inheritance:
         self.watched = False
         self.voice = threading.RLock()  # whose turn it is to log
         self._silent = False  # whether the fork under way has that lock
+        self.process = 0  # the one that all this belongs to
+        self.mark: Any = b"\0"  # begins with 0 where this may be another process
+        self.marks: Any = b"\1" * MARKS  # for who looks once for each message: as many, none of which is 0 here
+        self._seeing: dict[int, Any] = {}  # held by who sees to a child, by the child's number
 
     def before(self) -> None:
         self.lock.acquire()
@@ -56,6 +68,28 @@ class _Inheritance:
         if self._silent:
             self.voice.release()
         self.lock.release()
+
+    def notice(self) -> None:
+        process = os.getpid()
+        with self._seeing.setdefault(process, threading.RLock()):
+            if self.process != process:
+                self.process = process
+                self.in_child()
+            self.set_mark()
+
+    def make_mark(self) -> None:
+        """Make a page of memory that is all 0 in a child; without one `notice` asks for the process."""
+        try:
+            page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            page.madvise(_WIPE_ON_FORK)
+        except (OSError, AttributeError, ValueError):
+            return
+        self.mark, self.marks = page, memoryview(page)[:MARKS]
+        self.set_mark()
+
+    def set_mark(self) -> None:
+        if isinstance(self.mark, mmap.mmap):
+            self.mark[:MARKS] = b"\1" * MARKS
 
     def in_child(self) -> None:
         self.lock, self.voice = threading.RLock(), threading.RLock()
@@ -70,18 +104,34 @@ _inheritance = _Inheritance()
 
 def watch() -> None:
     """See to children from now on. Registers with the process, once; not done at import."""
+    notice()
     with _inheritance.lock:
+        if not _inheritance.watched:
+            _inheritance.process = os.getpid()
+            _inheritance.make_mark()
         if not _inheritance.watched and hasattr(os, "register_at_fork"):
             os.register_at_fork(
                 before=_inheritance.before,
                 after_in_parent=_inheritance.in_parent,
-                after_in_child=_inheritance.in_child,
+                after_in_child=_inheritance.notice,
             )
         _inheritance.watched = True
 
 
+def notice() -> None:
+    """See to a fork of which Python does not know, where this process is the child of one; cheap where it is not."""
+    if not _inheritance.mark[0] and _inheritance.watched:
+        _inheritance.notice()
+
+
+def marks() -> Iterable[int]:
+    """Return what to iterate over beside messages: where a 0 comes, call `notice`."""
+    return _inheritance.marks  # type: ignore[no-any-return]
+
+
 def enrol(heir: Heir) -> None:
     """Have a child call `heir.forked()`, if it still exists then; whoever enrolled last comes first."""
+    notice()
     with _inheritance.lock:
         _inheritance.heirs[heir] = None
 
@@ -89,6 +139,7 @@ def enrol(heir: Heir) -> None:
 @contextmanager
 def held_off() -> Iterator[None]:
     """Let no fork happen inside: between the making of a socket and `close_in_child`."""
+    notice()
     with _inheritance.lock:
         yield
 
@@ -96,6 +147,7 @@ def held_off() -> Iterator[None]:
 @contextmanager
 def speaking() -> Iterator[None]:
     """Let no fork happen inside, where something is logged."""
+    notice()
     with _inheritance.voice:
         yield
 

@@ -119,6 +119,7 @@ class Inbox:
 
     def use(self) -> None:
         """Be about to be looked into."""
+        forking.notice()
         first_use, self.first_use = self.first_use, None
         if first_use is not None:
             try:

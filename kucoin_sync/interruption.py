@@ -53,6 +53,7 @@ def interrupting() -> bool:
     True, too, on a thread of this package that has not begun to run, because whoever starts it waits for it; and while
     the interpreter ends, because other threads may have ended with a lock held.
     """
+    forking.notice()
     frame = sys._getframe(1)
     within = True
     running = False

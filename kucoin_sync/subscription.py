@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Generic, NoReturn
 
 from .exceptions import StreamClosed
-from .forking import OfOneProcess
+from .forking import OfOneProcess, marks, notice
 from .guard import Thread
 from .inbox import Inbox, uncalled
 from .interruption import holds_nothing, interrupting, now_or_later
@@ -21,7 +21,6 @@ from .topics.routing import Router
 
 __all__ = ["Subscription"]
 
-_GLANCE = 100
 _LONGEST_CALL = 0.05
 """Seconds for which `close` waits for the call of a callback that is under way on another thread."""
 
@@ -74,6 +73,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
     @property
     def dropped(self) -> int:
         """Messages that were dropped because the consumer was slow (or superseded, under "latest")."""
+        notice()
         return self.inbox.dropped
 
     @property
@@ -92,6 +92,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
             StreamClosed: the subscription has ended and all its messages were taken.
             SlowConsumer, SubscriptionRejected, AuthenticationError: as when iterating.
         """
+        notice()
         deadline = None if timeout is None else time.monotonic() + timeout
         inbox = self.inbox
         first, singles = inbox.first, inbox.singles
@@ -129,12 +130,15 @@ class Subscription(OfOneProcess, Generic[P_co]):
         first, singles = inbox.first, inbox.singles
         try:
             while True:
+                notice()
                 way = opener.way(message)
                 run = inbox.run()
                 if run is not None:
                     yield from opener.each_frame(run.frames, run.origin, inbox.put_back)
                     continue
-                for _ in range(_GLANCE):
+                for here in marks():
+                    if not here:
+                        break  # this is a forked child
                     try:
                         if type(first[0]) is Waiting:
                             break
@@ -156,9 +160,11 @@ class Subscription(OfOneProcess, Generic[P_co]):
                             message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
                         except UNREADABLE:
                             message = opener.open_undecoded(frame, push)
+                            if message is None:
+                                push = None
+                                continue
                         push = None
-                        if message is not None:
-                            yield message
+                        yield message
                     elif type(push) is Waiting:  # another consumer took what was before it, just now
                         inbox.put_back(push)
                         push = None

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from .carrier import Carrier, MakeCarrier
 from .events import Event, PayloadMismatch, Rejected, Rotated
 from .exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
+from .forking import notice
 from .guard import log
 from .interruption import defer, interrupting
 from .lag import delays
@@ -118,6 +119,7 @@ class Switchboard:
 
     def use(self) -> None:
         """Be about to be used: a forked child begins again now."""
+        notice()
         if (first_use := self._first_use) is not None:
             first_use()
 

@@ -1,4 +1,4 @@
-"""Programs whose threads are greenlets, by the monkey patches of gevent and eventlet: everything goes on as in others."""
+"""Programs whose threads are greenlets, by the patches of gevent and eventlet: all goes on as in others."""
 
 from __future__ import annotations
 

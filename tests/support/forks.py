@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import pickle
@@ -9,6 +10,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from typing import Any
 
 from .threads import LIMIT
 
-__all__ = ["Child", "child", "client_sockets", "unix_sockets", "unwarned"]
+__all__ = ["Child", "child", "client_sockets", "fork_unnoticed", "unix_sockets", "unwarned"]
 
 
 @contextmanager
@@ -34,15 +36,22 @@ class Child:
     Args:
         call: what it does; `say`, its argument, sends something to the parent.
         returns: whether the child, having done that, goes on where this was called, instead of ending.
+        fork: makes the child.
     """
 
-    def __init__(self, call: Callable[[Callable[[Any], None]], object], *, returns: bool = False) -> None:
+    def __init__(
+        self,
+        call: Callable[[Callable[[Any], None]], object],
+        *,
+        returns: bool = False,
+        fork: Callable[[], int] = os.fork,
+    ) -> None:
         faulthandler.register(
             signal.SIGUSR1, sys.__stderr__, all_threads=True
         )  # by which a child that hangs can be asked where
         self._reader, writer = os.pipe()
         with unwarned():
-            self.pid = os.fork()
+            self.pid = fork()
         self._status: int | None = None
         if self.pid == 0:
             os.close(self._reader)
@@ -95,10 +104,16 @@ def _run(call: Callable[[Callable[[Any], None]], object], writer: int) -> None:
         os._exit(1)
 
 
+def fork_unnoticed() -> int:
+    """Fork as a server does that is written in C: Python runs none of its hooks."""
+    threading.Event().wait(0.001)  # no thread is to be asking for the interpreter then: the child would wait for it
+    return int(ctypes.PyDLL(None).fork())
+
+
 @contextmanager
-def child(call: Callable[[Callable[[Any], None]], object]) -> Iterator[Child]:
+def child(call: Callable[[Callable[[Any], None]], object], fork: Callable[[], int] = os.fork) -> Iterator[Child]:
     """Have a forked child do something; it is expected to end by itself, with the exit code 0."""
-    made = Child(call)
+    made = Child(call, fork=fork)
     try:
         yield made
         assert made.wait() == 0

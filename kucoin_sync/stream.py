@@ -37,7 +37,8 @@ class Stream(Client):
         rest_url, futures_rest_url: REST base URLs, from which connect tokens come; None takes KUCOIN_SYNC_REST_URL
             and KUCOIN_SYNC_FUTURES_REST_URL, else KuCoin's global site.
         on_event: called with each `Event` on the stream's callback thread; all are logged, too.
-        proxy: URL of an HTTP proxy, "" for none; None takes the usual environment variables.
+        proxy: URL of an HTTP proxy, or of a SOCKS proxy (socks5h://host:port, with the extra `socks`); "" for none,
+            None takes the usual environment variables.
         ssl_context: for TLS with a private certificate authority; verification can't be switched off otherwise.
         allowed_hosts: hosts outside the domain of the REST URL that connections may go to.
         limits: KuCoin's limits, where yours differ.

@@ -12,11 +12,13 @@ error at the deadline says it, too.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
 import select
 import socket
 import ssl
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -28,9 +30,10 @@ from . import forking
 from .exceptions import ConnectionFailed
 from .guard import Thread
 
-__all__ = ["NOT_NOW", "Cancelled", "Proxy", "Step", "Waker", "Wire", "dial", "proxy_for"]
+__all__ = ["NOT_NOW", "Cancelled", "Proxy", "Step", "Waker", "Wire", "dial", "proxy_for", "resolve"]
 
 T = TypeVar("T")
+_SOCKS = ("socks5h", "socks5", "socks4a", "socks4", "socks")
 _HEAD_BYTES = 64 * 1024
 _TLS_RECORD = 16 * 1024
 _LONGEST = 3600.0
@@ -135,11 +138,19 @@ class Waker:
 
 
 class Proxy(NamedTuple):
-    """An HTTP proxy that opens tunnels with CONNECT."""
+    """An HTTP proxy that opens tunnels with CONNECT, or a SOCKS proxy."""
 
     host: str
     port: int
     authorization: str = ""  # value of Proxy-Authorization
+    scheme: str = "http"
+    user: str | None = None  # this and the following for SOCKS
+    password: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in errors."""
+        return f"the {'' if self.scheme == 'http' else 'SOCKS '}proxy {self.host}:{self.port}"
 
     def __repr__(self) -> str:
         return f"Proxy({self.host}:{self.port})"
@@ -324,12 +335,14 @@ def dial(
         Cancelled: the waker was cancelled meanwhile.
     """
     peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    via = (proxy.host, proxy.port) if proxy else (host, port)
-    wire = _connect(
-        *via, waker=waker, deadline=deadline, what=f"the proxy {proxy.host}:{proxy.port}" if proxy else peer
-    )
+    if proxy is None:
+        wire = _connect(host, port, waker=waker, deadline=deadline, what=peer)
+    elif proxy.scheme != "http":
+        wire = _connect_by_socks(host, port, proxy, peer, waker, deadline)
+    else:
+        wire = _connect(proxy.host, proxy.port, waker=waker, deadline=deadline, what=proxy.name)
     try:
-        if proxy is not None:
+        if proxy is not None and proxy.scheme == "http":
             waker.begin(f"{wire.peer} has not opened a tunnel to {peer}", "check the proxy and its rules")
             _open_tunnel(wire, proxy, peer)
         wire.peer = peer
@@ -348,10 +361,11 @@ def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
     """Return the proxy to use for `host`: that of the argument, else of the usual environment variables.
 
     `proxy` is a URL such as "http://user:password@proxy.example:3128"; "" means none whatever the environment says.
+    SOCKS proxies need PySocks: socks5h:// and socks4a:// let the proxy look names up, socks5:// and socks4:// do not.
     A loopback host is never reached through a proxy of the environment.
 
     Raises:
-        ConnectionFailed: the URL is no HTTP proxy's (not retriable).
+        ConnectionFailed: the URL is no HTTP or SOCKS proxy's, or PySocks is missing (not retriable).
     """
     if proxy is None:
         if _is_loopback(host) or urllib.request.proxy_bypass(host):
@@ -362,15 +376,22 @@ def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
         return None
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        scheme, server, port = parts.scheme, parts.hostname or "", parts.port or 80
+        scheme, server = parts.scheme, parts.hostname or ""
+        port = parts.port or (1080 if scheme in _SOCKS else 80)
     except ValueError:
         scheme, server, port = "", "", 0
-    if scheme != "http" or not server:
+    if scheme not in ("http", *_SOCKS) or not server:
         raise ConnectionFailed(
-            f"the proxy URL (scheme {scheme!r}, host {server!r}) is not of the form http://host:port; "
-            "only HTTP proxies are supported: correct proxy= or the environment variables http_proxy and https_proxy",
+            f"the proxy URL (scheme {scheme!r}, host {server!r}) is not of the form http://host:port; only HTTP and "
+            "SOCKS proxies (socks5h://host:port) are supported: correct proxy= or the environment variables http_proxy "
+            "and https_proxy",
             retriable=False,
         )
+    if scheme in _SOCKS:
+        user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
+        found_proxy = Proxy(server, port, "", scheme, user, password)
+        _import_socks(found_proxy)
+        return found_proxy
     login = ""
     if parts.username:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -403,15 +424,24 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) -> Wire:
+def resolve(host: str, port: int, waker: Waker, deadline: float) -> list[Any]:
+    """Return the addresses of a host, as `socket.getaddrinfo` does.
+
+    Raises:
+        ConnectionFailed: it has none, or the system does not say so in time. Cancelled: the waker was cancelled.
+    """
     waker.begin(f"DNS has not found the address of {host}", "check DNS, the host name and the network")
     try:
-        addresses = _aside(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), waker, deadline)
+        return _aside(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), waker, deadline)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConnectionFailed(
             f"the address of {host} could not be found ({reason}); check the network, the host name and DNS"
         ) from error
+
+
+def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) -> Wire:
+    addresses = resolve(host, port, waker, deadline)
     waker.begin(f"the TCP connection to {what} was not answered", "check firewall and proxy")
     failure: ConnectionFailed | None = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
@@ -439,13 +469,14 @@ def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) 
     raise failure or ConnectionFailed(f"{host} has no address to connect to")
 
 
-def _aside(call: Callable[[], T], waker: Waker, deadline: float) -> T:
+def _aside(call: Callable[[], T], waker: Waker, deadline: float, discard: Callable[[T], object] = id) -> T:
     """Return what a call returns that nobody can wake, or raise what it raises; wait for it until the deadline.
 
-    It runs on a thread of its own, which stays behind where the call takes longer. Where no thread can be had, it is
-    called here.
+    It runs on a thread of its own, which stays behind where the call takes longer, and then gives its result to
+    `discard`. Where no thread can be had, it is called here.
     """
     outcomes: list[tuple[T | None, BaseException | None]] = []
+    left = threading.Event()  # set when nobody waits any more
 
     def run() -> None:
         try:
@@ -453,19 +484,33 @@ def _aside(call: Callable[[], T], waker: Waker, deadline: float) -> T:
         except BaseException as error:
             outcomes.append((None, error))
         waker.wake()
+        if left.is_set():
+            drop()
+
+    def drop() -> None:
+        while outcomes:
+            with contextlib.suppress(IndexError):  # the other thread took it
+                result, error = outcomes.pop()
+                if error is None:
+                    discard(cast(T, result))
 
     thread = Thread(target=run, name="kucoin-dial", daemon=True)
     try:
         thread.start()
     except (RuntimeError, MemoryError):
         run()
-    while not outcomes:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise ConnectionFailed(f"there was no answer in time: {waker.step}")
-        waker.sleep(remaining)
-    if waker.cancelled:
-        raise Cancelled
+    try:
+        while not outcomes:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise ConnectionFailed(f"there was no answer in time: {waker.step}")
+            waker.sleep(remaining)
+        if waker.cancelled:
+            raise Cancelled
+    except BaseException:
+        left.set()
+        drop()
+        raise
     result, error = outcomes[0]
     if error is not None:
         raise error
@@ -486,6 +531,51 @@ def _connect_to(wire: Wire, address: Any) -> None:
             wire.fail(OSError(code, os.strerror(code)))
     except OSError as error:
         wire.fail(error)
+
+
+def _import_socks(proxy: Proxy) -> Any:
+    """Return PySocks."""
+    try:
+        import socks  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ImportError:
+        raise ConnectionFailed(
+            f"{proxy.name} needs PySocks, which is not installed: pip install 'kucoin-sync[socks]'", retriable=False
+        ) from None
+    return socks
+
+
+def _connect_by_socks(host: str, port: int, proxy: Proxy, peer: str, waker: Waker, deadline: float) -> Wire:
+    """Connect through a SOCKS proxy. PySocks waits in its own way, so that it runs aside."""
+    socks = _import_socks(proxy)
+    waker.begin(f"{proxy.name} has not opened a connection to {peer}", "check the proxy and its rules")
+
+    def connect() -> socket.socket:
+        made = socks.create_connection(
+            (host, port),
+            timeout=max(0.1, deadline - time.monotonic()),
+            proxy_type=socks.SOCKS4 if proxy.scheme in ("socks4", "socks4a") else socks.SOCKS5,
+            proxy_addr=proxy.host,
+            proxy_port=proxy.port,
+            proxy_rdns=proxy.scheme not in ("socks4", "socks5"),
+            proxy_username=proxy.user,
+            proxy_password=proxy.password,
+        )
+        return socket.socket(fileno=made.detach())
+
+    try:
+        sock = _aside(connect, waker, deadline, discard=socket.socket.close)
+    except OSError as error:  # those of PySocks are among them
+        reason = str(error).partition(chr(10))[0] or type(error).__name__
+    else:
+        forking.close_in_child(sock)
+        wire = Wire(sock, waker, deadline, proxy.name)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return wire
+    # Raised out here, so that it does not keep its cause, which has the login in its frames.
+    raise ConnectionFailed(
+        f"{proxy.name} opened no connection to {peer} ({reason}); check that it runs, its login and its rules"
+    )
 
 
 def _open_tunnel(wire: Wire, proxy: Proxy, peer: str) -> None:

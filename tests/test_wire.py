@@ -776,7 +776,7 @@ class TestProxyFor:
     @pytest.mark.parametrize(
         "url",
         [
-            "socks5://user:secret@proxy.example:1080",
+            "socks9://user:secret@proxy.example:1080",
             "https://user:secret@proxy.example:3128",
             "http://user:secret@proxy.example:99999",
             "http://user:secret@proxy.example:port",
@@ -830,7 +830,7 @@ class TestProxyFor:
         assert proxy_for("10.0.0.1", secure=False, proxy=None) is not None
 
     def test_a_wrong_url_in_the_environment_is_told_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("https_proxy", "socks5://proxy.example:1080")
+        monkeypatch.setenv("https_proxy", "ftp://proxy.example:1080")
         with pytest.raises(ConnectionFailed, match="environment variables http_proxy and https_proxy"):
             proxy_for("feed.example", secure=True, proxy=None)
 

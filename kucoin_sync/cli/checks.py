@@ -57,7 +57,7 @@ def _examine_key(subject: Subject, waker: Waker, reached: bool) -> Iterator[Chec
     if not reached:
         yield Check("API key", "accepted", "skipped", "not tried, because KuCoin can't be reached")
         return
-    rest = rest_of(subject, waker, default_context(), credentials)
+    rest = rest_of(subject, waker, default_context, credentials)
     try:
         rest.connect_token("spot", private=True)
     except AuthenticationError as error:

@@ -6,11 +6,11 @@ Each step is tried when those before it were right. No secret is in what is told
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from secrets import token_hex
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -23,7 +23,7 @@ from ..messages import UNREADABLE, Batch, command, decode_control
 from ..rest import Bases, Rest, default_context
 from ..session import Session
 from ..transport import Address, Transport
-from ..wire import Proxy, Waker, dial, proxy_for
+from ..wire import Proxy, Waker, dial, proxy_for, resolve
 
 __all__ = ["Check", "State", "Subject", "Way", "Wrong", "remedy_of", "rest_of"]
 
@@ -81,10 +81,9 @@ class Way:
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._secure else 80)
         self._proxy: Proxy | None = None
-        self._context = default_context()
         self._token: ConnectToken | None = None
         self._transport: Transport | None = None
-        self.rest = rest_of(subject, waker, self._context)
+        self.rest = rest_of(subject, waker, lambda: self._context)
 
     def steps(self) -> Iterator[Check]:
         """Yield a check for each step."""
@@ -100,6 +99,10 @@ class Way:
         finally:
             if self._transport is not None:
                 self._transport.close()
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        return default_context()
 
     def _dial(self, *, through: Proxy | None, context: ssl.SSLContext | None) -> Any:
         return dial(
@@ -131,11 +134,10 @@ class Way:
         host, port = self._via
         began = time.monotonic()
         try:
-            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            addresses = resolve(host, port, self._waker, began + self._timeout)
+        except ConnectionFailed as error:
             raise Wrong(
-                f"the address of {host} could not be found ({reason})",
+                str(error).partition("; ")[0],
                 "Check that this machine has a network, that the host name is right (--rest-url, "
                 "KUCOIN_SYNC_REST_URL) and that its DNS works. Where only a proxy leads outside, set https_proxy.",
             ) from None
@@ -168,7 +170,8 @@ class Way:
             raise Wrong(
                 str(error),
                 f"Have the proxy allow CONNECT to {self._host}:{self._port} and give its login in "
-                f"{self._proxy_found()} (http://user:password@host:port), or list {self._host} in no_proxy.",
+                f"{self._proxy_found()} ({self._proxy.scheme}://user:password@host:port), or list {self._host} in "
+                "no_proxy.",
             ) from None
         return f"connected through the proxy ({_ms(began)})"
 
@@ -177,7 +180,12 @@ class Way:
             return "not used: the URL is http"
         began = time.monotonic()
         try:
-            wire = self._dial(through=self._proxy, context=self._context)
+            context = self._context
+        except ConnectionFailed as error:
+            text, _, remedy = str(error).partition("; ")
+            raise Wrong(text, f"{remedy[:1].upper()}{remedy[1:]}.") from None
+        try:
+            wire = self._dial(through=self._proxy, context=context)
         except ConnectionFailed as error:
             if error.retriable:
                 raise Wrong(
@@ -293,9 +301,11 @@ def _ms(began: float) -> str:
     return f"{(time.monotonic() - began) * 1000:.0f} ms"
 
 
-def rest_of(subject: Subject, waker: Waker, context: ssl.SSLContext, credentials: Credentials | None = None) -> Rest:
+def rest_of(
+    subject: Subject, waker: Waker, context: Callable[[], ssl.SSLContext], credentials: Credentials | None = None
+) -> Rest:
     """Return a REST client like that of a stream."""
-    return Rest(subject.bases, waker=waker, credentials=credentials, context=lambda: context, timeout=subject.timeout)
+    return Rest(subject.bases, waker=waker, credentials=credentials, context=context, timeout=subject.timeout)
 
 
 def remedy_of(error: KucoinSyncError) -> str:

@@ -273,7 +273,7 @@ def test_a_proxy_that_opens_no_tunnel(
 
 
 def test_a_proxy_that_is_no_url(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1080")
+    monkeypatch.setenv("http_proxy", "ftp://127.0.0.1:1080")
     found = doctor("http://api.kucoin.test")
     assert found.wrong == ["spot proxy", "futures proxy"]
     assert found.one("proxy")["remedy"] == "Correct or unset http_proxy."

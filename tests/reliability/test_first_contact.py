@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +32,8 @@ from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events
 from ..support.certificates import authority_pem, client_context, server_context
+from ..support.proxy import SocksProxy
+from ..support.sockets import HOST, black_hole
 from .conftest import MakeServer, MakeStream
 from .feed import CANARIES, ETH, MATCH, at_best, numbers, publish, seconds_of
 
@@ -44,6 +45,8 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what the machine of the test says of authorities and proxies."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
 
 
 # Certificate authorities
@@ -185,13 +188,9 @@ def silent() -> Iterator[tuple[str, int]]:
 
 @pytest.fixture
 def swallowing() -> Iterator[tuple[str, int]]:
-    """Where the request for a connection is swallowed: the queue of a listener that accepts nobody is full."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as stack:
-        for _ in range(4):
-            client = stack.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(listener.getsockname())
-        yield listener.getsockname()
+    """Where the request for a connection is swallowed."""
+    with black_hole() as port:
+        yield HOST, port
 
 
 @pytest.fixture
@@ -296,7 +295,9 @@ def test_first_contact_names_the_step_that_hangs(
     only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
 
 
-@pytest.mark.parametrize("which", HANGS)
+@pytest.mark.parametrize(
+    "which", [pytest.param(each, marks=() if each in ("DNS", "TLS") else pytest.mark.long) for each in HANGS]
+)
 def test_a_reconnect_names_the_step_that_hangs_and_so_does_who_subscribes_or_waits_for_a_book_meanwhile(
     way: Way, make_stream: MakeStream, events: Events, which: str
 ) -> None:
@@ -380,3 +381,82 @@ def test_a_connection_that_waits_for_its_turn_says_so(
     assert (event.market, event.private) == ("spot", False)
     assert "connections_per_minute" in event.reason
     assert str(event) in caplog.text
+
+
+# SOCKS proxies
+
+
+@pytest.mark.parametrize("given", ["argument", "environment"])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(
+    ("scheme", "version", "named"),
+    [("socks5", 5, False), ("socks5h", 5, True), ("socks", 5, True), ("socks4", 4, False), ("socks4a", 4, True)],
+)
+def test_a_socks_proxy_leads_to_kucoin(
+    make_server: MakeServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, scheme: str, version: int,
+    named: bool, secure: bool, given: str,
+) -> None:  # fmt: skip
+    pytest.importorskip("socks")
+    server = make_server(tls=server_context("kucoin.test") if secure else None)
+    port = server.address[1]
+    server.announce("kucoin.test", port)
+    find = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: find(HOST, *rest, **more))
+    monkeypatch.setattr(socket, "gethostbyname", lambda host: HOST)
+    login = ("a user", "a word") if version == 5 else None
+    with SocksProxy(login) as proxy:
+        url = f"{scheme}://{'a%20user:a%20word@' if login else ''}{HOST}:{proxy.port}"
+        if given == "environment":
+            monkeypatch.setenv("all_proxy", url)
+        stream = make_stream(
+            server,
+            rest_url=f"http{'s' * secure}://kucoin.test:{port}",
+            proxy=url if given == "argument" else None,
+            ssl_context=client_context() if secure else None,
+        )
+        subscription = stream.subscribe(ETH)
+        publish(server, range(100))
+        assert numbers(subscription, 100) == list(range(100))
+        assert proxy.asked == [(version, "kucoin.test" if named else HOST, port)] * 2
+        stream.close()
+
+
+SOCKS_FAILURES: dict[str, tuple[dict[str, Any], str]] = {
+    "it refuses": ({"answer": b"\5\2\0\1" + bytes(6)}, "opened no connection to kucoin.test:80 .*not allowed"),
+    "its login is wrong": ({"login": ("a", "b")}, "opened no connection to kucoin.test:80 .*authentication"),
+    "it is none": ({"answer": b"HTTP/1.1 400 Bad Request\r\n\r\n"}, "opened no connection to kucoin.test:80"),
+}
+
+
+@pytest.mark.parametrize("how", SOCKS_FAILURES)
+def test_a_socks_proxy_that_opens_no_connection_is_named(make_stream: MakeStream, how: str) -> None:
+    pytest.importorskip("socks")
+    options, said = SOCKS_FAILURES[how]
+    with SocksProxy(**options) as proxy:
+        url = f"socks5h://canary:{CANARIES[1]}@{HOST}:{proxy.port}"
+        stream = make_stream(rest_url="http://kucoin.test", proxy=url)
+        named = rf"the SOCKS proxy {HOST}:{proxy.port} "
+        only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), named + said)
+        stream.close()
+
+
+@pytest.mark.parametrize("where", ["silent", "swallowing"])
+def test_a_socks_proxy_that_says_nothing_is_named_and_close_does_not_wait_for_it(
+    way: Way, make_stream: MakeStream, where: str
+) -> None:
+    pytest.importorskip("socks")
+    host, port = getattr(way, where)
+    stream = make_stream(rest_url="http://kucoin.test", proxy=f"socks5h://{host}:{port}", limits=Limits(step_timeout=1))
+    said = rf"the SOCKS proxy {host}:{port} has not opened a connection to kucoin\.test:80 within"
+    only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
+
+
+def test_without_pysocks_a_socks_proxy_is_named_with_what_to_install(
+    make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socks", None)
+    stream = make_stream(proxy=f"socks5://user:{CANARIES[1]}@proxy.example:1080")
+    with pytest.raises(ConnectionFailed, match=r"the SOCKS proxy proxy\.example:1080 needs PySocks") as caught:
+        stream.subscribe(ETH)
+    assert "pip install 'kucoin-sync[socks]'" in str(caught.value)
+    assert not caught.value.retriable

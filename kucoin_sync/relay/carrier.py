@@ -66,7 +66,9 @@ class RelayCarrier(OnThread):
         self.market = market
         self.private = private
         self.epoch = 0
-        self.last_error: KucoinSyncError | None = None
+        self.last_error: KucoinSyncError | None = ConnectionFailed(
+            f"Redis at {server.name} has not answered yet; check that it runs, its URL, and firewalls"
+        )
         self.counts = Counts()
         self._server = server
         self._keys = keys
@@ -287,7 +289,7 @@ class RelayCarrier(OnThread):
     def _follow(self, holder: int) -> None:
         """Note who holds the lease; where that has changed, all is lost until the new one says otherwise."""
         if holder == self._holder:
-            if not holder and self.last_error is None:
+            if not holder and (self.last_error is None or not self.epoch):
                 self.last_error = self._nobody()
             return
         if self._holder:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -15,7 +17,7 @@ from kucoin_sync.cli import main
 from kucoin_sync.cli.way import _is_pong, remedy_of
 from kucoin_sync.testing import FaultProxy, KucoinServer
 from tests.support.certificates import authority_pem, server_context
-from tests.support.proxy import ConnectProxy
+from tests.support.proxy import ConnectProxy, SocksProxy
 from tests.support.sockets import Peer, read_head
 
 KEY, SECRET, PASSPHRASE = KucoinServer.KEY, KucoinServer.SECRET, KucoinServer.PASSPHRASE
@@ -292,6 +294,41 @@ def test_a_way_that_leads_through_a_proxy(
     assert found.code == 0, found.printed
     assert "through the proxy" in found.one("tcp")["text"]
     assert len(proxy.heads) >= 3
+
+
+def test_a_way_that_leads_through_a_socks_proxy(
+    server: KucoinServer, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("socks")
+    server.announce("kucoin.test", server.address[1])
+    with SocksProxy() as proxy:
+        monkeypatch.setenv("all_proxy", f"socks5h://127.0.0.1:{proxy.port}")
+        found = doctor(f"http://kucoin.test:{server.address[1]}")
+    assert found.code == 0, found.printed
+    assert "through the proxy" in found.one("tcp")["text"]
+    assert set(proxy.asked) == {(5, "kucoin.test", server.address[1])}
+
+
+def test_a_socks_proxy_without_pysocks(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socks", None)
+    monkeypatch.setenv("all_proxy", "socks5h://127.0.0.1:1080")
+    found = doctor("http://api.kucoin.test")
+    assert found.wrong == ["spot proxy", "futures proxy"]
+    assert "pip install 'kucoin-sync[socks]'" in found.one("proxy")["text"]
+
+
+def test_a_name_resolution_that_hangs(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(60) or [])
+    try:
+        found = doctor("http://api.kucoin.test", None, "--timeout", "0.2")
+    finally:
+        released.set()
+        for thread in threading.enumerate():
+            if thread.name == "kucoin-dial":
+                thread.join(20)
+    assert found.wrong == ["spot dns", "futures dns"]
+    assert "DNS has not found the address of api.kucoin.test" in found.one("dns")["text"]
 
 
 def test_a_server_that_answers_no_ping(nothing_left_behind: None, doctor: Doctor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import pytest
@@ -366,3 +367,13 @@ def test_a_connection_without_topics_ends_after_a_while(
 def test_it_says_what_it_is(redis: LocalRedis, relay: Relay, reader: RelayStream) -> None:
     assert repr(relay) == f"<Relay through {redis.url.removeprefix('unix://')}: holds the lease>"
     assert repr(reader).startswith(f"<RelayStream of {redis.url.removeprefix('unix://')}: open")
+
+
+def test_a_redis_that_says_nothing_is_named(nothing_left_behind: None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        name = f"127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            RelayStream(f"redis://{name}") as reader,
+            pytest.raises(ConnectionFailed, match=f"Redis at {name} has not answered yet"),
+        ):
+            reader.subscribe(TOPIC, timeout=0.3)

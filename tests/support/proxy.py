@@ -68,7 +68,9 @@ class SocksProxy:
 
     def _serve(self, client: socket.socket) -> None:
         with client.makefile("rb") as reader:
-            version = reader.read(1)[0]
+            version = int.from_bytes(reader.read(1), "big")
+            if not version:
+                return  # the client looked whether anybody is there
             asked = self._asked_by_5(client, reader) if version == 5 else _asked_by_4(reader)
         if asked is None:
             return

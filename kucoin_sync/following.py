@@ -370,9 +370,9 @@ class Follower(Generic[B, C]):
             self._listeners = tuple(map(weakref.ref, alive))
         for update in applied:
             change = self._make_change(update, before, self.calibration.resyncs)
-            before = change.sequence_end
             for listener in alive:
-                listener.put(change)
+                listener.put(change if listener is alive[0] else change.with_lost(0))  # each gets one of its own
+            before = change.sequence_end
 
     # What follows from a change of state
 

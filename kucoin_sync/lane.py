@@ -17,7 +17,7 @@ from .events import Event, Progress
 from .exceptions import KucoinSyncError
 from .gate import Gate
 from .merge import FIRST, SECOND, Merge
-from .messages import Message
+from .messages import UNREAD, Message
 from .outcomes import Key
 from .sealed import Head, Medley, Push, Pushes, Run, Sealed, opened
 from .shards import Shards
@@ -115,7 +115,7 @@ class Lane:
         self.unrouted = 0
         self.unreadable = 0
         self.taps: tuple[Tap, ...] = ()  # replaced whole
-        self.router: Router[Subscription] = Router()
+        self.router: Router[Subscription] = Router(once=True)
         self._tunnels: dict[str, Router[Subscription]] = {}
         self._tunnelled = False  # whether there ever was one: what came through it may still be under way
         self._merges: dict[Carrier, Merge] = {}  # by replacement, until it is over
@@ -362,9 +362,11 @@ class Lane:
                 if append is not None:
                     append(push)
                     continue
-            for message in self._opened((push,)):  # to be looked at, or shared
-                for sink in self._sinks(message):
-                    taken.setdefault(sink, []).append(message)
+            for message in self._opened((push,)):  # to be looked at, or for several
+                sinks = self._sinks(message)
+                shared = len(sinks) > 1 or message.data_read is not UNREAD
+                for sink in sinks:  # each gets one of its own: what one makes of it shows to no other
+                    taken.setdefault(sink, []).append(message.with_lost(message.lost) if shared else message)
         for sink, its in taken.items():
             sink.put_many(its)
 
@@ -410,7 +412,7 @@ class Lane:
         if tunnel is None:
             return self.router
         self._tunnelled = True
-        return self._tunnels.setdefault(tunnel, Router())
+        return self._tunnels.setdefault(tunnel, Router(once=True))
 
     def _number(self, connection: Carrier) -> int | None:
         return next((number for number, other in self.connections.items() if other is connection), None)

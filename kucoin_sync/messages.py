@@ -6,7 +6,6 @@ with its data in one pass (see `sealed`). Nothing here knows of connections or s
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NoReturn, TypeAlias
@@ -188,9 +187,13 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         return whole
 
     def with_lost(self, lost: int) -> Message[P_co]:
-        """Return a message of the same frame that tells of `lost` messages before it."""
-        twin = copy.copy(self)
-        twin.lost = lost
+        """Return a message of its own of the same frame, that tells of `lost` messages before it."""
+        twin: Message[P_co] = (
+            self.__copy__() if type(self) is _Undecoded else decode_message(self.raw)  # type: ignore[attr-defined]
+        )
+        twin.lost, twin.raw, twin.origin = lost, self.raw, self.origin
+        twin.data_read = twin.payload_read = UNREAD
+        twin._whole = None
         return twin
 
     def _typed_leniently(self) -> Any:

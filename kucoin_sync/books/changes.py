@@ -38,6 +38,14 @@ class BookChange(Generic[U]):
         self._update = update
         self._after = after  # what the book knew before
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BookChange):
+            return NotImplemented
+        return self._update == other._update and (self.lost, self.resyncs) == (other.lost, other.resyncs)
+
+    def __hash__(self) -> int:
+        return hash((self.sequence_start, self.sequence_end))
+
     def with_lost(self, lost: int) -> Any:
         """Return a twin that tells of `lost` changes before it."""
         return type(self)(self._update, self._after, self.resyncs, lost)

@@ -92,7 +92,7 @@ class _Last:
         self._newest = None
 
     def read(self, deadline: float) -> Message:
-        """Return the newest message, waiting for the first one."""
+        """Return the newest message, one of the caller's own, waiting for the first one."""
         if not self._turn.acquire(timeout=_until(deadline)):
             raise TimeoutError(f"nothing has come on {self._single}")
         try:
@@ -104,7 +104,7 @@ class _Last:
             if subscription.closed:
                 subscription.get(timeout=0)  # raises why
             self._newest = newest
-            return newest
+            return newest.with_lost(newest.lost)
         finally:
             self._turn.release()
 

@@ -20,7 +20,7 @@ from ..events import Connected, Disconnected, Resubscribed, Retrying
 from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected, is_fatal
 from ..guard import log
 from ..outcomes import Key
-from ..sealed import Push
+from ..sealed import Push, kind_of
 from ..topics import grammar
 from ..wire import Cancelled
 from .entries import FIELD, News, Record, decode_entry, decode_lease, decode_record, decode_state
@@ -78,10 +78,11 @@ class RelayCarrier(OnThread):
         self._opening = Opening()
         self._client = server.client(lambda: self._waker.cancelled)
         self._scripts = ReaderScripts(self._client, keys)
-        self._lock = threading.Lock()  # guards the following three
+        self._lock = threading.Lock()  # guards the following four
         self._wanted: dict[str, Place] = {}
         self._fresh: dict[str, None] = {}  # wanted, and the relay not told yet
         self._active: set[str] = set()
+        self._renamed: set[str] = set()  # those wanted whose pushes may have the name of another topic
         # Of the thread alone:
         self._positions: dict[str, bytes] = {}  # by stream: the last entry that was read
         self._holder = 0  # the token of the relay that is followed, 0 while there is none
@@ -100,6 +101,8 @@ class RelayCarrier(OnThread):
             for key in keys:
                 self._wanted.setdefault(key.topic, Place(self._owner.epochs))
                 self._fresh[key.topic] = None
+                if (row := grammar.row_of(key.topic)) is not None and row.pushed_as:
+                    self._renamed.add(key.topic)
         self._waker.wake()
 
     def unsubscribe(self, keys: Iterable[Key]) -> None:
@@ -109,6 +112,7 @@ class RelayCarrier(OnThread):
                 self._wanted.pop(key.topic, None)
                 self._fresh.pop(key.topic, None)
                 self._active.discard(key.topic)
+                self._renamed.discard(key.topic)
         self._waker.wake()
 
     def close_tunnel(self, tunnel: str) -> None:
@@ -359,10 +363,15 @@ class RelayCarrier(OnThread):
         opened = self._opening.push(bytes(record.frame), place.epoch, record.received_ns, self._misfit, lost)
         if opened is None:
             self.counts.unreadable += 1
-        else:
+        elif lost or record.topic not in self._renamed or not self._comes_by_itself(opened, record.topic):
             pushes.append(opened)
         if record.topic not in self._active and token == self._holder:
             self._take_news([News("carried", record.topic)])
+
+    def _comes_by_itself(self, push: Push, topic: str) -> bool:
+        """Whether a push of a topic has the name of another one that is wanted, too, and so comes as one of that."""
+        name = kind_of(push)[0]
+        return name != topic and name in self._wanted
 
     def _epoch_of(self, token: int, run: int) -> int:
         """Return the epoch of a relay's run: that of the connection for the first, later ones for others."""

@@ -95,7 +95,7 @@ class Term:
             self.carried([Key(topic)])
 
     def _subscribe(self, topics: list[str], timeout: float) -> None:
-        router: Router[Feed] = Router()
+        router: Router[Feed] = Router(once=True)
         for topic in topics:
             again = self._taken_up[topic] = self._taken_up.get(topic, 0) + 1
             feed = Feed(topic, self._sequences.get(topic, 0), self._runs.of(again), self.buffer.put)

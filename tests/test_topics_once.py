@@ -1,0 +1,171 @@
+"""Two topics that the same push can answer: each event comes once to whoever wants it, under whatever name it comes."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from typing import Any, NamedTuple
+
+import pytest
+
+from kucoin_sync.topics import TABLE
+from kucoin_sync.topics.routing import Router
+
+
+class Push(NamedTuple):
+    topic: str
+    data: Any = None
+
+
+PAIRS = [
+    ("/spotMarket/tradeOrders", "/spotMarket/tradeOrdersV2"),
+    ("/callauction/level2Depth50:BTC-USDT", "/spotMarket/level2Depth50:BTC-USDT"),
+    ("/market/snapshot:BTC", "/market/snapshot:CHR-BTC"),
+    ("/market/snapshot:DeFi", "/market/snapshot:BTC"),
+    ("/contractMarket/tradeOrders", "/contractMarket/tradeOrders:XBTUSDTM"),
+    ("/contract/positionAll", "/contract/position:XBTUSDTM"),
+    ("/contract/announcement:XBTUSDTM", "/contract/announcement"),
+]
+"""A topic, and another one under whose name its pushes may come."""
+
+
+def event(number: int) -> dict[str, Any]:
+    """Return an event that all topics may tell of."""
+    inner = {"market": "BTC", "markets": ["BTC", "DeFi"], "number": number}
+    return {"symbol": "XBTUSDTM", "type": "match", "number": number, "data": inner}
+
+
+class Sinks:
+    """Whoever wants topics, and what each got."""
+
+    def __init__(self, **wanted: tuple[str, ...]) -> None:
+        self.router: Router[str] = Router(once=True)
+        self.got: dict[str, list[tuple[str, int]]] = {}
+        for sink, names in wanted.items():
+            for name in names:
+                self.add(name, sink)
+
+    def add(self, topic: str, sink: str) -> None:
+        self.got.setdefault(sink, [])
+        self.router.add(topic, sink)
+
+    def push(self, topic: str, number: int, **more: Any) -> None:
+        push = Push(topic, {**event(number), **more})
+        routes = self.router.find(topic)
+        assert self.router.exact.get(topic, routes) == routes
+        for sink, test in routes:
+            if test is None or test(push):
+                self.got[sink].append((topic, number))
+
+
+def test_the_pairs_are_those_of_the_table() -> None:
+    named = {row.prefix for row in TABLE if row.pushed_as}
+    assert {one.partition(":")[0] for one, _ in PAIRS} == named
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+@pytest.mark.parametrize("order", ["one first", "other first", "each in a row", "the other in a row first"])
+@pytest.mark.parametrize("wanted", ["by two", "by three", "by one"])
+def test_an_event_that_comes_under_both_names_comes_once_for_each(
+    one: str, other: str, order: str, wanted: str
+) -> None:
+    numbers = range(5)
+    pushes = {
+        "one first": [(topic, number) for number in numbers for topic in (one, other)],
+        "other first": [(topic, number) for number in numbers for topic in (other, one)],
+        "each in a row": [(topic, number) for topic in (one, other) for number in numbers],
+        "the other in a row first": [(topic, number) for topic in (other, one) for number in numbers],
+    }[order]
+    sinks = Sinks(both=(one, other)) if wanted == "by one" else Sinks(a=(one,), b=(other,))
+    if wanted == "by three":
+        sinks.add(one, "c")
+    for topic, number in pushes:
+        sinks.push(topic, number)
+    if wanted == "by one":
+        assert sinks.got["both"] == pushes, "it wants both feeds, and gets each push of both once"
+        return
+    for got in sinks.got.values():
+        assert [number for _, number in got] == list(numbers)
+    if not one.startswith("/market/snapshot"):  # each market's may come under each other's name
+        assert sinks.got["b"] == [(other, number) for number in numbers]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+@pytest.mark.parametrize("adding", list(itertools.permutations("ab")))
+def test_an_event_that_comes_under_the_other_name_alone_reaches_both_once(
+    one: str, other: str, adding: tuple[str, ...]
+) -> None:
+    sinks = Sinks(**{sink: ((one,) if sink == "a" else (other,)) for sink in adding})
+    sinks.add(one, "both")
+    sinks.add(other, "both")
+    for number in range(5):
+        sinks.push(other, number)
+    assert all(got == [(other, number) for number in range(5)] for got in sinks.got.values())
+    assert len(sinks.got) == 3
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_what_is_under_way_when_one_of_them_is_wanted_no_longer_comes_no_second_time(one: str, other: str) -> None:
+    sinks = Sinks(a=(one,), b=(other,))
+    for number in range(3):
+        sinks.push(one, number)
+        sinks.push(other, number)
+    sinks.router.remove(other, "b")
+    sinks.push(one, 3)
+    sinks.push(other, 3)
+    assert [number for _, number in sinks.got["a"]] == [0, 1, 2, 3]
+    sinks.add(other, "b")
+    sinks.push(other, 4)
+    sinks.push(one, 4)
+    assert [number for _, number in sinks.got["a"]] == [0, 1, 2, 3, 4]
+    assert [number for _, number in sinks.got["b"]] == [0, 1, 2, 4]
+    sinks.router.remove(one, "a")
+    sinks.add(one, "a")
+    sinks.push(other, 5)
+    sinks.push(one, 5)
+    assert [number for _, number in sinks.got["a"]] == [0, 1, 2, 3, 4, 5], "nothing is known of it any more"
+    assert [number for _, number in sinks.got["b"]] == [0, 1, 2, 4, 5]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_a_topic_that_is_wanted_alone_gets_what_comes_under_any_of_its_names(one: str, other: str) -> None:
+    sinks = Sinks(a=(one,))
+    pushes = [(one, 0), (other, 1), (one, 2), (other, 3)]
+    for topic, number in pushes:
+        sinks.push(topic, number)
+    assert sinks.got["a"] == pushes
+    assert [test for _, test in sinks.router.exact[one]] == [None], "its own name needs no look at the payload"
+
+
+def test_an_event_that_only_the_newer_topic_has_does_not_come_on_the_older() -> None:
+    for names in (("v1",), ("v1", "v2")):
+        topics = {"v1": ("/spotMarket/tradeOrders",), "v2": ("/spotMarket/tradeOrdersV2",)}
+        sinks = Sinks(**{name: topics[name] for name in names})
+        sinks.push("/spotMarket/tradeOrdersV2", 1, type="received")
+        sinks.push("/spotMarket/tradeOrdersV2", 2, type="open")
+        assert sinks.got["v1"] == [("/spotMarket/tradeOrdersV2", 2)]
+
+
+def test_two_payloads_are_one_event_where_they_agree_in_what_both_have() -> None:
+    sinks = Sinks(a=("/spotMarket/tradeOrders",), b=("/spotMarket/tradeOrdersV2",))
+    sinks.push("/spotMarket/tradeOrdersV2", 1, feeType="takerFee")
+    sinks.push("/spotMarket/tradeOrders", 1, clientOid="x")
+    sinks.push("/spotMarket/tradeOrders", 2)
+    assert sinks.got["a"] == [("/spotMarket/tradeOrdersV2", 1), ("/spotMarket/tradeOrders", 2)]
+
+
+def test_what_is_remembered_is_bounded_and_gone_with_who_wanted_it() -> None:
+    sinks = Sinks(a=("/contract/positionAll",))
+    for number in range(3000):
+        topic = f"/contract/position:C{number}"
+        sinks.router.add(topic, "b")
+        sinks.router.find(topic)
+        for sink, test in sinks.router.find(topic):
+            assert test is None or test(Push(topic, event(number))), sink
+        sinks.router.remove(topic, "b")
+    for own_name in sinks.router._own_names.values():
+        assert len(own_name.others) <= 1000
+        assert all(len(given) <= 256 for given in own_name._given.values())
+    sinks.router.remove("/contract/positionAll", "a")
+    assert sinks.router._own_names == {}
+    assert len(pickle.dumps(sinks.router)) < 500

@@ -301,6 +301,26 @@ def first_dial_of_a_forked_child(case: Case) -> Iterator[None]:
         child.end()
 
 
+def book_of_a_forked_child(case: Case) -> Iterator[None]:
+    book = case.stream().book(SYMBOL).wait_ready(WAIT)
+    case.spoil_snapshots(2)
+
+    def look(say: Callable[[Any], None]) -> None:
+        try:
+            say(str(book.wait_ready(WAIT).best_bid))
+        except KucoinSyncError as error:
+            say(type(error))
+
+    child = Child(look)
+    try:
+        yield
+        assert child.hear() == (AuthenticationError if case.ends else str(book.best_bid))
+        assert child.wait() == 0
+        assert book.ready, "the parent's goes on"
+    finally:
+        child.end()
+
+
 PHASES = (
     first_subscribe,
     reconnect,
@@ -309,13 +329,13 @@ PHASES = (
     topic_moved_from_a_full_connection,
     first_book,
     book_resync,
-    *([first_dial_of_a_forked_child] if hasattr(os, "fork") else []),
+    *([first_dial_of_a_forked_child, book_of_a_forked_child] if hasattr(os, "fork") else []),
 )
 
 
 def applies(phase: Callable[[Case], Iterator[None]], name: str) -> bool:
     """Whether an answer can be given in a phase, and at the right moment."""
-    if phase in (first_book, book_resync):
+    if phase in (first_book, book_resync, book_of_a_forked_child):
         return not ANSWERS[name].of_tokens
     return phase is not topic_moved_from_a_full_connection or isinstance(ANSWERS[name].options, dict)
 

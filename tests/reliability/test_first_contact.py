@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
@@ -321,6 +321,54 @@ def test_a_reconnect_names_the_step_that_hangs_and_so_does_who_subscribes_or_wai
     way.server.wait_subscribed(ETH, timeout=20)
     publish(way.server, [1])
     assert numbers(subscription, 1) == [1]
+
+
+def no_such_name(*_: object, **__: object) -> NoReturn:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+#: What makes a step fail, and what the error says.
+FAILS: dict[str, tuple[Callable[[Way], object], str]] = {
+    "DNS": (
+        lambda way: setattr(way.dns, "getaddrinfo", no_such_name),
+        r"the address of 127\.0\.0\.1 could not be found \(Name or service not known\)",
+    ),
+    "TCP": (
+        lambda way: way.server.fail_rest(TOKENS, **token_of((HOST, 1))),
+        r"the connection to 127\.0\.0\.1:1 failed: Connection refused",
+    ),
+    "TLS": (
+        lambda way: way.server.fail_rest(TOKENS, **token_of(way.server.address, "wss")),
+        r"TLS with 127\.0\.0\.1:\d+ failed|the connection to 127\.0\.0\.1:\d+ failed",
+    ),
+    "token request": (
+        lambda way: way.server.fail_rest(TOKENS, 503, body="<html>", times=None),
+        r"KuCoin answered POST /api/v1/bullet-public with code 503: not KuCoin's JSON",
+    ),
+    "token request that is cut": (
+        lambda way: way.server.fail_rest(TOKENS, drop=True, times=None),
+        r"POST /api/v1/bullet-public at 127\.0\.0\.1 failed",
+    ),
+    "handshake": (
+        lambda way: way.server.refuse_handshake(503, times=None),
+        r"127\.0\.0\.1:\d+ refused the WebSocket handshake with HTTP 503",
+    ),
+    "handshake that is none": (
+        lambda way: way.server.answer_handshake(b"220 smtp.example ESMTP\r\n\r\n", times=None),
+        r"127\.0\.0\.1:\d+ answered the WebSocket handshake with what is none",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", FAILS)
+def test_first_contact_names_the_step_that_fails(
+    way: Way, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    fail, said = FAILS[which]
+    fail(way)
+    monkeypatch.setattr(socket, "getaddrinfo", way.dns.getaddrinfo)
+    stream = make_stream()
+    only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
 
 
 @pytest.mark.parametrize("where", ["silent", "swallowing"])

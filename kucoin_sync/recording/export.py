@@ -101,7 +101,7 @@ def _as_text(value: Any, kind: Kind, done: Export) -> str:
             return ""
     if isinstance(value, Decimal):
         return f"{value:f}" if abs(value.adjusted()) < _LONGEST else str(value)
-    return _digits(value) if isinstance(value, int) else str(value)
+    return str(value)
 
 
 def _to_parquet(
@@ -143,10 +143,3 @@ def _held(value: Any, kind: Kind, done: Export) -> Any:
     )
     done.emptied += unheld
     return None if unheld else value
-
-
-def _digits(value: int) -> str:
-    try:
-        return str(value)
-    except ValueError:  # thousands of digits, which Python spells as hexadecimal only
-        return hex(value)

@@ -269,6 +269,16 @@ def test_a_time_that_is_none_is_empty(form: str, tmp_path: Path) -> None:
     assert done.emptied == (form == "parquet")
 
 
+def test_what_is_no_number_is_empty_in_parquet(tmp_path: Path) -> None:
+    path = recording(tmp_path, *({"price": price} for price in ("NaN", "sNaN", "Infinity", "-Infinity", "7.5")))
+    with ReplayStream(path, speed=None) as replay:
+        done = export(replay.subscribe(TOPIC), [TOPIC], tmp_path / "table.parquet")
+    assert [row["price"] and str(row["price"]).rstrip("0") for row in rows_of(tmp_path / "table.parquet")] == [
+        None, None, None, None, "7.5",
+    ]  # fmt: skip
+    assert done.emptied == 4
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_snapshot_has_a_typed_column_for_each_of_its_figures(form: str, tmp_path: Path) -> None:
     topic = "/market/snapshot:BTC-USDT"

@@ -89,7 +89,8 @@ class Follower(Generic[B, C]):
         self._with_callback: list[Subscription[Any]] = []  # these are held here
         self._gates: set[Gate] = set()  # where threads wait for the book to be readable, or ended
         self._asleep = False  # in a forked child, until the first use
-        self._busy = False  # while a change is under way
+        self._busy = False  # whether a change is under way
+        self._reader = 0  # the identifier of the thread that reads
         enrol(self)
 
     def _make_locks(self) -> None:
@@ -100,7 +101,7 @@ class Follower(Generic[B, C]):
         """Begin again in a forked child: another thread of the parent may have been half-way through an update."""
         self._make_locks()
         self._events = []
-        self._busy = False
+        self._busy, self._reader = False, 0
         self._carried = False
         self._dropped = 0
         self._trouble = ""
@@ -138,16 +139,35 @@ class Follower(Generic[B, C]):
             BookNotReady: it can't be read; the text says why.
         """
         self.use()
-        self.check_whole()
+        if self._busy or self._reader:
+            self._check_free()
         with self.door, self.lock:
-            return how(self.ready())
+            before, self._reader = self._reader, threading.get_ident()
+            try:
+                return how(self.ready())
+            finally:
+                self._reader = before
 
-    def check_whole(self) -> None:
-        """Raise BookNotReady where a change is under way that the caller, which has interrupted us, can't wait for."""
-        if self._busy and interrupting():
-            raise BookNotReady(
-                f"{self.source} can't be read inside this call, because an update is being applied to it; read it later"
-            )
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Hold the book as it is; BookNotReady where the caller can't wait for that."""
+        if self._busy or self._reader:
+            self._check_free()
+        with self.door, self.lock:
+            before, self._reader = self._reader, threading.get_ident()
+            try:
+                yield
+            finally:
+                self._reader = before
+
+    def _check_free(self) -> None:
+        """Raise BookNotReady where the caller has interrupted this package, and somebody else has the book.
+
+        That is an update, on this thread or another, or a reader on another thread: the caller's thread may hold what
+        they wait for.
+        """
+        if (self._busy or self._reader != threading.get_ident()) and interrupting():
+            raise BookNotReady(f"{self.source} is in use and can't be waited for inside this call; read it later")
 
     def ready(self) -> B:
         """Return the book, to be read under the lock; BookNotReady where it can't be."""
@@ -166,14 +186,14 @@ class Follower(Generic[B, C]):
         if interrupting():
             return self._settled()
         gate = Gate()
-        with self.lock:
+        with self.looking():
             if self._settled():
                 return True
             self._gates.add(gate)
         try:
             return gate.wait(timeout)
         finally:
-            with self.lock:
+            with self.looking():
                 self._gates.discard(gate)
 
     def wait(self, timeout: float | None) -> None:
@@ -253,14 +273,14 @@ class Follower(Generic[B, C]):
 
     def forget(self) -> None:
         """What comes from now on may be older than what came before, as when a replay is moved."""
-        with self.lock:
+        with self.looking():
             self.calibration.forget()
 
     # What REST answers
 
     def asks(self) -> int | None:
         """Return what `answered` is to be called with, None where no snapshot is needed now."""
-        with self.lock:
+        with self.looking():
             return self.calibration.attempt if self._wanting() else None
 
     def answered(self, data: Any, attempt: int) -> bool:
@@ -332,7 +352,7 @@ class Follower(Generic[B, C]):
 
     def _tell(self, subscription: Subscription[Any]) -> None:
         """Tell a subscription of changes from now on."""
-        with self.lock:
+        with self.looking():
             if self.ended is not None:
                 subscription.inbox.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
             self._listeners = tuple(weakref.ref(each) for each in (*self._alive(), subscription))
@@ -346,17 +366,17 @@ class Follower(Generic[B, C]):
 
     def room(self, inbox: Inbox) -> float:
         """Return how many more messages its inbox takes without anybody who is told of changes dropping one."""
-        with self.lock:  # what is being applied is in no queue
+        with self.looking():  # what is being applied is in no queue
             return min((listener.inbox.room() for listener in self._alive()), default=math.inf) - len(inbox)
 
     def finish_listeners(self) -> None:
         """Let those who are told of changes end after what they have; the book stays as it is, to be read."""
-        with self.lock:
+        with self.looking():
             for listener in self._alive():
                 listener.inbox.finish(None)
 
     def _unlisten(self, subscription: Subscription[Any]) -> None:
-        with self.lock:
+        with self.looking():
             self._listeners = tuple(weakref.ref(each) for each in self._alive() if each is not subscription)
         subscription.inbox.finish(None)
 

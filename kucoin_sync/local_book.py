@@ -144,8 +144,7 @@ class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
     @property
     def partial(self) -> bool:
         """Whether the book may lack levels of the exchange; before it is ready, whether that is to be expected."""
-        self._follower.check_whole()
-        with self._follower.lock:
+        with self._follower.looking():
             return self._follower.ready().partial if self._follower.live else self.snapshot_depth is not None
 
     @property
@@ -266,19 +265,20 @@ class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
         self.close()
 
     def __repr__(self) -> str:
-        follower = self._follower
         try:
-            follower.check_whole()
+            with self._follower.looking():
+                state = self._state()
         except BookNotReady:
-            return f"<{type(self).__name__} of {self.symbol}: being updated>"
-        with follower.lock:
-            if follower.ended is not None:
-                state = f"ended, {follower.ended}"
-            elif follower.live:
-                state = f"at {self.sequence}, best bid {_shown(self.best_bid)}, best ask {_shown(self.best_ask)}"
-            else:
-                state = f"not ready, {follower.calibration.reason}"
+            state = "in use"
         return f"<{type(self).__name__} of {self.symbol}: {state}>"
+
+    def _state(self) -> str:
+        follower = self._follower
+        if follower.ended is not None:
+            return f"ended, {follower.ended}"
+        if follower.live:
+            return f"at {self.sequence}, best bid {_shown(self.best_bid)}, best ask {_shown(self.best_ask)}"
+        return f"not ready, {follower.calibration.reason}"
 
 
 class LocalLevel2Book(LocalBook[Level2Book, Level2BookChange]):

@@ -17,7 +17,7 @@ from kucoin_sync.books import Level2Book, Level3Book
 from kucoin_sync.gate import Gate
 
 from .support.following import Line
-from .support.threads import LIMIT, Task
+from .support.threads import LIMIT, Task, until
 
 SPOT = "BTC-USDT"
 BIDS = [["99", "1"], ["98", "2"], ["97", "4"]]
@@ -254,3 +254,16 @@ def test_a_handler_of_a_signal_may_read_where_it_interrupts() -> None:
     book: LocalBook = line().book
     assert book._follower.read(lambda pure: book.best_bid) == (99, 1)
     assert threading.active_count() == 1
+
+
+def test_a_look_at_a_book_that_waits_for_a_reader_holds_up_no_reader() -> None:
+    book: LocalBook = line().book
+    with book._follower.door:  # as a reader that is about to take the lock
+        looking = Task(repr, book)
+        thread = looking._thread.ident
+        assert thread is not None
+        looks = [""]
+        until(lambda: looks.append(str(sys._current_frames()[thread])) or looks[-1] == looks[-2], "it does not wait")
+        assert Task(lambda: book._follower.lock.acquire(timeout=LIMIT) and not book._follower.lock.release()).result()
+        assert book.best_bid == (99, 1)
+    assert "best bid 1 at 99" in looking.result()

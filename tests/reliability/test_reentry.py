@@ -240,7 +240,13 @@ def read_book(world: World) -> Call:
 
 
 def look_at_book(world: World) -> Call:
-    return lambda: (world.book.ready, world.book.sequence, world.book.resyncs, world.book.partial, repr(world.book))
+    def call() -> None:
+        assert world.book.ready in (False, True) and world.book.sequence >= 0 and world.book.resyncs >= 0
+        assert repr(world.book)
+        with suppress(BookNotReady):
+            assert world.book.partial in (False, True)
+
+    return call
 
 
 def wait_for_book(world: World) -> Call:

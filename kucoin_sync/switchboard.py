@@ -497,7 +497,7 @@ class Switchboard:
                 lane.past.add(connection.counts)
         if merge is not None:
             merge.end_first()
-            if new is not None:
+            if new is not None and new.epoch:  # else the old one was lost before the new one was made
                 self.emit(Rotated(new.market, new.private, new.epoch))
 
     def _check_silence(self, now: float) -> float:

@@ -18,6 +18,7 @@ from kucoin_sync import (
     AuthenticationError,
     BookFailed,
     BookReady,
+    Disconnected,
     KucoinSyncError,
     Limits,
     Rejected,
@@ -386,3 +387,19 @@ def test_what_was_live_ends_only_with_kucoins_word_on_the_key_whatever_is_answer
     walk: Callable[..., None], phase: Callable[[Case], Iterator[None]], private: bool
 ) -> None:
     walk((phase,), ANSWERS, private)
+
+
+def test_a_connection_that_is_lost_while_its_replacement_meets_errors_is_not_rotated(
+    make_server: MakeServer, make_stream: MakeStream
+) -> None:
+    case = Case("302 to another page", False, make_server(), make_stream)
+    subscription = case.stream(rotate_after=0.5).subscribe(case.one)
+    case.server.fail_rest("/api/v1/bullet-*", 404, body="<html>", times=None)
+    failed = case.events.wait(Retrying)
+    case.server.drop_connections()
+    case.events.wait(Disconnected)
+    case.events.wait(Retrying, 2)
+    after = case.events.all[case.events.all.index(failed) :]
+    assert not [event for event in after if isinstance(event, Rotated)]
+    case.server.reset_script()
+    case.works(subscription)

@@ -118,6 +118,7 @@ class _Deferred:
         """Wait until all earlier calls were made, but not for long."""
         if not self._jobs and not self._turn.locked():
             return
+        forking.notice()
         if self._maker == threading.get_ident():
             return
         done = threading.Lock()

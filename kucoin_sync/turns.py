@@ -28,6 +28,7 @@ from typing import Protocol
 from .events import Event, ThreadNotStarted, UnexpectedError
 from .exceptions import ConnectionFailed
 from .guard import guarded, log
+from .interruption import defer, interrupting
 from .resources import start_thread
 
 __all__ = ["Guest", "Turns", "Worker"]
@@ -161,6 +162,9 @@ class Turns:
             self.tell_shortage(error)
 
     def _start_and_rouse(self) -> None:
+        if interrupting():  # a finaliser that ends a subscription comes here, too
+            defer(self._start_and_rouse)
+            return
         self.start_soon()
         if self._line and self._leader.thread is not None:
             self._rouse()  # whoever rang may have meant a leader that sleeps

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from kucoin_sync.guard import Thread
 from kucoin_sync.interruption import defer, holds_nothing, interrupting, now_or_later, settle
 
 from .support.threads import Task, reached
@@ -57,6 +59,25 @@ def test_the_package_below_somebody_else_is_what_was_interrupted(
 ) -> None:
     ask = through(*packages)
     assert (ask() if on == "the main thread" else Task(ask).result()) is answer
+
+
+@pytest.mark.parametrize(("kind", "answer"), [(Thread, True), (threading.Thread, False)])
+def test_who_is_called_on_a_thread_of_ours_that_only_starts_has_interrupted_its_start(
+    kind: type[threading.Thread], answer: bool
+) -> None:
+    """Whoever starts it may hold a lock, and waits until it runs."""
+    answers: list[bool] = []
+    thread: Any = kind(target=int)
+    usual = thread._set_ident
+
+    def set_ident() -> None:  # where the garbage collector may run
+        usual()
+        answers.append(interrupting())
+
+    thread._set_ident = set_ident
+    thread.start()
+    thread.join()
+    assert answers == [answer]
 
 
 def test_deferred_calls_are_made_in_order_and_a_call_that_may_wait_comes_after_them() -> None:

@@ -234,9 +234,7 @@ class Connection(OnThread):
 
     def _run(self) -> None:
         try:
-            self.serve_until_closed(
-                self._come_back_for_ever, lambda error: self._owner.failed(self, error, fatal=False)
-            )
+            self.serve_until_closed(self._come_back_for_ever, self._lost_by_defect)
         finally:
             if self._rest is not None:
                 self._rest.close()
@@ -506,6 +504,13 @@ class Connection(OnThread):
         self._owner.failed(self, failure, fatal=False)
         self._pause(delay)
 
+    def _lost_by_defect(self, error: KucoinSyncError) -> None:
+        """See to an end that was not seen to as it should have been."""
+        try:
+            self._owner.failed(self, error, fatal=False)
+        finally:
+            self._drop_transport()
+
     def _failed(self, error: KucoinSyncError, attempt: int, delay: float) -> None:
         if isinstance(error, ConnectionLost):
             error = error.error
@@ -527,9 +532,12 @@ class Connection(OnThread):
         self._waker.step = None
         with self._lock:
             session, self._session = self._session, None
-        transport, self._transport = self._transport, None
+        transport = self._transport
         if transport is not None:
-            if session is not None and session.lost is None:
-                for frame in session.frames_to_send(time.monotonic()):  # such as an unsubscribe just before the end
-                    transport.send_text(frame)
-            transport.close()
+            try:
+                if session is not None and session.lost is None:
+                    for frame in session.frames_to_send(time.monotonic()):  # such as an unsubscribe just before the end
+                        transport.send_text(frame)
+            finally:
+                transport.close()  # where this raises it is done again
+                self._transport = None

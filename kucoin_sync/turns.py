@@ -34,7 +34,7 @@ from .resources import start_thread
 __all__ = ["Guest", "Turns", "Worker"]
 
 _MOST = 16
-_AFTER_DEFECT = 0.05
+_AFTER_DEFECT = 0.01
 _RETRY = 0.1
 """Seconds until a watch that leads tries again to start a thread for that."""
 

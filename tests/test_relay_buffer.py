@@ -130,3 +130,25 @@ def test_topics_are_spread_over_all_streams_the_same_way_everywhere() -> None:
     assert shards == set(range(SHARDS))
     assert shard_of("/market/ticker:BTC-USDT") == 10
     assert KEYS.shard("/market/ticker:BTC-USDT") == "{test}:1:stream:10"
+
+
+@pytest.mark.parametrize("at", ["the run", "the buffer"])
+def test_a_record_that_can_not_be_taken_is_missing_by_its_number(at: str) -> None:
+    items: list[Item] = []
+    failures = [MemoryError()]
+
+    def run_of(_: int) -> int:
+        if at == "the run" and failures:
+            raise failures.pop()
+        return 1
+
+    def put(item: Item) -> None:
+        if at == "the buffer" and failures:
+            raise failures.pop()
+        items.append(item)
+
+    feed = Feed(ONE, 10, run_of, put)
+    with pytest.raises(MemoryError):
+        feed.took(b"{}", 1, 0)
+    feed.took(b"{}", 1, 0)
+    assert items == [(ONE, 12, 1, 0, b"{}")]

@@ -76,9 +76,9 @@ class Feed:
 
     def took(self, frame: bytes, epoch: int, received_ns: int) -> None:
         """Pass a frame on that came over the connection `epoch`."""
+        self.sequence += 1  # first: readers see a gap where what follows fails
         if epoch != self._epoch:
             self._epoch, self._run = epoch, self._run_of(epoch)
-        self.sequence += 1
         self._put((self.topic, self.sequence, self._run, received_ns, frame))
 
 

@@ -31,7 +31,9 @@ _TOO_LONG = 1.0
 
 _PACKAGE = __package__
 _WITHIN = f"{_PACKAGE}."
-_BUILT_ON_TOP = tuple(f"{_WITHIN}{name}" for name in ("cli", "contrib", "testing"))  # call public methods as users do
+# What calls others as users do: on top of streams, holding nothing. Inside `testing`, the peer is not of that kind.
+_LIKE_USERS = tuple(f"{_WITHIN}{name}" for name in ("cli", "contrib", "testing.plugin"))
+_TESTING = f"{_WITHIN}testing"
 _BETWEEN = ("contextlib", "threading")
 _BOOTSTRAP: CodeType = threading.Thread._bootstrap.__code__  # type: ignore[attr-defined]
 _RUN = Thread.run.__code__
@@ -79,7 +81,7 @@ def _is_ours(frame: FrameType) -> bool | None:
         return None if names.get("__name__") in _BETWEEN else False
     if package == _PACKAGE:
         return names.get("__name__") != "__main__"
-    return str(package).startswith(_WITHIN) and not str(package).startswith(_BUILT_ON_TOP)
+    return str(package).startswith(_WITHIN) and package != _TESTING and not str(package).startswith(_LIKE_USERS)
 
 
 class _Deferred:

@@ -200,7 +200,8 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         cls = payload_class(self.topic, self.subject)
         if cls is None:
             return self.data
-        payload, mismatches = _read(cls, self.wire_data)
+        reading = _read(cls, self.wire_data)
+        payload, mismatches = reading.payload, reading.mismatches
         if mismatches and (misfit := self.origin.batch.misfit) is not None:
             misfit(self)
         return payload

@@ -34,7 +34,7 @@ class Mismatch(NamedTuple):
     lost: bool
 
 
-class Reading(NamedTuple, Generic[T]):
+class Reading(msgspec.Struct, Generic[T], frozen=True):
     """A payload and all that was wrong with it."""
 
     payload: T

@@ -314,6 +314,9 @@ def walk(
             assert seam.at.startswith("log:") or "escaped" in str(event.error)
         if not seam.at.startswith("log:"):
             until(lambda: "escaped" in caplog.text, "nobody was told")
+        if not seam.at.startswith(K):
+            cuts = int(seam.act in (CUT, fail_to_connect))
+            assert world.stream.stats()["disconnects"] == cuts, "it cost a connection"
         assert "nothing in it has caught" not in caplog.text, "a thread has ended"
         ended = [thread.name for thread in threads if not thread.is_alive() and thread.name.startswith(LASTING)]
         assert not ended, "a thread has ended"
@@ -432,3 +435,28 @@ def test_a_recorder_that_can_write_no_more_says_what_is_missing(
         with pytest.raises(RecordingError, match=r"escaped.*100 messages are missing"):
             recorder.close()
         assert recorder.dropped == 100
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["one message", "several messages"])
+@pytest.mark.parametrize("error", ERRORS)
+def test_what_an_inline_callback_raises_costs_no_connection(
+    nothing_left_behind: None, error: type[BaseException], together: bool
+) -> None:
+    calls: list[int] = []
+
+    def callback(message: Any) -> None:
+        calls.append(int(message["data"]["n"]))
+        if len(calls) == 1:
+            raise error("escaped")
+
+    events = Events()
+    with KucoinServer() as server, Stream(**server.stream_options, on_event=events) as stream:
+        stream.subscribe(MATCH, callback=callback, inline=True)
+        other = stream.subscribe(ETH)
+        publish(server, range(3 if together else 1), MATCH)
+        assert events.wait(CallbackFailed).error.args == ("escaped",)
+        publish(server, [3], MATCH)
+        publish(server, [1])
+        other.get(timeout=LIMIT)
+        assert calls == ([0, 1, 2, 3] if together else [0, 3])
+        assert stream.stats()["disconnects"] == 0

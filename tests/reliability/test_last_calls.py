@@ -200,3 +200,20 @@ def test_none_begins_after_close_however_fast_they_come(
         other.close()
         until(lambda subscription=subscription: not subscription.pending, "what waited is still there")
         assert calls[0] == after, f"in attempt {attempt}"
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_close_waits_for_a_moment_for_the_call_under_way(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, inline: bool
+) -> None:
+    monkeypatch.setattr("kucoin_sync.subscription._LONGEST_CALL", LIMIT)
+    stream, calls = make_stream(), Calls()
+    subscription = stream.subscribe(MATCH, callback=calls, inline=inline)
+    publish(server, [1], MATCH)
+    reached(calls.began, "the callback was not called")
+    closing = Task(subscription.close)
+    until(lambda: subscription.closed, "it is not closed")
+    assert not closing.done.wait(0.05)
+    calls.go_on.set()
+    closing.result()
+    assert calls.ended.is_set()

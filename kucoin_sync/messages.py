@@ -201,10 +201,9 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         if cls is None:
             return self.data
         reading = _read(cls, self.wire_data)
-        payload, mismatches = reading.payload, reading.mismatches
-        if mismatches and (misfit := self.origin.batch.misfit) is not None:
+        if reading.mismatches and (misfit := self.origin.batch.misfit) is not None:
             misfit(self)
-        return payload
+        return reading.payload
 
     def _mapping(self) -> dict[str, Any]:
         if self._whole is None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
+import kucoin_sync
 from kucoin_sync import (
     AckTimeout,
     AuthenticationError,
@@ -167,9 +168,10 @@ def test_another_module_with_the_name_websocket_is_named_with_its_file(tmp_path:
     file = tmp_path / path
     file.parent.mkdir(exist_ok=True)
     file.write_text(source)
+    package = str(Path(kucoin_sync.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", "import kucoin_sync"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""}, capture_output=True, text=True, check=False,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": package}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
@@ -210,11 +212,12 @@ class Dns:
 
     def __init__(self) -> None:
         self.hangs = False
-        self.released = threading.Event()
+        self.asked, self.released = threading.Semaphore(0), threading.Event()
         self._find = socket.getaddrinfo
 
     def getaddrinfo(self, *args: Any, **options: Any) -> Any:
         if self.hangs:
+            self.asked.release()
             self.released.wait(60)
         return self._find(*args, **options)
 
@@ -409,6 +412,7 @@ def test_a_stream_whose_name_resolution_hangs_closes_at_once(way: Way, make_stre
     def seconds() -> float:
         stream = make_stream()
         stream.subscribe(ETH, timeout=0)
+        assert way.dns.asked.acquire(timeout=20)
         return seconds_of(stream.close)
 
     assert at_best(0.5, seconds) <= 0.5

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from .inbox import Inbox, absence
 from .runs import Waiting
-from .sealed import Push, Pushes, Run, kind_of
+from .sealed import Push, Pushes, Run, is_readable, kind_of
 
 __all__ = ["OVERFLOW", "inbox_for"]
 
@@ -73,6 +73,9 @@ class _OldestInbox(_OneByOneInbox):
     def put(self, push: Push) -> bool:
         with self._lock:
             if len(self._pushes) >= self._maxsize:
+                if not is_readable(push):  # it must not replace what can be read
+                    self.opener.unreadable += 1
+                    return False
                 self._drop(self._pushes.popleft())
             self._pushes.append(push)
         if self._overflows:
@@ -155,6 +158,11 @@ class _LatestInbox(_OneByOneInbox):
         """Keep a push that stands for `older` ones before it, too (under the lock); False where it has no room."""
         kind = kind_of(push)
         superseded = self._newest.get(kind)
+        while (older or superseded is not None) and not is_readable(push):  # it must not replace what can be read
+            self.opener.unreadable += 1
+            if not older:
+                return False
+            older, push = older[:-1], older[-1]
         if superseded is None and len(self._newest) >= self._maxsize:
             for each in (*older, push):
                 self._drop(each)

@@ -34,7 +34,21 @@ from .messages import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["DATA", "END", "Head", "Heads", "Medley", "Opener", "Push", "Pushes", "Run", "Sealed", "kind_of", "opened"]
+__all__ = [
+    "DATA",
+    "END",
+    "Head",
+    "Heads",
+    "Medley",
+    "Opener",
+    "Push",
+    "Pushes",
+    "Run",
+    "Sealed",
+    "is_readable",
+    "kind_of",
+    "opened",
+]
 
 #: The ways to open a frame: its data undecoded, as its struct, as plain Python, as its struct with members that it has
 #: no fields for.
@@ -290,6 +304,11 @@ class Opener:
 def kind_of(push: Push) -> tuple[str | None, str | None]:
     """Return the topic and the subject of a push."""
     return push.head.kind if isinstance(push, Sealed) else (push.topic, push.subject)
+
+
+def is_readable(push: Push) -> bool:
+    """Whether a push has a message."""
+    return not isinstance(push, Sealed) or _undecoded(push.frame, push) is not None
 
 
 def opened(pushes: Iterable[Push]) -> list[Message]:

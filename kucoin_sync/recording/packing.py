@@ -3,6 +3,9 @@
 A file is a row of blocks. Each is whole lines of text, begins with one of the recorder's, and was packed for itself:
 a gzip member, a zstd frame. So a file can be read from the beginning of any block, what is cut off of the last one
 spoils no other, and a block more can always be added. In a file that is not packed, a block is about a megabyte.
+
+Whatever a file claims, no more than `LARGEST` bytes of a block are unpacked or kept: what goes on behind them is taken
+for damage.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from .errors import RecordingError
 
-__all__ = ["SUFFIXES", "Block", "Buffer", "Packing", "packing_for"]
+__all__ = ["LARGEST", "SUFFIXES", "Block", "Buffer", "Packing", "packing_for"]
 
 _CHUNK = 64 * 1024
+_SLICE = 1024
+"""Bytes that are unpacked at a time. A byte of zstd can claim 32 KiB of text."""
+
 _PLAIN = 1024 * 1024
 _LEVEL = 1
-_MOST = 512 * 1024 * 1024
+LARGEST = 32 * 1024 * 1024
 """Bytes of text in a block; one that claims more is not ours."""
 
 
@@ -68,14 +74,14 @@ class Packing(NamedTuple):
         assert self.unpacker is not None
         rest = b""
         while True:
-            unpacker, pieces, taken, room = self.unpacker(), [], 0, _MOST
+            unpacker, pieces, taken, room = self.unpacker(), [], 0, LARGEST
             whole = True
             while not unpacker.eof and whole:
-                data = rest or file.read(_CHUNK)
-                rest = b""
-                if not data:
+                rest = rest or file.read(_CHUNK)
+                if not rest:
                     whole = False
                     break
+                data, rest = rest[:_SLICE], rest[_SLICE:]
                 taken += len(data)
                 try:
                     piece = unpacker.decompress(data)
@@ -87,32 +93,34 @@ class Packing(NamedTuple):
                 whole = room > 0
             if not taken:
                 return
-            rest = unpacker.unused_data if whole else b""
+            unused = unpacker.unused_data if whole else b""
+            rest = unused + rest
             text = b"".join(pieces)
             if not text.endswith(b"\n"):
                 text, whole = text[: text.rfind(b"\n") + 1], False
             yield Block(place, text, whole)
             if not whole:
                 return
-            place += taken - len(rest)
+            place += taken - len(unused)
 
 
 def _plain_blocks(file: BinaryIO, place: int) -> Iterator[Block]:
-    rest = b""
-    while True:
-        data = file.read(_PLAIN)
-        text = rest + data
-        if not data:
-            break
+    text = bytearray()
+    while data := file.read(_PLAIN):
+        begin = max(0, len(text) - 1)  # there is no end of a block before
+        text += data
         # A block ends where one of the recorder's lines begins: it says where the frames behind it came from.
-        end = text.rfind(b"\n[") + 1
+        end = text.rfind(b"\n[", begin) + 1
         if end:
-            yield Block(place, text[:end])
+            yield Block(place, bytes(text[:end]))
             place += end
-        rest = text[end:]
-    whole = rest.endswith(b"\n")
-    if rest:
-        yield Block(place, rest if whole else rest[: rest.rfind(b"\n") + 1], whole)
+            del text[:end]
+        if len(text) > LARGEST:
+            yield Block(place, bytes(text[: text.rfind(b"\n") + 1]), False)
+            return
+    whole = text.endswith(b"\n")
+    if text:
+        yield Block(place, bytes(text if whole else text[: text.rfind(b"\n") + 1]), whole)
 
 
 def _as_it_is() -> Packing:

@@ -18,6 +18,7 @@ from .packing import SUFFIXES, Buffer, Packing, packing_for
 
 __all__ = ["File", "OpenFile", "Parts", "numbered", "open_new", "part_of"]
 
+_TRIES = 100  # numbers that may turn out to be taken
 _PART = re.compile(r"(.*)-(\d{4,})")
 
 
@@ -146,12 +147,7 @@ class Parts:
         )
 
     def _next(self) -> None:
-        rotates = self._rotate_size is not None or self._rotate_time is not None
-        number = self._number + 1
-        path = numbered(self._base, number) if rotates else self._base
-        if rotates and self.count == 0:
-            self.path = path
-        file = self._open(path)
+        number, path, file = self._open_next()
         try:
             size = self._put_whole(file, self._beginning(self.count + 1))
         except BaseException:
@@ -164,6 +160,22 @@ class Parts:
         self._began = self._clock()
         if previous is not None:
             previous.close()
+
+    def _open_next(self) -> tuple[int, Path, File]:
+        """Open the next file: with the next number, or a higher one where another recorder has taken that meanwhile."""
+        rotates = self._rotate_size is not None or self._rotate_time is not None
+        number = self._number + 1
+        for tries in range(1, _TRIES + 1):
+            path = numbered(self._base, number) if rotates else self._base
+            if self.count == 0:
+                self.path = path
+            try:
+                return number, path, self._open(path)
+            except FileExistsError:
+                if not rotates or tries == _TRIES:
+                    raise
+            number = max(number, _last_number(self._base)) + 1
+        raise AssertionError("unreachable")
 
     def _put(self, file: File, text: Buffer) -> None:
         if self._torn:

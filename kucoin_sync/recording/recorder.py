@@ -36,6 +36,7 @@ from ..resources import start_thread
 from ..sealed import Medley, Push, Pushes, Sealed
 from . import lines
 from .errors import RecordingError, RecordingFailed, RecordingResumed, reason_of
+from .packing import LARGEST
 from .parts import OpenFile, Parts, open_new
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ _SHARE = 200
 _NICE = 10
 
 _SLOW = "the disk was too slow"
+_LONG = "one was too long for a recording"
 
 
 class _Block:
@@ -226,7 +228,8 @@ class Recorder:
     def _texts(self, market: str, private: bool, pushes: Pushes) -> Iterator[tuple[bytes, int]]:
         """Yield frames as text, with their number."""
         first, last = _batch_of(pushes[0]), _batch_of(pushes[-1])
-        if first is not last:  # they were held while a connection was replaced
+        if first is not last or not (isinstance(pushes, Medley) or all(_batch_of(push) is first for push in pushes)):
+            # such as those of two connections, while one is replaced
             for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
                 yield from self._texts(market, private, list(together))
             return
@@ -278,7 +281,10 @@ class Recorder:
         with self._lock:
             if self._closing:
                 return
-            if self._over or self._size + len(text) > self._most:
+            too_long = len(text) > LARGEST - 2 * _BLOCK  # nobody could read it
+            if self._over or too_long or self._size + len(text) > self._most:
+                if too_long and self._why is _SLOW:
+                    self._why = _LONG
                 self._missing += count
                 self._dropped += count
                 return
@@ -306,7 +312,7 @@ class Recorder:
                 return
             self._missing += count
             self._dropped += count
-            told, self._why = self._why is not _SLOW, f"of an error in the recorder ({reason_of(error)})"
+            told, self._why = self._why not in (_SLOW, _LONG), f"of an error in the recorder ({reason_of(error)})"
         if not told:
             log(logging.ERROR, "messages could not be recorded", error=error)
             self._stream.emit(UnexpectedError(f"the recorder of {self.path}", error))

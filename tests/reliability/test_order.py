@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kucoin_sync import Disconnected, Message, Stream
+from kucoin_sync.recording import Recorder, RecordingError
 from kucoin_sync.testing import KucoinServer
 from kucoin_sync.testing.server.frames import frame
 
@@ -154,3 +157,123 @@ def test_what_came_during_a_pause_of_the_process_is_read_before_the_peer_is_give
     until(lambda: len(paused.got) >= 6001 or disconnected(events), "the messages have not come")
     assert not disconnected(events)
     assert paused.got == list(range(6001))
+
+
+# Two of one name
+
+
+def recorded_numbers(paths: list[Path]) -> list[int]:
+    found = [
+        int(record["data"]["n"])
+        for path in paths
+        for record in map(json.loads, path.read_bytes().splitlines())
+        if isinstance(record, dict)
+    ]
+    return sorted(found)
+
+
+@pytest.mark.parametrize("rotation", [{"rotate_size": 200}, {"rotate_time": 1e-6}], ids=["size", "time"])
+@pytest.mark.parametrize("others", ["a recorder", "files", "a folder"])
+def test_recorders_of_one_name_rotate_beside_each_other_and_nobody_is_stuck(
+    server: KucoinServer, make_stream: MakeStream, tmp_path: Path, rotation: dict[str, Any], others: str
+) -> None:
+    streams = [make_stream(), make_stream()] if others == "a recorder" else [make_stream()]
+    subscriptions = [stream.subscribe(ETH) for stream in streams]
+    path = tmp_path / "day.jsonl"
+    recorders = [Recorder(stream, path, flush_every=0.001, **rotation) for stream in streams]
+    for number in range(20):
+        taken = path.with_name(f"day-{int(recorders[0].path.stem[-4:]) + 1:04}.jsonl")
+        if others == "files":
+            taken.touch()
+        elif others == "a folder":
+            taken.mkdir(exist_ok=True)
+        publish(server, [number])
+        for subscription in subscriptions:
+            subscription.get(timeout=20)
+        for recorder in recorders:
+            until(lambda: recorder.stats()["messages"] > number, "a recorder is stuck")  # noqa: B023 - called at once
+    for recorder in recorders:
+        recorder.close()
+        assert recorder.dropped == 0
+    files = [each for each in tmp_path.glob("day-*.jsonl") if each.is_file()]
+    assert recorded_numbers(files) == sorted(list(range(20)) * len(recorders))
+
+
+def test_a_second_recorder_of_one_file_is_told_so_and_the_first_goes_on(
+    server: KucoinServer, stream: Stream, tmp_path: Path
+) -> None:
+    subscription = stream.subscribe(ETH)
+    path = tmp_path / "day.jsonl"
+    with Recorder(stream, path):
+        with pytest.raises(RecordingError, match="it is there already; choose another name"):
+            Recorder(stream, path)
+        publish(server, [1])
+        subscription.get(timeout=20)
+    assert recorded_numbers([path]) == [1]
+
+
+# What can't be read
+
+
+BAD = b'{"type":"message","topic":"/market/ticker:ETH-USDT","subject":"trade.ticker","data":{"n":"00000009",,}}'
+
+
+def good(number: int) -> bytes:
+    return frame(
+        b'{"type":"message","topic":"/market/ticker:ETH-USDT","subject":"trade.ticker","data":{"n":"%08d"}}' % number
+    )
+
+
+SEQUENCES: dict[str, tuple[list[bytes], list[int]]] = {
+    "behind a good one": ([good(2), frame(BAD)], [2]),
+    "together with a good one": ([good(2) + frame(BAD)], [2]),
+    "several, together": ([good(2) + good(3) + frame(BAD) + frame(BAD)], [3]),
+    "several, one by one": ([good(2), frame(BAD), frame(BAD), good(3), frame(BAD)], [3]),
+    "before a good one": ([frame(BAD), good(2)], [2]),
+    "alone": ([frame(BAD)], []),
+    "only such": ([frame(BAD) + frame(BAD), frame(BAD)], []),
+}
+
+
+@pytest.mark.parametrize("reader", ["get", "iterator", "callback"])
+@pytest.mark.parametrize(("overflow", "maxsize"), [("latest", 1), ("latest", 10), ("drop_oldest", 1)])
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_a_frame_that_can_not_be_read_replaces_nothing_and_holds_up_nobody(
+    server: KucoinServer, stream: Stream, overflow: Any, maxsize: int, sequence: str, reader: str
+) -> None:
+    got: list[int] = []
+    go, entered = threading.Event(), threading.Event()
+
+    def take(message: Message) -> None:
+        got.append(int(message.data["n"]))
+        entered.set()
+        reached(go, "the rest has not come")
+
+    callback = take if reader == "callback" else None
+    subscription = stream.subscribe(ETH, overflow=overflow, maxsize=maxsize, callback=callback)
+    behind = stream.subscribe("/market/ticker:BTC-USDT")
+    server.send_bytes(good(0) + good(1))  # from which the beginning of such a frame is learned
+    server.publish("/market/ticker:BTC-USDT", {})
+    behind.get(timeout=20)
+    if reader == "callback":
+        reached(entered, "the callback was not called")
+    else:
+        take_one = subscription.get if reader == "get" else subscription.__next__
+        go.set()
+        take(take_one())
+        while subscription.pending:
+            take(take_one())
+    frames, left = SEQUENCES[sequence]
+    for each in frames:
+        server.send_bytes(each)
+        server.publish("/market/ticker:BTC-USDT", {})
+        behind.get(timeout=20)
+    go.set()
+    if reader != "callback":
+        for _ in left:
+            take(take_one())
+    until(lambda: got[-1:] == (left or [1]), "the good one was replaced, or somebody is stuck")
+    server.send_bytes(good(7))
+    if reader != "callback":
+        take(take_one())
+    until(lambda: got[-1] == 7, "somebody is stuck")

@@ -1,0 +1,97 @@
+"""A file that claims to be a recording, and to be very large, costs no more memory than a recording does."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from kucoin_sync.recording import RecordingError, ReplayStream
+
+TOPIC = "/market/match:BTC-USDT"
+BEGINNING = (
+    b'["recording",1,"0.4.0",1729757723612000000,1]\n'
+    b'["subscribed",1729757723612000000,"spot",false,[["/market/match:BTC-USDT",null]]]\n'
+    b'[1729757723612000000,1,"spot",false]\n'
+    b'{"type":"message","topic":"/market/match:BTC-USDT","subject":"trade.l3match","data":{"n":1}}\n'
+)
+MEGABYTE = 1024 * 1024
+CLAIM = 300  # megabytes
+MOST = 180 * MEGABYTE
+
+
+def compressor_of(suffix: str) -> Any:
+    if suffix == ".jsonl.gz":
+        return zlib.compressobj(1, zlib.DEFLATED, 31)
+    return pytest.importorskip("zstandard").ZstdCompressor(level=1).compressobj()
+
+
+def packed(suffix: str, text: bytes) -> bytes:
+    if suffix == ".jsonl":
+        return text
+    return gzip.compress(text) if suffix == ".jsonl.gz" else importlib.import_module("zstandard").compress(text)
+
+
+def write_claim(file: BinaryIO, suffix: str, begin: bytes, unit: bytes) -> None:
+    """Write something that begins like a block and goes on for ever."""
+    if suffix == ".jsonl":
+        file.write(begin)
+        for _ in range(CLAIM):
+            file.write(unit)
+        return
+    compressor = compressor_of(suffix)
+    file.write(compressor.compress(begin))
+    for _ in range(CLAIM):
+        file.write(compressor.compress(unit))
+    file.write(compressor.flush())
+
+
+@pytest.fixture
+def peak() -> Iterator[Callable[[], int]]:
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+UNITS = {
+    "zeros": bytes(MEGABYTE),
+    "one line": b"x" * MEGABYTE,
+}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
+def test_what_a_later_block_claims_costs_bounded_memory_and_what_is_before_it_is_played(
+    tmp_path: Path, peak: Callable[[], int], suffix: str, unit: str
+) -> None:
+    path = tmp_path / f"day{suffix}"
+    with open(path, "wb") as file:
+        file.write(packed(suffix, BEGINNING))
+        write_claim(file, suffix, b'[1729757723612000001,1,"spot",false]\n{"a":"', UNITS[unit])
+    tracemalloc.reset_peak()
+    events: list[str] = []
+    with ReplayStream(path, None, on_event=lambda event: events.append(str(event))) as replay:
+        subscription = replay.subscribe(TOPIC)
+        replay.start()
+        assert [message.data["n"] for message in subscription] == [1]
+    assert peak() < MOST
+    assert any(str(path) in event and "last whole message" in event for event in events), events
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
+def test_what_the_first_block_claims_is_an_error_that_names_the_file(
+    tmp_path: Path, peak: Callable[[], int], suffix: str
+) -> None:
+    path = tmp_path / f"day{suffix}"
+    with open(path, "wb") as file:
+        write_claim(file, suffix, b'{"a":"', UNITS["one line"])
+    tracemalloc.reset_peak()
+    with pytest.raises(RecordingError, match="day"):
+        ReplayStream(path)
+    assert peak() < MOST

@@ -9,10 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from kucoin_sync import ConnectionFailed, Event, Message, Stream, ThreadNotStarted
+from kucoin_sync.callbacks import Callbacks
 from kucoin_sync.testing import KucoinServer
 
 from ..end_to_end.conftest import Events
+from ..support.messages import message
 from ..support.threads import reached, until
+from ..test_callbacks import Seen, ended, subscribe
 from .conftest import MakeStream
 from .feed import ETH, MATCH, publish
 
@@ -190,3 +193,18 @@ def test_a_stream_ends_while_its_watch_leads(
     assert len(alive()) == 1, "the one that is stuck"
     slow.stuck[1].set()
     until(lambda: not alive(), "a thread is left")
+
+
+def test_who_comes_into_a_line_without_a_thread_has_one_started(threads: Threads) -> None:
+    callbacks, seen = Callbacks(None), Seen()
+    first, second = (subscribe(seen, topic) for topic in ("/a:X", "/a:Y"))
+    threads.refused = lambda number: number <= 3
+    for subscription in (first, second):
+        callbacks.serve(subscription)
+    first.put(message(1))
+    assert threads.count == 3
+    assert not callbacks.threads
+    second.put(message(2))
+    assert [one.data["n"] for one in seen.wait(2)] == [1, 2]
+    callbacks.close()
+    ended(callbacks)

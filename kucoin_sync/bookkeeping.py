@@ -41,9 +41,10 @@ class _Seat:
 
     __slots__ = ("_line", "book", "subscription")
 
-    def __init__(self, book: Follower[Any, Any], subscription: Subscription, line: SimpleQueue[_Seat | None]) -> None:
+    subscription: Subscription
+
+    def __init__(self, book: Follower[Any, Any], line: SimpleQueue[_Seat | None]) -> None:
         self.book = book
-        self.subscription = subscription
         self._line = line
 
     def release(self) -> None:
@@ -119,7 +120,7 @@ class Bookkeeper:
         for book, subscription in books.items():
             for listener in book.with_callback:
                 self._callbacks.serve(listener)
-            self._seat(book, subscription)
+            self._seat(_Seat(book, self._line), subscription)
 
     # For the stream
 
@@ -130,22 +131,24 @@ class Bookkeeper:
         generation: int,
         on_change: Callable[[Any], object] | None,
         maxsize: int,
-    ) -> Follower[Any, Any]:
-        """Return a book that begins to follow the exchange; see `Stream.book`."""
+        hold: Callable[[Follower[Any, Any]], Any] = lambda book: book,
+    ) -> Any:
+        """Return what `hold` makes of a book that begins to follow the exchange; see `Stream.book`."""
         if maxsize < 1:
             raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
         if on_change is not None and not callable(on_change):
             raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
         source = Source.of(symbol, level, generation=generation, with_key=self._with_key())
         book: Follower[Any, Any] = Follower(source, self)
+        held = hold(book)
         if not interrupting():
             settle()
             self._follow(book, on_change, maxsize)
-            return book
+            return held
         if self._closed:
             raise StreamClosed(_CLOSED)
         defer(partial(self._follow_later, book, on_change, maxsize))
-        return book
+        return held
 
     def _follow_later(self, book: Follower[Any, Any], on_change: Callable[[Any], object] | None, maxsize: int) -> None:
         """Have a book that somebody holds already follow the exchange: errors end it. It may be closed by now."""
@@ -158,6 +161,7 @@ class Bookkeeper:
     def _follow(self, book: Follower[Any, Any], on_change: Callable[[Any], object] | None, maxsize: int) -> None:
         """Have a book follow the exchange."""
         source = book.source
+        seat = _Seat(book, self._line)
         self._add(book)
         try:
             if on_change is not None:
@@ -173,7 +177,7 @@ class Bookkeeper:
         if not known:  # it has ended meanwhile
             subscription.close()
             return
-        self._seat(book, subscription)
+        self._seat(seat, subscription)
 
     def close(self) -> list[threading.Thread]:
         """End all books; return the threads that will end."""
@@ -273,11 +277,12 @@ class Bookkeeper:
         if self._thread is None:
             self._thread = start_thread(self._run, name="kucoin-books")
 
-    def _seat(self, book: Follower[Any, Any], subscription: Subscription) -> None:
+    def _seat(self, seat: _Seat, subscription: Subscription) -> None:
         """Have a book served with what comes for it."""
-        subscription.inbox.call(_Seat(book, subscription, self._line))
-        if self._board.carries(book.source.topic):
-            book.carried()
+        seat.subscription = subscription
+        subscription.inbox.call(seat)
+        if self._board.carries(seat.book.source.topic):
+            seat.book.carried()
 
     def _of(self, keys: Iterable[Key]) -> list[Follower[Any, Any]]:
         if not self._by_topic:
@@ -303,7 +308,16 @@ class Bookkeeper:
                         return
 
     def _defect(self, book: Follower[Any, Any], error: BaseException) -> None:
-        """End a book with an error that nothing should have raised; the others go on."""
+        """End a book with an error that nothing should have raised; the others go on.
+
+        Where only memory was missing for a moment, it begins again with a new snapshot.
+        """
+        if (missing := shortage(error, str(book.source))) is not None:
+            try:
+                book.restart(str(missing))
+                return
+            except BaseException as another:
+                error = another
         with guarded("that a defect ended %s could not be told", book.source):
             log(logging.ERROR, "a defect ended %s", book.source, error=error)
             book.end(ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}"))
@@ -317,9 +331,7 @@ class Bookkeeper:
             missing = shortage(error, f"an update of {book.source}")
             if missing is None:
                 raise
-            book.lost(str(missing))  # it starts again from a snapshot
-            if self._board.carries(book.source.topic):
-                book.carried()
+            book.restart(str(missing))
         if book.ended is not None:
             return
         if len(inbox):

@@ -200,13 +200,14 @@ class Callbacks:
             self._events.put(event)
             self.turns.start_soon()
 
-    def start(self) -> None:
-        """Have the thread for callbacks run.
+    def prepare(self, subscription: Subscription) -> Callable[[], None]:
+        """Return what runs the subscription's callback for its messages, from when it is called; it does not fail.
 
         Raises:
-            ConnectionFailed: none could be started.
+            ConnectionFailed: there was no thread to be had for it.
         """
         self.turns.start()
+        return _Ready(self, subscription).arm
 
     def serve(self, subscription: Subscription) -> None:
         """Run the subscription's callback for its messages from now on."""

@@ -215,8 +215,11 @@ class Client(OfOneProcess):
         """
         from .local_book import LocalLevel2Book, LocalLevel3Book
 
-        follower = self._bookkeeper().open(symbol, level, generation, on_change, maxsize)
-        return LocalLevel3Book(follower, maxsize) if level == 3 else LocalLevel2Book(follower, maxsize)
+        hold = LocalLevel3Book if level == 3 else LocalLevel2Book
+        book: LocalLevel2Book | LocalLevel3Book = self._bookkeeper().open(
+            symbol, level, generation, on_change, maxsize, lambda follower: hold(follower, maxsize)
+        )
+        return book
 
     # In a forked child
 

@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from urllib.parse import quote, urlsplit
 
@@ -96,9 +97,9 @@ class Options(msgspec.Struct, frozen=True):
 class _Request:
     """What a connection asks of its owner until it is done."""
 
-    def __init__(self, make: Callable[[], None]) -> None:
+    def __init__(self, make: Callable[[], None], due: float = 0.0) -> None:
         self.make = make
-        self.due = 0.0
+        self.due = due
         self.attempts = 0
         self._delays = backoff.delays()
 
@@ -324,9 +325,8 @@ class Connection(OnThread):
         assert session is not None and transport is not None
         again = self.counts.connects > 0
         resubscribing = True
-        self._requests = []
         now = time.monotonic()
-        lifetime = now + self._options.lifetime()
+        self._requests = [_Request(partial(self._owner.aged, self), now + self._options.lifetime())]
         idle_since = now
         in_time = transport.taken  # bytes taken when nothing was overdue yet
         while True:
@@ -339,7 +339,7 @@ class Connection(OnThread):
                 session.handle_deadline(now, behind=behind)
                 frames = session.frames_to_send(now)
                 outcomes = session.outcomes()
-                deadline = min(session.next_deadline(), lifetime)
+                deadline = session.next_deadline()
                 settled = session.settled
                 retiring = self._retiring
                 idle = not self._wanted
@@ -356,9 +356,6 @@ class Connection(OnThread):
                 if self._proof_to_leave == 0 or now >= retiring:
                     return
                 deadline = min(deadline, retiring)
-            if now >= lifetime:
-                lifetime = float("inf")
-                self._requests.append(_Request(partial(self._owner.aged, self)))
             if self._requests:
                 deadline = min(deadline, self._make_requests(now))
             if not idle:
@@ -416,7 +413,8 @@ class Connection(OnThread):
         """Let a consumer read what is for nobody else."""
         baton = None
         if taker.takes_all_of(self.wanted):
-            baton = transport.pass_baton(partial(self._seal, session), partial(self._put, taker), taker.has)
+            with suppress(MemoryError):  # then this thread goes on reading
+                baton = transport.pass_baton(partial(self._seal, session), partial(self._put, taker), taker.has)
         if baton is not None:
             taker.accept(baton)
         self._chances.taken = baton
@@ -480,9 +478,12 @@ class Connection(OnThread):
         for request in [request for request in self._requests if now >= request.due]:
             try:
                 request.make()
-            except ConnectionFailed as error:
+            except BaseException as error:
+                missing = error if isinstance(error, ConnectionFailed) else shortage(error, "another connection")
+                if missing is None:
+                    raise
                 delay = request.delay(now)
-                self._owner.emit(Retrying(self.market, self.private, request.attempts, error, delay))
+                self._owner.emit(Retrying(self.market, self.private, request.attempts, missing, delay))
             else:
                 self._requests.remove(request)
         return min((request.due for request in self._requests), default=float("inf"))

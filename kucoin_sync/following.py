@@ -276,6 +276,13 @@ class Follower(Generic[B, C]):
         with self.looking():
             self.calibration.forget()
 
+    def restart(self, reason: str) -> None:
+        """Begin again with a new snapshot, while the connection goes on."""
+        with self._changing():
+            self.calibration.lost(reason)
+        if self.asks() is not None:
+            self._owner.need(self)
+
     # What REST answers
 
     def asks(self) -> int | None:

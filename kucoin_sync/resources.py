@@ -22,20 +22,28 @@ _MEMORY = (errno.ENOMEM, errno.ENOBUFS)
 
 def shortage(error: BaseException, purpose: str) -> ConnectionFailed | None:
     """Return an error of the system as one that says what was missing for a purpose; None where nothing was."""
+    while (missing := _missing(error)) is None:
+        inner = error.__cause__ or error.__context__
+        if inner is None:
+            return None
+        error = inner
+    what, remedy = missing
+    reason = getattr(error, "strerror", None) or str(error)
+    return ConnectionFailed(f"{what} for {purpose}{f' ({reason})' if reason else ''}; {remedy}, and try again")
+
+
+def _missing(error: BaseException) -> tuple[str, str] | None:
+    """Return what was missing, and what to do; None where an error is no shortage."""
     code = error.errno if isinstance(error, OSError) else None
     if code in _DESCRIPTORS:
-        missing, remedy = "no file descriptor was free", "close files or connections, or raise the limit (ulimit -n)"
-    elif isinstance(error, MemoryError) or code in _MEMORY:
-        missing, remedy = "no memory was free", "free some"
-    elif isinstance(error, RuntimeError) and "thread" in str(error):
+        return "no file descriptor was free", "close files or connections, or raise the limit (ulimit -n)"
+    if isinstance(error, MemoryError) or code in _MEMORY:
+        return "no memory was free", "free some"
+    if isinstance(error, RuntimeError) and "thread" in str(error):
         if "shutdown" in str(error):
-            missing, remedy = "no thread can be started any more", "keep the program's main thread running"
-        else:
-            missing, remedy = "no thread could be started", "end others, or raise the limit (ulimit -u)"
-    else:
-        return None
-    reason = getattr(error, "strerror", None) or str(error)
-    return ConnectionFailed(f"{missing} for {purpose}{f' ({reason})' if reason else ''}; {remedy}, and try again")
+            return "no thread can be started any more", "keep the program's main thread running"
+        return "no thread could be started", "end others, or raise the limit (ulimit -u)"
+    return None
 
 
 @contextmanager

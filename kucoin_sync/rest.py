@@ -31,6 +31,7 @@ from .answers import Answer, ConnectToken, TokenAnswer
 from .credentials import Credentials
 from .exceptions import AuthenticationError, ConnectionFailed, RestError, TokenError
 from .guard import log
+from .resources import shortage
 from .wire import Waker, Wire, dial, proxy_for
 
 __all__ = ["Bases", "Rest", "default_context"]
@@ -220,11 +221,13 @@ class Rest:
                 answer = Answer(response.status_code, response.headers, _body(response, where))
                 return answer.data(where, self._clock())
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            reason = _first_reason(error)
+            missing, reason = shortage(error, where), _first_reason(error)
         finally:
             self._waker.step = None
         # Raised out here, so that it does not keep its cause, which has the request with its signature.
-        raise ConnectionFailed(f"{where} at {urlsplit(url).hostname} failed ({reason}); check the network and the URL")
+        raise missing or ConnectionFailed(
+            f"{where} at {urlsplit(url).hostname} failed ({reason}); check the network and the URL"
+        )
 
     def _dial(self, host: str, port: int, secure: bool) -> Wire:
         wire = dial(

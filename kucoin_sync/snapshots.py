@@ -177,7 +177,10 @@ class Snapshots:
         """Return the errand of a book (under the lock)."""
         if not self._hands:
             self._add_hand()
-        return self._errands.setdefault(book, _Errand())
+        errand = self._errands.get(book)
+        if errand is None:
+            errand = self._errands[book] = _Errand()
+        return errand
 
     def _add_hand(self) -> None:
         """Have another thread take errands (under the lock)."""

@@ -108,11 +108,12 @@ class Subscriber:
         """Have a subscription brought what it is for, and wait as long as the user wants until that is confirmed."""
         singles = subscription.topics
         try:
+            serve = None
             if terms.callback is not None and not terms.inline:
-                self._callbacks.start()
+                serve = self._callbacks.prepare(subscription)
             waiter = self._board.add(subscription, groups, terms.stale_after)
-            if terms.callback is not None and not terms.inline:
-                self._callbacks.serve(subscription)
+            if serve is not None:
+                serve()
             if terms.timeout != 0 and not self._board.is_io_thread():
                 self._await(waiter, terms.timeout, singles)
         except BaseException:

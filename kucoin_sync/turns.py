@@ -29,7 +29,7 @@ from .events import Event, ThreadNotStarted, UnexpectedError
 from .exceptions import ConnectionFailed
 from .guard import guarded, log
 from .interruption import defer, interrupting
-from .resources import start_thread
+from .resources import acquiring, start_thread
 
 __all__ = ["Guest", "Turns", "Worker"]
 
@@ -207,8 +207,9 @@ class Turns:
         Raises:
             ConnectionFailed: none could be started, and nothing has changed.
         """
-        worker = Worker()
-        worker.thread = start_thread(self._run, worker, name=self._name)
+        with acquiring(f"the thread {self._name}"):
+            worker = Worker()
+            worker.thread = start_thread(self._run, worker, name=self._name)
         worker.leads = True
         self._leader = worker
         self._short = False

@@ -29,6 +29,7 @@ from urllib.parse import unquote, urlsplit
 from . import forking
 from .exceptions import ConnectionFailed
 from .guard import Thread
+from .resources import shortage
 
 __all__ = ["NOT_NOW", "Cancelled", "Proxy", "Step", "Waker", "Wire", "dial", "proxy_for", "resolve"]
 
@@ -76,14 +77,15 @@ class Waker:
     """
 
     def __init__(self) -> None:
+        self._poller: Any = None  # made now, so that no later wait needs anything of the system
+        if hasattr(select, "poll"):
+            self._poller = select.poll()
         with forking.held_off():
             self._receiver, self._sender = socket.socketpair()
             forking.close_in_child(self._receiver, self._sender)
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
-        self._poller: Any = None  # made now, so that no later wait needs anything of the system
-        if hasattr(select, "poll"):
-            self._poller = select.poll()
+        if self._poller is not None:
             self._poller.register(self._receiver, select.POLLIN)
         self.cancelled = False
         self.called = False  # whether somebody woke us since the last `clear`
@@ -277,8 +279,9 @@ class Wire:
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         """Return a buffered reader, as `http.client` wants one; the socket closes after its last reader."""
+        reader = _Reader(self)
         self._files += 1
-        return io.BufferedReader(_Reader(self))
+        return io.BufferedReader(reader)
 
     def settimeout(self, _: float | None) -> None:
         """Ignored: the deadline bounds every call."""
@@ -435,7 +438,7 @@ def resolve(host: str, port: int, waker: Waker, deadline: float) -> list[Any]:
         return _aside(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), waker, deadline)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConnectionFailed(
+        raise shortage(error, f"a look at the address of {host}") or ConnectionFailed(
             f"the address of {host} could not be found ({reason}); check the network, the host name and DNS"
         ) from error
 
@@ -452,17 +455,18 @@ def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) 
                 sock = socket.socket(family, kind, protocol)
                 forking.close_in_child(sock)
         except OSError as error:
-            failure = ConnectionFailed(f"the connection to {what} failed: {error.strerror}")
+            missing = shortage(error, f"the connection to {what}")
+            failure = missing or ConnectionFailed(f"the connection to {what} failed: {error.strerror}")
             continue
-        wire = Wire(sock, waker, time.monotonic() + share, what)
         try:
+            wire = Wire(sock, waker, time.monotonic() + share, what)
             _connect_to(wire, address)
         except ConnectionFailed as error:
-            wire.close()
+            sock.close()
             failure = error
             continue
         except BaseException:
-            wire.close()
+            sock.close()
             raise
         wire.deadline = deadline
         return wire

@@ -159,8 +159,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         """The push's data as the typed struct of its topic and subject; as plain Python where no struct is known."""
         if self.payload_read is UNREAD:
             try:
-                decode = _prepared.get(self.topic) or _decoder_of(self.topic, self.subject)
-                self.payload_read = decode(self.wire_data)
+                self.payload_read = _decoder_of(self.topic, self.subject)(self.wire_data)
             except UNREADABLE:
                 self.payload_read = self._typed_leniently()
         return self.payload_read
@@ -368,23 +367,15 @@ def payload_class(topic: str | None, subject: str | None) -> type[payloads.Paylo
     return found.get(subject or "*") or found.get("*")
 
 
-# The decoders of topics that somebody subscribed, where the subject does not matter: one look-up in the message path.
-_prepared: dict[str | None, Callable[[msgspec.Raw], Any]] = {}
-
-
 def prepare(single: str) -> None:
     """Have the decoders of a wanted topic's payloads at hand.
 
     They are built here rather than by who reads the first payload: while msgspec builds one it can lose a
     KeyboardInterrupt, which comes to the main thread only.
     """
-    if single not in _prepared:
-        classes = _CLASSES.get(single.partition(":")[0], {})
-        for cls in classes.values():
-            payloads.fast_decoder_for(cls)
-            payloads.reader_for(cls)
-        if set(classes) == {"*"}:
-            _prepared[single] = _decoder_of(single, None)
+    for cls in _CLASSES.get(single.partition(":")[0], {}).values():
+        payloads.fast_decoder_for(cls)
+        payloads.reader_for(cls)
 
 
 def head_for(start: bytes, topic: str, subject: str | None) -> Head:
@@ -407,7 +398,7 @@ def _ways_for(cls: type[payloads.Payload] | None) -> tuple[Way, ...]:
     return split, (_Typed, fast), plain, (_Typed, payloads.open_decoder_for(cls) or fast)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # enough for those who read a message in both ways, and little for topics that are gone
 def _decoder_of(topic: str | None, subject: str | None) -> Callable[[msgspec.Raw], Any]:
     """Return what decodes a payload of the usual form; for unknown topics it raises as for one that does not fit."""
     cls = payload_class(topic, subject)

@@ -59,6 +59,7 @@ DATA = b'"data":'
 END = ord("}")
 _start_of = attrgetter("start")
 _MOST = 4096
+_GONE = 256
 _GLANCE = 100
 _GLIMPSE = 32
 
@@ -137,8 +138,16 @@ class Heads:
         self._glimpses: dict[bytes, Head] = {}  # the same by that part of their beginning in which they differ
         self._glimpse = itemgetter(slice(0, 0))
         self._learned = False  # something since they were told apart
+        self._gone = 0  # topics that the connection carries no longer, since it has begun to learn
         self._passed = 0  # frames since the last attempt to learn
         self._pause = 0  # frames to pass before the next
+
+    def forget(self, topics: int) -> None:
+        """Note that so many topics are carried no longer; where they may be most of what was learned, learn anew."""
+        self._gone += topics
+        if self._gone > max(_GONE, len(self.known) // 2):
+            self.known.clear()
+            self._glimpses, self._learned, self._gone = {}, False, 0
 
     def find(self, frames: list[bytes]) -> list[Head] | None:
         """Return the head of each frame, None where not all are known."""

@@ -247,6 +247,7 @@ class Session:
                 self._known.update(command.keys)
             elif command.kind == "unsubscribe":
                 self._no_longer_carried(command.keys)
+                self._heads.forget(len(command.keys))
             self._pace.take(now)
             command.said = len(command.keys)
             command.attempts += 1

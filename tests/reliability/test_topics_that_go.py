@@ -1,0 +1,137 @@
+"""Topics come and go, each of them another one: nothing is left of those that are gone."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from kucoin_sync import Limits, Stream
+from kucoin_sync.contrib import options as options_module
+from kucoin_sync.contrib.options import Options
+from kucoin_sync.contrib.web import WebFeed
+from kucoin_sync.testing import KucoinServer
+from kucoin_sync.testing.server import ServerLimits
+
+from .conftest import MakeServer, MakeStream
+
+LIMITS = Limits(commands_per_10s=10**6, topics_per_connection=1000, connections_per_minute=10**6)
+LEFT = 60
+"""Bytes for each topic that is gone: less than its name takes."""
+
+Churn = Callable[[int, int], None]
+FILTERS = [tracemalloc.Filter(True, "*kucoin_sync/*"), tracemalloc.Filter(False, "*kucoin_sync/testing/*")]
+
+
+@pytest.fixture
+def server(make_server: MakeServer) -> KucoinServer:
+    return make_server(limits=ServerLimits(messages_per_10s=None))
+
+
+def names(first: int, count: int) -> list[str]:
+    return [f"/market/ticker:T{number}-USDT" for number in range(first, first + count)]
+
+
+def publish(server: KucoinServer, topics: list[str]) -> None:
+    for topic in topics:
+        for _ in range(2):  # the first of each kind is decoded whole
+            server.publish(topic, {"price": "1", "sequence": "1"}, subject="trade.ticker")
+
+
+class Ways:
+    """Ways in which topics come and go; each takes the number of the first and how many."""
+
+    def __init__(self, server: KucoinServer, stream: Stream, feed: WebFeed) -> None:
+        self.server, self.stream, self.feed = server, stream, feed
+
+    def subscriptions(self, first: int, count: int) -> None:
+        self.stream.subscribe(*names(first, count), timeout=30).close()
+
+    def one_by_one(self, first: int, count: int) -> None:
+        for topic in names(first, count):
+            self.stream.subscribe(topic, timeout=30).close()
+
+    def with_messages(self, first: int, count: int) -> None:
+        topics = names(first, count)
+        with self.stream.subscribe(*topics, timeout=30) as subscription:
+            publish(self.server, topics)
+            for _ in range(2 * count):
+                message = subscription.get(timeout=30)
+                assert message.payload.price == message["data"]["price"] or message.data
+
+    def watched(self, first: int, count: int) -> None:
+        self.stream.subscribe(*names(first, count), timeout=30, stale_after=60.0).close()
+
+    def in_a_tunnel(self, first: int, count: int) -> None:
+        with self.stream.tunnel(f"t{first}") as tunnel:
+            tunnel.subscribe(*names(first, count), timeout=30)
+
+    def events_of_a_web_server(self, first: int, count: int) -> None:
+        topics = names(first, count)
+        events = self.feed.events(*topics, timeout=30)
+        next(events)
+        publish(self.server, topics)
+        next(events)
+        events.close()
+
+    def last_values_of_a_web_server(self, first: int, count: int) -> None:
+        for topic in names(first, count):
+            with pytest.raises(Exception, match="nothing has come"):
+                self.feed.last(topic, timeout=0.02)
+
+
+@pytest.fixture
+def ways(server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ways]:
+    def make(*arguments: object, **more: object) -> Stream:
+        return Stream(*arguments, **{**more, "limits": LIMITS})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(options_module, "Stream", make)
+    settings = {"REDIS_URL": "", "REST_URL": server.rest_url, "PROXY": "", "ALLOWED_TOPICS": ["/market/ticker:*"]}
+    feed = WebFeed(Options.read(settings))
+    stream = make_stream(server, limits=LIMITS)
+    stream.subscribe("/market/ticker:STAYS-USDT")
+    yield Ways(server, stream, feed)
+    feed.close()
+
+
+def grown(churn: Churn, begin: int, count: int, at_once: int) -> int:
+    """Return the bytes that so many more topics have left behind."""
+
+    def go(first: int) -> None:
+        for start in range(first, first + count, at_once):
+            churn(start, at_once)
+        gc.collect()
+
+    def measure() -> tracemalloc.Snapshot:
+        return tracemalloc.take_snapshot().filter_traces(FILTERS)
+
+    go(begin)
+    tracemalloc.start()
+    try:
+        go(begin + count)  # until what is bounded is full
+        before = measure()
+        go(begin + 2 * count)
+        after = measure()
+    finally:
+        tracemalloc.stop()
+    differences = after.compare_to(before, "lineno")
+    print(*differences[:5], sep="\n")
+    return sum(each.size_diff for each in differences)
+
+
+@pytest.mark.parametrize(
+    ("way", "count", "at_once"),
+    [
+        ("subscriptions", 500, 100),
+        ("events_of_a_web_server", 500, 100),
+        pytest.param("with_messages", 1000, 100, marks=pytest.mark.long),
+        pytest.param("watched", 1500, 100, marks=pytest.mark.long),
+        pytest.param("in_a_tunnel", 1500, 100, marks=pytest.mark.long),
+        pytest.param("one_by_one", 1000, 100, marks=pytest.mark.long),
+        pytest.param("last_values_of_a_web_server", 300, 100, marks=pytest.mark.long),
+    ],
+)
+def test_topics_that_are_gone_leave_nothing(ways: Ways, way: str, count: int, at_once: int) -> None:
+    assert grown(getattr(ways, way), 100_000, count, at_once) < LEFT * count

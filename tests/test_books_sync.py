@@ -295,6 +295,94 @@ def test_a_snapshot_asked_for_before_a_cut_is_not_taken_after_it() -> None:
     assert calibration.live
 
 
+def gone_back() -> Calibration[Any, Any]:
+    """Return a calibration that was live at 1001, and then had an update of 1."""
+    calibration = live(1000)
+    assert calibration.push(update(1001))
+    assert calibration.push(update(1)) == ()
+    assert refuses(calibration, "the exchange's updates went back to 1, from 1001")
+    assert calibration.resyncs == 1
+    return calibration
+
+
+def test_updates_that_have_gone_back_are_followed_by_a_snapshot_that_is_among_them() -> None:
+    calibration = gone_back()
+    for _ in range(2):
+        calibration.snapshot(snapshot(1001))
+        assert refuses(calibration, "the snapshot of 1001 may be from before")
+    assert calibration.snapshot(snapshot(1)) == []
+    assert (calibration.live, calibration.sequence, calibration.resyncs) == (True, 1, 1)
+
+
+def test_a_snapshot_that_is_just_ahead_of_updates_that_have_gone_back_needs_a_newer_one() -> None:
+    calibration = gone_back()
+    for sequence in (3, 3, 1001):
+        calibration.snapshot(snapshot(sequence))
+        assert refuses(calibration, f"the snapshot of {sequence} may be from before")
+    calibration.snapshot(snapshot(3))
+    assert refuses(calibration, "the snapshot of 3 may be from before")
+    calibration.snapshot(snapshot(4))
+    assert (calibration.live, calibration.sequence) == (True, 4)
+
+
+def test_a_snapshot_far_ahead_of_the_updates_is_of_another_numbering() -> None:
+    calibration = Calibration(LEVEL2)
+    calibration.push(update(1))
+    calibration.snapshot(snapshot(1_553_877_630_287))
+    assert refuses(calibration, "the snapshot is of 1553877630287, and the updates are at 1")
+    calibration.snapshot(snapshot(2))
+    assert (calibration.live, calibration.sequence) == (True, 2)
+
+
+def test_a_snapshot_of_another_numbering_says_nothing_of_what_the_book_had() -> None:
+    calibration = live(1_553_877_630_287)
+    calibration.push(update(1))
+    assert refuses(calibration, "went back to 1")
+    calibration.snapshot(snapshot(2))
+    assert (calibration.live, calibration.sequence) == (True, 2)
+
+
+def test_a_few_updates_may_be_late_and_no_more() -> None:
+    calibration = live(1000)
+    calibration.push(update(1001))
+    for number in (950, 951, 952):
+        assert calibration.push(update(number)) == ()
+        assert calibration.live
+    calibration.push(update(953))
+    assert refuses(calibration, "went back to 953, from 1001")
+    calibration.snapshot(snapshot(953))
+    calibration.push(update(954))
+    assert calibration.push(update(940)) == ()
+    assert calibration.live, "they are counted anew"
+
+
+def test_what_comes_again_after_a_cut_is_no_reason_to_go_back() -> None:
+    calibration = live(10)
+    for number in (11, 12):
+        calibration.push(update(number))
+    calibration.lost()
+    for number in (11, 12):
+        calibration.push(update(number))
+    calibration.snapshot(snapshot(11))
+    assert refuses(calibration, "the snapshot is of 11, older than the book, which was at 12")
+    calibration.snapshot(snapshot(12))
+    assert calibration.live
+
+
+def test_what_a_number_meant_before_it_was_given_again_is_forgotten() -> None:
+    calibration = live(1000)
+    for number in range(1001, 1011):
+        calibration.push(update(number))
+    anew = [update(number, bids=[["98", "5", str(number)]]) for number in range(1005, 1013)]
+    for each in anew:
+        calibration.push(each)
+    assert refuses(calibration, "went back to 1005, from 1010")
+    calibration.snapshot(snapshot(1012))
+    for each in anew:
+        assert calibration.push(each) == ()
+    assert (calibration.live, calibration.sequence, calibration.resyncs) == (True, 1012, 1)
+
+
 def test_a_live_book_takes_no_snapshot() -> None:
     calibration = live(10)
     assert calibration.snapshot(snapshot(20, bids=[["50", "1"]])) == ()

@@ -268,11 +268,11 @@ class Player:
     def _restart_books(self) -> None:
         """Have the books begin again with the next snapshot that fits."""
         error = ConnectionFailed("the replay was moved to another time")
-        for book, _ in self._stage.books():
-            book.forget()
         for (market, private), track in list(self.tracks.items()):
             if not private:
                 self._lose(market, None, error)
+                for book, _ in self._stage.books():
+                    book.forget()
                 keys = track.set_carried(None, carried=True)
                 track.carriers[0].owner.acked(track.carriers[0], keys)
 

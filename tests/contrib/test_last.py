@@ -55,6 +55,9 @@ def test_who_asks_first_and_who_asks_next_get_the_same(server: KucoinServer, val
     server.wait_subscribed(A, timeout=LIMIT)
     server.publish(A, {"n": 1})
     assert [reader.result().data for reader in readers] == [{"n": 1}] * 5
+    readers[0].result().data.clear()
+    values.get(A, LIMIT)["data"]["n"] = 7
+    assert values.get(A, LIMIT).data == readers[1].result().data == {"n": 1}, "each gets one of its own"
 
 
 def test_the_newest_is_the_newest_of_all_subjects(server: KucoinServer, stream: Stream, values: LastValues) -> None:

@@ -72,6 +72,29 @@ def test_the_bytes_are_those_that_kucoin_sent(server: KucoinServer, reader: Rela
     assert subscription.get(timeout=LIMIT).raw == frame
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["in one subscription", "in two"])
+@pytest.mark.parametrize("names", ["both", "the other one"])
+def test_an_event_that_two_topics_may_have_comes_once_to_each(
+    server: KucoinServer, reader: RelayStream, together: bool, names: str
+) -> None:
+    auction, depth = "/callauction/level2Depth50:BTC-USDT", "/spotMarket/level2Depth50:BTC-USDT"
+    one = reader.subscribe(auction, depth) if together else reader.subscribe(auction)
+    other = reader.subscribe(depth)
+    until(lambda: all(any(each in c.topics for c in server.connections) for each in (auction, depth)), "not carried")
+    for number in range(4):
+        for name in (auction, depth) if names == "both" else (depth,):
+            server.send_raw(b'{"topic":"%s","type":"message","data":{"n":%d}}' % (name.encode(), number))
+    assert numbers(take(other, 4)) == [0, 1, 2, 3]
+    expected = [0, 0, 1, 1, 2, 2, 3, 3] if together and names == "both" else [0, 1, 2, 3]
+    assert sorted(numbers(take(one, len(expected)))) == expected
+    seen = reader.stats()["messages"]
+    last = reader.subscribe(TICKER)
+    send(server, 9, topic=TICKER)
+    assert numbers(take(last, 1)) == [9]
+    assert reader.stats()["messages"] > seen
+    assert (one.pending, other.pending) == (0, 0)
+
+
 def test_callbacks_run_on_the_threads_that_they_were_registered_for(server: KucoinServer, reader: RelayStream) -> None:
     got: dict[str, str] = {}
     both = threading.Barrier(3)

@@ -70,3 +70,6 @@ def test_whatever_comes_a_book_never_goes_back_live_or_in_a_replay(
             assert change.resyncs > known or not at or change.sequence_start <= at + 1 <= change.sequence_end
             before = change.resyncs, change.sequence_end
         assert (book.ready, book.sequence, content(book)) == (True, sequence, live)
+        replay.seek(0)  # which is to go back in time, on purpose
+        assert replay.wait(LIMIT)
+        assert (book.ready, book.sequence, content(book)) == (True, sequence, live)

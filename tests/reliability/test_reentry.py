@@ -744,3 +744,40 @@ def test_each_method_may_be_called_by_a_signals_handler(world: World, rng: rando
     finally:
         signal.signal(signal.SIGUSR1, before)
     bounded(world.check)
+
+
+def test_a_wait_without_an_end_inside_another_call_ends(world: World) -> None:
+    subscription = world.fresh()
+
+    def wait() -> None:
+        for take in (subscription.get, lambda: next(iter(subscription)), lambda: next(subscription)):
+            with pytest.raises(TimeoutError, match="a call from inside another one does not wait for ever"):
+                take()
+
+    steps = Steps({10: wait})
+
+    def run() -> None:
+        with steps.watching():
+            world.stream.stats()
+
+    bounded(run)
+    assert steps.called == 1
+
+
+@pytest.mark.parametrize("seam", [in_a_callback, in_on_change, in_on_event])
+def test_a_callback_is_told_at_once_what_kucoin_refuses(world: World, seam: Callable[[World, Call], None]) -> None:
+    """It holds up nobody, so that it may wait."""
+    world.server.reject_next(topic="/market/ticker:NO-USDT")
+    told: list[BaseException] = []
+    done = threading.Event()
+
+    def subscribe() -> None:
+        try:
+            world.stream.subscribe("/market/ticker:NO-USDT", timeout=LIMIT)
+        except kucoin_sync.SubscriptionRejected as error:
+            told.append(error)
+        done.set()
+
+    seam(world, subscribe)
+    reached(done, "nothing was called")
+    assert told

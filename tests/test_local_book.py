@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from decimal import Decimal
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -267,3 +268,45 @@ def test_a_look_at_a_book_that_waits_for_a_reader_holds_up_no_reader() -> None:
         assert Task(lambda: book._follower.lock.acquire(timeout=LIMIT) and not book._follower.lock.release()).result()
         assert book.best_bid == (99, 1)
     assert "best bid 1 at 99" in looking.result()
+
+
+def test_a_read_inside_an_update_is_refused() -> None:
+    """By a finaliser that runs in the middle of it."""
+    made = line()
+    refused: list[str] = []
+
+    def read(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_globals["__name__"].startswith("kucoin_sync.books"):
+            sys.setprofile(None)
+            for look in (lambda: made.book.best_bid, lambda: made.book.bids(1), lambda: made.book.partial):
+                with pytest.raises(BookNotReady, match="in use"):
+                    look()
+            refused.append(repr(made.book))
+            sys.setprofile(read)
+
+    sys.setprofile(read)
+    try:
+        made.push({"sequenceStart": 11, "sequenceEnd": 11, "changes": {"asks": [["101", "5", "11"]]}})
+    finally:
+        sys.setprofile(None)
+    assert refused and all("in use" in each for each in refused)
+    assert made.book.best_ask == (101, 5)
+
+
+def test_a_wait_inside_an_update_does_not_wait() -> None:
+    made = line(ready=False)
+    told: list[str] = []
+
+    def wait(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_globals["__name__"].startswith("kucoin_sync.books") and not told:
+            sys.setprofile(None)
+            with pytest.raises(BookNotReady, match="can't be waited for inside this call") as caught:
+                made.book.wait_ready(timeout=LIMIT)
+            told.append(str(caught.value))
+
+    sys.setprofile(wait)
+    try:
+        made.push({"sequenceStart": 11, "sequenceEnd": 11, "changes": {"asks": [["101", "5", "11"]]}})
+    finally:
+        sys.setprofile(None)
+    assert told

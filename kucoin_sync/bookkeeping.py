@@ -143,7 +143,7 @@ class Bookkeeper:
         held = hold(book)
         if not interrupting():
             settle()
-            self._follow(book, on_change, maxsize)
+            [_] = map(self._follow, (book,), (on_change,), (maxsize,))  # see `Inbox.source`
             return held
         if self._closed:
             raise StreamClosed(_CLOSED)
@@ -162,22 +162,30 @@ class Bookkeeper:
         """Have a book follow the exchange."""
         source = book.source
         seat = _Seat(book, self._line)
-        self._add(book)
+        subscription: Subscription | None = None
         try:
+            self._add(book)
             if on_change is not None:
                 self._callbacks.serve(book.listen(maxsize, on_change))
-            subscription = self._subscriber.subscribe((source.topic,), _TERMS)
-        except BaseException:
-            book.end(StreamClosed(f"{source} could not be opened"))
+            [subscription] = map(self._subscriber.subscribe, ((source.topic,),), (_TERMS,))
+            with self._lock:
+                known = book in self._books
+                if known:
+                    self._books[book] = subscription
+            if not known:  # it has ended meanwhile
+                subscription.close()
+                return
+            self._seat(seat, subscription)
+        except BaseException:  # a signal's handler may raise at any step
+            self.abandon(book, subscription)
             raise
-        with self._lock:
-            known = book in self._books
-            if known:
-                self._books[book] = subscription
-        if not known:  # it has ended meanwhile
+
+    def abandon(self, book: Follower[Any, Any], subscription: Subscription | None = None) -> None:
+        """End a book that nobody will hold, with its subscription."""
+        book.end(StreamClosed(f"{book.source} could not be opened"))
+        self._snapshots.forget(book)
+        if subscription is not None:
             subscription.close()
-            return
-        self._seat(seat, subscription)
 
     def close(self) -> list[threading.Thread]:
         """End all books; return the threads that will end."""
@@ -247,11 +255,11 @@ class Bookkeeper:
                 return
             subscription = self._books.pop(book)
             self._past_resyncs += book.calibration.resyncs
-            rest = tuple(other for other in self._by_topic[topic] if other is not book)
+            rest = tuple(other for other in self._by_topic.get(topic, ()) if other is not book)
             if rest:
                 self._by_topic[topic] = rest
             else:
-                del self._by_topic[topic]
+                self._by_topic.pop(topic, None)
             if not self._books:
                 self._line.put(None)  # for the thread to end
         self._snapshots.forget(book)
@@ -294,6 +302,9 @@ class Bookkeeper:
 
     def _run(self) -> None:
         line = self._line
+        with self._lock:
+            if self._thread is not threading.current_thread():
+                return  # a signal's handler has raised where it was being started
         while True:
             seat = line.get()
             if seat is not None and not self._closed:

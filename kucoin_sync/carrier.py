@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -120,7 +120,10 @@ class Carrier(Protocol):
         """Whether its thread has run and ended."""
 
     def start(self) -> None:
-        """Begin to bring messages; called once, after the first `subscribe`. Its thread has been idle until then."""
+        """Begin to bring messages, where it has not begun; its thread has been idle until then.
+
+        Called after each `subscribe`: an exception of a signal's handler may have come between the first and this.
+        """
 
     def subscribe(self, keys: Iterable[Key]) -> None:
         """Bring these keys, too, and tell the owner that they were `acked` or `refused`."""
@@ -201,7 +204,9 @@ class OnThread:
         with acquiring("another connection"):
             self._waker = Waker()
         try:
-            self._thread = start_thread(run, name=name)
+            waker = self._waker
+            found = weakref.WeakMethod(run, lambda _: waker.wake())
+            self._thread = start_thread(_run_when_started, found, waker, name=name)
         except BaseException:
             self._waker.cancel()  # an interrupted start may have left a running thread
             self._waker.close()
@@ -213,6 +218,11 @@ class OnThread:
         self._waker.wake()
 
     @property
+    def begun(self) -> bool:
+        """Whether it was started."""
+        return self._started
+
+    @property
     def thread(self) -> threading.Thread:
         """The thread."""
         return self._thread
@@ -221,6 +231,27 @@ class OnThread:
     def over(self) -> bool:
         """Whether the thread has run and ended."""
         return self._thread.ident is not None and not self._thread.is_alive()
+
+
+def _run_when_started(found: weakref.WeakMethod[Callable[[], None]], waker: Waker) -> None:
+    """Run a carrier once it is started or closed.
+
+    Until then the thread does not hold it: a signal's handler may have raised before anybody else did.
+    """
+    while True:
+        run: Any = found()
+        if run is None:
+            waker.close()
+            return
+        if run.__self__.begun or waker.cancelled:
+            break
+        del run
+        waker.wait(_IDLE)
+        try:
+            waker.clear()
+        except Cancelled:
+            pass
+    run()
 
 
 #: Makes a carrier from its number, its market, whether it is private, who owns it and who takes what it brings.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import starmap
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -124,7 +125,8 @@ class Client(OfOneProcess):
             ConnectionFailed: the server could not be reached within the timeout.
         """
         terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
-        return self._subscriber.subscribe((topic, *more_topics), terms)
+        [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (terms,))  # see `Inbox.source`
+        return subscription
 
     def tunnel(self, name: str) -> Tunnel:
         """Open a multiplex tunnel: `with stream.tunnel("bt1") as tunnel: tunnel.subscribe(topic)`.
@@ -137,7 +139,8 @@ class Client(OfOneProcess):
         """
         from .tunnel import Tunnel
 
-        return Tunnel(name, self._subscriber, self._board)
+        [tunnel] = map(Tunnel, (name,), (self._subscriber,), (self._board,))  # see `Inbox.source`
+        return tunnel
 
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
         """Decorate a function to be the callback of topics; `options` are those of `subscribe`."""
@@ -216,9 +219,9 @@ class Client(OfOneProcess):
         from .local_book import LocalLevel2Book, LocalLevel3Book
 
         hold = LocalLevel3Book if level == 3 else LocalLevel2Book
-        book: LocalLevel2Book | LocalLevel3Book = self._bookkeeper().open(
-            symbol, level, generation, on_change, maxsize, lambda follower: hold(follower, maxsize)
-        )
+        terms = (symbol, level, generation, on_change, maxsize, lambda follower: hold(follower, maxsize))
+        book: LocalLevel2Book | LocalLevel3Book
+        [book] = starmap(self._bookkeeper().open, (terms,))  # see `Inbox.source`
         return book
 
     # In a forked child

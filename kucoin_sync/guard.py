@@ -9,10 +9,12 @@ Rules:
 
 from __future__ import annotations
 
+import _thread
 import logging
 import sys
 import threading
 import traceback
+from itertools import starmap
 from types import TracebackType
 
 from .forking import speaking
@@ -63,10 +65,52 @@ class guarded:  # noqa: N801 - used like a function, as those of `contextlib` ar
 
 
 class Thread(threading.Thread):
-    """A thread of this package. It does not keep the process alive."""
+    """A thread of this package. It does not keep the process alive.
+
+    Where `start` raises, be it an exception of a signal's handler, the target does not run.
+    """
+
+    _cancelled = False
+
+    def start(self) -> None:
+        """Start it, and let the target run."""
+        self._go = threading.Lock()
+        self._go.acquire()
+        try:
+            if threading.current_thread() is threading.main_thread():
+                self._start_elsewhere()
+            else:
+                super().start()
+            [_] = starmap(self._go.release, ((),))  # as `Inbox.source`: nothing is raised behind this
+        except BaseException:
+            self._cancelled = True
+            self._go.release()
+            raise
+
+    def _start_elsewhere(self) -> None:
+        """Have another thread start it: `threading.Event`, which that waits for, does not stand an interrupt."""
+        started = threading.Lock()
+        started.acquire()
+        errors: list[BaseException] = []
+
+        def start() -> None:
+            try:
+                threading.Thread.start(self)
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                started.release()
+
+        _thread.start_new_thread(start, ())
+        started.acquire()
+        if errors:
+            raise errors[0]
 
     def run(self) -> None:
         """Run the target."""
+        self._go.acquire()
+        if self._cancelled:
+            return
         with guarded("the thread %s was ended by an error that nothing in it has caught", self.name):
             super().run()
 

@@ -135,7 +135,7 @@ class Lane:
             InvalidTopic: a tunnel's connection has no room for them.
             ConnectionFailed: no other connection could be made.
         """
-        actions = self._carry(self.shards.place(keys), undo)
+        actions = self._carry(self._place(keys, undo), undo)
         undo.callback(self._remove_routes, subscription, keys, waiter)
         for key in keys:
             self._router(key.tunnel).add(key.topic, subscription)
@@ -158,7 +158,7 @@ class Lane:
     def reserve(self, tunnel: str, keys: list[Key], undo: ExitStack) -> list[Action]:
         """Find room for all keys of a new tunnel together; return what makes the server send them."""
         self.shards.pin(tunnel, len(keys))
-        return self._carry(self.shards.place(keys), undo)
+        return self._carry(self._place(keys, undo), undo)
 
     def remove(self, subscription: Subscription, singles: Iterable[str]) -> list[Action]:
         """Route topics no longer to a subscription; return what makes the server stop those that nobody wants."""
@@ -423,6 +423,18 @@ class Lane:
         old = self.replaced_by(current)
         return [current] if old is None else [current, old]
 
+    def _place(self, keys: list[Key], undo: ExitStack) -> dict[int, list[Key]]:
+        """Find places for keys. Their undoing is there first, as a signal's handler may raise at any step."""
+        new, before = [key for key in keys if key not in self.shards], self.shards.numbers
+        undo.callback(self._give_up, new, before)
+        return self.shards.place(keys)
+
+    def _give_up(self, keys: list[Key], before: tuple[int, ...]) -> None:
+        """Undo `_place`, as far as it came."""
+        self.shards.remove(keys)
+        for number in [number for number in self.shards.numbers if number not in before]:
+            self.shards.drop(number)
+
     def _carry(self, placed: dict[int, list[Key]], undo: ExitStack) -> list[Action]:
         """Make the connections that placed keys need; return what has the server send the keys."""
         fresh = [number for number in placed if number not in self.connections]
@@ -430,7 +442,7 @@ class Lane:
         for number in fresh:
             self.connections[number] = self._make(self)
         actions: list[Action] = [partial(self.connections[number].subscribe, keys) for number, keys in placed.items()]
-        return [*actions, *(self.connections[number].start for number in fresh)]
+        return [*actions, *(self.connections[number].start for number in placed)]
 
     def _take_back(self, placed: dict[int, list[Key]], fresh: list[int]) -> None:
         """Undo `_carry`, and that the keys were placed."""

@@ -49,7 +49,14 @@ class SilenceThread:
             ConnectionFailed: the thread could not be started.
         """
         if self._thread is None:
-            self._thread = start_thread(self._run, name="kucoin-silence")
+            wanted = threading.Event()
+            wanted.set()
+            try:
+                self._thread = start_thread(self._run, wanted, name="kucoin-silence")
+            except BaseException:
+                wanted.clear()  # an interrupted start may have left a running thread
+                self._wakes.put(None)
+                raise
         else:
             self._wakes.put(None)
 
@@ -58,8 +65,8 @@ class SilenceThread:
         self._closed = True
         self._wakes.put(None)
 
-    def _run(self) -> None:
-        while not self._closed:
+    def _run(self, wanted: threading.Event) -> None:
+        while not self._closed and wanted.is_set():
             now = time.monotonic()
             at = now + _AGAIN
             with guarded("subscriptions could not be checked for silence"):

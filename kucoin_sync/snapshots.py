@@ -258,7 +258,7 @@ class Snapshots:
                     lingering = idle_since + _LINGER - now
                     spare = len(self._hands) > 1 and lingering <= 0 and (self._idle or delay == math.inf)
                     if spare or not self._errands:
-                        del self._hands[waker]
+                        self._hands.pop(waker, None)  # it is not there where a signal's handler ended the start
                         return
                     self._idle[waker] = None
             if book is None:

@@ -101,7 +101,11 @@ class Subscriber:
             defer(partial(self._join_later, subscription, groups, terms._replace(timeout=0)))
             return subscription
         settle()
-        self._join(subscription, groups, terms)
+        try:
+            self._join(subscription, groups, terms)
+        except BaseException:  # a signal's handler may raise when all is done, too
+            self._undo(subscription, singles)
+            raise
         return subscription
 
     def _join(self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[Key]], terms: Terms) -> None:
@@ -116,12 +120,16 @@ class Subscriber:
                 serve()
             if terms.timeout != 0 and not self._board.is_io_thread():
                 self._await(waiter, terms.timeout, singles)
-        except BaseException:
-            subscription.withhold(singles)
-            self._board.remove(subscription, singles)
-            raise
-        finally:
             self._board.joined(subscription)
+        except BaseException:
+            self._undo(subscription, singles)
+            raise
+
+    def _undo(self, subscription: Subscription[Any], singles: tuple[str, ...]) -> None:
+        """Take a subscription away that nobody will hold."""
+        subscription.withhold(singles)
+        self._board.remove(subscription, singles)
+        self._board.joined(subscription)
 
     def _join_later(
         self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[Key]], terms: Terms

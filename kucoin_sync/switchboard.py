@@ -21,7 +21,7 @@ from .carrier import Carrier, MakeCarrier
 from .events import Event, PayloadMismatch, Rejected, Rotated
 from .exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
 from .forking import notice
-from .guard import log
+from .guard import guarded, log
 from .interruption import defer, interrupting
 from .lag import delays
 from .lane import Action, Lane, Waiter
@@ -218,8 +218,13 @@ class Switchboard:
         ours = object()
         if self.closed:
             raise StreamClosed("the stream is closed; make a new one to open a tunnel")
-        if self._tunnels.setdefault(name, ours) is not ours:
-            raise InvalidTopic(f"a tunnel {name!r} is open already; choose another name")
+        try:
+            if self._tunnels.setdefault(name, ours) is not ours:
+                raise InvalidTopic(f"a tunnel {name!r} is open already; choose another name")
+        except BaseException:
+            if self._tunnels.get(name) is ours:  # a signal's handler has raised
+                self.free_tunnel(name)
+            raise
 
     def free_tunnel(self, name: str) -> None:
         """Give a tunnel's name back; without the lock, in one step."""
@@ -608,5 +613,17 @@ def _uncarried(lane: Lane, connection: Carrier) -> list[Key]:
 
 
 def _do(actions: list[Action]) -> None:
-    for action in actions:
-        action()
+    """Do what was decided. Where a signal's handler raises in between, the rest is done before the error goes on.
+
+    What it has interrupted is done again, which each action allows.
+    """
+    left = list(actions)
+    try:
+        while left:
+            left[0]()
+            del left[0]
+    except BaseException:
+        for action in left:
+            with guarded("a connection could not be told what to do"):
+                action()
+        raise

@@ -67,10 +67,10 @@ class Tunnel(OfOneProcess):
         """Subscribe topics within the tunnel; arguments and errors are those of `Stream.subscribe`."""
         self._check_open()
         terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
-        subscription = self._subscriber.subscribe((topic, *more_topics), terms, tunnel=self.name)
+        [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (terms,), (self.name,))
         try:
             self._check_open()
-        except StreamClosed:
+        except BaseException:
             subscription.close()
             raise
         return subscription

@@ -166,7 +166,7 @@ INTERRUPTED: dict[str, tuple[type, str, Callable[[Stream, Subscription], object]
     "subscribe": (Switchboard, "_make", lambda stream, taking: stream.subscribe(MATCH, private=True, timeout=LIMIT)),
     "unsubscribe": (Lane, "remove", lambda stream, taking: stream.unsubscribe(ETH)),
     "stats": (Shards, "__len__", lambda stream, taking: stream.stats()),
-    "get": (Inbox, "_accept", lambda stream, taking: [taking.get(timeout=LIMIT) for _ in range(3)]),
+    "get": (Inbox, "_telling", lambda stream, taking: [taking.get(timeout=LIMIT) for _ in range(3)]),
     "book": (Bookkeeper, "_start", lambda stream, taking: stream.book("ETH-USDT").wait_ready(LIMIT)),
 }
 

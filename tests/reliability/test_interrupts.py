@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from kucoin_sync import SlowConsumer, Stream, Subscription
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync import Limits, SlowConsumer, Stream, Subscription
+from kucoin_sync.testing import KucoinServer, ServerLimits
 from kucoin_sync.testing.server import Pushed
 
 from ..support.interrupts import points_of
 from ..support.threads import LIMIT, until
+from .conftest import MakeServer, MakeStream
 
 ETH, BTC = "/market/ticker:ETH-USDT", "/market/ticker:BTC-USDT"
 POLICIES = ("raise", "drop_oldest", "drop_newest", "latest")
@@ -173,3 +175,130 @@ def test_each_message_that_is_waited_for_comes(
         feed.check(got)
         del got[:]
     feed.check(got)
+
+
+class Program:
+    """Calls public methods that an interrupt may end; then looks for what was left half done."""
+
+    def __init__(self, server: KucoinServer, stream: Stream) -> None:
+        self._server = server
+        self._stream = stream
+        self._made: list[Any] = []
+        self._before = self._left()
+
+    def subscribe(self) -> None:
+        self._made.append(self._stream.subscribe(ETH, timeout=LIMIT))
+
+    def subscribe_with_callback(self) -> None:
+        self._made.append(self._stream.subscribe(ETH, callback=print, stale_after=60.0))
+
+    def subscribe_without_waiting(self) -> None:
+        self._made.append(self._stream.subscribe(ETH, timeout=0))
+
+    def subscribe_in_a_tunnel(self) -> None:
+        self._made.append(self._stream.tunnel("bt1"))
+        self._made.append(self._made[-1].subscribe(ETH))
+
+    def tunnel(self) -> None:
+        self._made.append(self._stream.tunnel("bt1"))
+
+    def book(self) -> None:
+        self._made.append(self._stream.book("BTC-USDT"))
+
+    def book_with_callback(self) -> None:
+        self._made.append(self._stream.book("BTC-USDT", on_change=print))
+
+    def close(self) -> None:
+        for each in self._made:
+            each.close()
+
+    def check(self) -> None:
+        """Nothing is left of what was made and of what was not; all can be made again."""
+        self.close()
+        del self._made[:]
+        until(lambda: self._left() == self._before, f"{self._left()} is left and not {self._before}")
+        self.subscribe()
+        self.book()
+        self.tunnel()
+        self._server.publish(ETH, {"n": 1})
+        self._made[0].get(timeout=LIMIT)
+        self.close()
+        del self._made[:]
+        until(lambda: self._left() == self._before, f"{self._left()} is left and not {self._before}")
+
+    def _left(self) -> tuple[int, int, int]:
+        stats = self._stream.stats()
+        return stats["subscriptions"], stats["topics"], stats["books"]
+
+
+def ends_with_all_threads(stream: Stream) -> None:
+    """Close a stream; no thread is left, be it one that an interrupt found while it was being started."""
+    stream.close()
+    gc.collect()
+    until(lambda: not _threads(), f"{_threads()} run on")
+    gc.collect()
+
+
+def _threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("kucoin-") and "server" not in name and "proxy" not in name]
+
+
+MAKING = (
+    "subscribe",
+    "subscribe_with_callback",
+    "subscribe_without_waiting",
+    "subscribe_in_a_tunnel",
+    "tunnel",
+    "book",
+    "book_with_callback",
+)
+#: A socket that an interrupt finds in nobody's hands yet is closed by the garbage collector.
+LEFT_TO_THE_COLLECTOR = pytest.mark.filterwarnings("ignore::ResourceWarning")
+UNLIMITED = Limits(connections_per_minute=1_000_000, snapshots_per_30s=1_000_000, commands_per_10s=1_000_000)
+
+
+@pytest.fixture
+def generous(make_server: MakeServer) -> KucoinServer:
+    server = make_server(limits=ServerLimits(messages_per_10s=None, requests_per_30s=None, sessions=None))
+    snapshot = {"sequence": "1", "bids": [["1", "1"]], "asks": [["2", "1"]]}
+    server.set_snapshot("orderbook/level2", "BTC-USDT", snapshot)
+    return server
+
+
+@LEFT_TO_THE_COLLECTOR
+@pytest.mark.parametrize(
+    "call", [pytest.param(call, marks=pytest.mark.long) if "book" in call else call for call in MAKING]
+)
+def test_a_call_that_is_interrupted_leaves_nothing_behind(
+    generous: KucoinServer, make_stream: MakeStream, call: str
+) -> None:
+    stream = make_stream(generous, limits=UNLIMITED)
+    stream.subscribe(BTC)  # which stays
+    program = Program(generous, stream)
+    program.check()
+    for _ in points_of(getattr(program, call)):
+        program.check()
+    assert stream.book("BTC-USDT").wait_ready(LIMIT).best_bid is not None
+    ends_with_all_threads(stream)
+
+
+@LEFT_TO_THE_COLLECTOR
+@pytest.mark.long
+@pytest.mark.parametrize("call", [call for call in MAKING if "book" not in call])
+def test_a_first_call_that_is_interrupted_can_be_made_again(
+    generous: KucoinServer, make_stream: MakeStream, call: str
+) -> None:
+    programs: list[tuple[Stream, Program]] = []
+
+    def begin() -> None:
+        stream = make_stream(generous, limits=UNLIMITED)
+        programs.append((stream, Program(generous, stream)))
+
+    begin()
+    for _ in points_of(lambda: getattr(programs[-1][1], call)()):
+        stream, program = programs[-1]
+        program.check()
+        stream.close()
+        begin()
+    ends_with_all_threads(programs[-1][0])

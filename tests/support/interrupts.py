@@ -6,6 +6,7 @@ instructions, so that no test raises there.
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import kucoin_sync
 __all__ = ["Interrupt", "interrupted_at", "points_of"]
 
 _PACKAGE = os.path.dirname(kucoin_sync.__file__)
+_LOOPS = ("__iter__", "each_frame")  # generators over which users iterate
 _TESTS = os.path.dirname(os.path.dirname(__file__))
 
 
@@ -31,7 +33,7 @@ def interrupted_at(point: int, call: Callable[[], object]) -> bool:
 
     def look(frame: FrameType, event: str, _: Any) -> None:
         nonlocal left
-        if event in ("call", "c_return") and _is_inside(frame):
+        if event in ("call", "c_return") and _is_inside(frame) and not _is_unseen(frame, event):
             left -= 1
             if left == 0:
                 sys.setprofile(None)
@@ -57,6 +59,14 @@ def _is_inside(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _is_unseen(frame: FrameType, event: str) -> bool:
+    """Whether Python may only print what is raised: where the garbage collector ends a generator, or calls somebody."""
+    code = frame.f_code
+    if code.co_name == "__del__" or "weakref" in os.path.basename(code.co_filename):
+        return True
+    return event == "call" and bool(code.co_flags & inspect.CO_GENERATOR) and code.co_name not in _LOOPS
 
 
 def points_of(call: Callable[[], object]) -> Iterator[int]:

@@ -140,7 +140,7 @@ class Router(Generic[S]):
             for sink in self._sinks.get(single, ()):
                 if own_name is None or topic not in own_name.others:
                     yield sink, test
-                elif sink not in self._sinks.get(topic, ()):
+                else:
                     yield sink, own_name.as_another(sink, test)
 
     def _aliases(self, topic: str) -> Iterator[tuple[str, Callable[[Pushed], bool] | None]]:

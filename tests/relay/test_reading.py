@@ -95,6 +95,22 @@ def test_an_event_that_two_topics_may_have_comes_once_to_each(
     assert (one.pending, other.pending) == (0, 0)
 
 
+def test_an_event_that_two_topics_may_have_comes_once_to_a_reader_of_one_of_them(
+    server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader
+) -> None:
+    auction, depth = "/callauction/level2Depth50:BTC-USDT", "/spotMarket/level2Depth50:BTC-USDT"
+    make_relay(topics=(auction, depth))
+    reader = make_reader()
+    one, last = reader.subscribe(auction), reader.subscribe(TICKER)
+    for number in range(4):
+        for name in (auction, depth):
+            server.send_raw(b'{"topic":"%s","type":"message","data":{"n":%d}}' % (name.encode(), number))
+    assert numbers(take(one, 4)) == [0, 1, 2, 3]
+    send(server, 9, topic=TICKER)
+    assert numbers(take(last, 1)) == [9]
+    assert one.pending == 0
+
+
 def test_callbacks_run_on_the_threads_that_they_were_registered_for(server: KucoinServer, reader: RelayStream) -> None:
     got: dict[str, str] = {}
     both = threading.Barrier(3)

@@ -128,6 +128,21 @@ def test_it_stays_once_after_a_cut(
         assert [first.pending, second.pending] == [0, 0]
 
 
+@pytest.mark.parametrize(("one", "other", "subjects"), PAIRS, ids=[one for one, *_ in PAIRS])
+def test_an_edit_of_what_came_under_the_other_name_makes_no_second_event(
+    server: KucoinServer, make_stream: MakeStream, one: str, other: str, subjects: tuple[str, str]
+) -> None:
+    with make_stream() as stream:
+        first, second = stream.subscribe(one), stream.subscribe(other)
+        second.close()
+        send(server, other, subjects[1], 0)
+        message = first.get(timeout=LIMIT)
+        message["data"].clear()
+        send(server, one, subjects[0], 0)
+        send(server, one, subjects[0], 1)
+        assert numbers(first, 1) == [1]
+
+
 # One's own
 
 VIEWS: dict[str, Callable[[Message[Any]], object]] = {
@@ -218,6 +233,17 @@ def test_what_a_recorder_and_a_replay_bring_is_as_it_was_pushed(
             message = each.get(timeout=LIMIT)
             unspoilt(message)
             VIEWS[view](message)
+
+
+def test_what_was_looked_at_to_find_whose_it_is_is_each_ones_own(server: KucoinServer, make_stream: MakeStream) -> None:
+    with make_stream() as stream:
+        one, other = stream.subscribe("/market/snapshot:BTC"), stream.subscribe("/market/snapshot:BTC")
+        for number in range(3):
+            send(server, "/market/snapshot:CHR-BTC", "trade.snapshot", number)
+            message = one.get(timeout=LIMIT)
+            assert message.data == event(number)
+            message.data["data"].clear()
+            assert other.get(timeout=LIMIT).data == event(number)
 
 
 def test_a_change_of_a_book_is_one_listeners_own(server: KucoinServer, make_stream: MakeStream) -> None:

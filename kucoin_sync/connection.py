@@ -95,9 +95,9 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class _Request:
-    """What a connection asks of its owner until it is done."""
+    """What a connection asks of its owner until it is done; `make` asks, and returns whether it is."""
 
-    def __init__(self, make: Callable[[], None], due: float = 0.0) -> None:
+    def __init__(self, make: Callable[[], bool], due: float = 0.0) -> None:
         self.make = make
         self.due = due
         self.attempts = 0
@@ -458,7 +458,7 @@ class Connection(OnThread):
         else:
             self._owner.emit(ServerNotice(self.market, self.private, self.epoch, outcome.code, outcome.reason))
 
-    def _move(self, keys: tuple[Key, ...]) -> None:
+    def _move(self, keys: tuple[Key, ...]) -> bool:
         """Have the owner find other places for keys that the server does not take any more on this connection."""
         with self._lock:
             for key in keys:
@@ -469,6 +469,7 @@ class Connection(OnThread):
             with self._lock:
                 self._wanted.update(dict.fromkeys(keys))
             raise
+        return True
 
     def _make_requests(self, now: float) -> float:
         """Ask the owner for what is due, which needs another connection; return when to ask again.
@@ -477,15 +478,16 @@ class Connection(OnThread):
         """
         for request in [request for request in self._requests if now >= request.due]:
             try:
-                request.make()
+                if request.make():
+                    self._requests.remove(request)
+                else:
+                    request.delay(now)
             except BaseException as error:
                 missing = error if isinstance(error, ConnectionFailed) else shortage(error, "another connection")
                 if missing is None:
                     raise
                 delay = request.delay(now)
                 self._owner.emit(Retrying(self.market, self.private, request.attempts, missing, delay))
-            else:
-                self._requests.remove(request)
         return min((request.due for request in self._requests), default=float("inf"))
 
     def _settled(self, again: bool) -> None:

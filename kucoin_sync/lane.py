@@ -239,15 +239,17 @@ class Lane:
         self._merges.pop(connection, None)
         return actions
 
-    def replace(self, old: Carrier) -> list[Action]:
-        """Begin to replace a connection that nears the end of its life.
+    def replace(self, old: Carrier) -> list[Action] | None:
+        """Begin to replace a connection that nears the end of its life; None while it is replacing another one.
 
         Raises:
             ConnectionFailed: no other connection could be made; the old one stays.
         """
         number = self._number(old)
-        if number is None or self.replaced_by(old) is not None:
+        if number is None:
             return []
+        if self.replaced_by(old) is not None:
+            return None
         merge = Merge(self._route_late, ask=old.prove)
         new = self._make(self)
         self._merges.pop(old, None)

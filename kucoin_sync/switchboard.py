@@ -188,7 +188,14 @@ class Switchboard:
                 self._silence.look()
             undo.pop_all()
             waiter.done_if_nothing_outstanding()
-        _do(actions)
+        try:
+            _do(actions)
+        except BaseException:
+            self.end(subscription)
+            for lane in lanes.values():
+                for connection in lane.all_connections():
+                    self.idle(connection)
+            raise
         return waiter
 
     def joined(self, subscription: Subscription) -> None:
@@ -478,12 +485,13 @@ class Switchboard:
         if merge is not None:
             merge.proved()
 
-    def aged(self, connection: Carrier) -> None:
-        """A connection nears the end of its life."""
+    def aged(self, connection: Carrier) -> bool:
+        """A connection nears the end of its life; return whether that was seen to, so that it need not ask again."""
         with self._lock:
             lane = self._of(connection)
             actions = [] if self.closed else lane.replace(connection)
-        _do(actions)
+        _do(actions or [])
+        return actions is not None
 
     def idle(self, connection: Carrier) -> None:
         """A connection has carried nothing for a while."""

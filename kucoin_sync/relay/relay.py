@@ -27,7 +27,7 @@ from ..callbacks import Callbacks
 from ..events import Event
 from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, is_fatal
 from ..gate import Gate
-from ..guard import Thread, log
+from ..guard import Thread, guarded, log
 from ..interruption import holds_nothing, interrupting, now_or_later
 from ..outcomes import Key
 from ..resources import acquiring, shortage
@@ -234,7 +234,8 @@ class Relay:
                         return
                     self._closing.wait(delay)
         finally:
-            self._leave()
+            with guarded("the relay could not give all back at its end"):
+                self._leave()
             self._client.connection_pool.disconnect()
             self._ended.set()
 
@@ -354,7 +355,8 @@ class Relay:
             term, self._term = self._term, None
         errands, self._errands = self._errands, None
         if errands is not None:
-            errands.close()
+            with guarded("the errands of the relay could not be ended"):
+                errands.close()
         if term is not None:
             term.end()
             self._published += term.published

@@ -14,7 +14,7 @@ from functools import partial
 from .. import Message, Stream, Subscription, backoff
 from ..events import Event, UnexpectedError
 from ..exceptions import InvalidTopic, KucoinSyncError, SubscriptionRejected, is_fatal
-from ..guard import log
+from ..guard import guarded, log
 from ..outcomes import Key
 from ..resources import start_thread
 from ..topics import grammar
@@ -193,7 +193,8 @@ class Term:
         self.buffer.wanted.set()
         self._client.connection_pool.disconnect()
         for group in list(self._groups):
-            group.close()
+            with guarded("topics of the relay could not be left"):
+                group.close()
         self._thread.join()
 
     # The writing thread

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import BookReady, ConnectionFailed, Disconnected, Limits, Resubscribed, Rotated, backoff
+from kucoin_sync import BookReady, ConnectionFailed, Disconnected, Limits, Resubscribed, Rotated, backoff, snapshots
 from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 
@@ -122,7 +122,7 @@ def slow_callback(world: World) -> Iterator[None]:
 
 
 def rotation(world: World) -> Iterator[None]:
-    stream = world.stream(rotate_after=0.15)
+    stream = world.stream(rotate_after=0.1)
     subscription = stream.subscribe(ETH, timeout=LIMIT)
     yield
     rotated = sum(isinstance(event, Rotated) for event in world.events.all)
@@ -269,6 +269,7 @@ def test_nothing_to_be_had_for_a_moment_breaks_nothing(
     server: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operation: str, resource: str
 ) -> None:
     monkeypatch.setattr(backoff, "delays", lambda *_: itertools.repeat(0.005))
+    monkeypatch.setattr(snapshots, "_SPACING", 0.0)
     # Once; and for as long as the first attempts to try again take. A recorder pauses for longer each time.
     for times in (1,) if resource == "memory" or operation == "recorder_rotation" else (1, 4):
         print(walk(OPERATIONS[operation], monkeypatch, resource, times, server, tmp_path), "points")
@@ -371,15 +372,10 @@ def test_a_real_limit_of_open_files_is_outlasted(server: KucoinServer) -> None:
 # From 3.12 on, Python starts no thread any more once the main thread has ended.
 ENDED = """
     import sys, threading
-    from kucoin_sync import Resubscribed, Stream, backoff
+    from kucoin_sync import Stream
 
-    back, called = threading.Semaphore(0), threading.Semaphore(0)
-
-    def tell(event):
-        if isinstance(event, Resubscribed):
-            back.release()
-
-    stream = Stream(rest_url=sys.argv[1], proxy="", rotate_after=0.2, on_event=tell)
+    called = threading.Semaphore(0)
+    stream = Stream(rest_url=sys.argv[1], proxy="", rotate_after=0.2)
     subscription = stream.subscribe("/market/ticker:ETH-USDT")
     stream.subscribe("/market/ticker:KCS-USDT", callback=lambda _: called.release())
 
@@ -388,7 +384,8 @@ ENDED = """
         print("ended", flush=True)
         for command in sys.stdin:
             if command == "cut\\n":
-                assert back.acquire(timeout=20), "the connection is not made again"
+                while not stream.stats()["disconnects"] or len(stream.carrying()["spot", False]) < 2:
+                    threading.Event().wait(0.01)
             else:
                 for _ in range(6):
                     subscription.get(timeout=20)

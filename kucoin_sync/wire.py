@@ -508,7 +508,8 @@ def _aside(call: Callable[[], T], waker: Waker, deadline: float, discard: Callab
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise ConnectionFailed(f"there was no answer in time: {waker.step}")
-            waker.sleep(remaining)
+            waker.wait(remaining)
+            waker.clear()
         if waker.cancelled:
             raise Cancelled
     except BaseException:

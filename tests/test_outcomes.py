@@ -67,4 +67,4 @@ def test_a_key_is_a_topic_outside_of_tunnels_unless_it_names_one() -> None:
 
 def test_the_outcomes_are_all_that_a_session_tells() -> None:
     kinds = {kind.__name__ for kind in outcomes.Outcome.__args__}
-    assert kinds == {"Welcomed", "Acked", "Refused", "Full", "ServerError"}
+    assert kinds == {"Welcomed", "Acked", "Refused", "Full", "Proved", "ServerError"}

@@ -15,14 +15,17 @@ __all__ = ["Clock"]
 class Clock:
     """Stands for the module `time` in the modules that connect; `seconds` is how far it is ahead of the machine's.
 
-    `slept` is called with each pause after the clock has moved; on the thread that would have slept.
+    `slept` is called with each pause after the clock has moved; on the thread that would have slept. With `by_hand`
+    only the test moves it, and pauses take their time.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, by_hand: bool = False) -> None:
         self.seconds = 0.0
         self.slept: Callable[[float], object] = lambda seconds: None
         for module in (connection, rest, transport, wire):
             monkeypatch.setattr(module, "time", self)
+        if by_hand:
+            return
         clock = self
 
         def sleep(waker: wire.Waker, seconds: float) -> None:

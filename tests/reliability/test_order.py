@@ -152,7 +152,7 @@ def test_what_came_during_a_pause_of_the_process_is_read_before_the_peer_is_give
     monkeypatch: pytest.MonkeyPatch,
     what: Callable[[Paused], None],
 ) -> None:
-    paused = Paused(server, make_stream(), Clock(monkeypatch))
+    paused = Paused(server, make_stream(), Clock(monkeypatch, by_hand=True))
     what(paused)
     until(lambda: len(paused.got) >= 6001 or disconnected(events), "the messages have not come")
     assert not disconnected(events)

@@ -284,7 +284,7 @@ def test_each_message_comes_once_in_order_and_is_held_by_nobody(
     reader: str,
     scene: Callable[[Rotation, Events], int],
 ) -> None:
-    rotation = Rotation(server, make_stream(), Clock(monkeypatch), KINDS[kind])
+    rotation = Rotation(server, make_stream(), Clock(monkeypatch, by_hand=True), KINDS[kind])
     walk(rotation, events, tmp_path, reader, scene)
 
 
@@ -300,7 +300,7 @@ def test_each_message_of_every_kind_comes_once_to_every_reader(
     reader: str,
     scene: Callable[[Rotation, Events], int],
 ) -> None:
-    rotation = Rotation(server, make_stream(), Clock(monkeypatch), KINDS[kind])
+    rotation = Rotation(server, make_stream(), Clock(monkeypatch, by_hand=True), KINDS[kind])
     walk(rotation, events, tmp_path, reader, scene)
 
 

@@ -130,7 +130,7 @@ def grown(ways: Ways, churn: Churn, begin: int, count: int, at_once: int) -> int
         pytest.param("with_messages", 1000, 100, marks=pytest.mark.long),
         pytest.param("watched", 1500, 100, marks=pytest.mark.long),
         pytest.param("in_a_tunnel", 1500, 100, marks=pytest.mark.long),
-        pytest.param("one_by_one", 300, 100, marks=pytest.mark.long),
+        pytest.param("one_by_one", 100, 100, marks=pytest.mark.long),
     ],
 )
 def test_topics_that_are_gone_leave_nothing(ways: Ways, way: str, count: int, at_once: int) -> None:

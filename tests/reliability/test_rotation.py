@@ -107,9 +107,9 @@ class Rotation:
         until(lambda: len(self.got) >= len(numbers), f"not all of {numbers} were delivered")
         assert self.got == list(numbers)
 
-    def confirm(self) -> None:
-        """Confirm all that the new connection has subscribed."""
-        self.server.unmute()
+    def confirm(self, *, pongs: bool = True) -> None:
+        """Confirm all that the new connection has subscribed; answer pings from now on, or none."""
+        self.server.mute(pong=not pongs, ack=False)
         for command in self.server.received:
             if command.connection is self.new and command.message["type"] == "subscribe":
                 self.new.send({"id": command.message["id"], "type": "ack"})
@@ -179,13 +179,22 @@ def the_old_one_has_something_from_before(rotation: Rotation, events: Events) ->
 
 
 def the_old_one_has_something_from_before_when_all_is_confirmed(rotation: Rotation, events: Events) -> int:
-    rotation.server.mute(pong=True, ack=True)
-    rotation.send(rotation.new, 3, 4)
-    rotation.confirm()
+    """It does not leave before it has proved that it has brought everything."""
+
+    def ping(server: KucoinServer) -> list[str]:
+        sent = [each.message for each in server.received if each.connection is rotation.old]
+        return [message["id"] for message in sent if message["type"] == "ping"][before:]
+
+    before = 0
+    before = len(ping(rotation.server))
+    rotation.confirm(pongs=False)
+    (asked,) = rotation.server.wait_for(ping, timeout=LIMIT)
     rotation.send(rotation.old, 1, 2)
-    rotation.send(rotation.old, 3)
+    rotation.old.send({"id": asked, "type": "pong"})
     events.wait(Rotated)
-    return 4
+    rotation.server.unmute()
+    rotation.send(rotation.new, 3)
+    return 3
 
 
 def the_old_one_dies(rotation: Rotation, events: Events) -> int:

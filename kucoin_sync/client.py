@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
+import weakref
 from collections.abc import Callable
 from itertools import starmap
 from types import TracebackType
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from .bookkeeping import Bookkeeper
     from .books import Level2BookChange, Level3BookChange
+    from .following import Follower
     from .local_book import LocalLevel2Book, LocalLevel3Book
     from .snapshots import Giver, MakeFetcher
     from .tunnel import Tunnel
@@ -80,11 +83,17 @@ class Client(OfOneProcess):
         self._subscriber = Subscriber(self._board, callbacks, credentials, find_credentials)
         self._fetcher = fetcher
         self._snapshots_per_30s = snapshots_per_30s
-        self._with_key = with_key or (lambda: self._subscriber.find_credentials() is not None)
+        subscriber = self._subscriber
+        self._with_key = with_key or (lambda: subscriber.find_credentials() is not None)
         self._books: Bookkeeper | None = None  # none before the first book: most programs have no need of any
         self._watchers: dict[str, Watcher] = {}  # the one that `watch` or the first `book` gave; taken without a lock
         watch()
         enrol(self)
+        # What runs for this holds the board, never this itself; what users hold keeps this alive.
+        unheld = weakref.finalize(
+            self, _end_unheld, f"{type(self).__name__} of {name}", self._board, callbacks, self._watchers
+        )
+        unheld.atexit = False
 
     # Subscribing
 
@@ -125,7 +134,9 @@ class Client(OfOneProcess):
             ConnectionFailed: the server could not be reached within the timeout.
         """
         terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
-        [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (terms,))  # see `Inbox.source`
+        [subscription] = map(
+            self._subscriber.subscribe, ((topic, *more_topics),), (terms,), (None,), (self,)
+        )  # see `Inbox.source`
         return subscription
 
     def tunnel(self, name: str) -> Tunnel:
@@ -139,7 +150,7 @@ class Client(OfOneProcess):
         """
         from .tunnel import Tunnel
 
-        [tunnel] = map(Tunnel, (name,), (self._subscriber,), (self._board,))  # see `Inbox.source`
+        [tunnel] = map(Tunnel, (name,), (self._subscriber,), (self._board,), (self,))  # see `Inbox.source`
         return tunnel
 
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
@@ -219,7 +230,12 @@ class Client(OfOneProcess):
         from .local_book import LocalLevel2Book, LocalLevel3Book
 
         hold = LocalLevel3Book if level == 3 else LocalLevel2Book
-        terms = (symbol, level, generation, on_change, maxsize, lambda follower: hold(follower, maxsize))
+
+        def held(follower: Follower[Any, Any]) -> LocalLevel2Book | LocalLevel3Book:
+            follower.keeper = self if on_change is not None else None
+            return hold(follower, maxsize, self)
+
+        terms = (symbol, level, generation, on_change, maxsize, held)
         book: LocalLevel2Book | LocalLevel3Book
         [book] = starmap(self._bookkeeper().open, (terms,))  # see `Inbox.source`
         return book
@@ -248,7 +264,8 @@ class Client(OfOneProcess):
         self._callbacks.renew()
         if self._books is not None:
             self._books.renew()
-        self._board.renew(self.resume)
+        stream = weakref.ref(self)
+        self._board.renew(lambda: None if (held := stream()) is None else held.resume())
         if closed:
             self._begin_to_close()
 
@@ -369,3 +386,23 @@ class Client(OfOneProcess):
             if self._board.closed:
                 watcher.close()
         return self._books
+
+
+def _end_unheld(stream: str, board: Switchboard, callbacks: Callbacks, watchers: dict[str, Watcher]) -> None:
+    """End what runs for a stream that nobody holds any more; on any thread, wherever the garbage collector runs."""
+    if not board.is_connected:
+        return
+
+    def end() -> None:
+        callbacks.close()
+        for watcher in watchers.values():
+            if (close := getattr(watcher, "close", None)) is not None:
+                close()
+        board.close()
+
+    defer(end)
+    warnings.warn(
+        f"nobody holds the {stream} any more, and it was not closed: its connections end now; close it, or use `with`",
+        ResourceWarning,
+        stacklevel=2,
+    )

@@ -78,6 +78,7 @@ class Follower(Generic[B, C]):
         self.was_live = False
         self.calibration: Calibration[B, Any] = Calibration(source.feed)
         self.received_ns = 0  # of the newest update
+        self.keeper: object = None  # who has to exist as long as a callback is told of changes
         self._owner = owner
         self._carried = False  # whether the server is known to send the topic
         self._dropped = 0  # how many updates are missing before the next, as far as that is known
@@ -320,7 +321,7 @@ class Follower(Generic[B, C]):
         with self._changing():
             if self.ended is not None:
                 return
-            self.ended = error
+            self.ended, self.keeper = error, None
             listeners = self._alive()
             for listener in listeners:
                 if wished:

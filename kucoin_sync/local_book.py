@@ -51,8 +51,9 @@ Self = TypeVar("Self", bound="LocalBook[Any, Any]")
 class Changes(OfOneProcess, Generic[C]):
     """The changes of a book from a moment on; made by `iter(book)`. Several threads may share it."""
 
-    def __init__(self, subscription: Subscription[Any]) -> None:
+    def __init__(self, subscription: Subscription[Any], book: object = None) -> None:
         self._subscription = subscription
+        self._book = book  # which exists as long as somebody wants its changes
         self._get: Callable[[float | None], C] = cast(Any, subscription).get
 
     def get(self, timeout: float | None = None) -> C:
@@ -93,8 +94,9 @@ class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
     known are None.
     """
 
-    def __init__(self, follower: Follower[B, C], maxsize: int) -> None:
+    def __init__(self, follower: Follower[B, C], maxsize: int, stream: object = None) -> None:
         self._follower = follower
+        self._stream = stream  # which exists as long as somebody holds the book
         self._maxsize = maxsize
 
     # How it fares
@@ -246,7 +248,7 @@ class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
         then. Iterating ends when the book or the stream is closed, and raises SlowConsumer where more than the book's
         `maxsize` changes were waiting, and what the book has ended with.
         """
-        return Changes(self._follower.listen(self._maxsize))
+        return Changes(self._follower.listen(self._maxsize), self)
 
     def close(self) -> None:
         """Follow the exchange no more; wakes all who wait for the book. Closing twice is allowed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
+import weakref
 from collections.abc import Callable, Iterable
 
 from ._version import __version__
@@ -66,9 +67,15 @@ class Stream(Client):
                 "credentials must be Credentials(key, secret, passphrase), or None for public topics"
             )
         bases = Bases.chosen(rest_url, futures_rest_url, tuple(allowed_hosts))
+        stream = weakref.ref(self)  # connections do not keep it alive
+
+        def current() -> Credentials | None:
+            held = stream()
+            return None if held is None else held._subscriber.credentials
+
         options = ConnectionOptions(
             bases=bases,
-            credentials=lambda: self._subscriber.credentials,
+            credentials=current,
             context=_once(lambda: ssl_context or default_context()),
             proxy=proxy,
             limits=limits or Limits(),

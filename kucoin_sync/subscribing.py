@@ -84,8 +84,12 @@ class Subscriber:
         self._board = board
         self._callbacks = callbacks
 
-    def subscribe(self, topics: tuple[str, ...], terms: Terms, tunnel: str | None = None) -> Subscription[Any]:
+    def subscribe(
+        self, topics: tuple[str, ...], terms: Terms, tunnel: str | None = None, holder: object = None
+    ) -> Subscription[Any]:
         """Return a subscription to the topics, confirmed by the server; see `Stream.subscribe`.
+
+        `holder` exists as long as the user holds the subscription, or its callback may be called.
 
         Where the caller has interrupted this package it is not confirmed; what goes wrong then ends it.
         """
@@ -95,18 +99,21 @@ class Subscriber:
         for single in singles:
             groups.setdefault(self._kind(single, terms.private), []).append(Key(single, tunnel))
         subscription = self._make(singles, terms, tunnel)
+        held = subscription if holder is None else subscription.held_by_user(holder)
+        if terms.callback is not None:
+            subscription.keeper = holder
         if interrupting():
             if self._board.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
             defer(partial(self._join_later, subscription, groups, terms._replace(timeout=0)))
-            return subscription
+            return held
         settle()
         try:
             self._join(subscription, groups, terms)
         except BaseException:  # a signal's handler may raise when all is done, too
             self._undo(subscription, singles)
             raise
-        return subscription
+        return held
 
     def _join(self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[Key]], terms: Terms) -> None:
         """Have a subscription brought what it is for, and wait as long as the user wants until that is confirmed."""

@@ -56,8 +56,19 @@ class Subscription(OfOneProcess, Generic[P_co]):
         self.private = private
         self._topics = topics
         self._close = close
+        self.keeper: object = None  # who has to exist as long as a callback is called
         if callback is not None:
             inbox.callback = callback
+
+    def held_by_user(self, holder: object) -> Subscription[P_co]:
+        """Return the same subscription for a user, which keeps `holder` alive; the stream holds this one.
+
+        So a stream ends when its user holds nothing of it any more, though it holds all of its subscriptions.
+        """
+        held: _Held[P_co] = _Held.__new__(_Held)
+        held.__dict__ = self.__dict__
+        held.inner, held.holder = self, holder
+        return held
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -268,6 +279,21 @@ class Subscription(OfOneProcess, Generic[P_co]):
         if self.inbox.error is not None:
             raise self.inbox.error
         raise StreamClosed(f"the subscription to {self._named() or 'its topics'} is closed")
+
+
+class _Held(Subscription[P_co]):
+    """A subscription as its user holds it: all its attributes are those of the stream's own."""
+
+    __slots__ = ("holder", "inner")
+
+    inner: Subscription[P_co]
+    holder: object
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+_Held.__name__ = _Held.__qualname__ = Subscription.__name__
 
 
 def _without(

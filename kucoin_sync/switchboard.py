@@ -324,6 +324,11 @@ class Switchboard:
         with self._lock:
             return list(self._subscriptions)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there may be a connection."""
+        return not self.closed and bool(self._made)
+
     def is_io_thread(self) -> bool:
         """Whether the current thread is one of ours that must not wait."""
         current = threading.current_thread()
@@ -581,6 +586,7 @@ class Switchboard:
             return list(self._made)
 
     def _forget(self, subscription: Subscription) -> None:
+        subscription.keeper = None
         if subscription in self._subscriptions:
             del self._subscriptions[subscription]
             self._dropped += subscription.dropped

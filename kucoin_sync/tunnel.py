@@ -32,13 +32,14 @@ class Tunnel(OfOneProcess):
     Its connection is that of the first topic subscribed in it; all its topics stay on that connection.
     """
 
-    def __init__(self, name: str, subscriber: Subscriber, board: Switchboard) -> None:
+    def __init__(self, name: str, subscriber: Subscriber, board: Switchboard, stream: object = None) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidTopic(f"{name!r} is no name of a tunnel; it has 1 to 64 letters, digits, - or _")
         self.name = name
         self._subscriber = subscriber
         self._board = board
         self._closed = False
+        self._stream = stream  # which exists as long as somebody holds the tunnel
         board.open_tunnel(name)
 
     @property
@@ -67,7 +68,7 @@ class Tunnel(OfOneProcess):
         """Subscribe topics within the tunnel; arguments and errors are those of `Stream.subscribe`."""
         self._check_open()
         terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
-        [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (terms,), (self.name,))
+        [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (terms,), (self.name,), (self,))
         try:
             self._check_open()
         except BaseException:

@@ -1,0 +1,132 @@
+"""A stream that nobody closed: it goes on while somebody holds something of it, and ends with a warning afterwards."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kucoin_sync import Stream
+from kucoin_sync.recording import Recorder
+from kucoin_sync.testing import KucoinServer
+
+from ..support.threads import LIMIT, until
+from .feed import ETH
+
+#: What a user may hold of a stream alone, and that keeps it going.
+HELD: dict[str, Callable[[Stream], Any]] = {
+    "the stream": lambda stream: (stream.subscribe(ETH), stream)[1],
+    "a subscription": lambda stream: stream.subscribe(ETH),
+    "a loop": lambda stream: iter(stream.subscribe(ETH)),
+    "a tunnel": lambda stream: (stream.subscribe(ETH), stream.tunnel("bt1"))[1],
+    "a subscription in a tunnel": lambda stream: (stream.subscribe(ETH), stream.tunnel("bt1").subscribe(ETH))[1],
+    "a book": lambda stream: (stream.subscribe(ETH), stream.book("BTC-USDT"))[1],
+    "changes of a book": lambda stream: (stream.subscribe(ETH), iter(stream.book("BTC-USDT")))[1],
+    "a recorder": lambda stream: (stream.subscribe(ETH), Recorder(stream, "recorded.jsonl"))[1],
+}
+
+
+def serve_snapshot(server: KucoinServer) -> None:
+    snapshot = {"sequence": "1", "bids": [["1", "1"]], "asks": [["2", "1"]]}
+    server.set_snapshot("orderbook/level2", "BTC-USDT", snapshot)
+
+
+def threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("kucoin-") and "server" not in name]
+
+
+def ended(server: KucoinServer, warned: list[warnings.WarningMessage]) -> None:
+    """Check that nothing runs, and that this was told once."""
+    gc.collect()
+    server.wait_for(lambda s: not s.connections, timeout=LIMIT)
+    until(lambda: not threads(), f"{threads()} run on")
+    told = [str(each.message) for each in warned if each.category is ResourceWarning]
+    assert len(told) == 1
+    assert told[0].startswith(f"nobody holds the Stream of {server.rest_url} any more, and it was not closed")
+
+
+@pytest.mark.parametrize("what", HELD)
+def test_it_goes_on_as_long_as_something_is_held(
+    server: KucoinServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    serve_snapshot(server)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        held = HELD[what](Stream(**server.stream_options))
+        gc.collect()
+        assert not warned
+        before = len(server.received)
+        server.publish(ETH, {"n": 1})
+        assert server.connections
+        assert len(server.received) >= before
+        if what == "a loop":
+            assert next(held)["data"]["n"] == 1
+        if what == "a recorder":
+            held.close()
+        del held
+        ended(server, warned)
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_it_goes_on_as_long_as_a_callback_is_registered(server: KucoinServer, inline: bool) -> None:
+    got: list[int] = []
+    called = threading.Semaphore(0)
+
+    def begin() -> None:
+        stream = Stream(**server.stream_options)
+
+        @stream.on(ETH, inline=inline)
+        def call(message: Any) -> None:
+            got.append(message["data"]["n"])
+            called.release()
+            if message["data"]["n"] == 2:
+                stream.unsubscribe(ETH)  # on the callback's thread: nobody holds the stream when it returns
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        begin()
+        for number in (1, 2):
+            gc.collect()
+            server.publish(ETH, {"n": number})
+            assert called.acquire(timeout=LIMIT)
+        assert got == [1, 2]
+        ended(server, warned)
+
+
+def test_a_book_with_a_callback_goes_on_until_it_is_refused(server: KucoinServer) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        Stream(**server.stream_options).book("NO-SUCH", on_change=print)  # which REST refuses
+        gc.collect()
+        ended(server, warned)
+
+
+def test_one_that_was_closed_or_has_no_connection_ends_in_silence(server: KucoinServer) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Stream(**server.stream_options)
+        with Stream(**server.stream_options) as stream:
+            stream.subscribe(ETH)
+        del stream
+        gc.collect()
+        until(lambda: not threads(), f"{threads()} run on")
+
+
+def test_a_program_ends_in_silence_whatever_it_holds(server: KucoinServer) -> None:
+    program = f"""
+from kucoin_sync import Stream
+stream = Stream(rest_url="{server.rest_url}", proxy="")
+loop = iter(stream.subscribe("{ETH}"))
+stream.subscribe("{ETH}", callback=print)
+"""
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=LIMIT)
+    assert (ran.returncode, ran.stderr.replace("connected: spot public connection 1 to 127.0.0.1\n", "")) == (0, "")

@@ -252,9 +252,10 @@ def test_frames_of_a_book_are_those_of_its_snapshot() -> None:
 
 def test_a_handler_of_a_signal_may_read_where_it_interrupts() -> None:
     """The thread that reads already has the lock; here it is interrupted by itself."""
+    threads = threading.active_count()
     book: LocalBook = line().book
     assert book._follower.read(lambda pure: book.best_bid) == (99, 1)
-    assert threading.active_count() == 1
+    assert threading.active_count() <= threads
 
 
 def test_a_look_at_a_book_that_waits_for_a_reader_holds_up_no_reader() -> None:

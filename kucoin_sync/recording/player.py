@@ -26,7 +26,7 @@ from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..guard import Thread, guarded, log
 from ..inbox import Inbox
 from ..outcomes import Key
-from ..resources import acquiring, shortage
+from ..resources import shortage, start_thread
 from ..sealed import Pushes, kind_of
 from . import lines
 from .errors import FramesMissing, RecordingEnded, RecordingError, ReplayDelayed, ReplayFailed, reason_of
@@ -113,7 +113,7 @@ class Player:
         self._interruption = threading.Event()  # and it is to leave what it is doing
         self._credit = 0.0  # messages that there is room for, as far as the thread knows
         self._zero = 0.0, 0  # an instant, and the time in the recording then
-        self.thread = Thread(target=self._run, name="kucoin-replay", daemon=True)
+        self.thread: threading.Thread = Thread(name="kucoin-replay")  # which stands for one until `start`
 
     @property
     def over(self) -> bool:
@@ -124,8 +124,7 @@ class Player:
         """Begin to play; again, after the end, it only ends the subscriptions that were made since."""
         with self._lock:
             if self.thread.ident is None and not self._closed:
-                with acquiring("the thread kucoin-replay"):
-                    self.thread.start()
+                self.thread = start_thread(self._run, name="kucoin-replay")
             if not self._started:
                 self._since = self._clock.now()
             self._started = True

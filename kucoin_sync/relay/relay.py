@@ -30,7 +30,7 @@ from ..gate import Gate
 from ..guard import Thread, guarded, log
 from ..interruption import holds_nothing, interrupting, now_or_later
 from ..outcomes import Key
-from ..resources import acquiring, shortage
+from ..resources import shortage, start_thread
 from ..topics import grammar
 from .entries import Lease, decode_record
 from .errands import Errands
@@ -117,7 +117,7 @@ class Relay:
         self._worked = False  # whether Redis has ever answered
         self._published = 0  # by terms that are over
         self._dropped = 0
-        self._thread = Thread(target=self._run, name="kucoin-relay", daemon=True)
+        self._thread = Thread(name="kucoin-relay")  # which stands for one until `start`
 
     def start(self) -> None:
         """Begin, on threads of the relay's own."""
@@ -126,8 +126,7 @@ class Relay:
 
     def _start_thread(self) -> None:
         try:
-            with acquiring("the thread kucoin-relay"):
-                self._thread.start()
+            self._thread = start_thread(self._run, name="kucoin-relay")
         except BaseException:
             self._stream.unwatch()
             raise

@@ -191,7 +191,7 @@ class World:
 
     def told(self) -> bool:
         """Whether it was told that a descriptor was missing; what events tell is logged, too, and at once."""
-        return any("no file descriptor" in line or "Too many open files" in line for line in self._said.lines)
+        return any("no file descriptor" in line or line.startswith("recording failed") for line in self._said.lines)
 
     def _state(self, client: Client | None) -> tuple[Any, ...]:
         """Return what there is: none of it may be more afterwards."""

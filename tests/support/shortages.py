@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import errno
 import importlib
+import io
 import itertools
 import logging
 import operator
@@ -123,10 +124,18 @@ def _classes() -> Iterator[type[Any]]:
     for found in pkgutil.walk_packages(kucoin_sync.__path__, f"{kucoin_sync.__name__}."):
         if found.name.split(".")[1] in _APART or found.name.endswith("__main__"):
             continue
-        module = sys.modules.get(found.name) or importlib.import_module(found.name)
+        try:
+            module = importlib.import_module(found.name)
+        except ImportError:
+            continue  # it is for an extra that is not installed
         for kind in vars(module).values():
             own = isinstance(kind, type) and kind.__module__ == module.__name__
-            if own and not issubclass(kind, BaseException) and hasattr(vars(kind).get("__init__"), "__code__"):
+            # Files have finalisers that do not expect a constructor to fail, and neither does who opens them.
+            if (
+                own
+                and not issubclass(kind, (BaseException, io.IOBase))
+                and hasattr(vars(kind).get("__init__"), "__code__")
+            ):
                 yield kind
 
 

@@ -176,15 +176,18 @@ class Chance(LossyFeed):
             return
         self.cut(0)
         self.connect()
-        if not any(first > self.next for first, _ in self.history.snapshots):
+        had = self.follower.calibration.had  # a snapshot of less is refused
+        made = [(first, make(self.line.source.depth)) for first, make in self.history.snapshots if first > self.next]
+        fitting = [(first, snapshot) for first, snapshot in made if int(snapshot["sequence"]) >= had]
+        if not fitting:
             return
         snapshots = 0
         while self.left():
             self.deliver(1)
             self.take(1000)
-            later = [make for first, make in self.history.snapshots if first >= self.next]
+            later = [snapshot for first, snapshot in fitting if first >= self.next]
             if later and not self.line.book.ready:
-                assert not self.line.fetch(later[0](self.line.source.depth))
+                assert not self.line.fetch(later[0])
                 snapshots += 1
             self.a_book_equals_the_truth_or_a_read_raises()
         if self.line.source.depth is None:

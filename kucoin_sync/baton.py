@@ -133,13 +133,13 @@ class Baton:
         message = self._frames.lone(count)
         if message is None or (push := self._seal(message)) is None or self.over:
             return False
-        self._read.clear()
         try:
+            self._read.clear()
             if self._put(push):
                 return True
         except BaseException:
             if not self._has(push):
-                self._read.append(count)
+                self._read[:] = [count]
             raise
         self._read.append(count)
         return False

@@ -13,6 +13,7 @@ from kucoin_sync import Limits, SlowConsumer, Stream, Subscription
 from kucoin_sync.testing import KucoinServer, ServerLimits
 from kucoin_sync.testing.server import Pushed
 
+from ..end_to_end.test_lone_consumer import reads
 from ..support.interrupts import points_of
 from ..support.threads import LIMIT, until
 from .conftest import MakeServer, MakeStream
@@ -165,15 +166,20 @@ def test_each_message_that_is_waited_for_comes(
             kept.append(way(subscription, got, len(got) + 1))
         return kept
 
-    one_by_one(20)
-    feed.check(got)
-    del got[:]
+    def until_it_reads() -> None:
+        for _ in range(10_000):
+            one_by_one(1)
+            feed.check(got)
+            del got[:]
+            if reads(subscription, turns=2):
+                return
+        raise AssertionError("the consumer does not read by itself")
+
+    until_it_reads()
     for _ in points_of(lambda: one_by_one(1)):
         feed.check(got)
         del got[:]
-        one_by_one(10)
-        feed.check(got)
-        del got[:]
+        until_it_reads()
     feed.check(got)
 
 

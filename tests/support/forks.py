@@ -106,8 +106,14 @@ def _run(call: Callable[[Callable[[Any], None]], object], writer: int) -> None:
 
 def fork_unnoticed() -> int:
     """Fork as a server does that is written in C: Python runs none of its hooks."""
-    threading.Event().wait(0.001)  # no thread is to be asking for the interpreter then: the child would wait for it
-    return int(ctypes.PyDLL(None).fork())
+    fork, interval = ctypes.PyDLL(None).fork, sys.getswitchinterval()
+    # No thread is to ask for the interpreter meanwhile: a child without hooks would wait for that thread for ever.
+    sys.setswitchinterval(1000.0)
+    threading.Event().wait(0.01)  # those that have asked get it
+    try:
+        return int(fork())
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @contextmanager

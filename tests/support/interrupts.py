@@ -6,6 +6,7 @@ instructions, so that no test raises there.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import sys
@@ -40,6 +41,7 @@ def interrupted_at(point: int, call: Callable[[], object]) -> bool:
                 raise Interrupt
 
     before = sys.getprofile()
+    gc.disable()  # whom the collector calls, Python may only print an exception of
     sys.setprofile(look)
     kept = None  # a loop that is left half-way must not end, which nobody sees an exception of, before we look away
     try:
@@ -48,6 +50,7 @@ def interrupted_at(point: int, call: Callable[[], object]) -> bool:
         pass
     finally:
         sys.setprofile(before)
+        gc.enable()
     del kept
     return left <= 0
 

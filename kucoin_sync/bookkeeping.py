@@ -325,7 +325,10 @@ class Bookkeeper:
         """
         if (missing := shortage(error, str(book.source))) is not None:
             try:
+                log(logging.WARNING, "%s starts again: %s", book.source, missing, error=error)
                 book.restart(str(missing))
+                if self._board.carries(book.source.topic):
+                    book.carried()  # which may be what has failed
                 return
             except BaseException as another:
                 error = another

@@ -47,8 +47,8 @@ def chart(bars: Sequence[Bar], width: int, height: int, glyphs: Glyphs) -> list[
     step = (high - low) / (rows - 1) if rows > 1 and high > low else Decimal(0)
 
     def row_of(price: Decimal) -> int:
-        """Return the row of a price, counted from above."""
-        return rows // 2 if not step else round((high - price) / step)
+        """Return the row of a price, counted from above; the nearest one where it is outside of the candle's ends."""
+        return rows // 2 if not step else min(max(0, round((high - price) / step)), rows - 1)
 
     pictured = [[Span(" ")] * len(shown) for _ in range(rows)]
     for place, bar in enumerate(shown):

@@ -307,7 +307,7 @@ def walk(
         world.raising.error, world.raising.at = error, seam.at
         seam.act(world)
         until(lambda: world.raising.raised.is_set() or world.push(), "nothing was raised")
-        recovers = error is MemoryError and seam.at.endswith("Follower.take")  # a shortage may be over
+        recovers = error is MemoryError and "following.Follower." in seam.at and not seam.book  # it may be over
         world.goes_on(book=seam.book or recovers)
         for kind in seam.told if not recovers else ():
             event = world.events.wait(kind)

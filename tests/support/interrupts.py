@@ -6,7 +6,6 @@ instructions, so that no test raises there.
 
 from __future__ import annotations
 
-import gc
 import inspect
 import os
 import sys
@@ -41,7 +40,6 @@ def interrupted_at(point: int, call: Callable[[], object]) -> bool:
                 raise Interrupt
 
     before = sys.getprofile()
-    gc.disable()  # whom the collector calls, Python may only print an exception of
     sys.setprofile(look)
     kept = None  # a loop that is left half-way must not end, which nobody sees an exception of, before we look away
     try:
@@ -50,7 +48,6 @@ def interrupted_at(point: int, call: Callable[[], object]) -> bool:
         pass
     finally:
         sys.setprofile(before)
-        gc.enable()
     del kept
     return left <= 0
 
@@ -67,6 +64,8 @@ def _is_inside(frame: FrameType | None) -> bool:
 def _is_unseen(frame: FrameType, event: str) -> bool:
     """Whether Python may only print what is raised: where the garbage collector ends a generator, or calls somebody."""
     code = frame.f_code
+    if f"{os.sep}hypothesis{os.sep}" in code.co_filename:  # which has itself called by the collector
+        return True
     if code.co_name == "__del__" or "weakref" in os.path.basename(code.co_filename):
         return True
     return event == "call" and bool(code.co_flags & inspect.CO_GENERATOR) and code.co_name not in _LOOPS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -62,9 +63,11 @@ def _is_inside(frame: FrameType | None) -> bool:
 
 
 def _is_unseen(frame: FrameType, event: str) -> bool:
-    """Whether Python may only print what is raised: where the garbage collector ends a generator, or calls somebody."""
+    """Whether nobody can see what is raised: Python prints it, or the standard library loses what it had."""
     code = frame.f_code
     if f"{os.sep}hypothesis{os.sep}" in code.co_filename:  # which has itself called by the collector
+        return True
+    if code.co_filename == socket.__file__:  # whose `socketpair` has descriptors that nobody owns for a moment
         return True
     if code.co_name == "__del__" or "weakref" in os.path.basename(code.co_filename):
         return True

@@ -139,7 +139,7 @@ def answer_command(paused: Paused) -> None:
 
 
 def rest_of_a_message(paused: Paused) -> None:
-    long = frame(push(1, 150_000))
+    long = frame(push(1, 40_000))
     paused.pause(frame(push(0)) + long[:1000], lambda: paused.server.send_bytes(long[1000:]))
     publish(paused.server, range(2, 6001))
 

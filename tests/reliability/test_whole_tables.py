@@ -177,6 +177,7 @@ sys.exit(main(sys.argv[1:]))
 """
 STOPPED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # wherever the tests are started from
 from kucoin_sync.cli import export, main
 
 counted = export._counted

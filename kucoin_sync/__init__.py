@@ -13,6 +13,7 @@ from . import topics
 from ._version import __version__
 from .client import Client
 from .credentials import Credentials
+from .delivery.subscription import Subscription
 from .events import (
     BookFailed,
     BookReady,
@@ -53,13 +54,12 @@ from .exceptions import (
     TokenError,
 )
 from .limits import Limits
-from .messages import Message
+from .protocol.message import Message
 from .stream import Stream
-from .subscription import Subscription
 
 if _TYPE_CHECKING:
     from .books import BookChange, BookSnapshot, Level2BookChange, Level3BookChange
-    from .local_book import LocalBook, LocalLevel2Book, LocalLevel3Book
+    from .books.local_book import LocalBook, LocalLevel2Book, LocalLevel3Book
 
 __all__ = [
     "AckTimeout",
@@ -119,9 +119,9 @@ _LATER = {
     "BookSnapshot": "books",
     "Level2BookChange": "books",
     "Level3BookChange": "books",
-    "LocalBook": "local_book",
-    "LocalLevel2Book": "local_book",
-    "LocalLevel3Book": "local_book",
+    "LocalBook": "books.local_book",
+    "LocalLevel2Book": "books.local_book",
+    "LocalLevel3Book": "books.local_book",
 }
 """Where names are that are loaded when they are first asked for: whoever keeps no book does not wait for them."""
 

@@ -11,41 +11,41 @@ from itertools import starmap
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from .callbacks import Callbacks
-from .carrier import MakeCarrier
+from .connections.manager import SubscriptionManager, Watcher
+from .connections.source import MakeSource
+from .connections.subscriber import Callback, Options, SubscribeOptions, Subscriber
 from .credentials import Credentials
+from .delivery.callbacks import Callbacks
+from .delivery.observer import Observer
+from .delivery.queue import InlineInbox
+from .delivery.subscription import Subscription
 from .events import Event
-from .forking import OfOneProcess, enrol, watch
-from .inbox import InlineInbox
-from .interruption import defer, deferring, holds_nothing, interrupting, now_or_later, settle
-from .outcomes import Key
-from .subscribing import Callback, Options, Subscriber, Terms
-from .subscription import Subscription
-from .switchboard import Switchboard, Watcher
-from .tap import Tap
+from .internal.fork import NotPicklable, register, watch
+from .internal.signals import defer, deferring, holds_nothing, interrupting, now_or_later, settle
+from .protocol.session_events import TopicKey
 from .topics import grammar
 from .topics.name import TopicName
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .bookkeeping import Bookkeeper
     from .books import Level2BookChange, Level3BookChange
-    from .following import Follower
-    from .local_book import LocalLevel2Book, LocalLevel3Book
-    from .snapshots import Giver, MakeFetcher
+    from .books.follower import Follower
+    from .books.local_book import LocalLevel2Book, LocalLevel3Book
+    from .books.manager import BookManager
+    from .books.snapshot_fetcher import MakeFetcher, SnapshotProvider
     from .tunnel import Tunnel
 
 __all__ = ["Client"]
 
-#: The numbers of the books while there is none; the names are `Bookkeeper.stats`'s.
+#: The numbers of the books while there is none; the names are `BookManager.stats`'s.
 _NO_BOOKS = {"books": 0, "books_ready": 0, "book_resyncs": 0, "book_snapshots": 0}
 
 C = TypeVar("C", bound=Callback)
 P = TypeVar("P")
 
 
-class Client(OfOneProcess):
+class Client(NotPicklable):
     """Messages for code that is not async, from carriers: `Stream` has them from KuCoin.
 
     All methods may be called from any thread, from callbacks, finalisers, log handlers and handlers of signals. Where
@@ -67,7 +67,7 @@ class Client(OfOneProcess):
     def __init__(
         self,
         name: str,
-        make: MakeCarrier,
+        make: MakeSource,
         capacity: int,
         callbacks: Callbacks,
         credentials: Credentials | None,
@@ -79,16 +79,16 @@ class Client(OfOneProcess):
     ) -> None:
         self._name = name
         self._callbacks = callbacks
-        self._board = Switchboard(make, capacity, callbacks.emit)
+        self._board = SubscriptionManager(make, capacity, callbacks.emit)
         self._subscriber = Subscriber(self._board, callbacks, credentials, find_credentials)
         self._fetcher = fetcher
         self._snapshots_per_30s = snapshots_per_30s
         subscriber = self._subscriber
         self._with_key = with_key or (lambda: subscriber.find_credentials() is not None)
-        self._books: Bookkeeper | None = None  # none before the first book: most programs have no need of any
+        self._books: BookManager | None = None  # none before the first book: most programs have no need of any
         self._watchers: dict[str, Watcher] = {}  # the one that `watch` or the first `book` gave; taken without a lock
         watch()
-        enrol(self)
+        register(self)
         # What runs for this holds the board, never this itself; what users hold keeps this alive.
         unheld = weakref.finalize(
             self, _end_unheld, f"{type(self).__name__} of {name}", self._board, callbacks, self._watchers
@@ -133,7 +133,7 @@ class Client(OfOneProcess):
             InvalidTopic, SubscriptionRejected, AckTimeout, AuthenticationError, StreamClosed;
             ConnectionFailed: the server could not be reached within the timeout.
         """
-        terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        terms = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
         [subscription] = map(
             self._subscriber.subscribe, ((topic, *more_topics),), (terms,), (None,), (self,)
         )  # see `Inbox.source`
@@ -227,7 +227,7 @@ class Client(OfOneProcess):
         Raises:
             InvalidTopic, StreamClosed. What KuCoin has against the symbol, `LocalBook.wait_ready` tells.
         """
-        from .local_book import LocalLevel2Book, LocalLevel3Book
+        from .books.local_book import LocalLevel2Book, LocalLevel3Book
 
         hold = LocalLevel3Book if level == 3 else LocalLevel2Book
 
@@ -269,15 +269,15 @@ class Client(OfOneProcess):
         if closed:
             self._begin_to_close()
 
-    def add_tap(self, tap: Tap) -> None:
+    def add_tap(self, tap: Observer) -> None:
         """Tell `tap` of all that subscriptions and books get from now on; a recorder is one."""
         now_or_later(lambda: self._board.add_tap(tap))
 
-    def remove_tap(self, tap: Tap) -> None:
+    def remove_tap(self, tap: Observer) -> None:
         """Tell `tap` nothing more."""
         now_or_later(lambda: self._board.remove_tap(tap))
 
-    def carrying(self) -> dict[tuple[str, bool], list[Key]]:
+    def carrying(self) -> dict[tuple[str, bool], list[TopicKey]]:
         """Return the topics, with their tunnels, that are known to be sent now, by market and whether private."""
         return self._board.carrying()
 
@@ -345,9 +345,9 @@ class Client(OfOneProcess):
         state = "closed" if self.closed else "open"
         return f"<{type(self).__name__} of {self._name}: {state}, {self._board.count} subscriptions>"
 
-    def _make_snapshots(self) -> Giver:
+    def _make_snapshots(self) -> SnapshotProvider:
         """Return what gives the books their snapshots."""
-        from .snapshots import Snapshots
+        from .books.snapshot_fetcher import Snapshots
 
         return Snapshots(self._fetcher, self._snapshots_per_30s, self._board.fetched)
 
@@ -373,14 +373,14 @@ class Client(OfOneProcess):
         self._board.watcher = None
         self._watchers.clear()
 
-    def _bookkeeper(self) -> Bookkeeper:
-        from .bookkeeping import Bookkeeper
+    def _bookkeeper(self) -> BookManager:
+        from .books.manager import BookManager
 
         if self._books is None:
             snapshots = self._make_snapshots()
-            made = Bookkeeper(self._board, self._subscriber, self._callbacks, snapshots, self._with_key)
+            made = BookManager(self._board, self._subscriber, self._callbacks, snapshots, self._with_key)
             watcher = self._watchers.setdefault("", made)
-            if not isinstance(watcher, Bookkeeper):
+            if not isinstance(watcher, BookManager):
                 raise ValueError("this stream's topics are watched by a relay; open books on another stream")
             self._board.watcher = self._books = watcher
             if self._board.closed:
@@ -388,7 +388,7 @@ class Client(OfOneProcess):
         return self._books
 
 
-def _end_unheld(stream: str, board: Switchboard, callbacks: Callbacks, watchers: dict[str, Watcher]) -> None:
+def _end_unheld(stream: str, board: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]) -> None:
     """End what runs for a stream that nobody holds any more; on any thread, wherever the garbage collector runs."""
     if not board.is_connected:
         return

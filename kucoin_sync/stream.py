@@ -8,16 +8,16 @@ import weakref
 from collections.abc import Callable, Iterable
 
 from ._version import __version__
-from .callbacks import Callbacks
-from .carrier import Carrier, Deliver, Owner
 from .client import Client
-from .connection import Connection
-from .connection import Options as ConnectionOptions
+from .connections.connection import Connection
+from .connections.connection import Options as ConnectionOptions
+from .connections.source import Deliver, MessageSource, SourceListener
 from .credentials import Credentials
+from .delivery.callbacks import Callbacks
 from .events import Event
 from .exceptions import AuthenticationError
 from .limits import Limits
-from .rest import Bases, default_context
+from .net.rest import Endpoints, default_context
 
 __all__ = ["Stream"]
 
@@ -66,7 +66,7 @@ class Stream(Client):
             raise AuthenticationError(
                 "credentials must be Credentials(key, secret, passphrase), or None for public topics"
             )
-        bases = Bases.chosen(rest_url, futures_rest_url, tuple(allowed_hosts))
+        bases = Endpoints.chosen(rest_url, futures_rest_url, tuple(allowed_hosts))
         stream = weakref.ref(self)  # connections do not keep it alive
 
         def current() -> Credentials | None:
@@ -83,7 +83,7 @@ class Stream(Client):
             lifetime=lambda: rotate_after * random.uniform(0.97, 1.0),
         )
 
-        def dial(number: int, market: str, private: bool, owner: Owner, deliver: Deliver) -> Carrier:
+        def dial(number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver) -> MessageSource:
             return Connection(number, market, private, options, owner, deliver)
 
         super().__init__(

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from .connections.manager import SubscriptionManager
+from .connections.subscriber import Callback, Options, SubscribeOptions, Subscriber
+from .delivery.subscription import Subscription
 from .exceptions import InvalidTopic, StreamClosed
-from .forking import OfOneProcess
-from .interruption import holds_nothing, now_or_later
-from .subscribing import Callback, Options, Subscriber, Terms
-from .subscription import Subscription
-from .switchboard import Switchboard
+from .internal.fork import NotPicklable
+from .internal.signals import holds_nothing, now_or_later
 from .topics import grammar
 from .topics.name import TopicName
 
@@ -26,13 +26,13 @@ P = TypeVar("P")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Tunnel(OfOneProcess):
+class Tunnel(NotPicklable):
     """A tunnel of a stream, made by `Stream.tunnel`; closing it ends its subscriptions.
 
     Its connection is that of the first topic subscribed in it; all its topics stay on that connection.
     """
 
-    def __init__(self, name: str, subscriber: Subscriber, board: Switchboard, stream: object = None) -> None:
+    def __init__(self, name: str, subscriber: Subscriber, board: SubscriptionManager, stream: object = None) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidTopic(f"{name!r} is no name of a tunnel; it has 1 to 64 letters, digits, - or _")
         self.name = name
@@ -67,7 +67,7 @@ class Tunnel(OfOneProcess):
     ) -> Subscription:
         """Subscribe topics within the tunnel; arguments and errors are those of `Stream.subscribe`."""
         self._check_open()
-        terms = Terms(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        terms = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
         [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (terms,), (self.name,), (self,))
         try:
             self._check_open()

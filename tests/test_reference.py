@@ -12,7 +12,7 @@ import pytest
 from kucoin_sync import payloads, topics
 from kucoin_sync.cli import main
 from kucoin_sync.cli.topics import markdown
-from kucoin_sync.messages import payload_class
+from kucoin_sync.protocol.message import payload_class
 from kucoin_sync.topics import TABLE, Topic, futures, grammar
 from kucoin_sync.topics.table import Argument
 

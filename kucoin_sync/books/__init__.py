@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
+from .base import Levels
+from .calibration import FUTURES_LEVEL2, LEVEL2, LEVEL3, Calibration, Feed, Update
 from .changes import BookChange, Level2BookChange, Level3BookChange
+from .codec import WireFuturesLevel2Update, WireLevel2Update, WireLevel3Event
 from .l2 import Level2Book
 from .l3 import Level3Book, Order, QueuePosition
-from .reading import Levels
 from .snapshot import BookSnapshot
 from .source import Source
-from .sync import FUTURES_LEVEL2, LEVEL2, LEVEL3, Calibration, Feed, Update
-from .wire import WireFuturesLevel2Update, WireLevel2Update, WireLevel3Event
 
 __all__ = [
     "FUTURES_LEVEL2",

@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from ..payloads import LevelChange
 from ..payloads import Side as SideName
-from .sync import Update
-from .wire import WireFuturesLevel2Update, WireLevel2Update, WireLevel3Event
+from .calibration import Update
+from .codec import WireFuturesLevel2Update, WireLevel2Update, WireLevel3Event
 
 __all__ = ["BookChange", "Level2BookChange", "Level3BookChange"]
 

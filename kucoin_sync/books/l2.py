@@ -13,10 +13,10 @@ from typing import Any
 
 from ..payloads import Level
 from ..payloads import Side as SideName
-from .exact import MISFIT, as_text, estimate, parse
-from .ladder import Key
-from .reading import Book, Levels, Number, Side
-from .wire import Row, WireLevel2Update
+from .base import Book, Levels, Number, Side
+from .codec import Row, WireLevel2Update
+from .numbers import DecodeErrors, as_text, estimate, parse
+from .price_index import TopicKey
 
 __all__ = ["Level2Book"]
 
@@ -34,8 +34,8 @@ class _Side(Side[Row | Level]):
         super().__init__(sign)
         # What was worked out before, as long as it does not outgrow the book: a price's text -> its key, 0.0 for a
         # price that is 0; and the key of a level that was read -> its price.
-        self._known: dict[str, Key] = {}
-        self._prices: dict[Key, Decimal] = {}
+        self._known: dict[str, TopicKey] = {}
+        self._prices: dict[TopicKey, Decimal] = {}
 
     def best(self) -> Level | None:
         chunk = self._chunks[-1]
@@ -44,7 +44,7 @@ class _Side(Side[Row | Level]):
         row = self.rows[chunk[-1]]
         return row if type(row) is Level else self._read(chunk[-1], row)
 
-    def level(self, key: Key) -> Level:
+    def level(self, key: TopicKey) -> Level:
         row = self.rows[key]
         return row if type(row) is Level else self._read(key, row)
 
@@ -71,7 +71,7 @@ class _Side(Side[Row | Level]):
                 key = self._learn(price)
             try:
                 amount = estimate(size)
-            except MISFIT:
+            except DecodeErrors:
                 amount = -1.0
             if amount > 0.0 and key:
                 if key not in rows:
@@ -97,7 +97,7 @@ class _Side(Side[Row | Level]):
             try:
                 if estimate(size) >= 0.0:
                     continue
-            except MISFIT:
+            except DecodeErrors:
                 pass
             parse(size)
         return changes
@@ -115,7 +115,7 @@ class _Side(Side[Row | Level]):
         self.sort()
         self.know_to(depth)
 
-    def _set_with_care(self, key: Key, row: Row) -> None:
+    def _set_with_care(self, key: TopicKey, row: Row) -> None:
         """Set a row whose size is spelled unusually, or no number at all: then ValueError, and no change."""
         size = parse(row[1])
         if not key:
@@ -127,14 +127,14 @@ class _Side(Side[Row | Level]):
         elif self.rows.pop(key, None) is not None:
             self.remove(key)
 
-    def _learn(self, price: str) -> Key:
+    def _learn(self, price: str) -> TopicKey:
         key = self.key_of(price)
         if len(self._known) > 2 * len(self.rows) + _SPARE:
             self._known.clear()
         self._known[price] = key = key or 0.0
         return key
 
-    def _read(self, key: Key, row: tuple[Any, ...]) -> Level:
+    def _read(self, key: TopicKey, row: tuple[Any, ...]) -> Level:
         try:
             price = self._prices[key]
         except KeyError:

@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 
 from ..payloads import Level
 from ..payloads import Side as SideName
-from .exact import EXACT, as_text, parse
-from .ladder import Key
-from .reading import Book, Number, Side
-from .wire import WireLevel3Event
+from .base import Book, Number, Side
+from .codec import WireLevel3Event
+from .numbers import EXACT, as_text, parse
+from .price_index import TopicKey
 
 __all__ = ["Level3Book", "Order", "QueuePosition"]
 
@@ -54,7 +54,7 @@ class _Queue:
 
     __slots__ = ("key", "orders", "price", "size")
 
-    def __init__(self, key: Key, price: Decimal) -> None:
+    def __init__(self, key: TopicKey, price: Decimal) -> None:
         self.key = key
         self.price = price
         self.size = Decimal(0)
@@ -83,11 +83,11 @@ class _Side(Side[_Queue]):
 
     __slots__ = ()
 
-    def level(self, key: Key) -> Level:
+    def level(self, key: TopicKey) -> Level:
         queue = self.rows[key]
         return Level(queue.price, queue.size)
 
-    def queue_for(self, key: Key, price: str) -> _Queue:
+    def queue_for(self, key: TopicKey, price: str) -> _Queue:
         """Return the queue of a price, a new one if need be."""
         queue = self.rows.get(key)
         if queue is None:

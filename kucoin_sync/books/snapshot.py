@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..payloads import Level
+from .base import Levels, Quotes
 from .l3 import Order
-from .reading import Levels, Quotes
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped, import-not-found, unused-ignore]

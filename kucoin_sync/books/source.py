@@ -12,7 +12,7 @@ import msgspec
 
 from .. import topics
 from ..exceptions import InvalidTopic
-from .sync import FUTURES_LEVEL2, LEVEL2, LEVEL3, Feed
+from .calibration import FUTURES_LEVEL2, LEVEL2, LEVEL3, Feed
 
 __all__ = ["Source"]
 

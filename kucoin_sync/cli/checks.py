@@ -1,71 +1,320 @@
-"""What `kucoin-sync doctor` examines: the way to each market, and the API key."""
+"""The way to one of KuCoin's markets, step by step, with the code that a `Stream` goes it with.
+
+Each step is tried when those before it were right. No secret is in what is told, as none is in this package's errors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from secrets import token_hex
+from typing import Any, Literal, NamedTuple, TypeAlias
+from urllib.parse import quote, urlsplit
 
-from .. import Credentials
-from ..exceptions import AuthenticationError, KucoinSyncError
-from ..rest import default_context
-from ..wire import Waker
-from .way import Check, Subject, Way, remedy_of, rest_of
+from .. import Credentials, Limits
+from ..exceptions import ConnectionFailed, KucoinSyncError, RestError, TokenError
+from ..net.rest import Endpoints, Rest, default_context
+from ..net.rest_response import RATE_CODES, ConnectToken
+from ..net.socket import Proxy, Waker, dial, proxy_for, resolve
+from ..net.websocket import SecretUrl, WebSocketConnection
+from ..protocol.message import UNREADABLE, Batch, command, decode_control
+from ..protocol.session import Session
 
-__all__ = ["examine"]
+__all__ = ["Check", "Route", "State", "Subject", "Wrong", "remedy_of", "rest_of"]
 
-_KEY_REMEDIES = {
-    "400001": "Set KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE, all three of the same key.",
-    "400003": "Copy the key's id from KuCoin's API management into KUCOIN_API_KEY. A key of another site does not "
-    "work here: --rest-url has to be that site's.",
-    "400004": "Set KUCOIN_API_PASSPHRASE to the one that was chosen when the key was made. It can't be looked up: if "
-    "it is forgotten, make a new key.",
-    "400005": "Copy the secret of this key into KUCOIN_API_SECRET again, all of it. It can't be looked up: if it is "
-    "lost, make a new key.",
-    "400006": "Add this machine's address to the key's list of addresses in KuCoin's API management.",
-    "400007": 'Give the key the permission "General" in KuCoin\'s API management.',
-    "411100": "Ask KuCoin's support.",
-}
+State: TypeAlias = Literal["ok", "note", "wrong", "skipped"]
+
+STEPS = ("proxy", "dns", "tcp", "tls", "clock", "token", "welcome", "ping")
+_PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+_WORST_CLOCK = 5.0
+"""Seconds by which a signature's time may differ from KuCoin's; source: KuCoin's documentation, "Authentication"."""
 
 
-def examine(subject: Subject) -> Iterator[Check]:
-    """Yield what is found out, step by step: of spot, of futures, and of the API key."""
-    waker = Waker()
-    reached = False
+class Check(NamedTuple):
+    """What was found out about one step; `remedy` says what to do where it is wrong."""
+
+    about: str
+    step: str
+    state: State
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be examined.
+
+    Attributes:
+        credentials: None takes them from the environment, as a stream does.
+        timeout: seconds for each step.
+    """
+
+    bases: Endpoints
+    credentials: Credentials | None
+    timeout: float
+
+
+class Wrong(Exception):
+    """A step has failed; the text and the remedy are to be shown."""
+
+    def __init__(self, text: str, remedy: str) -> None:
+        super().__init__(text)
+        self.text = text
+        self.remedy = remedy
+
+
+class Route:
+    """The way to one market, as far as it was gone."""
+
+    def __init__(self, subject: Subject, market: str, waker: Waker) -> None:
+        parts = urlsplit(subject.bases.of(market))
+        self._market = market
+        self._timeout = subject.timeout
+        self._bases = subject.bases
+        self._waker = waker
+        self._secure = parts.scheme == "https"
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if self._secure else 80)
+        self._proxy: Proxy | None = None
+        self._token: ConnectToken | None = None
+        self._transport: WebSocketConnection | None = None
+        self.rest = rest_of(subject, waker, lambda: self._context)
+
+    def steps(self) -> Iterator[Check]:
+        """Yield a check for each step."""
+        try:
+            for place, step in enumerate(STEPS, 1):
+                try:
+                    yield Check(self._market, step, "ok", getattr(self, f"check_{step}")())
+                except Wrong as wrong:
+                    yield Check(self._market, step, "wrong", wrong.text, wrong.remedy)
+                    if STEPS[place:] and step != "clock":  # which stops nothing but signatures, and those correct it
+                        yield Check(self._market, "others", "skipped", f"not tried: {', '.join(STEPS[place:])}")
+                        return
+        finally:
+            if self._transport is not None:
+                self._transport.close()
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        return default_context()
+
+    def _dial(self, *, through: Proxy | None, context: ssl.SSLContext | None) -> Any:
+        return dial(
+            self._host, self._port,
+            context=context, proxy=through, waker=self._waker, deadline=time.monotonic() + self._timeout,
+        )  # fmt: skip
+
+    @property
+    def _via(self) -> tuple[str, int]:
+        return (self._proxy.host, self._proxy.port) if self._proxy else (self._host, self._port)
+
+    def _proxy_found(self) -> str:
+        """Return which variables may have named the proxy."""
+        return ", ".join(name for name in _PROXY_VARIABLES if os.environ.get(name))
+
+    # The steps, in their order
+
+    def check_proxy(self) -> str:
+        try:
+            self._proxy = proxy_for(self._host, secure=self._secure, proxy=None)
+        except ConnectionFailed as error:
+            raise Wrong(str(error), f"Correct or unset {self._proxy_found()}.") from None
+        if self._proxy is not None:
+            return f"{self._proxy.host}:{self._proxy.port}, from {self._proxy_found() or 'the system'}"
+        found = self._proxy_found()
+        return f"none for {self._host}, though {found} is set" if found else "none"
+
+    def check_dns(self) -> str:
+        host, port = self._via
+        began = time.monotonic()
+        try:
+            addresses = resolve(host, port, self._waker, began + self._timeout)
+        except ConnectionFailed as error:
+            raise Wrong(
+                str(error).partition("; ")[0],
+                "Check that this machine has a network, that the host name is right (--rest-url, "
+                "KUCOIN_SYNC_REST_URL) and that its DNS works. Where only a proxy leads outside, set https_proxy.",
+            ) from None
+        found = list(dict.fromkeys(str(entry[4][0]) for entry in addresses))
+        more = f" and {len(found) - 2} more" if len(found) > 2 else ""
+        return f"{host} is {', '.join(found[:2])}{more} ({_ms(began)})"
+
+    def check_tcp(self) -> str:
+        host, port = self._via
+        began = time.monotonic()
+        try:
+            dial(host, port, context=None, proxy=None, waker=self._waker, deadline=began + self._timeout).close()
+        except ConnectionFailed as error:
+            if self._proxy is not None:
+                raise Wrong(
+                    f"the proxy {host}:{port} can't be reached: {error}",
+                    f"Correct {self._proxy_found()}, start the proxy, or list {self._host} in no_proxy to go without.",
+                ) from None
+            raise Wrong(
+                str(error),
+                f"Check that {host}:{port} is right and running, and that no firewall forbids it. Where only a proxy "
+                "leads outside, set https_proxy.",
+            ) from None
+        if self._proxy is None:
+            return f"connected to port {port} ({_ms(began)})"
+        began = time.monotonic()
+        try:
+            self._dial(through=self._proxy, context=None).close()
+        except ConnectionFailed as error:
+            raise Wrong(
+                str(error),
+                f"Have the proxy allow CONNECT to {self._host}:{self._port} and give its login in "
+                f"{self._proxy_found()} ({self._proxy.scheme}://user:password@host:port), or list {self._host} in "
+                "no_proxy.",
+            ) from None
+        return f"connected through the proxy ({_ms(began)})"
+
+    def check_tls(self) -> str:
+        if not self._secure:
+            return "not used: the URL is http"
+        began = time.monotonic()
+        try:
+            context = self._context
+        except ConnectionFailed as error:
+            text, _, remedy = str(error).partition("; ")
+            raise Wrong(text, f"{remedy[:1].upper()}{remedy[1:]}.") from None
+        try:
+            wire = self._dial(through=self._proxy, context=context)
+        except ConnectionFailed as error:
+            if error.retriable:
+                raise Wrong(
+                    str(error),
+                    "Try another network: something between here and KuCoin allows no TLS, or speaks another protocol.",
+                ) from None
+            raise Wrong(
+                str(error).partition(". If")[0],
+                "Something between here and KuCoin re-signs the traffic. If it is your company's proxy or a virus "
+                "scanner, set SSL_CERT_FILE to the file of its certificate authority, or pass ssl_context= to Stream. "
+                "If you know of none, somebody may be listening: use another network.",
+            ) from None
+        certificate = wire.sock.getpeercert() or {}
+        version = wire.sock.version()
+        wire.close()
+        issuer = dict(pair for part in certificate.get("issuer", ()) for pair in part)
+        by = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed authority"
+        return f"{version}, certificate by {by}, until {certificate.get('notAfter', '?')} ({_ms(began)})"
+
+    def check_clock(self) -> str:
+        try:
+            self.rest.server_time(self._market)  # the first request takes the time of connecting
+            before = time.time()
+            theirs = self.rest.server_time(self._market)
+            after = time.time()
+        except KucoinSyncError as error:
+            raise Wrong(f"KuCoin's time could not be had: {error}", remedy_of(error)) from None
+        ahead = (before + after) / 2 - theirs
+        text = f"{abs(ahead):.2f} s {'ahead of' if ahead > 0 else 'behind'} KuCoin's"
+        if abs(ahead) > _WORST_CLOCK:
+            raise Wrong(
+                f"this machine's clock is {text}, and KuCoin takes no signature that differs by {_WORST_CLOCK:g} s",
+                "Set this machine's clock, for example with: timedatectl set-ntp true",
+            )
+        return text
+
+    def check_token(self) -> str:
+        try:
+            self._token = self.rest.connect_token(self._market, private=False)
+        except KucoinSyncError as error:
+            raise Wrong(str(error), remedy_of(error)) from None
+        server = self._token.servers[0]
+        return (
+            f"for {urlsplit(server.endpoint).hostname}: ping every {server.ping_interval:g} s, "
+            f"pong within {server.ping_timeout:g} s"
+        )
+
+    def check_welcome(self) -> str:
+        """Shake hands with the first server and wait for its welcome."""
+        assert self._token is not None
+        server = self._token.servers[0]
+        peer = urlsplit(server.endpoint)
+        began = time.monotonic()
+        limits = Limits(step_timeout=self._timeout)
+        glue = "&" if peer.query else "?"
+        try:
+            self._transport = WebSocketConnection.connect(
+                SecretUrl(f"{server.endpoint}{glue}token={quote(self._token.token, safe='')}&connectId={token_hex(8)}"),
+                waker=self._waker,
+                limits=limits,
+                context=self._context if peer.scheme == "wss" else None,
+            )
+            session = Session(
+                ids=count(1), ping_interval=server.ping_interval, ping_timeout=server.ping_timeout,
+                now=time.monotonic(), limits=limits,
+            )  # fmt: skip
+            while not session.welcomed:
+                frames = self._transport.receive(session.next_deadline())
+                session.receive(frames, Batch(0), time.monotonic())
+                session.handle_deadline(time.monotonic())
+                if session.lost is not None:
+                    raise session.lost
+        except KucoinSyncError as error:
+            raise Wrong(
+                str(error),
+                f"Have firewall and proxy allow WebSocket connections to {peer.hostname}. Where they do, KuCoin may be "
+                "busy: try again in a minute.",
+            ) from None
+        return f"from {peer.hostname} ({_ms(began)})"
+
+    def check_ping(self) -> str:
+        """Send a ping of KuCoin's kind and wait for its pong."""
+        assert self._token is not None and self._transport is not None
+        timeout = min(self._timeout, self._token.servers[0].ping_timeout)
+        began = time.monotonic()
+        ping = token_hex(8)
+        try:
+            self._transport.send_text(command("ping", ping))
+            while (now := time.monotonic()) < began + timeout:
+                for frame in self._transport.receive(began + timeout, now):
+                    if _is_pong(frame, ping):
+                        return f"answered ({_ms(began)})"
+        except KucoinSyncError as error:
+            reason = str(error)
+        else:
+            reason = f"no pong came within {timeout:g} s"
+        raise Wrong(
+            reason,
+            "A stream gives such a connection up and comes back on another server. If no server answers, something "
+            "between here and KuCoin holds small messages back: try another network, or go without the proxy.",
+        )
+
+
+def _is_pong(frame: bytes, ping: str) -> bool:
     try:
-        for market in ("spot", "futures"):
-            way = Way(subject, market, waker)
-            try:
-                for check in way.steps():
-                    reached |= market == "spot" and check.step == "token" and check.state == "ok"
-                    yield check
-            finally:
-                way.rest.close()
-        yield from _examine_key(subject, waker, reached)
-    finally:
-        waker.close()
+        control = decode_control(frame)
+    except UNREADABLE:
+        return False
+    return control.type == "pong" and control.command_id == ping
 
 
-def _examine_key(subject: Subject, waker: Waker, reached: bool) -> Iterator[Check]:
-    try:
-        credentials = subject.credentials or Credentials.from_environment()
-    except AuthenticationError as error:
-        yield Check("API key", "present", "wrong", str(error), _KEY_REMEDIES["400001"])
-        return
-    if credentials is None:
-        yield Check("API key", "present", "note", "none is set; public topics need none")
-        return
-    yield Check("API key", "present", "ok", "key, secret and passphrase are set")
-    if not reached:
-        yield Check("API key", "accepted", "skipped", "not tried, because KuCoin can't be reached")
-        return
-    rest = rest_of(subject, waker, default_context, credentials)
-    try:
-        rest.connect_token("spot", private=True)
-    except AuthenticationError as error:
-        remedy = _KEY_REMEDIES.get(error.code or "", "Check the key in KuCoin's API management.")
-        yield Check("API key", "accepted", "wrong", str(error), remedy)
-    except KucoinSyncError as error:
-        yield Check("API key", "accepted", "wrong", str(error), remedy_of(error))
-    else:
-        yield Check("API key", "accepted", "ok", "KuCoin gives it tokens for private topics")
-    finally:
-        rest.close()
+def _ms(began: float) -> str:
+    return f"{(time.monotonic() - began) * 1000:.0f} ms"
+
+
+def rest_of(
+    subject: Subject, waker: Waker, context: Callable[[], ssl.SSLContext], credentials: Credentials | None = None
+) -> Rest:
+    """Return a REST client like that of a stream."""
+    return Rest(subject.bases, waker=waker, credentials=credentials, context=context, timeout=subject.timeout)
+
+
+def remedy_of(error: KucoinSyncError) -> str:
+    """Return what to do about an answer of REST that is none."""
+    if isinstance(error, RestError) and error.code in RATE_CODES:
+        return f"Wait for {error.retry_after or 30:.0f} s: this address has asked for too much."
+    if isinstance(error, RestError | TokenError):
+        return (
+            "Check that the REST URL is KuCoin's (--rest-url, KUCOIN_SYNC_REST_URL). If it is, KuCoin or something "
+            "before it turns this address away: try again later, or from another network."
+        )
+    return "Try again; if it stays so, try another network."

@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Examine everything; return 1 where something is wrong."""
-    from ..rest import Bases
-    from .checks import examine
-    from .way import Subject
+    from ..net.rest import Endpoints
+    from .checks import Subject
+    from .diagnosis import examine
 
     with contextlib.ExitStack() as stack:
         credentials = None
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
             server = stack.enter_context(local_kucoin())
             spot, futures, credentials = server.rest_url, server.futures_rest_url, server.credentials
-        bases = Bases.chosen(spot, futures)
+        bases = Endpoints.chosen(spot, futures)
         wrong = found = 0
         about = ""
         if not output.records:

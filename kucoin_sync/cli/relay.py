@@ -45,7 +45,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
             f"no Redis was named: use --redis redis://host:6379, or set {_VARIABLE}", retriable=False
         )
     try:
-        from ..relay.running import run_relay  # only this command needs it
+        from ..relay.command import run_relay  # only this command needs it
     except ImportError as error:
         raise ConnectionFailed(str(error), retriable=False) from None
 

@@ -37,7 +37,7 @@ def run_feed(options: Options, say: Callable[[str], object]) -> None:
             retriable=False,
         )
     try:
-        from ..relay.running import run_relay  # only those who have a Redis need redis-py
+        from ..relay.command import run_relay  # only those who have a Redis need redis-py
     except ImportError as error:
         raise ConnectionFailed(str(error), retriable=False) from None
 

@@ -25,8 +25,8 @@ from types import MappingProxyType
 import msgspec
 
 from .. import KucoinSyncError, Message, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
-from ..guard import log
-from ..inbox import Inbox
+from ..delivery.queue import Inbox
+from ..internal.guard import log
 
 __all__ = ["HEADERS", "EventName", "EventStream", "encode"]
 

@@ -10,8 +10,8 @@ import logging
 import threading
 
 from .. import AckTimeout, Client, InvalidTopic, KucoinSyncError, Message, SubscriptionRejected
-from ..forking import enrol, watch
-from ..guard import log
+from ..internal.fork import register, watch
+from ..internal.guard import log
 from ..topics import grammar
 from .last import LastValues
 from .options import Options
@@ -42,7 +42,7 @@ class WebFeed:
         self._free = threading.Semaphore(options.max_streams)
         self._last = LastValues(lambda: self.client, options.max_topics)
         watch()
-        enrol(self)
+        register(self)
 
     def forked(self) -> None:
         """Begin again in a forked child, whose parent serves its own browsers; the client sees to itself."""

@@ -19,13 +19,7 @@ from .base import (
     to_ns,
     watchers,
 )
-from .candles import (
-    Candle,
-    Candles,
-    FuturesCandle,
-    FuturesCandles,
-    OneCandle,
-)
+from .candles import Candle, Candles, FuturesCandle, FuturesCandles, OneCandle
 from .futures import (
     FundingRate,
     FundingSettlement,
@@ -47,15 +41,7 @@ from .futures_private import (
     PositionSettlement,
     Wallet,
 )
-from .level3 import (
-    Level3Change,
-    Level3Done,
-    Level3Event,
-    Level3Open,
-    Level3Received,
-    Level3Update,
-    Match,
-)
+from .level3 import Level3Change, Level3Done, Level3Event, Level3Open, Level3Received, Level3Update, Match
 from .private import (
     AssetBalance,
     Balance,

@@ -18,8 +18,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from ..exceptions import InvalidTopic
-from ..messages import Message
 from ..payloads import Level, MarketChange, Payload, fields_of
+from ..protocol.message import Message
 from ..topics import grammar
 
 __all__ = ["Column", "Kind", "columns_of"]

@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..messages import Message
 from ..payloads import Payload
+from ..protocol.message import Message
+from .atomic_file import beside
 from .columns import Column, Kind, columns_of
 from .errors import RecordingError
-from .whole import beside
 
 __all__ = ["Export", "export"]
 

@@ -20,19 +20,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from .. import backoff
+from ..delivery.queue import Inbox
 from ..events import Connected, Disconnected, Event
 from ..exceptions import ConnectionFailed, KucoinSyncError
-from ..guard import Thread, guarded, log
-from ..inbox import Inbox
-from ..outcomes import Key
-from ..resources import shortage, start_thread
-from ..sealed import Pushes, kind_of
-from . import lines
+from ..internal import backoff
+from ..internal.guard import Thread, guarded, log
+from ..internal.resources import shortage, start_thread
+from ..protocol.envelopes import Pushes, kind_of
+from ..protocol.session_events import TopicKey
+from . import format
 from .errors import FramesMissing, RecordingEnded, RecordingError, ReplayDelayed, ReplayFailed, reason_of
-from .given import GivenSnapshots
-from .library import Library, Place
-from .track import Track
+from .index import Place, RecordingIndex
+from .recorded_snapshots import RecordedSnapshots
+from .replay_source import Track
 
 __all__ = ["Clock", "Player", "Stage"]
 
@@ -51,7 +51,7 @@ class Clock:
         return interruption.wait(min(seconds, threading.TIMEOUT_MAX))
 
 
-class Taker(Protocol):
+class ReplayConsumer(Protocol):
     """A subscription, as the player sees it."""
 
     @property
@@ -65,10 +65,10 @@ class Taker(Protocol):
 class Stage(Protocol):
     """What the player asks of the stream that it plays for."""
 
-    def takers(self) -> Sequence[Taker]:
+    def consumers(self) -> Sequence[ReplayConsumer]:
         """Return the subscriptions, the books' included."""
 
-    def books(self) -> Sequence[tuple[Any, Taker]]:
+    def books(self) -> Sequence[tuple[Any, ReplayConsumer]]:
         """Return the books that live, and what each has its updates from."""
 
     def emit(self, event: Event) -> None:
@@ -93,7 +93,12 @@ class Player:
     """
 
     def __init__(
-        self, library: Library, speed: float | None, stage: Stage, snapshots: GivenSnapshots, clock: Clock | None = None
+        self,
+        library: RecordingIndex,
+        speed: float | None,
+        stage: Stage,
+        snapshots: RecordedSnapshots,
+        clock: Clock | None = None,
     ) -> None:
         self.tracks: dict[tuple[str, bool], Track] = {}
         self.ended = threading.Event()
@@ -130,8 +135,8 @@ class Player:
             self._started = True
         self._go.set()
         if self.ended.is_set():
-            for taker in self._takers():
-                self._finish(taker)
+            for consumer in self._consumers():
+                self._finish(consumer)
 
     def move(self, at_ns: int) -> None:
         """Go on at a time; where the end was reached, after the next `start`."""
@@ -192,16 +197,16 @@ class Player:
         for book, _ in self._stage.books():
             with guarded("%r could not be ended", book):
                 book.end(failure)
-        for taker in self._takers():
-            with guarded("%r could not be ended", taker):
-                self._finish(taker)
+        for consumer in self._consumers():
+            with guarded("%r could not be ended", consumer):
+                self._finish(consumer)
         self.ended.set()
 
-    def _finish(self, taker: Taker) -> None:
+    def _finish(self, consumer: ReplayConsumer) -> None:
         """End a subscription behind the last message, or with what the replay has failed with."""
         if self.error is not None:
-            taker.inbox.finish(self.error)
-        taker.finish()
+            consumer.inbox.finish(self.error)
+        consumer.finish()
 
     def _next_go(self) -> bool:
         """Wait until there is something to play; False where the end has come."""
@@ -223,7 +228,7 @@ class Player:
         catching_up = False
         for record in self._library.read(place, self._open):
             self._check()
-            if isinstance(record, lines.Batch):
+            if isinstance(record, format.Batch):
                 at = record.origin.received_ns
                 if at < silent_to:
                     catching_up = self._bring_to_books(record) or catching_up
@@ -232,7 +237,7 @@ class Player:
                         self._zero, catching_up = (self._clock.now(), begin), False
                     self._wait_for(at)
                     self._bring(record)
-            elif not isinstance(record, lines.Header):
+            elif not isinstance(record, format.Header):
                 if record.at_ns >= silent_to:
                     self._wait_for(record.at_ns)
                 self._tell(record, silent=record.at_ns < silent_to)
@@ -283,24 +288,24 @@ class Player:
             book.finish_listeners()
         last = self._library.files[-1]  # told of first: whoever sees the end may close the stream at once
         self._stage.emit(RecordingEnded(str(last), last not in self._library.torn))
-        takers = self._takers()
-        with_callback = [taker for taker in takers if taker.callback is not None]
-        for taker in takers:
-            if taker.callback is None:
-                taker.finish()
+        consumers = self._consumers()
+        with_callback = [consumer for consumer in consumers if consumer.callback is not None]
+        for consumer in consumers:
+            if consumer.callback is None:
+                consumer.finish()
             else:
-                taker.inbox.finish(None)
-        self._until(lambda: all(not len(taker.inbox) for taker in with_callback), "callbacks")
-        for taker in with_callback:  # only now, so that who unsubscribes their topics meanwhile stops the calls
-            taker.finish()
+                consumer.inbox.finish(None)
+        self._until(lambda: all(not len(consumer.inbox) for consumer in with_callback), "callbacks")
+        for consumer in with_callback:  # only now, so that who unsubscribes their topics meanwhile stops the calls
+            consumer.finish()
         with self._lock:
             self._check()
             self.ended.set()
 
-    def _takers(self) -> list[Taker]:
+    def _consumers(self) -> list[ReplayConsumer]:
         """Return the subscriptions that are no books'."""
-        of_books = {id(taker) for _, taker in self._stage.books()}
-        return [taker for taker in self._stage.takers() if id(taker) not in of_books]
+        of_books = {id(consumer) for _, consumer in self._stage.books()}
+        return [consumer for consumer in self._stage.consumers() if id(consumer) not in of_books]
 
     def _check(self) -> None:
         if self._interruption.is_set():
@@ -333,12 +338,12 @@ class Player:
 
     # What is in the recording
 
-    def _bring(self, batch: lines.Batch) -> None:
+    def _bring(self, batch: format.Batch) -> None:
         track = self.tracks.get((batch.origin.market, batch.origin.private))
         if track is None:
             return
         carrier = track.carriers[0]
-        pushes = track.pushes(batch, carrier.owner.misfit)
+        pushes = track.pushes(batch, carrier.owner.payload_mismatch)
         if self._speed is not None:
             if pushes:
                 carrier.bring(pushes, batch.origin.epoch)
@@ -361,50 +366,50 @@ class Player:
         return max(1.0, room)
 
     def _measure(self) -> float:
-        rooms = [taker.inbox.room() for taker in self._stage.takers()]
-        rooms += [book.room(taker.inbox) for book, taker in self._stage.books()]
+        rooms = [consumer.inbox.room() for consumer in self._stage.consumers()]
+        rooms += [book.room(consumer.inbox) for book, consumer in self._stage.books()]
         return min(rooms, default=math.inf)
 
-    def _bring_to_books(self, batch: lines.Batch) -> bool:
+    def _bring_to_books(self, batch: format.Batch) -> bool:
         """Give books what they need from before the time that the replay was moved to; whether there are any."""
         track = self.tracks.get((batch.origin.market, False))
         if batch.origin.private or track is None or not self._stage.books():
             return False
-        pushes = track.pushes(batch, track.carriers[0].owner.misfit)
+        pushes = track.pushes(batch, track.carriers[0].owner.payload_mismatch)
         for push in pushes:
             topic = kind_of(push)[0]
-            for book, taker in self._stage.books():
+            for book, consumer in self._stage.books():
                 if book.source.topic == topic:
-                    self._until(lambda: taker.inbox.room() >= 1, "books")  # noqa: B023 - called at once
-                    taker.put_many([push])
+                    self._until(lambda: consumer.inbox.room() >= 1, "books")  # noqa: B023 - called at once
+                    consumer.put_many([push])
         return True
 
-    def _tell(self, record: lines.Line, *, silent: bool) -> None:
-        if isinstance(record, lines.Snapshot):
+    def _tell(self, record: format.Line, *, silent: bool) -> None:
+        if isinstance(record, format.Snapshot):
             if self._snapshots.waits_for(record):
                 self._settle_books()
             self._snapshots.passes(record)
-        elif isinstance(record, lines.Subscribed):
+        elif isinstance(record, format.Subscribed):
             track = self.tracks.get((record.market, record.private))
             if track is not None:
-                keys = track.set_carried([Key(*each) for each in record.topics], carried=True)
+                keys = track.set_carried([TopicKey(*each) for each in record.topics], carried=True)
                 track.carriers[0].owner.acked(track.carriers[0], keys)
-        elif isinstance(record, lines.Lost):
+        elif isinstance(record, format.Lost):
             self._snapshots.outdated(record.topics)
-            self._lose(record.market, [Key(topic) for topic in record.topics], ConnectionFailed(record.error))
-        elif isinstance(record, lines.Dropped):
+            self._lose(record.market, [TopicKey(topic) for topic in record.topics], ConnectionFailed(record.error))
+        elif isinstance(record, format.Dropped):
             self._snapshots.outdated()
             self._stage.emit(FramesMissing(record.count, record.reason))
-        elif isinstance(record, (lines.Connected, lines.Disconnected)) and not silent:
+        elif isinstance(record, (format.Connected, format.Disconnected)) and not silent:
             self._tell_of_connection(record)
 
-    def _tell_of_connection(self, record: lines.Connected | lines.Disconnected) -> None:
+    def _tell_of_connection(self, record: format.Connected | format.Disconnected) -> None:
         track = self.tracks.get((record.market, record.private))
         if track is None:
             return
         which = record.market, record.private, record.epoch
         counts = track.carriers[0].counts
-        if isinstance(record, lines.Connected):
+        if isinstance(record, format.Connected):
             counts.reconnects += counts.connects > 0
             counts.connects += 1
             self._stage.emit(Connected(*which, record.host))
@@ -413,7 +418,7 @@ class Player:
             error = ConnectionFailed(record.error)
             self._stage.emit(Disconnected(*which, record.code, record.reason, error, 0.0))
 
-    def _lose(self, market: str, keys: Sequence[Key] | None, error: ConnectionFailed) -> None:
+    def _lose(self, market: str, keys: Sequence[TopicKey] | None, error: ConnectionFailed) -> None:
         """Tell books that public topics, or all, are not carried any more."""
         track = self.tracks.get((market, False))
         if track is None:
@@ -425,7 +430,7 @@ class Player:
 
     def _settle_books(self) -> None:
         """Wait until the books have taken what was brought."""
-        for book, taker in self._stage.books():
-            self._until(lambda: not len(taker.inbox) or book.ended is not None, "books")  # noqa: B023 - called at once
+        for book, consumer in self._stage.books():
+            self._until(lambda: not len(consumer.inbox) or book.ended is not None, "books")  # noqa: B023 - called at once
             with book.lock:
                 pass  # the last of it is applied under this lock

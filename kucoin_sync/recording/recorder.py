@@ -29,15 +29,15 @@ from ..events import Connected as ConnectedEvent
 from ..events import Disconnected as DisconnectedEvent
 from ..events import Event, UnexpectedError
 from ..exceptions import ConnectionFailed, KucoinSyncError
-from ..guard import guarded, log
-from ..interruption import holds_nothing, now_or_later
-from ..outcomes import Key
-from ..resources import start_thread
-from ..sealed import Medley, Push, Pushes, Sealed
-from . import lines
+from ..internal.guard import guarded, log
+from ..internal.resources import start_thread
+from ..internal.signals import holds_nothing, now_or_later
+from ..protocol.envelopes import Medley, Push, Pushes, RawPush
+from ..protocol.session_events import TopicKey
+from . import format
+from .compression import LARGEST
 from .errors import RecordingError, RecordingFailed, RecordingResumed, reason_of
-from .packing import LARGEST
-from .parts import OpenFile, Parts, open_new
+from .rotating_files import OpenFile, RotatingFiles, open_new
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -135,7 +135,7 @@ class Recorder:
         self._urgent = threading.Event()  # and it is not to wait for more
         self._frames = self._bytes = 0  # written so far; the thread's
         self.error: BaseException | None = None
-        self._parts = Parts(Path(path), rotate_size, rotate_time, self._beginning, time.monotonic, open_file)
+        self._parts = RotatingFiles(Path(path), rotate_size, rotate_time, self._beginning, time.monotonic, open_file)
         try:
             self._thread = start_thread(self._run, name="kucoin-recorder")
         except BaseException as error:
@@ -233,37 +233,37 @@ class Recorder:
             for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
                 yield from self._texts(market, private, list(together))
             return
-        origin = lines.Origin(first.received_ns, first.epoch, market, private)
+        origin = format.Origin(first.received_ns, first.epoch, market, private)
         if isinstance(pushes, Medley):
             frames, one_line = pushes.frames, bool(pushes.text) and b"\n" not in pushes.text
         else:
-            frames, one_line = [push.frame if isinstance(push, Sealed) else push.raw for push in pushes], False
+            frames, one_line = [push.frame if isinstance(push, RawPush) else push.raw for push in pushes], False
         for start in range(0, len(frames), _SHARE):
             share = frames[start : start + _SHARE]
             yield (
-                lines.frames_as_text(origin, share, objects=True, lines=one_line),
+                format.frames_as_text(origin, share, objects=True, lines=one_line),
                 len(share),
             )  # nothing else is a push
 
-    def carried(self, market: str, private: bool, keys: Iterable[Key]) -> None:
+    def carried(self, market: str, private: bool, keys: Iterable[TopicKey]) -> None:
         """Note confirmed topics."""
         topics = tuple((key.topic, key.tunnel) for key in keys)
         if topics:
-            self._note(lines.Subscribed(time.time_ns(), market, private, topics))
+            self._note(format.Subscribed(time.time_ns(), market, private, topics))
 
-    def lost(self, market: str, keys: Iterable[Key], error: KucoinSyncError) -> None:
+    def lost(self, market: str, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
         """Note topics that nothing carries."""
         topics = tuple(key.topic for key in keys if key.tunnel is None)
-        self._note(lines.Lost(time.time_ns(), market, topics, str(error)))
+        self._note(format.Lost(time.time_ns(), market, topics, str(error)))
 
     def told(self, event: Event) -> None:
         """Note what becomes of connections."""
         now = time.time_ns()
         if isinstance(event, ConnectedEvent):
-            self._note(lines.Connected(now, event.epoch, event.market, event.private, event.host))
+            self._note(format.Connected(now, event.epoch, event.market, event.private, event.host))
         elif isinstance(event, DisconnectedEvent):
             self._note(
-                lines.Disconnected(
+                format.Disconnected(
                     now, event.epoch, event.market, event.private, event.code, event.reason, str(event.error)
                 )
             )
@@ -271,10 +271,10 @@ class Recorder:
     def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
         """Note a snapshot."""
         text = msgspec.Raw(msgspec.json.encode(data))
-        self._note(lines.Snapshot(time.time_ns(), market, path, symbol, text))
+        self._note(format.Snapshot(time.time_ns(), market, path, symbol, text))
 
-    def _note(self, line: lines.Line) -> None:
-        self._put(lines.line_as_text(line), 0)
+    def _note(self, line: format.Line) -> None:
+        self._put(format.line_as_text(line), 0)
 
     def _put(self, text: bytes, count: int) -> None:
         """Queue lines for the thread, or count the frames in them where there is no room."""
@@ -289,7 +289,7 @@ class Recorder:
                 self._dropped += count
                 return
             if self._missing:
-                text = lines.line_as_text(lines.Dropped(time.time_ns(), self._missing, self._why)) + text
+                text = format.line_as_text(format.Dropped(time.time_ns(), self._missing, self._why)) + text
             first = not self._blocks
             if first or self._blocks[-1].size >= _BLOCK:
                 block = self._spare.pop() if self._spare else _Block()
@@ -414,9 +414,9 @@ class Recorder:
     def _end(self, written: bool) -> None:
         if written:
             now = time.time_ns()
-            text = lines.line_as_text(lines.End(now))
+            text = format.line_as_text(format.End(now))
             if self._missing:
-                text = lines.line_as_text(lines.Dropped(now, self._missing, self._why)) + text
+                text = format.line_as_text(format.Dropped(now, self._missing, self._why)) + text
             if self._insist(lambda: self._parts.close(text)):
                 return
         self._parts.close()
@@ -424,14 +424,14 @@ class Recorder:
     def _beginning(self, part: int) -> bytes:
         """Return the first lines of a file."""
         now = time.time_ns()
-        header = lines.Header(lines.FORMAT, __version__, now, part)
-        first: list[lines.Line] = [header]
+        header = format.Header(format.FORMAT, __version__, now, part)
+        first: list[format.Line] = [header]
         first += [
-            lines.Subscribed(now, market, private, tuple((key.topic, key.tunnel) for key in keys))
+            format.Subscribed(now, market, private, tuple((key.topic, key.tunnel) for key in keys))
             for (market, private), keys in self._stream.carrying().items()
             if keys
         ]
-        return b"".join([lines.line_as_text(line) for line in first])
+        return b"".join([format.line_as_text(line) for line in first])
 
 
 def _give_way() -> None:
@@ -443,4 +443,4 @@ def _give_way() -> None:
 
 
 def _batch_of(push: Push) -> Any:
-    return push.batch if isinstance(push, Sealed) else push.origin.batch
+    return push.batch if isinstance(push, RawPush) else push.origin.batch

@@ -6,19 +6,19 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..callbacks import Callbacks
-from ..carrier import Carrier, Deliver, Owner
 from ..client import Client
+from ..connections.source import Deliver, MessageSource, SourceListener
 from ..credentials import Credentials
+from ..delivery.callbacks import Callbacks
 from ..events import Event
-from ..interruption import interrupting, now_or_later
-from .given import GivenSnapshots
-from .library import Library, Paths
+from ..internal.signals import interrupting, now_or_later
+from .index import Paths, RecordingIndex
 from .player import Clock, Player
-from .track import ReplayCarrier, Track
+from .recorded_snapshots import RecordedSnapshots
+from .replay_source import ReplaySource, Track
 
 if TYPE_CHECKING:
-    from ..snapshots import Giver
+    from ..books.snapshot_fetcher import SnapshotProvider
 
 __all__ = ["ReplayStream"]
 
@@ -60,7 +60,7 @@ class ReplayStream(Client):
     ) -> None:
         if speed is not None and not speed > 0:
             raise ValueError(f"speed is {speed!r}; it is a positive number, or None for as fast as possible")
-        self._library = library = Library(path)
+        self._library = library = RecordingIndex(path)
         signed = any(private for _, private in library.topics) or any(
             path.startswith(_SIGNED) for _, path, _ in library.snapshots
         )
@@ -68,7 +68,7 @@ class ReplayStream(Client):
         credentials = Credentials("replay", "replay", "replay") if signed else None
         super().__init__(library.name, self._carrier, _ALL, Callbacks(on_event), credentials, _none, 1, lambda: None)
         self._board.tells_silence = False  # the time is that of the recording
-        self._given = GivenSnapshots(library, self._board.fetched)
+        self._given = RecordedSnapshots(library, self._board.fetched)
         self._player = Player(library, speed, self, self._given, clock)
 
     # Playing
@@ -188,7 +188,7 @@ class ReplayStream(Client):
 
     # For the player
 
-    def takers(self) -> Sequence[Any]:
+    def consumers(self) -> Sequence[Any]:
         """Return the subscriptions, the books' included."""
         return self._board.subscriptions
 
@@ -209,17 +209,19 @@ class ReplayStream(Client):
 
         vars(waited_for)[method] = waiting
 
-    def _carrier(self, number: int, market: str, private: bool, owner: Owner, deliver: Deliver) -> Carrier:
+    def _carrier(
+        self, number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver
+    ) -> MessageSource:
         kind = market, private
         track = self._player.tracks.get(kind)
         if track is None:
             track = Track(self._library.topics.get(kind, set()), self._library.name)
-            carrier = ReplayCarrier(number, market, private, owner, deliver, track, self._player)
+            carrier = ReplaySource(number, market, private, owner, deliver, track, self._player)
             self._player.tracks[kind] = track
             return carrier
-        return ReplayCarrier(number, market, private, owner, deliver, track, self._player)
+        return ReplaySource(number, market, private, owner, deliver, track, self._player)
 
-    def _make_snapshots(self) -> Giver:
+    def _make_snapshots(self) -> SnapshotProvider:
         return self._given
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from .entries import News, encode
+from .codec import News, encode
 from .keys import Keys
 
 __all__ = ["Buffer", "Feed", "Flush", "Item", "Writer"]

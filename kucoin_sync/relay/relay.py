@@ -22,24 +22,25 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .. import Stream, backoff
-from ..callbacks import Callbacks
+from .. import Stream
+from ..delivery.callbacks import Callbacks
 from ..events import Event
 from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, is_fatal
-from ..gate import Gate
-from ..guard import Thread, guarded, log
-from ..interruption import holds_nothing, interrupting, now_or_later
-from ..outcomes import Key
-from ..resources import shortage, start_thread
+from ..internal import backoff
+from ..internal.guard import Thread, guarded, log
+from ..internal.latch import Latch
+from ..internal.resources import shortage, start_thread
+from ..internal.signals import holds_nothing, interrupting, now_or_later
+from ..protocol.session_events import TopicKey
 from ..topics import grammar
-from .entries import Lease, decode_record
-from .errands import Errands
+from .codec import Lease, decode_record
 from .events import LeaseLost, LeaseTaken, RedisFailed, RelayDelayed
+from .jobs import Jobs
 from .keys import Keys
+from .leadership import Leadership, objection
 from .scripts import HolderScripts, Keep
 from .server import BROKEN, RedisServer
 from .stream import NAMESPACE
-from .term import Term, objection
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -103,13 +104,13 @@ class Relay:
         self._keep = Keep(length, int(keep_seconds * 1000))
         self._callbacks = Callbacks(on_event)
         self._closing = threading.Event()
-        self._ended = Gate()
+        self._ended = Latch()
         self._changed = threading.Condition()  # guards _term, for who waits for the lease
-        self._term: Term | None = None
+        self._term: Leadership | None = None
         # Of the relay's thread alone:
         self._client = self._server.client()
         self._scripts = HolderScripts(self._client, self._keys)
-        self._errands: Errands | None = None
+        self._jobs: Jobs | None = None
         self._asked: bytes = b"$"  # the last entry of the readers' asks that was read
         self._renew_at = 0.0
         self._drop_from = 0.0  # the instant from which unwanted topics are dropped
@@ -206,12 +207,12 @@ class Relay:
 
     # For the stream, on its threads
 
-    def carried(self, keys: Iterable[Key]) -> None:
+    def carried(self, keys: Iterable[TopicKey]) -> None:
         """KuCoin sends these from now on."""
         if (term := self._term) is not None:
             term.carried(keys)
 
-    def lost(self, keys: Iterable[Key], error: KucoinSyncError) -> None:
+    def lost(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
         """KuCoin sends these no longer."""
         if (term := self._term) is not None:
             term.lost(keys, error)
@@ -280,19 +281,19 @@ class Relay:
         self._renew_at = 0.0
         with ExitStack() as undo:
             undo.callback(self._release, token)  # for another relay, which may have what is missing here
-            term = Term(
+            term = Leadership(
                 token, sequences, self._stream, self._server, self._keys,
                 keep=self._keep, limit=_BUFFER, emit=self._callbacks.emit,
             )  # fmt: skip
             undo.callback(term.end)
-            self._errands = Errands(term, self._stream.fetcher, self._server, self._keys)
+            self._jobs = Jobs(term, self._stream.fetcher, self._server, self._keys)
             undo.pop_all()
         with self._changed:
             self._term = term
             self._changed.notify_all()
         self._callbacks.emit(LeaseTaken(token))
 
-    def _serve(self, term: Term) -> None:
+    def _serve(self, term: Leadership) -> None:
         """Do what is due while the lease is held."""
         now = time.monotonic()
         if now >= self._renew_at or term.doubted.is_set():
@@ -310,10 +311,10 @@ class Relay:
             for _, fields in entries:
                 if fields.get(b"kind") == b"wanted":
                     self._renew_at = 0.0
-                elif self._errands is not None:
-                    self._errands.add(fields.get(b"book", b"").decode(errors="replace"))
+                elif self._jobs is not None:
+                    self._jobs.add(fields.get(b"book", b"").decode(errors="replace"))
 
-    def _carry(self, term: Term, wanted: set[str]) -> None:
+    def _carry(self, term: Leadership, wanted: set[str]) -> None:
         """Have exactly those topics passed on that are wanted."""
         carried = term.feeds.keys()
         fresh: list[str] = []
@@ -324,14 +325,14 @@ class Relay:
                 self._client.zrem(self._keys.wanted, topic)
             elif not grammar.is_private(topic):
                 fresh.append(topic)
-            elif self._errands is not None:
-                self._errands.add(_Private(term, topic))
+            elif self._jobs is not None:
+                self._jobs.add(_Private(term, topic))
         if fresh:
             term.subscribe(fresh)
         if time.monotonic() >= self._drop_from:
             term.drop(sorted(carried - wanted - self._fixed))
 
-    def _regain(self, term: Term) -> None:
+    def _regain(self, term: Leadership) -> None:
         """Go on with a new token where Redis has only forgotten ours; end the term where another one is newer."""
         taken = self._scripts.acquire(self._lease_ms, self._lease(0))
         if taken is not None and taken[1] is None:
@@ -352,10 +353,10 @@ class Relay:
         """End the term, if there is one, and let others have the lease."""
         with self._changed:
             term, self._term = self._term, None
-        errands, self._errands = self._errands, None
-        if errands is not None:
+        jobs, self._jobs = self._jobs, None
+        if jobs is not None:
             with guarded("the errands of the relay could not be ended"):
-                errands.close()
+                jobs.close()
         if term is not None:
             term.end()
             self._published += term.published
@@ -373,7 +374,7 @@ class Relay:
 class _Private(msgspec.Struct, frozen=True):
     """The errand of taking a private topic up; the same for the same topic."""
 
-    term: Term
+    term: Leadership
     topic: str
 
     def __call__(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .entries import FIELD, Lease, encode
+from .codec import FIELD, Lease, encode
 from .keys import Keys
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from typing import Any, Literal
 import msgspec
 
 from ..exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError, RestError
-from ..messages import UNREADABLE
-from ..wire import Cancelled, Waker
-from .entries import FIELD, encode
+from ..net.socket import Cancelled, Waker
+from ..protocol.message import UNREADABLE
+from .codec import FIELD, encode
 from .keys import Keys
 from .scripts import ReaderScripts
 from .server import BROKEN, RedisServer
 
-__all__ = ["Answer", "Book", "RelayFetcher", "answer_of", "decode_book"]
+__all__ = ["Answer", "Book", "RelaySnapshotFetcher", "answer_of", "decode_book"]
 
 _PATIENCE = 5.0
 """Seconds to wait for the relay's answer; it may die on the way."""
@@ -99,8 +99,8 @@ def decode_book(name: str) -> Book | None:
         return None
 
 
-class RelayFetcher:
-    """Has snapshots fetched by the relay, for one thread; a `snapshots.Fetcher`."""
+class RelaySnapshotFetcher:
+    """Has snapshots fetched by the relay, for one thread; a `snapshots.SnapshotFetcher`."""
 
     def __init__(self, server: RedisServer, keys: Keys, waker: Waker) -> None:
         self._server = server

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ..callbacks import Callbacks
-from ..carrier import Carrier, Deliver, Owner
 from ..client import Client
+from ..connections.source import Deliver, MessageSource, SourceListener
 from ..credentials import Credentials
+from ..delivery.callbacks import Callbacks
 from ..events import Event
 from ..exceptions import InvalidTopic
 from ..limits import Limits
-from .carrier import RelayCarrier
-from .entries import decode_lease
+from .codec import decode_lease
 from .keys import Keys
 from .server import BROKEN, RedisServer
-from .snapshots import RelayFetcher
+from .snapshots import RelaySnapshotFetcher
+from .source import RelaySource
 
 __all__ = ["NAMESPACE", "RelayStream"]
 
@@ -60,8 +60,8 @@ class RelayStream(Client):
     ) -> None:
         server, keys = RedisServer(url, ca_certs), Keys(namespace)
 
-        def read(number: int, market: str, private: bool, owner: Owner, deliver: Deliver) -> Carrier:
-            return RelayCarrier(number, market, private, server, keys, owner, deliver)
+        def read(number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver) -> MessageSource:
+            return RelaySource(number, market, private, server, keys, owner, deliver)
 
         super().__init__(
             server.name,
@@ -69,7 +69,7 @@ class RelayStream(Client):
             _UNLIMITED,
             Callbacks(on_event),
             _KEYS_OF_THE_RELAY,
-            lambda waker, _: RelayFetcher(server, keys, waker),
+            lambda waker, _: RelaySnapshotFetcher(server, keys, waker),
             Limits().snapshots_per_30s,
             with_key=lambda: _relay_signs(server, keys),
         )

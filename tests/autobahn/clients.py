@@ -1,4 +1,4 @@
-"""Two clients that send every message back: one on this package's `Transport`, one on plain websocket-client."""
+"""Two clients that send every message back: one on this package's `WebSocketConnection`, one on plain websocket-client."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import websocket
 
-from kucoin_sync import Limits, transport
-from kucoin_sync.transport import Address, ConnectionLost, Transport
-from kucoin_sync.wire import Waker
+from kucoin_sync import Limits
+from kucoin_sync.net import websocket as net_websocket
+from kucoin_sync.net.socket import Waker
+from kucoin_sync.net.websocket import ConnectionLost, SecretUrl, WebSocketConnection
 
 __all__ = ["CLIENTS", "ask", "echo_with_transport", "echo_with_websocket_client"]
 
@@ -26,8 +27,8 @@ def ask(url: str) -> str:
         return str(connection.recv())
 
 
-class _Framing(transport._Framing):
-    """Sends binary messages back itself: `Transport` counts and skips them, as no feed has them."""
+class _Framing(net_websocket._Framing):
+    """Sends binary messages back itself: `WebSocketConnection` counts and skips them, as no feed has them."""
 
     def recv_data_frame(self, control_frame: bool = False) -> Any:
         opcode, frame = super().recv_data_frame(control_frame)
@@ -36,7 +37,7 @@ class _Framing(transport._Framing):
         return opcode, frame
 
 
-class _EchoTransport(Transport):
+class _EchoTransport(WebSocketConnection):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._framing = _Framing()
@@ -48,7 +49,7 @@ def echo_with_transport(url: str) -> None:
     UTF-8 is checked here, as by websocket-client's own test client: below a stream that is the reader's part.
     """
     with closing(Waker()) as waker:
-        connection = _EchoTransport.connect(Address(url), waker=waker, limits=Limits())
+        connection = _EchoTransport.connect(SecretUrl(url), waker=waker, limits=Limits())
         deadline, code = time.monotonic() + LIMIT, 1000
         try:
             while time.monotonic() < deadline:

@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from kucoin_sync.books import LEVEL2, LEVEL3, Calibration, Level2Book, Level3Book, WireLevel2Update, WireLevel3Event
-from kucoin_sync.books.wire import Level2Rows, read_level2, read_level2_frame, read_level3
+from kucoin_sync.books.codec import Level2Rows, read_level2, read_level2_frame, read_level3
 
 __all__ = ["main"]
 

@@ -66,8 +66,8 @@ class Meter:
 def command(job: Job, path: str) -> object:
     """Give the blaster a command of ours; return its answer."""
     request = urllib.request.Request(job.rest_url + path, data=b"")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as response:
+    decoder = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with decoder.open(request, timeout=10) as response:
         return json.loads(response.read())
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import Event, Limits, Stream, connection
+from kucoin_sync import Event, Limits, Stream
+from kucoin_sync.connections import connection
 from kucoin_sync.testing import KucoinServer, local_kucoin
 
 FAST = Limits(connections_per_minute=100_000)

@@ -65,10 +65,10 @@ class Game:
                 self._server.publish(topic, ticker, subject="trade.ticker")
 
 
-def reads(subscription: Subscription[Any], turns: int = 20) -> bool:
+def reads(subscription: Subscription[Any], executor: int = 20) -> bool:
     """Whether the consumer reads by itself now, and has done so often."""
-    baton = subscription.inbox.baton
-    return baton is not None and baton.turns >= turns and not baton.over
+    read_lease = subscription.inbox.read_lease
+    return read_lease is not None and read_lease.executor >= executor and not read_lease.over
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def until_interrupted(game: Game, subscription: Subscription[Any], prepare: Call
     """Go on, with every baton prepared, until Ctrl-C comes."""
     for _ in range(1000):
         game.go_on_until_it_reads(subscription)
-        prepare(subscription.inbox.baton)
+        prepare(subscription.inbox.read_lease)
         game.send()
         try:
             game.take(subscription)  # by the I/O thread, where that took the baton back just now
@@ -211,11 +211,11 @@ def until_interrupted(game: Game, subscription: Subscription[Any], prepare: Call
 
 
 def test_ctrl_c_behind_a_read_loses_nothing(game: Game, stream: Stream) -> None:
-    def prepare(baton: Any) -> None:
+    def prepare(read_lease: Any) -> None:
         def interrupted(_: bytes) -> NoReturn:
             raise KeyboardInterrupt
 
-        baton._seal = interrupted
+        read_lease._seal = interrupted
 
     subscription = stream.subscribe(ETH)
     for _ in range(3):
@@ -229,14 +229,14 @@ def test_ctrl_c_behind_a_read_loses_nothing(game: Game, stream: Stream) -> None:
 def test_ctrl_c_in_a_read_of_which_nobody_can_tell_what_it_has_read_costs_a_connection_and_no_more(
     game: Game, stream: Stream, events: Events
 ) -> None:
-    def prepare(baton: Any) -> None:
-        read_now = baton._read_now
+    def prepare(read_lease: Any) -> None:
+        read_now = read_lease._read_now
 
         def interrupted(how: int) -> NoReturn:
             read_now(how)
             raise KeyboardInterrupt
 
-        baton._read_now = interrupted
+        read_lease._read_now = interrupted
 
     subscription = stream.subscribe(ETH)
     until_interrupted(game, subscription, prepare)
@@ -267,11 +267,11 @@ def test_a_signals_handler_that_takes_messages_in_the_middle_of_a_read_gets_them
         coming.result()
         raise KeyboardInterrupt
 
-    def prepare(baton: Any) -> None:
+    def prepare(read_lease: Any) -> None:
         def interrupted(_: bytes) -> None:
             signal.raise_signal(signal.SIGUSR1)
 
-        baton._seal = interrupted
+        read_lease._seal = interrupted
 
     subscription = stream.subscribe(ETH)
     before = signal.signal(signal.SIGUSR1, handler)

@@ -17,8 +17,8 @@ from kucoin_sync.testing import KucoinServer
 from kucoin_sync.topics import TABLE, grammar
 from kucoin_sync.topics.table import Topic
 
-from ..test_payloads import SHAPES
 from ..test_reference import EXAMPLES, helper
+from ..unit.payloads.test_payloads import SHAPES
 
 PUSHES: list[tuple[Topic, str, str]] = [
     (row, "any" if subject == "*" else subject, text)

@@ -25,8 +25,9 @@ from kucoin_sync import (
     Rotated,
     Stream,
     SubscriptionRejected,
-    messages,
 )
+from kucoin_sync.protocol import message as messages
+from kucoin_sync.protocol.envelopes import Medley, Run
 from kucoin_sync.recording import (
     FramesMissing,
     Recorder,
@@ -36,11 +37,10 @@ from kucoin_sync.recording import (
     RecordingResumed,
     ReplayStream,
 )
-from kucoin_sync.recording.library import Library
-from kucoin_sync.recording.lines import Batch, Dropped, Lost, Subscribed
-from kucoin_sync.recording.parts import File, open_new
+from kucoin_sync.recording.format import Batch, Dropped, Lost, Subscribed
+from kucoin_sync.recording.index import RecordingIndex
 from kucoin_sync.recording.player import Clock
-from kucoin_sync.sealed import Medley, Run
+from kucoin_sync.recording.rotating_files import File, open_new
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.books import contents
@@ -504,7 +504,7 @@ def test_what_a_slow_disk_does_not_take_is_counted_and_noted_in_its_place(
     live.append(subscription.get(timeout=LIMIT))
     recorder.close()
     place = 0
-    for record in Library(path).read():
+    for record in RecordingIndex(path).read():
         if isinstance(record, Dropped):
             place += record.count
         elif isinstance(record, Batch):
@@ -641,7 +641,7 @@ def test_what_a_slow_disk_had_no_room_for_at_the_end_is_noted_there(
         subscription.get(timeout=LIMIT)
     disk.go.set()
     recorder.close()
-    records = list(Library(path).read())
+    records = list(RecordingIndex(path).read())
     assert sum(record.count for record in records if isinstance(record, Dropped)) == recorder.dropped > 0
     assert len(recorded(path)) + recorder.dropped == 100
 
@@ -659,7 +659,7 @@ def test_a_cut_is_recorded(server: KucoinServer, stream: Stream, events: Events,
         stream.subscribe(TOPIC)
         server.drop_connections()
         events.wait(Resubscribed)
-    kinds = [type(record) for record in Library(path).read()]
+    kinds = [type(record) for record in RecordingIndex(path).read()]
     assert kinds.count(Lost) == 1
     assert kinds.index(Subscribed) < kinds.index(Lost) < len(kinds) - kinds[::-1].index(Subscribed)
 

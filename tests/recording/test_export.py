@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from kucoin_sync import InvalidTopic, Message
-from kucoin_sync.messages import Batch, Origin, decode_message
+from kucoin_sync.protocol.message import Batch, Origin, decode_message
 from kucoin_sync.recording import RecordingError
 from kucoin_sync.recording.columns import Kind, _of_payload, columns_of
 from kucoin_sync.recording.export import export

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from kucoin_sync.recording import RecordingError
-from kucoin_sync.recording.library import Library
-from kucoin_sync.recording.lines import Dropped, End, Header, line_as_text
-from kucoin_sync.recording.packing import SUFFIXES, packing_for
-from kucoin_sync.recording.parts import File, Parts, numbered, open_new, part_of
+from kucoin_sync.recording.compression import SUFFIXES, packing_for
+from kucoin_sync.recording.format import Dropped, End, Header, line_as_text
+from kucoin_sync.recording.index import RecordingIndex
+from kucoin_sync.recording.rotating_files import File, RotatingFiles, numbered, open_new, part_of
 
 from ..support.recordings import SECOND, START, frames_in, push, recorded, write
 
@@ -24,7 +24,7 @@ every_suffix = pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_was_written_is_read(tmp_path: Path, suffix: str) -> None:
     frames = [[push(number) for number in range(start, start + 50)] for start in range(0, 500, 50)]
     path = write(tmp_path / f"a{suffix}", *frames)
-    library = Library(path)
+    library = RecordingIndex(path)
     assert frames_in(library.read()) == [frame for block in frames for frame in block]
     assert (library.begin_ns, library.end_ns, library.torn) == (START, START + 11 * SECOND, [])
     assert library.topics == {("spot", False): {("/market/match:BTC-USDT", None)}}
@@ -40,7 +40,7 @@ def test_a_file_that_is_cut_anywhere_is_read_to_its_last_whole_frame(tmp_path: P
     head = len(pack(line_as_text(Header(1, "0", START, 1)))) if suffix != ".jsonl" else 300
     for place in [len(whole) - 1, *(draw.randrange(head + 300, len(whole)) for _ in range(60))]:
         path.write_bytes(whole[:place])
-        library = Library(path)
+        library = RecordingIndex(path)
         read = frames_in(library.read())
         assert read == frames[: len(read)]
         assert library.torn == [path]
@@ -62,9 +62,9 @@ def test_a_damaged_block_ends_what_is_read_and_is_not_believed(tmp_path: Path, s
 
 @every_suffix
 def test_a_recording_can_be_read_from_any_block(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kucoin_sync.recording.packing._PLAIN", 500)
+    monkeypatch.setattr("kucoin_sync.recording.compression._PLAIN", 500)
     frames = [push(number) for number in range(40)]
-    library = Library(write(tmp_path / f"a{suffix}", *([frame] for frame in frames)))
+    library = RecordingIndex(write(tmp_path / f"a{suffix}", *([frame] for frame in frames)))
     for number in range(40):
         read = frames_in(library.read(library.place_at(START + (number + 1) * SECOND)))
         assert read == frames[-len(read) :]
@@ -99,11 +99,11 @@ def test_what_is_no_recording_is_named(tmp_path: Path) -> None:
         (tmp_path / "folder", "a.jsonl can't be read: Is a directory"),
     ):
         with pytest.raises(RecordingError, match=words):
-            Library(path)
+            RecordingIndex(path)
     with pytest.raises(RecordingError, match="has to end with"):
         packing_for(tmp_path / "day.txt")
     with pytest.raises(RecordingError, match="no recording was named"):
-        Library([])
+        RecordingIndex([])
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,13 +139,13 @@ class Disk:
         return Limited()
 
 
-def parts(path: Path, disk: Disk | None = None, **options: float) -> Parts:
+def parts(path: Path, disk: Disk | None = None, **options: float) -> RotatingFiles:
     def beginning(part: int) -> bytes:
         return line_as_text(Header(1, "0", START + part, part))
 
     size, seconds = options.get("size"), options.get("seconds")
     opening = disk.open if disk else open_new
-    return Parts(path, size and int(size), seconds, beginning, lambda: now[0], opening)
+    return RotatingFiles(path, size and int(size), seconds, beginning, lambda: now[0], opening)
 
 
 now = [0.0]
@@ -175,7 +175,7 @@ def test_a_full_disk_costs_no_block_that_was_written_and_writing_goes_on_when_th
     assert 0 < written[0] + 1 < len(written) < 100
     writer.close(line_as_text(End(START)))
     assert recorded(path) == [push(each) for each in written]
-    assert Library(path).torn == []
+    assert RecordingIndex(path).torn == []
 
 
 def test_files_are_rotated_by_size_and_by_time_and_none_is_overwritten(tmp_path: Path) -> None:
@@ -216,5 +216,5 @@ def test_the_number_of_a_part_is_in_its_name() -> None:
 
 
 def test_dropped_frames_are_counted(tmp_path: Path) -> None:
-    library = Library(write(tmp_path / "a.jsonl", [push(1), Dropped(START, 5, "slow"), push(2)]))
+    library = RecordingIndex(write(tmp_path / "a.jsonl", [push(1), Dropped(START, 5, "slow"), push(2)]))
     assert library.dropped == 5

@@ -9,14 +9,14 @@ import pytest
 
 from kucoin_sync.books import Source
 from kucoin_sync.recording import RecordingError
-from kucoin_sync.recording.given import GivenSnapshots
-from kucoin_sync.recording.lines import Snapshot
+from kucoin_sync.recording.format import Snapshot
+from kucoin_sync.recording.recorded_snapshots import RecordedSnapshots
 
 SOURCE = Source.of("BTC-USDT", with_key=True)
 KEY = (SOURCE.market, SOURCE.path, SOURCE.symbol)
 
 
-class Library:
+class RecordingIndex:
     """A recording with a snapshot of one book."""
 
     name = "day.jsonl"
@@ -56,13 +56,13 @@ def fetched() -> list[Any]:
 
 
 @pytest.fixture
-def given(fetched: list[Any]) -> GivenSnapshots:
-    library: Any = Library()
-    return GivenSnapshots(library, lambda *what: fetched.append(what[:3]))
+def given(fetched: list[Any]) -> RecordedSnapshots:
+    library: Any = RecordingIndex()
+    return RecordedSnapshots(library, lambda *what: fetched.append(what[:3]))
 
 
 def test_a_book_is_given_the_next_snapshot_that_passes_and_then_no_more(
-    given: GivenSnapshots, fetched: list[Any]
+    given: RecordedSnapshots, fetched: list[Any]
 ) -> None:
     book = Book()
     given.need(book)
@@ -72,7 +72,7 @@ def test_a_book_is_given_the_next_snapshot_that_passes_and_then_no_more(
     assert (book.given, given.waiting(), given.requests, fetched) == ([1], [], 1, [KEY])
 
 
-def test_a_book_that_comes_late_is_given_the_newest_that_has_passed(given: GivenSnapshots) -> None:
+def test_a_book_that_comes_late_is_given_the_newest_that_has_passed(given: RecordedSnapshots) -> None:
     given.passes(snapshot(1))
     given.passes(snapshot(2))
     book = Book()
@@ -80,7 +80,7 @@ def test_a_book_that_comes_late_is_given_the_newest_that_has_passed(given: Given
     assert book.given == [2]
 
 
-def test_what_is_worth_nothing_any_more_is_not_given(given: GivenSnapshots) -> None:
+def test_what_is_worth_nothing_any_more_is_not_given(given: RecordedSnapshots) -> None:
     for topics in (["/market/level2:BTC-USDT"], None):
         given.passes(snapshot(1))
         given.outdated(["/market/level2:ETH-USDT"])
@@ -90,7 +90,7 @@ def test_what_is_worth_nothing_any_more_is_not_given(given: GivenSnapshots) -> N
         assert book.given == []
 
 
-def test_a_book_that_a_snapshot_does_not_fit_waits_for_the_next(given: GivenSnapshots) -> None:
+def test_a_book_that_a_snapshot_does_not_fit_waits_for_the_next(given: RecordedSnapshots) -> None:
     book = Book(fits=2)
     given.need(book)
     given.passes(snapshot(1))
@@ -99,7 +99,7 @@ def test_a_book_that_a_snapshot_does_not_fit_waits_for_the_next(given: GivenSnap
     assert (book.given, given.waiting()) == ([1, 2], [])
 
 
-def test_a_book_that_asks_no_more_is_given_nothing_and_forgotten(given: GivenSnapshots) -> None:
+def test_a_book_that_asks_no_more_is_given_nothing_and_forgotten(given: RecordedSnapshots) -> None:
     book = Book()
     given.need(book)
     book.asking = False
@@ -109,14 +109,14 @@ def test_a_book_that_asks_no_more_is_given_nothing_and_forgotten(given: GivenSna
     assert (book.given, given.waiting()) == ([], [])
 
 
-def test_a_book_of_which_the_recording_has_none_ends(given: GivenSnapshots) -> None:
+def test_a_book_of_which_the_recording_has_none_ends(given: RecordedSnapshots) -> None:
     book = Book("ETH-USDT")
     given.need(book)
     assert isinstance(book.ended, RecordingError)
     assert "day.jsonl has no snapshot of it" in str(book.ended)
 
 
-def test_behind_the_last_message_books_without_one_end_now_and_later(given: GivenSnapshots) -> None:
+def test_behind_the_last_message_books_without_one_end_now_and_later(given: RecordedSnapshots) -> None:
     books = [Book(), Book()]
     given.need(books[0])
     given.finish()

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kucoin_sync.recording import lines
-from kucoin_sync.recording.lines import Batch, Origin
+from kucoin_sync.recording import format
+from kucoin_sync.recording.format import Batch, Origin
 
 ORIGIN = Origin(1_700_000_000_123_456_789, 3, "futures", True)
-LINES: list[lines.Line] = [
-    lines.Header(1, "0.1", 5, 1),
-    lines.Subscribed(6, "spot", False, (("/market/ticker:BTC-USDT", None), ("/market/ticker:BTC-USDT", "bt1"))),
-    lines.Connected(7, 1, "spot", False, "host"),
-    lines.Disconnected(8, 1, "spot", False, 1006, 'a "reason"\n', "gone"),
-    lines.Lost(9, "spot", ("/market/level2:BTC-USDT",), "gone"),
-    lines.Dropped(11, 512, "the disk was too slow"),
-    lines.End(12),
+LINES: list[format.Line] = [
+    format.Header(1, "0.1", 5, 1),
+    format.Subscribed(6, "spot", False, (("/market/ticker:BTC-USDT", None), ("/market/ticker:BTC-USDT", "bt1"))),
+    format.Connected(7, 1, "spot", False, "host"),
+    format.Disconnected(8, 1, "spot", False, 1006, 'a "reason"\n', "gone"),
+    format.Lost(9, "spot", ("/market/level2:BTC-USDT",), "gone"),
+    format.Dropped(11, 512, "the disk was too slow"),
+    format.End(12),
 ]
 any_text = st.text().map(str.encode)
 any_object = st.dictionaries(st.text(), st.text() | st.integers() | st.floats()).map(
@@ -34,60 +34,60 @@ spread = any_object.map(lambda frame: b" \n" + frame.replace(b", ", b",\r\n") + 
 @example([b""])
 @example([b'{"a":"\\n\\u0000\\""}', '{"ü":"\u2028\x85"}'.encode()])
 def test_any_frame_comes_back_byte_for_byte(frames: list[bytes]) -> None:
-    text = lines.frames_as_text(ORIGIN, frames)
-    assert list(lines.records(text)) == [Batch(ORIGIN, frames)]
+    text = format.frames_as_text(ORIGIN, frames)
+    assert list(format.records(text)) == [Batch(ORIGIN, frames)]
 
 
 @given(st.lists(any_object, min_size=1))
 def test_pushes_of_one_line_come_back_byte_for_byte_in_the_fastest_way(frames: list[bytes]) -> None:
-    text = lines.frames_as_text(ORIGIN, frames, objects=True, lines=True)
-    assert text == lines.frames_as_text(ORIGIN, frames)
-    assert list(lines.records(text)) == [Batch(ORIGIN, frames)]
+    text = format.frames_as_text(ORIGIN, frames, objects=True, lines=True)
+    assert text == format.frames_as_text(ORIGIN, frames)
+    assert list(format.records(text)) == [Batch(ORIGIN, frames)]
 
 
 @given(st.lists(any_object | spread, min_size=1))
 def test_pushes_come_back_byte_for_byte_in_the_faster_way(frames: list[bytes]) -> None:
-    text = lines.frames_as_text(ORIGIN, frames, objects=True)
-    assert list(lines.records(text)) == [Batch(ORIGIN, frames)]
+    text = format.frames_as_text(ORIGIN, frames, objects=True)
+    assert list(format.records(text)) == [Batch(ORIGIN, frames)]
     assert all(json.loads(line) is not None for line in text.splitlines() if line.startswith(b"["))
 
 
 def test_an_ordinary_frame_stands_as_it_is_on_a_line() -> None:
-    assert lines.frames_as_text(ORIGIN, [b'{"a":1}', b"{}"]) == (
+    assert format.frames_as_text(ORIGIN, [b'{"a":1}', b"{}"]) == (
         b'[1700000000123456789,3,"futures",true]\n{"a":1}\n{}\n'
     )
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: type(line).__name__)
-def test_each_line_of_ours_comes_back(line: lines.Line) -> None:
-    text = lines.line_as_text(line)
+def test_each_line_of_ours_comes_back(line: format.Line) -> None:
+    text = format.line_as_text(line)
     assert text.count(b"\n") == 1
-    assert list(lines.records(text)) == list(lines.own_lines(text)) == [line]
-    assert lines.time_of(text) == getattr(line, "at_ns", None)
+    assert list(format.records(text)) == list(format.own_lines(text)) == [line]
+    assert format.time_of(text) == getattr(line, "at_ns", None)
 
 
 def test_a_snapshot_keeps_its_json() -> None:
     data = b'{"sequence":"1","bids":[["0.10",1e-8]]}'
-    (read,) = lines.records(lines.line_as_text(lines.Snapshot(1, "spot", "/p", "BTC-USDT", msgspec.Raw(data))))
-    assert isinstance(read, lines.Snapshot)
+    (read,) = format.records(format.line_as_text(format.Snapshot(1, "spot", "/p", "BTC-USDT", msgspec.Raw(data))))
+    assert isinstance(read, format.Snapshot)
     assert bytes(read.data) == data
 
 
 def test_lines_of_ours_are_found_among_frames_and_the_times_at_both_ends() -> None:
     text = b"".join([
-        lines.frames_as_text(ORIGIN, [b'{"x":["["]}']),
-        lines.line_as_text(LINES[3]),
-        lines.frames_as_text(Origin(20, 1, "spot", False), [b"[1]", b'{"y":1}']),
+        format.frames_as_text(ORIGIN, [b'{"x":["["]}']),
+        format.line_as_text(LINES[3]),
+        format.frames_as_text(Origin(20, 1, "spot", False), [b"[1]", b'{"y":1}']),
     ])  # fmt: skip
-    assert list(lines.own_lines(text)) == [LINES[3]]
-    assert lines.time_of(text) == ORIGIN.received_ns
-    assert lines.time_of(text, last=True) == 20
+    assert list(format.own_lines(text)) == [LINES[3]]
+    assert format.time_of(text) == ORIGIN.received_ns
+    assert format.time_of(text, last=True) == 20
 
 
 def test_what_is_not_known_or_broken_is_passed_by() -> None:
     before = b'["new",1]\n[1,2]\n["frame","!"]\n["frame","abcde"]\n["lost"]\n{"orphan":1}\n'
-    text = before + lines.frames_as_text(ORIGIN, [b"{}"]) + b'["end'
-    assert list(lines.records(text)) == [Batch(ORIGIN, [b"{}"])]
-    assert list(lines.own_lines(text)) == []
+    text = before + format.frames_as_text(ORIGIN, [b"{}"]) + b'["end'
+    assert list(format.records(text)) == [Batch(ORIGIN, [b"{}"])]
+    assert list(format.own_lines(text)) == []
     for last in (False, True):
-        assert lines.time_of(b'{}\n["new",1]\n', last=last) is None
+        assert format.time_of(b'{}\n["new",1]\n', last=last) is None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import Stream
-from kucoin_sync.relay import Relay, RelayStream, carrier
+from kucoin_sync.relay import Relay, RelayStream, source
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..end_to_end.conftest import FAST, Events, events, nothing_left_behind
@@ -100,8 +100,8 @@ def reader(relay: Relay, make_reader: MakeReader) -> RelayStream:
 @pytest.fixture
 def short_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have readers' wants run out soon after they are not renewed."""
-    monkeypatch.setattr(carrier, "_WANTED_SECONDS", 4)
-    monkeypatch.setattr(carrier, "_RENEW", 0.2)
+    monkeypatch.setattr(source, "_WANTED_SECONDS", 4)
+    monkeypatch.setattr(source, "_RENEW", 0.2)
 
 
 class RelayProcess:

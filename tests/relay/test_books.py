@@ -20,16 +20,16 @@ from kucoin_sync import (
     Message,
     RestError,
     SnapshotFailed,
-    backoff,
 )
+from kucoin_sync.internal import backoff
+from kucoin_sync.net.socket import Cancelled, Waker
 from kucoin_sync.relay import Relay, RelayStream, snapshots
-from kucoin_sync.relay.entries import encode
-from kucoin_sync.relay.errands import Errands
+from kucoin_sync.relay.codec import encode
+from kucoin_sync.relay.jobs import Jobs
 from kucoin_sync.relay.keys import Keys
 from kucoin_sync.relay.server import RedisServer
-from kucoin_sync.relay.snapshots import Answer, RelayFetcher, answer_of
+from kucoin_sync.relay.snapshots import Answer, RelaySnapshotFetcher, answer_of
 from kucoin_sync.testing import Exchange, KucoinServer
-from kucoin_sync.wire import Cancelled, Waker
 
 from ..support.books import contents, truth
 from ..support.redis import LocalRedis
@@ -222,23 +222,23 @@ class Holder:
 
 
 @pytest.fixture
-def make_errands(redis: LocalRedis) -> Iterator[Callable[[Hand], Errands]]:
+def make_errands(redis: LocalRedis) -> Iterator[Callable[[Hand], Jobs]]:
     """Make the errands of a holder; closed after the test."""
-    made: list[Errands] = []
+    made: list[Jobs] = []
 
-    def make(hand: Hand) -> Errands:
+    def make(hand: Hand) -> Jobs:
         redis.call("SET", Keys("kucoin-sync").token, Holder.token)
-        made.append(Errands(Holder(), lambda waker, signed: hand, RedisServer(redis.url), Keys("kucoin-sync")))
+        made.append(Jobs(Holder(), lambda waker, signed: hand, RedisServer(redis.url), Keys("kucoin-sync")))
         return made[-1]
 
     yield make
-    for errands in made:
-        errands.close()
+    for jobs in made:
+        jobs.close()
 
 
 def test_a_snapshot_from_before_it_was_asked_for_is_not_taken(redis: LocalRedis) -> None:
     server, keys, waker = RedisServer(redis.url), Keys("kucoin-sync"), Waker()
-    fetcher = RelayFetcher(server, keys, waker)
+    fetcher = RelaySnapshotFetcher(server, keys, waker)
     redis.call("XADD", keys.snapshot(BOOK), "*", "e", b'{"asked":7,"data":"much older"}')
     fetching = Task(fetcher.call, "spot", "GET", FULL, {"symbol": SPOT}, signed=True)
     until(lambda: redis.call("XLEN", keys.asks), "nobody asked")
@@ -250,7 +250,7 @@ def test_a_snapshot_from_before_it_was_asked_for_is_not_taken(redis: LocalRedis)
 
 
 def test_an_answer_counts_for_those_who_asked_before_it_was_fetched(
-    redis: LocalRedis, make_errands: Callable[[Hand], Errands]
+    redis: LocalRedis, make_errands: Callable[[Hand], Jobs]
 ) -> None:
     keys = Keys("kucoin-sync")
     redis.call("SET", keys.asked(BOOK), 3)
@@ -267,7 +267,7 @@ def test_an_answer_counts_for_those_who_asked_before_it_was_fetched(
 
 def test_an_errand_that_waits_is_cancelled(redis: LocalRedis) -> None:
     waker = Waker()
-    fetcher = RelayFetcher(RedisServer(redis.url), Keys("kucoin-sync"), waker)
+    fetcher = RelaySnapshotFetcher(RedisServer(redis.url), Keys("kucoin-sync"), waker)
     fetching = Task(fetcher.call, "spot", "GET", FULL, {"symbol": SPOT}, signed=True)
     until(lambda: redis.call("XLEN", "{kucoin-sync}:1:asks"), "nobody asked")
     waker.cancel()
@@ -280,9 +280,9 @@ def test_an_errand_that_waits_is_cancelled(redis: LocalRedis) -> None:
 def test_without_redis_or_a_relay_a_snapshot_can_not_be_fetched(
     redis: LocalRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "_PATIENCE", 0.1)
+    monkeypatch.setattr(snapshots, "_TAKE_BACK_TIMEOUT", 0.1)
     waker = Waker()
-    fetcher = RelayFetcher(RedisServer(redis.url), Keys("kucoin-sync"), waker)
+    fetcher = RelaySnapshotFetcher(RedisServer(redis.url), Keys("kucoin-sync"), waker)
     with pytest.raises(ConnectionFailed, match=r"no relay answered within 0\.1 s .* of BTC-USDT .*"):
         fetcher.call("spot", "GET", FULL, {"symbol": SPOT})
     redis.kill()
@@ -326,7 +326,7 @@ def test_an_error_that_the_relay_met_is_the_same_for_the_reader(error: KucoinSyn
 
 
 def test_errands_that_wait_for_their_turn_end_with_the_relay(
-    redis: LocalRedis, make_errands: Callable[[Hand], Errands]
+    redis: LocalRedis, make_errands: Callable[[Hand], Jobs]
 ) -> None:
     hand, keys = Hand(), Keys("kucoin-sync")
     made = make_errands(hand)
@@ -347,7 +347,7 @@ def test_errands_that_wait_for_their_turn_end_with_the_relay(
     assert hands == [], "nothing is done any more"
 
 
-def test_no_more_errands_than_hands_are_under_way(make_errands: Callable[[Hand], Errands]) -> None:
+def test_no_more_errands_than_hands_are_under_way(make_errands: Callable[[Hand], Jobs]) -> None:
     done: list[int] = []
     busy, go_on = threading.Semaphore(0), threading.Event()
     made = make_errands(Hand())
@@ -369,7 +369,7 @@ def test_no_more_errands_than_hands_are_under_way(make_errands: Callable[[Hand],
 
 @pytest.mark.parametrize("broken", ["redis", "this package"])
 def test_an_errand_that_fails_spoils_no_other(
-    redis: LocalRedis, make_errands: Callable[[Hand], Errands], broken: str, caplog: pytest.LogCaptureFixture
+    redis: LocalRedis, make_errands: Callable[[Hand], Jobs], broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
         if broken == "redis":

@@ -23,16 +23,16 @@ SEAMS: dict[str, tuple[type[Event], ...]] = {
     "relay.Relay._step": (RelayDelayed,),
     "relay.Relay._serve": (RelayDelayed,),
     "relay.Relay._carry": (RelayDelayed,),
-    "term.Term.refused": (RelayDelayed,),
-    "term.Term._persist": (UnexpectedError,),
-    "term.Term._put": (UnexpectedError,),
+    "term.Leadership.refused": (RelayDelayed,),
+    "term.Leadership._persist": (UnexpectedError,),
+    "term.Leadership._put": (UnexpectedError,),
     "buffer.Writer.flush": (UnexpectedError,),
-    "carrier.RelayCarrier._follow": (),
-    "carrier.RelayCarrier._want": (),
-    "carrier.RelayCarrier._read": (),
+    "carrier.RelaySource._follow": (),
+    "carrier.RelaySource._want": (),
+    "carrier.RelaySource._read": (),
 }
 #: Where records are in hand that can be written all the same.
-WRITING = ("term.Term._put", "buffer.Writer.flush")
+WRITING = ("term.Leadership._put", "buffer.Writer.flush")
 
 
 @pytest.mark.parametrize(

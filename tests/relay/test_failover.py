@@ -12,11 +12,11 @@ import pytest
 
 from kucoin_sync import Connected, Disconnected, Message, Resubscribed, Retrying, Stream
 from kucoin_sync.relay import LeaseLost, LeaseTaken, Relay, RelayStream
-from kucoin_sync.relay.carrier import RelayCarrier
-from kucoin_sync.relay.entries import Lease, decode_entry, encode
+from kucoin_sync.relay.codec import Lease, decode_entry, encode
 from kucoin_sync.relay.keys import Keys
 from kucoin_sync.relay.scripts import HolderScripts, Keep
 from kucoin_sync.relay.server import RedisServer
+from kucoin_sync.relay.source import RelaySource
 from kucoin_sync.testing import KucoinServer
 
 from ..support.redis import LocalRedis
@@ -129,16 +129,16 @@ def test_an_old_token_writes_nothing(redis: LocalRedis, make_relay: MakeRelay) -
     server = RedisServer(redis.url)
     with server.client() as client:
         scripts = HolderScripts(client, KEYS)
-        entry = [(KEYS.shards[0], b"[1,[],[]]")]
+        entry = [(KEYS.assignment[0], b"[1,[],[]]")]
         assert not scripts.publish(token - 1, Keep(10, 10_000), entry, {"t": b"x"}, {"t": b"x"})
         assert not scripts.answer(token - 1, "book", b"{}", 10)
         assert scripts.renew(1000, Lease(token - 1)) is None
         assert scripts.acquire(1000, Lease(0)) is None
-        assert not client.exists(KEYS.shards[0], KEYS.last, KEYS.states, KEYS.snapshot("book"))
+        assert not client.exists(KEYS.assignment[0], KEYS.last, KEYS.states, KEYS.snapshot("book"))
         scripts.release(token - 1)
         assert client.exists(KEYS.lease)
         assert scripts.publish(token, Keep(10, 10_000), entry, {"t": b"x"}, {"t": b"x"})
-        assert client.exists(KEYS.shards[0], KEYS.last, KEYS.states) == 3
+        assert client.exists(KEYS.assignment[0], KEYS.last, KEYS.states) == 3
         assert scripts.publish(token, Keep(10, 10_000), [], {}, {"t": b""})
         assert not client.exists(KEYS.states)
     client.connection_pool.disconnect()
@@ -152,8 +152,8 @@ def test_what_is_older_than_it_has_to_be_is_trimmed(redis: LocalRedis, make_rela
     def trimmed() -> bool:
         nonlocal written_so_far
         written_so_far += 1
-        assert scripts.publish(token, Keep(10**9, 1), [(KEYS.shards[0], b"[1,[],[]]")], {}, {})
-        return bool(client.xlen(KEYS.shards[0]) < written_so_far)
+        assert scripts.publish(token, Keep(10**9, 1), [(KEYS.assignment[0], b"[1,[],[]]")], {}, {})
+        return bool(client.xlen(KEYS.assignment[0]) < written_so_far)
 
     until(trimmed, "nothing was trimmed")
     client.connection_pool.disconnect()
@@ -391,13 +391,13 @@ def test_a_defect_costs_a_reader_no_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     subscription = make_reader().subscribe(TOPIC)
-    read = RelayCarrier._read
+    read = RelaySource._read
 
     def fail_once(*_: object) -> None:
-        monkeypatch.setattr(RelayCarrier, "_read", read)
+        monkeypatch.setattr(RelaySource, "_read", read)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(RelayCarrier, "_read", fail_once)
+    monkeypatch.setattr(RelaySource, "_read", fail_once)
     send(server, 1)
     assert "a defect in this package: ZeroDivisionError" in str(events.wait(Disconnected, timeout=LIMIT).error)
     assert numbers(take(subscription, 1)) == [1]

@@ -19,7 +19,7 @@ from kucoin_sync import (
     Subscription,
     SubscriptionRejected,
 )
-from kucoin_sync.relay import Relay, RelayStream, carrier, term
+from kucoin_sync.relay import Relay, RelayStream, leadership, source
 from kucoin_sync.relay import server as relay_server
 from kucoin_sync.relay.keys import shard_of
 from kucoin_sync.testing import KucoinServer
@@ -241,14 +241,14 @@ def test_private_topics_come_only_from_a_relay_that_was_told_to(
 def test_a_private_topic_that_kucoin_does_not_confirm_in_time_is_tried_again(
     server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(term, "_CONFIRMATION", 0.1)
+    monkeypatch.setattr(leadership, "_CONFIRMATION", 0.1)
     server.mute(ack=True)
     make_relay(credentials=Credentials(*KEY), private=True, lease_seconds=1)
     reader = make_reader()
     with pytest.raises(ConnectionFailed, match="carries /account/balance: KuCoin did not confirm"):
         reader.subscribe("/account/balance", timeout=5)
     server.unmute()
-    monkeypatch.setattr(term, "_CONFIRMATION", LIMIT)
+    monkeypatch.setattr(leadership, "_CONFIRMATION", LIMIT)
     subscription = reader.subscribe("/account/balance", timeout=LIMIT)
     server.publish("/account/balance", {"total": "1"}, user=KucoinServer.USER)
     assert subscription.get(timeout=LIMIT).data == {"total": "1"}
@@ -375,7 +375,7 @@ def test_close_ends_whatever_is_waited_for(
 ) -> None:
     client = relay_server.RedisServer.client
     monkeypatch.setattr(
-        relay_server.RedisServer, "client", lambda self, closed: client(self, closed, patience=3600.0)
+        relay_server.RedisServer, "client", lambda self, closed: client(self, closed, slow_after=3600.0)
     )  # for the reader that is made from now on
     reader = make_reader()
     subscription = reader.subscribe(TOPIC)
@@ -394,7 +394,7 @@ def test_close_ends_whatever_is_waited_for(
 def test_a_connection_without_topics_ends_after_a_while(
     server: KucoinServer, reader: RelayStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(carrier, "_IDLE", 0.1)
+    monkeypatch.setattr(source, "_IDLE", 0.1)
     reader.subscribe(TOPIC).close()
     until(lambda: reader.stats()["connections"] == 0, "the connection to Redis is there still")
     until(lambda: not any(each.name.startswith("kucoin-redis") for each in threading.enumerate()), "so is its thread")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import Subscription, backoff
+from kucoin_sync import Subscription
+from kucoin_sync.internal import backoff
 from kucoin_sync.relay import Relay, RelayStream
 from kucoin_sync.testing import KucoinServer
 

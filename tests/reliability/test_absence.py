@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from kucoin_sync import Disconnected, Limits, Resubscribed, Retrying, Stream, backoff
+from kucoin_sync import Disconnected, Limits, Resubscribed, Retrying, Stream
+from kucoin_sync.internal import backoff
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events

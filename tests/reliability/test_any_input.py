@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync import InvalidTopic, KucoinSyncError
-from kucoin_sync.answers import Answer, ConnectToken
-from kucoin_sync.messages import Batch
-from kucoin_sync.outcomes import Key, ServerError
+from kucoin_sync.net.rest import Endpoints, Rest
+from kucoin_sync.net.rest_response import Answer, ConnectToken
+from kucoin_sync.net.socket import Waker
 from kucoin_sync.payloads import Payload
-from kucoin_sync.rest import Bases, Rest
-from kucoin_sync.sealed import opened
-from kucoin_sync.session import Session
+from kucoin_sync.protocol.envelopes import opened
+from kucoin_sync.protocol.message import Batch
+from kucoin_sync.protocol.session import Session
+from kucoin_sync.protocol.session_events import ServerError, TopicKey
 from kucoin_sync.topics import grammar
-from kucoin_sync.wire import Waker
 
 BOUNDED = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -61,11 +61,11 @@ FRAMES = st.binary(max_size=60) | damaged() | ANSWERS.map(lambda answer: json.du
 def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribed(frames: list[bytes]) -> None:
     session = Session(ids=itertools.count(10**9), ping_interval=18.0, ping_timeout=10.0, now=0.0)
     session.receive([b'{"type":"welcome"}'], Batch(), 0.0)
-    wanted, late = Key(TOPIC), Key("/market/match:ETH-USDT")
+    wanted, late = TopicKey(TOPIC), TopicKey("/market/match:ETH-USDT")
     session.subscribe([wanted])
     [subscribe] = session.frames_to_send(0.0)
     session.receive([json.dumps({"type": "ack", "id": json.loads(subscribe)["id"]}).encode()], Batch(), 0.0)
-    session.outcomes()
+    session.events()
     pushes = session.receive(frames, Batch(), 0.0)
     for message in opened(pushes):
         assert (
@@ -74,7 +74,7 @@ def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribe
         assert isinstance(message.to_dict(), dict)
     assert session.is_active(wanted)
     assert not session.is_active(late)
-    assert all(isinstance(outcome, ServerError) for outcome in session.outcomes())
+    assert all(isinstance(event, ServerError) for event in session.events())
     if session.lost is None:
         assert session.settled
 
@@ -125,7 +125,9 @@ SERVERS = st.fixed_dictionaries(
 )
 def test_any_token_is_a_token_to_a_server_that_may_have_it_or_an_error_of_this_package(answer: object) -> None:
     waker = Waker()
-    client = _Answering(Bases("http://127.0.0.1", "http://127.0.0.1"), waker=waker, context=ssl.create_default_context)
+    client = _Answering(
+        Endpoints("http://127.0.0.1", "http://127.0.0.1"), waker=waker, context=ssl.create_default_context
+    )
     client.answer = answer
     try:
         token = client.connect_token("spot", private=False)

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from kucoin_sync import ConnectionFailed, Event, Message, Stream, ThreadNotStarted
-from kucoin_sync.callbacks import Callbacks
+from kucoin_sync.delivery.callbacks import Callbacks
 from kucoin_sync.testing import KucoinServer
 
 from ..end_to_end.conftest import Events
 from ..support.messages import message
 from ..support.threads import reached, until
-from ..test_callbacks import Seen, ended, subscribe
+from ..unit.delivery.test_callbacks import Seen, ended, subscribe
 from .conftest import MakeStream
 from .feed import ETH, MATCH, publish
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from kucoin_sync import Disconnected, Resubscribed, Stream
-from kucoin_sync.session import Session
+from kucoin_sync.protocol.session import Session
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events

@@ -11,11 +11,11 @@ from contextlib import suppress
 import pytest
 
 from kucoin_sync import Event, Message, Stream, StreamClosed, Subscription
-from kucoin_sync.bookkeeping import Bookkeeper
-from kucoin_sync.inbox import Inbox
-from kucoin_sync.lane import Lane
-from kucoin_sync.shards import Shards
-from kucoin_sync.switchboard import Switchboard
+from kucoin_sync.books.manager import BookManager
+from kucoin_sync.connections.group import ConnectionGroup
+from kucoin_sync.connections.manager import SubscriptionManager
+from kucoin_sync.connections.topic_assignment import TopicAssignment
+from kucoin_sync.delivery.queue import Inbox
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events
@@ -163,11 +163,15 @@ def test_close_while_messages_pour_in_ends_within_a_second(
 
 # Where a signal may interrupt a method of the stream that holds a lock: a function called there, and the method.
 INTERRUPTED: dict[str, tuple[type, str, Callable[[Stream, Subscription], object]]] = {
-    "subscribe": (Switchboard, "_make", lambda stream, taking: stream.subscribe(MATCH, private=True, timeout=LIMIT)),
-    "unsubscribe": (Lane, "remove", lambda stream, taking: stream.unsubscribe(ETH)),
-    "stats": (Shards, "__len__", lambda stream, taking: stream.stats()),
+    "subscribe": (
+        SubscriptionManager,
+        "_make",
+        lambda stream, taking: stream.subscribe(MATCH, private=True, timeout=LIMIT),
+    ),
+    "unsubscribe": (ConnectionGroup, "remove", lambda stream, taking: stream.unsubscribe(ETH)),
+    "stats": (TopicAssignment, "__len__", lambda stream, taking: stream.stats()),
     "get": (Inbox, "_telling", lambda stream, taking: [taking.get(timeout=LIMIT) for _ in range(3)]),
-    "book": (Bookkeeper, "_start", lambda stream, taking: stream.book("ETH-USDT").wait_ready(LIMIT)),
+    "book": (BookManager, "_start", lambda stream, taking: stream.book("ETH-USDT").wait_ready(LIMIT)),
 }
 
 

@@ -65,7 +65,7 @@ class World:
         self.other = self.stream.book(OTHER)
         self.other.wait_ready(LIMIT)
         self.recorder = StreamRecorder(self.stream, path / "day.jsonl", flush_every=0.01)
-        self.tap = Tap(self.raising)
+        self.tap = Observer(self.raising)
         self.stream.add_tap(self.tap)
 
     def _on_event(self, event: Event) -> None:
@@ -127,7 +127,7 @@ class Raising:
             raise self.error("escaped")
 
 
-class Tap:
+class Observer:
     """Hears all that a stream gets."""
 
     def __init__(self, raising: Raising) -> None:
@@ -221,25 +221,25 @@ SEAMS = [
     Seam(K + "session.Session.receive", subscribe),
     Seam(K + "session.Session.handle_deadline", PUSH),
     Seam(K + "session.Session.__init__", CUT),
-    Seam(K + "lane.Lane.route", subscribe),
-    Seam(K + "lane.Lane.acked", CUT),
-    Seam(K + "transport.Transport.receive", PUSH),
-    Seam(K + "transport.Transport.connect", CUT),
-    Seam(K + "transport.Transport.close", CUT),
+    Seam(K + "group.ConnectionGroup.route", subscribe),
+    Seam(K + "group.ConnectionGroup.acked", CUT),
+    Seam(K + "transport.WebSocketConnection.receive", PUSH),
+    Seam(K + "transport.WebSocketConnection.connect", CUT),
+    Seam(K + "transport.WebSocketConnection.close", CUT),
     Seam(K + "rest.Rest.connect_token", CUT),
-    Seam(K + "switchboard.Switchboard.acked", CUT),
-    Seam(K + "switchboard.Switchboard.settled", CUT),
-    Seam(K + "switchboard.Switchboard.emit", CUT),
-    Seam(K + "switchboard.Switchboard.failed", CUT, (UnexpectedError,)),
+    Seam(K + "subscription_manager.SubscriptionManager.acked", CUT),
+    Seam(K + "subscription_manager.SubscriptionManager.settled", CUT),
+    Seam(K + "subscription_manager.SubscriptionManager.emit", CUT),
+    Seam(K + "subscription_manager.SubscriptionManager.failed", CUT, (UnexpectedError,)),
     Seam(K + "connection.Connection._lost", CUT, (UnexpectedError,)),
     Seam(K + "connection.Connection._drop_transport", CUT, (UnexpectedError,)),
     # The callbacks' threads
-    Seam(K + "callbacks._Ready.take_turn", PUSH, (UnexpectedError,)),
+    Seam(K + "callbacks._Ready.run_job", PUSH, (UnexpectedError,)),
     Seam(K + "callbacks._Ready.arm", overflow_a_callback, (UnexpectedError,)),
-    Seam(K + "callbacks._Events.take_turn", CUT, (UnexpectedError,)),
-    Seam(K + "turns.Turns._look_around", PUSH, (UnexpectedError,)),
-    Seam(K + "turns.Turns._sleep", PUSH, (UnexpectedError,)),
-    Seam(K + "sealed.Opener.each", PUSH),
+    Seam(K + "callbacks._Events.run_job", CUT, (UnexpectedError,)),
+    Seam(K + "executor.Executor._look_around", PUSH, (UnexpectedError,)),
+    Seam(K + "executor.Executor._sleep", PUSH, (UnexpectedError,)),
+    Seam(K + "sealed.Decoder.each", PUSH),
     # Books and their snapshots
     Seam(K + "following.Follower.take", PUSH, (BookFailed,), book=False),
     Seam(K + "following.Follower.carried", CUT, (BookFailed,), book=False),
@@ -252,7 +252,7 @@ SEAMS = [
     Seam(K + "snapshots.Snapshots._next", CUT),
     Seam(K + "rest.Rest.call", CUT),
     # A recorder
-    Seam(K + "recording.parts.Parts.write", PUSH, (RecordingFailed,)),
+    Seam(K + "recording.parts.RotatingFiles.write", PUSH, (RecordingFailed,)),
     Seam(K + "recording.recorder.Recorder._write", PUSH, (RecordingFailed,)),
     Seam(K + "recording.recorder.Recorder._put", PUSH, (UnexpectedError,)),
     Seam(K + "recording.lines.frames_as_text", PUSH, (UnexpectedError,)),
@@ -333,7 +333,7 @@ def walk(
 
 #: Seams of each sort, which are walked in every run.
 SOME = ("an inline callback", "a callback", "on_event", "tap.brought", "log: disconnected", "log: callback")
-SOME += (K + "callbacks._Ready.take_turn", K + "following.Follower.take", K + "recording.parts.Parts.write")
+SOME += (K + "callbacks._Ready.run_job", K + "following.Follower.take", K + "recording.parts.RotatingFiles.write")
 
 
 def cases(chosen: Callable[[Seam, int], bool]) -> list[Any]:
@@ -372,7 +372,7 @@ def test_whatever_escapes_from_a_seam_is_told_and_everybody_goes_on(
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(
-    "at", ["recording.library.Library.read", "recording.player.Player._bring", "lane.Lane.deliver"]
+    "at", ["recording.library.RecordingIndex.read", "recording.player.Player._bring", "group.ConnectionGroup.deliver"]
 )
 def test_what_ends_a_replay_ends_all_that_it_plays_for(
     nothing_left_behind: None,
@@ -408,7 +408,7 @@ def test_what_ends_a_replay_ends_all_that_it_plays_for(
 def test_a_recorder_that_can_write_no_more_says_what_is_missing(
     nothing_left_behind: None, tmp_path: Path, error: type[BaseException]
 ) -> None:
-    class Full:
+    class ConnectionFull:
         """A file that takes its beginning, and nothing more."""
 
         def __init__(self, path: Path) -> None:
@@ -427,7 +427,7 @@ def test_a_recorder_that_can_write_no_more_says_what_is_missing(
     events = Events()
     with KucoinServer() as server, Stream(**server.stream_options, on_event=events) as stream:
         subscription = stream.subscribe(ETH)
-        recorder = StreamRecorder(stream, tmp_path / "day.jsonl", flush_every=0.01, open_file=Full)
+        recorder = StreamRecorder(stream, tmp_path / "day.jsonl", flush_every=0.01, open_file=ConnectionFull)
         for number in range(100):
             publish(server, [number])
             subscription.get(timeout=LIMIT)

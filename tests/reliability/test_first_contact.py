@@ -222,7 +222,7 @@ class Dns:
         return self._find(*args, **options)
 
 
-class Way(NamedTuple):
+class Route(NamedTuple):
     """A local KuCoin, what stands on the way to it, and what makes each step fail."""
 
     server: KucoinServer
@@ -233,8 +233,10 @@ class Way(NamedTuple):
 
 
 @pytest.fixture
-def way(server: KucoinServer, proxy: FaultProxy, dns: Dns, silent: tuple[str, int], swallowing: tuple[str, int]) -> Way:
-    return Way(server, dns, silent, swallowing, proxy)
+def way(
+    server: KucoinServer, proxy: FaultProxy, dns: Dns, silent: tuple[str, int], swallowing: tuple[str, int]
+) -> Route:
+    return Route(server, dns, silent, swallowing, proxy)
 
 
 def token_of(address: tuple[str, int], scheme: str = "ws") -> dict[str, Any]:
@@ -245,7 +247,7 @@ def token_of(address: tuple[str, int], scheme: str = "ws") -> dict[str, Any]:
 
 
 #: What makes a step hang, and what the error says. Each works before the first contact, and before a later one.
-HANGS: dict[str, tuple[Callable[[Way], object], str]] = {
+HANGS: dict[str, tuple[Callable[[Route], object], str]] = {
     "DNS": (lambda way: setattr(way.dns, "hangs", True), r"DNS has not found the address of 127\.0\.0\.1 within"),
     "token request": (
         lambda way: way.server.fail_rest(TOKENS, hang=True, times=None),
@@ -290,7 +292,7 @@ def only_connection_failed(subscribe: Callable[[float], object], said: str) -> N
 @pytest.mark.parametrize("step_timeout", [10.0, SHORT / 3], ids=["while it hangs", "after it was given up"])
 @pytest.mark.parametrize("which", HANGS)
 def test_first_contact_names_the_step_that_hangs(
-    way: Way, make_stream: MakeStream, which: str, step_timeout: float
+    way: Route, make_stream: MakeStream, which: str, step_timeout: float
 ) -> None:
     hang, said = HANGS[which]
     hang(way)
@@ -302,7 +304,7 @@ def test_first_contact_names_the_step_that_hangs(
     "which", [pytest.param(each, marks=() if each in ("DNS", "TLS") else pytest.mark.long) for each in HANGS]
 )
 def test_a_reconnect_names_the_step_that_hangs_and_so_does_who_subscribes_or_waits_for_a_book_meanwhile(
-    way: Way, make_stream: MakeStream, events: Events, which: str
+    way: Route, make_stream: MakeStream, events: Events, which: str
 ) -> None:
     hang, said = HANGS[which]
     stream = make_stream(limits=Limits(step_timeout=1.0))
@@ -331,7 +333,7 @@ def no_such_name(*_: object, **__: object) -> NoReturn:
 
 
 #: What makes a step fail, and what the error says.
-FAILS: dict[str, tuple[Callable[[Way], object], str]] = {
+FAILS: dict[str, tuple[Callable[[Route], object], str]] = {
     "DNS": (
         lambda way: setattr(way.dns, "getaddrinfo", no_such_name),
         r"the address of 127\.0\.0\.1 could not be found \(Name or service not known\)",
@@ -365,7 +367,7 @@ FAILS: dict[str, tuple[Callable[[Way], object], str]] = {
 
 @pytest.mark.parametrize("which", FAILS)
 def test_first_contact_names_the_step_that_fails(
-    way: Way, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, which: str
+    way: Route, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     fail, said = FAILS[which]
     fail(way)
@@ -377,7 +379,7 @@ def test_first_contact_names_the_step_that_fails(
 @pytest.mark.parametrize("where", ["silent", "swallowing"])
 @pytest.mark.parametrize("by", ["rest_url", "proxy"])
 def test_a_rest_service_or_proxy_that_says_nothing_is_named(
-    way: Way, make_stream: MakeStream, where: str, by: str
+    way: Route, make_stream: MakeStream, where: str, by: str
 ) -> None:
     host, port = getattr(way, where)
     url = f"http://{host}:{port}"
@@ -406,7 +408,7 @@ def test_what_was_welcomed_and_not_confirmed_is_an_ack_timeout(server: KucoinSer
         stream.subscribe(ETH, timeout=SHORT)
 
 
-def test_a_stream_whose_name_resolution_hangs_closes_at_once(way: Way, make_stream: MakeStream) -> None:
+def test_a_stream_whose_name_resolution_hangs_closes_at_once(way: Route, make_stream: MakeStream) -> None:
     way.dns.hangs = True
 
     def seconds() -> float:
@@ -494,7 +496,7 @@ def test_a_socks_proxy_that_opens_no_connection_is_named(make_stream: MakeStream
 
 @pytest.mark.parametrize("where", ["silent", "swallowing"])
 def test_a_socks_proxy_that_says_nothing_is_named_and_close_does_not_wait_for_it(
-    way: Way, make_stream: MakeStream, where: str
+    way: Route, make_stream: MakeStream, where: str
 ) -> None:
     pytest.importorskip("socks")
     host, port = getattr(way, where)

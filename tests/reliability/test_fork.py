@@ -26,10 +26,10 @@ from kucoin_sync import (
     Stream,
     StreamClosed,
     Subscription,
-    interruption,
 )
-from kucoin_sync.answers import ConnectToken
-from kucoin_sync.rest import Rest
+from kucoin_sync.internal import signals
+from kucoin_sync.net.rest import Rest
+from kucoin_sync.net.rest_response import ConnectToken
 from kucoin_sync.testing import FaultProxy, KucoinServer, local_kucoin
 
 from ..end_to_end.conftest import Events
@@ -439,10 +439,10 @@ def test_100_forks_in_a_row_from_a_busy_process_each_stream(
 
 LOCKS: dict[str, Callable[[Stream, Any, Any], Any]] = {
     "the switchboard": lambda stream, sub, book: stream._board._lock,
-    "deferred calls": lambda stream, sub, book: interruption._deferred._turn,
+    "deferred calls": lambda stream, sub, book: signals._deferred._turn,
     "a connection": lambda stream, sub, book: stream._board._made[0]._lock,
     "an inbox": lambda stream, sub, book: sub.inbox._lock,
-    "the line of callbacks": lambda stream, sub, book: stream._callbacks.turns._lock,
+    "the line of callbacks": lambda stream, sub, book: stream._callbacks.executor._lock,
     "the line of slow callbacks": lambda stream, sub, book: stream._callbacks.beside._lock,
     "the events": lambda stream, sub, book: stream._callbacks._events._lock,
     "the books": lambda stream, sub, book: stream._books._lock,
@@ -450,7 +450,7 @@ LOCKS: dict[str, Callable[[Stream, Any, Any], Any]] = {
     "a book": lambda stream, sub, book: book._follower.lock,
     "a book's door": lambda stream, sub, book: book._follower.door,
     "the pace of connecting": lambda stream, sub, book: (
-        __import__("kucoin_sync.connection", fromlist=["_connect_pace"])._connect_pace._lock
+        __import__("kucoin_sync.connections.connection", fromlist=["_connect_pace"])._connect_pace._lock
     ),
 }
 
@@ -592,7 +592,7 @@ def test_a_callback_may_fork(
     held, over = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with stream._board._made[0]._lock, stream._callbacks.turns._lock:
+        with stream._board._made[0]._lock, stream._callbacks.executor._lock:
             held.set()
             over.wait(LIMIT)
 

@@ -206,7 +206,7 @@ def test_none_begins_after_close_however_fast_they_come(
 def test_close_waits_for_a_moment_for_the_call_under_way(
     server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, inline: bool
 ) -> None:
-    monkeypatch.setattr("kucoin_sync.subscription._LONGEST_CALL", LIMIT)
+    monkeypatch.setattr("kucoin_sync.delivery.subscription._LONGEST_CALL", LIMIT)
     stream, calls = make_stream(), Calls()
     subscription = stream.subscribe(MATCH, callback=calls, inline=inline)
     publish(server, [1], MATCH)

@@ -30,7 +30,7 @@ from kucoin_sync.topics import TABLE
 from ..end_to_end.conftest import Events
 from ..end_to_end.test_payload_delivery import PUSHES, topic_of
 from ..support.terminal import Terminal
-from ..test_payloads import SHAPES, STATISTICS
+from ..unit.payloads.test_payloads import SHAPES, STATISTICS
 
 NOTHING: Any = object()
 ODDITIES: list[Any] = [

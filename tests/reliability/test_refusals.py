@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kucoin_sync import AckTimeout, Rejected, Resubscribed, Retrying, Stream, SubscriptionRejected, session
+from kucoin_sync import AckTimeout, Rejected, Resubscribed, Retrying, Stream, SubscriptionRejected
+from kucoin_sync.protocol import session
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events

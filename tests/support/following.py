@@ -9,11 +9,11 @@ from msgspec import structs
 
 from kucoin_sync import Event, LocalBook, LocalLevel2Book, LocalLevel3Book, SlowConsumer
 from kucoin_sync.books import Source
-from kucoin_sync.following import Follower
-from kucoin_sync.inbox import Inbox
-from kucoin_sync.messages import Batch, Message, Origin, decode_message
-from kucoin_sync.overflow import inbox_for
-from kucoin_sync.sealed import Sealed
+from kucoin_sync.books.follower import Follower
+from kucoin_sync.delivery.overflow import inbox_for
+from kucoin_sync.delivery.queue import Inbox
+from kucoin_sync.protocol.envelopes import RawPush
+from kucoin_sync.protocol.message import Batch, Message, Origin, decode_message
 
 from .messages import head_of
 
@@ -37,11 +37,11 @@ def message(topic: str, data: Any, subject: str | None = None, *, epoch: int = 1
     return made
 
 
-def sealed(opened: Message, frame: bytes | None = None) -> Sealed:
+def sealed(opened: Message, frame: bytes | None = None) -> RawPush:
     """Return the frame of a push, or another one that begins likewise, as a connection hands it over unopened."""
     start, data, _ = opened.raw.partition(b'"data":')
     head = head_of(start + data, opened.topic or "", opened.subject)
-    return Sealed(opened.raw if frame is None else frame, opened.origin.batch, head)
+    return RawPush(opened.raw if frame is None else frame, opened.origin.batch, head)
 
 
 class Owner:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kucoin_sync import SlowConsumer
-from kucoin_sync.inbox import Inbox
-from kucoin_sync.overflow import inbox_for
+from kucoin_sync.delivery.overflow import inbox_for
+from kucoin_sync.delivery.queue import Inbox
 
 from .threads import LIMIT
 

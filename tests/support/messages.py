@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from kucoin_sync.messages import Batch, Head, Message, Origin, decode_message, head_for
+from kucoin_sync.protocol.message import Batch, EnvelopePrefix, Message, Origin, decode_message, head_for
 
 __all__ = ["head_of", "message", "number"]
 
 
-def head_of(start: bytes, topic: str, subject: str | None = None) -> Head:
+def head_of(start: bytes, topic: str, subject: str | None = None) -> EnvelopePrefix:
     """Return the head of frames that begin with `start`."""
     return head_for(start, topic, subject)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from kucoin_sync.recording.library import Library
-from kucoin_sync.recording.lines import Batch, End, Header, Line, Origin, Subscribed, frames_as_text, line_as_text
-from kucoin_sync.recording.packing import packing_for
+from kucoin_sync.recording.compression import packing_for
+from kucoin_sync.recording.format import Batch, End, Header, Line, Origin, Subscribed, frames_as_text, line_as_text
+from kucoin_sync.recording.index import RecordingIndex
 from kucoin_sync.recording.player import Clock
 
 __all__ = ["SECOND", "START", "StepClock", "WatchedClock", "frames_in", "numbers", "push", "recorded", "write"]
@@ -45,7 +45,7 @@ def write(path: Path, *blocks: Iterable[bytes | Line], whole: bool = True, **top
 
 def recorded(path: Any) -> list[bytes]:
     """Return all frames of a recording."""
-    return frames_in(Library(path).read())
+    return frames_in(RecordingIndex(path).read())
 
 
 def frames_in(records: Iterable[Any]) -> list[bytes]:

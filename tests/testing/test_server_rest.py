@@ -191,20 +191,20 @@ def test_a_request_can_be_dropped(server: KucoinServer) -> None:
 @pytest.mark.parametrize("plan", [{"hang": True}, {"delay": 60.0}])
 def test_a_request_that_hangs_ends_when_the_server_stops(server: KucoinServer, plan: dict[str, Any]) -> None:
     server.fail_rest("*", times=None, **plan)
-    outcomes: list[Exception] = []
+    events: list[Exception] = []
 
     def ask() -> None:
         try:
             get(server, "/api/v1/timestamp")
         except requests.RequestException as error:
-            outcomes.append(error)
+            events.append(error)
 
     thread = threading.Thread(target=ask)
     thread.start()
     server.wait_for(lambda s: s.requests)
     server.stop()
     thread.join()
-    assert isinstance(outcomes[0], requests.ConnectionError)
+    assert isinstance(events[0], requests.ConnectionError)
 
 
 def test_times_counts_from_one(server: KucoinServer) -> None:

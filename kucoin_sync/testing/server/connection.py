@@ -49,7 +49,7 @@ class Connection:
         self._closing_at: float | None = None  # when a close frame went out
         self._gone = threading.Event()
         # Tunnel (None: outside any) -> single topic -> subscription. Written to under the server's lock.
-        self._lanes: dict[str | None, dict[str, Subscription]] = {None: {}}
+        self._namespaces: dict[str | None, dict[str, Subscription]] = {None: {}}
 
     def __repr__(self) -> str:
         who = self.user or "public"
@@ -65,13 +65,15 @@ class Connection:
     def topics(self) -> frozenset[str]:
         """The single topics that are subscribed outside of tunnels."""
         with self._state.lock:
-            return frozenset(self._lanes[None])
+            return frozenset(self._namespaces[None])
 
     @property
     def tunnels(self) -> dict[str, frozenset[str]]:
         """The open tunnels with the single topics in each."""
         with self._state.lock:
-            return {tunnel: frozenset(lane) for tunnel, lane in self._lanes.items() if tunnel is not None}
+            return {
+                tunnel: frozenset(namespace) for tunnel, namespace in self._namespaces.items() if tunnel is not None
+            }
 
     @property
     def stalled(self) -> bool:
@@ -124,23 +126,23 @@ class Connection:
     def topic_count(self) -> int:
         """Return the number of its subscriptions, those in tunnels included."""
         with self._state.lock:
-            return sum(map(len, self._lanes.values()))
+            return sum(map(len, self._namespaces.values()))
 
-    def lane(self, tunnel: str | None) -> dict[str, Subscription] | None:
+    def namespace(self, tunnel: str | None) -> dict[str, Subscription] | None:
         """Return the subscriptions in a tunnel, or outside; None where there is no such tunnel."""
-        return self._lanes.get(tunnel)
+        return self._namespaces.get(tunnel)
 
     def open_tunnel(self, tunnel: str) -> None:
         """Open a tunnel."""
         with self._state.lock:
-            self._lanes.setdefault(tunnel, {})
+            self._namespaces.setdefault(tunnel, {})
         self._state.changed()
 
     def close_tunnel(self, tunnel: str) -> None:
         """Close a tunnel and unsubscribe what is in it."""
-        self.unsubscribe(tunnel, tuple(self._lanes[tunnel]))
+        self.unsubscribe(tunnel, tuple(self._namespaces[tunnel]))
         with self._state.lock:
-            del self._lanes[tunnel]
+            del self._namespaces[tunnel]
         self._state.changed()
 
     def subscribe(self, tunnel: str | None, singles: dict[str, bool]) -> None:
@@ -149,22 +151,22 @@ class Connection:
         One that is subscribed already stays one; it is for everybody's messages once it was for them.
         """
         with self._state.lock:
-            lane = self._lanes[tunnel]
+            namespace = self._namespaces[tunnel]
             for single, personal in singles.items():
-                if single in lane:
-                    lane[single].personal &= personal
+                if single in namespace:
+                    namespace[single].personal &= personal
                 else:
-                    lane[single] = Subscription(self, tunnel, single, personal)
-                    self._index.add(lane[single])
+                    namespace[single] = Subscription(self, tunnel, single, personal)
+                    self._index.add(namespace[single])
         self._state.changed()
 
     def unsubscribe(self, tunnel: str | None, singles: tuple[str, ...]) -> None:
         """Unsubscribe single topics, where they are subscribed."""
         with self._state.lock:
-            lane = self._lanes[tunnel]
+            namespace = self._namespaces[tunnel]
             for single in singles:
-                if single in lane:
-                    self._index.remove(lane.pop(single))
+                if single in namespace:
+                    self._index.remove(namespace.pop(single))
         self._state.changed()
 
     def cut(self, why: str, *, rst: bool = False) -> None:
@@ -200,8 +202,8 @@ class Connection:
             self.close(1002, str(error))
         finally:
             self._channel.close()
-            for tunnel, lane in list(self._lanes.items()):
-                self.unsubscribe(tunnel, tuple(lane))
+            for tunnel, namespace in list(self._namespaces.items()):
+                self.unsubscribe(tunnel, tuple(namespace))
             self._state.remove(self)
             self._gone.set()
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from ...backoff import SlidingWindow
+from ...internal.backoff import SlidingWindow
 from .connection import Connection
 from .context import Context
 from .refusals import TOO_FAST, Refused
@@ -137,7 +137,7 @@ class Conversation:
         tunnel = message.get("tunnelId")
         if tunnel is None:
             return None
-        if not isinstance(tunnel, str) or self._connection.lane(tunnel) is None:
+        if not isinstance(tunnel, str) or self._connection.namespace(tunnel) is None:
             raise Refused(404, f"tunnel {tunnel} is not found")
         return tunnel
 
@@ -146,8 +146,8 @@ class Conversation:
         if limits.topics_per_command is not None and len(singles) > limits.topics_per_command:
             limit = limits.topics_per_command
             raise Refused(509, f"exceed max subscription count limitation of {limit} per time")
-        lane = self._connection.lane(tunnel) or {}
-        total = self._connection.topic_count() + sum(single not in lane for single in singles)
+        namespace = self._connection.namespace(tunnel) or {}
+        total = self._connection.topic_count() + sum(single not in namespace for single in singles)
         if limits.topics_per_session is not None and total > limits.topics_per_session:
             limit = limits.topics_per_session
             raise Refused(509, f"exceed max subscription count limitation of {limit} per session")

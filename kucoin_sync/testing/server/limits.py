@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ...backoff import SlidingWindow
+from ...internal.backoff import SlidingWindow
 from .refusals import Refused
 
 __all__ = ["Admission", "Clock", "ServerLimits"]

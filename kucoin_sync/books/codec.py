@@ -1,0 +1,273 @@
+"""Updates and snapshots of books as the wire has them: text and whole numbers, no `Decimal`.
+
+The structs are the text twins of the payloads `Level2Update`, `FuturesLevel2Update`, `Level3Event`, for the way from a
+push's bytes to a book without a detour. Each knows the sequences that it covers. What a price or a size means is not
+looked at here: the book does that.
+
+Readers take the JSON text of a push's `data` or what it decodes to. They are tolerant: numbers may come as text and
+text as numbers, which stay exact, fields and columns may be added. What does not fit is a ValueError.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import field
+
+from ..payloads import LevelChange
+from .numbers import DecodeErrors, as_text
+
+__all__ = [
+    "Data",
+    "Level2Rows",
+    "Row",
+    "Rows",
+    "WireFuturesLevel2Update",
+    "WireLevel2Update",
+    "WireLevel3Event",
+    "read_futures_level2",
+    "read_futures_level2_frame",
+    "read_level2",
+    "read_level2_frame",
+    "read_level3",
+    "read_level3_frame",
+    "read_snapshot",
+]
+
+Data = bytes | msgspec.Raw | Mapping[str, Any]
+"""A push's or an answer's `data`: JSON text, or what it decodes to."""
+
+Row = tuple[str, str, int]
+"""Price, size and sequence of a changed level. Size 0 removes it, price 0 changes nothing."""
+
+Rows = Sequence[Sequence[Any]]
+"""A snapshot's rows of one side, as KuCoin has them."""
+
+_U = TypeVar("_U")
+
+
+class Level2Rows(msgspec.Struct, gc=False):
+    """The changed levels of both sides."""
+
+    asks: list[Row] = []
+    bids: list[Row] = []
+
+
+class WireLevel2Update(msgspec.Struct, gc=False, rename="camel"):
+    """An update of `/market/level2`: changed levels as of `sequence_start` to `sequence_end`.
+
+    KuCoin's documentation prints the two swapped in one place; here they stand as they came.
+    """
+
+    sequence_start: int
+    sequence_end: int
+    changes: Level2Rows
+
+    @property
+    def bids(self) -> tuple[LevelChange, ...]:
+        """The changed bids, as exact numbers."""
+        return _exactly(self.changes.bids)
+
+    @property
+    def asks(self) -> tuple[LevelChange, ...]:
+        """The changed asks, as exact numbers."""
+        return _exactly(self.changes.asks)
+
+
+class WireFuturesLevel2Update(msgspec.Struct, gc=False):
+    """An update of `/contractMarket/level2`: one changed level, `change` is "price,side,size"."""
+
+    sequence_end: int = field(name="sequence")
+    change: str
+
+    @property
+    def sequence_start(self) -> int:
+        """The same as `sequence_end`."""
+        return self.sequence_end
+
+    @property
+    def bids(self) -> tuple[LevelChange, ...]:
+        """The changed bid, if it is one."""
+        return self._of("buy")
+
+    @property
+    def asks(self) -> tuple[LevelChange, ...]:
+        """The changed ask, if it is one."""
+        return self._of("sell")
+
+    def _of(self, wanted: str) -> tuple[LevelChange, ...]:
+        price, side, size = self.change.split(",")
+        return _exactly([(price, size, self.sequence_end)]) if side == wanted else ()
+
+
+class WireLevel3Event(msgspec.Struct, gc=False, rename="camel"):
+    """An event of either generation of level 3: `kind` is received, open, match, change, done or activated.
+
+    `sequence_end` is its sequence, 0 for "activated", which has none of its own. The second generation's "update" is
+    a change whose new size is in `size`. Fields that a kind has not are "".
+    """
+
+    sequence_end: int = field(name="sequence")
+    type: str = ""
+    kind: str = field(name="~kind", default="")
+    order_id: str = ""
+    maker_order_id: str = ""
+    side: Any = ""  # the book tells whether it is one
+    price: str = ""
+    size: str = ""
+    new_size: str = ""
+    old_size: str = ""
+    remain_size: str = ""
+    order_time: int = 0
+    time: int = 0
+    ts: int = 0
+
+    @property
+    def sequence_start(self) -> int:
+        """The same as `sequence_end`."""
+        return self.sequence_end
+
+    @property
+    def time_ns(self) -> int:
+        """When the order was accepted, or else when the event happened, in nanoseconds since 1970, UTC."""
+        return self.order_time or self.time or self.ts
+
+
+_KINDS = {
+    **{subject: subject for subject in ("received", "open", "match", "change", "done", "activated")},
+    "update": "change",
+}
+
+_LEVEL3_NAMES = [each.encode_name for each in msgspec.structs.fields(WireLevel3Event) if each.name != "kind"]
+
+_decode_level2 = msgspec.json.Decoder(WireLevel2Update, strict=False).decode
+_decode_futures_level2 = msgspec.json.Decoder(WireFuturesLevel2Update, strict=False).decode
+_decode_level3 = msgspec.json.Decoder(WireLevel3Event, strict=False).decode
+
+
+class _Frame(msgspec.Struct, Generic[_U], gc=False):
+    """A push of which nothing but the data is of interest."""
+
+    data: _U
+
+
+_decode_level2_frame = msgspec.json.Decoder(_Frame[WireLevel2Update], strict=False).decode
+_decode_futures_level2_frame = msgspec.json.Decoder(_Frame[WireFuturesLevel2Update], strict=False).decode
+_decode_level3_frame = msgspec.json.Decoder(_Frame[WireLevel3Event], strict=False).decode
+
+
+def read_level2(data: Data) -> WireLevel2Update:
+    """Return an update of `/market/level2`."""
+    return _read(data, _decode_level2, _level2)
+
+
+def read_futures_level2(data: Data) -> WireFuturesLevel2Update:
+    """Return an update of `/contractMarket/level2`."""
+    return _read(data, _decode_futures_level2, _futures_level2)
+
+
+def read_level3(data: Data, subject: str | None = None) -> WireLevel3Event:
+    """Return an event of `/market/level3` or `/spotMarket/level3`.
+
+    Its kind is told by `subject`, and by the data's `type` where there is none.
+    """
+    return _told(_read(data, _decode_level3, _level3), subject)
+
+
+def read_level2_frame(frame: bytes, _: str | None = None) -> WireLevel2Update:
+    """Return the update in the whole JSON text of a push, in one pass.
+
+    Readers of frames raise one of MISFIT for what has not the usual form, though it may be an update.
+    """
+    return _decode_level2_frame(frame).data
+
+
+def read_futures_level2_frame(frame: bytes, _: str | None = None) -> WireFuturesLevel2Update:
+    """Return the update in the whole JSON text of a push; see `read_level2_frame`."""
+    return _decode_futures_level2_frame(frame).data
+
+
+def read_level3_frame(frame: bytes, subject: str | None = None) -> WireLevel3Event:
+    """Return the event in the whole JSON text of a push; see `read_level2_frame`."""
+    return _told(_decode_level3_frame(frame).data, subject)
+
+
+def _told(event: WireLevel3Event, subject: str | None) -> WireLevel3Event:
+    """Return an event with its kind, which a push's subject tells, or its type where there is none."""
+    if event.type == "activated":
+        event.kind, event.sequence_end = "activated", 0
+        return event
+    name = (subject or event.type).removeprefix("trade.l3")
+    if name not in _KINDS:
+        raise ValueError(f"{name[:50]!r} is no known event of level 3")
+    event.kind = _KINDS[name]
+    if not (event.maker_order_id if event.kind == "match" else event.order_id):
+        raise ValueError(f"no order is named in {event!r:.200}")
+    return event
+
+
+def read_snapshot(data: Data) -> tuple[int, Rows, Rows]:
+    """Return sequence, bids and asks of a REST snapshot; the rows are as KuCoin has them, of two columns at least."""
+    return _read(data, None, _snapshot)
+
+
+def _read(data: Data, decode: Callable[[Any], _U] | None, convert: Callable[[Any], _U]) -> _U:
+    plain: Any = data
+    try:
+        if isinstance(data, (bytes, msgspec.Raw)):
+            if decode is not None:
+                try:
+                    return decode(data)
+                except DecodeErrors:
+                    pass
+            plain = json.loads(bytes(data), parse_float=str, parse_int=str, parse_constant=str)
+        return convert(plain)
+    except (AttributeError, KeyError, RecursionError, TypeError, msgspec.MsgspecError) as error:
+        raise ValueError(f"{error!r} in {plain!r:.200}") from None
+
+
+def _level2(data: Mapping[str, Any]) -> WireLevel2Update:
+    changes = data["changes"]
+    rows = Level2Rows(*(_rows(changes.get(side)) for side in ("asks", "bids")))
+    return WireLevel2Update(_whole(data["sequenceStart"]), _whole(data["sequenceEnd"]), rows)
+
+
+def _rows(rows: object) -> list[Row]:
+    return [(as_text(price), as_text(size), _whole(sequence)) for price, size, sequence, *_ in _table(rows)]
+
+
+def _futures_level2(data: Mapping[str, Any]) -> WireFuturesLevel2Update:
+    return WireFuturesLevel2Update(_whole(data["sequence"]), data["change"] + "")
+
+
+def _level3(data: Mapping[str, Any]) -> WireLevel3Event:
+    texts = {name: as_text(data[name]) for name in _LEVEL3_NAMES if data.get(name) is not None}
+    return msgspec.convert(texts, WireLevel3Event, strict=False)
+
+
+def _snapshot(data: Mapping[str, Any]) -> tuple[int, Rows, Rows]:
+    return _whole(data["sequence"]), _table(data["bids"]), _table(data["asks"])
+
+
+def _table(rows: object) -> Rows:
+    """Return rows as they came; null counts as none, and a text, though it has parts, is neither row nor rows."""
+    if rows is None:
+        return []
+    if not isinstance(rows, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in rows):
+        raise TypeError("a table was expected")
+    return rows
+
+
+def _whole(value: object) -> int:
+    text = as_text(value)
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"{value!r:.50} is no sequence")
+    return int(text)
+
+
+def _exactly(rows: Sequence[Row]) -> tuple[LevelChange, ...]:
+    return tuple(LevelChange(Decimal(price), Decimal(size), sequence) for price, size, sequence in rows)

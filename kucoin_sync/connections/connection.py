@@ -1,0 +1,550 @@
+"""The one I/O thread of a connection: it drives a `Session` over a `WebSocketConnection`, and replaces both when they die.
+
+What is wanted (`_wanted`) outlives them. Everything else that dies with a connection is in the session and the
+transport, which are replaced whole. Only this thread touches the socket, or a consumer whom it has passed the `read_lease`;
+other threads leave a command with the session, under the lock, and wake it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from ..credentials import Credentials
+from ..events import ConnectDelayed, Connected, Disconnected, Resubscribed, Retrying, ServerNotice
+from ..exceptions import ConnectionFailed, KucoinSyncError, is_fatal
+from ..internal import backoff, fork
+from ..internal.guard import log
+from ..internal.resources import shortage
+from ..limits import Limits
+from ..net.direct_read import HandoffPolicy
+from ..net.rest import Endpoints, Rest
+from ..net.socket import Cancelled, Waker
+from ..net.websocket import ConnectionLost, SecretUrl, WebSocketConnection
+from ..protocol.envelopes import RawPush
+from ..protocol.message import Batch
+from ..protocol.session import Session
+from ..protocol.session_events import Acked, ConnectionFull, Proved, Refused, SessionEvent, TopicKey, Welcomed
+from .source import Counts, Deliver, OnThread, SoleConsumer, SourceListener, weak_callback
+
+__all__ = ["Connection", "Options", "SourceListener"]
+
+_STABLE = 30.0
+_NONE = float("inf")
+_BACKLOG = 64 * 1024 * 1024
+"""Bytes that can have come while nobody read: more than a system keeps for a socket."""
+
+
+class _ConnectPace:
+    """Spaces the connects of the whole process to one site, as KuCoin counts them for the address they come from."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards _windows
+        self._windows: dict[str, backoff.SlidingWindow] = {}  # by REST base URL
+        fork.register(self)
+
+    def forked(self) -> None:
+        """Begin with a fresh lock. What the parent has dialled counts here, too: it came from the same address."""
+        self._lock = threading.Lock()
+
+    def delay(self, base: str, per_minute: int, now: float) -> float:
+        """Return the seconds to wait before connecting; 0 takes the place."""
+        with self._lock:
+            window = self._windows.setdefault(base, backoff.SlidingWindow(per_minute, 60.0))
+            window.count = per_minute
+            delay = window.free_at(now) - now
+            if delay <= 0:
+                window.take(now)
+            return max(0.0, delay)
+
+
+_connect_pace = _ConnectPace()
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What all connections of a stream share."""
+
+    bases: Endpoints
+    credentials: Callable[[], Credentials | None]  # asked for each connection: keys may appear later
+    context: Callable[[], ssl.SSLContext]
+    proxy: str | None
+    limits: Limits
+    user_agent: str
+    lifetime: Callable[[], float]  # seconds after which a connection is to be replaced
+
+    def rest(self, waker: Waker, *, signing: bool = True) -> Rest:
+        """Return a REST client that is cancelled through `waker`; without `signing` it has no key."""
+        return Rest(
+            self.bases,
+            waker=waker,
+            credentials=self.credentials() if signing else None,
+            context=self.context,
+            proxy=self.proxy,
+            timeout=self.limits.step_timeout,
+            user_agent=self.user_agent,
+        )
+
+
+class _Request:
+    """What a connection asks of its owner until it is done; `make` asks, and returns whether it is."""
+
+    def __init__(self, make: Callable[[], bool], due: float = 0.0) -> None:
+        self.make = make
+        self.due = due
+        self.attempts = 0
+        self._delays = backoff.delays()
+
+    def delay(self, now: float) -> float:
+        """Note that it could not be done; return the seconds until the next attempt."""
+        self.attempts += 1
+        delay = next(self._delays)
+        self.due = now + delay
+        return delay
+
+
+class Connection(OnThread):
+    """A connection of one market, public or private, that comes back for ever until it is closed.
+
+    Attributes:
+        epoch: number of the connection under way or last made, 0 before the first.
+    """
+
+    def __init__(
+        self, number: int, market: str, private: bool, options: Options, owner: SourceListener, deliver: Deliver
+    ) -> None:
+        self.number = number
+        self.market = market
+        self.private = private
+        self.epoch = 0
+        self._failure: KucoinSyncError | None = None  # of the last attempt or connection; see `last_error`
+        self.counts = Counts()
+        self._options = options
+        self._owner = owner
+        self._deliver = deliver
+        self._payload_mismatch = weak_callback(owner.payload_mismatch)
+        self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
+        self._session: Session | None = None
+        self._wanted: dict[TopicKey, None] = {}
+        self._rest: Rest | None = None  # this and the following are of the I/O thread alone
+        self._transport: WebSocketConnection | None = None
+        self._requests: list[_Request] = []
+        self._retiring: float | None = None  # instant at which to leave at the latest
+        self._proof_to_tell = _NONE  # the number of the proof that the owner waits for
+        self._proof_to_leave = _NONE  # that after which to leave
+        self._server = 0  # which of the token's servers is tried
+        self._host = ""
+        self._welcomed: float | None = None  # since when the connection under way is welcomed
+        self._handoff_policy = HandoffPolicy()  # to have a consumer read by itself
+        self._abandoned = False  # it is a forked child's copy of its parent's
+        self._acquire_thread(self._run, name=f"kucoin-io-{number}")
+
+    def subscribe(self, keys: Iterable[TopicKey]) -> None:
+        """Want these keys from now on."""
+        keys = tuple(keys)
+        with self._lock:
+            self._wanted.update(dict.fromkeys(keys))
+            if self._session is not None:
+                self._session.subscribe(keys)
+        self._waker.wake()
+
+    def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
+        """Want these keys no longer."""
+        keys = tuple(keys)
+        with self._lock:
+            for key in keys:
+                self._wanted.pop(key, None)
+            if self._session is not None:
+                self._session.unsubscribe(keys)
+        self._waker.wake()
+
+    def close_tunnel(self, tunnel: str) -> None:
+        """Close a tunnel with all that is subscribed in it."""
+        with self._lock:
+            for key in [key for key in self._wanted if key.tunnel == tunnel]:
+                del self._wanted[key]
+            if self._session is not None:
+                self._session.close_tunnel(tunnel)
+        self._waker.wake()
+
+    def is_active(self, key: TopicKey) -> bool:
+        """Whether the server has confirmed the key on the connection under way; takes no lock."""
+        session = self._session
+        return session is not None and session.is_active(key)
+
+    @property
+    def last_error(self) -> KucoinSyncError | None:
+        """Why it brings nothing now: what an attempt to connect waits for, or why the last one failed."""
+        step = self._waker.step
+        if step is not None:
+            before = "" if self._failure is None else f". Before that: {self._failure}"
+            return ConnectionFailed(f"{step}{before}")
+        if self._failure is None and self._welcomed is None:
+            return ConnectionFailed("no attempt to connect has come to its first step")
+        return self._failure
+
+    @last_error.setter
+    def last_error(self, error: KucoinSyncError | None) -> None:
+        self._failure = error
+
+    @property
+    def wanted(self) -> tuple[TopicKey, ...]:
+        """The keys that are wanted."""
+        with self._lock:
+            return tuple(self._wanted)
+
+    def prove(self) -> None:
+        """Tell the owner when all has come that the server had sent before now, or the proof of that is overdue."""
+        with self._lock:
+            if self._session is not None:
+                self._proof_to_tell = self._session.prove()
+        self._waker.wake()
+
+    def retire(self, seconds: float) -> None:
+        """Leave when all has come that the server had sent before now, after `seconds` at the latest."""
+        with self._lock:
+            self._retiring = time.monotonic() + seconds
+            if self._session is not None:
+                self._proof_to_leave = self._session.prove()
+        self._waker.wake()
+
+    def close(self) -> None:
+        """Let the I/O thread end, from whatever it is waiting in. Does not wait for it."""
+        self._waker.cancel()
+
+    def abandon(self) -> None:
+        """Let go of it in a forked child, without a word to the peer and to the owner.
+
+        Its thread isn't there, unless it is the one that forked (in an inline callback): then it ends after that.
+        """
+        self._abandoned = True
+        self._lock = threading.Lock()
+        self._session = None
+        if self._transport is not None:
+            self._transport.abandon()
+
+    # The I/O thread
+
+    def _run(self) -> None:
+        try:
+            self.serve_until_closed(self._come_back_for_ever, self._lost_by_defect)
+        finally:
+            if self._rest is not None:
+                self._rest.close()
+            self._waker.close()
+            if not self._abandoned:
+                self._owner.ended(self)
+
+    def _come_back_for_ever(self) -> None:
+        delays = backoff.delays()
+        attempt = 0
+        while True:
+            attempt += 1
+            self._welcomed = None
+            try:
+                self._connect()
+                self._converse()
+                return
+            except Cancelled:
+                raise
+            except ConnectionLost as error:
+                failure: KucoinSyncError = error.with_traceback(None)  # whose frames would hold on to the connection
+            except KucoinSyncError as error:
+                failure = error
+            except BaseException as error:  # also what is no `Exception`: the thread goes on in any case
+                missing = shortage(error, f"connection {self.number}")
+                if missing is None:
+                    log(logging.ERROR, "a defect ended connection %d; it will be made again", self.number, error=error)
+                failure = missing or ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
+            finally:
+                self._drop_transport()
+            if is_fatal(failure, was_live=self._owner.was_live(self), needs_key=self.private):
+                self._owner.failed(self, failure, fatal=True)
+                return
+            if self._welcomed is None:
+                self._server += 1  # try another server
+                self._failed(failure, attempt, next(delays))
+                continue
+            if time.monotonic() - self._welcomed >= _STABLE:
+                delays = backoff.delays()
+            attempt = 0
+            self._lost(failure, next(delays))
+
+    def _connect(self) -> None:
+        """Fetch a fresh token, dial, shake hands, and open a session."""
+        options = self._options
+        if self._rest is None:
+            self._rest = options.rest(self._waker)
+        token = self._rest.connect_token(self.market, private=self.private)
+        base, per_minute = options.bases.of(self.market), options.limits.connections_per_minute
+        delayed = False
+        while (delay := _connect_pace.delay(base, per_minute, time.monotonic())) > 0:
+            if not delayed:
+                delayed = True
+                reason = f"{per_minute} connections were made within a minute (Limits.connections_per_minute)"
+                self._owner.emit(ConnectDelayed(self.market, self.private, delay, reason))
+                self._waker.begin(
+                    "no connection was dialled", f"{reason}, so that the next one waits for {delay:.1f} s"
+                )
+            self._waker.sleep(delay)
+        server = token.servers[self._server % len(token.servers)]
+        glue = "&" if "?" in server.endpoint else "?"
+        self._host = urlsplit(server.endpoint).hostname or ""
+        self._transport = WebSocketConnection.connect(
+            SecretUrl(f"{server.endpoint}{glue}token={quote(token.token, safe='')}&connectId={secrets.token_hex(8)}"),
+            waker=self._waker,
+            limits=options.limits,
+            context=options.context() if server.endpoint.startswith("wss:") else None,
+            proxy=options.proxy,
+            user_agent=options.user_agent,
+        )
+        self._waker.begin(f"{self._host} has sent no welcome", "KuCoin may be busy: try again")
+        session = Session(
+            ids=self._owner.command_ids,
+            ping_interval=server.ping_interval,
+            ping_timeout=server.ping_timeout,
+            now=time.monotonic(),
+            private=self.private,
+            limits=options.limits,
+        )
+        with self._lock:
+            session.subscribe(self._wanted)
+            self._session = session
+
+    def _converse(self) -> None:
+        """Carry the conversation until it ends; return when it ended because we left."""
+        session, transport = self._session, self._transport
+        assert session is not None and transport is not None
+        again = self.counts.connects > 0
+        resubscribing = True
+        now = time.monotonic()
+        self._requests = [_Request(partial(self._owner.aged, self), now + self._options.lifetime())]
+        idle_since = now
+        in_time = transport.taken  # bytes taken when nothing was overdue yet
+        while True:
+            overdue = session.is_overdue(now)
+            if not overdue:
+                in_time = transport.taken
+            # After a pause of this thread or of the process, what came meanwhile is read before the peer is judged.
+            behind = overdue and transport.taken - in_time < _BACKLOG and transport.has_more()
+            with self._lock:
+                session.handle_deadline(now, behind=behind)
+                frames = session.frames_to_send(now)
+                events = session.events()
+                deadline = session.next_deadline()
+                settled = session.settled
+                retiring = self._retiring
+                idle = not self._wanted
+            for frame in frames:
+                transport.send_text(frame)
+            for event in events:
+                self._tell(event)
+            if session.lost is not None:
+                raise ConnectionLost(session.lost)
+            if settled and resubscribing:
+                resubscribing = False
+                self._settled(again)
+            if retiring is not None:
+                if self._proof_to_leave == 0 or now >= retiring:
+                    return
+                deadline = min(deadline, retiring)
+            if self._requests:
+                deadline = min(deadline, self._make_requests(now))
+            if not idle:
+                idle_since = now
+            elif now >= idle_since + self._options.limits.idle_seconds:
+                idle_since = now
+                self._owner.idle(self)
+            else:
+                deadline = min(deadline, idle_since + self._options.limits.idle_seconds)
+            now = self._receive(session, transport, deadline, now)
+
+    def _receive(self, session: Session, transport: WebSocketConnection, deadline: float, now: float) -> float:
+        """Deliver pushes until something else is to be seen to; return the instant.
+
+        Everything that is done for every message on a quiet feed is here.
+        """
+        lock, deliver, payload_mismatch, counts = self._lock, self._deliver, self._payload_mismatch, self.counts
+        while True:
+            frames = transport.receive(deadline, now)
+            now = time.monotonic()
+            if len(frames) == 1 and (head := session.known(frames[0], now)) is not None:
+                frame = frames[0]
+                counts.messages += 1
+                counts.bytes += len(frame)
+                sole_consumer = deliver(
+                    self, (RawPush(frame, Batch(self.epoch, time.time_ns(), payload_mismatch), head),)
+                )
+                if now >= deadline or transport.woken:
+                    return now
+                if sole_consumer is not None and self._handoff_policy.take(now):
+                    self._offer_read_lease(sole_consumer, session, transport)
+                continue
+            if not frames:
+                counts.unreadable += transport.take_skipped()
+                if transport.take_controls():
+                    with lock:
+                        session.receive(frames, Batch(self.epoch), now)
+                return now
+            batch = Batch(self.epoch, time.time_ns(), payload_mismatch)
+            text = b"".join(frames)
+            with lock:
+                pushes = session.receive(frames, batch, now, text)
+            counts.messages += len(pushes)
+            counts.bytes += len(text)
+            if eventful := session.eventful:  # counted before what follows it is delivered
+                session.eventful = False
+                counts.unreadable += session.unreadable
+                counts.unknown += session.unknown
+                counts.pong_latency = session.heartbeat.latency
+                session.unreadable = session.unknown = 0
+            if pushes:
+                deliver(self, pushes)
+            if eventful or now >= deadline or transport.woken:
+                return now
+
+    def _offer_read_lease(self, sole_consumer: SoleConsumer, session: Session, transport: WebSocketConnection) -> None:
+        """Let a consumer read what is for nobody else."""
+        read_lease = None
+        if sole_consumer.takes_all_of(self.wanted):
+            with suppress(MemoryError):  # then this thread goes on reading
+                read_lease = transport.lend_read(
+                    partial(self._seal, session), partial(self._put, sole_consumer), sole_consumer.has
+                )
+        if read_lease is not None:
+            sole_consumer.accept(read_lease)
+        self._handoff_policy.taken = read_lease
+
+    def _seal(self, session: Session, frame: bytes) -> RawPush | None:
+        """Seal a message on its consumer's thread; None where it is no push that is known."""
+        head = session.known(frame, time.monotonic())
+        return None if head is None else RawPush(frame, Batch(self.epoch, time.time_ns(), self._payload_mismatch), head)
+
+    def _put(self, sole_consumer: SoleConsumer, push: RawPush) -> bool:
+        """Deliver and count a message on its consumer's thread; False, with nothing done, where others have a share."""
+        if not sole_consumer.put(push):
+            return False
+        self.counts.messages += 1
+        self.counts.bytes += len(push.frame)
+        return True
+
+    def _tell(self, event: SessionEvent) -> None:
+        """Pass on what the session found out."""
+        if isinstance(event, Welcomed):
+            self._welcomed = time.monotonic()
+            self.epoch = next(self._owner.epochs)
+            self.counts.reconnects += self.counts.connects > 0
+            self.counts.connects += 1
+            self.last_error = self._waker.step = None
+            self._owner.emit(Connected(self.market, self.private, self.epoch, self._host))
+        elif isinstance(event, Acked):
+            self._owner.acked(self, event.keys)
+        elif isinstance(event, Refused):
+            with self._lock:
+                self._wanted.pop(event.key, None)
+            self._owner.refused(self, event.key, event.error)
+        elif isinstance(event, Proved):
+            if event.answered and event.number >= self._proof_to_leave:
+                self._proof_to_leave = 0
+            if event.number >= self._proof_to_tell:
+                self._proof_to_tell = _NONE
+                self._owner.proved(self)
+        elif isinstance(event, ConnectionFull):
+            self._requests.append(_Request(partial(self._move, event.keys)))
+        else:
+            self._owner.emit(ServerNotice(self.market, self.private, self.epoch, event.code, event.reason))
+
+    def _move(self, keys: tuple[TopicKey, ...]) -> bool:
+        """Have the owner find other places for keys that the server does not take any more on this connection."""
+        with self._lock:
+            for key in keys:
+                self._wanted.pop(key, None)
+        try:
+            self._owner.full(self, keys)
+        except BaseException:
+            with self._lock:
+                self._wanted.update(dict.fromkeys(keys))
+            raise
+        return True
+
+    def _make_requests(self, now: float) -> float:
+        """Ask the owner for what is due, which needs another connection; return when to ask again.
+
+        Where no other connection could be made, this one goes on, and asks again later.
+        """
+        for request in [request for request in self._requests if now >= request.due]:
+            try:
+                if request.make():
+                    self._requests.remove(request)
+                else:
+                    request.delay(now)
+            except BaseException as error:
+                missing = error if isinstance(error, ConnectionFailed) else shortage(error, "another connection")
+                if missing is None:
+                    raise
+                delay = request.delay(now)
+                self._owner.emit(Retrying(self.market, self.private, request.attempts, missing, delay))
+        return min((request.due for request in self._requests), default=float("inf"))
+
+    def _settled(self, again: bool) -> None:
+        if again:
+            topics = len(self.wanted)
+            self._owner.emit(Resubscribed(self.market, self.private, self.epoch, topics))
+        self._owner.settled(self)
+
+    def _lost(self, failure: KucoinSyncError, delay: float) -> None:
+        code, reason = 1006, ""
+        if isinstance(failure, ConnectionLost):
+            code, reason = failure.code, failure.reason
+            failure = failure.error
+        self.last_error = failure
+        self.counts.disconnects += 1
+        self._owner.emit(Disconnected(self.market, self.private, self.epoch, code, reason, failure, delay))
+        self._owner.failed(self, failure, fatal=False)
+        self._pause(delay)
+
+    def _lost_by_defect(self, error: KucoinSyncError) -> None:
+        """See to an end that was not seen to as it should have been."""
+        try:
+            self._owner.failed(self, error, fatal=False)
+        finally:
+            self._drop_transport()
+
+    def _failed(self, error: KucoinSyncError, attempt: int, delay: float) -> None:
+        if isinstance(error, ConnectionLost):
+            error = error.error
+        self.last_error = error
+        self.counts.failures += 1
+        delay = max(delay, getattr(error, "retry_after", None) or 0.0)
+        self._owner.emit(Retrying(self.market, self.private, attempt, error, delay))
+        self._owner.failed(self, error, fatal=False)
+        self._pause(delay)
+
+    def _pause(self, delay: float) -> None:
+        until = time.monotonic() + delay
+        while (remaining := until - time.monotonic()) > 0:
+            if not self._wanted:
+                self._owner.idle(self)  # which closes it, unless something is about to be wanted
+            self._waker.sleep(remaining)
+
+    def _drop_transport(self) -> None:
+        self._waker.step = None
+        with self._lock:
+            session, self._session = self._session, None
+        transport = self._transport
+        if transport is not None:
+            try:
+                if session is not None and session.lost is None:
+                    for frame in session.frames_to_send(time.monotonic()):  # such as an unsubscribe just before the end
+                        transport.send_text(frame)
+            finally:
+                transport.close()  # where this raises it is done again
+                self._transport = None

@@ -1,0 +1,198 @@
+"""One `subscribe` call: check what is asked for, find the connections that it needs, wait for the server's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypedDict
+
+from ..credentials import Credentials
+from ..delivery.callbacks import Callbacks
+from ..delivery.overflow import OVERFLOW, inbox_for
+from ..delivery.queue import Inbox, InlineInbox
+from ..delivery.subscription import Subscription
+from ..events import Overflowed
+from ..exceptions import AckTimeout, AuthenticationError, ConnectionFailed, InvalidTopic, SlowConsumer, StreamClosed
+from ..internal.signals import defer, interrupting, settle
+from ..protocol.message import Message
+from ..protocol.session_events import TopicKey
+from ..topics import grammar
+from .group import PendingSubscribe
+from .manager import SubscriptionManager, kind_of
+
+__all__ = ["Callback", "Options", "SubscribeOptions", "Subscriber"]
+
+Callback = Callable[[Message], object]
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of `Stream.subscribe`, for type checkers."""
+
+    callback: Callback | None
+    inline: bool
+    maxsize: int
+    overflow: str
+    private: bool | None
+    stale_after: float | None
+    timeout: float | None
+
+
+class SubscribeOptions(NamedTuple):
+    """What a user says of a subscription beside its topics; see `Stream.subscribe`."""
+
+    callback: Callback | None
+    inline: bool
+    maxsize: int
+    overflow: str
+    private: bool | None
+    stale_after: float | None
+    timeout: float | None
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError for terms that make no sense."""
+        if self.overflow not in OVERFLOW:
+            raise ValueError(f"overflow is {self.overflow!r}; it is one of {', '.join(OVERFLOW)}")
+        if self.maxsize < 1:
+            raise ValueError(f"maxsize is {self.maxsize!r}; a subscription holds at least 1 message")
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(f"callback must be callable, not {type(self.callback).__name__}")
+        if self.inline and self.callback is None:
+            raise ValueError("inline=True needs a callback")
+        if self.stale_after is not None and not self.stale_after > 0:
+            raise ValueError(f"stale_after is {self.stale_after!r}; it is a positive number of seconds, or None")
+
+
+class Subscriber:
+    """Makes subscriptions for a stream and its tunnels."""
+
+    def __init__(
+        self,
+        board: SubscriptionManager,
+        callbacks: Callbacks,
+        credentials: Credentials | None,
+        find: Callable[[], Credentials | None] = Credentials.from_environment,
+    ) -> None:
+        self.credentials = credentials
+        self._find = find
+        self._board = board
+        self._callbacks = callbacks
+
+    def subscribe(
+        self, topics: tuple[str, ...], terms: SubscribeOptions, tunnel: str | None = None, holder: object = None
+    ) -> Subscription[Any]:
+        """Return a subscription to the topics, confirmed by the server; see `Stream.subscribe`.
+
+        `holder` exists as long as the user holds the subscription, or its callback may be called.
+
+        Where the caller has interrupted this package it is not confirmed; what goes wrong then ends it.
+        """
+        terms.check()
+        singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))
+        groups: dict[tuple[str, bool], list[TopicKey]] = {}
+        for single in singles:
+            groups.setdefault(self._kind(single, terms.private), []).append(TopicKey(single, tunnel))
+        subscription = self._make(singles, terms, tunnel)
+        held = subscription if holder is None else subscription.held_by_user(holder)
+        if terms.callback is not None:
+            subscription.keeper = holder
+        if interrupting():
+            if self._board.closed:
+                raise StreamClosed("the stream is closed; make a new one to subscribe")
+            defer(partial(self._join_later, subscription, groups, terms._replace(timeout=0)))
+            return held
+        settle()
+        try:
+            self._join(subscription, groups, terms)
+        except BaseException:  # a signal's handler may raise when all is done, too
+            self._undo(subscription, singles)
+            raise
+        return held
+
+    def _join(
+        self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[TopicKey]], terms: SubscribeOptions
+    ) -> None:
+        """Have a subscription brought what it is for, and wait as long as the user wants until that is confirmed."""
+        singles = subscription.topics
+        try:
+            serve = None
+            if terms.callback is not None and not terms.inline:
+                serve = self._callbacks.prepare(subscription)
+            waiter = self._board.add(subscription, groups, terms.stale_after)
+            if serve is not None:
+                serve()
+            if terms.timeout != 0 and not self._board.is_io_thread():
+                self._await(waiter, terms.timeout, singles)
+            self._board.joined(subscription)
+        except BaseException:
+            self._undo(subscription, singles)
+            raise
+
+    def _undo(self, subscription: Subscription[Any], singles: tuple[str, ...]) -> None:
+        """Take a subscription away that nobody will hold."""
+        subscription.withhold(singles)
+        self._board.remove(subscription, singles)
+        self._board.joined(subscription)
+
+    def _join_later(
+        self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[TopicKey]], terms: SubscribeOptions
+    ) -> None:
+        """Do the same for a subscription that somebody holds already: errors end it. It may be closed by now."""
+        try:
+            if not subscription.closed:
+                self._join(subscription, groups, terms)
+        except Exception as error:
+            subscription.inbox.finish(error)
+
+    def find_credentials(self) -> Credentials | None:
+        """Return the stream's credentials, else those that are found now; None where there are none."""
+        if self.credentials is None:
+            self.credentials = self._find()
+        return self.credentials
+
+    def _kind(self, single: str, private: bool | None) -> tuple[str, bool]:
+        """Return the market of a topic and whether it needs an authorised connection."""
+        needs_key = grammar.is_private(single)
+        if needs_key and private is False:
+            raise InvalidTopic(f"{single} is a private topic; leave private= away or pass True")
+        if (needs_key or private) and self.find_credentials() is None:
+            raise AuthenticationError(
+                f"{single} {'is a private topic' if needs_key else 'was asked for with private=True'} and needs an API "
+                "key: pass Credentials(key, secret, passphrase) to Stream, or set KUCOIN_API_KEY, KUCOIN_API_SECRET "
+                "and KUCOIN_API_PASSPHRASE"
+            )
+        return kind_of(single, private)
+
+    def _make(self, singles: tuple[str, ...], terms: SubscribeOptions, tunnel: str | None) -> Subscription:
+        def overflowed(dropped: int) -> None:
+            self._callbacks.emit(Overflowed(subscription.topics, dropped))
+
+        def slow(dropped: int) -> SlowConsumer:
+            return SlowConsumer(
+                f"{dropped} messages of {', '.join(subscription.topics[:3])} were dropped because {terms.maxsize} were "
+                "waiting already; take messages faster, raise maxsize, or choose another overflow policy",
+                dropped=dropped,
+            )
+
+        inbox: Inbox
+        if terms.callback is not None and terms.inline:
+            inbox = InlineInbox(terms.callback, lambda error: self._callbacks.failed(subscription, error))
+        else:
+            inbox = inbox_for(terms.overflow, terms.maxsize, overflowed, slow, runs=terms.callback is None)
+        subscription = Subscription(
+            singles, inbox, close=self._board.end, callback=terms.callback, tunnel=tunnel, private=terms.private
+        )
+        return subscription
+
+    def _await(self, waiter: PendingSubscribe, timeout: float | None, singles: tuple[str, ...]) -> None:
+        """Wait until the server has confirmed all topics."""
+        if not waiter.gate.wait(timeout):
+            error = self._board.last_error(waiter)
+            if error is not None:
+                raise ConnectionFailed(f"{singles[0]} could not be subscribed within {timeout:g} s: {error}") from None
+            missing = sorted(key.topic for _, key in tuple(waiter.outstanding))
+            raise AckTimeout(
+                f"KuCoin did not confirm {', '.join(missing[:3])} ({len(missing)} of {waiter.total} topics) within "
+                f"{timeout:g} s; try again, with a longer timeout= for many topics"
+            )
+        if waiter.error is not None:
+            raise waiter.error

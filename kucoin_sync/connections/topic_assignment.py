@@ -1,0 +1,166 @@
+"""Which topic lives on which connection, under the limits of one connection.
+
+Pure bookkeeping for one kind of connection (market, public or private); its owner opens and closes connections
+by what `place` and `remove` return. Not thread-safe: its owner's lock covers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..exceptions import InvalidTopic
+from ..protocol.session_events import TopicKey
+
+__all__ = ["TUNNELS_PER_CONNECTION", "TopicAssignment"]
+
+TUNNELS_PER_CONNECTION = 5
+"""KuCoin's documentation of 2019 to 2023, "Multiplex"."""
+
+
+class TopicAssignment:
+    """Places of topics on numbered connections of `capacity` topics each."""
+
+    def __init__(self, capacity: int) -> None:
+        self._default = capacity
+        self._capacity: dict[int, int] = {}
+        self._keys: dict[int, dict[TopicKey, None]] = {}  # in the order in which they were placed
+        self._home: dict[TopicKey, int] = {}
+        self._pins: dict[str, int] = {}  # tunnel -> connection; the topics of a tunnel stay together
+        self._next = 1
+
+    def __repr__(self) -> str:
+        return f"Shards({ {number: len(keys) for number, keys in self._keys.items()} })"
+
+    def __contains__(self, key: TopicKey) -> bool:
+        return key in self._home
+
+    def __len__(self) -> int:
+        return len(self._home)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The connections in use."""
+        return tuple(self._keys)
+
+    def home(self, key: TopicKey) -> int:
+        """Return the connection of a placed key."""
+        return self._home[key]
+
+    def keys(self, number: int) -> tuple[TopicKey, ...]:
+        """Return the keys of a connection, in the order in which they were placed."""
+        return tuple(self._keys.get(number, ()))
+
+    def place(self, keys: Iterable[TopicKey]) -> dict[int, list[TopicKey]]:
+        """Give each key a place; return the new keys of each connection, those of new connections included.
+
+        Raises:
+            InvalidTopic: a tunnel's connection has no room; then nothing has changed.
+        """
+        placed: dict[int, list[TopicKey]] = {}
+        pins, first_new = dict(self._pins), self._next
+        try:
+            for key in keys:
+                if key in self._home:
+                    continue
+                number = self._room_for(key)
+                self._keys[number][key] = None
+                self._home[key] = number
+                placed.setdefault(number, []).append(key)
+        except InvalidTopic:
+            for held in placed.values():
+                self.remove(held)
+            for number in range(first_new, self._next):
+                self.drop(number)
+            self._pins = pins
+            raise
+        return placed
+
+    def remove(self, keys: Iterable[TopicKey]) -> dict[int, list[TopicKey]]:
+        """Take keys away; return those of each connection. A connection stays until `drop_if_empty`."""
+        removed: dict[int, list[TopicKey]] = {}
+        for key in keys:
+            number = self._home.pop(key, None)
+            if number is not None:
+                del self._keys[number][key]
+                removed.setdefault(number, []).append(key)
+        return removed
+
+    def drop_if_empty(self, number: int) -> bool:
+        """Forget a connection that carries nothing; return whether it is forgotten."""
+        if self._keys.get(number) or number in self._pins.values():
+            return False
+        self._keys.pop(number, None)
+        self._capacity.pop(number, None)
+        return True
+
+    def drop(self, number: int) -> tuple[TopicKey, ...]:
+        """Forget a connection with all that it carries; return that."""
+        keys = tuple(self._keys.pop(number, ()))
+        self._capacity.pop(number, None)
+        for key in keys:
+            del self._home[key]
+        self._pins = {tunnel: home for tunnel, home in self._pins.items() if home != number}
+        return keys
+
+    def full(self, number: int, keys: Iterable[TopicKey]) -> dict[int, list[TopicKey]]:
+        """Note that a connection refused `keys` for being full; return their new places."""
+        moving = [key for key in dict.fromkeys(keys) if self.is_at(key, number)]
+        for key in moving:
+            del self._keys[number][key]
+            del self._home[key]
+        self._capacity[number] = len(self._keys[number])
+        return self.place(moving)
+
+    def is_at(self, key: TopicKey, number: int) -> bool:
+        """Whether a key has its place on a connection."""
+        return self._home.get(key) == number
+
+    def put_back(self, number: int, keys: Iterable[TopicKey]) -> None:
+        """Have keys at the place from which `full` took them; the connection stays full."""
+        for key in keys:
+            self._keys[number][key] = None
+            self._home[key] = number
+
+    def pin(self, tunnel: str, room: int = 1) -> int:
+        """Give a tunnel a connection with room for so many topics; return its number."""
+        if tunnel not in self._pins:
+            tunnels = list(self._pins.values())
+            fitting = (
+                number
+                for number, held in self._keys.items()
+                if len(held) + room <= self._capacity[number] and tunnels.count(number) < TUNNELS_PER_CONNECTION
+            )
+            self._pins[tunnel] = next(fitting, 0) or self._open()
+        return self._pins[tunnel]
+
+    def home_of_tunnel(self, tunnel: str) -> int | None:
+        """Return the connection of a tunnel, None before its first topic."""
+        return self._pins.get(tunnel)
+
+    def unpin(self, tunnel: str) -> tuple[int, tuple[TopicKey, ...]]:
+        """Take a tunnel's connection away; return its number and the keys that were in the tunnel."""
+        number = self._pins.pop(tunnel)
+        keys = tuple(key for key in self._keys.get(number, ()) if key.tunnel == tunnel)
+        self.remove(keys)
+        return number, keys
+
+    def _room_for(self, key: TopicKey) -> int:
+        if key.tunnel is not None:
+            number = self.pin(key.tunnel)
+            if len(self._keys[number]) >= self._capacity[number]:
+                raise InvalidTopic(
+                    f"the connection of tunnel {key.tunnel!r} is full with {self._capacity[number]} topics; "
+                    f"subscribe {key.topic} in another tunnel or outside"
+                )
+            return number
+        for number, held in self._keys.items():
+            if len(held) < self._capacity[number]:
+                return number
+        return self._open()
+
+    def _open(self) -> int:
+        number = self._next
+        self._next += 1
+        self._keys[number] = {}
+        self._capacity[number] = self._default
+        return number

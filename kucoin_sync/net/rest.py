@@ -1,0 +1,377 @@
+"""KuCoin's REST API, as far as the feed needs it: connect tokens, snapshots, time. The only import of requests.
+
+Requests is used for HTTP; the connection under it is `wire.dial`, so that a request can be cancelled, has one
+deadline for all its steps, and verifies certificates as the feed does. Redirects are never followed, what
+netrc or the environment say to requests is not used, and nothing of a request is in an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+try:
+    import requests
+    import urllib3
+    from requests.adapters import HTTPAdapter
+except OSError as error:  # some versions of requests read certifi's file when they are imported
+    raise ImportError(
+        f"requests can't be imported, because a file can't be read ({error}); reinstall certifi, or, in a frozen "
+        "program, pack its file cacert.pem"
+    ) from error
+
+from ..credentials import Credentials
+from ..exceptions import AuthenticationError, ConnectionFailed, RestError, TokenError
+from ..internal.guard import log
+from ..internal.resources import shortage
+from .rest_response import Answer, ConnectToken, TokenAnswer
+from .socket import CancellableSocket, Waker, dial, proxy_for
+
+__all__ = ["Endpoints", "Rest", "default_context"]
+
+_SPOT = "https://api.kucoin.com"
+_FUTURES = "https://api-futures.kucoin.com"
+_CHECK = "check the REST URL, firewall and proxy"
+_BODY_BYTES = 32 * 1024 * 1024
+
+
+class Endpoints(NamedTuple):
+    """The REST base URLs of spot and futures, checked, and further hosts that endpoints may be on."""
+
+    spot: str
+    futures: str
+    allowed_hosts: tuple[str, ...] = ()
+
+    @classmethod
+    def checked(cls, spot: str, futures: str, allowed_hosts: tuple[str, ...] = ()) -> Endpoints:
+        """Return the bases without a trailing slash.
+
+        Raises:
+            ConnectionFailed: a base is not of the form https://host (not retriable).
+        """
+        for name, url in (("rest_url", spot), ("futures_rest_url", futures)):
+            _check_url(name, url, ("https", "http"))
+        return cls(spot.rstrip("/"), futures.rstrip("/"), tuple(host.lower() for host in allowed_hosts))
+
+    @classmethod
+    def chosen(cls, spot: str | None, futures: str | None, allowed_hosts: tuple[str, ...] = ()) -> Endpoints:
+        """Return the given bases, in the place of None those of the environment, else KuCoin's global site.
+
+        Raises:
+            ConnectionFailed: as `checked`.
+        """
+        return cls.checked(
+            spot or os.environ.get("KUCOIN_SYNC_REST_URL") or _SPOT,
+            futures or os.environ.get("KUCOIN_SYNC_FUTURES_REST_URL") or _FUTURES,
+            allowed_hosts,
+        )
+
+    def of(self, market: str) -> str:
+        """Return the base URL of "spot" or "futures"."""
+        return self.futures if market == "futures" else self.spot
+
+    def checked_endpoint(self, market: str, endpoint: str) -> str:
+        """Return `endpoint` in its usual spelling; raise ConnectionFailed unless a token may be sent to it."""
+        base = urlsplit(self.of(market))
+        parts = _check_url("the endpoint", endpoint, ("wss", "ws"))
+        host, home = (parts.hostname or "").lower(), (base.hostname or "").lower()
+        if parts.scheme == "ws" and base.scheme != "http":
+            raise ConnectionFailed(
+                f"KuCoin's answer names an unencrypted endpoint on {host}, which is refused", retriable=False
+            )
+        if host not in (home, *self.allowed_hosts) and not _same_domain(host, home):
+            raise ConnectionFailed(
+                f"KuCoin's answer names an endpoint on {host}, outside the domain of {home}, which is refused; "
+                "if it is right, pass allowed_hosts=[...] to Stream",
+                retriable=False,
+            )
+        return str(parts.geturl())
+
+
+class Rest:
+    """A REST client, owned by one thread; cancelled through its `waker`.
+
+    Args:
+        context: called for the TLS context when the first https connection is made.
+        timeout: seconds for a whole request.
+        clock: wall clock in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        bases: Endpoints,
+        *,
+        waker: Waker,
+        credentials: Credentials | None = None,
+        context: Callable[[], ssl.SSLContext],
+        proxy: str | None = None,
+        timeout: float = 10.0,
+        user_agent: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._bases = bases
+        self._waker = waker
+        self._credentials = credentials
+        self._context = context
+        self._proxy = proxy
+        self._timeout = timeout
+        self._clock = clock
+        self._clock_offset = 0.0  # server time - our time, learnt when a signature was refused for its timestamp
+        self._deadline = 0.0
+        self._missing = ""  # what the request under way waits for, once it is connected
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["User-Agent"] = user_agent or requests.utils.default_user_agent()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(self._dial, lambda: self._deadline))
+
+    def close(self) -> None:
+        """Close the connections that were kept for the next request."""
+        self._session.close()
+
+    def connect_token(self, market: str, *, private: bool) -> ConnectToken:
+        """Return a fresh connect token of "spot" or "futures" (POST /api/v1/bullet-public or -private).
+
+        Raises:
+            AuthenticationError, RestError, TokenError (the answer makes no sense), ConnectionFailed, Cancelled.
+        """
+        path = "/api/v1/bullet-private" if private else "/api/v1/bullet-public"
+        try:
+            token = msgspec.convert(self.call(market, "POST", path, signed=private), TokenAnswer).connect_token()
+        except msgspec.ValidationError as error:
+            raise TokenError(f"KuCoin's answer to {path} is not a connect token: {error}") from None
+        if not token.token or not token.servers:
+            raise TokenError(f"KuCoin's answer to {path} names no token or no server")
+        checked = self._bases.checked_endpoint
+        return token._replace(
+            servers=tuple(server._replace(endpoint=checked(market, server.endpoint)) for server in token.servers)
+        )
+
+    def server_time(self, market: str = "spot") -> float:
+        """Return KuCoin's clock: seconds since 1970 (GET /api/v1/timestamp)."""
+        milliseconds = self.call(market, "GET", "/api/v1/timestamp")
+        if not isinstance(milliseconds, int):
+            raise RestError("200000", f"a timestamp that is none: {milliseconds!r:.80}", where="/api/v1/timestamp")
+        return milliseconds / 1000
+
+    def call(
+        self,
+        market: str,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        *,
+        signed: bool = False,
+    ) -> Any:
+        """Return the `data` of KuCoin's answer to one request.
+
+        A request refused for its timestamp is signed again once by the server's clock.
+
+        Raises:
+            AuthenticationError, RestError, ConnectionFailed, Cancelled.
+        """
+        resource = f"{path}?{urlencode(query)}" if query else path
+        if not signed:
+            return self._once(market, method, resource, {})
+        if self._credentials is None:
+            raise AuthenticationError(
+                f"{path} needs an API key; pass Credentials(key, secret, passphrase) or set KUCOIN_API_KEY, "
+                "KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE"
+            )
+        try:
+            return self._once(market, method, resource, self._signature(method, resource))
+        except AuthenticationError as error:
+            if error.code != "400002":
+                raise
+        self._clock_offset = self.server_time(market) - self._clock()
+        try:
+            return self._once(market, method, resource, self._signature(method, resource))
+        except AuthenticationError as error:
+            if error.code != "400002":
+                raise
+            raise AuthenticationError(
+                f"KuCoin refuses the timestamp of {path}, also by its own clock, from which this machine's differs "
+                f"by {-self._clock_offset:+.1f} s: set this machine's clock (code 400002)",
+                code="400002",
+            ) from None
+
+    def _signature(self, method: str, resource: str) -> dict[str, str]:
+        assert self._credentials is not None
+        milliseconds = int((self._clock() + self._clock_offset) * 1000)
+        return self._credentials.headers(milliseconds, method, resource)
+
+    def _once(self, market: str, method: str, resource: str, headers: dict[str, str]) -> Any:
+        self._deadline = time.monotonic() + self._timeout
+        url = self._bases.of(market) + resource
+        where = f"{method} {resource.partition('?')[0]}"
+        kind = "the token request" if "/bullet-" in resource else "the request"
+        self._missing = f"{kind} {where} was not answered by {urlsplit(url).netloc}"
+        self._waker.begin(self._missing, _CHECK)
+        try:
+            with self._session.request(
+                method, url, headers=headers, allow_redirects=False, stream=True, timeout=self._timeout
+            ) as response:
+                answer = Answer(response.status_code, response.headers, _body(response, where))
+                return answer.data(where, self._clock())
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            missing, reason = shortage(error, where), _first_reason(error)
+        finally:
+            self._waker.step = None
+        # Raised out here, so that it does not keep its cause, which has the request with its signature.
+        raise missing or ConnectionFailed(
+            f"{where} at {urlsplit(url).hostname} failed ({reason}); check the network and the URL"
+        )
+
+    def _dial(self, host: str, port: int, secure: bool) -> CancellableSocket:
+        wire = dial(
+            host,
+            port,
+            context=self._context() if secure else None,
+            proxy=proxy_for(host, secure=secure, proxy=self._proxy),
+            waker=self._waker,
+            deadline=self._deadline,
+        )
+        self._waker.begin(self._missing, _CHECK)
+        return wire
+
+
+def default_context() -> ssl.SSLContext:
+    """Return a verifying TLS context.
+
+    It knows the authorities of the system (OpenSSL itself reads SSL_CERT_FILE and SSL_CERT_DIR), those of certifi, and
+    those that REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE name. A file that can't be read is left out; it is named in the
+    error where a certificate does not verify.
+
+    Raises:
+        ConnectionFailed: there is not one authority to be had.
+    """
+    context = ssl.create_default_context()
+    loaded = 0
+    named = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
+    for path in filter(None, (requests.utils.DEFAULT_CA_BUNDLE_PATH, *named)):
+        try:
+            folder = os.path.isdir(path)
+            context.load_verify_locations(capath=path) if folder else context.load_verify_locations(cafile=path)
+            loaded += 1
+        except OSError as error:
+            log(logging.WARNING, "the certificate authorities in %s can't be read: %s", path, error)
+    if not loaded and not context.cert_store_stats()["x509_ca"] and not _has_folder_of_authorities():
+        raise ConnectionFailed(
+            "no certificate authority is known, so that no TLS certificate can be verified: the system has none, and "
+            f"certifi's file {requests.utils.DEFAULT_CA_BUNDLE_PATH} can't be read; reinstall certifi, set "
+            "SSL_CERT_FILE to a file of authorities, or pass ssl_context=",
+            retriable=False,
+        )
+    return context
+
+
+def _has_folder_of_authorities() -> bool:
+    """Whether OpenSSL has a folder of authorities, in which it looks them up when it needs them."""
+    folder = ssl.get_default_verify_paths().capath
+    try:
+        return folder is not None and bool(os.listdir(folder))
+    except OSError:
+        return False
+
+
+class _Adapter(HTTPAdapter):
+    """A requests adapter whose connections are dialled by `dial` and bounded by `deadline`."""
+
+    poolmanager: urllib3.PoolManager
+
+    def __init__(self, dial: Callable[[str, int, bool], CancellableSocket], deadline: Callable[[], float]) -> None:
+        self._make_dial = dial
+        self._get_deadline = deadline
+        super().__init__(max_retries=0)
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """Do nothing: `dial` verifies certificates, with authorities of its own."""
+
+    def close(self) -> None:
+        # urllib3 itself leaves the sockets to the garbage collector, and a kept traceback can delay that for long.
+        pools = self.poolmanager.pools
+        for key in list(pools.keys()):
+            pools[key].close()
+        super().close()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        wire_dial, deadline = self._make_dial, self._get_deadline
+
+        class Bounded(urllib3.connection.HTTPConnection):
+            def request(self, *args: Any, **kwargs: Any) -> None:
+                if isinstance(self.sock, CancellableSocket):
+                    self.sock.deadline = deadline()
+                super().request(*args, **kwargs)
+
+        class Plain(Bounded):
+            def connect(self) -> None:
+                self.sock = wire_dial(self.host, self.port or 80, False)
+
+        class Secure(Bounded, urllib3.connection.HTTPSConnection):
+            def connect(self) -> None:
+                self.sock = wire_dial(self.host, self.port or 443, True)
+                self.is_verified = True
+
+        class PlainPool(urllib3.HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(urllib3.HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+
+def _body(response: requests.Response, where: str) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_content(65536):
+        body += chunk
+        if len(body) > _BODY_BYTES:
+            raise RestError(str(response.status_code), f"an answer of more than {_BODY_BYTES} bytes", where=where)
+    return bytes(body)
+
+
+def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
+    """Return the parts of a URL without credentials, or raise ConnectionFailed without showing more than its host."""
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        port_ok = parts is not None and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, port_ok = None, False
+    if parts is None or not port_ok or parts.scheme not in schemes or not parts.hostname or "@" in parts.netloc:
+        if parts is not None and parts.hostname:
+            shown = f"{parts.scheme}://{parts.hostname}"
+        else:
+            shown = "not shown" if "@" in repr(url) else repr(url)[:80]
+        raise ConnectionFailed(
+            f"{name} ({shown}) is not a URL of the form {schemes[0]}://host without user name and password",
+            retriable=False,
+        )
+    return parts
+
+
+def _same_domain(host: str, home: str) -> bool:
+    """Whether `host` is in the domain of `home`: below its parent domain, or both are this machine."""
+    loopback = ("localhost", "127.0.0.1", "::1")
+    if home in loopback:
+        return host in loopback
+    labels = home.split(".")
+    if all(label.isdigit() for label in labels) or ":" in home:
+        return False  # an address has no domain
+    domain = ".".join(labels[1:]) if len(labels) > 2 else home
+    return host.endswith("." + domain)
+
+
+def _first_reason(error: BaseException) -> str:
+    """Return the innermost error's class and system text, which hold nothing of the request."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    strerror = getattr(error, "strerror", None)
+    return f"{type(error).__name__}: {strerror}" if strerror else type(error).__name__

@@ -1,0 +1,166 @@
+"""What KuCoin's REST API answers: data, connect tokens, or an error that says whether and when to ask again.
+
+Whatever its status, an answer is KuCoin's where it is a JSON object with a code. Any other is somebody's in between,
+such as a proxy's or a content delivery network's.
+"""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..exceptions import AuthenticationError, RestError
+
+__all__ = ["RATE_CODES", "Answer", "ConnectToken", "InstanceServer", "TokenAnswer"]
+
+_LONGEST_WAIT = 3600.0
+_REMEDIES = {
+    "400001": "a KC-API header is missing; check that key, secret and passphrase are complete",
+    "400002": "the timestamp is off; set this machine's clock",
+    "400003": "the key does not exist; check KUCOIN_API_KEY, and that it was made for this site",
+    "400004": "the passphrase is wrong; check KUCOIN_API_PASSPHRASE",
+    "400005": "the signature is wrong; check KUCOIN_API_SECRET",
+    "400006": "this machine's IP address is not on the key's list; add it in KuCoin's API management",
+    "400007": "the key lacks the permission; grant it in KuCoin's API management",
+    "411100": "the account is frozen; ask KuCoin's support",
+}
+#: Codes of a `RestError` that ask to slow down: KuCoin's, and the HTTP status where the answer was not KuCoin's.
+RATE_CODES = ("429000", "200002", "1015", "429")
+
+
+class Answer:
+    """One answer. It does not show itself where variables are shown, as a connect token may be in it.
+
+    Args:
+        status: HTTP's.
+        headers: asked for by their usual spelling.
+        body: as it was sent, without encodings of the transfer.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self._status = status
+        self._headers = headers
+        self._code: str | None = None  # KuCoin's, None where the answer is not KuCoin's
+        try:
+            envelope = msgspec.json.decode(body)
+            self._code = str(msgspec.convert(envelope["code"], str | int))
+        except (msgspec.MsgspecError, ValueError, RecursionError, TypeError, KeyError):
+            self._beginning = body[:100].partition(b"token")[0]
+        else:
+            self._message = str(envelope.get("msg", ""))[:300]
+            self._data = envelope.get("data")
+
+    def data(self, where: str, now: float) -> Any:
+        """Return the data, None where there is none.
+
+        Args:
+            where: method and path, for errors.
+            now: seconds since 1970, for an answer that says until when to wait and not what time it is.
+
+        Raises:
+            AuthenticationError, RestError.
+        """
+        if self._code == "200000" and not self._redirects:
+            return self._data
+        raise self._error(where, now)
+
+    @property
+    def _redirects(self) -> bool:
+        return 300 <= self._status < 400
+
+    def _error(self, where: str, now: float) -> AuthenticationError | RestError:
+        code, status = self._code, self._status
+        if self._redirects:
+            return RestError(str(status), "a redirect, which is refused; correct the REST URL", where=where)
+        if code is None:
+            kind = self._headers.get("Content-Type", "no content type")
+            return RestError(
+                str(status),
+                f"not KuCoin's JSON but {kind}: {self._beginning!r}; "
+                "something between here and KuCoin may have answered",
+                where=where,
+                retriable=status in (200, 403, 408, 425, 429) or status >= 500,
+                retry_after=self._retry_after(now, limited=status == 429),
+            )
+        if code in _REMEDIES:
+            return AuthenticationError(
+                f"KuCoin refused {where} with code {code} ({self._message}): {_REMEDIES[code]}", code=code
+            )
+        limited = code in RATE_CODES or status == 429
+        return RestError(
+            code,
+            self._message,
+            where=where,
+            retriable=limited or status >= 500 or code.startswith("5"),
+            retry_after=self._retry_after(now, limited=limited),
+        )
+
+    def _retry_after(self, now: float, *, limited: bool) -> float | None:
+        """Return the seconds to wait, from Retry-After or, for one's own quota, the gateway's reset (milliseconds)."""
+        text = self._headers.get("Retry-After", "")
+        seconds = float(text) if text.isdecimal() else self._seconds_until(text, now)
+        reset = self._headers.get("gw-ratelimit-reset", "")
+        if seconds is None and limited and reset.isdecimal():
+            seconds = float(reset) / 1000
+        return None if seconds is None else min(seconds, _LONGEST_WAIT)
+
+    def _seconds_until(self, date: str, now: float) -> float | None:
+        """Return the seconds until an HTTP date by the server's clock, if it tells its time; None where it is none."""
+        until, since = _instant(date), _instant(self._headers.get("Date", ""))
+        return None if until is None else max(0.0, until - (now if since is None else since))
+
+
+class InstanceServer(NamedTuple):
+    """A WebSocket endpoint with its ping values in seconds."""
+
+    endpoint: str
+    ping_interval: float
+    ping_timeout: float
+
+
+class ConnectToken(NamedTuple):
+    """What a connection is made with; the token is a secret."""
+
+    token: str
+    servers: tuple[InstanceServer, ...]
+
+    def __repr__(self) -> str:
+        return f"ConnectToken(***, {self.servers!r})"
+
+
+class _Server(msgspec.Struct):
+    endpoint: str
+    pingInterval: float  # noqa: N815 - KuCoin's name
+    pingTimeout: float  # noqa: N815 - KuCoin's name
+
+    def __post_init__(self) -> None:
+        for name in ("pingInterval", "pingTimeout"):
+            if not 0 < getattr(self, name) <= 86_400_000:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, not a number of milliseconds in a day")
+
+
+class TokenAnswer(msgspec.Struct):
+    """The data of an answer with a connect token, in KuCoin's shape."""
+
+    token: str
+    instanceServers: list[_Server]  # noqa: N815 - KuCoin's name
+
+    def connect_token(self) -> ConnectToken:
+        """Return it in ours."""
+        servers = (
+            InstanceServer(each.endpoint, each.pingInterval / 1000, each.pingTimeout / 1000)
+            for each in self.instanceServers
+        )
+        return ConnectToken(self.token, tuple(servers))
+
+
+def _instant(date: str) -> float | None:
+    """Return an HTTP date as seconds since 1970, None where it is none."""
+    try:
+        parts = email.utils.parsedate_tz(date)
+        return None if parts is None else float(email.utils.mktime_tz(parts))
+    except (ValueError, OverflowError):
+        return None  # such as a year that does not exist

@@ -1,0 +1,337 @@
+"""Frames that are routed unopened: who reads a message has it decoded, once, in the way in which it is read.
+
+The frames of one topic and subject begin with the same bytes, up to their data. `EnvelopePrefixes` learns these beginnings from
+messages that were decoded whole; what begins like one of them needs no decoding to be routed. The consumer's
+`Decoder` decodes it: envelope and data in one pass, as plain Python or as the topic's struct, as the consumer
+has read the message before.
+
+Pure; each object is used by one thread, but for an `Decoder`, in which threads that share a subscription can at worst
+choose a slower way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+
+import msgspec
+
+from .message import (
+    UNREAD,
+    UNREADABLE,
+    Batch,
+    EnvelopePrefix,
+    Message,
+    Origin,
+    RawPush,
+    decode_alone,
+    decode_message,
+    head_for,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = [
+    "DATA",
+    "END",
+    "Decoder",
+    "EnvelopePrefix",
+    "EnvelopePrefixes",
+    "Medley",
+    "Push",
+    "Pushes",
+    "RawPush",
+    "Run",
+    "is_readable",
+    "kind_of",
+    "opened",
+]
+
+#: The ways to open a frame: its data undecoded, as its struct, as plain Python, as its struct with members that it has
+#: no fields for.
+UNDECODED, AS_PAYLOAD, AS_DATA, AS_PAYLOAD_WITH_MORE = 0, 1, 2, 3
+#: Where the beginning of a frame ends.
+DATA = b'"data":'
+#: With what a frame ends, behind its data.
+END = ord("}")
+_start_of = attrgetter("start")
+_MOST = 4096
+_GONE = 256
+_GLANCE = 100
+_GLIMPSE = 32
+
+
+Push: TypeAlias = "Message | RawPush"
+
+
+class Medley(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """Frames that came together, each with its head: pushes, each sealed when it is looked at.
+
+    Attributes:
+        text: all frames in one, where that was made already, else b"".
+    """
+
+    heads: list[EnvelopePrefix]
+    batch: Batch
+    frames: list[bytes]
+    text: bytes = b""
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self) -> Iterator[RawPush]:
+        return map(RawPush, self.frames, repeat(self.batch), self.heads)
+
+    @overload
+    def __getitem__(self, index: int) -> RawPush: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+
+    def __getitem__(self, index: int | slice) -> RawPush | Self:
+        if isinstance(index, slice):
+            return type(self)(self.heads[index], self.batch, self.frames[index])
+        return RawPush(self.frames[index], self.batch, self.heads[index])
+
+
+class Run(Medley, frozen=True):
+    """Frames that came together and have one head."""
+
+    @classmethod
+    def of(cls, head: EnvelopePrefix, batch: Batch, frames: list[bytes], text: bytes = b"") -> Run:
+        """Return the run of these frames."""
+        return cls([head] * len(frames), batch, frames, text)
+
+    @property
+    def head(self) -> EnvelopePrefix:
+        """The head of all of them."""
+        return self.heads[0]
+
+
+Pushes: TypeAlias = "Sequence[Push] | Medley"
+
+
+class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
+    """All that a head may say: what else there is could differ from frame to frame, or matter to routing."""
+
+    type: Literal["message"]
+    topic: str
+    data: Literal[0]
+    subject: str | None = None
+
+
+_decode_beginning = msgspec.json.Decoder(_Beginning).decode
+
+
+class EnvelopePrefixes:
+    """The heads that a connection has learned; of what the server sends it keeps a bounded number.
+
+    Attributes:
+        known: the heads by what stands before `DATA`.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, EnvelopePrefix] = {}
+        self._glimpses: dict[
+            bytes, EnvelopePrefix
+        ] = {}  # the same by that part of their beginning in which they differ
+        self._glimpse = itemgetter(slice(0, 0))
+        self._learned = False  # something since they were told apart
+        self._gone = 0  # topics that the connection carries no longer, since it has begun to learn
+        self._passed = 0  # frames since the last attempt to learn
+        self._pause = 0  # frames to pass before the next
+
+    def forget(self, topics: int) -> None:
+        """Note that so many topics are carried no longer; where they may be most of what was learned, learn anew."""
+        self._gone += topics
+        if self._gone > max(_GONE, len(self.known) // 2):
+            self.known.clear()
+            self._glimpses, self._learned, self._gone = {}, False, 0
+
+    def find(self, frames: list[bytes]) -> list[EnvelopePrefix] | None:
+        """Return the head of each frame, None where not all are known."""
+        if self._learned:
+            self._learned = False
+            self._tell_apart()
+        try:
+            heads = list(map(self._glimpses.__getitem__, map(self._glimpse, frames)))
+        except KeyError:
+            heads = []
+        if heads and all(map(bytes.startswith, frames, map(_start_of, heads))):
+            return heads
+        # Some are new, or can't be told apart at a glimpse.
+        known = self.known.get
+        heads = [found for frame in frames if (found := known(frame[: frame.find(DATA)]))]
+        return heads if len(heads) == len(frames) else None
+
+    def _tell_apart(self) -> None:
+        """Choose the bytes to glimpse at: behind what all heads have in common."""
+        first, last = min(self.known), max(self.known)
+        common = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), 0)
+        self._glimpse = itemgetter(slice(common, common + _GLIMPSE))
+        self._glimpses = {self._glimpse(start): head for start, head in self.known.items()}
+
+    def learn(self, frame: bytes) -> None:
+        """Take a look at a frame that was decoded as a push; the more rarely, the more often that was in vain."""
+        self._passed += 1
+        if self._passed <= self._pause:
+            return
+        self._passed = 0
+        start, data, _ = frame.partition(DATA)
+        beginning = start + data
+        try:
+            says = _decode_beginning(beginning + b"0}")
+            decode_alone(frame[len(beginning) : -1] if frame[-1] == END else b"")  # there is nothing behind the data
+        except UNREADABLE:
+            self._pause = min(2 * self._pause + 1, 1000)
+            return
+        self._pause = 0
+        if len(self.known) >= _MOST:
+            self.known.clear()
+        self._learned = True
+        self.known[start] = head_for(beginning, says.topic, says.subject)
+
+
+class Decoder:
+    """Opens frames for one consumer.
+
+    Attributes:
+        unreadable: frames that turned out to be no push.
+    """
+
+    def __init__(self) -> None:
+        self.unreadable = 0
+        self._way = UNDECODED
+        self._fixed = False
+        self._last: Message | None = None  # whose way of being read is still to be looked at
+        self._unseen = _GLANCE  # messages until that is done again
+
+    def open(self, push: Push) -> Message | None:
+        """Return the message of a push, None where a frame has none."""
+        if not isinstance(push, RawPush):
+            return push
+        if self._last is not None:
+            self.way(self._last)
+            self._last = None
+        head, frame = push.head, push.frame
+        make, decode = head.ways[self._way]
+        try:
+            data = decode(frame[head.inside] if frame[-1] == END else b"")
+        except UNREADABLE:
+            return self.open_undecoded(frame, push)
+        message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
+        self._unseen -= 1
+        if self._unseen < 0 or (self._way == UNDECODED and not self._fixed):
+            self._unseen = _GLANCE
+            self._last = message
+        return message
+
+    def each(self, pushes: Iterable[Push]) -> Iterator[Message]:
+        """Yield the messages in pushes; how they are read is looked at when they come together, not for each."""
+        if isinstance(pushes, Run):
+            yield from self.each_frame(pushes.frames, Origin(pushes.batch, pushes.head))
+            return
+        way, message = self.way(self._last), self._last
+        try:
+            for push in pushes:
+                if isinstance(push, RawPush):
+                    head, frame = push.head, push.frame
+                    make, decode = head.ways[way]
+                    try:
+                        data = decode(frame[head.inside] if frame[-1] == END else b"")
+                        message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
+                    except UNREADABLE:
+                        message = self.open_undecoded(frame, push)
+                        if message is None:
+                            continue
+                    yield message
+                else:
+                    yield push  # it was opened elsewhere, or is a book's change
+        finally:
+            self._last = message
+
+    def each_frame(
+        self, frames: Iterable[bytes], origin: Origin, put_back: Callable[[RawPush], None] | None = None
+    ) -> Iterator[Message]:
+        """Do the same with frames that have one origin and head; `put_back` gets one that an exception holds up."""
+        way, message = self.way(self._last), self._last
+        head: Any = origin.head
+        topic, inside, (make, decode) = head.kind[0], head.inside, head.ways[way]
+        frame: bytes | None = None  # taken and not delivered
+        try:
+            for frame in frames:
+                try:
+                    data = decode(frame[inside] if frame[-1] == END else b"")
+                    message = make(topic, 0, frame, origin, UNREAD, UNREAD, None, data)
+                except UNREADABLE:
+                    message = self.open_undecoded(frame, origin)
+                    if message is None:
+                        continue
+                frame = None
+                yield message
+        except BaseException:
+            if frame is not None and put_back is not None:
+                put_back(RawPush(frame, origin.batch, head))
+            raise
+        finally:
+            self._last = message
+
+    def open_undecoded(self, frame: bytes, origin: Origin | RawPush) -> Message | None:
+        """Return the message of a frame that could not be opened in the consumer's way, None where it has none."""
+        message = _undecoded(frame, origin)
+        if message is None:
+            self.unreadable += 1
+        elif self._way == AS_PAYLOAD and self._reads(frame, origin, AS_PAYLOAD_WITH_MORE):
+            self._way = AS_PAYLOAD_WITH_MORE
+        else:
+            self._way, self._fixed = UNDECODED, True  # the way does not fit this topic
+        return message
+
+    @staticmethod
+    def _reads(frame: bytes, origin: Origin | RawPush, way: int) -> bool:
+        head = origin.head
+        try:
+            return head is not None and bool(head.ways[way][1](frame[head.inside]))
+        except UNREADABLE:
+            return False
+
+    def way(self, message: Message | None) -> int:
+        """Return how to open the next frame, having looked at how a message was read that came before it."""
+        if message is None or self._fixed:
+            return self._way
+        # What is decoded with a message does not show in these: only what it took a second step to read.
+        data, payload = message.data_read is not UNREAD, message.payload_read is not UNREAD
+        if self._way == UNDECODED:
+            if data != payload:
+                self._way = AS_DATA if data else AS_PAYLOAD
+        elif payload if self._way == AS_DATA else data:
+            self._way, self._fixed = UNDECODED, True  # both are wanted
+        return self._way
+
+
+def kind_of(push: Push) -> tuple[str | None, str | None]:
+    """Return the topic and the subject of a push."""
+    return push.head.kind if isinstance(push, RawPush) else (push.topic, push.subject)
+
+
+def is_readable(push: Push) -> bool:
+    """Whether a push has a message."""
+    return not isinstance(push, RawPush) or _undecoded(push.frame, push) is not None
+
+
+def opened(pushes: Iterable[Push]) -> list[Message]:
+    """Return the messages in pushes, with their data undecoded; those that can't be read are left out."""
+    messages = (_undecoded(push.frame, push) if isinstance(push, RawPush) else push for push in pushes)
+    return [message for message in messages if message is not None]
+
+
+def _undecoded(frame: bytes, origin: Origin | RawPush) -> Message | None:
+    try:
+        message = decode_message(frame)
+    except UNREADABLE:
+        return None
+    message.raw, message.origin = frame, origin
+    return message

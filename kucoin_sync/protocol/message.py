@@ -1,0 +1,420 @@
+"""What comes and what is sent: frames to `Message`s, commands to frames.
+
+A push is decoded with its `data` left as the frame's bytes until somebody reads it, or, for who is known to read it,
+with its data in one pass (see `sealed`). Nothing here knows of connections or subscriptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NoReturn, TypeAlias
+
+import msgspec
+
+from .. import payloads
+from ..topics.name import P_co
+from ..topics.table import TABLE
+
+__all__ = [
+    "Batch",
+    "Control",
+    "EnvelopePrefix",
+    "Message",
+    "Origin",
+    "RawPush",
+    "command",
+    "decode_alone",
+    "decode_control",
+    "decode_message",
+    "head_for",
+    "mismatches_of",
+    "payload_class",
+    "prepare",
+]
+
+#: What a decoder may raise for bytes from the network; RecursionError for deep nesting.
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
+if TYPE_CHECKING:
+    _Local = Any
+    _LocalInt = int
+    _LocalBytes = bytes
+else:
+    # Fields that are ours must not be settable from the wire: these types fit no JSON value, so a frame that
+    # names such a field is refused as malformed.
+    class _Local:
+        """No JSON value decodes to this."""
+
+    _LocalInt = Annotated[int, msgspec.Meta(gt=0, lt=0)]
+    _LocalBytes = _Local
+
+#: Stands for what was not decoded yet.
+UNREAD: Any = msgspec.UNSET
+
+#: The class of a message, and what decodes the data for it.
+Route: TypeAlias = "tuple[Callable[..., Message], Callable[[bytes], Any]]"
+
+
+class Batch(msgspec.Struct, gc=False):
+    """What the messages of one receive have in common; shared by them to keep each small."""
+
+    epoch: int = 0
+    received_ns: int = 0
+    #: Called with a message whose payload has not the usual form, or None.
+    payload_mismatch: Callable[[Message], None] | None = None
+
+
+class EnvelopePrefix(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """What the frames of one topic and subject begin with; see `sealed`.
+
+    Attributes:
+        start: these bytes, up to the beginning of the data.
+        inside: what of a frame is its data: what stands between them and the closing brace.
+        kind: topic and subject.
+        ways: for each way to open such a frame the class of the message, and what decodes the data for it.
+    """
+
+    start: bytes
+    inside: slice
+    kind: tuple[str, str | None]
+    ways: tuple[Route, ...]
+
+
+class Origin(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """Where messages come from: what they were read together with, and their head where that is known."""
+
+    batch: Batch
+    head: EnvelopePrefix | None = None
+
+
+class RawPush(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """A frame that is routed unopened, by its head; then the origin of its message.
+
+    Not a tuple, of which the garbage collector would look at each.
+    """
+
+    frame: bytes
+    batch: Batch
+    head: EnvelopePrefix
+
+
+_NO_ORIGIN = Origin(Batch())
+
+
+class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
+    """One push from KuCoin, in three views of the same bytes.
+
+    As KuCoin's JSON: `message["data"]["price"]`, `message.get("sn")`, `"userId" in message`, `message.to_dict()`.
+    By attribute: `topic`, `subject`, `data` (plain Python), `type`, `tunnel_id`.
+    Typed: `payload`, the struct of that topic, or the plain data where none is known. Of data with something odd in it
+    that alone can't be read: its property is None, and the stream tells it once per topic (`PayloadMismatch`).
+
+    Beside them stands what the client knows: `epoch` (number of the connection, it rises with each reconnect),
+    `lost` (messages dropped in this subscription immediately before this one), `received_ns` (wall clock,
+    nanoseconds since 1970) and `raw` (the frame's bytes).
+    """
+
+    topic: str | None = None
+    lost: _LocalInt = msgspec.field(name="~lost", default=0)
+    raw: _LocalBytes = msgspec.field(name="~raw", default=b"")
+    origin: _Local = msgspec.field(name="~origin", default=_NO_ORIGIN)
+    data_read: _Local = msgspec.field(name="~data", default=UNREAD)
+    payload_read: _Local = msgspec.field(name="~payload", default=UNREAD)
+    _whole: _Local = msgspec.field(name="~whole", default=None)
+
+    @property
+    def type(self) -> str:
+        """KuCoin's word for a push."""
+        return "message"
+
+    @property
+    def subject(self) -> str | None:
+        """What kind of push of its topic it is."""
+        subject: str | None = self.origin.head.kind[1]
+        return subject
+
+    @property
+    def tunnel_id(self) -> str | None:
+        """The tunnel that it came through."""
+        return None
+
+    @property
+    def wire_data(self) -> msgspec.Raw:
+        """The push's data as it came, empty where the frame has none."""
+        return decode_message(self.raw).wire_data
+
+    @property
+    def data(self) -> Any:
+        """The push's data as plain Python, None where the frame has none."""
+        if self.data_read is UNREAD:
+            wire_data = self.wire_data
+            if not len(wire_data):
+                return None  # not kept: an absent key stays absent
+            self.data_read = payloads.plain(wire_data)
+        return self.data_read
+
+    @property
+    def payload(self) -> P_co | Any:
+        """The push's data as the typed struct of its topic and subject; as plain Python where no struct is known."""
+        if self.payload_read is UNREAD:
+            try:
+                self.payload_read = _decoder_of(self.topic, self.subject)(self.wire_data)
+            except UNREADABLE:
+                self.payload_read = self._typed_leniently()
+        return self.payload_read
+
+    @property
+    def epoch(self) -> int:
+        """The number of the connection that it came over, from 1."""
+        epoch: int = self.origin.batch.epoch
+        return epoch
+
+    @property
+    def received_ns(self) -> int:
+        """When it was read from the socket: nanoseconds since 1970 by this machine's clock.
+
+        A consumer who waits for message after message reads them itself: what comes while it is busy with the last one
+        is read when it is done, or 50 ms later by the I/O thread.
+        """
+        received: int = self.origin.batch.received_ns
+        return received
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return KuCoin's JSON as a new dict."""
+        whole: dict[str, Any] = payloads.plain(self.raw)
+        return whole
+
+    def with_lost(self, lost: int) -> Message[P_co]:
+        """Return a message of its own of the same frame, that tells of `lost` messages before it."""
+        twin: Message[P_co] = (
+            self.__copy__() if type(self) is _Undecoded else decode_message(self.raw)  # type: ignore[attr-defined]
+        )
+        twin.lost, twin.raw, twin.origin = lost, self.raw, self.origin
+        twin.data_read = twin.payload_read = UNREAD
+        twin._whole = None
+        return twin
+
+    def _typed_leniently(self) -> Any:
+        cls = payload_class(self.topic, self.subject)
+        if cls is None:
+            return self.data
+        reading = _read(cls, self.wire_data)
+        if reading.mismatches and (payload_mismatch := self.origin.batch.payload_mismatch) is not None:
+            payload_mismatch(self)
+        return reading.payload
+
+    def _mapping(self) -> dict[str, Any]:
+        if self._whole is None:
+            self._whole = self.to_dict()
+            if "data" in self._whole:
+                self._whole["data"] = self.data  # one object, whichever way it is read
+        whole: dict[str, Any] = self._whole
+        return whole
+
+    def __getitem__(self, key: str) -> Any:
+        # The two keys that every program reads need not decode the whole frame; no call more than needed.
+        if key == "data":
+            value = self.data
+            return self._mapping()[key] if value is None else value
+        if key == "topic" and self.topic is not None:
+            return self.topic
+        return self._mapping()[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key of KuCoin's JSON, `default` where it has none."""
+        return self._mapping().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._mapping()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._mapping())
+
+    def __len__(self) -> int:
+        return len(self._mapping())
+
+    def keys(self) -> KeysView[str]:
+        """Return the keys of KuCoin's JSON."""
+        return self._mapping().keys()
+
+    def values(self) -> ValuesView[Any]:
+        """Return the values of KuCoin's JSON."""
+        return self._mapping().values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return the items of KuCoin's JSON."""
+        return self._mapping().items()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Message):
+            return self.raw == other.raw
+        if isinstance(other, Mapping):
+            return self._mapping() == other
+        return NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # said because the base class has its own, by identity
+
+    __hash__ = None  # type: ignore[assignment]  # as of the dict that it reads like
+
+    def __repr__(self) -> str:
+        return f"Message(topic={self.topic!r}, subject={self.subject!r}, data={self.data!r})"
+
+    def __reduce__(self) -> Any:
+        return _revive, (self.raw, self.lost, self.epoch, self.received_ns)
+
+
+Mapping.register(Message)
+
+
+class _Undecoded(Message[P_co]):
+    """A message whose data is looked at when it is read."""
+
+    type: Literal["message"] = "message"  # KuCoin leaves it out of some pushes
+    subject: str | None = None
+    tunnel_id: str | None = msgspec.field(name="tunnelId", default=None)
+    wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())
+
+
+# Messages of a frame with a known head are made of its data; their last field is what that was decoded to.
+
+
+class _Split(Message[P_co]):
+    """A message whose data is looked at when it is read."""
+
+    wire_data: msgspec.Raw = msgspec.Raw()
+
+
+class _Typed(Message[P_co]):
+    """A message whose data was decoded with it, as a struct."""
+
+    payload: Any = UNREAD
+
+
+class _Plain(Message[P_co]):
+    """A message whose data was decoded with it, as plain Python."""
+
+    data: Any = None
+
+
+class Control(msgspec.Struct):
+    """A frame that is about the conversation: welcome, ack, pong, error."""
+
+    type: str = ""
+    id: str | int | None = None
+    code: int | str | None = None
+    data: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def command_id(self) -> str:
+        """The id as text; "" without one."""
+        return "" if self.id is None else str(self.id)
+
+    @property
+    def status(self) -> int:
+        """The error code as a number, 0 where it is none."""
+        try:
+            return int(self.code or 0)
+        except ValueError:
+            return 0
+
+    @property
+    def reason(self) -> str:
+        """The error's text, or its JSON where it is none; never long."""
+        json_text = bytes(self.data)
+        return (_decode_any(json_text) if json_text.startswith(b'"') else json_text.decode())[:500]
+
+
+#: Raises one of UNREADABLE for what is no push, and leaves `raw` and `origin` to the caller.
+decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(_Undecoded).decode
+#: Raises one of UNREADABLE for what is not one JSON value and nothing else.
+decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
+decode_control = msgspec.json.Decoder(Control).decode
+_encode = msgspec.json.Encoder().encode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def command(kind: str, command_id: str, **fields: Any) -> bytes:
+    """Return the frame's text of one command, such as `command("ping", "7")`."""
+    return _encode({"id": command_id, "type": kind, **fields})
+
+
+def mismatches_of(message: Message) -> tuple[str, ...]:
+    """Return what in a message's payload has not the usual form, such as "price is null"; () where all has."""
+    cls = payload_class(message.topic, message.subject)
+    return () if cls is None else tuple(each.text for each in _read(cls, message.wire_data).mismatches)
+
+
+def _read(cls: type[payloads.Payload], data: msgspec.Raw) -> payloads.Reading[payloads.Payload]:
+    """Return the struct for the data of a push, whatever that is."""
+    read = payloads.reader_for(cls)
+    if not len(data):
+        return payloads.Reading(read(b"{}").payload, (payloads.Mismatch("there is no data", True),))
+    try:
+        return read(data)
+    except UNREADABLE as error:
+        return payloads.Reading(read(b"{}").payload, (payloads.Mismatch(f"the data can't be read ({error})", True),))
+
+
+def payload_class(topic: str | None, subject: str | None) -> type[payloads.Payload] | None:
+    """Return the struct for a push's topic and subject, None where the table knows none."""
+    if topic is None:
+        return None
+    found = _CLASSES.get(topic.partition(":")[0])
+    if found is None:
+        return None
+    return found.get(subject or "*") or found.get("*")
+
+
+def prepare(single: str) -> None:
+    """Have the decoders of a wanted topic's payloads at hand.
+
+    They are built here rather than by who reads the first payload: while msgspec builds one it can lose a
+    KeyboardInterrupt, which comes to the main thread only.
+    """
+    for cls in _CLASSES.get(single.partition(":")[0], {}).values():
+        payloads.fast_decoder_for(cls)
+        payloads.reader_for(cls)
+
+
+def head_for(start: bytes, topic: str, subject: str | None) -> EnvelopePrefix:
+    """Return the head of the frames of a topic and subject that begin with `start`."""
+    return EnvelopePrefix(start, slice(len(start), -1), (topic, subject), _ways_for(payload_class(topic, subject)))
+
+
+@cache
+def _ways_for(cls: type[payloads.Payload] | None) -> tuple[Route, ...]:
+    """Return the ways to open a frame with the payload `cls`.
+
+    Its data undecoded, as its struct, as plain Python, as its struct with members that KuCoin added. What they decode
+    with raises one of UNREADABLE for what is no JSON or has not the usual form.
+    """
+    split: Route = _Split, decode_alone
+    plain: Route = _Plain, _decode_any
+    if cls is None:
+        return split, split, plain, split
+    fast = payloads.fast_decoder_for(cls)
+    return split, (_Typed, fast), plain, (_Typed, payloads.open_decoder_for(cls) or fast)
+
+
+@lru_cache(maxsize=256)  # enough for those who read a message in both ways, and little for topics that are gone
+def _decoder_of(topic: str | None, subject: str | None) -> Callable[[msgspec.Raw], Any]:
+    """Return what decodes a payload of the usual form; for unknown topics it raises as for one that does not fit."""
+    cls = payload_class(topic, subject)
+    return _unknown if cls is None else payloads.fast_decoder_for(cls)
+
+
+def _unknown(_: msgspec.Raw) -> NoReturn:
+    raise msgspec.ValidationError("no struct is known for this topic")
+
+
+_CLASSES: dict[str, dict[str, type[payloads.Payload]]] = {}
+for _row in TABLE:
+    _CLASSES.setdefault(_row.prefix, {}).update(_row.payloads)
+
+
+def _revive(raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
+    message = decode_message(raw)
+    message.raw, message.lost, message.origin = raw, lost, Origin(Batch(epoch, received_ns))
+    return message

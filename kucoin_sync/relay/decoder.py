@@ -1,0 +1,38 @@
+"""From a frame that came through Redis to what is put into subscriptions: sealed, where its head is known. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..protocol.envelopes import DATA, EnvelopePrefixes, Push, RawPush
+from ..protocol.message import UNREADABLE, Batch, Message, Origin, decode_message
+
+__all__ = ["RelayDecoder"]
+
+
+class RelayDecoder:
+    """Makes pushes of frames; of one thread."""
+
+    def __init__(self) -> None:
+        self._heads = EnvelopePrefixes()
+        self._batch = Batch()
+
+    def push(
+        self, frame: bytes, epoch: int, received_ns: int, payload_mismatch: Callable[[Message], None] | None, lost: int
+    ) -> Push | None:
+        """Return the push of a frame, None where it is none; one that tells of `lost` messages is opened for that."""
+        batch = self._batch
+        if batch.received_ns != received_ns or batch.epoch != epoch:
+            batch = self._batch = Batch(epoch, received_ns, payload_mismatch)
+        if not lost:
+            head = self._heads.known.get(frame[: frame.find(DATA)])
+            if head is not None:
+                return RawPush(frame, batch, head)
+        try:
+            message = decode_message(frame)
+        except UNREADABLE:
+            return None
+        message.raw, message.origin, message.lost = frame, Origin(batch), lost
+        if not lost:
+            self._heads.learn(frame)
+        return message

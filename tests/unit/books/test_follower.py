@@ -1,0 +1,329 @@
+"""One book on its way: when it can be read, what it asks for, what it tells, and how it ends; without sockets."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from typing import Any
+
+import pytest
+
+from kucoin_sync import (
+    BookFailed,
+    BookNotReady,
+    BookReady,
+    BookResyncing,
+    ConnectionFailed,
+    Overflowed,
+    RestError,
+    SlowConsumer,
+    SnapshotFailed,
+    StreamClosed,
+)
+
+from ...support.following import Line, message, sealed
+from ...support.threads import Task
+
+SPOT = "BTC-USDT"
+
+
+def update(start: int, end: int | None = None) -> dict[str, Any]:
+    end = end or start
+    return {
+        "sequenceStart": start,
+        "sequenceEnd": end,
+        "changes": {"bids": [["99", str(end), str(end)]], "asks": []},
+        "symbol": SPOT,
+    }
+
+
+def snapshot(sequence: int) -> dict[str, Any]:
+    return {"sequence": str(sequence), "time": 1, "bids": [["99", "1"]], "asks": [["101", "1"]]}
+
+
+def live(**options: Any) -> Line:
+    """Return a line whose book is ready at 10."""
+    line = Line(SPOT, **options)
+    line.follower.carried()
+    assert not line.fetch(snapshot(10))
+    line.owner.events.clear()
+    return line
+
+
+def reason(line: Line) -> str:
+    """Return why the book can't be read."""
+    with pytest.raises(BookNotReady) as caught:
+        line.book.bids()
+    return str(caught.value)
+
+
+def test_a_snapshot_is_asked_for_when_the_server_carries_the_topic() -> None:
+    line = Line(SPOT)
+    line.push(update(8))
+    assert line.follower.asks() is None
+    assert line.owner.needed == 0
+    line.follower.carried()
+    line.follower.carried()
+    assert line.follower.asks() == 1
+    waiting = Task(line.book.wait_ready)
+    assert line.owner.needed == 1
+    assert not line.fetch(snapshot(7))
+    assert line.follower.asks() is None
+    assert line.book.sequence == 8
+    assert line.owner.events == [BookReady(SPOT, 2, 8)]
+    assert waiting.result() is line.book
+
+
+def test_a_book_is_not_ready_from_the_moment_its_connection_is_lost() -> None:
+    line = live()
+    line.put(update(11))
+    line.follower.lost("there is no connection to KuCoin: no route")
+    assert "because there is no connection to KuCoin: no route" in reason(line)
+    assert line.owner.events == [BookResyncing(SPOT, 2, "there is no connection to KuCoin: no route")]
+    assert line.follower.asks() is None
+    line.take()
+    line.follower.lost("there is no connection to KuCoin: still none")
+    assert "still none" in reason(line)
+    assert len(line.owner.events) == 1
+    line.follower.carried()
+    assert line.owner.needed == 2
+    assert not line.fetch(snapshot(12))
+    assert (line.book.sequence, line.book.resyncs) == (12, 1)
+
+
+def test_an_answer_to_a_question_of_before_a_loss_is_not_taken() -> None:
+    line = live()
+    line.push(update(13))
+    attempt = line.follower.asks()
+    assert attempt is not None
+    line.follower.lost("cut")
+    line.follower.carried()
+    assert line.follower.answered(snapshot(13), attempt)
+    assert not line.book.ready
+    assert not line.fetch(snapshot(13))
+
+
+@pytest.mark.parametrize("frame", [b'{"broken', b"{}", b'{"data":5}', b"[" * 100_000])
+def test_a_frame_that_can_not_be_read_counts_as_missing(frame: bytes) -> None:
+    line = live()
+    line.put(update(11))
+    line.inbox.put(sealed(message(line.source.topic, update(12)), frame))
+    line.take()
+    assert "an update could not be read" in reason(line)
+    assert not line.fetch(snapshot(13))
+
+
+def test_a_frame_of_an_unusual_form_is_read_all_the_same() -> None:
+    line = live()
+    for number in range(11, 15):
+        unusual = {**update(number), "changes": {"bids": [["99", number, number, "more"]], "asks": None}}
+        line.push(unusual, received_ns=number)
+        assert (line.book.sequence, line.book.received_ns) == (number, number)
+        assert line.book.best_bid == (99, number)
+
+
+def test_what_a_frame_of_an_unusual_form_is_about_its_subject_tells() -> None:
+    line = Line(SPOT, level=3)
+    line.follower.carried()
+    line.fetch({"sequence": 10, "bids": [], "asks": []})
+    for number in (11, 12):
+        line.push({"sequence": number, "orderId": f"o{number}", "side": "buy", "price": 99.5, "size": "1"}, "open")
+    assert [order.id for order in line.follower.read(lambda book: book.bid_orders())] == ["o11", "o12"]
+
+
+def test_a_gap_asks_for_a_snapshot_once() -> None:
+    line = live()
+    line.push(update(13))
+    line.push(update(14))
+    line.push(update(17))
+    assert line.owner.needed == 2
+    assert line.fetch(snapshot(13))
+    assert "too old for the updates from 17 on" in reason(line)
+    line.follower.delayed(0.75)
+    assert not line.fetch(snapshot(16))
+    assert line.owner.needed == 2
+    assert line.owner.events == [
+        BookResyncing(SPOT, 2, "what has the sequences 11 to 12 is missing"),
+        SnapshotFailed(SPOT, 2, "the snapshot is of 13, too old for the updates from 17 on", 0.75),
+        BookReady(SPOT, 2, 17),
+    ]
+
+
+def test_a_new_epoch_alone_means_nothing() -> None:
+    line = live()
+    line.push(update(11), epoch=2)
+    assert (line.book.sequence, line.book.resyncs) == (11, 0)
+
+
+def test_what_was_dropped_before_the_book_counts_as_missing_once() -> None:
+    line = live(maxsize=3)
+    for number in range(11, 18):
+        line.put(update(number))
+    line.take(2)
+    assert line.book.sequence == 12
+    line.take()
+    assert "4 updates came faster than they could be applied and were dropped" in reason(line)
+    assert not line.fetch(snapshot(17))
+    line.push(update(18))
+    assert line.book.sequence == 18
+    assert line.book.resyncs == 1
+    line.inbox.put(message(line.source.topic, update(19)).with_lost(5))  # which tells by itself
+    line.take()
+    assert line.book.resyncs == 2
+
+
+def test_why_no_snapshot_came_is_told_until_one_does() -> None:
+    line = Line(SPOT)
+    line.follower.carried()
+    line.follower.delayed(1.5, ConnectionFailed("no route"))
+    assert reason(line).endswith("the first snapshot has not come yet; a snapshot could not be fetched: no route")
+    with pytest.raises(BookNotReady, match=r"was not ready within 0 s, because .*no route"):
+        line.book.wait_ready(timeout=0.0)
+    line.follower.delayed(1.5)
+    assert "no route" not in reason(line)
+    assert [event.reason for event in line.owner.events] == ["no route", "the first snapshot has not come yet"]
+    line.follower.delayed(1.5, ConnectionFailed("no route"))
+    line.follower.lost("cut")
+    assert "no route" not in reason(line)
+    line.follower.carried()
+    line.follower.delayed(1.5, ConnectionFailed("no route"))
+    line.fetch(snapshot(10))
+    line.push(update(13))
+    assert "no route" not in reason(line)
+    line.owner.events.clear()
+    line.fetch(snapshot(20))
+    line.follower.delayed(1.5)  # too late to be of interest
+    assert line.owner.events == [BookReady(SPOT, 2, 20)]
+
+
+def test_events_are_told_without_the_lock() -> None:
+    line = live()
+    reads = []
+
+    def emit(_: Any) -> None:
+        reads.append(Task(lambda: line.book.ready and line.book.bids()).result())
+
+    line.owner.emit = emit  # type: ignore[method-assign]
+    line.follower.lost("cut")
+    line.follower.carried()
+    line.fetch(snapshot(11))
+    assert len(reads) == 2
+
+
+def test_a_reader_comes_before_the_next_updates() -> None:
+    line = live()
+    line.put(update(11))
+    with line.follower.door:
+        taking = Task(line.take)
+        assert line.follower.lock.acquire(timeout=10)  # nobody who waits at the door has it
+        line.follower.lock.release()
+        assert line.book.sequence == 10
+    taking.result()
+    assert line.book.sequence == 11
+
+
+def test_a_read_may_interrupt_a_read_of_the_same_thread() -> None:
+    line = live()
+    with line.follower.lock, line.follower.door:
+        assert line.book.best_bid == (99, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(StreamClosed("it was closed"), None), (RestError("900001", "symbol not exists"), RestError)],
+)
+def test_an_end_is_told_to_everybody_once(error: Exception, raised: type[Exception] | None) -> None:
+    line = Line(SPOT)
+    line.follower.carried()
+    waiting, loop = Task(line.book.wait_ready), iter(line.book)
+    line.follower.end(error)
+    line.follower.end(StreamClosed("again"))
+    with pytest.raises(type(error)) as caught:
+        waiting.result()
+    assert caught.value is error
+    assert "can't be read any more" in reason(line)
+    assert str(error) in reason(line)
+    assert line.owner.ended_books == [line.follower]
+    assert line.owner.events == ([] if raised is None else [BookFailed(SPOT, 2, error)])
+    assert line.follower.asks() is None
+    for each in (loop, iter(line.book)):
+        if raised is None:
+            assert list(each) == []
+        else:
+            with pytest.raises(raised):
+                next(each)
+    assert not line.follower.answered(snapshot(10), 1)
+    line.follower.delayed(1.0)
+    assert not line.book.ready
+    assert line.book.closed
+    assert repr(line.follower) == f"<Follower of the book of BTC-USDT: {error}>"
+
+
+def test_changes_go_to_all_who_listen_and_are_told_apart() -> None:
+    line = Line(SPOT)
+    line.follower.carried()
+    first: Any = iter(line.book)
+    line.push(update(10))
+    line.push(update(9, 12))
+    assert not line.fetch(snapshot(9))
+    second: Any = iter(line.book)
+    line.push(update(13))
+    line.push(update(15))
+    assert not line.fetch(snapshot(14))
+    got = [first.get(timeout=0) for _ in range(4)]
+    assert [(each.sequence_start, each.sequence_end, each.resyncs) for each in got] == [
+        (10, 10, 0), (9, 12, 0), (13, 13, 0), (15, 15, 1),
+    ]  # fmt: skip
+    assert [second.get(timeout=0) for _ in range(2)] == got[2:]
+    for each in (first, second):
+        with pytest.raises(TimeoutError):
+            each.get(timeout=0)
+
+
+def test_who_is_too_slow_for_the_changes_is_told_and_the_others_are_not() -> None:
+    line = live()
+    slow, quick = line.follower.listen(2), line.follower.listen(100)
+    for number in range(11, 16):
+        line.push(update(number))
+    assert [slow.get(timeout=0).sequence_end for _ in range(2)] == [11, 12]  # type: ignore[attr-defined]
+    with pytest.raises(SlowConsumer, match="3 changes of the book of BTC-USDT were dropped because 2 were waiting"):
+        slow.get(timeout=0)
+    line.push(update(16))
+    assert slow.get(timeout=0).lost == 3
+    assert quick.pending == 6
+    assert line.owner.events == [Overflowed(("the book of BTC-USDT",), 1)]
+    assert line.book.sequence == 16
+
+
+def test_a_listener_that_nobody_holds_is_forgotten_unless_it_has_a_callback() -> None:
+    line = live()
+    line.follower.listen(10, callback=print)
+    held = line.follower.listen(10)
+    line.follower.listen(10)
+    gc.collect()
+    line.push(update(11))
+    assert len(line.follower._listeners) == 2
+    held.close()
+    line.push(update(12))
+    assert len(line.follower._listeners) == 1
+    assert held.pending == 1
+    assert held.closed
+
+
+def test_reads_of_several_threads_see_whole_updates_only() -> None:
+    line = live()
+    stop = threading.Event()
+
+    def look() -> int:
+        looks = 0
+        while not stop.is_set():
+            cut = line.book.snapshot()
+            assert cut.bids[0].size == (cut.sequence if cut.sequence > 10 else 1)
+            looks += 1
+        return looks
+
+    readers = [Task(look) for _ in range(3)]
+    for number in range(11, 3000):
+        line.push(update(number))
+    stop.set()
+    assert all(reader.result() for reader in readers)

@@ -1,0 +1,287 @@
+"""The keeper of a stream's books, with a stand-in for the rest of the stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+import kucoin_sync
+from kucoin_sync import AuthenticationError, ConnectionFailed, StreamClosed
+from kucoin_sync.books import manager
+from kucoin_sync.books.manager import BookManager
+from kucoin_sync.connections.subscriber import SubscribeOptions
+from kucoin_sync.delivery.overflow import inbox_for
+from kucoin_sync.delivery.queue import Inbox
+from kucoin_sync.delivery.subscription import Subscription
+from kucoin_sync.protocol.session_events import TopicKey
+
+from ...support.following import message
+from ...support.threads import LIMIT, reached, until
+
+SPOT, TOPIC = "BTC-USDT", "/market/level2:BTC-USDT"
+
+
+class Stream:
+    """The parts of a stream that the keeper works with, all in one."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.watcher: Any = None
+        self.subscriptions: list[Subscription[Any]] = []
+        self.carried: set[str] = set()
+        self.refusal: Exception | None = None
+        self.served: list[Any] = []
+        self.needing: list[Any] = []
+        self.forgotten: list[Any] = []
+        self.requests = 3
+        self.meanwhile = lambda: None
+
+    def emit(self, event: Any) -> None:
+        self.events.append(event)
+
+    def carries(self, topic: str) -> bool:
+        return topic in self.carried
+
+    def subscribe(self, topics: tuple[str, ...], terms: SubscribeOptions) -> Subscription[Any]:
+        if self.refusal is not None:
+            raise self.refusal
+        assert terms.timeout == 0
+        inbox: Inbox = inbox_for(terms.overflow, terms.maxsize, lambda dropped: None, lambda dropped: ValueError())
+        made = Subscription[Any](topics, inbox, close=lambda each: each.inbox.finish(None))
+        self.subscriptions.append(made)
+        self.meanwhile()
+        return made
+
+    def serve(self, subscription: Any) -> None:
+        self.served.append(subscription)
+
+    def admit(self, book: Any) -> None: ...
+    def need(self, book: Any) -> None:
+        self.needing.append(book)
+
+    def forget(self, book: Any) -> None:
+        self.forgotten.append(book)
+
+    def close(self) -> list[threading.Thread]:
+        return []
+
+
+@pytest.fixture
+def stream() -> Stream:
+    return Stream()
+
+
+@pytest.fixture
+def keeper(stream: Stream) -> Iterator[BookManager]:
+    part: Any = stream
+    made = BookManager(part, part, part, part, lambda: False)
+    yield made
+    for thread in made.close():
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+
+
+def opened(keeper: BookManager, symbol: str = SPOT, **options: Any) -> Any:
+    return keeper.open(symbol, **{"level": 2, "generation": 2, "on_change": None, "maxsize": 10, **options})
+
+
+def update(sequence: int, topic: str = TOPIC) -> Any:
+    changes = {"bids": [["99", "1", str(sequence)]], "asks": []}
+    return message(topic, {"sequenceStart": sequence, "sequenceEnd": sequence, "changes": changes})
+
+
+def snapshot(sequence: int) -> dict[str, Any]:
+    return {"sequence": str(sequence), "bids": [["99", "1"]], "asks": [["101", "1"]]}
+
+
+def test_updates_of_a_subscription_reach_its_book(keeper: BookManager, stream: Stream) -> None:
+    assert stream.watcher is keeper
+    book = opened(keeper)
+    assert not stream.needing
+    keeper.carried([TopicKey("/market/level2:ETH-USDT"), TopicKey(TOPIC, "a tunnel")])
+    assert not stream.needing
+    keeper.carried([TopicKey(TOPIC)])
+    assert stream.needing == [book]
+    book.answered(snapshot(10), book.asks())
+    for number in range(11, 2000):
+        stream.subscriptions[0].put(update(number))
+    until(lambda: book.calibration.sequence == 1999, "updates are not applied")
+    assert keeper.stats() == {"books": 1, "books_ready": 1, "book_resyncs": 0, "book_snapshots": 3}
+
+
+def test_nonsense_is_refused(keeper: BookManager) -> None:
+    for options, error, hint in (
+        ({"maxsize": 0}, ValueError, "maxsize is 0; at least 1 change may wait"),
+        ({"on_change": 5}, TypeError, "on_change must be callable, not int"),
+    ):
+        with pytest.raises(error, match=hint):
+            opened(keeper, **options)
+    assert keeper.stats()["books"] == 0
+
+
+def test_a_topic_that_is_carried_already_needs_no_confirmation(keeper: BookManager, stream: Stream) -> None:
+    stream.carried.add(TOPIC)
+    book = opened(keeper)
+    assert stream.needing == [book]
+
+
+def test_a_busy_book_does_not_starve_the_others(
+    keeper: BookManager, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manager, "_TURN", 10)
+    books = [opened(keeper), opened(keeper, "ETH-USDT")]
+    busy, other = stream.subscriptions
+    executor: list[Any] = []
+    both = threading.Event()
+
+    def take(book: Any, really: Any, *arguments: Any) -> None:
+        reached(both, "the test never let the books be served")
+        executor.append(book)
+        really(*arguments)
+
+    for book in books:
+        book.carried()
+        book.answered(snapshot(10), book.asks())
+        book.take = partial(take, book, book.take)
+    busy.put_many([update(number) for number in range(11, 2011)])
+    other.put(update(11, "/market/level2:ETH-USDT"))
+    both.set()
+    until(lambda: books[0].calibration.sequence == 2010, "updates are not applied")
+    assert executor.index(books[1]) <= 2
+    assert executor.count(books[0]) >= 200
+
+
+def test_what_comes_before_the_book_is_waited_for_is_applied_too(keeper: BookManager, stream: Stream) -> None:
+    stream.meanwhile = lambda: stream.subscriptions[0].put(update(11))
+    opened(keeper)
+    until(lambda: not stream.subscriptions[0].pending, "the update is not taken")
+
+
+def test_a_lost_connection_is_told_to_the_books_of_its_topics(keeper: BookManager, stream: Stream) -> None:
+    one, two, other = opened(keeper), opened(keeper), opened(keeper, "ETH-USDT")
+    for book in (one, two, other):
+        book.carried()
+        book.answered(snapshot(10), book.asks())
+    keeper.lost([TopicKey(TOPIC)], ConnectionFailed("no route"))
+    assert [book.calibration.live for book in (one, two, other)] == [False, False, True]
+    assert one.calibration.reason == "there is no connection to KuCoin: no route"
+    assert keeper.stats()["book_resyncs"] == 2
+
+
+def test_a_subscription_that_ends_ends_its_book(keeper: BookManager, stream: Stream) -> None:
+    closed, refused = opened(keeper), opened(keeper, "ETH-USDT")
+    error = AuthenticationError("refused")
+    stream.subscriptions[0].inbox.finish(None)
+    stream.subscriptions[1].inbox.finish(error)
+    until(lambda: closed.ended and refused.ended, "a book has not ended")
+    assert isinstance(closed.ended, StreamClosed)
+    assert "was unsubscribed; open it again" in str(closed.ended)
+    assert refused.ended is error
+    assert set(stream.forgotten) == {closed, refused}
+    assert keeper.stats()["books"] == 0
+
+
+def test_what_was_received_before_the_end_is_still_applied(
+    keeper: BookManager, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manager, "_TURN", 10)
+    book = opened(keeper)
+    book.carried()
+    book.answered(snapshot(10), book.asks())
+    changes: Any = book.listen(1000)
+    with book.lock:
+        stream.subscriptions[0].put_many([update(number) for number in range(11, 111)])
+        stream.subscriptions[0].inbox.finish(None)
+    assert [changes.get(timeout=LIMIT).sequence_end for _ in range(100)] == list(range(11, 111))
+
+
+def test_a_defect_ends_the_book_that_it_struck_and_no_other(
+    keeper: BookManager, stream: Stream, caplog: pytest.LogCaptureFixture
+) -> None:
+    struck, other = opened(keeper), opened(keeper, "ETH-USDT")
+    struck.take = lambda inbox, most: 1 / 0
+    for subscription in stream.subscriptions:
+        subscription.put(update(11))
+    until(lambda: struck.ended, "the book has not ended")
+    assert "a defect in this package: ZeroDivisionError" in str(struck.ended)
+    assert "a defect ended the book of BTC-USDT" in caplog.text
+    until(lambda: not len(stream.subscriptions[1].inbox), "the other book is not served")
+    assert other.ended is None
+
+
+def test_one_of_two_books_of_a_topic_may_end(keeper: BookManager, stream: Stream) -> None:
+    one, two = opened(keeper), opened(keeper)
+    one.end(StreamClosed("it was closed"))
+    assert stream.subscriptions[0].closed
+    assert not stream.subscriptions[1].closed
+    keeper.carried([TopicKey(TOPIC)])
+    assert stream.needing == [two]
+    two.end(StreamClosed("it was closed"))
+    keeper.carried([TopicKey(TOPIC)])
+    assert stream.needing == [two]
+
+
+def test_resyncs_of_books_that_are_gone_still_count(keeper: BookManager, stream: Stream) -> None:
+    for _ in range(2):
+        book = opened(keeper)
+        book.carried()
+        book.answered(snapshot(10), book.asks())
+        book.lost("cut")
+    book.end(StreamClosed("it was closed"))
+    assert keeper.stats()["book_resyncs"] == 2
+    keeper.close()
+    assert keeper.stats()["book_resyncs"] == 2
+
+
+def test_an_on_change_is_served_from_the_first_change_on(keeper: BookManager, stream: Stream) -> None:
+    book = opened(keeper, on_change=print)
+    (listener,) = stream.served
+    assert listener.callback is print
+    book.carried()
+    book.answered(snapshot(10), book.asks())
+    stream.subscriptions[0].put(update(11))
+    until(lambda: listener.pending == 1, "the change was not told")
+
+
+def test_a_book_that_can_not_be_subscribed_leaves_nothing_behind(keeper: BookManager, stream: Stream) -> None:
+    stream.refusal = StreamClosed("the stream is closed")
+    with pytest.raises(StreamClosed, match="the stream is closed"):
+        opened(keeper, on_change=print)
+    assert keeper.stats()["books"] == 0
+    assert stream.served[0].closed
+
+
+def test_a_book_may_end_while_it_is_subscribed(keeper: BookManager, stream: Stream) -> None:
+    """Such as by an answer of REST, where its topic was carried for another book."""
+
+    def end() -> None:
+        (book,) = keeper._books
+        book.end(ConnectionFailed("ended"))
+
+    stream.meanwhile = end
+    assert str(opened(keeper).ended) == "ended"
+    assert stream.subscriptions[0].closed
+
+
+def test_closing_ends_all_books_without_unsubscribing_them_one_by_one(keeper: BookManager, stream: Stream) -> None:
+    books = [opened(keeper), opened(keeper, "ETH-USDT")]
+    (thread,) = keeper.close()
+    thread.join(LIMIT)
+    assert not thread.is_alive()
+    for book in books:
+        assert "was closed with its stream" in str(book.ended)
+    assert not any(subscription.closed for subscription in stream.subscriptions)
+    with pytest.raises(StreamClosed, match="make a new one to open a book"):
+        opened(keeper)
+    keeper.close()
+
+
+def test_a_stream_without_books_has_the_same_numbers(keeper: BookManager) -> None:
+    names = keeper.stats().keys()
+    stream = kucoin_sync.Stream()
+    assert names <= stream.stats().keys()
+    stream.close()

@@ -1,0 +1,100 @@
+"""Numbers of a book: every spelling of a number is it, nothing else is one, and nothing is rounded."""
+
+from __future__ import annotations
+
+import doctest
+from decimal import Decimal, localcontext
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kucoin_sync.books import numbers
+from kucoin_sync.books.numbers import EXACT, DecodeErrors, as_text, estimate, parse
+
+NONSENSE = [
+    "",
+    " ",
+    ".",
+    "-",
+    "e5",
+    "1_0",
+    "1,5",
+    "0x10",
+    "nan",
+    "inf",
+    "-inf",
+    "Infinity",
+    "1e1000",
+    "1.2.3",
+    "\u0661",
+    "1\u2003",
+    "--1",
+]
+
+
+def test_its_examples_are_right() -> None:
+    assert doctest.testmod(numbers).attempted
+    assert not doctest.testmod(numbers).failed
+
+
+@pytest.mark.parametrize("text", ["1.50", "1.5", "15e-1", ".15E1", "+1.5", "01.5", " 1.5\n", "0.0015e+3", "15E-01"])
+def test_all_spellings_of_a_number_are_it(text: str) -> None:
+    assert parse(text) == Decimal("1.5")
+
+
+@pytest.mark.parametrize("text", ["0", "-0", "0.00000000", "0e7", ".0", "0.", "-0.0e-3"])
+def test_zero_is_zero_in_any_spelling_and_without_a_sign(text: str) -> None:
+    assert parse(text) == 0
+    assert not parse(text).is_signed()
+
+
+@pytest.mark.parametrize("text", NONSENSE)
+def test_what_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a number"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["-1", "-0.00000001", "-1e-999"])
+def test_negative_numbers_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is negative"):
+        parse(text)
+
+
+def test_a_refusal_quotes_no_more_than_the_beginning() -> None:
+    with pytest.raises(ValueError) as caught:
+        parse("x" * 10_000)
+    assert len(str(caught.value)) < 100
+
+
+def test_neither_parsing_nor_sums_depend_on_the_callers_precision() -> None:
+    digits = "0.1234567890123456789012345678901234567890"
+    with localcontext() as context:
+        context.prec = 3
+        assert parse(digits) == Decimal(digits)
+        assert str(EXACT.add(parse("1e40"), parse("1e-40"))) == "1" + "0" * 40 + "." + "0" * 39 + "1"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("1.50", "1.50"), (b"1.50", "1.50"), (3, "3"), (0.1, "0.1"), (1e-7, "1e-07"), (Decimal("2.0"), "2.0"), ("", "")],
+)
+def test_a_number_has_a_text_however_it_is_held(value: object, text: str) -> None:
+    assert as_text(value) == text
+
+
+@pytest.mark.parametrize("value", [None, True, [], {}, (1,)])
+def test_other_things_have_no_number(value: object) -> None:
+    with pytest.raises(ValueError, match="is not a number"):
+        as_text(value)
+
+
+@given(st.decimals(min_value=0, max_value=10**12, allow_nan=False, allow_infinity=False))
+def test_the_estimate_is_the_nearest_float(number: Decimal) -> None:
+    assert estimate(f"{number:f}") == float(number)
+
+
+@pytest.mark.parametrize("text", [*NONSENSE, "+1", ".5", "5.", "01"])
+def test_the_estimate_refuses_what_is_not_spelled_as_in_json(text: str) -> None:
+    with pytest.raises(DecodeErrors):
+        estimate(text)

@@ -1,0 +1,72 @@
+"""After every single event of a long, seeded market each book equals the exchange's own, levels and orders.
+
+The market acts until 10,000 events have happened, or as many as KUCOIN_SYNC_TRUTH_EVENTS in the environment says:
+orders received, resting, matched in part or whole, decreased by self-trade prevention, cancelled, hidden ones among
+them. Updates go the way that they go in a program, from the bytes of a frame to the book that a user reads, but for
+sockets and threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+from kucoin_sync.testing.exchange import Exchange
+from kucoin_sync.testing.exchange.orders import Event
+from kucoin_sync.testing.exchange.push import Push
+
+from ...support.books import contents, truth
+from ...support.following import Line
+
+EVENTS = int(os.environ.get("KUCOIN_SYNC_TRUTH_EVENTS", "10000"))
+SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
+
+
+class Market:
+    """A spot and a futures market, and the books that follow them."""
+
+    def __init__(self, seed: int) -> None:
+        self.exchange = Exchange((SPOT, CONTRACT), seed=seed, levels=6)
+        self.old, self.new = Line(SPOT, level=3, generation=1), Line(SPOT, level=3)
+        self.level2, self.futures = Line(SPOT), Line(CONTRACT)
+        self.lines = {line.source.topic: line for line in (self.old, self.new, self.level2, self.futures)}
+        self.exchange.wants = self.lines.__contains__
+        for line in self.lines.values():
+            line.follower.carried()
+            symbol, level = line.source.symbol, line.source.level
+            line.fetch((self.exchange.level3_snapshot if level == 3 else self.exchange.level2_snapshot)(symbol))
+            assert contents(line.book) == truth(self.exchange, symbol, level)
+        self.happened: Counter[str] = Counter()
+        for market in self.exchange._markets.values():
+            sink = market.engine._sink
+            market.engine._sink = lambda event, sink=sink: self.on_event(event, sink)
+
+    def on_event(self, event: Event, sink) -> None:  # type: ignore[no-untyped-def]
+        """Have the event rendered and applied at once, while the engine stands as it left it."""
+        sink(event)
+        self.happened[event.kind] += 1
+        self.happened["hidden"] += (event.maker or event.order).hidden
+        self.deliver(self.exchange._outbox.take())
+
+    def deliver(self, pushes: list[Push]) -> None:
+        """Push what is there, and compare each book that has changed."""
+        for push in pushes:
+            line = self.lines[push.topic]
+            line.push(push.data, push.subject)
+            assert line.book.sequence == self.exchange.level2(line.source.symbol).sequence
+            assert contents(line.book) == truth(self.exchange, line.source.symbol, line.source.level)
+
+
+@pytest.mark.timeout(60 + EVENTS / 100)
+def test_every_book_equals_the_exchanges_after_every_event() -> None:
+    market = Market(seed=404)
+    while sum(market.happened.values()) - market.happened["hidden"] < EVENTS:
+        market.deliver(market.exchange.step())
+        level2 = market.level2.book.snapshot()
+        for line in (market.old, market.new):
+            orders = line.book.snapshot()
+            assert (orders.sequence, orders.bids, orders.asks) == (level2.sequence, level2.bids, level2.asks)
+    assert all(line.book.resyncs == 0 for line in market.lines.values())
+    assert {"received", "open", "match", "change", "done", "hidden"} <= {kind.lower() for kind in market.happened}

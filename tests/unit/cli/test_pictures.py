@@ -1,0 +1,199 @@
+"""The ladder and the chart as pictures of what they show."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from decimal import Decimal
+from typing import NoReturn
+
+import pytest
+
+from kucoin_sync import BookNotReady, BookSnapshot, Message
+from kucoin_sync.books import Level2Book, Level3Book
+from kucoin_sync.cli.chart import Bar, chart
+from kucoin_sync.cli.ladder import Ladder, ladder
+from kucoin_sync.cli.layout import ASCII, UNICODE, text_of
+from kucoin_sync.cli.rates import Rate
+from kucoin_sync.cli.trades import Tape
+from kucoin_sync.protocol.message import decode_message
+
+
+def shown(snapshot: BookSnapshot, width: int = 60, height: int = 20) -> list[str]:
+    return [text_of(row).rstrip() for row in ladder(snapshot, width, height, UNICODE)]
+
+
+def test_the_ladder_shows_what_rests_at_each_price_and_up_to_there() -> None:
+    book = Level2Book()
+    book.load(bids=[["99.0", "1"], ["98", "3.0"]], asks=[["101", "0.5"], ["102", "1.5"]], depth=None)
+    assert shown(BookSnapshot("BTC-USDT", 2, 17, 0, book.bids(), book.asks())) == [
+        "     price  size  total  depth",
+        "ask  102.0   1.5    2.0  █████████████▏░░░░",
+        "ask  101.0   0.5    0.5  ████▍",
+        "─── spread 2.0 (2.0000%) · middle 100.00 · sequence 17 ─────",
+        "bid   99.0   1.0    1.0  ████████▊",
+        "bid   98.0   3.0    4.0  ██████████████████████████▎░░░░░░░░",
+    ]
+
+
+def test_the_ladder_shows_as_many_levels_as_there_is_room_for_the_best_ones() -> None:
+    book = Level2Book()
+    book.load(bids=[[str(100 - n), "1"] for n in range(20)], asks=[[str(101 + n), "1"] for n in range(20)], depth=None)
+    rows = shown(BookSnapshot("BTC-USDT", 2, 17, 0, book.bids(), book.asks()), height=8)
+    assert [row.split()[1] for row in rows if row.startswith(("ask", "bid"))] == [
+        "103",
+        "102",
+        "101",
+        "100",
+        "99",
+        "98",
+    ]
+    assert len(rows) == 8
+
+
+def test_a_ladder_of_a_part_says_so() -> None:
+    book = Level2Book()
+    book.load(bids=[["99", "1"]], asks=[["101", "1"]], depth=1)
+    rows = shown(BookSnapshot("BTC-USDT", 2, 17, 0, book.bids(), book.asks()), width=100)
+    assert rows[-1].startswith("Without an API key a part of the book is known")
+
+
+def test_the_ladder_of_an_empty_book() -> None:
+    book = Level3Book()
+    rows = shown(BookSnapshot("BTC-USDT", 3, 17, 0, book.bids(), book.asks()))
+    assert rows[1].startswith("─── sequence 17 ─")
+
+
+def test_a_queue_shows_as_many_orders_as_there_is_room_for_and_counts_the_others() -> None:
+    book = Level3Book()
+    orders = [[f"b{n}", "99", str(n + 1), n] for n in range(20)]
+    book.load(bids=orders, asks=[["a", "101", "5", 30]])
+    bids, asks = tuple(book.bid_orders()), tuple(book.ask_orders())
+    snapshot = BookSnapshot("BTC-USDT", 3, 17, 0, book.bids(), book.asks(), bids, asks)
+    [row] = [row for row in shown(snapshot, width=60) if row.startswith("bid")]
+    queue, _, hidden = row.partition("  20    210  ")[2].partition("  +")
+    sizes = queue.split(f" {UNICODE.wick} ")
+    assert sizes[:3] == ["1.000", "2.000", "3.000"]
+    assert len(sizes) + int(hidden) == 20
+    assert len(row) <= 60
+
+
+@pytest.mark.parametrize("width", range(0, 130, 7))
+def test_no_line_of_the_ladder_is_wider_than_it_may_be(width: int) -> None:
+    book = Level2Book()
+    book.load(bids=[["99.123456789", "1"]], asks=[["101", "123456.00000001"]], depth=1)
+    snapshot = BookSnapshot("BTC-USDT", 2, 17, 0, book.bids(), book.asks())
+    assert all(len(row) <= width for row in shown(snapshot, width=width))
+
+
+class Waiting:
+    """A subscription in which messages wait."""
+
+    def __init__(self, *messages: Message) -> None:
+        self._messages = deque(messages)
+        self.topics = tuple({message.topic for message in messages})
+
+    @property
+    def pending(self) -> int:
+        return len(self._messages)
+
+    def get(self, timeout: float) -> Message:
+        if not self._messages:
+            raise TimeoutError
+        return self._messages.popleft()
+
+
+def trade(symbol: str, side: str, size: str, price: str) -> Message:
+    data = {"symbol": symbol, "side": side, "size": size, "price": price, "time": "1700000000000000000"}
+    ids = {"sequence": "1", "type": "match", "makerOrderId": "1", "takerOrderId": "2", "tradeId": "3"}
+    push = {"type": "message", "topic": f"/market/match:{symbol}", "subject": "trade.l3match", "data": {**data, **ids}}
+    return decode_message(json.dumps(push).encode())
+
+
+def tape(*trades: Message, symbols: list[str]) -> list[str]:
+    view = Tape(Waiting(*trades), symbols, UNICODE)  # type: ignore[arg-type]
+    view.update()
+    return [text_of(row).rstrip() for row in view.draw(80, 20)]
+
+
+def test_trades_of_several_symbols_have_the_digits_of_each_and_bars_of_its_own() -> None:
+    titles, *rows = tape(
+        trade("SHIB-USDT", "buy", "1234567.5", "0.00000812"), trade("SHIB-USDT", "buy", "617283.75", "0.0000081"),
+        trade("BTC-USDT", "sell", "0.5", "67000.1"), symbols=["SHIB-USDT", "BTC-USDT"],
+    )  # fmt: skip
+    assert titles.split() == ["time", "symbol", "side", "price", "size"]
+    half = "█" * ((80 - rows[0].index("█")) // 2)
+    assert [row[14:].split() for row in rows] == [
+        ["BTC-USDT", "▼", "sell", "67000.1", "0.5", rows[0].split()[-1]],
+        ["SHIB-USDT", "▲", "buy", "0.00000810", "617283.75", rows[1].split()[-1]],
+        ["SHIB-USDT", "▲", "buy", "0.00000812", "1234567.50", rows[2].split()[-1]],
+    ]
+    assert rows[0].split()[-1] == rows[2].split()[-1]
+    assert rows[1].split()[-1].startswith(half)
+    assert len({row.index("█") for row in rows}) == 1
+    assert max(map(len, rows)) == 80
+
+
+def test_the_trades_of_one_symbol_show_who_has_the_upper_hand() -> None:
+    rows = tape(trade("BTC-USDT", "buy", "3", "67000.1"), trade("BTC-USDT", "sell", "1", "67000"), symbols=["BTC-USDT"])
+    assert rows[0] == f"buyers 75% {'█' * 38}{'░' * 12} sellers 25%"
+    assert rows[2].split() == ["time", "side", "price", "size"]
+    assert [row.split()[3] for row in rows[3:]] == ["67000.0", "67000.1"]
+
+
+def test_trades_of_no_size_have_no_bar() -> None:
+    (_, _, _, row) = tape(trade("BTC-USDT", "buy", "0", "67000.1"), symbols=["BTC-USDT"])
+    assert row.endswith("0")
+
+
+def test_why_a_book_can_not_be_read_is_shown_whole() -> None:
+    reason = "the book of BTC-USDT can't be read until a new snapshot has come, because the connection was lost"
+
+    class Unready:
+        symbol, level, closed = "BTC-USDT", 2, False
+
+        def snapshot(self, _: int) -> NoReturn:
+            raise BookNotReady(reason)
+
+    view = Ladder(Unready(), 10, UNICODE)  # type: ignore[arg-type]
+    view.update()
+    rows = [text_of(row) for row in view.draw(40, 20)]
+    assert " ".join(rows) == reason
+    assert max(map(len, rows)) <= 40
+    assert len(view.draw(40, 1)) == 1
+
+
+def candle(start: int, *prices: str) -> Bar:
+    first, high, low, last = map(Decimal, prices)
+    return Bar(start * 10**9, first, high, low, last, Decimal(3))
+
+
+def test_the_chart_fills_candles_that_rose_and_shades_those_that_fell() -> None:
+    bars = [candle(0, "1", "4", "0", "3"), candle(5, "3", "3", "1", "1")]
+    rows = [text_of(row) for row in chart(bars, 40, 8, UNICODE)]
+    columns = ["".join(row[place] for row in rows[:5]) for place in (4, 6)]
+    assert columns == ["│███│", " ░░░ "]
+
+
+def test_a_candle_takes_in_trades() -> None:
+    bar = candle(0, "2", "2", "2", "2")
+    for price in ("5", "1", "3"):
+        bar.add(Decimal(price), Decimal("0.5"))
+    assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == (2, 5, 1, 3, Decimal("4.5"))
+
+
+@pytest.mark.parametrize("bars", [0, 1, 3, 500])
+@pytest.mark.parametrize(("width", "height"), [(80, 20), (120, 36), (30, 4), (5, 2), (0, 1)])
+def test_the_chart_keeps_to_its_size(bars: int, width: int, height: int) -> None:
+    made = [candle(5 * n, str(100 + n % 7), "110", "90", str(100 + n % 5)) for n in range(bars)]
+    rows = chart(made, width, height, ASCII)
+    assert len(rows) <= max(height, 4)
+    assert all(len(text_of(row)) <= width for row in rows)
+
+
+def test_a_rate_is_of_the_last_seconds() -> None:
+    rate = Rate(0.0)
+    for tenth in range(100):
+        rate.add(3, tenth / 10)
+    assert rate.per_second(9.9) == pytest.approx(30, abs=1.5)
+    assert rate.per_second(30.0) == 0

@@ -1,0 +1,405 @@
+"""What a switchboard tells of topics that are carried or no longer carried, with connections that do as a test says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from kucoin_sync import ConnectionFailed, Event, Rotated
+from kucoin_sync.connections import group as lane_module
+from kucoin_sync.connections.manager import SubscriptionManager
+from kucoin_sync.connections.source import Counts
+from kucoin_sync.delivery.queue import Inbox
+from kucoin_sync.delivery.subscription import Subscription
+from kucoin_sync.exceptions import KucoinSyncError
+from kucoin_sync.protocol.envelopes import Medley, Pushes, Run
+from kucoin_sync.protocol.message import Batch, RawPush
+from kucoin_sync.protocol.session_events import TopicKey
+
+from ...support.inboxes import Waiters, wait_for_a_consumer
+from ...support.messages import head_of
+from ...support.threads import LIMIT, Task
+
+ONE, TWO, INSIDE = (
+    TopicKey("/market/level2:BTC-USDT"),
+    TopicKey("/market/level2:ETH-USDT"),
+    TopicKey("/market/level2:KCS-BTC", "bt1"),
+)
+FUTURES = TopicKey("/contractMarket/level2:XBTUSDTM")
+GONE = ConnectionFailed("gone")
+
+
+class Connection:
+    """A connection that carries what a test has put into `active`."""
+
+    made: list[Connection] = []
+
+    def __init__(self, number: int, market: str, private: bool, owner: Any, group: Any) -> None:
+        self.market, self.private, self.group = market, private, group
+        self.active: set[TopicKey] = set()
+        self.counts = Counts()
+        self.over = False
+        self.last_error = None
+        self.epoch = number
+        self.thread = threading.current_thread()
+        Connection.made.append(self)
+
+    def is_active(self, key: TopicKey) -> bool:
+        return key in self.active
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+    def subscribe(self, keys: Iterable[TopicKey]) -> None: ...
+    def unsubscribe(self, keys: Iterable[TopicKey]) -> None: ...
+    def prove(self) -> None: ...
+    def retire(self, seconds: float) -> None: ...
+
+
+class Watcher:
+    """Notes what it is told; `meanwhile` happens while it is told of a loss."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, tuple[TopicKey, ...]]] = []
+        self.meanwhile: Any = lambda: None
+
+    def carried(self, keys: Iterable[TopicKey]) -> None:
+        if keys := tuple(keys):
+            self.told.append(("carried", keys))
+
+    def lost(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
+        self.told.append(("lost", tuple(keys)))
+        self.meanwhile()
+
+
+@pytest.fixture
+def told() -> list[Event]:
+    """The events that were emitted."""
+    return []
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch, told: list[Event]) -> SubscriptionManager:
+    monkeypatch.setattr(Connection, "made", [])
+    make: Any = Connection
+    return SubscriptionManager(make, 300, told.append)
+
+
+@pytest.fixture
+def watcher(board: SubscriptionManager) -> Watcher:
+    board.watcher = watcher = Watcher()
+    return watcher
+
+
+def subscribed(board: SubscriptionManager, *keys: TopicKey, private: bool = False) -> Any:
+    """Return the connection of keys that were subscribed just now."""
+    subscription = Subscription[Any](tuple(key.topic for key in keys), Inbox(10, print), close=print)
+    board.add(subscription, {("spot", private): list(keys)}, None)
+    return Connection.made[-1]
+
+
+def confirmed(board: SubscriptionManager, connection: Any, *keys: TopicKey) -> None:
+    connection.active.update(keys)
+    board.acked(connection, keys)
+
+
+def lost(board: SubscriptionManager, connection: Any) -> None:
+    connection.active.clear()
+    board.failed(connection, GONE, fatal=False)
+
+
+def replaced(board: SubscriptionManager, old: Any) -> Any:
+    """Return the connection that begins to take over."""
+    board.aged(old)
+    assert Connection.made[-1] is not old
+    return Connection.made[-1]
+
+
+def test_what_the_server_confirms_is_carried(board: SubscriptionManager, watcher: Watcher) -> None:
+    assert not board.carries(ONE.topic)
+    connection = subscribed(board, ONE)
+    assert not board.carries(ONE.topic)
+    confirmed(board, connection, ONE)
+    assert board.carries(ONE.topic)
+    assert not board.carries(TWO.topic)
+    assert watcher.told == [("carried", (ONE,))]
+
+
+def test_what_a_lost_connection_carried_or_should_have_is_lost(board: SubscriptionManager, watcher: Watcher) -> None:
+    connection = subscribed(board, ONE, TWO)
+    confirmed(board, connection, ONE)
+    lost(board, connection)
+    assert not board.carries(ONE.topic)
+    lost(board, connection)
+    assert watcher.told == [("carried", (ONE,)), ("lost", (ONE, TWO)), ("lost", (ONE, TWO))]
+
+
+def test_private_connections_are_not_told_of(board: SubscriptionManager, watcher: Watcher) -> None:
+    """A public topic can be subscribed there, too, for the account's own messages only."""
+    connection = subscribed(board, ONE, private=True)
+    confirmed(board, connection, ONE)
+    assert not board.carries(ONE.topic)
+    lost(board, connection)
+    board.full(connection, (ONE,))
+    assert watcher.told == []
+
+
+def test_a_connection_that_is_given_up_ends_its_subscriptions_and_nothing_is_told(
+    board: SubscriptionManager, watcher: Watcher
+) -> None:
+    connection = subscribed(board, ONE)
+    board.failed(connection, GONE, fatal=True)
+    assert watcher.told == []
+
+
+def test_nobody_need_watch(board: SubscriptionManager) -> None:
+    connection = subscribed(board, ONE)
+    confirmed(board, connection, ONE)
+    lost(board, connection)
+
+
+def test_while_one_of_two_connections_carries_a_topic_it_is_not_lost(
+    board: SubscriptionManager, watcher: Watcher
+) -> None:
+    old = subscribed(board, ONE, TWO)
+    confirmed(board, old, ONE, TWO)
+    new = replaced(board, old)
+    assert board.carries(ONE.topic)
+    watcher.told.clear()
+    lost(board, new)
+    assert watcher.told == []
+    confirmed(board, new, ONE)
+    lost(board, old)
+    assert watcher.told == [("carried", (ONE,)), ("lost", (TWO,))]
+    assert board.carries(ONE.topic)
+    assert not board.carries(TWO.topic)
+
+
+def test_what_is_confirmed_just_before_a_loss_is_told_is_told_again(
+    board: SubscriptionManager, watcher: Watcher
+) -> None:
+    old = subscribed(board, ONE)
+    confirmed(board, old, ONE)
+    new = replaced(board, old)
+    watcher.told.clear()
+    # The new one's thread tells of its confirmation before the old one's thread tells of the loss that it has seen.
+    watcher.meanwhile = lambda: new.active.add(ONE)
+    lost(board, old)
+    assert watcher.told == [("lost", (ONE,)), ("carried", (ONE,))]
+
+
+def test_topics_of_tunnels_are_no_public_ones_of_that_name(board: SubscriptionManager, watcher: Watcher) -> None:
+    board.open_tunnel("bt1")
+    subscription = Subscription[Any]((INSIDE.topic,), Inbox(10, print), close=print, tunnel="bt1")
+    board.add(subscription, {("spot", False): [INSIDE]}, None)
+    connection = Connection.made[-1]
+    confirmed(board, connection, INSIDE)
+    assert not board.carries(INSIDE.topic)
+    watcher.meanwhile = lambda: connection.active.update({INSIDE, TopicKey(INSIDE.topic)})
+    lost(board, connection)
+    assert watcher.told == [("carried", (INSIDE,)), ("lost", (INSIDE,))]
+
+
+def test_what_was_replaced_or_given_up_has_no_say_any_more(board: SubscriptionManager) -> None:
+    old = subscribed(board, ONE)
+    confirmed(board, old, ONE)
+    new = replaced(board, old)
+    confirmed(board, new, ONE)
+    board.aged(old)
+    board.full(old, (ONE,))
+    board.idle(old)
+    board.failed(old, GONE, fatal=True)
+    assert Connection.made == [old, new], "nothing takes over once more"
+    assert board.carries(ONE.topic)
+    [subscription] = board.subscriptions
+    assert not subscription.closed
+    board.failed(new, GONE, fatal=True)
+    assert subscription.closed
+    board.failed(new, GONE, fatal=True)
+    assert Connection.made == [old, new]
+
+
+def test_a_connection_is_closed_when_it_has_carried_nothing_for_a_while(board: SubscriptionManager) -> None:
+    connection = subscribed(board, ONE)
+    closed: list[object] = []
+    connection.close = lambda: closed.append(connection)
+    board.idle(connection)
+    assert closed == []
+    confirmed(board, connection, ONE)
+    board.unsubscribe(ONE.topic)
+    board.idle(connection)
+    assert closed == [connection]
+    assert subscribed(board, ONE) is not connection
+
+
+def test_a_rotation_is_told_of_when_the_old_connection_has_ended(board: SubscriptionManager, told: list[Event]) -> None:
+    old = subscribed(board, ONE)
+    new = replaced(board, old)
+    board.ended(old)
+    assert told == [Rotated("spot", False, new.epoch)]
+
+
+def test_a_replacement_that_was_given_up_has_replaced_nothing(board: SubscriptionManager, told: list[Event]) -> None:
+    old = subscribed(board, ONE)
+    new = replaced(board, old)
+    board.failed(new, GONE, fatal=True)
+    board.ended(new)
+    board.ended(old)
+    assert not [event for event in told if isinstance(event, Rotated)]
+    assert board.subscriptions == []
+
+
+def test_who_waits_is_told_why_the_one_connection_of_several_is_not_there(board: SubscriptionManager) -> None:
+    subscription = Subscription[Any]((ONE.topic, FUTURES.topic), Inbox(10, print), close=print)
+    waiter = board.add(subscription, {("spot", False): [ONE], ("futures", False): [FUTURES]}, None)
+    spot, futures = Connection.made
+    assert board.last_error(waiter) is None
+    futures.last_error = GONE
+    assert board.last_error(waiter) is GONE
+    confirmed(board, futures, FUTURES)
+    assert board.last_error(waiter) is None, "what waits now is not there for another reason"
+    confirmed(board, spot, ONE)
+    assert waiter.gate.wait(0)
+
+
+def test_what_is_remembered_of_beginnings_of_frames_is_bounded(
+    board: SubscriptionManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "_MOST", 3)
+    keys = [TopicKey(f"/market/level2:A{n}-USDT") for n in range(20)]
+    connection = subscribed(board, *keys)
+    [subscription] = board.subscriptions
+    for key in keys:
+        connection.group(connection, [RawPush(b"{}", Batch(), head_of(b"", key.topic))])
+        assert len(connection.group.__self__._alone) <= 3
+    assert len(subscription.inbox) == 10 and subscription.dropped == 10
+
+
+def test_what_came_together_is_routed_by_its_heads(board: SubscriptionManager) -> None:
+    heads = [head_of(b"", key.topic) for key in (ONE, TWO)]
+    frames = [b'{"n":%d}' % n for n in range(4)]
+    batch = Batch()
+    connection = subscribed(board, ONE, TWO)
+    [first] = board.subscriptions
+
+    def bring(*pushes: Pushes) -> list[list[Any]]:
+        for each in pushes:
+            connection.group(connection, each)
+        found: list[list[Any]] = []
+        for subscription in board.subscriptions:
+            found.append([getattr(push, "frame", push) for push in subscription.inbox.items])
+            subscription.inbox.items.clear()
+        return found
+
+    run, medley = Run.of(heads[0], batch, frames), Medley([heads[0], heads[1], heads[1], heads[0]], batch, frames)
+    for _ in range(2):  # the second time it is known whose they are
+        assert bring(medley) == [frames]
+        assert bring(run, [run[2]]) == [[*frames, frames[2]]]
+    assert subscribed(board, TWO) is connection
+    for _ in range(2):
+        assert [len(found) for found in bring(run)] == [4, 0]
+    board.remove(first, (TWO.topic,))
+    for _ in range(2):
+        assert bring(medley) == [[frames[0], frames[3]], frames[1:3]]
+    assert first.topics == (ONE.topic,)
+
+
+def lone(key: TopicKey) -> RawPush:
+    return RawPush(b'{"type":"message","topic":"%s","data":1}' % key.topic.encode(), Batch(), HEADS[key])
+
+
+HEADS = {key: head_of(b"", key.topic) for key in (ONE, TWO)}
+
+
+@pytest.fixture
+def sole_consumer(board: SubscriptionManager) -> Any:
+    """Who waited for a push that came alone, to the only subscription."""
+    connection = subscribed(board, ONE)
+    [subscription] = board.subscriptions
+    assert connection.group(connection, [lone(ONE)]) is None, "nobody has waited"
+    assert connection.group(connection, [lone(ONE)]) is None, "nobody has waited"
+    subscription.inbox.items.clear()
+    subscription.inbox.waiters = Waiters()
+    waiting = Task(subscription.inbox.wait, LIMIT)
+    wait_for_a_consumer(subscription.inbox)
+    sole_consumer = connection.group(connection, [lone(ONE)])
+    assert waiting.result() is True
+    subscription.inbox.items.clear()
+    return sole_consumer
+
+
+def test_who_waited_for_a_push_that_came_alone_is_told_of_and_takes_the_next(
+    board: SubscriptionManager, sole_consumer: Any
+) -> None:
+    [subscription] = board.subscriptions
+    push = lone(ONE)
+    assert sole_consumer.put(push) is True
+    assert sole_consumer.group.newest is push
+    assert len(subscription.inbox) == 1
+    assert board.stats()["pending"] == 1
+    assert sole_consumer.put(lone(TWO)) is False
+
+
+def test_it_takes_none_that_others_have_a_share_in(board: SubscriptionManager, sole_consumer: Any) -> None:
+    subscribed(board, ONE)
+    assert sole_consumer.put(lone(ONE)) is False
+    assert [len(subscription.inbox) for subscription in board.subscriptions] == [0, 0]
+
+
+def test_it_takes_none_of_what_it_has_no_more(board: SubscriptionManager, sole_consumer: Any) -> None:
+    [subscription] = board.subscriptions
+    board.remove(subscription, (ONE.topic,))
+    assert sole_consumer.put(lone(ONE)) is False
+
+
+def test_it_takes_none_that_a_tap_has_to_hear_of(board: SubscriptionManager, sole_consumer: Any) -> None:
+    tap: Any = object()
+    board.add_tap(tap)
+    assert (sole_consumer.put(lone(ONE)), sole_consumer.takes_all_of([ONE])) == (False, False)
+    board.remove_tap(tap)
+    assert (sole_consumer.put(lone(ONE)), sole_consumer.takes_all_of([ONE])) == (True, True)
+
+
+def test_it_takes_none_while_one_connection_takes_over_from_another(
+    board: SubscriptionManager, sole_consumer: Any
+) -> None:
+    replaced(board, Connection.made[-1])
+    assert sole_consumer.put(lone(ONE)) is False
+
+
+def test_it_takes_them_again_when_the_other_connection_has_taken_over(
+    board: SubscriptionManager, sole_consumer: Any
+) -> None:
+    old = Connection.made[-1]
+    new = replaced(board, old)
+    new.group(new, [lone(ONE)])
+    board.ended(old)
+    assert sole_consumer.put(lone(ONE)) is False
+    new.group(new, [lone(ONE)])
+    assert sole_consumer.put(lone(ONE)) is True
+    [subscription] = board.subscriptions
+    assert len(subscription.inbox) == 3
+
+
+def test_it_takes_all_of_what_brings_nothing_else(board: SubscriptionManager, sole_consumer: Any) -> None:
+    assert sole_consumer.takes_all_of((ONE,))
+    for keys in ((), (TWO,), (ONE, TWO), (TopicKey(ONE.topic, "bt1"),)):
+        assert not sole_consumer.takes_all_of(keys)
+
+
+def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(
+    board: SubscriptionManager, watcher: Watcher
+) -> None:
+    old = subscribed(board, ONE, TWO)
+    confirmed(board, old, ONE, TWO)
+    new = replaced(board, old)
+    watcher.told.clear()
+    board.full(new, (TWO,))
+    third = Connection.made[-1]
+    assert third is not new
+    assert watcher.told == [("lost", (TWO,))]
+    confirmed(board, third, TWO)
+    assert board.carries(TWO.topic)
+    assert watcher.told[1:] == [("carried", (TWO,))]

@@ -1,0 +1,685 @@
+"""Callbacks: order, turns, what they and `on_event` may do wrong, who is slow, and the end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kucoin_sync import CallbackFailed, CallbackSlow, Event, Message, Progress, Stale, Subscription
+from kucoin_sync.delivery.callbacks import Callbacks
+from kucoin_sync.delivery.executor import Executor
+
+from ...support.inboxes import Waiters, make_inbox, wait_for_a_consumer
+from ...support.messages import message, number
+from ...support.threads import LIMIT, reached
+
+TURN = 16  # messages of one subscription before another is served
+
+
+class Seen:
+    """What was called, in order, and can be waited for."""
+
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, what: Any) -> None:
+        with self._changed:
+            self.all.append(what)
+            self._changed.notify_all()
+
+    def wait(self, count: int) -> list[Any]:
+        """Return all, once there are `count`."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.all) >= count, LIMIT), (
+                f"{len(self.all)} of {count} came within {LIMIT:g} s"
+            )
+            return list(self.all)
+
+
+class Plug:
+    """Keeps the callback thread busy until `pull`, so that a test can prepare what follows."""
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        self._begun = threading.Event()
+        self._pulled = threading.Event()
+        plug = subscribe(self._wait)
+        callbacks.serve(plug)
+        plug.put(message(0))
+        reached(self._begun, "the callback thread does not run")
+
+    def _wait(self, _: Message) -> None:
+        self._begun.set()
+        reached(self._pulled, "the plug was never pulled")
+
+    def pull(self) -> None:
+        self._pulled.set()
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+@pytest.fixture
+def make_callbacks() -> Iterator[Callable[..., Callbacks]]:
+    """Make callback threads, which are ended after the test."""
+    made: list[Callbacks] = []
+
+    def make(
+        on_event: Callable[[Event], object] | None = None, slow_after: float = 10 * LIMIT, slow: float | None = None
+    ) -> Callbacks:
+        made.append(Callbacks(on_event, slow_after, slow=slow_after if slow is None else slow))
+        return made[-1]
+
+    yield make
+    for callbacks in made:
+        callbacks.close()
+        ended(callbacks)
+
+
+def ended(callbacks: Callbacks) -> None:
+    for thread in callbacks.threads:
+        thread.join(LIMIT)
+        assert not thread.is_alive(), f"{thread.name} has not ended within {LIMIT:g} s"
+
+
+def overtaken(callbacks: Callbacks) -> None:
+    """Wait until a thread has been put in the place of a stuck one: it serves a subscription of its own."""
+    served = threading.Event()
+    probe = subscribe(lambda _: served.set())
+    callbacks.serve(probe)
+    probe.put(message(0))
+    reached(served, "nobody took over")
+
+
+def subscribe(callback: Callable[[Message], object], topic: str = "/a:X", **options: Any) -> Subscription[Any]:
+    inbox = make_inbox(**{"maxsize": 10_000, **options})
+    return Subscription((topic,), inbox, close=lambda subscription: subscription.inbox.finish(None), callback=callback)
+
+
+def stale(n: float) -> Stale:
+    return Stale(("/a:X",), n)
+
+
+class TestMessages:
+    def test_they_come_in_order_on_a_thread_of_their_own(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        threads = set()
+
+        def callback(one: Message) -> None:
+            threads.add(threading.current_thread())
+            seen(number(one))
+
+        callbacks = make_callbacks()
+        assert callbacks.threads == []
+        subscription = subscribe(callback)
+        subscription.put(message(0))  # before it is served
+        callbacks.serve(subscription)
+        for n in range(1, 1000):
+            subscription.put(message(n))
+        assert seen.wait(1000) == list(range(1000))
+        assert threads == {callbacks.threads[0]}
+        assert [thread.name for thread in callbacks.threads] == ["kucoin-callbacks", "kucoin-callbacks-watch"]
+        assert all(thread.daemon for thread in callbacks.threads)
+
+    def test_one_that_came_before_it_was_served_is_not_forgotten(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+        subscription = subscribe(lambda one: seen(number(one)))
+        subscription.put(message(0))
+        callbacks.serve(subscription)
+        assert seen.wait(1) == [0]
+
+    def test_each_that_comes_after_a_pause_is_served(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+        subscription = subscribe(lambda one: seen(number(one)))
+        callbacks.serve(subscription)
+        for n in range(100):
+            wait_for_a_consumer(subscription.inbox)
+            subscription.put(message(n))
+            seen.wait(n + 1)
+        assert seen.all == list(range(100))
+
+    def test_a_busy_subscription_leaves_every_other_its_turn(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+        plug = Plug(callbacks)
+        names = "abc"
+        for name in names:
+            subscription = subscribe(lambda one, name=name: seen((name, number(one))))
+            callbacks.serve(subscription)
+            subscription.put_many([message(n) for n in range(3 * TURN)])
+        plug.pull()
+        called = seen.wait(3 * 3 * TURN)
+        assert called == [
+            (name, n) for turn in range(3) for name in names for n in range(turn * TURN, (turn + 1) * TURN)
+        ]
+
+    def test_what_was_received_before_the_end_is_delivered(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+        plug = Plug(callbacks)
+        subscription = subscribe(lambda one: seen(number(one)))
+        callbacks.serve(subscription)
+        subscription.put_many([message(n) for n in range(100)])
+        subscription.finish()
+        plug.pull()
+        assert seen.wait(100) == list(range(100))
+        callbacks.close()
+        ended(callbacks)
+        assert not subscription.inbox.waiters
+
+    def test_the_end_of_an_idle_subscription_is_taken_note_of(self, make_callbacks: Callable[..., Callbacks]) -> None:
+        callbacks = make_callbacks()
+        subscription = subscribe(pytest.fail)
+        callbacks.serve(subscription)
+        wait_for_a_consumer(subscription.inbox)
+        subscription.close()
+        Plug(callbacks).pull()  # behind it in the line
+        assert not subscription.inbox.waiters
+        assert isinstance(subscription.inbox.waiters, Waiters)
+        assert not subscription.inbox.waiters.came.acquire(blocking=False), "the thread waits for what has ended"
+
+    def test_an_overflow_is_logged_and_delivery_goes_on(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        callbacks = make_callbacks()
+        plug = Plug(callbacks)
+        subscription = subscribe(lambda one: seen((number(one), one.lost)), maxsize=2)
+        callbacks.serve(subscription)
+        wait_for_a_consumer(subscription.inbox)
+        for n in range(5):
+            subscription.put(message(n))
+        plug.pull()
+        wait_for_a_consumer(subscription.inbox)
+        subscription.put(message(5))
+        assert seen.wait(3) == [(0, 0), (1, 0), (5, 3)]
+        assert [record.getMessage() for record in caplog.records] == ["too slow"]
+
+    def test_a_notice_is_logged_and_delivery_goes_on(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        callbacks = make_callbacks()
+        subscription = subscribe(lambda one: seen(number(one)))
+        callbacks.serve(subscription)
+        wait_for_a_consumer(subscription.inbox)
+        subscription.inbox.tell(RuntimeError("a topic was refused"))
+        wait_for_a_consumer(subscription.inbox)
+        subscription.put(message(0))
+        assert seen.wait(1) == [0]
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("WARNING", "a topic was refused")
+        ]
+
+
+class TestErrors:
+    @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1), KeyboardInterrupt()])
+    def test_what_a_callback_raises_is_reported_and_the_next_message_comes(
+        self,
+        make_callbacks: Callable[..., Callbacks],
+        seen: Seen,
+        caplog: pytest.LogCaptureFixture,
+        error: BaseException,
+    ) -> None:
+        events = Seen()
+
+        def callback(one: Message) -> None:
+            seen(number(one))
+            if number(one) == 0:
+                raise error
+
+        callbacks = make_callbacks(events)
+        subscription = subscribe(callback, topic="/a:Y")
+        callbacks.serve(subscription)
+        subscription.put_many([message(0), message(1)])
+        assert seen.wait(2) == [0, 1]
+        assert events.wait(1) == [CallbackFailed(("/a:Y",), error)]
+        logged = next(record for record in caplog.records if record.exc_info)
+        assert logged.levelname == "ERROR"
+        assert "a callback of <Subscription to /a:Y: open" in logged.getMessage()
+        assert logged.exc_info is not None
+        assert logged.exc_info[1] is error
+
+    @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1), KeyboardInterrupt()])
+    def test_what_on_event_raises_is_logged_and_the_next_event_comes(
+        self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture, error: BaseException
+    ) -> None:
+        events = Seen()
+
+        def on_event(event: Event) -> None:
+            events(event)
+            raise error
+
+        callbacks = make_callbacks(on_event)
+        callbacks.emit(stale(1))
+        callbacks.emit(stale(2))
+        assert events.wait(2) == [stale(1), stale(2)]
+        callbacks.close()
+        ended(callbacks)
+        logged = [record for record in caplog.records if record.exc_info]
+        assert [record.getMessage() for record in logged] == [f"on_event raised for {stale(n)!r}" for n in (1, 2)]
+
+    def test_a_subscription_with_another_consumer_is_served_what_is_left(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+
+        def callback(one: Message) -> None:
+            seen(number(one))
+            if number(one) == 0:
+                assert number(subscription.get(0)) == 1
+
+        plug = Plug(callbacks)
+        subscription = subscribe(callback)
+        callbacks.serve(subscription)
+        subscription.put_many([message(0), message(1)])
+        plug.pull()
+        wait_for_a_consumer(subscription.inbox, 2)
+        subscription.put(message(2))
+        assert seen.wait(2) == [0, 2]
+
+
+class TestSlowness:
+    def test_a_callback_that_is_stuck_is_named_once_and_holds_up_itself_only(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        events = Seen()
+        callbacks = make_callbacks(events, slow_after=0.05)
+        freed = threading.Event()
+
+        def stuck(one: Message) -> None:
+            if number(one) == 0:
+                reached(freed, "nobody freed the callback")
+            seen(("stuck", number(one)))
+
+        first, other = subscribe(stuck, topic="/a:STUCK"), subscribe(lambda one: seen(number(one)))
+        for subscription in (first, other):
+            callbacks.serve(subscription)
+        first.put_many([message(n) for n in range(3)])
+        for n in range(100):
+            other.put(message(n))
+        assert seen.wait(100) == list(range(100))
+        [event] = events.wait(1)
+        assert isinstance(event, CallbackSlow)
+        assert event.topics == ("/a:STUCK",)
+        assert event.seconds >= 0.05
+        freed.set()
+        assert seen.wait(103)[100:] == [("stuck", 0), ("stuck", 1), ("stuck", 2)]
+        assert events.all == [event]
+
+    def test_a_callback_that_takes_long_again_holds_up_nobody_again(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks(slow_after=0.05)
+        freed = [threading.Event() for _ in range(3)]
+
+        def stuck(one: Message) -> None:
+            reached(freed[number(one)], "nobody freed the callback")
+            seen(("stuck", number(one)))
+
+        first, other = subscribe(stuck, topic="/a:STUCK"), subscribe(lambda one: seen(number(one)))
+        for subscription in (first, other):
+            callbacks.serve(subscription)
+        first.put(message(0))
+        overtaken(callbacks)
+        callbacks.executor._slow_after = 10 * LIMIT  # nobody is overtaken any more, and nobody need be
+        callbacks.slow_after = 0.0  # and every turn takes long
+        freed[0].set()
+        seen.wait(1)
+        for n in (1, 2):
+            first.put(message(n))
+            other.put(message(10 + n))
+            assert seen.wait(2 * n)[-1] == 10 + n
+            freed[n].set()
+            assert seen.wait(2 * n + 1)[-1] == ("stuck", n)
+
+    def test_a_callback_that_is_quick_again_takes_turns_with_the_others_again(
+        self, make_callbacks: Callable[..., Callbacks]
+    ) -> None:
+        callbacks = make_callbacks(slow_after=0.05)
+        freed, threads = threading.Event(), Seen()
+
+        def stuck(one: Message) -> None:
+            if number(one) == 0:
+                reached(freed, "nobody freed the callback")
+            threads(threading.current_thread().name)
+
+        subscription = subscribe(stuck)
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        overtaken(callbacks)
+        freed.set()
+        threads.wait(1)
+        for n in range(1, 1000):
+            subscription.put(message(n))
+            if threads.wait(n + 1)[-1] == "kucoin-callbacks" and n > 1:
+                break
+        assert threads.all[:2] == ["kucoin-callbacks", "kucoin-callbacks-slow"]
+        assert threads.all[-1] == "kucoin-callbacks"
+
+    def test_a_turn_that_took_long_is_told_even_when_the_watch_was_late(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Executor, "_run_watch", lambda executor: None)
+        events = Seen()
+        callbacks = make_callbacks(events, slow_after=0.0)
+        for topic in ("/a:X", "/a:Y"):
+            subscription = subscribe(seen, topic=topic)
+            callbacks.serve(subscription)
+            subscription.put_many([message(n) for n in range(3 * TURN)])
+        seen.wait(6 * TURN)
+        callbacks.close()
+        ended(callbacks)
+        assert sorted(event.topics for event in events.all) == [("/a:X",), ("/a:Y",)]
+
+    def test_a_callback_that_takes_long_but_not_very_is_passed_and_not_named(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        freed, events = threading.Event(), Seen()
+
+        def stuck(_: object) -> None:
+            reached(freed, "nobody freed the callback")
+
+        for on_event in (events, stuck):
+            callbacks = make_callbacks(on_event, slow_after=0.01, slow=10 * LIMIT)
+            if on_event is stuck:
+                callbacks.emit(stale(1))
+            first, other = subscribe(stuck), subscribe(seen, topic="/a:OTHER")
+            for subscription in (first, other):
+                callbacks.serve(subscription)
+            first.put(message(0))
+            other.put(message(1))
+            seen.wait(1)
+        freed.set()
+        callbacks.close()
+        ended(callbacks)
+        assert events.all == []
+        assert not [record for record in caplog.records if "has been running" in record.getMessage()]
+
+    def test_a_callback_that_stays_stuck_is_passed_early_and_named_later(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        freed, events = threading.Event(), Seen()
+        callbacks = make_callbacks(events, slow_after=0.01, slow=0.1)
+        subscription = subscribe(lambda one: reached(freed, "nobody freed the callback"))
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        [event] = events.wait(1)
+        freed.set()
+        assert isinstance(event, CallbackSlow)
+        assert event.seconds >= 0.1
+
+    def test_a_quick_callback_is_not_named_slow(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
+        events = Seen()
+        callbacks = make_callbacks(events)
+        subscription = subscribe(seen)
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        seen.wait(1)
+        callbacks.close()
+        ended(callbacks)
+        assert events.all == []
+
+    def test_an_on_event_that_is_stuck_is_logged_once_holds_up_events_only_and_keeps_their_order(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        freed, events = threading.Event(), Seen()
+
+        def on_event(event: Event) -> None:
+            if event == stale(1):
+                reached(freed, "nobody freed on_event")
+            threads.append(threading.current_thread())
+            events(event)
+
+        threads: list[threading.Thread] = []
+        callbacks = make_callbacks(on_event, slow_after=0.05)
+        callbacks.emit(stale(1))
+        subscription = subscribe(lambda one: seen(number(one)))
+        callbacks.serve(subscription)
+        for n in range(100):
+            subscription.put(message(n))
+        assert seen.wait(100) == list(range(100))
+        for n in range(2, 50):
+            callbacks.emit(stale(n))
+        freed.set()
+        assert events.wait(49) == [stale(n) for n in range(1, 50)]
+        assert set(threads[1:]) == {callbacks.threads[0]}, "one at a time with the callbacks again"
+        told = [record.getMessage() for record in caplog.records if "on_event has been running" in record.getMessage()]
+        assert len(told) == 1
+
+
+class TestEvents:
+    def test_they_come_in_order_on_the_callback_thread_and_are_logged(
+        self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG, "kucoin_sync")
+        events = Seen()
+        callbacks = make_callbacks(lambda event: events((event, threading.current_thread())))
+        emitted = [stale(1), Progress(1, 2), stale(2)]
+        for event in emitted:
+            callbacks.emit(event)
+        assert events.wait(3) == [(event, callbacks.threads[0]) for event in emitted]
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("WARNING", str(stale(1))),
+            ("DEBUG", "subscribing: 1 of 2 topics confirmed"),
+            ("WARNING", str(stale(2))),
+        ]
+
+    def test_without_on_event_they_are_logged_and_need_no_thread(
+        self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        callbacks = make_callbacks()
+        callbacks.emit(stale(1))
+        assert callbacks.threads == []
+        assert [record.getMessage() for record in caplog.records] == [str(stale(1))]
+
+    def test_they_go_before_messages(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
+        callbacks = make_callbacks(seen)
+        plug = Plug(callbacks)
+        subscriptions = [subscribe(lambda one: seen(number(one))) for _ in range(2)]
+        for subscription in subscriptions:
+            callbacks.serve(subscription)
+            subscription.put_many([message(n) for n in range(TURN)])
+        callbacks.emit(stale(1))
+        callbacks.emit(stale(2))
+        plug.pull()
+        assert seen.wait(2 + 2 * TURN) == [stale(1), stale(2), *range(TURN), *range(TURN)]
+
+    def test_one_that_comes_during_a_turn_goes_before_the_next_turn(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks(seen)
+        plug = Plug(callbacks)
+
+        def emitting(one: Message) -> None:
+            seen(number(one))
+            callbacks.emit(stale(1))
+
+        for callback in (emitting, lambda one: seen("other")):
+            subscription = subscribe(callback)
+            callbacks.serve(subscription)
+            subscription.put(message(0))
+        plug.pull()
+        assert seen.wait(3) == [0, stale(1), "other"]
+
+
+class TestClose:
+    def test_an_idle_thread_ends(self, make_callbacks: Callable[..., Callbacks]) -> None:
+        callbacks = make_callbacks()
+        callbacks.serve(subscribe(pytest.fail))
+        callbacks.close()
+        callbacks.close()
+        ended(callbacks)
+
+    def test_the_callback_under_way_is_the_last(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
+        callbacks = make_callbacks()
+        plug = Plug(callbacks)
+        subscription = subscribe(seen)
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        callbacks.close()
+        plug.pull()
+        ended(callbacks)
+        assert seen.all == []
+
+    def test_a_callback_may_close(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
+        callbacks = make_callbacks()
+
+        def closing(one: Message) -> None:
+            seen(number(one))
+            callbacks.close()
+
+        plug = Plug(callbacks)
+        subscription = subscribe(closing)
+        callbacks.serve(subscription)
+        subscription.put_many([message(0), message(1)])
+        plug.pull()
+        ended(callbacks)
+        assert seen.all == [0]
+
+    def test_on_event_may_close_and_events_from_before_still_come(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        def on_event(event: Event) -> None:
+            seen(event)
+            callbacks.close()
+
+        callbacks = make_callbacks(on_event)
+        plug = Plug(callbacks)
+        callbacks.emit(stale(1))
+        callbacks.emit(stale(2))
+        plug.pull()
+        ended(callbacks)
+        assert seen.all == [stale(1), stale(2)]
+
+    def test_on_event_that_was_stuck_hears_the_last_events_when_it_returns(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        stuck, freed = threading.Event(), threading.Event()
+
+        def on_event(event: Event) -> None:
+            if event == stale(1):
+                stuck.set()
+                reached(freed, "nobody freed on_event")
+            seen(event)
+
+        callbacks = make_callbacks(on_event, slow_after=0.05)
+        callbacks.emit(stale(1))
+        callbacks.emit(stale(2))
+        reached(stuck, "on_event was not called")
+        overtaken(callbacks)
+        callbacks.close()
+        ended(callbacks)
+        assert seen.all == []
+        freed.set()
+        assert seen.wait(2) == [stale(1), stale(2)]
+
+    def test_a_callback_that_is_stuck_is_left_to_itself_and_is_the_last_of_its_subscription(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        stuck, freed = threading.Event(), threading.Event()
+        workers = []
+
+        def callback(one: Message) -> None:
+            workers.append(threading.current_thread())
+            stuck.set()
+            reached(freed, "nobody freed the callback")
+            seen(number(one))
+
+        callbacks = make_callbacks(slow_after=0.05)
+        subscription = subscribe(callback)
+        callbacks.serve(subscription)
+        subscription.put_many([message(0), message(1)])
+        reached(stuck, "the callback was not called")
+        overtaken(callbacks)
+        callbacks.close()
+        ended(callbacks)
+        freed.set()
+        workers[0].join(LIMIT)
+        assert seen.all == [0]
+
+    def test_after_close_nothing_is_called_and_no_thread_begun(
+        self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        callbacks = make_callbacks(pytest.fail)
+        callbacks.close()
+        callbacks.emit(stale(1))
+        subscription = subscribe(pytest.fail)
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        assert callbacks.threads == []
+        assert [record.getMessage() for record in caplog.records] == [str(stale(1))]
+
+
+class TestForked:
+    """What becomes of the one thread that a forked child has, where it forked in `on_event` or a callback."""
+
+    def test_on_event_hears_none_of_the_events_before_and_the_thread_ends(
+        self, make_callbacks: Callable[..., Callbacks]
+    ) -> None:
+        heard: list[Event] = []
+        queued, renewed, again = (threading.Event() for _ in range(3))
+
+        def on_event(event: Event) -> None:
+            heard.append(event)
+            if len(heard) == 1:
+                reached(queued, "no second event was queued")
+                callbacks.renew()
+                renewed.set()
+            else:
+                again.set()
+
+        callbacks = make_callbacks(on_event)
+        callbacks.emit(stale(1))
+        executor, (old, watch) = callbacks.executor, callbacks.threads
+        callbacks.emit(stale(2))
+        queued.set()
+        reached(renewed, "on_event was not called")
+        old.join(LIMIT)
+        assert not old.is_alive()
+        executor.close()  # for the watch, which a child does not have
+        watch.join(LIMIT)
+        assert not callbacks.threads, "no thread is needed before the next event"
+        callbacks.emit(stale(3))
+        reached(again, "the next event was not told")
+        assert heard == [stale(1), stale(3)]
+
+    def test_a_callback_is_the_last_until_its_subscription_is_served_again(
+        self, make_callbacks: Callable[..., Callbacks]
+    ) -> None:
+        heard: list[int] = []
+        again = threading.Event()
+
+        def callback(received: Message) -> None:
+            heard.append(number(received))
+            if len(heard) == 1:
+                subscription.inbox.forked()
+                callbacks.renew()
+            elif len(heard) == 3:
+                again.set()
+
+        callbacks = make_callbacks()
+        subscription = subscribe(callback)
+        callbacks.serve(subscription)
+        executor, (old, watch) = callbacks.executor, callbacks.threads
+        subscription.put_many([message(n) for n in range(3)])
+        old.join(LIMIT)
+        assert not old.is_alive()
+        executor.close()  # for the watch, which a child does not have
+        watch.join(LIMIT)
+        assert heard == [0]
+        callbacks.serve(subscription)
+        subscription.put_many([message(3), message(4)])
+        reached(again, "it is not served again")
+        assert heard == [0, 3, 4]

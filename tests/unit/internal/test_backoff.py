@@ -1,0 +1,138 @@
+"""Delays between attempts, and the pace of a sliding window, with time as a number."""
+
+from __future__ import annotations
+
+import random
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kucoin_sync.internal.backoff import SlidingWindow, delays
+
+
+class Edge(random.Random):
+    """Draws always the lower or always the upper bound."""
+
+    def __init__(self, upper: bool) -> None:
+        super().__init__()
+        self._upper = upper
+
+    def uniform(self, a: float, b: float) -> float:
+        return b if self._upper else a
+
+
+def test_delays_double_from_the_first_up_to_the_cap() -> None:
+    assert list(islice(delays(1.0, 10.0, rng=Edge(upper=True)), 6)) == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+
+
+def test_the_jitter_takes_away_a_half_at_most() -> None:
+    assert list(islice(delays(1.0, 10.0, rng=Edge(upper=False)), 6)) == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+
+
+def test_by_default_delays_begin_at_half_a_second_and_end_at_a_minute() -> None:
+    assert list(islice(delays(rng=Edge(upper=True)), 9)) == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+def test_the_factor_can_be_chosen() -> None:
+    assert list(islice(delays(1.0, 100.0, 3.0, Edge(upper=True)), 4)) == [1.0, 3.0, 9.0, 27.0]
+
+
+def test_the_first_delay_is_capped_too() -> None:
+    assert list(islice(delays(8.0, 2.0, rng=Edge(upper=True)), 2)) == [2.0, 2.0]
+
+
+def test_a_seeded_generator_repeats_its_delays() -> None:
+    first = list(islice(delays(rng=random.Random(7)), 20))
+    assert first == list(islice(delays(rng=random.Random(7)), 20))
+    assert len(set(first)) == 20
+
+
+def test_without_a_generator_the_delays_still_keep_to_their_bounds() -> None:
+    for delay, ceiling in zip(delays(1.0, 4.0), (1.0, 2.0, 4.0, 4.0, 4.0), strict=False):
+        assert ceiling / 2 <= delay <= ceiling
+
+
+@pytest.mark.parametrize(("count", "period"), [(0, 1.0), (-1, 1.0), (1, 0.0), (1, -2.0)])
+def test_a_pace_of_nothing_is_refused(count: int, period: float) -> None:
+    with pytest.raises(ValueError, match="count of at least 1 and a positive period"):
+        SlidingWindow(count, period)
+
+
+def test_the_period_may_be_short() -> None:
+    window = SlidingWindow(1, 0.5)
+    window.take(1.0)
+    assert window.free_at(1.25) == 1.5
+
+
+def test_a_fresh_window_allows_an_event_at_once() -> None:
+    assert SlidingWindow(1, 10.0).free_at(5.0) == 5.0
+
+
+def test_a_full_window_allows_the_next_event_when_its_oldest_has_left() -> None:
+    window = SlidingWindow(3, 10.0)
+    for instant in (0.0, 1.0, 2.0):
+        assert window.free_at(instant) == instant
+        window.take(instant)
+    assert window.free_at(2.0) == 10.0
+    assert window.free_at(9.999) == 10.0
+    assert window.free_at(10.0) == 10.0
+    window.take(10.0)
+    assert window.free_at(10.0) == 11.0
+
+
+def test_a_reserve_keeps_places_free() -> None:
+    window = SlidingWindow(5, 10.0)
+    for instant in (0.0, 1.0, 2.0):
+        window.take(instant)
+    assert window.free_at(2.0, reserve=1) == 2.0
+    assert window.free_at(2.0, reserve=2) == 10.0
+    assert window.free_at(2.0, reserve=3) == 11.0
+
+
+def test_a_reserve_always_leaves_one_place() -> None:
+    window = SlidingWindow(2, 10.0)
+    assert window.free_at(0.0, reserve=7) == 0.0
+    window.take(0.0)
+    assert window.free_at(0.0, reserve=7) == 10.0
+    assert window.free_at(0.0) == 0.0
+
+
+def test_events_beyond_the_count_push_the_next_one_back() -> None:
+    window = SlidingWindow(2, 10.0)
+    for instant in (0.0, 1.0, 2.0, 3.0):
+        window.take(instant)
+    assert window.free_at(3.0) == 12.0
+    assert window.free_at(3.0, reserve=1) == 13.0
+
+
+def test_a_window_keeps_no_more_events_than_it_counts() -> None:
+    window = SlidingWindow(2, 10.0)
+    for instant in range(1000):
+        window.take(float(instant * 100))
+    assert repr(window) == "SlidingWindow(2 per 10 s, 2 taken)"
+    window.free_at(1e9)
+    assert repr(window) == "SlidingWindow(2 per 10 s, 0 taken)"
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    count=st.integers(1, 6),
+    reserve=st.integers(0, 6),
+    steps=st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=60),
+)
+def test_a_window_agrees_with_counting_the_events_of_the_last_period(
+    count: int, reserve: int, steps: list[tuple[int, bool]]
+) -> None:
+    window, taken, now = SlidingWindow(count, 10.0), [], 0
+    places = max(1, count - reserve)
+    for step, forced in steps:
+        now += step
+        allowed = now
+        while sum(allowed - 10 < instant for instant in taken) >= places:
+            allowed += 1
+        assert window.free_at(float(now), reserve) == allowed
+        if forced or allowed == now:
+            window.take(float(now))
+            taken.append(now)

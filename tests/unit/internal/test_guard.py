@@ -1,0 +1,171 @@
+"""Logging, calls that may raise anything, and threads: what is raised there ends there, and is told."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import kucoin_sync
+from kucoin_sync.internal.guard import Thread, guarded, log
+
+from ...support.threads import LIMIT, Task
+
+ROOT = Path(kucoin_sync.__file__).parent
+ERRORS = [
+    RuntimeError,
+    MemoryError,
+    StopIteration,
+    SystemExit,
+    KeyboardInterrupt,
+    GeneratorExit,
+    asyncio.CancelledError,
+    type("Failed", (BaseException,), {}),
+]
+every_error = pytest.mark.parametrize("error", ERRORS)
+
+
+class Raising(logging.Handler):
+    """A handler that raises out of `emit`, as one that posts to a server does when that is away."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        super().__init__()
+        self.error = error
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise self.error("of the handler")
+
+
+@pytest.fixture
+def raising(request: pytest.FixtureRequest) -> Iterator[Raising]:
+    handler = Raising(request.getfixturevalue("error"))
+    logging.getLogger("kucoin_sync").addHandler(handler)
+    yield handler
+    logging.getLogger("kucoin_sync").removeHandler(handler)
+
+
+@every_error
+def test_what_a_log_handler_raises_is_printed_and_ends_there(
+    raising: Raising, capsys: pytest.CaptureFixture[str], error: type[BaseException]
+) -> None:
+    Task(lambda: log(logging.ERROR, "what happened to %s", "it", error=ValueError("why"))).result()
+    printed = capsys.readouterr().err
+    assert printed.startswith("--- Logging error ---\nTraceback")
+    assert f"{error.__name__}: of the handler" in printed
+
+
+@every_error
+def test_on_the_main_thread_what_may_come_from_a_signal_passes(
+    raising: Raising, capsys: pytest.CaptureFixture[str], error: type[BaseException]
+) -> None:
+    if issubclass(error, Exception):
+        log(logging.ERROR, "something")
+        assert "of the handler" in capsys.readouterr().err
+        with guarded("something"):
+            raise error
+    else:
+        with pytest.raises(error):
+            log(logging.ERROR, "something")
+        with pytest.raises(error), guarded("something"):
+            raise error
+
+
+@pytest.mark.parametrize("stderr", [None, "closed", "raising"])
+def test_nowhere_to_print_is_no_trouble(monkeypatch: pytest.MonkeyPatch, stderr: str | None) -> None:
+    class Stderr:
+        def write(self, _: str) -> None:
+            raise SystemExit if stderr == "raising" else ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr(sys, "stderr", None if stderr is None else Stderr())
+    handler = Raising(RuntimeError)
+    logging.getLogger("kucoin_sync").addHandler(handler)
+    try:
+        Task(lambda: log(logging.ERROR, "something")).result()
+    finally:
+        logging.getLogger("kucoin_sync").removeHandler(handler)
+
+
+def test_a_line_is_logged_with_the_traceback_and_the_place_it_was_logged_at(caplog: pytest.LogCaptureFixture) -> None:
+    error = ValueError("why")
+    log(logging.WARNING, "what happened to %s", "it", error=error)
+    [record] = caplog.records
+    assert (record.name, record.levelname, record.getMessage()) == ("kucoin_sync", "WARNING", "what happened to it")
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+    assert record.filename == Path(__file__).name
+
+
+@every_error
+def test_what_is_raised_under_guard_is_logged_and_what_follows_is_done(
+    caplog: pytest.LogCaptureFixture, error: type[BaseException]
+) -> None:
+    done = []
+
+    def run() -> None:
+        with guarded("%s has failed", "it"):
+            raise error
+        done.append(True)
+
+    Task(run).result()
+    assert done == [True]
+    assert [record.getMessage() for record in caplog.records] == ["it has failed"]
+
+
+@every_error
+def test_what_ends_a_thread_is_logged(caplog: pytest.LogCaptureFixture, error: type[BaseException]) -> None:
+    def fail() -> None:
+        raise error
+
+    thread = Thread(target=fail, name="kucoin-example", daemon=True)
+    thread.start()
+    thread.join(LIMIT)
+    [record] = caplog.records
+    assert "the thread kucoin-example was ended" in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is error
+
+
+def test_ctrl_c_while_something_is_logged_reaches_the_program() -> None:
+    script = """
+import logging, signal, sys
+from kucoin_sync.internal.guard import log
+
+
+class Interrupted(logging.Handler):
+    def emit(self, record):
+        signal.raise_signal(signal.SIGINT)
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+logging.getLogger().addHandler(Interrupted())
+try:
+    log(logging.ERROR, "something")
+except KeyboardInterrupt:
+    sys.exit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=50).returncode == 7
+
+
+# The local server's threads keep what they raise for `check`, and log nothing.
+TESTING = ROOT / "testing"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(ROOT.rglob("*.py")) if TESTING not in path.parents],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_the_package_logs_in_one_place_and_all_its_threads_are_guarded(path: Path) -> None:
+    if path.name == "guard.py":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called != "threading.Thread", "it is guard.Thread"
+            assert called != "logging.getLogger" or path.parent.name == "cli", "it is guard.log"

@@ -1,0 +1,445 @@
+"""The frame buffer: any frames in any pieces come out whole, in order, and within bounds."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kucoin_sync.net.framing import FrameBuffer
+
+LIMIT = 100_000
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+ROOM = 256 * 1024
+
+
+def frame(payload: bytes, opcode: int = TEXT, *, fin: bool = True, mask: bytes = b"") -> bytes:
+    """Return one frame; the payload is not really masked, because nobody here looks at it."""
+    marked = 0x80 if mask else 0
+    if len(payload) < 126:
+        size = bytes([marked | len(payload)])
+    elif len(payload) < 65536:
+        size = struct.pack("!BH", marked | 126, len(payload))
+    else:
+        size = struct.pack("!BQ", marked | 127, len(payload))
+    return bytes([(0x80 if fin else 0) | opcode]) + size + mask + payload
+
+
+def read(buffer: FrameBuffer, data: bytes) -> None:
+    """Put bytes into the buffer as a socket would."""
+    while data:
+        room = buffer.room()
+        count = min(len(room), len(data))
+        room[:count] = data[:count]
+        buffer.added(count)
+        data = data[count:]
+
+
+class Others:
+    """Takes the frames that are no plain text message, as the rest of RFC 6455 would."""
+
+    def __init__(self, buffer: FrameBuffer) -> None:
+        self.frames: list[bytes] = []
+        self.parts = b""
+        self._buffer = buffer
+
+    def __call__(self, whole: bytes, messages: list[bytes]) -> bool:
+        self.frames.append(whole)
+        final, opcode = bool(whole[0] & 0x80), whole[0] & 0x0F
+        if opcode in (CONTINUATION, TEXT):
+            length = whole[1] & 0x7F
+            self.parts += whole[{126: 4, 127: 10}.get(length, 2) :]
+            self._buffer.fragments = 0 if final else len(self.parts)
+            if final:
+                messages.append(self.parts)
+                self.parts = b""
+        return True
+
+
+def refuse(whole: bytes, messages: list[bytes]) -> bool:
+    raise AssertionError(f"{whole[:20]!r} is a plain text message")
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535])
+def test_a_plain_text_message_is_cut_out_here(size: int) -> None:
+    buffer = FrameBuffer(LIMIT)
+    read(buffer, frame(b"x" * size))
+    assert buffer.take(refuse) == [b"x" * size]
+    assert not buffer.partial
+
+
+def test_many_messages_come_out_at_once_and_in_order() -> None:
+    buffer = FrameBuffer(LIMIT)
+    wanted = [b"%d" % number for number in range(1000)]
+    read(buffer, b"".join(map(frame, wanted)))
+    assert buffer.take(refuse) == wanted
+    assert buffer.taken == sum(len(frame(payload)) for payload in wanted)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        frame(b"x" * 65536),
+        frame(b"data", BINARY),
+        frame(b"beat", PING),
+        frame(b"", PONG),
+        frame(b"\x03\xe8Bye", CLOSE),
+        frame(b"begin", TEXT, fin=False),
+        frame(b"more", CONTINUATION),
+        frame(b"masked", mask=b"abcd"),
+        frame(b"m" * 200, mask=b"abcd"),
+        b"\x81\x7f" + (5).to_bytes(8, "big") + b"short",
+        b"\xc1\x02hi",  # a reserved bit is set
+    ],
+    ids=lambda whole: repr(whole[:8]),
+)
+def test_any_other_frame_is_passed_on_whole_with_the_messages_before_it(whole: bytes) -> None:
+    buffer, seen = FrameBuffer(LIMIT), []
+
+    def other(other_frame: bytes, messages: list[bytes]) -> bool:
+        seen.append((other_frame, list(messages)))
+        messages.append(b"added")
+        return True
+
+    read(buffer, frame(b"one") + whole + frame(b"two"))
+    assert buffer.take(other) == [b"one", b"added", b"two"]
+    assert seen == [(whole, [b"one"])]
+    assert buffer.taken == len(frame(b"one") + whole + frame(b"two"))
+
+
+def test_who_takes_the_other_frames_can_stop_and_go_on_later() -> None:
+    buffer, close = FrameBuffer(LIMIT), frame(b"", CLOSE)
+    read(buffer, frame(b"one") + close + frame(b"two") + frame(b"three"))
+    assert buffer.take(lambda whole, messages: False) == [b"one"]
+    assert buffer.ripe
+    assert buffer.partial
+    assert buffer.taken == len(frame(b"one") + close)
+    assert buffer.take(refuse) == [b"two", b"three"]
+
+
+def test_while_a_fragmented_message_is_under_way_text_frames_are_passed_on_too() -> None:
+    buffer, seen = FrameBuffer(LIMIT), []
+    buffer.fragments = 3
+    for payload in (b"short", b"x" * 300):
+        read(buffer, frame(payload))
+        assert buffer.take(lambda whole, messages: seen.append(whole) is None) == []
+    assert seen == [frame(b"short"), frame(b"x" * 300)]
+
+
+@pytest.mark.parametrize(
+    "whole", [frame(b"abc"), frame(b"y" * 300), frame(b"z" * 70000), frame(b"beat", PING, mask=b"1234")]
+)
+@pytest.mark.parametrize("before", [[], [b"before"]])
+def test_part_of_a_frame_stays_until_the_rest_is_there(whole: bytes, before: list[bytes]) -> None:
+    buffer = FrameBuffer(LIMIT)
+    others = Others(buffer)
+    for cut in sorted({1, 2, 3, 4, 9, 10, 11, len(whole) // 2, len(whole) - 1} & set(range(1, len(whole)))):
+        read(buffer, b"".join(map(frame, before)) + whole[:cut])
+        assert buffer.take(others) == before
+        assert buffer.partial
+        assert not buffer.ripe
+        read(buffer, whole[cut:])
+        assert buffer.ripe
+        messages = buffer.take(others)
+        assert not buffer.partial
+        assert len(messages) + len([other for other in others.frames if other[0] & 0x0F == PING]) == 1
+        others.frames.clear()
+
+
+def test_it_is_ripe_only_when_the_whole_frame_is_there() -> None:
+    buffer = FrameBuffer(LIMIT)
+    assert not buffer.ripe
+    read(buffer, frame(b"x" * 1000)[:500])
+    assert buffer.ripe  # its length was not looked at yet
+    assert buffer.take(refuse) == []
+    read(buffer, b"x" * 503)
+    assert not buffer.ripe
+    read(buffer, b"x")
+    assert buffer.ripe
+
+
+def test_the_smallest_frame_is_ripe_wherever_it_is() -> None:
+    buffer, ping = FrameBuffer(LIMIT), frame(b"", PING)
+    read(buffer, ping)
+    assert buffer.ripe
+    assert buffer.take(lambda whole, messages: True) == []
+    read(buffer, ping + frame(b""))
+    assert buffer.take(lambda whole, messages: False) == []
+    assert buffer.ripe
+    assert buffer.take(refuse) == [b""]
+
+
+def test_what_was_read_early_is_the_beginning() -> None:
+    early = b"".join(frame(b"%d" % number) for number in range(3))
+    assert FrameBuffer(LIMIT, early).take(refuse) == [b"0", b"1", b"2"]
+    buffer = FrameBuffer(LIMIT, early[:-1])
+    assert buffer.partial
+    assert buffer.take(refuse) == [b"0", b"1"]
+
+
+def test_much_that_was_read_early_still_leaves_room() -> None:
+    early = frame(b"x" * 65535) * 8
+    buffer = FrameBuffer(LIMIT, early)
+    assert len(buffer.room()) == len(early)
+    assert buffer.take(refuse) == [b"x" * 65535] * 8
+
+
+def test_a_message_of_the_limit_is_taken_and_one_byte_more_is_the_excess() -> None:
+    for size, opcode in ((2, TEXT), (100, TEXT), (125, TEXT), (1000, TEXT), (70000, TEXT), (2, BINARY), (1000, BINARY)):
+        buffer = FrameBuffer(size)
+        others = Others(buffer)
+        read(buffer, frame(b"x" * size, opcode))
+        buffer.take(others)
+        assert buffer.excess == 0
+        assert not buffer.partial
+        read(buffer, frame(b"ok") + frame(b"x" * (size + 1), opcode) + frame(b"never"))
+        assert buffer.take(others) == [b"ok"]
+        assert buffer.excess == size + 1
+        assert not buffer.ripe
+        assert buffer.take(others) == []
+
+
+def test_the_excess_shows_as_soon_as_the_length_is_there() -> None:
+    buffer = FrameBuffer(LIMIT)
+    read(buffer, b"\x81\x7f" + (2**62).to_bytes(8, "big"))
+    assert buffer.take(refuse) == []
+    assert buffer.excess == 2**62
+
+
+def test_fragments_count_together_towards_the_limit() -> None:
+    buffer = FrameBuffer(1000)
+    buffer.fragments = 900
+    read(buffer, frame(b"x" * 100, CONTINUATION))
+    assert buffer.take(lambda whole, messages: True) == []
+    assert buffer.excess == 0
+    read(buffer, frame(b"x" * 101, CONTINUATION))
+    assert buffer.take(refuse) == []
+    assert buffer.excess == 1001
+
+
+def test_a_control_frame_between_fragments_is_no_part_of_their_message() -> None:
+    buffer, seen = FrameBuffer(1000), []
+    buffer.fragments = 990
+    read(buffer, frame(b"p" * 100, PING))
+    assert buffer.take(lambda whole, messages: seen.append(whole) is None) == []
+    assert buffer.excess == 0
+    assert seen == [frame(b"p" * 100, PING)]
+
+
+def test_fragments_under_way_make_the_buffer_partial() -> None:
+    buffer = FrameBuffer(LIMIT)
+    assert not buffer.partial
+    buffer.fragments = 1
+    assert buffer.partial
+
+
+def test_a_length_alone_claims_little_memory() -> None:
+    buffer = FrameBuffer(1 << 40)
+    read(buffer, b"\x81\x7f" + (1 << 30).to_bytes(8, "big"))
+    assert buffer.take(refuse) == []
+    assert len(buffer.room()) <= 2 * ROOM
+
+
+def test_room_grows_with_what_is_read_and_shrinks_back_afterwards() -> None:
+    buffer = FrameBuffer(1 << 30)
+    whole = frame(b"x" * 3_000_000)
+    others = Others(buffer)
+    for start in range(0, len(whole), 50_000):
+        read(buffer, whole[start : start + 50_000])
+        assert len(buffer.room()) >= 1
+        if buffer.ripe:
+            messages = buffer.take(others)
+    assert messages == [b"x" * 3_000_000]
+    assert len(buffer.room()) == ROOM
+
+
+def test_there_is_always_room() -> None:
+    buffer = FrameBuffer(1 << 30)
+    read(buffer, b"\x81")
+    for _ in range(4):
+        room = buffer.room()
+        assert len(room) > 0
+        buffer.added(len(room))
+    assert len(buffer.room()) == 8 * ROOM
+
+
+PAYLOADS = st.one_of(
+    st.binary(max_size=130), st.sampled_from([b"q" * 126, b"q" * 1000, b"q" * 65535, b"q" * 65536, b"q" * 90000])
+)
+CONTROLS = st.builds(
+    frame, st.binary(max_size=125), st.sampled_from([PING, PONG, BINARY]), mask=st.sampled_from([b"", b"wxyz"])
+)
+
+
+@st.composite
+def traffic(draw: st.DrawFn) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """Draw frames, and the messages and other frames that they are."""
+    frames: list[bytes] = []
+    messages: list[bytes] = []
+    controls: list[bytes] = []
+    for _ in range(draw(st.integers(0, 8))):
+        kind = draw(st.sampled_from(["text", "text", "control", "fragments"]))
+        if kind == "control":
+            controls.append(draw(CONTROLS))
+            frames.append(controls[-1])
+            continue
+        parts: Sequence[bytes] = [draw(PAYLOADS)]
+        if kind == "fragments":
+            parts = draw(st.lists(st.binary(max_size=300), min_size=2, max_size=4).filter(lambda parts: parts[0]))
+        messages.append(b"".join(parts))
+        for index, part in enumerate(parts):
+            last = index == len(parts) - 1
+            frames.append(frame(part, TEXT if index == 0 else CONTINUATION, fin=last))
+            if not last and draw(st.booleans()):
+                controls.append(draw(CONTROLS.filter(lambda whole: whole[0] & 0x0F != BINARY)))
+                frames.append(controls[-1])
+    return frames, messages, controls
+
+
+@settings(max_examples=120, deadline=None)
+@given(traffic=traffic(), data=st.data())
+def test_any_frames_in_any_pieces_give_the_same_messages(
+    traffic: tuple[list[bytes], list[bytes], list[bytes]], data: st.DataObject
+) -> None:
+    frames, messages, controls = traffic
+    stream = b"".join(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    early, *pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    buffer = FrameBuffer(LIMIT, early)
+    others = Others(buffer)
+    came: list[bytes] = []
+    for piece in [b"", *pieces]:
+        read(buffer, piece)
+        if buffer.ripe:
+            came += buffer.take(others)
+        assert not buffer.ripe, "what is complete must be taken at once"
+    assert came == messages
+    assert [whole for whole in others.frames if whole[0] & 0x0F in (BINARY, PING, PONG)] == controls
+    assert buffer.taken == len(stream)
+    assert not buffer.partial
+    assert not buffer.excess
+
+
+REGULAR = [b"r" * 150, b"s" * 150, b"t" * 260]
+
+
+@settings(max_examples=60, deadline=None)
+@given(traffic=traffic(), data=st.data())
+def test_many_messages_of_common_lengths_come_out_as_one_by_one(
+    traffic: tuple[list[bytes], list[bytes], list[bytes]], data: st.DataObject
+) -> None:
+    """The same traffic again and again among messages that are cut at one go, in any pieces."""
+    buffer = FrameBuffer(LIMIT)
+    read(buffer, b"".join(map(frame, REGULAR)) * 700)
+    buffer.take(refuse)
+    frames, messages, _ = traffic
+    counts = data.draw(st.lists(st.integers(0, 40), min_size=4, max_size=4))
+    stream, wanted = b"", []
+    for count in counts:
+        stream += b"".join(map(frame, REGULAR)) * count + b"".join(frames)
+        wanted += REGULAR * count + messages
+    others, came = Others(buffer), []
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=3)))
+    for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        read(buffer, stream[begin:end])
+        if buffer.ripe:
+            came += buffer.take(others)
+    assert came == wanted
+    assert not buffer.partial
+
+
+def test_a_connection_that_fills_the_buffer_gets_a_larger_one() -> None:
+    buffer = FrameBuffer(1 << 30)
+    stream = frame(b"x" * 1000) * 10_000
+    rooms = []
+    for _ in range(4):
+        rooms.append(len(buffer.buffer))
+        room = len(buffer.room())
+        read(buffer, stream[:room])
+        stream = stream[room:]
+        assert set(buffer.take(refuse)) == {b"x" * 1000}
+    assert rooms == [ROOM, 8 * ROOM, 8 * ROOM, 8 * ROOM]
+
+
+def test_while_a_fragmented_message_is_under_way_nothing_is_cut_at_one_go() -> None:
+    buffer, seen = FrameBuffer(LIMIT), []
+    read(buffer, frame(b"x" * 200) * 1100)
+    buffer.take(refuse)
+    buffer.fragments = 3
+    read(buffer, frame(b"x" * 200) * 100)
+    assert buffer.take(lambda whole, messages: seen.append(whole) is None) == []
+    assert seen == [frame(b"x" * 200)] * 100
+
+
+def test_a_large_message_is_no_reason_for_a_larger_buffer() -> None:
+    buffer = FrameBuffer(1 << 30)
+    read(buffer, frame(b"x" * 10 * ROOM))
+    assert buffer.take(lambda whole, messages: True) == []
+    assert len(buffer.buffer) == ROOM
+
+
+@settings(max_examples=100, deadline=None)
+@given(junk=st.binary(max_size=200), cut=st.integers(0, 200))
+def test_any_bytes_at_all_are_taken_in_their_order(junk: bytes, cut: int) -> None:
+    def other(whole: bytes, messages: list[bytes]) -> bool:
+        messages.append(whole)
+        return True
+
+    buffer = FrameBuffer(LIMIT)
+    position = 0
+    for piece in (junk[:cut], junk[cut:]):
+        read(buffer, piece)
+        for message in buffer.take(other):
+            position = junk.index(message, position) + len(message)
+    assert position <= buffer.taken <= len(junk)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 124, 125, 126, 4000, 4091, 4092, 5000])
+def test_a_message_that_is_all_there_is_can_be_taken_alone(size: int) -> None:
+    buffer = FrameBuffer(LIMIT)
+    read(buffer, frame(b"x" * size))
+    if not 3 <= size <= 4091:  # the usual sizes; the others take the longer way
+        assert buffer.take_lone() is None
+        assert buffer.take(refuse) == [b"x" * size]
+        return
+    assert buffer.take_lone() == b"x" * size
+    assert (buffer.partial, buffer.ripe, buffer.taken) == (False, False, len(frame(b"x" * size)))
+    assert buffer.take_lone() is None
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        *(
+            there
+            for size in (20, 125, 126, 200)
+            for there in (
+                frame(b"x" * size)[:-1],
+                frame(b"x" * size) + b"\x81",
+                2 * frame(b"x" * size),
+                frame(b"x" * size, opcode=CONTINUATION),
+                frame(b"x" * size, fin=False),
+            )
+        ),
+        b"\x81\x7e",
+    ],
+)
+def test_nothing_else_is_taken_alone(there: bytes) -> None:
+    buffer = FrameBuffer(LIMIT)
+    read(buffer, there)
+    assert buffer.take_lone() is None
+    assert buffer.taken == 0
+
+
+def test_a_message_beyond_the_limit_or_amid_fragments_is_not_taken_alone() -> None:
+    for size in (20, 200):
+        buffer = FrameBuffer(size - 1)
+        read(buffer, frame(b"x" * size))
+        assert buffer.take_lone() is None
+    buffer = FrameBuffer(LIMIT)
+    buffer.fragments = 5
+    read(buffer, frame(b"x" * 200))
+    assert buffer.take_lone() is None

@@ -1,0 +1,459 @@
+"""Frames that are routed unopened: what may be sealed, and that whoever opens one reads the same as without it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from kucoin_sync import Message
+from kucoin_sync.delivery.overflow import OVERFLOW
+from kucoin_sync.delivery.queue import InlineInbox
+from kucoin_sync.delivery.subscription import Subscription
+from kucoin_sync.payloads import Ticker
+from kucoin_sync.protocol.envelopes import (
+    DATA,
+    Decoder,
+    EnvelopePrefix,
+    EnvelopePrefixes,
+    Medley,
+    Push,
+    RawPush,
+    Run,
+    kind_of,
+    opened,
+)
+from kucoin_sync.protocol.message import Batch, Origin, _Plain, _Split, _Typed, decode_message
+
+from ...support.inboxes import make_inbox
+
+START = b'{"topic":"/market/ticker:BTC-USDT","type":"message","subject":"trade.ticker",'
+BATCH = Batch(3, 17)
+
+
+def ticker(n: int, **more: Any) -> bytes:
+    """Return the frame of a ticker with a price of `n`."""
+    data = {"sequence": str(n), "price": f"{n}.50", "bestAsk": "7", "time": 1_700_000_000_000, **more}
+    return START + b'"data":' + json.dumps(data).encode() + b"}"
+
+
+def head_in(heads: EnvelopePrefixes, frame: bytes) -> EnvelopePrefix | None:
+    return heads.known.get(frame[: frame.find(DATA)])
+
+
+def head_of(frame: bytes) -> EnvelopePrefix | None:
+    """Return the head of a frame like `frame`, once that was learned."""
+    heads = EnvelopePrefixes()
+    heads.learn(frame)
+    return head_in(heads, frame)
+
+
+def sealed(frame: bytes) -> RawPush:
+    """Return a sealed frame of the ticker."""
+    head = head_of(ticker(0))
+    assert head is not None
+    return RawPush(frame, BATCH, head)
+
+
+def price(message: Message) -> Decimal:
+    """Read the payload."""
+    found: Decimal = message.payload.price
+    return found
+
+
+READERS: dict[str, Callable[[Message], object]] = {
+    "payload": price,
+    "data": lambda message: message.data["price"],
+    "item": lambda message: message["data"]["price"],
+    "both": lambda message: (message["data"]["price"], price(message)),
+    "neither": lambda message: message.topic,
+    "whole": lambda message: message.get("subject"),
+}
+
+
+# Heads
+
+
+def test_a_frame_that_begins_like_one_before_it_has_its_head() -> None:
+    heads = EnvelopePrefixes()
+    assert head_in(heads, ticker(1)) is None
+    heads.learn(ticker(1))
+    head = head_in(heads, ticker(2))
+    assert head is not None
+    assert (head.start, head.kind) == (START + b'"data":', ("/market/ticker:BTC-USDT", "trade.ticker"))
+    assert head_in(heads, ticker(2).replace(b"BTC", b"ETH")) is None
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b'{"topic":"/a:B","type":"message","data":',
+        b'{"type":"message","topic":"/a:B","subject":"s","data":',
+        b'{"subject":null,"type":"message","topic":"/a:B","data":',
+    ],
+)
+def test_the_order_of_the_keys_is_free(beginning: bytes) -> None:
+    head = head_of(beginning + b"{}}")
+    assert head is not None
+    assert head.kind[0] == "/a:B"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b'{"topic":"/a:B","type":"message","sn":5,"data":',
+        b'{"topic":"/a:B","type":"message","id":"5","data":',
+        b'{"topic":"/a:B","type":"message","tunnelId":"bt1","data":',
+        b'{"topic":"/a:B","type":"message","userId":"u","channelType":"private","data":',
+        b'{"topic":"/a:B","data":',  # the type may follow, and be another
+        b'{"type":"message","data":',
+        b'{"topic":"/a:B","type":"error","data":',
+        b'{"topic":"/a:B","type":"message","nested":{"data":',
+        b'{"topic":"/a:B","type":"message"',
+        b"\xff",
+    ],
+)
+def test_what_says_more_or_less_than_topic_subject_and_type_is_not_sealed(beginning: bytes) -> None:
+    assert head_of(beginning + b"{}}") is None
+
+
+@pytest.mark.parametrize(
+    "end", [b',"tunnelId":"t"}', b',"topic":"/a:C"}', b',"subject":"s"}', b',"sn":5}', b"}\n", b" } ", b',"data":{}}']
+)
+def test_what_has_more_behind_its_data_is_not_sealed(end: bytes) -> None:
+    assert head_of(b'{"topic":"/a:B","type":"message","data":{}}') is not None
+    assert head_of(b'{"topic":"/a:B","type":"message","data":{} }') is not None
+    assert head_of(b'{"topic":"/a:B","type":"message","data":{}' + end) is None
+
+
+def test_what_can_not_be_learned_is_tried_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def decode(text: bytes) -> None:
+        tried.append(text)
+        raise ValueError
+
+    monkeypatch.setattr("kucoin_sync.protocol.envelopes._decode_beginning", decode)
+    heads = EnvelopePrefixes()
+    for _ in range(10_000):
+        heads.learn(ticker(0))
+    assert 10 <= len(tried) <= 20
+
+
+def test_a_head_is_learned_after_others_were_tried_in_vain() -> None:
+    heads = EnvelopePrefixes()
+    for _ in range(5000):
+        heads.learn(b'{"sn":1,"data":0}')
+    for _ in range(1001):
+        heads.learn(ticker(0))
+    assert head_in(heads, ticker(1)) is not None
+
+
+def test_the_heads_that_are_kept_are_bounded() -> None:
+    heads = EnvelopePrefixes()
+    for n in range(10_000):
+        heads.learn(ticker(0).replace(b"BTC", b"C%d" % n))
+    assert len(heads.known) <= 4096
+    assert head_in(heads, ticker(0).replace(b"BTC", b"C9999")) is not None
+
+
+def symbols(*names: str) -> list[bytes]:
+    """Return a ticker of each symbol."""
+    return [ticker(n).replace(b"BTC", name.encode()) for n, name in enumerate(names)]
+
+
+def learned(frames: list[bytes]) -> EnvelopePrefixes:
+    heads = EnvelopePrefixes()
+    for frame in frames:
+        heads.learn(frame)
+    return heads
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        symbols("BTC"),
+        symbols("BTC", "ETH", "A", "ABC"),
+        symbols("A" * 40 + "1", "A" * 40 + "2", "B"),  # alike for longer than a glimpse
+        [ticker(0), ticker(0).replace(b"ticker:", b"match:"), b'{"topic":"/a","type":"message","data":2}'],
+        [b'{"topic":"/a","type":"message","data":2}', b'{"topic":"/a","type":"message","subject":"s","data":2}'],
+    ],
+    ids=["one", "four", "hard to tell apart", "other topics", "with a subject and without"],
+)
+def test_the_heads_of_frames_that_came_together_are_found_at_once(frames: list[bytes]) -> None:
+    heads = learned(frames)
+    for _ in range(2):
+        assert heads.find(frames * 3) == [head_in(heads, frame) for frame in frames] * 3
+    assert heads.find([*frames, ticker(0).replace(b"BTC", b"NEW")]) is None
+    assert heads.find([*frames, b""]) is None
+    assert heads.find([*frames, frames[0].replace(b'"type"', b'"TYPE"')]) is None
+    new = ticker(1).replace(b"BTC", b"NEW")
+    heads.learn(new)
+    assert heads.find([*frames, new]) == [*(head_in(heads, frame) for frame in frames), head_in(heads, new)]
+
+
+def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> None:
+    frames = symbols("A" * 50 + "1", "A" * 50 + "2", "B", "C")
+    heads = learned(frames)
+    assert len(heads._glimpses) < len(heads.known)
+    assert heads.find(frames) == [head_in(heads, frame) for frame in frames]
+    assert len(heads._glimpses) == 3
+
+
+# What came together
+
+
+def test_a_run_is_a_sequence_of_sealed_frames() -> None:
+    frames = [ticker(n) for n in range(5)]
+    head = sealed(frames[0]).head
+    run = Run.of(head, BATCH, frames)
+    assert len(run) == 5
+    for pushes, wanted in ((run, frames), (run[1:3], frames[1:3])):
+        assert isinstance(pushes, Run)
+        assert [(push.frame, push.batch, push.head) for push in pushes] == [(frame, BATCH, head) for frame in wanted]
+    assert (run[-1].frame, run[0].head) == (frames[-1], head)
+
+
+def test_a_medley_is_one_with_a_head_for_each() -> None:
+    frames = symbols("A", "B", "A", "C")
+    found = learned(frames).find(frames)
+    assert found is not None
+    medley = Medley(found, BATCH, frames)
+    assert len(medley) == 4
+    for pushes, wanted in ((medley, slice(None)), (medley[1:3], slice(1, 3))):
+        assert isinstance(pushes, Medley)
+        assert [(push.frame, push.batch) for push in pushes] == [(frame, BATCH) for frame in frames[wanted]]
+        assert [push.head for push in pushes] == found[wanted]
+    assert (medley[-1].frame, medley[-1].head) == (frames[-1], found[-1])
+
+
+# Opening
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_however_it_is_read_a_message_says_the_same(reader: Callable[[Message], object]) -> None:
+    decoder = Decoder()
+    for n in range(5):
+        frame = ticker(n)
+        message = decoder.open(sealed(frame))
+        assert message is not None
+        plain = decode_message(frame)
+        plain.raw, plain.origin = frame, Origin(BATCH)
+        assert reader(message) == reader(plain)
+        assert (message.type, message.topic, message.subject) == (plain.type, plain.topic, plain.subject)
+        assert (message.raw, message.epoch, message.received_ns, message.tunnel_id) == (frame, 3, 17, None)
+        if n < 4:
+            continue  # the rest would be reading, too
+        assert message == plain
+        assert message.data == plain.data == message["data"]
+        assert message.payload == plain.payload
+        assert isinstance(message.payload, Ticker)
+        assert message.to_dict() == json.loads(frame) == dict(message)
+        assert bytes(message.wire_data) == bytes(plain.wire_data)
+        assert repr(message) == repr(plain)
+        twin = message.with_lost(4)
+        assert (twin.lost, twin, message.lost) == (4, message, 0)
+
+
+@pytest.mark.parametrize(
+    ("reader", "data", "payload"),
+    [("payload", False, True), ("data", True, False), ("item", True, False), ("neither", False, False)],
+)
+def test_a_message_is_decoded_as_those_before_it_were_read(reader: str, data: bool, payload: bool) -> None:
+    decoder = Decoder()
+    for n in range(3):
+        message = decoder.open(sealed(ticker(n)))
+        assert message is not None
+        if n == 2:
+            assert (type(message) is _Typed, type(message) is _Plain) == (payload, data)
+        READERS[reader](message)
+
+
+@pytest.mark.parametrize(("first", "second"), [("payload", "data"), ("data", "payload")])
+def test_who_reads_both_ways_has_nothing_decoded_in_vain(first: str, second: str) -> None:
+    decoder = Decoder()
+    for n in range(210):
+        message = decoder.open(sealed(ticker(n)))
+        assert message is not None
+        if n > 205:
+            assert type(message) is _Split
+        READERS[first](message)
+        if n > 1:
+            READERS[second](message)
+
+
+@pytest.mark.parametrize(("reader", "base"), [("payload", _Typed), ("data", _Plain)])
+def test_who_keeps_reading_one_way_has_it_decoded_so_for_ever(reader: str, base: type) -> None:
+    decoder = Decoder()
+    for n in range(310):
+        message = decoder.open(sealed(ticker(n)))
+        assert message is not None
+        assert n < 2 or isinstance(message, base)
+        READERS[reader](message)
+
+
+def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
+    misfits: list[Message] = []
+    decoder = Decoder()
+    batch = Batch(1, 2, misfits.append)
+    frames = [ticker(1), ticker(2), ticker(3, price=[]), ticker(4)]
+    found = []
+    for frame in frames:
+        message = decoder.open(RawPush(frame, batch, sealed(frame).head))
+        assert message is not None
+        found.append(message.payload)
+    assert (found[2].price, found[2].sequence) == (None, 3)
+    assert [message.raw for message in misfits] == [frames[2]]
+    assert isinstance(found[3], Ticker)
+
+
+def test_members_that_kucoin_adds_are_decoded_in_one_pass_from_the_second_message_on() -> None:
+    misfits: list[Message] = []
+    decoder = Decoder()
+    batch = Batch(1, 2, misfits.append)
+    for n in range(300):
+        frame = ticker(n, more={"of": ["tomorrow"]}) if n > 100 and n % 2 else ticker(n)
+        message = decoder.open(RawPush(frame, batch, sealed(frame).head))
+        assert message is not None
+        assert n < 2 or n == 101 or isinstance(message, _Typed)
+        assert isinstance(message.payload, Ticker)
+        assert (message.payload.sequence, message.payload.price) == (n, Decimal(f"{n}.50"))
+        assert message.payload.extra == ({"more": {"of": ["tomorrow"]}} if n > 100 and n % 2 else {})
+    assert misfits == []
+
+
+def test_a_run_is_opened_as_one_by_one_whatever_is_in_it() -> None:
+    decoder, whole = Decoder(), decode_message(ticker(7))
+    for n in range(3):
+        message = decoder.open(sealed(ticker(n)))
+        assert message is not None and message.payload
+    run: list[Push] = [sealed(ticker(3)), sealed(ticker(4, price=[])), sealed(ticker(5, price=[])), whole]
+    found = list(decoder.each([*run, sealed(BAD[0]), sealed(ticker(8))]))
+    assert [message.data["sequence"] for message in found] == ["3", "4", "5", "7", "8"]
+    assert found[3] is whole
+    assert [isinstance(message, _Typed) for message in found] == [True, False, False, False, True]
+    assert decoder.unreadable == 1
+    after = decoder.open(sealed(ticker(9)))
+    assert type(after) is _Split, "the struct does not fit what comes"
+
+
+def test_frames_of_one_head_are_opened_as_one_by_one() -> None:
+    decoder = Decoder()
+    for n in range(3):
+        message = decoder.open(sealed(ticker(n)))
+        assert message is not None and message.payload
+    run = Run.of(sealed(ticker(0)).head, BATCH, [ticker(1), BAD[0], ticker(2, price=[]), BAD[-1], ticker(3)])
+    found = list(decoder.each(run))
+    assert [message.data["sequence"] for message in found] == ["1", "2", "3"]
+    assert [message.raw for message in found] == [ticker(1), ticker(2, price=[]), ticker(3)]
+    assert [isinstance(message, _Typed) for message in found] == [True, False, True]
+    assert decoder.unreadable == 2
+    assert type(decoder.open(sealed(ticker(9)))) is _Split
+
+
+BAD = [
+    START + b'"data":{"price":',
+    START + b'"data":{}}}',
+    START + b'"data":' + b"[" * 100_000,
+    START + b'"data":1,"type":2}',
+    ticker(9)[:-1] + b"]",
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=["cut short", "one brace too many", "deep", "another type", "a bracket"])
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_what_is_no_push_is_left_out_and_counted(reader: Callable[[Message], object], bad: bytes) -> None:
+    inbox = make_inbox("raise")
+    subscription = Subscription(("/a:B",), inbox, close=lambda _: inbox.finish(None))
+    inbox.put_many([sealed(frame) for frame in (ticker(0), bad, ticker(1), ticker(2), bad, ticker(3))])
+    subscription.close()
+    seen = []
+    for message in subscription:
+        reader(message)
+        seen.append(message.data["sequence"])
+    assert seen == ["0", "1", "2", "3"]
+    assert inbox.decoder.unreadable == 2
+
+
+def test_opened_leaves_out_what_can_not_be_read() -> None:
+    whole = decode_message(ticker(7))
+    assert [message.data["sequence"] for message in opened([sealed(ticker(1)), sealed(BAD[0]), whole])] == ["1", "7"]
+    assert kind_of(whole) == kind_of(sealed(ticker(1))) == ("/market/ticker:BTC-USDT", "trade.ticker")
+
+
+# In the queues
+
+
+@pytest.mark.parametrize("overflow", [each for each in OVERFLOW if each != "latest"])
+def test_what_was_dropped_is_told_by_the_next_that_can_be_read(overflow: str) -> None:
+    inbox = make_inbox(overflow, 2)
+    for n in range(4):
+        inbox.put(sealed(ticker(n)))
+    seen: list[Message] = []
+    while len(inbox):
+        seen.append(inbox.pop())
+    inbox.notice()
+    for frame in (BAD[0], ticker(8)):
+        inbox.put(sealed(frame))
+    while len(inbox):
+        seen.append(inbox.pop())
+    assert sum(message.lost for message in seen) == 2 == inbox.dropped
+    assert seen[-1].data["sequence"] == "8"
+    assert (seen[0].lost, seen[-1].lost) == ((2, 0) if overflow == "drop_oldest" else (0, 2))
+
+
+def test_a_dropped_frame_that_the_oldest_policy_has_to_look_at_may_be_unreadable() -> None:
+    inbox = make_inbox("drop_oldest", 2)
+    for frame in (ticker(0), BAD[0], ticker(2)):
+        inbox.put(sealed(frame))
+    message = inbox.pop()
+    assert (message.data["sequence"], message.lost) == ("2", 1)
+    with pytest.raises(IndexError):
+        inbox.pop()
+
+
+def test_superseded_frames_are_only_counted_under_latest() -> None:
+    inbox = make_inbox("latest", 2)
+    inbox.put_many([sealed(ticker(n)) for n in range(5)])
+    inbox.put(sealed(ticker(5)))
+    message = inbox.pop()
+    assert (message.data["sequence"], message.lost, inbox.dropped) == ("5", 5, 5)
+    inbox.put(sealed(BAD[0]))
+    with pytest.raises(IndexError):
+        inbox.pop()
+
+
+def test_an_unreadable_frame_hides_none_under_latest() -> None:
+    inbox = make_inbox("latest", 2)
+    inbox.put_many([sealed(ticker(0)), sealed(BAD[0])])
+    inbox.put(decode_message(ticker(1).replace(b"BTC", b"ETH")))
+    for topic in ("/market/ticker:BTC-USDT", "/market/ticker:ETH-USDT"):
+        message = inbox.pop()
+        assert (message.topic, message.lost) == (topic, 0)
+    assert (inbox.decoder.unreadable, inbox.dropped) == (1, 0)
+
+
+def test_a_loop_goes_on_over_data_beyond_the_usual_form() -> None:
+    inbox = make_inbox("raise", 1000)
+    subscription = Subscription(("/a:B",), inbox, close=lambda _: inbox.finish(None))
+    inbox.put_many([sealed(ticker(n, price=[]) if n == 250 else ticker(n)) for n in range(500)])
+    subscription.close()
+    payloads = [message.payload for message in subscription]
+    assert [n for n, payload in enumerate(payloads) if payload.price is None] == [250]
+    assert (len(payloads), payloads[250].sequence) == (500, 250)
+
+
+def test_an_inline_callback_gets_what_can_be_read() -> None:
+    seen: list[str] = []
+    inbox = InlineInbox(lambda message: seen.append(message.payload.price), lambda error: pytest.fail(repr(error)))
+    pushes: list[Push] = [sealed(frame) for frame in (ticker(0), BAD[0], ticker(1))]
+    inbox.put_many(pushes)
+    inbox.put(sealed(ticker(2)))
+    inbox.put(decode_message(ticker(3)))
+    assert seen == [Decimal(f"{n}.50") for n in range(4)]
+    inbox.finish(None)
+    inbox.put_many(pushes)
+    assert len(seen) == 4

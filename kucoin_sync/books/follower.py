@@ -220,22 +220,17 @@ class Follower(Generic[B, C]):
 
     def take(self, inbox: Inbox, most: int) -> None:
         """Apply up to `most` of the messages that wait in an inbox, and note what the inbox has to say of losses."""
-        take = inbox.take
         calibration = self.calibration
         push = calibration.push
         read_frame = self.source.feed.read_frame
         with self.door:
             pass  # whoever waits to read the book comes first
         with self._changing():
-            for _ in range(most):
-                try:
-                    came = take()
-                except IndexError:
-                    break
+            for came in inbox.take(most):
                 before = calibration.sequence
                 if isinstance(came, RawPush):
                     try:
-                        applied = push(read_frame(came.frame, came.head.kind[1]))
+                        applied = push(read_frame(came.frame, came.prefix.channel[1]))
                     except UNREADABLE:
                         applied = self._push_anyhow(came)
                     self.received_ns = came.batch.received_ns
@@ -252,7 +247,7 @@ class Follower(Generic[B, C]):
     def _push_anyhow(self, sealed: RawPush) -> Sequence[Update]:
         """Apply an update of an unusual form; what is none counts as missing."""
         message = next(iter(opened((sealed,))), None)
-        return self.calibration.push(b"" if message is None else message.wire_data, sealed.head.kind[1])
+        return self.calibration.push(b"" if message is None else message.wire_data, sealed.prefix.channel[1])
 
     def _drop(self, count: int, *, told: bool = False) -> None:
         """Start again because updates were dropped; once, though the inbox and then the next message both tell."""

@@ -30,7 +30,7 @@ from ..net.direct_read import HandoffPolicy
 from ..net.rest import Endpoints, Rest
 from ..net.socket import Cancelled, Waker
 from ..net.websocket import ConnectionLost, SecretUrl, WebSocketConnection
-from ..protocol.envelopes import RawPush
+from ..protocol.envelopes import FrameBatch, Pushes, RawPush
 from ..protocol.message import Batch
 from ..protocol.session import Session
 from ..protocol.session_events import Acked, ConnectionFull, Proved, Refused, SessionEvent, TopicKey, Welcomed
@@ -372,44 +372,34 @@ class Connection(OnThread):
 
         Everything that is done for every message on a quiet feed is here.
         """
-        lock, deliver, payload_mismatch, counts = self._lock, self._deliver, self._payload_mismatch, self.counts
+        counts = self.counts
         while True:
             frames = transport.receive(deadline, now)
             now = time.monotonic()
-            if len(frames) == 1 and (head := session.known(frames[0], now)) is not None:
-                frame = frames[0]
-                counts.messages += 1
-                counts.bytes += len(frame)
-                sole_consumer = deliver(
-                    self, (RawPush(frame, Batch(self.epoch, time.time_ns(), payload_mismatch), head),)
-                )
-                if now >= deadline or transport.woken:
-                    return now
-                if sole_consumer is not None and self._handoff_policy.take(now):
-                    self._offer_read_lease(sole_consumer, session, transport)
-                continue
             if not frames:
                 counts.unreadable += transport.take_skipped()
                 if transport.take_controls():
-                    with lock:
+                    with self._lock:
                         session.receive(frames, Batch(self.epoch), now)
                 return now
-            batch = Batch(self.epoch, time.time_ns(), payload_mismatch)
-            text = b"".join(frames)
-            with lock:
-                pushes = session.receive(frames, batch, now, text)
+            batch = Batch(self.epoch, time.time_ns(), self._payload_mismatch)
+            pushes: Pushes | None = session.recognise(frames, batch, now)
+            if pushes is None:
+                with self._lock:
+                    pushes = session.receive(frames, batch, now)
             counts.messages += len(pushes)
-            counts.bytes += len(text)
+            counts.bytes += sum(map(len, frames))
             if eventful := session.eventful:  # counted before what follows it is delivered
                 session.eventful = False
                 counts.unreadable += session.unreadable
                 counts.unknown += session.unknown
                 counts.pong_latency = session.heartbeat.latency
                 session.unreadable = session.unknown = 0
-            if pushes:
-                deliver(self, pushes)
+            sole_consumer = self._deliver(self, pushes) if pushes else None
             if eventful or now >= deadline or transport.woken:
                 return now
+            if sole_consumer is not None and self._handoff_policy.offers(now, len(pushes)):
+                self._offer_read_lease(sole_consumer, session, transport)
 
     def _offer_read_lease(self, sole_consumer: SoleConsumer, session: Session, transport: WebSocketConnection) -> None:
         """Let a consumer read what is for nobody else."""
@@ -417,23 +407,22 @@ class Connection(OnThread):
         if sole_consumer.takes_all_of(self.wanted):
             with suppress(MemoryError):  # then this thread goes on reading
                 read_lease = transport.lend_read(
-                    partial(self._seal, session), partial(self._put, sole_consumer), sole_consumer.has
+                    partial(self._recognise, session), partial(self._put, sole_consumer), sole_consumer.has
                 )
         if read_lease is not None:
             sole_consumer.accept(read_lease)
-        self._handoff_policy.taken = read_lease
+        self._handoff_policy.lent = read_lease
 
-    def _seal(self, session: Session, frame: bytes) -> RawPush | None:
-        """Seal a message on its consumer's thread; None where it is no push that is known."""
-        head = session.known(frame, time.monotonic())
-        return None if head is None else RawPush(frame, Batch(self.epoch, time.time_ns(), self._payload_mismatch), head)
+    def _recognise(self, session: Session, frames: list[bytes]) -> FrameBatch | tuple[RawPush] | None:
+        """Return frames as pushes on their consumer's thread; None where the I/O thread has to see to them."""
+        return session.recognise(frames, Batch(self.epoch, time.time_ns(), self._payload_mismatch), time.monotonic())
 
-    def _put(self, sole_consumer: SoleConsumer, push: RawPush) -> bool:
-        """Deliver and count a message on its consumer's thread; False, with nothing done, where others have a share."""
-        if not sole_consumer.put(push):
+    def _put(self, sole_consumer: SoleConsumer, pushes: FrameBatch | tuple[RawPush]) -> bool:
+        """Deliver and count pushes on their consumer's thread; False, with nothing done, where others have a share."""
+        if not sole_consumer.put(pushes):
             return False
-        self.counts.messages += 1
-        self.counts.bytes += len(push.frame)
+        self.counts.messages += len(pushes)
+        self.counts.bytes += sum(map(len, pushes.frames if isinstance(pushes, FrameBatch) else (pushes[0].frame,)))
         return True
 
     def _tell(self, event: SessionEvent) -> None:

@@ -6,7 +6,7 @@ routers' entries are replaced whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from ..events import Event, Progress
 from ..exceptions import KucoinSyncError
 from ..internal.latch import Latch
 from ..net.direct_read import ReadLease
-from ..protocol.envelopes import EnvelopePrefix, Medley, Push, Pushes, RawPush, Run, opened
+from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, RawPush, opened
 from ..protocol.message import UNREAD, Message
 from ..protocol.session_events import TopicKey
 from ..topics.routing import Router
@@ -72,31 +72,28 @@ class PendingSubscribe:
 
 
 class SoleConsumer(NamedTuple):
-    """A subscription whose one consumer waited for a push that came alone, and which alone gets all like it."""
+    """A subscription whose one consumer thread waited for pushes that are for nobody else."""
 
     group: ConnectionGroup
     subscription: Subscription
 
     def takes_all_of(self, keys: Collection[TopicKey]) -> bool:
-        """Whether it alone gets what these keys bring, and nothing else; not where a tap hears all, too."""
+        """Return whether these keys are all that it has, and no observer hears of them."""
         topics, tunnel = self.subscription.topics, self.subscription.tunnel
-        return (
-            len(keys) == len(topics)
-            and not self.group.taps
-            and set(keys) == {TopicKey(each, tunnel) for each in topics}
-        )
+        mine = {TopicKey(each, tunnel) for each in topics}
+        return len(keys) == len(topics) and not self.group.taps and set(keys) == mine
 
     def accept(self, read_lease: ReadLease) -> None:
-        """Have the consumer read by itself what comes next."""
+        """Let the consumer read the socket itself."""
         self.subscription.inbox.accept(read_lease)
 
-    def put(self, push: RawPush) -> bool:
-        """Deliver another push, on the consumer's thread; False, with nothing done, where it is not its alone."""
-        return self.group.deliver_alone(push, self.subscription)
+    def put(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
+        """Deliver pushes, on the consumer's thread; False, with nothing done, where others have a share in them."""
+        return self.group.deliver_alone(pushes, self.subscription)
 
-    def has(self, push: RawPush) -> bool:
-        """Whether a push waits for the consumer."""
-        return self.subscription.inbox.has(push)
+    def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
+        """Return whether pushes wait for the consumer."""
+        return self.subscription.inbox.has(pushes if isinstance(pushes, FrameBatch) else pushes[0])
 
 
 class ConnectionGroup:
@@ -327,46 +324,43 @@ class ConnectionGroup:
                     self._merges.pop(connection, None)
         if self.taps:
             self._tell_taps(pushes)
-        if type(pushes) is Run:
-            if (sink := self._alone.get(pushes.head)) is not None:
-                sink.put_many(pushes)
-                return None
-        elif len(pushes) == 1 and type(push := pushes[0]) is RawPush:
-            if (sink := self._alone.get(push.head)) is not None:
-                return SoleConsumer(self, sink) if sink.put(push) else None
-        elif type(pushes) is Medley and (sink := self._sole_consumer(pushes.heads)) is not None:
-            sink.put_many(pushes)
-            return None
+        if (sink := self._sole_sink_of(pushes)) is not None:
+            return SoleConsumer(self, sink) if _put(sink, pushes) else None
         self.route(pushes)
         return None
 
-    def deliver_alone(self, push: RawPush, sole_consumer: Subscription) -> bool:
-        """Deliver a push on its taker's thread; False, with nothing done, where it is not the taker's alone."""
-        if self._merges or self.taps or self._alone.get(push.head) is not sole_consumer:
+    def deliver_alone(self, pushes: FrameBatch | tuple[RawPush], consumer: Subscription) -> bool:
+        """Deliver pushes on their consumer's thread; False, with nothing done, where they are not its alone."""
+        if self._merges or self.taps or self._sole_sink_of(pushes) is not consumer:
             return False
-        self.newest = push
-        sole_consumer.put(push)
+        self.newest = pushes[-1]
+        _put(consumer, pushes)
         return True
 
-    def _sole_consumer(self, heads: Sequence[EnvelopePrefix]) -> Subscription | None:
-        """Return who alone gets all that has these heads, None where it takes a look at each message to know."""
-        sink = self._sole_sink(heads[0])
-        if sink is None or self._sole_sink(heads[-1]) is not sink:
-            return None
-        return sink if all(self._sole_sink(head) is sink for head in set(heads)) else None
+    def _sole_sink_of(self, pushes: Pushes) -> Subscription | None:
+        """Return the one subscription that gets all pushes, None where each has to be looked at."""
+        if isinstance(pushes, FrameBatch):
+            if pushes.prefix is not None:
+                return self._sole_sink(pushes.prefix)
+            first, *others = set(pushes.prefixes or ())
+            sink = self._sole_sink(first)
+            return sink if sink is None or all(self._sole_sink(prefix) is sink for prefix in others) else None
+        if len(pushes) == 1 and type(push := pushes[0]) is RawPush:
+            return self._sole_sink(push.prefix)
+        return None
 
     def route(self, pushes: Pushes) -> None:
         """Put each push into the subscriptions that it belongs to; what belongs to one goes there together."""
         taken: dict[Subscription, list[Push]] = {}
-        by_head: dict[EnvelopePrefix, Callable[[Push], None] | None] = {}
+        appends: dict[EnvelopePrefix, Callable[[Push], None] | None] = {}
         for push in pushes:
             if type(push) is RawPush:
-                head = push.head
+                prefix = push.prefix
                 try:
-                    append = by_head[head]
+                    append = appends[prefix]
                 except KeyError:
-                    sink = self._sole_sink(head)
-                    append = by_head[head] = None if sink is None else taken.setdefault(sink, []).append
+                    sink = self._sole_sink(prefix)
+                    append = appends[prefix] = None if sink is None else taken.setdefault(sink, []).append
                 if append is not None:
                     append(push)
                     continue
@@ -387,18 +381,18 @@ class ConnectionGroup:
     def _tell_taps(self, pushes: Pushes) -> None:
         tell_taps(self.taps, lambda tap: tap.brought(self.market, self.private, pushes))
 
-    def _sole_sink(self, head: EnvelopePrefix) -> Subscription | None:
-        """Return who alone gets all that has this head, None where it takes a look at each message to know."""
+    def _sole_sink(self, prefix: EnvelopePrefix) -> Subscription | None:
+        """Return the one subscription that gets all frames with this prefix, None where each has to be looked at."""
         alone = self._alone  # what is found out while routes change is kept with what is replaced
         try:
-            return alone[head]
+            return alone[prefix]
         except KeyError:
             pass
-        routes = () if self._tunnelled else self.router.exact.get(head.kind[0], ())
+        routes = () if self._tunnelled else self.router.exact.get(prefix.channel[0], ())
         sink = routes[0][0] if len(routes) == 1 and routes[0][1] is None else None
         if len(alone) >= _MOST:
             alone.clear()
-        alone[head] = sink
+        alone[prefix] = sink
         return sink
 
     def _sinks(self, message: Message) -> list[Subscription]:
@@ -460,3 +454,8 @@ class ConnectionGroup:
             self.assignment.drop(number)
             if (connection := self.connections.pop(number, None)) is not None:
                 connection.close()
+
+
+def _put(sink: Subscription, pushes: Pushes) -> bool:
+    """Queue pushes for a subscription; return whether its one consumer thread was waiting for them."""
+    return sink.put(pushes[0]) if len(pushes) == 1 else sink.put_many(pushes)

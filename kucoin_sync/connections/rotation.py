@@ -230,7 +230,7 @@ class Merge:
             if epoch >= self._epoch:
                 self._epoch = epoch
             else:
-                message.origin = Origin(self._raised(message.origin.batch), message.origin.head)
+                message.origin = Origin(self._raised(message.origin.batch), message.origin.prefix)
         if fresh:
             self._ready.append(fresh)
 

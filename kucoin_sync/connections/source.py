@@ -22,7 +22,7 @@ from ..internal.guard import guarded, log
 from ..internal.resources import acquiring, start_thread
 from ..net.direct_read import ReadLease
 from ..net.socket import Cancelled, Waker
-from ..protocol.envelopes import Pushes, RawPush
+from ..protocol.envelopes import FrameBatch, Pushes, RawPush
 from ..protocol.message import Message
 from ..protocol.session_events import TopicKey
 
@@ -43,19 +43,19 @@ _IDLE = 3600.0
 
 
 class SoleConsumer(Protocol):
-    """A consumer who waited for a message that came alone, and gets all that begin like it."""
+    """A subscription whose one consumer thread waited for pushes that are for nobody else."""
 
     def takes_all_of(self, keys: Collection[TopicKey]) -> bool:
-        """Whether it alone gets what these keys bring, and nothing else."""
+        """Return whether these keys are all that it has, and no observer hears of them."""
 
     def accept(self, read_lease: ReadLease) -> None:
-        """Have the consumer read by itself what comes next."""
+        """Let the consumer read the socket itself."""
 
-    def put(self, push: RawPush) -> bool:
-        """Deliver another message; on the consumer's thread. False, with nothing done, where it is not its alone."""
+    def put(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
+        """Deliver pushes, on the consumer's thread; False, with nothing done, where others have a share in them."""
 
-    def has(self, push: RawPush) -> bool:
-        """Whether a message waits for the consumer."""
+    def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
+        """Return whether pushes wait for the consumer."""
 
 
 #: Takes what came, on the carrier's thread and without any lock held; returns who waited for it, where that is known.

@@ -177,7 +177,7 @@ class Subscriber:
         if terms.callback is not None and terms.inline:
             inbox = InlineInbox(terms.callback, lambda error: self._callbacks.failed(subscription, error))
         else:
-            inbox = inbox_for(terms.overflow, terms.maxsize, overflowed, slow, runs=terms.callback is None)
+            inbox = inbox_for(terms.overflow, terms.maxsize, overflowed, slow)
         subscription = Subscription(
             singles, inbox, close=self._board.end, callback=terms.callback, tunnel=tunnel, private=terms.private
         )

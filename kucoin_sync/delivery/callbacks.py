@@ -12,14 +12,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 
 from ..events import CallbackFailed, CallbackSlow, Event
 from ..exceptions import ConnectionFailed
 from ..internal.guard import log
 from ..internal.signals import holds_nothing
-from ..protocol.envelopes import Push
 from .executor import Executor, Worker
 from .subscription import Subscription
 
@@ -67,24 +65,20 @@ class _Ready:
         """Serve a few messages, then stand in line again, or wait for more."""
         inbox = self._inbox
         began = 0.0 if self._executor is self._callbacks.executor else time.monotonic()
-        pushes: Iterator[Push] = islice(iter(inbox.take, None), min(_TURN, inbox.size()) if worker.is_active else 0)
         inbox.calling = True
-        try:
-            for message in inbox.decoder.each(pushes):
-                try:
-                    inbox.callback(message)  # looked up each time: it may have been taken away
-                except BaseException as error:  # sys.exit(), too, must not end everybody's callbacks
-                    self._callbacks.failed(self.subscription, error)
-                if not worker.is_active:
-                    break
-        except IndexError:
-            pass  # the subscription has another consumer beside its callback
+        for message in inbox.decoder.decode_all(inbox.take(_TURN if worker.is_active else 0)):
+            try:
+                inbox.callback(message)  # looked up each time: it may have been taken away
+            except BaseException as error:  # sys.exit(), too, must not end everybody's callbacks
+                self._callbacks.failed(self.subscription, error)
+            if not worker.is_active:
+                break
         inbox.calling = False
         if self._executor.closed:
             return
         if began and time.monotonic() - began < self._callbacks.slow_after:
             self._executor = self._callbacks.executor
-        if inbox.size():
+        if inbox.has_messages():
             self._executor.put(self)
         elif inbox.alert or inbox.finished:
             self.arm()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
-from itertools import repeat, starmap
+from collections.abc import Callable, Iterator
+from itertools import islice, repeat, starmap
 from typing import Any, cast
 
-from ..protocol.envelopes import Push, Pushes, Run, is_readable, kind_of
-from .batch import Waiting
+from ..protocol.envelopes import FrameBatch, Push, Pushes, channel_of, is_readable
 from .queue import Inbox, lost_count
 
 __all__ = ["OVERFLOW", "inbox_for"]
@@ -20,10 +19,8 @@ OVERFLOW = ("raise", "drop_oldest", "drop_newest", "latest")
 class _RaisingInbox(Inbox):
     """Policy "raise": once full, nothing more is taken until the consumer has drained it and been told."""
 
-    def __init__(
-        self, maxsize: int, on_overflow: Callable[[int], None], error: Callable[[int], Exception], *, runs: bool
-    ) -> None:
-        super().__init__(maxsize, on_overflow, runs=runs)
+    def __init__(self, maxsize: int, on_overflow: Callable[[int], None], error: Callable[[int], Exception]) -> None:
+        super().__init__(maxsize, on_overflow)
         self._make_error = error
 
     def notice(self) -> Exception | None:
@@ -31,7 +28,7 @@ class _RaisingInbox(Inbox):
         if told is not None:
             return told
         with self._lock:
-            if not self._full or self.size():
+            if not self._full or self.has_messages():
                 return None
             self._full = False
             self.alert = bool(self._notices)
@@ -45,7 +42,7 @@ class _RaisingInbox(Inbox):
 
     def _put_congested(self, push: Push) -> Push | None:
         with self._lock:
-            if self._full or self.size() >= self._maxsize:
+            if self._full or len(self) >= self._maxsize:
                 self._drop(push)
                 self.alert = True
                 return None
@@ -53,11 +50,19 @@ class _RaisingInbox(Inbox):
 
 
 class _OneByOneInbox(Inbox):
-    """An inbox in which each push has to be looked at."""
+    """An inbox in which each push has to be looked at, when it comes and when it is taken; batches are taken apart."""
 
-    def put_many(self, pushes: Pushes) -> None:
-        for push in pushes:
-            self.put(push)
+    def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
+        super().__init__(maxsize, on_overflow)
+        self._pop_single = self.singles
+        self.singles = starmap(self._take_one, repeat(()))
+
+    def put_many(self, pushes: Pushes) -> bool:
+        woken = [self.put(push) for push in pushes]
+        return True in woken
+
+    def _take_one(self) -> Push:
+        raise NotImplementedError
 
 
 class _OldestInbox(_OneByOneInbox):
@@ -65,10 +70,7 @@ class _OldestInbox(_OneByOneInbox):
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
         super().__init__(maxsize, on_overflow)
-        self.take = self._take
-        self._popped = self.singles
-        self.source = self.singles = starmap(self.take, repeat(()))
-        self._pushes = cast("deque[Push]", self.items)  # no runs
+        self._pushes = cast("deque[Push]", self.items)  # no batches
 
     def put(self, push: Push) -> bool:
         with self._lock:
@@ -82,17 +84,17 @@ class _OldestInbox(_OneByOneInbox):
             self._tell_overflows()
         return self._woken()
 
-    def put_back(self, push: Push | Waiting) -> None:
+    def put_back(self, push: Push | FrameBatch) -> None:
         with self._lock:
             super().put_back(push)
 
-    def _take(self) -> Push:
+    def _take_one(self) -> Push:
         # No signal's handler runs between a step that takes, or that notes what was taken, and the next line.
         push: Any = None
         try:
             with self._lock:
                 while push is None:
-                    for push in self._popped:  # noqa: B007
+                    for push in self._pop_single:  # noqa: B007
                         break
                     if self._congested:
                         told = self._telling(push) if self._missing else push
@@ -115,18 +117,27 @@ class _LatestInbox(_OneByOneInbox):
         super().__init__(maxsize, on_overflow)
         self._newest: dict[tuple[str | None, str | None], Push] = {}
         self._superseded: dict[tuple[str | None, str | None], int] = {}
-        self.take = self._take
-        self.source = self.singles = starmap(self.take, repeat(()))
-        self.first = (None,)
-        self.size = self._newest.__len__
 
     def forked(self) -> None:
         super().forked()
         self._newest.clear()
         self._superseded.clear()
 
-    def has(self, push: Push) -> bool:
-        return self._newest.get(kind_of(push)) is push
+    def __len__(self) -> int:
+        return len(self._newest)
+
+    def has_messages(self) -> bool:
+        return bool(self._newest)
+
+    def take(self, most: int) -> Iterator[Push]:
+        try:
+            yield from islice(self.singles, min(most, len(self)))
+        except IndexError:
+            pass  # another consumer has taken the rest
+
+    def has(self, push: Push | FrameBatch) -> bool:
+        assert not isinstance(push, FrameBatch)
+        return self._newest.get(channel_of(push)) is push
 
     def oldest(self) -> Push | None:
         with self._lock:
@@ -142,21 +153,20 @@ class _LatestInbox(_OneByOneInbox):
             self._tell_overflows()
         return kept and self._woken()
 
-    def put_many(self, pushes: Pushes) -> None:
-        """Queue the newest of several pushes of one kind; what it supersedes among them is only counted."""
-        if not isinstance(pushes, Run) and len(set(map(kind_of, pushes))) > 1:
-            super().put_many(pushes)
-            return
+    def put_many(self, pushes: Pushes) -> bool:
+        """Queue the newest of several pushes of one channel; what it supersedes among them is only counted."""
+        alike = pushes.prefix is not None if isinstance(pushes, FrameBatch) else len(set(map(channel_of, pushes))) == 1
+        if not alike:
+            return super().put_many(pushes)
         with self._lock:
             kept = self._keep(pushes[-1], pushes[:-1])
         if not kept:
             self._tell_overflows()
-        elif self.waiters:
-            self.wake()
+        return kept and self._woken()
 
     def _keep(self, push: Push, older: Pushes = ()) -> bool:
         """Keep a push that stands for `older` ones before it, too (under the lock); False where it has no room."""
-        kind = kind_of(push)
+        kind = channel_of(push)
         superseded = self._newest.get(kind)
         while (older or superseded is not None) and not is_readable(push):  # it must not replace what can be read
             self.decoder.unreadable += 1
@@ -168,7 +178,7 @@ class _LatestInbox(_OneByOneInbox):
                 self._drop(each)
             return False
         dropped = len(older)
-        missing = dropped if isinstance(older, Run) else sum(map(lost_count, older))
+        missing = dropped if isinstance(older, FrameBatch) else sum(map(lost_count, older))
         if superseded is not None:
             dropped += 1
             missing += lost_count(superseded)
@@ -178,10 +188,10 @@ class _LatestInbox(_OneByOneInbox):
         self._newest[kind] = push
         return True
 
-    def put_back(self, push: Push | Waiting) -> None:
+    def put_back(self, push: Push | FrameBatch) -> None:
         """Queue what was taken and not delivered; where something newer came, it counts as superseded."""
-        assert not isinstance(push, Waiting)
-        kind = kind_of(push)
+        assert not isinstance(push, FrameBatch)
+        kind = channel_of(push)
         with self._lock:
             newer = self._newest.get(kind)
             if newer is None:
@@ -194,7 +204,7 @@ class _LatestInbox(_OneByOneInbox):
                 self.dropped += 1
         self.wake()
 
-    def _take(self) -> Push:
+    def _take_one(self) -> Push:
         # As above.
         push: Any = None
         try:
@@ -228,15 +238,10 @@ def inbox_for(
     maxsize: int,
     on_overflow: Callable[[int], None],
     error: Callable[[int], Exception],
-    *,
-    runs: bool = False,
 ) -> Inbox:
-    """Return the inbox of a policy; `error` makes what the consumer is told of an overflow under "raise".
-
-    With `runs`, for a consumer that iterates, runs are queued as they are where the policy allows that.
-    """
+    """Return the inbox of a policy; `error` makes what the consumer is told of an overflow under "raise"."""
     if overflow == "raise":
-        return _RaisingInbox(maxsize, on_overflow, error, runs=runs)
+        return _RaisingInbox(maxsize, on_overflow, error)
     if overflow == "drop_newest":
-        return Inbox(maxsize, on_overflow, runs=runs)
+        return Inbox(maxsize, on_overflow)
     return {"drop_oldest": _OldestInbox, "latest": _LatestInbox}[overflow](maxsize, on_overflow)

@@ -1,11 +1,11 @@
 """The bounded queue between the I/O threads and the consumers of a subscription; `overflow` has one for each policy.
 
-I/O threads `put`, consumers `pop`; neither ever waits for the other. A consumer that finds nothing waits in
-`wait`; a `put` wakes one waiter, and only if there is one. `collections.deque` makes both ends atomic, so the
-common path takes no lock; the lock is for the uncommon one: a full queue, a notice, the end.
+I/O threads put pushes into it, consumers take them; neither ever waits for the other. A consumer that finds nothing
+waits in `wait`. A `put` wakes one waiting consumer, and only if there is one. Both ends of a `collections.deque` are
+atomic, so the common path takes no lock. The lock is for what is rare: a full queue, a notice, the end.
 
-What is queued are pushes: sealed frames, which `pop` opens, and messages that were opened to be routed. For who takes
-them one after the other, a run of many waits in the queue as one item (see `runs`).
+Items are raw pushes, messages that were decoded to be routed, and frame batches. A batch stays the first item while
+consumers take frame after frame from its iterators.
 """
 
 from __future__ import annotations
@@ -13,22 +13,20 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat, starmap
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterator
+from itertools import islice, repeat
+from typing import Any, Protocol
 
 from ..internal import fork
 from ..internal.signals import holds_nothing
 from ..net.direct_read import ReadLease
-from ..protocol.envelopes import Decoder, Push, Pushes, RawPush, Run
+from ..protocol.envelopes import Decoder, FrameBatch, Push, Pushes, RawPush
 from ..protocol.message import Message
-from .batch import RunQueue, Waiting
 
 __all__ = ["Inbox", "InlineInbox", "Latch", "lost_count", "uncalled"]
 
 _NOBODY, _SEVERAL = -1, -2
-_drop_first: Callable[[deque[Any]], Any] = deque.popleft
-_MANY = 64  # pushes in a run that is worth to be queued as one
+_pop_first: Callable[[deque[Any]], Any] = deque.popleft
 
 
 class Latch(Protocol):
@@ -38,33 +36,27 @@ class Latch(Protocol):
 
 
 class Inbox:
-    """Messages on their way to a consumer. Policy "drop_newest": a full queue takes no more.
-
-    Args:
-        runs: whether runs are queued as they are.
+    """Messages on their way to the consumers. Policy "drop_newest": a full queue takes no more.
 
     Attributes:
+        items: what waits.
         dropped: messages dropped so far.
-        alert: `notice` may have something to say.
-        finished: nothing more will be put; what is queued can still be popped.
+        alert: whether `notice` may have something to say.
+        finished: nothing more will be put; what is queued can still be taken.
         error: with `finished`, why the subscription ended, None for a normal close.
-        baton: where the consumer is to read from the socket itself.
-        take: returns the next push as it is; raises IndexError where there is none. For threads that no signal
-            interrupts.
-        source: `for push in source: break` does the same where a signal's handler may raise. Python runs handlers after
-            calls, and never between this step and the variable. Who can't deliver the push, calls `put_back`.
-        singles: the same and cheaper, where `first[0]`, the first item, is not a run.
-        size: returns how many there are.
-        runs: the queue, where runs are queued as they are.
-        opener: opens sealed ones.
+        read_lease: with it the consumer reads the socket itself.
+        singles: yields the first item, where it is no batch, in one step: `for push in singles: break`. Python runs
+            signal handlers between bytecodes, and never between this step and the assignment. A consumer that can't
+            deliver what it has taken calls `put_back`.
+        decoder: makes messages of raw pushes.
         first_use: in a forked child, called before a consumer first looks for messages.
-        callback: what is called with each message, where the consumer is a callback. It is looked up for each message:
-            who closes puts something else here.
+        callback: called with each message, where the consumer is a callback. It is looked up for each message, because
+            closing replaces it.
         calling: whether a call may be under way.
     """
 
-    def __init__(self, maxsize: int, on_overflow: Callable[[int], None], *, runs: bool = False) -> None:
-        self.items: deque[Push | Waiting] = deque()
+    def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
+        self.items: deque[Push | FrameBatch] = deque()
         self.waiters: deque[Latch] = deque()
         self.dropped = 0
         self.alert = False
@@ -74,23 +66,20 @@ class Inbox:
         self.decoder = Decoder()
         self.callback: Callable[[Message], object] = uncalled
         self.calling = False
-        self.runs = RunQueue(self.items) if runs else None
-        self.take: Callable[[], Push] = self._take_of_runs if runs else self.items.popleft  # type: ignore[assignment]
-        self.singles: Iterator[Any] = map(_drop_first, repeat(self.items))
-        self.first: Sequence[Any] = self.items
-        self.source: Iterator[Push] = starmap(self.take, repeat(())) if runs else self.singles
-        self.size: Callable[[], int] = self.items.__len__ if self.runs is None else self.runs.__len__
-        self._inside = 0  # at least as many are there beyond the number of items, as runs are of many
+        self.singles: Iterator[Any] = map(_pop_first, repeat(self.items))
+        self.first_use: Callable[[], None] | None = None
         self._maxsize = maxsize
         self._on_overflow = on_overflow
-        # A signal's handler may take messages, too, wherever it interrupts a consumer.
-        self._lock = threading.RLock()  # guards _missing, _congested, _full, _notices, dropped, _inside
+        # Guards the following and `dropped`. Reentrant, because a signal handler may take messages, too, wherever it
+        # interrupts a consumer.
+        self._lock = threading.RLock()
+        self._in_batches = 0  # frames that batches have beyond one each, those already taken included
+        self._first_batch: FrameBatch | None = None  # the only one from which frames may be missing
         self._missing = 0  # dropped since the last message that was accepted
         self._congested = False  # the next put has to take the lock
         self._full = False  # an episode of overflow is under way
         self._notices: deque[Exception] = deque()
         self._overflows: deque[int] = deque()  # numbers of messages dropped, to be told when the lock is free
-        self.first_use: Callable[[], None] | None = None
         self._consumer = _NOBODY  # the one thread that waits here
         fork.register(self)
 
@@ -100,17 +89,23 @@ class Inbox:
         The queue stays the same object, because the thread that forked may be iterating over it.
         """
         self._lock = threading.RLock()
-        if self.runs is not None:
-            self.runs.clear()
-        self.items.clear()
+        self.clear()
         self.waiters.clear()
         self._notices.clear()
         self._overflows.clear()
-        self.dropped = self._missing = self._inside = self.decoder.unreadable = 0
+        self.dropped = self._missing = self.decoder.unreadable = 0
         self._congested = self._full = False
         self._consumer, self.read_lease = _NOBODY, None
         self.calling = False
         self.alert = self.first_use is not None
+
+    def clear(self) -> None:
+        """Drop everything, also for a loop that is in a batch."""
+        for item in self.items:
+            if isinstance(item, FrameBatch):
+                deque(item.rest, maxlen=0)
+        self.items.clear()
+        self._in_batches, self._first_batch = 0, None
 
     def sleep(self, first_use: Callable[[], None]) -> None:
         """Have `first_use` called before a consumer first looks for messages."""
@@ -129,11 +124,17 @@ class Inbox:
                 raise
 
     def __len__(self) -> int:
-        return self.size()
+        batch = self._first_batch
+        taken = 0 if batch is None else len(batch) - batch.left
+        return max(0, len(self.items) + self._in_batches - taken)
+
+    def has_messages(self) -> bool:
+        """Return whether a consumer would find one."""
+        return bool(self.items) and (self.first_batch() is not None or bool(self.items))
 
     def put(self, push: Push) -> bool:
-        """Queue a push for the consumer; never waits. Return whether that is one thread, which waited for it."""
-        if self._congested or (len(self.items) + self._inside >= self._maxsize and not self._has_room(1)):
+        """Queue a push; never waits. Return whether the only thread that ever takes messages here waited for it."""
+        if self._congested or (len(self.items) + self._in_batches >= self._maxsize and not self._has_room(1)):
             accepted = self._put_congested(push)
             if accepted is None:
                 self._tell_overflows()
@@ -142,91 +143,99 @@ class Inbox:
         self.items.append(push)
         return self._woken() if self.waiters else False
 
-    def put_many(self, pushes: Pushes) -> None:
-        """Queue several pushes at once."""
+    def put_many(self, pushes: Pushes) -> bool:
+        """Queue several pushes at once; return the same."""
         count = len(pushes)
-        if self._congested or (len(self.items) + self._inside + count > self._maxsize and not self._has_room(count)):
-            for push in pushes:
-                self.put(push)
-            return
-        if self.runs is not None and count >= _MANY and isinstance(pushes, Run):
+        if self._congested or (
+            len(self.items) + self._in_batches + count > self._maxsize and not self._has_room(count)
+        ):
+            woken = [self.put(push) for push in pushes]
+            return True in woken
+        if isinstance(pushes, FrameBatch):
             with self._lock:
-                self._inside += count - 1
-                self.runs.append(pushes)
+                self.items.append(pushes)
+                self._in_batches += count - 1
         else:
             self.items.extend(pushes)
-        for _ in range(count):
+        woken_one = self._woken()
+        for _ in range(count - 1):
             if not self.waiters:
-                return
+                break
             self.wake()
+        return woken_one
 
-    def pop(self) -> Message:
-        """Return the next message; raise IndexError where there is none."""
-        while True:
-            message = self.decoder.open(self.take())
-            if message is not None:
-                return message
+    def first_batch(self) -> FrameBatch | None:
+        """Return the batch that is the first item, None where that is none; batches of which all is gone are dropped.
 
-    def run(self) -> Waiting | None:
-        """Return the run that is the first in the queue, None where it is none; whoever takes its frames has them."""
-        if self.runs is None:
+        A consumer that takes a frame from it has it.
+        """
+        items = self.items
+        if not items or not isinstance(items[0], FrameBatch):
             return None
         with self._lock:
-            return self.runs.first()
+            while items and isinstance(batch := items[0], FrameBatch):
+                if batch.left:
+                    self._first_batch = batch
+                    return batch
+                items.popleft()
+                self._in_batches -= len(batch) - 1
+                self._first_batch = None
+        return None
 
-    def put_back(self, push: Push | Waiting) -> None:
-        """Queue what was taken and not delivered, as the first; a run that was taken as one item, too."""
+    def source(self) -> Iterator[Push]:
+        """Return what yields the next push in one step, as `singles` does; it raises IndexError or ends without one."""
+        batch = self.first_batch()
+        return self.singles if batch is None else batch.pushes
+
+    def take(self, most: int) -> Iterator[Push]:
+        """Yield at most so many of the pushes that wait; for threads that no signal interrupts."""
+        batch = self.first_batch()
+        return self._take_singles(most) if batch is None else islice(batch.pushes, most)
+
+    def _take_singles(self, most: int) -> Iterator[Push]:
+        try:
+            for push in islice(self.singles, min(most, len(self.items))):
+                if isinstance(push, FrameBatch):  # another consumer has just taken what was before it
+                    self.items.appendleft(push)
+                    return
+                yield push
+        except IndexError:
+            pass  # another consumer has taken the rest
+
+    def put_back(self, push: Push | FrameBatch) -> None:
+        """Queue what was taken and not delivered, as the first."""
         self.items.appendleft(push)
         self.wake()  # another consumer may have found nothing in the meantime
 
-    def leave(self, push: Push | Waiting | None) -> None:
-        """Go away as a consumer whom an exception has stopped, with a push that was taken and not delivered."""
+    def leave(self, push: Push | None) -> None:
+        """Go away as a consumer that an exception has stopped, with a push that was taken and not delivered."""
         if push is not None:
             self.put_back(push)
-        elif self.size():
-            self.wake()  # what waits may have woken this consumer and nobody else
+        elif self.has_messages():
+            self.wake()  # what waits may have woken this consumer and no other
 
-    def has(self, push: Push) -> bool:
-        """Whether this very push waits."""
+    def has(self, push: Push | FrameBatch) -> bool:
+        """Return whether this very push waits."""
         return any(item is push for item in tuple(self.items))
 
     def oldest(self) -> Push | None:
-        """Return the push that a consumer gets next and leave it where it is; None where there is none."""
-        if self.runs is not None:
-            return self.runs.oldest()
-        try:
-            return cast("Push", self.items[0])
-        except IndexError:
-            return None
-
-    def _take_of_runs(self) -> Push:
-        assert self.runs is not None
-        push: Any = None
-        try:
-            with self._lock:
-                while push is None:
-                    for push in self.runs.source():  # noqa: B007
-                        break
-                    if isinstance(push, Waiting):  # another consumer has taken what was before it, just now
-                        self.items.appendleft(push)
-                        push = None
-        except BaseException:
-            if push is not None:
-                self.put_back(push)
-            raise
-        return push  # type: ignore[no-any-return]
+        """Return the push that a consumer gets next, and leave it where it is; None where there is none."""
+        for item in tuple(islice(self.items, 2)):  # of the first all may be gone
+            if not isinstance(item, FrameBatch):
+                return item
+            if item.left:
+                return item[-item.left]
+        return None
 
     def _has_room(self, count: int) -> bool:
-        """Whether there is room for so many more, having looked at how many are there."""
+        """Return whether there is room for so many more, having counted what is there."""
         with self._lock:
-            if self.runs is not None:
-                self.runs.first()  # away with those of which all is gone: they are items, and nothing inside
-            size = self.size()
-            self._inside = max(0, size - len(self.items))
-            return size + count <= self._maxsize
+            self.first_batch()  # which drops those that are used up
+            self._in_batches = sum(len(item) - 1 for item in self.items if isinstance(item, FrameBatch))
+            return len(self) + count <= self._maxsize
 
     def _woken(self) -> bool:
-        """Release the waiters' first; return whether all who ever wait here are one thread."""
+        """Wake one waiting consumer; return whether it is the only thread that ever takes messages here."""
         if not self.waiters:
             return False
         self.wake()
@@ -244,7 +253,7 @@ class Inbox:
         """Have a gate released once, as soon as there is something to do for a consumer; never waits."""
         self._consumer = _SEVERAL  # who comes back at some time, on any thread
         self.waiters.append(gate)
-        if self.size() or ((self.finished or self.alert) and self.ready()):
+        if self.has_messages() or ((self.finished or self.alert) and self.ready()):
             self.wake()
 
     @holds_nothing
@@ -288,7 +297,7 @@ class Inbox:
 
     def ready(self) -> bool:
         """Whether a consumer has something to do."""
-        return bool(self.size() or self.finished or self._notices)
+        return self.has_messages() or self.finished or bool(self._notices)
 
     def notice(self) -> Exception | None:
         """Return, once, what the consumer must be told when it has taken all that was queued."""
@@ -319,7 +328,7 @@ class Inbox:
 
     def _put_congested(self, push: Push) -> Push | None:
         with self._lock:
-            if self.size() >= self._maxsize:
+            if len(self) >= self._maxsize:
                 self._drop(push)
                 return None
             return self._accept(push)
@@ -337,7 +346,7 @@ class Inbox:
 
     def _telling(self, push: Push) -> Message | None:
         """Return the message that tells of what is missing before it; None where it can't be read."""
-        message = self.decoder.open(push)
+        message = self.decoder.decode(push)
         return None if message is None else message.with_lost(self._missing + message.lost)
 
     def _drop(self, push: Push) -> None:
@@ -372,7 +381,7 @@ class InlineInbox(Inbox):
 
     @holds_nothing
     def put(self, push: Push) -> bool:
-        message = self.decoder.open(push)
+        message = self.decoder.decode(push)
         if message is None:
             return False
         self.calling = True
@@ -385,9 +394,9 @@ class InlineInbox(Inbox):
         return False
 
     @holds_nothing
-    def put_many(self, pushes: Pushes) -> None:
+    def put_many(self, pushes: Pushes) -> bool:
         self.calling = True
-        for message in self.decoder.each(pushes):
+        for message in self.decoder.decode_all(pushes):
             if self.finished:
                 break
             try:
@@ -395,6 +404,7 @@ class InlineInbox(Inbox):
             except BaseException as error:
                 self._failed(error)
         self.calling = False
+        return False
 
 
 def uncalled(_: Message) -> None:

@@ -118,6 +118,6 @@ class SilenceWatch:
         self._heard = True
         return self._put(push)
 
-    def _note_many(self, pushes: Pushes) -> None:
+    def _note_many(self, pushes: Pushes) -> bool:
         self._heard = True
-        self._put_many(pushes)
+        return self._put_many(pushes)

@@ -9,14 +9,13 @@ from functools import partial
 from typing import Any, Generic, NoReturn
 
 from ..exceptions import StreamClosed
-from ..internal.fork import NotPicklable, marks, notice
+from ..internal.fork import NotPicklable, notice
 from ..internal.guard import Thread
 from ..internal.signals import holds_nothing, interrupting, now_or_later
-from ..protocol.envelopes import END
-from ..protocol.message import UNREAD, UNREADABLE, Message, RawPush
+from ..protocol.envelopes import FrameBatch
+from ..protocol.message import Message
 from ..topics.name import P_co
 from ..topics.routing import Router
-from .batch import Waiting
 from .queue import Inbox, uncalled
 
 __all__ = ["Subscription"]
@@ -106,93 +105,55 @@ class Subscription(NotPicklable, Generic[P_co]):
         notice()
         deadline = None if timeout is None else time.monotonic() + timeout
         inbox = self.inbox
-        first, singles = inbox.first, inbox.singles
         push: Any = None  # taken and not delivered
         try:
             while True:
                 try:
-                    for push in inbox.source if type(first[0]) is Waiting else singles:  # noqa: B007
+                    for push in inbox.source():  # noqa: B007
                         break
                 except IndexError:
-                    remaining = None if deadline is None else deadline - time.monotonic()
-                else:
-                    if type(push) is Waiting:  # another consumer took what was before it, just now
-                        inbox.put_back(push)
-                        push = None
-                        continue
-                    message = inbox.decoder.open(push)
-                    push = None
-                    if message is not None:
-                        return message
+                    if not self._wait(None if deadline is None else deadline - time.monotonic()):
+                        raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s") from None
                     continue
-                if not self._wait(remaining):
-                    raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s")
+                if isinstance(push, FrameBatch):  # another consumer has just taken what was before it
+                    inbox.put_back(push)
+                    push = None
+                    continue
+                message = None if push is None else inbox.decoder.decode(push)
+                push = None
+                if message is not None:
+                    return message
         except BaseException:
             inbox.leave(push)
             raise
 
     @holds_nothing
     def __iter__(self) -> Iterator[Message[P_co]]:
-        # The consumer's share of the message path: frames are opened here, and how the messages are read is looked
-        # at only now and then.
-        inbox, decoder = self.inbox, self.inbox.decoder
-        message: Message[P_co] | None = None  # the last that was opened here
-        push: Any = None  # taken and not delivered
-        first, singles = inbox.first, inbox.singles
+        inbox = self.inbox
         try:
             while True:
                 notice()
-                way = decoder.way(message)
-                run = inbox.run()
-                if run is not None:
-                    yield from decoder.each_frame(run.frames, run.origin, inbox.put_back)
+                batch = inbox.first_batch()
+                if batch is not None:
+                    yield from inbox.decoder.decode_batch(batch, inbox.put_back)
                     continue
-                for here in marks():
-                    if not here:
-                        break  # this is a forked child
-                    try:
-                        if type(first[0]) is Waiting:
-                            break
-                        for push in singles:  # noqa: B007
-                            break
-                    except IndexError:
-                        try:
-                            self._wait(None)
-                        except StreamClosed:
-                            if inbox.error is None:
-                                return
-                            raise
-                        continue
-                    if type(push) is RawPush:
-                        head, frame = push.head, push.frame
-                        make, decode = head.ways[way]
-                        try:
-                            data = decode(frame[head.inside] if frame[-1] == END else b"")
-                            message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
-                        except UNREADABLE:
-                            message = decoder.open_undecoded(frame, push)
-                            if message is None:
-                                push = None
-                                continue
-                        push = None
-                        yield message
-                    elif type(push) is Waiting:  # another consumer took what was before it, just now
-                        inbox.put_back(push)
-                        push = None
-                        break
-                    else:
-                        other, push = push, None
-                        yield other
+                try:
+                    [message] = map(self.get, (None,))  # in one step, as `Inbox.singles`
+                except StreamClosed:
+                    if inbox.error is None:
+                        return
+                    raise
+                yield message
         except GeneratorExit:
             raise  # the loop was left between two messages
         except BaseException:
-            inbox.leave(push)
+            inbox.leave(None)
             raise
 
     @holds_nothing
     def __next__(self) -> Message[P_co]:
         try:
-            [message] = map(self.get, (None,))  # in one step, as `Inbox.source`
+            [message] = map(self.get, (None,))  # in one step, as `Inbox.singles`
         except StreamClosed:
             if self.inbox.error is None:
                 raise StopIteration from None
@@ -204,7 +165,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         """Wait where nothing is queued; False where nothing came in time. Raises what a consumer must be told then."""
         inbox = self.inbox
         ended = inbox.finished  # looked at first: what was put before the end is still taken
-        if inbox.size():
+        if inbox.has_messages():
             return True
         if inbox.alert:
             self._raise_notice()

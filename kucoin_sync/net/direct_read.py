@@ -1,12 +1,15 @@
-"""Who waits for a message reads the socket: the right to read, passed by an I/O thread to a consumer and taken back.
+"""Let a waiting consumer thread read the socket itself.
 
-Where a feed brings one message after the other and one consumer waits for each, two threads cost two wake-ups a
-message. With the baton the consumer waits at the socket itself, and its I/O thread only for what else may come: a
-deadline, somebody who wakes it, the baton given back, or time in which nobody has read.
+With two threads a message costs two wake-ups. Where one consumer thread gets all messages of a connection, the I/O
+thread lends it the right to read: a `ReadLease`. The consumer then waits at the socket. The I/O thread waits for what
+else may happen: a deadline, a wake-up, the lease given back, or time in which the consumer has not read.
 
-The consumer only ever takes what is simple: one message that is all that came, and is for nobody else. Whatever else
-it meets stays where it is, for the I/O thread. Reading never waits, and the waiting before it is nobody's right: a
-consumer that is interrupted, or does not come back, holds up what is for itself alone, and that for `LEASE`.
+Rules:
+1. The consumer takes whole batches of frames, if all of them are known pushes that are for it alone. Everything else
+   stays in the buffer, byte for byte, and the lease is given back: the I/O thread delivers it.
+2. A read never waits, and a consumer that waits before it holds no lock. A consumer that is busy or interrupted delays
+   its own messages only, and those for `LEASE` seconds at most.
+3. A signal handler may raise behind every step. Then the frames are either in the consumer's queue, or in the buffer.
 """
 
 from __future__ import annotations
@@ -16,43 +19,42 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
-from ..protocol.envelopes import RawPush
 from .framing import FrameBuffer
 from .socket import NOT_NOW
 
 __all__ = ["LEASE", "HandoffPolicy", "ReadLease"]
 
 LEASE = 0.05
-"""Seconds without a read after which an I/O thread takes the baton back."""
+"""Seconds without a read after which the I/O thread takes the right to read back."""
 
-_SILENCE = 0.01  # seconds without a message after which a consumer gives it back
+_SILENCE = 0.01  # seconds without a message after which a consumer gives the lease back
 _TAKE_BACK_TIMEOUT = 1.0  # seconds that a read may take, on a machine however busy
 _CLOSE = 0.005  # seconds between messages that follow each other closely
 
 _UNTOUCHED = 0x70  # no frame begins so: its reserved bits mean nothing that was agreed upon
-_WORTHWHILE = 10  # messages that a consumer should read in one go
-_RARELY = 255  # chances to leave at most, where it does not
+_WORTHWHILE = 10  # reads that make a lease worthwhile
+_RARELY = 255  # offers to leave out at most, where leases are not
 
 
 class ReadLease:
-    """The right to read from a socket, while nothing that was read is left and nothing waits to be sent.
+    """The right to read from a socket, while nothing waits to be sent.
 
     Args:
         sock: what to read from.
-        flags: what makes it read without waiting, 0 where it never waits.
-        frames: what to read into, empty.
-        seal: makes of a message what `put` takes; None where that is the I/O thread's to do.
-        put: delivers it on the consumer's thread; False, with nothing done, where it is not for that consumer alone.
+        flags: make it read without waiting; 0 where it never waits.
+        frames: what to read into.
+        recognise: returns the pushes that frames are; None where the I/O thread has to see to them.
+        put: delivers pushes on the consumer's thread; False, with nothing done, where they are not for it alone.
         recall: wakes the I/O thread.
-        has: whether a message was delivered by a `put` that an exception has ended.
+        has: whether pushes are in the consumer's queue, after a `put` that an exception has ended.
 
     Attributes:
-        turns: how often the consumer has read.
-        last: the instant of the last time, or of the passing (monotonic seconds).
+        reads: how often the consumer has read.
+        last: the instant of the last read, or of the lending (monotonic seconds).
         over: whether the I/O thread has the right again, or will have it as soon as it looks.
-        failure: the error that the consumer met, which the system tells only once.
+        failure: the error that the consumer met, which the system reports only once.
         spoiled: whether the consumer was interrupted where nobody can tell how much it has read.
     """
 
@@ -61,34 +63,33 @@ class ReadLease:
         sock: socket.socket,
         flags: int,
         frames: FrameBuffer,
-        seal: Callable[[bytes], RawPush | None],
-        put: Callable[[RawPush], bool],
+        recognise: Callable[[list[bytes]], Any],
+        put: Callable[[Any], bool],
         recall: Callable[[], None],
-        has: Callable[[RawPush], bool] = lambda push: True,
+        has: Callable[[Any], bool] = lambda pushes: True,
     ) -> None:
-        self.turns = 0
+        self.reads = 0
         self.last = time.monotonic()
         self.over = False
         self.failure: OSError | None = None
         self.spoiled = False
         self._fd = sock.fileno()
         self._frames = frames
-        self._read_now, self._how = partial(sock.recv_into, frames.buffer, len(frames.buffer)), (flags,)
-        self._seal = seal
+        self._receive_into, self._flags = sock.recv_into, (flags,)
+        self._recognise = recognise
         self._put = put
         self._recall = recall
         self._has = has
-        # Held for the moment of a read; guards `over` and the following. A signal's handler may be a consumer, too.
+        # Held for the moment of a read; guards `over` and the following. A signal handler may be a consumer, too.
         self._lock = threading.RLock()
-        self._reading = False  # from before a read until it is known how much came
-        self._read: list[int] = []  # how much came of which nobody has seen to yet
+        self._view: memoryview | None = None  # where a read under way reads to, until it is known how much came
 
     # The consumer's thread
 
     def read(self, timeout: float | None) -> bool:
         """Wait for what comes next and take it.
 
-        Returns False where nothing came within `timeout` seconds; else there may be a message, or the baton is over.
+        Returns False where nothing came within `timeout` seconds; else there may be a message, or the lease is over.
         """
         wait = select.poll()
         wait.register(self._fd, select.POLLIN)
@@ -96,7 +97,7 @@ class ReadLease:
         if wait.poll(seconds * 1000):
             with self._lock:
                 if not self.over and self._take():
-                    self.turns += 1
+                    self.reads += 1
                     self.last = time.monotonic()
                     return True
         elif timeout is not None and timeout < _SILENCE:
@@ -111,37 +112,38 @@ class ReadLease:
             self._recall()
 
     def _take(self) -> bool:
-        """Take what is there; False where that is the I/O thread's to do.
-
-        A signal's handler may raise behind every step. Then the message is in the consumer's queue, or the I/O thread
-        delivers it.
-        """
-        if self._reading or self._read:  # it has come, or comes to who is called by a signal's handler in the middle
+        """Read once and deliver what came; return False where the I/O thread has to see to it."""
+        frames = self._frames
+        if self._view is None:
+            frames.make_room()
+        room = frames.room_for_direct_read()
+        if room is None or self._view is not None:  # as for a signal handler's call in the middle of a read
             return False
-        self._frames.buffer[0] = _UNTOUCHED
-        self._reading = True
+        view, reads = room
+        view[0] = _UNTOUCHED
+        self._view = view
         try:
-            self._read.extend(map(self._read_now, self._how))  # one step, but for TLS
+            reads.extend(map(self._receive_into, (view,), (len(view),), self._flags))  # one step, but for TLS
         except NOT_NOW:
-            self._reading = False
+            self._view = None
             return True
         except OSError as error:
             self.failure = error
             return False
-        self._reading = False
-        count = self._read[0]
-        message = self._frames.lone(count)
-        if message is None or (push := self._seal(message)) is None or self.over:
+        self._view = None
+        messages, count = frames.look()
+        if not messages or (pushes := self._recognise(messages)) is None or self.over:
             return False
+        before = frames.filled
         try:
-            self._read.clear()
-            if self._put(push):
+            frames.filled = frames.without(count)
+            if self._put(pushes):
                 return True
         except BaseException:
-            if not self._has(push):
-                self._read[:] = [count]
+            if not self._has(pushes):
+                frames.filled = before
             raise
-        self._read.append(count)
+        frames.filled = before
         return False
 
     # The I/O thread
@@ -149,41 +151,40 @@ class ReadLease:
     def take_back(self) -> None:
         """Have the right to read again, and in the frames all that was read.
 
-        A read takes no time: where it does not end, a signal's handler has interrupted it, and may wait for us.
+        A read takes no time: where it does not end, a signal handler has interrupted it, and may wait for us.
         """
         if not self._lock.acquire(timeout=_TAKE_BACK_TIMEOUT):
             self.over = self.spoiled = True
             return
         self.over = True
-        if self._read:
-            self._frames.added(self._read[0])
-        elif self._reading and self._frames.buffer[0] != _UNTOUCHED:
+        view = self._view
+        if view is not None and not self._frames.filled[2] and view[0] != _UNTOUCHED:
             self.spoiled = True
-        del self._frames, self._read_now, self._seal, self._put, self._has  # who has used it may keep it for long
+        del self._frames, self._receive_into, self._recognise, self._put, self._has  # a consumer may keep this for long
         self._lock.release()
 
 
 class HandoffPolicy:
-    """Tells when to pass the baton: where one waits for message after message; the more rarely, the less came of it.
+    """Decides when to lend the right to read: the more rarely, the less came of it.
 
     Attributes:
-        taken: the last baton that was passed, None where there was one to pass and a reason against it.
+        lent: the last lease, None where there was a reason against one.
     """
 
     def __init__(self) -> None:
-        self.taken: ReadLease | None = None
+        self.lent: ReadLease | None = None
         self._last = 0.0
-        self._left = 0  # chances to leave before the next
-        self._pause = 0  # how many were to be left after the last
+        self._left = 0  # offers to leave out before the next
+        self._pause = 0  # how many were left out after the last
 
-    def take(self, now: float) -> bool:
-        """Whether to pass the baton to somebody who has waited for the message that came at `now`."""
+    def offers(self, now: float, messages: int) -> bool:
+        """Return whether to lend it to a consumer that has waited for so many messages, which came at `now`."""
         before, self._last = self._last, now
         if self._left:
             self._left -= 1
             return False
-        if now - before >= _CLOSE:
+        if now - before >= _CLOSE * messages:
             return False
-        worthwhile = self.taken is not None and self.taken.turns >= _WORTHWHILE
+        worthwhile = self.lent is not None and self.lent.reads >= _WORTHWHILE
         self._left = self._pause = 0 if worthwhile else min(2 * self._pause + 1, _RARELY)
         return True

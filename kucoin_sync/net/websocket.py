@@ -23,7 +23,6 @@ from urllib.parse import urlsplit
 
 from ..exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, TokenError
 from ..limits import Limits
-from ..protocol.envelopes import RawPush
 from .direct_read import LEASE, ReadLease
 from .framing import FrameBuffer
 from .socket import NOT_NOW, CancellableSocket, Cancelled, Waker, dial, proxy_for
@@ -217,7 +216,7 @@ class WebSocketConnection:
             deadline = min(deadline, unfinished + self._limits.step_timeout)
         if self._flowing and not sent and now + _LINGER < deadline and not self._waker.called:
             self.woken = False  # the read itself waits, for a moment
-            return self._receive_next() if unfinished is None else self._received(self._fill())
+            return self._received(self._fill())
         if self._failure is not None:
             raise self._failure
         readable, self.woken = self._poller.wait(bool(sent), deadline - now)
@@ -227,25 +226,8 @@ class WebSocketConnection:
             self._flush()
         return self._received(self._fill() if readable else None)
 
-    def _receive_next(self) -> list[bytes]:
-        """Do the same while messages flow and nothing is left of those before: the shortest way of a single one."""
-        try:
-            count = self._wire.sock.recv_into(self._frames.buffer)
-        except BlockingIOError:
-            self._flowing = False
-            return []
-        except OSError as error:
-            return self._received(_translated(self._wire, error))
-        lone = self._frames.take_lone(count)
-        if lone is not None:
-            return [lone]
-        return self._received(None if count else self._at_end())
-
     def _received(self, end: KucoinSyncError | None) -> list[bytes]:
         """Return the complete messages of what was read, and note what is left; `end` is why no more will come."""
-        if end is None and (lone := self._frames.take_lone()) is not None:
-            self._unfinished = None
-            return [lone]
         messages = self._take() if self._frames.ripe else []
         if end is not None:
             self._end_with(end)
@@ -255,18 +237,19 @@ class WebSocketConnection:
 
     def lend_read(
         self,
-        seal: Callable[[bytes], RawPush | None],
-        put: Callable[[RawPush], bool],
-        has: Callable[[RawPush], bool] = lambda push: True,
+        recognise: Callable[[list[bytes]], Any],
+        put: Callable[[Any], bool],
+        has: Callable[[Any], bool] = lambda pushes: True,
     ) -> ReadLease | None:
-        """Let another thread read and `put` what it has read, `seal`ed, until the next `receive` takes the right back.
+        """Let another thread read until the next `receive` takes the right back; see `ReadLease` for the arguments.
 
         None where there is something for the owner to do first.
         """
-        busy = self._framing.sent or self._frames.partial or self._failure is not None
-        if busy or not hasattr(select, "poll"):
+        if self._framing.sent or self._failure is not None or not hasattr(select, "poll"):
             return None
-        self._read_lease = ReadLease(self._wire.sock, self._at_once, self._frames, seal, put, self._waker.wake, has)
+        self._read_lease = ReadLease(
+            self._wire.sock, self._at_once, self._frames, recognise, put, self._waker.wake, has
+        )
         return self._read_lease
 
     def _rest(self, read_lease: ReadLease, deadline: float) -> list[bytes]:

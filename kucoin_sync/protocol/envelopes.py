@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
-from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from operator import attrgetter, itemgetter, length_hint
+from typing import Any, Literal, TypeAlias, overload
 
 import msgspec
 
@@ -28,11 +28,8 @@ from .message import (
     RawPush,
     decode_alone,
     decode_message,
-    head_for,
+    prefix_for,
 )
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = [
     "DATA",
@@ -40,13 +37,12 @@ __all__ = [
     "Decoder",
     "EnvelopePrefix",
     "EnvelopePrefixes",
-    "Medley",
+    "FrameBatch",
     "Push",
     "Pushes",
     "RawPush",
-    "Run",
+    "channel_of",
     "is_readable",
-    "kind_of",
     "opened",
 ]
 
@@ -67,51 +63,64 @@ _GLIMPSE = 32
 Push: TypeAlias = "Message | RawPush"
 
 
-class Medley(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """Frames that came together, each with its head: pushes, each sealed when it is looked at.
+class FrameBatch(msgspec.Struct, gc=False, eq=False):
+    """Frames of one read whose envelope prefixes are all known: raw pushes that stay together.
+
+    It reads as a sequence of raw pushes. Consumers that share a queue take frame after frame from `rest` or `pushes`,
+    each of which goes on behind what the other has yielded.
 
     Attributes:
-        text: all frames in one, where that was made already, else b"".
+        frames: the frames, in the order in which they came.
+        batch: what all of them have in common.
+        prefixes: for each frame its prefix; None where `prefix` is that of all.
+        prefix: the one prefix of all frames, None where they differ.
+        text: all frames joined, where that was done already, else b"".
+        rest: yields each frame with its prefix, once.
+        pushes: yields raw pushes.
     """
 
-    heads: list[EnvelopePrefix]
-    batch: Batch
     frames: list[bytes]
+    batch: Batch
+    prefixes: list[EnvelopePrefix] | None = None
+    prefix: EnvelopePrefix | None = None
     text: bytes = b""
+    rest: Iterator[tuple[bytes, EnvelopePrefix]] = iter(())
+    pushes: Iterator[RawPush] = iter(())
+    _frames_left: Iterator[bytes] = iter(())
+
+    def __post_init__(self) -> None:
+        self._frames_left = frames = iter(self.frames)
+        prefixes: Iterator[Any] = repeat(self.prefix) if self.prefixes is None else iter(self.prefixes)
+        self.rest = zip(frames, prefixes)  # noqa: B905 - one is endless
+        self.pushes = map(RawPush, frames, repeat(self.batch), prefixes)
 
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def left(self) -> int:
+        """The number of frames that nobody has taken from `rest`."""
+        return length_hint(self._frames_left)
+
     def __iter__(self) -> Iterator[RawPush]:
-        return map(RawPush, self.frames, repeat(self.batch), self.heads)
+        prefixes: Iterable[Any] = self.prefixes or repeat(self.prefix)
+        return map(RawPush, self.frames, repeat(self.batch), prefixes)
 
     @overload
     def __getitem__(self, index: int) -> RawPush: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: slice) -> FrameBatch: ...
 
-    def __getitem__(self, index: int | slice) -> RawPush | Self:
+    def __getitem__(self, index: int | slice) -> RawPush | FrameBatch:
         if isinstance(index, slice):
-            return type(self)(self.heads[index], self.batch, self.frames[index])
-        return RawPush(self.frames[index], self.batch, self.heads[index])
+            prefixes = None if self.prefixes is None else self.prefixes[index]
+            return FrameBatch(self.frames[index], self.batch, prefixes, self.prefix)
+        prefix: Any = self.prefix if self.prefixes is None else self.prefixes[index]
+        return RawPush(self.frames[index], self.batch, prefix)
 
 
-class Run(Medley, frozen=True):
-    """Frames that came together and have one head."""
-
-    @classmethod
-    def of(cls, head: EnvelopePrefix, batch: Batch, frames: list[bytes], text: bytes = b"") -> Run:
-        """Return the run of these frames."""
-        return cls([head] * len(frames), batch, frames, text)
-
-    @property
-    def head(self) -> EnvelopePrefix:
-        """The head of all of them."""
-        return self.heads[0]
-
-
-Pushes: TypeAlias = "Sequence[Push] | Medley"
+Pushes: TypeAlias = "Sequence[Push] | FrameBatch"
 
 
 class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
@@ -192,11 +201,11 @@ class EnvelopePrefixes:
         if len(self.known) >= _MOST:
             self.known.clear()
         self._learned = True
-        self.known[start] = head_for(beginning, says.topic, says.subject)
+        self.known[start] = prefix_for(beginning, says.topic, says.subject)
 
 
 class Decoder:
-    """Opens frames for one consumer.
+    """Decodes frames for one consumer, in the way in which it has read the messages before.
 
     Attributes:
         unreadable: frames that turned out to be no push.
@@ -206,81 +215,70 @@ class Decoder:
         self.unreadable = 0
         self._way = UNDECODED
         self._fixed = False
-        self._last: Message | None = None  # whose way of being read is still to be looked at
-        self._unseen = _GLANCE  # messages until that is done again
+        self._last: Message | None = None  # the way in which it was read is still to be looked at
+        self._unseen = _GLANCE  # messages until the next look
 
-    def open(self, push: Push) -> Message | None:
-        """Return the message of a push, None where a frame has none."""
+    def decode(self, push: Push) -> Message | None:
+        """Return the message of a push, None where its frame has none."""
         if not isinstance(push, RawPush):
             return push
         if self._last is not None:
             self.way(self._last)
             self._last = None
-        head, frame = push.head, push.frame
-        make, decode = head.ways[self._way]
+        prefix, frame = push.prefix, push.frame
+        make, decode_data = prefix.readings[self._way]
         try:
-            data = decode(frame[head.inside] if frame[-1] == END else b"")
+            data = decode_data(frame[prefix.inside] if frame[-1] == END else b"")
         except UNREADABLE:
-            return self.open_undecoded(frame, push)
-        message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
+            return self._decode_anyhow(frame, push)
+        message = make(prefix.channel[0], 0, frame, push, UNREAD, UNREAD, None, data)
         self._unseen -= 1
         if self._unseen < 0 or (self._way == UNDECODED and not self._fixed):
             self._unseen = _GLANCE
             self._last = message
         return message
 
-    def each(self, pushes: Iterable[Push]) -> Iterator[Message]:
-        """Yield the messages in pushes; how they are read is looked at when they come together, not for each."""
-        if isinstance(pushes, Run):
-            yield from self.each_frame(pushes.frames, Origin(pushes.batch, pushes.head))
+    def decode_all(self, pushes: Iterable[Push]) -> Iterator[Message]:
+        """Yield the messages of pushes."""
+        if isinstance(pushes, FrameBatch):
+            yield from self.decode_batch(pushes)
             return
-        way, message = self.way(self._last), self._last
-        try:
-            for push in pushes:
-                if isinstance(push, RawPush):
-                    head, frame = push.head, push.frame
-                    make, decode = head.ways[way]
-                    try:
-                        data = decode(frame[head.inside] if frame[-1] == END else b"")
-                        message = make(head.kind[0], 0, frame, push, UNREAD, UNREAD, None, data)
-                    except UNREADABLE:
-                        message = self.open_undecoded(frame, push)
-                        if message is None:
-                            continue
-                    yield message
-                else:
-                    yield push  # it was opened elsewhere, or is a book's change
-        finally:
-            self._last = message
+        for push in pushes:
+            message = self.decode(push)
+            if message is not None:
+                yield message
 
-    def each_frame(
-        self, frames: Iterable[bytes], origin: Origin, put_back: Callable[[RawPush], None] | None = None
-    ) -> Iterator[Message]:
-        """Do the same with frames that have one origin and head; `put_back` gets one that an exception holds up."""
+    def decode_batch(self, batch: FrameBatch, put_back: Callable[[RawPush], None] | None = None) -> Iterator[Message]:
+        """Yield the messages of the frames that are left in a batch; the way of reading is looked at once.
+
+        `put_back` gets the frame that was taken when an exception came.
+        """
         way, message = self.way(self._last), self._last
-        head: Any = origin.head
-        topic, inside, (make, decode) = head.kind[0], head.inside, head.ways[way]
+        info, last_prefix = batch.batch, None
         frame: bytes | None = None  # taken and not delivered
         try:
-            for frame in frames:
+            for frame, prefix in batch.rest:
+                if prefix is not last_prefix:
+                    last_prefix, origin, inside, topic = prefix, Origin(info, prefix), prefix.inside, prefix.channel[0]
+                    make, decode_data = prefix.readings[way]
                 try:
-                    data = decode(frame[inside] if frame[-1] == END else b"")
+                    data = decode_data(frame[inside] if frame[-1] == END else b"")
                     message = make(topic, 0, frame, origin, UNREAD, UNREAD, None, data)
                 except UNREADABLE:
-                    message = self.open_undecoded(frame, origin)
+                    message = self._decode_anyhow(frame, origin)
                     if message is None:
                         continue
                 frame = None
                 yield message
         except BaseException:
             if frame is not None and put_back is not None:
-                put_back(RawPush(frame, origin.batch, head))
+                put_back(RawPush(frame, info, prefix))
             raise
         finally:
             self._last = message
 
-    def open_undecoded(self, frame: bytes, origin: Origin | RawPush) -> Message | None:
-        """Return the message of a frame that could not be opened in the consumer's way, None where it has none."""
+    def _decode_anyhow(self, frame: bytes, origin: Origin | RawPush) -> Message | None:
+        """Return the message of a frame that can't be decoded in the consumer's way, None where it has none."""
         message = _undecoded(frame, origin)
         if message is None:
             self.unreadable += 1
@@ -292,9 +290,9 @@ class Decoder:
 
     @staticmethod
     def _reads(frame: bytes, origin: Origin | RawPush, way: int) -> bool:
-        head = origin.head
+        prefix = origin.prefix
         try:
-            return head is not None and bool(head.ways[way][1](frame[head.inside]))
+            return prefix is not None and bool(prefix.readings[way][1](frame[prefix.inside]))
         except UNREADABLE:
             return False
 
@@ -312,9 +310,9 @@ class Decoder:
         return self._way
 
 
-def kind_of(push: Push) -> tuple[str | None, str | None]:
+def channel_of(push: Push) -> tuple[str | None, str | None]:
     """Return the topic and the subject of a push."""
-    return push.head.kind if isinstance(push, RawPush) else (push.topic, push.subject)
+    return push.prefix.channel if isinstance(push, RawPush) else (push.topic, push.subject)
 
 
 def is_readable(push: Push) -> bool:

@@ -27,9 +27,9 @@ __all__ = [
     "decode_alone",
     "decode_control",
     "decode_message",
-    "head_for",
     "mismatches_of",
     "payload_class",
+    "prefix_for",
     "prepare",
 ]
 
@@ -52,8 +52,8 @@ else:
 #: Stands for what was not decoded yet.
 UNREAD: Any = msgspec.UNSET
 
-#: The class of a message, and what decodes the data for it.
-Route: TypeAlias = "tuple[Callable[..., Message], Callable[[bytes], Any]]"
+#: The class of a message, and what decodes the data for it: raises one of UNREADABLE where that does not fit.
+Reading: TypeAlias = "tuple[Callable[..., Message], Callable[[bytes], Any]]"
 
 
 class Batch(msgspec.Struct, gc=False):
@@ -66,37 +66,37 @@ class Batch(msgspec.Struct, gc=False):
 
 
 class EnvelopePrefix(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """What the frames of one topic and subject begin with; see `sealed`.
+    """The bytes with which all frames of one topic and subject begin, up to their data; see `envelopes`.
 
     Attributes:
-        start: these bytes, up to the beginning of the data.
-        inside: what of a frame is its data: what stands between them and the closing brace.
-        kind: topic and subject.
-        ways: for each way to open such a frame the class of the message, and what decodes the data for it.
+        start: these bytes.
+        inside: the slice of such a frame that is its data, between the prefix and the closing brace.
+        channel: topic and subject.
+        readings: how to make a message of such a frame, for each way to read its data.
     """
 
     start: bytes
     inside: slice
-    kind: tuple[str, str | None]
-    ways: tuple[Route, ...]
+    channel: tuple[str, str | None]
+    readings: tuple[Reading, ...]
 
 
 class Origin(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """Where messages come from: what they were read together with, and their head where that is known."""
+    """Where a message comes from: what it was read together with, and its envelope prefix where that is known."""
 
     batch: Batch
-    head: EnvelopePrefix | None = None
+    prefix: EnvelopePrefix | None = None
 
 
 class RawPush(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """A frame that is routed unopened, by its head; then the origin of its message.
+    """A frame that is routed by its envelope prefix and not decoded; then the origin of its message.
 
-    Not a tuple, of which the garbage collector would look at each.
+    Not a tuple, because the garbage collector would look at each.
     """
 
     frame: bytes
     batch: Batch
-    head: EnvelopePrefix
+    prefix: EnvelopePrefix
 
 
 _NO_ORIGIN = Origin(Batch())
@@ -131,7 +131,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     @property
     def subject(self) -> str | None:
         """What kind of push of its topic it is."""
-        subject: str | None = self.origin.head.kind[1]
+        subject: str | None = self.origin.prefix.channel[1]
         return subject
 
     @property
@@ -378,24 +378,23 @@ def prepare(single: str) -> None:
         payloads.reader_for(cls)
 
 
-def head_for(start: bytes, topic: str, subject: str | None) -> EnvelopePrefix:
-    """Return the head of the frames of a topic and subject that begin with `start`."""
-    return EnvelopePrefix(start, slice(len(start), -1), (topic, subject), _ways_for(payload_class(topic, subject)))
+def prefix_for(start: bytes, topic: str, subject: str | None) -> EnvelopePrefix:
+    """Return the envelope prefix of the frames of a topic and subject, which begin with `start`."""
+    return EnvelopePrefix(start, slice(len(start), -1), (topic, subject), _readings_of(payload_class(topic, subject)))
 
 
 @cache
-def _ways_for(cls: type[payloads.Payload] | None) -> tuple[Route, ...]:
-    """Return the ways to open a frame with the payload `cls`.
+def _readings_of(cls: type[payloads.Payload] | None) -> tuple[Reading, ...]:
+    """Return how to make messages with the payload `cls`.
 
-    Its data undecoded, as its struct, as plain Python, as its struct with members that KuCoin added. What they decode
-    with raises one of UNREADABLE for what is no JSON or has not the usual form.
+    With their data undecoded, as its struct, as plain Python, as its struct with members that KuCoin added.
     """
-    split: Route = _Split, decode_alone
-    plain: Route = _Plain, _decode_any
+    undecoded: Reading = _Split, decode_alone
+    plain: Reading = _Plain, _decode_any
     if cls is None:
-        return split, split, plain, split
+        return undecoded, undecoded, plain, undecoded
     fast = payloads.fast_decoder_for(cls)
-    return split, (_Typed, fast), plain, (_Typed, payloads.open_decoder_for(cls) or fast)
+    return undecoded, (_Typed, fast), plain, (_Typed, payloads.open_decoder_for(cls) or fast)
 
 
 @lru_cache(maxsize=256)  # enough for those who read a message in both ways, and little for topics that are gone

@@ -29,7 +29,7 @@ from ..internal.backoff import SlidingWindow
 from ..limits import Limits
 from ..topics.grammar import join
 from . import message as messages
-from .envelopes import DATA, EnvelopePrefix, EnvelopePrefixes, Medley, Push, Pushes, RawPush, Run
+from .envelopes import DATA, EnvelopePrefix, EnvelopePrefixes, FrameBatch, Push, RawPush
 from .heartbeat import Heartbeat
 from .message import Batch, Control, Origin
 from .session_events import (
@@ -117,8 +117,8 @@ class Session:
         self._wanted: set[TopicKey] = set()
         self._known: set[TopicKey] = set()  # what the server may carry: subscribed since it was last unsubscribed
         self._events: list[SessionEvent] = []
-        self._heads = EnvelopePrefixes()
-        self._head: EnvelopePrefix | None = None  # with which the last frame began
+        self._prefixes = EnvelopePrefixes()
+        self._last_prefix: EnvelopePrefix | None = None  # with which the last frame began
         self._urgent: list[bytes] = []
         self._proofs_asked = 0
         self._proofs_begun = 0  # those that the ping under way, or the last one, stands for
@@ -257,7 +257,7 @@ class Session:
                 self._known.update(command.keys)
             elif command.kind == "unsubscribe":
                 self._no_longer_carried(command.keys)
-                self._heads.forget(len(command.keys))
+                self._prefixes.forget(len(command.keys))
             self._pace.take(now)
             command.said = len(command.keys)
             command.attempts += 1
@@ -353,47 +353,51 @@ class Session:
 
     # Receiving
 
-    def known(self, frame: bytes, now: float) -> EnvelopePrefix | None:
-        """Take one text frame that came alone, if it is a push that begins as the last one did; return its head.
+    def recognise(self, frames: list[bytes], batch: Batch, now: float) -> FrameBatch | tuple[RawPush] | None:
+        """Return text frames that came together as pushes, where all of them begin as pushes before them; else None.
 
-        The only method that needs no lock beside the others, as it touches nothing that they do.
+        The only method that needs no lock beside the others: it changes nothing that they read.
         """
-        head = self._head
-        if head is None or not frame.startswith(head.start):
-            head = self._heads.known.get(frame[: frame.find(DATA)])
-            if head is None:
+        last, known = self._last_prefix, self._prefixes.known.get
+        if len(frames) == 1:
+            frame = frames[0]
+            if not frame.isascii():
                 return None
-            self._head = head
-        if not frame.isascii():
+            if last is None or not frame.startswith(last.start):
+                last = known(frame[: frame.find(DATA)])
+                if last is None:
+                    return None
+                self._last_prefix = last
+            self.heartbeat.last_frame = now
+            return (RawPush(frame, batch, last),)
+        text = b"".join(frames)
+        if not text.isascii():
             return None
+        if last is not None and all(map(bytes.startswith, frames, repeat(last.start))):
+            self.heartbeat.last_frame = now
+            return FrameBatch(frames, batch, prefix=last, text=text)
+        prefixes = self._prefixes.find(frames)
+        if prefixes is None:
+            return None
+        self._last_prefix = prefixes[-1]
         self.heartbeat.last_frame = now
-        return head
+        return FrameBatch(frames, batch, prefixes, text=text)
 
-    def receive(self, frames: list[bytes], batch: Batch, now: float, text: bytes | None = None) -> Pushes:
-        """Take the text frames that came together; return the pushes among them, in order.
+    def receive(self, frames: list[bytes], batch: Batch, now: float) -> list[Push]:
+        """Take any text frames; return the pushes among them, in order.
 
-        What begins as pushes before it stays sealed; where all of them begin alike, they are a run. What else the
-        frames bring is in `events`, `lost` and the counts afterwards, and `eventful` tells of it. Never raises for
-        what a frame holds. `text` is all of them in one, for callers that have it.
+        What else the frames bring is in `events`, `lost` and the counts afterwards, and `eventful` tells of it. Never
+        raises for what a frame holds.
         """
-        if text is None:
-            text = b"".join(frames)
-        ascii_only = text.isascii()
         self.heartbeat.last_frame = now
-        head, known = self._head, self._heads.known.get
-        if frames and ascii_only:
-            if head is not None and all(map(bytes.startswith, frames, repeat(head.start))):
-                return Run.of(head, batch, frames, text)
-            if (heads := self._heads.find(frames)) is not None:
-                self._head = heads[-1]
-                return Medley(heads, batch, frames, text)
         pushes: list[Push] = []
+        known = self._prefixes.known.get
         for frame in frames:
-            if not ascii_only and not _is_text(frame):
+            if not frame.isascii() and not _is_utf8(frame):
                 self._control(frame, now)
             elif (found := known(frame[: frame.find(DATA)])) is not None:
                 pushes.append(RawPush(frame, batch, found))
-                self._head = found
+                self._last_prefix = found
             else:
                 self._decode(frame, batch, now, pushes)
         return pushes
@@ -407,7 +411,7 @@ class Session:
             return
         message.raw, message.origin = frame, Origin(batch)
         pushes.append(message)
-        self._heads.learn(frame)
+        self._prefixes.learn(frame)
 
     def events(self) -> list[SessionEvent]:
         """Return, once, what happened since the last call."""
@@ -515,8 +519,8 @@ class Session:
             self._events.append(Refused(key, SubscriptionRejected(key.topic, code, text)))
 
 
-def _is_text(frame: bytes) -> bool:
-    """Whether a frame is UTF-8, which nobody checks who does not look at its data."""
+def _is_utf8(frame: bytes) -> bool:
+    """Return whether a frame is valid UTF-8; undecoded frames are not checked elsewhere."""
     try:
         frame.decode()
     except UnicodeDecodeError:

@@ -26,7 +26,7 @@ from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal import backoff
 from ..internal.guard import Thread, guarded, log
 from ..internal.resources import shortage, start_thread
-from ..protocol.envelopes import Pushes, kind_of
+from ..protocol.envelopes import Pushes, channel_of
 from ..protocol.session_events import TopicKey
 from . import format
 from .errors import FramesMissing, RecordingEnded, RecordingError, ReplayDelayed, ReplayFailed, reason_of
@@ -377,7 +377,7 @@ class Player:
             return False
         pushes = track.pushes(batch, track.carriers[0].owner.payload_mismatch)
         for push in pushes:
-            topic = kind_of(push)[0]
+            topic = channel_of(push)[0]
             for book, consumer in self._stage.books():
                 if book.source.topic == topic:
                     self._until(lambda: consumer.inbox.room() >= 1, "books")  # noqa: B023 - called at once

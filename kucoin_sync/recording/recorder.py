@@ -32,7 +32,7 @@ from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal.guard import guarded, log
 from ..internal.resources import start_thread
 from ..internal.signals import holds_nothing, now_or_later
-from ..protocol.envelopes import Medley, Push, Pushes, RawPush
+from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush
 from ..protocol.session_events import TopicKey
 from . import format
 from .compression import LARGEST
@@ -228,13 +228,15 @@ class Recorder:
     def _texts(self, market: str, private: bool, pushes: Pushes) -> Iterator[tuple[bytes, int]]:
         """Yield frames as text, with their number."""
         first, last = _batch_of(pushes[0]), _batch_of(pushes[-1])
-        if first is not last or not (isinstance(pushes, Medley) or all(_batch_of(push) is first for push in pushes)):
+        if first is not last or not (
+            isinstance(pushes, FrameBatch) or all(_batch_of(push) is first for push in pushes)
+        ):
             # such as those of two connections, while one is replaced
             for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
                 yield from self._texts(market, private, list(together))
             return
         origin = format.Origin(first.received_ns, first.epoch, market, private)
-        if isinstance(pushes, Medley):
+        if isinstance(pushes, FrameBatch):
             frames, one_line = pushes.frames, bool(pushes.text) and b"\n" not in pushes.text
         else:
             frames, one_line = [push.frame if isinstance(push, RawPush) else push.raw for push in pushes], False

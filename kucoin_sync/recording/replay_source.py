@@ -9,7 +9,7 @@ from typing import Protocol
 from .. import SubscriptionRejected
 from ..connections.source import Counts, Deliver, SourceListener
 from ..exceptions import KucoinSyncError
-from ..protocol.envelopes import DATA, EnvelopePrefix, EnvelopePrefixes, Push, Pushes, Run
+from ..protocol.envelopes import DATA, EnvelopePrefix, EnvelopePrefixes, FrameBatch, Push, Pushes
 from ..protocol.message import UNREADABLE, Message, Origin, RawPush, decode_message
 from ..protocol.message import Batch as Reading
 from ..protocol.session_events import TopicKey
@@ -102,7 +102,7 @@ class Track:
                 if wanted is None:
                     if len(known) >= _HEADS:
                         known.clear()
-                    wanted = known[head] = bool(self._wanted.find(head.kind[0]))
+                    wanted = known[head] = bool(self._wanted.find(head.channel[0]))
                 if wanted:
                     pushes.append(RawPush(frame, reading, head))
                     heads.add(head)
@@ -118,7 +118,7 @@ class Track:
                 pushes.append(message)
                 heads.add(None)
         if len(heads) == 1 and (head := heads.pop()) is not None:
-            return Run.of(head, reading, [push.frame for push in pushes if isinstance(push, RawPush)])
+            return FrameBatch([push.frame for push in pushes if isinstance(push, RawPush)], reading, prefix=head)
         return pushes
 
 

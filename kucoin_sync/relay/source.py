@@ -20,7 +20,7 @@ from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected
 from ..internal import backoff
 from ..internal.guard import log
 from ..net.socket import Cancelled
-from ..protocol.envelopes import Push, kind_of
+from ..protocol.envelopes import Push, channel_of
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
 from .codec import FIELD, News, Record, decode_entry, decode_lease, decode_record, decode_state
@@ -370,7 +370,7 @@ class RelaySource(OnThread):
 
     def _comes_by_itself(self, push: Push, topic: str) -> bool:
         """Whether a push of a topic has the name of another one that is wanted, too, and so comes as one of that."""
-        name = kind_of(push)[0]
+        name = channel_of(push)[0]
         return name != topic and name in self._wanted
 
     def _epoch_of(self, token: int, run: int) -> int:

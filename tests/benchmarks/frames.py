@@ -18,14 +18,16 @@ _DISTINCT = 1_200  # frames in a reel, a multiple of the 300 topics that there a
 
 def _ticker(topic: str, number: int, time: int) -> bytes:
     price = 67_000 + number / 10
+    draw = __import__("random").Random(number)
+    t = lambda scale: f"{draw.random() * scale:.{draw.randint(1, 8)}f}"
     data = {
-        "bestAsk": f"{price + 0.1:.1f}",
-        "bestAskSize": f"{1 + number % 97 / 100:.8f}",
-        "bestBid": f"{price:.1f}",
-        "bestBidSize": f"{number % 89 / 1000:.8f}",
-        "price": f"{price:.1f}",
+        "bestAsk": f"{price + 0.1:.{number % 3}f}",
+        "bestAskSize": t(10),
+        "bestBid": f"{price:.{number % 3}f}",
+        "bestBidSize": t(100),
+        "price": f"{price:.{number % 3}f}",
         "sequence": str(14_000_000_000 + number),
-        "size": f"{number % 83 / 100_000:.8f}",
+        "size": t(1),
         "time": time,
     }
     return _push(topic, "trade.ticker", data)

@@ -65,10 +65,10 @@ class Game:
                 self._server.publish(topic, ticker, subject="trade.ticker")
 
 
-def reads(subscription: Subscription[Any], executor: int = 20) -> bool:
+def reads(subscription: Subscription[Any], count: int = 20) -> bool:
     """Whether the consumer reads by itself now, and has done so often."""
     read_lease = subscription.inbox.read_lease
-    return read_lease is not None and read_lease.executor >= executor and not read_lease.over
+    return read_lease is not None and read_lease.reads >= count and not read_lease.over
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.books import contents
 from ..support.children import script
-from ..support.messages import head_of
+from ..support.messages import prefix_of
 from ..support.recordings import SECOND, START, StepClock, WatchedClock, numbers, push, recorded, write
 from ..support.threads import LIMIT, Task, until
 from .conftest import Events
@@ -545,7 +545,7 @@ def test_what_came_together_is_recorded_frame_by_frame(
     path = tmp_path / "a.jsonl"
     data = b'{\n"number": %d}' if spread else b'{"number": %d}'
     starts = [b'{"topic":"/a:%d","data":' % n for n in range(heads)]
-    of = [head_of(start, f"/a:{n}") for n, start in enumerate(starts)]
+    of = [prefix_of(start, f"/a:{n}") for n, start in enumerate(starts)]
     frames = [starts[n % heads] + data % n + b"}" for n in range(500)]
     text = b"".join(frames) if known else b""
     batch = messages.Batch(1, SECOND)

@@ -15,7 +15,7 @@ from kucoin_sync.delivery.queue import Inbox
 from kucoin_sync.protocol.envelopes import RawPush
 from kucoin_sync.protocol.message import Batch, Message, Origin, decode_message
 
-from .messages import head_of
+from .messages import prefix_of
 
 __all__ = ["Line", "Owner", "message", "sealed"]
 
@@ -40,7 +40,7 @@ def message(topic: str, data: Any, subject: str | None = None, *, epoch: int = 1
 def sealed(opened: Message, frame: bytes | None = None) -> RawPush:
     """Return the frame of a push, or another one that begins likewise, as a connection hands it over unopened."""
     start, data, _ = opened.raw.partition(b'"data":')
-    head = head_of(start + data, opened.topic or "", opened.subject)
+    head = prefix_of(start + data, opened.topic or "", opened.subject)
     return RawPush(opened.raw if frame is None else frame, opened.origin.batch, head)
 
 

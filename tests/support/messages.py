@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from kucoin_sync.protocol.message import Batch, EnvelopePrefix, Message, Origin, decode_message, head_for
+from kucoin_sync.protocol.message import Batch, EnvelopePrefix, Message, Origin, decode_message, prefix_for
 
-__all__ = ["head_of", "message", "number"]
+__all__ = ["prefix_of", "message", "number"]
 
 
-def head_of(start: bytes, topic: str, subject: str | None = None) -> EnvelopePrefix:
+def prefix_of(start: bytes, topic: str, subject: str | None = None) -> EnvelopePrefix:
     """Return the head of frames that begin with `start`."""
-    return head_for(start, topic, subject)
+    return prefix_for(start, topic, subject)
 
 
 def message(n: int, topic: str = "/market/ticker:BTC-USDT", subject: str = "trade.ticker") -> Message:

@@ -20,7 +20,7 @@ from kucoin_sync.protocol.message import Batch, RawPush
 from kucoin_sync.protocol.session_events import TopicKey
 
 from ...support.inboxes import Waiters, wait_for_a_consumer
-from ...support.messages import head_of
+from ...support.messages import prefix_of
 from ...support.threads import LIMIT, Task
 
 ONE, TWO, INSIDE = (
@@ -272,13 +272,13 @@ def test_what_is_remembered_of_beginnings_of_frames_is_bounded(
     connection = subscribed(board, *keys)
     [subscription] = board.subscriptions
     for key in keys:
-        connection.group(connection, [RawPush(b"{}", Batch(), head_of(b"", key.topic))])
+        connection.group(connection, [RawPush(b"{}", Batch(), prefix_of(b"", key.topic))])
         assert len(connection.group.__self__._alone) <= 3
     assert len(subscription.inbox) == 10 and subscription.dropped == 10
 
 
 def test_what_came_together_is_routed_by_its_heads(board: SubscriptionManager) -> None:
-    heads = [head_of(b"", key.topic) for key in (ONE, TWO)]
+    heads = [prefix_of(b"", key.topic) for key in (ONE, TWO)]
     frames = [b'{"n":%d}' % n for n in range(4)]
     batch = Batch()
     connection = subscribed(board, ONE, TWO)
@@ -310,7 +310,7 @@ def lone(key: TopicKey) -> RawPush:
     return RawPush(b'{"type":"message","topic":"%s","data":1}' % key.topic.encode(), Batch(), HEADS[key])
 
 
-HEADS = {key: head_of(b"", key.topic) for key in (ONE, TWO)}
+HEADS = {key: prefix_of(b"", key.topic) for key in (ONE, TWO)}
 
 
 @pytest.fixture

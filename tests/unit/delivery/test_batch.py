@@ -10,9 +10,9 @@ from kucoin_sync.delivery.queue import Inbox
 from kucoin_sync.protocol.envelopes import RawPush, Run
 from kucoin_sync.protocol.message import Batch, Origin
 
-from ...support.messages import head_of, message
+from ...support.messages import prefix_of, message
 
-HEAD = head_of(b"", "/a:B")
+HEAD = prefix_of(b"", "/a:B")
 
 
 def run(*frames: bytes) -> Run:

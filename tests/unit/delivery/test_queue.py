@@ -21,11 +21,11 @@ from kucoin_sync.delivery.batch import Waiting
 from kucoin_sync.delivery.overflow import OVERFLOW
 from kucoin_sync.delivery.queue import Inbox, InlineInbox
 from kucoin_sync.delivery.subscription import Subscription
-from kucoin_sync.protocol.envelopes import Run, kind_of
+from kucoin_sync.protocol.envelopes import Run, channel_of
 from kucoin_sync.protocol.message import Batch, decode_message
 
 from ...support.inboxes import make_inbox, wait_for_a_consumer
-from ...support.messages import head_of, message, number
+from ...support.messages import prefix_of, message, number
 from ...support.threads import LIMIT, Task, reached
 
 SHORT = 0.05  # seconds of a wait that ends by itself
@@ -653,7 +653,7 @@ def run_of(first: int, count: int) -> Run:
     """Return a run of numbered messages."""
     frames = [message(n).raw for n in range(first, first + count)]
     start, data, _ = frames[0].partition(b'"data": ') if frames else (b"", b"", b"")
-    return Run.of(head_of(start + data, "/market/ticker:BTC-USDT", "trade.ticker"), Batch(1), frames)
+    return Run.of(prefix_of(start + data, "/market/ticker:BTC-USDT", "trade.ticker"), Batch(1), frames)
 
 
 @settings(max_examples=300, deadline=None)
@@ -686,7 +686,7 @@ def test_runs_are_queued_as_their_pushes_are_one_by_one(overflow: str, maxsize: 
                 runs.pop()
         assert (len(runs), runs.dropped, runs.ready()) == (len(single), single.dropped, single.ready())
         oldest, other = runs.oldest(), single.oldest()
-        assert (oldest and kind_of(oldest)) == (other and kind_of(other))
+        assert (oldest and channel_of(oldest)) == (other and channel_of(other))
         assert (runs.room(), getattr(oldest, "frame", None)) == (single.room(), getattr(other, "frame", None))
     assert [(one.raw, one.lost) for one in popped(runs)] == [(one.raw, one.lost) for one in popped(single)]
 

@@ -19,12 +19,12 @@ from kucoin_sync.protocol.message import Batch, RawPush
 
 from ...support.certificates import client_context, server_context
 from ...support.frames import PING, frame
-from ...support.messages import head_of
+from ...support.messages import prefix_of
 from ...support.sockets import HOST, reset, tcp_pair
 from ...support.threads import LIMIT, Task, reached
 
 PUSH = b'{"type":"message","topic":"/market/ticker:ETH-USDT","subject":"trade.ticker","data":{"price":"3000.1"}}' * 2
-HEAD = head_of(b"", "/market/ticker:ETH-USDT")
+HEAD = prefix_of(b"", "/market/ticker:ETH-USDT")
 BRIEF = b'{"id":"1","type":"pong"}'
 
 

@@ -25,7 +25,7 @@ from kucoin_sync.protocol.message import Batch, RawPush
 
 from ...support.certificates import client_context, server_context
 from ...support.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame, close, frame, read_frame, shake, switch
-from ...support.messages import head_of
+from ...support.messages import prefix_of
 from ...support.proxy import ConnectProxy
 from ...support.sockets import HOST, Peer, drain, read_head, reset, tcp_pair
 from ...support.threads import LIMIT, Task, reached
@@ -1136,7 +1136,7 @@ class TestPassingTheBaton:
 
 
 def seal(message: bytes) -> RawPush:
-    return RawPush(message, Batch(), head_of(b"", "/market/ticker:ETH-USDT"))
+    return RawPush(message, Batch(), prefix_of(b"", "/market/ticker:ETH-USDT"))
 
 
 def read_one(read_lease: ReadLease) -> None:

@@ -23,7 +23,7 @@ from kucoin_sync.protocol.envelopes import (
     Push,
     RawPush,
     Run,
-    kind_of,
+    channel_of,
     opened,
 )
 from kucoin_sync.protocol.message import Batch, Origin, _Plain, _Split, _Typed, decode_message
@@ -44,7 +44,7 @@ def head_in(heads: EnvelopePrefixes, frame: bytes) -> EnvelopePrefix | None:
     return heads.known.get(frame[: frame.find(DATA)])
 
 
-def head_of(frame: bytes) -> EnvelopePrefix | None:
+def prefix_of(frame: bytes) -> EnvelopePrefix | None:
     """Return the head of a frame like `frame`, once that was learned."""
     heads = EnvelopePrefixes()
     heads.learn(frame)
@@ -53,7 +53,7 @@ def head_of(frame: bytes) -> EnvelopePrefix | None:
 
 def sealed(frame: bytes) -> RawPush:
     """Return a sealed frame of the ticker."""
-    head = head_of(ticker(0))
+    head = prefix_of(ticker(0))
     assert head is not None
     return RawPush(frame, BATCH, head)
 
@@ -96,7 +96,7 @@ def test_a_frame_that_begins_like_one_before_it_has_its_head() -> None:
     ],
 )
 def test_the_order_of_the_keys_is_free(beginning: bytes) -> None:
-    head = head_of(beginning + b"{}}")
+    head = prefix_of(beginning + b"{}}")
     assert head is not None
     assert head.kind[0] == "/a:B"
 
@@ -117,16 +117,16 @@ def test_the_order_of_the_keys_is_free(beginning: bytes) -> None:
     ],
 )
 def test_what_says_more_or_less_than_topic_subject_and_type_is_not_sealed(beginning: bytes) -> None:
-    assert head_of(beginning + b"{}}") is None
+    assert prefix_of(beginning + b"{}}") is None
 
 
 @pytest.mark.parametrize(
     "end", [b',"tunnelId":"t"}', b',"topic":"/a:C"}', b',"subject":"s"}', b',"sn":5}', b"}\n", b" } ", b',"data":{}}']
 )
 def test_what_has_more_behind_its_data_is_not_sealed(end: bytes) -> None:
-    assert head_of(b'{"topic":"/a:B","type":"message","data":{}}') is not None
-    assert head_of(b'{"topic":"/a:B","type":"message","data":{} }') is not None
-    assert head_of(b'{"topic":"/a:B","type":"message","data":{}' + end) is None
+    assert prefix_of(b'{"topic":"/a:B","type":"message","data":{}}') is not None
+    assert prefix_of(b'{"topic":"/a:B","type":"message","data":{} }') is not None
+    assert prefix_of(b'{"topic":"/a:B","type":"message","data":{}' + end) is None
 
 
 def test_what_can_not_be_learned_is_tried_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,13 +208,13 @@ def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> N
 
 def test_a_run_is_a_sequence_of_sealed_frames() -> None:
     frames = [ticker(n) for n in range(5)]
-    head = sealed(frames[0]).head
+    head = sealed(frames[0]).prefix
     run = Run.of(head, BATCH, frames)
     assert len(run) == 5
     for pushes, wanted in ((run, frames), (run[1:3], frames[1:3])):
         assert isinstance(pushes, Run)
-        assert [(push.frame, push.batch, push.head) for push in pushes] == [(frame, BATCH, head) for frame in wanted]
-    assert (run[-1].frame, run[0].head) == (frames[-1], head)
+        assert [(push.frame, push.batch, push.prefix) for push in pushes] == [(frame, BATCH, head) for frame in wanted]
+    assert (run[-1].frame, run[0].prefix) == (frames[-1], head)
 
 
 def test_a_medley_is_one_with_a_head_for_each() -> None:
@@ -226,8 +226,8 @@ def test_a_medley_is_one_with_a_head_for_each() -> None:
     for pushes, wanted in ((medley, slice(None)), (medley[1:3], slice(1, 3))):
         assert isinstance(pushes, Medley)
         assert [(push.frame, push.batch) for push in pushes] == [(frame, BATCH) for frame in frames[wanted]]
-        assert [push.head for push in pushes] == found[wanted]
-    assert (medley[-1].frame, medley[-1].head) == (frames[-1], found[-1])
+        assert [push.prefix for push in pushes] == found[wanted]
+    assert (medley[-1].frame, medley[-1].prefix) == (frames[-1], found[-1])
 
 
 # Opening
@@ -302,7 +302,7 @@ def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
     frames = [ticker(1), ticker(2), ticker(3, price=[]), ticker(4)]
     found = []
     for frame in frames:
-        message = decoder.open(RawPush(frame, batch, sealed(frame).head))
+        message = decoder.open(RawPush(frame, batch, sealed(frame).prefix))
         assert message is not None
         found.append(message.payload)
     assert (found[2].price, found[2].sequence) == (None, 3)
@@ -316,7 +316,7 @@ def test_members_that_kucoin_adds_are_decoded_in_one_pass_from_the_second_messag
     batch = Batch(1, 2, misfits.append)
     for n in range(300):
         frame = ticker(n, more={"of": ["tomorrow"]}) if n > 100 and n % 2 else ticker(n)
-        message = decoder.open(RawPush(frame, batch, sealed(frame).head))
+        message = decoder.open(RawPush(frame, batch, sealed(frame).prefix))
         assert message is not None
         assert n < 2 or n == 101 or isinstance(message, _Typed)
         assert isinstance(message.payload, Ticker)
@@ -345,7 +345,7 @@ def test_frames_of_one_head_are_opened_as_one_by_one() -> None:
     for n in range(3):
         message = decoder.open(sealed(ticker(n)))
         assert message is not None and message.payload
-    run = Run.of(sealed(ticker(0)).head, BATCH, [ticker(1), BAD[0], ticker(2, price=[]), BAD[-1], ticker(3)])
+    run = Run.of(sealed(ticker(0)).prefix, BATCH, [ticker(1), BAD[0], ticker(2, price=[]), BAD[-1], ticker(3)])
     found = list(decoder.each(run))
     assert [message.data["sequence"] for message in found] == ["1", "2", "3"]
     assert [message.raw for message in found] == [ticker(1), ticker(2, price=[]), ticker(3)]
@@ -381,7 +381,7 @@ def test_what_is_no_push_is_left_out_and_counted(reader: Callable[[Message], obj
 def test_opened_leaves_out_what_can_not_be_read() -> None:
     whole = decode_message(ticker(7))
     assert [message.data["sequence"] for message in opened([sealed(ticker(1)), sealed(BAD[0]), whole])] == ["1", "7"]
-    assert kind_of(whole) == kind_of(sealed(ticker(1))) == ("/market/ticker:BTC-USDT", "trade.ticker")
+    assert channel_of(whole) == channel_of(sealed(ticker(1))) == ("/market/ticker:BTC-USDT", "trade.ticker")
 
 
 # In the queues

@@ -29,7 +29,7 @@ from kucoin_sync.protocol.message import (
     prepare,
 )
 
-from ...support.messages import head_of
+from ...support.messages import prefix_of
 
 # One frame of each shape: spot, private with an account, futures with `sn`, in a tunnel, without a type, data that is
 # a list, a number, null or absent, without a topic.
@@ -395,7 +395,7 @@ def test_a_message_that_was_made_of_its_data_reads_as_any_other(frame: bytes, wa
     cls = payload_class(other.topic, other.subject)
     assert cls is not None
     data = bytes(other.wire_data)
-    head = head_of(frame[: frame.index(data)], other.topic or "", other.subject)
+    head = prefix_of(frame[: frame.index(data)], other.topic or "", other.subject)
     make, decode = head.ways[way]
     message = make(other.topic, 0, frame, Origin(other.origin.batch, head), UNREAD, UNREAD, None, decode(data))
     assert message == other

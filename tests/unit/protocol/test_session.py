@@ -1288,7 +1288,7 @@ def test_pushes_that_begin_alike_stay_sealed_and_together() -> None:
         assert medley.heads[0] is medley.heads[2] is not medley.heads[1]
         run = session.receive([PUSH] * count, batch, 1.0)
         assert isinstance(run, Run)
-        assert [(push.frame, push.batch, push.head) for push in run] == [(PUSH, batch, medley.heads[0])] * count
+        assert [(push.frame, push.batch, push.prefix) for push in run] == [(PUSH, batch, medley.heads[0])] * count
         assert isinstance(session.receive([PUSH] * count, batch, 1.0, PUSH * count), Run)
         assert not isinstance(session.receive([PUSH] * count, batch, 1.0, b"\xff"), Run)
     assert not session.eventful

@@ -20,8 +20,8 @@ from .delivery.observer import Observer
 from .delivery.queue import InlineInbox
 from .delivery.subscription import Subscription
 from .events import Event
-from .internal.fork import NotPicklable, register, watch
-from .internal.signals import defer, deferring, holds_nothing, interrupting, now_or_later, settle
+from .internal.fork import NotPicklable, install_fork_hooks, register
+from .internal.signals import defer, deferred_threads, holds_no_lock, is_reentrant, run_or_defer, wait_for_deferred
 from .protocol.session_events import TopicKey
 from .topics import grammar
 from .topics.name import TopicName
@@ -87,7 +87,7 @@ class Client(NotPicklable):
         self._with_key = with_key or (lambda: subscriber.find_credentials() is not None)
         self._books: BookManager | None = None  # none before the first book: most programs have no need of any
         self._watchers: dict[str, Watcher] = {}  # the one that `watch` or the first `book` gave; taken without a lock
-        watch()
+        install_fork_hooks()
         register(self)
         # What runs for this holds the board, never this itself; what users hold keeps this alive.
         unheld = weakref.finalize(
@@ -156,7 +156,7 @@ class Client(NotPicklable):
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
         """Decorate a function to be the callback of topics; `options` are those of `subscribe`."""
 
-        @holds_nothing
+        @holds_no_lock
         def register(callback: C) -> C:
             self.subscribe(topic, *more_topics, callback=callback, **options)
             return callback
@@ -169,7 +169,7 @@ class Client(NotPicklable):
             topic.close()
             return
         grammar.split(topic)  # which raises InvalidTopic now, not on another thread
-        now_or_later(lambda: self._board.unsubscribe(topic))
+        run_or_defer(lambda: self._board.unsubscribe(topic))
 
     # Order books
 
@@ -249,7 +249,7 @@ class Client(NotPicklable):
         stream are first used: by `get` or iterating, a look at `pending`, `subscribe`, `book`, or any look into a book.
         A program that has only callbacks uses nothing, so that it calls this; see the README, "Web servers that fork".
         """
-        now_or_later(self._resume)
+        run_or_defer(self._resume)
 
     def _resume(self) -> None:
         if self._books is not None:
@@ -258,7 +258,7 @@ class Client(NotPicklable):
             if subscription.callback is not None and not isinstance(subscription.inbox, InlineInbox):
                 self._callbacks.serve(subscription)
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Let go of all that belongs to the parent; called in a forked child, before anything else."""
         closed = self._callbacks.closed  # maybe not by far: by a thread that is not here
         self._callbacks.renew()
@@ -271,11 +271,11 @@ class Client(NotPicklable):
 
     def add_tap(self, tap: Observer) -> None:
         """Tell `tap` of all that subscriptions and books get from now on; a recorder is one."""
-        now_or_later(lambda: self._board.add_tap(tap))
+        run_or_defer(lambda: self._board.add_tap(tap))
 
     def remove_tap(self, tap: Observer) -> None:
         """Tell `tap` nothing more."""
-        now_or_later(lambda: self._board.remove_tap(tap))
+        run_or_defer(lambda: self._board.remove_tap(tap))
 
     def carrying(self) -> dict[tuple[str, bool], list[TopicKey]]:
         """Return the topics, with their tunnels, that are known to be sent now, by market and whether private."""
@@ -283,7 +283,7 @@ class Client(NotPicklable):
 
     def emit(self, event: Event) -> None:
         """Log an event and have `on_event` called with it: for what is built on a stream. Never waits."""
-        if interrupting():
+        if is_reentrant():
             defer(lambda: self._callbacks.emit(event))
         else:
             self._callbacks.emit(event)
@@ -296,12 +296,12 @@ class Client(NotPicklable):
         up to `timeout` seconds for the threads to end. It does not wait where a finaliser, a log handler or a handler
         of a signal calls it inside another method.
         """
-        if interrupting():
+        if is_reentrant():
             defer(self._begin_to_close)
             return
-        settle()
+        wait_for_deferred()
         deadline = time.monotonic() + timeout
-        for thread in [*self._begin_to_close(), *deferring()]:
+        for thread in [*self._begin_to_close(), *deferred_threads()]:
             if thread is not threading.current_thread() and thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -328,14 +328,14 @@ class Client(NotPicklable):
         "queue_delay" says for how long the oldest message has been waiting for its consumer. "pong_latency" is that of
         the slowest connection, None before the first pong.
         """
-        if not interrupting():
-            settle()
+        if not is_reentrant():
+            wait_for_deferred()
         return {**self._board.stats(), **(_NO_BOOKS if self._books is None else self._books.stats())}
 
     def __enter__(self) -> Self:
         return self
 
-    @holds_nothing
+    @holds_no_lock
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -13,7 +13,7 @@ from .connections.subscriber import Callback, Options, SubscribeOptions, Subscri
 from .delivery.subscription import Subscription
 from .exceptions import InvalidTopic, StreamClosed
 from .internal.fork import NotPicklable
-from .internal.signals import holds_nothing, now_or_later
+from .internal.signals import holds_no_lock, run_or_defer
 from .topics import grammar
 from .topics.name import TopicName
 
@@ -86,20 +86,20 @@ class Tunnel(NotPicklable):
             topic.close()
             return
         grammar.split(topic)  # which raises InvalidTopic now, not on another thread
-        now_or_later(lambda: self._board.unsubscribe(topic, self.name))
+        run_or_defer(lambda: self._board.unsubscribe(topic, self.name))
 
     def close(self) -> None:
         """Close the tunnel and end its subscriptions. Closing twice is allowed."""
         if self._closed:
             return  # another one may have its name by now
         self._closed = True
-        now_or_later(lambda: self._board.close_tunnel(self.name))
+        run_or_defer(lambda: self._board.close_tunnel(self.name))
         self._board.free_tunnel(self.name)  # whoever takes it now subscribes after what is above
 
     def __enter__(self) -> Tunnel:
         return self
 
-    @holds_nothing
+    @holds_no_lock
     def __exit__(self, *_: object) -> None:
         self.close()
 

@@ -25,9 +25,9 @@ from ..delivery.queue import Inbox
 from ..delivery.subscription import Subscription
 from ..events import BookFailed, BookReady, BookRenumbered, BookResyncing, Event, Overflowed, SnapshotFailed
 from ..exceptions import BookNotReady, SlowConsumer, StreamClosed
-from ..internal.fork import notice, register
+from ..internal.fork import detect_fork, register
 from ..internal.latch import Latch
-from ..internal.signals import interrupting, now_or_later
+from ..internal.signals import is_reentrant, run_or_defer
 from ..protocol.envelopes import RawPush, opened
 from ..protocol.message import UNREADABLE
 from . import BookChange, Calibration, Level2BookChange, Level3BookChange, Source, Update
@@ -98,7 +98,7 @@ class Follower(Generic[B, C]):
         self.lock = threading.RLock()
         self.door = threading.RLock()
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Begin again in a forked child: another thread of the parent may have been half-way through an update."""
         self._make_locks()
         self._events = []
@@ -119,7 +119,7 @@ class Follower(Generic[B, C]):
 
     def use(self) -> None:
         """Be about to be used; not under the lock."""
-        notice()
+        detect_fork()
         if self._asleep:
             self._asleep = False
             try:
@@ -167,7 +167,7 @@ class Follower(Generic[B, C]):
         That is an update, on this thread or another, or a reader on another thread: the caller's thread may hold what
         they wait for.
         """
-        if (self._busy or self._reader != threading.get_ident()) and interrupting():
+        if (self._busy or self._reader != threading.get_ident()) and is_reentrant():
             raise BookNotReady(f"{self.source} is in use and can't be waited for inside this call; read it later")
 
     def ready(self) -> B:
@@ -184,7 +184,7 @@ class Follower(Generic[B, C]):
         Where the caller has interrupted this package it does not wait.
         """
         self.use()
-        if interrupting():
+        if is_reentrant():
             return self._settled()
         gate = Latch()
         with self.looking():
@@ -205,7 +205,7 @@ class Follower(Generic[B, C]):
             StreamClosed, SubscriptionRejected, RestError, AuthenticationError, ConnectionFailed: it has ended.
         """
         if not self.settle(timeout):
-            if interrupting():
+            if is_reentrant():
                 raise BookNotReady(f"{self.source} can't be waited for inside this call, because {self._reason()}")
             obstacle = self._owner.obstacle(self)
             waiting = f". It waits: {obstacle}" if obstacle and obstacle not in self._reason() else ""
@@ -350,7 +350,7 @@ class Follower(Generic[B, C]):
         inbox = inbox_for("raise", maxsize, overflowed, slow)
         taker: Any = callback
         subscription = Subscription[Any]((name,), inbox, close=self._unlisten, callback=taker)
-        now_or_later(partial(self._tell, subscription))
+        run_or_defer(partial(self._tell, subscription))
         return subscription
 
     def _tell(self, subscription: Subscription[Any]) -> None:

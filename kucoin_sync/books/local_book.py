@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 from ..delivery.subscription import Subscription
 from ..exceptions import BookNotReady, StreamClosed
 from ..internal.fork import NotPicklable
-from ..internal.signals import holds_nothing, now_or_later
+from ..internal.signals import holds_no_lock, run_or_defer
 from ..payloads import Level
 from . import (
     BookChange,
@@ -252,7 +252,7 @@ class LocalBook(NotPicklable, Quotes, Generic[B, C]):
 
     def close(self) -> None:
         """Follow the exchange no more; wakes all who wait for the book. Closing twice is allowed."""
-        now_or_later(partial(self._follower.end, StreamClosed(f"{self._follower.source} was closed")))
+        run_or_defer(partial(self._follower.end, StreamClosed(f"{self._follower.source} was closed")))
 
     @property
     def closed(self) -> bool:
@@ -262,7 +262,7 @@ class LocalBook(NotPicklable, Quotes, Generic[B, C]):
     def __enter__(self: Self) -> Self:
         return self
 
-    @holds_nothing
+    @holds_no_lock
     def __exit__(self, *_: object) -> None:
         self.close()
 

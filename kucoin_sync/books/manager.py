@@ -21,8 +21,8 @@ from ..delivery.subscription import Subscription
 from ..events import Event
 from ..exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
 from ..internal.guard import guarded, log
-from ..internal.resources import shortage, start_thread
-from ..internal.signals import defer, interrupting, settle
+from ..internal.resources import shortage_error, start_thread
+from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.session_events import TopicKey
 from . import Source
 from .follower import Follower
@@ -141,8 +141,8 @@ class BookManager:
         source = Source.of(symbol, level, generation=generation, with_key=self._with_key())
         book: Follower[Any, Any] = Follower(source, self)
         held = hold(book)
-        if not interrupting():
-            settle()
+        if not is_reentrant():
+            wait_for_deferred()
             [_] = map(self._follow, (book,), (on_change,), (maxsize,))  # see `Inbox.source`
             return held
         if self._closed:
@@ -207,7 +207,7 @@ class BookManager:
 
     def stats(self) -> dict[str, int]:
         """Return plain numbers."""
-        with nullcontext() if interrupting() else self._lock:
+        with nullcontext() if is_reentrant() else self._lock:
             books, past = list(self._books), self._past_resyncs
         return {
             "books": len(books),
@@ -323,7 +323,7 @@ class BookManager:
 
         Where only memory was missing for a moment, it begins again with a new snapshot.
         """
-        if (missing := shortage(error, str(book.source))) is not None:
+        if (missing := shortage_error(error, str(book.source))) is not None:
             try:
                 log(logging.WARNING, "%s starts again: %s", book.source, missing, error=error)
                 book.restart(str(missing))
@@ -342,7 +342,7 @@ class BookManager:
         try:
             book.take(inbox, _TURN)
         except BaseException as error:
-            missing = shortage(error, f"an update of {book.source}")
+            missing = shortage_error(error, f"an update of {book.source}")
             if missing is None:
                 raise
             book.restart(str(missing))

@@ -26,7 +26,7 @@ from typing import Any, Protocol, TypeAlias
 from ..exceptions import ConnectionFailed, KucoinSyncError, RestError, is_fatal
 from ..internal import backoff
 from ..internal.guard import guarded, log
-from ..internal.resources import acquiring, shortage, start_thread
+from ..internal.resources import acquiring, shortage_error, start_thread
 from ..net.rest_response import RATE_CODES
 from ..net.socket import Cancelled, Waker
 from . import Source
@@ -89,7 +89,7 @@ MakeFetcher: TypeAlias = "Callable[[Waker, bool], SnapshotFetcher]"
 
 
 def _delays() -> Iterator[float]:
-    return backoff.delays(_FIRST_DELAY, _LONGEST_DELAY)
+    return backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY)
 
 
 class _Job:
@@ -287,7 +287,7 @@ class Snapshots:
         book = min(ready, key=lambda book: (self._jobs[book].failures, self._jobs[book].due))
         job = self._jobs[book]
         job.under_way, job.called, job.due = True, False, math.inf
-        self._pace.take(now)
+        self._pace.record(now)
         if len(waiting) > 1 and self._idle:
             self._idle.popitem()[0].wake()  # to see to the others while this thread can't
         return book, 0.0
@@ -315,7 +315,7 @@ class Snapshots:
         except Cancelled:
             raise
         except BaseException as caught:
-            missing = shortage(caught, f"a snapshot of {source.symbol}")
+            missing = shortage_error(caught, f"a snapshot of {source.symbol}")
             if missing is None:
                 log(logging.ERROR, "a defect spoilt a snapshot for %s; another will be fetched", source, error=caught)
                 missing = ConnectionFailed(f"a defect in this package: {type(caught).__name__}: {caught}")

@@ -24,7 +24,7 @@ from ..events import ConnectDelayed, Connected, Disconnected, Resubscribed, Retr
 from ..exceptions import ConnectionFailed, KucoinSyncError, is_fatal
 from ..internal import backoff, fork
 from ..internal.guard import log
-from ..internal.resources import shortage
+from ..internal.resources import shortage_error
 from ..limits import Limits
 from ..net.direct_read import HandoffPolicy
 from ..net.rest import Endpoints, Rest
@@ -52,7 +52,7 @@ class _ConnectPace:
         self._windows: dict[str, backoff.SlidingWindow] = {}  # by REST base URL
         fork.register(self)
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Begin with a fresh lock. What the parent has dialled counts here, too: it came from the same address."""
         self._lock = threading.Lock()
 
@@ -63,7 +63,7 @@ class _ConnectPace:
             window.count = per_minute
             delay = window.free_at(now) - now
             if delay <= 0:
-                window.take(now)
+                window.record(now)
             return max(0.0, delay)
 
 
@@ -101,7 +101,7 @@ class _Request:
         self.make = make
         self.due = due
         self.attempts = 0
-        self._delays = backoff.delays()
+        self._delays = backoff.retry_delays()
 
     def delay(self, now: float) -> float:
         """Note that it could not be done; return the seconds until the next attempt."""
@@ -244,7 +244,7 @@ class Connection(OnThread):
                 self._owner.ended(self)
 
     def _come_back_for_ever(self) -> None:
-        delays = backoff.delays()
+        delays = backoff.retry_delays()
         attempt = 0
         while True:
             attempt += 1
@@ -260,7 +260,7 @@ class Connection(OnThread):
             except KucoinSyncError as error:
                 failure = error
             except BaseException as error:  # also what is no `Exception`: the thread goes on in any case
-                missing = shortage(error, f"connection {self.number}")
+                missing = shortage_error(error, f"connection {self.number}")
                 if missing is None:
                     log(logging.ERROR, "a defect ended connection %d; it will be made again", self.number, error=error)
                 failure = missing or ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
@@ -274,7 +274,7 @@ class Connection(OnThread):
                 self._failed(failure, attempt, next(delays))
                 continue
             if time.monotonic() - self._welcomed >= _STABLE:
-                delays = backoff.delays()
+                delays = backoff.retry_delays()
             attempt = 0
             self._lost(failure, next(delays))
 
@@ -476,7 +476,7 @@ class Connection(OnThread):
                 else:
                     request.delay(now)
             except BaseException as error:
-                missing = error if isinstance(error, ConnectionFailed) else shortage(error, "another connection")
+                missing = error if isinstance(error, ConnectionFailed) else shortage_error(error, "another connection")
                 if missing is None:
                     raise
                 delay = request.delay(now)

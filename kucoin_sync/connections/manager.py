@@ -23,10 +23,10 @@ from ..delivery.staleness import SilenceThread, SilenceWatch
 from ..delivery.subscription import Subscription
 from ..events import Event, PayloadMismatch, Rejected, Rotated
 from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
-from ..internal.fork import notice
+from ..internal.fork import detect_fork
 from ..internal.guard import guarded, log
 from ..internal.resources import acquiring
-from ..internal.signals import defer, interrupting
+from ..internal.signals import defer, is_reentrant
 from ..payloads import watchers
 from ..protocol.message import Message, mismatches_of, prepare
 from ..protocol.session_events import TopicKey
@@ -122,7 +122,7 @@ class SubscriptionManager:
 
     def use(self) -> None:
         """Be about to be used: a forked child begins again now."""
-        notice()
+        detect_fork()
         if (first_use := self._first_use) is not None:
             first_use()
 
@@ -403,7 +403,7 @@ class SubscriptionManager:
 
     def payload_mismatch(self, message: Message) -> None:
         """Count a payload with something odd in it, and tell it once per topic (on the consumer's thread)."""
-        if interrupting():
+        if is_reentrant():
             defer(partial(self.payload_mismatch, message))
         elif self._is_first_mismatch(topic := str(message.topic)):
             shown = mismatches_of(message)
@@ -415,7 +415,7 @@ class SubscriptionManager:
 
         Every stream is told, and only one that has such a topic takes note.
         """
-        if interrupting():
+        if is_reentrant():
             defer(partial(self.odd_text, topic, reason))
             return
         wanted = [single for each in list(self._subscriptions) for single in each.topics]
@@ -537,7 +537,7 @@ class SubscriptionManager:
 
         Such a caller sees things as they are in the middle of a change.
         """
-        return nullcontext() if interrupting() else self._lock
+        return nullcontext() if is_reentrant() else self._lock
 
     def _tell_progress(self) -> None:
         while self._progress:

@@ -13,7 +13,7 @@ from ..delivery.queue import Inbox, InlineInbox
 from ..delivery.subscription import Subscription
 from ..events import Overflowed
 from ..exceptions import AckTimeout, AuthenticationError, ConnectionFailed, InvalidTopic, SlowConsumer, StreamClosed
-from ..internal.signals import defer, interrupting, settle
+from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.message import Message
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
@@ -95,12 +95,12 @@ class Subscriber:
         held = subscription if holder is None else subscription.held_by_user(holder)
         if terms.callback is not None:
             subscription.keeper = holder
-        if interrupting():
+        if is_reentrant():
             if self._board.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
             defer(partial(self._join_later, subscription, groups, terms._replace(timeout=0)))
             return held
-        settle()
+        wait_for_deferred()
         try:
             self._join(subscription, groups, terms)
         except BaseException:  # a signal's handler may raise when all is done, too

@@ -10,7 +10,7 @@ import logging
 import threading
 
 from .. import AckTimeout, Client, InvalidTopic, KucoinSyncError, Message, SubscriptionRejected
-from ..internal.fork import register, watch
+from ..internal.fork import install_fork_hooks, register
 from ..internal.guard import log
 from ..topics import grammar
 from .last import LastValues
@@ -41,10 +41,10 @@ class WebFeed:
         self._client: Client | None = None
         self._free = threading.Semaphore(options.max_streams)
         self._last = LastValues(lambda: self.client, options.max_topics)
-        watch()
+        install_fork_hooks()
         register(self)
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Begin again in a forked child, whose parent serves its own browsers; the client sees to itself."""
         self._lock = threading.Lock()
         self._free = threading.Semaphore(self.options.max_streams)

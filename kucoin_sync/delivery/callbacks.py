@@ -17,7 +17,7 @@ from collections.abc import Callable
 from ..events import CallbackFailed, CallbackSlow, Event
 from ..exceptions import ConnectionFailed
 from ..internal.guard import log
-from ..internal.signals import holds_nothing
+from ..internal.signals import holds_no_lock
 from .executor import Executor, Worker
 from .subscription import Subscription
 
@@ -60,7 +60,7 @@ class _Ready:
     def release(self) -> None:
         self._executor.put(self)
 
-    @holds_nothing
+    @holds_no_lock
     def run_job(self, worker: Worker) -> None:
         """Serve a few messages, then stand in line again, or wait for more."""
         inbox = self._inbox
@@ -148,7 +148,7 @@ class _Events:
             except BaseException as error:
                 log(logging.ERROR, "on_event raised for %r", event, error=error)
 
-    @holds_nothing
+    @holds_no_lock
     def _call(self, event: Event) -> None:
         self._on_event(event)
 

@@ -29,7 +29,7 @@ from ..events import Event, ThreadNotStarted, UnexpectedError
 from ..exceptions import ConnectionFailed
 from ..internal.guard import guarded, log
 from ..internal.resources import acquiring, start_thread
-from ..internal.signals import defer, interrupting
+from ..internal.signals import defer, is_reentrant
 
 __all__ = ["Executor", "Job", "Worker"]
 
@@ -162,7 +162,7 @@ class Executor:
             self.tell_shortage(error)
 
     def _start_and_rouse(self) -> None:
-        if interrupting():  # a finaliser that ends a subscription comes here, too
+        if is_reentrant():  # a finaliser that ends a subscription comes here, too
             defer(self._start_and_rouse)
             return
         self.start_soon()

@@ -118,8 +118,8 @@ class _LatestInbox(_OneByOneInbox):
         self._newest: dict[tuple[str | None, str | None], Push] = {}
         self._superseded: dict[tuple[str | None, str | None], int] = {}
 
-    def forked(self) -> None:
-        super().forked()
+    def after_fork(self) -> None:
+        super().after_fork()
         self._newest.clear()
         self._superseded.clear()
 

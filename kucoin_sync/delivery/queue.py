@@ -18,7 +18,7 @@ from itertools import islice, repeat
 from typing import Any, Protocol
 
 from ..internal import fork
-from ..internal.signals import holds_nothing
+from ..internal.signals import holds_no_lock
 from ..net.direct_read import ReadLease
 from ..protocol.envelopes import Decoder, FrameBatch, Push, Pushes, RawPush
 from ..protocol.message import Message
@@ -83,7 +83,7 @@ class Inbox:
         self._consumer = _NOBODY  # the one thread that waits here
         fork.register(self)
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Begin again in a forked child, empty: what waits here belongs to the parent.
 
         The queue stays the same object, because the thread that forked may be iterating over it.
@@ -114,7 +114,7 @@ class Inbox:
 
     def use(self) -> None:
         """Be about to be looked into."""
-        fork.notice()
+        fork.detect_fork()
         first_use, self.first_use = self.first_use, None
         if first_use is not None:
             try:
@@ -256,7 +256,7 @@ class Inbox:
         if self.has_messages() or ((self.finished or self.alert) and self.ready()):
             self.wake()
 
-    @holds_nothing
+    @holds_no_lock
     def wait(self, timeout: float | None) -> bool:
         """Wait for a message, a notice or the end, at most `timeout` seconds; return whether there may be one."""
         me = threading.get_ident()
@@ -379,7 +379,7 @@ class InlineInbox(Inbox):
     def room(self) -> float:
         return math.inf
 
-    @holds_nothing
+    @holds_no_lock
     def put(self, push: Push) -> bool:
         message = self.decoder.decode(push)
         if message is None:
@@ -393,7 +393,7 @@ class InlineInbox(Inbox):
         self.calling = False
         return False
 
-    @holds_nothing
+    @holds_no_lock
     def put_many(self, pushes: Pushes) -> bool:
         self.calling = True
         for message in self.decoder.decode_all(pushes):

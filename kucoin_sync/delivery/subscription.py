@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, Generic, NoReturn
 
 from ..exceptions import StreamClosed
-from ..internal.fork import NotPicklable, notice
+from ..internal.fork import NotPicklable, detect_fork
 from ..internal.guard import Thread
-from ..internal.signals import holds_nothing, interrupting, now_or_later
+from ..internal.signals import holds_no_lock, is_reentrant, run_or_defer
 from ..protocol.envelopes import FrameBatch
 from ..protocol.message import Message
 from ..topics.name import P_co
@@ -83,7 +83,7 @@ class Subscription(NotPicklable, Generic[P_co]):
     @property
     def dropped(self) -> int:
         """Messages that were dropped because the consumer was slow (or superseded, under "latest")."""
-        notice()
+        detect_fork()
         return self.inbox.dropped
 
     @property
@@ -91,7 +91,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         """Whether nothing more will be received; `pending` messages can still be taken."""
         return self.inbox.finished
 
-    @holds_nothing
+    @holds_no_lock
     def get(self, timeout: float | None = None) -> Message[P_co]:
         """Return the next message, waiting up to `timeout` seconds, for ever with None.
 
@@ -102,7 +102,7 @@ class Subscription(NotPicklable, Generic[P_co]):
             StreamClosed: the subscription has ended and all its messages were taken.
             SlowConsumer, SubscriptionRejected, AuthenticationError: as when iterating.
         """
-        notice()
+        detect_fork()
         deadline = None if timeout is None else time.monotonic() + timeout
         inbox = self.inbox
         push: Any = None  # taken and not delivered
@@ -127,12 +127,12 @@ class Subscription(NotPicklable, Generic[P_co]):
             inbox.leave(push)
             raise
 
-    @holds_nothing
+    @holds_no_lock
     def __iter__(self) -> Iterator[Message[P_co]]:
         inbox = self.inbox
         try:
             while True:
-                notice()
+                detect_fork()
                 batch = inbox.first_batch()
                 if batch is not None:
                     yield from inbox.decoder.decode_batch(batch, inbox.put_back)
@@ -150,7 +150,7 @@ class Subscription(NotPicklable, Generic[P_co]):
             inbox.leave(None)
             raise
 
-    @holds_nothing
+    @holds_no_lock
     def __next__(self) -> Message[P_co]:
         try:
             [message] = map(self.get, (None,))  # in one step, as `Inbox.singles`
@@ -160,7 +160,7 @@ class Subscription(NotPicklable, Generic[P_co]):
             raise
         return message
 
-    @holds_nothing
+    @holds_no_lock
     def _wait(self, timeout: float | None) -> bool:
         """Wait where nothing is queued; False where nothing came in time. Raises what a consumer must be told then."""
         inbox = self.inbox
@@ -174,7 +174,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         if timeout is None:
             if inbox.wait(_SHORT_WAIT):
                 return True
-            if interrupting():  # a look at the stack would cost too much before every wait
+            if is_reentrant():  # a look at the stack would cost too much before every wait
                 raise TimeoutError(
                     f"no message came on {self._named()} within {_SHORT_WAIT:g} s, and a call from inside another one "
                     "does not wait for ever; pass a timeout, or wait on another thread"
@@ -188,7 +188,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         call may be under way, for which this waits 50 ms at most.
         """
         self.withhold(self._topics)
-        if now_or_later(partial(self._close, self)):
+        if run_or_defer(partial(self._close, self)):
             self.wait_for_call()
         else:
             self.inbox.finish(None)
@@ -219,7 +219,7 @@ class Subscription(NotPicklable, Generic[P_co]):
     def __enter__(self) -> Subscription[P_co]:
         return self
 
-    @holds_nothing
+    @holds_no_lock
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -263,7 +263,7 @@ def _without(
     """Return what calls a callback with all messages but those that only the topics in `gone` bring."""
     gone_routes, kept_routes = _router(gone), _router(kept)
 
-    @holds_nothing
+    @holds_no_lock
     def call(message: Message) -> object:
         return callback(message) if _brings(kept_routes, message) or not _brings(gone_routes, message) else None
 

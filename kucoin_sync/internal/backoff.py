@@ -1,6 +1,6 @@
-"""When to try again, and how often: jittered capped delays, and a sliding window over a count of events.
+"""Retry delays with jitter, and a rate limit over a sliding window.
 
-Pure: the current time is an argument, nothing here waits or reads a clock.
+Pure: the current time is an argument. Nothing here waits or reads a clock.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ import random
 from collections import deque
 from collections.abc import Iterator
 
-__all__ = ["SlidingWindow", "delays"]
+__all__ = ["SlidingWindow", "retry_delays"]
 
 
-def delays(
+def retry_delays(
     first: float = 0.5, cap: float = 60.0, factor: float = 2.0, rng: random.Random | None = None
 ) -> Iterator[float]:
-    """Yield delays in seconds for ever: doubling from `first` up to `cap`, each jittered by up to a half downwards.
+    """Yield delays in seconds without end: each ceiling is `factor` times the one before, from `first` up to `cap`.
 
-    The jitter spreads clients that were all cut by the same event; the lower bound of one half keeps a
-    refused client from hammering. `rng` makes the sequence repeatable.
+    The delay is random between half of its ceiling and the ceiling. The jitter spreads clients that lost their
+    connections at the same moment. The lower bound keeps a refused client from retrying too fast. A seeded `rng` makes
+    the sequence repeatable.
     """
     uniform = (rng or random).uniform
     ceiling = min(cap, first)
@@ -30,32 +31,32 @@ def delays(
 class SlidingWindow:
     """Count events in the last `period` seconds and tell when the next one is allowed.
 
-    Not thread-safe; its owner's lock covers it.
+    Not thread-safe: the owner's lock guards it.
     """
 
-    __slots__ = ("_taken", "count", "period")
+    __slots__ = ("_recorded", "count", "period")
 
     def __init__(self, count: int, period: float) -> None:
         if count < 1 or period <= 0:
             raise ValueError(f"a pace needs a count of at least 1 and a positive period, not {count} per {period} s")
         self.count = count
         self.period = period
-        self._taken: deque[float] = deque()
+        self._recorded: deque[float] = deque()
 
     def __repr__(self) -> str:
-        return f"SlidingWindow({self.count} per {self.period:g} s, {len(self._taken)} taken)"
+        return f"SlidingWindow({self.count} per {self.period:g} s, {len(self._recorded)} recorded)"
 
     def free_at(self, now: float, reserve: int = 0) -> float:
-        """Return the instant from which one more event is allowed while `reserve` places stay free."""
-        taken = self._taken
+        """Return the instant from which one more event is allowed if `reserve` events stay available."""
+        recorded = self._recorded
         horizon = now - self.period
-        while taken and taken[0] <= horizon:
-            taken.popleft()
-        excess = len(taken) - max(1, self.count - reserve) + 1
-        return now if excess <= 0 else taken[excess - 1] + self.period
+        while recorded and recorded[0] <= horizon:
+            recorded.popleft()
+        excess = len(recorded) - max(1, self.count - reserve) + 1
+        return now if excess <= 0 else recorded[excess - 1] + self.period
 
-    def take(self, now: float) -> None:
+    def record(self, now: float) -> None:
         """Record one event at `now`."""
-        self._taken.append(now)
-        if len(self._taken) > self.count:
-            self._taken.popleft()  # no answer depends on it any more
+        self._recorded.append(now)
+        if len(self._recorded) > self.count:
+            self._recorded.popleft()  # `free_at` never needs more than `count` events

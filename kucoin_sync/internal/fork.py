@@ -1,21 +1,22 @@
-"""What a forked child makes of the sockets and streams that it has copies of.
+"""Fork safety: close copied sockets and reset registered objects in a forked child.
 
-A child has its parent's memory as it was at that instant, copies of all descriptors, and of the threads only the one
-that forked. So there, before anything else runs:
+A child has a copy of its parent's memory and copies of all its descriptors. Of the parent's threads it has only the one
+that forked. So these steps run in the child before anything else:
 
-1. Its copies of the sockets are closed without a word to the peer, neither a close frame nor a TLS alert. The
-   connections belong to the parent, which notices nothing, and which alone can end them.
-2. Whoever has enrolled makes itself anew: fresh locks for those that threads held which the child does not have, and
-   nothing that another thread may have left half done. What the user wants is kept.
+1. The child closes its copies of the sockets and sends nothing: no close frame and no TLS alert. The connections belong
+   to the parent, which notices nothing.
+2. Each registered object's `after_fork` runs. It makes new locks, because a thread that is missing in the child may
+   have held the old ones. It discards state that another thread may have left half changed, and keeps what the user
+   wants.
 
-No thread is started and nothing is dialled; that is left to the first use. A fork waits for sockets that are being made
-until they are noted, and for what is being logged: files have locks of their own, which the child would wait for in
-vain. It waits for none of the other locks, so that it is safe wherever it happens.
+No thread is started and no connection is opened in the child; the first use does that. A fork waits while a socket is
+being made (`fork_guard`) and while a line is being logged (`log_guard`): log handlers have locks of their own, which
+would stay locked in the child. A fork waits for no other lock, so it can't deadlock.
 
-A server that is written in C may fork without Python's hooks, as uWSGI does unless it is told otherwise. Then all of
-this is done by the first public method that is called in the child: it calls `notice`, which compares the numbers of
-the processes. The fork has waited for nothing then. Where the system can do that (Linux), a page of memory that it
-empties in children saves asking for the number.
+A server written in C may fork without running Python's fork hooks, as uWSGI does by default. Then the first public
+method called in the child runs the steps above: each public method calls `detect_fork`, which compares process ids.
+Such a fork has not waited for the two guards. On Linux `detect_fork` reads a page of memory that the kernel clears in
+children, which is cheaper than asking for the process id.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol
 
@@ -33,144 +34,138 @@ __all__ = [
     "ForkAware",
     "NotPicklable",
     "close_in_child",
+    "detect_fork",
     "fork_guard",
+    "install_fork_hooks",
     "log_guard",
-    "marks",
-    "notice",
     "register",
-    "watch",
 ]
 
-MARKS = 100
 _WIPE_ON_FORK = 18  # MADV_WIPEONFORK of Linux
-_LONGEST_SPEECH = 1.0
-"""Seconds for which a fork waits for what is being logged: it may be waiting for the fork."""
+_LOG_TIMEOUT = 1.0
+"""Seconds for which a fork waits for a line being logged. The limit prevents a deadlock with a log handler that waits
+for the fork."""
 
 
 class ForkAware(Protocol):
-    """Who has locks, or state that other threads change."""
+    """An object with locks, or with state that other threads change."""
 
-    def forked(self) -> None:
-        """Make yourself anew, in a child in which no other thread runs."""
+    def after_fork(self) -> None:
+        """Reset this object in a child in which no other thread runs."""
 
 
-class _Inheritance:
-    """What a child has to see to, in the whole process."""
+class _ForkState:
+    """The sockets and objects of this process that a forked child has to close or reset."""
 
     def __init__(self) -> None:
-        # Guards the following; a fork takes it, too, which may be in a signal's handler that interrupts who has it.
+        # Guards the attributes below. A fork takes it too. It is reentrant, because a signal handler may fork on a
+        # thread that holds it.
         self.lock = threading.RLock()
         self.sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self.fork_aware: weakref.WeakKeyDictionary[ForkAware, None] = weakref.WeakKeyDictionary()  # oldest first
-        self.watched = False
-        self.voice = threading.RLock()  # whose turn it is to log
-        self._silent = False  # whether the fork under way has that lock
-        self.process = 0  # the one that all this belongs to
-        self.mark: Any = b"\0"  # begins with 0 where this may be another process
-        self.marks: Any = b"\1" * MARKS  # for who looks once for each message: as many, none of which is 0 here
-        self._seeing: dict[int, Any] = {}  # held by who sees to a child, by the child's number
+        self.registered: weakref.WeakKeyDictionary[ForkAware, None] = weakref.WeakKeyDictionary()  # oldest first
+        self.hooks_installed = False
+        self.log_lock = threading.RLock()  # held while a line is logged
+        self._log_locked = False  # whether the fork in progress holds `log_lock`
+        self.process = 0  # the id of the process that this state belongs to
+        self.mark: Any = b"\0"  # its first byte is 0 if this may be another process
+        self._child_locks: dict[int, Any] = {}  # process id -> the lock under which that child is reset
 
     def before(self) -> None:
         self.lock.acquire()
-        self._silent = self.voice.acquire(timeout=_LONGEST_SPEECH)
+        self._log_locked = self.log_lock.acquire(timeout=_LOG_TIMEOUT)
 
-    def in_parent(self) -> None:
-        if self._silent:
-            self.voice.release()
+    def after_in_parent(self) -> None:
+        if self._log_locked:
+            self.log_lock.release()
         self.lock.release()
 
-    def notice(self) -> None:
+    def detect_fork(self) -> None:
         process = os.getpid()
-        with self._seeing.setdefault(process, threading.RLock()):
+        with self._child_locks.setdefault(process, threading.RLock()):
             if self.process != process:
                 self.process = process
-                self.in_child()
+                self.after_in_child()
             self.set_mark()
 
     def make_mark(self) -> None:
-        """Make a page of memory that is all 0 in a child; without one `notice` asks for the process."""
+        """Make a page of memory that the kernel clears in a child; without one `detect_fork` compares process ids."""
         try:
             page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             page.madvise(_WIPE_ON_FORK)
         except (OSError, AttributeError, ValueError):
             return
-        self.mark, self.marks = page, memoryview(page)[:MARKS]
+        self.mark = page
         self.set_mark()
 
     def set_mark(self) -> None:
         if isinstance(self.mark, mmap.mmap):
-            self.mark[:MARKS] = b"\1" * MARKS
+            self.mark[0] = 1
 
-    def in_child(self) -> None:
-        self.lock, self.voice = threading.RLock(), threading.RLock()
+    def after_in_child(self) -> None:
+        self.lock, self.log_lock = threading.RLock(), threading.RLock()
         for sock in list(self.sockets):
             sock.close()
-        for fork_aware in reversed(list(self.fork_aware)):  # a stream comes after all that it has made
-            fork_aware.forked()
+        for fork_aware in reversed(list(self.registered)):  # a stream is reset after the objects that it made
+            fork_aware.after_fork()
 
 
-_inheritance = _Inheritance()
+_state = _ForkState()
 
 
-def watch() -> None:
-    """See to children from now on. Registers with the process, once; not done at import."""
-    notice()
-    with _inheritance.lock:
-        if not _inheritance.watched:
-            _inheritance.process = os.getpid()
-            _inheritance.make_mark()
-        if not _inheritance.watched and hasattr(os, "register_at_fork"):
+def install_fork_hooks() -> None:
+    """Reset forked children from now on. Registers hooks with the process, once; not called at import."""
+    detect_fork()
+    with _state.lock:
+        if not _state.hooks_installed:
+            _state.process = os.getpid()
+            _state.make_mark()
+        if not _state.hooks_installed and hasattr(os, "register_at_fork"):
             os.register_at_fork(
-                before=_inheritance.before,
-                after_in_parent=_inheritance.in_parent,
-                after_in_child=_inheritance.notice,
+                before=_state.before,
+                after_in_parent=_state.after_in_parent,
+                after_in_child=_state.detect_fork,
             )
-        _inheritance.watched = True
+        _state.hooks_installed = True
 
 
-def notice() -> None:
-    """See to a fork of which Python does not know, where this process is the child of one; cheap where it is not."""
-    if not _inheritance.mark[0] and _inheritance.watched:
-        _inheritance.notice()
-
-
-def marks() -> Iterable[int]:
-    """Return what to iterate over beside messages: where a 0 comes, call `notice`."""
-    return _inheritance.marks  # type: ignore[no-any-return]
+def detect_fork() -> None:
+    """Reset this process if it is a child that was forked without Python's hooks. Cheap otherwise."""
+    if not _state.mark[0] and _state.hooks_installed:
+        _state.detect_fork()
 
 
 def register(fork_aware: ForkAware) -> None:
-    """Have a child call `fork_aware.forked()`, if it still exists then; whoever enrolled last comes first."""
-    notice()
-    with _inheritance.lock:
-        _inheritance.fork_aware[fork_aware] = None
+    """Call `fork_aware.after_fork()` in each child while the object exists; objects registered later come first."""
+    detect_fork()
+    with _state.lock:
+        _state.registered[fork_aware] = None
 
 
 @contextmanager
 def fork_guard() -> Iterator[None]:
-    """Let no fork happen inside: between the making of a socket and `close_in_child`."""
-    notice()
-    with _inheritance.lock:
+    """Delay forks until this block ends. It spans the making of a socket and its `close_in_child`."""
+    detect_fork()
+    with _state.lock:
         yield
 
 
 @contextmanager
 def log_guard() -> Iterator[None]:
-    """Let no fork happen inside, where something is logged."""
-    notice()
-    with _inheritance.voice:
+    """Delay forks until this block, which logs a line, ends."""
+    detect_fork()
+    with _state.log_lock:
         yield
 
 
 def close_in_child(*sockets: socket.socket) -> None:
-    """Have a child close its copies."""
-    with _inheritance.lock:
+    """Close the copies of these sockets in each forked child."""
+    with _state.lock:
         for sock in sockets:
-            _inheritance.sockets.add(sock)
+            _state.sockets.add(sock)
 
 
 class NotPicklable:
-    """What can't be sent to another process."""
+    """Base class of objects that can't be sent to another process."""
 
     def __reduce__(self) -> NoReturn:
         name = type(self).__name__

@@ -1,10 +1,11 @@
-"""What code of others raises ends no thread of this package: logging handlers, users' code, and threads.
+"""Contain errors that foreign code raises: logging handlers, users' callbacks, and whatever else runs on our threads.
 
 Rules:
-1. The package logs through `log` alone. What a logging handler raises is printed on standard error, and ends there.
-2. Code that may raise anything, and whose failure concerns nobody else, runs inside `guarded`, which logs the error.
-3. Every thread of the package is a `Thread`: what escapes from it all the same is logged.
-4. On the main thread, errors that are no `Exception` pass: they come from Ctrl-C or another signal's handler.
+1. The package logs through `log` alone. An error raised by a logging handler is printed on standard error and goes no
+   further.
+2. Code that may raise anything, and whose failure must not stop its caller, runs inside `guarded`. That logs the error.
+3. Every thread of the package is a `Thread`, which logs an error that its target does not catch.
+4. On the main thread, errors that are not an `Exception` pass through: they come from Ctrl-C or from a signal handler.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _log = logging.getLogger("kucoin_sync")
 
 
 def log(level: int, text: str, *arguments: object, error: BaseException | None = None) -> None:
-    """Log a line, with the traceback of `error` if there is one. No fork happens meanwhile."""
+    """Log a line, with the traceback of `error` if one is given. A fork waits until the line is logged."""
     trace = None if error is None else (type(error), error, error.__traceback__)
     try:
         with log_guard():
@@ -37,15 +38,15 @@ def log(level: int, text: str, *arguments: object, error: BaseException | None =
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether an error is meant for the program and not for whoever caught it: see rule 4."""
+    """Return whether an error is an interrupt for the program, which must pass through (rule 4)."""
     return not isinstance(error, Exception) and threading.current_thread() is threading.main_thread()
 
 
 class guarded:  # noqa: N801 - used like a function, as those of `contextlib` are
-    """Log what is raised inside, and go on behind it.
+    """Log an error raised inside the block, and continue after the block.
 
     Args:
-        text, arguments: what is logged, as for `log`.
+        text, arguments: the line to log, as for `log`.
     """
 
     def __init__(self, text: str, *arguments: object) -> None:
@@ -67,28 +68,32 @@ class guarded:  # noqa: N801 - used like a function, as those of `contextlib` ar
 class Thread(threading.Thread):
     """A thread of this package. It does not keep the process alive.
 
-    Where `start` raises, be it an exception of a signal's handler, the target does not run.
+    If `start` raises, the target does not run. That includes an error raised by a signal handler during `start`.
     """
 
     _cancelled = False
 
     def start(self) -> None:
-        """Start it, and let the target run."""
-        self._go = threading.Lock()
-        self._go.acquire()
+        """Start the thread and let its target run."""
+        self._may_run = threading.Lock()
+        self._may_run.acquire()
         try:
             if threading.current_thread() is threading.main_thread():
                 self._start_elsewhere()
             else:
                 super().start()
-            [_] = starmap(self._go.release, ((),))  # as `Inbox.source`: nothing is raised behind this
+            # Unpacking `starmap` releases the lock as the last step: no signal handler runs between it and the end.
+            [_] = starmap(self._may_run.release, ((),))
         except BaseException:
             self._cancelled = True
-            self._go.release()
+            self._may_run.release()
             raise
 
     def _start_elsewhere(self) -> None:
-        """Have another thread start it: `threading.Event`, which that waits for, does not stand an interrupt."""
+        """Start this thread from another one.
+
+        `threading.Thread.start` waits for a `threading.Event`, which breaks when a signal handler raises meanwhile.
+        """
         started = threading.Lock()
         started.acquire()
         errors: list[BaseException] = []
@@ -108,7 +113,7 @@ class Thread(threading.Thread):
 
     def run(self) -> None:
         """Run the target."""
-        self._go.acquire()
+        self._may_run.acquire()
         if self._cancelled:
             return
         with guarded("the thread %s was ended by an error that nothing in it has caught", self.name):
@@ -116,7 +121,7 @@ class Thread(threading.Thread):
 
 
 def _print(error: BaseException) -> None:
-    """Print what a logging handler raised, as `logging.Handler.handleError` does, where there is somewhere to print."""
+    """Print an error that a logging handler raised, as `logging.Handler.handleError` does, if stderr is available."""
     if not logging.raiseExceptions or sys.stderr is None:
         return
     try:

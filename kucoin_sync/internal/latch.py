@@ -1,19 +1,19 @@
-"""A gate at which one thread waits until another opens it."""
+"""A one-shot event that survives Ctrl-C."""
 
 from __future__ import annotations
 
 import threading
 
-from .signals import holds_nothing
+from .signals import holds_no_lock
 
 __all__ = ["Latch"]
 
 
 class Latch:
-    """Opens once, for one thread that waits for it.
+    """An event that is set once. One thread at a time may wait for it.
 
-    A plain lock: `threading.Event` and `threading.Condition`, interrupted by Ctrl-C at the wrong instant, raise an
-    error of their own instead.
+    It is built on a plain lock. `threading.Event` and `threading.Condition` raise an error of their own if Ctrl-C
+    interrupts them at certain instants.
     """
 
     def __init__(self) -> None:
@@ -21,16 +21,16 @@ class Latch:
         self._lock.acquire()
 
     def set(self) -> None:
-        """Open it; opening twice is allowed."""
+        """Set the latch; setting it again does nothing."""
         try:
             self._lock.release()
         except RuntimeError:
-            pass  # it is open
+            pass  # it is already set
 
-    @holds_nothing
+    @holds_no_lock
     def wait(self, timeout: float | None) -> bool:
-        """Wait up to `timeout` seconds, for ever with None; return whether it is open."""
-        opened = self._lock.acquire(timeout=-1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX)))
-        if opened:
+        """Wait until the latch is set, at most `timeout` seconds (None: no limit); return whether it is set."""
+        is_set = self._lock.acquire(timeout=-1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX)))
+        if is_set:
             self._lock.release()
-        return opened
+        return is_set

@@ -1,7 +1,7 @@
-"""What the system may have none of for a moment: descriptors, threads and memory.
+"""Shortages of system resources: descriptors, threads and memory.
 
-Whoever needs some acquires them first, and changes its state afterwards. So a call that fails for want of one changes
-nothing, and can be made again. The error is one of this package: it says what was missing, for what, and what to do.
+The package acquires a resource before it changes any state. So a call that fails for lack of a resource changes nothing
+and can be repeated. The error is one of this package: it names the missing resource, its purpose and a remedy.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from typing import Any
 from ..exceptions import ConnectionFailed
 from .guard import Thread
 
-__all__ = ["acquiring", "shortage", "start_thread"]
+__all__ = ["acquiring", "shortage_error", "start_thread"]
 
 _DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _MEMORY = (errno.ENOMEM, errno.ENOBUFS)
 
 
-def shortage(error: BaseException, purpose: str) -> ConnectionFailed | None:
-    """Return an error of the system as one that says what was missing for a purpose; None where nothing was."""
+def shortage_error(error: BaseException, purpose: str) -> ConnectionFailed | None:
+    """Translate an error, or one of its causes, that reports a shortage; return None if none does.
+
+    Args:
+        purpose: what the missing resource was for, such as "connection 3"; it becomes part of the message.
+    """
     while (missing := _missing(error)) is None:
         inner = error.__cause__ or error.__context__
         if inner is None:
@@ -33,7 +37,7 @@ def shortage(error: BaseException, purpose: str) -> ConnectionFailed | None:
 
 
 def _missing(error: BaseException) -> tuple[str, str] | None:
-    """Return what was missing, and what to do; None where an error is no shortage."""
+    """Return what was missing and the remedy; None if the error reports no shortage."""
     code = error.errno if isinstance(error, OSError) else None
     if code in _DESCRIPTORS:
         return "no file descriptor was free", "close files or connections, or raise the limit (ulimit -n)"
@@ -48,21 +52,21 @@ def _missing(error: BaseException) -> tuple[str, str] | None:
 
 @contextmanager
 def acquiring(purpose: str) -> Iterator[None]:
-    """Raise ConnectionFailed, which is retriable, where something is missing inside for a purpose."""
+    """Raise ConnectionFailed, which is retriable, if the block fails for lack of a resource."""
     try:
         yield
     except (OSError, MemoryError, RuntimeError) as error:
-        missing = shortage(error, purpose)
+        missing = shortage_error(error, purpose)
         if missing is None:
             raise
         raise missing from error
 
 
 def start_thread(run: Callable[..., object], *args: Any, name: str) -> Thread:
-    """Return a running thread.
+    """Return a new thread that is running.
 
     Raises:
-        ConnectionFailed: none could be started.
+        ConnectionFailed: no thread could be started.
     """
     with acquiring(f"the thread {name}"):
         thread = Thread(target=run, args=args, name=name, daemon=True)

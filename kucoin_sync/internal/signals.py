@@ -1,11 +1,11 @@
-"""What a public method does where its caller has interrupted this package.
+"""Reentrant calls: public methods called by code that has interrupted this package.
 
-The garbage collector runs finalisers between any two steps of any thread. The main thread runs the handler of a signal
-between any two of its steps, and every thread runs log handlers where it logs. Such code may call a public method while
-this package is at work further down the same thread, with a lock held or a change half done. That call takes no lock
-and waits for nothing: another thread does its work, in the order of the calls, and ends when all is done.
+The garbage collector runs finalisers between any two steps of any thread. The main thread runs signal handlers between
+any two of its steps. Every thread runs log handlers where it logs. Such code may call a public method while this
+package is further down the same stack, with a lock held or a change half done. Such a reentrant call takes no lock and
+waits for nothing: it is deferred to another thread, which makes the deferred calls in order and then ends.
 
-A call from a function that is marked with `holds_nothing`, such as the one that runs a callback, is like any other.
+A call from a function marked with `holds_no_lock`, such as the one that runs a callback, is not reentrant.
 """
 
 from __future__ import annotations
@@ -22,47 +22,48 @@ from typing import Any, TypeVar
 from . import fork
 from .guard import Thread, log
 
-__all__ = ["defer", "deferring", "holds_nothing", "interrupting", "now_or_later", "settle"]
+__all__ = ["defer", "deferred_threads", "holds_no_lock", "is_reentrant", "run_or_defer", "wait_for_deferred"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TOO_LONG = 1.0
-"""Seconds for which a call waits for earlier ones that were deferred."""
+_WAIT_TIMEOUT = 1.0
+"""Seconds for which `wait_for_deferred` waits at most."""
 
-_PACKAGE = __package__
-_WITHIN = f"{_PACKAGE}."
-# What calls others as users do: on top of streams, holding nothing. Inside `testing`, the peer is not of that kind.
-_LIKE_USERS = tuple(f"{_WITHIN}{name}" for name in ("cli", "contrib", "testing.plugin"))
-_TESTING = f"{_WITHIN}testing"
-_BETWEEN = ("contextlib", "threading")
+_PACKAGE = __package__.partition(".")[0]
+_SUBPACKAGES = f"{_PACKAGE}."
+# Packages that use streams from above, as user code does, and hold no lock. The rest of `testing` is not part of the
+# client: its calls count as foreign code, too.
+_LIKE_USERS = tuple(f"{_SUBPACKAGES}{name}" for name in ("cli", "contrib", "testing.plugin"))
+_TESTING = f"{_SUBPACKAGES}testing"
+_TRANSPARENT = ("contextlib", "threading")
 _BOOTSTRAP: CodeType = threading.Thread._bootstrap.__code__  # type: ignore[attr-defined]
 _RUN = Thread.run.__code__
-_holding_nothing: dict[int, CodeType] = {}  # by identity: equal code may stand elsewhere
+_lockless: dict[int, CodeType] = {}  # by identity, because other functions may have equal code
 
 
-def holds_nothing(function: F) -> F:
-    """Mark a function that calls foreign code: at each of its own steps no lock is held, and no change is half done.
+def holds_no_lock(function: F) -> F:
+    """Mark a function that calls foreign code: none of its own steps runs with a lock held or a change half done.
 
-    Its callers hold no lock, either. What it calls within this package is not meant.
+    The same must hold for its callers. The mark does not extend to the functions of this package that it calls.
     """
-    _holding_nothing[id(function.__code__)] = function.__code__
+    _lockless[id(function.__code__)] = function.__code__
     return function
 
 
-def interrupting() -> bool:
-    """Return whether a public method, which calls this, was called by code that has interrupted this package.
+def is_reentrant() -> bool:
+    """Return whether the public method that asks was called by code that has interrupted this package.
 
-    True, too, on a thread of this package that has not begun to run, because whoever starts it waits for it; and while
-    the interpreter ends, because other threads may have ended with a lock held.
+    Also true on a thread of this package that has not yet begun to run, because its starter waits for it; and while the
+    interpreter shuts down, because threads may have ended with a lock held.
     """
-    fork.notice()
+    fork.detect_fork()
     frame = sys._getframe(1)
     within = True
     running = False
     while True:
         ours = _is_ours(frame)
         if ours is not None:
-            if ours and not within and id(frame.f_code) not in _holding_nothing:
+            if ours and not within and id(frame.f_code) not in _lockless:
                 return True
             within = ours
             running = running or frame.f_code is _RUN
@@ -74,40 +75,40 @@ def interrupting() -> bool:
 
 
 def _is_ours(frame: FrameType) -> bool | None:
-    """Return whether the code that runs in a frame is this package's; None for what may stand between two of ours."""
+    """Return whether a frame runs this package's code; None for library code that may stand between two such frames."""
     names = frame.f_globals
     package = names.get("__package__")
     if not package:
-        return None if names.get("__name__") in _BETWEEN else False
+        return None if names.get("__name__") in _TRANSPARENT else False
     if package == _PACKAGE:
         return names.get("__name__") != "__main__"
-    return str(package).startswith(_WITHIN) and package != _TESTING and not str(package).startswith(_LIKE_USERS)
+    return str(package).startswith(_SUBPACKAGES) and package != _TESTING and not str(package).startswith(_LIKE_USERS)
 
 
-class _Deferred:
-    """Calls that could not be made at once, and the thread that makes them.
+class _DeferredCalls:
+    """A queue of calls that could not be made at once, and the thread that makes them.
 
-    Adding one takes no lock and does not wait, not even for the thread to have started: the caller may hold a lock that
-    a finaliser on the new thread waits for.
+    Adding a call takes no lock and does not wait, not even for the thread to have started: the caller may hold a lock
+    that a finaliser on the new thread waits for.
     """
 
     def __init__(self) -> None:
         self._jobs: deque[Callable[[], object]] = deque()
-        self._turn = threading.Lock()  # held by the thread that makes the calls
-        self._maker = 0  # the identifier of that thread
+        self._run_lock = threading.Lock()  # held by the thread that makes the calls
+        self._runner = 0  # the identifier of that thread
         self.thread: threading.Thread | None = None  # the last one that was started
         fork.register(self)
 
-    def forked(self) -> None:
-        """Keep what is to be done in a forked child, for the next call: the thread is the parent's."""
-        self._turn, self._maker = threading.Lock(), 0
+    def after_fork(self) -> None:
+        """Keep the queued calls for the next use: the thread that made them exists in the parent only."""
+        self._run_lock, self._runner = threading.Lock(), 0
         self.thread = None
 
     def add(self, job: Callable[[], object]) -> bool:
-        """Have a call made soon; False where that needs a thread and there is none. It stays in the queue then."""
+        """Queue a call; return False if no thread could be started for it. The call stays in the queue then."""
         self._jobs.append(job)
-        if self._turn.locked():
-            return True  # who has it looks once more when it has given it back
+        if self._run_lock.locked():
+            return True  # the running thread looks at the queue again after it has released the lock
         if sys.is_finalizing():
             return False
         try:
@@ -116,21 +117,21 @@ class _Deferred:
             return False
         return True
 
-    def settle(self) -> None:
-        """Wait until all earlier calls were made, but not for long."""
-        if not self._jobs and not self._turn.locked():
+    def wait(self) -> None:
+        """Wait until all calls queued before are made, at most `_WAIT_TIMEOUT` seconds."""
+        if not self._jobs and not self._run_lock.locked():
             return
-        fork.notice()
-        if self._maker == threading.get_ident():
+        fork.detect_fork()
+        if self._runner == threading.get_ident():
             return
         done = threading.Lock()
         done.acquire()
         if not self.add(done.release):
             self._run()
-        done.acquire(timeout=_TOO_LONG)
+        done.acquire(timeout=_WAIT_TIMEOUT)
 
     def _start(self) -> None:
-        """Start the thread, on one without a name that only does this."""
+        """Start the named thread. This runs on an unnamed thread, so that `add` does not wait."""
         if not self._jobs:
             return
         thread = Thread(target=self._run, name="kucoin-deferred", daemon=True)
@@ -143,41 +144,41 @@ class _Deferred:
 
     def _run(self) -> None:
         while self._jobs:
-            with self._turn:
-                self._maker = threading.get_ident()
+            with self._run_lock:
+                self._runner = threading.get_ident()
                 while self._jobs:
                     job = self._jobs.popleft()
                     try:
                         job()
                     except BaseException as error:
                         log(logging.ERROR, "a call that was deferred has failed", error=error)
-                self._maker = 0
+                self._runner = 0
 
 
-_deferred = _Deferred()
+_deferred = _DeferredCalls()
 
 
 def defer(job: Callable[[], object]) -> None:
-    """Have a call made soon on another thread."""
+    """Make a call soon on another thread."""
     _deferred.add(job)
 
 
-def settle() -> None:
-    """Wait until all that was deferred before is done; not where the caller is `interrupting`."""
-    _deferred.settle()
+def wait_for_deferred() -> None:
+    """Wait until all calls deferred before are made. Must not be called where `is_reentrant` is true."""
+    _deferred.wait()
 
 
-def deferring() -> list[threading.Thread]:
-    """Return the thread that makes deferred calls, if there is one."""
+def deferred_threads() -> list[threading.Thread]:
+    """Return the thread that makes deferred calls, if it is alive."""
     thread = _deferred.thread
     return [] if thread is None or not thread.is_alive() else [thread]
 
 
-def now_or_later(job: Callable[[], object]) -> bool:
-    """Make a call at once where the caller may, else have it made soon; return whether it was made."""
-    if interrupting():
+def run_or_defer(job: Callable[[], object]) -> bool:
+    """Make a call at once, or defer it if the caller is reentrant; return whether it was made."""
+    if is_reentrant():
         defer(job)
         return False
-    settle()
+    wait_for_deferred()
     job()
     return True

@@ -30,7 +30,7 @@ except OSError as error:  # some versions of requests read certifi's file when t
 from ..credentials import Credentials
 from ..exceptions import AuthenticationError, ConnectionFailed, RestError, TokenError
 from ..internal.guard import log
-from ..internal.resources import shortage
+from ..internal.resources import shortage_error
 from .rest_response import Answer, ConnectToken, TokenAnswer
 from .socket import CancellableSocket, Waker, dial, proxy_for
 
@@ -221,7 +221,7 @@ class Rest:
                 answer = Answer(response.status_code, response.headers, _body(response, where))
                 return answer.data(where, self._clock())
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            missing, reason = shortage(error, where), _first_reason(error)
+            missing, reason = shortage_error(error, where), _first_reason(error)
         finally:
             self._waker.step = None
         # Raised out here, so that it does not keep its cause, which has the request with its signature.

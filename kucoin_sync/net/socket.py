@@ -29,7 +29,7 @@ from urllib.parse import unquote, urlsplit
 from ..exceptions import ConnectionFailed
 from ..internal import fork
 from ..internal.guard import Thread
-from ..internal.resources import shortage
+from ..internal.resources import shortage_error
 
 __all__ = ["NOT_NOW", "CancellableSocket", "Cancelled", "Proxy", "Step", "Waker", "dial", "proxy_for", "resolve"]
 
@@ -438,7 +438,7 @@ def resolve(host: str, port: int, waker: Waker, deadline: float) -> list[Any]:
         return _aside(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), waker, deadline)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise shortage(error, f"a look at the address of {host}") or ConnectionFailed(
+        raise shortage_error(error, f"a look at the address of {host}") or ConnectionFailed(
             f"the address of {host} could not be found ({reason}); check the network, the host name and DNS"
         ) from error
 
@@ -455,7 +455,7 @@ def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) 
                 sock = socket.socket(family, kind, protocol)
                 fork.close_in_child(sock)
         except OSError as error:
-            missing = shortage(error, f"the connection to {what}")
+            missing = shortage_error(error, f"the connection to {what}")
             failure = missing or ConnectionFailed(f"the connection to {what} failed: {error.strerror}")
             continue
         try:

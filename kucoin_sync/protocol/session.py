@@ -258,7 +258,7 @@ class Session:
             elif command.kind == "unsubscribe":
                 self._no_longer_carried(command.keys)
                 self._prefixes.forget(len(command.keys))
-            self._pace.take(now)
+            self._pace.record(now)
             command.said = len(command.keys)
             command.attempts += 1
             command.deadline = now + ACK_TIMEOUT
@@ -335,7 +335,7 @@ class Session:
     def _ping(self, now: float) -> None:
         ping_id = str(next(self._ids))
         self._urgent.append(messages.command("ping", ping_id))
-        self._pace.take(now)
+        self._pace.record(now)
         self.heartbeat.ping_sent(ping_id, now)
         if self._proofs_asked > self._proofs_begun:
             self._proofs_begun, self._proof_id, self._proof_due = self._proofs_asked, ping_id, now + _PROOF_TIMEOUT

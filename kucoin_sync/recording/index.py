@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ..internal.resources import shortage
+from ..internal.resources import shortage_error
 from .compression import SUFFIXES, packing_for
 from .errors import RecordingError
 from .format import FORMAT, Dropped, End, Header, Line, Record, Snapshot, Subscribed, own_lines, records, time_of
@@ -141,7 +141,7 @@ def _found(paths: Paths) -> list[Path]:
 
 
 def _unreadable(path: Path, error: OSError | MemoryError) -> RecordingError:
-    missing = shortage(error, "the file")
+    missing = shortage_error(error, "the file")
     if missing is not None:
         return RecordingError(f"{path} can't be read: {missing}", retriable=True)
     return RecordingError(f"{path} can't be read: {getattr(error, 'strerror', error)}")

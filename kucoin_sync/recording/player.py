@@ -25,7 +25,7 @@ from ..events import Connected, Disconnected, Event
 from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal import backoff
 from ..internal.guard import Thread, guarded, log
-from ..internal.resources import shortage, start_thread
+from ..internal.resources import shortage_error, start_thread
 from ..protocol.envelopes import Pushes, channel_of
 from ..protocol.session_events import TopicKey
 from . import format
@@ -161,7 +161,7 @@ class Player:
             self._interruption.set()
         self._go.set()
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Be closed in a forked child, which has not got the thread."""
         self._lock, self._go, self._interruption = threading.Lock(), threading.Event(), threading.Event()
         self.close()
@@ -244,12 +244,12 @@ class Player:
 
     def _open(self, path: Path) -> BinaryIO:
         """Open a file of the recording, as soon as there is a descriptor for it."""
-        delays = backoff.delays()
+        delays = backoff.retry_delays()
         while True:
             try:
                 return open(path, "rb")
             except (OSError, MemoryError) as error:
-                missing = shortage(error, "the file")
+                missing = shortage_error(error, "the file")
                 if missing is None:
                     raise
             delay = next(delays)

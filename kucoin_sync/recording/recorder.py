@@ -31,7 +31,7 @@ from ..events import Event, UnexpectedError
 from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal.guard import guarded, log
 from ..internal.resources import start_thread
-from ..internal.signals import holds_nothing, now_or_later
+from ..internal.signals import holds_no_lock, run_or_defer
 from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush
 from ..protocol.session_events import TopicKey
 from . import format
@@ -177,7 +177,7 @@ class Recorder:
         Raises:
             RecordingError: messages could not be written.
         """
-        if not now_or_later(self._begin_to_close):
+        if not run_or_defer(self._begin_to_close):
             return
         self._thread.join(timeout)
         if self._thread.is_alive():
@@ -199,7 +199,7 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    @holds_nothing
+    @holds_no_lock
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

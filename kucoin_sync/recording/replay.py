@@ -11,7 +11,7 @@ from ..connections.source import Deliver, MessageSource, SourceListener
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks
 from ..events import Event
-from ..internal.signals import interrupting, now_or_later
+from ..internal.signals import is_reentrant, run_or_defer
 from .index import Paths, RecordingIndex
 from .player import Clock, Player
 from .recorded_snapshots import RecordedSnapshots
@@ -75,7 +75,7 @@ class ReplayStream(Client):
 
     def start(self) -> None:
         """Begin to play; nothing is played before. Calling it again does nothing."""
-        now_or_later(self._player.start)
+        run_or_defer(self._player.start)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Start, and wait for the end; return whether it came within `timeout` seconds.
@@ -88,7 +88,7 @@ class ReplayStream(Client):
             RecordingError: the replay has failed, such as where a file can't be read any more.
         """
         self.start()
-        ended = self._player.ended.is_set() if interrupting() else self._player.ended.wait(timeout)
+        ended = self._player.ended.is_set() if is_reentrant() else self._player.ended.wait(timeout)
         if ended and self._player.error is not None:
             raise self._player.error
         return ended
@@ -111,7 +111,7 @@ class ReplayStream(Client):
             at_ns = (to - _EPOCH) // dt.timedelta(microseconds=1) * 1000
         else:
             at_ns = self._library.begin_ns + round(to * 1e9)
-        now_or_later(lambda: self._player.move(max(self._library.begin_ns, at_ns)))
+        run_or_defer(lambda: self._player.move(max(self._library.begin_ns, at_ns)))
 
     @property
     def began(self) -> dt.datetime:
@@ -175,15 +175,15 @@ class ReplayStream(Client):
             vars(follower)["listen"] = listening
             return book
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         """Be closed in a forked child: who plays is the parent's thread. A child makes a replay of its own."""
-        self._player.forked()
-        super().forked()
+        self._player.after_fork()
+        super().after_fork()
         self._begin_to_close()
 
     def close(self, timeout: float = 5.0) -> None:
         """Close everything; see `Stream.close`."""
-        now_or_later(self._player.close)
+        run_or_defer(self._player.close)
         super().close(timeout)
 
     # For the player

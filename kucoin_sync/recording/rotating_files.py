@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from ..internal.resources import shortage
+from ..internal.resources import shortage_error
 from .compression import SUFFIXES, Buffer, Packing, packing_for
 from .errors import RecordingError
 
@@ -106,7 +106,7 @@ class RotatingFiles:
         try:
             self._next()
         except (OSError, MemoryError) as error:
-            if (missing := shortage(error, "the file")) is not None:
+            if (missing := shortage_error(error, "the file")) is not None:
                 raise RecordingError(f"{self.path} can't be made: {missing}", retriable=True) from None
             reason = (
                 "it is there already; choose another name"

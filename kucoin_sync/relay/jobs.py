@@ -171,7 +171,7 @@ class Jobs:
             with self._lock:
                 delay = self._pace.free_at(now) - now
                 if delay <= 0:
-                    self._pace.take(now)
+                    self._pace.record(now)
                     return
             waker.sleep(delay)
 

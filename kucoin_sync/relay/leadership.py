@@ -217,7 +217,7 @@ class Leadership:
 
     def _persist(self, items: list[Item]) -> None:
         """Try until it is written: twice does no harm, readers know the numbers and all the tokens that they had."""
-        delays = backoff.delays(0.05, 1.0)
+        delays = backoff.retry_delays(0.05, 1.0)
         tried: set[int] = set()
         attempts = 0
         while not self._over.is_set():

@@ -29,8 +29,8 @@ from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, is_fat
 from ..internal import backoff
 from ..internal.guard import Thread, guarded, log
 from ..internal.latch import Latch
-from ..internal.resources import shortage, start_thread
-from ..internal.signals import holds_nothing, interrupting, now_or_later
+from ..internal.resources import shortage_error, start_thread
+from ..internal.signals import holds_no_lock, is_reentrant, run_or_defer
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
 from .codec import Lease, decode_record
@@ -123,7 +123,7 @@ class Relay:
     def start(self) -> None:
         """Begin, on threads of the relay's own."""
         self._stream.watch(self)
-        now_or_later(self._start_thread)
+        run_or_defer(self._start_thread)
 
     def _start_thread(self) -> None:
         try:
@@ -145,7 +145,7 @@ class Relay:
 
     def close(self, timeout: float = 10.0) -> None:
         """End, and give the lease back; from any thread, and more than once. The stream stays open."""
-        if not now_or_later(self._begin_to_close):
+        if not run_or_defer(self._begin_to_close):
             return
         for thread in [self._thread, *self._callbacks.threads]:
             if thread.ident is not None and thread is not threading.current_thread():
@@ -160,7 +160,7 @@ class Relay:
         self.start()
         return self
 
-    @holds_nothing
+    @holds_no_lock
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -183,7 +183,7 @@ class Relay:
 
         A finaliser or handler that has interrupted this package does not wait.
         """
-        if interrupting():
+        if is_reentrant():
             held = self.holds_lease
         else:
             with self._changed:
@@ -220,13 +220,13 @@ class Relay:
     # The relay's thread
 
     def _run(self) -> None:
-        delays = backoff.delays(0.1, 2.0)
+        delays = backoff.retry_delays(0.1, 2.0)
         try:
             while not self._closing.is_set():
                 try:
                     self._step()
                     self._worked = True
-                    delays = backoff.delays(0.1, 2.0)
+                    delays = backoff.retry_delays(0.1, 2.0)
                 except BaseException as error:
                     delay = next(delays)
                     self._failed(error, delay)
@@ -241,7 +241,7 @@ class Relay:
 
     def _failed(self, error: BaseException, delay: float) -> None:
         """Tell of an error, after which another attempt follows in `delay` seconds; give up where none can help."""
-        missing = error if isinstance(error, KucoinSyncError) else shortage(error, "the relay")
+        missing = error if isinstance(error, KucoinSyncError) else shortage_error(error, "the relay")
         if missing is None and isinstance(error, BROKEN):
             failure = self._server.failure(error)
             if is_fatal(failure, was_live=self._worked, needs_key=False):

@@ -157,7 +157,7 @@ class RelaySource(OnThread):
                 self._owner.ended(self)
 
     def _come_back_for_ever(self) -> None:
-        delays, attempt = backoff.delays(_FIRST_DELAY, _LONGEST_DELAY), 0
+        delays, attempt = backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY), 0
         while True:
             attempt += 1
             self._connected = 0.0
@@ -182,7 +182,7 @@ class RelaySource(OnThread):
                 self._owner.failed(self, failure, fatal=True)
                 return
             if self._connected and time.monotonic() - self._connected >= _STABLE:
-                delays = backoff.delays(_FIRST_DELAY, _LONGEST_DELAY)
+                delays = backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY)
             delay = next(delays)
             if self._connected:
                 attempt = 0

@@ -118,6 +118,6 @@ def test_nothing_to_be_had_for_a_moment_breaks_no_relay_and_no_reader(
     operation: str,
     resource: str,
 ) -> None:
-    monkeypatch.setattr(backoff, "delays", lambda *_: itertools.repeat(0.005))
+    monkeypatch.setattr(backoff, "retry_delays", lambda *_: itertools.repeat(0.005))
     steps = partial(OPERATIONS[operation], redis)
     print(walk(steps, monkeypatch, resource, 1, server, tmp_path, told=False), "points")

@@ -75,7 +75,7 @@ def test_no_more_than_25_connections_are_made_in_a_minute(
     clock: Clock, server: KucoinServer, proxy: FaultProxy, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert Limits().connections_per_minute == 25
-    monkeypatch.setattr(backoff, "delays", lambda *_: itertools.repeat(0.001))
+    monkeypatch.setattr(backoff, "retry_delays", lambda *_: itertools.repeat(0.001))
     made: list[tuple[float, int]] = []
     clock.slept = lambda _: made.append((clock.monotonic(), proxy.accepted))
     proxy.to_client.reset_after(0)

@@ -28,7 +28,7 @@ CLIENT = """
     import gc, itertools, os, sys, threading
     from kucoin_sync import Limits, Resubscribed, Stream, backoff
 
-    backoff.delays = lambda *_: itertools.repeat(0.0)
+    backoff.retry_delays = lambda *_: itertools.repeat(0.0)
     back = threading.Semaphore(0)
 
     def tell(event):

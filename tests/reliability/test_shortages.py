@@ -271,7 +271,7 @@ def points() -> Iterator[Any]:
 def test_nothing_to_be_had_for_a_moment_breaks_nothing(
     server: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operation: str, resource: str
 ) -> None:
-    monkeypatch.setattr(backoff, "delays", lambda *_: itertools.repeat(0.005))
+    monkeypatch.setattr(backoff, "retry_delays", lambda *_: itertools.repeat(0.005))
     monkeypatch.setattr(snapshot_fetcher, "_SPACING", 0.0)
     # Once; and for as long as the first attempts to try again take. A recorder pauses for longer each time.
     for times in (1,) if resource == "memory" or operation == "recorder_rotation" else (1, 4):
@@ -423,7 +423,7 @@ def test_messages_callbacks_and_reconnects_go_on_when_the_main_thread_has_ended(
 def test_a_connection_that_can_not_be_replaced_comes_back_by_itself_after_a_cut(
     server: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(backoff, "delays", lambda *_: itertools.repeat(0.005))
+    monkeypatch.setattr(backoff, "retry_delays", lambda *_: itertools.repeat(0.005))
     shortage = Shortage(monkeypatch, "threads")
     world = World(server, shortage, tmp_path)
     subscription = world.stream(rotate_after=0.3).subscribe(ETH)

@@ -125,8 +125,8 @@ def test_half_an_hour_of_faults_over_200_topics_and_10_books_loses_nothing_witho
     rng: random.Random,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    usual = backoff.delays
-    monkeypatch.setattr(backoff, "delays", lambda *args: (pause / SPEED for pause in usual(*args)))
+    usual = backoff.retry_delays
+    monkeypatch.setattr(backoff, "retry_delays", lambda *args: (pause / SPEED for pause in usual(*args)))
     monkeypatch.setattr(connection, "_STABLE", 0.0)
     exchange = Exchange(SYMBOLS, seed=rng.getrandbits(32), levels=20)
     server = make_server(

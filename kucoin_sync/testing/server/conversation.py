@@ -77,7 +77,7 @@ class Conversation:
         now = self._context.clock.now()
         if self._pace.free_at(now) > now:
             raise TOO_FAST
-        self._pace.take(now)
+        self._pace.record(now)
 
     def _obey(self, message: Message) -> None:
         kind = message.get("type")

@@ -52,7 +52,7 @@ class Admission:
         if self._pace is not None:
             if self._pace.free_at(now) > now:
                 return Refused(509, "service busy, please retry later")
-            self._pace.take(now)
+            self._pace.record(now)
         if self._sessions is not None and of_the_same_user >= self._sessions:
             return Refused(509, f"exceed max session count limitation of {self._sessions}")
         return None

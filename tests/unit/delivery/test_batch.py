@@ -6,11 +6,12 @@ from collections import deque
 from typing import Any
 
 from kucoin_sync.delivery.batch import RunQueue, Waiting
+
 from kucoin_sync.delivery.queue import Inbox
 from kucoin_sync.protocol.envelopes import RawPush, Run
 from kucoin_sync.protocol.message import Batch, Origin
 
-from ...support.messages import prefix_of, message
+from ...support.messages import message, prefix_of
 
 HEAD = prefix_of(b"", "/a:B")
 

@@ -664,7 +664,7 @@ class TestForked:
         def callback(received: Message) -> None:
             heard.append(number(received))
             if len(heard) == 1:
-                subscription.inbox.forked()
+                subscription.inbox.after_fork()
                 callbacks.renew()
             elif len(heard) == 3:
                 again.set()

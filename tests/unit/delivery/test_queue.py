@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from kucoin_sync.delivery.batch import Waiting
 
 from kucoin_sync import Message, SlowConsumer, StreamClosed
 from kucoin_sync.delivery import batch as runs_module
 from kucoin_sync.delivery import queue as inbox_module
-from kucoin_sync.delivery.batch import Waiting
 from kucoin_sync.delivery.overflow import OVERFLOW
 from kucoin_sync.delivery.queue import Inbox, InlineInbox
 from kucoin_sync.delivery.subscription import Subscription
@@ -25,7 +25,7 @@ from kucoin_sync.protocol.envelopes import Run, channel_of
 from kucoin_sync.protocol.message import Batch, decode_message
 
 from ...support.inboxes import make_inbox, wait_for_a_consumer
-from ...support.messages import prefix_of, message, number
+from ...support.messages import message, number, prefix_of
 from ...support.threads import LIMIT, Task, reached
 
 SHORT = 0.05  # seconds of a wait that ends by itself
@@ -272,7 +272,7 @@ class TestForked:
         for n in range(5):
             inbox.put(message(n))
         inbox.tell(RuntimeError("for the parent"))
-        inbox.forked()
+        inbox.after_fork()
         assert (len(inbox), inbox.dropped, inbox.alert, inbox.ready(), inbox.notice()) == (0, 0, False, False, None)
         inbox.put(message(5))
         assert taken(inbox) == [(5, 0)]
@@ -283,7 +283,7 @@ class TestForked:
         gate.acquire()
         inbox.call(gate)
         with inbox._lock:
-            inbox.forked()
+            inbox.after_fork()
             inbox.tell(RuntimeError("for the child"))
         assert gate.locked(), "nobody is there who waited at it"
         assert inbox.notice() is not None
@@ -293,7 +293,7 @@ class TestForked:
             used: list[int] = []
             inbox = make_inbox(overflow)
             inbox.sleep(lambda used=used: used.append(1))
-            inbox.forked()
+            inbox.after_fork()
             assert inbox.alert, "a consumer that finds nothing asks for a notice"
             use(inbox)
             use(inbox)
@@ -303,7 +303,7 @@ class TestForked:
         inbox = make_inbox(overflow)
         error = RuntimeError("refused")
         inbox.finish(error)
-        inbox.forked()
+        inbox.after_fork()
         assert (inbox.finished, inbox.error) == (True, error)
 
 
@@ -525,7 +525,7 @@ class TestBatons:
     def test_a_forked_child_has_none(self, overflow: str) -> None:
         inbox, read_lease = make_inbox(overflow), ReadLease()
         inbox.accept(read_lease)  # type: ignore[arg-type]
-        inbox.forked()
+        inbox.after_fork()
         assert Task(inbox.wait, 0).result() is False
         assert read_lease.asked == []
 
@@ -874,7 +874,7 @@ class TestRuns:
         inbox.put_many(run_of(0, 20))
         loop = iter(subscription)
         assert number(next(loop)) == 0
-        inbox.forked()
+        inbox.after_fork()
         assert (len(inbox), inbox.run()) == (0, None)
         inbox.put_many(run_of(20, 20))
         assert (len(inbox), inbox.dropped) == (20, 0)

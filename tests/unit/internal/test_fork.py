@@ -1,4 +1,4 @@
-"""What a forked child closes and tells, without streams."""
+"""Fork hooks: sockets that a child closes and objects that it resets. No stream is involved."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from kucoin_sync.internal.fork import NotPicklable
 from ...support.forks import child, unix_sockets
 from ...support.threads import Task, reached
 
-fork.watch()
+fork.install_fork_hooks()
 
 
-class ForkAware:
+class Registered:
     def __init__(self, name: str, told: list[str]) -> None:
         self._name = name
         self._told = told
         fork.register(self)
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
         self._told.append(self._name)
 
 
-def test_a_child_tells_all_that_still_exist_the_newest_first_and_the_parent_none() -> None:
+def test_a_child_resets_the_objects_that_still_exist_newest_first() -> None:
     told: list[str] = []
-    fork_aware = [ForkAware(name, told) for name in ("stream", "gone", "inbox")]
-    del fork_aware[1]
+    registered = [Registered(name, told) for name in ("stream", "gone", "inbox")]
+    del registered[1]
     gc.collect()
     with child(lambda say: say(told)) as forked:
         assert forked.hear() == ["inbox", "stream"]
     assert not told
 
 
-def test_a_child_closes_the_sockets_that_were_noted_and_no_others() -> None:
+def test_a_child_closes_the_noted_sockets_and_no_others() -> None:
     before = unix_sockets()
     with fork.fork_guard():
         ours = socket.socketpair()
@@ -63,16 +63,16 @@ def test_a_child_closes_the_sockets_that_were_noted_and_no_others() -> None:
             sock.close()
 
 
-def test_to_be_seen_to_twice_changes_nothing() -> None:
+def test_installing_the_hooks_twice_changes_nothing() -> None:
     told: list[str] = []
-    fork_aware = ForkAware("once", told)
-    fork.watch()
+    registered = Registered("once", told)
+    fork.install_fork_hooks()
     with child(lambda say: say(told)) as forked:
         assert forked.hear() == ["once"]
-    del fork_aware
+    del registered
 
 
-def test_a_fork_waits_until_a_socket_that_was_made_is_noted() -> None:
+def test_a_fork_waits_until_a_new_socket_is_noted() -> None:
     making, forked = threading.Event(), threading.Event()
 
     def make() -> None:
@@ -87,55 +87,57 @@ def test_a_fork_waits_until_a_socket_that_was_made_is_noted() -> None:
     maker.result()
 
 
-def test_a_fork_waits_until_what_is_being_logged_is_said() -> None:
+def test_a_fork_waits_until_a_line_is_logged() -> None:
     began, forked = threading.Event(), threading.Event()
 
-    def speak() -> None:
+    def write() -> None:
         with fork.log_guard():
             began.set()
             assert not forked.wait(0.1), "a fork came between"
 
-    speaker = Task(speak)
-    reached(began, "nobody speaks")
+    logger = Task(write)
+    reached(began, "no line is being logged")
     with child(lambda say: None):
         forked.set()
-    speaker.result()
+    logger.result()
 
 
-def test_a_fork_waits_for_a_moment_only_for_who_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fork, "_LONGEST_SPEECH", 0.01)
+def test_a_fork_waits_only_briefly_for_a_logging_thread_that_waits_for_the_fork(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fork, "_LOG_TIMEOUT", 0.01)
     began, forked = threading.Event(), threading.Event()
 
-    def speak() -> None:
+    def write() -> None:
         with fork.log_guard():
             began.set()
             reached(forked, "no fork comes")
 
-    def speak_in_the_child(say: Callable[[Any], None]) -> None:
+    def log_in_the_child(say: Callable[[Any], None]) -> None:
         with fork.log_guard():
             say("something")
 
-    speaker = Task(speak)
-    reached(began, "nobody speaks")
-    with child(speak_in_the_child) as made:
+    logger = Task(write)
+    reached(began, "no line is being logged")
+    with child(log_in_the_child) as made:
         forked.set()
         assert made.hear() == "something"
-    speaker.result()
-    with child(speak_in_the_child) as made:
+    logger.result()
+    with child(log_in_the_child) as made:
         assert made.hear() == "something"
 
 
-def test_a_fork_within_the_making_of_a_socket_does_not_wait_for_itself() -> None:
+def test_a_fork_on_the_thread_that_makes_a_socket_does_not_block() -> None:
     with fork.fork_guard(), child(lambda say: fork.close_in_child()):
         pass
     with fork.fork_guard():
         pass
 
 
-@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_what_is_of_one_process_says_so(way: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize("copier", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_copying_an_object_of_one_process_raises_a_clear_error(copier: Callable[[Any], Any]) -> None:
     class Stream(NotPicklable):
         pass
 
     with pytest.raises(TypeError, match=r"a Stream can't be pickled or copied, .*make a Stream in each process"):
-        way(Stream())
+        copier(Stream())

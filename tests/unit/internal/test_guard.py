@@ -1,4 +1,4 @@
-"""Logging, calls that may raise anything, and threads: what is raised there ends there, and is told."""
+"""Errors of log handlers, of guarded blocks and of threads are reported and go no further."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ every_error = pytest.mark.parametrize("error", ERRORS)
 
 
 class Raising(logging.Handler):
-    """A handler that raises out of `emit`, as one that posts to a server does when that is away."""
+    """A handler whose `emit` raises, such as one that posts to a server that is down."""
 
     def __init__(self, error: type[BaseException]) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ def raising(request: pytest.FixtureRequest) -> Iterator[Raising]:
 
 
 @every_error
-def test_what_a_log_handler_raises_is_printed_and_ends_there(
+def test_an_error_of_a_log_handler_is_printed_and_not_raised(
     raising: Raising, capsys: pytest.CaptureFixture[str], error: type[BaseException]
 ) -> None:
     Task(lambda: log(logging.ERROR, "what happened to %s", "it", error=ValueError("why"))).result()
@@ -61,7 +61,7 @@ def test_what_a_log_handler_raises_is_printed_and_ends_there(
 
 
 @every_error
-def test_on_the_main_thread_what_may_come_from_a_signal_passes(
+def test_an_interrupt_passes_through_on_the_main_thread(
     raising: Raising, capsys: pytest.CaptureFixture[str], error: type[BaseException]
 ) -> None:
     if issubclass(error, Exception):
@@ -77,7 +77,7 @@ def test_on_the_main_thread_what_may_come_from_a_signal_passes(
 
 
 @pytest.mark.parametrize("stderr", [None, "closed", "raising"])
-def test_nowhere_to_print_is_no_trouble(monkeypatch: pytest.MonkeyPatch, stderr: str | None) -> None:
+def test_a_missing_or_broken_stderr_is_ignored(monkeypatch: pytest.MonkeyPatch, stderr: str | None) -> None:
     class Stderr:
         def write(self, _: str) -> None:
             raise SystemExit if stderr == "raising" else ValueError("I/O operation on closed file")
@@ -91,7 +91,7 @@ def test_nowhere_to_print_is_no_trouble(monkeypatch: pytest.MonkeyPatch, stderr:
         logging.getLogger("kucoin_sync").removeHandler(handler)
 
 
-def test_a_line_is_logged_with_the_traceback_and_the_place_it_was_logged_at(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_is_logged_with_the_traceback_and_its_source_location(caplog: pytest.LogCaptureFixture) -> None:
     error = ValueError("why")
     log(logging.WARNING, "what happened to %s", "it", error=error)
     [record] = caplog.records
@@ -102,7 +102,7 @@ def test_a_line_is_logged_with_the_traceback_and_the_place_it_was_logged_at(capl
 
 
 @every_error
-def test_what_is_raised_under_guard_is_logged_and_what_follows_is_done(
+def test_a_guarded_error_is_logged_and_the_code_after_it_runs(
     caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
     done = []
@@ -118,7 +118,7 @@ def test_what_is_raised_under_guard_is_logged_and_what_follows_is_done(
 
 
 @every_error
-def test_what_ends_a_thread_is_logged(caplog: pytest.LogCaptureFixture, error: type[BaseException]) -> None:
+def test_an_error_that_ends_a_thread_is_logged(caplog: pytest.LogCaptureFixture, error: type[BaseException]) -> None:
     def fail() -> None:
         raise error
 
@@ -131,7 +131,7 @@ def test_what_ends_a_thread_is_logged(caplog: pytest.LogCaptureFixture, error: t
     assert record.exc_info[0] is error
 
 
-def test_ctrl_c_while_something_is_logged_reaches_the_program() -> None:
+def test_ctrl_c_during_logging_reaches_the_program() -> None:
     script = """
 import logging, signal, sys
 from kucoin_sync.internal.guard import log
@@ -152,7 +152,7 @@ except KeyboardInterrupt:
     assert subprocess.run([sys.executable, "-c", script], timeout=50).returncode == 7
 
 
-# The local server's threads keep what they raise for `check`, and log nothing.
+# The local server's threads keep their errors for `check` and log nothing.
 TESTING = ROOT / "testing"
 
 
@@ -167,5 +167,5 @@ def test_the_package_logs_in_one_place_and_all_its_threads_are_guarded(path: Pat
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called != "threading.Thread", "it is guard.Thread"
-            assert called != "logging.getLogger" or path.parent.name == "cli", "it is guard.log"
+            assert called != "threading.Thread", "use guard.Thread"
+            assert called != "logging.getLogger" or path.parent.name == "cli", "use guard.log"

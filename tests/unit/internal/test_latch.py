@@ -1,4 +1,4 @@
-"""The gate at which a thread waits for another one."""
+"""The latch: one thread waits until another one sets it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from kucoin_sync.internal.latch import Latch
 from ...support.threads import LIMIT, Task
 
 
-def test_a_gate_lets_through_whoever_waits_and_stays_open() -> None:
-    gate = Latch()
-    assert not gate.wait(0)
-    assert not gate.wait(-1.0)
-    task = Task(gate.wait, LIMIT)
-    gate.set()
+def test_setting_a_latch_wakes_the_waiting_thread_and_it_stays_set() -> None:
+    latch = Latch()
+    assert not latch.wait(0)
+    assert not latch.wait(-1.0)
+    task = Task(latch.wait, LIMIT)
+    latch.set()
     assert task.result()
-    gate.set()
-    assert gate.wait(0) and gate.wait(0)
+    latch.set()
+    assert latch.wait(0) and latch.wait(0)
 
 
 @pytest.mark.parametrize("timeout", [None, 1e12])
-def test_a_gate_that_is_open_takes_any_timeout(timeout: float | None) -> None:
-    gate = Latch()
-    gate.set()
-    assert gate.wait(timeout)
+def test_a_set_latch_takes_any_timeout(timeout: float | None) -> None:
+    latch = Latch()
+    latch.set()
+    assert latch.wait(timeout)

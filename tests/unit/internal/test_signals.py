@@ -1,4 +1,4 @@
-"""What counts as interrupted: calls through this package and the world, as packages of these names make them."""
+"""Which calls are reentrant, and how deferred calls are made. Stacks are built from functions of named packages."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import Any
 import pytest
 
 from kucoin_sync.internal.guard import Thread
-from kucoin_sync.internal.signals import defer, holds_nothing, interrupting, now_or_later, settle
+from kucoin_sync.internal.signals import defer, holds_no_lock, is_reentrant, run_or_defer, wait_for_deferred
 
 from ...support.threads import Task, reached
 
 
 def through(*packages: str) -> Callable[[], bool]:
-    """Return a function that asks through a chain of calls in these packages, the outermost first.
+    """Return a function that calls `is_reentrant` through functions of these packages, the outermost first.
 
-    Behind a bar stands the name of the module, where it matters; an asterisk in front marks what holds nothing.
+    Each entry is a package, optionally followed by "|" and a module name. A leading "*" marks the function with
+    `holds_no_lock`.
     """
-    call: Callable[[], bool] = interrupting
+    call: Callable[[], bool] = is_reentrant
     for package in reversed(packages):
         name, _, module = package.removeprefix("*").partition("|")
         names = {"__package__": name, "__name__": module, "call": call}
         exec("def ask(): return call()", names)
         call = names["ask"]  # type: ignore[assignment]
         if package.startswith("*"):
-            holds_nothing(call)
+            holds_no_lock(call)
     return call
 
 
@@ -56,7 +57,7 @@ def through(*packages: str) -> Callable[[], bool]:
     ],
 )
 @pytest.mark.parametrize("on", ["the main thread", "another thread"])
-def test_the_package_below_somebody_else_is_what_was_interrupted(
+def test_a_call_is_reentrant_if_foreign_code_stands_between_two_frames_of_the_package(
     packages: tuple[str, ...], answer: bool, on: str
 ) -> None:
     ask = through(*packages)
@@ -64,17 +65,17 @@ def test_the_package_below_somebody_else_is_what_was_interrupted(
 
 
 @pytest.mark.parametrize(("kind", "answer"), [(Thread, True), (threading.Thread, False)])
-def test_who_is_called_on_a_thread_of_ours_that_only_starts_has_interrupted_its_start(
+def test_a_call_on_a_thread_of_the_package_that_is_still_starting_is_reentrant(
     kind: type[threading.Thread], answer: bool
 ) -> None:
-    """Whoever starts it may hold a lock, and waits until it runs."""
+    """The thread that starts it may hold a lock, and waits until it runs."""
     answers: list[bool] = []
     thread: Any = kind(target=int)
     usual = thread._set_ident
 
-    def set_ident() -> None:  # where the garbage collector may run
+    def set_ident() -> None:  # the garbage collector may run here
         usual()
-        answers.append(interrupting())
+        answers.append(is_reentrant())
 
     thread._set_ident = set_ident
     thread.start()
@@ -82,7 +83,7 @@ def test_who_is_called_on_a_thread_of_ours_that_only_starts_has_interrupted_its_
     assert answers == [answer]
 
 
-def test_deferred_calls_are_made_in_order_and_a_call_that_may_wait_comes_after_them() -> None:
+def test_deferred_calls_are_made_in_order_before_a_call_that_may_wait() -> None:
     made: list[object] = []
 
     def fail() -> None:
@@ -91,7 +92,7 @@ def test_deferred_calls_are_made_in_order_and_a_call_that_may_wait_comes_after_t
     for number in range(100):
         defer(lambda number=number: made.append(number))  # type: ignore[misc]
         defer(fail)
-    assert now_or_later(lambda: made.append("last"))
+    assert run_or_defer(lambda: made.append("last"))
     assert made == [*range(100), "last"]
 
 
@@ -99,14 +100,14 @@ def test_a_deferred_call_may_defer_another_and_does_not_wait_for_itself() -> Non
     done = threading.Event()
 
     def call() -> None:
-        settle()
+        wait_for_deferred()
         defer(done.set)
 
     defer(call)
     reached(done, "the second call was not made")
 
 
-def test_without_threads_a_deferred_call_is_made_by_the_next_one_that_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_threads_the_next_call_that_may_wait_makes_the_deferred_call(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -114,5 +115,5 @@ def test_without_threads_a_deferred_call_is_made_by_the_next_one_that_may_wait(m
     monkeypatch.setattr("_thread.start_new_thread", refuse)
     defer(lambda: made.append(1))
     assert not made
-    settle()
+    wait_for_deferred()
     assert made == [1]

@@ -7,9 +7,9 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kucoin_sync.net.length_cutter import CommonLengthCutter
 
 from kucoin_sync.net import length_cutter as lengths_module
-from kucoin_sync.net.length_cutter import CommonLengthCutter
 
 from .test_framing import BINARY, PING, TEXT, frame
 

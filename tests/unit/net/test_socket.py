@@ -866,7 +866,7 @@ class TestProxyFor:
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_a_child_that_is_forked_closes_its_copies_and_the_peer_hears_nothing_of_it(secure: bool) -> None:
     heard: list[bytes] = []
-    fork.watch()
+    fork.install_fork_hooks()
     waker = Waker()
     with Peer(lambda connection: heard.append(drain(connection)), server_context() if secure else None) as peer:
         made = dial(

@@ -12,10 +12,14 @@ No thread is started and nothing is dialled; that is left to the first use. A fo
 until they are noted, and for what is being logged: files have locks of their own, which the child would wait for in
 vain. It waits for none of the other locks, so that it is safe wherever it happens.
 
+A worker of gunicorn may have gevent or eventlet replace locks and threads only after the fork. The first use sees to
+that child once more: locks of the old kind would hold up all of its greenlets.
+
 A server that is written in C may fork without Python's hooks, as uWSGI does unless it is told otherwise. Then all of
 this is done by the first public method that is called in the child: it calls `notice`, which compares the numbers of
-the processes. The fork has waited for nothing then. Where the system can do that (Linux), a page of memory that it
-empties in children saves asking for the number.
+the processes. The fork has waited for nothing then. A loop that was in the midst of a run (see `runs`) goes on to the
+run's end first: to look before each frame costs too much. Where the system can do that (Linux), a page of memory that
+it empties in children saves asking for the number.
 """
 
 from __future__ import annotations
@@ -25,8 +29,8 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol
 
 __all__ = [
@@ -68,6 +72,7 @@ class _Inheritance:
         self.process = 0  # the one that all this belongs to
         self.mark: Any = b"\0"  # begins with 0 where this may be another process
         self.marks: Any = b"\1" * MARKS  # for who looks once for each message: as many, none of which is 0 here
+        self.unused: Any = None  # the kind of locks that a child has made anew, until its first use
         self._seeing: dict[int, Any] = {}  # held by who sees to a child, by the child's number
 
     def before(self) -> None:
@@ -79,10 +84,17 @@ class _Inheritance:
             self.voice.release()
         self.lock.release()
 
+    def after_in_child(self) -> None:
+        """See to a child at once, and leave the mark at 0: its first use looks for another kind of locks."""
+        self.process = os.getpid()
+        self.in_child()
+        self.unused = threading.Lock
+
     def notice(self) -> None:
         process = os.getpid()
         with self._seeing.setdefault(process, threading.RLock()):
-            if self.process != process:
+            made, self.unused = self.unused, None
+            if self.process != process or (made is not None and made is not threading.Lock):
                 self.process = process
                 self.in_child()
             self.set_mark()
@@ -123,7 +135,7 @@ def watch() -> None:
             os.register_at_fork(
                 before=_inheritance.before,
                 after_in_parent=_inheritance.in_parent,
-                after_in_child=_inheritance.notice,
+                after_in_child=_inheritance.after_in_child,
             )
         _inheritance.watched = True
 
@@ -146,20 +158,20 @@ def register(fork_aware: ForkAware) -> None:
         _inheritance.fork_aware[fork_aware] = None
 
 
-@contextmanager
-def fork_guard() -> Iterator[None]:
+# The next two return the lock itself. One that the generator of a `contextmanager` takes stays held where a signal's
+# handler raises between the generator's step and the beginning of the block, as long as somebody keeps the error.
+
+
+def fork_guard() -> AbstractContextManager[object]:
     """Let no fork happen inside: between the making of a socket and `close_in_child`."""
     notice()
-    with _inheritance.lock:
-        yield
+    return _inheritance.lock
 
 
-@contextmanager
-def log_guard() -> Iterator[None]:
+def log_guard() -> AbstractContextManager[object]:
     """Let no fork happen inside, where something is logged."""
     notice()
-    with _inheritance.voice:
-        yield
+    return _inheritance.voice
 
 
 def close_in_child(*sockets: socket.socket) -> None:

@@ -73,7 +73,7 @@ class _Ready:
                 self._callbacks.failed(self.subscription, error)
             if not worker.is_active:
                 break
-        inbox.calling = False
+        inbox.called()
         if self._executor.closed:
             return
         if began and time.monotonic() - began < self._callbacks.slow_after:

@@ -14,6 +14,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice, repeat
 from typing import Any, Protocol
 
@@ -53,6 +54,7 @@ class Inbox:
         callback: called with each message, where the consumer is a callback. It is looked up for each message, because
             closing replaces it.
         calling: whether a call may be under way.
+        leaving: gates of those who wait until it is not; opened by whoever has called, behind that.
     """
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
@@ -68,6 +70,7 @@ class Inbox:
         self.calling = False
         self.singles: Iterator[Any] = map(_pop_first, repeat(self.items))
         self.first_use: Callable[[], None] | None = None
+        self.leaving: deque[Latch] = deque()
         self._maxsize = maxsize
         self._on_overflow = on_overflow
         # Guards the following and `dropped`. Reentrant, because a signal handler may take messages, too, wherever it
@@ -91,6 +94,7 @@ class Inbox:
         self._lock = threading.RLock()
         self.clear()
         self.waiters.clear()
+        self.leaving.clear()
         self._notices.clear()
         self._overflows.clear()
         self.dropped = self._missing = self.decoder.unreadable = 0
@@ -285,6 +289,23 @@ class Inbox:
                     pass  # released meanwhile
         return released or self.ready()
 
+    def called(self) -> None:
+        """Note that no call of the callback is under way any more."""
+        self.calling = False
+        while self.leaving:
+            with suppress(IndexError):  # another thread has just let it go
+                self.leaving.popleft().release()
+
+    def wait_for_call(self, timeout: float) -> None:
+        """Wait for the callback's call under way, at most `timeout` seconds."""
+        gate = threading.Lock()
+        gate.acquire()
+        self.leaving.append(gate)
+        if self.calling:  # looked at behind that: who has called looks for gates behind its call
+            gate.acquire(timeout=timeout)
+        with suppress(ValueError):  # it was released
+            self.leaving.remove(gate)
+
     def accept(self, read_lease: ReadLease) -> None:
         """Have the consumer read the socket itself."""
         self.read_lease = read_lease
@@ -391,6 +412,8 @@ class InlineInbox(Inbox):
         except BaseException as error:  # such as asyncio.CancelledError: the I/O thread goes on
             self._failed(error)
         self.calling = False
+        if self.leaving:
+            self.called()
         return False
 
     @holds_no_lock
@@ -403,7 +426,7 @@ class InlineInbox(Inbox):
                 self.callback(message)
             except BaseException as error:
                 self._failed(error)
-        self.calling = False
+        self.called()
         return False
 
 

@@ -13,9 +13,13 @@ No thread is started and no connection is opened in the child; the first use doe
 being made (`fork_guard`) and while a line is being logged (`log_guard`): log handlers have locks of their own, which
 would stay locked in the child. A fork waits for no other lock, so it can't deadlock.
 
+A worker of gunicorn may have gevent or eventlet replace locks and threads only after the fork. So the child's first use
+runs the steps once more if the kind of locks is another by then: locks of the old kind would block all its greenlets.
+
 A server written in C may fork without running Python's fork hooks, as uWSGI does by default. Then the first public
 method called in the child runs the steps above: each public method calls `detect_fork`, which compares process ids.
-Such a fork has not waited for the two guards. On Linux `detect_fork` reads a page of memory that the kernel clears in
+Such a fork has not waited for the two guards, and a loop that was in the middle of a frame batch goes on to the end of
+that batch first: a check before each frame would cost too much. On Linux `detect_fork` reads a page of memory that the kernel clears in
 children, which is cheaper than asking for the process id.
 """
 
@@ -26,8 +30,7 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol
 
 __all__ = [
@@ -68,6 +71,7 @@ class _ForkState:
         self._log_locked = False  # whether the fork in progress holds `log_lock`
         self.process = 0  # the id of the process that this state belongs to
         self.mark: Any = b"\0"  # its first byte is 0 if this may be another process
+        self.unused: Any = None  # the kind of locks that a child has made, until its first use
         self._child_locks: dict[int, Any] = {}  # process id -> the lock under which that child is reset
 
     def before(self) -> None:
@@ -82,9 +86,10 @@ class _ForkState:
     def detect_fork(self) -> None:
         process = os.getpid()
         with self._child_locks.setdefault(process, threading.RLock()):
-            if self.process != process:
+            made, self.unused = self.unused, None
+            if self.process != process or (made is not None and made is not threading.Lock):
                 self.process = process
-                self.after_in_child()
+                self.reset()
             self.set_mark()
 
     def make_mark(self) -> None:
@@ -102,6 +107,12 @@ class _ForkState:
             self.mark[0] = 1
 
     def after_in_child(self) -> None:
+        """Reset a child at once, and leave the mark at 0: its first use checks the kind of locks."""
+        self.process = os.getpid()
+        self.reset()
+        self.unused = threading.Lock
+
+    def reset(self) -> None:
         self.lock, self.log_lock = threading.RLock(), threading.RLock()
         for sock in list(self.sockets):
             sock.close()
@@ -123,7 +134,7 @@ def install_fork_hooks() -> None:
             os.register_at_fork(
                 before=_state.before,
                 after_in_parent=_state.after_in_parent,
-                after_in_child=_state.detect_fork,
+                after_in_child=_state.after_in_child,
             )
         _state.hooks_installed = True
 
@@ -141,20 +152,20 @@ def register(fork_aware: ForkAware) -> None:
         _state.registered[fork_aware] = None
 
 
-@contextmanager
-def fork_guard() -> Iterator[None]:
-    """Delay forks until this block ends. It spans the making of a socket and its `close_in_child`."""
-    detect_fork()
-    with _state.lock:
-        yield
+# The next two return the lock itself. A lock that the generator of a `contextmanager` takes stays held if a signal
+# handler raises between the generator's step and the beginning of the block, as long as the error is kept.
 
 
-@contextmanager
-def log_guard() -> Iterator[None]:
-    """Delay forks until this block, which logs a line, ends."""
+def fork_guard() -> AbstractContextManager[object]:
+    """Delay forks until the block of a `with` ends. It spans the making of a socket and its `close_in_child`."""
     detect_fork()
-    with _state.log_lock:
-        yield
+    return _state.lock
+
+
+def log_guard() -> AbstractContextManager[object]:
+    """Delay forks until the block of a `with`, which logs a line, ends."""
+    detect_fork()
+    return _state.log_lock
 
 
 def close_in_child(*sockets: socket.socket) -> None:

@@ -6,7 +6,7 @@ import json
 
 from kucoin_sync.protocol.message import Batch, EnvelopePrefix, Message, Origin, decode_message, prefix_for
 
-__all__ = ["prefix_of", "message", "number"]
+__all__ = ["message", "number", "prefix_of"]
 
 
 def prefix_of(start: bytes, topic: str, subject: str | None = None) -> EnvelopePrefix:

@@ -10,6 +10,7 @@ import pytest
 
 from kucoin_sync import ConnectionFailed, Event, Rotated
 from kucoin_sync.connections import group as lane_module
+from kucoin_sync.connections import manager
 from kucoin_sync.connections.manager import SubscriptionManager
 from kucoin_sync.connections.source import Counts
 from kucoin_sync.delivery.queue import Inbox
@@ -40,6 +41,7 @@ class Connection:
     def __init__(self, number: int, market: str, private: bool, owner: Any, group: Any) -> None:
         self.market, self.private, self.group = market, private, group
         self.active: set[TopicKey] = set()
+        self.wanted: set[TopicKey] = set()
         self.counts = Counts()
         self.over = False
         self.last_error = None
@@ -52,8 +54,12 @@ class Connection:
 
     def start(self) -> None: ...
     def close(self) -> None: ...
-    def subscribe(self, keys: Iterable[TopicKey]) -> None: ...
-    def unsubscribe(self, keys: Iterable[TopicKey]) -> None: ...
+    def subscribe(self, keys: Iterable[TopicKey]) -> None:
+        self.wanted.update(keys)
+
+    def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
+        self.wanted.difference_update(keys)
+
     def prove(self) -> None: ...
     def retire(self, seconds: float) -> None: ...
 
@@ -403,3 +409,55 @@ def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(
     confirmed(board, third, TWO)
     assert board.carries(TWO.topic)
     assert watcher.told[1:] == [("carried", (TWO,))]
+
+
+def subscribe(board: SubscriptionManager) -> None:
+    subscribed(board, ONE)
+
+
+def unsubscribe(board: SubscriptionManager) -> None:
+    for subscription in board.subscriptions:
+        if ONE.topic in subscription.topics:
+            board.end(subscription)
+
+
+def rotate(board: SubscriptionManager) -> None:
+    board.aged(board._connection_groups["spot", False].connections[1])
+
+
+def fill(board: SubscriptionManager) -> None:
+    group = board._connection_groups["spot", False]
+    if ONE in group.assignment:
+        connection: Any = group.connections[group.assignment.home(ONE)]
+        connection.wanted.discard(ONE)
+        board.full(connection, (ONE,))
+
+
+STEPS = (subscribe, unsubscribe, rotate, fill)
+
+
+@pytest.mark.parametrize("before", STEPS[:2])
+@pytest.mark.parametrize("second", STEPS)
+@pytest.mark.parametrize("first", STEPS)
+def test_what_is_decided_first_and_told_last_undoes_nothing(
+    board: SubscriptionManager, monkeypatch: pytest.MonkeyPatch, before: Any, first: Any, second: Any
+) -> None:
+    """Another thread decides, and tells the connections, between the two steps of the first one."""
+    subscribed(board, TWO)
+    before(board)
+    do, between = manager._do, iter((second,))
+
+    def do_later(actions: Any) -> None:
+        for step in between:
+            Task(step, board).result()
+        do(actions)
+
+    monkeypatch.setattr(manager, "_do", do_later)
+    first(board)
+    group = board._connection_groups["spot", False]
+    for number, connection in group.connections.items():
+        carrier: Any = connection
+        assert carrier.wanted == set(group.assignment.keys(number))
+    for old in group.retiring:
+        carrier = old
+        assert carrier.wanted <= {key for number in group.assignment.numbers for key in group.assignment.keys(number)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 import pickle
 import socket
 import threading
@@ -16,6 +17,7 @@ from kucoin_sync.internal import fork
 from kucoin_sync.internal.fork import NotPicklable
 
 from ...support.forks import child, unix_sockets
+from ...support.interrupts import interrupted
 from ...support.threads import Task, reached
 
 fork.install_fork_hooks()
@@ -100,6 +102,24 @@ def test_a_fork_waits_until_a_line_is_logged() -> None:
     with child(lambda say: None):
         forked.set()
     logger.result()
+
+
+@pytest.mark.parametrize("hold", [fork.fork_guard, fork.log_guard])
+def test_an_interrupt_leaves_forks_to_others_at_any_point(hold: Callable[[], Any]) -> None:
+    def hold_for_a_moment() -> None:
+        with hold():
+            pass
+
+    kept: list[BaseException] = []  # as programs keep errors, and with them all that was under way
+    for point in itertools.count(1):
+        try:
+            interrupted(hold_for_a_moment, point)
+        except KeyboardInterrupt as error:
+            kept.append(error)
+        else:
+            break
+    assert kept
+    Task(hold_for_a_moment).result()
 
 
 def test_a_fork_waits_only_briefly_for_a_logging_thread_that_waits_for_the_fork(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from kucoin_sync.relay.codec import Record
-from kucoin_sync.relay.read_position import Place
+from kucoin_sync.relay.read_position import ReadPosition
 
 T = "/market/match:BTC-USDT"
 
@@ -23,25 +23,25 @@ def record(sequence: int, run: int = 1) -> Record:
 
 
 @pytest.fixture
-def place() -> Place:
-    made = Place(itertools.count(100))
+def place() -> ReadPosition:
+    made = ReadPosition(itertools.count(100))
     made.join(1, 4)
     return made
 
 
-def test_what_follows_is_not_missing_anything(place: Place) -> None:
+def test_what_follows_is_not_missing_anything(place: ReadPosition) -> None:
     assert [place.lost_before(1, record(number), 7) for number in (5, 6, 7)] == [0, 0, 0]
     assert place.epoch == 7
     assert repr(place) == "<Place 7 of run 1 of holder 1: epoch 7>"
 
 
-def test_a_number_that_was_had_does_not_count(place: Place) -> None:
+def test_a_number_that_was_had_does_not_count(place: ReadPosition) -> None:
     assert place.lost_before(1, record(4), 7) is None
     assert place.lost_before(1, record(5), 7) == 0
     assert place.lost_before(1, record(5), 7) is None
 
 
-def test_a_hole_is_counted_and_the_epoch_rises(place: Place) -> None:
+def test_a_hole_is_counted_and_the_epoch_rises(place: ReadPosition) -> None:
     place.lost_before(1, record(5), 7)
     assert place.lost_before(1, record(9), 7) == 3
     assert place.epoch == 100
@@ -49,36 +49,36 @@ def test_a_hole_is_counted_and_the_epoch_rises(place: Place) -> None:
     assert place.epoch == 100
 
 
-def test_a_hole_before_the_first_message_is_counted(place: Place) -> None:
+def test_a_hole_before_the_first_message_is_counted(place: ReadPosition) -> None:
     assert place.lost_before(1, record(7), 7) == 2
 
 
-def test_a_new_run_raises_the_epoch(place: Place) -> None:
+def test_a_new_run_raises_the_epoch(place: ReadPosition) -> None:
     place.lost_before(1, record(5, run=1), 7)
     assert place.lost_before(1, record(6, run=2), 8) == 0
     assert place.epoch == 8
 
 
-def test_an_epoch_never_falls(place: Place) -> None:
+def test_an_epoch_never_falls(place: ReadPosition) -> None:
     place.lost_before(1, record(5, run=2), 8)
     assert place.lost_before(1, record(6, run=1), 7) == 0
     assert place.epoch == 100
 
 
-def test_a_new_holder_raises_the_epoch_and_goes_on_counting(place: Place) -> None:
+def test_a_new_holder_raises_the_epoch_and_goes_on_counting(place: ReadPosition) -> None:
     place.lost_before(1, record(5), 7)
     assert place.lost_before(2, record(8), 9) == 2
     assert place.epoch == 100
     assert place.lost_before(1, record(9), 7) is None, "an older holder's"
 
 
-def test_a_count_that_begins_again_is_told_by_the_epoch_alone(place: Place) -> None:
+def test_a_count_that_begins_again_is_told_by_the_epoch_alone(place: ReadPosition) -> None:
     place.lost_before(1, record(5), 7)
     assert place.lost_before(2, record(1), 9) == 0
     assert place.epoch == 9
 
 
-def test_what_was_perhaps_written_with_an_older_token_counts_once(place: Place) -> None:
+def test_what_was_perhaps_written_with_an_older_token_counts_once(place: ReadPosition) -> None:
     place.lost_before(1, record(5), 7)
     assert place.lost_before(3, record(5), 9, [1]) is None
     assert place.lost_before(3, record(6), 9, [1]) == 0
@@ -86,7 +86,7 @@ def test_what_was_perhaps_written_with_an_older_token_counts_once(place: Place) 
     assert place.lost_before(5, record(2), 11, [4]) == 0, "the count of another one, which begins again"
 
 
-def test_who_has_had_nothing_yet_misses_nothing_of_a_new_holder(place: Place) -> None:
+def test_who_has_had_nothing_yet_misses_nothing_of_a_new_holder(place: ReadPosition) -> None:
     assert place.lost_before(2, record(8), 9) == 0
     assert place.epoch == 9
 
@@ -96,7 +96,7 @@ STEPS = ("pass on", "trim", "write again", "write again with another token", "an
 
 @given(st.lists(st.sampled_from(STEPS), max_size=40))
 def test_delivered_and_lost_are_what_was_written(steps: list[str]) -> None:
-    place = Place(itertools.count(1000))
+    place = ReadPosition(itertools.count(1000))
     place.join(1, 0)
     token, run, number = 1, 1, 1
     assert place.lost_before(token, record(number, run), 1) == 0

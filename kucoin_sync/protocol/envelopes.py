@@ -1,12 +1,12 @@
-"""Frames that are routed unopened: who reads a message has it decoded, once, in the way in which it is read.
+"""Frames that are routed by their first bytes, and decoded once, by their consumer, in the way in which it reads them.
 
-The frames of one topic and subject begin with the same bytes, up to their data. `EnvelopePrefixes` learns these beginnings from
-messages that were decoded whole; what begins like one of them needs no decoding to be routed. The consumer's
-`Decoder` decodes it: envelope and data in one pass, as plain Python or as the topic's struct, as the consumer
-has read the message before.
+The frames of one topic and subject begin with the same bytes, up to their data. `EnvelopePrefixes` learns these bytes
+from messages that were decoded whole. A frame that begins with a known prefix needs no decoding to be routed. The
+consumer's `Decoder` decodes it: envelope and data in one pass, as plain Python or as the topic's struct, as the
+consumer has read the messages before.
 
-Pure; each object is used by one thread, but for an `Decoder`, in which threads that share a subscription can at worst
-choose a slower way.
+Pure. Each object is used by one thread, but for a `Decoder`: threads that share a subscription share it, and can at
+worst have it choose a slower way.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
         prefixes: for each frame its prefix; None where `prefix` is that of all.
         prefix: the one prefix of all frames, None where they differ.
         text: all frames joined, where that was done already, else b"".
-        rest: yields each frame with its prefix, once.
+        rest: yields the prefix and the frame of each, once.
         pushes: yields raw pushes.
     """
 
@@ -84,14 +84,14 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
     prefixes: list[EnvelopePrefix] | None = None
     prefix: EnvelopePrefix | None = None
     text: bytes = b""
-    rest: Iterator[tuple[bytes, EnvelopePrefix]] = iter(())
+    rest: Iterator[tuple[EnvelopePrefix, bytes]] = iter(())
     pushes: Iterator[RawPush] = iter(())
     _frames_left: Iterator[bytes] = iter(())
 
     def __post_init__(self) -> None:
         self._frames_left = frames = iter(self.frames)
         prefixes: Iterator[Any] = repeat(self.prefix) if self.prefixes is None else iter(self.prefixes)
-        self.rest = zip(frames, prefixes)  # noqa: B905 - one is endless
+        self.rest = zip(prefixes, frames)  # noqa: B905 - one is endless
         self.pushes = map(RawPush, frames, repeat(self.batch), prefixes)
 
     def __len__(self) -> int:
@@ -257,7 +257,7 @@ class Decoder:
         info, last_prefix = batch.batch, None
         frame: bytes | None = None  # taken and not delivered
         try:
-            for frame, prefix in batch.rest:
+            for prefix, frame in batch.rest:
                 if prefix is not last_prefix:
                     last_prefix, origin, inside, topic = prefix, Origin(info, prefix), prefix.inside, prefix.channel[0]
                     make, decode_data = prefix.readings[way]
@@ -266,6 +266,7 @@ class Decoder:
                     message = make(topic, 0, frame, origin, UNREAD, UNREAD, None, data)
                 except UNREADABLE:
                     message = self._decode_anyhow(frame, origin)
+                    way, last_prefix = self._way, None  # it may have found a better way
                     if message is None:
                         continue
                 frame = None

@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from kucoin_sync import SlowConsumer
+from kucoin_sync import Message, SlowConsumer
 from kucoin_sync.delivery.overflow import inbox_for
 from kucoin_sync.delivery.queue import Inbox
 
 from .threads import LIMIT
 
-__all__ = ["Waiters", "make_inbox", "wait_for_a_consumer"]
+__all__ = ["Waiters", "make_inbox", "pop", "popped", "wait_for_a_consumer"]
 
 
 class Waiters(deque[Any]):
@@ -32,15 +32,28 @@ def make_inbox(
     overflow: str = "raise",
     maxsize: int = 10,
     on_overflow: Callable[[int], None] = lambda dropped: None,
-    *,
-    runs: bool = False,
 ) -> Inbox:
     """Return an inbox whose consumers are told of an overflow by a `SlowConsumer`."""
-    inbox = inbox_for(
-        overflow, maxsize, on_overflow, lambda dropped: SlowConsumer("too slow", dropped=dropped), runs=runs
-    )
+    inbox = inbox_for(overflow, maxsize, on_overflow, lambda dropped: SlowConsumer("too slow", dropped=dropped))
     inbox.waiters = Waiters()
     return inbox
+
+
+def pop(inbox: Inbox) -> Message:
+    """Return the next message; raise IndexError where there is none."""
+    while True:
+        [push] = inbox.source()
+        message = inbox.decoder.decode(push)
+        if message is not None:
+            return message
+
+
+def popped(inbox: Inbox) -> list[Message]:
+    """Return all messages that are queued."""
+    found = []
+    while len(inbox):
+        found.append(pop(inbox))
+    return found
 
 
 def wait_for_a_consumer(inbox: Inbox, count: int = 1) -> None:

@@ -10,7 +10,7 @@ __all__ = ["message", "number", "prefix_of"]
 
 
 def prefix_of(start: bytes, topic: str, subject: str | None = None) -> EnvelopePrefix:
-    """Return the head of frames that begin with `start`."""
+    """Return the envelope prefix of frames that begin with `start`."""
     return prefix_for(start, topic, subject)
 
 

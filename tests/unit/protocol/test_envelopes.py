@@ -19,16 +19,15 @@ from kucoin_sync.protocol.envelopes import (
     Decoder,
     EnvelopePrefix,
     EnvelopePrefixes,
-    Medley,
+    FrameBatch,
     Push,
     RawPush,
-    Run,
     channel_of,
     opened,
 )
 from kucoin_sync.protocol.message import Batch, Origin, _Plain, _Split, _Typed, decode_message
 
-from ...support.inboxes import make_inbox
+from ...support.inboxes import make_inbox, pop
 
 START = b'{"topic":"/market/ticker:BTC-USDT","type":"message","subject":"trade.ticker",'
 BATCH = Batch(3, 17)
@@ -83,7 +82,7 @@ def test_a_frame_that_begins_like_one_before_it_has_its_head() -> None:
     heads.learn(ticker(1))
     head = head_in(heads, ticker(2))
     assert head is not None
-    assert (head.start, head.kind) == (START + b'"data":', ("/market/ticker:BTC-USDT", "trade.ticker"))
+    assert (head.start, head.channel) == (START + b'"data":', ("/market/ticker:BTC-USDT", "trade.ticker"))
     assert head_in(heads, ticker(2).replace(b"BTC", b"ETH")) is None
 
 
@@ -98,7 +97,7 @@ def test_a_frame_that_begins_like_one_before_it_has_its_head() -> None:
 def test_the_order_of_the_keys_is_free(beginning: bytes) -> None:
     head = prefix_of(beginning + b"{}}")
     assert head is not None
-    assert head.kind[0] == "/a:B"
+    assert head.channel[0] == "/a:B"
 
 
 @pytest.mark.parametrize(
@@ -206,28 +205,50 @@ def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> N
 # What came together
 
 
-def test_a_run_is_a_sequence_of_sealed_frames() -> None:
+def test_a_frame_batch_is_a_sequence_of_raw_pushes() -> None:
     frames = [ticker(n) for n in range(5)]
-    head = sealed(frames[0]).prefix
-    run = Run.of(head, BATCH, frames)
-    assert len(run) == 5
-    for pushes, wanted in ((run, frames), (run[1:3], frames[1:3])):
-        assert isinstance(pushes, Run)
-        assert [(push.frame, push.batch, push.prefix) for push in pushes] == [(frame, BATCH, head) for frame in wanted]
-    assert (run[-1].frame, run[0].prefix) == (frames[-1], head)
+    prefix = sealed(frames[0]).prefix
+    batch = FrameBatch(frames, BATCH, prefix=prefix)
+    assert len(batch) == 5
+    for pushes, wanted in ((batch, frames), (batch[1:3], frames[1:3])):
+        assert isinstance(pushes, FrameBatch)
+        assert [(each.frame, each.batch, each.prefix) for each in pushes] == [(one, BATCH, prefix) for one in wanted]
+        assert (pushes.prefix, pushes.left) == (prefix, len(wanted))
+    assert (batch[-1].frame, batch[0].prefix) == (frames[-1], prefix)
 
 
-def test_a_medley_is_one_with_a_head_for_each() -> None:
+def test_a_frame_batch_may_have_a_prefix_for_each_frame() -> None:
     frames = symbols("A", "B", "A", "C")
     found = learned(frames).find(frames)
     assert found is not None
-    medley = Medley(found, BATCH, frames)
-    assert len(medley) == 4
-    for pushes, wanted in ((medley, slice(None)), (medley[1:3], slice(1, 3))):
-        assert isinstance(pushes, Medley)
+    batch = FrameBatch(frames, BATCH, found)
+    assert len(batch) == 4
+    for pushes, wanted in ((batch, slice(None)), (batch[1:3], slice(1, 3))):
+        assert isinstance(pushes, FrameBatch)
         assert [(push.frame, push.batch) for push in pushes] == [(frame, BATCH) for frame in frames[wanted]]
         assert [push.prefix for push in pushes] == found[wanted]
-    assert (medley[-1].frame, medley[-1].prefix) == (frames[-1], found[-1])
+        assert (pushes.prefix, pushes.left) == (None, len(frames[wanted]))
+    assert (batch[-1].frame, batch[-1].prefix) == (frames[-1], found[-1])
+
+
+def batch_of(*frames: bytes) -> FrameBatch:
+    """Return frames that came together, each with its prefix where they differ."""
+    found = learned(symbols("A", "B", "C")).find(list(frames))
+    assert found is not None
+    return FrameBatch(list(frames), BATCH, found)
+
+
+def test_each_frame_of_a_batch_is_taken_once_with_its_prefix_in_either_way() -> None:
+    frames = symbols("A", "B", "A", "C", "B")
+    batch = batch_of(*frames)
+    prefixes = list(batch.prefixes or ())
+    assert next(batch.rest) == (prefixes[0], frames[0])
+    push = next(batch.pushes)
+    assert (push.frame, push.batch, push.prefix, batch.left) == (frames[1], BATCH, prefixes[1], 3)
+    assert next(batch.rest) == (prefixes[2], frames[2])
+    assert [(each.frame, each.prefix) for each in batch.pushes] == list(zip(frames[3:], prefixes[3:], strict=True))
+    assert (batch.left, list(batch.rest), list(batch.pushes)) == (0, [], [])
+    assert (len(batch), [push.frame for push in batch]) == (5, frames), "to look at it takes nothing"
 
 
 # Opening
@@ -238,7 +259,7 @@ def test_however_it_is_read_a_message_says_the_same(reader: Callable[[Message], 
     decoder = Decoder()
     for n in range(5):
         frame = ticker(n)
-        message = decoder.open(sealed(frame))
+        message = decoder.decode(sealed(frame))
         assert message is not None
         plain = decode_message(frame)
         plain.raw, plain.origin = frame, Origin(BATCH)
@@ -265,7 +286,7 @@ def test_however_it_is_read_a_message_says_the_same(reader: Callable[[Message], 
 def test_a_message_is_decoded_as_those_before_it_were_read(reader: str, data: bool, payload: bool) -> None:
     decoder = Decoder()
     for n in range(3):
-        message = decoder.open(sealed(ticker(n)))
+        message = decoder.decode(sealed(ticker(n)))
         assert message is not None
         if n == 2:
             assert (type(message) is _Typed, type(message) is _Plain) == (payload, data)
@@ -276,7 +297,7 @@ def test_a_message_is_decoded_as_those_before_it_were_read(reader: str, data: bo
 def test_who_reads_both_ways_has_nothing_decoded_in_vain(first: str, second: str) -> None:
     decoder = Decoder()
     for n in range(210):
-        message = decoder.open(sealed(ticker(n)))
+        message = decoder.decode(sealed(ticker(n)))
         assert message is not None
         if n > 205:
             assert type(message) is _Split
@@ -289,7 +310,7 @@ def test_who_reads_both_ways_has_nothing_decoded_in_vain(first: str, second: str
 def test_who_keeps_reading_one_way_has_it_decoded_so_for_ever(reader: str, base: type) -> None:
     decoder = Decoder()
     for n in range(310):
-        message = decoder.open(sealed(ticker(n)))
+        message = decoder.decode(sealed(ticker(n)))
         assert message is not None
         assert n < 2 or isinstance(message, base)
         READERS[reader](message)
@@ -302,7 +323,7 @@ def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
     frames = [ticker(1), ticker(2), ticker(3, price=[]), ticker(4)]
     found = []
     for frame in frames:
-        message = decoder.open(RawPush(frame, batch, sealed(frame).prefix))
+        message = decoder.decode(RawPush(frame, batch, sealed(frame).prefix))
         assert message is not None
         found.append(message.payload)
     assert (found[2].price, found[2].sequence) == (None, 3)
@@ -316,7 +337,7 @@ def test_members_that_kucoin_adds_are_decoded_in_one_pass_from_the_second_messag
     batch = Batch(1, 2, misfits.append)
     for n in range(300):
         frame = ticker(n, more={"of": ["tomorrow"]}) if n > 100 and n % 2 else ticker(n)
-        message = decoder.open(RawPush(frame, batch, sealed(frame).prefix))
+        message = decoder.decode(RawPush(frame, batch, sealed(frame).prefix))
         assert message is not None
         assert n < 2 or n == 101 or isinstance(message, _Typed)
         assert isinstance(message.payload, Ticker)
@@ -325,33 +346,82 @@ def test_members_that_kucoin_adds_are_decoded_in_one_pass_from_the_second_messag
     assert misfits == []
 
 
-def test_a_run_is_opened_as_one_by_one_whatever_is_in_it() -> None:
-    decoder, whole = Decoder(), decode_message(ticker(7))
+def reading_payloads() -> Decoder:
+    """Return a decoder whose consumer has read payloads."""
+    decoder = Decoder()
     for n in range(3):
-        message = decoder.open(sealed(ticker(n)))
+        message = decoder.decode(sealed(ticker(n)))
         assert message is not None and message.payload
-    run: list[Push] = [sealed(ticker(3)), sealed(ticker(4, price=[])), sealed(ticker(5, price=[])), whole]
-    found = list(decoder.each([*run, sealed(BAD[0]), sealed(ticker(8))]))
+    return decoder
+
+
+def test_pushes_are_decoded_as_one_by_one_whatever_is_among_them() -> None:
+    decoder, whole = reading_payloads(), decode_message(ticker(7))
+    pushes: list[Push] = [sealed(ticker(3)), sealed(ticker(4, price=[])), sealed(ticker(5, price=[])), whole]
+    found = list(decoder.decode_all([*pushes, sealed(BAD[0]), sealed(ticker(8))]))
     assert [message.data["sequence"] for message in found] == ["3", "4", "5", "7", "8"]
     assert found[3] is whole
-    assert [isinstance(message, _Typed) for message in found] == [True, False, False, False, True]
+    assert [isinstance(message, _Typed) for message in found] == [True, False, False, False, False]
     assert decoder.unreadable == 1
-    after = decoder.open(sealed(ticker(9)))
+    after = decoder.decode(sealed(ticker(9)))
     assert type(after) is _Split, "the struct does not fit what comes"
 
 
-def test_frames_of_one_head_are_opened_as_one_by_one() -> None:
-    decoder = Decoder()
-    for n in range(3):
-        message = decoder.open(sealed(ticker(n)))
-        assert message is not None and message.payload
-    run = Run.of(sealed(ticker(0)).prefix, BATCH, [ticker(1), BAD[0], ticker(2, price=[]), BAD[-1], ticker(3)])
-    found = list(decoder.each(run))
+def test_frames_of_one_prefix_are_decoded_as_one_by_one() -> None:
+    decoder = reading_payloads()
+    frames = [ticker(1), BAD[0], ticker(2, price=[]), BAD[-1], ticker(3)]
+    found = list(decoder.decode_all(FrameBatch(frames, BATCH, prefix=sealed(ticker(0)).prefix)))
     assert [message.data["sequence"] for message in found] == ["1", "2", "3"]
     assert [message.raw for message in found] == [ticker(1), ticker(2, price=[]), ticker(3)]
-    assert [isinstance(message, _Typed) for message in found] == [True, False, True]
+    assert [isinstance(message, _Typed) for message in found] == [True, False, False]
     assert decoder.unreadable == 2
-    assert type(decoder.open(sealed(ticker(9)))) is _Split
+    assert type(decoder.decode(sealed(ticker(9)))) is _Split
+
+
+def test_frames_of_several_prefixes_are_decoded_each_with_its_own() -> None:
+    decoder = Decoder()
+    frames = symbols("A", "B", "B", "C", "A")
+    for times in range(3):
+        batch = batch_of(*frames)
+        found = list(decoder.decode_all(batch))
+        for message, frame, prefix in zip(found, frames, batch.prefixes or (), strict=True):
+            plain = decode_message(frame)
+            assert (message.raw, message.topic, message.subject) == (frame, plain.topic, plain.subject)
+            assert (message.origin.prefix, message.origin.batch, message.lost) == (prefix, BATCH, 0)
+            assert isinstance(message, _Typed) == (times > 0)
+            assert message.payload == plain.payload
+        assert batch.left == 0
+
+
+def test_members_that_kucoin_adds_are_decoded_in_one_pass_in_a_batch_too() -> None:
+    decoder = reading_payloads()
+    frames = [ticker(n, more=n) for n in range(5)]
+    found = list(decoder.decode_batch(FrameBatch(frames, BATCH, prefix=sealed(frames[0]).prefix)))
+    assert [isinstance(message, _Typed) for message in found] == [False, True, True, True, True]
+    assert [message.payload.extra for message in found] == [{"more": n} for n in range(5)]
+
+
+def test_a_batch_that_is_left_half_way_is_gone_on_with() -> None:
+    decoder, batch = Decoder(), batch_of(*symbols("A", "B", "C"))
+    assert next(decoder.decode_batch(batch, lambda _: pytest.fail("it was delivered"))).raw == batch.frames[0]
+    assert [message.raw for message in decoder.decode_batch(batch)] == batch.frames[1:]
+
+
+def test_the_frame_at_which_an_exception_comes_is_put_back_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    decoder, batch = Decoder(), batch_of(*symbols("A", "B", "C"))
+    put_back: list[RawPush] = []
+    loop = decoder.decode_batch(batch, put_back.append)
+    next(loop)
+    batch.frames[1] = BAD[0]
+    monkeypatch.setattr(decoder, "_decode_anyhow", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(loop)
+    [push] = put_back
+    assert (push.frame, push.batch, push.prefix) == (BAD[0], BATCH, batch[1].prefix)
+    assert batch.left == 1
 
 
 BAD = [
@@ -394,12 +464,12 @@ def test_what_was_dropped_is_told_by_the_next_that_can_be_read(overflow: str) ->
         inbox.put(sealed(ticker(n)))
     seen: list[Message] = []
     while len(inbox):
-        seen.append(inbox.pop())
+        seen.append(pop(inbox))
     inbox.notice()
     for frame in (BAD[0], ticker(8)):
         inbox.put(sealed(frame))
     while len(inbox):
-        seen.append(inbox.pop())
+        seen.append(pop(inbox))
     assert sum(message.lost for message in seen) == 2 == inbox.dropped
     assert seen[-1].data["sequence"] == "8"
     assert (seen[0].lost, seen[-1].lost) == ((2, 0) if overflow == "drop_oldest" else (0, 2))
@@ -409,21 +479,21 @@ def test_a_dropped_frame_that_the_oldest_policy_has_to_look_at_may_be_unreadable
     inbox = make_inbox("drop_oldest", 2)
     for frame in (ticker(0), BAD[0], ticker(2)):
         inbox.put(sealed(frame))
-    message = inbox.pop()
+    message = pop(inbox)
     assert (message.data["sequence"], message.lost) == ("2", 1)
     with pytest.raises(IndexError):
-        inbox.pop()
+        pop(inbox)
 
 
 def test_superseded_frames_are_only_counted_under_latest() -> None:
     inbox = make_inbox("latest", 2)
     inbox.put_many([sealed(ticker(n)) for n in range(5)])
     inbox.put(sealed(ticker(5)))
-    message = inbox.pop()
+    message = pop(inbox)
     assert (message.data["sequence"], message.lost, inbox.dropped) == ("5", 5, 5)
     inbox.put(sealed(BAD[0]))
     with pytest.raises(IndexError):
-        inbox.pop()
+        pop(inbox)
 
 
 def test_an_unreadable_frame_hides_none_under_latest() -> None:
@@ -431,7 +501,7 @@ def test_an_unreadable_frame_hides_none_under_latest() -> None:
     inbox.put_many([sealed(ticker(0)), sealed(BAD[0])])
     inbox.put(decode_message(ticker(1).replace(b"BTC", b"ETH")))
     for topic in ("/market/ticker:BTC-USDT", "/market/ticker:ETH-USDT"):
-        message = inbox.pop()
+        message = pop(inbox)
         assert (message.topic, message.lost) == (topic, 0)
     assert (inbox.decoder.unreadable, inbox.dropped) == (1, 0)
 

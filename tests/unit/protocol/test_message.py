@@ -395,9 +395,9 @@ def test_a_message_that_was_made_of_its_data_reads_as_any_other(frame: bytes, wa
     cls = payload_class(other.topic, other.subject)
     assert cls is not None
     data = bytes(other.wire_data)
-    head = prefix_of(frame[: frame.index(data)], other.topic or "", other.subject)
-    make, decode = head.ways[way]
-    message = make(other.topic, 0, frame, Origin(other.origin.batch, head), UNREAD, UNREAD, None, decode(data))
+    prefix = prefix_of(frame[: frame.index(data)], other.topic or "", other.subject)
+    make, decode = prefix.readings[way]
+    message = make(other.topic, 0, frame, Origin(other.origin.batch, prefix), UNREAD, UNREAD, None, decode(data))
     assert message == other
     assert (message.type, message.topic, message.subject) == ("message", other.topic, other.subject)
     assert (message.tunnel_id, message.epoch, message.received_ns) == (None, other.epoch, other.received_ns)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kucoin_sync import payloads
 from kucoin_sync.exceptions import ConnectionFailed, ProtocolError, SubscriptionRejected, TokenError
 from kucoin_sync.limits import Limits
-from kucoin_sync.protocol.envelopes import Medley, Pushes, RawPush, Run
+from kucoin_sync.protocol.envelopes import EnvelopePrefix, FrameBatch, Pushes, RawPush
 from kucoin_sync.protocol.envelopes import opened as opened_pushes
 from kucoin_sync.protocol.message import Batch, Message, Origin, decode_message
 from kucoin_sync.protocol.session import ACK_TIMEOUT, Session
@@ -1275,47 +1275,83 @@ def test_pushes_come_out_in_order_with_their_frame_and_batch() -> None:
     assert (session.unreadable, session.unknown) == (0, 0)
 
 
-def test_pushes_that_begin_alike_stay_sealed_and_together() -> None:
+def test_frames_that_begin_as_pushes_before_them_are_a_batch() -> None:
     session, batch = opened(), Batch(4, 99)
     session.eventful = False  # the welcome was one
     other = PUSH.replace(b"BTC", b"ETH")
+    assert session.recognise([PUSH, other], batch, 1.0) is None, "none came yet"
     pushes = session.receive([PUSH, other], batch, 1.0)
     assert [type(push) is RawPush for push in pushes] == [False, False]
-    for count in (1, 2):
-        medley = session.receive([PUSH, other, PUSH], batch, 1.0)
-        assert isinstance(medley, Medley)
-        assert [push.frame for push in medley] == [PUSH, other, PUSH]
-        assert medley.heads[0] is medley.heads[2] is not medley.heads[1]
-        run = session.receive([PUSH] * count, batch, 1.0)
-        assert isinstance(run, Run)
-        assert [(push.frame, push.batch, push.prefix) for push in run] == [(PUSH, batch, medley.heads[0])] * count
-        assert isinstance(session.receive([PUSH] * count, batch, 1.0, PUSH * count), Run)
-        assert not isinstance(session.receive([PUSH] * count, batch, 1.0, b"\xff"), Run)
+    for count in (2, 3):
+        mixed = session.recognise([PUSH, other, PUSH], batch, 1.0)
+        assert isinstance(mixed, FrameBatch)
+        assert [(push.frame, push.batch) for push in mixed] == [(PUSH, batch), (other, batch), (PUSH, batch)]
+        assert mixed.prefix is None and mixed.prefixes is not None
+        assert mixed.prefixes[0] is mixed.prefixes[2] is not mixed.prefixes[1]
+        alike = session.recognise([PUSH] * count, batch, 1.0)
+        assert isinstance(alike, FrameBatch)
+        assert alike.prefix is mixed.prefixes[0] and alike.prefixes is None
+        assert [(push.frame, push.batch, push.prefix) for push in alike] == [(PUSH, batch, alike.prefix)] * count
+        assert (mixed.text, alike.text) == (PUSH + other + PUSH, PUSH * count)
     assert not session.eventful
-    pushes = session.receive([PUSH, PUSH, other, b'{"type":"pong","id":"9"}', other, PUSH], batch, 1.0)
+
+
+def test_what_is_known_and_what_is_not_come_out_in_order() -> None:
+    session, batch = opened(), Batch(4, 99)
+    session.eventful = False
+    other, pong = PUSH.replace(b"BTC", b"ETH"), b'{"type":"pong","id":"9"}'
+    receive(session, PUSH, other)
+    frames = [PUSH, PUSH, other, pong, other, PUSH]
+    assert session.recognise(frames, batch, 1.0) is None
+    pushes = session.receive(frames, batch, 1.0)
     assert all(isinstance(push, RawPush) for push in pushes)
     assert [message.raw for message in opened_pushes(pushes)] == [PUSH, PUSH, other, other, PUSH]
     assert session.eventful
+
+
+def test_what_is_not_recognised_changes_nothing() -> None:
+    session = opened()
+    receive(session, PUSH)
+    session.eventful = False
+    deadline = session.next_deadline()
+    for frames in ([b"\xff"], [b""], [PUSH, b"{"], [PUSH, PUSH.replace(b"BTC", b"ETH")], [b'{"type":"pong","id":"9"}']):
+        assert session.recognise(frames, Batch(), 5.0) is None
+    assert (session.next_deadline(), session.eventful, session.unreadable) == (deadline, False, 0)
 
 
 def test_a_sealed_frame_is_text_or_nothing() -> None:
     session = opened()
     receive(session, PUSH)
     accented, broken = (PUSH.replace(b'"data":{', b'"data":{"x":"%s",' % text) for text in ("é".encode(), b"\xff"))
+    for each in (accented, broken):
+        assert session.recognise([each], Batch(), 1.0) is None
+        assert session.recognise([PUSH, each], Batch(), 1.0) is None
     assert receive(session, PUSH, broken, accented) == [decode_message_of(PUSH), decode_message_of(accented)]
     assert session.unreadable == 1
 
 
-def test_a_push_that_comes_alone_and_begins_as_the_last_one_is_known_by_its_head() -> None:
+def recognised(session: Session, frame: bytes, now: float = 1.0) -> EnvelopePrefix | None:
+    """Return the prefix by which a frame that came alone is known."""
+    batch = Batch()
+    pushes = session.recognise([frame], batch, now)
+    if pushes is None:
+        return None
+    assert isinstance(pushes, tuple)
+    [push] = pushes
+    assert (push.frame, push.batch) == (frame, batch)
+    return push.prefix
+
+
+def test_a_push_that_comes_alone_and_begins_as_the_last_one_is_known_by_its_prefix() -> None:
     session = opened()
-    assert session.known(PUSH, 1.0) is None, "none came yet"
+    assert recognised(session, PUSH) is None, "none came yet"
     receive(session, PUSH)
     receive(session, PUSH)
-    head = session.known(PUSH, 2.0)
-    assert head is not None
-    assert head.kind == (BTC.topic, "trade.ticker")
-    assert session.known(PUSH.replace(b"BTC", b"ETH"), 2.0) is None
-    assert session.known(PUSH.replace(b"70.5", b"70\xff"), 2.0) is None, "it might be no text"
+    prefix = recognised(session, PUSH, 2.0)
+    assert prefix is not None
+    assert prefix.channel == (BTC.topic, "trade.ticker")
+    assert recognised(session, PUSH.replace(b"BTC", b"ETH"), 2.0) is None
+    assert recognised(session, PUSH.replace(b"70.5", b"70\xff"), 2.0) is None, "it might be no text"
 
 
 def test_so_is_one_that_begins_as_any_before_it() -> None:
@@ -1324,20 +1360,21 @@ def test_so_is_one_that_begins_as_any_before_it() -> None:
     receive(session, PUSH)
     receive(session, other)
     receive(session, other)
-    first, second = session.known(PUSH, 1.0), session.known(other, 1.0)
+    first, second = recognised(session, PUSH), recognised(session, other)
     assert first is not None and second is not None
-    assert (first.kind[0], second.kind[0]) == (BTC.topic, BTC.topic.replace("BTC", "ETH"))
-    assert session.known(PUSH, 1.0) is first
-    assert session.known(PUSH.replace(b"70.5", b"70\xff"), 1.0) is None, "it might be no text"
-    assert session.known(PUSH.replace(b"BTC", b"KCS"), 1.0) is None
+    assert (first.channel[0], second.channel[0]) == (BTC.topic, BTC.topic.replace("BTC", "ETH"))
+    assert recognised(session, PUSH) is first
+    assert recognised(session, PUSH.replace(b"70.5", b"70\xff")) is None, "it might be no text"
+    assert recognised(session, PUSH.replace(b"BTC", b"KCS")) is None
 
 
-def test_a_push_that_is_known_by_its_head_counts_as_life() -> None:
+@pytest.mark.parametrize("frames", [[PUSH], [PUSH, PUSH], [PUSH, PUSH.replace(b"BTC", b"ETH")]])
+def test_a_push_that_is_known_by_its_prefix_counts_as_life(frames: list[bytes]) -> None:
     session = opened()
-    receive(session, PUSH)
-    receive(session, PUSH)
+    receive(session, *frames)
+    receive(session, *frames)
     session.handle_deadline(9.0)
-    assert session.known(PUSH, 18.9) is not None
+    assert session.recognise(frames, Batch(), 18.9) is not None
     session.handle_deadline(19.0)
     assert session.lost is None
     session.handle_deadline(29.0)

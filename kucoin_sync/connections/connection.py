@@ -1,8 +1,8 @@
-"""The one I/O thread of a connection: it drives a `Session` over a `WebSocketConnection`, and replaces both when they die.
+"""The one I/O thread of a connection drives a `Session` over a `WebSocketConnection`, and replaces both when they die.
 
 What is wanted (`_wanted`) outlives them. Everything else that dies with a connection is in the session and the
-transport, which are replaced whole. Only this thread touches the socket, or a consumer whom it has passed the `read_lease`;
-other threads leave a command with the session, under the lock, and wake it.
+transport, which are replaced whole. Only this thread touches the socket, or a consumer to which it has lent a
+`ReadLease`; other threads leave a command with the session, under the lock, and wake it.
 """
 
 from __future__ import annotations

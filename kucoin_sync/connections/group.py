@@ -348,8 +348,13 @@ class ConnectionGroup:
         return None
 
     def deliver_alone(self, pushes: FrameBatch | tuple[RawPush], consumer: Subscription) -> bool:
-        """Deliver pushes on their consumer's thread; False, with nothing done, where they are not its alone."""
+        """Deliver pushes on their consumer's thread; False, with nothing done, where they are not its alone.
+
+        Nor where they would not be queued in one step: an exception of a signal handler would leave some of them.
+        """
         if self._merges or self.taps or self._sole_sink_of(pushes) is not consumer:
+            return False
+        if not consumer.inbox.fits(len(pushes)):
             return False
         self.newest = pushes[-1]
         _put(consumer, pushes)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import islice, repeat, starmap
+from collections.abc import Callable
 from typing import Any, cast
 
 from ..protocol.envelopes import FrameBatch, Push, Pushes, channel_of, is_readable
@@ -52,17 +51,12 @@ class _RaisingInbox(Inbox):
 class _OneByOneInbox(Inbox):
     """An inbox in which each push has to be looked at, when it comes and when it is taken; batches are taken apart."""
 
-    def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
-        super().__init__(maxsize, on_overflow)
-        self._pop_single = self.singles
-        self.singles = starmap(self._take_one, repeat(()))
-
     def put_many(self, pushes: Pushes) -> bool:
         woken = [self.put(push) for push in pushes]
         return True in woken
 
-    def _take_one(self) -> Push:
-        raise NotImplementedError
+    def fits(self, count: int) -> bool:
+        return count == 1 and not self._congested and len(self) < self._maxsize
 
 
 class _OldestInbox(_OneByOneInbox):
@@ -84,17 +78,13 @@ class _OldestInbox(_OneByOneInbox):
             self._tell_overflows()
         return self._woken()
 
-    def put_back(self, push: Push | FrameBatch) -> None:
-        with self._lock:
-            super().put_back(push)
-
     def _take_one(self) -> Push:
-        # No signal's handler runs between a step that takes, or that notes what was taken, and the next line.
+        # As in the base class.
         push: Any = None
         try:
             with self._lock:
                 while push is None:
-                    for push in self._pop_single:  # noqa: B007
+                    for push in self._singles:  # noqa: B007
                         break
                     if self._congested:
                         told = self._telling(push) if self._missing else push
@@ -128,12 +118,6 @@ class _LatestInbox(_OneByOneInbox):
 
     def has_messages(self) -> bool:
         return bool(self._newest)
-
-    def take(self, most: int) -> Iterator[Push]:
-        try:
-            yield from islice(self.singles, min(most, len(self)))
-        except IndexError:
-            pass  # another consumer has taken the rest
 
     def has(self, push: Push | FrameBatch) -> bool:
         assert not isinstance(push, FrameBatch)

@@ -1,11 +1,17 @@
 """The bounded queue between the I/O threads and the consumers of a subscription; `overflow` has one for each policy.
 
-I/O threads put pushes into it, consumers take them; neither ever waits for the other. A consumer that finds nothing
-waits in `wait`. A `put` wakes one waiting consumer, and only if there is one. Both ends of a `collections.deque` are
-atomic, so the common path takes no lock. The lock is for what is rare: a full queue, a notice, the end.
+I/O threads put pushes into it, consumers take them. A consumer that finds nothing waits in `wait`. A `put` wakes one
+waiting consumer, and only if there is one.
 
 Items are raw pushes, messages that were decoded to be routed, and frame batches. A batch stays the first item while
 consumers take frame after frame from its iterators.
+
+Rules:
+1. A single push is appended without the lock. A batch, a full queue, a notice and the end take it.
+2. Whatever changes the front takes the lock, so that no consumer takes a whole batch. Frames are taken from the first
+   batch without it: a step of an iterator is atomic.
+3. A signal handler may raise, or take messages itself, behind every step. So what belongs together happens in one
+   step, which is a call into C; and what was taken and not delivered is put back.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import islice, repeat
+from itertools import islice, repeat, starmap
 from typing import Any, Protocol
 
 from ..internal import fork
@@ -27,7 +33,10 @@ from ..protocol.message import Message
 __all__ = ["Inbox", "InlineInbox", "Latch", "lost_count", "uncalled"]
 
 _NOBODY, _SEVERAL = -1, -2
+_ONCE = ((),)
 _pop_first: Callable[[deque[Any]], Any] = deque.popleft
+_append: Callable[[deque[Any], FrameBatch], None] = deque.append
+_remove: Callable[[deque[Any], FrameBatch], None] = deque.remove
 
 
 class Latch(Protocol):
@@ -46,9 +55,6 @@ class Inbox:
         finished: nothing more will be put; what is queued can still be taken.
         error: with `finished`, why the subscription ended, None for a normal close.
         read_lease: with it the consumer reads the socket itself.
-        singles: yields the first item, where it is no batch, in one step: `for push in singles: break`. Python runs
-            signal handlers between bytecodes, and never between this step and the assignment. A consumer that can't
-            deliver what it has taken calls `put_back`.
         decoder: makes messages of raw pushes.
         first_use: in a forked child, called before a consumer first looks for messages.
         callback: called with each message, where the consumer is a callback. It is looked up for each message, because
@@ -68,7 +74,6 @@ class Inbox:
         self.decoder = Decoder()
         self.callback: Callable[[Message], object] = uncalled
         self.calling = False
-        self.singles: Iterator[Any] = map(_pop_first, repeat(self.items))
         self.first_use: Callable[[], None] | None = None
         self.leaving: deque[Latch] = deque()
         self._maxsize = maxsize
@@ -76,8 +81,10 @@ class Inbox:
         # Guards the following and `dropped`. Reentrant, because a signal handler may take messages, too, wherever it
         # interrupts a consumer.
         self._lock = threading.RLock()
-        self._in_batches = 0  # frames that batches have beyond one each, those already taken included
-        self._first_batch: FrameBatch | None = None  # the only one from which frames may be missing
+        self._singles: Iterator[Any] = map(_pop_first, repeat(self.items))  # the first item in one step, under the lock
+        self._batches: deque[FrameBatch] = deque()  # those in `items`
+        self._both: tuple[deque[Any], ...] = self.items, self._batches
+        self._in_batches = 0  # at least as many frames as batches have left beyond one each
         self._missing = 0  # dropped since the last message that was accepted
         self._congested = False  # the next put has to take the lock
         self._full = False  # an episode of overflow is under way
@@ -105,11 +112,11 @@ class Inbox:
 
     def clear(self) -> None:
         """Drop everything, also for a loop that is in a batch."""
-        for item in self.items:
-            if isinstance(item, FrameBatch):
-                deque(item.rest, maxlen=0)
+        for batch in self._batches:
+            deque(batch.rest, maxlen=0)
         self.items.clear()
-        self._in_batches, self._first_batch = 0, None
+        self._batches.clear()
+        self._in_batches = 0
 
     def sleep(self, first_use: Callable[[], None]) -> None:
         """Have `first_use` called before a consumer first looks for messages."""
@@ -128,9 +135,8 @@ class Inbox:
                 raise
 
     def __len__(self) -> int:
-        batch = self._first_batch
-        taken = 0 if batch is None else len(batch) - batch.left
-        return max(0, len(self.items) + self._in_batches - taken)
+        items, batches = len(self.items), self._batches
+        return max(0, items + sum([batch.left - 1 for batch in batches.copy()])) if batches else items
 
     def has_messages(self) -> bool:
         """Return whether a consumer would find one."""
@@ -150,15 +156,13 @@ class Inbox:
     def put_many(self, pushes: Pushes) -> bool:
         """Queue several pushes at once; return the same."""
         count = len(pushes)
-        if self._congested or (
-            len(self.items) + self._in_batches + count > self._maxsize and not self._has_room(count)
-        ):
+        if not self.fits(count):
             woken = [self.put(push) for push in pushes]
             return True in woken
         if isinstance(pushes, FrameBatch):
             with self._lock:
-                self.items.append(pushes)
                 self._in_batches += count - 1
+                tuple(map(_append, self._both, repeat(pushes)))
         else:
             self.items.extend(pushes)
         woken_one = self._woken()
@@ -168,28 +172,56 @@ class Inbox:
             self.wake()
         return woken_one
 
+    def fits(self, count: int) -> bool:
+        """Return whether so many pushes are queued in one step, without one being looked at, dropped or replaced."""
+        return not self._congested and (
+            len(self.items) + self._in_batches + count <= self._maxsize or self._has_room(count)
+        )
+
     def first_batch(self) -> FrameBatch | None:
         """Return the batch that is the first item, None where that is none; batches of which all is gone are dropped.
 
         A consumer that takes a frame from it has it.
         """
         items = self.items
-        if not items or not isinstance(items[0], FrameBatch):
+        try:
+            if not isinstance(items[0], FrameBatch):
+                return None
+        except IndexError:
             return None
         with self._lock:
             while items and isinstance(batch := items[0], FrameBatch):
                 if batch.left:
-                    self._first_batch = batch
                     return batch
-                items.popleft()
-                self._in_batches -= len(batch) - 1
-                self._first_batch = None
+                with suppress(ValueError, IndexError):  # a signal handler has dropped it already
+                    tuple(map(_remove, self._both, repeat(batch)))
         return None
 
     def source(self) -> Iterator[Push]:
-        """Return what yields the next push in one step, as `singles` does; it raises IndexError or ends without one."""
-        batch = self.first_batch()
-        return self.singles if batch is None else batch.pushes
+        """Return what yields the next push in one step: `for push in inbox.source(): break`.
+
+        It raises IndexError where there is none. Python runs signal handlers between bytecodes, and never between this
+        step and the assignment. A consumer that can't deliver what it has taken calls `put_back`.
+        """
+        return starmap(self._take_one, _ONCE)
+
+    def _take_one(self) -> Push:
+        # No signal handler runs between a step that takes, or that notes what was taken, and the next line.
+        push: Any = None
+        try:
+            with self._lock:
+                while push is None:
+                    batch = self.first_batch()
+                    for push in self._singles if batch is None else batch.pushes:  # noqa: B007
+                        break
+                    if isinstance(push, FrameBatch):  # a signal handler has just taken what was before it
+                        self.put_back(push)
+                        push = None
+        except BaseException:
+            if push is not None:
+                self.put_back(push)
+            raise
+        return push  # type: ignore[no-any-return]
 
     def take(self, most: int) -> Iterator[Push]:
         """Yield at most so many of the pushes that wait; for threads that no signal interrupts."""
@@ -197,18 +229,18 @@ class Inbox:
         return self._take_singles(most) if batch is None else islice(batch.pushes, most)
 
     def _take_singles(self, most: int) -> Iterator[Push]:
-        try:
-            for push in islice(self.singles, min(most, len(self.items))):
-                if isinstance(push, FrameBatch):  # another consumer has just taken what was before it
-                    self.items.appendleft(push)
-                    return
-                yield push
-        except IndexError:
-            pass  # another consumer has taken the rest
+        for _ in range(min(most, len(self))):
+            try:
+                push = self._take_one()
+            except IndexError:
+                return  # another consumer has taken the rest
+            yield push
 
     def put_back(self, push: Push | FrameBatch) -> None:
-        """Queue what was taken and not delivered, as the first."""
-        self.items.appendleft(push)
+        """Queue what was taken and not delivered, as the first; once, where a signal has it done again."""
+        with self._lock:
+            if not self.items or self.items[0] is not push:
+                self.items.appendleft(push)
         self.wake()  # another consumer may have found nothing in the meantime
 
     def leave(self, push: Push | None) -> None:
@@ -227,15 +259,15 @@ class Inbox:
         for item in tuple(islice(self.items, 2)):  # of the first all may be gone
             if not isinstance(item, FrameBatch):
                 return item
-            if item.left:
-                return item[-item.left]
+            left = item.left
+            if left:
+                return item[-left]
         return None
 
     def _has_room(self, count: int) -> bool:
         """Return whether there is room for so many more, having counted what is there."""
         with self._lock:
-            self.first_batch()  # which drops those that are used up
-            self._in_batches = sum(len(item) - 1 for item in self.items if isinstance(item, FrameBatch))
+            self._in_batches = sum([max(0, batch.left - 1) for batch in self._batches.copy()])
             return len(self) + count <= self._maxsize
 
     def _woken(self) -> bool:

@@ -12,7 +12,6 @@ from ..exceptions import StreamClosed
 from ..internal.fork import NotPicklable, detect_fork
 from ..internal.guard import Thread
 from ..internal.signals import holds_no_lock, is_reentrant, run_or_defer
-from ..protocol.envelopes import FrameBatch
 from ..protocol.message import Message
 from ..topics.name import P_co
 from ..topics.routing import Router
@@ -114,11 +113,7 @@ class Subscription(NotPicklable, Generic[P_co]):
                     if not self._wait(None if deadline is None else deadline - time.monotonic()):
                         raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s") from None
                     continue
-                if isinstance(push, FrameBatch):  # another consumer has just taken what was before it
-                    inbox.put_back(push)
-                    push = None
-                    continue
-                message = None if push is None else inbox.decoder.decode(push)
+                message = inbox.decoder.decode(push)
                 push = None
                 if message is not None:
                     return message
@@ -137,7 +132,7 @@ class Subscription(NotPicklable, Generic[P_co]):
                     yield from inbox.decoder.decode_batch(batch, inbox.put_back)
                     continue
                 try:
-                    [message] = map(self.get, (None,))  # in one step, as `Inbox.singles`
+                    [message] = map(self.get, (None,))  # in one step, as `Inbox.source`
                 except StreamClosed:
                     if inbox.error is None:
                         return
@@ -152,7 +147,7 @@ class Subscription(NotPicklable, Generic[P_co]):
     @holds_no_lock
     def __next__(self) -> Message[P_co]:
         try:
-            [message] = map(self.get, (None,))  # in one step, as `Inbox.singles`
+            [message] = map(self.get, (None,))  # in one step, as `Inbox.source`
         except StreamClosed:
             if self.inbox.error is None:
                 raise StopIteration from None

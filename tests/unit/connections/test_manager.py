@@ -16,7 +16,7 @@ from kucoin_sync.connections.source import Counts
 from kucoin_sync.delivery.queue import Inbox
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.exceptions import KucoinSyncError
-from kucoin_sync.protocol.envelopes import Medley, Pushes, Run
+from kucoin_sync.protocol.envelopes import FrameBatch, Pushes
 from kucoin_sync.protocol.message import Batch, RawPush
 from kucoin_sync.protocol.session_events import TopicKey
 
@@ -283,37 +283,55 @@ def test_what_is_remembered_of_beginnings_of_frames_is_bounded(
     assert len(subscription.inbox) == 10 and subscription.dropped == 10
 
 
-def test_what_came_together_is_routed_by_its_heads(board: SubscriptionManager) -> None:
-    heads = [prefix_of(b"", key.topic) for key in (ONE, TWO)]
+def test_what_came_together_is_routed_by_its_prefixes(board: SubscriptionManager) -> None:
     frames = [b'{"n":%d}' % n for n in range(4)]
-    batch = Batch()
     connection = subscribed(board, ONE, TWO)
     [first] = board.subscriptions
+
+    def alike() -> FrameBatch:
+        return FrameBatch(frames, Batch(), prefix=HEADS[ONE])
+
+    def mixed() -> FrameBatch:
+        return FrameBatch(frames, Batch(), [HEADS[key] for key in (ONE, TWO, TWO, ONE)])
 
     def bring(*pushes: Pushes) -> list[list[Any]]:
         for each in pushes:
             connection.group(connection, each)
+            assert connection.group.__self__.newest.frame == each[-1].frame
         found: list[list[Any]] = []
         for subscription in board.subscriptions:
-            found.append([getattr(push, "frame", push) for push in subscription.inbox.items])
-            subscription.inbox.items.clear()
+            inbox = subscription.inbox
+            found.append([getattr(push, "frame", push) for push in inbox.take(len(inbox))])
+            found[-1] += [getattr(push, "frame", push) for push in inbox.take(len(inbox))]
+            assert not len(inbox)
         return found
 
-    run, medley = Run.of(heads[0], batch, frames), Medley([heads[0], heads[1], heads[1], heads[0]], batch, frames)
     for _ in range(2):  # the second time it is known whose they are
-        assert bring(medley) == [frames]
-        assert bring(run, [run[2]]) == [[*frames, frames[2]]]
+        assert bring(mixed()) == [frames]
+        assert bring(alike(), [alike()[2]]) == [[*frames, frames[2]]]
+    batch = mixed()
+    connection.group(connection, batch)
+    assert list(first.inbox.items) == [batch], "what is for one subscription alone stays together"
+    first.inbox.clear()
     assert subscribed(board, TWO) is connection
     for _ in range(2):
-        assert [len(found) for found in bring(run)] == [4, 0]
+        assert [len(found) for found in bring(alike())] == [4, 0]
     board.remove(first, (TWO.topic,))
     for _ in range(2):
-        assert bring(medley) == [[frames[0], frames[3]], frames[1:3]]
+        assert bring(mixed()) == [[frames[0], frames[3]], frames[1:3]]
     assert first.topics == (ONE.topic,)
 
 
-def lone(key: TopicKey) -> RawPush:
-    return RawPush(b'{"type":"message","topic":"%s","data":1}' % key.topic.encode(), Batch(), HEADS[key])
+def lone(key: TopicKey) -> tuple[RawPush]:
+    """Return a push that came alone."""
+    return (RawPush(b'{"type":"message","topic":"%s","data":1}' % key.topic.encode(), Batch(), HEADS[key]),)
+
+
+def batch(*keys: TopicKey) -> FrameBatch:
+    """Return pushes that came together."""
+    pushes = [lone(key)[0] for key in keys]
+    prefixes = [push.prefix for push in pushes]
+    return FrameBatch([push.frame for push in pushes], Batch(), prefixes)
 
 
 HEADS = {key: prefix_of(b"", key.topic) for key in (ONE, TWO)}
@@ -324,15 +342,15 @@ def sole_consumer(board: SubscriptionManager) -> Any:
     """Who waited for a push that came alone, to the only subscription."""
     connection = subscribed(board, ONE)
     [subscription] = board.subscriptions
-    assert connection.group(connection, [lone(ONE)]) is None, "nobody has waited"
-    assert connection.group(connection, [lone(ONE)]) is None, "nobody has waited"
-    subscription.inbox.items.clear()
+    assert connection.group(connection, lone(ONE)) is None, "nobody has waited"
+    assert connection.group(connection, lone(ONE)) is None, "nobody has waited"
+    subscription.inbox.clear()
     subscription.inbox.waiters = Waiters()
     waiting = Task(subscription.inbox.wait, LIMIT)
     wait_for_a_consumer(subscription.inbox)
-    sole_consumer = connection.group(connection, [lone(ONE)])
+    sole_consumer = connection.group(connection, lone(ONE))
     assert waiting.result() is True
-    subscription.inbox.items.clear()
+    subscription.inbox.clear()
     return sole_consumer
 
 
@@ -342,10 +360,29 @@ def test_who_waited_for_a_push_that_came_alone_is_told_of_and_takes_the_next(
     [subscription] = board.subscriptions
     push = lone(ONE)
     assert sole_consumer.put(push) is True
-    assert sole_consumer.group.newest is push
+    assert sole_consumer.group.newest is push[0]
+    assert sole_consumer.has(push)
+    assert not sole_consumer.has(lone(ONE))
     assert len(subscription.inbox) == 1
     assert board.stats()["pending"] == 1
     assert sole_consumer.put(lone(TWO)) is False
+
+
+def test_it_takes_what_came_together_in_one_step_or_not_at_all(board: SubscriptionManager, sole_consumer: Any) -> None:
+    [subscription] = board.subscriptions
+    inbox = subscription.inbox
+    came = [batch(ONE, ONE) for _ in range(inbox.room() // 2)]
+    for each in came:
+        assert sole_consumer.put(each) is True
+        assert sole_consumer.has(each)
+    assert (list(inbox.items), sole_consumer.group.newest.frame) == (came, came[-1].frames[-1])
+    for more in (batch(ONE, ONE), lone(ONE)):
+        assert sole_consumer.put(more) is False, "the I/O thread drops what has no room"
+        assert not sole_consumer.has(more)
+    assert (inbox.room(), inbox.dropped) == (0, 0)
+    assert len(list(inbox.take(2))) == 2
+    assert sole_consumer.put(batch(ONE, TWO)) is False
+    assert sole_consumer.put(lone(ONE)) is True
 
 
 def test_it_takes_none_that_others_have_a_share_in(board: SubscriptionManager, sole_consumer: Any) -> None:
@@ -380,10 +417,10 @@ def test_it_takes_them_again_when_the_other_connection_has_taken_over(
 ) -> None:
     old = Connection.made[-1]
     new = replaced(board, old)
-    new.group(new, [lone(ONE)])
+    new.group(new, lone(ONE))
     board.ended(old)
     assert sole_consumer.put(lone(ONE)) is False
-    new.group(new, [lone(ONE)])
+    new.group(new, lone(ONE))
     assert sole_consumer.put(lone(ONE)) is True
     [subscription] = board.subscriptions
     assert len(subscription.inbox) == 3

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from itertools import chain, count, islice
 from types import FrameType, SimpleNamespace
 from typing import Any
@@ -13,18 +14,18 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from kucoin_sync.delivery.batch import Waiting
 
 from kucoin_sync import Message, SlowConsumer, StreamClosed
-from kucoin_sync.delivery import batch as runs_module
 from kucoin_sync.delivery import queue as inbox_module
 from kucoin_sync.delivery.overflow import OVERFLOW
 from kucoin_sync.delivery.queue import Inbox, InlineInbox
 from kucoin_sync.delivery.subscription import Subscription
-from kucoin_sync.protocol.envelopes import Run, channel_of
-from kucoin_sync.protocol.message import Batch, decode_message
+from kucoin_sync.protocol import envelopes as envelopes_module
+from kucoin_sync.protocol.envelopes import FrameBatch, RawPush, channel_of
+from kucoin_sync.protocol.message import Batch, EnvelopePrefix, decode_message
 
-from ...support.inboxes import make_inbox, wait_for_a_consumer
+from ...support.inboxes import make_inbox, pop, popped, wait_for_a_consumer
+from ...support.interrupts import interrupted_at
 from ...support.messages import message, number, prefix_of
 from ...support.threads import LIMIT, Task, reached
 
@@ -35,7 +36,7 @@ def taken(inbox: Inbox) -> list[tuple[int, int]]:
     """Return all that is queued: number and how many were lost before it."""
     found = []
     while len(inbox):
-        one = inbox.pop()
+        one = pop(inbox)
         found.append((number(one), one.lost))
     return found
 
@@ -136,12 +137,12 @@ def test_a_policy_does_as_its_model(overflow: str, maxsize: int, steps: list[int
             else:
                 inbox.put_many(batch)
         elif step == "pop" and model.queue:
-            one = inbox.pop()
+            one = pop(inbox)
             assert (number(one), one.lost) == model.pop()
             delivered.append((number(one), one.lost))
         elif step == "pop":
             with pytest.raises(IndexError):
-                inbox.pop()
+                pop(inbox)
         else:
             told = inbox.notice()
             assert (told.dropped if isinstance(told, SlowConsumer) else None) == model.notice()
@@ -164,12 +165,12 @@ class TestPolicies:
         inbox = make_inbox("raise", 2)
         for n in range(4):
             inbox.put(message(n))
-        assert number(inbox.pop()) == 0
+        assert number(pop(inbox)) == 0
         assert inbox.notice() is None
         inbox.put(message(4))  # there would be room
-        assert number(inbox.pop()) == 1
+        assert number(pop(inbox)) == 1
         with pytest.raises(IndexError):
-            inbox.pop()
+            pop(inbox)
         told = inbox.notice()
         assert isinstance(told, SlowConsumer)
         assert told.dropped == 3
@@ -182,7 +183,7 @@ class TestPolicies:
         inbox = make_inbox("raise", 1)
         for n in range(3):
             inbox.put(message(n))
-        inbox.pop()
+        pop(inbox)
         assert inbox.notice() is not None
         inbox.put(message(3))
         inbox.put(message(4))
@@ -193,7 +194,7 @@ class TestPolicies:
         inbox = make_inbox("drop_newest", 2)
         for n in range(5):
             inbox.put(message(n))
-        assert number(inbox.pop()) == 0
+        assert number(pop(inbox)) == 0
         inbox.put(message(5))
         assert taken(inbox) == [(1, 0), (5, 3)]
         assert inbox.notice() is None
@@ -316,7 +317,7 @@ class TestNotices:
         inbox.tell(error)
         assert inbox.notice() is None
         assert inbox.ready()
-        inbox.pop()
+        pop(inbox)
         assert inbox.ready()
         assert inbox.notice() is error
         assert inbox.notice() is None
@@ -553,7 +554,7 @@ class TestThreads:
         def taking(into: list[int]) -> None:
             while True:
                 try:
-                    one = inbox.pop()
+                    one = pop(inbox)
                 except IndexError:
                     if inbox.finished:
                         return
@@ -587,7 +588,7 @@ class TestThreads:
         def taking() -> None:
             while True:
                 try:
-                    inbox.pop()
+                    pop(inbox)
                 except IndexError:
                     if inbox.finished:
                         return
@@ -620,7 +621,7 @@ class TestThreads:
             delivered = lost = 0
             while True:
                 try:
-                    one = inbox.pop()
+                    one = pop(inbox)
                 except IndexError:
                     if inbox.notice() is None and inbox.finished and not len(inbox):
                         break
@@ -641,71 +642,85 @@ class TestThreads:
         assert lost + inbox._missing == inbox.dropped  # those after the last message have none that could tell
 
 
-@pytest.fixture(scope="module", autouse=True)
-def short_runs() -> Iterator[None]:
-    """Have runs queued as such that are not worth it yet."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(inbox_module, "_MANY", 8)
-        yield
+TICKER = "/market/ticker:BTC-USDT"
 
 
-def run_of(first: int, count: int) -> Run:
-    """Return a run of numbered messages."""
-    frames = [message(n).raw for n in range(first, first + count)]
-    start, data, _ = frames[0].partition(b'"data": ') if frames else (b"", b"", b"")
-    return Run.of(prefix_of(start + data, "/market/ticker:BTC-USDT", "trade.ticker"), Batch(1), frames)
+@cache
+def known_prefix(start: bytes, topic: str) -> EnvelopePrefix:
+    return prefix_of(start, topic, "trade.ticker")
 
 
+def batch_of(first: int, count: int, *topics: str) -> FrameBatch:
+    """Return numbered messages that came together, of one topic or of several in turn."""
+    topics = topics or (TICKER,)
+    frames = [message(n, topics[n % len(topics)]).raw for n in range(first, first + count)]
+    starts = [frame[: frame.index(b'"data": ') + 8] for frame in frames]
+    prefixes = [known_prefix(start, topics[n % len(topics)]) for n, start in enumerate(starts, first)]
+    if len(topics) == 1:
+        return FrameBatch(frames, Batch(1), prefix=prefixes[0])
+    return FrameBatch(frames, Batch(1), prefixes)
+
+
+def numbers(messages: Iterable[Message]) -> list[int]:
+    return [number(one) for one in messages]
+
+
+def closing(inbox: Inbox) -> Subscription[Any]:
+    return Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
+
+
+@pytest.mark.parametrize("topics", [(), ("/a:X", "/a:Y", "/a:Z")], ids=["one prefix", "three prefixes"])
 @settings(max_examples=300, deadline=None)
 @example(overflow="drop_newest", maxsize=10, steps=[1, 9, 1, 1, "pop", "iterate", "iterate", 10, "pop", 2])
 @given(
-    overflow=st.sampled_from(["raise", "drop_newest"]),
+    overflow=st.sampled_from(OVERFLOW),
     maxsize=st.integers(1, 60),
-    steps=st.lists(st.one_of(st.integers(1, 40), st.sampled_from(["pop", "pop", "iterate", "notice"])), max_size=40),
+    steps=st.lists(
+        st.one_of(st.integers(1, 40), st.sampled_from(["pop", "pop", "take", "iterate", "notice"])), max_size=40
+    ),
 )
-def test_runs_are_queued_as_their_pushes_are_one_by_one(overflow: str, maxsize: int, steps: list[int | str]) -> None:
-    runs, single = make_inbox(overflow, maxsize, runs=True), make_inbox(overflow, maxsize)
+def test_batches_are_queued_as_their_pushes_are_one_by_one(
+    topics: tuple[str, ...], overflow: str, maxsize: int, steps: list[int | str]
+) -> None:
+    batches, single = make_inbox(overflow, maxsize), make_inbox(overflow, maxsize)
     sent = 0
     for step in steps:
         if isinstance(step, int):
-            pushes = run_of(sent, step)
+            pushes = batch_of(sent, step, *topics)
             sent += step
-            runs.put_many(pushes if sent % 3 else list(pushes))
+            batches.put_many(pushes if sent % 3 else list(pushes))
             for push in pushes:
                 single.put(push)
         elif step == "notice":
-            assert str(runs.notice()) == str(single.notice())
-        elif step == "iterate" and (run := runs.run()) is not None:
-            for frame in islice(run.frames, sent % 7):
-                assert frame == single.pop().raw
+            assert str(batches.notice()) == str(single.notice())
+        elif step == "iterate" and (batch := batches.first_batch()) is not None:
+            for prefix, frame in islice(batch.rest, sent % 7):
+                assert (frame, prefix.channel[0]) == ((other := pop(single)).raw, other.topic)
+        elif step == "take":
+            for took in batches.decoder.decode_all(batches.take(sent % 5)):
+                other = pop(single)
+                assert (took.raw, took.topic, took.lost) == (other.raw, other.topic, other.lost)
         elif len(single):
-            one, other = runs.pop(), single.pop()
-            assert (one.raw, one.lost) == (other.raw, other.lost)
+            one = pop(batches)
+            other = pop(single)
+            assert (one.raw, one.topic, one.lost) == (other.raw, other.topic, other.lost)
         else:
             with pytest.raises(IndexError):
-                runs.pop()
-        assert (len(runs), runs.dropped, runs.ready()) == (len(single), single.dropped, single.ready())
-        oldest, other = runs.oldest(), single.oldest()
-        assert (oldest and channel_of(oldest)) == (other and channel_of(other))
-        assert (runs.room(), getattr(oldest, "frame", None)) == (single.room(), getattr(other, "frame", None))
-    assert [(one.raw, one.lost) for one in popped(runs)] == [(one.raw, one.lost) for one in popped(single)]
+                pop(batches)
+        assert (len(batches), batches.dropped, batches.ready()) == (len(single), single.dropped, single.ready())
+        oldest, alike = batches.oldest(), single.oldest()
+        assert (oldest and channel_of(oldest)) == (alike and channel_of(alike))
+        assert (batches.room(), getattr(oldest, "frame", None)) == (single.room(), getattr(alike, "frame", None))
+    assert [(one.raw, one.lost) for one in popped(batches)] == [(one.raw, one.lost) for one in popped(single)]
 
 
-def popped(inbox: Inbox) -> list[Message]:
-    """Return all that is queued."""
-    found = []
-    while len(inbox):
-        found.append(inbox.pop())
-    return found
-
-
-class TestRuns:
+class TestBatches:
     def test_a_loop_may_end_anywhere_and_others_go_on(self) -> None:
-        inbox = make_inbox(maxsize=1000, runs=True)
-        subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
-        inbox.put_many(run_of(0, 30))
+        inbox = make_inbox(maxsize=1000)
+        subscription = closing(inbox)
+        inbox.put_many(batch_of(0, 30))
         inbox.put(message(30))
-        inbox.put_many(run_of(31, 20))
+        inbox.put_many(batch_of(31, 20, "/a:X", "/a:Y"))
         seen = []
         for one in subscription:
             seen.append(number(one))
@@ -718,16 +733,18 @@ class TestRuns:
                 break
         assert number(next(subscription)) == 30
         subscription.close()
-        assert [number(one) for one in subscription] == list(range(31, 51))
+        rest = list(subscription)
+        assert numbers(rest) == list(range(31, 51))
+        assert [one.topic for one in rest] == ["/a:X" if n % 2 == 0 else "/a:Y" for n in range(31, 51)]
         assert [*seen[:10], *seen[10:]] == [*range(10), *range(11, 30)]
-        assert (subscription.pending, inbox.run()) == (0, None)
+        assert (subscription.pending, inbox.first_batch()) == (0, None)
 
-    def test_each_message_goes_to_one_of_those_who_iterate(self) -> None:
-        inbox = make_inbox(maxsize=1_000_000, runs=True)
-        subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
+    def test_each_message_goes_to_one_consumer_and_in_order(self) -> None:
+        inbox = make_inbox(maxsize=1_000_000)
+        subscription = closing(inbox)
 
         def read() -> list[int]:
-            return [number(one) for one in subscription]
+            return numbers(subscription)
 
         def get() -> list[int]:
             found = []
@@ -737,38 +754,89 @@ class TestRuns:
                 except StreamClosed:
                     return found
 
-        tasks = [Task(read), Task(get), Task(read), Task(get)]
+        def take() -> list[int]:
+            found: list[int] = []
+            while not inbox.finished or inbox.has_messages():
+                found += numbers(inbox.decoder.decode_all(inbox.take(7)))
+                inbox.wait(SHORT)
+            return found
+
+        tasks = [Task(read), Task(get), Task(take), Task(read), Task(get)]
         sent = 0
         for n in range(300):
-            run = run_of(sent, 1 + n % 30)
-            sent += len(run)
-            inbox.put_many(run)
+            batch = batch_of(sent, 1 + n % 30, "/a:X", "/a:Y") if n % 2 else batch_of(sent, 1 + n % 30)
+            sent += len(batch)
+            if n % 5:
+                inbox.put_many(batch)
+            else:
+                for push in batch:
+                    inbox.put(push)
         subscription.close()
         found = [task.result() for task in tasks]
         assert all(numbers == sorted(numbers) for numbers in found)
         assert sorted(chain.from_iterable(found)) == list(range(sent))
+        assert (len(inbox), inbox.room()) == (0, 1_000_000)
+
+    def test_each_consumer_of_one_batch_goes_on_behind_what_the_others_took(self) -> None:
+        inbox = make_inbox(maxsize=100)
+        subscription = closing(inbox)
+        inbox.put_many(batch_of(0, 12, "/a:X", "/a:Y", "/a:Z"))
+        one, other = iter(subscription), iter(subscription)
+        found = [next(one), next(other), subscription.get(0), next(one), next(subscription), next(other)]
+        found += inbox.decoder.decode_all(inbox.take(3))
+        found += [pop(inbox), next(one), next(other)]
+        assert numbers(found) == list(range(12))
+        assert [each.topic for each in found] == ["/a:X", "/a:Y", "/a:Z"] * 4
+        assert (len(inbox), inbox.oldest(), list(inbox.take(5))) == (0, None, [])
+
+    def test_the_last_frame_may_be_taken_by_another_consumer_at_the_last_instant(self) -> None:
+        class Gone:
+            """Says that there is one more frame, which is gone when it is asked for."""
+
+            said = False
+
+            def __iter__(self) -> Gone:
+                return self
+
+            def __next__(self) -> bytes:
+                raise StopIteration
+
+            def __length_hint__(self) -> int:
+                said, self.said = self.said, True
+                return 0 if said else 1
+
+        inbox = make_inbox(maxsize=100)
+        batch = batch_of(0, 1)
+        batch._frames_left = Gone()
+        assert list(batch.pushes)
+        inbox.put_many(batch)
+        inbox.put_many(batch_of(1, 2))
+        assert (number(pop(inbox)), len(inbox)) == (1, 1)
 
     def test_a_frame_that_is_no_push_is_left_out_and_counted(self) -> None:
-        inbox = make_inbox(maxsize=100, runs=True)
-        subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
-        run = run_of(0, 12)
-        run.frames[3] = run.frames[3][:-1]
-        run.frames[5] = run.frames[5][:-1] + b"]"
-        run.frames[9] += b"}"
-        inbox.put_many(run)
+        inbox = make_inbox(maxsize=100)
+        subscription = closing(inbox)
+        batch = batch_of(0, 12)
+        batch.frames[3] = batch.frames[3][:-1]
+        batch.frames[5] = batch.frames[5][:-1] + b"]"
+        batch.frames[9] += b"}"
+        inbox.put_many(batch)
         subscription.close()
-        assert [number(one) for one in subscription] == [0, 1, 2, 4, 6, 7, 8, 10, 11]
+        assert numbers(subscription) == [0, 1, 2, 4, 6, 7, 8, 10, 11]
         assert inbox.decoder.unreadable == 3
 
-    def test_ctrl_c_at_any_instant_costs_at_most_the_message_that_was_being_taken(self) -> None:
-        files = {runs_module.__file__, inbox_module.__file__}
+    @pytest.mark.parametrize("topics", [(), ("/a:X", "/a:Y")], ids=["one prefix", "two prefixes"])
+    def test_ctrl_c_at_any_instant_costs_at_most_the_message_that_was_being_taken(
+        self, topics: tuple[str, ...]
+    ) -> None:
+        files = {envelopes_module.__file__, inbox_module.__file__}
         before = sys.gettrace()  # such as that of coverage
         for instant in count(1):
-            inbox = make_inbox(maxsize=1000, runs=True)
-            subscription: Subscription = Subscription(("/a",), inbox, close=print)
-            inbox.put_many(run_of(0, 8))
+            inbox = make_inbox(maxsize=1000)
+            subscription = closing(inbox)
+            inbox.put_many(batch_of(0, 8, *topics))
             inbox.put(message(8))
-            inbox.put_many(run_of(9, 8))
+            inbox.put_many(batch_of(9, 8, *topics))
             taken: list[int] = []
             left = instant
 
@@ -783,9 +851,10 @@ class TestRuns:
                         raise KeyboardInterrupt
                 return trace
 
+            loop = iter(subscription)  # which must not end half-way before we look away
             sys.settrace(trace)
             try:
-                for one in subscription:
+                for one in loop:
                     taken.append(number(one))
                     if len(taken) % 3 == 0:
                         taken.append(number(subscription.get(0)))
@@ -795,110 +864,237 @@ class TestRuns:
                 pass
             finally:
                 sys.settrace(before)
+            del loop
             there = len(inbox)
-            rest = [number(one) for one in popped(inbox)]
+            rest = numbers(popped(inbox))
             assert len(rest) == there, f"after instruction {instant}"
             with pytest.raises(IndexError):
-                inbox.pop()
+                pop(inbox)
             assert 16 <= len(taken) + len(rest) <= 17
             assert [*taken, *rest] == sorted({*taken, *rest})
             if left > 0:
                 break
         assert instant > 100
 
-    def test_a_run_wakes_as_many_as_it_can_serve(self) -> None:
-        inbox = make_inbox(maxsize=100, runs=True)
-        subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
+    @pytest.mark.parametrize("method", ["put", "put_many"])
+    @pytest.mark.parametrize("overflow", OVERFLOW)
+    def test_ctrl_c_while_what_fits_is_queued_leaves_all_of_it_or_none(self, overflow: str, method: str) -> None:
+        """A consumer that reads the socket queues what it has read itself, and asks `has` after an exception."""
+        for point in count(1):
+            inbox = make_inbox(overflow, maxsize=20)
+            batch = batch_of(0, 8)
+            pushes: Any = batch if method == "put_many" else batch[0]
+            size = 8 if method == "put_many" else 1
+            if not inbox.fits(size):
+                assert method == "put_many" and overflow in ("drop_oldest", "latest")
+                return
+            ended = not interrupted_at(point, partial(getattr(inbox, method), pushes), [])
+            there = size if inbox.has(pushes) else 0
+            assert (len(inbox), inbox.dropped) == (there, 0)
+            assert numbers(popped(inbox)) == list(range(there))
+            assert inbox.fits(size)
+            if ended:
+                assert there == size
+                break
+        assert point > 2
+
+    def test_a_batch_wakes_as_many_as_it_can_serve(self) -> None:
+        inbox = make_inbox(maxsize=100)
+        subscription = closing(inbox)
         tasks = [Task(lambda: number(subscription.get())) for _ in range(3)]
         wait_for_a_consumer(inbox, 3)
-        inbox.put_many(run_of(0, 10))
+        assert inbox.put_many(batch_of(0, 10)) is False, "several threads waited"
         assert sorted(task.result() for task in tasks) == [0, 1, 2]
 
-    def test_a_run_that_was_taken_out_goes_back_and_wakes_who_found_nothing(self) -> None:
-        inbox = make_inbox(maxsize=100, runs=True)
-        inbox.put_many(run_of(0, 10))
-        assert [number(inbox.pop()) for _ in range(9)] == list(range(9))
-        run = inbox.items.popleft()
-        assert isinstance(run, Waiting)
-        task = Task(lambda: inbox.wait(LIMIT))
+    @pytest.mark.parametrize("overflow", OVERFLOW)
+    def test_it_is_told_whether_one_thread_has_waited_for_a_batch(self, overflow: str) -> None:
+        inbox = make_inbox(overflow, maxsize=100)
+        assert inbox.put_many(batch_of(0, 5)) is False, "nobody waited"
+        popped(inbox)
+        waiting = Task(inbox.wait, None)
         wait_for_a_consumer(inbox)
-        inbox.put_back(run)
+        assert inbox.put_many(batch_of(5, 5, "/a:X", "/a:Y")) is True
+        assert waiting.result() is True
+        assert inbox.put_many(batch_of(10, 5)) is False, "nobody waits now"
+
+    def test_a_push_that_is_put_back_is_the_next_and_wakes_who_found_nothing(self) -> None:
+        inbox = make_inbox(maxsize=100)
+        inbox.put_many(batch_of(0, 3))
+        [push] = inbox.source()
+        task = Task(lambda: inbox.wait(LIMIT))
+        inbox.waiters.append(gate := threading.Lock())
+        gate.acquire()
+        for _ in range(2):  # as where a signal handler raises behind the first time
+            inbox.put_back(push)
+        assert gate.acquire(timeout=LIMIT)
         assert task.result()
-        assert [number(one) for one in popped(inbox)] == [9]
+        assert (len(inbox), inbox.oldest()) == (3, push)
+        assert numbers(popped(inbox)) == [0, 1, 2]
 
     def test_what_was_taken_makes_room_without_more_ado(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        inbox = make_inbox(maxsize=20, runs=True)
+        inbox = make_inbox(maxsize=20)
         monkeypatch.setattr(inbox, "_put_congested", pytest.fail)
         for n in range(0, 100, 10):
-            inbox.put_many(run_of(n, 10))
+            inbox.put_many(batch_of(n, 10))
             assert len(popped(inbox)) == 10
         looks: list[int] = []
         has_room = inbox._has_room
         monkeypatch.setattr(inbox, "_has_room", lambda count: looks.append(count) or has_room(count))
-        inbox.put_many(run_of(0, 10))
-        assert [number(inbox.pop()) for _ in range(5)] == list(range(5))
+        inbox.put_many(batch_of(0, 10))
+        assert [number(pop(inbox)) for _ in range(5)] == list(range(5))
         for n in range(10, 25):
             inbox.put(message(n))
-        assert [number(one) for one in popped(inbox)] == list(range(5, 25))
+        assert numbers(popped(inbox)) == list(range(5, 25))
         assert len(looks) <= 3, "it is looked at how many there are, not for each"
 
-    def test_a_run_that_comes_out_in_place_of_a_single_one_is_put_back(self) -> None:
-        class Misleading:
-            """Says once that something else is the first, as another consumer saw it a moment ago."""
+    def test_a_batch_without_room_for_all_of_it_is_queued_as_far_as_there_is(self) -> None:
+        inbox = make_inbox("drop_newest", maxsize=10)
+        inbox.put_many(batch_of(0, 6))
+        assert (inbox.fits(4), inbox.fits(5)) == (True, False)
+        inbox.put_many(batch_of(6, 6, "/a:X", "/a:Y"))
+        assert (len(inbox), inbox.dropped, inbox.room()) == (10, 2, 0)
+        assert [number(pop(inbox)) for _ in range(4)] == [0, 1, 2, 3]
+        assert not inbox.fits(1), "the next has to tell of those that are missing"
+        inbox.put_many(batch_of(12, 4))
+        assert taken(inbox) == [(4, 0), (5, 0), *((n, 0) for n in range(6, 10)), (12, 2), (13, 0), (14, 0), (15, 0)]
 
-            def __init__(self, items: Any) -> None:
-                self.items = items
-                self.misleads = False
+    def test_the_oldest_is_behind_a_batch_of_which_all_is_gone(self) -> None:
+        inbox = make_inbox(maxsize=100)
+        inbox.put_many(batch_of(0, 1, "/a:X", "/a:Y"))
+        inbox.put_many(batch_of(1, 2, "/a:X", "/a:Y"))
+        for n, topic in enumerate(("/a:X", "/a:Y")):
+            oldest = inbox.oldest()
+            assert isinstance(oldest, RawPush)
+            assert (number(decode_message(oldest.frame)), oldest.prefix.channel[0]) == (n, topic)
+            batch = inbox.first_batch()
+            assert batch is not None
+            assert next(batch.pushes).frame == oldest.frame
+        assert batch is not None
+        assert [decode_message(frame).data["n"] for _, frame in batch.rest] == [2]
+        assert (inbox.oldest(), len(inbox), inbox.has_messages()) == (None, 0, False)
+        inbox.put(message(3))
+        assert (inbox.oldest(), len(inbox), inbox.first_batch()) == (message(3), 1, None)
 
-            def __getitem__(self, index: int) -> Any:
-                misleads, self.misleads = self.misleads, False
-                return None if misleads else self.items[index]
+    def test_take_yields_no_more_than_it_is_asked_for(self) -> None:
+        inbox = make_inbox(maxsize=100)
+        assert list(inbox.take(5)) == []
+        for n in range(3):
+            inbox.put(message(n))
+        inbox.put_many(batch_of(3, 5, "/a:X", "/a:Y"))
+        found: list[Message] = []
+        for most, wanted in ((0, 0), (2, 2), (3, 5), (1, 6), (9, 8)):
+            found += inbox.decoder.decode_all(inbox.take(most))
+            assert (len(found), len(inbox)) == (wanted, 8 - wanted)
+        assert numbers(found) == list(range(8))
 
-            def __getattr__(self, name: str) -> Any:
-                return getattr(self.items, name)
+    def test_take_leaves_what_comes_meanwhile_and_stops_where_others_took_the_rest(self) -> None:
+        inbox = make_inbox(maxsize=100)
+        for n in range(3):
+            inbox.put(message(n))
+        taking = inbox.take(9)
+        assert next(taking) == message(0)
+        inbox.put(message(3))
+        assert numbers(inbox.decoder.decode_all(taking)) == [1, 2]
+        inbox.put(message(4))
+        taking = inbox.take(9)
+        assert next(taking) == message(3)
+        assert number(pop(inbox)) == 4
+        assert list(taking) == []
 
-        inbox = make_inbox(maxsize=20, runs=True)
-        subscription: Subscription = Subscription(("/a",), inbox, close=print)
+    def test_a_signal_handler_may_take_what_was_before_a_batch_at_the_last_instant(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        inbox = make_inbox(maxsize=20)
+        subscription = closing(inbox)
         inbox.put(message(0))
-        inbox.put_many(run_of(1, 10))
-        items: Any = Misleading(inbox.items)
-        inbox.items = items
-        loop = iter(subscription)
-        assert number(next(loop)) == 0
-        items.misleads = True
-        assert [number(next(loop)) for _ in range(10)] == list(range(1, 11))
+        inbox.put_many(batch_of(1, 3))
+        found: list[int] = []
+        first_batch = inbox.first_batch
+
+        def interrupted() -> FrameBatch | None:
+            batch = first_batch()
+            if not found:
+                found.append(-1)
+                found.append(number(subscription.get(0)))
+            return batch
+
+        monkeypatch.setattr(inbox, "first_batch", interrupted)
+        found.append(number(subscription.get(0)))
+        assert found == [-1, 0, 1]
+        assert len(inbox) == 2
+        assert numbers(popped(inbox)) == [2, 3]
+
+    def test_a_signal_handler_may_drop_a_batch_that_is_used_up_at_the_last_instant(self) -> None:
+        class Interrupting:
+            """Says that nothing is left, and has a signal handler take the next message just then."""
+
+            def __iter__(self) -> Interrupting:
+                return self
+
+            def __next__(self) -> bytes:
+                raise StopIteration
+
+            def __length_hint__(self) -> int:
+                if not found:
+                    found.append(-1)
+                    found.append(number(pop(inbox)))
+                return 0
+
+        inbox = make_inbox(maxsize=20)
+        found: list[int] = []
+        batch = batch_of(0, 1)
+        assert list(batch.pushes)
+        inbox.put_many(batch)
+        batch._frames_left = Interrupting()
+        inbox.put(message(1))
+        inbox.put(message(2))
+        assert (number(pop(inbox)), found, len(inbox)) == (2, [-1, 1], 0)
 
     def test_a_forked_child_has_none_of_them_even_where_a_loop_is_in_one(self) -> None:
-        inbox = make_inbox(maxsize=20, runs=True)
-        subscription: Subscription = Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
-        inbox.put_many(run_of(0, 20))
+        inbox = make_inbox(maxsize=20)
+        subscription = closing(inbox)
+        inbox.put_many(batch_of(0, 10))
+        inbox.put_many(batch_of(10, 10, "/a:X", "/a:Y"))
         loop = iter(subscription)
         assert number(next(loop)) == 0
         inbox.after_fork()
-        assert (len(inbox), inbox.run()) == (0, None)
-        inbox.put_many(run_of(20, 20))
+        assert (len(inbox), inbox.first_batch(), inbox.oldest()) == (0, None, None)
+        inbox.put_many(batch_of(20, 20))
         assert (len(inbox), inbox.dropped) == (20, 0)
         assert number(next(loop)) == 20
 
-    def test_a_signals_handler_may_take_messages_where_it_interrupts_who_takes_them(self) -> None:
-        inbox = make_inbox(maxsize=20, runs=True)
-        inbox.put_many(run_of(0, 20))
+    def test_a_signal_handler_may_take_messages_where_it_interrupts_who_takes_them(self) -> None:
+        inbox = make_inbox(maxsize=20)
+        inbox.put_many(batch_of(0, 20))
 
         def interrupted() -> int:
             with inbox._lock:
-                return number(inbox.pop())
+                return number(pop(inbox))
 
         assert Task(interrupted).result() == 0
 
-    def test_what_a_run_supersedes_under_latest_is_only_counted(self) -> None:
+    def test_what_a_batch_supersedes_under_latest_is_only_counted(self) -> None:
         inbox = make_inbox("latest", 2)
-        inbox.put_many(run_of(0, 9))
-        inbox.put_many(run_of(9, 1))
-        one = inbox.pop()
+        inbox.put_many(batch_of(0, 9))
+        inbox.put_many(batch_of(9, 1))
+        one = pop(inbox)
         assert (number(one), one.lost, inbox.dropped) == (9, 9, 9)
         inbox.put_many([message(0, "/a:B"), message(1, "/a:C")])
-        inbox.put_many(run_of(0, 9))
+        inbox.put_many(batch_of(0, 9))
         assert (len(inbox), inbox.dropped) == (2, 18)
+
+    def test_each_channel_of_a_batch_is_kept_under_latest(self) -> None:
+        inbox = make_inbox("latest", 2)
+        inbox.put_many(batch_of(0, 9, "/a:X", "/a:Y"))
+        assert [(number(one), one.topic, one.lost) for one in popped(inbox)] == [(8, "/a:X", 4), (7, "/a:Y", 3)]
+        assert inbox.dropped == 7
+
+    def test_a_batch_pushes_out_the_oldest_one_by_one(self) -> None:
+        inbox = make_inbox("drop_oldest", 3)
+        inbox.put(message(0))
+        inbox.put_many(batch_of(1, 5, "/a:X", "/a:Y"))
+        assert taken(inbox) == [(3, 3), (4, 0), (5, 0)]
+        assert inbox.dropped == 3
 
 
 class TestInline:
@@ -964,11 +1160,11 @@ def test_what_a_dropped_message_says_is_missing_before_it_stays_missing(overflow
     delivered = []
     for push in pushes[:3]:
         inbox.put(push)
-    delivered.append(inbox.pop())
+    delivered.append(pop(inbox))
     if overflow == "raise":
         inbox.notice()
     inbox.put_many(pushes[3:])
-    delivered.append(inbox.pop()) if len(inbox) else None
+    delivered += popped(inbox)
     assert sum(each.lost for each in delivered) + len(delivered) == 1111 + 4
 
 

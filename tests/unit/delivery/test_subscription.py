@@ -101,18 +101,18 @@ class TestGet:
 
     def test_what_comes_with_the_end_while_it_looks_is_not_overlooked(self) -> None:
         subscription = make()
+        source = subscription.inbox.source
         looks = []
 
-        class Looking:
-            def __getitem__(self, place: int) -> Any:
-                looks.append(place)
-                if len(looks) == 1:  # found nothing, and right behind the look it comes
-                    put(subscription, 7)
-                    subscription.close()
-                    raise IndexError
-                return subscription.inbox.items[place]
+        def look() -> Any:
+            looks.append(1)
+            if len(looks) == 1:  # found nothing, and right behind the look it comes
+                put(subscription, 7)
+                subscription.close()
+                raise IndexError
+            return source()
 
-        subscription.inbox.first = Looking()  # type: ignore[assignment]
+        subscription.inbox.source = look  # type: ignore[method-assign]
         assert number(subscription.get()) == 7
 
     @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])

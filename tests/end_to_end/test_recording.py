@@ -27,7 +27,7 @@ from kucoin_sync import (
     SubscriptionRejected,
 )
 from kucoin_sync.protocol import message as messages
-from kucoin_sync.protocol.envelopes import Medley, Run
+from kucoin_sync.protocol.envelopes import FrameBatch
 from kucoin_sync.recording import (
     FramesMissing,
     Recorder,
@@ -549,11 +549,10 @@ def test_what_came_together_is_recorded_frame_by_frame(
     frames = [starts[n % heads] + data % n + b"}" for n in range(500)]
     text = b"".join(frames) if known else b""
     batch = messages.Batch(1, SECOND)
-    pushes = (
-        Run.of(of[0], batch, frames, text)
-        if heads == 1
-        else Medley([of[n % 3] for n in range(500)], batch, frames, text)
-    )
+    if heads == 1:
+        pushes = FrameBatch(frames, batch, prefix=of[0], text=text)
+    else:
+        pushes = FrameBatch(frames, batch, [of[n % 3] for n in range(500)], text=text)
     with Recorder(stream, path) as recorder:
         recorder.brought("spot", False, pushes)
     assert recorded(path) == frames

@@ -171,7 +171,7 @@ def test_each_message_that_is_waited_for_comes(
             one_by_one(1)
             feed.check(got)
             del got[:]
-            if reads(subscription, executor=2):
+            if reads(subscription, count=2):
                 return
         raise AssertionError("the consumer does not read by itself")
 

@@ -20,7 +20,7 @@ import kucoin_sync
 __all__ = ["Interrupt", "interrupted", "interrupted_at", "points_of"]
 
 _PACKAGE = os.path.dirname(kucoin_sync.__file__)
-_LOOPS = ("__iter__", "each_frame")  # generators over which users iterate
+_LOOPS = ("__iter__", "decode_batch")  # generators over which users iterate
 _TESTS = os.path.dirname(os.path.dirname(__file__))
 
 

@@ -247,7 +247,8 @@ class Client(NotPicklable):
 
         A child has its parent's subscriptions, tunnels and books, empty, and dials for them on its own when they or the
         stream are first used: by `get` or iterating, a look at `pending`, `subscribe`, `book`, or any look into a book.
-        A program that has only callbacks uses nothing, so that it calls this; see the README, "Web servers that fork".
+        A program that has only callbacks uses nothing, so that it calls this; see "Web servers that
+        fork" in `kucoin_sync/contrib/README.md`.
         """
         run_or_defer(self._resume)
 

@@ -1,22 +1,22 @@
-"""The table of topics, the helpers, the payloads, the printed reference and the README say the same."""
+"""The table of topics, the helpers, the payloads, the printed reference and the README of the topics say the same."""
 
 from __future__ import annotations
 
 import inspect
 import json
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from kucoin_sync import payloads, topics
 from kucoin_sync.cli import main
-from kucoin_sync.cli.topics import markdown
+from kucoin_sync.cli.topics import TABLE_STANDS_IN, markdown
 from kucoin_sync.protocol.message import payload_class
 from kucoin_sync.topics import TABLE, Topic, futures, grammar
 from kucoin_sync.topics.table import Argument
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+from .support.readmes import text_of
+
 EXAMPLES = {
     Argument.NONE: (), Argument.ALL: (), Argument.SYMBOLS: ("BTC-USDT", "ETH-USDT"), Argument.SYMBOL: ("BTC-USDT",),
     Argument.MARKET: ("USDS",), Argument.CURRENCIES: ("BTC", "ETH"), Argument.CURRENCY: ("BTC",),
@@ -86,7 +86,7 @@ def test_every_payload_struct_belongs_to_a_topic() -> None:
 
 
 def test_the_readme_has_the_table() -> None:
-    assert markdown() in README
+    assert markdown() in text_of(TABLE_STANDS_IN)
 
 
 def test_the_printed_reference_has_every_topic(capsys: pytest.CaptureFixture[str]) -> None:

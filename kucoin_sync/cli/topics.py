@@ -10,9 +10,9 @@ from ..topics import TABLE, Topic
 from .layout import wrapped
 from .output import Output
 
-__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "markdown", "run"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "TABLE_STANDS_IN", "add_arguments", "markdown", "run"]
 
-
+TABLE_STANDS_IN = "kucoin_sync/topics/README.md"
 DESCRIPTION = """\
 List every topic of KuCoin's classic feeds: the topic, the function that builds it, whether it is private, its market,
 how often it is pushed, and the fields of its payloads."""
@@ -26,7 +26,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("words", nargs="*", metavar="WORD", help="show only topics that have all these words")
-    parser.add_argument("--markdown", action="store_true", help="as a table in Markdown, without the fields")
+    parser.add_argument(
+        "--markdown", action="store_true", help=f"as the table in Markdown of {TABLE_STANDS_IN}, without the fields"
+    )
 
 
 def run(options: argparse.Namespace, output: Output) -> int:

@@ -1,4 +1,7 @@
-"""Every code block of the README runs: Python on the local KuCoin, commands as they stand."""
+"""Every code block of the READMEs runs: Python on the local KuCoin, commands as they stand.
+
+Blocks that need a Redis are run by `tests/relay/test_readme.py`.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,26 @@ from pathlib import Path
 import pytest
 
 import kucoin_sync
+from kucoin_sync.cli.registry import parser_for
 from kucoin_sync.testing import KucoinServer, local_kucoin
 
-ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.M | re.S)
-TESTS = [code for language, code in BLOCKS if language == "python" and "def test_" in code]
-# What needs a Redis has a test of its own.
+from ..support.readmes import BLOCKS, Block
+
+TESTS = [block for block in BLOCKS if block.language == "python" and "def test_" in block.code]
 PYTHON = [
-    code for language, code in BLOCKS if language == "python" and code not in TESTS and "kucoin_sync.relay" not in code
+    block
+    for block in BLOCKS
+    if block.language == "python" and block not in TESTS and "kucoin_sync.relay" not in block.code
 ]
-COMMANDS = [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
+SHELL = [block for block in BLOCKS if block.language == "sh"]
+COMMANDS = [block for block in SHELL if block.code.startswith("kucoin-sync ")]
+SHOWN = [
+    line.removeprefix("$ ")
+    for block in BLOCKS
+    if block.language in ("text", "console")
+    for line in block.code.splitlines()
+    if line.removeprefix("$ ").startswith("kucoin-sync ")
+]
 ENOUGH = 5
 
 
@@ -33,8 +45,10 @@ def market(nothing_left_behind: None) -> Iterator[KucoinServer]:
         yield server
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=[code.strip().splitlines()[0] for code in PYTHON])
-def test_a_python_block_runs(code: str, market: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", PYTHON, ids=str)
+def test_a_python_block_runs(
+    block: Block, market: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)  # some write files
     monkeypatch.setenv("KUCOIN_SYNC_REST_URL", market.rest_url)
     monkeypatch.setenv("KUCOIN_SYNC_FUTURES_REST_URL", market.futures_rest_url)
@@ -53,13 +67,13 @@ def test_a_python_block_runs(code: str, market: KucoinServer, monkeypatch: pytes
         def close_after_enough(self) -> None:
             while not ended.wait(0.02) and self.stats()["messages"] < ENOUGH:
                 pass
-            if not ended.is_set() and "for message in" in code:
+            if not ended.is_set() and "for message in" in block.code:
                 self.close()
 
     monkeypatch.setattr(kucoin_sync, "Stream", Watched)
     namespace = {"__name__": "readme", "stream": Watched()}
     try:
-        exec(compile(code, "README.md", "exec"), namespace)
+        exec(compile(block.code, block.readme, "exec"), namespace)
     finally:
         ended.set()
         for stream, closer in watched:
@@ -69,26 +83,39 @@ def test_a_python_block_runs(code: str, market: KucoinServer, monkeypatch: pytes
 
 
 def test_the_tests_pass_in_an_empty_folder(tmp_path: Path) -> None:
-    for number, code in enumerate(TESTS):
-        (tmp_path / f"test_{number}.py").write_text(code, encoding="utf-8")
+    assert TESTS
+    for number, block in enumerate(TESTS):
+        (tmp_path / f"test_{number}.py").write_text(block.code, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q"], capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("kucoin-sync")])
-def test_a_command_runs(command: str) -> None:
-    arguments = shlex.split(command)[1:]
-    done = subprocess.run(
-        [sys.executable, "-m", "kucoin_sync", *arguments], capture_output=True, text=True, timeout=50, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+@pytest.mark.parametrize("block", COMMANDS, ids=str)
+def test_the_commands_of_a_block_run(block: Block, tmp_path: Path) -> None:
+    define = f'kucoin-sync() {{ {shlex.quote(sys.executable)} -m kucoin_sync "$@"; }}\n'
+    for command in block.code.splitlines():
+        done = subprocess.run(
+            ["bash", "-c", define + command], capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout or " -o " in command
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_a_command_that_is_shown_can_be_given(command: str) -> None:
+    arguments = shlex.split(command, comments=True)[1:]
+    assert parser_for(arguments[0]).parse_args(arguments)
+
+
+def test_every_block_is_of_a_language_that_is_seen_to() -> None:
+    assert {block.language for block in BLOCKS} <= {"python", "sh", "text", "console", "js"}
+    assert all(block in COMMANDS or re.match("python3 -m venv", block.code) for block in SHELL)
 
 
 def test_the_first_two_commands_set_everything_up() -> None:
-    first, second = COMMANDS[:2]
+    first, second = (block.code.strip() for block in SHELL[:2])
     for command in (first, second):
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
     assert "kucoin-sync watch" in first

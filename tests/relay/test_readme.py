@@ -1,10 +1,8 @@
-"""The README's code blocks about relays run, on the local KuCoin and a redis-server."""
+"""The code blocks of the READMEs that are about relays run, on the local KuCoin and a redis-server."""
 
 from __future__ import annotations
 
-import re
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +12,14 @@ from kucoin_sync import Stream
 from kucoin_sync.relay import Relay, RelayStream
 from kucoin_sync.testing import local_kucoin
 
+from ..support.readmes import BLOCKS, Block
 from ..support.redis import LocalRedis
 
-TEXT = (Path(__file__).parents[2] / "README.md").read_text()
-BLOCKS = [code for code in re.findall(r"^```python\n(.*?)^```$", TEXT, re.M | re.S) if "kucoin_sync.relay" in code]
+RELAYS = [block for block in BLOCKS if block.language == "python" and "kucoin_sync.relay" in block.code]
 
 
-@pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
-def test_a_block_runs(code: str, redis: LocalRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", RELAYS, ids=str)
+def test_a_block_runs(block: Block, redis: LocalRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUCOIN_SYNC_REDIS_URL", redis.url)
     ended = threading.Event()
     closers: list[threading.Thread] = []
@@ -45,10 +43,10 @@ def test_a_block_runs(code: str, redis: LocalRedis, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("KUCOIN_SYNC_REST_URL", server.rest_url)
         monkeypatch.setenv("KUCOIN_SYNC_FUTURES_REST_URL", server.futures_rest_url)
         with Stream() as stream, Relay(stream, redis.url) as relay:
-            if "Relay(" in code:
+            if "Relay(" in block.code:
                 relay.close()  # it makes its own
             try:
-                exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+                exec(compile(block.code, block.readme, "exec"), {"__name__": "readme"})
             finally:
                 ended.set()
                 for closer in closers:

@@ -23,7 +23,7 @@ from .conftest import Events, MakeReader, MakeRelay
 from .test_reading import TOPIC, numbers, send, take
 
 PASSWORD = "canary-of-a-password"
-#: What relays and readers need, as the README has it.
+#: What relays and readers need, as `kucoin_sync/relay/README.md` says.
 ACL = (
     "resetkeys ~{kucoin-sync}:1:* resetchannels -@all +evalsha +script|load +xread +xrevrange +get +set +exists +incr "
     "+expire +del +time +xadd +xtrim +xinfo|stream +hget +hset +hdel +hgetall +zadd +zrem +zrange +zremrangebyscore"

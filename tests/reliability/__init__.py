@@ -1,1 +1,1 @@
-"""The promises of the README's table "Reliability", each shown from outside, with the faults that call for it."""
+"""The promises of the table in `tests/reliability/README.md`, each shown from outside, with its faults."""

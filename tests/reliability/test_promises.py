@@ -1,12 +1,15 @@
-"""The README's table of promises: every test that it names exists."""
+"""The table of promises in `tests/reliability/README.md`: every test that it names exists."""
 
 from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import pytest
+
+from ..support.readmes import ROOT, rows, text_of
+
+PROMISES = rows(text_of("tests/reliability/README.md"))
 
 
 def functions(path: str) -> set[str]:
@@ -15,14 +18,13 @@ def functions(path: str) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-def test_each_test_that_the_table_of_promises_names_exists() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    _, found, section = readme.partition("\n## Reliability\n")
-    assert found
-    rows = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| ")][1:]
-    assert len(rows) >= 25
-    for row in rows:
-        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
-        assert named, f"no test shows this promise: {row}"
-        for path, name in named:
-            assert name in functions(path), f"there is no {name} in {path}"
+def test_no_promise_is_left_out() -> None:
+    assert len(PROMISES) >= 53
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise[0])
+def test_each_test_that_a_promise_names_exists(promise: list[str]) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promise[2])
+    assert named, "no test shows this promise"
+    for path, name in named:
+        assert name in functions(path), f"there is no {name} in {path}"

@@ -5,11 +5,13 @@ thread lends it the right to read: a `ReadLease`. The consumer then waits at the
 else may happen: a deadline, a wake-up, the lease given back, or time in which the consumer has not read.
 
 Rules:
-1. The consumer takes whole batches of frames, if all of them are known pushes that are for it alone. Everything else
-   stays in the buffer, byte for byte, and the lease is given back: the I/O thread delivers it.
+1. The consumer takes whole batches of frames, if all of them are known pushes that are for it alone. An incomplete
+   frame behind them stays in the buffer until more is read. Everything else stays in the buffer, byte for byte, and
+   the lease is given back: the I/O thread delivers it.
 2. A read never waits, and a consumer that waits before it holds no lock. A consumer that is busy or interrupted delays
    its own messages only, and those for `LEASE` seconds at most.
 3. A signal handler may raise behind every step. Then the frames are either in the consumer's queue, or in the buffer.
+   Where nobody can tell whether bytes were read (over TLS only), the connection is given up.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from types import BuiltinMethodType
 from typing import Any
 
 from .framing import FrameBuffer
@@ -82,6 +85,7 @@ class ReadLease:
         self._has = has
         # Held for the moment of a read; guards `over` and the following. A signal handler may be a consumer, too.
         self._lock = threading.RLock()
+        self._taking = False  # whether `_take` is under way, or was ended by an exception
         self._view: memoryview | None = None  # where a read under way reads to, until it is known how much came
 
     # The consumer's thread
@@ -113,11 +117,13 @@ class ReadLease:
 
     def _take(self) -> bool:
         """Read once and deliver what came; return False where the I/O thread has to see to it."""
+        if self._taking:  # a signal handler has interrupted it, and reads now, or has raised
+            return False
+        self._taking = True
         frames = self._frames
-        if self._view is None:
-            frames.make_room()
+        frames.make_room()
         room = frames.room_for_direct_read()
-        if room is None or self._view is not None:  # as for a signal handler's call in the middle of a read
+        if room is None:
             return False
         view, reads = room
         view[0] = _UNTOUCHED
@@ -126,24 +132,27 @@ class ReadLease:
             reads.extend(map(self._receive_into, (view,), (len(view),), self._flags))  # one step, but for TLS
         except NOT_NOW:
             self._view = None
+            self._taking = False
             return True
         except OSError as error:
             self.failure = error
+            self._view = None
             return False
         self._view = None
-        messages, count = frames.look()
+        messages, count, more = frames.look()
         if not messages or (pushes := self._recognise(messages)) is None or self.over:
             return False
         before = frames.filled
         try:
             frames.filled = frames.without(count)
             if self._put(pushes):
-                return True
+                self._taking = False
+                return not more
+            frames.filled = before
         except BaseException:
             if not self._has(pushes):
                 frames.filled = before
             raise
-        frames.filled = before
         return False
 
     # The I/O thread
@@ -157,9 +166,12 @@ class ReadLease:
             self.over = self.spoiled = True
             return
         self.over = True
-        view = self._view
-        if view is not None and not self._frames.filled[2] and view[0] != _UNTOUCHED:
-            self.spoiled = True
+        if self._view is not None and not self._frames.filled[2]:
+            # An exception has ended a read. A function of C either has read and told how much, or has not read. Of any
+            # other only the first byte tells, where a frame begins with it.
+            untouched = self._view[0] == _UNTOUCHED and not self._frames.partial
+            self.spoiled = not untouched and not isinstance(self._receive_into, BuiltinMethodType)
+        self._view = None
         del self._frames, self._receive_into, self._recognise, self._put, self._has  # a consumer may keep this for long
         self._lock.release()
 

@@ -24,8 +24,8 @@ _CONTROL = 0x08  # set in the opcodes of frames that are no part of a message
 class FrameBuffer:
     """Bytes on their way to frames.
 
-    A signal handler may raise in the middle of a direct read. So one attribute says what is there, and it is replaced in
-    one step.
+    A signal handler may raise in the middle of a direct read. So one attribute says what is there, and it is replaced
+    in one step.
 
     Args:
         limit: the bytes that one message may have, its fragments taken together.
@@ -34,7 +34,7 @@ class FrameBuffer:
     Attributes:
         filled: where the first frame begins, where the bytes end, and how many were read behind that, read by read.
         fragments: bytes of the fragmented message under way; kept by the code that takes the other frames.
-        taken: bytes of the frames taken so far.
+        taken: bytes of the frames that `take` has taken so far.
         excess: the size of a message beyond the limit, 0 without one; nothing is taken any more.
     """
 
@@ -99,8 +99,10 @@ class FrameBuffer:
         while True:
             if not self.fragments:
                 position = self._cut(chunk, position, messages)
-            size = self._frame_size(chunk, position) if len(chunk) - position >= 2 else 0
-            if not size or position + size > len(chunk):
+            size = self._frame_size(chunk, position)
+            if size < 0:
+                self.excess = -size
+            if size <= 0 or position + size > len(chunk):
                 break
             frame = chunk[position : position + size]
             position += size
@@ -148,10 +150,10 @@ class FrameBuffer:
     def _keep(self, chunk: bytes, start: int, end: int) -> None:
         """Keep what `chunk` ends with from `start` on."""
         rest = end - start
-        if end == len(self._buffer):  # more could have been read: nothing takes less time than much at once
+        if end == len(self._buffer) and rest < len(chunk):  # more could have been read: much at once takes less time
             self._size = _LARGEST_SIZE
         self.filled = (start, end, []) if rest else (0, 0, [])
-        size = self._frame_size(chunk, len(chunk) - rest) if rest >= 2 else 0
+        size = self._frame_size(chunk, len(chunk) - rest)
         self._needed = size or rest + 1
         if size < self._size != len(self._buffer):
             self._resize(size)
@@ -159,7 +161,12 @@ class FrameBuffer:
             self._move()
 
     def _frame_size(self, chunk: bytes, position: int) -> int:
-        """Return the bytes of the frame at `position`, 0 while its header is incomplete or where it is too large."""
+        """Return the bytes of the frame at `position`, 0 while its header is incomplete.
+
+        The size of a message beyond the limit is returned as a negative number.
+        """
+        if len(chunk) - position < 2:
+            return 0
         marked = chunk[position + 1]
         length, head = marked & 0x7F, 2
         if length >= 126:
@@ -169,8 +176,7 @@ class FrameBuffer:
             length = int.from_bytes(chunk[position + 2 : position + head], "big")
         whole = length if chunk[position] & _CONTROL else length + self.fragments
         if whole > self._limit:
-            self.excess = whole
-            return 0
+            return -whole
         return head + (4 if marked & 0x80 else 0) + length
 
     def _move(self) -> None:
@@ -197,16 +203,23 @@ class FrameBuffer:
         _, end, reads = self.filled
         if reads or self.fragments or len(self._buffer) - end < _LEAST_ROOM:
             return None
+        self._needed = 2  # another frame may be the first after this read
         return self._view[end : end + _DIRECT], reads
 
-    def look(self) -> tuple[list[bytes], int]:
-        """Return the plain text messages that come first, and how many bytes they take; nothing is taken."""
+    def look(self) -> tuple[list[bytes], int, bool]:
+        """Return the plain text messages that come first, how many bytes they have, and whether more is complete.
+
+        Nothing is taken. What is complete behind these messages is for the owner to take.
+        """
         start, end, reads = self.filled
         end += sum(reads)
         if (lone := self._lone(start, end)) is not None:
-            return [lone], end - start
+            return [lone], end - start, False
+        chunk = self._view[start:end].tobytes()
         messages: list[bytes] = []
-        return messages, self._cut(self._view[start:end].tobytes(), 0, messages)
+        position = self._cut(chunk, 0, messages)
+        size = self._frame_size(chunk, position)
+        return messages, position, size != 0 and position + size <= len(chunk)
 
     def without(self, count: int) -> tuple[int, int, list[int]]:
         """Return what `filled` is without the first `count` bytes."""

@@ -245,8 +245,10 @@ class WebSocketConnection:
 
         None where there is something for the owner to do first.
         """
-        if self._framing.sent or self._failure is not None or not hasattr(select, "poll"):
+        busy = self._early or self._framing.sent or self._failure is not None
+        if busy or self._frames.room_for_direct_read() is None or not hasattr(select, "poll"):
             return None
+        self._unfinished = None  # what is incomplete afterwards need not be what is incomplete now
         self._read_lease = ReadLease(
             self._wire.sock, self._at_once, self._frames, recognise, put, self._waker.wake, has
         )
@@ -261,12 +263,11 @@ class WebSocketConnection:
         read_lease.take_back()
         if self.woken:
             self._waker.clear()
-        end: KucoinSyncError | None = None
-        if read_lease.spoiled:
-            end = ConnectionFailed(f"a signal came while a message of {self._wire.peer} was being read")
-        elif read_lease.failure is not None:
-            end = _translated(self._wire, read_lease.failure)
-        return self._received(end)
+        if read_lease.spoiled:  # then the other thread may still be about to take what has come
+            self._end_with(ConnectionFailed(f"a signal came while a message of {self._wire.peer} was being read"))
+            return []
+        failure = read_lease.failure
+        return self._received(None if failure is None else _translated(self._wire, failure))
 
     @property
     def taken(self) -> int:

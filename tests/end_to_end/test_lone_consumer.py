@@ -1,4 +1,4 @@
-"""One consumer who waits for message after message reads them himself; everything else goes on as ever."""
+"""One consumer thread that waits for message after message reads the socket itself; all else goes on as ever."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def game(server: KucoinServer) -> Iterator[Game]:
 def goes_back_and_forth(game: Game, subscription: Subscription[Any]) -> None:
     for _ in range(3):
         game.go_on_until_it_reads(subscription)
-        game.send(count=50)  # more than one at a time: the I/O thread takes over
+        game.send(count=50)  # some come together
         game.take(subscription, 50)
     assert game.took == list(range(1, len(game.took) + 1))
 
@@ -93,7 +93,7 @@ def test_every_message_comes_once_and_in_order_and_is_counted(game: Game, stream
         assert stream.stats()["pending"] == 0
 
 
-def test_so_it_is_for_who_iterates(game: Game, stream: Stream) -> None:
+def test_every_message_comes_once_and_in_order_to_a_loop(game: Game, stream: Stream) -> None:
     subscription = stream.subscribe(ETH)
     game.send()
     for number, message in enumerate(subscription, 1):
@@ -104,7 +104,7 @@ def test_so_it_is_for_who_iterates(game: Game, stream: Stream) -> None:
         game.send()
 
 
-def test_a_notice_reaches_who_iterates_and_never_finds_two_messages(game: Game, stream: Stream) -> None:
+def test_a_notice_reaches_a_loop_and_never_finds_two_messages(game: Game, stream: Stream) -> None:
     subscription = stream.subscribe(ETH)
     messages = iter(subscription)
     while not reads(subscription):
@@ -198,13 +198,13 @@ def test_its_end_ends_the_wait(game: Game, stream: Stream, end: str) -> None:
 
 
 def until_interrupted(game: Game, subscription: Subscription[Any], prepare: Callable[[Any], None]) -> None:
-    """Go on, with every baton prepared, until Ctrl-C comes."""
+    """Go on, with every read lease prepared, until Ctrl-C comes."""
     for _ in range(1000):
         game.go_on_until_it_reads(subscription)
         prepare(subscription.inbox.read_lease)
         game.send()
         try:
-            game.take(subscription)  # by the I/O thread, where that took the baton back just now
+            game.take(subscription)  # read by the I/O thread, where that took the lease back just now
         except KeyboardInterrupt:
             return
     raise AssertionError("nothing was interrupted")
@@ -212,10 +212,10 @@ def until_interrupted(game: Game, subscription: Subscription[Any], prepare: Call
 
 def test_ctrl_c_behind_a_read_loses_nothing(game: Game, stream: Stream) -> None:
     def prepare(read_lease: Any) -> None:
-        def interrupted(_: bytes) -> NoReturn:
+        def interrupted(_: list[bytes]) -> NoReturn:
             raise KeyboardInterrupt
 
-        read_lease._seal = interrupted
+        read_lease._recognise = interrupted
 
     subscription = stream.subscribe(ETH)
     for _ in range(3):
@@ -230,13 +230,13 @@ def test_ctrl_c_in_a_read_of_which_nobody_can_tell_what_it_has_read_costs_a_conn
     game: Game, stream: Stream, events: Events
 ) -> None:
     def prepare(read_lease: Any) -> None:
-        read_now = read_lease._read_now
+        receive_into = read_lease._receive_into
 
-        def interrupted(how: int) -> NoReturn:
-            read_now(how)
+        def read_and_raise(*arguments: Any) -> NoReturn:
+            receive_into(*arguments)
             raise KeyboardInterrupt
 
-        read_lease._read_now = interrupted
+        read_lease._receive_into = read_and_raise
 
     subscription = stream.subscribe(ETH)
     until_interrupted(game, subscription, prepare)
@@ -268,10 +268,10 @@ def test_a_signals_handler_that_takes_messages_in_the_middle_of_a_read_gets_them
         raise KeyboardInterrupt
 
     def prepare(read_lease: Any) -> None:
-        def interrupted(_: bytes) -> None:
+        def interrupted(_: list[bytes]) -> None:
             signal.raise_signal(signal.SIGUSR1)
 
-        read_lease._seal = interrupted
+        read_lease._recognise = interrupted
 
     subscription = stream.subscribe(ETH)
     before = signal.signal(signal.SIGUSR1, handler)

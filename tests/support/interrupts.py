@@ -12,12 +12,12 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, NoReturn
 
 import kucoin_sync
 
-__all__ = ["Interrupt", "interrupted", "interrupted_at", "points_of"]
+__all__ = ["Interrupt", "code_of", "handled_before", "interrupt", "interrupted", "interrupted_at", "points_of"]
 
 _PACKAGE = os.path.dirname(kucoin_sync.__file__)
 _LOOPS = ("__iter__", "decode_batch")  # generators over which users iterate
@@ -101,3 +101,44 @@ def interrupted(call: Callable[[], object], instant: int) -> None:
         call()
     finally:
         sys.setprofile(None)
+
+
+def handled_before(step: int, call: Callable[[], object], handle: Callable[[], object], code: set[CodeType]) -> bool:
+    """Call, and run `handle` before the n-th bytecode of these functions; return whether there were so many.
+
+    What `handle` raises comes out of that bytecode. There are more such instants than Python has for signal handlers.
+    """
+    left = step
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if event == "call":
+            if frame.f_code not in code:
+                return None
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        elif event == "opcode":
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                handle()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except Interrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+def code_of(*owners: type) -> set[CodeType]:
+    """Return the code of all functions that classes define."""
+    return {member.__code__ for owner in owners for member in vars(owner).values() if inspect.isfunction(member)}
+
+
+def interrupt() -> NoReturn:
+    """Do what the handler of Ctrl-C does."""
+    raise Interrupt

@@ -110,7 +110,7 @@ def test_any_other_frame_is_passed_on_whole_with_the_messages_before_it(whole: b
     assert buffer.taken == len(frame(b"one") + whole + frame(b"two"))
 
 
-def test_who_takes_the_other_frames_can_stop_and_go_on_later() -> None:
+def test_the_code_that_takes_the_other_frames_can_stop_and_go_on_later() -> None:
     buffer, close = FrameBuffer(LIMIT), frame(b"", CLOSE)
     read(buffer, frame(b"one") + close + frame(b"two") + frame(b"three"))
     assert buffer.take(lambda whole, messages: False) == [b"one"]
@@ -323,18 +323,16 @@ def test_any_frames_in_any_pieces_give_the_same_messages(
     assert not buffer.excess
 
 
-REGULAR = [b"r" * 150, b"s" * 150, b"t" * 260]
+REGULAR = [b"r" * 150, b"s" * 100, b"t" * 260]
 
 
 @settings(max_examples=60, deadline=None)
 @given(traffic=traffic(), data=st.data())
-def test_many_messages_of_common_lengths_come_out_as_one_by_one(
+def test_any_frames_among_many_plain_text_messages_come_out_in_order(
     traffic: tuple[list[bytes], list[bytes], list[bytes]], data: st.DataObject
 ) -> None:
-    """The same traffic again and again among messages that are cut at one go, in any pieces."""
+    """The same traffic comes again and again among plain text messages, in any pieces."""
     buffer = FrameBuffer(LIMIT)
-    read(buffer, b"".join(map(frame, REGULAR)) * 700)
-    buffer.take(refuse)
     frames, messages, _ = traffic
     counts = data.draw(st.lists(st.integers(0, 40), min_size=4, max_size=4))
     stream, wanted = b"", []
@@ -356,7 +354,7 @@ def test_a_connection_that_fills_the_buffer_gets_a_larger_one() -> None:
     stream = frame(b"x" * 1000) * 10_000
     rooms = []
     for _ in range(4):
-        rooms.append(len(buffer.buffer))
+        rooms.append(len(buffer._buffer))
         room = len(buffer.room())
         read(buffer, stream[:room])
         stream = stream[room:]
@@ -364,21 +362,22 @@ def test_a_connection_that_fills_the_buffer_gets_a_larger_one() -> None:
     assert rooms == [ROOM, 8 * ROOM, 8 * ROOM, 8 * ROOM]
 
 
-def test_while_a_fragmented_message_is_under_way_nothing_is_cut_at_one_go() -> None:
+def test_while_a_fragmented_message_is_under_way_no_text_frame_of_many_is_cut_out_here() -> None:
     buffer, seen = FrameBuffer(LIMIT), []
-    read(buffer, frame(b"x" * 200) * 1100)
-    buffer.take(refuse)
     buffer.fragments = 3
     read(buffer, frame(b"x" * 200) * 100)
     assert buffer.take(lambda whole, messages: seen.append(whole) is None) == []
     assert seen == [frame(b"x" * 200)] * 100
 
 
-def test_a_large_message_is_no_reason_for_a_larger_buffer() -> None:
-    buffer = FrameBuffer(1 << 30)
-    read(buffer, frame(b"x" * 10 * ROOM))
+@pytest.mark.parametrize("first", [ROOM, 10 * ROOM], ids=["taken in between", "taken at the end"])
+def test_a_large_message_is_no_reason_for_a_larger_buffer(first: int) -> None:
+    buffer, whole = FrameBuffer(1 << 30), frame(b"x" * 10 * ROOM)
+    read(buffer, whole[:first])
+    assert buffer.take(refuse) == []
+    read(buffer, whole[first:])
     assert buffer.take(lambda whole, messages: True) == []
-    assert len(buffer.buffer) == ROOM
+    assert len(buffer._buffer) == ROOM
 
 
 @settings(max_examples=100, deadline=None)
@@ -397,49 +396,162 @@ def test_any_bytes_at_all_are_taken_in_their_order(junk: bytes, cut: int) -> Non
     assert position <= buffer.taken <= len(junk)
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 124, 125, 126, 4000, 4091, 4092, 5000])
-def test_a_message_that_is_all_there_is_can_be_taken_alone(size: int) -> None:
-    buffer = FrameBuffer(LIMIT)
-    read(buffer, frame(b"x" * size))
-    if not 3 <= size <= 4091:  # the usual sizes; the others take the longer way
-        assert buffer.take_lone() is None
-        assert buffer.take(refuse) == [b"x" * size]
-        return
-    assert buffer.take_lone() == b"x" * size
-    assert (buffer.partial, buffer.ripe, buffer.taken) == (False, False, len(frame(b"x" * size)))
-    assert buffer.take_lone() is None
+ALONE = [0, 1, 2, 3, 124, 125, 126, 4000, 4091, 4092, 5000, 65535]
 
 
+@pytest.mark.parametrize("start", [0, 1000], ids=["at the front", "behind others"])
+@pytest.mark.parametrize("size", ALONE)
+def test_a_message_that_is_all_there_is_is_found_and_taken(size: int, start: int) -> None:
+    buffer, whole = FrameBuffer(LIMIT), frame(b"x" * size)
+    read(buffer, bytes(start) + whole)
+    buffer.filled = buffer.without(start)
+    if size >= 2:  # the usual sizes; the others are left to the owner
+        assert buffer.look() == ([b"x" * size], len(whole), False)
+    else:
+        assert buffer.look() == ([], 0, True)
+    assert buffer.partial
+    assert buffer.take(refuse) == [b"x" * size]
+    assert (buffer.partial, buffer.ripe, buffer.taken) == (False, False, len(whole))
+    assert buffer.filled == (0, 0, [])
+    assert buffer.take(refuse) == []
+
+
+@pytest.mark.parametrize("size", [20, 125, 126, 200])
 @pytest.mark.parametrize(
-    "there",
+    ("rest", "complete"),
     [
-        *(
-            there
-            for size in (20, 125, 126, 200)
-            for there in (
-                frame(b"x" * size)[:-1],
-                frame(b"x" * size) + b"\x81",
-                2 * frame(b"x" * size),
-                frame(b"x" * size, opcode=CONTINUATION),
-                frame(b"x" * size, fin=False),
-            )
-        ),
-        b"\x81\x7e",
+        (b"\x81", False),
+        (b"\x81\x7e", False),
+        (b"\x81\x7e\x00", False),
+        (b"\x81\x7f" + bytes(7), False),
+        (frame(b"x" * 200)[:-1], False),
+        (frame(b"x" * 70_000)[:-1], False),
+        (b"\x89", False),
+        (frame(b"beat", PING)[:-1], False),
+        (frame(b""), True),
+        (frame(b"x"), True),
+        (frame(b"x" * 65536), True),
+        (frame(b"", PING), True),
+        (frame(b"x", CONTINUATION) + frame(b"x" * 200), True),
+        (frame(b"x" * 200, fin=False), True),
+        (frame(b"x" * 200, mask=b"abcd"), True),
+        (frame(b"x" * (LIMIT + 1))[:10], True),
     ],
+    ids=lambda each: repr(each[:8]) if isinstance(each, bytes) else None,
 )
-def test_nothing_else_is_taken_alone(there: bytes) -> None:
-    buffer = FrameBuffer(LIMIT)
-    read(buffer, there)
-    assert buffer.take_lone() is None
-    assert buffer.taken == 0
+def test_a_look_finds_the_messages_before_anything_else_and_takes_nothing(
+    size: int, rest: bytes, complete: bool
+) -> None:
+    buffer, whole = FrameBuffer(LIMIT), frame(b"x" * size)
+    for count in (0, 1, 2):
+        read(buffer, whole * count + rest)
+        before = buffer.filled
+        assert buffer.look() == ([b"x" * size] * count, len(whole) * count, complete)
+        assert (buffer.filled, buffer.taken, buffer.excess) == (before, 0, 0)
+        buffer.filled = buffer.without(len(whole * count + rest))
+        assert buffer.filled == (0, 0, [])
 
 
-def test_a_message_beyond_the_limit_or_amid_fragments_is_not_taken_alone() -> None:
-    for size in (20, 200):
-        buffer = FrameBuffer(size - 1)
-        read(buffer, frame(b"x" * size))
-        assert buffer.take_lone() is None
-    buffer = FrameBuffer(LIMIT)
+@pytest.mark.parametrize("size", [20, 200])
+def test_a_message_beyond_the_limit_is_not_found(size: int) -> None:
+    buffer = FrameBuffer(size - 1)
+    read(buffer, frame(b"x" * size))
+    assert buffer.look() == ([], 0, True)
+    assert buffer.take(refuse) == []
+    assert buffer.excess == size
+
+
+@pytest.mark.parametrize("size", [20, 200])
+def test_a_message_amid_fragments_is_not_taken_alone(size: int) -> None:
+    buffer, seen = FrameBuffer(LIMIT), []
     buffer.fragments = 5
-    read(buffer, frame(b"x" * 200))
-    assert buffer.take_lone() is None
+    read(buffer, frame(b"x" * size))
+    assert buffer.take(lambda whole, messages: seen.append(whole) is None) == []
+    assert seen == [frame(b"x" * size)]
+
+
+class TestDirectReads:
+    """A consumer reads into the buffer without `room()` and `added()`."""
+
+    def read(self, buffer: FrameBuffer, data: bytes) -> None:
+        room = buffer.room_for_direct_read()
+        assert room is not None
+        view, reads = room
+        view[: len(data)] = data
+        reads.append(len(data))
+
+    def test_what_was_read_counts_at_once(self) -> None:
+        buffer = FrameBuffer(LIMIT)
+        self.read(buffer, frame(b"one") + frame(b"two"))
+        assert (buffer.partial, buffer.ripe) == (True, True)
+        assert buffer.look() == ([b"one", b"two"], 10, False)
+        assert buffer.room_for_direct_read() is None, "it has to be seen to before more is read"
+        read(buffer, frame(b"three"))
+        assert buffer.take(refuse) == [b"one", b"two", b"three"]
+
+    def test_what_is_taken_from_the_front_leaves_the_rest(self) -> None:
+        buffer, half = FrameBuffer(LIMIT), frame(b"x" * 300)[:100]
+        self.read(buffer, frame(b"one") + half)
+        messages, count, complete = buffer.look()
+        assert (messages, complete) == ([b"one"], False)
+        buffer.filled = buffer.without(count)
+        assert buffer.partial
+        self.read(buffer, frame(b"x" * 300)[100:] + frame(b"two"))
+        assert buffer.look()[0] == [b"x" * 300, b"two"]
+        assert buffer.take(refuse) == [b"x" * 300, b"two"]
+
+    def test_a_smaller_frame_is_ripe_after_the_one_that_was_waited_for(self) -> None:
+        buffer = FrameBuffer(LIMIT)
+        read(buffer, frame(b"x" * 300)[:100])
+        assert buffer.take(refuse) == []
+        self.read(buffer, frame(b"x" * 300)[100:] + frame(b""))
+        buffer.filled = buffer.without(304)
+        assert buffer.ripe
+        assert buffer.take(refuse) == [b""]
+
+    def test_amid_fragments_and_with_little_room_there_is_none(self) -> None:
+        buffer = FrameBuffer(LIMIT)
+        buffer.fragments = 1
+        assert buffer.room_for_direct_read() is None
+        buffer.fragments = 0
+        read(buffer, frame(b"x" * 65535) * 3)
+        assert buffer.room_for_direct_read() is None
+        assert len(buffer.room()) == ROOM - 3 * 65539
+
+    def test_a_read_is_bounded(self) -> None:
+        room = FrameBuffer(LIMIT).room_for_direct_read()
+        assert room is not None
+        assert len(room[0]) == ROOM // 2
+
+    @pytest.mark.parametrize(
+        ("before", "rest", "moved"),
+        [
+            (200_000, 100, True),
+            (200_000, 0, True),
+            (100, 200_000, False),
+            (193_000, 5_000, True),
+            (190_000, 5_000, False),
+            (100_000, 100, False),
+        ],
+    )
+    def test_room_is_made_where_it_is_little_and_the_rest_fits_in_before_itself(
+        self, before: int, rest: int, moved: bool
+    ) -> None:
+        buffer, data = FrameBuffer(1 << 30), bytes(range(200)) * 1000
+        read(buffer, bytes(before) + data[:rest] + (b"" if rest else b"!"))
+        buffer.filled = buffer.without(before)
+        start, end, _ = buffer.filled
+        buffer.make_room()
+        assert buffer.filled == ((0, end - start, []) if moved else (start, end, []))
+        start, end, _ = buffer.filled
+        assert bytes(buffer._view[start:end]) == (data[:rest] or b"!")
+
+    def test_no_room_is_made_while_a_read_is_not_seen_to(self) -> None:
+        buffer = FrameBuffer(1 << 30)
+        read(buffer, bytes(180_000) + b"rest")
+        buffer.filled = buffer.without(180_000)
+        self.read(buffer, b" and more")
+        before = buffer.filled
+        buffer.make_room()
+        assert buffer.filled is before
+        assert buffer.filled == (180_000, 180_004, [9])

@@ -17,15 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync import ConnectionFailed, KucoinSyncError, Limits, ProtocolError, TokenError
+from kucoin_sync.net import direct_read as direct_read_module
 from kucoin_sync.net import websocket as transport_module
 from kucoin_sync.net.direct_read import ReadLease
 from kucoin_sync.net.socket import CancellableSocket, Cancelled, Waker
 from kucoin_sync.net.websocket import ConnectionLost, WebSocketConnection
-from kucoin_sync.protocol.message import Batch, RawPush
 
 from ...support.certificates import client_context, server_context
 from ...support.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame, close, frame, read_frame, shake, switch
-from ...support.messages import prefix_of
 from ...support.proxy import ConnectProxy
 from ...support.sockets import HOST, Peer, drain, read_head, reset, tcp_pair
 from ...support.threads import LIMIT, Task, reached
@@ -941,7 +940,7 @@ class TestBatches:
         large = frame(bytes(room - 10))  # fills the buffer, to the byte
         cut = len(large) - 66_000
         sending = Task(pair.server.sendall, large[:cut])
-        while pair.transport._frames._end < cut:
+        while pair.transport._frames._length < cut:
             assert pair.transport.receive(time.monotonic() + LIMIT) == []
         sending.result()
         last = frame(b"behind")
@@ -997,7 +996,7 @@ class TestRecords:
         assert pair.look() == [b"1", b"2"]
 
 
-class TestPassingTheBaton:
+class TestLendingTheRead:
     """Another thread reads, and `receive` waits for what is its own to do."""
 
     MESSAGE = b'{"topic":"/market/ticker:ETH-USDT"}' * 5
@@ -1008,14 +1007,21 @@ class TestPassingTheBaton:
 
     @pytest.fixture
     def read_lease(self, pair: Pair, taken: list[bytes]) -> ReadLease:
-        passed = pair.transport.lend_read(seal, lambda push: taken.append(push.frame) is None)
-        assert passed is not None
-        return passed
+        lent = pair.transport.lend_read(list, lambda pushes: taken.extend(pushes) is None)
+        assert lent is not None
+        return lent
 
-    def test_messages_go_to_who_has_it(self, pair: Pair, read_lease: ReadLease, taken: list[bytes]) -> None:
+    def test_messages_go_to_the_thread_that_reads(self, pair: Pair, read_lease: ReadLease, taken: list[bytes]) -> None:
         pair.send(frame(self.MESSAGE))
-        assert read_lease.read(LIMIT)
+        read_one(read_lease)
         assert taken == [self.MESSAGE]
+
+    def test_batches_go_to_the_thread_that_reads(self, pair: Pair, read_lease: ReadLease, taken: list[bytes]) -> None:
+        for number in range(3):
+            pair.send(b"".join(map(frame, texts(20))))
+            read_one(read_lease)
+            assert taken == texts(20) * (number + 1)
+        assert read_lease.over is False
 
     def test_nothing_is_received_while_the_other_thread_reads(
         self, pair: Pair, read_lease: ReadLease, taken: list[bytes], monkeypatch: pytest.MonkeyPatch
@@ -1057,17 +1063,70 @@ class TestPassingTheBaton:
             pair.transport.receive(time.monotonic() + LIMIT)
         assert read_lease.over
 
-    def test_what_the_other_thread_has_left_is_received_first(self, pair: Pair, read_lease: ReadLease) -> None:
+    def test_what_the_other_thread_has_left_is_received_first(self, pair: Pair) -> None:
+        read_lease = pair.transport.lend_read(lambda messages: None, lambda _: True)
+        assert read_lease is not None
         pair.send(frame(b"1") + frame(b"2") + frame(self.MESSAGE)[:9])
         until_over(read_lease)
         pair.send(frame(self.MESSAGE)[9:])
         assert pair.receive(3) == [b"1", b"2", self.MESSAGE]
 
+    def test_a_partial_message_behind_a_batch_is_completed_by_the_next_receive(
+        self, pair: Pair, read_lease: ReadLease, taken: list[bytes]
+    ) -> None:
+        pair.send(frame(b"first") + frame(b"second") + frame(self.MESSAGE)[:9])
+        read_one(read_lease)
+        assert (taken, read_lease.over) == ([b"first", b"second"], False)
+        assert pair.transport.receive(time.monotonic()) == []
+        assert read_lease.over
+        pair.send(frame(self.MESSAGE)[9:])
+        assert pair.receive(1) == [self.MESSAGE]
+
+    def test_a_partial_message_of_before_is_completed_by_the_thread_that_reads(
+        self, pair: Pair, taken: list[bytes]
+    ) -> None:
+        pair.send(frame(b"first") + frame(self.MESSAGE)[:9])
+        assert pair.receive(1) == [b"first"]
+        read_lease = pair.transport.lend_read(list, lambda pushes: taken.extend(pushes) is None)
+        assert read_lease is not None
+        pair.send(frame(self.MESSAGE)[9:])
+        read_one(read_lease)
+        assert taken == [self.MESSAGE]
+
+    def test_a_ping_behind_a_batch_is_answered(
+        self, pair: Pair, read_lease: ReadLease, taken: list[bytes], waker: Waker
+    ) -> None:
+        pair.send(frame(b"first") + frame(b"second") + frame(b"alive?", PING) + frame(b"third"))
+        while not taken:
+            read_lease.read(LIMIT)
+        assert (taken, read_lease.over, waker.called) == ([b"first", b"second"], True, True)
+        assert pair.transport.receive(time.monotonic() + LIMIT) == [b"third"]
+        assert pair.transport.take_controls() == 1
+        assert pair.look() == []  # which sends the answer
+        assert read_frame(pair.server) == Frame(PONG, b"alive?")
+
+    def test_the_time_of_a_partial_message_is_counted_anew_after_the_lease(
+        self, make_pair: Callable[..., Pair], secure: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The message that was partial before was completed by the other thread; now the next one is partial."""
+        pair = make_pair(secure, Limits(step_timeout=LIMIT))
+        now = time.monotonic()
+        pair.send(frame(b"first") + frame(self.MESSAGE)[:9])
+        assert pair.receive(1) == [b"first"]
+        read_lease = pair.transport.lend_read(list, lambda _: True)
+        assert read_lease is not None
+        pair.send(frame(self.MESSAGE)[9:] + frame(self.MESSAGE)[:9])
+        read_one(read_lease)
+        monkeypatch.setattr(transport_module, "time", Clock(now + 2 * LIMIT))
+        assert pair.transport.receive(now) == []
+        pair.send(frame(self.MESSAGE)[9:])
+        assert pair.transport.receive(now) == [self.MESSAGE]
+
     def test_half_a_message_that_it_has_left_has_its_deadline(
         self, make_pair: Callable[..., Pair], secure: bool
     ) -> None:
         pair = make_pair(secure, Limits(step_timeout=SHORT))
-        read_lease = pair.transport.lend_read(seal, lambda _: True)
+        read_lease = pair.transport.lend_read(list, lambda _: True)
         assert read_lease is not None
         pair.send(frame(self.MESSAGE)[:9])
         until_over(read_lease)
@@ -1082,7 +1141,7 @@ class TestPassingTheBaton:
 
     def test_the_error_that_it_has_met_is_the_end(self, make_pair: Callable[..., Pair]) -> None:
         pair = make_pair()
-        read_lease = pair.transport.lend_read(seal, lambda _: True)
+        read_lease = pair.transport.lend_read(list, lambda _: True)
         assert read_lease is not None
         reset(pair.server)
         until_over(read_lease)
@@ -1092,57 +1151,96 @@ class TestPassingTheBaton:
     def test_where_it_was_interrupted_in_a_read_the_connection_is_given_up(
         self, pair: Pair, read_lease: ReadLease
     ) -> None:
-        def interrupted(how: int) -> NoReturn:
-            read_now(how)
+        def read_and_raise(*arguments: Any) -> NoReturn:
+            receive_into(*arguments)
             raise KeyboardInterrupt
 
-        read_now, read_lease._read_now = read_lease._read_now, interrupted
+        receive_into, read_lease._receive_into = read_lease._receive_into, read_and_raise
         pair.send(frame(self.MESSAGE))
         with pytest.raises(KeyboardInterrupt):
             until_over(read_lease)
         with pytest.raises(ConnectionLost, match="a signal came while a message of the peer was being read"):
             receive(pair.transport, 1)
 
-    def test_it_is_not_passed_while_part_of_a_message_waits(self, pair: Pair) -> None:
-        pair.send(frame(self.MESSAGE)[:1])
-        pair.look()
-        assert pair.transport.lend_read(seal, lambda _: True) is None
+    def test_where_the_other_thread_is_still_about_to_take_a_message_it_is_not_received_too(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A signal handler that waits has suspended the other thread between its read and its delivery."""
+        monkeypatch.setattr(direct_read_module, "_TAKE_BACK_TIMEOUT", 0.01)
+        inside, go_on, taken = threading.Event(), threading.Event(), []
+        frames = pair.transport._frames
+        without = frames.without
 
-    def test_it_is_not_passed_while_fragments_wait(self, pair: Pair) -> None:
+        def suspend(count: int) -> tuple[int, int, list[int]]:
+            inside.set()
+            reached(go_on, "the test did not let the consumer go on")
+            return without(count)
+
+        frames.without = suspend  # type: ignore[method-assign]
+        read_lease = pair.transport.lend_read(list, lambda pushes: taken.extend(pushes) is None)
+        assert read_lease is not None
+        pair.send(frame(self.MESSAGE))
+        reading = Task(read_one, read_lease)
+        reached(inside, "nothing was read")
+        messages, lost = pair.end()
+        go_on.set()
+        reading.result()
+        assert (messages, taken) == ([], [self.MESSAGE])
+        assert "a signal came while a message of the peer was being read" in str(lost)
+
+    def test_it_is_not_lent_where_a_partial_message_leaves_no_room(self, pair: Pair) -> None:
+        whole = frame(bytes(250_000))
+        sending = Task(pair.server.sendall, whole[:200_000])
+        while pair.transport._frames._length < 200_000:
+            assert pair.transport.receive(time.monotonic() + LIMIT) == []
+        sending.result()
+        assert pair.transport.lend_read(list, lambda _: True) is None
+        sending = Task(pair.server.sendall, whole[200_000:])
+        assert pair.receive(1) == [bytes(250_000)]
+        sending.result()
+
+    def test_it_is_not_lent_while_fragments_wait(self, pair: Pair) -> None:
         pair.send(frame(self.MESSAGE, fin=False))
         pair.look()
-        assert pair.transport.lend_read(seal, lambda _: True) is None
+        assert pair.transport.lend_read(list, lambda _: True) is None
 
-    def test_it_is_not_passed_before_what_came_with_the_handshake_is_received(
+    def test_it_is_not_lent_before_what_came_with_the_handshake_is_received(
         self, make_pair: Callable[..., Pair]
     ) -> None:
-        assert make_pair(early=frame(self.MESSAGE)).transport.lend_read(seal, lambda _: True) is None
+        assert make_pair(early=frame(self.MESSAGE)).transport.lend_read(list, lambda _: True) is None
 
-    def test_it_is_not_passed_while_something_waits_to_be_sent(self, make_pair: Callable[..., Pair]) -> None:
+    def test_it_is_not_lent_while_something_waits_to_be_sent(self, make_pair: Callable[..., Pair]) -> None:
         pair = make_pair()
         pair.transport.send_text(bytes(500_000))
         while not pair.transport._framing.sent:
             pair.transport.send_text(bytes(500_000))
-        assert pair.transport.lend_read(seal, lambda _: True) is None
+        assert pair.transport.lend_read(list, lambda _: True) is None
 
-    def test_it_is_not_passed_at_the_end(self, pair: Pair) -> None:
+    def test_it_is_not_lent_at_the_end(self, pair: Pair) -> None:
         pair.send(close(1000))
         pair.look()
-        assert pair.transport.lend_read(seal, lambda _: True) is None
+        assert pair.transport.lend_read(list, lambda _: True) is None
 
-    def test_it_is_not_passed_where_the_system_has_no_poll(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_is_not_lent_where_the_system_has_no_poll(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(select, "poll")
-        assert pair.transport.lend_read(seal, lambda _: True) is None
+        assert pair.transport.lend_read(list, lambda _: True) is None
 
 
-def seal(message: bytes) -> RawPush:
-    return RawPush(message, Batch(), prefix_of(b"", "/market/ticker:ETH-USDT"))
+class Clock:
+    """The module `time`, with a clock that stands still."""
+
+    def __init__(self, now: float) -> None:
+        self.monotonic = lambda: now
 
 
 def read_one(read_lease: ReadLease) -> None:
-    executor = read_lease.executor
-    while read_lease.executor == executor and not read_lease.over:
+    """Read until the consumer has taken something, or the lease is over; records of the handshake may come first."""
+    put, taken = read_lease._put, []
+    read_lease._put = lambda pushes: bool(taken.append(pushes)) or put(pushes)
+    while not taken and not read_lease.over:
         read_lease.read(LIMIT)
+    if not read_lease.over:
+        read_lease._put = put
 
 
 def until_over(read_lease: ReadLease) -> None:

@@ -9,21 +9,62 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from websocket import ABNF, WebSocketException
 
 from .channel import Channel, ChannelEnded
-from .context import Context
 from .frames import MessageReader, close_frame, frame
-from .index import Subscription
+from .limits import Clock
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Registry", "Subscription", "Subscriptions"]
 
 _CLOSE_TIMEOUT = 1.0
 _GONE_TIMEOUT = 5.0
 _encode = msgspec.json.Encoder().encode
+
+
+class Subscription:
+    """A single topic on one connection, either in a tunnel or outside (`tunnel` is None).
+
+    A `personal` subscription gets only messages for its own account (`privateChannel` of a topic that has both kinds).
+    """
+
+    __slots__ = ("connection", "personal", "topic", "tunnel")
+
+    def __init__(self, connection: Connection, tunnel: str | None, topic: str, personal: bool) -> None:
+        self.connection = connection
+        self.tunnel = tunnel
+        self.topic = topic
+        self.personal = personal
+
+    def accepts(self, user: str | None) -> bool:
+        """Return whether this subscription gets a push for `user` (None: for every user)."""
+        return not self.personal if user is None else self.connection.user == user
+
+
+class Registry(Protocol):
+    """The server state that a connection changes (see `state.State`)."""
+
+    lock: threading.RLock
+    deadlines_moved: threading.Event
+
+    def changed(self) -> None:
+        """Wake every waiter."""
+
+    def remove(self, connection: Connection, /) -> None:
+        """Move a connection from the open ones to the ended ones."""
+
+
+class Subscriptions(Protocol):
+    """The subscriptions of all connections (see `index.Index`)."""
+
+    def add(self, subscription: Subscription, /) -> None:
+        """Add a subscription."""
+
+    def remove(self, subscription: Subscription, /) -> None:
+        """Remove a subscription."""
 
 
 class Connection:
@@ -34,18 +75,27 @@ class Connection:
     it lives.
     """
 
-    def __init__(self, connect_id: str, market: str, user: str | None, channel: Channel, context: Context) -> None:
+    def __init__(
+        self,
+        connect_id: str,
+        market: str,
+        user: str | None,
+        channel: Channel,
+        state: Registry,
+        index: Subscriptions,
+        clock: Clock,
+    ) -> None:
         self.id = connect_id
         self.market = market
         self.user = user
         self.accepted = False
         self.end = ""
         #: The instant of the last message from the client, by the server's clock.
-        self.heard_at = context.clock.now()
+        self.heard_at = clock.now()
         self._channel = channel
-        self._state = context.state
-        self._index = context.index
-        self._clock = context.clock
+        self._state = state
+        self._index = index
+        self._clock = clock
         self._closing_at: float | None = None  # when a close frame went out
         self._gone = threading.Event()
         # Tunnel (None: outside any) -> single topic -> subscription. Written to under the server's lock.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .accounts import Accounts
 from .catalogue import Catalogue
+from .connection import Connection
 from .index import Index
 from .limits import Admission, Clock, ServerLimits
 from .refusals import Refused
@@ -14,9 +14,6 @@ from .rest import Rest
 from .scripting import Scripting
 from .state import State
 from .tokens import Tokens
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 __all__ = ["Context"]
 

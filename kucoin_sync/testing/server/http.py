@@ -166,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         channel = Channel(self._peer.sock, context.send_timeout, self._received())
         connect_id = request.query.get("connectId") or uuid.uuid4().hex
-        connection = Connection(connect_id, market, user, channel, context)
+        connection = Connection(connect_id, market, user, channel, context.state, context.index, context.clock)
         conversation = Conversation(connection, context)
         with connection.alone():  # so that nothing comes before the welcome
             if error is None:

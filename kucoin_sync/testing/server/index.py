@@ -7,33 +7,11 @@ topic that was subscribed and are found without it; the others are looked up und
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 from ...topics.routing import Route, Router
+from .connection import Subscription
 
-if TYPE_CHECKING:
-    from .connection import Connection
-
-__all__ = ["Index", "Subscription"]
-
-
-class Subscription:
-    """One single topic of one connection, in a tunnel or outside (None).
-
-    `personal` is whether it gets only what is for its own account (`privateChannel` of a topic that has both).
-    """
-
-    __slots__ = ("connection", "personal", "topic", "tunnel")
-
-    def __init__(self, connection: Connection, tunnel: str | None, topic: str, personal: bool) -> None:
-        self.connection = connection
-        self.tunnel = tunnel
-        self.topic = topic
-        self.personal = personal
-
-    def accepts(self, user: str | None) -> bool:
-        """Whether a push for `user` (None: for everybody) is for this subscription."""
-        return not self.personal if user is None else self.connection.user == user
+__all__ = ["Index"]
 
 
 class Index:

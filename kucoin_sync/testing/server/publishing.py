@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from .catalogue import Catalogue
+from .connection import Connection
 from .frames import frame
 from .index import Index
 from .scripting import Scripting
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 __all__ = ["Outgoing", "Publisher", "Pushed"]
 

@@ -9,8 +9,8 @@ import argparse
 import contextlib
 import threading
 
+from _common import example_parser, run_example
 from kucoin_sync import AuthenticationError, Message, Stream, SubscriptionRejected
-from kucoin_sync.testing import example_parser, run_example
 
 PUBLIC = (
     "/market/ticker:ETH-USDT",

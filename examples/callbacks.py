@@ -7,8 +7,8 @@ python examples/callbacks.py --seconds 60    on KuCoin
 import argparse
 import threading
 
+from _common import example_parser, run_example
 from kucoin_sync import Event, Message, Stream
-from kucoin_sync.testing import example_parser, run_example
 
 
 def main(options: argparse.Namespace) -> None:

@@ -10,8 +10,8 @@ import csv
 import time
 from pathlib import Path
 
+from _common import example_parser, run_example
 from kucoin_sync import Stream, topics
-from kucoin_sync.testing import example_parser, run_example
 
 
 def main(options: argparse.Namespace) -> None:

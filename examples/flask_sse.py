@@ -21,9 +21,9 @@ from typing import Any
 from flask import Flask, Response, render_template, request
 from werkzeug.serving import make_server
 
+from _common import example_parser, run_example
 from kucoin_sync import topics
 from kucoin_sync.contrib.flask import KucoinSync
-from kucoin_sync.testing import example_parser, run_example
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "KCS-USDT", "SOL-USDT")
 kucoin = KucoinSync()

@@ -9,8 +9,8 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from _common import example_parser, run_example
 from kucoin_sync import Stream, Subscription
-from kucoin_sync.testing import example_parser, run_example
 
 
 def main(options: argparse.Namespace) -> None:

@@ -8,8 +8,8 @@ KuCoin withdrew this feed in 2021: elsewhere it runs on what serves it, by KUCOI
 import argparse
 import time
 
+from _common import example_parser, run_example
 from kucoin_sync import LocalLevel3Book, Stream
-from kucoin_sync.testing import example_parser, run_example
 
 
 def main(options: argparse.Namespace) -> None:

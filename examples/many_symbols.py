@@ -8,8 +8,8 @@ import argparse
 import time
 from collections import Counter
 
+from _common import example_parser, run_example
 from kucoin_sync import Event, Progress, Stale, Stream, topics
-from kucoin_sync.testing import example_parser, run_example
 
 MADE_UP = [f"C{number:03}-USDT" for number in range(150)]
 USUAL = ["BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "KCS-USDT", "ETH-BTC", "KCS-BTC"]

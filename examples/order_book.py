@@ -9,8 +9,8 @@ import argparse
 import contextlib
 import time
 
+from _common import example_parser, run_example
 from kucoin_sync import BookNotReady, LocalBook, Stream
-from kucoin_sync.testing import example_parser, run_example
 
 
 def main(options: argparse.Namespace) -> None:

@@ -8,9 +8,9 @@ python examples/private_orders.py --seconds 600    on KuCoin; needs KUCOIN_API_K
 import argparse
 import time
 
+from _common import example_parser, run_example
 from kucoin_sync import Message, Stream, topics
 from kucoin_sync.payloads import Balance, OrderChange
-from kucoin_sync.testing import example_parser, run_example
 
 
 def main(options: argparse.Namespace) -> None:

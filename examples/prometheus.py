@@ -13,9 +13,9 @@ import urllib.request
 
 from prometheus_client import REGISTRY, start_http_server
 
+from _common import example_parser, run_example
 from kucoin_sync import Stream
 from kucoin_sync.metrics import KucoinCollector
-from kucoin_sync.testing import example_parser, run_example
 
 SHOWN = ("kucoin_sync_messages_total", "kucoin_sync_bytes_total", "kucoin_sync_lag_seconds", "kucoin_sync_pending")
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from queue import Queue
 
 from kucoin_sync import Stream
-from kucoin_sync.testing import KucoinServer, LiveExchange, example_parser, run_example
+from kucoin_sync.testing import KucoinServer, LiveExchange
 
 TOPIC = "/market/match:BTC-USDT"
 
@@ -95,4 +95,6 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    from _common import example_parser, run_example
+
     run_example(main, example_parser(__doc__).parse_args(), "BTC-USDT")

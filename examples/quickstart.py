@@ -7,8 +7,8 @@ python examples/quickstart.py                on KuCoin
 import argparse
 import itertools
 
+from _common import example_parser, run_example
 from kucoin_sync import Stream
-from kucoin_sync.testing import example_parser, run_example
 
 
 def main(options: argparse.Namespace) -> None:

@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from _common import example_parser, run_example
 from kucoin_sync import Stream, topics
 from kucoin_sync.recording import Recorder, ReplayStream
-from kucoin_sync.testing import example_parser, run_example
 
 SYMBOL = "BTC-USDT"
 TRADES = topics.match(SYMBOL)

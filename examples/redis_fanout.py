@@ -15,9 +15,10 @@ import threading
 import time
 from collections.abc import Iterator
 
+from _common import example_parser
 from kucoin_sync import ConnectionFailed, KucoinSyncError, Stream, topics
 from kucoin_sync.relay import Relay, RelayStream
-from kucoin_sync.testing import example_parser, local_kucoin
+from kucoin_sync.testing import local_kucoin
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT")
 READERS = 3

@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from django.core.management import execute_from_command_line
 from live.settings import SYMBOLS
 
-from kucoin_sync.testing import run_example
-
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))  # the other examples' folder, which holds _common.py
+    from _common import run_example
+
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "live.settings")
     # Runserver starts a second process in the same environment, with what is left of the arguments.
     options = argparse.Namespace(demo="--demo" in sys.argv)

@@ -10,12 +10,10 @@ In pytest the fixtures `kucoin_server`, `kucoin_stream` and `kucoin_exchange` ar
 `pytest --fixtures`.
 
 `KucoinServer` alone says only what a test tells it to; `LiveExchange` is the market behind it, where it has one.
-`FaultProxy` stands in front of any server and does to connections what networks do. `example_parser` and `run_example`
-are what the programs in `examples/` share.
+`FaultProxy` stands in front of any server and does to connections what networks do.
 """
 
 from .demo import local_kucoin
-from .example import example_parser, run_example
 from .exchange import Exchange, OrderRejected, Push
 from .faults import FaultProxy, Faults
 from .live import LiveExchange
@@ -33,7 +31,5 @@ __all__ = [
     "Push",
     "Request",
     "ServerLimits",
-    "example_parser",
     "local_kucoin",
-    "run_example",
 ]

@@ -1,14 +1,21 @@
-"""What the programs in `examples/` share."""
+"""The code that the programs in `examples/` share: options, the demonstration's environment, errors and Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
+from pathlib import Path
 
 import pytest
 
 from kucoin_sync import ConnectionFailed, Stream, topics
-from kucoin_sync.testing import example_parser, run_example
+
+SPEC = importlib.util.spec_from_file_location("_common", Path(__file__).parents[2] / "examples" / "_common.py")
+assert SPEC is not None and SPEC.loader is not None
+COMMON = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(COMMON)
+example_parser, run_example = COMMON.example_parser, COMMON.run_example
 
 NAMES = (
     "KUCOIN_SYNC_REST_URL", "KUCOIN_SYNC_FUTURES_REST_URL",

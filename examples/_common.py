@@ -1,6 +1,6 @@
-"""What the examples have in common: `--demo`, an end after some seconds, and Ctrl-C for an end.
+"""Code that the examples share: the options `--demo` and `--seconds`, and a clean end on Ctrl-C.
 
-An example is then what it shows, and makes its stream as any program does:
+An example passes its `main` to `run_example`:
 
     def main(options: argparse.Namespace) -> None:
         with Stream() as stream:
@@ -19,14 +19,14 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..exceptions import KucoinSyncError
-from .demo import local_kucoin
+from kucoin_sync import KucoinSyncError
+from kucoin_sync.testing import local_kucoin
 
 __all__ = ["example_parser", "run_example"]
 
 
 def example_parser(about: str | None, *, seconds: float | None = 3.0) -> argparse.ArgumentParser:
-    """Return a parser that knows `--demo`, and `--seconds` unless there is no default for it."""
+    """Return a parser with the option `--demo`, and with `--seconds` unless its default is None."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", action="store_true", help="run on a local KuCoin with a simulated market")
     if seconds is not None:
@@ -39,15 +39,15 @@ def example_parser(about: str | None, *, seconds: float | None = 3.0) -> argpars
 def run_example(
     main: Callable[[argparse.Namespace], object], options: argparse.Namespace, *symbols: str, **market: Any
 ) -> None:
-    """Run `main`, under `--demo` on a local KuCoin that trades `symbols`; take Ctrl-C for an end.
+    """Run `main`; with `--demo`, run it on a local KuCoin that trades `symbols`. Ctrl-C ends it without a traceback.
 
-    `market` are further arguments of `local_kucoin`. An error of this package ends the program with its sentence.
+    `market` holds further arguments of `local_kucoin`. An error of this package ends the program with its message.
     """
     try:
         with _local(*symbols, **market) if options.demo else contextlib.nullcontext():
             main(options)
     except KeyboardInterrupt:
-        pass  # enough seen
+        pass  # the user ended the example
     except KucoinSyncError as error:
         hint = "" if options.demo else "\nWithout a network, --demo does the same on a local KuCoin."
         sys.exit(f"{error}{hint}")
@@ -55,9 +55,9 @@ def run_example(
 
 @contextlib.contextmanager
 def _local(*symbols: str, **market: Any) -> Iterator[None]:
-    """Have what is made without arguments talk to a local KuCoin with its key, here and in child processes."""
+    """Run a local KuCoin and point the environment to it, for this process and its children."""
     with local_kucoin(*symbols, **market) as server:
-        ours = {
+        local = {
             "KUCOIN_SYNC_REST_URL": server.rest_url,
             "KUCOIN_SYNC_FUTURES_REST_URL": server.futures_rest_url,
             "KUCOIN_SYNC_REDIS_URL": "",
@@ -65,8 +65,8 @@ def _local(*symbols: str, **market: Any) -> Iterator[None]:
             "KUCOIN_API_SECRET": server.SECRET,
             "KUCOIN_API_PASSPHRASE": server.PASSPHRASE,
         }
-        before = {name: os.environ.get(name) for name in ours}
-        os.environ.update(ours)
+        before = {name: os.environ.get(name) for name in local}
+        os.environ.update(local)
         try:
             yield
         finally:

@@ -11,7 +11,6 @@
     ├── StreamClosed              the stream or the subscription is closed
     ├── ProtocolError             the peer broke the WebSocket or the KuCoin protocol
     ├── BookNotReady              a local order book can't be read now
-    ├── SequenceGap               updates of a book are missing
     └── InvalidTopic              a topic, symbol or argument that can't exist (also ValueError)
 
 `retriable` tells a program whether trying the same thing again can help. The package itself asks `is_fatal`, which
@@ -31,7 +30,6 @@ __all__ = [
     "KucoinSyncError",
     "ProtocolError",
     "RestError",
-    "SequenceGap",
     "SlowConsumer",
     "StreamClosed",
     "SubscriptionRejected",
@@ -154,17 +152,6 @@ class BookNotReady(KucoinSyncError):
     """A local order book has no consistent state to read now; the text says why."""
 
     retriable = True
-
-
-class SequenceGap(KucoinSyncError):
-    """Updates between `expected` and `received` are missing."""
-
-    retriable = True
-
-    def __init__(self, message: str, *, expected: int = 0, received: int = 0) -> None:
-        super().__init__(message)
-        self.expected = expected
-        self.received = received
 
 
 class InvalidTopic(KucoinSyncError, ValueError):

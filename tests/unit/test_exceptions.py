@@ -18,14 +18,13 @@ from kucoin_sync.exceptions import (
     KucoinSyncError,
     ProtocolError,
     RestError,
-    SequenceGap,
     SlowConsumer,
     StreamClosed,
     SubscriptionRejected,
     TokenError,
 )
 
-RETRIABLE = {AckTimeout, BookNotReady, ConnectionFailed, ProtocolError, SequenceGap, TokenError}
+RETRIABLE = {AckTimeout, BookNotReady, ConnectionFailed, ProtocolError, TokenError}
 
 EXAMPLES: list[KucoinSyncError] = [
     KucoinSyncError("something"),
@@ -39,7 +38,6 @@ EXAMPLES: list[KucoinSyncError] = [
     StreamClosed("closed"),
     ProtocolError("bad frame"),
     BookNotReady("no snapshot yet"),
-    SequenceGap("hole", expected=5, received=9),
     InvalidTopic("no topic"),
 ]
 
@@ -107,12 +105,6 @@ def test_a_rejected_subscription_names_topic_code_reason_and_what_to_do() -> Non
 def test_a_slow_consumer_knows_how_many_messages_were_dropped() -> None:
     assert SlowConsumer("behind").dropped == 0
     assert SlowConsumer("behind", dropped=12).dropped == 12
-
-
-def test_a_gap_knows_what_was_expected_and_what_came() -> None:
-    gap = SequenceGap("hole", expected=11, received=14)
-    assert (gap.expected, gap.received) == (11, 14)
-    assert (SequenceGap("hole").expected, SequenceGap("hole").received) == (0, 0)
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .books.follower import Follower
     from .books.local_book import LocalLevel2Book, LocalLevel3Book
     from .books.manager import BookManager
-    from .books.snapshot_fetcher import MakeFetcher, SnapshotProvider
+    from .books.snapshot_fetcher import FetcherFactory, SnapshotProvider
     from .tunnel import Tunnel
 
 __all__ = ["Client"]
@@ -71,7 +71,7 @@ class Client(NotPicklable):
         capacity: int,
         callbacks: Callbacks,
         credentials: Credentials | None,
-        fetcher: MakeFetcher,
+        fetcher: FetcherFactory,
         snapshots_per_30s: int,
         find_credentials: Callable[[], Credentials | None] = Credentials.from_environment,
         *,
@@ -232,7 +232,7 @@ class Client(NotPicklable):
         hold = LocalLevel3Book if level == 3 else LocalLevel2Book
 
         def held(follower: Follower[Any, Any]) -> LocalLevel2Book | LocalLevel3Book:
-            follower.keeper = self if on_change is not None else None
+            follower.keep_alive = self if on_change is not None else None
             return hold(follower, maxsize, self)
 
         terms = (symbol, level, generation, on_change, maxsize, held)
@@ -264,7 +264,7 @@ class Client(NotPicklable):
         closed = self._callbacks.closed  # maybe not by far: by a thread that is not here
         self._callbacks.renew()
         if self._books is not None:
-            self._books.renew()
+            self._books.after_fork()
         stream = weakref.ref(self)
         self._board.renew(lambda: None if (held := stream()) is None else held.resume())
         if closed:
@@ -348,14 +348,14 @@ class Client(NotPicklable):
 
     def _make_snapshots(self) -> SnapshotProvider:
         """Return what gives the books their snapshots."""
-        from .books.snapshot_fetcher import Snapshots
+        from .books.snapshot_fetcher import SnapshotQueue
 
-        return Snapshots(self._fetcher, self._snapshots_per_30s, self._board.fetched)
+        return SnapshotQueue(self._fetcher, self._snapshots_per_30s, self._board.fetched)
 
     # For whoever passes on what comes; see `relay`
 
     @property
-    def fetcher(self) -> MakeFetcher:
+    def fetcher(self) -> FetcherFactory:
         """Makes what fetches snapshots."""
         return self._fetcher
 

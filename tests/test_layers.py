@@ -43,6 +43,7 @@ PURE = {
     "books.calibration",
     "books.changes",
     "books.codec",
+    "books.feeds",
     "books.l2",
     "books.l3",
     "books.numbers",

@@ -1,19 +1,20 @@
-"""Order books kept from KuCoin's feeds, without I/O: the books themselves, and how one follows the exchange.
+"""Order books kept equal to KuCoin's.
 
-`l2` and `l3` are the books as data, `sync` tells when one equals the exchange's, `source` where it comes from;
-`snapshot` and `changes` are what is handed out of one.
+`l2` and `l3` are the books as data. `feeds` and `codec` decode updates and snapshots. `calibration` keeps a book equal
+to the exchange's, without I/O. `follower` and `manager` do that for a stream. Users read `snapshot` and `changes`.
 """
 
 from __future__ import annotations
 
 from .base import Levels
-from .calibration import FUTURES_LEVEL2, LEVEL2, LEVEL3, Calibration, Feed, Update
+from .calibration import Calibration
 from .changes import BookChange, Level2BookChange, Level3BookChange
 from .codec import WireFuturesLevel2Update, WireLevel2Update, WireLevel3Event
+from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, Feed, Update
 from .l2 import Level2Book
 from .l3 import Level3Book, Order, QueuePosition
 from .snapshot import BookSnapshot
-from .source import Source
+from .source import BookSource
 
 __all__ = [
     "FUTURES_LEVEL2",
@@ -21,6 +22,7 @@ __all__ = [
     "LEVEL3",
     "BookChange",
     "BookSnapshot",
+    "BookSource",
     "Calibration",
     "Feed",
     "Level2Book",
@@ -30,7 +32,6 @@ __all__ = [
     "Levels",
     "Order",
     "QueuePosition",
-    "Source",
     "Update",
     "WireFuturesLevel2Update",
     "WireLevel2Update",

@@ -1,6 +1,6 @@
-"""What was changed on a book: the items of iterating over one.
+"""The changes of a book, which are the items of iterating over it.
 
-Each is made of the wire's update; its exact numbers are made when they are first read.
+A change holds the update as it was decoded from the push. It makes exact numbers when they are first read.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Generic, TypeVar, cast
 
-from ..payloads import LevelChange
-from ..payloads import Side as SideName
-from .calibration import Update
+from ..payloads import LevelChange, Side
 from .codec import WireFuturesLevel2Update, WireLevel2Update, WireLevel3Event
+from .feeds import Update
 
 __all__ = ["BookChange", "Level2BookChange", "Level3BookChange"]
 
@@ -22,13 +21,13 @@ class BookChange(Generic[U]):
     """One update that was applied to a book.
 
     Attributes:
-        sequence_start, sequence_end: the sequences that it covers; the book is at `sequence_end` then.
-        resyncs: how often the book had started again by then. Where it has risen since the change before, what happened
-            in between is in no change: read the whole book.
-        lost: how many changes were dropped immediately before this one, because they were taken too slowly.
+        sequence_start, sequence_end: the sequences that the update covers; afterwards the book is at `sequence_end`.
+        resyncs: how often the book had started again. If it is higher than in the change before, changes in between are
+            missing: read the whole book.
+        lost: the number of changes dropped immediately before this one, because the consumer was too slow.
     """
 
-    __slots__ = ("_after", "_update", "lost", "resyncs", "sequence_end", "sequence_start")
+    __slots__ = ("_sequence_before", "_update", "lost", "resyncs", "sequence_end", "sequence_start")
 
     def __init__(self, update: U, after: int, resyncs: int, lost: int = 0) -> None:
         start, end = update.sequence_start, update.sequence_end
@@ -36,7 +35,7 @@ class BookChange(Generic[U]):
         self.resyncs = resyncs
         self.lost = lost
         self._update = update
-        self._after = after  # what the book knew before
+        self._sequence_before = after  # the book's sequence before the update
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BookChange):
@@ -47,28 +46,28 @@ class BookChange(Generic[U]):
         return hash((self.sequence_start, self.sequence_end))
 
     def with_lost(self, lost: int) -> Any:
-        """Return a twin that tells of `lost` changes before it."""
-        return type(self)(self._update, self._after, self.resyncs, lost)
+        """Return a copy whose `lost` is the given number."""
+        return type(self)(self._update, self._sequence_before, self.resyncs, lost)
 
 
 class Level2BookChange(BookChange[WireLevel2Update | WireFuturesLevel2Update]):
-    """Levels that have another size now; size 0 stands for a level that is gone."""
+    """Levels that have a new size; size 0 means that the level is gone."""
 
     __slots__ = ()
 
     @property
     def bids(self) -> tuple[LevelChange, ...]:
-        """The changed bids, in the order of their sequences."""
-        return self._changed(self._update.bids)
+        """The changed bids, ordered by their sequences."""
+        return self._new_rows(self._update.bids)
 
     @property
     def asks(self) -> tuple[LevelChange, ...]:
-        """The changed asks, in the order of their sequences."""
-        return self._changed(self._update.asks)
+        """The changed asks, ordered by their sequences."""
+        return self._new_rows(self._update.asks)
 
-    def _changed(self, rows: tuple[LevelChange, ...]) -> tuple[LevelChange, ...]:
-        """Leave out what the book knew already, and rows that change nothing."""
-        fresh = [row for row in rows if row.sequence > self._after and row.price]
+    def _new_rows(self, rows: tuple[LevelChange, ...]) -> tuple[LevelChange, ...]:
+        """Leave out rows that the book knew before and rows without a price."""
+        fresh = [row for row in rows if row.sequence > self._sequence_before and row.price]
         return tuple(sorted(fresh, key=lambda row: row.sequence))
 
     def __repr__(self) -> str:
@@ -76,7 +75,7 @@ class Level2BookChange(BookChange[WireLevel2Update | WireFuturesLevel2Update]):
 
 
 class Level3BookChange(BookChange[WireLevel3Event]):
-    """Something happened to an order; it need not be one that shows on the book (see `kind`)."""
+    """An event of an order, which need not be visible on the book (see `kind`)."""
 
     __slots__ = ()
 
@@ -87,36 +86,36 @@ class Level3BookChange(BookChange[WireLevel3Event]):
 
     @property
     def order_id(self) -> str:
-        """The order; of a match, that which rested (the maker's)."""
+        """The order's id; for a match, the id of the maker's order."""
         return self._update.maker_order_id if self._update.kind == "match" else self._update.order_id
 
     @property
-    def side(self) -> SideName | None:
-        """As KuCoin tells it, which for a match is the taker's side; None where it does not."""
+    def side(self) -> Side | None:
+        """The side in KuCoin's event, None if it has none. For a match it is the taker's side."""
         side = self._update.side
-        return cast(SideName, side) if side in ("buy", "sell") else None
+        return cast(Side, side) if side in ("buy", "sell") else None
 
     @property
     def price(self) -> Decimal | None:
-        """The price, None where the event tells none (as for hidden orders)."""
-        return _number(self._update.price)
+        """The price, None if the event has none (as for hidden orders)."""
+        return _decimal_or_none(self._update.price)
 
     @property
     def size(self) -> Decimal | None:
-        """The order's size, the traded size, or after a change the new one; None where the event tells none."""
-        return _number(self._update.new_size or self._update.size)
+        """The order's size, the traded size, or the new size after a change; None if the event has none."""
+        return _decimal_or_none(self._update.new_size or self._update.size)
 
     @property
     def time_ns(self) -> int:
-        """When it happened, in nanoseconds since 1970, UTC; of an order that came to rest, when it was accepted."""
+        """When the event happened, in nanoseconds since 1970, UTC; for an opened order, when it was accepted."""
         return self._update.time_ns
 
     def __repr__(self) -> str:
         return f"<Level3BookChange to {self.sequence_end}: {self.kind} {self.order_id}>"
 
 
-def _number(text: str) -> Decimal | None:
+def _decimal_or_none(text: str) -> Decimal | None:
     try:
         return Decimal(text) if text else None
     except ArithmeticError:
-        return None  # in an event that the book does not look at, such as "received"
+        return None  # in an event that the book ignores, such as "received"

@@ -1,11 +1,10 @@
-"""Updates and snapshots of books as the wire has them: text and whole numbers, no `Decimal`.
+"""Decode updates and snapshots of books into text and whole numbers, without `Decimal`.
 
-The structs are the text twins of the payloads `Level2Update`, `FuturesLevel2Update`, `Level3Event`, for the way from a
-push's bytes to a book without a detour. Each knows the sequences that it covers. What a price or a size means is not
-looked at here: the book does that.
+The structs are the text twins of the payloads `Level2Update`, `FuturesLevel2Update` and `Level3Event`. They take the
+shortest way from a push's bytes to a book. Each knows the sequences that it covers. The book checks prices and sizes.
 
-Readers take the JSON text of a push's `data` or what it decodes to. They are tolerant: numbers may come as text and
-text as numbers, which stay exact, fields and columns may be added. What does not fit is a ValueError.
+The readers take the JSON text of a push's `data`, or the decoded data. They are tolerant: numbers may come as text and
+text as numbers, which stay exact; fields and columns may be added. Data that does not fit raises ValueError.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ __all__ = [
 ]
 
 Data = bytes | msgspec.Raw | Mapping[str, Any]
-"""A push's or an answer's `data`: JSON text, or what it decodes to."""
+"""The `data` of a push or an answer: JSON text, or the decoded object."""
 
 Row = tuple[str, str, int]
 """Price, size and sequence of a changed level. Size 0 removes it, price 0 changes nothing."""
 
 Rows = Sequence[Sequence[Any]]
-"""A snapshot's rows of one side, as KuCoin has them."""
+"""One side's rows of a snapshot, in KuCoin's form."""
 
 _U = TypeVar("_U")
 
@@ -58,9 +57,9 @@ class Level2Rows(msgspec.Struct, gc=False):
 
 
 class WireLevel2Update(msgspec.Struct, gc=False, rename="camel"):
-    """An update of `/market/level2`: changed levels as of `sequence_start` to `sequence_end`.
+    """An update of `/market/level2`: the levels changed from `sequence_start` to `sequence_end`.
 
-    KuCoin's documentation prints the two swapped in one place; here they stand as they came.
+    KuCoin's documentation prints the two swapped in one place; they are not reordered here.
     """
 
     sequence_start: int
@@ -70,16 +69,16 @@ class WireLevel2Update(msgspec.Struct, gc=False, rename="camel"):
     @property
     def bids(self) -> tuple[LevelChange, ...]:
         """The changed bids, as exact numbers."""
-        return _exactly(self.changes.bids)
+        return _level_changes(self.changes.bids)
 
     @property
     def asks(self) -> tuple[LevelChange, ...]:
         """The changed asks, as exact numbers."""
-        return _exactly(self.changes.asks)
+        return _level_changes(self.changes.asks)
 
 
 class WireFuturesLevel2Update(msgspec.Struct, gc=False):
-    """An update of `/contractMarket/level2`: one changed level, `change` is "price,side,size"."""
+    """An update of `/contractMarket/level2`: one changed level. `change` is "price,side,size"."""
 
     sequence_end: int = field(name="sequence")
     change: str
@@ -91,24 +90,24 @@ class WireFuturesLevel2Update(msgspec.Struct, gc=False):
 
     @property
     def bids(self) -> tuple[LevelChange, ...]:
-        """The changed bid, if it is one."""
-        return self._of("buy")
+        """The changed bid, if the change is on that side."""
+        return self._changes_of("buy")
 
     @property
     def asks(self) -> tuple[LevelChange, ...]:
-        """The changed ask, if it is one."""
-        return self._of("sell")
+        """The changed ask, if the change is on that side."""
+        return self._changes_of("sell")
 
-    def _of(self, wanted: str) -> tuple[LevelChange, ...]:
+    def _changes_of(self, wanted: str) -> tuple[LevelChange, ...]:
         price, side, size = self.change.split(",")
-        return _exactly([(price, size, self.sequence_end)]) if side == wanted else ()
+        return _level_changes([(price, size, self.sequence_end)]) if side == wanted else ()
 
 
 class WireLevel3Event(msgspec.Struct, gc=False, rename="camel"):
     """An event of either generation of level 3: `kind` is received, open, match, change, done or activated.
 
-    `sequence_end` is its sequence, 0 for "activated", which has none of its own. The second generation's "update" is
-    a change whose new size is in `size`. Fields that a kind has not are "".
+    `sequence_end` is its sequence; it is 0 for "activated", which has none of its own. The second generation's "update"
+    is a change whose new size is in `size`. Fields that a kind does not have are "".
     """
 
     sequence_end: int = field(name="sequence")
@@ -116,7 +115,7 @@ class WireLevel3Event(msgspec.Struct, gc=False, rename="camel"):
     kind: str = field(name="~kind", default="")
     order_id: str = ""
     maker_order_id: str = ""
-    side: Any = ""  # the book tells whether it is one
+    side: Any = ""  # the book checks it
     price: str = ""
     size: str = ""
     new_size: str = ""
@@ -133,7 +132,7 @@ class WireLevel3Event(msgspec.Struct, gc=False, rename="camel"):
 
     @property
     def time_ns(self) -> int:
-        """When the order was accepted, or else when the event happened, in nanoseconds since 1970, UTC."""
+        """When the order was accepted, else when the event happened; nanoseconds since 1970, UTC."""
         return self.order_time or self.time or self.ts
 
 
@@ -150,7 +149,7 @@ _decode_level3 = msgspec.json.Decoder(WireLevel3Event, strict=False).decode
 
 
 class _Frame(msgspec.Struct, Generic[_U], gc=False):
-    """A push of which nothing but the data is of interest."""
+    """A push of which only the data is decoded."""
 
     data: _U
 
@@ -161,43 +160,43 @@ _decode_level3_frame = msgspec.json.Decoder(_Frame[WireLevel3Event], strict=Fals
 
 
 def read_level2(data: Data) -> WireLevel2Update:
-    """Return an update of `/market/level2`."""
+    """Decode an update of `/market/level2`."""
     return _read(data, _decode_level2, _level2)
 
 
 def read_futures_level2(data: Data) -> WireFuturesLevel2Update:
-    """Return an update of `/contractMarket/level2`."""
+    """Decode an update of `/contractMarket/level2`."""
     return _read(data, _decode_futures_level2, _futures_level2)
 
 
 def read_level3(data: Data, subject: str | None = None) -> WireLevel3Event:
-    """Return an event of `/market/level3` or `/spotMarket/level3`.
+    """Decode an event of `/market/level3` or `/spotMarket/level3`.
 
-    Its kind is told by `subject`, and by the data's `type` where there is none.
+    `subject` determines its kind; without a subject, the data's `type` does.
     """
-    return _told(_read(data, _decode_level3, _level3), subject)
+    return _with_kind(_read(data, _decode_level3, _level3), subject)
 
 
 def read_level2_frame(frame: bytes, _: str | None = None) -> WireLevel2Update:
-    """Return the update in the whole JSON text of a push, in one pass.
+    """Decode the update in the whole JSON text of a push, in one pass.
 
-    Readers of frames raise one of MISFIT for what has not the usual form, though it may be an update.
+    The readers of frames raise one of `DecodeErrors` if the frame has an unusual form. It may still be an update.
     """
     return _decode_level2_frame(frame).data
 
 
 def read_futures_level2_frame(frame: bytes, _: str | None = None) -> WireFuturesLevel2Update:
-    """Return the update in the whole JSON text of a push; see `read_level2_frame`."""
+    """Decode the update in the whole JSON text of a push; see `read_level2_frame`."""
     return _decode_futures_level2_frame(frame).data
 
 
 def read_level3_frame(frame: bytes, subject: str | None = None) -> WireLevel3Event:
-    """Return the event in the whole JSON text of a push; see `read_level2_frame`."""
-    return _told(_decode_level3_frame(frame).data, subject)
+    """Decode the event in the whole JSON text of a push; see `read_level2_frame`."""
+    return _with_kind(_decode_level3_frame(frame).data, subject)
 
 
-def _told(event: WireLevel3Event, subject: str | None) -> WireLevel3Event:
-    """Return an event with its kind, which a push's subject tells, or its type where there is none."""
+def _with_kind(event: WireLevel3Event, subject: str | None) -> WireLevel3Event:
+    """Set an event's kind from the push's subject, or from its type without one; return the event."""
     if event.type == "activated":
         event.kind, event.sequence_end = "activated", 0
         return event
@@ -211,7 +210,7 @@ def _told(event: WireLevel3Event, subject: str | None) -> WireLevel3Event:
 
 
 def read_snapshot(data: Data) -> tuple[int, Rows, Rows]:
-    """Return sequence, bids and asks of a REST snapshot; the rows are as KuCoin has them, of two columns at least."""
+    """Return the sequence, bids and asks of a REST snapshot. Rows are in KuCoin's form, with at least two columns."""
     return _read(data, None, _snapshot)
 
 
@@ -232,16 +231,18 @@ def _read(data: Data, decode: Callable[[Any], _U] | None, convert: Callable[[Any
 
 def _level2(data: Mapping[str, Any]) -> WireLevel2Update:
     changes = data["changes"]
-    rows = Level2Rows(*(_rows(changes.get(side)) for side in ("asks", "bids")))
-    return WireLevel2Update(_whole(data["sequenceStart"]), _whole(data["sequenceEnd"]), rows)
+    rows = Level2Rows(*(_convert_rows(changes.get(side)) for side in ("asks", "bids")))
+    return WireLevel2Update(_parse_sequence(data["sequenceStart"]), _parse_sequence(data["sequenceEnd"]), rows)
 
 
-def _rows(rows: object) -> list[Row]:
-    return [(as_text(price), as_text(size), _whole(sequence)) for price, size, sequence, *_ in _table(rows)]
+def _convert_rows(rows: object) -> list[Row]:
+    return [
+        (as_text(price), as_text(size), _parse_sequence(sequence)) for price, size, sequence, *_ in _checked_rows(rows)
+    ]
 
 
 def _futures_level2(data: Mapping[str, Any]) -> WireFuturesLevel2Update:
-    return WireFuturesLevel2Update(_whole(data["sequence"]), data["change"] + "")
+    return WireFuturesLevel2Update(_parse_sequence(data["sequence"]), data["change"] + "")
 
 
 def _level3(data: Mapping[str, Any]) -> WireLevel3Event:
@@ -250,11 +251,11 @@ def _level3(data: Mapping[str, Any]) -> WireLevel3Event:
 
 
 def _snapshot(data: Mapping[str, Any]) -> tuple[int, Rows, Rows]:
-    return _whole(data["sequence"]), _table(data["bids"]), _table(data["asks"])
+    return _parse_sequence(data["sequence"]), _checked_rows(data["bids"]), _checked_rows(data["asks"])
 
 
-def _table(rows: object) -> Rows:
-    """Return rows as they came; null counts as none, and a text, though it has parts, is neither row nor rows."""
+def _checked_rows(rows: object) -> Rows:
+    """Return rows unchanged; null stands for no rows. Text is refused, although it has items, too."""
     if rows is None:
         return []
     if not isinstance(rows, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in rows):
@@ -262,12 +263,12 @@ def _table(rows: object) -> Rows:
     return rows
 
 
-def _whole(value: object) -> int:
+def _parse_sequence(value: object) -> int:
     text = as_text(value)
     if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{value!r:.50} is no sequence")
     return int(text)
 
 
-def _exactly(rows: Sequence[Row]) -> tuple[LevelChange, ...]:
+def _level_changes(rows: Sequence[Row]) -> tuple[LevelChange, ...]:
     return tuple(LevelChange(Decimal(price), Decimal(size), sequence) for price, size, sequence in rows)

@@ -1,131 +1,110 @@
-"""How one local order book follows the exchange: its calibration, who waits for it, and who is told of its changes.
+"""One local order book that follows the exchange: its calibration, its readers and the listeners to its changes.
 
 Rules:
-1. A snapshot is asked for once the server carries the book's topic: what an earlier one lacks might never be pushed.
-2. The book stops being readable the moment its connection is lost, not when the next update shows it. A connection
-   that is replaced without a gap loses nothing, so that its new epoch alone means nothing: the sequences tell.
-3. What was dropped on the way to the book counts as missing.
-4. An answer to a question asked before the latest loss is not taken.
-5. An end is final: the book is closed, its topic was unsubscribed or refused, or REST refused what no later attempt
-   can mend; see `exceptions.is_fatal`.
+1. A snapshot is requested once the server sends the book's topic. An earlier snapshot might lack updates that are never
+   pushed.
+2. The book can't be read from the moment its connection is lost; it does not wait for the next update to show that. A
+   connection that is replaced without a gap loses nothing, so a new epoch alone means nothing: the sequences decide.
+3. Updates dropped before they reached the book count as missing.
+4. A snapshot requested before the latest loss is ignored.
+5. An end is final: the book was closed, its topic was unsubscribed or refused, or REST refused with an error that no
+   later attempt can fix; see `exceptions.is_fatal`.
 """
 
 from __future__ import annotations
 
-import math
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-from ..delivery.overflow import inbox_for
 from ..delivery.queue import Inbox
 from ..delivery.subscription import Subscription
 from ..events import BookFailed, BookReady, BookRenumbered, BookResyncing, Event, Overflowed, SnapshotFailed
-from ..exceptions import BookNotReady, SlowConsumer, StreamClosed
+from ..exceptions import BookNotReady, StreamClosed
 from ..internal.fork import detect_fork, register
 from ..internal.latch import Latch
 from ..internal.signals import is_reentrant, run_or_defer
 from ..protocol.envelopes import RawPush, opened
 from ..protocol.message import UNREADABLE
-from . import BookChange, Calibration, Level2BookChange, Level3BookChange, Source, Update
+from . import BookChange, BookSource, Calibration, Update
 from .base import Book
+from .listeners import BookListener, ChangeListeners
 
-__all__ = ["BookListener", "Follower"]
+__all__ = ["Follower"]
 
 B = TypeVar("B", bound=Book[Any])
 C = TypeVar("C", bound=BookChange[Any])
 T = TypeVar("T")
 
 
-class BookListener(Protocol):
-    """What a book asks of its owner and tells it; never called with the book's lock held."""
-
-    def need(self, book: Any) -> None:
-        """Fetch a snapshot soon; see `Follower.asks`."""
-
-    def ended(self, book: Any) -> None:
-        """The book has ended."""
-
-    def emit(self, event: Event) -> None:
-        """Take an event without waiting."""
-
-    def obstacle(self, book: Any) -> str:
-        """Return what the book waits for, "" where nothing is known of that."""
-
-    def use(self) -> None:
-        """Somebody wants something of the book."""
-
-
 class Follower(Generic[B, C]):
-    """One book on its way with the exchange. All methods may be called from any thread.
+    """Keeps one book in step with the exchange. All methods may be called from any thread.
 
     Attributes:
-        lock: guards the book and all below. The thread that has it may take it again, so that a signal's handler can
-            read a book wherever it interrupts.
-        door: readers take it before the lock, and keep it; updates pass through it. Locks favour those who had them
-            last, and under a burst of updates readers would not get at the book.
-        ended: why the book has ended, None while it lives.
-        was_live: whether it could ever be read.
+        lock: guards the book and the attributes below. It is reentrant, so that a signal handler can read a book
+            wherever it interrupts.
+        reader_lock: readers take it before `lock` and hold it; updates only pass through it. A lock favours the thread
+            that had it last, so readers would not get at the book during a burst of updates.
+        ended: the error that ended the book, None while it lives.
+        was_live: whether the book was ever ready.
+        received_ns: when the newest update was read from the socket.
+        keep_alive: an object that must exist while a callback gets the changes.
     """
 
-    def __init__(self, source: Source, owner: BookListener) -> None:
+    def __init__(self, source: BookSource, owner: BookListener) -> None:
         self.source = source
         self._make_locks()
         self.ended: Exception | None = None
         self.was_live = False
         self.calibration: Calibration[B, Any] = Calibration(source.feed)
-        self.received_ns = 0  # of the newest update
-        self.keeper: object = None  # who has to exist as long as a callback is told of changes
+        self.received_ns = 0
+        self.keep_alive: object = None
         self._owner = owner
-        self._carried = False  # whether the server is known to send the topic
-        self._dropped = 0  # how many updates are missing before the next, as far as that is known
-        self._trouble = ""  # why the last attempt to get a snapshot failed
-        self._events: list[Event] = []  # to be told when the lock is free
-        self._make_change: Any = Level3BookChange if source.level == 3 else Level2BookChange
-        # Who iterates holds its subscription; here it must not outlive the loop.
-        self._listeners: tuple[weakref.ref[Subscription[Any]], ...] = ()
-        self._with_callback: list[Subscription[Any]] = []  # these are held here
-        self._gates: set[Latch] = set()  # where threads wait for the book to be readable, or ended
-        self._end_told = False  # whether the owner knows that it has ended
-        self._asleep = False  # in a forked child, until the first use
-        self._busy = False  # whether a change is under way
-        self._reader = 0  # the identifier of the thread that reads
+        self._subscribed = False  # whether the server is known to send the topic
+        self._known_dropped = 0  # updates before the next one that are already known to be missing
+        self._snapshot_error = ""  # why the last attempt to get a snapshot failed
+        self._events: list[Event] = []  # to be emitted once the lock is released
+        self._listeners = ChangeListeners(source)
+        self._waiting: set[Latch] = set()  # latches of threads that wait for the book to be ready or to end
+        self._owner_told = False  # whether the owner knows that the book has ended
+        self._resume_pending = False  # in a forked child, until the first use
+        self._updating = False  # whether a thread is inside `_change`
+        self._reading_thread = 0  # the identifier of the thread that reads
         register(self)
 
     def _make_locks(self) -> None:
         self.lock = threading.RLock()
-        self.door = threading.RLock()
+        self.reader_lock = threading.RLock()
 
     def after_fork(self) -> None:
-        """Begin again in a forked child: another thread of the parent may have been half-way through an update."""
+        """Start again in a forked child: another thread of the parent may have been applying an update."""
         self._make_locks()
         self._events = []
-        self._busy, self._reader = False, 0
-        self._carried = False
-        self._dropped = 0
-        self._trouble = ""
+        self._updating, self._reading_thread = False, 0
+        self._subscribed = False
+        self._known_dropped = 0
+        self._snapshot_error = ""
         if self.ended is None:
-            self.calibration = self.calibration.afresh("this process was forked from the one in which it was kept")
-            self._asleep = True
-            for listener in self._alive():
-                listener.inbox.sleep(self.use)
+            self.calibration = self.calibration.replacement("this process was forked from the one in which it was kept")
+            self._resume_pending = True
+            for listener in self._listeners.alive():
+                listener.inbox.sleep(self.ensure_resumed)
 
     @property
     def live(self) -> bool:
         """Whether the book can be read."""
         return self.calibration.live and self.ended is None
 
-    def use(self) -> None:
-        """Be about to be used; not under the lock."""
+    def ensure_resumed(self) -> None:
+        """Resume after a fork if this is the first use in the child. Must be called without the lock."""
         detect_fork()
-        if self._asleep:
-            self._asleep = False
+        if self._resume_pending:
+            self._resume_pending = False
             try:
-                self._owner.use()
+                self._owner.on_first_use()
             except BaseException:
-                self._asleep = True  # until the next time
+                self._resume_pending = True  # until the next use
                 raise
 
     def __repr__(self) -> str:
@@ -134,78 +113,78 @@ class Follower(Generic[B, C]):
     # Reading
 
     def read(self, how: Callable[[B], T]) -> T:
-        """Return what `how` makes of the book.
+        """Return `how(book)`, called under the lock.
 
         Raises:
-            BookNotReady: it can't be read; the text says why.
+            BookNotReady: the book can't be read; the text says why.
         """
-        self.use()
-        return self.held(lambda: how(self.ready()))
+        self.ensure_resumed()
+        return self.under_lock(lambda: how(self.require_book()))
 
-    def held(self, do: Callable[[], T]) -> T:
-        """Return what `do` returns, called while the book stays as it is; BookNotReady where that can't be waited for.
+    def under_lock(self, do: Callable[[], T]) -> T:
+        """Return `do()`, called with the locks of a reader; raises BookNotReady if the caller must not wait for them.
 
-        No `contextmanager`, nor is `_change`: where a signal's handler raises between the generator's step and the
-        beginning of the block, the locks would stay held as long as somebody keeps the error.
+        This is no `contextmanager`, and neither is `_change`: if a signal handler raised between the generator's step
+        and the beginning of the block, the locks would stay held for as long as the error is kept.
         """
-        if self._busy or self._reader:
+        if self._updating or self._reading_thread:
             self._check_free()
-        with self.door, self.lock:
-            before, self._reader = self._reader, threading.get_ident()
+        with self.reader_lock, self.lock:
+            before, self._reading_thread = self._reading_thread, threading.get_ident()
             try:
                 return do()
             finally:
-                self._reader = before
+                self._reading_thread = before
 
     def _check_free(self) -> None:
-        """Raise BookNotReady where the caller has interrupted this package, and somebody else has the book.
+        """Raise BookNotReady if the call is reentrant and the book is in use.
 
-        That is an update, on this thread or another, or a reader on another thread: the caller's thread may hold what
+        An update on any thread, or a reader on another thread, uses the book. The calling thread may hold a lock that
         they wait for.
         """
-        if (self._busy or self._reader != threading.get_ident()) and is_reentrant():
+        if (self._updating or self._reading_thread != threading.get_ident()) and is_reentrant():
             raise BookNotReady(f"{self.source} is in use and can't be waited for inside this call; read it later")
 
-    def ready(self) -> B:
-        """Return the book, to be read under the lock; BookNotReady where it can't be."""
+    def require_book(self) -> B:
+        """Return the book, to be read under the lock; raises BookNotReady if it can't be read."""
         if self.ended is not None:
             raise BookNotReady(f"{self.source} can't be read any more: {self.ended}")
         if not self.calibration.live:
             raise BookNotReady(f"{self.source} can't be read until a new snapshot has come, because {self._reason()}")
         return self.calibration.book
 
-    def settle(self, timeout: float | None) -> bool:
-        """Wait until the book can be read or has ended; return whether it has come to that within the timeout.
+    def wait_until_settled(self, timeout: float | None) -> bool:
+        """Wait until the book can be read or has ended; return whether one of them happened within `timeout` seconds.
 
-        Where the caller has interrupted this package it does not wait.
+        A reentrant call does not wait.
         """
-        self.use()
+        self.ensure_resumed()
         if is_reentrant():
             return self._settled()
         if self._settled():
             return True
-        gate = Latch()
+        latch = Latch()
         try:
-            if self.held(partial(self._wait_at, gate)):
+            if self.under_lock(partial(self._add_waiting, latch)):
                 return True
-            return gate.wait(timeout)
+            return latch.wait(timeout)
         finally:
-            self.held(partial(self._gates.discard, gate))
+            self.under_lock(partial(self._waiting.discard, latch))
 
-    def _wait_at(self, gate: Latch) -> bool:
-        """Have a gate opened once the book can be read or has ended; return whether it has come to that already."""
+    def _add_waiting(self, latch: Latch) -> bool:
+        """Set a latch once the book can be read or has ended; return whether that is so already."""
         if not self._settled():
-            self._gates.add(gate)
+            self._waiting.add(latch)
         return self._settled()
 
     def wait(self, timeout: float | None) -> None:
         """Wait until the book can be read.
 
         Raises:
-            BookNotReady: it could not within `timeout` seconds.
+            BookNotReady: it was not ready within `timeout` seconds.
             StreamClosed, SubscriptionRejected, RestError, AuthenticationError, ConnectionFailed: it has ended.
         """
-        if not self.settle(timeout):
+        if not self.wait_until_settled(timeout):
             if is_reentrant():
                 raise BookNotReady(f"{self.source} can't be waited for inside this call, because {self._reason()}")
             obstacle = self._owner.obstacle(self)
@@ -215,251 +194,205 @@ class Follower(Generic[B, C]):
             raise self.ended
 
     def _reason(self) -> str:
-        return self.calibration.reason + (f"; {self._trouble}" if self._trouble else "")
+        return self.calibration.reason + (f"; {self._snapshot_error}" if self._snapshot_error else "")
 
-    # What comes over the connection
+    # Updates
 
-    def take(self, inbox: Inbox, most: int) -> None:
-        """Apply up to `most` of the messages that wait in an inbox, and note what the inbox has to say of losses."""
-        with self.door:
-            pass  # a thread that waits to read the book comes first
+    def apply_pending(self, inbox: Inbox, most: int) -> None:
+        """Apply up to `most` of the messages in an inbox, and record the losses that the inbox reports."""
+        with self.reader_lock:
+            pass  # let waiting readers go first
         self._change(partial(self._apply, inbox, most))
 
     def _apply(self, inbox: Inbox, most: int) -> None:
         calibration = self.calibration
         push = calibration.push
         read_frame = self.source.feed.read_frame
-        for came in inbox.take(most):
+        for pushed in inbox.take(most):
             before = calibration.sequence
-            if isinstance(came, RawPush):
+            if isinstance(pushed, RawPush):
                 try:
-                    applied = push(read_frame(came.frame, came.prefix.channel[1]))
+                    applied = push(read_frame(pushed.frame, pushed.prefix.channel[1]))
                 except UNREADABLE:
-                    applied = self._push_anyhow(came)
-                self.received_ns = came.batch.received_ns
+                    applied = self._push_decoded(pushed)
+                self.received_ns = pushed.batch.received_ns
             else:
-                if came.lost:
-                    self._drop(came.lost)
-                applied = push(came.wire_data, came.subject)
-                self.received_ns = came.received_ns
+                if pushed.lost:
+                    self._record_dropped(pushed.lost)
+                applied = push(pushed.wire_data, pushed.subject)
+                self.received_ns = pushed.received_ns
             if applied and self._listeners:
-                self._publish(applied, before)
+                self._listeners.publish(applied, before, calibration.resyncs)
         while inbox.alert and (notice := inbox.notice()) is not None:
-            self._drop(getattr(notice, "dropped", 0), told=True)
+            self._record_dropped(getattr(notice, "dropped", 0), reported_early=True)
 
-    def _push_anyhow(self, sealed: RawPush) -> Sequence[Update]:
-        """Apply an update of an unusual form; what is none counts as missing."""
-        message = next(iter(opened((sealed,))), None)
-        return self.calibration.push(b"" if message is None else message.wire_data, sealed.prefix.channel[1])
+    def _push_decoded(self, raw: RawPush) -> Sequence[Update]:
+        """Apply an update whose frame has an unusual form; a frame that is no update counts as missing."""
+        message = next(iter(opened((raw,))), None)
+        return self.calibration.push(b"" if message is None else message.wire_data, raw.prefix.channel[1])
 
-    def _drop(self, count: int, *, told: bool = False) -> None:
-        """Start again because updates were dropped; once, though the inbox and then the next message both tell."""
-        if count > self._dropped:
-            self.calibration.lost(f"{count} updates came faster than they could be applied and were dropped")
-        self._dropped = count if told else 0
+    def _record_dropped(self, count: int, *, reported_early: bool = False) -> None:
+        """Start again because updates were dropped.
 
-    def carried(self) -> None:
-        """The server carries the topic from now on."""
+        The inbox reports a loss, and the next message reports the same loss again; the book starts again only once.
+        """
+        if count > self._known_dropped:
+            self.calibration.invalidate(f"{count} updates came faster than they could be applied and were dropped")
+        self._known_dropped = count if reported_early else 0
 
-        def carried() -> None:
-            self._carried = True
+    def on_subscribed(self) -> None:
+        """Record that the server sends the topic from now on."""
+        self._change(partial(setattr, self, "_subscribed", True))
 
-        self._change(carried)
+    def on_connection_lost(self, reason: str) -> None:
+        """Start again: the connection of the topic was lost or could not be opened."""
 
-    def lost(self, reason: str) -> None:
-        """The connection that carried the topic, or should have, is gone."""
+        def invalidate() -> None:
+            self._subscribed = False
+            self._snapshot_error = ""
+            self.calibration.invalidate(reason)
 
-        def lost() -> None:
-            self._carried = False
-            self._trouble = ""
-            self.calibration.lost(reason)
+        self._change(invalidate)
 
-        self._change(lost)
-
-    def forget(self) -> None:
-        """What comes from now on may be older than what came before, as when a replay is moved."""
-        self.held(lambda: self.calibration.forget())
+    def allow_older(self) -> None:
+        """Accept updates older than earlier ones, as when a replay is moved back."""
+        self.under_lock(lambda: self.calibration.allow_older())
 
     def restart(self, reason: str) -> None:
-        """Begin again with a new snapshot, while the connection goes on."""
-        self._change(lambda: self.calibration.lost(reason))
-        if self.asks() is not None:
-            self._owner.need(self)
+        """Start again with a new snapshot while the connection stays open."""
+        self._change(lambda: self.calibration.invalidate(reason))
+        if self.snapshot_attempt() is not None:
+            self._owner.request_snapshot(self)
 
-    # What REST answers
+    # Snapshots
 
-    def asks(self) -> int | None:
-        """Return what `answered` is to be called with, None where no snapshot is needed now."""
-        return self.held(lambda: self.calibration.attempt if self._wanting() else None)
+    def snapshot_attempt(self) -> int | None:
+        """Return the number of the attempt that a snapshot is needed for, to be passed to `apply_snapshot`.
 
-    def answered(self, data: Any, attempt: int) -> bool:
-        """Take a snapshot that was asked for in an attempt; return whether another one is needed."""
+        None if no snapshot is needed now.
+        """
+        return self.under_lock(lambda: self.calibration.attempt if self._needs_snapshot() else None)
 
-        def answered() -> bool:
+    def apply_snapshot(self, data: Any, attempt: int) -> bool:
+        """Take a snapshot that was requested for an attempt; return whether another one is needed."""
+
+        def apply() -> bool:
             if self.ended is None:
-                was = self.calibration.had
+                before = self.calibration.min_sequence
                 applied = self.calibration.snapshot(data, depth=self.source.depth, attempt=attempt)
                 if self.calibration.live:
-                    self._trouble = ""
-                    if (now := self.calibration.sequence) < was:
-                        self._events.append(BookRenumbered(self.source.symbol, self.source.level, was, now))
+                    self._snapshot_error = ""
+                    if (now := self.calibration.sequence) < before:
+                        self._events.append(BookRenumbered(self.source.symbol, self.source.level, before, now))
                 if self._listeners:
-                    self._publish(applied, self.calibration.began)
-            return self._wanting()
+                    self._listeners.publish(applied, self.calibration.snapshot_sequence, self.calibration.resyncs)
+            return self._needs_snapshot()
 
-        return self._change(answered)
+        return self._change(apply)
 
-    def delayed(self, seconds: float, error: Exception | None = None) -> None:
-        """A snapshot could not be fetched because of `error`, or did not fit; another is on its way in `seconds`."""
+    def snapshot_delayed(self, seconds: float, error: Exception | None = None) -> None:
+        """Report that a snapshot failed with `error`, or did not fit, and that the next one comes in `seconds`."""
 
-        def delayed() -> None:
-            if self._wanting():
-                self._trouble = f"a snapshot could not be fetched: {error}" if error else ""
+        def report() -> None:
+            if self._needs_snapshot():
+                self._snapshot_error = f"a snapshot could not be fetched: {error}" if error else ""
                 reason = str(error or self.calibration.reason)
                 self._events.append(SnapshotFailed(self.source.symbol, self.source.level, reason, seconds))
 
-        self._change(delayed)
+        self._change(report)
 
-    # Its end
+    # The end
 
     def end(self, error: Exception) -> None:
-        """End with an error, if it has not ended yet; `StreamClosed` is an end that was wished for.
+        """End the book with an error, if it has not ended yet. `StreamClosed` means that the user asked for it.
 
-        Where an earlier call was interrupted, this does the rest of it.
+        If an earlier call was interrupted, this one completes it.
         """
         listeners = self._change(partial(self._end, error))
-        if not self._end_told:
-            self._owner.ended(self)
-            self._end_told = True
+        if not self._owner_told:
+            self._owner.on_ended(self)
+            self._owner_told = True
         if isinstance(self.ended, StreamClosed):
             for listener in listeners:
                 listener.wait_for_call()
 
     def _end(self, error: Exception) -> list[Subscription[Any]]:
-        """End, with the lock; return who was told of changes."""
+        """End the book (under the lock); return the listeners that it had."""
         if self.ended is None:
-            self.ended, self.keeper = error, None
+            self.ended, self.keep_alive = error, None
             if not isinstance(error, StreamClosed):
                 self._events.append(BookFailed(self.source.symbol, self.source.level, error))
-        wished = isinstance(self.ended, StreamClosed)
-        listeners = self._alive()
-        for listener in listeners:
-            if wished:
-                listener.withhold(listener.topics)
-            listener.inbox.finish(None if wished else self.ended)
-        self._listeners = ()
-        return listeners
+        return self._listeners.end(self.ended)
 
-    # Who is told of changes
+    # Listeners
 
     def listen(self, maxsize: int, callback: Callable[[C], object] | None = None) -> Subscription[Any]:
-        """Return a subscription that gets the changes from now on, without a callback as long as somebody holds it."""
-        self.use()
-        name = str(self.source)
+        """Return a subscription that gets the changes from now on.
 
-        def overflowed(dropped: int) -> None:
-            self._events.append(Overflowed((name,), dropped))
-
-        def slow(dropped: int) -> SlowConsumer:
-            return SlowConsumer(
-                f"{dropped} changes of {name} were dropped because {maxsize} were waiting already; take them faster, "
-                "or raise maxsize; the book itself has them all",
-                dropped=dropped,
-            )
-
-        inbox = inbox_for("raise", maxsize, overflowed, slow)
-        taker: Any = callback
-        subscription = Subscription[Any]((name,), inbox, close=self._unlisten, callback=taker)
-        run_or_defer(partial(self._tell, subscription))
+        Without a callback it gets them only while the caller holds it.
+        """
+        self.ensure_resumed()
+        subscription = self._listeners.make(maxsize, callback, self._remove_listener, self._on_overflow)
+        run_or_defer(partial(self.under_lock, partial(self._add_listener, subscription)))
         return subscription
 
-    def _tell(self, subscription: Subscription[Any]) -> None:
-        """Tell a subscription of changes from now on."""
+    def _on_overflow(self, topics: tuple[str, ...], dropped: int) -> None:
+        self._events.append(Overflowed(topics, dropped))
 
-        def tell() -> None:
-            if self.ended is not None:
-                subscription.inbox.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
-            self._listeners = tuple(weakref.ref(each) for each in (*self._alive(), subscription))
-            if subscription.callback is not None:
-                self._with_callback.append(subscription)
+    def _add_listener(self, subscription: Subscription[Any]) -> None:
+        if self.ended is not None:
+            subscription.inbox.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
+        self._listeners.add(subscription)
 
-        self.held(tell)
-
-    @property
-    def with_callback(self) -> tuple[Subscription[Any], ...]:
-        """The listeners with a callback."""
-        return tuple(self._with_callback)
-
-    def room(self, inbox: Inbox) -> float:
-        """Return how many more messages its inbox takes without anybody who is told of changes dropping one."""
-        return self.held(  # what is being applied is in no queue
-            lambda: min((listener.inbox.room() for listener in self._alive()), default=math.inf) - len(inbox)
-        )
-
-    def finish_listeners(self) -> None:
-        """Let those who are told of changes end after what they have; the book stays as it is, to be read."""
-
-        def finish() -> None:
-            for listener in self._alive():
-                listener.inbox.finish(None)
-
-        self.held(finish)
-
-    def _unlisten(self, subscription: Subscription[Any]) -> None:
-        def unlisten() -> None:
-            self._listeners = tuple(weakref.ref(each) for each in self._alive() if each is not subscription)
-
-        self.held(unlisten)
+    def _remove_listener(self, subscription: Subscription[Any]) -> None:
+        self.under_lock(partial(self._listeners.remove, subscription))
         subscription.inbox.finish(None)
 
-    def _alive(self) -> list[Subscription[Any]]:
-        return [listener for each in self._listeners if (listener := each()) is not None]
+    @property
+    def callback_listeners(self) -> tuple[Subscription[Any], ...]:
+        """The listeners with a callback."""
+        return self._listeners.with_callback
 
-    def _publish(self, applied: Sequence[Update], before: int) -> None:
-        """Tell the listeners of updates that were applied to a book which was at `before` (under the lock)."""
-        alive = self._alive()
-        if len(alive) != len(self._listeners):
-            self._listeners = tuple(map(weakref.ref, alive))
-        for update in applied:
-            change = self._make_change(update, before, self.calibration.resyncs)
-            for listener in alive:
-                listener.put(change if listener is alive[0] else change.with_lost(0))  # each gets one of its own
-            before = change.sequence_end
+    def free_capacity(self, inbox: Inbox) -> float:
+        """Return how many more messages `inbox` can take before a listener has to drop a change."""
+        # Under the lock no message is being applied, so each one is in a queue.
+        return self.under_lock(lambda: self._listeners.free_capacity() - len(inbox))
 
-    # What follows from a change of state
+    def finish_listeners(self) -> None:
+        """End the listeners after the changes that they already have; the book can still be read."""
+        self.under_lock(self._listeners.finish)
+
+    # Changes of state
 
     def _settled(self) -> bool:
         return self.calibration.live or self.ended is not None
 
-    def _wanting(self) -> bool:
-        return self._carried and not self.calibration.live and self.ended is None
+    def _needs_snapshot(self) -> bool:
+        return self._subscribed and not self.calibration.live and self.ended is None
 
     def _change(self, do: Callable[[], T]) -> T:
-        """Return what `do` returns, called with the lock; then tell of what has become of the book.
-
-        A snapshot is asked for where one is needed since.
-        """
+        """Return `do()`, called with the lock; then emit events, wake waiting threads and request a needed snapshot."""
         calibration, source = self.calibration, self.source
         with self.lock:
-            self._busy = True
+            self._updating = True
             try:
-                wanting, live, resyncs = self._wanting(), calibration.live, calibration.resyncs
-                done = do()
+                needed_before, live, resyncs = self._needs_snapshot(), calibration.live, calibration.resyncs
+                result = do()
                 if calibration.resyncs != resyncs:
                     self._events.append(BookResyncing(source.symbol, source.level, self._reason()))
                 if calibration.live and not live:
                     self.was_live = True
                     self._events.append(BookReady(source.symbol, source.level, calibration.sequence))
-                if self._gates and self._settled():
-                    for gate in self._gates:
-                        gate.set()
-                    self._gates.clear()
-                needed = self._wanting() and not wanting
+                if self._waiting and self._settled():
+                    for latch in self._waiting:
+                        latch.set()
+                    self._waiting.clear()
+                needed = self._needs_snapshot() and not needed_before
                 events, self._events = self._events, []
             finally:
-                self._busy = False
+                self._updating = False
         for event in events:
             self._owner.emit(event)
         if needed:
-            self._owner.need(self)
-        return done
+            self._owner.request_snapshot(self)
+        return result

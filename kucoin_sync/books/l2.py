@@ -1,7 +1,8 @@
-"""The level 2 book: what rests at each price, kept from the wire's own text.
+"""The level 2 book: the size at each price, stored as the text of the push.
 
-Pure data: it applies what it is told and knows neither feeds nor completeness of updates; see `sync`. An update makes
-no `Decimal`: the wire's row is put under its price's key as it came, and becomes a `Level` when it is first read.
+Pure data: it applies changes and knows neither feeds nor the completeness of updates; see `calibration`. Applying an
+update makes no `Decimal`: the row of the push is stored unchanged under its price's key. The row becomes a `Level`
+when it is first read.
 """
 
 from __future__ import annotations
@@ -11,56 +12,55 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
-from ..payloads import Level
-from ..payloads import Side as SideName
-from .base import Book, Levels, Number, Side
+from ..payloads import Level, Side
+from .base import Book, BookSide, Levels, Number
 from .codec import Row, WireLevel2Update
-from .numbers import DecodeErrors, as_text, estimate, parse
-from .price_index import TopicKey
+from .numbers import DecodeErrors, as_text, parse, parse_float
+from .price_index import PriceKey
 
 __all__ = ["Level2Book"]
 
-_SPARE = 1_000  # prices that are remembered beyond twice those on a side
-_new = tuple.__new__  # half the time of a named tuple's own constructor
+_SPARE = 1_000  # prices that are cached beyond twice the number of levels
+_new_tuple = tuple.__new__  # takes half the time of a named tuple's own constructor
 _sequence_of = itemgetter(2)
 
 
-class _Side(Side[Row | Level]):
-    """One side of the book; a row becomes a level when it is read."""
+class _Level2Side(BookSide[Row | Level]):
+    """One side of the book; a row becomes a level when it is first read."""
 
-    __slots__ = ("_known", "_prices")
+    __slots__ = ("_keys", "_prices")
 
     def __init__(self, sign: int) -> None:
         super().__init__(sign)
-        # What was worked out before, as long as it does not outgrow the book: a price's text -> its key, 0.0 for a
-        # price that is 0; and the key of a level that was read -> its price.
-        self._known: dict[str, TopicKey] = {}
-        self._prices: dict[TopicKey, Decimal] = {}
+        # Two caches, which are cleared when they outgrow the book: a price's text -> its key (0.0 for the price 0), and
+        # the key of a level that was read -> its price.
+        self._keys: dict[str, PriceKey] = {}
+        self._prices: dict[PriceKey, Decimal] = {}
 
     def best(self) -> Level | None:
         chunk = self._chunks[-1]
         if not chunk:
             return None
         row = self.rows[chunk[-1]]
-        return row if type(row) is Level else self._read(chunk[-1], row)
+        return row if type(row) is Level else self._make_level(chunk[-1], row)
 
-    def level(self, key: TopicKey) -> Level:
+    def level(self, key: PriceKey) -> Level:
         row = self.rows[key]
-        return row if type(row) is Level else self._read(key, row)
+        return row if type(row) is Level else self._make_level(key, row)
 
     def levels(self, n: int | None = None) -> Levels:
-        # As in the base class, without a call for each level that was read before.
+        # The same as in the base class, but without a call for each level that was read before.
         rows, keys = self.rows, self.best_keys(n)
-        levels = [row if type(row := rows[key]) is Level else self._read(key, row) for key in keys]
-        return self._judged(levels, keys, n)
+        levels = [row if type(row := rows[key]) is Level else self._make_level(key, row) for key in keys]
+        return self._as_levels(levels, keys, n)
 
     def apply(self, changes: Sequence[Row], after: int) -> None:
-        """Set the rows whose sequence is greater than `after`; ValueError at the first that makes no sense.
+        """Apply the rows whose sequence is greater than `after`; raises ValueError at the first invalid one.
 
-        The hottest code of a book: near the top nearly every price was met before, so that its key is one look-up, and
-        the estimate of a size tells whether it is a number, and nearly always whether it is 0.
+        The hottest code of a book. Nearly every price near the top is in the cache, so finding its key is one look-up.
+        Parsing a size as a float tells whether it is a number, and nearly always whether it is 0.
         """
-        rows, known = self.rows, self._known
+        rows, known = self.rows, self._keys
         for row in changes:
             price, size, sequence = row
             if sequence <= after:
@@ -68,9 +68,9 @@ class _Side(Side[Row | Level]):
             try:
                 key = known[price]
             except KeyError:
-                key = self._learn(price)
+                key = self._cache_key(price)
             try:
-                amount = estimate(size)
+                amount = parse_float(size)
             except DecodeErrors:
                 amount = -1.0
             if amount > 0.0 and key:
@@ -81,21 +81,21 @@ class _Side(Side[Row | Level]):
                 if rows.pop(key, None) is not None:
                     self.remove(key)
             else:
-                self._set_with_care(key, row)
+                self._set_unusual(key, row)
 
-    def vetted(self, changes: Sequence[Row], after: int) -> Sequence[Row]:
-        """Return rows in the order of their sequences; ValueError when one to be set makes no sense."""
-        known, before = self._known, after
+    def validated(self, changes: Sequence[Row], after: int) -> Sequence[Row]:
+        """Return the rows ordered by their sequences; raises ValueError if one after `after` is invalid."""
+        known, before = self._keys, after
         for price, size, sequence in changes:
             if sequence <= after:
                 continue
             if sequence < before:
-                return self.vetted(sorted(changes, key=_sequence_of), after)
+                return self.validated(sorted(changes, key=_sequence_of), after)
             before = sequence
             if price not in known:
-                self._learn(price)
+                self._cache_key(price)
             try:
-                if estimate(size) >= 0.0:
+                if parse_float(size) >= 0.0:
                     continue
             except DecodeErrors:
                 pass
@@ -103,7 +103,7 @@ class _Side(Side[Row | Level]):
         return changes
 
     def load(self, rows: Iterable[Sequence[Number]], depth: int | None) -> None:
-        """Take a snapshot's rows on an empty side."""
+        """Load a snapshot's rows into an empty side."""
         for price, size, *_ in rows:
             row = as_text(price), as_text(size), 0
             key = self.key_of(row[0])
@@ -113,10 +113,10 @@ class _Side(Side[Row | Level]):
                 raise ValueError(f"the price {price} comes twice on one side of a snapshot")
             self.rows[key] = row
         self.sort()
-        self.know_to(depth)
+        self.mark_complete(depth)
 
-    def _set_with_care(self, key: TopicKey, row: Row) -> None:
-        """Set a row whose size is spelled unusually, or no number at all: then ValueError, and no change."""
+    def _set_unusual(self, key: PriceKey, row: Row) -> None:
+        """Set a row whose size has an unusual spelling; raises ValueError without a change if it is no number."""
         size = parse(row[1])
         if not key:
             return
@@ -127,35 +127,35 @@ class _Side(Side[Row | Level]):
         elif self.rows.pop(key, None) is not None:
             self.remove(key)
 
-    def _learn(self, price: str) -> TopicKey:
+    def _cache_key(self, price: str) -> PriceKey:
         key = self.key_of(price)
-        if len(self._known) > 2 * len(self.rows) + _SPARE:
-            self._known.clear()
-        self._known[price] = key = key or 0.0
+        if len(self._keys) > 2 * len(self.rows) + _SPARE:
+            self._keys.clear()
+        self._keys[price] = key = key or 0.0
         return key
 
-    def _read(self, key: TopicKey, row: tuple[Any, ...]) -> Level:
+    def _make_level(self, key: PriceKey, row: tuple[Any, ...]) -> Level:
         try:
             price = self._prices[key]
         except KeyError:
             if len(self._prices) > 2 * len(self.rows):
                 self._prices.clear()
             price = self._prices[key] = Decimal(row[0])
-        level = self.rows[key] = _new(Level, (price, Decimal(row[1])))
+        level = self.rows[key] = _new_tuple(Level, (price, Decimal(row[1])))
         return level
 
-    def _use_decimals(self) -> None:
-        super()._use_decimals()
-        self._known.clear()
+    def _switch_to_decimals(self) -> None:
+        super()._switch_to_decimals()
+        self._keys.clear()
         self._prices.clear()
 
     def _check(self) -> None:
         super()._check()
-        for text, key in self._known.items():
-            assert key == (self.key_of(text) or 0.0), f"{text} is known under another price's key"
+        for text, key in self._keys.items():
+            assert key == (self.key_of(text) or 0.0), f"{text} is cached with another price's key"
 
 
-class Level2Book(Book[_Side]):
+class Level2Book(Book[_Level2Side]):
     """The levels of one symbol.
 
     >>> book = Level2Book()
@@ -170,7 +170,7 @@ class Level2Book(Book[_Side]):
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__(_Side(1), _Side(-1))
+        super().__init__(_Level2Side(1), _Level2Side(-1))
 
     def load(
         self,
@@ -178,39 +178,39 @@ class Level2Book(Book[_Side]):
         asks: Iterable[Sequence[Number]],
         depth: int | None = None,
     ) -> None:
-        """Replace everything by a snapshot's rows of price and size: O(n log n).
+        """Replace all levels by a snapshot's rows of price and size: O(n log n).
 
-        With a `depth` the rows are the `depth` best levels of the exchange and there may be others behind them; a side
-        of fewer rows is whole. ValueError, and no change, when a row makes no sense or a price comes twice.
+        With a `depth` the rows are the `depth` best levels of the exchange, and others may follow them. A side with
+        fewer rows is complete. Raises ValueError, and changes nothing, if a row is invalid or a price comes twice.
         """
-        loaded = _Side(1), _Side(-1)
+        loaded = _Level2Side(1), _Level2Side(-1)
         for side, rows in zip(loaded, (bids, asks), strict=True):
             side.load(rows, depth)
         self._bids, self._asks = loaded
 
-    def set(self, side: SideName, price: Number, size: Number) -> None:
-        """Set what rests at a price: O(log n).
+    def set(self, side: Side, price: Number, size: Number) -> None:
+        """Set the size at a price: O(log n).
 
-        `side` is "buy" for bids, "sell" for asks. Size 0 removes the level, price 0 changes nothing. ValueError, and no
-        change, when a number is none, not finite or negative.
+        `side` is "buy" for bids and "sell" for asks. Size 0 removes the level; price 0 changes nothing. Raises
+        ValueError, and changes nothing, if a number is malformed, negative or not finite.
         """
         self._side(side).apply(((as_text(price), as_text(size), 1),), 0)
 
-    def delete(self, side: SideName, price: Number) -> None:
-        """Remove the level at a price if there is one: O(log n)."""
+    def delete(self, side: Side, price: Number) -> None:
+        """Remove the level at a price, if there is one: O(log n)."""
         self.set(side, price, "0")
 
     def apply(self, update: WireLevel2Update, after: int = 0) -> None:
-        """Apply an update's rows with a sequence above `after`, in the order of their sequences.
+        """Apply an update's rows whose sequence is greater than `after`, in the order of their sequences.
 
-        ValueError, and no change, when one of them makes no sense.
+        Raises ValueError, and changes nothing, if one of them is invalid.
         """
         changes = update.changes
         bids: Sequence[Row] = changes.bids
         asks: Sequence[Row] = changes.asks
         if len(bids) + len(asks) > 1:
-            # None may be set before all are known to be good.
-            bids, asks = self._bids.vetted(bids, after), self._asks.vetted(asks, after)
+            # Validate all rows before the first one is applied.
+            bids, asks = self._bids.validated(bids, after), self._asks.validated(asks, after)
         if bids:
             self._bids.apply(bids, after)
         if asks:

@@ -1,16 +1,18 @@
-"""The level 3 book: every visible order with its place in the queue of its price.
+"""The level 3 book: every visible order and its position in the queue of its price.
 
-Pure data: it applies what it is told and knows neither feeds nor completeness of events; see `sync`. Rules, from
+Pure data: it applies events and knows neither feeds nor the completeness of events; see `calibration`. Rules, from
 KuCoin's documentation of both generations of the feed:
 
-- `open` puts an order behind the others at its price. One with the price "" or the size "0" is hidden: nothing shows.
-- `match` takes the traded size off the maker's order; the second generation tells what is left of it, which must agree.
-- `change` and `update` set an order's size; it keeps its place.
-- `done` removes what is left of an order. `received` and `activated` change nothing.
-- Orders that are not on the book (hidden ones, market orders, takers) may be matched, changed and done: nothing shows.
-- An order of which nothing is left is gone at once, and not only when it is done.
+- `open` puts an order at the end of the queue of its price. An order with the price "" or the size "0" is hidden: it is
+  not on the book.
+- `match` reduces the maker's order by the traded size. The second generation also sends the remaining size, which must
+  agree.
+- `change` and `update` set an order's size; the order keeps its position.
+- `done` removes an order. `received` and `activated` change nothing.
+- `match`, `change` and `done` of orders that are not on the book (hidden orders, market orders, takers) change nothing.
+- An order whose size becomes 0 is removed at once, not only by its `done`.
 
-What contradicts the book is a ValueError and changes nothing: then the book was not what the exchange has.
+An event that contradicts the book raises ValueError and changes nothing: the book then differed from the exchange's.
 """
 
 from __future__ import annotations
@@ -20,53 +22,52 @@ from decimal import Decimal
 from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
-from ..payloads import Level
-from ..payloads import Side as SideName
-from .base import Book, Number, Side
+from ..payloads import Level, Side
+from .base import Book, BookSide, Number
 from .codec import WireLevel3Event
 from .numbers import EXACT, as_text, parse
-from .price_index import TopicKey
+from .price_index import PriceKey
 
 __all__ = ["Level3Book", "Order", "QueuePosition"]
 
-_NOTHING = Decimal(0)
+_ZERO = Decimal(0)
 
 
 class Order(NamedTuple):
-    """A visible order as it rests on the book; `size` is what is left of it, `time_ns` when it came."""
+    """A visible order on the book; `size` is its remaining size, `time_ns` when it came."""
 
     id: str
-    side: SideName
+    side: Side
     price: Decimal
     size: Decimal
     time_ns: int
 
 
 class QueuePosition(NamedTuple):
-    """What trades before an order at its price: so many orders, of this size together."""
+    """The orders that trade before an order at its price: their number and their total size."""
 
     orders: int
     size: Decimal
 
 
-class _Queue:
-    """The orders at one price in the order in which they trade, and their size in all."""
+class _OrderQueue:
+    """The orders at one price, in the order in which they trade, and their total size."""
 
     __slots__ = ("key", "orders", "price", "size")
 
-    def __init__(self, key: TopicKey, price: Decimal) -> None:
+    def __init__(self, key: PriceKey, price: Decimal) -> None:
         self.key = key
         self.price = price
         self.size = Decimal(0)
-        self.orders: dict[str, _Resting] = {}
+        self.orders: dict[str, _RestingOrder] = {}
 
 
-class _Resting:
+class _RestingOrder:
     """An order on the book."""
 
     __slots__ = ("id", "queue", "side", "size", "time_ns")
 
-    def __init__(self, order_id: str, side: SideName, queue: _Queue, size: Decimal, time_ns: int) -> None:
+    def __init__(self, order_id: str, side: Side, queue: _OrderQueue, size: Decimal, time_ns: int) -> None:
         self.id = order_id
         self.side = side
         self.queue = queue
@@ -78,25 +79,25 @@ class _Resting:
         return Order(self.id, self.side, self.queue.price, self.size, self.time_ns)
 
 
-class _Side(Side[_Queue]):
-    """One side of the book: a queue for each price."""
+class _Level3Side(BookSide[_OrderQueue]):
+    """One side of the book: an order queue at each price."""
 
     __slots__ = ()
 
-    def level(self, key: TopicKey) -> Level:
+    def level(self, key: PriceKey) -> Level:
         queue = self.rows[key]
         return Level(queue.price, queue.size)
 
-    def queue_for(self, key: TopicKey, price: str) -> _Queue:
-        """Return the queue of a price, a new one if need be."""
+    def queue_for(self, key: PriceKey, price: str) -> _OrderQueue:
+        """Return the queue of a price; make it if necessary."""
         queue = self.rows.get(key)
         if queue is None:
-            queue = self.rows[key] = _Queue(key, Decimal(price))
+            queue = self.rows[key] = _OrderQueue(key, Decimal(price))
             self.insert(key)
         return queue
 
-    def drop(self, queue: _Queue) -> None:
-        """Forget a price where nothing rests any more."""
+    def remove_queue(self, queue: _OrderQueue) -> None:
+        """Remove the empty queue of a price."""
         del self.rows[queue.key]
         self.remove(queue.key)
 
@@ -106,23 +107,23 @@ class _Side(Side[_Queue]):
             for resting in self.rows[key].orders.values():
                 yield resting.order()
 
-    def _use_decimals(self) -> None:
-        super()._use_decimals()
+    def _switch_to_decimals(self) -> None:
+        super()._switch_to_decimals()
         for key, queue in self.rows.items():
             queue.key = key
 
     def _check(self) -> None:
         super()._check()
         for key, queue in self.rows.items():
-            assert queue.key == key, f"the queue at {queue.price} has another one's key"
-            assert queue.orders, f"nothing rests at {queue.price}"
+            assert queue.key == key, f"the queue at {queue.price} has another price's key"
+            assert queue.orders, f"the queue at {queue.price} is empty"
             total = Decimal(0)
             for resting in queue.orders.values():
                 total = EXACT.add(total, resting.size)
-            assert total == queue.size, f"the orders at {queue.price} make up {total}, not {queue.size}"
+            assert total == queue.size, f"the orders at {queue.price} add up to {total}, not {queue.size}"
 
 
-class Level3Book(Book[_Side]):
+class Level3Book(Book[_Level3Side]):
     """The orders of one symbol.
 
     >>> book = Level3Book()
@@ -138,8 +139,8 @@ class Level3Book(Book[_Side]):
     __slots__ = ("_orders",)
 
     def __init__(self) -> None:
-        super().__init__(_Side(1), _Side(-1))
-        self._orders: dict[str, _Resting] = {}
+        super().__init__(_Level3Side(1), _Level3Side(-1))
+        self._orders: dict[str, _RestingOrder] = {}
 
     def __len__(self) -> int:
         """Return the number of orders."""
@@ -151,16 +152,16 @@ class Level3Book(Book[_Side]):
     # Reading
 
     def order(self, order_id: str) -> Order | None:
-        """Return an order that rests on the book, None when there is none of that id."""
+        """Return an order that rests on the book, None if there is none with that id."""
         resting = self._orders.get(order_id)
         return None if resting is None else resting.order()
 
     def queue_position(self, order_id: str) -> QueuePosition | None:
-        """Return what trades before an order at its price, None when it is not on the book: O(orders ahead)."""
+        """Return the orders that trade before an order at its price, None if it is not on the book: O(orders ahead)."""
         resting = self._orders.get(order_id)
         if resting is None:
             return None
-        ahead, size = 0, _NOTHING
+        ahead, size = 0, _ZERO
         for other in takewhile(lambda other: other is not resting, resting.queue.orders.values()):
             ahead += 1
             size = EXACT.add(size, other.size)
@@ -177,22 +178,23 @@ class Level3Book(Book[_Side]):
         return found
 
     def bid_orders(self, n: int | None = None) -> list[Order]:
-        """Return the first `n` bids, or all, in the order in which they would trade."""
+        """Return the first `n` bids in the order in which they would trade, None for all."""
         return list(islice(self._bids.orders(), n))
 
     def ask_orders(self, n: int | None = None) -> list[Order]:
-        """Return the first `n` asks, or all, in the order in which they would trade."""
+        """Return the first `n` asks in the order in which they would trade, None for all."""
         return list(islice(self._asks.orders(), n))
 
     # Changing
 
     def load(self, bids: Iterable[Sequence[Any]], asks: Iterable[Sequence[Any]]) -> None:
-        """Replace everything by a snapshot's rows of order id, price, size and time in nanoseconds.
+        """Replace all orders by a snapshot's rows of order id, price, size and time in nanoseconds.
 
-        Equal prices in the order in which they trade. ValueError, and no change, when a row makes no sense.
+        Rows of equal price come in the order in which they trade. Raises ValueError, and changes nothing, if a row is
+        invalid.
         """
         loaded = Level3Book()
-        names: tuple[SideName, SideName] = ("buy", "sell")
+        names: tuple[Side, Side] = ("buy", "sell")
         for name, rows in zip(names, (bids, asks), strict=True):
             for order_id, price, size, time_ns, *_ in rows:
                 loaded.open(str(order_id), name, as_text(price), as_text(size), int(as_text(time_ns)))
@@ -205,8 +207,8 @@ class Level3Book(Book[_Side]):
             raise ValueError(f"{event.kind!r} is no kind of event")
         effect(self, event)
 
-    def open(self, order_id: str, side: SideName, price: str, size: str, time_ns: int = 0) -> None:
-        """Put an order behind the others at its price: O(log n)."""
+    def open(self, order_id: str, side: Side, price: str, size: str, time_ns: int = 0) -> None:
+        """Add an order at the end of the queue of its price: O(log n)."""
         if not price:
             return
         amount = parse(size)
@@ -218,10 +220,10 @@ class Level3Book(Book[_Side]):
             return
         queue = on.queue_for(key, price)
         queue.size = EXACT.add(queue.size, amount)
-        queue.orders[order_id] = self._orders[order_id] = _Resting(order_id, side, queue, amount, time_ns)
+        queue.orders[order_id] = self._orders[order_id] = _RestingOrder(order_id, side, queue, amount, time_ns)
 
     def match(self, maker_id: str, size: str, remaining: str = "") -> None:
-        """Take a traded size off the maker's order, which has `remaining` left if that is known."""
+        """Reduce the maker's order by a traded size; `remaining` is its size afterwards, "" if unknown."""
         resting = self._orders.get(maker_id)
         traded = parse(size)
         if resting is None:
@@ -234,7 +236,7 @@ class Level3Book(Book[_Side]):
         self._set_size(resting, left)
 
     def resize(self, order_id: str, size: str, before: str = "") -> None:
-        """Set what is left of an order; it keeps its place. `before` is what was left, if that is known."""
+        """Set the remaining size of an order, which keeps its position; `before` is the old size, "" if unknown."""
         resting = self._orders.get(order_id)
         amount = parse(size)
         if resting is None:
@@ -244,12 +246,12 @@ class Level3Book(Book[_Side]):
         self._set_size(resting, amount)
 
     def done(self, order_id: str) -> None:
-        """Remove an order if it is on the book: O(log n)."""
+        """Remove an order, if it is on the book: O(log n)."""
         resting = self._orders.get(order_id)
         if resting is not None:
-            self._set_size(resting, _NOTHING)
+            self._set_size(resting, _ZERO)
 
-    def _set_size(self, resting: _Resting, size: Decimal) -> None:
+    def _set_size(self, resting: _RestingOrder, size: Decimal) -> None:
         queue = resting.queue
         queue.size = EXACT.add(queue.size, EXACT.subtract(size, resting.size))
         resting.size = size
@@ -257,7 +259,7 @@ class Level3Book(Book[_Side]):
             return
         del queue.orders[resting.id], self._orders[resting.id]
         if not queue.orders:
-            self._side(resting.side).drop(queue)
+            self._side(resting.side).remove_queue(queue)
 
     def _check(self) -> None:
         """Assert every invariant."""
@@ -267,9 +269,9 @@ class Level3Book(Book[_Side]):
             for queue in side.rows.values():
                 for order_id, resting in queue.orders.items():
                     assert (resting.id, resting.side, resting.queue) == (order_id, name, queue), (
-                        f"{order_id} is misplaced"
+                        f"{order_id} is in the wrong queue"
                     )
-                    assert resting.size > 0, f"nothing is left of order {order_id}"
+                    assert resting.size > 0, f"order {order_id} has no size"
                     queued[order_id] = resting
         assert queued == self._orders, "the index and the queues hold the same orders"
 

@@ -1,6 +1,6 @@
-"""Local order books, as `Stream.book` returns them: each equals the exchange's at its sequence, or refuses to be read.
+"""The order books that `Stream.book` returns. Each equals the exchange's at its sequence or refuses to be read.
 
-How a book follows the exchange is in `following`, the thread that does it in `bookkeeping`.
+`follower` holds the book and applies the updates, on the thread of `manager`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from . import (
     Order,
     QueuePosition,
 )
-from .base import Book, Number, Quotes
+from .base import Book, Number, TopOfBook
 from .follower import Follower
 
 if TYPE_CHECKING:
@@ -49,25 +49,26 @@ Self = TypeVar("Self", bound="LocalBook[Any, Any]")
 
 
 class Changes(NotPicklable, Generic[C]):
-    """The changes of a book from a moment on; made by `iter(book)`. Several threads may share it."""
+    """Iterates over the changes of a book from a moment on; made by `iter(book)`. Several threads may share it."""
 
     def __init__(self, subscription: Subscription[Any], book: object = None) -> None:
         self._subscription = subscription
-        self._book = book  # which exists as long as somebody wants its changes
+        self._book = book  # kept alive while the changes are wanted
         self._get: Callable[[float | None], C] = cast(Any, subscription).get
 
     def get(self, timeout: float | None = None) -> C:
-        """Return the next change, waiting up to `timeout` seconds, for ever with None.
+        """Return the next change; wait for it up to `timeout` seconds, None for no limit.
 
         Raises:
-            TimeoutError: none came in time. StreamClosed: the book has ended. SlowConsumer and others: as iterating.
+            TimeoutError: no change came in time.
+            StreamClosed: the book has ended. SlowConsumer and others: as when iterating.
         """
         [change] = map(self._get, (timeout,))  # in one step, as `Inbox.source`
         return change
 
     @property
     def pending(self) -> int:
-        """Changes that wait to be taken."""
+        """The number of changes that wait to be taken."""
         return self._subscription.pending
 
     def __iter__(self) -> Changes[C]:
@@ -80,26 +81,26 @@ class Changes(NotPicklable, Generic[C]):
         raise StopIteration
 
 
-class LocalBook(NotPicklable, Quotes, Generic[B, C]):
+class LocalBook(NotPicklable, TopOfBook, Generic[B, C]):
     """The live order book of one symbol; made by `Stream.book`.
 
-    Everything can be read from any thread. A read takes the book as it is after the newest update that was applied;
-    two reads may see two states, for one state take a `snapshot`. While the book is not ready, which is before its
-    first snapshot, after a cut and while it starts again from a snapshot, every read of its content raises
-    `BookNotReady`, which says why; reads with a `timeout` wait that many seconds for the book first (None: for ever).
+    Any thread may read it. A read sees the book after the newest applied update. Two reads may see two states; take a
+    `snapshot` for one state. The book is not ready before its first snapshot, after a cut, and while it starts again
+    from a snapshot. Then every read of its content raises `BookNotReady`, which says why. Reads with a `timeout` first
+    wait that many seconds for the book (None: no limit).
 
-    Partial books. Without an API key a spot book begins with the best 100 levels of each side (`snapshot_depth`). Of
-    deeper levels it knows those that changed since. `bids_complete_to` and `asks_complete_to` are the prices as far as
-    it knows all; lists of levels tell how many of them are sure (`Levels.sure`); figures that would need more than is
-    known are None.
+    Partial books. Without an API key a spot book begins with the best 100 levels of each side (`snapshot_depth`). It
+    knows deeper levels only if they have changed since. `bids_complete_to` and `asks_complete_to` are the prices down
+    and up to which it knows all levels. A list of levels says how many of them are reliable
+    (`Levels.reliable_count`). Figures that would need unknown levels are None.
     """
 
     def __init__(self, follower: Follower[B, C], maxsize: int, stream: object = None) -> None:
         self._follower = follower
-        self._stream = stream  # which exists as long as somebody holds the book
+        self._stream = stream  # kept alive while the book is held
         self._maxsize = maxsize
 
-    # How it fares
+    # State
 
     @property
     def symbol(self) -> str:
@@ -114,107 +115,108 @@ class LocalBook(NotPicklable, Quotes, Generic[B, C]):
     @property
     def ready(self) -> bool:
         """Whether the book can be read."""
-        self._follower.use()
+        self._follower.ensure_resumed()
         return self._follower.live
 
     def wait_ready(self: Self, timeout: float | None = None) -> Self:
-        """Wait until the book can be read, for ever with None; return it.
+        """Wait until the book can be read (None: without a limit); return the book.
 
         Raises:
-            BookNotReady: it could not within `timeout` seconds.
-            StreamClosed: it is closed. SubscriptionRejected, RestError, AuthenticationError, ConnectionFailed: it has
-                ended with what no later attempt can mend, such as a symbol that KuCoin does not know.
+            BookNotReady: it was not ready within `timeout` seconds.
+            StreamClosed: it is closed.
+            SubscriptionRejected, RestError, AuthenticationError, ConnectionFailed: it has ended with an error that no
+                later attempt can fix, such as a symbol that KuCoin does not know.
         """
         self._follower.wait(timeout)
         return self
 
     @property
     def sequence(self) -> int:
-        """The sequence that the book is at, or was at when it was last ready."""
+        """The book's sequence; while the book is not ready, the last one that it had."""
         return self._follower.calibration.sequence
 
     @property
     def resyncs(self) -> int:
-        """How often the book was ready and had to start again."""
+        """The number of times that the book was ready and had to start again."""
         return self._follower.calibration.resyncs
 
     @property
     def received_ns(self) -> int:
-        """When the newest update was read from the socket, in nanoseconds since 1970; 0 where none came yet."""
+        """When the newest update was read from the socket, in nanoseconds since 1970; 0 before the first one."""
         return self._follower.received_ns
 
     @property
     def partial(self) -> bool:
-        """Whether the book may lack levels of the exchange; before it is ready, whether that is to be expected."""
-        return self._follower.held(
-            lambda: self._follower.ready().partial if self._follower.live else self.snapshot_depth is not None
+        """Whether the book may lack levels of the exchange. Before it is ready, whether it is going to be partial."""
+        return self._follower.under_lock(
+            lambda: self._follower.require_book().partial if self._follower.live else self.snapshot_depth is not None
         )
 
     @property
     def snapshot_depth(self) -> int | None:
-        """How many levels of each side the book began with; None where it began with all."""
+        """The number of levels of each side that the book begins with; None for all."""
         return self._follower.source.depth
 
     # Reading
 
     @property
     def best_bid(self) -> Level | None:
-        """The highest bid, None when there is none."""
+        """The highest bid, None if there is none."""
         return self._follower.read(lambda book: book.best_bid)
 
     @property
     def best_ask(self) -> Level | None:
-        """The lowest ask, None when there is none."""
+        """The lowest ask, None if there is none."""
         return self._follower.read(lambda book: book.best_ask)
 
     @property
     def spread(self) -> Decimal | None:
-        """The lowest ask less the highest bid, None when a side is empty; below 0 while a call auction crosses them."""
+        """The lowest ask less the highest bid; None if a side is empty. Negative while a call auction crosses them."""
         return self._follower.read(lambda book: book.spread)
 
     @property
     def mid(self) -> Decimal | None:
-        """The price in the middle between the best two, None when a side is empty."""
+        """The price in the middle between the best bid and ask, None if a side is empty."""
         return self._follower.read(lambda book: book.mid)
 
     @property
     def bids_complete_to(self) -> Decimal | None:
-        """The price down to which all bids are known, None when simply all are."""
+        """The price down to which all bids are known, None if all bids are known."""
         return self._follower.read(lambda book: book.bids_complete_to)
 
     @property
     def asks_complete_to(self) -> Decimal | None:
-        """The price up to which all asks are known, None when simply all are."""
+        """The price up to which all asks are known, None if all asks are known."""
         return self._follower.read(lambda book: book.asks_complete_to)
 
     def bids(self, n: int | None = None, *, timeout: float | None = 0.0) -> Levels:
-        """Return the `n` best bids, or all that are known, best first."""
+        """Return the `n` best bids, best first; None for all known ones."""
         return self._read(lambda book: book.bids(n), timeout)
 
     def asks(self, n: int | None = None, *, timeout: float | None = 0.0) -> Levels:
-        """Return the `n` best asks, or all that are known, best first."""
+        """Return the `n` best asks, best first; None for all known ones."""
         return self._read(lambda book: book.asks(n), timeout)
 
     def cumulative_bids(self, n: int | None = None, *, timeout: float | None = 0.0) -> Levels:
-        """Return the `n` best bid prices, each with what rests at it and at all better ones."""
+        """Return the `n` best bid prices, each with the total size at it and at all better prices."""
         return self._read(lambda book: book.cumulative_bids(n), timeout)
 
     def cumulative_asks(self, n: int | None = None, *, timeout: float | None = 0.0) -> Levels:
-        """Return the `n` best ask prices, each with what rests at it and at all better ones."""
+        """Return the `n` best ask prices, each with the total size at it and at all better prices."""
         return self._read(lambda book: book.cumulative_asks(n), timeout)
 
     def bid_size(self, price: Number, *, timeout: float | None = 0.0) -> Decimal | None:
-        """Return the size that bids at a price, 0 where none does; None where that is not known."""
+        """Return the size of the bid at a price, 0 if there is none; None if that is unknown."""
         return self._read(lambda book: book.bid_size(price), timeout)
 
     def ask_size(self, price: Number, *, timeout: float | None = 0.0) -> Decimal | None:
-        """Return the size that is offered at a price, 0 where none is; None where that is not known."""
+        """Return the size of the ask at a price, 0 if there is none; None if that is unknown."""
         return self._read(lambda book: book.ask_size(price), timeout)
 
     def price_to_buy(self, size: Number, *, timeout: float | None = 0.0) -> Decimal | None:
         """Return the volume-weighted average price at which `size` could be bought now, rounded to 28 digits.
 
-        None where less is offered, as far as that is known; ValueError when the size is not positive.
+        None if less than that is known to be offered. Raises ValueError if the size is not positive.
         """
         return self._read(lambda book: book.price_to_buy(size), timeout)
 
@@ -223,11 +225,11 @@ class LocalBook(NotPicklable, Quotes, Generic[B, C]):
         return self._read(lambda book: book.price_to_sell(size), timeout)
 
     def snapshot(self, depth: int | None = None, *, timeout: float | None = 0.0) -> BookSnapshot:
-        """Return one consistent cut of the best `depth` levels of each side, or of all that are known."""
+        """Return a snapshot of the best `depth` levels of each side (None: all known ones) at one sequence."""
         return self._read(lambda book: self._cut(book, book.bids(depth), book.asks(depth)), timeout)
 
     def _cut(self, _: B, bids: Levels, asks: Levels) -> BookSnapshot:
-        """Return a snapshot of levels (under the lock)."""
+        """Return a snapshot of these levels (under the lock)."""
         return BookSnapshot(self.symbol, self.level, self.sequence, self.received_ns, bids, asks)
 
     def to_frame(self, depth: int | None = None, *, floats: bool = False, timeout: float | None = 0.0) -> DataFrame:
@@ -235,24 +237,24 @@ class LocalBook(NotPicklable, Quotes, Generic[B, C]):
         return self.snapshot(depth, timeout=timeout).to_frame(floats=floats)
 
     def _read(self, how: Callable[[B], T], timeout: float | None) -> T:
-        """Return what `how` makes of the book, once it is ready."""
+        """Return `how(book)`, after waiting up to `timeout` seconds for the book to be ready."""
         if timeout != 0.0:
-            self._follower.settle(timeout)
+            self._follower.wait_until_settled(timeout)
         return self._follower.read(how)
 
-    # Following
+    # Changes
 
     def __iter__(self) -> Changes[C]:
-        """Iterate over what changes from now on: one item for each update that is applied, in order.
+        """Iterate over the changes from now on: one item for each applied update, in order.
 
-        Every iterator gets all of them. While the book starts again none come; `resyncs` of the next one has risen
-        then. Iterating ends when the book or the stream is closed, and raises SlowConsumer where more than the book's
-        `maxsize` changes were waiting, and what the book has ended with.
+        Every iterator gets all changes. None come while the book starts again; the next change then has a higher
+        `resyncs`. The loop ends when the book or the stream is closed. It raises SlowConsumer if more than the book's
+        `maxsize` changes were waiting, and any other error that ended the book.
         """
         return Changes(self._follower.listen(self._maxsize), self)
 
     def close(self) -> None:
-        """Follow the exchange no more; wakes all who wait for the book. Closing twice is allowed."""
+        """Stop following the exchange and wake all threads that wait for the book. Closing it again does nothing."""
         run_or_defer(partial(self._follower.end, StreamClosed(f"{self._follower.source} was closed")))
 
     @property
@@ -269,7 +271,7 @@ class LocalBook(NotPicklable, Quotes, Generic[B, C]):
 
     def __repr__(self) -> str:
         try:
-            state = self._follower.held(self._state)
+            state = self._follower.under_lock(self._state)
         except BookNotReady:
             state = "in use"
         return f"<{type(self).__name__} of {self.symbol}: {state}>"
@@ -284,18 +286,18 @@ class LocalBook(NotPicklable, Quotes, Generic[B, C]):
 
 
 class LocalLevel2Book(LocalBook[Level2Book, Level2BookChange]):
-    """The live sizes at prices of one symbol."""
+    """The live price levels of one symbol."""
 
 
 class LocalLevel3Book(LocalBook[Level3Book, Level3BookChange]):
-    """The live orders of one symbol; levels are what its orders add up to."""
+    """The live orders of one symbol; its levels are the sums of its orders."""
 
     def order(self, order_id: str, *, timeout: float | None = 0.0) -> Order | None:
-        """Return an order that rests on the book, None when there is none of that id."""
+        """Return an order that rests on the book, None if there is none with that id."""
         return self._read(lambda book: book.order(order_id), timeout)
 
     def queue_position(self, order_id: str, *, timeout: float | None = 0.0) -> QueuePosition | None:
-        """Return what trades before an order at its price, None when it is not on the book."""
+        """Return the orders that trade before an order at its price, None if it is not on the book."""
         return self._read(lambda book: book.queue_position(order_id), timeout)
 
     def orders_at(self, price: Number, *, timeout: float | None = 0.0) -> list[Order]:
@@ -303,16 +305,16 @@ class LocalLevel3Book(LocalBook[Level3Book, Level3BookChange]):
         return self._read(lambda book: book.orders_at(price), timeout)
 
     def bid_orders(self, n: int | None = None, *, timeout: float | None = 0.0) -> list[Order]:
-        """Return the first `n` bids, or all, in the order in which they would trade."""
+        """Return the first `n` bids in the order in which they would trade, None for all."""
         return self._read(lambda book: book.bid_orders(n), timeout)
 
     def ask_orders(self, n: int | None = None, *, timeout: float | None = 0.0) -> list[Order]:
-        """Return the first `n` asks, or all, in the order in which they would trade."""
+        """Return the first `n` asks in the order in which they would trade, None for all."""
         return self._read(lambda book: book.ask_orders(n), timeout)
 
     def _cut(self, book: Level3Book, bids: Levels, asks: Levels) -> BookSnapshot:
         bid_orders, ask_orders = (
-            # While a call auction crosses the sides, a price may have orders of both.
+            # While a call auction crosses the sides, both may have orders at one price.
             tuple(order for level in levels for order in book.orders_at(level.price) if order.side == side)
             for side, levels in (("buy", bids), ("sell", asks))
         )

@@ -1,7 +1,7 @@
-"""The order books of one stream: the thread that applies updates to them, and who tells them what becomes of theirs.
+"""The order books of one stream: opening and closing them, and the thread that applies their updates.
 
-One thread serves all books in turn, some updates of each, so that a busy one does not starve the others. It runs
-nothing of the user's and waits for nothing but the books' locks.
+One thread serves all books in turn. It applies a limited number of updates of a book before it goes on to the next one,
+so a busy book does not starve the others. It runs no user code and waits for nothing but the books' locks.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from ..internal.guard import guarded, log
 from ..internal.resources import shortage_error, start_thread
 from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.session_events import TopicKey
-from . import Source
+from . import BookSource
 from .follower import Follower
 from .snapshot_fetcher import SnapshotProvider
 
 __all__ = ["BookManager"]
 
 _CLOSED = "the stream is closed; make a new one to open a book"
-_TURN = 256
+_UPDATES_PER_JOB = 256  # updates of one book that are applied before the next book's turn
 _MAXSIZE = 10_000
-"""Messages that may wait for a book; beyond, it starts again from a snapshot."""
+"""Messages that may wait for a book; beyond that, the book starts again from a snapshot."""
 
 
 class _BookJob:
-    """A book with its subscription; as the gate of that one's inbox, its release puts the book in line."""
+    """A book and its subscription. The inbox calls `release` when it has messages, which queues the book."""
 
-    __slots__ = ("_line", "book", "subscription")
+    __slots__ = ("_queue", "book", "subscription")
 
     subscription: Subscription
 
-    def __init__(self, book: Follower[Any, Any], line: SimpleQueue[_BookJob | None]) -> None:
+    def __init__(self, book: Follower[Any, Any], queue: SimpleQueue[_BookJob | None]) -> None:
         self.book = book
-        self._line = line
+        self._queue = queue
 
     def release(self) -> None:
-        self._line.put(self)
+        self._queue.put(self)
 
 
 class BookManager:
     """Opens, serves and closes the books of one stream.
 
     Args:
-        snapshots: gives what the books need.
-        with_key: whether these may be those of an API key.
+        snapshots: provides the snapshots that the books need.
+        with_key: returns whether an API key is available for them.
     """
 
     def __init__(
@@ -73,56 +73,58 @@ class BookManager:
         self._callbacks = callbacks
         self._snapshots = snapshots
         self._with_key = with_key
-        # Of any thread to the books' thread; None only wakes it. A finaliser may put something while this is done.
-        self._line: SimpleQueue[_BookJob | None] = SimpleQueue()
-        self._lock = threading.Lock()  # guards all of the following; no other one but the snapshots' is taken under it
+        # Books with waiting messages, put by any thread for the books' thread; None only wakes that thread. A
+        # SimpleQueue is reentrant: a finaliser may put something at any step.
+        self._queue: SimpleQueue[_BookJob | None] = SimpleQueue()
+        # Guards the attributes below. No other lock but that of the snapshots is taken while it is held.
+        self._lock = threading.Lock()
         self._closed = False
         self._books: dict[Follower[Any, Any], Subscription | None] = {}
         self._by_topic: dict[str, tuple[Follower[Any, Any], ...]] = {}
-        self._past_resyncs = 0  # of books that have ended
+        self._past_resyncs = 0  # resyncs of books that have ended
         self._thread: threading.Thread | None = None
-        self._asleep: dict[Follower[Any, Any], Subscription] = {}  # in a forked child, until it resumes
+        self._not_resumed: dict[Follower[Any, Any], Subscription] = {}  # the parent's books, until the child resumes
         if board.watcher is None:
             board.watcher = self
 
-    # In a forked child
+    # Fork
 
-    def renew(self) -> None:
-        """Begin again with the books that the parent had.
+    def after_fork(self) -> None:
+        """Start again with the books that the parent had.
 
-        Those that another thread was about to open are not there, as that thread is not.
+        A book that another thread was opening is dropped, because that thread does not exist in the child.
         """
-        self._line = SimpleQueue()
+        self._queue = SimpleQueue()
         self._lock = threading.Lock()
         self._thread = None
         self._closed = False
-        self._snapshots = self._snapshots.afresh()
+        self._snapshots = self._snapshots.after_fork()
         kept = {book: sub for book, sub in self._books.items() if sub is not None and book.ended is None}
-        self._books, self._by_topic, self._asleep = dict(kept), {}, kept
+        self._books, self._by_topic, self._not_resumed = dict(kept), {}, kept
         for book in kept:
             topic = book.source.topic
             self._by_topic[topic] = (*self._by_topic.get(topic, ()), book)
         self._past_resyncs = -sum(book.calibration.resyncs for book in kept)
 
-    def use(self) -> None:
-        """Somebody wants something of a book."""
+    def on_first_use(self) -> None:
+        """Resume the stream in a forked child: a book is used there for the first time."""
         self._board.use()
 
     def resume(self) -> None:
-        """Serve the books that the parent had."""
+        """Serve the parent's books in a forked child."""
         with self._lock:
-            if self._closed or not self._asleep:
+            if self._closed or not self._not_resumed:
                 return
-            for book in self._asleep:
-                self._snapshots.admit(book)
+            for book in self._not_resumed:
+                self._snapshots.add(book)
             self._start()
-            books, self._asleep = self._asleep, {}
+            books, self._not_resumed = self._not_resumed, {}
         for book, subscription in books.items():
-            for listener in book.with_callback:
+            for listener in book.callback_listeners:
                 self._callbacks.serve(listener)
-            self._seat(_BookJob(book, self._line), subscription)
+            self._attach(_BookJob(book, self._queue), subscription)
 
-    # For the stream
+    # Called by the stream
 
     def open(
         self,
@@ -133,12 +135,12 @@ class BookManager:
         maxsize: int,
         hold: Callable[[Follower[Any, Any]], Any] = lambda book: book,
     ) -> Any:
-        """Return what `hold` makes of a book that begins to follow the exchange; see `Stream.book`."""
+        """Open a book and return `hold(book)`; see `Stream.book`."""
         if maxsize < 1:
             raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
         if on_change is not None and not callable(on_change):
             raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
-        source = Source.of(symbol, level, generation=generation, with_key=self._with_key())
+        source = BookSource.of(symbol, level, generation=generation, with_key=self._with_key())
         book: Follower[Any, Any] = Follower(source, self)
         held = hold(book)
         if not is_reentrant():
@@ -151,7 +153,7 @@ class BookManager:
         return held
 
     def _follow_later(self, book: Follower[Any, Any], on_change: Callable[[Any], object] | None, maxsize: int) -> None:
-        """Have a book that somebody holds already follow the exchange: errors end it. It may be closed by now."""
+        """Start a book that the caller already holds. Errors end it. It may be closed by now."""
         if book.ended is None:
             try:
                 self._follow(book, on_change, maxsize)
@@ -159,36 +161,36 @@ class BookManager:
                 book.end(error)
 
     def _follow(self, book: Follower[Any, Any], on_change: Callable[[Any], object] | None, maxsize: int) -> None:
-        """Have a book follow the exchange."""
+        """Subscribe to a book's topic and have it served."""
         source = book.source
-        seat = _BookJob(book, self._line)
+        job = _BookJob(book, self._queue)
         subscription: Subscription | None = None
         try:
             self._add(book)
             if on_change is not None:
                 self._callbacks.serve(book.listen(maxsize, on_change))
-            [subscription] = map(self._subscriber.subscribe, ((source.topic,),), (_TERMS,))
+            [subscription] = map(self._subscriber.subscribe, ((source.topic,),), (_OPTIONS,))
             with self._lock:
                 known = book in self._books
                 if known:
                     self._books[book] = subscription
-            if not known:  # it has ended meanwhile
+            if not known:  # the book has ended meanwhile
                 subscription.close()
                 return
-            self._seat(seat, subscription)
-        except BaseException:  # a signal's handler may raise at any step
-            self.abandon(book, subscription)
+            self._attach(job, subscription)
+        except BaseException:  # a signal handler may raise at any step
+            self.discard(book, subscription)
             raise
 
-    def abandon(self, book: Follower[Any, Any], subscription: Subscription | None = None) -> None:
-        """End a book that nobody will hold, with its subscription."""
+    def discard(self, book: Follower[Any, Any], subscription: Subscription | None = None) -> None:
+        """End a book that could not be opened, and close its subscription."""
         book.end(StreamClosed(f"{book.source} could not be opened"))
-        self._snapshots.forget(book)
+        self._snapshots.remove(book)
         if subscription is not None:
             subscription.close()
 
     def close(self) -> list[threading.Thread]:
-        """End all books; return the threads that will end."""
+        """End all books; return the threads that are going to end."""
         with self._lock:
             self._closed = True
             books, self._books, self._by_topic = list(self._books), {}, {}
@@ -196,59 +198,59 @@ class BookManager:
             threads = [] if self._thread is None else [self._thread]
         for book in books:
             book.end(StreamClosed(f"{book.source} was closed with its stream"))
-        self._line.put(None)
+        self._queue.put(None)
         return [*threads, *self._snapshots.close()]
 
     @property
     def books(self) -> list[tuple[Follower[Any, Any], Subscription]]:
-        """The books that live, and what each has its updates from."""
+        """The open books, each with the subscription to its topic."""
         with self._lock:
             return [(book, each) for book, each in self._books.items() if each is not None]
 
     def stats(self) -> dict[str, int]:
-        """Return plain numbers."""
+        """Return counts of books, resyncs and snapshots."""
         with nullcontext() if is_reentrant() else self._lock:
             books, past = list(self._books), self._past_resyncs
         return {
             "books": len(books),
             "books_ready": sum(book.calibration.live for book in books),
             "book_resyncs": past + sum(book.calibration.resyncs for book in books),
-            "book_snapshots": self._snapshots.requests,
+            "book_snapshots": self._snapshots.request_count,
         }
 
-    # For the connections, on their threads
+    # Called by the connections, on their threads
 
     def carried(self, keys: Iterable[TopicKey]) -> None:
-        """The server sends these from now on."""
-        for book in self._of(keys):
+        """Tell the books of these topics that the server sends them from now on."""
+        for book in self._books_of(keys):
             try:
-                book.carried()
+                book.on_subscribed()
             except BaseException as error:
-                self._defect(book, error)
+                self._handle_defect(book, error)
 
     def lost(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
-        """The server sends these no longer, or could not be asked to."""
-        for book in self._of(keys):
+        """Tell the books of these topics that the server sends them no longer or could not be asked to."""
+        for book in self._books_of(keys):
             try:
-                book.lost(f"there is no connection to KuCoin: {error}")
+                book.on_connection_lost(f"there is no connection to KuCoin: {error}")
             except BaseException as defect:
-                self._defect(book, defect)
+                self._handle_defect(book, defect)
 
-    # For the books
+    # Called by the books
 
-    def need(self, book: Follower[Any, Any]) -> None:
+    def request_snapshot(self, book: Follower[Any, Any]) -> None:
         """Fetch a snapshot for a book soon."""
-        self._snapshots.need(book)
-        if book.ended is not None:  # and was forgotten before
-            self._snapshots.forget(book)
+        self._snapshots.request_snapshot(book)
+        if book.ended is not None:  # its end came before the request
+            self._snapshots.remove(book)
 
     def obstacle(self, book: Follower[Any, Any]) -> str:
-        """Return what a book waits for: a connection, or else its snapshot; "" where nothing is known of that."""
+        """Return why a book has to wait: its connection, else its snapshot; "" if that is unknown."""
         error = self._board.obstacle(book.source.topic)
         return self._snapshots.obstacle(book) if error is None else str(error)
 
-    def ended(self, book: Follower[Any, Any]) -> None:
-        """A book has ended: let go of all that was for it."""
+    def on_ended(self, book: Follower[Any, Any]) -> None:
+        """Release everything that an ended book used."""
         topic = book.source.topic
         with self._lock:
             if book not in self._books:
@@ -261,8 +263,8 @@ class BookManager:
             else:
                 self._by_topic.pop(topic, None)
             if not self._books:
-                self._line.put(None)  # for the thread to end
-        self._snapshots.forget(book)
+                self._queue.put(None)  # wakes the thread, which then ends
+        self._snapshots.remove(book)
         if subscription is not None:
             subscription.close()
 
@@ -270,29 +272,29 @@ class BookManager:
         with self._lock:
             if self._closed:
                 raise StreamClosed(_CLOSED)
-            self._snapshots.admit(book)
+            self._snapshots.add(book)
             try:
                 self._start()
             except BaseException:
-                self._snapshots.forget(book)
+                self._snapshots.remove(book)
                 raise
             self._books[book] = None
             topic = book.source.topic
             self._by_topic[topic] = (*self._by_topic.get(topic, ()), book)
 
     def _start(self) -> None:
-        """Have the books' thread run (under the lock)."""
+        """Start the books' thread if it does not run (under the lock)."""
         if self._thread is None:
             self._thread = start_thread(self._run, name="kucoin-books")
 
-    def _seat(self, seat: _BookJob, subscription: Subscription) -> None:
-        """Have a book served with what comes for it."""
-        seat.subscription = subscription
-        subscription.inbox.call(seat)
-        if self._board.carries(seat.book.source.topic):
-            seat.book.carried()
+    def _attach(self, job: _BookJob, subscription: Subscription) -> None:
+        """Serve a book whenever its subscription has messages."""
+        job.subscription = subscription
+        subscription.inbox.call(job)
+        if self._board.carries(job.book.source.topic):
+            job.book.on_subscribed()
 
-    def _of(self, keys: Iterable[TopicKey]) -> list[Follower[Any, Any]]:
+    def _books_of(self, keys: Iterable[TopicKey]) -> list[Follower[Any, Any]]:
         if not self._by_topic:
             return []
         with self._lock:
@@ -301,34 +303,34 @@ class BookManager:
     # The thread
 
     def _run(self) -> None:
-        line = self._line
+        queue = self._queue
         with self._lock:
             if self._thread is not threading.current_thread():
-                return  # a signal's handler has raised where it was being started
+                return  # a signal handler raised while this thread was being started
         while True:
-            seat = line.get()
-            if seat is not None and not self._closed:
+            job = queue.get()
+            if job is not None and not self._closed:
                 try:
-                    self._turn(seat)
+                    self._serve(job)
                 except BaseException as error:
-                    self._defect(seat.book, error)
+                    self._handle_defect(job.book, error)
             if self._closed or not self._books:
                 with self._lock:
                     if self._closed or not self._books:
                         self._thread = None
                         return
 
-    def _defect(self, book: Follower[Any, Any], error: BaseException) -> None:
-        """End a book with an error that nothing should have raised; the others go on.
+    def _handle_defect(self, book: Follower[Any, Any], error: BaseException) -> None:
+        """End a book because of an unexpected error; the other books go on.
 
-        Where only memory was missing for a moment, it begins again with a new snapshot.
+        If the error is a shortage of resources, the book starts again with a new snapshot instead.
         """
         if (missing := shortage_error(error, str(book.source))) is not None:
             try:
                 log(logging.WARNING, "%s starts again: %s", book.source, missing, error=error)
                 book.restart(str(missing))
                 if self._board.carries(book.source.topic):
-                    book.carried()  # which may be what has failed
+                    book.on_subscribed()  # this call may be the one that failed
                 return
             except BaseException as another:
                 error = another
@@ -336,11 +338,11 @@ class BookManager:
             log(logging.ERROR, "a defect ended %s", book.source, error=error)
             book.end(ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}"))
 
-    def _turn(self, seat: _BookJob) -> None:
-        """Serve one book for a while, then put it back: in line, or to wait for more."""
-        book, inbox = seat.book, seat.subscription.inbox
+    def _serve(self, job: _BookJob) -> None:
+        """Apply some updates of one book. Then queue it again, or wait until its inbox has messages."""
+        book, inbox = job.book, job.subscription.inbox
         try:
-            book.take(inbox, _TURN)
+            book.apply_pending(inbox, _UPDATES_PER_JOB)
         except BaseException as error:
             missing = shortage_error(error, f"an update of {book.source}")
             if missing is None:
@@ -349,14 +351,14 @@ class BookManager:
         if book.ended is not None:
             return
         if len(inbox):
-            self._line.put(seat)
+            self._queue.put(job)
         elif inbox.finished:
             book.end(inbox.error or StreamClosed(f"the topic of {book.source} was unsubscribed; open it again"))
         else:
-            inbox.call(seat)
+            inbox.call(job)
 
 
-_TERMS = SubscribeOptions(
+_OPTIONS = SubscribeOptions(
     callback=None,
     inline=False,
     maxsize=_MAXSIZE,

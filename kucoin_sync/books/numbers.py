@@ -1,7 +1,7 @@
-"""Numbers of a book: what counts as one on the wire, and arithmetic that never rounds.
+"""Numbers of a book: parsing them from text, and arithmetic that never rounds.
 
 A number is text of ASCII digits with at most one point and an exponent of up to three digits, in any spelling:
-"1.50", "1.5", "15e-1" and ".15E1" are one number. White space and signs that change nothing ("-0", "+1") are passed by.
+"1.50", "1.5", "15e-1" and ".15E1" are one number. White space and signs without effect ("-0", "+1") are ignored.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, DivisionByZe
 
 import msgspec
 
-__all__ = ["EXACT", "DecodeErrors", "as_text", "estimate", "parse"]
+__all__ = ["EXACT", "DecodeErrors", "as_text", "parse", "parse_float"]
 
-#: A context that rounds no sum, difference or product, whatever the caller's own context says.
+#: A context that rounds no sum, difference or product, whatever the caller's own context is.
 EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[DivisionByZero, InvalidOperation])
 
-#: Return the float nearest to a number's text, several times as fast as `float`. It takes JSON's spellings only and no
-#: value beyond the floats; what it refuses (with one of MISFIT) may still be a number for `parse`.
-estimate = msgspec.json.Decoder(float).decode
+#: Return the float nearest to a number's text, several times as fast as `float`. It accepts JSON's spellings and values
+#: within the range of floats only. Text that it refuses with `DecodeErrors` may still be a number for `parse`.
+parse_float = msgspec.json.Decoder(float).decode
 
-#: What a decoder raises for text that is not what it should be; in some versions of msgspec its errors are ValueErrors.
+#: The errors of a decoder for malformed text; in some versions of msgspec its errors are ValueErrors.
 DecodeErrors = (msgspec.MsgspecError, ValueError)
 
 _NUMBER = re.compile(r"\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?\s*", re.ASCII)
 
 
 def parse(text: str) -> Decimal:
-    """Return a number that is at least 0, exactly.
+    """Return the exact number of a text, which must be at least 0.
 
-    Raises ValueError for everything else, infinity and NaN included.
+    Raises ValueError for any other text, infinity and NaN included.
 
     >>> parse("0.10"), parse("1e2")
     (Decimal('0.10'), Decimal('1E+2'))
@@ -43,9 +43,9 @@ def parse(text: str) -> Decimal:
 
 
 def as_text(value: object) -> str:
-    """Return the text of a number however it is held; a float counts as the number that it prints.
+    """Return the text of a number of any type; a float stands for the number that it prints.
 
-    Raises ValueError for what can be no number at all.
+    Raises ValueError for a value that can't be a number.
     """
     if isinstance(value, str):
         return value

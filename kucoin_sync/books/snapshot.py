@@ -1,4 +1,4 @@
-"""One consistent cut of a book, as a value of its own."""
+"""A copy of a book at one sequence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..payloads import Level
-from .base import Levels, Quotes
+from .base import Levels, TopOfBook
 from .l3 import Order
 
 if TYPE_CHECKING:
@@ -18,16 +18,15 @@ __all__ = ["BookSnapshot"]
 
 
 @dataclass(frozen=True)
-class BookSnapshot(Quotes):
-    """A book, or the best levels of one, at one sequence. Nothing changes it any more.
+class BookSnapshot(TopOfBook):
+    """A book, or its best levels, at one sequence. It never changes.
 
     Attributes:
-        symbol, level: what it was cut from.
-        sequence: that of the book.
-        received_ns: when the newest update was read from the socket, in nanoseconds since 1970; 0 where none came yet.
+        symbol, level: those of the book.
+        sequence: the book's sequence.
+        received_ns: when the newest update was read from the socket, in nanoseconds since 1970; 0 before the first one.
         bids, asks: levels, best first.
-        bid_orders, ask_orders: the orders that make up these levels, in the order in which they would trade; only
-            books of level 3 know them.
+        bid_orders, ask_orders: the orders of these levels, in the order in which they would trade; empty for level 2.
     """
 
     symbol: str
@@ -41,21 +40,21 @@ class BookSnapshot(Quotes):
 
     @property
     def partial(self) -> bool:
-        """Whether the exchange may have levels among these, or behind them within the depth that was asked for."""
+        """Whether the exchange may have other levels among or after these, within the requested depth."""
         return self.bids.partial or self.asks.partial
 
     @property
     def best_bid(self) -> Level | None:
-        """The highest bid, None when there is none."""
+        """The highest bid, None if there is none."""
         return self.bids[0] if self.bids else None
 
     @property
     def best_ask(self) -> Level | None:
-        """The lowest ask, None when there is none."""
+        """The lowest ask, None if there is none."""
         return self.asks[0] if self.asks else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data of KuCoin's shapes: numbers as text, rows of price and size.
+        """Return plain data in KuCoin's form: numbers as text, rows of price and size.
 
         A book of level 3 has rows of order id, price, size and time in nanoseconds.
         """
@@ -75,8 +74,8 @@ class BookSnapshot(Quotes):
     def to_frame(self, *, floats: bool = False) -> DataFrame:
         """Return a pandas data frame, best levels first, bids before asks.
 
-        Its columns are side ("buy" or "sell"), price and size; for a book of level 3 it has one row for each order and
-        the columns order_id and time_ns, too. Numbers are exact (`Decimal`), or floats if that is asked for.
+        The columns are side ("buy" or "sell"), price and size. For a book of level 3 there is one row per order, with
+        the further columns order_id and time_ns. Numbers are exact (`Decimal`), or floats with `floats`.
 
         Raises:
             ImportError: pandas is not installed.
@@ -88,7 +87,7 @@ class BookSnapshot(Quotes):
                 "to_frame() needs pandas, which is not installed: pip install pandas. The same rows are in .bids and "
                 ".asks without it"
             ) from error
-        number: Callable[[Decimal], Any] = float if floats else _as_it_is
+        number: Callable[[Decimal], Any] = float if floats else _unchanged
         if self.level == 3:
             return pandas.DataFrame(
                 [
@@ -107,7 +106,7 @@ class BookSnapshot(Quotes):
         )
 
 
-def _as_it_is(number: Decimal) -> Decimal:
+def _unchanged(number: Decimal) -> Decimal:
     return number
 
 

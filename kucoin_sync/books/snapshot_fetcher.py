@@ -1,16 +1,17 @@
-"""Fetches the snapshots that the order books of a stream need, at a pace, on one thread and up to three more.
+"""Fetch the snapshots that a stream's order books need, at a limited rate, on up to four threads.
 
 Rules:
-1. At most `_HANDS` requests at a time and `Limits.snapshots_per_30s`. Who has failed least goes first. So a symbol that
-   REST has trouble with, or does not answer for, holds up no other one.
-2. A book whose snapshot failed, or was too old, has to wait: longer each time, jittered. One that needs another
-   soon after a good one waits for a moment, too.
-3. Where KuCoin asks to slow down, all books of the site wait as long as it says; likewise while it can't be reached.
-4. An error that no later attempt can mend ends a book whose symbol never had a ready one here. Any other ends only
-   where KuCoin refuses the key that its snapshots need.
+1. At most `_MAX_WORKERS` requests run at a time, and at most `Limits.snapshots_per_30s` in 30 seconds. The book with
+   the fewest failures goes first, so a symbol that REST fails for, or does not answer for, delays no other one.
+2. A book whose snapshot failed or was too old has to wait. The delays grow and have jitter. A book that needs another
+   snapshot soon after a good one waits a moment, too.
+3. If KuCoin asks to slow down, all books of that REST service wait for as long as it says. They also wait while the
+   service can't be reached.
+4. An error that no later attempt can fix ends a book if no book of its symbol was ever ready here. Any other book ends
+   only if KuCoin refuses the key that its snapshots need.
 
-The first thread is acquired with the first book and stays as long as there is a book, so that no snapshot ever has to
-wait for one. The others are started where there is more to do, if they can be had, and end some seconds after that.
+The first thread is started with the first book and lives while there is a book, so no snapshot ever waits for a thread
+to start. Further threads are started if there is more to do and the system allows it. They end after some idle seconds.
 """
 
 from __future__ import annotations
@@ -29,36 +30,36 @@ from ..internal.guard import guarded, log
 from ..internal.resources import acquiring, shortage_error, start_thread
 from ..net.rest_response import RATE_CODES
 from ..net.socket import Cancelled, Waker
-from . import Source
+from . import BookSource
 
-__all__ = ["MakeFetcher", "SnapshotFetcher", "SnapshotProvider", "Snapshots"]
+__all__ = ["FetcherFactory", "SnapshotFetcher", "SnapshotProvider", "SnapshotQueue"]
 
-_HANDS = 4
+_MAX_WORKERS = 4
 _PERIOD = 30.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
-_SPACING = 1.0
+_MIN_INTERVAL = 1.0
 """Seconds between a good snapshot of a book and the next one."""
 
-_LINGER = 5.0
-_MOST_LIVE = 1_000
-_AFTER_DEFECT = 0.1
+_IDLE_TIMEOUT = 5.0  # seconds after which an idle thread ends, except the first one
+_MAX_REMEMBERED = 1_000  # symbols whose books were ready
+_DEFECT_DELAY = 0.1  # seconds for which a thread pauses after an unexpected error
 
 
-class _Book(Protocol):
-    """Who needs a snapshot; see `following.Follower`."""
+class _SnapshotReceiver(Protocol):
+    """A book that needs a snapshot; see `follower.Follower`."""
 
     @property
-    def source(self) -> Source: ...
+    def source(self) -> BookSource: ...
     @property
     def was_live(self) -> bool: ...
-    def asks(self) -> int | None: ...
-    def answered(self, data: Any, attempt: int) -> bool: ...
-    def delayed(self, seconds: float, error: Exception | None = None) -> None: ...
+    def snapshot_attempt(self) -> int | None: ...
+    def apply_snapshot(self, data: Any, attempt: int) -> bool: ...
+    def snapshot_delayed(self, seconds: float, error: Exception | None = None) -> None: ...
     def end(self, error: KucoinSyncError) -> None: ...
 
 
 class SnapshotFetcher(Protocol):
-    """Fetches snapshots on one thread; see `rest.Rest`."""
+    """A REST client that fetches snapshots on one thread; see `net.rest.Rest`."""
 
     def call(
         self, market: str, method: str, path: str, query: dict[str, str] | None = None, *, signed: bool = False
@@ -67,164 +68,164 @@ class SnapshotFetcher(Protocol):
 
 
 class SnapshotProvider(Protocol):
-    """Gives books their snapshots; see `Snapshots`."""
+    """Provides books with snapshots; see `SnapshotQueue`."""
 
     @property
-    def requests(self) -> int: ...
-    def admit(self, book: Any) -> None:
-        """Be able to fetch snapshots for a book, until `forget`; ConnectionFailed where that can't be."""
+    def request_count(self) -> int: ...
+    def add(self, book: Any) -> None:
+        """Prepare to fetch snapshots for a book, until `remove`; raises ConnectionFailed if that is impossible."""
 
-    def need(self, book: Any) -> None: ...
-    def forget(self, book: Any) -> None: ...
+    def request_snapshot(self, book: Any) -> None: ...
+    def remove(self, book: Any) -> None: ...
     def obstacle(self, book: Any) -> str:
-        """Return what the snapshot of a book waits for, "" where nothing is known of that."""
+        """Return why the snapshot of a book has to wait, "" if that is unknown."""
 
-    def afresh(self) -> SnapshotProvider:
-        """Return what takes over in a forked child, which has none of the threads here."""
+    def after_fork(self) -> SnapshotProvider:
+        """Return the provider for a forked child, which has none of the threads."""
 
     def close(self) -> list[threading.Thread]: ...
 
 
-#: Makes a fetcher that is cancelled through a waker, and that can sign requests or need not.
-MakeFetcher: TypeAlias = "Callable[[Waker, bool], SnapshotFetcher]"
+#: Makes a fetcher. The waker cancels its requests; the flag tells whether it has to sign them.
+FetcherFactory: TypeAlias = "Callable[[Waker, bool], SnapshotFetcher]"
 
 
-def _delays() -> Iterator[float]:
+def _new_delays() -> Iterator[float]:
     return backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY)
 
 
 class _Job:
-    """What is to be done for one book."""
+    """The pending snapshot of one book."""
 
-    __slots__ = ("called", "delays", "due", "earliest", "failures", "under_way", "waker")
+    __slots__ = ("delays", "due", "failures", "in_progress", "not_before", "requested_again", "waker")
 
     def __init__(self) -> None:
-        self.due = math.inf  # when to fetch; never, without a need and while one is under way
-        self.under_way = False
-        self.called = False  # whether the need arose again since the last one was begun
-        self.earliest = 0.0  # when the next snapshot may be fetched after a good one
+        self.due = math.inf  # when to fetch; infinite if no snapshot is needed, or while one is being fetched
+        self.in_progress = False
+        self.requested_again = False  # whether a snapshot was requested since the last fetch began
+        self.not_before = 0.0  # the earliest instant for the next snapshot after a good one
         self.failures = 0  # since the last good one
-        self.delays = _delays()
-        self.waker: Waker | None = None  # of the thread that fetches it, or was the last to
+        self.delays = _new_delays()
+        self.waker: Waker | None = None  # the waker of the thread that fetches it, or fetched it last
 
 
-class _Site:
-    """One of KuCoin's two REST services."""
+class _RestService:
+    """One of KuCoin's two REST services: the waits that it imposes on all its books."""
 
     __slots__ = ("delays", "free_at")
 
     def __init__(self) -> None:
-        self.free_at = 0.0  # when it may be asked again
-        self.delays = _delays()
+        self.free_at = 0.0  # the instant from which it may be asked again
+        self.delays = _new_delays()
 
 
-class Snapshots:
-    """The snapshots of one stream's books.
+class SnapshotQueue:
+    """Fetches the snapshots of one stream's books.
 
     Args:
-        fetcher: makes what fetches them, for one thread.
-        per_period: how many snapshots may be fetched in 30 seconds.
-        fetched: called with each snapshot before its book takes it: market, path, symbol, data.
+        fetcher: makes the REST client of one thread.
+        per_period: the number of snapshots that may be fetched in 30 seconds.
+        on_fetched: called with each snapshot before its book gets it: market, path, symbol, data.
 
     Attributes:
-        requests: how many were asked for so far.
+        request_count: the number of snapshots that were requested so far.
     """
 
     def __init__(
         self,
-        fetcher: MakeFetcher,
+        fetcher: FetcherFactory,
         per_period: int,
-        fetched: Callable[[str, str, str, Any], None] = lambda market, path, symbol, data: None,
+        on_fetched: Callable[[str, str, str, Any], None] = lambda market, path, symbol, data: None,
     ) -> None:
         self._make_fetcher = fetcher
-        self._fetched = fetched
-        self._lock = threading.Lock()  # guards all of the following
-        self._pace = backoff.SlidingWindow(per_period, _PERIOD)
-        self._jobs: dict[_Book, _Job] = {}
-        self._sites = {"spot": _Site(), "futures": _Site()}
-        self._hands: dict[Waker, threading.Thread] = {}  # the threads that take errands
-        self._idle: dict[Waker, None] = {}  # those of them that wait for one to be due
-        self._live: dict[tuple[str, str], None] = {}  # path and symbol of the books that were ready, the latest last
+        self._on_fetched = on_fetched
+        self._lock = threading.Lock()  # guards the attributes below
+        self._rate_limit = backoff.SlidingWindow(per_period, _PERIOD)
+        self._jobs: dict[_SnapshotReceiver, _Job] = {}
+        self._services = {"spot": _RestService(), "futures": _RestService()}
+        self._workers: dict[Waker, threading.Thread] = {}  # the threads that run jobs
+        self._idle: dict[Waker, None] = {}  # the wakers of threads that wait until a job is due
+        self._were_live: dict[tuple[str, str], None] = {}  # path and symbol of books that were ready, the latest last
         self._closed = False
-        self.requests = 0
+        self.request_count = 0
 
-    def admit(self, book: _Book) -> None:
-        """Be able to fetch snapshots for a book, until `forget`.
+    def add(self, book: _SnapshotReceiver) -> None:
+        """Prepare to fetch snapshots for a book, until `remove`.
 
         Raises:
-            ConnectionFailed: no thread could be had for it, and nothing has changed.
+            ConnectionFailed: no thread could be started; nothing has changed.
         """
         with self._lock:
             if not self._closed:
-                self._admit(book)
+                self._add(book)
 
-    def need(self, book: _Book) -> None:
-        """Fetch a snapshot for a book, as soon as the pace allows."""
+    def request_snapshot(self, book: _SnapshotReceiver) -> None:
+        """Fetch a snapshot for a book as soon as the rate limit allows it."""
         with self._lock:
             if self._closed:
                 return
-            ready = bool(self._hands)
-            job = self._admit(book)
-            job.called = True
-            if job.under_way or job.due < math.inf:
+            ready = bool(self._workers)
+            job = self._add(book)
+            job.requested_again = True
+            if job.in_progress or job.due < math.inf:
                 return
-            job.due = max(time.monotonic(), job.earliest)
+            job.due = max(time.monotonic(), job.not_before)
             if self._idle:
                 self._idle.popitem()[0].wake()
-            elif ready and len(self._hands) < _HANDS:
-                with suppress(ConnectionFailed):  # whoever is at work now comes to it afterwards
-                    self._add_hand()
+            elif ready and len(self._workers) < _MAX_WORKERS:
+                with suppress(ConnectionFailed):  # a busy thread fetches it afterwards
+                    self._add_worker()
 
-    def _admit(self, book: _Book) -> _Job:
-        """Return the errand of a book (under the lock)."""
-        if not self._hands:
-            self._add_hand()
+    def _add(self, book: _SnapshotReceiver) -> _Job:
+        """Return the job of a book; make one if necessary (under the lock)."""
+        if not self._workers:
+            self._add_worker()
         job = self._jobs.get(book)
         if job is None:
             job = self._jobs[book] = _Job()
         return job
 
-    def _add_hand(self) -> None:
-        """Have another thread take errands (under the lock)."""
+    def _add_worker(self) -> None:
+        """Start another thread that runs jobs (under the lock)."""
         with acquiring("the snapshots of order books"):
             waker = Waker()
         try:
-            self._hands[waker] = start_thread(self._run, waker, name="kucoin-snapshots")
+            self._workers[waker] = start_thread(self._run, waker, name="kucoin-snapshots")
         except BaseException:
             waker.cancel()  # an interrupted start may have left a running thread
             waker.close()
             raise
 
-    def obstacle(self, book: _Book) -> str:
-        """Return what the request under way for a book waits for, "" where there is none."""
+    def obstacle(self, book: _SnapshotReceiver) -> str:
+        """Return what the running request for a book waits for, "" if there is none."""
         job = self._jobs.get(book)
-        step = job.waker.step if job is not None and job.under_way and job.waker is not None else None
+        step = job.waker.step if job is not None and job.in_progress and job.waker is not None else None
         return "" if step is None else str(step)
 
-    def afresh(self) -> Snapshots:
-        """Return what takes over in a forked child, which has none of the threads here."""
-        fresh = Snapshots(self._make_fetcher, self._pace.count)
-        fresh._live = dict(self._live)
+    def after_fork(self) -> SnapshotQueue:
+        """Return a new queue for a forked child, which has none of the threads."""
+        fresh = SnapshotQueue(self._make_fetcher, self._rate_limit.count)
+        fresh._were_live = dict(self._were_live)
         return fresh
 
-    def forget(self, book: _Book) -> None:
+    def remove(self, book: _SnapshotReceiver) -> None:
         """Fetch no more snapshots for a book."""
         with self._lock:
             self._jobs.pop(book, None)
             if not self._jobs:
-                for waker in self._hands:
-                    waker.wake()  # to end
+                for waker in self._workers:
+                    waker.wake()  # the threads end when there are no jobs
 
     def close(self) -> list[threading.Thread]:
-        """Let the threads end, from whatever they are waiting in; return them."""
+        """Cancel whatever the threads wait for, so that they end; return them."""
         with self._lock:
             self._closed = True
             self._jobs.clear()
-            for waker in self._hands:
+            for waker in self._workers:
                 waker.cancel()
-            return list(self._hands.values())
+            return list(self._workers.values())
 
-    # A thread
+    # The threads
 
     def _run(self, waker: Waker) -> None:
         fetchers: dict[bool, SnapshotFetcher] = {}
@@ -237,15 +238,15 @@ class Snapshots:
                     raise
                 except BaseException as error:
                     log(logging.ERROR, "a defect where snapshots are fetched, which goes on", error=error)
-                waker.sleep(_AFTER_DEFECT)
+                waker.sleep(_DEFECT_DELAY)
         except Cancelled:
-            pass  # closed by the stream
+            pass  # the stream was closed
         finally:
             for fetcher in fetchers.values():
                 with guarded("a REST client could not be closed"):
                     fetcher.close()
             with self._lock:
-                self._hands.pop(waker, None)
+                self._workers.pop(waker, None)
                 self._idle.pop(waker, None)
                 waker.close()
 
@@ -255,33 +256,33 @@ class Snapshots:
             with self._lock:
                 now = time.monotonic()
                 self._idle.pop(waker, None)
-                book, delay = self._next(now)
+                book, delay = self._next_job(now)
                 if book is not None:
                     self._jobs[book].waker = waker
                 else:
-                    lingering = idle_since + _LINGER - now
-                    spare = len(self._hands) > 1 and lingering <= 0 and (self._idle or delay == math.inf)
+                    idle_left = idle_since + _IDLE_TIMEOUT - now
+                    spare = len(self._workers) > 1 and idle_left <= 0 and (self._idle or delay == math.inf)
                     if spare or not self._jobs:
-                        self._hands.pop(waker, None)  # it is not there where a signal's handler ended the start
+                        self._workers.pop(waker, None)  # absent if a signal handler interrupted its start
                         return
                     self._idle[waker] = None
             if book is None:
-                waker.sleep(min(delay, lingering) if lingering > 0 else delay)
+                waker.sleep(min(delay, idle_left) if idle_left > 0 else delay)
                 continue
             try:
                 self._fetch(fetchers, waker, book)
             except Cancelled:
                 raise
             except BaseException:
-                self._later(book, None)  # before it is told: the book still needs one
+                self._reschedule(book, None)  # before the error is logged: the book still needs a snapshot
                 raise
             idle_since = time.monotonic()
 
-    def _next(self, now: float) -> tuple[_Book | None, float]:
-        """Return whose turn it is at `now`; or None, and the seconds until somebody's is (under the lock)."""
-        paced = self._pace.free_at(now)
+    def _next_job(self, now: float) -> tuple[_SnapshotReceiver | None, float]:
+        """Return the book to fetch for at `now`; or None, and the seconds until one is due (under the lock)."""
+        paced = self._rate_limit.free_at(now)
         waiting = {
-            book: max(job.due, self._sites[book.source.market].free_at, paced)
+            book: max(job.due, self._services[book.source.market].free_at, paced)
             for book, job in self._jobs.items()
             if job.due < math.inf
         }
@@ -290,31 +291,31 @@ class Snapshots:
             return None, min(waiting.values(), default=math.inf) - now
         book = min(ready, key=lambda book: (self._jobs[book].failures, self._jobs[book].due))
         job = self._jobs[book]
-        job.under_way, job.called, job.due = True, False, math.inf
-        self._pace.record(now)
+        job.in_progress, job.requested_again, job.due = True, False, math.inf
+        self._rate_limit.record(now)
         if len(waiting) > 1 and self._idle:
-            self._idle.popitem()[0].wake()  # to see to the others while this thread can't
+            self._idle.popitem()[0].wake()  # an idle thread takes the next job while this one fetches
         return book, 0.0
 
-    def _fetch(self, fetchers: dict[bool, SnapshotFetcher], waker: Waker, book: _Book) -> None:
-        attempt = book.asks()
+    def _fetch(self, fetchers: dict[bool, SnapshotFetcher], waker: Waker, book: _SnapshotReceiver) -> None:
+        attempt = book.snapshot_attempt()
         if attempt is None:
-            self._settle(book)
+            self._finish_job(book)
             return
         source = book.source
         with self._lock:
-            self.requests += 1
+            self.request_count += 1
         try:
             if source.signed not in fetchers:
                 fetchers[source.signed] = self._make_fetcher(waker, source.signed)
             fetcher = fetchers[source.signed]
             data = fetcher.call(source.market, "GET", source.path, {"symbol": source.symbol}, signed=source.signed)
-            self._fetched(source.market, source.path, source.symbol, data)
-            again, error = book.answered(data, attempt), None
+            self._on_fetched(source.market, source.path, source.symbol, data)
+            again, error = book.apply_snapshot(data, attempt), None
             if book.was_live:
-                self._note_live(source)
+                self._remember_live(source)
         except KucoinSyncError as caught:
-            was_live = book.was_live or (source.path, source.symbol) in self._live
+            was_live = book.was_live or (source.path, source.symbol) in self._were_live
             if is_fatal(caught, was_live=was_live, needs_key=source.signed):
                 book.end(caught)
                 return
@@ -328,45 +329,48 @@ class Snapshots:
                 missing = ConnectionFailed(f"a defect in this package: {type(caught).__name__}: {caught}")
             again, error = True, missing
         if again:
-            book.delayed(self._later(book, error), error)
+            book.snapshot_delayed(self._reschedule(book, error), error)
         else:
-            self._settle(book, earliest=time.monotonic() + _SPACING)
+            self._finish_job(book, not_before=time.monotonic() + _MIN_INTERVAL)
 
-    def _note_live(self, source: Source) -> None:
-        """Remember that a book of this source was ready; of those beyond a limit the ones of long ago are forgotten."""
+    def _remember_live(self, source: BookSource) -> None:
+        """Remember that a book of this source was ready; beyond a limit the oldest source is forgotten."""
         with self._lock:
-            self._live.pop((source.path, source.symbol), None)
-            self._live[source.path, source.symbol] = None
-            if len(self._live) > _MOST_LIVE:
-                del self._live[next(iter(self._live))]
+            self._were_live.pop((source.path, source.symbol), None)
+            self._were_live[source.path, source.symbol] = None
+            if len(self._were_live) > _MAX_REMEMBERED:
+                del self._were_live[next(iter(self._were_live))]
 
-    def _settle(self, book: _Book, earliest: float | None = None) -> None:
-        """Note that a book needs none now, because it got a good one if `earliest` tells when it may have the next."""
+    def _finish_job(self, book: _SnapshotReceiver, not_before: float | None = None) -> None:
+        """Record that a book needs no snapshot now.
+
+        If it has just got a good one, `not_before` is the instant from which it may get the next.
+        """
         with self._lock:
             job = self._jobs.get(book)
             if job is None:
                 return
-            if earliest is not None:
-                self._sites[book.source.market].delays, job.delays = _delays(), _delays()
-                job.failures, job.earliest = 0, earliest
-            job.under_way = False
-            job.due = job.earliest if job.called else math.inf
+            if not_before is not None:
+                self._services[book.source.market].delays, job.delays = _new_delays(), _new_delays()
+                job.failures, job.not_before = 0, not_before
+            job.in_progress = False
+            job.due = job.not_before if job.requested_again else math.inf
 
-    def _later(self, book: _Book, error: KucoinSyncError | None) -> float:
-        """Have a book wait for its next snapshot; return for how many seconds."""
+    def _reschedule(self, book: _SnapshotReceiver, error: KucoinSyncError | None) -> float:
+        """Schedule another snapshot after a failure; return the seconds until then."""
         now = time.monotonic()
         with self._lock:
-            site = self._sites[book.source.market]
+            service = self._services[book.source.market]
             limited = isinstance(error, RestError) and error.code in RATE_CODES
-            if site.free_at <= now and (limited or isinstance(error, ConnectionFailed)):
-                site.free_at = now + next(site.delays)
+            if service.free_at <= now and (limited or isinstance(error, ConnectionFailed)):
+                service.free_at = now + next(service.delays)
             asked = getattr(error, "retry_after", None)
             if asked is not None:
-                site.free_at = max(site.free_at, now + asked)
+                service.free_at = max(service.free_at, now + asked)
             job = self._jobs.get(book)
             if job is None:
                 return 0.0
             job.failures += 1
-            job.under_way = False
+            job.in_progress = False
             job.due = now + next(job.delays)
-            return max(job.due, site.free_at) - now
+            return max(job.due, service.free_at) - now

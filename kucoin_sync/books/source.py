@@ -1,4 +1,4 @@
-"""Where a book comes from: its topic, its REST endpoint, and what both are read with.
+"""The source of a book: its topic, its REST endpoint, and the feed that decodes both.
 
 Source: KuCoin's documentation ("Level 2 market data", "Get part order book", "Get full order book", "Full matching
 engine data").
@@ -12,24 +12,24 @@ import msgspec
 
 from .. import topics
 from ..exceptions import InvalidTopic
-from .calibration import FUTURES_LEVEL2, LEVEL2, LEVEL3, Feed
+from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, Feed
 
-__all__ = ["Source"]
+__all__ = ["BookSource"]
 
-_PART = 100
+_PARTIAL_DEPTH = 100
 
 
-class Source(msgspec.Struct, frozen=True):
-    """All that tells one book from another.
+class BookSource(msgspec.Struct, frozen=True):
+    """The topic and the endpoint that one book is made from.
 
     Attributes:
-        symbol, level: what it is a book of.
+        symbol, level: those of the book.
         market: "spot" or "futures".
-        topic: carries the updates.
-        feed: how these are read and applied.
-        path: of the REST endpoint that gives snapshots.
-        signed: whether that takes a signature.
-        depth: how many levels of each side it gives, None for all.
+        topic: the topic of the updates.
+        feed: decodes and applies them.
+        path: the REST endpoint of the snapshots.
+        signed: whether that endpoint needs a signature.
+        depth: the number of levels of each side in a snapshot, None for all.
     """
 
     symbol: str
@@ -42,18 +42,18 @@ class Source(msgspec.Struct, frozen=True):
     depth: int | None
 
     @classmethod
-    def of(cls, symbol: str, level: int = 2, *, generation: int = 2, with_key: bool = False) -> Source:
-        """Return where the book of a symbol comes from.
+    def of(cls, symbol: str, level: int = 2, *, generation: int = 2, with_key: bool = False) -> BookSource:
+        """Return the source of a symbol's book.
 
         Args:
             symbol: such as "BTC-USDT", or "XBTUSDTM" for futures.
             level: 2 or 3.
             generation: of the level 3 feed, 1 or 2.
-            with_key: whether requests can be signed; else only the best levels of a spot book can be had.
+            with_key: whether requests can be signed. Without a key, a spot snapshot has the best levels only.
 
         Raises:
             InvalidTopic: the symbol can't exist, or has no book of that level.
-            ValueError: there is no such level or generation.
+            ValueError: the level or the generation does not exist.
         """
         if level not in (2, 3):
             raise ValueError(f"level is {level!r}; a book is of level 2 (sizes at prices) or 3 (single orders)")
@@ -72,7 +72,16 @@ class Source(msgspec.Struct, frozen=True):
         topic = topics.level2(symbol)
         if with_key:
             return cls(symbol, 2, "spot", str(topic), LEVEL2, "/api/v3/market/orderbook/level2", True, None)
-        return cls(symbol, 2, "spot", str(topic), LEVEL2, f"/api/v1/market/orderbook/level2_{_PART}", False, _PART)
+        return cls(
+            symbol,
+            2,
+            "spot",
+            str(topic),
+            LEVEL2,
+            f"/api/v1/market/orderbook/level2_{_PARTIAL_DEPTH}",
+            False,
+            _PARTIAL_DEPTH,
+        )
 
     def __str__(self) -> str:
         return f"the {'level 3 ' if self.level == 3 else ''}book of {self.symbol}"

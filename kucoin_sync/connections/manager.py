@@ -593,7 +593,7 @@ class SubscriptionManager:
             return list(self._made)
 
     def _forget(self, subscription: Subscription) -> None:
-        subscription.keeper = None
+        subscription.keep_alive = None
         if subscription in self._subscriptions:
             del self._subscriptions[subscription]
             self._dropped += subscription.dropped

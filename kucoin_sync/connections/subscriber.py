@@ -94,7 +94,7 @@ class Subscriber:
         subscription = self._make(singles, terms, tunnel)
         held = subscription if holder is None else subscription.held_by_user(holder)
         if terms.callback is not None:
-            subscription.keeper = holder
+            subscription.keep_alive = holder
         if is_reentrant():
             if self._board.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")

@@ -53,7 +53,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         self.private = private
         self._topics = topics
         self._close = close
-        self.keeper: object = None  # who has to exist as long as a callback is called
+        self.keep_alive: object = None  # who has to exist as long as a callback is called
         if callback is not None:
             inbox.callback = callback
 

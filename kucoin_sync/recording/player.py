@@ -276,7 +276,7 @@ class Player:
             if not private:
                 self._lose(market, None, error)
                 for book, _ in self._stage.books():
-                    book.forget()
+                    book.allow_older()
                 keys = track.set_carried(None, carried=True)
                 track.carriers[0].owner.acked(track.carriers[0], keys)
 
@@ -367,7 +367,7 @@ class Player:
 
     def _measure(self) -> float:
         rooms = [consumer.inbox.room() for consumer in self._stage.consumers()]
-        rooms += [book.room(consumer.inbox) for book, consumer in self._stage.books()]
+        rooms += [book.free_capacity(consumer.inbox) for book, consumer in self._stage.books()]
         return min(rooms, default=math.inf)
 
     def _bring_to_books(self, batch: format.Batch) -> bool:

@@ -33,8 +33,8 @@ class Book(Protocol):
 
     @property
     def source(self) -> _Source: ...
-    def asks(self) -> int | None: ...
-    def answered(self, data: Any, attempt: int) -> bool: ...
+    def snapshot_attempt(self) -> int | None: ...
+    def apply_snapshot(self, data: Any, attempt: int) -> bool: ...
     def end(self, error: Exception) -> None: ...
 
 
@@ -52,12 +52,12 @@ class RecordedSnapshots:
         self._passed: dict[tuple[str, str, str], Snapshot] = {}  # the newest that is worth something
         self._waiting: dict[Book, None] = {}
         self._over = False
-        self.requests = 0
+        self.request_count = 0
 
-    def admit(self, book: Book) -> None:
+    def add(self, book: Book) -> None:
         """Do nothing: there is no thread to acquire."""
 
-    def need(self, book: Book) -> None:
+    def request_snapshot(self, book: Book) -> None:
         """Give a book the newest snapshot that the replay came by, else the next that it comes by."""
         key = _key(book)
         with self._lock:
@@ -70,7 +70,7 @@ class RecordedSnapshots:
         if over:
             self.finish()
 
-    def forget(self, book: Book) -> None:
+    def remove(self, book: Book) -> None:
         """Give a book nothing more."""
         with self._lock:
             self._waiting.pop(book, None)
@@ -79,7 +79,7 @@ class RecordedSnapshots:
         """Return nothing: snapshots of a recording wait for nobody."""
         return ""
 
-    def afresh(self) -> RecordedSnapshots:
+    def after_fork(self) -> RecordedSnapshots:
         """Return what takes over in a forked child, in which the replay is closed."""
         return RecordedSnapshots(self._library, self._fetched)
 
@@ -120,20 +120,20 @@ class RecordedSnapshots:
         with self._lock:
             self._over = True
         for book in self.waiting():
-            if book.asks() is not None:
+            if book.snapshot_attempt() is not None:
                 book.end(
                     RecordingError(f"{_named(book)} can't be kept: the recording has no more snapshot that fits it")
                 )
 
     def _give(self, book: Book, snapshot: Snapshot) -> None:
-        attempt = book.asks()
+        attempt = book.snapshot_attempt()
         if attempt is None:
-            self.forget(book)
+            self.remove(book)
             return
-        self.requests += 1
+        self.request_count += 1
         self._fetched(snapshot.market, snapshot.path, snapshot.symbol, snapshot.data)
-        if not book.answered(snapshot.data, attempt):
-            self.forget(book)
+        if not book.apply_snapshot(snapshot.data, attempt):
+            self.remove(book)
 
 
 def _key(book: Book) -> tuple[str, str, str]:

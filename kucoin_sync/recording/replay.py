@@ -164,7 +164,7 @@ class ReplayStream(Client):
             """
             book = super().book(symbol, **options)
             follower = book._follower
-            self._start_with(follower, "settle")
+            self._start_with(follower, "wait_until_settled")
             listen = follower.listen
 
             def listening(*args: Any) -> Any:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from .. import Limits
-from ..books.snapshot_fetcher import MakeFetcher, SnapshotFetcher
+from ..books.snapshot_fetcher import FetcherFactory, SnapshotFetcher
 from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal import backoff
 from ..internal.guard import log
@@ -57,7 +57,7 @@ class _Holder(Protocol):
 class Jobs:
     """The errands of one holding of the lease."""
 
-    def __init__(self, holder: _Holder, fetcher: MakeFetcher, server: RedisServer, keys: Keys) -> None:
+    def __init__(self, holder: _Holder, fetcher: FetcherFactory, server: RedisServer, keys: Keys) -> None:
         self._holder = holder
         self._make_fetcher = fetcher
         self._keys = keys

@@ -221,8 +221,8 @@ def test_without_a_key_a_book_is_partial_and_says_to_what_depth(
             assert book.sequence == sequence
             for known, true in ((book.bids(), bids), (book.asks(), asks)):
                 assert known.partial
-                assert known.sure > 50
-                assert known[: known.sure] == true[: known.sure]
+                assert known.reliable_count > 50
+                assert known[: known.reliable_count] == true[: known.reliable_count]
                 assert set(known) <= set(true)
         assert not stream.book(CONTRACT).wait_ready(timeout=10).partial
         assert paths(server) == {PART: 1, FUTURES: 1}
@@ -475,7 +475,7 @@ def test_a_snapshot_that_is_too_old_is_fetched_again_and_not_in_a_tight_loop(
         answers += 1
         if answers == 1:
             move(server)
-            until(lambda: book._follower.calibration._kept, "the book has taken no update")
+            until(lambda: book._follower.calibration._buffer, "the book has taken no update")
         return old if answers <= 3 else exchange.level2_snapshot(SPOT)
 
     server.set_snapshot("v3/market/orderbook/level2", SPOT, answer)

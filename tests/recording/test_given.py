@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from kucoin_sync.books import Source
+from kucoin_sync.books import BookSource
 from kucoin_sync.recording import RecordingError
 from kucoin_sync.recording.format import Snapshot
 from kucoin_sync.recording.recorded_snapshots import RecordedSnapshots
 
-SOURCE = Source.of("BTC-USDT", with_key=True)
+SOURCE = BookSource.of("BTC-USDT", with_key=True)
 KEY = (SOURCE.market, SOURCE.path, SOURCE.symbol)
 
 
@@ -27,16 +27,16 @@ class Book:
     """A book that takes an answer which fits, as long as it asks."""
 
     def __init__(self, symbol: str = "BTC-USDT", *, fits: int = 0) -> None:
-        self.source: Any = Source.of(symbol, with_key=True)
+        self.source: Any = BookSource.of(symbol, with_key=True)
         self.fits = fits
         self.asking = True
         self.given: list[int] = []
         self.ended: Exception | None = None
 
-    def asks(self) -> int | None:
+    def snapshot_attempt(self) -> int | None:
         return 7 if self.asking else None
 
-    def answered(self, data: Any, attempt: int) -> bool:
+    def apply_snapshot(self, data: Any, attempt: int) -> bool:
         assert attempt == 7
         self.given.append(msgspec.json.decode(data))
         self.asking = self.given[-1] < self.fits
@@ -65,18 +65,18 @@ def test_a_book_is_given_the_next_snapshot_that_passes_and_then_no_more(
     given: RecordedSnapshots, fetched: list[Any]
 ) -> None:
     book = Book()
-    given.need(book)
+    given.request_snapshot(book)
     assert given.waiting() == given.waits_for(snapshot(1)) == [book]
     given.passes(snapshot(1))
     given.passes(snapshot(2))
-    assert (book.given, given.waiting(), given.requests, fetched) == ([1], [], 1, [KEY])
+    assert (book.given, given.waiting(), given.request_count, fetched) == ([1], [], 1, [KEY])
 
 
 def test_a_book_that_comes_late_is_given_the_newest_that_has_passed(given: RecordedSnapshots) -> None:
     given.passes(snapshot(1))
     given.passes(snapshot(2))
     book = Book()
-    given.need(book)
+    given.request_snapshot(book)
     assert book.given == [2]
 
 
@@ -86,13 +86,13 @@ def test_what_is_worth_nothing_any_more_is_not_given(given: RecordedSnapshots) -
         given.outdated(["/market/level2:ETH-USDT"])
         given.outdated(topics)
         book = Book()
-        given.need(book)
+        given.request_snapshot(book)
         assert book.given == []
 
 
 def test_a_book_that_a_snapshot_does_not_fit_waits_for_the_next(given: RecordedSnapshots) -> None:
     book = Book(fits=2)
-    given.need(book)
+    given.request_snapshot(book)
     given.passes(snapshot(1))
     assert given.waiting() == [book]
     given.passes(snapshot(2))
@@ -101,7 +101,7 @@ def test_a_book_that_a_snapshot_does_not_fit_waits_for_the_next(given: RecordedS
 
 def test_a_book_that_asks_no_more_is_given_nothing_and_forgotten(given: RecordedSnapshots) -> None:
     book = Book()
-    given.need(book)
+    given.request_snapshot(book)
     book.asking = False
     given.finish()
     assert book.ended is None
@@ -111,18 +111,18 @@ def test_a_book_that_asks_no_more_is_given_nothing_and_forgotten(given: Recorded
 
 def test_a_book_of_which_the_recording_has_none_ends(given: RecordedSnapshots) -> None:
     book = Book("ETH-USDT")
-    given.need(book)
+    given.request_snapshot(book)
     assert isinstance(book.ended, RecordingError)
     assert "day.jsonl has no snapshot of it" in str(book.ended)
 
 
 def test_behind_the_last_message_books_without_one_end_now_and_later(given: RecordedSnapshots) -> None:
     books = [Book(), Book()]
-    given.need(books[0])
+    given.request_snapshot(books[0])
     given.finish()
-    given.need(books[1])
+    given.request_snapshot(books[1])
     assert ["no more snapshot that fits it" in str(book.ended) for book in books] == [True, True]
     given.outdated()
     again = Book()
-    given.need(again)
+    given.request_snapshot(again)
     assert again.ended is None, "the replay was moved back"

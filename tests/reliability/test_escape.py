@@ -241,15 +241,15 @@ SEAMS = [
     Seam(K + "executor.Executor._sleep", PUSH, (UnexpectedError,)),
     Seam(K + "sealed.Decoder.each", PUSH),
     # Books and their snapshots
-    Seam(K + "following.Follower.take", PUSH, (BookFailed,), book=False),
-    Seam(K + "following.Follower.carried", CUT, (BookFailed,), book=False),
-    Seam(K + "following.Follower.lost", CUT, (BookFailed,), book=False),
-    Seam(K + "following.Follower.asks", CUT),
-    Seam(K + "following.Follower.answered", CUT),
-    Seam(K + "following.Follower.delayed", fail_to_fetch),
-    Seam(K + "snapshots.Snapshots._fetch", CUT),
-    Seam(K + "snapshots.Snapshots._settle", CUT),
-    Seam(K + "snapshots.Snapshots._next", CUT),
+    Seam(K + "books.follower.Follower.apply_pending", PUSH, (BookFailed,), book=False),
+    Seam(K + "books.follower.Follower.on_subscribed", CUT, (BookFailed,), book=False),
+    Seam(K + "books.follower.Follower.on_connection_lost", CUT, (BookFailed,), book=False),
+    Seam(K + "books.follower.Follower.snapshot_attempt", CUT),
+    Seam(K + "books.follower.Follower.apply_snapshot", CUT),
+    Seam(K + "books.follower.Follower.snapshot_delayed", fail_to_fetch),
+    Seam(K + "books.snapshot_fetcher.SnapshotQueue._fetch", CUT),
+    Seam(K + "books.snapshot_fetcher.SnapshotQueue._finish_job", CUT),
+    Seam(K + "books.snapshot_fetcher.SnapshotQueue._next_job", CUT),
     Seam(K + "rest.Rest.call", CUT),
     # A recorder
     Seam(K + "recording.parts.RotatingFiles.write", PUSH, (RecordingFailed,)),
@@ -307,7 +307,7 @@ def walk(
         world.raising.error, world.raising.at = error, seam.at
         seam.act(world)
         until(lambda: world.raising.raised.is_set() or world.push(), "nothing was raised")
-        recovers = error is MemoryError and "following.Follower." in seam.at and not seam.book  # it may be over
+        recovers = error is MemoryError and "books.follower.Follower." in seam.at and not seam.book  # it may be over
         world.goes_on(book=seam.book or recovers)
         for kind in seam.told if not recovers else ():
             event = world.events.wait(kind)
@@ -333,7 +333,11 @@ def walk(
 
 #: Seams of each sort, which are walked in every run.
 SOME = ("an inline callback", "a callback", "on_event", "tap.brought", "log: disconnected", "log: callback")
-SOME += (K + "callbacks._Ready.run_job", K + "following.Follower.take", K + "recording.parts.RotatingFiles.write")
+SOME += (
+    K + "callbacks._Ready.run_job",
+    K + "books.follower.Follower.apply_pending",
+    K + "recording.parts.RotatingFiles.write",
+)
 
 
 def cases(chosen: Callable[[Seam, int], bool]) -> list[Any]:

@@ -448,7 +448,7 @@ LOCKS: dict[str, Callable[[Stream, Any, Any], Any]] = {
     "the books": lambda stream, sub, book: stream._books._lock,
     "the snapshots": lambda stream, sub, book: stream._books._snapshots._lock,
     "a book": lambda stream, sub, book: book._follower.lock,
-    "a book's door": lambda stream, sub, book: book._follower.door,
+    "a book's reader lock": lambda stream, sub, book: book._follower.reader_lock,
     "the pace of connecting": lambda stream, sub, book: (
         __import__("kucoin_sync.connections.connection", fromlist=["_connect_pace"])._connect_pace._lock
     ),

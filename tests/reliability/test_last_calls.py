@@ -122,7 +122,7 @@ def test_a_books_on_change(nothing_left_behind: None, way: str, itself: bool) ->
     calls = Calls()
     with local_kucoin("BTC-USDT") as server, Stream(**server.stream_options) as stream:
         book: LocalBook = stream.book("BTC-USDT", on_change=calls)
-        (listener,) = book._follower.with_callback
+        (listener,) = book._follower.callback_listeners
         book.wait_ready(LIMIT)
         server.step_exchange(COUNT)
         reached(calls.began, "on_change was not called")

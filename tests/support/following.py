@@ -8,7 +8,7 @@ import msgspec
 from msgspec import structs
 
 from kucoin_sync import Event, LocalBook, LocalLevel2Book, LocalLevel3Book, SlowConsumer
-from kucoin_sync.books import Source
+from kucoin_sync.books import BookSource
 from kucoin_sync.books.follower import Follower
 from kucoin_sync.delivery.overflow import inbox_for
 from kucoin_sync.delivery.queue import Inbox
@@ -48,14 +48,14 @@ class Owner:
     """What a book asks of its owner, noted down."""
 
     def __init__(self) -> None:
-        self.needed = 0
+        self.requested = 0
         self.ended_books: list[Any] = []
         self.events: list[Event] = []
 
-    def need(self, _: Any) -> None:
-        self.needed += 1
+    def request_snapshot(self, _: Any) -> None:
+        self.requested += 1
 
-    def ended(self, book: Any) -> None:
+    def on_ended(self, book: Any) -> None:
         self.ended_books.append(book)
 
     def emit(self, event: Event) -> None:
@@ -76,7 +76,7 @@ class Line:
     def __init__(self, symbol: str, maxsize: int = 10_000, depth: int | None = None, **options: Any) -> None:
         self._puts = 0
         self.owner = Owner()
-        self.source = structs.replace(Source.of(symbol, with_key=True, **options), depth=depth)
+        self.source = structs.replace(BookSource.of(symbol, with_key=True, **options), depth=depth)
         self.follower: Follower[Any, Any] = Follower(self.source, self.owner)
         self.book: LocalBook = (LocalLevel3Book if self.source.level == 3 else LocalLevel2Book)(self.follower, 10_000)
         self.inbox: Inbox = inbox_for(
@@ -96,10 +96,10 @@ class Line:
 
     def take(self, most: int = 10_000) -> None:
         """Do the part of the books' thread."""
-        self.follower.take(self.inbox, most)
+        self.follower.apply_pending(self.inbox, most)
 
     def fetch(self, data: Any) -> bool:
         """Do REST's part; return whether another snapshot is needed."""
-        attempt = self.follower.asks()
+        attempt = self.follower.snapshot_attempt()
         assert attempt is not None, "no snapshot is wanted"
-        return self.follower.answered(data, attempt)
+        return self.follower.apply_snapshot(data, attempt)

@@ -170,7 +170,7 @@ def test_a_whole_book_is_sure_of_all_its_levels(make: Make) -> None:
     assert book.bids_complete_to is book.asks_complete_to is None
     assert not book.partial
     for read in (book.bids(), book.asks(2), book.bids(50), book.cumulative_bids(), book.cumulative_asks(9)):
-        assert (read.sure, read.partial) == (len(read), False)
+        assert (read.reliable_count, read.partial) == (len(read), False)
 
 
 @pytest.mark.parametrize("depth", [None, 3])
@@ -194,7 +194,7 @@ def test_a_deep_part_is_a_part(depth: int | None, complete_to: int | None) -> No
     book.load([(str(price), "1") for price in range(1, 2001)], [], depth)
     assert book.bids_complete_to == complete_to
     assert book.bids().partial == (complete_to is not None)
-    assert book.bids().sure == 2000
+    assert book.bids().reliable_count == 2000
 
 
 def test_one_side_may_be_partial_and_the_other_whole() -> None:
@@ -211,12 +211,12 @@ def test_reads_deeper_than_that_are_visibly_partial() -> None:
     book = best_of(("1", "1"), ("2", "1"), depth=2)
     book.set("buy", "95", "4")
     book.set("buy", "98.5", "5")
-    reads = [(n, len(book.bids(n)), book.bids(n).sure, book.bids(n).partial) for n in (1, 3, 4, 5, None)]
+    reads = [(n, len(book.bids(n)), book.bids(n).reliable_count, book.bids(n).partial) for n in (1, 3, 4, 5, None)]
     assert reads == [(1, 1, 1, False), (3, 3, 3, False), (4, 4, 3, True), (5, 4, 3, True), (None, 4, 3, True)]
-    assert (book.asks(2).sure, book.asks(2).partial) == (2, False)
-    assert (book.asks(3).sure, book.asks(3).partial) == (2, True)
-    assert (book.cumulative_bids().sure, book.cumulative_bids(2).partial) == (3, False)
-    assert book.bids().sure == len([price for price, _ in book.bids() if price >= 98])
+    assert (book.asks(2).reliable_count, book.asks(2).partial) == (2, False)
+    assert (book.asks(3).reliable_count, book.asks(3).partial) == (2, True)
+    assert (book.cumulative_bids().reliable_count, book.cumulative_bids(2).partial) == (3, False)
+    assert book.bids().reliable_count == len([price for price, _ in book.bids() if price >= 98])
     book._check()
 
 
@@ -257,7 +257,7 @@ def test_what_is_known_outlives_a_price_that_floats_cannot_tell() -> None:
     book.set("buy", "98.00000000000000000001", "3")
     book.set("buy", "97.99999999999999999999", "3")
     assert book.bids_complete_to == Decimal(98)
-    assert (book.bids().sure, len(book.bids())) == (3, 4)
+    assert (book.bids().reliable_count, len(book.bids())) == (3, 4)
     assert book.bid_size("97.999999999999999999999") is None
     book._check()
 
@@ -266,7 +266,7 @@ def test_a_list_of_levels_keeps_what_it_says_when_it_is_copied() -> None:
     book = best_of(("1", "1"), ("2", "1"), depth=2)
     for twin in (copy.copy(book.bids()), pickle.loads(pickle.dumps(book.bids()))):
         assert twin == book.bids()
-        assert (twin.sure, twin.partial) == (2, True)
+        assert (twin.reliable_count, twin.partial) == (2, True)
 
 
 @both

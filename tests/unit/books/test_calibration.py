@@ -242,11 +242,11 @@ def test_what_is_kept_is_bounded_and_the_oldest_go_first() -> None:
 
 def test_after_a_cut_everything_starts_again() -> None:
     calibration = live(10)
-    calibration.lost()
+    calibration.invalidate()
     assert calibration.state == "gap"
     assert refuses(calibration, "the connection was lost")
     calibration.push(update(20))
-    calibration.lost("3 messages were dropped")
+    calibration.invalidate("3 messages were dropped")
     assert refuses(calibration, "3 messages were dropped")
     assert calibration.resyncs == 1
     calibration.push(update(3))
@@ -257,7 +257,7 @@ def test_after_a_cut_everything_starts_again() -> None:
 def test_a_cut_before_the_first_snapshot_is_no_resync() -> None:
     calibration = Calibration(LEVEL2)
     calibration.push(update(5))
-    calibration.lost()
+    calibration.invalidate()
     assert (calibration.state, calibration.resyncs) == ("buffering", 0)
     calibration.snapshot(snapshot(3))
     assert calibration.live
@@ -265,7 +265,7 @@ def test_a_cut_before_the_first_snapshot_is_no_resync() -> None:
 
 def test_one_that_takes_over_has_an_empty_book_and_counts_on() -> None:
     old = live(10)
-    fresh = old.afresh("the process was forked")
+    fresh = old.replacement("the process was forked")
     assert refuses(fresh, "the process was forked")
     assert (fresh.state, fresh.resyncs, fresh.sequence) == ("gap", 1, 10)
     fresh.snapshot(snapshot(12), attempt=old.attempt)
@@ -278,17 +278,17 @@ def test_one_that_takes_over_has_an_empty_book_and_counts_on() -> None:
 
 
 def test_one_that_takes_over_before_the_first_snapshot_is_no_resync() -> None:
-    fresh = Calibration(LEVEL2).afresh("the process was forked")
+    fresh = Calibration(LEVEL2).replacement("the process was forked")
     assert (fresh.state, fresh.resyncs) == ("buffering", 0)
-    again = live(10).afresh("the process was forked").afresh("and again")
+    again = live(10).replacement("the process was forked").replacement("and again")
     assert (again.state, again.resyncs) == ("gap", 1)
 
 
 def test_a_snapshot_asked_for_before_a_cut_is_not_taken_after_it() -> None:
     calibration = live(10)
-    calibration.lost()
+    calibration.invalidate()
     attempt = calibration.attempt
-    calibration.lost()
+    calibration.invalidate()
     assert calibration.snapshot(snapshot(11), attempt=attempt) == ()
     assert refuses(calibration, "the connection was lost")
     calibration.snapshot(snapshot(11), attempt=calibration.attempt)
@@ -360,7 +360,7 @@ def test_what_comes_again_after_a_cut_is_no_reason_to_go_back() -> None:
     calibration = live(10)
     for number in (11, 12):
         calibration.push(update(number))
-    calibration.lost()
+    calibration.invalidate()
     for number in (11, 12):
         calibration.push(update(number))
     calibration.snapshot(snapshot(11))
@@ -482,7 +482,7 @@ def test_a_partial_snapshot_makes_a_partial_book() -> None:
     assert calibration.book.asks_complete_to is None
     calibration.push(update(11, bids=[["90", "5", "11"]]))
     read = calibration.book.bids()
-    assert (len(read), read.sure, read.partial) == (3, 2, True)
+    assert (len(read), read.reliable_count, read.partial) == (3, 2, True)
 
 
 def test_a_partial_book_is_at_its_end_when_nothing_is_left_of_what_it_began_with() -> None:
@@ -560,7 +560,7 @@ def test_an_activated_stop_order_is_not_counted(sequence: int) -> None:
     assert calibration.push(data, "trade.l3received") == ()
     assert calibration.sequence == 10
     assert calibration.push(l3_event(11, orderId="x"), "received")
-    calibration.lost()
+    calibration.invalidate()
     assert calibration.push(data, "trade.l3received") == ()
     calibration.push(l3_event(21, orderId="x"), "received")
     assert calibration.push(data, "trade.l3received") == ()
@@ -651,7 +651,7 @@ class Chance(LossyFeed):
 
     @rule(dropped=st.integers(0, 9))
     def cut(self, dropped: int) -> None:
-        self.calibration.lost()
+        self.calibration.invalidate()
         assert not self.calibration.live
         self.drop(dropped)
 
@@ -681,7 +681,7 @@ class Chance(LossyFeed):
             return
         for levels_of, true in ((book.bids, truth[1]), (book.asks, truth[2])):
             known = levels_of()
-            assert known[: known.sure] == true[: known.sure]
+            assert known[: known.reliable_count] == true[: known.reliable_count]
             assert set(known) <= set(true)
             assert not levels_of(1).partial
             for n in range(len(known) + 2):
@@ -691,7 +691,7 @@ class Chance(LossyFeed):
         """Give the feed a chance: from here on nothing is lost, and one snapshot must be enough."""
         if not hasattr(self, "calibration") or not self.left():
             return
-        self.calibration.lost()
+        self.calibration.invalidate()
         # The book may have begun with a snapshot that was ahead of the updates: it needs one that is not older.
         had = self.calibration.sequence
         later = [

@@ -44,7 +44,7 @@ def snapshot(sequence: int) -> dict[str, Any]:
 def live(**options: Any) -> Line:
     """Return a line whose book is ready at 10."""
     line = Line(SPOT, **options)
-    line.follower.carried()
+    line.follower.on_subscribed()
     assert not line.fetch(snapshot(10))
     line.owner.events.clear()
     return line
@@ -60,15 +60,15 @@ def reason(line: Line) -> str:
 def test_a_snapshot_is_asked_for_when_the_server_carries_the_topic() -> None:
     line = Line(SPOT)
     line.push(update(8))
-    assert line.follower.asks() is None
-    assert line.owner.needed == 0
-    line.follower.carried()
-    line.follower.carried()
-    assert line.follower.asks() == 1
+    assert line.follower.snapshot_attempt() is None
+    assert line.owner.requested == 0
+    line.follower.on_subscribed()
+    line.follower.on_subscribed()
+    assert line.follower.snapshot_attempt() == 1
     waiting = Task(line.book.wait_ready)
-    assert line.owner.needed == 1
+    assert line.owner.requested == 1
     assert not line.fetch(snapshot(7))
-    assert line.follower.asks() is None
+    assert line.follower.snapshot_attempt() is None
     assert line.book.sequence == 8
     assert line.owner.events == [BookReady(SPOT, 2, 8)]
     assert waiting.result() is line.book
@@ -77,16 +77,16 @@ def test_a_snapshot_is_asked_for_when_the_server_carries_the_topic() -> None:
 def test_a_book_is_not_ready_from_the_moment_its_connection_is_lost() -> None:
     line = live()
     line.put(update(11))
-    line.follower.lost("there is no connection to KuCoin: no route")
+    line.follower.on_connection_lost("there is no connection to KuCoin: no route")
     assert "because there is no connection to KuCoin: no route" in reason(line)
     assert line.owner.events == [BookResyncing(SPOT, 2, "there is no connection to KuCoin: no route")]
-    assert line.follower.asks() is None
+    assert line.follower.snapshot_attempt() is None
     line.take()
-    line.follower.lost("there is no connection to KuCoin: still none")
+    line.follower.on_connection_lost("there is no connection to KuCoin: still none")
     assert "still none" in reason(line)
     assert len(line.owner.events) == 1
-    line.follower.carried()
-    assert line.owner.needed == 2
+    line.follower.on_subscribed()
+    assert line.owner.requested == 2
     assert not line.fetch(snapshot(12))
     assert (line.book.sequence, line.book.resyncs) == (12, 1)
 
@@ -94,11 +94,11 @@ def test_a_book_is_not_ready_from_the_moment_its_connection_is_lost() -> None:
 def test_an_answer_to_a_question_of_before_a_loss_is_not_taken() -> None:
     line = live()
     line.push(update(13))
-    attempt = line.follower.asks()
+    attempt = line.follower.snapshot_attempt()
     assert attempt is not None
-    line.follower.lost("cut")
-    line.follower.carried()
-    assert line.follower.answered(snapshot(13), attempt)
+    line.follower.on_connection_lost("cut")
+    line.follower.on_subscribed()
+    assert line.follower.apply_snapshot(snapshot(13), attempt)
     assert not line.book.ready
     assert not line.fetch(snapshot(13))
 
@@ -124,7 +124,7 @@ def test_a_frame_of_an_unusual_form_is_read_all_the_same() -> None:
 
 def test_what_a_frame_of_an_unusual_form_is_about_its_subject_tells() -> None:
     line = Line(SPOT, level=3)
-    line.follower.carried()
+    line.follower.on_subscribed()
     line.fetch({"sequence": 10, "bids": [], "asks": []})
     for number in (11, 12):
         line.push({"sequence": number, "orderId": f"o{number}", "side": "buy", "price": 99.5, "size": "1"}, "open")
@@ -136,12 +136,12 @@ def test_a_gap_asks_for_a_snapshot_once() -> None:
     line.push(update(13))
     line.push(update(14))
     line.push(update(17))
-    assert line.owner.needed == 2
+    assert line.owner.requested == 2
     assert line.fetch(snapshot(13))
     assert "too old for the updates from 17 on" in reason(line)
-    line.follower.delayed(0.75)
+    line.follower.snapshot_delayed(0.75)
     assert not line.fetch(snapshot(16))
-    assert line.owner.needed == 2
+    assert line.owner.requested == 2
     assert line.owner.events == [
         BookResyncing(SPOT, 2, "what has the sequences 11 to 12 is missing"),
         SnapshotFailed(SPOT, 2, "the snapshot is of 13, too old for the updates from 17 on", 0.75),
@@ -174,25 +174,25 @@ def test_what_was_dropped_before_the_book_counts_as_missing_once() -> None:
 
 def test_why_no_snapshot_came_is_told_until_one_does() -> None:
     line = Line(SPOT)
-    line.follower.carried()
-    line.follower.delayed(1.5, ConnectionFailed("no route"))
+    line.follower.on_subscribed()
+    line.follower.snapshot_delayed(1.5, ConnectionFailed("no route"))
     assert reason(line).endswith("the first snapshot has not come yet; a snapshot could not be fetched: no route")
     with pytest.raises(BookNotReady, match=r"was not ready within 0 s, because .*no route"):
         line.book.wait_ready(timeout=0.0)
-    line.follower.delayed(1.5)
+    line.follower.snapshot_delayed(1.5)
     assert "no route" not in reason(line)
     assert [event.reason for event in line.owner.events] == ["no route", "the first snapshot has not come yet"]
-    line.follower.delayed(1.5, ConnectionFailed("no route"))
-    line.follower.lost("cut")
+    line.follower.snapshot_delayed(1.5, ConnectionFailed("no route"))
+    line.follower.on_connection_lost("cut")
     assert "no route" not in reason(line)
-    line.follower.carried()
-    line.follower.delayed(1.5, ConnectionFailed("no route"))
+    line.follower.on_subscribed()
+    line.follower.snapshot_delayed(1.5, ConnectionFailed("no route"))
     line.fetch(snapshot(10))
     line.push(update(13))
     assert "no route" not in reason(line)
     line.owner.events.clear()
     line.fetch(snapshot(20))
-    line.follower.delayed(1.5)  # too late to be of interest
+    line.follower.snapshot_delayed(1.5)  # too late to be of interest
     assert line.owner.events == [BookReady(SPOT, 2, 20)]
 
 
@@ -204,8 +204,8 @@ def test_events_are_told_without_the_lock() -> None:
         reads.append(Task(lambda: line.book.ready and line.book.bids()).result())
 
     line.owner.emit = emit  # type: ignore[method-assign]
-    line.follower.lost("cut")
-    line.follower.carried()
+    line.follower.on_connection_lost("cut")
+    line.follower.on_subscribed()
     line.fetch(snapshot(11))
     assert len(reads) == 2
 
@@ -213,7 +213,7 @@ def test_events_are_told_without_the_lock() -> None:
 def test_a_reader_comes_before_the_next_updates() -> None:
     line = live()
     line.put(update(11))
-    with line.follower.door:
+    with line.follower.reader_lock:
         taking = Task(line.take)
         assert line.follower.lock.acquire(timeout=10)  # nobody who waits at the door has it
         line.follower.lock.release()
@@ -224,7 +224,7 @@ def test_a_reader_comes_before_the_next_updates() -> None:
 
 def test_a_read_may_interrupt_a_read_of_the_same_thread() -> None:
     line = live()
-    with line.follower.lock, line.follower.door:
+    with line.follower.lock, line.follower.reader_lock:
         assert line.book.best_bid == (99, 1)
 
 
@@ -234,7 +234,7 @@ def test_a_read_may_interrupt_a_read_of_the_same_thread() -> None:
 )
 def test_an_end_is_told_to_everybody_once(error: Exception, raised: type[Exception] | None) -> None:
     line = Line(SPOT)
-    line.follower.carried()
+    line.follower.on_subscribed()
     waiting, loop = Task(line.book.wait_ready), iter(line.book)
     line.follower.end(error)
     line.follower.end(StreamClosed("again"))
@@ -245,15 +245,15 @@ def test_an_end_is_told_to_everybody_once(error: Exception, raised: type[Excepti
     assert str(error) in reason(line)
     assert line.owner.ended_books == [line.follower]
     assert line.owner.events == ([] if raised is None else [BookFailed(SPOT, 2, error)])
-    assert line.follower.asks() is None
+    assert line.follower.snapshot_attempt() is None
     for each in (loop, iter(line.book)):
         if raised is None:
             assert list(each) == []
         else:
             with pytest.raises(raised):
                 next(each)
-    assert not line.follower.answered(snapshot(10), 1)
-    line.follower.delayed(1.0)
+    assert not line.follower.apply_snapshot(snapshot(10), 1)
+    line.follower.snapshot_delayed(1.0)
     assert not line.book.ready
     assert line.book.closed
     assert repr(line.follower) == f"<Follower of the book of BTC-USDT: {error}>"
@@ -261,7 +261,7 @@ def test_an_end_is_told_to_everybody_once(error: Exception, raised: type[Excepti
 
 def test_changes_go_to_all_who_listen_and_are_told_apart() -> None:
     line = Line(SPOT)
-    line.follower.carried()
+    line.follower.on_subscribed()
     first: Any = iter(line.book)
     line.push(update(10))
     line.push(update(9, 12))

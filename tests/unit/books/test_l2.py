@@ -261,7 +261,7 @@ def test_what_is_remembered_of_prices_does_not_outgrow_the_book(monkeypatch: pyt
         assert book.best_bid == Level(Decimal(number), Decimal(1))
         assert book.bids() == levels((str(number), "1"), *((str(number - 1), "1"),) * (number > 1))
         book.delete("buy", f"{number - 1}.0")
-        assert len(book._bids._known) <= 2 * 2 + 3 + 1
+        assert len(book._bids._keys) <= 2 * 2 + 3 + 1
         assert len(book._bids._prices) <= 2 * 2 + 1
         book._check()
     book.delete("buy", "99")
@@ -303,7 +303,7 @@ def spell(draw: random.Random, number: Decimal) -> str:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_actors_never_break_an_invariant(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(price_index, "_FULL", 8)
+    monkeypatch.setattr(price_index, "_CHUNK_SIZE", 8)
     draw = random.Random(seed)
     book = Level2Book()
     model: Model = {"buy": {}, "sell": {}}

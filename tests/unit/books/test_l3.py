@@ -250,7 +250,7 @@ def test_events_of_both_generations_are_applied(generation: str) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_actors_never_break_an_invariant(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(price_index, "_FULL", 6)
+    monkeypatch.setattr(price_index, "_CHUNK_SIZE", 6)
     draw = random.Random(seed)
     book = Level3Book()
     model: dict[str, list[Any]] = {}

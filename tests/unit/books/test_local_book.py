@@ -25,6 +25,8 @@ SPOT = "BTC-USDT"
 BIDS = [["99", "1"], ["98", "2"], ["97", "4"]]
 ASKS = [["101", "8"], ["102", "16"]]
 ORDERS = {"bids": [["b1", "99", "1", 1], ["b2", "99", "2", 2], ["b3", "98", "4", 3]], "asks": [["a1", "101", "8", 4]]}
+# The modules that run during an update, while the book is locked.
+PURE = {f"kucoin_sync.books.{name}" for name in ("calibration", "codec", "l2", "l3", "price_index")}
 
 READS: dict[str, Callable[[Any], Any]] = {
     "best_bid": lambda book: book.best_bid,
@@ -64,7 +66,7 @@ def snapshot(level: int) -> dict[str, Any]:
 
 def line(level: int = 2, *, ready: bool = True, **options: Any) -> Line:
     made = Line(SPOT, level=level, **options)
-    made.follower.carried()
+    made.follower.on_subscribed()
     if ready:
         made.fetch(snapshot(level))
     return made
@@ -112,7 +114,7 @@ def test_a_snapshot_of_level_3_has_the_orders_of_its_levels() -> None:
 
 def test_while_the_sides_are_crossed_orders_stay_on_theirs() -> None:
     made = Line(SPOT, level=3)
-    made.follower.carried()
+    made.follower.on_subscribed()
     made.fetch({"sequence": 1, "bids": [["b", "100", "1", 1]], "asks": [["a", "100", "2", 2]]})
     cut = made.book.snapshot()
     assert [order.id for order in cut.bid_orders] == ["b"]
@@ -136,9 +138,9 @@ def test_a_book_says_how_it_fares() -> None:
     made.fetch(snapshot(2))
     assert (book.ready, book.sequence, book.closed) == (True, 10, False)
     assert repr(book) == "<LocalLevel2Book of BTC-USDT: at 10, best bid 1 at 99, best ask 8 at 101>"
-    made.follower.lost("cut")
+    made.follower.on_connection_lost("cut")
     assert (book.ready, book.sequence, book.resyncs) == (False, 10, 1)
-    made.follower.carried()
+    made.follower.on_subscribed()
     made.fetch({"sequence": 12, "bids": [], "asks": []})
     assert repr(book) == "<LocalLevel2Book of BTC-USDT: at 12, best bid none, best ask none>"
     with book:
@@ -158,7 +160,7 @@ def test_a_book_says_whether_it_is_partial_and_before_it_is_ready_whether_that_m
     assert made.book.partial == expected
     assert made.book.bids_complete_to == (Decimal(97) if expected else None)
     assert made.book.asks_complete_to is None
-    made.follower.lost("cut")
+    made.follower.on_connection_lost("cut")
     assert made.book.partial == (depth is not None)
 
 
@@ -170,7 +172,7 @@ def test_waiting_for_a_book_returns_it_or_says_why_not() -> None:
     waiting = Task(book.wait_ready)
     made.fetch(snapshot(2))
     assert waiting.result() is book.wait_ready(timeout=0) is book
-    made.follower.lost("cut")
+    made.follower.on_connection_lost("cut")
     waiting = Task(book.wait_ready, timeout=30.0)
     book.close()
     for wait in (waiting.result, book.wait_ready):
@@ -199,7 +201,7 @@ def test_a_close_that_ctrl_c_ends_at_any_instant_is_done_by_the_next() -> None:
         made = line(ready=False)
         changes = iter(made.book)
         waiting = Task(made.book.wait_ready)
-        until(lambda made=made: made.follower._gates, "nobody waits")  # type: ignore[misc]
+        until(lambda made=made: made.follower._waiting, "nobody waits")  # type: ignore[misc]
         try:
             interrupted(made.book.close, instant)
         except KeyboardInterrupt as error:
@@ -209,7 +211,7 @@ def test_a_close_that_ctrl_c_ends_at_any_instant_is_done_by_the_next() -> None:
             waiting.result()
         assert Task(list, changes).result() == []
         assert set(made.owner.ended_books) == {made.follower}
-        assert not made.follower._busy
+        assert not made.follower._updating
         if len(kept) < instant:
             break
     assert instant > 10
@@ -222,21 +224,21 @@ def test_waits_in_vain_leave_nothing_behind() -> None:
 
     made, before = line(ready=False), gates()
     for _ in range(100):
-        assert not made.follower.settle(0.0)
+        assert not made.follower.wait_until_settled(0.0)
     assert gates() <= before
 
 
 def test_a_wait_that_ends_in_vain_still_reads_the_book_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A book may be lost again between the end of the wait and the read."""
     made = line()
-    real = made.follower.settle
+    real = made.follower.wait_until_settled
 
     def settle(timeout: float | None) -> bool:
         settled = real(timeout)
-        made.follower.lost("lost again")
+        made.follower.on_connection_lost("lost again")
         return settled
 
-    monkeypatch.setattr(made.follower, "settle", settle)
+    monkeypatch.setattr(made.follower, "wait_until_settled", settle)
     with pytest.raises(BookNotReady, match="lost again"):
         made.book.bids(timeout=5)
 
@@ -267,7 +269,7 @@ def test_a_handler_of_a_signal_may_read_where_it_interrupts() -> None:
 
 def test_a_look_at_a_book_that_waits_for_a_reader_holds_up_no_reader() -> None:
     book: LocalBook = line().book
-    with book._follower.door:  # as a reader that is about to take the lock
+    with book._follower.reader_lock:  # as a reader that is about to take the lock
         looking = Task(repr, book)
         thread = looking._thread.ident
         assert thread is not None
@@ -284,7 +286,7 @@ def test_a_read_inside_an_update_is_refused() -> None:
     refused: list[str] = []
 
     def read(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_globals["__name__"].startswith("kucoin_sync.books"):
+        if event == "call" and frame.f_globals["__name__"] in PURE:
             sys.setprofile(None)
             for look in (lambda: made.book.best_bid, lambda: made.book.bids(1), lambda: made.book.partial):
                 with pytest.raises(BookNotReady, match="in use"):
@@ -306,7 +308,7 @@ def test_a_wait_inside_an_update_does_not_wait() -> None:
     told: list[str] = []
 
     def wait(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_globals["__name__"].startswith("kucoin_sync.books") and not told:
+        if event == "call" and frame.f_globals["__name__"] in PURE and not told:
             sys.setprofile(None)
             with pytest.raises(BookNotReady, match="can't be waited for inside this call") as caught:
                 made.book.wait_ready(timeout=LIMIT)

@@ -64,13 +64,13 @@ class Chance(LossyFeed):
     @rule()
     def connect(self) -> None:
         self.connected = True
-        self.follower.carried()
+        self.follower.on_subscribed()
 
     @rule(unsent=st.integers(0, 9))
     def cut(self, unsent: int) -> None:
         """Lose the connection; what was received before is still on its way to the book."""
         self.connected = False
-        self.follower.lost("the connection was lost")
+        self.follower.on_connection_lost("the connection was lost")
         assert not self.line.book.ready
         self.drop(unsent)
 
@@ -85,7 +85,7 @@ class Chance(LossyFeed):
     @rule(back=st.integers(0, 12))
     def ask(self, back: int) -> None:
         """Ask for a snapshot, which will be of now or of a while ago."""
-        attempt = self.follower.asks()
+        attempt = self.follower.snapshot_attempt()
         if attempt is not None:
             self.on_their_way.append((attempt, self.snapshot(back, self.line.source.depth)))
 
@@ -93,22 +93,22 @@ class Chance(LossyFeed):
     @rule(data=st.data())
     def answer(self, data: st.DataObject) -> None:
         attempt, snapshot = self.on_their_way.pop(data.draw(st.integers(0, len(self.on_their_way) - 1)))
-        needed = self.follower.answered(snapshot, attempt)
-        assert needed == (self.follower.asks() is not None)
+        needed = self.follower.apply_snapshot(snapshot, attempt)
+        assert needed == (self.follower.snapshot_attempt() is not None)
 
     @precondition(lambda self: self.on_their_way)
     @rule()
     def answer_nonsense(self) -> None:
         attempt, _ = self.on_their_way.pop()
         live = self.line.book.ready
-        self.follower.answered({"sequence": "7", "bids": [["1", "x"]], "asks": []}, attempt)
+        self.follower.apply_snapshot({"sequence": "7", "bids": [["1", "x"]], "asks": []}, attempt)
         assert self.line.book.ready == live
 
     @precondition(lambda self: self.on_their_way)
     @rule()
     def fail(self) -> None:
         self.on_their_way.pop()
-        self.follower.delayed(1.0, ConnectionFailed("REST is down"))
+        self.follower.snapshot_delayed(1.0, ConnectionFailed("REST is down"))
 
     # What has to hold
 
@@ -126,17 +126,17 @@ class Chance(LossyFeed):
             assert contents(book) == truth
             return
         for known, true in ((book.bids(), truth[1]), (book.asks(), truth[2])):
-            assert known[: known.sure] == true[: known.sure]
+            assert known[: known.reliable_count] == true[: known.reliable_count]
             assert set(known) <= set(true)
-            assert known.sure or not true
+            assert known.reliable_count or not true
 
     @invariant()
     def who_needs_a_snapshot_has_said_so(self) -> None:
-        needs = self.follower.asks() is not None
+        needs = self.follower.snapshot_attempt() is not None
         assert needs == (self.connected and not self.line.book.ready)
-        assert not needs or self.line.owner.needed > self.needed_before
+        assert not needs or self.line.owner.requested > self.needed_before
         if not needs:
-            self.needed_before = self.line.owner.needed
+            self.needed_before = self.line.owner.requested
 
     @invariant()
     def each_resync_and_each_recovery_is_told(self) -> None:
@@ -176,7 +176,7 @@ class Chance(LossyFeed):
             return
         self.cut(0)
         self.connect()
-        had = self.follower.calibration.had  # a snapshot of less is refused
+        had = self.follower.calibration.min_sequence  # a snapshot of less is refused
         made = [(first, make(self.line.source.depth)) for first, make in self.history.snapshots if first > self.next]
         fitting = [(first, snapshot) for first, snapshot in made if int(snapshot["sequence"]) >= had]
         if not fitting:

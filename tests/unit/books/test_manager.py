@@ -37,7 +37,7 @@ class Stream:
         self.served: list[Any] = []
         self.needing: list[Any] = []
         self.forgotten: list[Any] = []
-        self.requests = 3
+        self.request_count = 3
         self.meanwhile = lambda: None
 
     def emit(self, event: Any) -> None:
@@ -59,11 +59,11 @@ class Stream:
     def serve(self, subscription: Any) -> None:
         self.served.append(subscription)
 
-    def admit(self, book: Any) -> None: ...
-    def need(self, book: Any) -> None:
+    def add(self, book: Any) -> None: ...
+    def request_snapshot(self, book: Any) -> None:
         self.needing.append(book)
 
-    def forget(self, book: Any) -> None:
+    def remove(self, book: Any) -> None:
         self.forgotten.append(book)
 
     def close(self) -> list[threading.Thread]:
@@ -106,7 +106,7 @@ def test_updates_of_a_subscription_reach_its_book(keeper: BookManager, stream: S
     assert not stream.needing
     keeper.carried([TopicKey(TOPIC)])
     assert stream.needing == [book]
-    book.answered(snapshot(10), book.asks())
+    book.apply_snapshot(snapshot(10), book.snapshot_attempt())
     for number in range(11, 2000):
         stream.subscriptions[0].put(update(number))
     until(lambda: book.calibration.sequence == 1999, "updates are not applied")
@@ -132,7 +132,7 @@ def test_a_topic_that_is_carried_already_needs_no_confirmation(keeper: BookManag
 def test_a_busy_book_does_not_starve_the_others(
     keeper: BookManager, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manager, "_TURN", 10)
+    monkeypatch.setattr(manager, "_UPDATES_PER_JOB", 10)
     books = [opened(keeper), opened(keeper, "ETH-USDT")]
     busy, other = stream.subscriptions
     executor: list[Any] = []
@@ -144,9 +144,9 @@ def test_a_busy_book_does_not_starve_the_others(
         really(*arguments)
 
     for book in books:
-        book.carried()
-        book.answered(snapshot(10), book.asks())
-        book.take = partial(take, book, book.take)
+        book.on_subscribed()
+        book.apply_snapshot(snapshot(10), book.snapshot_attempt())
+        book.apply_pending = partial(take, book, book.apply_pending)
     busy.put_many([update(number) for number in range(11, 2011)])
     other.put(update(11, "/market/level2:ETH-USDT"))
     both.set()
@@ -164,8 +164,8 @@ def test_what_comes_before_the_book_is_waited_for_is_applied_too(keeper: BookMan
 def test_a_lost_connection_is_told_to_the_books_of_its_topics(keeper: BookManager, stream: Stream) -> None:
     one, two, other = opened(keeper), opened(keeper), opened(keeper, "ETH-USDT")
     for book in (one, two, other):
-        book.carried()
-        book.answered(snapshot(10), book.asks())
+        book.on_subscribed()
+        book.apply_snapshot(snapshot(10), book.snapshot_attempt())
     keeper.lost([TopicKey(TOPIC)], ConnectionFailed("no route"))
     assert [book.calibration.live for book in (one, two, other)] == [False, False, True]
     assert one.calibration.reason == "there is no connection to KuCoin: no route"
@@ -188,10 +188,10 @@ def test_a_subscription_that_ends_ends_its_book(keeper: BookManager, stream: Str
 def test_what_was_received_before_the_end_is_still_applied(
     keeper: BookManager, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manager, "_TURN", 10)
+    monkeypatch.setattr(manager, "_UPDATES_PER_JOB", 10)
     book = opened(keeper)
-    book.carried()
-    book.answered(snapshot(10), book.asks())
+    book.on_subscribed()
+    book.apply_snapshot(snapshot(10), book.snapshot_attempt())
     changes: Any = book.listen(1000)
     with book.lock:
         stream.subscriptions[0].put_many([update(number) for number in range(11, 111)])
@@ -203,7 +203,7 @@ def test_a_defect_ends_the_book_that_it_struck_and_no_other(
     keeper: BookManager, stream: Stream, caplog: pytest.LogCaptureFixture
 ) -> None:
     struck, other = opened(keeper), opened(keeper, "ETH-USDT")
-    struck.take = lambda inbox, most: 1 / 0
+    struck.apply_pending = lambda inbox, most: 1 / 0
     for subscription in stream.subscriptions:
         subscription.put(update(11))
     until(lambda: struck.ended, "the book has not ended")
@@ -228,9 +228,9 @@ def test_one_of_two_books_of_a_topic_may_end(keeper: BookManager, stream: Stream
 def test_resyncs_of_books_that_are_gone_still_count(keeper: BookManager, stream: Stream) -> None:
     for _ in range(2):
         book = opened(keeper)
-        book.carried()
-        book.answered(snapshot(10), book.asks())
-        book.lost("cut")
+        book.on_subscribed()
+        book.apply_snapshot(snapshot(10), book.snapshot_attempt())
+        book.on_connection_lost("cut")
     book.end(StreamClosed("it was closed"))
     assert keeper.stats()["book_resyncs"] == 2
     keeper.close()
@@ -241,8 +241,8 @@ def test_an_on_change_is_served_from_the_first_change_on(keeper: BookManager, st
     book = opened(keeper, on_change=print)
     (listener,) = stream.served
     assert listener.callback is print
-    book.carried()
-    book.answered(snapshot(10), book.asks())
+    book.on_subscribed()
+    book.apply_snapshot(snapshot(10), book.snapshot_attempt())
     stream.subscriptions[0].put(update(11))
     until(lambda: listener.pending == 1, "the change was not told")
 

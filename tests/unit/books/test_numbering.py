@@ -78,7 +78,7 @@ class Numberings(RuleBasedStateMachine):
 
     @rule(missed=st.integers(0, 9))
     def cut(self, missed: int) -> None:
-        self.calibration.lost()
+        self.calibration.invalidate()
         assert not self.calibration.live
         self.now.last += missed
         self.came = []
@@ -116,7 +116,7 @@ class Numberings(RuleBasedStateMachine):
 
     @rule(back=st.integers(1, 200))
     def fetch_what_is_stale(self, back: int) -> None:
-        had = self.calibration.had
+        had = self.calibration.min_sequence
         sequence = max(self.now.first, self.now.last - back)
         live = self.calibration.live
         self.calibration.snapshot(self.now.snapshot(sequence))

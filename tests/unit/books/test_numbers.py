@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kucoin_sync.books import numbers
-from kucoin_sync.books.numbers import EXACT, DecodeErrors, as_text, estimate, parse
+from kucoin_sync.books.numbers import EXACT, DecodeErrors, as_text, parse, parse_float
 
 NONSENSE = [
     "",
@@ -91,10 +91,10 @@ def test_other_things_have_no_number(value: object) -> None:
 
 @given(st.decimals(min_value=0, max_value=10**12, allow_nan=False, allow_infinity=False))
 def test_the_estimate_is_the_nearest_float(number: Decimal) -> None:
-    assert estimate(f"{number:f}") == float(number)
+    assert parse_float(f"{number:f}") == float(number)
 
 
 @pytest.mark.parametrize("text", [*NONSENSE, "+1", ".5", "5.", "01"])
 def test_the_estimate_refuses_what_is_not_spelled_as_in_json(text: str) -> None:
     with pytest.raises(DecodeErrors):
-        estimate(text)
+        parse_float(text)

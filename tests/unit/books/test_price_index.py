@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync.books import price_index as module
-from kucoin_sync.books.price_index import Ladder
+from kucoin_sync.books.price_index import PriceIndex
 
 SIGNS = pytest.mark.parametrize("sign", [1, -1])
 LONG = "1.00000000000000000001"  # no float tells it from 1
@@ -18,10 +18,10 @@ LONG = "1.00000000000000000001"  # no float tells it from 1
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FULL", 8)
+    monkeypatch.setattr(module, "_CHUNK_SIZE", 8)
 
 
-def add(ladder: Ladder[str], *texts: str) -> None:
+def add(ladder: PriceIndex[str], *texts: str) -> None:
     for text in texts:
         key = ladder.key_of(text)
         assert key is not None
@@ -30,19 +30,19 @@ def add(ladder: Ladder[str], *texts: str) -> None:
         ladder.rows[key] = text
 
 
-def drop(ladder: Ladder[str], text: str) -> None:
+def drop(ladder: PriceIndex[str], text: str) -> None:
     key = ladder.find(Decimal(text))
     assert key is not None
     del ladder.rows[key]
     ladder.remove(key)
 
 
-def texts(ladder: Ladder[str], n: int | None = None) -> list[str]:
+def texts(ladder: PriceIndex[str], n: int | None = None) -> list[str]:
     return [ladder.rows[key] for key in ladder.best_keys(n)]
 
 
 def test_an_empty_ladder_has_no_best_price() -> None:
-    ladder: Ladder[str] = Ladder(1)
+    ladder: PriceIndex[str] = PriceIndex(1)
     assert ladder.best_key() is None
     assert ladder.best_keys() == ladder.best_keys(3) == list(ladder) == []
     assert len(ladder) == 0
@@ -51,7 +51,7 @@ def test_an_empty_ladder_has_no_best_price() -> None:
 
 @pytest.mark.parametrize(("sign", "order"), [(1, ["10", "9.5", "9"]), (-1, ["9", "9.5", "10"])])
 def test_the_best_price_is_the_highest_bid_and_the_lowest_ask(sign: int, order: list[str]) -> None:
-    ladder: Ladder[str] = Ladder(sign)
+    ladder: PriceIndex[str] = PriceIndex(sign)
     add(ladder, "9", "10", "9.5")
     assert texts(ladder) == order
     assert texts(ladder, 2) == order[:2]
@@ -63,13 +63,13 @@ def test_the_best_price_is_the_highest_bid_and_the_lowest_ask(sign: int, order: 
 
 def test_a_negative_number_of_prices_is_refused() -> None:
     with pytest.raises(ValueError, match="-1"):
-        Ladder[str](1).best_keys(-1)
+        PriceIndex[str](1).best_keys(-1)
 
 
 @SIGNS
 @pytest.mark.parametrize("switched", [False, True])
 def test_spellings_share_a_key(sign: int, switched: bool) -> None:
-    ladder: Ladder[str] = Ladder(sign)
+    ladder: PriceIndex[str] = PriceIndex(sign)
     if switched:
         add(ladder, LONG)
     keys = {ladder.key_of(text) for text in ("1.5", "1.50", "15e-1", "01.5", ".15e1", "1.50000000000000000000", "+1.5")}
@@ -79,12 +79,12 @@ def test_spellings_share_a_key(sign: int, switched: bool) -> None:
 
 @SIGNS
 def test_price_0_has_no_key_and_nonsense_is_refused(sign: int) -> None:
-    ladder: Ladder[str] = Ladder(sign)
+    ladder: PriceIndex[str] = PriceIndex(sign)
     assert [ladder.key_of(text) for text in ("0", "0.0", "-0", "0e5", ".0")] == [None] * 5
     for text in ("-1", "x", "", "nan", "1e400x", "-1e-400"):
         with pytest.raises(ValueError):
             ladder.key_of(text)
-    assert ladder.longest
+    assert ladder.float_key_length
 
 
 @SIGNS
@@ -102,13 +102,13 @@ def test_price_0_has_no_key_and_nonsense_is_refused(sign: int) -> None:
     ],
 )
 def test_the_first_price_that_floats_cannot_tell_turns_the_keys_into_decimals(sign: int, odd: str, told: bool) -> None:
-    ladder: Ladder[str] = Ladder(sign)
+    ladder: PriceIndex[str] = PriceIndex(sign)
     many = [str(number) for number in range(1, 30)]
     add(ladder, *many, "0.1")
     add(ladder, odd)
     ladder._check()
     assert texts(ladder) == sorted([*many, "0.1", odd], key=Decimal, reverse=sign > 0)
-    assert bool(ladder.longest) == told
+    assert bool(ladder.float_key_length) == told
     add(ladder, "2.5")
     drop(ladder, "7.0")
     ladder._check()
@@ -118,18 +118,18 @@ def test_the_first_price_that_floats_cannot_tell_turns_the_keys_into_decimals(si
 
 @SIGNS
 def test_looking_for_a_price_changes_nothing(sign: int) -> None:
-    ladder: Ladder[str] = Ladder(sign)
+    ladder: PriceIndex[str] = PriceIndex(sign)
     add(ladder, "1", "2")
     assert ladder.find(Decimal(LONG)) is None
     assert ladder.find(Decimal("1e999")) is None
     assert ladder.find(Decimal(0)) is None
     assert ladder.find(Decimal("2.00")) == ladder.key_of("2")
-    assert ladder.longest
+    assert ladder.float_key_length
 
 
 @SIGNS
 def test_sorting_orders_what_was_put_into_the_rows(sign: int) -> None:
-    ladder: Ladder[str] = Ladder(sign)
+    ladder: PriceIndex[str] = PriceIndex(sign)
     numbers = [str(number) for number in range(1, 100)]
     random.Random(1).shuffle(numbers)
     for text in numbers:
@@ -149,7 +149,7 @@ def test_sorting_orders_what_was_put_into_the_rows(sign: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_random_actors_never_break_an_invariant(sign: int, seed: int) -> None:
     draw = random.Random(seed)
-    ladder: Ladder[str] = Ladder(sign)
+    ladder: PriceIndex[str] = PriceIndex(sign)
     model: dict[Decimal, str] = {}
     for step in range(600):
         # Growing, shrinking to nothing, and growing again: chunks are split and dropped at both ends and between.
@@ -179,7 +179,7 @@ decimals = st.one_of(
 @settings(deadline=None)
 @given(prices=st.lists(decimals.filter(lambda text: Decimal(text) > 0), max_size=12))
 def test_any_decimal_text_is_told_exactly(sign: int, prices: list[str]) -> None:
-    ladder: Ladder[str] = Ladder(sign)
+    ladder: PriceIndex[str] = PriceIndex(sign)
     add(ladder, *prices)
     ladder._check()
     assert len(ladder) == len({Decimal(price) for price in prices})

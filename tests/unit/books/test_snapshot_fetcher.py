@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kucoin_sync import ConnectionFailed, KucoinSyncError, RestError
-from kucoin_sync.books import Source, snapshot_fetcher
-from kucoin_sync.books.snapshot_fetcher import Snapshots
+from kucoin_sync.books import BookSource, snapshot_fetcher
+from kucoin_sync.books.snapshot_fetcher import SnapshotQueue
 from kucoin_sync.net.socket import Waker
 
 from ...support.threads import LIMIT, reached, until
@@ -20,10 +20,10 @@ FUTURES = "XBTUSDTM"
 
 
 class Book:
-    """Who needs snapshots: as many as `wants`, each of which counts as good unless `fits` says otherwise."""
+    """A book that needs `wants` snapshots. Each one is good unless `fits` returns False for it."""
 
     def __init__(self, symbol: str = "BTC-USDT", *, wants: int = 1, with_key: bool = False) -> None:
-        self.source = Source.of(symbol, with_key=with_key)
+        self.source = BookSource.of(symbol, with_key=with_key)
         self.wants = wants
         self.was_live = False
         self.fits: Callable[[Any], bool] = lambda data: True
@@ -34,10 +34,10 @@ class Book:
         self.over = threading.Event()
         self.waiting = threading.Semaphore(0)
 
-    def asks(self) -> int | None:
+    def snapshot_attempt(self) -> int | None:
         return self.wants if self.wants else None
 
-    def answered(self, data: Any, attempt: int) -> bool:
+    def apply_snapshot(self, data: Any, attempt: int) -> bool:
         assert attempt == self.wants
         self.answers.append(data)
         if not self.fits(data):
@@ -47,7 +47,7 @@ class Book:
             self.satisfied.set()
         return bool(self.wants)
 
-    def delayed(self, seconds: float, error: Exception | None = None) -> None:
+    def snapshot_delayed(self, seconds: float, error: Exception | None = None) -> None:
         self.delays.append((seconds, error))
         self.waiting.release()
 
@@ -60,9 +60,9 @@ class Book:
 
 
 class Rest:
-    """REST as a test has it: each answer is an item of the script of its symbol, the last one for ever.
+    """A REST service whose answers to a symbol are the items of its script; the last item is repeated without end.
 
-    An item is what is answered, an error, "silence", or what is answered after an event: (event, answer).
+    An item is an answer, an error, "silence", or (event, answer) for an answer that is held back until an event.
     """
 
     def __init__(self) -> None:
@@ -120,11 +120,11 @@ def rest() -> Rest:
 
 
 @pytest.fixture
-def fetcher(rest: Rest) -> Iterator[Snapshots]:
+def fetcher(rest: Rest) -> Iterator[SnapshotQueue]:
     """A fetcher without a pace that could be felt; no thread of it is left after the test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot_fetcher, "_SPACING", 0.01)
-        made = Snapshots(rest.make, 10_000)
+        patch.setattr(snapshot_fetcher, "_MIN_INTERVAL", 0.01)
+        made = SnapshotQueue(rest.make, 10_000)
         yield made
         for thread in made.close():
             thread.join(LIMIT)
@@ -136,80 +136,80 @@ def limited(code: str = "429000", **options: Any) -> RestError:
     return RestError(code, "slow down", retriable=True, **options)
 
 
-def test_a_snapshot_is_fetched_for_who_needs_one(fetcher: Snapshots, rest: Rest) -> None:
+def test_a_snapshot_is_fetched_for_who_needs_one(fetcher: SnapshotQueue, rest: Rest) -> None:
     book = Book(with_key=True)
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     book.wait()
     assert rest.details == [
         ("spot", "GET", "/api/v3/market/orderbook/level2", {"symbol": "BTC-USDT"}, True),
     ]
     assert book.answers == ["a snapshot"]
     assert rest.made == [True]
-    assert fetcher.requests == 1
+    assert fetcher.request_count == 1
 
 
 def test_signed_and_unsigned_requests_have_clients_of_their_own(
-    fetcher: Snapshots, rest: Rest, monkeypatch: pytest.MonkeyPatch
+    fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_HANDS", 1)
+    monkeypatch.setattr(snapshot_fetcher, "_MAX_WORKERS", 1)
     for with_key in (True, False, True, False):
         book = Book(with_key=with_key)
-        fetcher.need(book)
+        fetcher.request_snapshot(book)
         book.wait()
     assert sorted(rest.made) == [False, True]
 
 
-def test_who_needs_none_any_more_costs_no_request(fetcher: Snapshots, rest: Rest) -> None:
+def test_who_needs_none_any_more_costs_no_request(fetcher: SnapshotQueue, rest: Rest) -> None:
     idle, busy = Book(wants=0), Book("ETH-USDT")
-    fetcher.need(idle)
-    fetcher.need(busy)
+    fetcher.request_snapshot(idle)
+    fetcher.request_snapshot(busy)
     busy.wait()
     assert [symbol for symbol, _ in rest.calls] == ["ETH-USDT"]
 
 
-def test_a_need_that_arises_while_an_answer_comes_is_not_forgotten(fetcher: Snapshots, rest: Rest) -> None:
+def test_a_need_that_arises_while_an_answer_comes_is_not_forgotten(fetcher: SnapshotQueue, rest: Rest) -> None:
     book = Book()
     gate = threading.Event()
     rest.script["BTC-USDT"] = [(gate, "a snapshot"), "a snapshot"]
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     until(lambda: rest.calls, "nothing was asked for")
 
-    def answered(data: Any, attempt: int) -> bool:
+    def apply_snapshot(data: Any, attempt: int) -> bool:
         """Be good, and in need again at once; the books' thread says so before the fetcher has noted the answer."""
         book.answers.append(data)
         if len(book.answers) == 1:
-            fetcher.need(book)
+            fetcher.request_snapshot(book)
         else:
             book.wants = 0
             book.satisfied.set()
         return False
 
-    book.answered = answered  # type: ignore[method-assign]
+    book.apply_snapshot = apply_snapshot  # type: ignore[method-assign]
     gate.set()
     book.wait()
     assert len(book.answers) == 2
 
 
 def test_a_book_gets_no_two_good_snapshots_at_once(
-    fetcher: Snapshots, rest: Rest, monkeypatch: pytest.MonkeyPatch
+    fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_SPACING", 0.3)
+    monkeypatch.setattr(snapshot_fetcher, "_MIN_INTERVAL", 0.3)
     book = Book()
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     book.wait()
     book.wants = 1
     book.satisfied.clear()
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     book.wait()
     first, second = rest.times("BTC-USDT")
     assert second - first >= 0.29
 
 
-def test_what_does_not_fit_is_fetched_again_after_longer_and_longer_waits(fetcher: Snapshots, rest: Rest) -> None:
+def test_what_does_not_fit_is_fetched_again_after_longer_and_longer_waits(fetcher: SnapshotQueue, rest: Rest) -> None:
     book = Book()
     rest.script["BTC-USDT"] = ["old", "old", "good"]
     book.fits = lambda data: data == "good"
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     book.wait()
     (one, _), (two, _) = book.delays
     assert 0.25 <= one <= 0.5 <= two <= 1.0
@@ -227,11 +227,11 @@ def test_what_does_not_fit_is_fetched_again_after_longer_and_longer_waits(fetche
     ],
 )
 def test_an_error_that_may_pass_is_tried_again(
-    fetcher: Snapshots, rest: Rest, error: Exception, caplog: pytest.LogCaptureFixture
+    fetcher: SnapshotQueue, rest: Rest, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     book = Book()
     rest.script["BTC-USDT"] = [error, "a snapshot"]
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     book.wait()
     ((seconds, told),) = book.delays
     assert 0.25 <= seconds <= 0.5
@@ -242,30 +242,30 @@ def test_an_error_that_may_pass_is_tried_again(
         assert "another will be fetched" in caplog.text
 
 
-def test_an_error_that_nothing_mends_ends_the_book_and_no_other(fetcher: Snapshots, rest: Rest) -> None:
+def test_an_error_that_nothing_mends_ends_the_book_and_no_other(fetcher: SnapshotQueue, rest: Rest) -> None:
     bad, good = Book("NONE-USDT"), Book()
     rest.script["NONE-USDT"] = [RestError("900001", "symbol not exists")]
-    fetcher.need(bad)
+    fetcher.request_snapshot(bad)
     reached(bad.over, "the book was not ended")
-    fetcher.forget(bad)
-    fetcher.need(good)
+    fetcher.remove(bad)
+    fetcher.request_snapshot(good)
     good.wait()
     assert isinstance(bad.error, RestError)
     assert len(rest.times("NONE-USDT")) == 1
 
 
 def test_a_symbol_that_had_a_ready_book_is_tried_again_for_a_later_one(
-    fetcher: Snapshots, rest: Rest, monkeypatch: pytest.MonkeyPatch
+    fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_FIRST_DELAY", 0.01)
-    monkeypatch.setattr(snapshot_fetcher, "_MOST_LIVE", 2)
+    monkeypatch.setattr(snapshot_fetcher, "_MAX_REMEMBERED", 2)
     stray = RestError("404", "nothing here", retriable=False)
 
     def ready(symbol: str, *answers: Any) -> Book:
         book = Book(symbol)
         book.was_live = len(answers) == 1
         rest.script[symbol] = list(answers)
-        fetcher.need(book)
+        fetcher.request_snapshot(book)
         return book
 
     def ended(symbol: str) -> bool:
@@ -277,49 +277,49 @@ def test_a_symbol_that_had_a_ready_book_is_tried_again_for_a_later_one(
         ready(symbol, "a snapshot").wait()
     assert [ended(symbol) for symbol in ("A-USDT", "B-USDT", "C-USDT")] == [False, False, True]
     ready("C-USDT", "a snapshot").wait()
-    until(lambda: "C-USDT" in str(fetcher._live), "it was not noted")
+    until(lambda: "C-USDT" in str(fetcher._were_live), "it was not noted")
     assert [ended(symbol) for symbol in ("A-USDT", "B-USDT", "C-USDT")] == [True, False, False], "A was forgotten"
-    child = fetcher.afresh()
-    assert child._live == fetcher._live
+    child = fetcher.after_fork()
+    assert child._were_live == fetcher._were_live
 
 
-def test_a_symbol_that_nobody_answers_for_holds_up_no_other(fetcher: Snapshots, rest: Rest) -> None:
+def test_a_symbol_that_nobody_answers_for_holds_up_no_other(fetcher: SnapshotQueue, rest: Rest) -> None:
     rest.script["MUTE-USDT"] = ["silence"]
-    fetcher.need(Book("MUTE-USDT"))
+    fetcher.request_snapshot(Book("MUTE-USDT"))
     for number in range(5):
         book = Book(f"C{number}-USDT")
-        fetcher.need(book)
+        fetcher.request_snapshot(book)
         book.wait()
 
 
-def test_who_has_failed_least_goes_first(fetcher: Snapshots, rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_HANDS", 1)
+def test_who_has_failed_least_goes_first(fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_fetcher, "_MAX_WORKERS", 1)
     monkeypatch.setattr(snapshot_fetcher, "_FIRST_DELAY", 0.01)
     bad, holding, good = Book("BAD-USDT"), Book("HOLD-USDT"), Book("GOOD-USDT")
     gate = threading.Event()
     rest.script["BAD-USDT"] = [RestError("500000", "busy", retriable=True)]
-    fetcher.need(bad)
+    fetcher.request_snapshot(bad)
     assert bad.waiting.acquire(timeout=LIMIT)
     rest.script["HOLD-USDT"] = [(gate, "a snapshot")]
-    fetcher.need(holding)
+    fetcher.request_snapshot(holding)
     until(lambda: rest.times("HOLD-USDT"), "nothing was asked for")
     before = len(rest.times("BAD-USDT"))
     by_then = time.monotonic() + 0.05  # BAD-USDT is due, and has been for longer than the next one
     until(lambda: time.monotonic() > by_then, "time stands still")
-    fetcher.need(good)
+    fetcher.request_snapshot(good)
     gate.set()
     good.wait()
     assert len([when for when in rest.times("BAD-USDT") if when < rest.times("GOOD-USDT")[0]]) == before
 
 
-def test_when_told_to_slow_down_all_books_of_the_site_wait(fetcher: Snapshots, rest: Rest) -> None:
+def test_when_told_to_slow_down_all_books_of_the_site_wait(fetcher: SnapshotQueue, rest: Rest) -> None:
     refused, other, elsewhere = Book(), Book("ETH-USDT"), Book(FUTURES)
     rest.script["BTC-USDT"] = [limited(retry_after=0.7), "a snapshot"]
-    fetcher.need(refused)
+    fetcher.request_snapshot(refused)
     assert refused.waiting.acquire(timeout=LIMIT)
     assert refused.delays[0][0] == pytest.approx(0.7, abs=0.01)
-    fetcher.need(other)
-    fetcher.need(elsewhere)
+    fetcher.request_snapshot(other)
+    fetcher.request_snapshot(elsewhere)
     for book in (elsewhere, other, refused):
         book.wait()
     refused_at, again = rest.times("BTC-USDT")
@@ -332,48 +332,48 @@ def test_when_told_to_slow_down_all_books_of_the_site_wait(fetcher: Snapshots, r
     "error", [*map(limited, ("429000", "200002", "1015", "429")), ConnectionFailed("no route")], ids=str
 )
 def test_a_site_that_is_overloaded_or_away_is_left_alone_for_a_while(
-    fetcher: Snapshots, rest: Rest, error: Exception
+    fetcher: SnapshotQueue, rest: Rest, error: Exception
 ) -> None:
     """Though every book has a patience of its own, they don't all try in turn."""
     books = [Book(f"C{number}-USDT") for number in range(6)]
     rest.script["C0-USDT"] = [error, "a snapshot"]
-    fetcher.need(books[0])
+    fetcher.request_snapshot(books[0])
     assert books[0].waiting.acquire(timeout=LIMIT)
     for book in books[1:]:
-        fetcher.need(book)
+        fetcher.request_snapshot(book)
     for book in books:
         book.wait()
     first, second, *_ = sorted(when for _, when in rest.calls)
     assert second - first >= 0.25
 
 
-def test_a_need_that_is_known_changes_nothing(fetcher: Snapshots, rest: Rest) -> None:
+def test_a_need_that_is_known_changes_nothing(fetcher: SnapshotQueue, rest: Rest) -> None:
     """Neither while a snapshot is on its way nor while its book has to wait for the next."""
     book, gate = Book(), threading.Event()
     rest.script["BTC-USDT"] = [(gate, "old"), "a snapshot"]
     book.fits = lambda data: data == "a snapshot"
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     until(lambda: rest.calls, "nothing was asked for")
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     other = Book("ETH-USDT")
-    fetcher.need(other)
+    fetcher.request_snapshot(other)
     other.wait()
     assert len(rest.times("BTC-USDT")) == 1
     gate.set()
     assert book.waiting.acquire(timeout=LIMIT)
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     book.wait()
     one, two = rest.times("BTC-USDT")
     assert two - one >= book.delays[0][0]
 
 
-def test_a_few_requests_are_under_way_at_a_time(fetcher: Snapshots, rest: Rest) -> None:
+def test_a_few_requests_are_under_way_at_a_time(fetcher: SnapshotQueue, rest: Rest) -> None:
     gate = threading.Event()
     books = [Book(f"C{number}-USDT") for number in range(10)]
     for number, book in enumerate(books):
         answer = ConnectionFailed("no route") if number < 4 else "a snapshot"
         rest.script[book.source.symbol] = [(gate, answer), "a snapshot"]
-        fetcher.need(book)
+        fetcher.request_snapshot(book)
     until(lambda: rest.at_once == 4, "fewer are under way than may be")
     gate.set()
     for book in books:
@@ -384,34 +384,34 @@ def test_a_few_requests_are_under_way_at_a_time(fetcher: Snapshots, rest: Rest) 
 
 
 def test_a_thread_that_waits_takes_over_for_one_that_is_held_up(
-    fetcher: Snapshots, rest: Rest, monkeypatch: pytest.MonkeyPatch
+    fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_LINGER", 2 * LIMIT)
+    monkeypatch.setattr(snapshot_fetcher, "_IDLE_TIMEOUT", 2 * LIMIT)
     gate = threading.Event()
     for symbol in ("ONE-USDT", "TWO-USDT"):
         rest.script[symbol] = [(gate, "a snapshot")]
-        fetcher.need(Book(symbol))
+        fetcher.request_snapshot(Book(symbol))
     until(lambda: rest.at_once == 2, "two are not under way")
     gate.set()
     until(lambda: len(fetcher._idle) == 2, "the threads do not rest")
     again = Book()
     rest.script["BTC-USDT"] = [RestError("500000", "busy", retriable=True), "a snapshot"]
-    fetcher.need(again)
+    fetcher.request_snapshot(again)
     assert again.waiting.acquire(timeout=LIMIT)
     until(lambda: len(fetcher._idle) == 2, "the threads do not rest")
     # The one that is woken knows when BTC-USDT is due; the other one does not.
     rest.script["MUTE-USDT"] = ["silence"]
-    fetcher.need(Book("MUTE-USDT"))
+    fetcher.request_snapshot(Book("MUTE-USDT"))
     again.wait()
 
 
 def test_no_more_are_fetched_than_the_pace_allows(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_PERIOD", 0.5)
-    fetcher = Snapshots(rest.make, 10)
+    fetcher = SnapshotQueue(rest.make, 10)
     books = [Book(f"C{number}-USDT") for number in range(25)]
     began = time.monotonic()
     for book in books:
-        fetcher.need(book)
+        fetcher.request_snapshot(book)
     for book in books:
         book.wait()
     times = sorted(when - began for _, when in rest.calls)
@@ -421,76 +421,76 @@ def test_no_more_are_fetched_than_the_pace_allows(rest: Rest, monkeypatch: pytes
         thread.join(LIMIT)
 
 
-def test_a_book_that_is_forgotten_is_not_fetched_for_again(fetcher: Snapshots, rest: Rest) -> None:
+def test_a_book_that_is_forgotten_is_not_fetched_for_again(fetcher: SnapshotQueue, rest: Rest) -> None:
     book, other = Book(), Book("ETH-USDT", wants=2)
     rest.script["BTC-USDT"] = [RestError("500000", "busy", retriable=True)]
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     assert book.waiting.acquire(timeout=LIMIT)
-    fetcher.forget(book)
+    fetcher.remove(book)
     rest.script["ETH-USDT"] = ["a snapshot"]
-    fetcher.need(other)
+    fetcher.request_snapshot(other)
     other.wait()
     assert len(rest.times("BTC-USDT")) == 1
-    fetcher.forget(book)
+    fetcher.remove(book)
 
 
-def test_a_book_that_is_forgotten_while_its_answer_comes_is_let_go(fetcher: Snapshots, rest: Rest) -> None:
+def test_a_book_that_is_forgotten_while_its_answer_comes_is_let_go(fetcher: SnapshotQueue, rest: Rest) -> None:
     gate = threading.Event()
     good, bad = Book(), Book()
     bad.fits = lambda data: False
     for book in (good, bad):
         gate.clear()
         rest.script["BTC-USDT"] = [(gate, "a snapshot")]
-        fetcher.need(book)
+        fetcher.request_snapshot(book)
         until(lambda: rest.at_once, "nothing was asked for")
-        fetcher.forget(book)
+        fetcher.remove(book)
         gate.set()
         until(lambda: not rest.at_once, "no answer came")
     good.wait()
     assert bad.waiting.acquire(timeout=LIMIT)
     assert bad.delays == [(0.0, None)]
     after = Book("ETH-USDT")
-    fetcher.need(after)
+    fetcher.request_snapshot(after)
     after.wait()
     assert len(rest.times("BTC-USDT")) == 2
 
 
 def test_the_threads_end_when_there_is_nothing_to_do_and_come_back(
-    fetcher: Snapshots, rest: Rest, monkeypatch: pytest.MonkeyPatch
+    fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_LINGER", 0.05)
+    monkeypatch.setattr(snapshot_fetcher, "_IDLE_TIMEOUT", 0.05)
     for _ in range(2):
         books = [Book(f"C{number}-USDT") for number in range(8)]
         for book in books:
-            fetcher.need(book)
+            fetcher.request_snapshot(book)
         for book in books:
             book.wait()
-        until(lambda: len(fetcher._hands) == 1, "a thread lingers")
+        until(lambda: len(fetcher._workers) == 1, "a thread lingers")
         for book in books:
-            fetcher.forget(book)
-        until(lambda: not fetcher._hands, "the last thread lingers")
+            fetcher.remove(book)
+        until(lambda: not fetcher._workers, "the last thread lingers")
         until(lambda: rest.closed == len(rest.made), "a client was not closed")
     assert not fetcher._idle
 
 
 def test_a_thread_stays_while_somebody_waits_for_its_next_attempt(
-    fetcher: Snapshots, rest: Rest, monkeypatch: pytest.MonkeyPatch
+    fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_LINGER", 0.01)
+    monkeypatch.setattr(snapshot_fetcher, "_IDLE_TIMEOUT", 0.01)
     book = Book()
     rest.script["BTC-USDT"] = [RestError("500000", "busy", retriable=True), "a snapshot"]
-    fetcher.need(book)
+    fetcher.request_snapshot(book)
     book.wait()
     assert rest.made == [False]
 
 
 @pytest.mark.parametrize("state", ["silence", "waiting", "idle", "never used"])
 def test_closing_ends_the_threads_wherever_they_are(rest: Rest, state: str) -> None:
-    fetcher = Snapshots(rest.make, 100)
+    fetcher = SnapshotQueue(rest.make, 100)
     book = Book()
     rest.script["BTC-USDT"] = [{"silence": "silence", "waiting": limited(retry_after=3000.0)}.get(state, "a snapshot")]
     if state != "never used":
-        fetcher.need(book)
+        fetcher.request_snapshot(book)
         until(lambda: rest.calls, "nothing was asked for")
     if state == "waiting":
         assert book.waiting.acquire(timeout=LIMIT)
@@ -499,6 +499,6 @@ def test_closing_ends_the_threads_wherever_they_are(rest: Rest, state: str) -> N
     for thread in threads:
         thread.join(LIMIT)
         assert not thread.is_alive()
-    fetcher.need(Book("ETH-USDT"))
+    fetcher.request_snapshot(Book("ETH-USDT"))
     assert len(rest.calls) <= 1
     assert fetcher.close() == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import InvalidTopic
-from kucoin_sync.books import FUTURES_LEVEL2, LEVEL2, LEVEL3, Source
+from kucoin_sync.books import FUTURES_LEVEL2, LEVEL2, LEVEL3, BookSource
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
 LEVEL3_PATH = "/api/v2/market/orderbook/level3"
@@ -29,7 +29,7 @@ LEVEL3_PATH = "/api/v2/market/orderbook/level3"
 def test_each_kind_of_book_has_its_topic_and_endpoint(
     options: dict[str, Any], market: str, topic: str, feed: Any, path: str, signed: bool, depth: int | None
 ) -> None:
-    source = Source.of(**{"symbol": SPOT, **options})
+    source = BookSource.of(**{"symbol": SPOT, **options})
     assert (source.market, source.topic, source.feed) == (market, topic, feed)
     assert (source.path, source.signed, source.depth) == (path, signed, depth)
     assert type(source.topic) is str
@@ -57,4 +57,4 @@ def test_each_kind_of_book_has_its_topic_and_endpoint(
 )
 def test_what_can_not_exist_is_refused(options: dict[str, Any], error: type[Exception], hint: str) -> None:
     with pytest.raises(error, match=hint):
-        Source.of(**{"symbol": SPOT, **options})
+        BookSource.of(**{"symbol": SPOT, **options})

@@ -34,7 +34,7 @@ class Market:
         self.lines = {line.source.topic: line for line in (self.old, self.new, self.level2, self.futures)}
         self.exchange.wants = self.lines.__contains__
         for line in self.lines.values():
-            line.follower.carried()
+            line.follower.on_subscribed()
             symbol, level = line.source.symbol, line.source.level
             line.fetch((self.exchange.level3_snapshot if level == 3 else self.exchange.level2_snapshot)(symbol))
             assert contents(line.book) == truth(self.exchange, symbol, level)

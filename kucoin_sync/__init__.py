@@ -121,7 +121,7 @@ _LATER = {
     "LocalLevel2Book": "books.local_book",
     "LocalLevel3Book": "books.local_book",
 }
-"""Where names are that are loaded when they are first asked for: whoever keeps no book does not wait for them."""
+"""Names that are imported on first use, with their modules: a program without books does not load them."""
 
 
 def __getattr__(name: str) -> object:
@@ -135,4 +135,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted(__all__)

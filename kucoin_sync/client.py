@@ -41,6 +41,9 @@ __all__ = ["Client"]
 #: The numbers of the books while there is none; the names are `BookManager.stats`'s.
 _NO_BOOKS = {"books": 0, "books_ready": 0, "book_resyncs": 0, "book_snapshots": 0}
 
+#: Public methods for the packages that build on a stream; `dir` and tab completion leave them out.
+_INTERNAL = {"add_tap", "after_fork", "carrying", "emit", "fetcher", "has_key", "remove_tap", "unwatch", "watch"}
+
 C = TypeVar("C", bound=Callback)
 P = TypeVar("P")
 
@@ -341,6 +344,9 @@ class Client(NotPicklable):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__()} - _INTERNAL)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"

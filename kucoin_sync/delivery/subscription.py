@@ -25,6 +25,24 @@ _LONGEST_CALL = 0.05
 _SHORT_WAIT = 0.5
 """Seconds that a call without a timeout waits where a finaliser or handler makes it that has interrupted us."""
 
+_INTERNAL = {
+    "callback",
+    "drop_topics",
+    "finish",
+    "held_by_user",
+    "holder",
+    "inbox",
+    "inner",
+    "keeper",
+    "private",
+    "put",
+    "put_many",
+    "tunnel",
+    "wait_for_call",
+    "withhold",
+}
+"""Public names for the stream's use; `dir` and tab completion leave them out."""
+
 
 class Subscription(NotPicklable, Generic[P_co]):
     """Messages of one or more topics, for one consumer; several threads may share it, each message goes to one.
@@ -214,6 +232,9 @@ class Subscription(NotPicklable, Generic[P_co]):
     @holds_no_lock
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__()} - _INTERNAL)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"

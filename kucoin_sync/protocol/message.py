@@ -102,6 +102,10 @@ class RawPush(msgspec.Struct, gc=False, eq=False, frozen=True):
 _NO_ORIGIN = Origin(Batch())
 
 
+#: Public names for the package's use; `dir` and tab completion leave them out.
+_INTERNAL = {"data_read", "origin", "payload_read", "wire_data", "with_lost"}
+
+
 class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     """One push from KuCoin, in three views of the same bytes.
 
@@ -257,6 +261,9 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         return not self == other  # said because the base class has its own, by identity
 
     __hash__ = None  # type: ignore[assignment]  # as of the dict that it reads like
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__()} - _INTERNAL)
 
     def __repr__(self) -> str:
         return f"Message(topic={self.topic!r}, subject={self.subject!r}, data={self.data!r})"

@@ -186,6 +186,9 @@ class ReplayStream(Client):
         run_or_defer(self._player.close)
         super().close(timeout)
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__()} - {"books", "consumers"})
+
     # For the player
 
     def consumers(self) -> Sequence[Any]:

@@ -52,7 +52,6 @@ PURE = {
     "books.source",
     "connections.topic_assignment",
     "credentials",
-    "delivery.batch",
     "delivery.latency",
     "events",
     "exceptions",

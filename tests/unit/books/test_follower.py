@@ -20,6 +20,7 @@ from kucoin_sync import (
     SnapshotFailed,
     StreamClosed,
 )
+from kucoin_sync.protocol.envelopes import FrameBatch
 
 from ...support.following import Line, message, sealed
 from ...support.threads import Task
@@ -111,6 +112,16 @@ def test_a_frame_that_can_not_be_read_counts_as_missing(frame: bytes) -> None:
     line.take()
     assert "an update could not be read" in reason(line)
     assert not line.fetch(snapshot(13))
+
+
+def test_updates_that_came_together_are_applied_together_and_no_more_than_asked_for() -> None:
+    line = live()
+    pushes = [sealed(message(line.source.topic, update(n))) for n in range(11, 17)]
+    line.inbox.put_many(FrameBatch([push.frame for push in pushes], pushes[0].batch, prefix=pushes[0].prefix))
+    line.put(update(17))
+    for most, sequence in ((2, 12), (3, 15), (9, 16), (9, 17)):
+        line.take(most)
+        assert (line.book.sequence, len(line.inbox)) == (sequence, 17 - sequence)
 
 
 def test_a_frame_of_an_unusual_form_is_read_all_the_same() -> None:

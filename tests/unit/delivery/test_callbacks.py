@@ -12,9 +12,11 @@ import pytest
 from kucoin_sync import CallbackFailed, CallbackSlow, Event, Message, Progress, Stale, Subscription
 from kucoin_sync.delivery.callbacks import Callbacks
 from kucoin_sync.delivery.executor import Executor
+from kucoin_sync.protocol.envelopes import FrameBatch
+from kucoin_sync.protocol.message import Batch
 
 from ...support.inboxes import Waiters, make_inbox, wait_for_a_consumer
-from ...support.messages import message, number
+from ...support.messages import message, number, prefix_of
 from ...support.threads import LIMIT, reached
 
 TURN = 16  # messages of one subscription before another is served
@@ -107,6 +109,22 @@ def stale(n: float) -> Stale:
 
 
 class TestMessages:
+    def test_what_came_together_comes_in_order_with_what_came_alone(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks = make_callbacks()
+        subscription = subscribe(lambda one: seen(number(one)))
+        frames = [message(n).raw for n in range(1000)]
+        prefix = prefix_of(frames[0][: frames[0].index(b'{"n"')], "/market/ticker:BTC-USDT", "trade.ticker")
+        for first in range(0, 1000, 50):
+            subscription.put_many(FrameBatch(frames[first : first + 45], Batch(), prefix=prefix))
+            for n in range(first + 45, first + 50):
+                subscription.put(message(n))
+            if first == 500:
+                callbacks.serve(subscription)
+        assert seen.wait(1000) == list(range(1000))
+        assert subscription.pending == 0
+
     def test_they_come_in_order_on_a_thread_of_their_own(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen
     ) -> None:

@@ -10,7 +10,9 @@ import inspect
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from types import CodeType, FrameType
 from typing import Any, NoReturn
@@ -110,28 +112,65 @@ def handled_before(step: int, call: Callable[[], object], handle: Callable[[], o
     """
     left = step
 
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
+    def count() -> None:
         nonlocal left
+        left -= 1
+        if left == 0:
+            handle()
+
+    with _counted(count, code):
+        try:
+            call()
+        except Interrupt:
+            pass
+    return left <= 0
+
+
+@contextmanager
+def _counted(count: Callable[[], None], code: set[CodeType]) -> Iterator[None]:
+    """Call `count` before each bytecode of these functions, on this thread."""
+    here = threading.get_ident()
+    busy = False  # the handler may call such functions, too
+
+    def look() -> None:
+        nonlocal busy
+        if not busy and threading.get_ident() == here:
+            busy = True
+            try:
+                count()
+            finally:
+                busy = False
+
+    if sys.version_info >= (3, 12):  # where opcodes that have run without a trace function are not traced again
+        monitoring, tool = sys.monitoring, sys.monitoring.PROFILER_ID
+        monitoring.use_tool_id(tool, __name__)
+        monitoring.register_callback(tool, monitoring.events.INSTRUCTION, lambda _, __: look())
+        for each in code:
+            monitoring.set_local_events(tool, each, monitoring.events.INSTRUCTION)
+        try:
+            yield
+        finally:
+            for each in code:
+                monitoring.set_local_events(tool, each, 0)
+            monitoring.register_callback(tool, monitoring.events.INSTRUCTION, None)
+            monitoring.free_tool_id(tool)
+        return
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
         if event == "call":
             if frame.f_code not in code:
                 return None
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
         elif event == "opcode":
-            left -= 1
-            if left == 0:
-                sys.settrace(None)
-                handle()
+            look()
         return trace
 
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        call()
-    except Interrupt:
-        pass
+        yield
     finally:
         sys.settrace(before)
-    return left <= 0
 
 
 def code_of(*owners: type) -> set[CodeType]:

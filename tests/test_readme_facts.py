@@ -15,10 +15,9 @@ import pytest
 import kucoin_sync
 from kucoin_sync import Limits, LocalLevel2Book, LocalLevel3Book, Stream, events
 
-from .support.readmes import NAMES, ROOT, names_in, rows, section, text_of
+from .support.readmes import ARCHITECTURE, NAMES, PUBLIC, ROOT, names_in, rows, section, text_of
 
 PACKAGE = Path(kucoin_sync.__file__).parent
-ARCHITECTURE = "kucoin_sync/README.md"
 #: By name, such as "relay/source"; the local KuCoin keeps to itself.
 SOURCES = {
     path.relative_to(PACKAGE).with_suffix("").as_posix(): path.read_text(encoding="utf-8")
@@ -28,27 +27,6 @@ SOURCES = {
 PACKAGES = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 #: The README of a package whose modules are no concern of its readers has no table of them.
 WITHOUT_MODULES = {"cli", "contrib", "testing"}
-#: Where the names of each public module stand.
-PUBLIC = {
-    "": ARCHITECTURE,
-    "metrics": ARCHITECTURE,
-    "books": "kucoin_sync/books/README.md",
-    "contrib.django": "kucoin_sync/contrib/README.md",
-    "contrib.django.middleware": "kucoin_sync/contrib/README.md",
-    "contrib.django.views": "kucoin_sync/contrib/README.md",
-    "contrib.feed": "kucoin_sync/contrib/README.md",
-    "contrib.flask": "kucoin_sync/contrib/README.md",
-    "contrib.last": "kucoin_sync/contrib/README.md",
-    "contrib.options": "kucoin_sync/contrib/README.md",
-    "contrib.sse": "kucoin_sync/contrib/README.md",
-    "contrib.web": "kucoin_sync/contrib/README.md",
-    "payloads": "kucoin_sync/payloads/README.md",
-    "recording": "kucoin_sync/recording/README.md",
-    "relay": "kucoin_sync/relay/README.md",
-    "testing": "kucoin_sync/testing/README.md",
-    "topics": "kucoin_sync/topics/README.md",
-    "topics.futures": "kucoin_sync/topics/README.md",
-}
 
 
 def texts_of(tree: ast.AST) -> Iterator[str]:

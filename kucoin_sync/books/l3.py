@@ -15,8 +15,6 @@ KuCoin's documentation of both generations of the feed:
 An event that contradicts the book raises ValueError and changes nothing: the book then differed from the exchange's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import islice, takewhile

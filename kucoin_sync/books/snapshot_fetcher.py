@@ -87,7 +87,7 @@ class SnapshotProvider(Protocol):
 
 
 #: Makes a fetcher. The waker cancels its requests; the flag tells whether it has to sign them.
-FetcherFactory: TypeAlias = "Callable[[Waker, bool], SnapshotFetcher]"
+FetcherFactory: TypeAlias = Callable[[Waker, bool], SnapshotFetcher]
 
 
 def _new_delays() -> Iterator[float]:

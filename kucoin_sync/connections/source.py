@@ -58,10 +58,6 @@ class SoleConsumer(Protocol):
         """Return whether pushes wait for the consumer."""
 
 
-#: Takes what came, on the carrier's thread and without any lock held; returns who waited for it, where that is known.
-Deliver: TypeAlias = "Callable[[MessageSource, Pushes], SoleConsumer | None]"
-
-
 class SourceListener(Protocol):
     """What a carrier asks of its owner and tells it; called on the carrier's thread, without any lock held."""
 
@@ -263,8 +259,10 @@ def _run_when_started(found: weakref.WeakMethod[Callable[[], None]], waker: Wake
     run()
 
 
+#: Takes what came, on the carrier's thread and without any lock held; returns who waited for it, where that is known.
+Deliver: TypeAlias = Callable[[MessageSource, Pushes], SoleConsumer | None]
 #: Makes a carrier from its number, its market, whether it is private, who owns it and who takes what it brings.
-MakeSource: TypeAlias = "Callable[[int, str, bool, SourceListener, Deliver], MessageSource]"
+MakeSource: TypeAlias = Callable[[int, str, bool, SourceListener, Deliver], MessageSource]
 
 
 def weak_callback(method: Callable[[Message], None]) -> Callable[[Message], None]:

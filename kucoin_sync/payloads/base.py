@@ -16,8 +16,6 @@ A payload is the `data` of one push as a read-only struct. Its rules:
 Nothing here knows of topics or envelopes, and nothing waits, logs or reads a clock.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import weakref

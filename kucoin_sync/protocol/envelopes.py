@@ -60,7 +60,7 @@ _GLANCE = 100
 _GLIMPSE = 32
 
 
-Push: TypeAlias = "Message | RawPush"
+Push: TypeAlias = Message | RawPush
 
 
 class FrameBatch(msgspec.Struct, gc=False, eq=False):
@@ -120,7 +120,7 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
         return RawPush(self.frames[index], self.batch, prefix)
 
 
-Pushes: TypeAlias = "Sequence[Push] | FrameBatch"
+Pushes: TypeAlias = Sequence[Push] | FrameBatch
 
 
 class _Beginning(msgspec.Struct, forbid_unknown_fields=True):

@@ -5,8 +5,6 @@ and, for a new payload shape, a struct in `payloads`. Sources: KuCoin's API docu
 current) and the specification of its Universal SDK; `pushed_as` also from observed messages.
 """
 
-from __future__ import annotations
-
 from enum import Enum
 from typing import NamedTuple
 

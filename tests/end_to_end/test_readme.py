@@ -19,7 +19,7 @@ import kucoin_sync
 from kucoin_sync.cli.registry import parser_for
 from kucoin_sync.testing import KucoinServer, local_kucoin
 
-from ..support.readmes import BLOCKS, Block
+from ..support.readmes import BLOCKS, PUBLIC, Block
 
 TESTS = [block for block in BLOCKS if block.language == "python" and "def test_" in block.code]
 PYTHON = [
@@ -112,6 +112,21 @@ def test_a_command_that_is_shown_can_be_given(command: str) -> None:
 def test_every_block_is_of_a_language_that_is_seen_to() -> None:
     assert {block.language for block in BLOCKS} <= {"python", "sh", "text", "console", "js"}
     assert all(block in COMMANDS or re.match("python3 -m venv", block.code) for block in SHELL)
+
+
+@pytest.mark.timeout(180)
+def test_the_reference_is_built_without_a_warning_and_has_every_public_module(tmp_path: Path) -> None:
+    pytest.importorskip("pdoc", reason="pdoc is not installed: pip install -e '.[docs]'")
+    pytest.importorskip("pandas", reason="pandas is not installed: pip install -e '.[docs]'")
+    [command] = [block.code for block in BLOCKS if "-m pdoc" in block.code]
+    arguments = shlex.split(command.replace("\\\n", ""))[1:]
+    done = subprocess.run(
+        [sys.executable, *arguments, "-o", tmp_path], capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warn" not in done.stdout + done.stderr
+    built = {path.relative_to(tmp_path).with_suffix("").as_posix() for path in tmp_path.rglob("*.html")} - {"index"}
+    assert built == {f"kucoin_sync.{module}".rstrip(".").replace(".", "/") for module in PUBLIC}
 
 
 def test_the_first_two_commands_set_everything_up() -> None:

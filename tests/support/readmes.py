@@ -13,6 +13,29 @@ NAMES = ["README.md", *sorted(
 )]  # fmt: skip
 """All READMEs, by their paths from the root folder."""
 
+ARCHITECTURE = "kucoin_sync/README.md"
+#: Where the names of each public module stand.
+PUBLIC = {
+    "": ARCHITECTURE,
+    "metrics": ARCHITECTURE,
+    "books": "kucoin_sync/books/README.md",
+    "contrib.django": "kucoin_sync/contrib/README.md",
+    "contrib.django.middleware": "kucoin_sync/contrib/README.md",
+    "contrib.django.views": "kucoin_sync/contrib/README.md",
+    "contrib.feed": "kucoin_sync/contrib/README.md",
+    "contrib.flask": "kucoin_sync/contrib/README.md",
+    "contrib.last": "kucoin_sync/contrib/README.md",
+    "contrib.options": "kucoin_sync/contrib/README.md",
+    "contrib.sse": "kucoin_sync/contrib/README.md",
+    "contrib.web": "kucoin_sync/contrib/README.md",
+    "payloads": "kucoin_sync/payloads/README.md",
+    "recording": "kucoin_sync/recording/README.md",
+    "relay": "kucoin_sync/relay/README.md",
+    "testing": "kucoin_sync/testing/README.md",
+    "topics": "kucoin_sync/topics/README.md",
+    "topics.futures": "kucoin_sync/topics/README.md",
+}
+
 
 class Block(NamedTuple):
     """A code block: its README, its language and its text."""

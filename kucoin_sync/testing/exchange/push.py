@@ -3,8 +3,6 @@
 Holds no state but the pushes that were not taken yet. Never writes to a socket: who takes a push sends it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple

@@ -5,8 +5,6 @@ scripts, the tokens and all writes to the index of subscriptions. It is never he
 that a stalled client holds up nobody who only asks.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """The command `kucoin-sync`.
 
-Exit codes: 0 for success, for Ctrl-C and for SIGTERM, 1 where KuCoin or the network refused or something is wrong,
-2 for a wrong command line. What was asked for goes to standard output, what is said about it to standard error.
+Exit codes: 0 for success, Ctrl-C and SIGTERM; 1 for an error of KuCoin, of the network or of a check; 2 for a wrong
+command line. Results go to standard output, remarks about them to standard error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         signal.signal(signal.SIGTERM, _terminate)
     except ValueError:
-        pass  # not on the main thread: whoever runs us there ends us otherwise
+        pass  # signal handlers can only be set on the main thread
     output = Output(json=options.json, plain=options.plain, document=options.command.document)
     if options.verbose:
         level = logging.DEBUG if options.verbose > 1 else logging.INFO
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # Whoever read our output has enough. Python would complain at exit about what is still buffered.
+        # The reader of the output has closed it. Without this, Python would fail at exit to flush its buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KucoinSyncError as error:

@@ -60,7 +60,7 @@ def _print_states(book: LocalBook[Any, Any], options: argparse.Namespace, output
             printed += 1
         except BookNotReady:
             if book.closed:
-                book.wait_ready()  # raises what it has ended with
+                book.wait_ready()  # raises the error that ended the book
         wait = deadline.left(options.every or 1.0)
         if not wait or printed == options.count:
             return

@@ -1,4 +1,4 @@
-"""`kucoin-sync candles`: a chart of candles, KuCoin's or short ones made of trades."""
+"""`kucoin-sync candles`: a chart of KuCoin's candles, or of shorter ones made from trades."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _candles_of(symbol: str, length: str) -> str:
 
 
 class Chart(View):
-    """The candles since the command was given."""
+    """A chart of the candles since the command started."""
 
     def __init__(self, subscription: Subscription, symbol: str, length: str, glyphs: Glyphs) -> None:
         self.title = f"Candles of {symbol}, {length}   {glyphs.full} up {glyphs.shade} down"
@@ -86,7 +86,7 @@ class Chart(View):
         if isinstance(data, Candles | FuturesCandles):
             prices = [figures.real(price) for price in (data.open, data.high, data.low, data.close)]
             if None in prices or not data.start_ns:
-                return  # without all of its prices a candle can't be drawn
+                return  # a candle can't be drawn without all of its prices
             bar = Bar(data.start_ns, data.open, data.high, data.low, data.close, figures.amount(data.volume))
             if last is not None and last.start_ns == bar.start_ns:
                 self._bars[-1] = bar

@@ -12,13 +12,13 @@ from .layout import Glyphs, Line, Span, Style, crop, line
 
 __all__ = ["Bar", "chart"]
 
-_EACH = 2
-"""Columns of a candle: one for its body, one for air."""
+_COLUMNS = 2
+"""Columns that a candle takes: one for its body and an empty one."""
 
 
 @dataclass
 class Bar:
-    """A candle: its prices, and when it starts in nanoseconds since 1970."""
+    """A candle: its prices, its volume, and its start in nanoseconds since 1970."""
 
     start_ns: int
     open: Decimal
@@ -28,26 +28,26 @@ class Bar:
     volume: Decimal
 
     def add(self, price: Decimal, size: Decimal) -> None:
-        """Take in a trade."""
+        """Add a trade to the candle."""
         self.high, self.low = max(self.high, price), min(self.low, price)
         self.close = price
         self.volume += size
 
 
 def chart(bars: Sequence[Bar], width: int, height: int, glyphs: Glyphs) -> list[Line]:
-    """Return the last candles that there is room for: filled ones rose, shaded ones fell."""
+    """Draw the latest candles that fit: filled ones rose, shaded ones fell."""
     digits = max((figures.decimals(bar.close) for bar in bars[-1:]), default=0)
     rows = max(1, height - 3)
     low, high = min((bar.low for bar in bars), default=Decimal(0)), max((bar.high for bar in bars), default=Decimal(0))
     label = max(len(figures.fixed(price, digits)) for price in (low, high)) if bars else 0
-    shown = list(bars)[-max(1, (width - label - 3) // _EACH) :]
+    shown = list(bars)[-max(1, (width - label - 3) // _COLUMNS) :]
     if not shown:
         return [crop(line(Span("No trade yet.", "dim")), width)]
     low, high = min(bar.low for bar in shown), max(bar.high for bar in shown)
     step = (high - low) / (rows - 1) if rows > 1 and high > low else Decimal(0)
 
     def row_of(price: Decimal) -> int:
-        """Return the row of a price, counted from above; the nearest one where it is outside of the candle's ends."""
+        """Return the row of a price, counted from the top and limited to the rows of the chart."""
         return rows // 2 if not step else min(max(0, round((high - price) / step)), rows - 1)
 
     pictured = [[Span(" ")] * len(shown) for _ in range(rows)]
@@ -86,13 +86,15 @@ def chart(bars: Sequence[Bar], width: int, height: int, glyphs: Glyphs) -> list[
 
 
 def _times(shown: Sequence[Bar], glyphs: Glyphs) -> list[Span]:
-    """Return the axis of time: when the first of each eight candles began."""
+    """Return the time axis, which shows the start of every eighth candle."""
     text = ""
     long = len(shown) > 1 and shown[1].start_ns - shown[0].start_ns >= 3600 * 10**9 * 12
     for place, bar in enumerate(shown):
         if place % 8 == 0:
             moment = datetime.fromtimestamp(bar.start_ns / 1e9)
             text = (
-                text.ljust(place * _EACH) + f" {glyphs.wick}" + moment.strftime("%d %b %H:%M" if long else "%H:%M:%S")
+                text.ljust(place * _COLUMNS)
+                + f" {glyphs.wick}"
+                + moment.strftime("%d %b %H:%M" if long else "%H:%M:%S")
             )
     return [Span(text, "dim")]

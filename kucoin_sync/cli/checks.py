@@ -1,6 +1,6 @@
-"""The way to one of KuCoin's markets, step by step, with the code that a `Stream` goes it with.
+"""Connect to one of KuCoin's markets step by step, with the code that a `Stream` uses.
 
-Each step is tried when those before it were right. No secret is in what is told, as none is in this package's errors.
+A step runs only if the steps before it succeeded. The results contain no secrets.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ State: TypeAlias = Literal["ok", "note", "wrong", "skipped"]
 
 STEPS = ("proxy", "dns", "tcp", "tls", "clock", "token", "welcome", "ping")
 _PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
-_WORST_CLOCK = 5.0
+_MAX_CLOCK_ERROR = 5.0
 """Seconds by which a signature's time may differ from KuCoin's; source: KuCoin's documentation, "Authentication"."""
 
 
 class Check(NamedTuple):
-    """What was found out about one step; `remedy` says what to do where it is wrong."""
+    """The result of one step; `remedy` says how to correct a failure."""
 
     about: str
     step: str
@@ -47,7 +47,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """What is to be examined.
+    """The settings of an examination.
 
     Attributes:
         credentials: None takes them from the environment, as a stream does.
@@ -60,7 +60,7 @@ class Subject:
 
 
 class Wrong(Exception):
-    """A step has failed; the text and the remedy are to be shown."""
+    """A step has failed; the text and the remedy are shown to the user."""
 
     def __init__(self, text: str, remedy: str) -> None:
         super().__init__(text)
@@ -69,7 +69,7 @@ class Wrong(Exception):
 
 
 class Route:
-    """The way to one market, as far as it was gone."""
+    """The connection to one market, as far as the steps have come."""
 
     def __init__(self, subject: Subject, market: str, waker: Waker) -> None:
         parts = urlsplit(subject.bases.of(market))
@@ -93,7 +93,7 @@ class Route:
                     yield Check(self._market, step, "ok", getattr(self, f"check_{step}")())
                 except Wrong as wrong:
                     yield Check(self._market, step, "wrong", wrong.text, wrong.remedy)
-                    if STEPS[place:] and step != "clock":  # which stops nothing but signatures, and those correct it
+                    if STEPS[place:] and step != "clock":  # a wrong clock only affects signatures, and those correct it
                         yield Check(self._market, "others", "skipped", f"not tried: {', '.join(STEPS[place:])}")
                         return
         finally:
@@ -115,7 +115,7 @@ class Route:
         return (self._proxy.host, self._proxy.port) if self._proxy else (self._host, self._port)
 
     def _proxy_found(self) -> str:
-        """Return which variables may have named the proxy."""
+        """Return the environment variables that may name the proxy."""
         return ", ".join(name for name in _PROXY_VARIABLES if os.environ.get(name))
 
     # The steps, in their order
@@ -207,7 +207,7 @@ class Route:
 
     def check_clock(self) -> str:
         try:
-            self.rest.server_time(self._market)  # the first request takes the time of connecting
+            self.rest.server_time(self._market)  # the first request also connects; the second measures the clock
             before = time.time()
             theirs = self.rest.server_time(self._market)
             after = time.time()
@@ -215,9 +215,9 @@ class Route:
             raise Wrong(f"KuCoin's time could not be had: {error}", remedy_of(error)) from None
         ahead = (before + after) / 2 - theirs
         text = f"{abs(ahead):.2f} s {'ahead of' if ahead > 0 else 'behind'} KuCoin's"
-        if abs(ahead) > _WORST_CLOCK:
+        if abs(ahead) > _MAX_CLOCK_ERROR:
             raise Wrong(
-                f"this machine's clock is {text}, and KuCoin takes no signature that differs by {_WORST_CLOCK:g} s",
+                f"this machine's clock is {text}, and KuCoin takes no signature that differs by {_MAX_CLOCK_ERROR:g} s",
                 "Set this machine's clock, for example with: timedatectl set-ntp true",
             )
         return text
@@ -234,7 +234,7 @@ class Route:
         )
 
     def check_welcome(self) -> str:
-        """Shake hands with the first server and wait for its welcome."""
+        """Open a WebSocket to the first server and wait for its welcome."""
         assert self._token is not None
         server = self._token.servers[0]
         peer = urlsplit(server.endpoint)
@@ -267,7 +267,7 @@ class Route:
         return f"from {peer.hostname} ({_ms(began)})"
 
     def check_ping(self) -> str:
-        """Send a ping of KuCoin's kind and wait for its pong."""
+        """Send a ping message and wait for the pong."""
         assert self._token is not None and self._transport is not None
         timeout = min(self._timeout, self._token.servers[0].ping_timeout)
         began = time.monotonic()
@@ -304,12 +304,12 @@ def _ms(began: float) -> str:
 def rest_of(
     subject: Subject, waker: Waker, context: Callable[[], ssl.SSLContext], credentials: Credentials | None = None
 ) -> Rest:
-    """Return a REST client like that of a stream."""
+    """Return a REST client with a stream's settings."""
     return Rest(subject.bases, waker=waker, credentials=credentials, context=context, timeout=subject.timeout)
 
 
 def remedy_of(error: KucoinSyncError) -> str:
-    """Return what to do about an answer of REST that is none."""
+    """Return the remedy for a REST request that failed."""
     if isinstance(error, RestError) and error.code in RATE_CODES:
         return f"Wait for {error.retry_after or 30:.0f} s: this address has asked for too much."
     if isinstance(error, RestError | TokenError):

@@ -1,4 +1,4 @@
-"""`kucoin-sync completions`: what makes a shell complete the commands and their options, made from the registry."""
+"""`kucoin-sync completions`: a script for a shell that completes the commands and their options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
-    """Print the script of a shell."""
+    """Print the script for a shell."""
     text = script(options.shell)
     if output.records:
         output.record({"shell": options.shell, "script": text})
@@ -56,13 +56,13 @@ class _Known(NamedTuple):
 
 
 def script(shell: str) -> str:
-    """Return the script that teaches a shell the commands of the registry."""
+    """Return a shell's completion script for the commands of the registry."""
     commands = list(_commands())
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](commands)
 
 
 def _commands() -> Iterable[_Known]:
-    from .registry import COMMANDS, parser_for  # which knows this module
+    from .registry import COMMANDS, parser_for  # the registry imports this module
 
     for command in COMMANDS:
         parser = parser_for(command.name)
@@ -175,7 +175,7 @@ def _names(options: Iterable[_Option]) -> list[str]:
 
 
 def _quoted(text: str, *, fish: bool = False) -> str:
-    """Return text in single quotes, as the shell reads it back."""
+    """Return text quoted for a shell with single quotes."""
     if fish:
         return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return "'" + text.replace("'", "'\\''") + "'"

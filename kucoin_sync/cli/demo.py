@@ -12,7 +12,7 @@ from .layout import Line, Span, line
 from .live import Deadline, play, print_messages
 from .numbers import positive_float
 from .output import Output
-from .tour import STEPS, SYMBOLS, Told
+from .tour import STEPS, SYMBOLS, Explained
 from .watch import ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
-    """Show one step after the other."""
+    """Show the steps one after another."""
     options.demo = True
     with open_feed(options, output, SYMBOLS, quiet=True) as feed:
         if output.records:
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
             for number, step in enumerate(STEPS, 1):
                 with contextlib.ExitStack() as stack:
                     deadline = Deadline(options.seconds / len(STEPS))
-                    view = Told(step, number, step.view(feed, output.glyphs, stack), output.glyphs)
-                    # What can only be written to gets one picture of each step, at its end.
+                    view = Explained(step, number, step.view(feed, output.glyphs, stack), output.glyphs)
+                    # Output that is no terminal gets one picture of each step, at its end.
                     pause = 0.0 if screen.live else math.inf
                     over = partial(_is_over, deadline, view)
                     play(output, screen, view, feed, deadline=Deadline(None), pause=pause, enough=over)
@@ -60,6 +60,6 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _is_over(deadline: Deadline, view: Told) -> bool:
-    """Whether a step has had its time and has shown what it is there for."""
+def _is_over(deadline: Deadline, view: Explained) -> bool:
+    """Return whether a step has run for its time and has shown its subject."""
     return not deadline.left(1.0) and view.is_done()

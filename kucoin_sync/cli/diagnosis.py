@@ -1,4 +1,4 @@
-"""What `kucoin-sync doctor` examines: the way to each market, and the API key."""
+"""The examination of `kucoin-sync doctor`: the connection to each market, and the API key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KEY_REMEDIES = {
 
 
 def examine(subject: Subject) -> Iterator[Check]:
-    """Yield what is found out, step by step: of spot, of futures, and of the API key."""
+    """Yield the results step by step: spot, futures, then the API key."""
     waker = Waker()
     reached = False
     try:

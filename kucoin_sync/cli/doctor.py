@@ -1,4 +1,4 @@
-"""`kucoin-sync doctor`: why does nothing come? The way to KuCoin, step by step, and what to do where it is broken."""
+"""`kucoin-sync doctor`: check the connection to KuCoin step by step, and say how to correct what is wrong."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
-    """Examine everything; return 1 where something is wrong."""
+    """Examine everything; return 1 if something is wrong."""
     from ..net.rest import Endpoints
     from .checks import Subject
     from .diagnosis import examine
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
 
 def _lines(step: str, state: str, text: str, remedy: str, output: Output) -> list[Line]:
-    """Return a check in lines, with its remedy below it."""
+    """Return the lines of a check, with its remedy below."""
     width = max(20, output.width - _INDENT)
     first, *rest = wrapped(printable(text), width)
     lines = [line("  ", Span(f"{state:<8}", _STYLES[state]), f"  {step:<9}", Span(first))]

@@ -1,4 +1,4 @@
-"""The stream that a command works with, KuCoin's or that of a local KuCoin under `--demo`, and how it fared."""
+"""The stream of a command, from KuCoin or from a local KuCoin (`--demo`), and a summary of its numbers."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 __all__ = ["TIMEOUT", "Feed", "open_feed", "symbols_of", "waiting"]
 
 TIMEOUT = 10.0
-"""Seconds to wait until KuCoin has confirmed what is asked for."""
+"""Seconds to wait for KuCoin's confirmation."""
 
 _EVERYTHING = 100_000
 _REMEMBERED = 50
 
 
 class Feed:
-    """A stream, with the numbers of the summary.
+    """A stream with a summary of its numbers.
 
     Attributes:
-        place: where its data come from, to be shown.
-        server: the local KuCoin, under `--demo`.
-        events: what happened to it of late, the newest last.
+        place: the name of the data's source, for display.
+        server: the local KuCoin with `--demo`, otherwise None.
+        events: the latest events, the newest last.
     """
 
     def __init__(self, stream: Stream, place: str, server: KucoinServer | None, events: deque[Event]) -> None:
@@ -45,9 +45,9 @@ class Feed:
         self._latest: list[Subscription] = []
 
     def latest(self, *topics: str, stale_after: float | None = None) -> Subscription:
-        """Subscribe topics of which only the newest message of each symbol matters, such as tickers.
+        """Subscribe topics, such as tickers, and keep only the newest message of each symbol.
 
-        `message.lost` is then how many messages of the same kind it supersedes.
+        `message.lost` counts the messages that the newest one replaced.
         """
         subscription = self.stream.subscribe(
             *topics, overflow="latest", maxsize=_EVERYTHING, stale_after=stale_after, timeout=TIMEOUT
@@ -56,13 +56,13 @@ class Feed:
         return subscription
 
     def every(self, *topics: str, stale_after: float | None = None) -> Subscription:
-        """Subscribe topics of which every message matters; who reads them too slowly loses the oldest, and is told."""
+        """Subscribe topics and keep every message; a slow reader loses the oldest ones, and the summary counts them."""
         return self.stream.subscribe(*topics, overflow="drop_oldest", stale_after=stale_after, timeout=TIMEOUT)
 
     def summary(self) -> str:
-        """Return how the stream has fared so far."""
+        """Return the counts of messages, reconnects and losses so far."""
         numbers = self.stream.stats()
-        # What a newer message of its kind has superseded was not lost: nobody wanted to see it.
+        # A message that a newer one replaced is not lost: only the newest is shown.
         lost = numbers["dropped"] - sum(subscription.dropped for subscription in self._latest)
         parts = [
             f"{_counted(numbers['messages'], 'message')} in {time.monotonic() - self._started:.1f} s",
@@ -82,16 +82,16 @@ def _counted(count: int, what: str) -> str:
 def open_feed(
     options: argparse.Namespace, output: Output, symbols: Iterable[str], *, quiet: bool = False
 ) -> Iterator[Feed]:
-    """Yield the feed that the command line asks for; at its end, also by Ctrl-C, tell how it fared.
+    """Yield the feed for the command line's options; print its summary at the end, also after Ctrl-C.
 
-    Events of note go to standard error, unless it is to be `quiet` about them.
+    Warnings go to standard error unless `quiet`.
     """
 
     events: deque[Event] = deque(maxlen=_REMEMBERED)
 
     def say(event: Event) -> None:
         events.append(event)
-        if event.level >= logging.WARNING and not quiet and not options.verbose:  # the log has it, too
+        if event.level >= logging.WARNING and not quiet and not options.verbose:  # `--verbose` logs it already
             output.aside.say(f"kucoin-sync: {event}")
 
     with contextlib.ExitStack() as stack:
@@ -107,7 +107,7 @@ def open_feed(
         try:
             yield feed
         except (KucoinSyncError, BrokenPipeError):
-            raise  # the error is all there is to say
+            raise  # the error message suffices
         except BaseException:
             output.aside.say(f"kucoin-sync: {feed.summary()}")
             raise
@@ -115,16 +115,16 @@ def open_feed(
 
 
 def symbols_of(wanted: Iterable[str]) -> list[str]:
-    """Return the symbols of topics, for a local KuCoin to have."""
+    """Return the symbols of topics, for a local KuCoin to trade."""
     singles = [single for topic in wanted for single in grammar.split(topic)]
     return [grammar.argument_of(single).partition("_")[0] for single in singles]
 
 
 def waiting(subscription: Subscription) -> Iterator[Message]:
-    """Yield the messages that have come so far, without waiting for more.
+    """Yield the messages that have arrived, without waiting for more.
 
     Raises:
-        SubscriptionRejected, AuthenticationError, StreamClosed: what else the subscription has to tell.
+        SubscriptionRejected, AuthenticationError, StreamClosed: as `Subscription.get` does.
     """
     for _ in range(subscription.pending + 1):
         try:

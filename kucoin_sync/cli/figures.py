@@ -1,4 +1,4 @@
-"""Numbers as they are shown: never in scientific notation, and no wider than need be."""
+"""Format numbers for display: short, and never in scientific notation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def plain(value: Decimal | None) -> str:
 
 
 def fixed(value: Decimal | None, digits: int) -> str:
-    """Return a number with this many decimals, or more where it has them."""
+    """Return a number with at least this many decimals, and all of its own."""
     return "-" if value is None else f"{value:.{max(digits, decimals(value))}f}"
 
 
@@ -28,17 +28,17 @@ def decimals(value: Decimal | None) -> int:
 
 
 def real(value: Decimal | None) -> Decimal | None:
-    """Return a number that can be compared and drawn, None where it is none."""
+    """Return a finite number, or None if the value is missing or not finite."""
     return value if value is not None and value.is_finite() else None
 
 
 def amount(value: Decimal | None) -> Decimal:
-    """Return a number to sum and compare, 0 where it is none."""
+    """Return a finite number, or 0 if the value is missing or not finite."""
     return real(value) or Decimal(0)
 
 
 def short(value: Decimal | float | None, digits: int = 4) -> str:
-    """Return about `digits` digits of a number, with k, M or G where it is large."""
+    """Return about `digits` digits of a number, with k, M or G for a large one."""
     if value is None:
         return "-"
     number = float(value)
@@ -50,12 +50,12 @@ def short(value: Decimal | float | None, digits: int = 4) -> str:
             return f"{number / (1e3 if unit == 'k' else limit):.2f}{unit}"
     if not size:
         return "0"
-    before = math.floor(math.log10(size)) + 1  # digits before the point; zeros after it count against it
+    before = math.floor(math.log10(size)) + 1  # digits before the point; negative for zeros that follow it
     return f"{number:.{min(8, max(0, digits - before))}f}"
 
 
 def percent(share: Decimal | None) -> Span:
-    """Return a change as a signed percentage: up and down differ by their sign, and by colour."""
+    """Return a change as a signed percentage, coloured by its sign."""
     if share is None:
         return Span("-", "dim")
     return signed(f"{share * 100:+.2f} %", share)
@@ -72,12 +72,12 @@ def move(change: Decimal | int, glyphs: Glyphs) -> str:
 
 
 def rate(per_second: float) -> str:
-    """Return a rate."""
+    """Return a rate per second, with a decimal if it is below 10."""
     return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.1f}"
 
 
 def age(seconds: float | None) -> str:
-    """Return how long ago something was."""
+    """Return an age in seconds, minutes or hours."""
     if seconds is None:
         return "-"
     if seconds < 60:

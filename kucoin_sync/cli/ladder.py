@@ -1,4 +1,4 @@
-"""The ladder of an order book: asks above, bids below, and for each price how much rests there and up to there."""
+"""An order book as a ladder: asks above, bids below, and the size and cumulative size of each price."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NARROWEST_BAR = 10
 
 
 class Ladder(View):
-    """The best `depth` levels of each side of a book, as many as there is room for."""
+    """The best `depth` levels of each side of a book, or fewer if they do not fit."""
 
     def __init__(self, book: LocalBook[Any, Any], depth: int, glyphs: Glyphs) -> None:
         self.title = f"Order book of {book.symbol}, level {book.level}"
@@ -35,7 +35,7 @@ class Ladder(View):
             self.seen += 1
         except BookNotReady as error:
             if self._book.closed:
-                self._book.wait_ready()  # raises what it has ended with
+                self._book.wait_ready()  # raises the error that ended the book
             self._snapshot, self._reason = None, str(error)
 
     def draw(self, width: int, height: int) -> list[Line]:
@@ -45,7 +45,7 @@ class Ladder(View):
 
 
 def ladder(snapshot: BookSnapshot, width: int, height: int, glyphs: Glyphs) -> list[Line]:
-    """Return a ladder of as many levels of a snapshot as `height` has room for, in lines of at most `width`."""
+    """Return the levels of a snapshot that fit into `height` lines of at most `width` columns."""
     rows = max(1, (height - 2 - snapshot.partial) // 2)
     sides = [list(levels)[:rows] for levels in (snapshot.asks, snapshot.bids)]
     digits = [max((figures.decimals(level[part]) for side in sides for level in side), default=0) for part in (0, 1)]
@@ -67,7 +67,7 @@ def ladder(snapshot: BookSnapshot, width: int, height: int, glyphs: Glyphs) -> l
                 ]
             )
             totals.append((size, total))
-        if name == "ask":  # the best one stands next to the bids
+        if name == "ask":  # the best ask stands next to the bids
             made.reverse()
             totals.reverse()
         cells += made
@@ -101,14 +101,14 @@ def ladder(snapshot: BookSnapshot, width: int, height: int, glyphs: Glyphs) -> l
 
 
 def _depth(size: Decimal, total: Decimal, most: Decimal, space: int, style: Style, glyphs: Glyphs) -> tuple[Span, ...]:
-    """Return a bar of what rests at a price, and in another shade of what rests up to there."""
+    """Return a bar for the size at a price, extended in another shade to the cumulative size."""
     own = bar(float(size / most), space, glyphs) if most else ""
     whole = bar(float(total / most), space, glyphs._replace(parts="")) if most else ""
     return Span(own, style), Span(glyphs.shade * max(0, len(whole) - len(own)), style)
 
 
 def _queues(snapshot: BookSnapshot) -> dict[tuple[str, Decimal], list[Decimal]]:
-    """Return the sizes of the orders at each price of each side, in the order in which they would trade."""
+    """Return the sizes of the orders at each price of each side, in trading order."""
     queues: dict[tuple[str, Decimal], list[Decimal]] = defaultdict(list)
     for name, orders in (("ask", snapshot.ask_orders), ("bid", snapshot.bid_orders)):
         for order in orders:
@@ -117,7 +117,7 @@ def _queues(snapshot: BookSnapshot) -> dict[tuple[str, Decimal], list[Decimal]]:
 
 
 def _queue(sizes: Sequence[Decimal], space: int, glyphs: Glyphs) -> tuple[Span, ...]:
-    """Return the sizes of a queue, the first to trade first, and how many have no room."""
+    """Return the sizes of a queue in trading order, and the number of those that do not fit."""
     shown: list[str] = []
     for place, size in enumerate(sizes):
         text = figures.short(size)
@@ -130,7 +130,7 @@ def _queue(sizes: Sequence[Decimal], space: int, glyphs: Glyphs) -> tuple[Span, 
 
 
 def _middle(snapshot: BookSnapshot, width: int, glyphs: Glyphs) -> Line:
-    """Return the line between the sides."""
+    """Return the line between asks and bids."""
     text = f" sequence {snapshot.sequence} "
     if snapshot.spread is not None and snapshot.mid:
         share = snapshot.spread / snapshot.mid

@@ -1,6 +1,6 @@
-"""Text with styles, laid out in columns and bars for a given width. Pure: it knows no terminal and no colours.
+"""Lay out styled text in columns and bars for a given width. This module knows no terminals and no colours.
 
-Every view is made of these lines, whoever paints them, so that it reads the same with and without colours.
+All views consist of these lines, so they read the same on every kind of screen.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Line: TypeAlias = "tuple[Span, ...]"
 
 
 class Picture(NamedTuple):
-    """A view at a moment: its title, what it shows, and how it fares."""
+    """A view at one instant: its title, its lines, and the state of the feed."""
 
     head: Line
     body: list[Line]
@@ -51,14 +51,14 @@ class Picture(NamedTuple):
 
 
 class Glyphs(NamedTuple):
-    """The characters that figures are drawn with."""
+    """The characters for bars, charts and marks."""
 
     up: str
     down: str
     full: str
     shade: str
     parts: str
-    """Blocks of one to seven eighths."""
+    """Blocks from one eighth to seven eighths of a cell."""
     wick: str
     rule: str
     more: str
@@ -74,9 +74,9 @@ class Column:
     """A column of a table.
 
     Attributes:
-        right: whether its text ends at its right edge.
-        rank: the columns of the highest ranks are left out first where all have no room; 0 always stays.
-        least: the least width, so that figures that grow do not move what stands beside them.
+        right: whether its text is aligned to the right.
+        rank: if the columns do not all fit, those of the highest rank are left out first; rank 0 always stays.
+        least: the minimum width; it keeps growing numbers from moving the next columns.
     """
 
     title: str
@@ -86,7 +86,7 @@ class Column:
 
 
 def line(*parts: str | Span) -> Line:
-    """Return a line of these parts."""
+    """Return a line made of these parts."""
     return tuple(part if isinstance(part, Span) else Span(part) for part in parts)
 
 
@@ -98,7 +98,7 @@ def text_of(line: Line) -> str:
 def printable(text: str) -> str:
     """Return `text` with a question mark for each character that does not take exactly one cell of a terminal.
 
-    What a server sends must neither move the cursor nor push its neighbours aside.
+    Text from a server must not move the cursor or shift its neighbours.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -114,7 +114,7 @@ def _takes_one_cell(character: str) -> bool:
 
 
 def crop(line: Line, width: int, more: str = "") -> Line:
-    """Return what of a line fits into `width`; where it does not fit, it ends with `more`."""
+    """Return a line cut to `width`; a line that was cut ends with `more`."""
     if sum(len(span.text) for span in line) <= width:
         return line
     kept, left = [], max(0, width - len(more))
@@ -128,16 +128,16 @@ def crop(line: Line, width: int, more: str = "") -> Line:
 
 
 def ends(left: Line, right: Line, width: int, more: str) -> Line:
-    """Return a line with `left` at its left end and `right` at its right one, which goes where both do not fit.
+    """Return a line with `left` at its left end and `right` at its right end.
 
-    Where `left` alone does not, it ends with `more`.
+    If both do not fit, `right` is left out. If `left` alone does not fit, it is cut and ends with `more`.
     """
     space = width - len(text_of(left)) - len(text_of(right))
     return (*left, Span(" " * space), *right) if space >= 2 else crop(left, width, more)
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return `text` in lines of at most `width`, broken between words, and within what is longer than a line."""
+    """Return `text` in lines of at most `width`, broken between words; a word longer than a line is broken, too."""
     lines = [""]
     for word in text.split():
         while len(word) > width:
@@ -177,7 +177,7 @@ def columns(heads: Sequence[Column], rows: Sequence[Sequence[Span]], width: int)
 
 _GAP = 2
 _CLOSE_UP = 3
-"""The highest rank of columns for which all of them move closer together."""
+"""Before a column of at most this rank is left out, the columns move closer together."""
 
 
 def _row(cells: Sequence[tuple[Span, Column, int]], gap: int) -> Line:
@@ -191,7 +191,7 @@ def _row(cells: Sequence[tuple[Span, Column, int]], gap: int) -> Line:
 
 
 def bar(share: float, width: int, glyphs: Glyphs) -> str:
-    """Return a bar that takes `share` (0 to 1) of `width`; something that is not nothing shows."""
+    """Return a bar that takes `share` (0 to 1) of `width`; a share above 0 is always visible."""
     share = min(1.0, max(0.0, share))
     steps = len(glyphs.parts) + 1
     filled = round(share * width * steps)

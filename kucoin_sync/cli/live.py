@@ -1,4 +1,4 @@
-"""How long commands run, how live views are shown, and how messages become lines of JSON."""
+"""Run a command until its end, paint live views, and print messages as lines of JSON."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .screens import Screen
 
 __all__ = ["Deadline", "View", "add_ending", "framed", "play", "print_messages", "show", "wait_for"]
 
-_AROUND = 4  # lines: the title, the foot, and an empty one at each
+_FRAME_LINES = 4  # lines: the title, the foot, and an empty one at each
 _TICK = 0.1
 _NOTE = 8.0
-"""Seconds for which what was said on standard error shows below a view."""
+"""Seconds for which a line of standard error is shown below a view."""
 
 
 class View(ABC):
-    """What a command shows, painted some times a second however much comes.
+    """The display of a command, painted a few times a second.
 
     Attributes:
-        title: what it shows.
-        seen: how many messages or states it has taken note of; while there are none, only terminals show it.
+        title: its headline.
+        seen: the number of messages or states so far; while it is 0, only terminals show the view.
     """
 
     title = ""
@@ -37,7 +37,7 @@ class View(ABC):
 
     @abstractmethod
     def update(self) -> None:
-        """Take note of what came since the last time; never waits."""
+        """Read the messages or states since the last call, without waiting."""
 
     @abstractmethod
     def draw(self, width: int, height: int) -> list[Line]:
@@ -51,25 +51,25 @@ def add_ending(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 class Deadline:
-    """When a command ends by itself; `seconds` None is never."""
+    """The instant at which a command ends by itself; never if `seconds` is None."""
 
     def __init__(self, seconds: float | None) -> None:
         self._at = float("inf") if seconds is None else time.monotonic() + seconds
 
     def left(self, at_most: float) -> float:
-        """Return the seconds until then, no more than `at_most`; 0 when it is over."""
+        """Return the seconds that are left, at most `at_most`; 0 after the deadline."""
         return max(0.0, min(at_most, self._at - time.monotonic()))
 
 
 def wait_for(seconds: float) -> None:
-    """Do nothing for a while, until Ctrl-C."""
-    time.sleep(seconds)  # not Event.wait, which a signal can end with an error of its own
+    """Wait for some seconds; Ctrl-C interrupts it."""
+    time.sleep(seconds)  # not Event.wait: a signal can make it raise an error of its own
 
 
 def show(
     output: Output, view: View, feed: Feed, *, seconds: float | None, count: int | None = None, pause: float = 0.0
 ) -> None:
-    """Paint a view until it has seen `count`, or for `seconds`, at most every `pause` seconds."""
+    """Paint a view until it has seen `count`, or for `seconds`; wait at least `pause` seconds between pictures."""
     with output.screen() as screen:
         play(
             output, screen, view, feed,
@@ -87,7 +87,7 @@ def play(
     pause: float,
     enough: Callable[[], bool],
 ) -> None:
-    """Paint a view on a screen that is there, until the deadline or until there is `enough`; at its end in any case."""
+    """Paint a view on an open screen until the deadline or until `enough()`, and once more at the end."""
     paint_at = time.monotonic() + (0.0 if screen.live else pause)
     while True:
         view.update()
@@ -103,13 +103,13 @@ def play(
 
 
 def framed(view: View, feed: Feed, output: Output, width: int, height: int) -> Picture:
-    """Return a view with its title, how the feed fares, and what was said of late."""
+    """Return a view with its title, the state of the feed, and the latest lines of standard error."""
     more = output.glyphs.more
     place = line(Span(f"{feed.place}  {datetime.now():%H:%M:%S}", "dim"))
     head = ends(line(Span(printable(view.title), "bold")), place, width, more)
     note = output.aside.recent(_NOTE)
     foot = line(Span(printable(note), "warn")) if note else line(Span(f"{feed.summary()}. Ctrl-C ends.", "dim"))
-    room = max(1, height - _AROUND)
+    room = max(1, height - _FRAME_LINES)
     return Picture(head, view.draw(width, room)[:room], crop(foot, width, more))
 
 

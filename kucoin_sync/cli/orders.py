@@ -1,4 +1,4 @@
-"""What happens to the account's own orders and balances."""
+"""A view of the changes of the account's orders and balances."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Where the output goes and in which of three forms: decided here, and nowhere else.
+"""Choose the form of the output. No other module decides this.
 
 - `rich`: a terminal, with the extra `[cli]` installed. Views are painted in place, with colours.
-- `plain`: a terminal without it, one that can't move its cursor (TERM=dumb), or `--plain`.
-- `json`: everything that is no terminal, or `--json`: one JSON object on a line, for the next program.
+- `plain`: a terminal without that extra or without cursor movement (TERM=dumb), or `--plain`.
+- `json`: a file or pipe, or `--json`. Each line is a JSON object, for another program.
 
-Commands ask for `records` to know whether JSON is wanted, and say what to show. What is no stream of records but a
-document (`topics`, the tour of `demo`, `completions`) is text wherever it goes, unless `--json` asks for records.
+Commands read `records` to learn whether they should print JSON. Commands that print a document rather than records
+(`topics`, the tour of `demo`, `completions`) print text to files and pipes, too, unless `--json` is given.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .screens import AnsiScreen, Pages, RichScreen, Screen, Writer, print_rich, 
 
 __all__ = ["Aside", "Mode", "Output", "add_options"]
 
-_HELD = 1000
+_MAX_KEPT = 1000
 
 
 class Mode(Enum):
@@ -48,14 +48,14 @@ def add_options(parser: argparse._ActionsContainer) -> None:
 
 
 class Output:
-    """Standard output in one of the three forms, and standard error beside it.
+    """Standard output in one of the three forms, and standard error.
 
     Args:
-        json, plain: what the command line asks for.
+        json, plain: the options of the command line.
         document: whether the command prints a text rather than records.
 
     Attributes:
-        terminal: whether it is one, whose width lines have to keep to.
+        terminal: whether standard output is a terminal, so that lines must fit its width.
     """
 
     def __init__(self, *, json: bool = False, plain: bool = False, document: bool = False) -> None:
@@ -71,12 +71,12 @@ class Output:
 
     @property
     def records(self) -> bool:
-        """Whether JSON lines are wanted."""
+        """Whether the command should print lines of JSON."""
         return self.mode is Mode.JSON
 
     @property
     def width(self) -> int:
-        """The columns that a line may have."""
+        """The maximum width of a line."""
         return size_of(sys.stdout).columns
 
     @property
@@ -89,9 +89,9 @@ class Output:
         return UNICODE
 
     def record(self, record: Mapping[str, Any] | bytes, *, flush: bool = True) -> None:
-        """Print one line of JSON: an object, or one that is JSON already."""
+        """Print an object, or bytes that are JSON already, as one line of JSON."""
         if isinstance(record, bytes):
-            # A line break can only stand between the tokens of JSON, where a space means the same.
+            # JSON allows line breaks only between tokens, where a space means the same.
             text = record.decode("utf-8", "replace").replace("\r", " ").replace("\n", " ")
         else:
             text = msgspec.json.encode(record).decode()
@@ -108,7 +108,7 @@ class Output:
 
     @contextlib.contextmanager
     def screen(self) -> Iterator[Screen]:
-        """Yield what a live view is painted on; standard error waits meanwhile where it is the same terminal."""
+        """Yield a screen for a live view; if standard error is a terminal, its lines are kept until the view ends."""
         screen: Screen
         if self.mode is Mode.RICH:
             screen = RichScreen()
@@ -122,9 +122,9 @@ class Output:
 
 
 class Aside:
-    """Standard error. While a view has the terminal it keeps what is said, and says it afterwards.
+    """Standard error. It keeps its lines while a view is on the terminal, and prints them afterwards.
 
-    A file, as `logging` wants one. Its lock guards what is kept; any thread may write.
+    This is a file object for `logging`. Any thread may write; the lock guards the kept lines.
     """
 
     def __init__(self) -> None:
@@ -139,19 +139,19 @@ class Aside:
         self.write(f"{text}\n")
 
     def recent(self, seconds: float) -> str:
-        """Return what was said last, "" where that is longer ago than `seconds`."""
+        """Return the last line, or "" if it is older than `seconds`."""
         with self._lock:
             text, at = self._said
         return text if time.monotonic() - at <= seconds else ""
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep what is said until the end, where standard error is a terminal; only the last of very much."""
+        """Keep the latest lines until the end of the block, if standard error is a terminal."""
         if not sys.stderr.isatty():
             yield
             return
         with self._lock:
-            self._kept = deque(maxlen=_HELD)
+            self._kept = deque(maxlen=_MAX_KEPT)
         try:
             yield
         finally:
@@ -171,4 +171,4 @@ class Aside:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: nothing stays behind."""
+        """Do nothing: `write` does not buffer."""

@@ -1,4 +1,4 @@
-"""How far a command is: a line that is written over in a terminal, and nothing elsewhere."""
+"""The progress of a command: one line that is overwritten in a terminal; no output elsewhere."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ class Progress:
         self._shown = sys.stderr.isatty()
 
     def show(self, text: str) -> None:
-        """Write over what was shown before."""
+        """Overwrite the line."""
         if self._shown:
             width = size_of(sys.stderr).columns - 1
             print(f"\r{text[:width]:<{width}}", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        """Leave an empty line for what follows."""
+        """Clear the line."""
         if self._shown:
             self.show("")
             print("\r", end="", file=sys.stderr, flush=True)
 
 
 def size(count: float) -> str:
-    """Return a number of bytes as people say it."""
+    """Return a number of bytes with a unit."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

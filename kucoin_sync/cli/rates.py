@@ -1,4 +1,4 @@
-"""How many messages come in a second, over the last few seconds."""
+"""Messages per second over the last few seconds."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class Rate:
 
     def __init__(self, now: float) -> None:
         self._began = now
-        self._parts: deque[list[float]] = deque()  # [begin, count] of short spans of time: a bounded number
+        self._parts: deque[list[float]] = deque()  # [begin, count] of a limited number of short intervals
 
     def add(self, count: int, now: float) -> None:
-        """Count messages."""
+        """Add messages to the count."""
         if not self._parts or now - self._parts[-1][0] >= _STEP:
             self._parts.append([now, 0])
             self._forget(now)
         self._parts[-1][1] += count
 
     def per_second(self, now: float) -> float:
-        """Return the rate."""
+        """Return the messages per second."""
         self._forget(now)
         span = min(_WINDOW, max(1.0, now - self._began))
         return sum(count for _, count in self._parts) / span

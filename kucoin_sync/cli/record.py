@@ -62,7 +62,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         contextlib.suppress(KeyboardInterrupt),
     ):
         if wanted:
-            # What is only recorded is taken on the spot, and waits for nobody.
+            # The recorder sees each message when it arrives. An inline callback keeps the queues empty.
             feed.stream.subscribe(*wanted, callback=_nothing, inline=True, timeout=TIMEOUT)
         for symbol in options.book:
             feed.stream.book(symbol).wait_ready(TIMEOUT)
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
 
 def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, began: float, deadline: Deadline) -> None:
-    """Tell how far it is, for so many seconds or until Ctrl-C."""
+    """Show the progress for `seconds` or until Ctrl-C."""
     progress, messages, last = Progress(), 0, began
     try:
         while True:

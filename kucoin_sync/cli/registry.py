@@ -1,10 +1,10 @@
-"""The commands: one row and one module each, imported when its command is given.
+"""The table of commands. Each command has a row here and a module, which is imported when the command runs.
 
 A command's module has
 
-- `add_arguments(parser)`: its own options; those of `_common` are there already;
-- `run(options, output) -> int`: do it and return the exit code. It raises this package's errors, and lets
-  KeyboardInterrupt pass;
+- `add_arguments(parser)`: add its own options to those of `_common`;
+- `run(options, output) -> int`: run the command and return the exit code. It may raise this package's errors and
+  KeyboardInterrupt;
 - its docstring's first line, `DESCRIPTION` and `EXAMPLES` for `--help`.
 """
 
@@ -22,12 +22,12 @@ __all__ = ["COMMANDS", "Command", "parser_for"]
 
 
 class Command(NamedTuple):
-    """A row of the table.
+    """A command.
 
     Attributes:
-        about: what it does, in a few words.
-        document: whether it prints a text rather than records; see `output`.
-        module: the name of its module in this package, where that is not its own.
+        about: a short description.
+        document: whether it prints a document rather than records; see `output`.
+        module: the name of its module, if it differs from the command's.
     """
 
     name: str
@@ -57,7 +57,7 @@ COMMANDS = (
 
 
 def parser_for(name: str | None) -> argparse.ArgumentParser:
-    """Return the parser of the command line, with the options of the command `name`; of none with None.
+    """Return the parser of the command line, with the options of the command `name` (None: of no command).
 
     The modules of other commands are not imported.
     """

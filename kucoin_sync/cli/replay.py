@@ -14,7 +14,7 @@ from .layout import crop
 from .numbers import duration, positive_float, positive_int
 from .output import Output
 from .progress import Progress
-from .tail import told
+from .tail import line_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 if output.records:
                     output.record(message.raw, flush=not subscription.pending)
                 else:
-                    row = told(message)
+                    row = line_of(message)
                     output.print([crop(row, output.width, output.glyphs.more) if output.terminal else row])
                 shown += 1
                 if shown == options.count:
@@ -92,7 +92,7 @@ def _speed(text: str) -> float | None:
 
 
 def _moment(text: str) -> float | dt.datetime:
-    """Return seconds from the beginning, or a time; one without a time zone is local."""
+    """Return seconds from the beginning, or a time; a time without a time zone is local."""
     if text.startswith("+"):
         return duration(text[1:])
     try:

@@ -1,7 +1,7 @@
-"""What live views are painted on: a terminal with rich, one without it, and whatever can only be written to.
+"""Screens for live views: a terminal with rich, a terminal without it, and output without a cursor.
 
-A view that is painted on a terminal has it for itself (the alternate screen); when it ends, its last picture is
-printed where the command was given. No line is longer than the terminal is wide, and nothing scrolls.
+A view on a terminal uses the alternate screen. At its end the last picture is printed on the normal screen. No line is
+longer than the terminal is wide, and nothing scrolls.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 __all__ = ["AnsiScreen", "Pages", "RichScreen", "Screen", "Writer", "print_rich", "size_of"]
 
 _COLOURS: dict[Style, str] = {"": "", "bold": "bold", "dim": "dim", "up": "green", "down": "red", "warn": "yellow"}
-_ELSEWHERE = (100, 30)
-"""Columns and lines of what is no terminal."""
+_DEFAULT_SIZE = (100, 30)
+"""Columns and lines for output that is no terminal."""
 
 
 def size_of(stream: TextIO) -> os.terminal_size:
-    """Return the size of the terminal that a stream writes to, as it is now."""
+    """Return the current size of the terminal behind a stream."""
     try:
         size = os.get_terminal_size(stream.fileno())
         if size.columns > 0 and size.lines > 0:
             return size
     except (OSError, ValueError):
-        pass  # no terminal, or none that knows its size
-    return shutil.get_terminal_size(_ELSEWHERE)
+        pass  # no terminal, or one of unknown size
+    return shutil.get_terminal_size(_DEFAULT_SIZE)
 
 
 class Screen(ABC):
-    """Something to paint on, inside of `with`.
+    """The base of screens. A screen is a context manager.
 
     Attributes:
-        pause: seconds between two pictures, at least.
-        live: whether a picture takes the place of the one before.
+        pause: minimum seconds between two pictures.
+        live: whether a picture replaces the previous one.
     """
 
     pause = 0.1
@@ -54,11 +54,11 @@ class Screen(ABC):
 
     @property
     def size(self) -> os.terminal_size:
-        """Its columns and lines, as they are now."""
+        """The current columns and lines."""
         return size_of(sys.stdout)
 
     def paint(self, picture: Picture) -> None:
-        """Show a picture in the place of the one before."""
+        """Replace the previous picture."""
         self._last = picture
         self._paint(picture)
 
@@ -66,14 +66,14 @@ class Screen(ABC):
     def _paint(self, picture: Picture) -> None: ...
 
     def _filled(self, picture: Picture) -> list[Line]:
-        """Return the lines of a picture for the whole of the screen, with its foot at the bottom."""
+        """Return the lines of a picture that fills the screen, with its foot at the bottom."""
         columns, rows = self.size
         body = [picture.head, (), *picture.body][: max(0, rows - 2)]
         lines = [*body, *[()] * (rows - 1 - len(body)), picture.foot]
         return [crop(line, columns) for line in lines[-rows:]]
 
     def _without_foot(self, picture: Picture | None) -> list[Line]:
-        """Return the lines that stay when the view has ended; how it fared is told elsewhere then."""
+        """Return the lines that stay after the end of the view, without the foot."""
         if picture is None:
             return []
         columns = self.size.columns
@@ -89,7 +89,7 @@ class Screen(ABC):
 
 
 class Pages(Screen):
-    """One picture after the other, for what has no cursor to move."""
+    """Output without a cursor: one picture after another."""
 
     pause = 1.0
     live = False
@@ -110,7 +110,7 @@ class Pages(Screen):
 
 
 class AnsiScreen(Screen):
-    """A terminal, by the few control sequences that every one understands; only lines that change are written."""
+    """A terminal without rich. It uses common control sequences only, and writes only lines that changed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class AnsiScreen(Screen):
 
 
 class RichScreen(Screen):
-    """A terminal, with colours, through rich."""
+    """A terminal with colours, painted by rich."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,16 +170,16 @@ class RichScreen(Screen):
 
 
 class Writer:
-    """Standard output, with a question mark for what its encoding lacks."""
+    """Standard output, with a question mark for each character that its encoding lacks."""
 
     def text(self, text: str) -> None:
-        """Write text at once."""
+        """Write text and flush."""
         encoding = sys.stdout.encoding or "utf-8"
         sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
 
     def lines(self, lines: Sequence[Line]) -> None:
-        """Write lines without the spaces at their ends."""
+        """Write lines without trailing spaces."""
         self.text("".join(f"{text_of(line).rstrip()}\n" for line in lines))
 
 

@@ -1,4 +1,4 @@
-"""The newest messages of any topics, below each other."""
+"""A view of the newest messages of any topics, one on a line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .figures import clock
 from .layout import Glyphs, Line, Span, crop, line, printable
 from .live import View
 
-__all__ = ["Tail", "told"]
+__all__ = ["Tail", "line_of"]
 
 _KEPT = 200
 
 
 class Tail(View):
-    """The newest messages, the newest one last; those of a single topic leave its name to the title."""
+    """The newest messages, the newest one last. A single topic is named in the title only."""
 
     def __init__(self, subscription: Subscription, glyphs: Glyphs) -> None:
         self._subscription = subscription
@@ -34,11 +34,11 @@ class Tail(View):
 
     def draw(self, width: int, height: int) -> list[Line]:
         shown = list(self._kept)[-height:]
-        return [crop(told(message, named=self._several), width, self._glyphs.more) for message in shown]
+        return [crop(line_of(message, named=self._several), width, self._glyphs.more) for message in shown]
 
 
-def told(message: Message, *, named: bool = True) -> Line:
-    """Return a message as a line: when it came, its topic where that is to be named, subject, data."""
+def line_of(message: Message, *, named: bool = True) -> Line:
+    """Return a message as a line: time of arrival, topic (if `named`), subject, data."""
     data = msgspec.json.encode(message.data).decode()
     return line(
         Span(f"{clock(message.received_ns)}  ", "dim"),

@@ -39,26 +39,26 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 
 
 class _Row:
-    """What is known of one symbol."""
+    """The latest numbers of one symbol."""
 
     def __init__(self, symbol: str, now: float) -> None:
         self.symbol = symbol
         self.price: Decimal | None = None
-        self.before: Decimal | None = None  # the last price that was another one
+        self.before: Decimal | None = None  # the last different price
         self.bid: Decimal | None = None
         self.ask: Decimal | None = None
         self.change: Decimal | None = None
         self.high: Decimal | None = None
         self.low: Decimal | None = None
         self.volume: Decimal | None = None
-        self.digits = 0  # decimals of its prices: KuCoin leaves zeros out
+        self.digits = 0  # decimals of its prices; KuCoin omits trailing zeros
         self.seen: float | None = None
         self.rate = Rate(now)
         self.trend: deque[Decimal] = deque(maxlen=_TREND)
         self._trend_at = 0.0
 
     def note(self, message: Message, now: float) -> None:
-        """Take a message in."""
+        """Update the numbers from a message."""
         self.seen = now
         self.rate.add(1 + message.lost, now)
         data = message.payload
@@ -84,7 +84,7 @@ class _Row:
         self.price = price
 
     def sample(self, now: float) -> None:
-        """Remember the price for the trend, now and then."""
+        """Add the current price to the trend, at intervals."""
         if self.price is not None and now >= self._trend_at:
             self._trend_at = now + _TREND_EVERY
             self.trend.append(self.price)

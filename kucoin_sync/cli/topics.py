@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
-    """Print the topics; 1 where there are none of these words."""
+    """Print the topics; return 1 if none contains the words."""
     rows = [row for row in TABLE if all(word.lower() in _described(row).lower() for word in options.words)]
     if options.markdown:
         print(markdown(rows), end="")
@@ -69,7 +69,7 @@ def _described(row: Topic) -> str:
 
 
 def _folded(text: str, output: Output) -> str:
-    """Return a text with its long lines broken between words, where it goes to a terminal."""
+    """Return a text; for a terminal, break its long lines between words."""
     if not output.terminal:
         return text
     lines: list[str] = []

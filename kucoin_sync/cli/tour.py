@@ -1,4 +1,4 @@
-"""The steps of `kucoin-sync demo`: what each shows, the code that does it, and its view."""
+"""The steps of `kucoin-sync demo`, each with an explanation, its code and a view."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .tickers import Tickers
 from .trades import Tape, trades_of
 from .watch import statistics_of, ticker_of
 
-__all__ = ["STEPS", "SYMBOLS", "Recovery", "Step", "Told"]
+__all__ = ["STEPS", "SYMBOLS", "Explained", "Recovery", "Step"]
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "XBTUSDTM")
 _CUT_AFTER = 0.5
@@ -26,7 +26,7 @@ _RECOVERED_WITHIN = 10.0
 
 
 class Step(NamedTuple):
-    """One step of the tour; `view` is called with the feed when its turn has come."""
+    """One step of the tour; `view` makes its view from the feed when the step starts."""
 
     title: str
     about: str
@@ -34,8 +34,8 @@ class Step(NamedTuple):
     view: Callable[[Feed, Glyphs, contextlib.ExitStack], View]
 
 
-class Told(View):
-    """A view below the words and the code that explain it."""
+class Explained(View):
+    """A view below an explanation and its code."""
 
     def __init__(self, step: Step, number: int, inner: View, glyphs: Glyphs) -> None:
         self.title = f"{number} of {len(STEPS)}: {step.title}"
@@ -44,7 +44,7 @@ class Told(View):
         self._glyphs = glyphs
 
     def is_done(self) -> bool:
-        """Whether what is to be shown was seen."""
+        """Whether the step has shown its subject."""
         return not isinstance(self._inner, Recovery) or self._inner.over
 
     def update(self) -> None:
@@ -52,17 +52,17 @@ class Told(View):
         self.seen = self._inner.seen
 
     def draw(self, width: int, height: int) -> list[Line]:
-        told: list[Line] = [line(text) for text in wrapped(self._step.about, width)]
+        about: list[Line] = [line(text) for text in wrapped(self._step.about, width)]
         code = [
             crop(line(Span(f"  {self._glyphs.wick} ", "dim"), Span(text, "bold")), width)
             for text in self._step.code.strip().splitlines()
         ]
-        above = [*told, *code, ()]
+        above = [*about, *code, ()]
         return [*above, *self._inner.draw(width, max(1, height - len(above)))]
 
 
 class Recovery(View):
-    """Tickers over a connection that is cut, and what is told about it."""
+    """Tickers over a connection that is cut, and the events of the cut."""
 
     def __init__(self, feed: Feed, tickers: Tickers) -> None:
         self._feed = feed
@@ -74,7 +74,7 @@ class Recovery(View):
 
     @property
     def over(self) -> bool:
-        """Whether the connection is back, or should have been long ago."""
+        """Whether the connection is back, or its time limit has passed."""
         back = any(isinstance(event, Resubscribed) for event in self._events)
         return back or time.monotonic() - self._began > _RECOVERED_WITHIN
 
@@ -90,8 +90,8 @@ class Recovery(View):
 
     def draw(self, width: int, height: int) -> list[Line]:
         table = self._tickers.draw(width, height)
-        told = [Span(text, "warn") for event in self._events for text in wrapped(printable(str(event)), width)]
-        return [*table, (), *[line(span) for span in told][: max(0, height - len(table) - 1)]]
+        events = [Span(text, "warn") for event in self._events for text in wrapped(printable(str(event)), width)]
+        return [*table, (), *[line(span) for span in events][: max(0, height - len(table) - 1)]]
 
 
 def _tickers(feed: Feed, glyphs: Glyphs, stack: contextlib.ExitStack) -> Tickers:

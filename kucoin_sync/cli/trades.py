@@ -57,7 +57,7 @@ def trades_of(symbol: str) -> str:
 
 
 class _Scale(NamedTuple):
-    """What the trades of one symbol are shown by: decimals of their prices and sizes, and the largest size."""
+    """The scale of one symbol's trades: decimals of prices and sizes, and the largest size."""
 
     price_digits: int
     size_digits: int
@@ -90,7 +90,7 @@ class Tape(View):
             if isinstance(trade, Match | FuturesMatch):
                 self.seen += 1
                 self._kept.appendleft(trade)
-                if trade.side in self._volume:  # what can't be read is None
+                if trade.side in self._volume:  # the side is None if it can't be read
                     self._volume[trade.side] += figures.amount(trade.size)
 
     def draw(self, width: int, height: int) -> list[Line]:
@@ -109,11 +109,11 @@ class Tape(View):
                 largest = scales[trade.symbol].largest
                 share = float(figures.amount(trade.size) / largest) if largest else 0.0
                 table[place] += Span("  "), Span(bar(share, space, self._glyphs), _style_of(trade))
-        # Sizes of several symbols are of several currencies: there is no sum of them.
+        # Sizes of different symbols are in different currencies and can't be added.
         return [titles, *table] if self._several else [self._balance(width), (), titles, *table]
 
     def _cells(self, trade: _Trade, scale: _Scale) -> list[Span]:
-        side: str | None = trade.side  # None where it can't be read
+        side: str | None = trade.side  # None if it can't be read
         mark = {"buy": self._glyphs.up, "sell": self._glyphs.down}.get(trade.side, " ")
         return [
             Span(figures.clock(trade.time_ns), "dim"),
@@ -124,7 +124,7 @@ class Tape(View):
         ]
 
     def _balance(self, width: int) -> Line:
-        """Return how buyers and sellers compare, whose orders made the trades."""
+        """Return the share of the volume that buyers and sellers took."""
         bought, sold = self._volume["buy"], self._volume["sell"]
         share = float(bought / (bought + sold)) if bought + sold else 0.5
         text = f"buyers {share:.0%} "

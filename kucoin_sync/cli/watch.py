@@ -56,5 +56,5 @@ def ticker_of(symbol: str) -> str:
 
 
 def statistics_of(symbol: str) -> str:
-    """Return the topic of a symbol's figures of 24 hours."""
+    """Return the topic of a symbol's 24-hour figures."""
     return topics.snapshot(symbol) if "-" in symbol else topics.futures.snapshot(symbol)

@@ -16,6 +16,7 @@ from kucoin_sync import topics
 from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
 
 from ..support.chromium import MISSING, Chromium, Tab
+from ..support.readmes import BLOCKS
 from ..support.threads import LIMIT, until
 
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.timeout(180)]
@@ -159,3 +160,23 @@ def test_the_page_says_that_it_is_refused_and_comes_back(
 
 def _subscribed(server: KucoinServer) -> set[str]:
     return {topic for connection in server.connections for topic in connection.topics}
+
+
+def test_the_script_of_the_readme_shows_prices_of_the_application_of_the_readme(
+    server: KucoinServer, market: LiveExchange, browser: Chromium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUCOIN_SYNC_REST_URL", server.rest_url)
+    monkeypatch.setenv("KUCOIN_SYNC_FUTURES_REST_URL", server.futures_rest_url)
+    [script] = [block.code for block in BLOCKS if block.language == "js"]
+    [application] = [block.code for block in BLOCKS if "import KucoinSync" in block.code]
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(application, "the README", "exec"), namespace)
+    with serving(namespace["app"]) as url:
+        tab = browser.open(f"{url}static/none")  # a page of the same address
+        tab.evaluate("globalThis.logged = []; console.log = (...texts) => logged.push(...texts); 0")
+        tab.evaluate(f"{script}; 0")
+        server.wait_subscribed(TICKER, timeout=LIMIT)
+        market.step(50)
+        tab.wait("logged.some(text => Number(text) > 1000)", "no price was logged")
+        tab.close()
+        server.wait_for(free, LIMIT, "the end of all subscriptions")

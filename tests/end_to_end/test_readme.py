@@ -1,6 +1,6 @@
 """Every code block of the READMEs runs: Python on the local KuCoin, commands as they stand.
 
-Blocks that need a Redis are run by `tests/relay/test_readme.py`.
+`tests/relay/test_readme.py` runs the blocks that need a Redis, `tests/contrib/test_page.py` the script for a browser.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from kucoin_sync.relay.server import RedisServer
 from kucoin_sync.testing import KucoinServer
 
 from ..support.certificates import write_server
+from ..support.readmes import BLOCKS
 from ..support.redis import LocalRedis
 from ..support.threads import LIMIT
 from .conftest import Events, MakeReader, MakeRelay
@@ -24,10 +25,7 @@ from .test_reading import TOPIC, numbers, send, take
 
 PASSWORD = "canary-of-a-password"
 #: What relays and readers need, as `kucoin_sync/relay/README.md` says.
-ACL = (
-    "resetkeys ~{kucoin-sync}:1:* resetchannels -@all +evalsha +script|load +xread +xrevrange +get +set +exists +incr "
-    "+expire +del +time +xadd +xtrim +xinfo|stream +hget +hset +hdel +hgetall +zadd +zrem +zrange +zremrangebyscore"
-)
+[ACL] = [block.code.partition(">password ")[2] for block in BLOCKS if block.code.startswith("ACL SETUSER")]
 
 
 @pytest.fixture

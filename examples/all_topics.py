@@ -1,4 +1,4 @@
-"""Every kind of topic through one callback, public and private, then unsubscribed by the same names.
+"""Subscribe every kind of topic, public and private, with one callback; then unsubscribe by the same names.
 
 python examples/all_topics.py --demo          on a local KuCoin, no network and no key
 python examples/all_topics.py                 on KuCoin; the private side needs KUCOIN_API_KEY,
@@ -25,7 +25,7 @@ PRIVATE = ("/market/level3:BTC-USDT", "/account/balance")
 
 
 class Printer:
-    """Prints what comes, and remembers which kinds of message came."""
+    """A callback that prints messages until every wanted kind has arrived."""
 
     def __init__(self, wanted: set[str]) -> None:
         self.complete = threading.Event()
@@ -114,5 +114,5 @@ def subscribe(stream: Stream, topic: str, callback: Printer, *, private: bool = 
 
 if __name__ == "__main__":
     parser = example_parser(__doc__, seconds=None)
-    parser.add_argument("--seconds", type=float, help="go on for so long (default: until all kinds came, at most 60)")
+    parser.add_argument("--seconds", type=float, help="run for so long (default: until every kind came, at most 60)")
     run_example(main, parser.parse_args(), "ETH-USDT", "BTC-USDT", "KCS-BTC")

@@ -1,4 +1,4 @@
-"""Callbacks instead of a loop: for a topic, by decorator, and for what happens to the connection.
+"""Use callbacks instead of a loop: for a topic, by decorator, and for events of the connection.
 
 python examples/callbacks.py --demo          on a local KuCoin, no network and no key
 python examples/callbacks.py --seconds 60    on KuCoin
@@ -20,7 +20,7 @@ def main(options: argparse.Namespace) -> None:
             trade = message.payload
             print(f"trade   {trade.side} {trade.size} at {trade.price}", flush=True)
 
-        # All of them run on one thread of the stream; this one is free.
+        # The callbacks run on a thread of the stream, so this thread is free.
         print("listening; Ctrl-C ends it", flush=True)
         threading.Event().wait(options.seconds)
     print(f"{stream.stats()['messages']} messages came")
@@ -32,7 +32,7 @@ def on_ticker(message: Message) -> None:
 
 
 def on_event(event: Event) -> None:
-    """Tell what happens: the connection was lost, is back; a callback raised, or takes long."""
+    """Print an event, such as a lost connection or an error in a callback."""
     print(f"event   {event}", flush=True)
 
 

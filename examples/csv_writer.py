@@ -22,7 +22,7 @@ def main(options: argparse.Namespace) -> None:
         print(f"writing to {options.output}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             for message in stream.subscribe(topics.match(*options.symbols)):
-                trade = message.payload  # prices and sizes are Decimal: every digit is KuCoin's
+                trade = message.payload  # prices and sizes are Decimal and keep KuCoin's digits
                 rows.writerow(
                     [trade.datetime.isoformat(), trade.symbol, trade.side, trade.size, trade.price, message.lost]
                 )

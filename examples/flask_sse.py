@@ -3,10 +3,10 @@
 python examples/flask_sse.py --demo          on a local KuCoin, no network and no key; open the address that it prints
 python examples/flask_sse.py --port 8000     on KuCoin
 gunicorn --chdir examples --worker-class gthread --threads 100 'flask_sse:create_app()'
-                                             as one deploys it: a browser occupies a thread for as long as it looks
+                                             for deployment: each open page occupies a thread
 
-Needs Flask: pip install 'kucoin-sync[flask]'. Several workers share one connection to KuCoin where there is a Redis:
-`export KUCOIN_SYNC_REDIS_URL=redis://localhost`, and beside them `flask --app examples/flask_sse.py kucoin feed`.
+Needs Flask: pip install 'kucoin-sync[flask]'. With Redis, several workers share one connection to KuCoin:
+set `KUCOIN_SYNC_REDIS_URL=redis://localhost` and run `flask --app examples/flask_sse.py kucoin feed` beside them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ kucoin = KucoinSync()
 
 def create_app(**settings: Any) -> Flask:
     app = Flask(__name__, template_folder=".")
-    app.config["KUCOIN_SYNC_TOPICS"] = [topics.ticker(*SYMBOLS), topics.depth50(*SYMBOLS)]  # browsers get no others
-    app.config["KUCOIN_SYNC_KEEP_ALIVE"] = 0.5  # who has left is noticed within a second, even in a market at rest
+    app.config["KUCOIN_SYNC_TOPICS"] = [
+        topics.ticker(*SYMBOLS),
+        topics.depth50(*SYMBOLS),
+    ]  # all that browsers get
+    app.config["KUCOIN_SYNC_KEEP_ALIVE"] = 0.5  # seconds between keep-alives, which reveal closed pages
     app.config.update(settings)
     kucoin.init_app(app)
 
@@ -42,7 +45,7 @@ def create_app(**settings: Any) -> Flask:
 
     @app.get("/events")
     def events() -> Response:
-        depth = f"/spotMarket/level2Depth50:{request.args.get('symbol', SYMBOLS[0])}"  # checked by sse, against TOPICS
+        depth = f"/spotMarket/level2Depth50:{request.args.get('symbol', SYMBOLS[0])}"  # must be in TOPICS
         return kucoin.sse(topics.ticker(*SYMBOLS), depth, event=lambda message: message.topic)
 
     @app.get("/price/<symbol>")
@@ -54,7 +57,7 @@ def create_app(**settings: Any) -> Flask:
 
 
 def main(options: argparse.Namespace) -> None:
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # do not log each request
     with contextlib.ExitStack() as stack:
         app = create_app()
         stack.callback(app.extensions["kucoin_sync"].close)
@@ -70,7 +73,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def look(url: str) -> None:
-    """Print the beginning of what a browser gets."""
+    """Print the first lines of the events that a browser gets."""
     with urllib.request.urlopen(url, timeout=10) as response:
         for _ in range(30):
             print(response.readline().decode().rstrip()[:100], flush=True)

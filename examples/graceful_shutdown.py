@@ -1,4 +1,4 @@
-"""End well: on Ctrl-C or SIGTERM (as from systemd or Docker) finish what was received, then leave.
+"""Shut down gracefully: on Ctrl-C or SIGTERM (from systemd or Docker) handle all received messages, then exit.
 
 python examples/graceful_shutdown.py --demo           on a local KuCoin, no network and no key
 python examples/graceful_shutdown.py --seconds 600    on KuCoin
@@ -24,16 +24,16 @@ def main(options: argparse.Namespace) -> None:
         print("working; Ctrl-C ends it", flush=True)
         stop.wait(options.seconds)
 
-        stream.close()  # nothing more is received; each loop ends when it has seen to what was
+        stream.close()  # receives nothing more; each loop ends after the messages that were received
         for trades, worker in zip(subscriptions, workers, strict=True):
-            print(f"{trades.topics[0]}: all {worker.result()} trades seen to")
+            print(f"{trades.topics[0]}: all {worker.result()} trades handled")
     print("nothing left behind")
 
 
 def work(trades: Subscription) -> int:
     done = 0
     for _ in trades:
-        done += 1  # store it, act on it
+        done += 1  # your work with the message
     return done
 
 

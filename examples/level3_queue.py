@@ -1,8 +1,8 @@
-"""Single orders (level 3): follow one of them on its way to the head of the queue at its price.
+"""Follow a single order (level 3) on its way to the head of the queue at its price.
 
 python examples/level3_queue.py --demo       on a local KuCoin, no network and no key
 
-KuCoin withdrew this feed in 2021: elsewhere it runs on what serves it, by KUCOIN_SYNC_REST_URL.
+KuCoin withdrew this feed in 2021. With KUCOIN_SYNC_REST_URL it runs on another server that has the feed.
 """
 
 import argparse
@@ -22,18 +22,18 @@ def main(options: argparse.Namespace) -> None:
 
 
 def follow_one(book: LocalLevel3Book, deadline: float) -> None:
-    """Choose the last order at the third best bid, and tell of it until it is gone."""
+    """Choose the last order at the third best bid and print its position until it is gone."""
     changes = iter(book)
     order = book.orders_at(book.bids(3, timeout=10)[-1].price)[-1]
     print(f"an order to buy {order.size:f} at {order.price:f}:", flush=True)
-    told = None
+    printed = None
     for _ in changes:
         position = book.queue_position(order.id, timeout=10)
         if position is None or time.monotonic() > deadline:
             print("  gone: traded or cancelled" if position is None else "  still there", flush=True)
             return
-        if position != told:
-            told = position
+        if position != printed:
+            printed = position
             print(f"  {position.orders} orders before it, {position.size:f} in all", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Many symbols with one subscription: only the newest ticker of each is kept, and who is silent is named.
+"""Read many symbols with one subscription: keep the newest ticker of each, and name the silent ones.
 
 python examples/many_symbols.py --demo                      150 made-up symbols on a local KuCoin
 python examples/many_symbols.py BTC-USDT ETH-USDT KCS-USDT  on KuCoin; any number of symbols
@@ -17,13 +17,13 @@ USUAL = ["BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "KCS-USDT", "ETH-BTC", 
 
 def main(options: argparse.Namespace) -> None:
     with Stream(on_event=on_event) as stream:
-        # One call: the stream splits it into commands and connections as KuCoin's limits ask for.
+        # The stream splits this call into commands and connections within KuCoin's limits.
         tickers = stream.subscribe(topics.ticker(*options.symbols), overflow="latest", stale_after=30.0, timeout=60.0)
         counts: Counter[str] = Counter()
         next_line, deadline = time.monotonic() + 0.5, time.monotonic() + options.seconds
         for message in tickers:
             counts[message["topic"].partition(":")[2]] += 1
-            time.sleep(0.005)  # stands for your work: while it lasts, newer tickers replace those that wait
+            time.sleep(0.005)  # in place of your work; meanwhile newer tickers replace those that wait
             if time.monotonic() > next_line:
                 next_line += 0.5
                 print(f"so far {counts.total()} tickers of {len(counts)} symbols", flush=True)

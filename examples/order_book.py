@@ -1,8 +1,8 @@
-"""A live order book: wait for it, read it, follow its changes, and see what a large order would cost.
+"""Keep a live order book: wait for it, read it, follow its changes, and price a large order.
 
 python examples/order_book.py --demo                on a local KuCoin, no network and no key
 python examples/order_book.py XBTUSDTM --seconds 30 on KuCoin; with KUCOIN_API_KEY, KUCOIN_API_SECRET and
-                                                    KUCOIN_API_PASSPHRASE spot books are whole
+                                                    KUCOIN_API_PASSPHRASE spot books are complete
 """
 
 import argparse
@@ -30,11 +30,11 @@ def main(options: argparse.Namespace) -> None:
 
 
 def show(book: LocalBook) -> None:
-    """Print a line about the book as it is now."""
+    """Print a line about the current book."""
     try:
         snapshot = book.snapshot(depth=10)
         cost = book.price_to_buy(sum(level.size for level in snapshot.asks))
-    except BookNotReady as error:  # such as after a cut; the loop goes on when the book does
+    except BookNotReady as error:  # for example after a lost connection; the loop goes on with the book
         print(error)
         return
     print(

@@ -23,7 +23,7 @@ from kucoin_sync.testing import local_kucoin
 parser = argparse.ArgumentParser()
 parser.add_argument("--demo", action="store_true")
 parser.add_argument("--trades", type=int, default=60)
-options, _ = parser.parse_known_args()  # in a notebook set them here: options.demo = True
+options, _ = parser.parse_known_args()  # in a notebook, set options here: options.demo = True
 
 # %% [markdown]
 # A stream stays open from cell to cell; its thread works in the background.
@@ -49,7 +49,7 @@ frame = frame.set_index("time").sort_index()
 print(frame.tail())
 
 # %% [markdown]
-# Candles of a second each, and how much was bought and sold.
+# Candles of one second, and the sizes bought and sold.
 
 # %%
 candles = frame["price"].resample("1s").ohlc().dropna()

@@ -1,8 +1,8 @@
-"""Your own orders and balances, as they change.
+"""Print the changes of your own orders and balances.
 
 python examples/private_orders.py --demo           on a local KuCoin where an account trades
 python examples/private_orders.py --seconds 600    on KuCoin; needs KUCOIN_API_KEY, KUCOIN_API_SECRET and
-                                                   KUCOIN_API_PASSPHRASE, a key that may read is enough
+                                                   KUCOIN_API_PASSPHRASE of a key with permission to read
 """
 
 import argparse
@@ -18,7 +18,7 @@ def main(options: argparse.Namespace) -> None:
     with Stream() as stream:
         mine = stream.subscribe(topics.orders(), topics.account_balance())
         print("waiting for your orders; place one", flush=True)
-        # Hours may pass between two of these messages: wait for each no longer than until the end.
+        # Hours may pass between two of these messages, so the wait for each ends at the deadline.
         while (remaining := deadline - time.monotonic()) > 0:
             try:
                 show(mine.get(timeout=remaining))
@@ -38,7 +38,7 @@ def show(message: Message) -> None:
             print(f"order    {what}: {how}", flush=True)
         case Balance() as balance:
             print(f"balance  {balance.currency}: {balance.available} available, {balance.hold} held", flush=True)
-        case other:  # a kind of message that this version does not know
+        case other:  # a kind of message that is unknown to this version
             print(other, flush=True)
 
 

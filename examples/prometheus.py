@@ -1,6 +1,6 @@
 """Serve a stream's numbers to Prometheus, on http://localhost:9000/metrics.
 
-python examples/prometheus.py --demo                 on a local KuCoin, and looks at the page itself
+python examples/prometheus.py --demo                 on a local KuCoin; prints parts of the page
 python examples/prometheus.py --port 9000 --seconds 3600   on KuCoin
 
 Needs prometheus-client: pip install 'kucoin-sync[metrics]'
@@ -40,7 +40,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def look(url: str) -> list[str]:
-    """Return some lines of the page, as Prometheus gets them."""
+    """Return some lines of the page that Prometheus reads."""
     with urllib.request.urlopen(url, timeout=5) as page:
         return [line for line in page.read().decode().splitlines() if line.startswith(SHOWN)]
 

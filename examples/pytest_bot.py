@@ -1,8 +1,8 @@
-"""A bot and its tests: what it does in a market, and what when things go wrong.
+"""A bot and its tests, in a normal market and after a lost connection.
 
 python -m pytest examples/pytest_bot.py      runs the tests, on a local KuCoin
 python examples/pytest_bot.py --demo         runs the bot on a local KuCoin with a simulated market
-python examples/pytest_bot.py                runs it on KuCoin; it only tells what it would do
+python examples/pytest_bot.py                runs it on KuCoin; it only prints its decisions
 
 Needs nothing but this package and pytest: the fixtures kucoin_server, kucoin_stream and kucoin_exchange come with it.
 """
@@ -20,7 +20,7 @@ TOPIC = "/market/match:BTC-USDT"
 
 
 class Bot:
-    """Says "buy" when a trade is below the average of all trades since the connection was made."""
+    """Buys when a trade is below the average of all trades since the connection was made."""
 
     def __init__(self, stream: Stream, act: Callable[[str, Decimal], object]) -> None:
         self._trades = stream.subscribe(TOPIC)
@@ -30,7 +30,7 @@ class Bot:
         """Trade until the stream is closed."""
         epoch, count, total = 0, 0, Decimal(0)
         for message in self._trades:
-            if message.epoch != epoch:  # some trades may be missing: begin again
+            if message.epoch != epoch:  # some trades may be missing: start a new average
                 epoch, count, total = message.epoch, 0, Decimal(0)
             price = message.payload.price
             if count and price < total / count:
@@ -42,7 +42,7 @@ class Bot:
 
 
 class Started:
-    """A bot that runs beside the test, and what it did. It ends when the stream is closed, at the end of the test."""
+    """A bot on a thread of its own, with its actions. It ends when the stream is closed, at the end of the test."""
 
     def __init__(self, stream: Stream) -> None:
         self.actions: Queue[tuple[str, Decimal]] = Queue()
@@ -51,7 +51,7 @@ class Started:
 
 
 def trade(server: KucoinServer, price: str) -> None:
-    """Have a trade happen."""
+    """Publish a trade."""
     data = {"symbol": "BTC-USDT", "side": "buy", "price": price, "size": "0.1", "sequence": "1", "time": "1"}
     ids = {"tradeId": "1", "makerOrderId": "2", "takerOrderId": "3", "type": "match"}
     assert server.publish(TOPIC, {**data, **ids}, subject="trade.l3match")
@@ -71,7 +71,7 @@ def test_after_a_cut_it_begins_again(kucoin_server: KucoinServer, kucoin_stream:
     kucoin_server.drop_connections()
     kucoin_server.wait_for(lambda server: len(server.ended) == 1)
     kucoin_server.wait_subscribed(TOPIC)
-    for price in ("50", "49"):  # the first is far below the average of before
+    for price in ("50", "49"):  # the first is far below the average before the cut
         trade(kucoin_server, price)
     assert bot.actions.get(timeout=5) == ("buy", Decimal("49"))
 
@@ -88,7 +88,7 @@ def test_it_finds_something_to_do_in_a_market(kucoin_exchange: LiveExchange, kuc
 def main(options: argparse.Namespace) -> None:
     with Stream() as stream:
         bot = Bot(stream, lambda what, price: print(f"{what} at {price}", flush=True))
-        end = threading.Timer(options.seconds, stream.close)  # which ends its loop
+        end = threading.Timer(options.seconds, stream.close)  # this ends the bot's loop
         end.daemon = True
         end.start()
         bot.run()

@@ -1,4 +1,4 @@
-"""The first steps: subscribe to a topic and loop over what comes.
+"""The first steps: subscribe to a topic and loop over its messages.
 
 python examples/quickstart.py --demo         on a local KuCoin, no network and no key
 python examples/quickstart.py                on KuCoin
@@ -20,5 +20,5 @@ def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = example_parser(__doc__, seconds=None)
-    parser.add_argument("--messages", type=int, default=10, help="end after so many")
+    parser.add_argument("--messages", type=int, default=10, help="end after so many messages (default: 10)")
     run_example(main, parser.parse_args(), "ETH-USDT")

@@ -1,4 +1,4 @@
-"""Record a market for some seconds, then play it again: every message byte for byte, the book at every step.
+"""Record a market for some seconds, then replay it: the same messages byte for byte, and the same book.
 
 python examples/record_replay.py --demo          on a local KuCoin, no network
 python examples/record_replay.py                 on KuCoin

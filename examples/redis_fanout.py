@@ -1,6 +1,6 @@
-"""One feed for many processes: a relay passes it on through Redis, and several readers share its connection.
+"""One feed for many processes: a relay publishes it through Redis, and several readers share its connection.
 
-python examples/redis_fanout.py --demo                     on a local KuCoin and a redis-server of its own
+python examples/redis_fanout.py --demo                     on a local KuCoin and a new redis-server
 python examples/redis_fanout.py redis://localhost --seconds 30
                                                            behind `kucoin-sync relay --redis redis://localhost`
 """
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def read(url: str, name: int, seconds: float) -> None:
-    """Be one reader: follow two tickers and a book for a while."""
+    """Read two tickers and a book for some seconds; this is the body of one process."""
     messages, deadline = 0, time.monotonic() + seconds
     try:
         with RelayStream(url) as stream:
@@ -60,7 +60,7 @@ def read(url: str, name: int, seconds: float) -> None:
 
 @contextlib.contextmanager
 def demo() -> Iterator[str]:
-    """Yield the URL of a Redis of its own, behind which a relay passes on a simulated market."""
+    """Yield the URL of a new Redis to which a relay publishes a simulated market."""
     with (
         redis_server() as url,
         local_kucoin(*SYMBOLS) as server,
@@ -75,7 +75,7 @@ def demo() -> Iterator[str]:
 
 @contextlib.contextmanager
 def redis_server() -> Iterator[str]:
-    """Run a redis-server that keeps nothing; yield its URL."""
+    """Run a redis-server without persistence; yield its URL."""
     with tempfile.TemporaryDirectory() as directory:
         path = f"{directory}/socket"
         command = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", directory]

@@ -3,10 +3,10 @@
 python examples/django_project/manage.py runserver --demo   on a local KuCoin, no network and no key
 python examples/django_project/manage.py runserver          on KuCoin
 gunicorn --chdir examples/django_project --worker-class gthread --threads 100 live.wsgi
-                                                            as one deploys it: who looks occupies a thread
+                                                            for deployment: each open page occupies a thread
 
-Needs Django: pip install 'kucoin-sync[django]'. Several workers share one connection to KuCoin where there is a Redis:
-`export KUCOIN_SYNC_REDIS_URL=redis://localhost`, and beside them `manage.py kucoin_feed`.
+Needs Django: pip install 'kucoin-sync[django]'. With Redis, several workers share one connection to KuCoin:
+set `KUCOIN_SYNC_REDIS_URL=redis://localhost` and run `manage.py kucoin_feed` beside them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if __name__ == "__main__":
     from _common import run_example
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "live.settings")
-    # Runserver starts a second process in the same environment, with what is left of the arguments.
+    # `runserver` starts a second process with the same environment and with these arguments.
     options = argparse.Namespace(demo="--demo" in sys.argv)
     sys.argv = [argument for argument in sys.argv if argument != "--demo"]
     run_example(lambda _: execute_from_command_line(sys.argv), options, *SYMBOLS, rate=400, beat_seconds=0.2)

@@ -56,7 +56,7 @@ TABLE = {
     ),
     "graceful_shutdown.py": Example(
         ("working; Ctrl-C ends it$",),
-        (r"/market/match:BTC-USDT: all \d+ trades seen to$", "nothing left behind$"),
+        (r"/market/match:BTC-USDT: all \d+ trades handled$", "nothing left behind$"),
     ),
     "level3_queue.py": Example(
         (r"\d+ orders to buy, \d+ to sell$", r"an order to buy \S+ at \d", r"  \d+ orders before it, \S+ in all$"),

@@ -13,7 +13,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def events(request: HttpRequest) -> HttpResponseBase:
-    symbol = request.GET.get("symbol", settings.SYMBOLS[0])  # checked by sse, against TOPICS
+    symbol = request.GET.get("symbol", settings.SYMBOLS[0])  # must be in TOPICS
     depth = f"/spotMarket/level2Depth50:{symbol}"
     return feed.sse(request, topics.ticker(*settings.SYMBOLS), depth, event=lambda message: message.topic)
 

@@ -1,4 +1,4 @@
-"""Write down what a stream receives, and play it again.
+"""Record what a stream receives, and replay it.
 
 from kucoin_sync.recording import Recorder, ReplayStream
 

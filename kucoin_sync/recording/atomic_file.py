@@ -1,4 +1,4 @@
-"""A file that is whole or not there: written beside its place, under a name of its own, and moved there at the end."""
+"""Write a file atomically: to a temporary name in the same folder, then move the finished file to its final name."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
 
-__all__ = ["beside"]
+__all__ = ["atomic_write"]
 
 
 @contextlib.contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """Yield the path to write to; move the file to `path` at the end, or remove it where anything was raised.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; then move the file to `path`, or delete it if an exception was raised.
 
     Raises:
-        FileExistsError: there is a file at `path`, before or at the end; it is left as it is.
+        FileExistsError: `path` exists, at the beginning or at the end. The existing file is not changed.
     """
     if os.path.lexists(path):
         raise FileExistsError(path)
@@ -25,7 +25,7 @@ def beside(path: Path) -> Iterator[Path]:
         yield temporary
         _move(temporary, path)
     finally:
-        with contextlib.suppress(OSError):  # it was moved, or never made
+        with contextlib.suppress(OSError):  # the file was moved, or never created
             temporary.unlink()
 
 
@@ -35,7 +35,7 @@ def _move(source: Path, target: Path) -> None:
         os.link(source, target)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links
+    except OSError:  # this file system has no hard links
         if os.path.lexists(target):
             raise FileExistsError(target) from None
         os.replace(source, target)

@@ -1,9 +1,9 @@
-"""The columns of a topic's messages: from the structs of its payloads, the one place that knows their types.
+"""Derive the columns of a table of messages from the payload structs of their topics.
 
-One row is one message. First come `received`, `epoch`, `topic` and `subject`; then the payload's fields and computed
-ones. Prices and sizes are exact numbers, sequences whole ones, instants `…_ns` become times without the `_ns`, a level
-becomes its price and size, and what has parts of its own (the rows of a book's update) is JSON text. Last comes `rest`:
-what no other column holds, as JSON under KuCoin's names.
+One row is one message. The first columns are `received`, `epoch`, `topic` and `subject`. The payload's fields and
+properties follow. Prices and sizes are exact decimals, sequences are integers. A field `…_ns` becomes a time column
+without the `_ns`. A level becomes two columns, price and size. A nested value (such as the rows of a book update) is
+JSON text. The last column is `rest`: all remaining fields as JSON, under KuCoin's names.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Column", "Kind", "columns_of"]
 
 
 class Kind(Enum):
-    """What a column holds."""
+    """The type of a column's values."""
 
     NUMBER = "an exact number"
     WHOLE = "a whole number"
@@ -36,7 +36,7 @@ class Kind(Enum):
 
 
 class Column(NamedTuple):
-    """A column: its name, what it holds, and what gives its value of a message, None where it has none."""
+    """A column: its name, its type, and a function that returns its value for a message, or None if there is none."""
 
     name: str
     kind: Kind
@@ -45,7 +45,7 @@ class Column(NamedTuple):
 
 _encode = msgspec.json.Encoder().encode
 _KINDS = {Decimal: Kind.NUMBER, int: Kind.WHOLE, bool: Kind.FLAG, str: Kind.TEXT}
-_FIRST = (
+_COMMON_COLUMNS = (
     Column("received", Kind.TIME, lambda message: message.received_ns),
     Column("epoch", Kind.WHOLE, lambda message: message.epoch),
     Column("topic", Kind.TEXT, lambda message: message.topic),
@@ -54,41 +54,41 @@ _FIRST = (
 
 
 def columns_of(topics: Iterable[str]) -> tuple[Column, ...]:
-    """Return the columns for the messages of topics; a column that several payloads have stands once.
+    """Return the columns for the messages of topics; several payloads with the same column share it.
 
     Raises:
-        InvalidTopic: no payload is known for a topic.
+        InvalidTopic: no payload struct is known for a topic.
     """
-    columns = {column.name: column for column in _FIRST}
+    columns = {column.name: column for column in _COMMON_COLUMNS}
     for topic in topics:
         for single in grammar.split(topic):
             row = grammar.row_of(single)
             if row is None:
                 raise InvalidTopic(f"{single} has no columns: this package does not know what its messages hold")
             for cls in dict.fromkeys(row.payloads.values()):
-                for column in _of_payload(cls):
+                for column in _payload_columns(cls):
                     columns.setdefault(column.name, column)
     columns["rest"] = columns.pop("rest")
     return tuple(columns.values())
 
 
-def _of_payload(cls: type[Payload]) -> Iterable[Column]:
-    yield from _of_struct(cls, lambda message: message.payload)
+def _payload_columns(cls: type[Payload]) -> Iterable[Column]:
+    yield from _struct_columns(cls, lambda message: message.payload)
     yield Column("rest", Kind.TEXT, lambda message: _as_json(getattr(message.payload, "extra", None) or None))
 
 
-def _of_struct(cls: type[msgspec.Struct], struct: Callable[[Message], Any], prefix: str = "") -> Iterable[Column]:
-    """Yield the columns of a struct, which `struct` finds in a message."""
+def _struct_columns(cls: type[msgspec.Struct], struct: Callable[[Message], Any], prefix: str = "") -> Iterable[Column]:
+    """Yield the columns of a struct; `struct` returns that struct from a message."""
     hints = typing.get_type_hints(cls)
     for name in fields_of(cls):
         if name.startswith("wire_") or name == "datetime":
-            continue  # said exactly by another one
+            continue  # another column holds the same value exactly
         computed = getattr(cls, name, None)
         hint = typing.get_type_hints(computed.fget)["return"] if isinstance(computed, property) else hints[name]
-        yield from _of_field(prefix + name, _without_none(hint), _attribute(struct, name))
+        yield from _field_columns(prefix + name, _without_none(hint), _attribute(struct, name))
 
 
-def _of_field(name: str, hint: Any, value: Callable[[Message], Any]) -> Iterable[Column]:
+def _field_columns(name: str, hint: Any, value: Callable[[Message], Any]) -> Iterable[Column]:
     if hint is Level:
         for part in Level._fields:
             yield Column(f"{name}_{part}", Kind.NUMBER, _attribute(value, part))
@@ -97,10 +97,10 @@ def _of_field(name: str, hint: Any, value: Callable[[Message], Any]) -> Iterable
         yield Column(name.removesuffix("_ns"), Kind.TIME, lambda message: value(message) or None)
         return
     if isinstance(hint, type) and issubclass(hint, Payload):
-        yield from _of_struct(hint, value)  # the figures of a snapshot, which KuCoin nests
+        yield from _struct_columns(hint, value)  # KuCoin nests the fields of a market snapshot
         return
     if hint is MarketChange:
-        yield from _of_struct(hint, value, f"{name}_")
+        yield from _struct_columns(hint, value, f"{name}_")
         return
     kind = Kind.TEXT if typing.get_origin(hint) is Literal else _KINDS.get(hint)
     if kind is not None:

@@ -1,11 +1,10 @@
-"""How the text of a recording is packed into a file: as it is, with gzip, or with zstd, as the file's name says.
+"""Compress and decompress the text of a recording: plain, gzip or zstd, chosen by the suffix of the file's name.
 
-A file is a row of blocks. Each is whole lines of text, begins with one of the recorder's, and was packed for itself:
-a gzip member, a zstd frame. So a file can be read from the beginning of any block, what is cut off of the last one
-spoils no other, and a block more can always be added. In a file that is not packed, a block is about a megabyte.
+A file is a sequence of blocks. Each block is whole lines of text, starts with a recorder line, and is compressed on its
+own (a gzip member, a zstd frame). So a file can be read from the start of any block, a truncated last block damages no
+other block, and blocks can be appended. In an uncompressed file, a block is about a megabyte.
 
-Whatever a file claims, no more than `LARGEST` bytes of a block are unpacked or kept: what goes on behind them is taken
-for damage.
+At most `LARGEST` bytes of a block are decompressed or kept. A longer block is treated as damaged.
 """
 
 from __future__ import annotations
@@ -19,34 +18,34 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from .errors import RecordingError
 
-__all__ = ["LARGEST", "SUFFIXES", "Block", "Buffer", "Packing", "packing_for"]
+__all__ = ["LARGEST", "SUFFIXES", "Block", "Buffer", "Compression", "compression_for"]
 
 _CHUNK = 64 * 1024
 _SLICE = 1024
-"""Bytes that are unpacked at a time. A byte of zstd can claim 32 KiB of text."""
+"""Compressed bytes that are decompressed at a time. One byte of zstd can expand to 32 KiB of text."""
 
-_PLAIN = 1024 * 1024
-_LEVEL = 1
+_PLAIN_BLOCK = 1024 * 1024
+_ZSTD_LEVEL = 1
 LARGEST = 32 * 1024 * 1024
-"""Bytes of text in a block; one that claims more is not ours."""
+"""Largest size of a block's text, in bytes. The recorder writes no larger block."""
 
 
 class Block(NamedTuple):
-    """A block as it was found.
+    """A block as it was read.
 
     Attributes:
-        place: offset in the file.
+        offset: its offset in the file, in bytes.
         text: whole lines.
-        whole: whether it is complete; else the file was cut or damaged here, and nothing of it can be read behind.
+        whole: whether the block is complete. If False, the file is truncated or damaged here and reading stops.
     """
 
-    place: int
+    offset: int
     text: bytes
     whole: bool = True
 
 
-class _Unpacker(Protocol):
-    """Takes the bytes of one block, piece by piece."""
+class _Decompressor(Protocol):
+    """Decompresses one block, piece by piece; see `zlib.decompressobj`."""
 
     @property
     def eof(self) -> bool: ...
@@ -58,25 +57,31 @@ class _Unpacker(Protocol):
 Buffer = bytes | memoryview
 
 
-class Packing(NamedTuple):
-    """One way to pack: a function that packs a block, and what makes its opposite, None for text as it is."""
+class Compression(NamedTuple):
+    """A compression format.
 
-    pack: Callable[[Buffer], Buffer]
-    unpacker: Callable[[], _Unpacker] | None
-    broken: tuple[type[Exception], ...] = ()
+    Attributes:
+        compress: compresses one block.
+        decompressor: creates a decompressor for one block; None for plain text.
+        errors: the exceptions that decompression raises for damaged data.
+    """
 
-    def blocks(self, file: BinaryIO, place: int = 0) -> Iterator[Block]:
-        """Yield the blocks of a file from the one that begins at `place`."""
-        file.seek(place)
-        return _plain_blocks(file, place) if self.unpacker is None else self._packed_blocks(file, place)
+    compress: Callable[[Buffer], Buffer]
+    decompressor: Callable[[], _Decompressor] | None
+    errors: tuple[type[Exception], ...] = ()
 
-    def _packed_blocks(self, file: BinaryIO, place: int) -> Iterator[Block]:
-        assert self.unpacker is not None
+    def blocks(self, file: BinaryIO, offset: int = 0) -> Iterator[Block]:
+        """Yield the blocks of a file, from the block that starts at `offset`."""
+        file.seek(offset)
+        return _plain_blocks(file, offset) if self.decompressor is None else self._compressed_blocks(file, offset)
+
+    def _compressed_blocks(self, file: BinaryIO, offset: int) -> Iterator[Block]:
+        assert self.decompressor is not None
         rest = b""
         while True:
-            unpacker, pieces, taken, room = self.unpacker(), [], 0, LARGEST
+            decompressor, pieces, taken, room = self.decompressor(), [], 0, LARGEST
             whole = True
-            while not unpacker.eof and whole:
+            while not decompressor.eof and whole:
                 rest = rest or file.read(_CHUNK)
                 if not rest:
                     whole = False
@@ -84,8 +89,8 @@ class Packing(NamedTuple):
                 data, rest = rest[:_SLICE], rest[_SLICE:]
                 taken += len(data)
                 try:
-                    piece = unpacker.decompress(data)
-                except self.broken:
+                    piece = decompressor.decompress(data)
+                except self.errors:
                     whole = False
                     break
                 pieces.append(piece)
@@ -93,79 +98,79 @@ class Packing(NamedTuple):
                 whole = room > 0
             if not taken:
                 return
-            unused = unpacker.unused_data if whole else b""
+            unused = decompressor.unused_data if whole else b""
             rest = unused + rest
             text = b"".join(pieces)
             if not text.endswith(b"\n"):
                 text, whole = text[: text.rfind(b"\n") + 1], False
-            yield Block(place, text, whole)
+            yield Block(offset, text, whole)
             if not whole:
                 return
-            place += taken - len(unused)
+            offset += taken - len(unused)
 
 
-def _plain_blocks(file: BinaryIO, place: int) -> Iterator[Block]:
+def _plain_blocks(file: BinaryIO, offset: int) -> Iterator[Block]:
     text = bytearray()
-    while data := file.read(_PLAIN):
-        begin = max(0, len(text) - 1)  # there is no end of a block before
+    while data := file.read(_PLAIN_BLOCK):
+        begin = max(0, len(text) - 1)  # the text before was searched already
         text += data
-        # A block ends where one of the recorder's lines begins: it says where the frames behind it came from.
+        # A block must start with a recorder line, because that line says which connection the next frames came from.
         end = text.rfind(b"\n[", begin) + 1
         if end:
-            yield Block(place, bytes(text[:end]))
-            place += end
+            yield Block(offset, bytes(text[:end]))
+            offset += end
             del text[:end]
         if len(text) > LARGEST:
-            yield Block(place, bytes(text[: text.rfind(b"\n") + 1]), False)
+            yield Block(offset, bytes(text[: text.rfind(b"\n") + 1]), False)
             return
     whole = text.endswith(b"\n")
     if text:
-        yield Block(place, bytes(text if whole else text[: text.rfind(b"\n") + 1]), whole)
+        yield Block(offset, bytes(text if whole else text[: text.rfind(b"\n") + 1]), whole)
 
 
-def _as_it_is() -> Packing:
-    return Packing(lambda text: text, None)
+def _no_compression() -> Compression:
+    return Compression(lambda text: text, None)
 
 
-def _gzip() -> Packing:
-    return Packing(lambda text: gzip.compress(text, 4, mtime=0), lambda: zlib.decompressobj(31), (zlib.error,))
+def _gzip() -> Compression:
+    return Compression(lambda text: gzip.compress(text, 4, mtime=0), lambda: zlib.decompressobj(31), (zlib.error,))
 
 
-def _zstd() -> Packing:
+def _zstd() -> Compression:
     try:
-        library: Any = import_module("zstandard")
+        module: Any = import_module("zstandard")
     except ImportError:
-        return _zstd_of_python()
-    # Objects are not made for each block: that costs more than a small one.
-    return Packing(
-        library.ZstdCompressor(level=_LEVEL, write_checksum=True).compress,
-        library.ZstdDecompressor().decompressobj,
-        (library.ZstdError,),
+        return _standard_library_zstd()
+    # The compressor is reused: creating one takes longer than compressing a small block.
+    return Compression(
+        module.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True).compress,
+        module.ZstdDecompressor().decompressobj,
+        (module.ZstdError,),
     )
 
 
-def _zstd_of_python() -> Packing:
+def _standard_library_zstd() -> Compression:
     try:
-        library: Any = import_module("compression.zstd")
+        module: Any = import_module("compression.zstd")
     except ImportError:
         raise RecordingError(
-            "recordings with the suffix .zst need a library: pip install 'kucoin-sync[zstd]', or use the suffix .gz"
+            "recordings with the suffix .zst need a module: pip install 'kucoin-sync[zstd]', or use the suffix .gz"
         ) from None
-    options = {library.CompressionParameter.compression_level: _LEVEL, library.CompressionParameter.checksum_flag: 1}
-    return Packing(
-        lambda text: bytes(library.compress(text, options=options)), library.ZstdDecompressor, (library.ZstdError,)
+    options = {module.CompressionParameter.compression_level: _ZSTD_LEVEL, module.CompressionParameter.checksum_flag: 1}
+    return Compression(
+        lambda text: bytes(module.compress(text, options=options)), module.ZstdDecompressor, (module.ZstdError,)
     )
 
 
-SUFFIXES: dict[str, Callable[[], Packing]] = {".jsonl": _as_it_is, ".jsonl.gz": _gzip, ".jsonl.zst": _zstd}
-"""The endings of a recording's name, and how each is packed."""
+SUFFIXES: dict[str, Callable[[], Compression]] = {".jsonl": _no_compression, ".jsonl.gz": _gzip, ".jsonl.zst": _zstd}
+"""The suffixes of a recording's file name, and the compression of each."""
 
 
-def packing_for(path: Path) -> Packing:
-    """Return the packing that a file's name asks for.
+def compression_for(path: Path) -> Compression:
+    """Return the compression for a file name.
 
     Raises:
-        RecordingError: it has none of the `SUFFIXES`, or what unpacks it is not installed.
+        RecordingError: the name has none of the `SUFFIXES`, or the compression library is not installed.
     """
     for suffix, make in SUFFIXES.items():
         if path.name.endswith(suffix):

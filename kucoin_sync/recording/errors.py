@@ -1,4 +1,4 @@
-"""What can go wrong with recordings: one error, and what a stream's `on_event` is told."""
+"""The error and the events of recording and replay."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = [
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what a sentence says of an error: that of the system, else its kind and text."""
+    """Return the text of an error for use in a sentence: the system's text, else the type and text of the exception."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 class RecordingError(KucoinSyncError):
-    """A file can't be written or read as a recording; the text names it and says why.
+    """A file can't be written or read as a recording; the text names the file and the reason.
 
-    `retriable` is True on the instance where the system had no thread, descriptor or memory for a moment.
+    `retriable` is True on the instance if the system was temporarily out of threads, file descriptors or memory.
     """
 
     def __init__(self, message: str, *, retriable: bool = False) -> None:
@@ -36,7 +36,7 @@ class RecordingError(KucoinSyncError):
 
 
 class RecordingFailed(Event, frozen=True):
-    """A recorder can't write; the stream goes on, what is not recorded is counted, and it tries again."""
+    """A recorder can't write. The stream continues, unrecorded messages are counted, and the recorder retries."""
 
     path: str
     error: BaseException
@@ -52,7 +52,7 @@ class RecordingFailed(Event, frozen=True):
 
 
 class RecordingResumed(Event, frozen=True):
-    """A recorder can write again; `dropped` frames are missing in the recording, which says so in their place."""
+    """A recorder can write again. `dropped` messages are missing; the recording notes the number at that point."""
 
     path: str
     dropped: int
@@ -62,7 +62,7 @@ class RecordingResumed(Event, frozen=True):
 
 
 class ReplayFailed(Event, frozen=True):
-    """A replay has ended with an error before its end, and with it what it plays for."""
+    """A replay has failed before the end of the recording; its subscriptions and books have ended with this error."""
 
     path: str
     error: Exception
@@ -76,7 +76,7 @@ class ReplayFailed(Event, frozen=True):
 
 
 class FramesMissing(Event, frozen=True):
-    """A replay has come to a place where messages are missing, because of `reason`."""
+    """A replay has reached a point where the recorder dropped `dropped` messages, because of `reason`."""
 
     dropped: int
     reason: str
@@ -86,7 +86,7 @@ class FramesMissing(Event, frozen=True):
 
 
 class ReplayDelayed(Event, frozen=True):
-    """A replay can't go on for want of something, such as a descriptor; it tries again after `retry_in` seconds."""
+    """A replay lacks a resource, such as a file descriptor; it tries again after `retry_in` seconds."""
 
     path: str
     error: Exception
@@ -97,7 +97,7 @@ class ReplayDelayed(Event, frozen=True):
 
 
 class RecordingEnded(Event, frozen=True):
-    """A replay has come to the end of what can be read of a recording."""
+    """A replay has reached the end of the readable part of a recording."""
 
     path: str
     whole: bool

@@ -1,4 +1,4 @@
-"""Tables from messages: CSV with the standard library, Parquet with pyarrow (`pip install 'kucoin-sync[export]'`)."""
+"""Export messages as a table: CSV, or Parquet with pyarrow (`pip install 'kucoin-sync[export]'`)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from typing import Any
 
 from ..payloads import Payload
 from ..protocol.message import Message
-from .atomic_file import beside
+from .atomic_file import atomic_write
 from .columns import Column, Kind, columns_of
 from .errors import RecordingError
 
 __all__ = ["Export", "export"]
 
-_GROUP = 50_000
+_ROWS_PER_GROUP = 50_000
 _EPOCH = dt.datetime(1970, 1, 1)
 _DIGITS, _DECIMALS = 38, 18
-_LONGEST = 1000
-"""Digits up to which a number is spelled without an exponent."""
+_MAX_DIGITS = 1000
+"""Numbers with an exponent of at least this size are written in scientific notation."""
 
 
 class Export:
-    """What came of an export.
+    """The counts of an export.
 
     Attributes:
-        rows: how many messages were written.
-        left_out: messages for which no struct is known.
-        emptied: values that the table can't hold, such as a time of the year 2462 in Parquet: their cells are empty.
+        rows: messages that were written.
+        left_out: messages without a payload struct, which were not written.
+        emptied: values that the format can't hold, such as a time in the year 2462 in Parquet. Their cells are empty.
     """
 
     def __init__(self) -> None:
@@ -41,8 +41,8 @@ class Export:
         self.left_out = 0
         self.emptied = 0
 
-    def take(self, messages: Iterable[Message], columns: Sequence[Column]) -> Iterator[list[Any]]:
-        """Yield a row for each message."""
+    def rows_of(self, messages: Iterable[Message], columns: Sequence[Column]) -> Iterator[list[Any]]:
+        """Yield a row for each message that has a payload struct; count both kinds."""
         for message in messages:
             if not isinstance(message.payload, Payload):
                 self.left_out += 1
@@ -52,26 +52,26 @@ class Export:
 
 
 def export(messages: Iterable[Message], topics: Iterable[str], path: str | os.PathLike[str]) -> Export:
-    """Write messages of these topics as a table to a new file, `.csv` or `.parquet`; return what came of it.
+    """Write messages of these topics as a table to a new file, `.csv` or `.parquet`; return the counts.
 
-    Numbers are exact in both. Times are UTC with nanoseconds: text in CSV, timestamps in Parquet, which hold the years
-    1677 to 2262; a time beyond these is empty there. Text is as it came, except for the character NUL (U+0000) in CSV:
-    not every reader takes it, and it stands there as U+FFFD. The file is there when it is whole, and not before.
+    Numbers are exact in both formats. Times are UTC with nanoseconds: text in CSV, timestamps in Parquet. Parquet
+    timestamps cover the years 1677 to 2262; a time outside this range is an empty cell. Text is unchanged, except that
+    CSV has U+FFFD in place of the character NUL (U+0000), which some CSV readers reject. The file appears under its
+    name only when it is complete.
 
     Raises:
-        InvalidTopic: no payload is known for a topic.
-        RecordingError: the file is there already or can't be made, what writes it is not installed, or it can't hold
-            a number.
+        InvalidTopic: no payload struct is known for a topic.
+        RecordingError: the file exists, can't be created, or can't hold a number; or pyarrow is not installed.
     """
     path = Path(path)
     columns = columns_of(topics)
     done = Export()
-    rows = done.take(messages, columns)
+    rows = done.rows_of(messages, columns)
     write = {".csv": _to_csv, ".parquet": _to_parquet}.get(path.suffix)
     if write is None:
         raise RecordingError(f"the name of {path} has to end with .csv or .parquet")
     try:
-        with beside(path) as temporary:
+        with atomic_write(path) as temporary:
             write(rows, columns, temporary, path, done)
     except FileExistsError:
         raise RecordingError(f"{path} is there already; choose another name") from None
@@ -90,7 +90,7 @@ def _to_csv(rows: Iterator[list[Any]], columns: Sequence[Column], file_path: Pat
         kinds = [column.kind for column in columns]
         for row in rows:
             cells = [_as_text(value, kind, done) for value, kind in zip(row, kinds, strict=True)]
-            # Before Python 3.13 the writer leaves "\r" unquoted, and a reader would begin a new row there.
+            # Before Python 3.13 the writer does not quote "\r", and a reader would start a new row there.
             (quoting if any("\r" in cell for cell in cells) else writer).writerow(cells)
 
 
@@ -105,8 +105,8 @@ def _as_text(value: Any, kind: Kind, done: Export) -> str:
             done.emptied += 1
             return ""
     if isinstance(value, Decimal):
-        return f"{value:f}" if abs(value.adjusted()) < _LONGEST else str(value)
-    return str(value).replace("\0", "\ufffd")  # the writer of Python 3.10 does not take NUL
+        return f"{value:f}" if abs(value.adjusted()) < _MAX_DIGITS else str(value)
+    return str(value).replace("\0", "\ufffd")  # csv.writer rejects NUL in Python 3.10
 
 
 def _to_parquet(
@@ -126,10 +126,10 @@ def _to_parquet(
     }
     schema = pa.schema([(column.name, types[column.kind]) for column in columns])
     with open(file_path, "xb") as file, pq.ParquetWriter(file, schema) as writer:
-        while group := list(islice(rows, _GROUP)):
+        while group := list(islice(rows, _ROWS_PER_GROUP)):
             arrays = []
             for column, values in zip(columns, zip(*group, strict=True), strict=True):
-                held = [_held(value, column.kind, done) for value in values]
+                held = [_parquet_value(value, column.kind, done) for value in values]
                 try:
                     arrays.append(pa.array(held, types[column.kind]))
                 except (pa.ArrowException, OverflowError, ValueError) as error:
@@ -141,10 +141,10 @@ def _to_parquet(
             writer.write_table(pa.table(arrays, schema=schema))
 
 
-def _held(value: Any, kind: Kind, done: Export) -> Any:
-    """Return a value as Parquet takes it, None for what none of its columns can hold."""
-    unheld = (kind is Kind.TIME and value is not None and not -(2**63) <= value < 2**63) or (
+def _parquet_value(value: Any, kind: Kind, done: Export) -> Any:
+    """Return a value for Parquet, or None if its column type can't hold the value."""
+    unsupported = (kind is Kind.TIME and value is not None and not -(2**63) <= value < 2**63) or (
         kind is Kind.NUMBER and value is not None and not value.is_finite()
     )
-    done.emptied += unheld
-    return None if unheld else value
+    done.emptied += unsupported
+    return None if unsupported else value

@@ -1,20 +1,21 @@
-"""The lines of a recording: what is in it, as text and back.
+"""Encode and decode the lines of a recording.
 
-A recording is JSON lines. A line that begins with `[` is the recorder's; every other line is a frame, byte for byte as
-it came, so that it can be searched and read with the usual tools. The recorder's lines are:
+A recording is JSON lines. A line that starts with `[` is a recorder line. Every other line is a frame, byte for byte as
+it was received, so that the usual tools can search and read it. The recorder lines are:
 
     ["recording", 1, "0.4.0", 1729757723612000000, 1]           first in each file: format, package, time, part
-    [1729757723612000000, 3, "spot", false]                     of the frames from here on: time, epoch, market, private
-    ["frame", "eyJ0eXBlIjo…"]                                   a frame that is not one line, or begins with `[`: base64
+    [1729757723612000000, 3, "spot", false]                     origin of the next frames: time, epoch, market, private
+    ["frame", "eyJ0eXBlIjo…"]                                   a frame with a line break or a leading `[`, in base64
     ["subscribed", time, "spot", false, [["/market/ticker:BTC-USDT", null]]]     topics and their tunnels
     ["connected", time, 3, "spot", false, "ws-api-spot.kucoin.com"]
     ["disconnected", time, 3, "spot", false, 1006, "", "the connection was lost …"]
-    ["lost", time, "spot", ["/market/level2:BTC-USDT"], "…"]    nothing carries these public topics now
-    ["snapshot", time, "spot", "/api/v3/…", "BTC-USDT", {…}]    what REST answered for a book
-    ["dropped", time, 512, "…"]                                 frames that are missing here, and why
+    ["lost", time, "spot", ["/market/level2:BTC-USDT"], "…"]    no connection carries these public topics now
+    ["snapshot", time, "spot", "/api/v3/…", "BTC-USDT", {…}]    a REST snapshot for a book
+    ["dropped", time, 512, "…"]                                 the number of frames missing here, and the reason
     ["end", time]                                               the file was closed
 
-All times are nanoseconds since 1970 by the recorder's clock. What a newer version adds is passed by.
+All times are nanoseconds since 1970 by the recorder's clock. Unknown recorder lines are skipped, so that newer versions
+may add lines.
 
 Pure: no files, threads or clocks.
 """
@@ -44,20 +45,20 @@ __all__ = [
     "Subscribed",
     "frames_as_text",
     "line_as_text",
-    "own_lines",
+    "recorder_lines",
     "records",
     "time_of",
 ]
 
 FORMAT = 1
-"""Rises when older readers would misread what newer ones write."""
+"""The format version. It rises when older versions could not read new files correctly."""
 
-_OURS = ord("[")
-_BROKEN = (msgspec.MsgspecError, ValueError, RecursionError)
+_BRACKET = ord("[")
+_MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):
-    """Where and when frames came: nanoseconds since 1970, number of the connection, its market, whether private."""
+    """The origin of frames: time in nanoseconds since 1970, epoch of the connection, market, and whether private."""
 
     received_ns: int
     epoch: int
@@ -65,12 +66,12 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
     private: bool
 
 
-class _Own(msgspec.Struct, frozen=True, array_like=True, tag=str.lower):
-    """A line of the recorder's with a name."""
+class _NamedLine(msgspec.Struct, frozen=True, array_like=True, tag=str.lower):
+    """A recorder line with a name."""
 
 
-class Header(_Own, frozen=True, tag="recording"):
-    """What a file is, when it was begun, and which part of its recording it is, from 1."""
+class Header(_NamedLine, frozen=True, tag="recording"):
+    """The first line of a file: format, package version, time of creation, and number of the part, from 1."""
 
     format: int
     package: str
@@ -78,14 +79,14 @@ class Header(_Own, frozen=True, tag="recording"):
     part: int
 
 
-class Frame(_Own, frozen=True):
-    """A frame that can't stand as it is."""
+class Frame(_NamedLine, frozen=True):
+    """A frame that can't be written as a line of its own."""
 
     base64: str
 
 
-class Subscribed(_Own, frozen=True):
-    """The server sends these topics from now on; with each its tunnel or None."""
+class Subscribed(_NamedLine, frozen=True):
+    """The server sends these topics from now on; each is a pair of the topic and its tunnel, or None."""
 
     at_ns: int
     market: str
@@ -93,7 +94,7 @@ class Subscribed(_Own, frozen=True):
     topics: tuple[tuple[str, str | None], ...]
 
 
-class Connected(_Own, frozen=True):
+class Connected(_NamedLine, frozen=True):
     """The server has welcomed a connection."""
 
     at_ns: int
@@ -103,7 +104,7 @@ class Connected(_Own, frozen=True):
     host: str
 
 
-class Disconnected(_Own, frozen=True):
+class Disconnected(_NamedLine, frozen=True):
     """A connection has ended; see `events.Disconnected`."""
 
     at_ns: int
@@ -115,8 +116,8 @@ class Disconnected(_Own, frozen=True):
     error: str
 
 
-class Lost(_Own, frozen=True):
-    """Nothing carries these public topics now, because of `error`."""
+class Lost(_NamedLine, frozen=True):
+    """No connection carries these public topics now, because of `error`."""
 
     at_ns: int
     market: str
@@ -124,8 +125,8 @@ class Lost(_Own, frozen=True):
     error: str
 
 
-class Snapshot(_Own, frozen=True):
-    """What REST answered for a book; `data` is JSON text."""
+class Snapshot(_NamedLine, frozen=True):
+    """A REST snapshot for a book; `data` is JSON text."""
 
     at_ns: int
     market: str
@@ -134,26 +135,26 @@ class Snapshot(_Own, frozen=True):
     data: msgspec.Raw
 
 
-class Dropped(_Own, frozen=True):
-    """So many frames are missing here, because of `reason`."""
+class Dropped(_NamedLine, frozen=True):
+    """`count` frames are missing here, because of `reason`."""
 
     at_ns: int
     count: int
     reason: str
 
 
-class End(_Own, frozen=True):
-    """The file was closed; where it is missing, the recorder was killed."""
+class End(_NamedLine, frozen=True):
+    """The file was closed. If this line is missing, the recorder was killed."""
 
     at_ns: int
 
 
-#: A line with a name that stands for itself.
+#: A line that is a record of its own. `Frame` is not: it belongs to a batch.
 Line: TypeAlias = Header | Subscribed | Connected | Disconnected | Lost | Snapshot | Dropped | End
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Frames that came together."""
+    """Consecutive frames with the same origin."""
 
     origin: Origin
     frames: Sequence[bytes]
@@ -162,103 +163,103 @@ class Batch(msgspec.Struct, frozen=True):
 Record: TypeAlias = Batch | Line
 
 _encode = msgspec.json.Encoder().encode
-_decode_own = msgspec.json.Decoder(Line | Frame).decode
+_decode_named = msgspec.json.Decoder(Line | Frame).decode
 _decode_origin = msgspec.json.Decoder(Origin).decode
 _first = itemgetter(0)
 
 
 def line_as_text(line: Line) -> bytes:
-    """Return a line with its end."""
+    """Return a recorder line as text, with its line break."""
     return _encode(line) + b"\n"
 
 
 def frames_as_text(origin: Origin, frames: Sequence[bytes], *, objects: bool = False, lines: bool = False) -> bytes:
-    """Return the lines of frames that came together. This is the recorder's share of each message.
+    """Return the lines for frames with the same origin. This is the only per-message cost of recording.
 
-    With `objects` all are known to be JSON objects, with `lines` none to have more than one line. The text is put
-    together once: every copy of a large one costs more than all else here.
+    `objects` asserts that all frames are JSON objects; `lines` asserts that none contains a line break. The text is
+    joined once, because copying a large text costs more than everything else here.
     """
     head = _encode(origin)
     try:
-        odd = (not lines and b"\n" in b"".join(frames)) or (not objects and _OURS in map(_first, frames))
-    except IndexError:  # an empty one
+        odd = (not lines and b"\n" in b"".join(frames)) or (not objects and _BRACKET in map(_first, frames))
+    except IndexError:  # a frame is empty
         odd = True
     if odd:
-        return head + b"\n" + b"".join(map(_safely, frames))
+        return head + b"\n" + b"".join(map(_frame_as_line, frames))
     return b"\n".join([head, *frames, b""])
 
 
-def _safely(frame: bytes) -> bytes:
-    if frame and b"\n" not in frame and frame[0] != _OURS:
+def _frame_as_line(frame: bytes) -> bytes:
+    if frame and b"\n" not in frame and frame[0] != _BRACKET:
         return frame + b"\n"
     return _encode(Frame(binascii.b2a_base64(frame, newline=False).decode())) + b"\n"
 
 
 def records(text: bytes) -> Iterator[Record]:
-    """Yield what a block of whole lines holds, frames that came together as one.
+    """Yield the records of a block of whole lines; consecutive frames with the same origin are one record.
 
-    A line of ours that is not known is passed by, and so are frames of which nothing says where they came from.
+    Unknown recorder lines and frames without an origin are skipped.
     """
     origin: Origin | None = None
     frames: list[bytes] = []
     for line in text.split(b"\n"):
         if not line:
             continue
-        if line[0] != _OURS:
+        if line[0] != _BRACKET:
             frames.append(line)
             continue
-        own = _own(line)
-        if isinstance(own, Frame):
-            frames.append(_decoded(own))
+        decoded = _decode_line(line)
+        if isinstance(decoded, Frame):
+            frames.append(_decode_frame(decoded))
             continue
         if frames and origin is not None:
             yield Batch(origin, frames)
         frames = []
-        if isinstance(own, Origin):
-            origin = own
-        elif own is not None:
-            yield own
+        if isinstance(decoded, Origin):
+            origin = decoded
+        elif decoded is not None:
+            yield decoded
     if frames and origin is not None:
         yield Batch(origin, frames)
 
 
-def _decoded(frame: Frame) -> bytes:
+def _decode_frame(frame: Frame) -> bytes:
     try:
         return binascii.a2b_base64(frame.base64)
     except ValueError:
         return b""
 
 
-def own_lines(text: bytes) -> Iterator[Line]:
-    """Yield the lines with a name in a block, without a look at its frames."""
-    place = 0 if text.startswith(b'["') else _next_own(text, 0)
-    while place >= 0:
-        end = text.find(b"\n", place)
+def recorder_lines(text: bytes) -> Iterator[Line]:
+    """Yield the recorder lines of a block that have a name, without reading its frames."""
+    start = 0 if text.startswith(b'["') else _find_named(text, 0)
+    while start >= 0:
+        end = text.find(b"\n", start)
         end = len(text) if end < 0 else end
-        own = _own(text[place:end])
-        if own is not None and not isinstance(own, (Frame, Origin)):
-            yield own
-        place = _next_own(text, end)
+        decoded = _decode_line(text[start:end])
+        if decoded is not None and not isinstance(decoded, (Frame, Origin)):
+            yield decoded
+        start = _find_named(text, end)
 
 
-def _next_own(text: bytes, start: int) -> int:
+def _find_named(text: bytes, start: int) -> int:
     found = text.find(b'\n["', start)
     return found + 1 if found >= 0 else -1
 
 
 def time_of(text: bytes, *, last: bool = False) -> int | None:
-    """Return the first or the last time in a block of whole lines, None where there is none."""
+    """Return the first or the last time in a block of whole lines, or None if it has no time."""
     lines: Iterable[bytes] = _backwards(text) if last else text.split(b"\n", 200)
     for line in lines:
-        own = _own(line) if line[:1] == b"[" else None
-        at = own.received_ns if isinstance(own, Origin) else getattr(own, "at_ns", None)
+        decoded = _decode_line(line) if line[:1] == b"[" else None
+        at = decoded.received_ns if isinstance(decoded, Origin) else getattr(decoded, "at_ns", None)
         if at is not None:
             return int(at)
     return None
 
 
 def _backwards(text: bytes) -> Iterator[bytes]:
-    """Yield the lines of ours, the last one first, and then the first line."""
+    """Yield the recorder lines in reverse order, then the first line."""
     end = len(text)
     while end >= 0:
         start = text.rfind(b"\n[", 0, end) + 1
@@ -267,9 +268,9 @@ def _backwards(text: bytes) -> Iterator[bytes]:
         end = start - 1
 
 
-def _own(line: bytes) -> Any:
-    """Return a line of ours, None where it is none that is known."""
+def _decode_line(line: bytes) -> Any:
+    """Decode a recorder line; return None if it is unknown or malformed."""
     try:
-        return _decode_origin(line) if line[1:2] != b'"' else _decode_own(line)
-    except _BROKEN:
+        return _decode_origin(line) if line[1:2] != b'"' else _decode_named(line)
+    except _MALFORMED:
         return None

@@ -1,7 +1,7 @@
-"""`RecordingIndex`: the files of a recording, and what is in them.
+"""`RecordingIndex`: the files, blocks, topics and snapshots of a recording.
 
-All files are read through once: the lines of the recorder are looked at, the frames are passed over. What is kept is
-small: one place for each block, and the names of topics and snapshots.
+All files are read once. Only recorder lines are decoded, frames are skipped. The index is small: the position of each
+block, the topics, and the positions of the snapshots.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ..internal.resources import shortage_error
-from .compression import SUFFIXES, packing_for
+from .compression import SUFFIXES, compression_for
 from .errors import RecordingError
-from .format import FORMAT, Dropped, End, Header, Line, Record, Snapshot, Subscribed, own_lines, records, time_of
+from .format import FORMAT, Dropped, End, Header, Line, Record, Snapshot, Subscribed, recorder_lines, records, time_of
 
-__all__ = ["Paths", "Place", "RecordingIndex"]
+__all__ = ["BlockPosition", "Paths", "RecordingIndex"]
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 Kind = tuple[str, bool]
 SnapshotKey = tuple[str, str, str]
 
 
-#: Opens a file to be read.
+#: Opens a file for reading.
 OpenFile = Callable[[Path], BinaryIO]
 
 
@@ -32,40 +32,40 @@ def _open(path: Path) -> BinaryIO:
     return open(path, "rb")
 
 
-class Place(NamedTuple):
-    """Where a block is: the number of its file, and the offset in it; blocks are ordered by it."""
+class BlockPosition(NamedTuple):
+    """The position of a block: the number of its file, and the offset in that file in bytes."""
 
     file: int
     offset: int
 
 
 class RecordingIndex:
-    """A recording, ready to be read from any time.
+    """An indexed recording, which can be read from any time.
 
     Args:
         paths: a file, a folder, a pattern such as "day-*.jsonl.zst", or several of these.
 
     Attributes:
-        files: in the order of their beginnings.
-        topics: by market and whether private, the topics that were subscribed, each with its tunnel or None.
-        snapshots: by market, REST path and symbol, the time of each and the place of its block.
-        begin_ns, end_ns: the first and the last time.
+        files: the files, ordered by the time of their creation.
+        topics: the subscribed topics, each with its tunnel or None; keyed by market and whether private.
+        snapshots: the time of each snapshot and the position of its block; keyed by market, REST path and symbol.
+        begin_ns, end_ns: the first and the last time, in nanoseconds since 1970.
         dropped: messages that the recorder dropped.
         torn: files that the recorder did not close, or that are damaged.
 
     Raises:
-        RecordingError: there is no such file, or one is no recording.
+        RecordingError: there is no such file, or a file is not a recording.
     """
 
     def __init__(self, paths: Paths) -> None:
-        found = _found(paths)
+        found = _matching_files(paths)
         self.topics: dict[Kind, set[tuple[str, str | None]]] = {}
-        self.snapshots: dict[SnapshotKey, list[tuple[int, Place]]] = {}
+        self.snapshots: dict[SnapshotKey, list[tuple[int, BlockPosition]]] = {}
         self.begin_ns = self.end_ns = 0
         self.dropped = 0
         self.torn: list[Path] = []
-        self.files = sorted(found, key=_began)
-        self._blocks: list[tuple[int, Place]] = []  # the first time and the place of each
+        self.files = sorted(found, key=_creation_time)
+        self._blocks: list[tuple[int, BlockPosition]] = []  # the first time and the position of each
         try:
             for number in range(len(self.files)):
                 self._scan(number)
@@ -74,54 +74,54 @@ class RecordingIndex:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The name of the recording for messages: its first file, and the number of others."""
         first = self.files[0].name
         return first if len(self.files) == 1 else f"{first} and {len(self.files) - 1} more"
 
-    def read(self, place: Place | None = None, open_file: OpenFile = _open) -> Iterator[Record]:
-        """Yield the records from a block on, from the beginning without one."""
-        place = place or Place(0, 0)
-        for number in range(place.file, len(self.files)):
+    def read(self, position: BlockPosition | None = None, open_file: OpenFile = _open) -> Iterator[Record]:
+        """Yield the records from the block at `position` on, or from the beginning if it is None."""
+        position = position or BlockPosition(0, 0)
+        for number in range(position.file, len(self.files)):
             path = self.files[number]
             with open_file(path) as file:
-                for block in packing_for(path).blocks(file, place.offset if number == place.file else 0):
+                for block in compression_for(path).blocks(file, position.offset if number == position.file else 0):
                     yield from records(block.text)
 
-    def place_at(self, at_ns: int) -> Place:
-        """Return the last block that begins before a time, the first where none does."""
-        before = [place for began, place in self._blocks if began <= at_ns]
-        return before[-1] if before else Place(0, 0)
+    def position_at(self, at_ns: int) -> BlockPosition:
+        """Return the position of the last block that starts at or before a time, else of the first block."""
+        before = [position for began, position in self._blocks if began <= at_ns]
+        return before[-1] if before else BlockPosition(0, 0)
 
     def _scan(self, number: int) -> None:
         path = self.files[number]
         last: Line | None = None
         last_ns, whole = 0, True
         with open(path, "rb") as file:
-            for block in packing_for(path).blocks(file):
-                place, whole = Place(number, block.place), block.whole
+            for block in compression_for(path).blocks(file):
+                position, whole = BlockPosition(number, block.offset), block.whole
                 first_ns = time_of(block.text)
                 if first_ns is None:
                     continue
-                self._blocks.append((first_ns, place))
+                self._blocks.append((first_ns, position))
                 self.begin_ns = self.begin_ns or first_ns
                 last_ns = time_of(block.text, last=True) or first_ns
-                for last in own_lines(block.text):
-                    self._note(last, place)
+                for last in recorder_lines(block.text):
+                    self._add_line(last, position)
         self.end_ns = max(self.end_ns, last_ns)
         if not whole or not isinstance(last, End):
             self.torn.append(path)
 
-    def _note(self, line: Line, place: Place) -> None:
+    def _add_line(self, line: Line, position: BlockPosition) -> None:
         if isinstance(line, Subscribed):
             self.topics.setdefault((line.market, line.private), set()).update(line.topics)
         elif isinstance(line, Snapshot):
             key = line.market, line.path, line.symbol
-            self.snapshots.setdefault(key, []).append((line.at_ns, place))
+            self.snapshots.setdefault(key, []).append((line.at_ns, position))
         elif isinstance(line, Dropped):
             self.dropped += line.count
 
 
-def _found(paths: Paths) -> list[Path]:
+def _matching_files(paths: Paths) -> list[Path]:
     found: dict[Path, None] = {}
     each: str | os.PathLike[str]
     for each in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
@@ -147,14 +147,14 @@ def _unreadable(path: Path, error: OSError | MemoryError) -> RecordingError:
     return RecordingError(f"{path} can't be read: {getattr(error, 'strerror', error)}")
 
 
-def _began(path: Path) -> int:
-    """Return when a file was begun; RecordingError where it is no recording."""
+def _creation_time(path: Path) -> int:
+    """Return the time of a file's creation; raise RecordingError if it is not a recording."""
     try:
         with open(path, "rb") as file:
-            block = next(packing_for(path).blocks(file), None)
+            block = next(compression_for(path).blocks(file), None)
     except (OSError, MemoryError) as error:
         raise _unreadable(path, error) from None
-    header = next(own_lines(block.text), None) if block else None
+    header = next(recorder_lines(block.text), None) if block else None
     if not isinstance(header, Header):
         raise RecordingError(f"{path} is no recording, or one of which not even the beginning is left")
     if header.format > FORMAT:

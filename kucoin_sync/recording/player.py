@@ -1,13 +1,13 @@
-"""The thread that plays a recording: it reads, waits for the time of each message, and lets the carriers bring it.
+"""Play a recording on a thread: read it, wait for the time of each message, and deliver it through the replay sources.
 
 Rules:
-1. Nothing is played before `start`. Everything is played in the order in which it was recorded.
-2. At a speed, a message is brought when its time has come, whether the consumers keep up or not, as on the live feed.
-   Without one it is brought as soon as every queue has room for it: nobody is overtaken, nothing is dropped.
-3. Books have taken what was recorded before a snapshot or a loss when they are told of it.
-4. Moved to a time, the replay is silent up to it. Only the books get what they need from before: everything since the
-   last snapshot of theirs.
-5. Behind the last message the subscriptions end, the books stay to be read.
+1. Nothing is played before `start`. Everything is played in the recorded order.
+2. With a speed, each message is delivered at its time, even if consumers are slow, as on the live feed. Without a
+   speed, each message is delivered as soon as every queue has room for it, so that nothing is dropped.
+3. Books apply all earlier updates before they are told of a snapshot or a loss.
+4. After a move to another time, nothing recorded before that time is delivered, with one exception: books get all
+   updates since their last snapshot before that time.
+5. After the last message the subscriptions end. Books can still be read.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ from ..protocol.envelopes import Pushes, channel_of
 from ..protocol.session_events import TopicKey
 from . import format
 from .errors import FramesMissing, RecordingEnded, RecordingError, ReplayDelayed, ReplayFailed, reason_of
-from .index import Place, RecordingIndex
+from .index import BlockPosition, RecordingIndex
 from .recorded_snapshots import RecordedSnapshots
-from .replay_source import Track
+from .replay_source import SubscribedTopics
 
-__all__ = ["Clock", "Player", "Stage"]
+__all__ = ["Clock", "Player", "ReplayOutput"]
 
 _STALLED = 5.0
 
 
 class Clock:
-    """Seconds, and how to wait for them."""
+    """The clock of a replay; tests replace it."""
 
     def now(self) -> float:
-        """Return the instant."""
+        """Return the current instant, in seconds."""
         return time.monotonic()
 
     def wait(self, interruption: threading.Event, seconds: float) -> bool:
-        """Wait until something interrupts; whether it did within `seconds`."""
+        """Wait for `interruption`, at most `seconds`; return whether it is set."""
         return interruption.wait(min(seconds, threading.TIMEOUT_MAX))
 
 
 class ReplayConsumer(Protocol):
-    """A subscription, as the player sees it."""
+    """The part of a subscription that the player uses."""
 
     @property
     def inbox(self) -> Inbox: ...
@@ -62,118 +62,118 @@ class ReplayConsumer(Protocol):
     def finish(self) -> None: ...
 
 
-class Stage(Protocol):
-    """What the player asks of the stream that it plays for."""
+class ReplayOutput(Protocol):
+    """The part of a `ReplayStream` that the player uses."""
 
     def consumers(self) -> Sequence[ReplayConsumer]:
-        """Return the subscriptions, the books' included."""
+        """Return all subscriptions, including those of books."""
 
     def books(self) -> Sequence[tuple[Any, ReplayConsumer]]:
-        """Return the books that live, and what each has its updates from."""
+        """Return the followers of all open books, each with the subscription that brings its updates."""
 
     def emit(self, event: Event) -> None:
-        """Take an event."""
+        """Report an event."""
 
 
 class _Interrupted(Exception):
-    """The replay is moved or closed."""
+    """The replay was moved or closed while the thread was playing."""
 
 
 class Player:
     """Plays one recording for one stream.
 
     Args:
-        speed: 1.0 for as it was, 2.0 for twice as fast; None for as fast as the consumers take it.
-        snapshots: told of what the replay comes by.
+        speed: 1.0 plays in real time, 2.0 twice as fast; None as fast as the consumers read.
+        snapshots: is told of each snapshot that the replay passes.
 
     Attributes:
-        ended: set behind the last message, when what was to be run by callbacks was.
-        error: why it has ended before that, None where it has not.
-        now_ns: the time in the recording.
+        ended: set after the last message, when all callbacks have returned.
+        error: the error that ended the replay early, or None.
+        now_ns: the current time in the recording, in nanoseconds since 1970.
     """
 
     def __init__(
         self,
-        library: RecordingIndex,
+        index: RecordingIndex,
         speed: float | None,
-        stage: Stage,
+        output: ReplayOutput,
         snapshots: RecordedSnapshots,
         clock: Clock | None = None,
     ) -> None:
-        self.tracks: dict[tuple[str, bool], Track] = {}
+        self.topics_by_kind: dict[tuple[str, bool], SubscribedTopics] = {}
         self.ended = threading.Event()
         self.error: KucoinSyncError | None = None
-        self.now_ns = library.begin_ns
-        self._library = library
+        self.now_ns = index.begin_ns
+        self._index = index
         self._speed = speed
-        self._stage = stage
+        self._output = output
         self._snapshots = snapshots
         self._clock = clock or Clock()
         self._lock = threading.Lock()  # guards the following four
         self._started = False
         self._closed = False
         self._target: int | None = None  # the time to move to
-        self._since = 0.0  # the instant at which that was said, or at which it was started
-        self._go = threading.Event()  # there is something to do for the thread
-        self._interruption = threading.Event()  # and it is to leave what it is doing
-        self._credit = 0.0  # messages that there is room for, as far as the thread knows
-        self._zero = 0.0, 0  # an instant, and the time in the recording then
-        self.thread: threading.Thread = Thread(name="kucoin-replay")  # which stands for one until `start`
+        self._moved_at = 0.0  # the instant of the last move, or of the start
+        self._wakeup = threading.Event()  # set when the thread has to play or to end
+        self._interruption = threading.Event()  # set when the thread has to stop what it plays
+        self._known_room = 0.0  # messages that fit into every queue, by the last measurement
+        self._time_origin = 0.0, 0  # an instant, and the time in the recording at that instant
+        self.thread: threading.Thread = Thread(name="kucoin-replay")  # a placeholder until `start`
 
     @property
     def over(self) -> bool:
-        """Whether the thread has run and ended."""
+        """Whether the thread was started and has ended."""
         return self.thread.ident is not None and not self.thread.is_alive()
 
     def start(self) -> None:
-        """Begin to play; again, after the end, it only ends the subscriptions that were made since."""
+        """Begin to play. After the end, only end the subscriptions that were made since."""
         with self._lock:
             if self.thread.ident is None and not self._closed:
                 self.thread = start_thread(self._run, name="kucoin-replay")
             if not self._started:
-                self._since = self._clock.now()
+                self._moved_at = self._clock.now()
             self._started = True
-        self._go.set()
+        self._wakeup.set()
         if self.ended.is_set():
             for consumer in self._consumers():
                 self._finish(consumer)
 
     def move(self, at_ns: int) -> None:
-        """Go on at a time; where the end was reached, after the next `start`."""
+        """Continue at another time. After the end of the recording, the next `start` does this."""
         with self._lock:
-            self._target, self._since = at_ns, self._clock.now()
+            self._target, self._moved_at = at_ns, self._clock.now()
             self.now_ns = at_ns
             self.error = None
             if self.ended.is_set():
                 self._started = False
                 self.ended.clear()
             self._interruption.set()
-        self._snapshots.outdated()
+        self._snapshots.discard()
 
     def changed(self) -> None:
-        """There are others who want to be given something."""
-        self._credit = 0.0
+        """Measure the room in the queues again, because the subscriptions have changed."""
+        self._known_room = 0.0
 
     def close(self) -> None:
-        """Let the thread end."""
+        """Tell the thread to end."""
         with self._lock:
             self._closed = True
             self._interruption.set()
-        self._go.set()
+        self._wakeup.set()
 
     def after_fork(self) -> None:
-        """Be closed in a forked child, which has not got the thread."""
-        self._lock, self._go, self._interruption = threading.Lock(), threading.Event(), threading.Event()
+        """Close the player in a forked child, which does not have the thread."""
+        self._lock, self._wakeup, self._interruption = threading.Lock(), threading.Event(), threading.Event()
         self.close()
 
     # The thread
 
     def _run(self) -> None:
-        while self._next_go():
+        while self._wait_to_play():
             with self._lock:
                 self._interruption.clear()
                 target, self._target = self._target, None
-                since = self._since
+                since = self._moved_at
                 if self._closed:
                     return
             try:
@@ -185,16 +185,16 @@ class Player:
                 self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """End with an error, and with it all that depends on the replay; it can be moved to another time."""
-        path = self._library.name
+        """End the replay, its books and its subscriptions with an error; a move to another time begins again."""
+        path = self._index.name
         failure = error if isinstance(error, KucoinSyncError) else None
         if failure is None:
             log(logging.ERROR, "a defect has ended the replay of %s", path, error=error)
             failure = RecordingError(f"the replay of {path} has failed: {reason_of(error)}; seek() begins it again")
         self.error = failure
-        with guarded("that a replay has failed could not be told"):
-            self._stage.emit(ReplayFailed(path, failure))
-        for book, _ in self._stage.books():
+        with guarded("the failure of a replay could not be reported"):
+            self._output.emit(ReplayFailed(path, failure))
+        for book, _ in self._output.books():
             with guarded("%r could not be ended", book):
                 book.end(failure)
         for consumer in self._consumers():
@@ -203,47 +203,47 @@ class Player:
         self.ended.set()
 
     def _finish(self, consumer: ReplayConsumer) -> None:
-        """End a subscription behind the last message, or with what the replay has failed with."""
+        """End a subscription, with the replay's error if it has failed."""
         if self.error is not None:
             consumer.inbox.finish(self.error)
         consumer.finish()
 
-    def _next_go(self) -> bool:
-        """Wait until there is something to play; False where the end has come."""
+    def _wait_to_play(self) -> bool:
+        """Wait until there is something to play; return False if the player is closed."""
         while True:
-            self._go.wait()
+            self._wakeup.wait()
             with self._lock:
                 if self._closed:
                     return False
                 if self._started and not self.ended.is_set():
                     return True
-                self._go.clear()
+                self._wakeup.clear()
 
     def _play(self, target: int | None, since: float) -> None:
-        begin = self._library.begin_ns if target is None else target
+        begin = self._index.begin_ns if target is None else target
         if target is not None:
             self._restart_books()
-        place, silent_to = self._beginning(begin)
-        self._zero = since, begin
+        position, silent_to = self._start_position(begin)
+        self._time_origin = since, begin
         catching_up = False
-        for record in self._library.read(place, self._open):
+        for record in self._index.read(position, self._open):
             self._check()
             if isinstance(record, format.Batch):
                 at = record.origin.received_ns
                 if at < silent_to:
-                    catching_up = self._bring_to_books(record) or catching_up
+                    catching_up = self._deliver_to_books(record) or catching_up
                 else:
-                    if catching_up:  # which took its time
-                        self._zero, catching_up = (self._clock.now(), begin), False
+                    if catching_up:  # catching up took time, so the clock starts now
+                        self._time_origin, catching_up = (self._clock.now(), begin), False
                     self._wait_for(at)
-                    self._bring(record)
+                    self._deliver(record)
             elif not isinstance(record, format.Header):
                 if record.at_ns >= silent_to:
                     self._wait_for(record.at_ns)
-                self._tell(record, silent=record.at_ns < silent_to)
+                self._handle_line(record, silent=record.at_ns < silent_to)
 
     def _open(self, path: Path) -> BinaryIO:
-        """Open a file of the recording, as soon as there is a descriptor for it."""
+        """Open a file of the recording; retry while the system has no file descriptor or memory for it."""
         delays = backoff.retry_delays()
         while True:
             try:
@@ -253,41 +253,41 @@ class Player:
                 if missing is None:
                     raise
             delay = next(delays)
-            self._stage.emit(ReplayDelayed(str(path), missing, delay))
+            self._output.emit(ReplayDelayed(str(path), missing, delay))
             if self._interruption.wait(delay):
                 raise _Interrupted
 
-    def _beginning(self, begin: int) -> tuple[Place | None, int]:
-        """Return where to read from, and up to which time silently, to play from a time on."""
-        if begin <= self._library.begin_ns:
+    def _start_position(self, begin: int) -> tuple[BlockPosition | None, int]:
+        """Return the position to read from, and the time before which nothing is delivered."""
+        if begin <= self._index.begin_ns:
             return None, 0
-        place = self._library.place_at(begin)
+        position = self._index.position_at(begin)
         for book in self._snapshots.waiting():
             source = book.source
-            known = self._library.snapshots.get((source.market, source.path, source.symbol), ())
+            known = self._index.snapshots.get((source.market, source.path, source.symbol), ())
             before = [where for at, where in known if at <= begin]
-            place = min([place, *before[-1:]])
-        return place, begin
+            position = min([position, *before[-1:]])
+        return position, begin
 
     def _restart_books(self) -> None:
-        """Have the books begin again with the next snapshot that fits."""
+        """Make the books start again from the next snapshot that fits."""
         error = ConnectionFailed("the replay was moved to another time")
-        for (market, private), track in list(self.tracks.items()):
+        for (market, private), topics in list(self.topics_by_kind.items()):
             if not private:
                 self._lose(market, None, error)
-                for book, _ in self._stage.books():
+                for book, _ in self._output.books():
                     book.allow_older()
-                keys = track.set_carried(None, carried=True)
-                track.carriers[0].owner.acked(track.carriers[0], keys)
+                keys = topics.set_carried(None, carried=True)
+                topics.carriers[0].owner.acked(topics.carriers[0], keys)
 
     def _end(self) -> None:
-        """Behind the last message."""
+        """End books, subscriptions and callbacks after the last message."""
         self._settle_books()
         self._snapshots.finish()
-        for book, _ in self._stage.books():
+        for book, _ in self._output.books():
             book.finish_listeners()
-        last = self._library.files[-1]  # told of first: whoever sees the end may close the stream at once
-        self._stage.emit(RecordingEnded(str(last), last not in self._library.torn))
+        last = self._index.files[-1]  # reported first, because a consumer may close the stream at the end
+        self._output.emit(RecordingEnded(str(last), last not in self._index.torn))
         consumers = self._consumers()
         with_callback = [consumer for consumer in consumers if consumer.callback is not None]
         for consumer in consumers:
@@ -295,41 +295,41 @@ class Player:
                 consumer.finish()
             else:
                 consumer.inbox.finish(None)
-        self._until(lambda: all(not len(consumer.inbox) for consumer in with_callback), "callbacks")
-        for consumer in with_callback:  # only now, so that who unsubscribes their topics meanwhile stops the calls
+        self._poll_until(lambda: all(not len(consumer.inbox) for consumer in with_callback), "callbacks")
+        for consumer in with_callback:  # last, so that unsubscribing stops pending callbacks until here
             consumer.finish()
         with self._lock:
             self._check()
             self.ended.set()
 
     def _consumers(self) -> list[ReplayConsumer]:
-        """Return the subscriptions that are no books'."""
-        of_books = {id(consumer) for _, consumer in self._stage.books()}
-        return [consumer for consumer in self._stage.consumers() if id(consumer) not in of_books]
+        """Return the subscriptions that do not belong to books."""
+        of_books = {id(consumer) for _, consumer in self._output.books()}
+        return [consumer for consumer in self._output.consumers() if id(consumer) not in of_books]
 
     def _check(self) -> None:
         if self._interruption.is_set():
             raise _Interrupted
 
     def _wait_for(self, at_ns: int) -> None:
-        """Wait until the time has come at which something was recorded."""
+        """Wait until the replay reaches a time of the recording."""
         if self._speed is not None:
             now = self._clock.now()
-            began, began_ns = self._zero
+            began, began_ns = self._time_origin
             early = began + (at_ns - began_ns) / 1e9 / self._speed - now
             if early > 0 and self._clock.wait(self._interruption, early):
                 raise _Interrupted
         self.now_ns = at_ns
 
-    def _until(self, true: Callable[[], bool], what: str) -> None:
-        """Wait until something is true of the consumers. They tell nobody: that would cost them too much."""
-        pause, since, told = 0.0005, time.monotonic(), False
+    def _poll_until(self, true: Callable[[], bool], what: str) -> None:
+        """Poll a condition of the consumers until it holds. They do not notify the player, to keep reading fast."""
+        pause, since, warned = 0.0005, time.monotonic(), False
         while not true():
             if self._interruption.wait(pause):
                 raise _Interrupted
             pause = min(1.5 * pause, 0.02)
-            if not told and time.monotonic() - since > _STALLED:
-                told = True
+            if not warned and time.monotonic() - since > _STALLED:
+                warned = True
                 log(
                     logging.WARNING,
                     "the replay waits for %s to take what waits for them: does somebody still read?",
@@ -338,99 +338,99 @@ class Player:
 
     # What is in the recording
 
-    def _bring(self, batch: format.Batch) -> None:
-        track = self.tracks.get((batch.origin.market, batch.origin.private))
-        if track is None:
+    def _deliver(self, batch: format.Batch) -> None:
+        topics = self.topics_by_kind.get((batch.origin.market, batch.origin.private))
+        if topics is None:
             return
-        carrier = track.carriers[0]
-        pushes = track.pushes(batch, carrier.owner.payload_mismatch)
+        carrier = topics.carriers[0]
+        pushes = topics.pushes(batch, carrier.owner.payload_mismatch)
         if self._speed is not None:
             if pushes:
-                carrier.bring(pushes, batch.origin.epoch)
+                carrier.deliver_recorded(pushes, batch.origin.epoch)
             return
         start = 0
         while start < len(pushes):
             room = int(min(self._room(len(pushes) - start), len(pushes) - start))
-            carrier.bring(pushes[start : start + room], batch.origin.epoch)
+            carrier.deliver_recorded(pushes[start : start + room], batch.origin.epoch)
             start += room
 
     def _room(self, wanted: int) -> float:
-        """Return how many messages may be brought now, waiting until it is one at least."""
-        if self._credit < wanted:
-            self._credit = self._measure()
-            if self._credit < 1:
-                self._until(lambda: self._measure() >= 1, "subscriptions")
-                self._credit = self._measure()
-        room = min(self._credit, wanted)
-        self._credit -= room
+        """Return how many messages may be delivered now; wait until it is at least one."""
+        if self._known_room < wanted:
+            self._known_room = self._measure()
+            if self._known_room < 1:
+                self._poll_until(lambda: self._measure() >= 1, "subscriptions")
+                self._known_room = self._measure()
+        room = min(self._known_room, wanted)
+        self._known_room -= room
         return max(1.0, room)
 
     def _measure(self) -> float:
-        rooms = [consumer.inbox.room() for consumer in self._stage.consumers()]
-        rooms += [book.free_capacity(consumer.inbox) for book, consumer in self._stage.books()]
+        rooms = [consumer.inbox.room() for consumer in self._output.consumers()]
+        rooms += [book.free_capacity(consumer.inbox) for book, consumer in self._output.books()]
         return min(rooms, default=math.inf)
 
-    def _bring_to_books(self, batch: format.Batch) -> bool:
-        """Give books what they need from before the time that the replay was moved to; whether there are any."""
-        track = self.tracks.get((batch.origin.market, False))
-        if batch.origin.private or track is None or not self._stage.books():
+    def _deliver_to_books(self, batch: format.Batch) -> bool:
+        """Give books their updates from before the time of a move; return whether there are books."""
+        topics = self.topics_by_kind.get((batch.origin.market, False))
+        if batch.origin.private or topics is None or not self._output.books():
             return False
-        pushes = track.pushes(batch, track.carriers[0].owner.payload_mismatch)
+        pushes = topics.pushes(batch, topics.carriers[0].owner.payload_mismatch)
         for push in pushes:
             topic = channel_of(push)[0]
-            for book, consumer in self._stage.books():
+            for book, consumer in self._output.books():
                 if book.source.topic == topic:
-                    self._until(lambda: consumer.inbox.room() >= 1, "books")  # noqa: B023 - called at once
+                    self._poll_until(lambda: consumer.inbox.room() >= 1, "books")  # noqa: B023 - called at once
                     consumer.put_many([push])
         return True
 
-    def _tell(self, record: format.Line, *, silent: bool) -> None:
+    def _handle_line(self, record: format.Line, *, silent: bool) -> None:
         if isinstance(record, format.Snapshot):
-            if self._snapshots.waits_for(record):
+            if self._snapshots.books_waiting_for(record):
                 self._settle_books()
-            self._snapshots.passes(record)
+            self._snapshots.pass_snapshot(record)
         elif isinstance(record, format.Subscribed):
-            track = self.tracks.get((record.market, record.private))
-            if track is not None:
-                keys = track.set_carried([TopicKey(*each) for each in record.topics], carried=True)
-                track.carriers[0].owner.acked(track.carriers[0], keys)
+            topics = self.topics_by_kind.get((record.market, record.private))
+            if topics is not None:
+                keys = topics.set_carried([TopicKey(*each) for each in record.topics], carried=True)
+                topics.carriers[0].owner.acked(topics.carriers[0], keys)
         elif isinstance(record, format.Lost):
-            self._snapshots.outdated(record.topics)
+            self._snapshots.discard(record.topics)
             self._lose(record.market, [TopicKey(topic) for topic in record.topics], ConnectionFailed(record.error))
         elif isinstance(record, format.Dropped):
-            self._snapshots.outdated()
-            self._stage.emit(FramesMissing(record.count, record.reason))
+            self._snapshots.discard()
+            self._output.emit(FramesMissing(record.count, record.reason))
         elif isinstance(record, (format.Connected, format.Disconnected)) and not silent:
-            self._tell_of_connection(record)
+            self._report_connection(record)
 
-    def _tell_of_connection(self, record: format.Connected | format.Disconnected) -> None:
-        track = self.tracks.get((record.market, record.private))
-        if track is None:
+    def _report_connection(self, record: format.Connected | format.Disconnected) -> None:
+        topics = self.topics_by_kind.get((record.market, record.private))
+        if topics is None:
             return
         which = record.market, record.private, record.epoch
-        counts = track.carriers[0].counts
+        counts = topics.carriers[0].counts
         if isinstance(record, format.Connected):
             counts.reconnects += counts.connects > 0
             counts.connects += 1
-            self._stage.emit(Connected(*which, record.host))
+            self._output.emit(Connected(*which, record.host))
         else:
             counts.disconnects += 1
             error = ConnectionFailed(record.error)
-            self._stage.emit(Disconnected(*which, record.code, record.reason, error, 0.0))
+            self._output.emit(Disconnected(*which, record.code, record.reason, error, 0.0))
 
     def _lose(self, market: str, keys: Sequence[TopicKey] | None, error: ConnectionFailed) -> None:
-        """Tell books that public topics, or all, are not carried any more."""
-        track = self.tracks.get((market, False))
-        if track is None:
+        """Tell books that these public topics, or all, are no longer carried."""
+        topics = self.topics_by_kind.get((market, False))
+        if topics is None:
             return
         self._settle_books()
-        track.set_carried(keys, carried=False)
-        for carrier in track.carriers:
+        topics.set_carried(keys, carried=False)
+        for carrier in topics.carriers:
             carrier.owner.failed(carrier, error, fatal=False)
 
     def _settle_books(self) -> None:
-        """Wait until the books have taken what was brought."""
-        for book, consumer in self._stage.books():
-            self._until(lambda: not len(consumer.inbox) or book.ended is not None, "books")  # noqa: B023 - called at once
+        """Wait until the books have applied all delivered updates."""
+        for book, consumer in self._output.books():
+            self._poll_until(lambda: not len(consumer.inbox) or book.ended is not None, "books")  # noqa: B023 - called at once
             with book.lock:
-                pass  # the last of it is applied under this lock
+                pass  # the last update is applied under this lock

@@ -1,7 +1,7 @@
-"""The snapshots that the books of a replay get: those of the recording, when the replay comes by them.
+"""Give the books of a replay the recorded snapshots, when the replay reaches them.
 
-No thread of its own: a book is given its snapshot on the player's thread, or at once on its own where the replay has
-come by it before.
+This needs no thread. A book gets its snapshot on the player's thread, or at once on its own thread if the replay has
+passed the snapshot already.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Source(Protocol):
 
 
 class Book(Protocol):
-    """What gets snapshots; see `following.Follower`."""
+    """A book that gets snapshots; see `books.follower.Follower`."""
 
     @property
     def source(self) -> _Source: ...
@@ -39,76 +39,76 @@ class Book(Protocol):
 
 
 class RecordedSnapshots:
-    """Gives books what passes.
+    """Gives books the snapshots that the replay passes.
 
     Args:
-        fetched: told of each snapshot that a book is given: market, path, symbol, data.
+        fetched: called with each snapshot that a book gets: market, path, symbol, data.
     """
 
-    def __init__(self, library: RecordingIndex, fetched: Callable[[str, str, str, Any], None]) -> None:
-        self._library = library
+    def __init__(self, index: RecordingIndex, fetched: Callable[[str, str, str, Any], None]) -> None:
+        self._index = index
         self._fetched = fetched
         self._lock = threading.Lock()  # guards all of the following
-        self._passed: dict[tuple[str, str, str], Snapshot] = {}  # the newest that is worth something
+        self._passed: dict[tuple[str, str, str], Snapshot] = {}  # the newest valid one of each book
         self._waiting: dict[Book, None] = {}
         self._over = False
         self.request_count = 0
 
     def add(self, book: Book) -> None:
-        """Do nothing: there is no thread to acquire."""
+        """Do nothing: there is no thread to start."""
 
     def request_snapshot(self, book: Book) -> None:
-        """Give a book the newest snapshot that the replay came by, else the next that it comes by."""
+        """Give a book the newest snapshot that the replay has passed, else the next one."""
         key = _key(book)
         with self._lock:
             self._waiting[book] = None
             snapshot, over = self._passed.get(key), self._over
-        if key not in self._library.snapshots:
-            book.end(RecordingError(f"{_named(book)} can't be kept: {self._library.name} has no snapshot of it"))
+        if key not in self._index.snapshots:
+            book.end(RecordingError(f"{_named(book)} can't be kept: {self._index.name} has no snapshot of it"))
         elif snapshot is not None:
             self._give(book, snapshot)
         if over:
             self.finish()
 
     def remove(self, book: Book) -> None:
-        """Give a book nothing more."""
+        """Give a book no more snapshots."""
         with self._lock:
             self._waiting.pop(book, None)
 
     def obstacle(self, _: Book) -> str:
-        """Return nothing: snapshots of a recording wait for nobody."""
+        """Return no obstacle: recorded snapshots need no connection."""
         return ""
 
     def after_fork(self) -> RecordedSnapshots:
-        """Return what takes over in a forked child, in which the replay is closed."""
-        return RecordedSnapshots(self._library, self._fetched)
+        """Return the replacement for a forked child, in which the replay is closed."""
+        return RecordedSnapshots(self._index, self._fetched)
 
     def close(self) -> list[threading.Thread]:
-        """There is nothing to end."""
+        """Do nothing: there are no threads."""
         return []
 
     # For the player
 
-    def waits_for(self, snapshot: Snapshot) -> list[Book]:
-        """Return the books that a snapshot is for."""
+    def books_waiting_for(self, snapshot: Snapshot) -> list[Book]:
+        """Return the waiting books that a snapshot is for."""
         key = snapshot.market, snapshot.path, snapshot.symbol
         with self._lock:
             return [book for book in self._waiting if _key(book) == key]
 
     def waiting(self) -> list[Book]:
-        """Return the books that have none."""
+        """Return the books that wait for a snapshot."""
         with self._lock:
             return list(self._waiting)
 
-    def passes(self, snapshot: Snapshot) -> None:
-        """The replay comes by a snapshot."""
+    def pass_snapshot(self, snapshot: Snapshot) -> None:
+        """Note that the replay passes a snapshot; give it to the waiting books."""
         with self._lock:
             self._passed[snapshot.market, snapshot.path, snapshot.symbol] = snapshot
-        for book in self.waits_for(snapshot):
+        for book in self.books_waiting_for(snapshot):
             self._give(book, snapshot)
 
-    def outdated(self, topics: Iterable[str] | None = None) -> None:
-        """What has passed of these topics' symbols, or of all, is worth nothing any more."""
+    def discard(self, topics: Iterable[str] | None = None) -> None:
+        """Discard the passed snapshots of these topics' symbols, or all of them."""
         symbols = None if topics is None else {topic.partition(":")[2] for topic in topics}
         with self._lock:
             self._over = False
@@ -116,7 +116,7 @@ class RecordedSnapshots:
                 del self._passed[key]
 
     def finish(self) -> None:
-        """No more will come: books that have none end."""
+        """End the books that wait for a snapshot, because the recording has no more."""
         with self._lock:
             self._over = True
         for book in self.waiting():

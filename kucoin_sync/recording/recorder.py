@@ -1,9 +1,9 @@
-"""`Recorder`: writes down all that a stream's subscriptions and books get.
+"""`Recorder`: records everything that a stream's subscriptions and books receive.
 
-The I/O threads put what comes into a bounded queue as text; a thread of the recorder's own packs and writes it. A disk
-that is slow, full or gone costs the stream nothing: it costs frames of the recording, which tells how many, in
-their place. Where there are too few processors for both, zstd waits for reading. No key and no token comes near a
-recording: it has what the server pushed, and book snapshots.
+The I/O threads put received frames into a bounded queue, as text. The recorder's own thread compresses and writes the
+text. A slow, full or missing disk never delays the stream: the recording loses frames instead, and notes their number
+at that point. If there are too few processors, zstd compression yields to receiving. A recording holds pushed frames
+and book snapshots only; no key or token is ever written.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder"]
 
-_BLOCK = 2 * 1024 * 1024
-_WAITING = 64 * 1024 * 1024
+_BLOCK_BYTES = 2 * 1024 * 1024
+_MAX_WAITING_BYTES = 64 * 1024 * 1024
 _PAUSES = (0.5, 1.0, 2.0, 5.0)
-_SHARE = 200
-"""Frames that become text together: so few that their text is made in memory that is in use already."""
+_FRAMES_PER_TEXT = 200
+"""Frames that become text at a time: few enough that the text reuses memory instead of allocating fresh memory."""
 
 _NICE = 10
 
-_SLOW = "the disk was too slow"
-_LONG = "one was too long for a recording"
+_DISK_TOO_SLOW = "the disk was too slow"
+_FRAME_TOO_LONG = "one was too long for a recording"
 
 
 class _Block:
-    """Lines that wait for the disk. Its memory is used again: fresh memory costs more than what is done with it."""
+    """Lines that wait for the disk. Its memory is reused, because fresh memory costs more than copying."""
 
     __slots__ = ("count", "size", "text")
 
@@ -75,8 +75,8 @@ class _Block:
         self.count += count
 
     def clear(self) -> bool:
-        """Empty it; whether it is worth keeping."""
-        worth = self.size < 4 * _BLOCK
+        """Empty the block; return whether it is small enough to be reused."""
+        worth = self.size < 4 * _BLOCK_BYTES
         self.text.seek(0)
         self.size = self.count = 0
         return worth
@@ -85,23 +85,22 @@ class _Block:
 class Recorder:
     """Records a stream from now until it is closed, in a thread of its own: `with Recorder(stream, "day.jsonl.zst")`.
 
-    What is recorded is what the stream's subscriptions get, each frame once, byte for byte, with the time at which it
-    was received and the number of its connection; what becomes of the connections; and the snapshots that are
-    fetched for the stream's books. A recorder subscribes nothing. A recorder that is killed leaves a file that can be
-    replayed up to `flush_every` seconds before.
+    It records the frames that the stream's subscriptions get, each once, byte for byte, with the time of receipt and
+    the epoch of its connection; connects and disconnects; and the snapshots that are fetched for the stream's books. A
+    recorder subscribes nothing. If the recorder is killed, the file lacks at most the last `flush_every` seconds.
 
     Args:
-        stream: what to record; it may have subscriptions already.
+        stream: the stream to record; it may have subscriptions already.
         path: of the file, ending with ".jsonl", ".jsonl.gz", or ".jsonl.zst" (`pip install 'kucoin-sync[zstd]'`). No
             file is ever overwritten.
-        rotate_size: bytes after which another file is begun: "day.jsonl.zst" becomes "day-0001.jsonl.zst" and so on.
-        rotate_time: seconds after which another file is begun.
-        flush_every: seconds that a message may wait for others before it is written.
-        most_waiting: bytes that may wait for the disk; beyond, messages are dropped and counted.
+        rotate_size: bytes after which a new file is started: "day.jsonl.zst" becomes "day-0001.jsonl.zst" and so on.
+        rotate_time: seconds after which a new file is started.
+        flush_every: longest time that a message waits before it is written, in seconds.
+        most_waiting: largest number of bytes that wait for the disk; further messages are dropped and counted.
 
     Raises:
-        RecordingError: the file can't be made, or what packs it is not installed.
-        ValueError: a number makes no sense.
+        RecordingError: the file can't be created, or the compression library is not installed.
+        ValueError: a number is not positive.
     """
 
     def __init__(
@@ -112,7 +111,7 @@ class Recorder:
         rotate_size: int | None = None,
         rotate_time: float | None = None,
         flush_every: float = 1.0,
-        most_waiting: int = _WAITING,
+        most_waiting: int = _MAX_WAITING_BYTES,
         open_file: OpenFile = open_new,
     ) -> None:
         for name, value in (("rotate_size", rotate_size), ("rotate_time", rotate_time), ("flush_every", flush_every)):
@@ -120,26 +119,26 @@ class Recorder:
                 raise ValueError(f"{name} is {value!r}; it is a positive number")
         self._stream = stream
         self._flush_every = flush_every
-        self._most = most_waiting
-        self._lock = threading.Lock()  # guards all of the following but for what is the thread's
-        self._blocks: list[_Block] = []  # what waits; the last is being filled
-        self._taken: deque[_Block] = deque()  # what the thread has taken from there, and not written yet
-        self._spare: deque[_Block] = deque(maxlen=2)  # to be filled again; of any thread
-        self._size = 0  # of what waits
-        self._missing = 0  # frames that were dropped since the last that was taken
-        self._why = _SLOW  # the reason why
+        self._max_waiting_bytes = most_waiting
+        self._lock = threading.Lock()  # guards all of the following, except what belongs to the thread
+        self._blocks: list[_Block] = []  # blocks that wait; the last one is being filled
+        self._being_written: deque[_Block] = deque()  # blocks that the thread has taken and not written yet
+        self._spare: deque[_Block] = deque(maxlen=2)  # empty blocks for reuse; used by any thread
+        self._size = 0  # bytes that wait
+        self._missing = 0  # frames that were dropped since the last queued one
+        self._drop_reason = _DISK_TOO_SLOW  # the reason
         self._dropped = 0
         self._closing = False
-        self._over = False  # whether the thread has ended
-        self._some = threading.Event()  # there is something to write, or the end has come
-        self._urgent = threading.Event()  # and it is not to wait for more
+        self._thread_ended = False  # whether the thread has ended
+        self._work_available = threading.Event()  # set when there is something to write, or at the end
+        self._write_now = threading.Event()  # set when the thread must write at once
         self._frames = self._bytes = 0  # written so far; the thread's
         self.error: BaseException | None = None
-        self._parts = RotatingFiles(Path(path), rotate_size, rotate_time, self._beginning, time.monotonic, open_file)
+        self._files = RotatingFiles(Path(path), rotate_size, rotate_time, self._first_lines, time.monotonic, open_file)
         try:
             self._thread = start_thread(self._run, name="kucoin-recorder")
         except BaseException as error:
-            self._parts.discard()
+            self._files.discard()
             if isinstance(error, ConnectionFailed):
                 raise RecordingError(f"{self.path} can't be recorded: {error}", retriable=True) from None
             raise
@@ -148,31 +147,31 @@ class Recorder:
     @property
     def path(self) -> Path:
         """The file that is being written."""
-        return self._parts.path
+        return self._files.path
 
     @property
     def dropped(self) -> int:
-        """Messages that are missing in the recording."""
+        """The number of messages that are missing in the recording."""
         return self._dropped
 
     def stats(self) -> dict[str, Any]:
-        """Return plain numbers: messages and their bytes, bytes written, files, messages dropped, bytes that wait."""
+        """Return numbers: messages and their bytes, bytes written, files, messages dropped, bytes that wait."""
         return {
             "messages": self._frames,
             "bytes": self._bytes,
-            "written": self._parts.written,
-            "files": self._parts.count,
+            "written": self._files.written,
+            "files": self._files.count,
             "dropped": self._dropped,
             "waiting": self._size,
         }
 
     def close(self, timeout: float = 30.0) -> None:
-        """Write what waits, and close the file; closing twice is allowed.
+        """Write all waiting messages and close the file; closing twice is allowed.
 
-        A finaliser or handler that has interrupted this package does not wait for that, and is told of no error.
+        In a finaliser or signal handler that has interrupted this package, this neither waits nor raises.
 
         Args:
-            timeout: seconds that this may take.
+            timeout: longest time to wait, in seconds.
 
         Raises:
             RecordingError: messages could not be written.
@@ -189,12 +188,12 @@ class Recorder:
             )
 
     def _begin_to_close(self) -> None:
-        """Have the thread write what waits, and end."""
+        """Tell the thread to write all waiting messages and to end."""
         self._stream.remove_tap(self)
         with self._lock:
             self._closing = True
-        self._urgent.set()
-        self._some.set()
+        self._write_now.set()
+        self._work_available.set()
 
     def __enter__(self) -> Self:
         return self
@@ -216,22 +215,22 @@ class Recorder:
     # For the stream, on its threads
 
     def brought(self, market: str, private: bool, pushes: Pushes) -> None:
-        """Queue frames; what can't be queued is counted."""
+        """Queue frames; count those that can't be queued."""
         left = len(pushes)
         try:
             for text, count in self._texts(market, private, pushes):
                 self._put(text, count)
                 left -= count
         except BaseException as error:
-            self._miss(left, error)
+            self._count_missed(left, error)
 
     def _texts(self, market: str, private: bool, pushes: Pushes) -> Iterator[tuple[bytes, int]]:
-        """Yield frames as text, with their number."""
+        """Yield the frames as pieces of text, each with its number of frames."""
         first, last = _batch_of(pushes[0]), _batch_of(pushes[-1])
         if first is not last or not (
             isinstance(pushes, FrameBatch) or all(_batch_of(push) is first for push in pushes)
         ):
-            # such as those of two connections, while one is replaced
+            # Frames of two connections come together while one connection is replaced.
             for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
                 yield from self._texts(market, private, list(together))
             return
@@ -240,82 +239,81 @@ class Recorder:
             frames, one_line = pushes.frames, bool(pushes.text) and b"\n" not in pushes.text
         else:
             frames, one_line = [push.frame if isinstance(push, RawPush) else push.raw for push in pushes], False
-        for start in range(0, len(frames), _SHARE):
-            share = frames[start : start + _SHARE]
-            yield (
-                format.frames_as_text(origin, share, objects=True, lines=one_line),
-                len(share),
-            )  # nothing else is a push
+        for start in range(0, len(frames), _FRAMES_PER_TEXT):
+            share = frames[start : start + _FRAMES_PER_TEXT]
+            # Every push is a JSON object.
+            yield format.frames_as_text(origin, share, objects=True, lines=one_line), len(share)
 
     def carried(self, market: str, private: bool, keys: Iterable[TopicKey]) -> None:
-        """Note confirmed topics."""
+        """Record confirmed topics."""
         topics = tuple((key.topic, key.tunnel) for key in keys)
         if topics:
-            self._note(format.Subscribed(time.time_ns(), market, private, topics))
+            self._put_line(format.Subscribed(time.time_ns(), market, private, topics))
 
     def lost(self, market: str, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
-        """Note topics that nothing carries."""
+        """Record topics that no connection carries any more."""
         topics = tuple(key.topic for key in keys if key.tunnel is None)
-        self._note(format.Lost(time.time_ns(), market, topics, str(error)))
+        self._put_line(format.Lost(time.time_ns(), market, topics, str(error)))
 
     def told(self, event: Event) -> None:
-        """Note what becomes of connections."""
+        """Record connects and disconnects."""
         now = time.time_ns()
         if isinstance(event, ConnectedEvent):
-            self._note(format.Connected(now, event.epoch, event.market, event.private, event.host))
+            self._put_line(format.Connected(now, event.epoch, event.market, event.private, event.host))
         elif isinstance(event, DisconnectedEvent):
-            self._note(
+            self._put_line(
                 format.Disconnected(
                     now, event.epoch, event.market, event.private, event.code, event.reason, str(event.error)
                 )
             )
 
     def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
-        """Note a snapshot."""
+        """Record a snapshot."""
         text = msgspec.Raw(msgspec.json.encode(data))
-        self._note(format.Snapshot(time.time_ns(), market, path, symbol, text))
+        self._put_line(format.Snapshot(time.time_ns(), market, path, symbol, text))
 
-    def _note(self, line: format.Line) -> None:
+    def _put_line(self, line: format.Line) -> None:
         self._put(format.line_as_text(line), 0)
 
     def _put(self, text: bytes, count: int) -> None:
-        """Queue lines for the thread, or count the frames in them where there is no room."""
+        """Queue lines for the thread; if there is no room, count their frames as dropped."""
         with self._lock:
             if self._closing:
                 return
-            too_long = len(text) > LARGEST - 2 * _BLOCK  # nobody could read it
-            if self._over or too_long or self._size + len(text) > self._most:
-                if too_long and self._why is _SLOW:
-                    self._why = _LONG
+            too_long = len(text) > LARGEST - 2 * _BLOCK_BYTES  # readers reject such a block
+            if self._thread_ended or too_long or self._size + len(text) > self._max_waiting_bytes:
+                if too_long and self._drop_reason is _DISK_TOO_SLOW:
+                    self._drop_reason = _FRAME_TOO_LONG
                 self._missing += count
                 self._dropped += count
                 return
             if self._missing:
-                text = format.line_as_text(format.Dropped(time.time_ns(), self._missing, self._why)) + text
+                text = format.line_as_text(format.Dropped(time.time_ns(), self._missing, self._drop_reason)) + text
             first = not self._blocks
-            if first or self._blocks[-1].size >= _BLOCK:
+            if first or self._blocks[-1].size >= _BLOCK_BYTES:
                 block = self._spare.pop() if self._spare else _Block()
                 block.add(text, count)
                 self._blocks.append(block)
             else:
                 self._blocks[-1].add(text, count)
-            self._missing, self._why = 0, _SLOW
+            self._missing, self._drop_reason = 0, _DISK_TOO_SLOW
             self._size += len(text)
-            urgent = self._size >= _BLOCK
+            urgent = self._size >= _BLOCK_BYTES
         if first:
-            self._some.set()
+            self._work_available.set()
         if urgent:
-            self._urgent.set()
+            self._write_now.set()
 
-    def _miss(self, count: int, error: BaseException) -> None:
-        """Count frames that could not be queued; tell of it once, until others are queued."""
+    def _count_missed(self, count: int, error: BaseException) -> None:
+        """Count frames that could not be queued; report the first such error until frames are queued again."""
         with self._lock:
             if self._closing:
                 return
             self._missing += count
             self._dropped += count
-            told, self._why = self._why not in (_SLOW, _LONG), f"of an error in the recorder ({reason_of(error)})"
-        if not told:
+            reported = self._drop_reason not in (_DISK_TOO_SLOW, _FRAME_TOO_LONG)
+            self._drop_reason = f"of an error in the recorder ({reason_of(error)})"
+        if not reported:
             log(logging.ERROR, "messages could not be recorded", error=error)
             self._stream.emit(UnexpectedError(f"the recorder of {self.path}", error))
 
@@ -325,53 +323,52 @@ class Recorder:
         try:
             with guarded("the recorder's thread could not give way to others"):
                 if self.path.suffix == ".zst":  # gzip takes too long for what is left over
-                    _give_way()
-            while not self._round():
+                    _lower_priority()
+            while not self._write_round():
                 pass
         finally:
-            self._over = True
-            with self._lock:  # what is left where a round has failed at the end
-                self._dropped += sum(block.count for block in (*self._taken, *self._blocks))
+            self._thread_ended = True
+            with self._lock:  # blocks that are left if the last round has failed
+                self._dropped += sum(block.count for block in (*self._being_written, *self._blocks))
 
-    def _round(self) -> bool:
-        """Write what waits, once there is something; return whether that was the end."""
+    def _write_round(self) -> bool:
+        """Wait for blocks and write them; return whether the recorder has ended."""
         try:
             return self._write_all()
-        except (
-            BaseException
-        ) as error:  # not of writing, which insists: what was taken and is not written is tried again
-            self._tell_failed(error, _PAUSES[0])
+        except BaseException as error:
+            # Not an error of writing, which is retried elsewhere. The blocks that were taken are written next time.
+            self._report_failure(error, _PAUSES[0])
             if self._closing:
                 with guarded("a recording could not be closed"):
-                    self._parts.close()
+                    self._files.close()
                 return True
-            self._urgent.wait(_PAUSES[0])
+            self._write_now.wait(_PAUSES[0])
             return False
 
     def _write_all(self) -> bool:
-        if not self._taken:
-            self._some.wait()
-            self._urgent.wait(self._flush_every)
+        if not self._being_written:
+            self._work_available.wait()
+            self._write_now.wait(self._flush_every)
         with self._lock:
-            self._taken.extend(self._blocks)
+            self._being_written.extend(self._blocks)
             self._blocks = []
             closing = self._closing
             if not closing:
-                self._some.clear()
-                self._urgent.clear()
+                self._work_available.clear()
+                self._write_now.clear()
         written = True
-        while self._taken:
-            written = self._write(self._taken[0]) and written
+        while self._being_written:
+            written = self._write(self._being_written[0]) and written
         if closing:
             self._end(written)
         return closing
 
     def _write(self, block: _Block) -> bool:
-        """Write a block; False where that was not possible before the end."""
+        """Write a block; return False if that was not possible before the end."""
         with block.text.getbuffer() as buffer, buffer[: block.size] as text:
-            written = self._insist(lambda: self._parts.write(text))
+            written = self._retry_until_written(lambda: self._files.write(text))
         with self._lock:
-            self._taken.popleft()
+            self._being_written.popleft()
             self._size -= block.size
             if not written:
                 self._dropped += block.count
@@ -382,17 +379,17 @@ class Recorder:
             self._spare.append(block)
         return written
 
-    def _insist(self, write: Callable[[], None]) -> bool:
-        """Write until it succeeds; False where it does not and the end has come."""
+    def _retry_until_written(self, write: Callable[[], None]) -> bool:
+        """Call `write` until it succeeds; return False if it fails after `close`."""
         pauses = iter(_PAUSES)
         pause = 0.0
         while True:
             try:
                 write()
-            except BaseException as error:  # such as MemoryError: for all that is known, it passes
+            except BaseException as error:  # any error may be temporary, such as MemoryError
                 pause = next(pauses, pause)
-                self._tell_failed(error, pause)
-                error.__traceback__ = None  # its frames hold on to the memory that blocks use again
+                self._report_failure(error, pause)
+                error.__traceback__ = None  # its frames refer to the block's memory, which is reused
             else:
                 if self.error is not None:
                     self.error = None
@@ -400,13 +397,13 @@ class Recorder:
                 return True
             if self._closing:
                 return False
-            self._urgent.clear()  # a full queue is no reason to try again sooner; the end is
+            self._write_now.clear()  # only `close` shortens the pause, a full queue does not
             if self._closing:
                 continue
-            self._urgent.wait(pause)
+            self._write_now.wait(pause)
 
-    def _tell_failed(self, error: BaseException, pause: float) -> None:
-        """Tell that the recorder can't write, once until it can."""
+    def _report_failure(self, error: BaseException, pause: float) -> None:
+        """Report that the recorder can't write, once until it can write again."""
         if self.error is None:
             self.error = error
             if not isinstance(error, OSError):
@@ -418,12 +415,12 @@ class Recorder:
             now = time.time_ns()
             text = format.line_as_text(format.End(now))
             if self._missing:
-                text = format.line_as_text(format.Dropped(now, self._missing, self._why)) + text
-            if self._insist(lambda: self._parts.close(text)):
+                text = format.line_as_text(format.Dropped(now, self._missing, self._drop_reason)) + text
+            if self._retry_until_written(lambda: self._files.close(text)):
                 return
-        self._parts.close()
+        self._files.close()
 
-    def _beginning(self, part: int) -> bytes:
+    def _first_lines(self, part: int) -> bytes:
         """Return the first lines of a file."""
         now = time.time_ns()
         header = format.Header(format.FORMAT, __version__, now, part)
@@ -436,10 +433,10 @@ class Recorder:
         return b"".join([format.line_as_text(line) for line in first])
 
 
-def _give_way() -> None:
-    """Let this thread run where nobody else wants to, as far as the system has a priority for each thread."""
+def _lower_priority() -> None:
+    """Lower the priority of this thread, where the system has a priority for each thread."""
     if sys.platform == "linux":
-        with suppress(OSError):  # not everywhere is a thread allowed to
+        with suppress(OSError):  # some systems do not allow it
             thread = threading.get_native_id()
             os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE)
 

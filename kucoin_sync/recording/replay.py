@@ -1,4 +1,4 @@
-"""`ReplayStream`: a recording, read in the way in which a stream is."""
+"""`ReplayStream`: replays a recording with the interface of `Stream`."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from ..internal.signals import is_reentrant, run_or_defer
 from .index import Paths, RecordingIndex
 from .player import Clock, Player
 from .recorded_snapshots import RecordedSnapshots
-from .replay_source import ReplaySource, Track
+from .replay_source import ReplaySource, SubscribedTopics
 
 if TYPE_CHECKING:
     from ..books.snapshot_fetcher import SnapshotProvider
 
 __all__ = ["ReplayStream"]
 
-_ALL = 10**9
-_SIGNED = "/api/v3/"
+_UNLIMITED = 10**9
+_SIGNED_PATHS = "/api/v3/"
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 
 
 class ReplayStream(Client):
     """A recording as a stream: subscriptions, callbacks, tunnels and books work as on `Stream`, without a network.
 
-    Nothing is played before `start`, which is called by whoever first waits for something: by `get` and by
-    iterating, by the waits of a book, and by `wait`. So what was subscribed before sees everything. A program that has
-    callbacks or tunnels only, and waits in a way of its own, calls `start` or `wait`.
+    Nothing is played before `start`. The first wait calls it: `get`, iterating, waiting for a book, or `wait`. So every
+    subscription that was made before sees the whole recording. A program that only has callbacks or tunnels calls
+    `start` or `wait` itself.
 
-    Messages are byte for byte what was recorded, with the `received_ns` and the `epoch` of then. Books are given the
-    recorded snapshots, and lose their connection where it was lost. Behind the last message, subscriptions end as
-    if they were closed; books stay, to be read.
+    Messages are byte for byte those of the recording, with the recorded `received_ns` and `epoch`. Books get the
+    recorded snapshots, and lose their connection where the recording lost it. After the last message, subscriptions end
+    as if they were closed. Books can still be read.
 
     Args:
-        path: a file, a folder, a pattern such as "day-*.jsonl.zst", or several of these. It is read through once.
-        speed: 1.0 plays as it was, 2.0 twice as fast; None as fast as the consumers take it, in which case nothing is
-            dropped: the replay waits while a queue is full ("latest" never is). Who reads two subscriptions in turn
-            in one thread must then leave room for all that comes on the other.
-        on_event: called with each `Event`, those of the recorded connections included.
+        path: a file, a folder, a pattern such as "day-*.jsonl.zst", or several of these. All files are read once.
+        speed: 1.0 plays in real time, 2.0 twice as fast. None plays as fast as the consumers read: then the replay
+            waits while a queue is full (a "latest" queue never is), and nothing is dropped. A thread that reads two
+            subscriptions in turn must then give each a queue that is large enough to hold what arrives meanwhile.
+        on_event: called with each `Event`, including those of the recorded connections.
 
     Raises:
         RecordingError: there is no such recording, or it can't be read.
@@ -60,16 +60,19 @@ class ReplayStream(Client):
     ) -> None:
         if speed is not None and not speed > 0:
             raise ValueError(f"speed is {speed!r}; it is a positive number, or None for as fast as possible")
-        self._library = library = RecordingIndex(path)
-        signed = any(private for _, private in library.topics) or any(
-            path.startswith(_SIGNED) for _, path, _ in library.snapshots
+        self._index = index = RecordingIndex(path)
+        signed = any(private for _, private in index.topics) or any(
+            path.startswith(_SIGNED_PATHS) for _, path, _ in index.snapshots
         )
-        # Whoever recorded with a key has whole books and private topics: this stands for that key, and signs nothing.
+        # A recording made with an API key has full books and private topics. A placeholder key allows them here; it
+        # signs nothing.
         credentials = Credentials("replay", "replay", "replay") if signed else None
-        super().__init__(library.name, self._carrier, _ALL, Callbacks(on_event), credentials, _none, 1, lambda: None)
-        self._board.tells_silence = False  # the time is that of the recording
-        self._given = RecordedSnapshots(library, self._board.fetched)
-        self._player = Player(library, speed, self, self._given, clock)
+        super().__init__(
+            index.name, self._carrier, _UNLIMITED, Callbacks(on_event), credentials, _no_fetcher, 1, lambda: None
+        )
+        self._board.tells_silence = False  # silence can't be measured: the clock is the recording's
+        self._recorded_snapshots = RecordedSnapshots(index, self._board.fetched)
+        self._player = Player(index, speed, self, self._recorded_snapshots, clock)
 
     # Playing
 
@@ -78,14 +81,13 @@ class ReplayStream(Client):
         run_or_defer(self._player.start)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Start, and wait for the end; return whether it came within `timeout` seconds.
+        """Start, and wait for the end of the replay; return whether it ended within `timeout` seconds.
 
-        A finaliser or handler that has interrupted this package does not wait.
-
-        At the end all callbacks have been called. Who iterates in another thread may still have messages to take.
+        At the end all callbacks have been called. Subscriptions that are read in other threads may still have messages.
+        In a finaliser or signal handler that has interrupted this package, this does not wait.
 
         Raises:
-            RecordingError: the replay has failed, such as where a file can't be read any more.
+            RecordingError: the replay has failed, for example because a file can't be read any more.
         """
         self.start()
         ended = self._player.ended.is_set() if is_reentrant() else self._player.ended.wait(timeout)
@@ -94,10 +96,10 @@ class ReplayStream(Client):
         return ended
 
     def seek(self, to: float | dt.datetime) -> None:
-        """Go on at another time, which may be earlier.
+        """Continue at another time, which may be earlier.
 
-        Books are made ready for it from the last snapshot before it, where there is one. After the end, subscriptions
-        are to be made anew.
+        Books are rebuilt from their last snapshot before that time, if there is one. After the end of the replay, make
+        new subscriptions: the old ones have ended.
 
         Args:
             to: seconds from the beginning, or a time with a time zone.
@@ -110,48 +112,48 @@ class ReplayStream(Client):
                 raise ValueError(f"{to} has no time zone; pass one, such as datetime.timezone.utc")
             at_ns = (to - _EPOCH) // dt.timedelta(microseconds=1) * 1000
         else:
-            at_ns = self._library.begin_ns + round(to * 1e9)
-        run_or_defer(lambda: self._player.move(max(self._library.begin_ns, at_ns)))
+            at_ns = self._index.begin_ns + round(to * 1e9)
+        run_or_defer(lambda: self._player.move(max(self._index.begin_ns, at_ns)))
 
     @property
     def began(self) -> dt.datetime:
-        """When the recording begins, with the time zone UTC."""
-        return _EPOCH + dt.timedelta(microseconds=self._library.begin_ns // 1000)
+        """The time at which the recording begins, in UTC."""
+        return _EPOCH + dt.timedelta(microseconds=self._index.begin_ns // 1000)
 
     @property
     def duration(self) -> float:
         """Seconds from the beginning of the recording to its end."""
-        return (self._library.end_ns - self._library.begin_ns) / 1e9
+        return (self._index.end_ns - self._index.begin_ns) / 1e9
 
     @property
     def position(self) -> float:
-        """Seconds from the beginning of the recording to where the replay is."""
-        return (self._player.now_ns - self._library.begin_ns) / 1e9
+        """Seconds from the beginning of the recording to the current position of the replay."""
+        return (self._player.now_ns - self._index.begin_ns) / 1e9
 
     @property
     def recorded(self) -> tuple[str, ...]:
-        """The topics that the recording has."""
-        return tuple(sorted({topic for topics in self._library.topics.values() for topic, _ in topics}))
+        """The topics in the recording."""
+        return tuple(sorted({topic for topics in self._index.topics.values() for topic, _ in topics}))
 
     @property
     def missing(self) -> int:
-        """Messages that the recorder had to drop."""
-        return self._library.dropped
+        """The number of messages that the recorder dropped."""
+        return self._index.dropped
 
     @property
     def torn(self) -> tuple[str, ...]:
-        """Files that end where the recorder was killed; all whole messages before are played."""
-        return tuple(str(path) for path in self._library.torn)
+        """The files that the recorder did not close, or that are damaged; their complete messages are played."""
+        return tuple(str(path) for path in self._index.torn)
 
     # As on any stream
 
     if not TYPE_CHECKING:  # type checkers know these of `Client`, with all their overloads
 
         def subscribe(self, topic: str, *more_topics: str, **options: Any) -> Any:
-            """Subscribe topics, as `Stream.subscribe` does; `stale_after` tells nothing here.
+            """Subscribe topics, as `Stream.subscribe` does; `stale_after` has no effect here.
 
             Raises:
-                SubscriptionRejected: the recording does not have a topic; the text says what it has.
+                SubscriptionRejected: the recording does not have a topic; the text names the topics that it has.
             """
             subscription = super().subscribe(topic, *more_topics, **options)
             self._start_with(subscription.inbox, "wait")
@@ -160,7 +162,7 @@ class ReplayStream(Client):
         def book(self, symbol: str, **options: Any) -> Any:
             """Keep the order book of a symbol, as `Stream.book` does, from the recorded snapshots and updates.
 
-            `wait_ready` raises RecordingError where the recording has no snapshot for it.
+            `wait_ready` raises RecordingError if the recording has no snapshot for it.
             """
             book = super().book(symbol, **options)
             follower = book._follower
@@ -176,7 +178,7 @@ class ReplayStream(Client):
             return book
 
     def after_fork(self) -> None:
-        """Be closed in a forked child: who plays is the parent's thread. A child makes a replay of its own."""
+        """Close the replay in a forked child, which does not have the player's thread."""
         self._player.after_fork()
         super().after_fork()
         self._begin_to_close()
@@ -192,17 +194,17 @@ class ReplayStream(Client):
     # For the player
 
     def consumers(self) -> Sequence[Any]:
-        """Return the subscriptions, the books' included."""
+        """Return all subscriptions, including those of books."""
         return self._board.subscriptions
 
     def books(self) -> Sequence[tuple[Any, Any]]:
-        """Return the books that live, and what each has its updates from."""
+        """Return the followers of all open books, each with the subscription that brings its updates."""
         return [] if self._books is None else self._books.books
 
     def _start_with(self, waited_for: object, method: str) -> None:
-        """Have the replay start when somebody first waits by this method of this one object.
+        """Start the replay when this method of this object is first called.
 
-        It is put on the object, so that other streams' waits are what they were.
+        The method is replaced on the object only, so that other streams keep theirs.
         """
         wait = getattr(waited_for, method)
 
@@ -216,17 +218,17 @@ class ReplayStream(Client):
         self, number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver
     ) -> MessageSource:
         kind = market, private
-        track = self._player.tracks.get(kind)
-        if track is None:
-            track = Track(self._library.topics.get(kind, set()), self._library.name)
-            carrier = ReplaySource(number, market, private, owner, deliver, track, self._player)
-            self._player.tracks[kind] = track
+        topics = self._player.topics_by_kind.get(kind)
+        if topics is None:
+            topics = SubscribedTopics(self._index.topics.get(kind, set()), self._index.name)
+            carrier = ReplaySource(number, market, private, owner, deliver, topics, self._player)
+            self._player.topics_by_kind[kind] = topics
             return carrier
-        return ReplaySource(number, market, private, owner, deliver, track, self._player)
+        return ReplaySource(number, market, private, owner, deliver, topics, self._player)
 
     def _make_snapshots(self) -> SnapshotProvider:
-        return self._given
+        return self._recorded_snapshots
 
 
-def _none(_: object, __: bool) -> NoReturn:
+def _no_fetcher(_: object, __: bool) -> NoReturn:
     raise AssertionError("books of a replay fetch nothing")

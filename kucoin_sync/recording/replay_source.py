@@ -1,4 +1,4 @@
-"""One kind of connection in a replay: which recorded frames somebody wants, and the carriers that bring them."""
+"""`ReplaySource`: the message source of a replay, which delivers the recorded frames of subscribed topics."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..protocol.session_events import TopicKey
 from ..topics.routing import Router
 from .format import Batch
 
-__all__ = ["NotRecorded", "ReplaySource", "Track"]
+__all__ = ["NotRecorded", "ReplaySource", "SubscribedTopics"]
 
-_NAMED = 8
-_HEADS = 8192
+_MAX_NAMED = 8
+_MAX_PREFIXES = 8192
 
 
 class NotRecorded(SubscriptionRejected):
@@ -27,13 +27,14 @@ class NotRecorded(SubscriptionRejected):
 
     def __init__(self, topic: str, recorded: Iterable[str], name: str) -> None:
         names = sorted(recorded)
-        there = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-        KucoinSyncError.__init__(self, f"{topic} is not in {name}, which has {there or 'no topics of this kind'}")
+        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+        listed = ", ".join(names[:_MAX_NAMED]) + more
+        KucoinSyncError.__init__(self, f"{topic} is not in {name}, which has {listed or 'no topics of this kind'}")
         self.topic, self.code, self.reason = topic, 404, "not recorded"
 
 
 class Player(Protocol):
-    """What carriers ask of the player."""
+    """The part of the player that replay sources use."""
 
     @property
     def thread(self) -> threading.Thread: ...
@@ -42,42 +43,42 @@ class Player(Protocol):
     def changed(self) -> None: ...
 
 
-class Track:
-    """What is wanted of one market, public or private."""
+class SubscribedTopics:
+    """The subscribed topics of one market, public or private; it selects their frames from the recording."""
 
     def __init__(self, recorded: set[tuple[str, str | None]], name: str) -> None:
         self.carriers: list[ReplaySource] = []
         self.recorded = recorded
         self.name = name
-        self._lock = threading.Lock()  # guards all of the following; nobody is called under it
+        self._lock = threading.Lock()  # guards all of the following; no foreign code is called under it
         self._wanted: Router[TopicKey] = Router()
-        self._keys: dict[TopicKey, bool] = {}  # and whether they are carried now
-        self._known: dict[EnvelopePrefix, bool] = {}  # whether somebody wants what has this head
-        self._heads = EnvelopePrefixes()  # the player's thread's
+        self._keys: dict[TopicKey, bool] = {}  # subscribed keys, and whether each is carried now
+        self._subscribed_prefixes: dict[EnvelopePrefix, bool] = {}  # whether frames with this prefix are subscribed
+        self._prefixes = EnvelopePrefixes()  # used by the player's thread only
 
     def want(self, keys: Iterable[TopicKey]) -> None:
-        """Bring these, too."""
+        """Deliver these keys from now on."""
         with self._lock:
             for key in keys:
                 self._keys[key] = True
                 self._wanted.add(key.topic, key)
-            self._known = {}
+            self._subscribed_prefixes = {}
 
     def leave(self, keys: Iterable[TopicKey]) -> None:
-        """Bring these no longer."""
+        """Stop delivering these keys."""
         with self._lock:
             for key in keys:
                 if self._keys.pop(key, None) is not None:
                     self._wanted.remove(key.topic, key)
-            self._known = {}
+            self._subscribed_prefixes = {}
 
     def wanted(self, tunnel: str) -> list[TopicKey]:
-        """Return what is wanted in a tunnel."""
+        """Return the subscribed keys of a tunnel."""
         with self._lock:
             return [key for key in self._keys if key.tunnel == tunnel]
 
     def set_carried(self, keys: Iterable[TopicKey] | None, *, carried: bool) -> tuple[TopicKey, ...]:
-        """Note that the recorded connection carried these, or all, from here on, or no longer; return the wanted."""
+        """Note whether the recorded connection carries these keys, or all, from here on; return the subscribed ones."""
         with self._lock:
             changed = tuple(self._keys) if keys is None else tuple(key for key in keys if key in self._keys)
             for key in changed:
@@ -85,48 +86,48 @@ class Track:
             return changed
 
     def is_carried(self, key: TopicKey) -> bool:
-        """Whether a key is wanted and carried."""
+        """Whether a key is subscribed and carried."""
         with self._lock:
             return self._keys.get(key, False)
 
     def pushes(self, batch: Batch, payload_mismatch: Callable[[Message], None]) -> Pushes:
-        """Return what is wanted of a batch."""
+        """Return the pushes of a batch whose topics are subscribed."""
         reading = Reading(batch.origin.epoch, batch.origin.received_ns, payload_mismatch)
         pushes: list[Push] = []
-        heads: set[EnvelopePrefix | None] = set()
-        known, find = self._known, self._heads.known.get
+        prefixes: set[EnvelopePrefix | None] = set()
+        known, find = self._subscribed_prefixes, self._prefixes.known.get
         for frame in batch.frames:
-            head = find(frame[: frame.find(DATA)])
-            if head is not None:
-                wanted = known.get(head)
+            prefix = find(frame[: frame.find(DATA)])
+            if prefix is not None:
+                wanted = known.get(prefix)
                 if wanted is None:
-                    if len(known) >= _HEADS:
+                    if len(known) >= _MAX_PREFIXES:
                         known.clear()
-                    wanted = known[head] = bool(self._wanted.find(head.channel[0]))
+                    wanted = known[prefix] = bool(self._wanted.find(prefix.channel[0]))
                 if wanted:
-                    pushes.append(RawPush(frame, reading, head))
-                    heads.add(head)
+                    pushes.append(RawPush(frame, reading, prefix))
+                    prefixes.add(prefix)
                 continue
             try:
                 message = decode_message(frame)
             except UNREADABLE:
                 self.carriers[0].counts.unreadable += 1
                 continue
-            self._heads.learn(frame)
+            self._prefixes.learn(frame)
             if message.topic is not None and self._wanted.find(message.topic):
                 message.raw, message.origin = frame, Origin(reading)
                 pushes.append(message)
-                heads.add(None)
-        if len(heads) == 1 and (head := heads.pop()) is not None:
-            return FrameBatch([push.frame for push in pushes if isinstance(push, RawPush)], reading, prefix=head)
+                prefixes.add(None)
+        if len(prefixes) == 1 and (prefix := prefixes.pop()) is not None:
+            return FrameBatch([push.frame for push in pushes if isinstance(push, RawPush)], reading, prefix=prefix)
         return pushes
 
 
 class ReplaySource:
-    """Stands for a connection: its frames are brought by the player's thread.
+    """A message source that takes the place of a connection. The player's thread delivers its frames.
 
     Attributes:
-        epoch: the number of the recorded connection that the last message came over.
+        epoch: the epoch of the last delivered message, as recorded.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class ReplaySource:
         private: bool,
         owner: SourceListener,
         deliver: Deliver,
-        track: Track,
+        topics: SubscribedTopics,
         player: Player,
     ) -> None:
         self.number = number
@@ -147,9 +148,9 @@ class ReplaySource:
         self.epoch = 0
         self.counts = Counts()
         self.last_error: KucoinSyncError | None = None
-        self._track = track
+        self._topics = topics
         self._player = player
-        track.carriers.append(self)
+        topics.carriers.append(self)
 
     @property
     def thread(self) -> threading.Thread:
@@ -165,44 +166,44 @@ class ReplaySource:
         """Do nothing: the player starts when the replay does."""
 
     def abandon(self) -> None:
-        """There is nothing to let go of in a forked child: the player's thread is not there."""
+        """Do nothing: a forked child does not have the player's thread."""
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Confirm at once what the recording has, refuse what it has not."""
+        """Confirm the recorded topics at once, and refuse all others."""
         keys = tuple(keys)
-        there = tuple(key for key in keys if tuple(key) in self._track.recorded)
-        self._track.want(there)
+        recorded = tuple(key for key in keys if tuple(key) in self._topics.recorded)
+        self._topics.want(recorded)
         self._player.changed()
-        if there:
-            self.owner.acked(self, there)
+        if recorded:
+            self.owner.acked(self, recorded)
         for key in keys:
-            if key not in there:
-                names = {topic for topic, _ in self._track.recorded}
-                self.owner.refused(self, key, NotRecorded(key.topic, names, self._track.name))
+            if key not in recorded:
+                names = {topic for topic, _ in self._topics.recorded}
+                self.owner.refused(self, key, NotRecorded(key.topic, names, self._topics.name))
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Bring these no longer."""
-        self._track.leave(keys)
+        """Stop delivering these keys."""
+        self._topics.leave(keys)
 
     def close_tunnel(self, tunnel: str) -> None:
-        """Bring nothing more that is in a tunnel."""
-        self._track.leave(self._track.wanted(tunnel))
+        """Stop delivering the keys of a tunnel."""
+        self._topics.leave(self._topics.wanted(tunnel))
 
     def is_active(self, key: TopicKey) -> bool:
         """Whether a key is carried at this point of the recording."""
-        return self._track.is_carried(key)
+        return self._topics.is_carried(key)
 
     def prove(self) -> None:
-        """Do nothing: no carrier of a replay is replaced."""
+        """Do nothing: a replay source is never replaced."""
 
     def retire(self, seconds: float) -> None:
-        """No carrier of a replay is replaced."""
+        """Do nothing: a replay source is never replaced."""
 
     def close(self) -> None:
         """Do nothing: the player ends with its stream."""
 
-    def bring(self, pushes: Pushes, epoch: int) -> None:
-        """Deliver what was recorded."""
+    def deliver_recorded(self, pushes: Pushes, epoch: int) -> None:
+        """Deliver recorded pushes, and count them."""
         self.epoch = epoch
         self.counts.messages += len(pushes)
         self.counts.bytes += sum(len(push.frame if isinstance(push, RawPush) else push.raw) for push in pushes)

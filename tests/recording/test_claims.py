@@ -1,4 +1,4 @@
-"""A file that claims to be a recording, and to be very large, costs no more memory than a recording does."""
+"""A hostile file that expands to a very large size needs no more memory than a normal recording."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def packed(suffix: str, text: bytes) -> bytes:
 
 
 def write_claim(file: BinaryIO, suffix: str, begin: bytes, unit: bytes) -> None:
-    """Write something that begins like a block and goes on for ever."""
+    """Write a block that begins normally and then expands to a very large size."""
     if suffix == ".jsonl":
         file.write(begin)
         for _ in range(CLAIM):
@@ -67,7 +67,7 @@ UNITS = {
 
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
-def test_what_a_later_block_claims_costs_bounded_memory_and_what_is_before_it_is_played(
+def test_a_huge_later_block_takes_bounded_memory_and_earlier_blocks_are_played(
     tmp_path: Path, peak: Callable[[], int], suffix: str, unit: str
 ) -> None:
     path = tmp_path / f"day{suffix}"
@@ -85,7 +85,7 @@ def test_what_a_later_block_claims_costs_bounded_memory_and_what_is_before_it_is
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
-def test_what_the_first_block_claims_is_an_error_that_names_the_file(
+def test_a_huge_first_block_is_an_error_that_names_the_file(
     tmp_path: Path, peak: Callable[[], int], suffix: str
 ) -> None:
     path = tmp_path / f"day{suffix}"

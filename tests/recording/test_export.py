@@ -1,4 +1,4 @@
-"""Tables of messages: which columns, of which types, and what is in them."""
+"""Exported tables: their columns, types and values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from kucoin_sync import InvalidTopic, Message
 from kucoin_sync.protocol.message import Batch, Origin, decode_message
 from kucoin_sync.recording import RecordingError
-from kucoin_sync.recording.columns import Kind, _of_payload, columns_of
+from kucoin_sync.recording.columns import Kind, _payload_columns, columns_of
 from kucoin_sync.recording.export import export
 from kucoin_sync.topics import TABLE
 
@@ -66,16 +66,16 @@ def test_columns_are_typed_by_the_payload() -> None:
         columns_of(["/some/topic:BTC-USDT"])
 
 
-def test_a_column_is_of_one_kind_whatever_topics_are_in_the_table() -> None:
+def test_a_column_has_one_type_for_all_topics() -> None:
     kinds: dict[str, set[Kind]] = {}
     for row in TABLE:
         for cls in row.payloads.values():
-            for column in _of_payload(cls):
+            for column in _payload_columns(cls):
                 kinds.setdefault(column.name, set()).add(column.kind)
     assert {name: found for name, found in kinds.items() if len(found) > 1} == {}
 
 
-def test_what_has_parts_of_its_own_is_json(tmp_path: Path) -> None:
+def test_a_nested_value_is_json(tmp_path: Path) -> None:
     topic = "/market/level2:BTC-USDT"
     data = {"sequenceStart": 1, "sequenceEnd": 2, "symbol": "BTC-USDT", "changes": {"bids": [["1.50", "2", "2"]]}}
     export([message(topic, data)], [topic], tmp_path / "t.csv")
@@ -123,14 +123,14 @@ def test_parquet_has_types(tmp_path: Path) -> None:
     assert table["side"].to_pylist() == [None, "buy", None]
 
 
-def test_parquet_says_what_it_can_not_hold(tmp_path: Path) -> None:
+def test_parquet_reports_values_that_it_can_not_hold(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     long = message("/market/ticker:BTC-USDT", {**TICKER, "price": "0.1234567890123456789"})
     with pytest.raises(RecordingError, match=r"export to \.csv"):
         export([long], TOPICS, tmp_path / "t.parquet")
 
 
-def test_what_can_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_table_that_can_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t.csv").touch()
     for name, words in (("t.csv", "is there already"), ("t.xls", "has to end with"), ("no/t.csv", "can't be written")):
         with pytest.raises(RecordingError, match=words):

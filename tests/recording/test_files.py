@@ -1,4 +1,4 @@
-"""Files of recordings: packed in each way, cut anywhere, in several parts, on a disk that is full."""
+"""Recording files: each compression, truncated files, several parts, a full disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kucoin_sync.recording import RecordingError
-from kucoin_sync.recording.compression import SUFFIXES, packing_for
+from kucoin_sync.recording.compression import SUFFIXES, compression_for
 from kucoin_sync.recording.format import Dropped, End, Header, line_as_text
 from kucoin_sync.recording.index import RecordingIndex
 from kucoin_sync.recording.rotating_files import File, RotatingFiles, numbered, open_new, part_of
@@ -21,7 +21,7 @@ every_suffix = pytest.mark.parametrize("suffix", SUFFIXES)
 
 
 @every_suffix
-def test_what_was_written_is_read(tmp_path: Path, suffix: str) -> None:
+def test_written_frames_are_read_back(tmp_path: Path, suffix: str) -> None:
     frames = [[push(number) for number in range(start, start + 50)] for start in range(0, 500, 50)]
     path = write(tmp_path / f"a{suffix}", *frames)
     library = RecordingIndex(path)
@@ -31,13 +31,13 @@ def test_what_was_written_is_read(tmp_path: Path, suffix: str) -> None:
 
 
 @every_suffix
-def test_a_file_that_is_cut_anywhere_is_read_to_its_last_whole_frame(tmp_path: Path, suffix: str) -> None:
+def test_a_file_truncated_anywhere_is_read_up_to_its_last_whole_frame(tmp_path: Path, suffix: str) -> None:
     frames = [push(number) for number in range(300)]
     path = write(tmp_path / f"a{suffix}", *([frame] for frame in frames))
     whole = path.read_bytes()
-    pack = packing_for(path).pack
+    compress = compression_for(path).compress
     draw = random.Random(7)
-    head = len(pack(line_as_text(Header(1, "0", START, 1)))) if suffix != ".jsonl" else 300
+    head = len(compress(line_as_text(Header(1, "0", START, 1)))) if suffix != ".jsonl" else 300
     for place in [len(whole) - 1, *(draw.randrange(head + 300, len(whole)) for _ in range(60))]:
         path.write_bytes(whole[:place])
         library = RecordingIndex(path)
@@ -49,7 +49,7 @@ def test_a_file_that_is_cut_anywhere_is_read_to_its_last_whole_frame(tmp_path: P
 
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl.zst"])
-def test_a_damaged_block_ends_what_is_read_and_is_not_believed(tmp_path: Path, suffix: str) -> None:
+def test_reading_stops_before_a_damaged_block(tmp_path: Path, suffix: str) -> None:
     frames = [push(number) for number in range(30)]
     path = write(tmp_path / f"a{suffix}", *([frame] for frame in frames))
     data = bytearray(path.read_bytes())
@@ -62,18 +62,18 @@ def test_a_damaged_block_ends_what_is_read_and_is_not_believed(tmp_path: Path, s
 
 @every_suffix
 def test_a_recording_can_be_read_from_any_block(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kucoin_sync.recording.compression._PLAIN", 500)
+    monkeypatch.setattr("kucoin_sync.recording.compression._PLAIN_BLOCK", 500)
     frames = [push(number) for number in range(40)]
     library = RecordingIndex(write(tmp_path / f"a{suffix}", *([frame] for frame in frames)))
     for number in range(40):
-        read = frames_in(library.read(library.place_at(START + (number + 1) * SECOND)))
+        read = frames_in(library.read(library.position_at(START + (number + 1) * SECOND)))
         assert read == frames[-len(read) :]
         assert len(read) >= 40 - number
         if suffix != ".jsonl":
             assert len(read) == 40 - number
 
 
-def test_parts_are_read_in_the_order_of_their_making(tmp_path: Path) -> None:
+def test_parts_are_read_in_the_order_of_their_creation(tmp_path: Path) -> None:
     names = iter(["z.jsonl", "a.jsonl.gz", "m.jsonl.zst"])
     for part in range(3):
         write(tmp_path / next(names), [push(part)])
@@ -84,7 +84,7 @@ def test_parts_are_read_in_the_order_of_their_making(tmp_path: Path) -> None:
     assert recorded([later]) == [push(9)]
 
 
-def test_what_is_no_recording_is_named(tmp_path: Path) -> None:
+def test_an_error_names_a_file_that_is_not_a_recording(tmp_path: Path) -> None:
     other = tmp_path / "other.jsonl"
     other.write_text('{"a":1}\n')
     new = tmp_path / "new.jsonl"
@@ -101,23 +101,23 @@ def test_what_is_no_recording_is_named(tmp_path: Path) -> None:
         with pytest.raises(RecordingError, match=words):
             RecordingIndex(path)
     with pytest.raises(RecordingError, match="has to end with"):
-        packing_for(tmp_path / "day.txt")
+        compression_for(tmp_path / "day.txt")
     with pytest.raises(RecordingError, match="no recording was named"):
         RecordingIndex([])
 
 
-def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
     monkeypatch.setitem(sys.modules, "compression.zstd", None)
     with pytest.raises(RecordingError, match=r"pip install 'kucoin-sync\[zstd\]'"):
-        packing_for(Path("a.jsonl.zst"))
+        compression_for(Path("a.jsonl.zst"))
 
 
 # Writing
 
 
 class Disk:
-    """Files on a disk of so many bytes."""
+    """Simulates files on a disk of limited size."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -156,7 +156,7 @@ def block(number: int) -> bytes:
 
 
 @every_suffix
-def test_a_full_disk_costs_no_block_that_was_written_and_writing_goes_on_when_there_is_room(
+def test_a_full_disk_damages_no_written_block_and_writing_resumes_when_there_is_space(
     tmp_path: Path, suffix: str
 ) -> None:
     disk = Disk(2_000)
@@ -178,7 +178,7 @@ def test_a_full_disk_costs_no_block_that_was_written_and_writing_goes_on_when_th
     assert RecordingIndex(path).torn == []
 
 
-def test_files_are_rotated_by_size_and_by_time_and_none_is_overwritten(tmp_path: Path) -> None:
+def test_files_rotate_by_size_and_by_time_and_none_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "day.jsonl"
     writer = parts(path, size=400)
     for number in range(12):
@@ -200,7 +200,7 @@ def test_files_are_rotated_by_size_and_by_time_and_none_is_overwritten(tmp_path:
         parts(numbered(path, 1))
 
 
-def test_a_file_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+def test_an_error_names_a_file_that_can_not_be_created(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="can't be made: No such file or directory"):
         parts(tmp_path / "none" / "day.jsonl")
     with pytest.raises(RecordingError, match="No space left"):
@@ -208,7 +208,7 @@ def test_a_file_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_number_of_a_part_is_in_its_name() -> None:
+def test_the_name_of_a_part_has_its_number() -> None:
     path = Path("a/day.jsonl.zst")
     assert numbered(path, 12) == Path("a/day-0012.jsonl.zst")
     assert part_of(numbered(path, 12)) == ("day.jsonl.zst", 12)

@@ -1,4 +1,4 @@
-"""What a forked child makes of its parent's recorder and replay."""
+"""A forked child neither writes its parent's recording nor continues its parent's replay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..support.recordings import push, recorded, write
 TOPIC = "/market/match:BTC-USDT"
 
 
-def test_a_replay_is_closed_in_a_child_and_goes_on_in_its_parent(tmp_path: Path) -> None:
+def test_a_replay_is_closed_in_a_child_and_continues_in_its_parent(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [push(1), push(2)])
     with ReplayStream(path, speed=None) as replay:
         subscription = replay.subscribe(TOPIC)
@@ -34,7 +34,7 @@ def test_a_replay_is_closed_in_a_child_and_goes_on_in_its_parent(tmp_path: Path)
         assert numbers_of(list(subscription)) == [1, 2]
 
 
-def test_a_child_writes_nothing_into_its_parents_recording(tmp_path: Path) -> None:
+def test_a_child_writes_nothing_to_its_parents_recording(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with KucoinServer() as server, Stream(**server.stream_options) as stream:
         with Recorder(stream, path):

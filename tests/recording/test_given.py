@@ -1,4 +1,4 @@
-"""The snapshots of a recording: which book is given which, and which book ends without one."""
+"""Recorded snapshots: which book gets which snapshot, and which book ends without one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ KEY = (SOURCE.market, SOURCE.path, SOURCE.symbol)
 
 
 class RecordingIndex:
-    """A recording with a snapshot of one book."""
+    """A recording index with one snapshot of one book."""
 
     name = "day.jsonl"
     snapshots = {KEY: ((1, None),)}
 
 
 class Book:
-    """A book that takes an answer which fits, as long as it asks."""
+    """A book that accepts a fitting snapshot while it needs one."""
 
     def __init__(self, symbol: str = "BTC-USDT", *, fits: int = 0) -> None:
         self.source: Any = BookSource.of(symbol, with_key=True)
@@ -61,68 +61,66 @@ def given(fetched: list[Any]) -> RecordedSnapshots:
     return RecordedSnapshots(library, lambda *what: fetched.append(what[:3]))
 
 
-def test_a_book_is_given_the_next_snapshot_that_passes_and_then_no_more(
-    given: RecordedSnapshots, fetched: list[Any]
-) -> None:
+def test_a_book_gets_the_next_snapshot_and_then_no_more(given: RecordedSnapshots, fetched: list[Any]) -> None:
     book = Book()
     given.request_snapshot(book)
-    assert given.waiting() == given.waits_for(snapshot(1)) == [book]
-    given.passes(snapshot(1))
-    given.passes(snapshot(2))
+    assert given.waiting() == given.books_waiting_for(snapshot(1)) == [book]
+    given.pass_snapshot(snapshot(1))
+    given.pass_snapshot(snapshot(2))
     assert (book.given, given.waiting(), given.request_count, fetched) == ([1], [], 1, [KEY])
 
 
-def test_a_book_that_comes_late_is_given_the_newest_that_has_passed(given: RecordedSnapshots) -> None:
-    given.passes(snapshot(1))
-    given.passes(snapshot(2))
+def test_a_late_book_gets_the_newest_passed_snapshot(given: RecordedSnapshots) -> None:
+    given.pass_snapshot(snapshot(1))
+    given.pass_snapshot(snapshot(2))
     book = Book()
     given.request_snapshot(book)
     assert book.given == [2]
 
 
-def test_what_is_worth_nothing_any_more_is_not_given(given: RecordedSnapshots) -> None:
+def test_a_discarded_snapshot_is_not_given(given: RecordedSnapshots) -> None:
     for topics in (["/market/level2:BTC-USDT"], None):
-        given.passes(snapshot(1))
-        given.outdated(["/market/level2:ETH-USDT"])
-        given.outdated(topics)
+        given.pass_snapshot(snapshot(1))
+        given.discard(["/market/level2:ETH-USDT"])
+        given.discard(topics)
         book = Book()
         given.request_snapshot(book)
         assert book.given == []
 
 
-def test_a_book_that_a_snapshot_does_not_fit_waits_for_the_next(given: RecordedSnapshots) -> None:
+def test_a_book_that_rejects_a_snapshot_waits_for_the_next(given: RecordedSnapshots) -> None:
     book = Book(fits=2)
     given.request_snapshot(book)
-    given.passes(snapshot(1))
+    given.pass_snapshot(snapshot(1))
     assert given.waiting() == [book]
-    given.passes(snapshot(2))
+    given.pass_snapshot(snapshot(2))
     assert (book.given, given.waiting()) == ([1, 2], [])
 
 
-def test_a_book_that_asks_no_more_is_given_nothing_and_forgotten(given: RecordedSnapshots) -> None:
+def test_a_book_that_needs_no_snapshot_gets_none_and_is_forgotten(given: RecordedSnapshots) -> None:
     book = Book()
     given.request_snapshot(book)
     book.asking = False
     given.finish()
     assert book.ended is None
-    given.passes(snapshot(1))
+    given.pass_snapshot(snapshot(1))
     assert (book.given, given.waiting()) == ([], [])
 
 
-def test_a_book_of_which_the_recording_has_none_ends(given: RecordedSnapshots) -> None:
+def test_a_book_without_a_recorded_snapshot_ends(given: RecordedSnapshots) -> None:
     book = Book("ETH-USDT")
     given.request_snapshot(book)
     assert isinstance(book.ended, RecordingError)
     assert "day.jsonl has no snapshot of it" in str(book.ended)
 
 
-def test_behind_the_last_message_books_without_one_end_now_and_later(given: RecordedSnapshots) -> None:
+def test_after_the_last_message_books_without_a_snapshot_end(given: RecordedSnapshots) -> None:
     books = [Book(), Book()]
     given.request_snapshot(books[0])
     given.finish()
     given.request_snapshot(books[1])
     assert ["no more snapshot that fits it" in str(book.ended) for book in books] == [True, True]
-    given.outdated()
+    given.discard()
     again = Book()
     given.request_snapshot(again)
     assert again.ended is None, "the replay was moved back"

@@ -1,4 +1,4 @@
-"""The lines of a recording: every frame comes back byte for byte, whatever it is."""
+"""The lines of a recording: every frame is decoded byte for byte as it was encoded."""
 
 from __future__ import annotations
 
@@ -33,36 +33,36 @@ spread = any_object.map(lambda frame: b" \n" + frame.replace(b", ", b",\r\n") + 
 @example([b"["])
 @example([b""])
 @example([b'{"a":"\\n\\u0000\\""}', '{"ü":"\u2028\x85"}'.encode()])
-def test_any_frame_comes_back_byte_for_byte(frames: list[bytes]) -> None:
+def test_any_frame_is_decoded_byte_for_byte(frames: list[bytes]) -> None:
     text = format.frames_as_text(ORIGIN, frames)
     assert list(format.records(text)) == [Batch(ORIGIN, frames)]
 
 
 @given(st.lists(any_object, min_size=1))
-def test_pushes_of_one_line_come_back_byte_for_byte_in_the_fastest_way(frames: list[bytes]) -> None:
+def test_one_line_pushes_are_decoded_byte_for_byte_with_both_fast_flags(frames: list[bytes]) -> None:
     text = format.frames_as_text(ORIGIN, frames, objects=True, lines=True)
     assert text == format.frames_as_text(ORIGIN, frames)
     assert list(format.records(text)) == [Batch(ORIGIN, frames)]
 
 
 @given(st.lists(any_object | spread, min_size=1))
-def test_pushes_come_back_byte_for_byte_in_the_faster_way(frames: list[bytes]) -> None:
+def test_pushes_are_decoded_byte_for_byte_with_the_objects_flag(frames: list[bytes]) -> None:
     text = format.frames_as_text(ORIGIN, frames, objects=True)
     assert list(format.records(text)) == [Batch(ORIGIN, frames)]
     assert all(json.loads(line) is not None for line in text.splitlines() if line.startswith(b"["))
 
 
-def test_an_ordinary_frame_stands_as_it_is_on_a_line() -> None:
+def test_an_ordinary_frame_is_written_unchanged_as_a_line() -> None:
     assert format.frames_as_text(ORIGIN, [b'{"a":1}', b"{}"]) == (
         b'[1700000000123456789,3,"futures",true]\n{"a":1}\n{}\n'
     )
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: type(line).__name__)
-def test_each_line_of_ours_comes_back(line: format.Line) -> None:
+def test_each_recorder_line_is_decoded_as_it_was_encoded(line: format.Line) -> None:
     text = format.line_as_text(line)
     assert text.count(b"\n") == 1
-    assert list(format.records(text)) == list(format.own_lines(text)) == [line]
+    assert list(format.records(text)) == list(format.recorder_lines(text)) == [line]
     assert format.time_of(text) == getattr(line, "at_ns", None)
 
 
@@ -73,21 +73,21 @@ def test_a_snapshot_keeps_its_json() -> None:
     assert bytes(read.data) == data
 
 
-def test_lines_of_ours_are_found_among_frames_and_the_times_at_both_ends() -> None:
+def test_recorder_lines_are_found_among_frames_and_the_times_at_both_ends() -> None:
     text = b"".join([
         format.frames_as_text(ORIGIN, [b'{"x":["["]}']),
         format.line_as_text(LINES[3]),
         format.frames_as_text(Origin(20, 1, "spot", False), [b"[1]", b'{"y":1}']),
     ])  # fmt: skip
-    assert list(format.own_lines(text)) == [LINES[3]]
+    assert list(format.recorder_lines(text)) == [LINES[3]]
     assert format.time_of(text) == ORIGIN.received_ns
     assert format.time_of(text, last=True) == 20
 
 
-def test_what_is_not_known_or_broken_is_passed_by() -> None:
+def test_unknown_and_malformed_lines_are_skipped() -> None:
     before = b'["new",1]\n[1,2]\n["frame","!"]\n["frame","abcde"]\n["lost"]\n{"orphan":1}\n'
     text = before + format.frames_as_text(ORIGIN, [b"{}"]) + b'["end'
     assert list(format.records(text)) == [Batch(ORIGIN, [b"{}"])]
-    assert list(format.own_lines(text)) == []
+    assert list(format.recorder_lines(text)) == []
     for last in (False, True):
         assert format.time_of(b'{}\n["new",1]\n', last=last) is None

@@ -252,10 +252,10 @@ SEAMS = [
     Seam(K + "books.snapshot_fetcher.SnapshotQueue._next_job", CUT),
     Seam(K + "rest.Rest.call", CUT),
     # A recorder
-    Seam(K + "recording.parts.RotatingFiles.write", PUSH, (RecordingFailed,)),
+    Seam(K + "recording.rotating_files.RotatingFiles.write", PUSH, (RecordingFailed,)),
     Seam(K + "recording.recorder.Recorder._write", PUSH, (RecordingFailed,)),
     Seam(K + "recording.recorder.Recorder._put", PUSH, (UnexpectedError,)),
-    Seam(K + "recording.lines.frames_as_text", PUSH, (UnexpectedError,)),
+    Seam(K + "recording.format.frames_as_text", PUSH, (UnexpectedError,)),
 ]
 
 
@@ -336,7 +336,7 @@ SOME = ("an inline callback", "a callback", "on_event", "tap.brought", "log: dis
 SOME += (
     K + "callbacks._Ready.run_job",
     K + "books.follower.Follower.apply_pending",
-    K + "recording.parts.RotatingFiles.write",
+    K + "recording.rotating_files.RotatingFiles.write",
 )
 
 
@@ -376,7 +376,7 @@ def test_whatever_escapes_from_a_seam_is_told_and_everybody_goes_on(
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(
-    "at", ["recording.library.RecordingIndex.read", "recording.player.Player._bring", "group.ConnectionGroup.deliver"]
+    "at", ["recording.index.RecordingIndex.read", "recording.player.Player._deliver", "group.ConnectionGroup.deliver"]
 )
 def test_what_ends_a_replay_ends_all_that_it_plays_for(
     nothing_left_behind: None,

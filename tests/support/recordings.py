@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from kucoin_sync.recording.compression import packing_for
+from kucoin_sync.recording.compression import compression_for
 from kucoin_sync.recording.format import Batch, End, Header, Line, Origin, Subscribed, frames_as_text, line_as_text
 from kucoin_sync.recording.index import RecordingIndex
 from kucoin_sync.recording.player import Clock
@@ -38,8 +38,8 @@ def write(path: Path, *blocks: Iterable[bytes | Line], whole: bool = True, **top
         )
     if whole:
         texts.append(line_as_text(End(START + (len(blocks) + 1) * SECOND)))
-    pack = packing_for(path).pack
-    path.write_bytes(b"".join(bytes(pack(text)) for text in texts))
+    compress = compression_for(path).compress
+    path.write_bytes(b"".join(bytes(compress(text)) for text in texts))
     return path
 
 

@@ -532,6 +532,8 @@ class TestDirectReads:
             (193_000, 5_000, True),
             (190_000, 5_000, False),
             (100_000, 100, False),
+            (100_000, 100_000, True),
+            (100_000, 100_001, False),  # an interrupt between the copy and the note of it must find it whole
         ],
     )
     def test_room_is_made_where_it_is_little_and_the_rest_fits_in_before_itself(

@@ -27,7 +27,7 @@ from ..internal.fork import detect_fork
 from ..internal.guard import guarded, log
 from ..internal.resources import acquiring
 from ..internal.signals import defer, is_reentrant
-from ..payloads import watchers
+from ..payloads import mismatch_listeners
 from ..protocol.message import Message, mismatches_of, prepare
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
@@ -83,7 +83,7 @@ class SubscriptionManager:
         self._unreadable = 0  # found by the same
         self._misfits = 0
         self._odd_topics: set[str] = set()  # of which a misfit was told
-        watchers.add(self)
+        mismatch_listeners.add(self)
         self._watches: dict[Subscription, SilenceWatch] = {}
         self._joining: dict[Subscription, int] = {}  # those that `subscribe` has not returned yet, with its thread
         self._first_use: Callable[[], object] | None = None  # while a forked child has not begun again
@@ -410,13 +410,13 @@ class SubscriptionManager:
             more = f"; and {len(shown) - _SHOWN_MISMATCHES} more" if len(shown) > _SHOWN_MISMATCHES else ""
             self.emit(PayloadMismatch(topic, "; ".join(shown[:_SHOWN_MISMATCHES]) + more))
 
-    def odd_text(self, topic: str, reason: str) -> None:
+    def on_unreadable_number(self, topic: str, reason: str) -> None:
         """Do the same with what showed when a property was read (on any thread); of the topic the symbol is not known.
 
         Every stream is told, and only one that has such a topic takes note.
         """
         if is_reentrant():
-            defer(partial(self.odd_text, topic, reason))
+            defer(partial(self.on_unreadable_number, topic, reason))
             return
         wanted = [single for each in list(self._subscriptions) for single in each.topics]
         if any(single.startswith(f"{topic}:") for single in wanted) and self._is_first_mismatch(topic):

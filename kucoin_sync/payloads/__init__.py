@@ -1,7 +1,7 @@
-"""One typed struct for each payload shape: the `data` of a push with exact numbers and one clock.
+"""A typed struct for each form of payload, which is the `data` of a push: exact numbers, times in nanoseconds.
 
-`base` has the rules, the other modules the structs; which topic and subject uses which is told by the table
-of topics and by each docstring. `decoder_for(cls)` is the way from bytes to a struct.
+`base` has the rules, the other modules have the structs. The topic table and each docstring say which topic and
+subject uses which struct. `decoder_for(cls)` decodes bytes to a struct.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from .base import (
     Payload,
     Side,
     decoder_for,
+    extensible_decoder_for,
     fast_decoder_for,
     fields_of,
-    open_decoder_for,
+    mismatch_listeners,
     reader_for,
     to_ns,
-    watchers,
 )
 from .candles import Candle, Candles, FuturesCandle, FuturesCandles, OneCandle
+from .extra import plain
 from .futures import (
     FundingRate,
     FundingSettlement,
@@ -67,7 +68,7 @@ from .spot import (
     SymbolStatistics,
     Ticker,
 )
-from .tolerant import Mismatch, Reading, plain
+from .tolerant import Mismatch, ReadResult
 
 __all__ = [
     "AssetBalance",
@@ -118,7 +119,7 @@ __all__ = [
     "PositionRiskLimit",
     "PositionSettlement",
     "PositionStatus",
-    "Reading",
+    "ReadResult",
     "RelationContext",
     "Side",
     "Snapshot",
@@ -127,11 +128,11 @@ __all__ = [
     "Ticker",
     "Wallet",
     "decoder_for",
+    "extensible_decoder_for",
     "fast_decoder_for",
     "fields_of",
-    "open_decoder_for",
+    "mismatch_listeners",
     "plain",
     "reader_for",
     "to_ns",
-    "watchers",
 ]

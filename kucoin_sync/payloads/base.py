@@ -1,19 +1,20 @@
-"""What all payloads share: exact numbers, one kind of instant, rows of a book, the decoding of bytes.
+"""The parts that all payloads share: exact numbers, instants, rows of a book, and decoding.
 
 A payload is the `data` of one push as a read-only struct. Its rules:
 
-- Prices, sizes, amounts and rates are `Decimal`, digit by digit what KuCoin sent, as text or as a number.
-- In the busiest payloads the numbers that may be absent stay in fields `wire_…` as text until a property is read:
-  making a `Decimal` costs half as much as decoding a whole ticker.
+- Prices, sizes, amounts and rates are `Decimal` with the digits that KuCoin sent, as text or as a number.
+- In the busiest payloads, numbers that may be absent stay as text in fields `wire_…` until a property is read. Making
+  one `Decimal` takes half as long as decoding a whole ticker.
 - Sequences are `int`, ids are `str`.
-- What is odd costs no more than itself: a property whose value is missing or can't be read is None, whatever its
-  type says (0 for an instant, () for a list), and the others are as ever. The decoder of the usual form refuses such
-  data and unknown members; `tolerant` reads these.
-- KuCoin adds fields without notice: what no property holds is in `extra`.
-- The fields of the busiest payloads stand in the order in which KuCoin sends them now, in which they are found fastest.
-- A wire instant stays in a field `wire_…` as it came; a property `…_ns` gives nanoseconds since 1970, UTC.
+- An unexpected value affects its own property only. A property whose value is missing or can't be read is None,
+  whatever its type says (0 for an instant, () for a list). The decoder of the usual form refuses such data; `tolerant`
+  reads it.
+- KuCoin adds fields without notice. A member without a property is in `extra`.
+- The busiest payloads declare their fields in the order in which KuCoin sends them now, because msgspec decodes that
+  order fastest.
+- An instant stays in a field `wire_…` as KuCoin sent it; a property `…_ns` returns nanoseconds since 1970, UTC.
 
-Nothing here knows of topics or envelopes, and nothing waits, logs or reads a clock.
+This package knows no topics and no envelopes. It does not wait, log or read a clock.
 """
 
 import contextlib
@@ -28,7 +29,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol,
 import msgspec
 from msgspec import Meta
 
-from .tolerant import Reading, open_decoder, plain, tolerant_reader, with_extra
+from .extra import extensible_decoder, plain, with_extra
+from .tolerant import ReadResult, tolerant_reader
 
 __all__ = [
     "KeyedBySymbol",
@@ -41,30 +43,30 @@ __all__ = [
     "TimedTwice",
     "WireTime",
     "decoder_for",
-    "exact",
+    "extensible_decoder_for",
     "fast_decoder_for",
     "fields_of",
-    "open_decoder_for",
+    "mismatch_listeners",
+    "parse_decimal",
     "reader_for",
     "to_ns",
-    "watchers",
 ]
 
 Side = Literal["buy", "sell"]
 
-#: An instant as it came, in whatever unit. The bounds keep every one of them within what `datetime` can say.
+#: An instant as KuCoin sent it, in any unit. The bounds keep every instant within the range of `datetime`.
 WireTime = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 
 
 def to_ns(value: int) -> int:
-    """Return a wire instant as nanoseconds since 1970, telling its unit by its size.
+    """Convert an instant as KuCoin sent it to nanoseconds since 1970; its size determines its unit.
 
-    Below 1e11 it is seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. The ranges
-    are right for every instant from March 1973 until the year 5138 (nanoseconds: as far as 64 bits reach,
-    2262). A unit fixed for each field would not do: KuCoin sends all but microseconds, and has changed units,
-    as for `orderTime` of spot orders from nanoseconds to milliseconds.
+    Below 1e11 it is in seconds, below 1e14 in milliseconds, below 1e17 in microseconds, else in nanoseconds. The ranges
+    are right for every instant from March 1973 until the year 5138 (nanoseconds: until 2262, the limit of 64 bits). A
+    fixed unit for each field would not work: KuCoin uses all of these except microseconds and has changed units, such
+    as that of `orderTime` of spot orders from nanoseconds to milliseconds.
     """
     if value < 10**11:
         return value * 10**9
@@ -75,26 +77,26 @@ def to_ns(value: int) -> int:
     return value
 
 
-class Watcher(Protocol):
-    """Wants to know of what only shows when a property is read."""
+class MismatchListener(Protocol):
+    """Receives errors that appear only when a property is read."""
 
-    def odd_text(self, topic: str, reason: str) -> None:
-        """A number of a payload of `topic`, a topic without its symbol, can't be read."""
-
-
-#: Who is told of text that is no number, where it stays text until a property is read.
-watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
+    def on_unreadable_number(self, topic: str, reason: str) -> None:
+        """Report that a number in a payload can't be read; `topic` has no symbol."""
 
 
-def exact(text: str | None, topic: str) -> Decimal | None:
-    """Return a number that came as text; None where there is none, or none that can be read, which is told."""
+#: Called for text that is no number, in fields that stay text until a property is read. Streams register here.
+mismatch_listeners: weakref.WeakSet[MismatchListener] = weakref.WeakSet()
+
+
+def parse_decimal(text: str | None, topic: str) -> Decimal | None:
+    """Return the number in a text, None if it is empty or unreadable. The listeners get a report of the latter."""
     if not text:
         return None
     try:
         return Decimal(text)
     except InvalidOperation:
-        for watcher in list(watchers):
-            watcher.odd_text(topic, f"{text[:40]!r} stands where a number is usual")
+        for listener in list(mismatch_listeners):
+            listener.on_unreadable_number(topic, f"{text[:40]!r} stands where a number is usual")
         return None
 
 
@@ -103,7 +105,7 @@ class Part(msgspec.Struct, frozen=True, gc=False, rename="camel", forbid_unknown
 
     @property
     def extra(self) -> dict[str, Any]:
-        """What no other property holds, under KuCoin's names: unknown members, and values that can't be read."""
+        """The values without another property, under KuCoin's names: unknown members and values that can't be read."""
         return {}
 
 
@@ -112,15 +114,15 @@ class Payload(msgspec.Struct, frozen=True, gc=False, rename="camel", forbid_unkn
 
     @property
     def extra(self) -> dict[str, Any]:
-        """What no other property holds, under KuCoin's names: unknown members, and values that can't be read."""
+        """The values without another property, under KuCoin's names: unknown members and values that can't be read."""
         return {}
 
 
 class Timed(Payload, frozen=True, kw_only=True):
     """A payload with an instant.
 
-    A subclass declares `wire_time` under the name that its topic uses: the instant as KuCoin sent it, 0 where
-    the push has none, as older pushes of some topics.
+    A subclass declares `wire_time` under the name that its topic uses. It is the instant as KuCoin sent it, 0 if the
+    push has none, as in older pushes of some topics.
     """
 
     if TYPE_CHECKING:
@@ -128,33 +130,33 @@ class Timed(Payload, frozen=True, kw_only=True):
 
     @property
     def time_ns(self) -> int:
-        """Nanoseconds since 1970, UTC, whatever the unit on the wire; 0 where the push has no time."""
+        """Nanoseconds since 1970, UTC, whatever unit KuCoin used; 0 if the push has no time."""
         return to_ns(self.wire_time)
 
     @property
     def datetime(self) -> dt.datetime:
-        """The instant of `time_ns` with the time zone UTC, cut to microseconds."""
+        """The instant of `time_ns` in the time zone UTC, truncated to microseconds."""
         return _EPOCH + dt.timedelta(microseconds=self.time_ns // 1000)
 
 
 class TimedTwice(Timed, frozen=True, kw_only=True):
-    """A payload whose instant comes under either of two names; `wire_time_alias` holds the second."""
+    """A payload whose instant has one of two names; `wire_time_alias` holds the second."""
 
     if TYPE_CHECKING:
         wire_time_alias: WireTime = 0
 
     @property
     def time_ns(self) -> int:
-        """Nanoseconds since 1970, UTC, whatever name and unit the wire has; 0 where the push has no time."""
+        """Nanoseconds since 1970, UTC, whatever name and unit KuCoin used; 0 if the push has no time."""
         return to_ns(self.wire_time or self.wire_time_alias)
 
 
 class KeyedBySymbol(Payload, frozen=True):
-    """A payload whose JSON object has symbols for keys: a subclass's one field holds the whole object."""
+    """A payload whose JSON object has symbols as keys. A subclass's only field holds the whole object."""
 
 
 class Level(NamedTuple):
-    """A price level of a book: the size that rests at a price. Futures count it in contracts."""
+    """A price level of a book: a price and the size at it. Futures count the size in contracts."""
 
     price: Decimal
     size: Decimal
@@ -176,39 +178,39 @@ P = TypeVar("P", bound=Payload)
 
 
 def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
-    """Return the function that turns the JSON text of a push's `data` into a `cls`.
+    """Return a function that decodes the JSON text of a push's `data` to a `cls`.
 
-    It takes numbers as text and text as numbers. KuCoin writes "" (and sometimes null or []) for a value that
-    does not apply, such as `matchPrice` of a futures order that did not match: where a field may be absent,
-    these count as absent. What can't be read raises `msgspec.ValidationError`, what is no JSON its parent
+    It accepts numbers as text and text as numbers. KuCoin writes "" (and sometimes null or []) for a value that does
+    not apply, such as `matchPrice` of a futures order that did not match. In a field that may be absent these count as
+    absent. A value that can't be read raises `msgspec.ValidationError`. Text that is no JSON raises its base class
     `msgspec.DecodeError`.
     """
     return _decoder(cls)
 
 
-def reader_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], Reading[P]]:
-    """Return the function that reads the JSON text of a push's `data` as a `cls` whatever it holds.
+def reader_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], ReadResult[P]]:
+    """Return a function that reads the JSON text of a push's `data` as a `cls`, whatever the data is.
 
-    What can't be read costs its own property only, and is told beside the payload. What is no JSON raises
+    A value that can't be read affects its own property only, and is listed in the result. Text that is no JSON raises
     `msgspec.DecodeError`.
     """
     return _reader(cls)
 
 
 def fast_decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
-    """Return what decodes the usual form of a payload in one pass, and refuses any other."""
+    """Return a function that decodes the usual form of a payload in one pass and refuses any other form."""
     return _keyed_decoder(cls) if issubclass(cls, KeyedBySymbol) else _strict_decoder(cls)
 
 
-def open_decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P] | None:
-    """Return what decodes the usual form in one pass together with members that KuCoin added; None where any may be."""
-    return None if issubclass(cls, KeyedBySymbol) else _open_decoder(cls)
+def extensible_decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P] | None:
+    """Return a function that decodes the usual form plus unknown members; None for a `KeyedBySymbol`."""
+    return None if issubclass(cls, KeyedBySymbol) else _extensible_decoder(cls)
 
 
 def fields_of(cls: type[msgspec.Struct]) -> tuple[str, ...]:
-    """Return the names of a payload's attributes: fields, computed ones, instants as they came (`wire_…`).
+    """Return the names of a payload's attributes: fields, computed properties, then unconverted fields (`wire_…`).
 
-    `extra`, which all payloads have, is not among them.
+    `extra`, which all payloads have, is left out.
     """
     wire = [name for name in cls.__struct_fields__ if name.startswith("wire_")]
     fields = [name for name in cls.__struct_fields__ if name not in wire]
@@ -216,8 +218,8 @@ def fields_of(cls: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(fields + computed + wire) if name != "extra")
 
 
-# These are built on first use: building all at import would slow it for nothing. Two threads that race build
-# the same decoder twice, which is harmless.
+# Decoders are built on first use, because building all of them would slow down the import. Two threads may build the
+# same decoder at once, which is harmless.
 
 
 @cache
@@ -237,13 +239,13 @@ def _keyed_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 
 
 @cache
-def _open_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
-    return open_decoder(cls)
+def _extensible_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
+    return extensible_decoder(cls)
 
 
 @cache
 def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
-    read: Callable[[bytes | msgspec.Raw], Reading[P]] = _reader(cls)
+    read: Callable[[bytes | msgspec.Raw], ReadResult[P]] = _reader(cls)
 
     def decode(data: bytes | msgspec.Raw) -> P:
         reading = read(data)
@@ -255,20 +257,20 @@ def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 
 
 @cache
-def _reader(cls: type[P]) -> Callable[[bytes | msgspec.Raw], Reading[P]]:
+def _reader(cls: type[P]) -> Callable[[bytes | msgspec.Raw], ReadResult[P]]:
     keyed = issubclass(cls, KeyedBySymbol)
     decode, read_members = fast_decoder_for(cls), tolerant_reader(cls, keyed=keyed)
-    decode_more, known = open_decoder_for(cls) or decode, _Known(cls)
+    decode_more, normalizer = extensible_decoder_for(cls) or decode, _Normalizer(cls)
 
-    def read(data: bytes | msgspec.Raw) -> Reading[P]:
+    def read(data: bytes | msgspec.Raw) -> ReadResult[P]:
         with contextlib.suppress(msgspec.ValidationError):
-            return Reading(decode(data), ())
+            return ReadResult(decode(data), ())
         with contextlib.suppress(msgspec.ValidationError):
-            return Reading(decode_more(data), ())
+            return ReadResult(decode_more(data), ())
         if not keyed:
             with contextlib.suppress(msgspec.DecodeError):
-                text, extra = known.usual(data)
-                return Reading(with_extra(decode(text), extra), ())
+                text, extra = normalizer.normalize(data)
+                return ReadResult(with_extra(decode(text), extra), ())
         return read_members(data)
 
     return read
@@ -280,21 +282,21 @@ _NUMBER_STARTS = frozenset({b"-", *(b"%d" % digit for digit in range(10))})
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class _Known:
-    """What is known of a struct's members, to bring an object into the usual form."""
+class _Normalizer:
+    """Brings the JSON of an object into the usual form of a struct."""
 
     def __init__(self, cls: type[Payload]) -> None:
         fields = msgspec.structs.fields(cls)
         self._names = {each.encode_name for each in fields}
         self._texts = {each.encode_name for each in fields if each.name.startswith("wire_") and _is_text(each)}
-        optional = [each for each in fields if not _is_text(each)]  # in text, "" is a value
+        optional = [each for each in fields if not _is_text(each)]  # in a text field "" is a value
         self._nullable = {each.encode_name for each in optional if NoneType in get_args(each.type)}
         self._omissible = {each.encode_name for each in optional if not each.required} - self._nullable
 
-    def usual(self, data: bytes | msgspec.Raw) -> tuple[bytes, dict[str, Any]]:
-        """Return an object's JSON without blanks of fields that may be absent and with text where it is usual.
+    def normalize(self, data: bytes | msgspec.Raw) -> tuple[bytes, dict[str, Any]]:
+        """Return the normalized JSON of an object, and its unknown members.
 
-        Beside it, the members that no field knows.
+        Blank values of fields that may be absent are removed. Numbers become text in fields that are usually text.
         """
         parts = _split(data)
         extra = {name: plain(parts.pop(name)) for name in parts.keys() - self._names}

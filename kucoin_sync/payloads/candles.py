@@ -54,7 +54,7 @@ class FuturesCandle(Part, frozen=True, array_like=True):
 
 
 class OneCandle(Timed, frozen=True, kw_only=True):
-    """What the candles of both markets share.
+    """The fields that the candles of both markets share.
 
     Despite the plural, which is KuCoin's, `candles` is one candle. A new `start_ns` means that the candle
     before is finished. The length is in the topic.
@@ -110,7 +110,7 @@ class Candles(OneCandle, frozen=True, kw_only=True):
 class FuturesCandles(OneCandle, frozen=True, kw_only=True):
     """The current candle of a contract: `/contractMarket/limitCandle`, once a second. Time in milliseconds.
 
-    `volume` is in contracts; see `FuturesCandle` for what `turnover` is worth.
+    `volume` is in contracts; see `FuturesCandle` for the meaning of `turnover`.
     """
 
     candles: FuturesCandle

@@ -10,7 +10,7 @@ from typing import Annotated, cast
 
 from msgspec import Meta, field
 
-from .base import Side, Timed, WireTime, exact, to_ns
+from .base import Side, Timed, WireTime, parse_decimal, to_ns
 
 __all__ = [
     "FundingRate",
@@ -30,8 +30,8 @@ _CHANGE = rf"^{_NUMBER},(buy|sell),{_NUMBER}\Z"
 class FuturesTickerV2(Timed, frozen=True, kw_only=True):
     """The best bid and ask: `/contractMarket/tickerV2`. Time in nanoseconds.
 
-    On the wire the prices are `bestBidPrice` and `bestAskPrice`. `sequence` is that of the level 2 feed, with
-    holes; older pushes lack it.
+    In KuCoin's JSON the prices are `bestBidPrice` and `bestAskPrice`. `sequence` is that of the level 2 feed, with
+    gaps; older pushes lack it.
     """
 
     symbol: str
@@ -46,7 +46,7 @@ class FuturesTickerV2(Timed, frozen=True, kw_only=True):
 class FuturesTicker(Timed, frozen=True, kw_only=True):
     """The last trade with the best bid and ask: `/contractMarket/ticker`, which KuCoin advises against.
 
-    Time in nanoseconds. `side` is the taker's. On the wire the best prices are `bestBidPrice` and
+    Time in nanoseconds. `side` is the taker's. In KuCoin's JSON the best prices are `bestBidPrice` and
     `bestAskPrice`.
     """
 
@@ -77,7 +77,7 @@ class FuturesLevel2Update(Timed, frozen=True, kw_only=True):
     @property
     def price(self) -> Decimal:
         """The price of the level."""
-        return cast(Decimal, exact(self._part(0), "/contractMarket/level2"))
+        return cast(Decimal, parse_decimal(self._part(0), "/contractMarket/level2"))
 
     @property
     def side(self) -> Side:
@@ -87,10 +87,10 @@ class FuturesLevel2Update(Timed, frozen=True, kw_only=True):
     @property
     def size(self) -> Decimal:
         """The new size at the price, in contracts."""
-        return cast(Decimal, exact(self._part(2), "/contractMarket/level2"))
+        return cast(Decimal, parse_decimal(self._part(2), "/contractMarket/level2"))
 
     def _part(self, place: int) -> str | None:
-        change: str | None = self.change  # None where it can't be read
+        change: str | None = self.change  # None if it can't be read
         return None if change is None else change.split(",")[place]
 
 

@@ -26,7 +26,7 @@ __all__ = [
 
 
 class FuturesOrderChange(Timed, frozen=True, kw_only=True):
-    """An event in the life of an own order: `/contractMarket/tradeOrders`. Both times in nanoseconds.
+    """An event of one of the account's orders: `/contractMarket/tradeOrders`. Both times in nanoseconds.
 
     `type` is what happened: "open", "match", "filled", "canceled", "update"; `status` the state after it:
     "open", "match", "done". `trade_type` is "trade", "liquid" or "adl", `liquidity` "maker" or "taker".
@@ -61,12 +61,12 @@ class FuturesOrderChange(Timed, frozen=True, kw_only=True):
 
     @property
     def order_time_ns(self) -> int:
-        """When the order was placed, in nanoseconds since 1970, UTC; 0 where the push does not tell."""
+        """When the order was placed, in nanoseconds since 1970, UTC; 0 if the push does not contain it."""
         return to_ns(self.wire_order_time)
 
 
 class FuturesStopOrder(Timed, frozen=True, kw_only=True):
-    """An event in the life of an own stop order: `/contractMarket/advancedOrders`.
+    """An event of one of the account's stop orders: `/contractMarket/advancedOrders`.
 
     `type` is "open", "triggered" or "cancel"; `stop` is "up" or "down"; `stop_price_type` "TP" (trade price),
     "MP" (mark price) or "IP" (index price). Time in nanoseconds, `createdAt` in milliseconds.
@@ -91,7 +91,7 @@ class FuturesStopOrder(Timed, frozen=True, kw_only=True):
 
     @property
     def created_ns(self) -> int:
-        """When the stop order was placed, in nanoseconds since 1970, UTC; 0 where the push does not tell."""
+        """When the stop order was placed, in nanoseconds since 1970, UTC; 0 if the push does not contain it."""
         return to_ns(self.wire_created)
 
 
@@ -135,7 +135,7 @@ class PositionChange(Timed, frozen=True, kw_only=True):
     Rates and `…_pcnt` are fractions. Times in milliseconds. Names are KuCoin's: `pos_…` position, `maint_…`
     maintenance, `…_comm` commission, `delev_percentage` rank for automatic deleveraging. The fields from
     `auto_deposit` to `maint_margin` are for isolated margin. `deal_comm`, `funding_fee`, `tax` and `agg_rate` came in
-    2025 and 2026, and KuCoin does not explain them.
+    2025 and 2026, and KuCoin does not document them.
     """
 
     symbol: str | None = None
@@ -186,7 +186,7 @@ class PositionChange(Timed, frozen=True, kw_only=True):
 
     @property
     def opening_ns(self) -> int:
-        """When the position was opened, in nanoseconds since 1970, UTC; 0 where the push does not tell."""
+        """When the position was opened, in nanoseconds since 1970, UTC; 0 if the push does not contain it."""
         return to_ns(self.wire_opening_time)
 
 
@@ -209,14 +209,14 @@ class PositionSettlement(Timed, frozen=True, kw_only=True):
 
     @property
     def funding_time_ns(self) -> int:
-        """The instant that was settled, in nanoseconds since 1970, UTC; 0 where the push does not tell."""
+        """The instant that was settled, in nanoseconds since 1970, UTC; 0 if the push does not contain it."""
         return to_ns(self.wire_funding_time)
 
 
 class PositionRiskLimit(Payload, frozen=True, kw_only=True):
-    """The outcome of a change of the risk limit: `/contract/position`, subject `position.adjustRiskLimit`.
+    """The result of a change of the risk limit: `/contract/position`, subject `position.adjustRiskLimit`.
 
-    `msg` tells why it failed. It has no time; the symbol is in the topic.
+    `msg` says why it failed. It has no time; the symbol is in the topic.
     """
 
     success: bool

@@ -1,4 +1,4 @@
-"""The events of level 3, one by one, in both generations; and the trades that survived it.
+"""The events of level 3, one by one, in both generations; and the trades, which outlived level 3.
 
 Sources, unless a class says more: KuCoin's API documentation, classic and current, and its examples.
 """
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Level3Event(TimedTwice, frozen=True, kw_only=True):
-    """What the events of both generations of level 3 share.
+    """The fields that the events of both generations of level 3 share.
 
     The first (`/market/level3`) names the time `time` and sends it and the sequence as text, the second
     (`/spotMarket/level3`) names it `ts` and sends numbers; both are in nanoseconds. Only the first has
@@ -55,14 +55,14 @@ class Level3Received(Level3Event, frozen=True, kw_only=True):
 
     @property
     def activated(self) -> bool:
-        """Whether it tells of an own stop order that became active, and not of a new order."""
+        """Whether one of the account's stop orders became active; otherwise a new order was accepted."""
         return self.type == "activated"
 
 
 class Level3Open(Level3Event, frozen=True, kw_only=True):
-    """An order came to rest on the book: subjects `trade.l3open` and `open`.
+    """An order was added to the book: subjects `trade.l3open` and `open`.
 
-    A hidden order has the price "" and the size "0" on the wire; its `price` is None, and it only advances
+    A hidden order has the price "" and the size "0" in KuCoin's JSON; its `price` is None, and it only advances
     the sequence.
     """
 
@@ -86,7 +86,7 @@ class Level3Open(Level3Event, frozen=True, kw_only=True):
 class Match(Level3Event, frozen=True, kw_only=True):
     """A trade: `/market/match`, and the subjects `trade.l3match` and `match` of level 3.
 
-    `side` is the taker's. `remain_size` (second generation of level 3) is what is left of the maker's order.
+    `side` is the taker's. `remain_size` (second generation of level 3) is the remaining size of the maker's order.
     Time in nanoseconds, as text except in the second generation.
     """
 

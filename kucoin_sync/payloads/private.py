@@ -27,7 +27,7 @@ __all__ = [
 
 
 class OrderChange(Timed, frozen=True, kw_only=True):
-    """An event in the life of an own order: `/spotMarket/tradeOrdersV2` and `/spotMarket/tradeOrders`.
+    """An event of one of the account's orders: `/spotMarket/tradeOrdersV2` and `/spotMarket/tradeOrders`.
 
     `type` is what happened: "received" (V2 only), "open", "match", "filled", "canceled", "update". `status`
     is the order's state after it: "new", "open", "match", "done". Which fields are present depends on `type`:
@@ -66,15 +66,15 @@ class OrderChange(Timed, frozen=True, kw_only=True):
 
     @property
     def order_time_ns(self) -> int:
-        """When the order was placed, in nanoseconds since 1970, UTC; 0 where the push does not tell."""
+        """When the order was placed, in nanoseconds since 1970, UTC; 0 if the push does not contain it."""
         return to_ns(self.wire_order_time)
 
 
 class StopOrder(Timed, frozen=True, kw_only=True):
-    """An event in the life of an own stop order: `/spotMarket/advancedOrders`.
+    """An event of one of the account's stop orders: `/spotMarket/advancedOrders`.
 
     `type` is "open", "triggered" or "cancel"; `stop` is such as "loss" or "entry". After "triggered" the
-    order goes on under the order feed; `trigger_success` and `error` tell how that went. Time in nanoseconds,
+    order continues in the order feed; `trigger_success` and `error` report the result. Time in nanoseconds,
     `createdAt` in milliseconds.
     """
 
@@ -96,12 +96,12 @@ class StopOrder(Timed, frozen=True, kw_only=True):
 
     @property
     def created_ns(self) -> int:
-        """When the stop order was placed, in nanoseconds since 1970, UTC; 0 where the push does not tell."""
+        """When the stop order was placed, in nanoseconds since 1970, UTC; 0 if the push does not contain it."""
         return to_ns(self.wire_created)
 
 
 class RelationContext(Part, frozen=True, kw_only=True):
-    """What a change of a balance belongs to; empty for transfers and deposits."""
+    """The order or trade behind a change of a balance; empty for transfers and deposits."""
 
     symbol: str | None = None
     order_id: str | None = None
@@ -111,7 +111,7 @@ class RelationContext(Part, frozen=True, kw_only=True):
 class Balance(Timed, frozen=True, kw_only=True):
     """A change of a spot or margin balance: `/account/balance`. Time in milliseconds, as text.
 
-    `total` is `available` plus `hold`. `relation_event` says why, such as "main.deposit", "trade.hold",
+    `total` is `available` plus `hold`. `relation_event` is the reason, such as "main.deposit", "trade.hold",
     "trade.setted" (KuCoin's spelling), "trade_hf.hold", "margin.transfer", "other".
     """
 
@@ -153,7 +153,7 @@ class DebtRatio(Timed, frozen=True, kw_only=True):
 
 
 class PositionStatus(Timed, frozen=True, kw_only=True):
-    """A cross margin account changed its standing: `/margin/position`, subject `position.status`.
+    """A cross margin account changed its status: `/margin/position`, subject `position.status`.
 
     Time in milliseconds. `type` is "FROZEN_FL" and "UNFROZEN_FL" (debt ratio over the limit, liquidation
     done), "FROZEN_RENEW" and "UNFROZEN_RENEW" (begin and end of an automatic renewal), "LIABILITY" and
@@ -176,7 +176,7 @@ class IsolatedAsset(Part, frozen=True, kw_only=True):
 class IsolatedPosition(Timed, frozen=True, kw_only=True):
     """A change of an isolated margin position: `/margin/isolatedPosition`. Time in milliseconds.
 
-    `symbol` is `tag` on the wire. `status` is such as "DEBT", "CLEAR", "IN_BORROW", "IN_REPAY",
+    `symbol` is `tag` in KuCoin's JSON. `status` is such as "DEBT", "CLEAR", "IN_BORROW", "IN_REPAY",
     "IN_LIQUIDATION", `status_biz_type` why, such as "DEFAULT_DEBT", "FORCE_LIQUIDATION", "USER_BORROW".
     `change_assets` is keyed by currency.
     """
@@ -190,7 +190,7 @@ class IsolatedPosition(Timed, frozen=True, kw_only=True):
 
 
 class LoanOrder(Timed, frozen=True, kw_only=True):
-    """An event in the life of an own lending order: `/margin/loan`, absent from the current documentation.
+    """An event of one of the account's lending orders: `/margin/loan`, absent from the current documentation.
 
     Subjects `order.open`, `order.update` (has `lent_size`) and `order.done` (has `reason`, "filled" or
     "canceled", and no size). `side` is "lend" or "borrow", `term` in days, the rate a fraction. Time in

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from msgspec import field
 
-from .base import Level, LevelChange, Part, Payload, Timed, TimedTwice, WireTime, exact
+from .base import Level, LevelChange, Part, Payload, Timed, TimedTwice, WireTime, parse_decimal
 
 __all__ = [
     "CallAuction",
@@ -47,27 +47,27 @@ class Ticker(TimedTwice, frozen=True, kw_only=True):
     @property
     def size(self) -> Decimal | None:
         """The size of the last trade."""
-        return exact(self.wire_size, "/market/ticker")
+        return parse_decimal(self.wire_size, "/market/ticker")
 
     @property
     def best_bid(self) -> Decimal | None:
         """The best bid's price."""
-        return exact(self.wire_best_bid, "/market/ticker")
+        return parse_decimal(self.wire_best_bid, "/market/ticker")
 
     @property
     def best_bid_size(self) -> Decimal | None:
-        """What rests at the best bid."""
-        return exact(self.wire_best_bid_size, "/market/ticker")
+        """The size at the best bid."""
+        return parse_decimal(self.wire_best_bid_size, "/market/ticker")
 
     @property
     def best_ask(self) -> Decimal | None:
         """The best ask's price."""
-        return exact(self.wire_best_ask, "/market/ticker")
+        return parse_decimal(self.wire_best_ask, "/market/ticker")
 
     @property
     def best_ask_size(self) -> Decimal | None:
-        """What rests at the best ask."""
-        return exact(self.wire_best_ask_size, "/market/ticker")
+        """The size at the best ask."""
+        return parse_decimal(self.wire_best_ask_size, "/market/ticker")
 
 
 class Level1(Timed, frozen=True, kw_only=True):
@@ -107,7 +107,7 @@ class Level2Update(Timed, frozen=True, kw_only=True):
     """Changed price levels: `/market/level2`. Time in milliseconds, missing in older pushes.
 
     It covers `sequence_start` to `sequence_end`, both included; successive updates may overlap. A change
-    tells the new size of a level, not a difference.
+    has the new size of a level, not a difference.
     """
 
     changes: Level2Changes
@@ -140,9 +140,9 @@ class MarketChange(Part, frozen=True, kw_only=True):
 
 
 class SymbolStatistics(Timed, frozen=True, kw_only=True):
-    """The inner object of a `Snapshot`: figures of 24 hours, fees and standing of one symbol.
+    """The inner object of a `Snapshot`: figures of 24 hours, fees and status of one symbol.
 
-    KuCoin sends all numbers as JSON numbers; they are exact nevertheless. `buy` and `sell` on the wire are
+    KuCoin sends all numbers as JSON numbers; they are still exact. In KuCoin's JSON `buy` and `sell` are
     the best bid and ask, `vol` and `volValue` volume (base) and turnover (quote). `change_rate` and the fee
     rates are fractions. `board` is 0 for the main board, 1 for KuCoin Plus; `mark` 0 default, 1 special
     treatment, 2 new.
@@ -195,22 +195,22 @@ class Snapshot(Payload, frozen=True, kw_only=True):
 
     @property
     def symbol(self) -> str:
-        """The symbol that the figures are of; a market's topic does not tell it."""
+        """The symbol of the figures; a market's topic does not contain it."""
         return self.data.symbol
 
     @property
     def time_ns(self) -> int:
-        """The instant of the figures in nanoseconds since 1970, UTC; 0 where the push has no time."""
+        """The instant of the figures in nanoseconds since 1970, UTC; 0 if the push has no time."""
         return self.data.time_ns
 
     @property
     def datetime(self) -> dt.datetime:
-        """The instant of `time_ns` with the time zone UTC, cut to microseconds."""
+        """The instant of `time_ns` in the time zone UTC, truncated to microseconds."""
         return self.data.datetime
 
 
 class CallAuction(Timed, frozen=True, kw_only=True):
-    """What a call auction would trade now, and the prices it accepts: `/callauction/callauctionData`.
+    """The current estimate of a call auction, and the prices that it accepts: `/callauction/callauctionData`.
 
     Time in milliseconds.
     """

@@ -353,15 +353,15 @@ def mismatches_of(message: Message) -> tuple[str, ...]:
     return () if cls is None else tuple(each.text for each in _read(cls, message.wire_data).mismatches)
 
 
-def _read(cls: type[payloads.Payload], data: msgspec.Raw) -> payloads.Reading[payloads.Payload]:
+def _read(cls: type[payloads.Payload], data: msgspec.Raw) -> payloads.ReadResult[payloads.Payload]:
     """Return the struct for the data of a push, whatever that is."""
     read = payloads.reader_for(cls)
     if not len(data):
-        return payloads.Reading(read(b"{}").payload, (payloads.Mismatch("there is no data", True),))
+        return payloads.ReadResult(read(b"{}").payload, (payloads.Mismatch("there is no data", True),))
     try:
         return read(data)
     except UNREADABLE as error:
-        return payloads.Reading(read(b"{}").payload, (payloads.Mismatch(f"the data can't be read ({error})", True),))
+        return payloads.ReadResult(read(b"{}").payload, (payloads.Mismatch(f"the data can't be read ({error})", True),))
 
 
 def payload_class(topic: str | None, subject: str | None) -> type[payloads.Payload] | None:
@@ -401,7 +401,7 @@ def _readings_of(cls: type[payloads.Payload] | None) -> tuple[Reading, ...]:
     if cls is None:
         return undecoded, undecoded, plain, undecoded
     fast = payloads.fast_decoder_for(cls)
-    return undecoded, (_Typed, fast), plain, (_Typed, payloads.open_decoder_for(cls) or fast)
+    return undecoded, (_Typed, fast), plain, (_Typed, payloads.extensible_decoder_for(cls) or fast)
 
 
 @lru_cache(maxsize=256)  # enough for those who read a message in both ways, and little for topics that are gone

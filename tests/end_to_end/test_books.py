@@ -447,7 +447,7 @@ def test_a_topic_that_a_full_connection_refuses_is_followed_on_another(
 def test_what_was_dropped_on_the_way_to_a_book_counts_as_missing(
     server: KucoinServer, stream: Stream, events: Events, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manager, "_TERMS", manager._TERMS._replace(maxsize=50))
+    monkeypatch.setattr(manager, "_OPTIONS", manager._OPTIONS._replace(maxsize=50))
     changes = Changes()
     book = stream.book(SPOT, on_change=changes).wait_ready(timeout=10)
     with book._follower.lock:

@@ -272,7 +272,7 @@ def test_nothing_to_be_had_for_a_moment_breaks_nothing(
     server: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operation: str, resource: str
 ) -> None:
     monkeypatch.setattr(backoff, "retry_delays", lambda *_: itertools.repeat(0.005))
-    monkeypatch.setattr(snapshot_fetcher, "_SPACING", 0.0)
+    monkeypatch.setattr(snapshot_fetcher, "_MIN_INTERVAL", 0.0)
     # Once; and for as long as the first attempts to try again take. A recorder pauses for longer each time.
     for times in (1,) if resource == "memory" or operation == "recorder_rotation" else (1, 4):
         # Threads for snapshots beside the first one are started where they can be had; nobody needs to know.

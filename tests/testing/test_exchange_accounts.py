@@ -67,7 +67,7 @@ def test_a_taker_is_matched_and_filled(exchange: Exchange) -> None:
     ]
     match = events[1]
     fields = ("liquidity", "feeType", "matchPrice", "matchSize", "filledSize", "remainSize")
-    assert [match[f] for f in fields] == ["sole_consumer", "takerFee", str(ask - Decimal("0.1")), "0.1", "0.1", "0"]
+    assert [match[f] for f in fields] == ["taker", "takerFee", str(ask - Decimal("0.1")), "0.1", "0.1", "0"]
     assert "price" not in match
 
 

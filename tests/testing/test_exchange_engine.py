@@ -51,14 +51,14 @@ def test_the_best_price_trades_first_at_its_own_price(book: Book) -> None:
     for id, price in (("far", 13), ("best", 11), ("next", 12)):
         book.place(id, "sell", price, 2)
     book.told()
-    book.place("sole_consumer", "buy", 12, 5)
+    book.place("taker", "buy", 12, 5)
     assert book.told() == [
-        ("received", "sole_consumer", 5),
-        ("match", "sole_consumer", 2, "best", 0),
+        ("received", "taker", 5),
+        ("match", "taker", 2, "best", 0),
         ("done", "best", 0),
-        ("match", "sole_consumer", 2, "next", 0),
+        ("match", "taker", 2, "next", 0),
         ("done", "next", 0),
-        ("open", "sole_consumer", 1),
+        ("open", "taker", 1),
     ]
     assert book.engine.bids.best_visible() == (12, 1)
     assert book.engine.asks.best_visible() == (13, 2)
@@ -69,27 +69,27 @@ def test_at_one_price_the_oldest_order_trades_first(book: Book) -> None:
         book.place(id, "buy", 10, 2)
     book.engine.reduce("first", 1, 0)
     book.told()
-    book.place("sole_consumer", "sell", 10, 4)
+    book.place("taker", "sell", 10, 4)
     matches = [row for row in book.told() if row[0] == "match"]
     assert matches == [
-        ("match", "sole_consumer", 1, "first", 0),
-        ("match", "sole_consumer", 2, "second", 0),
-        ("match", "sole_consumer", 1, "third", 1),
+        ("match", "taker", 1, "first", 0),
+        ("match", "taker", 2, "second", 0),
+        ("match", "taker", 1, "third", 1),
     ]
 
 
 def test_what_a_market_order_cannot_fill_is_cancelled(book: Book) -> None:
     book.place("maker", "sell", 11, 2)
     book.told()
-    sole_consumer = book.place("sole_consumer", "buy", 0, 5)
-    assert book.told()[-1] == ("done", "sole_consumer", 3)
-    assert (sole_consumer.filled, sole_consumer.remaining, sole_consumer.canceled) == (2, 0, 3)
+    taker = book.place("taker", "buy", 0, 5)
+    assert book.told()[-1] == ("done", "taker", 3)
+    assert (taker.filled, taker.remaining, taker.canceled) == (2, 0, 3)
     assert not book.engine.orders
 
 
 def test_a_market_order_in_an_empty_book_is_cancelled_whole(book: Book) -> None:
-    book.place("sole_consumer", "sell", 0, 5)
-    assert book.told() == [("received", "sole_consumer", 5), ("done", "sole_consumer", 5)]
+    book.place("taker", "sell", 0, 5)
+    assert book.told() == [("received", "taker", 5), ("done", "taker", 5)]
 
 
 def test_a_post_only_order_rests_or_is_cancelled_but_never_takes(book: Book) -> None:
@@ -108,7 +108,7 @@ def test_a_hidden_order_trades_in_turn_but_is_never_shown(book: Book) -> None:
     assert [order.id for order in book.engine.bids.visible_orders()] == ["shown"]
     assert [event.level for event in book.events] == [None, None, None, 1]
     book.events.clear()
-    book.place("sole_consumer", "sell", 10, 4)
+    book.place("taker", "sell", 10, 4)
     assert [(event.kind, event.level) for event in book.events] == [
         ("received", None), ("match", None), ("done", None), ("match", 0), ("done", None), ("done", None),
     ]  # fmt: skip
@@ -146,8 +146,8 @@ def test_orders_of_one_owner_decrease_each_other_instead_of_trading(
 def test_self_trade_prevention_goes_on_with_the_next_order(book: Book) -> None:
     book.place("mine", "sell", 10, 2, owner="me")
     book.place("theirs", "sell", 10, 2, owner="you")
-    sole_consumer = book.place("t", "buy", 0, 4, owner="me")
-    assert (sole_consumer.filled, sole_consumer.canceled, sole_consumer.size) == (2, 2, 2)
+    taker = book.place("t", "buy", 0, 4, owner="me")
+    assert (taker.filled, taker.canceled, taker.size) == (2, 2, 2)
 
 
 def test_a_decrease_keeps_the_place_and_tells_both_sizes(book: Book) -> None:

@@ -101,7 +101,7 @@ def test_the_figures_of_a_wallet_fit_together(exchange: Exchange) -> None:
     )
     assert exchange._accounts["demo-user"].wallet.lots(SYMBOL) == fills
     roles = {e["liquidity"] for e in orders(seen) if e["type"] == "match"}
-    assert roles == {"maker", "sole_consumer"}
+    assert roles == {"maker", "taker"}
 
 
 def test_a_position_can_turn_round_and_be_closed(exchange: Exchange) -> None:

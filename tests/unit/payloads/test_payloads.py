@@ -1,4 +1,4 @@
-"""Payload structs: every shape field by field, both spellings of numbers, every unit of time, any junk."""
+"""Payload structs: each form field by field, numbers as text and as numbers, all units of time, malformed data."""
 
 from __future__ import annotations
 
@@ -402,7 +402,7 @@ SHAPES: list[tuple[type[p.Payload], str, dict[str, Any]]] = [
             "match_price": D(61004),
             "match_size": D("0.002"),
             "trade_id": "11067996711960601",
-            "liquidity": "sole_consumer",
+            "liquidity": "taker",
             "fee_type": "takerFee",
             "wire_order_time": 1593487482038606181,
             "order_time_ns": 1593487482038606181,
@@ -1032,11 +1032,11 @@ def test_an_instant_may_come_as_text_or_as_a_number(spelling: str) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["true", "1", '"true"', '"1"'])
-def test_a_flag_has_only_harmless_spellings(spelling: str) -> None:
+def test_a_flag_is_read_from_its_usual_spellings_only(spelling: str) -> None:
     assert decode(p.PositionRiskLimit, f'{{"success":{spelling}}}').success is True
 
 
-def test_text_that_reads_like_another_type_stays_text() -> None:
+def test_text_that_looks_like_another_type_stays_text() -> None:
     order = decode(
         p.OrderChange,
         '{"symbol":"NULL-USDT","orderId":"123","clientOid":"null","type":"true","side":"buy","tradeId":"0"}',
@@ -1058,7 +1058,7 @@ def test_text_that_reads_like_another_type_stays_text() -> None:
         (1712000025011022033, 1712000025011022033),
     ],
 )
-def test_the_unit_of_an_instant_is_told_by_its_size(wire: int, ns: int) -> None:
+def test_the_size_of_an_instant_determines_its_unit(wire: int, ns: int) -> None:
     assert to_ns(wire) == ns
 
 
@@ -1072,12 +1072,12 @@ def test_all_units_of_one_instant_agree(instant: dt.datetime) -> None:
         assert status.datetime == whole
 
 
-def test_a_datetime_is_in_utc_and_cut_to_microseconds() -> None:
+def test_a_datetime_is_in_utc_and_truncated_to_microseconds() -> None:
     match = p.PositionStatus(type="LIABILITY", wire_time=1712000004921000999)
     assert match.datetime == dt.datetime(2024, 4, 1, 19, 33, 24, 921000, dt.timezone.utc)
 
 
-def test_the_latest_instant_that_the_wire_may_carry_is_a_datetime() -> None:
+def test_the_latest_possible_instant_is_a_datetime() -> None:
     last = decode(p.PositionStatus, f'{{"type":"LIABILITY","timestamp":{2**63 - 1}}}')
     assert last.datetime.year == 2262
 
@@ -1126,7 +1126,7 @@ def test_an_empty_side_of_level_1_is_none(blank: str) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"bids":["1","2"]}', '{"asks":["1"],"bids":["1","2"]}'])
-def test_a_side_of_level_1_is_neither_missing_nor_half(text: str) -> None:
+def test_a_missing_or_incomplete_side_of_level_1_does_not_fit(text: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         decode(p.Level1, text)
 
@@ -1154,7 +1154,7 @@ def test_a_malformed_futures_change_does_not_fit(change: str) -> None:
         decode(p.FuturesLevel2Update, f'{{"sequence":1,"change":"{change}"}}')
 
 
-def test_a_candle_may_grow_but_not_shrink() -> None:
+def test_a_candle_may_have_more_columns_but_not_fewer() -> None:
     row = '"1712001600","1","2","3","0.5","10","20"'
     assert decode(p.Candles, f'{{"symbol":"A-B","candles":[{row},"new"],"time":1}}').turnover == D(20)
     with pytest.raises(msgspec.ValidationError):
@@ -1172,7 +1172,7 @@ def test_a_blank_where_a_field_may_be_absent_counts_as_absent(blank: str) -> Non
 
 
 @messages
-def test_what_decodes_fast_reads_no_blank_as_absent_and_all_else_alike(cls: type[p.Payload], text: str) -> None:
+def test_the_fast_decoder_refuses_blanks_and_reads_everything_else_alike(cls: type[p.Payload], text: str) -> None:
     decode_fast = fast_decoder_for(cls)
     if re.search('"(price|matchSize)":""', text):
         with pytest.raises(msgspec.ValidationError, match="Invalid decimal string"):
@@ -1181,7 +1181,7 @@ def test_what_decodes_fast_reads_no_blank_as_absent_and_all_else_alike(cls: type
         assert decode_fast(text.encode()) == decode(cls, text)
 
 
-def test_a_blank_text_stays_as_it_came_beside_other_blanks() -> None:
+def test_a_blank_text_stays_text_beside_other_blanks() -> None:
     text = '{"symbol":"A-B","orderId":"1","type":"open","side":"buy","price":"","clientOid":"","feeType":""}'
     order = decode(p.OrderChange, text)
     assert (order.price, order.client_oid, order.fee_type) == (None, "", "")
@@ -1214,7 +1214,7 @@ def test_an_unknown_side_does_not_fit_but_an_unknown_status_does() -> None:
 
 
 @messages
-def test_unknown_fields_are_passed_by(cls: type[p.Payload], text: str) -> None:
+def test_unknown_fields_are_ignored(cls: type[p.Payload], text: str) -> None:
     if cls in (p.MarginMode, p.CrossLeverage):
         return
     more = text[:-1] + ',"fieldOfTomorrow":{"a":[1,"",null]},"anotherOne":""}'
@@ -1234,7 +1234,7 @@ def test_every_optional_field_may_be_missing(cls: type[p.Payload], text: str) ->
 
 
 @pytest.mark.parametrize("cls", [p.MarginMode, p.CrossLeverage], ids=identify)
-def test_a_payload_keyed_by_symbol_takes_any_symbol_and_no_other_shape(cls: type[p.Payload]) -> None:
+def test_a_payload_keyed_by_symbol_takes_any_symbol_and_no_other_form(cls: type[p.Payload]) -> None:
     assert decode(cls, "{}") == cls(by_symbol={})
     for text in ('{"A":true}', '{"A":null}', "[]", '"A"', '{"A":{"leverage":"x"}}'):
         with pytest.raises(msgspec.ValidationError):
@@ -1243,7 +1243,7 @@ def test_a_payload_keyed_by_symbol_takes_any_symbol_and_no_other_shape(cls: type
 
 @pytest.mark.parametrize("cls", CLASSES, ids=identify)
 @pytest.mark.parametrize("data", [b"", b"{", b'{"a":}', b"\xff", b'{"price":"","x"', b'{"sequence":1,"pri'])
-def test_what_is_no_json_is_a_decode_error(cls: type[p.Payload], data: bytes) -> None:
+def test_text_that_is_no_json_is_a_decode_error(cls: type[p.Payload], data: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decoder_for(cls)(data)
 
@@ -1266,7 +1266,7 @@ def test_a_payload_is_read_only_and_equal_by_value() -> None:
     assert hash(ticker) == hash(p.Ticker(sequence=1, price=D("0.5")))
 
 
-def test_fields_of_lists_fields_then_computed_ones_then_instants_as_they_came() -> None:
+def test_fields_of_lists_fields_then_computed_ones_then_unconverted_ones() -> None:
     assert fields_of(p.Candles) == (
         "symbol", "candles", "start_ns", "open", "high", "low", "close", "volume", "turnover", "time_ns",
         "datetime", "wire_time",
@@ -1278,7 +1278,7 @@ def test_fields_of_lists_fields_then_computed_ones_then_instants_as_they_came() 
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=identify)
-def test_every_struct_explains_itself(cls: type[p.Payload]) -> None:
+def test_every_struct_has_a_docstring(cls: type[p.Payload]) -> None:
     assert cls.__doc__
     assert set(fields_of(cls)) >= set(cls.__struct_fields__)
 
@@ -1323,7 +1323,7 @@ def test_a_message_with_any_values_swapped_decodes_or_is_refused(
     decodes_or_is_refused(cls, {**message, **swapped})
 
 
-def test_a_ticker_takes_numbers_where_text_is_usual_and_reads_no_other_text() -> None:
+def test_a_ticker_takes_numbers_where_text_is_usual_and_no_other_text() -> None:
     decode = decoder_for(p.Ticker)
     ticker = decode(b'{"sequence":1,"price":0.1,"size":2.50,"bestBid":-1e-3,"bestAsk":"","bestAskSize":null}')
     assert (ticker.price, ticker.size, ticker.best_bid) == (Decimal("0.1"), Decimal("2.50"), Decimal("-0.001"))

@@ -118,7 +118,7 @@ class ConnectionGroup:
         self.unrouted = 0
         self.unreadable = 0
         self.taps: tuple[Observer, ...] = ()  # replaced whole
-        self.router: Router[Subscription] = Router(once=True)
+        self.router: Router[Subscription] = Router(deduplicate=True)
         self._tunnels: dict[str, Router[Subscription]] = {}
         self._tunnelled = False  # whether there ever was one: what came through it may still be under way
         self._merges: dict[MessageSource, Merge] = {}  # by replacement, until it is over
@@ -437,7 +437,7 @@ class ConnectionGroup:
         if tunnel is None:
             return self.router
         self._tunnelled = True
-        return self._tunnels.setdefault(tunnel, Router(once=True))
+        return self._tunnels.setdefault(tunnel, Router(deduplicate=True))
 
     def _number(self, connection: MessageSource) -> int | None:
         return next((number for number, other in self.connections.items() if other is connection), None)

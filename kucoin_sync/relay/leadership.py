@@ -96,7 +96,7 @@ class Leadership:
             self.carried([TopicKey(topic)])
 
     def _subscribe(self, topics: list[str], timeout: float) -> None:
-        router: Router[Feed] = Router(once=True)
+        router: Router[Feed] = Router(deduplicate=True)
         for topic in topics:
             again = self._taken_up[topic] = self._taken_up.get(topic, 0) + 1
             feed = Feed(topic, self._sequences.get(topic, 0), self._runs.of(again), self.buffer.put)

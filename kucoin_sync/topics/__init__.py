@@ -1,6 +1,6 @@
 """Build topics: `topics.ticker("BTC-USDT", "ETH-USDT")` is "/market/ticker:BTC-USDT,ETH-USDT".
 
-One function per topic; those of futures are in `topics.futures`. Each returns the topic as text, for any
+There is one function per topic; those of futures are in `topics.futures`. Each returns the topic as text, for any
 number of symbols, and raises `InvalidTopic` for arguments that can't exist.
 """
 
@@ -53,7 +53,7 @@ def ticker(*symbols: str) -> TopicName[p.Ticker]:
 
 
 def ticker_all() -> TopicName[p.Ticker]:
-    """The ticker of every symbol; the subject of a message names its symbol."""
+    """The ticker of every symbol; the subject of a message is its symbol."""
     return _build(_ROWS["ticker_all"])
 
 

@@ -36,94 +36,94 @@ __all__ = [
 _ROWS = {(row.helper, row.argument is Argument.NONE): row for row in TABLE}
 
 
-def _of_contracts(helper: str, contracts: tuple[str, ...]) -> TopicName[Any]:
+def _with_contracts(helper: str, contracts: tuple[str, ...]) -> TopicName[Any]:
     return _build(_ROWS[f"futures.{helper}", False], *contracts)
 
 
-def _plain(helper: str) -> TopicName[Any]:
+def _without_argument(helper: str) -> TopicName[Any]:
     return _build(_ROWS[f"futures.{helper}", True])
 
 
 def ticker(*contracts: str) -> TopicName[p.FuturesTickerV2]:
     """Best bid and ask, in real time."""
-    return _of_contracts("ticker", contracts)
+    return _with_contracts("ticker", contracts)
 
 
 def ticker_v1(*contracts: str) -> TopicName[p.FuturesTicker]:
     """Last trade and best bid and ask, in real time."""
-    return _of_contracts("ticker_v1", contracts)
+    return _with_contracts("ticker_v1", contracts)
 
 
 def depth5(*contracts: str) -> TopicName[p.Depth]:
     """The 5 best levels of each side, at most every 100 ms."""
-    return _of_contracts("depth5", contracts)
+    return _with_contracts("depth5", contracts)
 
 
 def depth50(*contracts: str) -> TopicName[p.Depth]:
     """The 50 best levels of each side, at most every 100 ms."""
-    return _of_contracts("depth50", contracts)
+    return _with_contracts("depth50", contracts)
 
 
 def level2(*contracts: str) -> TopicName[p.FuturesLevel2Update]:
     """Every change of a price level; `Stream.book` keeps a whole book from it."""
-    return _of_contracts("level2", contracts)
+    return _with_contracts("level2", contracts)
 
 
 def match(*contracts: str) -> TopicName[p.FuturesMatch]:
     """Every trade."""
-    return _of_contracts("match", contracts)
+    return _with_contracts("match", contracts)
 
 
 def candles(contract: str, type: str) -> TopicName[p.FuturesCandles]:
     """The current candle of a contract; `type` is one of `FUTURES_CANDLE_TYPES`, such as "1min"."""
-    return _of_contracts("candles", (f"{contract}_{type}",))
+    return _with_contracts("candles", (f"{contract}_{type}",))
 
 
 def instrument(*contracts: str) -> TopicName[p.MarkIndexPrice | p.FundingRate]:
     """Mark and index price every second, the funding rate every minute."""
-    return _of_contracts("instrument", contracts)
+    return _with_contracts("instrument", contracts)
 
 
 def announcement(*contracts: str) -> TopicName[p.FundingSettlement]:
     """Begin and end of a funding settlement, every 8 hours; of all contracts where none is named."""
-    return _of_contracts("announcement", contracts) if contracts else _plain("announcement")
+    return _with_contracts("announcement", contracts) if contracts else _without_argument("announcement")
 
 
 def snapshot(*contracts: str) -> TopicName[p.FuturesSnapshot]:
     """24-hour statistics, every 5 s."""
-    return _of_contracts("snapshot", contracts)
+    return _with_contracts("snapshot", contracts)
 
 
 def orders(*contracts: str) -> TopicName[p.FuturesOrderChange]:
-    """Private: changes of your orders, of all contracts where none is named."""
-    return _of_contracts("orders", contracts) if contracts else _plain("orders")
+    """Private: changes of your orders of these contracts; of all contracts without arguments."""
+    return _with_contracts("orders", contracts) if contracts else _without_argument("orders")
 
 
 def stop_orders() -> TopicName[p.FuturesStopOrder]:
     """Private: changes of your stop orders."""
-    return _plain("stop_orders")
+    return _without_argument("stop_orders")
 
 
 def wallet() -> TopicName[p.Wallet]:
     """Private: changes of your balances."""
-    return _plain("wallet")
+    return _without_argument("wallet")
 
 
 def position(*contracts: str) -> TopicName[p.PositionChange | p.PositionSettlement | p.PositionRiskLimit]:
     """Private: your position in each contract."""
-    return _of_contracts("position", contracts)
+    return _with_contracts("position", contracts)
 
 
 def positions() -> TopicName[p.PositionChange | p.PositionSettlement | p.PositionRiskLimit]:
     """Private: all your positions."""
-    return _plain("positions")
+    return _without_argument("positions")
 
 
 def margin_mode() -> TopicName[p.MarginMode]:
     """Private: changes of the margin mode."""
-    return _plain("margin_mode")
+    return _without_argument("margin_mode")
 
 
 def cross_leverage() -> TopicName[p.CrossLeverage]:
     """Private: changes of the cross margin leverage."""
-    return _plain("cross_leverage")
+    return _without_argument("cross_leverage")

@@ -1,10 +1,10 @@
-"""Check topics, split them into single ones, join them into commands, and look up what the table knows.
+"""Check topics, split them into single topics, join these into commands, and look up their rows of the table.
 
-A *single topic* names at most one symbol ("/market/ticker:BTC-USDT"); it is the unit that limits count, that
-is wanted, acknowledged and routed. Users may write lists ("/market/ticker:BTC-USDT,ETH-USDT") of any length.
+A *single topic* has at most one symbol ("/market/ticker:BTC-USDT"). It is the unit of limits, acknowledgements and
+routing. Users may write lists ("/market/ticker:BTC-USDT,ETH-USDT") of any length.
 
-A topic that the table does not know but that has the right shape is passed on: KuCoin adds topics without
-notice, and its answer tells a spelling mistake.
+A topic of the right form that the table does not have is accepted: KuCoin adds topics without notice, and its answer
+reveals a spelling mistake.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _SYMBOL = re.compile(r"[A-Z0-9._$]{1,20}-[A-Z0-9._$]{1,20}")
 _CONTRACT = re.compile(r"\.?[A-Z0-9]{3,32}")
 _CURRENCY = re.compile(r"[A-Z0-9._$]{1,20}")
 _MARKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._&+/()'-]{0,31}")
-#: A name that ends with one of these is a symbol. Others with a hyphen may be markets: KuCoin has BRC-20 and NFT-ETF.
-_QUOTES = frozenset(
+#: Quote currencies. A name that ends with one of these is a symbol. Other names with a hyphen may be markets, such as
+#: BRC-20 and NFT-ETF.
+_QUOTE_CURRENCIES = frozenset(
     (
         "AED", "AUD", "BRL", "BTC", "DAI", "ETH", "EUR", "GBP", "JPY", "KCS", "TRX", "TRY", "TUSD", "USD", "USD1",
         "USDC", "USDE", "USDG", "USDT",
@@ -54,14 +55,14 @@ _EXAMPLES = {
 
 
 def split(topic: str) -> tuple[str, ...]:
-    """Return the single topics that `topic` names, checked, without duplicates and in order.
+    """Check a topic and return its single topics in order, without duplicates.
 
     Raises:
-        InvalidTopic: it has not the shape of a topic, or its argument is not what the topic takes.
+        InvalidTopic: it does not have the form of a topic, or the topic does not take its argument.
     """
     if not isinstance(topic, str):
         raise InvalidTopic(f"a topic is text such as '/market/ticker:BTC-USDT', not {type(topic).__name__}")
-    prefix, colon, arguments = str(topic).partition(":")  # plain text, where it is a `TopicName`
+    prefix, colon, arguments = str(topic).partition(":")  # converts a `TopicName` to plain text
     if not _PREFIX.fullmatch(prefix):
         raise InvalidTopic(
             f"{topic[:200]!r} is not a topic: one begins with a path such as /market/ticker, and what it is about "
@@ -75,10 +76,10 @@ def split(topic: str) -> tuple[str, ...]:
 
 
 def build(row: Topic, *arguments: str) -> TopicName[Any]:
-    """Return the topic of `row` for the arguments, checked.
+    """Check the arguments and return the topic of `row` for them.
 
     Raises:
-        InvalidTopic: no argument where one is needed, or one of the wrong shape.
+        InvalidTopic: an argument is missing or has the wrong form.
     """
     if row.argument is Argument.NONE:
         return TopicName(row.prefix)
@@ -88,14 +89,14 @@ def build(row: Topic, *arguments: str) -> TopicName[Any]:
         raise InvalidTopic(f"{row.prefix} needs {_EXAMPLES[row.argument]}")
     for argument in arguments:
         if not isinstance(argument, str) or not _fits(row, argument):
-            raise InvalidTopic(_complaint(row.prefix, argument, (row,)))
+            raise InvalidTopic(_error_text(row.prefix, argument, (row,)))
     return TopicName(f"{row.prefix}:{','.join(dict.fromkeys(arguments))}")
 
 
 def join(singles: Iterable[str], limit: int = 100) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield (topic of one command, the single topics in it), each of at most `limit` single topics.
+    """Yield (topic of a command, its single topics) with at most `limit` single topics each.
 
-    Only topics that KuCoin documents with a list of symbols share a command.
+    A command has several topics only if KuCoin documents a list of symbols for them.
     """
     joint: dict[str, list[str]] = {}
     for single in singles:
@@ -111,9 +112,9 @@ def join(singles: Iterable[str], limit: int = 100) -> Iterator[tuple[str, tuple[
 
 
 def row_of(single: str) -> Topic | None:
-    """Return the table's row for a single topic, None where the table does not know it.
+    """Return the table's row for a single topic, None if the table has none.
 
-    A name that may be a market's is taken for one: the pushes of a symbol's topic come with it, too.
+    A name that may be a market is treated as one, because that route includes the pushes of a symbol's topic.
     """
     prefix, colon, argument = single.partition(":")
     fitting = [row for row in _BY_PREFIX.get(prefix, ()) if _fits(row, argument if colon else None)]
@@ -121,33 +122,33 @@ def row_of(single: str) -> Topic | None:
 
 
 def argument_of(topic: str) -> str:
-    """Return what follows the colon, "" without one."""
+    """Return the part after the colon, "" without a colon."""
     return topic.partition(":")[2]
 
 
 def market_of(single: str) -> str:
-    """Return "futures" or "spot": which of KuCoin's two services carries the topic (margin is on spot's)."""
+    """Return "futures" or "spot": the service that sends the topic (margin belongs to spot)."""
     return "futures" if single.startswith("/contract") else "spot"
 
 
 def is_private(single: str) -> bool:
-    """Whether the topic needs an authorised connection."""
+    """Return whether the topic needs an authorised connection."""
     rows = _BY_PREFIX.get(single.partition(":")[0], ())
     return bool(rows) and rows[0].private
 
 
 def _check(prefix: str, argument: str | None) -> bool:
-    """Raise InvalidTopic unless `argument` may follow `prefix`; True otherwise."""
+    """Raise InvalidTopic unless `argument` may follow `prefix`; return True."""
     rows = _BY_PREFIX.get(prefix)
     if rows is None:
         if argument is not None and not _ANYTHING.fullmatch(argument):
             raise InvalidTopic(f"{prefix}:{argument[:64]} has an empty, overlong or unprintable part after the colon")
     elif not any(_fits(row, argument) for row in rows):
-        raise InvalidTopic(_complaint(prefix, argument, rows))
+        raise InvalidTopic(_error_text(prefix, argument, rows))
     return True
 
 
-def _complaint(prefix: str, argument: object, rows: tuple[Topic, ...]) -> str:
+def _error_text(prefix: str, argument: object, rows: tuple[Topic, ...]) -> str:
     takes = " or ".join(_EXAMPLES[row.argument] for row in rows)
     if argument is None:
         return f"{prefix} needs something after a colon: {takes}"
@@ -175,7 +176,7 @@ def _fits(row: Topic, argument: str | None) -> bool:
         return candle in (CANDLE_TYPES if spot else FUTURES_CANDLE_TYPES) and bool(
             (_SYMBOL if spot else _CONTRACT).fullmatch(symbol)
         )
-    if kind is Argument.MARKET and argument.upper().rpartition("-")[2] in _QUOTES and "-" in argument:
+    if kind is Argument.MARKET and argument.upper().rpartition("-")[2] in _QUOTE_CURRENCIES and "-" in argument:
         return False
     return bool(_SHAPES[kind].fullmatch(argument))
 

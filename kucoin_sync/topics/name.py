@@ -1,11 +1,11 @@
-"""A topic's name that a type checker can tell the payloads of."""
+"""Topic names that carry the type of their payloads for type checkers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar  # part of every type checker; the default is what `Message` alone means
+    from typing_extensions import TypeVar  # part of every type checker; the default is for a bare `Message`
 
     P_co = TypeVar("P_co", covariant=True, default=Any)
 else:
@@ -17,10 +17,10 @@ __all__ = ["P_co", "TopicName"]
 
 
 class TopicName(str, Generic[P_co]):
-    """Plain text in every respect; the parameter is the struct (or structs) that messages of the topic carry.
+    """A `str` whose type parameter is the struct (or structs) of the topic's payloads.
 
-    What `Stream.subscribe` makes of it: `message.payload` is typed `Ticker | Any` after `topics.ticker(…)`, `Any`
-    because a payload that does not fit its struct stays plain data.
+    For a subscription to `topics.ticker(…)`, `message.payload` has the type `Ticker | Any`. `Any` is part of it because
+    a payload that does not fit its struct stays plain data.
     """
 
     __slots__ = ()

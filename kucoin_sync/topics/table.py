@@ -1,8 +1,8 @@
-"""Every topic of KuCoin's classic feeds as one table: the single place for what is known of a topic.
+"""The table of all topics of KuCoin's classic feeds, the only place for facts about a topic.
 
-Helpers, grammar, routing, payload choice and the printed reference all read it. To add a topic, add a row
-and, for a new payload shape, a struct in `payloads`. Sources: KuCoin's API documentation (classic and
-current) and the specification of its Universal SDK; `pushed_as` also from observed messages.
+Helpers, grammar, routing, payload choice and the printed reference read it. To add a topic, add a row and, for a new
+form of payload, a struct in `payloads`. Sources: KuCoin's API documentation (classic and current) and the specification
+of its Universal SDK; for `pushed_as` also observed messages.
 """
 
 from enum import Enum
@@ -22,7 +22,7 @@ FUTURES_CANDLE_TYPES = (
 
 
 class Argument(Enum):
-    """What follows the colon of a topic; the value is how a reference prints it."""
+    """The part after the colon of a topic; the value is its form in printed references."""
 
     NONE = ""
     ALL = "all"
@@ -37,21 +37,24 @@ class Argument(Enum):
 
     @property
     def repeats(self) -> bool:
-        """Whether a helper takes any number of them."""
+        """Whether a helper takes any number of these arguments."""
         return self not in (Argument.NONE, Argument.ALL, Argument.CANDLES, Argument.CONTRACT_CANDLES)
 
     @property
     def joins(self) -> bool:
-        """Whether one command may name several, separated by commas."""
+        """Whether one command may have several of these arguments, separated by commas."""
         return self in (Argument.SYMBOLS, Argument.CURRENCIES)
 
 
 class PushedAs(NamedTuple):
     """Another topic name under which pushes of a topic arrive.
 
-    `argument` says what the push names after its colon: the "same" as the subscription, "any" or "none".
-    `fields` are paths in the push's data: where there are any, the value at one of them must be, or contain,
-    what the subscription names. `unless` are keys and values: what has one of these is of the other topic alone.
+    Attributes:
+        prefix: the part of that name before the colon.
+        argument: the part after the colon: the "same" as in the subscription, "any" or "none".
+        fields: paths in the push's data. If there are any, the value at one of them must be, or contain, the argument
+            of the subscription.
+        unless: keys and values. A push with one of these belongs to the other topic only.
     """
 
     prefix: str
@@ -63,8 +66,13 @@ class PushedAs(NamedTuple):
 class Topic(NamedTuple):
     """One documented topic.
 
-    `payloads` maps a push's subject to its struct; "*" stands for any other subject. `helper` is the name of
-    the function in `kucoin_sync.topics` that builds it. `legacy` says since when KuCoin no longer offers it.
+    Attributes:
+        helper: the function in `kucoin_sync.topics` that builds the topic.
+        push: how often KuCoin pushes it.
+        about: what its pushes contain.
+        payloads: the struct for each subject; "*" stands for any other subject.
+        pushed_as: other names under which its pushes arrive.
+        legacy: since when KuCoin no longer offers it, "" if it does.
     """
 
     prefix: str
@@ -80,7 +88,7 @@ class Topic(NamedTuple):
 
     @property
     def pattern(self) -> str:
-        """The topic as a reference prints it, such as "/market/ticker:{symbol},…"."""
+        """The topic in the form of printed references, such as "/market/ticker:{symbol},…"."""
         return f"{self.prefix}:{self.argument.value}" if self.argument is not Argument.NONE else self.prefix
 
 

@@ -50,7 +50,7 @@ MATCH_NEW = {
     "price": "0.96738",
     "size": "0.1",
     "remainSize": "2.9",
-    "takerOrderId": "sole_consumer",
+    "takerOrderId": "taker",
     "makerOrderId": "maker",
     "tradeId": "trade",
     "ts": 1593487482038606180,

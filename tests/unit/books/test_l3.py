@@ -165,8 +165,8 @@ def test_a_change_sets_the_size_and_keeps_the_place(switched: bool) -> None:
 def test_what_happens_to_orders_that_are_not_on_the_book_shows_nowhere(switched: bool) -> None:
     book = loaded(switched)
     book.match("hidden", "3", "0")
-    book.resize("sole_consumer", "2", "4")
-    book.done("sole_consumer")
+    book.resize("taker", "2", "4")
+    book.done("taker")
     book.open("hidden", "buy", "", "0")
     book.open("hidden", "buy", "", "")
     book.open("hidden", "sell", "5", "0")

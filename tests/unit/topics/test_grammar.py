@@ -36,7 +36,7 @@ def row(helper: str) -> Topic:
     return next(row for row in TABLE if row.helper == helper)
 
 
-def test_a_single_topic_stays_as_it_is() -> None:
+def test_a_single_topic_is_not_split() -> None:
     assert split("/market/ticker:BTC-USDT") == ("/market/ticker:BTC-USDT",)
     assert split("/account/balance") == ("/account/balance",)
     assert split("/market/ticker:all") == ("/market/ticker:all",)
@@ -64,7 +64,7 @@ def test_every_row_takes_its_example_and_is_found_by_it(row: Topic) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 7, b"/market/ticker:BTC-USDT", ["/market/ticker:BTC-USDT"]])
-def test_what_is_no_text_is_no_topic(value: object) -> None:
+def test_a_value_that_is_no_text_is_refused(value: object) -> None:
     with pytest.raises(InvalidTopic, match=f"a topic is text .*, not {type(value).__name__}"):
         split(value)  # type: ignore[arg-type]
 
@@ -87,12 +87,12 @@ def test_what_is_no_text_is_no_topic(value: object) -> None:
         "BTC-USDT",
     ],
 )
-def test_what_has_not_the_shape_of_a_topic_is_refused_with_an_example(topic: str) -> None:
+def test_text_without_the_form_of_a_topic_is_refused_with_an_example(topic: str) -> None:
     with pytest.raises(InvalidTopic, match="is not a topic: one begins with a path such as /market/ticker"):
         split(topic)
 
 
-def test_a_complaint_about_a_monster_stays_short() -> None:
+def test_an_error_about_a_very_long_topic_stays_short() -> None:
     with pytest.raises(InvalidTopic) as caught:
         split("x" * 100_000)
     assert len(str(caught.value)) < 500
@@ -105,7 +105,7 @@ def test_a_complaint_about_a_monster_stays_short() -> None:
 
 
 @pytest.mark.parametrize("topic", ["/new/topic", "/new/topic:anything!", "/new/topic:a,b", "/new/one/more/level:x"])
-def test_a_topic_that_the_table_does_not_know_is_passed_on(topic: str) -> None:
+def test_a_topic_that_is_not_in_the_table_is_accepted(topic: str) -> None:
     prefix, _, arguments = topic.partition(":")
     assert split(topic) == (tuple(f"{prefix}:{part}" for part in arguments.split(",")) if arguments else (topic,))
     assert row_of(topic) is None
@@ -113,7 +113,7 @@ def test_a_topic_that_the_table_does_not_know_is_passed_on(topic: str) -> None:
 
 
 @pytest.mark.parametrize("argument", ["", "a,,b", "x" * 65, "two words", "ümlaut", "a\tb"])
-def test_an_unknown_topic_still_needs_a_sound_argument(argument: str) -> None:
+def test_an_unknown_topic_still_needs_a_printable_argument(argument: str) -> None:
     with pytest.raises(InvalidTopic, match=r"/new/topic:.* has an empty, overlong or unprintable part"):
         split(f"/new/topic:{argument}")
 
@@ -139,7 +139,7 @@ def test_an_unknown_topic_still_needs_a_sound_argument(argument: str) -> None:
         ("/contractMarket/limitCandle:XBTUSDTM", r"XBTUSDTM_1min \(types: 1min, .*1month\)$"),
     ],
 )
-def test_an_argument_that_a_topic_does_not_take_is_refused_with_what_it_takes(topic: str, complaint: str) -> None:
+def test_a_wrong_argument_is_refused_with_the_right_form(topic: str, complaint: str) -> None:
     with pytest.raises(InvalidTopic, match=complaint):
         split(topic)
 
@@ -153,7 +153,7 @@ def test_an_argument_that_a_topic_does_not_take_is_refused_with_what_it_takes(to
         ("/margin/loan:btc", "BTC"),
     ],
 )
-def test_lower_case_is_refused_with_the_name_that_may_be_meant(topic: str, guess: str) -> None:
+def test_lower_case_is_refused_with_a_guess(topic: str, guess: str) -> None:
     with pytest.raises(InvalidTopic, match=f"did you mean {guess}\\? KuCoin's names are in upper case"):
         split(topic)
 
@@ -176,7 +176,7 @@ def test_a_wrong_candle_is_refused_with_one_that_exists(topic: str, guess: str) 
 
 
 @pytest.mark.parametrize("topic", ["/market/candles:BTC-USDT_zzz", "/market/candles:nonsense_1hour"])
-def test_without_a_guess_nothing_is_guessed(topic: str) -> None:
+def test_an_error_without_a_close_match_has_no_guess(topic: str) -> None:
     with pytest.raises(InvalidTopic) as caught:
         split(topic)
     assert "did you mean" not in str(caught.value)
@@ -208,7 +208,7 @@ def test_candles_of_spot_and_futures_have_their_own_types() -> None:
         ("/margin/fundingBook:BTC", "funding_book"),
     ],
 )
-def test_the_row_depends_on_what_follows_the_colon(topic: str, helper: str) -> None:
+def test_the_row_depends_on_the_argument(topic: str, helper: str) -> None:
     found = row_of(topic)
     assert found is not None
     assert found.helper == helper
@@ -216,11 +216,11 @@ def test_the_row_depends_on_what_follows_the_colon(topic: str, helper: str) -> N
 
 
 @pytest.mark.parametrize("topic", ["/market/ticker", "/market/ticker:btc", "/account/balance:x", "/no/such:thing", ""])
-def test_what_fits_no_row_has_none(topic: str) -> None:
+def test_a_topic_that_fits_no_row_has_none(topic: str) -> None:
     assert row_of(topic) is None
 
 
-def test_the_argument_is_what_follows_the_first_colon() -> None:
+def test_the_argument_is_the_part_after_the_first_colon() -> None:
     assert argument_of("/a/b:c") == "c"
     assert argument_of("/a/b:c:d") == "c:d"
     assert argument_of("/a/b") == ""
@@ -239,7 +239,7 @@ def test_the_argument_is_what_follows_the_first_colon() -> None:
         ("/contractMarket/newTopic:X", "futures", False),
     ],
 )
-def test_market_and_privacy_are_told_by_the_name(topic: str, market: str, private: bool) -> None:
+def test_the_name_determines_market_and_privacy(topic: str, market: str, private: bool) -> None:
     assert (market_of(topic), is_private(topic)) == (market, private)
 
 
@@ -310,7 +310,7 @@ def test_build_needs_an_argument_where_a_topic_takes_one() -> None:
 
 
 @pytest.mark.parametrize("argument", [5, "", "BTC-USDT,ETH-USDT", "btc-usdt", ["BTC-USDT"]])
-def test_build_refuses_what_does_not_fit(argument: object) -> None:
+def test_build_refuses_arguments_that_do_not_fit(argument: object) -> None:
     with pytest.raises(InvalidTopic, match="/market/ticker does not take"):
         build(row("ticker"), "BTC-USDT", argument)  # type: ignore[arg-type]
     with pytest.raises(InvalidTopic, match="/market/candles does not take"):

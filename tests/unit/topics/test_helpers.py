@@ -1,4 +1,4 @@
-"""The functions that build topics: one for each, with the text that KuCoin takes."""
+"""The functions that build topics: one for each topic, with the text that KuCoin takes."""
 
 from __future__ import annotations
 
@@ -122,12 +122,12 @@ def test_a_repeated_name_counts_once() -> None:
         *(getattr(futures, name) for name in OF_CONTRACTS if name not in ("orders", "announcement")),
     ],
 )
-def test_a_helper_that_needs_a_name_says_so(build: Callable[..., str]) -> None:
+def test_a_helper_without_its_argument_raises(build: Callable[..., str]) -> None:
     with pytest.raises(InvalidTopic, match=r"^/\w+/\w+ needs a .* such as"):
         build()
 
 
-def test_a_helper_refuses_what_does_not_exist_and_says_what_does() -> None:
+def test_a_helper_refuses_a_wrong_argument_with_the_right_form() -> None:
     with pytest.raises(InvalidTopic, match="did you mean BTC-USDT"):
         topics.ticker("btc-usdt")
     with pytest.raises(InvalidTopic, match="a futures symbol such as XBTUSDTM"):
@@ -163,13 +163,13 @@ def test_every_helper_builds_a_topic_of_its_row() -> None:
 
 
 @pytest.mark.parametrize("name", ["kucoin_sync.topics", "kucoin_sync.topics.futures"])
-def test_every_helper_says_what_its_topic_brings(name: str) -> None:
+def test_every_helper_has_a_docstring(name: str) -> None:
     module = importlib.import_module(name)
     for helper in helpers_in(module):
         assert (getattr(module, helper).__doc__ or "").endswith((".", ").", '".')), helper
 
 
-def test_private_topics_are_called_private() -> None:
+def test_docstrings_of_private_topics_say_private() -> None:
     for row in TABLE:
         module, name = (futures, row.helper[8:]) if row.market == "futures" else (topics, row.helper)
         assert (getattr(module, name).__doc__ or "").startswith("Private: ") is row.private

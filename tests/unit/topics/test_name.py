@@ -1,4 +1,4 @@
-"""A topic's name: plain text that promises a payload."""
+"""Topic names: plain text with the type of the payload."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kucoin_sync.topics.name import TopicName
 from kucoin_sync.topics.table import TABLE, Topic
 
 
-def test_a_name_is_plain_text_in_every_respect() -> None:
+def test_a_name_behaves_like_plain_text() -> None:
     name: TopicName[object] = TopicName("/a/b:c")
     assert name == "/a/b:c"
     assert {"/a/b:c": 1}[name] == 1
@@ -23,12 +23,12 @@ def test_a_name_is_plain_text_in_every_respect() -> None:
     assert type(name.partition(":")[0]) is str
 
 
-def test_a_name_can_be_told_its_payload() -> None:
+def test_a_name_takes_the_payload_as_its_type_parameter() -> None:
     assert TopicName[int]("/a/b:c") == "/a/b:c"
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.pattern)
-def test_a_helper_promises_the_structs_of_its_row(row: Topic) -> None:
+def test_the_type_of_a_helper_has_the_structs_of_its_row(row: Topic) -> None:
     module, name = (futures, row.helper[8:]) if row.market == "futures" else (topics, row.helper)
     (promised,) = get_args(get_type_hints(getattr(module, name))["return"])
     assert set(get_args(promised) or [promised]) == set(row.payloads.values())

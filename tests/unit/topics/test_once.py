@@ -1,4 +1,4 @@
-"""Two topics that the same push can answer: each event comes once to whoever wants it, under whatever name it comes."""
+"""Two topics that share pushes: a sink gets each event once, under whichever name KuCoin pushes it."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ PAIRS = [
     ("/contract/positionAll", "/contract/position:XBTUSDTM"),
     ("/contract/announcement:XBTUSDTM", "/contract/announcement"),
 ]
-"""A topic, and another one under whose name its pushes may come."""
+"""A topic, and another name under which its pushes may come."""
 
 
 def event(number: int) -> dict[str, Any]:
-    """Return an event that all topics may tell of."""
+    """Return the data of an event that may be pushed on all these topics."""
     inner = {"market": "BTC", "markets": ["BTC", "DeFi"], "number": number}
     return {"symbol": "XBTUSDTM", "type": "match", "number": number, "data": inner}
 
 
 class Sinks:
-    """Whoever wants topics, and what each got."""
+    """Sinks that want topics, and the pushes that each one got."""
 
     def __init__(self, **wanted: tuple[str, ...]) -> None:
-        self.router: Router[str] = Router(once=True)
+        self.router: Router[str] = Router(deduplicate=True)
         self.got: dict[str, list[tuple[str, int]]] = {}
         for sink, names in wanted.items():
             for name in names:
@@ -58,7 +58,7 @@ class Sinks:
                 self.got[sink].append((topic, number))
 
 
-def test_the_pairs_are_those_of_the_table() -> None:
+def test_the_pairs_cover_the_table() -> None:
     named = {row.prefix for row in TABLE if row.pushed_as}
     assert {one.partition(":")[0] for one, _ in PAIRS} == named
 
@@ -66,7 +66,7 @@ def test_the_pairs_are_those_of_the_table() -> None:
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 @pytest.mark.parametrize("order", ["one first", "other first", "each in a row", "the other in a row first"])
 @pytest.mark.parametrize("wanted", ["by two", "by three", "by one"])
-def test_an_event_that_comes_under_both_names_comes_once_for_each(
+def test_an_event_pushed_under_both_names_is_delivered_once_per_topic(
     one: str, other: str, order: str, wanted: str
 ) -> None:
     numbers = range(5)
@@ -92,7 +92,7 @@ def test_an_event_that_comes_under_both_names_comes_once_for_each(
 
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 @pytest.mark.parametrize("adding", list(itertools.permutations("ab")))
-def test_an_event_that_comes_under_the_other_name_alone_reaches_both_once(
+def test_an_event_pushed_under_the_other_name_only_reaches_both_once(
     one: str, other: str, adding: tuple[str, ...]
 ) -> None:
     sinks = Sinks(**{sink: ((one,) if sink == "a" else (other,)) for sink in adding})
@@ -105,7 +105,7 @@ def test_an_event_that_comes_under_the_other_name_alone_reaches_both_once(
 
 
 @pytest.mark.parametrize(("one", "other"), PAIRS)
-def test_what_is_under_way_when_one_of_them_is_wanted_no_longer_comes_no_second_time(one: str, other: str) -> None:
+def test_pushes_that_arrive_after_one_topic_is_removed_are_not_repeated(one: str, other: str) -> None:
     sinks = Sinks(a=(one,), b=(other,))
     for number in range(3):
         sinks.push(one, number)
@@ -128,7 +128,7 @@ def test_what_is_under_way_when_one_of_them_is_wanted_no_longer_comes_no_second_
 
 
 @pytest.mark.parametrize(("one", "other"), PAIRS)
-def test_a_topic_that_is_wanted_alone_gets_what_comes_under_any_of_its_names(one: str, other: str) -> None:
+def test_a_topic_wanted_alone_gets_pushes_under_all_of_its_names(one: str, other: str) -> None:
     sinks = Sinks(a=(one,))
     pushes = [(one, 0), (other, 1), (one, 2), (other, 3)]
     for topic, number in pushes:
@@ -137,7 +137,7 @@ def test_a_topic_that_is_wanted_alone_gets_what_comes_under_any_of_its_names(one
     assert [test for _, test in sinks.router.exact[one]] == [None], "its own name needs no look at the payload"
 
 
-def test_an_event_that_only_the_newer_topic_has_does_not_come_on_the_older() -> None:
+def test_an_event_of_the_newer_topic_only_is_not_delivered_on_the_older() -> None:
     for names in (("v1",), ("v1", "v2")):
         topics = {"v1": ("/spotMarket/tradeOrders",), "v2": ("/spotMarket/tradeOrdersV2",)}
         sinks = Sinks(**{name: topics[name] for name in names})
@@ -146,7 +146,7 @@ def test_an_event_that_only_the_newer_topic_has_does_not_come_on_the_older() -> 
         assert sinks.got["v1"] == [("/spotMarket/tradeOrdersV2", 2)]
 
 
-def test_two_payloads_are_one_event_where_they_agree_in_what_both_have() -> None:
+def test_two_payloads_are_one_event_if_their_common_members_are_equal() -> None:
     sinks = Sinks(a=("/spotMarket/tradeOrders",), b=("/spotMarket/tradeOrdersV2",))
     sinks.push("/spotMarket/tradeOrdersV2", 1, feeType="takerFee")
     sinks.push("/spotMarket/tradeOrders", 1, clientOid="x")
@@ -154,7 +154,7 @@ def test_two_payloads_are_one_event_where_they_agree_in_what_both_have() -> None
     assert sinks.got["a"] == [("/spotMarket/tradeOrdersV2", 1), ("/spotMarket/tradeOrders", 2)]
 
 
-def test_what_is_remembered_is_bounded_and_gone_with_who_wanted_it() -> None:
+def test_remembered_messages_are_bounded_and_removed_with_their_sink() -> None:
     sinks = Sinks(a=("/contract/positionAll",))
     for number in range(3000):
         topic = f"/contract/position:C{number}"
@@ -163,9 +163,9 @@ def test_what_is_remembered_is_bounded_and_gone_with_who_wanted_it() -> None:
         for sink, test in sinks.router.find(topic):
             assert test is None or test(Push(topic, event(number))), sink
         sinks.router.remove(topic, "b")
-    for own_name in sinks.router._own_names.values():
-        assert len(own_name.others) <= 1000
-        assert all(len(given) <= 256 for given in own_name._given.values())
+    for deduplicator in sinks.router._deduplicators.values():
+        assert len(deduplicator.others) <= 1000
+        assert all(len(delivered) <= 256 for delivered in deduplicator._delivered.values())
     sinks.router.remove("/contract/positionAll", "a")
-    assert sinks.router._own_names == {}
+    assert sinks.router._deduplicators == {}
     assert len(pickle.dumps(sinks.router)) < 500

@@ -1,4 +1,4 @@
-"""Routing: every push reaches everybody who wants it, once, under whatever name it comes."""
+"""Routing: every push reaches each sink that wants it once, under whichever name it comes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class TooDeep(NamedTuple):
 
 
 def receivers(router: Router[str], message: Any) -> list[str]:
-    """Return who gets a message, in order."""
+    """Return the sinks that get a message, in order."""
     routes = router.find(message.topic)
     assert router.exact.get(message.topic, routes) == routes
     return [sink for sink, test in routes if test is None or test(message)]
 
 
 def routing(**wanted: str) -> Router[str]:
-    """Return a router in which each name wants the topics of its argument, separated by blanks."""
+    """Return a router in which each keyword is a sink, and its value its topics, separated by blanks."""
     router: Router[str] = Router()
     for sink, topics in wanted.items():
         for topic in topics.split():
@@ -49,7 +49,7 @@ def test_an_empty_router_routes_nothing() -> None:
     assert router.sinks("/market/ticker:BTC-USDT") == ()
 
 
-def test_a_push_goes_to_all_who_want_its_very_topic() -> None:
+def test_a_push_goes_to_all_sinks_of_its_topic() -> None:
     router = routing(a="/market/ticker:BTC-USDT", b="/market/ticker:BTC-USDT /market/ticker:ETH-USDT")
     assert len(router) == 2
     assert router.sinks("/market/ticker:BTC-USDT") == ("a", "b")
@@ -59,7 +59,7 @@ def test_a_push_goes_to_all_who_want_its_very_topic() -> None:
 
 
 @pytest.mark.parametrize("topic", ["/market/ticker:BTC-USDT", "/unknown/topic:x", "/contract/positionAll"])
-def test_adding_tells_the_first_and_removing_the_last(topic: str) -> None:
+def test_add_returns_whether_first_and_remove_whether_last(topic: str) -> None:
     router: Router[str] = Router()
     assert router.add(topic, "a") is True
     assert router.add(topic, "b") is False
@@ -72,7 +72,7 @@ def test_adding_tells_the_first_and_removing_the_last(topic: str) -> None:
     assert receivers(router, Push(topic)) == []
 
 
-def test_removing_who_does_not_want_a_topic_changes_nothing() -> None:
+def test_removing_a_sink_from_another_topic_changes_nothing() -> None:
     router = routing(a="/market/ticker:BTC-USDT")
     assert router.remove("/market/ticker:BTC-USDT", "b") is False
     assert router.sinks("/market/ticker:BTC-USDT") == ("a",)
@@ -86,7 +86,7 @@ def test_a_topic_can_be_wanted_again() -> None:
     assert receivers(router, Push("/contract/position:XBTUSDTM")) == ["b"]
 
 
-def test_a_push_that_names_several_symbols_goes_to_all_who_want_one_of_them() -> None:
+def test_a_push_of_several_symbols_goes_to_the_sinks_of_each() -> None:
     router = routing(a="/market/ticker:BTC-USDT", b="/market/ticker:ETH-USDT", c="/market/ticker:KCS-USDT")
     assert receivers(router, Push("/market/ticker:BTC-USDT,ETH-USDT")) == ["a", "b"]
 
@@ -111,7 +111,7 @@ def test_all_positions_come_under_each_contract() -> None:
     assert receivers(router, Push("/contract/instrument:XBTUSDTM")) == []
 
 
-def test_an_announcement_without_a_name_goes_by_its_symbol() -> None:
+def test_an_announcement_without_an_argument_is_routed_by_its_symbol() -> None:
     router = routing(x="/contract/announcement:XBTUSDTM", e="/contract/announcement:ETHUSDTM")
     assert receivers(router, Push("/contract/announcement", {"symbol": "XBTUSDTM"})) == ["x"]
     assert receivers(router, Push("/contract/announcement", {"symbol": "KCSUSDTM"})) == []
@@ -144,7 +144,7 @@ def test_orders_come_under_the_newer_name_too() -> None:
         {"markets": ["BTC"]},
     ],
 )
-def test_a_markets_snapshot_may_come_under_a_symbol_and_goes_by_its_market(data: Any) -> None:
+def test_a_markets_snapshot_pushed_under_a_symbol_is_routed_by_its_market(data: Any) -> None:
     router = routing(btc="/market/snapshot:BTC", usds="/market/snapshot:USDS", one="/market/snapshot:CHR-BTC")
     assert receivers(router, Push("/market/snapshot:CHR-BTC", data)) == ["one", "btc"]
     assert receivers(router, Push("/market/snapshot:LTC-BTC", data)) == ["btc"]
@@ -155,17 +155,17 @@ def test_a_markets_snapshot_may_come_under_a_symbol_and_goes_by_its_market(data:
     "data",
     [None, 7, "BTC", [], ["BTC"], {}, {"data": None}, {"data": {"market": None}}, {"data": {"markets": "xBTCx"}}],
 )
-def test_a_payload_of_another_shape_names_no_market(data: Any) -> None:
+def test_a_payload_of_another_form_has_no_market(data: Any) -> None:
     router = routing(btc="/market/snapshot:BTC")
     assert receivers(router, Push("/market/snapshot:LTC-BTC", data)) == []
 
 
-def test_a_payload_that_is_nested_too_deep_is_rather_one_too_many_than_lost() -> None:
+def test_a_payload_that_is_nested_too_deep_is_delivered() -> None:
     router = routing(btc="/market/snapshot:BTC")
     assert receivers(router, TooDeep("/market/snapshot:LTC-BTC")) == ["btc"]
 
 
-def test_nobody_gets_a_push_twice() -> None:
+def test_no_sink_gets_a_push_twice() -> None:
     router = routing(
         a="/contract/positionAll /contract/position:XBTUSDTM /market/snapshot:BTC /market/snapshot:DeFi "
         "/market/snapshot:CHR-BTC",
@@ -181,13 +181,13 @@ def test_nobody_gets_a_push_twice() -> None:
     assert receivers(router, Push("/market/snapshot:LTC-BTC", {"data": {"market": "none"}})) == []
 
 
-def test_who_was_added_twice_gets_a_push_once_and_leaves_at_once() -> None:
+def test_a_sink_added_twice_gets_a_push_once_and_is_removed_by_one_call() -> None:
     router = routing(a="/market/ticker:BTC-USDT /market/ticker:BTC-USDT")
     assert receivers(router, Push("/market/ticker:BTC-USDT")) == ["a"]
     assert router.remove("/market/ticker:BTC-USDT", "a") is True
 
 
-def test_it_keeps_nothing_of_what_it_is_asked() -> None:
+def test_find_caches_nothing() -> None:
     router = routing(a="/contract/positionAll")
     for number in range(100):
         router.find(f"/contract/position:C{number}")
@@ -206,7 +206,7 @@ def test_entries_are_replaced_whole() -> None:
 
 
 class Meddling:
-    """A sink that does something when it is looked at: what another thread may do at that very moment."""
+    """A sink whose `__hash__` calls a function, which stands for another thread that runs at that moment."""
 
     def __init__(self) -> None:
         self.meddle: Callable[[], object] = lambda: None
@@ -218,7 +218,7 @@ class Meddling:
 
 
 @pytest.mark.parametrize("removed", ["BTC", "USDS", "DeFi"])
-def test_a_push_can_be_looked_up_while_another_thread_changes_what_is_wanted(removed: str) -> None:
+def test_find_works_while_another_thread_changes_the_wanted_topics(removed: str) -> None:
     router: Router[Meddling] = Router()
     sink, other = Meddling(), Meddling()
     for market in ("BTC", "USDS", "DeFi"):
@@ -236,7 +236,7 @@ def test_a_push_can_be_looked_up_while_another_thread_changes_what_is_wanted(rem
         assert test(Push("/market/snapshot:LTC-BTC", {"market": market}))
 
 
-def test_nothing_is_kept_of_topics_that_are_no_longer_wanted() -> None:
+def test_a_removed_topic_leaves_nothing_behind() -> None:
     router: Router[str] = Router()
     for number in range(500):
         for topic in (f"/contract/announcement:C{number}USDTM", f"/market/ticker:C{number}-USDT"):
@@ -283,7 +283,7 @@ DATA = [
 
 
 def wants(single: str, pushed: str, data: Any) -> bool:
-    """Say whether a push may have been pushed for a wanted topic: slowly, from the protocol's words."""
+    """Return whether a push may belong to a wanted topic: a slow model of the protocol."""
     prefix, _, argument = single.partition(":")
     pushed_prefix, _, pushed_arguments = pushed.partition(":")
     if pushed_prefix == prefix and argument in pushed_arguments.split(","):
@@ -306,7 +306,7 @@ def wants(single: str, pushed: str, data: Any) -> bool:
 
 @settings(max_examples=120, deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from(TOPICS), st.sampled_from("abc")), max_size=40))
-def test_routing_agrees_with_asking_every_wanted_topic(steps: list[tuple[str, str]]) -> None:
+def test_routing_agrees_with_the_model(steps: list[tuple[str, str]]) -> None:
     router: Router[str] = Router()
     wanted: set[tuple[str, str]] = set()
     for topic, sink in steps:

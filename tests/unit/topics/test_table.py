@@ -66,7 +66,7 @@ def test_the_table_has_every_documented_topic_once() -> None:
 
 
 @every_row
-def test_every_row_says_how_often_and_what_about(row: Topic) -> None:
+def test_every_row_has_its_frequency_and_description(row: Topic) -> None:
     assert row.push
     assert row.about
     assert not row.about.endswith(".")
@@ -81,7 +81,7 @@ def test_every_row_has_a_struct_for_its_payloads(row: Topic) -> None:
 
 
 @every_row
-def test_futures_topics_and_helpers_are_told_by_their_names(row: Topic) -> None:
+def test_names_of_futures_topics_and_helpers_show_the_market(row: Topic) -> None:
     futures = row.market == "futures"
     assert row.prefix.startswith("/contract") is futures
     assert row.helper.startswith("futures.") is futures
@@ -98,13 +98,13 @@ def test_rows_of_one_prefix_and_subject_agree_on_the_struct() -> None:
     assert Counter((prefix, subject) for prefix, subject, _ in choices).most_common(1)[0][1] == 1
 
 
-def test_two_rows_share_a_helper_only_where_it_takes_contracts_or_none() -> None:
+def test_two_rows_share_a_helper_only_if_it_takes_contracts_or_none() -> None:
     counts = Counter(row.helper for row in TABLE)
     assert {helper for helper, count in counts.items() if count > 1} == {"futures.orders", "futures.announcement"}
 
 
 @every_row
-def test_other_names_of_pushes_are_topics_that_the_table_knows(row: Topic) -> None:
+def test_other_names_of_pushes_are_topics_of_the_table(row: Topic) -> None:
     for alias in row.pushed_as:
         assert alias.prefix in {other.prefix for other in TABLE}
         assert alias.argument in ("same", "any", "none")
@@ -123,7 +123,7 @@ def test_topics_that_are_pushed_under_other_names() -> None:
     }
 
 
-def test_topics_that_kucoin_no_longer_offers_say_since_when() -> None:
+def test_withdrawn_topics_say_since_when() -> None:
     assert {row.pattern: row.legacy for row in TABLE if row.legacy} == {
         "/market/level3:{symbol},…": "withdrawn by KuCoin in 2021",
         "/spotMarket/level3:{symbol},…": "withdrawn by KuCoin in 2021",

@@ -1,4 +1,4 @@
-"""A local KuCoin for tests and demonstrations: no network, no keys, and a market behind it.
+"""A local KuCoin with a simulated market, for tests and demonstrations without a network or keys.
 
     from kucoin_sync import Stream
     from kucoin_sync.testing import local_kucoin
@@ -6,11 +6,10 @@
     with local_kucoin("BTC-USDT") as server, Stream(**server.stream_options) as stream:
         print(stream.subscribe("/market/ticker:BTC-USDT").get(timeout=5))
 
-In pytest the fixtures `kucoin_server`, `kucoin_stream` and `kucoin_exchange` are there by themselves; see
-`pytest --fixtures`.
+pytest finds the fixtures `kucoin_server`, `kucoin_stream` and `kucoin_exchange` by itself; see `pytest --fixtures`.
 
-`KucoinServer` alone says only what a test tells it to; `LiveExchange` is the market behind it, where it has one.
-`FaultProxy` stands in front of any server and does to connections what networks do.
+`KucoinServer` without an exchange sends only the messages that a test publishes. `LiveExchange` is the market of a
+server with an exchange. `FaultProxy` stands in front of any server and delays, cuts or resets connections.
 """
 
 from .demo import local_kucoin

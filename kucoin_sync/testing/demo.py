@@ -1,4 +1,4 @@
-"""A local KuCoin with a market that moves and an account that trades on it, in one line."""
+"""Start a local KuCoin with a moving market and a trading account in one line."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _PAUSE = 12
 
 
 class _Demonstration(Exchange):
-    """An exchange on which the account does something now and then, so that private topics have news, too.
+    """An exchange whose account trades now and then, so that private topics have messages, too.
 
-    In turn, on each symbol: an order that rests, its decrease, its cancellation, one that trades at once, and a
-    stop order near the price, which triggers soon. Its clock is this machine's, so that times in messages read as live.
+    On each symbol the account places a resting order, decreases it, cancels it, places an order that trades at once,
+    and places a stop order near the price. The exchange uses this machine's clock, so that messages have current times.
     """
 
     def __init__(self, symbols: tuple[str, ...], seed: int) -> None:
@@ -37,7 +37,7 @@ class _Demonstration(Exchange):
         if self._steps % _PAUSE == 0:
             turn = self._steps // _PAUSE
             market = self.symbols[turn // 5 % len(self.symbols)]
-            # An account may run out of money, and an order may have traded before it is touched again.
+            # The account may run out of money, and an order may have traded before its decrease or cancellation.
             with contextlib.suppress(OrderRejected):
                 self._act(turn % 5, market)
         return super().step(symbol)
@@ -65,7 +65,7 @@ class _Demonstration(Exchange):
 
 
 def _half(size: Decimal) -> Decimal:
-    """Return about half of a size, on the same grid."""
+    """Return about half of a size, in the same increment."""
     return (size / 2).quantize(size) or size
 
 
@@ -75,9 +75,9 @@ def local_kucoin(
 ) -> Iterator[KucoinServer]:
     """Yield a running `KucoinServer` with a simulated market of the symbols that acts `rate` times a second.
 
-    What KuCoin pushes by a timer (depth, candles, snapshots …) comes every `beat_seconds`. Symbols that no market can
-    have (names of markets such as "BTC", "all") are passed over; without any, four are traded. Further options are
-    those of `KucoinServer`.
+    Periodic feeds (depth, candles, snapshots …) are pushed every `beat_seconds`. Arguments that can't be symbols, such
+    as the market "BTC" or "all", are ignored; without any symbol, four are traded. Further options go to
+    `KucoinServer`.
     """
     traded = tuple(dict.fromkeys(symbol for symbol in symbols if _TRADED.fullmatch(symbol))) or _DEFAULT
     with KucoinServer(exchange=_Demonstration(traded, seed), **server_options) as server:

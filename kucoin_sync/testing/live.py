@@ -1,4 +1,4 @@
-"""A simulated exchange behind a running server, for tests: what is done to it is pushed at once."""
+"""The simulated exchange of a running server, for tests. Each action is pushed at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["LiveExchange"]
 
 
 class LiveExchange:
-    """The `Exchange` of a `KucoinServer`. Each method returns when all that came of it was sent to who subscribed.
+    """The `Exchange` of a `KucoinServer`. Each method returns after its pushes were sent to the subscribers.
 
     It may be used from any thread, and while the exchange runs by itself.
 
@@ -45,37 +45,36 @@ class LiveExchange:
         return self._server.step_exchange(count)
 
     def beat(self) -> int:
-        """Push what KuCoin pushes once a second or so (depth, candles, snapshots …); return the number of frames sent.
+        """Push the periodic feeds (depth, candles, snapshots …) once; return the number of frames sent.
 
-        The tickers of all symbols, `/market/ticker:all`, are among these.
+        `/market/ticker:all` is one of these.
         """
         return self._server.beat_exchange()
 
     def run(self, rate: float = 200.0) -> None:
-        """Let the crowd act `rate` times a second, and push once a second what `beat` does, until the server stops."""
+        """Let the crowd act `rate` times a second and `beat` once a second, until the server stops."""
         self._server.run_exchange(rate)
 
     # An account
 
     def place(self, symbol: str, side: str, size: Amount, price: Amount | None = None, **options: Any) -> str:
-        """Place an order, a market order without a price, and return its id; `options` are those of `Exchange.place`.
+        """Place an order (without a price: a market order) and return its id; `options` are those of `Exchange.place`.
 
-        It is an order of the account whose key the server knows, unless `user=` names another one; `user=""` is
-        somebody else's.
+        The order belongs to the account of the server's key, unless `user=` names another; `user=""` is a stranger.
 
         Raises:
-            OrderRejected: the order makes no sense, or the account has not the money for it.
+            OrderRejected: the order is invalid, or the account does not have the money.
         """
         with self._server.trading() as exchange:
             return exchange.place(symbol, side, size, price, **options)
 
     def cancel(self, order_id: str) -> bool:
-        """Cancel an order; return False if there is none any more."""
+        """Cancel an order; return False if it does not exist any more."""
         with self._server.trading() as exchange:
             return exchange.cancel(order_id)
 
     def reduce(self, order_id: str, new_size: Amount) -> None:
-        """Decrease what is left of a resting order; raises OrderRejected if there is none."""
+        """Decrease the remaining size of a resting order; raise OrderRejected if it does not exist."""
         with self._server.trading() as exchange:
             exchange.reduce(order_id, new_size)
 

@@ -1,4 +1,4 @@
-"""A TCP proxy that does to a connection what networks do: see `FaultProxy`."""
+"""A TCP proxy that simulates network faults; see `FaultProxy`."""
 
 from .proxy import FaultProxy
 from .settings import Faults

@@ -1,7 +1,7 @@
-"""One direction of a proxied connection: what was read and waits to be passed on.
+"""One direction of a proxied connection: a queue of bytes between source and target.
 
-Bytes keep their order, and so do ends: a close or a reset waits behind the last byte. `now` is an argument (a
-monotonic clock's seconds), nothing here waits. Not thread-safe: the proxy's lock covers it.
+Bytes keep their order, and a close or a reset waits behind the last byte. `now` is an argument (seconds of a monotonic
+clock); nothing here waits. Not thread-safe: the proxy's lock guards it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ __all__ = ["Flow"]
 
 _QUEUED = 256 * 1024
 _READ = 64 * 1024
-_TICK = 0.01  # seconds between two pieces under a rate
-_RESET = None  # in the place of bytes; a close is no bytes
+_TICK = 0.01  # seconds between two pieces while a rate is set
+_RESET = None  # a reset in the queue; a close is b""
 
 
 class Flow:
     """The bytes of one connection in one direction.
 
     Attributes:
-        done: the end was passed on; nothing more will come.
-        verdict: "close" or "reset" once the whole connection has to end, else "".
+        done: whether the end of the connection was passed on.
+        verdict: "close" or "reset" if the whole connection must end, else "".
     """
 
     def __init__(self, source: socket.socket, target: socket.socket, faults: Faults) -> None:
@@ -34,26 +34,26 @@ class Flow:
         self.done = False
         self.verdict = ""
         self._faults = faults
-        self._queue: deque[tuple[float, bytes | None]] = deque()  # (when it was read, what)
+        self._queue: deque[tuple[float, bytes | None]] = deque()  # (instant of the read, bytes)
         self._queued = 0
-        self._ended = False  # the source will bring nothing more
-        self._blocked = False  # the target takes nothing at the moment
-        self._next = 0.0  # when the next piece may pass
+        self._ended = False  # the source has ended
+        self._blocked = False  # the target's buffer is full
+        self._next = 0.0  # instant at which the next piece may pass
         self._limit: Limit | None = None
         self._left = 0  # bytes until the limit
 
     @property
     def reads(self) -> bool:
-        """Whether it has room for more from its source."""
+        """Return whether it has room for more bytes from its source."""
         return not self._ended and self._queued < _QUEUED
 
     @property
     def writes(self) -> bool:
-        """Whether it waits for its target to take more."""
+        """Return whether it waits for room in its target."""
         return self._blocked and not self.done
 
     def read(self, now: float) -> None:
-        """Take what the source has."""
+        """Read from the source into the queue."""
         try:
             data: bytes | None = self.source.recv(_READ)
         except BlockingIOError:
@@ -65,16 +65,16 @@ class Flow:
         self._ended = not data
 
     def unblock(self) -> None:
-        """Note that the target takes more."""
+        """Note that the target has room again."""
         self._blocked = False
 
     def due(self) -> float:
-        """Return the instant at which there is something to do, infinity while there is nothing."""
+        """Return the instant of the next work, infinity if there is none."""
         return self._due(self._faults.settings)
 
     def _due(self, settings: Settings) -> float:
         if settings.limit is not self._limit:
-            return 0.0  # to be taken note of
+            return 0.0  # at once
         if self._limit is not None and not self._left:
             return math.inf if self._limit.then == "hold" else 0.0
         if self.done or self._blocked or settings.held or not self._queue:
@@ -83,13 +83,13 @@ class Flow:
         return max(when + settings.delay + (0.0 if what else settings.close_delay), self._next)
 
     def step(self, now: float) -> None:
-        """Do what is due.
+        """Pass on the bytes that are due.
 
         Raises:
-            OSError: the target is gone.
+            OSError: the target is closed or broken.
         """
         while not self.verdict:
-            settings = self._faults.settings  # may be replaced at any time
+            settings = self._faults.settings  # another thread may replace it
             if (limit := settings.limit) is not self._limit:
                 self._limit, self._left = limit, limit.count if limit is not None else 0
             if self._due(settings) > now:
@@ -131,7 +131,7 @@ class Flow:
         self._left -= sent
         self._faults.count(sent)
         if settings.rate is not None:
-            begun = self._next if now - self._next < _TICK else now  # a late round does not slow it down
+            begun = self._next if now - self._next < _TICK else now  # a late call does not lower the rate
             self._next = begun + sent / settings.rate
         if settings.piece is not None:
             self._next = max(self._next, now + settings.pause)

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of any server, for tests of what a client does when the network misbehaves."""
+"""A TCP proxy in front of any server, for tests of clients under network faults."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 _JOIN = 10.0
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # neither needs a descriptor of its own
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # unlike epoll, these need no file descriptor
 
 
 class _Link:
-    """A client's connection, and the one to the server that was made for it."""
+    """A client's connection and its connection to the server."""
 
     def __init__(self, client: socket.socket, server: socket.socket, to_client: Faults, to_server: Faults) -> None:
         self.ends = (client, server)
@@ -36,29 +36,29 @@ class _Link:
         self.connected = False
 
     def close(self, *, rst: bool) -> None:
-        """Close both ends, with `rst` by a reset."""
+        """Close both sockets, with `rst` by a reset."""
         for end in self.ends:
-            with contextlib.suppress(OSError):  # the peer was faster
+            with contextlib.suppress(OSError):  # the peer has closed it already
                 if rst:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 else:
-                    end.shutdown(socket.SHUT_WR)  # first: bytes that nobody has read would make a reset of the close
+                    end.shutdown(socket.SHUT_WR)  # before close(), which would send a reset if unread bytes are left
             end.close()
 
 
 class FaultProxy:
-    """Stand in front of a server and pass bytes on, with the faults that `to_client` and `to_server` are set to.
+    """A proxy that passes bytes on to a server and back, with the faults that are set on `to_client` and `to_server`.
 
-    It looks into nothing, so TLS reaches from end to end. All its connections share one thread, which lives from
-    the start to the end of the `with`.
+    It does not interpret the bytes, so TLS works through it. One thread, which runs during the `with` block, serves all
+    connections.
 
         with KucoinServer() as server, FaultProxy(*server.address) as proxy:
             server.announce(*proxy.address)           # connect tokens name the proxy
             with Stream(**server.stream_options) as stream:
                 subscription = stream.subscribe("/market/ticker:BTC-USDT")
-                proxy.to_client.hold()                # a black hole: the connection stays, nothing comes
-                ...                                   # what does your program do?
-                proxy.heal()                          # and now?
+                proxy.to_client.hold()                # a black hole: the connection stays open, nothing passes
+                ...                                   # check your program here
+                proxy.heal()                          # back to normal
 
     Args:
         host, port: of the server.
@@ -71,7 +71,7 @@ class FaultProxy:
 
     def __init__(self, host: str, port: int, *, listen_host: str = "127.0.0.1") -> None:
         self.accepted = 0
-        # Held by the thread whenever it does not wait, so that whoever holds it finds connections at rest.
+        # The proxy's thread holds this except while it waits, so other threads that hold it see no half-done work.
         self._lock = threading.RLock()
         self.to_client = Faults(self._changed, self._lock)
         self.to_server = Faults(self._changed, self._lock)
@@ -114,7 +114,7 @@ class FaultProxy:
             sock.close()
 
     def check(self) -> None:
-        """Raise again what was raised in the proxy's thread, if anything was."""
+        """Raise an error of the proxy's thread again, if there was one."""
         with self._lock:
             error, self._error = self._error, None
         if error is not None:
@@ -131,25 +131,25 @@ class FaultProxy:
         if error is None:
             self.check()
 
-    # Where it is
+    # Addresses
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port to connect to."""
+        """The host and port to connect to."""
         if self._listener is None:
             raise RuntimeError("this proxy has no port yet: start it, or use it in a with statement")
         host, port, *_ = self._listener.getsockname()
         return host, port
 
     def url(self, url: str) -> str:
-        """Return `url`, which leads to the server, as one that leads through the proxy."""
+        """Return a URL of the server with the proxy's address."""
         host, port = self.address
         return urlunsplit(urlsplit(url)._replace(netloc=f"{host}:{port}"))
 
     # Faults
 
     def heal(self) -> None:
-        """Have no fault any more, in neither direction; what was held back passes."""
+        """Clear all faults of both directions; held bytes pass."""
         with self._lock:
             self.to_client.clear()
             self.to_server.clear()
@@ -164,15 +164,15 @@ class FaultProxy:
 
     @property
     def connections(self) -> int:
-        """How many connections it carries."""
+        """The number of open connections."""
         with self._lock:
             return len(self._links)
 
     def wait_for(self, predicate: Callable[[FaultProxy], T], timeout: float = 10.0) -> T:
-        """Wait until `predicate(proxy)` is true, and return its value; it is asked whenever something was passed on.
+        """Wait until `predicate(proxy)` is true, and return its value; it is called whenever bytes were passed on.
 
         Raises:
-            AssertionError: it was not within `timeout` seconds.
+            AssertionError: it was not true within `timeout` seconds.
         """
         with self._progress:
             found = self._progress.wait_for(lambda: predicate(self), timeout)
@@ -183,7 +183,7 @@ class FaultProxy:
 
     def _changed(self) -> None:
         if self._waker is not None:
-            with contextlib.suppress(OSError):  # full: it wakes anyway; closed: it is over
+            with contextlib.suppress(OSError):  # full: the thread wakes anyway; closed: the proxy has stopped
                 self._waker[1].send(b"\0")
 
     def _end_all(self, *, rst: bool) -> int:
@@ -225,7 +225,7 @@ class FaultProxy:
             self._progress.notify_all()
 
     def _wanted(self) -> dict[socket.socket, int]:
-        """Return the sockets to wait for. None without need: one that has failed would never let us wait."""
+        """Return the sockets to wait for. Idle sockets are left out, because a failed one would always be ready."""
         wanted: dict[socket.socket, int] = {}
         for link in self._links:
             if not link.connected:
@@ -242,13 +242,13 @@ class FaultProxy:
         try:
             client, _ = listener.accept()
         except (BlockingIOError, ConnectionError):
-            return  # the client went away while it waited in the queue
+            return  # the client has closed its connection already
         self.accepted += 1
         family = socket.AF_INET6 if ":" in self._server[0] else socket.AF_INET
         server = socket.socket(family)
         for end in (client, server):
             end.setblocking(False)
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pieces leave as they are
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # send each piece at once
         link = _Link(client, server, self.to_client, self.to_server)
         if server.connect_ex(self._server) in _UNDER_WAY:
             self._links.append(link)
@@ -256,7 +256,7 @@ class FaultProxy:
             link.close(rst=True)
 
     def _serve(self, link: _Link, ready: dict[object, int]) -> bool:
-        """Do what a connection needs; return whether it goes on."""
+        """Move the bytes of a connection; return whether it stays open."""
         try:
             if not link.connected and not self._connect(link, ready):
                 return True
@@ -269,14 +269,14 @@ class FaultProxy:
                 flow.step(now)
             verdict = next((flow.verdict for flow in link.flows if flow.verdict), "")
         except OSError:
-            verdict = "reset"  # an end is gone: let the other one know
+            verdict = "reset"  # one end has failed: reset the other
         if verdict or all(flow.done for flow in link.flows):
             link.close(rst=verdict == "reset")
             return False
         return True
 
     def _connect(self, link: _Link, ready: dict[object, int]) -> bool:
-        """Return whether the server has taken the connection."""
+        """Return whether the connection to the server is established."""
         server = link.ends[1]
         if server not in ready:
             return False

@@ -1,4 +1,4 @@
-"""What a fault proxy does to the bytes of one direction, as a test sets it."""
+"""The faults that a test sets on one direction of a fault proxy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Settings:
-    """All faults of one direction at one moment; replaced whole."""
+    """All faults of one direction; a change replaces the object."""
 
     delay: float = 0.0
     piece: int | None = None
@@ -34,17 +34,17 @@ class Settings:
 class Faults:
     """The faults of one direction: `to_client` or `to_server` of a `FaultProxy`.
 
-    Each applies from the moment at which it is set, to connections that are open and to those that come, until
-    `clear`. May be called from any thread. Times are in seconds.
+    A fault applies to open and new connections from the moment it is set until `clear`. All methods may be called from
+    any thread. Times are in seconds.
 
     Attributes:
-        settings: what is set.
+        settings: the current faults.
     """
 
     def __init__(self, changed: Callable[[], None], lock: AbstractContextManager[Any] | None = None) -> None:
         self.settings = Settings()
         self._changed = changed
-        self._lock = lock or nullcontext()  # held by the proxy while it passes bytes on
+        self._lock = lock or nullcontext()  # the proxy holds it while it passes bytes on
         self._passed = 0
 
     def __repr__(self) -> str:
@@ -53,21 +53,21 @@ class Faults:
 
     @property
     def passed(self) -> int:
-        """Bytes passed on so far, over all connections; what a client has received is among them."""
+        """Bytes passed on so far over all connections. A client has received at most as many."""
         with self._lock:
             return self._passed
 
     def count(self, sent: int) -> None:
-        """Count bytes that were passed on; for the proxy, which holds the lock."""
+        """Add to the bytes passed on. The proxy calls this with its lock held."""
         self._passed += sent
 
     def clear(self) -> None:
-        """Have no fault any more; what was held back passes."""
+        """Clear all faults; held bytes pass."""
         self.settings = Settings()
         self._changed()
 
     def delay(self, seconds: float) -> None:
-        """Pass everything on so many seconds late."""
+        """Delay all bytes, and the end of a connection, by `seconds`."""
         self._set(delay=seconds)
 
     def slice(self, piece: int, pause: float = 0.0) -> None:
@@ -77,21 +77,21 @@ class Faults:
         self._set(piece=piece, pause=pause)
 
     def limit_rate(self, bytes_per_second: float) -> None:
-        """Pass no more than so many bytes in a second, on each connection."""
+        """Pass at most so many bytes a second on each connection."""
         if not bytes_per_second > 0:
             raise ValueError(f"a rate is a positive number of bytes per second, not {bytes_per_second!r}")
         self._set(rate=bytes_per_second)
 
     def hold(self) -> None:
-        """Be a black hole: connections are accepted, nothing passes, not even the end of a connection."""
+        """Accept connections but pass nothing on, not even the end of a connection."""
         self._set(held=True)
 
     def delay_close(self, seconds: float) -> None:
-        """Pass the end of a connection on so many seconds late."""
+        """Delay the end of a connection by `seconds`."""
         self._set(close_delay=seconds)
 
     def hold_after(self, count: int) -> None:
-        """Let each connection pass `count` more bytes, then nothing: half a frame, and silence."""
+        """Let each connection pass `count` more bytes, then nothing, for example half a frame."""
         self._set(limit=_limit(count, "hold"))
 
     def close_after(self, count: int) -> None:
@@ -101,7 +101,7 @@ class Faults:
     def reset_after(self, count: int) -> None:
         """Let each connection pass `count` more bytes, then reset it on both sides.
 
-        What an end has not taken by then is thrown away, as by any reset.
+        Bytes that an end has not received by then are lost, as with any reset.
         """
         self._set(limit=_limit(count, "reset"))
 

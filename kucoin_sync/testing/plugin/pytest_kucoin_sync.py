@@ -1,11 +1,11 @@
-"""Fixtures for pytest: a local KuCoin, a stream to it, and a market behind it, for each test that asks for them.
+"""Fixtures for pytest: a local KuCoin, a stream to it, and its simulated market.
 
-pytest loads this module in every run of everybody who has the package installed. So it is installed as a module
-of its own, beside `kucoin_sync` and not in it, and imports that only in the fixtures: who asks for none pays
-nothing, and who measures the coverage of `kucoin_sync` sees its first import.
+pytest loads this module in every run wherever the package is installed. So it is a module beside `kucoin_sync`, not in
+it, and imports `kucoin_sync` only in the fixtures. A run without these fixtures costs nothing, and a coverage
+measurement sees the first import of `kucoin_sync`.
 
-Each test has its own server, because that costs a millisecond: it knows nothing of the test before, whose bot may
-still be running and dials another port.
+Each test has its own server, which takes a millisecond to start. A bot that still runs from the previous test connects
+to another port and can't disturb it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _KEYS = ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_API_PASSPHRASE")
 
 @pytest.fixture
 def kucoin_server_options() -> dict[str, Any]:
-    """Arguments for the `KucoinServer` of `kucoin_server`: none; override it, or parametrize it, to give some."""
+    """Return arguments for `kucoin_server`'s `KucoinServer`: none, unless a test overrides or parametrizes this."""
     return {}
 
 
 @pytest.fixture
 def kucoin_exchange_options() -> dict[str, Any]:
-    """Arguments for the `Exchange` of `kucoin_exchange`: none; override it, or parametrize it, to give some."""
+    """Return arguments for `kucoin_exchange`'s `Exchange`: none, unless a test overrides or parametrizes this."""
     return {}
 
 
@@ -42,14 +42,14 @@ def kucoin_server(
 ) -> Iterator[KucoinServer]:
     """A local KuCoin (`kucoin_sync.testing.KucoinServer`), new for each test.
 
-    While it runs, the environment points to it: `Stream()` without arguments talks to it, with its key, and never to
-    KuCoin (without a key where the options have `credentials`). An error inside the server is raised again at the end
-    of the test.
+    While it runs, the environment points to it: `Stream()` without arguments connects to it, with its key, and never to
+    KuCoin. If the options have `credentials`, the environment has no key. An error inside the server is raised again at
+    the end of the test.
     """
     from kucoin_sync.testing import Exchange, KucoinServer
 
     options = dict(kucoin_server_options)
-    if _EXCHANGE in request.fixturenames:  # making a market takes longer than all the rest
+    if _EXCHANGE in request.fixturenames:  # a market takes long to make, so make it only for tests that use it
         options.setdefault("exchange", Exchange(**kucoin_exchange_options))
     with pytest.MonkeyPatch.context() as patch, KucoinServer(**options) as server:
         patch.setenv("KUCOIN_SYNC_REST_URL", server.rest_url)
@@ -76,7 +76,7 @@ def kucoin_stream(kucoin_server: KucoinServer) -> Iterator[Stream]:
 def kucoin_exchange(kucoin_server: KucoinServer) -> LiveExchange:
     """The simulated market behind `kucoin_server` (`kucoin_sync.testing.LiveExchange`).
 
-    It stands still until it is told to `step`, which does the same in every run, or to `run`. Its symbols are BTC-USDT,
+    It stands still until a test calls `step`, which does the same in every run, or `run`. Its symbols are BTC-USDT,
     ETH-USDT, KCS-BTC and XBTUSDTM, its seed is 0; `kucoin_exchange_options` changes both.
     """
     from kucoin_sync.testing import LiveExchange

@@ -1,6 +1,6 @@
 """The local KuCoin: REST and WebSocket feeds on one port, for tests and demonstrations.
 
-`KucoinServer` is what users hold; the other names are what it hands out.
+Users make a `KucoinServer`; it returns objects of the other classes.
 """
 
 from .connection import Connection

@@ -1,4 +1,4 @@
-"""The API keys that the server knows, and whether a request is signed by one of them.
+"""The API keys that the server knows, and the check of a request's signature.
 
 Source: KuCoin's REST documentation, "Authentication".
 """
@@ -43,10 +43,10 @@ class Accounts:
         return next(iter(self._by_key.values()))[0]
 
     def user_of(self, headers: Mapping[str, str], method: str, target: str, body: str, now_ms: float) -> str:
-        """Return the user who signed a request; the names in `headers` are in lower case.
+        """Check a request's signature and return its user; the names in `headers` are in lower case.
 
         Raises:
-            RestRefused: nobody did, with the code of what is wrong.
+            RestRefused: the signature is not valid; the error has KuCoin's code for the reason.
         """
         if not all(headers.get(name) for name in _NEEDED):
             raise RestRefused("400001")
@@ -59,11 +59,11 @@ class Accounts:
         version = headers.get("kc-api-key-version", "1")
         if version not in ("1", "2", "3"):
             raise RestRefused("400009")
-        # KuCoin takes the query as sent and as it reads without URL encoding.
+        # KuCoin accepts a signature over the query as sent and over the decoded query.
         signed = [credentials.sign(f"{timestamp}{method}{path}{body}") for path in (target, unquote(target))]
         if not any(_same(sign, right) for right in signed):
             raise RestRefused("400005")
-        # Keys of the first version send the passphrase as it is.
+        # A key of version 1 sends the passphrase in plain text.
         digest = credentials.sign(passphrase) if version == "1" else passphrase
         if not _same(digest, _header(credentials, "KC-API-PASSPHRASE")):
             raise RestRefused("400004")

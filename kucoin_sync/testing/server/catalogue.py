@@ -1,7 +1,7 @@
-"""Which topics the server has, and what a client's topic names.
+"""The topics that the server has, and the parsing of the topics that clients send.
 
-Looser than the client's own grammar, as KuCoin is: any symbol is taken, however it is spelled, and an unknown
-one stays silent. With a set of `symbols` the others are refused, as KuCoin did in 2019.
+Like KuCoin, this is less strict than the client's grammar: any spelling of a symbol is accepted, and an unknown symbol
+gets no messages. With a set of `symbols`, others are refused, as KuCoin did in 2019.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class _Family:
     def __init__(self, market: str, private: bool, *, known: bool = True) -> None:
         self.market = market
         self.private = private
-        self.known = known  # is in the table
-        self.plain = not known  # may stand without an argument
-        self.argument = not known  # may have one
+        self.known = known  # whether the prefix is in the topic table
+        self.plain = not known  # whether the argument may be omitted
+        self.argument = not known  # whether an argument is allowed
 
 
 class Catalogue:
-    """The topics of a server. May be changed while others ask: what they read is replaced whole."""
+    """The topics of a server. Other threads may read it during a change, which replaces the mapping whole."""
 
     def __init__(self, symbols: Collection[str] | None = None) -> None:
         self._symbols = None if symbols is None else frozenset(symbols)
@@ -58,10 +58,10 @@ class Catalogue:
         self._families = {**self._families, prefix: _Family(market, private, known=False)}
 
     def singles(self, topic: object, market: str) -> tuple[str, ...]:
-        """Return the single topics that a client's topic names.
+        """Return the single topics of a client's topic.
 
         Raises:
-            Refused: it is none, or none of this service.
+            Refused: the topic does not exist, or not on this service.
         """
         if topic is None or topic == "":
             raise Refused(406, "topic is required")
@@ -91,7 +91,7 @@ class Catalogue:
         return singles
 
     def is_private(self, topic: str) -> bool:
-        """Whether a topic, subscribed or pushed, is for authorised connections only."""
+        """Return whether a topic, subscribed or pushed, is for authorised connections only."""
         family = self._families.get(topic.partition(":")[0])
         return family is not None and family.private
 

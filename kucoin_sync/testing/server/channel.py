@@ -1,8 +1,8 @@
-"""A connected socket, plain or TLS, with reads that end when it is cut and writes that end when the peer stalls.
+"""A connected socket, plain or TLS. A cut ends its reads, and a peer that stalls ends its writes.
 
-One thread reads and closes; any thread may send or cut. Frames of several senders never mix. The socket is
-non-blocking and every wait is a `select` on it, which cutting ends at once; so a TLS object, which takes
-one call at a time, is never busy for longer than the call takes.
+One thread reads and closes; any thread may send or cut. Frames of several senders never mix. The socket is non-blocking
+and every wait is a `select` on it, which a cut ends at once. So no wait holds the lock of a TLS object, which allows
+one call at a time.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import Any
 __all__ = ["Channel", "ChannelEnded"]
 
 _CHUNK = 16_384
-_PATIENCE = 0.1  # longer than one send takes
+_PATIENCE = 0.1  # seconds, longer than one send takes
 _READABLE = (BlockingIOError, ssl.SSLWantReadError)
 _WRITABLE = (BlockingIOError, ssl.SSLWantWriteError)
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # neither needs a descriptor of its own
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # unlike epoll, these need no file descriptor
 
 
 class ChannelEnded(Exception):
-    """There is nothing more to read: the peer has gone or the channel was cut."""
+    """There is nothing more to read: the peer has closed the connection or the channel was cut."""
 
 
 class Channel:
     """The bytes of one peer.
 
     Args:
-        sock: connected; the channel owns it from now on.
-        send_timeout: seconds that a send waits for a peer that takes nothing; then the channel is cut.
-        received: what was read from the socket before.
+        sock: a connected socket, which the channel owns from now on.
+        send_timeout: seconds that a send waits for a peer that reads nothing; then the channel is cut.
+        received: bytes that were read from the socket before.
     """
 
     def __init__(self, sock: socket.socket, send_timeout: float, received: bytes = b"") -> None:
@@ -43,19 +43,19 @@ class Channel:
         self._sock = sock
         self._send_timeout = send_timeout
         self._received = memoryview(received)
-        #: Whether the peer took nothing for the send timeout.
+        #: Whether the peer read nothing for the send timeout.
         self.stalled = False
-        #: Whether nothing comes or goes any more.
+        #: Whether the channel was cut.
         self.is_cut = False
         self._reset = False
-        # Held by whoever is sending, for a whole frame or several; reentrant so that a caller can send in one
-        # act with something else (see `alone`).
+        # Held by a sender for one frame or several. It is reentrant, so that a caller of `alone` can send while it
+        # holds the lock.
         self._sending = threading.RLock()
-        # Held for single calls on the socket, because of TLS.
+        # Held for a single call on the socket, because a TLS object allows one call at a time.
         self._calls = threading.Lock()
 
     def read(self, count: int) -> bytes:
-        """Return some bytes, at most `count`, waiting for the first one.
+        """Return 1 to `count` bytes; wait for the first one.
 
         Raises:
             ChannelEnded: there are no more.
@@ -66,12 +66,12 @@ class Channel:
         return bytes(part)
 
     def send(self, data: bytes) -> bool:
-        """Send all of `data`; return False where the channel is cut, or was for this."""
+        """Send all of `data`; return False if the channel was cut before or during the send."""
         with self._sending:
             return self._send(data)
 
     def send_at_once(self, data: bytes) -> bool:
-        """Send `data` if the peer takes it at once and nobody else is stuck in sending to it; cut it otherwise."""
+        """Send `data` if the peer accepts it at once and no other send is stuck; cut the channel otherwise."""
         if not self._sending.acquire(timeout=_PATIENCE):
             self.cut()
             return False
@@ -81,27 +81,27 @@ class Channel:
             self._sending.release()
 
     def alone(self) -> AbstractContextManager[Any]:
-        """Return the lock under which nobody else sends."""
+        """Return the lock that excludes other senders."""
         return self._sending
 
     def cut(self, *, rst: bool = False) -> None:
         """End the channel for both sides, from any thread; its reader then closes it.
 
-        With `rst` what is under way is thrown away and the peer sees a reset.
+        With `rst` unsent bytes are discarded and the peer gets a reset.
         """
         self.is_cut = True
-        with contextlib.suppress(OSError):  # the peer was faster
+        with contextlib.suppress(OSError):  # the peer has closed it already
             if rst:
                 self._reset = True
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            # Not SSLSocket's own method: it would turn the TLS socket into a plain one under the reader's hands.
+            # SSLSocket.shutdown would turn the TLS socket into a plain one while the reader uses it.
             socket.socket.shutdown(self._sock, socket.SHUT_RD if rst else socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Give the socket back; for the thread that reads."""
+        """Close the socket; only the reading thread may call this."""
         if not self._reset:
             self.cut()
-        with self._sending:  # a sender may still be waiting on the descriptor
+        with self._sending:  # a sender may still wait on the descriptor
             self._sock.close()
 
     def _receive(self) -> bytes:

@@ -1,6 +1,6 @@
-"""One WebSocket connection, seen from the server.
+"""The server's side of one WebSocket connection.
 
-Its thread reads; `serve` is that thread's whole life. Everything else may be called from any thread.
+Its thread runs `serve`, which reads. All other methods may be called from any thread.
 """
 
 from __future__ import annotations
@@ -70,9 +70,8 @@ class Subscriptions(Protocol):
 class Connection:
     """A client's connection.
 
-    `id` is the client's connectId, `market` "spot" or "futures", `user` the account that it is authorised for
-    (None for a public one), `accepted` whether its token and the limits let it in, `end` why it ended, "" while
-    it lives.
+    `id` is the client's connectId, `market` "spot" or "futures", `user` the account that it is authorised for (None:
+    public). `accepted` says whether token and limits allowed it, `end` why it ended ("" while it is open).
     """
 
     def __init__(
@@ -90,15 +89,15 @@ class Connection:
         self.user = user
         self.accepted = False
         self.end = ""
-        #: The instant of the last message from the client, by the server's clock.
+        #: The instant of the client's last message, on the server's clock.
         self.heard_at = clock.now()
         self._channel = channel
         self._state = state
         self._index = index
         self._clock = clock
-        self._closing_at: float | None = None  # when a close frame went out
+        self._closing_at: float | None = None  # instant at which a close frame was sent
         self._gone = threading.Event()
-        # Tunnel (None: outside any) -> single topic -> subscription. Written to under the server's lock.
+        # Tunnel (None: outside tunnels) -> single topic -> subscription. Changed under the server's lock.
         self._namespaces: dict[str | None, dict[str, Subscription]] = {None: {}}
 
     def __repr__(self) -> str:
@@ -127,18 +126,18 @@ class Connection:
 
     @property
     def stalled(self) -> bool:
-        """Whether it was cut because the client took nothing for the send timeout."""
+        """Whether it was cut because the client read nothing for the send timeout."""
         return self._channel.stalled
 
-    # What a test does to it
+    # For tests
 
     def drop(self, *, rst: bool = False) -> None:
-        """Cut the socket without a close frame, with `rst` by a TCP reset; return when the server is done with it."""
+        """Cut the socket without a close frame, with `rst` by a TCP reset; return when the server has closed it."""
         self.cut("dropped", rst=rst)
         self._gone.wait(_GONE_TIMEOUT)
 
     def close(self, code: int = 1000, reason: str = "Bye") -> None:
-        """Send a close frame; the socket closes when the client answered it, or soon after."""
+        """Send a close frame; the socket is closed when the client answers it, or soon after."""
         self._note_end(f"closed with {code} {reason}")
         with self._channel.alone():
             if self.send_frames(close_frame(code, reason)):
@@ -150,17 +149,17 @@ class Connection:
         return self.send_frames(frame(data.encode() if isinstance(data, str) else data, opcode, fin))
 
     def send_bytes(self, data: bytes) -> bool:
-        """Send these very bytes, whatever the protocol says."""
+        """Send raw bytes, valid frames or not."""
         return self._channel.send(data)
 
-    # What the server does with it
+    # For the server
 
     def send(self, message: dict[str, Any]) -> bool:
         """Send one message as a text frame."""
         return self.send_frames(frame(_encode(message)))
 
     def send_frames(self, frames: bytes) -> bool:
-        """Send whole frames; return whether they went out. Nothing goes out after a close frame."""
+        """Send whole frames; return whether they were sent. Nothing is sent after a close frame."""
         with self._channel.alone():
             if self._closing_at is not None:
                 return False
@@ -170,7 +169,7 @@ class Connection:
         return False
 
     def alone(self) -> AbstractContextManager[Any]:
-        """Return the lock under which nobody else sends on this connection."""
+        """Return the lock that excludes other senders on this connection."""
         return self._channel.alone()
 
     def topic_count(self) -> int:
@@ -179,7 +178,7 @@ class Connection:
             return sum(map(len, self._namespaces.values()))
 
     def namespace(self, tunnel: str | None) -> dict[str, Subscription] | None:
-        """Return the subscriptions in a tunnel, or outside; None where there is no such tunnel."""
+        """Return the subscriptions in a tunnel, or outside tunnels; None if the tunnel is not open."""
         return self._namespaces.get(tunnel)
 
     def open_tunnel(self, tunnel: str) -> None:
@@ -189,16 +188,16 @@ class Connection:
         self._state.changed()
 
     def close_tunnel(self, tunnel: str) -> None:
-        """Close a tunnel and unsubscribe what is in it."""
+        """Close a tunnel with its subscriptions."""
         self.unsubscribe(tunnel, tuple(self._namespaces[tunnel]))
         with self._state.lock:
             del self._namespaces[tunnel]
         self._state.changed()
 
     def subscribe(self, tunnel: str | None, singles: dict[str, bool]) -> None:
-        """Subscribe single topics; the value of each says whether only its own account's messages are wanted.
+        """Subscribe single topics; each value says whether the subscription is personal.
 
-        One that is subscribed already stays one; it is for everybody's messages once it was for them.
+        A topic that is subscribed already is not subscribed again. It stays personal only if it is personal again.
         """
         with self._state.lock:
             namespace = self._namespaces[tunnel]
@@ -211,7 +210,7 @@ class Connection:
         self._state.changed()
 
     def unsubscribe(self, tunnel: str | None, singles: tuple[str, ...]) -> None:
-        """Unsubscribe single topics, where they are subscribed."""
+        """Unsubscribe single topics; ignore those that are not subscribed."""
         with self._state.lock:
             namespace = self._namespaces[tunnel]
             for single in singles:
@@ -225,7 +224,7 @@ class Connection:
         self._channel.cut(rst=rst)
 
     def deadline(self, idle_timeout: float | None) -> float:
-        """Return the instant at which `expire` is due, if nothing comes before."""
+        """Return the instant at which `expire` is due unless the client sends something."""
         if self._channel.is_cut:
             return float("inf")
         if self._closing_at is not None:
@@ -233,7 +232,7 @@ class Connection:
         return self.heard_at + (float("inf") if idle_timeout is None else idle_timeout)
 
     def expire(self) -> None:
-        """End it: the client was silent for too long, or has not answered the close frame."""
+        """End a connection whose client was silent for too long or has not answered the close frame."""
         if self._closing_at is not None:
             self._channel.cut()
             return
@@ -243,7 +242,7 @@ class Connection:
         self._channel.send_at_once(message + close_frame(1000, "Bye"))
 
     def serve(self, handle: Callable[[bytes], None]) -> None:
-        """Read until the end, giving each message to `handle`."""
+        """Read until the end; pass each message to `handle`."""
         try:
             self._read(MessageReader(self._channel.read), handle)
         except ChannelEnded:

@@ -1,4 +1,4 @@
-"""What the parts of one server share."""
+"""The objects that the parts of one server share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Context:
     """Answer a bad token with HTTP 401 instead of an error frame."""
 
     def admit(self, connection: Connection) -> Refused | None:
-        """Let a connection in, or return why not."""
+        """Accept a connection, or return the reason for its refusal."""
         with self.state.lock:
             same = sum(other.user == connection.user for other in self.state.connections())
             error = self.admission.check(same, self.clock.now())

@@ -1,11 +1,11 @@
-"""What the server answers to the commands of one connection.
+"""Answer the commands of one connection.
 
 Rules, from KuCoin's documentation and observed frames:
-1. Every message counts for the pace, whatever it is; one too many is answered with an error and not obeyed.
-2. An answer carries the id of its command, as text. Only a command with `response` is confirmed.
-3. A subscribe command is obeyed whole or not at all.
-4. Subscribing what is subscribed is confirmed and changes nothing; unsubscribing what is not, too.
-5. A tunnel has its own subscriptions. Commands for one that is not open are refused.
+1. Every message counts against the rate limit. A message over the limit gets an error and has no effect.
+2. An answer has the id of its command, as text. Only a command with `response` is confirmed.
+3. A subscribe command takes effect whole or not at all.
+4. A subscribe of a subscribed topic is confirmed and changes nothing; so is an unsubscribe of another topic.
+5. A tunnel has its own subscriptions. Commands for a tunnel that is not open are refused.
 6. Nothing is pushed between a subscription and its confirmation.
 """
 
@@ -41,12 +41,12 @@ class Conversation:
         self._pace = None if limit is None else SlidingWindow(limit, 10.0)
 
     def welcome(self) -> None:
-        """Say that the connection is ready."""
+        """Send the welcome."""
         if not self._context.script.take_silence():
             self._connection.send({"id": self._connection.id, "type": "welcome"})
 
     def refuse(self, error: Refused) -> None:
-        """Say why the connection is not let in, and close it."""
+        """Send the reason for the refusal and close the connection."""
         self._connection.send({"id": self._connection.id, "type": "error", "code": error.code, "data": error.text})
         self._connection.close()
 
@@ -67,7 +67,7 @@ class Conversation:
         except Refused as error:
             self._send_error(message, error)
         except Exception as error:
-            # A fault of the server: its owner is told by `check`, the client by KuCoin's words for it.
+            # An error of the server: `check` raises it, and the client gets KuCoin's error for it.
             self._context.state.record(error)
             self._send_error(message, Refused(500, "system error"))
 
@@ -133,7 +133,7 @@ class Conversation:
         self._ack(message)
 
     def _tunnel(self, message: Message) -> str | None:
-        """Return the tunnel that a command is for, None for none."""
+        """Return the tunnel of a command, None if it is for none."""
         tunnel = message.get("tunnelId")
         if tunnel is None:
             return None

@@ -1,6 +1,6 @@
-"""WebSocket frames: those that the server writes, and messages out of those that a client writes.
+"""Build the server's WebSocket frames, and read messages from a client's frames.
 
-Reading is websocket-client's own; what it does not check of a client's frames is checked here. Source: RFC 6455.
+websocket-client parses the frames; this module adds the checks for frames of clients. Source: RFC 6455.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def close_frame(code: int, reason: str) -> bytes:
 
 
 def accept_key(key: str) -> str:
-    """Return the answer to the key of a handshake."""
+    """Return Sec-WebSocket-Accept for the key of a handshake."""
     return base64.b64encode(hashlib.sha1((key + _MAGIC).encode(), usedforsecurity=False).digest()).decode()
 
 
 class MessageReader:
-    """Messages and control frames from a function that returns some bytes, at most as many as asked for."""
+    """Read messages and control frames through a function that returns at most the requested number of bytes."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._frames = frame_buffer(read, True)
@@ -54,7 +54,7 @@ class MessageReader:
         """Return (opcode, payload) of the next control frame or whole message.
 
         Raises:
-            WebSocketProtocolException: a client must not send this.
+            WebSocketProtocolException: the client broke the protocol.
         """
         while True:
             part = self._frames.recv_frame()

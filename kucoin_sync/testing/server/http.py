@@ -1,6 +1,6 @@
-"""HTTP/1.1 on one socket: REST requests, one after the other, until one of them becomes a WebSocket.
+"""HTTP/1.1 on one socket: REST requests in turn, until a request opens a WebSocket.
 
-The parsing is `http.server`'s. Each client has its own thread, whose whole life is one `Handler`.
+`http.server` parses the requests. Each client has a thread of its own, which runs one `Handler`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .tokens import Grant
 __all__ = ["ENDPOINT", "FUTURES", "Handler"]
 
 ENDPOINT = "/endpoint"
-FUTURES = "/futures"  # what distinguishes the two services' base URLs
+FUTURES = "/futures"  # path prefix of the futures service
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -60,10 +60,10 @@ class Handler(BaseHTTPRequestHandler):
     do_PUT = do_DELETE = do_POST  # noqa: N815 - http.server's names
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: the requests are kept for whoever asks."""
+        """Log nothing: the server keeps the requests for tests."""
 
     def _request(self, body: str = "") -> Request:
-        """Return what was asked for, and of which service."""
+        """Return the request, with its service."""
         futures = self.path.startswith(f"{FUTURES}/")
         target = self.path[len(FUTURES) :] if futures else self.path
         parts = urlsplit(target)
@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             return self._context.rest.answer(request)
         except Exception as error:
-            # A fault of the server or of a scripted snapshot: its owner is told by `check`.
+            # An error of the server or of a scripted snapshot: `check` raises it.
             self._context.state.record(error)
             return refusal(RestRefused("500000"), {})
 
@@ -118,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _wait_for_the_end(self) -> None:
-        """Read and ignore until the client goes away or is cut."""
+        """Read and discard until the client disconnects or is cut."""
         self.close_connection = True
         while self.rfile.read1(4096):
             pass
@@ -127,7 +127,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _upgrade(self) -> None:
         request = self._request()
-        with self._context.state.lock:  # who sees the handshake in the log may rely on its plan being taken
+        with self._context.state.lock:  # once a handshake is in the log, its plan is taken
             plan = self._context.script.take_handshake()
             self._context.state.log_handshake(request)
         if plan is not None:
@@ -168,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
         connect_id = request.query.get("connectId") or uuid.uuid4().hex
         connection = Connection(connect_id, market, user, channel, context.state, context.index, context.clock)
         conversation = Conversation(connection, context)
-        with connection.alone():  # so that nothing comes before the welcome
+        with connection.alone():  # nothing is sent before the welcome
             if error is None:
                 error = context.admit(connection)
             else:
@@ -184,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._context.tokens.check(token, market, self._context.clock.now())
 
     def _received(self) -> bytes:
-        """Return what the client sent on the heels of its handshake."""
+        """Return the bytes that the client sent right after its handshake."""
         self._peer.sock.setblocking(False)
         try:
             return cast(BufferedReader, self.rfile).peek()

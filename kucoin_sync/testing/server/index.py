@@ -1,7 +1,7 @@
-"""Who subscribed to what: from a pushed topic to the subscriptions that it is for, in one step.
+"""An index from pushed topics to subscriptions.
 
-The matching rules are those of `topics.routing`. Written to under the server's lock. Most pushes carry the
-topic that was subscribed and are found without it; the others are looked up under it.
+The matching rules are those of `topics.routing`. Changes hold the server's lock. Most pushes have the topic that was
+subscribed, which is found without the lock; other topics are looked up under it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ class Index:
     """The subscriptions of all connections."""
 
     def __init__(self, lock: threading.RLock) -> None:
-        self._lock = lock  # the server's; held for changes and for what is not found at once
+        self._lock = lock  # the server's lock, for changes and for topics without an exact entry
         self._router: Router[Subscription] = Router()
 
     def add(self, subscription: Subscription) -> None:
-        """Take note of a subscription."""
+        """Add a subscription."""
         with self._lock:
             self._router.add(subscription.topic, subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        """Forget a subscription."""
+        """Remove a subscription."""
         with self._lock:
             self._router.remove(subscription.topic, subscription)
 
     def find(self, topic: str) -> tuple[Route[Subscription], ...]:
-        """Return the subscriptions that a pushed topic may be for, each with the test that a push must pass."""
+        """Return the subscriptions that may match a pushed topic, each with a test for the push."""
         routes = self._router.exact.get(topic)
         if routes is not None:
             return routes
@@ -40,9 +40,9 @@ class Index:
             return self._router.find(topic)
 
     def wants(self, topic: str) -> bool:
-        """Whether anybody subscribed to a topic under this very name."""
+        """Return whether a topic is subscribed under exactly this name."""
         return topic in self._router.exact
 
     def count(self, single: str) -> int:
-        """Return how many subscriptions a single topic has."""
+        """Return the number of subscriptions to a single topic."""
         return len(self._router.sinks(single))

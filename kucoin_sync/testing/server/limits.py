@@ -1,6 +1,6 @@
-"""How much the server grants its clients, and the two clocks by which it measures.
+"""The limits of the server's clients, and the server's clocks.
 
-KuCoin's figures are the defaults; where its pages disagree, the smaller one. Source: KuCoin's documentation,
+The defaults are KuCoin's numbers; if its pages disagree, the smaller number. Source: KuCoin's documentation,
 "Rate limit" and "WebSocket error codes".
 """
 
@@ -17,7 +17,7 @@ __all__ = ["Admission", "Clock", "ServerLimits"]
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client may use; None means without limit. A topic that names three symbols counts as three."""
+    """The limits of clients; None is no limit. A topic with three symbols counts as three."""
 
     #: Topics in one subscribe command.
     topics_per_command: int | None = 100
@@ -27,7 +27,7 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     messages_per_10s: int | None = 100
     #: Tunnels open at once on a connection.
     tunnels: int | None = 5
-    #: Connections of one user at once; those without a user count together.
+    #: Connections of one user at once; public connections count as those of one user.
     sessions: int | None = 50
     #: New connections per minute, of all clients together (KuCoin: 30).
     connections_per_minute: int | None = None
@@ -36,7 +36,7 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Admission:
-    """Whether one more connection may come in. Not thread-safe; the server's lock covers it."""
+    """The limits of new connections. Not thread-safe; the server's lock guards it."""
 
     def __init__(self, limits: ServerLimits) -> None:
         self._sessions = limits.sessions
@@ -44,11 +44,11 @@ class Admission:
         self.reset()
 
     def reset(self) -> None:
-        """Forget how many there were."""
+        """Forget the connections so far."""
         self._pace = None if self._per_minute is None else SlidingWindow(self._per_minute, 60.0)
 
     def check(self, of_the_same_user: int, now: float) -> Refused | None:
-        """Return why another connection is refused to a user who has so many, None if it is not."""
+        """Return the refusal of one more connection of a user, None if it is allowed."""
         if self._pace is not None:
             if self._pace.free_at(now) > now:
                 return Refused(509, "service busy, please retry later")
@@ -61,7 +61,7 @@ class Admission:
 class Clock:
     """The wall clock and the monotonic clock of a server, which a test may move forward.
 
-    `moved` is how far, in seconds; it counts for both.
+    `moved` is the number of seconds by which both clocks were moved.
     """
 
     def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:

@@ -1,7 +1,6 @@
 """The listening socket and the threads of its clients.
 
-`http.server` brings its own loop, but that one notices a stop only after a while and neither names nor joins
-its threads; this one ends at once.
+The loop of `http.server` notices a stop late and neither names nor joins its threads; this one ends at once.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["Listener", "Peer"]
 
 
 class Peer:
-    """One client's socket, and the thread that serves it. `cut_event` is set once it is to end."""
+    """One client's socket and thread. `cut_event` is set when the thread should end."""
 
     def __init__(self, sock: socket.socket, address: Any, serve: Callable[[Peer], None], number: int) -> None:
         self.sock = sock
@@ -27,18 +26,18 @@ class Peer:
         self.thread = threading.Thread(target=serve, args=(self,), name=f"kucoin-server-client-{number}", daemon=True)
 
     def cut(self) -> None:
-        """End whatever its thread waits for."""
+        """Wake the thread and make it end."""
         self.cut_event.set()
-        with contextlib.suppress(OSError):  # it was closed in the meantime
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # not SSLSocket's own, which would end TLS under it
+        with contextlib.suppress(OSError):  # another thread has closed it
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # SSLSocket.shutdown would end the TLS in use
 
 
 class Listener:
     """Accept clients on one address and run `serve` for each in a thread of its own.
 
     Args:
-        port: 0 takes a free one, and keeps it for the next start.
-        record: is given what else than a broken connection `serve` raised.
+        port: 0 takes a free port and keeps it for the next start.
+        record: called with errors of `serve` other than broken connections.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Listener:
         self._serve = serve
         self._record = record
         self._lock = threading.Lock()  # guards the list of peers
-        self._peers: list[Peer] = []  # all whose threads may be alive, so that each is joined
+        self._peers: list[Peer] = []  # peers whose threads may be alive and must be joined
         self._count = 0
         self._listening: socket.socket | None = None
         self._waker: tuple[socket.socket, socket.socket] | None = None
@@ -64,7 +63,7 @@ class Listener:
 
     @property
     def running(self) -> bool:
-        """Whether clients can connect."""
+        """Return whether clients can connect."""
         return self._thread is not None
 
     def start(self) -> None:
@@ -110,27 +109,27 @@ class Listener:
                 try:
                     sock, address = listening.accept()
                 except ConnectionError:
-                    continue  # the client went away while it waited in the queue
+                    continue  # the client has closed its connection already
                 except OSError as error:
-                    self._record(error)  # out of descriptors: to go on would be to spin
+                    self._record(error)  # no file descriptor left: going on would be a busy loop
                     return
                 try:
                     self._take(sock, address)
-                except BaseException as error:  # such as no thread for it: the next client may have one
+                except BaseException as error:  # for example no thread could be started
                     sock.close()
                     self._record(error)
 
     def _take(self, sock: socket.socket, address: Any) -> None:
         if self._tls is not None:
             try:
-                # The handshake itself is left to the client's own thread.
+                # The client's own thread does the TLS handshake.
                 sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             except OSError:
-                sock.close()  # the client went away already
+                sock.close()  # the client has disconnected already
                 return
         self._count += 1
         peer = Peer(sock, address, self._run, self._count)
-        with self._lock:  # what is in the list has a thread that was started
+        with self._lock:  # a peer in the list has a started thread
             peer.thread.start()
             self._peers = [*(other for other in self._peers if other.thread.is_alive()), peer]
 
@@ -140,7 +139,7 @@ class Listener:
                 peer.sock.do_handshake()
             self._serve(peer)
         except OSError:
-            pass  # the client broke off, or was cut
+            pass  # the client disconnected or was cut
         except BaseException as error:
             self._record(error)
         finally:

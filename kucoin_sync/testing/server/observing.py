@@ -1,6 +1,6 @@
-"""What a test asks of the server: who is connected, what was said, and to wait until something was.
+"""The part of the server that tests observe: connections, commands, requests, and waiting for a state.
 
-Every answer is a copy, taken under the server's lock.
+Each result is a copy, made under the server's lock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Observing:
-    """The part of `KucoinServer` that answers questions."""
+    """The part of `KucoinServer` that tests observe."""
 
     def __init__(self, state: State, index: Index) -> None:
         self._state = state
@@ -27,41 +27,40 @@ class Observing:
 
     @property
     def received(self) -> list[Command]:
-        """What clients sent over WebSockets, pings included, in order: `message`, `connection`, `received_ns`."""
+        """The messages of clients over WebSockets, pings included, in order: `message`, `connection`, `received_ns`."""
         with self._state.lock:
             return list(self._state.commands)
 
     @property
     def requests(self) -> list[Request]:
-        """The REST requests that came, in order."""
+        """The REST requests, in order."""
         with self._state.lock:
             return list(self._state.requests)
 
     @property
     def handshakes(self) -> list[Request]:
-        """The WebSocket handshakes that came, in order, whatever became of them."""
+        """The WebSocket handshakes, in order, refused ones included."""
         with self._state.lock:
             return list(self._state.handshakes)
 
     @property
     def connections(self) -> list[Connection]:
-        """The living connections, oldest first."""
+        """The open connections, oldest first."""
         return self._state.connections()
 
     @property
     def ended(self) -> list[Connection]:
-        """The connections that are no more, refused ones included; `end` of each says why."""
+        """The ended connections, refused ones included; `end` of each has the reason."""
         with self._state.lock:
             return list(self._state.ended)
 
     def wait_for(self, predicate: Callable[[Any], T], timeout: float = 5.0, what: str = "") -> T:
         """Wait until `predicate(server)` is true, and return its value.
 
-        It is asked again whenever the server is told something. It runs under the server's lock and must neither
-        wait nor send.
+        It is called after each change of the server. It runs under the server's lock and must neither wait nor send.
 
         Raises:
-            AssertionError: it was not within `timeout` seconds; the text names `what`, else the predicate.
+            AssertionError: it was not true within `timeout` seconds; the text names `what`, or the predicate.
         """
         value = self._state.wait_for(lambda: predicate(self), timeout)
         if not value:

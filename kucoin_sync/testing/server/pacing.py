@@ -1,6 +1,6 @@
-"""The two threads with which a server does something of its own accord: watching deadlines, and trading.
+"""The two threads that act without a client: one watches deadlines, one trades.
 
-Both wait on events, so that they end at once; neither lives longer than from start to stop.
+Both wait on events, so they end at once. They run between start and stop only.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ _LONGEST_BACKLOG = 0.5
 
 
 class DeadlineWatch:
-    """Cut clients that are silent for too long or leave a close frame unanswered."""
+    """Cut clients that are silent for too long or do not answer a close frame."""
 
     def __init__(self, state: State, clock: Clock, idle_timeout: float | None) -> None:
         self._state = state
         self._clock = clock
         self._idle_timeout = idle_timeout
         self._stopping = False
-        self._thread: threading.Thread | None = None  # looks at the deadlines; from start to stop
+        self._thread: threading.Thread | None = None  # watches the deadlines between start and stop
 
     def start(self) -> None:
-        """Watch."""
+        """Start to watch."""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="kucoin-server-deadlines", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._thread is not None:
             self._stopping = True
             self._state.deadlines_moved.set()
@@ -55,12 +55,12 @@ class DeadlineWatch:
         try:
             while not self._stopping:
                 moved.wait(self._look())
-                moved.clear()  # before looking again, so that nothing set in the meantime is missed
+                moved.clear()  # cleared before the check, so that no change is missed
         except BaseException as error:
-            self._state.record(error)  # such as one of an injected clock
+            self._state.record(error)  # for example of an injected clock
 
     def _look(self) -> float | None:
-        """End what is due; return the seconds until the next deadline, None where there is none."""
+        """End the connections that are due; return the seconds until the next deadline, None without one."""
         with self._state.lock:
             connections = list(self._state.open.values())
         now = self._clock.now()
@@ -73,13 +73,13 @@ class DeadlineWatch:
 
 
 class ExchangeFeed:
-    """Drive a simulated exchange and push what it makes.
+    """Drive a simulated exchange and publish its pushes.
 
-    It renders each topic under each of its names itself, so its pushes are published under their own names only
-    where one of them would reach a subscriber twice.
+    The exchange renders some topics under each of their names. Such a push is published under its own name only,
+    because a subscriber would get it twice otherwise.
     """
 
-    #: Topics that the exchange renders under several names, by the prefix of the pushed one.
+    #: Prefixes of the topics that the exchange renders under several names.
     OWN_NAMES = frozenset({"/market/snapshot", "/spotMarket/tradeOrdersV2", "/spotMarket/level2Depth50"})
 
     def __init__(
@@ -90,12 +90,12 @@ class ExchangeFeed:
         self._publisher = publisher
         self._index = index
         self._record = record
-        # Held while the exchange is moved or looked at: a snapshot is the truth at its sequence.
+        # Held while the exchange is moved or read, so that a snapshot matches its sequence.
         self._truth = threading.Lock()
-        # Held while it is moved and what came of it is sent: pushes leave in their order, whoever moves it.
+        # Held while the exchange is moved and its pushes are sent, so that all threads send pushes in order.
         self._turn = threading.RLock()
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None  # trades at a rate; from `run` to `stop`
+        self._thread: threading.Thread | None = None  # trades at a rate between `run` and `stop`
 
     def step(self, count: int = 1) -> int:
         """Let the crowd act `count` times; return the number of frames sent."""
@@ -108,7 +108,7 @@ class ExchangeFeed:
         return sent
 
     def heartbeat(self) -> int:
-        """Push what follows a timer; return the number of frames sent."""
+        """Push the periodic feeds; return the number of frames sent."""
         with self._turn:
             with self._truth:
                 pushes = self.exchange.heartbeat()
@@ -116,7 +116,7 @@ class ExchangeFeed:
 
     @contextmanager
     def trading(self) -> Iterator[Exchange]:
-        """Hand out the exchange, alone; at the end push what came of it."""
+        """Yield the exchange for exclusive use; at the end send its pushes."""
         with self._turn:
             try:
                 with self._truth:
@@ -137,7 +137,7 @@ class ExchangeFeed:
             return self.exchange.level3_snapshot(symbol)
 
     def run(self, rate: float, beat_seconds: float) -> None:
-        """Trade `rate` times a second, and push what follows a timer every `beat_seconds`, until `stop`."""
+        """Trade `rate` times a second and push the periodic feeds every `beat_seconds`, until `stop`."""
         self.stop()
         self._stopping.clear()
         self._thread = threading.Thread(
@@ -146,7 +146,7 @@ class ExchangeFeed:
         self._thread.start()
 
     def stop(self) -> None:
-        """Trade no more."""
+        """Stop trading."""
         self._stopping.set()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
@@ -170,7 +170,7 @@ class ExchangeFeed:
         while not self._stopping.wait(wait):
             now = time.monotonic()
             due = int((now - started) * rate) - done
-            # What a pause has left undone is not made up for in one burst.
+            # Trades missed during a pause are not made up for in a burst.
             self.step(min(due, int(_LONGEST_BACKLOG * rate) + 1))
             done += due
             if now >= next_beat:

@@ -1,7 +1,7 @@
-"""Pushes on their way to whoever subscribed: each is encoded once and goes once to each connection and tunnel.
+"""Send pushes to subscribers. Each push is encoded once, and sent once to each connection and tunnel.
 
-Takes no lock but those of the connections it sends on, one at a time, so publishing to one client waits for no
-other one, except where that one has stalled: then for the send timeout, once.
+Publishing takes only the send locks of the connections, one at a time. A client that stalls delays the others once, by
+the send timeout.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Outgoing(Protocol):
-    """What a push consists of, as the simulated exchange makes them.
+    """The parts of a push, as the simulated exchange makes it.
 
-    `user` names the one account it is for; `extra` stands beside `data` in the envelope.
+    `user` is the account that gets it; `extra` holds further fields of the envelope.
     """
 
     @property
@@ -43,7 +43,7 @@ class Outgoing(Protocol):
 
 
 class Pushed(NamedTuple):
-    """A push made by hand; see `Outgoing`."""
+    """A push that a test makes; see `Outgoing`."""
 
     topic: str
     data: Any
@@ -55,8 +55,7 @@ class Pushed(NamedTuple):
 class Publisher:
     """Send pushes.
 
-    With `own_names`, prefixes of pushed topics, a push of one of these goes only to those who subscribed to it
-    under that very name.
+    `own_names` holds prefixes of topics. A push of such a topic goes only to subscriptions of exactly this name.
     """
 
     def __init__(
@@ -107,7 +106,7 @@ class Publisher:
 
 
 def _message(push: Outgoing, tunnel: str | None, user: str | None) -> dict[str, Any]:
-    message: dict[str, Any] = {"topic": str(push.topic), "type": "message"}  # a `TopicName` is no JSON
+    message: dict[str, Any] = {"topic": str(push.topic), "type": "message"}  # JSON can't encode a `TopicName`
     if push.subject is not None:
         message["subject"] = push.subject
     message.update(push.extra)

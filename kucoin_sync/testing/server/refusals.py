@@ -1,8 +1,7 @@
-"""What the server answers when it refuses, as data: KuCoin's codes and texts.
+"""The server's refusals as data: KuCoin's codes and texts.
 
-Source: KuCoin's documentation ("WebSocket error codes", "Gateway error code") and observed frames. Where both
-know a text for the same thing, the observed one is sent. KuCoin documents no text for what can go wrong with
-tunnels: those here are ours.
+Source: KuCoin's documentation ("WebSocket error codes", "Gateway error code") and observed frames. If they
+differ, the observed text is sent. KuCoin documents no texts for errors of tunnels; those here are made up.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def default_text(code: int, topic: str) -> str:
 
 
 def status_of(code: str) -> int:
-    """Return the HTTP status that goes with a REST error code."""
+    """Return the HTTP status of a REST error code."""
     if code in ("404", "429000", "500000"):
         return int(code[:3])
     return 401 if code.startswith("4000") else 400

@@ -1,7 +1,7 @@
-"""What the server answers to REST requests: connect tokens, the time, and snapshots of books.
+"""Answer REST requests: connect tokens, the time, and snapshots of books.
 
-The table of routes says which service has which path, and whether it is signed. Everything else is 404, in
-KuCoin's envelope. Source: KuCoin's REST documentation.
+The table of routes lists the paths of each service and whether they need a signature. Other paths get 404, in KuCoin's
+envelope. Source: KuCoin's REST documentation.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Answer(NamedTuple):
 
 
 class Books(NamedTuple):
-    """Where snapshots come from, if not from the script: both raise ValueError for a symbol that they don't know."""
+    """The source of snapshots that are not scripted; both functions raise ValueError for an unknown symbol."""
 
     level2: Callable[[str, int | None], Mapping[str, Any]]
     level3: Callable[[str], Mapping[str, Any]]
 
 
 class _Route(NamedTuple):
-    market: str  # "" is both
+    market: str  # "" for both
     signed: bool
     answer: Callable[[Rest, Request, str | None], Any]
 
@@ -67,7 +67,7 @@ class Rest:
         self._script = script
         self._books = books
         self._instance_server = instance_server
-        self._quota_ends = float("-inf")  # guarded by the state's lock, like the next one
+        self._quota_ends = float("-inf")  # guarded by the state's lock, as is `_used`
         self._used = 0
 
     def answer(self, request: Request) -> Answer:
@@ -82,7 +82,7 @@ class Rest:
         return Answer(200, _encode({"code": "200000", "data": data}), headers)
 
     def reset_quota(self) -> None:
-        """Forget how many requests there were."""
+        """Forget the requests so far."""
         with self._state.lock:
             self._quota_ends = float("-inf")
 
@@ -97,7 +97,7 @@ class Rest:
         return route.answer(self, request, user)
 
     def _use_quota(self) -> tuple[dict[str, str], bool]:
-        """Take one request off the quota; return the headers that tell of it, and whether there was one left."""
+        """Count a request; return the headers of the quota, and whether the request is within it."""
         if self._limit is None:
             return {}, True
         with self._state.lock:
@@ -137,7 +137,7 @@ class Rest:
 
 
 def refusal(error: RestRefused, headers: Mapping[str, str]) -> Answer:
-    """Return the envelope of an error."""
+    """Return the response of an error."""
     return Answer(error.status, _encode({"code": error.code, "msg": error.text}), headers)
 
 

@@ -1,8 +1,8 @@
-"""What a test tells the server to do wrong, and when.
+"""Plan misbehaviour of the server for a test.
 
-Everything here waits for its occasion: the next subscribe, the next token request, the next handshake. What acts
-at once on living connections is in `server`. The server's lock guards the plans; whoever carries one out takes
-it first, so that each counts once however many clients there are.
+A plan waits for the next subscribe, token request or handshake. Actions on open connections are in `server`. The
+server's lock guards the plans. A thread takes a plan before it carries it out, so that a plan counts once even with
+many clients.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Snapshot = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 
 
 class Failure(NamedTuple):
-    """How a REST request is answered instead of what it asks for."""
+    """The planned answer to a REST request."""
 
     path: str
     status: int
@@ -36,7 +36,7 @@ class Failure(NamedTuple):
 
 
 class HandshakePlan(NamedTuple):
-    """How a WebSocket handshake is answered instead of with 101; `raw` replaces the whole answer, b"" is silence."""
+    """The planned answer to a WebSocket handshake. `raw` replaces the whole answer; b"" is silence."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,7 +45,7 @@ class HandshakePlan(NamedTuple):
 
 
 class _Planned:
-    """Something that happens the next `times` times, or always."""
+    """A plan for the next `times` times, or for always."""
 
     def __init__(self, what: Any, times: int | None) -> None:
         if times is not None and times < 1:
@@ -54,7 +54,7 @@ class _Planned:
         self.left = times
 
     def take(self) -> bool:
-        """Use it once; return whether it is used up now."""
+        """Use the plan once; return whether it is used up."""
         if self.left is not None:
             self.left -= 1
         return self.left == 0
@@ -64,10 +64,10 @@ class Scripting:
     """The part of `KucoinServer` that plans misbehaviour."""
 
     def __init__(self, lock: threading.RLock) -> None:
-        self._script_lock = lock  # the server's; guards the plans below
-        #: What connect tokens name instead of this server, or None. Keys that are missing get the usual values.
+        self._script_lock = lock  # the server's lock; guards the plans below
+        #: Instance servers in connect tokens instead of this server, or None. Missing keys get the usual values.
         self.instance_servers: list[dict[str, Any]] | None = None
-        #: "host:port" that connect tokens name in the place of this server's own, or "".
+        #: "host:port" in connect tokens instead of this server's own, or "".
         self.announced = ""
         self.reset_script()
 
@@ -104,11 +104,11 @@ class Scripting:
         """Answer the next requests for `path` with an error.
 
         Args:
-            path: without the prefix of the futures base URL; "*" in it stands for anything.
-            status: the HTTP status; with 200 and the code "200000" only the delay remains.
+            path: without the prefix of the futures base URL; "*" matches anything.
+            status: the HTTP status; with 200 and the code "200000" the answer is normal, only delayed.
             code, text: of KuCoin's envelope.
-            body: sent instead of an envelope, such as the HTML of a proxy.
-            times: how often; None is until `clear`.
+            body: replaces the envelope, for example by the HTML of a proxy.
+            times: number of requests; None for all until `clear`.
             delay: seconds before the answer.
             hang: never answer. drop: cut the connection instead.
         """
@@ -121,9 +121,9 @@ class Scripting:
         self.fail_rest(_TOKENS, status_of(code), code, text, times=times)
 
     def set_snapshot(self, kind: str, symbol: str, data: Snapshot) -> None:
-        """Answer requests for a book with `data`, or with what it returns when it is called.
+        """Answer requests for a book with `data`, or with its result if it is a function.
 
-        `kind` is a path, or its end as in "level2_100", "depth20", "level2/snapshot", "level3" or
+        `kind` is a path or the end of one, as in "level2_100", "depth20", "level2/snapshot", "level3" or
         "orderbook/level2".
         """
         with self._script_lock:
@@ -134,7 +134,7 @@ class Scripting:
         self.instance_servers = [{"endpoint": url, "encrypt": url.startswith("wss:")}]
 
     def announce(self, host: str, port: int) -> None:
-        """Let connect tokens name this server by another address from now on, such as that of a `FaultProxy`."""
+        """Let connect tokens name another address of this server from now on, such as that of a `FaultProxy`."""
         self.announced = f"{host}:{port}"
 
     # Handshakes
@@ -154,19 +154,19 @@ class Scripting:
         self._plan(self._handshakes, HandshakePlan(status, headers or {}, body, None), times)
 
     def answer_handshake(self, data: bytes, *, times: int | None = 1) -> None:
-        """Answer the next WebSocket handshakes with these very bytes, then say nothing more."""
+        """Answer the next WebSocket handshakes with these bytes, then send nothing more."""
         self._plan(self._handshakes, HandshakePlan(0, {}, "", data), times)
 
     def no_welcome(self, *, times: int | None = None) -> None:
-        """Let connections in without a welcome."""
+        """Accept connections without a welcome."""
         self._plan(self._silences, None, times)
 
     # Commands
 
     def reject_next(self, code: int = 404, text: str | None = None, topic: str | None = None, times: int = 1) -> None:
-        """Answer the next subscribe commands with an error; with `topic` only those that name it.
+        """Answer the next subscribe commands (with `topic`: those of this topic) with an error.
 
-        Without `text` it is KuCoin's for the code.
+        The default `text` is KuCoin's for the code.
         """
         self._plan(self._rejections, (code, text, topic), times)
 
@@ -179,7 +179,7 @@ class Scripting:
         self._plan(self._acks, 2, n)
 
     def mute(self, pong: bool = True, ack: bool = False) -> None:
-        """Answer no ping from now on, and with `ack` confirm no command."""
+        """Answer no pings from now on, and with `ack` confirm no commands."""
         self._mute_pong, self._mute_ack = pong, ack
 
     def unmute(self) -> None:
@@ -187,31 +187,31 @@ class Scripting:
         self._mute_pong = self._mute_ack = False
 
     def skip_sequence(self, topic: str, n: int = 1) -> None:
-        """Swallow the next `n` pushes of a topic, by the name under which it is pushed."""
+        """Drop the next `n` pushes of a topic, given by the name in the push."""
         with self._script_lock:
             self._skips[topic] = self._skips.get(topic, 0) + n
 
-    # For those who carry it out
+    # For the rest of the server
 
     def take_failure(self, path: str) -> Failure | None:
-        """Return how to answer a REST request instead, or None."""
+        """Return the planned answer to a REST request, or None."""
         failure: Failure | None = self._take(self._failures, lambda what: fnmatchcase(path, what.path))
         return failure
 
     def take_handshake(self) -> HandshakePlan | None:
-        """Return how to answer a handshake instead, or None."""
+        """Return the planned answer to a handshake, or None."""
         plan: HandshakePlan | None = self._take(self._handshakes)
         return plan
 
     def take_silence(self) -> bool:
-        """Whether to leave out a welcome."""
+        """Return whether to omit the welcome."""
         with self._script_lock:
             planned = bool(self._silences)
             self._take(self._silences)
             return planned
 
     def take_rejection(self, topic: object, singles: tuple[str, ...]) -> Refused | None:
-        """Return the error that a subscribe command gets, or None."""
+        """Return the planned error for a subscribe command, or None."""
         found = self._take(self._rejections, lambda what: what[2] in (None, topic, *singles))
         if found is None:
             return None
@@ -219,19 +219,19 @@ class Scripting:
         return Refused(code, default_text(code, str(topic)) if text is None else text)
 
     def take_acks(self) -> int:
-        """Return how often to confirm a command."""
+        """Return the number of confirmations for a command."""
         if self._mute_ack:
             return 0
         copies: int | None = self._take(self._acks)
         return 1 if copies is None else copies
 
     def answers_pings(self) -> bool:
-        """Whether pings get a pong."""
+        """Return whether to answer pings."""
         return not self._mute_pong
 
     def skips(self, topic: str) -> bool:
-        """Whether to swallow this push."""
-        if not self._skips:  # nearly always: this is asked for each push
+        """Return whether to drop this push."""
+        if not self._skips:  # the usual case, checked first because it is asked for each push
             return False
         with self._script_lock:
             left = self._skips.get(topic, 0)

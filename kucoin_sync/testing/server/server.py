@@ -1,12 +1,11 @@
 """The local KuCoin: one port that answers like KuCoin's REST API and its WebSocket feeds, spot and futures.
 
-It stands in for KuCoin in tests and demonstrations: `with KucoinServer() as server`, then point a client's base
-URLs to `server.rest_url` and `server.futures_rest_url`. It says what `publish` is told, or what a simulated
-exchange makes, and does wrong what it is told to (see `Scripting`). It never reaches out to anything, and what
-it does not know it answers as KuCoin would.
+It replaces KuCoin in tests and demonstrations: `with KucoinServer() as server`, then point a client's base URLs to
+`server.rest_url` and `server.futures_rest_url`. It sends the messages of `publish` or of a simulated exchange, and
+misbehaves as planned (see `Scripting`). It opens no connections itself, and answers unknown requests as KuCoin does.
 
-Threads, all daemon and joined by `stop`: one that accepts, one for each client, one that watches deadlines, and one
-that trades after `run_exchange`.
+Its threads are daemons, and `stop` joins them: one accepts, one serves each client, one watches deadlines, and one
+trades after `run_exchange`.
 """
 
 from __future__ import annotations
@@ -45,18 +44,18 @@ class KucoinServer(Scripting, Observing):
 
     Args:
         exchange: a simulated exchange whose feeds and snapshots it serves.
-        port: 0 takes a free one, which a later `start` takes again.
-        credentials: the API keys that it knows, as `Credentials`, (key, secret, passphrase) or
-            {key: (secret, passphrase)}; a third item of the latter is the user's id, else the key is.
-        ping_interval, ping_timeout: what connect tokens demand of clients, in seconds.
-        idle_timeout: seconds without a message after which a client is cut; None is never.
-        send_timeout: seconds that a client may take nothing of what is sent to it; then it is dropped.
+        port: 0 takes a free port and keeps it for a later `start`.
+        credentials: the API keys of its accounts, as `Credentials`, (key, secret, passphrase) or
+            {key: (secret, passphrase)}; a third item of a value is the user's id, which is the key otherwise.
+        ping_interval, ping_timeout: seconds, which connect tokens tell clients to keep.
+        idle_timeout: seconds without a message after which a client is cut; None for never.
+        send_timeout: seconds after which a client that reads nothing is dropped.
         token_lifetime: seconds.
-        limits: what clients may use.
-        symbols: those that exist; others are refused. None lets every symbol exist, silently, as KuCoin does.
+        limits: the limits of clients.
+        symbols: the known symbols; others are refused. None accepts every symbol, as KuCoin does.
         refuse_in_handshake: answer a bad token with HTTP 401 instead of an error frame.
-        clock, monotonic: what it takes for the time; after moving an injected one, call `advance(0)`.
-        tls: makes it speak https and wss.
+        clock, monotonic: its clocks; after a change of an injected clock, call `advance(0)`.
+        tls: the context for https and wss.
     """
 
     KEY = "demo-key"
@@ -113,7 +112,7 @@ class KucoinServer(Scripting, Observing):
     # Life
 
     def start(self) -> None:
-        """Listen, on the same port as before; nothing happens where it does already."""
+        """Listen, on the same port as before. Starting twice is allowed."""
         if not self._listener.running:
             self._listener.start()
             self._watch.start()
@@ -121,13 +120,13 @@ class KucoinServer(Scripting, Observing):
     def stop(self) -> None:
         """Cut every client, stop listening and trading, and wait until all threads have ended.
 
-        Plans, logs, snapshots and tokens stay, for the next `start`. Returns at once however clients behave.
+        Plans, logs, snapshots and tokens stay, for the next `start`. It does not wait for clients.
         """
         self._cut_all("the server stopped")
         self._listener.stop()
         self._watch.stop()
         if self._feed is not None:
-            self._feed.stop()  # last: it may have been sending to somebody
+            self._feed.stop()  # last: it may still send to a client
 
     def __enter__(self) -> KucoinServer:
         self.start()
@@ -141,13 +140,13 @@ class KucoinServer(Scripting, Observing):
             self.check()
 
     def check(self) -> None:
-        """Raise again what was first raised in one of the server's threads since the last check, if anything was."""
+        """Raise the first error in the server's threads since the last check again, if there was one."""
         error = self._state.take_error()
         if error is not None:
             raise error
 
     def clear(self) -> None:
-        """Be as new: no connections, plans, snapshots, logs or tokens, and the time as it is.
+        """Reset the server: no connections, plans, snapshots, logs or tokens, and unmoved clocks.
 
         The port, a running exchange and errors that `check` has not raised yet stay.
         """
@@ -163,11 +162,11 @@ class KucoinServer(Scripting, Observing):
             self._clock.moved = 0.0
 
     def advance(self, seconds: float) -> None:
-        """Move the server's clocks forward and let it do at once what is due then."""
+        """Move the server's clocks forward; it acts on passed deadlines at once."""
         self._clock.moved += seconds
         self._state.deadlines_moved.set()
 
-    # Where it is
+    # Addresses
 
     @property
     def rest_url(self) -> str:
@@ -176,7 +175,7 @@ class KucoinServer(Scripting, Observing):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port, for whoever stands in front of it."""
+        """The host and port, for a proxy in front of it."""
         self._address()
         return self._listener.host, self._listener.port
 
@@ -192,7 +191,7 @@ class KucoinServer(Scripting, Observing):
 
     @property
     def stream_options(self) -> dict[str, Any]:
-        """What makes a `Stream` talk to this server with the first account's key: `Stream(**stream_options)`."""
+        """Arguments for a `Stream` to this server with the first account's key: `Stream(**stream_options)`."""
         return {
             "credentials": self.credentials,
             "rest_url": self.rest_url,
@@ -201,25 +200,25 @@ class KucoinServer(Scripting, Observing):
         }
 
     def endpoint(self, market: str = "spot") -> str:
-        """Return the WebSocket endpoint of a service that connect tokens name."""
+        """Return the WebSocket endpoint of a service, as connect tokens name it."""
         return self._endpoint(market, self._address())
 
-    # What it says
+    # Messages
 
     def publish(
         self, topic: str, data: Any, subject: str | None = None, *, user: str | None = None, **envelope: Any
     ) -> int:
-        """Push a message to everybody whose subscriptions it belongs to; return the number of frames sent.
+        """Push a message to all matching subscriptions; return the number of frames sent.
 
         Args:
-            topic: the name under which it is pushed.
-            user: the account that it is for; others don't get it.
-            envelope: what stands beside `data`, such as `sn`; `userId` and `channelType` come by themselves.
+            topic: the topic in the push.
+            user: the account that gets it; others don't.
+            envelope: further fields beside `data`, such as `sn`; `userId` and `channelType` are added by the server.
         """
         return self._publisher.publish(Pushed(topic, data, subject, user, envelope))
 
     def publish_many(self, pushes: Iterable[Outgoing]) -> int:
-        """Push messages in order, `Pushed` or an exchange's, several at a time; return the number of frames sent."""
+        """Push messages (`Pushed`, or an exchange's) in order and in batches; return the number of frames sent."""
         return self._publisher.publish_many(pushes)
 
     def send_raw(self, data: bytes | str, opcode: int = 1, fin: int = 1) -> int:
@@ -227,17 +226,17 @@ class KucoinServer(Scripting, Observing):
         return sum(connection.send_raw(data, opcode, fin) for connection in self.connections)
 
     def send_bytes(self, data: bytes) -> int:
-        """Send these very bytes to every connection, whatever the protocol says; return how many there were."""
+        """Send raw bytes, valid frames or not, to every connection; return the number of connections."""
         return sum(connection.send_bytes(data) for connection in self.connections)
 
     def allow_topic(self, prefix: str, *, private: bool = False) -> None:
-        """Have topics that KuCoin has not, or not yet, with and without an argument, until `clear`."""
+        """Add topics that KuCoin does not have, with and without an argument, until `clear`."""
         self._context.catalogue.allow(prefix, private=private)
 
-    # What it does to connections
+    # Connections
 
     def drop_connections(self, *, rst: bool = False) -> int:
-        """Cut every connection without a close frame, with `rst` by a TCP reset; return how many there were."""
+        """Cut every connection without a close frame, with `rst` by a TCP reset; return their number."""
         connections = self.connections
         for connection in connections:
             connection.cut("dropped", rst=rst)
@@ -246,21 +245,21 @@ class KucoinServer(Scripting, Observing):
         return len(connections)
 
     def close_connections(self, code: int = 1000, reason: str = "Bye") -> int:
-        """Send every connection a close frame; return how many there were."""
+        """Send every connection a close frame; return the number of connections."""
         connections = self.connections
         for connection in connections:
             connection.close(code, reason)
         return len(connections)
 
     def expire_tokens(self) -> None:
-        """End the time of every connect token given out so far; connections stay."""
+        """Let every connect token issued so far expire; connections stay open."""
         with self._state.lock:
             self._context.tokens.expire()
 
     # The simulated exchange
 
     def run_exchange(self, rate: float = 200.0, *, beat_seconds: float = 1.0) -> None:
-        """Let the exchange act `rate` times a second, and its periodic feeds every `beat_seconds`, until `stop`."""
+        """Let the exchange act `rate` times a second and push its periodic feeds every `beat_seconds`, until `stop`."""
         self._exchange_feed().run(rate, beat_seconds)
 
     def step_exchange(self, n: int = 1) -> int:
@@ -272,7 +271,7 @@ class KucoinServer(Scripting, Observing):
         return self._exchange_feed().heartbeat()
 
     def trading(self) -> AbstractContextManager[Exchange]:
-        """Hand out the exchange, to place orders while nobody else moves it; at the end push what came of it."""
+        """Yield the exchange for exclusive use, for example to place orders; at the end send its pushes."""
         return self._exchange_feed().trading()
 
     def _cut_all(self, why: str) -> None:

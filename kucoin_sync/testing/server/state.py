@@ -1,8 +1,8 @@
-"""What the server knows of its clients: who is connected, what was said, what went wrong.
+"""The state of a server: connections, logs of commands and requests, and errors.
 
-Holds the one lock of a server and the condition that waiters wait on. The lock guards everything here, the
-scripts, the tokens and all writes to the index of subscriptions. It is never held while something is sent, so
-that a stalled client holds up nobody who only asks.
+This module holds the server's one lock and its condition for waiters. The lock guards everything here, the plans, the
+tokens, and changes of the index of subscriptions. It is never held during a send, so a stalled client does not block
+readers of the state.
 """
 
 import threading
@@ -20,7 +20,7 @@ _LOG_LENGTH = 100_000
 
 
 class Command(NamedTuple):
-    """One message that a client sent over a WebSocket: `message` as decoded, `received_ns` since 1970."""
+    """One message of a client over a WebSocket: the decoded `message`, `received_ns` since 1970."""
 
     message: dict[str, Any]
     connection: Connection
@@ -30,8 +30,8 @@ class Command(NamedTuple):
 class Request(NamedTuple):
     """One REST request or WebSocket handshake.
 
-    `path` is without the prefix of the futures base URL and without the query; `target` has the query;
-    `headers` have their names in lower case; `body` is text.
+    `path` lacks the prefix of the futures base URL and the query; `target` has the query. The names of `headers` are in
+    lower case; `body` is text.
     """
 
     method: str
@@ -57,13 +57,13 @@ class State:
         self.requests: deque[Request] = deque(maxlen=_LOG_LENGTH)
         self.handshakes: deque[Request] = deque(maxlen=_LOG_LENGTH)
         self.ended: deque[Connection] = deque(maxlen=_LOG_LENGTH)
-        self.open: dict[int, Connection] = {}  # by identity, in the order in which they came
+        self.open: dict[int, Connection] = {}  # by identity, oldest first
         self._errors: list[BaseException] = []
-        #: Set when a deadline came nearer or the clock was moved: whoever watches them looks again.
+        #: Set when a deadline came nearer or the clock was moved, to wake the thread that watches deadlines.
         self.deadlines_moved = threading.Event()
 
     def changed(self) -> None:
-        """Let every waiter look again."""
+        """Wake every waiter."""
         with self.lock:
             self._changed.notify_all()
 
@@ -86,26 +86,26 @@ class State:
             self._changed.notify_all()
 
     def add(self, connection: Connection) -> None:
-        """Take note of a connection."""
+        """Add a connection to the open ones."""
         with self.lock:
             self.open[id(connection)] = connection
             self._changed.notify_all()
         self.deadlines_moved.set()
 
     def remove(self, connection: Connection) -> None:
-        """Take note that a connection is no more."""
+        """Move a connection from the open ones to the ended ones."""
         with self.lock:
             del self.open[id(connection)]
             self.ended.append(connection)
             self._changed.notify_all()
 
     def connections(self) -> list[Connection]:
-        """Return the connections that were let in and are not ended, oldest first."""
+        """Return the accepted open connections, oldest first."""
         with self.lock:
             return [connection for connection in self.open.values() if connection.accepted]
 
     def record(self, error: BaseException) -> None:
-        """Keep an error of a server thread until somebody asks for it."""
+        """Keep an error of a server thread for `take_error`."""
         with self.lock:
             self._errors.append(error)
             self._changed.notify_all()
@@ -117,12 +117,12 @@ class State:
             return errors[0] if errors else None
 
     def errors(self) -> list[BaseException]:
-        """Return the errors that nobody asked for yet."""
+        """Return the kept errors."""
         with self.lock:
             return list(self._errors)
 
     def wait_for(self, predicate: Callable[[], T], timeout: float) -> T:
-        """Wait until `predicate` is true and return its value; after `timeout` seconds return its last one."""
+        """Wait until `predicate` is true and return its value; after `timeout` seconds return its last value."""
         with self.lock:
             return self._changed.wait_for(predicate, timeout)
 

@@ -1,4 +1,4 @@
-"""Connect tokens: who may open a connection to which of the two services, and until when."""
+"""Connect tokens: each allows connections of one user to one service until it expires."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Grant", "Tokens"]
 
 
 class Grant(NamedTuple):
-    """What a token stands for. `user` is None for a public one; `expires` is an instant of the server's clock."""
+    """The rights of a token. `user` is None for a public token; `expires` is an instant on the server's clock."""
 
     market: str
     user: str | None
@@ -20,7 +20,7 @@ class Grant(NamedTuple):
 
 
 class Tokens:
-    """The tokens that a server gave out. Not thread-safe; the server's lock covers it."""
+    """The issued tokens of a server. Not thread-safe; the server's lock guards it."""
 
     def __init__(self, lifetime: float) -> None:
         self._lifetime = lifetime
@@ -28,7 +28,7 @@ class Tokens:
 
     def issue(self, market: str, user: str | None, now: float) -> str:
         """Return a new token."""
-        # In the alphabet of KuCoin's own, "=" included: a client has to encode it for the URL.
+        # KuCoin's alphabet includes "=", so that a client must encode the token for the URL.
         token = "2neAiuYvAU7" + base64.urlsafe_b64encode(os.urandom(49)).decode()
         self._grants[token] = Grant(market, user, now + self._lifetime)
         return token
@@ -37,7 +37,7 @@ class Tokens:
         """Return what a token grants.
 
         Raises:
-            Refused: with 401; nobody gave it out, it is for the other service, or its time is over.
+            Refused: with 401; the token is unknown, for the other service, or expired.
         """
         grant = self._grants.get(token)
         if grant is None or grant.market != market:
@@ -47,7 +47,7 @@ class Tokens:
         return grant
 
     def expire(self) -> None:
-        """End the time of every token given out so far."""
+        """Let every token issued so far expire."""
         self._grants = {token: grant._replace(expires=float("-inf")) for token, grant in self._grants.items()}
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""A simulated KuCoin: a matching engine with seeded traders, and every feed that follows from its books.
+"""A simulated KuCoin: a matching engine, seeded traders, and all feeds of its books and accounts.
 
 For tests, demonstrations and benchmarks without a network. Pure: no I/O, no threads, no real time.
 """

@@ -1,8 +1,8 @@
-"""What the accounts of an exchange are told: their orders, stop orders and money.
+"""Private spot feeds: the orders, stop orders and balances of the accounts.
 
-One feed per symbol. It books every event of an account's order in the ledger, whoever listens, and renders
-what is wanted. The fields of an order change differ from event to event, as they do at KuCoin; the older
-/spotMarket/tradeOrders carries the same data without the `received` event. Never tells of the crowd's orders.
+One feed per symbol. It books every event of an account's order in the ledger, and renders the pushes that are wanted.
+The fields of an order change differ between events, as at KuCoin. The older /spotMarket/tradeOrders has the same data
+without the `received` event. Orders of the crowd are never pushed here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MS = 1_000_000
 
 
 class AccountFeed(Protocol):
-    """What a market needs of the feed for its accounts."""
+    """The methods of a private feed that a market calls."""
 
     def reserve(self, order: Order, worst_cost: int, now_ns: int) -> None: ...
 
@@ -45,28 +45,28 @@ class SpotAccountFeed:
         self._outbox = outbox
 
     def reserve(self, order: Order, worst_cost: int, now_ns: int) -> None:
-        """Hold the money for an order that is about to be placed; OrderRejected if there is not enough."""
+        """Hold the money for a new order; raise OrderRejected if there is not enough."""
         account = self._accounts[order.owner]
         self._tell_money(account, account.spot.reserve(self._spec, order, worst_cost), order, now_ns, 0)
 
     def record(self, event: Event) -> None:
-        """Tell an event to the accounts whose orders took part, and book it."""
+        """Book an event, and push it to the accounts of its orders."""
         if event.order.account:
             self._record(event, event.order)
         if event.maker is not None and event.maker.account:
             self._record(event, event.maker)
 
     def tell_stop(self, stop: Stop, kind: str, now_ns: int) -> None:
-        """Tell that a stop order is open, triggered or cancelled (`cancel`)."""
+        """Push that a stop order is open, triggered or cancelled (`cancel`)."""
         topic = "/spotMarket/advancedOrders"
         if self._outbox.wanted(topic):
             data = _stop_data(self._spec, stop, kind, now_ns)
             self._outbox.put_private(topic, "stopOrder", data, stop.order.owner)
 
     def tell_activated(self, stop: Stop, sequence: int, now_ns: int) -> None:
-        """Tell the account over the first level 3 feed that its stop order triggered.
+        """Push to the account, over the first level 3 feed, that its stop order triggered.
 
-        It takes no sequence of its own: it carries that of the event which triggered it.
+        The push has the sequence of the event that triggered the order, not one of its own.
         """
         topic = f"/market/level3:{self._spec.symbol}"
         if not self._outbox.wanted(topic):

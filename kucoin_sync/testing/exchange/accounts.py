@@ -1,7 +1,4 @@
-"""The accounts of an exchange: whose they are, and the money in each.
-
-Holds a spot ledger and a futures wallet for each user. Renders nothing.
-"""
+"""The accounts of an exchange: a spot ledger and a futures wallet for each user. They render no pushes."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _WALLET = 500_000
 
 
 class Account:
-    """One user's money. `index` numbers the accounts of an exchange; `marks` see FuturesWallet."""
+    """One user's money. `index` is the account's number in its exchange; for `marks` see FuturesWallet."""
 
     def __init__(self, user: str, index: int, currencies: Iterable[str], marks: Mapping[str, int]) -> None:
         self.user = user
@@ -33,13 +30,13 @@ class Account:
         return f"Account({self.user}, {self.spot.balances})"
 
     def account_id(self, currency: str) -> str:
-        """Return the number under which a currency of this account is kept."""
+        """Return the id of this account's balance in a currency."""
         place = list(self.spot.balances).index(currency)
         return str(548_674_591_000 + self.index * 100 + place)
 
 
 class Accounts(Mapping[str, Account]):
-    """The accounts by user id, all with the same funds at the start.
+    """The accounts by user id. All start with the same funds.
 
     `marks` holds the last price of each contract; the markets keep it up to date.
     """
@@ -60,6 +57,6 @@ class Accounts(Mapping[str, Account]):
         return len(self._accounts)
 
     def next_event(self) -> int:
-        """Return a number that no balance change had before."""
+        """Return a new id for a balance change."""
         self._events += 1
         return self._events

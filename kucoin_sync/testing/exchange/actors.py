@@ -1,9 +1,9 @@
 """The crowd: seeded random order flow that keeps a two-sided market around a slowly moving fair price.
 
-Each call does one thing that a trader would do: place (mostly passive, some hidden, some post-only, some
-across the spread), cancel, decrease, or take with a market order. Keeps only what it needs to choose; the
-engine holds the truth. All chance comes from `Random.random()` and plain arithmetic, so that a seed means the
-same orders on every machine and Python.
+Each call does one action of a trader: place an order (mostly passive, some hidden, some post-only, some across the
+spread), cancel, decrease, or send a market order. The crowd remembers only the orders that it chooses from; the engine
+has the book. All randomness comes from `Random.random()` and plain arithmetic, so a seed gives the same orders on every
+machine and Python version.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .orders import Order, Side
 __all__ = ["Crowd"]
 
 _BOUND = 0.08  # the fair price stays within this share of where it started
-_PULL = 0.000002  # share of the way back to the start, each step
-_MAKERS = 8  # market makers who may meet their own orders; the others are strangers to each other
+_PULL = 0.000002  # share of the distance to the start by which it returns each step
+_MAKERS = 8  # market makers, whose own orders may meet; all other orders have different owners
 _THIN = 8  # levels below which a side is refilled before anything else
 _ORDERS_PER_LEVEL = 3
 
@@ -28,7 +28,7 @@ _PLACE = 0.44
 
 
 class Crowd:
-    """Everybody who trades one symbol, but for the accounts. `levels` is about the depth they keep."""
+    """The traders of one symbol without the accounts. They keep about `levels` levels on each side."""
 
     def __init__(self, engine: Engine, rng: random.Random, new_id: Callable[[], str], levels: int) -> None:
         self._engine = engine
@@ -39,7 +39,7 @@ class Crowd:
         self._thin = min(_THIN, levels)
         self._start = float(engine.spec.start_price)
         self._fair = self._start
-        self._orders: list[Order] = []  # ours; the done ones are dropped when they are met
+        self._orders: list[Order] = []  # the crowd's orders; finished ones are removed when they are drawn
         self._target = levels * _ORDERS_PER_LEVEL
         self._width = engine.spec.spacing * levels
         self._drift = engine.spec.volatility * 3.5
@@ -54,7 +54,7 @@ class Crowd:
                 price += sign * (1 + int(self._draw() * 2 * self._spec.spacing))
 
     def act(self, now_ns: int) -> None:
-        """Do one thing."""
+        """Do one action."""
         self._move()
         engine = self._engine
         for side in (engine.bids, engine.asks):
@@ -76,7 +76,7 @@ class Crowd:
         self._fair = min(max(fair, self._start * (1 - _BOUND)), self._start * (1 + _BOUND))
 
     def _appetite(self) -> float:
-        """Place more when the book is thinner than it should be, less when it is fuller."""
+        """Place more orders in a thin book and fewer in a full one."""
         excess = len(self._engine.orders) / self._target - 1
         return _PLACE * min(max(1 - excess, 0.4), 1.6)
 
@@ -99,7 +99,7 @@ class Crowd:
             self._orders.append(order)
 
     def _take(self, now_ns: int) -> None:
-        """Hit the side that the fair price leans against, seldom the other one."""
+        """Trade towards the fair price, seldom against it."""
         bid, ask = self._engine.bids.keys[-1], -self._engine.asks.keys[-1]
         leans_up = self._fair * 2 > bid + ask
         buys = leans_up if self._draw() < 0.7 else not leans_up
@@ -117,7 +117,7 @@ class Crowd:
             self._engine.cancel(order.id, now_ns)
 
     def _pick(self) -> Order | None:
-        """Return one of our resting orders at random."""
+        """Return one of the crowd's resting orders at random."""
         orders = self._orders
         while orders:
             at = int(self._draw() * len(orders))

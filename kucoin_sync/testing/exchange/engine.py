@@ -2,14 +2,14 @@
 
 Rules
 - An incoming order trades with the best opposite price first, and at one price with the oldest order first,
-  at the resting order's price. Hidden orders keep their place in the queue; they only are not shown.
-- What is left of a limit order rests; what is left of a market order is cancelled. A post-only order that
+  at the resting order's price. Hidden orders have their place in the queue, but are not shown.
+- The remainder of a limit order rests; the remainder of a market order is cancelled. A post-only order that
   would trade is cancelled whole.
 - Two orders of one owner never trade: the smaller is cancelled and the larger decreased by its size.
 - Every event goes to `sink` at once, numbered. On spot each event takes the next sequence; on futures only an
   event that changes a visible level does, so that both level 2 feeds have no holes.
 
-Never reads a clock (`now_ns` is an argument), draws no random number, and knows nothing of feeds or money.
+The engine reads no clock (`now_ns` is an argument), draws no random numbers, and knows no feeds or money.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["Engine"]
 class Engine:
     """The book of one symbol.
 
-    `sequence` is that of the last event, `trades` the number of the last trade; `orders` maps the ids of
-    resting orders. `sink` must not call back into the engine.
+    `sequence` is the number of the last event, `trades` that of the last trade; `orders` has the resting orders by id.
+    `sink` must not call back into the engine.
     """
 
     def __init__(self, spec: Spec, sink: Callable[[Event], None], *, sequence: int = 0, trades: int = 0) -> None:
@@ -45,7 +45,7 @@ class Engine:
         return f"Engine({self.spec.symbol}, sequence {self.sequence}, {len(self.orders)} orders)"
 
     def submit(self, order: Order, now_ns: int) -> None:
-        """Take a new order: trade what can be traded, let the rest rest."""
+        """Match a new order; its remainder rests."""
         self._now_ns = now_ns
         self._rank += 1
         order.rank = self._rank
@@ -62,7 +62,7 @@ class Engine:
             self._rest(order)
 
     def cancel(self, order_id: str, now_ns: int) -> bool:
-        """Cancel what is left of a resting order; return False when there is none of that id."""
+        """Cancel a resting order; return False if there is none with this id."""
         order = self.orders.get(order_id)
         if order is None:
             return False
@@ -72,7 +72,7 @@ class Engine:
         return True
 
     def reduce(self, order_id: str, new_size: int, now_ns: int) -> None:
-        """Decrease what is left of a resting order to `new_size`; it keeps its place in the queue."""
+        """Decrease the remaining size of a resting order to `new_size`; it keeps its place in the queue."""
         order = self.orders.get(order_id)
         if order is None:
             raise OrderRejected(f"no order {order_id} rests in the book of {self.spec.symbol}")
@@ -82,9 +82,9 @@ class Engine:
         self._shrink(order, new_size, self._own_side(order).level_of(order))
 
     def fill_cost(self, side: str, size: int, limit: int = 0) -> tuple[int, int]:
-        """Return (price times size, size) of what an order would fill now, at most.
+        """Return an upper bound for an order's immediate fill, as (price times size, size).
 
-        An upper bound: the owner's own orders count too, though they would not trade.
+        The owner's own orders count, too, though they would not trade.
         """
         book = self.asks if side == "buy" else self.bids
         cost = filled = 0

@@ -1,9 +1,8 @@
-"""A small simulated exchange: one truth, from which every KuCoin feed of it is rendered.
+"""A small simulated exchange, whose state is rendered as all of KuCoin's feeds.
 
-Drive it with `step` (the crowd does something), `place`, `cancel` and `reduce` (a user does something) and
-`heartbeat` (the periodic feeds are due), and send what they return. The same seed and calls give the same
-pushes, byte for byte. It runs on a simulated clock; it starts no thread, opens no socket, reads no real
-clock, and is not thread-safe: one thread at a time.
+Call `step` for an action of the crowd, `place`, `cancel` and `reduce` for actions of a user, and `heartbeat` for the
+periodic feeds; then send the pushes. The same seed and calls give the same pushes, byte for byte. It runs on a
+simulated clock. It starts no threads, opens no sockets, reads no real clock, and is not thread-safe.
 """
 
 from __future__ import annotations
@@ -31,17 +30,17 @@ _USER_ACTION_NS = 100_000
 
 
 class Exchange:
-    """Several markets with a crowd that trades on them, and the accounts of a few users.
+    """Several markets with a crowd of traders, and the accounts of a few users.
 
-    `levels` is about the depth of each side of a book. `accounts` are user ids; each has money of every
+    `levels` is about the depth of each side of a book. `accounts` are user ids; each has money in every
     currency. Unknown symbols get made-up terms.
 
-    `wants` says which pushes are worth rendering; None means all. It is called with the topic exactly as it
-    stands in the push: with one symbol ("/market/level2:BTC-USDT", never a comma, ":all" only in
-    "/market/ticker:all"), a market ("/market/snapshot:USDS"), a candle ("/market/candles:BTC-USDT_1min"), or
-    a private topic without its user ("/spotMarket/tradeOrdersV2"; always with the symbol in
-    "/contractMarket/tradeOrders:XBTUSDTM"). It is asked once per action for each public topic that follows
-    events, and for the others when a push is due: make it a set lookup.
+    `wants` says whether to render a push; None renders all. It is called with the topic exactly as in the push: with
+    one symbol ("/market/level2:BTC-USDT", never a comma, ":all" only in "/market/ticker:all"), a market
+    ("/market/snapshot:USDS"), a candle ("/market/candles:BTC-USDT_1min"), or a private topic without its user
+    ("/spotMarket/tradeOrdersV2"; always with the symbol in "/contractMarket/tradeOrders:XBTUSDTM"). It is called once
+    per action for each public event-driven topic, and for the others when a push is due, so it should be fast, such as
+    a set lookup.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Exchange:
         self._outbox = Outbox()
         self._accounts = Accounts(accounts, specs)
         self._draw = random.Random(f"{seed}:exchange").random
-        # Nobody listens yet, so the orders that make up the first book are not rendered.
+        # The orders of the first book are not rendered, because there are no subscribers yet.
         self._outbox.wants = lambda topic: False
         self._markets = {
             spec.symbol: Market(spec, index, seed, start_ns, levels, self._accounts, self._outbox)
@@ -77,7 +76,7 @@ class Exchange:
 
     @property
     def wants(self) -> Wants:
-        """Which topics are worth rendering; see the class."""
+        """The function that says which topics to render; see the class."""
         return self._outbox.wants
 
     @wants.setter
@@ -85,7 +84,7 @@ class Exchange:
         self._outbox.wants = wants
 
     def step(self, symbol: str | None = None) -> list[Push]:
-        """Let the crowd do one thing, on some market or on this one, and return all pushes not yet taken."""
+        """Let the crowd do one action, on `symbol` or on a random market, and return all pending pushes."""
         markets = self._list
         market = markets[int(self._draw() * len(markets))] if symbol is None else self._market(symbol)
         self._advance(_SHORTEST_STEP_NS + int(self._draw() * _STEP_SPREAD_NS))
@@ -93,17 +92,17 @@ class Exchange:
         return self._outbox.take()
 
     def heartbeat(self) -> list[Push]:
-        """Return the pushes of every periodic topic, once for each symbol, and all others not yet taken.
+        """Return a push of every periodic topic and symbol, and all pending pushes.
 
         Depth, best prices, ticker of all, candles, snapshots, mark price and funding. KuCoin's timers differ
-        from topic to topic; here all fire together, as often as the caller likes. The clock stands still.
+        between topics; here all fire together, when this is called. The clock stands still.
         """
         for market in self._list:
             market.fire_timer(self.now_ns)
         return self._outbox.take()
 
     def take_pushes(self) -> list[Push]:
-        """Return the pushes not yet taken."""
+        """Return the pending pushes, and forget them."""
         return self._outbox.take()
 
     def place(
@@ -121,10 +120,9 @@ class Exchange:
     ) -> str:
         """Place an order and return its id; without a price it is a market order.
 
-        With `stop_price` the order waits until the last price comes there from where it is now. `user` is one
-        of the accounts, the first one unless given; "" is a stranger, whose orders draw on no balance and
-        cause no private pushes. OrderRejected (a ValueError) when the order makes no sense or the account
-        has not the money for it.
+        With `stop_price` the order waits until the last price reaches that price from its current side. `user` is an
+        account, by default the first one; "" is a stranger, whose orders use no balance and cause no private
+        pushes. Raises OrderRejected (a ValueError) if the order is invalid or the account does not have the money.
         """
         market = self._market(symbol)
         owner = next(iter(self._accounts), "") if user is None else user
@@ -140,7 +138,7 @@ class Exchange:
         return order.id
 
     def cancel(self, order_id: str) -> bool:
-        """Cancel an order, resting or waiting for its stop price; return False if there is none any more."""
+        """Cancel an order that rests or waits for its stop price; return False if it does not exist any more."""
         market = self._market_with(order_id)
         if market is None:
             return False
@@ -149,7 +147,7 @@ class Exchange:
         return True
 
     def reduce(self, order_id: str, new_size: Amount) -> None:
-        """Decrease what is left of a resting order to `new_size`, as self-trade prevention does."""
+        """Decrease the remaining size of a resting order to `new_size`, as self-trade prevention does."""
         market = self._market_with(order_id)
         if market is None:
             raise OrderRejected(f"no order {order_id} rests in any book")
@@ -164,16 +162,16 @@ class Exchange:
     def level3(self, symbol: str) -> snapshots.Level3:
         """Return (sequence, bids, asks): every visible order as exact (id, price, size, time_ns).
 
-        In the order in which they would trade.
+        They are in trading order.
         """
         return snapshots.level3(self._market(symbol).engine)
 
     def level2_snapshot(self, symbol: str, depth: int | None = None) -> dict[str, Any]:
-        """Return the `data` of KuCoin's REST answer: the whole book, or `depth` levels of each side."""
+        """Return the `data` of KuCoin's REST response: the whole book, or `depth` levels of each side."""
         return snapshots.level2_snapshot(self._market(symbol).engine, depth, self.now_ns)
 
     def level3_snapshot(self, symbol: str) -> dict[str, Any]:
-        """Return the `data` that KuCoin's REST answered for a level 3 book."""
+        """Return the `data` of KuCoin's former REST response for a level 3 book."""
         return snapshots.level3_snapshot(self._market(symbol).engine, self.now_ns)
 
     def balances(self, user: str) -> dict[str, tuple[Decimal, Decimal]]:
@@ -182,7 +180,7 @@ class Exchange:
         return {name: (exact(b.available, SCALE), exact(b.hold, SCALE)) for name, b in balances.items()}
 
     def _advance(self, ns: int) -> None:
-        """Let time pass before something happens."""
+        """Advance the clock before an action."""
         self.now_ns += ns
 
     def _market(self, symbol: str) -> Market:

@@ -1,7 +1,7 @@
 """The public spot feeds that follow events: level 3 in both generations, level 2, matches and the ticker.
 
-One feed per symbol. `begin` asks once per action which topics are wanted, `record` renders each event at
-once, `finish` adds what is sent once per action. Reads the engine, never changes it.
+One feed per symbol. `begin` asks once per action which topics are wanted, `record` renders each event at once, and
+`finish` adds the pushes that are sent once per action. The feed reads the engine and never changes it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class SpotFeed:
         self._wants_ticker = False
 
     def begin(self) -> None:
-        """Ask what is wanted during the coming action."""
+        """Ask which topics are wanted during the next action."""
         wanted = self._outbox.wanted
         recorders: list[Callable[[Event], None]] = []
         if wanted(self._l3_old):
@@ -64,21 +64,21 @@ class SpotFeed:
         self._traded = False
 
     def record(self, event: Event) -> None:
-        """Render an event for the feeds that carry every one."""
+        """Render an event for the feeds that push every event."""
         if event.kind == MATCH:
             self._traded = True
         for record in self._recorders:
             record(event)
 
     def finish(self, now_ns: int) -> None:
-        """Send the level 2 update of the action, and the ticker if it shows anything new."""
+        """Push the level 2 update of the action, and the ticker if it has changed."""
         if self._asks or self._bids:
             self._send_l2(now_ns)
         if self._wants_ticker:
             best = (*self._engine.bids.best_visible(), *self._engine.asks.best_visible())
             if self._traded or best != self._best:
                 self._best = best
-                # The single ticker spells its time with a capital letter, /market/ticker:all does not.
+                # The ticker of a symbol has "Time", /market/ticker:all has "time".
                 data = {**ticker(self._engine, self._history), "Time": now_ns // _MS}
                 self._push(self._ticker, "trade.ticker", data)
 
@@ -86,7 +86,7 @@ class SpotFeed:
         self._outbox.pushes.append(Push(topic, subject, data))
 
     def _record_l2(self, event: Event) -> None:
-        """Add one row per event; price 0 stands for one that changes no visible level."""
+        """Add one row per event; price 0 marks an event that changes no visible level."""
         resting = event.maker or event.order
         rows = self._bids if resting.side == "buy" else self._asks
         if event.level is None:
@@ -209,7 +209,7 @@ class SpotFeed:
 
 
 def ticker(engine: Engine, history: History) -> dict[str, Any]:
-    """Return the fields that both spot tickers share."""
+    """Return the common fields of both spot tickers."""
     prices, sizes = engine.spec.price_scale, engine.spec.size_scale
     bid, bid_size = engine.bids.best_visible()
     ask, ask_size = engine.asks.best_visible()

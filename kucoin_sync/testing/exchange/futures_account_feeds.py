@@ -1,7 +1,7 @@
-"""What the accounts are told of their futures orders and wallet.
+"""Private futures feeds: the orders and wallets of the accounts.
 
-One feed per contract, the futures counterpart of the spot account feed: it books every event in the wallet,
-whoever listens, and renders what is wanted. There is no `received` event here.
+One feed per contract, the counterpart of the private spot feed. It books every event in the wallet, and renders the
+pushes that are wanted. Futures have no `received` event.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class FuturesAccountFeed:
         self._topic = f"/contractMarket/tradeOrders:{spec.symbol}"
 
     def reserve(self, order: Order, worst_cost: int, now_ns: int) -> None:
-        """Bind the margin for an order that is about to be placed; OrderRejected if there is not enough."""
+        """Reserve the margin for a new order; raise OrderRejected if there is not enough."""
         account = self._accounts[order.owner]
         account.wallet.reserve(self._spec, order, worst_cost)
         self._tell_wallet(account, now_ns)
 
     def record(self, event: Event) -> None:
-        """Tell an event to the accounts whose orders took part, and book it."""
+        """Book an event, and push it to the accounts of its orders."""
         if event.kind == RECEIVED:
             return
         if event.order.account:
@@ -47,7 +47,7 @@ class FuturesAccountFeed:
             self._record(event, event.maker)
 
     def tell_stop(self, stop: Stop, kind: str, now_ns: int) -> None:
-        """Tell that a stop order is open, triggered or cancelled (`cancel`)."""
+        """Push that a stop order is open, triggered or cancelled (`cancel`)."""
         topic = "/contractMarket/advancedOrders"
         if not self._outbox.wanted(topic):
             return
@@ -70,7 +70,7 @@ class FuturesAccountFeed:
         self._outbox.put_private(topic, "stopOrder", data, order.owner, id=self._event_id())
 
     def tell_activated(self, stop: Stop, sequence: int, now_ns: int) -> None:
-        """Futures have no level 3 feed to tell it on."""
+        """Do nothing: futures have no level 3 feed."""
 
     def _record(self, event: Event, order: Order) -> None:
         if self._outbox.wanted(self._topic):

@@ -1,7 +1,7 @@
 """The public futures feeds that follow events: level 2, executions and both tickers.
 
-One feed per contract, the futures counterpart of the spot feed. Level 2 and the newer ticker are numbered by
-changes of the book, executions and the older ticker by trades. Reads the engine, never changes it.
+One feed per contract, the counterpart of the spot feed. Level 2 and the newer ticker are numbered by changes of the
+book, executions and the older ticker by trades. The feed reads the engine and never changes it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FuturesFeed:
         self._best: tuple[int, ...] = ()
 
     def begin(self) -> None:
-        """Ask what is wanted during the coming action."""
+        """Ask which topics are wanted during the next action."""
         wanted = self._outbox.wanted
         recorders: list[Callable[[Event], None]] = []
         if wanted(self._l2):
@@ -53,14 +53,14 @@ class FuturesFeed:
         self._trade = None
 
     def record(self, event: Event) -> None:
-        """Render an event for the feeds that carry every one."""
+        """Render an event for the feeds that push every event."""
         if event.kind == MATCH:
             self._trade = event
         for record in self._recorders:
             record(event)
 
     def finish(self, now_ns: int) -> None:
-        """Send the tickers: the older one after a trade, the newer one when the best prices are others."""
+        """Push the tickers: the older one after a trade, the newer one after a change of the best prices."""
         if self._wants_ticker and self._trade is not None:
             self._send_ticker(self._trade)
         if self._wants_ticker_v2:

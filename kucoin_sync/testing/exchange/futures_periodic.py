@@ -1,8 +1,8 @@
-"""The public futures feeds that follow a timer: depth, candles, mark price, funding, the day's figures.
+"""The periodic public futures feeds: depth, candles, mark price, funding and 24-hour figures.
 
-One feed per contract, rendered from the state as it is when the timer fires. The index price is the middle of
-the book, the mark price lies between it and the last trade, and the funding rate follows their difference:
-invented, but coherent. Reads only; keeps nothing.
+One feed per contract, rendered from the current state. The index price is the middle of the book, the mark price is
+between it and the last trade, and the funding rate follows from their difference. These numbers are invented, but
+consistent. The feed keeps no state.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FuturesTimer:
         self._spec = engine.spec
 
     def fire(self, now_ns: int) -> None:
-        """Push every periodic topic of the contract that is wanted, once."""
+        """Push every wanted periodic topic of the contract once."""
         self._push_depths(now_ns // _MS)
         for length in _CANDLES:
             self._push_candle(length, now_ns)

@@ -1,8 +1,8 @@
-"""What a symbol traded: the last trade, candles of every length, and the figures of the last hours.
+"""The trade history of a symbol: the last trade, candles of every length, and figures of the last hours.
 
-Kept from the trades as they happen, a minute at a time: a finished minute is merged into the candle of each
-length, so that a trade costs the same however many lengths there are. Starts with an invented day, so that a
-fresh market has a past. Works on whole units and simulated seconds; never reads a clock.
+Trades are added to the current minute. A finished minute is merged into the candle of each length, so the cost of a
+trade does not depend on the number of lengths. The history starts with an invented day. It uses whole units and
+simulated seconds, and reads no clock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CANDLES = (*_SECONDS, "1month")
 
 
 class Bar:
-    """Prices and volume of a span that starts at `start` (seconds)."""
+    """Prices and volume of a period that starts at `start` (seconds)."""
 
     __slots__ = ("close", "high", "low", "open", "start", "turnover", "volume")
 
@@ -42,13 +42,13 @@ class Bar:
         return f"Bar({self.start}: {self.open} {self.high} {self.low} {self.close}, {self.volume})"
 
     def copy(self, start: int) -> Bar:
-        """Return the same figures for a span that starts elsewhere."""
+        """Return a copy with another start."""
         twin = Bar(start, self.open)
         twin.merge(self)
         return twin
 
     def merge(self, later: Bar) -> None:
-        """Add what happened in a later span."""
+        """Add a later period."""
         self.close = later.close
         self.high = max(self.high, later.high)
         self.low = min(self.low, later.low)
@@ -66,14 +66,14 @@ def span_start(length: str, second: int) -> int:
 
 
 class History:
-    """Trades of one symbol, condensed. `last_price` and `last_size` are those of the last trade."""
+    """The condensed trades of one symbol. `last_price` and `last_size` are those of the last trade."""
 
     def __init__(self, spec: Spec, rng: random.Random, now_ns: int) -> None:
         self.last_price = spec.start_price
         self.last_size = max(1, spec.largest // 20)
-        self._bars: deque[Bar] = deque()  # finished, of the last day
-        self._candles: dict[str, Bar] = {}  # the running one of each length, without the running minute
-        self._windows: dict[int, Bar] = {}  # sums over finished bars, until the next minute
+        self._bars: deque[Bar] = deque()  # the finished minutes of the last day
+        self._candles: dict[str, Bar] = {}  # length -> current candle, without the current minute
+        self._windows: dict[int, Bar] = {}  # seconds -> sum of the finished bars, until the next minute
         minute = now_ns // _MINUTE_NS * 60
         for bar in _invent_day(spec, rng, minute):
             self._finish(bar)
@@ -81,7 +81,7 @@ class History:
         self._minute_end_ns = (minute + 60) * 1_000_000_000
 
     def add(self, price: int, size: int, now_ns: int) -> None:
-        """Count a trade."""
+        """Add a trade."""
         if now_ns >= self._minute_end_ns:
             self.roll(now_ns)
         bar = self._bar
@@ -96,7 +96,7 @@ class History:
         self.last_size = size
 
     def roll(self, now_ns: int) -> None:
-        """Start a new minute if it is time; minutes in which nothing happens leave no bar."""
+        """Start a new minute if it is due; a minute without trades has no bar."""
         if now_ns < self._minute_end_ns:
             return
         if self._bar.volume:
@@ -107,7 +107,7 @@ class History:
         self._minute_end_ns = (minute + 60) * 1_000_000_000
 
     def candle(self, length: str, now_ns: int) -> Bar:
-        """Return the candle of a length that covers this instant."""
+        """Return the candle of a length at this instant."""
         self.roll(now_ns)
         start = span_start(length, self._bar.start)
         running = self._candles.get(length)
@@ -118,7 +118,7 @@ class History:
         return whole
 
     def window(self, seconds: int, now_ns: int) -> Bar:
-        """Return the figures of the last `seconds`, a day at most."""
+        """Return the figures of the last `seconds`, at most a day."""
         self.roll(now_ns)
         sums = self._windows.get(seconds)
         if sums is None:
@@ -151,7 +151,7 @@ class History:
 
 
 def _invent_day(spec: Spec, rng: random.Random, end: int) -> list[Bar]:
-    """Return a day of bars, oldest first, that ends at the start price."""
+    """Return a day of invented bars, oldest first, that ends at the start price."""
     draw = rng.random
     swing = max(2.0, spec.start_price * 0.002)
     price = spec.start_price

@@ -1,7 +1,7 @@
-"""The ids that an exchange gives out, the same ones for the same seed.
+"""The ids of orders and trades; the same seed gives the same ids.
 
-Spot ids are 24 hexadecimal digits, futures order ids 18 decimal ones. Each symbol counts for itself under a
-prefix of its own, so that ids are unique and do not depend on what other symbols do.
+Spot ids have 24 hexadecimal digits, futures order ids 18 decimal digits. Each symbol has its own prefix and counter, so
+ids are unique and do not depend on the trading of other symbols.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Ids:
         return f"{self._prefix}{self._orders:08x}"
 
     def client_oid(self) -> str:
-        """Return a client id for a user who gave none, after the id of the coming order."""
+        """Return a default client id, made from the id of the next order."""
         return f"{self._prefix[:8]}c{self._prefix[9:]}{self._orders + 1:08x}"
 
     def trade(self, number: int) -> str:
-        """Return the id of a trade by its number: on futures they are the same."""
+        """Return the id of a trade by its number; on futures the number is the id."""
         if self._futures:
             return str(number)
         return f"{self._prefix[:8]}f{self._prefix[9:]}{number & 0xFFFFFFFF:08x}"

@@ -1,8 +1,8 @@
-"""The spot money of the accounts: what is available, what orders hold, and every change of it.
+"""The spot balances of an account: available money, money on hold for orders, and all changes.
 
-A buy holds what it may cost, fee included, a sell what it may deliver. A trade spends from the hold, and what
-is left of it comes back when the order is done. Amounts are whole units of ten to the minus SCALE, in which
-every price, size and fee of the exchange is exact. No balance ever goes below zero: `reserve` refuses first.
+A buy holds its maximum cost with the fee, a sell holds its size. A trade spends from the hold, and the rest of the hold
+is released when the order is done. Amounts are whole units of ten to the minus SCALE, in which every price, size and
+fee of the exchange is exact. No balance ever goes below zero, because `reserve` refuses the order first.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class SpotLedger:
 
     def __init__(self, funds: dict[str, int]) -> None:
         self.balances = {currency: Balance(amount) for currency, amount in funds.items()}
-        self._held: dict[str, int] = {}  # order id -> what it still holds
+        self._held: dict[str, int] = {}  # order id -> amount on hold
 
     def reserve(self, spec: Spec, order: Order, worst_cost: int) -> list[Movement]:
-        """Hold what an order takes at `worst_cost` (price times size); OrderRejected if that is not there."""
+        """Hold the money for an order at `worst_cost` (price times size); raise OrderRejected if it is missing."""
         currency, amount = self._need(spec, order, order.size, worst_cost)
         if self.balances[currency].available < amount:
             raise OrderRejected(f"not enough {currency} available for this order")
@@ -76,13 +76,13 @@ class SpotLedger:
         ]
 
     def release(self, spec: Spec, order: Order, size: int) -> list[Movement]:
-        """Give back what a decrease by `size` frees; a market buy gets it back when it is done."""
+        """Release the hold for a decrease by `size`; for a market buy it is released at the end."""
         if order.market and order.side == "buy":
             return []
         return self._free(spec, order, self._need(spec, order, size, order.price * size)[1])
 
     def finish(self, spec: Spec, order: Order) -> list[Movement]:
-        """Give back all that a finished order still holds."""
+        """Release the rest of a finished order's hold."""
         return self._free(spec, order, self._held.pop(order.id))
 
     def _free(self, spec: Spec, order: Order, amount: int) -> list[Movement]:

@@ -1,6 +1,6 @@
 """The futures wallet of an account: isolated margin of orders and positions, fees, profit and loss.
 
-A simplified model with one leverage and no liquidation: an order binds margin and fee for its worst price, a
+A simplified model with one leverage and no liquidation: an order reserves margin and fee for its worst price, a
 fill moves the margin to the position, and a fill against the position realises profit or loss. Amounts are
 whole units of ten to the minus SCALE.
 """
@@ -22,7 +22,7 @@ _MAKER_FEE = 2
 
 
 class WalletState(NamedTuple):
-    """The figures of a wallet at one moment."""
+    """The numbers of a wallet at one instant."""
 
     wallet: int
     available: int
@@ -32,7 +32,7 @@ class WalletState(NamedTuple):
 
 
 class Position:
-    """What is held of one contract: `lots` is negative when short, `cost` is price times lots."""
+    """The position in one contract: `lots` is negative for a short position, `cost` is price times lots."""
 
     __slots__ = ("cost", "lots", "margin", "spec")
 
@@ -44,17 +44,17 @@ class Position:
 
 
 class FuturesWallet:
-    """The wallet of one account, in USDT. `marks` tells the price at which a contract is valued now."""
+    """The wallet of one account, in USDT. `marks` has the current mark price of each contract."""
 
     def __init__(self, funds: int, marks: Mapping[str, int]) -> None:
         self.balance = funds
         self.version = 0
-        self._held: dict[str, int] = {}  # order id -> margin and fee that it binds
+        self._held: dict[str, int] = {}  # order id -> reserved margin and fee
         self._positions: dict[str, Position] = {}
         self._marks = marks
 
     def state(self) -> WalletState:
-        """Return the figures as they are."""
+        """Return the current numbers."""
         orders = sum(self._held.values())
         positions = sum(position.margin for position in self._positions.values())
         unrealised = 0
@@ -64,12 +64,12 @@ class FuturesWallet:
         return WalletState(self.balance, self.balance - orders - positions, orders, positions, unrealised)
 
     def lots(self, symbol: str) -> int:
-        """Return the position in a contract, negative when short."""
+        """Return the position in a contract, negative for a short position."""
         position = self._positions.get(symbol)
         return position.lots if position else 0
 
     def reserve(self, spec: Spec, order: Order, worst_cost: int) -> None:
-        """Bind margin and fee for an order; OrderRejected if there is not enough."""
+        """Reserve margin and fee for an order; raise OrderRejected if there is not enough."""
         value = _value(spec, worst_cost)
         amount = value // _LEVERAGE + value * _TAKER_FEE // 10_000
         if self.state().available < amount:
@@ -78,7 +78,7 @@ class FuturesWallet:
         self.version += 1
 
     def settle(self, spec: Spec, order: Order, price: int, size: int, maker: bool) -> None:
-        """Book a trade, after the order's remaining size was updated."""
+        """Book a trade; the order's remaining size must be updated already."""
         held = self._held[order.id]
         self._held[order.id] = held * order.remaining // (order.remaining + size)
         self.balance -= _value(spec, price * size) * (_MAKER_FEE if maker else _TAKER_FEE) // 10_000
@@ -97,13 +97,13 @@ class FuturesWallet:
         self.version += 1
 
     def release(self, order: Order, size: int) -> None:
-        """Free the share of the margin that a decrease by `size` frees, after the order was decreased."""
+        """Release the margin for a decrease by `size`; the order must be decreased already."""
         held = self._held[order.id]
         self._held[order.id] = held * order.remaining // (order.remaining + size)
         self.version += 1
 
     def finish(self, order: Order) -> bool:
-        """Free what a finished order still binds; return whether that was anything."""
+        """Release the rest of a finished order's margin; return whether there was any."""
         freed = self._held.pop(order.id)
         self.version += bool(freed)
         return bool(freed)

@@ -1,7 +1,7 @@
-"""One symbol with all that belongs to it: book, crowd, history, stop orders and feeds.
+"""One symbol with its book, crowd, history, stop orders and feeds.
 
-Turns each action into engine calls and lets every event reach the history, the public feed and the accounts.
-Knows the order in which things happen within an action; never renders a push itself.
+A market turns each action into calls of the engine, and passes every event to the history, the public feed and the
+accounts in the right order. It renders no pushes itself.
 """
 
 from __future__ import annotations
@@ -68,29 +68,29 @@ class Market:
         return f"Market({self.engine})"
 
     def act(self, now_ns: int) -> None:
-        """Let somebody of the crowd do something."""
+        """Let the crowd do one action."""
         self._feed.begin()
         self._crowd.act(now_ns)
         self._settle(now_ns)
 
     def place(self, order: Order, now_ns: int) -> None:
-        """Place an order; that of an account needs the money for it."""
+        """Place an order; an account needs the money for it."""
         self._feed.begin()
         self._submit(order, now_ns)
         self._settle(now_ns)
 
     def place_stop(self, order: Order, price: int, now_ns: int) -> None:
-        """Let an account's order wait for a price; money is held only once it triggers."""
+        """Add an account's stop order; its money is held only when it triggers."""
         stop = Stop(order, price, price >= self.history.last_price)
         self._stops.add(stop)
         self._account_feed.tell_stop(stop, "open", now_ns)
 
     def has(self, order_id: str) -> bool:
-        """Tell whether an order rests in the book or waits for its stop price."""
+        """Return whether an order rests in the book or waits for its stop price."""
         return order_id in self.engine.orders or order_id in self._stops
 
     def cancel(self, order_id: str, now_ns: int) -> None:
-        """Cancel a resting or a waiting order."""
+        """Cancel an order that rests or waits for its stop price."""
         stop = self._stops.remove(order_id)
         if stop is not None:
             self._account_feed.tell_stop(stop, "cancel", now_ns)
@@ -116,7 +116,7 @@ class Market:
 
     def _worst_cost(self, order: Order) -> int:
         cost, _ = self.engine.fill_cost(order.side, order.size, order.price)
-        # A sell may fill above its limit, which binds more margin on futures.
+        # A sell may fill above its limit, which needs more margin on futures.
         return max(cost, order.price * order.size)
 
     def _settle(self, now_ns: int) -> None:

@@ -1,7 +1,6 @@
-"""Orders, the two sides of a book, and the events that tell of every change.
+"""Orders, the sides of a book, and the events of every change.
 
-Plain data with the bookkeeping that keeps each structure consistent in itself. Never decides who trades with
-whom (the engine does) and never renders anything.
+These classes keep their own data consistent. The engine decides which orders trade; nothing here renders pushes.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ DONE = "done"
 
 
 class OrderRejected(ValueError):
-    """The exchange does not take this order: bad amount, no such order, or too little money."""
+    """The exchange refuses an order: bad amount, unknown order, or too little money."""
 
 
 class Order:
     """One order. `price` is 0 for a market order; all amounts are whole units.
 
-    `size` is what the owner wants in all: it falls when the order is decreased, not when it fills.
+    `size` is the total size: a decrease lowers it, a fill does not.
     """
 
     __slots__ = (
@@ -61,17 +60,17 @@ class Order:
 
     @property
     def canceled(self) -> int:
-        """What will not be filled any more."""
+        """The size that will not be filled any more."""
         return self.origin - self.filled - self.remaining
 
 
 class Event(NamedTuple):
-    """One thing that happened in a book, told while the orders still stand as it left them.
+    """One change of a book, reported right after it.
 
-    `order` is the order concerned, in a match the taker's. `size` is, by kind: what was asked for (received),
-    what rests (open), what traded (match), what is left (change), what went unfilled (done: 0 means filled).
-    `rest` is what the maker has left (match) or the size before (change). `level` is the visible size now
-    standing at the resting order's price, None when no visible level changed.
+    `order` is the changed order, in a match the taker's. `size` depends on the kind: the requested size (received), the
+    resting size (open), the traded size (match), the remaining size (change), the unfilled size (done: 0 means filled).
+    `rest` is the maker's remaining size (match) or the size before (change). `level` is the new visible size at the
+    resting order's price, None if no visible level changed.
     """
 
     kind: str
@@ -86,7 +85,7 @@ class Event(NamedTuple):
 
 
 class Level:
-    """The orders at one price, in time order, and how much of them may be shown."""
+    """The orders at one price in time order, and their visible size."""
 
     __slots__ = ("orders", "price", "visible")
 
@@ -102,8 +101,8 @@ class Level:
 class Side:
     """One side of a book.
 
-    `keys` holds price times `sign` in ascending order, so that on both sides the best level is the last one:
-    found and removed in O(1); a new level costs a bisection.
+    `keys` holds price times `sign` in ascending order, so the best level is the last one on both sides. It is found and
+    removed in O(1); a new level costs a bisection.
     """
 
     __slots__ = ("keys", "levels", "name", "sign")
@@ -118,7 +117,7 @@ class Side:
         return f"Side({self.name}, {len(self.keys)} levels, best {self.best_visible()})"
 
     def add(self, order: Order) -> Level:
-        """Put an order behind the others at its price."""
+        """Add an order behind the others at its price."""
         key = order.price * self.sign
         level = self.levels.get(key)
         if level is None:
@@ -130,11 +129,11 @@ class Side:
         return level
 
     def level_of(self, order: Order) -> Level:
-        """Return the level at which an order rests."""
+        """Return the level of a resting order."""
         return self.levels[order.price * self.sign]
 
     def remove(self, order: Order, level: Level) -> None:
-        """Take an order out, and its level with the last one; its remaining size must still be set."""
+        """Remove an order, and its level if that is empty then; the order's remaining size must still be set."""
         del level.orders[order.id]
         if not order.hidden:
             level.visible -= order.remaining
@@ -144,7 +143,7 @@ class Side:
             del self.keys[bisect_left(self.keys, key)]
 
     def best_visible(self) -> tuple[int, int]:
-        """Return price and size of the best level that shows anything, (0, 0) when none does."""
+        """Return price and size of the best visible level, (0, 0) if there is none."""
         levels = self.levels
         for key in reversed(self.keys):
             level = levels[key]
@@ -153,7 +152,7 @@ class Side:
         return 0, 0
 
     def visible(self, depth: int | None = None) -> list[tuple[int, int]]:
-        """Return (price, size) of the levels that show anything, best first."""
+        """Return (price, size) of the visible levels, best first."""
         rows: list[tuple[int, int]] = []
         for key in reversed(self.keys):
             level = self.levels[key]
@@ -164,11 +163,11 @@ class Side:
         return rows
 
     def visible_orders(self) -> list[Order]:
-        """Return the orders that may be shown, in the order in which they would trade."""
+        """Return the visible orders in trading order."""
         return [order for key in reversed(self.keys) for order in self.levels[key].orders.values() if not order.hidden]
 
     def check(self) -> None:
-        """Assert what must hold of this side by itself."""
+        """Assert every invariant of this side."""
         assert self.keys == sorted(set(self.keys)), "keys are ascending and unique"
         assert set(self.keys) == set(self.levels), "keys and levels name the same prices"
         for key, level in self.levels.items():

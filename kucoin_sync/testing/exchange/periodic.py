@@ -1,6 +1,6 @@
-"""The public spot feeds that follow a timer: depth, ticker of all, candles, snapshots, index and mark price.
+"""The periodic public spot feeds: depth, ticker of all symbols, candles, snapshots, index and mark price.
 
-One feed per symbol, rendered from the state as it is when the timer fires. Reads only; keeps nothing.
+One feed per symbol, rendered from the current state. The feed keeps no state.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SpotTimer:
         self._spec = engine.spec
 
     def fire(self, now_ns: int) -> None:
-        """Push every periodic topic of the symbol that is wanted, once."""
+        """Push every wanted periodic topic of the symbol once."""
         ms = now_ns // _MS
         self._push_levels(ms)
         if self._outbox.wanted("/market/ticker:all"):

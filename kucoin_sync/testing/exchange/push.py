@@ -1,6 +1,6 @@
-"""What the exchange hands out, and the question whether anybody wants it.
+"""The pushes of an exchange, and the check whether a push is wanted.
 
-Holds no state but the pushes that were not taken yet. Never writes to a socket: who takes a push sends it.
+The only state is the pending pushes. Nothing here sends them; the caller of the exchange does.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,10 +15,10 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Push(NamedTuple):
-    """One message on its way to subscribers.
+    """One message for subscribers.
 
-    `user` names the one account it is for when `private` is true; `extra` holds what stands beside `data` in
-    the envelope (`sn`, `id`, `userId`, `channelType`).
+    `user` is the account that gets a `private` push; `extra` holds further fields of the envelope (`sn`, `id`,
+    `userId`, `channelType`).
     """
 
     topic: str
@@ -29,7 +29,7 @@ class Push(NamedTuple):
     extra: Mapping[str, Any] = _NOTHING
 
     def message(self) -> dict[str, Any]:
-        """Return the whole message as KuCoin words it."""
+        """Return the whole message in KuCoin's form."""
         return {
             "topic": self.topic,
             "type": "message",
@@ -40,14 +40,14 @@ class Push(NamedTuple):
 
 
 class Outbox:
-    """Pushes in the order in which they came about, until somebody takes them."""
+    """The pending pushes in order, until they are taken."""
 
     def __init__(self) -> None:
         self.wants: Wants = None
         self.pushes: list[Push] = []
 
     def wanted(self, topic: str) -> bool:
-        """Tell whether a push of this topic is worth rendering."""
+        """Return whether a push of this topic is wanted."""
         wants = self.wants
         return wants is None or wants(topic)
 
@@ -57,6 +57,6 @@ class Outbox:
         self.pushes.append(Push(topic, subject, data, user, True, envelope))
 
     def take(self) -> list[Push]:
-        """Return what is here and start anew."""
+        """Return the pending pushes, and forget them."""
         taken, self.pushes = self.pushes, []
         return taken

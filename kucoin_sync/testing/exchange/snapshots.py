@@ -1,6 +1,6 @@
-"""A book as it stands: what REST answers, and the exact truth that tests compare with.
+"""Snapshots of a book: KuCoin's REST responses, and exact books for comparison in tests.
 
-Only what may be seen: hidden orders are in none of these. Reads the engine, never changes it.
+Hidden orders are left out. The functions read the engine and never change it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Level2(NamedTuple):
 
 
 class Level3(NamedTuple):
-    """Every visible order, in the order in which they would trade."""
+    """Every visible order, in trading order."""
 
     sequence: int
     bids: list[BookOrder]
@@ -53,7 +53,7 @@ def level3(engine: Engine) -> Level3:
 
 
 def level2_snapshot(engine: Engine, depth: int | None, now_ns: int) -> dict[str, Any]:
-    """Return the `data` of KuCoin's answer: strings and ms on spot, numbers and ns on futures."""
+    """Return the `data` of KuCoin's response: strings and milliseconds on spot, numbers and nanoseconds on futures."""
     spec = engine.spec
     sides = (("bids", engine.bids), ("asks", engine.asks))
     if spec.futures:
@@ -70,7 +70,7 @@ def level2_snapshot(engine: Engine, depth: int | None, now_ns: int) -> dict[str,
 
 
 def level3_snapshot(engine: Engine, now_ns: int) -> dict[str, Any]:
-    """Return the `data` of KuCoin's answer: rows of order id, price, size and time in nanoseconds."""
+    """Return the `data` of KuCoin's response: rows of order id, price, size and time in nanoseconds."""
     prices, sizes = engine.spec.price_scale, engine.spec.size_scale
     books: dict[str, Any] = {
         name: [
@@ -96,5 +96,5 @@ def _orders(engine: Engine, side: Side) -> list[BookOrder]:
 
 
 def _short(value: float) -> float | int:
-    """Return a whole price as an integer, as KuCoin prints it."""
+    """Return a price without decimals as an int, as KuCoin writes it."""
     return int(value) if value == int(value) else value

@@ -1,7 +1,7 @@
-"""What is traded: increments, typical prices and sizes of each symbol.
+"""The terms of each symbol: increments, typical prices and sizes.
 
-Pure data. Symbols that are not in the table get plausible made-up terms, so that a load test can trade a
-thousand of them. Prices here are where a simulated market starts; nothing is ever fetched.
+Symbols that are not in the table get plausible made-up terms, so that a load test can trade a thousand of them. A
+simulated market starts at the price given here; nothing is fetched.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Spec:
     worth_scale: int
     start_price: int
     spacing: int
-    """Ticks between levels, about."""
+    """Approximate ticks between levels."""
     volatility: float
-    """Ticks by which the fair price moves in one step, about."""
+    """Approximate ticks by which the fair price moves in one step."""
     largest: int
     """Size of a large resting order."""
     markets: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ _KNOWN = {
 
 
 def spec_for(symbol: str) -> Spec:
-    """Return the terms of a symbol, made up if it is unknown; ValueError when it is no symbol at all."""
+    """Return the terms of a symbol, made-up ones if it is unknown; raise ValueError if it can't be a symbol."""
     known = _KNOWN.get(symbol)
     if known is not None:
         return known

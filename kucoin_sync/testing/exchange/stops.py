@@ -1,6 +1,6 @@
-"""Stop orders of one symbol, waiting for the last price to reach them.
+"""The stop orders of one symbol, which wait for the last price to reach them.
 
-Only remembers and decides which are due; placing the order that a stop stands for is the market's work.
+This module decides which stop orders are due; the market places them.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ __all__ = ["Stop", "Stops"]
 
 @dataclass(frozen=True)
 class Stop:
-    """An order that is to be placed once the last price reaches `price`: from below if `rising`."""
+    """An order that is placed when the last price reaches `price`, from below if `rising`."""
 
     order: Order
     price: int
     rising: bool
 
     def due(self, last_price: int) -> bool:
-        """Tell whether this price triggers the stop."""
+        """Return whether this price triggers the stop order."""
         return last_price >= self.price if self.rising else last_price <= self.price
 
 
 class Stops:
-    """The waiting stop orders by id, in the order in which they came."""
+    """The waiting stop orders by id, oldest first."""
 
     def __init__(self) -> None:
         self._stops: dict[str, Stop] = {}
@@ -35,15 +35,15 @@ class Stops:
         return order_id in self._stops
 
     def add(self, stop: Stop) -> None:
-        """Let a stop wait."""
+        """Add a stop order."""
         self._stops[stop.order.id] = stop
 
     def remove(self, order_id: str) -> Stop | None:
-        """Take a stop out, None if it does not wait here."""
+        """Remove and return a stop order; return None if it does not wait here."""
         return self._stops.pop(order_id, None)
 
     def take_due(self, last_price: int) -> list[Stop]:
-        """Take out those which this price triggers, oldest first."""
+        """Remove and return the stop orders that this price triggers, oldest first."""
         due = [stop for stop in self._stops.values() if stop.due(last_price)]
         for stop in due:
             del self._stops[stop.order.id]

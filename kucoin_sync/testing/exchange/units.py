@@ -1,8 +1,8 @@
-"""Exact amounts: whole numbers of the smallest unit, and the spellings in which they leave the exchange.
+"""Exact amounts as whole numbers of the smallest unit, and their conversions.
 
-The engine and the ledgers count in integers only, because integers are exact, fast and the same on every
-machine. This module turns them into text, `Decimal` and JSON numbers and reads them from what a user wrote.
-It never rounds: an amount finer than its unit is refused.
+The engine and the ledgers use integers only, because integers are exact, fast and the same on every machine. This
+module converts them to text, `Decimal` and JSON numbers, and parses amounts of users. It never rounds: an amount finer
+than its unit is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from decimal import Context, Decimal, InvalidOperation
 __all__ = ["Amount", "exact", "number", "padded", "parse", "text"]
 
 Amount = Decimal | str | int | float
-"""What a price or a size may be given as; a float counts as the number that it prints."""
+"""The types of prices and sizes in arguments; a float stands for the number that it prints."""
 
 # The caller's own decimal context may be narrower than the amounts here.
 _CONTEXT = Context(prec=60)
@@ -21,7 +21,7 @@ _V1_DECIMALS = 20
 
 
 def text(units: int, scale: int) -> str:
-    """Spell `units` of ten to the minus `scale` the way KuCoin does: plain digits, no trailing zeros.
+    """Format `units` of ten to the minus `scale` as KuCoin does: plain digits, no trailing zeros.
 
     >>> text(679970, 1), text(-5005, 4), text(0, 8)
     ('67997', '-0.5005', '0')
@@ -37,7 +37,7 @@ def text(units: int, scale: int) -> str:
 
 
 def padded(units: int, scale: int) -> str:
-    """Spell an amount with the twenty decimals of the first level 3 feed.
+    """Format an amount with the twenty decimals of the first level 3 feed.
 
     >>> padded(4, 0), padded(83, 3)
     ('4.00000000000000000000', '0.08300000000000000000')
@@ -48,7 +48,7 @@ def padded(units: int, scale: int) -> str:
 
 
 def exact(units: int, scale: int) -> Decimal:
-    """Return an amount as a `Decimal`, whatever the precision of the current context."""
+    """Return an amount as an exact `Decimal`; the current decimal context has no effect."""
     return Decimal(text(units, scale))
 
 
@@ -58,7 +58,7 @@ def number(units: int, scale: int) -> float:
 
 
 def parse(value: Amount, scale: int) -> int:
-    """Read an amount; ValueError when it is no finite number or finer than one unit.
+    """Parse an amount; raise ValueError if it is not finite or finer than one unit.
 
     >>> parse("0.5", 8)
     50000000

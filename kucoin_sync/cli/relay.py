@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--redis-ca", metavar="PATH", help="certificates of a private authority that Redis has its own from"
     )
     parser.add_argument("--topic", action="append", default=[], metavar="TOPIC", help="always passed on; repeatable")
-    parser.add_argument("--private", action="store_true", help="pass private topics on, too, to whoever reads Redis")
+    parser.add_argument("--private", action="store_true", help="relay private topics, too, to all readers")
     parser.add_argument("--namespace", metavar="NAME", help="that of the readers (default: kucoin-sync)")
 
 

@@ -30,9 +30,9 @@ class AccountFeed(Protocol):
 
     def record(self, event: Event) -> None: ...
 
-    def tell_stop(self, stop: Stop, kind: str, now_ns: int) -> None: ...
+    def push_stop(self, stop: Stop, kind: str, now_ns: int) -> None: ...
 
-    def tell_activated(self, stop: Stop, sequence: int, now_ns: int) -> None: ...
+    def push_activated(self, stop: Stop, sequence: int, now_ns: int) -> None: ...
 
 
 class SpotAccountFeed:
@@ -47,7 +47,7 @@ class SpotAccountFeed:
     def reserve(self, order: Order, worst_cost: int, now_ns: int) -> None:
         """Hold the money for a new order; raise OrderRejected if there is not enough."""
         account = self._accounts[order.owner]
-        self._tell_money(account, account.spot.reserve(self._spec, order, worst_cost), order, now_ns, 0)
+        self._push_balances(account, account.spot.reserve(self._spec, order, worst_cost), order, now_ns, 0)
 
     def record(self, event: Event) -> None:
         """Book an event, and push it to the accounts of its orders."""
@@ -56,14 +56,14 @@ class SpotAccountFeed:
         if event.maker is not None and event.maker.account:
             self._record(event, event.maker)
 
-    def tell_stop(self, stop: Stop, kind: str, now_ns: int) -> None:
+    def push_stop(self, stop: Stop, kind: str, now_ns: int) -> None:
         """Push that a stop order is open, triggered or cancelled (`cancel`)."""
         topic = "/spotMarket/advancedOrders"
         if self._outbox.wanted(topic):
             data = _stop_data(self._spec, stop, kind, now_ns)
             self._outbox.put_private(topic, "stopOrder", data, stop.order.owner)
 
-    def tell_activated(self, stop: Stop, sequence: int, now_ns: int) -> None:
+    def push_activated(self, stop: Stop, sequence: int, now_ns: int) -> None:
         """Push to the account, over the first level 3 feed, that its stop order triggered.
 
         The push has the sequence of the event that triggered the order, not one of its own.
@@ -89,7 +89,7 @@ class SpotAccountFeed:
         self._outbox.put_private(topic, "trade.l3received", data, order.owner)
 
     def _record(self, event: Event, order: Order) -> None:
-        self._tell_order(event, order)
+        self._push_order(event, order)
         account = self._accounts[order.owner]
         ledger = account.spot
         movements: list[Movement] = []
@@ -101,9 +101,9 @@ class SpotAccountFeed:
         elif event.kind == DONE:
             movements = ledger.finish(self._spec, order)
         trade = event.trade if event.kind == MATCH else 0
-        self._tell_money(account, movements, order, event.now_ns, trade)
+        self._push_balances(account, movements, order, event.now_ns, trade)
 
-    def _tell_order(self, event: Event, order: Order) -> None:
+    def _push_order(self, event: Event, order: Order) -> None:
         topics = ["/spotMarket/tradeOrdersV2", "/spotMarket/tradeOrders"]
         if event.kind == RECEIVED:
             topics.pop()
@@ -120,7 +120,9 @@ class SpotAccountFeed:
                     data["remainFunds"] = "0"
                 self._outbox.put_private(topic, "orderChange", data, order.owner)
 
-    def _tell_money(self, account: Account, movements: list[Movement], order: Order, now_ns: int, trade: int) -> None:
+    def _push_balances(
+        self, account: Account, movements: list[Movement], order: Order, now_ns: int, trade: int
+    ) -> None:
         topic = "/account/balance"
         if not movements or not self._outbox.wanted(topic):
             return

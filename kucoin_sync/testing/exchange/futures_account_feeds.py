@@ -35,7 +35,7 @@ class FuturesAccountFeed:
         """Reserve the margin for a new order; raise OrderRejected if there is not enough."""
         account = self._accounts[order.owner]
         account.wallet.reserve(self._spec, order, worst_cost)
-        self._tell_wallet(account, now_ns)
+        self._push_wallet(account, now_ns)
 
     def record(self, event: Event) -> None:
         """Book an event, and push it to the accounts of its orders."""
@@ -46,7 +46,7 @@ class FuturesAccountFeed:
         if event.maker is not None and event.maker.account:
             self._record(event, event.maker)
 
-    def tell_stop(self, stop: Stop, kind: str, now_ns: int) -> None:
+    def push_stop(self, stop: Stop, kind: str, now_ns: int) -> None:
         """Push that a stop order is open, triggered or cancelled (`cancel`)."""
         topic = "/contractMarket/advancedOrders"
         if not self._outbox.wanted(topic):
@@ -69,7 +69,7 @@ class FuturesAccountFeed:
         }
         self._outbox.put_private(topic, "stopOrder", data, order.owner, id=self._event_id())
 
-    def tell_activated(self, stop: Stop, sequence: int, now_ns: int) -> None:
+    def push_activated(self, stop: Stop, sequence: int, now_ns: int) -> None:
         """Do nothing: futures have no level 3 feed."""
 
     def _record(self, event: Event, order: Order) -> None:
@@ -87,7 +87,7 @@ class FuturesAccountFeed:
             self._outbox.put_private(self._topic, "symbolOrderChange", data, order.owner)
         account = self._accounts[order.owner]
         if self._book(account, event, order):
-            self._tell_wallet(account, event.now_ns)
+            self._push_wallet(account, event.now_ns)
 
     def _book(self, account: Account, event: Event, order: Order) -> bool:
         """Return whether the wallet changed."""
@@ -102,7 +102,7 @@ class FuturesAccountFeed:
             return True
         return False
 
-    def _tell_wallet(self, account: Account, now_ns: int) -> None:
+    def _push_wallet(self, account: Account, now_ns: int) -> None:
         topic = "/contractAccount/wallet"
         if not self._outbox.wanted(topic):
             return

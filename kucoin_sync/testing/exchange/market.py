@@ -83,7 +83,7 @@ class Market:
         """Add an account's stop order; its money is held only when it triggers."""
         stop = Stop(order, price, price >= self.history.last_price)
         self._stops.add(stop)
-        self._account_feed.tell_stop(stop, "open", now_ns)
+        self._account_feed.push_stop(stop, "open", now_ns)
 
     def has(self, order_id: str) -> bool:
         """Return whether an order rests in the book or waits for its stop price."""
@@ -93,7 +93,7 @@ class Market:
         """Cancel an order that rests or waits for its stop price."""
         stop = self._stops.remove(order_id)
         if stop is not None:
-            self._account_feed.tell_stop(stop, "cancel", now_ns)
+            self._account_feed.push_stop(stop, "cancel", now_ns)
             return
         self._feed.begin()
         self.engine.cancel(order_id, now_ns)
@@ -128,12 +128,12 @@ class Market:
         self._feed.finish(now_ns)
 
     def _trigger(self, stop: Stop, now_ns: int) -> None:
-        self._account_feed.tell_stop(stop, "triggered", now_ns)
-        self._account_feed.tell_activated(stop, self.engine.sequence, now_ns)
+        self._account_feed.push_stop(stop, "triggered", now_ns)
+        self._account_feed.push_activated(stop, self.engine.sequence, now_ns)
         try:
             self._submit(stop.order, now_ns)
         except OrderRejected:
-            self._account_feed.tell_stop(stop, "cancel", now_ns)
+            self._account_feed.push_stop(stop, "cancel", now_ns)
 
     def _on_event(self, event: Event) -> None:
         maker = event.maker

@@ -23,7 +23,7 @@ __all__ = ["FaultProxy"]
 T = TypeVar("T")
 
 _JOIN = 10.0
-_UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
+_IN_PROGRESS = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # unlike epoll, these need no file descriptor
 
 
@@ -250,7 +250,7 @@ class FaultProxy:
             end.setblocking(False)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # send each piece at once
         link = _Link(client, server, self.to_client, self.to_server)
-        if server.connect_ex(self._server) in _UNDER_WAY:
+        if server.connect_ex(self._server) in _IN_PROGRESS:
             self._links.append(link)
         else:
             link.close(rst=True)

@@ -19,7 +19,7 @@ from typing import Any
 __all__ = ["Channel", "ChannelEnded"]
 
 _CHUNK = 16_384
-_PATIENCE = 0.1  # seconds, longer than one send takes
+_SEND_LOCK_TIMEOUT = 0.1  # seconds, longer than one send takes
 _READABLE = (BlockingIOError, ssl.SSLWantReadError)
 _WRITABLE = (BlockingIOError, ssl.SSLWantWriteError)
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # unlike epoll, these need no file descriptor
@@ -72,7 +72,7 @@ class Channel:
 
     def send_at_once(self, data: bytes) -> bool:
         """Send `data` if the peer accepts it at once and no other send is stuck; cut the channel otherwise."""
-        if not self._sending.acquire(timeout=_PATIENCE):
+        if not self._sending.acquire(timeout=_SEND_LOCK_TIMEOUT):
             self.cut()
             return False
         try:

@@ -21,7 +21,7 @@ from .limits import Clock
 __all__ = ["Connection", "Registry", "Subscription", "Subscriptions"]
 
 _CLOSE_TIMEOUT = 1.0
-_GONE_TIMEOUT = 5.0
+_END_TIMEOUT = 5.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -96,7 +96,7 @@ class Connection:
         self._index = index
         self._clock = clock
         self._closing_at: float | None = None  # instant at which a close frame was sent
-        self._gone = threading.Event()
+        self._ended = threading.Event()
         # Tunnel (None: outside tunnels) -> single topic -> subscription. Changed under the server's lock.
         self._namespaces: dict[str | None, dict[str, Subscription]] = {None: {}}
 
@@ -134,7 +134,7 @@ class Connection:
     def drop(self, *, rst: bool = False) -> None:
         """Cut the socket without a close frame, with `rst` by a TCP reset; return when the server has closed it."""
         self.cut("dropped", rst=rst)
-        self._gone.wait(_GONE_TIMEOUT)
+        self._ended.wait(_END_TIMEOUT)
 
     def close(self, code: int = 1000, reason: str = "Bye") -> None:
         """Send a close frame; the socket is closed when the client answers it, or soon after."""
@@ -254,7 +254,7 @@ class Connection:
             for tunnel, namespace in list(self._namespaces.items()):
                 self.unsubscribe(tunnel, tuple(namespace))
             self._state.remove(self)
-            self._gone.set()
+            self._ended.set()
 
     def _read(self, reader: MessageReader, handle: Callable[[bytes], None]) -> None:
         while True:

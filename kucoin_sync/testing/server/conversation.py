@@ -62,8 +62,8 @@ class Conversation:
             return
         self._context.state.log_command(Command(message, self._connection, time.time_ns()))
         try:
-            self._keep_pace()
-            self._obey(message)
+            self._check_rate()
+            self._execute(message)
         except Refused as error:
             self._send_error(message, error)
         except Exception as error:
@@ -71,7 +71,7 @@ class Conversation:
             self._context.state.record(error)
             self._send_error(message, Refused(500, "system error"))
 
-    def _keep_pace(self) -> None:
+    def _check_rate(self) -> None:
         if self._pace is None:
             return
         now = self._context.clock.now()
@@ -79,7 +79,7 @@ class Conversation:
             raise TOO_FAST
         self._pace.record(now)
 
-    def _obey(self, message: Message) -> None:
+    def _execute(self, message: Message) -> None:
         kind = message.get("type")
         if not isinstance(kind, str):
             raise Refused(415, "command type is invalid")

@@ -91,49 +91,49 @@ class ExchangeFeed:
         self._index = index
         self._record = record
         # Held while the exchange is moved or read, so that a snapshot matches its sequence.
-        self._truth = threading.Lock()
+        self._exchange_lock = threading.Lock()
         # Held while the exchange is moved and its pushes are sent, so that all threads send pushes in order.
-        self._turn = threading.RLock()
+        self._push_lock = threading.RLock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None  # trades at a rate between `run` and `stop`
 
     def step(self, count: int = 1) -> int:
         """Let the crowd act `count` times; return the number of frames sent."""
         sent = 0
-        with self._turn:
+        with self._push_lock:
             for start in range(0, count, _CHUNK):
-                with self._truth:
+                with self._exchange_lock:
                     pushes = [push for _ in range(min(_CHUNK, count - start)) for push in self.exchange.step()]
                 sent += self._publisher.publish_many(pushes)
         return sent
 
     def heartbeat(self) -> int:
         """Push the periodic feeds; return the number of frames sent."""
-        with self._turn:
-            with self._truth:
+        with self._push_lock:
+            with self._exchange_lock:
                 pushes = self.exchange.heartbeat()
             return self._publisher.publish_many(pushes)
 
     @contextmanager
     def trading(self) -> Iterator[Exchange]:
         """Yield the exchange for exclusive use; at the end send its pushes."""
-        with self._turn:
+        with self._push_lock:
             try:
-                with self._truth:
+                with self._exchange_lock:
                     yield self.exchange
             finally:
-                with self._truth:
+                with self._exchange_lock:
                     pushes = self.exchange.take_pushes()
                 self._publisher.publish_many(pushes)
 
     def level2(self, symbol: str, depth: int | None) -> Mapping[str, Any]:
         """Return the snapshot of a level 2 book."""
-        with self._truth:
+        with self._exchange_lock:
             return self.exchange.level2_snapshot(symbol, depth)
 
     def level3(self, symbol: str) -> Mapping[str, Any]:
         """Return the snapshot of a level 3 book."""
-        with self._truth:
+        with self._exchange_lock:
             return self.exchange.level3_snapshot(symbol)
 
     def run(self, rate: float, beat_seconds: float) -> None:
@@ -159,11 +159,11 @@ class ExchangeFeed:
 
     def _run(self, rate: float, beat_seconds: float) -> None:
         try:
-            self._keep_pace(rate, beat_seconds)
+            self._trade(rate, beat_seconds)
         except BaseException as error:
             self._record(error)
 
-    def _keep_pace(self, rate: float, beat_seconds: float) -> None:
+    def _trade(self, rate: float, beat_seconds: float) -> None:
         started = next_beat = time.monotonic()
         done = 0
         wait = 0.0

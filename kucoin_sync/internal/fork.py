@@ -13,14 +13,14 @@ No thread is started and no connection is opened in the child; the first use doe
 being made (`fork_guard`) and while a line is being logged (`log_guard`): log handlers have locks of their own, which
 would stay locked in the child. A fork waits for no other lock, so it can't deadlock.
 
-A worker of gunicorn may have gevent or eventlet replace locks and threads only after the fork. So the child's first use
-runs the steps once more if the kind of locks is another by then: locks of the old kind would block all its greenlets.
+In a gunicorn worker, gevent or eventlet may replace locks and threads only after the fork. So the child's first use
+repeats the steps if the type of locks has changed by then: locks of the old type would block all its greenlets.
 
 A server written in C may fork without running Python's fork hooks, as uWSGI does by default. Then the first public
 method called in the child runs the steps above: each public method calls `detect_fork`, which compares process ids.
-Such a fork has not waited for the two guards, and a loop that was in the middle of a frame batch goes on to the end of
-that batch first: a check before each frame would cost too much. On Linux `detect_fork` reads a page of memory that the kernel clears in
-children, which is cheaper than asking for the process id.
+Such a fork has not waited for the two guards. A loop in the middle of a frame batch first continues to the end of that
+batch, because a check before each frame would take too much time. On Linux `detect_fork` reads a page of memory that
+the kernel clears in children, which is cheaper than asking for the process id.
 """
 
 from __future__ import annotations

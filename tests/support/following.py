@@ -1,4 +1,4 @@
-"""A book on its way with the exchange, without threads or sockets: the test does what these do otherwise."""
+"""A follower without threads or sockets: the test calls it in their place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def message(topic: str, data: Any, subject: str | None = None, *, epoch: int = 1, received_ns: int = 1) -> Message:
-    """Return a push as a connection hands it over; `data` may be the very bytes of it."""
+    """Return a decoded push as a connection delivers it; `data` may be its JSON text."""
     raw = _encode(
         {
             "type": "message",
@@ -38,14 +38,14 @@ def message(topic: str, data: Any, subject: str | None = None, *, epoch: int = 1
 
 
 def sealed(opened: Message, frame: bytes | None = None) -> RawPush:
-    """Return the frame of a push, or another one that begins likewise, as a connection hands it over unopened."""
+    """Return a push as a raw frame, as a connection delivers it; `frame` replaces its bytes."""
     start, data, _ = opened.raw.partition(b'"data":')
     head = prefix_of(start + data, opened.topic or "", opened.subject)
     return RawPush(opened.raw if frame is None else frame, opened.origin.batch, head)
 
 
 class Owner:
-    """What a book asks of its owner, noted down."""
+    """An owner of a book that records its calls."""
 
     def __init__(self) -> None:
         self.requested = 0
@@ -66,11 +66,11 @@ class Owner:
 
 
 class Line:
-    """One book with all that is between it and the exchange.
+    """One book with its follower and its inbox.
 
     Attributes:
-        book: what a user holds.
-        inbox: what came over the connection and waits to be applied.
+        book: the user's book.
+        inbox: received messages that wait to be applied.
     """
 
     def __init__(self, symbol: str, maxsize: int = 10_000, depth: int | None = None, **options: Any) -> None:
@@ -84,22 +84,22 @@ class Line:
         )
 
     def put(self, data: Any, subject: str | None = None, **options: Any) -> None:
-        """Have an update come over the connection; every other one is in a frame that nobody has opened yet."""
+        """Receive an update; every second one is a raw frame."""
         came = message(self.source.topic, data, subject, **options)
         self._puts += 1
         self.inbox.put(came if self._puts % 2 else sealed(came))
 
     def push(self, data: Any, subject: str | None = None, **options: Any) -> None:
-        """Have an update come over the connection, and apply it."""
+        """Receive an update and apply it."""
         self.put(data, subject, **options)
         self.take()
 
     def take(self, most: int = 10_000) -> None:
-        """Do the part of the books' thread."""
+        """Apply received updates, as the books' thread does."""
         self.follower.apply_pending(self.inbox, most)
 
     def fetch(self, data: Any) -> bool:
-        """Do REST's part; return whether another snapshot is needed."""
+        """Pass a snapshot to the book, as REST does; return whether another one is needed."""
         attempt = self.follower.snapshot_attempt()
         assert attempt is not None, "no snapshot is wanted"
         return self.follower.apply_snapshot(data, attempt)

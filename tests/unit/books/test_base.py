@@ -1,4 +1,4 @@
-"""Reading a book: the same answers of level 2 and level 3, exact, and open about what a partial book can't know."""
+"""Reads of a book: levels 2 and 3 return the same exact answers, and a partial book says what it does not know."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def levels(*rows: tuple[str, str]) -> list[Level]:
 
 
 def best_of(*rows: tuple[str, str], depth: int | None = None) -> Level2Book:
-    """Return a book with `rows` on both sides, mirrored at 100, that are the best `depth` levels."""
+    """Return a book with `rows` as the best `depth` levels of both sides, mirrored at 100."""
     book = Level2Book()
     book.load(
         [(str(100 - Decimal(far)), size) for far, size in rows],
@@ -127,7 +127,7 @@ def test_the_price_for_a_size_is_the_average_over_the_levels_that_it_takes(make:
 
 @both
 @pytest.mark.parametrize("size", ["0", "-1", "x", "nan", Decimal("Infinity"), 0.0])
-def test_a_size_that_is_not_positive_has_no_price(make: Make, size: Any) -> None:
+def test_the_price_for_a_size_that_is_not_positive_raises(make: Make, size: Any) -> None:
     with pytest.raises(ValueError):
         make(BIDS, ASKS).price_to_buy(size)
 
@@ -145,7 +145,7 @@ def test_the_size_at_a_price_is_found_in_any_spelling(make: Make, price: Any) ->
 
 
 @both
-def test_nothing_depends_on_the_callers_precision(make: Make) -> None:
+def test_results_do_not_depend_on_the_callers_decimal_precision(make: Make) -> None:
     bids = [("1.0000000000000000000000000000000000001", "0.1234567890123456789012345678901234567")]
     asks = [("2.0000000000000000000000000000000000004", "1")]
     with localcontext() as context:
@@ -165,7 +165,7 @@ def test_nothing_depends_on_the_callers_precision(make: Make) -> None:
 
 
 @both
-def test_a_whole_book_is_sure_of_all_its_levels(make: Make) -> None:
+def test_all_levels_of_a_complete_book_are_reliable(make: Make) -> None:
     book = make(BIDS, ASKS)
     assert book.bids_complete_to is book.asks_complete_to is None
     assert not book.partial
@@ -174,13 +174,13 @@ def test_a_whole_book_is_sure_of_all_its_levels(make: Make) -> None:
 
 
 @pytest.mark.parametrize("depth", [None, 3])
-def test_a_side_with_fewer_levels_than_were_asked_for_is_whole(depth: int | None) -> None:
+def test_a_side_with_fewer_levels_than_requested_is_complete(depth: int | None) -> None:
     book = best_of(("1", "1"), ("2", "1"), depth=depth)
     assert not book.partial
     assert not book.bids().partial
 
 
-def test_a_partial_book_says_to_what_depth_it_is_complete() -> None:
+def test_a_partial_book_knows_the_price_to_which_it_is_complete() -> None:
     book = best_of(("1", "1"), ("2.5", "1"), depth=2)
     assert book.partial
     assert book.bids_complete_to == Decimal("97.5")
@@ -189,7 +189,7 @@ def test_a_partial_book_says_to_what_depth_it_is_complete() -> None:
 
 
 @pytest.mark.parametrize(("depth", "complete_to"), [(1999, 1), (2000, 1), (2001, None), (None, None)])
-def test_a_deep_part_is_a_part(depth: int | None, complete_to: int | None) -> None:
+def test_a_deep_limited_snapshot_makes_a_partial_side(depth: int | None, complete_to: int | None) -> None:
     book = Level2Book()
     book.load([(str(price), "1") for price in range(1, 2001)], [], depth)
     assert book.bids_complete_to == complete_to
@@ -197,7 +197,7 @@ def test_a_deep_part_is_a_part(depth: int | None, complete_to: int | None) -> No
     assert book.bids().reliable_count == 2000
 
 
-def test_one_side_may_be_partial_and_the_other_whole() -> None:
+def test_one_side_may_be_partial_and_the_other_complete() -> None:
     book = Level2Book()
     book.load([("99", "1")], [("101", "1"), ("102", "1")], 2)
     assert book.bids_complete_to is None
@@ -207,7 +207,7 @@ def test_one_side_may_be_partial_and_the_other_whole() -> None:
     assert book.partial
 
 
-def test_reads_deeper_than_that_are_visibly_partial() -> None:
+def test_reads_below_the_known_depth_are_partial() -> None:
     book = best_of(("1", "1"), ("2", "1"), depth=2)
     book.set("buy", "95", "4")
     book.set("buy", "98.5", "5")
@@ -220,7 +220,7 @@ def test_reads_deeper_than_that_are_visibly_partial() -> None:
     book._check()
 
 
-def test_a_partial_book_does_not_guess_sizes_behind_its_depth() -> None:
+def test_a_partial_book_does_not_guess_sizes_below_its_depth() -> None:
     book = best_of(("1", "1"), ("2", "1"), depth=2)
     book.set("buy", "95", "4")
     assert [book.bid_size(price) for price in ("98", "98.5", "97.9", "95", "94", "99.1")] == [1, 0, None, 4, None, 0]
@@ -228,7 +228,7 @@ def test_a_partial_book_does_not_guess_sizes_behind_its_depth() -> None:
     assert book.bid_size("0.00000000000000000000001") is None
 
 
-def test_a_partial_book_has_no_price_for_a_size_that_goes_behind_its_depth() -> None:
+def test_a_partial_book_has_no_price_for_a_size_beyond_its_depth() -> None:
     book = best_of(("1", "1"), ("2", "1"), depth=2)
     book.set("buy", "95", "4")
     assert book.price_to_sell(2) == Decimal("98.5")
@@ -236,7 +236,7 @@ def test_a_partial_book_has_no_price_for_a_size_that_goes_behind_its_depth() -> 
 
 
 @pytest.mark.parametrize("side", ["buy", "sell"])
-def test_a_side_is_used_up_when_the_levels_it_began_with_are_gone(side: Any) -> None:
+def test_a_side_is_exhausted_when_the_levels_it_began_with_are_gone(side: Any) -> None:
     book = best_of(("1", "1"), ("2", "1"), depth=2)
     sign = -1 if side == "buy" else 1
     book.set(side, 100 + sign * 5, "1")
@@ -252,7 +252,7 @@ def test_a_side_is_used_up_when_the_levels_it_began_with_are_gone(side: Any) -> 
     book._check()
 
 
-def test_what_is_known_outlives_a_price_that_floats_cannot_tell() -> None:
+def test_the_known_depth_survives_the_switch_to_decimal_keys() -> None:
     book = best_of(("1", "1"), ("2", "1"), depth=2)
     book.set("buy", "98.00000000000000000001", "3")
     book.set("buy", "97.99999999999999999999", "3")
@@ -262,7 +262,7 @@ def test_what_is_known_outlives_a_price_that_floats_cannot_tell() -> None:
     book._check()
 
 
-def test_a_list_of_levels_keeps_what_it_says_when_it_is_copied() -> None:
+def test_a_copy_of_levels_keeps_its_attributes() -> None:
     book = best_of(("1", "1"), ("2", "1"), depth=2)
     for twin in (copy.copy(book.bids()), pickle.loads(pickle.dumps(book.bids()))):
         assert twin == book.bids()
@@ -270,7 +270,7 @@ def test_a_list_of_levels_keeps_what_it_says_when_it_is_copied() -> None:
 
 
 @both
-def test_a_side_is_named_by_what_its_orders_do(make: Make) -> None:
+def test_a_side_is_named_buy_or_sell(make: Make) -> None:
     book = make(BIDS, ASKS)
     assert book._side("buy").best() == book.best_bid
     assert book._side("sell").best() == book.best_ask

@@ -1,4 +1,4 @@
-"""Calibration: the book equals the exchange's at its sequence, or it refuses to be read. Never a third thing."""
+"""Calibration: the book equals the exchange's at its sequence, or a read raises. There is no other case."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kucoin_sync.testing.exchange import Exchange
 from ...support.history import CONTRACT, FEEDS, SPOT, LossyFeed, history_of, read, snapshot_of, truth_of
 
 STEPS = 4_000
-"""Actions of the crowd in each replay. The whole book is compared after every action."""
+"""Actions of the simulated traders in each replay. The whole book is compared after every action."""
 
 
 def levels(*rows: tuple[str, str]) -> list[Level]:
@@ -51,7 +51,7 @@ def live(sequence: int = 10, **options: Any) -> Calibration[Any, Any]:
 
 
 def refuses(calibration: Calibration[Any, Any], because: str) -> bool:
-    """Tell whether the book can't be read and says why."""
+    """Return whether a read raises with this reason and a snapshot is needed."""
     with pytest.raises(BookNotReady, match="can't be read until") as caught:
         _ = calibration.book
     assert calibration.reason in str(caught.value)
@@ -75,7 +75,7 @@ EXAMPLE_CHANGES = {
 @pytest.mark.parametrize(("start", "end"), [(15, 19), (19, 15)], ids=["as meant", "as printed"])
 @pytest.mark.parametrize("first", ["the update", "the snapshot"])
 @pytest.mark.parametrize("form", ["plain", "text"])
-def test_kucoins_worked_example_comes_out_as_documented(start: int, end: int, first: str, form: str) -> None:
+def test_kucoins_worked_example_gives_the_documented_book(start: int, end: int, first: str, form: str) -> None:
     calibration = Calibration(LEVEL2)
     data: Any = {"sequenceStart": start, "sequenceEnd": end, "symbol": "BTC-USDT", "changes": EXAMPLE_CHANGES}
     taken: Any = EXAMPLE_SNAPSHOT
@@ -94,7 +94,7 @@ def test_kucoins_worked_example_comes_out_as_documented(start: int, end: int, fi
     assert book.bids() == levels(("3988.51", "56"), ("3988.50", "44"), ("3988.49", "100"), ("3988.48", "10"))
 
 
-# The rules, one by one
+# The rules
 
 
 def test_a_book_can_be_read_only_after_its_first_snapshot() -> None:
@@ -125,7 +125,7 @@ def test_updates_that_came_before_the_snapshot_are_applied_to_it() -> None:
 
 
 @pytest.mark.parametrize(("sequence", "fits"), [(6, False), (7, True), (8, True), (30, True)])
-def test_a_snapshot_that_is_older_than_what_is_kept_is_refused(sequence: int, fits: bool) -> None:
+def test_a_snapshot_older_than_the_buffer_is_refused(sequence: int, fits: bool) -> None:
     calibration = Calibration(LEVEL2)
     for start, end in ((8, 9), (10, 12)):
         calibration.push(update(start, end))
@@ -138,7 +138,7 @@ def test_a_snapshot_that_is_older_than_what_is_kept_is_refused(sequence: int, fi
         assert calibration.sequence == 12
 
 
-def test_the_first_sequence_that_is_kept_is_found_in_a_swapped_update_too() -> None:
+def test_the_first_buffered_sequence_may_be_in_a_swapped_update() -> None:
     calibration = Calibration(LEVEL2)
     calibration.push(update(12, 8))
     calibration.snapshot(snapshot(6))
@@ -147,7 +147,7 @@ def test_the_first_sequence_that_is_kept_is_found_in_a_swapped_update_too() -> N
     assert calibration.sequence == 12
 
 
-def test_successive_updates_are_applied_and_handed_back() -> None:
+def test_successive_updates_are_applied_and_returned() -> None:
     calibration = live(10)
     (applied,) = calibration.push(update(11, 12, bids=[["99", "0", "11"], ["98", "2", "12"]]))
     assert (applied.sequence_start, applied.sequence_end) == (11, 12)
@@ -156,7 +156,7 @@ def test_successive_updates_are_applied_and_handed_back() -> None:
     assert calibration.book.bids() == levels(("98", "2"))
 
 
-def test_the_struct_of_a_feed_is_taken_as_it_is() -> None:
+def test_push_accepts_the_struct_of_the_feed() -> None:
     calibration = live(10)
     read = read_level2(update(11, bids=[["99", "7", "11"]]))
     assert calibration.push(read) == (read,)
@@ -164,7 +164,7 @@ def test_the_struct_of_a_feed_is_taken_as_it_is() -> None:
     assert calibration.sequence == 12
 
 
-def test_overlap_is_legal_and_rows_already_known_are_passed_over() -> None:
+def test_an_overlapping_update_is_applied_without_its_known_rows() -> None:
     calibration = live(10)
     calibration.push(update(11, 13, bids=[["99", "5", "12"], ["98", "3", "13"]]))
     assert calibration.push(
@@ -175,7 +175,7 @@ def test_overlap_is_legal_and_rows_already_known_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize(("start", "end"), [(10, 10), (1, 9), (8, 10), (10, 8)])
-def test_what_is_known_already_is_ignored(start: int, end: int) -> None:
+def test_a_duplicate_is_ignored(start: int, end: int) -> None:
     calibration = live(10)
     assert calibration.push(update(start, end, bids=[["99", "5", "10"]])) == ()
     assert calibration.sequence == 10
@@ -191,7 +191,7 @@ def test_price_0_only_advances_the_sequence(size: str) -> None:
     assert calibration.book.bids() == levels(("99", "1"))
 
 
-def test_a_gap_makes_the_book_refuse_until_a_snapshot_covers_it() -> None:
+def test_a_gap_makes_the_book_unreadable_until_a_snapshot_covers_it() -> None:
     calibration = live(10)
     assert calibration.push(update(13, 14, bids=[["98", "4", "14"]])) == ()
     assert calibration.state == "gap"
@@ -208,7 +208,7 @@ def test_a_gap_makes_the_book_refuse_until_a_snapshot_covers_it() -> None:
     assert (calibration.sequence, calibration.resyncs, calibration.reason) == (15, 1, "")
 
 
-def test_a_hole_among_what_is_kept_makes_the_earlier_ones_worthless() -> None:
+def test_a_gap_after_the_buffer_clears_the_buffer() -> None:
     calibration = Calibration(LEVEL2)
     for number in (5, 6, 8, 9):
         calibration.push(update(number))
@@ -218,7 +218,7 @@ def test_a_hole_among_what_is_kept_makes_the_earlier_ones_worthless() -> None:
     assert calibration.sequence == 9
 
 
-def test_late_and_double_updates_among_what_is_kept_change_nothing() -> None:
+def test_late_and_repeated_updates_do_not_change_the_buffer() -> None:
     calibration = Calibration(LEVEL2)
     for start, end in ((5, 6), (5, 6), (7, 9), (6, 6), (4, 4), (8, 12), (7, 9)):
         calibration.push(update(start, end))
@@ -227,7 +227,7 @@ def test_late_and_double_updates_among_what_is_kept_change_nothing() -> None:
     assert [(each.sequence_start, each.sequence_end) for each in applied] == [(7, 9), (8, 12)]
 
 
-def test_what_is_kept_is_bounded_and_the_oldest_go_first() -> None:
+def test_the_buffer_is_bounded_and_drops_the_oldest_updates() -> None:
     calibration = Calibration(LEVEL2, limit=3)
     for number in range(1, 4):
         calibration.push(update(number))
@@ -240,7 +240,7 @@ def test_what_is_kept_is_bounded_and_the_oldest_go_first() -> None:
     assert calibration.sequence == 4
 
 
-def test_after_a_cut_everything_starts_again() -> None:
+def test_a_cut_starts_the_book_again() -> None:
     calibration = live(10)
     calibration.invalidate()
     assert calibration.state == "gap"
@@ -263,7 +263,7 @@ def test_a_cut_before_the_first_snapshot_is_no_resync() -> None:
     assert calibration.live
 
 
-def test_one_that_takes_over_has_an_empty_book_and_counts_on() -> None:
+def test_a_replacement_has_an_empty_book_and_continues_the_counts() -> None:
     old = live(10)
     fresh = old.replacement("the process was forked")
     assert refuses(fresh, "the process was forked")
@@ -277,14 +277,14 @@ def test_one_that_takes_over_has_an_empty_book_and_counts_on() -> None:
     assert (old.live, old.sequence, old.resyncs) == (True, 10, 0)
 
 
-def test_one_that_takes_over_before_the_first_snapshot_is_no_resync() -> None:
+def test_a_replacement_before_the_first_snapshot_is_no_resync() -> None:
     fresh = Calibration(LEVEL2).replacement("the process was forked")
     assert (fresh.state, fresh.resyncs) == ("buffering", 0)
     again = live(10).replacement("the process was forked").replacement("and again")
     assert (again.state, again.resyncs) == ("gap", 1)
 
 
-def test_a_snapshot_asked_for_before_a_cut_is_not_taken_after_it() -> None:
+def test_a_snapshot_requested_before_a_cut_is_ignored_after_it() -> None:
     calibration = live(10)
     calibration.invalidate()
     attempt = calibration.attempt
@@ -305,7 +305,7 @@ def gone_back() -> Calibration[Any, Any]:
     return calibration
 
 
-def test_updates_that_have_gone_back_are_followed_by_a_snapshot_that_is_among_them() -> None:
+def test_a_numbering_that_went_back_is_followed_by_a_snapshot_within_the_buffer() -> None:
     calibration = gone_back()
     for _ in range(2):
         calibration.snapshot(snapshot(1001))
@@ -314,7 +314,7 @@ def test_updates_that_have_gone_back_are_followed_by_a_snapshot_that_is_among_th
     assert (calibration.live, calibration.sequence, calibration.resyncs) == (True, 1, 1)
 
 
-def test_a_snapshot_that_is_just_ahead_of_updates_that_have_gone_back_needs_a_newer_one() -> None:
+def test_a_snapshot_just_ahead_of_a_numbering_that_went_back_needs_a_newer_one() -> None:
     calibration = gone_back()
     for sequence in (3, 3, 1001):
         calibration.snapshot(snapshot(sequence))
@@ -325,7 +325,7 @@ def test_a_snapshot_that_is_just_ahead_of_updates_that_have_gone_back_needs_a_ne
     assert (calibration.live, calibration.sequence) == (True, 4)
 
 
-def test_a_snapshot_far_ahead_of_the_updates_is_of_another_numbering() -> None:
+def test_a_snapshot_far_ahead_of_the_buffer_is_refused() -> None:
     calibration = Calibration(LEVEL2)
     calibration.push(update(1))
     calibration.snapshot(snapshot(1_553_877_630_287))
@@ -334,7 +334,7 @@ def test_a_snapshot_far_ahead_of_the_updates_is_of_another_numbering() -> None:
     assert (calibration.live, calibration.sequence) == (True, 2)
 
 
-def test_a_snapshot_of_another_numbering_says_nothing_of_what_the_book_had() -> None:
+def test_a_snapshot_of_another_numbering_does_not_raise_the_lowest_accepted_sequence() -> None:
     calibration = live(1_553_877_630_287)
     calibration.push(update(1))
     assert refuses(calibration, "went back to 1")
@@ -342,7 +342,7 @@ def test_a_snapshot_of_another_numbering_says_nothing_of_what_the_book_had() -> 
     assert (calibration.live, calibration.sequence) == (True, 2)
 
 
-def test_a_few_updates_may_be_late_and_no_more() -> None:
+def test_only_a_few_updates_may_be_late() -> None:
     calibration = live(1000)
     calibration.push(update(1001))
     for number in (950, 951, 952):
@@ -356,7 +356,7 @@ def test_a_few_updates_may_be_late_and_no_more() -> None:
     assert calibration.live, "they are counted anew"
 
 
-def test_what_comes_again_after_a_cut_is_no_reason_to_go_back() -> None:
+def test_updates_repeated_after_a_cut_do_not_look_like_a_new_numbering() -> None:
     calibration = live(10)
     for number in (11, 12):
         calibration.push(update(number))
@@ -369,7 +369,7 @@ def test_what_comes_again_after_a_cut_is_no_reason_to_go_back() -> None:
     assert calibration.live
 
 
-def test_what_a_number_meant_before_it_was_given_again_is_forgotten() -> None:
+def test_updates_of_the_old_numbering_are_forgotten() -> None:
     calibration = live(1000)
     for number in range(1001, 1011):
         calibration.push(update(number))
@@ -383,7 +383,7 @@ def test_what_a_number_meant_before_it_was_given_again_is_forgotten() -> None:
     assert (calibration.live, calibration.sequence, calibration.resyncs) == (True, 1012, 1)
 
 
-def test_a_live_book_takes_no_snapshot() -> None:
+def test_a_live_book_ignores_a_snapshot() -> None:
     calibration = live(10)
     assert calibration.snapshot(snapshot(20, bids=[["50", "1"]])) == ()
     assert calibration.snapshot(b"nonsense") == ()
@@ -404,7 +404,7 @@ BAD_UPDATES = [
 
 
 @pytest.mark.parametrize(("reason", "bad"), BAD_UPDATES)
-def test_an_update_that_cannot_be_used_counts_as_missing(reason: str, bad: Any) -> None:
+def test_an_unusable_update_counts_as_missing(reason: str, bad: Any) -> None:
     calibration = live(10)
     assert calibration.push(bad) == ()
     assert refuses(calibration, reason)
@@ -416,7 +416,7 @@ def test_an_update_that_cannot_be_used_counts_as_missing(reason: str, bad: Any) 
     assert calibration.sequence == 12
 
 
-def test_an_update_among_what_is_kept_that_cannot_be_applied_needs_another_snapshot() -> None:
+def test_an_invalid_update_in_the_buffer_needs_another_snapshot() -> None:
     calibration = Calibration(LEVEL2)
     calibration.push(update(11, bids=[["98", "1", "11"]]))
     calibration.push(update(12, bids=[["98", "x", "12"]]))
@@ -440,7 +440,7 @@ def test_an_update_among_what_is_kept_that_cannot_be_applied_needs_another_snaps
         snapshot(10, bids=[["99", "1"], ["99.0", "1"]]),
     ],
 )
-def test_a_snapshot_that_makes_no_sense_is_refused(bad: Any) -> None:
+def test_a_malformed_snapshot_is_refused(bad: Any) -> None:
     calibration = Calibration(LEVEL2)
     calibration.push(update(11))
     assert calibration.snapshot(bad) == ()
@@ -456,7 +456,7 @@ def test_numbers_may_be_text_or_numbers() -> None:
     assert calibration.book.bids() == levels(("99", "1.5"), ("98.5", "2"))
 
 
-def test_an_empty_book_is_a_book() -> None:
+def test_an_empty_snapshot_makes_an_empty_book() -> None:
     calibration = Calibration(LEVEL2)
     calibration.snapshot(snapshot(10, bids=[], asks=[]), depth=20)
     assert calibration.book.bids() == calibration.book.asks() == []
@@ -485,7 +485,7 @@ def test_a_partial_snapshot_makes_a_partial_book() -> None:
     assert (len(read), read.reliable_count, read.partial) == (3, 2, True)
 
 
-def test_a_partial_book_is_at_its_end_when_nothing_is_left_of_what_it_began_with() -> None:
+def test_a_partial_book_starts_again_when_its_first_levels_are_gone() -> None:
     calibration = partial()
     calibration.push(update(11, bids=[["99", "0", "11"], ["90", "5", "11"]]))
     assert calibration.book.best_bid == Level(Decimal(98), Decimal(1))
@@ -498,7 +498,7 @@ def test_a_partial_book_is_at_its_end_when_nothing_is_left_of_what_it_began_with
     assert calibration.book.best_bid == Level(Decimal(95), Decimal(1))
 
 
-def test_a_whole_book_may_lose_all_its_levels() -> None:
+def test_a_complete_book_may_lose_all_its_levels() -> None:
     calibration = live(10)
     assert calibration.push(update(11, bids=[["99", "0", "11"]]))
     assert calibration.book.best_bid is None
@@ -507,7 +507,7 @@ def test_a_whole_book_may_lose_all_its_levels() -> None:
 # The other feeds
 
 
-def test_futures_updates_follow_on_each_other_one_by_one() -> None:
+def test_futures_updates_follow_each_other_without_a_gap() -> None:
     calibration = Calibration(FUTURES_LEVEL2)
     calibration.snapshot({"sequence": 10, "symbol": CONTRACT, "bids": [[99, 5]], "asks": [[101.5, 7]], "ts": 1})
     assert calibration.push({"sequence": 10, "change": "99,buy,9"}) == ()
@@ -521,7 +521,7 @@ def test_futures_updates_follow_on_each_other_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("change", ["99,buy", "99,buy,1,2", "99,up,1", "x,buy,1", "99,buy,-1", ""])
-def test_a_futures_change_of_another_form_counts_as_missing(change: str) -> None:
+def test_a_malformed_futures_change_counts_as_missing(change: str) -> None:
     calibration = Calibration(FUTURES_LEVEL2)
     calibration.snapshot({"sequence": 10, "bids": [], "asks": []})
     assert calibration.push({"sequence": 11, "change": change}) == ()
@@ -538,7 +538,7 @@ def level3() -> Calibration[Level3Book, Any]:
     return calibration
 
 
-def test_events_of_level_3_follow_on_each_other_one_by_one() -> None:
+def test_events_of_level_3_follow_each_other_without_a_gap() -> None:
     calibration = level3()
     assert calibration.push(l3_event(11, orderId="c", side="buy", price="99.0", size="2", type="open"), "trade.l3open")
     assert (
@@ -585,7 +585,7 @@ def test_an_event_that_contradicts_the_book_counts_as_missing(subject: str, data
     assert refuses(calibration, "an update")
 
 
-def test_the_struct_of_level_3_is_taken_as_it_is() -> None:
+def test_push_accepts_the_struct_of_level_3() -> None:
     calibration = level3()
     assert calibration.push(read_level3(l3_event(11, orderId="b"), "done"))
     assert calibration.book.bids() == []
@@ -602,7 +602,7 @@ def test_all_books_equal_the_exchanges_at_every_sequence() -> None:
     events = activated = 0
     for step in range(STEPS):
         if step % 40 == 0:
-            # A stop order just above the best ask: triggered soon, and told on the first generation of level 3.
+            # A stop order just above the best ask: it triggers soon and is pushed on the first generation of level 3.
             exchange.place(SPOT, "buy", "0.001", stop_price=exchange.level2(SPOT).asks[0][0])
         for push in exchange.step():
             data = push.data if step % 2 else json.dumps(push.data).encode()
@@ -618,11 +618,11 @@ def test_all_books_equal_the_exchanges_at_every_sequence() -> None:
     assert activated > STEPS / 100
 
 
-# Against chance
+# Random faults
 
 
 class Chance(LossyFeed):
-    """Everything that a network and a program can do to updates and snapshots, in any order."""
+    """Random losses, repetitions, delays and snapshots, in any order."""
 
     topic = ""
     steps = 150
@@ -657,7 +657,7 @@ class Chance(LossyFeed):
 
     @rule(back=st.integers(0, 12), depth=st.sampled_from([None, None, 1, 3]))
     def fetch(self, back: int, depth: int | None) -> None:
-        """Hand a snapshot in that is more or less old, or newer than what was delivered."""
+        """Pass a snapshot that is older or newer than the delivered updates."""
         depth = None if self.history.feed is LEVEL3 else depth
         self.calibration.snapshot(self.snapshot(back, depth), depth=depth)
 
@@ -688,7 +688,7 @@ class Chance(LossyFeed):
                 assert levels_of(n).partial or levels_of(n) == true[:n]
 
     def teardown(self) -> None:
-        """Give the feed a chance: from here on nothing is lost, and one snapshot must be enough."""
+        """Lose nothing from here on: then one snapshot must be enough."""
         if not hasattr(self, "calibration") or not self.left():
             return
         self.calibration.invalidate()

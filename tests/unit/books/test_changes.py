@@ -1,4 +1,4 @@
-"""The changes that are handed out of a book: exact, in order, and no more than what is new."""
+"""The changes of a book: exact, in order, and without rows that the book knew."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def test_changed_levels_are_exact_numbers() -> None:
     assert repr(change).startswith("<Level2BookChange to 12: bids (LevelChange(price=Decimal('99.10')")
 
 
-def test_what_the_book_knew_and_what_changes_nothing_is_left_out() -> None:
+def test_known_rows_and_rows_without_a_price_are_left_out() -> None:
     rows = [["99", "1", "10"], ["0", "5", "11"], ["98", "3", "13"], ["98", "2", "12"]]
     assert [(price, size) for price, size, _ in level2(9, 13, after=10, bids=rows).bids] == [(98, 2), (98, 3)]
 
 
-def test_swapped_sequences_are_put_right() -> None:
+def test_swapped_sequences_are_ordered() -> None:
     change = level2(19, 15)
     assert (change.sequence_start, change.sequence_end) == (15, 19)
 
 
-def test_a_twin_tells_of_what_was_lost_before_it() -> None:
+def test_a_copy_has_the_given_number_of_lost_changes() -> None:
     change = level2(11, 11, after=10, resyncs=2, bids=[["99", "1", "10"], ["99", "2", "11"]])
     twin = change.with_lost(7)
     assert (twin.lost, twin.resyncs, twin.sequence_end, twin.bids) == (7, 2, 11, change.bids)
@@ -43,7 +43,7 @@ def test_a_twin_tells_of_what_was_lost_before_it() -> None:
 
 
 @pytest.mark.parametrize(("side", "bids", "asks"), [("buy", 1, 0), ("sell", 0, 1)])
-def test_a_futures_change_is_of_one_side(side: str, bids: int, asks: int) -> None:
+def test_a_futures_change_has_one_side(side: str, bids: int, asks: int) -> None:
     change = Level2BookChange(read_futures_level2({"sequence": 7, "change": f"90631.2,{side},2"}), 6, 0)
     assert (len(change.bids), len(change.asks)) == (bids, asks)
     assert (change.bids + change.asks)[0] == (Decimal("90631.2"), 2, 7)

@@ -1,4 +1,4 @@
-"""The wire's updates of books: read from bytes and from plain data alike, numbers as text and text as numbers."""
+"""Decoding updates and snapshots from bytes and from plain data, with numbers as text and text as numbers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ DEEP = b'{"changes":' + b"[" * 200_000
 
 
 def ways(data: Any) -> list[Any]:
-    """Return what readers may be given for some data."""
+    """Return the forms in which a reader may get some data."""
     text = json.dumps(data).encode()
     return [data, text, msgspec.Raw(text)]
 
@@ -130,7 +130,7 @@ def test_an_event_of_the_second_generation_of_level_3_is_read(data: Any) -> None
     assert event.time_ns == 1593487482038606180
 
 
-def test_the_time_of_an_order_goes_before_that_of_its_event() -> None:
+def test_the_time_of_an_order_takes_precedence_over_that_of_its_event() -> None:
     assert read_level3({"sequence": 1, "orderId": "a", "orderTime": 5, "ts": 6}, "open").time_ns == 5
 
 
@@ -149,11 +149,11 @@ def test_the_time_of_an_order_goes_before_that_of_its_event() -> None:
         ("done", "done"),
     ],
 )
-def test_the_subject_tells_the_kind_of_an_event(subject: str, kind: str) -> None:
+def test_the_subject_determines_the_kind_of_an_event(subject: str, kind: str) -> None:
     assert read_level3({"sequence": 1, "orderId": "a", "makerOrderId": "m"}, subject).kind == kind
 
 
-def test_without_a_subject_the_type_tells_the_kind() -> None:
+def test_without_a_subject_the_type_determines_the_kind() -> None:
     assert read_level3(OPEN_OLD).kind == "open"
 
 
@@ -163,12 +163,12 @@ def test_an_activated_stop_order_has_no_sequence_of_its_own(data: Any) -> None:
     assert (event.kind, event.sequence_end) == ("activated", 0)
 
 
-def test_numbers_and_nulls_are_taken_in_level_3_too() -> None:
+def test_level_3_accepts_numbers_and_nulls_too() -> None:
     event = read_level3(b'{"sequence":"9","orderId":17,"price":0.10000000000000000001,"size":2,"side":null}', "open")
     assert (event.order_id, event.price, event.size, event.side) == ("17", "0.10000000000000000001", "2", "")
 
 
-def test_the_wire_cannot_say_what_kind_an_event_is() -> None:
+def test_a_member_named_kind_is_ignored() -> None:
     assert read_level3(b'{"sequence":1,"orderId":"a","~kind":"done"}', "open").kind == "open"
 
 
@@ -181,7 +181,7 @@ def test_an_unknown_event_of_level_3_is_refused(subject: str | None) -> None:
 @pytest.mark.parametrize(
     ("subject", "data"), [("match", {"orderId": "a"}), ("open", {}), ("done", {"makerOrderId": "m"})]
 )
-def test_an_event_has_to_name_its_order(subject: str, data: dict[str, str]) -> None:
+def test_an_event_without_an_order_id_is_refused(subject: str, data: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="no order is named"):
         read_level3({"sequence": 1, **data}, subject)
 
@@ -213,24 +213,24 @@ def test_an_event_has_to_name_its_order(subject: str, data: dict[str, str]) -> N
     ],
     ids=name_of,
 )
-def test_what_is_no_spot_update_is_refused(data: Any) -> None:
+def test_data_that_is_no_spot_update_is_refused(data: Any) -> None:
     with pytest.raises(ValueError):
         read_level2(data)
 
 
 @pytest.mark.parametrize("data", [*ways({}), *ways({"sequence": 1}), *ways({"sequence": 1, "change": None}), b"["])
-def test_what_is_no_futures_update_is_refused(data: Any) -> None:
+def test_data_that_is_no_futures_update_is_refused(data: Any) -> None:
     with pytest.raises(ValueError):
         read_futures_level2(data)
 
 
 @pytest.mark.parametrize("data", [*ways({"orderId": "a"}), *ways({"sequence": 1, "orderId": []}), *ways([]), b"["])
-def test_what_is_no_event_of_level_3_is_refused(data: Any) -> None:
+def test_data_that_is_no_event_of_level_3_is_refused(data: Any) -> None:
     with pytest.raises(ValueError):
         read_level3(data, "open")
 
 
-def test_a_refusal_quotes_no_more_than_the_beginning() -> None:
+def test_an_error_quotes_only_the_beginning_of_the_data() -> None:
     with pytest.raises(ValueError) as caught:
         read_level2({"changes": "x" * 100_000})
     assert len(str(caught.value)) < 500
@@ -263,12 +263,12 @@ def test_numbers_of_a_snapshot_stay_exact() -> None:
     ],
     ids=name_of,
 )
-def test_what_is_no_snapshot_is_refused(data: Any) -> None:
+def test_data_that_is_no_snapshot_is_refused(data: Any) -> None:
     with pytest.raises(ValueError):
         read_snapshot(data)
 
 
-def test_updates_of_the_usual_form_are_read_without_a_detour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_updates_of_the_usual_form_are_decoded_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("the slow way was taken"))
     for read, data, cls in (
         (read_level2, LEVEL2, WireLevel2Update),
@@ -294,14 +294,14 @@ def frame(data: object, subject: str = "trade.l3open") -> bytes:
         (read_level3_frame, read_level3, OPEN_OLD),
     ],
 )
-def test_a_frame_is_read_as_its_data_is(read_frame: Any, read: Any, data: Any) -> None:
+def test_a_frame_is_decoded_like_its_data(read_frame: Any, read: Any, data: Any) -> None:
     assert read_frame(frame(data)) == read(data)
     for payload_mismatch in (b"{", frame(None), frame({}), frame({**data, "sequence": "x", "sequenceEnd": "x"})):
         with pytest.raises(DecodeErrors):
             read_frame(payload_mismatch)
 
 
-def test_the_subject_tells_what_a_frame_of_level_3_is_about() -> None:
+def test_the_subject_determines_the_kind_of_a_level_3_frame() -> None:
     assert read_level3_frame(frame(OPEN_OLD), "done").kind == "done"
     assert read_level3_frame(frame(OPEN_OLD)).kind == "open"
     with pytest.raises(ValueError, match="no known event"):

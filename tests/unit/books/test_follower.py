@@ -1,4 +1,4 @@
-"""One book on its way: when it can be read, what it asks for, what it tells, and how it ends; without sockets."""
+"""The follower of a book: when the book can be read, its requests, events and listeners, and its end. No sockets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def reason(line: Line) -> str:
     return str(caught.value)
 
 
-def test_a_snapshot_is_asked_for_when_the_server_carries_the_topic() -> None:
+def test_a_snapshot_is_requested_when_the_server_sends_the_topic() -> None:
     line = Line(SPOT)
     line.push(update(8))
     assert line.follower.snapshot_attempt() is None
@@ -92,7 +92,7 @@ def test_a_book_is_not_ready_from_the_moment_its_connection_is_lost() -> None:
     assert (line.book.sequence, line.book.resyncs) == (12, 1)
 
 
-def test_an_answer_to_a_question_of_before_a_loss_is_not_taken() -> None:
+def test_a_snapshot_requested_before_a_loss_is_ignored() -> None:
     line = live()
     line.push(update(13))
     attempt = line.follower.snapshot_attempt()
@@ -105,7 +105,7 @@ def test_an_answer_to_a_question_of_before_a_loss_is_not_taken() -> None:
 
 
 @pytest.mark.parametrize("frame", [b'{"broken', b"{}", b'{"data":5}', b"[" * 100_000])
-def test_a_frame_that_can_not_be_read_counts_as_missing(frame: bytes) -> None:
+def test_an_unreadable_frame_counts_as_missing(frame: bytes) -> None:
     line = live()
     line.put(update(11))
     line.inbox.put(sealed(message(line.source.topic, update(12)), frame))
@@ -124,7 +124,7 @@ def test_updates_that_came_together_are_applied_together_and_no_more_than_asked_
         assert (line.book.sequence, len(line.inbox)) == (sequence, 17 - sequence)
 
 
-def test_a_frame_of_an_unusual_form_is_read_all_the_same() -> None:
+def test_a_frame_of_an_unusual_form_is_applied() -> None:
     line = live()
     for number in range(11, 15):
         unusual = {**update(number), "changes": {"bids": [["99", number, number, "more"]], "asks": None}}
@@ -133,7 +133,7 @@ def test_a_frame_of_an_unusual_form_is_read_all_the_same() -> None:
         assert line.book.best_bid == (99, number)
 
 
-def test_what_a_frame_of_an_unusual_form_is_about_its_subject_tells() -> None:
+def test_the_subject_determines_the_kind_of_an_unusual_frame() -> None:
     line = Line(SPOT, level=3)
     line.follower.on_subscribed()
     line.fetch({"sequence": 10, "bids": [], "asks": []})
@@ -142,7 +142,7 @@ def test_what_a_frame_of_an_unusual_form_is_about_its_subject_tells() -> None:
     assert [order.id for order in line.follower.read(lambda book: book.bid_orders())] == ["o11", "o12"]
 
 
-def test_a_gap_asks_for_a_snapshot_once() -> None:
+def test_a_gap_requests_one_snapshot() -> None:
     line = live()
     line.push(update(13))
     line.push(update(14))
@@ -160,13 +160,13 @@ def test_a_gap_asks_for_a_snapshot_once() -> None:
     ]
 
 
-def test_a_new_epoch_alone_means_nothing() -> None:
+def test_a_new_epoch_alone_does_not_restart_the_book() -> None:
     line = live()
     line.push(update(11), epoch=2)
     assert (line.book.sequence, line.book.resyncs) == (11, 0)
 
 
-def test_what_was_dropped_before_the_book_counts_as_missing_once() -> None:
+def test_dropped_updates_count_as_missing_once() -> None:
     line = live(maxsize=3)
     for number in range(11, 18):
         line.put(update(number))
@@ -178,12 +178,12 @@ def test_what_was_dropped_before_the_book_counts_as_missing_once() -> None:
     line.push(update(18))
     assert line.book.sequence == 18
     assert line.book.resyncs == 1
-    line.inbox.put(message(line.source.topic, update(19)).with_lost(5))  # which tells by itself
+    line.inbox.put(message(line.source.topic, update(19)).with_lost(5))  # the message alone reports the loss
     line.take()
     assert line.book.resyncs == 2
 
 
-def test_why_no_snapshot_came_is_told_until_one_does() -> None:
+def test_the_reason_for_a_missing_snapshot_is_given_until_one_comes() -> None:
     line = Line(SPOT)
     line.follower.on_subscribed()
     line.follower.snapshot_delayed(1.5, ConnectionFailed("no route"))
@@ -203,11 +203,11 @@ def test_why_no_snapshot_came_is_told_until_one_does() -> None:
     assert "no route" not in reason(line)
     line.owner.events.clear()
     line.fetch(snapshot(20))
-    line.follower.snapshot_delayed(1.5)  # too late to be of interest
+    line.follower.snapshot_delayed(1.5)  # the book is ready, so this is ignored
     assert line.owner.events == [BookReady(SPOT, 2, 20)]
 
 
-def test_events_are_told_without_the_lock() -> None:
+def test_events_are_emitted_without_the_lock() -> None:
     line = live()
     reads = []
 
@@ -226,7 +226,7 @@ def test_a_reader_comes_before_the_next_updates() -> None:
     line.put(update(11))
     with line.follower.reader_lock:
         taking = Task(line.take)
-        assert line.follower.lock.acquire(timeout=10)  # nobody who waits at the door has it
+        assert line.follower.lock.acquire(timeout=10)  # a thread that waits for the reader lock does not hold this one
         line.follower.lock.release()
         assert line.book.sequence == 10
     taking.result()
@@ -243,7 +243,9 @@ def test_a_read_may_interrupt_a_read_of_the_same_thread() -> None:
     ("error", "raised"),
     [(StreamClosed("it was closed"), None), (RestError("900001", "symbol not exists"), RestError)],
 )
-def test_an_end_is_told_to_everybody_once(error: Exception, raised: type[Exception] | None) -> None:
+def test_an_end_is_reported_once_to_owner_waiters_and_listeners(
+    error: Exception, raised: type[Exception] | None
+) -> None:
     line = Line(SPOT)
     line.follower.on_subscribed()
     waiting, loop = Task(line.book.wait_ready), iter(line.book)
@@ -270,7 +272,7 @@ def test_an_end_is_told_to_everybody_once(error: Exception, raised: type[Excepti
     assert repr(line.follower) == f"<Follower of the book of BTC-USDT: {error}>"
 
 
-def test_changes_go_to_all_who_listen_and_are_told_apart() -> None:
+def test_each_listener_gets_the_changes_from_its_start_on() -> None:
     line = Line(SPOT)
     line.follower.on_subscribed()
     first: Any = iter(line.book)
@@ -291,7 +293,7 @@ def test_changes_go_to_all_who_listen_and_are_told_apart() -> None:
             each.get(timeout=0)
 
 
-def test_who_is_too_slow_for_the_changes_is_told_and_the_others_are_not() -> None:
+def test_only_the_slow_listener_gets_a_slow_consumer_error() -> None:
     line = live()
     slow, quick = line.follower.listen(2), line.follower.listen(100)
     for number in range(11, 16):
@@ -306,7 +308,7 @@ def test_who_is_too_slow_for_the_changes_is_told_and_the_others_are_not() -> Non
     assert line.book.sequence == 16
 
 
-def test_a_listener_that_nobody_holds_is_forgotten_unless_it_has_a_callback() -> None:
+def test_an_unreferenced_listener_is_dropped_unless_it_has_a_callback() -> None:
     line = live()
     line.follower.listen(10, callback=print)
     held = line.follower.listen(10)
@@ -321,7 +323,7 @@ def test_a_listener_that_nobody_holds_is_forgotten_unless_it_has_a_callback() ->
     assert held.closed
 
 
-def test_reads_of_several_threads_see_whole_updates_only() -> None:
+def test_concurrent_reads_see_complete_updates_only() -> None:
     line = live()
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""The level 2 book: exact in any spelling, unchanged by nonsense, and equal to the exchange's at every update."""
+"""The level 2 book: exact in any spelling, unchanged by malformed values, equal to the exchange's at every update."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from kucoin_sync.payloads import Level
 from kucoin_sync.testing.exchange import Exchange
 
 STEPS = 9_000
-"""Actions of the crowd in a replay, of one event or more each. The whole book is compared after every action."""
+"""Actions of the simulated traders in a replay. The whole book is compared after every action."""
 
-LONG = "3.00000000000000000001"  # a price that no float tells from 3
+LONG = "3.00000000000000000001"  # no float distinguishes this price from 3
 
 Model = dict[str, dict[Decimal, Decimal]]
 
@@ -35,7 +35,7 @@ def apply(book: Level2Book, bids: list[Any], asks: list[Any], after: int = 0) ->
 
 
 def loaded(switched: bool = False) -> Level2Book:
-    """Return a small book, `switched` one whose keys are decimals."""
+    """Return a small book; with `switched` its keys are decimals."""
     book = Level2Book()
     book.load([("2", "5"), ("1", "6")], [("3", "7"), ("4", "8")])
     if switched:
@@ -49,7 +49,7 @@ books = pytest.mark.parametrize("switched", [False, True], ids=["floats", "decim
 ZEROS = ["0", "0.0", "0.00000000", "0e9", "-0", ".0", "00", "0."]
 
 
-def test_its_examples_are_right() -> None:
+def test_the_examples_of_the_docstrings_are_right() -> None:
     assert doctest.testmod(l2).attempted
     assert not doctest.testmod(l2).failed
 
@@ -139,7 +139,7 @@ NONSENSE = ["", "x", "-1", "-0.1", "nan", "-nan", "inf", "Infinity", "-inf", "1_
 
 @books
 @pytest.mark.parametrize("nonsense", [*NONSENSE, None, True, [], float("nan"), float("inf"), -1, Decimal("-Infinity")])
-def test_nonsense_is_refused_and_changes_nothing(switched: bool, nonsense: Any) -> None:
+def test_malformed_values_are_refused_and_change_nothing(switched: bool, nonsense: Any) -> None:
     book = loaded(switched)
     for price, size in (
         (nonsense, "1"),
@@ -159,7 +159,7 @@ def test_nonsense_is_refused_and_changes_nothing(switched: bool, nonsense: Any) 
 
 @books
 @pytest.mark.parametrize("nonsense", NONSENSE)
-def test_an_update_with_one_row_of_nonsense_changes_nothing(switched: bool, nonsense: str) -> None:
+def test_an_update_with_one_malformed_row_changes_nothing(switched: bool, nonsense: str) -> None:
     for bad in ((nonsense, "1", 9), ("3", nonsense, 9)):
         book = loaded(switched)
         with pytest.raises(ValueError):
@@ -178,7 +178,7 @@ def test_a_side_has_one_of_two_names() -> None:
 
 
 @books
-def test_rows_up_to_a_sequence_are_passed_over(switched: bool) -> None:
+def test_rows_up_to_a_sequence_are_skipped(switched: bool) -> None:
     book = loaded(switched)
     apply(book, [("2", "1", 5), ("1", "1", 6)], [("3", "1", 5)], after=5)
     assert book.bids() == levels(("2", "5"), ("1", "1"))
@@ -201,7 +201,7 @@ def test_rows_are_applied_in_the_order_of_their_sequences(switched: bool) -> Non
 
 
 @books
-def test_unusual_spellings_in_an_update_of_several_rows_are_taken(switched: bool) -> None:
+def test_unusual_spellings_in_an_update_of_several_rows_are_accepted(switched: bool) -> None:
     book = loaded(switched)
     apply(
         book, [("+2", "1", 1), (".5", "2.", 2), (LONG, "01", 3), ("1.5", "1e-400", 4), ("1", "-0", 5)], [("-0", "3", 6)]
@@ -210,14 +210,14 @@ def test_unusual_spellings_in_an_update_of_several_rows_are_taken(switched: bool
     book._check()
 
 
-def test_an_update_may_turn_the_keys_into_decimals_half_way() -> None:
+def test_an_update_may_switch_the_keys_to_decimals_in_its_middle() -> None:
     book = loaded()
     apply(book, [("2", "1", 1), (LONG, "2", 2), ("2.0", "3", 3), ("1", "0", 4), ("2.5", "4", 5)], [])
     assert book.bids() == levels((LONG, "2"), ("2.5", "4"), ("2", "3"))
     book._check()
 
 
-def test_a_price_is_not_taken_for_the_float_that_it_equals() -> None:
+def test_a_price_is_not_confused_with_a_nearly_equal_float() -> None:
     book = Level2Book()
     book.set("buy", "0.1", "1")
     assert book.bids() == levels(("0.1", "1"))
@@ -237,14 +237,14 @@ def test_loading_replaces_everything() -> None:
 
 
 @pytest.mark.parametrize("bad", [("2.0", "1"), ("x", "1"), ("5", "-1"), ("5", None), ("5",)])
-def test_a_snapshot_with_one_row_of_nonsense_is_refused_and_changes_nothing(bad: Any) -> None:
+def test_a_snapshot_with_one_malformed_row_is_refused_and_changes_nothing(bad: Any) -> None:
     book = loaded()
     with pytest.raises(ValueError):
         book.load([("9", "9")], [("2", "1"), bad])
     assert (book.bids(), book.asks()) == (loaded().bids(), loaded().asks())
 
 
-def test_a_level_that_was_read_is_not_made_again_before_it_changes() -> None:
+def test_a_level_is_made_once_until_it_changes() -> None:
     book = loaded()
     before = book.bids()
     book.set("buy", "1", "9")
@@ -253,7 +253,7 @@ def test_a_level_that_was_read_is_not_made_again_before_it_changes() -> None:
     assert (before[1].size, after[1].size) == (6, 9)
 
 
-def test_what_is_remembered_of_prices_does_not_outgrow_the_book(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_price_caches_do_not_outgrow_the_book(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(l2, "_SPARE", 3)
     book = Level2Book()
     for number in range(1, 100):
@@ -268,7 +268,7 @@ def test_what_is_remembered_of_prices_does_not_outgrow_the_book(monkeypatch: pyt
     assert book.best_bid is None
 
 
-def test_nothing_depends_on_the_callers_precision() -> None:
+def test_results_do_not_depend_on_the_callers_decimal_precision() -> None:
     book = Level2Book()
     with localcontext() as context:
         context.prec = 3
@@ -283,7 +283,7 @@ def test_nothing_depends_on_the_callers_precision() -> None:
 
 
 def spell(draw: random.Random, number: Decimal) -> str:
-    """Return one of the many spellings of a number."""
+    """Return a random spelling of a number."""
     text = f"{number:f}"
     whole, _, rest = text.partition(".")
     return draw.choice(
@@ -302,7 +302,7 @@ def spell(draw: random.Random, number: Decimal) -> str:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_actors_never_break_an_invariant(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_actions_keep_the_invariants(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(price_index, "_CHUNK_SIZE", 8)
     draw = random.Random(seed)
     book = Level2Book()
@@ -340,7 +340,7 @@ few = st.sampled_from(["1", "1.0", "1.00000000000000000001", "2", "0", "0.00", "
 @given(
     st.lists(st.tuples(st.sampled_from(["buy", "sell"]), st.one_of(few, numbers), st.one_of(few, numbers)), max_size=25)
 )
-def test_any_decimal_texts_make_the_book_that_exact_numbers_make(changes: list[Any]) -> None:
+def test_a_book_of_any_decimal_texts_equals_a_model_of_exact_numbers(changes: list[Any]) -> None:
     book = Level2Book()
     model: Model = {"buy": {}, "sell": {}}
     for side, price, size in changes:
@@ -406,7 +406,7 @@ def test_the_book_equals_the_exchanges_after_every_update(
     assert sequence - first > steps
 
 
-def test_a_book_grown_large_is_still_in_order() -> None:
+def test_a_large_book_stays_in_order() -> None:
     draw = random.Random(5)
     book = Level2Book()
     model: dict[Decimal, Decimal] = {}

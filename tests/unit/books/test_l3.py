@@ -27,15 +27,15 @@ from kucoin_sync.testing.exchange.specs import spec_for
 from kucoin_sync.testing.exchange.units import exact
 
 EVENTS = 14_000
-"""Events in a replay. What each touched is compared at once, and the whole book after each of the first `WHOLE`."""
+"""Events in a replay. The part that an event changed is compared after it, the whole book after the first `WHOLE`."""
 
 WHOLE = 2_000
 
-LONG = "2.00000000000000000001"  # a price that no float tells from 2
+LONG = "2.00000000000000000001"  # no float distinguishes this price from 2
 
 
 def loaded(switched: bool = False) -> Level3Book:
-    """Return a book of three bids and two asks, `switched` one whose keys are decimals."""
+    """Return a book of three bids and two asks; with `switched` its keys are decimals."""
     book = Level3Book()
     book.load(
         [("b1", "2.0", "5", 1), ("b2", "2", "6", "2"), ("b3", "1", "7", 3)], [("a1", "3", "8", 4), ("a2", "4", "9", 5)]
@@ -61,7 +61,7 @@ def sizes(book: Level3Book) -> dict[str, Decimal]:
 BEGINNING = {"b1": Decimal(5), "b2": Decimal(6), "b3": Decimal(7), "a1": Decimal(8), "a2": Decimal(9)}
 
 
-def test_its_examples_are_right() -> None:
+def test_the_examples_of_the_docstrings_are_right() -> None:
     assert doctest.testmod(l3).attempted
     assert not doctest.testmod(l3).failed
 
@@ -101,14 +101,14 @@ def test_spellings_of_a_price_are_one_queue(switched: bool, price: Any) -> None:
     book._check()
 
 
-def test_a_price_that_is_none_has_no_orders() -> None:
+def test_a_malformed_price_raises_when_looking_for_orders() -> None:
     assert loaded().orders_at("0") == []
     with pytest.raises(ValueError):
         loaded().orders_at("x")
 
 
 @books
-def test_the_queue_position_tells_what_trades_first(switched: bool) -> None:
+def test_the_queue_position_counts_the_orders_that_trade_first(switched: bool) -> None:
     book = loaded(switched)
     book.open("b4", "buy", "2", "1")
     assert book.queue_position("b1") == QueuePosition(0, Decimal(0))
@@ -121,7 +121,7 @@ def test_the_queue_position_tells_what_trades_first(switched: bool) -> None:
 
 
 @books
-def test_a_match_takes_the_size_off_the_maker_exactly(switched: bool) -> None:
+def test_a_match_reduces_the_maker_exactly(switched: bool) -> None:
     book = loaded(switched)
     book.open("fine", "sell", "3", "0.3")
     with localcontext() as context:
@@ -136,7 +136,7 @@ def test_a_match_takes_the_size_off_the_maker_exactly(switched: bool) -> None:
 
 @books
 @pytest.mark.parametrize("remaining", ["", "0", "0.000"])
-def test_an_order_is_gone_when_nothing_is_left_and_done_then_harms_nothing(switched: bool, remaining: str) -> None:
+def test_an_order_without_size_is_gone_and_a_later_done_is_ignored(switched: bool, remaining: str) -> None:
     book = loaded(switched)
     book.match("b3", "7.0", remaining)
     assert "b3" not in book
@@ -149,7 +149,7 @@ def test_an_order_is_gone_when_nothing_is_left_and_done_then_harms_nothing(switc
 
 
 @books
-def test_a_change_sets_the_size_and_keeps_the_place(switched: bool) -> None:
+def test_a_change_sets_the_size_and_keeps_the_position(switched: bool) -> None:
     book = loaded(switched)
     book.resize("b1", "1.50", "5.0")
     book.resize("a1", "9")
@@ -162,7 +162,7 @@ def test_a_change_sets_the_size_and_keeps_the_place(switched: bool) -> None:
 
 
 @books
-def test_what_happens_to_orders_that_are_not_on_the_book_shows_nowhere(switched: bool) -> None:
+def test_events_of_orders_that_are_not_on_the_book_change_nothing(switched: bool) -> None:
     book = loaded(switched)
     book.match("hidden", "3", "0")
     book.resize("taker", "2", "4")
@@ -205,7 +205,9 @@ def test_what_happens_to_orders_that_are_not_on_the_book_shows_nowhere(switched:
         lambda book: book.load([("b9", "9", "9")], []),
     ],
 )
-def test_what_contradicts_the_book_is_refused_and_changes_nothing(change: Callable[[Level3Book], None]) -> None:
+def test_an_event_that_contradicts_the_book_is_refused_and_changes_nothing(
+    change: Callable[[Level3Book], None],
+) -> None:
     book = loaded()
     with pytest.raises(ValueError):
         change(book)
@@ -214,7 +216,7 @@ def test_what_contradicts_the_book_is_refused_and_changes_nothing(change: Callab
     book._check()
 
 
-def test_a_price_that_floats_cannot_tell_gets_its_own_queue() -> None:
+def test_a_price_that_has_no_float_gets_its_own_queue() -> None:
     book = loaded()
     book.open("b4", "buy", LONG, "1")
     book.open("b5", "buy", "1.99999999999999999999", "1")
@@ -249,7 +251,7 @@ def test_events_of_both_generations_are_applied(generation: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_actors_never_break_an_invariant(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_actions_keep_the_invariants(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(price_index, "_CHUNK_SIZE", 6)
     draw = random.Random(seed)
     book = Level3Book()
@@ -283,9 +285,9 @@ def test_random_actors_never_break_an_invariant(seed: int, monkeypatch: pytest.M
 
 
 class Replay:
-    """An engine with a crowd, and books that follow its feeds event by event.
+    """A matching engine with simulated traders, and books that follow its feeds event by event.
 
-    What the engine tells is rendered and applied at once, while its orders still stand as the event left them.
+    Each event is rendered and applied at once, while the engine still has the orders as the event left them.
     """
 
     def __init__(self, symbol: str, seed: int) -> None:
@@ -335,7 +337,7 @@ class Replay:
             self.compare(book)
 
     def add_up(self) -> None:
-        """Compare the levels of the orders with those of the level 2 feed, which tells once per action."""
+        """Compare the levels of the orders with the level 2 feed, which has one update per action."""
         for push in self.outbox.take():
             self.level2.apply(read_level2(push.data))
         bids, asks = self.level2.bids(), self.level2.asks()

@@ -1,4 +1,4 @@
-"""What a user holds of a live book: each read is that of the pure book, or refused."""
+"""The book that a user holds: each read returns what the pure book returns, or raises."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def line(level: int = 2, *, ready: bool = True, **options: Any) -> Line:
 @pytest.mark.parametrize(
     ("level", "name", "read", "waits"), CASES, ids=[f"{case[1]} of level {case[0]}" for case in CASES]
 )
-def test_a_read_is_that_of_the_pure_book_or_refused(level: int, name: str, read: Any, waits: bool) -> None:
+def test_a_read_returns_what_the_pure_book_returns_or_raises(level: int, name: str, read: Any, waits: bool) -> None:
     pure: Any = Level3Book() if level == 3 else Level2Book()
     pure.load(**{side: rows for side, rows in snapshot(level).items() if side != "sequence"})
     made = line(level, ready=False)
@@ -95,7 +95,7 @@ def test_a_read_is_that_of_the_pure_book_or_refused(level: int, name: str, read:
         read(made.book)
 
 
-def test_a_snapshot_is_one_cut() -> None:
+def test_a_snapshot_is_of_one_sequence() -> None:
     made = line()
     made.push({"sequenceStart": 11, "sequenceEnd": 11, "changes": {"bids": [["99", "7", 11]]}}, received_ns=123)
     cut = made.book.snapshot(depth=1)
@@ -112,7 +112,7 @@ def test_a_snapshot_of_level_3_has_the_orders_of_its_levels() -> None:
     assert cut.level == 3
 
 
-def test_while_the_sides_are_crossed_orders_stay_on_theirs() -> None:
+def test_orders_stay_on_their_side_while_the_sides_are_crossed() -> None:
     made = Line(SPOT, level=3)
     made.follower.on_subscribed()
     made.fetch({"sequence": 1, "bids": [["b", "100", "1", 1]], "asks": [["a", "100", "2", 2]]})
@@ -121,7 +121,7 @@ def test_while_the_sides_are_crossed_orders_stay_on_theirs() -> None:
     assert [order.id for order in cut.ask_orders] == ["a"]
 
 
-def test_a_book_says_how_it_fares() -> None:
+def test_a_book_shows_its_state() -> None:
     made = line(ready=False)
     book = made.book
     assert isinstance(book, LocalLevel2Book)
@@ -150,9 +150,7 @@ def test_a_book_says_how_it_fares() -> None:
 
 
 @pytest.mark.parametrize(("depth", "expected"), [(None, False), (3, True), (4, False)])
-def test_a_book_says_whether_it_is_partial_and_before_it_is_ready_whether_that_may_be(
-    depth: int | None, expected: bool
-) -> None:
+def test_a_book_says_whether_it_is_or_will_be_partial(depth: int | None, expected: bool) -> None:
     made = line(ready=False, depth=depth)
     assert made.book.partial == (depth is not None)
     assert made.book.snapshot_depth == depth
@@ -164,7 +162,7 @@ def test_a_book_says_whether_it_is_partial_and_before_it_is_ready_whether_that_m
     assert made.book.partial == (depth is not None)
 
 
-def test_waiting_for_a_book_returns_it_or_says_why_not() -> None:
+def test_waiting_for_a_book_returns_it_or_raises_the_reason() -> None:
     made = line(ready=False)
     book = made.book
     with pytest.raises(BookNotReady, match=r"the book of BTC-USDT was not ready within 0\.01 s, because the first"):
@@ -182,7 +180,7 @@ def test_waiting_for_a_book_returns_it_or_says_why_not() -> None:
 
 def test_ctrl_c_ends_a_wait_cleanly_at_any_instant() -> None:
     made = line(ready=False)
-    kept: list[BaseException] = []  # as programs keep errors, and with them all that was under way
+    kept: list[BaseException] = []  # programs may keep errors, and with them the frames of interrupted calls
     for instant in itertools.count(1):
         try:
             interrupted(lambda: made.book.wait_ready(timeout=0.0), instant)
@@ -195,7 +193,7 @@ def test_ctrl_c_ends_a_wait_cleanly_at_any_instant() -> None:
     assert made.book.wait_ready(timeout=LIMIT).best_bid == (99, 1)
 
 
-def test_a_close_that_ctrl_c_ends_at_any_instant_is_done_by_the_next() -> None:
+def test_a_close_interrupted_at_any_instant_is_completed_by_the_next_close() -> None:
     kept: list[BaseException] = []
     for instant in itertools.count(1):
         made = line(ready=False)
@@ -217,7 +215,7 @@ def test_a_close_that_ctrl_c_ends_at_any_instant_is_done_by_the_next() -> None:
     assert instant > 10
 
 
-def test_waits_in_vain_leave_nothing_behind() -> None:
+def test_waits_that_time_out_leave_nothing_behind() -> None:
     def gates() -> int:
         gc.collect()
         return sum(type(each) is Latch for each in gc.get_objects())
@@ -228,8 +226,8 @@ def test_waits_in_vain_leave_nothing_behind() -> None:
     assert gates() <= before
 
 
-def test_a_wait_that_ends_in_vain_still_reads_the_book_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A book may be lost again between the end of the wait and the read."""
+def test_a_read_after_a_wait_raises_if_the_book_was_lost_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The book may be lost again between the end of the wait and the read."""
     made = line()
     real = made.follower.wait_until_settled
 
@@ -252,24 +250,24 @@ def test_a_loop_gets_each_applied_update() -> None:
     assert [change.asks for change in loop] == [((101, number, number),) for number in range(11, 14)]  # type: ignore[union-attr]
 
 
-def test_frames_of_a_book_are_those_of_its_snapshot() -> None:
+def test_data_frames_of_a_book_are_those_of_its_snapshot() -> None:
     pandas = pytest.importorskip("pandas")
     book = line().book
     pandas.testing.assert_frame_equal(book.to_frame(1), book.snapshot(1).to_frame())
     pandas.testing.assert_frame_equal(book.to_frame(floats=True), book.snapshot().to_frame(floats=True))
 
 
-def test_a_handler_of_a_signal_may_read_where_it_interrupts() -> None:
-    """The thread that reads already has the lock; here it is interrupted by itself."""
+def test_a_signal_handler_may_read_the_book_during_a_read() -> None:
+    """The reading thread already holds the lock, and the handler runs on the same thread."""
     threads = threading.active_count()
     book: LocalBook = line().book
     assert book._follower.read(lambda pure: book.best_bid) == (99, 1)
     assert threading.active_count() <= threads
 
 
-def test_a_look_at_a_book_that_waits_for_a_reader_holds_up_no_reader() -> None:
+def test_a_repr_that_waits_for_a_reader_does_not_block_reads() -> None:
     book: LocalBook = line().book
-    with book._follower.reader_lock:  # as a reader that is about to take the lock
+    with book._follower.reader_lock:  # like a reader that is about to take the lock
         looking = Task(repr, book)
         thread = looking._thread.ident
         assert thread is not None
@@ -281,7 +279,7 @@ def test_a_look_at_a_book_that_waits_for_a_reader_holds_up_no_reader() -> None:
 
 
 def test_a_read_inside_an_update_is_refused() -> None:
-    """By a finaliser that runs in the middle of it."""
+    """A finaliser may run at any step of an update."""
     made = line()
     refused: list[str] = []
 

@@ -1,7 +1,7 @@
-"""Chance against a book: whatever networks, KuCoin and slow programs do, it equals the truth or a read raises.
+"""A book under random faults of network, KuCoin and program: it equals the exchange's book, or a read raises.
 
-The way of the updates is that of a program, from the inbox of the book's subscription to what the user reads; the test
-decides what comes, what is lost, when the books' thread has its turn and when REST answers, with what.
+Updates take the way that they take in a program, from the inbox of the book's subscription to the user's read. The test
+chooses which updates arrive, which are lost, when the books' thread runs, and when and how REST answers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOM = 30
 
 
 class Chance(LossyFeed):
-    """One book, and everything that can happen to what it is made of."""
+    """One book, and random events of its connection, its thread and its REST service."""
 
     options: dict[str, Any] = {}
 
@@ -37,7 +37,7 @@ class Chance(LossyFeed):
         self.follower = self.line.follower
         self.history = history_of(self.line.source.topic, STEPS)
         self.connected = False
-        self.on_their_way: list[tuple[int, Any]] = []  # answers of REST, with the attempts that they were asked for in
+        self.on_their_way: list[tuple[int, Any]] = []  # answers of REST, with the attempts that they belong to
         self.needed_before = 0
         self.changes: Any = iter(self.line.book)
         self.mirror: dict[str, dict[Decimal, Decimal]] | None = None
@@ -68,7 +68,7 @@ class Chance(LossyFeed):
 
     @rule(unsent=st.integers(0, 9))
     def cut(self, unsent: int) -> None:
-        """Lose the connection; what was received before is still on its way to the book."""
+        """Lose the connection; messages received before are still in the inbox."""
         self.connected = False
         self.follower.on_connection_lost("the connection was lost")
         assert not self.line.book.ready
@@ -84,7 +84,7 @@ class Chance(LossyFeed):
 
     @rule(back=st.integers(0, 12))
     def ask(self, back: int) -> None:
-        """Ask for a snapshot, which will be of now or of a while ago."""
+        """Request a snapshot, which will be current or old."""
         attempt = self.follower.snapshot_attempt()
         if attempt is not None:
             self.on_their_way.append((attempt, self.snapshot(back, self.line.source.depth)))
@@ -110,7 +110,7 @@ class Chance(LossyFeed):
         self.on_their_way.pop()
         self.follower.snapshot_delayed(1.0, ConnectionFailed("REST is down"))
 
-    # What has to hold
+    # Invariants
 
     @invariant()
     def a_book_equals_the_truth_or_a_read_raises(self) -> None:
@@ -147,7 +147,7 @@ class Chance(LossyFeed):
 
     @invariant()
     def changes_add_up_to_the_book(self) -> None:
-        """Whoever starts with a snapshot and takes all changes since has the same as the book."""
+        """A snapshot with all later changes applied equals the book."""
         while self.changes.pending:
             change = self.changes.get(timeout=0)
             resyncs, sequence = self.mirrored
@@ -171,12 +171,12 @@ class Chance(LossyFeed):
         self.mirrored = book.resyncs, snapshot.sequence
 
     def teardown(self) -> None:
-        """Lose nothing from here on: then one snapshot is enough, until a partial book has lost all that it knew."""
+        """Lose nothing from here on: then one snapshot is enough, until a partial book is exhausted."""
         if not hasattr(self, "line"):
             return
         self.cut(0)
         self.connect()
-        had = self.follower.calibration.min_sequence  # a snapshot of less is refused
+        had = self.follower.calibration.min_sequence  # an older snapshot is refused
         made = [(first, make(self.line.source.depth)) for first, make in self.history.snapshots if first > self.next]
         fitting = [(first, snapshot) for first, snapshot in made if int(snapshot["sequence"]) >= had]
         if not fitting:
@@ -193,7 +193,7 @@ class Chance(LossyFeed):
         if self.line.source.depth is None:
             assert snapshots == 1
         elif not self.line.book.ready:
-            return  # it was at its end when the exchange told its last
+            return  # the partial book was exhausted at the last update
         assert self.line.book.sequence == max(self.history.truths)
         assert self.line.book.ready
         self.changes_add_up_to_the_book()

@@ -1,4 +1,4 @@
-"""The keeper of a stream's books, with a stand-in for the rest of the stream."""
+"""The manager of a stream's books, with a fake for the rest of the stream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPOT, TOPIC = "BTC-USDT", "/market/level2:BTC-USDT"
 
 
 class Stream:
-    """The parts of a stream that the keeper works with, all in one."""
+    """A fake of all the parts of a stream that the manager uses."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []
@@ -76,7 +76,7 @@ def stream() -> Stream:
 
 
 @pytest.fixture
-def keeper(stream: Stream) -> Iterator[BookManager]:
+def book_manager(stream: Stream) -> Iterator[BookManager]:
     part: Any = stream
     made = BookManager(part, part, part, part, lambda: False)
     yield made
@@ -85,8 +85,8 @@ def keeper(stream: Stream) -> Iterator[BookManager]:
         assert not thread.is_alive()
 
 
-def opened(keeper: BookManager, symbol: str = SPOT, **options: Any) -> Any:
-    return keeper.open(symbol, **{"level": 2, "generation": 2, "on_change": None, "maxsize": 10, **options})
+def opened(book_manager: BookManager, symbol: str = SPOT, **options: Any) -> Any:
+    return book_manager.open(symbol, **{"level": 2, "generation": 2, "on_change": None, "maxsize": 10, **options})
 
 
 def update(sequence: int, topic: str = TOPIC) -> Any:
@@ -98,42 +98,42 @@ def snapshot(sequence: int) -> dict[str, Any]:
     return {"sequence": str(sequence), "bids": [["99", "1"]], "asks": [["101", "1"]]}
 
 
-def test_updates_of_a_subscription_reach_its_book(keeper: BookManager, stream: Stream) -> None:
-    assert stream.watcher is keeper
-    book = opened(keeper)
+def test_updates_of_a_subscription_reach_its_book(book_manager: BookManager, stream: Stream) -> None:
+    assert stream.watcher is book_manager
+    book = opened(book_manager)
     assert not stream.needing
-    keeper.carried([TopicKey("/market/level2:ETH-USDT"), TopicKey(TOPIC, "a tunnel")])
+    book_manager.carried([TopicKey("/market/level2:ETH-USDT"), TopicKey(TOPIC, "a tunnel")])
     assert not stream.needing
-    keeper.carried([TopicKey(TOPIC)])
+    book_manager.carried([TopicKey(TOPIC)])
     assert stream.needing == [book]
     book.apply_snapshot(snapshot(10), book.snapshot_attempt())
     for number in range(11, 2000):
         stream.subscriptions[0].put(update(number))
     until(lambda: book.calibration.sequence == 1999, "updates are not applied")
-    assert keeper.stats() == {"books": 1, "books_ready": 1, "book_resyncs": 0, "book_snapshots": 3}
+    assert book_manager.stats() == {"books": 1, "books_ready": 1, "book_resyncs": 0, "book_snapshots": 3}
 
 
-def test_nonsense_is_refused(keeper: BookManager) -> None:
+def test_invalid_arguments_are_refused(book_manager: BookManager) -> None:
     for options, error, hint in (
         ({"maxsize": 0}, ValueError, "maxsize is 0; at least 1 change may wait"),
         ({"on_change": 5}, TypeError, "on_change must be callable, not int"),
     ):
         with pytest.raises(error, match=hint):
-            opened(keeper, **options)
-    assert keeper.stats()["books"] == 0
+            opened(book_manager, **options)
+    assert book_manager.stats()["books"] == 0
 
 
-def test_a_topic_that_is_carried_already_needs_no_confirmation(keeper: BookManager, stream: Stream) -> None:
+def test_a_topic_that_the_server_already_sends_needs_no_confirmation(book_manager: BookManager, stream: Stream) -> None:
     stream.carried.add(TOPIC)
-    book = opened(keeper)
+    book = opened(book_manager)
     assert stream.needing == [book]
 
 
 def test_a_busy_book_does_not_starve_the_others(
-    keeper: BookManager, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    book_manager: BookManager, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manager, "_UPDATES_PER_JOB", 10)
-    books = [opened(keeper), opened(keeper, "ETH-USDT")]
+    books = [opened(book_manager), opened(book_manager, "ETH-USDT")]
     busy, other = stream.subscriptions
     executor: list[Any] = []
     both = threading.Event()
@@ -155,25 +155,25 @@ def test_a_busy_book_does_not_starve_the_others(
     assert executor.count(books[0]) >= 200
 
 
-def test_what_comes_before_the_book_is_waited_for_is_applied_too(keeper: BookManager, stream: Stream) -> None:
+def test_an_update_that_arrives_during_the_subscription_is_applied(book_manager: BookManager, stream: Stream) -> None:
     stream.meanwhile = lambda: stream.subscriptions[0].put(update(11))
-    opened(keeper)
+    opened(book_manager)
     until(lambda: not stream.subscriptions[0].pending, "the update is not taken")
 
 
-def test_a_lost_connection_is_told_to_the_books_of_its_topics(keeper: BookManager, stream: Stream) -> None:
-    one, two, other = opened(keeper), opened(keeper), opened(keeper, "ETH-USDT")
+def test_a_lost_connection_is_reported_to_the_books_of_its_topics(book_manager: BookManager, stream: Stream) -> None:
+    one, two, other = opened(book_manager), opened(book_manager), opened(book_manager, "ETH-USDT")
     for book in (one, two, other):
         book.on_subscribed()
         book.apply_snapshot(snapshot(10), book.snapshot_attempt())
-    keeper.lost([TopicKey(TOPIC)], ConnectionFailed("no route"))
+    book_manager.lost([TopicKey(TOPIC)], ConnectionFailed("no route"))
     assert [book.calibration.live for book in (one, two, other)] == [False, False, True]
     assert one.calibration.reason == "there is no connection to KuCoin: no route"
-    assert keeper.stats()["book_resyncs"] == 2
+    assert book_manager.stats()["book_resyncs"] == 2
 
 
-def test_a_subscription_that_ends_ends_its_book(keeper: BookManager, stream: Stream) -> None:
-    closed, refused = opened(keeper), opened(keeper, "ETH-USDT")
+def test_a_subscription_that_ends_ends_its_book(book_manager: BookManager, stream: Stream) -> None:
+    closed, refused = opened(book_manager), opened(book_manager, "ETH-USDT")
     error = AuthenticationError("refused")
     stream.subscriptions[0].inbox.finish(None)
     stream.subscriptions[1].inbox.finish(error)
@@ -182,14 +182,14 @@ def test_a_subscription_that_ends_ends_its_book(keeper: BookManager, stream: Str
     assert "was unsubscribed; open it again" in str(closed.ended)
     assert refused.ended is error
     assert set(stream.forgotten) == {closed, refused}
-    assert keeper.stats()["books"] == 0
+    assert book_manager.stats()["books"] == 0
 
 
-def test_what_was_received_before_the_end_is_still_applied(
-    keeper: BookManager, stream: Stream, monkeypatch: pytest.MonkeyPatch
+def test_updates_received_before_the_end_are_still_applied(
+    book_manager: BookManager, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manager, "_UPDATES_PER_JOB", 10)
-    book = opened(keeper)
+    book = opened(book_manager)
     book.on_subscribed()
     book.apply_snapshot(snapshot(10), book.snapshot_attempt())
     changes: Any = book.listen(1000)
@@ -199,10 +199,10 @@ def test_what_was_received_before_the_end_is_still_applied(
     assert [changes.get(timeout=LIMIT).sequence_end for _ in range(100)] == list(range(11, 111))
 
 
-def test_a_defect_ends_the_book_that_it_struck_and_no_other(
-    keeper: BookManager, stream: Stream, caplog: pytest.LogCaptureFixture
+def test_a_defect_ends_its_book_and_no_other(
+    book_manager: BookManager, stream: Stream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    struck, other = opened(keeper), opened(keeper, "ETH-USDT")
+    struck, other = opened(book_manager), opened(book_manager, "ETH-USDT")
     struck.apply_pending = lambda inbox, most: 1 / 0
     for subscription in stream.subscriptions:
         subscription.put(update(11))
@@ -213,32 +213,32 @@ def test_a_defect_ends_the_book_that_it_struck_and_no_other(
     assert other.ended is None
 
 
-def test_one_of_two_books_of_a_topic_may_end(keeper: BookManager, stream: Stream) -> None:
-    one, two = opened(keeper), opened(keeper)
+def test_one_of_two_books_of_a_topic_may_end(book_manager: BookManager, stream: Stream) -> None:
+    one, two = opened(book_manager), opened(book_manager)
     one.end(StreamClosed("it was closed"))
     assert stream.subscriptions[0].closed
     assert not stream.subscriptions[1].closed
-    keeper.carried([TopicKey(TOPIC)])
+    book_manager.carried([TopicKey(TOPIC)])
     assert stream.needing == [two]
     two.end(StreamClosed("it was closed"))
-    keeper.carried([TopicKey(TOPIC)])
+    book_manager.carried([TopicKey(TOPIC)])
     assert stream.needing == [two]
 
 
-def test_resyncs_of_books_that_are_gone_still_count(keeper: BookManager, stream: Stream) -> None:
+def test_resyncs_of_ended_books_still_count(book_manager: BookManager, stream: Stream) -> None:
     for _ in range(2):
-        book = opened(keeper)
+        book = opened(book_manager)
         book.on_subscribed()
         book.apply_snapshot(snapshot(10), book.snapshot_attempt())
         book.on_connection_lost("cut")
     book.end(StreamClosed("it was closed"))
-    assert keeper.stats()["book_resyncs"] == 2
-    keeper.close()
-    assert keeper.stats()["book_resyncs"] == 2
+    assert book_manager.stats()["book_resyncs"] == 2
+    book_manager.close()
+    assert book_manager.stats()["book_resyncs"] == 2
 
 
-def test_an_on_change_is_served_from_the_first_change_on(keeper: BookManager, stream: Stream) -> None:
-    book = opened(keeper, on_change=print)
+def test_on_change_gets_the_first_change(book_manager: BookManager, stream: Stream) -> None:
+    book = opened(book_manager, on_change=print)
     (listener,) = stream.served
     assert listener.callback is print
     book.on_subscribed()
@@ -247,41 +247,43 @@ def test_an_on_change_is_served_from_the_first_change_on(keeper: BookManager, st
     until(lambda: listener.pending == 1, "the change was not told")
 
 
-def test_a_book_that_can_not_be_subscribed_leaves_nothing_behind(keeper: BookManager, stream: Stream) -> None:
+def test_a_book_whose_subscription_fails_leaves_nothing_behind(book_manager: BookManager, stream: Stream) -> None:
     stream.refusal = StreamClosed("the stream is closed")
     with pytest.raises(StreamClosed, match="the stream is closed"):
-        opened(keeper, on_change=print)
-    assert keeper.stats()["books"] == 0
+        opened(book_manager, on_change=print)
+    assert book_manager.stats()["books"] == 0
     assert stream.served[0].closed
 
 
-def test_a_book_may_end_while_it_is_subscribed(keeper: BookManager, stream: Stream) -> None:
-    """Such as by an answer of REST, where its topic was carried for another book."""
+def test_a_book_may_end_during_its_subscription(book_manager: BookManager, stream: Stream) -> None:
+    """Such as by an answer of REST, if the server already sends the topic for another book."""
 
     def end() -> None:
-        (book,) = keeper._books
+        (book,) = book_manager._books
         book.end(ConnectionFailed("ended"))
 
     stream.meanwhile = end
-    assert str(opened(keeper).ended) == "ended"
+    assert str(opened(book_manager).ended) == "ended"
     assert stream.subscriptions[0].closed
 
 
-def test_closing_ends_all_books_without_unsubscribing_them_one_by_one(keeper: BookManager, stream: Stream) -> None:
-    books = [opened(keeper), opened(keeper, "ETH-USDT")]
-    (thread,) = keeper.close()
+def test_closing_ends_all_books_without_unsubscribing_them_one_by_one(
+    book_manager: BookManager, stream: Stream
+) -> None:
+    books = [opened(book_manager), opened(book_manager, "ETH-USDT")]
+    (thread,) = book_manager.close()
     thread.join(LIMIT)
     assert not thread.is_alive()
     for book in books:
         assert "was closed with its stream" in str(book.ended)
     assert not any(subscription.closed for subscription in stream.subscriptions)
     with pytest.raises(StreamClosed, match="make a new one to open a book"):
-        opened(keeper)
-    keeper.close()
+        opened(book_manager)
+    book_manager.close()
 
 
-def test_a_stream_without_books_has_the_same_numbers(keeper: BookManager) -> None:
-    names = keeper.stats().keys()
+def test_a_stream_without_books_has_the_same_stats_keys(book_manager: BookManager) -> None:
+    names = book_manager.stats().keys()
     stream = kucoin_sync.Stream()
     assert names <= stream.stats().keys()
     stream.close()

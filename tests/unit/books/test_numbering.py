@@ -1,7 +1,7 @@
-"""A book never goes back in time, and follows the exchange where it numbers the book anew.
+"""A book never goes back in time, and it follows the exchange when that restarts its numbering.
 
-Chance decides: what comes twice, late, as a block or together; which snapshots are of long ago, or of another
-numbering; and when the exchange begins anew, while the connection stays or is cut.
+The test chooses at random which updates come twice, late, as a block or merged, which snapshots are old or of another
+numbering, and when the exchange restarts its numbering with or without a cut.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from kucoin_sync.books import FUTURES_LEVEL2, LEVEL2, LEVEL3, Calibration
 from ...support.numbering import FEEDS, Numbering, content
 
 ENOUGH = 4
-"""Updates of a new numbering, one after the other, that are enough to see that it is one."""
+"""The number of successive updates after which a new numbering is recognised."""
 BEGINNINGS = [1, 50_000, 1_553_877_630_287]
 
 
 class Numberings(RuleBasedStateMachine):
-    """One book beside an exchange that numbers it anew now and then."""
+    """One book, and an exchange that restarts its numbering at random."""
 
     feed = ""
 
@@ -32,8 +32,8 @@ class Numberings(RuleBasedStateMachine):
         wire: Any = {"level2": LEVEL2, "futures": FUTURES_LEVEL2}.get(self.feed, LEVEL3)
         self.calibration: Calibration[Any, Any] = Calibration(wire)
         self.numberings = [Numbering(self.feed, 1, first)]
-        self.came: list[Any] = []  # updates of this numbering that came over this connection, one after the other
-        self.seen: tuple[int, int] = (0, 0)  # the newest numbering and sequence that could be read, and when
+        self.came: list[Any] = []  # successive updates of this numbering on this connection
+        self.seen: tuple[int, int] = (0, 0)  # the newest numbering and sequence that were read
         self.seen_resyncs = 0
         self.calibration.snapshot(self.now.snapshot(first))
         self.deliver(8)
@@ -62,7 +62,7 @@ class Numberings(RuleBasedStateMachine):
 
     @rule(back=st.integers(1, 60), count=st.integers(1, 60))
     def repeat_a_block(self, back: int, count: int) -> None:
-        """Push again what this connection had pushed: it changes nothing."""
+        """Repeat the updates of this connection, which changes nothing."""
         before = self.calibration.live, self.calibration.sequence, self.calibration.resyncs
         came = self.came[-back:][:count]
         for push in came:
@@ -74,7 +74,7 @@ class Numberings(RuleBasedStateMachine):
         for place in order:
             self.calibration.push(*self.now.update(self.now.last + 1 + place))
         self.now.last += 4
-        self.came = []  # some may have been left out
+        self.came = []  # some may be missing
 
     @rule(missed=st.integers(0, 9))
     def cut(self, missed: int) -> None:
@@ -91,7 +91,7 @@ class Numberings(RuleBasedStateMachine):
     @precondition(lambda self: len(self.numberings) < 4 and self.now.last > 20_000)
     @rule(stays=st.booleans(), low=st.integers(1, 50), advanced=st.integers(0, 9))
     def number_anew_from_far_below(self, stays: bool, low: int, advanced: int) -> None:
-        """Begin anew below all that was; the connection stays, or is cut and a little is missed."""
+        """Restart the numbering far below; the connection stays, or is cut and a few updates are missed."""
         lowest = min(each.first for each in self.numberings)
         if not stays:
             self.cut(0)
@@ -102,12 +102,12 @@ class Numberings(RuleBasedStateMachine):
     @precondition(lambda self: len(self.numberings) < 4 and self.calibration.live and len(self.came) > 20)
     @rule(back=st.integers(ENOUGH, 20))
     def number_anew_from_just_below(self, back: int) -> None:
-        """Begin anew with numbers that were there a moment ago; the connection stays."""
+        """Restart the numbering just below; the connection stays."""
         if self.calibration.sequence != self.now.last:
             return
         self.numberings.append(Numbering(self.feed, self.now.name + 1, self.now.last - back))
         self.came = []
-        self.deliver(ENOUGH if self.feed == "level2" else 1)  # where several may have come in one
+        self.deliver(ENOUGH if self.feed == "level2" else 1)  # level 2 may merge several updates
         assert not self.calibration.live, "an update that is not the one that had this number"
 
     @rule(ahead=st.integers(0, 3))
@@ -146,7 +146,7 @@ class Numberings(RuleBasedStateMachine):
         self.seen, self.seen_resyncs = (name, sequence), calibration.resyncs
 
     def teardown(self) -> None:
-        """Serve a good snapshot, and the book is ready again, however often it was refused."""
+        """Serve good snapshots: the book becomes ready, however many were refused before."""
         if not hasattr(self, "calibration"):
             return
         self.deliver(ENOUGH)
@@ -162,7 +162,7 @@ class Numberings(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     "examples", [25, pytest.param(400, marks=[pytest.mark.long, pytest.mark.timeout(600)])], ids=["some", "many"]
 )
-def test_whatever_comes_a_book_is_the_exchanges_or_refuses_and_never_goes_back(feed: str, examples: int) -> None:
+def test_a_book_equals_the_exchanges_or_refuses_and_never_goes_back(feed: str, examples: int) -> None:
     case = type("Case", (Numberings,), {"feed": feed}).TestCase
     case.settings = settings(max_examples=examples, stateful_step_count=30, deadline=None)
     case("runTest").runTest()

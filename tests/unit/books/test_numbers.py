@@ -1,4 +1,4 @@
-"""Numbers of a book: every spelling of a number is it, nothing else is one, and nothing is rounded."""
+"""Numbers of a book: all spellings are accepted, other text is refused, and nothing is rounded."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ NONSENSE = [
 ]
 
 
-def test_its_examples_are_right() -> None:
+def test_the_examples_of_the_docstrings_are_right() -> None:
     assert doctest.testmod(numbers).attempted
     assert not doctest.testmod(numbers).failed
 
 
 @pytest.mark.parametrize("text", ["1.50", "1.5", "15e-1", ".15E1", "+1.5", "01.5", " 1.5\n", "0.0015e+3", "15E-01"])
-def test_all_spellings_of_a_number_are_it(text: str) -> None:
+def test_all_spellings_of_a_number_are_equal(text: str) -> None:
     assert parse(text) == Decimal("1.5")
 
 
@@ -50,7 +50,7 @@ def test_zero_is_zero_in_any_spelling_and_without_a_sign(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NONSENSE)
-def test_what_is_no_number_is_refused(text: str) -> None:
+def test_text_that_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number"):
         parse(text)
 
@@ -61,13 +61,13 @@ def test_negative_numbers_are_refused(text: str) -> None:
         parse(text)
 
 
-def test_a_refusal_quotes_no_more_than_the_beginning() -> None:
+def test_an_error_quotes_only_the_beginning_of_the_data() -> None:
     with pytest.raises(ValueError) as caught:
         parse("x" * 10_000)
     assert len(str(caught.value)) < 100
 
 
-def test_neither_parsing_nor_sums_depend_on_the_callers_precision() -> None:
+def test_parsing_and_sums_do_not_depend_on_the_callers_precision() -> None:
     digits = "0.1234567890123456789012345678901234567890"
     with localcontext() as context:
         context.prec = 3
@@ -79,22 +79,22 @@ def test_neither_parsing_nor_sums_depend_on_the_callers_precision() -> None:
     ("value", "text"),
     [("1.50", "1.50"), (b"1.50", "1.50"), (3, "3"), (0.1, "0.1"), (1e-7, "1e-07"), (Decimal("2.0"), "2.0"), ("", "")],
 )
-def test_a_number_has_a_text_however_it_is_held(value: object, text: str) -> None:
+def test_numbers_of_all_types_have_a_text(value: object, text: str) -> None:
     assert as_text(value) == text
 
 
 @pytest.mark.parametrize("value", [None, True, [], {}, (1,)])
-def test_other_things_have_no_number(value: object) -> None:
+def test_values_that_are_no_numbers_are_refused(value: object) -> None:
     with pytest.raises(ValueError, match="is not a number"):
         as_text(value)
 
 
 @given(st.decimals(min_value=0, max_value=10**12, allow_nan=False, allow_infinity=False))
-def test_the_estimate_is_the_nearest_float(number: Decimal) -> None:
+def test_parse_float_returns_the_nearest_float(number: Decimal) -> None:
     assert parse_float(f"{number:f}") == float(number)
 
 
 @pytest.mark.parametrize("text", [*NONSENSE, "+1", ".5", "5.", "01"])
-def test_the_estimate_refuses_what_is_not_spelled_as_in_json(text: str) -> None:
+def test_parse_float_refuses_spellings_that_json_does_not_have(text: str) -> None:
     with pytest.raises(DecodeErrors):
         parse_float(text)

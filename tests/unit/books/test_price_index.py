@@ -1,4 +1,4 @@
-"""The ladder: any price in any spelling has one key, and the keys are in the order of the prices."""
+"""The price index: all spellings of a price have one key, and keys have the order of the prices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kucoin_sync.books import price_index as module
 from kucoin_sync.books.price_index import PriceIndex
 
 SIGNS = pytest.mark.parametrize("sign", [1, -1])
-LONG = "1.00000000000000000001"  # no float tells it from 1
+LONG = "1.00000000000000000001"  # no float distinguishes it from 1
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def texts(ladder: PriceIndex[str], n: int | None = None) -> list[str]:
     return [ladder.rows[key] for key in ladder.best_keys(n)]
 
 
-def test_an_empty_ladder_has_no_best_price() -> None:
+def test_an_empty_index_has_no_best_price() -> None:
     ladder: PriceIndex[str] = PriceIndex(1)
     assert ladder.best_key() is None
     assert ladder.best_keys() == ladder.best_keys(3) == list(ladder) == []
@@ -78,7 +78,7 @@ def test_spellings_share_a_key(sign: int, switched: bool) -> None:
 
 
 @SIGNS
-def test_price_0_has_no_key_and_nonsense_is_refused(sign: int) -> None:
+def test_price_0_has_no_key_and_malformed_text_is_refused(sign: int) -> None:
     ladder: PriceIndex[str] = PriceIndex(sign)
     assert [ladder.key_of(text) for text in ("0", "0.0", "-0", "0e5", ".0")] == [None] * 5
     for text in ("-1", "x", "", "nan", "1e400x", "-1e-400"):
@@ -93,15 +93,15 @@ def test_price_0_has_no_key_and_nonsense_is_refused(sign: int) -> None:
     [
         ("1e-320", True),
         ("1e308", True),
-        ("123456789.01234567", True),  # more than 15 digits, and still what its float prints as
+        ("123456789.01234567", True),  # more than 15 digits, but its float prints as this text
         (LONG, False),
         ("1e-999", False),
         ("1e309", False),
         ("1e999", False),
-        ("0.1000000000000000055511151231257827", False),  # the float 0.1 to the last digits but a few
+        ("0.1000000000000000055511151231257827", False),  # nearly all digits of the float 0.1
     ],
 )
-def test_the_first_price_that_floats_cannot_tell_turns_the_keys_into_decimals(sign: int, odd: str, told: bool) -> None:
+def test_the_first_price_without_an_exact_float_switches_the_keys_to_decimals(sign: int, odd: str, told: bool) -> None:
     ladder: PriceIndex[str] = PriceIndex(sign)
     many = [str(number) for number in range(1, 30)]
     add(ladder, *many, "0.1")
@@ -117,7 +117,7 @@ def test_the_first_price_that_floats_cannot_tell_turns_the_keys_into_decimals(si
 
 
 @SIGNS
-def test_looking_for_a_price_changes_nothing(sign: int) -> None:
+def test_finding_a_price_changes_nothing(sign: int) -> None:
     ladder: PriceIndex[str] = PriceIndex(sign)
     add(ladder, "1", "2")
     assert ladder.find(Decimal(LONG)) is None
@@ -128,7 +128,7 @@ def test_looking_for_a_price_changes_nothing(sign: int) -> None:
 
 
 @SIGNS
-def test_sorting_orders_what_was_put_into_the_rows(sign: int) -> None:
+def test_sorting_orders_the_keys_of_the_rows(sign: int) -> None:
     ladder: PriceIndex[str] = PriceIndex(sign)
     numbers = [str(number) for number in range(1, 100)]
     random.Random(1).shuffle(numbers)
@@ -147,12 +147,12 @@ def test_sorting_orders_what_was_put_into_the_rows(sign: int) -> None:
 
 @SIGNS
 @pytest.mark.parametrize("seed", range(6))
-def test_random_actors_never_break_an_invariant(sign: int, seed: int) -> None:
+def test_random_actions_keep_the_invariants(sign: int, seed: int) -> None:
     draw = random.Random(seed)
     ladder: PriceIndex[str] = PriceIndex(sign)
     model: dict[Decimal, str] = {}
     for step in range(600):
-        # Growing, shrinking to nothing, and growing again: chunks are split and dropped at both ends and between.
+        # Grow, shrink to nothing and grow again, so that chunks are split and dropped everywhere.
         growing = (step // 150) % 2 == 0
         if model and draw.random() < (0.2 if growing else 0.9):
             price = draw.choice([min(model), max(model), draw.choice(list(model))])
@@ -178,7 +178,7 @@ decimals = st.one_of(
 @SIGNS
 @settings(deadline=None)
 @given(prices=st.lists(decimals.filter(lambda text: Decimal(text) > 0), max_size=12))
-def test_any_decimal_text_is_told_exactly(sign: int, prices: list[str]) -> None:
+def test_any_decimal_text_has_its_own_exact_key(sign: int, prices: list[str]) -> None:
     ladder: PriceIndex[str] = PriceIndex(sign)
     add(ladder, *prices)
     ladder._check()

@@ -1,4 +1,4 @@
-"""Snapshots: values of their own, with what can be told from them."""
+"""Snapshots: immutable copies of a book, and their conversions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def level3() -> BookSnapshot:
 EMPTY = BookSnapshot("BTC-USDT", 2, 0, 0, Levels([], 0, False), Levels([], 0, False))
 
 
-def test_the_best_levels_and_what_follows_from_them() -> None:
+def test_a_snapshot_has_best_prices_spread_and_mid() -> None:
     snapshot = level2()
     assert snapshot.best_bid == (99, 1)
     assert snapshot.best_ask == (101, Decimal("0.1"))
@@ -39,17 +39,17 @@ def test_the_best_levels_and_what_follows_from_them() -> None:
 
 
 @pytest.mark.parametrize(("depth", "partial"), [(None, True), (3, True), (2, False), (1, False)])
-def test_it_is_partial_where_there_may_be_other_levels_among_these(depth: int | None, partial: bool) -> None:
+def test_a_snapshot_is_partial_if_other_levels_may_be_among_its_own(depth: int | None, partial: bool) -> None:
     assert level2(depth).partial == partial
 
 
-def test_nothing_changes_it() -> None:
+def test_a_snapshot_is_read_only() -> None:
     with pytest.raises(AttributeError):
         level2().sequence = 18  # type: ignore[misc]
     assert level2() == level2()
 
 
-def test_as_plain_data_it_reads_like_kucoins_answer() -> None:
+def test_plain_data_has_the_form_of_kucoins_answer() -> None:
     assert json.loads(json.dumps(level2().to_dict())) == {
         "symbol": "BTC-USDT",
         "sequence": 17,
@@ -63,7 +63,7 @@ def test_as_plain_data_it_reads_like_kucoins_answer() -> None:
 
 
 @pytest.mark.parametrize("floats", [False, True])
-def test_a_frame_has_a_row_for_each_level(floats: bool) -> None:
+def test_a_data_frame_has_a_row_for_each_level(floats: bool) -> None:
     pytest.importorskip("pandas")
     frame = level2().to_frame(floats=floats)
     assert list(frame.columns) == ["side", "price", "size"]
@@ -76,7 +76,7 @@ def test_a_frame_has_a_row_for_each_level(floats: bool) -> None:
     assert EMPTY.to_frame().empty
 
 
-def test_a_frame_of_level_3_has_a_row_for_each_order() -> None:
+def test_a_data_frame_of_level_3_has_a_row_for_each_order() -> None:
     pytest.importorskip("pandas")
     frame = level3().to_frame()
     assert list(frame.columns) == ["side", "price", "size", "order_id", "time_ns"]
@@ -84,7 +84,7 @@ def test_a_frame_of_level_3_has_a_row_for_each_order() -> None:
     assert level3().bid_orders == (Order("b", "buy", Decimal(99), Decimal(1), 7),)
 
 
-def test_without_pandas_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pandas_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def refuse(name: str, *rest: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The fetcher of snapshots: paced, patient with REST, and held up by nobody."""
+"""The snapshot queue: it keeps to the rate limit, retries with delays, and no symbol delays another."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def rest() -> Rest:
 
 @pytest.fixture
 def fetcher(rest: Rest) -> Iterator[SnapshotQueue]:
-    """A fetcher without a pace that could be felt; no thread of it is left after the test."""
+    """A queue with a very high rate limit; all its threads have ended after the test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshot_fetcher, "_MIN_INTERVAL", 0.01)
         made = SnapshotQueue(rest.make, 10_000)
@@ -136,7 +136,7 @@ def limited(code: str = "429000", **options: Any) -> RestError:
     return RestError(code, "slow down", retriable=True, **options)
 
 
-def test_a_snapshot_is_fetched_for_who_needs_one(fetcher: SnapshotQueue, rest: Rest) -> None:
+def test_a_snapshot_is_fetched_for_a_book_that_needs_one(fetcher: SnapshotQueue, rest: Rest) -> None:
     book = Book(with_key=True)
     fetcher.request_snapshot(book)
     book.wait()
@@ -148,7 +148,7 @@ def test_a_snapshot_is_fetched_for_who_needs_one(fetcher: SnapshotQueue, rest: R
     assert fetcher.request_count == 1
 
 
-def test_signed_and_unsigned_requests_have_clients_of_their_own(
+def test_signed_and_unsigned_requests_have_separate_clients(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_MAX_WORKERS", 1)
@@ -159,7 +159,7 @@ def test_signed_and_unsigned_requests_have_clients_of_their_own(
     assert sorted(rest.made) == [False, True]
 
 
-def test_who_needs_none_any_more_costs_no_request(fetcher: SnapshotQueue, rest: Rest) -> None:
+def test_a_book_that_no_longer_needs_a_snapshot_costs_no_request(fetcher: SnapshotQueue, rest: Rest) -> None:
     idle, busy = Book(wants=0), Book("ETH-USDT")
     fetcher.request_snapshot(idle)
     fetcher.request_snapshot(busy)
@@ -167,7 +167,7 @@ def test_who_needs_none_any_more_costs_no_request(fetcher: SnapshotQueue, rest: 
     assert [symbol for symbol, _ in rest.calls] == ["ETH-USDT"]
 
 
-def test_a_need_that_arises_while_an_answer_comes_is_not_forgotten(fetcher: SnapshotQueue, rest: Rest) -> None:
+def test_a_request_made_while_an_answer_arrives_is_kept(fetcher: SnapshotQueue, rest: Rest) -> None:
     book = Book()
     gate = threading.Event()
     rest.script["BTC-USDT"] = [(gate, "a snapshot"), "a snapshot"]
@@ -175,7 +175,7 @@ def test_a_need_that_arises_while_an_answer_comes_is_not_forgotten(fetcher: Snap
     until(lambda: rest.calls, "nothing was asked for")
 
     def apply_snapshot(data: Any, attempt: int) -> bool:
-        """Be good, and in need again at once; the books' thread says so before the fetcher has noted the answer."""
+        """Accept the answer and request another snapshot before the queue has recorded the answer."""
         book.answers.append(data)
         if len(book.answers) == 1:
             fetcher.request_snapshot(book)
@@ -190,7 +190,7 @@ def test_a_need_that_arises_while_an_answer_comes_is_not_forgotten(fetcher: Snap
     assert len(book.answers) == 2
 
 
-def test_a_book_gets_no_two_good_snapshots_at_once(
+def test_a_book_waits_between_two_good_snapshots(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_MIN_INTERVAL", 0.3)
@@ -205,7 +205,7 @@ def test_a_book_gets_no_two_good_snapshots_at_once(
     assert second - first >= 0.29
 
 
-def test_what_does_not_fit_is_fetched_again_after_longer_and_longer_waits(fetcher: SnapshotQueue, rest: Rest) -> None:
+def test_a_snapshot_that_does_not_fit_is_fetched_again_after_growing_delays(fetcher: SnapshotQueue, rest: Rest) -> None:
     book = Book()
     rest.script["BTC-USDT"] = ["old", "old", "good"]
     book.fits = lambda data: data == "good"
@@ -226,7 +226,7 @@ def test_what_does_not_fit_is_fetched_again_after_longer_and_longer_waits(fetche
         RuntimeError("a defect"),
     ],
 )
-def test_an_error_that_may_pass_is_tried_again(
+def test_a_retriable_error_is_retried(
     fetcher: SnapshotQueue, rest: Rest, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     book = Book()
@@ -242,7 +242,7 @@ def test_an_error_that_may_pass_is_tried_again(
         assert "another will be fetched" in caplog.text
 
 
-def test_an_error_that_nothing_mends_ends_the_book_and_no_other(fetcher: SnapshotQueue, rest: Rest) -> None:
+def test_a_fatal_error_ends_its_book_and_no_other(fetcher: SnapshotQueue, rest: Rest) -> None:
     bad, good = Book("NONE-USDT"), Book()
     rest.script["NONE-USDT"] = [RestError("900001", "symbol not exists")]
     fetcher.request_snapshot(bad)
@@ -254,7 +254,7 @@ def test_an_error_that_nothing_mends_ends_the_book_and_no_other(fetcher: Snapsho
     assert len(rest.times("NONE-USDT")) == 1
 
 
-def test_a_symbol_that_had_a_ready_book_is_tried_again_for_a_later_one(
+def test_a_fatal_error_is_retried_for_a_symbol_that_had_a_ready_book(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_FIRST_DELAY", 0.01)
@@ -283,7 +283,7 @@ def test_a_symbol_that_had_a_ready_book_is_tried_again_for_a_later_one(
     assert child._were_live == fetcher._were_live
 
 
-def test_a_symbol_that_nobody_answers_for_holds_up_no_other(fetcher: SnapshotQueue, rest: Rest) -> None:
+def test_a_symbol_without_an_answer_delays_no_other(fetcher: SnapshotQueue, rest: Rest) -> None:
     rest.script["MUTE-USDT"] = ["silence"]
     fetcher.request_snapshot(Book("MUTE-USDT"))
     for number in range(5):
@@ -292,7 +292,9 @@ def test_a_symbol_that_nobody_answers_for_holds_up_no_other(fetcher: SnapshotQue
         book.wait()
 
 
-def test_who_has_failed_least_goes_first(fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_book_with_the_fewest_failures_goes_first(
+    fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_MAX_WORKERS", 1)
     monkeypatch.setattr(snapshot_fetcher, "_FIRST_DELAY", 0.01)
     bad, holding, good = Book("BAD-USDT"), Book("HOLD-USDT"), Book("GOOD-USDT")
@@ -304,7 +306,7 @@ def test_who_has_failed_least_goes_first(fetcher: SnapshotQueue, rest: Rest, mon
     fetcher.request_snapshot(holding)
     until(lambda: rest.times("HOLD-USDT"), "nothing was asked for")
     before = len(rest.times("BAD-USDT"))
-    by_then = time.monotonic() + 0.05  # BAD-USDT is due, and has been for longer than the next one
+    by_then = time.monotonic() + 0.05  # by then BAD-USDT is due, for longer than the next one
     until(lambda: time.monotonic() > by_then, "time stands still")
     fetcher.request_snapshot(good)
     gate.set()
@@ -312,7 +314,7 @@ def test_who_has_failed_least_goes_first(fetcher: SnapshotQueue, rest: Rest, mon
     assert len([when for when in rest.times("BAD-USDT") if when < rest.times("GOOD-USDT")[0]]) == before
 
 
-def test_when_told_to_slow_down_all_books_of_the_site_wait(fetcher: SnapshotQueue, rest: Rest) -> None:
+def test_all_books_of_a_rest_service_wait_when_it_asks_to_slow_down(fetcher: SnapshotQueue, rest: Rest) -> None:
     refused, other, elsewhere = Book(), Book("ETH-USDT"), Book(FUTURES)
     rest.script["BTC-USDT"] = [limited(retry_after=0.7), "a snapshot"]
     fetcher.request_snapshot(refused)
@@ -331,10 +333,10 @@ def test_when_told_to_slow_down_all_books_of_the_site_wait(fetcher: SnapshotQueu
 @pytest.mark.parametrize(
     "error", [*map(limited, ("429000", "200002", "1015", "429")), ConnectionFailed("no route")], ids=str
 )
-def test_a_site_that_is_overloaded_or_away_is_left_alone_for_a_while(
+def test_an_overloaded_or_unreachable_rest_service_is_given_a_pause(
     fetcher: SnapshotQueue, rest: Rest, error: Exception
 ) -> None:
-    """Though every book has a patience of its own, they don't all try in turn."""
+    """The books do not all try in turn, although each has its own delays."""
     books = [Book(f"C{number}-USDT") for number in range(6)]
     rest.script["C0-USDT"] = [error, "a snapshot"]
     fetcher.request_snapshot(books[0])
@@ -347,8 +349,8 @@ def test_a_site_that_is_overloaded_or_away_is_left_alone_for_a_while(
     assert second - first >= 0.25
 
 
-def test_a_need_that_is_known_changes_nothing(fetcher: SnapshotQueue, rest: Rest) -> None:
-    """Neither while a snapshot is on its way nor while its book has to wait for the next."""
+def test_a_repeated_request_changes_nothing(fetcher: SnapshotQueue, rest: Rest) -> None:
+    """This holds while a snapshot is fetched and while its book waits for the next one."""
     book, gate = Book(), threading.Event()
     rest.script["BTC-USDT"] = [(gate, "old"), "a snapshot"]
     book.fits = lambda data: data == "a snapshot"
@@ -367,7 +369,7 @@ def test_a_need_that_is_known_changes_nothing(fetcher: SnapshotQueue, rest: Rest
     assert two - one >= book.delays[0][0]
 
 
-def test_a_few_requests_are_under_way_at_a_time(fetcher: SnapshotQueue, rest: Rest) -> None:
+def test_a_limited_number_of_requests_runs_at_a_time(fetcher: SnapshotQueue, rest: Rest) -> None:
     gate = threading.Event()
     books = [Book(f"C{number}-USDT") for number in range(10)]
     for number, book in enumerate(books):
@@ -379,11 +381,11 @@ def test_a_few_requests_are_under_way_at_a_time(fetcher: SnapshotQueue, rest: Re
     for book in books:
         book.wait()
     assert rest.most_at_once == 4
-    # Several failures at a time count as one: none doubles the wait that another one has begun.
+    # Simultaneous failures count as one: none doubles a delay that another one has started.
     assert all(0.2 < seconds <= 0.5 for book in books for seconds, _ in book.delays)
 
 
-def test_a_thread_that_waits_takes_over_for_one_that_is_held_up(
+def test_an_idle_thread_takes_over_from_a_blocked_one(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_IDLE_TIMEOUT", 2 * LIMIT)
@@ -399,13 +401,13 @@ def test_a_thread_that_waits_takes_over_for_one_that_is_held_up(
     fetcher.request_snapshot(again)
     assert again.waiting.acquire(timeout=LIMIT)
     until(lambda: len(fetcher._idle) == 2, "the threads do not rest")
-    # The one that is woken knows when BTC-USDT is due; the other one does not.
+    # Only the thread that is woken knows when BTC-USDT is due.
     rest.script["MUTE-USDT"] = ["silence"]
     fetcher.request_snapshot(Book("MUTE-USDT"))
     again.wait()
 
 
-def test_no_more_are_fetched_than_the_pace_allows(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetches_keep_to_the_rate_limit(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_PERIOD", 0.5)
     fetcher = SnapshotQueue(rest.make, 10)
     books = [Book(f"C{number}-USDT") for number in range(25)]
@@ -421,7 +423,7 @@ def test_no_more_are_fetched_than_the_pace_allows(rest: Rest, monkeypatch: pytes
         thread.join(LIMIT)
 
 
-def test_a_book_that_is_forgotten_is_not_fetched_for_again(fetcher: SnapshotQueue, rest: Rest) -> None:
+def test_a_removed_book_is_not_fetched_for_again(fetcher: SnapshotQueue, rest: Rest) -> None:
     book, other = Book(), Book("ETH-USDT", wants=2)
     rest.script["BTC-USDT"] = [RestError("500000", "busy", retriable=True)]
     fetcher.request_snapshot(book)
@@ -434,7 +436,7 @@ def test_a_book_that_is_forgotten_is_not_fetched_for_again(fetcher: SnapshotQueu
     fetcher.remove(book)
 
 
-def test_a_book_that_is_forgotten_while_its_answer_comes_is_let_go(fetcher: SnapshotQueue, rest: Rest) -> None:
+def test_a_book_removed_while_its_answer_arrives_is_released(fetcher: SnapshotQueue, rest: Rest) -> None:
     gate = threading.Event()
     good, bad = Book(), Book()
     bad.fits = lambda data: False
@@ -455,7 +457,7 @@ def test_a_book_that_is_forgotten_while_its_answer_comes_is_let_go(fetcher: Snap
     assert len(rest.times("BTC-USDT")) == 2
 
 
-def test_the_threads_end_when_there_is_nothing_to_do_and_come_back(
+def test_the_threads_end_when_idle_and_start_again(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_IDLE_TIMEOUT", 0.05)
@@ -473,7 +475,7 @@ def test_the_threads_end_when_there_is_nothing_to_do_and_come_back(
     assert not fetcher._idle
 
 
-def test_a_thread_stays_while_somebody_waits_for_its_next_attempt(
+def test_a_thread_stays_while_a_book_waits_for_its_next_attempt(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_IDLE_TIMEOUT", 0.01)

@@ -1,4 +1,4 @@
-"""Where books come from: the topic, the endpoint and the reading of each."""
+"""Book sources: topic, endpoint and feed of each kind of book."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def test_each_kind_of_book_has_its_topic_and_endpoint(
         ({"generation": 3}, ValueError, "generation is 3; the level 3 feed has generations 1 and 2"),
     ],
 )
-def test_what_can_not_exist_is_refused(options: dict[str, Any], error: type[Exception], hint: str) -> None:
+def test_impossible_books_are_refused(options: dict[str, Any], error: type[Exception], hint: str) -> None:
     with pytest.raises(error, match=hint):
         BookSource.of(**{"symbol": SPOT, **options})

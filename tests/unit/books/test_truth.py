@@ -1,9 +1,9 @@
-"""After every single event of a long, seeded market each book equals the exchange's own, levels and orders.
+"""Each book equals the exchange's own levels and orders after every event of a long, seeded market.
 
-The market acts until 10,000 events have happened, or as many as KUCOIN_SYNC_TRUTH_EVENTS in the environment says:
-orders received, resting, matched in part or whole, decreased by self-trade prevention, cancelled, hidden ones among
-them. Updates go the way that they go in a program, from the bytes of a frame to the book that a user reads, but for
-sockets and threads.
+The market runs for 10,000 events, or for the number in the environment variable KUCOIN_SYNC_TRUTH_EVENTS. Orders are
+received, opened, matched partly or completely, decreased by self-trade prevention, and cancelled; some are hidden.
+Updates take the way that they take in a program, from the bytes of a frame to the user's book, without sockets and
+threads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
 
 
 class Market:
-    """A spot and a futures market, and the books that follow them."""
+    """A spot and a futures market with the books that follow them."""
 
     def __init__(self, seed: int) -> None:
         self.exchange = Exchange((SPOT, CONTRACT), seed=seed, levels=6)
@@ -44,14 +44,14 @@ class Market:
             market.engine._sink = lambda event, sink=sink: self.on_event(event, sink)
 
     def on_event(self, event: Event, sink) -> None:  # type: ignore[no-untyped-def]
-        """Have the event rendered and applied at once, while the engine stands as it left it."""
+        """Render and apply the event at once, while the engine still has the state after it."""
         sink(event)
         self.happened[event.kind] += 1
         self.happened["hidden"] += (event.maker or event.order).hidden
         self.deliver(self.exchange._outbox.take())
 
     def deliver(self, pushes: list[Push]) -> None:
-        """Push what is there, and compare each book that has changed."""
+        """Push the pending updates and compare each changed book."""
         for push in pushes:
             line = self.lines[push.topic]
             line.push(push.data, push.subject)

@@ -164,7 +164,7 @@ def test_remembered_messages_are_bounded_and_removed_with_their_sink() -> None:
             assert test is None or test(Push(topic, event(number))), sink
         sinks.router.remove(topic, "b")
     for deduplicator in sinks.router._deduplicators.values():
-        assert len(deduplicator.others) <= 1000
+        assert len(deduplicator.other_names) <= 1000
         assert all(len(delivered) <= 256 for delivered in deduplicator._delivered.values())
     sinks.router.remove("/contract/positionAll", "a")
     assert sinks.router._deduplicators == {}

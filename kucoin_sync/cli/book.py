@@ -15,9 +15,9 @@ from .output import Output
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
 DESCRIPTION = """\
-Show the order book of a symbol (BTC-USDT, XBTUSDTM) until Ctrl-C: in a terminal as a ladder with a bar for what rests
-at each price and up to there, or with --level 3 the orders at each price in the order in which they would trade.
-Elsewhere than in a terminal: one JSON object on a line for each state."""
+Show the order book of a symbol (BTC-USDT, XBTUSDTM) until Ctrl-C. A terminal shows a ladder with a bar for the size and
+the cumulative size of each price, or with --level 3 the orders at each price in trading order.
+Files and pipes get one JSON object on a line for each state."""
 EXAMPLES = """\
 examples:
   kucoin-sync book BTC-USDT --demo
@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("symbol", metavar="SYMBOL", help="such as BTC-USDT, or XBTUSDTM for futures")
     parser.add_argument("--depth", type=positive_int, default=20, metavar="N", help="levels of each side (default: 20)")
-    parser.add_argument("--level", type=int, choices=(2, 3), default=2, help="3 keeps every order (spot; default: 2)")
+    parser.add_argument(
+        "--level", type=int, choices=(2, 3), default=2, help="2 for prices, 3 for every order (spot only; default: 2)"
+    )
     parser.add_argument(
         "--every", type=positive_float, metavar="S", help="seconds between states (default: 1; in a terminal 0.1)"
     )

@@ -19,9 +19,9 @@ from .trades import trades_of
 __all__ = ["DESCRIPTION", "EXAMPLES", "Chart", "add_arguments", "run"]
 
 DESCRIPTION = """\
-Show a chart of the candles of a symbol (BTC-USDT, XBTUSDTM) until Ctrl-C. KuCoin's feed has the current candle and
-none before it, so the chart begins now. Candles of seconds, which KuCoin has not, are made of trades.
-Elsewhere than in a terminal: each message as KuCoin sent it (trades, for candles of seconds), one on a line."""
+Show a chart of the candles of a symbol (BTC-USDT, XBTUSDTM) until Ctrl-C. KuCoin's feed has only the current candle, so
+the chart starts now. KuCoin has no candles shorter than a minute; those are made from trades.
+Files and pipes get each message as KuCoin sent it (trades for candles of seconds), one on a line."""
 EXAMPLES = """\
 examples:
   kucoin-sync candles BTC-USDT --demo

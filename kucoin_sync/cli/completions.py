@@ -11,7 +11,7 @@ from .output import Output
 __all__ = ["DESCRIPTION", "EXAMPLES", "SHELLS", "add_arguments", "run", "script"]
 
 DESCRIPTION = """\
-Print what makes a shell complete commands and options with the Tab key. Nothing is fetched."""
+Print a script for a shell that completes commands and options with the Tab key. It needs no network."""
 EXAMPLES = """\
 to use it now, and in every new shell:
   bash   source <(kucoin-sync completions bash)

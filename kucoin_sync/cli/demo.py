@@ -18,8 +18,8 @@ from .watch import ticker_of
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
 DESCRIPTION = """\
-Show what this package does, step by step, on a local KuCoin that comes with it: tickers, an order book, trades, a
-connection that is cut and comes back, and private topics. Each step says what is shown and the code that does it."""
+Show this package step by step on its local KuCoin: tickers, an order book, trades, a connection that is cut and comes
+back, and private topics. Each step has an explanation and its code."""
 EXAMPLES = """\
 example:
   kucoin-sync demo --seconds 30"""

@@ -15,9 +15,9 @@ from .output import Output
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
 DESCRIPTION = """\
-Go the way that a stream goes, one step at a time: proxy, DNS, TCP, TLS, clock, token, welcome, ping, for spot and for
-futures, then the API key of the environment. Each line is "ok", or says what is wrong and what to do.
-The exit code is 1 where something is wrong. No secret is printed."""
+Check each step of a stream's connection: proxy, DNS, TCP, TLS, clock, token, welcome and ping, for spot and futures,
+then the API key of the environment. Each line is "ok", or says what is wrong and what to do.
+The exit code is 1 if something is wrong. No secret is printed."""
 EXAMPLES = """\
 examples:
   kucoin-sync doctor

@@ -1,4 +1,4 @@
-"""`kucoin-sync export`: tables for pandas and others from a recording."""
+"""`kucoin-sync export`: write a table of a recording, for pandas and other programs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .progress import Progress
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
 DESCRIPTION = """\
-Write the messages of topics as a table, CSV or Parquet: one row for each, exact numbers, times in UTC. Parquet needs
-pip install 'kucoin-sync[export]'."""
+Write the messages of topics to a table, CSV or Parquet: one row for each message, exact numbers, times in UTC.
+Parquet needs pip install 'kucoin-sync[export]'."""
 EXAMPLES = """\
 examples:
   kucoin-sync export day.jsonl.zst --topic /market/match:BTC-USDT -o trades.parquet"""

@@ -43,8 +43,8 @@ class Mode(Enum):
 def add_options(parser: argparse._ActionsContainer) -> None:
     """Add the options that choose a form."""
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="JSON lines, in a terminal, too")
-    form.add_argument("--plain", action="store_true", help="text without colours, elsewhere than in a terminal, too")
+    form.add_argument("--json", action="store_true", help="print JSON lines, also in a terminal")
+    form.add_argument("--plain", action="store_true", help="print text without colours, also to files and pipes")
 
 
 class Output:

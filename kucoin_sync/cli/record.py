@@ -1,4 +1,4 @@
-"""`kucoin-sync record`: write down what KuCoin sends."""
+"""`kucoin-sync record`: record messages, to replay them later."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .watch import ticker_of
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
 DESCRIPTION = """\
-Record topics, and order books with their snapshots, until Ctrl-C. The file's name says how it is packed: .jsonl,
-.jsonl.gz, .jsonl.zst. A recorder that is killed leaves a file that can be replayed."""
+Record topics, and order books with their snapshots, until Ctrl-C. The file's name chooses the compression:
+.jsonl, .jsonl.gz, .jsonl.zst. The file can be replayed even if the recorder is killed."""
 EXAMPLES = """\
 examples:
   kucoin-sync record BTC-USDT --book BTC-USDT -o day.jsonl.gz --demo --seconds 10
@@ -35,13 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help="any topic; a symbol stands for its ticker")
     parser.add_argument("--book", action="append", default=[], metavar="SYMBOL", help="an order book; may be repeated")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
-    parser.add_argument("--rotate-size", type=_size, metavar="SIZE", help="begin another file after, such as 100MB")
     parser.add_argument(
-        "--rotate-time", type=positive_duration, metavar="TIME", help="begin another file after, such as 1h"
+        "--rotate-size", type=_size, metavar="SIZE", help="start a new file after this size, such as 100MB"
+    )
+    parser.add_argument(
+        "--rotate-time", type=positive_duration, metavar="TIME", help="start a new file after this time, such as 1h"
     )
     parser.add_argument("--seconds", type=positive_float, metavar="S", help="end after S seconds")
     parser.add_argument(
-        "--every", type=positive_float, default=1.0, metavar="S", help="tell how far it is every S seconds (default: 1)"
+        "--every",
+        type=positive_float,
+        default=1.0,
+        metavar="S",
+        help="seconds between reports of progress (default: 1)",
     )
 
 

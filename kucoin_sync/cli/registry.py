@@ -45,14 +45,14 @@ COMMANDS = (
     Command("book", "a live order book: the ladder, or the queue of each price"),
     Command("trades", "the trades as they happen"),
     Command("candles", "a chart of candles"),
-    Command("record", "write down what comes, to be replayed"),
-    Command("replay", "print what was recorded"),
-    Command("export", "make a table of a recording"),
-    Command("relay", "pass the feed on through Redis to any number of readers"),
+    Command("record", "record messages, to replay them later"),
+    Command("replay", "print a recording"),
+    Command("export", "write a table of a recording"),
+    Command("relay", "publish the feed through Redis to any number of readers"),
     Command("topics", "every topic, its function and its payload", document=True),
     Command("demo", "a tour on a local KuCoin", document=True),
-    Command("doctor", "find out why nothing comes"),
-    Command("completions", "what makes the Tab key complete these commands", document=True),
+    Command("doctor", "check the connection to KuCoin step by step"),
+    Command("completions", "a script for the shell that completes these commands", document=True),
 )
 
 
@@ -91,5 +91,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     common.add_argument("--demo", action="store_true", help="use a local KuCoin with a simulated market; no network")
     common.add_argument("--rest-url", metavar="URL", help="REST base URL of spot (default: KuCoin's)")
     common.add_argument("--futures-rest-url", metavar="URL", help="REST base URL of futures (default: KuCoin's)")
-    common.add_argument("-v", "--verbose", action="count", default=0, help="say more on standard error; twice: all")
+    common.add_argument(
+        "-v", "--verbose", action="count", default=0, help="log more to standard error; twice: everything"
+    )
     output.add_options(common)

@@ -1,4 +1,4 @@
-"""`kucoin-sync relay`: pass the feed on through Redis to any number of readers."""
+"""`kucoin-sync relay`: publish the feed through Redis to any number of readers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .output import Output
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
 DESCRIPTION = """\
-Pass KuCoin's feed on through Redis until Ctrl-C: the topics that are named, and what readers
-(RelayStream("redis://…")) ask for. Of several relays one works, and another takes over when it dies."""
+Publish KuCoin's feed through Redis until Ctrl-C: the topics of --topic, and the topics that readers
+(RelayStream("redis://…")) subscribe. Of several relays one is active, and another takes over when it dies."""
 EXAMPLES = """\
 examples:
   kucoin-sync relay --redis redis://localhost --topic /market/ticker:BTC-USDT"""
@@ -30,11 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "does not show in the list of processes)",
     )
     parser.add_argument(
-        "--redis-ca", metavar="PATH", help="certificates of a private authority that Redis has its own from"
+        "--redis-ca", metavar="PATH", help="certificates of the private authority that signed Redis's certificate"
     )
-    parser.add_argument("--topic", action="append", default=[], metavar="TOPIC", help="always passed on; repeatable")
-    parser.add_argument("--private", action="store_true", help="relay private topics, too, to all readers")
-    parser.add_argument("--namespace", metavar="NAME", help="that of the readers (default: kucoin-sync)")
+    parser.add_argument(
+        "--topic", action="append", default=[], metavar="TOPIC", help="a topic to publish always; may be repeated"
+    )
+    parser.add_argument("--private", action="store_true", help="publish private topics, too, to all readers")
+    parser.add_argument("--namespace", metavar="NAME", help="the readers' namespace (default: kucoin-sync)")
 
 
 def run(options: argparse.Namespace, output: Output) -> int:

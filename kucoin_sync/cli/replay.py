@@ -1,4 +1,4 @@
-"""`kucoin-sync replay`: print what was recorded."""
+"""`kucoin-sync replay`: print a recording."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .tail import line_of
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
 DESCRIPTION = """\
-Play recordings again: in a terminal one line for each message, elsewhere its JSON as KuCoin sent it. Several files,
-a folder or a pattern are played in the order in which they were made."""
+Replay recordings. A terminal shows one line for each message; files and pipes get its JSON as KuCoin sent it. Several
+files, a folder or a pattern are replayed in the order of their recording."""
 EXAMPLES = """\
 examples:
   kucoin-sync replay day.jsonl.zst --speed 10 --from +30m
@@ -32,9 +32,11 @@ _SHOW = 0.2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="a recording, a folder of them, or a pattern")
-    parser.add_argument("--topic", action="append", default=[], metavar="TOPIC", help="default: all that was recorded")
     parser.add_argument(
-        "--speed", type=_speed, default=1.0, metavar="N", help="times as fast as it was, or max (default: 1)"
+        "--topic", action="append", default=[], metavar="TOPIC", help="may be repeated (default: all recorded topics)"
+    )
+    parser.add_argument(
+        "--speed", type=_speed, default=1.0, metavar="N", help="a factor of the recorded speed, or max (default: 1)"
     )
     parser.add_argument(
         "--from",

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("words", nargs="*", metavar="WORD", help="show only topics that have all these words")
     parser.add_argument(
-        "--markdown", action="store_true", help=f"as the table in Markdown of {TABLE_STANDS_IN}, without the fields"
+        "--markdown", action="store_true", help=f"print the Markdown table of {TABLE_STANDS_IN}, without the fields"
     )
 
 

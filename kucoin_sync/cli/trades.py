@@ -20,7 +20,7 @@ __all__ = ["DESCRIPTION", "EXAMPLES", "Tape", "add_arguments", "run", "trades_of
 
 DESCRIPTION = """\
 Show the trades of symbols (BTC-USDT, XBTUSDTM) until Ctrl-C, the newest first, with a bar for the size of each.
-Elsewhere than in a terminal: each message as KuCoin sent it, one on a line."""
+Files and pipes get each message as KuCoin sent it, one on a line."""
 EXAMPLES = """\
 examples:
   kucoin-sync trades BTC-USDT --demo

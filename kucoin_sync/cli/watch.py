@@ -16,7 +16,7 @@ __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run", "statistics_of", "
 
 DESCRIPTION = """\
 Show the tickers of symbols (BTC-USDT, XBTUSDTM) in a live table, or the newest messages of any topics, until Ctrl-C.
-Elsewhere than in a terminal: each message as KuCoin sent it, one on a line."""
+Files and pipes get each message as KuCoin sent it, one on a line."""
 EXAMPLES = """\
 examples:
   kucoin-sync watch BTC-USDT ETH-USDT --demo

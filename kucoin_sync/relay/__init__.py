@@ -1,6 +1,6 @@
-"""One feed for many processes and hosts, through Redis Streams: `Relay` passes it on, `RelayStream` reads it.
+"""Share one feed among many processes and hosts, through Redis Streams: `Relay` writes it, `RelayStream` reads it.
 
-    kucoin-sync relay --redis redis://localhost            # any number of them: one works, the others stand by
+    kucoin-sync relay --redis redis://localhost            # run any number: one relays, the others stand by
 
     from kucoin_sync.relay import RelayStream
 
@@ -8,7 +8,7 @@
         for message in stream.subscribe("/market/ticker:ETH-USDT"):
             print(message.payload.price)
 
-Redis is trusted: whoever can write to it can make readers believe anything. Nothing in it is pickled, all is JSON.
+Redis is trusted: any client that can write to it can forge messages. All data in it is JSON; nothing is pickled.
 """
 
 from .events import LeaseLost, LeaseTaken, RedisFailed, RelayDelayed

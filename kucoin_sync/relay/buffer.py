@@ -1,6 +1,7 @@
-"""What a relay has received and not yet written to Redis, and how it becomes entries.
+"""Buffer received messages until they are written to Redis, and build the entries to write.
 
-Counting begins here: a record that finds no room is left out, and its number with it, so that readers see the gap.
+Each record gets its sequence number here. A record that does not fit is dropped and its number is skipped, so that
+readers see the gap.
 """
 
 from __future__ import annotations
@@ -13,57 +14,57 @@ from typing import TypeAlias
 
 import msgspec
 
-from .codec import MOST_BYTES, News, encode
+from .codec import MAX_BYTES, News, encode
 from .keys import Keys
 
 __all__ = ["Buffer", "Feed", "Flush", "Item", "Writer"]
 
-_RECORDS = 500
-_BYTES = 256 * 1024
-_FRAME = MOST_BYTES - 2 * _BYTES
-"""Bytes of a frame that an entry has room for: beside it there may be records of `_BYTES`, and names."""
+_ENTRY_RECORDS = 500
+_ENTRY_BYTES = 256 * 1024
+_MAX_FRAME_BYTES = MAX_BYTES - 2 * _ENTRY_BYTES
+"""Largest frame that is written, in bytes. An entry may also hold `_ENTRY_BYTES` of other records, and topic names."""
 
-#: A record, as the fields that `entries.Record` has, or news.
+#: The fields of a `codec.Record`, or news.
 Item: TypeAlias = "tuple[str, int, int, int, bytes] | News"
 
 
 class Buffer:
-    """Items on their way from the threads of the stream to the one that writes.
+    """A bounded queue of items from the stream's threads to the writing thread.
 
     Attributes:
-        wanted: set when there is something, for the one thread that takes.
-        dropped: records that found no room, here or in an entry.
+        has_items: set while there are items; the writing thread waits for it.
+        dropped: records that did not fit, into the buffer or into an entry.
     """
 
     def __init__(self, limit: int) -> None:
         self.items: deque[Item] = deque()
-        self.wanted = threading.Event()
+        self.has_items = threading.Event()
         self.dropped = 0
         self._limit = limit
 
     def put(self, item: Item) -> None:
-        """Take an item; news always find room. Never waits."""
-        if isinstance(item, tuple) and (len(self.items) >= self._limit or len(item[4]) > _FRAME):
+        """Append an item, or drop a record if the buffer is full; news are always accepted. Never wait."""
+        if isinstance(item, tuple) and (len(self.items) >= self._limit or len(item[4]) > _MAX_FRAME_BYTES):
             self.dropped += 1
             return
         self.items.append(item)
-        if not self.wanted.is_set():
-            self.wanted.set()
+        if not self.has_items.is_set():
+            self.has_items.set()
 
     def take(self, most: int) -> list[Item]:
-        """Return what is there, at most so many; wait for nothing."""
-        self.wanted.clear()
+        """Remove and return at most `most` items, without waiting."""
+        self.has_items.clear()
         found = [self.items.popleft() for _ in range(min(most, len(self.items)))]
         if self.items:
-            self.wanted.set()
+            self.has_items.set()
         return found
 
 
 class Feed:
-    """One topic while a relay carries it; of one thread at a time.
+    """A topic that a relay passes on; it numbers the topic's messages. Used by one thread at a time.
 
     Attributes:
-        sequence: of its last record.
+        sequence: the number of its last record.
     """
 
     __slots__ = ("_epoch", "_put", "_run", "_run_of", "sequence", "topic")
@@ -76,23 +77,23 @@ class Feed:
         self._epoch = 0
         self._run = 0
 
-    def took(self, frame: bytes, epoch: int, received_ns: int) -> None:
-        """Pass a frame on that came over the connection `epoch`."""
-        self.sequence += 1  # first: readers see a gap where what follows fails
+    def forward(self, frame: bytes, epoch: int, received_ns: int) -> None:
+        """Put a frame that was received over the connection `epoch` into the buffer."""
+        self.sequence += 1  # first, so that readers see a gap if the rest fails
         if epoch != self._epoch:
             self._epoch, self._run = epoch, self._run_of(epoch)
         self._put((self.topic, self.sequence, self._run, received_ns, frame))
 
 
-class Runs:
-    """Numbers of runs, by the stream's connection and by how often a topic was taken up."""
+class RunNumbers:
+    """Assigns run numbers: one for each pair of a connection and a count of a topic's subscriptions."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._known: dict[tuple[int, int], int] = {}
 
     def of(self, taken_up: int) -> Callable[[int], int]:
-        """Return what gives the runs of a topic that was taken up so many times."""
+        """Return a function from epoch to run, for a topic that was subscribed for the `taken_up`-th time."""
 
         def run_of(epoch: int) -> int:
             if (epoch, taken_up) not in self._known:
@@ -105,7 +106,7 @@ class Runs:
 
 
 class Flush(msgspec.Struct):
-    """What is written at one go: entries with their streams, and the newest record and state of each topic."""
+    """One write to Redis: entries with their Redis streams, and the newest record and state of each topic."""
 
     entries: list[tuple[str, bytes]]
     last: dict[str, bytes]
@@ -113,14 +114,14 @@ class Flush(msgspec.Struct):
 
 
 class Writer:
-    """Makes entries."""
+    """Builds entries from items."""
 
     def __init__(self, keys: Keys) -> None:
         self._shard = keys.shard
-        self._streams: dict[str, str] = {}  # by topic, of the topics that came so far
+        self._streams: dict[str, str] = {}  # the Redis stream of each topic so far
 
     def flush(self, token: int, items: Iterable[Item], tried: Collection[int] = ()) -> Flush:
-        """Return the entries for items, in which each stream keeps their order; `tried` as in `Entry`."""
+        """Return the entries for items, in their order within each Redis stream; for `tried` see `codec.Entry`."""
         entries: list[tuple[str, bytes]] = []
         last: dict[str, tuple[str, int, int, int, msgspec.Raw]] = {}
         states: dict[str, bytes] = {}
@@ -155,7 +156,7 @@ class _Draft:
 
     @property
     def closed(self) -> bool:
-        return self._bytes >= _BYTES or len(self.records) >= _RECORDS
+        return self._bytes >= _ENTRY_BYTES or len(self.records) >= _ENTRY_RECORDS
 
     def add(self, record: object, size: int) -> None:
         self.records.append(record)

@@ -1,9 +1,9 @@
-"""What stands in the entries of a relay's streams: JSON, with the frames in it as KuCoin sent them. Pure.
+"""Encode and decode the entries of a relay's Redis streams: JSON that contains the frames as KuCoin sent them. Pure.
 
-An entry has one field, and in it the holder's fencing token, records and news. A record is one message of a topic; its
-frame is neither decoded when it is written nor when it is read. News tell what became of a topic.
+An entry has one field. It holds the fencing token of the lease holder, records and news. A record is one message of a
+topic; its frame is not decoded, neither for writing nor for reading. News report a change of a topic's state.
 
-Whoever can write to Redis can put anything there. What is larger than `MOST_BYTES` is not decoded: decoding takes many
+Any client of Redis can write malformed data. Text longer than `MAX_BYTES` is not decoded, because decoding needs many
 times its memory.
 """
 
@@ -19,7 +19,7 @@ from ..protocol.message import UNREADABLE
 
 __all__ = [
     "FIELD",
-    "MOST_BYTES",
+    "MAX_BYTES",
     "Entry",
     "Lease",
     "News",
@@ -33,10 +33,10 @@ __all__ = [
 ]
 
 FIELD = b"e"
-"""The one field of an entry."""
+"""The name of an entry's only field."""
 
-MOST_BYTES = Limits().frame_bytes
-"""Bytes of what is decoded at most: as many as a frame may have."""
+MAX_BYTES = Limits().frame_bytes
+"""Largest text that is decoded, in bytes: the largest size of a frame."""
 
 T = TypeVar("T")
 
@@ -45,11 +45,11 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     """One message of a topic.
 
     Attributes:
-        topic: as it was subscribed; the frame may name another one.
-        sequence: counts the topic's messages, over changes of the holder, too.
-        run: rises whenever messages of the topic may be missing that the relay never had.
-        received_ns: when the relay had it, nanoseconds since 1970.
-        frame: KuCoin's bytes.
+        topic: the subscribed topic; the frame may name another one.
+        sequence: the number of the message within its topic; it continues when another relay takes over.
+        run: rises whenever the relay may have missed messages of the topic.
+        received_ns: when the relay received it, in nanoseconds since 1970.
+        frame: the bytes that KuCoin sent.
     """
 
     topic: str
@@ -60,9 +60,12 @@ class Record(msgspec.Struct, array_like=True, gc=False):
 
 
 class News(msgspec.Struct, array_like=True):
-    """What became of a topic: KuCoin confirmed it, it was lost with its connection, unwanted, or refused for good.
+    """A change of a topic's state.
 
-    `code` is KuCoin's where it has refused the topic.
+    Attributes:
+        kind: "carried": KuCoin has confirmed it; "lost": its connection was lost; "dropped": no reader wants it;
+            "refused": it can't be subscribed.
+        code: KuCoin's error code if it refused the topic.
     """
 
     kind: Literal["carried", "lost", "dropped", "refused"]
@@ -72,11 +75,12 @@ class News(msgspec.Struct, array_like=True):
 
 
 class Entry(msgspec.Struct, array_like=True):
-    """What came together.
+    """Records and news that were written together.
 
     Attributes:
-        token: of who wrote it.
-        tried: other tokens with which the same holder tried to write the same, and perhaps did: Redis died meanwhile.
+        token: the fencing token of the writing relay.
+        tried: older tokens of the same relay. Writes with these tokens failed while Redis was unreachable, so the same
+            entry may exist with one of them.
     """
 
     token: int
@@ -86,12 +90,12 @@ class Entry(msgspec.Struct, array_like=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """What the holder tells of itself.
+    """The lease, as its holder writes it.
 
     Attributes:
-        token: its fencing token.
-        name: its host and process, for people.
-        signing: whether it has an API key, so that it can fetch whole spot books.
+        token: the holder's fencing token.
+        name: the holder's host and process id, for people.
+        signing: whether the holder has an API key, which full spot books need.
     """
 
     token: int
@@ -103,12 +107,12 @@ encode = msgspec.json.Encoder().encode
 
 
 def decoder(kind: type[T]) -> Callable[[bytes], T]:
-    """Return what decodes JSON of at most `MOST_BYTES`; it raises what `UNREADABLE` names."""
+    """Return a function that decodes JSON of at most `MAX_BYTES`; it raises one of `UNREADABLE` for anything else."""
     decode = msgspec.json.Decoder(kind).decode
 
     def bounded(text: bytes) -> T:
-        if len(text) > MOST_BYTES:
-            raise msgspec.DecodeError(f"{len(text)} bytes are more than the {MOST_BYTES} that are decoded")
+        if len(text) > MAX_BYTES:
+            raise msgspec.DecodeError(f"{len(text)} bytes are more than the {MAX_BYTES} that are decoded")
         return decode(text)
 
     return bounded
@@ -121,7 +125,7 @@ _state = decoder(tuple[int, News])
 
 
 def decode_entry(text: bytes) -> Entry | None:
-    """Return an entry, None for what is none."""
+    """Decode an entry; return None if it is malformed."""
     try:
         return _entry(text)
     except UNREADABLE:
@@ -129,7 +133,7 @@ def decode_entry(text: bytes) -> Entry | None:
 
 
 def decode_lease(text: bytes | None) -> Lease | None:
-    """Return a lease, None where nobody holds it."""
+    """Decode the lease; return None if it is absent or malformed."""
     try:
         return None if text is None else _lease(text)
     except UNREADABLE:
@@ -137,7 +141,7 @@ def decode_lease(text: bytes | None) -> Lease | None:
 
 
 def decode_record(text: bytes | None) -> tuple[int, Record] | None:
-    """Return the last record of a topic with the token of who wrote it, None without one."""
+    """Decode the token and the last record of a topic; return None if they are absent or malformed."""
     try:
         return None if text is None else _last(text)
     except UNREADABLE:
@@ -145,7 +149,7 @@ def decode_record(text: bytes | None) -> tuple[int, Record] | None:
 
 
 def decode_state(text: bytes | None) -> tuple[int, News] | None:
-    """Return the last news of a topic with the token of who wrote them, None without any."""
+    """Decode the token and the last news of a topic; return None if they are absent or malformed."""
     try:
         return None if text is None else _state(text)
     except UNREADABLE:

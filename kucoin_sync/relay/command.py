@@ -1,4 +1,4 @@
-"""A relay as a command runs it: until it is interrupted, telling what happens."""
+"""Run a relay for a command line: until Ctrl-C, printing its events."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["run_relay"]
 
 
 def run_relay(stream: Stream, url: str, say: Callable[[str], object], **options: Any) -> None:
-    """Relay until KeyboardInterrupt; `say` each event, and at the end how many messages were passed on.
+    """Run a relay until KeyboardInterrupt; call `say` with each event, and at the end with the number of messages.
 
     Args:
-        options: those of `Relay`.
+        options: further arguments of `Relay`.
 
     Raises:
         ConnectionFailed: Redis refused the user, its certificate does not verify, or its URL is malformed.
@@ -25,7 +25,7 @@ def run_relay(stream: Stream, url: str, say: Callable[[str], object], **options:
     try:
         relay.run()
     except KeyboardInterrupt:
-        pass  # the end is as wished
+        pass  # Ctrl-C is the normal end
     finally:
         relay.close()
         numbers = relay.stats()

@@ -1,4 +1,4 @@
-"""From a frame that came through Redis to what is put into subscriptions: sealed, where its head is known. Pure."""
+"""Make pushes from frames that were read from Redis; a frame whose envelope prefix is known is not decoded. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RelayDecoder"]
 
 
 class RelayDecoder:
-    """Makes pushes of frames; of one thread."""
+    """Makes pushes from frames; used by one thread."""
 
     def __init__(self) -> None:
         self._heads = EnvelopePrefixes()
@@ -20,7 +20,7 @@ class RelayDecoder:
     def push(
         self, frame: bytes, epoch: int, received_ns: int, payload_mismatch: Callable[[Message], None] | None, lost: int
     ) -> Push | None:
-        """Return the push of a frame, None where it is none; one that tells of `lost` messages is opened for that."""
+        """Return the push of a frame, or None if it is malformed; a push with `lost` messages is decoded at once."""
         batch = self._batch
         if batch.received_ns != received_ns or batch.epoch != epoch:
             batch = self._batch = Batch(epoch, received_ns, payload_mismatch)

@@ -1,4 +1,4 @@
-"""What a relay tells its `on_event`, beside the events of its stream."""
+"""The events of a relay; its stream has its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["LeaseLost", "LeaseTaken", "RedisFailed", "RelayDelayed"]
 
 
 class LeaseTaken(Event, frozen=True):
-    """This relay passes the feed on from now on; `token` is its fencing token."""
+    """This relay has taken the lease and passes the feed on from now on; `token` is its fencing token."""
 
     token: int
 
@@ -21,7 +21,7 @@ class LeaseTaken(Event, frozen=True):
 
 
 class LeaseLost(Event, frozen=True):
-    """Another relay has taken over; this one waits for its turn."""
+    """Another relay has taken the lease; this one stands by."""
 
     token: int
 
@@ -30,7 +30,7 @@ class LeaseLost(Event, frozen=True):
 
 
 class RelayDelayed(Event, frozen=True):
-    """The relay could not do its work for want of something, such as a thread; the next attempt follows."""
+    """The relay lacks a resource, such as a thread, or met a defect; it tries again after `retry_in` seconds."""
 
     error: Exception
     retry_in: float
@@ -40,7 +40,7 @@ class RelayDelayed(Event, frozen=True):
 
 
 class RedisFailed(Event, frozen=True):
-    """Redis does not answer; the next attempt follows after `retry_in` seconds."""
+    """Redis does not answer; the relay tries again after `retry_in` seconds."""
 
     error: Exception
     retry_in: float

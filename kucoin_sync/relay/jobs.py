@@ -1,7 +1,7 @@
-"""What a relay does for readers that takes a while: fetch snapshots for their books, wait for private topics.
+"""Run the slow jobs of a relay: fetch snapshots for readers' books, and subscribe private topics.
 
-One thread, which is acquired with the lease, and up to three more while there is more to do. One snapshot serves all
-who asked before it was fetched.
+One worker thread starts with the lease. Up to three more run while there are more jobs. One snapshot serves all readers
+that asked before it was fetched.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from .snapshots import Answer, Book, answer_of, decode_book
 
 __all__ = ["Jobs"]
 
-_HANDS = 4
-_PERIOD = 30.0
+_MAX_WORKERS = 4
+_PACE_SECONDS = 30.0
 _KEEP_SECONDS = 60
 
-#: What readers may have fetched: with them, a signed request of any other kind would be a way around the API key.
+#: The REST paths that readers may request. Any other path would let a reader use the relay's API key.
 _PATHS = frozenset(
     {
         "/api/v1/market/orderbook/level2_100",
@@ -43,19 +43,19 @@ _PATHS = frozenset(
     }
 )
 
-#: What is to be done: a snapshot's name, or a call.
+#: The name of a snapshot to fetch, or a function to call.
 Job: TypeAlias = "str | Callable[[], None]"
 
 
 class _Holder(Protocol):
-    """Whose token the answers bear."""
+    """The lease holder, whose fencing token the answers are written with."""
 
     @property
     def token(self) -> int: ...
 
 
 class Jobs:
-    """The errands of one holding of the lease."""
+    """The jobs of one leadership, and the worker threads that run them."""
 
     def __init__(self, holder: _Holder, fetcher: FetcherFactory, server: RedisServer, keys: Keys) -> None:
         self._holder = holder
@@ -63,47 +63,47 @@ class Jobs:
         self._keys = keys
         self._lock = threading.Lock()  # guards all of the following
         self._waiting: dict[Job, None] = {}
-        self._under_way: set[Job] = set()
-        self._hands: dict[Waker, threading.Thread] = {}
-        self._idle: dict[Waker, None] = {}  # the last of them, while it waits
-        self._pace = backoff.SlidingWindow(Limits().snapshots_per_30s, _PERIOD)
+        self._running: set[Job] = set()
+        self._workers: dict[Waker, threading.Thread] = {}
+        self._idle_worker: dict[Waker, None] = {}  # the last worker, while it waits for jobs
+        self._pace = backoff.SlidingWindow(Limits().snapshots_per_30s, _PACE_SECONDS)
         self._closed = False
         self._client = server.client(lambda: self._closed)
         self._scripts = HolderScripts(self._client, keys)
         with self._lock:
-            self._add_hand()
+            self._start_worker()
 
     def add(self, job: Job) -> None:
-        """Have an errand done soon, on one of a few threads."""
+        """Queue a job for the worker threads."""
         with self._lock:
             if self._closed:
                 return
             self._waiting[job] = None
-            if self._idle:
-                self._idle.popitem()[0].wake()
-            elif len(self._hands) < _HANDS:
-                with suppress(ConnectionFailed):  # whoever is at work now comes to it afterwards
-                    self._add_hand()
+            if self._idle_worker:
+                self._idle_worker.popitem()[0].wake()
+            elif len(self._workers) < _MAX_WORKERS:
+                with suppress(ConnectionFailed):  # a running worker does the job later
+                    self._start_worker()
 
-    def _add_hand(self) -> None:
-        """Have another thread do errands (under the lock)."""
-        with acquiring("the relay's errands"):
+    def _start_worker(self) -> None:
+        """Start another worker thread; the caller holds the lock."""
+        with acquiring("the relay's jobs"):
             waker = Waker()
         try:
-            self._hands[waker] = start_thread(self._run, waker, name="kucoin-relay-errand")
+            self._workers[waker] = start_thread(self._run, waker, name="kucoin-relay-worker")
         except BaseException:
-            waker.cancel()  # an interrupted start may have left a running thread
+            waker.cancel()  # an interrupted start may leave a running thread
             waker.close()
             raise
 
     def close(self) -> None:
-        """Let the threads end, from whatever they are waiting in, and wait for them."""
+        """Interrupt the worker threads and wait for their end."""
         with self._lock:
             self._closed = True
             self._waiting.clear()
-            for waker in self._hands:
+            for waker in self._workers:
                 waker.cancel()
-            threads = list(self._hands.values())
+            threads = list(self._workers.values())
         self._client.connection_pool.disconnect()
         for thread in threads:
             thread.join()
@@ -120,36 +120,36 @@ class Jobs:
                 except Cancelled:
                     raise
                 except BROKEN:
-                    pass  # the reader asks again; that Redis does not answer, the relay's own thread tells
+                    pass  # the reader asks again; the relay's thread reports that Redis does not answer
                 except BaseException as error:
-                    log(logging.ERROR, "a defect spoilt an errand of the relay", error=error)
+                    log(logging.ERROR, "a defect made a job of the relay fail", error=error)
                 finally:
                     with self._lock:
-                        self._under_way.discard(job)
+                        self._running.discard(job)
         except Cancelled:
-            pass  # closed by the relay
+            pass  # the relay has closed the jobs
         finally:
             for fetcher in fetchers.values():
                 fetcher.close()
             with self._lock:
-                self._hands.pop(waker, None)
-                self._idle.pop(waker, None)
+                self._workers.pop(waker, None)
+                self._idle_worker.pop(waker, None)
                 waker.close()
 
     def _next(self, waker: Waker) -> Job | None:
-        """Return the next errand that nobody is at; None where the thread is to end, which the last one never is."""
+        """Return the next job that no worker runs; return None to end this worker, unless it is the last one."""
         while True:
             with self._lock:
-                self._idle.pop(waker, None)
-                job = next((each for each in self._waiting if each not in self._under_way), None)
+                self._idle_worker.pop(waker, None)
+                job = next((each for each in self._waiting if each not in self._running), None)
                 if job is not None:
                     del self._waiting[job]
-                    self._under_way.add(job)
+                    self._running.add(job)
                     return job
-                if len(self._hands) > 1:
-                    self._hands.pop(waker, None)
+                if len(self._workers) > 1:
+                    self._workers.pop(waker, None)
                     return None
-                self._idle[waker] = None
+                self._idle_worker[waker] = None
             waker.sleep(math.inf)
 
     def _do(self, job: Job, waker: Waker, fetchers: dict[bool, SnapshotFetcher]) -> None:

@@ -1,8 +1,8 @@
-"""The names of what a relay keeps in Redis.
+"""The Redis keys of a relay.
 
-All of them begin with the namespace in braces, so that a Redis Cluster keeps them on one node, where scripts need them.
-Topics share a bounded number of Redis Streams, their shards: so a reader of hundreds of topics waits for a few keys,
-and what comes together, of whichever topics, is one entry. Pure.
+All keys begin with the namespace in braces, so that a Redis Cluster keeps them on one node: scripts need that. Topics
+share a fixed number of Redis Streams, the shards. So a reader of hundreds of topics waits for a few keys, and messages
+of several topics that arrive together are one entry. Pure.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import zlib
 __all__ = ["SHARDS", "Keys", "shard_of"]
 
 SHARDS = 16
-"""Part of the format: relays and readers have to agree on it."""
+"""The number of shards. It is part of the format: relays and readers must use the same."""
 
 
 def shard_of(topic: str) -> int:
-    """Return the number of the stream that carries a topic, the same on every machine."""
+    """Return the number of the Redis stream for a topic, the same on every machine."""
     return zlib.crc32(topic.encode()) % SHARDS
 
 
 class Keys:
-    """The keys of one namespace: relays and readers of the same one belong together.
+    """The keys of one namespace, which relays and their readers share.
 
     Attributes:
         token: the newest fencing token; it only rises.
-        lease: what the holder tells of itself; expires unless it is renewed.
-        wanted: a sorted set of the topics that readers want, by the second at which they cease to.
-        asks: a stream that tells the relay of new needs.
-        states: a hash of what the holder carries.
+        lease: the `codec.Lease` of the holder; it expires unless it is renewed.
+        wanted: a sorted set of the topics that readers want; the score is the expiry, in seconds since 1970.
+        asks: a Redis stream of readers' requests to the relay.
+        states: a hash of the last news of each topic.
         last: a hash of the last record of each topic.
-        shards: the streams with the messages.
+        shards: the Redis streams with the messages.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -46,13 +46,13 @@ class Keys:
         self.shards = tuple(f"{root}:stream:{number}" for number in range(SHARDS))
 
     def shard(self, topic: str) -> str:
-        """Return the stream that carries a topic."""
+        """Return the Redis stream for a topic."""
         return self.shards[shard_of(topic)]
 
     def asked(self, book: str) -> str:
-        """Return the key that counts how often a snapshot of a book was asked for."""
+        """Return the key that counts the requests for a book's snapshot."""
         return f"{self._root}:asked:{book}"
 
     def snapshot(self, book: str) -> str:
-        """Return the stream whose one entry is the last snapshot of a book."""
+        """Return the Redis stream whose only entry is the last snapshot of a book."""
         return f"{self._root}:snapshot:{book}"

@@ -1,7 +1,8 @@
-"""One holding of the lease: the topics that are passed on, what was received of them, and the thread that writes it.
+"""The leadership of a relay: what it does while it holds the lease.
 
-All of it dies with the lease. The writing thread never decides that the lease is lost: where Redis says that a newer
-token exists, it waits for the relay to find out.
+A leadership owns the passed-on topics, the buffer of received messages, and the thread that writes them to Redis. All
+of it ends with the lease. The writing thread never decides that the lease is lost: if Redis has a newer fencing token,
+it waits for the relay's thread to find out.
 """
 
 from __future__ import annotations
@@ -20,33 +21,33 @@ from ..internal.resources import start_thread
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
 from ..topics.routing import Router
-from .buffer import Buffer, Feed, Item, Runs, Writer
+from .buffer import Buffer, Feed, Item, RunNumbers, Writer
 from .codec import News
 from .keys import Keys
-from .scripts import HolderScripts, Keep
+from .scripts import HolderScripts, Retention
 from .server import BROKEN, RedisServer
 
-__all__ = ["Leadership", "objection"]
+__all__ = ["Leadership", "refusal_reason"]
 
-_MOST = 2000
-_CONFIRMATION = 10.0
-_ATTEMPTS = 5
-"""How often records are tried that can't be written because of what nothing should have raised."""
+_MAX_ITEMS = 2000
+_CONFIRM_SECONDS = 10.0
+_MAX_DEFECTS = 5
+"""How often a write is tried that fails with an unexpected error."""
 
 
 class Leadership:
-    """What a relay does while it holds the lease.
+    """Passes topics on while the relay holds the lease.
 
     Args:
         token: its fencing token.
-        sequences: the number of the last record of topics, by whichever holder.
-        keep: how much a stream keeps.
-        limit: records that may wait while Redis does not answer.
-        emit: takes events, without waiting.
+        sequences: the number of the last record of each topic, from earlier leaderships.
+        retention: how much each Redis stream keeps.
+        limit: the largest number of records that wait while Redis does not answer.
+        emit: is called with events; it must not wait.
 
     Attributes:
-        doubted: set when Redis says that there is a newer token.
-        published: records that were written.
+        superseded: set when Redis reports a newer fencing token.
+        published: the number of records written.
     """
 
     def __init__(
@@ -57,25 +58,25 @@ class Leadership:
         server: RedisServer,
         keys: Keys,
         *,
-        keep: Keep,
+        retention: Retention,
         limit: int,
         emit: Callable[[Event], object] = lambda event: None,
     ) -> None:
         self.token = token
-        self.doubted = threading.Event()
+        self.superseded = threading.Event()
         self.published = 0
         self.buffer = Buffer(limit)
         self.feeds: dict[str, Feed] = {}
         self._sequences = sequences
-        self._taken_up: dict[str, int] = {}
-        self._runs = Runs()
+        self._subscription_counts: dict[str, int] = {}
+        self._runs = RunNumbers()
         self._stream = stream
-        self._groups: dict[Subscription, set[str]] = {}  # with the topics that each stands for still
-        self._errors: dict[str, SubscriptionRejected] = {}  # told and not passed on yet
-        self._keep = keep
+        self._groups: dict[Subscription, set[str]] = {}  # the topics that each still has
+        self._refusals: dict[str, SubscriptionRejected] = {}  # refusals by topic that are not passed on yet
+        self._retention = retention
         self._emit = emit
-        self._over = threading.Event()
-        self._client = server.client(self._over.is_set)
+        self._ended = threading.Event()
+        self._client = server.client(self._ended.is_set)
         self._scripts = HolderScripts(self._client, keys)
         self._writer = Writer(keys)
         self._thread = start_thread(self._write, name="kucoin-relay-writer")
@@ -83,13 +84,13 @@ class Leadership:
     # Topics; on the relay's thread
 
     def subscribe(self, topics: list[str]) -> None:
-        """Pass public topics on from now on; what becomes of them is told in news."""
+        """Pass public topics on from now on; news report whether KuCoin confirms them."""
         self._subscribe(topics, timeout=0)
 
     def subscribe_private(self, topic: str) -> None:
-        """Pass a private topic on; wait until KuCoin has confirmed it. On any thread."""
+        """Pass a private topic on; wait until KuCoin has confirmed it. May be called on any thread."""
         try:
-            self._subscribe([topic], timeout=_CONFIRMATION)
+            self._subscribe([topic], timeout=_CONFIRM_SECONDS)
         except KucoinSyncError as error:
             self._failed(topic, error)
         else:
@@ -98,169 +99,171 @@ class Leadership:
     def _subscribe(self, topics: list[str], timeout: float) -> None:
         router: Router[Feed] = Router(deduplicate=True)
         for topic in topics:
-            again = self._taken_up[topic] = self._taken_up.get(topic, 0) + 1
-            feed = Feed(topic, self._sequences.get(topic, 0), self._runs.of(again), self.buffer.put)
+            count = self._subscription_counts[topic] = self._subscription_counts.get(topic, 0) + 1
+            feed = Feed(topic, self._sequences.get(topic, 0), self._runs.of(count), self.buffer.put)
             self.feeds[topic] = feed
             router.add(topic, feed)
         try:
-            group = self._stream.subscribe(*topics, callback=partial(_took, router), inline=True, timeout=timeout)
+            group = self._stream.subscribe(
+                *topics, callback=partial(_forward_message, router), inline=True, timeout=timeout
+            )
         except BaseException:
             for topic in topics:
-                self._forget(topic)  # to be taken up again as long as it is wanted
+                self._remove(topic)  # the relay subscribes it again while it is wanted
             raise
         self._groups[group] = set(topics)
 
     def drop(self, topics: Iterable[str]) -> None:
-        """Pass topics on no longer."""
+        """Stop passing topics on."""
         for topic in topics:
-            self._forget(topic)
+            self._remove(topic)
             self._stream.unsubscribe(topic)
             self.buffer.put(News("dropped", topic, 0, "no reader wanted it any more"))
 
     def refuse(self, topic: str, code: int, reason: str) -> None:
-        """Tell readers that a topic can't be had."""
+        """Tell readers that a topic can't be passed on."""
         self.buffer.put(News("refused", topic, code, reason))
 
     def refused(self) -> list[str]:
-        """Return the topics that KuCoin has refused since the last call; their readers are told.
+        """Return the topics that KuCoin has refused since the last call, and tell their readers.
 
-        What else has ended topics is told as a loss: they are taken up again as long as they are wanted.
+        Topics that ended for other reasons are reported as lost. The relay subscribes them again while they are wanted.
         """
         found: list[str] = []
         for group, topics in list(self._groups.items()):
             gone = topics.difference(group.topics) if len(group.topics) < len(topics) else ()
             if gone and (error := self._last_error(group)) is not None:
-                found += [topic for topic in gone if self._failed(topic, self._errors.pop(topic, error))]
+                found += [topic for topic in gone if self._failed(topic, self._refusals.pop(topic, error))]
             if not topics:
                 del self._groups[group]
         return found
 
     def _last_error(self, group: Subscription) -> Exception | None:
-        """Return why a subscription has lost topics, as far as it has been told; note what belongs to a topic."""
+        """Return the error with which a subscription lost topics, or None; remember the errors of single topics."""
         inbox = group.inbox
         last = inbox.error
         while inbox.alert and (notice := inbox.notice()) is not None:
             last = last or notice
             if isinstance(notice, SubscriptionRejected):
-                self._errors[notice.topic] = notice
+                self._refusals[notice.topic] = notice
         return last
 
     def _failed(self, topic: str, error: Exception) -> bool:
-        """Tell readers that a topic is not there; return whether it never will be.
+        """Tell readers that a topic is not available; return whether that is permanent.
 
-        Readers may have had it from another holder of the lease, or from this one before: records tell of that.
+        Records from before, of this leadership or an earlier one, show that the feed has worked.
         """
         was_live = any(self._sequences.values()) or any(feed.sequence for feed in tuple(self.feeds.values()))
         if isinstance(error, KucoinSyncError) and not is_fatal(
             error, was_live=was_live, needs_key=grammar.is_private(topic)
         ):
-            self._forget(topic)
+            self._remove(topic)
             self.lost([TopicKey(topic)], error)
             return False
         self._refuse(topic, error)
         return True
 
     def _refuse(self, topic: str, error: Exception) -> None:
-        self._forget(topic)
+        self._remove(topic)
         if isinstance(error, SubscriptionRejected):
             self.refuse(topic, error.code, error.reason)
         else:
             self.refuse(topic, 400, str(error))
 
-    def _forget(self, topic: str) -> None:
+    def _remove(self, topic: str) -> None:
         feed = self.feeds.pop(topic, None)
         if feed is not None:
             self._sequences[topic] = feed.sequence
         for topics in self._groups.values():
             topics.discard(topic)
 
-    # What the stream says; on its threads
+    # Notifications from the stream; on its threads
 
     def carried(self, keys: Iterable[TopicKey]) -> None:
-        """KuCoin sends these from now on."""
+        """Tell readers that KuCoin sends these topics from now on."""
         for key in keys:
             self.buffer.put(News("carried", key.topic))
 
     def lost(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
-        """KuCoin sends these no longer, or could not be asked to."""
+        """Tell readers that KuCoin does not send these topics now."""
         for key in keys:
             self.buffer.put(News("lost", key.topic, 0, str(error)))
 
-    # Its end
+    # The end
 
     def end(self) -> None:
-        """Write nothing any more, and let go of all topics; return when the thread has ended."""
-        self._over.set()
-        self.buffer.wanted.set()
+        """Stop writing, unsubscribe all topics, and wait for the end of the thread."""
+        self._ended.set()
+        self.buffer.has_items.set()
         self._client.connection_pool.disconnect()
         for group in list(self._groups):
-            with guarded("topics of the relay could not be left"):
+            with guarded("topics of the relay could not be unsubscribed"):
                 group.close()
         self._thread.join()
 
     # The writing thread
 
     def _write(self) -> None:
-        wanted, over = self.buffer.wanted, self._over
+        wanted, ended = self.buffer.has_items, self._ended
         try:
-            while not over.is_set():
+            while not ended.is_set():
                 try:
                     wanted.wait()
-                    items = self.buffer.take(_MOST)
-                    if items and not over.is_set():
-                        self._persist(items)
+                    items = self.buffer.take(_MAX_ITEMS)
+                    if items and not ended.is_set():
+                        self._write_until_done(items)
                 except BaseException as error:
-                    self._tell_defect(error)
-                    over.wait(1.0)
+                    self._report_defect(error)
+                    ended.wait(1.0)
         finally:
             self._client.connection_pool.disconnect()
 
-    def _persist(self, items: list[Item]) -> None:
-        """Try until it is written: twice does no harm, readers know the numbers and all the tokens that they had."""
+    def _write_until_done(self, items: list[Item]) -> None:
+        """Retry until the items are written. A second write is harmless: readers skip it by token and sequence."""
         delays = backoff.retry_delays(0.05, 1.0)
         tried: set[int] = set()
         attempts = 0
-        while not self._over.is_set():
+        while not self._ended.is_set():
             token = self.token
             try:
                 if self._put(token, items, tried - {token}):
                     return
-                self.doubted.set()
+                self.superseded.set()
             except BROKEN:
                 tried.add(token)
-                self._client.connection_pool.disconnect()  # the relay's thread tells of it
+                self._client.connection_pool.disconnect()  # the relay's thread reports it
             except BaseException as error:
                 tried.add(token)
                 attempts += 1
                 if attempts == 1:
-                    self._tell_defect(error)
-                if attempts >= _ATTEMPTS:  # readers see the gap
+                    self._report_defect(error)
+                if attempts >= _MAX_DEFECTS:  # readers see the gap
                     self.buffer.dropped += sum(isinstance(item, tuple) for item in items)
                     return
-            self._over.wait(next(delays))
+            self._ended.wait(next(delays))
 
-    def _tell_defect(self, error: BaseException) -> None:
+    def _report_defect(self, error: BaseException) -> None:
         log(logging.ERROR, "a defect where the relay writes to Redis, which goes on", error=error)
         self._emit(UnexpectedError("the relay's writing to Redis", error))
 
     def _put(self, token: int, items: list[Item], tried: set[int]) -> bool:
         flush = self._writer.flush(token, items, tried)
-        done = self._scripts.publish(token, self._keep, flush.entries, flush.last, flush.states)
+        done = self._scripts.publish(token, self._retention, flush.entries, flush.last, flush.states)
         if done:
             self.published += sum(isinstance(item, tuple) for item in items)
         return done
 
 
-def _took(router: Router[Feed], message: Message) -> None:
-    """Pass a message on, under each topic that it came for."""
+def _forward_message(router: Router[Feed], message: Message) -> None:
+    """Pass a message on under each subscribed topic that it matches."""
     topic = message.topic or ""
     for feed, test in router.exact.get(topic) or router.find(topic):
         if test is None or test(message):
-            feed.took(message.raw, message.epoch, message.received_ns)
+            feed.forward(message.raw, message.epoch, message.received_ns)
 
 
-def objection(topic: str, *, private: bool) -> str:
-    """Return why a relay can't pass a topic on, "" where it can."""
+def refusal_reason(topic: str, *, private: bool) -> str:
+    """Return why a relay can't pass a topic on, or "" if it can."""
     try:
         singles = grammar.split(topic)
     except InvalidTopic as error:

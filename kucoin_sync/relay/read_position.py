@@ -1,14 +1,14 @@
-"""How a reader sees that messages of a topic are missing: by the count that stands with each, and by who wrote it.
+"""Detect missing and duplicate messages of a topic, from the sequence, run and fencing token of each record.
 
 Rules:
-1. Of one holder (token), a record that the topic's count says was had already is a duplicate; what its count leaves out
-   is lost, and the epoch rises: the stream was trimmed, or the relay had to drop it.
-2. A new run: the relay lost its connection to KuCoin, or took the topic up again; the epoch rises.
-3. A new token: another relay took over, and nobody knows what KuCoin sent meanwhile; the epoch rises, and what the
-   count leaves out is lost. A count that begins again means that Redis has lost its data; but where the holder says
-   that it tried to write the same with the older token, rule 1 tells the duplicates.
-4. Nothing of an older token counts any more.
-5. Before the first message nobody misses anything of a holder that was not there when the topic was joined.
+1. Same token: a record whose sequence is not above the last one is a duplicate. Skipped numbers are lost messages, and
+   the epoch rises: Redis trimmed them before they were read, or the relay dropped them.
+2. New run: the relay lost its connection to KuCoin, or subscribed the topic again. The epoch rises.
+3. New token: another relay took over, and it is unknown what KuCoin sent meanwhile. The epoch rises, and skipped
+   numbers are lost messages. A lower sequence means that Redis has lost its data. If the record lists the older token
+   as tried, rule 1 applies instead.
+4. Records with an older token are ignored.
+5. Before the first message, records of a holder that took over after `join` have lost nothing.
 
 Pure.
 """
@@ -23,14 +23,15 @@ __all__ = ["ReadPosition"]
 
 
 class ReadPosition:
-    """Where a reader is in one topic.
+    """The position of a reader in one topic.
 
     Args:
-        epochs: gives numbers of epochs, rising.
+        epochs: yields rising epoch numbers.
 
     Attributes:
-        epoch: of the last message; 0 before the first.
+        epoch: the epoch of the last message; 0 before the first.
         joined: whether `join` was called.
+        token, run, sequence: those of the last record.
     """
 
     __slots__ = ("_epochs", "epoch", "joined", "run", "sequence", "token")
@@ -44,17 +45,18 @@ class ReadPosition:
         self.sequence = 0
 
     def __repr__(self) -> str:
-        return f"<Place {self.sequence} of run {self.run} of holder {self.token}: epoch {self.epoch}>"
+        return f"<ReadPosition {self.sequence} of run {self.run} of holder {self.token}: epoch {self.epoch}>"
 
     def join(self, token: int, sequence: int) -> None:
-        """Begin behind a number, which a holder had come to when the topic was first asked for."""
+        """Begin after the record `sequence`, the last one that the holder `token` had written."""
         self.joined, self.token, self.sequence = True, token, sequence
 
     def lost_before(self, token: int, record: Record, epoch: int, tried: Sequence[int] = ()) -> int | None:
-        """Move on to a record; return how many messages are missing before it, None for one that does not count.
+        """Advance to a record; return how many messages are missing before it, or None if it is to be ignored.
 
-        `epoch` is that of messages that come after the place's first one without a gap; `tried` are other tokens with
-        which the record was perhaps written before.
+        Args:
+            epoch: the epoch of the record's run; a record after lost messages gets a new one instead.
+            tried: older tokens that the same record may have been written with; see `codec.Entry`.
         """
         sequence = record.sequence
         same_count = token == self.token or self.token in tried

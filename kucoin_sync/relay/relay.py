@@ -1,12 +1,13 @@
-"""`Relay`: passes KuCoin's feed on through Redis while it holds the lease, and waits for its turn while it does not.
+"""`Relay`: passes KuCoin's feed on through Redis while it holds the lease, and stands by while it does not.
 
 Rules:
-1. Of all relays of a namespace one holds the lease. It renews it several times in its span, and whoever waits takes it
-   as soon as it has run out. Each holding has a fencing token, newer than all before it, and nothing is written
-   for an older one.
-2. The holder passes on what it was told to and what readers want. What no reader has asked for in a while it drops.
-3. While Redis does not answer, a holder goes on receiving. If afterwards nobody else has taken the lease, it writes
-   what came meanwhile; what found no room readers see as a gap.
+1. One relay of a namespace holds the lease, and renews it several times before it expires. A waiting relay takes the
+   lease as soon as it has expired. Each leadership has a newer fencing token than all before. Redis rejects writes with
+   an older token.
+2. The holder passes on its configured topics and the topics that readers want. It drops a topic that no reader has
+   asked for in a while.
+3. While Redis does not answer, the holder continues to receive. If no other relay has taken the lease afterwards, it
+   writes the buffered messages. Readers see a gap where the buffer was full.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from .codec import Lease, decode_record
 from .events import LeaseLost, LeaseTaken, RedisFailed, RelayDelayed
 from .jobs import Jobs
 from .keys import Keys
-from .leadership import Leadership, objection
-from .scripts import HolderScripts, Keep
+from .leadership import Leadership, refusal_reason
+from .scripts import HolderScripts, Retention
 from .server import BROKEN, RedisServer
 from .stream import NAMESPACE
 
@@ -47,26 +48,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Relay"]
 
-_BLOCK = 50
-_POLLS = 10
-_GRACE = 15.0
-"""Seconds after Redis was gone in which nothing is dropped: it may have forgotten what readers want, who come back."""
+_BLOCK_MS = 50
+_POLLS_PER_LEASE = 10
+_KEEP_TOPICS_SECONDS = 15.0
+"""Seconds after a failure of Redis in which no topic is dropped: Redis may have lost the readers' requests."""
 
-_BUFFER = 200_000
+_BUFFER_RECORDS = 200_000
 
 
 class Relay:
     """Passes the feed of a stream on to any number of `RelayStream`s.
 
     Args:
-        stream: made for this relay alone; the relay subscribes what is wanted. Whoever made it closes it.
-        url: where Redis is, such as "redis://user:password@host:6379/0"; rediss:// for TLS.
-        topics: passed on whether a reader wants them or not.
-        private: also pass on private topics that readers ask for: whoever can read Redis sees the account's messages.
-        namespace: relays and readers of the same one belong together.
-        lease_seconds: how long a dead holder keeps the others waiting.
-        keep_seconds: how long messages stay in Redis, about: a reader that is away for longer sees a gap.
-        length: entries that each of the 16 streams keeps at most, about; one has the messages of some milliseconds.
+        stream: a stream for this relay alone; the relay subscribes topics on it. The caller closes it.
+        url: the URL of Redis, such as "redis://user:password@host:6379/0"; rediss:// for TLS.
+        topics: topics to pass on even if no reader wants them.
+        private: also pass on private topics; then every client that can read Redis sees the account's messages.
+        namespace: the prefix of all keys; relays and their readers use the same.
+        lease_seconds: the lifetime of the lease: how long the other relays wait after the holder dies.
+        keep_seconds: how long messages stay in Redis, approximately; a reader that is away for longer sees a gap.
+        length: entries that each of the 16 Redis streams keeps, approximately; one entry has the messages of some
+            milliseconds.
         ca_certs: path of the authorities' certificates, for TLS with a private authority.
         on_event: called with each `Event` of the relay; all are logged, too. The stream has its own.
 
@@ -95,33 +97,33 @@ class Relay:
             raise ValueError(f"length is {length!r}; a stream keeps at least 1 entry")
         self._server, self._keys = RedisServer(url, ca_certs), Keys(namespace)
         self._stream = stream
-        self._fixed = {single for topic in topics for single in grammar.split(topic)}
-        for topic in self._fixed:
-            if complaint := objection(topic, private=private):
-                raise InvalidTopic(f"{topic} can't be passed on: {complaint}")
+        self._configured_topics = {single for topic in topics for single in grammar.split(topic)}
+        for topic in self._configured_topics:
+            if reason := refusal_reason(topic, private=private):
+                raise InvalidTopic(f"{topic} can't be passed on: {reason}")
         self._private = private
         self._lease_ms = int(lease_seconds * 1000)
-        self._keep = Keep(length, int(keep_seconds * 1000))
+        self._retention = Retention(length, int(keep_seconds * 1000))
         self._callbacks = Callbacks(on_event)
         self._closing = threading.Event()
         self._ended = Latch()
-        self._changed = threading.Condition()  # guards _term, for who waits for the lease
-        self._term: Leadership | None = None
+        self._changed = threading.Condition()  # guards _leadership; notified when the lease is taken
+        self._leadership: Leadership | None = None
         # Of the relay's thread alone:
         self._client = self._server.client()
         self._scripts = HolderScripts(self._client, self._keys)
         self._jobs: Jobs | None = None
-        self._asked: bytes = b"$"  # the last entry of the readers' asks that was read
+        self._last_request_id: bytes = b"$"  # the id of the last request that was read
         self._renew_at = 0.0
         self._drop_from = 0.0  # the instant from which unwanted topics are dropped
-        self._failure: ConnectionFailed | None = None  # why it has ended by itself
-        self._worked = False  # whether Redis has ever answered
-        self._published = 0  # by terms that are over
+        self._failure: ConnectionFailed | None = None  # the permanent error that ended the relay
+        self._has_answered = False  # whether Redis has ever answered
+        self._published = 0  # by earlier leaderships
         self._dropped = 0
-        self._thread = Thread(name="kucoin-relay")  # which stands for one until `start`
+        self._thread = Thread(name="kucoin-relay")  # a placeholder until `start`
 
     def start(self) -> None:
-        """Begin, on threads of the relay's own."""
+        """Start the relay's threads."""
         self._stream.watch(self)
         run_or_defer(self._start_thread)
 
@@ -133,18 +135,18 @@ class Relay:
             raise
 
     def run(self) -> None:
-        """Begin, and return when the relay is closed.
+        """Start, and wait until the relay is closed.
 
         Raises:
             ConnectionFailed: Redis refused the user, or its certificate does not verify.
         """
         self.start()
-        self._ended.wait(None)  # a `join` that Ctrl-C interrupts takes the thread for dead
+        self._ended.wait(None)  # not `join`: after Ctrl-C in `join`, the thread counts as dead
         if self._failure is not None:
             raise self._failure
 
     def close(self, timeout: float = 10.0) -> None:
-        """End, and give the lease back; from any thread, and more than once. The stream stays open."""
+        """Stop, and release the lease. May be called from any thread, and more than once. The stream stays open."""
         if not run_or_defer(self._begin_to_close):
             return
         for thread in [self._thread, *self._callbacks.threads]:
@@ -152,7 +154,7 @@ class Relay:
                 thread.join(timeout)
 
     def _begin_to_close(self) -> None:
-        """Let the threads end."""
+        """Tell the threads to end."""
         self._closing.set()
         self._callbacks.close()
 
@@ -169,53 +171,58 @@ class Relay:
 
     @property
     def holds_lease(self) -> bool:
-        """Whether it passes the feed on now."""
-        return self._term is not None
+        """Whether this relay holds the lease and passes the feed on."""
+        return self._leadership is not None
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The topics that it passes on now."""
-        term = self._term
-        return () if term is None else tuple(sorted(term.feeds))
+        """The topics that this relay passes on now."""
+        leadership = self._leadership
+        return () if leadership is None else tuple(sorted(leadership.feeds))
 
     def wait_lease(self, timeout: float | None = None) -> bool:
-        """Wait until it holds the lease; return whether it does. Raises as `run`.
+        """Wait until this relay holds the lease; return whether it does.
 
-        A finaliser or handler that has interrupted this package does not wait.
+        In a finaliser or signal handler that has interrupted this package, this does not wait.
+
+        Raises:
+            ConnectionFailed: as `run`.
         """
         if is_reentrant():
             held = self.holds_lease
         else:
             with self._changed:
-                held = self._changed.wait_for(lambda: self._term is not None or self._failure is not None, timeout)
+                held = self._changed.wait_for(
+                    lambda: self._leadership is not None or self._failure is not None, timeout
+                )
         if self._failure is not None:
             raise self._failure
         return held
 
     def stats(self) -> dict[str, int]:
-        """Return plain numbers: messages written, left out for want of room, waiting; topics; the fencing token."""
-        term = self._term
-        if term is None:
+        """Return numbers: messages written, dropped and waiting; topics; the fencing token."""
+        leadership = self._leadership
+        if leadership is None:
             return {"published": self._published, "dropped": self._dropped, "pending": 0, "topics": 0, "token": 0}
         return {
-            "published": self._published + term.published,
-            "dropped": self._dropped + term.buffer.dropped,
-            "pending": len(term.buffer.items),
-            "topics": len(term.feeds),
-            "token": term.token,
+            "published": self._published + leadership.published,
+            "dropped": self._dropped + leadership.buffer.dropped,
+            "pending": len(leadership.buffer.items),
+            "topics": len(leadership.feeds),
+            "token": leadership.token,
         }
 
     # For the stream, on its threads
 
     def carried(self, keys: Iterable[TopicKey]) -> None:
-        """KuCoin sends these from now on."""
-        if (term := self._term) is not None:
-            term.carried(keys)
+        """Note that KuCoin sends these topics from now on."""
+        if (leadership := self._leadership) is not None:
+            leadership.carried(keys)
 
     def lost(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
-        """KuCoin sends these no longer."""
-        if (term := self._term) is not None:
-            term.lost(keys, error)
+        """Note that KuCoin no longer sends these topics."""
+        if (leadership := self._leadership) is not None:
+            leadership.lost(keys, error)
 
     # The relay's thread
 
@@ -225,7 +232,7 @@ class Relay:
             while not self._closing.is_set():
                 try:
                     self._step()
-                    self._worked = True
+                    self._has_answered = True
                     delays = backoff.retry_delays(0.1, 2.0)
                 except BaseException as error:
                     delay = next(delays)
@@ -234,21 +241,21 @@ class Relay:
                         return
                     self._closing.wait(delay)
         finally:
-            with guarded("the relay could not give all back at its end"):
-                self._leave()
+            with guarded("the relay could not release the lease at its end"):
+                self._end_leadership()
             self._client.connection_pool.disconnect()
             self._ended.set()
 
     def _failed(self, error: BaseException, delay: float) -> None:
-        """Tell of an error, after which another attempt follows in `delay` seconds; give up where none can help."""
+        """Report an error before the next attempt in `delay` seconds; give up if the error is permanent."""
         missing = error if isinstance(error, KucoinSyncError) else shortage_error(error, "the relay")
         if missing is None and isinstance(error, BROKEN):
             failure = self._server.failure(error)
-            if is_fatal(failure, was_live=self._worked, needs_key=False):
+            if is_fatal(failure, was_live=self._has_answered, needs_key=False):
                 self._give_up(failure)
                 return
             self._client.connection_pool.disconnect()
-            self._drop_from = time.monotonic() + delay + _GRACE
+            self._drop_from = time.monotonic() + delay + _KEEP_TOPICS_SECONDS
             self._callbacks.emit(RedisFailed(failure, delay))
             return
         if missing is None:
@@ -262,120 +269,120 @@ class Relay:
             self._changed.notify_all()
 
     def _step(self) -> None:
-        term = self._term
-        if term is not None:
-            self._serve(term)
+        leadership = self._leadership
+        if leadership is not None:
+            self._serve(leadership)
             return
         taken = self._scripts.acquire(self._lease_ms, self._lease(0))
         if taken is None:
-            self._closing.wait(self._lease_ms / 1000 / _POLLS)
+            self._closing.wait(self._lease_ms / 1000 / _POLLS_PER_LEASE)
         else:
-            self._begin(taken[0])
+            self._begin_leadership(taken[0])
 
-    def _begin(self, token: int) -> None:
-        """Begin to hold the lease: go on with the numbers of whoever held it before."""
+    def _begin_leadership(self, token: int) -> None:
+        """Begin a leadership; continue the sequences of the one before."""
         lasts: Any = self._client.hgetall(self._keys.last)
         sequences = {found[1].topic: found[1].sequence for text in lasts.values() if (found := decode_record(text))}
         newest: Any = self._client.xrevrange(self._keys.asks, count=1)
-        self._asked = newest[0][0] if newest else b"0-0"
+        self._last_request_id = newest[0][0] if newest else b"0-0"
         self._renew_at = 0.0
         with ExitStack() as undo:
-            undo.callback(self._release, token)  # for another relay, which may have what is missing here
-            term = Leadership(
+            undo.callback(self._release, token)  # another relay may have the resources that this one lacks
+            leadership = Leadership(
                 token, sequences, self._stream, self._server, self._keys,
-                keep=self._keep, limit=_BUFFER, emit=self._callbacks.emit,
+                retention=self._retention, limit=_BUFFER_RECORDS, emit=self._callbacks.emit,
             )  # fmt: skip
-            undo.callback(term.end)
-            self._jobs = Jobs(term, self._stream.fetcher, self._server, self._keys)
+            undo.callback(leadership.end)
+            self._jobs = Jobs(leadership, self._stream.fetcher, self._server, self._keys)
             undo.pop_all()
         with self._changed:
-            self._term = term
+            self._leadership = leadership
             self._changed.notify_all()
         self._callbacks.emit(LeaseTaken(token))
 
-    def _serve(self, term: Leadership) -> None:
-        """Do what is due while the lease is held."""
+    def _serve(self, leadership: Leadership) -> None:
+        """Renew the lease when due, and handle readers' requests."""
         now = time.monotonic()
-        if now >= self._renew_at or term.doubted.is_set():
-            wanted = self._scripts.renew(self._lease_ms, self._lease(term.token))
+        if now >= self._renew_at or leadership.superseded.is_set():
+            wanted = self._scripts.renew(self._lease_ms, self._lease(leadership.token))
             if wanted is None:
-                self._regain(term)
+                self._retake_lease(leadership)
                 return
             self._renew_at = now + self._lease_ms / 3000
-            self._carry(term, wanted)
-        for topic in term.refused():
+            self._update_topics(leadership, wanted)
+        for topic in leadership.refused():
             self._client.zrem(self._keys.wanted, topic)
-        found: Any = self._client.xread({self._keys.asks: self._asked}, count=1000, block=_BLOCK)
+        found: Any = self._client.xread({self._keys.asks: self._last_request_id}, count=1000, block=_BLOCK_MS)
         for _, entries in found:
-            self._asked = entries[-1][0]
+            self._last_request_id = entries[-1][0]
             for _, fields in entries:
                 if fields.get(b"kind") == b"wanted":
                     self._renew_at = 0.0
                 elif self._jobs is not None:
                     self._jobs.add(fields.get(b"book", b"").decode(errors="replace"))
 
-    def _carry(self, term: Leadership, wanted: set[str]) -> None:
-        """Have exactly those topics passed on that are wanted."""
-        carried = term.feeds.keys()
+    def _update_topics(self, leadership: Leadership, wanted: set[str]) -> None:
+        """Subscribe the wanted topics that are missing, and drop those that are no longer wanted."""
+        carried = leadership.feeds.keys()
         fresh: list[str] = []
-        for topic in sorted((wanted | self._fixed) - carried):
-            complaint = objection(topic, private=self._private)
-            if complaint:
-                term.refuse(topic, 400, complaint)
+        for topic in sorted((wanted | self._configured_topics) - carried):
+            reason = refusal_reason(topic, private=self._private)
+            if reason:
+                leadership.refuse(topic, 400, reason)
                 self._client.zrem(self._keys.wanted, topic)
             elif not grammar.is_private(topic):
                 fresh.append(topic)
             elif self._jobs is not None:
-                self._jobs.add(_Private(term, topic))
+                self._jobs.add(_Private(leadership, topic))
         if fresh:
-            term.subscribe(fresh)
+            leadership.subscribe(fresh)
         if time.monotonic() >= self._drop_from:
-            term.drop(sorted(carried - wanted - self._fixed))
+            leadership.drop(sorted(carried - wanted - self._configured_topics))
 
-    def _regain(self, term: Leadership) -> None:
-        """Go on with a new token where Redis has only forgotten ours; end the term where another one is newer."""
+    def _retake_lease(self, leadership: Leadership) -> None:
+        """Take a new token if Redis has lost this relay's; end the leadership if another relay has a newer token."""
         taken = self._scripts.acquire(self._lease_ms, self._lease(0))
         if taken is not None and taken[1] is None:
-            term.token = taken[0]
-            term.doubted.clear()
+            leadership.token = taken[0]
+            leadership.superseded.clear()
             self._renew_at = 0.0
-            self._callbacks.emit(LeaseTaken(term.token))
+            self._callbacks.emit(LeaseTaken(leadership.token))
             return
-        self._leave()
-        self._callbacks.emit(LeaseLost(term.token))
+        self._end_leadership()
+        self._callbacks.emit(LeaseLost(leadership.token))
         if taken is not None:
-            self._begin(taken[0])
+            self._begin_leadership(taken[0])
 
     def _lease(self, token: int) -> Lease:
         return Lease(token, f"{socket.gethostname()}:{os.getpid()}", self._stream.has_key())
 
-    def _leave(self) -> None:
-        """End the term, if there is one, and let others have the lease."""
+    def _end_leadership(self) -> None:
+        """End the leadership, if there is one, and release the lease."""
         with self._changed:
-            term, self._term = self._term, None
+            leadership, self._leadership = self._leadership, None
         jobs, self._jobs = self._jobs, None
         if jobs is not None:
-            with guarded("the errands of the relay could not be ended"):
+            with guarded("the jobs of the relay could not be ended"):
                 jobs.close()
-        if term is not None:
-            term.end()
-            self._published += term.published
-            self._dropped += term.buffer.dropped
-            self._release(term.token)
+        if leadership is not None:
+            leadership.end()
+            self._published += leadership.published
+            self._dropped += leadership.buffer.dropped
+            self._release(leadership.token)
 
     def _release(self, token: int) -> None:
-        """Let others have the lease."""
+        """Release the lease."""
         try:
             self._scripts.release(token)
         except BROKEN:
-            pass  # it runs out
+            pass  # the lease expires by itself
 
 
 class _Private(msgspec.Struct, frozen=True):
-    """The errand of taking a private topic up; the same for the same topic."""
+    """The job of subscribing a private topic; jobs for the same topic are equal."""
 
-    term: Leadership
+    leadership: Leadership
     topic: str
 
     def __call__(self) -> None:
-        self.term.subscribe_private(self.topic)
+        self.leadership.subscribe_private(self.topic)

@@ -1,9 +1,9 @@
-"""What has to happen in Redis at one go, as Lua.
+"""The Lua scripts of the relay, which Redis runs atomically.
 
-The holder of the lease is who has the newest token: every script that writes for a holder asks for that first. A relay
-that was stopped, and wakes when another one has taken over, can write nothing any more.
+Every script that writes for a relay first checks that the relay has the newest fencing token. So a relay that was
+suspended can write nothing after another one has taken over.
 
-Tokens come from Redis's clock where its memory has none: so they rise even over a Redis that starts empty.
+A new token is never below Redis's clock in milliseconds, so that tokens rise even if Redis has lost its data.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from .keys import Keys
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["HolderScripts", "Keep", "ReaderScripts"]
+__all__ = ["HolderScripts", "ReaderScripts", "Retention"]
 
-# Keys: token, lease. Arguments: lease in milliseconds, what it says, with the token 0. Gives the new token and the one
-# before, or nothing.
+# Keys: token, lease. Arguments: lifetime of the lease in milliseconds; its text, with the token 0. Returns the new
+# token and the one before, or nothing if the lease is held.
 _ACQUIRE = """
 if redis.call('EXISTS', KEYS[2]) == 1 then return {} end
 local before = redis.call('GET', KEYS[1])
@@ -31,7 +31,8 @@ redis.call('SET', KEYS[2], (string.gsub(ARGV[2], '"token":0', '"token":' .. text
 return {text, before or ''}
 """
 
-# Keys: token, lease, wanted. Arguments: token, lease in milliseconds, what the lease says. Gives the wanted topics.
+# Keys: token, lease, wanted. Arguments: token, lifetime of the lease in milliseconds, its text. Returns the wanted
+# topics.
 _RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
 redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
@@ -44,9 +45,9 @@ _RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
 """
 
-# Keys: token, last, states, streams. Arguments: token, entries and milliseconds that a stream keeps, how many streams;
-# an entry for each of these; how many last records; topic and record of each; topic and state of each, "" for one that
-# is to be forgotten.
+# Keys: token, last, states, streams. Arguments: token; entries and milliseconds that a stream keeps; number of streams;
+# one entry for each stream; number of last records; topic and text of each record; topic and text of each state, where
+# "" deletes the state.
 _PUBLISH = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local now = redis.call('TIME')
@@ -78,8 +79,8 @@ redis.call('EXPIRE', KEYS[2], ARGV[3])
 return 1
 """ % FIELD.decode()  # noqa: UP031
 
-# Keys: lease, wanted, asks, states, last, streams. Arguments: seconds for which the topics are wanted, 1 where the
-# relay is to be told, 1 where last records are asked for, topics. Gives the lease, states, last records, streams' ends.
+# Keys: lease, wanted, asks, states, last, streams. Arguments: seconds for which the topics are wanted; 1 to notify the
+# relay; 1 to return last records; topics. Returns the lease, states, last records, and the last id of each stream.
 _WANT = """
 local until_ = redis.call('TIME')[1] + ARGV[1]
 local topics, states, lasts, ends = {}, {}, {}, {}
@@ -102,7 +103,7 @@ end
 return {redis.call('GET', KEYS[1]), states, lasts, ends}
 """
 
-# Keys: asked, asks, snapshot. Arguments: the book. Gives how often it was asked for, and the end of its stream.
+# Keys: asked, asks, snapshot. Arguments: the book. Returns the number of requests, and the last id of its stream.
 _ASK = """
 local asked = redis.call('INCR', KEYS[1])
 redis.call('EXPIRE', KEYS[1], 3600)
@@ -112,15 +113,15 @@ return {asked, newest[1] and newest[1][1] or '0-0'}
 """
 
 
-class Keep(NamedTuple):
-    """How much a stream keeps, about: entries, and milliseconds; whatever is less."""
+class Retention(NamedTuple):
+    """The retention of a Redis stream, approximately: a number of entries and an age in milliseconds."""
 
     entries: int
     milliseconds: int
 
 
 class HolderScripts:
-    """What relays do in Redis."""
+    """The scripts that relays run."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._keys = keys
@@ -129,34 +130,34 @@ class HolderScripts:
         )
 
     def acquire(self, milliseconds: int, lease: Lease) -> tuple[int, int | None] | None:
-        """Take the lease; return the new token and the one before (None: Redis knew none), None where it is held.
+        """Take the lease; return the new token and the one before (None if Redis had none).
 
-        `lease` is what it is to say; its token is 0.
+        Return None if the lease is held. The token of `lease` is 0; the script replaces it.
         """
         found: Any = self._acquire([self._keys.token, self._keys.lease], [milliseconds, encode(lease)])
         return (int(found[0]), int(found[1]) if found[1] else None) if found else None
 
     def renew(self, milliseconds: int, lease: Lease) -> set[str] | None:
-        """Keep the lease; return the topics that readers want, None where another one has a newer token."""
+        """Renew the lease; return the topics that readers want, or None if Redis does not have this token any more."""
         keys = self._keys
         found: Any = self._renew([keys.token, keys.lease, keys.wanted], [lease.token, milliseconds, encode(lease)])
         return None if found is None else {topic.decode(errors="replace") for topic in found}
 
     def release(self, token: int) -> None:
-        """Give the lease back, where it is still ours."""
+        """Release the lease if this token still holds it."""
         self._release([self._keys.token, self._keys.lease], [token])
 
     def publish(
         self,
         token: int,
-        keep: Keep,
+        retention: Retention,
         entries: list[tuple[str, bytes]],
         last: dict[str, bytes],
         states: dict[str, bytes],
     ) -> bool:
-        """Append entries to streams, and note last records and states; False, and nothing done, for an old token."""
+        """Append entries, and store last records and states; write nothing and return False if the token is old."""
         keys = self._keys
-        arguments: list[Any] = [token, *keep, len(entries), *(text for _, text in entries), len(last)]
+        arguments: list[Any] = [token, *retention, len(entries), *(text for _, text in entries), len(last)]
         for pairs in (last, states):
             for pair in pairs.items():
                 arguments += pair
@@ -164,31 +165,31 @@ class HolderScripts:
         return bool(done)
 
     def answer(self, token: int, book: str, text: bytes, seconds: int) -> bool:
-        """Put a snapshot where its readers wait for it; False, and nothing done, for an old token."""
+        """Write a snapshot to its Redis stream; write nothing and return False if the token is old."""
         return bool(self._answer([self._keys.token, self._keys.snapshot(book)], [token, text, seconds]))
 
 
 class ReaderScripts:
-    """What readers do in Redis."""
+    """The scripts that readers run."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._keys = keys
         self._want, self._ask = client.register_script(_WANT), client.register_script(_ASK)
 
     def want(
-        self, topics: list[str], streams: list[str], *, seconds: int, tell: bool, last: bool
+        self, topics: list[str], streams: list[str], *, seconds: int, notify: bool, last: bool
     ) -> tuple[bytes | None, list[bytes | None], list[bytes | None], list[bytes]]:
-        """Want topics for some seconds; return the lease, their states and last records, and the streams' ends."""
+        """Request topics for some seconds; return the lease, states, last records, and the last id of each stream."""
         keys = self._keys
         found: Any = self._want(
             [keys.lease, keys.wanted, keys.asks, keys.states, keys.last, *streams],
-            [seconds, int(tell), int(last), *topics],
+            [seconds, int(notify), int(last), *topics],
         )
         lease, states, lasts, ends = found
         return lease, states, lasts, ends
 
     def ask(self, book: str) -> tuple[int, bytes]:
-        """Ask for a snapshot of a book; return the number of the question, and behind which entry its answer comes."""
+        """Request a snapshot of a book; return the number of the request, and the id after which its answer comes."""
         keys = self._keys
         found: Any = self._ask([keys.asked(book), keys.asks, keys.snapshot(book)], [book])
         return int(found[0]), found[1]

@@ -1,7 +1,7 @@
-"""Snapshots for books that follow a relay: a reader asks through Redis, the relay fetches once for all who wait.
+"""Snapshots for the books of a relay's readers: readers ask through Redis, the relay fetches once for all of them.
 
-An answer counts for whoever asked before it was fetched: so it is never older than the first update that its reader
-keeps. See `books.sync`.
+A reader accepts an answer only if it was fetched after the reader's request. So the snapshot is never older than the
+first update that the reader keeps; see `books.calibration`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .server import BROKEN, RedisServer
 
 __all__ = ["Answer", "Book", "RelaySnapshotFetcher", "answer_of", "decode_book"]
 
-_PATIENCE = 5.0
-"""Seconds to wait for the relay's answer; it may die on the way."""
+_ANSWER_SECONDS = 5.0
+"""Seconds to wait for the relay's answer; the relay may die before it answers."""
 
-_BLOCK = 50
+_BLOCK_MS = 50
 
 
 class Book(msgspec.Struct, array_like=True, frozen=True):
-    """Which snapshot is asked for; see `rest.Rest.call`."""
+    """The snapshot that a reader requests; see `net.rest.Rest.call`."""
 
     market: Literal["spot", "futures"]
     path: str
@@ -37,15 +37,15 @@ class Book(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def name(self) -> str:
-        """What stands for it in keys."""
+        """The text that identifies the snapshot in Redis keys."""
         return encode(self).decode()
 
 
 class Answer(msgspec.Struct):
-    """What the relay got: KuCoin's data, or an error.
+    """The relay's answer: KuCoin's data, or an error.
 
     Attributes:
-        asked: how often the book had been asked for when it was fetched.
+        asked: the number of requests for the book at the time of fetching.
     """
 
     asked: int
@@ -78,7 +78,7 @@ class Answer(msgspec.Struct):
 
 
 def answer_of(asked: int, error: KucoinSyncError) -> Answer:
-    """Return the answer that tells of an error."""
+    """Return the answer for an error."""
     after = getattr(error, "retry_after", None)
     if isinstance(error, RestError):
         return Answer(asked, None, error.message, error.code, "rest", error.retriable, after)
@@ -92,7 +92,7 @@ _answer = decoder(Answer)
 
 
 def decode_book(name: str) -> Book | None:
-    """Return what a reader asks for, None where that makes no sense."""
+    """Decode a reader's request; return None if it is malformed."""
     try:
         return _book(name)
     except UNREADABLE:
@@ -100,13 +100,13 @@ def decode_book(name: str) -> Book | None:
 
 
 class RelaySnapshotFetcher:
-    """Has snapshots fetched by the relay, for one thread; a `snapshots.SnapshotFetcher`."""
+    """Gets snapshots from the relay, on one thread; see `books.snapshot_fetcher.SnapshotFetcher`."""
 
     def __init__(self, server: RedisServer, keys: Keys, waker: Waker) -> None:
         self._server = server
         self._keys = keys
         self._waker = waker
-        self._client = server.client(lambda: waker.cancelled, patience=1.0)  # nobody can end its waits
+        self._client = server.client(lambda: waker.cancelled, timeout=1.0)  # its calls are never interrupted
         self._scripts = ReaderScripts(self._client, keys)
 
     def call(
@@ -130,21 +130,21 @@ class RelaySnapshotFetcher:
 
     def _ask(self, book: Book) -> Answer:
         number, position = self._scripts.ask(book.name)
-        stream, deadline = self._keys.snapshot(book.name), time.monotonic() + _PATIENCE
+        stream, deadline = self._keys.snapshot(book.name), time.monotonic() + _ANSWER_SECONDS
         while time.monotonic() < deadline:
             if self._waker.cancelled:
                 raise Cancelled
-            found: Any = self._client.xread({stream: position}, count=1, block=_BLOCK)
+            found: Any = self._client.xread({stream: position}, count=1, block=_BLOCK_MS)
             for _, entries in found:
                 position, fields = entries[-1]
                 answer = _answer(fields[FIELD])
                 if answer.asked >= number:
                     return answer
         raise ConnectionFailed(
-            f"no relay answered within {_PATIENCE:g} s when a snapshot of {book.symbol} was asked for; check that one "
-            "runs"
+            f"no relay answered within {_ANSWER_SECONDS:g} s when a snapshot of {book.symbol} was asked for; check "
+            "that one runs"
         )
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection to Redis."""
         self._client.connection_pool.disconnect()

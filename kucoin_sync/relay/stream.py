@@ -1,4 +1,4 @@
-"""`RelayStream`: what readers hold. It is a `Stream` in all but where its messages come from."""
+"""`RelayStream`: reads the feed of a relay with the interface of `Stream`."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ NAMESPACE = "kucoin-sync"
 
 _UNLIMITED = 1_000_000_000
 _KEYS_OF_THE_RELAY = Credentials("of-the-relay", "of-the-relay", "of-the-relay")
-"""Stands for the relay's API key, which a reader need not have: it signs nothing."""
+"""A placeholder for the relay's API key, which readers do not need; it signs nothing."""
 
 
 class RelayStream(Client):
-    """KuCoin's feeds as a relay passes them on: any number of processes and hosts share its connection.
+    """A stream that reads from a relay, so that any number of processes and hosts share its connections to KuCoin.
 
-    `subscribe`, `on`, `book`, `stats` and `close` are those of `Stream`. What differs:
+    `subscribe`, `on`, `book`, `stats` and `close` work as those of `Stream`, with these differences:
 
-    - The first subscription to a topic begins with the last message that the relay has of it, however old: see its
-      `received_ns`, which is the relay's. Order is kept within a topic, not between topics.
-    - Where messages are missing that the relay had, such as those that were trimmed before they were read, the next
-      one's `lost` says how many, and its `epoch` rises. Where nobody knows how many, as when another relay took over,
-      the epoch alone rises.
-    - There are no tunnels and no `private=True` for public topics. Private topics need no key here, and come only from
-      a relay that was told to pass them on.
+    - The first subscription to a topic begins with the relay's last message of it, however old. `received_ns` is the
+      time at which the relay received it. Order is kept within a topic, not between topics.
+    - If a known number of messages is missing (for example, Redis trimmed them before they were read), the next
+      message's `lost` is that number, and its `epoch` rises. If the number is unknown (for example, another relay took
+      over), only the epoch rises.
+    - There are no tunnels and no `private=True` for public topics. Private topics need no key here; only a relay with
+      `private=True` passes them on.
 
     Args:
-        url: where Redis is, such as "redis://user:password@host:6379/0"; rediss:// for TLS.
-        namespace: that of the relay.
+        url: the URL of Redis, such as "redis://user:password@host:6379/0"; rediss:// for TLS.
+        namespace: the namespace of the relay.
         ca_certs: path of the authorities' certificates, for TLS with a private authority.
         on_event: called with each `Event` on the stream's callback thread; all are logged, too.
 
@@ -75,12 +75,12 @@ class RelayStream(Client):
         )
 
     def tunnel(self, name: str) -> NoReturn:
-        """Raise InvalidTopic: tunnels do not go through a relay."""
+        """Raise InvalidTopic, because a relay has no tunnels."""
         raise InvalidTopic(f"the tunnel {name!r} can't be opened through a relay; subscribe the topics without one")
 
 
 def _relay_signs(server: RedisServer, keys: Keys) -> bool:
-    """Whether the relay that holds the lease can fetch whole spot books; without an answer, assume that it can't."""
+    """Whether the lease holder has an API key, which full spot books need; False if Redis does not answer."""
     client = server.client()
     try:
         lease: Any = client.get(keys.lease)

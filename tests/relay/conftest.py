@@ -40,7 +40,7 @@ def exchange() -> Exchange:
 
 @pytest.fixture
 def server(nothing_left_behind: None, exchange: Exchange) -> Iterator[KucoinServer]:
-    """A local KuCoin with a market that moves when a test says so."""
+    """A local KuCoin whose market moves when the test moves it."""
     with KucoinServer(exchange=exchange, credentials=KEY) as server:
         server.allow_topic("/market/match")
         yield server
@@ -56,7 +56,7 @@ def redis(nothing_left_behind: None) -> Iterator[LocalRedis]:
 
 @pytest.fixture
 def make_relay(server: KucoinServer, redis: LocalRedis) -> Iterator[MakeRelay]:
-    """Make relays that are started and hold the lease, unless told not to wait for it; closed after the test."""
+    """Make relays, start them and wait until they hold the lease, unless `wait` is False; close them after the test."""
     made: list[tuple[Relay, Stream]] = []
 
     def make(*, wait: bool = True, credentials: Any = None, url: str = "", **options: Any) -> Relay:
@@ -99,9 +99,9 @@ def reader(relay: Relay, make_reader: MakeReader) -> RelayStream:
 
 @pytest.fixture
 def short_wants(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have readers' wants run out soon after they are not renewed."""
+    """Make readers' requests for topics expire soon after the last renewal."""
     monkeypatch.setattr(source, "_WANTED_SECONDS", 4)
-    monkeypatch.setattr(source, "_RENEW", 0.2)
+    monkeypatch.setattr(source, "_RENEW_SECONDS", 0.2)
 
 
 class RelayProcess:

@@ -42,7 +42,7 @@ FULL, PART = "/api/v3/market/orderbook/level2", "/api/v1/market/orderbook/level2
 
 
 def equal(book: LocalBook, exchange: Exchange, level: int = 2) -> bool:
-    """Whether a book equals the exchange's, which rests; one that is not there yet says so, and is never wrong."""
+    """Whether a book equals the exchange's, which does not change now; a book that is not ready must say so."""
     try:
         found = contents(book)
     except BookNotReady:
@@ -117,7 +117,7 @@ def test_an_error_of_rest_reaches_the_reader_and_is_tried_again(
     book.wait_ready(LIMIT)
 
 
-def test_trimmed_updates_begin_the_book_again(
+def test_trimmed_updates_make_the_book_start_again(
     server: KucoinServer, exchange: Exchange, make_relay: MakeRelay, make_reader: MakeReader, events: Events
 ) -> None:
     relay = make_relay(length=1, credentials=Credentials(*KEY))
@@ -203,8 +203,8 @@ def test_a_book_can_not_be_read_while_redis_is_gone(
 BOOK = '["spot","/api/v3/market/orderbook/level2","BTC-USDT",true]'
 
 
-class Hand:
-    """A fetcher that answers when it may; its errands are counted."""
+class HeldFetcher:
+    """A fetcher that waits for permission to answer; it counts its calls."""
 
     def __init__(self, answer: Callable[[], object] = lambda: "data") -> None:
         self.answer = answer
@@ -222,13 +222,13 @@ class Holder:
 
 
 @pytest.fixture
-def make_errands(redis: LocalRedis) -> Iterator[Callable[[Hand], Jobs]]:
-    """Make the errands of a holder; closed after the test."""
+def make_jobs(redis: LocalRedis) -> Iterator[Callable[[HeldFetcher], Jobs]]:
+    """Make the jobs of a holder; closed after the test."""
     made: list[Jobs] = []
 
-    def make(hand: Hand) -> Jobs:
+    def make(fetcher: HeldFetcher) -> Jobs:
         redis.call("SET", Keys("kucoin-sync").token, Holder.token)
-        made.append(Jobs(Holder(), lambda waker, signed: hand, RedisServer(redis.url), Keys("kucoin-sync")))
+        made.append(Jobs(Holder(), lambda waker, signed: fetcher, RedisServer(redis.url), Keys("kucoin-sync")))
         return made[-1]
 
     yield make
@@ -236,7 +236,7 @@ def make_errands(redis: LocalRedis) -> Iterator[Callable[[Hand], Jobs]]:
         jobs.close()
 
 
-def test_a_snapshot_from_before_it_was_asked_for_is_not_taken(redis: LocalRedis) -> None:
+def test_a_snapshot_fetched_before_the_request_is_ignored(redis: LocalRedis) -> None:
     server, keys, waker = RedisServer(redis.url), Keys("kucoin-sync"), Waker()
     fetcher = RelaySnapshotFetcher(server, keys, waker)
     redis.call("XADD", keys.snapshot(BOOK), "*", "e", b'{"asked":7,"data":"much older"}')
@@ -249,8 +249,8 @@ def test_a_snapshot_from_before_it_was_asked_for_is_not_taken(redis: LocalRedis)
     waker.close()
 
 
-def test_an_answer_counts_for_those_who_asked_before_it_was_fetched(
-    redis: LocalRedis, make_errands: Callable[[Hand], Jobs]
+def test_an_answer_serves_all_readers_that_asked_before_it_was_fetched(
+    redis: LocalRedis, make_jobs: Callable[[HeldFetcher], Jobs]
 ) -> None:
     keys = Keys("kucoin-sync")
     redis.call("SET", keys.asked(BOOK), 3)
@@ -259,13 +259,13 @@ def test_an_answer_counts_for_those_who_asked_before_it_was_fetched(
         redis.call("INCR", keys.asked(BOOK))  # another reader asks meanwhile
         return "data"
 
-    make_errands(Hand(answer)).add(BOOK)
+    make_jobs(HeldFetcher(answer)).add(BOOK)
     until(lambda: redis.call("XLEN", keys.snapshot(BOOK)), "there is no answer")
     ((_, fields),) = redis.call("XRANGE", keys.snapshot(BOOK), "-", "+")
     assert msgspec.json.decode(fields[b"e"])["asked"] == 3
 
 
-def test_an_errand_that_waits_is_cancelled(redis: LocalRedis) -> None:
+def test_a_waiting_job_is_cancelled(redis: LocalRedis) -> None:
     waker = Waker()
     fetcher = RelaySnapshotFetcher(RedisServer(redis.url), Keys("kucoin-sync"), waker)
     fetching = Task(fetcher.call, "spot", "GET", FULL, {"symbol": SPOT}, signed=True)
@@ -280,7 +280,7 @@ def test_an_errand_that_waits_is_cancelled(redis: LocalRedis) -> None:
 def test_without_redis_or_a_relay_a_snapshot_can_not_be_fetched(
     redis: LocalRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "_TAKE_BACK_TIMEOUT", 0.1)
+    monkeypatch.setattr(snapshots, "_ANSWER_SECONDS", 0.1)
     waker = Waker()
     fetcher = RelaySnapshotFetcher(RedisServer(redis.url), Keys("kucoin-sync"), waker)
     with pytest.raises(ConnectionFailed, match=r"no relay answered within 0\.1 s .* of BTC-USDT .*"):
@@ -317,7 +317,7 @@ def test_a_book_that_is_opened_without_redis_begins_when_it_is_there(
     ],
     ids=str,
 )
-def test_an_error_that_the_relay_met_is_the_same_for_the_reader(error: KucoinSyncError) -> None:
+def test_the_reader_gets_the_same_error_as_the_relay(error: KucoinSyncError) -> None:
     answer = msgspec.json.decode(encode(answer_of(1, error)), type=Answer)
     with pytest.raises(type(error), match=getattr(error, "message", str(error))) as caught:
         answer.result()
@@ -325,32 +325,30 @@ def test_an_error_that_the_relay_met_is_the_same_for_the_reader(error: KucoinSyn
         assert getattr(caught.value, name, None) == getattr(error, name, None), name
 
 
-def test_errands_that_wait_for_their_turn_end_with_the_relay(
-    redis: LocalRedis, make_errands: Callable[[Hand], Jobs]
-) -> None:
-    hand, keys = Hand(), Keys("kucoin-sync")
-    made = make_errands(hand)
+def test_waiting_jobs_end_with_the_relay(redis: LocalRedis, make_jobs: Callable[[HeldFetcher], Jobs]) -> None:
+    fetcher, keys = HeldFetcher(), Keys("kucoin-sync")
+    made = make_jobs(fetcher)
     made._pace = backoff.SlidingWindow(1, 3600.0)
     made.add(BOOK)
     until(lambda: redis.call("XLEN", keys.snapshot(BOOK)), "there is no answer")
     others = [BOOK.replace("BTC", symbol) for symbol in ("ETH", "KCS", "XRP")]
     for other in others:
         made.add(other)
-    until(lambda: set(others) == made._under_way, "nobody is at it")
+    until(lambda: set(others) == made._running, "no worker runs the job")
     made.close()
-    assert hand.closed.is_set()
+    assert fetcher.closed.is_set()
     assert not redis.call("EXISTS", *map(keys.snapshot, others))
     go_on = threading.Event()
     made.add(partial(go_on.wait, LIMIT))
-    hands = list(made._hands)
+    workers = list(made._workers)
     go_on.set()
-    assert hands == [], "nothing is done any more"
+    assert workers == [], "the workers have ended"
 
 
-def test_no_more_errands_than_hands_are_under_way(make_errands: Callable[[Hand], Jobs]) -> None:
+def test_at_most_as_many_jobs_as_workers_run(make_jobs: Callable[[HeldFetcher], Jobs]) -> None:
     done: list[int] = []
     busy, go_on = threading.Semaphore(0), threading.Event()
-    made = make_errands(Hand())
+    made = make_jobs(HeldFetcher())
 
     def wait(number: int) -> None:
         busy.release()
@@ -361,15 +359,15 @@ def test_no_more_errands_than_hands_are_under_way(make_errands: Callable[[Hand],
         made.add(partial(wait, number))
     for _ in range(4):
         assert busy.acquire(timeout=LIMIT)
-    assert sum(thread.name == "kucoin-relay-errand" for thread in threading.enumerate()) == 4
+    assert sum(thread.name == "kucoin-relay-worker" for thread in threading.enumerate()) == 4
     go_on.set()
-    until(lambda: len(done) == 9, "errands are left")
+    until(lambda: len(done) == 9, "jobs are left")
     assert sorted(done) == list(range(9))
 
 
 @pytest.mark.parametrize("broken", ["redis", "this package"])
-def test_an_errand_that_fails_spoils_no_other(
-    redis: LocalRedis, make_errands: Callable[[Hand], Jobs], broken: str, caplog: pytest.LogCaptureFixture
+def test_a_failing_job_does_not_affect_others(
+    redis: LocalRedis, make_jobs: Callable[[HeldFetcher], Jobs], broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
         if broken == "redis":
@@ -377,16 +375,18 @@ def test_an_errand_that_fails_spoils_no_other(
             RedisServer(redis.url).client().get("x")
         raise ZeroDivisionError
 
-    made, done = make_errands(Hand()), threading.Event()
+    made, done = make_jobs(HeldFetcher()), threading.Event()
     made.add(fail)
     made.add(done.set)
-    reached(done, "the next errand was not done")
-    until(lambda: not made._under_way, "one is under way")
+    reached(done, "the next job was not done")
+    until(lambda: not made._running, "a job is running")
     made.close()
-    assert ("a defect spoilt an errand of the relay" in caplog.text) == (broken == "this package")
+    assert ("a defect made a job of the relay fail" in caplog.text) == (broken == "this package")
 
 
-def test_readers_have_nothing_else_signed(redis: LocalRedis, make_relay: MakeRelay, server: KucoinServer) -> None:
+def test_readers_can_request_no_other_signed_path(
+    redis: LocalRedis, make_relay: MakeRelay, server: KucoinServer
+) -> None:
     relay: Relay = make_relay(credentials=Credentials(*KEY), topics=["/market/match:BTC-USDT"])
     name = '["spot","/api/v1/accounts","BTC-USDT",true]'
     for nonsense in (name, "nonsense", "[]"):

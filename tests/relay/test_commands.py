@@ -80,7 +80,7 @@ def test_the_example_runs(there: bool) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_relays_are_killed_and_redis_restarts_and_all_adds_up(nothing_left_behind: None) -> None:
+def test_no_message_is_lost_unnoticed_when_relays_are_killed_and_redis_restarts(nothing_left_behind: None) -> None:
     verdict = run(Plan(seconds=4, rate=600, topics=30, books=2, relays=3, readers=2))
     rows = {what: (figure, good) for what, figure, good in verdict.rows()}
     del rows["take-over"]  # how long it takes is for a machine at rest to show

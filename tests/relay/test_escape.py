@@ -1,4 +1,4 @@
-"""What escapes on a thread of a relay or of a reader: both go on, it is told, and no message is lost unsaid."""
+"""Unexpected errors on the threads of relays and readers: both continue, report it, and lose no message silently."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from .conftest import Events, MakeReader, MakeRelay
 TOPIC, OTHER = "/market/match:ONE-USDT", "/market/match:TWO-USDT"
 K = "kucoin_sync.relay."
 
-#: Where it is raised, and what the relay tells of it beside the log.
+#: Where the error is raised, and the events that the relay emits for it.
 SEAMS: dict[str, tuple[type[Event], ...]] = {
     "relay.Relay._step": (RelayDelayed,),
     "relay.Relay._serve": (RelayDelayed,),
-    "relay.Relay._carry": (RelayDelayed,),
-    "term.Leadership.refused": (RelayDelayed,),
-    "term.Leadership._persist": (UnexpectedError,),
-    "term.Leadership._put": (UnexpectedError,),
+    "relay.Relay._update_topics": (RelayDelayed,),
+    "leadership.Leadership.refused": (RelayDelayed,),
+    "leadership.Leadership._write_until_done": (UnexpectedError,),
+    "leadership.Leadership._put": (UnexpectedError,),
     "buffer.Writer.flush": (UnexpectedError,),
-    "carrier.RelaySource._follow": (),
-    "carrier.RelaySource._want": (),
-    "carrier.RelaySource._read": (),
+    "source.RelaySource._set_holder": (),
+    "source.RelaySource._request_topics": (),
+    "source.RelaySource._handle_entries": (),
 }
-#: Where records are in hand that can be written all the same.
-WRITING = ("term.Leadership._put", "buffer.Writer.flush")
+#: Where the records can still be written by another attempt.
+WRITING = ("leadership.Leadership._put", "buffer.Writer.flush")
 
 
 @pytest.mark.parametrize(

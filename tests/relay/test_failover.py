@@ -1,4 +1,4 @@
-"""Relays and Redis come and go: one relay writes at a time, another takes over, and no hole is silent."""
+"""Relays and Redis fail and return: one relay writes at a time, another takes over, and every gap is reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kucoin_sync import Connected, Disconnected, Message, Resubscribed, Retrying
 from kucoin_sync.relay import LeaseLost, LeaseTaken, Relay, RelayStream
 from kucoin_sync.relay.codec import Lease, decode_entry, encode
 from kucoin_sync.relay.keys import Keys
-from kucoin_sync.relay.scripts import HolderScripts, Keep
+from kucoin_sync.relay.scripts import HolderScripts, Retention
 from kucoin_sync.relay.server import RedisServer
 from kucoin_sync.relay.source import RelaySource
 from kucoin_sync.testing import KucoinServer
@@ -97,7 +97,7 @@ def test_what_readers_had_goes_on_when_the_next_holder_meets_a_stray_answer_of_r
     assert subscription.get(timeout=LIMIT)["data"]["n"] == 2
 
 
-def test_a_holder_that_was_stopped_can_write_nothing_when_it_wakes(
+def test_a_suspended_holder_can_write_nothing_after_a_takeover(
     server: KucoinServer, redis: LocalRedis, run_relay: RunRelay, make_relay: MakeRelay, make_reader: MakeReader
 ) -> None:
     holder = run_relay()
@@ -129,22 +129,22 @@ def test_an_old_token_writes_nothing(redis: LocalRedis, make_relay: MakeRelay) -
     server = RedisServer(redis.url)
     with server.client() as client:
         scripts = HolderScripts(client, KEYS)
-        entry = [(KEYS.assignment[0], b"[1,[],[]]")]
-        assert not scripts.publish(token - 1, Keep(10, 10_000), entry, {"t": b"x"}, {"t": b"x"})
+        entry = [(KEYS.shards[0], b"[1,[],[]]")]
+        assert not scripts.publish(token - 1, Retention(10, 10_000), entry, {"t": b"x"}, {"t": b"x"})
         assert not scripts.answer(token - 1, "book", b"{}", 10)
         assert scripts.renew(1000, Lease(token - 1)) is None
         assert scripts.acquire(1000, Lease(0)) is None
-        assert not client.exists(KEYS.assignment[0], KEYS.last, KEYS.states, KEYS.snapshot("book"))
+        assert not client.exists(KEYS.shards[0], KEYS.last, KEYS.states, KEYS.snapshot("book"))
         scripts.release(token - 1)
         assert client.exists(KEYS.lease)
-        assert scripts.publish(token, Keep(10, 10_000), entry, {"t": b"x"}, {"t": b"x"})
-        assert client.exists(KEYS.assignment[0], KEYS.last, KEYS.states) == 3
-        assert scripts.publish(token, Keep(10, 10_000), [], {}, {"t": b""})
+        assert scripts.publish(token, Retention(10, 10_000), entry, {"t": b"x"}, {"t": b"x"})
+        assert client.exists(KEYS.shards[0], KEYS.last, KEYS.states) == 3
+        assert scripts.publish(token, Retention(10, 10_000), [], {}, {"t": b""})
         assert not client.exists(KEYS.states)
     client.connection_pool.disconnect()
 
 
-def test_what_is_older_than_it_has_to_be_is_trimmed(redis: LocalRedis, make_relay: MakeRelay) -> None:
+def test_entries_older_than_the_retention_are_trimmed(redis: LocalRedis, make_relay: MakeRelay) -> None:
     token = make_relay().stats()["token"]
     client = RedisServer(redis.url).client()
     scripts, written_so_far = HolderScripts(client, KEYS), 0
@@ -152,8 +152,8 @@ def test_what_is_older_than_it_has_to_be_is_trimmed(redis: LocalRedis, make_rela
     def trimmed() -> bool:
         nonlocal written_so_far
         written_so_far += 1
-        assert scripts.publish(token, Keep(10**9, 1), [(KEYS.assignment[0], b"[1,[],[]]")], {}, {})
-        return bool(client.xlen(KEYS.assignment[0]) < written_so_far)
+        assert scripts.publish(token, Retention(10**9, 1), [(KEYS.shards[0], b"[1,[],[]]")], {}, {})
+        return bool(client.xlen(KEYS.shards[0]) < written_so_far)
 
     until(trimmed, "nothing was trimmed")
     client.connection_pool.disconnect()
@@ -207,7 +207,7 @@ def test_of_several_relays_one_holds_the_lease(make_relay: MakeRelay, server: Ku
     assert [type(event) for event in told] == [LeaseTaken]
 
 
-def test_all_come_back_when_redis_does_and_nothing_that_came_meanwhile_is_lost(
+def test_all_reconnect_to_redis_and_buffered_messages_are_delivered(
     server: KucoinServer, redis: LocalRedis, relay: Relay, make_reader: MakeReader, events: Events
 ) -> None:
     subscription = make_reader().subscribe(TOPIC)
@@ -228,7 +228,7 @@ def test_all_come_back_when_redis_does_and_nothing_that_came_meanwhile_is_lost(
     assert relay.stats()["dropped"] == 0
 
 
-def test_what_redis_has_passed_on_but_died_without_saying_so_comes_once(
+def test_a_record_written_without_confirmation_is_delivered_once(
     server: KucoinServer,
     redis: LocalRedis,
     relay: Relay,
@@ -282,14 +282,14 @@ def test_a_reader_goes_on_where_it_was_when_redis_has_kept_its_data(
         relay.close()
 
 
-def test_what_finds_no_room_while_redis_is_gone_is_told_of_in_place(
+def test_records_dropped_while_redis_is_gone_show_as_a_gap(
     server: KucoinServer, redis: LocalRedis, relay: Relay, make_reader: MakeReader, events: Events
 ) -> None:
     subscription = make_reader().subscribe(TOPIC)
     send(server, 1)
     got = take(subscription, 1)
-    assert relay._term is not None
-    relay._term.buffer._limit = 3
+    assert relay._leadership is not None
+    relay._leadership.buffer._limit = 3
     redis.kill()
     events.wait(Disconnected, timeout=LIMIT)
     send(server, *range(2, 12))
@@ -308,12 +308,12 @@ def test_what_finds_no_room_while_redis_is_gone_is_told_of_in_place(
 
 def server_busy(relay: Relay, count: int) -> bool:
     """Whether not all of so many messages have reached the relay."""
-    assert relay._term is not None
-    feed = relay._term.feeds[TOPIC]
+    assert relay._leadership is not None
+    feed = relay._leadership.feeds[TOPIC]
     return feed.sequence < count
 
 
-def test_a_cut_between_the_relay_and_kucoin_shows_in_place(
+def test_a_lost_connection_to_kucoin_shows_as_a_gap(
     server: KucoinServer, relay: Relay, make_reader: MakeReader, events: Events
 ) -> None:
     subscription = make_reader().subscribe(TOPIC)
@@ -391,20 +391,20 @@ def test_a_defect_costs_a_reader_no_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     subscription = make_reader().subscribe(TOPIC)
-    read = RelaySource._read
+    read = RelaySource._handle_entries
 
     def fail_once(*_: object) -> None:
-        monkeypatch.setattr(RelaySource, "_read", read)
+        monkeypatch.setattr(RelaySource, "_handle_entries", read)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(RelaySource, "_read", fail_once)
+    monkeypatch.setattr(RelaySource, "_handle_entries", fail_once)
     send(server, 1)
     assert "a defect in this package: ZeroDivisionError" in str(events.wait(Disconnected, timeout=LIMIT).error)
     assert numbers(take(subscription, 1)) == [1]
     assert "a defect ended connection" in caplog.text and "Traceback" in caplog.text
 
 
-def test_what_is_no_entry_of_a_relay_is_counted_and_passed_over(
+def test_malformed_entries_are_counted_and_skipped(
     server: KucoinServer, redis: LocalRedis, relay: Relay, make_reader: MakeReader
 ) -> None:
     reader: RelayStream = make_reader()

@@ -1,4 +1,4 @@
-"""Reading through a relay is as reading from KuCoin: iterators, `get`, callbacks, messages, refusals."""
+"""A reader of a relay behaves as a stream of KuCoin: iterators, `get`, callbacks, messages, refusals."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_spot_and_futures_come_over_one_relay(server: KucoinServer, reader: Rela
     assert got == {TICKER: "1.5", FUTURES: "2.5"}
 
 
-def test_what_is_pushed_under_another_name_is_delivered_once(server: KucoinServer, reader: RelayStream) -> None:
+def test_a_message_pushed_under_another_topic_is_delivered_once(server: KucoinServer, reader: RelayStream) -> None:
     every = reader.subscribe("/market/snapshot:BTC")
     server.publish("/market/snapshot:ETH-BTC", {"data": {"market": "BTC", "symbol": "ETH-BTC"}})
     server.publish("/market/snapshot:BTC", {"data": {"market": "BTC", "symbol": "KCS-BTC"}})
@@ -175,7 +175,7 @@ def test_a_late_joiner_gets_the_last_value_first_and_misses_nothing_after_it(
     assert numbers(take(first, 1)) == [4]
 
 
-def test_what_nobody_wants_any_more_is_dropped_and_can_be_had_again(
+def test_an_unwanted_topic_is_dropped_and_can_be_subscribed_again(
     short_wants: None, server: KucoinServer, relay: Relay, make_reader: MakeReader
 ) -> None:
     with make_reader() as reader:
@@ -242,20 +242,20 @@ def test_private_topics_come_only_from_a_relay_that_was_told_to(
 def test_a_private_topic_that_kucoin_does_not_confirm_in_time_is_tried_again(
     server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leadership, "_CONFIRMATION", 0.1)
+    monkeypatch.setattr(leadership, "_CONFIRM_SECONDS", 0.1)
     server.mute(ack=True)
     make_relay(credentials=Credentials(*KEY), private=True, lease_seconds=1)
     reader = make_reader()
     with pytest.raises(ConnectionFailed, match="carries /account/balance: KuCoin did not confirm"):
         reader.subscribe("/account/balance", timeout=5)
     server.unmute()
-    monkeypatch.setattr(leadership, "_CONFIRMATION", LIMIT)
+    monkeypatch.setattr(leadership, "_CONFIRM_SECONDS", LIMIT)
     subscription = reader.subscribe("/account/balance", timeout=LIMIT)
     server.publish("/account/balance", {"total": "1"}, user=KucoinServer.USER)
     assert subscription.get(timeout=LIMIT).data == {"total": "1"}
 
 
-def test_what_another_reader_wants_in_the_same_stream_is_passed_over(
+def test_records_for_other_readers_in_the_same_redis_stream_are_skipped(
     server: KucoinServer, reader: RelayStream, make_reader: MakeReader
 ) -> None:
     same = next(topic for n in range(1000) if shard_of(topic := f"/market/match:A{n}-USDT") == shard_of(TOPIC))
@@ -288,7 +288,7 @@ def test_a_relay_without_a_key_refuses_private_topics(make_relay: MakeRelay, mak
         make_reader().subscribe("/account/balance")
 
 
-def test_what_relays_do_not_have_is_refused(reader: RelayStream) -> None:
+def test_features_that_relays_lack_are_refused(reader: RelayStream) -> None:
     with pytest.raises(InvalidTopic, match="through a relay"):
         reader.tunnel("t1")
     with pytest.raises(SubscriptionRejected, match="private=True"):
@@ -316,7 +316,7 @@ def test_a_subscription_that_waits_for_a_relay_gets_one(
     assert numbers(take(subscription, 1)) == [1]
 
 
-def test_messages_that_were_trimmed_before_they_were_read_are_told_of_in_place(
+def test_messages_trimmed_before_they_were_read_are_counted_as_lost(
     server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader
 ) -> None:
     relay = make_relay(length=1)
@@ -348,10 +348,10 @@ def test_messages_that_were_trimmed_before_they_were_read_are_told_of_in_place(
     assert got[2].epoch == got[1].epoch
 
 
-def test_what_others_put_beside_the_entries_is_counted_and_not_decoded(
+def test_oversized_entries_are_counted_and_not_decoded(
     server: KucoinServer, redis: LocalRedis, reader: RelayStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(codec, "MAX_BYTES", 100_000)
     subscription = reader.subscribe(TOPIC)
     send(server, 1)
     assert numbers(take(subscription, 1)) == [1]
@@ -374,13 +374,13 @@ def test_a_slow_consumer_is_told_as_by_a_stream(server: KucoinServer, reader: Re
     assert message.lost == 3
 
 
-def test_silence_is_told_of(reader: RelayStream, events: Events) -> None:
+def test_silence_is_reported(reader: RelayStream, events: Events) -> None:
     reader.subscribe(TOPIC, stale_after=0.2)
     assert events.wait(Stale).topics == (TOPIC,)
 
 
 @pytest.mark.parametrize("hung", [False, True], ids=["idle", "while Redis hangs"])
-def test_close_ends_whatever_is_waited_for(
+def test_close_ends_every_wait(
     hung: bool,
     redis: LocalRedis,
     relay: Relay,
@@ -390,7 +390,7 @@ def test_close_ends_whatever_is_waited_for(
 ) -> None:
     client = relay_server.RedisServer.client
     monkeypatch.setattr(
-        relay_server.RedisServer, "client", lambda self, closed: client(self, closed, slow_after=3600.0)
+        relay_server.RedisServer, "client", lambda self, closed: client(self, closed, timeout=3600.0)
     )  # for the reader that is made from now on
     reader = make_reader()
     subscription = reader.subscribe(TOPIC)
@@ -409,7 +409,7 @@ def test_close_ends_whatever_is_waited_for(
 def test_a_connection_without_topics_ends_after_a_while(
     server: KucoinServer, reader: RelayStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "_IDLE", 0.1)
+    monkeypatch.setattr(source, "_IDLE_SECONDS", 0.1)
     reader.subscribe(TOPIC).close()
     until(lambda: reader.stats()["connections"] == 0, "the connection to Redis is there still")
     until(lambda: not any(each.name.startswith("kucoin-redis") for each in threading.enumerate()), "so is its thread")
@@ -418,7 +418,7 @@ def test_a_connection_without_topics_ends_after_a_while(
     assert numbers(take(again, 1)) == [1]
 
 
-def test_it_says_what_it_is(redis: LocalRedis, relay: Relay, reader: RelayStream) -> None:
+def test_repr_names_the_redis_server(redis: LocalRedis, relay: Relay, reader: RelayStream) -> None:
     assert repr(relay) == f"<Relay through {redis.url.removeprefix('unix://')}: holds the lease>"
     assert repr(reader).startswith(f"<RelayStream of {redis.url.removeprefix('unix://')}: open")
 

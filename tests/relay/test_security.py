@@ -1,4 +1,4 @@
-"""Users with an ACL, TLS, and secrets: these work, and the last show nowhere."""
+"""Redis users with an ACL and TLS work, and no text shows a secret."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PASSWORD = "canary-of-a-password"
 
 @pytest.fixture
 def guarded(redis: LocalRedis) -> str:
-    """The URL of a user who may do what relays and readers do, and no more; nobody else may do anything."""
+    """The URL of a Redis user with exactly the rights that relays and readers need; other users have none."""
     redis.call("ACL", "SETUSER", "relay", "on", f">{PASSWORD}", *ACL.split())
     return redis.url.replace("unix://", f"unix://relay:{PASSWORD}@")
 
 
 def everything(caplog: pytest.LogCaptureFixture, error: BaseException | None, *objects: object) -> str:
-    """Return all that might show a secret: logs, objects, tracebacks with what errors hold on to."""
+    """Return all texts that might show a secret: logs, objects, and tracebacks with their variables."""
     texts = [caplog.text, *map(repr, objects)]
     while error is not None:
         texts += ["".join(traceback.format_exception(error)), repr(error.args)]
@@ -134,7 +134,7 @@ def test_an_error_that_redis_answers_with_is_shown_and_may_pass() -> None:
     assert failure.retriable
 
 
-def test_where_redis_is_shows_and_how_to_get_in_does_not() -> None:
+def test_texts_show_the_address_of_redis_and_no_password() -> None:
     server = RedisServer(f"redis://user:{PASSWORD}@there:7000/3")
     assert repr(server) == "<RedisServer there:7000>"
     assert server.name == "there:7000"

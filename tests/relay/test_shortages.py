@@ -1,4 +1,4 @@
-"""No descriptor, no thread or no memory for a moment, at each acquisition of a relay's and of its readers'."""
+"""The system is temporarily out of file descriptors, threads or memory, wherever a relay or a reader needs one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def reader_of(world: World, redis: LocalRedis) -> RelayStream:
 
 
 def arrives(world: World, subscription: Subscription[Any]) -> None:
-    """Publish until something comes; what is published while nobody has the lease is for nobody."""
+    """Publish until a message arrives; messages published while no relay holds the lease are lost."""
 
     def came() -> bool:
         publish(world.server, [1])

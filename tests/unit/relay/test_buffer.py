@@ -1,4 +1,4 @@
-"""From messages to entries: counted, bounded, in order within a stream, the newest record and state of each topic."""
+"""The buffer and the entries: numbering, limits, order within a Redis stream, newest record and state of each topic."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ pytest.importorskip("redis")
 import msgspec
 
 from kucoin_sync.relay import buffer as buffer_module
-from kucoin_sync.relay.buffer import Buffer, Feed, Flush, Item, Runs, Writer
-from kucoin_sync.relay.codec import MOST_BYTES, Entry, News, decode_entry, decode_lease, decode_record, decode_state
+from kucoin_sync.relay.buffer import Buffer, Feed, Flush, Item, RunNumbers, Writer
+from kucoin_sync.relay.codec import MAX_BYTES, Entry, News, decode_entry, decode_lease, decode_record, decode_state
 from kucoin_sync.relay.keys import SHARDS, Keys, shard_of
 
 KEYS = Keys("test")
@@ -55,22 +55,22 @@ def test_the_newest_record_and_state_of_each_topic_are_noted() -> None:
     assert [each.kind for each in entry.news] == ["lost", "carried", "dropped"]
 
 
-def test_what_is_larger_than_a_frame_is_not_decoded() -> None:
+def test_text_larger_than_a_frame_is_not_decoded() -> None:
     for decode, text in (
         (decode_entry, b"[9,[]]"),
         (decode_lease, b'{"token":9}'),
         (decode_record, b'[9,["/a/b",1,1,1,0]]'),
         (decode_state, b'[9,["carried","/a/b"]]'),
     ):
-        assert decode(text.ljust(MOST_BYTES)) is not None
-        assert decode(text.ljust(MOST_BYTES + 1)) is None
+        assert decode(text.ljust(MAX_BYTES)) is not None
+        assert decode(text.ljust(MAX_BYTES + 1)) is None
 
 
-def test_a_frame_that_no_entry_has_room_for_is_left_out_and_its_number_with_it() -> None:
+def test_a_frame_too_large_for_an_entry_is_dropped_and_its_number_skipped() -> None:
     buffer = Buffer(10)
     feed = Feed(ONE, 0, lambda epoch: 1, buffer.put)
-    for size in (2, MOST_BYTES, buffer_module._FRAME, 2):
-        feed.took(b'"%s"' % (b"x" * (size - 2)), 1, 5)
+    for size in (2, MAX_BYTES, buffer_module._MAX_FRAME_BYTES, 2):
+        feed.forward(b'"%s"' % (b"x" * (size - 2)), 1, 5)
     assert buffer.dropped == 1
     found = entries(Writer(KEYS).flush(9, buffer.take(10)))
     assert [record.sequence for entry in found for record in entry.records] == [1, 3, 4]
@@ -78,13 +78,13 @@ def test_a_frame_that_no_entry_has_room_for_is_left_out_and_its_number_with_it()
 
 def test_an_entry_that_is_as_full_as_can_be_can_be_decoded() -> None:
     long = "/market/match:" + "A" * 20 + "-" + "B" * 20
-    items = [item(10**15 + number, long, b"1" * (buffer_module._BYTES // 500)) for number in range(499)]
-    flush = Writer(KEYS).flush(10**15, [*items, item(10**16, long, b"1" * buffer_module._FRAME)])
+    items = [item(10**15 + number, long, b"1" * (buffer_module._ENTRY_BYTES // 500)) for number in range(499)]
+    flush = Writer(KEYS).flush(10**15, [*items, item(10**16, long, b"1" * buffer_module._MAX_FRAME_BYTES)])
     (entry,) = entries(flush, long)
     assert len(entry.records) == 500
 
 
-def test_what_comes_after_news_stands_in_an_entry_after_theirs() -> None:
+def test_records_after_news_go_into_a_later_entry() -> None:
     flush = Writer(KEYS).flush(9, [item(1), News("lost", ONE), item(2)])
     first, second = entries(flush)
     assert [record.sequence for record in first.records] == [1] and first.news == [News("lost", ONE)]
@@ -97,44 +97,44 @@ def test_every_entry_says_with_which_tokens_it_was_tried_before() -> None:
     assert [entry.tried for entry in entries(Writer(KEYS).flush(9, [item(1)]))] == [[]]
 
 
-@pytest.mark.parametrize(("name", "limit"), [("_RECORDS", 2), ("_BYTES", 14)])
+@pytest.mark.parametrize(("name", "limit"), [("_ENTRY_RECORDS", 2), ("_ENTRY_BYTES", 14)])
 def test_an_entry_has_a_limit(name: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffer_module, name, limit)
     found = entries(Writer(KEYS).flush(9, [item(number) for number in range(5)]))
     assert [[record.sequence for record in each.records] for each in found] == [[0, 1], [2, 3], [4]]
 
 
-def test_a_full_buffer_leaves_records_out_and_never_news() -> None:
+def test_a_full_buffer_drops_records_and_never_news() -> None:
     buffer = Buffer(2)
-    feed = Feed(ONE, 10, Runs().of(1), buffer.put)
+    feed = Feed(ONE, 10, RunNumbers().of(1), buffer.put)
     for _ in range(4):
-        feed.took(b"{}", 1, 0)
+        feed.forward(b"{}", 1, 0)
     buffer.put(News("carried", ONE))
     assert buffer.dropped == 2
     assert feed.sequence == 14
-    assert buffer.wanted.is_set()
+    assert buffer.has_items.is_set()
     taken = buffer.take(2)
     assert [each[1] for each in taken if isinstance(each, tuple)] == [11, 12]
-    assert buffer.wanted.is_set()
+    assert buffer.has_items.is_set()
     assert buffer.take(10) == [News("carried", ONE)]
-    assert not buffer.wanted.is_set()
+    assert not buffer.has_items.is_set()
     assert buffer.take(10) == []
 
 
 def test_a_run_ends_with_its_connection_and_when_a_topic_is_taken_up_again() -> None:
-    runs, items = Runs(), list[Item]()
+    runs, items = RunNumbers(), list[Item]()
     first, second, again = Feed(ONE, 0, runs.of(1), items.append), Feed(SAME, 0, runs.of(1), items.append), runs.of(2)
-    first.took(b"{}", 5, 0)
-    second.took(b"{}", 5, 0)
-    first.took(b"{}", 6, 0)
-    first.took(b"{}", 6, 0)
-    Feed(ONE, 3, again, items.append).took(b"{}", 6, 0)
+    first.forward(b"{}", 5, 0)
+    second.forward(b"{}", 5, 0)
+    first.forward(b"{}", 6, 0)
+    first.forward(b"{}", 6, 0)
+    Feed(ONE, 3, again, items.append).forward(b"{}", 6, 0)
     numbers = [each[2] for each in items if isinstance(each, tuple)]
     assert numbers == [1, 1, 2, 2, 3]
 
 
 def test_the_runs_that_are_kept_are_bounded_and_never_begin_again() -> None:
-    runs = Runs()
+    runs = RunNumbers()
     run_of = runs.of(1)
     numbers = [run_of(epoch) for epoch in range(3000)]
     assert numbers == sorted(set(numbers))
@@ -143,7 +143,7 @@ def test_the_runs_that_are_kept_are_bounded_and_never_begin_again() -> None:
     assert len(runs._known) <= 1000
 
 
-def test_what_is_no_entry_is_none() -> None:
+def test_malformed_text_is_decoded_to_none() -> None:
     for text in (b"", b"7", b"[]", b'["a"]', b"[1,[[1]]]", b'[1,[],[["unheard","t"]]]', b"[" * 5000):
         assert decode_entry(text) is None
         assert decode_record(text) is None
@@ -162,7 +162,7 @@ def test_topics_are_spread_over_all_streams_the_same_way_everywhere() -> None:
 
 
 @pytest.mark.parametrize("at", ["the run", "the buffer"])
-def test_a_record_that_can_not_be_taken_is_missing_by_its_number(at: str) -> None:
+def test_the_number_of_a_record_that_fails_is_skipped(at: str) -> None:
     items: list[Item] = []
     failures = [MemoryError()]
 
@@ -178,6 +178,6 @@ def test_a_record_that_can_not_be_taken_is_missing_by_its_number(at: str) -> Non
 
     feed = Feed(ONE, 10, run_of, put)
     with pytest.raises(MemoryError):
-        feed.took(b"{}", 1, 0)
-    feed.took(b"{}", 1, 0)
+        feed.forward(b"{}", 1, 0)
+    feed.forward(b"{}", 1, 0)
     assert items == [(ONE, 12, 1, 0, b"{}")]

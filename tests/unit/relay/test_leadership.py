@@ -1,4 +1,4 @@
-"""What a relay says of topics that it is asked to pass on."""
+"""The reasons why a relay refuses to pass a topic on."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip("redis")
 
-from kucoin_sync.relay.leadership import objection
+from kucoin_sync.relay.leadership import refusal_reason
 
 
 @pytest.mark.parametrize(
-    ("topic", "private", "complaint"),
+    ("topic", "private", "reason"),
     [
         ("/market/match:BTC-USDT", False, ""),
         ("/market/snapshot:USDS", False, ""),
@@ -20,7 +20,7 @@ from kucoin_sync.relay.leadership import objection
         ("/market/match:BTC-USDT,ETH-USDT", True, "one symbol at a time"),
     ],
 )
-def test_a_relay_says_what_it_has_against_a_topic(topic: str, private: bool, complaint: str) -> None:
-    found = objection(topic, private=private)
-    assert complaint in found
-    assert bool(found) == bool(complaint)
+def test_the_reason_why_a_relay_refuses_a_topic(topic: str, private: bool, reason: str) -> None:
+    found = refusal_reason(topic, private=private)
+    assert reason in found
+    assert bool(found) == bool(reason)

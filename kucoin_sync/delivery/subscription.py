@@ -25,23 +25,8 @@ _LONGEST_CALL = 0.05
 _SHORT_WAIT = 0.5
 """Seconds that a call without a timeout waits where a finaliser or handler makes it that has interrupted us."""
 
-_INTERNAL = {
-    "callback",
-    "drop_topics",
-    "finish",
-    "held_by_user",
-    "holder",
-    "inbox",
-    "inner",
-    "keeper",
-    "private",
-    "put",
-    "put_many",
-    "tunnel",
-    "wait_for_call",
-    "withhold",
-}
-"""Public names for the stream's use; `dir` and tab completion leave them out."""
+_FOR_USERS = {"close", "closed", "dropped", "get", "pending", "topics"}
+"""Names that `dir` and tab completion show; the others without an underscore are for the stream's use."""
 
 
 class Subscription(NotPicklable, Generic[P_co]):
@@ -234,7 +219,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         self.close()
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__()} - _INTERNAL)
+        return sorted(name for name in super().__dir__() if name in _FOR_USERS or name.startswith("_"))
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"

@@ -80,7 +80,7 @@ class BookSide(PriceIndex[V], ABC):
         """Return the average price of `size` units if they trade with the best levels; None if too few are known."""
         wanted = left = parse(as_text(size))
         if not wanted:
-            raise ValueError("the average price of nothing")
+            raise ValueError("a size of 0 has no average price")
         cost = Decimal(0)
         for price, resting in self._reliable_levels():
             part = min(left, resting)

@@ -35,10 +35,10 @@ cache:
    the first buffered one. The same holds for an update that ends at or before the end of the buffer.
 8. A snapshot below the sequence that the book had is too old. A snapshot far ahead of the buffered updates belongs to
    another numbering. In both cases another one is needed.
-   A first snapshot of another numbering that is ahead by at most `_MAX_AHEAD` can't be told from a good one: the
-   updates up to it may all have been sent before it, and rule 7 accepts them as such. A snapshot that comes before any
-   update can't be checked until the first one comes: a quiet market may send none for hours, and its book has to be
-   readable.
+   A first snapshot of another numbering that is ahead by at most `_MAX_AHEAD` can't be distinguished from a good one:
+   the updates up to it may all have been sent before it, and rule 7 accepts them as such. A snapshot that comes before
+   any update can't be checked until the first update comes. It is accepted all the same, because a quiet market may
+   send no update for hours.
 9. If a snapshot confirms it, the book follows a numbering that went back. While the buffered updates are behind earlier
    ones, a snapshot fits only if its sequence is within the buffer, or if it is just ahead of the buffer and newer than
    a snapshot that was refused for being ahead.
@@ -162,7 +162,7 @@ class Calibration(Generic[B, U]):
                     self._buffer_update(update, start, end)
                 return ()
             if start > self._next:
-                self._restart(f"what has the sequences {self._next} to {start - 1} is missing")
+                self._restart(f"the updates with the sequences {self._next} to {start - 1} are missing")
                 self._buffer_update(update, start, end)
                 return ()
         try:
@@ -173,7 +173,7 @@ class Calibration(Generic[B, U]):
         self.sequence = end
         self._next = end + 1
         if self._partial and self._book.exhausted:
-            self._restart("all levels of the partial snapshot are gone, and what was behind them is not known")
+            self._restart("all levels of the partial snapshot are gone, and the levels below them are not known")
             self._buffer_update(update, start, end)
             return ()
         self._remember(update)

@@ -334,7 +334,7 @@ class BookManager:
                 return
             except BaseException as another:
                 error = another
-        with guarded("that a defect ended %s could not be told", book.source):
+        with guarded("could not report that a defect ended %s", book.source):
             log(logging.ERROR, "a defect ended %s", book.source, error=error)
             book.end(ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}"))
 

@@ -237,7 +237,7 @@ class SnapshotQueue:
                 except Cancelled:
                     raise
                 except BaseException as error:
-                    log(logging.ERROR, "a defect where snapshots are fetched, which goes on", error=error)
+                    log(logging.ERROR, "a defect in the fetching of snapshots, which continues", error=error)
                 waker.sleep(_DEFECT_DELAY)
         except Cancelled:
             pass  # the stream was closed
@@ -325,7 +325,7 @@ class SnapshotQueue:
         except BaseException as caught:
             missing = shortage_error(caught, f"a snapshot of {source.symbol}")
             if missing is None:
-                log(logging.ERROR, "a defect spoilt a snapshot for %s; another will be fetched", source, error=caught)
+                log(logging.ERROR, "a defect spoiled a snapshot for %s; another will be fetched", source, error=caught)
                 missing = ConnectionFailed(f"a defect in this package: {type(caught).__name__}: {caught}")
             again, error = True, missing
         if again:

@@ -121,7 +121,7 @@ class Thread(threading.Thread):
         self._may_run.acquire()
         if self._cancelled:
             return
-        with guarded("the thread %s was ended by an error that nothing in it has caught", self.name):
+        with guarded("the thread %s was ended by an uncaught error", self.name):
             super().run()
 
 

@@ -151,7 +151,7 @@ class _DeferredCalls:
                     try:
                         job()
                     except BaseException as error:
-                        log(logging.ERROR, "a call that was deferred has failed", error=error)
+                        log(logging.ERROR, "a deferred call has failed", error=error)
                 self._runner = 0
 
 

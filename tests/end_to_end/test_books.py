@@ -350,7 +350,7 @@ def test_a_missing_update_is_noticed_and_the_book_starts_again(
     move(server, times=50)
     event = events.wait(BookResyncing)
     assert (event.symbol, event.book_level) == (SPOT, 2)
-    assert "what has the sequences" in event.reason
+    assert "the updates with the sequences" in event.reason
     assert events.wait(BookReady, 2).symbol == SPOT
     changes.wait_to(move(server))
     assert contents(book) == truth(exchange, SPOT)

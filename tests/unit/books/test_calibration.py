@@ -195,7 +195,7 @@ def test_a_gap_makes_the_book_unreadable_until_a_snapshot_covers_it() -> None:
     calibration = live(10)
     assert calibration.push(update(13, 14, bids=[["98", "4", "14"]])) == ()
     assert calibration.state == "gap"
-    assert refuses(calibration, "sequences 11 to 12 is missing")
+    assert refuses(calibration, "sequences 11 to 12 are missing")
     assert calibration.resyncs == 1
     assert calibration.push(update(11, 12, bids=[["99", "7", "12"]])) == ()
     assert calibration.sequence == 10
@@ -517,7 +517,7 @@ def test_futures_updates_follow_each_other_without_a_gap() -> None:
     assert calibration.book.bids() == levels(("99", "5"), ("98.5", "3"))
     assert calibration.book.asks() == []
     calibration.push({"sequence": 14, "change": "99,buy,1"})
-    assert refuses(calibration, "sequences 13 to 13 is missing")
+    assert refuses(calibration, "sequences 13 to 13 are missing")
 
 
 @pytest.mark.parametrize("change", ["99,buy", "99,buy,1,2", "99,up,1", "x,buy,1", "99,buy,-1", ""])
@@ -550,7 +550,7 @@ def test_events_of_level_3_follow_each_other_without_a_gap() -> None:
     assert [order.size for order in calibration.book.bid_orders()] == [4, 2]
     assert calibration.sequence == 13
     assert calibration.push(l3_event(15, orderId="b"), "done") == ()
-    assert refuses(calibration, "sequences 14 to 14 is missing")
+    assert refuses(calibration, "sequences 14 to 14 are missing")
 
 
 @pytest.mark.parametrize("sequence", [9, 10, 11, 12, 99])

@@ -154,7 +154,7 @@ def test_a_gap_requests_one_snapshot() -> None:
     assert not line.fetch(snapshot(16))
     assert line.owner.requested == 2
     assert line.owner.events == [
-        BookResyncing(SPOT, 2, "what has the sequences 11 to 12 is missing"),
+        BookResyncing(SPOT, 2, "the updates with the sequences 11 to 12 are missing"),
         SnapshotFailed(SPOT, 2, "the snapshot is of 13, too old for the updates from 17 on", 0.75),
         BookReady(SPOT, 2, 17),
     ]

@@ -215,7 +215,7 @@ class Follower(Generic[B, C]):
                     applied = push(read_frame(pushed.frame, pushed.prefix.channel[1]))
                 except UNREADABLE:
                     applied = self._push_decoded(pushed)
-                self.received_ns = pushed.batch.received_ns
+                self.received_ns = pushed.arrival.received_ns
             else:
                 if pushed.lost:
                     self._record_dropped(pushed.lost)

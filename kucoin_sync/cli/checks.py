@@ -22,7 +22,7 @@ from ..net.rest import Endpoints, Rest, default_context
 from ..net.rest_response import RATE_CODES, ConnectToken
 from ..net.socket import Proxy, Waker, dial, proxy_for, resolve
 from ..net.websocket import SecretUrl, WebSocketConnection
-from ..protocol.message import UNREADABLE, Batch, command, decode_control
+from ..protocol.message import UNREADABLE, Arrival, command, decode_control
 from ..protocol.session import Session
 
 __all__ = ["Check", "Route", "State", "Subject", "Wrong", "remedy_of", "rest_of"]
@@ -254,7 +254,7 @@ class Route:
             )  # fmt: skip
             while not session.welcomed:
                 frames = self._transport.receive(session.next_deadline())
-                session.receive(frames, Batch(0), time.monotonic())
+                session.receive(frames, Arrival(0), time.monotonic())
                 session.handle_deadline(time.monotonic())
                 if session.lost is not None:
                     raise session.lost

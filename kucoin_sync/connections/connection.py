@@ -31,7 +31,7 @@ from ..net.rest import Endpoints, Rest
 from ..net.socket import Cancelled, Waker
 from ..net.websocket import ConnectionLost, SecretUrl, WebSocketConnection
 from ..protocol.envelopes import FrameBatch, Pushes, RawPush
-from ..protocol.message import Batch
+from ..protocol.message import Arrival
 from ..protocol.session import Session
 from ..protocol.session_events import Acked, ConnectionFull, Proved, Refused, SessionEvent, TopicKey, Welcomed
 from .source import Counts, Deliver, OnThread, SoleConsumer, SourceListener, weak_callback
@@ -380,13 +380,13 @@ class Connection(OnThread):
                 counts.unreadable += transport.take_skipped()
                 if transport.take_controls():
                     with self._lock:
-                        session.receive(frames, Batch(self.epoch), now)
+                        session.receive(frames, Arrival(self.epoch), now)
                 return now
-            batch = Batch(self.epoch, time.time_ns(), self._payload_mismatch)
-            pushes: Pushes | None = session.recognise(frames, batch, now)
+            arrival = Arrival(self.epoch, time.time_ns(), self._payload_mismatch)
+            pushes: Pushes | None = session.recognise(frames, arrival, now)
             if pushes is None:
                 with self._lock:
-                    pushes = session.receive(frames, batch, now)
+                    pushes = session.receive(frames, arrival, now)
             counts.messages += len(pushes)
             counts.bytes += sum(map(len, frames))
             if eventful := session.eventful:  # counted before what follows it is delivered
@@ -415,7 +415,7 @@ class Connection(OnThread):
 
     def _recognise(self, session: Session, frames: list[bytes]) -> FrameBatch | tuple[RawPush] | None:
         """Return frames as pushes on their consumer's thread; None where the I/O thread has to see to them."""
-        return session.recognise(frames, Batch(self.epoch, time.time_ns(), self._payload_mismatch), time.monotonic())
+        return session.recognise(frames, Arrival(self.epoch, time.time_ns(), self._payload_mismatch), time.monotonic())
 
     def _put(self, sole_consumer: SoleConsumer, pushes: FrameBatch | tuple[RawPush]) -> bool:
         """Deliver and count pushes on their consumer's thread; False, with nothing done, where others have a share."""

@@ -23,7 +23,7 @@ from collections.abc import Callable, Hashable
 from itertools import islice
 from typing import TypeAlias
 
-from ..protocol.message import Batch, Message, Origin
+from ..protocol.message import Arrival, Message, Origin
 
 __all__ = ["FIRST", "SECOND", "Identity", "Merge", "same_data"]
 
@@ -85,7 +85,9 @@ class Merge:
         self._late = 0  # messages of the second since then
         self._epoch = 0  # the highest that was delivered
         self._second_epoch = 0
-        self._restamped: tuple[Batch, Batch] | None = None  # the last batch whose epoch was raised, and what it became
+        self._restamped: tuple[Arrival, Arrival] | None = (
+            None  # the last arrival whose epoch was raised, and what it became
+        )
         self._ready: deque[list[Message]] = deque()  # to be delivered, in this order
         self._delivering = False
         self._deliverer = 0  # the thread that does
@@ -234,15 +236,15 @@ class Merge:
             if epoch >= self._epoch:
                 self._epoch = epoch
             else:
-                message.origin = Origin(self._raised(message.origin.batch), message.origin.prefix)
+                message.origin = Origin(self._raised(message.origin.arrival), message.origin.prefix)
         if fresh:
             self._ready.append(fresh)
             self._undelivered += len(fresh)
 
-    def _raised(self, batch: Batch) -> Batch:
-        """Return a batch with the highest epoch so far: the same one for messages that came together."""
-        if self._restamped is None or self._restamped[0] is not batch or self._restamped[1].epoch != self._epoch:
-            self._restamped = batch, Batch(self._epoch, batch.received_ns, batch.payload_mismatch)
+    def _raised(self, arrival: Arrival) -> Arrival:
+        """Return an arrival with the highest epoch so far: the same object for messages that came together."""
+        if self._restamped is None or self._restamped[0] is not arrival or self._restamped[1].epoch != self._epoch:
+            self._restamped = arrival, Arrival(self._epoch, arrival.received_ns, arrival.payload_mismatch)
         return self._restamped[1]
 
     # Without the lock

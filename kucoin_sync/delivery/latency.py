@@ -41,7 +41,7 @@ def delays(waiting: Iterable[Push], newest: Iterable[Push], now_ns: int) -> dict
 
 
 def _received_ns(push: Push) -> int:
-    return push.batch.received_ns if isinstance(push, RawPush) else push.received_ns
+    return push.arrival.received_ns if isinstance(push, RawPush) else push.received_ns
 
 
 def _sent_ns(push: Push) -> int:

@@ -21,7 +21,7 @@ import msgspec
 from .message import (
     UNREAD,
     UNREADABLE,
-    Batch,
+    Arrival,
     EnvelopePrefix,
     Message,
     Origin,
@@ -71,7 +71,7 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
 
     Attributes:
         frames: the frames, in the order in which they came.
-        batch: what all of them have in common.
+        arrival: what all of them have in common.
         prefixes: for each frame its prefix; None where `prefix` is that of all.
         prefix: the one prefix of all frames, None where they differ.
         text: all frames joined, where that was done already, else b"".
@@ -80,7 +80,7 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
     """
 
     frames: list[bytes]
-    batch: Batch
+    arrival: Arrival
     prefixes: list[EnvelopePrefix] | None = None
     prefix: EnvelopePrefix | None = None
     text: bytes = b""
@@ -92,7 +92,7 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
         self._frames_left = frames = iter(self.frames)
         prefixes: Iterator[Any] = repeat(self.prefix) if self.prefixes is None else iter(self.prefixes)
         self.rest = zip(prefixes, frames)  # noqa: B905 - one is endless
-        self.pushes = map(RawPush, frames, repeat(self.batch), prefixes)
+        self.pushes = map(RawPush, frames, repeat(self.arrival), prefixes)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -104,7 +104,7 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
 
     def __iter__(self) -> Iterator[RawPush]:
         prefixes: Iterable[Any] = self.prefixes or repeat(self.prefix)
-        return map(RawPush, self.frames, repeat(self.batch), prefixes)
+        return map(RawPush, self.frames, repeat(self.arrival), prefixes)
 
     @overload
     def __getitem__(self, index: int) -> RawPush: ...
@@ -115,9 +115,9 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
     def __getitem__(self, index: int | slice) -> RawPush | FrameBatch:
         if isinstance(index, slice):
             prefixes = None if self.prefixes is None else self.prefixes[index]
-            return FrameBatch(self.frames[index], self.batch, prefixes, self.prefix)
+            return FrameBatch(self.frames[index], self.arrival, prefixes, self.prefix)
         prefix: Any = self.prefix if self.prefixes is None else self.prefixes[index]
-        return RawPush(self.frames[index], self.batch, prefix)
+        return RawPush(self.frames[index], self.arrival, prefix)
 
 
 Pushes: TypeAlias = Sequence[Push] | FrameBatch
@@ -254,7 +254,7 @@ class Decoder:
         `put_back` gets the frame that was taken when an exception came.
         """
         way, message = self.way(self._last), self._last
-        info, last_prefix = batch.batch, None
+        info, last_prefix = batch.arrival, None
         frame: bytes | None = None  # taken and not delivered
         try:
             for prefix, frame in batch.rest:

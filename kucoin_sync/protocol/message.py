@@ -17,7 +17,7 @@ from ..topics.name import P_co
 from ..topics.table import TABLE
 
 __all__ = [
-    "Batch",
+    "Arrival",
     "Control",
     "EnvelopePrefix",
     "Message",
@@ -56,12 +56,17 @@ UNREAD: Any = msgspec.UNSET
 Reading: TypeAlias = "tuple[Callable[..., Message], Callable[[bytes], Any]]"
 
 
-class Batch(msgspec.Struct, gc=False):
-    """What the messages of one receive have in common; shared by them to keep each small."""
+class Arrival(msgspec.Struct, gc=False):
+    """What all messages of one read share: one object for all of them keeps each small.
+
+    Attributes:
+        epoch: the number of the connection, from 1.
+        received_ns: when they were read, in nanoseconds since 1970.
+        payload_mismatch: called with a message whose payload does not have the usual form, or None.
+    """
 
     epoch: int = 0
     received_ns: int = 0
-    #: Called with a message whose payload has not the usual form, or None.
     payload_mismatch: Callable[[Message], None] | None = None
 
 
@@ -84,7 +89,7 @@ class EnvelopePrefix(msgspec.Struct, gc=False, eq=False, frozen=True):
 class Origin(msgspec.Struct, gc=False, eq=False, frozen=True):
     """Where a message comes from: what it was read together with, and its envelope prefix where that is known."""
 
-    batch: Batch
+    arrival: Arrival
     prefix: EnvelopePrefix | None = None
 
 
@@ -95,11 +100,11 @@ class RawPush(msgspec.Struct, gc=False, eq=False, frozen=True):
     """
 
     frame: bytes
-    batch: Batch
+    arrival: Arrival
     prefix: EnvelopePrefix
 
 
-_NO_ORIGIN = Origin(Batch())
+_NO_ORIGIN = Origin(Arrival())
 
 
 #: Public names for the package's use; `dir` and tab completion leave them out.
@@ -171,7 +176,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     @property
     def epoch(self) -> int:
         """The number of the connection that it came over, from 1."""
-        epoch: int = self.origin.batch.epoch
+        epoch: int = self.origin.arrival.epoch
         return epoch
 
     @property
@@ -181,7 +186,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         A consumer who waits for message after message reads them itself: what comes while it is busy with the last one
         is read when it is done, or 50 ms later by the I/O thread.
         """
-        received: int = self.origin.batch.received_ns
+        received: int = self.origin.arrival.received_ns
         return received
 
     def to_dict(self) -> dict[str, Any]:
@@ -204,7 +209,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         if cls is None:
             return self.data
         reading = _read(cls, self.wire_data)
-        if reading.mismatches and (payload_mismatch := self.origin.batch.payload_mismatch) is not None:
+        if reading.mismatches and (payload_mismatch := self.origin.arrival.payload_mismatch) is not None:
             payload_mismatch(self)
         return reading.payload
 
@@ -422,5 +427,5 @@ for _row in TABLE:
 
 def _revive(raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
     message = decode_message(raw)
-    message.raw, message.lost, message.origin = raw, lost, Origin(Batch(epoch, received_ns))
+    message.raw, message.lost, message.origin = raw, lost, Origin(Arrival(epoch, received_ns))
     return message

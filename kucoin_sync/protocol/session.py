@@ -31,7 +31,7 @@ from ..topics.grammar import join
 from . import message as messages
 from .envelopes import DATA, EnvelopePrefix, EnvelopePrefixes, FrameBatch, Push, RawPush
 from .heartbeat import Heartbeat
-from .message import Batch, Control, Origin
+from .message import Arrival, Control, Origin
 from .session_events import (
     Acked,
     ConnectionFull,
@@ -353,7 +353,7 @@ class Session:
 
     # Receiving
 
-    def recognise(self, frames: list[bytes], batch: Batch, now: float) -> FrameBatch | tuple[RawPush] | None:
+    def recognise(self, frames: list[bytes], arrival: Arrival, now: float) -> FrameBatch | tuple[RawPush] | None:
         """Return text frames that came together as pushes, where all of them begin as pushes before them; else None.
 
         The only method that needs no lock beside the others: it changes nothing that they read.
@@ -369,21 +369,21 @@ class Session:
                     return None
                 self._last_prefix = last
             self.heartbeat.last_frame = now
-            return (RawPush(frame, batch, last),)
+            return (RawPush(frame, arrival, last),)
         text = b"".join(frames)
         if not text.isascii():
             return None
         if last is not None and all(map(bytes.startswith, frames, repeat(last.start))):
             self.heartbeat.last_frame = now
-            return FrameBatch(frames, batch, prefix=last, text=text)
+            return FrameBatch(frames, arrival, prefix=last, text=text)
         prefixes = self._prefixes.find(frames)
         if prefixes is None:
             return None
         self._last_prefix = prefixes[-1]
         self.heartbeat.last_frame = now
-        return FrameBatch(frames, batch, prefixes, text=text)
+        return FrameBatch(frames, arrival, prefixes, text=text)
 
-    def receive(self, frames: list[bytes], batch: Batch, now: float) -> list[Push]:
+    def receive(self, frames: list[bytes], arrival: Arrival, now: float) -> list[Push]:
         """Take any text frames; return the pushes among them, in order.
 
         What else the frames bring is in `events`, `lost` and the counts afterwards, and `eventful` tells of it. Never
@@ -396,20 +396,20 @@ class Session:
             if not frame.isascii() and not _is_utf8(frame):
                 self._control(frame, now)
             elif (found := known(frame[: frame.find(DATA)])) is not None:
-                pushes.append(RawPush(frame, batch, found))
+                pushes.append(RawPush(frame, arrival, found))
                 self._last_prefix = found
             else:
-                self._decode(frame, batch, now, pushes)
+                self._decode(frame, arrival, now, pushes)
         return pushes
 
-    def _decode(self, frame: bytes, batch: Batch, now: float, pushes: list[Push]) -> None:
+    def _decode(self, frame: bytes, arrival: Arrival, now: float, pushes: list[Push]) -> None:
         """Take a frame that begins like none before it."""
         try:
             message = messages.decode_message(frame)
         except messages.UNREADABLE:
             self._control(frame, now)
             return
-        message.raw, message.origin = frame, Origin(batch)
+        message.raw, message.origin = frame, Origin(arrival)
         pushes.append(message)
         self._prefixes.learn(frame)
 

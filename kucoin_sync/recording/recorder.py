@@ -442,4 +442,4 @@ def _lower_priority() -> None:
 
 
 def _batch_of(push: Push) -> Any:
-    return push.batch if isinstance(push, RawPush) else push.origin.batch
+    return push.arrival if isinstance(push, RawPush) else push.origin.arrival

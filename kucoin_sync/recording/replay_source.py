@@ -10,8 +10,7 @@ from .. import SubscriptionRejected
 from ..connections.source import Counts, Deliver, SourceListener
 from ..exceptions import KucoinSyncError
 from ..protocol.envelopes import DATA, EnvelopePrefix, EnvelopePrefixes, FrameBatch, Push, Pushes
-from ..protocol.message import UNREADABLE, Message, Origin, RawPush, decode_message
-from ..protocol.message import Batch as Reading
+from ..protocol.message import UNREADABLE, Arrival, Message, Origin, RawPush, decode_message
 from ..protocol.session_events import TopicKey
 from ..topics.routing import Router
 from .format import Batch
@@ -92,7 +91,7 @@ class SubscribedTopics:
 
     def pushes(self, batch: Batch, payload_mismatch: Callable[[Message], None]) -> Pushes:
         """Return the pushes of a batch whose topics are subscribed."""
-        reading = Reading(batch.origin.epoch, batch.origin.received_ns, payload_mismatch)
+        arrival = Arrival(batch.origin.epoch, batch.origin.received_ns, payload_mismatch)
         pushes: list[Push] = []
         prefixes: set[EnvelopePrefix | None] = set()
         known, find = self._subscribed_prefixes, self._prefixes.known.get
@@ -105,7 +104,7 @@ class SubscribedTopics:
                         known.clear()
                     wanted = known[prefix] = bool(self._wanted.find(prefix.channel[0]))
                 if wanted:
-                    pushes.append(RawPush(frame, reading, prefix))
+                    pushes.append(RawPush(frame, arrival, prefix))
                     prefixes.add(prefix)
                 continue
             try:
@@ -115,11 +114,11 @@ class SubscribedTopics:
                 continue
             self._prefixes.learn(frame)
             if message.topic is not None and self._wanted.find(message.topic):
-                message.raw, message.origin = frame, Origin(reading)
+                message.raw, message.origin = frame, Origin(arrival)
                 pushes.append(message)
                 prefixes.add(None)
         if len(prefixes) == 1 and (prefix := prefixes.pop()) is not None:
-            return FrameBatch([push.frame for push in pushes if isinstance(push, RawPush)], reading, prefix=prefix)
+            return FrameBatch([push.frame for push in pushes if isinstance(push, RawPush)], arrival, prefix=prefix)
         return pushes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..protocol.envelopes import DATA, EnvelopePrefixes, Push, RawPush
-from ..protocol.message import UNREADABLE, Batch, Message, Origin, decode_message
+from ..protocol.message import UNREADABLE, Arrival, Message, Origin, decode_message
 
 __all__ = ["RelayDecoder"]
 
@@ -15,24 +15,24 @@ class RelayDecoder:
 
     def __init__(self) -> None:
         self._heads = EnvelopePrefixes()
-        self._batch = Batch()
+        self._arrival = Arrival()
 
     def push(
         self, frame: bytes, epoch: int, received_ns: int, payload_mismatch: Callable[[Message], None] | None, lost: int
     ) -> Push | None:
         """Return the push of a frame, or None if it is malformed; a push with `lost` messages is decoded at once."""
-        batch = self._batch
-        if batch.received_ns != received_ns or batch.epoch != epoch:
-            batch = self._batch = Batch(epoch, received_ns, payload_mismatch)
+        arrival = self._arrival
+        if arrival.received_ns != received_ns or arrival.epoch != epoch:
+            arrival = self._arrival = Arrival(epoch, received_ns, payload_mismatch)
         if not lost:
             head = self._heads.known.get(frame[: frame.find(DATA)])
             if head is not None:
-                return RawPush(frame, batch, head)
+                return RawPush(frame, arrival, head)
         try:
             message = decode_message(frame)
         except UNREADABLE:
             return None
-        message.raw, message.origin, message.lost = frame, Origin(batch), lost
+        message.raw, message.origin, message.lost = frame, Origin(arrival), lost
         if not lost:
             self._heads.learn(frame)
         return message

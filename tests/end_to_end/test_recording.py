@@ -548,11 +548,11 @@ def test_what_came_together_is_recorded_frame_by_frame(
     of = [prefix_of(start, f"/a:{n}") for n, start in enumerate(starts)]
     frames = [starts[n % heads] + data % n + b"}" for n in range(500)]
     text = b"".join(frames) if known else b""
-    batch = messages.Batch(1, SECOND)
+    arrival = messages.Arrival(1, SECOND)
     if heads == 1:
-        pushes = FrameBatch(frames, batch, prefix=of[0], text=text)
+        pushes = FrameBatch(frames, arrival, prefix=of[0], text=text)
     else:
-        pushes = FrameBatch(frames, batch, [of[n % 3] for n in range(500)], text=text)
+        pushes = FrameBatch(frames, arrival, [of[n % 3] for n in range(500)], text=text)
     with Recorder(stream, path) as recorder:
         recorder.brought("spot", False, pushes)
     assert recorded(path) == frames

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from kucoin_sync import InvalidTopic, Message
-from kucoin_sync.protocol.message import Batch, Origin, decode_message
+from kucoin_sync.protocol.message import Arrival, Origin, decode_message
 from kucoin_sync.recording import RecordingError
 from kucoin_sync.recording.columns import Kind, _payload_columns, columns_of
 from kucoin_sync.recording.export import export
@@ -34,7 +34,7 @@ TRADE = {
 def message(topic: str, data: object, received_ns: int = 1_700_000_000_000_000_123, subject: str = "s") -> Message:
     frame = msgspec.json.encode({"topic": topic, "type": "message", "subject": subject, "data": data})
     read = decode_message(frame)
-    read.raw, read.origin = frame, Origin(Batch(3, received_ns))
+    read.raw, read.origin = frame, Origin(Arrival(3, received_ns))
     return read
 
 

@@ -16,7 +16,7 @@ from kucoin_sync.net.rest_response import Answer, ConnectToken
 from kucoin_sync.net.socket import Waker
 from kucoin_sync.payloads import Payload
 from kucoin_sync.protocol.envelopes import opened
-from kucoin_sync.protocol.message import Batch
+from kucoin_sync.protocol.message import Arrival
 from kucoin_sync.protocol.session import Session
 from kucoin_sync.protocol.session_events import ServerError, TopicKey
 from kucoin_sync.topics import grammar
@@ -60,13 +60,13 @@ FRAMES = st.binary(max_size=60) | damaged() | ANSWERS.map(lambda answer: json.du
 @given(frames=st.lists(FRAMES, max_size=8))
 def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribed(frames: list[bytes]) -> None:
     session = Session(ids=itertools.count(10**9), ping_interval=18.0, ping_timeout=10.0, now=0.0)
-    session.receive([b'{"type":"welcome"}'], Batch(), 0.0)
+    session.receive([b'{"type":"welcome"}'], Arrival(), 0.0)
     wanted, late = TopicKey(TOPIC), TopicKey("/market/match:ETH-USDT")
     session.subscribe([wanted])
     [subscribe] = session.frames_to_send(0.0)
-    session.receive([json.dumps({"type": "ack", "id": json.loads(subscribe)["id"]}).encode()], Batch(), 0.0)
+    session.receive([json.dumps({"type": "ack", "id": json.loads(subscribe)["id"]}).encode()], Arrival(), 0.0)
     session.events()
-    pushes = session.receive(frames, Batch(), 0.0)
+    pushes = session.receive(frames, Arrival(), 0.0)
     for message in opened(pushes):
         assert (
             message.payload is message.data or isinstance(message.payload, Payload) or message.payload == message.data

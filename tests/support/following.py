@@ -13,7 +13,7 @@ from kucoin_sync.books.follower import Follower
 from kucoin_sync.delivery.overflow import inbox_for
 from kucoin_sync.delivery.queue import Inbox
 from kucoin_sync.protocol.envelopes import RawPush
-from kucoin_sync.protocol.message import Batch, Message, Origin, decode_message
+from kucoin_sync.protocol.message import Arrival, Message, Origin, decode_message
 
 from .messages import prefix_of
 
@@ -33,7 +33,7 @@ def message(topic: str, data: Any, subject: str | None = None, *, epoch: int = 1
         }
     )
     made = decode_message(raw)
-    made.raw, made.origin = raw, Origin(Batch(epoch, received_ns))
+    made.raw, made.origin = raw, Origin(Arrival(epoch, received_ns))
     return made
 
 
@@ -41,7 +41,7 @@ def sealed(opened: Message, frame: bytes | None = None) -> RawPush:
     """Return a push as a raw frame, as a connection delivers it; `frame` replaces its bytes."""
     start, data, _ = opened.raw.partition(b'"data":')
     head = prefix_of(start + data, opened.topic or "", opened.subject)
-    return RawPush(opened.raw if frame is None else frame, opened.origin.batch, head)
+    return RawPush(opened.raw if frame is None else frame, opened.origin.arrival, head)
 
 
 class Owner:

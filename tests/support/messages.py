@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kucoin_sync.protocol.message import Batch, EnvelopePrefix, Message, Origin, decode_message, prefix_for
+from kucoin_sync.protocol.message import Arrival, EnvelopePrefix, Message, Origin, decode_message, prefix_for
 
 __all__ = ["message", "number", "prefix_of"]
 
@@ -18,7 +18,7 @@ def message(n: int, topic: str = "/market/ticker:BTC-USDT", subject: str = "trad
     """Return a message with the number `n` in its data."""
     raw = json.dumps({"type": "message", "topic": topic, "subject": subject, "data": {"n": n}}).encode()
     made = decode_message(raw)
-    made.raw, made.origin = raw, Origin(Batch())
+    made.raw, made.origin = raw, Origin(Arrival())
     return made
 
 

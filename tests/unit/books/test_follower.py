@@ -117,7 +117,7 @@ def test_an_unreadable_frame_counts_as_missing(frame: bytes) -> None:
 def test_updates_that_came_together_are_applied_together_and_no_more_than_asked_for() -> None:
     line = live()
     pushes = [sealed(message(line.source.topic, update(n))) for n in range(11, 17)]
-    line.inbox.put_many(FrameBatch([push.frame for push in pushes], pushes[0].batch, prefix=pushes[0].prefix))
+    line.inbox.put_many(FrameBatch([push.frame for push in pushes], pushes[0].arrival, prefix=pushes[0].prefix))
     line.put(update(17))
     for most, sequence in ((2, 12), (3, 15), (9, 16), (9, 17)):
         line.take(most)

@@ -17,7 +17,7 @@ from kucoin_sync.delivery.queue import Inbox
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.exceptions import KucoinSyncError
 from kucoin_sync.protocol.envelopes import FrameBatch, Pushes
-from kucoin_sync.protocol.message import Batch, RawPush
+from kucoin_sync.protocol.message import Arrival, RawPush
 from kucoin_sync.protocol.session_events import TopicKey
 
 from ...support.inboxes import Waiters, wait_for_a_consumer
@@ -278,7 +278,7 @@ def test_what_is_remembered_of_beginnings_of_frames_is_bounded(
     connection = subscribed(board, *keys)
     [subscription] = board.subscriptions
     for key in keys:
-        connection.group(connection, [RawPush(b"{}", Batch(), prefix_of(b"", key.topic))])
+        connection.group(connection, [RawPush(b"{}", Arrival(), prefix_of(b"", key.topic))])
         assert len(connection.group.__self__._alone) <= 3
     assert len(subscription.inbox) == 10 and subscription.dropped == 10
 
@@ -289,10 +289,10 @@ def test_what_came_together_is_routed_by_its_prefixes(board: SubscriptionManager
     [first] = board.subscriptions
 
     def alike() -> FrameBatch:
-        return FrameBatch(frames, Batch(), prefix=HEADS[ONE])
+        return FrameBatch(frames, Arrival(), prefix=HEADS[ONE])
 
     def mixed() -> FrameBatch:
-        return FrameBatch(frames, Batch(), [HEADS[key] for key in (ONE, TWO, TWO, ONE)])
+        return FrameBatch(frames, Arrival(), [HEADS[key] for key in (ONE, TWO, TWO, ONE)])
 
     def bring(*pushes: Pushes) -> list[list[Any]]:
         for each in pushes:
@@ -324,14 +324,14 @@ def test_what_came_together_is_routed_by_its_prefixes(board: SubscriptionManager
 
 def lone(key: TopicKey) -> tuple[RawPush]:
     """Return a push that came alone."""
-    return (RawPush(b'{"type":"message","topic":"%s","data":1}' % key.topic.encode(), Batch(), HEADS[key]),)
+    return (RawPush(b'{"type":"message","topic":"%s","data":1}' % key.topic.encode(), Arrival(), HEADS[key]),)
 
 
 def batch(*keys: TopicKey) -> FrameBatch:
     """Return pushes that came together."""
     pushes = [lone(key)[0] for key in keys]
     prefixes = [push.prefix for push in pushes]
-    return FrameBatch([push.frame for push in pushes], Batch(), prefixes)
+    return FrameBatch([push.frame for push in pushes], Arrival(), prefixes)
 
 
 HEADS = {key: prefix_of(b"", key.topic) for key in (ONE, TWO)}

@@ -10,7 +10,7 @@ from kucoin_sync import Message
 from kucoin_sync.connections import rotation as merge_module
 from kucoin_sync.connections.rotation import FIRST, SECOND, Merge
 from kucoin_sync.internal.latch import Latch
-from kucoin_sync.protocol.message import Batch, Origin
+from kucoin_sync.protocol.message import Arrival, Origin
 
 from ...support.messages import message, number
 from ...support.threads import LIMIT, Task, until
@@ -41,7 +41,7 @@ class Asked:
 def messages(*numbers: int, epoch: int = 0, **options: str) -> list[Message]:
     made = [message(n, **options) for n in numbers]
     for each in made:
-        each.origin = Origin(Batch(epoch))
+        each.origin = Origin(Arrival(epoch))
     return made
 
 

@@ -13,7 +13,7 @@ from kucoin_sync import CallbackFailed, CallbackSlow, Event, Message, Progress, 
 from kucoin_sync.delivery.callbacks import Callbacks
 from kucoin_sync.delivery.executor import Executor
 from kucoin_sync.protocol.envelopes import FrameBatch
-from kucoin_sync.protocol.message import Batch
+from kucoin_sync.protocol.message import Arrival
 
 from ...support.inboxes import Waiters, make_inbox, wait_for_a_consumer
 from ...support.messages import message, number, prefix_of
@@ -117,7 +117,7 @@ class TestMessages:
         frames = [message(n).raw for n in range(1000)]
         prefix = prefix_of(frames[0][: frames[0].index(b'{"n"')], "/market/ticker:BTC-USDT", "trade.ticker")
         for first in range(0, 1000, 50):
-            subscription.put_many(FrameBatch(frames[first : first + 45], Batch(), prefix=prefix))
+            subscription.put_many(FrameBatch(frames[first : first + 45], Arrival(), prefix=prefix))
             for n in range(first + 45, first + 50):
                 subscription.put(message(n))
             if first == 500:

@@ -9,7 +9,7 @@ import pytest
 
 from kucoin_sync.delivery.latency import delays
 from kucoin_sync.protocol.envelopes import EnvelopePrefixes, Push, RawPush
-from kucoin_sync.protocol.message import UNREAD, Batch, Message, Origin, decode_message
+from kucoin_sync.protocol.message import UNREAD, Arrival, Message, Origin, decode_message
 
 SECOND = 10**9
 NOW = 1_700_000_100 * SECOND
@@ -33,12 +33,12 @@ def sealed(raw: bytes, read: float, frame: bytes = b"") -> Push:
     heads = EnvelopePrefixes()
     heads.learn(raw)
     (head,) = heads.known.values()
-    return RawPush(frame or raw, Batch(1, NOW - int(read * SECOND)), head)
+    return RawPush(frame or raw, Arrival(1, NOW - int(read * SECOND)), head)
 
 
 def message(raw: bytes, read: float) -> Message:
     made = decode_message(raw)
-    made.raw, made.origin = raw, Origin(Batch(1, NOW - int(read * SECOND)))
+    made.raw, made.origin = raw, Origin(Arrival(1, NOW - int(read * SECOND)))
     return made
 
 

@@ -22,7 +22,7 @@ from kucoin_sync.delivery.queue import Inbox, InlineInbox
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.protocol import envelopes as envelopes_module
 from kucoin_sync.protocol.envelopes import FrameBatch, RawPush, channel_of
-from kucoin_sync.protocol.message import Batch, EnvelopePrefix, decode_message
+from kucoin_sync.protocol.message import Arrival, EnvelopePrefix, decode_message
 
 from ...support.inboxes import make_inbox, pop, popped, wait_for_a_consumer
 from ...support.interrupts import interrupted_at
@@ -657,8 +657,8 @@ def batch_of(first: int, count: int, *topics: str) -> FrameBatch:
     starts = [frame[: frame.index(b'"data": ') + 8] for frame in frames]
     prefixes = [known_prefix(start, topics[n % len(topics)]) for n, start in enumerate(starts, first)]
     if len(topics) == 1:
-        return FrameBatch(frames, Batch(1), prefix=prefixes[0])
-    return FrameBatch(frames, Batch(1), prefixes)
+        return FrameBatch(frames, Arrival(1), prefix=prefixes[0])
+    return FrameBatch(frames, Arrival(1), prefixes)
 
 
 def numbers(messages: Iterable[Message]) -> list[int]:

@@ -25,12 +25,12 @@ from kucoin_sync.protocol.envelopes import (
     channel_of,
     opened,
 )
-from kucoin_sync.protocol.message import Batch, Origin, _Plain, _Split, _Typed, decode_message
+from kucoin_sync.protocol.message import Arrival, Origin, _Plain, _Split, _Typed, decode_message
 
 from ...support.inboxes import make_inbox, pop
 
 START = b'{"topic":"/market/ticker:BTC-USDT","type":"message","subject":"trade.ticker",'
-BATCH = Batch(3, 17)
+ARRIVAL = Arrival(3, 17)
 
 
 def ticker(n: int, **more: Any) -> bytes:
@@ -54,7 +54,7 @@ def sealed(frame: bytes) -> RawPush:
     """Return a sealed frame of the ticker."""
     head = prefix_of(ticker(0))
     assert head is not None
-    return RawPush(frame, BATCH, head)
+    return RawPush(frame, ARRIVAL, head)
 
 
 def price(message: Message) -> Decimal:
@@ -208,11 +208,13 @@ def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> N
 def test_a_frame_batch_is_a_sequence_of_raw_pushes() -> None:
     frames = [ticker(n) for n in range(5)]
     prefix = sealed(frames[0]).prefix
-    batch = FrameBatch(frames, BATCH, prefix=prefix)
+    batch = FrameBatch(frames, ARRIVAL, prefix=prefix)
     assert len(batch) == 5
     for pushes, wanted in ((batch, frames), (batch[1:3], frames[1:3])):
         assert isinstance(pushes, FrameBatch)
-        assert [(each.frame, each.batch, each.prefix) for each in pushes] == [(one, BATCH, prefix) for one in wanted]
+        assert [(each.frame, each.arrival, each.prefix) for each in pushes] == [
+            (one, ARRIVAL, prefix) for one in wanted
+        ]
         assert (pushes.prefix, pushes.left) == (prefix, len(wanted))
     assert (batch[-1].frame, batch[0].prefix) == (frames[-1], prefix)
 
@@ -221,11 +223,11 @@ def test_a_frame_batch_may_have_a_prefix_for_each_frame() -> None:
     frames = symbols("A", "B", "A", "C")
     found = learned(frames).find(frames)
     assert found is not None
-    batch = FrameBatch(frames, BATCH, found)
+    batch = FrameBatch(frames, ARRIVAL, found)
     assert len(batch) == 4
     for pushes, wanted in ((batch, slice(None)), (batch[1:3], slice(1, 3))):
         assert isinstance(pushes, FrameBatch)
-        assert [(push.frame, push.batch) for push in pushes] == [(frame, BATCH) for frame in frames[wanted]]
+        assert [(push.frame, push.arrival) for push in pushes] == [(frame, ARRIVAL) for frame in frames[wanted]]
         assert [push.prefix for push in pushes] == found[wanted]
         assert (pushes.prefix, pushes.left) == (None, len(frames[wanted]))
     assert (batch[-1].frame, batch[-1].prefix) == (frames[-1], found[-1])
@@ -235,7 +237,7 @@ def batch_of(*frames: bytes) -> FrameBatch:
     """Return frames that came together, each with its prefix where they differ."""
     found = learned(symbols("A", "B", "C")).find(list(frames))
     assert found is not None
-    return FrameBatch(list(frames), BATCH, found)
+    return FrameBatch(list(frames), ARRIVAL, found)
 
 
 def test_each_frame_of_a_batch_is_taken_once_with_its_prefix_in_either_way() -> None:
@@ -244,7 +246,7 @@ def test_each_frame_of_a_batch_is_taken_once_with_its_prefix_in_either_way() -> 
     prefixes = list(batch.prefixes or ())
     assert next(batch.rest) == (prefixes[0], frames[0])
     push = next(batch.pushes)
-    assert (push.frame, push.batch, push.prefix, batch.left) == (frames[1], BATCH, prefixes[1], 3)
+    assert (push.frame, push.arrival, push.prefix, batch.left) == (frames[1], ARRIVAL, prefixes[1], 3)
     assert next(batch.rest) == (prefixes[2], frames[2])
     assert [(each.frame, each.prefix) for each in batch.pushes] == list(zip(frames[3:], prefixes[3:], strict=True))
     assert (batch.left, list(batch.rest), list(batch.pushes)) == (0, [], [])
@@ -262,7 +264,7 @@ def test_however_it_is_read_a_message_says_the_same(reader: Callable[[Message], 
         message = decoder.decode(sealed(frame))
         assert message is not None
         plain = decode_message(frame)
-        plain.raw, plain.origin = frame, Origin(BATCH)
+        plain.raw, plain.origin = frame, Origin(ARRIVAL)
         assert reader(message) == reader(plain)
         assert (message.type, message.topic, message.subject) == (plain.type, plain.topic, plain.subject)
         assert (message.raw, message.epoch, message.received_ns, message.tunnel_id) == (frame, 3, 17, None)
@@ -319,11 +321,11 @@ def test_who_keeps_reading_one_way_has_it_decoded_so_for_ever(reader: str, base:
 def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
     misfits: list[Message] = []
     decoder = Decoder()
-    batch = Batch(1, 2, misfits.append)
+    arrival = Arrival(1, 2, misfits.append)
     frames = [ticker(1), ticker(2), ticker(3, price=[]), ticker(4)]
     found = []
     for frame in frames:
-        message = decoder.decode(RawPush(frame, batch, sealed(frame).prefix))
+        message = decoder.decode(RawPush(frame, arrival, sealed(frame).prefix))
         assert message is not None
         found.append(message.payload)
     assert (found[2].price, found[2].sequence) == (None, 3)
@@ -334,10 +336,10 @@ def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
 def test_members_that_kucoin_adds_are_decoded_in_one_pass_from_the_second_message_on() -> None:
     misfits: list[Message] = []
     decoder = Decoder()
-    batch = Batch(1, 2, misfits.append)
+    arrival = Arrival(1, 2, misfits.append)
     for n in range(300):
         frame = ticker(n, more={"of": ["tomorrow"]}) if n > 100 and n % 2 else ticker(n)
-        message = decoder.decode(RawPush(frame, batch, sealed(frame).prefix))
+        message = decoder.decode(RawPush(frame, arrival, sealed(frame).prefix))
         assert message is not None
         assert n < 2 or n == 101 or isinstance(message, _Typed)
         assert isinstance(message.payload, Ticker)
@@ -370,7 +372,7 @@ def test_pushes_are_decoded_as_one_by_one_whatever_is_among_them() -> None:
 def test_frames_of_one_prefix_are_decoded_as_one_by_one() -> None:
     decoder = reading_payloads()
     frames = [ticker(1), BAD[0], ticker(2, price=[]), BAD[-1], ticker(3)]
-    found = list(decoder.decode_all(FrameBatch(frames, BATCH, prefix=sealed(ticker(0)).prefix)))
+    found = list(decoder.decode_all(FrameBatch(frames, ARRIVAL, prefix=sealed(ticker(0)).prefix)))
     assert [message.data["sequence"] for message in found] == ["1", "2", "3"]
     assert [message.raw for message in found] == [ticker(1), ticker(2, price=[]), ticker(3)]
     assert [isinstance(message, _Typed) for message in found] == [True, False, False]
@@ -387,7 +389,7 @@ def test_frames_of_several_prefixes_are_decoded_each_with_its_own() -> None:
         for message, frame, prefix in zip(found, frames, batch.prefixes or (), strict=True):
             plain = decode_message(frame)
             assert (message.raw, message.topic, message.subject) == (frame, plain.topic, plain.subject)
-            assert (message.origin.prefix, message.origin.batch, message.lost) == (prefix, BATCH, 0)
+            assert (message.origin.prefix, message.origin.arrival, message.lost) == (prefix, ARRIVAL, 0)
             assert isinstance(message, _Typed) == (times > 0)
             assert message.payload == plain.payload
         assert batch.left == 0
@@ -396,7 +398,7 @@ def test_frames_of_several_prefixes_are_decoded_each_with_its_own() -> None:
 def test_members_that_kucoin_adds_are_decoded_in_one_pass_in_a_batch_too() -> None:
     decoder = reading_payloads()
     frames = [ticker(n, more=n) for n in range(5)]
-    found = list(decoder.decode_batch(FrameBatch(frames, BATCH, prefix=sealed(frames[0]).prefix)))
+    found = list(decoder.decode_batch(FrameBatch(frames, ARRIVAL, prefix=sealed(frames[0]).prefix)))
     assert [isinstance(message, _Typed) for message in found] == [False, True, True, True, True]
     assert [message.payload.extra for message in found] == [{"more": n} for n in range(5)]
 
@@ -420,7 +422,7 @@ def test_the_frame_at_which_an_exception_comes_is_put_back_and_no_other(monkeypa
     with pytest.raises(KeyboardInterrupt):
         next(loop)
     [push] = put_back
-    assert (push.frame, push.batch, push.prefix) == (BAD[0], BATCH, batch[1].prefix)
+    assert (push.frame, push.arrival, push.prefix) == (BAD[0], ARRIVAL, batch[1].prefix)
     assert batch.left == 1
 
 

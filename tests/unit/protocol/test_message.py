@@ -18,7 +18,7 @@ from kucoin_sync.protocol import message as messages
 from kucoin_sync.protocol.message import (
     UNREAD,
     UNREADABLE,
-    Batch,
+    Arrival,
     Message,
     Origin,
     command,
@@ -79,10 +79,10 @@ NAMES = [
 every_frame = pytest.mark.parametrize("frame", FRAMES, ids=NAMES)
 
 
-def received(frame: bytes, batch: Batch | None = None) -> Message:
+def received(frame: bytes, arrival: Arrival | None = None) -> Message:
     """Return a message as one that came over a connection."""
     message = decode_message(frame)
-    message.raw, message.origin = frame, Origin(batch or Batch(3, 1712000000999000000))
+    message.raw, message.origin = frame, Origin(arrival or Arrival(3, 1712000000999000000))
     return message
 
 
@@ -179,7 +179,7 @@ def test_reading_the_data_of_a_message_without_any_does_not_add_it() -> None:
 @pytest.mark.parametrize(
     ("other", "equal"),
     [
-        (received(TICKER, Batch(9)), True),
+        (received(TICKER, Arrival(9)), True),
         (json.loads(TICKER), True),
         (received(ALL), False),
         (json.loads(ALL), False),
@@ -226,8 +226,8 @@ def test_what_was_read_before_does_not_travel_in_a_pickle() -> None:
 
 
 def test_a_message_knows_the_connection_and_the_time_of_its_batch() -> None:
-    batch = Batch(7, 1712000001000000000)
-    one, other = received(TICKER, batch), received(ALL, batch)
+    arrival = Arrival(7, 1712000001000000000)
+    one, other = received(TICKER, arrival), received(ALL, arrival)
     assert (one.epoch, other.epoch) == (7, 7)
     assert (one.received_ns, other.received_ns) == (1712000001000000000,) * 2
     assert (decode_message(TICKER).epoch, decode_message(TICKER).received_ns) == (0, 0)
@@ -269,7 +269,7 @@ def test_with_lost_makes_another_message_of_the_same_frame() -> None:
 )
 def test_the_payload_is_the_struct_of_topic_and_subject(frame: bytes, struct: str) -> None:
     misfits: list[Message] = []
-    message = received(frame, Batch(payload_mismatch=misfits.append))
+    message = received(frame, Arrival(payload_mismatch=misfits.append))
     assert type(message.payload).__name__ == struct
     assert message.payload is message.payload
     assert misfits == []
@@ -283,7 +283,7 @@ def test_the_payload_has_exact_numbers() -> None:
 @pytest.mark.parametrize("frame", FRAMES[-6:], ids=NAMES[-6:])
 def test_without_a_struct_the_payload_is_the_plain_data(frame: bytes) -> None:
     misfits: list[Message] = []
-    message = received(frame, Batch(payload_mismatch=misfits.append))
+    message = received(frame, Arrival(payload_mismatch=misfits.append))
     assert message.payload == json.loads(frame).get("data")
     assert message.payload is message.data
     assert misfits == []
@@ -296,7 +296,7 @@ def test_without_a_struct_the_payload_is_the_plain_data(frame: bytes) -> None:
 def test_a_payload_of_no_use_is_the_struct_without_a_price_and_is_counted_once(data: bytes) -> None:
     misfits: list[Message] = []
     frame = b'{"type":"message","topic":"/market/ticker:BTC-USDT","subject":"trade.ticker","data":' + data + b"}"
-    message = received(frame, Batch(payload_mismatch=misfits.append))
+    message = received(frame, Arrival(payload_mismatch=misfits.append))
     assert isinstance(message.payload, Payload)
     assert (message.payload.price, message.payload.best_bid, message.payload.time_ns) == (None, None, 0)
     assert message.data == json.loads(data)
@@ -320,11 +320,11 @@ def test_a_known_topic_without_data_has_a_payload_without_values() -> None:
 @pytest.mark.parametrize("frame", FRAMES, ids=NAMES)
 def test_preparing_a_wanted_topic_changes_no_payload(frame: bytes) -> None:
     misfits: list[Message] = []
-    before = received(frame, Batch(payload_mismatch=misfits.append)).payload
+    before = received(frame, Arrival(payload_mismatch=misfits.append)).payload
     topic = json.loads(frame).get("topic", "")
     for _ in range(2):
         prepare(topic)
-        after = received(frame, Batch(payload_mismatch=misfits.append))
+        after = received(frame, Arrival(payload_mismatch=misfits.append))
         assert after.payload == before
         assert type(after.payload) is type(before)
     assert misfits == []
@@ -334,7 +334,7 @@ def test_a_misfit_of_a_prepared_topic_is_counted_too() -> None:
     misfits: list[Message] = []
     prepare("/market/ticker:PREPARED-USDT")
     frame = b'{"type":"message","topic":"/market/ticker:PREPARED-USDT","subject":"trade.ticker","data":[1]}'
-    message = received(frame, Batch(payload_mismatch=misfits.append))
+    message = received(frame, Arrival(payload_mismatch=misfits.append))
     assert (message.payload.price, message.payload.extra) == (None, {"data": [1]})
     assert len(misfits) == 1
     assert misfits[0] is message
@@ -397,7 +397,7 @@ def test_a_message_that_was_made_of_its_data_reads_as_any_other(frame: bytes, wa
     data = bytes(other.wire_data)
     prefix = prefix_of(frame[: frame.index(data)], other.topic or "", other.subject)
     make, decode = prefix.readings[way]
-    message = make(other.topic, 0, frame, Origin(other.origin.batch, prefix), UNREAD, UNREAD, None, decode(data))
+    message = make(other.topic, 0, frame, Origin(other.origin.arrival, prefix), UNREAD, UNREAD, None, decode(data))
     assert message == other
     assert (message.type, message.topic, message.subject) == ("message", other.topic, other.subject)
     assert (message.tunnel_id, message.epoch, message.received_ns) == (None, other.epoch, other.received_ns)
@@ -419,7 +419,7 @@ def test_a_frame_that_names_a_field_of_ours_is_refused(name: str, value: str) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["raw", "lost", "batch", "_data", "_payload", "_whole", "wire_data", "tunnel_id", "epoch", "received_ns"]
+    "name", ["raw", "lost", "arrival", "_data", "_payload", "_whole", "wire_data", "tunnel_id", "epoch", "received_ns"]
 )
 def test_the_wire_can_not_set_an_attribute_by_its_name(name: str) -> None:
     frame = f'{{"type":"message","topic":"/a/b","data":1,"{name}":5}}'.encode()
@@ -508,7 +508,7 @@ def test_any_json_comes_through_in_every_view(
     whole = {"topic": topic, **extra, "type": "message", "data": data}
     frame = json.dumps(whole, ensure_ascii=escaped, indent=indent).encode()
     counted: list[Message] = []
-    message = received(frame, Batch(payload_mismatch=counted.append))
+    message = received(frame, Arrival(payload_mismatch=counted.append))
     assert message == json.loads(frame) == whole
     assert message.data == data
     assert message.topic == topic

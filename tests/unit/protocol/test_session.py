@@ -17,7 +17,7 @@ from kucoin_sync.exceptions import ConnectionFailed, ProtocolError, Subscription
 from kucoin_sync.limits import Limits
 from kucoin_sync.protocol.envelopes import EnvelopePrefix, FrameBatch, Pushes, RawPush
 from kucoin_sync.protocol.envelopes import opened as opened_pushes
-from kucoin_sync.protocol.message import Batch, Message, Origin, decode_message
+from kucoin_sync.protocol.message import Arrival, Message, Origin, decode_message
 from kucoin_sync.protocol.session import ACK_TIMEOUT, Session
 from kucoin_sync.protocol.session_events import (
     Acked,
@@ -78,7 +78,7 @@ def messages_of(pushes: Pushes) -> list[Message]:
 
 
 def receive(session: Session, *frames: bytes, now: float = 0.0) -> list[Message]:
-    return messages_of(session.receive(list(frames), Batch(1, 0), now))
+    return messages_of(session.receive(list(frames), Arrival(1, 0), now))
 
 
 def sent(session: Session, now: float = 0.0) -> list[dict[str, Any]]:
@@ -1266,44 +1266,44 @@ def test_the_refusal_of_a_tunnel_that_was_closed_meanwhile_says_nothing_of_the_n
 
 
 def test_pushes_come_out_in_order_with_their_frame_and_batch() -> None:
-    session, batch = opened(), Batch(4, 99)
+    session, arrival = opened(), Arrival(4, 99)
     other = PUSH.replace(b"BTC", b"ETH")
-    messages = messages_of(session.receive([PUSH, b'{"type":"pong","id":"9"}', other], batch, 1.0))
+    messages = messages_of(session.receive([PUSH, b'{"type":"pong","id":"9"}', other], arrival, 1.0))
     assert [message.topic for message in messages] == [BTC.topic, ETH.topic]
     assert [message.raw for message in messages] == [PUSH, other]
-    assert all(message.origin.batch is batch for message in messages)
+    assert all(message.origin.arrival is arrival for message in messages)
     assert (session.unreadable, session.unknown) == (0, 0)
 
 
 def test_frames_that_begin_as_pushes_before_them_are_a_batch() -> None:
-    session, batch = opened(), Batch(4, 99)
+    session, arrival = opened(), Arrival(4, 99)
     session.eventful = False  # the welcome was one
     other = PUSH.replace(b"BTC", b"ETH")
-    assert session.recognise([PUSH, other], batch, 1.0) is None, "none came yet"
-    pushes = session.receive([PUSH, other], batch, 1.0)
+    assert session.recognise([PUSH, other], arrival, 1.0) is None, "none came yet"
+    pushes = session.receive([PUSH, other], arrival, 1.0)
     assert [type(push) is RawPush for push in pushes] == [False, False]
     for count in (2, 3):
-        mixed = session.recognise([PUSH, other, PUSH], batch, 1.0)
+        mixed = session.recognise([PUSH, other, PUSH], arrival, 1.0)
         assert isinstance(mixed, FrameBatch)
-        assert [(push.frame, push.batch) for push in mixed] == [(PUSH, batch), (other, batch), (PUSH, batch)]
+        assert [(push.frame, push.arrival) for push in mixed] == [(PUSH, arrival), (other, arrival), (PUSH, arrival)]
         assert mixed.prefix is None and mixed.prefixes is not None
         assert mixed.prefixes[0] is mixed.prefixes[2] is not mixed.prefixes[1]
-        alike = session.recognise([PUSH] * count, batch, 1.0)
+        alike = session.recognise([PUSH] * count, arrival, 1.0)
         assert isinstance(alike, FrameBatch)
         assert alike.prefix is mixed.prefixes[0] and alike.prefixes is None
-        assert [(push.frame, push.batch, push.prefix) for push in alike] == [(PUSH, batch, alike.prefix)] * count
+        assert [(push.frame, push.arrival, push.prefix) for push in alike] == [(PUSH, arrival, alike.prefix)] * count
         assert (mixed.text, alike.text) == (PUSH + other + PUSH, PUSH * count)
     assert not session.eventful
 
 
 def test_what_is_known_and_what_is_not_come_out_in_order() -> None:
-    session, batch = opened(), Batch(4, 99)
+    session, arrival = opened(), Arrival(4, 99)
     session.eventful = False
     other, pong = PUSH.replace(b"BTC", b"ETH"), b'{"type":"pong","id":"9"}'
     receive(session, PUSH, other)
     frames = [PUSH, PUSH, other, pong, other, PUSH]
-    assert session.recognise(frames, batch, 1.0) is None
-    pushes = session.receive(frames, batch, 1.0)
+    assert session.recognise(frames, arrival, 1.0) is None
+    pushes = session.receive(frames, arrival, 1.0)
     assert all(isinstance(push, RawPush) for push in pushes)
     assert [message.raw for message in opened_pushes(pushes)] == [PUSH, PUSH, other, other, PUSH]
     assert session.eventful
@@ -1315,7 +1315,7 @@ def test_what_is_not_recognised_changes_nothing() -> None:
     session.eventful = False
     deadline = session.next_deadline()
     for frames in ([b"\xff"], [b""], [PUSH, b"{"], [PUSH, PUSH.replace(b"BTC", b"ETH")], [b'{"type":"pong","id":"9"}']):
-        assert session.recognise(frames, Batch(), 5.0) is None
+        assert session.recognise(frames, Arrival(), 5.0) is None
     assert (session.next_deadline(), session.eventful, session.unreadable) == (deadline, False, 0)
 
 
@@ -1324,21 +1324,21 @@ def test_a_sealed_frame_is_text_or_nothing() -> None:
     receive(session, PUSH)
     accented, broken = (PUSH.replace(b'"data":{', b'"data":{"x":"%s",' % text) for text in ("é".encode(), b"\xff"))
     for each in (accented, broken):
-        assert session.recognise([each], Batch(), 1.0) is None
-        assert session.recognise([PUSH, each], Batch(), 1.0) is None
+        assert session.recognise([each], Arrival(), 1.0) is None
+        assert session.recognise([PUSH, each], Arrival(), 1.0) is None
     assert receive(session, PUSH, broken, accented) == [decode_message_of(PUSH), decode_message_of(accented)]
     assert session.unreadable == 1
 
 
 def recognised(session: Session, frame: bytes, now: float = 1.0) -> EnvelopePrefix | None:
     """Return the prefix by which a frame that came alone is known."""
-    batch = Batch()
-    pushes = session.recognise([frame], batch, now)
+    arrival = Arrival()
+    pushes = session.recognise([frame], arrival, now)
     if pushes is None:
         return None
     assert isinstance(pushes, tuple)
     [push] = pushes
-    assert (push.frame, push.batch) == (frame, batch)
+    assert (push.frame, push.arrival) == (frame, arrival)
     return push.prefix
 
 
@@ -1374,7 +1374,7 @@ def test_a_push_that_is_known_by_its_prefix_counts_as_life(frames: list[bytes]) 
     receive(session, *frames)
     receive(session, *frames)
     session.handle_deadline(9.0)
-    assert session.recognise(frames, Batch(), 18.9) is not None
+    assert session.recognise(frames, Arrival(), 18.9) is not None
     session.handle_deadline(19.0)
     assert session.lost is None
     session.handle_deadline(29.0)
@@ -1383,7 +1383,7 @@ def test_a_push_that_is_known_by_its_prefix_counts_as_life(frames: list[bytes]) 
 
 def decode_message_of(frame: bytes) -> Message:
     message = decode_message(frame)
-    message.raw, message.origin = frame, Origin(Batch())
+    message.raw, message.origin = frame, Origin(Arrival())
     return message
 
 
@@ -1395,7 +1395,7 @@ def test_a_frame_without_a_type_is_a_push() -> None:
 def test_an_empty_receive_counts_as_life() -> None:
     session = opened()
     session.handle_deadline(9.0)
-    assert len(session.receive([], Batch(), 12.0)) == 0
+    assert len(session.receive([], Arrival(), 12.0)) == 0
     assert session.next_deadline() == 18.0
     session.handle_deadline(18.0)
     assert session.next_deadline() == 22.0

@@ -1,4 +1,4 @@
-"""Numbers of streams for Prometheus, read when it asks for them.
+"""Prometheus metrics of streams, read at each scrape.
 
     from prometheus_client import REGISTRY, start_http_server
     from kucoin_sync.metrics import KucoinCollector
@@ -6,13 +6,14 @@
     REGISTRY.register(KucoinCollector(stream))
     start_http_server(9000)
 
-Needs prometheus-client (`pip install 'kucoin-sync[metrics]'`). All metrics have one label, "stream", with the names
-that the program gives to its streams: nothing that KuCoin sends becomes a label.
+Needs prometheus-client (`pip install 'kucoin-sync[metrics]'`). All metrics have one label, "stream": the name that the
+program gives to the stream. Data from KuCoin never becomes a label.
 
-Several processes. Each has its own streams and its own numbers, and prometheus-client's multiprocess mode
-(`PROMETHEUS_MULTIPROC_DIR`) passes over collectors like this one. Under gunicorn let each worker that has a
-stream serve its own port, or have one process own the feed. Registered beside a `MultiProcessCollector`, it tells the
-numbers of whichever worker answers: name the streams by worker then, such as `{f"worker {os.getpid()}": stream}`.
+Several processes: each has its own streams and its own numbers. prometheus-client's multiprocess mode
+(`PROMETHEUS_MULTIPROC_DIR`) ignores custom collectors such as this one. Under gunicorn, let each worker with a stream
+serve its own port, or let one process own the feed. Registered together with a `MultiProcessCollector`, this collector
+reports the numbers of the worker that answers the scrape. Then name the streams by worker, such as
+`{f"worker {os.getpid()}": stream}`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _PREFIX = "kucoin_sync_"
 
 
 class _Metric(NamedTuple):
-    """A metric: its name without the prefix, its key in `Stream.stats()`, and its help."""
+    """A metric: its name without the prefix, its key in `Stream.stats()`, and its help text."""
 
     name: str
     key: str
@@ -76,27 +77,27 @@ _GAUGES = (
 
 
 class KucoinCollector(Collector):
-    """Tells the numbers of one stream or of several, by the label "stream".
+    """Collects the metrics of one or several streams, with the label "stream".
 
-    It costs nothing between two scrapes. A gauge for which a stream has no value, such as the latency before the
-    first pong, is left out. A closed stream has its last counts, and of the gauges only "open". A stream whose numbers
-    can't be read is left out, and an error is logged once; the others are told.
+    It does nothing between two scrapes. A gauge without a value, such as the latency before the first pong, is left
+    out. A closed stream keeps its counters, and of the gauges only "open". If the numbers of a stream can't be read,
+    that stream is left out and an error is logged once; the other streams are reported.
 
     Args:
-        streams: a stream, which is called "default", or streams by name. The mapping is looked at in each scrape, so
-            that streams may come and go. One registry takes one collector.
+        streams: a stream, which gets the name "default", or streams by name. Each scrape reads the mapping again, so
+            streams may be added and removed. One registry accepts one collector.
     """
 
     def __init__(self, streams: Client | Mapping[str, Client]) -> None:
         self._streams: Mapping[str, Client] = {"default": streams} if isinstance(streams, Client) else streams
-        self._failing: frozenset[str] = frozenset()  # the streams whose numbers could not be read in the last scrape
+        self._failing: frozenset[str] = frozenset()  # the streams that could not be read in the last scrape
 
     def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """Yield the metrics without numbers, so that registering looks at no stream."""
+        """Yield the metrics without numbers, so that registering reads no stream."""
         return _families({})
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """Yield the metrics with the numbers of now."""
+        """Yield the metrics with their current numbers."""
         numbers: dict[str, Mapping[str, float | None]] = {}
         failing: set[str] = set()
         for name, stream in dict(self._streams).items():
@@ -113,7 +114,7 @@ class KucoinCollector(Collector):
 
 
 def _numbers(stream: Client) -> dict[str, float | None]:
-    """Return the number of each metric, None where the stream has none."""
+    """Return the number of each metric by key, or None if the stream has none."""
     closed, stats = stream.closed, stream.stats()
     if closed:
         stats.update(dict.fromkeys(gauge.key for gauge in _GAUGES))

@@ -1,6 +1,6 @@
-"""Support for web frameworks: `flask`, `django`, and what both are made of.
+"""Support for web frameworks: `flask`, `django`, and the modules that both use.
 
-`options` reads their settings, `web` is what an application holds of the feed, with `last` values for plain views,
-`sse` sends it to browsers, and `feed` is the process that owns the connection to KuCoin where workers share one. None
-of these knows a framework.
+`options` reads the settings. `web` holds the client of an application and limits its use. `last` keeps the newest
+message of topics, for plain views. `sse` sends messages to browsers. `feed` runs the process that owns the connection
+to KuCoin when workers share one. These modules do not depend on a framework.
 """

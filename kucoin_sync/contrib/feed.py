@@ -1,7 +1,7 @@
-"""The process that owns the connection to KuCoin where workers share one: `flask kucoin feed`, `manage.py kucoin_feed`.
+"""Run the process that owns the connection to KuCoin for all workers: `flask kucoin feed`, `manage.py kucoin_feed`.
 
-It passes on through Redis what the settings name and what workers ask for, as `kucoin-sync relay` does. Any number may
-run, on any number of hosts: one works, the others stand by.
+It passes the topics of the settings and the topics that workers request on through Redis, as `kucoin-sync relay` does.
+Any number of these processes may run, on any number of hosts: one relays, the others stand by.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ __all__ = ["run_feed"]
 
 
 def run_feed(options: Options, say: Callable[[str], object]) -> None:
-    """Pass the feed on until SIGINT or SIGTERM; `say` what happens, and at the end how it fared.
+    """Pass the feed on until SIGINT or SIGTERM; call `say` with each warning, and at the end with the message counts.
 
-    Off the main thread, where Python lets nobody take signals, it runs until the process ends.
+    On a thread other than the main one it runs until the process ends, because Python handles signals on the main
+    thread only.
 
     Raises:
-        ConnectionFailed: there is no Redis, it refused the user, or redis-py is missing.
+        ConnectionFailed: no Redis is configured, it refused the user, or redis-py is missing.
         InvalidTopic: a topic can't be passed on.
     """
     url = options.relay_url()
@@ -37,7 +38,7 @@ def run_feed(options: Options, say: Callable[[str], object]) -> None:
             retriable=False,
         )
     try:
-        from ..relay.command import run_relay  # only those who have a Redis need redis-py
+        from ..relay.command import run_relay  # imported here, because it needs redis-py
     except ImportError as error:
         raise ConnectionFailed(str(error), retriable=False) from None
 
@@ -59,7 +60,7 @@ def run_feed(options: Options, say: Callable[[str], object]) -> None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Take SIGINT and SIGTERM for Ctrl-C inside, also where a shell has them ignored; restore them afterwards."""
+    """Raise KeyboardInterrupt on SIGINT and SIGTERM, even if they were ignored; restore the handlers at the end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

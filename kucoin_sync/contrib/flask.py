@@ -17,11 +17,12 @@
 
         return app
 
-What stands in an address may be anything: topics that are none, or not allowed, are answered with a sentence.
+Topics taken from a URL are checked: an invalid or forbidden topic gets an HTTP error with a sentence.
 
-Each process has a connection to KuCoin of its own, made when it is first needed. With `KUCOIN_SYNC_REDIS_URL`, in the
-configuration or the environment, all read what one process passes on: `flask kucoin feed`. The settings, each behind
-`KUCOIN_SYNC_`, are those of `kucoin_sync.contrib.options.Options`. Needs Flask: `pip install 'kucoin-sync[flask]'`.
+Each process makes its own connection to KuCoin when it is first used. With `KUCOIN_SYNC_REDIS_URL`, in the
+configuration or the environment, all processes read the feed from Redis; `flask kucoin feed` writes it there. The
+settings are those of `kucoin_sync.contrib.options.Options`, each with the prefix `KUCOIN_SYNC_`. Needs Flask:
+`pip install 'kucoin-sync[flask]'`.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ _PREFIX = "KUCOIN_SYNC_"
 
 
 class KucoinSync:
-    """The extension. One may serve several applications; each has its own feed, in `app.extensions["kucoin_sync"]`.
+    """The extension. It may serve several applications; each has its own feed, in `app.extensions["kucoin_sync"]`.
 
     Raises:
-        InvalidSetting: a setting that begins with KUCOIN_SYNC_ does not exist, or makes no sense.
+        InvalidSetting: a setting with the prefix KUCOIN_SYNC_ does not exist, or its value is invalid.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
@@ -61,10 +62,11 @@ class KucoinSync:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Read the application's settings and add the command `flask kucoin feed`; nothing is dialled.
+        """Read the application's settings and add the command `flask kucoin feed`; open no connection.
 
         Raises:
-            InvalidSetting, InvalidTopic: as the sentence says.
+            InvalidSetting: a setting does not exist, or its value is invalid.
+            InvalidTopic: a topic in the settings is invalid.
         """
         settings = {name.removeprefix(_PREFIX): value for name, value in app.config.items() if name.startswith(_PREFIX)}
         app.extensions[_NAME] = WebFeed(Options.read(settings, lambda name: _PREFIX + name))
@@ -77,7 +79,7 @@ class KucoinSync:
 
     @property
     def client(self) -> Client:
-        """The `Stream` or `RelayStream` of this process, for whatever else is to be subscribed: any topic."""
+        """The `Stream` or `RelayStream` of this process, for other subscriptions to any topic."""
         return self.feed.client
 
     def sse(
@@ -87,10 +89,10 @@ class KucoinSync:
         overflow: str = "latest",
         timeout: float = 10.0,
     ) -> Response:
-        """Return a response that sends a browser the messages of topics, until it leaves; see `WebFeed.events`.
+        """Return a response that sends messages of topics to a browser until it disconnects; see `WebFeed.events`.
 
-        It occupies a thread of the server for as long. Aborts with 400, 403, 404, 503 or 504 and a sentence where
-        the topics can't be had.
+        The response occupies a thread of the server all the time. If the topics can't be served, this aborts with 400,
+        403, 404, 503 or 504 and a sentence.
         """
         try:
             events = self.feed.events(*topics, event=event, overflow=overflow, timeout=timeout)
@@ -99,9 +101,9 @@ class KucoinSync:
         return Response(events, headers=dict(HEADERS))
 
     def last(self, topic: str, *, timeout: float = 5.0) -> Message:
-        """Return the newest message of a topic, waiting up to `timeout` seconds for the first; see `WebFeed.last`.
+        """Return the newest message of a topic; wait up to `timeout` seconds for the first; see `WebFeed.last`.
 
-        Aborts as `sse`; `kucoin.feed.last` raises `Refused` instead.
+        This aborts as `sse` does; `kucoin.feed.last` raises `Refused` instead.
         """
         try:
             return self.feed.last(topic, timeout=timeout)
@@ -127,7 +129,8 @@ def _commands() -> AppGroup:
     def feed() -> None:
         """Pass KuCoin's feed on through Redis until Ctrl-C or SIGTERM.
 
-        KUCOIN_SYNC_TOPICS, and what the workers ask for. Of several such processes one works, the others stand by.
+        It passes on KUCOIN_SYNC_TOPICS and the topics that workers request. If several such processes run, one relays
+        and the others stand by.
         """
         try:
             run_feed(_current_feed().options, lambda text: click.echo(f"kucoin: {text}", err=True))

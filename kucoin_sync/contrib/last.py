@@ -1,4 +1,4 @@
-"""The newest message of each of a few topics, for views that show one value and are done."""
+"""Keep the newest message of each of a few topics, for views that show one value."""
 
 from __future__ import annotations
 
@@ -14,63 +14,64 @@ __all__ = ["LastValues"]
 
 
 class LastValues:
-    """Keeps one subscription for each topic that is read, of at most `limit` topics.
+    """Keeps one subscription for each topic that is read, for at most `limit` topics.
 
     Args:
-        client: returns what is subscribed with.
-        limit: topics; beyond, the one that was read longest ago is unsubscribed.
+        client: returns the client to subscribe with.
+        limit: the largest number of topics. A further topic replaces the least recently read one.
     """
 
     def __init__(self, client: Callable[[], Client], limit: int) -> None:
         self._client = client
         self._limit = limit
-        # Guards _kept; never held while waiting. A finaliser that interrupts a step may read a topic, too.
+        # Guards _values; never held while waiting. Reentrant, because a finaliser may read a topic while it is held.
         self._lock = threading.RLock()
-        self._kept: OrderedDict[str, _Last] = OrderedDict()  # the one that was read longest ago comes first
+        self._values: OrderedDict[str, _Last] = OrderedDict()  # the least recently read comes first
 
     def get(self, single: str, timeout: float) -> Message:
-        """Return the newest message of a topic, waiting up to `timeout` seconds for the first one.
+        """Return the newest message of a topic; wait up to `timeout` seconds for the first one.
 
-        Where one receive brought messages of several subjects, it is any of these.
+        If messages of several subjects were received at the same instant, it is one of these.
 
         Raises:
-            TimeoutError: none came. As `Client.subscribe`: the topic could not be subscribed.
+            TimeoutError: no message has arrived in time.
+            KucoinSyncError: the topic could not be subscribed; see `Client.subscribe`.
         """
         deadline = time.monotonic() + timeout
         while True:
-            last = self._find(single)
+            last = self._value_of(single)
             try:
                 return last.read(deadline)
             except StreamClosed:
-                self._forget(single, last)
+                self._remove(single, last)
                 if self._client().closed:
                     raise
-                # Others have pushed it out while we waited, or the client is a new one: once more.
+                # The topic was replaced by another one meanwhile, or the client is a new one: try again.
             except TimeoutError:
                 raise
             except KucoinSyncError:
-                self._forget(single, last)
+                self._remove(single, last)
                 raise
 
     def renew(self) -> None:
-        """Begin again in a forked child, whose subscriptions begin again by themselves."""
+        """Reset the locks and values in a forked child; the subscriptions reset themselves."""
         self._lock = threading.RLock()
-        for last in self._kept.values():
+        for last in self._values.values():
             last.renew()
 
-    def _find(self, single: str) -> _Last:
+    def _value_of(self, single: str) -> _Last:
         with self._lock:
-            last = self._kept.get(single) or self._kept.setdefault(single, _Last(self._client, single))
-            self._kept.move_to_end(single)
-            pushed_out = self._kept.popitem(last=False)[1] if len(self._kept) > self._limit else None
-        if pushed_out is not None:
-            pushed_out.close()
+            last = self._values.get(single) or self._values.setdefault(single, _Last(self._client, single))
+            self._values.move_to_end(single)
+            evicted = self._values.popitem(last=False)[1] if len(self._values) > self._limit else None
+        if evicted is not None:
+            evicted.close()
         return last
 
-    def _forget(self, single: str, last: _Last) -> None:
+    def _remove(self, single: str, last: _Last) -> None:
         with self._lock:
-            if self._kept.get(single) is last:
-                del self._kept[single]
+            if self._values.get(single) is last:
+                del self._values[single]
         last.close()
 
 
@@ -80,24 +81,24 @@ class _Last:
     def __init__(self, client: Callable[[], Client], single: str) -> None:
         self._client = client
         self._single = single
-        self._turn = threading.Lock()  # whose turn it is to subscribe and to take messages; guards the following
+        self._lock = threading.Lock()  # held while subscribing and reading; guards the following
         self._subscription: Subscription | None = None
         self._newest: Message | None = None
         self._closed = False
 
     def renew(self) -> None:
-        """Begin again in a forked child: what the parent has seen is no news there."""
-        self._turn = threading.Lock()
+        """Reset in a forked child, which must not show the parent's last message."""
+        self._lock = threading.Lock()
         self._newest = None
 
     def read(self, deadline: float) -> Message:
-        """Return the newest message, one of the caller's own, waiting for the first one."""
-        if not self._turn.acquire(timeout=_until(deadline)):
+        """Return a copy of the newest message; wait for the first one."""
+        if not self._lock.acquire(timeout=_until(deadline)):
             raise TimeoutError(f"nothing has come on {self._single}")
         try:
             subscription = self._subscribe(deadline)
             newest = self._newest or subscription.get(timeout=_until(deadline))
-            with contextlib.suppress(TimeoutError):  # the frames that it has can't be read
+            with contextlib.suppress(TimeoutError):  # pending frames may be malformed
                 for _ in range(subscription.pending):
                     newest = max(subscription.get(timeout=0), newest, key=_age)
             if subscription.closed:
@@ -105,10 +106,10 @@ class _Last:
             self._newest = newest
             return newest.with_lost(newest.lost)
         finally:
-            self._turn.release()
+            self._lock.release()
 
     def close(self) -> None:
-        """Unsubscribe; who waits is told that it is closed."""
+        """Unsubscribe; waiting readers get StreamClosed."""
         self._closed = True
         if self._subscription is not None:
             self._subscription.close()

@@ -1,6 +1,6 @@
-"""The settings of a web application, checked, and the client that they ask for.
+"""Check the settings of a web application, and make the client for them.
 
-A setting that does not exist is an error rather than ignored: who misspells one would otherwise run with a default.
+An unknown setting is an error, because ignoring a misspelt one would silently use the default.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ _REDIS = "KUCOIN_SYNC_REDIS_URL"
 
 
 class InvalidSetting(KucoinSyncError, ValueError):
-    """A setting that does not exist or makes no sense; the text names it."""
+    """A setting is unknown or its value is invalid; the text names the setting."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What an application says of its feed. Each is a setting of the same name in upper case.
+    """The options of an application's feed. Each is a setting of the same name in upper case.
 
     Attributes:
-        redis_url: where a relay passes the feed on, which is then read from there; None takes KUCOIN_SYNC_REDIS_URL of
-            the environment, "" is none: each process has a connection to KuCoin of its own.
+        redis_url: the URL of the Redis from which a relay's feed is read. None uses KUCOIN_SYNC_REDIS_URL of the
+            environment. "" uses no Redis: each process has its own connection to KuCoin.
         redis_ca_certs: path of the authorities' certificates, for TLS with a private authority.
-        namespace: that of the relay, where several share a Redis.
+        namespace: the namespace of the relay, if several relays share a Redis.
         rest_url, futures_rest_url, proxy: as those of `Stream`.
-        api_key, api_secret, api_passphrase: of KuCoin; None takes those of the environment.
-        topics: what the feed's process always passes on; browsers may have these.
-        allowed_topics: what browsers may have beside, such as "/market/match:BTC-USDT" or "/market/ticker:*". A private
-            topic has to be named as it is, as "*" means public ones only.
-        private: whether the feed's process passes private topics on to whoever reads Redis.
-        max_streams: responses with events that a process serves at a time.
-        max_topics: topics that one such response may have, and of which last values are kept.
+        api_key, api_secret, api_passphrase: the API key of KuCoin; None uses the key of the environment.
+        topics: topics that the feed's process always passes on; browsers may read them.
+        allowed_topics: further topics that browsers may read, such as "/market/match:BTC-USDT" or "/market/ticker:*".
+            "*" matches public topics only; a private topic must be named in full.
+        private: whether the feed's process passes private topics on; then every client that can read Redis sees them.
+        max_streams: the largest number of event responses that a process serves at a time.
+        max_topics: the largest number of topics of one event response, and of topics with last values.
         keep_alive: seconds of silence after which a browser is sent a comment.
     """
 
@@ -62,15 +62,15 @@ class Options:
 
     @classmethod
     def read(cls, settings: Mapping[str, Any], shown: Callable[[str], str] = str) -> Options:
-        """Return the options that settings ask for.
+        """Return the options for settings.
 
         Args:
-            settings: by their names, such as {"REDIS_URL": "redis://localhost"}.
-            shown: makes of such a name what the user has written, for errors.
+            settings: values by name, such as {"REDIS_URL": "redis://localhost"}.
+            shown: returns the name of a setting as the user has written it, for error texts.
 
         Raises:
-            InvalidSetting: a setting does not exist, or its value makes no sense. Values never show.
-            InvalidTopic: a topic is none.
+            InvalidSetting: a setting is unknown, or its value is invalid. The text never shows a value.
+            InvalidTopic: a topic is invalid.
         """
         known = {each.name.upper(): each for each in fields(cls)}
         values: dict[str, Any] = {}
@@ -94,22 +94,22 @@ class Options:
         return self.api_key, self.api_secret, self.api_passphrase
 
     def relay_url(self) -> str:
-        """Return the URL of Redis, of the environment where the settings name none; "" where there is none."""
+        """Return the URL of Redis from the settings, else from the environment, else ""."""
         return os.environ.get(_REDIS, "") if self.redis_url is None else self.redis_url
 
     def open_client(self) -> Client:
-        """Return a new client: of the relay where there is a Redis, else of KuCoin; nothing is dialled yet."""
+        """Return a new client, of the relay if a Redis is configured, else of KuCoin; open no connection yet."""
         url = self.relay_url()
         if not url:
             return self.open_stream()
         try:
-            from ..relay import RelayStream  # only those who have a Redis need redis-py
+            from ..relay import RelayStream  # imported here, because it needs redis-py
         except ImportError as error:
             raise ConnectionFailed(str(error), retriable=False) from None
         return RelayStream(url, namespace=self.namespace, ca_certs=self.redis_ca_certs)
 
     def open_stream(self, on_event: Callable[[Event], object] | None = None) -> Stream:
-        """Return a new stream of KuCoin; nothing is dialled yet."""
+        """Return a new stream of KuCoin; open no connection yet."""
         key, secret, passphrase = self._key
         return Stream(
             Credentials(key, secret, passphrase) if key and secret and passphrase else None,
@@ -120,14 +120,14 @@ class Options:
         )
 
     def allows(self, single: str) -> bool:
-        """Whether browsers may have a single topic."""
+        """Whether browsers may read a single topic."""
         if single in self.topics or single in self.allowed_topics:
             return True
         return not grammar.is_private(single) and any(fnmatchcase(single, pattern) for pattern in self.allowed_topics)
 
 
 def _checked(shown: str, default: Any, value: Any) -> Any:
-    """Return the value of a setting, of the kind that its default is of."""
+    """Return the value of a setting, after checking that it has the type of the default."""
     if isinstance(default, tuple):
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise InvalidSetting(f"{shown} is a list of topics, not {type(value).__name__}")
@@ -146,5 +146,5 @@ def _checked(shown: str, default: Any, value: Any) -> Any:
 
 
 def _singles_of(topic: Any) -> tuple[str, ...]:
-    """Return the single topics that a topic names; a pattern stays as it is."""
+    """Return the single topics of a topic; return a pattern unchanged."""
     return (topic,) if isinstance(topic, str) and "*" in topic else grammar.split(topic)

@@ -1,13 +1,13 @@
-"""Server-sent events: messages of subscriptions as a browser's `EventSource` takes them. Knows no web framework.
+"""Server-sent events: send messages of subscriptions to a browser's `EventSource`. Independent of web frameworks.
 
-    event: trade.ticker                     the message's subject, or the name that is given
-    id: 1550467636704                       the message's sequence, where it has one
+    event: trade.ticker                     the message's subject, or the given name
+    id: 1550467636704                       the message's sequence, if it has one
     data: {"price":"67000.1", …}            the message's data, as KuCoin sent it, on one line
 
-Where messages are missing, an event `lost` stands in their place: `{"topic": …, "lost": 3, "epoch": 2}`. Its `lost` is
-0 where nobody knows how many, because the connection is another one (`epoch`). Where KuCoin refuses a topic later on,
-or the feed has ended with an error, an event `failed` says so. In silence come comments, to which a browser pays no
-heed: writing them is how a server notices that it is gone.
+An event `lost` takes the place of missing messages: `{"topic": …, "lost": 3, "epoch": 2}`. Its `lost` is 0 if the
+number is unknown, because the connection was replaced (`epoch`). An event `failed` reports that KuCoin has refused a
+topic later on, or that the feed has ended with an error. During silence, comments are sent. Browsers ignore them, but
+writing them shows the server that a browser has disconnected.
 
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -37,22 +37,22 @@ HEADERS: Mapping[str, str] = MappingProxyType(
         "X-Accel-Buffering": "no",
     }
 )
-"""Headers of a response with events; the last one keeps nginx from holding them back."""
+"""The headers of a response with events; the last one keeps nginx from buffering them."""
 
 EventName = str | Callable[[Message], str | None] | None
-"""The name of a message's event: the same for all, or made of each; None is its subject."""
+"""The name of the events: a fixed name, or a function of the message; None uses the message's subject."""
 
 _KEEP_ALIVE = b": nothing new\n\n"
 _LINE_ENDS = re.compile(r"[\r\n]")
 _SEQUENCE = re.compile(r"[0-9]{1,40}")
 _SEQUENCES = ("sequence", "sequenceEnd", "sn")
-_REMEMBERED = 10_000
+_MAX_EPOCHS = 10_000
 
 
 def encode(data: bytes | str, event: str | None = None, id: str | None = None) -> bytes:
-    """Return one event; line ends in `event` become spaces, and several lines of `data` stay several.
+    """Return one event as text; line breaks in `event` become spaces, and `data` keeps its lines.
 
-    An `id` with a line end or a null character, which no browser would send back, is left out.
+    An `id` with a line break or a null character is left out, because browsers ignore such an id.
     """
     lines = []
     if event:
@@ -65,17 +65,17 @@ def encode(data: bytes | str, event: str | None = None, id: str | None = None) -
 
 
 class EventStream:
-    """The body of a response: an iterable of bytes that closes its subscriptions when the browser leaves.
+    """The body of a response: an iterable of bytes that closes its subscriptions when the browser disconnects.
 
-    Whoever serves it calls `close` at the end, as WSGI has it, whether anything was iterated over or not.
+    The server must call `close` at the end, as WSGI requires, even if nothing was iterated.
 
     Args:
-        subscriptions: of this response alone. Their overflow policy should be "latest" or one that drops, because a
-            browser that reads slowly must not cost the others anything.
-        event: names the events.
-        keep_alive: seconds of silence after which a comment is sent; a browser that has gone is noticed after two.
-        retry: seconds after which the browser is to come back when the response has ended.
-        on_close: called once, when it is closed.
+        subscriptions: used by this response alone. Their overflow policy should be "latest" or one that drops, so that
+            a slow browser does not delay others.
+        event: the name of the events.
+        keep_alive: seconds of silence after which a comment is sent; a disconnect is noticed after two comments.
+        retry: seconds after which the browser should reconnect when the response has ended.
+        on_close: called once, when the stream is closed.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class EventStream:
     ) -> None:
         if not keep_alive > 0:
             raise ValueError(f"keep_alive is {keep_alive!r}; it is a positive number of seconds")
-        self._open = list(subscriptions)  # those that may bring more
+        self._active = list(subscriptions)  # subscriptions that have not ended
         self._event = event
         self._keep_alive = keep_alive
         self._retry = retry
         self._epochs: dict[str | None, int] = {}
-        # What closing does, each of it once: whoever closes takes it from here.
+        # The functions to call on close. Each close removes a function before it calls it, so that it runs once.
         self._closers: deque[Callable[[], object]] = deque(subscription.close for subscription in subscriptions)
         if on_close is not None:
             self._closers.append(on_close)
@@ -106,7 +106,7 @@ class EventStream:
         return next(self._chunks)
 
     def close(self) -> None:
-        """Close the subscriptions, which ends the iteration; from any thread, and more than once."""
+        """Close the subscriptions, which ends the iteration. May be called from any thread, and more than once."""
         while True:
             try:
                 closer = self._closers.popleft()
@@ -115,30 +115,30 @@ class EventStream:
             closer()
 
     def _run(self) -> Iterator[bytes]:
-        rung: SimpleQueue[None] = SimpleQueue()  # which a finaliser may put into while this is done
-        bells = [_Bell(subscription.inbox, rung) for subscription in self._open]
+        wakeups: SimpleQueue[None] = SimpleQueue()  # a finaliser may put into it at any time
+        notifiers = [_Notifier(subscription.inbox, wakeups) for subscription in self._active]
         silent_from = time.monotonic()
         try:
             yield f"retry: {self._retry * 1000:.0f}\n\n".encode()
-            while self._open:
-                while not rung.empty():
-                    rung.get()
-                chunk = b"".join(event for each in tuple(self._open) for event in self._waiting(each))
+            while self._active:
+                while not wakeups.empty():
+                    wakeups.get()
+                chunk = b"".join(event for each in tuple(self._active) for event in self._pending_events(each))
                 if chunk:
                     yield chunk
                     silent_from = time.monotonic()
-                for bell in bells:
-                    bell.hang()
+                for notifier in notifiers:
+                    notifier.arm()
                 try:
-                    rung.get(timeout=max(0.0, silent_from + self._keep_alive - time.monotonic()))
+                    wakeups.get(timeout=max(0.0, silent_from + self._keep_alive - time.monotonic()))
                 except Empty:
                     yield _KEEP_ALIVE
                     silent_from = time.monotonic()
         finally:
             self.close()
 
-    def _waiting(self, subscription: Subscription) -> Iterator[bytes]:
-        """Yield the events of what a subscription has received so far."""
+    def _pending_events(self, subscription: Subscription) -> Iterator[bytes]:
+        """Yield the events of all pending messages of a subscription."""
         for _ in range(subscription.pending + 1):
             try:
                 message = subscription.get(timeout=0)
@@ -147,60 +147,60 @@ class EventStream:
             except SlowConsumer:
                 continue  # the next message says how many are lost
             except SubscriptionRejected as error:
-                yield _failed(str(error))
+                yield _failed_event(str(error))
             except KucoinSyncError as error:
-                self._open.remove(subscription)
+                self._active.remove(subscription)
                 if not isinstance(error, StreamClosed):
                     log(logging.ERROR, "a stream of events has ended: %s", error)
-                    yield _failed("the feed has ended with an error, which the server's log tells")
+                    yield _failed_event("the feed has ended with an error, which the server's log tells")
                 return
             else:
                 yield from self._events(message)
 
     def _events(self, message: Message) -> Iterator[bytes]:
-        if message.lost or self._is_elsewhere(message):
-            told = {"topic": message.topic, "lost": message.lost, "epoch": message.epoch}
-            yield encode(msgspec.json.encode(told), "lost")
+        if message.lost or self._is_newer_connection(message):
+            report = {"topic": message.topic, "lost": message.lost, "epoch": message.epoch}
+            yield encode(msgspec.json.encode(report), "lost")
         name = self._event(message) if callable(self._event) else self._event
         data = bytes(message.wire_data) or b"null"
-        # A line break in JSON can only stand between two tokens, where a space means the same.
+        # In JSON, a line break can only occur between two tokens, where a space means the same.
         yield encode(data.replace(b"\r", b" ").replace(b"\n", b" "), name or message.subject, _sequence_of(message))
 
-    def _is_elsewhere(self, message: Message) -> bool:
-        """Whether a message came over another connection than the one before it on its topic."""
+    def _is_newer_connection(self, message: Message) -> bool:
+        """Whether a message came over a newer connection than the message before it on its topic."""
         before = self._epochs.pop(message.topic, message.epoch)
-        if len(self._epochs) >= _REMEMBERED:
-            del self._epochs[next(iter(self._epochs))]  # the topic that was silent for longest
+        if len(self._epochs) >= _MAX_EPOCHS:
+            del self._epochs[next(iter(self._epochs))]  # the topic that has been silent for longest
         self._epochs[message.topic] = message.epoch
         return message.epoch > before
 
 
-class _Bell:
-    """Puts something into a queue when there is something in an inbox."""
+class _Notifier:
+    """Puts an item into a queue when a message arrives in an inbox."""
 
-    def __init__(self, inbox: Inbox, rung: SimpleQueue[None]) -> None:
+    def __init__(self, inbox: Inbox, wakeups: SimpleQueue[None]) -> None:
         self._inbox = inbox
-        self._rung = rung
-        self._hangs = False
+        self._wakeups = wakeups
+        self._armed = False
 
-    def hang(self) -> None:
-        """Wait for the next message, once."""
-        if not self._hangs:
-            self._hangs = True
+    def arm(self) -> None:
+        """Notify once, at the next message."""
+        if not self._armed:
+            self._armed = True
             self._inbox.call(self)
 
     def release(self) -> None:
-        """Ring; called by whoever puts a message."""
-        self._hangs = False
-        self._rung.put(None)
+        """Put the item into the queue; called by the inbox."""
+        self._armed = False
+        self._wakeups.put(None)
 
 
-def _failed(sentence: str) -> bytes:
+def _failed_event(sentence: str) -> bytes:
     return encode(msgspec.json.encode({"error": sentence}), "failed")
 
 
 def _sequence_of(message: Message) -> str | None:
-    """Return the sequence of a message as text, None where it has none."""
+    """Return the sequence of a message as text, or None if it has none."""
     for name in _SEQUENCES:
         for source in (message.data, message):
             value = source.get(name) if isinstance(source, Mapping) else None

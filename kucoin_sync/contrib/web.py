@@ -1,7 +1,7 @@
-"""`WebFeed`: what a web application holds of KuCoin's feed, whatever its framework.
+"""`WebFeed`: the feed of a web application, independent of its framework.
 
-Nothing that browsers ask for makes a process grow without bound: they may have the topics that the settings allow, in
-so many responses at a time, each of so many topics; last values are kept of so many topics.
+Requests from browsers can't make a process grow without bound. The settings limit the allowed topics, the number of
+event responses at a time, the topics of each response, and the topics with last values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Refused", "WebFeed"]
 
 
 class Refused(KucoinSyncError):
-    """A browser can't have what it asks for; `status` is the HTTP status that says so, the text is for its user."""
+    """A browser's request can't be served; `status` is the HTTP status of the answer, the text is for the user."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -30,34 +30,36 @@ class Refused(KucoinSyncError):
 
 
 class WebFeed:
-    """A client that is made when it is first needed, responses for browsers, and last values.
+    """Makes a client at its first use, event responses for browsers, and last values.
 
-    It may be made at import and before workers are forked: nothing is dialled before the first use, by each process on
-    its own. All methods may be called from any thread.
+    It may be created at import and before workers are forked: each process opens its connection at its first use. All
+    methods may be called from any thread.
     """
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._made: dict[str, Client] = {}  # the client; changed in one step, without a lock: finalisers may ask for it
-        self._free = _places(options.max_streams)
+        self._clients: dict[
+            str, Client
+        ] = {}  # the client; set atomically without a lock, because finalisers may use it
+        self._free_slots = _slots(options.max_streams)
         self._last = LastValues(lambda: self.client, options.max_topics)
         install_fork_hooks()
         register(self)
 
     def after_fork(self) -> None:
-        """Begin again in a forked child, whose parent serves its own browsers; the client sees to itself."""
-        self._free = _places(self.options.max_streams)
+        """Reset in a forked child, which serves none of the parent's browsers; the client resets itself."""
+        self._free_slots = _slots(self.options.max_streams)
         self._last.renew()
 
     @property
     def client(self) -> Client:
-        """The `RelayStream` or `Stream` of this process, for whatever else is to be subscribed."""
-        client = self._made.get("client")
+        """The `RelayStream` or `Stream` of this process, for other subscriptions to any topic."""
+        client = self._clients.get("client")
         if client is None:
-            ours = self.options.open_client()
-            client = self._made.setdefault("client", ours)
-            if client is not ours:  # somebody else was faster; nothing was dialled here yet
-                ours.close()
+            new = self.options.open_client()
+            client = self._clients.setdefault("client", new)
+            if client is not new:  # another thread was faster; this client has no connection yet
+                new.close()
         return client
 
     def events(
@@ -71,18 +73,18 @@ class WebFeed:
         """Subscribe topics for one browser; return the body of its response, to be sent with `sse.HEADERS`.
 
         Args:
-            event: names the events; None takes each message's subject.
-            overflow: what a browser that reads slowly misses: with "latest" it gets the newest message of each topic
-                and subject, with "drop_oldest" or "drop_newest" the newest or oldest `maxsize`. An event `lost` tells.
-            timeout: seconds to wait until the topics are confirmed.
+            event: the name of the events; None uses each message's subject.
+            overflow: which messages a slow browser gets: "latest" the newest of each topic and subject, "drop_oldest"
+                the newest `maxsize`, "drop_newest" the oldest `maxsize`. An event `lost` reports missing ones.
+            timeout: seconds to wait for the confirmation of the topics.
 
         Raises:
-            Refused: it can't be served, which an HTTP response has to say; nothing is left of it.
+            Refused: the request can't be served; answer with its status. Nothing remains subscribed.
         """
         singles = self._singles(topics)
-        free = self._free
+        free_slots = self._free_slots
         try:
-            place = free.pop()
+            slot = free_slots.pop()
         except IndexError:
             raise Refused(503, "this server sends live data to as many browsers as it can; try again later") from None
         try:
@@ -91,20 +93,20 @@ class WebFeed:
             except KucoinSyncError as error:
                 raise _refusal_of(error) from error
             return EventStream(
-                subscription, event=event, keep_alive=self.options.keep_alive, on_close=partial(free.append, place)
+                subscription, event=event, keep_alive=self.options.keep_alive, on_close=partial(free_slots.append, slot)
             )
         except BaseException:
-            free.append(place)
+            free_slots.append(slot)
             raise
 
     def last(self, topic: str, *, timeout: float = 5.0) -> Message:
-        """Return the newest message of a topic, waiting up to `timeout` seconds for the first one.
+        """Return the newest message of a topic; wait up to `timeout` seconds for the first one.
 
-        The first call for a topic subscribes it, once for all callers. It stays so until others push it out, those read
-        longest ago first. How old a message is, its `received_ns` tells.
+        The first call for a topic subscribes it, once for all callers. It stays subscribed until `max_topics` other
+        topics were read more recently. The message's `received_ns` shows its age.
 
         Raises:
-            Refused: browsers may not have the topic, or nothing came.
+            Refused: browsers may not read the topic, or no message has arrived in time.
         """
         (single,) = self._singles((topic,), most=1)
         try:
@@ -116,12 +118,12 @@ class WebFeed:
 
     def close(self) -> None:
         """Close the client, which ends all responses; the next use makes a new one."""
-        client = self._made.pop("client", None)
+        client = self._clients.pop("client", None)
         if client is not None:
             client.close()
 
     def _singles(self, topics: tuple[str, ...], most: int | None = None) -> tuple[str, ...]:
-        """Return the single topics, each of them allowed."""
+        """Return the single topics of `topics`; raise Refused if they are invalid, too many or not allowed."""
         most = self.options.max_topics if most is None else most
         try:
             singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))
@@ -135,13 +137,13 @@ class WebFeed:
         return singles
 
 
-def _places(count: int) -> deque[int]:
-    """Return places for responses, taken and given back in one step: a response may be finalised anywhere."""
+def _slots(count: int) -> deque[int]:
+    """Return slots for responses. A deque, because a finaliser may return a slot at any time, without a lock."""
     return deque(range(count))
 
 
 def _refusal_of(error: KucoinSyncError) -> Refused:
-    """Return what a browser is told of an error: all where its topic is wrong, and nothing of what is behind us."""
+    """Return the answer for an error: the full text if the topic is wrong, else no internal details."""
     if isinstance(error, InvalidTopic):
         return Refused(400, str(error))
     if isinstance(error, SubscriptionRejected):

@@ -1,4 +1,4 @@
-"""A local KuCoin whose tickers a test pushes, and settings that lead there; no test leaves anything behind."""
+"""Fixtures: a local KuCoin whose tickers a test pushes, and settings for it; no test leaves anything behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def settings(server: KucoinServer) -> dict[str, Any]:
 
 @pytest.fixture
 def make_feed(settings: dict[str, Any]) -> Iterator[MakeFeed]:
-    """Make feeds of the settings and more, which are closed after the test."""
+    """Make feeds with the settings and further ones; close them after the test."""
     made: list[WebFeed] = []
 
     def make(**more: Any) -> WebFeed:

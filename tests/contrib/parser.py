@@ -1,4 +1,4 @@
-"""Server-sent events as a browser reads them, written from the standard's text alone; the proof of what is sent."""
+"""A parser for server-sent events, written from the standard alone, to check the sent bytes independently."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["EventParser", "Received"]
 
 @dataclass
 class Received:
-    """One event as a page gets it."""
+    """One event, as a web page receives it."""
 
     event: str
     data: str

@@ -43,7 +43,7 @@ Configure = Callable[..., None]
 
 @pytest.fixture
 def configure(settings: dict[str, Any]) -> Iterator[Configure]:
-    """Have other settings until the end of the test."""
+    """Change the settings until the end of the test."""
     with contextlib.ExitStack() as stack:
 
         def configure(**more: Any) -> None:
@@ -54,7 +54,7 @@ def configure(settings: dict[str, Any]) -> Iterator[Configure]:
 
 @pytest.fixture
 def browser(configure: Configure, client: Client) -> Client:
-    """A browser of the tests' project, which gets all tickers of the local KuCoin."""
+    """A test client for the tests' project, which may read all tickers of the local KuCoin."""
     configure(ALLOWED_TOPICS=["/market/ticker:*"])
     return client
 
@@ -72,7 +72,7 @@ def events_of(response: Any) -> Iterator[Any]:
 # Settings
 
 
-def test_nothing_is_dialled_before_somebody_asks(server: KucoinServer, configure: Configure) -> None:
+def test_no_connection_is_opened_before_the_first_request(server: KucoinServer, configure: Configure) -> None:
     configure()
     assert run_checks() == []
     assert feed.web is feed.web
@@ -140,7 +140,7 @@ def test_a_redis_makes_it_a_reader_of_the_relay(configure: Configure, monkeypatc
     assert isinstance(feed.client, Stream), '"" is none'
 
 
-def test_threads_that_come_at_once_have_one_feed(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_threads_share_one_feed(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     configure()
     together = threading.Barrier(2)
     read = importlib.import_module("kucoin_sync.contrib.django").read_options
@@ -191,7 +191,7 @@ def test_a_response_that_nobody_reads_leaves_nothing_behind(server: KucoinServer
     gone(server, TICKER)
 
 
-def test_who_only_looks_at_the_head_gets_no_body_and_leaves_nothing_behind(
+def test_a_head_request_gets_no_body_and_leaves_no_subscription(
     server: KucoinServer, browser: Client, rf: RequestFactory
 ) -> None:
     response = feed.sse(rf.head("/"), TICKER)
@@ -201,7 +201,7 @@ def test_who_only_looks_at_the_head_gets_no_body_and_leaves_nothing_behind(
     assert browser.head("/live/BTC-USDT").status_code == 200
 
 
-def test_a_browser_that_looks_occupies_no_connection_to_a_database(
+def test_a_connected_browser_occupies_no_database_connection(
     server: KucoinServer, browser: Client, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db.sqlite3")}
@@ -240,7 +240,7 @@ def test_last_values_are_the_newest_and_share_one_subscription(server: KucoinSer
         ("KCS-BTC", 404, "KuCoin rejected the topic '/market/ticker:KCS-BTC' with code 404: gone"),
     ],
 )
-def test_what_can_not_be_had_is_an_answer_with_a_sentence(
+def test_a_refused_request_is_answered_with_a_sentence(
     server: KucoinServer, configure: Configure, client: Client, place: str, symbol: str, status: int, sentence: str
 ) -> None:
     allowed = [topics.ticker("BTC-USDT", "ETH-USDT", "KCS-BTC", "XRP-USDT")]
@@ -264,7 +264,7 @@ def test_without_the_middleware_the_view_answers_and_last_raises(
     assert refused.value.status == 403
 
 
-def test_a_feed_that_is_away_is_told_without_what_is_behind_it(
+def test_an_unreachable_feed_is_reported_without_internal_details(
     configure: Configure, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(ALLOWED_TOPICS=[TICKER], REST_URL="http://127.0.0.1:9")
@@ -274,7 +274,7 @@ def test_a_feed_that_is_away_is_told_without_what_is_behind_it(
     assert "127.0.0.1:9" in caplog.text
 
 
-def test_only_so_many_browsers_are_served_and_who_leaves_makes_room(
+def test_the_number_of_browsers_is_limited_and_a_disconnect_frees_a_slot(
     server: KucoinServer, configure: Configure, client: Client
 ) -> None:
     configure(TOPICS=[TICKER], MAX_STREAMS=1)
@@ -286,12 +286,12 @@ def test_only_so_many_browsers_are_served_and_who_leaves_makes_room(
     second.close()
 
 
-def test_errors_of_others_stay_what_they_are(client: Client) -> None:
+def test_other_errors_are_not_changed(client: Client) -> None:
     with pytest.raises(LookupError, match="not the feed's fault"):
         client.get("/broken")
 
 
-def test_under_asgi_it_says_so_rather_than_collect_events_for_ever(
+def test_under_asgi_sse_raises_instead_of_collecting_events_forever(
     server: KucoinServer, browser: Client, async_rf: AsyncRequestFactory
 ) -> None:
     with pytest.raises(ImproperlyConfigured, match="serve this view with WSGI, such as gunicorn"):

@@ -36,7 +36,7 @@ SERVING = r"development server at (http://[\d.:]+)"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The tests' project in a directory of its own."""
+    """A temporary directory with the tests' project."""
     (tmp_path / "project.py").write_text(SETTINGS.read_text())
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""The process that owns the feed, run in this one: what it says, and how it ends."""
+"""`run_feed`, run in the test's process: its output, its errors and its end."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_it_passes_on_what_is_named_until_a_signal_and_restores_what_signals_did
 
 
 @needs_redis
-def test_it_leaves_signals_that_python_has_not_set_as_they_were(
+def test_it_restores_signal_handlers_that_python_has_not_set(
     redis: LocalRedis, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Relay, "run", interrupt)

@@ -75,13 +75,13 @@ def gone(server: KucoinServer, topic: str) -> None:
     server.wait_for(lambda s: not any(topic in each.topics for each in s.connections), LIMIT, "the end of a topic")
 
 
-def test_nothing_is_dialled_before_somebody_asks(server: KucoinServer, make_app: MakeApp) -> None:
+def test_no_connection_is_opened_before_the_first_request(server: KucoinServer, make_app: MakeApp) -> None:
     app = make_app()
     assert isinstance(app.extensions["kucoin_sync"], WebFeed)
     assert server.requests == []
 
 
-def test_an_application_may_be_given_at_once(settings: dict[str, Any]) -> None:
+def test_the_application_may_be_passed_to_the_constructor(settings: dict[str, Any]) -> None:
     app = Flask(__name__)
     app.config.update({f"KUCOIN_SYNC_{name}": value for name, value in settings.items()})
     extension = KucoinSync(app)
@@ -122,7 +122,7 @@ def test_a_browser_gets_events(server: KucoinServer, browser: FlaskClient) -> No
     gone(server, TICKER)
 
 
-def test_who_only_looks_at_the_head_leaves_nothing_behind(server: KucoinServer, browser: FlaskClient) -> None:
+def test_a_head_request_leaves_no_subscription(server: KucoinServer, browser: FlaskClient) -> None:
     response = browser.head("/live/BTC-USDT")
     assert (response.status_code, response.data) == (200, b"")
     response.close()  # as every server does
@@ -150,7 +150,7 @@ def test_last_values_are_the_newest_and_share_one_subscription(server: KucoinSer
         ("KCS-BTC", 404, "KuCoin rejected the topic &#39;/market/ticker:KCS-BTC&#39; with code 404: gone"),
     ],
 )
-def test_what_can_not_be_had_is_an_answer_with_a_sentence(
+def test_a_refused_request_is_answered_with_a_sentence(
     server: KucoinServer, make_app: MakeApp, symbol: str, status: int, sentence: str
 ) -> None:
     allowed = [topics.ticker("BTC-USDT", "ETH-USDT", "KCS-BTC", "XRP-USDT")]
@@ -163,7 +163,7 @@ def test_what_can_not_be_had_is_an_answer_with_a_sentence(
     assert app.extensions["kucoin_sync"].client.stats()["subscriptions"] == 0
 
 
-def test_a_feed_that_is_away_is_told_without_what_is_behind_it(
+def test_an_unreachable_feed_is_reported_without_internal_details(
     server: KucoinServer, make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app(ALLOWED_TOPICS=[TICKER], REST_URL="http://127.0.0.1:9")
@@ -173,7 +173,9 @@ def test_a_feed_that_is_away_is_told_without_what_is_behind_it(
     assert "127.0.0.1:9" in caplog.text
 
 
-def test_only_so_many_browsers_are_served_and_who_leaves_makes_room(server: KucoinServer, make_app: MakeApp) -> None:
+def test_the_number_of_browsers_is_limited_and_a_disconnect_frees_a_slot(
+    server: KucoinServer, make_app: MakeApp
+) -> None:
     browser = make_app(TOPICS=[TICKER], MAX_STREAMS=2).test_client()
     first, second = browser.get("/live/BTC-USDT"), browser.get("/live/BTC-USDT")
     refused = browser.get("/live/BTC-USDT")
@@ -186,7 +188,7 @@ def test_only_so_many_browsers_are_served_and_who_leaves_makes_room(server: Kuco
     third.close()
 
 
-def test_only_so_many_last_values_are_kept(server: KucoinServer, make_app: MakeApp) -> None:
+def test_the_number_of_last_values_is_limited(server: KucoinServer, make_app: MakeApp) -> None:
     app = make_app(ALLOWED_TOPICS=["/market/ticker:*"], MAX_TOPICS=2)
     for symbol in ("A-B", "C-D", "A-B", "E-F"):  # A-B is read again, so that C-D is the one to go
         answer = Task(app.test_client().get, f"/last/{symbol}")
@@ -224,7 +226,7 @@ def test_the_command_says_that_there_is_no_redis(make_app: MakeApp) -> None:
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
-def test_the_command_passes_on_what_is_set_and_what_workers_ask_for_until_it_is_told_to_end(
+def test_the_command_passes_on_set_and_requested_topics_until_a_signal(
     server: KucoinServer, make_app: MakeApp, tmp_path: Path
 ) -> None:
     (tmp_path / "app.py").write_text(

@@ -28,7 +28,7 @@ def values(stream: Stream) -> LastValues:
 
 
 def get(values: LastValues, server: KucoinServer, topic: str, number: int) -> Any:
-    """Return the data of a topic's message, which is pushed for as long as it is waited for."""
+    """Return the data of a topic's message; push the message repeatedly until it arrives."""
     reading = Task(values.get, topic, LIMIT)
     while not reading.done.wait(0.02):
         server.publish(topic, {"n": number})
@@ -50,7 +50,7 @@ def test_it_waits_for_the_first_and_then_has_the_newest_at_once(
     assert stream.stats()["subscriptions"] == 1
 
 
-def test_who_asks_first_and_who_asks_next_get_the_same(server: KucoinServer, values: LastValues) -> None:
+def test_concurrent_first_readers_get_the_same_message(server: KucoinServer, values: LastValues) -> None:
     readers = [Task(values.get, A, LIMIT) for _ in range(5)]
     server.wait_subscribed(A, timeout=LIMIT)
     server.publish(A, {"n": 1})
@@ -69,21 +69,21 @@ def test_the_newest_is_the_newest_of_all_subjects(server: KucoinServer, stream: 
     until_newest(values, A, 4)
 
 
-def test_nothing_in_time_is_a_timeout_for_each(values: LastValues) -> None:
+def test_each_reader_gets_a_timeout_if_no_message_arrives(values: LastValues) -> None:
     first = Task(values.get, A, 0.3)
     for reader in (first, Task(values.get, A, 0.05)):
         with pytest.raises(TimeoutError):
             reader.result()
 
 
-def test_the_topic_that_was_read_longest_ago_makes_room(server: KucoinServer, values: LastValues) -> None:
+def test_the_least_recently_read_topic_is_evicted(server: KucoinServer, values: LastValues) -> None:
     for topic in (A, B, A, C):
         get(values, server, topic, 1)
     server.wait_for(lambda s: s.connections[0].topics == {A, C}, LIMIT, "the end of B")
     assert get(values, server, B, 2) == {"n": 2}
 
 
-def test_who_waits_for_a_topic_that_is_pushed_out_takes_it_up_again(server: KucoinServer, values: LastValues) -> None:
+def test_a_waiting_reader_of_an_evicted_topic_subscribes_it_again(server: KucoinServer, values: LastValues) -> None:
     waiting = Task(values.get, A, LIMIT)
     server.wait_subscribed(A, timeout=LIMIT)
     for topic in (B, C):
@@ -93,9 +93,7 @@ def test_who_waits_for_a_topic_that_is_pushed_out_takes_it_up_again(server: Kuco
     assert waiting.result().data == {"n": 7}
 
 
-def test_a_topic_that_is_pushed_out_while_it_is_being_subscribed_is_not_kept(
-    server: KucoinServer, stream: Stream
-) -> None:
+def test_a_topic_evicted_while_it_is_being_subscribed_is_closed(server: KucoinServer, stream: Stream) -> None:
     class Slow:
         """A client that subscribes two other topics before the first one."""
 
@@ -124,14 +122,14 @@ def test_a_cut_does_not_make_it_wait(server: KucoinServer, stream: Stream, value
     until_newest(values, A, 2)
 
 
-def test_a_topic_that_kucoin_refuses_is_tried_anew_by_the_next(server: KucoinServer, values: LastValues) -> None:
+def test_the_next_reader_retries_a_topic_that_kucoin_refused(server: KucoinServer, values: LastValues) -> None:
     server.reject_next(404, "no such topic")
     with pytest.raises(SubscriptionRejected):
         values.get(A, LIMIT)
     assert get(values, server, A, 1) == {"n": 1}
 
 
-def test_a_topic_that_is_refused_later_is_no_value_any_more(server: KucoinServer, values: LastValues) -> None:
+def test_a_topic_that_is_refused_later_has_no_value(server: KucoinServer, values: LastValues) -> None:
     get(values, server, A, 1)
     server.reject_next(404, "no such topic any more")
     server.drop_connections()

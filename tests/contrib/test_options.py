@@ -1,4 +1,4 @@
-"""The settings of web applications: what is accepted, what is an error, and the client that they ask for."""
+"""The settings of web applications: accepted values, errors, and the client for them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_topics_are_read_as_single_ones() -> None:
     assert options.allowed_topics == ("/market/match:*",)
 
 
-def test_numbers_and_truths_are_taken_as_they_are() -> None:
+def test_numbers_and_booleans_are_accepted_unchanged() -> None:
     options = Options.read({"PRIVATE": True, "MAX_STREAMS": 7, "KEEP_ALIVE": 1})
     assert (options.private, options.max_streams, options.keep_alive) == (True, 7, 1)
 
@@ -55,19 +55,19 @@ def test_numbers_and_truths_are_taken_as_they_are() -> None:
         ({"API_KEY": "k", "API_SECRET": "secret"}, "of x.API_KEY, x.API_SECRET, x.API_PASSPHRASE some are set"),
     ],
 )
-def test_what_makes_no_sense_is_an_error_that_names_the_setting(settings: dict[str, Any], sentence: str) -> None:
+def test_an_invalid_value_is_an_error_that_names_the_setting(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidSetting, match=sentence) as raised:
         Options.read(settings, lambda name: f"x.{name}")
     assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("topic", ["nonsense", "/market/ticker:btc-usdt", 7])
-def test_a_topic_that_is_none_is_an_error(topic: Any) -> None:
+def test_an_invalid_topic_is_an_error(topic: Any) -> None:
     with pytest.raises(InvalidTopic):
         Options.read({"ALLOWED_TOPICS": [topic]})
 
 
-def test_browsers_may_have_what_is_named_and_public_topics_that_fit() -> None:
+def test_browsers_may_read_named_topics_and_public_topics_that_match() -> None:
     options = Options.read({"TOPICS": ["/market/match:KCS-BTC"], "ALLOWED_TOPICS": ["/market/ticker:*", "*"]})
     assert options.allows("/market/match:KCS-BTC")
     assert options.allows(TICKER)
@@ -76,7 +76,7 @@ def test_browsers_may_have_what_is_named_and_public_topics_that_fit() -> None:
     assert not Options().allows(TICKER)
 
 
-def test_a_redis_is_that_of_the_settings_else_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_redis_url_comes_from_the_settings_else_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUCOIN_SYNC_REDIS_URL", "redis://environment")
     assert Options().relay_url() == "redis://environment"
     assert Options.read({"REDIS_URL": None}).relay_url() == "redis://environment"
@@ -95,7 +95,7 @@ def test_a_stream_is_made_with_the_settings() -> None:
         assert stream.has_key()
 
 
-def test_nothing_secret_shows() -> None:
+def test_no_secret_is_shown() -> None:
     options = Options.read(
         {
             "REDIS_URL": "redis://user:hidden@host",

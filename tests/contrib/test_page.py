@@ -1,4 +1,4 @@
-"""The live page of the example, in a browser: it moves, it is honest when it does not, and it leaves nothing behind."""
+"""The live page of the example, in a browser: it updates, says when it does not, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATE = "document.querySelector('#state').textContent"
 
 @pytest.fixture
 def server(nothing_left_behind: None) -> Iterator[KucoinServer]:
-    """A local KuCoin whose market moves when a test says so."""
+    """A local KuCoin whose market moves when the test moves it."""
     with KucoinServer(exchange=Exchange(SYMBOLS)) as server:
         yield server
     server.check()
@@ -44,7 +44,7 @@ def market(server: KucoinServer) -> LiveExchange:
 
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
-    """Serve an application, one thread for each request; yield its URL. Ending cuts off whoever is being served."""
+    """Serve an application with one thread for each request; yield its URL. The end closes all open connections."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -78,7 +78,7 @@ def browser(tmp_path: Path) -> Iterator[Chromium]:
 
 
 def wait_live(tab: Tab, market: LiveExchange) -> None:
-    """Move the market until the page has shown all that it can."""
+    """Move the market until every part of the page has been updated."""
 
     def shown() -> Any:
         market.step(20)

@@ -1,4 +1,4 @@
-"""Events through gunicorn to a bare socket: their bytes on the wire, who leaves, and a server that is told to end."""
+"""Events through gunicorn to a plain socket: their bytes, disconnects, and the end of the server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def gunicorn(directory: Path, server: KucoinServer, *options: str) -> Iterator[s
 
 
 class Browser:
-    """A browser that knows nothing of chunks: what comes after the head is the events' bytes."""
+    """A client that reads a response without chunked encoding: all bytes after the header are events."""
 
     def __init__(self, url: str, path: str = "/events") -> None:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Events for browsers: their bytes, what they tell, and when a stream of them ends."""
+"""Server-sent events: their bytes, their content, and the end of a stream."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Browser:
         return json.loads(self.next().data)
 
     def rest(self) -> list[Received]:
-        """Return all that comes until the end."""
+        """Return all bytes until the end."""
         return [*self._waiting, *(event for chunk in self._events for event in self._parser.feed(chunk))]
 
     @property
@@ -72,13 +72,13 @@ class Browser:
 
 
 def gone(server: KucoinServer, topic: str = TICKER) -> None:
-    """Wait until nobody subscribes a topic."""
+    """Wait until no connection subscribes a topic."""
     server.wait_for(lambda s: not any(topic in each.topics for each in s.connections), LIMIT, "the end of a topic")
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("size", [1, 7, 1_000_000])
-def test_whatever_is_sent_is_one_event_with_that_data(text: str, size: int) -> None:
+def test_any_text_is_one_event_with_that_data(text: str, size: int) -> None:
     sent = encode(text, "name") + encode("after")
     parser = EventParser()
     got = [event for at in range(0, len(sent), size) for event in parser.feed(sent[at : at + size])]
@@ -95,7 +95,7 @@ def test_no_name_and_no_id_can_forge_a_line(text: str) -> None:
     assert got.id in (text.replace("\ud83e", "?"), "")
 
 
-def test_bytes_that_are_no_text_do_no_harm() -> None:
+def test_bytes_that_are_not_utf8_are_replaced() -> None:
     (got,) = EventParser().feed(encode(b'{"a":"\xff\xfe"}'))
     assert got.data == '{"a":"\ufffd\ufffd"}'
 
@@ -145,14 +145,14 @@ def test_the_id_is_the_sequence(
     assert json.loads(got.data) == data
 
 
-def test_events_have_the_name_that_is_given(server: KucoinServer, stream: Stream) -> None:
+def test_events_have_the_given_name(server: KucoinServer, stream: Stream) -> None:
     for name, expected in (("tick", "tick"), (lambda message: message.topic, TICKER), (lambda _: None, "subject")):
         browser = Browser(EventStream(stream.subscribe(TICKER), event=name))
         server.publish(TICKER, {}, "subject")
         assert browser.next().event == expected
 
 
-def test_it_begins_at_once_and_says_when_to_come_back(stream: Stream) -> None:
+def test_it_begins_at_once_with_the_retry_delay(stream: Stream) -> None:
     events = EventStream(stream.subscribe(TICKER), retry=1.5)
     assert next(events) == b"retry: 1500\n\n"
     events.close()
@@ -169,7 +169,7 @@ def test_in_silence_it_sends_comments(server: KucoinServer, stream: Stream) -> N
     gone(server)
 
 
-def test_it_refuses_a_silence_that_is_none(stream: Stream) -> None:
+def test_it_refuses_a_keep_alive_that_is_not_positive(stream: Stream) -> None:
     with pytest.raises(ValueError, match="keep_alive is 0"):
         EventStream(stream.subscribe(TICKER), keep_alive=0)
 
@@ -187,7 +187,7 @@ def test_several_subscriptions_are_one_stream_of_events(server: KucoinServer, st
     gone(server, MATCH)
 
 
-def test_what_was_lost_is_told_in_its_place(server: KucoinServer, stream: Stream) -> None:
+def test_lost_messages_are_reported_in_place(server: KucoinServer, stream: Stream) -> None:
     subscription = stream.subscribe(TICKER, maxsize=2, overflow="drop_oldest")
     for number in range(5):
         server.publish(TICKER, {"n": number}, "s")
@@ -198,7 +198,7 @@ def test_what_was_lost_is_told_in_its_place(server: KucoinServer, stream: Stream
     assert [browser.next_data(), browser.next_data()] == [{"n": 3}, {"n": 4}]
 
 
-def test_who_is_too_slow_loses_messages_and_not_the_stream(server: KucoinServer, stream: Stream) -> None:
+def test_a_slow_browser_loses_messages_and_not_the_stream(server: KucoinServer, stream: Stream) -> None:
     subscription = stream.subscribe(TICKER, maxsize=1, overflow="raise")
     for number in range(3):
         server.publish(TICKER, {"n": number}, "s")
@@ -212,7 +212,7 @@ def test_who_is_too_slow_loses_messages_and_not_the_stream(server: KucoinServer,
     assert told.result()["lost"] >= 2
 
 
-def test_a_cut_is_told_in_its_place(server: KucoinServer, stream: Stream) -> None:
+def test_a_reconnect_is_reported_in_place(server: KucoinServer, stream: Stream) -> None:
     browser = Browser(EventStream(stream.subscribe(TICKER, MATCH)))
     server.publish(TICKER, {"n": 1}, "s")
     assert browser.next_data() == {"n": 1}
@@ -228,10 +228,10 @@ def test_a_cut_is_told_in_its_place(server: KucoinServer, stream: Stream) -> Non
     assert browser.next_data() == {"n": 3}, "the first message of a topic has nothing before it"
 
 
-def test_of_very_many_topics_those_that_are_silent_are_forgotten(
+def test_the_epochs_of_the_most_silent_topics_are_forgotten(
     server: KucoinServer, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "_REMEMBERED", 1)
+    monkeypatch.setattr(sse, "_MAX_EPOCHS", 1)
     browser = Browser(EventStream(stream.subscribe(TICKER, MATCH)))
     for number, topic in enumerate((MATCH, TICKER, TICKER)):
         server.publish(topic, {"n": number}, "s")
@@ -244,7 +244,7 @@ def test_of_very_many_topics_those_that_are_silent_are_forgotten(
         assert [browser.next().event for _ in names] == names
 
 
-def test_it_ends_with_the_stream_after_what_has_come(server: KucoinServer, stream: Stream) -> None:
+def test_it_ends_with_the_stream_after_all_pending_messages(server: KucoinServer, stream: Stream) -> None:
     subscription = stream.subscribe(TICKER)
     browser = Browser(EventStream(subscription))
     server.publish(TICKER, {"n": 1}, "s")
@@ -253,13 +253,13 @@ def test_it_ends_with_the_stream_after_what_has_come(server: KucoinServer, strea
     assert [event.event for event in browser.rest()] == ["s"]
 
 
-def test_the_end_wakes_who_waits(stream: Stream) -> None:
+def test_closing_wakes_a_waiting_reader(stream: Stream) -> None:
     waiting = Task(Browser(EventStream(stream.subscribe(TICKER), keep_alive=1000)).rest)
     stream.close()
     assert waiting.result() == []
 
 
-def test_a_topic_that_is_refused_later_is_told_and_the_others_go_on(server: KucoinServer, stream: Stream) -> None:
+def test_a_later_refusal_of_a_topic_is_reported_and_others_continue(server: KucoinServer, stream: Stream) -> None:
     browser = Browser(EventStream(stream.subscribe(TICKER, MATCH)))
     server.publish(TICKER, {"n": 0}, "s")
     assert browser.next_data() == {"n": 0}

@@ -1,4 +1,4 @@
-"""What a web application holds of the feed: made when it is needed, by each process, and of bounded size."""
+"""`WebFeed`: each process makes its client at first use, and its size is bounded."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_closing_ends_everything_and_the_next_use_begins_again(server: KucoinSer
         (("/account/balance",), 403, "/account/balance is not among"),
     ],
 )
-def test_who_asks_for_too_much_is_refused_before_anything_is_dialled(
+def test_a_request_beyond_the_limits_is_refused_without_a_connection(
     server: KucoinServer, make_feed: MakeFeed, topics: tuple[str, ...], status: int, sentence: str
 ) -> None:
     feed = make_feed(TOPICS=[TICKER])
@@ -92,7 +92,7 @@ def test_a_last_value_is_of_one_topic(make_feed: MakeFeed) -> None:
     assert (error.status, str(error)) == (400, "2 topics were asked for; name 1 to 1")
 
 
-def test_what_kucoin_refuses_is_not_found(server: KucoinServer, make_feed: MakeFeed) -> None:
+def test_a_topic_that_kucoin_refuses_is_answered_with_404(server: KucoinServer, make_feed: MakeFeed) -> None:
     feed = make_feed(TOPICS=[TICKER])
     for call in (feed.events, feed.last):
         server.reject_next(404, "no such topic")
@@ -100,7 +100,7 @@ def test_what_kucoin_refuses_is_not_found(server: KucoinServer, make_feed: MakeF
     assert feed.client.stats()["subscriptions"] == 0
 
 
-def test_what_kucoin_does_not_confirm_is_a_timeout(server: KucoinServer, make_feed: MakeFeed) -> None:
+def test_a_topic_that_kucoin_does_not_confirm_is_answered_with_504(server: KucoinServer, make_feed: MakeFeed) -> None:
     feed = make_feed(TOPICS=[TICKER, OTHER])
     feed.events(OTHER).close()
     server.withhold_acks(2)
@@ -109,7 +109,7 @@ def test_what_kucoin_does_not_confirm_is_a_timeout(server: KucoinServer, make_fe
 
 
 @pytest.mark.parametrize("error", [ConnectionFailed("10.0.0.7 is away"), AuthenticationError("key"), StreamClosed("x")])
-def test_of_what_is_behind_it_only_the_log_tells(
+def test_internal_details_are_only_logged(
     make_feed: MakeFeed, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     feed = make_feed(TOPICS=[TICKER], MAX_STREAMS=1)
@@ -126,14 +126,14 @@ def test_of_what_is_behind_it_only_the_log_tells(
         assert f"a browser could not be served: {error}" in caplog.text
 
 
-def test_a_mistake_of_the_program_takes_nobodys_place(server: KucoinServer, make_feed: MakeFeed) -> None:
+def test_an_invalid_argument_takes_no_slot(server: KucoinServer, make_feed: MakeFeed) -> None:
     feed = make_feed(TOPICS=[TICKER], MAX_STREAMS=1)
     with pytest.raises(ValueError, match="overflow is 'nonsense'"):
         feed.events(TICKER, overflow="nonsense")
     feed.events(TICKER).close()
 
 
-def test_only_so_many_responses_are_served(server: KucoinServer, make_feed: MakeFeed) -> None:
+def test_the_number_of_responses_is_limited(server: KucoinServer, make_feed: MakeFeed) -> None:
     feed = make_feed(TOPICS=[TICKER], MAX_STREAMS=1)
     events = feed.events(TICKER)
     assert refused(feed.events, TICKER).status == 503

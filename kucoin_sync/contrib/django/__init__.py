@@ -12,16 +12,16 @@
     def price(request, symbol):                                                        # views.py
         return JsonResponse({"price": feed.last(f"/market/ticker:{symbol}").data["price"]})
 
-What stands in an address may be anything: topics that are none, or not allowed, are answered with a sentence.
+Topics taken from a URL are checked: an invalid or forbidden topic gets an HTTP error with a sentence.
 
-Each process has a connection to KuCoin of its own, made when it is first needed: not by `ready`, and so in one of the
-two processes of `runserver` only. With `KUCOIN_SYNC["REDIS_URL"]`, or `KUCOIN_SYNC_REDIS_URL` in the environment, all
-read what one process passes on: `manage.py kucoin_feed`. The settings are those of
-`kucoin_sync.contrib.options.Options`; `manage.py check` finds what is wrong with them. Needs Django:
+Each process makes its own connection to KuCoin when it is first used. `ready` opens none, so only one of the two
+processes of `runserver` has a connection. With `KUCOIN_SYNC["REDIS_URL"]`, or `KUCOIN_SYNC_REDIS_URL` in the
+environment, all processes read the feed from Redis; `manage.py kucoin_feed` writes it there. The settings are those of
+`kucoin_sync.contrib.options.Options`; `manage.py check` reports errors in them. Needs Django:
 `pip install 'kucoin-sync[django]'`.
 
-A browser that looks occupies a thread of a WSGI server. Under ASGI, Django would collect the events of a response for
-ever before it sent the first: there `Feed.sse` raises ImproperlyConfigured. Views with last values work with both.
+Each connected browser occupies a thread of a WSGI server. Under ASGI, Django would collect all events of a response
+before it sends the first, so `Feed.sse` raises ImproperlyConfigured there. Views with last values work with both.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from .middleware import answer_to
 __all__ = ["SETTING", "Feed", "Refused", "feed", "read_options"]
 
 SETTING = "KUCOIN_SYNC"
-# Django's GZipMiddleware would hold events back, and leaves alone what has an encoding.
+# Django's GZipMiddleware would buffer events; it skips responses that have an encoding.
 _HEADERS = {**HEADERS, "Content-Encoding": "identity"}
 _NOT_UNDER_ASGI = (
     "kucoin_sync can't send events under ASGI: serve this view with WSGI, such as gunicorn --worker-class gthread"
@@ -57,10 +57,11 @@ _NOT_UNDER_ASGI = (
 
 
 def read_options() -> Options:
-    """Return what the project's settings ask for.
+    """Return the options from the project's settings.
 
     Raises:
-        InvalidSetting, InvalidTopic: as the sentence says. Values never show.
+        InvalidSetting: a setting is unknown, or its value is invalid. The text never shows a value.
+        InvalidTopic: a topic in the settings is invalid.
     """
     given = getattr(settings, SETTING, {})
     if not isinstance(given, Mapping):
@@ -69,21 +70,22 @@ def read_options() -> Options:
 
 
 class Feed:
-    """The feed of this process: `feed`. Its first use raises what `read_options` does."""
+    """The feed of this process; its instance is `feed`. The first use raises the errors of `read_options`."""
 
     def __init__(self) -> None:
-        self._made: dict[str, WebFeed] = {}  # under "web", once it is made: of several threads, one is first
+        self._feeds: dict[str, WebFeed] = {}  # "web" after the first use; set atomically by one thread
 
     @property
     def web(self) -> WebFeed:
-        """What the settings ask for; nothing is dialled yet."""
-        return self._made.get("web") or self._made.setdefault("web", WebFeed(read_options()))
+        """The `WebFeed` for the settings; creating it opens no connection."""
+        return self._feeds.get("web") or self._feeds.setdefault("web", WebFeed(read_options()))
 
     @property
     def client(self) -> Client:
-        """The `Stream` or `RelayStream` of this process, for whatever else is to be subscribed: any topic.
+        """The `Stream` or `RelayStream` of this process, for other subscriptions to any topic.
 
-        A subscription in `ready` or at import dials in every process that loads the project: each manage.py, too.
+        A subscription in `ready` or at import opens a connection in every process that loads the project, including
+        each manage.py command.
         """
         return self.web.client
 
@@ -95,13 +97,13 @@ class Feed:
         overflow: str = "latest",
         timeout: float = 10.0,
     ) -> HttpResponseBase:
-        """Return a response that sends a browser the messages of topics, until it leaves; see `WebFeed.events`.
+        """Return a response that sends messages of topics to a browser until it disconnects; see `WebFeed.events`.
 
-        It occupies a thread of the server for as long, and no connection to a database that is not persistent. Where
-        the topics can't be had, the response is 400, 403, 404, 503 or 504 with a sentence.
+        The response occupies a thread of the server all the time, but no database connection unless it is persistent.
+        If the topics can't be served, the response has the status 400, 403, 404, 503 or 504 and a sentence.
 
         Raises:
-            ImproperlyConfigured: the server is one of ASGI.
+            ImproperlyConfigured: the server runs ASGI.
         """
         if isinstance(request, ASGIRequest):
             raise ImproperlyConfigured(_NOT_UNDER_ASGI)
@@ -110,27 +112,28 @@ class Feed:
         except Refused as refused:
             return answer_to(refused)
         if request.method == "HEAD":
-            events.close()  # runserver would look for the end of them
+            events.close()  # runserver would read the body to its end
             return HttpResponse(headers=_HEADERS)
         return StreamingHttpResponse(_Body(events), headers=_HEADERS)
 
     def last(self, topic: str, *, timeout: float = 5.0) -> Message:
-        """Return the newest message of a topic, waiting up to `timeout` seconds for the first; see `WebFeed.last`.
+        """Return the newest message of a topic; wait up to `timeout` seconds for the first; see `WebFeed.last`.
 
         Raises:
-            Refused: browsers may not have the topic, or nothing came; `RefusedMiddleware` makes a response of it.
+            Refused: browsers may not read the topic, or no message has arrived in time; `RefusedMiddleware` turns this
+                into a response.
         """
         return self.web.last(topic, timeout=timeout)
 
     def close(self) -> None:
-        """Close the client, which ends all responses; the next use reads the settings anew."""
-        web = self._made.pop("web", None)
+        """Close the client, which ends all responses; the next use reads the settings again."""
+        web = self._feeds.pop("web", None)
         if web is not None:
             web.close()
 
 
 class _Body:
-    """Events, before which the thread gives back the database connections that the request has used."""
+    """The events of a response; iterating first closes the old database connections of the thread."""
 
     def __init__(self, events: EventStream) -> None:
         self._events = events

@@ -1,4 +1,4 @@
-"""What Django loads of an installed app: the check of its settings, and the feed's end with the process's."""
+"""The Django app: it registers the check of the settings, and closes the feed when the process ends."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class KucoinSyncConfig(AppConfig):
     verbose_name = "KuCoin's feed"
 
     def ready(self) -> None:
-        """Register what is called later; nothing is dialled."""
+        """Register the check and the handlers; open no connection."""
         register(_check_settings)
-        setting_changed.connect(_begin_again)
+        setting_changed.connect(_close_feed)
         atexit.register(feed.close)
 
 
@@ -38,7 +38,7 @@ def _check_settings(**_: Any) -> list[CheckMessage]:
     return []
 
 
-def _begin_again(*, setting: str, **_: Any) -> None:
-    """Take other settings, as tests have them with `override_settings`."""
+def _close_feed(*, setting: str, **_: Any) -> None:
+    """Close the feed when the settings change, such as by `override_settings` in tests; the next use reads them."""
     if setting == SETTING:
         feed.close()

@@ -1,4 +1,4 @@
-"""Responses that say why a browser can't have what it asks for."""
+"""Turn `Refused` into HTTP responses."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["RefusedMiddleware", "answer_to"]
 
 
 class RefusedMiddleware(MiddlewareMixin):
-    """Answers with a sentence and 400, 403, 404, 503 or 504 where a view lets `Refused` pass."""
+    """Answers with 400, 403, 404, 503 or 504 and a sentence if a view raises `Refused`."""
 
     def process_exception(self, _: HttpRequest, exception: Exception) -> HttpResponse | None:
         return answer_to(exception) if isinstance(exception, Refused) else None
 
 
 def answer_to(refused: Refused) -> HttpResponse:
-    """Return the response that tells a browser's user."""
+    """Return the response for a refused request."""
     return HttpResponse(str(refused), status=refused.status, content_type="text/plain; charset=utf-8")

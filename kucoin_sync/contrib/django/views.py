@@ -19,7 +19,7 @@ class EventsView(View):
     """Server-sent events of topics: `path("live/<symbol>", EventsView.as_view(topics="/market/ticker:{symbol}"))`.
 
     Attributes:
-        topics: one or several; what stands in braces is taken from the address, and checked against what is allowed.
+        topics: one or several; names in braces are replaced by parameters of the URL. Browsers get allowed topics only.
         event, overflow: as those of `Feed.sse`.
     """
 

@@ -1,4 +1,4 @@
-"""`manage.py kucoin_feed`: the process that owns the connection to KuCoin where workers share one."""
+"""`manage.py kucoin_feed`: run the process that owns the connection to KuCoin for all workers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["Command"]
 
 class Command(BaseCommand):
     help = (
-        "Pass KuCoin's feed on through Redis until Ctrl-C or SIGTERM: the TOPICS of KUCOIN_SYNC, and what the workers "
-        "ask for. Of several such processes one works, the others stand by."
+        "Pass KuCoin's feed on through Redis until Ctrl-C or SIGTERM: the TOPICS of KUCOIN_SYNC, and the topics that "
+        "workers request. If several such processes run, one relays and the others stand by."
     )
 
     def handle(self, *_: Any, **__: Any) -> None:

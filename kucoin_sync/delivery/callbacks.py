@@ -1,70 +1,45 @@
-"""Runs users' callbacks, so that a slow one never stops an I/O thread.
+"""Runs users' callbacks and `on_event` on an executor's threads, never on an I/O thread.
 
-One thread for all callbacks of a stream, started with the first; it serves ready subscriptions in turn, a few messages
-each, so that a busy topic does not starve the others. Events go first. A callback that takes long stays alone with
-its thread: another one serves the other subscriptions (see `executor`). While it goes on to take long, it is served
-beside them, in a line for slow ones, so that it holds them up once and not again and again.
+A subscription with a callback is a job that calls it with a few messages each turn, so that a busy topic does not
+starve the others. All events are one job, which goes before the others. See `executor` for what runs at a time.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 
 from ..events import CallbackFailed, CallbackSlow, Event
-from ..exceptions import ConnectionFailed
 from ..internal.guard import log
 from ..internal.signals import holds_no_lock
-from .executor import Executor, Worker
+from .executor import Executor, Job, Worker
 from .subscription import Subscription
 
 __all__ = ["Callbacks"]
 
 _TURN = 16
 _SLOW_AFTER = 0.05
-"""Seconds for a turn after which the others go on beside it; below, a slow callback is in one line with them again."""
-
-_SLOW = 1.0
-"""Seconds after which it is told, too."""
+_WARN_AFTER = 1.0
 
 
-class _Slowness:
-    """That somebody takes long: news once, to one thread, after a turn of at least `slow` seconds."""
-
-    __slots__ = ("_slow", "_told")
-
-    def __init__(self, slow: float) -> None:
-        self._slow = slow
-        self._told = threading.Lock()  # taken for good by whoever tells; nobody ever waits for it
-
-    def is_news(self, seconds: float) -> bool:
-        """Return whether a turn of so many seconds has to be told."""
-        return seconds >= self._slow and self._told.acquire(blocking=False)
-
-
-class _Ready:
-    """The gate of a subscription with a callback: its release puts the subscription in line."""
-
-    __slots__ = ("_callbacks", "_executor", "_inbox", "_slowness", "subscription")
+class _CallbackJob(Job):
+    """Calls a subscription's callback; the inbox releases it, as a `Latch`, when there is something to do."""
 
     def __init__(self, callbacks: Callbacks, subscription: Subscription) -> None:
-        self._inbox = subscription.inbox
         self._callbacks = callbacks
         self._executor = callbacks.executor
-        self._slowness = _Slowness(callbacks.slow)
+        self._inbox = subscription.inbox
         self.subscription = subscription
 
     def release(self) -> None:
         self._executor.put(self)
 
     @holds_no_lock
-    def run_job(self, worker: Worker) -> None:
-        """Serve a few messages, then stand in line again, or wait for more."""
+    def run_job(self, worker: Worker) -> bool:
+        """Call the callback with a few messages, and wait for others when there are none."""
         inbox = self._inbox
-        began = 0.0 if self._executor is self._callbacks.executor else time.monotonic()
         inbox.calling = True
         for message in inbox.decoder.decode_all(inbox.take(_TURN if worker.is_active else 0)):
             try:
@@ -73,126 +48,94 @@ class _Ready:
                 self._callbacks.failed(self.subscription, error)
             if not worker.is_active:
                 break
-        inbox.called()
+        inbox.calling = False
         if self._executor.closed:
-            return
-        if began and time.monotonic() - began < self._callbacks.slow_after:
-            self._executor = self._callbacks.executor
+            return False
         if inbox.has_messages():
-            self._executor.put(self)
-        elif inbox.alert or inbox.finished:
-            self.arm()
-        else:
-            inbox.call(self)
+            return True
+        self.wait()
+        return False
 
-    def arm(self) -> None:
-        """Wait for the next message."""
-        inbox = self.subscription.inbox
+    def wait(self) -> None:
+        """Have the job put when there is a message, unless none will come."""
+        inbox = self._inbox
         while inbox.alert and (notice := inbox.notice()) is not None:
             log(logging.WARNING, "%s", notice)
-        if inbox.finished and not len(inbox):
-            return
-        inbox.call(self)
+        if not inbox.finished or len(inbox):
+            inbox.call(self)
 
     def took_long(self, seconds: float) -> None:
-        callbacks = self._callbacks
-        self._executor = callbacks.beside
-        try:
-            callbacks.beside.start()
-        except ConnectionFailed as error:
-            self._executor = callbacks.executor  # in one line with the others again
-            callbacks.beside.pass_on(callbacks.executor)
-            callbacks.beside.tell_shortage(error)
-        if self._slowness.is_news(seconds):
-            self._callbacks.emit(CallbackSlow(self.subscription.topics, seconds))
+        self._callbacks.emit(CallbackSlow(self.subscription.topics, seconds))
 
 
-class _Events:
-    """What `on_event` is to be called with; in line while there is something."""
+class _EventJob(Job):
+    """Calls `on_event` with one event after the other."""
 
-    def __init__(self, on_event: Callable[[Event], object], executor: Executor, slow: float) -> None:
+    def __init__(self, on_event: Callable[[Event], object], executor: Executor) -> None:
         self._on_event = on_event
         self._executor = executor
-        self._slowness = _Slowness(slow)
-        self._lock = threading.Lock()  # guards the following
-        self._waiting: deque[Event] = deque()
-        self._in_line = False  # or having its turn
+        self.waiting: deque[Event] = deque()
+        self._is_put = threading.Lock()  # held while the job waits or has its turn; nothing waits for it
 
-    def put(self, event: Event) -> None:
-        """Have `on_event` called with an event after those before it."""
-        with self._lock:
-            self._waiting.append(event)
-            if self._in_line:
-                return
-            self._in_line = True
-        self._executor.put_first(self)
-
-    def abandon(self) -> None:
-        """Forget in a forked child what the parent has yet to tell."""
-        self._lock = threading.Lock()
-        self._waiting.clear()
-
-    def run_job(self, worker: Worker) -> None:
-        """Call `on_event` for all that there is, at the end of the stream, too."""
-        while True:
-            if not worker.is_active and not self._executor.closed:
-                self._executor.put_first(self)
-                return
-            with self._lock:
-                if not self._waiting:
-                    self._in_line = False
-                    return
-                event = self._waiting.popleft()
-            try:
-                self._call(event)
-            except BaseException as error:
-                log(logging.ERROR, "on_event raised for %r", event, error=error)
+    def add(self, *events: Event) -> None:
+        """Have `on_event` called with events after those before them."""
+        self.waiting.extend(events)
+        if self.waiting and self._is_put.acquire(blocking=False):
+            self._executor.put(self, first=True)
 
     @holds_no_lock
-    def _call(self, event: Event) -> None:
-        self._on_event(event)
+    def run_job(self, worker: Worker) -> bool:
+        """Call `on_event` with all events that wait, also at the end of the stream."""
+        while self.waiting and (worker.is_active or self._executor.closed):
+            event = self.waiting.popleft()
+            try:
+                self._on_event(event)
+            except BaseException as error:
+                log(logging.ERROR, "on_event raised for %r", event, error=error)
+        self._is_put.release()
+        self.add()  # those that came just now
+        return False
 
     def took_long(self, seconds: float) -> None:
-        if self._slowness.is_news(seconds):
-            log(logging.WARNING, "on_event has been running for %.1f s; further events wait until it returns", seconds)
+        log(logging.WARNING, "on_event has been running for %.1f s; further events wait until it returns", seconds)
 
 
 class Callbacks:
-    """Runs callbacks and `on_event` on the thread `kucoin-callbacks`, one at a time unless one takes long.
+    """Runs callbacks and `on_event` on threads named `kucoin-callbacks`, one at a time unless one takes long.
 
     Args:
         on_event: called with each event, or None.
-        patience: seconds after which callbacks that keep the others waiting are left to themselves.
-        slow: seconds after which that is told.
+        slow_after: seconds after which the others go on beside a callback.
+        warn_after: seconds after which the user is told of it.
     """
 
     def __init__(
-        self, on_event: Callable[[Event], object] | None, slow_after: float = _SLOW_AFTER, slow: float = _SLOW
+        self,
+        on_event: Callable[[Event], object] | None,
+        slow_after: float = _SLOW_AFTER,
+        warn_after: float = _WARN_AFTER,
     ) -> None:
-        self.slow_after = slow_after
-        self.slow = slow
         self._on_event = on_event
+        self._limits = (slow_after, warn_after)
         self._begin()
 
     def _begin(self) -> None:
-        self.executor = Executor("kucoin-callbacks", self.slow_after, self.slow, self.emit)
-        self.beside = Executor("kucoin-callbacks-slow", self.slow, self.slow, self.emit)  # for callbacks that take long
-        self._events = None if self._on_event is None else _Events(self._on_event, self.executor, self.slow)
+        self.executor = Executor("kucoin-callbacks", *self._limits, self.emit)
+        self._events = None if self._on_event is None else _EventJob(self._on_event, self.executor)
 
     def renew(self) -> None:
-        """Begin again in a forked child; nobody is served until `serve`."""
+        """Begin again in a forked child; no callback runs until `serve`."""
         self.executor.abandon()
-        self.beside.abandon()
         if self._events is not None:
-            self._events.abandon()
+            self._events.waiting.clear()
         self._begin()
 
     def emit(self, event: Event) -> None:
         """Log an event and have `on_event` called with it; never waits."""
         log(event.level, "%s", event)
         if self._events is not None and not self.executor.closed:
-            self._events.put(event)
-            self.executor.start_soon()
+            self._events.add(event)
+            self.executor.start()
 
     def prepare(self, subscription: Subscription) -> Callable[[], None]:
         """Return what runs the subscription's callback for its messages, from when it is called; it does not fail.
@@ -200,13 +143,14 @@ class Callbacks:
         Raises:
             ConnectionFailed: there was no thread to be had for it.
         """
-        self.executor.start()
-        return _Ready(self, subscription).arm
+        if (shortage := self.executor.start()) is not None:
+            raise shortage
+        return _CallbackJob(self, subscription).wait
 
     def serve(self, subscription: Subscription) -> None:
         """Run the subscription's callback for its messages from now on."""
-        _Ready(self, subscription).arm()
-        self.executor.start_soon()
+        _CallbackJob(self, subscription).wait()
+        self.executor.start()
 
     def failed(self, subscription: Subscription, error: BaseException) -> None:
         """Report what a callback raised."""
@@ -216,7 +160,6 @@ class Callbacks:
     def close(self) -> None:
         """Let the threads end after the callback that they are in."""
         self.executor.close()
-        self.beside.close()
 
     @property
     def closed(self) -> bool:
@@ -226,4 +169,4 @@ class Callbacks:
     @property
     def threads(self) -> list[threading.Thread]:
         """The threads that end soon after `close`, none while there was no need of them."""
-        return [*self.executor.threads, *self.beside.threads]
+        return self.executor.threads

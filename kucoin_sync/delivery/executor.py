@@ -1,393 +1,293 @@
-"""One thread that serves whoever is in line, and goes on beside one that is stuck.
+"""Runs jobs one after another, and goes on with the others when one of them takes long.
 
 Rules:
-1. One thread, the leader, serves the line. While nobody takes long, nobody else does.
-2. A leader that is in one turn for longer than the patience is overtaken: another thread leads from then on. The
-   old one ends its turn as soon as it can, and is no more. So who is stuck holds up nobody else.
-3. Whoever stands in line stands there once, and is put back by its own turn: it is never served twice at a time.
-4. At most `_MOST` are stuck at a time; after that, the line waits.
-5. Where no thread can be started to overtake a leader, the watch tries again and again. After a while it leads itself,
-   until one can be started or the old leader is back. Where there is no thread at all, whoever comes into line tries
-   to start one.
-6. What a turn raises is told, and its guest is put back into line.
-
-The watch over them is a thread of its own, because nothing else is sure to run while the leader is stuck. It looks once
-per patience while there are turns, and not at all while there are none.
+1. A lane is a queue of jobs and the worker that serves it; a worker is a thread. Jobs wait in the first lane. Those
+   whose last turn took long wait in the second lane, which gets a worker when it is first needed.
+2. A job waits once, and is put back at the end of its turn. So it never runs twice at a time.
+3. One more worker, the spare, watches the others. When a turn takes longer than its lane allows, the spare serves that
+   lane from then on, and another spare is started. So a job that is stuck holds up the others once.
+4. The replaced worker is not active any more, and ends its turn as soon as it can. Then it ends, too, or becomes the
+   spare if there is none. At most `_MOST_STUCK` workers are replaced at a time; after that, the jobs behind them wait.
+5. If no thread can be started, the spare tries again for `_LONGEST_TRY` seconds before it serves without another spare.
+   Then servers try again before a turn. If there is no worker at all, `put` tries again.
+6. An error that a job raises is told, and the job is put back.
+7. `put` takes no lock while there is a worker: a finaliser may call it wherever it interrupts a thread.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
 from ..events import Event, ThreadNotStarted, UnexpectedError
 from ..exceptions import ConnectionFailed
 from ..internal.guard import guarded, log
-from ..internal.resources import acquiring, start_thread
+from ..internal.resources import start_thread
 from ..internal.signals import defer, is_reentrant
 
 __all__ = ["Executor", "Job", "Worker"]
 
-_MOST = 16
-_AFTER_DEFECT = 0.01
+_MOST_STUCK = 16
+_LONGEST_TRY = 0.5
 _RETRY = 0.1
-"""Seconds until a watch that leads tries again to start a thread for that."""
-
-_UNLED = 0.5
-"""Seconds for which the watch tries to start a thread before it leads itself: then nobody watches."""
+_AFTER_DEFECT = 0.01
 
 
-class Job(Protocol):
-    """Who can stand in line."""
+class Job:
+    """Something that needs a turn on a worker now and then."""
 
-    def run_job(self, worker: Worker) -> None:
-        """Do a little of what there is to do, no more of it once `worker.is_active` is false; raise nothing."""
+    is_slow = False  # its last turn took long
+    is_told = False  # `took_long` was called
+
+    def run_job(self, worker: Worker) -> bool:
+        """Do a little, and stop when `worker.is_active` is false; return whether to be put back at once."""
+        raise NotImplementedError
 
     def took_long(self, seconds: float) -> None:
-        """Be told, during a turn or after it, that it has lasted for longer than the patience; later of a long one."""
+        """Be told, once, of a turn that lasts or lasted so long that the user should know."""
+        raise NotImplementedError
 
 
+@dataclass(eq=False, slots=True)
 class Worker:
-    """A thread that serves the line while it `is_active`."""
+    """A thread that serves a lane while it `is_active`."""
 
-    __slots__ = ("alarm", "is_active", "job", "retry_at", "since", "stands_in", "thread", "told")
-
-    def __init__(self) -> None:
-        self.is_active = False
-        self.stands_in = False  # it is the watch, because no thread could be started
-        self.retry_at = 0.0  # when it tries again to start one
-        self.alarm = threading.Lock()  # held; released to wake it
-        self.alarm.acquire()
-        self.job: Job | None = None  # whose turn it is
-        self.since = 0.0  # when the turn began
-        self.told = False  # whether the guest was told that it is a long one
-        self.thread: threading.Thread | None = None
+    is_active: bool = False
+    is_watched: bool = False  # the spare will look at the turn in time
+    job: Job | None = None  # whose turn it is
+    since: float = 0.0  # when the turn began
+    thread: threading.Thread | None = None
 
 
-class _Alarm(Protocol):
-    """What is rung for who comes into line: the lock of a leader that sleeps, or what starts one."""
+@dataclass(eq=False, slots=True)
+class _Lane:
+    """Jobs that wait, and the worker that serves them; a turn may last for `slow_after` seconds."""
 
-    def release(self) -> None: ...
-
-
-class _Starter:
-    """Stands for the alarm of a leader that could not be started: to ring it is to try again."""
-
-    def __init__(self, start: Callable[[], None]) -> None:
-        self.release = start
+    slow_after: float
+    jobs: deque[Job] = field(default_factory=deque)
+    calls: SimpleQueue[None] = field(default_factory=SimpleQueue)  # one for each job
+    server: Worker | None = None
 
 
 class Executor:
-    """The line and its threads.
+    """Two lanes and their workers.
 
     Args:
-        name: of the threads.
-        patience: seconds that a turn may last before the others go on without it.
-        long: seconds after which whoever has the turn is told so again.
-        tell: takes events, without waiting.
+        slow_after: seconds of a turn after which the other jobs go on without it.
+        warn_after: seconds of a turn after which `Job.took_long` is called.
+        emit: takes events, without waiting.
     """
 
-    def __init__(
-        self, name: str, slow_after: float, long: float, tell: Callable[[Event], object] = lambda event: None
-    ) -> None:
-        self._tell = tell
+    def __init__(self, name: str, slow_after: float, warn_after: float, emit: Callable[[Event], object]) -> None:
         self._name = name
-        self._slow_after = slow_after
-        self._long = long
-        self._line: deque[Job] = deque()  # appended to by any thread, taken from by the leader
-        self._asleep: deque[_Alarm] = deque()  # the alarm of a leader that found nobody in line
-        self._starter = _Starter(self._start_and_rouse)
-        # Guards all of the following. Taken once per turn, so that nobody is overtaken between two of them.
-        self._lock = threading.Lock()
-        self._leader = Worker()  # this one only stands for nobody
-        self._stuck: set[Worker] = set()
-        self._resting = False  # whether the watch waits for a turn to begin
-        self._watch: threading.Thread | None = None
-        self._short = False  # whether it was told that no thread can be started
-        self._unled_from = math.inf  # since when the watch has tried in vain to start a thread
-        self._look = threading.Event()  # wakes the watch
+        self._warn_after = warn_after
+        self._emit = emit
+        self._lock = threading.Lock()  # guards which worker does what; taken once per turn
+        self._first, self._second = self._lanes = _Lane(slow_after), _Lane(warn_after)
+        self._spare: Worker | None = None
+        self._replaced: set[Worker] = set()
+        self._looks: SimpleQueue[None] = SimpleQueue()  # wakes the spare
+        self._has_slow = False  # the second lane is needed
+        self._shortage: ConnectionFailed | None = None  # why a thread is missing
+        self._short_since = self._retry_at = 0.0
         self.closed = False
 
-    def put(self, job: Job) -> None:
-        """Put somebody at the end of the line."""
-        self._line.append(job)
-        if self._asleep:
-            self._rouse()
+    def put(self, job: Job, first: bool = False) -> None:
+        """Put a job behind those that wait, or before all of them."""
+        lane = self._second if job.is_slow and not first and self._second.server is not None else self._first
+        lane.jobs.appendleft(job) if first else lane.jobs.append(job)
+        lane.calls.put(None)
+        if lane.server is None:
+            defer(self.start) if is_reentrant() else self.start()
 
-    def put_first(self, job: Job) -> None:
-        """Put somebody at the head of the line."""
-        self._line.appendleft(job)
-        if self._asleep:
-            self._rouse()
-
-    def pass_on(self, other: Executor) -> None:
-        """Put all who stand in line here into another line."""
-        while self._line:
-            other.put(self._line.popleft())
-
-    def start(self) -> None:
-        """Begin to serve, where nobody does yet.
-
-        Raises:
-            ConnectionFailed: no thread could be started.
-        """
-        if self._watch is not None:
-            return
-        shortage: ConnectionFailed | None = None
-        with self._lock:
-            if self.closed:
-                return
-            if self._leader.thread is None:
-                self._lead()
-            if self._watch is None:
-                try:
-                    self._watch = start_thread(self._run_watch, name=f"{self._name}-watch")
-                except ConnectionFailed as error:
-                    shortage = error  # until there is a watch, the line waits for who is stuck
-        if shortage is not None:
-            self.tell_shortage(shortage)
-
-    def start_soon(self) -> None:
-        """Begin to serve; where no thread can be started, tell so, and try again when somebody comes into line."""
-        try:
-            self.start()
-        except ConnectionFailed as error:
-            if self._starter not in self._asleep:
-                self._asleep.append(self._starter)
-            self.tell_shortage(error)
-
-    def _start_and_rouse(self) -> None:
-        if is_reentrant():  # a finaliser that ends a subscription comes here, too
-            defer(self._start_and_rouse)
-            return
-        self.start_soon()
-        if self._line and self._leader.thread is not None:
-            self._rouse()  # whoever rang may have meant a leader that sleeps
-
-    def tell_shortage(self, error: ConnectionFailed) -> None:
-        """Tell once, until the next thread is started (not under the lock)."""
-        short, self._short = self._short, True
-        if not short:
-            self._tell(ThreadNotStarted(f"callbacks ({self._name})", error.__cause__ or error))
+    def start(self) -> ConnectionFailed | None:
+        """Start the threads that are missing; return why there is none at all."""
+        if self._spare is None or self._shortage is not None or (self._has_slow and self._second.server is None):
+            with self._lock:
+                news = self._start_missing()
+            if news is not None:
+                self._emit(news)
+        return self._shortage if self._first.server is None else None
 
     def close(self) -> None:
-        """End after the turn under way; those in line get a last one, in which nobody leads."""
+        """End after the turns under way; jobs in the first lane get a last turn, in which the worker is not active."""
         with self._lock:
             self.closed = True
-            self._leader.is_active = False
-        self._look.set()
-        while self._asleep:
-            self._rouse()
+            for worker in self._workers():
+                worker.is_active = False
+        for calls in (self._first.calls, self._second.calls, self._looks):
+            calls.put(None)
 
     def abandon(self) -> None:
-        """End in a forked child, which has none of the threads, but maybe one that forked: it ends after its turn."""
+        """End in a forked child, which has at most one of the threads: the one that forked, in a job's turn."""
         self.closed = True
-        workers = {self._leader, *self._stuck}
-        self._leader = Worker()
-        self._line.clear()
-        for worker in workers:
+        self._lock = threading.Lock()
+        self._first.jobs.clear()
+        for worker in self._workers():
             worker.is_active = False
-            if worker.thread is threading.current_thread() and self._lock.locked():
-                self._lock.release()  # held by a thread that is no more; during a turn it is not by this one
 
     @property
     def threads(self) -> list[threading.Thread]:
         """The threads that end soon after `close`; those that are stuck are left to themselves."""
-        with self._lock:
-            return [thread for thread in dict.fromkeys((self._leader.thread, self._watch)) if thread is not None]
+        workers = [*self._workers(), *(worker for worker in (*self._replaced,) if worker.job is None)]
+        return [worker.thread for worker in workers if worker.thread is not None]
 
-    def _lead(self) -> None:
-        """Have a new thread lead (under the lock, for which it waits).
+    def _workers(self) -> list[Worker]:
+        """Return the workers that are not replaced."""
+        workers = (self._first.server, self._second.server, self._spare)
+        return [worker for worker in workers if worker is not None]
 
-        Raises:
-            ConnectionFailed: none could be started, and nothing has changed.
-        """
-        with acquiring(f"the thread {self._name}"):
-            worker = Worker()
-            worker.thread = start_thread(self._run, worker, name=self._name)
-        worker.is_active = True
-        self._leader = worker
-        self._short = False
-
-    def _run(self, me: Worker) -> None:
-        while True:
-            try:
-                self._serve(me)
-                break
-            except BaseException as error:
-                self._tell_defect(f"the thread {self._name}", error)
-        with self._lock:
-            self._stuck.discard(me)
-            last = self._leader is me
-        while last and self._line:
-            self._run_job(self._line.popleft(), me)
-
-    def _serve(self, me: Worker) -> None:
-        """Serve the line as long as `me` leads."""
-        line, lock, clock = self._line, self._lock, time.monotonic
-        now = clock()
-        while True:
-            with lock:
-                if not me.is_active and not self._lead_again(me):
-                    return
-                me.job = job = line.popleft() if line else None
-                me.since, me.told = now, False
-            if me.stands_in and self._is_relieved(me, now):
-                if job is not None:
-                    self.put_first(job)
-                return
-            if job is None:
-                self._sleep(me)
-                now = clock()
-                continue
-            if self._resting:  # nobody else changes it during a turn
-                self._resting = False
-                self._look.set()
-            self._run_job(job, me)
-            began, now = now, clock()
-            if now - began >= self._slow_after:
-                with guarded("a defect where %r was told that its turn took long", job):
-                    job.took_long(now - began)
-                    self.start()  # what is missing, such as the watch
-
-    def _run_job(self, job: Job, me: Worker) -> None:
+    def _start_missing(self) -> ThreadNotStarted | None:
+        """Start the threads that are missing (under the lock); return what has to be told."""
+        shortage: ConnectionFailed | None = None
         try:
-            job.run_job(me)
-        except BaseException as error:
-            self._tell_defect(f"a turn of {job!r}", error)
-            if not self.closed:
-                self._line.append(job)
+            if self._first.server is None and not self.closed:
+                self._first.server = self._start_worker()
+            if self._spare is None and not self.closed:
+                self._spare = self._start_worker()
+            if self._second.server is None and self._has_slow and not self.closed:
+                self._second.server = self._start_worker()
+        except ConnectionFailed as error:
+            shortage, now = error, time.monotonic()
+            self._retry_at = now + _RETRY
+        before, self._shortage = self._shortage, shortage
+        if shortage is None or before is not None:
+            return None
+        self._short_since = now
+        return ThreadNotStarted(f"callbacks ({self._name})", shortage.__cause__ or shortage)
 
-    def _tell_defect(self, place: str, error: BaseException) -> None:
-        """Tell what nothing should have raised; what follows comes a moment later, so that it can't fill the log."""
-        log(logging.ERROR, "a defect in %s, which goes on", place, error=error)
-        with guarded("a defect could not be told"):
-            self._tell(UnexpectedError(place, error))
-        time.sleep(_AFTER_DEFECT)
-
-    def _sleep(self, me: Worker) -> None:
-        self._asleep.append(me.alarm)
-        if (self._line or not me.is_active) and self._is_up(me):
-            return
-        seconds = _RETRY if me.stands_in else -1
-        if not me.alarm.acquire(timeout=seconds) and not self._is_up(me):
-            me.alarm.acquire()
-
-    def _is_up(self, me: Worker) -> bool:
-        """Take an alarm away before it rings; False where somebody is about to ring it, or has."""
-        try:
-            self._asleep.remove(me.alarm)
-        except ValueError:
-            return False
-        return True
-
-    def _rouse(self) -> None:
-        try:
-            self._asleep.popleft().release()
-        except IndexError:
-            pass  # somebody was faster
-
-    # While no thread can be started
-
-    def _stand_in(self) -> Worker:
-        """Let the watch lead (under the lock)."""
+    def _start_worker(self) -> Worker:
+        """Return a new worker, which waits for the lock to see what it is for."""
         worker = Worker()
-        worker.thread = self._watch
-        worker.is_active = worker.stands_in = True
-        worker.retry_at = time.monotonic() + _RETRY
+        worker.thread = start_thread(self._run, worker, name=self._name)
         return worker
 
-    def _is_relieved(self, me: Worker, now: float) -> bool:
-        """Start a thread in the place of the watch, where that is possible again; return whether it was."""
-        if now < me.retry_at:
-            return False
-        me.retry_at = now + _RETRY
-        with self._lock:
+    def _run(self, me: Worker) -> None:
+        needed = True
+        while needed:
             try:
-                if me.is_active:
-                    self._lead()
-            except ConnectionFailed:
-                return False
-            me.is_active = False
-        return True
-
-    def _lead_again(self, me: Worker) -> bool:
-        """Lead once more in the place of the watch, if that stands in (under the lock)."""
-        watch = self._leader
-        if self.closed or not watch.stands_in or watch is me:
-            return False
-        watch.is_active, me.is_active = False, True
-        self._leader = me
-        self._stuck.discard(me)
-        return True
-
-    # The watch
-
-    def _run_watch(self) -> None:
-        while not self.closed:
-            try:
-                self._watch_once()
+                needed = self._work(me)
             except BaseException as error:
-                self._tell_defect(f"the thread {self._name}-watch", error)
+                place = f"the thread {self._name}" if me.job is None else f"a turn of {me.job!r}"
+                log(logging.ERROR, "a defect in %s, which goes on", place, error=error)
+                with guarded("a defect could not be told"):
+                    self._emit(UnexpectedError(place, error))
+                time.sleep(_AFTER_DEFECT)  # so that many of them can't fill the log
+        self._replaced.discard(me)
 
-    def _watch_once(self) -> None:
+    def _work(self, me: Worker) -> bool:
+        """Serve a lane, or be the spare; return False when this worker is not needed any more."""
         with self._lock:
-            told, wait, shortage = self._look_around(time.monotonic())
-            leader = self._leader
-        for job, lasted in told:
+            raised, me.job = me.job, None
+            lane = next((lane for lane in self._lanes if lane.server is me), None)
+            me.is_active = lane is not None and not self.closed
+        if raised is not None and not self.closed:
+            self.put(raised)
+        if lane is None:
+            return self._stand_by(me)
+        if me.is_active:
+            self._serve(me, lane)
+            return True
+        while lane is self._first and lane.jobs:
+            me.job = lane.jobs.popleft()
+            me.job.run_job(me)
+        return False
+
+    def _serve(self, me: Worker, lane: _Lane) -> None:
+        """Run a lane's jobs while this worker is active."""
+        jobs, wait, clock, slow_after = lane.jobs, lane.calls.get, time.monotonic, self._first.slow_after
+        goes_on = False  # with a job that was put back without a call
+        while me.is_active:
+            if not goes_on:
+                wait()
+                now = clock()
+                if not me.is_active:
+                    return
+            me.since = began = now
+            me.job = job = jobs.popleft()
+            if not me.is_watched or self._shortage is not None:
+                self._prepare_turn(me)
+            goes_on = job.run_job(me)
+            now = clock()
+            with self._lock:
+                me.job = None  # from here on, this worker is not replaced
+            if job.is_slow or not me.is_active or now - began >= slow_after:
+                self._end_turn(job, now - began, goes_on)
+                goes_on = False
+            elif goes_on:
+                jobs.append(job)
+
+    def _prepare_turn(self, me: Worker) -> None:
+        """Have the spare look in time, and start a spare if there is none."""
+        if not me.is_watched:
+            me.is_watched = True
+            self._looks.put(None)
+        if self._shortage is not None and me.since >= self._retry_at:
+            self.start()
+
+    def _end_turn(self, job: Job, seconds: float, again: bool) -> None:
+        """Choose a lane for a job that may be slow, and tell it so."""
+        job.is_slow = seconds >= self._first.slow_after
+        if again:
+            self.put(job)
+        if job.is_slow:
+            self._has_slow = True
+            self.start()
+            self._tell(job, seconds)
+
+    def _tell(self, job: Job, seconds: float) -> bool:
+        """Tell a job if its turn lasts very long; return whether it was told."""
+        with self._lock:
+            is_news = seconds >= self._warn_after and not job.is_told
+            job.is_told = job.is_told or is_news
+        if is_news:
             with guarded("a defect where %r was told that its turn takes long", job):
-                job.took_long(lasted)
-        if shortage is not None:
-            self.tell_shortage(shortage)
-        if leader.stands_in:
-            self._run(leader)
-            if self._line:
-                self._rouse()  # what was put while the watch slept has rung its alarm, maybe
-            return
-        self._look.wait(wait)
-        self._look.clear()
+                job.took_long(seconds)
+        return job.is_told
 
-    def _look_around(self, now: float) -> tuple[list[tuple[Job, float]], float | None, ConnectionFailed | None]:
-        """Overtake a leader whose turn takes long (under the lock).
-
-        Returns:
-            Whom to tell so, when to look again, and why no thread could be started to lead.
-        """
-        leader = self._leader
-        self._resting = leader.job is None
-        shortage: ConnectionFailed | None = None
-        told: list[tuple[Job, float]] = []
-        waits: list[float] = []
-        if leader.job is None:
-            self._unled_from = math.inf
-        else:
-            left = leader.since + self._slow_after - now
-            waits.append(left if left > 0 else self._slow_after)
-            if left <= 0 and len(self._stuck) < _MOST and not self.closed:
-                try:
-                    self._lead()
-                except ConnectionFailed as error:
-                    shortage = error
-                    self._unled_from = min(self._unled_from, now)
-                    if now - self._unled_from >= _UNLED:
-                        self._leader = self._stand_in()
-                if self._leader is not leader:
-                    self._unled_from = math.inf
-                    leader.is_active = False
-                    self._stuck.add(leader)
-                    told.append((leader.job, now - leader.since))
-        for worker in {leader, *self._stuck}:
-            if worker.job is None or worker.told:
+    def _stand_by(self, me: Worker) -> bool:
+        """Be the spare until the next look at the servers; return False if there is another spare."""
+        with self._lock:
+            if self.closed or self._spare not in (None, me):
+                return False
+            self._spare = me
+            self._replaced.discard(me)
+        waits, now = [], time.monotonic()
+        for worker in (*self._replaced, *self._workers()):
+            worker.is_watched = False  # at first, because its turn may begin now
+            job, since = worker.job, worker.since
+            if job is None:
                 continue
-            left = worker.since + self._long - now
-            if left > 0:
-                waits.append(left)
-            else:
-                worker.told = True
-                told.append((worker.job, now - worker.since))
-        return told, min(waits, default=None), shortage
+            worker.is_watched = True
+            for lane in [lane for lane in self._lanes if lane.server is worker]:
+                left = since + lane.slow_after - now
+                waits.append(left if left > 0 else self._first.slow_after)
+                if left <= 0 and len(self._replaced) < _MOST_STUCK and self._replace(me, lane, worker, since):
+                    return True
+            if not self._tell(job, now - since):
+                waits.append(since + self._warn_after - now)
+        with suppress(Empty):
+            self._looks.get(timeout=min(waits, default=None))
+        return True
+
+    def _replace(self, me: Worker, lane: _Lane, server: Worker, since: float) -> bool:
+        """Start another spare, and serve a lane in the place of its server; return False if there is no other spare."""
+        with self._lock:
+            self._has_slow, self._spare = True, None
+            news = self._start_missing()
+            is_alone = self._spare is None and time.monotonic() < self._short_since + _LONGEST_TRY
+            if is_alone:
+                self._spare = me
+            elif server.job is not None and server.since == since and not self.closed:  # the turn still lasts
+                server.is_active, server.job.is_slow = False, True
+                self._replaced.add(server)
+                lane.server = me
+        if news is not None:
+            self._emit(news)
+        return not is_alone

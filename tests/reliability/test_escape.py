@@ -40,7 +40,7 @@ ERRORS: list[type[BaseException]] = [
 BOOK, OTHER, SPARE, NEW = "BTC-USDT", "KCS-USDT", "/market/ticker:SPARE-USDT", "/market/ticker:NEW-USDT"
 SLOW = "/market/match:SLOW-USDT"
 #: Threads that live as long as the stream. Others end when there is nothing for them, or when they were overtaken.
-LASTING = ("kucoin-io", "kucoin-callbacks-watch", "kucoin-books", "kucoin-recorder", "kucoin-silence")
+LASTING = ("kucoin-io", "kucoin-books", "kucoin-recorder", "kucoin-silence")
 
 
 class World:
@@ -234,11 +234,11 @@ SEAMS = [
     Seam(K + "connection.Connection._lost", CUT, (UnexpectedError,)),
     Seam(K + "connection.Connection._drop_transport", CUT, (UnexpectedError,)),
     # The callbacks' threads
-    Seam(K + "callbacks._Ready.run_job", PUSH, (UnexpectedError,)),
-    Seam(K + "callbacks._Ready.arm", overflow_a_callback, (UnexpectedError,)),
-    Seam(K + "callbacks._Events.run_job", CUT, (UnexpectedError,)),
-    Seam(K + "executor.Executor._look_around", PUSH, (UnexpectedError,)),
-    Seam(K + "executor.Executor._sleep", PUSH, (UnexpectedError,)),
+    Seam(K + "delivery.callbacks._CallbackJob.run_job", PUSH, (UnexpectedError,)),
+    Seam(K + "delivery.callbacks._CallbackJob.wait", overflow_a_callback, (UnexpectedError,)),
+    Seam(K + "delivery.callbacks._EventJob.run_job", CUT, (UnexpectedError,)),
+    Seam(K + "delivery.executor.Executor._stand_by", PUSH, (UnexpectedError,)),
+    Seam(K + "delivery.executor.Executor._serve", be_slow, (UnexpectedError,)),
     Seam(K + "sealed.Decoder.each", PUSH),
     # Books and their snapshots
     Seam(K + "books.follower.Follower.apply_pending", PUSH, (BookFailed,), book=False),
@@ -334,7 +334,7 @@ def walk(
 #: Seams of each sort, which are walked in every run.
 SOME = ("an inline callback", "a callback", "on_event", "tap.brought", "log: disconnected", "log: callback")
 SOME += (
-    K + "callbacks._Ready.run_job",
+    K + "delivery.callbacks._CallbackJob.run_job",
     K + "books.follower.Follower.apply_pending",
     K + "recording.rotating_files.RotatingFiles.write",
 )

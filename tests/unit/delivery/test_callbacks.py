@@ -73,9 +73,11 @@ def make_callbacks() -> Iterator[Callable[..., Callbacks]]:
     made: list[Callbacks] = []
 
     def make(
-        on_event: Callable[[Event], object] | None = None, slow_after: float = 10 * LIMIT, slow: float | None = None
+        on_event: Callable[[Event], object] | None = None,
+        slow_after: float = 10 * LIMIT,
+        warn_after: float | None = None,
     ) -> Callbacks:
-        made.append(Callbacks(on_event, slow_after, slow=slow_after if slow is None else slow))
+        made.append(Callbacks(on_event, slow_after, warn_after=slow_after if warn_after is None else warn_after))
         return made[-1]
 
     yield make
@@ -90,8 +92,8 @@ def ended(callbacks: Callbacks) -> None:
         assert not thread.is_alive(), f"{thread.name} has not ended within {LIMIT:g} s"
 
 
-def overtaken(callbacks: Callbacks) -> None:
-    """Wait until a thread has been put in the place of a stuck one: it serves a subscription of its own."""
+def replaced(callbacks: Callbacks) -> None:
+    """Wait until another thread serves in the place of a stuck one: it calls a callback of its own."""
     served = threading.Event()
     probe = subscribe(lambda _: served.set())
     callbacks.serve(probe)
@@ -143,7 +145,7 @@ class TestMessages:
             subscription.put(message(n))
         assert seen.wait(1000) == list(range(1000))
         assert threads == {callbacks.threads[0]}
-        assert [thread.name for thread in callbacks.threads] == ["kucoin-callbacks", "kucoin-callbacks-watch"]
+        assert [thread.name for thread in callbacks.threads] == ["kucoin-callbacks"] * 2, "one of them is the spare"
         assert all(thread.daemon for thread in callbacks.threads)
 
     def test_one_that_came_before_it_was_served_is_not_forgotten(
@@ -337,22 +339,22 @@ class TestSlowness:
         assert events.all == [event]
 
     def test_a_callback_that_takes_long_again_holds_up_nobody_again(
-        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         callbacks = make_callbacks(slow_after=0.05)
         freed = [threading.Event() for _ in range(3)]
 
         def stuck(one: Message) -> None:
             reached(freed[number(one)], "nobody freed the callback")
+            threading.Event().wait(0.06)
             seen(("stuck", number(one)))
 
         first, other = subscribe(stuck, topic="/a:STUCK"), subscribe(lambda one: seen(number(one)))
         for subscription in (first, other):
             callbacks.serve(subscription)
         first.put(message(0))
-        overtaken(callbacks)
-        callbacks.executor._slow_after = 10 * LIMIT  # nobody is overtaken any more, and nobody need be
-        callbacks.slow_after = 0.0  # and every turn takes long
+        replaced(callbacks)
+        monkeypatch.setattr(Executor, "_replace", lambda *_: False)  # no server need be replaced any more
         freed[0].set()
         seen.wait(1)
         for n in (1, 2):
@@ -371,25 +373,25 @@ class TestSlowness:
         def stuck(one: Message) -> None:
             if number(one) == 0:
                 reached(freed, "nobody freed the callback")
-            threads(threading.current_thread().name)
+            threads(threading.current_thread())
 
         subscription = subscribe(stuck)
         callbacks.serve(subscription)
         subscription.put(message(0))
-        overtaken(callbacks)
+        replaced(callbacks)
         freed.set()
         threads.wait(1)
         for n in range(1, 1000):
             subscription.put(message(n))
-            if threads.wait(n + 1)[-1] == "kucoin-callbacks" and n > 1:
+            if threads.wait(n + 1)[-1] is callbacks.threads[0]:
                 break
-        assert threads.all[:2] == ["kucoin-callbacks", "kucoin-callbacks-slow"]
-        assert threads.all[-1] == "kucoin-callbacks"
+        assert threads.all[1] is callbacks.threads[1], "after a turn that took long, it waits in the second lane"
+        assert threads.all[-1] is callbacks.threads[0]
 
-    def test_a_turn_that_took_long_is_told_even_when_the_watch_was_late(
+    def test_a_turn_that_took_long_is_told_even_when_no_spare_watched_it(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Executor, "_run_watch", lambda executor: None)
+        monkeypatch.setattr(Executor, "_stand_by", lambda *_: False)
         events = Seen()
         callbacks = make_callbacks(events, slow_after=0.0)
         for topic in ("/a:X", "/a:Y"):
@@ -410,7 +412,7 @@ class TestSlowness:
             reached(freed, "nobody freed the callback")
 
         for on_event in (events, stuck):
-            callbacks = make_callbacks(on_event, slow_after=0.01, slow=10 * LIMIT)
+            callbacks = make_callbacks(on_event, slow_after=0.01, warn_after=10 * LIMIT)
             if on_event is stuck:
                 callbacks.emit(stale(1))
             first, other = subscribe(stuck), subscribe(seen, topic="/a:OTHER")
@@ -429,7 +431,7 @@ class TestSlowness:
         self, make_callbacks: Callable[..., Callbacks], seen: Seen
     ) -> None:
         freed, events = threading.Event(), Seen()
-        callbacks = make_callbacks(events, slow_after=0.01, slow=0.1)
+        callbacks = make_callbacks(events, slow_after=0.01, warn_after=0.1)
         subscription = subscribe(lambda one: reached(freed, "nobody freed the callback"))
         callbacks.serve(subscription)
         subscription.put(message(0))
@@ -596,7 +598,7 @@ class TestClose:
         callbacks.emit(stale(1))
         callbacks.emit(stale(2))
         reached(stuck, "on_event was not called")
-        overtaken(callbacks)
+        replaced(callbacks)
         callbacks.close()
         ended(callbacks)
         assert seen.all == []
@@ -620,7 +622,7 @@ class TestClose:
         callbacks.serve(subscription)
         subscription.put_many([message(0), message(1)])
         reached(stuck, "the callback was not called")
-        overtaken(callbacks)
+        replaced(callbacks)
         callbacks.close()
         ended(callbacks)
         freed.set()
@@ -660,14 +662,14 @@ class TestForked:
 
         callbacks = make_callbacks(on_event)
         callbacks.emit(stale(1))
-        executor, (old, watch) = callbacks.executor, callbacks.threads
+        executor, (old, spare) = callbacks.executor, callbacks.threads
         callbacks.emit(stale(2))
         queued.set()
         reached(renewed, "on_event was not called")
         old.join(LIMIT)
         assert not old.is_alive()
-        executor.close()  # for the watch, which a child does not have
-        watch.join(LIMIT)
+        executor.close()  # for the spare, which a child does not have
+        spare.join(LIMIT)
         assert not callbacks.threads, "no thread is needed before the next event"
         callbacks.emit(stale(3))
         reached(again, "the next event was not told")
@@ -690,12 +692,12 @@ class TestForked:
         callbacks = make_callbacks()
         subscription = subscribe(callback)
         callbacks.serve(subscription)
-        executor, (old, watch) = callbacks.executor, callbacks.threads
+        executor, (old, spare) = callbacks.executor, callbacks.threads
         subscription.put_many([message(n) for n in range(3)])
         old.join(LIMIT)
         assert not old.is_alive()
-        executor.close()  # for the watch, which a child does not have
-        watch.join(LIMIT)
+        executor.close()  # for the spare, which a child does not have
+        spare.join(LIMIT)
         assert heard == [0]
         callbacks.serve(subscription)
         subscription.put_many([message(3), message(4)])

@@ -4,7 +4,7 @@ Rules:
 1. Nothing is played before `start`. Everything is played in the recorded order.
 2. With a speed, each message is delivered at its time, even if consumers are slow, as on the live feed. Without a
    speed, each message is delivered as soon as every queue has room for it, so that nothing is dropped.
-3. Books apply all earlier updates before they are told of a snapshot or a loss.
+3. Books apply all earlier updates before they get a snapshot or a notice of a loss.
 4. After a move to another time, nothing recorded before that time is delivered, with one exception: books get all
    updates since their last snapshot before that time.
 5. After the last message the subscriptions end. Books can still be read.
@@ -84,7 +84,7 @@ class Player:
 
     Args:
         speed: 1.0 plays in real time, 2.0 twice as fast; None as fast as the consumers read.
-        snapshots: is told of each snapshot that the replay passes.
+        snapshots: gives books the snapshots that the replay passes.
 
     Attributes:
         ended: set after the last message, when all callbacks have returned.

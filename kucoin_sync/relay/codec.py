@@ -94,7 +94,7 @@ class Lease(msgspec.Struct, frozen=True):
 
     Attributes:
         token: the holder's fencing token.
-        name: the holder's host and process id, for people.
+        name: the holder's host and process id, for log readers.
         signing: whether the holder has an API key, which full spot books need.
     """
 

@@ -245,7 +245,7 @@ def test_a_refused_request_is_answered_with_a_sentence(
 ) -> None:
     allowed = [topics.ticker("BTC-USDT", "ETH-USDT", "KCS-BTC", "XRP-USDT")]
     configure(ALLOWED_TOPICS=allowed, MAX_TOPICS=3, MAX_STREAMS=1)
-    for _ in range(2):  # whoever is refused takes nobody's place
+    for _ in range(2):  # a refused request takes no slot
         server.reject_next(404, "gone", "/market/ticker:KCS-BTC")
         answer = client.get(f"/{place}/{symbol}")
         assert (answer.status_code, answer["Content-Type"]) == (status, "text/plain; charset=utf-8")

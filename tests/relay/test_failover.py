@@ -36,7 +36,7 @@ def written(redis: LocalRedis) -> list[tuple[int, int]]:
 
 
 def carries(server: KucoinServer, count: int = 1) -> None:
-    """Wait until so many connections carry the topic."""
+    """Wait until `count` connections carry the topic."""
     server.wait_for(
         lambda s: sum(TOPIC in each.topics for each in s.connections) == count, LIMIT, "the topic to be carried"
     )
@@ -307,7 +307,7 @@ def test_records_dropped_while_redis_is_gone_show_as_a_gap(
 
 
 def server_busy(relay: Relay, count: int) -> bool:
-    """Whether not all of so many messages have reached the relay."""
+    """Whether fewer than `count` messages have reached the relay."""
     assert relay._leadership is not None
     feed = relay._leadership.feeds[TOPIC]
     return feed.sequence < count

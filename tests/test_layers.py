@@ -79,7 +79,7 @@ SEAM = {
     "internal.latch",
     "internal.resources",
     "internal.signals",
-    "net.socket",
+    "net.waker",
 }
 WORLDLY = {"asyncio", "requests", "select", "selectors", "socket", "ssl", "threading", "time", "urllib3", "websocket"}
 

@@ -29,7 +29,7 @@ from ..internal import backoff
 from ..internal.guard import guarded, log
 from ..internal.resources import acquiring, shortage_error, start_thread
 from ..net.rest_response import RATE_CODES
-from ..net.socket import Cancelled, Waker
+from ..net.waker import Cancelled, Waker
 from . import BookSource
 
 __all__ = ["FetcherFactory", "SnapshotFetcher", "SnapshotProvider", "SnapshotQueue"]

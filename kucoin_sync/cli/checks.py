@@ -18,9 +18,10 @@ from urllib.parse import quote, urlsplit
 
 from .. import Credentials, Limits
 from ..exceptions import ConnectionFailed, KucoinSyncError, RestError, TokenError
+from ..net.dial import Proxy, dial, proxy_for, resolve
 from ..net.rest import Endpoints, Rest, default_context
 from ..net.rest_response import RATE_CODES, ConnectToken
-from ..net.socket import Proxy, Waker, dial, proxy_for, resolve
+from ..net.waker import Waker
 from ..net.websocket import SecretUrl, WebSocketConnection
 from ..protocol.message import UNREADABLE, Arrival, command, decode_control
 from ..protocol.session import Session

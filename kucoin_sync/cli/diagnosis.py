@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .. import Credentials
 from ..exceptions import AuthenticationError, KucoinSyncError
 from ..net.rest import default_context
-from ..net.socket import Waker
+from ..net.waker import Waker
 from .checks import Check, Route, Subject, remedy_of, rest_of
 
 __all__ = ["examine"]

@@ -28,7 +28,7 @@ from ..internal.resources import shortage_error
 from ..limits import Limits
 from ..net.direct_read import HandoffPolicy
 from ..net.rest import Endpoints, Rest
-from ..net.socket import Cancelled, Waker
+from ..net.waker import Cancelled, Waker
 from ..net.websocket import ConnectionLost, SecretUrl, WebSocketConnection
 from ..protocol.envelopes import FrameBatch, Pushes, RawPush
 from ..protocol.message import Arrival

@@ -21,7 +21,7 @@ from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal.guard import guarded, log
 from ..internal.resources import acquiring, start_thread
 from ..net.direct_read import ReadLease
-from ..net.socket import Cancelled, Waker
+from ..net.waker import Cancelled, Waker
 from ..protocol.envelopes import FrameBatch, Pushes, RawPush
 from ..protocol.message import Message
 from ..protocol.session_events import TopicKey

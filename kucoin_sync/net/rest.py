@@ -31,8 +31,10 @@ from ..credentials import Credentials
 from ..exceptions import AuthenticationError, ConnectionFailed, RestError, TokenError
 from ..internal.guard import log
 from ..internal.resources import shortage_error
+from .dial import dial, proxy_for
 from .rest_response import Answer, ConnectToken, TokenAnswer
-from .socket import CancellableSocket, Waker, dial, proxy_for
+from .socket import CancellableSocket
+from .waker import Waker
 
 __all__ = ["Endpoints", "Rest", "default_context"]
 

@@ -23,9 +23,11 @@ from urllib.parse import urlsplit
 
 from ..exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, TokenError
 from ..limits import Limits
+from .dial import dial, proxy_for
 from .direct_read import LEASE, ReadLease
 from .framing import FrameBuffer
-from .socket import NOT_NOW, CancellableSocket, Cancelled, Waker, dial, proxy_for
+from .socket import NOT_NOW, CancellableSocket
+from .waker import Cancelled, Waker
 
 try:
     import websocket

@@ -20,7 +20,7 @@ from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal import backoff
 from ..internal.guard import log
 from ..internal.resources import acquiring, start_thread
-from ..net.socket import Cancelled, Waker
+from ..net.waker import Cancelled, Waker
 from .codec import encode
 from .keys import Keys
 from .scripts import HolderScripts

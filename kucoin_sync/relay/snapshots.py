@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError, RestError
-from ..net.socket import Cancelled, Waker
+from ..net.waker import Cancelled, Waker
 from ..protocol.message import UNREADABLE
 from .codec import FIELD, decoder, encode
 from .keys import Keys

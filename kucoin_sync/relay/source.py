@@ -19,7 +19,7 @@ from ..events import Connected, Disconnected, Resubscribed, Retrying
 from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected, is_fatal
 from ..internal import backoff
 from ..internal.guard import log
-from ..net.socket import Cancelled
+from ..net.waker import Cancelled
 from ..protocol.envelopes import Push, channel_of
 from ..protocol.session_events import TopicKey
 from ..topics import grammar

@@ -11,7 +11,7 @@ import websocket
 
 from kucoin_sync import Limits
 from kucoin_sync.net import websocket as net_websocket
-from kucoin_sync.net.socket import Waker
+from kucoin_sync.net.waker import Waker
 from kucoin_sync.net.websocket import ConnectionLost, SecretUrl, WebSocketConnection
 
 __all__ = ["CLIENTS", "ask", "echo_with_transport", "echo_with_websocket_client"]

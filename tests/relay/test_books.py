@@ -22,7 +22,7 @@ from kucoin_sync import (
     SnapshotFailed,
 )
 from kucoin_sync.internal import backoff
-from kucoin_sync.net.socket import Cancelled, Waker
+from kucoin_sync.net.waker import Cancelled, Waker
 from kucoin_sync.relay import Relay, RelayStream, snapshots
 from kucoin_sync.relay.codec import encode
 from kucoin_sync.relay.jobs import Jobs

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from kucoin_sync.connections import connection
-from kucoin_sync.net import rest
+from kucoin_sync.net import dial, rest
 from kucoin_sync.net import socket as net_socket
+from kucoin_sync.net import waker as net_waker
 from kucoin_sync.net import websocket as net_websocket
 
 __all__ = ["Clock"]
@@ -25,18 +26,18 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, by_hand: bool = False) -> None:
         self.seconds = 0.0
         self.slept: Callable[[float], object] = lambda seconds: None
-        for module in (connection, rest, net_websocket, net_socket):
+        for module in (connection, rest, dial, net_websocket, net_socket, net_waker):
             monkeypatch.setattr(module, "time", self)
         if by_hand:
             return
         clock = self
 
-        def sleep(waker: net_socket.Waker, seconds: float) -> None:
+        def sleep(waker: net_waker.Waker, seconds: float) -> None:
             waker.clear()  # ends where the stream is closed
             clock.seconds += seconds
             clock.slept(seconds)
 
-        monkeypatch.setattr(net_socket.Waker, "sleep", sleep)
+        monkeypatch.setattr(net_waker.Waker, "sleep", sleep)
 
     def monotonic(self) -> float:
         return time.monotonic() + self.seconds

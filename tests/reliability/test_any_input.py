@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kucoin_sync import InvalidTopic, KucoinSyncError
 from kucoin_sync.net.rest import Endpoints, Rest
 from kucoin_sync.net.rest_response import Answer, ConnectToken
-from kucoin_sync.net.socket import Waker
+from kucoin_sync.net.waker import Waker
 from kucoin_sync.payloads import Payload
 from kucoin_sync.protocol.envelopes import opened
 from kucoin_sync.protocol.message import Arrival

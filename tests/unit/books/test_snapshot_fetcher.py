@@ -12,7 +12,7 @@ import pytest
 from kucoin_sync import ConnectionFailed, KucoinSyncError, RestError
 from kucoin_sync.books import BookSource, snapshot_fetcher
 from kucoin_sync.books.snapshot_fetcher import SnapshotQueue
-from kucoin_sync.net.socket import Waker
+from kucoin_sync.net.waker import Waker
 
 from ...support.threads import LIMIT, reached, until
 

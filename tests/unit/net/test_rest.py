@@ -23,7 +23,7 @@ from kucoin_sync import AuthenticationError, ConnectionFailed, Credentials, Kuco
 from kucoin_sync.net import rest as rest_module
 from kucoin_sync.net.rest import Endpoints, Rest, default_context
 from kucoin_sync.net.rest_response import ConnectToken, InstanceServer
-from kucoin_sync.net.socket import Cancelled, Waker
+from kucoin_sync.net.waker import Cancelled, Waker
 
 from ...support.certificates import client_context, server_context
 from ...support.http11 import answer, answering, success

@@ -20,7 +20,8 @@ from kucoin_sync import ConnectionFailed, KucoinSyncError, Limits, ProtocolError
 from kucoin_sync.net import direct_read as direct_read_module
 from kucoin_sync.net import websocket as transport_module
 from kucoin_sync.net.direct_read import ReadLease
-from kucoin_sync.net.socket import CancellableSocket, Cancelled, Waker
+from kucoin_sync.net.socket import CancellableSocket
+from kucoin_sync.net.waker import Cancelled, Waker
 from kucoin_sync.net.websocket import ConnectionLost, WebSocketConnection
 
 from ...support.certificates import client_context, server_context
@@ -31,13 +32,6 @@ from ...support.threads import LIMIT, Task, reached
 
 SHORT = 0.2  # seconds until a deadline that a test waits for
 TOKEN = "s3cret-token"
-
-
-@pytest.fixture
-def waker() -> Iterator[Waker]:
-    made = Waker()
-    yield made
-    made.close()
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -118,13 +112,6 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     monkeypatch.setattr(transport_module._Poller, "wait", noting)
     return begun
-
-
-@pytest.fixture(params=["poll", "select"])
-def way_of_waiting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `poll`, and as on systems that have none."""
-    if request.param == "select":
-        monkeypatch.delattr(select, "poll")
 
 
 def receive(transport: WebSocketConnection, count: int) -> list[bytes]:

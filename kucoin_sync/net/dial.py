@@ -1,0 +1,309 @@
+"""Connect to a host: directly or through a proxy, with or without TLS.
+
+WebSocket connections and REST both connect through `dial`, so that proxies, certificates, deadlines and cancelling work
+the same for both. Calls that cannot be woken, such as name resolution (`getaddrinfo`), run on a thread of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import socket
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, NamedTuple, TypeVar, cast
+from urllib.parse import unquote, urlsplit
+
+from ..exceptions import ConnectionFailed
+from ..internal import fork
+from ..internal.guard import Thread
+from ..internal.resources import shortage_error
+from .socket import CancellableSocket
+from .waker import Cancelled, Waker
+
+__all__ = ["Proxy", "dial", "proxy_for", "resolve"]
+
+T = TypeVar("T")
+_SOCKS = ("socks5h", "socks5", "socks4a", "socks4", "socks")
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy that opens tunnels with CONNECT, or a SOCKS proxy."""
+
+    host: str
+    port: int
+    authorization: str = ""  # value of Proxy-Authorization
+    scheme: str = "http"
+    user: str | None = None  # this and the following for SOCKS
+    password: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in errors."""
+        return f"the {'' if self.scheme == 'http' else 'SOCKS '}proxy {self.host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.host}:{self.port})"
+
+
+def dial(
+    host: str,
+    port: int,
+    *,
+    context: ssl.SSLContext | None,
+    proxy: Proxy | None,
+    waker: Waker,
+    deadline: float,
+) -> CancellableSocket:
+    """Connect to `host`, through `proxy` where there is one, with TLS where there is a `context`.
+
+    Raises:
+        ConnectionFailed: with the reason; not retriable where a certificate does not verify.
+        Cancelled: the waker was cancelled meanwhile.
+    """
+    peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if proxy is None:
+        wire = _connect(host, port, waker=waker, deadline=deadline, what=peer)
+    elif proxy.scheme != "http":
+        wire = _connect_through_socks(host, port, proxy, peer, waker, deadline)
+    else:
+        wire = _connect(proxy.host, proxy.port, waker=waker, deadline=deadline, what=proxy.name)
+    try:
+        if proxy is not None and proxy.scheme == "http":
+            waker.begin(f"{wire.peer} has not opened a tunnel to {peer}", "check the proxy and its rules")
+            _open_tunnel(wire, proxy, peer)
+        wire.peer = peer
+        if context is not None:
+            waker.begin(
+                f"the TLS handshake with {peer} was not finished", "check that firewall and proxy let TLS through"
+            )
+            wire.start_tls(context, host)
+    except BaseException:
+        wire.close()
+        raise
+    return wire
+
+
+def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
+    """Return the proxy to use for `host`: that of the argument, else of the usual environment variables.
+
+    `proxy` is a URL such as "http://user:password@proxy.example:3128"; "" means none whatever the environment says.
+    SOCKS proxies need PySocks: socks5h:// and socks4a:// let the proxy look names up, socks5:// and socks4:// do not.
+    A loopback host is never reached through a proxy of the environment.
+
+    Raises:
+        ConnectionFailed: the URL is no HTTP or SOCKS proxy's, or PySocks is missing (not retriable).
+    """
+    if proxy is None:
+        if _is_loopback(host) or urllib.request.proxy_bypass(host):
+            return None
+        found = urllib.request.getproxies()
+        proxy = found.get("https" if secure else "http") or found.get("all") or ""
+    if not proxy:
+        return None
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        scheme, server = parts.scheme, parts.hostname or ""
+        port = parts.port or (1080 if scheme in _SOCKS else 80)
+    except ValueError:
+        scheme, server, port = "", "", 0
+    if scheme not in ("http", *_SOCKS) or not server:
+        raise ConnectionFailed(
+            f"the proxy URL (scheme {scheme!r}, host {server!r}) is not of the form http://host:port; only HTTP and "
+            "SOCKS proxies (socks5h://host:port) are supported: correct proxy= or the environment variables http_proxy "
+            "and https_proxy",
+            retriable=False,
+        )
+    if scheme in _SOCKS:
+        user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
+        found_proxy = Proxy(server, port, "", scheme, user, password)
+        _import_socks(found_proxy)
+        return found_proxy
+    login = ""
+    if parts.username:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        login = "Basic " + base64.b64encode(pair.encode()).decode()
+    return Proxy(server, port, login)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def resolve(host: str, port: int, waker: Waker, deadline: float) -> list[Any]:
+    """Return the addresses of a host, as `socket.getaddrinfo` does.
+
+    Raises:
+        ConnectionFailed: it has none, or the system does not say so in time. Cancelled: the waker was cancelled.
+    """
+    waker.begin(f"DNS has not found the address of {host}", "check DNS, the host name and the network")
+    try:
+        return _run_in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), waker, deadline)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise shortage_error(error, f"a look at the address of {host}") or ConnectionFailed(
+            f"the address of {host} could not be found ({reason}); check the network, the host name and DNS"
+        ) from error
+
+
+def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) -> CancellableSocket:
+    addresses = resolve(host, port, waker, deadline)
+    waker.begin(f"the TCP connection to {what} was not answered", "check firewall and proxy")
+    failure: ConnectionFailed | None = None
+    for position, (family, kind, protocol, _, address) in enumerate(addresses):
+        # An address that swallows packets must not use up the time of the ones after it.
+        share = (deadline - time.monotonic()) / (len(addresses) - position)
+        try:
+            with fork.fork_guard():
+                sock = socket.socket(family, kind, protocol)
+                fork.close_in_child(sock)
+        except OSError as error:
+            missing = shortage_error(error, f"the connection to {what}")
+            failure = missing or ConnectionFailed(f"the connection to {what} failed: {error.strerror}")
+            continue
+        try:
+            wire = CancellableSocket(sock, waker, time.monotonic() + share, what)
+            _connect_socket(wire, address)
+        except ConnectionFailed as error:
+            sock.close()
+            failure = error
+            continue
+        except BaseException:
+            sock.close()
+            raise
+        wire.deadline = deadline
+        return wire
+    raise failure or ConnectionFailed(f"{host} has no address to connect to")
+
+
+def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard: Callable[[T], object] = id) -> T:
+    """Return what a call returns that nobody can wake, or raise what it raises; wait for it until the deadline.
+
+    It runs on a thread of its own, which stays behind where the call takes longer, and then gives its result to
+    `discard`. Where no thread can be had, it is called here.
+    """
+    results: list[tuple[T | None, BaseException | None]] = []
+    left = threading.Event()  # set when nobody waits any more
+
+    def run() -> None:
+        try:
+            results.append((call(), None))
+        except BaseException as error:
+            results.append((None, error))
+        waker.wake()
+        if left.is_set():
+            drop()
+
+    def drop() -> None:
+        while results:
+            with contextlib.suppress(IndexError):  # the other thread took it
+                result, error = results.pop()
+                if error is None:
+                    discard(cast(T, result))
+
+    thread = Thread(target=run, name="kucoin-dial", daemon=True)
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError):
+        run()
+    try:
+        while not results:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise ConnectionFailed(f"there was no answer in time: {waker.step}")
+            waker.wait(remaining)
+            waker.clear()
+        if waker.cancelled:
+            raise Cancelled
+    except BaseException:
+        left.set()
+        drop()
+        raise
+    result, error = results[0]
+    if error is not None:
+        raise error
+    if thread.ident is not None:
+        thread.join()  # it has nothing left to do
+    return cast(T, result)
+
+
+def _connect_socket(wire: CancellableSocket, address: Any) -> None:
+    wire.sock.setblocking(False)
+    wire.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        wire.sock.connect(address)
+    except BlockingIOError:
+        wire.wait(write=True)
+        code = wire.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            wire.fail(OSError(code, os.strerror(code)))
+    except OSError as error:
+        wire.fail(error)
+
+
+def _import_socks(proxy: Proxy) -> Any:
+    """Return PySocks."""
+    try:
+        import socks  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ImportError:
+        raise ConnectionFailed(
+            f"{proxy.name} needs PySocks, which is not installed: pip install 'kucoin-sync[socks]'", retriable=False
+        ) from None
+    return socks
+
+
+def _connect_through_socks(
+    host: str, port: int, proxy: Proxy, peer: str, waker: Waker, deadline: float
+) -> CancellableSocket:
+    """Connect through a SOCKS proxy. PySocks waits in its own way, so that it runs aside."""
+    socks = _import_socks(proxy)
+    waker.begin(f"{proxy.name} has not opened a connection to {peer}", "check the proxy and its rules")
+
+    def connect() -> socket.socket:
+        made = socks.create_connection(
+            (host, port),
+            timeout=max(0.1, deadline - time.monotonic()),
+            proxy_type=socks.SOCKS4 if proxy.scheme in ("socks4", "socks4a") else socks.SOCKS5,
+            proxy_addr=proxy.host,
+            proxy_port=proxy.port,
+            proxy_rdns=proxy.scheme not in ("socks4", "socks5"),
+            proxy_username=proxy.user,
+            proxy_password=proxy.password,
+        )
+        return socket.socket(fileno=made.detach())
+
+    try:
+        sock = _run_in_thread(connect, waker, deadline, discard=socket.socket.close)
+    except OSError as error:  # those of PySocks are among them
+        reason = str(error).partition(chr(10))[0] or type(error).__name__
+    else:
+        fork.close_in_child(sock)
+        wire = CancellableSocket(sock, waker, deadline, proxy.name)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return wire
+    # Raised out here, so that it does not keep its cause, which has the login in its frames.
+    raise ConnectionFailed(
+        f"{proxy.name} opened no connection to {peer} ({reason}); check that it runs, its login and its rules"
+    )
+
+
+def _open_tunnel(wire: CancellableSocket, proxy: Proxy, peer: str) -> None:
+    login = f"Proxy-Authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
+    wire.sendall(f"CONNECT {peer} HTTP/1.1\r\nHost: {peer}\r\n{login}\r\n".encode())
+    head, _ = wire.read_head()
+    status = head.split(b"\r\n", 1)[0].decode("latin-1")
+    if status.split(" ")[1:2] != ["200"]:
+        raise ConnectionFailed(
+            f"{wire.peer} refused to open a tunnel to {peer}: {status[:100]}; check its address, login and rules"
+        )

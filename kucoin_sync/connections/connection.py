@@ -1,8 +1,8 @@
-"""The one I/O thread of a connection drives a `Session` over a `WebSocketConnection`, and replaces both when they die.
+"""A connection to KuCoin: one I/O thread that dials, receives and reconnects until the connection is closed.
 
-What is wanted (`_wanted`) outlives them. Everything else that dies with a connection is in the session and the
-transport, which are replaced whole. Only this thread touches the socket, or a consumer to which it has lent a
-`ReadLease`; other threads leave a command with the session, under the lock, and wake it.
+The thread drives a `Session` (the protocol) over a `WebSocketConnection` (the socket). Both are replaced after each
+cut; the wanted topics in `_wanted` stay. Only the I/O thread touches the socket, except while it lends a consumer
+thread a `ReadLease`. Other threads give the session a command under the lock and wake the I/O thread.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ from .source import Counts, Deliver, OnThread, SoleConsumer, SourceListener, wea
 
 __all__ = ["Connection", "Options", "SourceListener"]
 
-_STABLE = 30.0
-_NONE = float("inf")
-_BACKLOG = 64 * 1024 * 1024
-"""Bytes that can have come while nobody read: more than a system keeps for a socket."""
+_STABLE_SECONDS = 30.0
+"""A connection that lived this long resets the delays between attempts."""
+_NEVER = float("inf")
+_MAX_BACKLOG = 64 * 1024 * 1024
+"""Bytes to read before an overdue pong counts as missing: more than a system buffers for one socket."""
 
 
 class _ConnectPace:
-    """Spaces the connects of the whole process to one site, as KuCoin counts them for the address they come from."""
+    """Limits how often this process connects to each site. KuCoin counts connects by IP address."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards _windows
@@ -53,11 +54,11 @@ class _ConnectPace:
         fork.register(self)
 
     def after_fork(self) -> None:
-        """Begin with a fresh lock. What the parent has dialled counts here, too: it came from the same address."""
+        """Replace the lock in a forked child. The parent's connects still count: they came from the same address."""
         self._lock = threading.Lock()
 
     def delay(self, base: str, per_minute: int, now: float) -> float:
-        """Return the seconds to wait before connecting; 0 takes the place."""
+        """Return the seconds to wait before connecting. 0 allows the connect and counts it."""
         with self._lock:
             window = self._windows.setdefault(base, backoff.SlidingWindow(per_minute, 60.0))
             window.count = per_minute
@@ -71,18 +72,18 @@ _connect_pace = _ConnectPace()
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What all connections of a stream share."""
+    """The settings that all connections of a stream share."""
 
     bases: Endpoints
-    credentials: Callable[[], Credentials | None]  # asked for each connection: keys may appear later
+    credentials: Callable[[], Credentials | None]  # called for each connection: keys may be set later
     context: Callable[[], ssl.SSLContext]
     proxy: str | None
     limits: Limits
     user_agent: str
-    lifetime: Callable[[], float]  # seconds after which a connection is to be replaced
+    lifetime: Callable[[], float]  # returns the seconds after which a connection is replaced
 
     def rest(self, waker: Waker, *, signing: bool = True) -> Rest:
-        """Return a REST client that is cancelled through `waker`; without `signing` it has no key."""
+        """Return a REST client that `waker` can cancel. Without `signing` it has no API key."""
         return Rest(
             self.bases,
             waker=waker,
@@ -95,16 +96,16 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class _Request:
-    """What a connection asks of its owner until it is done; `make` asks, and returns whether it is."""
+    """A request to the owner, repeated until it succeeds. `attempt` makes it and returns whether it succeeded."""
 
-    def __init__(self, make: Callable[[], bool], due: float = 0.0) -> None:
-        self.make = make
+    def __init__(self, attempt: Callable[[], bool], due: float = 0.0) -> None:
+        self.attempt = attempt
         self.due = due
         self.attempts = 0
         self._delays = backoff.retry_delays()
 
     def delay(self, now: float) -> float:
-        """Note that it could not be done; return the seconds until the next attempt."""
+        """Record a failed attempt; return the seconds until the next one."""
         self.attempts += 1
         delay = next(self._delays)
         self.due = now + delay
@@ -112,10 +113,10 @@ class _Request:
 
 
 class Connection(OnThread):
-    """A connection of one market, public or private, that comes back for ever until it is closed.
+    """A public or private connection of one market. It reconnects until it is closed.
 
     Attributes:
-        epoch: number of the connection under way or last made, 0 before the first.
+        epoch: the number of the current or last welcomed connection; 0 before the first.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Connection(OnThread):
         self.market = market
         self.private = private
         self.epoch = 0
-        self._failure: KucoinSyncError | None = None  # of the last attempt or connection; see `last_error`
+        self._failure: KucoinSyncError | None = None  # error of the last attempt or connection; see `last_error`
         self.counts = Counts()
         self._options = options
         self._owner = owner
@@ -134,21 +135,22 @@ class Connection(OnThread):
         self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
         self._session: Session | None = None
         self._wanted: dict[TopicKey, None] = {}
-        self._rest: Rest | None = None  # this and the following are of the I/O thread alone
+        # Only the I/O thread uses the following.
+        self._rest: Rest | None = None
         self._transport: WebSocketConnection | None = None
         self._requests: list[_Request] = []
-        self._retiring: float | None = None  # instant at which to leave at the latest
-        self._proof_to_tell = _NONE  # the number of the proof that the owner waits for
-        self._proof_to_leave = _NONE  # that after which to leave
-        self._server = 0  # which of the token's servers is tried
+        self._retiring: float | None = None  # deadline at which a replaced connection closes
+        self._proof_to_tell = _NEVER  # number of the proof to report to the owner
+        self._proof_to_leave = _NEVER  # number of the proof after which to close; 0: it was answered
+        self._server_index = 0  # index of the token's server to try next
         self._host = ""
-        self._welcomed: float | None = None  # since when the connection under way is welcomed
-        self._handoff_policy = HandoffPolicy()  # to have a consumer read by itself
-        self._abandoned = False  # it is a forked child's copy of its parent's
+        self._welcomed: float | None = None  # when the current connection was welcomed
+        self._handoff_policy = HandoffPolicy()  # decides when a consumer may read the socket
+        self._abandoned = False  # this is a forked child's copy of the parent's connection
         self._acquire_thread(self._run, name=f"kucoin-io-{number}")
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Want these keys from now on."""
+        """Add keys to the wanted ones and subscribe them on the current connection."""
         keys = tuple(keys)
         with self._lock:
             self._wanted.update(dict.fromkeys(keys))
@@ -157,7 +159,7 @@ class Connection(OnThread):
         self._waker.wake()
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Want these keys no longer."""
+        """Remove keys from the wanted ones and unsubscribe them on the current connection."""
         keys = tuple(keys)
         with self._lock:
             for key in keys:
@@ -167,7 +169,7 @@ class Connection(OnThread):
         self._waker.wake()
 
     def close_tunnel(self, tunnel: str) -> None:
-        """Close a tunnel with all that is subscribed in it."""
+        """Close a tunnel and drop all keys in it."""
         with self._lock:
             for key in [key for key in self._wanted if key.tunnel == tunnel]:
                 del self._wanted[key]
@@ -176,13 +178,13 @@ class Connection(OnThread):
         self._waker.wake()
 
     def is_active(self, key: TopicKey) -> bool:
-        """Whether the server has confirmed the key on the connection under way; takes no lock."""
+        """Return whether the server has confirmed the key on the current connection. Takes no lock."""
         session = self._session
         return session is not None and session.is_active(key)
 
     @property
     def last_error(self) -> KucoinSyncError | None:
-        """Why it brings nothing now: what an attempt to connect waits for, or why the last one failed."""
+        """The current step of connecting, or the error of the last attempt; None while messages can come."""
         step = self._waker.step
         if step is not None:
             before = "" if self._failure is None else f". Before that: {self._failure}"
@@ -202,14 +204,14 @@ class Connection(OnThread):
             return tuple(self._wanted)
 
     def prove(self) -> None:
-        """Tell the owner when all has come that the server had sent before now, or the proof of that is overdue."""
+        """Call the owner's `proved` when everything sent before now has arrived, or when the pong is overdue."""
         with self._lock:
             if self._session is not None:
                 self._proof_to_tell = self._session.prove()
         self._waker.wake()
 
     def retire(self, seconds: float) -> None:
-        """Leave when all has come that the server had sent before now, after `seconds` at the latest."""
+        """Close when everything sent before now has arrived, after `seconds` at the latest."""
         with self._lock:
             self._retiring = time.monotonic() + seconds
             if self._session is not None:
@@ -217,13 +219,13 @@ class Connection(OnThread):
         self._waker.wake()
 
     def close(self) -> None:
-        """Let the I/O thread end, from whatever it is waiting in. Does not wait for it."""
+        """Tell the I/O thread to end; it stops waiting at once. Does not join the thread."""
         self._waker.cancel()
 
     def abandon(self) -> None:
-        """Let go of it in a forked child, without a word to the peer and to the owner.
+        """Drop this copy in a forked child; tell neither the peer nor the owner.
 
-        Its thread isn't there, unless it is the one that forked (in an inline callback): then it ends after that.
+        The I/O thread does not exist in the child, unless an inline callback forked: then it ends after the callback.
         """
         self._abandoned = True
         self._lock = threading.Lock()
@@ -231,11 +233,11 @@ class Connection(OnThread):
         if self._transport is not None:
             self._transport.abandon()
 
-    # The I/O thread
+    # On the I/O thread
 
     def _run(self) -> None:
         try:
-            self.serve_until_closed(self._come_back_for_ever, self._lost_by_defect)
+            self.serve_until_closed(self._reconnect_until_closed, self._handle_defect)
         finally:
             if self._rest is not None:
                 self._rest.close()
@@ -243,7 +245,7 @@ class Connection(OnThread):
             if not self._abandoned:
                 self._owner.ended(self)
 
-    def _come_back_for_ever(self) -> None:
+    def _reconnect_until_closed(self) -> None:
         delays = backoff.retry_delays()
         attempt = 0
         while True:
@@ -251,15 +253,15 @@ class Connection(OnThread):
             self._welcomed = None
             try:
                 self._connect()
-                self._converse()
+                self._run_session()
                 return
             except Cancelled:
                 raise
             except ConnectionLost as error:
-                failure: KucoinSyncError = error.with_traceback(None)  # whose frames would hold on to the connection
+                failure: KucoinSyncError = error.with_traceback(None)  # a traceback would keep this object alive
             except KucoinSyncError as error:
                 failure = error
-            except BaseException as error:  # also what is no `Exception`: the thread goes on in any case
+            except BaseException as error:  # the thread must survive every error, not only `Exception`
                 missing = shortage_error(error, f"connection {self.number}")
                 if missing is None:
                     log(logging.ERROR, "a defect ended connection %d; it will be made again", self.number, error=error)
@@ -270,16 +272,16 @@ class Connection(OnThread):
                 self._owner.failed(self, failure, fatal=True)
                 return
             if self._welcomed is None:
-                self._server += 1  # try another server
-                self._failed(failure, attempt, next(delays))
+                self._server_index += 1  # try another server
+                self._handle_failed_attempt(failure, attempt, next(delays))
                 continue
-            if time.monotonic() - self._welcomed >= _STABLE:
+            if time.monotonic() - self._welcomed >= _STABLE_SECONDS:
                 delays = backoff.retry_delays()
             attempt = 0
-            self._lost(failure, next(delays))
+            self._handle_lost(failure, next(delays))
 
     def _connect(self) -> None:
-        """Fetch a fresh token, dial, shake hands, and open a session."""
+        """Fetch a connect token, dial a server, do the WebSocket handshake and start a session."""
         options = self._options
         if self._rest is None:
             self._rest = options.rest(self._waker)
@@ -295,11 +297,13 @@ class Connection(OnThread):
                     "no connection was dialled", f"{reason}, so that the next one waits for {delay:.1f} s"
                 )
             self._waker.sleep(delay)
-        server = token.servers[self._server % len(token.servers)]
-        glue = "&" if "?" in server.endpoint else "?"
+        server = token.servers[self._server_index % len(token.servers)]
+        separator = "&" if "?" in server.endpoint else "?"
         self._host = urlsplit(server.endpoint).hostname or ""
         self._transport = WebSocketConnection.connect(
-            SecretUrl(f"{server.endpoint}{glue}token={quote(token.token, safe='')}&connectId={secrets.token_hex(8)}"),
+            SecretUrl(
+                f"{server.endpoint}{separator}token={quote(token.token, safe='')}&connectId={secrets.token_hex(8)}"
+            ),
             waker=self._waker,
             limits=options.limits,
             context=options.context() if server.endpoint.startswith("wss:") else None,
@@ -319,22 +323,22 @@ class Connection(OnThread):
             session.subscribe(self._wanted)
             self._session = session
 
-    def _converse(self) -> None:
-        """Carry the conversation until it ends; return when it ended because we left."""
+    def _run_session(self) -> None:
+        """Send commands and receive messages until the connection is lost. Return when a retired connection is done."""
         session, transport = self._session, self._transport
         assert session is not None and transport is not None
-        again = self.counts.connects > 0
+        reconnected = self.counts.connects > 0
         resubscribing = True
         now = time.monotonic()
         self._requests = [_Request(partial(self._owner.aged, self), now + self._options.lifetime())]
         idle_since = now
-        in_time = transport.taken  # bytes taken when nothing was overdue yet
+        received_in_time = transport.taken  # bytes received when no pong was overdue
         while True:
             overdue = session.is_overdue(now)
             if not overdue:
-                in_time = transport.taken
-            # After a pause of this thread or of the process, what came meanwhile is read before the peer is judged.
-            behind = overdue and transport.taken - in_time < _BACKLOG and transport.has_more()
+                received_in_time = transport.taken
+            # After a pause of this thread or process the pong may be in the backlog: read it before judging the peer.
+            behind = overdue and transport.taken - received_in_time < _MAX_BACKLOG and transport.has_more()
             with self._lock:
                 session.handle_deadline(now, behind=behind)
                 frames = session.frames_to_send(now)
@@ -346,12 +350,12 @@ class Connection(OnThread):
             for frame in frames:
                 transport.send_text(frame)
             for event in events:
-                self._tell(event)
+                self._handle_session_event(event)
             if session.lost is not None:
                 raise ConnectionLost(session.lost)
             if settled and resubscribing:
                 resubscribing = False
-                self._settled(again)
+                self._settled(reconnected)
             if retiring is not None:
                 if self._proof_to_leave == 0 or now >= retiring:
                     return
@@ -368,9 +372,9 @@ class Connection(OnThread):
             now = self._receive(session, transport, deadline, now)
 
     def _receive(self, session: Session, transport: WebSocketConnection, deadline: float, now: float) -> float:
-        """Deliver pushes until something else is to be seen to; return the instant.
+        """Receive and deliver pushes until `_run_session` has other work; return the time.
 
-        Everything that is done for every message on a quiet feed is here.
+        This loop is the hot path: a single message passes nothing else on this thread.
         """
         counts = self.counts
         while True:
@@ -389,7 +393,7 @@ class Connection(OnThread):
                     pushes = session.receive(frames, arrival, now)
             counts.messages += len(pushes)
             counts.bytes += sum(map(len, frames))
-            if eventful := session.eventful:  # counted before what follows it is delivered
+            if eventful := session.eventful:  # count before delivery
                 session.eventful = False
                 counts.unreadable += session.unreadable
                 counts.unknown += session.unknown
@@ -402,10 +406,10 @@ class Connection(OnThread):
                 self._offer_read_lease(sole_consumer, session, transport)
 
     def _offer_read_lease(self, sole_consumer: SoleConsumer, session: Session, transport: WebSocketConnection) -> None:
-        """Let a consumer read what is for nobody else."""
+        """Let the sole consumer read the socket, if all topics of this connection are its own."""
         read_lease = None
         if sole_consumer.takes_all_of(self.wanted):
-            with suppress(MemoryError):  # then this thread goes on reading
+            with suppress(MemoryError):  # without a lease this thread reads on
                 read_lease = transport.lend_read(
                     partial(self._recognise, session), partial(self._put, sole_consumer), sole_consumer.has
                 )
@@ -414,19 +418,19 @@ class Connection(OnThread):
         self._handoff_policy.lent = read_lease
 
     def _recognise(self, session: Session, frames: list[bytes]) -> FrameBatch | tuple[RawPush] | None:
-        """Return frames as pushes on their consumer's thread; None where the I/O thread has to see to them."""
+        """Return frames as pushes, on the consumer's thread; None if the I/O thread must process them."""
         return session.recognise(frames, Arrival(self.epoch, time.time_ns(), self._payload_mismatch), time.monotonic())
 
     def _put(self, sole_consumer: SoleConsumer, pushes: FrameBatch | tuple[RawPush]) -> bool:
-        """Deliver and count pushes on their consumer's thread; False, with nothing done, where others have a share."""
+        """Deliver and count pushes, on the consumer's thread. Return False, and do nothing, if others want them too."""
         if not sole_consumer.put(pushes):
             return False
         self.counts.messages += len(pushes)
         self.counts.bytes += sum(map(len, pushes.frames if isinstance(pushes, FrameBatch) else (pushes[0].frame,)))
         return True
 
-    def _tell(self, event: SessionEvent) -> None:
-        """Pass on what the session found out."""
+    def _handle_session_event(self, event: SessionEvent) -> None:
+        """Update the state and tell the owner."""
         if isinstance(event, Welcomed):
             self._welcomed = time.monotonic()
             self.epoch = next(self._owner.epochs)
@@ -444,7 +448,7 @@ class Connection(OnThread):
             if event.answered and event.number >= self._proof_to_leave:
                 self._proof_to_leave = 0
             if event.number >= self._proof_to_tell:
-                self._proof_to_tell = _NONE
+                self._proof_to_tell = _NEVER
                 self._owner.proved(self)
         elif isinstance(event, ConnectionFull):
             self._requests.append(_Request(partial(self._move, event.keys)))
@@ -452,7 +456,7 @@ class Connection(OnThread):
             self._owner.emit(ServerNotice(self.market, self.private, self.epoch, event.code, event.reason))
 
     def _move(self, keys: tuple[TopicKey, ...]) -> bool:
-        """Have the owner find other places for keys that the server does not take any more on this connection."""
+        """Ask the owner to move keys to another connection, because the server has refused them as one too many."""
         with self._lock:
             for key in keys:
                 self._wanted.pop(key, None)
@@ -465,13 +469,13 @@ class Connection(OnThread):
         return True
 
     def _make_requests(self, now: float) -> float:
-        """Ask the owner for what is due, which needs another connection; return when to ask again.
+        """Make the requests that are due; return when the next one is due.
 
-        Where no other connection could be made, this one goes on, and asks again later.
+        Each request needs another connection. If none can be made, this one goes on and asks again later.
         """
         for request in [request for request in self._requests if now >= request.due]:
             try:
-                if request.make():
+                if request.attempt():
                     self._requests.remove(request)
                 else:
                     request.delay(now)
@@ -481,15 +485,17 @@ class Connection(OnThread):
                     raise
                 delay = request.delay(now)
                 self._owner.emit(Retrying(self.market, self.private, request.attempts, missing, delay))
-        return min((request.due for request in self._requests), default=float("inf"))
+        return min((request.due for request in self._requests), default=_NEVER)
 
-    def _settled(self, again: bool) -> None:
-        if again:
+    def _settled(self, reconnected: bool) -> None:
+        """Tell the owner that every wanted key was confirmed or refused."""
+        if reconnected:
             topics = len(self.wanted)
             self._owner.emit(Resubscribed(self.market, self.private, self.epoch, topics))
         self._owner.settled(self)
 
-    def _lost(self, failure: KucoinSyncError, delay: float) -> None:
+    def _handle_lost(self, failure: KucoinSyncError, delay: float) -> None:
+        """Report a lost connection and wait `delay` seconds."""
         code, reason = 1006, ""
         if isinstance(failure, ConnectionLost):
             code, reason = failure.code, failure.reason
@@ -500,14 +506,15 @@ class Connection(OnThread):
         self._owner.failed(self, failure, fatal=False)
         self._pause(delay)
 
-    def _lost_by_defect(self, error: KucoinSyncError) -> None:
-        """See to an end that was not seen to as it should have been."""
+    def _handle_defect(self, error: KucoinSyncError) -> None:
+        """Report and clean up after an error that the reconnect loop itself raised."""
         try:
             self._owner.failed(self, error, fatal=False)
         finally:
             self._drop_transport()
 
-    def _failed(self, error: KucoinSyncError, attempt: int, delay: float) -> None:
+    def _handle_failed_attempt(self, error: KucoinSyncError, attempt: int, delay: float) -> None:
+        """Report a failed attempt to connect and wait `delay` seconds, or longer if the server asked for it."""
         if isinstance(error, ConnectionLost):
             error = error.error
         self.last_error = error
@@ -518,13 +525,15 @@ class Connection(OnThread):
         self._pause(delay)
 
     def _pause(self, delay: float) -> None:
+        """Wait before the next attempt. The owner may close an idle connection meanwhile."""
         until = time.monotonic() + delay
         while (remaining := until - time.monotonic()) > 0:
             if not self._wanted:
-                self._owner.idle(self)  # which closes it, unless something is about to be wanted
+                self._owner.idle(self)  # closes this connection unless a topic was just placed on it
             self._waker.sleep(remaining)
 
     def _drop_transport(self) -> None:
+        """End the session, send its remaining commands and close the socket."""
         self._waker.step = None
         with self._lock:
             session, self._session = self._session, None
@@ -532,8 +541,8 @@ class Connection(OnThread):
         if transport is not None:
             try:
                 if session is not None and session.lost is None:
-                    for frame in session.frames_to_send(time.monotonic()):  # such as an unsubscribe just before the end
+                    for frame in session.frames_to_send(time.monotonic()):  # for example an unsubscribe
                         transport.send_text(frame)
             finally:
-                transport.close()  # where this raises it is done again
+                transport.close()  # if this raises, `_transport` stays set and the next call closes again
                 self._transport = None

@@ -1,18 +1,17 @@
-"""Make one feed of two connections that bring the same: each message when it first comes, once, and in order.
+"""Merge two connections that carry the same topics: deliver each message once, early, and in order.
 
-The connections are the first, which was there before, and the second, which was subscribed later; each brings the
-messages of a topic and subject in the order of the feed. Rules, for each topic and subject:
-1. Where the second begins is known once it has brought something that the first has brought too. Until then its
-   messages are held, because the first may still bring what came before them. They are held no longer than the peer
-   itself holds those of the first: the merge asks for a proof, such as a pong, that the first has brought all that it
-   was sent.
-2. From then on a message is delivered by whichever connection brings it first. What the other one still has to bring
-   is remembered, and left out when it comes.
-3. When the first has ended, nothing is held any more. The merge is over when the second has brought, of each topic, all
-   that the first had brought, or something newer.
+The first connection is the old one; the second replaces it. Each delivers the messages of a topic and subject in the
+order of the feed. Rules, for each topic and subject:
+1. The start of the second in the feed is known once it repeats a message of the first. Until then its messages are
+   held, because earlier ones may still come on the first. To bound that wait, the merge asks for a proof (a pong) that
+   the first has delivered everything sent to it so far.
+2. After that a message is delivered from the connection on which it comes first. Its copy, owed by the other
+   connection, is remembered and skipped.
+3. When the first has ended, nothing is held. The merge is over when the second has delivered every message that it
+   owes, or a newer one, of each topic.
 
-An `identity` says which pushes are the same. No lock is held while messages are delivered: where both connections
-bring some at once, one thread delivers both in the order of the decision.
+An `identity` function tells which pushes are the same. No lock is held during delivery. If both connections receive
+at once, one thread delivers the messages of both, in the order in which they were accepted.
 """
 
 from __future__ import annotations
@@ -28,44 +27,44 @@ from ..protocol.message import Arrival, Message, Origin
 __all__ = ["FIRST", "SECOND", "Identity", "Merge", "same_data"]
 
 FIRST, SECOND = 0, 1
-_OWED = 200_000  # messages by which one connection may be behind the other, in all
-_HELD = 10_000  # messages held in all
-_KINDS = 20_000  # topics and subjects
-_UNDELIVERED = 100_000  # messages to be delivered in all
-_LATE = 100_000  # messages after the end of the first for which the second may be behind
+_MAX_OWED = 200_000  # messages that the connections owe, in total
+_MAX_HELD = 10_000  # messages held, in total
+_MAX_CHANNELS = 20_000  # topics and subjects
+_MAX_UNDELIVERED = 100_000  # messages accepted and not yet delivered
+_MAX_LATE = 100_000  # messages of the second after which the merge ends, counted from the end of the first
 
-#: Returns what two pushes of one topic and subject have in common only if they are the same.
+#: Returns a value that is equal for two pushes of one topic and subject only if they are the same push.
 Identity: TypeAlias = Callable[[Message], Hashable]
-_Kind: TypeAlias = "tuple[str | None, str | None, str | None]"
+_Channel: TypeAlias = "tuple[str | None, str | None, str | None]"
 
 
 def same_data(message: Message) -> Hashable:
-    """Tell pushes apart by the bytes of their data; the hash of these takes less memory."""
+    """Identify a push by the hash of its data bytes; the hash takes less memory than the bytes."""
     return hash(bytes(message.wire_data))
 
 
 class _Feed:
-    """What is known of one topic and subject."""
+    """The state of one topic and subject."""
 
     __slots__ = ("held", "owed", "placed")
 
     def __init__(self) -> None:
-        self.placed = False  # whether it is known where the second connection begins
-        self.held: list[tuple[Hashable, Message]] = []  # of the second, until then
-        # For each connection what the other one has brought, and it has not.
+        self.placed = False  # whether the start of the second connection is known
+        self.held: list[tuple[Hashable, Message]] = []  # messages of the second, until `placed`
+        # For each connection: the messages that only the other one has delivered so far.
         self.owed: tuple[deque[Hashable], deque[Hashable]] = (deque(), deque())
 
 
 class Merge:
-    """Between the I/O threads of two connections.
+    """Merges the messages of two connections; called on the I/O threads of both.
 
     Args:
         deliver: takes messages; called by one thread at a time, without a lock held.
-        ask: has `proved` called when the first connection has brought all that it was sent before now.
-        identity: tells which pushes are the same.
+        ask: requests a proof; `proved` is called when the first connection has delivered everything sent before.
+        identity: returns equal values for the same push.
 
     Attributes:
-        over: whether the second connection's messages need not come through here any more.
+        over: the second connection may bypass this merge from now on.
     """
 
     def __init__(
@@ -75,42 +74,40 @@ class Merge:
         self._deliver = deliver
         self._ask = ask
         self._identity = identity
-        self._lock = threading.Lock()  # guards all of the following; nobody is called with it held
-        self._feeds: dict[_Kind, _Feed] = {}
+        self._lock = threading.Lock()  # guards all of the following; not held during any call out
+        self._feeds: dict[_Channel, _Feed] = {}
         self._held = 0
-        self._owed = 0  # all that is owed
-        self._asked: set[_Kind] = set()  # with something held when the proof under way was asked for
-        self._unasked: set[_Kind] = set()  # with something held since
+        self._owed = 0  # total of all `owed`
+        self._asked: set[_Channel] = set()  # channels with held messages that the pending proof covers
+        self._unasked: set[_Channel] = set()  # channels with held messages that it does not cover
         self._alone = False  # the first has ended
-        self._late = 0  # messages of the second since then
-        self._epoch = 0  # the highest that was delivered
+        self._late = 0  # messages of the second since the first has ended
+        self._epoch = 0  # the highest epoch accepted so far
         self._second_epoch = 0
-        self._restamped: tuple[Arrival, Arrival] | None = (
-            None  # the last arrival whose epoch was raised, and what it became
-        )
-        self._ready: deque[list[Message]] = deque()  # to be delivered, in this order
+        self._restamped: tuple[Arrival, Arrival] | None = None  # the last arrival with a raised epoch: before, after
+        self._ready: deque[list[Message]] = deque()  # accepted messages, in order of delivery
         self._delivering = False
-        self._deliverer = 0  # the thread that does
-        self._undelivered = 0  # messages in `_ready`, and those that are being delivered
-        self._fewer = threading.Condition(self._lock)  # notified when there are fewer of them
+        self._deliverer = 0  # id of the delivering thread
+        self._undelivered = 0  # messages in `_ready` and in the current delivery
+        self._fewer = threading.Condition(self._lock)  # notified when `_undelivered` falls
 
     def bring(self, source: int, messages: list[Message]) -> None:
-        """Take what a connection has brought."""
+        """Take messages of one connection, FIRST or SECOND."""
         with self._lock:
             if self._alone and source == FIRST:
                 return
             fresh: list[Message] = []
             for message in messages:
                 self._take(source, message, fresh)
-            if self._owed > _OWED:
+            if self._owed > _MAX_OWED:
                 self._forget_older_half()
-            if self._held > _HELD or len(self._feeds) > _KINDS:
+            if self._held > _MAX_HELD or len(self._feeds) > _MAX_CHANNELS:
                 self._place(list(self._feeds), fresh)
-            if len(self._feeds) > _KINDS:
+            if len(self._feeds) > _MAX_CHANNELS:
                 self._forget_all()
             if self._alone:
                 self._late += len(messages)
-                if self._late >= _LATE:
+                if self._late >= _MAX_LATE:
                     self._forget_all()
             self._put(fresh)
             asks = self._begin_to_ask()
@@ -119,7 +116,7 @@ class Merge:
         self._deliver_ready()
 
     def proved(self) -> None:
-        """The first connection has brought all that it was sent before the last call of `ask`."""
+        """Note that the first connection has delivered everything sent before the last call of `ask`."""
         with self._lock:
             fresh: list[Message] = []
             self._place(self._asked, fresh)
@@ -131,7 +128,7 @@ class Merge:
         self._deliver_ready()
 
     def end_first(self) -> None:
-        """The first connection has ended."""
+        """Note that the first connection has ended."""
         with self._lock:
             if self._alone:
                 return
@@ -140,7 +137,7 @@ class Merge:
             self._place(list(self._feeds), fresh)
             for feed in self._feeds.values():
                 feed.owed[FIRST].clear()
-            self._feeds = {kind: feed for kind, feed in self._feeds.items() if feed.owed[SECOND]}
+            self._feeds = {channel: feed for channel, feed in self._feeds.items() if feed.owed[SECOND]}
             self._owed = sum(len(feed.owed[SECOND]) for feed in self._feeds.values())
             self._put(fresh)
         self._deliver_ready()
@@ -148,42 +145,43 @@ class Merge:
     # Under the lock
 
     def _take(self, source: int, message: Message, fresh: list[Message]) -> None:
+        """Accept, hold or skip a message; append accepted messages to `fresh`."""
         if source == SECOND and message.epoch != self._second_epoch:
             self._second_epoch = message.epoch
-            for each in self._feeds.values():  # it begins somewhere else
+            for each in self._feeds.values():  # a reconnect: the start of the second is unknown again
                 each.placed = self._alone
-        kind = message.topic, message.subject, message.tunnel_id
-        feed = self._feeds.get(kind)
+        channel = message.topic, message.subject, message.tunnel_id
+        feed = self._feeds.get(channel)
         if feed is None:
             if self._alone:
                 fresh.append(message)
                 return
-            feed = self._feeds[kind] = _Feed()
+            feed = self._feeds[channel] = _Feed()
         identity = self._identity(message)
         owed, others = feed.owed[source], feed.owed[1 - source]
-        if owed and identity in owed:  # it was delivered already
+        if owed and identity in owed:  # a copy of a delivered message
             self._owed -= 1
             while owed.popleft() != identity:
                 self._owed -= 1
             if source == SECOND:
-                self._place([kind], fresh)
+                self._place([channel], fresh)
                 if self._alone and not owed:
-                    del self._feeds[kind]
+                    del self._feeds[channel]
         elif source == FIRST:
             place = next((place for place, (held, _) in enumerate(feed.held) if held == identity), None)
             if place is None:
                 others.append(identity)
                 self._owed += 1
-            else:  # the second has brought it too, with others before and behind it
+            else:  # the second has it too: its held messages before this one are older
                 fresh += (held for _, held in islice(feed.held, place))
                 del feed.held[: place + 1]
                 self._held -= place + 1
             fresh.append(message)
             if place is not None:
-                self._place([kind], fresh)
+                self._place([channel], fresh)
         elif self._alone:
             self._owed -= len(owed)
-            del self._feeds[kind]  # it has gone on to something newer
+            del self._feeds[channel]  # a newer message: the second is no longer behind
             fresh.append(message)
         elif feed.placed:
             others.append(identity)
@@ -192,17 +190,17 @@ class Merge:
         else:
             feed.held.append((identity, message))
             self._held += 1
-            if kind not in self._asked:
-                self._unasked.add(kind)
+            if channel not in self._asked:
+                self._unasked.add(channel)
 
-    def _place(self, kinds: list[_Kind] | set[_Kind], fresh: list[Message]) -> None:
-        """Deliver what is held of some topics: nothing comes before it any more."""
-        for kind in kinds:
-            feed = self._feeds.get(kind)
+    def _place(self, channels: list[_Channel] | set[_Channel], fresh: list[Message]) -> None:
+        """Accept the held messages of some channels: no earlier message can come any more."""
+        for channel in channels:
+            feed = self._feeds.get(channel)
             if feed is None:
                 continue
             feed.placed = True
-            self._unasked.discard(kind)
+            self._unasked.discard(channel)
             if feed.held:
                 feed.owed[FIRST].extend(identity for identity, _ in feed.held)
                 self._owed += len(feed.held)
@@ -211,7 +209,7 @@ class Merge:
                 feed.held = []
 
     def _forget_older_half(self) -> None:
-        """Keep memory bounded: whoever is that far behind may bring something twice."""
+        """Bound the memory. A connection that is this far behind may then deliver messages twice."""
         for feed in self._feeds.values():
             for owed in feed.owed:
                 for _ in range(len(owed) // 2):
@@ -219,18 +217,19 @@ class Merge:
         self._owed = sum(len(owed) for feed in self._feeds.values() for owed in feed.owed)
 
     def _forget_all(self) -> None:
+        """End all tracking; later copies are delivered as new messages."""
         self._feeds.clear()
         self._owed = 0
 
     def _begin_to_ask(self) -> bool:
-        """Whether a proof is to be asked for, and none is under way."""
+        """Return whether to ask for a proof now. If so, the proof covers all channels with held messages."""
         if self._alone or self._asked or not self._unasked:
             return False
         self._asked, self._unasked = self._unasked, set()
         return True
 
     def _put(self, fresh: list[Message]) -> None:
-        """Have messages delivered behind those before them. Epochs rise, whichever connection is faster."""
+        """Append messages to the delivery queue. An epoch lower than an earlier one is raised to it."""
         for message in fresh:
             epoch = message.epoch
             if epoch >= self._epoch:
@@ -242,7 +241,7 @@ class Merge:
             self._undelivered += len(fresh)
 
     def _raised(self, arrival: Arrival) -> Arrival:
-        """Return an arrival with the highest epoch so far: the same object for messages that came together."""
+        """Return a copy of an arrival with the highest epoch so far; messages of one arrival share the copy."""
         if self._restamped is None or self._restamped[0] is not arrival or self._restamped[1].epoch != self._epoch:
             self._restamped = arrival, Arrival(self._epoch, arrival.received_ns, arrival.payload_mismatch)
         return self._restamped[1]
@@ -250,15 +249,16 @@ class Merge:
     # Without the lock
 
     def _deliver_ready(self) -> None:
-        """Deliver what is ready, unless another thread does; wait for that thread where it is far behind.
+        """Deliver the accepted messages, unless another thread does so already.
 
-        It is where an inline callback blocks it, which would block this thread, too, with no merge between.
+        If that thread has fallen far behind, wait for it. It does so when an inline callback blocks; without a merge
+        that callback would block this thread too.
         """
         while True:
             with self._lock:
                 if self._delivering:
                     if self._deliverer != threading.get_ident():
-                        self._fewer.wait_for(lambda: self._undelivered <= _UNDELIVERED)
+                        self._fewer.wait_for(lambda: self._undelivered <= _MAX_UNDELIVERED)
                     return
                 if not self._ready:
                     self.over = self._alone and not self._feeds

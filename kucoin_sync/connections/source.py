@@ -1,8 +1,8 @@
-"""What brings messages to a stream, as the stream sees it: a connection to KuCoin, or what stands for one.
+"""The interface between a stream and its message sources.
 
-A stream routes, queues and waits in the same way whatever its messages come from; `connection.Connection` is the
-carrier that dials KuCoin. Carriers are made one for each market, public and private, as topics need them, and one more
-whenever the last has no room left.
+A message source delivers the messages of one market, public or private. `connection.Connection` is the source that
+dials KuCoin; replay and relay have sources of their own. A stream makes a source when a topic needs one, and another
+when all sources of that market are full.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ __all__ = [
     "weak_callback",
 ]
 
-_PAUSE = 1.0
-"""Seconds after which a thread begins again whose handling of an error has failed."""
-_IDLE = 3600.0
+_RESTART_DELAY = 1.0
+"""Seconds before a thread restarts its loop after an unexpected error."""
+_IDLE_WAIT = 3600.0
 
 
 class SoleConsumer(Protocol):
-    """A subscription whose one consumer thread waited for pushes that are for nobody else."""
+    """A subscription that gets all pushes of a source and has one consumer thread, which is waiting."""
 
     def takes_all_of(self, keys: Collection[TopicKey]) -> bool:
-        """Return whether these keys are all that it has, and no observer hears of them."""
+        """Return whether the subscription has exactly these keys and no observer is registered."""
 
     def accept(self, read_lease: ReadLease) -> None:
         """Let the consumer read the socket itself."""
 
     def put(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
-        """Deliver pushes, on the consumer's thread; False, with nothing done, where others have a share in them."""
+        """Deliver pushes, on the consumer's thread. Return False, and do nothing, if others want them too."""
 
     def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
-        """Return whether pushes wait for the consumer."""
+        """Return whether these pushes are still queued for the consumer."""
 
 
 class SourceListener(Protocol):
-    """What a carrier asks of its owner and tells it; called on the carrier's thread, without any lock held."""
+    """The owner of a message source. The source calls it on its own thread, without holding a lock."""
 
     @property
     def command_ids(self) -> Iterator[int]: ...
@@ -80,7 +80,7 @@ class SourceListener(Protocol):
 
 
 class Counts(msgspec.Struct):
-    """Plain numbers of one carrier; written by its thread only."""
+    """Counters of one source; only its thread writes them."""
 
     messages: int = 0
     bytes: int = 0
@@ -93,17 +93,17 @@ class Counts(msgspec.Struct):
     pong_latency: float | None = None
 
     def add(self, other: Counts) -> None:
-        """Add the numbers of a carrier that is gone."""
+        """Add the counters of a source that has ended."""
         for name in ("messages", "bytes", "unreadable", "unknown", "connects", "reconnects", "disconnects", "failures"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class MessageSource(Protocol):
-    """What brings the messages of one market, public or private, until it is closed; its own thread calls its owner.
+    """Delivers the messages of one market, public or private, until it is closed. Its own thread calls its owner.
 
     Attributes:
-        last_error: why it brings nothing now, None while it does.
-        epoch: rises whenever messages may be missing between two; an owner's `epochs` gives the numbers.
+        last_error: why no messages can come now; None while they can.
+        epoch: a number from the owner's `epochs`; it rises whenever messages may be missing between two messages.
     """
 
     @property
@@ -122,48 +122,48 @@ class MessageSource(Protocol):
     def thread(self) -> threading.Thread: ...
     @property
     def over(self) -> bool:
-        """Whether its thread has run and ended."""
+        """Whether the thread has run and ended."""
 
     def start(self) -> None:
-        """Begin to bring messages, where it has not begun; its thread has been idle until then.
+        """Start to deliver messages, unless already started. The thread is idle until then.
 
-        Called after each `subscribe`: an exception of a signal's handler may have come between the first and this.
+        Called after each `subscribe`, because a signal handler may raise between the first `subscribe` and `start`.
         """
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Bring these keys, too, and tell the owner that they were `acked` or `refused`."""
+        """Deliver these keys too; call the owner's `acked` or `refused` for each."""
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Bring these keys no longer."""
+        """Stop to deliver these keys."""
 
     def close_tunnel(self, tunnel: str) -> None:
-        """Close a tunnel with all that is in it."""
+        """Close a tunnel and drop all keys in it."""
 
     def is_active(self, key: TopicKey) -> bool:
-        """Whether this key is brought now."""
+        """Return whether this key is delivered now."""
 
     def prove(self) -> None:
-        """Tell the owner that it is `proved` when all has come that was sent before now, or its proof is overdue."""
+        """Call the owner's `proved` when everything sent before now has arrived, or when the proof is overdue."""
 
     def retire(self, seconds: float) -> None:
-        """End when all has come that was sent before now, at the latest in so many seconds: another one takes over."""
+        """End when everything sent before now has arrived, after `seconds` at the latest. Another source takes over."""
 
     def close(self) -> None:
-        """Let its thread end, from whatever it is waiting in. Does not wait for it."""
+        """Tell the thread to end; it stops waiting at once. Does not join the thread."""
 
     def abandon(self) -> None:
-        """Let go, in a forked child, of this copy of what the parent has, without a word to peer or owner.
+        """Drop this copy in a forked child; tell neither the peer nor the owner.
 
-        No thread of the parent's is there, but maybe the one that forked, and locks may be held by the others. Must not
-        wait for anything; what reaches the peer belongs to the parent.
+        Of the parent's threads only the one that forked exists in the child. The others may have held locks, so this
+        must not wait for anything. The socket belongs to the parent: send nothing.
         """
 
 
 class OnThread:
-    """What a carrier has that runs on a thread of its own.
+    """Base of the sources that run on a thread of their own.
 
-    The thread and the waker are acquired when the carrier is made, so that nothing can be missing at `start`.
-    Until then the thread is idle.
+    The thread and the waker are acquired in the constructor, so that `start` cannot fail for lack of resources.
+    The thread is idle until `start`.
     """
 
     _waker: Waker
@@ -173,13 +173,14 @@ class OnThread:
     _started = False
 
     def serve_until_closed(self, serve: Callable[[], None], lost: Callable[[KucoinSyncError], None]) -> None:
-        """After `start`, call `serve` until it returns or is cancelled: again where it raises, which is told.
+        """Wait for `start`, then call `serve` until it returns or is cancelled.
 
-        It sees to errors of its own. What it raises came up where it did that, so that `lost` is called for it.
+        `serve` handles the expected errors itself. After any other error this logs and emits it, calls `lost`, and
+        calls `serve` again.
         """
         try:
             while not self._started:
-                self._waker.wait(_IDLE)
+                self._waker.wait(_IDLE_WAIT)
                 self._waker.clear()
             while True:
                 try:
@@ -194,17 +195,17 @@ class OnThread:
                         self._owner.emit(UnexpectedError(f"the thread {name}", error))
                         self.last_error = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
                         lost(self.last_error)
-                until = time.monotonic() + _PAUSE
+                until = time.monotonic() + _RESTART_DELAY
                 while (remaining := until - time.monotonic()) > 0:
                     self._waker.sleep(remaining)
         except Cancelled:
-            pass  # closed by its owner, who knows
+            pass  # the owner has closed it
 
     def _acquire_thread(self, run: Callable[[], None], *, name: str) -> None:
-        """Acquire a waker and a thread that is to run; the last step of making a carrier.
+        """Create the waker and start the thread that will call `run`; the last step of a constructor.
 
         Raises:
-            ConnectionFailed: there was none to have, and nothing is left behind.
+            ConnectionFailed: the system refused a socket or a thread; nothing is left behind.
         """
         with acquiring("another connection"):
             self._waker = Waker()
@@ -218,18 +219,18 @@ class OnThread:
             raise
 
     def start(self) -> None:
-        """Let the thread begin."""
+        """Let the thread start its work."""
         self._started = True
         self._waker.wake()
 
     @property
     def begun(self) -> bool:
-        """Whether it was started."""
+        """Whether `start` was called."""
         return self._started
 
     @property
     def thread(self) -> threading.Thread:
-        """The thread."""
+        """The thread that runs this source."""
         return self._thread
 
     @property
@@ -239,9 +240,10 @@ class OnThread:
 
 
 def _run_when_started(found: weakref.WeakMethod[Callable[[], None]], waker: Waker) -> None:
-    """Run a carrier once it is started or closed.
+    """Wait until a source is started or closed, then run it.
 
-    Until then the thread does not hold it: a signal's handler may have raised before anybody else did.
+    Until then the thread holds only a weak reference. So a source is freed if a signal handler raises before the caller
+    has stored it.
     """
     while True:
         run: Any = found()
@@ -251,7 +253,7 @@ def _run_when_started(found: weakref.WeakMethod[Callable[[], None]], waker: Wake
         if run.__self__.begun or waker.cancelled:
             break
         del run
-        waker.wait(_IDLE)
+        waker.wait(_IDLE_WAIT)
         try:
             waker.clear()
         except Cancelled:
@@ -259,16 +261,16 @@ def _run_when_started(found: weakref.WeakMethod[Callable[[], None]], waker: Wake
     run()
 
 
-#: Takes what came, on the carrier's thread and without any lock held; returns who waited for it, where that is known.
+#: Takes pushes, on the source's thread, without a lock held. Returns the sole consumer if it was waiting for them.
 Deliver: TypeAlias = Callable[[MessageSource, Pushes], SoleConsumer | None]
-#: Makes a carrier from its number, its market, whether it is private, who owns it and who takes what it brings.
+#: Makes a source from its number, its market, whether it is private, its owner and the receiver of its pushes.
 MakeSource: TypeAlias = Callable[[int, str, bool, SourceListener, Deliver], MessageSource]
 
 
 def weak_callback(method: Callable[[Message], None]) -> Callable[[Message], None]:
-    """Return a function that calls a method and does not keep its object alive.
+    """Return a function that calls a method without keeping its object alive.
 
-    Messages are not seen by the garbage collector: one that waits in a queue must not hold on to the stream.
+    The garbage collector does not track messages. A queued message that kept the stream alive would be a leak.
     """
     reference = weakref.WeakMethod(method)
 

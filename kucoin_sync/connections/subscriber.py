@@ -1,4 +1,4 @@
-"""One `subscribe` call: check what is asked for, find the connections that it needs, wait for the server's answer."""
+"""The `subscribe` call: check the arguments, place the topics on connections, wait for the server to confirm."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Options(TypedDict, total=False):
 
 
 class SubscribeOptions(NamedTuple):
-    """What a user says of a subscription beside its topics; see `Stream.subscribe`."""
+    """The options of one `subscribe` call; see `Stream.subscribe`."""
 
     callback: Callback | None
     inline: bool
@@ -49,7 +49,7 @@ class SubscribeOptions(NamedTuple):
     timeout: float | None
 
     def check(self) -> None:
-        """Raise ValueError or TypeError for terms that make no sense."""
+        """Raise ValueError or TypeError for an invalid option."""
         if self.overflow not in OVERFLOW:
             raise ValueError(f"overflow is {self.overflow!r}; it is one of {', '.join(OVERFLOW)}")
         if self.maxsize < 1:
@@ -70,87 +70,88 @@ class Subscriber:
         board: SubscriptionManager,
         callbacks: Callbacks,
         credentials: Credentials | None,
-        find: Callable[[], Credentials | None] = Credentials.from_environment,
+        find_credentials: Callable[[], Credentials | None] = Credentials.from_environment,
     ) -> None:
         self.credentials = credentials
-        self._find = find
+        self._find_credentials = find_credentials
         self._board = board
         self._callbacks = callbacks
 
     def subscribe(
-        self, topics: tuple[str, ...], terms: SubscribeOptions, tunnel: str | None = None, holder: object = None
+        self, topics: tuple[str, ...], options: SubscribeOptions, tunnel: str | None = None, holder: object = None
     ) -> Subscription[Any]:
-        """Return a subscription to the topics, confirmed by the server; see `Stream.subscribe`.
+        """Return a subscription to the topics after the server has confirmed it; see `Stream.subscribe`.
 
-        `holder` exists as long as the user holds the subscription, or its callback may be called.
+        `holder` is kept alive while the user holds the subscription or its callback may be called.
 
-        Where the caller has interrupted this package it is not confirmed; what goes wrong then ends it.
+        If the caller has interrupted this package on the same thread, this returns before the confirmation. A later
+        error then ends the subscription.
         """
-        terms.check()
+        options.check()
         singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))
         groups: dict[tuple[str, bool], list[TopicKey]] = {}
         for single in singles:
-            groups.setdefault(self._kind(single, terms.private), []).append(TopicKey(single, tunnel))
-        subscription = self._make(singles, terms, tunnel)
+            groups.setdefault(self._kind(single, options.private), []).append(TopicKey(single, tunnel))
+        subscription = self._make(singles, options, tunnel)
         held = subscription if holder is None else subscription.held_by_user(holder)
-        if terms.callback is not None:
+        if options.callback is not None:
             subscription.keep_alive = holder
         if is_reentrant():
             if self._board.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
-            defer(partial(self._join_later, subscription, groups, terms._replace(timeout=0)))
+            defer(partial(self._join_later, subscription, groups, options._replace(timeout=0)))
             return held
         wait_for_deferred()
         try:
-            self._join(subscription, groups, terms)
-        except BaseException:  # a signal's handler may raise when all is done, too
+            self._join(subscription, groups, options)
+        except BaseException:  # a signal handler may raise even after `_join` has returned
             self._undo(subscription, singles)
             raise
         return held
 
     def _join(
-        self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[TopicKey]], terms: SubscribeOptions
+        self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[TopicKey]], options: SubscribeOptions
     ) -> None:
-        """Have a subscription brought what it is for, and wait as long as the user wants until that is confirmed."""
+        """Register a subscription with the manager and wait for the confirmation, up to the user's timeout."""
         singles = subscription.topics
         try:
             serve = None
-            if terms.callback is not None and not terms.inline:
+            if options.callback is not None and not options.inline:
                 serve = self._callbacks.prepare(subscription)
-            waiter = self._board.add(subscription, groups, terms.stale_after)
+            waiter = self._board.add(subscription, groups, options.stale_after)
             if serve is not None:
                 serve()
-            if terms.timeout != 0 and not self._board.is_io_thread():
-                self._await(waiter, terms.timeout, singles)
+            if options.timeout != 0 and not self._board.is_io_thread():
+                self._await(waiter, options.timeout, singles)
             self._board.joined(subscription)
         except BaseException:
             self._undo(subscription, singles)
             raise
 
     def _undo(self, subscription: Subscription[Any], singles: tuple[str, ...]) -> None:
-        """Take a subscription away that nobody will hold."""
+        """Remove a subscription that the caller will not get."""
         subscription.withhold(singles)
         self._board.remove(subscription, singles)
         self._board.joined(subscription)
 
     def _join_later(
-        self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[TopicKey]], terms: SubscribeOptions
+        self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[TopicKey]], options: SubscribeOptions
     ) -> None:
-        """Do the same for a subscription that somebody holds already: errors end it. It may be closed by now."""
+        """Do as `_join` for a subscription that the user has already; an error ends it. It may be closed by now."""
         try:
             if not subscription.closed:
-                self._join(subscription, groups, terms)
+                self._join(subscription, groups, options)
         except Exception as error:
             subscription.inbox.finish(error)
 
     def find_credentials(self) -> Credentials | None:
-        """Return the stream's credentials, else those that are found now; None where there are none."""
+        """Return the stream's credentials; look for some if it has none yet. Return None if there are none."""
         if self.credentials is None:
-            self.credentials = self._find()
+            self.credentials = self._find_credentials()
         return self.credentials
 
     def _kind(self, single: str, private: bool | None) -> tuple[str, bool]:
-        """Return the market of a topic and whether it needs an authorised connection."""
+        """Return the market of a topic and whether it needs a private connection."""
         needs_key = grammar.is_private(single)
         if needs_key and private is False:
             raise InvalidTopic(f"{single} is a private topic; leave private= away or pass True")
@@ -162,24 +163,26 @@ class Subscriber:
             )
         return kind_of(single, private)
 
-    def _make(self, singles: tuple[str, ...], terms: SubscribeOptions, tunnel: str | None) -> Subscription:
+    def _make(self, singles: tuple[str, ...], options: SubscribeOptions, tunnel: str | None) -> Subscription:
+        """Return a new subscription with the inbox that its options ask for."""
+
         def overflowed(dropped: int) -> None:
             self._callbacks.emit(Overflowed(subscription.topics, dropped))
 
         def slow(dropped: int) -> SlowConsumer:
             return SlowConsumer(
-                f"{dropped} messages of {', '.join(subscription.topics[:3])} were dropped because {terms.maxsize} were "
-                "waiting already; take messages faster, raise maxsize, or choose another overflow policy",
+                f"{dropped} messages of {', '.join(subscription.topics[:3])} were dropped because {options.maxsize} "
+                "were waiting already; take messages faster, raise maxsize, or choose another overflow policy",
                 dropped=dropped,
             )
 
         inbox: Inbox
-        if terms.callback is not None and terms.inline:
-            inbox = InlineInbox(terms.callback, lambda error: self._callbacks.failed(subscription, error))
+        if options.callback is not None and options.inline:
+            inbox = InlineInbox(options.callback, lambda error: self._callbacks.failed(subscription, error))
         else:
-            inbox = inbox_for(terms.overflow, terms.maxsize, overflowed, slow)
+            inbox = inbox_for(options.overflow, options.maxsize, overflowed, slow)
         subscription = Subscription(
-            singles, inbox, close=self._board.end, callback=terms.callback, tunnel=tunnel, private=terms.private
+            singles, inbox, close=self._board.end, callback=options.callback, tunnel=tunnel, private=options.private
         )
         return subscription
 

@@ -1,7 +1,7 @@
-"""Which topic lives on which connection, under the limits of one connection.
+"""The assignment of topics to numbered connections, within the topic limit of each connection.
 
-Pure bookkeeping for one kind of connection (market, public or private); its owner opens and closes connections
-by what `place` and `remove` return. Not thread-safe: its owner's lock covers it.
+One object serves one market, public or private. It only keeps the tables: its owner opens and closes connections
+according to the results of `place` and `remove`. Not thread-safe: the owner calls it under its lock.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ TUNNELS_PER_CONNECTION = 5
 
 
 class TopicAssignment:
-    """Places of topics on numbered connections of `capacity` topics each."""
+    """Assigns topics to numbered connections of `capacity` topics each."""
 
     def __init__(self, capacity: int) -> None:
-        self._default = capacity
+        self._default_capacity = capacity
         self._capacity: dict[int, int] = {}
-        self._keys: dict[int, dict[TopicKey, None]] = {}  # in the order in which they were placed
+        self._keys: dict[int, dict[TopicKey, None]] = {}  # by connection, in the order of placement
         self._home: dict[TopicKey, int] = {}
-        self._pins: dict[str, int] = {}  # tunnel -> connection; the topics of a tunnel stay together
+        self._pins: dict[str, int] = {}  # connection of each tunnel; the topics of a tunnel share one connection
         self._next = 1
 
     def __repr__(self) -> str:
@@ -39,22 +39,22 @@ class TopicAssignment:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The connections in use."""
+        """The numbers of the connections in use."""
         return tuple(self._keys)
 
     def home(self, key: TopicKey) -> int:
-        """Return the connection of a placed key."""
+        """Return the connection number of a placed key."""
         return self._home[key]
 
     def keys(self, number: int) -> tuple[TopicKey, ...]:
-        """Return the keys of a connection, in the order in which they were placed."""
+        """Return the keys of a connection, in the order of placement."""
         return tuple(self._keys.get(number, ()))
 
     def place(self, keys: Iterable[TopicKey]) -> dict[int, list[TopicKey]]:
-        """Give each key a place; return the new keys of each connection, those of new connections included.
+        """Assign each new key to a connection; return the new keys by connection number. Numbers may be new.
 
         Raises:
-            InvalidTopic: a tunnel's connection has no room; then nothing has changed.
+            InvalidTopic: the connection of a tunnel is full; nothing has changed.
         """
         placed: dict[int, list[TopicKey]] = {}
         pins, first_new = dict(self._pins), self._next
@@ -76,7 +76,7 @@ class TopicAssignment:
         return placed
 
     def remove(self, keys: Iterable[TopicKey]) -> dict[int, list[TopicKey]]:
-        """Take keys away; return those of each connection. A connection stays until `drop_if_empty`."""
+        """Remove keys; return the removed ones by connection number. A connection stays until `drop_if_empty`."""
         removed: dict[int, list[TopicKey]] = {}
         for key in keys:
             number = self._home.pop(key, None)
@@ -86,7 +86,7 @@ class TopicAssignment:
         return removed
 
     def drop_if_empty(self, number: int) -> bool:
-        """Forget a connection that carries nothing; return whether it is forgotten."""
+        """Forget a connection without topics and tunnels; return whether it was forgotten."""
         if self._keys.get(number) or number in self._pins.values():
             return False
         self._keys.pop(number, None)
@@ -94,7 +94,7 @@ class TopicAssignment:
         return True
 
     def drop(self, number: int) -> tuple[TopicKey, ...]:
-        """Forget a connection with all that it carries; return that."""
+        """Forget a connection and its keys; return the keys."""
         keys = tuple(self._keys.pop(number, ()))
         self._capacity.pop(number, None)
         for key in keys:
@@ -103,7 +103,7 @@ class TopicAssignment:
         return keys
 
     def full(self, number: int, keys: Iterable[TopicKey]) -> dict[int, list[TopicKey]]:
-        """Note that a connection refused `keys` for being full; return their new places."""
+        """Move keys that a full connection has refused; return them by their new connection numbers."""
         moving = [key for key in dict.fromkeys(keys) if self.is_at(key, number)]
         for key in moving:
             del self._keys[number][key]
@@ -112,17 +112,17 @@ class TopicAssignment:
         return self.place(moving)
 
     def is_at(self, key: TopicKey, number: int) -> bool:
-        """Whether a key has its place on a connection."""
+        """Return whether a key is assigned to a connection."""
         return self._home.get(key) == number
 
     def put_back(self, number: int, keys: Iterable[TopicKey]) -> None:
-        """Have keys at the place from which `full` took them; the connection stays full."""
+        """Undo `full`: assign keys to their old connection again. It still counts as full."""
         for key in keys:
             self._keys[number][key] = None
             self._home[key] = number
 
     def pin(self, tunnel: str, room: int = 1) -> int:
-        """Give a tunnel a connection with room for so many topics; return its number."""
+        """Assign a tunnel to a connection with `room` free places; return the connection number."""
         if tunnel not in self._pins:
             tunnels = list(self._pins.values())
             fitting = (
@@ -134,11 +134,11 @@ class TopicAssignment:
         return self._pins[tunnel]
 
     def home_of_tunnel(self, tunnel: str) -> int | None:
-        """Return the connection of a tunnel, None before its first topic."""
+        """Return the connection number of a tunnel; None before its first topic."""
         return self._pins.get(tunnel)
 
     def unpin(self, tunnel: str) -> tuple[int, tuple[TopicKey, ...]]:
-        """Take a tunnel's connection away; return its number and the keys that were in the tunnel."""
+        """Forget a tunnel; return its connection number and the keys that were in it."""
         number = self._pins.pop(tunnel)
         keys = tuple(key for key in self._keys.get(number, ()) if key.tunnel == tunnel)
         self.remove(keys)
@@ -162,5 +162,5 @@ class TopicAssignment:
         number = self._next
         self._next += 1
         self._keys[number] = {}
-        self._capacity[number] = self._default
+        self._capacity[number] = self._default_capacity
         return number

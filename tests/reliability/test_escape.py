@@ -231,7 +231,7 @@ SEAMS = [
     Seam(K + "subscription_manager.SubscriptionManager.settled", CUT),
     Seam(K + "subscription_manager.SubscriptionManager.emit", CUT),
     Seam(K + "subscription_manager.SubscriptionManager.failed", CUT, (UnexpectedError,)),
-    Seam(K + "connection.Connection._lost", CUT, (UnexpectedError,)),
+    Seam(K + "connection.Connection._handle_lost", CUT, (UnexpectedError,)),
     Seam(K + "connection.Connection._drop_transport", CUT, (UnexpectedError,)),
     # The callbacks' threads
     Seam(K + "delivery.callbacks._CallbackJob.run_job", PUSH, (UnexpectedError,)),

@@ -218,7 +218,7 @@ def test_epochs_never_fall() -> None:
 
 
 def test_a_topic_that_stays_silent_does_not_keep_the_merge_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merge_module, "_LATE", 3)
+    monkeypatch.setattr(merge_module, "_MAX_LATE", 3)
     merge = Merge(Delivered(), Asked())
     merge.bring(FIRST, messages(0, topic="/a:silent"))
     merge.end_first()
@@ -236,7 +236,7 @@ def test_it_is_not_over_while_the_first_goes_on() -> None:
 
 
 def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merge_module, "_HELD", 4)
+    monkeypatch.setattr(merge_module, "_MAX_HELD", 4)
     delivered = Delivered()
     merge = Merge(delivered, Asked())
     merge.bring(SECOND, messages(0, 1, 2, 3))
@@ -248,8 +248,8 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_remembered_of_a_topic_and_of_all_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merge_module, "_KINDS", 10)
-    monkeypatch.setattr(merge_module, "_OWED", 100)
+    monkeypatch.setattr(merge_module, "_MAX_CHANNELS", 10)
+    monkeypatch.setattr(merge_module, "_MAX_OWED", 100)
     delivered = Delivered()
     merge = Merge(delivered, Asked())
     for count in range(1000):
@@ -279,7 +279,7 @@ def test_a_callback_that_is_called_in_a_delivery_holds_no_lock_and_may_end_the_f
 
 
 def test_what_waits_for_a_blocked_delivery_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merge_module, "_UNDELIVERED", 3)
+    monkeypatch.setattr(merge_module, "_MAX_UNDELIVERED", 3)
     delivered, blocked, release = Delivered(), Latch(), Latch()
 
     def deliver(some: list[Message]) -> None:

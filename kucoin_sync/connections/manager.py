@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any, Protocol
 
-from ..delivery.latency import delays
+from ..delivery.latency import measure_latency
 from ..delivery.observer import Observer, tell_taps
 from ..delivery.staleness import SilenceThread, SilenceWatch
 from ..delivery.subscription import Subscription
@@ -388,7 +388,7 @@ class SubscriptionManager:
                 "misfits": self._misfits,
                 "pong_latency": max(latencies, default=None),
             }
-        return {**numbers, **delays(waiting, newest, time.time_ns())}  # which decodes: nobody need wait for that
+        return {**numbers, **measure_latency(waiting, newest, time.time_ns())}  # decodes, hence outside the lock
 
     def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
         """A book's snapshot has come (on the thread that fetched it)."""

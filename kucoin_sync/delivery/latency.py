@@ -1,8 +1,8 @@
-"""How late messages are, looked at when somebody asks, so that the way of a message knows nothing of it.
+"""How late messages are. Computed only when `stats` asks, so that delivery itself measures nothing.
 
-Two are looked at: of each subscription the message that waits for longest, which is late as of now, and of each
-lane the newest one, which was late by as much when it was read; where nothing waits, it was delivered then. Both
-are decoded afresh: what a consumer has of them stays untouched. Pure.
+Two kinds of message are looked at. The oldest queued message of each subscription is late as of now. The newest
+message of each connection group was late by some time when it was read; if no message is queued, it was delivered at
+that time. Both are decoded again here, so that the consumer's copy stays untouched. Pure.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from collections.abc import Iterable
 from ..protocol.envelopes import Push, RawPush
 from ..protocol.message import UNREADABLE, decode_message
 
-__all__ = ["delays"]
+__all__ = ["measure_latency"]
 
 _NS = 1e-9
 
 
-def delays(waiting: Iterable[Push], newest: Iterable[Push], now_ns: int) -> dict[str, float | None]:
-    """Return two numbers of seconds.
+def measure_latency(waiting: Iterable[Push], newest: Iterable[Push], now_ns: int) -> dict[str, float | None]:
+    """Return "lag" and "queue_delay", in seconds.
 
     Args:
-        waiting: pushes that consumers get next.
-        newest: pushes that were read last.
+        waiting: the next push of each consumer.
+        newest: the push that each connection group read last.
         now_ns: this machine's clock, nanoseconds since 1970.
 
     Returns:
-        "lag": from KuCoin's time in a message to its delivery, by the message that is latest; None where none
-            has a time. It takes this machine's clock for right, and is negative where that is slow.
-        "queue_delay": since when the message that waits for longest has been waiting; 0 where none waits.
+        "lag": from the time that KuCoin wrote into a message to its delivery, for the latest message; None if no
+            message has a time. It relies on this machine's clock and is negative if that clock is slow.
+        "queue_delay": how long the oldest queued message has been waiting; 0 if none waits.
     """
     waiting = list(waiting)
     lags = [now_ns - sent for push in waiting if (sent := _sent_ns(push))]
@@ -45,7 +45,7 @@ def _received_ns(push: Push) -> int:
 
 
 def _sent_ns(push: Push) -> int:
-    """Return KuCoin's time in a push, 0 where it has none."""
+    """Return the time that KuCoin wrote into a push; 0 if it has none."""
     raw = push.frame if isinstance(push, RawPush) else push.raw
     try:
         time_ns: int = getattr(decode_message(raw).payload, "time_ns", 0)

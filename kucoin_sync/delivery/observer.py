@@ -1,7 +1,7 @@
-"""Who wants to have all that a stream's subscriptions and books get, beside them: such as a recorder.
+"""Observers see everything that a stream's subscriptions and books get. A recorder is one.
 
-Its methods are called where things happen, on I/O threads and on those that fetch snapshots, without any lock held.
-They must not wait. What they raise is logged and costs nobody else anything.
+Their methods are called on the I/O threads and on the threads that fetch snapshots, without a lock held. They must not
+wait. An error that one of them raises is logged; it does not affect the others.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ __all__ = ["Observer", "tell_taps"]
 
 
 class Observer(Protocol):
-    """What a stream tells; see `Client.add_tap`."""
+    """The calls that a stream makes to an observer; see `Client.add_tap`."""
 
     def brought(self, market: str, private: bool, pushes: Pushes) -> None:
-        """These are about to be given to their subscriptions, in this order, each of them once."""
+        """Called before pushes are delivered to their subscriptions; in order, once for each push."""
 
     def carried(self, market: str, private: bool, keys: Iterable[TopicKey]) -> None:
-        """The server sends these from now on."""
+        """Called when the server has confirmed keys."""
 
     def lost(self, market: str, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
-        """There is no connection that carries these public topics, because of `error`."""
+        """Called when no connection carries these public topics any more, because of `error`."""
 
     def told(self, event: Event) -> None:
-        """A connection has told of itself."""
+        """Called with each event of the stream."""
 
     def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
-        """A book's snapshot has come, and is about to be given to the book."""
+        """Called with each snapshot before its book gets it."""
 
 
 def tell_taps(taps: Iterable[Observer], tell: Callable[[Observer], None]) -> None:
-    """Tell each of the taps; log what one of them raises."""
+    """Call `tell` with each observer; log the error of one that raises."""
     for tap in taps:
         try:
             tell(tap)

@@ -1,4 +1,4 @@
-"""What becomes of a full queue: an inbox for each overflow policy."""
+"""The overflow policies: an inbox class for each."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ OVERFLOW = ("raise", "drop_oldest", "drop_newest", "latest")
 
 
 class _RaisingInbox(Inbox):
-    """Policy "raise": once full, nothing more is taken until the consumer has drained it and been told."""
+    """Policy "raise": a full queue drops pushes until the consumer has emptied it and got the error."""
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None], error: Callable[[int], Exception]) -> None:
         super().__init__(maxsize, on_overflow)
         self._make_error = error
 
     def notice(self) -> Exception | None:
-        told = super().notice()
-        if told is not None:
-            return told
+        notice = super().notice()
+        if notice is not None:
+            return notice
         with self._lock:
             if not self._full or self.has_messages():
                 return None
@@ -33,7 +33,7 @@ class _RaisingInbox(Inbox):
             self.alert = bool(self._notices)
             return self._make_error(self._missing)
 
-    def _untold(self) -> bool:
+    def _overflow_unreported(self) -> bool:
         return self._full
 
     def ready(self) -> bool:
@@ -49,7 +49,7 @@ class _RaisingInbox(Inbox):
 
 
 class _OneByOneInbox(Inbox):
-    """An inbox in which each push has to be looked at, when it comes and when it is taken; batches are taken apart."""
+    """An inbox that examines each push separately. Batches are split."""
 
     def put_many(self, pushes: Pushes) -> bool:
         woken = [self.put(push) for push in pushes]
@@ -60,7 +60,7 @@ class _OneByOneInbox(Inbox):
 
 
 class _OldestInbox(_OneByOneInbox):
-    """Policy "drop_oldest": a full queue makes room at its front. Both ends take the lock, to place `lost` exactly."""
+    """Policy "drop_oldest": a full queue drops its first push. `put` and `take` hold the lock to keep `lost` exact."""
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
         super().__init__(maxsize, on_overflow)
@@ -69,17 +69,17 @@ class _OldestInbox(_OneByOneInbox):
     def put(self, push: Push) -> bool:
         with self._lock:
             if len(self._pushes) >= self._maxsize:
-                if not is_readable(push):  # it must not replace what can be read
+                if not is_readable(push):  # it must not replace a readable push
                     self.decoder.unreadable += 1
                     return False
                 self._drop(self._pushes.popleft())
             self._pushes.append(push)
         if self._overflows:
-            self._tell_overflows()
+            self._report_overflows()
         return self._woken()
 
     def _take_one(self) -> Push:
-        # As in the base class.
+        # Same structure as in the base class, see there.
         push: Any = None
         try:
             with self._lock:
@@ -87,11 +87,11 @@ class _OldestInbox(_OneByOneInbox):
                     for push in self._singles:  # noqa: B007
                         break
                     if self._congested:
-                        told = self._telling(push) if self._missing else push
-                        if told is None:
+                        accepted = self._with_missing(push) if self._missing else push
+                        if accepted is None:
                             push = None
                             continue
-                        push, self._missing = told, 0
+                        push, self._missing = accepted, 0
                         self._congested = self._full = False
         except BaseException:
             if push is not None:
@@ -101,7 +101,7 @@ class _OldestInbox(_OneByOneInbox):
 
 
 class _LatestInbox(_OneByOneInbox):
-    """Policy "latest": one push per topic and subject, the newest, in the place of the one it supersedes."""
+    """Policy "latest": keeps the newest push of each topic and subject, at the place of the one it supersedes."""
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
         super().__init__(maxsize, on_overflow)
@@ -128,31 +128,31 @@ class _LatestInbox(_OneByOneInbox):
             return next(iter(self._newest.values()), None)
 
     def room(self) -> float:
-        return math.inf  # whoever wants the newest only has nothing against dropping the others
+        return math.inf  # superseded pushes are not a loss under this policy
 
     def put(self, push: Push) -> bool:
         with self._lock:
             kept = self._keep(push)
         if not kept:
-            self._tell_overflows()
+            self._report_overflows()
         return kept and self._woken()
 
     def put_many(self, pushes: Pushes) -> bool:
-        """Queue the newest of several pushes of one channel; what it supersedes among them is only counted."""
+        """Queue pushes. If all are of one channel, keep the newest and only count the others."""
         alike = pushes.prefix is not None if isinstance(pushes, FrameBatch) else len(set(map(channel_of, pushes))) == 1
         if not alike:
             return super().put_many(pushes)
         with self._lock:
             kept = self._keep(pushes[-1], pushes[:-1])
         if not kept:
-            self._tell_overflows()
+            self._report_overflows()
         return kept and self._woken()
 
     def _keep(self, push: Push, older: Pushes = ()) -> bool:
-        """Keep a push that stands for `older` ones before it, too (under the lock); False where it has no room."""
-        kind = channel_of(push)
-        superseded = self._newest.get(kind)
-        while (older or superseded is not None) and not is_readable(push):  # it must not replace what can be read
+        """Queue a push that supersedes `older` ones (under the lock); return False if it is not queued."""
+        channel = channel_of(push)
+        superseded = self._newest.get(channel)
+        while (older or superseded is not None) and not is_readable(push):  # it must not replace a readable push
             self.decoder.unreadable += 1
             if not older:
                 return False
@@ -167,48 +167,48 @@ class _LatestInbox(_OneByOneInbox):
             dropped += 1
             missing += lost_count(superseded)
         if dropped:
-            self._superseded[kind] = self._superseded.get(kind, 0) + missing
+            self._superseded[channel] = self._superseded.get(channel, 0) + missing
             self.dropped += dropped
-        self._newest[kind] = push
+        self._newest[channel] = push
         return True
 
     def put_back(self, push: Push | FrameBatch) -> None:
-        """Queue what was taken and not delivered; where something newer came, it counts as superseded."""
+        """Queue an undelivered push again. If a newer one has come, count this one as superseded."""
         assert not isinstance(push, FrameBatch)
-        kind = channel_of(push)
+        channel = channel_of(push)
         with self._lock:
-            newer = self._newest.get(kind)
+            newer = self._newest.get(channel)
             if newer is None:
                 rest = dict(self._newest)
                 self._newest.clear()
-                self._newest[kind] = push
+                self._newest[channel] = push
                 self._newest.update(rest)
             elif newer is not push:
-                self._superseded[kind] = self._superseded.get(kind, 0) + lost_count(push)
+                self._superseded[channel] = self._superseded.get(channel, 0) + lost_count(push)
                 self.dropped += 1
         self.wake()
 
     def _take_one(self) -> Push:
-        # As above.
+        # Same structure as in the base class, see there.
         push: Any = None
         try:
             with self._lock:
                 while push is None:
-                    for kind in self._newest:  # noqa: B007
+                    for channel in self._newest:  # noqa: B007
                         break
                     else:
                         raise IndexError
-                    push = self._newest[kind]
-                    del self._newest[kind]
-                    if kind in self._superseded:
-                        self._missing += self._superseded[kind]
-                        del self._superseded[kind]
+                    push = self._newest[channel]
+                    del self._newest[channel]
+                    if channel in self._superseded:
+                        self._missing += self._superseded[channel]
+                        del self._superseded[channel]
                     if self._missing:
-                        told = self._telling(push)
-                        if told is None:
+                        accepted = self._with_missing(push)
+                        if accepted is None:
                             push = None
                             continue
-                        push, self._missing = told, 0
+                        push, self._missing = accepted, 0
                     self._congested = self._full = False
         except BaseException:
             if push is not None:
@@ -223,7 +223,7 @@ def inbox_for(
     on_overflow: Callable[[int], None],
     error: Callable[[int], Exception],
 ) -> Inbox:
-    """Return the inbox of a policy; `error` makes what the consumer is told of an overflow under "raise"."""
+    """Return an inbox of a policy. `error` makes the exception of the policy "raise" from the number dropped."""
     if overflow == "raise":
         return _RaisingInbox(maxsize, on_overflow, error)
     if overflow == "drop_newest":

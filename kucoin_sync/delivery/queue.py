@@ -1,17 +1,17 @@
-"""The bounded queue between the I/O threads and the consumers of a subscription; `overflow` has one for each policy.
+"""The bounded queue between the I/O threads and the consumers of a subscription. `overflow` has its other policies.
 
-I/O threads put pushes into it, consumers take them. A consumer that finds nothing waits in `wait`. A `put` wakes one
-waiting consumer, and only if there is one.
+I/O threads put pushes, consumers take them. A consumer that finds the queue empty waits in `wait`. A `put` wakes one
+waiting consumer, if there is one.
 
-Items are raw pushes, messages that were decoded to be routed, and frame batches. A batch stays the first item while
-consumers take frame after frame from its iterators.
+Items are raw pushes, messages that routing had to decode, and frame batches. A batch stays the first item while
+consumers take its frames one by one.
 
 Rules:
-1. A single push is appended without the lock. A batch, a full queue, a notice and the end take it.
-2. Whatever changes the front takes the lock, so that no consumer takes a whole batch. Frames are taken from the first
-   batch without it: a step of an iterator is atomic.
-3. A signal handler may raise, or take messages itself, behind every step. So what belongs together happens in one
-   step, which is a call into C; and what was taken and not delivered is put back.
+1. A single push is appended without the lock. Batches, overflow, notices and the end are handled under it.
+2. The first item is removed or replaced under the lock, so that no consumer takes a whole batch. Frames are taken from
+   the first batch without the lock, because one step of its iterator is atomic.
+3. A signal handler may raise, or take messages itself, between any two bytecodes. Changes that must not be separated
+   are made by one call into C. A consumer puts back a push that it has taken and cannot deliver.
 """
 
 from __future__ import annotations
@@ -40,27 +40,28 @@ _remove: Callable[[deque[Any], FrameBatch], None] = deque.remove
 
 
 class Latch(Protocol):
-    """What waits for a message: it is released once, by whoever puts one."""
+    """An object that a waiting consumer adds to `waiters`; `put` releases it once. A `threading.Lock` is one."""
 
     def release(self) -> None: ...
 
 
 class Inbox:
-    """Messages on their way to the consumers. Policy "drop_newest": a full queue takes no more.
+    """The queue of one subscription. Policy "drop_newest": a full queue drops new pushes.
 
     Attributes:
-        items: what waits.
-        dropped: messages dropped so far.
-        alert: whether `notice` may have something to say.
-        finished: nothing more will be put; what is queued can still be taken.
-        error: with `finished`, why the subscription ended, None for a normal close.
-        read_lease: with it the consumer reads the socket itself.
-        decoder: makes messages of raw pushes.
+        items: the queued pushes and batches.
+        waiters: the latches of waiting consumers, released one for each push.
+        dropped: how many messages were dropped.
+        alert: whether `notice` may return an error.
+        finished: no more pushes will come; queued ones can still be taken.
+        error: why the subscription has ended, with `finished`; None after a normal close.
+        read_lease: allows the sole consumer thread to read the socket itself.
+        decoder: decodes raw pushes to messages.
         first_use: in a forked child, called before a consumer first looks for messages.
-        callback: called with each message, where the consumer is a callback. It is looked up for each message, because
-            closing replaces it.
-        calling: whether a call may be under way.
-        leaving: gates of those who wait until it is not; opened by whoever has called, behind that.
+        callback: called with each message if the consumer is a callback. Look it up for each message, because closing
+            replaces it.
+        calling: whether a call of the callback may be running.
+        leaving: latches of the threads that wait until `calling` is False; released after the call.
     """
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
@@ -78,25 +79,27 @@ class Inbox:
         self.leaving: deque[Latch] = deque()
         self._maxsize = maxsize
         self._on_overflow = on_overflow
-        # Guards the following and `dropped`. Reentrant, because a signal handler may take messages, too, wherever it
-        # interrupts a consumer.
+        # Guards the following and `dropped`. Reentrant, because a signal handler may take messages while it interrupts
+        # a consumer.
         self._lock = threading.RLock()
-        self._singles: Iterator[Any] = map(_pop_first, repeat(self.items))  # the first item in one step, under the lock
-        self._batches: deque[FrameBatch] = deque()  # those in `items`
+        self._singles: Iterator[Any] = map(
+            _pop_first, repeat(self.items)
+        )  # pops the first item in one step; used under the lock
+        self._batches: deque[FrameBatch] = deque()  # the batches in `items`
         self._both: tuple[deque[Any], ...] = self.items, self._batches
-        self._in_batches = 0  # at least as many frames as batches have left beyond one each
-        self._missing = 0  # dropped since the last message that was accepted
-        self._congested = False  # the next put has to take the lock
+        self._in_batches = 0  # an upper bound: frames left in all batches, minus one per batch
+        self._missing = 0  # messages dropped since the last accepted one
+        self._congested = False  # the next `put` must take the lock
         self._full = False  # an episode of overflow is under way
         self._notices: deque[Exception] = deque()
-        self._overflows: deque[int] = deque()  # numbers of messages dropped, to be told when the lock is free
-        self._consumer = _NOBODY  # the one thread that waits here
+        self._overflows: deque[int] = deque()  # counts to report after the lock is released
+        self._consumer = _NOBODY  # id of the only thread that ever waited here, or a constant
         fork.register(self)
 
     def after_fork(self) -> None:
-        """Begin again in a forked child, empty: what waits here belongs to the parent.
+        """Empty the queue in a forked child: the queued messages belong to the parent.
 
-        The queue stays the same object, because the thread that forked may be iterating over it.
+        The object is kept, because the thread that forked may be iterating over it.
         """
         self._lock = threading.RLock()
         self.clear()
@@ -111,7 +114,7 @@ class Inbox:
         self.alert = self.first_use is not None
 
     def clear(self) -> None:
-        """Drop everything, also for a loop that is in a batch."""
+        """Drop all items. A consumer in the middle of a batch gets no more frames of it either."""
         for batch in self._batches:
             deque(batch.rest, maxlen=0)
         self.items.clear()
@@ -119,19 +122,19 @@ class Inbox:
         self._in_batches = 0
 
     def sleep(self, first_use: Callable[[], None]) -> None:
-        """Have `first_use` called before a consumer first looks for messages."""
+        """Call `first_use` before a consumer first looks for messages."""
         self.first_use = first_use
-        self.alert = True  # a consumer that finds nothing asks for a notice then
+        self.alert = True  # makes a consumer that finds nothing call `notice`
 
     def use(self) -> None:
-        """Be about to be looked into."""
+        """Call `first_use` if it is set. Call this before looking at the queue for a user."""
         fork.detect_fork()
         first_use, self.first_use = self.first_use, None
         if first_use is not None:
             try:
                 first_use()
             except BaseException:
-                self.sleep(first_use)  # for the next time
+                self.sleep(first_use)  # keep it for the next use
                 raise
 
     def __len__(self) -> int:
@@ -139,22 +142,22 @@ class Inbox:
         return max(0, items + sum([batch.left - 1 for batch in batches.copy()])) if batches else items
 
     def has_messages(self) -> bool:
-        """Return whether a consumer would find one."""
+        """Return whether a consumer would find a message."""
         return bool(self.items) and (self.first_batch() is not None or bool(self.items))
 
     def put(self, push: Push) -> bool:
-        """Queue a push; never waits. Return whether the only thread that ever takes messages here waited for it."""
+        """Queue a push; never waits. Return whether it woke the only thread that ever takes messages here."""
         if self._congested or (len(self.items) + self._in_batches >= self._maxsize and not self._has_room(1)):
             accepted = self._put_congested(push)
             if accepted is None:
-                self._tell_overflows()
+                self._report_overflows()
                 return False
             push = accepted
         self.items.append(push)
         return self._woken() if self.waiters else False
 
     def put_many(self, pushes: Pushes) -> bool:
-        """Queue several pushes at once; return the same."""
+        """Queue several pushes at once; return as `put`."""
         count = len(pushes)
         if not self.fits(count):
             woken = [self.put(push) for push in pushes]
@@ -173,15 +176,15 @@ class Inbox:
         return woken_one
 
     def fits(self, count: int) -> bool:
-        """Return whether so many pushes are queued in one step, without one being looked at, dropped or replaced."""
+        """Return whether `count` pushes can be queued in one step, without dropping or replacing any."""
         return not self._congested and (
             len(self.items) + self._in_batches + count <= self._maxsize or self._has_room(count)
         )
 
     def first_batch(self) -> FrameBatch | None:
-        """Return the batch that is the first item, None where that is none; batches of which all is gone are dropped.
+        """Return the first item if it is a batch, else None. Empty batches before it are removed.
 
-        A consumer that takes a frame from it has it.
+        A consumer owns each frame that it takes from the batch.
         """
         items = self.items
         try:
@@ -193,20 +196,20 @@ class Inbox:
             while items and isinstance(batch := items[0], FrameBatch):
                 if batch.left:
                     return batch
-                with suppress(ValueError, IndexError):  # a signal handler has dropped it already
+                with suppress(ValueError, IndexError):  # a signal handler has removed it already
                     tuple(map(_remove, self._both, repeat(batch)))
         return None
 
     def source(self) -> Iterator[Push]:
-        """Return what yields the next push in one step: `for push in inbox.source(): break`.
+        """Return an iterator over the next push, to be used as `for push in inbox.source(): break`.
 
-        It raises IndexError where there is none. Python runs signal handlers between bytecodes, and never between this
-        step and the assignment. A consumer that can't deliver what it has taken calls `put_back`.
+        Taking the push and assigning it is one step: Python runs signal handlers between bytecodes, never within this
+        one. The step raises IndexError if the queue is empty. A consumer that cannot deliver its push calls `put_back`.
         """
         return starmap(self._take_one, _ONCE)
 
     def _take_one(self) -> Push:
-        # No signal handler runs between a step that takes, or that notes what was taken, and the next line.
+        # No signal handler runs between taking a push, or recording it as taken, and the next line.
         push: Any = None
         try:
             with self._lock:
@@ -214,7 +217,7 @@ class Inbox:
                     batch = self.first_batch()
                     for push in self._singles if batch is None else batch.pushes:  # noqa: B007
                         break
-                    if isinstance(push, FrameBatch):  # a signal handler has just taken what was before it
+                    if isinstance(push, FrameBatch):  # a signal handler has just taken the pushes before it
                         self.put_back(push)
                         push = None
         except BaseException:
@@ -223,13 +226,13 @@ class Inbox:
             raise
         return push  # type: ignore[no-any-return]
 
-    def take(self, most: int) -> Iterator[Push]:
-        """Yield at most so many of the pushes that wait; for threads that no signal interrupts."""
+    def take(self, limit: int) -> Iterator[Push]:
+        """Yield at most `limit` queued pushes; only for threads that no signal handler interrupts."""
         batch = self.first_batch()
-        return self._take_singles(most) if batch is None else islice(batch.pushes, most)
+        return self._take_singles(limit) if batch is None else islice(batch.pushes, limit)
 
-    def _take_singles(self, most: int) -> Iterator[Push]:
-        for _ in range(min(most, len(self))):
+    def _take_singles(self, limit: int) -> Iterator[Push]:
+        for _ in range(min(limit, len(self))):
             try:
                 push = self._take_one()
             except IndexError:
@@ -237,26 +240,26 @@ class Inbox:
             yield push
 
     def put_back(self, push: Push | FrameBatch) -> None:
-        """Queue what was taken and not delivered, as the first; once, where a signal has it done again."""
+        """Queue an undelivered push again as the first item. A repeated call, after a signal, changes nothing."""
         with self._lock:
             if not self.items or self.items[0] is not push:
                 self.items.appendleft(push)
-        self.wake()  # another consumer may have found nothing in the meantime
+        self.wake()  # another consumer may have found the queue empty meanwhile
 
     def leave(self, push: Push | None) -> None:
-        """Go away as a consumer that an exception has stopped, with a push that was taken and not delivered."""
+        """Clean up for a consumer that an exception has stopped. `push`: one that it has taken and not delivered."""
         if push is not None:
             self.put_back(push)
         elif self.has_messages():
-            self.wake()  # what waits may have woken this consumer and no other
+            self.wake()  # the queued push may have woken only this consumer
 
     def has(self, push: Push | FrameBatch) -> bool:
-        """Return whether this very push waits."""
+        """Return whether this push object is queued."""
         return any(item is push for item in tuple(self.items))
 
     def oldest(self) -> Push | None:
-        """Return the push that a consumer gets next, and leave it where it is; None where there is none."""
-        for item in tuple(islice(self.items, 2)):  # of the first all may be gone
+        """Return the next push without taking it; None if the queue is empty."""
+        for item in tuple(islice(self.items, 2)):  # the first may be an empty batch
             if not isinstance(item, FrameBatch):
                 return item
             left = item.left
@@ -265,7 +268,7 @@ class Inbox:
         return None
 
     def _has_room(self, count: int) -> bool:
-        """Return whether there is room for so many more, having counted what is there."""
+        """Count the queued pushes exactly; return whether there is room for `count` more."""
         with self._lock:
             self._in_batches = sum([max(0, batch.left - 1) for batch in self._batches.copy()])
             return len(self) + count <= self._maxsize
@@ -278,7 +281,7 @@ class Inbox:
         return self._consumer > _NOBODY
 
     def wake(self) -> None:
-        """Release one waiter."""
+        """Release the first waiting consumer."""
         try:
             gate = self.waiters.popleft()
         except IndexError:
@@ -286,15 +289,15 @@ class Inbox:
         gate.release()
 
     def call(self, gate: Latch) -> None:
-        """Have a gate released once, as soon as there is something to do for a consumer; never waits."""
-        self._consumer = _SEVERAL  # who comes back at some time, on any thread
+        """Release `gate` once when there is something for a consumer to do; never waits."""
+        self._consumer = _SEVERAL  # the messages may be taken later, on any thread
         self.waiters.append(gate)
         if self.has_messages() or ((self.finished or self.alert) and self.ready()):
             self.wake()
 
     @holds_no_lock
     def wait(self, timeout: float | None) -> bool:
-        """Wait for a message, a notice or the end, at most `timeout` seconds; return whether there may be one."""
+        """Wait up to `timeout` seconds for a message, a notice or the end; return whether there may be one."""
         me = threading.get_ident()
         if self._consumer != me:
             self._consumer = me if self._consumer == _NOBODY else _SEVERAL
@@ -313,7 +316,7 @@ class Inbox:
                 return True
             released = gate.acquire(timeout=seconds)
         finally:
-            # However the wait ends: a gate left behind would swallow the wake-up of another consumer.
+            # Also after an exception: a gate left behind would swallow the wake-up of another consumer.
             if not released:
                 try:
                     self.waiters.remove(gate)
@@ -322,57 +325,57 @@ class Inbox:
         return released or self.ready()
 
     def called(self) -> None:
-        """Note that no call of the callback is under way any more."""
+        """Note that the call of the callback has ended; release the threads that wait for it."""
         self.calling = False
         while self.leaving:
-            with suppress(IndexError):  # another thread has just let it go
+            with suppress(IndexError):  # another thread has just released it
                 self.leaving.popleft().release()
 
     def wait_for_call(self, timeout: float) -> None:
-        """Wait for the callback's call under way, at most `timeout` seconds."""
+        """Wait up to `timeout` seconds until the running call of the callback has ended."""
         gate = threading.Lock()
         gate.acquire()
         self.leaving.append(gate)
-        if self.calling:  # looked at behind that: who has called looks for gates behind its call
+        if self.calling:  # read after the append: `called` resets it before it looks for latches
             gate.acquire(timeout=timeout)
         with suppress(ValueError):  # it was released
             self.leaving.remove(gate)
 
     def accept(self, read_lease: ReadLease) -> None:
-        """Have the consumer read the socket itself."""
+        """Give the consumer a lease to read the socket itself."""
         self.read_lease = read_lease
         if self.waiters:
-            self.wake()  # it is back already
+            self.wake()  # it waits in the queue again already
 
     def room(self) -> float:
-        """Return how many more pushes it takes without dropping one."""
+        """Return how many more pushes fit without dropping one."""
         return self._maxsize - len(self)
 
     def ready(self) -> bool:
-        """Whether a consumer has something to do."""
+        """Return whether a consumer has something to do."""
         return self.has_messages() or self.finished or bool(self._notices)
 
     def notice(self) -> Exception | None:
-        """Return, once, what the consumer must be told when it has taken all that was queued."""
+        """Return an error to raise to the consumer once it has emptied the queue; each error only once."""
         self.use()
         with self._lock:
             told = self._notices.popleft() if self._notices and not len(self) else None
-            self.alert = bool(self._notices) or self._untold()
+            self.alert = bool(self._notices) or self._overflow_unreported()
             return told
 
-    def _untold(self) -> bool:
-        """Whether the consumer has yet to be told of an overflow (under the lock)."""
+    def _overflow_unreported(self) -> bool:
+        """Return whether the consumer has still to get an overflow error (under the lock)."""
         return False
 
     def tell(self, error: Exception) -> None:
-        """Have the consumer told of `error` when it has taken all that is queued; the subscription goes on."""
+        """Raise `error` to the consumer once it has emptied the queue; the subscription goes on."""
         with self._lock:
             self._notices.append(error)
             self.alert = True
         self.wake()
 
     def finish(self, error: Exception | None) -> None:
-        """Let the consumers end once they have taken what is queued, with `error` if there is one."""
+        """End the consumers, with `error` if given, once they have emptied the queue."""
         if not self.finished:  # no lock: a finaliser may call this anywhere
             self.error = error
             self.finished = True
@@ -380,6 +383,7 @@ class Inbox:
             self.wake()
 
     def _put_congested(self, push: Push) -> Push | None:
+        """Return the push to queue, or None if it was dropped."""
         with self._lock:
             if len(self) >= self._maxsize:
                 self._drop(push)
@@ -387,23 +391,23 @@ class Inbox:
             return self._accept(push)
 
     def _accept(self, push: Push) -> Push | None:
-        """Let a push in after others were dropped (under the lock); None where it can't be read."""
+        """Prepare a push to be queued after others were dropped (under the lock); None if it is unreadable."""
         accepted: Push | None = push
         if self._missing:
-            accepted = self._telling(push)
+            accepted = self._with_missing(push)
             if accepted is None:
                 return None
             self._missing = 0
         self._congested = self._full = False
         return accepted
 
-    def _telling(self, push: Push) -> Message | None:
-        """Return the message that tells of what is missing before it; None where it can't be read."""
+    def _with_missing(self, push: Push) -> Message | None:
+        """Return the push as a message whose `lost` counts the missing ones; None if it is unreadable."""
         message = self.decoder.decode(push)
         return None if message is None else message.with_lost(self._missing + message.lost)
 
     def _drop(self, push: Push) -> None:
-        """Count a dropped message (under the lock)."""
+        """Count a dropped push (under the lock)."""
         self._missing += lost_count(push)
         self.dropped += 1
         self._congested = True
@@ -411,18 +415,18 @@ class Inbox:
             self._full = True
             self._overflows.append(self.dropped)
 
-    def _tell_overflows(self) -> None:
-        """Tell of overflows that were noted under the lock; not under the lock."""
+    def _report_overflows(self) -> None:
+        """Report the overflows that were noted under the lock; called without it."""
         while self._overflows:
             try:
                 dropped = self._overflows.popleft()
             except IndexError:
-                return  # another thread has just told it
+                return  # another thread has just reported it
             self._on_overflow(dropped)
 
 
 class InlineInbox(Inbox):
-    """No queue: the callback runs where the message arrives, on the I/O thread."""
+    """Calls the callback at once, on the I/O thread; nothing is queued."""
 
     def __init__(self, callback: Callable[[Message], object], failed: Callable[[BaseException], None]) -> None:
         super().__init__(1, lambda dropped: None)
@@ -441,7 +445,7 @@ class InlineInbox(Inbox):
         try:
             if not self.finished:
                 self.callback(message)
-        except BaseException as error:  # such as asyncio.CancelledError: the I/O thread goes on
+        except BaseException as error:  # every error, also asyncio.CancelledError: the I/O thread goes on
             self._failed(error)
         self.calling = False
         if self.leaving:
@@ -463,9 +467,9 @@ class InlineInbox(Inbox):
 
 
 def uncalled(_: Message) -> None:
-    """Be called in the place of a callback that is not to be called any more."""
+    """Ignore a message; replaces a callback that must not be called any more."""
 
 
 def lost_count(push: Push) -> int:
-    """Return how many messages are missing where a push is: itself, and those that it says are missing before it."""
+    """Return how many messages are lost with a push: itself, and those already missing before it."""
     return 1 if isinstance(push, RawPush) else 1 + push.lost

@@ -1,8 +1,7 @@
-"""A watch over subscriptions that stay silent: KuCoin confirms symbols that do not exist, and sends nothing.
+"""Detect subscriptions that get no messages. KuCoin confirms symbols that do not exist and then sends nothing.
 
-It has a thread of its own, which a stream starts with its first watched subscription. No other thread will do: an I/O
-thread may be dialling, waiting for its next attempt, or inside the system's name resolution, and then most of all
-nothing comes.
+A stream starts a thread for this with its first watched subscription. An I/O thread cannot do it: while it dials, waits
+for its next attempt or resolves a name, no messages come and the watch matters most.
 """
 
 from __future__ import annotations
@@ -20,30 +19,30 @@ from .subscription import Subscription
 
 __all__ = ["SilenceThread", "SilenceWatch"]
 
-_AGAIN = 1.0
-"""Seconds until the next look after one that has failed."""
+_RETRY_DELAY = 1.0
+"""Seconds until the next check after one that has raised."""
 
 
 class SilenceThread:
-    """Looks for silence whenever it is time.
+    """A thread that calls a check whenever it is due.
 
     Args:
-        check: looks, and returns the instant at which to look again; called on the thread.
+        check: takes the time, returns the time of the next check; called on the thread.
     """
 
     def __init__(self, check: Callable[[float], float]) -> None:
         self._check = check
-        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()  # as a finaliser may put something, too
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()  # reentrant: a finaliser may put an item, too
         self._thread: threading.Thread | None = None
         self._closed = False
 
     @property
     def threads(self) -> list[threading.Thread]:
-        """The thread, where there is one."""
+        """The thread if it was started, else nothing."""
         return [] if self._thread is None else [self._thread]
 
     def look(self) -> None:
-        """Look now, for there is another watch; not to be called by two threads at a time.
+        """Check now, because a watch was added; start the thread if needed. Not thread-safe.
 
         Raises:
             ConnectionFailed: the thread could not be started.
@@ -61,24 +60,27 @@ class SilenceThread:
             self._wakes.put(None)
 
     def close(self) -> None:
-        """Let the thread end. Does not wait for it."""
+        """Tell the thread to end. Does not join it."""
         self._closed = True
         self._wakes.put(None)
 
     def _run(self, wanted: threading.Event) -> None:
         while not self._closed and wanted.is_set():
             now = time.monotonic()
-            at = now + _AGAIN
+            at = now + _RETRY_DELAY
             with guarded("subscriptions could not be checked for silence"):
                 at = self._check(now)
             try:
                 self._wakes.get(timeout=min(max(0.0, at - time.monotonic()), threading.TIMEOUT_MAX))
             except queue.Empty:
-                pass  # it is time
+                pass  # the next check is due
 
 
 class SilenceWatch:
-    """Tells once per episode that nothing came for `seconds`; stands between routing and the subscription's inbox."""
+    """Reports once per episode that a subscription got no message for `seconds`.
+
+    It replaces the subscription's `put` and `put_many` by methods that note each message and pass it on.
+    """
 
     def __init__(self, subscription: Subscription, seconds: float, now: float) -> None:
         self.subscription = subscription
@@ -92,18 +94,18 @@ class SilenceWatch:
         subscription.put_many = self._note_many
 
     def begin(self, now: float) -> None:
-        """Begin to count the time at `now`."""
+        """Start the time at `now`."""
         self._since, self._told, self._heard = now, False, False
 
     @property
     def check_at(self) -> float:
-        """The instant at which `check` may have something to say."""
+        """The time at which `check` may return an event."""
         return self._since + self._seconds
 
     def check(self, now: float) -> Stale | None:
-        """Return the event to tell at `now`, None where there is none."""
+        """Return a `Stale` event if one is due at `now`, else None."""
         if self._heard:
-            # When exactly the last message came is not kept, to keep its path short: the time starts again now.
+            # To keep delivery fast, the time of the last message is not recorded. The time restarts at this check.
             self._heard, self._told, self._since = False, False, now
             return None
         if now < self.check_at:

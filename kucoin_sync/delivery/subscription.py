@@ -1,4 +1,4 @@
-"""What a user holds of a subscription: an iterator, `get`, and the numbers that tell how it fares."""
+"""`Subscription`: the object from which users take messages, by iterating or `get`."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from .queue import Inbox, uncalled
 __all__ = ["Subscription"]
 
 _LONGEST_CALL = 0.05
-"""Seconds for which `close` waits for the call of a callback that is under way on another thread."""
+"""Seconds for which `close` waits for a call of the callback that is running on another thread."""
 
 _SHORT_WAIT = 0.5
-"""Seconds that a call without a timeout waits where a finaliser or handler makes it that has interrupted us."""
+"""Seconds that `get` without a timeout waits if its caller has interrupted this package on the same thread."""
 
 _FOR_USERS = {"close", "closed", "dropped", "get", "pending", "topics"}
 """Names that `dir` and tab completion show; the others without an underscore are for the stream's use."""
 
 
 class Subscription(NotPicklable, Generic[P_co]):
-    """Messages of one or more topics, for one consumer; several threads may share it, each message goes to one.
+    """Messages of one or more topics. Several threads may share it; each message goes to one of them.
 
-    Made by `Stream.subscribe`. Iterating waits for messages; it ends when the subscription or the stream is
-    closed, after what was already received, and raises `SlowConsumer` where messages were dropped under the
-    policy "raise", `SubscriptionRejected` where the server refuses a topic later on, and any fatal error.
-    After SlowConsumer and SubscriptionRejected iterating can go on.
+    Made by `Stream.subscribe`. Iterating waits for messages. It ends when the subscription or the stream is closed,
+    after the messages received until then. It raises `SlowConsumer` if messages were dropped under the policy "raise",
+    `SubscriptionRejected` if the server refuses a topic later, and any fatal error. Iterating can go on after
+    SlowConsumer and SubscriptionRejected.
     """
 
     def __init__(
@@ -56,57 +56,58 @@ class Subscription(NotPicklable, Generic[P_co]):
         self.private = private
         self._topics = topics
         self._close = close
-        self.keep_alive: object = None  # who has to exist as long as a callback is called
+        self.keep_alive: object = None  # kept alive as long as the callback may be called
         if callback is not None:
             inbox.callback = callback
 
     def held_by_user(self, holder: object) -> Subscription[P_co]:
-        """Return the same subscription for a user, which keeps `holder` alive; the stream holds this one.
+        """Return a second object for this subscription, for the user; it keeps `holder` alive.
 
-        So a stream ends when its user holds nothing of it any more, though it holds all of its subscriptions.
+        The stream itself holds only this object. So a stream is freed, and ends, when the user holds neither it nor a
+        subscription of it.
         """
-        held: _Held[P_co] = _Held.__new__(_Held)
+        held: _UserSubscription[P_co] = _UserSubscription.__new__(_UserSubscription)
         held.__dict__ = self.__dict__
         held.inner, held.holder = self, holder
         return held
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The single topics that it still carries."""
+        """The single topics of the subscription that were not unsubscribed or refused."""
         return self._topics
 
     @property
     def pending(self) -> int:
-        """Messages received and not yet taken by the consumer."""
+        """The number of messages received and not yet taken."""
         self.inbox.use()
         return len(self.inbox)
 
     @property
     def dropped(self) -> int:
-        """Messages that were dropped because the consumer was slow (or superseded, under "latest")."""
+        """The number of messages dropped because the consumer was slow, or superseded under "latest"."""
         detect_fork()
         return self.inbox.dropped
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more will be received; `pending` messages can still be taken."""
+        """Whether the subscription has ended; `pending` messages can still be taken."""
         return self.inbox.finished
 
     @holds_no_lock
     def get(self, timeout: float | None = None) -> Message[P_co]:
-        """Return the next message, waiting up to `timeout` seconds, for ever with None.
+        """Return the next message. Wait for it up to `timeout` seconds; None waits without limit.
 
-        Without a timeout, a finaliser or handler that has interrupted this package waits for half a second.
+        A finaliser or signal handler that has interrupted this package waits for half a second instead.
 
         Raises:
-            TimeoutError: nothing came in time.
+            TimeoutError: no message came in time.
             StreamClosed: the subscription has ended and all its messages were taken.
             SlowConsumer, SubscriptionRejected, AuthenticationError: as when iterating.
         """
         detect_fork()
         deadline = None if timeout is None else time.monotonic() + timeout
         inbox = self.inbox
-        push: Any = None  # taken and not delivered
+        push: Any = None  # taken and not yet returned
         try:
             while True:
                 try:
@@ -159,9 +160,9 @@ class Subscription(NotPicklable, Generic[P_co]):
 
     @holds_no_lock
     def _wait(self, timeout: float | None) -> bool:
-        """Wait where nothing is queued; False where nothing came in time. Raises what a consumer must be told then."""
+        """Wait if the queue is empty; return False after `timeout`. Raise notices and the end of the subscription."""
         inbox = self.inbox
-        ended = inbox.finished  # looked at first: what was put before the end is still taken
+        ended = inbox.finished  # read first: messages put before the end are still taken
         if inbox.has_messages():
             return True
         if inbox.alert:
@@ -171,18 +172,18 @@ class Subscription(NotPicklable, Generic[P_co]):
         if timeout is None:
             if inbox.wait(_SHORT_WAIT):
                 return True
-            if is_reentrant():  # a look at the stack would cost too much before every wait
+            if is_reentrant():  # only now: to inspect the stack before every wait would cost too much
                 raise TimeoutError(
                     f"no message came on {self._named()} within {_SHORT_WAIT:g} s, and a call from inside another one "
                     "does not wait for ever; pass a timeout, or wait on another thread"
                 )
-        return inbox.wait(timeout)  # which without a timeout ends with something
+        return inbox.wait(timeout)  # returns True if it has no timeout
 
     def close(self) -> None:
         """Unsubscribe. Closing twice is allowed.
 
-        Iterating and `get` end after what was already received. A callback is not called again: on another thread a
-        call may be under way, for which this waits 50 ms at most.
+        Iterating and `get` end after the messages already received. The callback is not called again. If a call is
+        running on another thread, wait for it, at most 50 ms.
         """
         self.withhold(self._topics)
         if run_or_defer(partial(self._close, self)):
@@ -191,24 +192,24 @@ class Subscription(NotPicklable, Generic[P_co]):
             self.inbox.finish(None)
 
     def finish(self) -> None:
-        """End after what was already received, callbacks, too; for the stream's use."""
+        """Unsubscribe; the callback still gets the messages already received. For use by the stream."""
         self._close(self)
 
     def withhold(self, gone: Collection[str]) -> None:
-        """Call the callback no more for these topics, whatever of theirs waits; for the stream's use."""
+        """Stop to call the callback for these topics, also with queued messages. For use by the stream."""
         if self.callback is None:
             return
         kept = [topic for topic in self._topics if topic not in gone]
         self.inbox.callback = _without(gone, kept, self.inbox.callback) if kept else uncalled
 
     def wait_for_call(self) -> None:
-        """Wait for the callback's call under way, but not for long, and not on a thread that makes such calls."""
+        """Wait briefly until a running call of the callback has ended; not on a thread of this package."""
         if self.callback is None or not self.inbox.calling or isinstance(threading.current_thread(), Thread):
             return
         self.inbox.wait_for_call(_LONGEST_CALL)
 
     def drop_topics(self, gone: set[str]) -> None:
-        """Take topics away that are unsubscribed or refused; for the stream's use."""
+        """Remove topics that are unsubscribed or refused. For use by the stream."""
         self._topics = tuple(topic for topic in self._topics if topic not in gone)
 
     def __enter__(self) -> Subscription[P_co]:
@@ -240,8 +241,8 @@ class Subscription(NotPicklable, Generic[P_co]):
         raise StreamClosed(f"the subscription to {self._named() or 'its topics'} is closed")
 
 
-class _Held(Subscription[P_co]):
-    """A subscription as its user holds it: all its attributes are those of the stream's own."""
+class _UserSubscription(Subscription[P_co]):
+    """The object that a user holds. It shares its attributes with the stream's object, `inner`."""
 
     __slots__ = ("holder", "inner")
 
@@ -252,18 +253,18 @@ class _Held(Subscription[P_co]):
         self.inner.close()
 
 
-_Held.__name__ = _Held.__qualname__ = Subscription.__name__
+_UserSubscription.__name__ = _UserSubscription.__qualname__ = Subscription.__name__
 
 
 def _without(
     gone: Iterable[str], kept: Iterable[str], callback: Callable[[Message], object]
 ) -> Callable[[Message], object]:
-    """Return what calls a callback with all messages but those that only the topics in `gone` bring."""
+    """Wrap a callback: ignore messages that match a topic in `gone` and none in `kept`."""
     gone_routes, kept_routes = _router(gone), _router(kept)
 
     @holds_no_lock
     def call(message: Message) -> object:
-        return callback(message) if _brings(kept_routes, message) or not _brings(gone_routes, message) else None
+        return callback(message) if _matches(kept_routes, message) or not _matches(gone_routes, message) else None
 
     return call
 
@@ -275,6 +276,6 @@ def _router(topics: Iterable[str]) -> Router[str]:
     return router
 
 
-def _brings(router: Router[str], message: Message) -> bool:
-    """Whether a message belongs to a router's topics."""
+def _matches(router: Router[str], message: Message) -> bool:
+    """Return whether a message matches a topic of a router."""
     return any(test is None or test(message) for _, test in router.find(message.topic or ""))

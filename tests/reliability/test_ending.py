@@ -170,7 +170,7 @@ INTERRUPTED: dict[str, tuple[type, str, Callable[[Stream, Subscription], object]
     ),
     "unsubscribe": (ConnectionGroup, "remove", lambda stream, taking: stream.unsubscribe(ETH)),
     "stats": (TopicAssignment, "__len__", lambda stream, taking: stream.stats()),
-    "get": (Inbox, "_telling", lambda stream, taking: [taking.get(timeout=LIMIT) for _ in range(3)]),
+    "get": (Inbox, "_with_missing", lambda stream, taking: [taking.get(timeout=LIMIT) for _ in range(3)]),
     "book": (BookManager, "_start", lambda stream, taking: stream.book("ETH-USDT").wait_ready(LIMIT)),
 }
 

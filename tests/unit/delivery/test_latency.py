@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync.delivery.latency import delays
+from kucoin_sync.delivery.latency import measure_latency
 from kucoin_sync.protocol.envelopes import EnvelopePrefixes, Push, RawPush
 from kucoin_sync.protocol.message import UNREAD, Arrival, Message, Origin, decode_message
 
@@ -45,10 +45,10 @@ def message(raw: bytes, read: float) -> Message:
 @pytest.mark.parametrize("push", [sealed, message])
 def test_what_waits_is_late_as_of_now_and_what_was_read_by_as_much_as_then(push: Any) -> None:
     old, new = push(frame(ago(30)), 29.5), push(frame(ago(9)), 8)
-    assert delays([], [new], NOW) == {"lag": pytest.approx(1), "queue_delay": 0}
-    assert delays([old], [new], NOW) == {"lag": pytest.approx(30), "queue_delay": pytest.approx(29.5)}
-    assert delays([new, old], [], NOW) == {"lag": pytest.approx(30), "queue_delay": pytest.approx(29.5)}
-    assert delays([new], [old], NOW) == {"lag": pytest.approx(9), "queue_delay": pytest.approx(8)}
+    assert measure_latency([], [new], NOW) == {"lag": pytest.approx(1), "queue_delay": 0}
+    assert measure_latency([old], [new], NOW) == {"lag": pytest.approx(30), "queue_delay": pytest.approx(29.5)}
+    assert measure_latency([new, old], [], NOW) == {"lag": pytest.approx(30), "queue_delay": pytest.approx(29.5)}
+    assert measure_latency([new], [old], NOW) == {"lag": pytest.approx(9), "queue_delay": pytest.approx(8)}
 
 
 def test_the_time_of_any_topic_is_found_whatever_its_unit() -> None:
@@ -58,28 +58,31 @@ def test_the_time_of_any_topic_is_found_whatever_its_unit() -> None:
         b'"symbol":"BTC-USDT","side":"buy","size":"1","price":"2","takerOrderId":"a","makerOrderId":"b","tradeId":"c",'
         b'"type":"match","time":"%d"}}' % sent_ns
     )
-    assert delays([], [message(raw, 1)], NOW)["lag"] == pytest.approx(2)
+    assert measure_latency([], [message(raw, 1)], NOW)["lag"] == pytest.approx(2)
 
 
 def test_without_a_time_there_is_no_lag_but_a_delay() -> None:
     odd = b'{"topic":"/new/topic","type":"message","data":[1]}'
-    assert delays([], [], NOW) == {"lag": None, "queue_delay": 0}
+    assert measure_latency([], [], NOW) == {"lag": None, "queue_delay": 0}
     for raw in (frame(), odd, frame(time="soon"), b'{"topic":"/market/ticker:BTC-USDT","type":"message"}'):
-        assert delays([message(raw, 2)], [message(raw, 2)], NOW) == {"lag": None, "queue_delay": pytest.approx(2)}
+        assert measure_latency([message(raw, 2)], [message(raw, 2)], NOW) == {
+            "lag": None,
+            "queue_delay": pytest.approx(2),
+        }
 
 
 def test_a_sealed_frame_that_is_no_push_has_no_lag() -> None:
     raw = frame(ago(1))
-    assert delays([sealed(raw, 1, raw[:-9])], [], NOW) == {"lag": None, "queue_delay": pytest.approx(1)}
+    assert measure_latency([sealed(raw, 1, raw[:-9])], [], NOW) == {"lag": None, "queue_delay": pytest.approx(1)}
 
 
 def test_a_clock_that_is_slow_shows() -> None:
-    assert delays([], [message(frame(ago(-2)), 1)], NOW)["lag"] == pytest.approx(-3)
-    assert delays([message(frame(), -1)], [], NOW)["queue_delay"] == 0
+    assert measure_latency([], [message(frame(ago(-2)), 1)], NOW)["lag"] == pytest.approx(-3)
+    assert measure_latency([message(frame(), -1)], [], NOW)["queue_delay"] == 0
 
 
 def test_a_message_that_a_consumer_has_stays_as_it_was() -> None:
     one = message(frame(ago(5)), 1)
-    delays([one], [one], NOW)
+    measure_latency([one], [one], NOW)
     assert one.payload_read is UNREAD
     assert one.data_read is UNREAD

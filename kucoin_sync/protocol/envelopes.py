@@ -1,12 +1,12 @@
-"""Frames that are routed by their first bytes, and decoded once, by their consumer, in the way in which it reads them.
+"""Route frames by their first bytes, and decode each frame once, in the consumer.
 
-The frames of one topic and subject begin with the same bytes, up to their data. `EnvelopePrefixes` learns these bytes
-from messages that were decoded whole. A frame that begins with a known prefix needs no decoding to be routed. The
-consumer's `Decoder` decodes it: envelope and data in one pass, as plain Python or as the topic's struct, as the
-consumer has read the messages before.
+All frames of one topic and subject begin with the same bytes, up to their data. `EnvelopePrefixes` learns these bytes
+from frames that were decoded completely. A frame that begins with a known prefix is routed without decoding. The
+consumer's `Decoder` later decodes its data in one pass: as plain Python or as the topic's struct, depending on how the
+consumer has read earlier messages.
 
-Pure. Each object is used by one thread, but for a `Decoder`: threads that share a subscription share it, and can at
-worst have it choose a slower way.
+This module does no I/O. Each object is used by one thread, except `Decoder`: threads that share a subscription share
+its decoder. Their races can only make it choose a slower way of reading.
 """
 
 from __future__ import annotations
@@ -46,37 +46,37 @@ __all__ = [
     "opened",
 ]
 
-#: The ways to open a frame: its data undecoded, as its struct, as plain Python, as its struct with members that it has
-#: no fields for.
+#: How to read the data of a frame: undecoded, as the struct, as plain Python, or as the struct with room for members
+#: that KuCoin added.
 UNDECODED, AS_PAYLOAD, AS_DATA, AS_PAYLOAD_WITH_MORE = 0, 1, 2, 3
-#: Where the beginning of a frame ends.
+#: The envelope prefix of a frame ends with these bytes.
 DATA = b'"data":'
-#: With what a frame ends, behind its data.
+#: The last byte of a frame, which follows its data.
 END = ord("}")
 _start_of = attrgetter("start")
-_MOST = 4096
-_GONE = 256
-_GLANCE = 100
-_GLIMPSE = 32
+_MAX_PREFIXES = 4096
+_MIN_FORGOTTEN = 256  # unsubscribed topics before the prefixes are learned again
+_REVIEW_EVERY = 100  # messages between two reviews of how the consumer reads them
+_KEY_LENGTH = 32  # bytes
 
 
 Push: TypeAlias = Message | RawPush
 
 
 class FrameBatch(msgspec.Struct, gc=False, eq=False):
-    """Frames of one read whose envelope prefixes are all known: raw pushes that stay together.
+    """Frames of one read whose envelope prefixes are all known.
 
-    It reads as a sequence of raw pushes. Consumers that share a queue take frame after frame from `rest` or `pushes`,
-    each of which goes on behind what the other has yielded.
+    It is a sequence of raw pushes. Consumers take frames from the iterators `rest` and `pushes`. Both share one
+    position, so that each frame is taken once.
 
     Attributes:
-        frames: the frames, in the order in which they came.
-        arrival: what all of them have in common.
-        prefixes: for each frame its prefix; None where `prefix` is that of all.
-        prefix: the one prefix of all frames, None where they differ.
-        text: all frames joined, where that was done already, else b"".
-        rest: yields the prefix and the frame of each, once.
-        pushes: yields raw pushes.
+        frames: the frames, in the order of their arrival.
+        arrival: what all frames share.
+        prefixes: the prefix of each frame; None if all frames have `prefix`.
+        prefix: the prefix of all frames; None if they differ.
+        text: all frames joined, if the caller has joined them; else b"".
+        rest: takes frames; yields prefix and frame.
+        pushes: takes frames; yields raw pushes.
     """
 
     frames: list[bytes]
@@ -99,7 +99,7 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
 
     @property
     def left(self) -> int:
-        """The number of frames that nobody has taken from `rest`."""
+        """The number of frames that were not taken yet."""
         return length_hint(self._frames_left)
 
     def __iter__(self) -> Iterator[RawPush]:
@@ -123,8 +123,11 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
 Pushes: TypeAlias = Sequence[Push] | FrameBatch
 
 
-class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
-    """All that a head may say: what else there is could differ from frame to frame, or matter to routing."""
+class _EnvelopeFields(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields that an envelope prefix may have.
+
+    Any other field could differ between the frames of a topic, or matter for routing. Such frames are not learned.
+    """
 
     type: Literal["message"]
     topic: str
@@ -132,94 +135,95 @@ class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
     subject: str | None = None
 
 
-_decode_beginning = msgspec.json.Decoder(_Beginning).decode
+_decode_envelope = msgspec.json.Decoder(_EnvelopeFields).decode
 
 
 class EnvelopePrefixes:
-    """The heads that a connection has learned; of what the server sends it keeps a bounded number.
+    """The envelope prefixes that a connection has learned; their number is limited.
 
     Attributes:
-        known: the heads by what stands before `DATA`.
+        known: the prefixes by the bytes of a frame before `DATA`.
     """
 
     def __init__(self) -> None:
         self.known: dict[bytes, EnvelopePrefix] = {}
-        self._glimpses: dict[
-            bytes, EnvelopePrefix
-        ] = {}  # the same by that part of their beginning in which they differ
-        self._glimpse = itemgetter(slice(0, 0))
-        self._learned = False  # something since they were told apart
-        self._gone = 0  # topics that the connection carries no longer, since it has begun to learn
-        self._passed = 0  # frames since the last attempt to learn
-        self._pause = 0  # frames to pass before the next
+        self._by_key: dict[bytes, EnvelopePrefix] = {}  # `known` by a short part in which the prefixes differ
+        self._key_of = itemgetter(slice(0, 0))
+        self._keys_outdated = False  # whether a prefix was learned since the keys were chosen
+        self._forgotten = 0  # topics that were unsubscribed since learning began
+        self._skipped = 0  # frames since the last attempt to learn
+        self._to_skip = 0  # frames to skip before the next attempt
 
     def forget(self, topics: int) -> None:
-        """Note that so many topics are carried no longer; where they may be most of what was learned, learn anew."""
-        self._gone += topics
-        if self._gone > max(_GONE, len(self.known) // 2):
+        """Count unsubscribed topics; forget all prefixes once most of them may belong to such topics."""
+        self._forgotten += topics
+        if self._forgotten > max(_MIN_FORGOTTEN, len(self.known) // 2):
             self.known.clear()
-            self._glimpses, self._learned, self._gone = {}, False, 0
+            self._by_key, self._keys_outdated, self._forgotten = {}, False, 0
 
     def find(self, frames: list[bytes]) -> list[EnvelopePrefix] | None:
-        """Return the head of each frame, None where not all are known."""
-        if self._learned:
-            self._learned = False
-            self._tell_apart()
+        """Return the prefix of each frame, or None if any of them is unknown."""
+        if self._keys_outdated:
+            self._keys_outdated = False
+            self._choose_keys()
         try:
-            heads = list(map(self._glimpses.__getitem__, map(self._glimpse, frames)))
+            prefixes = list(map(self._by_key.__getitem__, map(self._key_of, frames)))
         except KeyError:
-            heads = []
-        if heads and all(map(bytes.startswith, frames, map(_start_of, heads))):
-            return heads
-        # Some are new, or can't be told apart at a glimpse.
+            prefixes = []
+        if prefixes and all(map(bytes.startswith, frames, map(_start_of, prefixes))):
+            return prefixes
+        # A prefix is unknown, or two prefixes have the same key.
         known = self.known.get
-        heads = [found for frame in frames if (found := known(frame[: frame.find(DATA)]))]
-        return heads if len(heads) == len(frames) else None
+        prefixes = [found for frame in frames if (found := known(frame[: frame.find(DATA)]))]
+        return prefixes if len(prefixes) == len(frames) else None
 
-    def _tell_apart(self) -> None:
-        """Choose the bytes to glimpse at: behind what all heads have in common."""
+    def _choose_keys(self) -> None:
+        """Take the bytes after the common beginning of all prefixes as their keys."""
         first, last = min(self.known), max(self.known)
         common = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), 0)
-        self._glimpse = itemgetter(slice(common, common + _GLIMPSE))
-        self._glimpses = {self._glimpse(start): head for start, head in self.known.items()}
+        self._key_of = itemgetter(slice(common, common + _KEY_LENGTH))
+        self._by_key = {self._key_of(start): prefix for start, prefix in self.known.items()}
 
     def learn(self, frame: bytes) -> None:
-        """Take a look at a frame that was decoded as a push; the more rarely, the more often that was in vain."""
-        self._passed += 1
-        if self._passed <= self._pause:
+        """Learn the prefix of a frame that was decoded as a push.
+
+        Each failed attempt doubles the number of frames that are skipped before the next one.
+        """
+        self._skipped += 1
+        if self._skipped <= self._to_skip:
             return
-        self._passed = 0
+        self._skipped = 0
         start, data, _ = frame.partition(DATA)
         beginning = start + data
         try:
-            says = _decode_beginning(beginning + b"0}")
-            decode_alone(frame[len(beginning) : -1] if frame[-1] == END else b"")  # there is nothing behind the data
+            fields = _decode_envelope(beginning + b"0}")
+            decode_alone(frame[len(beginning) : -1] if frame[-1] == END else b"")  # nothing may follow the data
         except UNREADABLE:
-            self._pause = min(2 * self._pause + 1, 1000)
+            self._to_skip = min(2 * self._to_skip + 1, 1000)
             return
-        self._pause = 0
-        if len(self.known) >= _MOST:
+        self._to_skip = 0
+        if len(self.known) >= _MAX_PREFIXES:
             self.known.clear()
-        self._learned = True
-        self.known[start] = prefix_for(beginning, says.topic, says.subject)
+        self._keys_outdated = True
+        self.known[start] = prefix_for(beginning, fields.topic, fields.subject)
 
 
 class Decoder:
-    """Decodes frames for one consumer, in the way in which it has read the messages before.
+    """Decode frames for one consumer, in the way in which it has read earlier messages.
 
     Attributes:
-        unreadable: frames that turned out to be no push.
+        unreadable: frames that could not be decoded as a push.
     """
 
     def __init__(self) -> None:
         self.unreadable = 0
         self._way = UNDECODED
-        self._fixed = False
-        self._last: Message | None = None  # the way in which it was read is still to be looked at
-        self._unseen = _GLANCE  # messages until the next look
+        self._final = False  # whether `_way` stays as it is
+        self._last: Message | None = None  # a message whose reading is still to be reviewed
+        self._until_review = _REVIEW_EVERY  # messages
 
     def decode(self, push: Push) -> Message | None:
-        """Return the message of a push, None where its frame has none."""
+        """Return the message of a push, or None if its frame is malformed."""
         if not isinstance(push, RawPush):
             return push
         if self._last is not None:
@@ -230,16 +234,16 @@ class Decoder:
         try:
             data = decode_data(frame[prefix.inside] if frame[-1] == END else b"")
         except UNREADABLE:
-            return self._decode_anyhow(frame, push)
+            return self._decode_fallback(frame, push)
         message = make(prefix.channel[0], 0, frame, push, UNREAD, UNREAD, None, data)
-        self._unseen -= 1
-        if self._unseen < 0 or (self._way == UNDECODED and not self._fixed):
-            self._unseen = _GLANCE
+        self._until_review -= 1
+        if self._until_review < 0 or (self._way == UNDECODED and not self._final):
+            self._until_review = _REVIEW_EVERY
             self._last = message
         return message
 
     def decode_all(self, pushes: Iterable[Push]) -> Iterator[Message]:
-        """Yield the messages of pushes."""
+        """Yield the messages of pushes; leave out malformed frames."""
         if isinstance(pushes, FrameBatch):
             yield from self.decode_batch(pushes)
             return
@@ -249,48 +253,50 @@ class Decoder:
                 yield message
 
     def decode_batch(self, batch: FrameBatch, put_back: Callable[[RawPush], None] | None = None) -> Iterator[Message]:
-        """Yield the messages of the frames that are left in a batch; the way of reading is looked at once.
+        """Take all frames that are left in a batch; yield their messages. The way of reading is chosen once, before.
 
-        `put_back` gets the frame that was taken when an exception came.
+        If an exception interrupts it, `put_back` is called with the frame that was taken and not yielded.
         """
         way, message = self.way(self._last), self._last
-        info, last_prefix = batch.arrival, None
-        frame: bytes | None = None  # taken and not delivered
+        arrival, last_prefix = batch.arrival, None
+        frame: bytes | None = None  # taken and not yielded
         try:
             for prefix, frame in batch.rest:
                 if prefix is not last_prefix:
-                    last_prefix, origin, inside, topic = prefix, Origin(info, prefix), prefix.inside, prefix.channel[0]
+                    last_prefix, origin = prefix, Origin(arrival, prefix)
+                    inside, topic = prefix.inside, prefix.channel[0]
                     make, decode_data = prefix.readings[way]
                 try:
                     data = decode_data(frame[inside] if frame[-1] == END else b"")
                     message = make(topic, 0, frame, origin, UNREAD, UNREAD, None, data)
                 except UNREADABLE:
-                    message = self._decode_anyhow(frame, origin)
-                    way, last_prefix = self._way, None  # it may have found a better way
+                    message = self._decode_fallback(frame, origin)
+                    way, last_prefix = self._way, None  # the way may have changed
                     if message is None:
                         continue
                 frame = None
                 yield message
         except BaseException:
             if frame is not None and put_back is not None:
-                put_back(RawPush(frame, info, prefix))
+                put_back(RawPush(frame, arrival, prefix))
             raise
         finally:
             self._last = message
 
-    def _decode_anyhow(self, frame: bytes, origin: Origin | RawPush) -> Message | None:
-        """Return the message of a frame that can't be decoded in the consumer's way, None where it has none."""
+    def _decode_fallback(self, frame: bytes, origin: Origin | RawPush) -> Message | None:
+        """Decode a frame whose data does not fit the current way; return None if it is no push."""
         message = _undecoded(frame, origin)
         if message is None:
             self.unreadable += 1
-        elif self._way == AS_PAYLOAD and self._reads(frame, origin, AS_PAYLOAD_WITH_MORE):
+        elif self._way == AS_PAYLOAD and self._fits(frame, origin, AS_PAYLOAD_WITH_MORE):
             self._way = AS_PAYLOAD_WITH_MORE
         else:
-            self._way, self._fixed = UNDECODED, True  # the way does not fit this topic
+            self._way, self._final = UNDECODED, True  # the way does not fit this topic
         return message
 
     @staticmethod
-    def _reads(frame: bytes, origin: Origin | RawPush, way: int) -> bool:
+    def _fits(frame: bytes, origin: Origin | RawPush, way: int) -> bool:
+        """Return whether the data of a frame can be decoded in a way of reading."""
         prefix = origin.prefix
         try:
             return prefix is not None and bool(prefix.readings[way][1](frame[prefix.inside]))
@@ -298,16 +304,16 @@ class Decoder:
             return False
 
     def way(self, message: Message | None) -> int:
-        """Return how to open the next frame, having looked at how a message was read that came before it."""
-        if message is None or self._fixed:
+        """Review how an earlier message was read; return how to read the next frame."""
+        if message is None or self._final:
             return self._way
-        # What is decoded with a message does not show in these: only what it took a second step to read.
+        # These fields are set only by a second decoding. Data that was decoded with the message does not set them.
         data, payload = message.data_read is not UNREAD, message.payload_read is not UNREAD
         if self._way == UNDECODED:
             if data != payload:
                 self._way = AS_DATA if data else AS_PAYLOAD
         elif payload if self._way == AS_DATA else data:
-            self._way, self._fixed = UNDECODED, True  # both are wanted
+            self._way, self._final = UNDECODED, True  # the consumer reads both views
         return self._way
 
 
@@ -317,17 +323,18 @@ def channel_of(push: Push) -> tuple[str | None, str | None]:
 
 
 def is_readable(push: Push) -> bool:
-    """Whether a push has a message."""
+    """Return whether the frame of a push can be decoded."""
     return not isinstance(push, RawPush) or _undecoded(push.frame, push) is not None
 
 
 def opened(pushes: Iterable[Push]) -> list[Message]:
-    """Return the messages in pushes, with their data undecoded; those that can't be read are left out."""
+    """Return the messages of pushes, with their data undecoded; leave out malformed frames."""
     messages = (_undecoded(push.frame, push) if isinstance(push, RawPush) else push for push in pushes)
     return [message for message in messages if message is not None]
 
 
 def _undecoded(frame: bytes, origin: Origin | RawPush) -> Message | None:
+    """Decode the envelope of a frame only; return None if it is malformed."""
     try:
         message = decode_message(frame)
     except UNREADABLE:

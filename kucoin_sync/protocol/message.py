@@ -1,7 +1,8 @@
-"""What comes and what is sent: frames to `Message`s, commands to frames.
+"""Decode frames to `Message`s, and encode commands as frames.
 
-A push is decoded with its `data` left as the frame's bytes until somebody reads it, or, for who is known to read it,
-with its data in one pass (see `sealed`). Nothing here knows of connections or subscriptions.
+By default only the envelope of a push is decoded; its `data` stays undecoded until it is read. `envelopes.Decoder`
+decodes envelope and data in one pass if the consumer reads the data anyway. Nothing here knows connections or
+subscriptions.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ __all__ = [
     "prepare",
 ]
 
-#: What a decoder may raise for bytes from the network; RecursionError for deep nesting.
+#: The exceptions that a decoder may raise for bytes from the network; RecursionError for deep nesting.
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 if TYPE_CHECKING:
@@ -41,18 +42,18 @@ if TYPE_CHECKING:
     _LocalInt = int
     _LocalBytes = bytes
 else:
-    # Fields that are ours must not be settable from the wire: these types fit no JSON value, so a frame that
-    # names such a field is refused as malformed.
+    # A frame must not set the fields that this package adds. No JSON value fits these types, so a frame that names such
+    # a field is refused as malformed.
     class _Local:
         """No JSON value decodes to this."""
 
     _LocalInt = Annotated[int, msgspec.Meta(gt=0, lt=0)]
     _LocalBytes = _Local
 
-#: Stands for what was not decoded yet.
+#: The value of a field that was not decoded yet.
 UNREAD: Any = msgspec.UNSET
 
-#: The class of a message, and what decodes the data for it: raises one of UNREADABLE where that does not fit.
+#: The class of a message, and the decoder of its data, which raises one of UNREADABLE if the data does not fit.
 Reading: TypeAlias = "tuple[Callable[..., Message], Callable[[bytes], Any]]"
 
 
@@ -71,13 +72,13 @@ class Arrival(msgspec.Struct, gc=False):
 
 
 class EnvelopePrefix(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """The bytes with which all frames of one topic and subject begin, up to their data; see `envelopes`.
+    """The first bytes of all frames of one topic and subject, up to their data; see `envelopes`.
 
     Attributes:
-        start: these bytes.
-        inside: the slice of such a frame that is its data, between the prefix and the closing brace.
+        start: the bytes.
+        inside: the slice of a frame that holds its data, between the prefix and the closing brace.
         channel: topic and subject.
-        readings: how to make a message of such a frame, for each way to read its data.
+        readings: how to make a message of a frame, for each way of reading its data.
     """
 
     start: bytes
@@ -87,16 +88,16 @@ class EnvelopePrefix(msgspec.Struct, gc=False, eq=False, frozen=True):
 
 
 class Origin(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """Where a message comes from: what it was read together with, and its envelope prefix where that is known."""
+    """The origin of a message: the read with which it arrived, and its envelope prefix if that is known."""
 
     arrival: Arrival
     prefix: EnvelopePrefix | None = None
 
 
 class RawPush(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """A frame that is routed by its envelope prefix and not decoded; then the origin of its message.
+    """An undecoded frame that is routed by its envelope prefix; later the origin of its message.
 
-    Not a tuple, because the garbage collector would look at each.
+    It is not a tuple, because the garbage collector would track each one.
     """
 
     frame: bytes
@@ -107,7 +108,7 @@ class RawPush(msgspec.Struct, gc=False, eq=False, frozen=True):
 _NO_ORIGIN = Origin(Arrival())
 
 
-#: Public names for the package's use; `dir` and tab completion leave them out.
+#: Names for use in this package only; `dir` and tab completion leave them out.
 _INTERNAL = {"data_read", "origin", "payload_read", "wire_data", "with_lost"}
 
 
@@ -116,12 +117,12 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     As KuCoin's JSON: `message["data"]["price"]`, `message.get("sn")`, `"userId" in message`, `message.to_dict()`.
     By attribute: `topic`, `subject`, `data` (plain Python), `type`, `tunnel_id`.
-    Typed: `payload`, the struct of that topic, or the plain data where none is known. Of data with something odd in it
-    that alone can't be read: its property is None, and the stream tells it once per topic (`PayloadMismatch`).
+    Typed: `payload`, the struct of that topic, or the plain data if no struct is known. A field that can't be read is
+    None in the struct; the stream reports it once per topic (`PayloadMismatch`).
 
-    Beside them stands what the client knows: `epoch` (number of the connection, it rises with each reconnect),
-    `lost` (messages dropped in this subscription immediately before this one), `received_ns` (wall clock,
-    nanoseconds since 1970) and `raw` (the frame's bytes).
+    The client adds `epoch` (the number of the connection, which rises with each reconnect), `lost` (messages dropped in
+    this subscription immediately before this one), `received_ns` (wall clock, nanoseconds since 1970) and `raw` (the
+    frame's bytes).
     """
 
     topic: str | None = None
@@ -139,23 +140,23 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     @property
     def subject(self) -> str | None:
-        """What kind of push of its topic it is."""
+        """The kind of push within its topic, None if KuCoin sends none."""
         subject: str | None = self.origin.prefix.channel[1]
         return subject
 
     @property
     def tunnel_id(self) -> str | None:
-        """The tunnel that it came through."""
+        """The tunnel through which it came, None outside all tunnels."""
         return None
 
     @property
     def wire_data(self) -> msgspec.Raw:
-        """The push's data as it came, empty where the frame has none."""
+        """The undecoded data, empty if the frame has none."""
         return decode_message(self.raw).wire_data
 
     @property
     def data(self) -> Any:
-        """The push's data as plain Python, None where the frame has none."""
+        """The data as plain Python, None if the frame has none."""
         if self.data_read is UNREAD:
             wire_data = self.wire_data
             if not len(wire_data):
@@ -165,7 +166,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     @property
     def payload(self) -> P_co | Any:
-        """The push's data as the typed struct of its topic and subject; as plain Python where no struct is known."""
+        """The data as the struct of its topic and subject; as plain Python if no struct is known."""
         if self.payload_read is UNREAD:
             try:
                 self.payload_read = _decoder_of(self.topic, self.subject)(self.wire_data)
@@ -175,16 +176,16 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     @property
     def epoch(self) -> int:
-        """The number of the connection that it came over, from 1."""
+        """The number of the connection over which it came, from 1."""
         epoch: int = self.origin.arrival.epoch
         return epoch
 
     @property
     def received_ns(self) -> int:
-        """When it was read from the socket: nanoseconds since 1970 by this machine's clock.
+        """When it was read from the socket, in nanoseconds since 1970 by this machine's clock.
 
-        A consumer who waits for message after message reads them itself: what comes while it is busy with the last one
-        is read when it is done, or 50 ms later by the I/O thread.
+        A consumer that waits for each message may read the socket itself. A message that comes while the consumer is
+        busy is then read when it waits again, or after 50 ms by the I/O thread.
         """
         received: int = self.origin.arrival.received_ns
         return received
@@ -195,7 +196,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         return whole
 
     def with_lost(self, lost: int) -> Message[P_co]:
-        """Return a message of its own of the same frame, that tells of `lost` messages before it."""
+        """Return another message of the same frame, with another `lost`."""
         twin: Message[P_co] = (
             self.__copy__() if type(self) is _Undecoded else decode_message(self.raw)  # type: ignore[attr-defined]
         )
@@ -217,12 +218,12 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         if self._whole is None:
             self._whole = self.to_dict()
             if "data" in self._whole:
-                self._whole["data"] = self.data  # one object, whichever way it is read
+                self._whole["data"] = self.data  # both views return the same object
         whole: dict[str, Any] = self._whole
         return whole
 
     def __getitem__(self, key: str) -> Any:
-        # The two keys that every program reads need not decode the whole frame; no call more than needed.
+        # Most programs read these two keys: return them without decoding the whole frame.
         if key == "data":
             value = self.data
             return self._mapping()[key] if value is None else value
@@ -231,7 +232,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         return self._mapping()[key]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of a key of KuCoin's JSON, `default` where it has none."""
+        """Return the value of a key of KuCoin's JSON, or `default` if the key is missing."""
         return self._mapping().get(key, default)
 
     def __contains__(self, key: object) -> bool:
@@ -263,9 +264,9 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         return NotImplemented
 
     def __ne__(self, other: object) -> bool:
-        return not self == other  # said because the base class has its own, by identity
+        return not self == other  # the base class compares by identity
 
-    __hash__ = None  # type: ignore[assignment]  # as of the dict that it reads like
+    __hash__ = None  # type: ignore[assignment]  # like the dict that it stands for
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__()} - _INTERNAL)
@@ -274,14 +275,14 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         return f"Message(topic={self.topic!r}, subject={self.subject!r}, data={self.data!r})"
 
     def __reduce__(self) -> Any:
-        return _revive, (self.raw, self.lost, self.epoch, self.received_ns)
+        return _unpickle, (self.raw, self.lost, self.epoch, self.received_ns)
 
 
 Mapping.register(Message)
 
 
 class _Undecoded(Message[P_co]):
-    """A message whose data is looked at when it is read."""
+    """A message whose envelope was decoded; its data is decoded when it is read."""
 
     type: Literal["message"] = "message"  # KuCoin leaves it out of some pushes
     subject: str | None = None
@@ -289,29 +290,29 @@ class _Undecoded(Message[P_co]):
     wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())
 
 
-# Messages of a frame with a known head are made of its data; their last field is what that was decoded to.
+# If the prefix is known, only the data of a frame is decoded. The last field of these classes holds the decoded data.
 
 
 class _Split(Message[P_co]):
-    """A message whose data is looked at when it is read."""
+    """A message whose data is decoded when it is read."""
 
     wire_data: msgspec.Raw = msgspec.Raw()
 
 
 class _Typed(Message[P_co]):
-    """A message whose data was decoded with it, as a struct."""
+    """A message whose data was decoded as a struct."""
 
     payload: Any = UNREAD
 
 
 class _Plain(Message[P_co]):
-    """A message whose data was decoded with it, as plain Python."""
+    """A message whose data was decoded as plain Python."""
 
     data: Any = None
 
 
 class Control(msgspec.Struct):
-    """A frame that is about the conversation: welcome, ack, pong, error."""
+    """A frame that is not a push: welcome, ack, pong or error."""
 
     type: str = ""
     id: str | int | None = None
@@ -320,12 +321,12 @@ class Control(msgspec.Struct):
 
     @property
     def command_id(self) -> str:
-        """The id as text; "" without one."""
+        """The id of the command as text, "" if there is none."""
         return "" if self.id is None else str(self.id)
 
     @property
     def status(self) -> int:
-        """The error code as a number, 0 where it is none."""
+        """The error code as a number, 0 if it is missing or not a number."""
         try:
             return int(self.code or 0)
         except ValueError:
@@ -333,14 +334,14 @@ class Control(msgspec.Struct):
 
     @property
     def reason(self) -> str:
-        """The error's text, or its JSON where it is none; never long."""
+        """The error's text, or its JSON if it is not text; at most 500 characters."""
         json_text = bytes(self.data)
         return (_decode_any(json_text) if json_text.startswith(b'"') else json_text.decode())[:500]
 
 
-#: Raises one of UNREADABLE for what is no push, and leaves `raw` and `origin` to the caller.
+#: Raises one of UNREADABLE if a frame is not a push. The caller sets `raw` and `origin`.
 decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(_Undecoded).decode
-#: Raises one of UNREADABLE for what is not one JSON value and nothing else.
+#: Raises one of UNREADABLE unless the bytes are exactly one JSON value.
 decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
 decode_control = msgspec.json.Decoder(Control).decode
 _encode = msgspec.json.Encoder().encode
@@ -348,18 +349,18 @@ _decode_any = msgspec.json.Decoder().decode
 
 
 def command(kind: str, command_id: str, **fields: Any) -> bytes:
-    """Return the frame's text of one command, such as `command("ping", "7")`."""
+    """Return the text frame of a command, such as `command("ping", "7")`."""
     return _encode({"id": command_id, "type": kind, **fields})
 
 
 def mismatches_of(message: Message) -> tuple[str, ...]:
-    """Return what in a message's payload has not the usual form, such as "price is null"; () where all has."""
+    """Return what is unusual in the payload of a message, such as "price is null"; () if nothing is."""
     cls = payload_class(message.topic, message.subject)
     return () if cls is None else tuple(each.text for each in _read(cls, message.wire_data).mismatches)
 
 
 def _read(cls: type[payloads.Payload], data: msgspec.Raw) -> payloads.ReadResult[payloads.Payload]:
-    """Return the struct for the data of a push, whatever that is."""
+    """Return the struct for the data of a push, with defaults if the data is missing or can't be read."""
     read = payloads.reader_for(cls)
     if not len(data):
         return payloads.ReadResult(read(b"{}").payload, (payloads.Mismatch("there is no data", True),))
@@ -370,7 +371,7 @@ def _read(cls: type[payloads.Payload], data: msgspec.Raw) -> payloads.ReadResult
 
 
 def payload_class(topic: str | None, subject: str | None) -> type[payloads.Payload] | None:
-    """Return the struct for a push's topic and subject, None where the table knows none."""
+    """Return the struct for a topic and subject, or None if the topic table has none."""
     if topic is None:
         return None
     found = _CLASSES.get(topic.partition(":")[0])
@@ -380,10 +381,10 @@ def payload_class(topic: str | None, subject: str | None) -> type[payloads.Paylo
 
 
 def prepare(single: str) -> None:
-    """Have the decoders of a wanted topic's payloads at hand.
+    """Build the decoders for the payloads of a topic before they are needed.
 
-    They are built here rather than by who reads the first payload: while msgspec builds one it can lose a
-    KeyboardInterrupt, which comes to the main thread only.
+    msgspec can lose a KeyboardInterrupt while it builds a decoder. So the main thread, which alone gets that exception,
+    does not build one while it reads its first payload.
     """
     for cls in _CLASSES.get(single.partition(":")[0], {}).values():
         payloads.fast_decoder_for(cls)
@@ -391,15 +392,15 @@ def prepare(single: str) -> None:
 
 
 def prefix_for(start: bytes, topic: str, subject: str | None) -> EnvelopePrefix:
-    """Return the envelope prefix of the frames of a topic and subject, which begin with `start`."""
+    """Return the envelope prefix of a topic and subject whose frames begin with `start`."""
     return EnvelopePrefix(start, slice(len(start), -1), (topic, subject), _readings_of(payload_class(topic, subject)))
 
 
 @cache
 def _readings_of(cls: type[payloads.Payload] | None) -> tuple[Reading, ...]:
-    """Return how to make messages with the payload `cls`.
+    """Return how to make messages with the payload `cls`, for each way of reading.
 
-    With their data undecoded, as its struct, as plain Python, as its struct with members that KuCoin added.
+    The order is: data undecoded, as the struct, as plain Python, as the struct with members that KuCoin added.
     """
     undecoded: Reading = _Split, decode_alone
     plain: Reading = _Plain, _decode_any
@@ -409,9 +410,9 @@ def _readings_of(cls: type[payloads.Payload] | None) -> tuple[Reading, ...]:
     return undecoded, (_Typed, fast), plain, (_Typed, payloads.extensible_decoder_for(cls) or fast)
 
 
-@lru_cache(maxsize=256)  # enough for those who read a message in both ways, and little for topics that are gone
+@lru_cache(maxsize=256)  # bounded, so that unsubscribed topics do not fill it
 def _decoder_of(topic: str | None, subject: str | None) -> Callable[[msgspec.Raw], Any]:
-    """Return what decodes a payload of the usual form; for unknown topics it raises as for one that does not fit."""
+    """Return the decoder for a usual payload; for an unknown topic, one that always raises."""
     cls = payload_class(topic, subject)
     return _unknown if cls is None else payloads.fast_decoder_for(cls)
 
@@ -425,7 +426,7 @@ for _row in TABLE:
     _CLASSES.setdefault(_row.prefix, {}).update(_row.payloads)
 
 
-def _revive(raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
+def _unpickle(raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
     message = decode_message(raw)
     message.raw, message.lost, message.origin = raw, lost, Origin(Arrival(epoch, received_ns))
     return message

@@ -1,18 +1,18 @@
-"""The conversation over one connection, without I/O: what to send, what came, what is late.
+"""The protocol state of one connection, without I/O: commands to send, answers, deadlines.
 
-Rules, from KuCoin's documentation unless said otherwise:
+Rules, from KuCoin's documentation unless another source is named:
 1. Nothing is sent before `welcome`, which must come within the step timeout.
-2. Pings go ahead of every other command; when they are due and when the peer is lost, `heartbeat` says.
-3. Commands keep their order. They leave at the pace of the limits, with places kept free for pings. At most one is
-   queued for a key: the difference between what is wanted and what the server was told. While only unsubscribes are
-   queued, half of the pace stays free for what is wanted next.
-4. A command without an answer within the ack timeout is sent again, three times in all; then the peer is lost.
-   One that was refused for the pace, or because the server is busy, is sent again after a pause.
-5. An error answer is told apart by its text, because one code has many meanings (see `events`). A refused
-   command of several topics is narrowed down until the topic at fault is alone.
-6. What is wanted outlives the session: its owner keeps it and says it again to the next one.
+2. Pings go ahead of all other commands. `heartbeat` calculates when they are due and when the peer is lost.
+3. Commands keep their order. The limits set their rate, and some of it is reserved for pings. Each key is in at most
+   one queued command: a subscribe if it is wanted, an unsubscribe if it is not. While only unsubscribes are queued,
+   half of the rate is reserved for new subscriptions.
+4. A command without an answer within the ack timeout is sent again. After three attempts the peer is lost. A command
+   that was refused because of the rate, or because the server is busy, is sent again after a pause.
+5. The meaning of an error answer is in its text, because one code has many meanings (see `session_events`). If a
+   command with several topics is refused, its topics are sent in smaller parts until the topic at fault is alone.
+6. The session does not outlive its connection. Its owner keeps the wanted topics and subscribes them in the next one.
 
-`now` is an argument everywhere (a monotonic clock's seconds). Not thread-safe: its owner's lock covers it.
+`now` is an argument everywhere (monotonic seconds). Not thread-safe: the owner calls it under its own lock.
 """
 
 from __future__ import annotations
@@ -51,37 +51,37 @@ _TRIES = 3
 _PROOF_TIMEOUT = 1.0
 _PING_RESERVE = 5
 _NEVER = float("inf")
-_LEAVING = ("unsubscribe", "closeTunnel")
+_UNSUBSCRIBING = ("unsubscribe", "closeTunnel")
 
 
 class _Command:
-    """One command on its way: queued, then sent, then answered.
+    """One command, which is queued, then sent, then answered.
 
-    `keys` are those for which its answer counts: a wanted key is active or in exactly one command that subscribes. Once
-    it is sent, they may include keys that are no longer wanted, until an unsubscribe for them is sent.
+    `keys` are the keys to which its answer applies. A wanted key is either active or in exactly one subscribe command.
+    After a command is sent, its keys may include unwanted ones, until an unsubscribe for them is sent.
     """
 
-    __slots__ = ("attempts", "deadline", "id", "keys", "kind", "order", "refusals", "said", "tunnel")
+    __slots__ = ("attempts", "deadline", "id", "keys", "keys_sent", "kind", "order", "refusals", "tunnel")
 
     def __init__(self, kind: str, number: int, keys: tuple[TopicKey, ...], tunnel: str | None, order: int) -> None:
         self.kind = kind
         self.id = str(number)
         self.keys = keys
         self.tunnel = tunnel
-        self.order = order  # its place among the queued ones
-        self.attempts = 0  # sent without an answer so far
-        self.refusals = 0  # answered with "later" so far
-        self.said = 0  # how many keys it had when it was sent
+        self.order = order  # its position in the queue
+        self.attempts = 0  # how often it was sent without an answer
+        self.refusals = 0  # how often the server asked to send it later
+        self.keys_sent = 0  # number of keys when it was sent
         self.deadline = 0.0
 
 
 class Session:
-    """One connection's conversation with KuCoin.
+    """The protocol state of one connection to KuCoin.
 
     Args:
-        ids: yields the command ids, rising; shared by successive sessions so that a late answer fits no new command.
-        ping_interval, ping_timeout: seconds, as the connect token's answer gave them.
-        private: whether the connection is authorised; then commands ask for `privateChannel`.
+        ids: yields rising command ids; successive sessions share it, so that a late answer matches no new command.
+        ping_interval, ping_timeout: seconds, from the answer that brought the connect token.
+        private: whether the connection is authorised; its commands then set `privateChannel`.
         now: the instant at which the handshake ended.
     """
 
@@ -97,12 +97,12 @@ class Session:
     ) -> None:
         self.limits = limits or Limits()
         self.welcomed = False
-        #: Why the connection is of no use any more, None while it is.
+        #: The error that ended the connection, None before.
         self.lost: KucoinSyncError | None = None
-        #: Frames that could not be read, and frames of types that nobody knows; the owner takes them off.
+        #: The numbers of malformed frames and of frames of unknown types; the owner resets them.
         self.unreadable = 0
         self.unknown = 0
-        #: Whether something other than pushes came; the owner takes it off.
+        #: Whether a frame other than a push came; the owner resets it.
         self.eventful = False
         self.heartbeat = Heartbeat(ping_interval, ping_timeout, now)
         self._ids = ids
@@ -112,18 +112,18 @@ class Session:
         self._paused_until = now
         self._outbox: deque[_Command] = deque()
         self._sent: dict[str, _Command] = {}
-        self._tunnels: dict[str, int] = {}  # open or wanted -> the place of the command that opens it
-        self._active: set[TopicKey] = set()  # what the server confirmed since it was last unsubscribed
+        self._tunnels: dict[str, int] = {}  # open or wanted tunnel -> queue position of the command that opens it
+        self._active: set[TopicKey] = set()  # confirmed by the server, and not unsubscribed since
         self._wanted: set[TopicKey] = set()
-        self._known: set[TopicKey] = set()  # what the server may carry: subscribed since it was last unsubscribed
+        self._subscribed: set[TopicKey] = set()  # a subscribe was sent, and no unsubscribe since
         self._events: list[SessionEvent] = []
         self._prefixes = EnvelopePrefixes()
-        self._last_prefix: EnvelopePrefix | None = None  # with which the last frame began
-        self._urgent: list[bytes] = []
+        self._last_prefix: EnvelopePrefix | None = None  # the prefix of the last frame
+        self._pings: list[bytes] = []
         self._proofs_asked = 0
-        self._proofs_begun = 0  # those that the ping under way, or the last one, stands for
+        self._proofs_begun = 0  # how many of them the last ping is for
         self._proof_id = ""
-        self._proof_due = _NEVER  # when the pong of the ping under way is overdue
+        self._proof_due = _NEVER  # when the pong of that ping is overdue
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "welcomed" if self.welcomed else "opening"
@@ -138,19 +138,19 @@ class Session:
         return self.welcomed and not self._outbox and not self._sent
 
     def is_active(self, key: TopicKey) -> bool:
-        """Whether the server confirmed the subscription, and it is still wanted."""
+        """Return whether the server confirmed a subscription that is still wanted."""
         return key in self._active and key in self._wanted
 
     # What is wanted
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Queue the commands that subscribe `keys`, as few as the limits allow.
+        """Queue the fewest commands that subscribe `keys` within the limits.
 
-        Nothing is queued for a key whose unsubscribe was not sent yet: that is taken back instead.
+        If a key is in a queued unsubscribe, the key is removed from that instead.
         """
         fresh = [key for key in dict.fromkeys(keys) if key not in self._wanted]
         self._wanted.update(fresh)
-        self._take_back("unsubscribe", fresh)
+        self._remove_from_queue("unsubscribe", fresh)
         if confirmed := tuple(key for key in fresh if key in self._active):
             self._events.append(Acked(confirmed))
         asked = {key for command in self._sent.values() if command.kind == "subscribe" for key in command.keys}
@@ -161,34 +161,34 @@ class Session:
             self._queue_for_topics("subscribe", [key for key in unasked if key.tunnel == tunnel])
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Queue the commands that unsubscribe `keys`; one that was not yet sent is only taken back."""
+        """Queue the commands that unsubscribe `keys`; remove keys from subscribe commands that were not sent yet."""
         gone = [key for key in dict.fromkeys(keys) if key in self._wanted]
-        self._forget(gone)
-        known = [key for key in gone if key in self._known]
+        self._stop_wanting(gone)
+        known = [key for key in gone if key in self._subscribed]
         for tunnel in dict.fromkeys(key.tunnel for key in known):
             self._queue_for_topics("unsubscribe", [key for key in known if key.tunnel == tunnel])
 
     def close_tunnel(self, tunnel: str) -> None:
-        """Queue the command that closes a tunnel, with all that is subscribed in it."""
+        """Queue the command that closes a tunnel; all subscriptions in it end."""
         if tunnel not in self._tunnels:
             return
         order = self._tunnels.pop(tunnel)
-        inside = [key for key in self._wanted | self._known if key.tunnel == tunnel]
-        self._forget(inside)
-        self._take_back("unsubscribe", inside)
-        self._no_longer_carried(inside)
+        inside = [key for key in self._wanted | self._subscribed if key.tunnel == tunnel]
+        self._stop_wanting(inside)
+        self._remove_from_queue("unsubscribe", inside)
+        self._mark_unsubscribed(inside)
         if (opening := next((each for each in self._outbox if each.order == order), None)) and not opening.attempts:
-            self._outbox.remove(opening)  # the server knows nothing of it yet
+            self._outbox.remove(opening)  # the tunnel was never opened
             return
         self._queue_for_tunnel("closeTunnel", tunnel)
 
-    def _forget(self, keys: Sequence[TopicKey]) -> None:
-        """Want keys no longer, and have no queued command ask for them."""
+    def _stop_wanting(self, keys: Sequence[TopicKey]) -> None:
+        """Remove keys from the wanted ones and from queued subscribe commands."""
         self._wanted.difference_update(keys)
-        self._take_back("subscribe", keys)
+        self._remove_from_queue("subscribe", keys)
 
-    def _take_back(self, kind: str, keys: Iterable[TopicKey]) -> None:
-        """Take keys away from the queued commands of a kind."""
+    def _remove_from_queue(self, kind: str, keys: Iterable[TopicKey]) -> None:
+        """Remove keys from the queued commands of a kind."""
         gone = set(keys)
         if gone and self._outbox:
             for command in self._outbox:
@@ -196,10 +196,10 @@ class Session:
                     command.keys = tuple(key for key in command.keys if key not in gone)
             self._outbox = deque(command for command in self._outbox if command.keys or command.kind != kind)
 
-    def _no_longer_carried(self, keys: Iterable[TopicKey]) -> None:
-        """Note that the server is told to stop these; no earlier answer says anything of them any more."""
+    def _mark_unsubscribed(self, keys: Iterable[TopicKey]) -> None:
+        """Note that the server was told to unsubscribe keys; answers to earlier commands no longer apply to them."""
         gone = set(keys)
-        self._known -= gone
+        self._subscribed -= gone
         self._active -= gone
         for command in self._sent.values():
             if command.kind == "subscribe":
@@ -211,20 +211,20 @@ class Session:
         return number
 
     def _queue_for_topics(self, kind: str, keys: Sequence[TopicKey], order: int | None = None) -> None:
-        """Queue commands for keys of one tunnel (or outside), in the place of an earlier one where `order` is its."""
+        """Queue commands for keys that share one tunnel, or none, at the queue position `order` if it is given."""
         tunnel = keys[0].tunnel
-        for _, batch in join((key.topic for key in keys), self.limits.topics_per_command):
+        for _, joined in join((key.topic for key in keys), self.limits.topics_per_command):
             number = next(self._ids)
-            batch_keys = tuple(TopicKey(single, tunnel) for single in batch)
-            self._queue(_Command(kind, number, batch_keys, tunnel, number if order is None else order))
+            command_keys = tuple(TopicKey(single, tunnel) for single in joined)
+            self._queue(_Command(kind, number, command_keys, tunnel, number if order is None else order))
 
     def _queue(self, command: _Command) -> None:
         bisect.insort(self._outbox, command, key=lambda queued: queued.order)
 
     def _queue_again(self, command: _Command) -> None:
-        """Queue a command that did not come through, as far as it still says what is wanted."""
+        """Queue a command again that was not carried out, without the keys to which it no longer applies."""
         if command.kind == "unsubscribe":
-            self._known.update(command.keys)  # the server may carry them still
+            self._subscribed.update(command.keys)  # the server may still send their messages
             queued = {key for each in self._outbox if each.kind == "unsubscribe" for key in each.keys}
             command.keys = tuple(key for key in command.keys if key not in self._wanted and key not in queued)
         elif command.kind == "subscribe":
@@ -237,9 +237,9 @@ class Session:
             self._queue(command)
 
     def prove(self) -> int:
-        """Ask for a proof that all that the server has sent before now was read; return its number (see `Proved`).
+        """Ask for proof that all messages were read that the server sent before now; return its number (see `Proved`).
 
-        The server answers a ping behind all that.
+        The proof is the pong of a new ping: the server sends the pong after these messages.
         """
         self._proofs_asked += 1
         return self._proofs_asked
@@ -247,19 +247,19 @@ class Session:
     # Sending
 
     def frames_to_send(self, now: float) -> list[bytes]:
-        """Return the text frames that may leave at `now`, in order."""
-        frames, self._urgent = self._urgent, []
+        """Return the text frames that may be sent at `now`, in order."""
+        frames, self._pings = self._pings, []
         if not self.welcomed or self.lost is not None:
             return frames
         while self._outbox and now >= self._send_at(now):
             command = self._outbox.popleft()
             if command.kind == "subscribe":
-                self._known.update(command.keys)
+                self._subscribed.update(command.keys)
             elif command.kind == "unsubscribe":
-                self._no_longer_carried(command.keys)
+                self._mark_unsubscribed(command.keys)
                 self._prefixes.forget(len(command.keys))
             self._pace.record(now)
-            command.said = len(command.keys)
+            command.keys_sent = len(command.keys)
             command.attempts += 1
             command.deadline = now + ACK_TIMEOUT
             self._sent[command.id] = command
@@ -276,15 +276,15 @@ class Session:
         return messages.command(command.kind, command.id, **fields, response=True)
 
     def _send_at(self, now: float) -> float:
-        # What comes and goes again and again must not hold up what is wanted next.
-        only_leaving = all(command.kind in _LEAVING for command in self._outbox)
-        reserve = max(_PING_RESERVE, self.limits.commands_per_10s // 2) if only_leaving else _PING_RESERVE
+        # A program that unsubscribes a lot must not delay its next subscriptions.
+        only_unsubscribing = all(command.kind in _UNSUBSCRIBING for command in self._outbox)
+        reserve = max(_PING_RESERVE, self.limits.commands_per_10s // 2) if only_unsubscribing else _PING_RESERVE
         return max(self._paused_until, self._pace.free_at(now, reserve=reserve))
 
     # Time
 
     def next_deadline(self) -> float:
-        """Return the instant at which `handle_deadline` has something to do, if nothing comes before."""
+        """Return the next instant at which `handle_deadline` has something to do."""
         if not self.welcomed:
             return self._opened + self.limits.step_timeout
         deadline = min(self._ping_at(), self.heartbeat.lost_at(), self._proof_due)
@@ -295,15 +295,15 @@ class Session:
         return deadline
 
     def is_overdue(self, now: float) -> bool:
-        """Whether `handle_deadline` would give the peer up, or send a command again, for what has not come."""
+        """Return whether a frame is missing, so that `handle_deadline` ends the connection or sends a command again."""
         if not self.welcomed:
             return now >= self._opened + self.limits.step_timeout
         return now >= self.heartbeat.lost_at() or any(now >= command.deadline for command in self._sent.values())
 
     def handle_deadline(self, now: float, *, behind: bool = False) -> None:
-        """Do what is due at `now`: ping, send again, or give the peer up.
+        """Do what is due at `now`: ping, send a command again, or end the connection.
 
-        `behind` says that something has come which was not read yet: then nothing is held against the peer.
+        `behind` says that unread bytes have come. Then only pings are sent: the missing frame may be among the bytes.
         """
         if self.lost is not None:
             return
@@ -328,13 +328,13 @@ class Session:
         self._repeat_unanswered(now)
 
     def _ping_at(self) -> float:
-        """Return the instant at which the next ping is due: soon where a proof was asked for and none is under way."""
-        soon = self._proofs_asked > self._proofs_begun and self._proof_due == _NEVER
-        return self.heartbeat.soon() if soon else self.heartbeat.ping_at()
+        """Return the instant of the next ping: as early as allowed if a proof was asked for and none is under way."""
+        early = self._proofs_asked > self._proofs_begun and self._proof_due == _NEVER
+        return self.heartbeat.earliest_ping() if early else self.heartbeat.ping_at()
 
     def _ping(self, now: float) -> None:
         ping_id = str(next(self._ids))
-        self._urgent.append(messages.command("ping", ping_id))
+        self._pings.append(messages.command("ping", ping_id))
         self._pace.record(now)
         self.heartbeat.ping_sent(ping_id, now)
         if self._proofs_asked > self._proofs_begun:
@@ -354,9 +354,9 @@ class Session:
     # Receiving
 
     def recognise(self, frames: list[bytes], arrival: Arrival, now: float) -> FrameBatch | tuple[RawPush] | None:
-        """Return text frames that came together as pushes, where all of them begin as pushes before them; else None.
+        """Return the text frames of one read as pushes, or None unless all envelope prefixes are known.
 
-        The only method that needs no lock beside the others: it changes nothing that they read.
+        This method may run without the owner's lock: it changes nothing that the other methods read.
         """
         last, known = self._last_prefix, self._prefixes.known.get
         if len(frames) == 1:
@@ -386,8 +386,7 @@ class Session:
     def receive(self, frames: list[bytes], arrival: Arrival, now: float) -> list[Push]:
         """Take any text frames; return the pushes among them, in order.
 
-        What else the frames bring is in `events`, `lost` and the counts afterwards, and `eventful` tells of it. Never
-        raises for what a frame holds.
+        Other frames change `events`, `lost` and the counts, and set `eventful`. No content of a frame makes it raise.
         """
         self.heartbeat.last_frame = now
         pushes: list[Push] = []
@@ -403,7 +402,7 @@ class Session:
         return pushes
 
     def _decode(self, frame: bytes, arrival: Arrival, now: float, pushes: list[Push]) -> None:
-        """Take a frame that begins like none before it."""
+        """Take a frame whose envelope prefix is unknown."""
         try:
             message = messages.decode_message(frame)
         except messages.UNREADABLE:
@@ -414,7 +413,7 @@ class Session:
         self._prefixes.learn(frame)
 
     def events(self) -> list[SessionEvent]:
-        """Return, once, what happened since the last call."""
+        """Return the events since the last call."""
         events, self._events = self._events, []
         return events
 
@@ -428,7 +427,7 @@ class Session:
             return
         handle = _CONTROLS.get(control.type)
         if control.type == "message":
-            self.unreadable += 1  # a push that has not the shape of one
+            self.unreadable += 1  # a malformed push
         elif handle is None:
             self.unknown += 1
         else:
@@ -458,48 +457,54 @@ class Session:
     def _on_error(self, control: Control, now: float) -> None:
         code, reason = control.status, control.reason
         command = self._sent.pop(control.command_id, None)
-        means = classify_error(code, reason)
-        if means == "token":
+        meaning = classify_error(code, reason)
+        if meaning == "token":
             self.lost = TokenError(f"KuCoin refused the connect token: {reason} (code {code})")
-        elif means == "idle":
+        elif meaning == "idle":
             self.lost = ConnectionFailed(f"KuCoin ended the connection: {reason} (code {code})")
         elif command is None and not self.welcomed:
             self.lost = ConnectionFailed(f"KuCoin refused the connection: {reason} (code {code})")
         elif command is None:
             self._events.append(ServerError(code, reason))
-            if means == "pace":  # whichever command it was: more of them would be refused as well
+            if meaning == "pace":  # any other command would be refused, too
                 self._paused_until = max(self._paused_until, now + 1.0)
-        elif means == "pace" or (means == "busy" and command.refusals < _TRIES - 1):
+        elif meaning == "pace" or (meaning == "busy" and command.refusals < _TRIES - 1):
             self._postpone(command, now)
         elif command.kind == "openTunnel":
             if command.tunnel is not None and self._tunnels.get(command.tunnel) == command.order:
                 self._refuse_tunnel(command.tunnel, code, reason)
         elif command.kind == "subscribe" and (command_keys := self._still_wanted(command)):
             command.keys = command_keys
-            self._refused(command, means, code, reason)
+            self._on_refusal(command, meaning, code, reason)
 
     def _postpone(self, command: _Command, now: float) -> None:
-        """Send a command again after a pause, which is longer each time."""
+        """Queue a command again, after a pause that grows with each refusal."""
         command.refusals += 1
         command.attempts = 0
         self._paused_until = max(self._paused_until, now + float(command.refusals))
         self._queue_again(command)
 
-    def _refused(self, command: _Command, means: str, code: int, reason: str) -> None:
+    def _on_refusal(self, command: _Command, meaning: str, code: int, reason: str) -> None:
         keys = command.keys
-        if means == "full" and self._active and command.tunnel is None:  # a tunnel's topics can't move
-            self._forget(keys)
-            self._known.difference_update(keys)
+        if (
+            meaning == "full" and self._active and command.tunnel is None
+        ):  # the topics of a tunnel can't move to another connection
+            self._stop_wanting(keys)
+            self._subscribed.difference_update(keys)
             self._events.append(ConnectionFull(keys))
-        elif command.said > 1:
-            self._narrow(command.order, keys, reason)
+        elif command.keys_sent > 1:
+            self._split_refused(command.order, keys, reason)
         else:
-            self._forget(keys)
-            self._known.difference_update(keys)
+            self._stop_wanting(keys)
+            self._subscribed.difference_update(keys)
             self._events.append(Refused(keys[0], SubscriptionRejected(keys[0].topic, code, reason)))
 
-    def _narrow(self, order: int, keys: tuple[TopicKey, ...], reason: str) -> None:
-        """Queue a refused command of several topics again, in parts: those that the text names, else halves."""
+    def _split_refused(self, order: int, keys: tuple[TopicKey, ...], reason: str) -> None:
+        """Queue the topics of a refused command again, in several commands.
+
+        Each topic that the text names gets its own command, and the others share one. If it names none or all, each
+        half gets a command.
+        """
         named = [key for key in keys if re.search(re.escape(key.topic) + r"(?![\w,-])", reason)]
         if named and len(named) < len(keys):
             parts: list[Sequence[TopicKey]] = [[key for key in keys if key not in named], *([key] for key in named)]
@@ -512,8 +517,8 @@ class Session:
     def _refuse_tunnel(self, tunnel: str, code: int, reason: str) -> None:
         del self._tunnels[tunnel]
         inside = [key for key in self._wanted if key.tunnel == tunnel]
-        self._forget(inside)
-        self._known.difference_update(inside)
+        self._stop_wanting(inside)
+        self._subscribed.difference_update(inside)
         for key in inside:
             text = f"its tunnel {tunnel!r} was refused: {reason}"
             self._events.append(Refused(key, SubscriptionRejected(key.topic, code, text)))

@@ -1,7 +1,7 @@
-"""What a session finds out for its owner, and what the server's error answers mean.
+"""The events of a session, and the meanings of KuCoin's error answers.
 
-Source of the texts: KuCoin's documentation ("Error code" of the WebSocket feed) and observed answers; code 509
-alone has five meanings.
+The error texts come from KuCoin's documentation ("Error code" of the WebSocket feed) and from observed answers. The
+code is not enough to tell them apart: code 509 has five meanings.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ __all__ = [
 
 
 class TopicKey(NamedTuple):
-    """One wanted wire subscription: a single topic, in a tunnel or outside (None)."""
+    """One subscription on the connection: a single topic, in a tunnel or outside all tunnels (None)."""
 
     topic: str
     tunnel: str | None = None
 
 
 class Welcomed(NamedTuple):
-    """The server said welcome; commands may go."""
+    """The server sent `welcome`; commands may be sent now."""
 
 
 class Acked(NamedTuple):
@@ -42,22 +42,23 @@ class Acked(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The server refused one subscription for good."""
+    """The server refused one subscription; it will not be tried again."""
 
     key: TopicKey
     error: KucoinSyncError
 
 
 class ConnectionFull(NamedTuple):
-    """The connection carries no more topics; these have to go to another one."""
+    """The connection cannot carry more topics; these topics need another connection."""
 
     keys: tuple[TopicKey, ...]
 
 
 class Proved(NamedTuple):
-    """The server has answered a ping: all is read that it sent before the requests up to a number; see `Session.prove`.
+    """The server has answered a ping that was sent for `Session.prove`.
 
-    `answered` is false where the answer is overdue.
+    All messages have been read that the server sent before the proofs up to `number` were asked for.
+    `answered` is False if the answer is overdue.
     """
 
     number: int
@@ -74,7 +75,7 @@ class ServerError(NamedTuple):
 SessionEvent = Welcomed | Acked | Refused | ConnectionFull | Proved | ServerError
 
 
-# What an error answer means, by its text; the first that matches counts.
+# The meaning of an error answer, by its text. The first match counts.
 _MEANINGS = (
     ("full", re.compile(r"limitation of \d+ per session", re.I)),
     ("split", re.compile(r"limitation of \d+ per time", re.I)),

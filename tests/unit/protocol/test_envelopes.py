@@ -135,7 +135,7 @@ def test_what_can_not_be_learned_is_tried_ever_more_rarely(monkeypatch: pytest.M
         tried.append(text)
         raise ValueError
 
-    monkeypatch.setattr("kucoin_sync.protocol.envelopes._decode_beginning", decode)
+    monkeypatch.setattr("kucoin_sync.protocol.envelopes._decode_envelope", decode)
     heads = EnvelopePrefixes()
     for _ in range(10_000):
         heads.learn(ticker(0))
@@ -197,9 +197,9 @@ def test_the_heads_of_frames_that_came_together_are_found_at_once(frames: list[b
 def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> None:
     frames = symbols("A" * 50 + "1", "A" * 50 + "2", "B", "C")
     heads = learned(frames)
-    assert len(heads._glimpses) < len(heads.known)
+    assert len(heads._by_key) < len(heads.known)
     assert heads.find(frames) == [head_in(heads, frame) for frame in frames]
-    assert len(heads._glimpses) == 3
+    assert len(heads._by_key) == 3
 
 
 # What came together
@@ -418,7 +418,7 @@ def test_the_frame_at_which_an_exception_comes_is_put_back_and_no_other(monkeypa
     loop = decoder.decode_batch(batch, put_back.append)
     next(loop)
     batch.frames[1] = BAD[0]
-    monkeypatch.setattr(decoder, "_decode_anyhow", interrupt)
+    monkeypatch.setattr(decoder, "_decode_fallback", interrupt)
     with pytest.raises(KeyboardInterrupt):
         next(loop)
     [push] = put_back

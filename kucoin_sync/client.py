@@ -1,4 +1,4 @@
-"""What every stream does, wherever its messages come from: subscriptions, tunnels, order books, numbers, the end."""
+"""`Client`: what all streams have in common, whatever their message source: subscriptions, tunnels, books, stats."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
-#: The numbers of the books while there is none; the names are `BookManager.stats`'s.
+#: The numbers of `BookManager.stats` before the first book.
 _NO_BOOKS = {"books": 0, "books_ready": 0, "book_resyncs": 0, "book_snapshots": 0}
 
-#: Public methods for the packages that build on a stream; `dir` and tab completion leave them out.
+#: Public methods for packages built on a stream; `dir` and tab completion omit them.
 _INTERNAL = {"add_tap", "after_fork", "carrying", "emit", "fetcher", "has_key", "remove_tap", "unwatch", "watch"}
 
 C = TypeVar("C", bound=Callback)
@@ -49,22 +49,22 @@ P = TypeVar("P")
 
 
 class Client(NotPicklable):
-    """Messages for code that is not async, from carriers: `Stream` has them from KuCoin.
+    """Base class of the streams. It gets messages from message sources; `Stream` connects it to KuCoin.
 
-    All methods may be called from any thread, from callbacks, finalisers, log handlers and handlers of signals. Where
-    one is called by code that has interrupted this package on the same thread, it does not wait: `subscribe` and `book`
-    return what is not confirmed yet, and what `close` and others change is done soon, on another thread.
+    All methods may be called from any thread, callback, finaliser, log handler or signal handler. If the caller has
+    interrupted this package on the same thread, the method does not wait: `subscribe` and `book` return before the
+    server has confirmed, and the changes of `close` and others are made soon after, on another thread.
 
     Args:
-        name: of where the messages come from.
-        make: makes a carrier.
-        capacity: topics that one carrier has room for.
-        callbacks: run the callbacks, and take the events.
-        credentials: for private topics; None takes what is found when they are needed.
-        fetcher: makes what fetches snapshots for books.
-        snapshots_per_30s: how many of these.
-        find_credentials: returns credentials, or None; those of the environment, unless said otherwise.
-        with_key: whether snapshots may be those of an API key; None asks whether there are credentials.
+        name: where the messages come from, for `repr`.
+        make: makes a message source.
+        capacity: topics per message source.
+        callbacks: runs the callbacks and takes the events.
+        credentials: for private topics; None calls `find_credentials` when they are needed.
+        fetcher: makes the fetchers of book snapshots.
+        snapshots_per_30s: the limit of snapshot requests.
+        find_credentials: returns credentials or None; reads the environment by default.
+        with_key: returns whether snapshots may use an API key; None checks for credentials.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class Client(NotPicklable):
         self._snapshots_per_30s = snapshots_per_30s
         subscriber = self._subscriber
         self._with_key = with_key or (lambda: subscriber.find_credentials() is not None)
-        self._books: BookManager | None = None  # none before the first book: most programs have no need of any
-        self._watchers: dict[str, Watcher] = {}  # the one that `watch` or the first `book` gave; taken without a lock
+        self._books: BookManager | None = None  # made with the first book
+        self._watchers: dict[str, Watcher] = {}  # key "": the watcher of `watch` or of the first book
         install_fork_hooks()
         register(self)
-        # What runs for this holds the board, never this itself; what users hold keeps this alive.
-        unheld = weakref.finalize(
-            self, _end_unheld, f"{type(self).__name__} of {name}", self._board, callbacks, self._watchers
+        # The threads hold the manager but never this object. Objects that users hold keep this object alive.
+        finaliser = weakref.finalize(
+            self, _close_unreferenced, f"{type(self).__name__} of {name}", self._board, callbacks, self._watchers
         )
-        unheld.atexit = False
+        finaliser.atexit = False
 
     # Subscribing
 
@@ -118,46 +118,46 @@ class Client(NotPicklable):
         stale_after: float | None = None,
         timeout: float | None = 10.0,
     ) -> Subscription:
-        """Subscribe topics and return what iterates over their messages, once the server has confirmed them.
+        """Subscribe topics; return an iterable subscription after the server has confirmed them.
 
         Args:
             topic, more_topics: such as "/market/ticker:ETH-USDT" or `topics.ticker("BTC-USDT", "ETH-USDT")`.
-            callback: called with each message on the stream's callback thread, instead of iterating. Where it takes
-                longer than 50 ms, those of other subscriptions go on beside it, on another thread.
-            inline: call it on the I/O thread, for the lowest latency; it must not block.
-            maxsize: messages that may wait for the consumer.
-            overflow: what happens beyond: "raise" (SlowConsumer), "drop_oldest", "drop_newest", or "latest"
-                (only the newest message of each topic and subject is kept).
+            callback: called with each message on the stream's callback thread, instead of iterating. If it takes longer
+                than 50 ms, the callbacks of other subscriptions go on, on another thread.
+            inline: call the callback on the I/O thread, for the lowest latency; it must not block.
+            maxsize: messages that may be queued for the consumer.
+            overflow: what to do when the queue is full: "raise" (SlowConsumer), "drop_oldest", "drop_newest", or
+                "latest" (keep only the newest message of each topic and subject).
             private: True asks for the account's own messages of a topic (`privateChannel`).
             stale_after: seconds without a message after which a `Stale` event is emitted, once per episode.
-            timeout: seconds to wait for the confirmation; 0 does not wait, None waits for ever.
+            timeout: seconds to wait for the confirmation; 0 does not wait, None waits without limit.
 
         Raises:
             InvalidTopic, SubscriptionRejected, AckTimeout, AuthenticationError, StreamClosed;
             ConnectionFailed: the server could not be reached within the timeout.
         """
-        terms = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        options = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
         [subscription] = map(
-            self._subscriber.subscribe, ((topic, *more_topics),), (terms,), (None,), (self,)
-        )  # see `Inbox.source`
+            self._subscriber.subscribe, ((topic, *more_topics),), (options,), (None,), (self,)
+        )  # one step, see `Inbox.source`
         return subscription
 
     def tunnel(self, name: str) -> Tunnel:
         """Open a multiplex tunnel: `with stream.tunnel("bt1") as tunnel: tunnel.subscribe(topic)`.
 
-        A message that comes through a tunnel reaches that tunnel's subscriptions only. At most 5 tunnels share a
-        connection; more open another one. Legacy, unverified live: KuCoin documented tunnels from 2019 to 2023.
+        Messages of a tunnel reach only the subscriptions of that tunnel. At most 5 tunnels share a connection.
+        Legacy, unverified live: KuCoin documented tunnels from 2019 to 2023.
 
         Raises:
             InvalidTopic: the name is empty, overlong, or in use.
         """
         from .tunnel import Tunnel
 
-        [tunnel] = map(Tunnel, (name,), (self._subscriber,), (self._board,), (self,))  # see `Inbox.source`
+        [tunnel] = map(Tunnel, (name,), (self._subscriber,), (self._board,), (self,))  # one step, see `Inbox.source`
         return tunnel
 
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
-        """Decorate a function to be the callback of topics; `options` are those of `subscribe`."""
+        """Decorate a function to become the callback of topics; `options` are those of `subscribe`."""
 
         @holds_no_lock
         def register(callback: C) -> C:
@@ -167,11 +167,11 @@ class Client(NotPicklable):
         return register
 
     def unsubscribe(self, topic: str | Subscription) -> None:
-        """End a subscription, or take a topic (by the name it was subscribed with) away from all that have it."""
+        """End a subscription, or remove a topic, by its subscribed name, from all subscriptions."""
         if isinstance(topic, Subscription):
             topic.close()
             return
-        grammar.split(topic)  # which raises InvalidTopic now, not on another thread
+        grammar.split(topic)  # raises InvalidTopic here, not on another thread
         run_or_defer(lambda: self._board.unsubscribe(topic))
 
     # Order books
@@ -214,21 +214,21 @@ class Client(NotPicklable):
         on_change: Callable[[Any], object] | None = None,
         maxsize: int = 10_000,
     ) -> LocalLevel2Book | LocalLevel3Book:
-        """Keep the whole order book of a symbol live; return it at once, to be read when it is ready.
+        """Keep a local order book of a symbol up to date. Return it at once; it can be read when it is ready.
 
-        Updates come over the stream's connections, snapshots from REST; both are within KuCoin's limits for any number
-        of books. With credentials a spot book of level 2 is whole. Without, it begins with the best 100 levels of each
-        side and tells what it does not know: see `LocalBook.partial`. Futures books are always whole.
+        Updates come over the stream's connections, snapshots from REST. Both stay within KuCoin's limits for any number
+        of books. A level 2 spot book is complete with credentials. Without them it starts with the best 100 levels of
+        each side; see `LocalBook.partial`. Futures books are always complete.
 
         Args:
             symbol: such as "BTC-USDT", or "XBTUSDTM" for futures.
             level: 2 for sizes at prices, 3 for single orders (spot; KuCoin withdrew that feed in 2021).
-            generation: of the level 3 feed, 1 (/market/level3) or 2 (/spotMarket/level3).
+            generation: version of the level 3 feed, 1 (/market/level3) or 2 (/spotMarket/level3).
             on_change: called with each change on the stream's callback thread; see `LocalBook.__iter__`.
-            maxsize: changes that may wait for on_change, or for whoever iterates over the book.
+            maxsize: changes that may be queued for on_change, or for the iteration over the book.
 
         Raises:
-            InvalidTopic, StreamClosed. What KuCoin has against the symbol, `LocalBook.wait_ready` tells.
+            InvalidTopic, StreamClosed. `LocalBook.wait_ready` raises if KuCoin rejects the symbol.
         """
         from .books.local_book import LocalLevel2Book, LocalLevel3Book
 
@@ -238,20 +238,20 @@ class Client(NotPicklable):
             follower.keep_alive = self if on_change is not None else None
             return hold(follower, maxsize, self)
 
-        terms = (symbol, level, generation, on_change, maxsize, held)
+        options = (symbol, level, generation, on_change, maxsize, held)
         book: LocalLevel2Book | LocalLevel3Book
-        [book] = starmap(self._bookkeeper().open, (terms,))  # see `Inbox.source`
+        [book] = starmap(self._book_manager().open, (options,))  # one step, see `Inbox.source`
         return book
 
     # In a forked child
 
     def resume(self) -> None:
-        """Begin again in a forked child now, without waiting for its first use; anywhere else this does nothing.
+        """Connect in a forked child now, before the first use of the stream. Elsewhere this does nothing.
 
-        A child has its parent's subscriptions, tunnels and books, empty, and dials for them on its own when they or the
-        stream are first used: by `get` or iterating, a look at `pending`, `subscribe`, `book`, or any look into a book.
-        A program that has only callbacks uses nothing, so that it calls this; see "Web servers that
-        fork" in `kucoin_sync/contrib/README.md`.
+        A child inherits the subscriptions, tunnels and books of its parent, without messages. It connects when it first
+        uses the stream or one of these: by `get`, iterating, `pending`, `subscribe`, `book`, or by reading a book. A
+        program that has only callbacks uses none of these, so it must call `resume`; see "Web servers that fork" in
+        `kucoin_sync/contrib/README.md`.
         """
         run_or_defer(self._resume)
 
@@ -263,8 +263,8 @@ class Client(NotPicklable):
                 self._callbacks.serve(subscription)
 
     def after_fork(self) -> None:
-        """Let go of all that belongs to the parent; called in a forked child, before anything else."""
-        closed = self._callbacks.closed  # maybe not by far: by a thread that is not here
+        """Drop everything that belongs to the parent; called first in a forked child."""
+        closed = self._callbacks.closed  # the closing thread may not exist in the child
         self._callbacks.renew()
         if self._books is not None:
             self._books.after_fork()
@@ -274,19 +274,19 @@ class Client(NotPicklable):
             self._begin_to_close()
 
     def add_tap(self, tap: Observer) -> None:
-        """Tell `tap` of all that subscriptions and books get from now on; a recorder is one."""
+        """Register an observer of everything that subscriptions and books get; a recorder is one."""
         run_or_defer(lambda: self._board.add_tap(tap))
 
     def remove_tap(self, tap: Observer) -> None:
-        """Tell `tap` nothing more."""
+        """Remove an observer."""
         run_or_defer(lambda: self._board.remove_tap(tap))
 
     def carrying(self) -> dict[tuple[str, bool], list[TopicKey]]:
-        """Return the topics, with their tunnels, that are known to be sent now, by market and whether private."""
+        """Return the confirmed topics, with their tunnels, by (market, private)."""
         return self._board.carrying()
 
     def emit(self, event: Event) -> None:
-        """Log an event and have `on_event` called with it: for what is built on a stream. Never waits."""
+        """Log an event and pass it to `on_event`; for packages built on a stream. Never waits."""
         if is_reentrant():
             defer(lambda: self._callbacks.emit(event))
         else:
@@ -295,10 +295,9 @@ class Client(NotPicklable):
     def close(self, timeout: float = 5.0) -> None:
         """Close everything, from any thread or callback; closing twice is allowed.
 
-        Wakes every place in which a thread can wait: iterating and `get` (which end after what was already
-        received), `subscribe` and the waits for books (StreamClosed), and the I/O threads wherever they are. Waits
-        up to `timeout` seconds for the threads to end. It does not wait where a finaliser, a log handler or a handler
-        of a signal calls it inside another method.
+        Wakes all waiting threads. Iterating and `get` end after the messages already received. `subscribe` and waits
+        for books raise StreamClosed. I/O threads end. Waits up to `timeout` seconds for the threads. Does not wait if
+        a finaliser, a log handler or a signal handler calls it inside another method of this package.
         """
         if is_reentrant():
             defer(self._begin_to_close)
@@ -315,7 +314,7 @@ class Client(NotPicklable):
         books = self._books
         closing = [] if books is None else books.close()
         closing += self._board.close()
-        if self._books is not None and books is None:  # made meanwhile
+        if self._books is not None and books is None:  # made by another thread meanwhile
             closing += self._books.close()
         return [*closing, *self._callbacks.threads]
 
@@ -325,12 +324,12 @@ class Client(NotPicklable):
         return self._board.closed
 
     def stats(self) -> dict[str, Any]:
-        """Return plain numbers of the stream so far: messages, bytes, drops, reconnects, books and more.
+        """Return numbers of the stream so far: messages, bytes, drops, reconnects, books and more.
 
-        Durations are in seconds. "lag" is from KuCoin's time in a message to its delivery, of the latest among those
-        that wait and those that were read last; None where none has a time. It takes this machine's clock for right.
-        "queue_delay" says for how long the oldest message has been waiting for its consumer. "pong_latency" is that of
-        the slowest connection, None before the first pong.
+        Durations are in seconds. "lag" is the time from KuCoin's timestamp to the delivery, of the latest message among
+        the queued and the last read ones; None if none has a timestamp. It relies on this machine's clock.
+        "queue_delay" is how long the oldest message has been queued. "pong_latency" is that of the slowest connection;
+        None before the first pong.
         """
         if not is_reentrant():
             wait_for_deferred()
@@ -353,34 +352,34 @@ class Client(NotPicklable):
         return f"<{type(self).__name__} of {self._name}: {state}, {self._board.count} subscriptions>"
 
     def _make_snapshots(self) -> SnapshotProvider:
-        """Return what gives the books their snapshots."""
+        """Return the provider of the books' snapshots."""
         from .books.snapshot_fetcher import SnapshotQueue
 
         return SnapshotQueue(self._fetcher, self._snapshots_per_30s, self._board.fetched)
 
-    # For whoever passes on what comes; see `relay`
+    # For the relay, which forwards the messages of a stream
 
     @property
     def fetcher(self) -> FetcherFactory:
-        """Makes what fetches snapshots."""
+        """The function that makes snapshot fetchers."""
         return self._fetcher
 
     def has_key(self) -> bool:
-        """Whether snapshots may be those of an API key."""
+        """Return whether snapshots may use an API key."""
         return self._with_key()
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell a watcher which public topics are carried and lost, instead of keeping books."""
+        """Register a watcher of the confirmed and lost public topics. Such a stream can keep no books."""
         if self._watchers.setdefault("", watcher) is not watcher:
             raise ValueError("this stream's topics are watched already; use a stream of its own")
         self._board.watcher = watcher
 
     def unwatch(self) -> None:
-        """Tell the watcher nothing more."""
+        """Remove the watcher."""
         self._board.watcher = None
         self._watchers.clear()
 
-    def _bookkeeper(self) -> BookManager:
+    def _book_manager(self) -> BookManager:
         from .books.manager import BookManager
 
         if self._books is None:
@@ -395,8 +394,10 @@ class Client(NotPicklable):
         return self._books
 
 
-def _end_unheld(stream: str, board: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]) -> None:
-    """End what runs for a stream that nobody holds any more; on any thread, wherever the garbage collector runs."""
+def _close_unreferenced(
+    stream: str, board: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]
+) -> None:
+    """End the threads of a stream that users hold no part of. Runs on any thread, in the garbage collector."""
     if not board.is_connected:
         return
 

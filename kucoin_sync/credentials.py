@@ -1,4 +1,4 @@
-"""An API key and what it signs. Its secrets never show: not in repr, pickle, logs or tracebacks.
+"""API keys and request signatures. Secrets never appear in repr, pickles, logs or tracebacks.
 
 Signature: PROTOCOL of KuCoin's REST API, "Authentication": `KC-API-SIGN` is the base64 of
 HMAC-SHA256(secret, timestamp + METHOD + path-with-query + body), and with key version 2 and later the
@@ -22,7 +22,7 @@ __all__ = ["Credentials"]
 class Credentials:
     """An API key, its secret and its passphrase.
 
-    White space around any of them is left out, such as the line break at the end of a file.
+    Surrounding white space is removed, such as the line break at the end of a file.
 
     Args:
         key: the API key's id.
@@ -57,7 +57,7 @@ class Credentials:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Credentials | None:
-        """Return the credentials of KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE, None without any.
+        """Read KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE; return None if none of them is set.
 
         Raises:
             AuthenticationError: only some of the three are set; the text names the missing ones.
@@ -108,12 +108,12 @@ class Credentials:
 
 
 def _stripped(value: object) -> str:
-    """Return a text without what editors and files add around it; "" where it is none."""
+    """Return a text without surrounding white space and byte order marks; "" if it is not a text."""
     return value.strip().strip("\ufeff").strip() if isinstance(value, str) else ""
 
 
 class _Unshown(dict[str, str]):
-    """Headers that tools do not show which report errors with the values of all variables."""
+    """Headers with a `repr` that hides them from tools that report errors with the values of variables."""
 
     def __repr__(self) -> str:
         return "{***}"

@@ -1,4 +1,4 @@
-"""What a stream tells its `on_event`: one small class per kind of event, each printing as a sentence.
+"""The events that a stream passes to `on_event`. Each is a small class; `str` of an event is a sentence.
 
 `on_event` runs on the stream's callback thread, never on an I/O thread.
 """
@@ -34,11 +34,11 @@ __all__ = [
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Base of all events."""
+    """Base class of all events."""
 
     @property
     def level(self) -> int:
-        """The level of `logging` at which it is logged."""
+        """The `logging` level of the event."""
         return 30
 
 
@@ -53,7 +53,7 @@ class _OfConnection(Event, frozen=True):
 
 
 class Connected(_OfConnection, frozen=True):
-    """A connection was welcomed by the server."""
+    """The server welcomed a connection."""
 
     host: str
 
@@ -78,7 +78,7 @@ class Disconnected(_OfConnection, frozen=True):
 
 
 class ConnectDelayed(Event, frozen=True):
-    """A connection is not dialled before `seconds` are over, because of `reason`."""
+    """A connection is dialled only after `seconds`, because of `reason`."""
 
     market: str
     private: bool
@@ -91,7 +91,7 @@ class ConnectDelayed(Event, frozen=True):
 
 
 class Retrying(Event, frozen=True):
-    """An attempt to connect failed and another will follow after `retry_in` seconds."""
+    """An attempt to connect failed; the next follows in `retry_in` seconds."""
 
     market: str
     private: bool
@@ -104,7 +104,7 @@ class Retrying(Event, frozen=True):
 
 
 class Resubscribed(_OfConnection, frozen=True):
-    """After a reconnect, all wanted topics of the connection were settled with the server again."""
+    """After a reconnect the server has confirmed or refused all topics of the connection again."""
 
     topics: int
 
@@ -152,7 +152,7 @@ class Progress(Event, frozen=True):
 
 
 class Stale(Event, frozen=True):
-    """Nothing came on a subscription for `seconds`, more than its `stale_after`."""
+    """A subscription got no message for `seconds`, more than its `stale_after`."""
 
     topics: tuple[str, ...]
     seconds: float
@@ -165,7 +165,7 @@ class Stale(Event, frozen=True):
 
 
 class Overflowed(Event, frozen=True):
-    """A subscription's consumer fell behind and messages are being dropped; told once per episode."""
+    """Messages of a subscription are dropped because its consumer is slow; emitted once per episode."""
 
     topics: tuple[str, ...]
     dropped: int
@@ -175,10 +175,10 @@ class Overflowed(Event, frozen=True):
 
 
 class PayloadMismatch(Event, frozen=True):
-    """A payload was read of which something has not the usual form; told once per topic.
+    """A payload has a field of an unexpected form; emitted once per topic.
 
-    `reason` says what, such as "price is null": that property is None, or what its value could be converted to, and
-    the others are as ever. `message.data` has all as KuCoin sent it.
+    `reason` names the field, such as "price is null". That property is None, or the value converted as far as possible.
+    The other properties are not affected. `message.data` has all fields as KuCoin sent them.
     """
 
     topic: str
@@ -206,9 +206,9 @@ class CallbackFailed(Event, frozen=True):
 
 
 class CallbackSlow(Event, frozen=True):
-    """A callback has run for more than a second; told once per subscription. The others go on beside it.
+    """A callback has run for more than a second; emitted once per subscription. Other callbacks go on.
 
-    `seconds` is how long it had run when that was noticed.
+    `seconds` is how long it had run when the event was emitted.
     """
 
     topics: tuple[str, ...]
@@ -219,7 +219,7 @@ class CallbackSlow(Event, frozen=True):
 
 
 class ServerNotice(_OfConnection, frozen=True):
-    """The server sent an error that belongs to no command of ours."""
+    """The server sent an error that answers none of our commands."""
 
     code: int
     reason: str = ""
@@ -239,7 +239,7 @@ class _OfBook(Event, frozen=True):
 
 
 class BookReady(_OfBook, frozen=True):
-    """A local order book equals the exchange's, and can be read: for the first time, or again."""
+    """A local order book equals the exchange's and can be read, for the first time or again."""
 
     sequence: int
 
@@ -252,7 +252,7 @@ class BookReady(_OfBook, frozen=True):
 
 
 class BookRenumbered(_OfBook, frozen=True):
-    """The exchange numbers a book anew, from lower sequences on, and the book follows.
+    """The exchange restarted the sequences of a book at a lower number; the local book follows.
 
     It was at the sequence `was` and is ready at the lower `sequence`.
     """
@@ -265,7 +265,7 @@ class BookRenumbered(_OfBook, frozen=True):
 
 
 class BookResyncing(_OfBook, frozen=True):
-    """A local order book can't be read until a new snapshot has come; `reason` says why."""
+    """A local order book cannot be read until a new snapshot has come; `reason` says why."""
 
     reason: str
 
@@ -274,7 +274,7 @@ class BookResyncing(_OfBook, frozen=True):
 
 
 class SnapshotFailed(_OfBook, frozen=True):
-    """The snapshot that a local order book needs could not be had, or was too old; another follows in `retry_in` s."""
+    """A snapshot for a local order book failed or was too old; the next attempt follows in `retry_in` seconds."""
 
     reason: str
     retry_in: float
@@ -284,7 +284,7 @@ class SnapshotFailed(_OfBook, frozen=True):
 
 
 class BookFailed(_OfBook, frozen=True):
-    """A local order book has ended with an error that no later attempt can mend."""
+    """A local order book has ended with an error; a later attempt could not succeed."""
 
     error: Exception
 
@@ -297,7 +297,7 @@ class BookFailed(_OfBook, frozen=True):
 
 
 class UnexpectedError(Event, frozen=True):
-    """An error that nothing should have raised, such as MemoryError, came up in `place`; what ran there goes on."""
+    """An unexpected error, such as MemoryError, was raised in `place`; the code there goes on."""
 
     place: str
     error: BaseException
@@ -311,7 +311,7 @@ class UnexpectedError(Event, frozen=True):
 
 
 class ThreadNotStarted(Event, frozen=True):
-    """The system has refused a thread that is wanted for `purpose`; it will be asked again."""
+    """The system refused a thread for `purpose`; it will be asked again."""
 
     purpose: str
     error: BaseException

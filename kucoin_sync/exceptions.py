@@ -1,20 +1,20 @@
-"""The errors of this package, each a sentence that says what happened, to what, and what to do.
+"""The errors of this package. Each text says what happened, to what, and what to do.
 
     KucoinSyncError
     ├── ConnectionFailed          the network, TLS, a proxy or the peer; retriable
     ├── AuthenticationError       key, secret, passphrase, clock or permission; fatal
-    ├── TokenError                the connect token was refused or made no sense
+    ├── TokenError                the connect token was refused or is malformed
     ├── RestError                 KuCoin answered a REST call with an error code
     ├── SubscriptionRejected      KuCoin refused a topic
     ├── AckTimeout                KuCoin did not confirm a command in time (also TimeoutError)
     ├── SlowConsumer              a subscription's queue was full, messages were dropped
     ├── StreamClosed              the stream or the subscription is closed
     ├── ProtocolError             the peer broke the WebSocket or the KuCoin protocol
-    ├── BookNotReady              a local order book can't be read now
-    └── InvalidTopic              a topic, symbol or argument that can't exist (also ValueError)
+    ├── BookNotReady              a local order book cannot be read now
+    └── InvalidTopic              a topic, symbol or argument cannot exist (also ValueError)
 
-`retriable` tells a program whether trying the same thing again can help. The package itself asks `is_fatal`, which
-judges an error by what it is: what was ever live is given up only for KuCoin's own word.
+`retriable` tells a program whether a second attempt can succeed. The package itself uses `is_fatal`: a connection that
+was live once is given up only if KuCoin itself says so.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ __all__ = [
     "TokenError",
 ]
 
-#: KuCoin's codes that say something of the key itself, its signature, its permissions or its account. 400002, which
-#: complains of the time in a signature, is not among them: a slow request is refused with it, too.
+#: KuCoin's codes about the key itself, its signature, its permissions or its account. 400002, about the time in a
+#: signature, is not among them: KuCoin refuses slow requests with it, too.
 _KEY_CODES = frozenset({"400001", "400003", "400004", "400005", "400006", "400007", "411100"})
 
 
 class KucoinSyncError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base class of the errors that this package raises deliberately."""
 
     retriable = False
 
     def __reduce__(self) -> Any:
-        # The arguments that Exception would pass on are not those of the constructors here.
+        # `Exception` would pass `args`, which are not the arguments of the constructors here.
         return _revive, (type(self), self.args, self.__dict__)
 
 
 class ConnectionFailed(KucoinSyncError):
     """The connection could not be made or was lost.
 
-    `retriable` is False on the instance where trying again can't help: a certificate that does not verify,
-    a URL that is refused for safety.
+    `retriable` is False on an instance if a second attempt cannot succeed: a certificate that does not verify, a URL
+    that is refused for safety.
     """
 
     retriable = True
@@ -70,7 +70,7 @@ class ConnectionFailed(KucoinSyncError):
 class AuthenticationError(KucoinSyncError):
     """KuCoin refused the credentials, or a private topic was asked for without any.
 
-    `code` is KuCoin's (400001 to 400007, 411100), None where the request was never made.
+    `code` is KuCoin's (400001 to 400007, 411100); None if no request was made.
     """
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
@@ -79,7 +79,7 @@ class AuthenticationError(KucoinSyncError):
 
 
 class TokenError(KucoinSyncError):
-    """The connect token was refused, has expired, or its answer has not the documented shape."""
+    """The connect token was refused or has expired, or the response does not have the documented form."""
 
     retriable = True
 
@@ -87,8 +87,8 @@ class TokenError(KucoinSyncError):
 class RestError(KucoinSyncError):
     """KuCoin answered a REST call with an error.
 
-    `code` is KuCoin's code (such as "429000") or, where the answer is not KuCoin's envelope, the HTTP
-    status as text; `message` is its text; `retry_after` the seconds that it asked to wait, or None.
+    `code` is KuCoin's code (such as "429000"), or the HTTP status as text if the response is not KuCoin's envelope.
+    `message` is KuCoin's text. `retry_after` is the number of seconds that KuCoin asked to wait, or None.
     """
 
     def __init__(
@@ -127,10 +127,10 @@ class AckTimeout(KucoinSyncError, TimeoutError):
 
 
 class SlowConsumer(KucoinSyncError):
-    """The consumer of a subscription fell behind by more than its `maxsize` and messages were dropped.
+    """Messages were dropped because more than `maxsize` waited for the consumer of a subscription.
 
-    Raised once per episode, in the place where messages are missing. The subscription stays open: iterate
-    again to go on; `message.lost` of the next message says how many are missing before it.
+    Raised once per episode, at the place of the missing messages. The subscription stays open: iterate again to go on.
+    `message.lost` of the next message is the number of messages missing before it.
     """
 
     def __init__(self, message: str, *, dropped: int = 0) -> None:
@@ -139,11 +139,11 @@ class SlowConsumer(KucoinSyncError):
 
 
 class StreamClosed(KucoinSyncError):
-    """The stream or the subscription is closed, nothing more will come."""
+    """The stream or the subscription is closed; no more messages will come."""
 
 
 class ProtocolError(KucoinSyncError):
-    """The peer sent what the WebSocket or the KuCoin protocol does not allow."""
+    """The peer violated the WebSocket or the KuCoin protocol."""
 
     retriable = True
 
@@ -155,15 +155,15 @@ class BookNotReady(KucoinSyncError):
 
 
 class InvalidTopic(KucoinSyncError, ValueError):
-    """A topic, symbol or topic argument that can't exist; the text names the allowed ones."""
+    """A topic, symbol or topic argument cannot exist; the text names the allowed ones."""
 
 
 def is_fatal(error: KucoinSyncError, *, was_live: bool, needs_key: bool) -> bool:
-    """Whether an error ends what it concerns; otherwise the same thing is tried again.
+    """Return whether to give up a connection after an error, instead of trying again.
 
-    What was live before ends with KuCoin's word on the topic, or on the key where it `needs_key`: whatever else was
-    answered, by whoever stands in between, another answer is possible. What never was live ends with any error that
-    is not retriable, so that a wrong URL or certificate is told at once.
+    A connection that was live before is given up only if KuCoin rejects the topic, or the key if it `needs_key`. Any
+    other response may come from a proxy or a passing fault. A connection that was never live is given up after any
+    error that is not retriable, so that a wrong URL or certificate is reported at once.
     """
     if was_live and isinstance(error, AuthenticationError):
         return needs_key and error.code in _KEY_CODES

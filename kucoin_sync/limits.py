@@ -1,6 +1,6 @@
 """KuCoin's limits on a client, as options with safe defaults.
 
-Source: KuCoin's documentation ("Rate limit", "Subscribe"); where its pages disagree, the smaller figure.
+Source: KuCoin's documentation ("Rate limit", "Subscribe"). If its pages disagree, the default is the smaller figure.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ __all__ = ["Limits"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much the client asks of KuCoin and of its peer.
+    """The limits that the client keeps towards KuCoin.
 
-    Counts are of single topics: a topic that names three symbols counts as three.
+    Topics are counted singly: a topic that names three symbols counts as three.
     """
 
     #: Topics in one subscribe command (KuCoin: 100).
@@ -26,12 +26,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connections_per_minute: int = 25
     #: Snapshots for order books per 30 seconds and stream (KuCoin: a weight of 2000; a snapshot weighs 2 or 3).
     snapshots_per_30s: int = 200
-    #: Bytes of one message, fragments joined; a larger one ends the connection with close code 1009. Also bytes that
-    #: may wait for a peer that does not read.
+    #: Bytes of one message, fragments joined; a larger one ends the connection with close code 1009. Also the
+    #: limit of bytes buffered for a peer that does not read.
     frame_bytes: int = 16 * 1024 * 1024
     #: Seconds that a connection without topics stays open, for the next subscription.
     idle_seconds: float = 30.0
-    #: Seconds from the start of a frame to its end, and for every step of connecting.
+    #: Seconds that a frame may take from its first to its last byte, and that each step of connecting may take.
     step_timeout: float = 10.0
 
     def __post_init__(self) -> None:

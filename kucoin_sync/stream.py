@@ -1,4 +1,4 @@
-"""`Stream`: what users hold. It opens connections as topics need them and gives each message to its subscriptions."""
+"""`Stream`: the client of KuCoin's feeds that users create."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ _ROTATE_AFTER = 23 * 3600.0
 class Stream(Client):
     """A client of KuCoin's WebSocket feeds for code that is not async.
 
-    Nothing is dialled before the first subscription. Each connection has one I/O thread; it comes back for
-    ever after a cut and subscribes again what is wanted. All methods may be called from any thread, from callbacks,
-    finalisers, log handlers and handlers of signals. Where one is called by code that has interrupted this package on
-    the same thread, it does not wait: `subscribe` and `book` return what is not confirmed yet, and what `close` and
-    others change is done soon, on another thread.
+    It connects with the first subscription and opens further connections as topics need them. Each connection has one
+    I/O thread. After a cut it reconnects, as often as needed, and subscribes its topics again.
+
+    All methods may be called from any thread, callback, finaliser, log handler or signal handler. If the caller has
+    interrupted this package on the same thread, the method does not wait: `subscribe` and `book` return before the
+    server has confirmed, and the changes of `close` and others are made soon after, on another thread.
 
     Args:
-        credentials: for private topics; None takes KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE.
-        rest_url, futures_rest_url: REST base URLs, from which connect tokens come; None takes KUCOIN_SYNC_REST_URL
-            and KUCOIN_SYNC_FUTURES_REST_URL, else KuCoin's global site.
-        on_event: called with each `Event` on the stream's callback thread; all are logged, too.
-        proxy: URL of an HTTP proxy, or of a SOCKS proxy (socks5h://host:port, with the extra `socks`); "" for none,
-            None takes the usual environment variables.
+        credentials: for private topics; None reads KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE.
+        rest_url, futures_rest_url: REST base URLs, which provide the connect tokens; None reads KUCOIN_SYNC_REST_URL
+            and KUCOIN_SYNC_FUTURES_REST_URL. The default is KuCoin's global site.
+        on_event: called with each `Event` on the stream's callback thread; events are logged, too.
+        proxy: URL of an HTTP proxy, or of a SOCKS proxy (socks5h://host:port, with the extra `socks`); "" for none;
+            None reads the usual environment variables.
         ssl_context: for TLS with a private certificate authority; verification can't be switched off otherwise.
         allowed_hosts: hosts outside the domain of the REST URL that connections may go to.
-        limits: KuCoin's limits, where yours differ.
-        rotate_after: seconds after which a connection is replaced, without a gap; KuCoin cuts it after 24 hours.
+        limits: KuCoin's limits, if yours differ from the default.
+        rotate_after: seconds after which a connection is replaced without a gap; KuCoin cuts it after 24 hours.
 
     Raises:
         ConnectionFailed: a URL is malformed.
@@ -67,7 +68,7 @@ class Stream(Client):
                 "credentials must be Credentials(key, secret, passphrase), or None for public topics"
             )
         bases = Endpoints.chosen(rest_url, futures_rest_url, tuple(allowed_hosts))
-        stream = weakref.ref(self)  # connections do not keep it alive
+        stream = weakref.ref(self)  # weak: connections must not keep the stream alive
 
         def current() -> Credentials | None:
             held = stream()
@@ -98,9 +99,9 @@ class Stream(Client):
 
 
 def _once(make: Callable[[], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
-    """Return a function that makes a TLS context when it is first called: loading authorities takes a while.
+    """Return a function that makes a TLS context at its first call and caches it: loading authorities is slow.
 
-    It makes another one where gevent or eventlet has replaced `ssl` since then.
+    It makes a new context if gevent or eventlet has replaced `ssl` meanwhile.
     """
     made: list[ssl.SSLContext] = []
 

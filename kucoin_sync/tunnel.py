@@ -1,4 +1,4 @@
-"""Multiplex tunnels: several streams of messages over one connection, told apart by a name.
+"""Multiplex tunnels: separate, named groups of subscriptions over one connection.
 
 Legacy, unverified live: documented by KuCoin from 2019 to 2023 ("Multiplex"), absent from its current documentation.
 """
@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class Tunnel(NotPicklable):
     """A tunnel of a stream, made by `Stream.tunnel`; closing it ends its subscriptions.
 
-    Its connection is that of the first topic subscribed in it; all its topics stay on that connection.
+    The first topic subscribed in it chooses the connection. All topics of the tunnel stay on that connection.
     """
 
     def __init__(self, name: str, subscriber: Subscriber, board: SubscriptionManager, stream: object = None) -> None:
@@ -39,7 +39,7 @@ class Tunnel(NotPicklable):
         self._subscriber = subscriber
         self._board = board
         self._closed = False
-        self._stream = stream  # which exists as long as somebody holds the tunnel
+        self._stream = stream  # the tunnel keeps its stream alive
         board.open_tunnel(name)
 
     @property
@@ -67,8 +67,8 @@ class Tunnel(NotPicklable):
     ) -> Subscription:
         """Subscribe topics within the tunnel; arguments and errors are those of `Stream.subscribe`."""
         self._check_open()
-        terms = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
-        [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (terms,), (self.name,), (self,))
+        options = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (options,), (self.name,), (self,))
         try:
             self._check_open()
         except BaseException:
@@ -81,20 +81,20 @@ class Tunnel(NotPicklable):
             raise StreamClosed(f"the tunnel {self.name!r} is closed; open it again with stream.tunnel({self.name!r})")
 
     def unsubscribe(self, topic: str | Subscription) -> None:
-        """End a subscription of this tunnel, or take a topic away from those that have it."""
+        """End a subscription of this tunnel, or remove a topic from all subscriptions of this tunnel."""
         if isinstance(topic, Subscription):
             topic.close()
             return
-        grammar.split(topic)  # which raises InvalidTopic now, not on another thread
+        grammar.split(topic)  # raises InvalidTopic here, not on another thread
         run_or_defer(lambda: self._board.unsubscribe(topic, self.name))
 
     def close(self) -> None:
         """Close the tunnel and end its subscriptions. Closing twice is allowed."""
         if self._closed:
-            return  # another one may have its name by now
+            return  # another tunnel may have taken the name
         self._closed = True
         run_or_defer(lambda: self._board.close_tunnel(self.name))
-        self._board.free_tunnel(self.name)  # whoever takes it now subscribes after what is above
+        self._board.free_tunnel(self.name)  # last: a new tunnel of this name must not be closed by the line above
 
     def __enter__(self) -> Tunnel:
         return self

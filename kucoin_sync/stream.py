@@ -67,7 +67,7 @@ class Stream(Client):
             raise AuthenticationError(
                 "credentials must be Credentials(key, secret, passphrase), or None for public topics"
             )
-        bases = Endpoints.chosen(rest_url, futures_rest_url, tuple(allowed_hosts))
+        endpoints = Endpoints.chosen(rest_url, futures_rest_url, tuple(allowed_hosts))
         stream = weakref.ref(self)  # weak: connections must not keep the stream alive
 
         def current() -> Credentials | None:
@@ -75,7 +75,7 @@ class Stream(Client):
             return None if held is None else held._subscriber.credentials
 
         options = ConnectionOptions(
-            bases=bases,
+            endpoints=endpoints,
             credentials=current,
             context=_once(lambda: ssl_context or default_context()),
             proxy=proxy,
@@ -88,7 +88,7 @@ class Stream(Client):
             return Connection(number, market, private, options, owner, deliver)
 
         super().__init__(
-            bases.spot,
+            endpoints.spot,
             dial,
             options.limits.topics_per_connection,
             Callbacks(on_event),

@@ -55,7 +55,7 @@ class Subject:
         timeout: seconds for each step.
     """
 
-    bases: Endpoints
+    endpoints: Endpoints
     credentials: Credentials | None
     timeout: float
 
@@ -73,10 +73,10 @@ class Route:
     """The connection to one market, as far as the steps have come."""
 
     def __init__(self, subject: Subject, market: str, waker: Waker) -> None:
-        parts = urlsplit(subject.bases.of(market))
+        parts = urlsplit(subject.endpoints.of(market))
         self._market = market
         self._timeout = subject.timeout
-        self._bases = subject.bases
+        self._endpoints = subject.endpoints
         self._waker = waker
         self._secure = parts.scheme == "https"
         self._host = parts.hostname or ""
@@ -306,7 +306,7 @@ def rest_of(
     subject: Subject, waker: Waker, context: Callable[[], ssl.SSLContext], credentials: Credentials | None = None
 ) -> Rest:
     """Return a REST client with a stream's settings."""
-    return Rest(subject.bases, waker=waker, credentials=credentials, context=context, timeout=subject.timeout)
+    return Rest(subject.endpoints, waker=waker, credentials=credentials, context=context, timeout=subject.timeout)
 
 
 def remedy_of(error: KucoinSyncError) -> str:

@@ -48,12 +48,12 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
             server = stack.enter_context(local_kucoin())
             spot, futures, credentials = server.rest_url, server.futures_rest_url, server.credentials
-        bases = Endpoints.chosen(spot, futures)
+        endpoints = Endpoints.chosen(spot, futures)
         wrong = found = 0
         about = ""
         if not output.records:
             output.print([line(Span(f"kucoin-sync {__version__}", "bold"), Span(f", {_machine()}", "dim"))])
-        for check in examine(Subject(bases, credentials, options.timeout)):
+        for check in examine(Subject(endpoints, credentials, options.timeout)):
             found += check.state in ("ok", "wrong")
             wrong += check.state == "wrong"
             if output.records:
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 continue
             if check.about != about:
                 about = check.about
-                where = {"spot": bases.spot, "futures": bases.futures}.get(about, "")
+                where = {"spot": endpoints.spot, "futures": endpoints.futures}.get(about, "")
                 output.print([(), line(Span(about, "bold"), Span(f"  {where}", "dim"))])
             output.print(_lines(check.step, check.state, check.text, check.remedy, output))
     verdict = f"{wrong} of {found} checks found something wrong" if wrong else f"all {found} checks are well"

@@ -74,7 +74,7 @@ _connect_pace = _ConnectPace()
 class Options(msgspec.Struct, frozen=True):
     """The settings that all connections of a stream share."""
 
-    bases: Endpoints
+    endpoints: Endpoints
     credentials: Callable[[], Credentials | None]  # called for each connection: keys may be set later
     context: Callable[[], ssl.SSLContext]
     proxy: str | None
@@ -85,7 +85,7 @@ class Options(msgspec.Struct, frozen=True):
     def rest(self, waker: Waker, *, signing: bool = True) -> Rest:
         """Return a REST client that `waker` can cancel. Without `signing` it has no API key."""
         return Rest(
-            self.bases,
+            self.endpoints,
             waker=waker,
             credentials=self.credentials() if signing else None,
             context=self.context,
@@ -286,7 +286,7 @@ class Connection(OnThread):
         if self._rest is None:
             self._rest = options.rest(self._waker)
         token = self._rest.connect_token(self.market, private=self.private)
-        base, per_minute = options.bases.of(self.market), options.limits.connections_per_minute
+        base, per_minute = options.endpoints.of(self.market), options.limits.connections_per_minute
         delayed = False
         while (delay := _connect_pace.delay(base, per_minute, time.monotonic())) > 0:
             if not delayed:

@@ -39,12 +39,12 @@ class Proxy(NamedTuple):
     port: int
     authorization: str = ""  # value of Proxy-Authorization
     scheme: str = "http"
-    user: str | None = None  # this and the following for SOCKS
+    user: str | None = None  # user and password are for SOCKS only
     password: str | None = None
 
     @property
     def name(self) -> str:
-        """What it is called in errors."""
+        """Its name in errors."""
         return f"the {'' if self.scheme == 'http' else 'SOCKS '}proxy {self.host}:{self.port}"
 
     def __repr__(self) -> str:
@@ -60,44 +60,46 @@ def dial(
     waker: Waker,
     deadline: float,
 ) -> CancellableSocket:
-    """Connect to `host`, through `proxy` where there is one, with TLS where there is a `context`.
+    """Connect to `host`, through `proxy` unless it is None, with TLS unless `context` is None.
+
+    `deadline` (monotonic seconds) is the one for all steps together.
 
     Raises:
-        ConnectionFailed: with the reason; not retriable where a certificate does not verify.
-        Cancelled: the waker was cancelled meanwhile.
+        ConnectionFailed: with the reason; not retriable if a certificate does not verify.
+        Cancelled: the waker was cancelled.
     """
     peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if proxy is None:
-        wire = _connect(host, port, waker=waker, deadline=deadline, what=peer)
+        connection = _connect(host, port, waker=waker, deadline=deadline, what=peer)
     elif proxy.scheme != "http":
-        wire = _connect_through_socks(host, port, proxy, peer, waker, deadline)
+        connection = _connect_through_socks(host, port, proxy, peer, waker, deadline)
     else:
-        wire = _connect(proxy.host, proxy.port, waker=waker, deadline=deadline, what=proxy.name)
+        connection = _connect(proxy.host, proxy.port, waker=waker, deadline=deadline, what=proxy.name)
     try:
         if proxy is not None and proxy.scheme == "http":
-            waker.begin(f"{wire.peer} has not opened a tunnel to {peer}", "check the proxy and its rules")
-            _open_tunnel(wire, proxy, peer)
-        wire.peer = peer
+            waker.begin(f"{connection.peer} has not opened a tunnel to {peer}", "check the proxy and its rules")
+            _open_tunnel(connection, proxy, peer)
+        connection.peer = peer
         if context is not None:
             waker.begin(
                 f"the TLS handshake with {peer} was not finished", "check that firewall and proxy let TLS through"
             )
-            wire.start_tls(context, host)
+            connection.start_tls(context, host)
     except BaseException:
-        wire.close()
+        connection.close()
         raise
-    return wire
+    return connection
 
 
 def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
-    """Return the proxy to use for `host`: that of the argument, else of the usual environment variables.
+    """Return the proxy for `host`: the one of the argument, or else of the usual environment variables.
 
-    `proxy` is a URL such as "http://user:password@proxy.example:3128"; "" means none whatever the environment says.
-    SOCKS proxies need PySocks: socks5h:// and socks4a:// let the proxy look names up, socks5:// and socks4:// do not.
-    A loopback host is never reached through a proxy of the environment.
+    `proxy` is a URL such as "http://user:password@proxy.example:3128". None means the environment, "" no proxy. SOCKS
+    proxies need PySocks. With socks5h:// and socks4a:// the proxy resolves names, with socks5:// and socks4:// this
+    machine does. A proxy of the environment is never used for a loopback host.
 
     Raises:
-        ConnectionFailed: the URL is no HTTP or SOCKS proxy's, or PySocks is missing (not retriable).
+        ConnectionFailed: the URL is not of an HTTP or SOCKS proxy, or PySocks is missing (not retriable).
     """
     if proxy is None:
         if _is_loopback(host) or urllib.request.proxy_bypass(host):
@@ -144,7 +146,8 @@ def resolve(host: str, port: int, waker: Waker, deadline: float) -> list[Any]:
     """Return the addresses of a host, as `socket.getaddrinfo` does.
 
     Raises:
-        ConnectionFailed: it has none, or the system does not say so in time. Cancelled: the waker was cancelled.
+        ConnectionFailed: the host has no address, or the system does not answer in time.
+        Cancelled: the waker was cancelled.
     """
     waker.begin(f"DNS has not found the address of {host}", "check DNS, the host name and the network")
     try:
@@ -161,7 +164,7 @@ def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) 
     waker.begin(f"the TCP connection to {what} was not answered", "check firewall and proxy")
     failure: ConnectionFailed | None = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        # An address that swallows packets must not use up the time of the ones after it.
+        # An address that never answers must not use up the time for the following ones.
         share = (deadline - time.monotonic()) / (len(addresses) - position)
         try:
             with fork.fork_guard():
@@ -172,8 +175,8 @@ def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) 
             failure = missing or ConnectionFailed(f"the connection to {what} failed: {error.strerror}")
             continue
         try:
-            wire = CancellableSocket(sock, waker, time.monotonic() + share, what)
-            _connect_socket(wire, address)
+            connection = CancellableSocket(sock, waker, time.monotonic() + share, what)
+            _connect_socket(connection, address)
         except ConnectionFailed as error:
             sock.close()
             failure = error
@@ -181,19 +184,19 @@ def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) 
         except BaseException:
             sock.close()
             raise
-        wire.deadline = deadline
-        return wire
+        connection.deadline = deadline
+        return connection
     raise failure or ConnectionFailed(f"{host} has no address to connect to")
 
 
 def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard: Callable[[T], object] = id) -> T:
-    """Return what a call returns that nobody can wake, or raise what it raises; wait for it until the deadline.
+    """Run a call that cannot be woken on a new thread; return its result or raise its error.
 
-    It runs on a thread of its own, which stays behind where the call takes longer, and then gives its result to
-    `discard`. Where no thread can be had, it is called here.
+    If the deadline passes or the waker is cancelled, the thread goes on alone; its late result is given to `discard`.
+    If the system allows no new thread, the call runs on the caller's thread.
     """
     results: list[tuple[T | None, BaseException | None]] = []
-    left = threading.Event()  # set when nobody waits any more
+    abandoned = threading.Event()  # set when the caller has stopped waiting
 
     def run() -> None:
         try:
@@ -201,10 +204,10 @@ def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard
         except BaseException as error:
             results.append((None, error))
         waker.wake()
-        if left.is_set():
-            drop()
+        if abandoned.is_set():
+            discard_result()
 
-    def drop() -> None:
+    def discard_result() -> None:
         while results:
             with contextlib.suppress(IndexError):  # the other thread took it
                 result, error = results.pop()
@@ -226,33 +229,33 @@ def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard
         if waker.cancelled:
             raise Cancelled
     except BaseException:
-        left.set()
-        drop()
+        abandoned.set()
+        discard_result()
         raise
     result, error = results[0]
     if error is not None:
         raise error
     if thread.ident is not None:
-        thread.join()  # it has nothing left to do
+        thread.join()  # it ends at once
     return cast(T, result)
 
 
-def _connect_socket(wire: CancellableSocket, address: Any) -> None:
-    wire.sock.setblocking(False)
-    wire.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def _connect_socket(connection: CancellableSocket, address: Any) -> None:
+    connection.sock.setblocking(False)
+    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
-        wire.sock.connect(address)
+        connection.sock.connect(address)
     except BlockingIOError:
-        wire.wait(write=True)
-        code = wire.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        connection.wait(write=True)
+        code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            wire.fail(OSError(code, os.strerror(code)))
+            connection.fail(OSError(code, os.strerror(code)))
     except OSError as error:
-        wire.fail(error)
+        connection.fail(error)
 
 
 def _import_socks(proxy: Proxy) -> Any:
-    """Return PySocks."""
+    """Import and return PySocks."""
     try:
         import socks  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError:
@@ -265,7 +268,7 @@ def _import_socks(proxy: Proxy) -> Any:
 def _connect_through_socks(
     host: str, port: int, proxy: Proxy, peer: str, waker: Waker, deadline: float
 ) -> CancellableSocket:
-    """Connect through a SOCKS proxy. PySocks waits in its own way, so that it runs aside."""
+    """Connect through a SOCKS proxy. The waits of PySocks cannot be woken, so it runs on a thread of its own."""
     socks = _import_socks(proxy)
     waker.begin(f"{proxy.name} has not opened a connection to {peer}", "check the proxy and its rules")
 
@@ -284,26 +287,26 @@ def _connect_through_socks(
 
     try:
         sock = _run_in_thread(connect, waker, deadline, discard=socket.socket.close)
-    except OSError as error:  # those of PySocks are among them
+    except OSError as error:  # the errors of PySocks are OSErrors, too
         reason = str(error).partition(chr(10))[0] or type(error).__name__
     else:
         fork.close_in_child(sock)
-        wire = CancellableSocket(sock, waker, deadline, proxy.name)
+        connection = CancellableSocket(sock, waker, deadline, proxy.name)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return wire
-    # Raised out here, so that it does not keep its cause, which has the login in its frames.
+        return connection
+    # Raised outside of `except`: its cause would hold the frames of PySocks, which contain the login.
     raise ConnectionFailed(
         f"{proxy.name} opened no connection to {peer} ({reason}); check that it runs, its login and its rules"
     )
 
 
-def _open_tunnel(wire: CancellableSocket, proxy: Proxy, peer: str) -> None:
+def _open_tunnel(connection: CancellableSocket, proxy: Proxy, peer: str) -> None:
     login = f"Proxy-Authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
-    wire.sendall(f"CONNECT {peer} HTTP/1.1\r\nHost: {peer}\r\n{login}\r\n".encode())
-    head, _ = wire.read_head()
-    status = head.split(b"\r\n", 1)[0].decode("latin-1")
+    connection.sendall(f"CONNECT {peer} HTTP/1.1\r\nHost: {peer}\r\n{login}\r\n".encode())
+    headers, _ = connection.read_head()
+    status = headers.split(b"\r\n", 1)[0].decode("latin-1")
     if status.split(" ")[1:2] != ["200"]:
         raise ConnectionFailed(
-            f"{wire.peer} refused to open a tunnel to {peer}: {status[:100]}; check its address, login and rules"
+            f"{connection.peer} refused to open a tunnel to {peer}: {status[:100]}; check its address, login and rules"
         )

@@ -1,8 +1,8 @@
-"""KuCoin's REST API, as far as the feed needs it: connect tokens, snapshots, time. The only import of requests.
+"""A client of KuCoin's REST API, for connect tokens, snapshots and the time. The only module that imports requests.
 
-Requests is used for HTTP; the connection under it is `wire.dial`, so that a request can be cancelled, has one
-deadline for all its steps, and verifies certificates as the feed does. Redirects are never followed, what
-netrc or the environment say to requests is not used, and nothing of a request is in an error.
+requests does HTTP over connections that `dial` makes. So a request can be cancelled, has one deadline for all its
+steps, and verifies certificates as the feed does. Redirects are never followed. The settings of requests in netrc and
+in the environment are not used. Errors do not contain any part of a request but its method, path and host.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ..exceptions import AuthenticationError, ConnectionFailed, RestError, Token
 from ..internal.guard import log
 from ..internal.resources import shortage_error
 from .dial import dial, proxy_for
-from .rest_response import Answer, ConnectToken, TokenAnswer
+from .rest_response import ConnectToken, RestResponse, TokenResponse
 from .socket import CancellableSocket
 from .waker import Waker
 
@@ -45,7 +45,7 @@ _BODY_BYTES = 32 * 1024 * 1024
 
 
 class Endpoints(NamedTuple):
-    """The REST base URLs of spot and futures, checked, and further hosts that endpoints may be on."""
+    """The checked base URLs of spot and futures, and further hosts to which a connect token may be sent."""
 
     spot: str
     futures: str
@@ -53,10 +53,10 @@ class Endpoints(NamedTuple):
 
     @classmethod
     def checked(cls, spot: str, futures: str, allowed_hosts: tuple[str, ...] = ()) -> Endpoints:
-        """Return the bases without a trailing slash.
+        """Return endpoints of the given base URLs, without trailing slashes.
 
         Raises:
-            ConnectionFailed: a base is not of the form https://host (not retriable).
+            ConnectionFailed: a URL is not of the form https://host (not retriable).
         """
         for name, url in (("rest_url", spot), ("futures_rest_url", futures)):
             _check_url(name, url, ("https", "http"))
@@ -64,10 +64,10 @@ class Endpoints(NamedTuple):
 
     @classmethod
     def chosen(cls, spot: str | None, futures: str | None, allowed_hosts: tuple[str, ...] = ()) -> Endpoints:
-        """Return the given bases, in the place of None those of the environment, else KuCoin's global site.
+        """Return endpoints of the given URLs; None means the one of the environment, or else KuCoin's global site.
 
         Raises:
-            ConnectionFailed: as `checked`.
+            ConnectionFailed: as for `checked`.
         """
         return cls.checked(
             spot or os.environ.get("KUCOIN_SYNC_REST_URL") or _SPOT,
@@ -80,7 +80,7 @@ class Endpoints(NamedTuple):
         return self.futures if market == "futures" else self.spot
 
     def checked_endpoint(self, market: str, endpoint: str) -> str:
-        """Return `endpoint` in its usual spelling; raise ConnectionFailed unless a token may be sent to it."""
+        """Return a WebSocket URL in its usual spelling. Raise ConnectionFailed unless a token may be sent to it."""
         base = urlsplit(self.of(market))
         parts = _check_url("the endpoint", endpoint, ("wss", "ws"))
         host, home = (parts.hostname or "").lower(), (base.hostname or "").lower()
@@ -88,7 +88,7 @@ class Endpoints(NamedTuple):
             raise ConnectionFailed(
                 f"KuCoin's answer names an unencrypted endpoint on {host}, which is refused", retriable=False
             )
-        if host not in (home, *self.allowed_hosts) and not _same_domain(host, home):
+        if host not in (home, *self.allowed_hosts) and not _share_domain(host, home):
             raise ConnectionFailed(
                 f"KuCoin's answer names an endpoint on {host}, outside the domain of {home}, which is refused; "
                 "if it is right, pass allowed_hosts=[...] to Stream",
@@ -98,17 +98,17 @@ class Endpoints(NamedTuple):
 
 
 class Rest:
-    """A REST client, owned by one thread; cancelled through its `waker`.
+    """A REST client. One thread owns it; other threads cancel its requests through `waker`.
 
     Args:
-        context: called for the TLS context when the first https connection is made.
+        context: returns the TLS context; called for each new https connection.
         timeout: seconds for a whole request.
-        clock: wall clock in seconds since 1970.
+        clock: returns the wall clock's time, in seconds since 1970.
     """
 
     def __init__(
         self,
-        bases: Endpoints,
+        endpoints: Endpoints,
         *,
         waker: Waker,
         credentials: Credentials | None = None,
@@ -118,16 +118,16 @@ class Rest:
         user_agent: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._bases = bases
+        self._endpoints = endpoints
         self._waker = waker
         self._credentials = credentials
         self._context = context
         self._proxy = proxy
         self._timeout = timeout
         self._clock = clock
-        self._clock_offset = 0.0  # server time - our time, learnt when a signature was refused for its timestamp
+        self._clock_offset = 0.0  # server time minus our time, in seconds; measured when a timestamp was refused
         self._deadline = 0.0
-        self._missing = ""  # what the request under way waits for, once it is connected
+        self._waiting_for = ""  # the `Step.missing` of the current request, once it is connected
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["User-Agent"] = user_agent or requests.utils.default_user_agent()
@@ -135,29 +135,29 @@ class Rest:
             self._session.mount(scheme, _Adapter(self._dial, lambda: self._deadline))
 
     def close(self) -> None:
-        """Close the connections that were kept for the next request."""
+        """Close the idle connections."""
         self._session.close()
 
     def connect_token(self, market: str, *, private: bool) -> ConnectToken:
         """Return a fresh connect token of "spot" or "futures" (POST /api/v1/bullet-public or -private).
 
         Raises:
-            AuthenticationError, RestError, TokenError (the answer makes no sense), ConnectionFailed, Cancelled.
+            AuthenticationError, RestError, TokenError (no connect token came), ConnectionFailed, Cancelled.
         """
         path = "/api/v1/bullet-private" if private else "/api/v1/bullet-public"
         try:
-            token = msgspec.convert(self.call(market, "POST", path, signed=private), TokenAnswer).connect_token()
+            token = msgspec.convert(self.call(market, "POST", path, signed=private), TokenResponse).connect_token()
         except msgspec.ValidationError as error:
             raise TokenError(f"KuCoin's answer to {path} is not a connect token: {error}") from None
         if not token.token or not token.servers:
             raise TokenError(f"KuCoin's answer to {path} names no token or no server")
-        checked = self._bases.checked_endpoint
+        checked = self._endpoints.checked_endpoint
         return token._replace(
             servers=tuple(server._replace(endpoint=checked(market, server.endpoint)) for server in token.servers)
         )
 
     def server_time(self, market: str = "spot") -> float:
-        """Return KuCoin's clock: seconds since 1970 (GET /api/v1/timestamp)."""
+        """Return the time of KuCoin's clock, in seconds since 1970 (GET /api/v1/timestamp)."""
         milliseconds = self.call(market, "GET", "/api/v1/timestamp")
         if not isinstance(milliseconds, int):
             raise RestError("200000", f"a timestamp that is none: {milliseconds!r:.80}", where="/api/v1/timestamp")
@@ -172,29 +172,29 @@ class Rest:
         *,
         signed: bool = False,
     ) -> Any:
-        """Return the `data` of KuCoin's answer to one request.
+        """Send a request; return the `data` of KuCoin's response.
 
-        A request refused for its timestamp is signed again once by the server's clock.
+        If the timestamp of a signed request is refused, the request is sent once more, signed by the server's clock.
 
         Raises:
             AuthenticationError, RestError, ConnectionFailed, Cancelled.
         """
         resource = f"{path}?{urlencode(query)}" if query else path
         if not signed:
-            return self._once(market, method, resource, {})
+            return self._request(market, method, resource, {})
         if self._credentials is None:
             raise AuthenticationError(
                 f"{path} needs an API key; pass Credentials(key, secret, passphrase) or set KUCOIN_API_KEY, "
                 "KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE"
             )
         try:
-            return self._once(market, method, resource, self._signature(method, resource))
+            return self._request(market, method, resource, self._signature(method, resource))
         except AuthenticationError as error:
             if error.code != "400002":
                 raise
         self._clock_offset = self.server_time(market) - self._clock()
         try:
-            return self._once(market, method, resource, self._signature(method, resource))
+            return self._request(market, method, resource, self._signature(method, resource))
         except AuthenticationError as error:
             if error.code != "400002":
                 raise
@@ -209,30 +209,30 @@ class Rest:
         milliseconds = int((self._clock() + self._clock_offset) * 1000)
         return self._credentials.headers(milliseconds, method, resource)
 
-    def _once(self, market: str, method: str, resource: str, headers: dict[str, str]) -> Any:
+    def _request(self, market: str, method: str, resource: str, headers: dict[str, str]) -> Any:
         self._deadline = time.monotonic() + self._timeout
-        url = self._bases.of(market) + resource
+        url = self._endpoints.of(market) + resource
         where = f"{method} {resource.partition('?')[0]}"
         kind = "the token request" if "/bullet-" in resource else "the request"
-        self._missing = f"{kind} {where} was not answered by {urlsplit(url).netloc}"
-        self._waker.begin(self._missing, _CHECK)
+        self._waiting_for = f"{kind} {where} was not answered by {urlsplit(url).netloc}"
+        self._waker.begin(self._waiting_for, _CHECK)
         try:
             with self._session.request(
                 method, url, headers=headers, allow_redirects=False, stream=True, timeout=self._timeout
             ) as response:
-                answer = Answer(response.status_code, response.headers, _body(response, where))
+                answer = RestResponse(response.status_code, response.headers, _body(response, where))
                 return answer.data(where, self._clock())
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             missing, reason = shortage_error(error, where), _first_reason(error)
         finally:
             self._waker.step = None
-        # Raised out here, so that it does not keep its cause, which has the request with its signature.
+        # Raised outside of `except`: its cause would hold the request with its signature.
         raise missing or ConnectionFailed(
             f"{where} at {urlsplit(url).hostname} failed ({reason}); check the network and the URL"
         )
 
     def _dial(self, host: str, port: int, secure: bool) -> CancellableSocket:
-        wire = dial(
+        connection = dial(
             host,
             port,
             context=self._context() if secure else None,
@@ -240,19 +240,19 @@ class Rest:
             waker=self._waker,
             deadline=self._deadline,
         )
-        self._waker.begin(self._missing, _CHECK)
-        return wire
+        self._waker.begin(self._waiting_for, _CHECK)
+        return connection
 
 
 def default_context() -> ssl.SSLContext:
-    """Return a verifying TLS context.
+    """Return a TLS context that verifies certificates.
 
-    It knows the authorities of the system (OpenSSL itself reads SSL_CERT_FILE and SSL_CERT_DIR), those of certifi, and
-    those that REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE name. A file that can't be read is left out; it is named in the
-    error where a certificate does not verify.
+    It trusts the authorities of the system (OpenSSL itself reads SSL_CERT_FILE and SSL_CERT_DIR), of certifi, and of
+    REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE. Unreadable files are left out. The error for a certificate that does not
+    verify names them.
 
     Raises:
-        ConnectionFailed: there is not one authority to be had.
+        ConnectionFailed: no authority can be loaded.
     """
     context = ssl.create_default_context()
     loaded = 0
@@ -275,7 +275,7 @@ def default_context() -> ssl.SSLContext:
 
 
 def _has_folder_of_authorities() -> bool:
-    """Whether OpenSSL has a folder of authorities, in which it looks them up when it needs them."""
+    """Return whether OpenSSL has a folder of authorities; it loads them from there when needed."""
     folder = ssl.get_default_verify_paths().capath
     try:
         return folder is not None and bool(os.listdir(folder))
@@ -284,7 +284,7 @@ def _has_folder_of_authorities() -> bool:
 
 
 class _Adapter(HTTPAdapter):
-    """A requests adapter whose connections are dialled by `dial` and bounded by `deadline`."""
+    """A requests adapter whose connections are made by `dial` and end at `deadline`."""
 
     poolmanager: urllib3.PoolManager
 
@@ -294,10 +294,10 @@ class _Adapter(HTTPAdapter):
         super().__init__(max_retries=0)
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
-        """Do nothing: `dial` verifies certificates, with authorities of its own."""
+        """Do nothing: `dial` verifies certificates."""
 
     def close(self) -> None:
-        # urllib3 itself leaves the sockets to the garbage collector, and a kept traceback can delay that for long.
+        # urllib3 leaves closing sockets to the garbage collector. A kept traceback can delay that for long.
         pools = self.poolmanager.pools
         for key in list(pools.keys()):
             pools[key].close()
@@ -305,7 +305,7 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        wire_dial, deadline = self._make_dial, self._get_deadline
+        make_connection, deadline = self._make_dial, self._get_deadline
 
         class Bounded(urllib3.connection.HTTPConnection):
             def request(self, *args: Any, **kwargs: Any) -> None:
@@ -315,11 +315,11 @@ class _Adapter(HTTPAdapter):
 
         class Plain(Bounded):
             def connect(self) -> None:
-                self.sock = wire_dial(self.host, self.port or 80, False)
+                self.sock = make_connection(self.host, self.port or 80, False)
 
         class Secure(Bounded, urllib3.connection.HTTPSConnection):
             def connect(self) -> None:
-                self.sock = wire_dial(self.host, self.port or 443, True)
+                self.sock = make_connection(self.host, self.port or 443, True)
                 self.is_verified = True
 
         class PlainPool(urllib3.HTTPConnectionPool):
@@ -341,7 +341,7 @@ def _body(response: requests.Response, where: str) -> bytes:
 
 
 def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
-    """Return the parts of a URL without credentials, or raise ConnectionFailed without showing more than its host."""
+    """Return the parts of a URL. Raise ConnectionFailed, which shows at most its host, if it is unusable."""
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
         port_ok = parts is not None and (parts.port is None or parts.port > 0)
@@ -359,20 +359,20 @@ def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
     return parts
 
 
-def _same_domain(host: str, home: str) -> bool:
-    """Whether `host` is in the domain of `home`: below its parent domain, or both are this machine."""
+def _share_domain(host: str, home: str) -> bool:
+    """Return whether two hosts share a domain: both are below the parent domain of `home`, or both are this machine."""
     loopback = ("localhost", "127.0.0.1", "::1")
     if home in loopback:
         return host in loopback
     labels = home.split(".")
     if all(label.isdigit() for label in labels) or ":" in home:
-        return False  # an address has no domain
+        return False  # an IP address has no domain
     domain = ".".join(labels[1:]) if len(labels) > 2 else home
     return host.endswith("." + domain)
 
 
 def _first_reason(error: BaseException) -> str:
-    """Return the innermost error's class and system text, which hold nothing of the request."""
+    """Return the class and system text of the innermost error; they contain no part of the request."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     strerror = getattr(error, "strerror", None)

@@ -1,7 +1,7 @@
-"""What KuCoin's REST API answers: data, connect tokens, or an error that says whether and when to ask again.
+"""Read REST responses: their data, a connect token, or an error that says whether and when to ask again.
 
-Whatever its status, an answer is KuCoin's where it is a JSON object with a code. Any other is somebody's in between,
-such as a proxy's or a content delivery network's.
+A response is KuCoin's if it is a JSON object with a code, whatever its HTTP status. All other responses come from
+something in between, such as a proxy or a content delivery network.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import msgspec
 
 from ..exceptions import AuthenticationError, RestError
 
-__all__ = ["RATE_CODES", "Answer", "ConnectToken", "InstanceServer", "TokenAnswer"]
+__all__ = ["RATE_CODES", "ConnectToken", "InstanceServer", "RestResponse", "TokenResponse"]
 
-_LONGEST_WAIT = 3600.0
+_MAX_RETRY_AFTER = 3600.0  # seconds
 _REMEDIES = {
     "400001": "a KC-API header is missing; check that key, secret and passphrase are complete",
     "400002": "the timestamp is off; set this machine's clock",
@@ -27,23 +27,23 @@ _REMEDIES = {
     "400007": "the key lacks the permission; grant it in KuCoin's API management",
     "411100": "the account is frozen; ask KuCoin's support",
 }
-#: Codes of a `RestError` that ask to slow down: KuCoin's, and the HTTP status where the answer was not KuCoin's.
+#: Codes of a `RestError` that ask to slow down: KuCoin's codes, and HTTP statuses of other responses.
 RATE_CODES = ("429000", "200002", "1015", "429")
 
 
-class Answer:
-    """One answer. It does not show itself where variables are shown, as a connect token may be in it.
+class RestResponse:
+    """One REST response. Its repr shows no content, because that may be a connect token.
 
     Args:
-        status: HTTP's.
-        headers: asked for by their usual spelling.
-        body: as it was sent, without encodings of the transfer.
+        status: the HTTP status.
+        headers: the HTTP headers; looked up by their usual spelling.
+        body: the body, without transfer encodings.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self._status = status
         self._headers = headers
-        self._code: str | None = None  # KuCoin's, None where the answer is not KuCoin's
+        self._code: str | None = None  # KuCoin's code, None if the response is not KuCoin's
         try:
             envelope = msgspec.json.decode(body)
             self._code = str(msgspec.convert(envelope["code"], str | int))
@@ -54,11 +54,11 @@ class Answer:
             self._data = envelope.get("data")
 
     def data(self, where: str, now: float) -> Any:
-        """Return the data, None where there is none.
+        """Return the data, None if there is none.
 
         Args:
             where: method and path, for errors.
-            now: seconds since 1970, for an answer that says until when to wait and not what time it is.
+            now: seconds since 1970; used if the response says until when to wait, and not what time it is.
 
         Raises:
             AuthenticationError, RestError.
@@ -99,22 +99,25 @@ class Answer:
         )
 
     def _retry_after(self, now: float, *, limited: bool) -> float | None:
-        """Return the seconds to wait, from Retry-After or, for one's own quota, the gateway's reset (milliseconds)."""
+        """Return the seconds to wait before the next request, None if the response does not say.
+
+        Source: the header Retry-After, or, if the own quota is used up, gw-ratelimit-reset (milliseconds).
+        """
         text = self._headers.get("Retry-After", "")
         seconds = float(text) if text.isdecimal() else self._seconds_until(text, now)
         reset = self._headers.get("gw-ratelimit-reset", "")
         if seconds is None and limited and reset.isdecimal():
             seconds = float(reset) / 1000
-        return None if seconds is None else min(seconds, _LONGEST_WAIT)
+        return None if seconds is None else min(seconds, _MAX_RETRY_AFTER)
 
     def _seconds_until(self, date: str, now: float) -> float | None:
-        """Return the seconds until an HTTP date by the server's clock, if it tells its time; None where it is none."""
+        """Return the seconds until an HTTP date by the server's clock, or by ours; None if the date is malformed."""
         until, since = _instant(date), _instant(self._headers.get("Date", ""))
         return None if until is None else max(0.0, until - (now if since is None else since))
 
 
 class InstanceServer(NamedTuple):
-    """A WebSocket endpoint with its ping values in seconds."""
+    """A WebSocket endpoint; its ping interval and timeout are in seconds."""
 
     endpoint: str
     ping_interval: float
@@ -122,7 +125,7 @@ class InstanceServer(NamedTuple):
 
 
 class ConnectToken(NamedTuple):
-    """What a connection is made with; the token is a secret."""
+    """A token that opens WebSocket connections, and the servers that accept it. The token is a secret."""
 
     token: str
     servers: tuple[InstanceServer, ...]
@@ -142,14 +145,14 @@ class _Server(msgspec.Struct):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not a number of milliseconds in a day")
 
 
-class TokenAnswer(msgspec.Struct):
-    """The data of an answer with a connect token, in KuCoin's shape."""
+class TokenResponse(msgspec.Struct):
+    """The data of a response with a connect token, as KuCoin sends it (times in milliseconds)."""
 
     token: str
     instanceServers: list[_Server]  # noqa: N815 - KuCoin's name
 
     def connect_token(self) -> ConnectToken:
-        """Return it in ours."""
+        """Return it as a `ConnectToken`."""
         servers = (
             InstanceServer(each.endpoint, each.pingInterval / 1000, each.pingTimeout / 1000)
             for each in self.instanceServers
@@ -158,7 +161,7 @@ class TokenAnswer(msgspec.Struct):
 
 
 def _instant(date: str) -> float | None:
-    """Return an HTTP date as seconds since 1970, None where it is none."""
+    """Return an HTTP date as seconds since 1970, None if it is malformed."""
     try:
         parts = email.utils.parsedate_tz(date)
         return None if parts is None else float(email.utils.mktime_tz(parts))

@@ -31,11 +31,15 @@ _ORIGINAL_CONTEXT = ssl.SSLContext  # gevent and eventlet may replace `ssl.SSLCo
 
 
 class CancellableSocket:
-    """A connected non-blocking socket.
+    """A connected non-blocking socket whose calls wait, until a deadline or until the waker is cancelled.
 
-    `deadline` (monotonic seconds) bounds the blocking calls that libraries make on it: `recv`, `recv_into`,
-    `sendall`. Where something has come by then that was not read, as after a pause of the process, it is put off by a
-    second, once. Owned by one thread.
+    If the deadline has passed but unread data has arrived, as after a pause of the process, the deadline is extended
+    once, by a second. One thread owns the socket.
+
+    Attributes:
+        sock: the socket of the standard library.
+        deadline: when `recv`, `recv_into`, `send` and `sendall` give up (monotonic seconds).
+        peer: the name of the other end, for errors.
     """
 
     def __init__(self, sock: socket.socket, waker: Waker, deadline: float, peer: str) -> None:
@@ -43,7 +47,7 @@ class CancellableSocket:
         self.deadline = deadline
         self.peer = peer
         self._waker = waker
-        self._extended: float | None = None  # the deadline that was put off last, as it is since
+        self._extended: float | None = None  # the last deadline that was the result of an extension
         self._files = 0
         self._closing = False
 
@@ -61,8 +65,8 @@ class CancellableSocket:
                 return
 
     def recv_into(self, buffer: Any) -> int:
-        """Read into `buffer` what is there, waiting for the first byte; 0 at the end."""
-        self._remaining()  # a peer that always has something to say never lets us wait
+        """Wait for data and read it into `buffer`; return the number of bytes, 0 at the end."""
+        self._remaining()  # checks the deadline, even if the peer sends so much that no read waits
         while True:
             try:
                 return self.sock.recv_into(buffer)
@@ -97,19 +101,21 @@ class CancellableSocket:
         self.send(data)
 
     def read_head(self) -> tuple[bytes, bytes]:
-        """Return an HTTP head up to its empty line, and what came after it."""
-        head = bytearray()
-        while (end := head.find(b"\r\n\r\n")) < 0:
-            if len(head) > _MAX_HEADERS:
+        """Return the HTTP headers up to and with the empty line, and the bytes that came after them."""
+        headers = bytearray()
+        while (end := headers.find(b"\r\n\r\n")) < 0:
+            if len(headers) > _MAX_HEADERS:
                 raise ConnectionFailed(f"{self.peer} answered with HTTP headers of more than {_MAX_HEADERS} bytes")
-            chunk = self.recv(_TLS_RECORD)  # part of a record would stay in the TLS layer, where no wait sees it
+            chunk = self.recv(
+                _TLS_RECORD
+            )  # less than a record would leave bytes in the TLS layer, where `poll` does not see them
             if not chunk:
                 raise ConnectionFailed(f"{self.peer} closed the connection instead of answering; it may be overloaded")
-            head += chunk
-        return bytes(head[: end + 4]), bytes(head[end + 4 :])
+            headers += chunk
+        return bytes(headers[: end + 4]), bytes(headers[end + 4 :])
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Turn TLS on, verifying the certificate by `context`."""
+        """Do the TLS handshake, and verify the certificate with `context`."""
         if isinstance(context, _ORIGINAL_CONTEXT) and not isinstance(context, ssl.SSLContext):
             raise ConnectionFailed(
                 "ssl_context= was made before gevent or eventlet replaced ssl, which can't use it; have them patch the "
@@ -132,7 +138,7 @@ class CancellableSocket:
             self.fail(error)
 
     def _remaining(self, *, write: bool = False) -> float:
-        """Return the seconds until the deadline; raise where there are none, or after `cancel`."""
+        """Return the seconds until the deadline. Raise if it has passed, or after `cancel`."""
         if self._waker.cancelled:
             raise Cancelled
         now = time.monotonic()
@@ -147,13 +153,13 @@ class CancellableSocket:
         return remaining
 
     def _is_ready(self, write: bool) -> bool:
-        """Whether there is something to read, or the peer lets us write."""
+        """Return whether the socket can be read (or written) now."""
         if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
             return True
         return poll(self._waker.fileno(), self.sock.fileno(), write, 0.0)[0]
 
     def fail(self, error: Exception) -> NoReturn:
-        """Raise `error` as this package's, with what to do."""
+        """Raise an error of the system or of TLS as ConnectionFailed, with a remedy."""
         if isinstance(error, ssl.SSLCertVerificationError):
             cause = f"{error.verify_message}{_unreadable_authorities()}"
             raise ConnectionFailed(
@@ -168,7 +174,7 @@ class CancellableSocket:
         raise ConnectionFailed(f"the connection to {self.peer} failed: {reason}") from error
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
-        """Return a buffered reader, as `http.client` wants one; the socket closes after its last reader."""
+        """Return a buffered reader for `http.client`; the socket stays open until its last reader is closed."""
         reader = _Reader(self)
         self._files += 1
         return io.BufferedReader(reader)
@@ -196,24 +202,24 @@ class CancellableSocket:
 class _Reader(io.RawIOBase):
     """The raw file under `CancellableSocket.makefile`."""
 
-    def __init__(self, wire: CancellableSocket) -> None:
-        self._wire: CancellableSocket | None = wire
+    def __init__(self, connection: CancellableSocket) -> None:
+        self._connection: CancellableSocket | None = connection
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        return self._wire.recv_into(buffer) if self._wire is not None else 0
+        return self._connection.recv_into(buffer) if self._connection is not None else 0
 
     def close(self) -> None:
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.reader_closed()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.reader_closed()
         super().close()
 
 
 def _unreadable_authorities() -> str:
-    """Return which variables name certificate authorities that can't be read, as part of a sentence."""
+    """Return the part of an error that names variables whose certificate authorities can't be read; "" if none."""
     names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
     found = {name: path for name in names if (path := os.environ.get(name))}
     unread = [f"{name} names {path}" for name, path in found.items() if not _has_authorities(path)]

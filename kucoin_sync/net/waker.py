@@ -20,15 +20,15 @@ _MAX_WAIT = 3600.0  # seconds; some systems refuse longer timeouts
 
 
 class Cancelled(Exception):
-    """The owner of the waker has closed; whatever was being waited for no longer matters."""
+    """The wait was ended by `Waker.cancel`, because the owner of the waker is closed."""
 
 
 class Step(NamedTuple):
-    """What a thread waits for, on the way to a connection or an answer.
+    """What a thread waits for while it connects or asks for an answer.
 
     Attributes:
-        missing: what has not happened, such as "the TCP connection to example.com:443 was not answered".
-        remedy: what to check.
+        missing: the missing event, such as "the TCP connection to example.com:443 was not answered".
+        remedy: what the user should check.
         since: when the wait began (monotonic seconds).
     """
 
@@ -42,16 +42,18 @@ class Step(NamedTuple):
 
 
 class Waker:
-    """Wake one thread out of any wait on a `CancellableSocket`, from any thread.
+    """Wakes one thread that waits, from any thread.
 
-    `wake` ends the current wait of the streaming phase; `cancel` ends every wait from now on.
+    `wake` ends the current wait, or the next one. `cancel` ends every wait from then on.
 
     Attributes:
-        step: what the thread waits for, None where that needs no word.
+        cancelled: whether `cancel` was called.
+        called: whether `wake` was called since the last `clear`.
+        step: what the thread waits for, None while it is not connecting or asking.
     """
 
     def __init__(self) -> None:
-        self._poller: Any = None  # made now, so that no later wait needs anything of the system
+        self._poller: Any = None  # made now, so that no later wait needs a resource of the system
         if hasattr(select, "poll"):
             self._poller = select.poll()
         with fork.fork_guard():
@@ -62,11 +64,11 @@ class Waker:
         if self._poller is not None:
             self._poller.register(self._receiver, select.POLLIN)
         self.cancelled = False
-        self.called = False  # whether somebody woke us since the last `clear`
+        self.called = False
         self.step: Step | None = None
 
     def begin(self, missing: str, remedy: str) -> None:
-        """Note what the thread waits for from now on; see `Step`."""
+        """Set `step`: what the thread waits for from now on."""
         self.step = Step(missing, remedy, time.monotonic())
 
     def fileno(self) -> int:
@@ -74,12 +76,12 @@ class Waker:
         return self._receiver.fileno()
 
     def wake(self) -> None:
-        """End the wait under way, or the next one."""
+        """End the current wait, or the next one."""
         try:
             self._sender.send(b"\0")
         except (BlockingIOError, OSError):
-            pass  # full: a wake-up is pending anyway; closed: nobody waits any more
-        self.called = True  # last, so that no `clear` under way takes this note and leaves the byte
+            pass  # the buffer is full of wake-ups, or the waker is closed
+        self.called = True  # last: a `clear` on another thread must not reset it and leave the byte
 
     def cancel(self) -> None:
         """End every wait from now on with `Cancelled`."""
@@ -87,7 +89,7 @@ class Waker:
         self.wake()
 
     def clear(self) -> None:
-        """Take note of the wake-ups so far; raise Cancelled after `cancel`."""
+        """Forget all wake-ups so far. Raise Cancelled after `cancel`."""
         self.called = False
         try:
             while self._receiver.recv(1024):
@@ -95,28 +97,33 @@ class Waker:
         except (BlockingIOError, OSError):
             pass  # drained
         if self.cancelled:
-            self.wake()  # what was drained has to end the next wait too
+            self.wake()  # the next wait has to end, too
             raise Cancelled
 
     def sleep(self, seconds: float) -> None:
-        """Wait for `seconds`, less after `wake`; raise Cancelled after `cancel`."""
+        """Wait for `seconds`, or until `wake` is called. Raise Cancelled after `cancel`."""
         self.wait(seconds)
         self.clear()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for up to `seconds`; return whether somebody has woken us, of which no note is taken."""
+        """Wait for up to `seconds`; return whether `wake` was called. `clear` has to be called after that."""
         return poll(self.fileno(), -1, False, min(max(0.0, seconds), _MAX_WAIT), self._poller)[1]
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         self._receiver.close()
         self._sender.close()
 
 
 def poll(waker: int, fd: int, write: bool, seconds: float, poller: Any = None) -> tuple[bool, bool]:
-    """Wait for `fd` (none if negative) or the waker; return which of the two is ready.
+    """Wait until a descriptor or the waker is ready; return whether each of the two is.
 
-    `poller` is one that is registered for the waker alone, where there is one.
+    Args:
+        waker: the descriptor of the waker.
+        fd: the other descriptor, negative for none.
+        write: whether to wait until `fd` can be written instead of read.
+        seconds: how long to wait at most.
+        poller: a `select.poll` object on which only the waker is registered, to be reused.
     """
     if poller is not None:
         ready = {number for number, _ in poller.poll(seconds * 1000)}

@@ -66,9 +66,9 @@ def make_rest(waker: Waker) -> Iterator[Callable[..., Rest]]:
 
     def make(port: int | None = None, *, scheme: str = "http", **options: Any) -> Rest:
         base = f"{scheme}://{HOST}:{port}"
-        bases = Endpoints.checked(SPOT, FUTURES) if port is None else Endpoints.checked(base, base)
+        endpoints = Endpoints.checked(SPOT, FUTURES) if port is None else Endpoints.checked(base, base)
         defaults: dict[str, Any] = {"waker": waker, "context": client_context, "proxy": "", "timeout": LIMIT}
-        made.append(Rest(bases, **{**defaults, **options}))
+        made.append(Rest(endpoints, **{**defaults, **options}))
         return made[-1]
 
     yield make
@@ -113,9 +113,9 @@ def shown(error: BaseException) -> str:
 
 class TestBases:
     def test_they_lose_their_trailing_slash(self) -> None:
-        bases = Endpoints.checked(SPOT + "/", FUTURES + "//", ("Feed.Example",))
-        assert bases == (SPOT, FUTURES, ("feed.example",))
-        assert (bases.of("spot"), bases.of("futures")) == (SPOT, FUTURES)
+        endpoints = Endpoints.checked(SPOT + "/", FUTURES + "//", ("Feed.Example",))
+        assert endpoints == (SPOT, FUTURES, ("feed.example",))
+        assert (endpoints.of("spot"), endpoints.of("futures")) == (SPOT, FUTURES)
 
     def test_those_given_come_before_those_of_the_environment_and_kucoins_last(
         self, monkeypatch: pytest.MonkeyPatch
@@ -156,9 +156,9 @@ class TestBases:
         ],
     )
     def test_another_form_is_refused_without_showing_a_password(self, url: Any) -> None:
-        for bases, name in (((url, FUTURES), "rest_url"), ((SPOT, url), "futures_rest_url")):
+        for endpoints, name in (((url, FUTURES), "rest_url"), ((SPOT, url), "futures_rest_url")):
             with pytest.raises(ConnectionFailed, match="is not a URL of the form https://host") as failure:
-                Endpoints.checked(*bases)
+                Endpoints.checked(*endpoints)
             assert str(failure.value).startswith(name + " (")
             assert not failure.value.retriable
             assert "s3cret" not in shown(failure.value)
@@ -208,11 +208,11 @@ class TestBases:
         assert not e.value.retriable
 
     def test_an_endpoint_on_an_allowed_host_is_allowed(self) -> None:
-        bases = Endpoints.checked(SPOT, FUTURES, ("Feed.Example", "10.0.0.7"))
-        bases.checked_endpoint("spot", "wss://feed.example/")
-        bases.checked_endpoint("spot", "wss://10.0.0.7/")
+        endpoints = Endpoints.checked(SPOT, FUTURES, ("Feed.Example", "10.0.0.7"))
+        endpoints.checked_endpoint("spot", "wss://feed.example/")
+        endpoints.checked_endpoint("spot", "wss://10.0.0.7/")
         with pytest.raises(ConnectionFailed, match="outside the domain"):
-            bases.checked_endpoint("spot", "wss://ws.feed.example/")
+            endpoints.checked_endpoint("spot", "wss://ws.feed.example/")
 
     @pytest.mark.parametrize(
         "spelling", ["WSS://ws.kucoin.com/e", "wsS://ws.kucoin.com/e", "w\nss://ws.kucoin.com/\r\ne"]

@@ -8,19 +8,19 @@ import msgspec
 import pytest
 
 from kucoin_sync import AuthenticationError, RestError
-from kucoin_sync.net.rest_response import Answer, ConnectToken, InstanceServer, TokenAnswer
+from kucoin_sync.net.rest_response import ConnectToken, InstanceServer, RestResponse, TokenResponse
 
 WHERE = "GET /api/v1/timestamp"
 NOW = 1_700_000_000.0
 
 
-def answer(body: object, status: int = 200, **headers: str) -> Answer:
+def answer(body: object, status: int = 200, **headers: str) -> RestResponse:
     """Return an answer with a body of bytes, or of JSON, and headers whose names are written with underscores."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, named, body if isinstance(body, bytes) else msgspec.json.encode(body))
+    return RestResponse(status, named, body if isinstance(body, bytes) else msgspec.json.encode(body))
 
 
-def error_of(given: Answer) -> RestError:
+def error_of(given: RestResponse) -> RestError:
     with pytest.raises(RestError) as failure:
         given.data(WHERE, NOW)
     return failure.value
@@ -189,7 +189,7 @@ class TestConnectToken:
     def test_its_servers_have_their_ping_values_in_seconds(self) -> None:
         second = {"endpoint": "wss://ws2.kucoin.com/e", "pingInterval": 500.5, "pingTimeout": 1, "new": None}
         data = {"token": "s3cret-token", "instanceServers": [self.SERVER, second], "new": 1}
-        token = msgspec.convert(data, TokenAnswer).connect_token()
+        token = msgspec.convert(data, TokenResponse).connect_token()
         assert token == ConnectToken(
             "s3cret-token",
             (
@@ -204,5 +204,5 @@ class TestConnectToken:
     def test_a_ping_value_that_makes_no_sense_is_refused(self, name: str, value: Any) -> None:
         data = {"token": "s3cret-token", "instanceServers": [{**self.SERVER, name: value}]}
         with pytest.raises(msgspec.ValidationError, match=name) as failure:
-            msgspec.convert(data, TokenAnswer)
+            msgspec.convert(data, TokenResponse)
         assert "s3cret" not in str(failure.value)

@@ -269,7 +269,7 @@ class Client(NotPicklable):
         if self._books is not None:
             self._books.after_fork()
         stream = weakref.ref(self)
-        self._board.renew(lambda: None if (held := stream()) is None else held.resume())
+        self._board.after_fork(lambda: None if (held := stream()) is None else held.resume())
         if closed:
             self._begin_to_close()
 

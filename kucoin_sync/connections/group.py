@@ -1,105 +1,32 @@
-"""The connections of one kind (spot or futures, public or private) and who gets what they bring.
+"""The connections of one market, public or private, and the decisions about them.
 
-A lane decides under the stream's lock and returns what is to be done outside it. A connection is not told what was
-decided, but what is wanted at that moment: two threads may come to it in another order than they decided in. Delivery
-takes no lock: the routers' entries are replaced whole.
+The group decides under the stream's lock and returns the actions to run after its release. An action tells a
+connection which keys are wanted at that moment, not which were wanted at the decision, because two threads may run
+their actions in another order than they decided.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from typing import NamedTuple
 
-from ..delivery.observer import Observer, tell_taps
 from ..delivery.subscription import Subscription
-from ..events import Event, Progress
 from ..exceptions import KucoinSyncError
-from ..internal.latch import Latch
-from ..net.direct_read import ReadLease
-from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, RawPush, opened
-from ..protocol.message import UNREAD, Message
 from ..protocol.session_events import TopicKey
-from ..topics.routing import Router
-from .rotation import FIRST, SECOND, Merge
+from .actions import Action
+from .dispatch import Dispatcher
+from .pending_subscribe import PendingSubscribe
+from .rotation import Merge
 from .source import Counts, MessageSource
 from .topic_assignment import TopicAssignment
 
-__all__ = ["ConnectionGroup", "PendingSubscribe"]
-
-Action = Callable[[], None]
-_MOST = 4096
-
-
-class PendingSubscribe:
-    """One `subscribe` call waiting for the server's answers; its owner's lock covers all but `gate`.
-
-    Args:
-        emit: takes events under the lock, to be told when it is free.
-    """
-
-    def __init__(self, emit: Callable[[Event], None]) -> None:
-        self.gate = Latch()
-        self.error: KucoinSyncError | None = None
-        self.outstanding: set[tuple[ConnectionGroup, TopicKey]] = set()
-        self.total = 0
-        self._emit = emit
-        self._told = 0
-
-    def expect(self, group: ConnectionGroup, key: TopicKey) -> None:
-        """Wait for this key, too."""
-        self.outstanding.add((group, key))
-        self.total += 1
-
-    def done(self, group: ConnectionGroup, keys: Iterable[TopicKey]) -> None:
-        """Note confirmed keys."""
-        self.outstanding.difference_update((group, key) for key in keys)
-        done = self.total - len(self.outstanding)
-        if self.total > 100 and done > self._told:
-            self._told = done
-            self._emit(Progress(done, self.total))
-        self.done_if_nothing_outstanding()
-
-    def done_if_nothing_outstanding(self) -> None:
-        """End the wait at once where there is nothing to wait for."""
-        if not self.outstanding:
-            self.gate.set()
-
-    def fail(self, error: KucoinSyncError) -> None:
-        """End the wait with an error."""
-        self.error = self.error or error
-        self.gate.set()
-
-
-class SoleConsumer(NamedTuple):
-    """A subscription whose one consumer thread waited for pushes that are for nobody else."""
-
-    group: ConnectionGroup
-    subscription: Subscription
-
-    def takes_all_of(self, keys: Collection[TopicKey]) -> bool:
-        """Return whether these keys are all that it has, and no observer hears of them."""
-        topics, tunnel = self.subscription.topics, self.subscription.tunnel
-        mine = {TopicKey(each, tunnel) for each in topics}
-        return len(keys) == len(topics) and not self.group.taps and set(keys) == mine
-
-    def accept(self, read_lease: ReadLease) -> None:
-        """Let the consumer read the socket itself."""
-        self.subscription.inbox.accept(read_lease)
-
-    def put(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
-        """Deliver pushes, on the consumer's thread; False, with nothing done, where others have a share in them."""
-        return self.group.deliver_alone(pushes, self.subscription)
-
-    def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
-        """Return whether pushes wait for the consumer."""
-        return self.subscription.inbox.has(pushes if isinstance(pushes, FrameBatch) else pushes[0])
+__all__ = ["ConnectionGroup"]
 
 
 class ConnectionGroup:
-    """Topics, connections and subscriptions of one kind."""
+    """The connections, topics and pending `subscribe` calls of one market, public or private."""
 
     def __init__(
         self,
@@ -112,113 +39,100 @@ class ConnectionGroup:
         self.market = market
         self.private = private
         self.assignment = TopicAssignment(capacity)
-        self.connections: dict[int, MessageSource] = {}
-        self.retiring: dict[MessageSource, Merge] = {}  # replaced, still bringing messages
-        self.newest: Push | None = None  # what was read last, for whoever asks how late it was
-        self.unrouted = 0
-        self.unreadable = 0
-        self.taps: tuple[Observer, ...] = ()  # replaced whole
-        self.router: Router[Subscription] = Router(deduplicate=True)
-        self._tunnels: dict[str, Router[Subscription]] = {}
-        self._tunnelled = False  # whether there ever was one: what came through it may still be under way
-        self._merges: dict[MessageSource, Merge] = {}  # by replacement, until it is over
-        self._waiters: dict[TopicKey, list[PendingSubscribe]] = {}
+        self.connections: dict[int, MessageSource] = {}  # by the connection numbers of `assignment`
+        self.dispatcher = Dispatcher(market, private, lock)
+        self.past = Counts()  # of connections that have ended
+        self._pending: dict[TopicKey, list[PendingSubscribe]] = {}  # the calls that wait for each key
         self._make = make
         self._lock = lock  # the stream's
-        # Held while connections are told what is wanted: who has read it last, tells it last. Taken before that lock.
+        # Held while connections are told which keys are wanted, so that the last to read that is the last to tell it.
+        # Acquired before the stream's lock.
         self._telling = threading.Lock()
-        self.past = Counts()  # of connections that are gone
-        # Who alone gets all that has a head; None: each message has to be looked at. Replaced after every change.
-        self._alone: dict[EnvelopePrefix, Subscription | None] = {}
 
     # Under the stream's lock
 
     def add(
-        self, subscription: Subscription, keys: list[TopicKey], waiter: PendingSubscribe, undo: ExitStack
+        self, subscription: Subscription, keys: list[TopicKey], call: PendingSubscribe, undo: ExitStack
     ) -> list[Action]:
-        """Route the keys to a subscription; return what makes the server send them.
+        """Route keys to a subscription; return the actions that subscribe them at the server.
 
         Raises:
-            InvalidTopic: a tunnel's connection has no room for them.
+            InvalidTopic: the connection of a tunnel is full.
             ConnectionFailed: no other connection could be made.
         """
         actions = self._carry(self._place(keys, undo), undo)
-        undo.callback(self._remove_routes, subscription, keys, waiter)
+        undo.callback(self._remove_routes, subscription, keys, call)
         for key in keys:
-            self._router(key.tunnel).add(key.topic, subscription)
-            if key in self._waiters or not self.connections[self.assignment.home(key)].is_active(key):
-                self._waiters.setdefault(key, []).append(waiter)
-                waiter.expect(self, key)
-        self._alone = {}
+            self.dispatcher.add_route(key, subscription)
+            if key in self._pending or not self.connections[self.assignment.home(key)].is_active(key):
+                self._pending.setdefault(key, []).append(call)
+                call.expect(self, key)
+        self.dispatcher.routes_changed()
         return actions
 
-    def _remove_routes(self, subscription: Subscription, keys: list[TopicKey], waiter: PendingSubscribe) -> None:
+    def _remove_routes(self, subscription: Subscription, keys: list[TopicKey], call: PendingSubscribe) -> None:
         """Undo `add`."""
         for key in keys:
-            self._router(key.tunnel).remove(key.topic, subscription)
-            if waiter in (waiters := self._waiters.get(key, [])):
-                waiters.remove(waiter)
-            if not waiters:
-                self._waiters.pop(key, None)
-        self._alone = {}
+            self.dispatcher.remove_route(key, subscription)
+            if call in (calls := self._pending.get(key, [])):
+                calls.remove(call)
+            if not calls:
+                self._pending.pop(key, None)
+        self.dispatcher.routes_changed()
 
     def reserve(self, tunnel: str, keys: list[TopicKey], undo: ExitStack) -> list[Action]:
-        """Find room for all keys of a new tunnel together; return what makes the server send them."""
+        """Place all keys of a new tunnel on one connection; return the actions that subscribe them."""
         self.assignment.pin(tunnel, len(keys))
         return self._carry(self._place(keys, undo), undo)
 
     def remove(self, subscription: Subscription, singles: Iterable[str]) -> list[Action]:
-        """Route topics no longer to a subscription; return what makes the server stop those that nobody wants."""
-        tunnel = subscription.tunnel
-        router = self._router(tunnel)
+        """Stop to route topics to a subscription; return the actions that unsubscribe unused topics at the server."""
         unwanted = []
-        for single in singles:
-            if subscription in router.sinks(single) and router.remove(single, subscription):
-                unwanted.append(TopicKey(single, tunnel))
-        self._alone = {}
-        self.acked(unwanted)  # nobody need wait for them any more
+        for key in [TopicKey(single, subscription.tunnel) for single in singles]:
+            if subscription in self.dispatcher.sinks(key) and self.dispatcher.remove_route(key, subscription):
+                unwanted.append(key)
+        self.dispatcher.routes_changed()
+        self.acked(unwanted)  # ends the waits for these keys
         return [partial(self._tell, number, keys) for number, keys in self.assignment.remove(unwanted).items()]
 
     def close_tunnel(self, tunnel: str) -> list[Action]:
-        """Take a tunnel away with all that is in it; return what closes it at the server."""
-        self._tunnels.pop(tunnel, None)
-        self._alone = {}
+        """Remove a tunnel and its keys; return the actions that close it at the server."""
+        self.dispatcher.close_tunnel(tunnel)
         number = self.assignment.home_of_tunnel(tunnel)
         if number is None:
             return []
-        self.acked(self.assignment.unpin(tunnel)[1])  # nobody need wait for them any more
-        return [partial(connection.close_tunnel, tunnel) for connection in self._carriers(number)]
+        self.acked(self.assignment.unpin(tunnel)[1])  # ends the waits for these keys
+        return [partial(connection.close_tunnel, tunnel) for connection in self._sources_of(number)]
 
     def acked(self, keys: Iterable[TopicKey]) -> None:
-        """Tell whoever waits that the server confirmed keys."""
-        waiters: dict[PendingSubscribe, list[TopicKey]] = {}
+        """Note that the server has confirmed keys: the calls that wait for them go on."""
+        calls: dict[PendingSubscribe, list[TopicKey]] = {}
         for key in keys:
-            for waiter in self._waiters.pop(key, ()):
-                waiters.setdefault(waiter, []).append(key)
-        for waiter, done in waiters.items():
-            waiter.done(self, done)
+            for call in self._pending.pop(key, ()):
+                calls.setdefault(call, []).append(key)
+        for call, done in calls.items():
+            call.done(self, done)
 
     def refused(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> list[Action]:
-        """Take refused keys away from everybody; return what tells the subscriptions."""
+        """Remove refused keys from all subscriptions; return the actions that report the error to these."""
         actions: list[Action] = []
         for key in keys:
-            for waiter in self._waiters.pop(key, ()):
-                waiter.fail(error)
-            router = self._router(key.tunnel)
-            for subscription in router.sinks(key.topic):
-                router.remove(key.topic, subscription)
+            for call in self._pending.pop(key, ()):
+                call.fail(error)
+            for subscription in self.dispatcher.sinks(key):
+                self.dispatcher.remove_route(key, subscription)
                 subscription.drop_topics({key.topic})
                 over = not subscription.topics
                 actions.append(partial(subscription.inbox.finish if over else subscription.inbox.tell, error))
             self.assignment.remove([key])
-        self._alone = {}
+        self.dispatcher.routes_changed()
         return actions
 
     def move(self, connection: MessageSource, keys: Iterable[TopicKey]) -> list[Action]:
-        """Find other places for keys that a full connection refused.
+        """Move keys that a full connection has refused; return the actions that subscribe them elsewhere.
 
         Raises:
-            ConnectionFailed: no other connection could be made; the keys are at their old places.
+            ConnectionFailed: no other connection could be made; the keys keep their old places.
         """
         number = self._number(connection)
         if number is None:
@@ -230,7 +144,7 @@ class ConnectionGroup:
         return actions
 
     def failed_for_good(self, connection: MessageSource, error: KucoinSyncError) -> list[Action]:
-        """Give a connection up with all that it carries."""
+        """Remove a failed connection and its keys; return the actions that report `error` to the subscriptions."""
         number = self._number(connection)
         if number is None:
             return []
@@ -239,11 +153,11 @@ class ConnectionGroup:
             actions.append(old.close)
         self.assignment.drop(number)
         del self.connections[number]
-        self._merges.pop(connection, None)
+        self.dispatcher.merges.pop(connection, None)
         return actions
 
     def replace(self, old: MessageSource) -> list[Action] | None:
-        """Begin to replace a connection that nears the end of its life; None while it is replacing another one.
+        """Start to replace a connection before the server cuts it; return None while it replaces another one itself.
 
         Raises:
             ConnectionFailed: no other connection could be made; the old one stays.
@@ -253,215 +167,129 @@ class ConnectionGroup:
             return []
         if self.replaced_by(old) is not None:
             return None
-        merge = Merge(self._route_late, ask=old.prove)
         new = self._make(self)
-        self._merges.pop(old, None)
-        self.retiring[old] = merge
-        self._merges[new] = merge
+        self.dispatcher.begin_merge(old, new)
         self.connections[number] = new
         return [partial(self._tell, number, self.assignment.keys(number)), new.start]
 
     def replaced_by(self, new: MessageSource) -> MessageSource | None:
-        """Return the connection that `new` replaces, None where it replaces none."""
-        merge = self._merges.get(new)
-        replaced = list(self.retiring.items())  # it may be looked at without the lock
-        return next((old for old, other in replaced if other is merge), None) if merge else None
+        """Return the connection that `new` is replacing, or None."""
+        return self.dispatcher.replaced_by(new)
 
     def replacement_of(self, old: MessageSource) -> MessageSource | None:
-        """Return the connection that replaces `old`, None where none does."""
-        merge = self.retiring.get(old)
-        return next((new for new, other in self._merges.items() if other is merge), None) if merge else None
+        """Return the connection that is replacing `old`, or None."""
+        return self.dispatcher.replacement_of(old)
+
+    @property
+    def retiring(self) -> dict[MessageSource, Merge]:
+        """The connections that are being replaced, with their merges."""
+        return self.dispatcher.retiring
 
     def retired(self, old: MessageSource) -> Merge | None:
-        """Note that a replaced connection has ended; return the merge to end."""
+        """Note that a replaced connection has ended; return its merge, if any."""
         return self.retiring.pop(old, None)
 
     def drop_if_idle(self, connection: MessageSource) -> bool:
-        """Forget a connection that carries nothing; return whether it is to be closed."""
+        """Forget a connection without topics; return whether the caller must close it."""
         number = self._number(connection)
-        if number is None or self._waiters or not self.assignment.drop_if_empty(number):
+        if number is None or self._pending or not self.assignment.drop_if_empty(number):
             return False
         del self.connections[number]
-        self._merges.pop(connection, None)
+        self.dispatcher.merges.pop(connection, None)
         return True
 
     def waiting(self) -> set[PendingSubscribe]:
-        """Return the `subscribe` calls that wait for this lane."""
-        return {waiter for waiters in self._waiters.values() for waiter in waiters}
+        """Return the `subscribe` calls that wait for this group."""
+        return {call for calls in self._pending.values() for call in calls}
 
-    def last_error(self, waiter: PendingSubscribe) -> KucoinSyncError | None:
-        """Return why the connections that a waiter waits for are not there, None where they are."""
-        mine = (key for group, key in tuple(waiter.outstanding) if group is self)
+    def last_error(self, call: PendingSubscribe) -> KucoinSyncError | None:
+        """Return why a connection that a `subscribe` call waits for is not connected; None if all are."""
+        mine = (key for group, key in tuple(call.outstanding) if group is self)
         return next((error for key in mine if (error := self.obstacle(key))), None)
 
     def obstacle(self, key: TopicKey) -> KucoinSyncError | None:
-        """Return why the connection of a key is not there, None where it is."""
+        """Return why the connection of a key is not connected; None if it is."""
         return self.connections[self.assignment.home(key)].last_error if key in self.assignment else None
+
+    def is_carried(self, key: TopicKey, number: int | None = None) -> bool:
+        """Return whether the server has confirmed a key on its connection, or on the one that this is replacing.
+
+        Args:
+            number: the connection number of the key, if known.
+        """
+        if number is None:
+            if key not in self.assignment:
+                return False
+            number = self.assignment.home(key)
+        current = self.connections.get(number)
+        if current is None:  # `stats` and others may look in the middle of a change
+            return False
+        old = self.replaced_by(current)
+        return current.is_active(key) or (old is not None and old.is_active(key))
+
+    def carried(self) -> list[TopicKey]:
+        """Return the keys that the server has confirmed."""
+        assignment = self.assignment
+        return [key for n in assignment.numbers for key in assignment.keys(n) if self.is_carried(key, n)]
+
+    def uncarried(self, connection: MessageSource) -> list[TopicKey]:
+        """Return the keys of a lost connection, or of its replacement, that no other connection carries."""
+        current = self.replacement_of(connection) or connection
+        number = self._number(current)
+        if number is None:
+            return []
+        return [key for key in self.assignment.keys(number) if not self.is_carried(key, number)]
 
     @property
     def was_live(self) -> bool:
-        """Whether any of its connections was ever made."""
+        """Whether any connection of the group was ever welcomed."""
         return any(counts.connects for counts in (self.past, *(each.counts for each in self.all_connections())))
 
     def all_connections(self) -> list[MessageSource]:
-        """Return the connections, those being replaced included."""
+        """Return all connections, including those that are being replaced."""
         return [*self.connections.values(), *self.retiring]
 
     # Without the lock
 
     def _tell(self, number: int, keys: Iterable[TopicKey]) -> None:
-        """Tell the connections of a shard which of some keys are wanted there now, and which are not."""
+        """Subscribe and unsubscribe keys on a connection, according to the assignment at this moment."""
         with self._telling:
             with self._lock:
                 current = self.connections.get(number)
                 if current is None:
-                    return  # it was given up, with all that it carried
+                    return  # the connection was removed with its keys
                 wanted = [key for key in keys if self.assignment.is_at(key, number)]
                 gone = [key for key in keys if not self.assignment.is_at(key, number)]
-                carriers = self._carriers(number)
+                carriers = self._sources_of(number)
             if wanted:
                 current.subscribe(wanted)
             if gone:
                 for connection in carriers:
                     connection.unsubscribe(gone)
 
-    # On an I/O thread, without a lock
-
-    def deliver(self, connection: MessageSource, pushes: Pushes) -> SoleConsumer | None:
-        """Route pushes, through a merge where one is under way."""
-        self.newest = pushes[-1]
-        if self._merges:
-            if (merge := self.retiring.get(connection)) is not None:
-                merge.bring(FIRST, self._opened(pushes))
-                return None
-            if (merge := self._merges.get(connection)) is not None:
-                if not merge.over:
-                    merge.bring(SECOND, self._opened(pushes))
-                    return None
-                with self._lock:
-                    self._merges.pop(connection, None)
-        if self.taps:
-            self._tell_taps(pushes)
-        if (sink := self._sole_sink_of(pushes)) is not None:
-            return SoleConsumer(self, sink) if _put(sink, pushes) else None
-        self.route(pushes)
-        return None
-
-    def deliver_alone(self, pushes: FrameBatch | tuple[RawPush], consumer: Subscription) -> bool:
-        """Deliver pushes on their consumer's thread; False, with nothing done, where they are not its alone.
-
-        Nor where they would not be queued in one step: an exception of a signal handler would leave some of them.
-        """
-        if self._merges or self.taps or self._sole_sink_of(pushes) is not consumer:
-            return False
-        if not consumer.inbox.fits(len(pushes)):
-            return False
-        self.newest = pushes[-1]
-        _put(consumer, pushes)
-        return True
-
-    def _sole_sink_of(self, pushes: Pushes) -> Subscription | None:
-        """Return the one subscription that gets all pushes, None where each has to be looked at."""
-        if isinstance(pushes, FrameBatch):
-            if pushes.prefix is not None:
-                return self._sole_sink(pushes.prefix)
-            first, *others = set(pushes.prefixes or ())
-            sink = self._sole_sink(first)
-            return sink if sink is None or all(self._sole_sink(prefix) is sink for prefix in others) else None
-        if len(pushes) == 1 and type(push := pushes[0]) is RawPush:
-            return self._sole_sink(push.prefix)
-        return None
-
-    def route(self, pushes: Pushes) -> None:
-        """Put each push into the subscriptions that it belongs to; what belongs to one goes there together."""
-        taken: dict[Subscription, list[Push]] = {}
-        appends: dict[EnvelopePrefix, Callable[[Push], None] | None] = {}
-        for push in pushes:
-            if type(push) is RawPush:
-                prefix = push.prefix
-                try:
-                    append = appends[prefix]
-                except KeyError:
-                    sink = self._sole_sink(prefix)
-                    append = appends[prefix] = None if sink is None else taken.setdefault(sink, []).append
-                if append is not None:
-                    append(push)
-                    continue
-            for message in self._opened((push,)):  # to be looked at, or for several
-                sinks = self._sinks(message)
-                shared = len(sinks) > 1 or message.data_read is not UNREAD
-                for sink in sinks:  # each gets one of its own: what one makes of it shows to no other
-                    taken.setdefault(sink, []).append(message.with_lost(message.lost) if shared else message)
-        for sink, its in taken.items():
-            sink.put_many(its)
-
-    def _route_late(self, messages: list[Message]) -> None:
-        """Route what came out of a merge."""
-        if self.taps:
-            self._tell_taps(messages)
-        self.route(messages)
-
-    def _tell_taps(self, pushes: Pushes) -> None:
-        tell_taps(self.taps, lambda tap: tap.brought(self.market, self.private, pushes))
-
-    def _sole_sink(self, prefix: EnvelopePrefix) -> Subscription | None:
-        """Return the one subscription that gets all frames with this prefix, None where each has to be looked at."""
-        alone = self._alone  # what is found out while routes change is kept with what is replaced
-        try:
-            return alone[prefix]
-        except KeyError:
-            pass
-        routes = () if self._tunnelled else self.router.exact.get(prefix.channel[0], ())
-        sink = routes[0][0] if len(routes) == 1 and routes[0][1] is None else None
-        if len(alone) >= _MOST:
-            alone.clear()
-        alone[prefix] = sink
-        return sink
-
-    def _sinks(self, message: Message) -> list[Subscription]:
-        """Return the subscriptions that a message belongs to, and count it where there is none."""
-        router = self.router if message.tunnel_id is None else self._tunnels.get(message.tunnel_id)
-        routes = router.find(message.topic) if router is not None and message.topic is not None else ()
-        sinks = [sink for sink, test in routes if test is None or test(message)]
-        if not sinks:
-            self.unrouted += 1
-        return sinks
-
-    def _opened(self, pushes: Pushes) -> list[Message]:
-        """Return the messages in pushes, for who has to look at them; count what can't be read."""
-        messages = opened(pushes)
-        self.unreadable += len(pushes) - len(messages)
-        return messages
-
-    def _router(self, tunnel: str | None) -> Router[Subscription]:
-        if tunnel is None:
-            return self.router
-        self._tunnelled = True
-        return self._tunnels.setdefault(tunnel, Router(deduplicate=True))
-
     def _number(self, connection: MessageSource) -> int | None:
         return next((number for number, other in self.connections.items() if other is connection), None)
 
-    def _carriers(self, number: int) -> list[MessageSource]:
-        """Return the connection of a shard and the one that it replaces."""
+    def _sources_of(self, number: int) -> list[MessageSource]:
+        """Return the connection of a number and the one that it is replacing, if any."""
         current = self.connections[number]
         old = self.replaced_by(current)
         return [current] if old is None else [current, old]
 
     def _place(self, keys: list[TopicKey], undo: ExitStack) -> dict[int, list[TopicKey]]:
-        """Find places for keys. Their undoing is there first, as a signal's handler may raise at any step."""
+        """Assign keys to connections. The undo is registered first, because a signal handler may raise at any time."""
         new, before = [key for key in keys if key not in self.assignment], self.assignment.numbers
         undo.callback(self._give_up, new, before)
         return self.assignment.place(keys)
 
     def _give_up(self, keys: list[TopicKey], before: tuple[int, ...]) -> None:
-        """Undo `_place`, as far as it came."""
+        """Undo `_place`, also a partial one."""
         self.assignment.remove(keys)
         for number in [number for number in self.assignment.numbers if number not in before]:
             self.assignment.drop(number)
 
     def _carry(self, placed: dict[int, list[TopicKey]], undo: ExitStack) -> list[Action]:
-        """Make the connections that placed keys need; return what has the server send the keys."""
+        """Make the connections that are missing; return the actions that start them and subscribe the keys."""
         fresh = [number for number in placed if number not in self.connections]
         undo.callback(self._take_back, placed, fresh)
         for number in fresh:
@@ -470,15 +298,10 @@ class ConnectionGroup:
         return [*actions, *(self.connections[number].start for number in placed)]
 
     def _take_back(self, placed: dict[int, list[TopicKey]], fresh: list[int]) -> None:
-        """Undo `_carry`, and that the keys were placed."""
+        """Undo `_carry` and the assignment of the keys."""
         for keys in placed.values():
             self.assignment.remove(keys)
         for number in fresh:
             self.assignment.drop(number)
             if (connection := self.connections.pop(number, None)) is not None:
                 connection.close()
-
-
-def _put(sink: Subscription, pushes: Pushes) -> bool:
-    """Queue pushes for a subscription; return whether its one consumer thread was waiting for them."""
-    return sink.put(pushes[0]) if len(pushes) == 1 else sink.put_many(pushes)

@@ -1,101 +1,66 @@
-"""Between a stream and its connections: who wants what, who carries it, and who is told what becomes of it.
-
-One lock guards it all; what has to be done with a connection is decided under it and done after it was released.
-Lock order: a lane's, this lock, then a connection's or an inbox's, never the other way round.
-"""
+"""The subscriptions of a stream: the calls of the stream's users, and the state that a forked child starts from."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from ..delivery.latency import measure_latency
-from ..delivery.observer import Observer, tell_taps
+from ..delivery.observer import tell_taps
 from ..delivery.staleness import SilenceThread, SilenceWatch
 from ..delivery.subscription import Subscription
-from ..events import Event, PayloadMismatch, Rejected, Rotated
-from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, StreamClosed
+from ..events import Event
+from ..exceptions import InvalidTopic, StreamClosed
 from ..internal.fork import detect_fork
-from ..internal.guard import guarded, log
-from ..internal.resources import acquiring
-from ..internal.signals import defer, is_reentrant
-from ..payloads import mismatch_listeners
-from ..protocol.message import Message, mismatches_of, prepare
+from ..internal.guard import log
+from ..internal.signals import is_reentrant
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
-from .group import Action, ConnectionGroup, PendingSubscribe
-from .source import MakeSource, MessageSource
+from . import actions, statistics
+from .actions import Action
+from .group import ConnectionGroup
+from .groups import ConnectionGroups, Watcher
+from .pending_subscribe import PendingSubscribe
+from .source import MakeSource
 
-__all__ = ["SubscriptionManager", "Watcher", "kind_of"]
-
-_RETIRE = 5.0
-"""Seconds that a replaced connection gets to deliver its last."""
-_MOST_ODD_TOPICS = 1_000
-_SHOWN_MISMATCHES = 3
-
-
-class Watcher(Protocol):
-    """Who wants to know when public topics are carried; called without any lock held."""
-
-    def carried(self, keys: Iterable[TopicKey]) -> None:
-        """The server has confirmed these on a connection."""
-
-    def lost(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
-        """There is no connection that carries these, because of `error`."""
+__all__ = ["SubscriptionManager", "Watcher", "market_and_privacy"]
 
 
-class SubscriptionManager:
-    """The lanes of one stream.
+class SubscriptionManager(ConnectionGroups):
+    """The subscriptions of one stream, with the connection groups that carry them.
 
     Args:
-        make: makes a connection, or what stands for one.
-        capacity: topics that one carries.
+        make: makes a message source.
+        capacity: topics per message source.
         emit: takes events, from any thread, without waiting.
     """
 
     def __init__(self, make: MakeSource, capacity: int, emit: Callable[[Event], None]) -> None:
-        self._emit = emit
-        self.command_ids: Iterator[int] = itertools.count(1)
-        self.epochs: Iterator[int] = itertools.count(1)
-        self.closed = False
-        self.watcher: Watcher | None = None
-        self.tells_silence = True  # not for what is no live feed
+        self._subscriptions: dict[Subscription, None] = {}  # set first: any thread may report a mismatch from now on
+        super().__init__(make, capacity, emit, lambda: [t for each in list(self._subscriptions) for t in each.topics])
+        self.tells_silence = True  # False for a stream that is not live, such as a replay
         self._silence = SilenceThread(self._check_silence)
-        self._taps: tuple[Observer, ...] = ()  # replaced whole, under the lock
-        self._make_carrier = make
-        self._capacity = capacity
-        self._io_numbers = itertools.count(1)
-        self._lock = threading.Lock()  # guards all of the following, and all that is in the lanes
-        self._connection_groups: dict[tuple[str, bool], ConnectionGroup] = {}
-        self._made: list[MessageSource] = []
-        self._subscriptions: dict[Subscription, None] = {}
-        self._tunnels: dict[str, object] = {}  # by name, what has it; changed without the lock
-        self._progress: deque[Event] = deque()  # what waiters have to tell when the lock is free
-        self._dropped = 0  # by subscriptions that are gone
-        self._unreadable = 0  # found by the same
-        self._misfits = 0
-        self._odd_topics: set[str] = set()  # of which a misfit was told
-        mismatch_listeners.add(self)
+        self._tunnels: dict[str, object] = {}  # the owner of each tunnel name; changed without the lock
+        # The lock of the base class guards the following, and `_subscriptions`.
+        self._dropped = 0  # by ended subscriptions
+        self._unreadable = 0  # by ended subscriptions
         self._watches: dict[Subscription, SilenceWatch] = {}
-        self._joining: dict[Subscription, int] = {}  # those that `subscribe` has not returned yet, with its thread
-        self._first_use: Callable[[], object] | None = None  # while a forked child has not begun again
-        self._live_before: frozenset[tuple[str, bool]] = frozenset()  # kinds that were live in the parent of a fork
+        self._joining: dict[Subscription, int] = {}  # subscriptions whose `subscribe` still runs, with its thread
+        self._first_use: Callable[[], object] | None = None  # set in a forked child until it connects
 
     # In a forked child
 
-    def renew(self, first_use: Callable[[], object]) -> None:
-        """Let go of the parent's connections; call `first_use`, which is to `resume`, when ours are wanted.
+    def after_fork(self, first_use: Callable[[], object]) -> None:
+        """Drop the parent's connections in a forked child. The first use calls `first_use`, which must call `resume`.
 
-        What is wanted outlives the fork, and nothing else: the lanes are made anew from the subscriptions. Those that
-        another thread of the parent was about to make are not there, as that thread is not.
+        Only the subscriptions are kept; `resume` makes new groups for them. A subscription whose `subscribe` call was
+        running on another thread of the parent is dropped, because that thread does not exist in the child.
         """
         self._lock = threading.Lock()
         for connection in {
@@ -113,21 +78,22 @@ class SubscriptionManager:
         self._live_before |= {kind for kind, group in self._connection_groups.items() if group.was_live}
         self._connection_groups, self._made, self._joining = {}, [], {}
         self._silence = SilenceThread(self._check_silence)
-        self._taps = ()  # such as a recorder, whose file is the parent's
-        self._dropped = self._unreadable = self._misfits = 0
+        self._taps = ()  # a recorder, for example, writes to a file of the parent
+        self._dropped = self._unreadable = 0
+        self._mismatches.after_fork()
         self.closed = False
         self._first_use = first_use
         for subscription in self._subscriptions:
             subscription.inbox.sleep(self.use)
 
     def use(self) -> None:
-        """Be about to be used: a forked child begins again now."""
+        """Connect in a forked child, if it has not yet. Call this before each use."""
         detect_fork()
         if (first_use := self._first_use) is not None:
             first_use()
 
     def resume(self) -> list[Subscription]:
-        """Want everything that the parent wanted; return the subscriptions, none where that was done already."""
+        """Subscribe everything that the parent had; return the subscriptions. A second call does nothing."""
         with self._lock:
             if self._first_use is None or self.closed:
                 return []
@@ -137,46 +103,46 @@ class SubscriptionManager:
                 watch.begin(now)
             if self._watches:
                 self._silence.look()
-            actions = self._carry_all(subscriptions)
+            todo = self._carry_all(subscriptions)
             self._first_use = None
         log(
             logging.INFO,
             "this process was forked: its stream dials on its own now, for %d subscriptions",
             len(subscriptions),
         )
-        _do(actions)
+        actions.run(todo)
         return subscriptions
 
     def _carry_all(self, subscriptions: list[Subscription]) -> list[Action]:
-        """Find places for all topics, each tunnel's together; return what gets them sent (under the lock)."""
+        """Place all topics, those of a tunnel together; return the actions that subscribe them (under the lock)."""
         tunnels: dict[tuple[str, ConnectionGroup], dict[TopicKey, None]] = {}
         kinds = {subscription: _by_kind(subscription) for subscription in subscriptions}
         for subscription, groups in kinds.items():
             if subscription.tunnel is not None:
                 for kind, keys in groups.items():
                     tunnels.setdefault((subscription.tunnel, self._group(*kind)), {}).update(dict.fromkeys(keys))
-        actions: list[Action] = []
+        todo: list[Action] = []
         with ExitStack() as undo:
             for (tunnel, group), together in tunnels.items():
-                actions += group.reserve(tunnel, list(together), undo)
+                todo += group.reserve(tunnel, list(together), undo)
             for subscription, groups in kinds.items():
                 for kind, keys in groups.items():
-                    actions += self._group(*kind).add(subscription, keys, PendingSubscribe(self._progress.append), undo)
+                    todo += self._group(*kind).add(subscription, keys, PendingSubscribe(self._progress.append), undo)
             undo.pop_all()
-        return actions
+        return todo
 
     # For the stream
 
     def add(
         self, subscription: Subscription, groups: dict[tuple[str, bool], list[TopicKey]], stale_after: float | None
     ) -> PendingSubscribe:
-        """Have the keys of each kind (market, private) delivered to a subscription; return what waits for them.
+        """Subscribe keys, given by (market, private), for a subscription; return the pending call to wait for.
 
-        Where it raises, nothing has changed. To be followed by `joined`, however the wait ends.
+        If this raises, nothing has changed. The caller must call `joined` after the wait, whatever its result.
         """
         self.use()
         waiter = PendingSubscribe(self._progress.append)
-        actions: list[Action] = []
+        todo: list[Action] = []
         with self._lock, ExitStack() as undo:
             if self.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
@@ -185,14 +151,14 @@ class SubscriptionManager:
             self._subscriptions[subscription] = None
             undo.callback(self._forget, subscription)
             for kind, keys in groups.items():
-                actions += connection_groups[kind].add(subscription, keys, waiter, undo)
+                todo += connection_groups[kind].add(subscription, keys, waiter, undo)
             if stale_after is not None and self.tells_silence:
                 self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
                 self._silence.look()
             undo.pop_all()
             waiter.done_if_nothing_outstanding()
         try:
-            _do(actions)
+            actions.run(todo)
         except BaseException:
             self.end(subscription)
             for group in connection_groups.values():
@@ -202,11 +168,11 @@ class SubscriptionManager:
         return waiter
 
     def joined(self, subscription: Subscription) -> None:
-        """Somebody holds a subscription from now on, or nobody will."""
+        """Note that the `subscribe` call of a subscription has ended, with or without success."""
         self._joining.pop(subscription, None)
 
     def unsubscribe(self, topic: str | Subscription, tunnel: str | None = None) -> None:
-        """End a subscription, or take topics, by name, away from all that have them in the tunnel or outside."""
+        """End a subscription, or remove topics, by name, from all subscriptions of a tunnel, or outside of tunnels."""
         if isinstance(topic, Subscription):
             topic.close()
             return
@@ -224,7 +190,7 @@ class SubscriptionManager:
             subscription.wait_for_call()
 
     def open_tunnel(self, name: str) -> None:
-        """Take a tunnel's name; without the lock, in one step."""
+        """Reserve the name of a tunnel, in one step and without the lock."""
         ours = object()
         if self.closed:
             raise StreamClosed("the stream is closed; make a new one to open a tunnel")
@@ -232,26 +198,26 @@ class SubscriptionManager:
             if self._tunnels.setdefault(name, ours) is not ours:
                 raise InvalidTopic(f"a tunnel {name!r} is open already; choose another name")
         except BaseException:
-            if self._tunnels.get(name) is ours:  # a signal's handler has raised
+            if self._tunnels.get(name) is ours:  # a signal handler has raised
                 self.free_tunnel(name)
             raise
 
     def free_tunnel(self, name: str) -> None:
-        """Give a tunnel's name back; without the lock, in one step."""
+        """Release the name of a tunnel, in one step and without the lock."""
         self._tunnels.pop(name, None)
 
     def close_tunnel(self, name: str) -> None:
-        """End all that is subscribed in a tunnel."""
-        actions: list[Action] = []
+        """End all subscriptions of a tunnel."""
+        todo: list[Action] = []
         with self._lock:
             ended = [each for each in self._subscriptions if each.tunnel == name]
             for subscription in ended:
                 self._forget(subscription)
                 subscription.withhold(subscription.topics)
-                actions.append(partial(subscription.inbox.finish, None))
+                todo.append(partial(subscription.inbox.finish, None))
             for group in self._connection_groups.values():
-                actions += group.close_tunnel(name)
-        _do(actions)
+                todo += group.close_tunnel(name)
+        actions.run(todo)
         for subscription in ended:
             subscription.wait_for_call()
 
@@ -260,84 +226,33 @@ class SubscriptionManager:
         self.remove(subscription, subscription.topics)
 
     def remove(self, subscription: Subscription, singles: tuple[str, ...]) -> None:
-        """Take topics away from a subscription, and end it when it has none left."""
-        actions: list[Action] = []
+        """Remove topics from a subscription; end it if none are left."""
+        todo: list[Action] = []
         with self._lock:
             for group in self._connection_groups.values():
-                actions += group.remove(subscription, singles)
+                todo += group.remove(subscription, singles)
             if set(subscription.topics) <= set(singles):
                 self._forget(subscription)
-                actions.append(partial(subscription.inbox.finish, None))
+                todo.append(partial(subscription.inbox.finish, None))
             else:
                 subscription.drop_topics(set(singles))
-        _do(actions)
-
-    def last_error(self, waiter: PendingSubscribe) -> KucoinSyncError | None:
-        """Return why connections that a waiter waits for are not there, None where they are."""
-        with self._lock:
-            return next(
-                (error for group in self._connection_groups.values() if (error := group.last_error(waiter))), None
-            )
-
-    def obstacle(self, topic: str) -> KucoinSyncError | None:
-        """Return why the connection of a public topic, outside of tunnels, is not there; None where it is."""
-        key = TopicKey(topic)
-        with self._lock:
-            group = self._connection_groups.get((grammar.market_of(topic), False))
-            if group is None or key not in group.assignment or _is_carried(group, group.assignment.home(key), key):
-                return None
-            return group.obstacle(key)
-
-    def carries(self, topic: str) -> bool:
-        """Whether a public topic, outside of tunnels, is known to be sent by the server now."""
-        key = TopicKey(topic)
-        with self._lock:
-            group = self._connection_groups.get((grammar.market_of(topic), False))
-            return group is not None and key in group.assignment and _is_carried(group, group.assignment.home(key), key)
-
-    def add_tap(self, tap: Observer) -> None:
-        """Tell `tap` of all that comes from now on."""
-        with self._lock:
-            self._set_taps((*self._taps, tap))
-
-    def remove_tap(self, tap: Observer) -> None:
-        """Tell `tap` nothing more."""
-        with self._lock:
-            self._set_taps(tuple(other for other in self._taps if other is not tap))
+        actions.run(todo)
 
     def carrying(self) -> dict[tuple[str, bool], list[TopicKey]]:
-        """Return the keys that are known to be sent by the server now, by kind (market, private)."""
-        with self._reading():
-            return {
-                kind: [
-                    key
-                    for number in group.assignment.numbers
-                    for key in group.assignment.keys(number)
-                    if _is_carried(group, number, key)
-                ]
-                for kind, group in list(self._connection_groups.items())
-            }
+        """Return the keys that the server has confirmed, by (market, private)."""
+        with self._lock_for_reading():
+            return {kind: group.carried() for kind, group in list(self._connection_groups.items())}
 
     @property
     def count(self) -> int:
-        """How many subscriptions have not ended."""
+        """The number of open subscriptions."""
         return len(self._subscriptions)
 
     @property
     def subscriptions(self) -> list[Subscription]:
-        """Those that have not ended, the books' included."""
+        """The open subscriptions, including those of books."""
         with self._lock:
             return list(self._subscriptions)
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there may be a connection."""
-        return not self.closed and bool(self._made)
-
-    def is_io_thread(self) -> bool:
-        """Whether the current thread is one of ours that must not wait."""
-        current = threading.current_thread()
-        return any(connection.thread is current for connection in list(self._made))
 
     def close(self) -> list[threading.Thread]:
         """Close everything without waiting; return the threads that will end."""
@@ -359,172 +274,21 @@ class SubscriptionManager:
 
     def stats(self) -> dict[str, Any]:
         """Return plain numbers."""
-        with self._reading():
-            connection_groups = list(self._connection_groups.values())
-            connections = [connection for group in connection_groups for connection in group.all_connections()]
-            subscriptions = list(self._subscriptions)
-            counts = [group.past for group in connection_groups] + [connection.counts for connection in connections]
-            latencies = [count.pong_latency for count in counts if count.pong_latency is not None]
-            waiting = [push for each in subscriptions if (push := each.inbox.oldest()) is not None]
-            newest = [group.newest for group in connection_groups if group.newest is not None]
-            numbers = {
-                "messages": sum(count.messages for count in counts),
-                "bytes": sum(count.bytes for count in counts),
-                "dropped": self._dropped + sum(subscription.dropped for subscription in subscriptions),
-                "pending": sum(len(subscription.inbox) for subscription in subscriptions),
-                "subscriptions": len(subscriptions),
-                "topics": sum(len(group.assignment) for group in connection_groups),
-                "connections": len(connections),
-                "connects": sum(count.connects for count in counts),
-                "reconnects": sum(count.reconnects for count in counts),
-                "disconnects": sum(count.disconnects for count in counts),
-                "failed_attempts": sum(count.failures for count in counts),
-                "unreadable": self._unreadable
-                + sum(count.unreadable for count in counts)
-                + sum(group.unreadable for group in connection_groups)
-                + sum(subscription.inbox.decoder.unreadable for subscription in subscriptions),
-                "unknown_types": sum(count.unknown for count in counts),
-                "unrouted": sum(group.unrouted for group in connection_groups),
-                "misfits": self._misfits,
-                "pong_latency": max(latencies, default=None),
-            }
+        with self._lock_for_reading():
+            groups, subscriptions = list(self._connection_groups.values()), list(self._subscriptions)
+            numbers = statistics.collect(groups, subscriptions)
+            numbers["dropped"] += self._dropped
+            numbers["unreadable"] += self._unreadable
+            numbers["misfits"] = self._mismatches.count
+            waiting, newest = statistics.sample_pushes(groups, subscriptions)
         return {**numbers, **measure_latency(waiting, newest, time.time_ns())}  # decodes, hence outside the lock
 
     def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
-        """A book's snapshot has come (on the thread that fetched it)."""
+        """Tell the observers about the snapshot of a book (on the thread that fetched it)."""
         tell_taps(self._taps, lambda tap: tap.fetched(market, path, symbol, data))
 
-    # For connections, on their I/O threads
-
-    def emit(self, event: Event) -> None:
-        """Pass an event on."""
-        tell_taps(self._taps, lambda tap: tap.told(event))
-        self._emit(event)
-
-    def payload_mismatch(self, message: Message) -> None:
-        """Count a payload with something odd in it, and tell it once per topic (on the consumer's thread)."""
-        if is_reentrant():
-            defer(partial(self.payload_mismatch, message))
-        elif self._is_first_mismatch(topic := str(message.topic)):
-            shown = mismatches_of(message)
-            more = f"; and {len(shown) - _SHOWN_MISMATCHES} more" if len(shown) > _SHOWN_MISMATCHES else ""
-            self.emit(PayloadMismatch(topic, "; ".join(shown[:_SHOWN_MISMATCHES]) + more))
-
-    def on_unreadable_number(self, topic: str, reason: str) -> None:
-        """Do the same with what showed when a property was read (on any thread); of the topic the symbol is not known.
-
-        Every stream is told, and only one that has such a topic takes note.
-        """
-        if is_reentrant():
-            defer(partial(self.on_unreadable_number, topic, reason))
-            return
-        wanted = [single for each in list(self._subscriptions) for single in each.topics]
-        if any(single.startswith(f"{topic}:") for single in wanted) and self._is_first_mismatch(topic):
-            self.emit(PayloadMismatch(topic, reason))
-
-    def _is_first_mismatch(self, topic: str) -> bool:
-        with self._lock:
-            self._misfits += 1
-            if topic in self._odd_topics:
-                return False
-            if len(self._odd_topics) >= _MOST_ODD_TOPICS:
-                self._odd_topics.clear()
-            self._odd_topics.add(topic)
-            return True
-
-    def acked(self, connection: MessageSource, keys: tuple[TopicKey, ...]) -> None:
-        """The server confirmed keys."""
-        for key in keys:
-            prepare(key.topic)  # before anybody who waits for this can read a payload
-        with self._lock:
-            self._of(connection).acked(keys)
-        self._tell_progress()
-        self._tell_carried(connection.market, connection.private, keys)
-
-    def refused(self, connection: MessageSource, key: TopicKey, error: KucoinSyncError) -> None:
-        """The server refused a key for good."""
-        with self._lock:
-            actions = self._of(connection).refused([key], error)
-            self._forget_ended()
-        self.emit(Rejected(key.topic, error))
-        _do(actions)
-
-    def full(self, connection: MessageSource, keys: tuple[TopicKey, ...]) -> None:
-        """The server carries no more topics on a connection."""
-        with self._lock:
-            actions = [] if self.closed else self._of(connection).move(connection, keys)
-        _do(actions)
-        if not connection.private:
-            self._tell_lost(
-                connection.market,
-                keys,
-                ConnectionFailed("the server asked for another connection, which is being made"),
-            )
-
-    def failed(self, connection: MessageSource, error: KucoinSyncError, *, fatal: bool) -> None:
-        """A connection was lost or could not be made; with `fatal` it will not be tried again."""
-        with self._lock:
-            group = self._of(connection)
-            if connection in group.retiring:
-                connection.close()
-            uncarried = [] if fatal or connection.private else _uncarried(group, connection)
-            actions = group.failed_for_good(connection, error) if fatal else []
-            self._forget_ended()
-        if fatal:
-            self.emit(Rejected("", error))
-        _do(actions)
-        self._tell_lost(connection.market, uncarried, error)
-
-    def was_live(self, connection: MessageSource) -> bool:
-        """Whether any connection of this one's kind was ever made; before a fork counts, too."""
-        kind = connection.market, connection.private
-        with self._lock:
-            return kind in self._live_before or self._connection_groups[kind].was_live
-
-    def settled(self, connection: MessageSource) -> None:
-        """All that a connection carries was confirmed or refused."""
-        with self._lock:
-            old = self._of(connection).replaced_by(connection)
-        if old is not None:
-            old.retire(_RETIRE)
-
-    def proved(self, connection: MessageSource) -> None:
-        """All has come that a connection was sent before it was last asked for a proof."""
-        with self._lock:
-            merge = self._of(connection).retiring.get(connection)
-        if merge is not None:
-            merge.proved()
-
-    def aged(self, connection: MessageSource) -> bool:
-        """A connection nears the end of its life; return whether that was seen to, so that it need not ask again."""
-        with self._lock:
-            group = self._of(connection)
-            actions = [] if self.closed else group.replace(connection)
-        _do(actions or [])
-        return actions is not None
-
-    def idle(self, connection: MessageSource) -> None:
-        """A connection has carried nothing for a while."""
-        with self._lock:
-            closing = self._of(connection).drop_if_idle(connection)
-        if closing:
-            connection.close()
-
-    def ended(self, connection: MessageSource) -> None:
-        """A connection's thread is about to end."""
-        with self._lock:
-            group = self._of(connection)
-            new = group.replacement_of(connection)
-            merge = group.retired(connection)
-            if connection not in group.all_connections():
-                group.past.add(connection.counts)
-        if merge is not None:
-            merge.end_first()
-            if new is not None and new.epoch:  # else the old one was lost before the new one was made
-                self.emit(Rotated(new.market, new.private, new.epoch))
-
     def _check_silence(self, now: float) -> float:
-        """Tell of subscriptions that have been silent for too long; return when to look again."""
+        """Emit the due `Stale` events; return the time of the next check."""
         with self._lock:
             events = [event for watch in self._watches.values() if (event := watch.check(now))]
             next_at = min((watch.check_at for watch in self._watches.values()), default=math.inf)
@@ -532,67 +296,15 @@ class SubscriptionManager:
             self.emit(event)
         return next_at
 
-    def _reading(self) -> AbstractContextManager[object]:
-        """Return the lock, for a look at the numbers; nothing where the caller may have it already.
+    def _lock_for_reading(self) -> AbstractContextManager[object]:
+        """Return the lock, or a context that does nothing if the caller may hold the lock already.
 
-        Such a caller sees things as they are in the middle of a change.
+        Such a caller may see a half-made change.
         """
         return nullcontext() if is_reentrant() else self._lock
 
-    def _tell_progress(self) -> None:
-        while self._progress:
-            try:
-                event = self._progress.popleft()
-            except IndexError:
-                return  # another thread has just told it
-            self.emit(event)
-
-    def _tell_carried(self, market: str, private: bool, keys: Sequence[TopicKey]) -> None:
-        """Tell the taps, and of public keys the watcher, too."""
-        tell_taps(self._taps, lambda tap: tap.carried(market, private, keys))
-        if self.watcher is not None and not private:
-            self.watcher.carried(keys)
-
-    def _tell_lost(self, market: str, keys: Sequence[TopicKey], error: KucoinSyncError) -> None:
-        """Tell the watcher and the taps of public keys that were not carried when it was last looked at."""
-        if not keys or (self.watcher is None and not self._taps):
-            return
-        tell_taps(self._taps, lambda tap: tap.lost(market, keys, error))
-        if self.watcher is not None:
-            self.watcher.lost(keys, error)
-        # The connection that takes over may have been confirmed in the meantime, and told so before.
-        self._tell_carried(market, False, [key for key in keys if self.carries(key.topic)])
-
-    def _group(self, market: str, private: bool) -> ConnectionGroup:
-        group = self._connection_groups.get((market, private))
-        if group is None:
-            group = self._connection_groups[market, private] = ConnectionGroup(
-                market, private, self._capacity, self._make, self._lock
-            )
-            group.taps = self._taps
-        return group
-
-    def _set_taps(self, taps: tuple[Observer, ...]) -> None:
-        self._taps = taps
-        for group in self._connection_groups.values():
-            group.taps = taps
-
-    def _make(self, group: ConnectionGroup) -> MessageSource:
-        with acquiring("another connection"):
-            connection = self._make_carrier(next(self._io_numbers), group.market, group.private, self, group.deliver)
-        self._made = [other for other in self._made if not other.over]
-        self._made.append(connection)
-        return connection
-
-    def _of(self, connection: MessageSource) -> ConnectionGroup:
-        return self._connection_groups[connection.market, connection.private]
-
-    def _connections(self) -> list[MessageSource]:
-        """Return the connections whose threads may still run, those that no lane knows any more included."""
-        with self._lock:
-            return list(self._made)
-
     def _forget(self, subscription: Subscription) -> None:
+        """Remove an ended subscription; keep its counts (under the lock)."""
         subscription.keep_alive = None
         if subscription in self._subscriptions:
             del self._subscriptions[subscription]
@@ -605,46 +317,16 @@ class SubscriptionManager:
             self._forget(subscription)
 
 
-def kind_of(single: str, private: bool | None) -> tuple[str, bool]:
-    """Return the market of a topic and whether it needs an authorised connection."""
+def market_and_privacy(single: str, private: bool | None) -> tuple[str, bool]:
+    """Return the market of a topic and whether it needs a private connection."""
     return grammar.market_of(single), grammar.is_private(single) or bool(private)
 
 
 def _by_kind(subscription: Subscription) -> dict[tuple[str, bool], list[TopicKey]]:
+    """Return the keys of a subscription by (market, private)."""
     groups: dict[tuple[str, bool], list[TopicKey]] = {}
     for single in subscription.topics:
-        groups.setdefault(kind_of(single, subscription.private), []).append(TopicKey(single, subscription.tunnel))
+        groups.setdefault(market_and_privacy(single, subscription.private), []).append(
+            TopicKey(single, subscription.tunnel)
+        )
     return groups
-
-
-def _is_carried(group: ConnectionGroup, number: int, key: TopicKey) -> bool:
-    """Whether the connection of a shard, or the one that it replaces, carries a key."""
-    current = group.connections.get(number)
-    if current is None:  # it is looked at in the middle of a change
-        return False
-    old = group.replaced_by(current)
-    return current.is_active(key) or (old is not None and old.is_active(key))
-
-
-def _uncarried(group: ConnectionGroup, connection: MessageSource) -> list[TopicKey]:
-    """Return the keys of a connection that was lost, or of the one that replaces it, which no other one carries."""
-    current = group.replacement_of(connection) or connection
-    numbers = [number for number, other in group.connections.items() if other is current]
-    return [key for number in numbers for key in group.assignment.keys(number) if not _is_carried(group, number, key)]
-
-
-def _do(actions: list[Action]) -> None:
-    """Do what was decided. Where a signal's handler raises in between, the rest is done before the error goes on.
-
-    What it has interrupted is done again, which each action allows.
-    """
-    left = list(actions)
-    try:
-        while left:
-            left[0]()
-            del left[0]
-    except BaseException:
-        for action in left:
-            with guarded("a connection could not be told what to do"):
-                action()
-        raise

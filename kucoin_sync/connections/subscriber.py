@@ -17,8 +17,8 @@ from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.message import Message
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
-from .group import PendingSubscribe
-from .manager import SubscriptionManager, kind_of
+from .manager import SubscriptionManager, market_and_privacy
+from .pending_subscribe import PendingSubscribe
 
 __all__ = ["Callback", "Options", "SubscribeOptions", "Subscriber"]
 
@@ -161,7 +161,7 @@ class Subscriber:
                 "key: pass Credentials(key, secret, passphrase) to Stream, or set KUCOIN_API_KEY, KUCOIN_API_SECRET "
                 "and KUCOIN_API_PASSPHRASE"
             )
-        return kind_of(single, private)
+        return market_and_privacy(single, private)
 
     def _make(self, singles: tuple[str, ...], options: SubscribeOptions, tunnel: str | None) -> Subscription:
         """Return a new subscription with the inbox that its options ask for."""

@@ -221,16 +221,16 @@ SEAMS = [
     Seam(K + "protocol.session.Session.receive", subscribe),
     Seam(K + "protocol.session.Session.handle_deadline", PUSH),
     Seam(K + "protocol.session.Session.__init__", CUT),
-    Seam(K + "connections.group.ConnectionGroup.route", subscribe),
+    Seam(K + "connections.dispatch.Dispatcher.route", subscribe),
     Seam(K + "connections.group.ConnectionGroup.acked", CUT),
     Seam(K + "net.websocket.WebSocketConnection.receive", PUSH),
     Seam(K + "net.websocket.WebSocketConnection.connect", CUT),
     Seam(K + "net.websocket.WebSocketConnection.close", CUT),
     Seam(K + "net.rest.Rest.connect_token", CUT),
-    Seam(K + "connections.manager.SubscriptionManager.acked", CUT),
-    Seam(K + "connections.manager.SubscriptionManager.settled", CUT),
-    Seam(K + "connections.manager.SubscriptionManager.emit", CUT),
-    Seam(K + "connections.manager.SubscriptionManager.failed", CUT, (UnexpectedError,)),
+    Seam(K + "connections.groups.ConnectionGroups.acked", CUT),
+    Seam(K + "connections.groups.ConnectionGroups.settled", CUT),
+    Seam(K + "connections.groups.ConnectionGroups.emit", CUT),
+    Seam(K + "connections.groups.ConnectionGroups.failed", CUT, (UnexpectedError,)),
     Seam(K + "connections.connection.Connection._handle_lost", CUT, (UnexpectedError,)),
     Seam(K + "connections.connection.Connection._drop_transport", CUT, (UnexpectedError,)),
     # The callbacks' threads
@@ -376,7 +376,12 @@ def test_whatever_escapes_from_a_seam_is_told_and_everybody_goes_on(
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(
-    "at", ["recording.index.RecordingIndex.read", "recording.player.Player._deliver", "group.ConnectionGroup.deliver"]
+    "at",
+    [
+        "recording.index.RecordingIndex.read",
+        "recording.player.Player._deliver",
+        "connections.dispatch.Dispatcher.deliver",
+    ],
 )
 def test_what_ends_a_replay_ends_all_that_it_plays_for(
     nothing_left_behind: None,

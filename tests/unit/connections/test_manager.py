@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import ConnectionFailed, Event, Rotated
-from kucoin_sync.connections import group as lane_module
-from kucoin_sync.connections import manager
+from kucoin_sync.connections import actions, dispatch
 from kucoin_sync.connections.manager import SubscriptionManager
 from kucoin_sync.connections.source import Counts
 from kucoin_sync.delivery.queue import Inbox
@@ -273,13 +272,13 @@ def test_who_waits_is_told_why_the_one_connection_of_several_is_not_there(board:
 def test_what_is_remembered_of_beginnings_of_frames_is_bounded(
     board: SubscriptionManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane_module, "_MOST", 3)
+    monkeypatch.setattr(dispatch, "_MAX_PREFIXES", 3)
     keys = [TopicKey(f"/market/level2:A{n}-USDT") for n in range(20)]
     connection = subscribed(board, *keys)
     [subscription] = board.subscriptions
     for key in keys:
         connection.group(connection, [RawPush(b"{}", Arrival(), prefix_of(b"", key.topic))])
-        assert len(connection.group.__self__._alone) <= 3
+        assert len(connection.group.__self__._sole_sinks) <= 3
     assert len(subscription.inbox) == 10 and subscription.dropped == 10
 
 
@@ -360,7 +359,7 @@ def test_who_waited_for_a_push_that_came_alone_is_told_of_and_takes_the_next(
     [subscription] = board.subscriptions
     push = lone(ONE)
     assert sole_consumer.put(push) is True
-    assert sole_consumer.group.newest is push[0]
+    assert sole_consumer.dispatcher.newest is push[0]
     assert sole_consumer.has(push)
     assert not sole_consumer.has(lone(ONE))
     assert len(subscription.inbox) == 1
@@ -375,7 +374,7 @@ def test_it_takes_what_came_together_in_one_step_or_not_at_all(board: Subscripti
     for each in came:
         assert sole_consumer.put(each) is True
         assert sole_consumer.has(each)
-    assert (list(inbox.items), sole_consumer.group.newest.frame) == (came, came[-1].frames[-1])
+    assert (list(inbox.items), sole_consumer.dispatcher.newest.frame) == (came, came[-1].frames[-1])
     for more in (batch(ONE, ONE), lone(ONE)):
         assert sole_consumer.put(more) is False, "the I/O thread drops what has no room"
         assert not sole_consumer.has(more)
@@ -482,14 +481,14 @@ def test_what_is_decided_first_and_told_last_undoes_nothing(
     """Another thread decides, and tells the connections, between the two steps of the first one."""
     subscribed(board, TWO)
     before(board)
-    do, between = manager._do, iter((second,))
+    do, between = actions.run, iter((second,))
 
-    def do_later(actions: Any) -> None:
+    def do_later(decided: Any) -> None:
         for step in between:
             Task(step, board).result()
-        do(actions)
+        do(decided)
 
-    monkeypatch.setattr(manager, "_do", do_later)
+    monkeypatch.setattr(actions, "run", do_later)
     first(board)
     group = board._connection_groups["spot", False]
     for number, connection in group.connections.items():

@@ -1,0 +1,241 @@
+"""Delivery: pushes of a connection group to its subscriptions, on the I/O threads and without a lock.
+
+The stream's lock guards the changes of routes; each entry of a routing table is replaced whole, so that delivery can
+read the tables at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from ..delivery.observer import Observer, tell_taps
+from ..delivery.subscription import Subscription
+from ..net.direct_read import ReadLease
+from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, opened
+from ..protocol.message import UNREAD, Message, RawPush
+from ..protocol.session_events import TopicKey
+from ..topics.routing import Router
+from .rotation import FIRST, SECOND, Merge
+from .source import MessageSource
+
+__all__ = ["Dispatcher", "SoleConsumer"]
+
+_MAX_PREFIXES = 4096
+"""Envelope prefixes whose sole subscription is cached."""
+
+
+class SoleConsumer(NamedTuple):
+    """A subscription that gets all pushes of a connection and has one consumer thread, which is waiting."""
+
+    dispatcher: Dispatcher
+    subscription: Subscription
+
+    def takes_all_of(self, keys: Collection[TopicKey]) -> bool:
+        """Return whether the subscription has exactly these keys and no observer is registered."""
+        topics, tunnel = self.subscription.topics, self.subscription.tunnel
+        mine = {TopicKey(each, tunnel) for each in topics}
+        return len(keys) == len(topics) and not self.dispatcher.taps and set(keys) == mine
+
+    def accept(self, read_lease: ReadLease) -> None:
+        """Let the consumer read the socket itself."""
+        self.subscription.inbox.accept(read_lease)
+
+    def put(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
+        """Deliver pushes, on the consumer's thread. Return False, and do nothing, if others want them too."""
+        return self.dispatcher.deliver_alone(pushes, self.subscription)
+
+    def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
+        """Return whether these pushes are still queued for the consumer."""
+        return self.subscription.inbox.has(pushes if isinstance(pushes, FrameBatch) else pushes[0])
+
+
+class Dispatcher:
+    """Routes the pushes of one connection group.
+
+    Attributes:
+        router: the subscriptions of each topic outside of tunnels.
+        retiring: the connections that are being replaced, each with the merge that it shares with its replacement.
+        merges: the replacements, each with its merge until that is over.
+        taps: the observers; replaced whole.
+        newest: the push that was read last.
+        unrouted: how many messages matched no subscription.
+        unreadable: how many frames could not be decoded for routing.
+    """
+
+    def __init__(self, market: str, private: bool, lock: AbstractContextManager[object]) -> None:
+        self.router: Router[Subscription] = Router(deduplicate=True)
+        self.retiring: dict[MessageSource, Merge] = {}
+        self.merges: dict[MessageSource, Merge] = {}
+        self.taps: tuple[Observer, ...] = ()
+        self.newest: Push | None = None
+        self.unrouted = 0
+        self.unreadable = 0
+        self._market = market
+        self._private = private
+        self._lock = lock  # the stream's
+        self._tunnels: dict[str, Router[Subscription]] = {}
+        self._tunnelled = False  # whether there ever was a tunnel; its messages may still come after it was closed
+        # The only subscription of each envelope prefix; None: decode the message. Replaced when routes change.
+        self._sole_sinks: dict[EnvelopePrefix, Subscription | None] = {}
+
+    # Under the stream's lock
+
+    def add_route(self, key: TopicKey, subscription: Subscription) -> None:
+        """Route a key to a subscription. Call `routes_changed` after the last change."""
+        self._router(key.tunnel).add(key.topic, subscription)
+
+    def remove_route(self, key: TopicKey, subscription: Subscription) -> bool:
+        """Stop to route a key to a subscription; return whether no subscription has the key any more."""
+        return self._router(key.tunnel).remove(key.topic, subscription)
+
+    def sinks(self, key: TopicKey) -> list[Subscription]:
+        """Return the subscriptions of a key."""
+        return list(self._router(key.tunnel).sinks(key.topic))
+
+    def close_tunnel(self, tunnel: str) -> None:
+        """Remove the routes of a tunnel."""
+        self._tunnels.pop(tunnel, None)
+        self.routes_changed()
+
+    def routes_changed(self) -> None:
+        """Clear the cache of sole subscriptions. A delivery in progress goes on with the old one."""
+        self._sole_sinks = {}
+
+    def begin_merge(self, old: MessageSource, new: MessageSource) -> None:
+        """Merge the messages of a connection with those of its replacement."""
+        merge = Merge(self._route_merged, ask=old.prove)
+        self.merges.pop(old, None)
+        self.retiring[old] = merge
+        self.merges[new] = merge
+
+    def replaced_by(self, new: MessageSource) -> MessageSource | None:
+        """Return the connection that `new` is replacing, or None."""
+        merge = self.merges.get(new)
+        replaced = list(self.retiring.items())  # a copy: `stats` may read it without the lock
+        return next((old for old, other in replaced if other is merge), None) if merge else None
+
+    def replacement_of(self, old: MessageSource) -> MessageSource | None:
+        """Return the connection that is replacing `old`, or None."""
+        merge = self.retiring.get(old)
+        return next((new for new, other in self.merges.items() if other is merge), None) if merge else None
+
+    def _router(self, tunnel: str | None) -> Router[Subscription]:
+        if tunnel is None:
+            return self.router
+        self._tunnelled = True
+        return self._tunnels.setdefault(tunnel, Router(deduplicate=True))
+
+    # On an I/O thread, without the lock
+
+    def deliver(self, connection: MessageSource, pushes: Pushes) -> SoleConsumer | None:
+        """Route pushes, through a merge during a rotation. Return the sole consumer if it was waiting."""
+        self.newest = pushes[-1]
+        if self.merges:
+            if (merge := self.retiring.get(connection)) is not None:
+                merge.bring(FIRST, self._opened(pushes))
+                return None
+            if (merge := self.merges.get(connection)) is not None:
+                if not merge.over:
+                    merge.bring(SECOND, self._opened(pushes))
+                    return None
+                with self._lock:
+                    self.merges.pop(connection, None)
+        if self.taps:
+            self._tell_taps(pushes)
+        if (sink := self._sole_sink_of(pushes)) is not None:
+            return SoleConsumer(self, sink) if _put(sink, pushes) else None
+        self.route(pushes)
+        return None
+
+    def deliver_alone(self, pushes: FrameBatch | tuple[RawPush], consumer: Subscription) -> bool:
+        """Deliver pushes on their consumer's thread. Return False, and do nothing, if others want them too.
+
+        Also return False if they cannot be queued in one step: a signal handler that raises could split them.
+        """
+        if self.merges or self.taps or self._sole_sink_of(pushes) is not consumer:
+            return False
+        if not consumer.inbox.fits(len(pushes)):
+            return False
+        self.newest = pushes[-1]
+        _put(consumer, pushes)
+        return True
+
+    def _sole_sink_of(self, pushes: Pushes) -> Subscription | None:
+        """Return the only subscription that gets all these pushes; None if each must be routed by itself."""
+        if isinstance(pushes, FrameBatch):
+            if pushes.prefix is not None:
+                return self._sole_sink(pushes.prefix)
+            first, *others = set(pushes.prefixes or ())
+            sink = self._sole_sink(first)
+            return sink if sink is None or all(self._sole_sink(prefix) is sink for prefix in others) else None
+        if len(pushes) == 1 and type(push := pushes[0]) is RawPush:
+            return self._sole_sink(push.prefix)
+        return None
+
+    def route(self, pushes: Pushes) -> None:
+        """Put each push into its subscriptions; the pushes of one subscription are put together."""
+        taken: dict[Subscription, list[Push]] = {}
+        appends: dict[EnvelopePrefix, Callable[[Push], None] | None] = {}
+        for push in pushes:
+            if type(push) is RawPush:
+                prefix = push.prefix
+                try:
+                    append = appends[prefix]
+                except KeyError:
+                    sink = self._sole_sink(prefix)
+                    append = appends[prefix] = None if sink is None else taken.setdefault(sink, []).append
+                if append is not None:
+                    append(push)
+                    continue
+            for message in self._opened((push,)):  # needs decoding, or has several subscriptions
+                sinks = self._sinks(message)
+                shared = len(sinks) > 1 or message.data_read is not UNREAD
+                for sink in sinks:  # one copy for each subscription: they must not see each other's changes
+                    taken.setdefault(sink, []).append(message.with_lost(message.lost) if shared else message)
+        for sink, its in taken.items():
+            sink.put_many(its)
+
+    def _route_merged(self, messages: list[Message]) -> None:
+        """Route the messages that a merge delivers."""
+        if self.taps:
+            self._tell_taps(messages)
+        self.route(messages)
+
+    def _tell_taps(self, pushes: Pushes) -> None:
+        tell_taps(self.taps, lambda tap: tap.brought(self._market, self._private, pushes))
+
+    def _sole_sink(self, prefix: EnvelopePrefix) -> Subscription | None:
+        """Return the only subscription that gets all frames with this prefix; None if each must be decoded."""
+        sole_sinks = self._sole_sinks  # if routes change now, the result goes into the replaced cache
+        try:
+            return sole_sinks[prefix]
+        except KeyError:
+            pass
+        routes = () if self._tunnelled else self.router.exact.get(prefix.channel[0], ())
+        sink = routes[0][0] if len(routes) == 1 and routes[0][1] is None else None
+        if len(sole_sinks) >= _MAX_PREFIXES:
+            sole_sinks.clear()
+        sole_sinks[prefix] = sink
+        return sink
+
+    def _sinks(self, message: Message) -> list[Subscription]:
+        """Return the subscriptions of a message; count it as unrouted if there are none."""
+        router = self.router if message.tunnel_id is None else self._tunnels.get(message.tunnel_id)
+        routes = router.find(message.topic) if router is not None and message.topic is not None else ()
+        sinks = [sink for sink, test in routes if test is None or test(message)]
+        if not sinks:
+            self.unrouted += 1
+        return sinks
+
+    def _opened(self, pushes: Pushes) -> list[Message]:
+        """Decode pushes; count the unreadable ones."""
+        messages = opened(pushes)
+        self.unreadable += len(pushes) - len(messages)
+        return messages
+
+
+def _put(sink: Subscription, pushes: Pushes) -> bool:
+    """Queue pushes for a subscription; return whether its only consumer thread was waiting for them."""
+    return sink.put(pushes[0]) if len(pushes) == 1 else sink.put_many(pushes)

@@ -1,0 +1,283 @@
+"""The connection groups of a stream, and the answers to the calls of their connections.
+
+One lock guards the groups. Actions on connections are decided under it and run after its release. Order of locks: the
+`_telling` lock of a group, this lock, then the lock of a connection or an inbox.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+from ..delivery.observer import Observer, tell_taps
+from ..events import Event, Rejected, Rotated
+from ..exceptions import ConnectionFailed, KucoinSyncError
+from ..internal.resources import acquiring
+from ..protocol.message import Message, prepare
+from ..protocol.session_events import TopicKey
+from ..topics import grammar
+from . import actions
+from .group import ConnectionGroup
+from .mismatches import MismatchReporter
+from .pending_subscribe import PendingSubscribe
+from .source import MakeSource, MessageSource
+
+__all__ = ["ConnectionGroups", "Watcher"]
+
+_RETIRE_TIMEOUT = 5.0
+"""Seconds that a replaced connection gets to deliver the messages sent to it."""
+
+
+class Watcher(Protocol):
+    """Gets a call when public topics are confirmed or lost; called without a lock held."""
+
+    def carried(self, keys: Iterable[TopicKey]) -> None:
+        """Called when the server has confirmed keys."""
+
+    def lost(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
+        """Called when no connection carries these keys any more, because of `error`."""
+
+
+class ConnectionGroups:
+    """The groups of one stream by (market, private); the `SourceListener` of their connections.
+
+    Args:
+        make: makes a message source.
+        capacity: topics per message source.
+        emit: takes events, from any thread, without waiting.
+        topics: returns the single topics that are subscribed.
+    """
+
+    def __init__(
+        self,
+        make: MakeSource,
+        capacity: int,
+        emit: Callable[[Event], None],
+        topics: Callable[[], Iterable[str]],
+    ) -> None:
+        self.command_ids: Iterator[int] = itertools.count(1)
+        self.epochs: Iterator[int] = itertools.count(1)
+        self.closed = False
+        self.watcher: Watcher | None = None
+        self._emit = emit
+        self._mismatches = MismatchReporter(self.emit, topics)
+        self._taps: tuple[Observer, ...] = ()  # replaced whole, under the lock
+        self._make_carrier = make
+        self._capacity = capacity
+        self._io_numbers = itertools.count(1)
+        self._lock = threading.Lock()  # guards the following, the groups, and the attributes of the subclass
+        self._connection_groups: dict[tuple[str, bool], ConnectionGroup] = {}
+        self._made: list[MessageSource] = []  # all connections whose threads may still run
+        self._progress: deque[Event] = deque()  # events to emit after the lock is released
+        self._live_before: frozenset[tuple[str, bool]] = frozenset()  # the groups that were live before a fork
+
+    # For the stream
+
+    def last_error(self, call: PendingSubscribe) -> KucoinSyncError | None:
+        """Return why a connection that a `subscribe` call waits for is not connected; None if all are."""
+        with self._lock:
+            return next(
+                (error for group in self._connection_groups.values() if (error := group.last_error(call))), None
+            )
+
+    def obstacle(self, topic: str) -> KucoinSyncError | None:
+        """Return why the connection of a public topic, outside of tunnels, is not connected; None if it is."""
+        key = TopicKey(topic)
+        with self._lock:
+            group = self._connection_groups.get((grammar.market_of(topic), False))
+            if group is None or group.is_carried(key):
+                return None
+            return group.obstacle(key)
+
+    def carries(self, topic: str) -> bool:
+        """Return whether the server has confirmed a public topic outside of tunnels."""
+        key = TopicKey(topic)
+        with self._lock:
+            group = self._connection_groups.get((grammar.market_of(topic), False))
+            return group is not None and group.is_carried(key)
+
+    def add_tap(self, tap: Observer) -> None:
+        """Add an observer."""
+        with self._lock:
+            self._set_taps((*self._taps, tap))
+
+    def remove_tap(self, tap: Observer) -> None:
+        """Remove an observer."""
+        with self._lock:
+            self._set_taps(tuple(other for other in self._taps if other is not tap))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the stream is open and has made a connection."""
+        return not self.closed and bool(self._made)
+
+    def is_io_thread(self) -> bool:
+        """Return whether the current thread is an I/O thread of this stream, which must not wait."""
+        current = threading.current_thread()
+        return any(connection.thread is current for connection in list(self._made))
+
+    # For connections, on their I/O threads
+
+    def emit(self, event: Event) -> None:
+        """Pass an event to the observers and the stream."""
+        tell_taps(self._taps, lambda tap: tap.told(event))
+        self._emit(event)
+
+    def payload_mismatch(self, message: Message) -> None:
+        """Report a payload with a field of an unexpected form (on the consumer's thread)."""
+        self._mismatches.report(message)
+
+    def acked(self, connection: MessageSource, keys: tuple[TopicKey, ...]) -> None:
+        """Note that the server has confirmed keys."""
+        for key in keys:
+            prepare(key.topic)  # build the decoder before a consumer reads a payload
+        with self._lock:
+            self._of(connection).acked(keys)
+        self._tell_progress()
+        self._tell_carried(connection.market, connection.private, keys)
+
+    def refused(self, connection: MessageSource, key: TopicKey, error: KucoinSyncError) -> None:
+        """Remove a key that the server has refused."""
+        with self._lock:
+            todo = self._of(connection).refused([key], error)
+            self._forget_ended()
+        self.emit(Rejected(key.topic, error))
+        actions.run(todo)
+
+    def full(self, connection: MessageSource, keys: tuple[TopicKey, ...]) -> None:
+        """Move keys away from a connection on which the server accepts no more topics."""
+        with self._lock:
+            todo = [] if self.closed else self._of(connection).move(connection, keys)
+        actions.run(todo)
+        if not connection.private:
+            self._tell_lost(
+                connection.market,
+                keys,
+                ConnectionFailed("the server asked for another connection, which is being made"),
+            )
+
+    def failed(self, connection: MessageSource, error: KucoinSyncError, *, fatal: bool) -> None:
+        """Note that a connection was lost or could not be made. With `fatal` it ends; else it reconnects."""
+        with self._lock:
+            group = self._of(connection)
+            if connection in group.retiring:
+                connection.close()
+            uncarried = [] if fatal or connection.private else group.uncarried(connection)
+            todo = group.failed_for_good(connection, error) if fatal else []
+            self._forget_ended()
+        if fatal:
+            self.emit(Rejected("", error))
+        actions.run(todo)
+        self._tell_lost(connection.market, uncarried, error)
+
+    def was_live(self, connection: MessageSource) -> bool:
+        """Return whether any connection of this group was ever welcomed, in this process or before a fork."""
+        kind = connection.market, connection.private
+        with self._lock:
+            return kind in self._live_before or self._connection_groups[kind].was_live
+
+    def settled(self, connection: MessageSource) -> None:
+        """Note that the server has confirmed or refused all keys of a connection: the one it replaces can end."""
+        with self._lock:
+            old = self._of(connection).replaced_by(connection)
+        if old is not None:
+            old.retire(_RETIRE_TIMEOUT)
+
+    def proved(self, connection: MessageSource) -> None:
+        """Note that a connection has delivered everything sent before the last proof request."""
+        with self._lock:
+            merge = self._of(connection).retiring.get(connection)
+        if merge is not None:
+            merge.proved()
+
+    def aged(self, connection: MessageSource) -> bool:
+        """Start to replace an old connection; return False if the connection must ask again later."""
+        with self._lock:
+            group = self._of(connection)
+            todo = [] if self.closed else group.replace(connection)
+        actions.run(todo or [])
+        return todo is not None
+
+    def idle(self, connection: MessageSource) -> None:
+        """Close a connection that had no topics for a while, unless it has some now."""
+        with self._lock:
+            closing = self._of(connection).drop_if_idle(connection)
+        if closing:
+            connection.close()
+
+    def ended(self, connection: MessageSource) -> None:
+        """Note that the thread of a connection is about to end."""
+        with self._lock:
+            group = self._of(connection)
+            new = group.replacement_of(connection)
+            merge = group.retired(connection)
+            if connection not in group.all_connections():
+                group.past.add(connection.counts)
+        if merge is not None:
+            merge.end_first()
+            if new is not None and new.epoch:  # else the old one was lost before the new one was welcomed
+                self.emit(Rotated(new.market, new.private, new.epoch))
+
+    def _forget_ended(self) -> None:
+        """Forget subscriptions without topics (under the lock); for the subclass."""
+
+    def _tell_progress(self) -> None:
+        """Emit the progress events that were noted under the lock."""
+        while self._progress:
+            try:
+                event = self._progress.popleft()
+            except IndexError:
+                return  # another thread has just emitted it
+            self.emit(event)
+
+    def _tell_carried(self, market: str, private: bool, keys: Sequence[TopicKey]) -> None:
+        """Tell the observers about confirmed keys. Tell the watcher if the keys are public."""
+        tell_taps(self._taps, lambda tap: tap.carried(market, private, keys))
+        if self.watcher is not None and not private:
+            self.watcher.carried(keys)
+
+    def _tell_lost(self, market: str, keys: Sequence[TopicKey], error: KucoinSyncError) -> None:
+        """Tell the watcher and the observers about public keys that no connection carries any more."""
+        if not keys or (self.watcher is None and not self._taps):
+            return
+        tell_taps(self._taps, lambda tap: tap.lost(market, keys, error))
+        if self.watcher is not None:
+            self.watcher.lost(keys, error)
+        # Another connection may have had keys confirmed, and reported that, just before this.
+        self._tell_carried(market, False, [key for key in keys if self.carries(key.topic)])
+
+    def _group(self, market: str, private: bool) -> ConnectionGroup:
+        """Return a group; make it if needed (under the lock)."""
+        group = self._connection_groups.get((market, private))
+        if group is None:
+            group = self._connection_groups[market, private] = ConnectionGroup(
+                market, private, self._capacity, self._make, self._lock
+            )
+            group.dispatcher.taps = self._taps
+        return group
+
+    def _set_taps(self, taps: tuple[Observer, ...]) -> None:
+        self._taps = taps
+        for group in self._connection_groups.values():
+            group.dispatcher.taps = taps
+
+    def _make(self, group: ConnectionGroup) -> MessageSource:
+        """Make a connection for a group (under the lock)."""
+        with acquiring("another connection"):
+            connection = self._make_carrier(
+                next(self._io_numbers), group.market, group.private, self, group.dispatcher.deliver
+            )
+        self._made = [other for other in self._made if not other.over]
+        self._made.append(connection)
+        return connection
+
+    def _of(self, connection: MessageSource) -> ConnectionGroup:
+        return self._connection_groups[connection.market, connection.private]
+
+    def _connections(self) -> list[MessageSource]:
+        """Return all connections whose threads may still run, including those removed from their groups."""
+        with self._lock:
+            return list(self._made)

@@ -1,0 +1,61 @@
+"""The state of a `subscribe` call that waits for the server to confirm its topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..events import Event, Progress
+from ..exceptions import KucoinSyncError
+from ..internal.latch import Latch
+from ..protocol.session_events import TopicKey
+
+__all__ = ["PendingSubscribe"]
+
+_PROGRESS_FROM = 100
+"""Calls with more topics than this emit `Progress` events."""
+
+
+class PendingSubscribe:
+    """One `subscribe` call that waits for the server. The stream's lock guards everything but `gate`.
+
+    Args:
+        emit: takes events under the lock; they are emitted after its release.
+
+    Attributes:
+        gate: set when the call has nothing more to wait for.
+        error: why the call failed.
+        outstanding: the keys to be confirmed, each with its connection group.
+        total: how many keys it waited for in all.
+    """
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self.gate = Latch()
+        self.error: KucoinSyncError | None = None
+        self.outstanding: set[tuple[object, TopicKey]] = set()
+        self.total = 0
+        self._emit = emit
+        self._reported = 0
+
+    def expect(self, group: object, key: TopicKey) -> None:
+        """Wait for this key, too."""
+        self.outstanding.add((group, key))
+        self.total += 1
+
+    def done(self, group: object, keys: Iterable[TopicKey]) -> None:
+        """Note confirmed keys."""
+        self.outstanding.difference_update((group, key) for key in keys)
+        done = self.total - len(self.outstanding)
+        if self.total > _PROGRESS_FROM and done > self._reported:
+            self._reported = done
+            self._emit(Progress(done, self.total))
+        self.done_if_nothing_outstanding()
+
+    def done_if_nothing_outstanding(self) -> None:
+        """End the wait if no key is outstanding."""
+        if not self.outstanding:
+            self.gate.set()
+
+    def fail(self, error: KucoinSyncError) -> None:
+        """End the wait with an error. The first error counts."""
+        self.error = self.error or error
+        self.gate.set()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from ._version import __version__
 from .client import Client
 from .connections.connection import Connection
-from .connections.connection import Options as ConnectionOptions
+from .connections.options import ConnectionOptions
 from .connections.source import Deliver, MessageSource, SourceListener
 from .credentials import Credentials
 from .delivery.callbacks import Callbacks

@@ -9,107 +9,38 @@ from __future__ import annotations
 
 import logging
 import secrets
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from urllib.parse import quote, urlsplit
 
-import msgspec
-
-from ..credentials import Credentials
 from ..events import ConnectDelayed, Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from ..exceptions import ConnectionFailed, KucoinSyncError, is_fatal
-from ..internal import backoff, fork
+from ..internal import backoff
 from ..internal.guard import log
 from ..internal.resources import shortage_error
-from ..limits import Limits
 from ..net.direct_read import HandoffPolicy
-from ..net.rest import Endpoints, Rest
-from ..net.waker import Cancelled, Waker
+from ..net.rest import Rest
+from ..net.waker import Cancelled
 from ..net.websocket import ConnectionLost, SecretUrl, WebSocketConnection
 from ..protocol.envelopes import FrameBatch, Pushes, RawPush
 from ..protocol.message import Arrival
 from ..protocol.session import Session
 from ..protocol.session_events import Acked, ConnectionFull, Proved, Refused, SessionEvent, TopicKey, Welcomed
+from .connect_pace import connect_pace
+from .options import ConnectionOptions
+from .owner_requests import OwnerRequests
 from .source import Counts, Deliver, OnThread, SoleConsumer, SourceListener, weak_callback
 
-__all__ = ["Connection", "Options", "SourceListener"]
+__all__ = ["Connection"]
 
 _STABLE_SECONDS = 30.0
 """A connection that lived this long resets the delays between attempts."""
 _NEVER = float("inf")
 _MAX_BACKLOG = 64 * 1024 * 1024
 """Bytes to read before an overdue pong counts as missing: more than a system buffers for one socket."""
-
-
-class _ConnectPace:
-    """Limits how often this process connects to each site. KuCoin counts connects by IP address."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards _windows
-        self._windows: dict[str, backoff.SlidingWindow] = {}  # by REST base URL
-        fork.register(self)
-
-    def after_fork(self) -> None:
-        """Replace the lock in a forked child. The parent's connects still count: they came from the same address."""
-        self._lock = threading.Lock()
-
-    def delay(self, base: str, per_minute: int, now: float) -> float:
-        """Return the seconds to wait before connecting. 0 allows the connect and counts it."""
-        with self._lock:
-            window = self._windows.setdefault(base, backoff.SlidingWindow(per_minute, 60.0))
-            window.count = per_minute
-            delay = window.free_at(now) - now
-            if delay <= 0:
-                window.record(now)
-            return max(0.0, delay)
-
-
-_connect_pace = _ConnectPace()
-
-
-class Options(msgspec.Struct, frozen=True):
-    """The settings that all connections of a stream share."""
-
-    endpoints: Endpoints
-    credentials: Callable[[], Credentials | None]  # called for each connection: keys may be set later
-    context: Callable[[], ssl.SSLContext]
-    proxy: str | None
-    limits: Limits
-    user_agent: str
-    lifetime: Callable[[], float]  # returns the seconds after which a connection is replaced
-
-    def rest(self, waker: Waker, *, signing: bool = True) -> Rest:
-        """Return a REST client that `waker` can cancel. Without `signing` it has no API key."""
-        return Rest(
-            self.endpoints,
-            waker=waker,
-            credentials=self.credentials() if signing else None,
-            context=self.context,
-            proxy=self.proxy,
-            timeout=self.limits.step_timeout,
-            user_agent=self.user_agent,
-        )
-
-
-class _Request:
-    """A request to the owner, repeated until it succeeds. `attempt` makes it and returns whether it succeeded."""
-
-    def __init__(self, attempt: Callable[[], bool], due: float = 0.0) -> None:
-        self.attempt = attempt
-        self.due = due
-        self.attempts = 0
-        self._delays = backoff.retry_delays()
-
-    def delay(self, now: float) -> float:
-        """Record a failed attempt; return the seconds until the next one."""
-        self.attempts += 1
-        delay = next(self._delays)
-        self.due = now + delay
-        return delay
 
 
 class Connection(OnThread):
@@ -120,7 +51,13 @@ class Connection(OnThread):
     """
 
     def __init__(
-        self, number: int, market: str, private: bool, options: Options, owner: SourceListener, deliver: Deliver
+        self,
+        number: int,
+        market: str,
+        private: bool,
+        options: ConnectionOptions,
+        owner: SourceListener,
+        deliver: Deliver,
     ) -> None:
         self.number = number
         self.market = market
@@ -138,7 +75,7 @@ class Connection(OnThread):
         # Only the I/O thread uses the following.
         self._rest: Rest | None = None
         self._transport: WebSocketConnection | None = None
-        self._requests: list[_Request] = []
+        self._requests = OwnerRequests(self._request_failed)
         self._retiring: float | None = None  # deadline at which a replaced connection closes
         self._proof_to_tell = _NEVER  # number of the proof to report to the owner
         self._proof_to_leave = _NEVER  # number of the proof after which to close; 0: it was answered
@@ -288,7 +225,7 @@ class Connection(OnThread):
         token = self._rest.connect_token(self.market, private=self.private)
         base, per_minute = options.endpoints.of(self.market), options.limits.connections_per_minute
         delayed = False
-        while (delay := _connect_pace.delay(base, per_minute, time.monotonic())) > 0:
+        while (delay := connect_pace.delay(base, per_minute, time.monotonic())) > 0:
             if not delayed:
                 delayed = True
                 reason = f"{per_minute} connections were made within a minute (Limits.connections_per_minute)"
@@ -330,7 +267,8 @@ class Connection(OnThread):
         reconnected = self.counts.connects > 0
         resubscribing = True
         now = time.monotonic()
-        self._requests = [_Request(partial(self._owner.aged, self), now + self._options.lifetime())]
+        self._requests.clear()
+        self._requests.add(partial(self._owner.aged, self), now + self._options.lifetime())
         idle_since = now
         received_in_time = transport.taken  # bytes received when no pong was overdue
         while True:
@@ -360,8 +298,7 @@ class Connection(OnThread):
                 if self._proof_to_leave == 0 or now >= retiring:
                     return
                 deadline = min(deadline, retiring)
-            if self._requests:
-                deadline = min(deadline, self._make_requests(now))
+            deadline = min(deadline, self._requests.make_due(now))
             if not idle:
                 idle_since = now
             elif now >= idle_since + self._options.limits.idle_seconds:
@@ -451,7 +388,7 @@ class Connection(OnThread):
                 self._proof_to_tell = _NEVER
                 self._owner.proved(self)
         elif isinstance(event, ConnectionFull):
-            self._requests.append(_Request(partial(self._move, event.keys)))
+            self._requests.add(partial(self._move, event.keys))
         else:
             self._owner.emit(ServerNotice(self.market, self.private, self.epoch, event.code, event.reason))
 
@@ -468,24 +405,9 @@ class Connection(OnThread):
             raise
         return True
 
-    def _make_requests(self, now: float) -> float:
-        """Make the requests that are due; return when the next one is due.
-
-        Each request needs another connection. If none can be made, this one goes on and asks again later.
-        """
-        for request in [request for request in self._requests if now >= request.due]:
-            try:
-                if request.attempt():
-                    self._requests.remove(request)
-                else:
-                    request.delay(now)
-            except BaseException as error:
-                missing = error if isinstance(error, ConnectionFailed) else shortage_error(error, "another connection")
-                if missing is None:
-                    raise
-                delay = request.delay(now)
-                self._owner.emit(Retrying(self.market, self.private, request.attempts, missing, delay))
-        return min((request.due for request in self._requests), default=_NEVER)
+    def _request_failed(self, attempts: int, error: KucoinSyncError, delay: float) -> None:
+        """Report a request to the owner that failed for lack of another connection."""
+        self._owner.emit(Retrying(self.market, self.private, attempts, error, delay))
 
     def _settled(self, reconnected: bool) -> None:
         """Tell the owner that every wanted key was confirmed or refused."""

@@ -260,11 +260,11 @@ class ConnectionGroup:
                     return  # the connection was removed with its keys
                 wanted = [key for key in keys if self.assignment.is_at(key, number)]
                 gone = [key for key in keys if not self.assignment.is_at(key, number)]
-                carriers = self._sources_of(number)
+                told = self._sources_of(number)
             if wanted:
                 current.subscribe(wanted)
             if gone:
-                for connection in carriers:
+                for connection in told:
                     connection.unsubscribe(gone)
 
     def _number(self, connection: MessageSource) -> int | None:

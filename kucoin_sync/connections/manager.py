@@ -141,7 +141,7 @@ class SubscriptionManager(ConnectionGroups):
         If this raises, nothing has changed. The caller must call `joined` after the wait, whatever its result.
         """
         self.use()
-        waiter = PendingSubscribe(self._progress.append)
+        call = PendingSubscribe(self._progress.append)
         todo: list[Action] = []
         with self._lock, ExitStack() as undo:
             if self.closed:
@@ -151,12 +151,12 @@ class SubscriptionManager(ConnectionGroups):
             self._subscriptions[subscription] = None
             undo.callback(self._forget, subscription)
             for kind, keys in groups.items():
-                todo += connection_groups[kind].add(subscription, keys, waiter, undo)
+                todo += connection_groups[kind].add(subscription, keys, call, undo)
             if stale_after is not None and self.tells_silence:
                 self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
                 self._silence.look()
             undo.pop_all()
-            waiter.done_if_nothing_outstanding()
+            call.done_if_nothing_outstanding()
         try:
             actions.run(todo)
         except BaseException:
@@ -165,7 +165,7 @@ class SubscriptionManager(ConnectionGroups):
                 for connection in group.all_connections():
                     self.idle(connection)
             raise
-        return waiter
+        return call
 
     def joined(self, subscription: Subscription) -> None:
         """Note that the `subscribe` call of a subscription has ended, with or without success."""
@@ -259,14 +259,14 @@ class SubscriptionManager(ConnectionGroups):
         with self._lock:
             first, self.closed = not self.closed, True
             subscriptions = list(self._subscriptions)
-            waiters = {waiter for group in self._connection_groups.values() for waiter in group.waiting()}
+            calls = {call for group in self._connection_groups.values() for call in group.waiting()}
         connections = self._connections()
         if first:
             for subscription in subscriptions:
                 subscription.withhold(subscription.topics)
                 subscription.inbox.finish(None)
-            for waiter in waiters:
-                waiter.fail(StreamClosed("the stream was closed while a subscription waited for its confirmation"))
+            for call in calls:
+                call.fail(StreamClosed("the stream was closed while a subscription waited for its confirmation"))
         for connection in connections:
             connection.close()
         self._silence.close()

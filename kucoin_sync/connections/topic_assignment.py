@@ -29,7 +29,7 @@ class TopicAssignment:
         self._next = 1
 
     def __repr__(self) -> str:
-        return f"Shards({ {number: len(keys) for number, keys in self._keys.items()} })"
+        return f"TopicAssignment({ {number: len(keys) for number, keys in self._keys.items()} })"
 
     def __contains__(self, key: TopicKey) -> bool:
         return key in self._home

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import Event, Limits, Stream
-from kucoin_sync.connections import connection
+from kucoin_sync.connections.connect_pace import connect_pace
 from kucoin_sync.testing import KucoinServer, local_kucoin
 
 FAST = Limits(connections_per_minute=100_000)
@@ -30,7 +30,7 @@ def open_descriptors() -> set[str]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test after which a thread of ours or a socket is left; count connects for each test by itself."""
-    connection._connect_pace._windows.clear()  # a server may have the port of an earlier test's
+    connect_pace._windows.clear()  # a server may have the port of an earlier test's
     sockets = open_descriptors()
     yield
     threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("kucoin-")]

@@ -26,7 +26,7 @@ def test_nothing_is_placed_at_first() -> None:
     assert assignment.numbers == ()
     assert A not in assignment
     assert assignment.keys(1) == ()
-    assert repr(assignment) == "Shards({})"
+    assert repr(assignment) == "TopicAssignment({})"
 
 
 def test_topics_fill_one_connection_before_the_next() -> None:
@@ -37,7 +37,7 @@ def test_topics_fill_one_connection_before_the_next() -> None:
     assert assignment.numbers == (1, 2, 3)
     assert len(assignment) == 5
     assert A in assignment
-    assert repr(assignment) == "Shards({1: 2, 2: 2, 3: 1})"
+    assert repr(assignment) == "TopicAssignment({1: 2, 2: 2, 3: 1})"
 
 
 def test_what_has_a_place_keeps_it() -> None:
@@ -198,7 +198,7 @@ def test_after_a_refusal_nothing_has_changed() -> None:
     assignment.place([A])
     with pytest.raises(InvalidTopic):
         assignment.place([B, C, *inside("t", "A", "B", "C")])
-    assert repr(assignment) == "Shards({1: 1})"
+    assert repr(assignment) == "TopicAssignment({1: 1})"
     assert assignment.numbers == (1,)
     assert assignment.keys(1) == (A,)
     assert len(assignment) == 1

@@ -1,0 +1,36 @@
+"""The pace of connects: how many connections this process may make to a site within a minute."""
+
+from __future__ import annotations
+
+import threading
+
+from ..internal import backoff, fork
+
+__all__ = ["connect_pace"]
+
+
+class _ConnectPace:
+    """Limits how often this process connects to each site. KuCoin counts connects by IP address."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards _windows
+        self._windows: dict[str, backoff.SlidingWindow] = {}  # by REST base URL
+        fork.register(self)
+
+    def after_fork(self) -> None:
+        """Replace the lock in a forked child. The parent's connects still count: they came from the same address."""
+        self._lock = threading.Lock()
+
+    def delay(self, base: str, per_minute: int, now: float) -> float:
+        """Return the seconds to wait before connecting. 0 allows the connect and counts it."""
+        with self._lock:
+            window = self._windows.setdefault(base, backoff.SlidingWindow(per_minute, 60.0))
+            window.count = per_minute
+            delay = window.free_at(now) - now
+            if delay <= 0:
+                window.record(now)
+            return max(0.0, delay)
+
+
+connect_pace = _ConnectPace()
+"""The one object of this process."""

@@ -1,0 +1,39 @@
+"""The settings that all connections of a stream share."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+import msgspec
+
+from ..credentials import Credentials
+from ..limits import Limits
+from ..net.rest import Endpoints, Rest
+from ..net.waker import Waker
+
+__all__ = ["ConnectionOptions"]
+
+
+class ConnectionOptions(msgspec.Struct, frozen=True):
+    """The settings that all connections of a stream share."""
+
+    endpoints: Endpoints
+    credentials: Callable[[], Credentials | None]  # called for each connection: keys may be set later
+    context: Callable[[], ssl.SSLContext]
+    proxy: str | None
+    limits: Limits
+    user_agent: str
+    lifetime: Callable[[], float]  # returns the seconds after which a connection is replaced
+
+    def rest(self, waker: Waker, *, signing: bool = True) -> Rest:
+        """Return a REST client that `waker` can cancel. Without `signing` it has no API key."""
+        return Rest(
+            self.endpoints,
+            waker=waker,
+            credentials=self.credentials() if signing else None,
+            context=self.context,
+            proxy=self.proxy,
+            timeout=self.limits.step_timeout,
+            user_agent=self.user_agent,
+        )

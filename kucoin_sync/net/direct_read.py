@@ -1,17 +1,17 @@
 """Let a waiting consumer thread read the socket itself.
 
 With two threads a message costs two wake-ups. Where one consumer thread gets all messages of a connection, the I/O
-thread lends it the right to read: a `ReadLease`. The consumer then waits at the socket. The I/O thread waits for what
-else may happen: a deadline, a wake-up, the lease given back, or time in which the consumer has not read.
+thread lends it the right to read: a `ReadLease`. The consumer then waits at the socket. The I/O thread waits for
+anything else: a deadline, a wake-up, the end of the lease, or a time in which the consumer has not read.
 
 Rules:
-1. The consumer takes whole batches of frames, if all of them are known pushes that are for it alone. An incomplete
-   frame behind them stays in the buffer until more is read. Everything else stays in the buffer, byte for byte, and
-   the lease is given back: the I/O thread delivers it.
-2. A read never waits, and a consumer that waits before it holds no lock. A consumer that is busy or interrupted delays
-   its own messages only, and those for `LEASE` seconds at most.
-3. A signal handler may raise behind every step. Then the frames are either in the consumer's queue, or in the buffer.
-   Where nobody can tell whether bytes were read (over TLS only), the connection is given up.
+1. The consumer takes the complete frames of a read if all of them are known pushes for this consumer alone. An
+   incomplete frame after them stays in the buffer. If any other frame has come, all of them stay in the buffer and the
+   lease ends: the I/O thread delivers them.
+2. A read never waits. While a consumer waits before a read, it holds no lock. A consumer that is busy or interrupted
+   delays only its own messages, for `LEASE` seconds at most.
+3. A signal handler may raise after any step. Then the frames are either in the consumer's queue or in the buffer.
+   If it cannot be known whether bytes were read (over TLS only), the connection is closed.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ LEASE = 0.05
 """Seconds without a read after which the I/O thread takes the right to read back."""
 
 _SILENCE = 0.01  # seconds without a message after which a consumer gives the lease back
-_TAKE_BACK_TIMEOUT = 1.0  # seconds that a read may take, on a machine however busy
+_TAKE_BACK_TIMEOUT = 1.0  # seconds to wait for the end of a read on another thread
 _CLOSE = 0.005  # seconds between messages that follow each other closely
 
-_UNTOUCHED = 0x70  # no frame begins so: its reserved bits mean nothing that was agreed upon
+_UNTOUCHED = 0x70  # no frame begins with this byte: it sets reserved bits
 _WORTHWHILE = 10  # reads that make a lease worthwhile
-_RARELY = 255  # offers to leave out at most, where leases are not
+_RARELY = 255  # most offers that are skipped while leases are not worthwhile
 
 
 class ReadLease:
-    """The right to read from a socket, while nothing waits to be sent.
+    """The right to read from a socket. It is lent only while nothing waits to be sent.
 
     Args:
-        sock: what to read from.
+        sock: the socket to read from.
         flags: make it read without waiting; 0 where it never waits.
-        frames: what to read into.
-        recognise: returns the pushes that frames are; None where the I/O thread has to see to them.
-        put: delivers pushes on the consumer's thread; False, with nothing done, where they are not for it alone.
+        frames: the buffer to read into.
+        recognise: returns the frames as pushes; None if the I/O thread has to take them.
+        put: delivers pushes on the consumer's thread; returns False, and delivers none, if another consumer gets any.
         recall: wakes the I/O thread.
-        has: whether pushes are in the consumer's queue, after a `put` that an exception has ended.
+        has: returns whether pushes are in the consumer's queue, if an exception has interrupted `put`.
 
     Attributes:
         reads: how often the consumer has read.
         last: the instant of the last read, or of the lending (monotonic seconds).
-        over: whether the I/O thread has the right again, or will have it as soon as it looks.
-        failure: the error that the consumer met, which the system reports only once.
-        spoiled: whether the consumer was interrupted where nobody can tell how much it has read.
+        over: whether the lease has ended, although the I/O thread may not know yet.
+        failure: the error of the consumer's read; the system reports it only once.
+        spoiled: whether an interrupted read may have taken bytes that are lost.
     """
 
     def __init__(
@@ -85,15 +85,15 @@ class ReadLease:
         self._has = has
         # Held for the moment of a read; guards `over` and the following. A signal handler may be a consumer, too.
         self._lock = threading.RLock()
-        self._taking = False  # whether `_take` is under way, or was ended by an exception
-        self._view: memoryview | None = None  # where a read under way reads to, until it is known how much came
+        self._taking = False  # whether `_take` runs, or an exception has interrupted it
+        self._view: memoryview | None = None  # the memory of the current read, until its byte count is known
 
     # The consumer's thread
 
     def read(self, timeout: float | None) -> bool:
-        """Wait for what comes next and take it.
+        """Wait for bytes and deliver the messages in them.
 
-        Returns False where nothing came within `timeout` seconds; else there may be a message, or the lease is over.
+        Return False if nothing came within `timeout` seconds. After True there may be a message, or the lease is over.
         """
         wait = select.poll()
         wait.register(self._fd, select.POLLIN)
@@ -116,8 +116,8 @@ class ReadLease:
             self._recall()
 
     def _take(self) -> bool:
-        """Read once and deliver what came; return False where the I/O thread has to see to it."""
-        if self._taking:  # a signal handler has interrupted it, and reads now, or has raised
+        """Read once and deliver the messages; return False if the I/O thread has to go on instead."""
+        if self._taking:  # this is a signal handler that interrupted a read, or an earlier one has raised
             return False
         self._taking = True
         frames = self._frames
@@ -129,7 +129,9 @@ class ReadLease:
         view[0] = _UNTOUCHED
         self._view = view
         try:
-            reads.extend(map(self._receive_into, (view,), (len(view),), self._flags))  # one step, but for TLS
+            reads.extend(
+                map(self._receive_into, (view,), (len(view),), self._flags)
+            )  # without TLS no signal handler runs in between
         except NOT_NOW:
             self._view = None
             self._taking = False
@@ -158,39 +160,45 @@ class ReadLease:
     # The I/O thread
 
     def take_back(self) -> None:
-        """Have the right to read again, and in the frames all that was read.
+        """End the lease; the buffer then holds all bytes that were read and not delivered.
 
-        A read takes no time: where it does not end, a signal handler has interrupted it, and may wait for us.
+        A read takes no time. If it does not end, a signal handler has interrupted it, and may wait for this thread.
         """
         if not self._lock.acquire(timeout=_TAKE_BACK_TIMEOUT):
             self.over = self.spoiled = True
             return
         self.over = True
         if self._view is not None and not self._frames.filled[2]:
-            # An exception has ended a read. A function of C either has read and told how much, or has not read. Of any
-            # other only the first byte tells, where a frame begins with it.
+            # An exception has interrupted a read. A function in C has either read and noted the count, or not read.
+            # Any other function may have read. Only a changed first byte shows that, if a frame begins there.
             untouched = self._view[0] == _UNTOUCHED and not self._frames.partial
             self.spoiled = not untouched and not isinstance(self._receive_into, BuiltinMethodType)
         self._view = None
-        del self._frames, self._receive_into, self._recognise, self._put, self._has  # a consumer may keep this for long
+        del (
+            self._frames,
+            self._receive_into,
+            self._recognise,
+            self._put,
+            self._has,
+        )  # a consumer may keep this object for long
         self._lock.release()
 
 
 class HandoffPolicy:
-    """Decides when to lend the right to read: the more rarely, the less came of it.
+    """Decides when to lend the right to read. Each lease that was not worthwhile makes the next offers rarer.
 
     Attributes:
-        lent: the last lease, None where there was a reason against one.
+        lent: the last lease, None if the right could not be lent.
     """
 
     def __init__(self) -> None:
         self.lent: ReadLease | None = None
         self._last = 0.0
-        self._left = 0  # offers to leave out before the next
-        self._pause = 0  # how many were left out after the last
+        self._left = 0  # offers to skip before the next
+        self._pause = 0  # offers that were skipped last time
 
     def offers(self, now: float, messages: int) -> bool:
-        """Return whether to lend it to a consumer that has waited for so many messages, which came at `now`."""
+        """Return whether to lend to a waiting consumer for which `messages` messages came at `now`."""
         before, self._last = self._last, now
         if self._left:
             self._left -= 1

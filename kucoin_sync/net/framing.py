@@ -1,4 +1,4 @@
-"""Cut received bytes into WebSocket frames: a buffer to read into, and every complete frame out of it at once.
+"""Cut received bytes into WebSocket frames: a buffer to read into, from which all complete frames are taken.
 
 Plain text messages (one unfragmented, unmasked text frame each) are cut out here, because a feed consists of them. Any
 other frame is passed on whole, to the code that knows the rest of RFC 6455. Nothing here reads or waits.
@@ -22,18 +22,18 @@ _CONTROL = 0x08  # set in the opcodes of frames that are no part of a message
 
 
 class FrameBuffer:
-    """Bytes on their way to frames.
+    """A buffer of received bytes that are not yet taken as frames.
 
-    A signal handler may raise in the middle of a direct read. So one attribute says what is there, and it is replaced
-    in one step.
+    A signal handler may raise in the middle of a direct read. So the single attribute `filled` describes the contents,
+    and it is replaced in one step.
 
     Args:
         limit: the bytes that one message may have, its fragments taken together.
-        early: what was read already.
+        early: bytes that were read with the handshake.
 
     Attributes:
-        filled: where the first frame begins, where the bytes end, and how many were read behind that, read by read.
-        fragments: bytes of the fragmented message under way; kept by the code that takes the other frames.
+        filled: the start of the first frame, the end of the bytes, and the byte counts of the reads after that end.
+        fragments: bytes of the unfinished fragmented message; kept by the code that takes the other frames.
         taken: bytes of the frames that `take` has taken so far.
         excess: the size of a message beyond the limit, 0 without one; nothing is taken any more.
     """
@@ -43,23 +43,23 @@ class FrameBuffer:
         self.taken = 0
         self.excess = 0
         self._limit = limit
-        self._longest = _SHORT + min(125, limit)  # the header of the longest short message
-        self._medium = _MEDIUM if limit >= 0xFFFF else -1  # with a lower limit every length is looked at
+        self._longest = _SHORT + min(125, limit)  # the first two bytes of the longest short message
+        self._medium = _MEDIUM if limit >= 0xFFFF else -1  # with a lower limit, `_frame_size` checks each length
         self._size = _SIZE
         self._buffer = bytearray(max(_SIZE, 2 * len(early)))
         self._view = memoryview(self._buffer)
         self._buffer[: len(early)] = early
         self.filled: tuple[int, int, list[int]] = 0, len(early), []
-        self._needed = 2  # bytes that have to be there before `take` can find anything
+        self._needed = 2  # bytes that must be in the buffer before `take` can find a frame
 
     @property
     def partial(self) -> bool:
-        """Whether part of a message is there and the rest is not."""
+        """Whether a message is incomplete."""
         return self._length > 0 or self.fragments > 0
 
     @property
     def ripe(self) -> bool:
-        """Whether `take` may find something."""
+        """Whether `take` may find a frame."""
         return self._length >= self._needed and not self.excess
 
     @property
@@ -68,7 +68,7 @@ class FrameBuffer:
         return end + sum(reads) - start
 
     def room(self) -> memoryview:
-        """Return where to read into."""
+        """Return the memory to read into."""
         start, end, reads = self.filled
         end += sum(reads)
         if end == len(self._buffer):
@@ -115,19 +115,19 @@ class FrameBuffer:
         return messages
 
     def _cut(self, chunk: bytes, position: int, messages: list[bytes]) -> int:
-        """Append the plain text messages that begin at `position`; return where they end."""
+        """Append the plain text messages that start at `position`, up to any other frame; return where they end."""
         append, header_at, longest, medium = messages.append, _HEADER.unpack_from, self._longest, self._medium
         end = len(chunk)
         last = end - 4  # up to here a frame's first four bytes are there
         while position <= last:
-            head, length = header_at(chunk, position)
-            if head == medium:
+            header, length = header_at(chunk, position)
+            if header == medium:
                 stop = position + 4 + length
                 if stop > end:
                     break
                 append(chunk[position + 4 : stop])
-            elif _SHORT <= head <= longest:
-                stop = position + 2 + head - _SHORT
+            elif _SHORT <= header <= longest:
+                stop = position + 2 + header - _SHORT
                 if stop > end:
                     break
                 append(chunk[position + 2 : stop])
@@ -137,20 +137,20 @@ class FrameBuffer:
         return position
 
     def _lone(self, start: int, end: int) -> bytes | None:
-        """Return the one message that is all there is, as on a quiet feed; None where there is more, or less."""
+        """Return the only message in the buffer, as on a quiet feed; None unless it is exactly one complete message."""
         size = end - start
         if size > 4 and not self.fragments:
-            head, length = _HEADER.unpack_from(self._buffer, start)
-            if head == _MEDIUM and length + 4 == size and length <= self._limit:
+            header, length = _HEADER.unpack_from(self._buffer, start)
+            if header == _MEDIUM and length + 4 == size and length <= self._limit:
                 return self._view[start + 4 : end].tobytes()
-            if head == _SHORT + size - 2 and head <= self._longest:
+            if header == _SHORT + size - 2 and header <= self._longest:
                 return self._view[start + 2 : end].tobytes()
         return None
 
     def _keep(self, chunk: bytes, start: int, end: int) -> None:
-        """Keep what `chunk` ends with from `start` on."""
+        """Keep the bytes from `start` to `end`, which are the last ones of `chunk`."""
         rest = end - start
-        if end == len(self._buffer) and rest < len(chunk):  # more could have been read: much at once takes less time
+        if end == len(self._buffer) and rest < len(chunk):  # the buffer was full: a larger one needs fewer reads
             self._size = _LARGEST_SIZE
         self.filled = (start, end, []) if rest else (0, 0, [])
         size = self._frame_size(chunk, len(chunk) - rest)
@@ -168,26 +168,29 @@ class FrameBuffer:
         if len(chunk) - position < 2:
             return 0
         marked = chunk[position + 1]
-        length, head = marked & 0x7F, 2
+        length, header = marked & 0x7F, 2
         if length >= 126:
-            head = 4 if length == 126 else 10
-            if len(chunk) - position < head:
+            header = 4 if length == 126 else 10
+            if len(chunk) - position < header:
                 return 0
-            length = int.from_bytes(chunk[position + 2 : position + head], "big")
+            length = int.from_bytes(chunk[position + 2 : position + header], "big")
         whole = length if chunk[position] & _CONTROL else length + self.fragments
         if whole > self._limit:
             return -whole
-        return head + (4 if marked & 0x80 else 0) + length
+        return header + (4 if marked & 0x80 else 0) + length
 
     def _move(self) -> None:
-        """Move what is there to the front, where it fits in before itself."""
+        """Move the bytes to the front, if the room before them is large enough."""
         start, end, reads = self.filled
         if start >= (length := end - start):
             self._view[:length] = self._view[start:end]
             self.filled = 0, length, reads
 
     def _resize(self, size: int) -> None:
-        """Make room for `size` bytes, at most doubling: a length alone must not claim memory. Or shrink back."""
+        """Replace the buffer by one for `size` bytes, or by a smaller one.
+
+        It at most doubles: the length in a frame's header alone must not claim memory.
+        """
         start, end, reads = self.filled
         end += sum(reads)
         other = bytearray(max(self._size, end - start, min(size, 2 * len(self._buffer))))
@@ -196,20 +199,20 @@ class FrameBuffer:
         self._buffer, self._view = other, memoryview(other)
         self.filled = 0, end - start, []
 
-    # For a direct read: on another thread than the owner's, where a signal handler may raise behind every step
+    # Direct reads call these on a consumer's thread, where a signal handler may raise after any step.
 
     def room_for_direct_read(self) -> tuple[memoryview, list[int]] | None:
-        """Return where to read into and what to append the number of bytes to; None where the owner has to read."""
+        """Return the memory to read into, and the list to append the byte count to; None if the owner has to read."""
         _, end, reads = self.filled
         if reads or self.fragments or len(self._buffer) - end < _LEAST_ROOM:
             return None
-        self._needed = 2  # another frame may be the first after this read
+        self._needed = 2  # after this read another frame may be the first one
         return self._view[end : end + _DIRECT], reads
 
     def look(self) -> tuple[list[bytes], int, bool]:
-        """Return the plain text messages that come first, how many bytes they have, and whether more is complete.
+        """Return the first plain text messages, their size in bytes, and whether another frame after them is complete.
 
-        Nothing is taken. What is complete behind these messages is for the owner to take.
+        The buffer stays as it is. The owner has to take a complete frame after these messages.
         """
         start, end, reads = self.filled
         end += sum(reads)
@@ -222,13 +225,13 @@ class FrameBuffer:
         return messages, position, size != 0 and position + size <= len(chunk)
 
     def without(self, count: int) -> tuple[int, int, list[int]]:
-        """Return what `filled` is without the first `count` bytes."""
+        """Return the value of `filled` without the first `count` bytes."""
         start, end, reads = self.filled
         end += sum(reads)
         return (start + count, end, []) if start + count < end else (0, 0, [])
 
     def make_room(self) -> None:
-        """Move what is there to the front, where there is little room behind it and enough before it."""
+        """Move the bytes to the front, if there is little room after them and enough before them."""
         start, end, reads = self.filled
         if start and len(self._buffer) - end < _LEAST_ROOM and not reads:
             self._move()

@@ -1,11 +1,11 @@
-"""One WebSocket connection: handshake, batches of frames in, frames out. The only import of websocket-client.
+"""One WebSocket connection: handshake, reading, sending. The only module that imports websocket-client.
 
-Reading takes what the socket has in one system call; `frames` cuts every plain text message out of it.
-Anything else (control frames, fragments, masked or reserved ones) goes to websocket-client's own
-`recv_data_frame`, once that frame is complete, so that it never waits half-way. Nothing here blocks for longer
-than its deadline, and nothing is read beyond the caps of `Limits`.
+One system call reads all bytes that have arrived. `framing` cuts the plain text messages out of them. All other
+frames (control frames, fragments, masked or reserved frames) are passed to websocket-client's `recv_data_frame`, each
+once it is complete, so that websocket-client never waits. No call blocks beyond its deadline, and no message may be
+larger than `Limits` allow.
 
-Owned by one thread; other threads only use its `Waker`, or read by its `ReadLease` while the owner rests.
+One thread owns a connection. Other threads use only its `Waker`, or read through its `ReadLease` while the owner waits.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .waker import Cancelled, Waker
 try:
     import websocket
     from websocket import WebSocketBadStatusException, WebSocketException
-except Exception as error:  # whatever a module raises that has the name and is another one
+except Exception as error:  # another module of that name may raise anything
     _found = importlib.util.find_spec("websocket")
     if _found is None:
         raise ImportError("websocket-client is not installed: pip install websocket-client") from error
@@ -44,14 +44,20 @@ except Exception as error:  # whatever a module raises that has the name and is 
 
 __all__ = ["ConnectionLost", "SecretUrl", "WebSocketConnection"]
 
-_TLS_BATCH = 64 * 1024
-_TLS_LOOK = 8  # reads for each look whether there is another record
-_LINGER = 0.02
-"""Seconds for which a read waits while messages flow; what wakes us is noticed so much later then."""
+_TLS_BATCH = 64 * 1024  # bytes after which no further TLS record is read
+_TLS_CHECK_EVERY = 8  # reads between two checks for another TLS record
+_READ_WAIT = 0.02
+"""Seconds that a read waits while messages follow each other closely. A wake-up may be noticed that much later."""
 
 
 class ConnectionLost(KucoinSyncError):
-    """The connection is over; `error` says why, `code` and `reason` are those of the close frame (1006 without one)."""
+    """The connection has ended.
+
+    Attributes:
+        error: why it has ended.
+        code: the code of the close frame, 1006 without one.
+        reason: the text of the close frame.
+    """
 
     retriable = True
 
@@ -63,7 +69,7 @@ class ConnectionLost(KucoinSyncError):
 
 
 class SecretUrl(str):
-    """A URL with a token in its query, which is not shown where a debugger shows the values of variables."""
+    """A URL with a token in its query; its repr, which tracebacks and debuggers may show, hides the query."""
 
     __slots__ = ()
 
@@ -72,49 +78,58 @@ class SecretUrl(str):
 
 
 class _Incomplete(Exception):
-    """websocket-client asked for bytes beyond the frame that it was given."""
+    """websocket-client asked for more bytes than the frame that it was given."""
 
 
-class _Socket:
-    """What websocket-client sees of a `CancellableSocket` during its handshake: the head of the answer, read at once.
+class _HandshakeSocket:
+    """The socket that websocket-client gets for its handshake.
 
-    Cookies are left out of both: websocket-client keeps them in a jar of the whole process.
+    It reads all headers of the response before it returns the first byte. It removes cookies from request and response,
+    because websocket-client keeps cookies for the whole process.
+
+    Attributes:
+        rest: the bytes that came after the headers.
     """
 
-    def __init__(self, wire: CancellableSocket) -> None:
-        self._wire = wire
-        self._head = b""
+    def __init__(self, connected: CancellableSocket) -> None:
+        self._socket = connected
+        self._headers = b""
         self.rest = b""
 
     def send(self, data: bytes) -> int:
-        self._wire.send(b"\r\n".join(line for line in data.split(b"\r\n") if not line.startswith(b"Cookie:")))
+        self._socket.send(b"\r\n".join(line for line in data.split(b"\r\n") if not line.startswith(b"Cookie:")))
         return len(data)
 
     def recv(self, count: int) -> bytes:
-        if not self._head:
-            head, self.rest = self._wire.read_head()
-            # As websocket-client takes lines: ended by a bare line feed too, and stripped.
-            self._head = b"\n".join(
+        if not self._headers:
+            headers, self.rest = self._socket.read_head()
+            # websocket-client accepts lines that end with a bare line feed, and strips them; so do the same here.
+            self._headers = b"\n".join(
                 line
-                for line in head.split(b"\n")
+                for line in headers.split(b"\n")
                 if not line.strip().lower().startswith((b"set-cookie", b"content-length"))
             )
-        data, self._head = self._head[:count], self._head[count:]
+        data, self._headers = self._headers[:count], self._headers[count:]
         return data
 
     def gettimeout(self) -> float | None:
         return None
 
     def close(self) -> None:
-        self._wire.close()
+        self._socket.close()
 
 
 class _Framing(websocket.WebSocket):
-    """websocket-client over bytes in memory: `feed` holds one complete frame, `sent` collects the answers."""
+    """websocket-client without a socket.
+
+    Attributes:
+        feed: the bytes that it reads: one complete frame.
+        sent: the bytes that it has sent.
+    """
 
     def __init__(self) -> None:
         super().__init__(skip_utf8_validation=True, enable_multithread=False)
-        # Messages are checked where they are decoded; frames by themselves are only checked for the reason of a close.
+        # `Session` checks that messages are UTF-8. Here only the reason of a close frame is checked.
         self.frame_buffer.skip_utf8_validation = False
         self.feed = b""
         self.sent = bytearray()
@@ -135,29 +150,29 @@ class WebSocketConnection:
     """A WebSocket connection after its handshake.
 
     Attributes:
-        woken: whether the last `receive` was ended by the waker.
+        woken: whether the waker ended the last `receive`.
     """
 
-    def __init__(self, wire: CancellableSocket, waker: Waker, limits: Limits, early: bytes = b"") -> None:
+    def __init__(self, connected: CancellableSocket, waker: Waker, limits: Limits, early: bytes = b"") -> None:
         self.woken = False
         self._controls = 0
         self._skipped = 0
-        self._early = bool(early)
-        self._wire = wire
+        self._has_early = bool(early)
+        self._socket = connected
         self._waker = waker
         self._limits = limits
         self._framing = _Framing()
         self._frames = FrameBuffer(limits.frame_bytes, early)
-        self._unfinished: float | None = None  # since when part of a message waits for its rest
+        self._partial_since: float | None = None  # since when a message is incomplete
         self._failure: ConnectionLost | Cancelled | None = None
-        self._poller = _Poller(wire.fileno(), waker.fileno())
-        # Whether messages follow each other closely, so that reading waits by itself: one system call each.
+        self._poller = _Poller(connected.fileno(), waker.fileno())
+        # Whether messages follow each other closely. Then the read itself waits: one system call instead of two.
         self._flowing = False
-        self._can_linger = _let_reads_linger(wire.sock)
-        self._secure = isinstance(wire.sock, ssl.SSLSocket)
-        self._since_look = -1  # reads since the last look for another TLS record
-        self._read_lease: ReadLease | None = None  # while somebody else reads
-        self._at_once = socket.MSG_DONTWAIT if self._can_linger else 0
+        self._reads_can_wait = _let_reads_wait(connected.sock)
+        self._secure = isinstance(connected.sock, ssl.SSLSocket)
+        self._since_check = -1  # reads since the last check for another TLS record
+        self._read_lease: ReadLease | None = None  # set while another thread reads
+        self._no_wait = socket.MSG_DONTWAIT if self._reads_can_wait else 0
 
     @classmethod
     def connect(
@@ -170,7 +185,7 @@ class WebSocketConnection:
         proxy: str | None = None,
         user_agent: str = "",
     ) -> WebSocketConnection:
-        """Dial `url` and shake hands, within the limits' step timeout.
+        """Connect to `url` and do the WebSocket handshake, within the limits' step timeout.
 
         Raises:
             ConnectionFailed, TokenError (HTTP 401), ProtocolError, Cancelled.
@@ -178,7 +193,7 @@ class WebSocketConnection:
         parts = urlsplit(url.partition("?")[0])
         secure = parts.scheme == "wss"
         host = parts.hostname or ""
-        wire = dial(
+        connected = dial(
             host,
             parts.port or (443 if secure else 80),
             context=(context or ssl.create_default_context()) if secure else None,
@@ -187,38 +202,38 @@ class WebSocketConnection:
             deadline=time.monotonic() + limits.step_timeout,
         )
         waker.begin(
-            f"the WebSocket handshake with {wire.peer} was not answered",
+            f"the WebSocket handshake with {connected.peer} was not answered",
             "check that firewall and proxy let WebSocket connections through",
         )
         try:
-            return cls(wire, waker, limits, _shake_hands(wire, url, user_agent))
+            return cls(connected, waker, limits, _shake_hands(connected, url, user_agent))
         except BaseException:
-            wire.close()
+            connected.close()
             raise
 
     def receive(self, deadline: float, now: float | None = None) -> list[bytes]:
-        """Return the text messages that came, [] at the deadline (monotonic seconds) or when woken.
+        """Wait for text messages and return them; return [] at the deadline (monotonic seconds) or after a wake-up.
 
-        `now` is the instant, where the caller knows it.
+        `now` is the current instant, if the caller knows it.
 
         Raises:
-            ConnectionLost: after everything that came before the end has been returned.
+            ConnectionLost: the connection has ended, and all messages that came before were returned.
             Cancelled: the waker was cancelled.
         """
         if self._read_lease is not None:
-            return self._rest(self._read_lease, deadline)
-        if self._early:
-            self._early = False
+            return self._wait_for_lease(self._read_lease, deadline)
+        if self._has_early:
+            self._has_early = False
             if messages := self._take():
                 return messages
         now = now or time.monotonic()
         sent = self._framing.sent
-        unfinished = self._unfinished
-        if unfinished is not None:
-            deadline = min(deadline, unfinished + self._limits.step_timeout)
-        if self._flowing and not sent and now + _LINGER < deadline and not self._waker.called:
-            self.woken = False  # the read itself waits, for a moment
-            return self._received(self._fill())
+        partial_since = self._partial_since
+        if partial_since is not None:
+            deadline = min(deadline, partial_since + self._limits.step_timeout)
+        if self._flowing and not sent and now + _READ_WAIT < deadline and not self._waker.called:
+            self.woken = False  # the read itself waits
+            return self._finish_read(self._read())
         if self._failure is not None:
             raise self._failure
         readable, self.woken = self._poller.wait(bool(sent), deadline - now)
@@ -226,15 +241,15 @@ class WebSocketConnection:
             self._waker.clear()
         if sent:
             self._flush()
-        return self._received(self._fill() if readable else None)
+        return self._finish_read(self._read() if readable else None)
 
-    def _received(self, end: KucoinSyncError | None) -> list[bytes]:
-        """Return the complete messages of what was read, and note what is left; `end` is why no more will come."""
+    def _finish_read(self, end: KucoinSyncError | None) -> list[bytes]:
+        """Return the complete messages among the bytes read; `end` is the error that ended the connection, if any."""
         messages = self._take() if self._frames.ripe else []
         if end is not None:
             self._end_with(end)
         elif not messages:
-            self._check_unfinished()
+            self._check_partial()
         return messages
 
     def lend_read(
@@ -243,21 +258,21 @@ class WebSocketConnection:
         put: Callable[[Any], bool],
         has: Callable[[Any], bool] = lambda pushes: True,
     ) -> ReadLease | None:
-        """Let another thread read until the next `receive` takes the right back; see `ReadLease` for the arguments.
+        """Let another thread read until the next `receive`; see `ReadLease` for the arguments.
 
-        None where there is something for the owner to do first.
+        Return None if the owner has something to read, to send or to report first.
         """
-        busy = self._early or self._framing.sent or self._failure is not None
+        busy = self._has_early or self._framing.sent or self._failure is not None
         if busy or self._frames.room_for_direct_read() is None or not hasattr(select, "poll"):
             return None
-        self._unfinished = None  # what is incomplete afterwards need not be what is incomplete now
+        self._partial_since = None  # the other thread may complete this message and leave another incomplete
         self._read_lease = ReadLease(
-            self._wire.sock, self._at_once, self._frames, recognise, put, self._waker.wake, has
+            self._socket.sock, self._no_wait, self._frames, recognise, put, self._waker.wake, has
         )
         return self._read_lease
 
-    def _rest(self, read_lease: ReadLease, deadline: float) -> list[bytes]:
-        """Wait while another thread reads; then return what it has left."""
+    def _wait_for_lease(self, read_lease: ReadLease, deadline: float) -> list[bytes]:
+        """Wait while another thread reads; then end its lease, and return the messages that it has left."""
         self.woken = False
         while not self.woken and (rest := min(read_lease.last + LEASE, deadline) - time.monotonic()) > 0:
             self.woken = self._waker.wait(rest)
@@ -265,114 +280,118 @@ class WebSocketConnection:
         read_lease.take_back()
         if self.woken:
             self._waker.clear()
-        if read_lease.spoiled:  # then the other thread may still be about to take what has come
-            self._end_with(ConnectionFailed(f"a signal came while a message of {self._wire.peer} was being read"))
+        if read_lease.spoiled:  # whether the other thread has taken bytes is not known
+            self._end_with(ConnectionFailed(f"a signal came while a message of {self._socket.peer} was being read"))
             return []
         failure = read_lease.failure
-        return self._received(None if failure is None else _translated(self._wire, failure))
+        return self._finish_read(None if failure is None else _translate(self._socket, failure))
 
     @property
     def taken(self) -> int:
-        """The bytes of all frames so far."""
+        """The number of bytes of all frames so far."""
         return self._frames.taken
 
     def has_more(self) -> bool:
-        """Whether something has come that `receive` has not told yet, be it the end."""
-        return self._early or self._failure is not None or self._poller.wait(False, 0.0)[0]
+        """Return whether unread bytes, or the end of the connection, are waiting for `receive`."""
+        return self._has_early or self._failure is not None or self._poller.wait(False, 0.0)[0]
 
     def take_controls(self) -> int:
-        """Return the number of control frames since the last call; they tell that the peer lives."""
+        """Return the number of control frames since the last call; they show that the peer is alive."""
         count, self._controls = self._controls, 0
         return count
 
     def take_skipped(self) -> int:
-        """Return the number of binary messages since the last call, which KuCoin does not send."""
+        """Return the number of binary messages since the last call; they are ignored, and KuCoin sends none."""
         count, self._skipped = self._skipped, 0
         return count
 
     def send_text(self, data: bytes) -> None:
-        """Send one text frame; what the socket does not take at once leaves during `receive`."""
+        """Send one text frame. If the socket is full, `receive` sends the rest."""
         self._framing.send(data)
         self._flush()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye as far as the socket takes it at once, and close."""
+        """Send a close frame, as far as that is possible without waiting, and close the socket."""
         if self._failure is None:
             self._framing.send_close(code, reason)
             self._flush()
-        self._wire.close()
+        self._socket.close()
 
     def abandon(self) -> None:
-        """Close the descriptor without a word to the peer, not even a TLS alert; `receive` raises Cancelled."""
+        """Close the descriptor without sending anything, not even a TLS alert; `receive` then raises Cancelled."""
         self._failure, self._flowing = Cancelled(), False
-        self._wire.sock.close()
+        self._socket.sock.close()
 
     # Receiving
 
-    def _fill(self) -> KucoinSyncError | None:
-        """Read once what the socket has (TLS: record after record); return why nothing more will come, if so.
+    def _read(self) -> KucoinSyncError | None:
+        """Read once from the socket, with TLS maybe several records; return the error if the connection has ended.
 
-        No part of a TLS record stays behind: it would not show in a poll. Another record would; where there was none
-        behind the last ones, as on a quiet feed, a look for one each time would cost more than all the rest.
+        A TLS record is always read completely, because `poll` does not show the rest of one. Whether another record has
+        arrived is checked after each read that found one, and else only now and then: on a quiet feed the checks
+        would take more time than the reads.
         """
-        sock, frames = self._wire.sock, self._frames
+        sock, frames = self._socket.sock, self._frames
         try:
             count = total = sock.recv_into(frames.room())
             frames.added(count)
             if self._secure:
-                self._since_look = (self._since_look + 1) % _TLS_LOOK
-                most = 0 if self._since_look else _TLS_BATCH
+                self._since_check = (self._since_check + 1) % _TLS_CHECK_EVERY
+                most = 0 if self._since_check else _TLS_BATCH
                 while count and (total < most or sock.pending()):  # type: ignore[attr-defined]
                     count = sock.recv_into(frames.room())
                     frames.added(count)
                     total += count
-                    self._since_look = -1  # there was one: look the next time, too
+                    self._since_check = -1  # a record was found: check after the next read, too
         except NOT_NOW:
             self._flowing = False
             return None
         except OSError as error:
-            return _translated(self._wire, error)
-        self._flowing = self._can_linger
+            return _translate(self._socket, error)
+        self._flowing = self._reads_can_wait
         return None if count else self._at_end()
 
     def _at_end(self) -> KucoinSyncError:
-        return ConnectionFailed(f"{self._wire.peer} closed the connection without a close frame")
+        return ConnectionFailed(f"{self._socket.peer} closed the connection without a close frame")
 
     def _take(self) -> list[bytes]:
-        """Return the complete messages, and note since when the rest waits."""
+        """Return the complete messages; note since when the next one is incomplete."""
         taken, fragments = self._frames.taken, self._frames.fragments
-        messages = self._frames.take(self._other)
+        messages = self._frames.take(self._take_other_frame)
         if self._frames.excess:
             limit = self._limits.frame_bytes
             self._refuse(1009, f"a message of {self._frames.excess} bytes, more than the limit of {limit}")
         if messages or (taken != self._frames.taken and not 0 < fragments == self._frames.fragments):
-            self._unfinished = None  # a frame is whole; a ping between two fragments does not count
-        if self._unfinished is None and self._frames.partial:
-            self._unfinished = time.monotonic()
+            self._partial_since = None  # a frame was completed; a ping between two fragments does not count
+        if self._partial_since is None and self._frames.partial:
+            self._partial_since = time.monotonic()
         return messages
 
-    def _other(self, frame: bytes, messages: list[bytes]) -> bool:
-        """Let websocket-client take one complete frame that is not a plain text message; whether to go on."""
+    def _take_other_frame(self, frame: bytes, messages: list[bytes]) -> bool:
+        """Let websocket-client take a complete frame that is not a plain text message.
+
+        Return whether to take more frames.
+        """
         self._framing.feed = frame
         try:
-            opcode, whole = self._framing.recv_data_frame(control_frame=True)
+            opcode, taken = self._framing.recv_data_frame(control_frame=True)
         except _Incomplete:
-            self._frames.fragments += len(frame)  # one fragment more of a message that goes on
+            self._frames.fragments += len(frame)  # one more fragment of an unfinished message
             return True
         except WebSocketException as error:
             self._refuse(1002, f"a frame that breaks the WebSocket protocol ({error})")
             return False
         if opcode == websocket.ABNF.OPCODE_CLOSE:
-            self._closed_by_peer(whole.data)
+            self._closed_by_peer(taken.data)
             return False
         if opcode in (websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG):
             self._controls += 1
-            if len(self._framing.sent) > self._limits.frame_bytes:  # answers to a flood of pings
+            if len(self._framing.sent) > self._limits.frame_bytes:  # answers to many pings
                 self._flush()
             return self._failure is None
         self._frames.fragments = 0
         if opcode == websocket.ABNF.OPCODE_TEXT:
-            messages.append(bytes(whole.data))
+            messages.append(bytes(taken.data))
         else:
             self._skipped += 1
         return True
@@ -382,13 +401,13 @@ class WebSocketConnection:
         reason = data[2:].decode("utf-8", "replace")
         said = f"code {code}" + (f", {reason!r}" if reason else "")
         self._flush()
-        self._end_with(ConnectionFailed(f"{self._wire.peer} closed the connection ({said})"), code, reason)
+        self._end_with(ConnectionFailed(f"{self._socket.peer} closed the connection ({said})"), code, reason)
 
     def _refuse(self, code: int, what: str) -> None:
         self._framing.send_close(code, "")
         self._flush()
         self._end_with(
-            ProtocolError(f"{self._wire.peer} sent {what}; the connection was closed with code {code}"), code
+            ProtocolError(f"{self._socket.peer} sent {what}; the connection was closed with code {code}"), code
         )
 
     def _end_with(self, error: KucoinSyncError, code: int = 1006, reason: str = "") -> None:
@@ -396,59 +415,59 @@ class WebSocketConnection:
         if self._failure is None:
             self._failure = ConnectionLost(error, code, reason)
 
-    def _check_unfinished(self) -> None:
+    def _check_partial(self) -> None:
         timeout = self._limits.step_timeout
-        if self._unfinished is None:
-            if self._frames.partial:  # a single byte, with which there was nothing to take
-                self._unfinished = time.monotonic()
-        elif time.monotonic() >= self._unfinished + timeout and not self.has_more():
+        if self._partial_since is None:
+            if self._frames.partial:  # a single byte came, which `_take` was not called for
+                self._partial_since = time.monotonic()
+        elif time.monotonic() >= self._partial_since + timeout and not self.has_more():
             self._refuse(1002, f"part of a message and not the rest within {timeout:g} s")
 
     # Sending
 
     def _flush(self) -> None:
-        """Give the socket what it takes without waiting."""
+        """Send as much as the socket accepts without waiting."""
         pending = self._framing.sent
         try:
             while pending:
-                del pending[: self._wire.sock.send(pending, self._at_once)]
+                del pending[: self._socket.sock.send(pending, self._no_wait)]
         except NOT_NOW:
-            if len(pending) > self._limits.frame_bytes:  # such as answers to a flood of pings
-                self._end_with(ConnectionFailed(f"{self._wire.peer} does not read what is sent to it"))
+            if len(pending) > self._limits.frame_bytes:  # for example answers to many pings
+                self._end_with(ConnectionFailed(f"{self._socket.peer} does not read what is sent to it"))
         except OSError:
-            # What the peer sent before may still be there to read; reading meets the same end.
+            # Unread bytes may still be there. The read after them meets the same error and reports it.
             pending.clear()
 
 
-def _let_reads_linger(sock: socket.socket) -> bool:
-    """Let reads wait for a moment before they say that nothing is there; return whether the system can do that.
+def _let_reads_wait(sock: socket.socket) -> bool:
+    """Make each read wait for up to `_READ_WAIT`, if the system can do that; return whether it can.
 
-    Not for TLS, where the library decides when to read. Not where gevent or eventlet have replaced the socket: theirs
-    waits by itself, for data only.
+    It is not done for TLS, where the library decides when to read, nor for the sockets of gevent and eventlet, whose
+    reads wait until data comes.
     """
     if type(sock).__module__ != "socket" or os.name != "posix" or not hasattr(socket, "MSG_DONTWAIT"):
         return False
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(_LINGER * 1e6)))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(_READ_WAIT * 1e6)))
     sock.setblocking(True)
     return True
 
 
 class _Poller:
-    """Wait for the socket and the waker."""
+    """Waits for the socket or the waker, whichever is ready first."""
 
     def __init__(self, fd: int, waker: int) -> None:
         self._fd = fd
         self._waker = waker
         self._writing = False
         self._poll: Any = None
-        self._data = [(fd, getattr(select, "POLLIN", 0))]  # what `poll` returns nearly always
+        self._data = [(fd, getattr(select, "POLLIN", 0))]  # the usual result of `poll`
         if hasattr(select, "poll"):
             self._poll = select.poll()
             self._poll.register(fd, select.POLLIN)
             self._poll.register(waker, select.POLLIN)
 
     def wait(self, writing: bool, seconds: float) -> tuple[bool, bool]:
-        """Return whether the socket has something, and whether the waker has."""
+        """Wait for up to `seconds`; return whether the socket can be read, and whether the waker was called."""
         seconds = min(max(0.0, seconds), 3600.0)
         if self._poll is None:
             readable, _, _ = select.select([self._fd, self._waker], [self._fd] if writing else [], [], seconds)
@@ -463,38 +482,40 @@ class _Poller:
         return readable_fd, any(fd == self._waker for fd, _ in events)
 
 
-def _translated(wire: CancellableSocket, error: Exception) -> KucoinSyncError:
-    """Return an error of the system as ours, without the frames of either, which would hold on to the transport."""
+def _translate(connected: CancellableSocket, error: Exception) -> KucoinSyncError:
+    """Return an error of the system as one of this package; both without traceback, which would keep objects alive."""
     try:
-        wire.fail(error)
+        connected.fail(error)
     except ConnectionFailed as translated:
         error.__traceback__ = None
         return translated.with_traceback(None)
 
 
-def _shake_hands(wire: CancellableSocket, url: SecretUrl, user_agent: str) -> bytes:
-    """Do the opening handshake; return what the server sent right behind it."""
-    sock = _Socket(wire)
+def _shake_hands(connected: CancellableSocket, url: SecretUrl, user_agent: str) -> bytes:
+    """Do the WebSocket handshake; return the bytes that the server sent right after it."""
+    handshake_socket = _HandshakeSocket(connected)
     framing = websocket.WebSocket(enable_multithread=False)
     try:
         framing.connect(  # type: ignore[no-untyped-call]
             url,
-            socket=sock,
+            socket=handshake_socket,
             redirect_limit=0,
             suppress_origin=True,
             header=[f"User-Agent: {user_agent}"] if user_agent else [],
         )
     except WebSocketBadStatusException as error:
         if error.status_code == 401:
-            raise TokenError(f"{wire.peer} refused the connect token in the handshake (HTTP 401)") from None
-        raise ConnectionFailed(f"{wire.peer} refused the WebSocket handshake with HTTP {error.status_code}") from None
+            raise TokenError(f"{connected.peer} refused the connect token in the handshake (HTTP 401)") from None
+        raise ConnectionFailed(
+            f"{connected.peer} refused the WebSocket handshake with HTTP {error.status_code}"
+        ) from None
     except WebSocketException as error:
-        text = str(error).partition(":")[0]  # behind it stands what the peer said, maybe our own token
+        text = str(error).partition(":")[0]  # the rest of the text quotes the peer, which may quote our token
         if "Redirect" in text:
             raise ConnectionFailed(
-                f"{wire.peer} redirects the WebSocket handshake elsewhere, which is refused", retriable=False
+                f"{connected.peer} redirects the WebSocket handshake elsewhere, which is refused", retriable=False
             ) from None
-        raise ProtocolError(f"{wire.peer} answered the WebSocket handshake with what is none: {text}") from None
+        raise ProtocolError(f"{connected.peer} answered the WebSocket handshake with what is none: {text}") from None
     except ValueError as error:
-        raise ProtocolError(f"the WebSocket handshake with {wire.peer} failed: {error}") from None
-    return sock.rest
+        raise ProtocolError(f"the WebSocket handshake with {connected.peer} failed: {error}") from None
+    return handshake_socket.rest

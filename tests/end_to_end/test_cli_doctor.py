@@ -14,7 +14,7 @@ import pytest
 
 from kucoin_sync import ConnectionFailed
 from kucoin_sync.cli import main
-from kucoin_sync.cli.diagnosis import _is_pong, remedy_of
+from kucoin_sync.cli.checks import _is_pong, remedy_of
 from kucoin_sync.testing import FaultProxy, KucoinServer
 from tests.support.certificates import authority_pem, server_context
 from tests.support.proxy import ConnectProxy, SocksProxy

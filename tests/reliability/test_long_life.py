@@ -26,7 +26,8 @@ from .feed import ETH, numbers, publish
 # A client that measures itself: it reads a line, does what it says, and prints descriptors, threads and kilobytes.
 CLIENT = """
     import gc, itertools, os, sys, threading
-    from kucoin_sync import Limits, Resubscribed, Stream, backoff
+    from kucoin_sync import Limits, Resubscribed, Stream
+    from kucoin_sync.internal import backoff
 
     backoff.retry_delays = lambda *_: itertools.repeat(0.0)
     back = threading.Semaphore(0)

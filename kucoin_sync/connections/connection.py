@@ -8,13 +8,11 @@ thread a `ReadLease`. Other threads give the session a command under the lock an
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from ..events import ConnectDelayed, Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from ..exceptions import ConnectionFailed, KucoinSyncError, is_fatal
@@ -24,15 +22,16 @@ from ..internal.resources import shortage_error
 from ..net.direct_read import HandoffPolicy
 from ..net.rest import Rest
 from ..net.waker import Cancelled
-from ..net.websocket import ConnectionLost, SecretUrl, WebSocketConnection
-from ..protocol.envelopes import FrameBatch, Pushes, RawPush
+from ..net.websocket import ConnectionLost, WebSocketConnection
+from ..protocol.envelopes import Pushes
 from ..protocol.message import Arrival
 from ..protocol.session import Session
 from ..protocol.session_events import Acked, ConnectionFull, Proved, Refused, SessionEvent, TopicKey, Welcomed
 from .connect_pace import connect_pace
 from .options import ConnectionOptions
 from .owner_requests import OwnerRequests
-from .source import Counts, Deliver, OnThread, SoleConsumer, SourceListener, weak_callback
+from .receiver import Receiver
+from .source import Counts, Deliver, OnThread, SourceListener, weak_callback
 
 __all__ = ["Connection"]
 
@@ -230,32 +229,14 @@ class Connection(OnThread):
                 delayed = True
                 reason = f"{per_minute} connections were made within a minute (Limits.connections_per_minute)"
                 self._owner.emit(ConnectDelayed(self.market, self.private, delay, reason))
-                self._waker.begin(
-                    "no connection was dialled", f"{reason}, so that the next one waits for {delay:.1f} s"
-                )
+                waits = f"{reason}, so that the next one waits for {delay:.1f} s"
+                self._waker.begin("no connection was dialled", waits)
             self._waker.sleep(delay)
         server = token.servers[self._server_index % len(token.servers)]
-        separator = "&" if "?" in server.endpoint else "?"
         self._host = urlsplit(server.endpoint).hostname or ""
-        self._transport = WebSocketConnection.connect(
-            SecretUrl(
-                f"{server.endpoint}{separator}token={quote(token.token, safe='')}&connectId={secrets.token_hex(8)}"
-            ),
-            waker=self._waker,
-            limits=options.limits,
-            context=options.context() if server.endpoint.startswith("wss:") else None,
-            proxy=options.proxy,
-            user_agent=options.user_agent,
-        )
+        self._transport = options.dial(server.endpoint, token.token, self._waker)
         self._waker.begin(f"{self._host} has sent no welcome", "KuCoin may be busy: try again")
-        session = Session(
-            ids=self._owner.command_ids,
-            ping_interval=server.ping_interval,
-            ping_timeout=server.ping_timeout,
-            now=time.monotonic(),
-            private=self.private,
-            limits=options.limits,
-        )
+        session = options.session(server, self._owner.command_ids, time.monotonic(), private=self.private)
         with self._lock:
             session.subscribe(self._wanted)
             self._session = session
@@ -264,6 +245,9 @@ class Connection(OnThread):
         """Send commands and receive messages until the connection is lost. Return when a retired connection is done."""
         session, transport = self._session, self._transport
         assert session is not None and transport is not None
+        receiver = Receiver(
+            self, session, transport, self._deliver, self._payload_mismatch, lambda: self.wanted, self._handoff_policy
+        )
         reconnected = self.counts.connects > 0
         resubscribing = True
         now = time.monotonic()
@@ -306,65 +290,12 @@ class Connection(OnThread):
                 self._owner.idle(self)
             else:
                 deadline = min(deadline, idle_since + self._options.limits.idle_seconds)
-            now = self._receive(session, transport, deadline, now)
+            now = receiver.receive(deadline, now)
 
-    def _receive(self, session: Session, transport: WebSocketConnection, deadline: float, now: float) -> float:
-        """Receive and deliver pushes until `_run_session` has other work; return the time.
-
-        This loop is the hot path: a single message passes nothing else on this thread.
-        """
-        counts = self.counts
-        while True:
-            frames = transport.receive(deadline, now)
-            now = time.monotonic()
-            if not frames:
-                counts.unreadable += transport.take_skipped()
-                if transport.take_controls():
-                    with self._lock:
-                        session.receive(frames, Arrival(self.epoch), now)
-                return now
-            arrival = Arrival(self.epoch, time.time_ns(), self._payload_mismatch)
-            pushes: Pushes | None = session.recognise(frames, arrival, now)
-            if pushes is None:
-                with self._lock:
-                    pushes = session.receive(frames, arrival, now)
-            counts.messages += len(pushes)
-            counts.bytes += sum(map(len, frames))
-            if eventful := session.eventful:  # count before delivery
-                session.eventful = False
-                counts.unreadable += session.unreadable
-                counts.unknown += session.unknown
-                counts.pong_latency = session.heartbeat.latency
-                session.unreadable = session.unknown = 0
-            sole_consumer = self._deliver(self, pushes) if pushes else None
-            if eventful or now >= deadline or transport.woken:
-                return now
-            if sole_consumer is not None and self._handoff_policy.offers(now, len(pushes)):
-                self._offer_read_lease(sole_consumer, session, transport)
-
-    def _offer_read_lease(self, sole_consumer: SoleConsumer, session: Session, transport: WebSocketConnection) -> None:
-        """Let the sole consumer read the socket, if all topics of this connection are its own."""
-        read_lease = None
-        if sole_consumer.takes_all_of(self.wanted):
-            with suppress(MemoryError):  # without a lease this thread reads on
-                read_lease = transport.lend_read(
-                    partial(self._recognise, session), partial(self._put, sole_consumer), sole_consumer.has
-                )
-        if read_lease is not None:
-            sole_consumer.accept(read_lease)
-        self._handoff_policy.lent = read_lease
-
-    def _recognise(self, session: Session, frames: list[bytes]) -> FrameBatch | tuple[RawPush] | None:
-        """Return frames as pushes, on the consumer's thread; None if the I/O thread must process them."""
-        return session.recognise(frames, Arrival(self.epoch, time.time_ns(), self._payload_mismatch), time.monotonic())
-
-    def _put(self, sole_consumer: SoleConsumer, pushes: FrameBatch | tuple[RawPush]) -> bool:
-        """Deliver and count pushes, on the consumer's thread. Return False, and do nothing, if others want them too."""
-        if not sole_consumer.put(pushes):
-            return False
-        self.counts.messages += len(pushes)
-        self.counts.bytes += sum(map(len, pushes.frames if isinstance(pushes, FrameBatch) else (pushes[0].frame,)))
-        return True
+    def process(self, session: Session, frames: list[bytes], arrival: Arrival, now: float) -> Pushes:
+        """Pass frames to the session under the lock; return the pushes. For the receiver."""
+        with self._lock:  # looked up here, because `abandon` replaces it
+            return session.receive(frames, arrival, now)
 
     def _handle_session_event(self, event: SessionEvent) -> None:
         """Update the state and tell the owner."""
@@ -412,8 +343,7 @@ class Connection(OnThread):
     def _settled(self, reconnected: bool) -> None:
         """Tell the owner that every wanted key was confirmed or refused."""
         if reconnected:
-            topics = len(self.wanted)
-            self._owner.emit(Resubscribed(self.market, self.private, self.epoch, topics))
+            self._owner.emit(Resubscribed(self.market, self.private, self.epoch, len(self.wanted)))
         self._owner.settled(self)
 
     def _handle_lost(self, failure: KucoinSyncError, delay: float) -> None:

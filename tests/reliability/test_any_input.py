@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kucoin_sync import InvalidTopic, KucoinSyncError
 from kucoin_sync.net.rest import Endpoints, Rest
-from kucoin_sync.net.rest_response import Answer, ConnectToken
+from kucoin_sync.net.rest_response import ConnectToken, RestResponse
 from kucoin_sync.net.waker import Waker
 from kucoin_sync.payloads import Payload
 from kucoin_sync.protocol.envelopes import opened
@@ -96,7 +96,7 @@ def test_any_answer_of_rest_is_data_or_an_error_of_this_package(
     body: bytes, status: int, headers: dict[str, str]
 ) -> None:
     try:
-        Answer(status, headers, body).data("GET /api/v1/any", now=0.0)
+        RestResponse(status, headers, body).data("GET /api/v1/any", now=0.0)
     except KucoinSyncError as error:
         wait = getattr(error, "retry_after", None)
         assert wait is None or 0 <= wait <= 3600

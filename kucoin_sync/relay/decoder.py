@@ -14,7 +14,7 @@ class RelayDecoder:
     """Makes pushes from frames; used by one thread."""
 
     def __init__(self) -> None:
-        self._heads = EnvelopePrefixes()
+        self._prefixes = EnvelopePrefixes()
         self._arrival = Arrival()
 
     def push(
@@ -25,14 +25,14 @@ class RelayDecoder:
         if arrival.received_ns != received_ns or arrival.epoch != epoch:
             arrival = self._arrival = Arrival(epoch, received_ns, payload_mismatch)
         if not lost:
-            head = self._heads.known.get(frame[: frame.find(DATA)])
-            if head is not None:
-                return RawPush(frame, arrival, head)
+            prefix = self._prefixes.known.get(frame[: frame.find(DATA)])
+            if prefix is not None:
+                return RawPush(frame, arrival, prefix)
         try:
             message = decode_message(frame)
         except UNREADABLE:
             return None
         message.raw, message.origin, message.lost = frame, Origin(arrival), lost
         if not lost:
-            self._heads.learn(frame)
+            self._prefixes.learn(frame)
         return message

@@ -40,8 +40,8 @@ def message(topic: str, data: Any, subject: str | None = None, *, epoch: int = 1
 def sealed(opened: Message, frame: bytes | None = None) -> RawPush:
     """Return a push as a raw frame, as a connection delivers it; `frame` replaces its bytes."""
     start, data, _ = opened.raw.partition(b'"data":')
-    head = prefix_of(start + data, opened.topic or "", opened.subject)
-    return RawPush(opened.raw if frame is None else frame, opened.origin.arrival, head)
+    prefix = prefix_of(start + data, opened.topic or "", opened.subject)
+    return RawPush(opened.raw if frame is None else frame, opened.origin.arrival, prefix)
 
 
 class Owner:

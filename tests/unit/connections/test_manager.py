@@ -288,10 +288,10 @@ def test_what_came_together_is_routed_by_its_prefixes(board: SubscriptionManager
     [first] = board.subscriptions
 
     def alike() -> FrameBatch:
-        return FrameBatch(frames, Arrival(), prefix=HEADS[ONE])
+        return FrameBatch(frames, Arrival(), prefix=PREFIXES[ONE])
 
     def mixed() -> FrameBatch:
-        return FrameBatch(frames, Arrival(), [HEADS[key] for key in (ONE, TWO, TWO, ONE)])
+        return FrameBatch(frames, Arrival(), [PREFIXES[key] for key in (ONE, TWO, TWO, ONE)])
 
     def bring(*pushes: Pushes) -> list[list[Any]]:
         for each in pushes:
@@ -323,7 +323,7 @@ def test_what_came_together_is_routed_by_its_prefixes(board: SubscriptionManager
 
 def lone(key: TopicKey) -> tuple[RawPush]:
     """Return a push that came alone."""
-    return (RawPush(b'{"type":"message","topic":"%s","data":1}' % key.topic.encode(), Arrival(), HEADS[key]),)
+    return (RawPush(b'{"type":"message","topic":"%s","data":1}' % key.topic.encode(), Arrival(), PREFIXES[key]),)
 
 
 def batch(*keys: TopicKey) -> FrameBatch:
@@ -333,7 +333,7 @@ def batch(*keys: TopicKey) -> FrameBatch:
     return FrameBatch([push.frame for push in pushes], Arrival(), prefixes)
 
 
-HEADS = {key: prefix_of(b"", key.topic) for key in (ONE, TWO)}
+PREFIXES = {key: prefix_of(b"", key.topic) for key in (ONE, TWO)}
 
 
 @pytest.fixture

@@ -30,10 +30,10 @@ def ago(seconds: float) -> int:
 
 def sealed(raw: bytes, read: float, frame: bytes = b"") -> Push:
     """Return a sealed push that was read so many seconds before now, or another frame that begins like it."""
-    heads = EnvelopePrefixes()
-    heads.learn(raw)
-    (head,) = heads.known.values()
-    return RawPush(frame or raw, Arrival(1, NOW - int(read * SECOND)), head)
+    prefixes = EnvelopePrefixes()
+    prefixes.learn(raw)
+    (prefix,) = prefixes.known.values()
+    return RawPush(frame or raw, Arrival(1, NOW - int(read * SECOND)), prefix)
 
 
 def message(raw: bytes, read: float) -> Message:

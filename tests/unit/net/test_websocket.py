@@ -1,4 +1,4 @@
-"""Handshakes, frames, deadlines, caps and ends of `transport`, against real sockets on this machine."""
+"""Handshakes, frames, deadlines, limits and ends of `WebSocketConnection`, with real sockets on this machine."""
 
 from __future__ import annotations
 

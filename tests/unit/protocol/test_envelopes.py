@@ -1,4 +1,4 @@
-"""Frames that are routed unopened: what may be sealed, and that whoever opens one reads the same as without it."""
+"""Envelope prefixes, frame batches, and decoders: a message reads the same, however its frame was decoded."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ def ticker(n: int, **more: Any) -> bytes:
     return START + b'"data":' + json.dumps(data).encode() + b"}"
 
 
-def head_in(heads: EnvelopePrefixes, frame: bytes) -> EnvelopePrefix | None:
-    return heads.known.get(frame[: frame.find(DATA)])
+def prefix_in(prefixes: EnvelopePrefixes, frame: bytes) -> EnvelopePrefix | None:
+    return prefixes.known.get(frame[: frame.find(DATA)])
 
 
 def prefix_of(frame: bytes) -> EnvelopePrefix | None:
-    """Return the head of a frame like `frame`, once that was learned."""
-    heads = EnvelopePrefixes()
-    heads.learn(frame)
-    return head_in(heads, frame)
+    """Learn the prefix of a frame and return it, or None if it was not learned."""
+    prefixes = EnvelopePrefixes()
+    prefixes.learn(frame)
+    return prefix_in(prefixes, frame)
 
 
-def sealed(frame: bytes) -> RawPush:
-    """Return a sealed frame of the ticker."""
-    head = prefix_of(ticker(0))
-    assert head is not None
-    return RawPush(frame, ARRIVAL, head)
+def raw_push(frame: bytes) -> RawPush:
+    """Return the raw push of a frame of the ticker."""
+    prefix = prefix_of(ticker(0))
+    assert prefix is not None
+    return RawPush(frame, ARRIVAL, prefix)
 
 
 def price(message: Message) -> Decimal:
@@ -77,13 +77,13 @@ READERS: dict[str, Callable[[Message], object]] = {
 
 
 def test_a_frame_that_begins_like_one_before_it_has_its_head() -> None:
-    heads = EnvelopePrefixes()
-    assert head_in(heads, ticker(1)) is None
-    heads.learn(ticker(1))
-    head = head_in(heads, ticker(2))
-    assert head is not None
-    assert (head.start, head.channel) == (START + b'"data":', ("/market/ticker:BTC-USDT", "trade.ticker"))
-    assert head_in(heads, ticker(2).replace(b"BTC", b"ETH")) is None
+    prefixes = EnvelopePrefixes()
+    assert prefix_in(prefixes, ticker(1)) is None
+    prefixes.learn(ticker(1))
+    prefix = prefix_in(prefixes, ticker(2))
+    assert prefix is not None
+    assert (prefix.start, prefix.channel) == (START + b'"data":', ("/market/ticker:BTC-USDT", "trade.ticker"))
+    assert prefix_in(prefixes, ticker(2).replace(b"BTC", b"ETH")) is None
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_a_frame_that_begins_like_one_before_it_has_its_head() -> None:
     ],
 )
 def test_the_order_of_the_keys_is_free(beginning: bytes) -> None:
-    head = prefix_of(beginning + b"{}}")
-    assert head is not None
-    assert head.channel[0] == "/a:B"
+    prefix = prefix_of(beginning + b"{}}")
+    assert prefix is not None
+    assert prefix.channel[0] == "/a:B"
 
 
 @pytest.mark.parametrize(
@@ -136,27 +136,27 @@ def test_what_can_not_be_learned_is_tried_ever_more_rarely(monkeypatch: pytest.M
         raise ValueError
 
     monkeypatch.setattr("kucoin_sync.protocol.envelopes._decode_envelope", decode)
-    heads = EnvelopePrefixes()
+    prefixes = EnvelopePrefixes()
     for _ in range(10_000):
-        heads.learn(ticker(0))
+        prefixes.learn(ticker(0))
     assert 10 <= len(tried) <= 20
 
 
 def test_a_head_is_learned_after_others_were_tried_in_vain() -> None:
-    heads = EnvelopePrefixes()
+    prefixes = EnvelopePrefixes()
     for _ in range(5000):
-        heads.learn(b'{"sn":1,"data":0}')
+        prefixes.learn(b'{"sn":1,"data":0}')
     for _ in range(1001):
-        heads.learn(ticker(0))
-    assert head_in(heads, ticker(1)) is not None
+        prefixes.learn(ticker(0))
+    assert prefix_in(prefixes, ticker(1)) is not None
 
 
 def test_the_heads_that_are_kept_are_bounded() -> None:
-    heads = EnvelopePrefixes()
+    prefixes = EnvelopePrefixes()
     for n in range(10_000):
-        heads.learn(ticker(0).replace(b"BTC", b"C%d" % n))
-    assert len(heads.known) <= 4096
-    assert head_in(heads, ticker(0).replace(b"BTC", b"C9999")) is not None
+        prefixes.learn(ticker(0).replace(b"BTC", b"C%d" % n))
+    assert len(prefixes.known) <= 4096
+    assert prefix_in(prefixes, ticker(0).replace(b"BTC", b"C9999")) is not None
 
 
 def symbols(*names: str) -> list[bytes]:
@@ -165,10 +165,10 @@ def symbols(*names: str) -> list[bytes]:
 
 
 def learned(frames: list[bytes]) -> EnvelopePrefixes:
-    heads = EnvelopePrefixes()
+    prefixes = EnvelopePrefixes()
     for frame in frames:
-        heads.learn(frame)
-    return heads
+        prefixes.learn(frame)
+    return prefixes
 
 
 @pytest.mark.parametrize(
@@ -183,23 +183,26 @@ def learned(frames: list[bytes]) -> EnvelopePrefixes:
     ids=["one", "four", "hard to tell apart", "other topics", "with a subject and without"],
 )
 def test_the_heads_of_frames_that_came_together_are_found_at_once(frames: list[bytes]) -> None:
-    heads = learned(frames)
+    prefixes = learned(frames)
     for _ in range(2):
-        assert heads.find(frames * 3) == [head_in(heads, frame) for frame in frames] * 3
-    assert heads.find([*frames, ticker(0).replace(b"BTC", b"NEW")]) is None
-    assert heads.find([*frames, b""]) is None
-    assert heads.find([*frames, frames[0].replace(b'"type"', b'"TYPE"')]) is None
+        assert prefixes.find(frames * 3) == [prefix_in(prefixes, frame) for frame in frames] * 3
+    assert prefixes.find([*frames, ticker(0).replace(b"BTC", b"NEW")]) is None
+    assert prefixes.find([*frames, b""]) is None
+    assert prefixes.find([*frames, frames[0].replace(b'"type"', b'"TYPE"')]) is None
     new = ticker(1).replace(b"BTC", b"NEW")
-    heads.learn(new)
-    assert heads.find([*frames, new]) == [*(head_in(heads, frame) for frame in frames), head_in(heads, new)]
+    prefixes.learn(new)
+    assert prefixes.find([*frames, new]) == [
+        *(prefix_in(prefixes, frame) for frame in frames),
+        prefix_in(prefixes, new),
+    ]
 
 
 def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> None:
     frames = symbols("A" * 50 + "1", "A" * 50 + "2", "B", "C")
-    heads = learned(frames)
-    assert len(heads._by_key) < len(heads.known)
-    assert heads.find(frames) == [head_in(heads, frame) for frame in frames]
-    assert len(heads._by_key) == 3
+    prefixes = learned(frames)
+    assert len(prefixes._by_key) < len(prefixes.known)
+    assert prefixes.find(frames) == [prefix_in(prefixes, frame) for frame in frames]
+    assert len(prefixes._by_key) == 3
 
 
 # What came together
@@ -207,7 +210,7 @@ def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> N
 
 def test_a_frame_batch_is_a_sequence_of_raw_pushes() -> None:
     frames = [ticker(n) for n in range(5)]
-    prefix = sealed(frames[0]).prefix
+    prefix = raw_push(frames[0]).prefix
     batch = FrameBatch(frames, ARRIVAL, prefix=prefix)
     assert len(batch) == 5
     for pushes, wanted in ((batch, frames), (batch[1:3], frames[1:3])):
@@ -234,7 +237,7 @@ def test_a_frame_batch_may_have_a_prefix_for_each_frame() -> None:
 
 
 def batch_of(*frames: bytes) -> FrameBatch:
-    """Return frames that came together, each with its prefix where they differ."""
+    """Return a batch of frames, with a prefix for each."""
     found = learned(symbols("A", "B", "C")).find(list(frames))
     assert found is not None
     return FrameBatch(list(frames), ARRIVAL, found)
@@ -261,7 +264,7 @@ def test_however_it_is_read_a_message_says_the_same(reader: Callable[[Message], 
     decoder = Decoder()
     for n in range(5):
         frame = ticker(n)
-        message = decoder.decode(sealed(frame))
+        message = decoder.decode(raw_push(frame))
         assert message is not None
         plain = decode_message(frame)
         plain.raw, plain.origin = frame, Origin(ARRIVAL)
@@ -288,7 +291,7 @@ def test_however_it_is_read_a_message_says_the_same(reader: Callable[[Message], 
 def test_a_message_is_decoded_as_those_before_it_were_read(reader: str, data: bool, payload: bool) -> None:
     decoder = Decoder()
     for n in range(3):
-        message = decoder.decode(sealed(ticker(n)))
+        message = decoder.decode(raw_push(ticker(n)))
         assert message is not None
         if n == 2:
             assert (type(message) is _Typed, type(message) is _Plain) == (payload, data)
@@ -299,7 +302,7 @@ def test_a_message_is_decoded_as_those_before_it_were_read(reader: str, data: bo
 def test_who_reads_both_ways_has_nothing_decoded_in_vain(first: str, second: str) -> None:
     decoder = Decoder()
     for n in range(210):
-        message = decoder.decode(sealed(ticker(n)))
+        message = decoder.decode(raw_push(ticker(n)))
         assert message is not None
         if n > 205:
             assert type(message) is _Split
@@ -312,72 +315,72 @@ def test_who_reads_both_ways_has_nothing_decoded_in_vain(first: str, second: str
 def test_who_keeps_reading_one_way_has_it_decoded_so_for_ever(reader: str, base: type) -> None:
     decoder = Decoder()
     for n in range(310):
-        message = decoder.decode(sealed(ticker(n)))
+        message = decoder.decode(raw_push(ticker(n)))
         assert message is not None
         assert n < 2 or isinstance(message, base)
         READERS[reader](message)
 
 
 def test_data_beyond_the_usual_form_is_read_as_without_a_seal() -> None:
-    misfits: list[Message] = []
+    mismatches: list[Message] = []
     decoder = Decoder()
-    arrival = Arrival(1, 2, misfits.append)
+    arrival = Arrival(1, 2, mismatches.append)
     frames = [ticker(1), ticker(2), ticker(3, price=[]), ticker(4)]
     found = []
     for frame in frames:
-        message = decoder.decode(RawPush(frame, arrival, sealed(frame).prefix))
+        message = decoder.decode(RawPush(frame, arrival, raw_push(frame).prefix))
         assert message is not None
         found.append(message.payload)
     assert (found[2].price, found[2].sequence) == (None, 3)
-    assert [message.raw for message in misfits] == [frames[2]]
+    assert [message.raw for message in mismatches] == [frames[2]]
     assert isinstance(found[3], Ticker)
 
 
 def test_members_that_kucoin_adds_are_decoded_in_one_pass_from_the_second_message_on() -> None:
-    misfits: list[Message] = []
+    mismatches: list[Message] = []
     decoder = Decoder()
-    arrival = Arrival(1, 2, misfits.append)
+    arrival = Arrival(1, 2, mismatches.append)
     for n in range(300):
         frame = ticker(n, more={"of": ["tomorrow"]}) if n > 100 and n % 2 else ticker(n)
-        message = decoder.decode(RawPush(frame, arrival, sealed(frame).prefix))
+        message = decoder.decode(RawPush(frame, arrival, raw_push(frame).prefix))
         assert message is not None
         assert n < 2 or n == 101 or isinstance(message, _Typed)
         assert isinstance(message.payload, Ticker)
         assert (message.payload.sequence, message.payload.price) == (n, Decimal(f"{n}.50"))
         assert message.payload.extra == ({"more": {"of": ["tomorrow"]}} if n > 100 and n % 2 else {})
-    assert misfits == []
+    assert mismatches == []
 
 
 def reading_payloads() -> Decoder:
     """Return a decoder whose consumer has read payloads."""
     decoder = Decoder()
     for n in range(3):
-        message = decoder.decode(sealed(ticker(n)))
+        message = decoder.decode(raw_push(ticker(n)))
         assert message is not None and message.payload
     return decoder
 
 
 def test_pushes_are_decoded_as_one_by_one_whatever_is_among_them() -> None:
     decoder, whole = reading_payloads(), decode_message(ticker(7))
-    pushes: list[Push] = [sealed(ticker(3)), sealed(ticker(4, price=[])), sealed(ticker(5, price=[])), whole]
-    found = list(decoder.decode_all([*pushes, sealed(BAD[0]), sealed(ticker(8))]))
+    pushes: list[Push] = [raw_push(ticker(3)), raw_push(ticker(4, price=[])), raw_push(ticker(5, price=[])), whole]
+    found = list(decoder.decode_all([*pushes, raw_push(BAD[0]), raw_push(ticker(8))]))
     assert [message.data["sequence"] for message in found] == ["3", "4", "5", "7", "8"]
     assert found[3] is whole
     assert [isinstance(message, _Typed) for message in found] == [True, False, False, False, False]
     assert decoder.unreadable == 1
-    after = decoder.decode(sealed(ticker(9)))
+    after = decoder.decode(raw_push(ticker(9)))
     assert type(after) is _Split, "the struct does not fit what comes"
 
 
 def test_frames_of_one_prefix_are_decoded_as_one_by_one() -> None:
     decoder = reading_payloads()
     frames = [ticker(1), BAD[0], ticker(2, price=[]), BAD[-1], ticker(3)]
-    found = list(decoder.decode_all(FrameBatch(frames, ARRIVAL, prefix=sealed(ticker(0)).prefix)))
+    found = list(decoder.decode_all(FrameBatch(frames, ARRIVAL, prefix=raw_push(ticker(0)).prefix)))
     assert [message.data["sequence"] for message in found] == ["1", "2", "3"]
     assert [message.raw for message in found] == [ticker(1), ticker(2, price=[]), ticker(3)]
     assert [isinstance(message, _Typed) for message in found] == [True, False, False]
     assert decoder.unreadable == 2
-    assert type(decoder.decode(sealed(ticker(9)))) is _Split
+    assert type(decoder.decode(raw_push(ticker(9)))) is _Split
 
 
 def test_frames_of_several_prefixes_are_decoded_each_with_its_own() -> None:
@@ -398,7 +401,7 @@ def test_frames_of_several_prefixes_are_decoded_each_with_its_own() -> None:
 def test_members_that_kucoin_adds_are_decoded_in_one_pass_in_a_batch_too() -> None:
     decoder = reading_payloads()
     frames = [ticker(n, more=n) for n in range(5)]
-    found = list(decoder.decode_batch(FrameBatch(frames, ARRIVAL, prefix=sealed(frames[0]).prefix)))
+    found = list(decoder.decode_batch(FrameBatch(frames, ARRIVAL, prefix=raw_push(frames[0]).prefix)))
     assert [isinstance(message, _Typed) for message in found] == [False, True, True, True, True]
     assert [message.payload.extra for message in found] == [{"more": n} for n in range(5)]
 
@@ -440,7 +443,7 @@ BAD = [
 def test_what_is_no_push_is_left_out_and_counted(reader: Callable[[Message], object], bad: bytes) -> None:
     inbox = make_inbox("raise")
     subscription = Subscription(("/a:B",), inbox, close=lambda _: inbox.finish(None))
-    inbox.put_many([sealed(frame) for frame in (ticker(0), bad, ticker(1), ticker(2), bad, ticker(3))])
+    inbox.put_many([raw_push(frame) for frame in (ticker(0), bad, ticker(1), ticker(2), bad, ticker(3))])
     subscription.close()
     seen = []
     for message in subscription:
@@ -452,8 +455,11 @@ def test_what_is_no_push_is_left_out_and_counted(reader: Callable[[Message], obj
 
 def test_opened_leaves_out_what_can_not_be_read() -> None:
     whole = decode_message(ticker(7))
-    assert [message.data["sequence"] for message in opened([sealed(ticker(1)), sealed(BAD[0]), whole])] == ["1", "7"]
-    assert channel_of(whole) == channel_of(sealed(ticker(1))) == ("/market/ticker:BTC-USDT", "trade.ticker")
+    assert [message.data["sequence"] for message in opened([raw_push(ticker(1)), raw_push(BAD[0]), whole])] == [
+        "1",
+        "7",
+    ]
+    assert channel_of(whole) == channel_of(raw_push(ticker(1))) == ("/market/ticker:BTC-USDT", "trade.ticker")
 
 
 # In the queues
@@ -463,13 +469,13 @@ def test_opened_leaves_out_what_can_not_be_read() -> None:
 def test_what_was_dropped_is_told_by_the_next_that_can_be_read(overflow: str) -> None:
     inbox = make_inbox(overflow, 2)
     for n in range(4):
-        inbox.put(sealed(ticker(n)))
+        inbox.put(raw_push(ticker(n)))
     seen: list[Message] = []
     while len(inbox):
         seen.append(pop(inbox))
     inbox.notice()
     for frame in (BAD[0], ticker(8)):
-        inbox.put(sealed(frame))
+        inbox.put(raw_push(frame))
     while len(inbox):
         seen.append(pop(inbox))
     assert sum(message.lost for message in seen) == 2 == inbox.dropped
@@ -480,7 +486,7 @@ def test_what_was_dropped_is_told_by_the_next_that_can_be_read(overflow: str) ->
 def test_a_dropped_frame_that_the_oldest_policy_has_to_look_at_may_be_unreadable() -> None:
     inbox = make_inbox("drop_oldest", 2)
     for frame in (ticker(0), BAD[0], ticker(2)):
-        inbox.put(sealed(frame))
+        inbox.put(raw_push(frame))
     message = pop(inbox)
     assert (message.data["sequence"], message.lost) == ("2", 1)
     with pytest.raises(IndexError):
@@ -489,18 +495,18 @@ def test_a_dropped_frame_that_the_oldest_policy_has_to_look_at_may_be_unreadable
 
 def test_superseded_frames_are_only_counted_under_latest() -> None:
     inbox = make_inbox("latest", 2)
-    inbox.put_many([sealed(ticker(n)) for n in range(5)])
-    inbox.put(sealed(ticker(5)))
+    inbox.put_many([raw_push(ticker(n)) for n in range(5)])
+    inbox.put(raw_push(ticker(5)))
     message = pop(inbox)
     assert (message.data["sequence"], message.lost, inbox.dropped) == ("5", 5, 5)
-    inbox.put(sealed(BAD[0]))
+    inbox.put(raw_push(BAD[0]))
     with pytest.raises(IndexError):
         pop(inbox)
 
 
 def test_an_unreadable_frame_hides_none_under_latest() -> None:
     inbox = make_inbox("latest", 2)
-    inbox.put_many([sealed(ticker(0)), sealed(BAD[0])])
+    inbox.put_many([raw_push(ticker(0)), raw_push(BAD[0])])
     inbox.put(decode_message(ticker(1).replace(b"BTC", b"ETH")))
     for topic in ("/market/ticker:BTC-USDT", "/market/ticker:ETH-USDT"):
         message = pop(inbox)
@@ -511,7 +517,7 @@ def test_an_unreadable_frame_hides_none_under_latest() -> None:
 def test_a_loop_goes_on_over_data_beyond_the_usual_form() -> None:
     inbox = make_inbox("raise", 1000)
     subscription = Subscription(("/a:B",), inbox, close=lambda _: inbox.finish(None))
-    inbox.put_many([sealed(ticker(n, price=[]) if n == 250 else ticker(n)) for n in range(500)])
+    inbox.put_many([raw_push(ticker(n, price=[]) if n == 250 else ticker(n)) for n in range(500)])
     subscription.close()
     payloads = [message.payload for message in subscription]
     assert [n for n, payload in enumerate(payloads) if payload.price is None] == [250]
@@ -521,9 +527,9 @@ def test_a_loop_goes_on_over_data_beyond_the_usual_form() -> None:
 def test_an_inline_callback_gets_what_can_be_read() -> None:
     seen: list[str] = []
     inbox = InlineInbox(lambda message: seen.append(message.payload.price), lambda error: pytest.fail(repr(error)))
-    pushes: list[Push] = [sealed(frame) for frame in (ticker(0), BAD[0], ticker(1))]
+    pushes: list[Push] = [raw_push(frame) for frame in (ticker(0), BAD[0], ticker(1))]
     inbox.put_many(pushes)
-    inbox.put(sealed(ticker(2)))
+    inbox.put(raw_push(ticker(2)))
     inbox.put(decode_message(ticker(3)))
     assert seen == [Decimal(f"{n}.50") for n in range(4)]
     inbox.finish(None)

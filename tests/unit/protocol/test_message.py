@@ -268,11 +268,11 @@ def test_with_lost_makes_another_message_of_the_same_frame() -> None:
     ],
 )
 def test_the_payload_is_the_struct_of_topic_and_subject(frame: bytes, struct: str) -> None:
-    misfits: list[Message] = []
-    message = received(frame, Arrival(payload_mismatch=misfits.append))
+    mismatches: list[Message] = []
+    message = received(frame, Arrival(payload_mismatch=mismatches.append))
     assert type(message.payload).__name__ == struct
     assert message.payload is message.payload
-    assert misfits == []
+    assert mismatches == []
 
 
 def test_the_payload_has_exact_numbers() -> None:
@@ -282,11 +282,11 @@ def test_the_payload_has_exact_numbers() -> None:
 
 @pytest.mark.parametrize("frame", FRAMES[-6:], ids=NAMES[-6:])
 def test_without_a_struct_the_payload_is_the_plain_data(frame: bytes) -> None:
-    misfits: list[Message] = []
-    message = received(frame, Arrival(payload_mismatch=misfits.append))
+    mismatches: list[Message] = []
+    message = received(frame, Arrival(payload_mismatch=mismatches.append))
     assert message.payload == json.loads(frame).get("data")
     assert message.payload is message.data
-    assert misfits == []
+    assert mismatches == []
 
 
 @pytest.mark.parametrize(
@@ -294,15 +294,15 @@ def test_without_a_struct_the_payload_is_the_plain_data(frame: bytes) -> None:
     [b"[]", b"7", b'"text"', b"null", b'{"price":{"a":1}}', b'{"price":"not a number"}', b"[" * 300 + b"]" * 300],
 )
 def test_a_payload_of_no_use_is_the_struct_without_a_price_and_is_counted_once(data: bytes) -> None:
-    misfits: list[Message] = []
+    mismatches: list[Message] = []
     frame = b'{"type":"message","topic":"/market/ticker:BTC-USDT","subject":"trade.ticker","data":' + data + b"}"
-    message = received(frame, Arrival(payload_mismatch=misfits.append))
+    message = received(frame, Arrival(payload_mismatch=mismatches.append))
     assert isinstance(message.payload, Payload)
     assert (message.payload.price, message.payload.best_bid, message.payload.time_ns) == (None, None, 0)
     assert message.data == json.loads(data)
     assert message.payload is message.payload
-    assert len(misfits) == 1
-    assert misfits[0] is message
+    assert len(mismatches) == 1
+    assert mismatches[0] is message
 
 
 def test_a_payload_with_something_odd_needs_nobody_who_counts() -> None:
@@ -319,25 +319,25 @@ def test_a_known_topic_without_data_has_a_payload_without_values() -> None:
 
 @pytest.mark.parametrize("frame", FRAMES, ids=NAMES)
 def test_preparing_a_wanted_topic_changes_no_payload(frame: bytes) -> None:
-    misfits: list[Message] = []
-    before = received(frame, Arrival(payload_mismatch=misfits.append)).payload
+    mismatches: list[Message] = []
+    before = received(frame, Arrival(payload_mismatch=mismatches.append)).payload
     topic = json.loads(frame).get("topic", "")
     for _ in range(2):
         prepare(topic)
-        after = received(frame, Arrival(payload_mismatch=misfits.append))
+        after = received(frame, Arrival(payload_mismatch=mismatches.append))
         assert after.payload == before
         assert type(after.payload) is type(before)
-    assert misfits == []
+    assert mismatches == []
 
 
 def test_a_misfit_of_a_prepared_topic_is_counted_too() -> None:
-    misfits: list[Message] = []
+    mismatches: list[Message] = []
     prepare("/market/ticker:PREPARED-USDT")
     frame = b'{"type":"message","topic":"/market/ticker:PREPARED-USDT","subject":"trade.ticker","data":[1]}'
-    message = received(frame, Arrival(payload_mismatch=misfits.append))
+    message = received(frame, Arrival(payload_mismatch=mismatches.append))
     assert (message.payload.price, message.payload.extra) == (None, {"data": [1]})
-    assert len(misfits) == 1
-    assert misfits[0] is message
+    assert len(mismatches) == 1
+    assert mismatches[0] is message
 
 
 @pytest.mark.parametrize(

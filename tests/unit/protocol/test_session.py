@@ -1,4 +1,4 @@
-"""The session: the whole conversation of one connection, frame by frame, with time as a number."""
+"""The session: commands, answers, deadlines and pushes of one connection, with time as a number."""
 
 from __future__ import annotations
 

@@ -438,7 +438,7 @@ def test_100_forks_in_a_row_from_a_busy_process_each_stream(
 
 
 LOCKS: dict[str, Callable[[Stream, Any, Any], Any]] = {
-    "the switchboard": lambda stream, sub, book: stream._board._lock,
+    "the subscription manager": lambda stream, sub, book: stream._board._lock,
     "deferred calls": lambda stream, sub, book: signals._deferred._run_lock,
     "a connection": lambda stream, sub, book: stream._board._made[0]._lock,
     "an inbox": lambda stream, sub, book: sub.inbox._lock,

@@ -1,4 +1,4 @@
-"""What a switchboard tells of topics that are carried or no longer carried, with connections that do as a test says."""
+"""The subscription manager and its groups, with connections that a test controls."""
 
 from __future__ import annotations
 

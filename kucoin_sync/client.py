@@ -17,7 +17,7 @@ from .connections.subscriber import Callback, Options, SubscribeOptions, Subscri
 from .credentials import Credentials
 from .delivery.callbacks import Callbacks
 from .delivery.observer import Observer
-from .delivery.queue import InlineInbox
+from .delivery.queue import InlineQueue
 from .delivery.subscription import Subscription
 from .events import Event
 from .internal.fork import NotPicklable, install_fork_hooks, register
@@ -42,7 +42,17 @@ __all__ = ["Client"]
 _NO_BOOKS = {"books": 0, "books_ready": 0, "book_resyncs": 0, "book_snapshots": 0}
 
 #: Public methods for packages built on a stream; `dir` and tab completion omit them.
-_INTERNAL = {"add_tap", "after_fork", "carrying", "emit", "fetcher", "has_key", "remove_tap", "unwatch", "watch"}
+_INTERNAL = {
+    "add_observer",
+    "after_fork",
+    "carrying",
+    "emit",
+    "fetcher",
+    "has_key",
+    "remove_observer",
+    "unwatch",
+    "watch",
+}
 
 C = TypeVar("C", bound=Callback)
 P = TypeVar("P")
@@ -82,8 +92,8 @@ class Client(NotPicklable):
     ) -> None:
         self._name = name
         self._callbacks = callbacks
-        self._board = SubscriptionManager(make, capacity, callbacks.emit)
-        self._subscriber = Subscriber(self._board, callbacks, credentials, find_credentials)
+        self._subscription_manager = SubscriptionManager(make, capacity, callbacks.emit)
+        self._subscriber = Subscriber(self._subscription_manager, callbacks, credentials, find_credentials)
         self._fetcher = fetcher
         self._snapshots_per_30s = snapshots_per_30s
         subscriber = self._subscriber
@@ -94,7 +104,12 @@ class Client(NotPicklable):
         register(self)
         # The threads hold the manager but never this object. Objects that users hold keep this object alive.
         finaliser = weakref.finalize(
-            self, _close_unreferenced, f"{type(self).__name__} of {name}", self._board, callbacks, self._watchers
+            self,
+            _close_unreferenced,
+            f"{type(self).__name__} of {name}",
+            self._subscription_manager,
+            callbacks,
+            self._watchers,
         )
         finaliser.atexit = False
 
@@ -139,7 +154,7 @@ class Client(NotPicklable):
         options = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
         [subscription] = map(
             self._subscriber.subscribe, ((topic, *more_topics),), (options,), (None,), (self,)
-        )  # one step, see `Inbox.source`
+        )  # one step, see `MessageQueue.source`
         return subscription
 
     def tunnel(self, name: str) -> Tunnel:
@@ -153,7 +168,9 @@ class Client(NotPicklable):
         """
         from .tunnel import Tunnel
 
-        [tunnel] = map(Tunnel, (name,), (self._subscriber,), (self._board,), (self,))  # one step, see `Inbox.source`
+        [tunnel] = map(
+            Tunnel, (name,), (self._subscriber,), (self._subscription_manager,), (self,)
+        )  # one step, see `MessageQueue.source`
         return tunnel
 
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
@@ -172,7 +189,7 @@ class Client(NotPicklable):
             topic.close()
             return
         grammar.split(topic)  # raises InvalidTopic here, not on another thread
-        run_or_defer(lambda: self._board.unsubscribe(topic))
+        run_or_defer(lambda: self._subscription_manager.unsubscribe(topic))
 
     # Order books
 
@@ -240,7 +257,7 @@ class Client(NotPicklable):
 
         options = (symbol, level, generation, on_change, maxsize, held)
         book: LocalLevel2Book | LocalLevel3Book
-        [book] = starmap(self._book_manager().open, (options,))  # one step, see `Inbox.source`
+        [book] = starmap(self._book_manager().open, (options,))  # one step, see `MessageQueue.source`
         return book
 
     # In a forked child
@@ -258,8 +275,8 @@ class Client(NotPicklable):
     def _resume(self) -> None:
         if self._books is not None:
             self._books.resume()
-        for subscription in self._board.resume():
-            if subscription.callback is not None and not isinstance(subscription.inbox, InlineInbox):
+        for subscription in self._subscription_manager.resume():
+            if subscription.callback is not None and not isinstance(subscription.message_queue, InlineQueue):
                 self._callbacks.serve(subscription)
 
     def after_fork(self) -> None:
@@ -269,21 +286,21 @@ class Client(NotPicklable):
         if self._books is not None:
             self._books.after_fork()
         stream = weakref.ref(self)
-        self._board.after_fork(lambda: None if (held := stream()) is None else held.resume())
+        self._subscription_manager.after_fork(lambda: None if (held := stream()) is None else held.resume())
         if closed:
             self._begin_to_close()
 
-    def add_tap(self, tap: Observer) -> None:
+    def add_observer(self, observer: Observer) -> None:
         """Register an observer of everything that subscriptions and books get; a recorder is one."""
-        run_or_defer(lambda: self._board.add_tap(tap))
+        run_or_defer(lambda: self._subscription_manager.add_observer(observer))
 
-    def remove_tap(self, tap: Observer) -> None:
+    def remove_observer(self, observer: Observer) -> None:
         """Remove an observer."""
-        run_or_defer(lambda: self._board.remove_tap(tap))
+        run_or_defer(lambda: self._subscription_manager.remove_observer(observer))
 
     def carrying(self) -> dict[tuple[str, bool], list[TopicKey]]:
         """Return the confirmed topics, with their tunnels, by (market, private)."""
-        return self._board.carrying()
+        return self._subscription_manager.carrying()
 
     def emit(self, event: Event) -> None:
         """Log an event and pass it to `on_event`; for packages built on a stream. Never waits."""
@@ -313,7 +330,7 @@ class Client(NotPicklable):
         self._callbacks.close()
         books = self._books
         closing = [] if books is None else books.close()
-        closing += self._board.close()
+        closing += self._subscription_manager.close()
         if self._books is not None and books is None:  # made by another thread meanwhile
             closing += self._books.close()
         return [*closing, *self._callbacks.threads]
@@ -321,7 +338,7 @@ class Client(NotPicklable):
     @property
     def closed(self) -> bool:
         """Whether the stream was closed."""
-        return self._board.closed
+        return self._subscription_manager.closed
 
     def stats(self) -> dict[str, Any]:
         """Return numbers of the stream so far: messages, bytes, drops, reconnects, books and more.
@@ -333,7 +350,7 @@ class Client(NotPicklable):
         """
         if not is_reentrant():
             wait_for_deferred()
-        return {**self._board.stats(), **(_NO_BOOKS if self._books is None else self._books.stats())}
+        return {**self._subscription_manager.stats(), **(_NO_BOOKS if self._books is None else self._books.stats())}
 
     def __enter__(self) -> Self:
         return self
@@ -349,13 +366,13 @@ class Client(NotPicklable):
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
-        return f"<{type(self).__name__} of {self._name}: {state}, {self._board.count} subscriptions>"
+        return f"<{type(self).__name__} of {self._name}: {state}, {self._subscription_manager.count} subscriptions>"
 
     def _make_snapshots(self) -> SnapshotProvider:
         """Return the provider of the books' snapshots."""
         from .books.snapshot_fetcher import SnapshotQueue
 
-        return SnapshotQueue(self._fetcher, self._snapshots_per_30s, self._board.fetched)
+        return SnapshotQueue(self._fetcher, self._snapshots_per_30s, self._subscription_manager.fetched)
 
     # For the relay, which forwards the messages of a stream
 
@@ -372,11 +389,11 @@ class Client(NotPicklable):
         """Register a watcher of the confirmed and lost public topics. Such a stream can keep no books."""
         if self._watchers.setdefault("", watcher) is not watcher:
             raise ValueError("this stream's topics are watched already; use a stream of its own")
-        self._board.watcher = watcher
+        self._subscription_manager.watcher = watcher
 
     def unwatch(self) -> None:
         """Remove the watcher."""
-        self._board.watcher = None
+        self._subscription_manager.watcher = None
         self._watchers.clear()
 
     def _book_manager(self) -> BookManager:
@@ -384,21 +401,21 @@ class Client(NotPicklable):
 
         if self._books is None:
             snapshots = self._make_snapshots()
-            made = BookManager(self._board, self._subscriber, self._callbacks, snapshots, self._with_key)
+            made = BookManager(self._subscription_manager, self._subscriber, self._callbacks, snapshots, self._with_key)
             watcher = self._watchers.setdefault("", made)
             if not isinstance(watcher, BookManager):
                 raise ValueError("this stream's topics are watched by a relay; open books on another stream")
-            self._board.watcher = self._books = watcher
-            if self._board.closed:
+            self._subscription_manager.watcher = self._books = watcher
+            if self._subscription_manager.closed:
                 watcher.close()
         return self._books
 
 
 def _close_unreferenced(
-    stream: str, board: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]
+    stream: str, subscription_manager: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]
 ) -> None:
     """End the threads of a stream that users hold no part of. Runs on any thread, in the garbage collector."""
-    if not board.is_connected:
+    if not subscription_manager.is_connected:
         return
 
     def end() -> None:
@@ -406,7 +423,7 @@ def _close_unreferenced(
         for watcher in watchers.values():
             if (close := getattr(watcher, "close", None)) is not None:
                 close()
-        board.close()
+        subscription_manager.close()
 
     defer(end)
     warnings.warn(

@@ -32,15 +32,17 @@ class Tunnel(NotPicklable):
     The first topic subscribed in it chooses the connection. All topics of the tunnel stay on that connection.
     """
 
-    def __init__(self, name: str, subscriber: Subscriber, board: SubscriptionManager, stream: object = None) -> None:
+    def __init__(
+        self, name: str, subscriber: Subscriber, subscription_manager: SubscriptionManager, stream: object = None
+    ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidTopic(f"{name!r} is no name of a tunnel; it has 1 to 64 letters, digits, - or _")
         self.name = name
         self._subscriber = subscriber
-        self._board = board
+        self._subscription_manager = subscription_manager
         self._closed = False
         self._stream = stream  # the tunnel keeps its stream alive
-        board.open_tunnel(name)
+        subscription_manager.open_tunnel(name)
 
     @property
     def closed(self) -> bool:
@@ -86,15 +88,17 @@ class Tunnel(NotPicklable):
             topic.close()
             return
         grammar.split(topic)  # raises InvalidTopic here, not on another thread
-        run_or_defer(lambda: self._board.unsubscribe(topic, self.name))
+        run_or_defer(lambda: self._subscription_manager.unsubscribe(topic, self.name))
 
     def close(self) -> None:
         """Close the tunnel and end its subscriptions. Closing twice is allowed."""
         if self._closed:
             return  # another tunnel may have taken the name
         self._closed = True
-        run_or_defer(lambda: self._board.close_tunnel(self.name))
-        self._board.free_tunnel(self.name)  # last: a new tunnel of this name must not be closed by the line above
+        run_or_defer(lambda: self._subscription_manager.close_tunnel(self.name))
+        self._subscription_manager.free_tunnel(
+            self.name
+        )  # last: a new tunnel of this name must not be closed by the line above
 
     def __enter__(self) -> Tunnel:
         return self

@@ -15,7 +15,7 @@ import kucoin_sync
 
 ROOT = Path(kucoin_sync.__file__).parent
 
-# Lowest first. A name stands for a package with all that is in it, or for a module at the root; "" is the public surface.
+# Lowest first. A name stands for a package with all that is in it, or for a module at the root; "" is the package.
 LAYERS = (
     {"_version", "credentials", "exceptions", "limits"},
     {"internal"},

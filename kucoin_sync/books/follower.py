@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from ..delivery.queue import Inbox
+from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
 from ..events import BookFailed, BookReady, BookRenumbered, BookResyncing, Event, Overflowed, SnapshotFailed
 from ..exceptions import BookNotReady, StreamClosed
@@ -89,7 +89,7 @@ class Follower(Generic[B, C]):
             self.calibration = self.calibration.replacement("this process was forked from the one in which it was kept")
             self._resume_pending = True
             for listener in self._listeners.alive():
-                listener.inbox.sleep(self.ensure_resumed)
+                listener.message_queue.sleep(self.ensure_resumed)
 
     @property
     def live(self) -> bool:
@@ -198,17 +198,17 @@ class Follower(Generic[B, C]):
 
     # Updates
 
-    def apply_pending(self, inbox: Inbox, most: int) -> None:
-        """Apply up to `most` of the messages in an inbox, and record the losses that the inbox reports."""
+    def apply_pending(self, message_queue: MessageQueue, most: int) -> None:
+        """Apply up to `most` of the messages in a queue, and record the losses that the queue reports."""
         with self.reader_lock:
             pass  # let waiting readers go first
-        self._change(partial(self._apply, inbox, most))
+        self._change(partial(self._apply, message_queue, most))
 
-    def _apply(self, inbox: Inbox, most: int) -> None:
+    def _apply(self, message_queue: MessageQueue, most: int) -> None:
         calibration = self.calibration
         push = calibration.push
         read_frame = self.source.feed.read_frame
-        for pushed in inbox.take(most):
+        for pushed in message_queue.take(most):
             before = calibration.sequence
             if isinstance(pushed, RawPush):
                 try:
@@ -223,7 +223,7 @@ class Follower(Generic[B, C]):
                 self.received_ns = pushed.received_ns
             if applied and self._listeners:
                 self._listeners.publish(applied, before, calibration.resyncs)
-        while inbox.alert and (notice := inbox.notice()) is not None:
+        while message_queue.alert and (notice := message_queue.notice()) is not None:
             self._record_dropped(getattr(notice, "dropped", 0), reported_early=True)
 
     def _push_decoded(self, raw: RawPush) -> Sequence[Update]:
@@ -234,7 +234,7 @@ class Follower(Generic[B, C]):
     def _record_dropped(self, count: int, *, reported_early: bool = False) -> None:
         """Start again because updates were dropped.
 
-        The inbox reports a loss, and the next message reports the same loss again; the book starts again only once.
+        The queue reports a loss, and the next message reports the same loss again; the book starts again only once.
         """
         if count > self._known_dropped:
             self.calibration.invalidate(f"{count} updates came faster than they could be applied and were dropped")
@@ -341,22 +341,22 @@ class Follower(Generic[B, C]):
 
     def _add_listener(self, subscription: Subscription[Any]) -> None:
         if self.ended is not None:
-            subscription.inbox.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
+            subscription.message_queue.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
         self._listeners.add(subscription)
 
     def _remove_listener(self, subscription: Subscription[Any]) -> None:
         self.under_lock(partial(self._listeners.remove, subscription))
-        subscription.inbox.finish(None)
+        subscription.message_queue.finish(None)
 
     @property
     def callback_listeners(self) -> tuple[Subscription[Any], ...]:
         """The listeners with a callback."""
         return self._listeners.with_callback
 
-    def free_capacity(self, inbox: Inbox) -> float:
-        """Return how many more messages `inbox` can take before a listener has to drop a change."""
+    def free_capacity(self, message_queue: MessageQueue) -> float:
+        """Return how many more messages `message_queue` can take before a listener has to drop a change."""
         # Under the lock no message is being applied, so each one is in a queue.
-        return self.under_lock(lambda: self._listeners.free_capacity() - len(inbox))
+        return self.under_lock(lambda: self._listeners.free_capacity() - len(message_queue))
 
     def finish_listeners(self) -> None:
         """End the listeners after the changes that they already have; the book can still be read."""

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from ..delivery.overflow import inbox_for
+from ..delivery.overflow import queue_for
 from ..delivery.subscription import Subscription
 from ..events import Event
 from ..exceptions import SlowConsumer, StreamClosed
@@ -77,9 +77,9 @@ class ChangeListeners:
                 dropped=dropped,
             )
 
-        inbox = inbox_for("raise", maxsize, lambda dropped: overflowed((name,), dropped), slow)
+        message_queue = queue_for("raise", maxsize, lambda dropped: overflowed((name,), dropped), slow)
         on_message: Any = callback
-        return Subscription[Any]((name,), inbox, close=close, callback=on_message)
+        return Subscription[Any]((name,), message_queue, close=close, callback=on_message)
 
     def add(self, subscription: Subscription[Any]) -> None:
         """Put changes into a subscription from now on."""
@@ -101,14 +101,14 @@ class ChangeListeners:
         for listener in listeners:
             if requested:
                 listener.withhold(listener.topics)
-            listener.inbox.finish(None if requested else error)
+            listener.message_queue.finish(None if requested else error)
         self._refs = ()
         return listeners
 
     def finish(self) -> None:
         """End the subscriptions after the changes that they already have."""
         for listener in self.alive():
-            listener.inbox.finish(None)
+            listener.message_queue.finish(None)
 
     def alive(self) -> list[Subscription[Any]]:
         """Return the subscriptions that still exist."""
@@ -121,7 +121,7 @@ class ChangeListeners:
 
     def free_capacity(self) -> float:
         """Return the number of changes that all subscriptions have room for."""
-        return min((listener.inbox.room() for listener in self.alive()), default=math.inf)
+        return min((listener.message_queue.room() for listener in self.alive()), default=math.inf)
 
     def publish(self, applied: Sequence[Update], before: int, resyncs: int) -> None:
         """Put the changes of applied updates into all subscriptions.

@@ -63,7 +63,7 @@ class Changes(NotPicklable, Generic[C]):
             TimeoutError: no change came in time.
             StreamClosed: the book has ended. SlowConsumer and others: as when iterating.
         """
-        [change] = map(self._get, (timeout,))  # in one step, as `Inbox.source`
+        [change] = map(self._get, (timeout,))  # in one step, as `MessageQueue.source`
         return change
 
     @property

@@ -37,7 +37,7 @@ _MAXSIZE = 10_000
 
 
 class _BookJob:
-    """A book and its subscription. The inbox calls `release` when it has messages, which queues the book."""
+    """A book and its subscription. The message queue calls `release` when it has messages, which queues the book."""
 
     __slots__ = ("_queue", "book", "subscription")
 
@@ -61,14 +61,14 @@ class BookManager:
 
     def __init__(
         self,
-        board: SubscriptionManager,
+        subscription_manager: SubscriptionManager,
         subscriber: Subscriber,
         callbacks: Callbacks,
         snapshots: SnapshotProvider,
         with_key: Callable[[], bool],
     ) -> None:
         self.emit: Callable[[Event], None] = callbacks.emit
-        self._board = board
+        self._subscription_manager = subscription_manager
         self._subscriber = subscriber
         self._callbacks = callbacks
         self._snapshots = snapshots
@@ -84,8 +84,8 @@ class BookManager:
         self._past_resyncs = 0  # resyncs of books that have ended
         self._thread: threading.Thread | None = None
         self._not_resumed: dict[Follower[Any, Any], Subscription] = {}  # the parent's books, until the child resumes
-        if board.watcher is None:
-            board.watcher = self
+        if subscription_manager.watcher is None:
+            subscription_manager.watcher = self
 
     # Fork
 
@@ -108,7 +108,7 @@ class BookManager:
 
     def on_first_use(self) -> None:
         """Resume the stream in a forked child: a book is used there for the first time."""
-        self._board.use()
+        self._subscription_manager.use()
 
     def resume(self) -> None:
         """Serve the parent's books in a forked child."""
@@ -145,7 +145,7 @@ class BookManager:
         held = hold(book)
         if not is_reentrant():
             wait_for_deferred()
-            [_] = map(self._follow, (book,), (on_change,), (maxsize,))  # see `Inbox.source`
+            [_] = map(self._follow, (book,), (on_change,), (maxsize,))  # see `MessageQueue.source`
             return held
         if self._closed:
             raise StreamClosed(_CLOSED)
@@ -246,7 +246,7 @@ class BookManager:
 
     def obstacle(self, book: Follower[Any, Any]) -> str:
         """Return why a book has to wait: its connection, else its snapshot; "" if that is unknown."""
-        error = self._board.obstacle(book.source.topic)
+        error = self._subscription_manager.obstacle(book.source.topic)
         return self._snapshots.obstacle(book) if error is None else str(error)
 
     def on_ended(self, book: Follower[Any, Any]) -> None:
@@ -290,8 +290,8 @@ class BookManager:
     def _attach(self, job: _BookJob, subscription: Subscription) -> None:
         """Serve a book whenever its subscription has messages."""
         job.subscription = subscription
-        subscription.inbox.call(job)
-        if self._board.carries(job.book.source.topic):
+        subscription.message_queue.call(job)
+        if self._subscription_manager.carries(job.book.source.topic):
             job.book.on_subscribed()
 
     def _books_of(self, keys: Iterable[TopicKey]) -> list[Follower[Any, Any]]:
@@ -329,7 +329,7 @@ class BookManager:
             try:
                 log(logging.WARNING, "%s starts again: %s", book.source, missing, error=error)
                 book.restart(str(missing))
-                if self._board.carries(book.source.topic):
+                if self._subscription_manager.carries(book.source.topic):
                     book.on_subscribed()  # this call may be the one that failed
                 return
             except BaseException as another:
@@ -339,10 +339,10 @@ class BookManager:
             book.end(ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}"))
 
     def _serve(self, job: _BookJob) -> None:
-        """Apply some updates of one book. Then queue it again, or wait until its inbox has messages."""
-        book, inbox = job.book, job.subscription.inbox
+        """Apply some updates of one book. Then queue it again, or wait until its message queue has messages."""
+        book, message_queue = job.book, job.subscription.message_queue
         try:
-            book.apply_pending(inbox, _UPDATES_PER_JOB)
+            book.apply_pending(message_queue, _UPDATES_PER_JOB)
         except BaseException as error:
             missing = shortage_error(error, f"an update of {book.source}")
             if missing is None:
@@ -350,12 +350,12 @@ class BookManager:
             book.restart(str(missing))
         if book.ended is not None:
             return
-        if len(inbox):
+        if len(message_queue):
             self._queue.put(job)
-        elif inbox.finished:
-            book.end(inbox.error or StreamClosed(f"the topic of {book.source} was unsubscribed; open it again"))
+        elif message_queue.finished:
+            book.end(message_queue.error or StreamClosed(f"the topic of {book.source} was unsubscribed; open it again"))
         else:
-            inbox.call(job)
+            message_queue.call(job)
 
 
 _OPTIONS = SubscribeOptions(

@@ -32,13 +32,13 @@ def examine(subject: Subject) -> Iterator[Check]:
     reached = False
     try:
         for market in ("spot", "futures"):
-            way = Route(subject, market, waker)
+            route = Route(subject, market, waker)
             try:
-                for check in way.steps():
+                for check in route.steps():
                     reached |= market == "spot" and check.step == "token" and check.state == "ok"
                     yield check
             finally:
-                way.rest.close()
+                route.rest.close()
         yield from _examine_key(subject, waker, reached)
     finally:
         waker.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from ..delivery.observer import Observer, tell_taps
+from ..delivery.observer import Observer, tell_observers
 from ..delivery.subscription import Subscription
 from ..net.direct_read import ReadLease
 from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, opened
@@ -36,11 +36,11 @@ class SoleConsumer(NamedTuple):
         """Return whether the subscription has exactly these keys and no observer is registered."""
         topics, tunnel = self.subscription.topics, self.subscription.tunnel
         mine = {TopicKey(each, tunnel) for each in topics}
-        return len(keys) == len(topics) and not self.dispatcher.taps and set(keys) == mine
+        return len(keys) == len(topics) and not self.dispatcher.observers and set(keys) == mine
 
     def accept(self, read_lease: ReadLease) -> None:
         """Let the consumer read the socket itself."""
-        self.subscription.inbox.accept(read_lease)
+        self.subscription.message_queue.accept(read_lease)
 
     def put(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
         """Deliver pushes, on the consumer's thread. Return False, and do nothing, if others want them too."""
@@ -48,7 +48,7 @@ class SoleConsumer(NamedTuple):
 
     def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
         """Return whether these pushes are still queued for the consumer."""
-        return self.subscription.inbox.has(pushes if isinstance(pushes, FrameBatch) else pushes[0])
+        return self.subscription.message_queue.has(pushes if isinstance(pushes, FrameBatch) else pushes[0])
 
 
 class Dispatcher:
@@ -58,7 +58,7 @@ class Dispatcher:
         router: the subscriptions of each topic outside of tunnels.
         retiring: the connections that are being replaced, each with the merge that it shares with its replacement.
         merges: the replacements, each with its merge until that is over.
-        taps: the observers; replaced whole.
+        observers: the observers; replaced whole.
         newest: the push that was read last.
         unrouted: how many messages matched no subscription.
         unreadable: how many frames could not be decoded for routing.
@@ -68,7 +68,7 @@ class Dispatcher:
         self.router: Router[Subscription] = Router(deduplicate=True)
         self.retiring: dict[MessageSource, Merge] = {}
         self.merges: dict[MessageSource, Merge] = {}
-        self.taps: tuple[Observer, ...] = ()
+        self.observers: tuple[Observer, ...] = ()
         self.newest: Push | None = None
         self.unrouted = 0
         self.unreadable = 0
@@ -142,8 +142,8 @@ class Dispatcher:
                     return None
                 with self._lock:
                     self.merges.pop(connection, None)
-        if self.taps:
-            self._tell_taps(pushes)
+        if self.observers:
+            self._tell_observers(pushes)
         if (sink := self._sole_sink_of(pushes)) is not None:
             return SoleConsumer(self, sink) if _put(sink, pushes) else None
         self.route(pushes)
@@ -154,9 +154,9 @@ class Dispatcher:
 
         Also return False if they cannot be queued in one step: a signal handler that raises could split them.
         """
-        if self.merges or self.taps or self._sole_sink_of(pushes) is not consumer:
+        if self.merges or self.observers or self._sole_sink_of(pushes) is not consumer:
             return False
-        if not consumer.inbox.fits(len(pushes)):
+        if not consumer.message_queue.fits(len(pushes)):
             return False
         self.newest = pushes[-1]
         _put(consumer, pushes)
@@ -199,12 +199,12 @@ class Dispatcher:
 
     def _route_merged(self, messages: list[Message]) -> None:
         """Route the messages that a merge delivers."""
-        if self.taps:
-            self._tell_taps(messages)
+        if self.observers:
+            self._tell_observers(messages)
         self.route(messages)
 
-    def _tell_taps(self, pushes: Pushes) -> None:
-        tell_taps(self.taps, lambda tap: tap.brought(self._market, self._private, pushes))
+    def _tell_observers(self, pushes: Pushes) -> None:
+        tell_observers(self.observers, lambda observer: observer.on_messages(self._market, self._private, pushes))
 
     def _sole_sink(self, prefix: EnvelopePrefix) -> Subscription | None:
         """Return the only subscription that gets all frames with this prefix; None if each must be decoded."""

@@ -123,7 +123,9 @@ class ConnectionGroup:
                 self.dispatcher.remove_route(key, subscription)
                 subscription.drop_topics({key.topic})
                 over = not subscription.topics
-                actions.append(partial(subscription.inbox.finish if over else subscription.inbox.tell, error))
+                actions.append(
+                    partial(subscription.message_queue.finish if over else subscription.message_queue.tell, error)
+                )
             self.assignment.remove([key])
         self.dispatcher.routes_changed()
         return actions

@@ -1,7 +1,7 @@
 """The connection groups of a stream, and the answers to the calls of their connections.
 
 One lock guards the groups. Actions on connections are decided under it and run after its release. Order of locks: the
-`_telling` lock of a group, this lock, then the lock of a connection or an inbox.
+`_telling` lock of a group, this lock, then the lock of a connection or a message queue.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from ..delivery.observer import Observer, tell_taps
+from ..delivery.observer import Observer, tell_observers
 from ..events import Event, Rejected, Rotated
 from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal.resources import acquiring
@@ -64,8 +64,8 @@ class ConnectionGroups:
         self.watcher: Watcher | None = None
         self._emit = emit
         self._mismatches = MismatchReporter(self.emit, topics)
-        self._taps: tuple[Observer, ...] = ()  # replaced whole, under the lock
-        self._make_carrier = make
+        self._observers: tuple[Observer, ...] = ()  # replaced whole, under the lock
+        self._make_source = make
         self._capacity = capacity
         self._io_numbers = itertools.count(1)
         self._lock = threading.Lock()  # guards the following, the groups, and the attributes of the subclass
@@ -99,15 +99,15 @@ class ConnectionGroups:
             group = self._connection_groups.get((grammar.market_of(topic), False))
             return group is not None and group.is_carried(key)
 
-    def add_tap(self, tap: Observer) -> None:
+    def add_observer(self, observer: Observer) -> None:
         """Add an observer."""
         with self._lock:
-            self._set_taps((*self._taps, tap))
+            self._set_observers((*self._observers, observer))
 
-    def remove_tap(self, tap: Observer) -> None:
+    def remove_observer(self, observer: Observer) -> None:
         """Remove an observer."""
         with self._lock:
-            self._set_taps(tuple(other for other in self._taps if other is not tap))
+            self._set_observers(tuple(other for other in self._observers if other is not observer))
 
     @property
     def is_connected(self) -> bool:
@@ -123,7 +123,7 @@ class ConnectionGroups:
 
     def emit(self, event: Event) -> None:
         """Pass an event to the observers and the stream."""
-        tell_taps(self._taps, lambda tap: tap.told(event))
+        tell_observers(self._observers, lambda observer: observer.on_event(event))
         self._emit(event)
 
     def payload_mismatch(self, message: Message) -> None:
@@ -235,15 +235,15 @@ class ConnectionGroups:
 
     def _tell_carried(self, market: str, private: bool, keys: Sequence[TopicKey]) -> None:
         """Tell the observers about confirmed keys. Tell the watcher if the keys are public."""
-        tell_taps(self._taps, lambda tap: tap.carried(market, private, keys))
+        tell_observers(self._observers, lambda observer: observer.on_subscribed(market, private, keys))
         if self.watcher is not None and not private:
             self.watcher.carried(keys)
 
     def _tell_lost(self, market: str, keys: Sequence[TopicKey], error: KucoinSyncError) -> None:
         """Tell the watcher and the observers about public keys that no connection carries any more."""
-        if not keys or (self.watcher is None and not self._taps):
+        if not keys or (self.watcher is None and not self._observers):
             return
-        tell_taps(self._taps, lambda tap: tap.lost(market, keys, error))
+        tell_observers(self._observers, lambda observer: observer.on_lost(market, keys, error))
         if self.watcher is not None:
             self.watcher.lost(keys, error)
         # Another connection may have had keys confirmed, and reported that, just before this.
@@ -256,18 +256,18 @@ class ConnectionGroups:
             group = self._connection_groups[market, private] = ConnectionGroup(
                 market, private, self._capacity, self._make, self._lock
             )
-            group.dispatcher.taps = self._taps
+            group.dispatcher.observers = self._observers
         return group
 
-    def _set_taps(self, taps: tuple[Observer, ...]) -> None:
-        self._taps = taps
+    def _set_observers(self, observers: tuple[Observer, ...]) -> None:
+        self._observers = observers
         for group in self._connection_groups.values():
-            group.dispatcher.taps = taps
+            group.dispatcher.observers = observers
 
     def _make(self, group: ConnectionGroup) -> MessageSource:
         """Make a connection for a group (under the lock)."""
         with acquiring("another connection"):
-            connection = self._make_carrier(
+            connection = self._make_source(
                 next(self._io_numbers), group.market, group.private, self, group.dispatcher.deliver
             )
         self._made = [other for other in self._made if not other.over]

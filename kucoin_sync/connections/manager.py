@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ..delivery.latency import measure_latency
-from ..delivery.observer import tell_taps
+from ..delivery.observer import tell_observers
 from ..delivery.staleness import SilenceThread, SilenceWatch
 from ..delivery.subscription import Subscription
 from ..events import Event
@@ -78,13 +78,13 @@ class SubscriptionManager(ConnectionGroups):
         self._live_before |= {kind for kind, group in self._connection_groups.items() if group.was_live}
         self._connection_groups, self._made, self._joining = {}, [], {}
         self._silence = SilenceThread(self._check_silence)
-        self._taps = ()  # a recorder, for example, writes to a file of the parent
+        self._observers = ()  # a recorder, for example, writes to a file of the parent
         self._dropped = self._unreadable = 0
         self._mismatches.after_fork()
         self.closed = False
         self._first_use = first_use
         for subscription in self._subscriptions:
-            subscription.inbox.sleep(self.use)
+            subscription.message_queue.sleep(self.use)
 
     def use(self) -> None:
         """Connect in a forked child, if it has not yet. Call this before each use."""
@@ -214,7 +214,7 @@ class SubscriptionManager(ConnectionGroups):
             for subscription in ended:
                 self._forget(subscription)
                 subscription.withhold(subscription.topics)
-                todo.append(partial(subscription.inbox.finish, None))
+                todo.append(partial(subscription.message_queue.finish, None))
             for group in self._connection_groups.values():
                 todo += group.close_tunnel(name)
         actions.run(todo)
@@ -233,7 +233,7 @@ class SubscriptionManager(ConnectionGroups):
                 todo += group.remove(subscription, singles)
             if set(subscription.topics) <= set(singles):
                 self._forget(subscription)
-                todo.append(partial(subscription.inbox.finish, None))
+                todo.append(partial(subscription.message_queue.finish, None))
             else:
                 subscription.drop_topics(set(singles))
         actions.run(todo)
@@ -264,7 +264,7 @@ class SubscriptionManager(ConnectionGroups):
         if first:
             for subscription in subscriptions:
                 subscription.withhold(subscription.topics)
-                subscription.inbox.finish(None)
+                subscription.message_queue.finish(None)
             for call in calls:
                 call.fail(StreamClosed("the stream was closed while a subscription waited for its confirmation"))
         for connection in connections:
@@ -285,7 +285,7 @@ class SubscriptionManager(ConnectionGroups):
 
     def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
         """Tell the observers about the snapshot of a book (on the thread that fetched it)."""
-        tell_taps(self._taps, lambda tap: tap.fetched(market, path, symbol, data))
+        tell_observers(self._observers, lambda observer: observer.on_snapshot(market, path, symbol, data))
 
     def _check_silence(self, now: float) -> float:
         """Emit the due `Stale` events; return the time of the next check."""
@@ -309,7 +309,7 @@ class SubscriptionManager(ConnectionGroups):
         if subscription in self._subscriptions:
             del self._subscriptions[subscription]
             self._dropped += subscription.dropped
-            self._unreadable += subscription.inbox.decoder.unreadable
+            self._unreadable += subscription.message_queue.decoder.unreadable
             self._watches.pop(subscription, None)
 
     def _forget_ended(self) -> None:

@@ -21,7 +21,7 @@ def collect(groups: Sequence[ConnectionGroup], subscriptions: Sequence[Subscript
         "messages": sum(count.messages for count in counts),
         "bytes": sum(count.bytes for count in counts),
         "dropped": sum(subscription.dropped for subscription in subscriptions),
-        "pending": sum(len(subscription.inbox) for subscription in subscriptions),
+        "pending": sum(len(subscription.message_queue) for subscription in subscriptions),
         "subscriptions": len(subscriptions),
         "topics": sum(len(group.assignment) for group in groups),
         "connections": len(connections),
@@ -31,7 +31,7 @@ def collect(groups: Sequence[ConnectionGroup], subscriptions: Sequence[Subscript
         "failed_attempts": sum(count.failures for count in counts),
         "unreadable": sum(count.unreadable for count in counts)
         + sum(group.dispatcher.unreadable for group in groups)
-        + sum(subscription.inbox.decoder.unreadable for subscription in subscriptions),
+        + sum(subscription.message_queue.decoder.unreadable for subscription in subscriptions),
         "unknown_types": sum(count.unknown for count in counts),
         "unrouted": sum(group.dispatcher.unrouted for group in groups),
         "pong_latency": max(latencies, default=None),
@@ -42,6 +42,6 @@ def sample_pushes(
     groups: Sequence[ConnectionGroup], subscriptions: Sequence[Subscription]
 ) -> tuple[list[Push], list[Push]]:
     """Return the next push of each subscription, and the push that each group read last."""
-    waiting = [push for each in subscriptions if (push := each.inbox.oldest()) is not None]
+    waiting = [push for each in subscriptions if (push := each.message_queue.oldest()) is not None]
     newest = [push for group in groups if (push := group.dispatcher.newest) is not None]
     return waiting, newest

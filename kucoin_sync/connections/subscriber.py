@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypedDict
 
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks
-from ..delivery.overflow import OVERFLOW, inbox_for
-from ..delivery.queue import Inbox, InlineInbox
+from ..delivery.overflow import OVERFLOW, queue_for
+from ..delivery.queue import InlineQueue, MessageQueue
 from ..delivery.subscription import Subscription
 from ..events import Overflowed
 from ..exceptions import AckTimeout, AuthenticationError, ConnectionFailed, InvalidTopic, SlowConsumer, StreamClosed
@@ -67,14 +67,14 @@ class Subscriber:
 
     def __init__(
         self,
-        board: SubscriptionManager,
+        subscription_manager: SubscriptionManager,
         callbacks: Callbacks,
         credentials: Credentials | None,
         find_credentials: Callable[[], Credentials | None] = Credentials.from_environment,
     ) -> None:
         self.credentials = credentials
         self._find_credentials = find_credentials
-        self._board = board
+        self._subscription_manager = subscription_manager
         self._callbacks = callbacks
 
     def subscribe(
@@ -97,7 +97,7 @@ class Subscriber:
         if options.callback is not None:
             subscription.keep_alive = holder
         if is_reentrant():
-            if self._board.closed:
+            if self._subscription_manager.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
             defer(partial(self._join_later, subscription, groups, options._replace(timeout=0)))
             return held
@@ -118,12 +118,12 @@ class Subscriber:
             serve = None
             if options.callback is not None and not options.inline:
                 serve = self._callbacks.prepare(subscription)
-            waiter = self._board.add(subscription, groups, options.stale_after)
+            waiter = self._subscription_manager.add(subscription, groups, options.stale_after)
             if serve is not None:
                 serve()
-            if options.timeout != 0 and not self._board.is_io_thread():
+            if options.timeout != 0 and not self._subscription_manager.is_io_thread():
                 self._await(waiter, options.timeout, singles)
-            self._board.joined(subscription)
+            self._subscription_manager.joined(subscription)
         except BaseException:
             self._undo(subscription, singles)
             raise
@@ -131,8 +131,8 @@ class Subscriber:
     def _undo(self, subscription: Subscription[Any], singles: tuple[str, ...]) -> None:
         """Remove a subscription that the caller will not get."""
         subscription.withhold(singles)
-        self._board.remove(subscription, singles)
-        self._board.joined(subscription)
+        self._subscription_manager.remove(subscription, singles)
+        self._subscription_manager.joined(subscription)
 
     def _join_later(
         self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[TopicKey]], options: SubscribeOptions
@@ -142,7 +142,7 @@ class Subscriber:
             if not subscription.closed:
                 self._join(subscription, groups, options)
         except Exception as error:
-            subscription.inbox.finish(error)
+            subscription.message_queue.finish(error)
 
     def find_credentials(self) -> Credentials | None:
         """Return the stream's credentials; look for some if it has none yet. Return None if there are none."""
@@ -164,7 +164,7 @@ class Subscriber:
         return market_and_privacy(single, private)
 
     def _make(self, singles: tuple[str, ...], options: SubscribeOptions, tunnel: str | None) -> Subscription:
-        """Return a new subscription with the inbox that its options ask for."""
+        """Return a new subscription with the message queue that its options ask for."""
 
         def overflowed(dropped: int) -> None:
             self._callbacks.emit(Overflowed(subscription.topics, dropped))
@@ -176,20 +176,25 @@ class Subscriber:
                 dropped=dropped,
             )
 
-        inbox: Inbox
+        message_queue: MessageQueue
         if options.callback is not None and options.inline:
-            inbox = InlineInbox(options.callback, lambda error: self._callbacks.failed(subscription, error))
+            message_queue = InlineQueue(options.callback, lambda error: self._callbacks.failed(subscription, error))
         else:
-            inbox = inbox_for(options.overflow, options.maxsize, overflowed, slow)
+            message_queue = queue_for(options.overflow, options.maxsize, overflowed, slow)
         subscription = Subscription(
-            singles, inbox, close=self._board.end, callback=options.callback, tunnel=tunnel, private=options.private
+            singles,
+            message_queue,
+            close=self._subscription_manager.end,
+            callback=options.callback,
+            tunnel=tunnel,
+            private=options.private,
         )
         return subscription
 
     def _await(self, waiter: PendingSubscribe, timeout: float | None, singles: tuple[str, ...]) -> None:
         """Wait until the server has confirmed all topics."""
         if not waiter.gate.wait(timeout):
-            error = self._board.last_error(waiter)
+            error = self._subscription_manager.last_error(waiter)
             if error is not None:
                 raise ConnectionFailed(f"{singles[0]} could not be subscribed within {timeout:g} s: {error}") from None
             missing = sorted(key.topic for _, key in tuple(waiter.outstanding))

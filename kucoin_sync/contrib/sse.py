@@ -25,7 +25,7 @@ from types import MappingProxyType
 import msgspec
 
 from .. import KucoinSyncError, Message, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
-from ..delivery.queue import Inbox
+from ..delivery.queue import MessageQueue
 from ..internal.guard import log
 
 __all__ = ["HEADERS", "EventName", "EventStream", "encode"]
@@ -116,7 +116,7 @@ class EventStream:
 
     def _run(self) -> Iterator[bytes]:
         wakeups: SimpleQueue[None] = SimpleQueue()  # a finaliser may put into it at any time
-        notifiers = [_Notifier(subscription.inbox, wakeups) for subscription in self._active]
+        notifiers = [_Notifier(subscription.message_queue, wakeups) for subscription in self._active]
         silent_from = time.monotonic()
         try:
             yield f"retry: {self._retry * 1000:.0f}\n\n".encode()
@@ -176,10 +176,10 @@ class EventStream:
 
 
 class _Notifier:
-    """Puts an item into a queue when a message arrives in an inbox."""
+    """Puts an item into a queue when a message arrives in a message queue."""
 
-    def __init__(self, inbox: Inbox, wakeups: SimpleQueue[None]) -> None:
-        self._inbox = inbox
+    def __init__(self, message_queue: MessageQueue, wakeups: SimpleQueue[None]) -> None:
+        self._message_queue = message_queue
         self._wakeups = wakeups
         self._armed = False
 
@@ -187,10 +187,10 @@ class _Notifier:
         """Notify once, at the next message."""
         if not self._armed:
             self._armed = True
-            self._inbox.call(self)
+            self._message_queue.call(self)
 
     def release(self) -> None:
-        """Put the item into the queue; called by the inbox."""
+        """Put the item into the queue; called by the message queue."""
         self._armed = False
         self._wakeups.put(None)
 

@@ -19,18 +19,18 @@ from .subscription import Subscription
 
 __all__ = ["Callbacks"]
 
-_TURN = 16
+_ROUND = 16
 _SLOW_AFTER = 0.05
 _WARN_AFTER = 1.0
 
 
 class _CallbackJob(Job):
-    """Calls a subscription's callback; the inbox releases it, as a `Latch`, when there is something to do."""
+    """Calls a subscription's callback; the message queue releases it, as a `Latch`, when there is something to do."""
 
     def __init__(self, callbacks: Callbacks, subscription: Subscription) -> None:
         self._callbacks = callbacks
         self._executor = callbacks.executor
-        self._inbox = subscription.inbox
+        self._message_queue = subscription.message_queue
         self.subscription = subscription
 
     def release(self) -> None:
@@ -39,30 +39,30 @@ class _CallbackJob(Job):
     @holds_no_lock
     def run_job(self, worker: Worker) -> bool:
         """Call the callback with a few messages, and wait for others when there are none."""
-        inbox = self._inbox
-        inbox.calling = True
-        for message in inbox.decoder.decode_all(inbox.take(_TURN if worker.is_active else 0)):
+        message_queue = self._message_queue
+        message_queue.calling = True
+        for message in message_queue.decoder.decode_all(message_queue.take(_ROUND if worker.is_active else 0)):
             try:
-                inbox.callback(message)  # looked up each time: it may have been taken away
+                message_queue.callback(message)  # looked up each time: it may have been taken away
             except BaseException as error:  # sys.exit(), too, must not end everybody's callbacks
                 self._callbacks.failed(self.subscription, error)
             if not worker.is_active:
                 break
-        inbox.calling = False
+        message_queue.calling = False
         if self._executor.closed:
             return False
-        if inbox.has_messages():
+        if message_queue.has_messages():
             return True
         self.wait()
         return False
 
     def wait(self) -> None:
         """Have the job put when there is a message, unless none will come."""
-        inbox = self._inbox
-        while inbox.alert and (notice := inbox.notice()) is not None:
+        message_queue = self._message_queue
+        while message_queue.alert and (notice := message_queue.notice()) is not None:
             log(logging.WARNING, "%s", notice)
-        if not inbox.finished or len(inbox):
-            inbox.call(self)
+        if not message_queue.finished or len(message_queue):
+            message_queue.call(self)
 
     def took_long(self, seconds: float) -> None:
         self._callbacks.emit(CallbackSlow(self.subscription.topics, seconds))

@@ -1,11 +1,11 @@
 """Runs jobs one after another, and goes on with the others when one of them takes long.
 
 Rules:
-1. A lane is a queue of jobs and the worker that serves it; a worker is a thread. Jobs wait in the first lane. Those
-   whose last turn took long wait in the second lane, which gets a worker when it is first needed.
+1. A job queue has jobs and the worker that serves it; a worker is a thread. Jobs wait in the first job queue. Those
+   whose last turn took long wait in the second job queue, which gets a worker when it is first needed.
 2. A job waits once, and is put back at the end of its turn. So it never runs twice at a time.
-3. One more worker, the spare, watches the others. When a turn takes longer than its lane allows, the spare serves that
-   lane from then on, and another spare is started. So a job that is stuck holds up the others once.
+3. One more worker, the spare, watches the others. When a turn takes longer than its job queue allows, the spare serves
+   that job queue from then on, and another spare is started. So a job that is stuck holds up the others once.
 4. The replaced worker is not active any more, and ends its turn as soon as it can. Then it ends, too, or becomes the
    spare if there is none. At most `_MOST_STUCK` workers are replaced at a time; after that, the jobs behind them wait.
 5. If no thread can be started, the spare tries again for `_LONGEST_TRY` seconds before it serves without another spare.
@@ -56,7 +56,7 @@ class Job:
 
 @dataclass(eq=False, slots=True)
 class Worker:
-    """A thread that serves a lane while it `is_active`."""
+    """A thread that serves a job queue while it `is_active`."""
 
     is_active: bool = False
     is_watched: bool = False  # the spare will look at the turn in time
@@ -66,7 +66,7 @@ class Worker:
 
 
 @dataclass(eq=False, slots=True)
-class _Lane:
+class _JobQueue:
     """Jobs that wait, and the worker that serves them; a turn may last for `slow_after` seconds."""
 
     slow_after: float
@@ -76,7 +76,7 @@ class _Lane:
 
 
 class Executor:
-    """Two lanes and their workers.
+    """Two job queues and their workers.
 
     Args:
         slow_after: seconds of a turn after which the other jobs go on without it.
@@ -89,21 +89,21 @@ class Executor:
         self._warn_after = warn_after
         self._emit = emit
         self._lock = threading.Lock()  # guards which worker does what; taken once per turn
-        self._first, self._second = self._lanes = _Lane(slow_after), _Lane(warn_after)
+        self._first, self._second = self._job_queues = _JobQueue(slow_after), _JobQueue(warn_after)
         self._spare: Worker | None = None
         self._replaced: set[Worker] = set()
         self._looks: SimpleQueue[None] = SimpleQueue()  # wakes the spare
-        self._has_slow = False  # the second lane is needed
+        self._has_slow = False  # the second job queue is needed
         self._shortage: ConnectionFailed | None = None  # why a thread is missing
         self._short_since = self._retry_at = 0.0
         self.closed = False
 
     def put(self, job: Job, first: bool = False) -> None:
         """Put a job behind those that wait, or before all of them."""
-        lane = self._second if job.is_slow and not first and self._second.server is not None else self._first
-        lane.jobs.appendleft(job) if first else lane.jobs.append(job)
-        lane.calls.put(None)
-        if lane.server is None:
+        job_queue = self._second if job.is_slow and not first and self._second.server is not None else self._first
+        job_queue.jobs.appendleft(job) if first else job_queue.jobs.append(job)
+        job_queue.calls.put(None)
+        if job_queue.server is None:
             defer(self.start) if is_reentrant() else self.start()
 
     def start(self) -> ConnectionFailed | None:
@@ -116,7 +116,7 @@ class Executor:
         return self._shortage if self._first.server is None else None
 
     def close(self) -> None:
-        """End after the turns under way; jobs in the first lane get a last turn, in which the worker is not active."""
+        """End after the turns under way; jobs in the first queue get a last turn, in which the worker is not active."""
         with self._lock:
             self.closed = True
             for worker in self._workers():
@@ -182,26 +182,26 @@ class Executor:
         self._replaced.discard(me)
 
     def _work(self, me: Worker) -> bool:
-        """Serve a lane, or be the spare; return False when this worker is not needed any more."""
+        """Serve a job queue, or be the spare; return False when this worker is not needed any more."""
         with self._lock:
             raised, me.job = me.job, None
-            lane = next((lane for lane in self._lanes if lane.server is me), None)
-            me.is_active = lane is not None and not self.closed
+            job_queue = next((job_queue for job_queue in self._job_queues if job_queue.server is me), None)
+            me.is_active = job_queue is not None and not self.closed
         if raised is not None and not self.closed:
             self.put(raised)
-        if lane is None:
+        if job_queue is None:
             return self._stand_by(me)
         if me.is_active:
-            self._serve(me, lane)
+            self._serve(me, job_queue)
             return True
-        while lane is self._first and lane.jobs:
-            me.job = lane.jobs.popleft()
+        while job_queue is self._first and job_queue.jobs:
+            me.job = job_queue.jobs.popleft()
             me.job.run_job(me)
         return False
 
-    def _serve(self, me: Worker, lane: _Lane) -> None:
-        """Run a lane's jobs while this worker is active."""
-        jobs, wait, clock, slow_after = lane.jobs, lane.calls.get, time.monotonic, self._first.slow_after
+    def _serve(self, me: Worker, job_queue: _JobQueue) -> None:
+        """Run the jobs of a job queue while this worker is active."""
+        jobs, wait, clock, slow_after = job_queue.jobs, job_queue.calls.get, time.monotonic, self._first.slow_after
         goes_on = False  # with a job that was put back without a call
         while me.is_active:
             if not goes_on:
@@ -212,18 +212,18 @@ class Executor:
             me.since = began = now
             me.job = job = jobs.popleft()
             if not me.is_watched or self._shortage is not None:
-                self._prepare_turn(me)
+                self._prepare_run(me)
             goes_on = job.run_job(me)
             now = clock()
             with self._lock:
                 me.job = None  # from here on, this worker is not replaced
             if job.is_slow or not me.is_active or now - began >= slow_after:
-                self._end_turn(job, now - began, goes_on)
+                self._end_run(job, now - began, goes_on)
                 goes_on = False
             elif goes_on:
                 jobs.append(job)
 
-    def _prepare_turn(self, me: Worker) -> None:
+    def _prepare_run(self, me: Worker) -> None:
         """Have the spare look in time, and start a spare if there is none."""
         if not me.is_watched:
             me.is_watched = True
@@ -231,8 +231,8 @@ class Executor:
         if self._shortage is not None and me.since >= self._retry_at:
             self.start()
 
-    def _end_turn(self, job: Job, seconds: float, again: bool) -> None:
-        """Choose a lane for a job that may be slow, and tell it so."""
+    def _end_run(self, job: Job, seconds: float, again: bool) -> None:
+        """Choose a job queue for a job that may be slow, and tell it so."""
         job.is_slow = seconds >= self._first.slow_after
         if again:
             self.put(job)
@@ -265,10 +265,10 @@ class Executor:
             if job is None:
                 continue
             worker.is_watched = True
-            for lane in [lane for lane in self._lanes if lane.server is worker]:
-                left = since + lane.slow_after - now
+            for job_queue in [job_queue for job_queue in self._job_queues if job_queue.server is worker]:
+                left = since + job_queue.slow_after - now
                 waits.append(left if left > 0 else self._first.slow_after)
-                if left <= 0 and len(self._replaced) < _MOST_STUCK and self._replace(me, lane, worker, since):
+                if left <= 0 and len(self._replaced) < _MOST_STUCK and self._replace(me, job_queue, worker, since):
                     return True
             if not self._tell(job, now - since):
                 waits.append(since + self._warn_after - now)
@@ -276,8 +276,8 @@ class Executor:
             self._looks.get(timeout=min(waits, default=None))
         return True
 
-    def _replace(self, me: Worker, lane: _Lane, server: Worker, since: float) -> bool:
-        """Start another spare, and serve a lane in the place of its server; return False if there is no other spare."""
+    def _replace(self, me: Worker, job_queue: _JobQueue, server: Worker, since: float) -> bool:
+        """Start another spare, and serve a job queue in its server's place; return False if there is no other spare."""
         with self._lock:
             self._has_slow, self._spare = True, None
             news = self._start_missing()
@@ -287,7 +287,7 @@ class Executor:
             elif server.job is not None and server.since == since and not self.closed:  # the turn still lasts
                 server.is_active, server.job.is_slow = False, True
                 self._replaced.add(server)
-                lane.server = me
+                job_queue.server = me
         if news is not None:
             self._emit(news)
         return not is_alone

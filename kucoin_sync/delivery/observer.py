@@ -16,34 +16,34 @@ from ..internal.guard import is_interrupt, log
 from ..protocol.envelopes import Pushes
 from ..protocol.session_events import TopicKey
 
-__all__ = ["Observer", "tell_taps"]
+__all__ = ["Observer", "tell_observers"]
 
 
 class Observer(Protocol):
-    """The calls that a stream makes to an observer; see `Client.add_tap`."""
+    """The calls that a stream makes to an observer; see `Client.add_observer`."""
 
-    def brought(self, market: str, private: bool, pushes: Pushes) -> None:
+    def on_messages(self, market: str, private: bool, pushes: Pushes) -> None:
         """Called before pushes are delivered to their subscriptions; in order, once for each push."""
 
-    def carried(self, market: str, private: bool, keys: Iterable[TopicKey]) -> None:
+    def on_subscribed(self, market: str, private: bool, keys: Iterable[TopicKey]) -> None:
         """Called when the server has confirmed keys."""
 
-    def lost(self, market: str, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
+    def on_lost(self, market: str, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
         """Called when no connection carries these public topics any more, because of `error`."""
 
-    def told(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Called with each event of the stream."""
 
-    def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
+    def on_snapshot(self, market: str, path: str, symbol: str, data: Any) -> None:
         """Called with each snapshot before its book gets it."""
 
 
-def tell_taps(taps: Iterable[Observer], tell: Callable[[Observer], None]) -> None:
+def tell_observers(observers: Iterable[Observer], tell: Callable[[Observer], None]) -> None:
     """Call `tell` with each observer; log the error of one that raises."""
-    for tap in taps:
+    for observer in observers:
         try:
-            tell(tap)
+            tell(observer)
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            log(logging.ERROR, "%r has raised where it was told what a stream got", tap, error=error)
+            log(logging.ERROR, "%r has raised where it was told what a stream got", observer, error=error)

@@ -1,4 +1,4 @@
-"""The overflow policies: an inbox class for each."""
+"""The overflow policies: a message queue class for each."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from ..protocol.envelopes import FrameBatch, Push, Pushes, channel_of, is_readable
-from .queue import Inbox, lost_count
+from .queue import MessageQueue, lost_count
 
-__all__ = ["OVERFLOW", "inbox_for"]
+__all__ = ["OVERFLOW", "queue_for"]
 
 OVERFLOW = ("raise", "drop_oldest", "drop_newest", "latest")
 
 
-class _RaisingInbox(Inbox):
+class _RaisingQueue(MessageQueue):
     """Policy "raise": a full queue drops pushes until the consumer has emptied it and got the error."""
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None], error: Callable[[int], Exception]) -> None:
@@ -48,8 +48,8 @@ class _RaisingInbox(Inbox):
             return self._accept(push)
 
 
-class _OneByOneInbox(Inbox):
-    """An inbox that examines each push separately. Batches are split."""
+class _OneByOneQueue(MessageQueue):
+    """A message queue that examines each push separately. Batches are split."""
 
     def put_many(self, pushes: Pushes) -> bool:
         woken = [self.put(push) for push in pushes]
@@ -59,7 +59,7 @@ class _OneByOneInbox(Inbox):
         return count == 1 and not self._congested and len(self) < self._maxsize
 
 
-class _OldestInbox(_OneByOneInbox):
+class _DropOldestQueue(_OneByOneQueue):
     """Policy "drop_oldest": a full queue drops its first push. `put` and `take` hold the lock to keep `lost` exact."""
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
@@ -100,7 +100,7 @@ class _OldestInbox(_OneByOneInbox):
         return push  # type: ignore[no-any-return]
 
 
-class _LatestInbox(_OneByOneInbox):
+class _LatestQueue(_OneByOneQueue):
     """Policy "latest": keeps the newest push of each topic and subject, at the place of the one it supersedes."""
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
@@ -217,15 +217,15 @@ class _LatestInbox(_OneByOneInbox):
         return push  # type: ignore[no-any-return]
 
 
-def inbox_for(
+def queue_for(
     overflow: str,
     maxsize: int,
     on_overflow: Callable[[int], None],
     error: Callable[[int], Exception],
-) -> Inbox:
-    """Return an inbox of a policy. `error` makes the exception of the policy "raise" from the number dropped."""
+) -> MessageQueue:
+    """Return a message queue of a policy. `error` makes the exception of the policy "raise" from the number dropped."""
     if overflow == "raise":
-        return _RaisingInbox(maxsize, on_overflow, error)
+        return _RaisingQueue(maxsize, on_overflow, error)
     if overflow == "drop_newest":
-        return Inbox(maxsize, on_overflow)
-    return {"drop_oldest": _OldestInbox, "latest": _LatestInbox}[overflow](maxsize, on_overflow)
+        return MessageQueue(maxsize, on_overflow)
+    return {"drop_oldest": _DropOldestQueue, "latest": _LatestQueue}[overflow](maxsize, on_overflow)

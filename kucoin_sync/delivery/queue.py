@@ -30,7 +30,7 @@ from ..net.direct_read import ReadLease
 from ..protocol.envelopes import Decoder, FrameBatch, Push, Pushes, RawPush
 from ..protocol.message import Message
 
-__all__ = ["Inbox", "InlineInbox", "Latch", "lost_count", "uncalled"]
+__all__ = ["InlineQueue", "Latch", "MessageQueue", "lost_count", "uncalled"]
 
 _NOBODY, _SEVERAL = -1, -2
 _ONCE = ((),)
@@ -45,7 +45,7 @@ class Latch(Protocol):
     def release(self) -> None: ...
 
 
-class Inbox:
+class MessageQueue:
     """The queue of one subscription. Policy "drop_newest": a full queue drops new pushes.
 
     Attributes:
@@ -201,7 +201,7 @@ class Inbox:
         return None
 
     def source(self) -> Iterator[Push]:
-        """Return an iterator over the next push, to be used as `for push in inbox.source(): break`.
+        """Return an iterator over the next push, to be used as `for push in message_queue.source(): break`.
 
         Taking the push and assigning it is one step: Python runs signal handlers between bytecodes, never within this
         one. The step raises IndexError if the queue is empty. A consumer that cannot deliver its push calls `put_back`.
@@ -425,7 +425,7 @@ class Inbox:
             self._on_overflow(dropped)
 
 
-class InlineInbox(Inbox):
+class InlineQueue(MessageQueue):
     """Calls the callback at once, on the I/O thread; nothing is queued."""
 
     def __init__(self, callback: Callable[[Message], object], failed: Callable[[BaseException], None]) -> None:

@@ -15,7 +15,7 @@ from ..internal.signals import holds_no_lock, is_reentrant, run_or_defer
 from ..protocol.message import Message
 from ..topics.name import P_co
 from ..topics.routing import Router
-from .queue import Inbox, uncalled
+from .queue import MessageQueue, uncalled
 
 __all__ = ["Subscription"]
 
@@ -41,16 +41,16 @@ class Subscription(NotPicklable, Generic[P_co]):
     def __init__(
         self,
         topics: tuple[str, ...],
-        inbox: Inbox,
+        message_queue: MessageQueue,
         *,
         close: Callable[[Subscription[Any]], None],
         callback: Callable[[Message], object] | None = None,
         tunnel: str | None = None,
         private: bool | None = None,
     ) -> None:
-        self.inbox = inbox
-        self.put = inbox.put
-        self.put_many = inbox.put_many
+        self.message_queue = message_queue
+        self.put = message_queue.put
+        self.put_many = message_queue.put_many
         self.callback = callback
         self.tunnel = tunnel
         self.private = private
@@ -58,7 +58,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         self._close = close
         self.keep_alive: object = None  # kept alive as long as the callback may be called
         if callback is not None:
-            inbox.callback = callback
+            message_queue.callback = callback
 
     def held_by_user(self, holder: object) -> Subscription[P_co]:
         """Return a second object for this subscription, for the user; it keeps `holder` alive.
@@ -79,19 +79,19 @@ class Subscription(NotPicklable, Generic[P_co]):
     @property
     def pending(self) -> int:
         """The number of messages received and not yet taken."""
-        self.inbox.use()
-        return len(self.inbox)
+        self.message_queue.use()
+        return len(self.message_queue)
 
     @property
     def dropped(self) -> int:
         """The number of messages dropped because the consumer was slow, or superseded under "latest"."""
         detect_fork()
-        return self.inbox.dropped
+        return self.message_queue.dropped
 
     @property
     def closed(self) -> bool:
         """Whether the subscription has ended; `pending` messages can still be taken."""
-        return self.inbox.finished
+        return self.message_queue.finished
 
     @holds_no_lock
     def get(self, timeout: float | None = None) -> Message[P_co]:
@@ -106,54 +106,54 @@ class Subscription(NotPicklable, Generic[P_co]):
         """
         detect_fork()
         deadline = None if timeout is None else time.monotonic() + timeout
-        inbox = self.inbox
+        message_queue = self.message_queue
         push: Any = None  # taken and not yet returned
         try:
             while True:
                 try:
-                    for push in inbox.source():  # noqa: B007
+                    for push in message_queue.source():  # noqa: B007
                         break
                 except IndexError:
                     if not self._wait(None if deadline is None else deadline - time.monotonic()):
                         raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s") from None
                     continue
-                message = inbox.decoder.decode(push)
+                message = message_queue.decoder.decode(push)
                 push = None
                 if message is not None:
                     return message
         except BaseException:
-            inbox.leave(push)
+            message_queue.leave(push)
             raise
 
     @holds_no_lock
     def __iter__(self) -> Iterator[Message[P_co]]:
-        inbox = self.inbox
+        message_queue = self.message_queue
         try:
             while True:
                 detect_fork()
-                batch = inbox.first_batch()
+                batch = message_queue.first_batch()
                 if batch is not None:
-                    yield from inbox.decoder.decode_batch(batch, inbox.put_back)
+                    yield from message_queue.decoder.decode_batch(batch, message_queue.put_back)
                     continue
                 try:
-                    [message] = map(self.get, (None,))  # in one step, as `Inbox.source`
+                    [message] = map(self.get, (None,))  # in one step, as `MessageQueue.source`
                 except StreamClosed:
-                    if inbox.error is None:
+                    if message_queue.error is None:
                         return
                     raise
                 yield message
         except GeneratorExit:
             raise  # the loop was left between two messages
         except BaseException:
-            inbox.leave(None)
+            message_queue.leave(None)
             raise
 
     @holds_no_lock
     def __next__(self) -> Message[P_co]:
         try:
-            [message] = map(self.get, (None,))  # in one step, as `Inbox.source`
+            [message] = map(self.get, (None,))  # in one step, as `MessageQueue.source`
         except StreamClosed:
-            if self.inbox.error is None:
+            if self.message_queue.error is None:
                 raise StopIteration from None
             raise
         return message
@@ -161,23 +161,23 @@ class Subscription(NotPicklable, Generic[P_co]):
     @holds_no_lock
     def _wait(self, timeout: float | None) -> bool:
         """Wait if the queue is empty; return False after `timeout`. Raise notices and the end of the subscription."""
-        inbox = self.inbox
-        ended = inbox.finished  # read first: messages put before the end are still taken
-        if inbox.has_messages():
+        message_queue = self.message_queue
+        ended = message_queue.finished  # read first: messages put before the end are still taken
+        if message_queue.has_messages():
             return True
-        if inbox.alert:
+        if message_queue.alert:
             self._raise_notice()
         if ended:
             self._raise_end()
         if timeout is None:
-            if inbox.wait(_SHORT_WAIT):
+            if message_queue.wait(_SHORT_WAIT):
                 return True
             if is_reentrant():  # only now: to inspect the stack before every wait would cost too much
                 raise TimeoutError(
                     f"no message came on {self._named()} within {_SHORT_WAIT:g} s, and a call from inside another one "
                     "does not wait for ever; pass a timeout, or wait on another thread"
                 )
-        return inbox.wait(timeout)  # returns True if it has no timeout
+        return message_queue.wait(timeout)  # returns True if it has no timeout
 
     def close(self) -> None:
         """Unsubscribe. Closing twice is allowed.
@@ -189,7 +189,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         if run_or_defer(partial(self._close, self)):
             self.wait_for_call()
         else:
-            self.inbox.finish(None)
+            self.message_queue.finish(None)
 
     def finish(self) -> None:
         """Unsubscribe; the callback still gets the messages already received. For use by the stream."""
@@ -200,13 +200,13 @@ class Subscription(NotPicklable, Generic[P_co]):
         if self.callback is None:
             return
         kept = [topic for topic in self._topics if topic not in gone]
-        self.inbox.callback = _without(gone, kept, self.inbox.callback) if kept else uncalled
+        self.message_queue.callback = _without(gone, kept, self.message_queue.callback) if kept else uncalled
 
     def wait_for_call(self) -> None:
         """Wait briefly until a running call of the callback has ended; not on a thread of this package."""
-        if self.callback is None or not self.inbox.calling or isinstance(threading.current_thread(), Thread):
+        if self.callback is None or not self.message_queue.calling or isinstance(threading.current_thread(), Thread):
             return
-        self.inbox.wait_for_call(_LONGEST_CALL)
+        self.message_queue.wait_for_call(_LONGEST_CALL)
 
     def drop_topics(self, gone: set[str]) -> None:
         """Remove topics that are unsubscribed or refused. For use by the stream."""
@@ -224,20 +224,20 @@ class Subscription(NotPicklable, Generic[P_co]):
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
-        return f"<Subscription to {self._named()}: {state}, {len(self.inbox)} pending, {self.dropped} dropped>"
+        return f"<Subscription to {self._named()}: {state}, {len(self.message_queue)} pending, {self.dropped} dropped>"
 
     def _named(self) -> str:
         topics = self._topics
         return ", ".join(topics[:3]) + (f" and {len(topics) - 3} more" if len(topics) > 3 else "")
 
     def _raise_notice(self) -> None:
-        notice = self.inbox.notice()
+        notice = self.message_queue.notice()
         if notice is not None:
             raise notice
 
     def _raise_end(self) -> NoReturn:
-        if self.inbox.error is not None:
-            raise self.inbox.error
+        if self.message_queue.error is not None:
+            raise self.message_queue.error
         raise StreamClosed(f"the subscription to {self._named() or 'its topics'} is closed")
 
 

@@ -217,8 +217,8 @@ class Decoder:
 
     def __init__(self) -> None:
         self.unreadable = 0
-        self._way = UNDECODED
-        self._final = False  # whether `_way` stays as it is
+        self._reading = UNDECODED
+        self._final = False  # whether `_reading` stays as it is
         self._last: Message | None = None  # a message whose reading is still to be reviewed
         self._until_review = _REVIEW_EVERY  # messages
 
@@ -227,17 +227,17 @@ class Decoder:
         if not isinstance(push, RawPush):
             return push
         if self._last is not None:
-            self.way(self._last)
+            self.reading(self._last)
             self._last = None
         prefix, frame = push.prefix, push.frame
-        make, decode_data = prefix.readings[self._way]
+        make, decode_data = prefix.readings[self._reading]
         try:
             data = decode_data(frame[prefix.inside] if frame[-1] == END else b"")
         except UNREADABLE:
             return self._decode_fallback(frame, push)
         message = make(prefix.channel[0], 0, frame, push, UNREAD, UNREAD, None, data)
         self._until_review -= 1
-        if self._until_review < 0 or (self._way == UNDECODED and not self._final):
+        if self._until_review < 0 or (self._reading == UNDECODED and not self._final):
             self._until_review = _REVIEW_EVERY
             self._last = message
         return message
@@ -257,7 +257,7 @@ class Decoder:
 
         If an exception interrupts it, `put_back` is called with the frame that was taken and not yielded.
         """
-        way, message = self.way(self._last), self._last
+        reading, message = self.reading(self._last), self._last
         arrival, last_prefix = batch.arrival, None
         frame: bytes | None = None  # taken and not yielded
         try:
@@ -265,13 +265,13 @@ class Decoder:
                 if prefix is not last_prefix:
                     last_prefix, origin = prefix, Origin(arrival, prefix)
                     inside, topic = prefix.inside, prefix.channel[0]
-                    make, decode_data = prefix.readings[way]
+                    make, decode_data = prefix.readings[reading]
                 try:
                     data = decode_data(frame[inside] if frame[-1] == END else b"")
                     message = make(topic, 0, frame, origin, UNREAD, UNREAD, None, data)
                 except UNREADABLE:
                     message = self._decode_fallback(frame, origin)
-                    way, last_prefix = self._way, None  # the way may have changed
+                    reading, last_prefix = self._reading, None  # the way may have changed
                     if message is None:
                         continue
                 frame = None
@@ -288,33 +288,33 @@ class Decoder:
         message = _undecoded(frame, origin)
         if message is None:
             self.unreadable += 1
-        elif self._way == AS_PAYLOAD and self._fits(frame, origin, AS_PAYLOAD_WITH_MORE):
-            self._way = AS_PAYLOAD_WITH_MORE
+        elif self._reading == AS_PAYLOAD and self._fits(frame, origin, AS_PAYLOAD_WITH_MORE):
+            self._reading = AS_PAYLOAD_WITH_MORE
         else:
-            self._way, self._final = UNDECODED, True  # the way does not fit this topic
+            self._reading, self._final = UNDECODED, True  # the way does not fit this topic
         return message
 
     @staticmethod
-    def _fits(frame: bytes, origin: Origin | RawPush, way: int) -> bool:
+    def _fits(frame: bytes, origin: Origin | RawPush, reading: int) -> bool:
         """Return whether the data of a frame can be decoded in a way of reading."""
         prefix = origin.prefix
         try:
-            return prefix is not None and bool(prefix.readings[way][1](frame[prefix.inside]))
+            return prefix is not None and bool(prefix.readings[reading][1](frame[prefix.inside]))
         except UNREADABLE:
             return False
 
-    def way(self, message: Message | None) -> int:
+    def reading(self, message: Message | None) -> int:
         """Review how an earlier message was read; return how to read the next frame."""
         if message is None or self._final:
-            return self._way
+            return self._reading
         # These fields are set only by a second decoding. Data that was decoded with the message does not set them.
         data, payload = message.data_read is not UNREAD, message.payload_read is not UNREAD
-        if self._way == UNDECODED:
+        if self._reading == UNDECODED:
             if data != payload:
-                self._way = AS_DATA if data else AS_PAYLOAD
-        elif payload if self._way == AS_DATA else data:
-            self._way, self._final = UNDECODED, True  # the consumer reads both views
-        return self._way
+                self._reading = AS_DATA if data else AS_PAYLOAD
+        elif payload if self._reading == AS_DATA else data:
+            self._reading, self._final = UNDECODED, True  # the consumer reads both views
+        return self._reading
 
 
 def channel_of(push: Push) -> tuple[str | None, str | None]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from ..delivery.queue import Inbox
+from ..delivery.queue import MessageQueue
 from ..events import Connected, Disconnected, Event
 from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal import backoff
@@ -55,7 +55,7 @@ class ReplayConsumer(Protocol):
     """The part of a subscription that the player uses."""
 
     @property
-    def inbox(self) -> Inbox: ...
+    def message_queue(self) -> MessageQueue: ...
     @property
     def callback(self) -> Any: ...
     def put_many(self, pushes: Pushes, /) -> None: ...
@@ -205,7 +205,7 @@ class Player:
     def _finish(self, consumer: ReplayConsumer) -> None:
         """End a subscription, with the replay's error if it has failed."""
         if self.error is not None:
-            consumer.inbox.finish(self.error)
+            consumer.message_queue.finish(self.error)
         consumer.finish()
 
     def _wait_to_play(self) -> bool:
@@ -278,7 +278,7 @@ class Player:
                 for book, _ in self._output.books():
                     book.allow_older()
                 keys = topics.set_carried(None, carried=True)
-                topics.carriers[0].owner.acked(topics.carriers[0], keys)
+                topics.sources[0].owner.acked(topics.sources[0], keys)
 
     def _end(self) -> None:
         """End books, subscriptions and callbacks after the last message."""
@@ -294,8 +294,8 @@ class Player:
             if consumer.callback is None:
                 consumer.finish()
             else:
-                consumer.inbox.finish(None)
-        self._poll_until(lambda: all(not len(consumer.inbox) for consumer in with_callback), "callbacks")
+                consumer.message_queue.finish(None)
+        self._poll_until(lambda: all(not len(consumer.message_queue) for consumer in with_callback), "callbacks")
         for consumer in with_callback:  # last, so that unsubscribing stops pending callbacks until here
             consumer.finish()
         with self._lock:
@@ -342,16 +342,16 @@ class Player:
         topics = self.topics_by_kind.get((batch.origin.market, batch.origin.private))
         if topics is None:
             return
-        carrier = topics.carriers[0]
-        pushes = topics.pushes(batch, carrier.owner.payload_mismatch)
+        source = topics.sources[0]
+        pushes = topics.pushes(batch, source.owner.payload_mismatch)
         if self._speed is not None:
             if pushes:
-                carrier.deliver_recorded(pushes, batch.origin.epoch)
+                source.deliver_recorded(pushes, batch.origin.epoch)
             return
         start = 0
         while start < len(pushes):
             room = int(min(self._room(len(pushes) - start), len(pushes) - start))
-            carrier.deliver_recorded(pushes[start : start + room], batch.origin.epoch)
+            source.deliver_recorded(pushes[start : start + room], batch.origin.epoch)
             start += room
 
     def _room(self, wanted: int) -> float:
@@ -366,8 +366,8 @@ class Player:
         return max(1.0, room)
 
     def _measure(self) -> float:
-        rooms = [consumer.inbox.room() for consumer in self._output.consumers()]
-        rooms += [book.free_capacity(consumer.inbox) for book, consumer in self._output.books()]
+        rooms = [consumer.message_queue.room() for consumer in self._output.consumers()]
+        rooms += [book.free_capacity(consumer.message_queue) for book, consumer in self._output.books()]
         return min(rooms, default=math.inf)
 
     def _deliver_to_books(self, batch: format.Batch) -> bool:
@@ -375,12 +375,12 @@ class Player:
         topics = self.topics_by_kind.get((batch.origin.market, False))
         if batch.origin.private or topics is None or not self._output.books():
             return False
-        pushes = topics.pushes(batch, topics.carriers[0].owner.payload_mismatch)
+        pushes = topics.pushes(batch, topics.sources[0].owner.payload_mismatch)
         for push in pushes:
             topic = channel_of(push)[0]
             for book, consumer in self._output.books():
                 if book.source.topic == topic:
-                    self._poll_until(lambda: consumer.inbox.room() >= 1, "books")  # noqa: B023 - called at once
+                    self._poll_until(lambda: consumer.message_queue.room() >= 1, "books")  # noqa: B023 - called at once
                     consumer.put_many([push])
         return True
 
@@ -393,7 +393,7 @@ class Player:
             topics = self.topics_by_kind.get((record.market, record.private))
             if topics is not None:
                 keys = topics.set_carried([TopicKey(*each) for each in record.topics], carried=True)
-                topics.carriers[0].owner.acked(topics.carriers[0], keys)
+                topics.sources[0].owner.acked(topics.sources[0], keys)
         elif isinstance(record, format.Lost):
             self._snapshots.discard(record.topics)
             self._lose(record.market, [TopicKey(topic) for topic in record.topics], ConnectionFailed(record.error))
@@ -408,7 +408,7 @@ class Player:
         if topics is None:
             return
         which = record.market, record.private, record.epoch
-        counts = topics.carriers[0].counts
+        counts = topics.sources[0].counts
         if isinstance(record, format.Connected):
             counts.reconnects += counts.connects > 0
             counts.connects += 1
@@ -425,12 +425,12 @@ class Player:
             return
         self._settle_books()
         topics.set_carried(keys, carried=False)
-        for carrier in topics.carriers:
-            carrier.owner.failed(carrier, error, fatal=False)
+        for source in topics.sources:
+            source.owner.failed(source, error, fatal=False)
 
     def _settle_books(self) -> None:
         """Wait until the books have applied all delivered updates."""
         for book, consumer in self._output.books():
-            self._poll_until(lambda: not len(consumer.inbox) or book.ended is not None, "books")  # noqa: B023 - called at once
+            self._poll_until(lambda: not len(consumer.message_queue) or book.ended is not None, "books")  # noqa: B023 - called at once
             with book.lock:
                 pass  # the last update is applied under this lock

@@ -142,7 +142,7 @@ class Recorder:
             if isinstance(error, ConnectionFailed):
                 raise RecordingError(f"{self.path} can't be recorded: {error}", retriable=True) from None
             raise
-        stream.add_tap(self)
+        stream.add_observer(self)
 
     @property
     def path(self) -> Path:
@@ -189,7 +189,7 @@ class Recorder:
 
     def _begin_to_close(self) -> None:
         """Tell the thread to write all waiting messages and to end."""
-        self._stream.remove_tap(self)
+        self._stream.remove_observer(self)
         with self._lock:
             self._closing = True
         self._write_now.set()
@@ -214,7 +214,7 @@ class Recorder:
 
     # For the stream, on its threads
 
-    def brought(self, market: str, private: bool, pushes: Pushes) -> None:
+    def on_messages(self, market: str, private: bool, pushes: Pushes) -> None:
         """Queue frames; count those that can't be queued."""
         left = len(pushes)
         try:
@@ -244,18 +244,18 @@ class Recorder:
             # Every push is a JSON object.
             yield format.frames_as_text(origin, share, objects=True, lines=one_line), len(share)
 
-    def carried(self, market: str, private: bool, keys: Iterable[TopicKey]) -> None:
+    def on_subscribed(self, market: str, private: bool, keys: Iterable[TopicKey]) -> None:
         """Record confirmed topics."""
         topics = tuple((key.topic, key.tunnel) for key in keys)
         if topics:
             self._put_line(format.Subscribed(time.time_ns(), market, private, topics))
 
-    def lost(self, market: str, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
+    def on_lost(self, market: str, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
         """Record topics that no connection carries any more."""
         topics = tuple(key.topic for key in keys if key.tunnel is None)
         self._put_line(format.Lost(time.time_ns(), market, topics, str(error)))
 
-    def told(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Record connects and disconnects."""
         now = time.time_ns()
         if isinstance(event, ConnectedEvent):
@@ -267,7 +267,7 @@ class Recorder:
                 )
             )
 
-    def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
+    def on_snapshot(self, market: str, path: str, symbol: str, data: Any) -> None:
         """Record a snapshot."""
         text = msgspec.Raw(msgspec.json.encode(data))
         self._put_line(format.Snapshot(time.time_ns(), market, path, symbol, text))

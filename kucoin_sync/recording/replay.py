@@ -68,10 +68,10 @@ class ReplayStream(Client):
         # signs nothing.
         credentials = Credentials("replay", "replay", "replay") if signed else None
         super().__init__(
-            index.name, self._carrier, _UNLIMITED, Callbacks(on_event), credentials, _no_fetcher, 1, lambda: None
+            index.name, self._source, _UNLIMITED, Callbacks(on_event), credentials, _no_fetcher, 1, lambda: None
         )
-        self._board.tells_silence = False  # silence can't be measured: the clock is the recording's
-        self._recorded_snapshots = RecordedSnapshots(index, self._board.fetched)
+        self._subscription_manager.tells_silence = False  # silence can't be measured: the clock is the recording's
+        self._recorded_snapshots = RecordedSnapshots(index, self._subscription_manager.fetched)
         self._player = Player(index, speed, self, self._recorded_snapshots, clock)
 
     # Playing
@@ -156,7 +156,7 @@ class ReplayStream(Client):
                 SubscriptionRejected: the recording does not have a topic; the text names the topics that it has.
             """
             subscription = super().subscribe(topic, *more_topics, **options)
-            self._start_with(subscription.inbox, "wait")
+            self._start_with(subscription.message_queue, "wait")
             return subscription
 
         def book(self, symbol: str, **options: Any) -> Any:
@@ -171,7 +171,7 @@ class ReplayStream(Client):
 
             def listening(*args: Any) -> Any:
                 subscription = listen(*args)
-                self._start_with(subscription.inbox, "wait")
+                self._start_with(subscription.message_queue, "wait")
                 return subscription
 
             vars(follower)["listen"] = listening
@@ -195,7 +195,7 @@ class ReplayStream(Client):
 
     def consumers(self) -> Sequence[Any]:
         """Return all subscriptions, including those of books."""
-        return self._board.subscriptions
+        return self._subscription_manager.subscriptions
 
     def books(self) -> Sequence[tuple[Any, Any]]:
         """Return the followers of all open books, each with the subscription that brings its updates."""
@@ -214,16 +214,16 @@ class ReplayStream(Client):
 
         vars(waited_for)[method] = waiting
 
-    def _carrier(
+    def _source(
         self, number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver
     ) -> MessageSource:
         kind = market, private
         topics = self._player.topics_by_kind.get(kind)
         if topics is None:
             topics = SubscribedTopics(self._index.topics.get(kind, set()), self._index.name)
-            carrier = ReplaySource(number, market, private, owner, deliver, topics, self._player)
+            source = ReplaySource(number, market, private, owner, deliver, topics, self._player)
             self._player.topics_by_kind[kind] = topics
-            return carrier
+            return source
         return ReplaySource(number, market, private, owner, deliver, topics, self._player)
 
     def _make_snapshots(self) -> SnapshotProvider:

@@ -46,7 +46,7 @@ class SubscribedTopics:
     """The subscribed topics of one market, public or private; it selects their frames from the recording."""
 
     def __init__(self, recorded: set[tuple[str, str | None]], name: str) -> None:
-        self.carriers: list[ReplaySource] = []
+        self.sources: list[ReplaySource] = []
         self.recorded = recorded
         self.name = name
         self._lock = threading.Lock()  # guards all of the following; no foreign code is called under it
@@ -110,7 +110,7 @@ class SubscribedTopics:
             try:
                 message = decode_message(frame)
             except UNREADABLE:
-                self.carriers[0].counts.unreadable += 1
+                self.sources[0].counts.unreadable += 1
                 continue
             self._prefixes.learn(frame)
             if message.topic is not None and self._wanted.find(message.topic):
@@ -149,7 +149,7 @@ class ReplaySource:
         self.last_error: KucoinSyncError | None = None
         self._topics = topics
         self._player = player
-        topics.carriers.append(self)
+        topics.sources.append(self)
 
     @property
     def thread(self) -> threading.Thread:

@@ -140,9 +140,9 @@ class Leadership:
 
     def _last_error(self, group: Subscription) -> Exception | None:
         """Return the error with which a subscription lost topics, or None; remember the errors of single topics."""
-        inbox = group.inbox
-        last = inbox.error
-        while inbox.alert and (notice := inbox.notice()) is not None:
+        message_queue = group.message_queue
+        last = message_queue.error
+        while message_queue.alert and (notice := message_queue.notice()) is not None:
             last = last or notice
             if isinstance(notice, SubscriptionRejected):
                 self._refusals[notice.topic] = notice

@@ -1,4 +1,4 @@
-"""Two clients that send every message back: one on this package's `WebSocketConnection`, one on plain websocket-client."""
+"""Two clients that send every message back: one on `WebSocketConnection`, one on plain websocket-client."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from random import Random
 
 from tests.support.frames import frame
 
@@ -17,17 +18,21 @@ _DISTINCT = 1_200  # frames in a reel, a multiple of the 300 topics that there a
 
 
 def _ticker(topic: str, number: int, time: int) -> bytes:
+    """A ticker whose numbers have as many digits as they need, so that its length varies as on the live feed."""
     price = 67_000 + number / 10
-    draw = __import__("random").Random(number)
-    t = lambda scale: f"{draw.random() * scale:.{draw.randint(1, 8)}f}"
+    draw = Random(number)
+
+    def size(scale: int) -> str:
+        return f"{draw.random() * scale:.{draw.randint(1, 8)}f}"
+
     data = {
         "bestAsk": f"{price + 0.1:.{number % 3}f}",
-        "bestAskSize": t(10),
+        "bestAskSize": size(10),
         "bestBid": f"{price:.{number % 3}f}",
-        "bestBidSize": t(100),
+        "bestBidSize": size(100),
         "price": f"{price:.{number % 3}f}",
         "sequence": str(14_000_000_000 + number),
-        "size": t(1),
+        "size": size(1),
         "time": time,
     }
     return _push(topic, "trade.ticker", data)

@@ -275,7 +275,7 @@ def test_a_later_refusal_of_a_topic_is_reported_and_others_continue(server: Kuco
 
 def test_a_fatal_error_ends_it_and_only_the_log_tells_which(stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
     subscription = stream.subscribe(TICKER)
-    subscription.inbox.finish(AuthenticationError("the key of the account is wrong"))
+    subscription.message_queue.finish(AuthenticationError("the key of the account is wrong"))
     (failed,) = Browser(EventStream(subscription)).rest()
     assert (failed.event, "account" in failed.data) == ("failed", False)
     assert "a stream of events has ended: the key of the account is wrong" in caplog.text

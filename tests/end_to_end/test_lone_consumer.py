@@ -67,7 +67,7 @@ class Game:
 
 def reads(subscription: Subscription[Any], count: int = 20) -> bool:
     """Whether the consumer reads by itself now, and has done so often."""
-    read_lease = subscription.inbox.read_lease
+    read_lease = subscription.message_queue.read_lease
     return read_lease is not None and read_lease.reads >= count and not read_lease.over
 
 
@@ -110,7 +110,7 @@ def test_a_notice_reaches_a_loop_and_never_finds_two_messages(game: Game, stream
     while not reads(subscription):
         game.send()
         next(messages)
-    subscription.inbox.tell(RuntimeError("a notice"))
+    subscription.message_queue.tell(RuntimeError("a notice"))
 
     def go_on() -> None:
         for _ in range(10):
@@ -201,7 +201,7 @@ def until_interrupted(game: Game, subscription: Subscription[Any], prepare: Call
     """Go on, with every read lease prepared, until Ctrl-C comes."""
     for _ in range(1000):
         game.go_on_until_it_reads(subscription)
-        prepare(subscription.inbox.read_lease)
+        prepare(subscription.message_queue.read_lease)
         game.send()
         try:
             game.take(subscription)  # read by the I/O thread, where that took the lease back just now

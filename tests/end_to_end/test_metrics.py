@@ -117,7 +117,7 @@ def test_lag_is_from_kucoins_time_to_delivery(
     assert scraped(registry)["kucoin_sync_lag_seconds"]["default"] == lag  # it was delivered; nothing grows
     publish(server, "2", seconds_ago=10)
     quick.get(timeout=10)
-    assert slow.inbox.wait(10)
+    assert slow.message_queue.wait(10)
     first, second = scraped(registry), scraped(registry)
     assert 10 <= first["kucoin_sync_lag_seconds"]["default"] < 50
     for name in ("kucoin_sync_lag_seconds", "kucoin_sync_queue_delay_seconds"):

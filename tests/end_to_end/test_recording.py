@@ -123,7 +123,7 @@ def test_a_recorder_that_comes_late_knows_the_topics_and_one_that_is_closed_reco
     subscription.get(timeout=LIMIT)
     recorder.close()
     recorder.close()
-    assert stream._board._taps == ()
+    assert stream._subscription_manager._observers == ()
     publish(server, 2, 1)
     subscription.get(timeout=LIMIT)
     with ReplayStream(path, None) as replay:
@@ -554,7 +554,7 @@ def test_what_came_together_is_recorded_frame_by_frame(
     else:
         pushes = FrameBatch(frames, arrival, [of[n % 3] for n in range(500)], text=text)
     with Recorder(stream, path) as recorder:
-        recorder.brought("spot", False, pushes)
+        recorder.on_messages("spot", False, pushes)
     assert recorded(path) == frames
 
 
@@ -605,7 +605,7 @@ def test_an_end_that_a_disk_holds_up_is_an_error_and_nothing_more_is_taken(
     assert repr(recorder) == f"<Recorder of {path}: recording, 0 messages, 0 dropped>"
     with pytest.raises(RecordingError, match=r"could not be written to its end within 0\.05 s"):
         recorder.close(timeout=0.05)
-    recorder.brought("spot", False, [live])
+    recorder.on_messages("spot", False, [live])
     disk.go.set()
     recorder.close()
     assert recorded(path) == [live.raw]

@@ -261,7 +261,7 @@ def test_a_closed_stream_with_messages_that_nobody_took_is_freed(
     publish(server, ETH, *range(10))
     assert [sequence(other.get(timeout=5)) for _ in range(10)] == list(range(10))
     stream.close()
-    gone = weakref.ref(stream._board)
+    gone = weakref.ref(stream._subscription_manager)
     del stream, subscription, other
     gc.collect()
     assert gone() is None
@@ -282,5 +282,5 @@ def test_a_subscription_that_was_refused_at_once_is_watched_by_nobody(
     stream = make_stream(limits=Limits(topics_per_connection=1, connections_per_minute=1000))
     with stream.tunnel("bt1") as tunnel, pytest.raises(InvalidTopic, match="is full with 1 topics"):
         tunnel.subscribe(ETH, BTC, stale_after=5.0)
-    assert not stream._board._watches
+    assert not stream._subscription_manager._watches
     assert stream.stats()["topics"] == 0

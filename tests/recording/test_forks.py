@@ -44,7 +44,7 @@ def test_a_child_writes_nothing_to_its_parents_recording(tmp_path: Path) -> None
 
             def in_child(say: object) -> None:
                 subscription.get(timeout=10)
-                assert not stream._board._taps, "nobody would take what it keeps"
+                assert not stream._subscription_manager._observers, "nobody would take what it keeps"
 
             with child(in_child):
                 server.wait_subscribed(ETH, 2)

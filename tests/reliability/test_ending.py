@@ -15,7 +15,7 @@ from kucoin_sync.books.manager import BookManager
 from kucoin_sync.connections.group import ConnectionGroup
 from kucoin_sync.connections.manager import SubscriptionManager
 from kucoin_sync.connections.topic_assignment import TopicAssignment
-from kucoin_sync.delivery.queue import Inbox
+from kucoin_sync.delivery.queue import MessageQueue
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events
@@ -170,7 +170,7 @@ INTERRUPTED: dict[str, tuple[type, str, Callable[[Stream, Subscription], object]
     ),
     "unsubscribe": (ConnectionGroup, "remove", lambda stream, taking: stream.unsubscribe(ETH)),
     "stats": (TopicAssignment, "__len__", lambda stream, taking: stream.stats()),
-    "get": (Inbox, "_with_missing", lambda stream, taking: [taking.get(timeout=LIMIT) for _ in range(3)]),
+    "get": (MessageQueue, "_with_missing", lambda stream, taking: [taking.get(timeout=LIMIT) for _ in range(3)]),
     "book": (BookManager, "_start", lambda stream, taking: stream.book("ETH-USDT").wait_ready(LIMIT)),
 }
 

@@ -65,8 +65,8 @@ class World:
         self.other = self.stream.book(OTHER)
         self.other.wait_ready(LIMIT)
         self.recorder = StreamRecorder(self.stream, path / "day.jsonl", flush_every=0.01)
-        self.tap = Observer(self.raising)
-        self.stream.add_tap(self.tap)
+        self.observer = Observer(self.raising)
+        self.stream.add_observer(self.observer)
 
     def _on_event(self, event: Event) -> None:
         self.events(event)
@@ -131,8 +131,8 @@ class Observer:
     """Hears all that a stream gets."""
 
     def __init__(self, raising: Raising) -> None:
-        for name in ("brought", "carried", "lost", "told", "fetched"):
-            setattr(self, name, lambda *_, name=name: raising(f"tap.{name}"))
+        for name in ("on_messages", "on_subscribed", "on_lost", "on_event", "on_snapshot"):
+            setattr(self, name, lambda *_, name=name: raising(f"observer.{name}"))
 
 
 class Handler(logging.Handler):
@@ -207,8 +207,11 @@ SEAMS = [
     Seam("an inline callback", PUSH, (CallbackFailed,)),
     Seam("on_change", PUSH, (CallbackFailed,)),
     Seam("on_event", CUT),
-    *(Seam(f"tap.{name}", act) for name, act in (("brought", PUSH), ("carried", subscribe), ("lost", CUT))),
-    *(Seam(f"tap.{name}", CUT) for name in ("told", "fetched")),
+    *(
+        Seam(f"observer.{name}", act)
+        for name, act in (("on_messages", PUSH), ("on_subscribed", subscribe), ("on_lost", CUT))
+    ),
+    *(Seam(f"observer.{name}", CUT) for name in ("on_event", "on_snapshot")),
     # Log handlers, at each line
     *(Seam(f"log: {line}", CUT) for line in ("disconnected", "connected", "resubscribed", "resyncing", "ready")),
     Seam("log: attempt", fail_to_connect),
@@ -324,7 +327,7 @@ def walk(
             book = next(book for book in (world.book, world.other) if book.closed)
             with pytest.raises(ConnectionFailed, match="escaped"):
                 book.wait_ready(LIMIT)
-        world.stream.remove_tap(world.tap)
+        world.stream.remove_observer(world.observer)
         world.recorder.close()
         assert len(world.missing_in_recording()) <= world.recorder.dropped
     finally:
@@ -332,7 +335,7 @@ def walk(
 
 
 #: Seams of each sort, which are walked in every run.
-SOME = ("an inline callback", "a callback", "on_event", "tap.brought", "log: disconnected", "log: callback")
+SOME = ("an inline callback", "a callback", "on_event", "observer.brought", "log: disconnected", "log: callback")
 SOME += (
     K + "delivery.callbacks._CallbackJob.run_job",
     K + "books.follower.Follower.apply_pending",

@@ -103,7 +103,7 @@ def test_what_waits_in_the_parent_stays_there(
     subscription = stream.subscribe(ETH, maxsize=2, overflow=overflow)
     publish(server, range(3))
     server.publish(ETH, {"n": "3"}, "another subject")
-    while stream.stats()["messages"] < 4 or len(subscription.inbox) < 2:
+    while stream.stats()["messages"] < 4 or len(subscription.message_queue) < 2:
         with pytest.raises(TimeoutError):
             stream.subscribe(MATCH).get(timeout=0.01)
     dropped = subscription.dropped
@@ -232,7 +232,9 @@ def test_the_first_use_of_whatever_kind_makes_the_child_want_all_that_its_parent
 
     def do(say: Say) -> None:
         USES[use](stream, subscription)
-        assert other.inbox.wait(LIMIT), "nothing came, though nobody asked for it"  # a wait that is itself no use
+        assert other.message_queue.wait(LIMIT), (
+            "nothing came, though nobody asked for it"
+        )  # a wait that is itself no use
         say([message.topic for message in (other.get(timeout=LIMIT), other.get(timeout=LIMIT))])
 
     with child(do) as forked:
@@ -438,10 +440,10 @@ def test_100_forks_in_a_row_from_a_busy_process_each_stream(
 
 
 LOCKS: dict[str, Callable[[Stream, Any, Any], Any]] = {
-    "the subscription manager": lambda stream, sub, book: stream._board._lock,
+    "the subscription manager": lambda stream, sub, book: stream._subscription_manager._lock,
     "deferred calls": lambda stream, sub, book: signals._deferred._run_lock,
-    "a connection": lambda stream, sub, book: stream._board._made[0]._lock,
-    "an inbox": lambda stream, sub, book: sub.inbox._lock,
+    "a connection": lambda stream, sub, book: stream._subscription_manager._made[0]._lock,
+    "a message queue": lambda stream, sub, book: sub.message_queue._lock,
     "the executor of callbacks": lambda stream, sub, book: stream._callbacks.executor._lock,
     "the books": lambda stream, sub, book: stream._books._lock,
     "the snapshots": lambda stream, sub, book: stream._books._snapshots._lock,
@@ -521,14 +523,14 @@ def test_a_fork_while_another_thread_closes_the_stream_leaves_it_closed_in_the_c
     stream = make_stream(limits=FAST)
     subscription = stream.subscribe(ETH)
     closing, over = threading.Event(), threading.Event()
-    close = stream._board.close
+    close = stream._subscription_manager.close
 
     def slowly() -> list[threading.Thread]:
         closing.set()
         over.wait(LIMIT)
         return close()
 
-    monkeypatch.setattr(stream._board, "close", slowly)
+    monkeypatch.setattr(stream._subscription_manager, "close", slowly)
     closer = Task(stream.close)
     reached(closing, "nobody closes the stream")
     monkeypatch.undo()
@@ -590,7 +592,7 @@ def test_a_callback_may_fork(
     held, over = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with stream._board._made[0]._lock, stream._callbacks.executor._lock:
+        with stream._subscription_manager._made[0]._lock, stream._callbacks.executor._lock:
             held.set()
             over.wait(LIMIT)
 

@@ -124,7 +124,7 @@ def test_what_was_read_into_is_freed_with_its_connection_and_does_not_wait_for_t
 ) -> None:
     stream = make_stream(server)
     stream.subscribe(ETH)
-    transport = stream._board._made[0]._transport  # type: ignore[attr-defined]
+    transport = stream._subscription_manager._made[0]._transport  # type: ignore[attr-defined]
     freed = threading.Event()
     watch = weakref.finalize(transport._frames, freed.set)
     del transport

@@ -271,9 +271,9 @@ def look_at_stream(world: World) -> Call:
     return lambda: (repr(world.stream), world.stream.closed, world.stream.carrying(), world.stream.resume())
 
 
-def tap(world: World) -> Call:
+def observer(world: World) -> Call:
     recorder = world.recorder
-    return lambda: (world.stream.remove_tap(recorder), world.stream.add_tap(recorder))
+    return lambda: (world.stream.remove_observer(recorder), world.stream.add_observer(recorder))
 
 
 def emit(world: World) -> Call:
@@ -316,7 +316,7 @@ METHODS = [
     follow_book,
     stats,
     look_at_stream,
-    tap,
+    observer,
     emit,
     open_recorder,
     close_recorder,

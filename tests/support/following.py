@@ -10,8 +10,8 @@ from msgspec import structs
 from kucoin_sync import Event, LocalBook, LocalLevel2Book, LocalLevel3Book, SlowConsumer
 from kucoin_sync.books import BookSource
 from kucoin_sync.books.follower import Follower
-from kucoin_sync.delivery.overflow import inbox_for
-from kucoin_sync.delivery.queue import Inbox
+from kucoin_sync.delivery.overflow import queue_for
+from kucoin_sync.delivery.queue import MessageQueue
 from kucoin_sync.protocol.envelopes import RawPush
 from kucoin_sync.protocol.message import Arrival, Message, Origin, decode_message
 
@@ -66,11 +66,11 @@ class Owner:
 
 
 class Line:
-    """One book with its follower and its inbox.
+    """One book with its follower and its message queue.
 
     Attributes:
         book: the user's book.
-        inbox: received messages that wait to be applied.
+        message queue: received messages that wait to be applied.
     """
 
     def __init__(self, symbol: str, maxsize: int = 10_000, depth: int | None = None, **options: Any) -> None:
@@ -79,7 +79,7 @@ class Line:
         self.source = structs.replace(BookSource.of(symbol, with_key=True, **options), depth=depth)
         self.follower: Follower[Any, Any] = Follower(self.source, self.owner)
         self.book: LocalBook = (LocalLevel3Book if self.source.level == 3 else LocalLevel2Book)(self.follower, 10_000)
-        self.inbox: Inbox = inbox_for(
+        self.message_queue: MessageQueue = queue_for(
             "raise", maxsize, lambda dropped: None, lambda dropped: SlowConsumer("too slow", dropped=dropped)
         )
 
@@ -87,7 +87,7 @@ class Line:
         """Receive an update; every second one is a raw frame."""
         came = message(self.source.topic, data, subject, **options)
         self._puts += 1
-        self.inbox.put(came if self._puts % 2 else sealed(came))
+        self.message_queue.put(came if self._puts % 2 else sealed(came))
 
     def push(self, data: Any, subject: str | None = None, **options: Any) -> None:
         """Receive an update and apply it."""
@@ -96,7 +96,7 @@ class Line:
 
     def take(self, most: int = 10_000) -> None:
         """Apply received updates, as the books' thread does."""
-        self.follower.apply_pending(self.inbox, most)
+        self.follower.apply_pending(self.message_queue, most)
 
     def fetch(self, data: Any) -> bool:
         """Pass a snapshot to the book, as REST does; return whether another one is needed."""

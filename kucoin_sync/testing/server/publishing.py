@@ -90,15 +90,15 @@ class Publisher:
         if not routes or self._script.skips(topic):
             return
         exact = topic.partition(":")[0] in self._own_names
-        lanes: dict[tuple[Connection, str | None], None] = {}
+        namespaces: dict[tuple[Connection, str | None], None] = {}
         for subscription, test in routes:
             if exact and subscription.topic != topic:
                 continue
             if subscription.accepts(push.user) and (test is None or test(push)):
-                lanes[subscription.connection, subscription.tunnel] = None
+                namespaces[subscription.connection, subscription.tunnel] = None
         personal = "channelType" not in push.extra and (push.user is not None or self._catalogue.is_private(topic))
         encoded: dict[tuple[str | None, str | None], bytes] = {}
-        for connection, tunnel in lanes:
+        for connection, tunnel in namespaces:
             variant = (tunnel, connection.user if personal else None)
             if variant not in encoded:
                 encoded[variant] = frame(_encode(_message(push, *variant)))

@@ -108,7 +108,7 @@ def test_a_snapshot_requested_before_a_loss_is_ignored() -> None:
 def test_an_unreadable_frame_counts_as_missing(frame: bytes) -> None:
     line = live()
     line.put(update(11))
-    line.inbox.put(sealed(message(line.source.topic, update(12)), frame))
+    line.message_queue.put(sealed(message(line.source.topic, update(12)), frame))
     line.take()
     assert "an update could not be read" in reason(line)
     assert not line.fetch(snapshot(13))
@@ -117,11 +117,11 @@ def test_an_unreadable_frame_counts_as_missing(frame: bytes) -> None:
 def test_updates_that_came_together_are_applied_together_and_no_more_than_asked_for() -> None:
     line = live()
     pushes = [sealed(message(line.source.topic, update(n))) for n in range(11, 17)]
-    line.inbox.put_many(FrameBatch([push.frame for push in pushes], pushes[0].arrival, prefix=pushes[0].prefix))
+    line.message_queue.put_many(FrameBatch([push.frame for push in pushes], pushes[0].arrival, prefix=pushes[0].prefix))
     line.put(update(17))
     for most, sequence in ((2, 12), (3, 15), (9, 16), (9, 17)):
         line.take(most)
-        assert (line.book.sequence, len(line.inbox)) == (sequence, 17 - sequence)
+        assert (line.book.sequence, len(line.message_queue)) == (sequence, 17 - sequence)
 
 
 def test_a_frame_of_an_unusual_form_is_applied() -> None:
@@ -178,7 +178,7 @@ def test_dropped_updates_count_as_missing_once() -> None:
     line.push(update(18))
     assert line.book.sequence == 18
     assert line.book.resyncs == 1
-    line.inbox.put(message(line.source.topic, update(19)).with_lost(5))  # the message alone reports the loss
+    line.message_queue.put(message(line.source.topic, update(19)).with_lost(5))  # the message alone reports the loss
     line.take()
     assert line.book.resyncs == 2
 

@@ -1,6 +1,6 @@
 """A book under random faults of network, KuCoin and program: it equals the exchange's book, or a read raises.
 
-Updates take the way that they take in a program, from the inbox of the book's subscription to the user's read. The test
+Updates take the way that they take in a program, from the queue of the book's subscription to the user's read. The test
 chooses which updates arrive, which are lost, when the books' thread runs, and when and how REST answers.
 """
 
@@ -68,7 +68,7 @@ class Chance(LossyFeed):
 
     @rule(unsent=st.integers(0, 9))
     def cut(self, unsent: int) -> None:
-        """Lose the connection; messages received before are still in the inbox."""
+        """Lose the connection; messages received before are still in the message queue."""
         self.connected = False
         self.follower.on_connection_lost("the connection was lost")
         assert not self.line.book.ready

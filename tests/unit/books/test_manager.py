@@ -14,8 +14,8 @@ from kucoin_sync import AuthenticationError, ConnectionFailed, StreamClosed
 from kucoin_sync.books import manager
 from kucoin_sync.books.manager import BookManager
 from kucoin_sync.connections.subscriber import SubscribeOptions
-from kucoin_sync.delivery.overflow import inbox_for
-from kucoin_sync.delivery.queue import Inbox
+from kucoin_sync.delivery.overflow import queue_for
+from kucoin_sync.delivery.queue import MessageQueue
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.protocol.session_events import TopicKey
 
@@ -50,8 +50,10 @@ class Stream:
         if self.refusal is not None:
             raise self.refusal
         assert terms.timeout == 0
-        inbox: Inbox = inbox_for(terms.overflow, terms.maxsize, lambda dropped: None, lambda dropped: ValueError())
-        made = Subscription[Any](topics, inbox, close=lambda each: each.inbox.finish(None))
+        message_queue: MessageQueue = queue_for(
+            terms.overflow, terms.maxsize, lambda dropped: None, lambda dropped: ValueError()
+        )
+        made = Subscription[Any](topics, message_queue, close=lambda each: each.message_queue.finish(None))
         self.subscriptions.append(made)
         self.meanwhile()
         return made
@@ -175,8 +177,8 @@ def test_a_lost_connection_is_reported_to_the_books_of_its_topics(book_manager: 
 def test_a_subscription_that_ends_ends_its_book(book_manager: BookManager, stream: Stream) -> None:
     closed, refused = opened(book_manager), opened(book_manager, "ETH-USDT")
     error = AuthenticationError("refused")
-    stream.subscriptions[0].inbox.finish(None)
-    stream.subscriptions[1].inbox.finish(error)
+    stream.subscriptions[0].message_queue.finish(None)
+    stream.subscriptions[1].message_queue.finish(error)
     until(lambda: closed.ended and refused.ended, "a book has not ended")
     assert isinstance(closed.ended, StreamClosed)
     assert "was unsubscribed; open it again" in str(closed.ended)
@@ -195,7 +197,7 @@ def test_updates_received_before_the_end_are_still_applied(
     changes: Any = book.listen(1000)
     with book.lock:
         stream.subscriptions[0].put_many([update(number) for number in range(11, 111)])
-        stream.subscriptions[0].inbox.finish(None)
+        stream.subscriptions[0].message_queue.finish(None)
     assert [changes.get(timeout=LIMIT).sequence_end for _ in range(100)] == list(range(11, 111))
 
 
@@ -203,13 +205,13 @@ def test_a_defect_ends_its_book_and_no_other(
     book_manager: BookManager, stream: Stream, caplog: pytest.LogCaptureFixture
 ) -> None:
     struck, other = opened(book_manager), opened(book_manager, "ETH-USDT")
-    struck.apply_pending = lambda inbox, most: 1 / 0
+    struck.apply_pending = lambda message_queue, most: 1 / 0
     for subscription in stream.subscriptions:
         subscription.put(update(11))
     until(lambda: struck.ended, "the book has not ended")
     assert "a defect in this package: ZeroDivisionError" in str(struck.ended)
     assert "a defect ended the book of BTC-USDT" in caplog.text
-    until(lambda: not len(stream.subscriptions[1].inbox), "the other book is not served")
+    until(lambda: not len(stream.subscriptions[1].message_queue), "the other book is not served")
     assert other.ended is None
 
 

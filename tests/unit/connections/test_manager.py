@@ -12,14 +12,14 @@ from kucoin_sync import ConnectionFailed, Event, Rotated
 from kucoin_sync.connections import actions, dispatch
 from kucoin_sync.connections.manager import SubscriptionManager
 from kucoin_sync.connections.source import Counts
-from kucoin_sync.delivery.queue import Inbox
+from kucoin_sync.delivery.queue import MessageQueue
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.exceptions import KucoinSyncError
 from kucoin_sync.protocol.envelopes import FrameBatch, Pushes
 from kucoin_sync.protocol.message import Arrival, RawPush
 from kucoin_sync.protocol.session_events import TopicKey
 
-from ...support.inboxes import Waiters, wait_for_a_consumer
+from ...support.message_queues import Waiters, wait_for_a_consumer
 from ...support.messages import prefix_of
 from ...support.threads import LIMIT, Task
 
@@ -86,206 +86,218 @@ def told() -> list[Event]:
 
 
 @pytest.fixture
-def board(monkeypatch: pytest.MonkeyPatch, told: list[Event]) -> SubscriptionManager:
+def subscription_manager(monkeypatch: pytest.MonkeyPatch, told: list[Event]) -> SubscriptionManager:
     monkeypatch.setattr(Connection, "made", [])
     make: Any = Connection
     return SubscriptionManager(make, 300, told.append)
 
 
 @pytest.fixture
-def watcher(board: SubscriptionManager) -> Watcher:
-    board.watcher = watcher = Watcher()
+def watcher(subscription_manager: SubscriptionManager) -> Watcher:
+    subscription_manager.watcher = watcher = Watcher()
     return watcher
 
 
-def subscribed(board: SubscriptionManager, *keys: TopicKey, private: bool = False) -> Any:
+def subscribed(subscription_manager: SubscriptionManager, *keys: TopicKey, private: bool = False) -> Any:
     """Return the connection of keys that were subscribed just now."""
-    subscription = Subscription[Any](tuple(key.topic for key in keys), Inbox(10, print), close=print)
-    board.add(subscription, {("spot", private): list(keys)}, None)
+    subscription = Subscription[Any](tuple(key.topic for key in keys), MessageQueue(10, print), close=print)
+    subscription_manager.add(subscription, {("spot", private): list(keys)}, None)
     return Connection.made[-1]
 
 
-def confirmed(board: SubscriptionManager, connection: Any, *keys: TopicKey) -> None:
+def confirmed(subscription_manager: SubscriptionManager, connection: Any, *keys: TopicKey) -> None:
     connection.active.update(keys)
-    board.acked(connection, keys)
+    subscription_manager.acked(connection, keys)
 
 
-def lost(board: SubscriptionManager, connection: Any) -> None:
+def lost(subscription_manager: SubscriptionManager, connection: Any) -> None:
     connection.active.clear()
-    board.failed(connection, GONE, fatal=False)
+    subscription_manager.failed(connection, GONE, fatal=False)
 
 
-def replaced(board: SubscriptionManager, old: Any) -> Any:
+def replaced(subscription_manager: SubscriptionManager, old: Any) -> Any:
     """Return the connection that begins to take over."""
-    board.aged(old)
+    subscription_manager.aged(old)
     assert Connection.made[-1] is not old
     return Connection.made[-1]
 
 
-def test_what_the_server_confirms_is_carried(board: SubscriptionManager, watcher: Watcher) -> None:
-    assert not board.carries(ONE.topic)
-    connection = subscribed(board, ONE)
-    assert not board.carries(ONE.topic)
-    confirmed(board, connection, ONE)
-    assert board.carries(ONE.topic)
-    assert not board.carries(TWO.topic)
+def test_what_the_server_confirms_is_carried(subscription_manager: SubscriptionManager, watcher: Watcher) -> None:
+    assert not subscription_manager.carries(ONE.topic)
+    connection = subscribed(subscription_manager, ONE)
+    assert not subscription_manager.carries(ONE.topic)
+    confirmed(subscription_manager, connection, ONE)
+    assert subscription_manager.carries(ONE.topic)
+    assert not subscription_manager.carries(TWO.topic)
     assert watcher.told == [("carried", (ONE,))]
 
 
-def test_what_a_lost_connection_carried_or_should_have_is_lost(board: SubscriptionManager, watcher: Watcher) -> None:
-    connection = subscribed(board, ONE, TWO)
-    confirmed(board, connection, ONE)
-    lost(board, connection)
-    assert not board.carries(ONE.topic)
-    lost(board, connection)
+def test_what_a_lost_connection_carried_or_should_have_is_lost(
+    subscription_manager: SubscriptionManager, watcher: Watcher
+) -> None:
+    connection = subscribed(subscription_manager, ONE, TWO)
+    confirmed(subscription_manager, connection, ONE)
+    lost(subscription_manager, connection)
+    assert not subscription_manager.carries(ONE.topic)
+    lost(subscription_manager, connection)
     assert watcher.told == [("carried", (ONE,)), ("lost", (ONE, TWO)), ("lost", (ONE, TWO))]
 
 
-def test_private_connections_are_not_told_of(board: SubscriptionManager, watcher: Watcher) -> None:
+def test_private_connections_are_not_told_of(subscription_manager: SubscriptionManager, watcher: Watcher) -> None:
     """A public topic can be subscribed there, too, for the account's own messages only."""
-    connection = subscribed(board, ONE, private=True)
-    confirmed(board, connection, ONE)
-    assert not board.carries(ONE.topic)
-    lost(board, connection)
-    board.full(connection, (ONE,))
+    connection = subscribed(subscription_manager, ONE, private=True)
+    confirmed(subscription_manager, connection, ONE)
+    assert not subscription_manager.carries(ONE.topic)
+    lost(subscription_manager, connection)
+    subscription_manager.full(connection, (ONE,))
     assert watcher.told == []
 
 
 def test_a_connection_that_is_given_up_ends_its_subscriptions_and_nothing_is_told(
-    board: SubscriptionManager, watcher: Watcher
+    subscription_manager: SubscriptionManager, watcher: Watcher
 ) -> None:
-    connection = subscribed(board, ONE)
-    board.failed(connection, GONE, fatal=True)
+    connection = subscribed(subscription_manager, ONE)
+    subscription_manager.failed(connection, GONE, fatal=True)
     assert watcher.told == []
 
 
-def test_nobody_need_watch(board: SubscriptionManager) -> None:
-    connection = subscribed(board, ONE)
-    confirmed(board, connection, ONE)
-    lost(board, connection)
+def test_nobody_need_watch(subscription_manager: SubscriptionManager) -> None:
+    connection = subscribed(subscription_manager, ONE)
+    confirmed(subscription_manager, connection, ONE)
+    lost(subscription_manager, connection)
 
 
 def test_while_one_of_two_connections_carries_a_topic_it_is_not_lost(
-    board: SubscriptionManager, watcher: Watcher
+    subscription_manager: SubscriptionManager, watcher: Watcher
 ) -> None:
-    old = subscribed(board, ONE, TWO)
-    confirmed(board, old, ONE, TWO)
-    new = replaced(board, old)
-    assert board.carries(ONE.topic)
+    old = subscribed(subscription_manager, ONE, TWO)
+    confirmed(subscription_manager, old, ONE, TWO)
+    new = replaced(subscription_manager, old)
+    assert subscription_manager.carries(ONE.topic)
     watcher.told.clear()
-    lost(board, new)
+    lost(subscription_manager, new)
     assert watcher.told == []
-    confirmed(board, new, ONE)
-    lost(board, old)
+    confirmed(subscription_manager, new, ONE)
+    lost(subscription_manager, old)
     assert watcher.told == [("carried", (ONE,)), ("lost", (TWO,))]
-    assert board.carries(ONE.topic)
-    assert not board.carries(TWO.topic)
+    assert subscription_manager.carries(ONE.topic)
+    assert not subscription_manager.carries(TWO.topic)
 
 
 def test_what_is_confirmed_just_before_a_loss_is_told_is_told_again(
-    board: SubscriptionManager, watcher: Watcher
+    subscription_manager: SubscriptionManager, watcher: Watcher
 ) -> None:
-    old = subscribed(board, ONE)
-    confirmed(board, old, ONE)
-    new = replaced(board, old)
+    old = subscribed(subscription_manager, ONE)
+    confirmed(subscription_manager, old, ONE)
+    new = replaced(subscription_manager, old)
     watcher.told.clear()
     # The new one's thread tells of its confirmation before the old one's thread tells of the loss that it has seen.
     watcher.meanwhile = lambda: new.active.add(ONE)
-    lost(board, old)
+    lost(subscription_manager, old)
     assert watcher.told == [("lost", (ONE,)), ("carried", (ONE,))]
 
 
-def test_topics_of_tunnels_are_no_public_ones_of_that_name(board: SubscriptionManager, watcher: Watcher) -> None:
-    board.open_tunnel("bt1")
-    subscription = Subscription[Any]((INSIDE.topic,), Inbox(10, print), close=print, tunnel="bt1")
-    board.add(subscription, {("spot", False): [INSIDE]}, None)
+def test_topics_of_tunnels_are_no_public_ones_of_that_name(
+    subscription_manager: SubscriptionManager, watcher: Watcher
+) -> None:
+    subscription_manager.open_tunnel("bt1")
+    subscription = Subscription[Any]((INSIDE.topic,), MessageQueue(10, print), close=print, tunnel="bt1")
+    subscription_manager.add(subscription, {("spot", False): [INSIDE]}, None)
     connection = Connection.made[-1]
-    confirmed(board, connection, INSIDE)
-    assert not board.carries(INSIDE.topic)
+    confirmed(subscription_manager, connection, INSIDE)
+    assert not subscription_manager.carries(INSIDE.topic)
     watcher.meanwhile = lambda: connection.active.update({INSIDE, TopicKey(INSIDE.topic)})
-    lost(board, connection)
+    lost(subscription_manager, connection)
     assert watcher.told == [("carried", (INSIDE,)), ("lost", (INSIDE,))]
 
 
-def test_what_was_replaced_or_given_up_has_no_say_any_more(board: SubscriptionManager) -> None:
-    old = subscribed(board, ONE)
-    confirmed(board, old, ONE)
-    new = replaced(board, old)
-    confirmed(board, new, ONE)
-    board.aged(old)
-    board.full(old, (ONE,))
-    board.idle(old)
-    board.failed(old, GONE, fatal=True)
+def test_what_was_replaced_or_given_up_has_no_say_any_more(subscription_manager: SubscriptionManager) -> None:
+    old = subscribed(subscription_manager, ONE)
+    confirmed(subscription_manager, old, ONE)
+    new = replaced(subscription_manager, old)
+    confirmed(subscription_manager, new, ONE)
+    subscription_manager.aged(old)
+    subscription_manager.full(old, (ONE,))
+    subscription_manager.idle(old)
+    subscription_manager.failed(old, GONE, fatal=True)
     assert Connection.made == [old, new], "nothing takes over once more"
-    assert board.carries(ONE.topic)
-    [subscription] = board.subscriptions
+    assert subscription_manager.carries(ONE.topic)
+    [subscription] = subscription_manager.subscriptions
     assert not subscription.closed
-    board.failed(new, GONE, fatal=True)
+    subscription_manager.failed(new, GONE, fatal=True)
     assert subscription.closed
-    board.failed(new, GONE, fatal=True)
+    subscription_manager.failed(new, GONE, fatal=True)
     assert Connection.made == [old, new]
 
 
-def test_a_connection_is_closed_when_it_has_carried_nothing_for_a_while(board: SubscriptionManager) -> None:
-    connection = subscribed(board, ONE)
+def test_a_connection_is_closed_when_it_has_carried_nothing_for_a_while(
+    subscription_manager: SubscriptionManager,
+) -> None:
+    connection = subscribed(subscription_manager, ONE)
     closed: list[object] = []
     connection.close = lambda: closed.append(connection)
-    board.idle(connection)
+    subscription_manager.idle(connection)
     assert closed == []
-    confirmed(board, connection, ONE)
-    board.unsubscribe(ONE.topic)
-    board.idle(connection)
+    confirmed(subscription_manager, connection, ONE)
+    subscription_manager.unsubscribe(ONE.topic)
+    subscription_manager.idle(connection)
     assert closed == [connection]
-    assert subscribed(board, ONE) is not connection
+    assert subscribed(subscription_manager, ONE) is not connection
 
 
-def test_a_rotation_is_told_of_when_the_old_connection_has_ended(board: SubscriptionManager, told: list[Event]) -> None:
-    old = subscribed(board, ONE)
-    new = replaced(board, old)
-    board.ended(old)
+def test_a_rotation_is_told_of_when_the_old_connection_has_ended(
+    subscription_manager: SubscriptionManager, told: list[Event]
+) -> None:
+    old = subscribed(subscription_manager, ONE)
+    new = replaced(subscription_manager, old)
+    subscription_manager.ended(old)
     assert told == [Rotated("spot", False, new.epoch)]
 
 
-def test_a_replacement_that_was_given_up_has_replaced_nothing(board: SubscriptionManager, told: list[Event]) -> None:
-    old = subscribed(board, ONE)
-    new = replaced(board, old)
-    board.failed(new, GONE, fatal=True)
-    board.ended(new)
-    board.ended(old)
+def test_a_replacement_that_was_given_up_has_replaced_nothing(
+    subscription_manager: SubscriptionManager, told: list[Event]
+) -> None:
+    old = subscribed(subscription_manager, ONE)
+    new = replaced(subscription_manager, old)
+    subscription_manager.failed(new, GONE, fatal=True)
+    subscription_manager.ended(new)
+    subscription_manager.ended(old)
     assert not [event for event in told if isinstance(event, Rotated)]
-    assert board.subscriptions == []
+    assert subscription_manager.subscriptions == []
 
 
-def test_who_waits_is_told_why_the_one_connection_of_several_is_not_there(board: SubscriptionManager) -> None:
-    subscription = Subscription[Any]((ONE.topic, FUTURES.topic), Inbox(10, print), close=print)
-    waiter = board.add(subscription, {("spot", False): [ONE], ("futures", False): [FUTURES]}, None)
+def test_who_waits_is_told_why_the_one_connection_of_several_is_not_there(
+    subscription_manager: SubscriptionManager,
+) -> None:
+    subscription = Subscription[Any]((ONE.topic, FUTURES.topic), MessageQueue(10, print), close=print)
+    waiter = subscription_manager.add(subscription, {("spot", False): [ONE], ("futures", False): [FUTURES]}, None)
     spot, futures = Connection.made
-    assert board.last_error(waiter) is None
+    assert subscription_manager.last_error(waiter) is None
     futures.last_error = GONE
-    assert board.last_error(waiter) is GONE
-    confirmed(board, futures, FUTURES)
-    assert board.last_error(waiter) is None, "what waits now is not there for another reason"
-    confirmed(board, spot, ONE)
+    assert subscription_manager.last_error(waiter) is GONE
+    confirmed(subscription_manager, futures, FUTURES)
+    assert subscription_manager.last_error(waiter) is None, "what waits now is not there for another reason"
+    confirmed(subscription_manager, spot, ONE)
     assert waiter.gate.wait(0)
 
 
 def test_what_is_remembered_of_beginnings_of_frames_is_bounded(
-    board: SubscriptionManager, monkeypatch: pytest.MonkeyPatch
+    subscription_manager: SubscriptionManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "_MAX_PREFIXES", 3)
     keys = [TopicKey(f"/market/level2:A{n}-USDT") for n in range(20)]
-    connection = subscribed(board, *keys)
-    [subscription] = board.subscriptions
+    connection = subscribed(subscription_manager, *keys)
+    [subscription] = subscription_manager.subscriptions
     for key in keys:
         connection.group(connection, [RawPush(b"{}", Arrival(), prefix_of(b"", key.topic))])
         assert len(connection.group.__self__._sole_sinks) <= 3
-    assert len(subscription.inbox) == 10 and subscription.dropped == 10
+    assert len(subscription.message_queue) == 10 and subscription.dropped == 10
 
 
-def test_what_came_together_is_routed_by_its_prefixes(board: SubscriptionManager) -> None:
+def test_what_came_together_is_routed_by_its_prefixes(subscription_manager: SubscriptionManager) -> None:
     frames = [b'{"n":%d}' % n for n in range(4)]
-    connection = subscribed(board, ONE, TWO)
-    [first] = board.subscriptions
+    connection = subscribed(subscription_manager, ONE, TWO)
+    [first] = subscription_manager.subscriptions
 
     def alike() -> FrameBatch:
         return FrameBatch(frames, Arrival(), prefix=PREFIXES[ONE])
@@ -298,11 +310,11 @@ def test_what_came_together_is_routed_by_its_prefixes(board: SubscriptionManager
             connection.group(connection, each)
             assert connection.group.__self__.newest.frame == each[-1].frame
         found: list[list[Any]] = []
-        for subscription in board.subscriptions:
-            inbox = subscription.inbox
-            found.append([getattr(push, "frame", push) for push in inbox.take(len(inbox))])
-            found[-1] += [getattr(push, "frame", push) for push in inbox.take(len(inbox))]
-            assert not len(inbox)
+        for subscription in subscription_manager.subscriptions:
+            message_queue = subscription.message_queue
+            found.append([getattr(push, "frame", push) for push in message_queue.take(len(message_queue))])
+            found[-1] += [getattr(push, "frame", push) for push in message_queue.take(len(message_queue))]
+            assert not len(message_queue)
         return found
 
     for _ in range(2):  # the second time it is known whose they are
@@ -310,12 +322,12 @@ def test_what_came_together_is_routed_by_its_prefixes(board: SubscriptionManager
         assert bring(alike(), [alike()[2]]) == [[*frames, frames[2]]]
     batch = mixed()
     connection.group(connection, batch)
-    assert list(first.inbox.items) == [batch], "what is for one subscription alone stays together"
-    first.inbox.clear()
-    assert subscribed(board, TWO) is connection
+    assert list(first.message_queue.items) == [batch], "what is for one subscription alone stays together"
+    first.message_queue.clear()
+    assert subscribed(subscription_manager, TWO) is connection
     for _ in range(2):
         assert [len(found) for found in bring(alike())] == [4, 0]
-    board.remove(first, (TWO.topic,))
+    subscription_manager.remove(first, (TWO.topic,))
     for _ in range(2):
         assert bring(mixed()) == [[frames[0], frames[3]], frames[1:3]]
     assert first.topics == (ONE.topic,)
@@ -337,136 +349,142 @@ PREFIXES = {key: prefix_of(b"", key.topic) for key in (ONE, TWO)}
 
 
 @pytest.fixture
-def sole_consumer(board: SubscriptionManager) -> Any:
+def sole_consumer(subscription_manager: SubscriptionManager) -> Any:
     """Who waited for a push that came alone, to the only subscription."""
-    connection = subscribed(board, ONE)
-    [subscription] = board.subscriptions
+    connection = subscribed(subscription_manager, ONE)
+    [subscription] = subscription_manager.subscriptions
     assert connection.group(connection, lone(ONE)) is None, "nobody has waited"
     assert connection.group(connection, lone(ONE)) is None, "nobody has waited"
-    subscription.inbox.clear()
-    subscription.inbox.waiters = Waiters()
-    waiting = Task(subscription.inbox.wait, LIMIT)
-    wait_for_a_consumer(subscription.inbox)
+    subscription.message_queue.clear()
+    subscription.message_queue.waiters = Waiters()
+    waiting = Task(subscription.message_queue.wait, LIMIT)
+    wait_for_a_consumer(subscription.message_queue)
     sole_consumer = connection.group(connection, lone(ONE))
     assert waiting.result() is True
-    subscription.inbox.clear()
+    subscription.message_queue.clear()
     return sole_consumer
 
 
 def test_who_waited_for_a_push_that_came_alone_is_told_of_and_takes_the_next(
-    board: SubscriptionManager, sole_consumer: Any
+    subscription_manager: SubscriptionManager, sole_consumer: Any
 ) -> None:
-    [subscription] = board.subscriptions
+    [subscription] = subscription_manager.subscriptions
     push = lone(ONE)
     assert sole_consumer.put(push) is True
     assert sole_consumer.dispatcher.newest is push[0]
     assert sole_consumer.has(push)
     assert not sole_consumer.has(lone(ONE))
-    assert len(subscription.inbox) == 1
-    assert board.stats()["pending"] == 1
+    assert len(subscription.message_queue) == 1
+    assert subscription_manager.stats()["pending"] == 1
     assert sole_consumer.put(lone(TWO)) is False
 
 
-def test_it_takes_what_came_together_in_one_step_or_not_at_all(board: SubscriptionManager, sole_consumer: Any) -> None:
-    [subscription] = board.subscriptions
-    inbox = subscription.inbox
-    came = [batch(ONE, ONE) for _ in range(inbox.room() // 2)]
+def test_it_takes_what_came_together_in_one_step_or_not_at_all(
+    subscription_manager: SubscriptionManager, sole_consumer: Any
+) -> None:
+    [subscription] = subscription_manager.subscriptions
+    message_queue = subscription.message_queue
+    came = [batch(ONE, ONE) for _ in range(message_queue.room() // 2)]
     for each in came:
         assert sole_consumer.put(each) is True
         assert sole_consumer.has(each)
-    assert (list(inbox.items), sole_consumer.dispatcher.newest.frame) == (came, came[-1].frames[-1])
+    assert (list(message_queue.items), sole_consumer.dispatcher.newest.frame) == (came, came[-1].frames[-1])
     for more in (batch(ONE, ONE), lone(ONE)):
         assert sole_consumer.put(more) is False, "the I/O thread drops what has no room"
         assert not sole_consumer.has(more)
-    assert (inbox.room(), inbox.dropped) == (0, 0)
-    assert len(list(inbox.take(2))) == 2
+    assert (message_queue.room(), message_queue.dropped) == (0, 0)
+    assert len(list(message_queue.take(2))) == 2
     assert sole_consumer.put(batch(ONE, TWO)) is False
     assert sole_consumer.put(lone(ONE)) is True
 
 
-def test_it_takes_none_that_others_have_a_share_in(board: SubscriptionManager, sole_consumer: Any) -> None:
-    subscribed(board, ONE)
+def test_it_takes_none_that_others_have_a_share_in(
+    subscription_manager: SubscriptionManager, sole_consumer: Any
+) -> None:
+    subscribed(subscription_manager, ONE)
     assert sole_consumer.put(lone(ONE)) is False
-    assert [len(subscription.inbox) for subscription in board.subscriptions] == [0, 0]
+    assert [len(subscription.message_queue) for subscription in subscription_manager.subscriptions] == [0, 0]
 
 
-def test_it_takes_none_of_what_it_has_no_more(board: SubscriptionManager, sole_consumer: Any) -> None:
-    [subscription] = board.subscriptions
-    board.remove(subscription, (ONE.topic,))
+def test_it_takes_none_of_what_it_has_no_more(subscription_manager: SubscriptionManager, sole_consumer: Any) -> None:
+    [subscription] = subscription_manager.subscriptions
+    subscription_manager.remove(subscription, (ONE.topic,))
     assert sole_consumer.put(lone(ONE)) is False
 
 
-def test_it_takes_none_that_a_tap_has_to_hear_of(board: SubscriptionManager, sole_consumer: Any) -> None:
-    tap: Any = object()
-    board.add_tap(tap)
+def test_it_takes_none_that_a_tap_has_to_hear_of(subscription_manager: SubscriptionManager, sole_consumer: Any) -> None:
+    observer: Any = object()
+    subscription_manager.add_observer(observer)
     assert (sole_consumer.put(lone(ONE)), sole_consumer.takes_all_of([ONE])) == (False, False)
-    board.remove_tap(tap)
+    subscription_manager.remove_observer(observer)
     assert (sole_consumer.put(lone(ONE)), sole_consumer.takes_all_of([ONE])) == (True, True)
 
 
 def test_it_takes_none_while_one_connection_takes_over_from_another(
-    board: SubscriptionManager, sole_consumer: Any
+    subscription_manager: SubscriptionManager, sole_consumer: Any
 ) -> None:
-    replaced(board, Connection.made[-1])
+    replaced(subscription_manager, Connection.made[-1])
     assert sole_consumer.put(lone(ONE)) is False
 
 
 def test_it_takes_them_again_when_the_other_connection_has_taken_over(
-    board: SubscriptionManager, sole_consumer: Any
+    subscription_manager: SubscriptionManager, sole_consumer: Any
 ) -> None:
     old = Connection.made[-1]
-    new = replaced(board, old)
+    new = replaced(subscription_manager, old)
     new.group(new, lone(ONE))
-    board.ended(old)
+    subscription_manager.ended(old)
     assert sole_consumer.put(lone(ONE)) is False
     new.group(new, lone(ONE))
     assert sole_consumer.put(lone(ONE)) is True
-    [subscription] = board.subscriptions
-    assert len(subscription.inbox) == 3
+    [subscription] = subscription_manager.subscriptions
+    assert len(subscription.message_queue) == 3
 
 
-def test_it_takes_all_of_what_brings_nothing_else(board: SubscriptionManager, sole_consumer: Any) -> None:
+def test_it_takes_all_of_what_brings_nothing_else(
+    subscription_manager: SubscriptionManager, sole_consumer: Any
+) -> None:
     assert sole_consumer.takes_all_of((ONE,))
     for keys in ((), (TWO,), (ONE, TWO), (TopicKey(ONE.topic, "bt1"),)):
         assert not sole_consumer.takes_all_of(keys)
 
 
 def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(
-    board: SubscriptionManager, watcher: Watcher
+    subscription_manager: SubscriptionManager, watcher: Watcher
 ) -> None:
-    old = subscribed(board, ONE, TWO)
-    confirmed(board, old, ONE, TWO)
-    new = replaced(board, old)
+    old = subscribed(subscription_manager, ONE, TWO)
+    confirmed(subscription_manager, old, ONE, TWO)
+    new = replaced(subscription_manager, old)
     watcher.told.clear()
-    board.full(new, (TWO,))
+    subscription_manager.full(new, (TWO,))
     third = Connection.made[-1]
     assert third is not new
     assert watcher.told == [("lost", (TWO,))]
-    confirmed(board, third, TWO)
-    assert board.carries(TWO.topic)
+    confirmed(subscription_manager, third, TWO)
+    assert subscription_manager.carries(TWO.topic)
     assert watcher.told[1:] == [("carried", (TWO,))]
 
 
-def subscribe(board: SubscriptionManager) -> None:
-    subscribed(board, ONE)
+def subscribe(subscription_manager: SubscriptionManager) -> None:
+    subscribed(subscription_manager, ONE)
 
 
-def unsubscribe(board: SubscriptionManager) -> None:
-    for subscription in board.subscriptions:
+def unsubscribe(subscription_manager: SubscriptionManager) -> None:
+    for subscription in subscription_manager.subscriptions:
         if ONE.topic in subscription.topics:
-            board.end(subscription)
+            subscription_manager.end(subscription)
 
 
-def rotate(board: SubscriptionManager) -> None:
-    board.aged(board._connection_groups["spot", False].connections[1])
+def rotate(subscription_manager: SubscriptionManager) -> None:
+    subscription_manager.aged(subscription_manager._connection_groups["spot", False].connections[1])
 
 
-def fill(board: SubscriptionManager) -> None:
-    group = board._connection_groups["spot", False]
+def fill(subscription_manager: SubscriptionManager) -> None:
+    group = subscription_manager._connection_groups["spot", False]
     if ONE in group.assignment:
         connection: Any = group.connections[group.assignment.home(ONE)]
         connection.wanted.discard(ONE)
-        board.full(connection, (ONE,))
+        subscription_manager.full(connection, (ONE,))
 
 
 STEPS = (subscribe, unsubscribe, rotate, fill)
@@ -476,24 +494,24 @@ STEPS = (subscribe, unsubscribe, rotate, fill)
 @pytest.mark.parametrize("second", STEPS)
 @pytest.mark.parametrize("first", STEPS)
 def test_what_is_decided_first_and_told_last_undoes_nothing(
-    board: SubscriptionManager, monkeypatch: pytest.MonkeyPatch, before: Any, first: Any, second: Any
+    subscription_manager: SubscriptionManager, monkeypatch: pytest.MonkeyPatch, before: Any, first: Any, second: Any
 ) -> None:
     """Another thread decides, and tells the connections, between the two steps of the first one."""
-    subscribed(board, TWO)
-    before(board)
+    subscribed(subscription_manager, TWO)
+    before(subscription_manager)
     do, between = actions.run, iter((second,))
 
     def do_later(decided: Any) -> None:
         for step in between:
-            Task(step, board).result()
+            Task(step, subscription_manager).result()
         do(decided)
 
     monkeypatch.setattr(actions, "run", do_later)
-    first(board)
-    group = board._connection_groups["spot", False]
+    first(subscription_manager)
+    group = subscription_manager._connection_groups["spot", False]
     for number, connection in group.connections.items():
-        carrier: Any = connection
-        assert carrier.wanted == set(group.assignment.keys(number))
+        source: Any = connection
+        assert source.wanted == set(group.assignment.keys(number))
     for old in group.retiring:
-        carrier = old
-        assert carrier.wanted <= {key for number in group.assignment.numbers for key in group.assignment.keys(number)}
+        source = old
+        assert source.wanted <= {key for number in group.assignment.numbers for key in group.assignment.keys(number)}

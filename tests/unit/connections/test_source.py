@@ -1,4 +1,4 @@
-"""What carriers have in common."""
+"""What message sources have in common."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from kucoin_sync.delivery.executor import Executor
 from kucoin_sync.protocol.envelopes import FrameBatch
 from kucoin_sync.protocol.message import Arrival
 
-from ...support.inboxes import Waiters, make_inbox, wait_for_a_consumer
+from ...support.message_queues import Waiters, make_inbox, wait_for_a_consumer
 from ...support.messages import message, number, prefix_of
 from ...support.threads import LIMIT, reached
 
@@ -102,8 +102,10 @@ def replaced(callbacks: Callbacks) -> None:
 
 
 def subscribe(callback: Callable[[Message], object], topic: str = "/a:X", **options: Any) -> Subscription[Any]:
-    inbox = make_inbox(**{"maxsize": 10_000, **options})
-    return Subscription((topic,), inbox, close=lambda subscription: subscription.inbox.finish(None), callback=callback)
+    message_queue = make_inbox(**{"maxsize": 10_000, **options})
+    return Subscription(
+        (topic,), message_queue, close=lambda subscription: subscription.message_queue.finish(None), callback=callback
+    )
 
 
 def stale(n: float) -> Stale:
@@ -164,7 +166,7 @@ class TestMessages:
         subscription = subscribe(lambda one: seen(number(one)))
         callbacks.serve(subscription)
         for n in range(100):
-            wait_for_a_consumer(subscription.inbox)
+            wait_for_a_consumer(subscription.message_queue)
             subscription.put(message(n))
             seen.wait(n + 1)
         assert seen.all == list(range(100))
@@ -198,18 +200,20 @@ class TestMessages:
         assert seen.wait(100) == list(range(100))
         callbacks.close()
         ended(callbacks)
-        assert not subscription.inbox.waiters
+        assert not subscription.message_queue.waiters
 
     def test_the_end_of_an_idle_subscription_is_taken_note_of(self, make_callbacks: Callable[..., Callbacks]) -> None:
         callbacks = make_callbacks()
         subscription = subscribe(pytest.fail)
         callbacks.serve(subscription)
-        wait_for_a_consumer(subscription.inbox)
+        wait_for_a_consumer(subscription.message_queue)
         subscription.close()
         Plug(callbacks).pull()  # behind it in the line
-        assert not subscription.inbox.waiters
-        assert isinstance(subscription.inbox.waiters, Waiters)
-        assert not subscription.inbox.waiters.came.acquire(blocking=False), "the thread waits for what has ended"
+        assert not subscription.message_queue.waiters
+        assert isinstance(subscription.message_queue.waiters, Waiters)
+        assert not subscription.message_queue.waiters.came.acquire(blocking=False), (
+            "the thread waits for what has ended"
+        )
 
     def test_an_overflow_is_logged_and_delivery_goes_on(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen, caplog: pytest.LogCaptureFixture
@@ -218,11 +222,11 @@ class TestMessages:
         plug = Plug(callbacks)
         subscription = subscribe(lambda one: seen((number(one), one.lost)), maxsize=2)
         callbacks.serve(subscription)
-        wait_for_a_consumer(subscription.inbox)
+        wait_for_a_consumer(subscription.message_queue)
         for n in range(5):
             subscription.put(message(n))
         plug.pull()
-        wait_for_a_consumer(subscription.inbox)
+        wait_for_a_consumer(subscription.message_queue)
         subscription.put(message(5))
         assert seen.wait(3) == [(0, 0), (1, 0), (5, 3)]
         assert [record.getMessage() for record in caplog.records] == ["too slow"]
@@ -233,9 +237,9 @@ class TestMessages:
         callbacks = make_callbacks()
         subscription = subscribe(lambda one: seen(number(one)))
         callbacks.serve(subscription)
-        wait_for_a_consumer(subscription.inbox)
-        subscription.inbox.tell(RuntimeError("a topic was refused"))
-        wait_for_a_consumer(subscription.inbox)
+        wait_for_a_consumer(subscription.message_queue)
+        subscription.message_queue.tell(RuntimeError("a topic was refused"))
+        wait_for_a_consumer(subscription.message_queue)
         subscription.put(message(0))
         assert seen.wait(1) == [0]
         assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
@@ -305,7 +309,7 @@ class TestErrors:
         callbacks.serve(subscription)
         subscription.put_many([message(0), message(1)])
         plug.pull()
-        wait_for_a_consumer(subscription.inbox, 2)
+        wait_for_a_consumer(subscription.message_queue, 2)
         subscription.put(message(2))
         assert seen.wait(2) == [0, 2]
 
@@ -684,7 +688,7 @@ class TestForked:
         def callback(received: Message) -> None:
             heard.append(number(received))
             if len(heard) == 1:
-                subscription.inbox.after_fork()
+                subscription.message_queue.after_fork()
                 callbacks.renew()
             elif len(heard) == 3:
                 again.set()

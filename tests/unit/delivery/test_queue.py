@@ -18,25 +18,25 @@ from hypothesis import strategies as st
 from kucoin_sync import Message, SlowConsumer, StreamClosed
 from kucoin_sync.delivery import queue as inbox_module
 from kucoin_sync.delivery.overflow import OVERFLOW
-from kucoin_sync.delivery.queue import Inbox, InlineInbox
+from kucoin_sync.delivery.queue import InlineQueue, MessageQueue
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.protocol import envelopes as envelopes_module
 from kucoin_sync.protocol.envelopes import FrameBatch, RawPush, channel_of
 from kucoin_sync.protocol.message import Arrival, EnvelopePrefix, decode_message
 
-from ...support.inboxes import make_inbox, pop, popped, wait_for_a_consumer
 from ...support.interrupts import interrupted_at
+from ...support.message_queues import make_inbox, pop, popped, wait_for_a_consumer
 from ...support.messages import message, number, prefix_of
 from ...support.threads import LIMIT, Task, reached
 
 SHORT = 0.05  # seconds of a wait that ends by itself
 
 
-def taken(inbox: Inbox) -> list[tuple[int, int]]:
+def taken(message_queue: MessageQueue) -> list[tuple[int, int]]:
     """Return all that is queued: number and how many were lost before it."""
     found = []
-    while len(inbox):
-        one = pop(inbox)
+    while len(message_queue):
+        one = pop(message_queue)
         found.append((number(one), one.lost))
     return found
 
@@ -122,7 +122,7 @@ class Model:
 def test_a_policy_does_as_its_model(overflow: str, maxsize: int, steps: list[int | str]) -> None:
     """A number puts that many at once, one of them by itself."""
     episodes: list[int] = []
-    inbox = make_inbox(overflow, maxsize, episodes.append)
+    message_queue = make_inbox(overflow, maxsize, episodes.append)
     model = Model(overflow, maxsize)
     sent = 0
     delivered: list[tuple[int, int]] = []
@@ -133,26 +133,26 @@ def test_a_policy_does_as_its_model(overflow: str, maxsize: int, steps: list[int
                 model.put(n, n % 3)
             sent += step
             if step == 1:
-                inbox.put(batch[0])
+                message_queue.put(batch[0])
             else:
-                inbox.put_many(batch)
+                message_queue.put_many(batch)
         elif step == "pop" and model.queue:
-            one = pop(inbox)
+            one = pop(message_queue)
             assert (number(one), one.lost) == model.pop()
             delivered.append((number(one), one.lost))
         elif step == "pop":
             with pytest.raises(IndexError):
-                pop(inbox)
+                pop(message_queue)
         else:
-            told = inbox.notice()
+            told = message_queue.notice()
             assert (told.dropped if isinstance(told, SlowConsumer) else None) == model.notice()
-        assert len(inbox) == len(model.queue)
-        assert inbox.ready() == bool(model.queue or (overflow == "raise" and model.full))
-        assert inbox.dropped == model.dropped
+        assert len(message_queue) == len(model.queue)
+        assert message_queue.ready() == bool(model.queue or (overflow == "raise" and model.full))
+        assert message_queue.dropped == model.dropped
         assert episodes == model.episodes
-    delivered += taken(inbox)
-    assert len(delivered) + inbox.dropped == sent
-    assert sum(lost for _, lost in delivered) + inbox._missing == inbox.dropped
+    delivered += taken(message_queue)
+    assert len(delivered) + message_queue.dropped == sent
+    assert sum(lost for _, lost in delivered) + message_queue._missing == message_queue.dropped
     if overflow != "latest":
         before = -1
         for n, lost in delivered:
@@ -162,102 +162,102 @@ def test_a_policy_does_as_its_model(overflow: str, maxsize: int, steps: list[int
 
 class TestPolicies:
     def test_raise_takes_nothing_more_until_the_consumer_was_told(self) -> None:
-        inbox = make_inbox("raise", 2)
+        message_queue = make_inbox("raise", 2)
         for n in range(4):
-            inbox.put(message(n))
-        assert number(pop(inbox)) == 0
-        assert inbox.notice() is None
-        inbox.put(message(4))  # there would be room
-        assert number(pop(inbox)) == 1
+            message_queue.put(message(n))
+        assert number(pop(message_queue)) == 0
+        assert message_queue.notice() is None
+        message_queue.put(message(4))  # there would be room
+        assert number(pop(message_queue)) == 1
         with pytest.raises(IndexError):
-            pop(inbox)
-        told = inbox.notice()
+            pop(message_queue)
+        told = message_queue.notice()
         assert isinstance(told, SlowConsumer)
         assert told.dropped == 3
-        assert inbox.notice() is None
-        inbox.put(message(5))
-        inbox.put(message(6))
-        assert taken(inbox) == [(5, 3), (6, 0)]
+        assert message_queue.notice() is None
+        message_queue.put(message(5))
+        message_queue.put(message(6))
+        assert taken(message_queue) == [(5, 3), (6, 0)]
 
     def test_what_is_dropped_after_the_telling_counts_too(self) -> None:
-        inbox = make_inbox("raise", 1)
+        message_queue = make_inbox("raise", 1)
         for n in range(3):
-            inbox.put(message(n))
-        pop(inbox)
-        assert inbox.notice() is not None
-        inbox.put(message(3))
-        inbox.put(message(4))
-        assert taken(inbox) == [(3, 2)]
-        assert isinstance(inbox.notice(), SlowConsumer)
+            message_queue.put(message(n))
+        pop(message_queue)
+        assert message_queue.notice() is not None
+        message_queue.put(message(3))
+        message_queue.put(message(4))
+        assert taken(message_queue) == [(3, 2)]
+        assert isinstance(message_queue.notice(), SlowConsumer)
 
     def test_drop_newest_says_it_at_the_next_that_has_room(self) -> None:
-        inbox = make_inbox("drop_newest", 2)
+        message_queue = make_inbox("drop_newest", 2)
         for n in range(5):
-            inbox.put(message(n))
-        assert number(pop(inbox)) == 0
-        inbox.put(message(5))
-        assert taken(inbox) == [(1, 0), (5, 3)]
-        assert inbox.notice() is None
+            message_queue.put(message(n))
+        assert number(pop(message_queue)) == 0
+        message_queue.put(message(5))
+        assert taken(message_queue) == [(1, 0), (5, 3)]
+        assert message_queue.notice() is None
 
     def test_drop_oldest_says_it_at_the_oldest_that_is_left(self) -> None:
-        inbox = make_inbox("drop_oldest", 2)
+        message_queue = make_inbox("drop_oldest", 2)
         for n in range(5):
-            inbox.put(message(n))
-        assert taken(inbox) == [(3, 3), (4, 0)]
-        assert inbox.notice() is None
+            message_queue.put(message(n))
+        assert taken(message_queue) == [(3, 3), (4, 0)]
+        assert message_queue.notice() is None
 
     def test_latest_keeps_one_of_each_topic_and_subject_in_its_place(self) -> None:
-        inbox = make_inbox("latest", 10)
-        inbox.put(message(0, topic="/a:X"))
-        inbox.put(message(1, topic="/a:Y"))
-        inbox.put(message(2, topic="/a:X"))
-        inbox.put(message(3, topic="/a:X", subject="other"))
-        inbox.put(message(4, topic="/a:X"))
-        assert len(inbox) == 3
-        assert taken(inbox) == [(4, 2), (1, 0), (3, 0)]
-        assert inbox.dropped == 2
+        message_queue = make_inbox("latest", 10)
+        message_queue.put(message(0, topic="/a:X"))
+        message_queue.put(message(1, topic="/a:Y"))
+        message_queue.put(message(2, topic="/a:X"))
+        message_queue.put(message(3, topic="/a:X", subject="other"))
+        message_queue.put(message(4, topic="/a:X"))
+        assert len(message_queue) == 3
+        assert taken(message_queue) == [(4, 2), (1, 0), (3, 0)]
+        assert message_queue.dropped == 2
 
     def test_latest_drops_a_new_topic_where_there_are_too_many(self) -> None:
         told: list[int] = []
-        inbox = make_inbox("latest", 1, told.append)
-        inbox.put(message(0, topic="/a:X"))
-        inbox.put(message(1, topic="/a:Y"))
-        inbox.put(message(2, topic="/a:Z"))
+        message_queue = make_inbox("latest", 1, told.append)
+        message_queue.put(message(0, topic="/a:X"))
+        message_queue.put(message(1, topic="/a:Y"))
+        message_queue.put(message(2, topic="/a:Z"))
         assert told == [1]
-        assert taken(inbox) == [(0, 2)]
-        inbox.put(message(3, topic="/a:Y"))
-        assert taken(inbox) == [(3, 0)]
+        assert taken(message_queue) == [(0, 2)]
+        message_queue.put(message(3, topic="/a:Y"))
+        assert taken(message_queue) == [(3, 0)]
 
     @pytest.mark.parametrize("overflow", OVERFLOW)
     def test_the_oldest_can_be_looked_at_and_stays(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
-        assert inbox.oldest() is None
+        message_queue = make_inbox(overflow)
+        assert message_queue.oldest() is None
         for n, topic in enumerate(("/a", "/b")):
-            inbox.put(message(n, topic))
-        oldest = inbox.oldest()
+            message_queue.put(message(n, topic))
+        oldest = message_queue.oldest()
         assert isinstance(oldest, Message)
         assert number(oldest) == 0
-        assert taken(inbox) == [(0, 0), (1, 0)]
-        assert inbox.oldest() is None
+        assert taken(message_queue) == [(0, 0), (1, 0)]
+        assert message_queue.oldest() is None
 
     @pytest.mark.parametrize("overflow", ["raise", "drop_oldest", "drop_newest"])
     def test_an_episode_of_overflow_is_told_once(self, overflow: str) -> None:
         told: list[int] = []
-        inbox = make_inbox(overflow, 1, told.append)
+        message_queue = make_inbox(overflow, 1, told.append)
         for n in range(5):
-            inbox.put(message(n))
+            message_queue.put(message(n))
         assert told == [1]
-        taken(inbox)
-        inbox.notice()
+        taken(message_queue)
+        message_queue.notice()
         for n in range(5, 10):
-            inbox.put(message(n))
+            message_queue.put(message(n))
         assert told == [1, 5]
 
     def test_messages_without_a_topic_are_one_topic_under_latest(self) -> None:
-        inbox = make_inbox("latest")
-        inbox.put(decode_message(b"{}"))
-        inbox.put(decode_message(b"{}"))
-        assert len(inbox) == 1
+        message_queue = make_inbox("latest")
+        message_queue.put(decode_message(b"{}"))
+        message_queue.put(decode_message(b"{}"))
+        assert len(message_queue) == 1
 
     def test_an_unknown_policy_is_an_error(self) -> None:
         with pytest.raises(KeyError):
@@ -266,157 +266,165 @@ class TestPolicies:
 
 @pytest.mark.parametrize("overflow", OVERFLOW)
 class TestForked:
-    """What a child makes of an inbox."""
+    """What a child makes of a message queue."""
 
     def test_it_is_empty_and_has_lost_nothing(self, overflow: str) -> None:
-        inbox = make_inbox(overflow, 2)
+        message_queue = make_inbox(overflow, 2)
         for n in range(5):
-            inbox.put(message(n))
-        inbox.tell(RuntimeError("for the parent"))
-        inbox.after_fork()
-        assert (len(inbox), inbox.dropped, inbox.alert, inbox.ready(), inbox.notice()) == (0, 0, False, False, None)
-        inbox.put(message(5))
-        assert taken(inbox) == [(5, 0)]
+            message_queue.put(message(n))
+        message_queue.tell(RuntimeError("for the parent"))
+        message_queue.after_fork()
+        assert (
+            len(message_queue),
+            message_queue.dropped,
+            message_queue.alert,
+            message_queue.ready(),
+            message_queue.notice(),
+        ) == (0, 0, False, False, None)
+        message_queue.put(message(5))
+        assert taken(message_queue) == [(5, 0)]
 
     def test_it_has_a_lock_of_its_own_and_nobody_waits(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
+        message_queue = make_inbox(overflow)
         gate = threading.Lock()
         gate.acquire()
-        inbox.call(gate)
-        with inbox._lock:
-            inbox.after_fork()
-            inbox.tell(RuntimeError("for the child"))
+        message_queue.call(gate)
+        with message_queue._lock:
+            message_queue.after_fork()
+            message_queue.tell(RuntimeError("for the child"))
         assert gate.locked(), "nobody is there who waited at it"
-        assert inbox.notice() is not None
+        assert message_queue.notice() is not None
 
     def test_its_first_use_is_told_once_by_who_finds_nothing_or_looks(self, overflow: str) -> None:
-        for use in (Inbox.notice, Inbox.use):
+        for use in (MessageQueue.notice, MessageQueue.use):
             used: list[int] = []
-            inbox = make_inbox(overflow)
-            inbox.sleep(lambda used=used: used.append(1))
-            inbox.after_fork()
-            assert inbox.alert, "a consumer that finds nothing asks for a notice"
-            use(inbox)
-            use(inbox)
+            message_queue = make_inbox(overflow)
+            message_queue.sleep(lambda used=used: used.append(1))
+            message_queue.after_fork()
+            assert message_queue.alert, "a consumer that finds nothing asks for a notice"
+            use(message_queue)
+            use(message_queue)
             assert used == [1]
 
     def test_one_that_has_ended_stays_ended(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
+        message_queue = make_inbox(overflow)
         error = RuntimeError("refused")
-        inbox.finish(error)
-        inbox.after_fork()
-        assert (inbox.finished, inbox.error) == (True, error)
+        message_queue.finish(error)
+        message_queue.after_fork()
+        assert (message_queue.finished, message_queue.error) == (True, error)
 
 
 @pytest.mark.parametrize("overflow", OVERFLOW)
 class TestNotices:
     def test_a_notice_comes_after_what_is_queued_and_once(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
+        message_queue = make_inbox(overflow)
         error = RuntimeError("a topic was refused")
-        inbox.put(message(0))
-        inbox.tell(error)
-        assert inbox.notice() is None
-        assert inbox.ready()
-        pop(inbox)
-        assert inbox.ready()
-        assert inbox.notice() is error
-        assert inbox.notice() is None
-        assert not inbox.ready()
+        message_queue.put(message(0))
+        message_queue.tell(error)
+        assert message_queue.notice() is None
+        assert message_queue.ready()
+        pop(message_queue)
+        assert message_queue.ready()
+        assert message_queue.notice() is error
+        assert message_queue.notice() is None
+        assert not message_queue.ready()
 
     def test_several_notices_come_in_their_order(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
+        message_queue = make_inbox(overflow)
         errors = [RuntimeError("one"), RuntimeError("two")]
         for error in errors:
-            inbox.tell(error)
-        assert [inbox.notice(), inbox.notice(), inbox.notice()] == [*errors, None]
+            message_queue.tell(error)
+        assert [message_queue.notice(), message_queue.notice(), message_queue.notice()] == [*errors, None]
 
     def test_the_first_end_counts(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
-        inbox.put(message(0))
+        message_queue = make_inbox(overflow)
+        message_queue.put(message(0))
         error = RuntimeError("why")
-        assert not inbox.finished
-        inbox.finish(error)
-        inbox.finish(None)
-        assert inbox.finished
-        assert inbox.error is error
-        assert inbox.ready()
-        assert taken(inbox) == [(0, 0)]
+        assert not message_queue.finished
+        message_queue.finish(error)
+        message_queue.finish(None)
+        assert message_queue.finished
+        assert message_queue.error is error
+        assert message_queue.ready()
+        assert taken(message_queue) == [(0, 0)]
 
 
 @pytest.mark.parametrize("overflow", OVERFLOW)
 class TestWaiting:
     @pytest.mark.parametrize("timeout", [0.0, -1.0, SHORT])
     def test_a_wait_for_nothing_ends_by_itself(self, overflow: str, timeout: float) -> None:
-        inbox = make_inbox(overflow)
-        assert Task(inbox.wait, timeout).result() is False
-        assert not inbox.waiters
+        message_queue = make_inbox(overflow)
+        assert Task(message_queue.wait, timeout).result() is False
+        assert not message_queue.waiters
 
     @pytest.mark.parametrize("timeout", [None, 1e300, float("inf")])
     @pytest.mark.parametrize(
         "wake",
         [
-            lambda inbox: inbox.put(message(0)),
-            lambda inbox: inbox.put_many([message(0), message(1)]),
-            lambda inbox: inbox.tell(RuntimeError("a notice")),
-            lambda inbox: inbox.finish(None),
+            lambda message_queue: message_queue.put(message(0)),
+            lambda message_queue: message_queue.put_many([message(0), message(1)]),
+            lambda message_queue: message_queue.tell(RuntimeError("a notice")),
+            lambda message_queue: message_queue.finish(None),
         ],
         ids=["put", "put_many", "tell", "finish"],
     )
-    def test_what_comes_ends_a_wait(self, overflow: str, timeout: float | None, wake: Callable[[Inbox], None]) -> None:
-        inbox = make_inbox(overflow)
-        waiting = Task(inbox.wait, timeout)
-        wait_for_a_consumer(inbox)
-        wake(inbox)
+    def test_what_comes_ends_a_wait(
+        self, overflow: str, timeout: float | None, wake: Callable[[MessageQueue], None]
+    ) -> None:
+        message_queue = make_inbox(overflow)
+        waiting = Task(message_queue.wait, timeout)
+        wait_for_a_consumer(message_queue)
+        wake(message_queue)
         assert waiting.result() is True
-        assert not inbox.waiters
+        assert not message_queue.waiters
 
     def test_what_is_there_ends_a_wait_at_once(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
-        inbox.put(message(0))
-        assert Task(inbox.wait, None).result() is True
-        assert not inbox.waiters
+        message_queue = make_inbox(overflow)
+        message_queue.put(message(0))
+        assert Task(message_queue.wait, None).result() is True
+        assert not message_queue.waiters
 
     def test_one_message_wakes_one_and_the_end_wakes_all(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
+        message_queue = make_inbox(overflow)
         came = threading.Semaphore(0)
 
         def waiting() -> bool:
-            woken = inbox.wait(None)
+            woken = message_queue.wait(None)
             came.release()
             return woken
 
         tasks = [Task(waiting) for _ in range(4)]
-        wait_for_a_consumer(inbox, 4)
-        inbox.put(message(0))
+        wait_for_a_consumer(message_queue, 4)
+        message_queue.put(message(0))
         assert came.acquire(timeout=LIMIT), "nobody was woken"
-        assert len(inbox.waiters) == 3
-        inbox.put_many([message(1), message(2, topic="/a:Y")])
+        assert len(message_queue.waiters) == 3
+        message_queue.put_many([message(1), message(2, topic="/a:Y")])
         for _ in range(2):
             assert came.acquire(timeout=LIMIT), "a message woke nobody"
-        assert len(inbox.waiters) == 1
-        inbox.finish(None)
+        assert len(message_queue.waiters) == 1
+        message_queue.finish(None)
         assert [task.result() for task in tasks] == [True] * 4
-        assert not inbox.waiters
+        assert not message_queue.waiters
 
     def test_waking_where_nobody_waits_is_allowed(self, overflow: str) -> None:
         make_inbox(overflow).wake()
 
     def test_a_wait_whose_message_another_takes_leaves_no_gate_behind(self, overflow: str) -> None:
         """A gate that nobody waits at would swallow a wake-up that is meant for another consumer."""
-        inbox = make_inbox(overflow)
-        inbox.put(message(0))
+        message_queue = make_inbox(overflow)
+        message_queue.put(message(0))
         looks = []
-        ready = inbox.ready
+        ready = message_queue.ready
 
         def stolen() -> bool:
             looks.append(ready())
-            taken(inbox)  # by another consumer, between the look and the taking
+            taken(message_queue)  # by another consumer, between the look and the taking
             return looks[-1]
 
-        inbox.ready = stolen  # type: ignore[method-assign]
-        assert inbox.wait(None) is True
+        message_queue.ready = stolen  # type: ignore[method-assign]
+        assert message_queue.wait(None) is True
         assert looks[0] is True
-        assert not inbox.waiters
+        assert not message_queue.waiters
 
     def test_a_wait_that_is_interrupted_leaves_no_gate_behind(
         self, overflow: str, monkeypatch: pytest.MonkeyPatch
@@ -429,12 +437,12 @@ class TestWaiting:
                     raise KeyboardInterrupt
                 return True
 
-        inbox = make_inbox(overflow)
+        message_queue = make_inbox(overflow)
         fake = SimpleNamespace(Lock=Interrupted, TIMEOUT_MAX=1.0, get_ident=threading.get_ident)
         monkeypatch.setattr(inbox_module, "threading", fake)
         with pytest.raises(KeyboardInterrupt):
-            inbox.wait(None)
-        assert not inbox.waiters
+            message_queue.wait(None)
+        assert not message_queue.waiters
 
 
 class ReadLease:
@@ -456,78 +464,78 @@ class ReadLease:
 @pytest.mark.parametrize("overflow", OVERFLOW)
 class TestBatons:
     def test_who_has_one_waits_by_reading(self, overflow: str) -> None:
-        inbox, read_lease = make_inbox(overflow), ReadLease(True, False, False)
-        inbox.accept(read_lease)  # type: ignore[arg-type]
-        assert [inbox.wait(None), inbox.wait(1.5)] == [True, False]
-        inbox.finish(None)
-        assert inbox.wait(2.5) is True, "the end is something to see"
+        message_queue, read_lease = make_inbox(overflow), ReadLease(True, False, False)
+        message_queue.accept(read_lease)  # type: ignore[arg-type]
+        assert [message_queue.wait(None), message_queue.wait(1.5)] == [True, False]
+        message_queue.finish(None)
+        assert message_queue.wait(2.5) is True, "the end is something to see"
         assert read_lease.asked == [None, 1.5, 2.5]
-        assert not inbox.waiters
+        assert not message_queue.waiters
 
     def test_one_that_is_over_is_put_away(self, overflow: str) -> None:
-        inbox, read_lease = make_inbox(overflow), ReadLease()
-        inbox.accept(read_lease)  # type: ignore[arg-type]
+        message_queue, read_lease = make_inbox(overflow), ReadLease()
+        message_queue.accept(read_lease)  # type: ignore[arg-type]
         read_lease.over = True
-        assert inbox.wait(0) is False
-        assert (read_lease.asked, inbox.read_lease) == ([], None)
+        assert message_queue.wait(0) is False
+        assert (read_lease.asked, message_queue.read_lease) == ([], None)
 
     def test_a_second_thread_that_waits_gives_it_back(self, overflow: str) -> None:
-        inbox, read_lease = make_inbox(overflow), ReadLease(True)
-        inbox.accept(read_lease)  # type: ignore[arg-type]
-        assert inbox.wait(None) is True
-        assert Task(inbox.wait, 0).result() is False
-        assert (read_lease.over, inbox.read_lease) == (True, None)
+        message_queue, read_lease = make_inbox(overflow), ReadLease(True)
+        message_queue.accept(read_lease)  # type: ignore[arg-type]
+        assert message_queue.wait(None) is True
+        assert Task(message_queue.wait, 0).result() is False
+        assert (read_lease.over, message_queue.read_lease) == (True, None)
 
     def test_who_waits_already_is_woken_to_read(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
-        waiting = Task(inbox.wait, None)
-        wait_for_a_consumer(inbox)
-        inbox.accept(ReadLease())  # type: ignore[arg-type]
+        message_queue = make_inbox(overflow)
+        waiting = Task(message_queue.wait, None)
+        wait_for_a_consumer(message_queue)
+        message_queue.accept(ReadLease())  # type: ignore[arg-type]
         assert waiting.result() is True
 
     def test_who_is_about_to_wait_sees_it(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
-        ready = inbox.ready
+        message_queue = make_inbox(overflow)
+        ready = message_queue.ready
 
         def passed_meanwhile() -> bool:
-            inbox.read_lease = ReadLease()  # type: ignore[assignment]
+            message_queue.read_lease = ReadLease()  # type: ignore[assignment]
             return ready()
 
-        inbox.ready = passed_meanwhile  # type: ignore[method-assign]
-        assert Task(inbox.wait, None).result() is True
-        assert not inbox.waiters
+        message_queue.ready = passed_meanwhile  # type: ignore[method-assign]
+        assert Task(message_queue.wait, None).result() is True
+        assert not message_queue.waiters
 
     def test_a_message_tells_whether_one_thread_has_waited_for_it(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
-        assert inbox.put(message(0, topic="/a:A")) is False, "nobody waited"
-        taken(inbox)
-        waiting = Task(inbox.wait, None)
-        wait_for_a_consumer(inbox)
-        assert inbox.put(message(1)) is True
+        message_queue = make_inbox(overflow)
+        assert message_queue.put(message(0, topic="/a:A")) is False, "nobody waited"
+        taken(message_queue)
+        waiting = Task(message_queue.wait, None)
+        wait_for_a_consumer(message_queue)
+        assert message_queue.put(message(1)) is True
         assert waiting.result() is True
-        assert inbox.put(message(2, topic="/a:B")) is False, "nobody waits now"
+        assert message_queue.put(message(2, topic="/a:B")) is False, "nobody waits now"
 
     def test_it_does_not_where_several_threads_wait(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
-        tasks = [Task(inbox.wait, None) for _ in range(2)]
-        wait_for_a_consumer(inbox, 2)
-        assert [inbox.put(message(0)), inbox.put(message(1, topic="/a:A"))] == [False, False]
+        message_queue = make_inbox(overflow)
+        tasks = [Task(message_queue.wait, None) for _ in range(2)]
+        wait_for_a_consumer(message_queue, 2)
+        assert [message_queue.put(message(0)), message_queue.put(message(1, topic="/a:A"))] == [False, False]
         assert [task.result() for task in tasks] == [True, True]
 
     def test_it_does_not_where_somebody_is_to_be_called(self, overflow: str) -> None:
-        inbox = make_inbox(overflow)
-        assert inbox.wait(0) is False
+        message_queue = make_inbox(overflow)
+        assert message_queue.wait(0) is False
         gate = threading.Lock()
         gate.acquire()
-        inbox.call(gate)
-        assert inbox.put(message(0)) is False
+        message_queue.call(gate)
+        assert message_queue.put(message(0)) is False
         assert gate.acquire(timeout=LIMIT)
 
     def test_a_forked_child_has_none(self, overflow: str) -> None:
-        inbox, read_lease = make_inbox(overflow), ReadLease()
-        inbox.accept(read_lease)  # type: ignore[arg-type]
-        inbox.after_fork()
-        assert Task(inbox.wait, 0).result() is False
+        message_queue, read_lease = make_inbox(overflow), ReadLease()
+        message_queue.accept(read_lease)  # type: ignore[arg-type]
+        message_queue.after_fork()
+        assert Task(message_queue.wait, 0).result() is False
         assert read_lease.asked == []
 
 
@@ -536,7 +544,7 @@ class TestThreads:
     def test_nothing_is_lost_or_doubled_and_everybody_is_woken(self, overflow: str) -> None:
         """Four put, four take; the end is told only after all has been taken, so that it hides no lost wake-up."""
         putters, each = 4, 12_500
-        inbox = make_inbox(overflow, maxsize=putters * each)
+        message_queue = make_inbox(overflow, maxsize=putters * each)
         got: list[list[int]] = [[] for _ in range(4)]
         all_taken = threading.Event()
         counted = threading.Lock()
@@ -547,18 +555,18 @@ class TestThreads:
             # A topic of its own for each, so that "latest" has nothing to supersede.
             ready = [message(n, topic=f"/a:{n}") for n in numbers]
             for at in range(0, each, 10):
-                inbox.put_many(ready[at : at + 5])
+                message_queue.put_many(ready[at : at + 5])
                 for one in ready[at + 5 : at + 10]:
-                    inbox.put(one)
+                    message_queue.put(one)
 
         def taking(into: list[int]) -> None:
             while True:
                 try:
-                    one = pop(inbox)
+                    one = pop(message_queue)
                 except IndexError:
-                    if inbox.finished:
+                    if message_queue.finished:
                         return
-                    inbox.wait(None)
+                    message_queue.wait(None)
                     continue
                 assert one.lost == 0
                 into.append(number(one))
@@ -570,8 +578,11 @@ class TestThreads:
         takers = [Task(taking, into) for into in got]
         for task in [Task(put, of) for of in range(putters)]:
             task.result()
-        reached(all_taken, f"{left[0]} messages are left, {len(inbox)} queued, {len(inbox.waiters)} consumers wait")
-        inbox.finish(None)
+        reached(
+            all_taken,
+            f"{left[0]} messages are left, {len(message_queue)} queued, {len(message_queue.waiters)} consumers wait",
+        )
+        message_queue.finish(None)
         for task in takers:
             task.result()
         assert sorted(n for into in got for n in into) == list(range(putters * each))
@@ -582,50 +593,50 @@ class TestThreads:
 
     def test_every_single_message_wakes_somebody(self, overflow: str) -> None:
         """The next is put only after the last was taken, so that a lost wake-up stops everything."""
-        inbox = make_inbox(overflow)
+        message_queue = make_inbox(overflow)
         taken_one = threading.Semaphore(0)
 
         def taking() -> None:
             while True:
                 try:
-                    pop(inbox)
+                    pop(message_queue)
                 except IndexError:
-                    if inbox.finished:
+                    if message_queue.finished:
                         return
-                    inbox.wait(None)
+                    message_queue.wait(None)
                 else:
                     taken_one.release()
 
         takers = [Task(taking) for _ in range(4)]
         one = message(0)
         for n in range(3000):
-            inbox.put(one)
+            message_queue.put(one)
             assert taken_one.acquire(timeout=LIMIT), f"message {n} woke nobody"
-        inbox.finish(None)
+        message_queue.finish(None)
         for task in takers:
             task.result()
 
     def test_what_was_delivered_and_what_was_lost_is_what_was_sent(self, overflow: str) -> None:
         putters, each = 4, 5000
-        inbox = make_inbox(overflow, maxsize=8)
+        message_queue = make_inbox(overflow, maxsize=8)
         messages = [message(n, topic=f"/a:{n % 16}") for n in range(putters * each)]
         counts: list[tuple[int, int]] = []
 
         def put(of: int) -> None:
             for at in range(of * each, (of + 1) * each, 10):
-                inbox.put_many(messages[at : at + 3])
+                message_queue.put_many(messages[at : at + 3])
                 for one in messages[at + 3 : at + 10]:
-                    inbox.put(one)
+                    message_queue.put(one)
 
         def taking() -> None:
             delivered = lost = 0
             while True:
                 try:
-                    one = pop(inbox)
+                    one = pop(message_queue)
                 except IndexError:
-                    if inbox.notice() is None and inbox.finished and not len(inbox):
+                    if message_queue.notice() is None and message_queue.finished and not len(message_queue):
                         break
-                    inbox.wait(None)
+                    message_queue.wait(None)
                     continue
                 delivered += 1
                 lost += one.lost
@@ -634,12 +645,14 @@ class TestThreads:
         takers = [Task(taking) for _ in range(4)]
         for task in [Task(put, of) for of in range(putters)]:
             task.result()
-        inbox.finish(None)
+        message_queue.finish(None)
         for task in takers:
             task.result()
         delivered, lost = (sum(column) for column in zip(*counts, strict=True))
-        assert delivered + inbox.dropped == putters * each
-        assert lost + inbox._missing == inbox.dropped  # those after the last message have none that could tell
+        assert delivered + message_queue.dropped == putters * each
+        assert (
+            lost + message_queue._missing == message_queue.dropped
+        )  # those after the last message have none that could tell
 
 
 TICKER = "/market/ticker:BTC-USDT"
@@ -665,8 +678,8 @@ def numbers(messages: Iterable[Message]) -> list[int]:
     return [number(one) for one in messages]
 
 
-def closing(inbox: Inbox) -> Subscription[Any]:
-    return Subscription(("/a",), inbox, close=lambda _: inbox.finish(None))
+def closing(message_queue: MessageQueue) -> Subscription[Any]:
+    return Subscription(("/a",), message_queue, close=lambda _: message_queue.finish(None))
 
 
 @pytest.mark.parametrize("topics", [(), ("/a:X", "/a:Y", "/a:Z")], ids=["one prefix", "three prefixes"])
@@ -716,11 +729,11 @@ def test_batches_are_queued_as_their_pushes_are_one_by_one(
 
 class TestBatches:
     def test_a_loop_may_end_anywhere_and_others_go_on(self) -> None:
-        inbox = make_inbox(maxsize=1000)
-        subscription = closing(inbox)
-        inbox.put_many(batch_of(0, 30))
-        inbox.put(message(30))
-        inbox.put_many(batch_of(31, 20, "/a:X", "/a:Y"))
+        message_queue = make_inbox(maxsize=1000)
+        subscription = closing(message_queue)
+        message_queue.put_many(batch_of(0, 30))
+        message_queue.put(message(30))
+        message_queue.put_many(batch_of(31, 20, "/a:X", "/a:Y"))
         seen = []
         for one in subscription:
             seen.append(number(one))
@@ -737,11 +750,11 @@ class TestBatches:
         assert numbers(rest) == list(range(31, 51))
         assert [one.topic for one in rest] == ["/a:X" if n % 2 == 0 else "/a:Y" for n in range(31, 51)]
         assert [*seen[:10], *seen[10:]] == [*range(10), *range(11, 30)]
-        assert (subscription.pending, inbox.first_batch()) == (0, None)
+        assert (subscription.pending, message_queue.first_batch()) == (0, None)
 
     def test_each_message_goes_to_one_consumer_and_in_order(self) -> None:
-        inbox = make_inbox(maxsize=1_000_000)
-        subscription = closing(inbox)
+        message_queue = make_inbox(maxsize=1_000_000)
+        subscription = closing(message_queue)
 
         def read() -> list[int]:
             return numbers(subscription)
@@ -756,9 +769,9 @@ class TestBatches:
 
         def take() -> list[int]:
             found: list[int] = []
-            while not inbox.finished or inbox.has_messages():
-                found += numbers(inbox.decoder.decode_all(inbox.take(7)))
-                inbox.wait(SHORT)
+            while not message_queue.finished or message_queue.has_messages():
+                found += numbers(message_queue.decoder.decode_all(message_queue.take(7)))
+                message_queue.wait(SHORT)
             return found
 
         tasks = [Task(read), Task(get), Task(take), Task(read), Task(get)]
@@ -767,27 +780,27 @@ class TestBatches:
             batch = batch_of(sent, 1 + n % 30, "/a:X", "/a:Y") if n % 2 else batch_of(sent, 1 + n % 30)
             sent += len(batch)
             if n % 5:
-                inbox.put_many(batch)
+                message_queue.put_many(batch)
             else:
                 for push in batch:
-                    inbox.put(push)
+                    message_queue.put(push)
         subscription.close()
         found = [task.result() for task in tasks]
         assert all(numbers == sorted(numbers) for numbers in found)
         assert sorted(chain.from_iterable(found)) == list(range(sent))
-        assert (len(inbox), inbox.room()) == (0, 1_000_000)
+        assert (len(message_queue), message_queue.room()) == (0, 1_000_000)
 
     def test_each_consumer_of_one_batch_goes_on_behind_what_the_others_took(self) -> None:
-        inbox = make_inbox(maxsize=100)
-        subscription = closing(inbox)
-        inbox.put_many(batch_of(0, 12, "/a:X", "/a:Y", "/a:Z"))
+        message_queue = make_inbox(maxsize=100)
+        subscription = closing(message_queue)
+        message_queue.put_many(batch_of(0, 12, "/a:X", "/a:Y", "/a:Z"))
         one, other = iter(subscription), iter(subscription)
         found = [next(one), next(other), subscription.get(0), next(one), next(subscription), next(other)]
-        found += inbox.decoder.decode_all(inbox.take(3))
-        found += [pop(inbox), next(one), next(other)]
+        found += message_queue.decoder.decode_all(message_queue.take(3))
+        found += [pop(message_queue), next(one), next(other)]
         assert numbers(found) == list(range(12))
         assert [each.topic for each in found] == ["/a:X", "/a:Y", "/a:Z"] * 4
-        assert (len(inbox), inbox.oldest(), list(inbox.take(5))) == (0, None, [])
+        assert (len(message_queue), message_queue.oldest(), list(message_queue.take(5))) == (0, None, [])
 
     def test_the_last_frame_may_be_taken_by_another_consumer_at_the_last_instant(self) -> None:
         class Gone:
@@ -805,25 +818,25 @@ class TestBatches:
                 said, self.said = self.said, True
                 return 0 if said else 1
 
-        inbox = make_inbox(maxsize=100)
+        message_queue = make_inbox(maxsize=100)
         batch = batch_of(0, 1)
         batch._frames_left = Gone()
         assert list(batch.pushes)
-        inbox.put_many(batch)
-        inbox.put_many(batch_of(1, 2))
-        assert (number(pop(inbox)), len(inbox)) == (1, 1)
+        message_queue.put_many(batch)
+        message_queue.put_many(batch_of(1, 2))
+        assert (number(pop(message_queue)), len(message_queue)) == (1, 1)
 
     def test_a_frame_that_is_no_push_is_left_out_and_counted(self) -> None:
-        inbox = make_inbox(maxsize=100)
-        subscription = closing(inbox)
+        message_queue = make_inbox(maxsize=100)
+        subscription = closing(message_queue)
         batch = batch_of(0, 12)
         batch.frames[3] = batch.frames[3][:-1]
         batch.frames[5] = batch.frames[5][:-1] + b"]"
         batch.frames[9] += b"}"
-        inbox.put_many(batch)
+        message_queue.put_many(batch)
         subscription.close()
         assert numbers(subscription) == [0, 1, 2, 4, 6, 7, 8, 10, 11]
-        assert inbox.decoder.unreadable == 3
+        assert message_queue.decoder.unreadable == 3
 
     @pytest.mark.parametrize("topics", [(), ("/a:X", "/a:Y")], ids=["one prefix", "two prefixes"])
     def test_ctrl_c_at_any_instant_costs_at_most_the_message_that_was_being_taken(
@@ -832,11 +845,11 @@ class TestBatches:
         files = {envelopes_module.__file__, inbox_module.__file__}
         before = sys.gettrace()  # such as that of coverage
         for instant in count(1):
-            inbox = make_inbox(maxsize=1000)
-            subscription = closing(inbox)
-            inbox.put_many(batch_of(0, 8, *topics))
-            inbox.put(message(8))
-            inbox.put_many(batch_of(9, 8, *topics))
+            message_queue = make_inbox(maxsize=1000)
+            subscription = closing(message_queue)
+            message_queue.put_many(batch_of(0, 8, *topics))
+            message_queue.put(message(8))
+            message_queue.put_many(batch_of(9, 8, *topics))
             taken: list[int] = []
             left = instant
 
@@ -865,11 +878,11 @@ class TestBatches:
             finally:
                 sys.settrace(before)
             del loop
-            there = len(inbox)
-            rest = numbers(popped(inbox))
+            there = len(message_queue)
+            rest = numbers(popped(message_queue))
             assert len(rest) == there, f"after instruction {instant}"
             with pytest.raises(IndexError):
-                pop(inbox)
+                pop(message_queue)
             assert 16 <= len(taken) + len(rest) <= 17
             assert [*taken, *rest] == sorted({*taken, *rest})
             if left > 0:
@@ -881,135 +894,143 @@ class TestBatches:
     def test_ctrl_c_while_what_fits_is_queued_leaves_all_of_it_or_none(self, overflow: str, method: str) -> None:
         """A consumer that reads the socket queues what it has read itself, and asks `has` after an exception."""
         for point in count(1):
-            inbox = make_inbox(overflow, maxsize=20)
+            message_queue = make_inbox(overflow, maxsize=20)
             batch = batch_of(0, 8)
             pushes: Any = batch if method == "put_many" else batch[0]
             size = 8 if method == "put_many" else 1
-            if not inbox.fits(size):
+            if not message_queue.fits(size):
                 assert method == "put_many" and overflow in ("drop_oldest", "latest")
                 return
-            ended = not interrupted_at(point, partial(getattr(inbox, method), pushes), [])
-            there = size if inbox.has(pushes) else 0
-            assert (len(inbox), inbox.dropped) == (there, 0)
-            assert numbers(popped(inbox)) == list(range(there))
-            assert inbox.fits(size)
+            ended = not interrupted_at(point, partial(getattr(message_queue, method), pushes), [])
+            there = size if message_queue.has(pushes) else 0
+            assert (len(message_queue), message_queue.dropped) == (there, 0)
+            assert numbers(popped(message_queue)) == list(range(there))
+            assert message_queue.fits(size)
             if ended:
                 assert there == size
                 break
         assert point > 2
 
     def test_a_batch_wakes_as_many_as_it_can_serve(self) -> None:
-        inbox = make_inbox(maxsize=100)
-        subscription = closing(inbox)
+        message_queue = make_inbox(maxsize=100)
+        subscription = closing(message_queue)
         tasks = [Task(lambda: number(subscription.get())) for _ in range(3)]
-        wait_for_a_consumer(inbox, 3)
-        assert inbox.put_many(batch_of(0, 10)) is False, "several threads waited"
+        wait_for_a_consumer(message_queue, 3)
+        assert message_queue.put_many(batch_of(0, 10)) is False, "several threads waited"
         assert sorted(task.result() for task in tasks) == [0, 1, 2]
 
     @pytest.mark.parametrize("overflow", OVERFLOW)
     def test_it_is_told_whether_one_thread_has_waited_for_a_batch(self, overflow: str) -> None:
-        inbox = make_inbox(overflow, maxsize=100)
-        assert inbox.put_many(batch_of(0, 5)) is False, "nobody waited"
-        popped(inbox)
-        waiting = Task(inbox.wait, None)
-        wait_for_a_consumer(inbox)
-        assert inbox.put_many(batch_of(5, 5, "/a:X", "/a:Y")) is True
+        message_queue = make_inbox(overflow, maxsize=100)
+        assert message_queue.put_many(batch_of(0, 5)) is False, "nobody waited"
+        popped(message_queue)
+        waiting = Task(message_queue.wait, None)
+        wait_for_a_consumer(message_queue)
+        assert message_queue.put_many(batch_of(5, 5, "/a:X", "/a:Y")) is True
         assert waiting.result() is True
-        assert inbox.put_many(batch_of(10, 5)) is False, "nobody waits now"
+        assert message_queue.put_many(batch_of(10, 5)) is False, "nobody waits now"
 
     def test_a_push_that_is_put_back_is_the_next_and_wakes_who_found_nothing(self) -> None:
-        inbox = make_inbox(maxsize=100)
-        inbox.put_many(batch_of(0, 3))
-        [push] = inbox.source()
-        task = Task(lambda: inbox.wait(LIMIT))
-        inbox.waiters.append(gate := threading.Lock())
+        message_queue = make_inbox(maxsize=100)
+        message_queue.put_many(batch_of(0, 3))
+        [push] = message_queue.source()
+        task = Task(lambda: message_queue.wait(LIMIT))
+        message_queue.waiters.append(gate := threading.Lock())
         gate.acquire()
         for _ in range(2):  # as where a signal handler raises behind the first time
-            inbox.put_back(push)
+            message_queue.put_back(push)
         assert gate.acquire(timeout=LIMIT)
         assert task.result()
-        assert (len(inbox), inbox.oldest()) == (3, push)
-        assert numbers(popped(inbox)) == [0, 1, 2]
+        assert (len(message_queue), message_queue.oldest()) == (3, push)
+        assert numbers(popped(message_queue)) == [0, 1, 2]
 
     def test_what_was_taken_makes_room_without_more_ado(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        inbox = make_inbox(maxsize=20)
-        monkeypatch.setattr(inbox, "_put_congested", pytest.fail)
+        message_queue = make_inbox(maxsize=20)
+        monkeypatch.setattr(message_queue, "_put_congested", pytest.fail)
         for n in range(0, 100, 10):
-            inbox.put_many(batch_of(n, 10))
-            assert len(popped(inbox)) == 10
+            message_queue.put_many(batch_of(n, 10))
+            assert len(popped(message_queue)) == 10
         looks: list[int] = []
-        has_room = inbox._has_room
-        monkeypatch.setattr(inbox, "_has_room", lambda count: looks.append(count) or has_room(count))
-        inbox.put_many(batch_of(0, 10))
-        assert [number(pop(inbox)) for _ in range(5)] == list(range(5))
+        has_room = message_queue._has_room
+        monkeypatch.setattr(message_queue, "_has_room", lambda count: looks.append(count) or has_room(count))
+        message_queue.put_many(batch_of(0, 10))
+        assert [number(pop(message_queue)) for _ in range(5)] == list(range(5))
         for n in range(10, 25):
-            inbox.put(message(n))
-        assert numbers(popped(inbox)) == list(range(5, 25))
+            message_queue.put(message(n))
+        assert numbers(popped(message_queue)) == list(range(5, 25))
         assert len(looks) <= 3, "it is looked at how many there are, not for each"
 
     def test_a_batch_without_room_for_all_of_it_is_queued_as_far_as_there_is(self) -> None:
-        inbox = make_inbox("drop_newest", maxsize=10)
-        inbox.put_many(batch_of(0, 6))
-        assert (inbox.fits(4), inbox.fits(5)) == (True, False)
-        inbox.put_many(batch_of(6, 6, "/a:X", "/a:Y"))
-        assert (len(inbox), inbox.dropped, inbox.room()) == (10, 2, 0)
-        assert [number(pop(inbox)) for _ in range(4)] == [0, 1, 2, 3]
-        assert not inbox.fits(1), "the next has to tell of those that are missing"
-        inbox.put_many(batch_of(12, 4))
-        assert taken(inbox) == [(4, 0), (5, 0), *((n, 0) for n in range(6, 10)), (12, 2), (13, 0), (14, 0), (15, 0)]
+        message_queue = make_inbox("drop_newest", maxsize=10)
+        message_queue.put_many(batch_of(0, 6))
+        assert (message_queue.fits(4), message_queue.fits(5)) == (True, False)
+        message_queue.put_many(batch_of(6, 6, "/a:X", "/a:Y"))
+        assert (len(message_queue), message_queue.dropped, message_queue.room()) == (10, 2, 0)
+        assert [number(pop(message_queue)) for _ in range(4)] == [0, 1, 2, 3]
+        assert not message_queue.fits(1), "the next has to tell of those that are missing"
+        message_queue.put_many(batch_of(12, 4))
+        assert taken(message_queue) == [
+            (4, 0),
+            (5, 0),
+            *((n, 0) for n in range(6, 10)),
+            (12, 2),
+            (13, 0),
+            (14, 0),
+            (15, 0),
+        ]
 
     def test_the_oldest_is_behind_a_batch_of_which_all_is_gone(self) -> None:
-        inbox = make_inbox(maxsize=100)
-        inbox.put_many(batch_of(0, 1, "/a:X", "/a:Y"))
-        inbox.put_many(batch_of(1, 2, "/a:X", "/a:Y"))
+        message_queue = make_inbox(maxsize=100)
+        message_queue.put_many(batch_of(0, 1, "/a:X", "/a:Y"))
+        message_queue.put_many(batch_of(1, 2, "/a:X", "/a:Y"))
         for n, topic in enumerate(("/a:X", "/a:Y")):
-            oldest = inbox.oldest()
+            oldest = message_queue.oldest()
             assert isinstance(oldest, RawPush)
             assert (number(decode_message(oldest.frame)), oldest.prefix.channel[0]) == (n, topic)
-            batch = inbox.first_batch()
+            batch = message_queue.first_batch()
             assert batch is not None
             assert next(batch.pushes).frame == oldest.frame
         assert batch is not None
         assert [decode_message(frame).data["n"] for _, frame in batch.rest] == [2]
-        assert (inbox.oldest(), len(inbox), inbox.has_messages()) == (None, 0, False)
-        inbox.put(message(3))
-        assert (inbox.oldest(), len(inbox), inbox.first_batch()) == (message(3), 1, None)
+        assert (message_queue.oldest(), len(message_queue), message_queue.has_messages()) == (None, 0, False)
+        message_queue.put(message(3))
+        assert (message_queue.oldest(), len(message_queue), message_queue.first_batch()) == (message(3), 1, None)
 
     def test_take_yields_no_more_than_it_is_asked_for(self) -> None:
-        inbox = make_inbox(maxsize=100)
-        assert list(inbox.take(5)) == []
+        message_queue = make_inbox(maxsize=100)
+        assert list(message_queue.take(5)) == []
         for n in range(3):
-            inbox.put(message(n))
-        inbox.put_many(batch_of(3, 5, "/a:X", "/a:Y"))
+            message_queue.put(message(n))
+        message_queue.put_many(batch_of(3, 5, "/a:X", "/a:Y"))
         found: list[Message] = []
         for most, wanted in ((0, 0), (2, 2), (3, 5), (1, 6), (9, 8)):
-            found += inbox.decoder.decode_all(inbox.take(most))
-            assert (len(found), len(inbox)) == (wanted, 8 - wanted)
+            found += message_queue.decoder.decode_all(message_queue.take(most))
+            assert (len(found), len(message_queue)) == (wanted, 8 - wanted)
         assert numbers(found) == list(range(8))
 
     def test_take_leaves_what_comes_meanwhile_and_stops_where_others_took_the_rest(self) -> None:
-        inbox = make_inbox(maxsize=100)
+        message_queue = make_inbox(maxsize=100)
         for n in range(3):
-            inbox.put(message(n))
-        taking = inbox.take(9)
+            message_queue.put(message(n))
+        taking = message_queue.take(9)
         assert next(taking) == message(0)
-        inbox.put(message(3))
-        assert numbers(inbox.decoder.decode_all(taking)) == [1, 2]
-        inbox.put(message(4))
-        taking = inbox.take(9)
+        message_queue.put(message(3))
+        assert numbers(message_queue.decoder.decode_all(taking)) == [1, 2]
+        message_queue.put(message(4))
+        taking = message_queue.take(9)
         assert next(taking) == message(3)
-        assert number(pop(inbox)) == 4
+        assert number(pop(message_queue)) == 4
         assert list(taking) == []
 
     def test_a_signal_handler_may_take_what_was_before_a_batch_at_the_last_instant(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        inbox = make_inbox(maxsize=20)
-        subscription = closing(inbox)
-        inbox.put(message(0))
-        inbox.put_many(batch_of(1, 3))
+        message_queue = make_inbox(maxsize=20)
+        subscription = closing(message_queue)
+        message_queue.put(message(0))
+        message_queue.put_many(batch_of(1, 3))
         found: list[int] = []
-        first_batch = inbox.first_batch
+        first_batch = message_queue.first_batch
 
         def interrupted() -> FrameBatch | None:
             batch = first_batch()
@@ -1018,11 +1039,11 @@ class TestBatches:
                 found.append(number(subscription.get(0)))
             return batch
 
-        monkeypatch.setattr(inbox, "first_batch", interrupted)
+        monkeypatch.setattr(message_queue, "first_batch", interrupted)
         found.append(number(subscription.get(0)))
         assert found == [-1, 0, 1]
-        assert len(inbox) == 2
-        assert numbers(popped(inbox)) == [2, 3]
+        assert len(message_queue) == 2
+        assert numbers(popped(message_queue)) == [2, 3]
 
     def test_a_signal_handler_may_drop_a_batch_that_is_used_up_at_the_last_instant(self) -> None:
         class Interrupting:
@@ -1037,75 +1058,75 @@ class TestBatches:
             def __length_hint__(self) -> int:
                 if not found:
                     found.append(-1)
-                    found.append(number(pop(inbox)))
+                    found.append(number(pop(message_queue)))
                 return 0
 
-        inbox = make_inbox(maxsize=20)
+        message_queue = make_inbox(maxsize=20)
         found: list[int] = []
         batch = batch_of(0, 1)
         assert list(batch.pushes)
-        inbox.put_many(batch)
+        message_queue.put_many(batch)
         batch._frames_left = Interrupting()
-        inbox.put(message(1))
-        inbox.put(message(2))
-        assert (number(pop(inbox)), found, len(inbox)) == (2, [-1, 1], 0)
+        message_queue.put(message(1))
+        message_queue.put(message(2))
+        assert (number(pop(message_queue)), found, len(message_queue)) == (2, [-1, 1], 0)
 
     def test_a_forked_child_has_none_of_them_even_where_a_loop_is_in_one(self) -> None:
-        inbox = make_inbox(maxsize=20)
-        subscription = closing(inbox)
-        inbox.put_many(batch_of(0, 10))
-        inbox.put_many(batch_of(10, 10, "/a:X", "/a:Y"))
+        message_queue = make_inbox(maxsize=20)
+        subscription = closing(message_queue)
+        message_queue.put_many(batch_of(0, 10))
+        message_queue.put_many(batch_of(10, 10, "/a:X", "/a:Y"))
         loop = iter(subscription)
         assert number(next(loop)) == 0
-        inbox.after_fork()
-        assert (len(inbox), inbox.first_batch(), inbox.oldest()) == (0, None, None)
-        inbox.put_many(batch_of(20, 20))
-        assert (len(inbox), inbox.dropped) == (20, 0)
+        message_queue.after_fork()
+        assert (len(message_queue), message_queue.first_batch(), message_queue.oldest()) == (0, None, None)
+        message_queue.put_many(batch_of(20, 20))
+        assert (len(message_queue), message_queue.dropped) == (20, 0)
         assert number(next(loop)) == 20
 
     def test_a_signal_handler_may_take_messages_where_it_interrupts_who_takes_them(self) -> None:
-        inbox = make_inbox(maxsize=20)
-        inbox.put_many(batch_of(0, 20))
+        message_queue = make_inbox(maxsize=20)
+        message_queue.put_many(batch_of(0, 20))
 
         def interrupted() -> int:
-            with inbox._lock:
-                return number(pop(inbox))
+            with message_queue._lock:
+                return number(pop(message_queue))
 
         assert Task(interrupted).result() == 0
 
     def test_what_a_batch_supersedes_under_latest_is_only_counted(self) -> None:
-        inbox = make_inbox("latest", 2)
-        inbox.put_many(batch_of(0, 9))
-        inbox.put_many(batch_of(9, 1))
-        one = pop(inbox)
-        assert (number(one), one.lost, inbox.dropped) == (9, 9, 9)
-        inbox.put_many([message(0, "/a:B"), message(1, "/a:C")])
-        inbox.put_many(batch_of(0, 9))
-        assert (len(inbox), inbox.dropped) == (2, 18)
+        message_queue = make_inbox("latest", 2)
+        message_queue.put_many(batch_of(0, 9))
+        message_queue.put_many(batch_of(9, 1))
+        one = pop(message_queue)
+        assert (number(one), one.lost, message_queue.dropped) == (9, 9, 9)
+        message_queue.put_many([message(0, "/a:B"), message(1, "/a:C")])
+        message_queue.put_many(batch_of(0, 9))
+        assert (len(message_queue), message_queue.dropped) == (2, 18)
 
     def test_each_channel_of_a_batch_is_kept_under_latest(self) -> None:
-        inbox = make_inbox("latest", 2)
-        inbox.put_many(batch_of(0, 9, "/a:X", "/a:Y"))
-        assert [(number(one), one.topic, one.lost) for one in popped(inbox)] == [(8, "/a:X", 4), (7, "/a:Y", 3)]
-        assert inbox.dropped == 7
+        message_queue = make_inbox("latest", 2)
+        message_queue.put_many(batch_of(0, 9, "/a:X", "/a:Y"))
+        assert [(number(one), one.topic, one.lost) for one in popped(message_queue)] == [(8, "/a:X", 4), (7, "/a:Y", 3)]
+        assert message_queue.dropped == 7
 
     def test_a_batch_pushes_out_the_oldest_one_by_one(self) -> None:
-        inbox = make_inbox("drop_oldest", 3)
-        inbox.put(message(0))
-        inbox.put_many(batch_of(1, 5, "/a:X", "/a:Y"))
-        assert taken(inbox) == [(3, 3), (4, 0), (5, 0)]
-        assert inbox.dropped == 3
+        message_queue = make_inbox("drop_oldest", 3)
+        message_queue.put(message(0))
+        message_queue.put_many(batch_of(1, 5, "/a:X", "/a:Y"))
+        assert taken(message_queue) == [(3, 3), (4, 0), (5, 0)]
+        assert message_queue.dropped == 3
 
 
 class TestInline:
     def test_the_callback_runs_where_the_message_is_put(self) -> None:
         got: list[tuple[int, threading.Thread]] = []
-        inbox = InlineInbox(lambda one: got.append((number(one), threading.current_thread())), pytest.fail)
-        inbox.put(message(0))
-        inbox.put_many([message(1), message(2)])
+        message_queue = InlineQueue(lambda one: got.append((number(one), threading.current_thread())), pytest.fail)
+        message_queue.put(message(0))
+        message_queue.put_many([message(1), message(2)])
         assert got == [(n, threading.current_thread()) for n in range(3)]
-        assert len(inbox) == 0
-        assert inbox.dropped == 0
+        assert len(message_queue) == 0
+        assert message_queue.dropped == 0
 
     @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1)])
     def test_what_it_raises_is_reported_and_it_goes_on(self, error: BaseException) -> None:
@@ -1116,32 +1137,32 @@ class TestInline:
             got.append(number(one))
             raise error
 
-        inbox = InlineInbox(failing, errors.append)
-        inbox.put(message(0))
-        inbox.put_many([message(1), message(2)])
+        message_queue = InlineQueue(failing, errors.append)
+        message_queue.put(message(0))
+        message_queue.put_many([message(1), message(2)])
         assert got == [0, 1, 2]
         assert errors == [error] * 3
 
     def test_after_the_end_it_is_not_called(self) -> None:
-        inbox = InlineInbox(lambda one: pytest.fail("called after the end"), pytest.fail)
-        inbox.finish(None)
-        inbox.put(message(0))
-        inbox.put_many([message(1)])
+        message_queue = InlineQueue(lambda one: pytest.fail("called after the end"), pytest.fail)
+        message_queue.finish(None)
+        message_queue.put(message(0))
+        message_queue.put_many([message(1)])
 
 
 @pytest.mark.parametrize("overflow", OVERFLOW)
 def test_what_comes_just_as_a_wait_begins_ends_it(overflow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    inbox = make_inbox(overflow)
-    ready = inbox.ready
+    message_queue = make_inbox(overflow)
+    ready = message_queue.ready
 
     def ready_at_once() -> bool:
-        inbox.put(message(1))
+        message_queue.put(message(1))
         return ready()
 
-    monkeypatch.setattr(inbox, "ready", ready_at_once)
-    assert inbox.wait(LIMIT)
-    assert not inbox.waiters
-    assert taken(inbox) == [(1, 0)]
+    monkeypatch.setattr(message_queue, "ready", ready_at_once)
+    assert message_queue.wait(LIMIT)
+    assert not message_queue.waiters
+    assert taken(message_queue) == [(1, 0)]
 
 
 def test_an_inbox_tells_for_how_many_it_has_room() -> None:
@@ -1150,21 +1171,21 @@ def test_an_inbox_tells_for_how_many_it_has_room() -> None:
     raising.put(message(1))
     assert raising.room() == 2
     assert make_inbox("latest", 3).room() == math.inf
-    assert InlineInbox(lambda _: None, lambda _: None).room() == math.inf
+    assert InlineQueue(lambda _: None, lambda _: None).room() == math.inf
 
 
 @pytest.mark.parametrize("overflow", OVERFLOW)
 def test_what_a_dropped_message_says_is_missing_before_it_stays_missing(overflow: str) -> None:
-    inbox = make_inbox(overflow, maxsize=1)
+    message_queue = make_inbox(overflow, maxsize=1)
     pushes = [message(each).with_lost(10**each) for each in range(4)]
     delivered = []
     for push in pushes[:3]:
-        inbox.put(push)
-    delivered.append(pop(inbox))
+        message_queue.put(push)
+    delivered.append(pop(message_queue))
     if overflow == "raise":
-        inbox.notice()
-    inbox.put_many(pushes[3:])
-    delivered += popped(inbox)
+        message_queue.notice()
+    message_queue.put_many(pushes[3:])
+    delivered += popped(message_queue)
     assert sum(each.lost for each in delivered) + len(delivered) == 1111 + 4
 
 
@@ -1175,16 +1196,16 @@ def test_who_waits_for_a_call_under_way_is_let_go_when_it_is_over() -> None:
         began.set()
         assert go_on.wait(LIMIT)
 
-    for put in (InlineInbox.put, lambda inbox, one: InlineInbox.put_many(inbox, [one])):
+    for put in (InlineQueue.put, lambda message_queue, one: InlineQueue.put_many(message_queue, [one])):
         began.clear(), go_on.clear()
-        inbox = InlineInbox(call, pytest.fail)
-        caller = Task(put, inbox, message(1))
+        message_queue = InlineQueue(call, pytest.fail)
+        caller = Task(put, message_queue, message(1))
         reached(began, "it was not called")
-        waiters = [Task(inbox.wait_for_call, LIMIT) for _ in range(3)]
-        inbox.wait_for_call(SHORT)  # which ends by itself
+        waiters = [Task(message_queue.wait_for_call, LIMIT) for _ in range(3)]
+        message_queue.wait_for_call(SHORT)  # which ends by itself
         assert not [waiter for waiter in waiters if waiter.done.is_set()]
         go_on.set()
         for task in (caller, *waiters):
             task.result()
-        assert not inbox.leaving
-        inbox.wait_for_call(LIMIT)  # nothing is under way
+        assert not message_queue.leaving
+        message_queue.wait_for_call(LIMIT)  # nothing is under way

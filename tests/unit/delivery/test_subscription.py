@@ -11,7 +11,7 @@ import pytest
 from kucoin_sync import KucoinSyncError, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
 from kucoin_sync.delivery.overflow import OVERFLOW
 
-from ...support.inboxes import make_inbox, wait_for_a_consumer
+from ...support.message_queues import make_inbox, wait_for_a_consumer
 from ...support.messages import message, number
 from ...support.threads import LIMIT, Task, reached
 
@@ -20,9 +20,9 @@ TOPIC = "/market/ticker:BTC-USDT"
 
 
 def make(*topics: str, overflow: str = "raise", maxsize: int = 10, **options: Any) -> Subscription[Any]:
-    inbox = make_inbox(overflow, maxsize)
+    message_queue = make_inbox(overflow, maxsize)
     return Subscription(
-        topics or (TOPIC,), inbox, close=lambda subscription: subscription.inbox.finish(None), **options
+        topics or (TOPIC,), message_queue, close=lambda subscription: subscription.message_queue.finish(None), **options
     )
 
 
@@ -59,7 +59,7 @@ class TestGet:
     def test_it_waits_for_what_comes(self, timeout: float | None) -> None:
         subscription = make()
         getting = Task(subscription.get, timeout)
-        wait_for_a_consumer(subscription.inbox)
+        wait_for_a_consumer(subscription.message_queue)
         put(subscription, 7)
         assert number(getting.result()) == 7
 
@@ -72,10 +72,10 @@ class TestGet:
     def test_a_wake_up_for_nothing_does_not_end_it(self, timeout: float | None) -> None:
         subscription = make()
         getting = Task(subscription.get, timeout)
-        wait_for_a_consumer(subscription.inbox)
-        subscription.inbox.wake()
+        wait_for_a_consumer(subscription.message_queue)
+        subscription.message_queue.wake()
         if timeout is None:
-            wait_for_a_consumer(subscription.inbox)
+            wait_for_a_consumer(subscription.message_queue)
             put(subscription, 7)
             assert number(getting.result()) == 7
         else:
@@ -88,8 +88,8 @@ class TestGet:
 
         def wake_for_nothing() -> None:
             while not over.is_set():
-                if subscription.inbox.waiters:
-                    subscription.inbox.wake()
+                if subscription.message_queue.waiters:
+                    subscription.message_queue.wake()
 
         waking = Task(wake_for_nothing)
         try:
@@ -101,7 +101,7 @@ class TestGet:
 
     def test_what_comes_with_the_end_while_it_looks_is_not_overlooked(self) -> None:
         subscription = make()
-        source = subscription.inbox.source
+        source = subscription.message_queue.source
         looks = []
 
         def look() -> Any:
@@ -112,7 +112,7 @@ class TestGet:
                 raise IndexError
             return source()
 
-        subscription.inbox.source = look  # type: ignore[method-assign]
+        subscription.message_queue.source = look  # type: ignore[method-assign]
         assert number(subscription.get()) == 7
 
     @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])
@@ -136,7 +136,7 @@ class TestGet:
         subscription = make()
         put(subscription, 0)
         error = KucoinSyncError("it can't go on")
-        subscription.inbox.finish(error)
+        subscription.message_queue.finish(error)
         assert number(subscription.get()) == 0
         for _ in range(2):
             with pytest.raises(KucoinSyncError) as raised:
@@ -147,8 +147,8 @@ class TestGet:
         subscription = make()
         rejected = SubscriptionRejected(TOPIC, 404, "no such topic")
         getting = Task(subscription.get)
-        wait_for_a_consumer(subscription.inbox)
-        subscription.inbox.tell(rejected)
+        wait_for_a_consumer(subscription.message_queue)
+        subscription.message_queue.tell(rejected)
         with pytest.raises(SubscriptionRejected) as raised:
             getting.result()
         assert raised.value is rejected
@@ -168,9 +168,9 @@ class TestIterating:
         subscription = make()
         listing = Task(lambda: [number(one) for one in subscription])
         for n in range(3):
-            wait_for_a_consumer(subscription.inbox)
+            wait_for_a_consumer(subscription.message_queue)
             put(subscription, n)
-        wait_for_a_consumer(subscription.inbox)
+        wait_for_a_consumer(subscription.message_queue)
         subscription.close()
         assert listing.result() == [0, 1, 2]
 
@@ -187,7 +187,7 @@ class TestIterating:
         subscription = make()
         put(subscription, 0, 1)
         error = KucoinSyncError("it can't go on")
-        subscription.inbox.finish(error)
+        subscription.message_queue.finish(error)
         assert until(KucoinSyncError, subscription) == ([(0, 0), (1, 0)], error)
         with pytest.raises(KucoinSyncError):
             next(subscription)
@@ -195,7 +195,7 @@ class TestIterating:
     def test_an_end_with_an_error_is_raised_even_where_the_error_is_that_it_is_closed(self) -> None:
         subscription = make()
         error = StreamClosed("the process was forked")
-        subscription.inbox.finish(error)
+        subscription.message_queue.finish(error)
         assert until(StreamClosed, subscription) == ([], error)
         with pytest.raises(StreamClosed):
             next(subscription)
@@ -236,7 +236,7 @@ class TestIterating:
         subscription = make()
         put(subscription, 0)
         rejected = SubscriptionRejected(TOPIC, 404, "no such topic")
-        subscription.inbox.tell(rejected)
+        subscription.message_queue.tell(rejected)
         assert until(SubscriptionRejected, subscription) == ([(0, 0)], rejected)
         put(subscription, 1)
         subscription.close()
@@ -275,7 +275,7 @@ class TestThreads:
         "end",
         [
             lambda subscription: subscription.close(),
-            lambda subscription: subscription.inbox.finish(KucoinSyncError("it can't go on")),
+            lambda subscription: subscription.message_queue.finish(KucoinSyncError("it can't go on")),
         ],
         ids=["close", "error"],
     )
@@ -294,9 +294,9 @@ class TestThreads:
             Task(ending, call)
             for call in (lambda: [*subscription], subscription.get, lambda: subscription.get(1000 * LIMIT))
         ]
-        wait_for_a_consumer(subscription.inbox, 3)
+        wait_for_a_consumer(subscription.message_queue, 3)
         end(subscription)
-        closed = subscription.inbox.error is None
+        closed = subscription.message_queue.error is None
         assert [task.result() for task in tasks] == (
             ["[]", "StreamClosed", "StreamClosed"] if closed else ["KucoinSyncError"] * 3
         )

@@ -35,11 +35,11 @@ class Registered:
 
 def test_a_child_resets_the_objects_that_still_exist_newest_first() -> None:
     told: list[str] = []
-    registered = [Registered(name, told) for name in ("stream", "gone", "inbox")]
+    registered = [Registered(name, told) for name in ("stream", "gone", "message_queue")]
     del registered[1]
     gc.collect()
     with child(lambda say: say(told)) as forked:
-        assert forked.hear() == ["inbox", "stream"]
+        assert forked.hear() == ["message_queue", "stream"]
     assert not told
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from kucoin_sync import Message
 from kucoin_sync.delivery.overflow import OVERFLOW
-from kucoin_sync.delivery.queue import InlineInbox
+from kucoin_sync.delivery.queue import InlineQueue
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.payloads import Ticker
 from kucoin_sync.protocol.envelopes import (
@@ -27,7 +27,7 @@ from kucoin_sync.protocol.envelopes import (
 )
 from kucoin_sync.protocol.message import Arrival, Origin, _Plain, _Split, _Typed, decode_message
 
-from ...support.inboxes import make_inbox, pop
+from ...support.message_queues import make_inbox, pop
 
 START = b'{"topic":"/market/ticker:BTC-USDT","type":"message","subject":"trade.ticker",'
 ARRIVAL = Arrival(3, 17)
@@ -441,16 +441,16 @@ BAD = [
 @pytest.mark.parametrize("bad", BAD, ids=["cut short", "one brace too many", "deep", "another type", "a bracket"])
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 def test_what_is_no_push_is_left_out_and_counted(reader: Callable[[Message], object], bad: bytes) -> None:
-    inbox = make_inbox("raise")
-    subscription = Subscription(("/a:B",), inbox, close=lambda _: inbox.finish(None))
-    inbox.put_many([raw_push(frame) for frame in (ticker(0), bad, ticker(1), ticker(2), bad, ticker(3))])
+    message_queue = make_inbox("raise")
+    subscription = Subscription(("/a:B",), message_queue, close=lambda _: message_queue.finish(None))
+    message_queue.put_many([raw_push(frame) for frame in (ticker(0), bad, ticker(1), ticker(2), bad, ticker(3))])
     subscription.close()
     seen = []
     for message in subscription:
         reader(message)
         seen.append(message.data["sequence"])
     assert seen == ["0", "1", "2", "3"]
-    assert inbox.decoder.unreadable == 2
+    assert message_queue.decoder.unreadable == 2
 
 
 def test_opened_leaves_out_what_can_not_be_read() -> None:
@@ -467,57 +467,57 @@ def test_opened_leaves_out_what_can_not_be_read() -> None:
 
 @pytest.mark.parametrize("overflow", [each for each in OVERFLOW if each != "latest"])
 def test_what_was_dropped_is_told_by_the_next_that_can_be_read(overflow: str) -> None:
-    inbox = make_inbox(overflow, 2)
+    message_queue = make_inbox(overflow, 2)
     for n in range(4):
-        inbox.put(raw_push(ticker(n)))
+        message_queue.put(raw_push(ticker(n)))
     seen: list[Message] = []
-    while len(inbox):
-        seen.append(pop(inbox))
-    inbox.notice()
+    while len(message_queue):
+        seen.append(pop(message_queue))
+    message_queue.notice()
     for frame in (BAD[0], ticker(8)):
-        inbox.put(raw_push(frame))
-    while len(inbox):
-        seen.append(pop(inbox))
-    assert sum(message.lost for message in seen) == 2 == inbox.dropped
+        message_queue.put(raw_push(frame))
+    while len(message_queue):
+        seen.append(pop(message_queue))
+    assert sum(message.lost for message in seen) == 2 == message_queue.dropped
     assert seen[-1].data["sequence"] == "8"
     assert (seen[0].lost, seen[-1].lost) == ((2, 0) if overflow == "drop_oldest" else (0, 2))
 
 
 def test_a_dropped_frame_that_the_oldest_policy_has_to_look_at_may_be_unreadable() -> None:
-    inbox = make_inbox("drop_oldest", 2)
+    message_queue = make_inbox("drop_oldest", 2)
     for frame in (ticker(0), BAD[0], ticker(2)):
-        inbox.put(raw_push(frame))
-    message = pop(inbox)
+        message_queue.put(raw_push(frame))
+    message = pop(message_queue)
     assert (message.data["sequence"], message.lost) == ("2", 1)
     with pytest.raises(IndexError):
-        pop(inbox)
+        pop(message_queue)
 
 
 def test_superseded_frames_are_only_counted_under_latest() -> None:
-    inbox = make_inbox("latest", 2)
-    inbox.put_many([raw_push(ticker(n)) for n in range(5)])
-    inbox.put(raw_push(ticker(5)))
-    message = pop(inbox)
-    assert (message.data["sequence"], message.lost, inbox.dropped) == ("5", 5, 5)
-    inbox.put(raw_push(BAD[0]))
+    message_queue = make_inbox("latest", 2)
+    message_queue.put_many([raw_push(ticker(n)) for n in range(5)])
+    message_queue.put(raw_push(ticker(5)))
+    message = pop(message_queue)
+    assert (message.data["sequence"], message.lost, message_queue.dropped) == ("5", 5, 5)
+    message_queue.put(raw_push(BAD[0]))
     with pytest.raises(IndexError):
-        pop(inbox)
+        pop(message_queue)
 
 
 def test_an_unreadable_frame_hides_none_under_latest() -> None:
-    inbox = make_inbox("latest", 2)
-    inbox.put_many([raw_push(ticker(0)), raw_push(BAD[0])])
-    inbox.put(decode_message(ticker(1).replace(b"BTC", b"ETH")))
+    message_queue = make_inbox("latest", 2)
+    message_queue.put_many([raw_push(ticker(0)), raw_push(BAD[0])])
+    message_queue.put(decode_message(ticker(1).replace(b"BTC", b"ETH")))
     for topic in ("/market/ticker:BTC-USDT", "/market/ticker:ETH-USDT"):
-        message = pop(inbox)
+        message = pop(message_queue)
         assert (message.topic, message.lost) == (topic, 0)
-    assert (inbox.decoder.unreadable, inbox.dropped) == (1, 0)
+    assert (message_queue.decoder.unreadable, message_queue.dropped) == (1, 0)
 
 
 def test_a_loop_goes_on_over_data_beyond_the_usual_form() -> None:
-    inbox = make_inbox("raise", 1000)
-    subscription = Subscription(("/a:B",), inbox, close=lambda _: inbox.finish(None))
-    inbox.put_many([raw_push(ticker(n, price=[]) if n == 250 else ticker(n)) for n in range(500)])
+    message_queue = make_inbox("raise", 1000)
+    subscription = Subscription(("/a:B",), message_queue, close=lambda _: message_queue.finish(None))
+    message_queue.put_many([raw_push(ticker(n, price=[]) if n == 250 else ticker(n)) for n in range(500)])
     subscription.close()
     payloads = [message.payload for message in subscription]
     assert [n for n, payload in enumerate(payloads) if payload.price is None] == [250]
@@ -526,12 +526,14 @@ def test_a_loop_goes_on_over_data_beyond_the_usual_form() -> None:
 
 def test_an_inline_callback_gets_what_can_be_read() -> None:
     seen: list[str] = []
-    inbox = InlineInbox(lambda message: seen.append(message.payload.price), lambda error: pytest.fail(repr(error)))
+    message_queue = InlineQueue(
+        lambda message: seen.append(message.payload.price), lambda error: pytest.fail(repr(error))
+    )
     pushes: list[Push] = [raw_push(frame) for frame in (ticker(0), BAD[0], ticker(1))]
-    inbox.put_many(pushes)
-    inbox.put(raw_push(ticker(2)))
-    inbox.put(decode_message(ticker(3)))
+    message_queue.put_many(pushes)
+    message_queue.put(raw_push(ticker(2)))
+    message_queue.put(decode_message(ticker(3)))
     assert seen == [Decimal(f"{n}.50") for n in range(4)]
-    inbox.finish(None)
-    inbox.put_many(pushes)
+    message_queue.finish(None)
+    message_queue.put_many(pushes)
     assert len(seen) == 4

@@ -389,14 +389,14 @@ def test_the_struct_depends_on_the_prefix_and_the_subject(
 
 
 @pytest.mark.parametrize("frame", [TICKER, ALL, LEVEL2, CANDLES, FUTURES, FUNDING, LEVERAGE])
-@pytest.mark.parametrize("way", range(3))
-def test_a_message_that_was_made_of_its_data_reads_as_any_other(frame: bytes, way: int) -> None:
+@pytest.mark.parametrize("reading", range(3))
+def test_a_message_that_was_made_of_its_data_reads_as_any_other(frame: bytes, reading: int) -> None:
     other = received(frame)
     cls = payload_class(other.topic, other.subject)
     assert cls is not None
     data = bytes(other.wire_data)
     prefix = prefix_of(frame[: frame.index(data)], other.topic or "", other.subject)
-    make, decode = prefix.readings[way]
+    make, decode = prefix.readings[reading]
     message = make(other.topic, 0, frame, Origin(other.origin.arrival, prefix), UNREAD, UNREAD, None, decode(data))
     assert message == other
     assert (message.type, message.topic, message.subject) == ("message", other.topic, other.subject)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kucoin_sync import Message, SlowConsumer
-from kucoin_sync.delivery.overflow import inbox_for
-from kucoin_sync.delivery.queue import Inbox
+from kucoin_sync.delivery.overflow import queue_for
+from kucoin_sync.delivery.queue import MessageQueue
 
 from .threads import LIMIT
 
@@ -32,32 +32,32 @@ def make_inbox(
     overflow: str = "raise",
     maxsize: int = 10,
     on_overflow: Callable[[int], None] = lambda dropped: None,
-) -> Inbox:
-    """Return an inbox whose consumers are told of an overflow by a `SlowConsumer`."""
-    inbox = inbox_for(overflow, maxsize, on_overflow, lambda dropped: SlowConsumer("too slow", dropped=dropped))
-    inbox.waiters = Waiters()
-    return inbox
+) -> MessageQueue:
+    """Return a message queue whose consumers are told of an overflow by a `SlowConsumer`."""
+    message_queue = queue_for(overflow, maxsize, on_overflow, lambda dropped: SlowConsumer("too slow", dropped=dropped))
+    message_queue.waiters = Waiters()
+    return message_queue
 
 
-def pop(inbox: Inbox) -> Message:
+def pop(message_queue: MessageQueue) -> Message:
     """Return the next message; raise IndexError where there is none."""
     while True:
-        [push] = inbox.source()
-        message = inbox.decoder.decode(push)
+        [push] = message_queue.source()
+        message = message_queue.decoder.decode(push)
         if message is not None:
             return message
 
 
-def popped(inbox: Inbox) -> list[Message]:
+def popped(message_queue: MessageQueue) -> list[Message]:
     """Return all messages that are queued."""
     found = []
-    while len(inbox):
-        found.append(pop(inbox))
+    while len(message_queue):
+        found.append(pop(message_queue))
     return found
 
 
-def wait_for_a_consumer(inbox: Inbox, count: int = 1) -> None:
+def wait_for_a_consumer(message_queue: MessageQueue, count: int = 1) -> None:
     """Wait until a consumer (or `count`, since the last call) waits for a message."""
-    assert isinstance(inbox.waiters, Waiters)
+    assert isinstance(message_queue.waiters, Waiters)
     for _ in range(count):
-        assert inbox.waiters.came.acquire(timeout=LIMIT), f"nobody waits for a message after {LIMIT:g} s"
+        assert message_queue.waiters.came.acquire(timeout=LIMIT), f"nobody waits for a message after {LIMIT:g} s"

@@ -68,13 +68,18 @@ class ConnectionGroups:
         self._make_source = make
         self._capacity = capacity
         self._io_numbers = itertools.count(1)
-        self._lock = threading.Lock()  # guards the following, the groups, and the attributes of the subclass
+        self._make_lock()
+        # The lock guards the following, the groups, and the attributes of the subclass.
         self._connection_groups: dict[tuple[str, bool], ConnectionGroup] = {}
         self._made: list[MessageSource] = []  # all connections whose threads may still run
         self._progress: deque[Event] = deque()  # events to emit after the lock is released
         self._live_before: frozenset[tuple[str, bool]] = frozenset()  # the groups that were live before a fork
 
     # For the stream
+
+    def _make_lock(self) -> None:
+        """Make the lock; in a forked child again, because a thread of the parent may hold the old one."""
+        self._lock = threading.Lock()
 
     def last_error(self, call: PendingSubscribe) -> KucoinSyncError | None:
         """Return why a connection that a `subscribe` call waits for is not connected; None if all are."""

@@ -62,7 +62,7 @@ class SubscriptionManager(ConnectionGroups):
         Only the subscriptions are kept; `resume` makes new groups for them. A subscription whose `subscribe` call was
         running on another thread of the parent is dropped, because that thread does not exist in the child.
         """
-        self._lock = threading.Lock()
+        self._make_lock()
         for connection in {
             *self._made,
             *(each for group in self._connection_groups.values() for each in group.all_connections()),

@@ -999,7 +999,7 @@ def test_a_snapshot_keeps_json_numbers_exact() -> None:
         taker_coefficient=D("1.1"),
         margin_trade=True,
         trading=True,
-        subscription_manager=1,
+        board=1,
         mark=0,
         sort=100,
         wire_time=1712000025011,

@@ -187,7 +187,7 @@ class PayloadMismatch(Event, frozen=True):
     def __str__(self) -> str:
         return (
             f"odd data on {self.topic}: {self.reason}; the other properties of the payload are not touched, and "
-            "message.data has all as KuCoin sent it. Told once for this topic: stats()['misfits'] counts on"
+            "message.data has all as KuCoin sent it. Told once for this topic: stats()['mismatches'] counts on"
         )
 
 

@@ -53,7 +53,7 @@ _COUNTERS = (
     _Metric("unrouted_messages", "unrouted", "Messages received that belong to no subscription."),
     _Metric("unreadable_frames", "unreadable", "Frames skipped because they could not be read."),
     _Metric("unknown_frames", "unknown_types", "Frames skipped because their type is unknown."),
-    _Metric("misfit_payloads", "misfits", "Payloads read of which something has not the usual form."),
+    _Metric("mismatched_payloads", "mismatches", "Payloads read of which something has not the usual form."),
     _Metric("connects", "connects", "Connections that the server welcomed, the first ones included."),
     _Metric("reconnects", "reconnects", "Connections that the server welcomed after one was lost."),
     _Metric("disconnects", "disconnects", "Connections that were lost."),

@@ -279,7 +279,7 @@ class SubscriptionManager(ConnectionGroups):
             numbers = statistics.collect(groups, subscriptions)
             numbers["dropped"] += self._dropped
             numbers["unreadable"] += self._unreadable
-            numbers["misfits"] = self._mismatches.count
+            numbers["mismatches"] = self._mismatches.count
             waiting, newest = statistics.sample_pushes(groups, subscriptions)
         return {**numbers, **measure_latency(waiting, newest, time.time_ns())}  # decodes, hence outside the lock
 

@@ -10,7 +10,7 @@ from kucoin_sync.protocol.message import Message
 
 
 class Owner:
-    """Notes the misfits that it is told of."""
+    """Notes the mismatches that it is told of."""
 
     def __init__(self) -> None:
         self.seen: list[Message] = []

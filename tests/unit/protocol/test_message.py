@@ -330,7 +330,7 @@ def test_preparing_a_wanted_topic_changes_no_payload(frame: bytes) -> None:
     assert mismatches == []
 
 
-def test_a_misfit_of_a_prepared_topic_is_counted_too() -> None:
+def test_a_mismatch_of_a_prepared_topic_is_counted_too() -> None:
     mismatches: list[Message] = []
     prepare("/market/ticker:PREPARED-USDT")
     frame = b'{"type":"message","topic":"/market/ticker:PREPARED-USDT","subject":"trade.ticker","data":[1]}'

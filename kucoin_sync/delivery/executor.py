@@ -17,13 +17,13 @@ Rules:
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 
 from ..events import Event, ThreadNotStarted, UnexpectedError
 from ..exceptions import ConnectionFailed
@@ -71,7 +71,9 @@ class _JobQueue:
 
     slow_after: float
     jobs: deque[Job] = field(default_factory=deque)
-    calls: SimpleQueue[None] = field(default_factory=SimpleQueue)  # one for each job
+    calls: queue.SimpleQueue[None] = field(
+        default_factory=lambda: queue.SimpleQueue()
+    )  # one for each job; gevent may replace the class after this is imported
     server: Worker | None = None
 
 
@@ -92,7 +94,7 @@ class Executor:
         self._first, self._second = self._job_queues = _JobQueue(slow_after), _JobQueue(warn_after)
         self._spare: Worker | None = None
         self._replaced: set[Worker] = set()
-        self._looks: SimpleQueue[None] = SimpleQueue()  # wakes the spare
+        self._looks: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes the spare
         self._has_slow = False  # the second job queue is needed
         self._shortage: ConnectionFailed | None = None  # why a thread is missing
         self._short_since = self._retry_at = 0.0
@@ -203,8 +205,10 @@ class Executor:
         """Run the jobs of a job queue while this worker is active."""
         jobs, wait, clock, slow_after = job_queue.jobs, job_queue.calls.get, time.monotonic, self._first.slow_after
         goes_on = False  # with a job that was put back without a call
+        job: Job | None
         while me.is_active:
             if not goes_on:
+                job = None  # a thread that waits keeps nothing alive
                 wait()
                 now = clock()
                 if not me.is_active:
@@ -272,7 +276,7 @@ class Executor:
                     return True
             if not self._tell(job, now - since):
                 waits.append(since + self._warn_after - now)
-        with suppress(Empty):
+        with suppress(queue.Empty):
             self._looks.get(timeout=min(waits, default=None))
         return True
 

@@ -526,7 +526,7 @@ def of_recorder(world: World) -> list[Call]:
 
     def be_told() -> None:  # by the stream, so that nobody else calls it inside that
         for event in once:
-            recorder.told(event)
+            recorder.on_event(event)
 
     return [be_told, lambda: (recorder.stats(), repr(recorder)), recorder.close]
 

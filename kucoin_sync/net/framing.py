@@ -81,6 +81,16 @@ class FrameBuffer:
         start, end, reads = self.filled
         self.filled = start, end + sum(reads) + count, []
 
+    def add_lone(self, count: int) -> bytes | None:
+        """Note that `count` bytes were read into `room()`; take and return them if they are one complete message."""
+        _, end, reads = self.filled
+        if not end and not reads and (message := self._lone(0, count)) is not None:
+            self.taken += count
+            self._needed = 2
+            return message
+        self.added(count)
+        return None
+
     def take(self, other: Callable[[bytes, list[bytes]], bool]) -> list[bytes]:
         """Return the complete text messages, in order.
 

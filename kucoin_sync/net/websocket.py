@@ -233,7 +233,7 @@ class WebSocketConnection:
             deadline = min(deadline, partial_since + self._limits.step_timeout)
         if self._flowing and not sent and now + _READ_WAIT < deadline and not self._waker.called:
             self.woken = False  # the read itself waits
-            return self._finish_read(self._read())
+            return self._read_next() if partial_since is None else self._finish_read(self._read())
         if self._failure is not None:
             raise self._failure
         readable, self.woken = self._poller.wait(bool(sent), deadline - now)
@@ -242,6 +242,20 @@ class WebSocketConnection:
         if sent:
             self._flush()
         return self._finish_read(self._read() if readable else None)
+
+    def _read_next(self) -> list[bytes]:
+        """Read while messages flow and nothing is in the buffer: the shortest path of a single message."""
+        try:
+            count = self._socket.sock.recv_into(self._frames.room())
+        except BlockingIOError:
+            self._flowing = False
+            return []
+        except OSError as error:
+            return self._finish_read(_translate(self._socket, error))
+        lone = self._frames.add_lone(count)
+        if lone is not None:
+            return [lone]
+        return self._finish_read(None if count else self._at_end())
 
     def _finish_read(self, end: KucoinSyncError | None) -> list[bytes]:
         """Return the complete messages among the bytes read; `end` is the error that ended the connection, if any."""

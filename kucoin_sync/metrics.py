@@ -17,6 +17,7 @@ numbers of whichever worker answers: name the streams by worker then, such as `{
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ except ImportError as error:
     ) from error
 
 from . import Client
+from .guard import is_interrupt, log
 
 __all__ = ["KucoinCollector"]
 
@@ -77,7 +79,8 @@ class KucoinCollector(Collector):
     """Tells the numbers of one stream or of several, by the label "stream".
 
     It costs nothing between two scrapes. A gauge for which a stream has no value, such as the latency before the
-    first pong, is left out. A closed stream has its last counts, and of the gauges only "open".
+    first pong, is left out. A closed stream has its last counts, and of the gauges only "open". A stream whose numbers
+    can't be read is left out, and an error is logged once; the others are told.
 
     Args:
         streams: a stream, which is called "default", or streams by name. The mapping is looked at in each scrape, so
@@ -86,6 +89,7 @@ class KucoinCollector(Collector):
 
     def __init__(self, streams: Client | Mapping[str, Client]) -> None:
         self._streams: Mapping[str, Client] = {"default": streams} if isinstance(streams, Client) else streams
+        self._failing: frozenset[str] = frozenset()  # the streams whose numbers could not be read in the last scrape
 
     def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """Yield the metrics without numbers, so that registering looks at no stream."""
@@ -93,14 +97,30 @@ class KucoinCollector(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """Yield the metrics with the numbers of now."""
-        return _families({name: _numbers(stream) for name, stream in dict(self._streams).items()})
+        numbers: dict[str, Mapping[str, float | None]] = {}
+        failing: set[str] = set()
+        for name, stream in dict(self._streams).items():
+            try:
+                numbers[str(name)] = _numbers(stream)
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
+                failing.add(name)
+                if name not in self._failing:
+                    log(logging.ERROR, "the metrics of stream %s can't be read and are left out", name, error=error)
+        self._failing = frozenset(failing)
+        return _families(numbers)
 
 
 def _numbers(stream: Client) -> dict[str, float | None]:
-    closed, numbers = stream.closed, stream.stats()
+    """Return the number of each metric, None where the stream has none."""
+    closed, stats = stream.closed, stream.stats()
     if closed:
-        numbers.update(dict.fromkeys(gauge.key for gauge in _GAUGES))
-    return {**numbers, _OPEN.key: not closed}
+        stats.update(dict.fromkeys(gauge.key for gauge in _GAUGES))
+    stats[_OPEN.key] = not closed
+    return {
+        metric.key: None if (value := stats[metric.key]) is None else float(value) for metric in (*_COUNTERS, *_GAUGES)
+    }
 
 
 def _families(numbers: Mapping[str, Mapping[str, float | None]]) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:

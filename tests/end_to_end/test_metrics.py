@@ -167,6 +167,32 @@ def test_registering_looks_at_no_stream_and_a_second_time_is_refused(registry: C
         registry.register(KucoinCollector(Broken()))
 
 
+class Odd(Stream):
+    """A stream whose numbers are whatever a test says."""
+
+    numbers: object = None
+
+    def stats(self) -> dict[str, object]:
+        if isinstance(self.numbers, Exception):
+            raise self.numbers
+        return {**super().stats(), "messages": self.numbers}
+
+
+@pytest.mark.parametrize("numbers", [RuntimeError("no numbers today"), "many", [1]], ids=repr)
+def test_a_stream_whose_numbers_can_not_be_read_costs_only_itself_and_is_said_once(
+    stream: Stream, registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, numbers: object
+) -> None:
+    odd = Odd()
+    registry.register(KucoinCollector({"odd": odd, "good": stream}))
+    said: list[int] = []
+    for odd.numbers in (numbers, numbers, 7, numbers):
+        assert scraped(registry)["kucoin_sync_messages_total"].get("good") == 0
+        said.append(len([record for record in caplog.records if "stream odd can't be read" in record.message]))
+    assert said == [1, 1, 1, 2], "once until it can be read again"
+    odd.numbers = 7
+    assert scraped(registry)["kucoin_sync_messages_total"] == {"odd": 7, "good": 0}
+
+
 MULTIPROCESS = """
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector

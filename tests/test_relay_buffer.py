@@ -10,7 +10,7 @@ import msgspec
 
 from kucoin_sync.relay import buffer as buffer_module
 from kucoin_sync.relay.buffer import Buffer, Feed, Flush, Item, Runs, Writer
-from kucoin_sync.relay.entries import Entry, News, decode_entry, decode_lease, decode_record, decode_state
+from kucoin_sync.relay.entries import MOST_BYTES, Entry, News, decode_entry, decode_lease, decode_record, decode_state
 from kucoin_sync.relay.keys import SHARDS, Keys, shard_of
 
 KEYS = Keys("test")
@@ -53,6 +53,35 @@ def test_the_newest_record_and_state_of_each_topic_are_noted() -> None:
     assert flush.states[SAME] == flush.states[ELSEWHERE] == b""
     (entry,) = entries(flush)
     assert [each.kind for each in entry.news] == ["lost", "carried", "dropped"]
+
+
+def test_what_is_larger_than_a_frame_is_not_decoded() -> None:
+    for decode, text in (
+        (decode_entry, b"[9,[]]"),
+        (decode_lease, b'{"token":9}'),
+        (decode_record, b'[9,["/a/b",1,1,1,0]]'),
+        (decode_state, b'[9,["carried","/a/b"]]'),
+    ):
+        assert decode(text.ljust(MOST_BYTES)) is not None
+        assert decode(text.ljust(MOST_BYTES + 1)) is None
+
+
+def test_a_frame_that_no_entry_has_room_for_is_left_out_and_its_number_with_it() -> None:
+    buffer = Buffer(10)
+    feed = Feed(ONE, 0, lambda epoch: 1, buffer.put)
+    for size in (2, MOST_BYTES, buffer_module._FRAME, 2):
+        feed.took(b'"%s"' % (b"x" * (size - 2)), 1, 5)
+    assert buffer.dropped == 1
+    found = entries(Writer(KEYS).flush(9, buffer.take(10)))
+    assert [record.sequence for entry in found for record in entry.records] == [1, 3, 4]
+
+
+def test_an_entry_that_is_as_full_as_can_be_can_be_decoded() -> None:
+    long = "/market/match:" + "A" * 20 + "-" + "B" * 20
+    items = [item(10**15 + number, long, b"1" * (buffer_module._BYTES // 500)) for number in range(499)]
+    flush = Writer(KEYS).flush(10**15, [*items, item(10**16, long, b"1" * buffer_module._FRAME)])
+    (entry,) = entries(flush, long)
+    assert len(entry.records) == 500
 
 
 def test_what_comes_after_news_stands_in_an_entry_after_theirs() -> None:

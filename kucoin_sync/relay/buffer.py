@@ -13,13 +13,15 @@ from typing import TypeAlias
 
 import msgspec
 
-from .entries import News, encode
+from .entries import MOST_BYTES, News, encode
 from .keys import Keys
 
 __all__ = ["Buffer", "Feed", "Flush", "Item", "Writer"]
 
 _RECORDS = 500
 _BYTES = 256 * 1024
+_FRAME = MOST_BYTES - 2 * _BYTES
+"""Bytes of a frame that an entry has room for: beside it there may be records of `_BYTES`, and names."""
 
 #: A record, as the fields that `entries.Record` has, or news.
 Item: TypeAlias = "tuple[str, int, int, int, bytes] | News"
@@ -30,7 +32,7 @@ class Buffer:
 
     Attributes:
         wanted: set when there is something, for the one thread that takes.
-        dropped: records that found no room.
+        dropped: records that found no room, here or in an entry.
     """
 
     def __init__(self, limit: int) -> None:
@@ -41,7 +43,7 @@ class Buffer:
 
     def put(self, item: Item) -> None:
         """Take an item; news always find room. Never waits."""
-        if len(self.items) >= self._limit and isinstance(item, tuple):
+        if isinstance(item, tuple) and (len(self.items) >= self._limit or len(item[4]) > _FRAME):
             self.dropped += 1
             return
         self.items.append(item)

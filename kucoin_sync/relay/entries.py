@@ -2,18 +2,24 @@
 
 An entry has one field, and in it the holder's fencing token, records and news. A record is one message of a topic; its
 frame is neither decoded when it is written nor when it is read. News tell what became of a topic.
+
+Whoever can write to Redis can put anything there. What is larger than `MOST_BYTES` is not decoded: decoding takes many
+times its memory.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 import msgspec
 
+from ..limits import Limits
 from ..messages import UNREADABLE
 
 __all__ = [
     "FIELD",
+    "MOST_BYTES",
     "Entry",
     "Lease",
     "News",
@@ -22,11 +28,17 @@ __all__ = [
     "decode_lease",
     "decode_record",
     "decode_state",
+    "decoder",
     "encode",
 ]
 
 FIELD = b"e"
 """The one field of an entry."""
+
+MOST_BYTES = Limits().frame_bytes
+"""Bytes of what is decoded at most: as many as a frame may have."""
+
+T = TypeVar("T")
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):
@@ -88,10 +100,24 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 encode = msgspec.json.Encoder().encode
-_entry = msgspec.json.Decoder(Entry).decode
-_lease = msgspec.json.Decoder(Lease).decode
-_last = msgspec.json.Decoder(tuple[int, Record]).decode
-_state = msgspec.json.Decoder(tuple[int, News]).decode
+
+
+def decoder(kind: type[T]) -> Callable[[bytes], T]:
+    """Return what decodes JSON of at most `MOST_BYTES`; it raises what `UNREADABLE` names."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    def bounded(text: bytes) -> T:
+        if len(text) > MOST_BYTES:
+            raise msgspec.DecodeError(f"{len(text)} bytes are more than the {MOST_BYTES} that are decoded")
+        return decode(text)
+
+    return bounded
+
+
+_entry = decoder(Entry)
+_lease = decoder(Lease)
+_last = decoder(tuple[int, Record])
+_state = decoder(tuple[int, News])
 
 
 def decode_entry(text: bytes) -> Entry | None:

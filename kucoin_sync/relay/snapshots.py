@@ -14,7 +14,7 @@ import msgspec
 from ..exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError, RestError
 from ..messages import UNREADABLE
 from ..wire import Cancelled, Waker
-from .entries import FIELD, encode
+from .entries import FIELD, decoder, encode
 from .keys import Keys
 from .scripts import ReaderScripts
 from .server import BROKEN, RedisServer
@@ -88,7 +88,7 @@ def answer_of(asked: int, error: KucoinSyncError) -> Answer:
 
 
 _book = msgspec.json.Decoder(Book).decode
-_answer = msgspec.json.Decoder(Answer).decode
+_answer = decoder(Answer)
 
 
 def decode_book(name: str) -> Book | None:

@@ -19,9 +19,10 @@ from kucoin_sync import (
     Subscription,
     SubscriptionRejected,
 )
-from kucoin_sync.relay import Relay, RelayStream, carrier, term
+from kucoin_sync.relay import Relay, RelayStream, carrier, entries, term
 from kucoin_sync.relay import server as relay_server
-from kucoin_sync.relay.keys import shard_of
+from kucoin_sync.relay.keys import Keys, shard_of
+from kucoin_sync.relay.stream import NAMESPACE
 from kucoin_sync.testing import KucoinServer
 
 from ..support.redis import LocalRedis
@@ -345,6 +346,20 @@ def test_messages_that_were_trimmed_before_they_were_read_are_told_of_in_place(
     until(lambda: len(got) == 3, "the next one did not come")
     assert got[2].lost == 0
     assert got[2].epoch == got[1].epoch
+
+
+def test_what_others_put_beside_the_entries_is_counted_and_not_decoded(
+    server: KucoinServer, redis: LocalRedis, reader: RelayStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "MOST_BYTES", 100_000)
+    subscription = reader.subscribe(TOPIC)
+    send(server, 1)
+    assert numbers(take(subscription, 1)) == [1]
+    foreign = b'[99999999999999,[["%s",9,9,9,{"topic":"%s","data":{"n":666}}]]]' % ((TOPIC.encode(),) * 2)
+    redis.call("XADD", Keys(NAMESPACE).shard(TOPIC), "*", entries.FIELD, foreign.ljust(100_001))
+    until(lambda: reader.stats()["unreadable"] == 1, "it was not counted")
+    send(server, 2)
+    assert [(each.data["n"], each.lost) for each in take(subscription, 1)] == [(2, 0)]
 
 
 def test_a_slow_consumer_is_told_as_by_a_stream(server: KucoinServer, reader: RelayStream) -> None:

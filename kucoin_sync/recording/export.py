@@ -55,7 +55,8 @@ def export(messages: Iterable[Message], topics: Iterable[str], path: str | os.Pa
     """Write messages of these topics as a table to a new file, `.csv` or `.parquet`; return what came of it.
 
     Numbers are exact in both. Times are UTC with nanoseconds: text in CSV, timestamps in Parquet, which hold the years
-    1677 to 2262; a time beyond these is empty there. The file is there when it is whole, and not before.
+    1677 to 2262; a time beyond these is empty there. Text is as it came, except for the character NUL (U+0000) in CSV:
+    not every reader takes it, and it stands there as U+FFFD. The file is there when it is whole, and not before.
 
     Raises:
         InvalidTopic: no payload is known for a topic.
@@ -84,9 +85,13 @@ def export(messages: Iterable[Message], topics: Iterable[str], path: str | os.Pa
 def _to_csv(rows: Iterator[list[Any]], columns: Sequence[Column], file_path: Path, _: Path, done: Export) -> None:
     with open(file_path, "x", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
+        quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow([column.name for column in columns])
         kinds = [column.kind for column in columns]
-        writer.writerows([_as_text(value, kind, done) for value, kind in zip(row, kinds, strict=True)] for row in rows)
+        for row in rows:
+            cells = [_as_text(value, kind, done) for value, kind in zip(row, kinds, strict=True)]
+            # Before Python 3.13 the writer leaves "\r" unquoted, and a reader would begin a new row there.
+            (quoting if any("\r" in cell for cell in cells) else writer).writerow(cells)
 
 
 def _as_text(value: Any, kind: Kind, done: Export) -> str:
@@ -101,7 +106,7 @@ def _as_text(value: Any, kind: Kind, done: Export) -> str:
             return ""
     if isinstance(value, Decimal):
         return f"{value:f}" if abs(value.adjusted()) < _LONGEST else str(value)
-    return str(value)
+    return str(value).replace("\0", "\ufffd")  # the writer of Python 3.10 does not take NUL
 
 
 def _to_parquet(

@@ -224,8 +224,8 @@ MEMBERS: dict[str, list[Any]] = {
     "sequence": [0, -1, 2**63 - 1, 2**63, "18446744073709551615", 2**64, 10**40, "1" * 5000, 1.0, "", None, "x"],
     "price": ["NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1e400", "1e-400", "1e999999", "-0", "0e10", "1e-18",
               "1e-19", "9" * 20, "9" * 21, "9" * 39, 1e300, 1e-300, ""],
-    "tradeId": ["", "a\x00b", "a\nb", 'a"b', "a,b", "größe", "\U0001f600", "x" * 100_000, 10**30, -1, 1.5, True, None,
-                [1]],
+    "tradeId": ["", "a\x00b", "a\nb", "a\rb", "\r", 'a"b', "a,b", "größe", "\U0001f600", "x" * 100_000, 10**30, -1, 1.5, True,
+                None, [1]],
     "ofTomorrow": [None, 1, 2**64, 10**40, 1.5, 1e300, "a\x00b", [[{}]], {"a": 1e-7}],
 }  # fmt: skip
 VALUES = [{name: value} for name, values in MEMBERS.items() for value in values]
@@ -257,6 +257,16 @@ def test_an_odd_value_is_in_the_table_or_empty_or_a_sentence(form: str, odd: dic
     assert len(different - {"rest"}) <= 1
     assert done.rows == 3
     assert set(folder_as_it_is(tmp_path)) == {path.name, table.name}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_character_comes_back(form: str, tmp_path: Path) -> None:
+    texts = [f"{sign}{chr(code)}{sign}" for code in range(0x180) for sign in ("", "a")]
+    path = recording(tmp_path, *({"tradeId": text} for text in texts))
+    with ReplayStream(path, speed=None) as replay:
+        export(replay.subscribe(TOPIC), [TOPIC], tmp_path / f"table.{form}")
+    expected = [text.replace("\0", "\ufffd") if form == "csv" else text for text in texts]
+    assert [row["trade_id"] for row in rows_of(tmp_path / f"table.{form}")] == expected
 
 
 @pytest.mark.parametrize("form", FORMS)

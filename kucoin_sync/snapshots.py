@@ -6,8 +6,8 @@ Rules:
 2. A book whose snapshot failed, or was too old, has to wait: longer each time, jittered. One that needs another
    soon after a good one waits for a moment, too.
 3. Where KuCoin asks to slow down, all books of the site wait as long as it says; likewise while it can't be reached.
-4. An error that no later attempt can mend ends a book that was never ready. One that was ready before ends only where
-   KuCoin refuses the key that its snapshots need.
+4. An error that no later attempt can mend ends a book whose symbol never had a ready one here. Any other ends only
+   where KuCoin refuses the key that its snapshots need.
 
 The first thread is acquired with the first book and stays as long as there is a book, so that no snapshot ever has to
 wait for one. The others are started where there is more to do, if they can be had, and end some seconds after that.
@@ -40,6 +40,7 @@ _SPACING = 1.0
 """Seconds between a good snapshot of a book and the next one."""
 
 _LINGER = 5.0
+_MOST_LIVE = 1_000
 _AFTER_DEFECT = 0.1
 
 
@@ -143,6 +144,7 @@ class Snapshots:
         self._sites = {"spot": _Site(), "futures": _Site()}
         self._hands: dict[Waker, threading.Thread] = {}  # the threads that take errands
         self._idle: dict[Waker, None] = {}  # those of them that wait for one to be due
+        self._live: dict[tuple[str, str], None] = {}  # path and symbol of the books that were ready, the latest last
         self._closed = False
         self.requests = 0
 
@@ -201,7 +203,9 @@ class Snapshots:
 
     def afresh(self) -> Snapshots:
         """Return what takes over in a forked child, which has none of the threads here."""
-        return Snapshots(self._make_fetcher, self._pace.count)
+        fresh = Snapshots(self._make_fetcher, self._pace.count)
+        fresh._live = dict(self._live)
+        return fresh
 
     def forget(self, book: _Book) -> None:
         """Fetch no more snapshots for a book."""
@@ -307,8 +311,11 @@ class Snapshots:
             data = fetcher.call(source.market, "GET", source.path, {"symbol": source.symbol}, signed=source.signed)
             self._fetched(source.market, source.path, source.symbol, data)
             again, error = book.answered(data, attempt), None
+            if book.was_live:
+                self._note_live(source)
         except KucoinSyncError as caught:
-            if is_fatal(caught, was_live=book.was_live, needs_key=source.signed):
+            was_live = book.was_live or (source.path, source.symbol) in self._live
+            if is_fatal(caught, was_live=was_live, needs_key=source.signed):
                 book.end(caught)
                 return
             again, error = True, caught
@@ -324,6 +331,14 @@ class Snapshots:
             book.delayed(self._later(book, error), error)
         else:
             self._settle(book, earliest=time.monotonic() + _SPACING)
+
+    def _note_live(self, source: Source) -> None:
+        """Remember that a book of this source was ready; of those beyond a limit the ones of long ago are forgotten."""
+        with self._lock:
+            self._live.pop((source.path, source.symbol), None)
+            self._live[source.path, source.symbol] = None
+            if len(self._live) > _MOST_LIVE:
+                del self._live[next(iter(self._live))]
 
     def _settle(self, book: _Book, earliest: float | None = None) -> None:
         """Note that a book needs none now, because it got a good one if `earliest` tells when it may have the next."""

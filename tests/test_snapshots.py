@@ -254,6 +254,35 @@ def test_an_error_that_nothing_mends_ends_the_book_and_no_other(fetcher: Snapsho
     assert len(rest.times("NONE-USDT")) == 1
 
 
+def test_a_symbol_that_had_a_ready_book_is_tried_again_for_a_later_one(
+    fetcher: Snapshots, rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "_FIRST_DELAY", 0.01)
+    monkeypatch.setattr(snapshots, "_MOST_LIVE", 2)
+    stray = RestError("404", "nothing here", retriable=False)
+
+    def ready(symbol: str, *answers: Any) -> Book:
+        book = Book(symbol)
+        book.was_live = len(answers) == 1
+        rest.script[symbol] = list(answers)
+        fetcher.need(book)
+        return book
+
+    def ended(symbol: str) -> bool:
+        book = ready(symbol, stray, "a snapshot")
+        until(lambda: book.satisfied.is_set() or book.over.is_set(), "nothing has become of the book")
+        return book.over.is_set()
+
+    for symbol in ("A-USDT", "B-USDT"):
+        ready(symbol, "a snapshot").wait()
+    assert [ended(symbol) for symbol in ("A-USDT", "B-USDT", "C-USDT")] == [False, False, True]
+    ready("C-USDT", "a snapshot").wait()
+    until(lambda: "C-USDT" in str(fetcher._live), "it was not noted")
+    assert [ended(symbol) for symbol in ("A-USDT", "B-USDT", "C-USDT")] == [True, False, False], "A was forgotten"
+    child = fetcher.afresh()
+    assert child._live == fetcher._live
+
+
 def test_a_symbol_that_nobody_answers_for_holds_up_no_other(fetcher: Snapshots, rest: Rest) -> None:
     rest.script["MUTE-USDT"] = ["silence"]
     fetcher.need(Book("MUTE-USDT"))

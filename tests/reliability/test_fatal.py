@@ -276,6 +276,20 @@ def book_resync(case: Case) -> Iterator[None]:
         assert not case.told(BookFailed)
 
 
+def second_book(case: Case) -> Iterator[None]:
+    stream = case.stream()
+    stream.book(SYMBOL).wait_ready(WAIT).close()
+    case.spoil_snapshots(2)
+    again = stream.book(SYMBOL)
+    yield
+    if case.ends:
+        assert isinstance(case.events.wait(BookFailed, timeout=WAIT).error, AuthenticationError)
+    else:
+        case.events.wait(SnapshotFailed, timeout=WAIT)
+        again.wait_ready(WAIT)
+        assert not case.told(BookFailed)
+
+
 def first_dial_of_a_forked_child(case: Case) -> Iterator[None]:
     stream = case.stream()
     subscription = stream.subscribe(case.one)
@@ -330,13 +344,14 @@ PHASES = (
     topic_moved_from_a_full_connection,
     first_book,
     book_resync,
+    second_book,
     *([first_dial_of_a_forked_child, book_of_a_forked_child] if hasattr(os, "fork") else []),
 )
 
 
 def applies(phase: Callable[[Case], Iterator[None]], name: str) -> bool:
     """Whether an answer can be given in a phase, and at the right moment."""
-    if phase in (first_book, book_resync, book_of_a_forked_child):
+    if phase in (first_book, book_resync, second_book, book_of_a_forked_child):
         return not ANSWERS[name].of_tokens
     return phase is not topic_moved_from_a_full_connection or isinstance(ANSWERS[name].options, dict)
 

@@ -32,7 +32,8 @@ DOCUMENTED = """
 /margin/isolatedPosition:{s} /margin/loan:{c}
 /contractMarket/tickerV2:{s} /contractMarket/ticker:{s} /contractMarket/level2Depth5:{s}
 /contractMarket/level2Depth50:{s} /contractMarket/level2:{s} /contractMarket/execution:{s}
-/contractMarket/limitCandle:{s}_{type} /contract/instrument:{s} /contract/announcement:{s} /contractMarket/snapshot:{s}
+/contractMarket/limitCandle:{s}_{type} /contract/instrument:{s} /contract/announcement:{s} /contract/announcement
+/contractMarket/snapshot:{s}
 /contractMarket/tradeOrders:{s} /contractMarket/tradeOrders /contractMarket/advancedOrders /contractAccount/wallet
 /contract/position:{s} /contract/positionAll /contract/marginMode /contract/crossLeverage
 """.split()  # noqa: SIM905 - as the documentation lists them

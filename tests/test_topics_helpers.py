@@ -93,7 +93,10 @@ def test_helpers_without_an_argument(name: str, topic: str) -> None:
     assert getattr(topics, name)() == topic
 
 
-@pytest.mark.parametrize(("name", "topic"), [*PLAIN_FUTURES.items(), ("orders", "/contractMarket/tradeOrders")])
+@pytest.mark.parametrize(
+    ("name", "topic"),
+    [*PLAIN_FUTURES.items(), ("orders", "/contractMarket/tradeOrders"), ("announcement", "/contract/announcement")],
+)
 def test_helpers_of_futures_without_an_argument(name: str, topic: str) -> None:
     assert getattr(futures, name)() == topic
 
@@ -116,7 +119,7 @@ def test_a_repeated_name_counts_once() -> None:
     "build",
     [
         *(getattr(topics, name) for name in {**OF_SYMBOLS, **OF_CURRENCIES}),
-        *(getattr(futures, name) for name in OF_CONTRACTS if name != "orders"),
+        *(getattr(futures, name) for name in OF_CONTRACTS if name not in ("orders", "announcement")),
     ],
 )
 def test_a_helper_that_needs_a_name_says_so(build: Callable[..., str]) -> None:

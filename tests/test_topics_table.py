@@ -44,6 +44,7 @@ DOCUMENTED = {
     ("/contractMarket/limitCandle:{contract}_{type}", "futures", False),
     ("/contract/instrument:{contract}", "futures", False),
     ("/contract/announcement:{contract}", "futures", False),
+    ("/contract/announcement", "futures", False),
     ("/contractMarket/snapshot:{contract}", "futures", False),
     ("/contractMarket/tradeOrders:{contract}", "futures", True),
     ("/contractMarket/tradeOrders", "futures", True),
@@ -99,7 +100,7 @@ def test_rows_of_one_prefix_and_subject_agree_on_the_struct() -> None:
 
 def test_two_rows_share_a_helper_only_where_it_takes_contracts_or_none() -> None:
     counts = Counter(row.helper for row in TABLE)
-    assert {helper for helper, count in counts.items() if count > 1} == {"futures.orders"}
+    assert {helper for helper, count in counts.items() if count > 1} == {"futures.orders", "futures.announcement"}
 
 
 @every_row

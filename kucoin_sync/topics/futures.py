@@ -85,8 +85,8 @@ def instrument(*contracts: str) -> TopicName[p.MarkIndexPrice | p.FundingRate]:
 
 
 def announcement(*contracts: str) -> TopicName[p.FundingSettlement]:
-    """Begin and end of a funding settlement, every 8 hours."""
-    return _of_contracts("announcement", contracts)
+    """Begin and end of a funding settlement, every 8 hours; of all contracts where none is named."""
+    return _of_contracts("announcement", contracts) if contracts else _plain("announcement")
 
 
 def snapshot(*contracts: str) -> TopicName[p.FuturesSnapshot]:

@@ -176,6 +176,8 @@ TABLE: tuple[Topic, ...] = (
     _futures("/contract/announcement", Argument.CONTRACT, "announcement", "every 8 hours",
              "begin and end of a funding settlement", payloads={"*": p.FundingSettlement},
              pushed_as=(PushedAs("/contract/announcement", "none", (("symbol",),)),)),
+    _futures("/contract/announcement", Argument.NONE, "announcement", "every 8 hours",
+             "begin and end of each funding settlement", payloads={"*": p.FundingSettlement}),
     _futures("/contractMarket/snapshot", Argument.CONTRACT, "snapshot", "5 s", "24-hour statistics",
              payloads={"*": p.FuturesSnapshot}),
     Topic("/contractMarket/tradeOrders", Argument.CONTRACT, "futures.orders", "futures", True, "real time",

@@ -20,6 +20,7 @@ PUSHED_UNDER_ANOTHER_NAME = [
     ("/contractMarket/tradeOrders", "/contractMarket/tradeOrders:XBTUSDTM", {"orderId": "2"}),
     ("/contract/positionAll", "/contract/position:XBTUSDTM", {"symbol": "XBTUSDTM"}),
     ("/contract/announcement:XBTUSDTM", "/contract/announcement", {"symbol": "XBTUSDTM"}),
+    ("/contract/announcement", "/contract/announcement", {"symbol": "XBTUSDTM"}),
 ]
 ARGUMENTS = {
     Argument.ALL: "all", Argument.SYMBOLS: "BTC-USDT", Argument.SYMBOL: "BTC-USDT", Argument.MARKET: "USDS",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
+import gc
 import os
 import pickle
 import select
@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from .threads import LIMIT
@@ -105,15 +106,48 @@ def _run(call: Callable[[Callable[[Any], None]], object], writer: int) -> None:
 
 
 def fork_unnoticed() -> int:
-    """Fork as a server does that is written in C: Python runs none of its hooks."""
-    fork, interval = ctypes.PyDLL(None).fork, sys.getswitchinterval()
-    # No thread is to ask for the interpreter meanwhile: a child without hooks would wait for that thread for ever.
-    sys.setswitchinterval(1000.0)
-    threading.Event().wait(0.01)  # those that have asked get it
+    """Fork as a server does that is written in C: Python runs none of its hooks, and the parent's threads look alive.
+
+    The interpreter renews its own lock all the same, as `os.fork` has it do. A child of the bare call of C would hang
+    whenever a thread of its parent's was asking for that lock: it keeps the mark of a waiter who never comes.
+    """
+    hooks = _hooks()
+    kept = [list(each) for each in hooks]
+    for each in hooks:
+        each.clear()
+    pid = -1
     try:
-        return int(fork())
+        pid = os.fork()
     finally:
-        sys.setswitchinterval(interval)
+        for each, before in zip(hooks, kept, strict=True):
+            each[:] = before
+        if pid == 0:
+            _let_threads_look_alive()
+    return pid
+
+
+@cache
+def _hooks() -> list[list[Any]]:
+    """Return the interpreter's own lists of what it calls before a fork, and after it in the parent and the child."""
+
+    def known() -> None:
+        """Do nothing: the lists are found by it."""
+
+    os.register_at_fork(before=known, after_in_parent=known, after_in_child=known)
+    hooks = [each for each in gc.get_referrers(known) if isinstance(each, list)]
+    assert len(hooks) == 3
+    return hooks
+
+
+def _let_threads_look_alive() -> None:
+    """Do to the parent's threads what a fork of C does, which tells nobody that they are no more."""
+
+    def join(timeout: float | None = None) -> None:
+        raise AssertionError("a child waits for a thread of its parent's")
+
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.is_alive, thread.join = lambda: True, join  # type: ignore[method-assign]
 
 
 @contextmanager

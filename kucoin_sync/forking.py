@@ -12,6 +12,9 @@ No thread is started and nothing is dialled; that is left to the first use. A fo
 until they are noted, and for what is being logged: files have locks of their own, which the child would wait for in
 vain. It waits for none of the other locks, so that it is safe wherever it happens.
 
+A worker of gunicorn may have gevent or eventlet replace locks and threads only after the fork. The first use sees to
+that child once more: locks of the old kind would hold up all of its greenlets.
+
 A server that is written in C may fork without Python's hooks, as uWSGI does unless it is told otherwise. Then all of
 this is done by the first public method that is called in the child: it calls `notice`, which compares the numbers of
 the processes. The fork has waited for nothing then. Where the system can do that (Linux), a page of memory that it
@@ -58,6 +61,7 @@ class _Inheritance:
         self.process = 0  # the one that all this belongs to
         self.mark: Any = b"\0"  # begins with 0 where this may be another process
         self.marks: Any = b"\1" * MARKS  # for who looks once for each message: as many, none of which is 0 here
+        self.unused: Any = None  # the kind of locks that a child has made anew, until its first use
         self._seeing: dict[int, Any] = {}  # held by who sees to a child, by the child's number
 
     def before(self) -> None:
@@ -69,10 +73,17 @@ class _Inheritance:
             self.voice.release()
         self.lock.release()
 
+    def after_in_child(self) -> None:
+        """See to a child at once, and leave the mark at 0: its first use looks for another kind of locks."""
+        self.process = os.getpid()
+        self.in_child()
+        self.unused = threading.Lock
+
     def notice(self) -> None:
         process = os.getpid()
         with self._seeing.setdefault(process, threading.RLock()):
-            if self.process != process:
+            made, self.unused = self.unused, None
+            if self.process != process or (made is not None and made is not threading.Lock):
                 self.process = process
                 self.in_child()
             self.set_mark()
@@ -113,7 +124,7 @@ def watch() -> None:
             os.register_at_fork(
                 before=_inheritance.before,
                 after_in_parent=_inheritance.in_parent,
-                after_in_child=_inheritance.notice,
+                after_in_child=_inheritance.after_in_child,
             )
         _inheritance.watched = True
 

@@ -14,8 +14,10 @@ import logging
 import sys
 import threading
 import traceback
+from functools import cache
 from itertools import starmap
 from types import TracebackType
+from typing import Any
 
 from .forking import speaking
 
@@ -72,6 +74,10 @@ class Thread(threading.Thread):
 
     _cancelled = False
 
+    def __new__(cls, *_: Any, **__: Any) -> Thread:
+        """Make one of the kind of threads that there is now: gevent may have put in its own since this was imported."""
+        return super().__new__(_of_kind(cls, threading.Thread))
+
     def start(self) -> None:
         """Start it, and let the target run."""
         self._go = threading.Lock()
@@ -113,6 +119,11 @@ class Thread(threading.Thread):
             return
         with guarded("the thread %s was ended by an error that nothing in it has caught", self.name):
             super().run()
+
+
+@cache
+def _of_kind(ours: type[Thread], kind: type[threading.Thread]) -> type[Thread]:
+    return ours if issubclass(ours, kind) else type(ours.__name__, (ours, kind), {})
 
 
 def _print(error: BaseException) -> None:

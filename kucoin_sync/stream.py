@@ -98,12 +98,15 @@ class Stream(Client):
 
 
 def _once(make: Callable[[], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
-    """Return a function that makes a TLS context when it is first called: loading authorities takes a while."""
+    """Return a function that makes a TLS context when it is first called: loading authorities takes a while.
+
+    It makes another one where gevent or eventlet has replaced `ssl` since then.
+    """
     made: list[ssl.SSLContext] = []
 
     def context() -> ssl.SSLContext:
-        if not made:
-            made.append(make())
+        if not made or not isinstance(made[0], ssl.SSLContext):
+            made[:] = [make()]
         return made[0]
 
     return context

@@ -42,6 +42,7 @@ _LONGEST = 3600.0
 
 #: What a socket that does not wait raises where it would have to.
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_FIRST_CONTEXT = ssl.SSLContext  # until gevent or eventlet puts its own in its place
 _WAIT_READ = (BlockingIOError, ssl.SSLWantReadError)
 
 
@@ -236,6 +237,12 @@ class Wire:
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Turn TLS on, verifying the certificate by `context`."""
+        if isinstance(context, _FIRST_CONTEXT) and not isinstance(context, ssl.SSLContext):
+            raise ConnectionFailed(
+                "ssl_context= was made before gevent or eventlet replaced ssl, which can't use it; have them patch the "
+                "process first, for gunicorn at the top of gunicorn.conf.py",
+                retriable=False,
+            )
         try:
             with forking.held_off():
                 self.sock = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)

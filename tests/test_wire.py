@@ -530,6 +530,15 @@ class TestDial:
 
 
 class TestTls:
+    def test_a_context_from_before_ssl_was_replaced_is_refused_in_words(
+        self, pair: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        context = client_context()
+        monkeypatch.setattr(ssl, "SSLContext", type("SSLContext", (ssl.SSLContext,), {}))
+        with pytest.raises(ConnectionFailed, match="have them patch the process first") as caught:
+            pair[0].start_tls(context, "feed.example")
+        assert not caught.value.retriable
+
     @pytest.mark.usefixtures("way_of_waiting")
     def test_it_connects(self, waker: Waker) -> None:
         data = bytes(range(256)) * 4096

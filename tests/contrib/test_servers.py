@@ -7,6 +7,8 @@ import json
 import os
 import socket
 import sys
+import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +18,32 @@ import pytest
 
 from kucoin_sync.testing import KucoinServer
 
+from ..support.certificates import authority_pem, server_context
 from ..support.processes import Program
 from ..support.sockets import read_head
-from ..support.threads import LIMIT
+from ..support.threads import LIMIT, Task
 from .parser import EventParser, Received
 from .test_sse import HOSTILE
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn needs fork, which this system has not")
 
+#: Makes its stream when it is imported: with --preload before the fork, and before gevent replaces threads and sockets.
+APPLICATION = f"""
+import json, threading
+from kucoin_sync import Stream
+
+stream = Stream()
+ticker = stream.subscribe("/market/ticker:BTC-USDT", overflow="latest")
+stream.subscribe("/market/ticker:BTC-USDT", callback=lambda message: None)
+
+def app(environ, start_response):
+    called = threading.Event()
+    with stream.subscribe("/market/ticker:BTC-USDT", callback=lambda message: called.set()):
+        seen = called.wait({LIMIT})
+    epoch = ticker.get(timeout={LIMIT}).epoch
+    start_response("200 OK", [("Content-Type", "application/json"), ("Connection", "close")])
+    return [json.dumps([seen, epoch]).encode()]
+"""
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TICKER = "/market/ticker:BTC-USDT"
 
@@ -81,6 +101,38 @@ def test_events_reach_a_browser_through_gunicorn_whatever_is_in_them(
                 got = browser.next()
                 assert (got.event, got.id, json.loads(got.data)) == (TICKER, str(number), data)
         server.wait_for(lambda s: not any(each.topics for each in s.connections), LIMIT, "the end of all subscriptions")
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+@pytest.mark.parametrize("first", [False, True], ids=["patched after the fork", "patched first"])
+def test_a_stream_made_before_a_worker_of_gevent_serves_all_of_its_greenlets(
+    tmp_path: Path, first: bool, secure: bool
+) -> None:
+    pytest.importorskip("gevent")
+    (tmp_path / "application.py").write_text(APPLICATION)
+    (tmp_path / "gunicorn.conf.py").write_text("from gevent import monkey; monkey.patch_all()" if first else "")
+    (tmp_path / "authority.pem").write_text(authority_pem())
+    command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--worker-class", "gevent", "--preload"]
+    over = threading.Event()
+
+    def ask() -> object:
+        with urllib.request.urlopen(url, timeout=LIMIT) as response:
+            return json.load(response)
+
+    def feed() -> None:
+        while not over.wait(0.02):
+            server.publish(TICKER, {"n": 1})
+
+    with KucoinServer(tls=server_context() if secure else None) as server:
+        environment = {"KUCOIN_SYNC_REST_URL": server.rest_url, "SSL_CERT_FILE": "authority.pem", "no_proxy": "*"}
+        with Program([*command, "application:app"], tmp_path, **environment) as program:
+            url = program.printed(r"Listening at: (http://[\d.:]+)")
+            feeding = Task(feed)
+            try:
+                assert [each.result() for each in [Task(ask) for _ in range(10)]] == [[True, 2]] * 10
+            finally:
+                over.set()
+                feeding.result()
 
 
 def test_refusals_come_before_the_response_begins(server: KucoinServer, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The connections of one kind (spot or futures, public or private) and who gets what they bring.
 
-A lane decides under the stream's lock and returns what is to be done outside it. Delivery takes no lock: the
-routers' entries are replaced whole.
+A lane decides under the stream's lock and returns what is to be done outside it. A connection is not told what was
+decided, but what is wanted at that moment: two threads may come to it in another order than they decided in. Delivery
+takes no lock: the routers' entries are replaced whole.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -122,6 +124,8 @@ class Lane:
         self._waiters: dict[Key, list[Waiter]] = {}
         self._make = make
         self._lock = lock  # the stream's
+        # Held while connections are told what is wanted: who has read it last, tells it last. Taken before that lock.
+        self._telling = threading.Lock()
         self.past = Counts()  # of connections that are gone
         # Who alone gets all that has a head; None: each message has to be looked at. Replaced after every change.
         self._alone: dict[Head, Subscription | None] = {}
@@ -170,11 +174,7 @@ class Lane:
                 unwanted.append(Key(single, tunnel))
         self._alone = {}
         self.acked(unwanted)  # nobody need wait for them any more
-        actions: list[Action] = []
-        for number, keys in self.shards.remove(unwanted).items():
-            for connection in self._carriers(number):
-                actions.append(partial(connection.unsubscribe, keys))
-        return actions
+        return [partial(self._tell, number, keys) for number, keys in self.shards.remove(unwanted).items()]
 
     def close_tunnel(self, tunnel: str) -> list[Action]:
         """Take a tunnel away with all that is in it; return what closes it at the server."""
@@ -256,7 +256,7 @@ class Lane:
         self.retiring[old] = merge
         self._merges[new] = merge
         self.connections[number] = new
-        return [partial(new.subscribe, self.shards.keys(number)), new.start]
+        return [partial(self._tell, number, self.shards.keys(number)), new.start]
 
     def replaced_by(self, new: Carrier) -> Carrier | None:
         """Return the connection that `new` replaces, None where it replaces none."""
@@ -303,6 +303,24 @@ class Lane:
     def all_connections(self) -> list[Carrier]:
         """Return the connections, those being replaced included."""
         return [*self.connections.values(), *self.retiring]
+
+    # Without the lock
+
+    def _tell(self, number: int, keys: Iterable[Key]) -> None:
+        """Tell the connections of a shard which of some keys are wanted there now, and which are not."""
+        with self._telling:
+            with self._lock:
+                current = self.connections.get(number)
+                if current is None:
+                    return  # it was given up, with all that it carried
+                wanted = [key for key in keys if self.shards.is_at(key, number)]
+                gone = [key for key in keys if not self.shards.is_at(key, number)]
+                carriers = self._carriers(number)
+            if wanted:
+                current.subscribe(wanted)
+            if gone:
+                for connection in carriers:
+                    connection.unsubscribe(gone)
 
     # On an I/O thread, without a lock
 
@@ -443,7 +461,7 @@ class Lane:
         undo.callback(self._take_back, placed, fresh)
         for number in fresh:
             self.connections[number] = self._make(self)
-        actions: list[Action] = [partial(self.connections[number].subscribe, keys) for number, keys in placed.items()]
+        actions: list[Action] = [partial(self._tell, number, keys) for number, keys in placed.items()]
         return [*actions, *(self.connections[number].start for number in placed)]
 
     def _take_back(self, placed: dict[int, list[Key]], fresh: list[int]) -> None:

@@ -1,7 +1,7 @@
 """Between a stream and its connections: who wants what, who carries it, and who is told what becomes of it.
 
 One lock guards it all; what has to be done with a connection is decided under it and done after it was released.
-Lock order: this lock, then a connection's or an inbox's, never the other way round.
+Lock order: a lane's, this lock, then a connection's or an inbox's, never the other way round.
 """
 
 from __future__ import annotations

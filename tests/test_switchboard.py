@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import ConnectionFailed, Event, Rotated
+from kucoin_sync import ConnectionFailed, Event, Rotated, switchboard
 from kucoin_sync import lane as lane_module
 from kucoin_sync.carrier import Counts
 from kucoin_sync.exceptions import KucoinSyncError
@@ -36,6 +36,7 @@ class Connection:
     def __init__(self, number: int, market: str, private: bool, owner: Any, lane: Any) -> None:
         self.market, self.private, self.lane = market, private, lane
         self.active: set[Key] = set()
+        self.wanted: set[Key] = set()
         self.counts = Counts()
         self.over = False
         self.last_error = None
@@ -48,8 +49,12 @@ class Connection:
 
     def start(self) -> None: ...
     def close(self) -> None: ...
-    def subscribe(self, keys: Iterable[Key]) -> None: ...
-    def unsubscribe(self, keys: Iterable[Key]) -> None: ...
+    def subscribe(self, keys: Iterable[Key]) -> None:
+        self.wanted.update(keys)
+
+    def unsubscribe(self, keys: Iterable[Key]) -> None:
+        self.wanted.difference_update(keys)
+
     def prove(self) -> None: ...
     def retire(self, seconds: float) -> None: ...
 
@@ -389,3 +394,55 @@ def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(
     confirmed(board, third, TWO)
     assert board.carries(TWO.topic)
     assert watcher.told[1:] == [("carried", (TWO,))]
+
+
+def subscribe(board: Switchboard) -> None:
+    subscribed(board, ONE)
+
+
+def unsubscribe(board: Switchboard) -> None:
+    for subscription in board.subscriptions:
+        if ONE.topic in subscription.topics:
+            board.end(subscription)
+
+
+def rotate(board: Switchboard) -> None:
+    board.aged(board._lanes["spot", False].connections[1])
+
+
+def fill(board: Switchboard) -> None:
+    lane = board._lanes["spot", False]
+    if ONE in lane.shards:
+        connection: Any = lane.connections[lane.shards.home(ONE)]
+        connection.wanted.discard(ONE)
+        board.full(connection, (ONE,))
+
+
+STEPS = (subscribe, unsubscribe, rotate, fill)
+
+
+@pytest.mark.parametrize("before", STEPS[:2])
+@pytest.mark.parametrize("second", STEPS)
+@pytest.mark.parametrize("first", STEPS)
+def test_what_is_decided_first_and_told_last_undoes_nothing(
+    board: Switchboard, monkeypatch: pytest.MonkeyPatch, before: Any, first: Any, second: Any
+) -> None:
+    """Another thread decides, and tells the connections, between the two steps of the first one."""
+    subscribed(board, TWO)
+    before(board)
+    do, between = switchboard._do, iter((second,))
+
+    def do_later(actions: Any) -> None:
+        for step in between:
+            Task(step, board).result()
+        do(actions)
+
+    monkeypatch.setattr(switchboard, "_do", do_later)
+    first(board)
+    lane = board._lanes["spot", False]
+    for number, connection in lane.connections.items():
+        carrier: Any = connection
+        assert carrier.wanted == set(lane.shards.keys(number))
+    for old in lane.retiring:
+        carrier = old
+        assert carrier.wanted <= {key for number in lane.shards.numbers for key in lane.shards.keys(number)}

@@ -37,6 +37,8 @@ T = TypeVar("T")
 _SOCKS = ("socks5h", "socks5", "socks4a", "socks4", "socks")
 _HEAD_BYTES = 64 * 1024
 _TLS_RECORD = 16 * 1024
+_LAST_LOOK = 1.0
+"""Seconds that a deadline is put off, once, where the peer has answered and nobody has looked."""
 _LONGEST = 3600.0
 """Seconds for which a waker waits at most: the system does not take every number."""
 
@@ -163,7 +165,8 @@ class Wire:
     """A connected non-blocking socket.
 
     `deadline` (monotonic seconds) bounds the blocking calls that libraries make on it: `recv`, `recv_into`,
-    `sendall`. Owned by one thread.
+    `sendall`. Where something has come by then that was not read, as after a pause of the process, it is put off by a
+    second, once. Owned by one thread.
     """
 
     def __init__(self, sock: socket.socket, waker: Waker, deadline: float, peer: str) -> None:
@@ -171,6 +174,7 @@ class Wire:
         self.deadline = deadline
         self.peer = peer
         self._waker = waker
+        self._put_off: float | None = None  # the deadline that was put off last, as it is since
         self._files = 0
         self._closing = False
 
@@ -181,7 +185,7 @@ class Wire:
     def wait(self, *, write: bool = False) -> None:
         """Wait until the socket can be read (or written), at most until the deadline."""
         while True:
-            ready, woken = _poll(self._waker.fileno(), self.sock.fileno(), write, self._remaining())
+            ready, woken = _poll(self._waker.fileno(), self.sock.fileno(), write, self._remaining(write=write))
             if woken:
                 self._waker.clear()
             if ready:
@@ -258,16 +262,26 @@ class Wire:
         except (OSError, ValueError) as error:
             self.fail(error)
 
-    def _remaining(self) -> float:
+    def _remaining(self, *, write: bool = False) -> float:
         """Return the seconds until the deadline; raise where there are none, or after `cancel`."""
         if self._waker.cancelled:
             raise Cancelled
-        remaining = self.deadline - time.monotonic()
+        now = time.monotonic()
+        remaining = self.deadline - now
+        if remaining <= 0 and self.deadline != self._put_off and self._has_come(write):
+            self.deadline = self._put_off = now + _LAST_LOOK
+            return _LAST_LOOK
         if remaining <= 0:
             step = self._waker.step
             why = "; check the network and try again" if step is None else f": {step}"
             raise ConnectionFailed(f"{self.peer} did not answer in time{why}")
         return remaining
+
+    def _has_come(self, write: bool) -> bool:
+        """Whether there is something to read, or the peer lets us write."""
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
+            return True
+        return _poll(self._waker.fileno(), self.sock.fileno(), write, 0.0)[0]
 
     def fail(self, error: Exception) -> NoReturn:
         """Raise `error` as this package's, with what to do."""

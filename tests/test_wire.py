@@ -227,11 +227,30 @@ class TestWire:
         with pytest.raises(ConnectionFailed, match="the peer did not answer in time"):
             Task(pair[0].sendall, bytes(64 * 1024 * 1024)).result()
 
-    def test_it_fails_at_the_deadline_where_the_peer_never_stops(self, pair: tuple[Wire, socket.socket]) -> None:
+    def test_it_fails_at_the_deadline_where_the_peer_never_stops(
+        self, pair: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(wire, "_LAST_LOOK", 0.0)
         ours, theirs = pair
         ours.deadline = time.monotonic() - 1
         theirs.sendall(b"there is always something to read")
         assert select.select([ours], [], [], LIMIT)[0]
+        assert ours.recv(1) == b"t", "it had come"
+        with pytest.raises(ConnectionFailed, match="the peer did not answer in time"):
+            ours.recv(1)
+
+    @pytest.mark.parametrize("read", [Wire.read_head, lambda ours: (ours.wait(), ours.recv(100))[1]])
+    def test_what_came_during_a_pause_of_the_process_is_read_after_the_deadline(
+        self, pair: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch, read: Callable[[Wire], Any]
+    ) -> None:
+        monkeypatch.setattr(wire, "_LAST_LOOK", LIMIT)
+        ours, theirs = pair
+        ours.deadline = time.monotonic() - 15
+        theirs.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert select.select([ours], [], [], LIMIT)[0]
+        answer = read(ours)
+        assert b"200 OK" in (answer if isinstance(answer, bytes) else answer[0])
+        ours.deadline = time.monotonic() - 1
         with pytest.raises(ConnectionFailed, match="the peer did not answer in time"):
             ours.recv(1)
 

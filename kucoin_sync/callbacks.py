@@ -79,7 +79,7 @@ class _Ready:
                     break
         except IndexError:
             pass  # the subscription has another consumer beside its callback
-        inbox.calling = False
+        inbox.called()
         if self._turns.closed:
             return
         if began and time.monotonic() - began < self._callbacks.patience:

@@ -14,6 +14,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import repeat, starmap
 from typing import Any, Protocol, cast
 
@@ -61,6 +62,7 @@ class Inbox:
         callback: what is called with each message, where the consumer is a callback. It is looked up for each message:
             who closes puts something else here.
         calling: whether a call may be under way.
+        leaving: gates of those who wait until it is not; opened by whoever has called, behind that.
     """
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None], *, runs: bool = False) -> None:
@@ -74,6 +76,7 @@ class Inbox:
         self.opener = Opener()
         self.callback: Callable[[Message], object] = uncalled
         self.calling = False
+        self.leaving: deque[Gate] = deque()
         self.runs = RunQueue(self.items) if runs else None
         self.take: Callable[[], Push] = self._take_of_runs if runs else self.items.popleft  # type: ignore[assignment]
         self.singles: Iterator[Any] = map(_drop_first, repeat(self.items))
@@ -104,6 +107,7 @@ class Inbox:
             self.runs.clear()
         self.items.clear()
         self.waiters.clear()
+        self.leaving.clear()
         self._notices.clear()
         self._overflows.clear()
         self.dropped = self._missing = self._inside = self.opener.unreadable = 0
@@ -276,6 +280,23 @@ class Inbox:
                     pass  # released meanwhile
         return released or self.ready()
 
+    def called(self) -> None:
+        """Note that no call of the callback is under way any more."""
+        self.calling = False
+        while self.leaving:
+            with suppress(IndexError):  # another thread has just let it go
+                self.leaving.popleft().release()
+
+    def wait_for_call(self, timeout: float) -> None:
+        """Wait for the callback's call under way, at most `timeout` seconds."""
+        gate = threading.Lock()
+        gate.acquire()
+        self.leaving.append(gate)
+        if self.calling:  # looked at behind that: who has called looks for gates behind its call
+            gate.acquire(timeout=timeout)
+        with suppress(ValueError):  # it was released
+            self.leaving.remove(gate)
+
     def accept(self, baton: Baton) -> None:
         """Have the consumer read the socket itself."""
         self.baton = baton
@@ -382,6 +403,8 @@ class InlineInbox(Inbox):
         except BaseException as error:  # such as asyncio.CancelledError: the I/O thread goes on
             self._failed(error)
         self.calling = False
+        if self.leaving:
+            self.called()
         return False
 
     @holds_nothing
@@ -394,7 +417,7 @@ class InlineInbox(Inbox):
                 self.callback(message)
             except BaseException as error:
                 self._failed(error)
-        self.calling = False
+        self.called()
 
 
 def uncalled(_: Message) -> None:

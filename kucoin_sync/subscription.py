@@ -24,7 +24,6 @@ __all__ = ["Subscription"]
 _LONGEST_CALL = 0.05
 """Seconds for which `close` waits for the call of a callback that is under way on another thread."""
 
-_CALL_PAUSE = 0.0005
 _SHORT_WAIT = 0.5
 """Seconds that a call without a timeout waits where a finaliser or handler makes it that has interrupted us."""
 
@@ -247,9 +246,7 @@ class Subscription(OfOneProcess, Generic[P_co]):
         """Wait for the callback's call under way, but not for long, and not on a thread that makes such calls."""
         if self.callback is None or not self.inbox.calling or isinstance(threading.current_thread(), Thread):
             return
-        deadline = time.monotonic() + _LONGEST_CALL
-        while self.inbox.calling and time.monotonic() < deadline:
-            time.sleep(_CALL_PAUSE)
+        self.inbox.wait_for_call(_LONGEST_CALL)
 
     def drop_topics(self, gone: set[str]) -> None:
         """Take topics away that are unsubscribed or refused; for the stream's use."""

@@ -970,3 +970,25 @@ def test_what_a_dropped_message_says_is_missing_before_it_stays_missing(overflow
     inbox.put_many(pushes[3:])
     delivered.append(inbox.pop()) if len(inbox) else None
     assert sum(each.lost for each in delivered) + len(delivered) == 1111 + 4
+
+
+def test_who_waits_for_a_call_under_way_is_let_go_when_it_is_over() -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def call(_: Message) -> None:
+        began.set()
+        assert go_on.wait(LIMIT)
+
+    for put in (InlineInbox.put, lambda inbox, one: InlineInbox.put_many(inbox, [one])):
+        began.clear(), go_on.clear()
+        inbox = InlineInbox(call, pytest.fail)
+        caller = Task(put, inbox, message(1))
+        reached(began, "it was not called")
+        waiters = [Task(inbox.wait_for_call, LIMIT) for _ in range(3)]
+        inbox.wait_for_call(SHORT)  # which ends by itself
+        assert not [waiter for waiter in waiters if waiter.done.is_set()]
+        go_on.set()
+        for task in (caller, *waiters):
+            task.result()
+        assert not inbox.leaving
+        inbox.wait_for_call(LIMIT)  # nothing is under way

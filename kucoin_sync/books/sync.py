@@ -33,6 +33,9 @@ Never back in time. The exchange may begin to number a book anew, and a snapshot
    The same holds for one that ends at or before what is kept.
 8. A snapshot of less than the book had is too old. So is one that is far ahead of the updates that are kept: its
    numbers are not theirs. Another is needed.
+   A first snapshot of another numbering that is ahead by no more than `_REACH` can't be told from a good one: the
+   updates up to it may all be under way, and rule 7 takes them for that. Nor can one that comes before any update,
+   until the first one comes: a quiet market may send none for hours, and its book has to be readable.
 9. The book follows the updates back if a snapshot confirms that. While those that are kept are behind earlier ones, a
    snapshot fits only if it is among them, or just ahead of them and newer than one that was refused for that.
 

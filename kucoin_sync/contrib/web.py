@@ -7,7 +7,8 @@ so many responses at a time, each of so many topics; last values are kept of so 
 from __future__ import annotations
 
 import logging
-import threading
+from collections import deque
+from functools import partial
 
 from .. import AckTimeout, Client, InvalidTopic, KucoinSyncError, Message, SubscriptionRejected
 from ..forking import enrol, watch
@@ -37,26 +38,27 @@ class WebFeed:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._lock = threading.Lock()  # guards the making of the client
-        self._client: Client | None = None
-        self._free = threading.Semaphore(options.max_streams)
+        self._made: dict[str, Client] = {}  # the client; changed in one step, without a lock: finalisers may ask for it
+        self._free = _places(options.max_streams)
         self._last = LastValues(lambda: self.client, options.max_topics)
         watch()
         enrol(self)
 
     def forked(self) -> None:
         """Begin again in a forked child, whose parent serves its own browsers; the client sees to itself."""
-        self._lock = threading.Lock()
-        self._free = threading.Semaphore(self.options.max_streams)
+        self._free = _places(self.options.max_streams)
         self._last.renew()
 
     @property
     def client(self) -> Client:
         """The `RelayStream` or `Stream` of this process, for whatever else is to be subscribed."""
-        with self._lock:
-            if self._client is None:
-                self._client = self.options.open_client()
-            return self._client
+        client = self._made.get("client")
+        if client is None:
+            ours = self.options.open_client()
+            client = self._made.setdefault("client", ours)
+            if client is not ours:  # somebody else was faster; nothing was dialled here yet
+                ours.close()
+        return client
 
     def events(
         self,
@@ -78,18 +80,21 @@ class WebFeed:
             Refused: it can't be served, which an HTTP response has to say; nothing is left of it.
         """
         singles = self._singles(topics)
-        if not self._free.acquire(blocking=False):
-            raise Refused(503, "this server sends live data to as many browsers as it can; try again later")
+        free = self._free
+        try:
+            place = free.pop()
+        except IndexError:
+            raise Refused(503, "this server sends live data to as many browsers as it can; try again later") from None
         try:
             try:
                 subscription = self.client.subscribe(*singles, overflow=overflow, maxsize=maxsize, timeout=timeout)
             except KucoinSyncError as error:
                 raise _refusal_of(error) from error
             return EventStream(
-                subscription, event=event, keep_alive=self.options.keep_alive, on_close=self._free.release
+                subscription, event=event, keep_alive=self.options.keep_alive, on_close=partial(free.append, place)
             )
         except BaseException:
-            self._free.release()
+            free.append(place)
             raise
 
     def last(self, topic: str, *, timeout: float = 5.0) -> Message:
@@ -111,8 +116,7 @@ class WebFeed:
 
     def close(self) -> None:
         """Close the client, which ends all responses; the next use makes a new one."""
-        with self._lock:
-            client, self._client = self._client, None
+        client = self._made.pop("client", None)
         if client is not None:
             client.close()
 
@@ -129,6 +133,11 @@ class WebFeed:
             if not self.options.allows(single):
                 raise Refused(403, f"{single} is not among this site's TOPICS and ALLOWED_TOPICS")
         return singles
+
+
+def _places(count: int) -> deque[int]:
+    """Return places for responses, taken and given back in one step: a response may be finalised anywhere."""
+    return deque(range(count))
 
 
 def _refusal_of(error: KucoinSyncError) -> Refused:

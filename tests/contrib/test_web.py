@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import AuthenticationError, Client, ConnectionFailed, StreamClosed
+from kucoin_sync.contrib.options import Options
 from kucoin_sync.contrib.web import Refused
 from kucoin_sync.testing import KucoinServer
 
@@ -31,6 +32,28 @@ def test_the_client_is_made_once_and_dials_nothing(server: KucoinServer, make_fe
     clients = [task.result() for task in [Task(lambda: feed.client) for _ in range(8)]]
     assert {id(client) for client in clients} == {id(feed.client)}
     assert server.requests == []
+
+
+def test_a_finaliser_may_ask_for_the_client_while_it_is_made(
+    make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = make_feed()
+    made: list[Client] = []
+    inner: list[Client] = []
+    open_client = Options.open_client
+
+    def interrupted(options: Options) -> Client:
+        if not made:
+            made.append(open_client(options))
+            inner.append(feed.client)  # as a finaliser that the garbage collector runs here
+            return made[0]
+        made.append(open_client(options))
+        return made[-1]
+
+    monkeypatch.setattr(Options, "open_client", interrupted)
+    client = Task(lambda: feed.client).result()
+    assert client is inner[0] is feed.client
+    assert [each.closed for each in made] == [True, False]
 
 
 def test_closing_ends_everything_and_the_next_use_begins_again(server: KucoinServer, make_feed: MakeFeed) -> None:

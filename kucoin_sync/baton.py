@@ -92,14 +92,14 @@ class Baton:
         """
         wait = select.poll()
         wait.register(self._fd, select.POLLIN)
-        seconds = _SILENCE if timeout is None else max(0.0, min(timeout, _SILENCE))
+        seconds = _SILENCE if timeout is None or timeout >= _SILENCE else max(0.0, timeout)
         if wait.poll(seconds * 1000):
             with self._lock:
                 if not self.over and self._take():
                     self.turns += 1
                     self.last = time.monotonic()
                     return True
-        elif timeout is not None and timeout < _SILENCE:
+        elif seconds < _SILENCE:
             return False
         self.give_back()
         return True

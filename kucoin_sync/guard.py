@@ -14,7 +14,6 @@ import logging
 import sys
 import threading
 import traceback
-from functools import cache
 from itertools import starmap
 from types import TracebackType
 from typing import Any
@@ -121,7 +120,6 @@ class Thread(threading.Thread):
             super().run()
 
 
-@cache
 def _of_kind(ours: type[Thread], kind: type[threading.Thread]) -> type[Thread]:
     return ours if issubclass(ours, kind) else type(ours.__name__, (ours, kind), {})
 

@@ -17,9 +17,9 @@ that child once more: locks of the old kind would hold up all of its greenlets.
 
 A server that is written in C may fork without Python's hooks, as uWSGI does unless it is told otherwise. Then all of
 this is done by the first public method that is called in the child: it calls `notice`, which compares the numbers of
-the processes. The fork has waited for nothing then. A loop that
-was in the midst of a run (see `runs`) goes on to the run's end first: to look before each frame costs too much. Where the system can do that (Linux), a page of memory that it
-empties in children saves asking for the number.
+the processes. The fork has waited for nothing then. A loop that was in the midst of a run (see `runs`) goes on to the
+run's end first: to look before each frame costs too much. Where the system can do that (Linux), a page of memory that
+it empties in children saves asking for the number.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ FIRST, SECOND = 0, 1
 _OWED = 200_000  # messages by which one connection may be behind the other, in all
 _HELD = 10_000  # messages held in all
 _KINDS = 20_000  # topics and subjects
+_UNDELIVERED = 100_000  # messages to be delivered in all
 _LATE = 100_000  # messages after the end of the first for which the second may be behind
 
 #: Returns what two pushes of one topic and subject have in common only if they are the same.
@@ -87,6 +88,9 @@ class Merge:
         self._restamped: tuple[Batch, Batch] | None = None  # the last batch whose epoch was raised, and what it became
         self._ready: deque[list[Message]] = deque()  # to be delivered, in this order
         self._delivering = False
+        self._deliverer = 0  # the thread that does
+        self._undelivered = 0  # messages in `_ready`, and those that are being delivered
+        self._fewer = threading.Condition(self._lock)  # notified when there are fewer of them
 
     def bring(self, source: int, messages: list[Message]) -> None:
         """Take what a connection has brought."""
@@ -233,6 +237,7 @@ class Merge:
                 message.origin = Origin(self._raised(message.origin.batch), message.origin.head)
         if fresh:
             self._ready.append(fresh)
+            self._undelivered += len(fresh)
 
     def _raised(self, batch: Batch) -> Batch:
         """Return a batch with the highest epoch so far: the same one for messages that came together."""
@@ -243,17 +248,25 @@ class Merge:
     # Without the lock
 
     def _deliver_ready(self) -> None:
-        """Deliver what is ready, unless another thread does."""
+        """Deliver what is ready, unless another thread does; wait for that thread where it is far behind.
+
+        It is where an inline callback blocks it, which would block this thread, too, with no merge between.
+        """
         while True:
             with self._lock:
                 if self._delivering:
+                    if self._deliverer != threading.get_ident():
+                        self._fewer.wait_for(lambda: self._undelivered <= _UNDELIVERED)
                     return
                 if not self._ready:
                     self.over = self._alone and not self._feeds
                     return
-                self._delivering = True
+                self._delivering, self._deliverer = True, threading.get_ident()
                 messages = self._ready.popleft()
             try:
                 self._deliver(messages)
             finally:
-                self._delivering = False
+                with self._lock:
+                    self._delivering = False
+                    self._undelivered -= len(messages)
+                    self._fewer.notify_all()

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from kucoin_sync import Message
 from kucoin_sync import merge as merge_module
+from kucoin_sync.gate import Gate
 from kucoin_sync.merge import FIRST, SECOND, Merge
 from kucoin_sync.messages import Batch, Origin
 
 from .support.messages import message, number
-from .support.threads import Task
+from .support.threads import LIMIT, Task, until
 
 
 class Delivered(list[int]):
@@ -275,6 +276,27 @@ def test_a_callback_that_is_called_in_a_delivery_holds_no_lock_and_may_end_the_f
     made = messages(*range(4))
     merge.bring(FIRST, made[:2])
     assert delivered == [0, 1, 2, 3]
+
+
+def test_what_waits_for_a_blocked_delivery_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge_module, "_UNDELIVERED", 3)
+    delivered, blocked, release = Delivered(), Gate(), Gate()
+
+    def deliver(some: list[Message]) -> None:
+        blocked.set()
+        assert release.wait(LIMIT)
+        delivered(some)
+
+    merge = Merge(deliver, Asked())
+    first = Task(merge.bring, FIRST, messages(0))
+    assert blocked.wait(LIMIT)
+    merge.bring(SECOND, messages(0, 1, 2))  # does not wait
+    second = Task(merge.bring, SECOND, messages(3, 4))
+    until(lambda: merge._fewer._waiters, "the second does not wait")  # type: ignore[attr-defined]
+    release.set()
+    first.result()
+    second.result()
+    assert delivered == [0, 1, 2, 3, 4]
 
 
 def test_after_a_delivery_that_raises_the_next_goes_on() -> None:

@@ -24,7 +24,8 @@ class LastValues:
     def __init__(self, client: Callable[[], Client], limit: int) -> None:
         self._client = client
         self._limit = limit
-        self._lock = threading.Lock()  # guards _kept; never held while waiting
+        # Guards _kept; never held while waiting. A finaliser that interrupts a step may read a topic, too.
+        self._lock = threading.RLock()
         self._kept: OrderedDict[str, _Last] = OrderedDict()  # the one that was read longest ago comes first
 
     def get(self, single: str, timeout: float) -> Message:
@@ -53,15 +54,13 @@ class LastValues:
 
     def renew(self) -> None:
         """Begin again in a forked child, whose subscriptions begin again by themselves."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for last in self._kept.values():
             last.renew()
 
     def _find(self, single: str) -> _Last:
         with self._lock:
-            last = self._kept.get(single)
-            if last is None:
-                last = self._kept[single] = _Last(self._client, single)
+            last = self._kept.get(single) or self._kept.setdefault(single, _Last(self._client, single))
             self._kept.move_to_end(single)
             pushed_out = self._kept.popitem(last=False)[1] if len(self._kept) > self._limit else None
         if pushed_out is not None:

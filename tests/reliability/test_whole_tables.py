@@ -225,7 +225,7 @@ MEMBERS: dict[str, list[Any]] = {
     "price": ["NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1e400", "1e-400", "1e999999", "-0", "0e10", "1e-18",
               "1e-19", "9" * 20, "9" * 21, "9" * 39, 1e300, 1e-300, ""],
     "tradeId": ["", "a\x00b", "a\nb", "a\rb", "\r", 'a"b', "a,b", "größe", "\U0001f600", "x" * 100_000, 10**30, -1, 1.5,
-                None, [1]],
+                True, None, [1]],
     "ofTomorrow": [None, 1, 2**64, 10**40, 1.5, 1e300, "a\x00b", [[{}]], {"a": 1e-7}],
 }  # fmt: skip
 VALUES = [{name: value} for name, values in MEMBERS.items() for value in values]

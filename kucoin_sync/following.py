@@ -15,8 +15,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -89,6 +88,7 @@ class Follower(Generic[B, C]):
         self._listeners: tuple[weakref.ref[Subscription[Any]], ...] = ()
         self._with_callback: list[Subscription[Any]] = []  # these are held here
         self._gates: set[Gate] = set()  # where threads wait for the book to be readable, or ended
+        self._end_told = False  # whether the owner knows that it has ended
         self._asleep = False  # in a forked child, until the first use
         self._busy = False  # whether a change is under way
         self._reader = 0  # the identifier of the thread that reads
@@ -140,24 +140,20 @@ class Follower(Generic[B, C]):
             BookNotReady: it can't be read; the text says why.
         """
         self.use()
-        if self._busy or self._reader:
-            self._check_free()
-        with self.door, self.lock:
-            before, self._reader = self._reader, threading.get_ident()
-            try:
-                return how(self.ready())
-            finally:
-                self._reader = before
+        return self.held(lambda: how(self.ready()))
 
-    @contextmanager
-    def looking(self) -> Iterator[None]:
-        """Hold the book as it is; BookNotReady where the caller can't wait for that."""
+    def held(self, do: Callable[[], T]) -> T:
+        """Return what `do` returns, called while the book stays as it is; BookNotReady where that can't be waited for.
+
+        No `contextmanager`, nor is `_change`: where a signal's handler raises between the generator's step and the
+        beginning of the block, the locks would stay held as long as somebody keeps the error.
+        """
         if self._busy or self._reader:
             self._check_free()
         with self.door, self.lock:
             before, self._reader = self._reader, threading.get_ident()
             try:
-                yield
+                return do()
             finally:
                 self._reader = before
 
@@ -186,16 +182,21 @@ class Follower(Generic[B, C]):
         self.use()
         if interrupting():
             return self._settled()
+        if self._settled():
+            return True
         gate = Gate()
-        with self.looking():
-            if self._settled():
-                return True
-            self._gates.add(gate)
         try:
+            if self.held(partial(self._wait_at, gate)):
+                return True
             return gate.wait(timeout)
         finally:
-            with self.looking():
-                self._gates.discard(gate)
+            self.held(partial(self._gates.discard, gate))
+
+    def _wait_at(self, gate: Gate) -> bool:
+        """Have a gate opened once the book can be read or has ended; return whether it has come to that already."""
+        if not self._settled():
+            self._gates.add(gate)
+        return self._settled()
 
     def wait(self, timeout: float | None) -> None:
         """Wait until the book can be read.
@@ -220,34 +221,36 @@ class Follower(Generic[B, C]):
 
     def take(self, inbox: Inbox, most: int) -> None:
         """Apply up to `most` of the messages that wait in an inbox, and note what the inbox has to say of losses."""
+        with self.door:
+            pass  # whoever waits to read the book comes first
+        self._change(partial(self._apply, inbox, most))
+
+    def _apply(self, inbox: Inbox, most: int) -> None:
         take = inbox.take
         calibration = self.calibration
         push = calibration.push
         read_frame = self.source.feed.read_frame
-        with self.door:
-            pass  # whoever waits to read the book comes first
-        with self._changing():
-            for _ in range(most):
+        for _ in range(most):
+            try:
+                came = take()
+            except IndexError:
+                break
+            before = calibration.sequence
+            if isinstance(came, Sealed):
                 try:
-                    came = take()
-                except IndexError:
-                    break
-                before = calibration.sequence
-                if isinstance(came, Sealed):
-                    try:
-                        applied = push(read_frame(came.frame, came.head.kind[1]))
-                    except UNREADABLE:
-                        applied = self._push_anyhow(came)
-                    self.received_ns = came.batch.received_ns
-                else:
-                    if came.lost:
-                        self._drop(came.lost)
-                    applied = push(came.wire_data, came.subject)
-                    self.received_ns = came.received_ns
-                if applied and self._listeners:
-                    self._publish(applied, before)
-            while inbox.alert and (notice := inbox.notice()) is not None:
-                self._drop(getattr(notice, "dropped", 0), told=True)
+                    applied = push(read_frame(came.frame, came.head.kind[1]))
+                except UNREADABLE:
+                    applied = self._push_anyhow(came)
+                self.received_ns = came.batch.received_ns
+            else:
+                if came.lost:
+                    self._drop(came.lost)
+                applied = push(came.wire_data, came.subject)
+                self.received_ns = came.received_ns
+            if applied and self._listeners:
+                self._publish(applied, before)
+        while inbox.alert and (notice := inbox.notice()) is not None:
+            self._drop(getattr(notice, "dropped", 0), told=True)
 
     def _push_anyhow(self, sealed: Sealed) -> Sequence[Update]:
         """Apply an update of an unusual form; what is none counts as missing."""
@@ -262,25 +265,29 @@ class Follower(Generic[B, C]):
 
     def carried(self) -> None:
         """The server carries the topic from now on."""
-        with self._changing():
+
+        def carried() -> None:
             self._carried = True
+
+        self._change(carried)
 
     def lost(self, reason: str) -> None:
         """The connection that carried the topic, or should have, is gone."""
-        with self._changing():
+
+        def lost() -> None:
             self._carried = False
             self._trouble = ""
             self.calibration.lost(reason)
 
+        self._change(lost)
+
     def forget(self) -> None:
         """What comes from now on may be older than what came before, as when a replay is moved."""
-        with self.looking():
-            self.calibration.forget()
+        self.held(lambda: self.calibration.forget())
 
     def restart(self, reason: str) -> None:
         """Begin again with a new snapshot, while the connection goes on."""
-        with self._changing():
-            self.calibration.lost(reason)
+        self._change(lambda: self.calibration.lost(reason))
         if self.asks() is not None:
             self._owner.need(self)
 
@@ -288,12 +295,12 @@ class Follower(Generic[B, C]):
 
     def asks(self) -> int | None:
         """Return what `answered` is to be called with, None where no snapshot is needed now."""
-        with self.looking():
-            return self.calibration.attempt if self._wanting() else None
+        return self.held(lambda: self.calibration.attempt if self._wanting() else None)
 
     def answered(self, data: Any, attempt: int) -> bool:
         """Take a snapshot that was asked for in an attempt; return whether another one is needed."""
-        with self._changing():
+
+        def answered() -> bool:
             if self.ended is None:
                 was = self.calibration.had
                 applied = self.calibration.snapshot(data, depth=self.source.depth, attempt=attempt)
@@ -305,35 +312,48 @@ class Follower(Generic[B, C]):
                     self._publish(applied, self.calibration.began)
             return self._wanting()
 
+        return self._change(answered)
+
     def delayed(self, seconds: float, error: Exception | None = None) -> None:
         """A snapshot could not be fetched because of `error`, or did not fit; another is on its way in `seconds`."""
-        with self._changing():
+
+        def delayed() -> None:
             if self._wanting():
                 self._trouble = f"a snapshot could not be fetched: {error}" if error else ""
                 reason = str(error or self.calibration.reason)
                 self._events.append(SnapshotFailed(self.source.symbol, self.source.level, reason, seconds))
 
+        self._change(delayed)
+
     # Its end
 
     def end(self, error: Exception) -> None:
-        """End with an error; `StreamClosed` is an end that was wished for."""
-        wished = isinstance(error, StreamClosed)
-        with self._changing():
-            if self.ended is not None:
-                return
-            self.ended, self.keeper = error, None
-            listeners = self._alive()
-            for listener in listeners:
-                if wished:
-                    listener.withhold(listener.topics)
-                listener.inbox.finish(None if wished else error)
-            self._listeners = ()
-            if not wished:
-                self._events.append(BookFailed(self.source.symbol, self.source.level, error))
-        self._owner.ended(self)
-        if wished:
+        """End with an error, if it has not ended yet; `StreamClosed` is an end that was wished for.
+
+        Where an earlier call was interrupted, this does the rest of it.
+        """
+        listeners = self._change(partial(self._end, error))
+        if not self._end_told:
+            self._owner.ended(self)
+            self._end_told = True
+        if isinstance(self.ended, StreamClosed):
             for listener in listeners:
                 listener.wait_for_call()
+
+    def _end(self, error: Exception) -> list[Subscription[Any]]:
+        """End, with the lock; return who was told of changes."""
+        if self.ended is None:
+            self.ended, self.keeper = error, None
+            if not isinstance(error, StreamClosed):
+                self._events.append(BookFailed(self.source.symbol, self.source.level, error))
+        wished = isinstance(self.ended, StreamClosed)
+        listeners = self._alive()
+        for listener in listeners:
+            if wished:
+                listener.withhold(listener.topics)
+            listener.inbox.finish(None if wished else self.ended)
+        self._listeners = ()
+        return listeners
 
     # Who is told of changes
 
@@ -360,12 +380,15 @@ class Follower(Generic[B, C]):
 
     def _tell(self, subscription: Subscription[Any]) -> None:
         """Tell a subscription of changes from now on."""
-        with self.looking():
+
+        def tell() -> None:
             if self.ended is not None:
                 subscription.inbox.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
             self._listeners = tuple(weakref.ref(each) for each in (*self._alive(), subscription))
             if subscription.callback is not None:
                 self._with_callback.append(subscription)
+
+        self.held(tell)
 
     @property
     def with_callback(self) -> tuple[Subscription[Any], ...]:
@@ -374,18 +397,24 @@ class Follower(Generic[B, C]):
 
     def room(self, inbox: Inbox) -> float:
         """Return how many more messages its inbox takes without anybody who is told of changes dropping one."""
-        with self.looking():  # what is being applied is in no queue
-            return min((listener.inbox.room() for listener in self._alive()), default=math.inf) - len(inbox)
+        return self.held(  # what is being applied is in no queue
+            lambda: min((listener.inbox.room() for listener in self._alive()), default=math.inf) - len(inbox)
+        )
 
     def finish_listeners(self) -> None:
         """Let those who are told of changes end after what they have; the book stays as it is, to be read."""
-        with self.looking():
+
+        def finish() -> None:
             for listener in self._alive():
                 listener.inbox.finish(None)
 
+        self.held(finish)
+
     def _unlisten(self, subscription: Subscription[Any]) -> None:
-        with self.looking():
+        def unlisten() -> None:
             self._listeners = tuple(weakref.ref(each) for each in self._alive() if each is not subscription)
+
+        self.held(unlisten)
         subscription.inbox.finish(None)
 
     def _alive(self) -> list[Subscription[Any]]:
@@ -410,25 +439,32 @@ class Follower(Generic[B, C]):
     def _wanting(self) -> bool:
         return self._carried and not self.calibration.live and self.ended is None
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Hold the lock; afterwards tell of what has become of the book, and ask for a snapshot where one is needed."""
+    def _change(self, do: Callable[[], T]) -> T:
+        """Return what `do` returns, called with the lock; then tell of what has become of the book.
+
+        A snapshot is asked for where one is needed since.
+        """
         calibration, source = self.calibration, self.source
         with self.lock:
             self._busy = True
-            wanting, live, resyncs = self._wanting(), calibration.live, calibration.resyncs
-            yield
-            if calibration.resyncs != resyncs:
-                self._events.append(BookResyncing(source.symbol, source.level, self._reason()))
-            if calibration.live and not live:
-                self.was_live = True
-                self._events.append(BookReady(source.symbol, source.level, calibration.sequence))
-            while self._gates and self._settled():
-                self._gates.pop().set()
-            needed = self._wanting() and not wanting
-            events, self._events = self._events, []
-            self._busy = False
+            try:
+                wanting, live, resyncs = self._wanting(), calibration.live, calibration.resyncs
+                done = do()
+                if calibration.resyncs != resyncs:
+                    self._events.append(BookResyncing(source.symbol, source.level, self._reason()))
+                if calibration.live and not live:
+                    self.was_live = True
+                    self._events.append(BookReady(source.symbol, source.level, calibration.sequence))
+                if self._gates and self._settled():
+                    for gate in self._gates:
+                        gate.set()
+                    self._gates.clear()
+                needed = self._wanting() and not wanting
+                events, self._events = self._events, []
+            finally:
+                self._busy = False
         for event in events:
             self._owner.emit(event)
         if needed:
             self._owner.need(self)
+        return done

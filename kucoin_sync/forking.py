@@ -29,8 +29,8 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol
 
 __all__ = ["Heir", "OfOneProcess", "close_in_child", "enrol", "held_off", "marks", "notice", "speaking", "watch"]
@@ -148,20 +148,20 @@ def enrol(heir: Heir) -> None:
         _inheritance.heirs[heir] = None
 
 
-@contextmanager
-def held_off() -> Iterator[None]:
+# The next two return the lock itself. One that the generator of a `contextmanager` takes stays held where a signal's
+# handler raises between the generator's step and the beginning of the block, as long as somebody keeps the error.
+
+
+def held_off() -> AbstractContextManager[object]:
     """Let no fork happen inside: between the making of a socket and `close_in_child`."""
     notice()
-    with _inheritance.lock:
-        yield
+    return _inheritance.lock
 
 
-@contextmanager
-def speaking() -> Iterator[None]:
+def speaking() -> AbstractContextManager[object]:
     """Let no fork happen inside, where something is logged."""
     notice()
-    with _inheritance.voice:
-        yield
+    return _inheritance.voice
 
 
 def close_in_child(*sockets: socket.socket) -> None:

@@ -146,8 +146,9 @@ class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
     @property
     def partial(self) -> bool:
         """Whether the book may lack levels of the exchange; before it is ready, whether that is to be expected."""
-        with self._follower.looking():
-            return self._follower.ready().partial if self._follower.live else self.snapshot_depth is not None
+        return self._follower.held(
+            lambda: self._follower.ready().partial if self._follower.live else self.snapshot_depth is not None
+        )
 
     @property
     def snapshot_depth(self) -> int | None:
@@ -268,8 +269,7 @@ class LocalBook(OfOneProcess, Quotes, Generic[B, C]):
 
     def __repr__(self) -> str:
         try:
-            with self._follower.looking():
-                state = self._state()
+            state = self._follower.held(self._state)
         except BookNotReady:
             state = "in use"
         return f"<{type(self).__name__} of {self.symbol}: {state}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 import pickle
 import socket
 import threading
@@ -16,6 +17,7 @@ from kucoin_sync import forking
 from kucoin_sync.forking import OfOneProcess
 
 from .support.forks import child, unix_sockets
+from .support.interrupts import interrupted
 from .support.threads import Task, reached
 
 forking.watch()
@@ -100,6 +102,24 @@ def test_a_fork_waits_until_what_is_being_logged_is_said() -> None:
     with child(lambda say: None):
         forked.set()
     speaker.result()
+
+
+@pytest.mark.parametrize("hold", [forking.held_off, forking.speaking])
+def test_an_interrupt_leaves_forks_to_others_at_any_point(hold: Callable[[], Any]) -> None:
+    def hold_for_a_moment() -> None:
+        with hold():
+            pass
+
+    kept: list[BaseException] = []  # as programs keep errors, and with them all that was under way
+    for point in itertools.count(1):
+        try:
+            interrupted(hold_for_a_moment, point)
+        except KeyboardInterrupt as error:
+            kept.append(error)
+        else:
+            break
+    assert kept
+    Task(hold_for_a_moment).result()
 
 
 def test_a_fork_waits_for_a_moment_only_for_who_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from kucoin_sync.books import Level2Book, Level3Book
 from kucoin_sync.gate import Gate
 
 from .support.following import Line
+from .support.interrupts import interrupted
 from .support.threads import LIMIT, Task, until
 
 SPOT = "BTC-USDT"
@@ -177,35 +178,41 @@ def test_waiting_for_a_book_returns_it_or_says_why_not() -> None:
             wait()
 
 
-def interrupted(call: Callable[[], object], instant: int) -> None:
-    """Have Ctrl-C come in a call, at one of the instants at which it may: a function begins, or a built-in returns."""
-    left = instant
-
-    def pass_or_interrupt(_: object, event: str, __: object) -> None:
-        nonlocal left
-        left -= event in ("call", "c_return")
-        if not left:
-            raise KeyboardInterrupt
-
-    try:
-        sys.setprofile(pass_or_interrupt)
-        call()
-    finally:
-        sys.setprofile(None)
-
-
 def test_ctrl_c_ends_a_wait_cleanly_at_any_instant() -> None:
     made = line(ready=False)
+    kept: list[BaseException] = []  # as programs keep errors, and with them all that was under way
     for instant in itertools.count(1):
         try:
             interrupted(lambda: made.book.wait_ready(timeout=0.0), instant)
-        except KeyboardInterrupt:
-            pass
+        except KeyboardInterrupt as error:
+            kept.append(error)
         except BookNotReady:
             break
     assert instant > 10
     Task(made.fetch, snapshot(2)).result()
     assert made.book.wait_ready(timeout=LIMIT).best_bid == (99, 1)
+
+
+def test_a_close_that_ctrl_c_ends_at_any_instant_is_done_by_the_next() -> None:
+    kept: list[BaseException] = []
+    for instant in itertools.count(1):
+        made = line(ready=False)
+        changes = iter(made.book)
+        waiting = Task(made.book.wait_ready)
+        until(lambda made=made: made.follower._gates, "nobody waits")  # type: ignore[misc]
+        try:
+            interrupted(made.book.close, instant)
+        except KeyboardInterrupt as error:
+            kept.append(error)
+        Task(made.book.close).result()
+        with pytest.raises(StreamClosed, match="was closed"):
+            waiting.result()
+        assert Task(list, changes).result() == []
+        assert set(made.owner.ended_books) == {made.follower}
+        assert not made.follower._busy
+        if len(kept) < instant:
+            break
+    assert instant > 10
 
 
 def test_waits_in_vain_leave_nothing_behind() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import kucoin_sync
 
-__all__ = ["Interrupt", "interrupted_at", "points_of"]
+__all__ = ["Interrupt", "interrupted", "interrupted_at", "points_of"]
 
 _PACKAGE = os.path.dirname(kucoin_sync.__file__)
 _LOOPS = ("__iter__", "each_frame")  # generators over which users iterate
@@ -28,8 +28,11 @@ class Interrupt(BaseException):
     """What the handler raises."""
 
 
-def interrupted_at(point: int, call: Callable[[], object]) -> bool:
-    """Call; return whether there was such a point inside the code under test, at which an `Interrupt` was raised."""
+def interrupted_at(point: int, call: Callable[[], object], errors: list[BaseException]) -> bool:
+    """Call; return whether there was such a point inside the code under test, at which an `Interrupt` was raised.
+
+    It is added to `errors`, as a program may keep it: whatever was under way is kept with it.
+    """
     left = point
 
     def look(frame: FrameType, event: str, _: Any) -> None:
@@ -45,8 +48,8 @@ def interrupted_at(point: int, call: Callable[[], object]) -> bool:
     kept = None  # a loop that is left half-way must not end, which nobody sees an exception of, before we look away
     try:
         kept = call()
-    except Interrupt:
-        pass
+    except Interrupt as error:
+        errors.append(error)
     finally:
         sys.setprofile(before)
     del kept
@@ -77,6 +80,24 @@ def _is_unseen(frame: FrameType, event: str) -> bool:
 def points_of(call: Callable[[], object]) -> Iterator[int]:
     """Yield 1, 2, … after having called with an interrupt at that point, as long as there is one."""
     for point in count(1):
-        if not interrupted_at(point, call):
+        kept: list[BaseException] = []
+        if not interrupted_at(point, call, kept):
             return
         yield point
+
+
+def interrupted(call: Callable[[], object], instant: int) -> None:
+    """Have Ctrl-C come in a call, at one of the instants at which it may: a function begins, or a built-in returns."""
+    left = instant
+
+    def pass_or_interrupt(_: object, event: str, __: object) -> None:
+        nonlocal left
+        left -= event in ("call", "c_return")
+        if not left:
+            raise KeyboardInterrupt
+
+    try:
+        sys.setprofile(pass_or_interrupt)
+        call()
+    finally:
+        sys.setprofile(None)

@@ -469,10 +469,14 @@ def test_each_method_alone_may_be_called_inside_each(world: World, rng: random.R
 
 # The same object, inside a call of its own: each returns calls of the methods of one fresh object.
 
+#: How many calls are made inside one.
+INSIDE = 10
+
 
 def of_subscription(world: World) -> list[Call]:
-    subscription = world.fresh(maxsize=10, overflow="drop_oldest")
-    for _ in range(12):
+    enough = INSIDE + 1  # for each call inside, and the one around them
+    subscription = world.fresh(maxsize=enough, overflow="drop_oldest")
+    for _ in range(enough + 2):
         world.publish(subscription)
     until(lambda: subscription.dropped == 2, "the messages have not come")
 
@@ -482,7 +486,7 @@ def of_subscription(world: World) -> list[Call]:
 
     def iterate() -> None:
         with suppress(TimeoutError, StreamClosed):
-            next(iter(subscription))  # enough are left for it
+            next(iter(subscription))  # which waits for ever where none is left
 
     unsubscribe = partial(world.stream.unsubscribe, subscription)
     return [get, iterate, lambda: (subscription.pending, repr(subscription)), unsubscribe, subscription.close]
@@ -548,7 +552,7 @@ def test_each_method_may_be_called_inside_one_of_the_same_object(
         places = steps_of(world, lambda world, outer=outer: of(world)[outer])  # type: ignore[misc]
         for inner in range(len(of(world))):
             calls = of(world)
-            steps = Steps(dict.fromkeys(rng.sample(places, min(10, len(places))), calls[inner]))
+            steps = Steps(dict.fromkeys(rng.sample(places, min(INSIDE, len(places))), calls[inner]))
 
             def run(steps: Steps = steps, call: Call = calls[outer]) -> None:
                 with steps.watching():

@@ -255,11 +255,15 @@ class MessageQueue:
 
     def has(self, push: Push | FrameBatch) -> bool:
         """Return whether this push object is queued."""
-        return any(item is push for item in tuple(self.items))
+        return any(item is push for item in self.items.copy())  # a copy, because other threads change it meanwhile
 
     def oldest(self) -> Push | None:
         """Return the next push without taking it; None if the queue is empty."""
-        for item in tuple(islice(self.items, 2)):  # the first may be an empty batch
+        for place in (0, 1):  # the first may be an empty batch
+            try:
+                item = self.items[place]
+            except IndexError:
+                return None
             if not isinstance(item, FrameBatch):
                 return item
             left = item.left

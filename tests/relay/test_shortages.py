@@ -105,7 +105,7 @@ OPERATIONS: dict[str, Callable[[LocalRedis, World], Iterator[None]]] = {
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("operation", "resource"),
     [each for each in itertools.product(OPERATIONS, RESOURCES) if each != ("book", "memory")],  # it takes a minute

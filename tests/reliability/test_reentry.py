@@ -462,6 +462,7 @@ def test_each_method_may_be_called_inside_each(world: World, rng: random.Random,
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("outer", **by_name)
 def test_each_method_alone_may_be_called_inside_each(world: World, rng: random.Random, outer: Prepare) -> None:
     walk(world, outer, rng, together=1, times=2)
@@ -647,6 +648,7 @@ def test_each_method_may_be_called_inside_the_threads(server: KucoinServer, tmp_
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_each_method_may_be_called_often_inside_the_threads(
     server: KucoinServer, tmp_path: Path, rng: random.Random
 ) -> None:

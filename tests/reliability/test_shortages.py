@@ -266,7 +266,7 @@ def points() -> Iterator[Any]:
         yield pytest.param(operation, resource, marks=marks)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("operation", "resource"), list(points()))
 def test_nothing_to_be_had_for_a_moment_breaks_nothing(
     server: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operation: str, resource: str

@@ -75,7 +75,7 @@ class Receiver:
             if pushes is None:
                 pushes = source.process(session, frames, arrival, now)
             counts.messages += len(pushes)
-            counts.bytes += sum(map(len, frames))
+            counts.bytes += len(pushes.text) if isinstance(pushes, FrameBatch) else sum(map(len, frames))
             if eventful := session.eventful:  # count before delivery
                 session.eventful = False
                 counts.unreadable += session.unreadable
@@ -111,5 +111,5 @@ class Receiver:
             return False
         counts = self._source.counts
         counts.messages += len(pushes)
-        counts.bytes += sum(map(len, pushes.frames if isinstance(pushes, FrameBatch) else (pushes[0].frame,)))
+        counts.bytes += len(pushes.text if isinstance(pushes, FrameBatch) else pushes[0].frame)
         return True

@@ -6,6 +6,7 @@ instructions, so that no test raises there.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import socket
@@ -46,15 +47,16 @@ def interrupted_at(point: int, call: Callable[[], object], errors: list[BaseExce
                 raise Interrupt
 
     before = sys.getprofile()
-    sys.setprofile(look)
     kept = None  # a loop that is left half-way must not end, which nobody sees an exception of, before we look away
-    try:
-        kept = call()
-    except Interrupt as error:
-        errors.append(error)
-    finally:
-        sys.setprofile(before)
-    del kept
+    with _no_collector():
+        sys.setprofile(look)
+        try:
+            kept = call()
+        except Interrupt as error:
+            errors.append(error)
+        finally:
+            sys.setprofile(before)
+        del kept
     return left <= 0
 
 
@@ -70,8 +72,6 @@ def _is_inside(frame: FrameType | None) -> bool:
 def _is_unseen(frame: FrameType, event: str) -> bool:
     """Whether nobody can see what is raised: Python prints it, or the standard library loses what it had."""
     code = frame.f_code
-    if f"{os.sep}hypothesis{os.sep}" in code.co_filename:  # which has itself called by the collector
-        return True
     if code.co_filename == socket.__file__:  # whose `socketpair` has descriptors that nobody owns for a moment
         return True
     if code.co_name == "__del__" or "weakref" in os.path.basename(code.co_filename):
@@ -98,11 +98,24 @@ def interrupted(call: Callable[[], object], instant: int) -> None:
         if not left:
             raise KeyboardInterrupt
 
+    with _no_collector():
+        try:
+            sys.setprofile(pass_or_interrupt)
+            call()
+        finally:
+            sys.setprofile(None)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the garbage collector from running: Python only prints what is raised in its finalisers and callbacks."""
+    enabled = gc.isenabled()
+    gc.disable()
     try:
-        sys.setprofile(pass_or_interrupt)
-        call()
+        yield
     finally:
-        sys.setprofile(None)
+        if enabled:
+            gc.enable()
 
 
 def handled_before(step: int, call: Callable[[], object], handle: Callable[[], object], code: set[CodeType]) -> bool:

@@ -282,7 +282,7 @@ class Client(NotPicklable):
     def after_fork(self) -> None:
         """Drop everything that belongs to the parent; called first in a forked child."""
         closed = self._callbacks.closed  # the closing thread may not exist in the child
-        self._callbacks.renew()
+        self._callbacks.after_fork()
         if self._books is not None:
             self._books.after_fork()
         stream = weakref.ref(self)

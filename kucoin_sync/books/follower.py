@@ -22,7 +22,7 @@ from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
 from ..events import BookFailed, BookReady, BookRenumbered, BookResyncing, Event, Overflowed, SnapshotFailed
 from ..exceptions import BookNotReady, StreamClosed
-from ..internal.fork import detect_fork, register
+from ..internal.fork import FirstUse, register
 from ..internal.latch import Latch
 from ..internal.signals import is_reentrant, run_or_defer
 from ..protocol.envelopes import RawPush, opened
@@ -49,6 +49,7 @@ class Follower(Generic[B, C]):
         ended: the error that ended the book, None while it lives.
         was_live: whether the book was ever ready.
         received_ns: when the newest update was read from the socket.
+        first_use: called before each use, without the lock.
         keep_alive: an object that must exist while a callback gets the changes.
     """
 
@@ -68,7 +69,7 @@ class Follower(Generic[B, C]):
         self._listeners = ChangeListeners(source)
         self._waiting: set[Latch] = set()  # latches of threads that wait for the book to be ready or to end
         self._owner_told = False  # whether the owner knows that the book has ended
-        self._resume_pending = False  # in a forked child, until the first use
+        self.first_use = FirstUse()
         self._updating = False  # whether a thread is inside `_change`
         self._reading_thread = 0  # the identifier of the thread that reads
         register(self)
@@ -87,25 +88,13 @@ class Follower(Generic[B, C]):
         self._snapshot_error = ""
         if self.ended is None:
             self.calibration = self.calibration.replacement("this process was forked from the one in which it was kept")
-            self._resume_pending = True
             for listener in self._listeners.alive():
-                listener.message_queue.sleep(self.ensure_resumed)
+                listener.message_queue.alert = True  # has a consumer that finds nothing call `first_use`
 
     @property
     def live(self) -> bool:
         """Whether the book can be read."""
         return self.calibration.live and self.ended is None
-
-    def ensure_resumed(self) -> None:
-        """Resume after a fork if this is the first use in the child. Must be called without the lock."""
-        detect_fork()
-        if self._resume_pending:
-            self._resume_pending = False
-            try:
-                self._owner.on_first_use()
-            except BaseException:
-                self._resume_pending = True  # until the next use
-                raise
 
     def __repr__(self) -> str:
         return f"<Follower of {self.source}: {self.ended or self.calibration}>"
@@ -118,7 +107,7 @@ class Follower(Generic[B, C]):
         Raises:
             BookNotReady: the book can't be read; the text says why.
         """
-        self.ensure_resumed()
+        self.first_use()
         return self.under_lock(lambda: how(self.require_book()))
 
     def under_lock(self, do: Callable[[], T]) -> T:
@@ -158,7 +147,7 @@ class Follower(Generic[B, C]):
 
         A reentrant call does not wait.
         """
-        self.ensure_resumed()
+        self.first_use()
         if is_reentrant():
             return self._settled()
         if self._settled():
@@ -331,8 +320,9 @@ class Follower(Generic[B, C]):
 
         Without a callback it gets them only while the caller holds it.
         """
-        self.ensure_resumed()
+        self.first_use()
         subscription = self._listeners.make(maxsize, callback, self._remove_listener, self._on_overflow)
+        subscription.message_queue.first_use = self.first_use
         run_or_defer(partial(self.under_lock, partial(self._add_listener, subscription)))
         return subscription
 

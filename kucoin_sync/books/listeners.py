@@ -33,9 +33,6 @@ class BookListener(Protocol):
     def obstacle(self, book: Any) -> str:
         """Return why the book has to wait, "" if that is unknown."""
 
-    def on_first_use(self) -> None:
-        """Resume after a fork: a book is used in the child for the first time."""
-
 
 class ChangeListeners:
     """Makes subscriptions to a book's changes and puts the changes into them.

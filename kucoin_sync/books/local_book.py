@@ -115,7 +115,7 @@ class LocalBook(NotPicklable, TopOfBook, Generic[B, C]):
     @property
     def ready(self) -> bool:
         """Whether the book can be read."""
-        self._follower.ensure_resumed()
+        self._follower.first_use()
         return self._follower.live
 
     def wait_ready(self: Self, timeout: float | None = None) -> Self:

@@ -106,10 +106,6 @@ class BookManager:
             self._by_topic[topic] = (*self._by_topic.get(topic, ()), book)
         self._past_resyncs = -sum(book.calibration.resyncs for book in kept)
 
-    def on_first_use(self) -> None:
-        """Resume the stream in a forked child: a book is used there for the first time."""
-        self._subscription_manager.use()
-
     def resume(self) -> None:
         """Serve the parent's books in a forked child."""
         with self._lock:
@@ -142,6 +138,7 @@ class BookManager:
             raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
         source = BookSource.of(symbol, level, generation=generation, with_key=self._with_key())
         book: Follower[Any, Any] = Follower(source, self)
+        book.first_use = self._subscription_manager.first_use
         held = hold(book)
         if not is_reentrant():
             wait_for_deferred()

@@ -238,7 +238,7 @@ class SnapshotQueue:
                     raise
                 except BaseException as error:
                     log(logging.ERROR, "a defect in the fetching of snapshots, which continues", error=error)
-                waker.sleep(_DEFECT_DELAY)
+                waker.pause(_DEFECT_DELAY)
         except Cancelled:
             pass  # the stream was closed
         finally:
@@ -267,7 +267,7 @@ class SnapshotQueue:
                         return
                     self._idle[waker] = None
             if book is None:
-                waker.sleep(min(delay, idle_left) if idle_left > 0 else delay)
+                waker.pause(min(delay, idle_left) if idle_left > 0 else delay)
                 continue
             try:
                 self._fetch(fetchers, waker, book)

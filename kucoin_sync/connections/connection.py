@@ -82,7 +82,7 @@ class Connection(OnThread):
         self._host = ""
         self._welcomed: float | None = None  # when the current connection was welcomed
         self._handoff_policy = HandoffPolicy()  # decides when a consumer may read the socket
-        self._abandoned = False  # this is a forked child's copy of the parent's connection
+        self._forked = False  # this is a forked child's copy of the parent's connection
         self._acquire_thread(self._run, name=f"kucoin-io-{number}")
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
@@ -158,16 +158,16 @@ class Connection(OnThread):
         """Tell the I/O thread to end; it stops waiting at once. Does not join the thread."""
         self._waker.cancel()
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """Drop this copy in a forked child; tell neither the peer nor the owner.
 
         The I/O thread does not exist in the child, unless an inline callback forked: then it ends after the callback.
         """
-        self._abandoned = True
+        self._forked = True
         self._lock = threading.Lock()
         self._session = None
         if self._transport is not None:
-            self._transport.abandon()
+            self._transport.after_fork()
 
     # On the I/O thread
 
@@ -178,7 +178,7 @@ class Connection(OnThread):
             if self._rest is not None:
                 self._rest.close()
             self._waker.close()
-            if not self._abandoned:
+            if not self._forked:
                 self._owner.ended(self)
 
     def _reconnect_until_closed(self) -> None:
@@ -231,7 +231,7 @@ class Connection(OnThread):
                 self._owner.emit(ConnectDelayed(self.market, self.private, delay, reason))
                 waits = f"{reason}, so that the next one waits for {delay:.1f} s"
                 self._waker.begin("no connection was dialled", waits)
-            self._waker.sleep(delay)
+            self._waker.pause(delay)
         server = token.servers[self._server_index % len(token.servers)]
         self._host = urlsplit(server.endpoint).hostname or ""
         self._transport = options.dial(server.endpoint, token.token, self._waker)
@@ -294,7 +294,7 @@ class Connection(OnThread):
 
     def process(self, session: Session, frames: list[bytes], arrival: Arrival, now: float) -> Pushes:
         """Pass frames to the session under the lock; return the pushes. For the receiver."""
-        with self._lock:  # looked up here, because `abandon` replaces it
+        with self._lock:  # looked up here, because `after_fork` replaces it
             return session.receive(frames, arrival, now)
 
     def _handle_session_event(self, event: SessionEvent) -> None:
@@ -382,7 +382,7 @@ class Connection(OnThread):
         while (remaining := until - time.monotonic()) > 0:
             if not self._wanted:
                 self._owner.idle(self)  # closes this connection unless a topic was just placed on it
-            self._waker.sleep(remaining)
+            self._waker.pause(remaining)
 
     def _drop_transport(self) -> None:
         """End the session, send its remaining commands and close the socket."""

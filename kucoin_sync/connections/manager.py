@@ -17,7 +17,7 @@ from ..delivery.staleness import SilenceThread, SilenceWatch
 from ..delivery.subscription import Subscription
 from ..events import Event
 from ..exceptions import InvalidTopic, StreamClosed
-from ..internal.fork import detect_fork
+from ..internal.fork import FirstUse
 from ..internal.guard import log
 from ..internal.signals import is_reentrant
 from ..protocol.session_events import TopicKey
@@ -52,12 +52,12 @@ class SubscriptionManager(ConnectionGroups):
         self._unreadable = 0  # by ended subscriptions
         self._watches: dict[Subscription, SilenceWatch] = {}
         self._joining: dict[Subscription, int] = {}  # subscriptions whose `subscribe` still runs, with its thread
-        self._first_use: Callable[[], object] | None = None  # set in a forked child until it connects
+        self.first_use = FirstUse()  # pending in a forked child until it connects
 
     # In a forked child
 
-    def after_fork(self, first_use: Callable[[], object]) -> None:
-        """Drop the parent's connections in a forked child. The first use calls `first_use`, which must call `resume`.
+    def after_fork(self, on_first_use: Callable[[], object]) -> None:
+        """Drop the parent's connections in a forked child. The first use calls `on_first_use`, which calls `resume`.
 
         Only the subscriptions are kept; `resume` makes new groups for them. A subscription whose `subscribe` call was
         running on another thread of the parent is dropped, because that thread does not exist in the child.
@@ -67,7 +67,7 @@ class SubscriptionManager(ConnectionGroups):
             *self._made,
             *(each for group in self._connection_groups.values() for each in group.all_connections()),
         }:
-            connection.abandon()
+            connection.after_fork()
         joining, here = self._joining, threading.get_ident()
         self._subscriptions = {
             subscription: None
@@ -82,20 +82,15 @@ class SubscriptionManager(ConnectionGroups):
         self._dropped = self._unreadable = 0
         self._mismatches.after_fork()
         self.closed = False
-        self._first_use = first_use
+        self.first_use.after_fork(on_first_use)
         for subscription in self._subscriptions:
-            subscription.message_queue.sleep(self.use)
-
-    def use(self) -> None:
-        """Connect in a forked child, if it has not yet. Call this before each use."""
-        detect_fork()
-        if (first_use := self._first_use) is not None:
-            first_use()
+            subscription.message_queue.alert = True  # has a consumer that finds nothing call `first_use`
 
     def resume(self) -> list[Subscription]:
         """Subscribe everything that the parent had; return the subscriptions. A second call does nothing."""
         with self._lock:
-            if self._first_use is None or self.closed:
+            if not self.first_use.pending or self.closed:
+                self.first_use.done()
                 return []
             subscriptions = list(self._subscriptions)
             now = time.monotonic()
@@ -104,7 +99,7 @@ class SubscriptionManager(ConnectionGroups):
             if self._watches:
                 self._silence.look()
             todo = self._carry_all(subscriptions)
-            self._first_use = None
+            self.first_use.done()
         log(
             logging.INFO,
             "this process was forked: its stream dials on its own now, for %d subscriptions",
@@ -140,7 +135,7 @@ class SubscriptionManager(ConnectionGroups):
 
         If this raises, nothing has changed. The caller must call `joined` after the wait, whatever its result.
         """
-        self.use()
+        self.first_use()
         call = PendingSubscribe(self._progress.append)
         todo: list[Action] = []
         with self._lock, ExitStack() as undo:

@@ -151,7 +151,7 @@ class MessageSource(Protocol):
     def close(self) -> None:
         """Tell the thread to end; it stops waiting at once. Does not join the thread."""
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """Drop this copy in a forked child; tell neither the peer nor the owner.
 
         Of the parent's threads only the one that forked exists in the child. The others may have held locks, so this
@@ -197,7 +197,7 @@ class OnThread:
                         lost(self.last_error)
                 until = time.monotonic() + _RESTART_DELAY
                 while (remaining := until - time.monotonic()) > 0:
-                    self._waker.sleep(remaining)
+                    self._waker.pause(remaining)
         except Cancelled:
             pass  # the owner has closed it
 

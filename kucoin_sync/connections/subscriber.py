@@ -181,6 +181,7 @@ class Subscriber:
             message_queue = InlineQueue(options.callback, lambda error: self._callbacks.failed(subscription, error))
         else:
             message_queue = queue_for(options.overflow, options.maxsize, overflowed, slow)
+        message_queue.first_use = self._subscription_manager.first_use
         subscription = Subscription(
             singles,
             message_queue,

@@ -53,11 +53,11 @@ class LastValues:
                 self._remove(single, last)
                 raise
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset the locks and values in a forked child; the subscriptions reset themselves."""
         self._lock = threading.RLock()
         for last in self._values.values():
-            last.renew()
+            last.after_fork()
 
     def _value_of(self, single: str) -> _Last:
         with self._lock:
@@ -86,7 +86,7 @@ class _Last:
         self._newest: Message | None = None
         self._closed = False
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Reset in a forked child, which must not show the parent's last message."""
         self._lock = threading.Lock()
         self._newest = None

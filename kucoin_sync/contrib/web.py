@@ -49,7 +49,7 @@ class WebFeed:
     def after_fork(self) -> None:
         """Reset in a forked child, which serves none of the parent's browsers; the client resets itself."""
         self._free_slots = _slots(self.options.max_streams)
-        self._last.renew()
+        self._last.after_fork()
 
     @property
     def client(self) -> Client:

@@ -123,9 +123,9 @@ class Callbacks:
         self.executor = Executor("kucoin-callbacks", *self._limits, self.emit)
         self._events = None if self._on_event is None else _EventJob(self._on_event, self.executor)
 
-    def renew(self) -> None:
+    def after_fork(self) -> None:
         """Begin again in a forked child; no callback runs until `serve`."""
-        self.executor.abandon()
+        self.executor.after_fork()
         if self._events is not None:
             self._events.waiting.clear()
         self._begin()

@@ -126,7 +126,7 @@ class Executor:
         for calls in (self._first.calls, self._second.calls, self._looks):
             calls.put(None)
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """End in a forked child, which has at most one of the threads: the one that forked, in a job's turn."""
         self.closed = True
         self._lock = threading.Lock()

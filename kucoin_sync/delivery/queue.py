@@ -52,12 +52,12 @@ class MessageQueue:
         items: the queued pushes and batches.
         waiters: the latches of waiting consumers, released one for each push.
         dropped: how many messages were dropped.
-        alert: whether `notice` may return an error.
+        alert: whether `notice` has something to do: it may return an error, or call `first_use`.
         finished: no more pushes will come; queued ones can still be taken.
         error: why the subscription has ended, with `finished`; None after a normal close.
         read_lease: allows the sole consumer thread to read the socket itself.
         decoder: decodes raw pushes to messages.
-        first_use: in a forked child, called before a consumer first looks for messages.
+        first_use: called before a consumer looks for messages; its owner shares one with all queues.
         callback: called with each message if the consumer is a callback. Look it up for each message, because closing
             replaces it.
         calling: whether a call of the callback may be running.
@@ -75,7 +75,7 @@ class MessageQueue:
         self.decoder = Decoder()
         self.callback: Callable[[Message], object] = uncalled
         self.calling = False
-        self.first_use: Callable[[], None] | None = None
+        self.first_use = fork.FirstUse()
         self.leaving: deque[Latch] = deque()
         self._maxsize = maxsize
         self._on_overflow = on_overflow
@@ -111,7 +111,7 @@ class MessageQueue:
         self._congested = self._full = False
         self._consumer, self.read_lease = _NOBODY, None
         self.calling = False
-        self.alert = self.first_use is not None
+        self.alert = self.first_use.pending
 
     def clear(self) -> None:
         """Drop all items. A consumer in the middle of a batch gets no more frames of it either."""
@@ -120,22 +120,6 @@ class MessageQueue:
         self.items.clear()
         self._batches.clear()
         self._in_batches = 0
-
-    def sleep(self, first_use: Callable[[], None]) -> None:
-        """Call `first_use` before a consumer first looks for messages."""
-        self.first_use = first_use
-        self.alert = True  # makes a consumer that finds nothing call `notice`
-
-    def use(self) -> None:
-        """Call `first_use` if it is set. Call this before looking at the queue for a user."""
-        fork.detect_fork()
-        first_use, self.first_use = self.first_use, None
-        if first_use is not None:
-            try:
-                first_use()
-            except BaseException:
-                self.sleep(first_use)  # keep it for the next use
-                raise
 
     def __len__(self) -> int:
         items, batches = len(self.items), self._batches
@@ -361,7 +345,7 @@ class MessageQueue:
 
     def notice(self) -> Exception | None:
         """Return an error to raise to the consumer once it has emptied the queue; each error only once."""
-        self.use()
+        self.first_use()
         with self._lock:
             told = self._notices.popleft() if self._notices and not len(self) else None
             self.alert = bool(self._notices) or self._overflow_unreported()

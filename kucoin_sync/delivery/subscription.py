@@ -79,7 +79,7 @@ class Subscription(NotPicklable, Generic[P_co]):
     @property
     def pending(self) -> int:
         """The number of messages received and not yet taken."""
-        self.message_queue.use()
+        self.message_queue.first_use()
         return len(self.message_queue)
 
     @property

@@ -30,10 +30,12 @@ import os
 import socket
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol
 
 __all__ = [
+    "FirstUse",
     "ForkAware",
     "NotPicklable",
     "close_in_child",
@@ -173,6 +175,36 @@ def close_in_child(*sockets: socket.socket) -> None:
     with _state.lock:
         for sock in sockets:
             _state.sockets.add(sock)
+
+
+class FirstUse:
+    """What a forked child does before it first uses something that it has from its parent.
+
+    All parts of a stream share one object, and call it before each use. While the first use is pending, it makes the
+    call that `after_fork` has set. That call ends with `done`; until then each use makes it again.
+    """
+
+    def __init__(self) -> None:
+        self._resume: Callable[[], object] | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether this is a forked child, and nothing was used in it yet."""
+        return self._resume is not None
+
+    def after_fork(self, resume: Callable[[], object]) -> None:
+        """Call `resume` before the next use."""
+        self._resume = resume
+
+    def done(self) -> None:
+        """Note that `resume` has succeeded."""
+        self._resume = None
+
+    def __call__(self) -> None:
+        """Resume if the first use is pending. Called without a lock held."""
+        detect_fork()
+        if (resume := self._resume) is not None:
+            resume()
 
 
 class NotPicklable:

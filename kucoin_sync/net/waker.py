@@ -100,7 +100,7 @@ class Waker:
             self.wake()  # the next wait has to end, too
             raise Cancelled
 
-    def sleep(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Wait for `seconds`, or until `wake` is called. Raise Cancelled after `cancel`."""
         self.wait(seconds)
         self.clear()

@@ -331,7 +331,7 @@ class WebSocketConnection:
             self._flush()
         self._socket.close()
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """Close the descriptor without sending anything, not even a TLS alert; `receive` then raises Cancelled."""
         self._failure, self._flowing = Cancelled(), False
         self._socket.sock.close()

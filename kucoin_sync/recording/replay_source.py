@@ -164,7 +164,7 @@ class ReplaySource:
     def start(self) -> None:
         """Do nothing: the player starts when the replay does."""
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """Do nothing: a forked child does not have the player's thread."""
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:

@@ -150,7 +150,7 @@ class Jobs:
                     self._workers.pop(waker, None)
                     return None
                 self._idle_worker[waker] = None
-            waker.sleep(math.inf)
+            waker.pause(math.inf)
 
     def _do(self, job: Job, waker: Waker, fetchers: dict[bool, SnapshotFetcher]) -> None:
         if not isinstance(job, str):
@@ -173,7 +173,7 @@ class Jobs:
                 if delay <= 0:
                     self._pace.record(now)
                     return
-            waker.sleep(delay)
+            waker.pause(delay)
 
     def _fetch(self, book: Book, asked: int, waker: Waker, fetchers: dict[bool, SnapshotFetcher]) -> Answer:
         if book.signed not in fetchers:

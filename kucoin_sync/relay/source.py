@@ -89,7 +89,7 @@ class RelaySource(OnThread):
         self._runs: dict[tuple[int, int], int] = {}  # epochs by token and run
         self._connected = 0.0
         self._renew_at = 0.0
-        self._abandoned = False  # whether this is a forked child's copy
+        self._forked = False  # whether this is a forked child's copy
         self._resubscribed_due = False  # whether `Resubscribed` is due when all topics are carried
         self._acquire_thread(self._run, name=f"kucoin-redis-{number}")
 
@@ -134,12 +134,12 @@ class RelaySource(OnThread):
         self._waker.cancel()
         self._client.connection_pool.disconnect()
 
-    def abandon(self) -> None:
+    def after_fork(self) -> None:
         """Close the copy of the connection in a forked child, without sending anything to Redis.
 
         The child does not have the thread, unless an inline callback forked on it. Then that thread ends afterwards.
         """
-        self._abandoned = True
+        self._forked = True
         self._lock = threading.Lock()
         self._client.connection_pool.reset()
 
@@ -151,7 +151,7 @@ class RelaySource(OnThread):
         finally:
             self._client.connection_pool.disconnect()
             self._waker.close()
-            if not self._abandoned:
+            if not self._forked:
                 self._owner.ended(self)
 
     def _reconnect_forever(self) -> None:
@@ -197,7 +197,7 @@ class RelaySource(OnThread):
     def _pause(self, delay: float) -> None:
         until = time.monotonic() + delay
         while (remaining := until - time.monotonic()) > 0:
-            self._waker.sleep(remaining)
+            self._waker.pause(remaining)
 
     def _read_until_error(self) -> None:
         """Request topics and read entries, until an error."""
@@ -206,7 +206,7 @@ class RelaySource(OnThread):
         self._renew_at = 0.0
         idle_since = time.monotonic()
         while True:
-            if self._abandoned:
+            if self._forked:
                 raise Cancelled
             if self._waker.called:
                 self._waker.clear()
@@ -223,7 +223,7 @@ class RelaySource(OnThread):
                 idle_since = now
                 self._owner.idle(self)
             if not self._last_ids:
-                self._waker.sleep(BLOCK / 1000)
+                self._waker.pause(BLOCK / 1000)
                 continue
             streams: Any = self._last_ids
             found: Any = self._client.xread(streams, count=_MAX_ENTRIES, block=BLOCK)

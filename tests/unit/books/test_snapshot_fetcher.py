@@ -102,7 +102,7 @@ class _Client:
         try:
             if answer == "silence":
                 while True:
-                    self.waker.sleep(LIMIT)
+                    self.waker.pause(LIMIT)
             if isinstance(answer, tuple):
                 gate, answer = answer
                 reached(gate, "the test never let the answer come")

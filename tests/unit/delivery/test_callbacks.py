@@ -659,7 +659,7 @@ class TestForked:
             heard.append(event)
             if len(heard) == 1:
                 reached(queued, "no second event was queued")
-                callbacks.renew()
+                callbacks.after_fork()
                 renewed.set()
             else:
                 again.set()
@@ -689,7 +689,7 @@ class TestForked:
             heard.append(number(received))
             if len(heard) == 1:
                 subscription.message_queue.after_fork()
-                callbacks.renew()
+                callbacks.after_fork()
             elif len(heard) == 3:
                 again.set()
 

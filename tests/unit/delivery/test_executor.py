@@ -374,7 +374,7 @@ def test_after_the_end_nothing_starts() -> None:
     assert not job.began.is_set()
 
 
-def test_a_worker_that_is_abandoned_in_a_turn_ends_after_it_whatever_thread_held_the_lock(
+def test_a_worker_that_forks_in_a_turn_ends_after_it_whatever_thread_held_the_lock(
     make_executor: Callable[..., Executor],
 ) -> None:
     executor = make_executor()
@@ -389,7 +389,7 @@ def test_a_worker_that_is_abandoned_in_a_turn_ends_after_it_whatever_thread_held
         def run_job(self, worker: Worker) -> bool:
             threading.Thread(target=hold).start()
             reached(held, "the lock is not held")
-            executor.abandon()
+            executor.after_fork()
             assert (executor.closed, worker.is_active) == (True, False)
             return super().run_job(worker)
 

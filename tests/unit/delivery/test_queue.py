@@ -20,6 +20,7 @@ from kucoin_sync.delivery import queue as inbox_module
 from kucoin_sync.delivery.overflow import OVERFLOW
 from kucoin_sync.delivery.queue import InlineQueue, MessageQueue
 from kucoin_sync.delivery.subscription import Subscription
+from kucoin_sync.internal.fork import FirstUse
 from kucoin_sync.protocol import envelopes as envelopes_module
 from kucoin_sync.protocol.envelopes import FrameBatch, RawPush, channel_of
 from kucoin_sync.protocol.message import Arrival, EnvelopePrefix, decode_message
@@ -296,10 +297,11 @@ class TestForked:
         assert message_queue.notice() is not None
 
     def test_its_first_use_is_told_once_by_who_finds_nothing_or_looks(self, overflow: str) -> None:
-        for use in (MessageQueue.notice, MessageQueue.use):
+        for use in (MessageQueue.notice, lambda message_queue: message_queue.first_use()):
             used: list[int] = []
-            message_queue = make_inbox(overflow)
-            message_queue.sleep(lambda used=used: used.append(1))
+            message_queue, first_use = make_inbox(overflow), FirstUse()
+            message_queue.first_use = first_use
+            first_use.after_fork(lambda used=used, first_use=first_use: (used.append(1), first_use.done()))
             message_queue.after_fork()
             assert message_queue.alert, "a consumer that finds nothing asks for a notice"
             use(message_queue)

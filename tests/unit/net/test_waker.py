@@ -15,28 +15,28 @@ from ...support.threads import LIMIT, Task, reached
 class TestWaker:
     @pytest.mark.usefixtures("way_of_waiting")
     def test_wake_ends_a_sleep_under_way(self, waker: Waker, poll_begun: threading.Event) -> None:
-        sleeper = Task(waker.sleep, 1000 * LIMIT)
+        sleeper = Task(waker.pause, 1000 * LIMIT)
         reached(poll_begun, "the sleep never began")
         waker.wake()
         sleeper.result()
 
     def test_wake_ends_the_next_sleep(self, waker: Waker) -> None:
         waker.wake()
-        waker.sleep(1000 * LIMIT)
+        waker.pause(1000 * LIMIT)
 
     @pytest.mark.usefixtures("way_of_waiting")
     @pytest.mark.parametrize("seconds", [0.01, 0.0, -5.0])
     def test_a_sleep_ends_by_itself(self, waker: Waker, seconds: float) -> None:
-        Task(waker.sleep, seconds).result()
+        Task(waker.pause, seconds).result()
 
     def test_wakes_that_nobody_waits_for_are_one(self, waker: Waker) -> None:
         for _ in range(5000):  # more than the system holds
             waker.wake()
-        waker.sleep(1000 * LIMIT)
+        waker.pause(1000 * LIMIT)
         assert poll(waker.fileno(), -1, False, 0.0) == (False, False)
 
     def test_cancel_ends_a_sleep_under_way(self, waker: Waker, poll_begun: threading.Event) -> None:
-        sleeper = Task(waker.sleep, 1000 * LIMIT)
+        sleeper = Task(waker.pause, 1000 * LIMIT)
         reached(poll_begun, "the sleep never began")
         waker.cancel()
         with pytest.raises(Cancelled):
@@ -46,7 +46,7 @@ class TestWaker:
         waker.cancel()
         for _ in range(3):
             with pytest.raises(Cancelled):
-                Task(waker.sleep, 1000 * LIMIT).result()
+                Task(waker.pause, 1000 * LIMIT).result()
             with pytest.raises(Cancelled):
                 Task(socket_pair[0].recv, 1).result()
 

@@ -56,7 +56,7 @@ class Pair:
         self.transport = WebSocketConnection(wire, waker, limits or Limits(), early)
 
     def close(self) -> None:
-        self.transport.abandon()
+        self.transport.after_fork()
         self.server.close()
 
     def send(self, *chunks: bytes) -> None:
@@ -638,8 +638,8 @@ class TestEnds:
         Task(pair.transport.close).result()
         assert pair.transport._socket.fileno() == -1
 
-    def test_abandon_says_nothing(self, pair: Pair) -> None:
-        pair.transport.abandon()
+    def test_a_forked_child_says_nothing(self, pair: Pair) -> None:
+        pair.transport.after_fork()
         raw = pair.server
         assert socket.socket.recv(raw, 1) == b""  # not even a TLS alert
 

@@ -50,6 +50,7 @@ class Follower(Generic[B, C]):
         was_live: whether the book was ever ready.
         received_ns: when the newest update was read from the socket.
         first_use: called before each use, without the lock.
+        before_wait: called before a thread waits for the book or its changes.
         keep_alive: an object that must exist while a callback gets the changes.
     """
 
@@ -70,6 +71,7 @@ class Follower(Generic[B, C]):
         self._waiting: set[Latch] = set()  # latches of threads that wait for the book to be ready or to end
         self._owner_told = False  # whether the owner knows that the book has ended
         self.first_use = FirstUse()
+        self.before_wait: Callable[[], object] | None = None
         self._updating = False  # whether a thread is inside `_change`
         self._reading_thread = 0  # the identifier of the thread that reads
         register(self)
@@ -147,6 +149,8 @@ class Follower(Generic[B, C]):
 
         A reentrant call does not wait.
         """
+        if self.before_wait is not None:
+            self.before_wait()
         self.first_use()
         if is_reentrant():
             return self._settled()
@@ -323,6 +327,7 @@ class Follower(Generic[B, C]):
         self.first_use()
         subscription = self._listeners.make(maxsize, callback, self._remove_listener, self._on_overflow)
         subscription.message_queue.first_use = self.first_use
+        subscription.message_queue.before_wait = self.before_wait
         run_or_defer(partial(self.under_lock, partial(self._add_listener, subscription)))
         return subscription
 

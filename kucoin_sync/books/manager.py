@@ -139,6 +139,7 @@ class BookManager:
         source = BookSource.of(symbol, level, generation=generation, with_key=self._with_key())
         book: Follower[Any, Any] = Follower(source, self)
         book.first_use = self._subscription_manager.first_use
+        book.before_wait = self._subscription_manager.before_wait
         held = hold(book)
         if not is_reentrant():
             wait_for_deferred()

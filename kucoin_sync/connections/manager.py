@@ -45,6 +45,7 @@ class SubscriptionManager(ConnectionGroups):
         self._subscriptions: dict[Subscription, None] = {}  # set first: any thread may report a mismatch from now on
         super().__init__(make, capacity, emit, lambda: [t for each in list(self._subscriptions) for t in each.topics])
         self.tells_silence = True  # False for a stream that is not live, such as a replay
+        self.before_wait: Callable[[], object] | None = None  # called before a consumer waits
         self._silence = SilenceThread(self._check_silence)
         self._tunnels: dict[str, object] = {}  # the owner of each tunnel name; changed without the lock
         # The lock of the base class guards the following, and `_subscriptions`.

@@ -182,6 +182,7 @@ class Subscriber:
         else:
             message_queue = queue_for(options.overflow, options.maxsize, overflowed, slow)
         message_queue.first_use = self._subscription_manager.first_use
+        message_queue.before_wait = self._subscription_manager.before_wait
         subscription = Subscription(
             singles,
             message_queue,

@@ -58,6 +58,7 @@ class MessageQueue:
         read_lease: allows the sole consumer thread to read the socket itself.
         decoder: decodes raw pushes to messages.
         first_use: called before a consumer looks for messages; its owner shares one with all queues.
+        before_wait: called before a consumer waits.
         callback: called with each message if the consumer is a callback. Look it up for each message, because closing
             replaces it.
         calling: whether a call of the callback may be running.
@@ -76,6 +77,7 @@ class MessageQueue:
         self.callback: Callable[[Message], object] = uncalled
         self.calling = False
         self.first_use = fork.FirstUse()
+        self.before_wait: Callable[[], object] | None = None
         self.leaving: deque[Latch] = deque()
         self._maxsize = maxsize
         self._on_overflow = on_overflow
@@ -294,6 +296,8 @@ class MessageQueue:
                 return read_lease.read(timeout) or self.ready()
             read_lease.give_back()
             self.read_lease = None
+        if self.before_wait is not None:
+            self.before_wait()
         gate = threading.Lock()
         gate.acquire()
         seconds = -1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX))

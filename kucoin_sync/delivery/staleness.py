@@ -14,7 +14,6 @@ from collections.abc import Callable
 from ..events import Stale
 from ..internal.guard import guarded
 from ..internal.resources import start_thread
-from ..protocol.envelopes import Push, Pushes
 from .subscription import Subscription
 
 __all__ = ["SilenceThread", "SilenceWatch"]
@@ -77,10 +76,7 @@ class SilenceThread:
 
 
 class SilenceWatch:
-    """Reports once per episode that a subscription got no message for `seconds`.
-
-    It replaces the subscription's `put` and `put_many` by methods that note each message and pass it on.
-    """
+    """Reports once per episode that a subscription got no message for `seconds`."""
 
     def __init__(self, subscription: Subscription, seconds: float, now: float) -> None:
         self.subscription = subscription
@@ -88,10 +84,7 @@ class SilenceWatch:
         self._since = now
         self._told = False
         self._heard = False
-        self._put = subscription.put
-        self._put_many = subscription.put_many
-        subscription.put = self._note
-        subscription.put_many = self._note_many
+        subscription.notify(self._note)
 
     def begin(self, now: float) -> None:
         """Start the time at `now`."""
@@ -116,10 +109,5 @@ class SilenceWatch:
         self._told = True
         return Stale(self.subscription.topics, silent)
 
-    def _note(self, push: Push) -> bool:
+    def _note(self) -> None:
         self._heard = True
-        return self._put(push)
-
-    def _note_many(self, pushes: Pushes) -> bool:
-        self._heard = True
-        return self._put_many(pushes)

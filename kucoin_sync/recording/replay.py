@@ -38,6 +38,10 @@ class ReplayStream(Client):
     recorded snapshots, and lose their connection where the recording lost it. After the last message, subscriptions end
     as if they were closed. Books can still be read.
 
+    `subscribe` raises SubscriptionRejected for a topic that the recording does not have; the text names those that it
+    has. Its `stale_after` has no effect. `wait_ready` of a book raises RecordingError if the recording has no snapshot
+    for it.
+
     Args:
         path: a file, a folder, a pattern such as "day-*.jsonl.zst", or several of these. All files are read once.
         speed: 1.0 plays in real time, 2.0 twice as fast. None plays as fast as the consumers read: then the replay
@@ -72,7 +76,8 @@ class ReplayStream(Client):
         )
         self._subscription_manager.tells_silence = False  # silence can't be measured: the clock is the recording's
         self._recorded_snapshots = RecordedSnapshots(index, self._subscription_manager.fetched)
-        self._player = Player(index, speed, self, self._recorded_snapshots, clock)
+        self._player = player = Player(index, speed, self, self._recorded_snapshots, clock)
+        self._subscription_manager.before_wait = lambda: run_or_defer(player.start)
 
     # Playing
 
@@ -147,36 +152,6 @@ class ReplayStream(Client):
 
     # As on any stream
 
-    if not TYPE_CHECKING:  # type checkers know these of `Client`, with all their overloads
-
-        def subscribe(self, topic: str, *more_topics: str, **options: Any) -> Any:
-            """Subscribe topics, as `Stream.subscribe` does; `stale_after` has no effect here.
-
-            Raises:
-                SubscriptionRejected: the recording does not have a topic; the text names the topics that it has.
-            """
-            subscription = super().subscribe(topic, *more_topics, **options)
-            self._start_with(subscription.message_queue, "wait")
-            return subscription
-
-        def book(self, symbol: str, **options: Any) -> Any:
-            """Keep the order book of a symbol, as `Stream.book` does, from the recorded snapshots and updates.
-
-            `wait_ready` raises RecordingError if the recording has no snapshot for it.
-            """
-            book = super().book(symbol, **options)
-            follower = book._follower
-            self._start_with(follower, "wait_until_settled")
-            listen = follower.listen
-
-            def listening(*args: Any) -> Any:
-                subscription = listen(*args)
-                self._start_with(subscription.message_queue, "wait")
-                return subscription
-
-            vars(follower)["listen"] = listening
-            return book
-
     def after_fork(self) -> None:
         """Close the replay in a forked child, which does not have the player's thread."""
         self._player.after_fork()
@@ -200,19 +175,6 @@ class ReplayStream(Client):
     def books(self) -> Sequence[tuple[Any, Any]]:
         """Return the followers of all open books, each with the subscription that brings its updates."""
         return [] if self._books is None else self._books.books
-
-    def _start_with(self, waited_for: object, method: str) -> None:
-        """Start the replay when this method of this object is first called.
-
-        The method is replaced on the object only, so that other streams keep theirs.
-        """
-        wait = getattr(waited_for, method)
-
-        def waiting(timeout: float | None) -> Any:
-            self.start()
-            return wait(timeout)
-
-        vars(waited_for)[method] = waiting
 
     def _source(
         self, number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver

@@ -32,12 +32,12 @@ class Clock:
             return
         clock = self
 
-        def sleep(waker: net_waker.Waker, seconds: float) -> None:
+        def pause(waker: net_waker.Waker, seconds: float) -> None:
             waker.clear()  # ends where the stream is closed
             clock.seconds += seconds
             clock.slept(seconds)
 
-        monkeypatch.setattr(net_waker.Waker, "sleep", sleep)
+        monkeypatch.setattr(net_waker.Waker, "pause", pause)
 
     def monotonic(self) -> float:
         return time.monotonic() + self.seconds

@@ -17,6 +17,7 @@ from kucoin_sync.connections.subscriber import SubscribeOptions
 from kucoin_sync.delivery.overflow import queue_for
 from kucoin_sync.delivery.queue import MessageQueue
 from kucoin_sync.delivery.subscription import Subscription
+from kucoin_sync.internal.fork import FirstUse
 from kucoin_sync.protocol.session_events import TopicKey
 
 from ...support.following import message
@@ -39,6 +40,7 @@ class Stream:
         self.forgotten: list[Any] = []
         self.request_count = 3
         self.meanwhile = lambda: None
+        self.first_use, self.before_wait = FirstUse(), None
 
     def emit(self, event: Any) -> None:
         self.events.append(event)

@@ -14,16 +14,18 @@ from functools import cached_property
 from itertools import count
 from secrets import token_hex
 from typing import Any, Literal, NamedTuple, TypeAlias
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from .. import Credentials, Limits
 from ..exceptions import ConnectionFailed, KucoinSyncError, RestError, TokenError
 from ..net.dial import Proxy, dial, proxy_for, resolve
 from ..net.rest import Endpoints, Rest, default_context
-from ..net.rest_response import RATE_CODES, ConnectToken
+from ..net.rest_response import RATE_CODES
 from ..net.waker import Waker
 from ..net.websocket import SecretUrl, WebSocketConnection
-from ..protocol.message import UNREADABLE, Arrival, command, decode_control
+from ..protocol.classic import CLASSIC
+from ..protocol.dialect import Server
+from ..protocol.message import UNREADABLE, Arrival
 from ..protocol.session import Session
 
 __all__ = ["Check", "Route", "State", "Subject", "Wrong", "remedy_of", "rest_of"]
@@ -82,7 +84,7 @@ class Route:
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._secure else 80)
         self._proxy: Proxy | None = None
-        self._token: ConnectToken | None = None
+        self._server: Server | None = None
         self._transport: WebSocketConnection | None = None
         self.rest = rest_of(subject, waker, lambda: self._context)
 
@@ -225,10 +227,9 @@ class Route:
 
     def check_token(self) -> str:
         try:
-            self._token = self.rest.connect_token(self._market, private=False)
+            server = self._server = self.rest.servers(CLASSIC, self._market, private=False)[0]
         except KucoinSyncError as error:
             raise Wrong(str(error), remedy_of(error)) from None
-        server = self._token.servers[0]
         return (
             f"for {urlsplit(server.endpoint).hostname}: ping every {server.ping_interval:g} s, "
             f"pong within {server.ping_timeout:g} s"
@@ -236,21 +237,20 @@ class Route:
 
     def check_welcome(self) -> str:
         """Open a WebSocket to the first server and wait for its welcome."""
-        assert self._token is not None
-        server = self._token.servers[0]
+        server = self._server
+        assert server is not None
         peer = urlsplit(server.endpoint)
         began = time.monotonic()
         limits = Limits(step_timeout=self._timeout)
-        glue = "&" if peer.query else "?"
         try:
             self._transport = WebSocketConnection.connect(
-                SecretUrl(f"{server.endpoint}{glue}token={quote(self._token.token, safe='')}&connectId={token_hex(8)}"),
+                SecretUrl(CLASSIC.url(server, token_hex(8))),
                 waker=self._waker,
                 limits=limits,
                 context=self._context if peer.scheme == "wss" else None,
             )
             session = Session(
-                ids=count(1), ping_interval=server.ping_interval, ping_timeout=server.ping_timeout,
+                CLASSIC, ids=count(1), ping_interval=server.ping_interval, ping_timeout=server.ping_timeout,
                 now=time.monotonic(), limits=limits,
             )  # fmt: skip
             while not session.welcomed:
@@ -269,12 +269,12 @@ class Route:
 
     def check_ping(self) -> str:
         """Send a ping message and wait for the pong."""
-        assert self._token is not None and self._transport is not None
-        timeout = min(self._timeout, self._token.servers[0].ping_timeout)
+        assert self._server is not None and self._transport is not None
+        timeout = min(self._timeout, self._server.ping_timeout)
         began = time.monotonic()
         ping = token_hex(8)
         try:
-            self._transport.send_text(command("ping", ping))
+            self._transport.send_text(CLASSIC.ping(ping))
             while (now := time.monotonic()) < began + timeout:
                 for frame in self._transport.receive(began + timeout, now):
                     if _is_pong(frame, ping):
@@ -292,10 +292,10 @@ class Route:
 
 def _is_pong(frame: bytes, ping: str) -> bool:
     try:
-        control = decode_control(frame)
+        answer = CLASSIC.answer(frame)
     except UNREADABLE:
         return False
-    return control.type == "pong" and control.command_id == ping
+    return answer.kind == "pong" and answer.command_id == ping
 
 
 def _ms(began: float) -> str:

@@ -8,6 +8,7 @@ from .. import Credentials
 from ..exceptions import AuthenticationError, KucoinSyncError
 from ..net.rest import default_context
 from ..net.waker import Waker
+from ..protocol.classic import CLASSIC
 from .checks import Check, Route, Subject, remedy_of, rest_of
 
 __all__ = ["examine"]
@@ -59,7 +60,7 @@ def _examine_key(subject: Subject, waker: Waker, reached: bool) -> Iterator[Chec
         return
     rest = rest_of(subject, waker, default_context, credentials)
     try:
-        rest.connect_token("spot", private=True)
+        rest.servers(CLASSIC, "spot", private=True)
     except AuthenticationError as error:
         remedy = _KEY_REMEDIES.get(error.code or "", "Check the key in KuCoin's API management.")
         yield Check("API key", "accepted", "wrong", str(error), remedy)

@@ -23,6 +23,7 @@ from ..net.direct_read import HandoffPolicy
 from ..net.rest import Rest
 from ..net.waker import Cancelled
 from ..net.websocket import ConnectionLost, WebSocketConnection
+from ..protocol.dialects import DIALECTS
 from ..protocol.envelopes import Pushes
 from ..protocol.message import Arrival
 from ..protocol.session import Session
@@ -65,6 +66,7 @@ class Connection(OnThread):
         self._failure: KucoinSyncError | None = None  # error of the last attempt or connection; see `last_error`
         self.counts = Counts()
         self._options = options
+        self._dialect = DIALECTS["classic"]
         self._owner = owner
         self._deliver = deliver
         self._payload_mismatch = weak_callback(owner.payload_mismatch)
@@ -78,7 +80,7 @@ class Connection(OnThread):
         self._retiring: float | None = None  # deadline at which a replaced connection closes
         self._proof_to_tell = _NEVER  # number of the proof to report to the owner
         self._proof_to_leave = _NEVER  # number of the proof after which to close; 0: it was answered
-        self._server_index = 0  # index of the token's server to try next
+        self._server_index = 0  # index of the server to try next
         self._host = ""
         self._welcomed: float | None = None  # when the current connection was welcomed
         self._handoff_policy = HandoffPolicy()  # decides when a consumer may read the socket
@@ -217,11 +219,11 @@ class Connection(OnThread):
             self._handle_lost(failure, next(delays))
 
     def _connect(self) -> None:
-        """Fetch a connect token, dial a server, do the WebSocket handshake and start a session."""
+        """Find out the servers, dial one of them, do the WebSocket handshake and start a session."""
         options = self._options
         if self._rest is None:
             self._rest = options.rest(self._waker)
-        token = self._rest.connect_token(self.market, private=self.private)
+        servers = self._rest.servers(self._dialect, self.market, private=self.private)
         base, per_minute = options.endpoints.of(self.market), options.limits.connections_per_minute
         delayed = False
         while (delay := connect_pace.delay(base, per_minute, time.monotonic())) > 0:
@@ -232,11 +234,13 @@ class Connection(OnThread):
                 waits = f"{reason}, so that the next one waits for {delay:.1f} s"
                 self._waker.begin("no connection was dialled", waits)
             self._waker.pause(delay)
-        server = token.servers[self._server_index % len(token.servers)]
+        server = servers[self._server_index % len(servers)]
         self._host = urlsplit(server.endpoint).hostname or ""
-        self._transport = options.dial(server.endpoint, token.token, self._waker)
+        self._transport = options.dial(self._dialect, server, self._waker)
         self._waker.begin(f"{self._host} has sent no welcome", "KuCoin may be busy: try again")
-        session = options.session(server, self._owner.command_ids, time.monotonic(), private=self.private)
+        session = options.session(
+            self._dialect, server, self._owner.command_ids, time.monotonic(), private=self.private
+        )
         with self._lock:
             session.subscribe(self._wanted)
             self._session = session

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import secrets
 import ssl
+import time
 from collections.abc import Callable, Iterator
-from urllib.parse import quote
 
 import msgspec
 
 from ..credentials import Credentials
 from ..limits import Limits
 from ..net.rest import Endpoints, Rest
-from ..net.rest_response import InstanceServer
 from ..net.waker import Waker
 from ..net.websocket import SecretUrl, WebSocketConnection
+from ..protocol.dialect import Dialect, Server
 from ..protocol.session import Session
 
 __all__ = ["ConnectionOptions"]
@@ -43,25 +43,27 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
             user_agent=self.user_agent,
         )
 
-    def dial(self, endpoint: str, token: str, waker: Waker) -> WebSocketConnection:
-        """Connect to an endpoint with a connect token and do the WebSocket handshake."""
-        separator = "&" if "?" in endpoint else "?"
+    def dial(self, dialect: Dialect, server: Server, waker: Waker) -> WebSocketConnection:
+        """Connect to a server and do the WebSocket handshake."""
         return WebSocketConnection.connect(
-            SecretUrl(f"{endpoint}{separator}token={quote(token, safe='')}&connectId={secrets.token_hex(8)}"),
+            SecretUrl(dialect.url(server, secrets.token_hex(8))),
             waker=waker,
             limits=self.limits,
-            context=self.context() if endpoint.startswith("wss:") else None,
+            context=self.context() if server.endpoint.startswith("wss:") else None,
             proxy=self.proxy,
             user_agent=self.user_agent,
         )
 
-    def session(self, server: InstanceServer, ids: Iterator[int], now: float, *, private: bool) -> Session:
+    def session(self, dialect: Dialect, server: Server, ids: Iterator[int], now: float, *, private: bool) -> Session:
         """Return a new session with a server; `ids` gives the numbers of its commands."""
+        credentials = self.credentials() if private else None
         return Session(
+            dialect,
             ids=ids,
             ping_interval=server.ping_interval,
             ping_timeout=server.ping_timeout,
             now=now,
             private=private,
-            limits=self.limits,
+            limits=dialect.limits(self.limits, private=private),
+            login=dialect.login(credentials, lambda: time.time_ns() // 1_000_000) if credentials else None,
         )

@@ -15,8 +15,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-import msgspec
-
 try:
     import requests
     import urllib3
@@ -28,11 +26,12 @@ except OSError as error:  # some versions of requests read certifi's file when t
     ) from error
 
 from ..credentials import Credentials
-from ..exceptions import AuthenticationError, ConnectionFailed, RestError, TokenError
+from ..exceptions import AuthenticationError, ConnectionFailed, RestError
 from ..internal.guard import log
 from ..internal.resources import shortage_error
+from ..protocol.dialect import Dialect, Server
 from .dial import dial, proxy_for
-from .rest_response import ConnectToken, RestResponse, TokenResponse
+from .rest_response import RestResponse
 from .socket import CancellableSocket
 from .waker import Waker
 
@@ -138,23 +137,18 @@ class Rest:
         """Close the idle connections."""
         self._session.close()
 
-    def connect_token(self, market: str, *, private: bool) -> ConnectToken:
-        """Return a fresh connect token of "spot" or "futures" (POST /api/v1/bullet-public or -private).
+    def servers(self, dialect: Dialect, market: str, *, private: bool) -> tuple[Server, ...]:
+        """Return the servers for a connection of "spot" or "futures"; fetch a fresh connect token if one is needed.
 
         Raises:
             AuthenticationError, RestError, TokenError (no connect token came), ConnectionFailed, Cancelled.
         """
-        path = "/api/v1/bullet-private" if private else "/api/v1/bullet-public"
-        try:
-            token = msgspec.convert(self.call(market, "POST", path, signed=private), TokenResponse).connect_token()
-        except msgspec.ValidationError as error:
-            raise TokenError(f"KuCoin's answer to {path} is not a connect token: {error}") from None
-        if not token.token or not token.servers:
-            raise TokenError(f"KuCoin's answer to {path} names no token or no server")
-        checked = self._endpoints.checked_endpoint
-        return token._replace(
-            servers=tuple(server._replace(endpoint=checked(market, server.endpoint)) for server in token.servers)
-        )
+        path = dialect.token_path(private=private)
+        if path is None:
+            return tuple(dialect.servers(market, private=private))
+        token = self.call(market, "POST", path, signed=private)
+        servers, checked = dialect.servers(market, private=private, token=token), self._endpoints.checked_endpoint
+        return tuple(server._replace(endpoint=checked(market, server.endpoint)) for server in servers)
 
     def server_time(self, market: str = "spot") -> float:
         """Return the time of KuCoin's clock, in seconds since 1970 (GET /api/v1/timestamp)."""

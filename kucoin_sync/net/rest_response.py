@@ -1,4 +1,4 @@
-"""Read REST responses: their data, a connect token, or an error that says whether and when to ask again.
+"""Read REST responses: their data, or an error that says whether and when to ask again.
 
 A response is KuCoin's if it is a JSON object with a code, whatever its HTTP status. All other responses come from
 something in between, such as a proxy or a content delivery network.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import email.utils
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from ..exceptions import AuthenticationError, RestError
 
-__all__ = ["RATE_CODES", "ConnectToken", "InstanceServer", "RestResponse", "TokenResponse"]
+__all__ = ["RATE_CODES", "RestResponse"]
 
 _MAX_RETRY_AFTER = 3600.0  # seconds
 _REMEDIES = {
@@ -114,50 +114,6 @@ class RestResponse:
         """Return the seconds until an HTTP date by the server's clock, or by ours; None if the date is malformed."""
         until, since = _instant(date), _instant(self._headers.get("Date", ""))
         return None if until is None else max(0.0, until - (now if since is None else since))
-
-
-class InstanceServer(NamedTuple):
-    """A WebSocket endpoint; its ping interval and timeout are in seconds."""
-
-    endpoint: str
-    ping_interval: float
-    ping_timeout: float
-
-
-class ConnectToken(NamedTuple):
-    """A token that opens WebSocket connections, and the servers that accept it. The token is a secret."""
-
-    token: str
-    servers: tuple[InstanceServer, ...]
-
-    def __repr__(self) -> str:
-        return f"ConnectToken(***, {self.servers!r})"
-
-
-class _Server(msgspec.Struct):
-    endpoint: str
-    pingInterval: float  # noqa: N815 - KuCoin's name
-    pingTimeout: float  # noqa: N815 - KuCoin's name
-
-    def __post_init__(self) -> None:
-        for name in ("pingInterval", "pingTimeout"):
-            if not 0 < getattr(self, name) <= 86_400_000:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, not a number of milliseconds in a day")
-
-
-class TokenResponse(msgspec.Struct):
-    """The data of a response with a connect token, as KuCoin sends it (times in milliseconds)."""
-
-    token: str
-    instanceServers: list[_Server]  # noqa: N815 - KuCoin's name
-
-    def connect_token(self) -> ConnectToken:
-        """Return it as a `ConnectToken`."""
-        servers = (
-            InstanceServer(each.endpoint, each.pingInterval / 1000, each.pingTimeout / 1000)
-            for each in self.instanceServers
-        )
-        return ConnectToken(self.token, tuple(servers))
 
 
 def _instant(date: str) -> float | None:

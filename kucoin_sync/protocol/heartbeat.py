@@ -32,14 +32,20 @@ class Heartbeat:
     """
 
     def __init__(self, interval: float, timeout: float, now: float) -> None:
-        self.every = interval / 2 if interval >= 2 else max(_MIN_INTERVAL, min(1.0, interval))
+        self._interval, self._timeout = interval, timeout
+        self.adjust(None, None)
         self.latency: float | None = None
-        self._pong_timeout = max(0.0, interval - self.every) + timeout
-        self._timeout = timeout
         self.last_frame = now
         self._last_ping = now
         self._last_id = ""
         self._unanswered: float | None = None  # when the oldest ping without a pong was sent
+
+    def adjust(self, interval: float | None, timeout: float | None) -> None:
+        """Set the interval and the timeout, unless they are None."""
+        self._interval, self._timeout = interval or self._interval, timeout or self._timeout
+        interval = self._interval
+        self.every = interval / 2 if interval >= 2 else max(_MIN_INTERVAL, min(1.0, interval))
+        self._pong_timeout = max(0.0, interval - self.every) + self._timeout
 
     def ping_sent(self, ping_id: str, now: float) -> None:
         """Note a ping."""

@@ -1,4 +1,4 @@
-"""Decode frames to `Message`s, and encode commands as frames.
+"""Decode frames to `Message`s.
 
 By default only the envelope of a push is decoded; its `data` stays undecoded until it is read. `envelopes.Decoder`
 decodes envelope and data in one pass if the consumer reads the data anyway. Nothing here knows connections or
@@ -19,14 +19,11 @@ from ..topics.table import TABLE
 
 __all__ = [
     "Arrival",
-    "Control",
     "EnvelopePrefix",
     "Message",
     "Origin",
     "RawPush",
-    "command",
     "decode_alone",
-    "decode_control",
     "decode_message",
     "mismatches_of",
     "payload_class",
@@ -311,46 +308,11 @@ class _Plain(Message[P_co]):
     data: Any = None
 
 
-class Control(msgspec.Struct):
-    """A frame that is not a push: welcome, ack, pong or error."""
-
-    type: str = ""
-    id: str | int | None = None
-    code: int | str | None = None
-    data: msgspec.Raw = msgspec.Raw()
-
-    @property
-    def command_id(self) -> str:
-        """The id of the command as text, "" if there is none."""
-        return "" if self.id is None else str(self.id)
-
-    @property
-    def status(self) -> int:
-        """The error code as a number, 0 if it is missing or not a number."""
-        try:
-            return int(self.code or 0)
-        except ValueError:
-            return 0
-
-    @property
-    def reason(self) -> str:
-        """The error's text, or its JSON if it is not text; at most 500 characters."""
-        json_text = bytes(self.data)
-        return (_decode_any(json_text) if json_text.startswith(b'"') else json_text.decode())[:500]
-
-
 #: Raises one of UNREADABLE if a frame is not a push. The caller sets `raw` and `origin`.
 decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(_Undecoded).decode
 #: Raises one of UNREADABLE unless the bytes are exactly one JSON value.
 decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
-decode_control = msgspec.json.Decoder(Control).decode
-_encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
-
-
-def command(kind: str, command_id: str, **fields: Any) -> bytes:
-    """Return the text frame of a command, such as `command("ping", "7")`."""
-    return _encode({"id": command_id, "type": kind, **fields})
 
 
 def mismatches_of(message: Message) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ Rules, from KuCoin's documentation unless another source is named:
    half of the rate is reserved for new subscriptions.
 4. A command without an answer within the ack timeout is sent again. After three attempts the peer is lost. A command
    that was refused because of the rate, or because the server is busy, is sent again after a pause.
-5. The meaning of an error answer is in its text, because one code has many meanings (see `session_events`). If a
-   command with several topics is refused, its topics are sent in smaller parts until the topic at fault is alone.
+5. The dialect says what an error answer means. If a command with several topics is refused, its topics are sent in
+   smaller parts until the topic at fault is alone.
 6. The session does not outlive its connection. Its owner keeps the wanted topics and subscribes them in the next one.
 
 `now` is an argument everywhere (monotonic seconds). Not thread-safe: the owner calls it under its own lock.
@@ -20,18 +20,24 @@ from __future__ import annotations
 import bisect
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
-from typing import Any
 
-from ..exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, SubscriptionRejected, TokenError
+from ..exceptions import (
+    AuthenticationError,
+    ConnectionFailed,
+    KucoinSyncError,
+    ProtocolError,
+    SubscriptionRejected,
+    TokenError,
+)
 from ..internal.backoff import SlidingWindow
 from ..limits import Limits
 from ..topics.grammar import join
-from . import message as messages
+from .dialect import Answer, Dialect
 from .envelopes import DATA, EnvelopePrefix, EnvelopePrefixes, FrameBatch, Push, RawPush
 from .heartbeat import Heartbeat
-from .message import Arrival, Control, Origin
+from .message import UNREADABLE, Arrival, Origin, decode_message
 from .session_events import (
     Acked,
     ConnectionFull,
@@ -41,7 +47,6 @@ from .session_events import (
     SessionEvent,
     TopicKey,
     Welcomed,
-    classify_error,
 )
 
 __all__ = ["ACK_TIMEOUT", "Session"]
@@ -79,14 +84,18 @@ class Session:
     """The protocol state of one connection to KuCoin.
 
     Args:
+        dialect: the language of the feed.
         ids: yields rising command ids; successive sessions share it, so that a late answer matches no new command.
         ping_interval, ping_timeout: seconds, from the answer that brought the connect token.
-        private: whether the connection is authorised; its commands then set `privateChannel`.
+        private: whether the connection is authorised.
+        login: returns the login command for a command id, which must be acknowledged before any other command is
+            sent; None without a login.
         now: the instant at which the handshake ended.
     """
 
     def __init__(
         self,
+        dialect: Dialect,
         *,
         ids: Iterator[int],
         ping_interval: float,
@@ -94,6 +103,7 @@ class Session:
         now: float,
         private: bool = False,
         limits: Limits | None = None,
+        login: Callable[[str], bytes] | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.welcomed = False
@@ -105,7 +115,10 @@ class Session:
         #: Whether a frame other than a push came; the owner resets it.
         self.eventful = False
         self.heartbeat = Heartbeat(ping_interval, ping_timeout, now)
+        self._dialect = dialect
         self._ids = ids
+        self._login = login
+        self._login_id = ""  # of the login command, until it is answered
         self._private = private
         self._opened = now
         self._pace = SlidingWindow(self.limits.commands_per_10s, 10.0)
@@ -263,17 +276,11 @@ class Session:
             command.attempts += 1
             command.deadline = now + ACK_TIMEOUT
             self._sent[command.id] = command
-            frames.append(self._frame(command))
+            topics = [key.topic for key in command.keys]
+            frames.append(
+                self._dialect.command(command.kind, command.id, topics, command.tunnel, private=self._private)
+            )
         return frames
-
-    def _frame(self, command: _Command) -> bytes:
-        fields: dict[str, Any] = {}
-        if command.keys:
-            ((topic, _),) = join((key.topic for key in command.keys), len(command.keys))
-            fields = {"topic": topic, "privateChannel": self._private}
-        if command.tunnel is not None:
-            fields["newTunnelId" if command.kind == "openTunnel" else "tunnelId"] = command.tunnel
-        return messages.command(command.kind, command.id, **fields, response=True)
 
     def _send_at(self, now: float) -> float:
         # A program that unsubscribes a lot must not delay its next subscriptions.
@@ -313,9 +320,9 @@ class Session:
             return
         if not self.welcomed:
             if now >= self._opened + self.limits.step_timeout:
-                self.lost = ConnectionFailed(
-                    f"the server sent no welcome within {self.limits.step_timeout:g} s of the handshake"
-                )
+                late = "answered no login" if self._login_id else "sent no welcome"
+                since = "welcome" if self._login_id else "handshake"
+                self.lost = ConnectionFailed(f"the server {late} within {self.limits.step_timeout:g} s of the {since}")
             return
         if now >= self.heartbeat.lost_at():
             self.lost = ConnectionFailed(self.heartbeat.complaint(now))
@@ -334,7 +341,7 @@ class Session:
 
     def _ping(self, now: float) -> None:
         ping_id = str(next(self._ids))
-        self._pings.append(messages.command("ping", ping_id))
+        self._pings.append(self._dialect.ping(ping_id))
         self._pace.record(now)
         self.heartbeat.ping_sent(ping_id, now)
         if self._proofs_asked > self._proofs_begun:
@@ -404,8 +411,8 @@ class Session:
     def _decode(self, frame: bytes, arrival: Arrival, now: float, pushes: list[Push]) -> None:
         """Take a frame whose envelope prefix is unknown."""
         try:
-            message = messages.decode_message(frame)
-        except messages.UNREADABLE:
+            message = decode_message(frame)
+        except UNREADABLE:
             self._control(frame, now)
             return
         message.raw, message.origin = frame, Origin(arrival)
@@ -420,32 +427,43 @@ class Session:
     def _control(self, frame: bytes, now: float) -> None:
         self.eventful = True
         try:
-            control = messages.decode_control(frame)
-            frame.decode()
-        except messages.UNREADABLE:
+            answer = self._dialect.answer(frame)
+        except UNREADABLE:
             self.unreadable += 1
             return
-        handle = _CONTROLS.get(control.type)
-        if control.type == "message":
-            self.unreadable += 1  # a malformed push
-        elif handle is None:
+        handle = _ANSWERS.get(answer.kind)
+        if handle is None:
             self.unknown += 1
         else:
-            handle(self, control, now)
+            handle(self, answer, now)
 
-    def _on_welcome(self, _: Control, __: float) -> None:
-        if not self.welcomed:
-            self.welcomed = True
-            self._events.append(Welcomed())
+    def _on_welcome(self, answer: Answer, now: float) -> None:
+        if self.welcomed or self._login_id:
+            return
+        self.heartbeat.adjust(answer.ping_interval, answer.ping_timeout)
+        if self._login is None:
+            self._begin()
+        else:
+            self._login_id, self._opened = str(next(self._ids)), now
+            self._pings.append(self._login(self._login_id))
 
-    def _on_pong(self, control: Control, now: float) -> None:
-        self.heartbeat.pong_came(control.command_id, now)
-        if control.command_id and control.command_id == self._proof_id:
+    def _begin(self) -> None:
+        """Note that commands may be sent now."""
+        self.welcomed = True
+        self._events.append(Welcomed())
+
+    def _on_pong(self, answer: Answer, now: float) -> None:
+        self.heartbeat.pong_came(answer.command_id, now)
+        if answer.command_id and answer.command_id == self._proof_id:
             self._proof_id, self._proof_due = "", _NEVER
             self._events.append(Proved(self._proofs_begun, answered=True))
 
-    def _on_ack(self, control: Control, _: float) -> None:
-        command = self._sent.pop(control.command_id, None)
+    def _on_ack(self, answer: Answer, _: float) -> None:
+        if self._login_id and answer.command_id == self._login_id:
+            self._login_id = ""
+            self._begin()
+            return
+        command = self._sent.pop(answer.command_id, None)
         if command is not None and command.kind == "subscribe":
             self._active.update(command.keys)
             if keys := self._still_wanted(command):
@@ -454,11 +472,12 @@ class Session:
     def _still_wanted(self, command: _Command) -> tuple[TopicKey, ...]:
         return tuple(key for key in command.keys if key in self._wanted)
 
-    def _on_error(self, control: Control, now: float) -> None:
-        code, reason = control.status, control.reason
-        command = self._sent.pop(control.command_id, None)
-        meaning = classify_error(code, reason)
-        if meaning == "token":
+    def _on_error(self, answer: Answer, now: float) -> None:
+        code, reason, meaning = answer.code, answer.reason, answer.meaning
+        command = self._sent.pop(answer.command_id, None)
+        if self._login_id and answer.command_id == self._login_id:
+            self.lost = AuthenticationError(f"KuCoin refused the login: {reason} (code {code})", code=str(code))
+        elif meaning == "token":
             self.lost = TokenError(f"KuCoin refused the connect token: {reason} (code {code})")
         elif meaning == "idle":
             self.lost = ConnectionFailed(f"KuCoin ended the connection: {reason} (code {code})")
@@ -533,7 +552,7 @@ def _is_utf8(frame: bytes) -> bool:
     return True
 
 
-_CONTROLS = {
+_ANSWERS = {
     "welcome": Session._on_welcome,
     "pong": Session._on_pong,
     "ack": Session._on_ack,

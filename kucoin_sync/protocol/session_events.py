@@ -1,12 +1,7 @@
-"""The events of a session, and the meanings of KuCoin's error answers.
-
-The error texts come from KuCoin's documentation ("Error code" of the WebSocket feed) and from observed answers. The
-code is not enough to tell them apart: code 509 has five meanings.
-"""
+"""The events that a session reports to its connection."""
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from ..exceptions import KucoinSyncError
@@ -20,7 +15,6 @@ __all__ = [
     "SessionEvent",
     "TopicKey",
     "Welcomed",
-    "classify_error",
 ]
 
 
@@ -73,22 +67,3 @@ class ServerError(NamedTuple):
 
 
 SessionEvent = Welcomed | Acked | Refused | ConnectionFull | Proved | ServerError
-
-
-# The meaning of an error answer, by its text. The first match counts.
-_MEANINGS = (
-    ("full", re.compile(r"limitation of \d+ per session", re.I)),
-    ("split", re.compile(r"limitation of \d+ per time", re.I)),
-    ("pace", re.compile(r"permits per second", re.I)),
-    ("busy", re.compile(r"service busy|session count limitation|retry later|system error", re.I)),
-    ("token", re.compile(r"token is (invalid|expired)|token .*expired", re.I)),
-    ("idle", re.compile(r"ping timeout", re.I)),
-)
-
-
-def classify_error(code: int, reason: str) -> str:
-    """Return what an error answer means: full, split, pace, busy, token, idle or refused."""
-    for found, pattern in _MEANINGS:
-        if pattern.search(reason):
-            return found
-    return {401: "token", 500: "busy", 509: "pace"}.get(code, "refused")

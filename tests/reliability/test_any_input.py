@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from kucoin_sync import InvalidTopic, KucoinSyncError
 from kucoin_sync.net.rest import Endpoints, Rest
-from kucoin_sync.net.rest_response import ConnectToken, RestResponse
+from kucoin_sync.net.rest_response import RestResponse
 from kucoin_sync.net.waker import Waker
 from kucoin_sync.payloads import Payload
+from kucoin_sync.protocol.classic import CLASSIC
+from kucoin_sync.protocol.dialect import Server
 from kucoin_sync.protocol.envelopes import opened
 from kucoin_sync.protocol.message import Arrival
 from kucoin_sync.protocol.session import Session
@@ -59,7 +61,7 @@ FRAMES = st.binary(max_size=60) | damaged() | ANSWERS.map(lambda answer: json.du
 @BOUNDED
 @given(frames=st.lists(FRAMES, max_size=8))
 def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribed(frames: list[bytes]) -> None:
-    session = Session(ids=itertools.count(10**9), ping_interval=18.0, ping_timeout=10.0, now=0.0)
+    session = Session(CLASSIC, ids=itertools.count(10**9), ping_interval=18.0, ping_timeout=10.0, now=0.0)
     session.receive([b'{"type":"welcome"}'], Arrival(), 0.0)
     wanted, late = TopicKey(TOPIC), TopicKey("/market/match:ETH-USDT")
     session.subscribe([wanted])
@@ -130,13 +132,14 @@ def test_any_token_is_a_token_to_a_server_that_may_have_it_or_an_error_of_this_p
     )
     client.answer = answer
     try:
-        token = client.connect_token("spot", private=False)
+        servers = client.servers(CLASSIC, "spot", private=False)
     except KucoinSyncError:
         pass
     else:
-        assert isinstance(token, ConnectToken)
-        assert token.token
-        for server in token.servers:
+        assert servers
+        for server in servers:
+            assert isinstance(server, Server)
+            assert server.token
             assert server.endpoint.startswith(("ws://127.0.0.1", "wss://127.0.0.1"))
             assert 0 < server.ping_interval <= 86400
             assert 0 < server.ping_timeout <= 86400

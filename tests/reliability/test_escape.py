@@ -229,7 +229,7 @@ SEAMS = [
     Seam(K + "net.websocket.WebSocketConnection.receive", PUSH),
     Seam(K + "net.websocket.WebSocketConnection.connect", CUT),
     Seam(K + "net.websocket.WebSocketConnection.close", CUT),
-    Seam(K + "net.rest.Rest.connect_token", CUT),
+    Seam(K + "net.rest.Rest.servers", CUT),
     Seam(K + "connections.groups.ConnectionGroups.acked", CUT),
     Seam(K + "connections.groups.ConnectionGroups.settled", CUT),
     Seam(K + "connections.groups.ConnectionGroups.emit", CUT),

@@ -29,7 +29,7 @@ from kucoin_sync import (
 )
 from kucoin_sync.internal import signals
 from kucoin_sync.net.rest import Rest
-from kucoin_sync.net.rest_response import ConnectToken
+from kucoin_sync.protocol.dialect import Dialect, Server
 from kucoin_sync.testing import FaultProxy, KucoinServer, local_kucoin
 
 from ..end_to_end.conftest import Events
@@ -191,13 +191,13 @@ def test_a_child_that_has_closed_its_stream_has_no_thread_and_no_socket_of_it(
 @contextmanager
 def unreachable() -> Iterator[None]:
     """Let no token come meanwhile, so that nothing is connected however slow this thread is."""
-    over, fetch = threading.Event(), Rest.connect_token
+    over, fetch = threading.Event(), Rest.servers
 
-    def wait_and_fetch(rest: Rest, market: str, *, private: bool) -> ConnectToken:
+    def wait_and_fetch(rest: Rest, dialect: Dialect, market: str, *, private: bool) -> tuple[Server, ...]:
         over.wait(LIMIT)
-        return fetch(rest, market, private=private)
+        return fetch(rest, dialect, market, private=private)
 
-    with patch.object(Rest, "connect_token", wait_and_fetch):
+    with patch.object(Rest, "servers", wait_and_fetch):
         yield
         over.set()
 

@@ -22,8 +22,9 @@ import responses
 from kucoin_sync import AuthenticationError, ConnectionFailed, Credentials, KucoinSyncError, RestError, TokenError
 from kucoin_sync.net import rest as rest_module
 from kucoin_sync.net.rest import Endpoints, Rest, default_context
-from kucoin_sync.net.rest_response import ConnectToken, InstanceServer
 from kucoin_sync.net.waker import Cancelled, Waker
+from kucoin_sync.protocol.classic import CLASSIC
+from kucoin_sync.protocol.dialect import Server
 
 from ...support.certificates import client_context, server_context
 from ...support.http11 import answer, answering, success
@@ -281,19 +282,15 @@ class TestConnectToken:
         second = {**TOKEN["instanceServers"][0], "endpoint": "WSS://ws2.kucoin.com/e"}
         data = {**TOKEN, "instanceServers": [*TOKEN["instanceServers"], second]}
         canned.post(SPOT + PUBLIC, json={"code": "200000", "data": data})
-        token = rest.connect_token("spot", private=False)
-        assert token == ConnectToken(
-            "s3cret-token",
-            (
-                InstanceServer("wss://ws-api-spot.kucoin.com/", 18.0, 10.0),
-                InstanceServer("wss://ws2.kucoin.com/e", 18.0, 10.0),
-            ),
+        assert rest.servers(CLASSIC, "spot", private=False) == (
+            Server("wss://ws-api-spot.kucoin.com/", 18.0, 10.0, "s3cret-token"),
+            Server("wss://ws2.kucoin.com/e", 18.0, 10.0, "s3cret-token"),
         )
         assert not canned.calls[0].request.body
 
     def test_that_of_futures_comes_from_there(self, rest: Rest, canned: responses.RequestsMock) -> None:
         canned.post(FUTURES + PUBLIC, json={"code": "200000", "data": TOKEN})
-        assert rest.connect_token("futures", private=False).token == "s3cret-token"
+        assert rest.servers(CLASSIC, "futures", private=False)[0].token == "s3cret-token"
 
     @pytest.mark.parametrize(
         "data",
@@ -327,7 +324,7 @@ class TestConnectToken:
     ) -> None:
         canned.post(SPOT + PUBLIC, json={"code": "200000", "data": data})
         with pytest.raises(TokenError, match=f"KuCoin's answer to {PUBLIC} ") as failure:
-            rest.connect_token("spot", private=False)
+            rest.servers(CLASSIC, "spot", private=False)
         assert failure.value.retriable
         assert "s3cret" not in shown(failure.value)
 
@@ -337,7 +334,7 @@ class TestConnectToken:
         data = {**TOKEN, "instanceServers": [*TOKEN["instanceServers"], wrong]}
         canned.post(SPOT + PUBLIC, json={"code": "200000", "data": data})
         with pytest.raises(ConnectionFailed) as failure:
-            rest.connect_token("spot", private=False)
+            rest.servers(CLASSIC, "spot", private=False)
         assert not failure.value.retriable
         assert "s3cret" not in shown(failure.value)
 
@@ -372,12 +369,12 @@ class TestSignature:
         self, make_rest: Callable[..., Rest], canned: responses.RequestsMock, credentials: Credentials
     ) -> None:
         canned.post(SPOT + PUBLIC, json={"code": "200000", "data": TOKEN})
-        make_rest(credentials=credentials).connect_token("spot", private=False)
+        make_rest(credentials=credentials).servers(CLASSIC, "spot", private=False)
         assert not [name for name in canned.calls[0].request.headers if name.startswith("KC-API")]
 
     def test_without_credentials_nothing_is_asked(self, rest: Rest, canned: responses.RequestsMock) -> None:
         with pytest.raises(AuthenticationError, match=f"{PRIVATE} needs an API key; pass Credentials") as failure:
-            rest.connect_token("spot", private=True)
+            rest.servers(CLASSIC, "spot", private=True)
         assert failure.value.code is None
         assert len(canned.calls) == 0
 
@@ -390,9 +387,9 @@ class TestSignature:
         canned.post(SPOT + PRIVATE, json={"code": "200000", "data": TOKEN})
         canned.post(SPOT + PRIVATE, json={"code": "200000", "data": TOKEN})
         rest = make_rest(credentials=credentials, clock=clock)
-        rest.connect_token("spot", private=True)
+        rest.servers(CLASSIC, "spot", private=True)
         clock.now = 1001.0
-        rest.connect_token("spot", private=True)
+        rest.servers(CLASSIC, "spot", private=True)
         stamps = [call.request.headers.get("KC-API-TIMESTAMP") for call in canned.calls]
         assert stamps == ["1000000", None, "5000000", "5001000"]
 
@@ -406,7 +403,7 @@ class TestSignature:
             refuse(canned, "400002")
             canned.get(SPOT + TIME, json={"code": "200000", "data": 5_000_000})
             canned.post(SPOT + PRIVATE, json={"code": "200000", "data": TOKEN})
-            rest.connect_token("spot", private=True)
+            rest.servers(CLASSIC, "spot", private=True)
         stamps = [call.request.headers.get("KC-API-TIMESTAMP") for call in canned.calls]
         assert stamps == ["1000000", None, "5000000", "13000000", None, "5000000"]
 
@@ -417,7 +414,7 @@ class TestSignature:
             refuse(canned, "400002")
         canned.get(SPOT + TIME, json={"code": "200000", "data": 987_500})
         with pytest.raises(AuthenticationError) as failure:
-            make_rest(credentials=credentials, clock=Clock(1000.0)).connect_token("spot", private=True)
+            make_rest(credentials=credentials, clock=Clock(1000.0)).servers(CLASSIC, "spot", private=True)
         assert str(failure.value) == (
             f"KuCoin refuses the timestamp of {PRIVATE}, also by its own clock, from which this machine's differs by "
             "+12.5 s: set this machine's clock (code 400002)"
@@ -432,14 +429,14 @@ class TestSignature:
         canned.get(SPOT + TIME, json={"code": "200000", "data": 5_000_000})
         refuse(canned, "400005")
         with pytest.raises(AuthenticationError, match="check KUCOIN_API_SECRET"):
-            make_rest(credentials=credentials).connect_token("spot", private=True)
+            make_rest(credentials=credentials).servers(CLASSIC, "spot", private=True)
 
     def test_other_refusals_are_not_tried_again(
         self, make_rest: Callable[..., Rest], canned: responses.RequestsMock, credentials: Credentials
     ) -> None:
         refuse(canned, "400003")
         with pytest.raises(AuthenticationError, match="check KUCOIN_API_KEY"):
-            make_rest(credentials=credentials).connect_token("spot", private=True)
+            make_rest(credentials=credentials).servers(CLASSIC, "spot", private=True)
         assert len(canned.calls) == 1
 
 
@@ -690,13 +687,13 @@ class TestConnections:
         ]
         for script in scripts:
             with Peer(script) as peer, pytest.raises(KucoinSyncError) as failure:
-                make_rest(peer.port, credentials=credentials, clock=clock, timeout=1.0).connect_token(
-                    "spot", private=True
+                make_rest(peer.port, credentials=credentials, clock=clock, timeout=1.0).servers(
+                    CLASSIC, "spot", private=True
                 )
             assert not [secret for secret in secrets if secret in shown(failure.value)]
             assert not hasattr(failure.value.__context__, "request")
         with refusing_port() as port, pytest.raises(ConnectionFailed) as refused:
-            make_rest(port, credentials=credentials, clock=clock).connect_token("spot", private=True)
+            make_rest(port, credentials=credentials, clock=clock).servers(CLASSIC, "spot", private=True)
         assert not [secret for secret in secrets if secret in shown(refused.value)]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 
 from kucoin_sync import AuthenticationError, RestError
-from kucoin_sync.net.rest_response import ConnectToken, InstanceServer, RestResponse, TokenResponse
+from kucoin_sync.net.rest_response import RestResponse
 
 WHERE = "GET /api/v1/timestamp"
 NOW = 1_700_000_000.0
@@ -181,28 +179,3 @@ class TestTheTimeToWait:
         self, code: str, seconds: float | None
     ) -> None:
         assert error_of(answer({"code": code}, gw_ratelimit_reset="1500")).retry_after == seconds
-
-
-class TestConnectToken:
-    SERVER = {"endpoint": "wss://ws-api-spot.kucoin.com/", "encrypt": True, "pingInterval": 18000, "pingTimeout": 10000}
-
-    def test_its_servers_have_their_ping_values_in_seconds(self) -> None:
-        second = {"endpoint": "wss://ws2.kucoin.com/e", "pingInterval": 500.5, "pingTimeout": 1, "new": None}
-        data = {"token": "s3cret-token", "instanceServers": [self.SERVER, second], "new": 1}
-        token = msgspec.convert(data, TokenResponse).connect_token()
-        assert token == ConnectToken(
-            "s3cret-token",
-            (
-                InstanceServer("wss://ws-api-spot.kucoin.com/", 18.0, 10.0),
-                InstanceServer("wss://ws2.kucoin.com/e", 0.5005, 0.001),
-            ),
-        )
-        assert repr(token).startswith("ConnectToken(***, (InstanceServer(")
-
-    @pytest.mark.parametrize("name", ["pingInterval", "pingTimeout"])
-    @pytest.mark.parametrize("value", [0, -1, "18000", None, True, 86_400_001, 1e300])
-    def test_a_ping_value_that_makes_no_sense_is_refused(self, name: str, value: Any) -> None:
-        data = {"token": "s3cret-token", "instanceServers": [{**self.SERVER, name: value}]}
-        with pytest.raises(msgspec.ValidationError, match=name) as failure:
-            msgspec.convert(data, TokenResponse)
-        assert "s3cret" not in str(failure.value)

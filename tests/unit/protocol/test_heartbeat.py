@@ -153,3 +153,13 @@ def test_a_peer_that_falls_silent_or_stops_answering_is_lost_within_interval_and
             heartbeat.last_frame = now
             frame_at = now + next(frames, 1e9)
     assert now - last_well <= interval + timeout
+
+
+def test_interval_and_timeout_may_be_set_later() -> None:
+    heartbeat = Heartbeat(18.0, 10.0, 0.0)
+    heartbeat.adjust(None, 5.0)
+    assert (heartbeat.every, heartbeat.ping_at()) == (9.0, 9.0)
+    heartbeat.ping_sent("1", 9.0)
+    assert heartbeat.lost_at() == 14.0
+    heartbeat.adjust(4.0, None)
+    assert (heartbeat.every, heartbeat.ping_at(), heartbeat.lost_at()) == (2.0, 11.0, 14.0)

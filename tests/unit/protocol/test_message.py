@@ -21,8 +21,6 @@ from kucoin_sync.protocol.message import (
     Arrival,
     Message,
     Origin,
-    command,
-    decode_control,
     decode_message,
     mismatches_of,
     payload_class,
@@ -520,75 +518,6 @@ def test_any_json_comes_through_in_every_view(
         assert message.payload is message.data
         assert not counted
     assert pickle.loads(pickle.dumps(message)).to_dict() == whole
-
-
-# Control frames and commands
-
-
-@pytest.mark.parametrize(
-    ("frame", "type", "command_id"),
-    [
-        (b'{"id":"7","type":"welcome"}', "welcome", "7"),
-        (b'{"id":7,"type":"ack"}', "ack", "7"),
-        (b'{"type":"pong","id":null,"timestamp":1712000000123456}', "pong", ""),
-        (b'{"type":"pong"}', "pong", ""),
-        (b"{}", "", ""),
-    ],
-)
-def test_a_control_frame_has_its_type_and_the_id_as_text(frame: bytes, type: str, command_id: str) -> None:
-    control = decode_control(frame)
-    assert (control.type, control.command_id) == (type, command_id)
-
-
-@pytest.mark.parametrize(
-    ("code", "status"),
-    [("404", 404), ('"509"', 509), ("null", 0), ('""', 0), ('"none"', 0), ("0", 0), ('"' + "9" * 5000 + '"', 0)],
-)
-def test_the_status_of_an_error_is_a_number(code: str, status: int) -> None:
-    assert decode_control(f'{{"type":"error","code":{code}}}'.encode()).status == status
-
-
-def test_an_error_without_a_code_has_the_status_0() -> None:
-    assert decode_control(b'{"type":"error"}').status == 0
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        ('"topic is invalid"', "topic is invalid"),
-        ('"quote \\" and é"', 'quote " and é'),
-        ("null", "null"),
-        ('{"why":[1,2]}', '{"why":[1,2]}'),
-        ("7", "7"),
-        ("1e999", "1e999"),
-        ('"' + "x" * 600 + '"', "x" * 500),
-        ("[" + "1," * 600 + "1]", ("[" + "1," * 600)[:500]),
-    ],
-)
-def test_the_reason_of_an_error_is_its_text_or_json_and_never_long(data: str, reason: str) -> None:
-    assert decode_control(f'{{"type":"error","data":{data}}}'.encode()).reason == reason
-
-
-def test_an_error_without_data_has_an_empty_reason() -> None:
-    assert decode_control(b'{"type":"error"}').reason == ""
-
-
-@pytest.mark.parametrize("frame", [b"", b"[]", b"{", b'{"id":1.5}', b'{"id":{}}', b'{"code":[]}', b'{"type":7}'])
-def test_what_is_no_control_frame_is_refused(frame: bytes) -> None:
-    with pytest.raises(UNREADABLE):
-        decode_control(frame)
-
-
-def test_a_command_is_a_json_object_with_id_type_and_its_fields() -> None:
-    frame = command("subscribe", "7", topic="/market/ticker:BTC-USDT", privateChannel=False, response=True)
-    assert json.loads(frame) == {
-        "id": "7",
-        "type": "subscribe",
-        "topic": "/market/ticker:BTC-USDT",
-        "privateChannel": False,
-        "response": True,
-    }
-    assert command("ping", "8") == b'{"id":"8","type":"ping"}'
 
 
 def test_every_subject_of_the_table_is_known() -> None:

@@ -13,8 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync import payloads
-from kucoin_sync.exceptions import ConnectionFailed, ProtocolError, SubscriptionRejected, TokenError
+from kucoin_sync.exceptions import (
+    AuthenticationError,
+    ConnectionFailed,
+    ProtocolError,
+    SubscriptionRejected,
+    TokenError,
+)
 from kucoin_sync.limits import Limits
+from kucoin_sync.protocol.classic import CLASSIC, Classic
+from kucoin_sync.protocol.dialect import Answer
 from kucoin_sync.protocol.envelopes import EnvelopePrefix, FrameBatch, Pushes, RawPush
 from kucoin_sync.protocol.envelopes import opened as opened_pushes
 from kucoin_sync.protocol.message import Arrival, Message, Origin, decode_message
@@ -51,7 +59,7 @@ def singles(count: int) -> list[TopicKey]:
 
 def opening(**options: Any) -> Session:
     """Return a session whose handshake ended at the instant 0."""
-    return Session(ids=itertools.count(1), ping_interval=INTERVAL, ping_timeout=TIMEOUT, now=0.0, **options)
+    return Session(CLASSIC, ids=itertools.count(1), ping_interval=INTERVAL, ping_timeout=TIMEOUT, now=0.0, **options)
 
 
 def opened(**options: Any) -> Session:
@@ -180,6 +188,67 @@ def test_a_lost_session_sends_no_commands_and_stays_lost_for_the_same_reason() -
     session.handle_deadline(1000.0)
     assert sent(session, 1000.0) == []
     assert session.lost is reason
+
+
+# Login, and what a welcome may say
+
+
+class Chatty(Classic):
+    """The classic dialect with a welcome that names the ping interval."""
+
+    def answer(self, frame: bytes) -> Answer:
+        answer = super().answer(frame)
+        return answer._replace(ping_interval=4.0, ping_timeout=3.0) if answer.kind == "welcome" else answer
+
+
+def logging_in() -> Session:
+    """Return a session that was welcomed at the instant 1 and has sent its login."""
+    session = opening(private=True, login=lambda command_id: json.dumps({"id": command_id, "op": "auth"}).encode())
+    session.subscribe([BTC])
+    assert sent(session, 1.0) == []
+    receive(session, WELCOME, now=1.0)
+    assert sent(session, 1.0) == [{"id": "2", "op": "auth"}]
+    return session
+
+
+def test_nothing_else_is_sent_before_the_login_is_acknowledged() -> None:
+    session = logging_in()
+    receive(session, WELCOME, now=1.5)
+    assert sent(session, 1.5) == []
+    assert not session.welcomed
+    assert session.events() == []
+    acknowledge(session, "2", now=2.0)
+    assert session.welcomed
+    assert session.events() == [Welcomed()]
+    assert topics(session, 2.0) == [("subscribe", BTC.topic)]
+
+
+def test_a_refused_login_ends_the_connection_for_good() -> None:
+    session = logging_in()
+    refuse(session, "2", 400004, "invalid passphrase", now=2.0)
+    assert isinstance(session.lost, AuthenticationError)
+    assert session.lost.code == "400004"
+    assert str(session.lost) == "KuCoin refused the login: invalid passphrase (code 400004)"
+
+
+def test_a_login_without_an_answer_ends_the_connection() -> None:
+    session = logging_in()
+    assert session.next_deadline() == 11.0
+    assert not session.is_overdue(10.9)
+    session.handle_deadline(10.9)
+    assert session.lost is None
+    session.handle_deadline(11.0)
+    assert isinstance(session.lost, ConnectionFailed)
+    assert str(session.lost) == "the server answered no login within 10 s of the welcome"
+
+
+def test_a_welcome_may_say_how_often_to_ping() -> None:
+    session = Session(Chatty(), ids=itertools.count(1), ping_interval=INTERVAL, ping_timeout=TIMEOUT, now=0.0)
+    receive(session, WELCOME)
+    assert session.next_deadline() == 2.0
+    session.handle_deadline(2.0)
+    assert session.next_deadline() == 4.0
+    assert session.heartbeat.lost_at() == 5.0
 
 
 # Ping and pong
@@ -340,7 +409,9 @@ def test_an_ack_for_nothing_that_was_sent_changes_nothing(frame: bytes) -> None:
 
 def test_a_late_answer_to_an_earlier_session_fits_no_command_of_the_next_one() -> None:
     ids = itertools.count(1)
-    earlier, later = (Session(ids=ids, ping_interval=INTERVAL, ping_timeout=TIMEOUT, now=now) for now in (0.0, 50.0))
+    earlier, later = (
+        Session(CLASSIC, ids=ids, ping_interval=INTERVAL, ping_timeout=TIMEOUT, now=now) for now in (0.0, 50.0)
+    )
     for session, now in ((earlier, 0.0), (later, 50.0)):
         session.subscribe([BTC])
         receive(session, WELCOME, now=now)

@@ -1,0 +1,110 @@
+"""The interface between a feed's dialect and the code that works with any dialect.
+
+A dialect says how to get the URL of a connection, what a frame means, and how a command is written. It keeps no state:
+one object serves all connections. `classic` is the dialect of KuCoin's classic feed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from ..credentials import Credentials
+from ..limits import Limits
+
+__all__ = ["Answer", "Dialect", "Server"]
+
+
+class Server(NamedTuple):
+    """A WebSocket endpoint.
+
+    Attributes:
+        ping_interval, ping_timeout: seconds; a welcome may say otherwise.
+        token: what the URL must have to be accepted, "" if nothing. It is a secret.
+    """
+
+    endpoint: str
+    ping_interval: float
+    ping_timeout: float
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Server({self.endpoint!r}, {self.ping_interval!r}, {self.ping_timeout!r})"
+
+
+class Answer(NamedTuple):
+    """A frame that is not a push.
+
+    Attributes:
+        kind: "welcome", "pong", "ack" or "error"; anything else is counted as unknown.
+        command_id: the id of the command that it answers, "" without one.
+        code, reason: of an error; the code is 0 if there is none.
+        meaning: of an error: "full" (the connection takes no more topics), "split" (too many topics in one command),
+            "pace" (too many commands), "busy" (try again later), "token" (the connect token is refused), "idle" (no
+            ping came), or "refused".
+        ping_interval, ping_timeout: seconds, if a welcome says them.
+    """
+
+    kind: str
+    command_id: str = ""
+    code: int = 0
+    reason: str = ""
+    meaning: str = ""
+    ping_interval: float | None = None
+    ping_timeout: float | None = None
+
+
+class Dialect(Protocol):
+    """What is particular to one feed.
+
+    Attributes:
+        name: what the rows of the topic table call it.
+        binary: whether messages come in binary frames; text frames are messages in any dialect.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def binary(self) -> bool: ...
+
+    def limits(self, limits: Limits, *, private: bool) -> Limits:
+        """Return the limits for this feed; `limits` are those of the stream."""
+
+    def token_path(self, *, private: bool) -> str | None:
+        """Return the REST path that gives a connect token; None if a connection needs none."""
+
+    def servers(self, market: str, *, private: bool, token: Any = None) -> Sequence[Server]:
+        """Return the servers to try in turn. `token` is the data of the answer to the token request, if there is one.
+
+        Raises:
+            TokenError: the answer does not have the documented form.
+        """
+
+    def url(self, server: Server, connect_id: str) -> str:
+        """Return the URL of a new connection; `connect_id` is unique."""
+
+    def login(self, credentials: Credentials, clock_ms: Callable[[], int]) -> Callable[[str], bytes] | None:
+        """Return a function that writes the login command of a private connection, from its command id.
+
+        It is sent after the welcome, and no other command before its acknowledgement. None if there is no login.
+        """
+
+    def ping(self, command_id: str) -> bytes:
+        """Return a ping."""
+
+    def command(
+        self,
+        kind: str,
+        command_id: str,
+        topics: Sequence[str] = (),
+        tunnel: str | None = None,
+        *,
+        private: bool = False,
+    ) -> bytes:
+        """Return a command: "subscribe" or "unsubscribe" of topics that `topics.grammar.join` has put together.
+
+        Other kinds are those that the dialect itself asks for.
+        """
+
+    def answer(self, frame: bytes) -> Answer:
+        """Return what a frame means that is not a push. Raise one of `message.UNREADABLE` if it is malformed."""

@@ -1,0 +1,213 @@
+"""The classic dialect: tokens, commands, answers, and what its errors mean."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kucoin_sync import Credentials, Limits, TokenError
+from kucoin_sync.protocol.classic import CLASSIC, classify_error
+from kucoin_sync.protocol.dialect import Server
+from kucoin_sync.protocol.dialects import DIALECTS
+from kucoin_sync.protocol.message import UNREADABLE
+
+SERVER = {"endpoint": "wss://ws-api-spot.kucoin.com/", "encrypt": True, "pingInterval": 18000, "pingTimeout": 10000}
+
+
+# Connecting
+
+
+def test_it_is_the_dialect_of_the_topics_that_name_no_other() -> None:
+    assert DIALECTS["classic"] is CLASSIC
+    assert not CLASSIC.binary
+
+
+def test_it_has_the_limits_of_the_stream_and_no_login_of_its_own() -> None:
+    limits = Limits(topics_per_command=7)
+    assert CLASSIC.limits(limits, private=True) is limits
+    assert CLASSIC.login(Credentials("k", "s", "p"), lambda: 0) is None
+
+
+def test_the_servers_of_a_token_have_their_ping_values_in_seconds() -> None:
+    second = {"endpoint": "wss://ws2.kucoin.com/e", "pingInterval": 500.5, "pingTimeout": 1, "new": None}
+    data = {"token": "s3cret-token", "instanceServers": [SERVER, second], "new": 1}
+    servers = CLASSIC.servers("spot", private=False, token=data)
+    assert servers == [
+        Server("wss://ws-api-spot.kucoin.com/", 18.0, 10.0, "s3cret-token"),
+        Server("wss://ws2.kucoin.com/e", 0.5005, 0.001, "s3cret-token"),
+    ]
+    assert "s3cret" not in repr(servers)
+
+
+@pytest.mark.parametrize("name", ["pingInterval", "pingTimeout"])
+@pytest.mark.parametrize("value", [0, -1, "18000", None, True, 86_400_001, 1e300])
+def test_a_ping_value_that_makes_no_sense_is_refused(name: str, value: Any) -> None:
+    data = {"token": "s3cret-token", "instanceServers": [{**SERVER, name: value}]}
+    with pytest.raises(TokenError, match=name) as failure:
+        CLASSIC.servers("spot", private=False, token=data)
+    assert "s3cret" not in str(failure.value)
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize(
+    "data", [None, {"token": "", "instanceServers": [SERVER]}, {"token": "t", "instanceServers": []}]
+)
+def test_what_is_no_token_is_refused_with_the_path_that_gave_it(data: object, private: bool) -> None:
+    path = "/api/v1/bullet-private" if private else "/api/v1/bullet-public"
+    assert CLASSIC.token_path(private=private) == path
+    with pytest.raises(TokenError, match=f"KuCoin's answer to {path} "):
+        CLASSIC.servers("spot", private=private, token=data)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("wss://a.example/", "wss://a.example/?token=a%2Fb%3D&connectId=7"),
+        ("wss://a.example/e?x=1", "wss://a.example/e?x=1&token=a%2Fb%3D&connectId=7"),
+    ],
+)
+def test_the_url_has_the_token_and_the_id_of_the_connection(endpoint: str, url: str) -> None:
+    assert CLASSIC.url(Server(endpoint, 18.0, 10.0, "a/b="), "7") == url
+
+
+# Commands
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_command_is_a_json_object_with_id_type_and_its_fields(private: bool) -> None:
+    topics = ["/market/ticker:BTC-USDT", "/market/ticker:ETH-USDT"]
+    assert json.loads(CLASSIC.command("subscribe", "7", topics, private=private)) == {
+        "id": "7",
+        "type": "subscribe",
+        "topic": "/market/ticker:BTC-USDT,ETH-USDT",
+        "privateChannel": private,
+        "response": True,
+    }
+    assert CLASSIC.ping("8") == b'{"id":"8","type":"ping"}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("openTunnel", "newTunnelId"), ("closeTunnel", "tunnelId"), ("subscribe", "tunnelId")]
+)
+def test_a_command_names_its_tunnel(kind: str, name: str) -> None:
+    command = json.loads(CLASSIC.command(kind, "7", tunnel="bt1"))
+    assert command == {"id": "7", "type": kind, name: "bt1", "response": True}
+
+
+# Answers
+
+
+@pytest.mark.parametrize(
+    ("frame", "type", "command_id"),
+    [
+        (b'{"id":"7","type":"welcome"}', "welcome", "7"),
+        (b'{"id":7,"type":"ack"}', "ack", "7"),
+        (b'{"type":"pong","id":null,"timestamp":1712000000123456}', "pong", ""),
+        (b'{"type":"pong"}', "pong", ""),
+        (b"{}", "", ""),
+    ],
+)
+def test_a_control_frame_has_its_type_and_the_id_as_text(frame: bytes, type: str, command_id: str) -> None:
+    answer = CLASSIC.answer(frame)
+    assert (answer.kind, answer.command_id) == (type, command_id)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("404", 404), ('"509"', 509), ("null", 0), ('""', 0), ('"none"', 0), ("0", 0), ('"' + "9" * 5000 + '"', 0)],
+)
+def test_the_status_of_an_error_is_a_number(code: str, status: int) -> None:
+    assert CLASSIC.answer(f'{{"type":"error","code":{code}}}'.encode()).code == status
+
+
+def test_an_error_without_a_code_has_the_status_0() -> None:
+    assert CLASSIC.answer(b'{"type":"error"}').code == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ('"topic is invalid"', "topic is invalid"),
+        ('"quote \\" and é"', 'quote " and é'),
+        ("null", "null"),
+        ('{"why":[1,2]}', '{"why":[1,2]}'),
+        ("7", "7"),
+        ("1e999", "1e999"),
+        ('"' + "x" * 600 + '"', "x" * 500),
+        ("[" + "1," * 600 + "1]", ("[" + "1," * 600)[:500]),
+    ],
+)
+def test_the_reason_of_an_error_is_its_text_or_json_and_never_long(data: str, reason: str) -> None:
+    assert CLASSIC.answer(f'{{"type":"error","data":{data}}}'.encode()).reason == reason
+
+
+def test_an_error_without_data_has_an_empty_reason() -> None:
+    assert CLASSIC.answer(b'{"type":"error"}').reason == ""
+
+
+@pytest.mark.parametrize("frame", [b"", b"[]", b"{", b'{"id":1.5}', b'{"id":{}}', b'{"code":[]}', b'{"type":7}'])
+def test_what_is_no_control_frame_is_refused(frame: bytes) -> None:
+    with pytest.raises(UNREADABLE):
+        CLASSIC.answer(frame)
+
+
+def test_a_malformed_push_is_no_answer() -> None:
+    with pytest.raises(UNREADABLE):
+        CLASSIC.answer(b'{"type":"message","topic":7}')
+
+
+# What errors mean
+
+# Every documented or observed answer: (code, text, meaning).
+ANSWERS = [
+    (400, "topic is invalid", "refused"),
+    (400, "topic /market/ticker:all:all is invalid", "refused"),
+    (403, "login is required", "refused"),
+    (404, "topic /market/nothing:BTC-USDT is not found", "refused"),
+    (404, "topic does not exist", "refused"),
+    (406, "topic is required", "refused"),
+    (509, "exceed max subscription count limitation of 100 per time", "split"),
+    (509, "exceed max subscription count limitation of 300 per session", "full"),
+    (400, "exceed max subscription count limitation of 400 per session", "full"),
+    (401, "token is invalid", "token"),
+    (401, "token is expired", "token"),
+    (509, "exceed max session count limitation of 50", "busy"),
+    (509, "service busy, please retry later", "busy"),
+    (400, "ping timeout", "idle"),
+    (400, "Unexpected character ('h' (code 104)): was expecting double-quote to start field name", "refused"),
+    (400, "data format is invalid", "refused"),
+    (415, "type is not supported", "refused"),
+    (415, "command type is invalid", "refused"),
+    (500, "system error", "busy"),
+    (509, "exceed max permits per second", "pace"),
+]
+
+
+@pytest.mark.parametrize(("code", "text", "means"), ANSWERS)
+def test_every_known_answer_is_told_by_its_text(code: int, text: str, means: str) -> None:
+    assert classify_error(code, text) == means
+    assert classify_error(code, text.upper()) == means
+
+
+def test_code_509_alone_has_five_meanings() -> None:
+    texts = [text for code, text, _ in ANSWERS if code == 509]
+    assert len(texts) == 5
+    assert {classify_error(509, text) for text in texts} == {"split", "full", "busy", "pace"}
+
+
+@pytest.mark.parametrize(
+    ("code", "means"), [(401, "token"), (500, "busy"), (509, "pace"), (418, "refused"), (0, "refused")]
+)
+def test_an_unknown_text_is_judged_by_its_code(code: int, means: str) -> None:
+    assert classify_error(code, "something new") == means
+
+
+def test_the_text_counts_more_than_the_code() -> None:
+    assert classify_error(404, "token is expired") == "token"
+    assert classify_error(509, "ping timeout") == "idle"
+
+
+def test_the_first_meaning_that_matches_counts() -> None:
+    assert classify_error(509, "exceed max limitation of 300 per session, please retry later") == "full"

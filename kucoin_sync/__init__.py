@@ -9,49 +9,13 @@ with Stream() as stream:
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from . import topics
+from . import events, exceptions, topics
 from ._version import __version__
 from .client import Client
 from .credentials import Credentials
 from .delivery.subscription import Subscription
-from .events import (
-    BookFailed,
-    BookReady,
-    BookRenumbered,
-    BookResyncing,
-    CallbackFailed,
-    CallbackSlow,
-    ConnectDelayed,
-    Connected,
-    Disconnected,
-    Event,
-    Overflowed,
-    PayloadMismatch,
-    Progress,
-    Rejected,
-    Resubscribed,
-    Retrying,
-    Rotated,
-    ServerNotice,
-    SnapshotFailed,
-    Stale,
-    ThreadNotStarted,
-    UnexpectedError,
-)
-from .exceptions import (
-    AckTimeout,
-    AuthenticationError,
-    BookNotReady,
-    ConnectionFailed,
-    InvalidTopic,
-    KucoinSyncError,
-    ProtocolError,
-    RestError,
-    SlowConsumer,
-    StreamClosed,
-    SubscriptionRejected,
-    TokenError,
-)
+from .events import *  # noqa: F403 - these two modules list what they export
+from .exceptions import *  # noqa: F403
 from .limits import Limits
 from .protocol.message import Message
 from .stream import Stream
@@ -61,26 +25,10 @@ if _TYPE_CHECKING:
     from .books.local_book import LocalBook, LocalLevel2Book, LocalLevel3Book
 
 __all__ = [
-    "AckTimeout",
-    "AuthenticationError",
     "BookChange",
-    "BookFailed",
-    "BookNotReady",
-    "BookReady",
-    "BookRenumbered",
-    "BookResyncing",
     "BookSnapshot",
-    "CallbackFailed",
-    "CallbackSlow",
     "Client",
-    "ConnectDelayed",
-    "Connected",
-    "ConnectionFailed",
     "Credentials",
-    "Disconnected",
-    "Event",
-    "InvalidTopic",
-    "KucoinSyncError",
     "Level2BookChange",
     "Level3BookChange",
     "Limits",
@@ -88,29 +36,13 @@ __all__ = [
     "LocalLevel2Book",
     "LocalLevel3Book",
     "Message",
-    "Overflowed",
-    "PayloadMismatch",
-    "Progress",
-    "ProtocolError",
-    "Rejected",
-    "RestError",
-    "Resubscribed",
-    "Retrying",
-    "Rotated",
-    "ServerNotice",
-    "SlowConsumer",
-    "SnapshotFailed",
-    "Stale",
     "Stream",
-    "StreamClosed",
     "Subscription",
-    "SubscriptionRejected",
-    "ThreadNotStarted",
-    "TokenError",
-    "UnexpectedError",
     "__version__",
     "topics",
 ]
+__all__ += events.__all__
+__all__ += exceptions.__all__
 
 _LATER = {
     "BookChange": "books",

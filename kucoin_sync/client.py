@@ -8,26 +8,23 @@ import warnings
 import weakref
 from collections.abc import Callable
 from itertools import starmap
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
-from .connections.subscriber import Callback, Options, SubscribeOptions, Subscriber
+from .connections.subscriber import Callback, Subscriber
 from .credentials import Credentials
 from .delivery.callbacks import Callbacks
 from .delivery.observer import Observer
 from .delivery.queue import InlineQueue
-from .delivery.subscription import Subscription
 from .events import Event
-from .internal.fork import NotPicklable, install_fork_hooks, register
+from .internal.fork import install_fork_hooks, register
 from .internal.signals import defer, deferred_threads, holds_no_lock, is_reentrant, run_or_defer, wait_for_deferred
 from .protocol.session_events import TopicKey
-from .topics import grammar
-from .topics.name import TopicName
+from .subscribing import Subscribing
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Self
 
     from .books import Level2BookChange, Level3BookChange
     from .books.follower import Follower
@@ -43,22 +40,13 @@ _NO_BOOKS = {"books": 0, "books_ready": 0, "book_resyncs": 0, "book_snapshots": 
 
 #: Public methods for packages built on a stream; `dir` and tab completion omit them.
 _INTERNAL = {
-    "add_observer",
-    "after_fork",
-    "carrying",
-    "emit",
-    "fetcher",
-    "has_key",
-    "remove_observer",
-    "unwatch",
-    "watch",
-}
+    "add_observer", "after_fork", "carrying", "emit", "fetcher", "has_key", "remove_observer", "unwatch", "watch"
+}  # fmt: skip
 
 C = TypeVar("C", bound=Callback)
-P = TypeVar("P")
 
 
-class Client(NotPicklable):
+class Client(Subscribing):
     """Base class of the streams. It gets messages from message sources; `Stream` connects it to KuCoin.
 
     All methods may be called from any thread, callback, finaliser, log handler or signal handler. If the caller has
@@ -90,72 +78,26 @@ class Client(NotPicklable):
         *,
         with_key: Callable[[], bool] | None = None,
     ) -> None:
+        manager = SubscriptionManager(make, capacity, callbacks.emit)
+        subscriber = Subscriber(manager, callbacks, credentials, find_credentials)
+        super().__init__(subscriber, manager, tunnel=None)
         self._name = name
         self._callbacks = callbacks
-        self._subscription_manager = SubscriptionManager(make, capacity, callbacks.emit)
-        self._subscriber = Subscriber(self._subscription_manager, callbacks, credentials, find_credentials)
-        self._fetcher = fetcher
         self._snapshots_per_30s = snapshots_per_30s
-        subscriber = self._subscriber
-        self._with_key = with_key or (lambda: subscriber.find_credentials() is not None)
+        #: Makes snapshot fetchers; for the relay, which forwards the messages of a stream.
+        self.fetcher = fetcher
+        #: Returns whether snapshots may use an API key.
+        self.has_key = with_key or (lambda: subscriber.find_credentials() is not None)
         self._books: BookManager | None = None  # made with the first book
         self._watchers: dict[str, Watcher] = {}  # key "": the watcher of `watch` or of the first book
         install_fork_hooks()
         register(self)
         # The threads hold the manager but never this object. Objects that users hold keep this object alive.
-        finaliser = weakref.finalize(
-            self,
-            _close_unreferenced,
-            f"{type(self).__name__} of {name}",
-            self._subscription_manager,
-            callbacks,
-            self._watchers,
-        )
+        called = f"{type(self).__name__} of {name}"
+        finaliser = weakref.finalize(self, _close_unreferenced, called, manager, callbacks, self._watchers)
         finaliser.atexit = False
 
-    # Subscribing
-
-    @overload
-    def subscribe(
-        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[Options]
-    ) -> Subscription[P]: ...
-    @overload
-    def subscribe(self, topic: str, *more_topics: str, **options: Unpack[Options]) -> Subscription: ...
-    def subscribe(
-        self,
-        topic: str,
-        *more_topics: str,
-        callback: Callback | None = None,
-        inline: bool = False,
-        maxsize: int = 10_000,
-        overflow: str = "raise",
-        private: bool | None = None,
-        stale_after: float | None = None,
-        timeout: float | None = 10.0,
-    ) -> Subscription:
-        """Subscribe topics; return an iterable subscription after the server has confirmed them.
-
-        Args:
-            topic, more_topics: such as "/market/ticker:ETH-USDT" or `topics.ticker("BTC-USDT", "ETH-USDT")`.
-            callback: called with each message on the stream's callback thread, instead of iterating. If it takes longer
-                than 50 ms, the callbacks of other subscriptions go on, on another thread.
-            inline: call the callback on the I/O thread, for the lowest latency; it must not block.
-            maxsize: messages that may be queued for the consumer.
-            overflow: what to do when the queue is full: "raise" (SlowConsumer), "drop_oldest", "drop_newest", or
-                "latest" (keep only the newest message of each topic and subject).
-            private: True asks for the account's own messages of a topic (`privateChannel`).
-            stale_after: seconds without a message after which a `Stale` event is emitted, once per episode.
-            timeout: seconds to wait for the confirmation; 0 does not wait, None waits without limit.
-
-        Raises:
-            InvalidTopic, SubscriptionRejected, AckTimeout, AuthenticationError, StreamClosed;
-            ConnectionFailed: the server could not be reached within the timeout.
-        """
-        options = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
-        [subscription] = map(
-            self._subscriber.subscribe, ((topic, *more_topics),), (options,), (None,), (self,)
-        )  # one step, see `MessageQueue.source`
-        return subscription
+    # Subscribing (more in the base class)
 
     def tunnel(self, name: str) -> Tunnel:
         """Open a multiplex tunnel: `with stream.tunnel("bt1") as tunnel: tunnel.subscribe(topic)`.
@@ -168,9 +110,8 @@ class Client(NotPicklable):
         """
         from .tunnel import Tunnel
 
-        [tunnel] = map(
-            Tunnel, (name,), (self._subscriber,), (self._subscription_manager,), (self,)
-        )  # one step, see `MessageQueue.source`
+        # One step, see `MessageQueue.source`.
+        [tunnel] = map(Tunnel, (name,), (self._subscriber,), (self._subscription_manager,), (self,))
         return tunnel
 
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
@@ -182,14 +123,6 @@ class Client(NotPicklable):
             return callback
 
         return register
-
-    def unsubscribe(self, topic: str | Subscription) -> None:
-        """End a subscription, or remove a topic, by its subscribed name, from all subscriptions."""
-        if isinstance(topic, Subscription):
-            topic.close()
-            return
-        grammar.split(topic)  # raises InvalidTopic here, not on another thread
-        run_or_defer(lambda: self._subscription_manager.unsubscribe(topic))
 
     # Order books
 
@@ -356,9 +289,7 @@ class Client(NotPicklable):
         return self
 
     @holds_no_lock
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __dir__(self) -> list[str]:
@@ -372,18 +303,9 @@ class Client(NotPicklable):
         """Return the provider of the books' snapshots."""
         from .books.snapshot_fetcher import SnapshotQueue
 
-        return SnapshotQueue(self._fetcher, self._snapshots_per_30s, self._subscription_manager.fetched)
+        return SnapshotQueue(self.fetcher, self._snapshots_per_30s, self._subscription_manager.fetched)
 
     # For the relay, which forwards the messages of a stream
-
-    @property
-    def fetcher(self) -> FetcherFactory:
-        """The function that makes snapshot fetchers."""
-        return self._fetcher
-
-    def has_key(self) -> bool:
-        """Return whether snapshots may use an API key."""
-        return self._with_key()
 
     def watch(self, watcher: Watcher) -> None:
         """Register a watcher of the confirmed and lost public topics. Such a stream can keep no books."""
@@ -401,7 +323,7 @@ class Client(NotPicklable):
 
         if self._books is None:
             snapshots = self._make_snapshots()
-            made = BookManager(self._subscription_manager, self._subscriber, self._callbacks, snapshots, self._with_key)
+            made = BookManager(self._subscription_manager, self._subscriber, self._callbacks, snapshots, self.has_key)
             watcher = self._watchers.setdefault("", made)
             if not isinstance(watcher, BookManager):
                 raise ValueError("this stream's topics are watched by a relay; open books on another stream")

@@ -27,7 +27,7 @@ LAYERS = (
     {"delivery"},
     {"connections"},
     {"books"},
-    {"client", "tunnel"},
+    {"client", "subscribing", "tunnel"},
     {"stream"},
     {""},
     {"metrics", "recording", "testing"},

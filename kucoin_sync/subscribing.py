@@ -1,0 +1,87 @@
+"""What streams and tunnels have in common: `subscribe` and `unsubscribe`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, overload
+
+from .connections.manager import SubscriptionManager
+from .connections.subscriber import Callback, Options, SubscribeOptions, Subscriber
+from .delivery.subscription import Subscription
+from .internal.fork import NotPicklable
+from .internal.signals import run_or_defer
+from .topics import grammar
+from .topics.name import TopicName
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["Subscribing"]
+
+P = TypeVar("P")
+
+
+class Subscribing(NotPicklable):
+    """Base class of `Client` and `Tunnel`. Subscriptions keep it alive."""
+
+    def __init__(self, subscriber: Subscriber, subscription_manager: SubscriptionManager, tunnel: str | None) -> None:
+        self._subscriber = subscriber
+        self._subscription_manager = subscription_manager
+        self._tunnel = tunnel  # None for topics that are in no tunnel
+
+    def _check_open(self) -> None:
+        """Raise StreamClosed if nothing can be subscribed here any more. The manager checks that for streams."""
+
+    @overload
+    def subscribe(
+        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[Options]
+    ) -> Subscription[P]: ...
+    @overload
+    def subscribe(self, topic: str, *more_topics: str, **options: Unpack[Options]) -> Subscription: ...
+    def subscribe(
+        self,
+        topic: str,
+        *more_topics: str,
+        callback: Callback | None = None,
+        inline: bool = False,
+        maxsize: int = 10_000,
+        overflow: str = "raise",
+        private: bool | None = None,
+        stale_after: float | None = None,
+        timeout: float | None = 10.0,
+    ) -> Subscription:
+        """Subscribe topics; return an iterable subscription after the server has confirmed them.
+
+        Args:
+            topic, more_topics: such as "/market/ticker:ETH-USDT" or `topics.ticker("BTC-USDT", "ETH-USDT")`.
+            callback: called with each message on the stream's callback thread, instead of iterating. If it takes longer
+                than 50 ms, the callbacks of other subscriptions go on, on another thread.
+            inline: call the callback on the I/O thread, for the lowest latency; it must not block.
+            maxsize: messages that may be queued for the consumer.
+            overflow: what to do when the queue is full: "raise" (SlowConsumer), "drop_oldest", "drop_newest", or
+                "latest" (keep only the newest message of each topic and subject).
+            private: True asks for the account's own messages of a topic (`privateChannel`).
+            stale_after: seconds without a message after which a `Stale` event is emitted, once per episode.
+            timeout: seconds to wait for the confirmation; 0 does not wait, None waits without limit.
+
+        Raises:
+            InvalidTopic, SubscriptionRejected, AckTimeout, AuthenticationError, StreamClosed;
+            ConnectionFailed: the server could not be reached within the timeout.
+        """
+        self._check_open()
+        options = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        # One step, see `MessageQueue.source`.
+        [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (options,), (self._tunnel,), (self,))
+        try:
+            self._check_open()
+        except BaseException:
+            subscription.close()
+            raise
+        return subscription
+
+    def unsubscribe(self, topic: str | Subscription) -> None:
+        """End a subscription, or remove a topic, by its subscribed name, from all subscriptions made here."""
+        if isinstance(topic, Subscription):
+            topic.close()
+            return
+        grammar.split(topic)  # raises InvalidTopic here, not on another thread
+        run_or_defer(lambda: self._subscription_manager.unsubscribe(topic, self._tunnel))

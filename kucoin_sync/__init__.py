@@ -25,33 +25,15 @@ if _TYPE_CHECKING:
     from .books.local_book import LocalBook, LocalLevel2Book, LocalLevel3Book
 
 __all__ = [
-    "BookChange",
-    "BookSnapshot",
-    "Client",
-    "Credentials",
-    "Level2BookChange",
-    "Level3BookChange",
-    "Limits",
-    "LocalBook",
-    "LocalLevel2Book",
-    "LocalLevel3Book",
-    "Message",
-    "Stream",
-    "Subscription",
-    "__version__",
-    "topics",
-]
+    "BookChange", "BookSnapshot", "Client", "Credentials", "Level2BookChange", "Level3BookChange", "Limits",
+    "LocalBook", "LocalLevel2Book", "LocalLevel3Book", "Message", "Stream", "Subscription", "__version__", "topics",
+]  # fmt: skip
 __all__ += events.__all__
 __all__ += exceptions.__all__
 
 _LATER = {
-    "BookChange": "books",
-    "BookSnapshot": "books",
-    "Level2BookChange": "books",
-    "Level3BookChange": "books",
-    "LocalBook": "books.local_book",
-    "LocalLevel2Book": "books.local_book",
-    "LocalLevel3Book": "books.local_book",
+    **dict.fromkeys(("BookChange", "BookSnapshot", "Level2BookChange", "Level3BookChange"), "books"),
+    **dict.fromkeys(("LocalBook", "LocalLevel2Book", "LocalLevel3Book"), "books.local_book"),
 }
 """Names that are imported on first use, with their modules: a program without books does not load them."""
 

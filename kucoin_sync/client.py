@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
@@ -24,7 +24,7 @@ from .protocol.session_events import TopicKey
 from .subscribing import Subscribing
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, TypedDict, Unpack
 
     from .books import Level2BookChange, Level3BookChange
     from .books.follower import Follower
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from .books.manager import BookManager
     from .books.snapshot_fetcher import FetcherFactory, SnapshotProvider
     from .tunnel import Tunnel
+
+    B = TypeVar("B")
+
+    class _BookOptions(TypedDict, Generic[B], total=False):
+        on_change: Callable[[B], object] | None
+        maxsize: int
+
 
 __all__ = ["Client"]
 
@@ -49,9 +56,7 @@ C = TypeVar("C", bound=Callback)
 class Client(Subscribing):
     """Base class of the streams. It gets messages from message sources; `Stream` connects it to KuCoin.
 
-    All methods may be called from any thread, callback, finaliser, log handler or signal handler. If the caller has
-    interrupted this package on the same thread, the method does not wait: `subscribe` and `book` return before the
-    server has confirmed, and the changes of `close` and others are made soon after, on another thread.
+    All methods may be called from anywhere, as `Stream` says.
 
     Args:
         name: where the messages come from, for `repr`.
@@ -93,8 +98,8 @@ class Client(Subscribing):
         install_fork_hooks()
         register(self)
         # The threads hold the manager but never this object. Objects that users hold keep this object alive.
-        called = f"{type(self).__name__} of {name}"
-        finaliser = weakref.finalize(self, _close_unreferenced, called, manager, callbacks, self._watchers)
+        kind = type(self).__name__
+        finaliser = weakref.finalize(self, _close_unreferenced, f"{kind} of {name}", manager, callbacks, self._watchers)
         finaliser.atexit = False
 
     # Subscribing (more in the base class)
@@ -128,32 +133,15 @@ class Client(Subscribing):
 
     @overload
     def book(
-        self,
-        symbol: str,
-        *,
-        level: Literal[2] = 2,
-        on_change: Callable[[Level2BookChange], object] | None = None,
-        maxsize: int = 10_000,
+        self, symbol: str, *, level: Literal[2] = 2, **options: Unpack[_BookOptions[Level2BookChange]]
     ) -> LocalLevel2Book: ...
     @overload
     def book(
-        self,
-        symbol: str,
-        *,
-        level: Literal[3],
-        generation: int = 2,
-        on_change: Callable[[Level3BookChange], object] | None = None,
-        maxsize: int = 10_000,
+        self, symbol: str, *, level: Literal[3], generation: int = 2, **options: Unpack[_BookOptions[Level3BookChange]]
     ) -> LocalLevel3Book: ...
     @overload
     def book(
-        self,
-        symbol: str,
-        *,
-        level: int,
-        generation: int = 2,
-        on_change: Callable[[Any], object] | None = None,
-        maxsize: int = 10_000,
+        self, symbol: str, *, level: int, generation: int = 2, **options: Unpack[_BookOptions[Any]]
     ) -> LocalLevel2Book | LocalLevel3Book: ...
     def book(
         self,

@@ -52,7 +52,7 @@ class Credentials:
             raise AuthenticationError(f"key_version is {key_version!r}; KuCoin knows '2' and '3'")
         self._key = values[0]
         self._secret = values[1].encode()
-        self._passphrase = self._digest(values[2])
+        self._passphrase = self.sign(values[2])
         self.key_version = key_version
 
     @classmethod
@@ -86,9 +86,6 @@ class Credentials:
 
     def sign(self, text: str) -> str:
         """Return base64(HMAC-SHA256(secret, text))."""
-        return self._digest(text)
-
-    def _digest(self, text: str) -> str:
         return base64.b64encode(hmac.new(self._secret, text.encode(), hashlib.sha256).digest()).decode()
 
     def __repr__(self) -> str:

@@ -11,29 +11,11 @@ from typing import ClassVar
 import msgspec
 
 __all__ = [
-    "BookFailed",
-    "BookReady",
-    "BookRenumbered",
-    "BookResyncing",
-    "CallbackFailed",
-    "CallbackSlow",
-    "ConnectDelayed",
-    "Connected",
-    "Disconnected",
-    "Event",
-    "Overflowed",
-    "PayloadMismatch",
-    "Progress",
-    "Rejected",
-    "Resubscribed",
-    "Retrying",
-    "Rotated",
-    "ServerNotice",
-    "SnapshotFailed",
-    "Stale",
-    "ThreadNotStarted",
+    "BookFailed", "BookReady", "BookRenumbered", "BookResyncing", "CallbackFailed", "CallbackSlow",
+    "ConnectDelayed", "Connected", "Disconnected", "Event", "Overflowed", "PayloadMismatch", "Progress", "Rejected",
+    "Resubscribed", "Retrying", "Rotated", "ServerNotice", "SnapshotFailed", "Stale", "ThreadNotStarted",
     "UnexpectedError",
-]
+]  # fmt: skip
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -191,10 +173,7 @@ class CallbackFailed(_OfTopics, frozen=True):
 
 
 class CallbackSlow(_OfTopics, frozen=True):
-    """A callback has run for more than a second; emitted once per subscription. Other callbacks go on.
-
-    `seconds` is how long it had run when the event was emitted.
-    """
+    """A callback has run for `seconds`, more than one; emitted once per subscription. Other callbacks go on."""
 
     seconds: float
     _sentence = "callback of {0._which} has run for {0.seconds:.1f} s; the others go on without it"
@@ -217,10 +196,7 @@ class BookReady(_OfBook, frozen=True):
 
 
 class BookRenumbered(_OfBook, frozen=True):
-    """The exchange restarted the sequences of a book at a lower number; the local book follows.
-
-    It was at the sequence `was` and is ready at the lower `sequence`.
-    """
+    """The exchange restarted the sequences of a book, which was at `was` and is ready at the lower `sequence`."""
 
     was: int
     sequence: int

@@ -19,22 +19,13 @@ was live once is given up only if KuCoin itself says so.
 
 from __future__ import annotations
 
+import copyreg
 from typing import Any
 
 __all__ = [
-    "AckTimeout",
-    "AuthenticationError",
-    "BookNotReady",
-    "ConnectionFailed",
-    "InvalidTopic",
-    "KucoinSyncError",
-    "ProtocolError",
-    "RestError",
-    "SlowConsumer",
-    "StreamClosed",
-    "SubscriptionRejected",
-    "TokenError",
-]
+    "AckTimeout", "AuthenticationError", "BookNotReady", "ConnectionFailed", "InvalidTopic", "KucoinSyncError",
+    "ProtocolError", "RestError", "SlowConsumer", "StreamClosed", "SubscriptionRejected", "TokenError",
+]  # fmt: skip
 
 #: KuCoin's codes about the key itself, its signature, its permissions or its account. 400002, about the time in a
 #: signature, is not among them: KuCoin refuses slow requests with it, too.
@@ -47,8 +38,8 @@ class KucoinSyncError(Exception):
     retriable = False
 
     def __reduce__(self) -> Any:
-        # `Exception` would pass `args`, which are not the arguments of the constructors here.
-        return _revive, (type(self), self.args, self.__dict__)
+        # `Exception` would call the constructor with `args`, which are not the arguments of the constructors here.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConnectionFailed(KucoinSyncError):
@@ -92,13 +83,7 @@ class RestError(KucoinSyncError):
     """
 
     def __init__(
-        self,
-        code: str,
-        message: str,
-        *,
-        where: str = "",
-        retriable: bool = False,
-        retry_after: float | None = None,
+        self, code: str, message: str, *, where: str = "", retriable: bool = False, retry_after: float | None = None
     ) -> None:
         super().__init__(f"KuCoin answered {where or 'the request'} with code {code}: {message}")
         self.code = code
@@ -170,9 +155,3 @@ def is_fatal(error: KucoinSyncError, *, was_live: bool, needs_key: bool) -> bool
     if was_live and isinstance(error, ConnectionFailed | RestError):
         return False
     return not error.retriable
-
-
-def _revive(cls: type[KucoinSyncError], args: tuple[Any, ...], attributes: dict[str, Any]) -> KucoinSyncError:
-    error = cls.__new__(cls, *args)
-    error.__dict__.update(attributes)
-    return error

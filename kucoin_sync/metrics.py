@@ -9,11 +9,10 @@
 Needs prometheus-client (`pip install 'kucoin-sync[metrics]'`). All metrics have one label, "stream": the name that the
 program gives to the stream. Data from KuCoin never becomes a label.
 
-Several processes: each has its own streams and its own numbers. prometheus-client's multiprocess mode
-(`PROMETHEUS_MULTIPROC_DIR`) ignores custom collectors such as this one. Under gunicorn, let each worker with a stream
-serve its own port, or let one process own the feed. Registered together with a `MultiProcessCollector`, this collector
-reports the numbers of the worker that answers the scrape. Then name the streams by worker, such as
-`{f"worker {os.getpid()}": stream}`.
+Several processes: prometheus-client's multiprocess mode (`PROMETHEUS_MULTIPROC_DIR`) ignores custom collectors such as
+this one. Under gunicorn, let each worker with a stream serve its own port, or let one process own the feed. Beside a
+`MultiProcessCollector`, this one reports the numbers of the worker that answers the scrape. Then name the streams by
+worker, such as `{f"worker {os.getpid()}": stream}`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import ssl
 import weakref
@@ -20,8 +21,6 @@ from .limits import Limits
 from .net.rest import Endpoints, default_context
 
 __all__ = ["Stream"]
-
-_ROTATE_AFTER = 23 * 3600.0
 
 
 class Stream(Client):
@@ -61,12 +60,10 @@ class Stream(Client):
         ssl_context: ssl.SSLContext | None = None,
         allowed_hosts: Iterable[str] = (),
         limits: Limits | None = None,
-        rotate_after: float = _ROTATE_AFTER,
+        rotate_after: float = 23 * 3600.0,
     ) -> None:
         if credentials is not None and not isinstance(credentials, Credentials):
-            raise AuthenticationError(
-                "credentials must be Credentials(key, secret, passphrase), or None for public topics"
-            )
+            raise AuthenticationError("credentials must be Credentials(key, secret, passphrase), or None")
         endpoints = Endpoints.chosen(rest_url, futures_rest_url, tuple(allowed_hosts))
         stream = weakref.ref(self)  # weak: connections must not keep the stream alive
 
@@ -74,12 +71,15 @@ class Stream(Client):
             held = stream()
             return None if held is None else held._subscriber.credentials
 
+        # Loading authorities is slow. If gevent or eventlet has replaced `ssl` meanwhile, another context is needed.
+        context_of = functools.cache(lambda _: ssl_context or default_context())
+        limits = limits or Limits()
         options = ConnectionOptions(
             endpoints=endpoints,
             credentials=current,
-            context=_once(lambda: ssl_context or default_context()),
+            context=lambda: context_of(ssl.SSLContext),
             proxy=proxy,
-            limits=limits or Limits(),
+            limits=limits,
             user_agent=f"kucoin-sync/{__version__}",
             lifetime=lambda: rotate_after * random.uniform(0.97, 1.0),
         )
@@ -90,24 +90,9 @@ class Stream(Client):
         super().__init__(
             endpoints.spot,
             dial,
-            options.limits.topics_per_connection,
+            limits.topics_per_connection,
             Callbacks(on_event),
             credentials,
             lambda waker, signing: options.rest(waker, signing=signing),
-            options.limits.snapshots_per_30s,
+            limits.snapshots_per_30s,
         )
-
-
-def _once(make: Callable[[], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
-    """Return a function that makes a TLS context at its first call and caches it: loading authorities is slow.
-
-    It makes a new context if gevent or eventlet has replaced `ssl` meanwhile.
-    """
-    made: list[ssl.SSLContext] = []
-
-    def context() -> ssl.SSLContext:
-        if not made or not isinstance(made[0], ssl.SSLContext):
-            made[:] = [make()]
-        return made[0]
-
-    return context

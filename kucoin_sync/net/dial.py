@@ -7,16 +7,15 @@ the same for both. Calls that cannot be woken, such as name resolution (`getaddr
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 import socket
 import ssl
-import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import Future
 from ipaddress import ip_address
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ..exceptions import ConnectionFailed
@@ -52,13 +51,7 @@ class Proxy(NamedTuple):
 
 
 def dial(
-    host: str,
-    port: int,
-    *,
-    context: ssl.SSLContext | None,
-    proxy: Proxy | None,
-    waker: Waker,
-    deadline: float,
+    host: str, port: int, *, context: ssl.SSLContext | None, proxy: Proxy | None, waker: Waker, deadline: float
 ) -> CancellableSocket:
     """Connect to `host`, through `proxy` unless it is None, with TLS unless `context` is None.
 
@@ -70,14 +63,14 @@ def dial(
     """
     peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if proxy is None:
-        connection = _connect(host, port, waker=waker, deadline=deadline, what=peer)
-    elif proxy.scheme != "http":
-        connection = _connect_through_socks(host, port, proxy, peer, waker, deadline)
+        connection = _connect(host, port, peer, waker, deadline)
+    elif proxy.scheme == "http":
+        connection = _connect(proxy.host, proxy.port, proxy.name, waker, deadline)
     else:
-        connection = _connect(proxy.host, proxy.port, waker=waker, deadline=deadline, what=proxy.name)
+        connection = _connect_through_socks(host, port, proxy, peer, waker, deadline)
     try:
         if proxy is not None and proxy.scheme == "http":
-            waker.begin(f"{connection.peer} has not opened a tunnel to {peer}", "check the proxy and its rules")
+            waker.begin(f"{proxy.name} has not opened a tunnel to {peer}", "check the proxy and its rules")
             _open_tunnel(connection, proxy, peer)
         connection.peer = peer
         if context is not None:
@@ -121,23 +114,18 @@ def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
             "and https_proxy",
             retriable=False,
         )
+    user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
     if scheme in _SOCKS:
-        user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
-        found_proxy = Proxy(server, port, "", scheme, user, password)
-        _import_socks(found_proxy)
-        return found_proxy
-    login = ""
-    if parts.username:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        login = "Basic " + base64.b64encode(pair.encode()).decode()
-    return Proxy(server, port, login)
+        socks_proxy = Proxy(server, port, "", scheme, user, password)
+        _import_socks(socks_proxy)
+        return socks_proxy
+    login = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+    return Proxy(server, port, f"Basic {login}" if user else "")
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
     try:
-        return ip_address(host).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -159,34 +147,54 @@ def resolve(host: str, port: int, waker: Waker, deadline: float) -> list[Any]:
         ) from error
 
 
-def _connect(host: str, port: int, *, waker: Waker, deadline: float, what: str) -> CancellableSocket:
+def _connect(host: str, port: int, what: str, waker: Waker, deadline: float) -> CancellableSocket:
+    """Connect to the first address of a host that answers; errors name `what`."""
     addresses = resolve(host, port, waker, deadline)
     waker.begin(f"the TCP connection to {what} was not answered", "check firewall and proxy")
-    failure: ConnectionFailed | None = None
-    for position, (family, kind, protocol, _, address) in enumerate(addresses):
+    failure = ConnectionFailed(f"{host} has no address to connect to")
+    for position, address in enumerate(addresses):
         # An address that never answers must not use up the time for the following ones.
         share = (deadline - time.monotonic()) / (len(addresses) - position)
         try:
-            with fork.fork_guard():
-                sock = socket.socket(family, kind, protocol)
-                fork.close_in_child(sock)
-        except OSError as error:
-            missing = shortage_error(error, f"the connection to {what}")
-            failure = missing or ConnectionFailed(f"the connection to {what} failed: {error.strerror}")
-            continue
-        try:
-            connection = CancellableSocket(sock, waker, time.monotonic() + share, what)
-            _connect_socket(connection, address)
+            connection = _connect_to(address, what, waker, time.monotonic() + share)
         except ConnectionFailed as error:
-            sock.close()
             failure = error
-            continue
-        except BaseException:
-            sock.close()
-            raise
-        connection.deadline = deadline
-        return connection
-    raise failure or ConnectionFailed(f"{host} has no address to connect to")
+        else:
+            connection.deadline = deadline
+            return connection
+    raise failure
+
+
+def _connect_to(address: Any, what: str, waker: Waker, deadline: float) -> CancellableSocket:
+    """Connect to an address as `getaddrinfo` returns them."""
+    family, kind, protocol, _, place = address
+    try:
+        with fork.fork_guard():
+            sock = socket.socket(family, kind, protocol)
+            fork.close_in_child(sock)
+    except OSError as error:
+        missing = shortage_error(error, f"the connection to {what}")
+        raise missing or ConnectionFailed(f"the connection to {what} failed: {error.strerror}") from error
+    try:
+        connection = _cancellable(sock, what, waker, deadline)
+        try:
+            sock.connect(place)
+        except BlockingIOError:
+            connection.wait(write=True)
+            if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                connection.fail(OSError(code, os.strerror(code)))
+        except OSError as error:
+            connection.fail(error)
+    except BaseException:
+        sock.close()
+        raise
+    return connection
+
+
+def _cancellable(sock: socket.socket, peer: str, waker: Waker, deadline: float) -> CancellableSocket:
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return CancellableSocket(sock, waker, deadline, peer)
 
 
 def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard: Callable[[T], object] = id) -> T:
@@ -195,24 +203,14 @@ def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard
     If the deadline passes or the waker is cancelled, the thread goes on alone; its late result is given to `discard`.
     If the system allows no new thread, the call runs on the caller's thread.
     """
-    results: list[tuple[T | None, BaseException | None]] = []
-    abandoned = threading.Event()  # set when the caller has stopped waiting
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
-            results.append((call(), None))
+            future.set_result(call())
         except BaseException as error:
-            results.append((None, error))
+            future.set_exception(error)
         waker.wake()
-        if abandoned.is_set():
-            discard_result()
-
-    def discard_result() -> None:
-        while results:
-            with contextlib.suppress(IndexError):  # the other thread took it
-                result, error = results.pop()
-                if error is None:
-                    discard(cast(T, result))
 
     thread = Thread(target=run, name="kucoin-dial", daemon=True)
     try:
@@ -220,7 +218,7 @@ def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard
     except (RuntimeError, MemoryError):
         run()
     try:
-        while not results:
+        while not future.done():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise ConnectionFailed(f"there was no answer in time: {waker.step}")
@@ -229,29 +227,11 @@ def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard
         if waker.cancelled:
             raise Cancelled
     except BaseException:
-        abandoned.set()
-        discard_result()
+        future.add_done_callback(lambda late: late.exception() is None and discard(late.result()))
         raise
-    result, error = results[0]
-    if error is not None:
-        raise error
     if thread.ident is not None:
         thread.join()  # it ends at once
-    return cast(T, result)
-
-
-def _connect_socket(connection: CancellableSocket, address: Any) -> None:
-    connection.sock.setblocking(False)
-    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        connection.sock.connect(address)
-    except BlockingIOError:
-        connection.wait(write=True)
-        code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            connection.fail(OSError(code, os.strerror(code)))
-    except OSError as error:
-        connection.fail(error)
+    return future.result()
 
 
 def _import_socks(proxy: Proxy) -> Any:
@@ -291,10 +271,7 @@ def _connect_through_socks(
         reason = str(error).partition(chr(10))[0] or type(error).__name__
     else:
         fork.close_in_child(sock)
-        connection = CancellableSocket(sock, waker, deadline, proxy.name)
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
+        return _cancellable(sock, proxy.name, waker, deadline)
     # Raised outside of `except`: its cause would hold the frames of PySocks, which contain the login.
     raise ConnectionFailed(
         f"{proxy.name} opened no connection to {peer} ({reason}); check that it runs, its login and its rules"

@@ -125,13 +125,13 @@ class Rest:
         self._timeout = timeout
         self._clock = clock
         self._clock_offset = 0.0  # server time minus our time, in seconds; measured when a timestamp was refused
-        self._deadline = 0.0
+        self.deadline = 0.0  # of the current request, in monotonic seconds
         self._waiting_for = ""  # the `Step.missing` of the current request, once it is connected
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["User-Agent"] = user_agent or requests.utils.default_user_agent()
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(self._dial, lambda: self._deadline))
+            self._session.mount(scheme, _Adapter(self))
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -158,13 +158,7 @@ class Rest:
         return milliseconds / 1000
 
     def call(
-        self,
-        market: str,
-        method: str,
-        path: str,
-        query: dict[str, str] | None = None,
-        *,
-        signed: bool = False,
+        self, market: str, method: str, path: str, query: dict[str, str] | None = None, *, signed: bool = False
     ) -> Any:
         """Send a request; return the `data` of KuCoin's response.
 
@@ -175,20 +169,20 @@ class Rest:
         """
         resource = f"{path}?{urlencode(query)}" if query else path
         if not signed:
-            return self._request(market, method, resource, {})
+            return self._request(market, method, resource)
         if self._credentials is None:
             raise AuthenticationError(
                 f"{path} needs an API key; pass Credentials(key, secret, passphrase) or set KUCOIN_API_KEY, "
                 "KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE"
             )
         try:
-            return self._request(market, method, resource, self._signature(method, resource))
+            return self._request(market, method, resource, self._credentials)
         except AuthenticationError as error:
             if error.code != "400002":
                 raise
         self._clock_offset = self.server_time(market) - self._clock()
         try:
-            return self._request(market, method, resource, self._signature(method, resource))
+            return self._request(market, method, resource, self._credentials)
         except AuthenticationError as error:
             if error.code != "400002":
                 raise
@@ -198,13 +192,13 @@ class Rest:
                 code="400002",
             ) from None
 
-    def _signature(self, method: str, resource: str) -> dict[str, str]:
-        assert self._credentials is not None
-        milliseconds = int((self._clock() + self._clock_offset) * 1000)
-        return self._credentials.headers(milliseconds, method, resource)
-
-    def _request(self, market: str, method: str, resource: str, headers: dict[str, str]) -> Any:
-        self._deadline = time.monotonic() + self._timeout
+    def _request(self, market: str, method: str, resource: str, credentials: Credentials | None = None) -> Any:
+        """Send a request, signed if there are credentials; return the `data` of KuCoin's response."""
+        headers = {}
+        if credentials is not None:
+            milliseconds = int((self._clock() + self._clock_offset) * 1000)
+            headers = credentials.headers(milliseconds, method, resource)
+        self.deadline = time.monotonic() + self._timeout
         url = self._endpoints.of(market) + resource
         where = f"{method} {resource.partition('?')[0]}"
         kind = "the token request" if "/bullet-" in resource else "the request"
@@ -225,17 +219,13 @@ class Rest:
             f"{where} at {urlsplit(url).hostname} failed ({reason}); check the network and the URL"
         )
 
-    def _dial(self, host: str, port: int, secure: bool) -> CancellableSocket:
-        connection = dial(
-            host,
-            port,
-            context=self._context() if secure else None,
-            proxy=proxy_for(host, secure=secure, proxy=self._proxy),
-            waker=self._waker,
-            deadline=self._deadline,
-        )
+    def connect(self, host: str, port: int, *, secure: bool) -> CancellableSocket:
+        """Return a connection for the current request."""
+        context = self._context() if secure else None
+        proxy = proxy_for(host, secure=secure, proxy=self._proxy)
+        made = dial(host, port, context=context, proxy=proxy, waker=self._waker, deadline=self.deadline)
         self._waker.begin(self._waiting_for, _CHECK)
-        return connection
+        return made
 
 
 def default_context() -> ssl.SSLContext:
@@ -278,13 +268,12 @@ def _has_folder_of_authorities() -> bool:
 
 
 class _Adapter(HTTPAdapter):
-    """A requests adapter whose connections are made by `dial` and end at `deadline`."""
+    """A requests adapter whose connections are made by `Rest.connect` and wait until `Rest.deadline`."""
 
     poolmanager: urllib3.PoolManager
 
-    def __init__(self, dial: Callable[[str, int, bool], CancellableSocket], deadline: Callable[[], float]) -> None:
-        self._make_dial = dial
-        self._get_deadline = deadline
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
         super().__init__(max_retries=0)
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
@@ -299,30 +288,30 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        make_connection, deadline = self._make_dial, self._get_deadline
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _pool_class(urllib3.HTTPConnectionPool, self._rest),
+            "https": _pool_class(urllib3.HTTPSConnectionPool, self._rest),
+        }
 
-        class Bounded(urllib3.connection.HTTPConnection):
-            def request(self, *args: Any, **kwargs: Any) -> None:
-                if isinstance(self.sock, CancellableSocket):
-                    self.sock.deadline = deadline()
-                super().request(*args, **kwargs)
 
-        class Plain(Bounded):
-            def connect(self) -> None:
-                self.sock = make_connection(self.host, self.port or 80, False)
+def _pool_class(base: Any, rest: Rest) -> Any:
+    """Return a class of connection pools like `base`, whose connections `rest` makes."""
+    secure = base.scheme == "https"
 
-        class Secure(Bounded, urllib3.connection.HTTPSConnection):
-            def connect(self) -> None:
-                self.sock = make_connection(self.host, self.port or 443, True)
-                self.is_verified = True
+    class Connection(base.ConnectionCls):  # type: ignore[misc]
+        def connect(self) -> None:
+            self.sock = rest.connect(self.host, self.port, secure=secure)
+            self.is_verified = secure
 
-        class PlainPool(urllib3.HTTPConnectionPool):
-            ConnectionCls = Plain
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            if self.sock is not None:
+                self.sock.deadline = rest.deadline
+            super().request(*args, **kwargs)
 
-        class SecurePool(urllib3.HTTPSConnectionPool):
-            ConnectionCls = Secure
+    class Pool(base):  # type: ignore[misc]
+        ConnectionCls = Connection
 
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return Pool
 
 
 def _body(response: requests.Response, where: str) -> bytes:
@@ -336,21 +325,18 @@ def _body(response: requests.Response, where: str) -> bytes:
 
 def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
     """Return the parts of a URL. Raise ConnectionFailed, which shows at most its host, if it is unusable."""
+    shown = "not shown" if "@" in repr(url) else repr(url)[:80]
     try:
-        parts = urlsplit(url) if isinstance(url, str) else None
-        port_ok = parts is not None and (parts.port is None or parts.port > 0)
-    except ValueError:
-        parts, port_ok = None, False
-    if parts is None or not port_ok or parts.scheme not in schemes or not parts.hostname or "@" in parts.netloc:
-        if parts is not None and parts.hostname:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        if parts.scheme in schemes and parts.hostname and "@" not in parts.netloc and parts.port != 0:
+            return parts
+        if parts.hostname:
             shown = f"{parts.scheme}://{parts.hostname}"
-        else:
-            shown = "not shown" if "@" in repr(url) else repr(url)[:80]
-        raise ConnectionFailed(
-            f"{name} ({shown}) is not a URL of the form {schemes[0]}://host without user name and password",
-            retriable=False,
-        )
-    return parts
+    except ValueError:
+        pass  # a part of it is malformed
+    raise ConnectionFailed(
+        f"{name} ({shown}) is not a URL of the form {schemes[0]}://host without user name and password", retriable=False
+    )
 
 
 def _share_domain(host: str, home: str) -> bool:

@@ -63,21 +63,14 @@ class RestResponse:
         Raises:
             AuthenticationError, RestError.
         """
-        if self._code == "200000" and not self._redirects:
-            return self._data
-        raise self._error(where, now)
-
-    @property
-    def _redirects(self) -> bool:
-        return 300 <= self._status < 400
-
-    def _error(self, where: str, now: float) -> AuthenticationError | RestError:
         code, status = self._code, self._status
-        if self._redirects:
-            return RestError(str(status), "a redirect, which is refused; correct the REST URL", where=where)
+        if 300 <= status < 400:
+            raise RestError(str(status), "a redirect, which is refused; correct the REST URL", where=where)
+        if code == "200000":
+            return self._data
         if code is None:
             kind = self._headers.get("Content-Type", "no content type")
-            return RestError(
+            raise RestError(
                 str(status),
                 f"not KuCoin's JSON but {kind}: {self._beginning!r}; "
                 "something between here and KuCoin may have answered",
@@ -86,11 +79,11 @@ class RestResponse:
                 retry_after=self._retry_after(now, limited=status == 429),
             )
         if code in _REMEDIES:
-            return AuthenticationError(
+            raise AuthenticationError(
                 f"KuCoin refused {where} with code {code} ({self._message}): {_REMEDIES[code]}", code=code
             )
         limited = code in RATE_CODES or status == 429
-        return RestError(
+        raise RestError(
             code,
             self._message,
             where=where,
@@ -103,17 +96,17 @@ class RestResponse:
 
         Source: the header Retry-After, or, if the own quota is used up, gw-ratelimit-reset (milliseconds).
         """
-        text = self._headers.get("Retry-After", "")
-        seconds = float(text) if text.isdecimal() else self._seconds_until(text, now)
-        reset = self._headers.get("gw-ratelimit-reset", "")
-        if seconds is None and limited and reset.isdecimal():
+        text, reset = self._headers.get("Retry-After", ""), self._headers.get("gw-ratelimit-reset", "")
+        if text.isdecimal():
+            seconds = float(text)
+        elif (until := _instant(text)) is not None:
+            since = _instant(self._headers.get("Date", ""))  # the server's clock, if it says what time it is
+            seconds = max(0.0, until - (now if since is None else since))
+        elif limited and reset.isdecimal():
             seconds = float(reset) / 1000
-        return None if seconds is None else min(seconds, _MAX_RETRY_AFTER)
-
-    def _seconds_until(self, date: str, now: float) -> float | None:
-        """Return the seconds until an HTTP date by the server's clock, or by ours; None if the date is malformed."""
-        until, since = _instant(date), _instant(self._headers.get("Date", ""))
-        return None if until is None else max(0.0, until - (now if since is None else since))
+        else:
+            return None
+        return min(seconds, _MAX_RETRY_AFTER)
 
 
 def _instant(date: str) -> float | None:

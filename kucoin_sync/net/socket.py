@@ -11,7 +11,8 @@ import os
 import socket
 import ssl
 import time
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 from ..exceptions import ConnectionFailed
 from ..internal import fork
@@ -24,9 +25,9 @@ _TLS_RECORD = 16 * 1024  # bytes
 _DEADLINE_EXTENSION = 1.0
 """Seconds by which a deadline is extended, once, if data has arrived that was not read yet."""
 
+T = TypeVar("T")
 #: What a non-blocking socket raises if a call would have to wait.
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_WAIT_READ = (BlockingIOError, ssl.SSLWantReadError)
 _ORIGINAL_CONTEXT = ssl.SSLContext  # gevent and eventlet may replace `ssl.SSLContext` later
 
 
@@ -64,18 +65,24 @@ class CancellableSocket:
             if ready:
                 return
 
-    def recv_into(self, buffer: Any) -> int:
-        """Wait for data and read it into `buffer`; return the number of bytes, 0 at the end."""
-        self._remaining()  # checks the deadline, even if the peer sends so much that no read waits
+    def _complete(self, call: Callable[..., T], *arguments: Any, write: bool = False) -> T:
+        """Make a call of the socket, again after each wait for what it lacks; return its result."""
         while True:
             try:
-                return self.sock.recv_into(buffer)
-            except _WAIT_READ:
+                return call(*arguments)
+            except ssl.SSLWantReadError:
                 self.wait()
             except ssl.SSLWantWriteError:
                 self.wait(write=True)
-            except OSError as error:
+            except BlockingIOError:
+                self.wait(write=write)
+            except (OSError, ValueError) as error:
                 self.fail(error)
+
+    def recv_into(self, buffer: Any) -> int:
+        """Wait for data and read it into `buffer`; return the number of bytes, 0 at the end."""
+        self._remaining()  # checks the deadline, even if the peer sends so much that no read waits
+        return self._complete(self.sock.recv_into, buffer)
 
     def recv(self, count: int) -> bytes:
         """Return up to `count` bytes, b"" at the end."""
@@ -86,19 +93,10 @@ class CancellableSocket:
         """Send all of `data`; return its length."""
         rest = memoryview(data)
         while rest:
-            try:
-                rest = rest[self.sock.send(rest) :]
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                self.wait(write=True)
-            except ssl.SSLWantReadError:
-                self.wait()
-            except OSError as error:
-                self.fail(error)
+            rest = rest[self._complete(self.sock.send, rest, write=True) :]
         return len(data)
 
-    def sendall(self, data: bytes) -> None:
-        """Send all of `data`."""
-        self.send(data)
+    sendall = send
 
     def read_head(self) -> tuple[bytes, bytes]:
         """Return the HTTP headers up to and with the empty line, and the bytes that came after them."""
@@ -106,9 +104,8 @@ class CancellableSocket:
         while (end := headers.find(b"\r\n\r\n")) < 0:
             if len(headers) > _MAX_HEADERS:
                 raise ConnectionFailed(f"{self.peer} answered with HTTP headers of more than {_MAX_HEADERS} bytes")
-            chunk = self.recv(
-                _TLS_RECORD
-            )  # less than a record would leave bytes in the TLS layer, where `poll` does not see them
+            # Less than a record would leave bytes in the TLS layer, where `poll` does not see them.
+            chunk = self.recv(_TLS_RECORD)
             if not chunk:
                 raise ConnectionFailed(f"{self.peer} closed the connection instead of answering; it may be overloaded")
             headers += chunk
@@ -124,18 +121,11 @@ class CancellableSocket:
             )
         try:
             with fork.fork_guard():
-                self.sock = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
-                fork.close_in_child(self.sock)
-            while True:
-                try:
-                    self.sock.do_handshake()
-                    return
-                except ssl.SSLWantReadError:
-                    self.wait()
-                except ssl.SSLWantWriteError:
-                    self.wait(write=True)
+                self.sock = secure = context.wrap_socket(self.sock, server_hostname=host, do_handshake_on_connect=False)
+                fork.close_in_child(secure)
         except (OSError, ValueError) as error:
             self.fail(error)
+        self._complete(secure.do_handshake)
 
     def _remaining(self, *, write: bool = False) -> float:
         """Return the seconds until the deadline. Raise if it has passed, or after `cancel`."""

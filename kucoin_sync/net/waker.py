@@ -125,18 +125,16 @@ def poll(waker: int, fd: int, write: bool, seconds: float, poller: Any = None) -
         seconds: how long to wait at most.
         poller: a `select.poll` object on which only the waker is registered, to be reused.
     """
-    if poller is not None:
-        ready = {number for number, _ in poller.poll(seconds * 1000)}
-    elif hasattr(select, "poll"):
+    if poller is None and hasattr(select, "poll"):
         poller = select.poll()
         poller.register(waker, select.POLLIN)
         if fd >= 0:
             poller.register(fd, select.POLLOUT if write else select.POLLIN)
+    if poller is not None:
         ready = {number for number, _ in poller.poll(seconds * 1000)}
     else:
         others = [fd] if fd >= 0 else []
-        readable, writable, failed = select.select(
-            [waker] + ([] if write else others), others if write else [], others if write else [], seconds
-        )
+        readers, writers = ([waker], others) if write else ([waker, *others], [])
+        readable, writable, failed = select.select(readers, writers, writers, seconds)
         ready = {*readable, *writable, *failed}
     return fd in ready, waker in ready

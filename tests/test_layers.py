@@ -70,6 +70,7 @@ DOCTOR = {"cli.checks", "cli.diagnosis", "cli.doctor"}
 SEAM = {
     "client",
     "books.snapshot_fetcher",
+    "connections.reconnecting",
     "connections.source",
     "delivery.callbacks",
     "delivery.observer",

@@ -19,9 +19,9 @@ from ..connections.subscriber import SubscribeOptions, Subscriber
 from ..delivery.callbacks import Callbacks
 from ..delivery.subscription import Subscription
 from ..events import Event
-from ..exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
+from ..exceptions import KucoinSyncError, StreamClosed
 from ..internal.guard import guarded, log
-from ..internal.resources import shortage_error, start_thread
+from ..internal.resources import as_defect, shortage_error, start_thread
 from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.session_events import TopicKey
 from . import BookSource
@@ -334,7 +334,7 @@ class BookManager:
                 error = another
         with guarded("could not report that a defect ended %s", book.source):
             log(logging.ERROR, "a defect ended %s", book.source, error=error)
-            book.end(ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}"))
+            book.end(as_defect(error))
 
     def _serve(self, job: _BookJob) -> None:
         """Apply some updates of one book. Then queue it again, or wait until its message queue has messages."""

@@ -27,7 +27,7 @@ from typing import Any, Protocol, TypeAlias
 from ..exceptions import ConnectionFailed, KucoinSyncError, RestError, is_fatal
 from ..internal import backoff
 from ..internal.guard import guarded, log
-from ..internal.resources import acquiring, shortage_error, start_thread
+from ..internal.resources import acquiring, error_or_defect, start_thread
 from ..net.rest_response import RATE_CODES
 from ..net.waker import Cancelled, Waker
 from . import BookSource
@@ -323,11 +323,15 @@ class SnapshotQueue:
         except Cancelled:
             raise
         except BaseException as caught:
-            missing = shortage_error(caught, f"a snapshot of {source.symbol}")
-            if missing is None:
-                log(logging.ERROR, "a defect spoiled a snapshot for %s; another will be fetched", source, error=caught)
-                missing = ConnectionFailed(f"a defect in this package: {type(caught).__name__}: {caught}")
-            again, error = True, missing
+            again, error = (
+                True,
+                error_or_defect(
+                    caught,
+                    f"a snapshot of {source.symbol}",
+                    "a defect spoiled a snapshot for %s; another will be fetched",
+                    source,
+                ),
+            )
         if again:
             book.snapshot_delayed(self._reschedule(book, error), error)
         else:

@@ -7,7 +7,6 @@ thread a `ReadLease`. Other threads give the session a command under the lock an
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -15,13 +14,9 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from ..events import ConnectDelayed, Connected, Disconnected, Resubscribed, Retrying, ServerNotice
-from ..exceptions import ConnectionFailed, KucoinSyncError, is_fatal
-from ..internal import backoff
-from ..internal.guard import log
-from ..internal.resources import shortage_error
+from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..net.direct_read import HandoffPolicy
 from ..net.rest import Rest
-from ..net.waker import Cancelled
 from ..net.websocket import ConnectionLost, WebSocketConnection
 from ..protocol.dialects import DIALECTS
 from ..protocol.envelopes import Pushes
@@ -32,18 +27,17 @@ from .connect_pace import connect_pace
 from .options import ConnectionOptions
 from .owner_requests import OwnerRequests
 from .receiver import Receiver
-from .source import Counts, Deliver, OnThread, SourceListener, weak_callback
+from .reconnecting import ReconnectingSource
+from .source import Deliver, SourceListener
 
 __all__ = ["Connection"]
 
-_STABLE_SECONDS = 30.0
-"""A connection that lived this long resets the delays between attempts."""
 _NEVER = float("inf")
 _MAX_BACKLOG = 64 * 1024 * 1024
 """Bytes to read before an overdue pong counts as missing: more than a system buffers for one socket."""
 
 
-class Connection(OnThread):
+class Connection(ReconnectingSource):
     """A public or private connection of one market. It reconnects until it is closed.
 
     Attributes:
@@ -59,17 +53,10 @@ class Connection(OnThread):
         owner: SourceListener,
         deliver: Deliver,
     ) -> None:
-        self.number = number
-        self.market = market
-        self.private = private
-        self.epoch = 0
+        super().__init__(number, market, private, owner, deliver)
         self._failure: KucoinSyncError | None = None  # error of the last attempt or connection; see `last_error`
-        self.counts = Counts()
         self._options = options
         self._dialect = DIALECTS["classic"]
-        self._owner = owner
-        self._deliver = deliver
-        self._payload_mismatch = weak_callback(owner.payload_mismatch)
         self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
         self._session: Session | None = None
         self._wanted: dict[TopicKey, None] = {}
@@ -82,10 +69,8 @@ class Connection(OnThread):
         self._proof_to_leave = _NEVER  # number of the proof after which to close; 0: it was answered
         self._server_index = 0  # index of the server to try next
         self._host = ""
-        self._welcomed: float | None = None  # when the current connection was welcomed
         self._handoff_policy = HandoffPolicy()  # decides when a consumer may read the socket
-        self._forked = False  # this is a forked child's copy of the parent's connection
-        self._acquire_thread(self._run, name=f"kucoin-io-{number}")
+        self._acquire_thread(name=f"kucoin-io-{number}")
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
         """Add keys to the wanted ones and subscribe them on the current connection."""
@@ -127,7 +112,7 @@ class Connection(OnThread):
         if step is not None:
             before = "" if self._failure is None else f". Before that: {self._failure}"
             return ConnectionFailed(f"{step}{before}")
-        if self._failure is None and self._welcomed is None:
+        if self._failure is None and self._connected_at is None:
             return ConnectionFailed("no attempt to connect has come to its first step")
         return self._failure
 
@@ -156,10 +141,6 @@ class Connection(OnThread):
                 self._proof_to_leave = self._session.prove()
         self._waker.wake()
 
-    def close(self) -> None:
-        """Tell the I/O thread to end; it stops waiting at once. Does not join the thread."""
-        self._waker.cancel()
-
     def after_fork(self) -> None:
         """Drop this copy in a forked child; tell neither the peer nor the owner.
 
@@ -173,50 +154,21 @@ class Connection(OnThread):
 
     # On the I/O thread
 
-    def _run(self) -> None:
-        try:
-            self.serve_until_closed(self._reconnect_until_closed, self._handle_defect)
-        finally:
-            if self._rest is not None:
-                self._rest.close()
-            self._waker.close()
-            if not self._forked:
-                self._owner.ended(self)
+    def _serve(self) -> None:
+        self._connect()
+        self._run_session()
 
-    def _reconnect_until_closed(self) -> None:
-        delays = backoff.retry_delays()
-        attempt = 0
-        while True:
-            attempt += 1
-            self._welcomed = None
-            try:
-                self._connect()
-                self._run_session()
-                return
-            except Cancelled:
-                raise
-            except ConnectionLost as error:
-                failure: KucoinSyncError = error.with_traceback(None)  # a traceback would keep this object alive
-            except KucoinSyncError as error:
-                failure = error
-            except BaseException as error:  # the thread must survive every error, not only `Exception`
-                missing = shortage_error(error, f"connection {self.number}")
-                if missing is None:
-                    log(logging.ERROR, "a defect ended connection %d; it will be made again", self.number, error=error)
-                failure = missing or ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
-            finally:
-                self._drop_transport()
-            if is_fatal(failure, was_live=self._owner.was_live(self), needs_key=self.private):
-                self._owner.failed(self, failure, fatal=True)
-                return
-            if self._welcomed is None:
-                self._server_index += 1  # try another server
-                self._handle_failed_attempt(failure, attempt, next(delays))
-                continue
-            if time.monotonic() - self._welcomed >= _STABLE_SECONDS:
-                delays = backoff.retry_delays()
-            attempt = 0
-            self._handle_lost(failure, next(delays))
+    def _end(self) -> None:
+        if self._rest is not None:
+            self._rest.close()
+
+    def _has_topics(self) -> bool:
+        return bool(self._wanted)
+
+    def _failure_of(self, error: BaseException) -> KucoinSyncError:
+        if isinstance(error, ConnectionLost):
+            return error.with_traceback(None)  # a traceback would keep this object alive
+        return super()._failure_of(error)
 
     def _connect(self) -> None:
         """Find out the servers, dial one of them, do the WebSocket handshake and start a session."""
@@ -250,7 +202,14 @@ class Connection(OnThread):
         session, transport = self._session, self._transport
         assert session is not None and transport is not None
         receiver = Receiver(
-            self, session, transport, self._deliver, self._payload_mismatch, lambda: self.wanted, self._handoff_policy
+            self,
+            session,
+            transport,
+            self._process,
+            self._deliver,
+            self._payload_mismatch,
+            lambda: self.wanted,
+            self._handoff_policy,
         )
         reconnected = self.counts.connects > 0
         resubscribing = True
@@ -296,15 +255,15 @@ class Connection(OnThread):
                 deadline = min(deadline, idle_since + self._options.limits.idle_seconds)
             now = receiver.receive(deadline, now)
 
-    def process(self, session: Session, frames: list[bytes], arrival: Arrival, now: float) -> Pushes:
-        """Pass frames to the session under the lock; return the pushes. For the receiver."""
+    def _process(self, session: Session, frames: list[bytes], arrival: Arrival, now: float) -> Pushes:
+        """Pass frames to the session under the lock; return the pushes."""
         with self._lock:  # looked up here, because `after_fork` replaces it
             return session.receive(frames, arrival, now)
 
     def _handle_session_event(self, event: SessionEvent) -> None:
         """Update the state and tell the owner."""
         if isinstance(event, Welcomed):
-            self._welcomed = time.monotonic()
+            self._connected_at = time.monotonic()
             self.epoch = next(self._owner.epochs)
             self.counts.reconnects += self.counts.connects > 0
             self.counts.connects += 1
@@ -350,45 +309,21 @@ class Connection(OnThread):
             self._owner.emit(Resubscribed(self.market, self.private, self.epoch, len(self.wanted)))
         self._owner.settled(self)
 
-    def _handle_lost(self, failure: KucoinSyncError, delay: float) -> None:
-        """Report a lost connection and wait `delay` seconds."""
+    def _report(self, failure: KucoinSyncError, attempt: int, delay: float) -> float:
         code, reason = 1006, ""
         if isinstance(failure, ConnectionLost):
-            code, reason = failure.code, failure.reason
-            failure = failure.error
+            code, reason, failure = failure.code, failure.reason, failure.error
         self.last_error = failure
-        self.counts.disconnects += 1
-        self._owner.emit(Disconnected(self.market, self.private, self.epoch, code, reason, failure, delay))
+        if self._connected_at is None:
+            self._server_index += 1  # try another server
+            delay = max(delay, getattr(failure, "retry_after", None) or 0.0)
+            self._owner.emit(Retrying(self.market, self.private, attempt, failure, delay))
+        else:
+            self._owner.emit(Disconnected(self.market, self.private, self.epoch, code, reason, failure, delay))
         self._owner.failed(self, failure, fatal=False)
-        self._pause(delay)
+        return delay
 
-    def _handle_defect(self, error: KucoinSyncError) -> None:
-        """Report and clean up after an error that the reconnect loop itself raised."""
-        try:
-            self._owner.failed(self, error, fatal=False)
-        finally:
-            self._drop_transport()
-
-    def _handle_failed_attempt(self, error: KucoinSyncError, attempt: int, delay: float) -> None:
-        """Report a failed attempt to connect and wait `delay` seconds, or longer if the server asked for it."""
-        if isinstance(error, ConnectionLost):
-            error = error.error
-        self.last_error = error
-        self.counts.failures += 1
-        delay = max(delay, getattr(error, "retry_after", None) or 0.0)
-        self._owner.emit(Retrying(self.market, self.private, attempt, error, delay))
-        self._owner.failed(self, error, fatal=False)
-        self._pause(delay)
-
-    def _pause(self, delay: float) -> None:
-        """Wait before the next attempt. The owner may close an idle connection meanwhile."""
-        until = time.monotonic() + delay
-        while (remaining := until - time.monotonic()) > 0:
-            if not self._wanted:
-                self._owner.idle(self)  # closes this connection unless a topic was just placed on it
-            self._waker.pause(remaining)
-
-    def _drop_transport(self) -> None:
+    def _disconnect(self) -> None:
         """End the session, send its remaining commands and close the socket."""
         self._waker.step = None
         with self._lock:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
 
 from ..net.direct_read import HandoffPolicy
 from ..net.websocket import WebSocketConnection
@@ -19,19 +18,12 @@ from .source import Deliver, MessageSource, SoleConsumer
 __all__ = ["Receiver"]
 
 
-class LockedSource(MessageSource, Protocol):
-    """A connection, which guards its session by a lock."""
-
-    def process(self, session: Session, frames: list[bytes], arrival: Arrival, now: float) -> Pushes:
-        """Pass frames to the session under the lock; return the pushes."""
-
-
 class Receiver:
     """Receives the frames of one session over one transport; on the I/O thread unless a method says otherwise.
 
     Args:
-        source: the connection; its `counts` are updated and its `epoch` is stamped on the messages. Its `process`
-            passes frames to the session under the lock.
+        source: the connection; its `counts` are updated and its `epoch` is stamped on the messages.
+        process: passes frames to the session under the connection's lock; returns the pushes.
         deliver: takes the pushes.
         payload_mismatch: called with messages whose payload has a field of an unexpected form.
         wanted: returns the wanted keys of the connection.
@@ -40,9 +32,10 @@ class Receiver:
 
     def __init__(
         self,
-        source: LockedSource,
+        source: MessageSource,
         session: Session,
         transport: WebSocketConnection,
+        process: Callable[[Session, list[bytes], Arrival, float], Pushes],
         deliver: Deliver,
         payload_mismatch: Callable[[Message], None],
         wanted: Callable[[], Collection[TopicKey]],
@@ -51,6 +44,7 @@ class Receiver:
         self._source = source
         self._session = session
         self._transport = transport
+        self._process = process
         self._deliver = deliver
         self._payload_mismatch = payload_mismatch
         self._wanted = wanted
@@ -68,12 +62,12 @@ class Receiver:
             if not frames:
                 counts.unreadable += transport.take_skipped()
                 if transport.take_controls():
-                    source.process(session, frames, Arrival(source.epoch), now)
+                    self._process(session, frames, Arrival(source.epoch), now)
                 return now
             arrival = Arrival(source.epoch, time.time_ns(), self._payload_mismatch)
             pushes: Pushes | None = session.recognise(frames, arrival, now)
             if pushes is None:
-                pushes = source.process(session, frames, arrival, now)
+                pushes = self._process(session, frames, arrival, now)
             counts.messages += len(pushes)
             counts.bytes += len(pushes.text) if isinstance(pushes, FrameBatch) else sum(map(len, frames))
             if eventful := session.eventful:  # count before delivery

@@ -7,21 +7,16 @@ when all sources of that market are full.
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
-from ..events import Event, UnexpectedError
-from ..exceptions import ConnectionFailed, KucoinSyncError
-from ..internal.guard import guarded, log
-from ..internal.resources import acquiring, start_thread
+from ..events import Event
+from ..exceptions import KucoinSyncError
 from ..net.direct_read import ReadLease
-from ..net.waker import Cancelled, Waker
 from ..protocol.envelopes import FrameBatch, Pushes, RawPush
 from ..protocol.message import Message
 from ..protocol.session_events import TopicKey
@@ -31,15 +26,10 @@ __all__ = [
     "Deliver",
     "MakeSource",
     "MessageSource",
-    "OnThread",
     "SoleConsumer",
     "SourceListener",
     "weak_callback",
 ]
-
-_RESTART_DELAY = 1.0
-"""Seconds before a thread restarts its loop after an unexpected error."""
-_IDLE_WAIT = 3600.0
 
 
 class SoleConsumer(Protocol):
@@ -98,7 +88,7 @@ class Counts(msgspec.Struct):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-class MessageSource(Protocol):
+class MessageSource:
     """Delivers the messages of one market, public or private, until it is closed. Its own thread calls its owner.
 
     Attributes:
@@ -106,23 +96,27 @@ class MessageSource(Protocol):
         epoch: a number from the owner's `epochs`; it rises whenever messages may be missing between two messages.
     """
 
+    last_error: KucoinSyncError | None
+
+    def __init__(self, number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver) -> None:
+        self.number = number
+        self.market = market
+        self.private = private
+        self.epoch = 0
+        self.counts = Counts()
+        self._owner = owner
+        self._deliver = deliver
+        self._payload_mismatch = weak_callback(owner.payload_mismatch)
+
     @property
-    def number(self) -> int: ...
-    @property
-    def market(self) -> str: ...
-    @property
-    def private(self) -> bool: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def counts(self) -> Counts: ...
-    @property
-    def last_error(self) -> KucoinSyncError | None: ...
-    @property
-    def thread(self) -> threading.Thread: ...
+    def thread(self) -> threading.Thread:
+        """The thread that delivers the messages."""
+        raise NotImplementedError
+
     @property
     def over(self) -> bool:
         """Whether the thread has run and ended."""
+        return self.thread.ident is not None and not self.thread.is_alive()
 
     def start(self) -> None:
         """Start to deliver messages, unless already started. The thread is idle until then.
@@ -132,21 +126,25 @@ class MessageSource(Protocol):
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
         """Deliver these keys too; call the owner's `acked` or `refused` for each."""
+        raise NotImplementedError
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
         """Stop to deliver these keys."""
+        raise NotImplementedError
 
     def close_tunnel(self, tunnel: str) -> None:
         """Close a tunnel and drop all keys in it."""
 
     def is_active(self, key: TopicKey) -> bool:
-        """Return whether this key is delivered now."""
+        """Return whether this key is delivered now. Takes no lock."""
+        raise NotImplementedError
 
     def prove(self) -> None:
         """Call the owner's `proved` when everything sent before now has arrived, or when the proof is overdue."""
 
-    def retire(self, seconds: float) -> None:
+    def retire(self, seconds: float) -> None:  # noqa: ARG002 - for sources that are replaced
         """End when everything sent before now has arrived, after `seconds` at the latest. Another source takes over."""
+        self.close()
 
     def close(self) -> None:
         """Tell the thread to end; it stops waiting at once. Does not join the thread."""
@@ -157,108 +155,6 @@ class MessageSource(Protocol):
         Of the parent's threads only the one that forked exists in the child. The others may have held locks, so this
         must not wait for anything. The socket belongs to the parent: send nothing.
         """
-
-
-class OnThread:
-    """Base of the sources that run on a thread of their own.
-
-    The thread and the waker are acquired in the constructor, so that `start` cannot fail for lack of resources.
-    The thread is idle until `start`.
-    """
-
-    _waker: Waker
-    _thread: threading.Thread
-    _owner: SourceListener
-    last_error: KucoinSyncError | None
-    _started = False
-
-    def serve_until_closed(self, serve: Callable[[], None], lost: Callable[[KucoinSyncError], None]) -> None:
-        """Wait for `start`, then call `serve` until it returns or is cancelled.
-
-        `serve` handles the expected errors itself. After any other error this logs and emits it, calls `lost`, and
-        calls `serve` again.
-        """
-        try:
-            while not self._started:
-                self._waker.wait(_IDLE_WAIT)
-                self._waker.clear()
-            while True:
-                try:
-                    serve()
-                    return
-                except Cancelled:
-                    raise
-                except BaseException as error:
-                    name = self._thread.name
-                    log(logging.ERROR, "a defect in the thread %s, which begins again", name, error=error)
-                    with guarded("the thread %s could not tell of its defect", name):
-                        self._owner.emit(UnexpectedError(f"the thread {name}", error))
-                        self.last_error = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
-                        lost(self.last_error)
-                until = time.monotonic() + _RESTART_DELAY
-                while (remaining := until - time.monotonic()) > 0:
-                    self._waker.pause(remaining)
-        except Cancelled:
-            pass  # the owner has closed it
-
-    def _acquire_thread(self, run: Callable[[], None], *, name: str) -> None:
-        """Create the waker and start the thread that will call `run`; the last step of a constructor.
-
-        Raises:
-            ConnectionFailed: the system refused a socket or a thread; nothing is left behind.
-        """
-        with acquiring("another connection"):
-            self._waker = Waker()
-        try:
-            waker = self._waker
-            found = weakref.WeakMethod(run, lambda _: waker.wake())
-            self._thread = start_thread(_run_when_started, found, waker, name=name)
-        except BaseException:
-            self._waker.cancel()  # an interrupted start may have left a running thread
-            self._waker.close()
-            raise
-
-    def start(self) -> None:
-        """Let the thread start its work."""
-        self._started = True
-        self._waker.wake()
-
-    @property
-    def begun(self) -> bool:
-        """Whether `start` was called."""
-        return self._started
-
-    @property
-    def thread(self) -> threading.Thread:
-        """The thread that runs this source."""
-        return self._thread
-
-    @property
-    def over(self) -> bool:
-        """Whether the thread has run and ended."""
-        return self._thread.ident is not None and not self._thread.is_alive()
-
-
-def _run_when_started(found: weakref.WeakMethod[Callable[[], None]], waker: Waker) -> None:
-    """Wait until a source is started or closed, then run it.
-
-    Until then the thread holds only a weak reference. So a source is freed if a signal handler raises before the caller
-    has stored it.
-    """
-    while True:
-        run: Any = found()
-        if run is None:
-            waker.close()
-            return
-        if run.__self__.begun or waker.cancelled:
-            break
-        del run
-        waker.wait(_IDLE_WAIT)
-        try:
-            waker.clear()
-        except Cancelled:
-            pass
-    run()
 
 
 #: Takes pushes, on the source's thread, without a lock held. Returns the sole consumer if it was waiting for them.

@@ -7,14 +7,15 @@ and can be repeated. The error is one of this package: it names the missing reso
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..exceptions import ConnectionFailed
-from .guard import Thread
+from ..exceptions import ConnectionFailed, KucoinSyncError
+from .guard import Thread, log
 
-__all__ = ["acquiring", "shortage_error", "start_thread"]
+__all__ = ["acquiring", "as_defect", "error_or_defect", "shortage_error", "start_thread"]
 
 _DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _MEMORY = (errno.ENOMEM, errno.ENOBUFS)
@@ -34,6 +35,26 @@ def shortage_error(error: BaseException, purpose: str) -> ConnectionFailed | Non
     what, remedy = missing
     reason = getattr(error, "strerror", None) or str(error)
     return ConnectionFailed(f"{what} for {purpose}{f' ({reason})' if reason else ''}; {remedy}, and try again")
+
+
+def error_or_defect(error: BaseException, purpose: str, text: str, *arguments: object) -> KucoinSyncError:
+    """Return an error as one of this package. One that is neither that nor a shortage is a defect, which is logged.
+
+    Args:
+        purpose: as for `shortage_error`.
+        text, arguments: the line to log, as for `log`.
+    """
+    if isinstance(error, KucoinSyncError):
+        return error
+    missing = shortage_error(error, purpose)
+    if missing is None:
+        log(logging.ERROR, text, *arguments, error=error)
+    return missing or as_defect(error)
+
+
+def as_defect(error: BaseException) -> ConnectionFailed:
+    """Return an error that this package did not expect as one of its own."""
+    return ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
 
 
 def _missing(error: BaseException) -> tuple[str, str] | None:

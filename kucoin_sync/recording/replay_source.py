@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .. import SubscriptionRejected
-from ..connections.source import Counts, Deliver, SourceListener
+from ..connections.source import Deliver, MessageSource, SourceListener
 from ..exceptions import KucoinSyncError
 from ..protocol.envelopes import DATA, EnvelopePrefix, EnvelopePrefixes, FrameBatch, Push, Pushes
 from ..protocol.message import UNREADABLE, Arrival, Message, Origin, RawPush, decode_message
@@ -37,8 +37,6 @@ class Player(Protocol):
 
     @property
     def thread(self) -> threading.Thread: ...
-    @property
-    def over(self) -> bool: ...
     def changed(self) -> None: ...
 
 
@@ -122,7 +120,7 @@ class SubscribedTopics:
         return pushes
 
 
-class ReplaySource:
+class ReplaySource(MessageSource):
     """A message source that takes the place of a connection. The player's thread delivers its frames.
 
     Attributes:
@@ -139,13 +137,8 @@ class ReplaySource:
         topics: SubscribedTopics,
         player: Player,
     ) -> None:
-        self.number = number
-        self.market = market
-        self.private = private
+        super().__init__(number, market, private, owner, deliver)
         self.owner = owner
-        self.deliver = deliver
-        self.epoch = 0
-        self.counts = Counts()
         self.last_error: KucoinSyncError | None = None
         self._topics = topics
         self._player = player
@@ -155,17 +148,6 @@ class ReplaySource:
     def thread(self) -> threading.Thread:
         """The player's thread."""
         return self._player.thread
-
-    @property
-    def over(self) -> bool:
-        """Whether the player has ended."""
-        return self._player.over
-
-    def start(self) -> None:
-        """Do nothing: the player starts when the replay does."""
-
-    def after_fork(self) -> None:
-        """Do nothing: a forked child does not have the player's thread."""
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
         """Confirm the recorded topics at once, and refuse all others."""
@@ -192,18 +174,9 @@ class ReplaySource:
         """Whether a key is carried at this point of the recording."""
         return self._topics.is_carried(key)
 
-    def prove(self) -> None:
-        """Do nothing: a replay source is never replaced."""
-
-    def retire(self, seconds: float) -> None:
-        """Do nothing: a replay source is never replaced."""
-
-    def close(self) -> None:
-        """Do nothing: the player ends with its stream."""
-
     def deliver_recorded(self, pushes: Pushes, epoch: int) -> None:
         """Deliver recorded pushes, and count them."""
         self.epoch = epoch
         self.counts.messages += len(pushes)
         self.counts.bytes += sum(len(push.frame if isinstance(push, RawPush) else push.raw) for push in pushes)
-        self.deliver(self, pushes)
+        self._deliver(self, pushes)

@@ -8,17 +8,15 @@ has arrived.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..connections.source import Counts, Deliver, OnThread, SourceListener, weak_callback
+from ..connections.reconnecting import ReconnectingSource
+from ..connections.source import Deliver, SourceListener
 from ..events import Connected, Disconnected, Resubscribed, Retrying
-from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected, is_fatal
-from ..internal import backoff
-from ..internal.guard import log
+from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected
 from ..net.waker import Cancelled
 from ..protocol.envelopes import Push, channel_of
 from ..protocol.session_events import TopicKey
@@ -38,13 +36,12 @@ BLOCK = 50
 _WANTED_SECONDS = 10
 _RENEW_SECONDS = 1.0
 _IDLE_SECONDS = 30.0
-_STABLE_SECONDS = 30.0
 _MAX_ENTRIES = 100
 _MAX_RUNS = 1000
-_FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0
+_DELAYS = 0.1, 5.0
 
 
-class RelaySource(OnThread):
+class RelaySource(ReconnectingSource):
     """Reads the topics of one market, public or private, until it is closed; it reconnects after errors.
 
     Attributes:
@@ -62,19 +59,12 @@ class RelaySource(OnThread):
         owner: SourceListener,
         deliver: Deliver,
     ) -> None:
-        self.number = number
-        self.market = market
-        self.private = private
-        self.epoch = 0
+        super().__init__(number, market, private, owner, deliver, _DELAYS)
         self.last_error: KucoinSyncError | None = ConnectionFailed(
             f"Redis at {server.name} has not answered yet; check that it runs, its URL, and firewalls"
         )
-        self.counts = Counts()
         self._server = server
         self._keys = keys
-        self._owner = owner
-        self._deliver = deliver
-        self._payload_mismatch = weak_callback(owner.payload_mismatch)
         self._decoder = RelayDecoder()
         self._client = server.client(lambda: self._waker.cancelled)
         self._scripts = ReaderScripts(self._client, keys)
@@ -87,11 +77,9 @@ class RelaySource(OnThread):
         self._last_ids: dict[str, bytes] = {}  # the id of the last read entry, by Redis stream
         self._holder = 0  # the token of the lease holder, 0 if there is none
         self._runs: dict[tuple[int, int], int] = {}  # epochs by token and run
-        self._connected = 0.0
         self._renew_at = 0.0
-        self._forked = False  # whether this is a forked child's copy
         self._resubscribed_due = False  # whether `Resubscribed` is due when all topics are carried
-        self._acquire_thread(self._run, name=f"kucoin-redis-{number}")
+        self._acquire_thread(name=f"kucoin-redis-{number}")
 
     # For the stream; see `connections.source.MessageSource`
 
@@ -115,23 +103,13 @@ class RelaySource(OnThread):
                 self._pushed_under_other_topic.discard(key.topic)
         self._waker.wake()
 
-    def close_tunnel(self, tunnel: str) -> None:
-        """Do nothing: there are no tunnels through a relay."""
-
     def is_active(self, key: TopicKey) -> bool:
         """Whether the relay carries this key now; takes no lock."""
         return key.topic in self._active
 
-    def prove(self) -> None:
-        """Do nothing: a relay source is never replaced."""
-
-    def retire(self, seconds: float) -> None:  # noqa: ARG002 - nothing needs to be waited for
-        """Close at once: there are no pending commands to wait for."""
-        self.close()
-
     def close(self) -> None:
         """Interrupt the thread and tell it to end; do not wait for it."""
-        self._waker.cancel()
+        super().close()
         self._client.connection_pool.disconnect()
 
     def after_fork(self) -> None:
@@ -145,61 +123,25 @@ class RelaySource(OnThread):
 
     # The thread
 
-    def _run(self) -> None:
-        try:
-            self.serve_until_closed(self._reconnect_forever, lambda error: self._owner.failed(self, error, fatal=False))
-        finally:
-            self._client.connection_pool.disconnect()
-            self._waker.close()
-            if not self._forked:
-                self._owner.ended(self)
+    def _failure_of(self, error: BaseException) -> KucoinSyncError:
+        self._waker.clear()  # another thread may have closed the connection
+        return self._server.failure(error) if isinstance(error, BROKEN) else super()._failure_of(error)
 
-    def _reconnect_forever(self) -> None:
-        delays, attempt = backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY), 0
-        while True:
-            attempt += 1
-            self._connected = 0.0
-            try:
-                self._read_until_error()
-            except BROKEN as error:
-                self._waker.clear()  # another thread may have closed the connection
-                failure = self._server.failure(error)
-            except Cancelled:
-                raise
-            except BaseException as error:
-                self._waker.clear()
-                log(
-                    logging.ERROR,
-                    "a defect ended connection %d to Redis; it will be made again",
-                    self.number,
-                    error=error,
-                )
-                failure = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
-            self._client.connection_pool.disconnect()
-            if is_fatal(failure, was_live=self._owner.was_live(self), needs_key=self.private):
-                self._owner.failed(self, failure, fatal=True)
-                return
-            if self._connected and time.monotonic() - self._connected >= _STABLE_SECONDS:
-                delays = backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY)
-            delay = next(delays)
-            if self._connected:
-                attempt = 0
-                self.counts.disconnects += 1
-            else:
-                self.counts.failures += 1
-            if self._holder:
-                self._report_lost(failure, delay)
-            else:
-                self.last_error = failure
-                self._owner.emit(Retrying(self.market, self.private, attempt, failure, delay))
-            self._pause(delay)
+    def _disconnect(self) -> None:
+        self._client.connection_pool.disconnect()
 
-    def _pause(self, delay: float) -> None:
-        until = time.monotonic() + delay
-        while (remaining := until - time.monotonic()) > 0:
-            self._waker.pause(remaining)
+    def _has_topics(self) -> bool:
+        return bool(self._wanted)
 
-    def _read_until_error(self) -> None:
+    def _report(self, failure: KucoinSyncError, attempt: int, delay: float) -> float:
+        if self._holder:
+            self._report_lost(failure, delay)
+        else:
+            self.last_error = failure
+            self._owner.emit(Retrying(self.market, self.private, attempt, failure, delay))
+        return delay
+
+    def _serve(self) -> None:
         """Request topics and read entries, until an error."""
         with self._lock:
             self._unrequested.update(dict.fromkeys(self._wanted))
@@ -213,8 +155,8 @@ class RelaySource(OnThread):
             now = time.monotonic()
             if self._unrequested or now >= self._renew_at:
                 self._request_topics(now)
-                if not self._connected:
-                    self._connected = now
+                if self._connected_at is None:
+                    self._connected_at = now
                     self.counts.reconnects += self.counts.connects > 0
                     self.counts.connects += 1
             if self._wanted:

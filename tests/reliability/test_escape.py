@@ -234,8 +234,8 @@ SEAMS = [
     Seam(K + "connections.groups.ConnectionGroups.settled", CUT),
     Seam(K + "connections.groups.ConnectionGroups.emit", CUT),
     Seam(K + "connections.groups.ConnectionGroups.failed", CUT, (UnexpectedError,)),
-    Seam(K + "connections.connection.Connection._handle_lost", CUT, (UnexpectedError,)),
-    Seam(K + "connections.connection.Connection._drop_transport", CUT, (UnexpectedError,)),
+    Seam(K + "connections.connection.Connection._report", CUT, (UnexpectedError,)),
+    Seam(K + "connections.connection.Connection._disconnect", CUT, (UnexpectedError,)),
     # The callbacks' threads
     Seam(K + "delivery.callbacks._CallbackJob.run_job", PUSH, (UnexpectedError,)),
     Seam(K + "delivery.callbacks._CallbackJob.wait", overflow_a_callback, (UnexpectedError,)),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import BookNotReady, Disconnected, Limits, LocalBook, Message, Retrying, SlowConsumer, Subscription
-from kucoin_sync.connections import connection
+from kucoin_sync.connections import reconnecting
 from kucoin_sync.internal import backoff
 from kucoin_sync.testing import Exchange, FaultProxy, KucoinServer, ServerLimits
 
@@ -127,7 +127,7 @@ def test_half_an_hour_of_faults_over_200_topics_and_10_books_loses_nothing_witho
 ) -> None:
     usual = backoff.retry_delays
     monkeypatch.setattr(backoff, "retry_delays", lambda *args: (pause / SPEED for pause in usual(*args)))
-    monkeypatch.setattr(connection, "_STABLE_SECONDS", 0.0)
+    monkeypatch.setattr(reconnecting, "_STABLE_SECONDS", 0.0)
     exchange = Exchange(SYMBOLS, seed=rng.getrandbits(32), levels=20)
     server = make_server(
         exchange=exchange, ping_interval=18 / SPEED, ping_timeout=10 / SPEED, limits=ServerLimits(messages_per_10s=None)

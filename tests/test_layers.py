@@ -81,6 +81,7 @@ SEAM = {
     "internal.resources",
     "internal.signals",
     "net.waker",
+    "net.workers",
 }
 WORLDLY = {"asyncio", "requests", "select", "selectors", "socket", "ssl", "threading", "time", "urllib3", "websocket"}
 

@@ -107,7 +107,9 @@ def test_every_thread_has_its_row() -> None:
     named = {name for name in column(ARCHITECTURE, "Threads") if name.startswith("kucoin-")}
     made = set()
     for source in SOURCES.values():
-        for call in re.findall(r"(?<!class )(?<!def )\b(?:Thread|start_thread|_acquire_thread)\(.*?\)\n", source, re.S):
+        for call in re.findall(
+            r"(?<!class )(?<!def )\b(?:Thread|start_thread|_acquire_thread|WorkerPool)\(.*?\)\n", source, re.S
+        ):
             (name,) = re.findall(r'name=f?"?([^",)]+)', call)
             made.add(name.replace("{number}", "N").replace("{self._name}", "kucoin-callbacks"))
     assert named == made - {"self._name", "name"} | {"kucoin-callbacks"}

@@ -1,7 +1,7 @@
 """Fetch the snapshots that a stream's order books need, at a limited rate, on up to four threads.
 
 Rules:
-1. At most `_MAX_WORKERS` requests run at a time, and at most `Limits.snapshots_per_30s` in 30 seconds. The book with
+1. At most 4 requests run at a time, and at most `Limits.snapshots_per_30s` in 30 seconds. The book with
    the fewest failures goes first, so a symbol that REST fails for, or does not answer for, delays no other one.
 2. A book whose snapshot failed or was too old has to wait. The delays grow and have jitter. A book that needs another
    snapshot soon after a good one waits a moment, too.
@@ -16,25 +16,23 @@ to start. Further threads are started if there is more to do and the system allo
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from ..exceptions import ConnectionFailed, KucoinSyncError, RestError, is_fatal
 from ..internal import backoff
-from ..internal.guard import guarded, log
-from ..internal.resources import acquiring, error_or_defect, start_thread
+from ..internal.guard import guarded
+from ..internal.resources import error_or_defect
 from ..net.rest_response import RATE_CODES
 from ..net.waker import Cancelled, Waker
+from ..net.workers import WorkerPool
 from . import BookSource
 
-__all__ = ["FetcherFactory", "SnapshotFetcher", "SnapshotProvider", "SnapshotQueue"]
+__all__ = ["FetcherFactory", "Fetchers", "SnapshotFetcher", "SnapshotProvider", "SnapshotQueue"]
 
-_MAX_WORKERS = 4
 _PERIOD = 30.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
 _MIN_INTERVAL = 1.0
@@ -42,7 +40,6 @@ _MIN_INTERVAL = 1.0
 
 _IDLE_TIMEOUT = 5.0  # seconds after which an idle thread ends, except the first one
 _MAX_REMEMBERED = 1_000  # symbols whose books were ready
-_DEFECT_DELAY = 0.1  # seconds for which a thread pauses after an unexpected error
 
 
 class _SnapshotReceiver(Protocol):
@@ -94,6 +91,32 @@ def _new_delays() -> Iterator[float]:
     return backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY)
 
 
+class Fetchers:
+    """The REST clients of one thread, with and without an API key, made when they are needed.
+
+    Args:
+        waker: cancels their requests.
+        make: makes one.
+    """
+
+    def __init__(self, waker: Waker, make: FetcherFactory) -> None:
+        self.waker = waker
+        self._make = make
+        self._made: dict[bool, SnapshotFetcher] = {}
+
+    def fetch(self, market: str, path: str, symbol: str, signed: bool) -> Any:
+        """Return the data of a snapshot; see `SnapshotFetcher.call`."""
+        if signed not in self._made:
+            self._made[signed] = self._make(self.waker, signed)
+        return self._made[signed].call(market, "GET", path, {"symbol": symbol}, signed=signed)
+
+    def close(self) -> None:
+        """Close them all."""
+        for fetcher in self._made.values():
+            with guarded("a REST client could not be closed"):
+                fetcher.close()
+
+
 class _Job:
     """The pending snapshot of one book."""
 
@@ -143,8 +166,16 @@ class SnapshotQueue:
         self._rate_limit = backoff.SlidingWindow(per_period, _PERIOD)
         self._jobs: dict[_SnapshotReceiver, _Job] = {}
         self._services = {"spot": _RestService(), "futures": _RestService()}
-        self._workers: dict[Waker, threading.Thread] = {}  # the threads that run jobs
-        self._idle: dict[Waker, None] = {}  # the wakers of threads that wait until a job is due
+        self._pool = WorkerPool(
+            self._lock,
+            lambda waker: Fetchers(waker, fetcher),
+            self._next_job,
+            self._run_job,
+            name="kucoin-snapshots",
+            purpose="the snapshots of order books",
+            is_needed=lambda: bool(self._jobs),
+            idle_timeout=_IDLE_TIMEOUT,
+        )
         self._were_live: dict[tuple[str, str], None] = {}  # path and symbol of books that were ready, the latest last
         self._closed = False
         self.request_count = 0
@@ -164,37 +195,22 @@ class SnapshotQueue:
         with self._lock:
             if self._closed:
                 return
-            ready = bool(self._workers)
+            ready = bool(self._pool.threads)
             job = self._add(book)
             job.requested_again = True
             if job.in_progress or job.due < math.inf:
                 return
             job.due = max(time.monotonic(), job.not_before)
-            if self._idle:
-                self._idle.popitem()[0].wake()
-            elif ready and len(self._workers) < _MAX_WORKERS:
-                with suppress(ConnectionFailed):  # a busy thread fetches it afterwards
-                    self._add_worker()
+            if ready:  # else the thread that was just started fetches it
+                self._pool.job_added()
 
     def _add(self, book: _SnapshotReceiver) -> _Job:
         """Return the job of a book; make one if necessary (under the lock)."""
-        if not self._workers:
-            self._add_worker()
+        self._pool.ensure_thread()
         job = self._jobs.get(book)
         if job is None:
             job = self._jobs[book] = _Job()
         return job
-
-    def _add_worker(self) -> None:
-        """Start another thread that runs jobs (under the lock)."""
-        with acquiring("the snapshots of order books"):
-            waker = Waker()
-        try:
-            self._workers[waker] = start_thread(self._run, waker, name="kucoin-snapshots")
-        except BaseException:
-            waker.cancel()  # an interrupted start may have left a running thread
-            waker.close()
-            raise
 
     def obstacle(self, book: _SnapshotReceiver) -> str:
         """Return what the running request for a book waits for, "" if there is none."""
@@ -213,72 +229,18 @@ class SnapshotQueue:
         with self._lock:
             self._jobs.pop(book, None)
             if not self._jobs:
-                for waker in self._workers:
-                    waker.wake()  # the threads end when there are no jobs
+                self._pool.wake_all()  # the threads end when there are no jobs
 
     def close(self) -> list[threading.Thread]:
         """Cancel whatever the threads wait for, so that they end; return them."""
         with self._lock:
             self._closed = True
             self._jobs.clear()
-            for waker in self._workers:
-                waker.cancel()
-            return list(self._workers.values())
+            return self._pool.close()
 
     # The threads
 
-    def _run(self, waker: Waker) -> None:
-        fetchers: dict[bool, SnapshotFetcher] = {}
-        try:
-            while True:
-                try:
-                    self._serve(waker, fetchers)
-                    return
-                except Cancelled:
-                    raise
-                except BaseException as error:
-                    log(logging.ERROR, "a defect in the fetching of snapshots, which continues", error=error)
-                waker.pause(_DEFECT_DELAY)
-        except Cancelled:
-            pass  # the stream was closed
-        finally:
-            for fetcher in fetchers.values():
-                with guarded("a REST client could not be closed"):
-                    fetcher.close()
-            with self._lock:
-                self._workers.pop(waker, None)
-                self._idle.pop(waker, None)
-                waker.close()
-
-    def _serve(self, waker: Waker, fetchers: dict[bool, SnapshotFetcher]) -> None:
-        idle_since = time.monotonic()
-        while True:
-            with self._lock:
-                now = time.monotonic()
-                self._idle.pop(waker, None)
-                book, delay = self._next_job(now)
-                if book is not None:
-                    self._jobs[book].waker = waker
-                else:
-                    idle_left = idle_since + _IDLE_TIMEOUT - now
-                    spare = len(self._workers) > 1 and idle_left <= 0 and (self._idle or delay == math.inf)
-                    if spare or not self._jobs:
-                        self._workers.pop(waker, None)  # absent if a signal handler interrupted its start
-                        return
-                    self._idle[waker] = None
-            if book is None:
-                waker.pause(min(delay, idle_left) if idle_left > 0 else delay)
-                continue
-            try:
-                self._fetch(fetchers, waker, book)
-            except Cancelled:
-                raise
-            except BaseException:
-                self._reschedule(book, None)  # before the error is logged: the book still needs a snapshot
-                raise
-            idle_since = time.monotonic()
-
-    def _next_job(self, now: float) -> tuple[_SnapshotReceiver | None, float]:
+    def _next_job(self, fetchers: Fetchers, now: float) -> tuple[_SnapshotReceiver | None, float]:
         """Return the book to fetch for at `now`; or None, and the seconds until one is due (under the lock)."""
         paced = self._rate_limit.free_at(now)
         waiting = {
@@ -293,11 +255,21 @@ class SnapshotQueue:
         job = self._jobs[book]
         job.in_progress, job.requested_again, job.due = True, False, math.inf
         self._rate_limit.record(now)
-        if len(waiting) > 1 and self._idle:
-            self._idle.popitem()[0].wake()  # an idle thread takes the next job while this one fetches
+        job.waker = fetchers.waker
+        if len(waiting) > 1:
+            self._pool.wake_idle()  # an idle thread takes the next job while this one fetches
         return book, 0.0
 
-    def _fetch(self, fetchers: dict[bool, SnapshotFetcher], waker: Waker, book: _SnapshotReceiver) -> None:
+    def _run_job(self, book: _SnapshotReceiver, fetchers: Fetchers) -> None:
+        try:
+            self._fetch(fetchers, book)
+        except Cancelled:
+            raise
+        except BaseException:
+            self._reschedule(book, None)  # before the error is logged: the book still needs a snapshot
+            raise
+
+    def _fetch(self, fetchers: Fetchers, book: _SnapshotReceiver) -> None:
         attempt = book.snapshot_attempt()
         if attempt is None:
             self._finish_job(book)
@@ -306,10 +278,7 @@ class SnapshotQueue:
         with self._lock:
             self.request_count += 1
         try:
-            if source.signed not in fetchers:
-                fetchers[source.signed] = self._make_fetcher(waker, source.signed)
-            fetcher = fetchers[source.signed]
-            data = fetcher.call(source.market, "GET", source.path, {"symbol": source.symbol}, signed=source.signed)
+            data = fetchers.fetch(source.market, source.path, source.symbol, source.signed)
             self._on_fetched(source.market, source.path, source.symbol, data)
             again, error = book.apply_snapshot(data, attempt), None
             if book.was_live:

@@ -11,16 +11,15 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from .. import Limits
-from ..books.snapshot_fetcher import FetcherFactory, SnapshotFetcher
-from ..exceptions import ConnectionFailed, KucoinSyncError
+from ..books.snapshot_fetcher import FetcherFactory, Fetchers
+from ..exceptions import KucoinSyncError
 from ..internal import backoff
 from ..internal.guard import log
-from ..internal.resources import acquiring, start_thread
 from ..net.waker import Cancelled, Waker
+from ..net.workers import WorkerPool
 from .codec import encode
 from .keys import Keys
 from .scripts import HolderScripts
@@ -29,7 +28,6 @@ from .snapshots import Answer, Book, answer_of, decode_book
 
 __all__ = ["Jobs"]
 
-_MAX_WORKERS = 4
 _PACE_SECONDS = 30.0
 _KEEP_SECONDS = 60
 
@@ -59,19 +57,24 @@ class Jobs:
 
     def __init__(self, holder: _Holder, fetcher: FetcherFactory, server: RedisServer, keys: Keys) -> None:
         self._holder = holder
-        self._make_fetcher = fetcher
         self._keys = keys
         self._lock = threading.Lock()  # guards all of the following
         self._waiting: dict[Job, None] = {}
         self._running: set[Job] = set()
-        self._workers: dict[Waker, threading.Thread] = {}
-        self._idle_worker: dict[Waker, None] = {}  # the last worker, while it waits for jobs
+        self._pool: WorkerPool[Job, Fetchers] = WorkerPool(
+            self._lock,
+            lambda waker: Fetchers(waker, fetcher),
+            self._next,
+            self._run,
+            name="kucoin-relay-worker",
+            purpose="the relay's jobs",
+        )
         self._pace = backoff.SlidingWindow(Limits().snapshots_per_30s, _PACE_SECONDS)
         self._closed = False
         self._client = server.client(lambda: self._closed)
         self._scripts = HolderScripts(self._client, keys)
         with self._lock:
-            self._start_worker()
+            self._pool.ensure_thread()
 
     def add(self, job: Job) -> None:
         """Queue a job for the worker threads."""
@@ -79,31 +82,14 @@ class Jobs:
             if self._closed:
                 return
             self._waiting[job] = None
-            if self._idle_worker:
-                self._idle_worker.popitem()[0].wake()
-            elif len(self._workers) < _MAX_WORKERS:
-                with suppress(ConnectionFailed):  # a running worker does the job later
-                    self._start_worker()
-
-    def _start_worker(self) -> None:
-        """Start another worker thread; the caller holds the lock."""
-        with acquiring("the relay's jobs"):
-            waker = Waker()
-        try:
-            self._workers[waker] = start_thread(self._run, waker, name="kucoin-relay-worker")
-        except BaseException:
-            waker.cancel()  # an interrupted start may leave a running thread
-            waker.close()
-            raise
+            self._pool.job_added()
 
     def close(self) -> None:
         """Interrupt the worker threads and wait for their end."""
         with self._lock:
             self._closed = True
             self._waiting.clear()
-            for waker in self._workers:
-                waker.cancel()
-            threads = list(self._workers.values())
+            threads = self._pool.close()
         self._client.connection_pool.disconnect()
         for thread in threads:
             thread.join()
@@ -111,48 +97,28 @@ class Jobs:
 
     # A thread
 
-    def _run(self, waker: Waker) -> None:
-        fetchers: dict[bool, SnapshotFetcher] = {}
+    def _next(self, _: Fetchers, __: float) -> tuple[Job | None, float]:
+        """Return the next job that no worker runs."""
+        job = next((each for each in self._waiting if each not in self._running), None)
+        if job is not None:
+            del self._waiting[job]
+            self._running.add(job)
+        return job, math.inf
+
+    def _run(self, job: Job, fetchers: Fetchers) -> None:
         try:
-            while (job := self._next(waker)) is not None:
-                try:
-                    self._do(job, waker, fetchers)
-                except Cancelled:
-                    raise
-                except BROKEN:
-                    pass  # the reader asks again; the relay's thread reports that Redis does not answer
-                except BaseException as error:
-                    log(logging.ERROR, "a defect made a job of the relay fail", error=error)
-                finally:
-                    with self._lock:
-                        self._running.discard(job)
+            self._do(job, fetchers)
+        except BROKEN:
+            pass  # the reader asks again; the relay's thread reports that Redis does not answer
         except Cancelled:
-            pass  # the relay has closed the jobs
+            raise
+        except BaseException as error:
+            log(logging.ERROR, "a defect made a job of the relay fail", error=error)
         finally:
-            for fetcher in fetchers.values():
-                fetcher.close()
             with self._lock:
-                self._workers.pop(waker, None)
-                self._idle_worker.pop(waker, None)
-                waker.close()
+                self._running.discard(job)
 
-    def _next(self, waker: Waker) -> Job | None:
-        """Return the next job that no worker runs; return None to end this worker, unless it is the last one."""
-        while True:
-            with self._lock:
-                self._idle_worker.pop(waker, None)
-                job = next((each for each in self._waiting if each not in self._running), None)
-                if job is not None:
-                    del self._waiting[job]
-                    self._running.add(job)
-                    return job
-                if len(self._workers) > 1:
-                    self._workers.pop(waker, None)
-                    return None
-                self._idle_worker[waker] = None
-            waker.pause(math.inf)
-
-    def _do(self, job: Job, waker: Waker, fetchers: dict[bool, SnapshotFetcher]) -> None:
+    def _do(self, job: Job, fetchers: Fetchers) -> None:
         if not isinstance(job, str):
             job()
             return
@@ -160,9 +126,9 @@ class Jobs:
         if book is None or book.path not in _PATHS:
             log(logging.WARNING, "a reader asked for a snapshot that relays do not fetch: %.200s", job)
             return
-        self._wait_for_pace(waker)
+        self._wait_for_pace(fetchers.waker)
         asked: Any = self._client.get(self._keys.asked(job))
-        answer = self._fetch(book, int(asked or 0), waker, fetchers)
+        answer = self._fetch(book, int(asked or 0), fetchers)
         self._scripts.answer(self._holder.token, job, encode(answer), _KEEP_SECONDS)
 
     def _wait_for_pace(self, waker: Waker) -> None:
@@ -175,13 +141,8 @@ class Jobs:
                     return
             waker.pause(delay)
 
-    def _fetch(self, book: Book, asked: int, waker: Waker, fetchers: dict[bool, SnapshotFetcher]) -> Answer:
-        if book.signed not in fetchers:
-            fetchers[book.signed] = self._make_fetcher(waker, book.signed)
+    def _fetch(self, book: Book, asked: int, fetchers: Fetchers) -> Answer:
         try:
-            fetcher = fetchers[book.signed]
-            return Answer(
-                asked, fetcher.call(book.market, "GET", book.path, {"symbol": book.symbol}, signed=book.signed)
-            )
+            return Answer(asked, fetchers.fetch(book.market, book.path, book.symbol, book.signed))
         except KucoinSyncError as error:
             return answer_of(asked, error)

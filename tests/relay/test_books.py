@@ -340,7 +340,7 @@ def test_waiting_jobs_end_with_the_relay(redis: LocalRedis, make_jobs: Callable[
     assert not redis.call("EXISTS", *map(keys.snapshot, others))
     go_on = threading.Event()
     made.add(partial(go_on.wait, LIMIT))
-    workers = list(made._workers)
+    workers = list(made._pool.threads)
     go_on.set()
     assert workers == [], "the workers have ended"
 

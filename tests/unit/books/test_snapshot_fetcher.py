@@ -467,10 +467,10 @@ def test_the_threads_end_when_idle_and_start_again(
             fetcher.request_snapshot(book)
         for book in books:
             book.wait()
-        until(lambda: len(fetcher._workers) == 1, "a thread lingers")
+        until(lambda: len(fetcher._pool.threads) == 1, "a thread lingers")
         for book in books:
             fetcher.remove(book)
-        until(lambda: not fetcher._workers, "the last thread lingers")
+        until(lambda: not fetcher._pool.threads, "the last thread lingers")
         until(lambda: rest.closed == len(rest.made), "a client was not closed")
     assert not fetcher._idle
 

@@ -8,13 +8,11 @@ and book snapshots only; no key or token is ever written.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
@@ -35,9 +33,9 @@ from ..internal.signals import holds_no_lock, run_or_defer
 from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush
 from ..protocol.session_events import TopicKey
 from . import format
-from .compression import LARGEST
 from .errors import RecordingError, RecordingFailed, RecordingResumed, reason_of
 from .rotating_files import OpenFile, RotatingFiles, open_new
+from .text_queue import Block, TextQueue
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,40 +44,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder"]
 
-_BLOCK_BYTES = 2 * 1024 * 1024
 _MAX_WAITING_BYTES = 64 * 1024 * 1024
 _PAUSES = (0.5, 1.0, 2.0, 5.0)
 _FRAMES_PER_TEXT = 200
 """Frames that become text at a time: few enough that the text reuses memory instead of allocating fresh memory."""
 
 _NICE = 10
-
-_DISK_TOO_SLOW = "the disk was too slow"
-_FRAME_TOO_LONG = "one was too long for a recording"
-
-
-class _Block:
-    """Lines that wait for the disk. Its memory is reused, because fresh memory costs more than copying."""
-
-    __slots__ = ("count", "size", "text")
-
-    def __init__(self) -> None:
-        self.text = io.BytesIO()
-        self.size = 0
-        self.count = 0  # frames in it
-
-    def add(self, text: bytes, count: int) -> None:
-        """Add lines."""
-        self.text.write(text)
-        self.size += len(text)
-        self.count += count
-
-    def clear(self) -> bool:
-        """Empty the block; return whether it is small enough to be reused."""
-        worth = self.size < 4 * _BLOCK_BYTES
-        self.text.seek(0)
-        self.size = self.count = 0
-        return worth
 
 
 class Recorder:
@@ -119,19 +89,7 @@ class Recorder:
                 raise ValueError(f"{name} is {value!r}; it is a positive number")
         self._stream = stream
         self._flush_every = flush_every
-        self._max_waiting_bytes = most_waiting
-        self._lock = threading.Lock()  # guards all of the following, except what belongs to the thread
-        self._blocks: list[_Block] = []  # blocks that wait; the last one is being filled
-        self._being_written: deque[_Block] = deque()  # blocks that the thread has taken and not written yet
-        self._spare: deque[_Block] = deque(maxlen=2)  # empty blocks for reuse; used by any thread
-        self._size = 0  # bytes that wait
-        self._missing = 0  # frames that were dropped since the last queued one
-        self._drop_reason = _DISK_TOO_SLOW  # the reason
-        self._dropped = 0
-        self._closing = False
-        self._thread_ended = False  # whether the thread has ended
-        self._work_available = threading.Event()  # set when there is something to write, or at the end
-        self._write_now = threading.Event()  # set when the thread must write at once
+        self._queue = TextQueue(most_waiting)
         self._frames = self._bytes = 0  # written so far; the thread's
         self.error: BaseException | None = None
         self._files = RotatingFiles(Path(path), rotate_size, rotate_time, self._first_lines, time.monotonic, open_file)
@@ -152,7 +110,7 @@ class Recorder:
     @property
     def dropped(self) -> int:
         """The number of messages that are missing in the recording."""
-        return self._dropped
+        return self._queue.dropped
 
     def stats(self) -> dict[str, Any]:
         """Return numbers: messages and their bytes, bytes written, files, messages dropped, bytes that wait."""
@@ -161,8 +119,8 @@ class Recorder:
             "bytes": self._bytes,
             "written": self._files.written,
             "files": self._files.count,
-            "dropped": self._dropped,
-            "waiting": self._size,
+            "dropped": self._queue.dropped,
+            "waiting": self._queue.size,
         }
 
     def close(self, timeout: float = 30.0) -> None:
@@ -184,16 +142,13 @@ class Recorder:
         if self.error is not None:
             raise RecordingError(
                 f"{self.path} could not be written to its end ({reason_of(self.error)}); "
-                f"{self._dropped} messages are missing in it"
+                f"{self._queue.dropped} messages are missing in it"
             )
 
     def _begin_to_close(self) -> None:
         """Tell the thread to write all waiting messages and to end."""
         self._stream.remove_observer(self)
-        with self._lock:
-            self._closing = True
-        self._write_now.set()
-        self._work_available.set()
+        self._queue.close()
 
     def __enter__(self) -> Self:
         return self
@@ -210,7 +165,7 @@ class Recorder:
 
     def __repr__(self) -> str:
         state = "recording" if self._thread.is_alive() else "closed"
-        return f"<Recorder of {self.path}: {state}, {self._frames} messages, {self._dropped} dropped>"
+        return f"<Recorder of {self.path}: {state}, {self._frames} messages, {self._queue.dropped} dropped>"
 
     # For the stream, on its threads
 
@@ -219,10 +174,12 @@ class Recorder:
         left = len(pushes)
         try:
             for text, count in self._texts(market, private, pushes):
-                self._put(text, count)
+                self._queue.put(text, count)
                 left -= count
         except BaseException as error:
-            self._count_missed(left, error)
+            if self._queue.miss(left, f"of an error in the recorder ({reason_of(error)})"):
+                log(logging.ERROR, "messages could not be recorded", error=error)
+                self._stream.emit(UnexpectedError(f"the recorder of {self.path}", error))
 
     def _texts(self, market: str, private: bool, pushes: Pushes) -> Iterator[tuple[bytes, int]]:
         """Yield the frames as pieces of text, each with its number of frames."""
@@ -273,49 +230,7 @@ class Recorder:
         self._put_line(format.Snapshot(time.time_ns(), market, path, symbol, text))
 
     def _put_line(self, line: format.Line) -> None:
-        self._put(format.line_as_text(line), 0)
-
-    def _put(self, text: bytes, count: int) -> None:
-        """Queue lines for the thread; if there is no room, count their frames as dropped."""
-        with self._lock:
-            if self._closing:
-                return
-            too_long = len(text) > LARGEST - 2 * _BLOCK_BYTES  # readers reject such a block
-            if self._thread_ended or too_long or self._size + len(text) > self._max_waiting_bytes:
-                if too_long and self._drop_reason is _DISK_TOO_SLOW:
-                    self._drop_reason = _FRAME_TOO_LONG
-                self._missing += count
-                self._dropped += count
-                return
-            if self._missing:
-                text = format.line_as_text(format.Dropped(time.time_ns(), self._missing, self._drop_reason)) + text
-            first = not self._blocks
-            if first or self._blocks[-1].size >= _BLOCK_BYTES:
-                block = self._spare.pop() if self._spare else _Block()
-                block.add(text, count)
-                self._blocks.append(block)
-            else:
-                self._blocks[-1].add(text, count)
-            self._missing, self._drop_reason = 0, _DISK_TOO_SLOW
-            self._size += len(text)
-            urgent = self._size >= _BLOCK_BYTES
-        if first:
-            self._work_available.set()
-        if urgent:
-            self._write_now.set()
-
-    def _count_missed(self, count: int, error: BaseException) -> None:
-        """Count frames that could not be queued; report the first such error until frames are queued again."""
-        with self._lock:
-            if self._closing:
-                return
-            self._missing += count
-            self._dropped += count
-            reported = self._drop_reason not in (_DISK_TOO_SLOW, _FRAME_TOO_LONG)
-            self._drop_reason = f"of an error in the recorder ({reason_of(error)})"
-        if not reported:
-            log(logging.ERROR, "messages could not be recorded", error=error)
-            self._stream.emit(UnexpectedError(f"the recorder of {self.path}", error))
+        self._queue.put(format.line_as_text(line), 0)
 
     # The thread
 
@@ -327,9 +242,7 @@ class Recorder:
             while not self._write_round():
                 pass
         finally:
-            self._thread_ended = True
-            with self._lock:  # blocks that are left if the last round has failed
-                self._dropped += sum(block.count for block in (*self._being_written, *self._blocks))
+            self._queue.end()
 
     def _write_round(self) -> bool:
         """Wait for blocks and write them; return whether the recorder has ended."""
@@ -338,45 +251,34 @@ class Recorder:
         except BaseException as error:
             # Not an error of writing, which is retried elsewhere. The blocks that were taken are written next time.
             self._report_failure(error, _PAUSES[0])
-            if self._closing:
+            if self._queue.closing:
                 with guarded("a recording could not be closed"):
                     self._files.close()
                 return True
-            self._write_now.wait(_PAUSES[0])
+            self._queue.write_now.wait(_PAUSES[0])
             return False
 
     def _write_all(self) -> bool:
-        if not self._being_written:
-            self._work_available.wait()
-            self._write_now.wait(self._flush_every)
-        with self._lock:
-            self._being_written.extend(self._blocks)
-            self._blocks = []
-            closing = self._closing
-            if not closing:
-                self._work_available.clear()
-                self._write_now.clear()
+        queue = self._queue
+        if not queue.being_written:
+            queue.available.wait()
+            queue.write_now.wait(self._flush_every)
+        closing = queue.take()
         written = True
-        while self._being_written:
-            written = self._write(self._being_written[0]) and written
+        while queue.being_written:
+            written = self._write(queue.being_written[0]) and written
         if closing:
             self._end(written)
         return closing
 
-    def _write(self, block: _Block) -> bool:
+    def _write(self, block: Block) -> bool:
         """Write a block; return False if that was not possible before the end."""
         with block.text.getbuffer() as buffer, buffer[: block.size] as text:
             written = self._retry_until_written(lambda: self._files.write(text))
-        with self._lock:
-            self._being_written.popleft()
-            self._size -= block.size
-            if not written:
-                self._dropped += block.count
         if written:
             self._frames += block.count
             self._bytes += block.size
-        if block.clear():
-            self._spare.append(block)
+        self._queue.done(block, written=written)
         return written
 
     def _retry_until_written(self, write: Callable[[], None]) -> bool:
@@ -393,14 +295,14 @@ class Recorder:
             else:
                 if self.error is not None:
                     self.error = None
-                    self._stream.emit(RecordingResumed(str(self.path), self._missing))
+                    self._stream.emit(RecordingResumed(str(self.path), self._queue.missing))
                 return True
-            if self._closing:
+            if self._queue.closing:
                 return False
-            self._write_now.clear()  # only `close` shortens the pause, a full queue does not
-            if self._closing:
+            self._queue.write_now.clear()  # only `close` shortens the pause, a full queue does not
+            if self._queue.closing:
                 continue
-            self._write_now.wait(pause)
+            self._queue.write_now.wait(pause)
 
     def _report_failure(self, error: BaseException, pause: float) -> None:
         """Report that the recorder can't write, once until it can write again."""
@@ -412,10 +314,7 @@ class Recorder:
 
     def _end(self, written: bool) -> None:
         if written:
-            now = time.time_ns()
-            text = format.line_as_text(format.End(now))
-            if self._missing:
-                text = format.line_as_text(format.Dropped(now, self._missing, self._drop_reason)) + text
+            text = self._queue.last_lines()
             if self._retry_until_written(lambda: self._files.close(text)):
                 return
         self._files.close()

@@ -179,14 +179,15 @@ class ReplayStream(Client):
     def _source(
         self, number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver
     ) -> MessageSource:
-        kind = market, private
-        topics = self._player.topics_by_kind.get(kind)
+        kind, by_kind = (market, private), self._player.playback.topics_by_kind
+        topics = by_kind.get(kind)
         if topics is None:
-            topics = SubscribedTopics(self._index.topics.get(kind, set()), self._index.name)
-            source = ReplaySource(number, market, private, owner, deliver, topics, self._player)
-            self._player.topics_by_kind[kind] = topics
-            return source
-        return ReplaySource(number, market, private, owner, deliver, topics, self._player)
+            recorded = self._index.topics.get(kind, set())
+            topics = SubscribedTopics(recorded, self._index.name, self._player.playback.changed)
+        player = self._player
+        source = ReplaySource(number, market, private, owner, deliver, topics, lambda: player.thread)
+        by_kind[kind] = topics
+        return source
 
     def _make_snapshots(self) -> SnapshotProvider:
         return self._recorded_snapshots

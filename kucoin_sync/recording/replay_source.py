@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from .. import SubscriptionRejected
 from ..connections.source import Deliver, MessageSource, SourceListener
@@ -32,21 +31,20 @@ class NotRecorded(SubscriptionRejected):
         self.topic, self.code, self.reason = topic, 404, "not recorded"
 
 
-class Player(Protocol):
-    """The part of the player that replay sources use."""
-
-    @property
-    def thread(self) -> threading.Thread: ...
-    def changed(self) -> None: ...
-
-
 class SubscribedTopics:
-    """The subscribed topics of one market, public or private; it selects their frames from the recording."""
+    """The subscribed topics of one market, public or private; it selects their frames from the recording.
 
-    def __init__(self, recorded: set[tuple[str, str | None]], name: str) -> None:
+    Args:
+        recorded: the recorded topics, each with its tunnel.
+        name: the name of the recording, for errors.
+        changed: called when further topics were subscribed.
+    """
+
+    def __init__(self, recorded: set[tuple[str, str | None]], name: str, changed: Callable[[], object]) -> None:
         self.sources: list[ReplaySource] = []
         self.recorded = recorded
         self.name = name
+        self._changed = changed
         self._lock = threading.Lock()  # guards all of the following; no foreign code is called under it
         self._wanted: Router[TopicKey] = Router()
         self._keys: dict[TopicKey, bool] = {}  # subscribed keys, and whether each is carried now
@@ -60,6 +58,7 @@ class SubscribedTopics:
                 self._keys[key] = True
                 self._wanted.add(key.topic, key)
             self._subscribed_prefixes = {}
+        self._changed()
 
     def leave(self, keys: Iterable[TopicKey]) -> None:
         """Stop delivering these keys."""
@@ -135,26 +134,25 @@ class ReplaySource(MessageSource):
         owner: SourceListener,
         deliver: Deliver,
         topics: SubscribedTopics,
-        player: Player,
+        thread: Callable[[], threading.Thread],
     ) -> None:
         super().__init__(number, market, private, owner, deliver)
         self.owner = owner
         self.last_error: KucoinSyncError | None = None
         self._topics = topics
-        self._player = player
+        self._thread = thread
         topics.sources.append(self)
 
     @property
     def thread(self) -> threading.Thread:
         """The player's thread."""
-        return self._player.thread
+        return self._thread()
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
         """Confirm the recorded topics at once, and refuse all others."""
         keys = tuple(keys)
         recorded = tuple(key for key in keys if tuple(key) in self._topics.recorded)
         self._topics.want(recorded)
-        self._player.changed()
         if recorded:
             self.owner.acked(self, recorded)
         for key in keys:

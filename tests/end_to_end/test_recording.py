@@ -390,7 +390,7 @@ def test_a_replay_that_waits_for_a_consumer_can_be_closed(tmp_path: Path) -> Non
 def test_a_replay_that_waits_for_long_says_for_whom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("kucoin_sync.recording.player._STALLED", 0.0)
+    monkeypatch.setattr("kucoin_sync.recording.playback._STALLED", 0.0)
     path = write(tmp_path / "a.jsonl", [push(number) for number in range(20)])
     with ReplayStream(path, None) as replay:
         subscription = replay.subscribe(TOPIC, maxsize=5)
@@ -601,7 +601,7 @@ def test_an_end_that_a_disk_holds_up_is_an_error_and_nothing_more_is_taken(
     recorder = Recorder(stream, path, flush_every=0.001, open_file=disk.open)
     publish(server, 0, 1)
     live = subscription.get(timeout=LIMIT)
-    until(lambda: not recorder._blocks, "nothing is being written")
+    until(lambda: not recorder._queue._blocks, "nothing is being written")
     assert repr(recorder) == f"<Recorder of {path}: recording, 0 messages, 0 dropped>"
     with pytest.raises(RecordingError, match=r"could not be written to its end within 0\.05 s"):
         recorder.close(timeout=0.05)

@@ -257,7 +257,7 @@ SEAMS = [
     # A recorder
     Seam(K + "recording.rotating_files.RotatingFiles.write", PUSH, (RecordingFailed,)),
     Seam(K + "recording.recorder.Recorder._write", PUSH, (RecordingFailed,)),
-    Seam(K + "recording.recorder.Recorder._put", PUSH, (UnexpectedError,)),
+    Seam(K + "recording.text_queue.TextQueue.put", PUSH, (UnexpectedError,)),
     Seam(K + "recording.format.frames_as_text", PUSH, (UnexpectedError,)),
 ]
 
@@ -382,7 +382,7 @@ def test_whatever_escapes_from_a_seam_is_told_and_everybody_goes_on(
     "at",
     [
         "recording.index.RecordingIndex.read",
-        "recording.player.Player._deliver",
+        "recording.playback.Playback.deliver",
         "connections.dispatch.Dispatcher.deliver",
     ],
 )

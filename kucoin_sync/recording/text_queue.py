@@ -1,0 +1,159 @@
+"""The bounded queue between a stream's threads and the thread that writes its recording.
+
+What finds no room is dropped and counted. The next line that is queued, or the end, notes the number before it.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections import deque
+
+from . import format
+from .compression import LARGEST
+
+__all__ = ["BLOCK_BYTES", "Block", "TextQueue"]
+
+BLOCK_BYTES = 2 * 1024 * 1024
+_DISK_TOO_SLOW = "the disk was too slow"
+_FRAME_TOO_LONG = "one was too long for a recording"
+
+
+class Block:
+    """Lines that wait for the disk. Its memory is reused, because fresh memory costs more than copying."""
+
+    __slots__ = ("count", "size", "text")
+
+    def __init__(self) -> None:
+        self.text = io.BytesIO()
+        self.size = 0
+        self.count = 0  # frames in it
+
+    def add(self, text: bytes, count: int) -> None:
+        """Add lines."""
+        self.text.write(text)
+        self.size += len(text)
+        self.count += count
+
+    def clear(self) -> bool:
+        """Empty the block; return whether it is small enough to be reused."""
+        worth = self.size < 4 * BLOCK_BYTES
+        self.text.seek(0)
+        self.size = self.count = 0
+        return worth
+
+
+class TextQueue:
+    """The lines of one recording that wait to be written. `put`, `miss` and `close` are called on any thread.
+
+    Args:
+        max_bytes: how many bytes may wait.
+
+    Attributes:
+        available: set when there is something to write, or at the end.
+        write_now: set when it must be written at once.
+        closing: no more lines are taken.
+        being_written: the blocks that the thread has taken and not written yet.
+        size: how many bytes wait.
+        missing: how many frames were dropped since the last line that was queued.
+        dropped: how many frames were dropped in all.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.available = threading.Event()
+        self.write_now = threading.Event()
+        self.being_written: deque[Block] = deque()
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()  # guards the following
+        self.closing = False
+        self.size = self.missing = self.dropped = 0
+        self._reason = _DISK_TOO_SLOW  # why frames are missing
+        self._blocks: list[Block] = []  # the last one is being filled
+        self._spare: deque[Block] = deque(maxlen=2)  # empty blocks for reuse; used by any thread
+        self._has_ended = False
+
+    def put(self, text: bytes, count: int) -> None:
+        """Queue lines; if there is no room, count their frames as dropped."""
+        with self._lock:
+            if self.closing:
+                return
+            too_long = len(text) > LARGEST - 2 * BLOCK_BYTES  # readers reject such a block
+            if self._has_ended or too_long or self.size + len(text) > self._max_bytes:
+                if too_long and self._reason is _DISK_TOO_SLOW:
+                    self._reason = _FRAME_TOO_LONG
+                self.missing += count
+                self.dropped += count
+                return
+            text = self._dropped_line(time.time_ns()) + text
+            first = not self._blocks
+            if first or self._blocks[-1].size >= BLOCK_BYTES:
+                block = self._spare.pop() if self._spare else Block()
+                block.add(text, count)
+                self._blocks.append(block)
+            else:
+                self._blocks[-1].add(text, count)
+            self.missing, self._reason = 0, _DISK_TOO_SLOW
+            self.size += len(text)
+            urgent = self.size >= BLOCK_BYTES
+        if first:
+            self.available.set()
+        if urgent:
+            self.write_now.set()
+
+    def miss(self, count: int, reason: str) -> bool:
+        """Count frames that could not be queued because of an error.
+
+        Return whether that is news: it is not while nothing was queued since the last error, or at the end.
+        """
+        with self._lock:
+            if self.closing:
+                return False
+            self.missing += count
+            self.dropped += count
+            known = self._reason not in (_DISK_TOO_SLOW, _FRAME_TOO_LONG)
+            self._reason = reason
+            return not known
+
+    def close(self) -> None:
+        """Take no more lines, and have all that wait written at once."""
+        with self._lock:
+            self.closing = True
+        self.write_now.set()
+        self.available.set()
+
+    # For the thread that writes
+
+    def take(self) -> bool:
+        """Move all blocks that wait to `being_written`; return whether they are the last."""
+        with self._lock:
+            self.being_written.extend(self._blocks)
+            self._blocks = []
+            if not self.closing:
+                self.available.clear()
+                self.write_now.clear()
+            return self.closing
+
+    def done(self, block: Block, *, written: bool) -> None:
+        """Remove the first block that is being written; if it is not `written`, count its frames as dropped."""
+        with self._lock:
+            self.being_written.popleft()
+            self.size -= block.size
+            if not written:
+                self.dropped += block.count
+        if block.clear():
+            self._spare.append(block)
+
+    def last_lines(self) -> bytes:
+        """Return the lines at the end of a recording."""
+        now = time.time_ns()
+        return self._dropped_line(now) + format.line_as_text(format.End(now))
+
+    def end(self) -> None:
+        """Count what is left as dropped, and drop all that is put from now on: the thread has ended."""
+        self._has_ended = True
+        with self._lock:
+            self.dropped += sum(block.count for block in (*self.being_written, *self._blocks))
+
+    def _dropped_line(self, now: int) -> bytes:
+        return format.line_as_text(format.Dropped(now, self.missing, self._reason)) if self.missing else b""

@@ -70,7 +70,6 @@ DOCTOR = {"cli.checks", "cli.diagnosis", "cli.doctor"}
 SEAM = {
     "client",
     "books.snapshot_fetcher",
-    "connections.reconnecting",
     "connections.source",
     "delivery.callbacks",
     "delivery.observer",

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..events import ConnectDelayed, Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from ..exceptions import ConnectionFailed, KucoinSyncError
+from ..net.connect_pace import connect_pace
 from ..net.direct_read import HandoffPolicy
 from ..net.rest import Rest
 from ..net.websocket import ConnectionLost, WebSocketConnection
@@ -23,12 +24,10 @@ from ..protocol.envelopes import Pushes
 from ..protocol.message import Arrival
 from ..protocol.session import Session
 from ..protocol.session_events import Acked, ConnectionFull, Proved, Refused, SessionEvent, TopicKey, Welcomed
-from .connect_pace import connect_pace
 from .options import ConnectionOptions
 from .owner_requests import OwnerRequests
 from .receiver import Receiver
-from .reconnecting import ReconnectingSource
-from .source import Deliver, SourceListener
+from .source import Deliver, ReconnectingSource, SourceListener
 
 __all__ = ["Connection"]
 
@@ -159,8 +158,11 @@ class Connection(ReconnectingSource):
         self._run_session()
 
     def _end(self) -> None:
-        if self._rest is not None:
-            self._rest.close()
+        try:
+            if self._rest is not None:
+                self._rest.close()
+        finally:
+            super()._end()
 
     def _has_topics(self) -> bool:
         return bool(self._wanted)

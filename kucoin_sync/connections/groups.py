@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
+from ..delivery.mismatches import MismatchReporter
 from ..delivery.observer import Observer, tell_observers
 from ..events import Event, Rejected, Rotated
 from ..exceptions import ConnectionFailed, KucoinSyncError
@@ -21,7 +22,6 @@ from ..protocol.session_events import TopicKey
 from ..topics import grammar
 from . import actions
 from .group import ConnectionGroup
-from .mismatches import MismatchReporter
 from .pending_subscribe import PendingSubscribe
 from .source import MakeSource, MessageSource
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal import backoff
@@ -12,24 +12,15 @@ __all__ = ["OwnerRequests"]
 
 
 class _Request:
-    """A request to the owner, repeated until it succeeds. `attempt` makes it and returns whether it succeeded."""
-
-    def __init__(self, attempt: Callable[[], bool], due: float = 0.0) -> None:
+    def __init__(self, attempt: Callable[[], bool], due: float) -> None:
         self.attempt = attempt
         self.due = due
         self.attempts = 0
-        self._delays = backoff.retry_delays()
-
-    def delay(self, now: float) -> float:
-        """Record a failed attempt; return the seconds until the next one."""
-        self.attempts += 1
-        delay = next(self._delays)
-        self.due = now + delay
-        return delay
+        self.delays: Iterator[float] = backoff.retry_delays()
 
 
 class OwnerRequests:
-    """The pending requests of one connection. Only its I/O thread uses them.
+    """The pending requests of one connection. Each needs another connection. Only its I/O thread uses them.
 
     Args:
         failed: called with the number of attempts, the error and the delay, after an attempt that raised.
@@ -48,20 +39,19 @@ class OwnerRequests:
         self._requests.clear()
 
     def make_due(self, now: float) -> float:
-        """Make the requests that are due; return when the next one is due.
-
-        Each request needs another connection. If none can be made, the request is repeated later.
-        """
+        """Make the requests that are due; return when the next one is due. Those that fail are repeated later."""
         for request in [request for request in self._requests if now >= request.due]:
+            missing = None
             try:
                 if request.attempt():
                     self._requests.remove(request)
-                else:
-                    request.delay(now)
+                    continue
             except BaseException as error:
                 missing = error if isinstance(error, ConnectionFailed) else shortage_error(error, "another connection")
                 if missing is None:
                     raise
-                delay = request.delay(now)
+            delay = next(request.delays)
+            request.attempts, request.due = request.attempts + 1, now + delay
+            if missing is not None:
                 self._failed(request.attempts, missing, delay)
         return min((request.due for request in self._requests), default=float("inf"))

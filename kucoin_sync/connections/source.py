@@ -7,6 +7,7 @@ when all sources of that market are full.
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -14,9 +15,12 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from ..events import Event
-from ..exceptions import KucoinSyncError
+from ..events import Event, UnexpectedError
+from ..exceptions import KucoinSyncError, is_fatal
+from ..internal.guard import log
+from ..internal.resources import as_defect, error_or_defect
 from ..net.direct_read import ReadLease
+from ..net.reconnecting import Reconnecting
 from ..protocol.envelopes import FrameBatch, Pushes, RawPush
 from ..protocol.message import Message
 from ..protocol.session_events import TopicKey
@@ -26,6 +30,7 @@ __all__ = [
     "Deliver",
     "MakeSource",
     "MessageSource",
+    "ReconnectingSource",
     "SoleConsumer",
     "SourceListener",
     "weak_callback",
@@ -155,6 +160,46 @@ class MessageSource:
         Of the parent's threads only the one that forked exists in the child. The others may have held locks, so this
         must not wait for anything. The socket belongs to the parent: send nothing.
         """
+
+
+class ReconnectingSource(Reconnecting, MessageSource):
+    """A source with a connection of its own, to KuCoin or to Redis, which is made again until the source is closed."""
+
+    _forked = False  # whether this is a forked child's copy of the parent's source
+
+    def _has_topics(self) -> bool:
+        """Return whether any topic is wanted."""
+        raise NotImplementedError
+
+    def _failure_of(self, error: BaseException) -> KucoinSyncError:
+        return error_or_defect(
+            error, f"connection {self.number}", "a defect ended connection %d; it will be made again", self.number
+        )
+
+    def _give_up(self, failure: KucoinSyncError) -> bool:
+        if is_fatal(failure, was_live=self._owner.was_live(self), needs_key=self.private):
+            self._owner.failed(self, failure, fatal=True)
+            return True
+        if self._connected_at is None:
+            self.counts.failures += 1
+        else:
+            self.counts.disconnects += 1
+        return False
+
+    def _report_defect(self, error: BaseException) -> None:
+        name = self._thread.name
+        log(logging.ERROR, "a defect in the thread %s, which begins again", name, error=error)
+        self._owner.emit(UnexpectedError(f"the thread {name}", error))
+        self.last_error = failure = as_defect(error)
+        self._owner.failed(self, failure, fatal=False)
+
+    def _pausing(self) -> None:
+        if not self._has_topics():
+            self._owner.idle(self)  # closes this source unless a topic was just placed on it
+
+    def _end(self) -> None:
+        if not self._forked:
+            self._owner.ended(self)
 
 
 #: Takes pushes, on the source's thread, without a lock held. Returns the sole consumer if it was waiting for them.

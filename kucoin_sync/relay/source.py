@@ -13,8 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..connections.reconnecting import ReconnectingSource
-from ..connections.source import Deliver, SourceListener
+from ..connections.source import Deliver, ReconnectingSource, SourceListener
 from ..events import Connected, Disconnected, Resubscribed, Retrying
 from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected
 from ..net.waker import Cancelled
@@ -38,7 +37,6 @@ _RENEW_SECONDS = 1.0
 _IDLE_SECONDS = 30.0
 _MAX_ENTRIES = 100
 _MAX_RUNS = 1000
-_DELAYS = 0.1, 5.0
 
 
 class RelaySource(ReconnectingSource):
@@ -48,6 +46,8 @@ class RelaySource(ReconnectingSource):
         epoch: rises with each connection to Redis and each change of the relay.
         last_error: why no messages arrive now: Redis does not answer, no relay runs, or the relay has lost KuCoin.
     """
+
+    _delays = 0.1, 5.0
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class RelaySource(ReconnectingSource):
         owner: SourceListener,
         deliver: Deliver,
     ) -> None:
-        super().__init__(number, market, private, owner, deliver, _DELAYS)
+        super().__init__(number, market, private, owner, deliver)
         self.last_error: KucoinSyncError | None = ConnectionFailed(
             f"Redis at {server.name} has not answered yet; check that it runs, its URL, and firewalls"
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import Event, Limits, Stream
-from kucoin_sync.connections.connect_pace import connect_pace
+from kucoin_sync.net.connect_pace import connect_pace
 from kucoin_sync.testing import KucoinServer, local_kucoin
 
 FAST = Limits(connections_per_minute=100_000)

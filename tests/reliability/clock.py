@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from kucoin_sync.connections import connection, receiver, reconnecting
-from kucoin_sync.net import dial, rest
+from kucoin_sync.connections import connection, receiver
+from kucoin_sync.net import dial, reconnecting, rest
 from kucoin_sync.net import socket as net_socket
 from kucoin_sync.net import waker as net_waker
 from kucoin_sync.net import websocket as net_websocket

@@ -450,7 +450,7 @@ LOCKS: dict[str, Callable[[Stream, Any, Any], Any]] = {
     "a book": lambda stream, sub, book: book._follower.lock,
     "a book's reader lock": lambda stream, sub, book: book._follower.reader_lock,
     "the pace of connecting": lambda stream, sub, book: (
-        __import__("kucoin_sync.connections.connect_pace", fromlist=["connect_pace"]).connect_pace._lock
+        __import__("kucoin_sync.net.connect_pace", fromlist=["connect_pace"]).connect_pace._lock
     ),
 }
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from kucoin_sync import BookNotReady, Disconnected, Limits, LocalBook, Message, Retrying, SlowConsumer, Subscription
-from kucoin_sync.connections import reconnecting
 from kucoin_sync.internal import backoff
+from kucoin_sync.net import reconnecting
 from kucoin_sync.testing import Exchange, FaultProxy, KucoinServer, ServerLimits
 
 from ..end_to_end.conftest import Events

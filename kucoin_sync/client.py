@@ -94,6 +94,7 @@ class Client(Subscribing):
         #: Returns whether snapshots may use an API key.
         self.has_key = with_key or (lambda: subscriber.find_credentials() is not None)
         self._books: BookManager | None = None  # made with the first book
+        self._tunnels: dict[str, object] = {}  # the names of open tunnels
         self._watchers: dict[str, Watcher] = {}  # key "": the watcher of `watch` or of the first book
         install_fork_hooks()
         register(self)
@@ -116,7 +117,7 @@ class Client(Subscribing):
         from .tunnel import Tunnel
 
         # One step, see `MessageQueue.source`.
-        [tunnel] = map(Tunnel, (name,), (self._subscriber,), (self._subscription_manager,), (self,))
+        [tunnel] = map(Tunnel, (name,), (self._tunnels,), (self._subscriber,), (self._subscription_manager,), (self,))
         return tunnel
 
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:

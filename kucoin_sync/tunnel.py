@@ -25,7 +25,12 @@ class Tunnel(Subscribing):
     """
 
     def __init__(
-        self, name: str, subscriber: Subscriber, subscription_manager: SubscriptionManager, stream: object = None
+        self,
+        name: str,
+        names: dict[str, object],
+        subscriber: Subscriber,
+        subscription_manager: SubscriptionManager,
+        stream: object = None,
     ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidTopic(f"{name!r} is no name of a tunnel; it has 1 to 64 letters, digits, - or _")
@@ -33,7 +38,17 @@ class Tunnel(Subscribing):
         self.name = name
         self._closed = False
         self._stream = stream  # the tunnel keeps its stream alive
-        subscription_manager.open_tunnel(name)
+        self._names = names  # those of the open tunnels of the stream; changed in single steps, without a lock
+        if subscription_manager.closed:
+            raise StreamClosed("the stream is closed; make a new one to open a tunnel")
+        ours = object()
+        try:
+            if names.setdefault(name, ours) is not ours:
+                raise InvalidTopic(f"a tunnel {name!r} is open already; choose another name")
+        except BaseException:
+            if names.get(name) is ours:  # a signal handler has raised
+                del names[name]
+            raise
 
     @property
     def closed(self) -> bool:
@@ -51,7 +66,7 @@ class Tunnel(Subscribing):
         self._closed = True
         run_or_defer(lambda: self._subscription_manager.close_tunnel(self.name))
         # Last: a new tunnel of this name must not be closed by the line above.
-        self._subscription_manager.free_tunnel(self.name)
+        self._names.pop(self.name, None)
 
     def __enter__(self) -> Tunnel:
         return self

@@ -71,8 +71,9 @@ class Connection(ReconnectingSource):
         self._handoff_policy = HandoffPolicy()  # decides when a consumer may read the socket
         self._acquire_thread(name=f"kucoin-io-{number}")
 
+    # For the owner; see `MessageSource`
+
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Add keys to the wanted ones and subscribe them on the current connection."""
         keys = tuple(keys)
         with self._lock:
             self._wanted.update(dict.fromkeys(keys))
@@ -81,7 +82,6 @@ class Connection(ReconnectingSource):
         self._waker.wake()
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Remove keys from the wanted ones and unsubscribe them on the current connection."""
         keys = tuple(keys)
         with self._lock:
             for key in keys:
@@ -91,7 +91,6 @@ class Connection(ReconnectingSource):
         self._waker.wake()
 
     def close_tunnel(self, tunnel: str) -> None:
-        """Close a tunnel and drop all keys in it."""
         with self._lock:
             for key in [key for key in self._wanted if key.tunnel == tunnel]:
                 del self._wanted[key]
@@ -100,7 +99,6 @@ class Connection(ReconnectingSource):
         self._waker.wake()
 
     def is_active(self, key: TopicKey) -> bool:
-        """Return whether the server has confirmed the key on the current connection. Takes no lock."""
         session = self._session
         return session is not None and session.is_active(key)
 
@@ -119,21 +117,13 @@ class Connection(ReconnectingSource):
     def last_error(self, error: KucoinSyncError | None) -> None:
         self._failure = error
 
-    @property
-    def wanted(self) -> tuple[TopicKey, ...]:
-        """The keys that are wanted."""
-        with self._lock:
-            return tuple(self._wanted)
-
     def prove(self) -> None:
-        """Call the owner's `proved` when everything sent before now has arrived, or when the pong is overdue."""
         with self._lock:
             if self._session is not None:
                 self._proof_to_tell = self._session.prove()
         self._waker.wake()
 
     def retire(self, seconds: float) -> None:
-        """Close when everything sent before now has arrived, after `seconds` at the latest."""
         with self._lock:
             self._retiring = time.monotonic() + seconds
             if self._session is not None:
@@ -141,11 +131,7 @@ class Connection(ReconnectingSource):
         self._waker.wake()
 
     def after_fork(self) -> None:
-        """Drop this copy in a forked child; tell neither the peer nor the owner.
-
-        The I/O thread does not exist in the child, unless an inline callback forked: then it ends after the callback.
-        """
-        self._forked = True
+        self._forked = True  # the thread exists only if an inline callback forked on it; then it ends after that
         self._lock = threading.Lock()
         self._session = None
         if self._transport is not None:
@@ -210,7 +196,7 @@ class Connection(ReconnectingSource):
             self._process,
             self._deliver,
             self._payload_mismatch,
-            lambda: self.wanted,
+            lambda: tuple(self._wanted),  # in one step
             self._handoff_policy,
         )
         reconnected = self.counts.connects > 0
@@ -308,7 +294,7 @@ class Connection(ReconnectingSource):
     def _settled(self, reconnected: bool) -> None:
         """Tell the owner that every wanted key was confirmed or refused."""
         if reconnected:
-            self._owner.emit(Resubscribed(self.market, self.private, self.epoch, len(self.wanted)))
+            self._owner.emit(Resubscribed(self.market, self.private, self.epoch, len(self._wanted)))
         self._owner.settled(self)
 
     def _report(self, failure: KucoinSyncError, attempt: int, delay: float) -> float:

@@ -18,7 +18,6 @@ from ..protocol.session_events import TopicKey
 from .actions import Action
 from .dispatch import Dispatcher
 from .pending_subscribe import PendingSubscribe
-from .rotation import Merge
 from .source import Counts, MessageSource
 from .topic_assignment import TopicAssignment
 
@@ -60,7 +59,7 @@ class ConnectionGroup:
             InvalidTopic: the connection of a tunnel is full.
             ConnectionFailed: no other connection could be made.
         """
-        actions = self._carry(self._place(keys, undo), undo)
+        actions = self._place(keys, undo)
         undo.callback(self._remove_routes, subscription, keys, call)
         for key in keys:
             self.dispatcher.add_route(key, subscription)
@@ -83,7 +82,7 @@ class ConnectionGroup:
     def reserve(self, tunnel: str, keys: list[TopicKey], undo: ExitStack) -> list[Action]:
         """Place all keys of a new tunnel on one connection; return the actions that subscribe them."""
         self.assignment.pin(tunnel, len(keys))
-        return self._carry(self._place(keys, undo), undo)
+        return self._place(keys, undo)
 
     def remove(self, subscription: Subscription, singles: Iterable[str]) -> list[Action]:
         """Stop to route topics to a subscription; return the actions that unsubscribe unused topics at the server."""
@@ -141,7 +140,8 @@ class ConnectionGroup:
             return []
         with ExitStack() as undo:
             undo.callback(self.assignment.put_back, number, [key for key in keys if self.assignment.is_at(key, number)])
-            actions = self._carry(self.assignment.full(number, keys), undo)
+            undo.callback(self._drop_all_but, self.assignment.numbers)
+            actions = self._carry(self.assignment.full(number, keys))
             undo.pop_all()
         return actions
 
@@ -151,7 +151,7 @@ class ConnectionGroup:
         if number is None:
             return []
         actions = self.refused(self.assignment.keys(number), error)
-        if (old := self.replaced_by(connection)) is not None:
+        if (old := self.dispatcher.replaced_by(connection)) is not None:
             actions.append(old.close)
         self.assignment.drop(number)
         del self.connections[number]
@@ -167,29 +167,12 @@ class ConnectionGroup:
         number = self._number(old)
         if number is None:
             return []
-        if self.replaced_by(old) is not None:
+        if self.dispatcher.replaced_by(old) is not None:
             return None
         new = self._make(self)
         self.dispatcher.begin_merge(old, new)
         self.connections[number] = new
         return [partial(self._tell, number, self.assignment.keys(number)), new.start]
-
-    def replaced_by(self, new: MessageSource) -> MessageSource | None:
-        """Return the connection that `new` is replacing, or None."""
-        return self.dispatcher.replaced_by(new)
-
-    def replacement_of(self, old: MessageSource) -> MessageSource | None:
-        """Return the connection that is replacing `old`, or None."""
-        return self.dispatcher.replacement_of(old)
-
-    @property
-    def retiring(self) -> dict[MessageSource, Merge]:
-        """The connections that are being replaced, with their merges."""
-        return self.dispatcher.retiring
-
-    def retired(self, old: MessageSource) -> Merge | None:
-        """Note that a replaced connection has ended; return its merge, if any."""
-        return self.retiring.pop(old, None)
 
     def drop_if_idle(self, connection: MessageSource) -> bool:
         """Forget a connection without topics; return whether the caller must close it."""
@@ -226,7 +209,7 @@ class ConnectionGroup:
         current = self.connections.get(number)
         if current is None:  # `stats` and others may look in the middle of a change
             return False
-        old = self.replaced_by(current)
+        old = self.dispatcher.replaced_by(current)
         return current.is_active(key) or (old is not None and old.is_active(key))
 
     def carried(self) -> list[TopicKey]:
@@ -236,7 +219,7 @@ class ConnectionGroup:
 
     def uncarried(self, connection: MessageSource) -> list[TopicKey]:
         """Return the keys of a lost connection, or of its replacement, that no other connection carries."""
-        current = self.replacement_of(connection) or connection
+        current = self.dispatcher.replacement_of(connection) or connection
         number = self._number(current)
         if number is None:
             return []
@@ -249,7 +232,7 @@ class ConnectionGroup:
 
     def all_connections(self) -> list[MessageSource]:
         """Return all connections, including those that are being replaced."""
-        return [*self.connections.values(), *self.retiring]
+        return [*self.connections.values(), *self.dispatcher.retiring]
 
     # Without the lock
 
@@ -275,35 +258,33 @@ class ConnectionGroup:
     def _sources_of(self, number: int) -> list[MessageSource]:
         """Return the connection of a number and the one that it is replacing, if any."""
         current = self.connections[number]
-        old = self.replaced_by(current)
+        old = self.dispatcher.replaced_by(current)
         return [current] if old is None else [current, old]
 
-    def _place(self, keys: list[TopicKey], undo: ExitStack) -> dict[int, list[TopicKey]]:
-        """Assign keys to connections. The undo is registered first, because a signal handler may raise at any time."""
-        new, before = [key for key in keys if key not in self.assignment], self.assignment.numbers
-        undo.callback(self._give_up, new, before)
-        return self.assignment.place(keys)
+    def _place(self, keys: list[TopicKey], undo: ExitStack) -> list[Action]:
+        """Assign keys to connections; return the actions that start these and subscribe the keys.
 
-    def _give_up(self, keys: list[TopicKey], before: tuple[int, ...]) -> None:
-        """Undo `_place`, also a partial one."""
-        self.assignment.remove(keys)
-        for number in [number for number in self.assignment.numbers if number not in before]:
-            self.assignment.drop(number)
+        The undo is registered first, because a signal handler may raise at any time.
+        """
+        undo.callback(self._release, keys, self.assignment.numbers)
+        return self._carry(self.assignment.place(keys))
 
-    def _carry(self, placed: dict[int, list[TopicKey]], undo: ExitStack) -> list[Action]:
+    def _release(self, keys: list[TopicKey], before: tuple[int, ...]) -> None:
+        """Undo `_place`, also a partial one, after the undo of all routes that were added with it."""
+        self.assignment.remove([key for key in keys if not self.dispatcher.sinks(key)])
+        self._drop_all_but(before)
+
+    def _carry(self, placed: dict[int, list[TopicKey]]) -> list[Action]:
         """Make the connections that are missing; return the actions that start them and subscribe the keys."""
-        fresh = [number for number in placed if number not in self.connections]
-        undo.callback(self._take_back, placed, fresh)
-        for number in fresh:
-            self.connections[number] = self._make(self)
+        for number in placed:
+            if number not in self.connections:
+                self.connections[number] = self._make(self)
         actions: list[Action] = [partial(self._tell, number, keys) for number, keys in placed.items()]
         return [*actions, *(self.connections[number].start for number in placed)]
 
-    def _take_back(self, placed: dict[int, list[TopicKey]], fresh: list[int]) -> None:
-        """Undo `_carry` and the assignment of the keys."""
-        for keys in placed.values():
-            self.assignment.remove(keys)
-        for number in fresh:
+    def _drop_all_but(self, before: tuple[int, ...]) -> None:
+        """Drop the connections that were made since."""
+        for number in [number for number in self.assignment.numbers if number not in before]:
             self.assignment.drop(number)
             if (connection := self.connections.pop(number, None)) is not None:
                 connection.close()

@@ -168,7 +168,7 @@ class ConnectionGroups:
         """Note that a connection was lost or could not be made. With `fatal` it ends; else it reconnects."""
         with self._lock:
             group = self._of(connection)
-            if connection in group.retiring:
+            if connection in group.dispatcher.retiring:
                 connection.close()
             uncarried = [] if fatal or connection.private else group.uncarried(connection)
             todo = group.failed_for_good(connection, error) if fatal else []
@@ -187,14 +187,14 @@ class ConnectionGroups:
     def settled(self, connection: MessageSource) -> None:
         """Note that the server has confirmed or refused all keys of a connection: the one it replaces can end."""
         with self._lock:
-            old = self._of(connection).replaced_by(connection)
+            old = self._of(connection).dispatcher.replaced_by(connection)
         if old is not None:
             old.retire(_RETIRE_TIMEOUT)
 
     def proved(self, connection: MessageSource) -> None:
         """Note that a connection has delivered everything sent before the last proof request."""
         with self._lock:
-            merge = self._of(connection).retiring.get(connection)
+            merge = self._of(connection).dispatcher.retiring.get(connection)
         if merge is not None:
             merge.proved()
 
@@ -217,8 +217,8 @@ class ConnectionGroups:
         """Note that the thread of a connection is about to end."""
         with self._lock:
             group = self._of(connection)
-            new = group.replacement_of(connection)
-            merge = group.retired(connection)
+            new = group.dispatcher.replacement_of(connection)
+            merge = group.dispatcher.retiring.pop(connection, None)
             if connection not in group.all_connections():
                 group.past.add(connection.counts)
         if merge is not None:

@@ -16,18 +16,18 @@ from ..delivery.observer import tell_observers
 from ..delivery.staleness import SilenceThread, SilenceWatch
 from ..delivery.subscription import Subscription
 from ..events import Event
-from ..exceptions import InvalidTopic, StreamClosed
+from ..exceptions import StreamClosed
 from ..internal.fork import FirstUse
 from ..internal.guard import log
 from ..internal.signals import is_reentrant
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
-from . import actions, statistics
+from . import actions
 from .actions import Action
 from .group import ConnectionGroup
 from .groups import ConnectionGroups, Watcher
 from .pending_subscribe import PendingSubscribe
-from .source import MakeSource
+from .source import Counts, MakeSource
 
 __all__ = ["SubscriptionManager", "Watcher", "market_and_privacy"]
 
@@ -47,7 +47,6 @@ class SubscriptionManager(ConnectionGroups):
         self.tells_silence = True  # False for a stream that is not live, such as a replay
         self.before_wait: Callable[[], object] | None = None  # called before a consumer waits
         self._silence = SilenceThread(self._check_silence)
-        self._tunnels: dict[str, object] = {}  # the owner of each tunnel name; changed without the lock
         # The lock of the base class guards the following, and `_subscriptions`.
         self._dropped = 0  # by ended subscriptions
         self._unreadable = 0  # by ended subscriptions
@@ -185,23 +184,6 @@ class SubscriptionManager(ConnectionGroups):
         for subscription in carrying:
             subscription.wait_for_call()
 
-    def open_tunnel(self, name: str) -> None:
-        """Reserve the name of a tunnel, in one step and without the lock."""
-        ours = object()
-        if self.closed:
-            raise StreamClosed("the stream is closed; make a new one to open a tunnel")
-        try:
-            if self._tunnels.setdefault(name, ours) is not ours:
-                raise InvalidTopic(f"a tunnel {name!r} is open already; choose another name")
-        except BaseException:
-            if self._tunnels.get(name) is ours:  # a signal handler has raised
-                self.free_tunnel(name)
-            raise
-
-    def free_tunnel(self, name: str) -> None:
-        """Release the name of a tunnel, in one step and without the lock."""
-        self._tunnels.pop(name, None)
-
     def close_tunnel(self, name: str) -> None:
         """End all subscriptions of a tunnel."""
         todo: list[Action] = []
@@ -272,11 +254,35 @@ class SubscriptionManager(ConnectionGroups):
         """Return plain numbers."""
         with self._lock_for_reading():
             groups, subscriptions = list(self._connection_groups.values()), list(self._subscriptions)
-            numbers = statistics.collect(groups, subscriptions)
-            numbers["dropped"] += self._dropped
-            numbers["unreadable"] += self._unreadable
-            numbers["mismatches"] = self._mismatches.count
-            waiting, newest = statistics.sample_pushes(groups, subscriptions)
+            queues = [subscription.message_queue for subscription in subscriptions]
+            sources = [source for group in groups for source in group.all_connections()]
+            latencies = [latency for source in sources if (latency := source.counts.pong_latency) is not None]
+            total = Counts()
+            for counts in (*(group.past for group in groups), *(source.counts for source in sources)):
+                total.add(counts)
+            numbers = {
+                "messages": total.messages,
+                "bytes": total.bytes,
+                "dropped": self._dropped + sum(queue.dropped for queue in queues),
+                "pending": sum(map(len, queues)),
+                "subscriptions": len(subscriptions),
+                "topics": sum(len(group.assignment) for group in groups),
+                "connections": len(sources),
+                "connects": total.connects,
+                "reconnects": total.reconnects,
+                "disconnects": total.disconnects,
+                "failed_attempts": total.failures,
+                "unreadable": self._unreadable
+                + total.unreadable
+                + sum(group.dispatcher.unreadable for group in groups)
+                + sum(queue.decoder.unreadable for queue in queues),
+                "unknown_types": total.unknown,
+                "unrouted": sum(group.dispatcher.unrouted for group in groups),
+                "mismatches": self._mismatches.count,
+                "pong_latency": max(latencies, default=None),
+            }
+            waiting = [push for queue in queues if (push := queue.oldest()) is not None]
+            newest = [push for group in groups if (push := group.dispatcher.newest) is not None]
         return {**numbers, **measure_latency(waiting, newest, time.time_ns())}  # decodes, hence outside the lock
 
     def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:

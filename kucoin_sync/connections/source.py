@@ -88,7 +88,7 @@ class Counts(msgspec.Struct):
     pong_latency: float | None = None
 
     def add(self, other: Counts) -> None:
-        """Add the counters of a source that has ended."""
+        """Add the counters of another source, except its latency."""
         for name in ("messages", "bytes", "unreadable", "unknown", "connects", "reconnects", "disconnects", "failures"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 

@@ -117,6 +117,8 @@ class TopicAssignment:
 
     def put_back(self, number: int, keys: Iterable[TopicKey]) -> None:
         """Undo `full`: assign keys to their old connection again. It still counts as full."""
+        keys = tuple(keys)
+        self.remove(keys)
         for key in keys:
             self._keys[number][key] = None
             self._home[key] = number

@@ -200,7 +200,6 @@ def test_what_is_confirmed_just_before_a_loss_is_told_is_told_again(
 def test_topics_of_tunnels_are_no_public_ones_of_that_name(
     subscription_manager: SubscriptionManager, watcher: Watcher
 ) -> None:
-    subscription_manager.open_tunnel("bt1")
     subscription = Subscription[Any]((INSIDE.topic,), MessageQueue(10, print), close=print, tunnel="bt1")
     subscription_manager.add(subscription, {("spot", False): [INSIDE]}, None)
     connection = Connection.made[-1]
@@ -512,6 +511,6 @@ def test_what_is_decided_first_and_told_last_undoes_nothing(
     for number, connection in group.connections.items():
         source: Any = connection
         assert source.wanted == set(group.assignment.keys(number))
-    for old in group.retiring:
+    for old in group.dispatcher.retiring:
         source = old
         assert source.wanted <= {key for number in group.assignment.numbers for key in group.assignment.keys(number)}

@@ -151,7 +151,7 @@ def test_a_snapshot_is_fetched_for_a_book_that_needs_one(fetcher: SnapshotQueue,
 def test_signed_and_unsigned_requests_have_separate_clients(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_MAX_WORKERS", 1)
+    monkeypatch.setattr(fetcher._pool, "_most", 1)
     for with_key in (True, False, True, False):
         book = Book(with_key=with_key)
         fetcher.request_snapshot(book)
@@ -295,7 +295,7 @@ def test_a_symbol_without_an_answer_delays_no_other(fetcher: SnapshotQueue, rest
 def test_the_book_with_the_fewest_failures_goes_first(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_MAX_WORKERS", 1)
+    monkeypatch.setattr(fetcher._pool, "_most", 1)
     monkeypatch.setattr(snapshot_fetcher, "_FIRST_DELAY", 0.01)
     bad, holding, good = Book("BAD-USDT"), Book("HOLD-USDT"), Book("GOOD-USDT")
     gate = threading.Event()
@@ -388,19 +388,19 @@ def test_a_limited_number_of_requests_runs_at_a_time(fetcher: SnapshotQueue, res
 def test_an_idle_thread_takes_over_from_a_blocked_one(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_IDLE_TIMEOUT", 2 * LIMIT)
+    monkeypatch.setattr(fetcher._pool, "_idle_timeout", 2 * LIMIT)
     gate = threading.Event()
     for symbol in ("ONE-USDT", "TWO-USDT"):
         rest.script[symbol] = [(gate, "a snapshot")]
         fetcher.request_snapshot(Book(symbol))
     until(lambda: rest.at_once == 2, "two are not under way")
     gate.set()
-    until(lambda: len(fetcher._idle) == 2, "the threads do not rest")
+    until(lambda: len(fetcher._pool._idle) == 2, "the threads do not rest")
     again = Book()
     rest.script["BTC-USDT"] = [RestError("500000", "busy", retriable=True), "a snapshot"]
     fetcher.request_snapshot(again)
     assert again.waiting.acquire(timeout=LIMIT)
-    until(lambda: len(fetcher._idle) == 2, "the threads do not rest")
+    until(lambda: len(fetcher._pool._idle) == 2, "the threads do not rest")
     # Only the thread that is woken knows when BTC-USDT is due.
     rest.script["MUTE-USDT"] = ["silence"]
     fetcher.request_snapshot(Book("MUTE-USDT"))
@@ -460,7 +460,7 @@ def test_a_book_removed_while_its_answer_arrives_is_released(fetcher: SnapshotQu
 def test_the_threads_end_when_idle_and_start_again(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_IDLE_TIMEOUT", 0.05)
+    monkeypatch.setattr(fetcher._pool, "_idle_timeout", 0.05)
     for _ in range(2):
         books = [Book(f"C{number}-USDT") for number in range(8)]
         for book in books:
@@ -472,13 +472,13 @@ def test_the_threads_end_when_idle_and_start_again(
             fetcher.remove(book)
         until(lambda: not fetcher._pool.threads, "the last thread lingers")
         until(lambda: rest.closed == len(rest.made), "a client was not closed")
-    assert not fetcher._idle
+    assert not fetcher._pool._idle
 
 
 def test_a_thread_stays_while_a_book_waits_for_its_next_attempt(
     fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot_fetcher, "_IDLE_TIMEOUT", 0.01)
+    monkeypatch.setattr(fetcher._pool, "_idle_timeout", 0.01)
     book = Book()
     rest.script["BTC-USDT"] = [RestError("500000", "busy", retriable=True), "a snapshot"]
     fetcher.request_snapshot(book)

@@ -16,7 +16,6 @@ import sys
 import threading
 import traceback
 from itertools import starmap
-from types import TracebackType
 from typing import Any
 
 from .fork import log_guard
@@ -44,11 +43,7 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 class guarded:  # noqa: N801 - used like a function, as those of `contextlib` are
-    """Log an error raised inside the block, and continue after the block.
-
-    Args:
-        text, arguments: the line to log, as for `log`.
-    """
+    """Log `text`, as `log` does, with an error raised inside the block, and continue after the block."""
 
     def __init__(self, text: str, *arguments: object) -> None:
         self._text = text
@@ -57,9 +52,7 @@ class guarded:  # noqa: N801 - used like a function, as those of `contextlib` ar
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         if error is None or is_interrupt(error):
             return False
         log(logging.ERROR, self._text, *self._arguments, error=error)
@@ -76,7 +69,8 @@ class Thread(threading.Thread):
 
     def __new__(cls, *_: Any, **__: Any) -> Thread:
         """Make one of the kind of threads that there is now: gevent may have put in its own since this was imported."""
-        return super().__new__(_of_kind(cls, threading.Thread))
+        kind = threading.Thread
+        return super().__new__(cls if issubclass(cls, kind) else type(cls.__name__, (cls, kind), {}))
 
     def start(self) -> None:
         """Start the thread and let its target run."""
@@ -119,14 +113,9 @@ class Thread(threading.Thread):
     def run(self) -> None:
         """Run the target."""
         self._may_run.acquire()
-        if self._cancelled:
-            return
-        with guarded("the thread %s was ended by an uncaught error", self.name):
-            super().run()
-
-
-def _of_kind(ours: type[Thread], kind: type[threading.Thread]) -> type[Thread]:
-    return ours if issubclass(ours, kind) else type(ours.__name__, (ours, kind), {})
+        if not self._cancelled:
+            with guarded("the thread %s was ended by an uncaught error", self.name):
+                super().run()
 
 
 def _print(error: BaseException) -> None:

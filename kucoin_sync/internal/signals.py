@@ -31,8 +31,7 @@ _WAIT_TIMEOUT = 1.0
 
 _PACKAGE = __package__.partition(".")[0]
 _SUBPACKAGES = f"{_PACKAGE}."
-# Packages that use streams from above, as user code does, and hold no lock. The rest of `testing` is not part of the
-# client: its calls count as foreign code, too.
+# These use streams from above, as user code does, and hold no lock. So do the modules directly in `testing`.
 _LIKE_USERS = tuple(f"{_SUBPACKAGES}{name}" for name in ("cli", "contrib", "testing.plugin"))
 _TESTING = f"{_SUBPACKAGES}testing"
 _TRANSPARENT = ("contextlib", "threading")
@@ -57,20 +56,16 @@ def is_reentrant() -> bool:
     interpreter shuts down, because threads may have ended with a lock held.
     """
     fork.detect_fork()
-    frame = sys._getframe(1)
-    within = True
-    running = False
-    while True:
-        ours = _is_ours(frame)
-        if ours is not None:
+    within, running = True, False
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if (ours := _is_ours(frame)) is not None:
             if ours and not within and id(frame.f_code) not in _lockless:
                 return True
             within = ours
             running = running or frame.f_code is _RUN
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    starting = not running and frame.f_code is _BOOTSTRAP and isinstance(frame.f_locals.get("self"), Thread)
+        outermost, frame = frame, frame.f_back
+    starting = not running and outermost.f_code is _BOOTSTRAP and isinstance(outermost.f_locals.get("self"), Thread)
     return starting or sys.is_finalizing()
 
 
@@ -96,16 +91,16 @@ class _DeferredCalls:
         self._jobs: deque[Callable[[], object]] = deque()
         self._run_lock = threading.Lock()  # held by the thread that makes the calls
         self._runner = 0  # the identifier of that thread
-        self.thread: threading.Thread | None = None  # the last one that was started
+        self._thread: threading.Thread | None = None  # the last one that was started
         fork.register(self)
 
     def after_fork(self) -> None:
         """Keep the queued calls for the next use: the thread that made them exists in the parent only."""
         self._run_lock, self._runner = threading.Lock(), 0
-        self.thread = None
+        self._thread = None
 
     def add(self, job: Callable[[], object]) -> bool:
-        """Queue a call; return False if no thread could be started for it. The call stays in the queue then."""
+        """Make a call soon on another thread. Return False if none could be started; the call stays queued then."""
         self._jobs.append(job)
         if self._run_lock.locked():
             return True  # the running thread looks at the queue again after it has released the lock
@@ -118,7 +113,7 @@ class _DeferredCalls:
         return True
 
     def wait(self) -> None:
-        """Wait until all calls queued before are made, at most `_WAIT_TIMEOUT` seconds."""
+        """Wait until all calls queued before are made, at most `_WAIT_TIMEOUT` seconds. Not for reentrant callers."""
         if not self._jobs and not self._run_lock.locked():
             return
         fork.detect_fork()
@@ -130,6 +125,10 @@ class _DeferredCalls:
             self._run()
         done.acquire(timeout=_WAIT_TIMEOUT)
 
+    def threads(self) -> list[threading.Thread]:
+        """Return the thread that makes the calls, if it is alive."""
+        return [] if self._thread is None or not self._thread.is_alive() else [self._thread]
+
     def _start(self) -> None:
         """Start the named thread. This runs on an unnamed thread, so that `add` does not wait."""
         if not self._jobs:
@@ -140,7 +139,7 @@ class _DeferredCalls:
         except (RuntimeError, MemoryError):
             self._run()
         else:
-            self.thread = thread
+            self._thread = thread
 
     def _run(self) -> None:
         while self._jobs:
@@ -156,22 +155,9 @@ class _DeferredCalls:
 
 
 _deferred = _DeferredCalls()
-
-
-def defer(job: Callable[[], object]) -> None:
-    """Make a call soon on another thread."""
-    _deferred.add(job)
-
-
-def wait_for_deferred() -> None:
-    """Wait until all calls deferred before are made. Must not be called where `is_reentrant` is true."""
-    _deferred.wait()
-
-
-def deferred_threads() -> list[threading.Thread]:
-    """Return the thread that makes deferred calls, if it is alive."""
-    thread = _deferred.thread
-    return [] if thread is None or not thread.is_alive() else [thread]
+defer = _deferred.add
+wait_for_deferred = _deferred.wait
+deferred_threads = _deferred.threads
 
 
 def run_or_defer(job: Callable[[], object]) -> bool:

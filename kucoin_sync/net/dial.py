@@ -28,6 +28,8 @@ from .waker import Cancelled, Waker
 __all__ = ["Proxy", "dial", "proxy_for", "resolve"]
 
 T = TypeVar("T")
+_CHECK_PROXY = "check the proxy and its rules"
+_CHECK_TLS = "check that firewall and proxy let TLS through"
 _SOCKS = ("socks5h", "socks5", "socks4a", "socks4", "socks")
 
 
@@ -70,13 +72,11 @@ def dial(
         connection = _connect_through_socks(host, port, proxy, peer, waker, deadline)
     try:
         if proxy is not None and proxy.scheme == "http":
-            waker.begin(f"{proxy.name} has not opened a tunnel to {peer}", "check the proxy and its rules")
+            waker.begin(f"{proxy.name} has not opened a tunnel to {peer}", _CHECK_PROXY)
             _open_tunnel(connection, proxy, peer)
         connection.peer = peer
         if context is not None:
-            waker.begin(
-                f"the TLS handshake with {peer} was not finished", "check that firewall and proxy let TLS through"
-            )
+            waker.begin(f"the TLS handshake with {peer} was not finished", _CHECK_TLS)
             connection.start_tls(context, host)
     except BaseException:
         connection.close()
@@ -97,8 +97,8 @@ def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
     if proxy is None:
         if _is_loopback(host) or urllib.request.proxy_bypass(host):
             return None
-        found = urllib.request.getproxies()
-        proxy = found.get("https" if secure else "http") or found.get("all") or ""
+        proxies = urllib.request.getproxies()
+        proxy = proxies.get("https" if secure else "http") or proxies.get("all") or ""
     if not proxy:
         return None
     try:
@@ -115,12 +115,12 @@ def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
             retriable=False,
         )
     user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
-    if scheme in _SOCKS:
-        socks_proxy = Proxy(server, port, "", scheme, user, password)
-        _import_socks(socks_proxy)
-        return socks_proxy
-    login = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
-    return Proxy(server, port, f"Basic {login}" if user else "")
+    if scheme == "http":
+        login = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+        return Proxy(server, port, f"Basic {login}" if user else "")
+    found = Proxy(server, port, "", scheme, user, password)
+    _import_socks(found)
+    return found
 
 
 def _is_loopback(host: str) -> bool:
@@ -250,7 +250,7 @@ def _connect_through_socks(
 ) -> CancellableSocket:
     """Connect through a SOCKS proxy. The waits of PySocks cannot be woken, so it runs on a thread of its own."""
     socks = _import_socks(proxy)
-    waker.begin(f"{proxy.name} has not opened a connection to {peer}", "check the proxy and its rules")
+    waker.begin(f"{proxy.name} has not opened a connection to {peer}", _CHECK_PROXY)
 
     def connect() -> socket.socket:
         made = socks.create_connection(

@@ -41,6 +41,7 @@ _SPOT = "https://api.kucoin.com"
 _FUTURES = "https://api-futures.kucoin.com"
 _CHECK = "check the REST URL, firewall and proxy"
 _BODY_BYTES = 32 * 1024 * 1024
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Endpoints(NamedTuple):
@@ -52,27 +53,17 @@ class Endpoints(NamedTuple):
 
     @classmethod
     def checked(cls, spot: str, futures: str, allowed_hosts: tuple[str, ...] = ()) -> Endpoints:
-        """Return endpoints of the given base URLs, without trailing slashes.
-
-        Raises:
-            ConnectionFailed: a URL is not of the form https://host (not retriable).
-        """
+        """Return endpoints of the given base URLs. Raise ConnectionFailed unless both are of the form https://host."""
         for name, url in (("rest_url", spot), ("futures_rest_url", futures)):
             _check_url(name, url, ("https", "http"))
         return cls(spot.rstrip("/"), futures.rstrip("/"), tuple(host.lower() for host in allowed_hosts))
 
     @classmethod
     def chosen(cls, spot: str | None, futures: str | None, allowed_hosts: tuple[str, ...] = ()) -> Endpoints:
-        """Return endpoints of the given URLs; None means the one of the environment, or else KuCoin's global site.
-
-        Raises:
-            ConnectionFailed: as for `checked`.
-        """
-        return cls.checked(
-            spot or os.environ.get("KUCOIN_SYNC_REST_URL") or _SPOT,
-            futures or os.environ.get("KUCOIN_SYNC_FUTURES_REST_URL") or _FUTURES,
-            allowed_hosts,
-        )
+        """Do as `checked`; None means the URL of the environment, or else the one of KuCoin's global site."""
+        spot = spot or os.environ.get("KUCOIN_SYNC_REST_URL") or _SPOT
+        futures = futures or os.environ.get("KUCOIN_SYNC_FUTURES_REST_URL") or _FUTURES
+        return cls.checked(spot, futures, allowed_hosts)
 
     def of(self, market: str) -> str:
         """Return the base URL of "spot" or "futures"."""
@@ -130,8 +121,8 @@ class Rest:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["User-Agent"] = user_agent or requests.utils.default_user_agent()
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(self))
+        self._session.mount("http://", _Adapter(self))
+        self._session.mount("https://", _Adapter(self))
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -205,9 +196,7 @@ class Rest:
         self._waiting_for = f"{kind} {where} was not answered by {urlsplit(url).netloc}"
         self._waker.begin(self._waiting_for, _CHECK)
         try:
-            with self._session.request(
-                method, url, headers=headers, allow_redirects=False, stream=True, timeout=self._timeout
-            ) as response:
+            with self._session.request(method, url, headers=headers, allow_redirects=False, stream=True) as response:
                 answer = RestResponse(response.status_code, response.headers, _body(response, where))
                 return answer.data(where, self._clock())
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -239,13 +228,13 @@ def default_context() -> ssl.SSLContext:
         ConnectionFailed: no authority can be loaded.
     """
     context = ssl.create_default_context()
-    loaded = 0
+    loaded = False
     named = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
     for path in filter(None, (requests.utils.DEFAULT_CA_BUNDLE_PATH, *named)):
         try:
             folder = os.path.isdir(path)
             context.load_verify_locations(capath=path) if folder else context.load_verify_locations(cafile=path)
-            loaded += 1
+            loaded = True
         except OSError as error:
             log(logging.WARNING, "the certificate authorities in %s can't be read: %s", path, error)
     if not loaded and not context.cert_store_stats()["x509_ca"] and not _has_folder_of_authorities():
@@ -281,9 +270,8 @@ class _Adapter(HTTPAdapter):
 
     def close(self) -> None:
         # urllib3 leaves closing sockets to the garbage collector. A kept traceback can delay that for long.
-        pools = self.poolmanager.pools
-        for key in list(pools.keys()):
-            pools[key].close()
+        for key in list(self.poolmanager.pools.keys()):
+            self.poolmanager.pools[key].close()
         super().close()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -341,14 +329,12 @@ def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
 
 def _share_domain(host: str, home: str) -> bool:
     """Return whether two hosts share a domain: both are below the parent domain of `home`, or both are this machine."""
-    loopback = ("localhost", "127.0.0.1", "::1")
-    if home in loopback:
-        return host in loopback
+    if home in _LOOPBACK:
+        return host in _LOOPBACK
     labels = home.split(".")
     if all(label.isdigit() for label in labels) or ":" in home:
         return False  # an IP address has no domain
-    domain = ".".join(labels[1:]) if len(labels) > 2 else home
-    return host.endswith("." + domain)
+    return host.endswith("." + ".".join(labels[1:] if len(labels) > 2 else labels))
 
 
 def _first_reason(error: BaseException) -> str:

@@ -68,28 +68,19 @@ class RestResponse:
             raise RestError(str(status), "a redirect, which is refused; correct the REST URL", where=where)
         if code == "200000":
             return self._data
-        if code is None:
-            kind = self._headers.get("Content-Type", "no content type")
-            raise RestError(
-                str(status),
-                f"not KuCoin's JSON but {kind}: {self._beginning!r}; "
-                "something between here and KuCoin may have answered",
-                where=where,
-                retriable=status in (200, 403, 408, 425, 429) or status >= 500,
-                retry_after=self._retry_after(now, limited=status == 429),
-            )
         if code in _REMEDIES:
-            raise AuthenticationError(
-                f"KuCoin refused {where} with code {code} ({self._message}): {_REMEDIES[code]}", code=code
-            )
-        limited = code in RATE_CODES or status == 429
-        raise RestError(
-            code,
-            self._message,
-            where=where,
-            retriable=limited or status >= 500 or code.startswith("5"),
-            retry_after=self._retry_after(now, limited=limited),
-        )
+            text = f"KuCoin refused {where} with code {code} ({self._message}): {_REMEDIES[code]}"
+            raise AuthenticationError(text, code=code)
+        limited = status == 429 or code in RATE_CODES
+        if code is None:
+            code, passing = str(status), status in (200, 403, 408, 425)
+            kind = self._headers.get("Content-Type", "no content type")
+            beginning = f"not KuCoin's JSON but {kind}: {self._beginning!r}"
+            text = f"{beginning}; something between here and KuCoin may have answered"
+        else:
+            text, passing = self._message, code.startswith("5")
+        retriable, retry_after = limited or passing or status >= 500, self._retry_after(now, limited=limited)
+        raise RestError(code, text, where=where, retriable=retriable, retry_after=retry_after)
 
     def _retry_after(self, now: float, *, limited: bool) -> float | None:
         """Return the seconds to wait before the next request, None if the response does not say.

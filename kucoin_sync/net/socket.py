@@ -22,8 +22,7 @@ __all__ = ["NOT_NOW", "CancellableSocket"]
 
 _MAX_HEADERS = 64 * 1024  # bytes
 _TLS_RECORD = 16 * 1024  # bytes
-_DEADLINE_EXTENSION = 1.0
-"""Seconds by which a deadline is extended, once, if data has arrived that was not read yet."""
+_DEADLINE_EXTENSION = 1.0  # seconds
 
 T = TypeVar("T")
 #: What a non-blocking socket raises if a call would have to wait.

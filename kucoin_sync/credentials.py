@@ -25,9 +25,8 @@ class Credentials:
     Surrounding white space is removed, such as the line break at the end of a file.
 
     Args:
-        key: the API key's id.
-        secret: the API key's secret.
-        passphrase: the passphrase chosen when the key was made.
+        key, secret: as KuCoin shows them when the key is made.
+        passphrase: the one chosen then.
         key_version: `KC-API-KEY-VERSION`, "2" or "3" (same algorithm).
 
     Raises:

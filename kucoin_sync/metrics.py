@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -37,41 +36,33 @@ __all__ = ["KucoinCollector"]
 _PREFIX = "kucoin_sync_"
 
 
-class _Metric(NamedTuple):
-    """A metric: its name without the prefix, its key in `Stream.stats()`, and its help text."""
-
-    name: str
-    key: str
-    help: str
-
-
+# Each metric: its name without the prefix, its key in `Stream.stats()`, and its help text.
 _COUNTERS = (
-    _Metric("messages", "messages", "Messages received."),
-    _Metric("bytes", "bytes", "Bytes of frames received."),
-    _Metric("dropped_messages", "dropped", "Messages dropped because their consumer was slow, or superseded."),
-    _Metric("unrouted_messages", "unrouted", "Messages received that belong to no subscription."),
-    _Metric("unreadable_frames", "unreadable", "Frames skipped because they could not be read."),
-    _Metric("unknown_frames", "unknown_types", "Frames skipped because their type is unknown."),
-    _Metric("mismatched_payloads", "mismatches", "Payloads read of which something has not the usual form."),
-    _Metric("connects", "connects", "Connections that the server welcomed, the first ones included."),
-    _Metric("reconnects", "reconnects", "Connections that the server welcomed after one was lost."),
-    _Metric("disconnects", "disconnects", "Connections that were lost."),
-    _Metric("failed_attempts", "failed_attempts", "Attempts to connect that failed."),
-    _Metric("book_resyncs", "book_resyncs", "Times that a book was ready and had to start again from a snapshot."),
-    _Metric("book_snapshots", "book_snapshots", "Requests for snapshots of books."),
+    ("messages", "messages", "Messages received."),
+    ("bytes", "bytes", "Bytes of frames received."),
+    ("dropped_messages", "dropped", "Messages dropped because their consumer was slow, or superseded."),
+    ("unrouted_messages", "unrouted", "Messages received that belong to no subscription."),
+    ("unreadable_frames", "unreadable", "Frames skipped because they could not be read."),
+    ("unknown_frames", "unknown_types", "Frames skipped because their type is unknown."),
+    ("mismatched_payloads", "mismatches", "Payloads read of which something has not the usual form."),
+    ("connects", "connects", "Connections that the server welcomed, the first ones included."),
+    ("reconnects", "reconnects", "Connections that the server welcomed after one was lost."),
+    ("disconnects", "disconnects", "Connections that were lost."),
+    ("failed_attempts", "failed_attempts", "Attempts to connect that failed."),
+    ("book_resyncs", "book_resyncs", "Times that a book was ready and had to start again from a snapshot."),
+    ("book_snapshots", "book_snapshots", "Requests for snapshots of books."),
 )
-_OPEN = _Metric("open", "open", "1 while the stream is open, 0 after it was closed.")
 _GAUGES = (
-    _OPEN,
-    _Metric("pending_messages", "pending", "Messages that wait for their consumer."),
-    _Metric("subscriptions", "subscriptions", "Open subscriptions, those of books included."),
-    _Metric("topics", "topics", "Topics subscribed, each counted once."),
-    _Metric("connections", "connections", "Connections open or being made."),
-    _Metric("books", "books", "Order books that are kept."),
-    _Metric("ready_books", "books_ready", "Order books that can be read now."),
-    _Metric("pong_latency_seconds", "pong_latency", "From the last ping to its answer, on the slowest connection."),
-    _Metric("lag_seconds", "lag", "From KuCoin's time in a message to its delivery, of the latest one now."),
-    _Metric("queue_delay_seconds", "queue_delay", "Since when the oldest message has been waiting for its consumer."),
+    ("open", "open", "1 while the stream is open, 0 after it was closed."),
+    ("pending_messages", "pending", "Messages that wait for their consumer."),
+    ("subscriptions", "subscriptions", "Open subscriptions, those of books included."),
+    ("topics", "topics", "Topics subscribed, each counted once."),
+    ("connections", "connections", "Connections open or being made."),
+    ("books", "books", "Order books that are kept."),
+    ("ready_books", "books_ready", "Order books that can be read now."),
+    ("pong_latency_seconds", "pong_latency", "From the last ping to its answer, on the slowest connection."),
+    ("lag_seconds", "lag", "From KuCoin's time in a message to its delivery, of the latest one now."),
+    ("queue_delay_seconds", "queue_delay", "Since when the oldest message has been waiting for its consumer."),
 )
 
 
@@ -116,18 +107,16 @@ def _numbers(stream: Client) -> dict[str, float | None]:
     """Return the number of each metric by key, or None if the stream has none."""
     closed, stats = stream.closed, stream.stats()
     if closed:
-        stats.update(dict.fromkeys(gauge.key for gauge in _GAUGES))
-    stats[_OPEN.key] = not closed
-    return {
-        metric.key: None if (value := stats[metric.key]) is None else float(value) for metric in (*_COUNTERS, *_GAUGES)
-    }
+        stats.update(dict.fromkeys(key for _, key, _ in _GAUGES))
+    stats["open"] = not closed
+    return {key: None if stats[key] is None else float(stats[key]) for _, key, _ in (*_COUNTERS, *_GAUGES)}
 
 
 def _families(numbers: Mapping[str, Mapping[str, float | None]]) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
     for make, metrics in ((CounterMetricFamily, _COUNTERS), (GaugeMetricFamily, _GAUGES)):
-        for metric in metrics:
-            family = make(_PREFIX + metric.name, metric.help, labels=["stream"])
-            for name, stats in numbers.items():
-                if (value := stats[metric.key]) is not None:
-                    family.add_metric([name], value)
+        for name, key, text in metrics:
+            family = make(_PREFIX + name, text, labels=["stream"])
+            for stream, stats in numbers.items():
+                if (value := stats[key]) is not None:
+                    family.add_metric([stream], value)
             yield family

@@ -43,8 +43,25 @@ class SoleConsumer(NamedTuple):
         self.subscription.message_queue.accept(read_lease)
 
     def put(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
-        """Deliver pushes, on the consumer's thread. Return False, and do nothing, if others want them too."""
-        return self.dispatcher.deliver_alone(pushes, self.subscription)
+        """Deliver pushes, on the consumer's thread. Return False, and do nothing, if others want them too.
+
+        Also return False if they cannot be queued in one step: a signal handler that raises could split them.
+        """
+        dispatcher, consumer = self
+        if dispatcher.merges or dispatcher.observers or not consumer.message_queue.fits(len(pushes)):
+            return False
+        push = pushes[-1]
+        if len(pushes) == 1:
+            if dispatcher.sole_sink(push.prefix) is not consumer:
+                return False
+            dispatcher.newest = push
+            consumer.put(push)
+        else:
+            if dispatcher.sole_sink_of(pushes) is not consumer:
+                return False
+            dispatcher.newest = push
+            consumer.put_many(pushes)
+        return True
 
     def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
         """Return whether these pushes are still queued for the consumer."""
@@ -144,34 +161,22 @@ class Dispatcher:
                     self.merges.pop(connection, None)
         if self.observers:
             self._tell_observers(pushes)
-        if (sink := self._sole_sink_of(pushes)) is not None:
-            return SoleConsumer(self, sink) if _put(sink, pushes) else None
+        if (sink := self.sole_sink_of(pushes)) is not None:
+            alone = sink.put(pushes[0]) if len(pushes) == 1 else sink.put_many(pushes)
+            return SoleConsumer(self, sink) if alone else None
         self.route(pushes)
         return None
 
-    def deliver_alone(self, pushes: FrameBatch | tuple[RawPush], consumer: Subscription) -> bool:
-        """Deliver pushes on their consumer's thread. Return False, and do nothing, if others want them too.
-
-        Also return False if they cannot be queued in one step: a signal handler that raises could split them.
-        """
-        if self.merges or self.observers or self._sole_sink_of(pushes) is not consumer:
-            return False
-        if not consumer.message_queue.fits(len(pushes)):
-            return False
-        self.newest = pushes[-1]
-        _put(consumer, pushes)
-        return True
-
-    def _sole_sink_of(self, pushes: Pushes) -> Subscription | None:
+    def sole_sink_of(self, pushes: Pushes) -> Subscription | None:
         """Return the only subscription that gets all these pushes; None if each must be routed by itself."""
         if isinstance(pushes, FrameBatch):
             if pushes.prefix is not None:
-                return self._sole_sink(pushes.prefix)
+                return self.sole_sink(pushes.prefix)
             first, *others = set(pushes.prefixes or ())
-            sink = self._sole_sink(first)
-            return sink if sink is None or all(self._sole_sink(prefix) is sink for prefix in others) else None
+            sink = self.sole_sink(first)
+            return sink if sink is None or all(self.sole_sink(prefix) is sink for prefix in others) else None
         if len(pushes) == 1 and type(push := pushes[0]) is RawPush:
-            return self._sole_sink(push.prefix)
+            return self.sole_sink(push.prefix)
         return None
 
     def route(self, pushes: Pushes) -> None:
@@ -184,7 +189,7 @@ class Dispatcher:
                 try:
                     append = appends[prefix]
                 except KeyError:
-                    sink = self._sole_sink(prefix)
+                    sink = self.sole_sink(prefix)
                     append = appends[prefix] = None if sink is None else taken.setdefault(sink, []).append
                 if append is not None:
                     append(push)
@@ -206,7 +211,7 @@ class Dispatcher:
     def _tell_observers(self, pushes: Pushes) -> None:
         tell_observers(self.observers, lambda observer: observer.on_messages(self._market, self._private, pushes))
 
-    def _sole_sink(self, prefix: EnvelopePrefix) -> Subscription | None:
+    def sole_sink(self, prefix: EnvelopePrefix) -> Subscription | None:
         """Return the only subscription that gets all frames with this prefix; None if each must be decoded."""
         sole_sinks = self._sole_sinks  # if routes change now, the result goes into the replaced cache
         try:
@@ -234,8 +239,3 @@ class Dispatcher:
         messages = opened(pushes)
         self.unreadable += len(pushes) - len(messages)
         return messages
-
-
-def _put(sink: Subscription, pushes: Pushes) -> bool:
-    """Queue pushes for a subscription; return whether its only consumer thread was waiting for them."""
-    return sink.put(pushes[0]) if len(pushes) == 1 else sink.put_many(pushes)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import starmap
 from typing import Any, cast
 
 from ..protocol.envelopes import FrameBatch, Push, Pushes, channel_of, is_readable
-from .queue import MessageQueue, lost_count
+from .queue import ONCE, MessageQueue, lost_count
 
 __all__ = ["OVERFLOW", "queue_for"]
 
@@ -54,6 +55,9 @@ class _OneByOneQueue(MessageQueue):
     def put_many(self, pushes: Pushes) -> bool:
         woken = [self.put(push) for push in pushes]
         return True in woken
+
+    def source(self) -> Iterator[Push]:
+        return starmap(self._take_one, ONCE)
 
     def fits(self, count: int) -> bool:
         return count == 1 and not self._congested and len(self) < self._maxsize

@@ -33,7 +33,7 @@ from ..protocol.message import Message
 __all__ = ["InlineQueue", "Latch", "MessageQueue", "lost_count", "uncalled"]
 
 _NOBODY, _SEVERAL = -1, -2
-_ONCE = ((),)
+ONCE = ((),)
 _pop_first: Callable[[deque[Any]], Any] = deque.popleft
 _append: Callable[[deque[Any], FrameBatch], None] = deque.append
 _remove: Callable[[deque[Any], FrameBatch], None] = deque.remove
@@ -129,7 +129,8 @@ class MessageQueue:
 
     def has_messages(self) -> bool:
         """Return whether a consumer would find a message."""
-        return bool(self.items) and (self.first_batch() is not None or bool(self.items))
+        items = self.items
+        return bool(items) and (not self._batches or self.first_batch() is not None or bool(items))
 
     def put(self, push: Push) -> bool:
         """Queue a push; never waits. Return whether it woke the only thread that ever takes messages here."""
@@ -191,8 +192,9 @@ class MessageQueue:
 
         Taking the push and assigning it is one step: Python runs signal handlers between bytecodes, never within this
         one. The step raises IndexError if the queue is empty. A consumer that cannot deliver its push calls `put_back`.
+        It does so too with a batch, which it gets if the batch was queued after this call.
         """
-        return starmap(self._take_one, _ONCE)
+        return starmap(self._take_one, ONCE) if self._batches else self._singles
 
     def _take_one(self) -> Push:
         # No signal handler runs between taking a push, or recording it as taken, and the next line.
@@ -200,7 +202,7 @@ class MessageQueue:
         try:
             with self._lock:
                 while push is None:
-                    batch = self.first_batch()
+                    batch = self.first_batch() if self._batches else None
                     for push in self._singles if batch is None else batch.pushes:  # noqa: B007
                         break
                     if isinstance(push, FrameBatch):  # a signal handler has just taken the pushes before it

@@ -12,7 +12,7 @@ from ..exceptions import StreamClosed
 from ..internal.fork import NotPicklable, detect_fork
 from ..internal.guard import Thread
 from ..internal.signals import holds_no_lock, is_reentrant, run_or_defer
-from ..protocol.envelopes import Push, Pushes
+from ..protocol.envelopes import FrameBatch, Push, Pushes
 from ..protocol.message import Message
 from ..topics.name import P_co
 from ..topics.routing import Router
@@ -111,12 +111,18 @@ class Subscription(NotPicklable, Generic[P_co]):
         push: Any = None  # taken and not yet returned
         try:
             while True:
+                if not message_queue.items and not self._wait(
+                    None if deadline is None else deadline - time.monotonic()
+                ):
+                    raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s")
                 try:
                     for push in message_queue.source():  # noqa: B007
                         break
                 except IndexError:
-                    if not self._wait(None if deadline is None else deadline - time.monotonic()):
-                        raise TimeoutError(f"no message came on {self._named()} within {timeout:g} s") from None
+                    continue  # another consumer was faster
+                if type(push) is FrameBatch:  # it was queued just now
+                    message_queue.put_back(push)
+                    push = None
                     continue
                 message = message_queue.decoder.decode(push)
                 push = None
@@ -131,11 +137,12 @@ class Subscription(NotPicklable, Generic[P_co]):
         message_queue = self.message_queue
         try:
             while True:
-                detect_fork()
-                batch = message_queue.first_batch()
-                if batch is not None:
-                    yield from message_queue.decoder.decode_batch(batch, message_queue.put_back)
-                    continue
+                if message_queue.items:
+                    detect_fork()
+                    batch = message_queue.first_batch()
+                    if batch is not None:
+                        yield from message_queue.decoder.decode_batch(batch, message_queue.put_back)
+                        continue
                 try:
                     [message] = map(self.get, (None,))  # in one step, as `MessageQueue.source`
                 except StreamClosed:

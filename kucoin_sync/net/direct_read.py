@@ -121,7 +121,6 @@ class ReadLease:
             return False
         self._taking = True
         frames = self._frames
-        frames.make_room()
         room = frames.room_for_direct_read()
         if room is None:
             return False
@@ -141,12 +140,12 @@ class ReadLease:
             self._view = None
             return False
         self._view = None
-        messages, count, more = frames.look()
+        messages, rest, more = frames.look()
         if not messages or (pushes := self._recognise(messages)) is None or self.over:
             return False
         before = frames.filled
         try:
-            frames.filled = frames.without(count)
+            frames.filled = rest
             if self._put(pushes):
                 self._taking = False
                 return not more

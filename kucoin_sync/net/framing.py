@@ -212,36 +212,33 @@ class FrameBuffer:
     # Direct reads call these on a consumer's thread, where a signal handler may raise after any step.
 
     def room_for_direct_read(self) -> tuple[memoryview, list[int]] | None:
-        """Return the memory to read into, and the list to append the byte count to; None if the owner has to read."""
+        """Return the memory to read into, and the list to append the byte count to; None if the owner has to read.
+
+        If there is little room, and enough before the bytes, they are moved to the front.
+        """
         _, end, reads = self.filled
-        if reads or self.fragments or len(self._buffer) - end < _LEAST_ROOM:
+        if reads or self.fragments:
             return None
+        if len(self._buffer) - end < _LEAST_ROOM:
+            self._move()
+            _, end, reads = self.filled
+            if len(self._buffer) - end < _LEAST_ROOM:
+                return None
         self._needed = 2  # after this read another frame may be the first one
         return self._view[end : end + _DIRECT], reads
 
-    def look(self) -> tuple[list[bytes], int, bool]:
-        """Return the first plain text messages, their size in bytes, and whether another frame after them is complete.
+    def look(self) -> tuple[list[bytes], tuple[int, int, list[int]], bool]:
+        """Return the first plain text messages, `filled` without them, and whether another frame is complete.
 
         The buffer stays as it is. The owner has to take a complete frame after these messages.
         """
         start, end, reads = self.filled
         end += sum(reads)
         if (lone := self._lone(start, end)) is not None:
-            return [lone], end - start, False
+            return [lone], (0, 0, []), False
         chunk = self._view[start:end].tobytes()
         messages: list[bytes] = []
         position = self._cut(chunk, 0, messages)
         size = self._frame_size(chunk, position)
-        return messages, position, size != 0 and position + size <= len(chunk)
-
-    def without(self, count: int) -> tuple[int, int, list[int]]:
-        """Return the value of `filled` without the first `count` bytes."""
-        start, end, reads = self.filled
-        end += sum(reads)
-        return (start + count, end, []) if start + count < end else (0, 0, [])
-
-    def make_room(self) -> None:
-        """Move the bytes to the front, if there is little room after them and enough before them."""
-        start, end, reads = self.filled
-        if start and len(self._buffer) - end < _LEAST_ROOM and not reads:
-            self._move()
+        rest: tuple[int, int, list[int]] = (start + position, end, []) if start + position < end else (0, 0, [])
+        return messages, rest, size != 0 and position + size <= len(chunk)

@@ -42,7 +42,7 @@ def make_inbox(
 def pop(message_queue: MessageQueue) -> Message:
     """Return the next message; raise IndexError where there is none."""
     while True:
-        [push] = message_queue.source()
+        push = next(message_queue.source())
         message = message_queue.decoder.decode(push)
         if message is not None:
             return message

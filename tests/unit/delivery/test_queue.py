@@ -935,7 +935,7 @@ class TestBatches:
     def test_a_push_that_is_put_back_is_the_next_and_wakes_who_found_nothing(self) -> None:
         message_queue = make_inbox(maxsize=100)
         message_queue.put_many(batch_of(0, 3))
-        [push] = message_queue.source()
+        push = next(message_queue.source())
         task = Task(lambda: message_queue.wait(LIMIT))
         message_queue.waiters.append(gate := threading.Lock())
         gate.acquire()
@@ -1023,6 +1023,27 @@ class TestBatches:
         assert next(taking) == message(3)
         assert number(pop(message_queue)) == 4
         assert list(taking) == []
+
+    def test_a_batch_that_comes_in_the_instant_of_taking_is_taken_message_by_message(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        message_queue = make_inbox(maxsize=20)
+        subscription = closing(message_queue)
+        message_queue.put(message(0))
+        source = message_queue.source
+
+        def late() -> Any:
+            found = source()
+            if not len(message_queue):
+                message_queue.put_many(batch_of(1, 3))
+            return found
+
+        assert number(subscription.get(0)) == 0
+        monkeypatch.setattr(message_queue, "source", late)
+        monkeypatch.setattr(message_queue, "has_messages", lambda: True)
+        assert number(subscription.get(0)) == 1
+        monkeypatch.undo()
+        assert numbers(popped(message_queue)) == [2, 3]
 
     def test_a_signal_handler_may_take_what_was_before_a_batch_at_the_last_instant(
         self, monkeypatch: pytest.MonkeyPatch

@@ -101,19 +101,20 @@ class TestGet:
 
     def test_what_comes_with_the_end_while_it_looks_is_not_overlooked(self) -> None:
         subscription = make()
-        source = subscription.message_queue.source
+        has_messages = subscription.message_queue.has_messages
         looks = []
 
-        def look() -> Any:
-            looks.append(1)
+        def look() -> bool:
+            found = has_messages()
+            looks.append(found)
             if len(looks) == 1:  # found nothing, and right behind the look it comes
                 put(subscription, 7)
                 subscription.close()
-                raise IndexError
-            return source()
+            return found
 
-        subscription.message_queue.source = look  # type: ignore[method-assign]
+        subscription.message_queue.has_messages = look  # type: ignore[method-assign]
         assert number(subscription.get()) == 7
+        assert looks[0] is False
 
     @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])
     def test_after_the_end_and_all_messages_it_raises(self, timeout: float | None) -> None:

@@ -1155,16 +1155,13 @@ class TestLendingTheRead:
         """A signal handler that waits has suspended the other thread between its read and its delivery."""
         monkeypatch.setattr(direct_read_module, "_TAKE_BACK_TIMEOUT", 0.01)
         inside, go_on, taken = threading.Event(), threading.Event(), []
-        frames = pair.transport._frames
-        without = frames.without
 
-        def suspend(count: int) -> tuple[int, int, list[int]]:
+        def put(pushes: list[bytes]) -> bool:
             inside.set()
             reached(go_on, "the test did not let the consumer go on")
-            return without(count)
+            return taken.extend(pushes) is None
 
-        frames.without = suspend  # type: ignore[method-assign]
-        read_lease = pair.transport.lend_read(list, lambda pushes: taken.extend(pushes) is None)
+        read_lease = pair.transport.lend_read(list, put)
         assert read_lease is not None
         pair.send(frame(self.MESSAGE))
         reading = Task(read_one, read_lease)

@@ -62,7 +62,9 @@ class Connection(ReconnectingSource):
         # Only the I/O thread uses the following.
         self._rest: Rest | None = None
         self._transport: WebSocketConnection | None = None
-        self._requests = OwnerRequests(self._request_failed)
+        self._requests = OwnerRequests(
+            lambda attempts, error, delay: owner.emit(Retrying(market, private, attempts, error, delay))
+        )
         self._retiring: float | None = None  # deadline at which a replaced connection closes
         self._proof_to_tell = _NEVER  # number of the proof to report to the owner
         self._proof_to_leave = _NEVER  # number of the proof after which to close; 0: it was answered
@@ -228,7 +230,9 @@ class Connection(ReconnectingSource):
                 raise ConnectionLost(session.lost)
             if settled and resubscribing:
                 resubscribing = False
-                self._settled(reconnected)
+                if reconnected:
+                    self._owner.emit(Resubscribed(self.market, self.private, self.epoch, len(self._wanted)))
+                self._owner.settled(self)
             if retiring is not None:
                 if self._proof_to_leave == 0 or now >= retiring:
                     return
@@ -286,16 +290,6 @@ class Connection(ReconnectingSource):
                 self._wanted.update(dict.fromkeys(keys))
             raise
         return True
-
-    def _request_failed(self, attempts: int, error: KucoinSyncError, delay: float) -> None:
-        """Report a request to the owner that failed for lack of another connection."""
-        self._owner.emit(Retrying(self.market, self.private, attempts, error, delay))
-
-    def _settled(self, reconnected: bool) -> None:
-        """Tell the owner that every wanted key was confirmed or refused."""
-        if reconnected:
-            self._owner.emit(Resubscribed(self.market, self.private, self.epoch, len(self._wanted)))
-        self._owner.settled(self)
 
     def _report(self, failure: KucoinSyncError, attempt: int, delay: float) -> float:
         code, reason = 1006, ""

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 
 from ..delivery.subscription import Subscription
+from ..events import Progress
 from ..exceptions import KucoinSyncError
 from ..protocol.session_events import TopicKey
 from .actions import Action
@@ -81,7 +82,7 @@ class ConnectionGroup:
 
     def reserve(self, tunnel: str, keys: list[TopicKey], undo: ExitStack) -> list[Action]:
         """Place all keys of a new tunnel on one connection; return the actions that subscribe them."""
-        self.assignment.pin(tunnel, len(keys))
+        self.assignment.pin(tunnel, len(set(keys)))
         return self._place(keys, undo)
 
     def remove(self, subscription: Subscription, singles: Iterable[str]) -> list[Action]:
@@ -103,14 +104,13 @@ class ConnectionGroup:
         self.acked(self.assignment.unpin(tunnel)[1])  # ends the waits for these keys
         return [partial(connection.close_tunnel, tunnel) for connection in self._sources_of(number)]
 
-    def acked(self, keys: Iterable[TopicKey]) -> None:
-        """Note that the server has confirmed keys: the calls that wait for them go on."""
+    def acked(self, keys: Iterable[TopicKey]) -> list[Progress]:
+        """Note that the server has confirmed keys: the calls that wait for them go on. Return how far these are."""
         calls: dict[PendingSubscribe, list[TopicKey]] = {}
         for key in keys:
             for call in self._pending.pop(key, ()):
                 calls.setdefault(call, []).append(key)
-        for call, done in calls.items():
-            call.done(self, done)
+        return [progress for call, done in calls.items() if (progress := call.done(self, done)) is not None]
 
     def refused(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> list[Action]:
         """Remove refused keys from all subscriptions; return the actions that report the error to these."""

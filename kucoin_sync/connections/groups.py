@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -72,7 +71,6 @@ class ConnectionGroups:
         # The lock guards the following, the groups, and the attributes of the subclass.
         self._connection_groups: dict[tuple[str, bool], ConnectionGroup] = {}
         self._made: list[MessageSource] = []  # all connections whose threads may still run
-        self._progress: deque[Event] = deque()  # events to emit after the lock is released
         self._live_before: frozenset[tuple[str, bool]] = frozenset()  # the groups that were live before a fork
 
     # For the stream
@@ -90,19 +88,18 @@ class ConnectionGroups:
 
     def obstacle(self, topic: str) -> KucoinSyncError | None:
         """Return why the connection of a public topic, outside of tunnels, is not connected; None if it is."""
-        key = TopicKey(topic)
         with self._lock:
-            group = self._connection_groups.get((grammar.market_of(topic), False))
-            if group is None or group.is_carried(key):
-                return None
-            return group.obstacle(key)
+            group = self._public(topic)
+            return None if group is None or group.is_carried(TopicKey(topic)) else group.obstacle(TopicKey(topic))
 
     def carries(self, topic: str) -> bool:
         """Return whether the server has confirmed a public topic outside of tunnels."""
-        key = TopicKey(topic)
         with self._lock:
-            group = self._connection_groups.get((grammar.market_of(topic), False))
-            return group is not None and group.is_carried(key)
+            group = self._public(topic)
+            return group is not None and group.is_carried(TopicKey(topic))
+
+    def _public(self, topic: str) -> ConnectionGroup | None:
+        return self._connection_groups.get((grammar.market_of(topic), False))
 
     def add_observer(self, observer: Observer) -> None:
         """Add an observer."""
@@ -140,8 +137,9 @@ class ConnectionGroups:
         for key in keys:
             prepare(key.topic)  # build the decoder before a consumer reads a payload
         with self._lock:
-            self._of(connection).acked(keys)
-        self._tell_progress()
+            progress = self._of(connection).acked(keys)
+        for each in progress:
+            self.emit(each)
         self._tell_carried(connection.market, connection.private, keys)
 
     def refused(self, connection: MessageSource, key: TopicKey, error: KucoinSyncError) -> None:
@@ -228,15 +226,6 @@ class ConnectionGroups:
 
     def _forget_ended(self) -> None:
         """Forget subscriptions without topics (under the lock); for the subclass."""
-
-    def _tell_progress(self) -> None:
-        """Emit the progress events that were noted under the lock."""
-        while self._progress:
-            try:
-                event = self._progress.popleft()
-            except IndexError:
-                return  # another thread has just emitted it
-            self.emit(event)
 
     def _tell_carried(self, market: str, private: bool, keys: Sequence[TopicKey]) -> None:
         """Tell the observers about confirmed keys. Tell the watcher if the keys are public."""

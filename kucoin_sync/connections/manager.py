@@ -29,7 +29,7 @@ from .groups import ConnectionGroups, Watcher
 from .pending_subscribe import PendingSubscribe
 from .source import Counts, MakeSource
 
-__all__ = ["SubscriptionManager", "Watcher", "market_and_privacy"]
+__all__ = ["SubscriptionManager", "Watcher"]
 
 
 class SubscriptionManager(ConnectionGroups):
@@ -110,43 +110,49 @@ class SubscriptionManager(ConnectionGroups):
 
     def _carry_all(self, subscriptions: list[Subscription]) -> list[Action]:
         """Place all topics, those of a tunnel together; return the actions that subscribe them (under the lock)."""
-        tunnels: dict[tuple[str, ConnectionGroup], dict[TopicKey, None]] = {}
-        kinds = {subscription: _by_kind(subscription) for subscription in subscriptions}
-        for subscription, groups in kinds.items():
+        tunnels: dict[tuple[ConnectionGroup, str], list[TopicKey]] = {}
+        for subscription in subscriptions:
             if subscription.tunnel is not None:
-                for kind, keys in groups.items():
-                    tunnels.setdefault((subscription.tunnel, self._group(*kind)), {}).update(dict.fromkeys(keys))
+                for group, keys in self._keys_by_group(subscription).items():
+                    tunnels.setdefault((group, subscription.tunnel), []).extend(keys)
         todo: list[Action] = []
         with ExitStack() as undo:
-            for (tunnel, group), together in tunnels.items():
-                todo += group.reserve(tunnel, list(together), undo)
-            for subscription, groups in kinds.items():
-                for kind, keys in groups.items():
-                    todo += self._group(*kind).add(subscription, keys, PendingSubscribe(self._progress.append), undo)
+            for (group, tunnel), keys in tunnels.items():
+                todo += group.reserve(tunnel, keys, undo)
+            for subscription in subscriptions:
+                for group, keys in self._keys_by_group(subscription).items():
+                    todo += group.add(subscription, keys, PendingSubscribe(), undo)
             undo.pop_all()
         return todo
 
+    def _keys_by_group(self, subscription: Subscription) -> dict[ConnectionGroup, list[TopicKey]]:
+        """Return the keys of a subscription by the group that is to carry them (under the lock)."""
+        found: dict[ConnectionGroup, list[TopicKey]] = {}
+        for single in subscription.topics:
+            private = grammar.is_private(single) or bool(subscription.private)
+            group = self._group(grammar.market_of(single), private)
+            found.setdefault(group, []).append(TopicKey(single, subscription.tunnel))
+        return found
+
     # For the stream
 
-    def add(
-        self, subscription: Subscription, groups: dict[tuple[str, bool], list[TopicKey]], stale_after: float | None
-    ) -> PendingSubscribe:
-        """Subscribe keys, given by (market, private), for a subscription; return the pending call to wait for.
+    def add(self, subscription: Subscription, stale_after: float | None) -> PendingSubscribe:
+        """Subscribe the topics of a subscription; return the pending call to wait for.
 
         If this raises, nothing has changed. The caller must call `joined` after the wait, whatever its result.
         """
         self.first_use()
-        call = PendingSubscribe(self._progress.append)
+        call = PendingSubscribe()
         todo: list[Action] = []
         with self._lock, ExitStack() as undo:
             if self.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
-            connection_groups = {kind: self._group(*kind) for kind in groups}
+            keys_by_group = self._keys_by_group(subscription)
             self._joining[subscription] = threading.get_ident()
             self._subscriptions[subscription] = None
             undo.callback(self._forget, subscription)
-            for kind, keys in groups.items():
-                todo += connection_groups[kind].add(subscription, keys, call, undo)
+            for group, keys in keys_by_group.items():
+                todo += group.add(subscription, keys, call, undo)
             if stale_after is not None and self.tells_silence:
                 self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
                 self._silence.look()
@@ -156,7 +162,7 @@ class SubscriptionManager(ConnectionGroups):
             actions.run(todo)
         except BaseException:
             self.end(subscription)
-            for group in connection_groups.values():
+            for group in keys_by_group:
                 for connection in group.all_connections():
                     self.idle(connection)
             raise
@@ -166,11 +172,8 @@ class SubscriptionManager(ConnectionGroups):
         """Note that the `subscribe` call of a subscription has ended, with or without success."""
         self._joining.pop(subscription, None)
 
-    def unsubscribe(self, topic: str | Subscription, tunnel: str | None = None) -> None:
-        """End a subscription, or remove topics, by name, from all subscriptions of a tunnel, or outside of tunnels."""
-        if isinstance(topic, Subscription):
-            topic.close()
-            return
+    def unsubscribe(self, topic: str, tunnel: str | None = None) -> None:
+        """Remove topics, by name, from all subscriptions of a tunnel, or outside of tunnels."""
         singles = grammar.split(topic)
         with self._lock:
             carrying = [
@@ -317,18 +320,3 @@ class SubscriptionManager(ConnectionGroups):
     def _forget_ended(self) -> None:
         for subscription in [subscription for subscription in self._subscriptions if not subscription.topics]:
             self._forget(subscription)
-
-
-def market_and_privacy(single: str, private: bool | None) -> tuple[str, bool]:
-    """Return the market of a topic and whether it needs a private connection."""
-    return grammar.market_of(single), grammar.is_private(single) or bool(private)
-
-
-def _by_kind(subscription: Subscription) -> dict[tuple[str, bool], list[TopicKey]]:
-    """Return the keys of a subscription by (market, private)."""
-    groups: dict[tuple[str, bool], list[TopicKey]] = {}
-    for single in subscription.topics:
-        groups.setdefault(market_and_privacy(single, subscription.private), []).append(
-            TopicKey(single, subscription.tunnel)
-        )
-    return groups

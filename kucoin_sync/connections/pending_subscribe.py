@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from ..events import Event, Progress
+from ..events import Progress
 from ..exceptions import KucoinSyncError
 from ..internal.latch import Latch
 from ..protocol.session_events import TopicKey
@@ -18,9 +18,6 @@ _PROGRESS_FROM = 100
 class PendingSubscribe:
     """One `subscribe` call that waits for the server. The stream's lock guards everything but `gate`.
 
-    Args:
-        emit: takes events under the lock; they are emitted after its release.
-
     Attributes:
         gate: set when the call has nothing more to wait for.
         error: why the call failed.
@@ -28,12 +25,11 @@ class PendingSubscribe:
         total: how many keys it waited for in all.
     """
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
+    def __init__(self) -> None:
         self.gate = Latch()
         self.error: KucoinSyncError | None = None
         self.outstanding: set[tuple[object, TopicKey]] = set()
         self.total = 0
-        self._emit = emit
         self._reported = 0
 
     def expect(self, group: object, key: TopicKey) -> None:
@@ -41,14 +37,15 @@ class PendingSubscribe:
         self.outstanding.add((group, key))
         self.total += 1
 
-    def done(self, group: object, keys: Iterable[TopicKey]) -> None:
-        """Note confirmed keys."""
+    def done(self, group: object, keys: Iterable[TopicKey]) -> Progress | None:
+        """Note confirmed keys; return how far the call is, if that is to be emitted."""
         self.outstanding.difference_update((group, key) for key in keys)
-        done = self.total - len(self.outstanding)
-        if self.total > _PROGRESS_FROM and done > self._reported:
-            self._reported = done
-            self._emit(Progress(done, self.total))
         self.done_if_nothing_outstanding()
+        done = self.total - len(self.outstanding)
+        if self.total <= _PROGRESS_FROM or done <= self._reported:
+            return None
+        self._reported = done
+        return Progress(done, self.total)
 
     def done_if_nothing_outstanding(self) -> None:
         """End the wait if no key is outstanding."""

@@ -38,19 +38,12 @@ __all__ = [
 
 
 class SoleConsumer(Protocol):
-    """A subscription that gets all pushes of a source and has one consumer thread, which is waiting."""
+    """A subscription that gets all pushes of a source and whose one consumer waits; see `dispatch.SoleConsumer`."""
 
-    def takes_all_of(self, keys: Collection[TopicKey]) -> bool:
-        """Return whether the subscription has exactly these keys and no observer is registered."""
-
-    def accept(self, read_lease: ReadLease) -> None:
-        """Let the consumer read the socket itself."""
-
-    def put(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
-        """Deliver pushes, on the consumer's thread. Return False, and do nothing, if others want them too."""
-
-    def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
-        """Return whether these pushes are still queued for the consumer."""
+    def takes_all_of(self, keys: Collection[TopicKey]) -> bool: ...
+    def accept(self, read_lease: ReadLease) -> None: ...
+    def put(self, pushes: FrameBatch | tuple[RawPush]) -> bool: ...
+    def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool: ...
 
 
 class SourceListener(Protocol):

@@ -15,9 +15,8 @@ from ..events import Overflowed
 from ..exceptions import AckTimeout, AuthenticationError, ConnectionFailed, InvalidTopic, SlowConsumer, StreamClosed
 from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.message import Message
-from ..protocol.session_events import TopicKey
 from ..topics import grammar
-from .manager import SubscriptionManager, market_and_privacy
+from .manager import SubscriptionManager
 from .pending_subscribe import PendingSubscribe
 
 __all__ = ["Callback", "Options", "SubscribeOptions", "Subscriber"]
@@ -89,9 +88,8 @@ class Subscriber:
         """
         options.check()
         singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))
-        groups: dict[tuple[str, bool], list[TopicKey]] = {}
         for single in singles:
-            groups.setdefault(self._kind(single, options.private), []).append(TopicKey(single, tunnel))
+            self._check_key(single, options.private)
         subscription = self._make(singles, options, tunnel)
         held = subscription if holder is None else subscription.held_by_user(holder)
         if options.callback is not None:
@@ -99,34 +97,27 @@ class Subscriber:
         if is_reentrant():
             if self._subscription_manager.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
-            defer(partial(self._join_later, subscription, groups, options._replace(timeout=0)))
+            defer(partial(self._join_later, subscription, options._replace(timeout=0)))
             return held
         wait_for_deferred()
         try:
-            self._join(subscription, groups, options)
+            self._join(subscription, options)
         except BaseException:  # a signal handler may raise even after `_join` has returned
             self._undo(subscription, singles)
             raise
         return held
 
-    def _join(
-        self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[TopicKey]], options: SubscribeOptions
-    ) -> None:
+    def _join(self, subscription: Subscription[Any], options: SubscribeOptions) -> None:
         """Register a subscription with the manager and wait for the confirmation, up to the user's timeout."""
-        singles = subscription.topics
-        try:
-            serve = None
-            if options.callback is not None and not options.inline:
-                serve = self._callbacks.prepare(subscription)
-            waiter = self._subscription_manager.add(subscription, groups, options.stale_after)
-            if serve is not None:
-                serve()
-            if options.timeout != 0 and not self._subscription_manager.is_io_thread():
-                self._await(waiter, options.timeout, singles)
-            self._subscription_manager.joined(subscription)
-        except BaseException:
-            self._undo(subscription, singles)
-            raise
+        serve = None
+        if options.callback is not None and not options.inline:
+            serve = self._callbacks.prepare(subscription)
+        waiter = self._subscription_manager.add(subscription, options.stale_after)
+        if serve is not None:
+            serve()
+        if options.timeout != 0 and not self._subscription_manager.is_io_thread():
+            self._await(waiter, options.timeout, subscription.topics)
+        self._subscription_manager.joined(subscription)
 
     def _undo(self, subscription: Subscription[Any], singles: tuple[str, ...]) -> None:
         """Remove a subscription that the caller will not get."""
@@ -134,15 +125,15 @@ class Subscriber:
         self._subscription_manager.remove(subscription, singles)
         self._subscription_manager.joined(subscription)
 
-    def _join_later(
-        self, subscription: Subscription[Any], groups: dict[tuple[str, bool], list[TopicKey]], options: SubscribeOptions
-    ) -> None:
+    def _join_later(self, subscription: Subscription[Any], options: SubscribeOptions) -> None:
         """Do as `_join` for a subscription that the user has already; an error ends it. It may be closed by now."""
+        singles = subscription.topics
         try:
             if not subscription.closed:
-                self._join(subscription, groups, options)
+                self._join(subscription, options)
         except Exception as error:
             subscription.message_queue.finish(error)
+            self._undo(subscription, singles)
 
     def find_credentials(self) -> Credentials | None:
         """Return the stream's credentials; look for some if it has none yet. Return None if there are none."""
@@ -150,8 +141,8 @@ class Subscriber:
             self.credentials = self._find_credentials()
         return self.credentials
 
-    def _kind(self, single: str, private: bool | None) -> tuple[str, bool]:
-        """Return the market of a topic and whether it needs a private connection."""
+    def _check_key(self, single: str, private: bool | None) -> None:
+        """Raise AuthenticationError if a topic needs an API key and there is none."""
         needs_key = grammar.is_private(single)
         if needs_key and private is False:
             raise InvalidTopic(f"{single} is a private topic; leave private= away or pass True")
@@ -161,7 +152,6 @@ class Subscriber:
                 "key: pass Credentials(key, secret, passphrase) to Stream, or set KUCOIN_API_KEY, KUCOIN_API_SECRET "
                 "and KUCOIN_API_PASSPHRASE"
             )
-        return market_and_privacy(single, private)
 
     def _make(self, singles: tuple[str, ...], options: SubscribeOptions, tunnel: str | None) -> Subscription:
         """Return a new subscription with the message queue that its options ask for."""

@@ -100,8 +100,10 @@ def watcher(subscription_manager: SubscriptionManager) -> Watcher:
 
 def subscribed(subscription_manager: SubscriptionManager, *keys: TopicKey, private: bool = False) -> Any:
     """Return the connection of keys that were subscribed just now."""
-    subscription = Subscription[Any](tuple(key.topic for key in keys), MessageQueue(10, print), close=print)
-    subscription_manager.add(subscription, {("spot", private): list(keys)}, None)
+    subscription = Subscription[Any](
+        tuple(key.topic for key in keys), MessageQueue(10, print), close=print, private=private
+    )
+    subscription_manager.add(subscription, None)
     return Connection.made[-1]
 
 
@@ -201,7 +203,7 @@ def test_topics_of_tunnels_are_no_public_ones_of_that_name(
     subscription_manager: SubscriptionManager, watcher: Watcher
 ) -> None:
     subscription = Subscription[Any]((INSIDE.topic,), MessageQueue(10, print), close=print, tunnel="bt1")
-    subscription_manager.add(subscription, {("spot", False): [INSIDE]}, None)
+    subscription_manager.add(subscription, None)
     connection = Connection.made[-1]
     confirmed(subscription_manager, connection, INSIDE)
     assert not subscription_manager.carries(INSIDE.topic)
@@ -269,7 +271,7 @@ def test_who_waits_is_told_why_the_one_connection_of_several_is_not_there(
     subscription_manager: SubscriptionManager,
 ) -> None:
     subscription = Subscription[Any]((ONE.topic, FUTURES.topic), MessageQueue(10, print), close=print)
-    waiter = subscription_manager.add(subscription, {("spot", False): [ONE], ("futures", False): [FUTURES]}, None)
+    waiter = subscription_manager.add(subscription, None)
     spot, futures = Connection.made
     assert subscription_manager.last_error(waiter) is None
     futures.last_error = GONE

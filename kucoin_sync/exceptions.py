@@ -20,16 +20,58 @@ was live once is given up only if KuCoin itself says so.
 from __future__ import annotations
 
 import copyreg
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "AckTimeout", "AuthenticationError", "BookNotReady", "ConnectionFailed", "InvalidTopic", "KucoinSyncError",
     "ProtocolError", "RestError", "SlowConsumer", "StreamClosed", "SubscriptionRejected", "TokenError",
 ]  # fmt: skip
 
-#: KuCoin's codes about the key itself, its signature, its permissions or its account. 400002, about the time in a
-#: signature, is not among them: KuCoin refuses slow requests with it, too.
-_KEY_CODES = frozenset({"400001", "400003", "400004", "400005", "400006", "400007", "411100"})
+
+class KeyRemedy(NamedTuple):
+    """What to do when KuCoin refuses an API key: in a few words after the error, and in full."""
+
+    short: str
+    full: str
+
+
+#: By KuCoin's codes about the key itself, its signature, its permissions or its account.
+KEY_REMEDIES = {
+    "400001": KeyRemedy(
+        "a KC-API header is missing; check that key, secret and passphrase are complete",
+        "Set KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE, all three of the same key.",
+    ),
+    "400002": KeyRemedy("the timestamp is off; set this machine's clock", "Set this machine's clock."),
+    "400003": KeyRemedy(
+        "the key does not exist; check KUCOIN_API_KEY, and that it was made for this site",
+        "Copy the key's id from KuCoin's API management into KUCOIN_API_KEY. A key of another site does not work here: "
+        "--rest-url has to be that site's.",
+    ),
+    "400004": KeyRemedy(
+        "the passphrase is wrong; check KUCOIN_API_PASSPHRASE",
+        "Set KUCOIN_API_PASSPHRASE to the one that was chosen when the key was made. It can't be looked up: if it is "
+        "forgotten, make a new key.",
+    ),
+    "400005": KeyRemedy(
+        "the signature is wrong; check KUCOIN_API_SECRET",
+        "Copy the secret of this key into KUCOIN_API_SECRET again, all of it. It can't be looked up: if it is lost, "
+        "make a new key.",
+    ),
+    "400006": KeyRemedy(
+        "this machine's IP address is not on the key's list; add it in KuCoin's API management",
+        "Add this machine's address to the key's list of addresses in KuCoin's API management.",
+    ),
+    "400007": KeyRemedy(
+        "the key lacks the permission; grant it in KuCoin's API management",
+        'Give the key the permission "General" in KuCoin\'s API management.',
+    ),
+    "411100": KeyRemedy("the account is frozen; ask KuCoin's support", "Ask KuCoin's support."),
+}
+#: What to do where there is no key.
+KEY_NEEDED = (
+    "pass Credentials(key, secret, passphrase) to Stream, or set KUCOIN_API_KEY, KUCOIN_API_SECRET and "
+    "KUCOIN_API_PASSPHRASE"
+)
 
 
 class KucoinSyncError(Exception):
@@ -151,7 +193,8 @@ def is_fatal(error: KucoinSyncError, *, was_live: bool, needs_key: bool) -> bool
     error that is not retriable, so that a wrong URL or certificate is reported at once.
     """
     if was_live and isinstance(error, AuthenticationError):
-        return needs_key and error.code in _KEY_CODES
+        # 400002 is about the time in a signature; KuCoin refuses slow requests with it, too.
+        return needs_key and error.code in KEY_REMEDIES and error.code != "400002"
     if was_live and isinstance(error, ConnectionFailed | RestError):
         return False
     return not error.retriable

@@ -5,26 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .. import Credentials
-from ..exceptions import AuthenticationError, KucoinSyncError
+from ..exceptions import KEY_REMEDIES, AuthenticationError, KucoinSyncError
 from ..net.rest import default_context
 from ..net.waker import Waker
 from ..protocol.classic import CLASSIC
 from .checks import Check, Route, Subject, remedy_of, rest_of
 
 __all__ = ["examine"]
-
-_KEY_REMEDIES = {
-    "400001": "Set KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE, all three of the same key.",
-    "400003": "Copy the key's id from KuCoin's API management into KUCOIN_API_KEY. A key of another site does not "
-    "work here: --rest-url has to be that site's.",
-    "400004": "Set KUCOIN_API_PASSPHRASE to the one that was chosen when the key was made. It can't be looked up: if "
-    "it is forgotten, make a new key.",
-    "400005": "Copy the secret of this key into KUCOIN_API_SECRET again, all of it. It can't be looked up: if it is "
-    "lost, make a new key.",
-    "400006": "Add this machine's address to the key's list of addresses in KuCoin's API management.",
-    "400007": 'Give the key the permission "General" in KuCoin\'s API management.',
-    "411100": "Ask KuCoin's support.",
-}
 
 
 def examine(subject: Subject) -> Iterator[Check]:
@@ -49,7 +36,7 @@ def _examine_key(subject: Subject, waker: Waker, reached: bool) -> Iterator[Chec
     try:
         credentials = subject.credentials or Credentials.from_environment()
     except AuthenticationError as error:
-        yield Check("API key", "present", "wrong", str(error), _KEY_REMEDIES["400001"])
+        yield Check("API key", "present", "wrong", str(error), KEY_REMEDIES["400001"].full)
         return
     if credentials is None:
         yield Check("API key", "present", "note", "none is set; public topics need none")
@@ -62,7 +49,8 @@ def _examine_key(subject: Subject, waker: Waker, reached: bool) -> Iterator[Chec
     try:
         rest.servers(CLASSIC, "spot", private=True)
     except AuthenticationError as error:
-        remedy = _KEY_REMEDIES.get(error.code or "", "Check the key in KuCoin's API management.")
+        known = KEY_REMEDIES.get(error.code or "")
+        remedy = "Check the key in KuCoin's API management." if known is None else known.full
         yield Check("API key", "accepted", "wrong", str(error), remedy)
     except KucoinSyncError as error:
         yield Check("API key", "accepted", "wrong", str(error), remedy_of(error))

@@ -12,7 +12,15 @@ from ..delivery.overflow import OVERFLOW, queue_for
 from ..delivery.queue import InlineQueue, MessageQueue
 from ..delivery.subscription import Subscription
 from ..events import Overflowed
-from ..exceptions import AckTimeout, AuthenticationError, ConnectionFailed, InvalidTopic, SlowConsumer, StreamClosed
+from ..exceptions import (
+    KEY_NEEDED,
+    AckTimeout,
+    AuthenticationError,
+    ConnectionFailed,
+    InvalidTopic,
+    SlowConsumer,
+    StreamClosed,
+)
 from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.message import Message
 from ..topics import grammar
@@ -147,11 +155,8 @@ class Subscriber:
         if needs_key and private is False:
             raise InvalidTopic(f"{single} is a private topic; leave private= away or pass True")
         if (needs_key or private) and self.find_credentials() is None:
-            raise AuthenticationError(
-                f"{single} {'is a private topic' if needs_key else 'was asked for with private=True'} and needs an API "
-                "key: pass Credentials(key, secret, passphrase) to Stream, or set KUCOIN_API_KEY, KUCOIN_API_SECRET "
-                "and KUCOIN_API_PASSPHRASE"
-            )
+            what = "is a private topic" if needs_key else "was asked for with private=True"
+            raise AuthenticationError(f"{single} {what} and needs an API key: {KEY_NEEDED}")
 
     def _make(self, singles: tuple[str, ...], options: SubscribeOptions, tunnel: str | None) -> Subscription:
         """Return a new subscription with the message queue that its options ask for."""

@@ -26,7 +26,7 @@ except OSError as error:  # some versions of requests read certifi's file when t
     ) from error
 
 from ..credentials import Credentials
-from ..exceptions import AuthenticationError, ConnectionFailed, RestError
+from ..exceptions import KEY_NEEDED, AuthenticationError, ConnectionFailed, RestError
 from ..internal.guard import log
 from ..internal.resources import shortage_error
 from ..protocol.dialect import Dialect, Server
@@ -162,10 +162,7 @@ class Rest:
         if not signed:
             return self._request(market, method, resource)
         if self._credentials is None:
-            raise AuthenticationError(
-                f"{path} needs an API key; pass Credentials(key, secret, passphrase) or set KUCOIN_API_KEY, "
-                "KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE"
-            )
+            raise AuthenticationError(f"{path} needs an API key; {KEY_NEEDED}")
         try:
             return self._request(market, method, resource, self._credentials)
         except AuthenticationError as error:

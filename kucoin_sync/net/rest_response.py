@@ -12,21 +12,11 @@ from typing import Any
 
 import msgspec
 
-from ..exceptions import AuthenticationError, RestError
+from ..exceptions import KEY_REMEDIES, AuthenticationError, RestError
 
 __all__ = ["RATE_CODES", "RestResponse"]
 
 _MAX_RETRY_AFTER = 3600.0  # seconds
-_REMEDIES = {
-    "400001": "a KC-API header is missing; check that key, secret and passphrase are complete",
-    "400002": "the timestamp is off; set this machine's clock",
-    "400003": "the key does not exist; check KUCOIN_API_KEY, and that it was made for this site",
-    "400004": "the passphrase is wrong; check KUCOIN_API_PASSPHRASE",
-    "400005": "the signature is wrong; check KUCOIN_API_SECRET",
-    "400006": "this machine's IP address is not on the key's list; add it in KuCoin's API management",
-    "400007": "the key lacks the permission; grant it in KuCoin's API management",
-    "411100": "the account is frozen; ask KuCoin's support",
-}
 #: Codes of a `RestError` that ask to slow down: KuCoin's codes, and HTTP statuses of other responses.
 RATE_CODES = ("429000", "200002", "1015", "429")
 
@@ -68,8 +58,8 @@ class RestResponse:
             raise RestError(str(status), "a redirect, which is refused; correct the REST URL", where=where)
         if code == "200000":
             return self._data
-        if code in _REMEDIES:
-            text = f"KuCoin refused {where} with code {code} ({self._message}): {_REMEDIES[code]}"
+        if code in KEY_REMEDIES:
+            text = f"KuCoin refused {where} with code {code} ({self._message}): {KEY_REMEDIES[code].short}"
             raise AuthenticationError(text, code=code)
         limited = status == 429 or code in RATE_CODES
         if code is None:

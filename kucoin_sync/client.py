@@ -103,7 +103,11 @@ class Client(Subscribing):
         finaliser = weakref.finalize(self, _close_unreferenced, f"{kind} of {name}", manager, callbacks, self._watchers)
         finaliser.atexit = False
 
-    # Subscribing (more in the base class)
+    # Subscribing
+
+    # Named here, because the reference shows a class's own methods only.
+    subscribe = Subscribing.subscribe
+    unsubscribe = Subscribing.unsubscribe
 
     def tunnel(self, name: str) -> Tunnel:
         """Open a multiplex tunnel: `with stream.tunnel("bt1") as tunnel: tunnel.subscribe(topic)`.

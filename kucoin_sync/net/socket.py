@@ -48,7 +48,7 @@ class CancellableSocket:
         self.peer = peer
         self._waker = waker
         self._extended: float | None = None  # the last deadline that was the result of an extension
-        self._files = 0
+        self._readers = 0  # open ones of `makefile`
         self._closing = False
 
     def fileno(self) -> int:
@@ -164,9 +164,8 @@ class CancellableSocket:
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         """Return a buffered reader for `http.client`; the socket stays open until its last reader is closed."""
-        reader = _Reader(self)
-        self._files += 1
-        return io.BufferedReader(reader)
+        self._readers += 1
+        return io.BufferedReader(_Reader(self))
 
     def settimeout(self, _: float | None) -> None:
         """Ignored: the deadline bounds every call."""
@@ -178,13 +177,13 @@ class CancellableSocket:
     def close(self) -> None:
         """Close the socket, once its readers are closed."""
         self._closing = True
-        if self._files <= 0:
+        if self._readers <= 0:
             self.sock.close()
 
     def reader_closed(self) -> None:
         """Note that a reader of `makefile` is closed."""
-        self._files -= 1
-        if self._closing and self._files <= 0:
+        self._readers -= 1
+        if self._closing and self._readers <= 0:
             self.sock.close()
 
 
@@ -192,19 +191,18 @@ class _Reader(io.RawIOBase):
     """The raw file under `CancellableSocket.makefile`."""
 
     def __init__(self, connection: CancellableSocket) -> None:
-        self._connection: CancellableSocket | None = connection
+        self._connection = connection
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        return self._connection.recv_into(buffer) if self._connection is not None else 0
+        return 0 if self.closed else self._connection.recv_into(buffer)
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.reader_closed()
-        super().close()
+        if not self.closed:
+            super().close()
+            self._connection.reader_closed()
 
 
 def _unreadable_authorities() -> str:

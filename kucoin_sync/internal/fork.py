@@ -18,9 +18,9 @@ repeats the steps if the type of locks has changed by then: locks of the old typ
 
 A server written in C may fork without running Python's fork hooks, as uWSGI does by default. Then the first public
 method called in the child runs the steps above: each public method calls `detect_fork`, which compares process ids.
-Such a fork has not waited for the two guards. A loop in the middle of a frame batch first continues to the end of that
-batch, because a check before each frame would take too much time. On Linux `detect_fork` reads a page of memory that
-the kernel clears in children, which is cheaper than asking for the process id.
+Such a fork has not waited for the two guards; `guard` frees the log handlers. A loop in a frame batch first
+continues to the end of that batch, because a check before each frame would take too much time. On Linux `detect_fork`
+reads a page of memory that the kernel clears in children, which is cheaper than asking for the process id.
 """
 
 from __future__ import annotations

@@ -18,11 +18,13 @@ import traceback
 from itertools import starmap
 from typing import Any
 
-from .fork import log_guard
+from .fork import log_guard, register
 
 __all__ = ["Thread", "guarded", "is_interrupt", "log"]
 
 _log = logging.getLogger("kucoin_sync")
+_LOCK_TIMEOUT = 1.0
+"""Seconds for which a forked child waits for a thread of its own to release the lock of a log handler."""
 
 
 def log(level: int, text: str, *arguments: object, error: BaseException | None = None) -> None:
@@ -35,6 +37,35 @@ def log(level: int, text: str, *arguments: object, error: BaseException | None =
         if is_interrupt(raised):
             raise
         _print(raised)
+
+
+class _LogLocks:
+    """Frees the log handlers of a forked child.
+
+    Python does so itself, in a hook that does not run where a server written in C forks. Only handlers that get this
+    package's lines are looked at.
+    """
+
+    def __init__(self) -> None:
+        register(self)
+
+    def after_fork(self) -> None:
+        """Replace each lock that a thread of the parent held: nobody would release it."""
+        handlers = [logging.lastResort]
+        logger: logging.Logger | None = _log
+        while logger is not None:
+            handlers += logger.handlers
+            logger = logger.parent if logger.propagate else None
+        for handler in handlers:
+            if handler is None or handler.lock is None:
+                continue
+            if handler.lock.acquire(timeout=_LOCK_TIMEOUT):
+                handler.lock.release()
+            else:
+                handler.lock = threading.RLock()
+
+
+_log_locks = _LogLocks()
 
 
 def is_interrupt(error: BaseException) -> bool:

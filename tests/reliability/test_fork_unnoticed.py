@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from kucoin_sync.tunnel import Tunnel
 
 from ..end_to_end.conftest import Events
 from ..support.forks import child, fork_unnoticed
-from ..support.threads import Task
+from ..support.threads import Task, reached
 from .conftest import MakeStream
 from .feed import ETH, MATCH, publish
 from .test_fork import undisturbed
@@ -141,3 +143,34 @@ def test_whatever_a_child_uses_first(
     expected = [*QUEUED[1:], *range(FRESH, feeding.result())]
     assert [parent.first() for _ in expected] == expected, "the parent has lost messages"
     undisturbed(server, events)
+
+
+@pytest.mark.parametrize("logger", ["kucoin_sync", None], ids=["own", "root"])
+def test_a_child_logs_though_a_thread_of_its_parents_was_logging(stream: Stream, logger: str | None) -> None:
+    """Python renews the locks of log handlers in a hook, which does not run here."""
+    subscription = stream.subscribe(ETH)
+    handler = logging.StreamHandler(io.StringIO())
+    logging.getLogger(logger).addHandler(handler)
+    logging_now, over = threading.Event(), threading.Event()
+
+    def log() -> None:
+        handler.acquire()
+        logging_now.set()
+        over.wait()
+        handler.release()
+
+    def go_on(say: Callable[[Any], None]) -> None:
+        say(subscription.pending)
+        stream.subscribe(MATCH, timeout=20).close()
+        say("used")
+
+    parents = Task(log)
+    try:
+        reached(logging_now, "nothing is being logged")
+        with child(go_on, fork_unnoticed) as forked:
+            assert forked.hear() == 0
+            assert forked.hear() == "used"
+    finally:
+        over.set()
+        logging.getLogger(logger).removeHandler(handler)
+    parents.result()

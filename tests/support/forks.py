@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -87,6 +88,7 @@ class Child:
         if self._status is None:
             if not select.select([self._pipe], [], [], 0)[0]:
                 os.kill(self.pid, signal.SIGUSR1)
+                time.sleep(1)  # until it has told: a signal that kills is not waited for
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         self._pipe.close()

@@ -133,13 +133,11 @@ class _DeferredCalls:
         """Start the named thread. This runs on an unnamed thread, so that `add` does not wait."""
         if not self._jobs:
             return
-        thread = Thread(target=self._run, name="kucoin-deferred", daemon=True)
+        thread = self._thread = Thread(target=self._run, name="kucoin-deferred", daemon=True)
         try:
             thread.start()
         except (RuntimeError, MemoryError):
             self._run()
-        else:
-            self._thread = thread
 
     def _run(self) -> None:
         while self._jobs:

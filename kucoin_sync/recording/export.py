@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..internal.signals import holds_no_lock
 from ..payloads import Payload
 from ..protocol.message import Message
 from .atomic_file import atomic_write
@@ -41,6 +42,7 @@ class Export:
         self.left_out = 0
         self.emptied = 0
 
+    @holds_no_lock
     def rows_of(self, messages: Iterable[Message], columns: Sequence[Column]) -> Iterator[list[Any]]:
         """Yield a row for each message that has a payload struct; count both kinds."""
         for message in messages:

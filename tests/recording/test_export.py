@@ -12,11 +12,14 @@ import msgspec
 import pytest
 
 from kucoin_sync import InvalidTopic, Message
+from kucoin_sync.internal import signals
 from kucoin_sync.protocol.message import Arrival, Origin, decode_message
-from kucoin_sync.recording import RecordingError
+from kucoin_sync.recording import RecordingError, ReplayStream
 from kucoin_sync.recording.columns import Kind, _payload_columns, columns_of
 from kucoin_sync.recording.export import export
 from kucoin_sync.topics import TABLE
+
+from ..support.recordings import push, write
 
 TICKER = {
     "sequence": "14239878885",
@@ -138,3 +141,17 @@ def test_an_error_names_the_table_that_can_not_be_written(tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(RecordingError, match=r"pip install 'kucoin-sync\[export\]'"):
         export([], TOPICS, tmp_path / "t.parquet")
+
+
+def test_messages_may_come_from_a_generator_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the user's code, called from where nothing is half done: it may wait for a replay as long as it likes."""
+    deferred: list[object] = []
+    monkeypatch.setattr(signals, "defer", deferred.append)
+
+    def messages() -> Iterator[Message]:
+        yield from replay.subscribe("/market/match:BTC-USDT")
+
+    recording = write(tmp_path / "a.jsonl", [push(1)], [push(2)])  # a second later
+    with ReplayStream(recording, speed=1.0) as replay:
+        assert export(messages(), ["/market/match:BTC-USDT"], tmp_path / "a.csv").rows == 2
+    assert not deferred

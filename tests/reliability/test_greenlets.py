@@ -78,7 +78,7 @@ PROGRAM = """
     book.wait_ready(timeout=20)
     taken = time.monotonic() - began
 
-    threading.Event().wait(1.5)  # quiet, for many pings
+    threading.Event().wait(3.0)  # quiet, for many pings
     say("quiet")
     sys.stdin.readline()
     got += numbers(eth, "get", 1)
@@ -103,7 +103,7 @@ def test_a_program_of_greenlets(make_server: MakeServer, tmp_path: Path, which: 
     if importlib.util.find_spec(which) is None:
         pytest.skip(f"{which} is not installed")
     server = make_server(
-        tls=server_context() if secure else None, ping_interval=0.4, ping_timeout=0.4, idle_timeout=1.0
+        tls=server_context() if secure else None, ping_interval=0.4, ping_timeout=2.0, idle_timeout=2.5
     )
     server.set_snapshot("level2_100", "BTC-USDT", {"sequence": "1", "bids": [["1", "1"]], "asks": [["2", "1"]]})
     authority = tmp_path / "authority.pem"

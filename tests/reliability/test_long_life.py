@@ -155,7 +155,7 @@ def test_a_wall_clock_that_is_moved_by_an_hour_disturbs_nothing(
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
 ) -> None:
-    server = make_server(ping_interval=2.0, ping_timeout=0.5)
+    server = make_server(ping_interval=2.0, ping_timeout=5.0)
     stream = make_stream(server)
     subscription = stream.subscribe(ETH)
     publish(server, [1])

@@ -443,5 +443,5 @@ def test_a_call_that_nobody_answered_leaves_no_connection_behind(server: KucoinS
     stream = make_stream()
     server.fail_rest("/api/v1/bullet-public", status=503, times=None)
     with pytest.raises(ConnectionFailed):
-        stream.subscribe(ETH, timeout=0.1)
+        stream.subscribe(ETH, timeout=1)
     until(lambda: stream.stats()["connections"] == 0, "it goes on with dialling for nobody")

@@ -35,21 +35,12 @@ from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol
 
 __all__ = [
-    "FirstUse",
-    "ForkAware",
-    "NotPicklable",
-    "close_in_child",
-    "detect_fork",
-    "fork_guard",
-    "install_fork_hooks",
-    "log_guard",
-    "register",
-]
+    "FirstUse", "ForkAware", "NotPicklable", "close_in_child", "detect_fork", "fork_guard", "install_fork_hooks",
+    "log_guard", "register",
+]  # fmt: skip
 
 _WIPE_ON_FORK = 18  # MADV_WIPEONFORK of Linux
-_LOG_TIMEOUT = 1.0
-"""Seconds for which a fork waits for a line being logged. The limit prevents a deadlock with a log handler that waits
-for the fork."""
+_LOG_TIMEOUT = 1.0  # seconds; prevents a deadlock with a log handler that waits for the fork
 
 
 class ForkAware(Protocol):
@@ -99,9 +90,9 @@ class _ForkState:
         try:
             page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             page.madvise(_WIPE_ON_FORK)
+            self.mark = page
         except (OSError, AttributeError, ValueError):
-            return
-        self.mark = page
+            pass
         self.set_mark()
 
     def set_mark(self) -> None:
@@ -129,15 +120,13 @@ def install_fork_hooks() -> None:
     """Reset forked children from now on. Registers hooks with the process, once; not called at import."""
     detect_fork()
     with _state.lock:
-        if not _state.hooks_installed:
-            _state.process = os.getpid()
-            _state.make_mark()
-        if not _state.hooks_installed and hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=_state.before,
-                after_in_parent=_state.after_in_parent,
-                after_in_child=_state.after_in_child,
-            )
+        if _state.hooks_installed:
+            return
+        _state.process = os.getpid()
+        _state.make_mark()
+        if hasattr(os, "register_at_fork"):
+            in_parent, in_child = _state.after_in_parent, _state.after_in_child
+            os.register_at_fork(before=_state.before, after_in_parent=in_parent, after_in_child=in_child)
         _state.hooks_installed = True
 
 
@@ -173,8 +162,7 @@ def log_guard() -> AbstractContextManager[object]:
 def close_in_child(*sockets: socket.socket) -> None:
     """Close the copies of these sockets in each forked child."""
     with _state.lock:
-        for sock in sockets:
-            _state.sockets.add(sock)
+        _state.sockets.update(sockets)
 
 
 class FirstUse:

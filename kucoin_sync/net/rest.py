@@ -137,8 +137,9 @@ class Rest:
         path = dialect.token_path(private=private)
         if path is None:
             return tuple(dialect.servers(market, private=private))
-        token = self.call(market, "POST", path, signed=private)
-        servers, checked = dialect.servers(market, private=private, token=token), self._endpoints.checked_endpoint
+        # The answer has a secret in it, which the variables of a traceback must not show.
+        servers = dialect.servers(market, private=private, token=self.call(market, "POST", path, signed=private))
+        checked = self._endpoints.checked_endpoint
         return tuple(server._replace(endpoint=checked(market, server.endpoint)) for server in servers)
 
     def server_time(self, market: str = "spot") -> float:

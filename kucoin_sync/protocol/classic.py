@@ -40,6 +40,8 @@ class Classic:
             answer = msgspec.convert(token, _Token)
         except msgspec.ValidationError as error:
             raise TokenError(f"KuCoin's answer to {path} is not a connect token: {error}") from None
+        finally:
+            del token  # a secret, which the variables of a traceback must not show
         if not answer.token or not answer.instanceServers:
             raise TokenError(f"KuCoin's answer to {path} names no token or no server")
         return [
@@ -105,6 +107,9 @@ class _Token(msgspec.Struct):
 
     token: str
     instanceServers: list[_Server]  # noqa: N815 - KuCoin's name
+
+    def __repr__(self) -> str:
+        return f"_Token(***, {self.instanceServers!r})"
 
 
 class _Control(msgspec.Struct):

@@ -41,7 +41,7 @@ class _CallbackJob(Job):
         """Call the callback with a few messages, and wait for others when there are none."""
         message_queue = self._message_queue
         message_queue.calling = True
-        for message in message_queue.decoder.decode_all(message_queue.take(_ROUND if worker.is_active else 0)):
+        for message in message_queue.take_messages(_ROUND if worker.is_active else 0):
             try:
                 message_queue.callback(message)  # looked up each time: it may have been taken away
             except BaseException as error:  # sys.exit(), too, must not end everybody's callbacks

@@ -219,6 +219,13 @@ class MessageQueue:
         batch = self.first_batch()
         return self._take_singles(limit) if batch is None else islice(batch.pushes, limit)
 
+    def take_messages(self, limit: int) -> Iterator[Message]:
+        """Do what `take` does, and decode; malformed frames are left out."""
+        batch = self.first_batch()
+        if batch is None:
+            return self.decoder.decode_all(self._take_singles(limit))
+        return islice(self.decoder.decode_batch(batch), limit)
+
     def _take_singles(self, limit: int) -> Iterator[Push]:
         for _ in range(min(limit, len(self))):
             try:

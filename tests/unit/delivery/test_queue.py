@@ -712,7 +712,7 @@ def test_batches_are_queued_as_their_pushes_are_one_by_one(
             for prefix, frame in islice(batch.rest, sent % 7):
                 assert (frame, prefix.channel[0]) == ((other := pop(single)).raw, other.topic)
         elif step == "take":
-            for took in batches.decoder.decode_all(batches.take(sent % 5)):
+            for took in batches.take_messages(sent % 5):
                 other = pop(single)
                 assert (took.raw, took.topic, took.lost) == (other.raw, other.topic, other.lost)
         elif len(single):
@@ -772,7 +772,7 @@ class TestBatches:
         def take() -> list[int]:
             found: list[int] = []
             while not message_queue.finished or message_queue.has_messages():
-                found += numbers(message_queue.decoder.decode_all(message_queue.take(7)))
+                found += numbers(message_queue.take_messages(7))
                 message_queue.wait(SHORT)
             return found
 
@@ -798,11 +798,11 @@ class TestBatches:
         message_queue.put_many(batch_of(0, 12, "/a:X", "/a:Y", "/a:Z"))
         one, other = iter(subscription), iter(subscription)
         found = [next(one), next(other), subscription.get(0), next(one), next(subscription), next(other)]
-        found += message_queue.decoder.decode_all(message_queue.take(3))
+        found += message_queue.take_messages(3)
         found += [pop(message_queue), next(one), next(other)]
         assert numbers(found) == list(range(12))
         assert [each.topic for each in found] == ["/a:X", "/a:Y", "/a:Z"] * 4
-        assert (len(message_queue), message_queue.oldest(), list(message_queue.take(5))) == (0, None, [])
+        assert (len(message_queue), message_queue.oldest(), list(message_queue.take_messages(5))) == (0, None, [])
 
     def test_the_last_frame_may_be_taken_by_another_consumer_at_the_last_instant(self) -> None:
         class Gone:
@@ -1000,13 +1000,13 @@ class TestBatches:
 
     def test_take_yields_no_more_than_it_is_asked_for(self) -> None:
         message_queue = make_inbox(maxsize=100)
-        assert list(message_queue.take(5)) == []
+        assert list(message_queue.take_messages(5)) == []
         for n in range(3):
             message_queue.put(message(n))
         message_queue.put_many(batch_of(3, 5, "/a:X", "/a:Y"))
         found: list[Message] = []
         for most, wanted in ((0, 0), (2, 2), (3, 5), (1, 6), (9, 8)):
-            found += message_queue.decoder.decode_all(message_queue.take(most))
+            found += message_queue.take_messages(most)
             assert (len(found), len(message_queue)) == (wanted, 8 - wanted)
         assert numbers(found) == list(range(8))
 
@@ -1014,12 +1014,12 @@ class TestBatches:
         message_queue = make_inbox(maxsize=100)
         for n in range(3):
             message_queue.put(message(n))
-        taking = message_queue.take(9)
+        taking = message_queue.take_messages(9)
         assert next(taking) == message(0)
         message_queue.put(message(3))
-        assert numbers(message_queue.decoder.decode_all(taking)) == [1, 2]
+        assert numbers(taking) == [1, 2]
         message_queue.put(message(4))
-        taking = message_queue.take(9)
+        taking = message_queue.take_messages(9)
         assert next(taking) == message(3)
         assert number(pop(message_queue)) == 4
         assert list(taking) == []

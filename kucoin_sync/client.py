@@ -61,7 +61,7 @@ class Client(Subscribing):
     Args:
         name: where the messages come from, for `repr`.
         make: makes a message source.
-        capacity: topics per message source.
+        capacity: returns how many topics a message source of a market, public or private, may have.
         callbacks: runs the callbacks and takes the events.
         credentials: for private topics; None calls `find_credentials` when they are needed.
         fetcher: makes the fetchers of book snapshots.
@@ -74,7 +74,7 @@ class Client(Subscribing):
         self,
         name: str,
         make: MakeSource,
-        capacity: int,
+        capacity: Callable[[str, bool], int],
         callbacks: Callbacks,
         credentials: Credentials | None,
         fetcher: FetcherFactory,

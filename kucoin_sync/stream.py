@@ -19,6 +19,7 @@ from .events import Event
 from .exceptions import AuthenticationError
 from .limits import Limits
 from .net.rest import Endpoints, default_context
+from .protocol.dialects import DIALECTS
 
 __all__ = ["Stream"]
 
@@ -76,6 +77,7 @@ class Stream(Client):
         limits = limits or Limits()
         options = ConnectionOptions(
             endpoints=endpoints,
+            dialects=DIALECTS,
             credentials=current,
             context=lambda: context_of(ssl.SSLContext),
             proxy=proxy,
@@ -90,7 +92,7 @@ class Stream(Client):
         super().__init__(
             endpoints.spot,
             dial,
-            limits.topics_per_connection,
+            options.capacity,
             Callbacks(on_event),
             credentials,
             lambda waker, signing: options.rest(waker, signing=signing),

@@ -19,11 +19,11 @@ from ..net.connect_pace import connect_pace
 from ..net.direct_read import HandoffPolicy
 from ..net.rest import Rest
 from ..net.websocket import ConnectionLost, WebSocketConnection
-from ..protocol.dialects import DIALECTS
 from ..protocol.envelopes import Pushes
 from ..protocol.message import Arrival
 from ..protocol.session import Session
 from ..protocol.session_events import Acked, ConnectionFull, Proved, Refused, SessionEvent, TopicKey, Welcomed
+from ..topics.grammar import dialect_of
 from .options import ConnectionOptions
 from .owner_requests import OwnerRequests
 from .receiver import Receiver
@@ -55,7 +55,7 @@ class Connection(ReconnectingSource):
         super().__init__(number, market, private, owner, deliver)
         self._failure: KucoinSyncError | None = None  # error of the last attempt or connection; see `last_error`
         self._options = options
-        self._dialect = DIALECTS["classic"]
+        self._dialect = options.dialects[dialect_of(market)]
         self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
         self._session: Session | None = None
         self._wanted: dict[TopicKey, None] = {}
@@ -166,9 +166,10 @@ class Connection(ReconnectingSource):
         if self._rest is None:
             self._rest = options.rest(self._waker)
         servers = self._rest.servers(self._dialect, self.market, private=self.private)
-        base, per_minute = options.endpoints.of(self.market), options.limits.connections_per_minute
+        site = f"{self._dialect.name} {options.endpoints.of(self.market)}"
+        per_minute = self._dialect.limits(options.limits, private=self.private).connections_per_minute
         delayed = False
-        while (delay := connect_pace.delay(base, per_minute, time.monotonic())) > 0:
+        while (delay := connect_pace.delay(site, per_minute, time.monotonic())) > 0:
             if not delayed:
                 delayed = True
                 reason = f"{per_minute} connections were made within a minute (Limits.connections_per_minute)"

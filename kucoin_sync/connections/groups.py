@@ -45,7 +45,7 @@ class ConnectionGroups:
 
     Args:
         make: makes a message source.
-        capacity: topics per message source.
+        capacity: returns how many topics a message source of a market, public or private, may have.
         emit: takes events, from any thread, without waiting.
         topics: returns the single topics that are subscribed.
     """
@@ -53,7 +53,7 @@ class ConnectionGroups:
     def __init__(
         self,
         make: MakeSource,
-        capacity: int,
+        capacity: Callable[[str, bool], int],
         emit: Callable[[Event], None],
         topics: Callable[[], Iterable[str]],
     ) -> None:
@@ -248,7 +248,7 @@ class ConnectionGroups:
         group = self._connection_groups.get((market, private))
         if group is None:
             group = self._connection_groups[market, private] = ConnectionGroup(
-                market, private, self._capacity, self._make, self._lock
+                market, private, self._capacity(market, private), self._make, self._lock
             )
             group.dispatcher.observers = self._observers
         return group

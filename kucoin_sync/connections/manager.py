@@ -37,11 +37,11 @@ class SubscriptionManager(ConnectionGroups):
 
     Args:
         make: makes a message source.
-        capacity: topics per message source.
+        capacity: returns how many topics a message source of a market, public or private, may have.
         emit: takes events, from any thread, without waiting.
     """
 
-    def __init__(self, make: MakeSource, capacity: int, emit: Callable[[Event], None]) -> None:
+    def __init__(self, make: MakeSource, capacity: Callable[[str, bool], int], emit: Callable[[Event], None]) -> None:
         self._subscriptions: dict[Subscription, None] = {}  # set first: any thread may report a mismatch from now on
         super().__init__(make, capacity, emit, lambda: [t for each in list(self._subscriptions) for t in each.topics])
         self.tells_silence = True  # False for a stream that is not live, such as a replay

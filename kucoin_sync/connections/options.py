@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -16,6 +16,7 @@ from ..net.waker import Waker
 from ..net.websocket import SecretUrl, WebSocketConnection
 from ..protocol.dialect import Dialect, Server
 from ..protocol.session import Session
+from ..topics.grammar import dialect_of
 
 __all__ = ["ConnectionOptions"]
 
@@ -24,12 +25,18 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
     """The settings that all connections of a stream share."""
 
     endpoints: Endpoints
+    dialects: Mapping[str, Dialect]  # by name
     credentials: Callable[[], Credentials | None]  # called for each connection: keys may be set later
     context: Callable[[], ssl.SSLContext]
     proxy: str | None
     limits: Limits
     user_agent: str
     lifetime: Callable[[], float]  # returns the seconds after which a connection is replaced
+
+    def capacity(self, market: str, private: bool) -> int:
+        """Return how many topics a connection may have."""
+        dialect = self.dialects[dialect_of(market)]
+        return dialect.limits(self.limits, private=private).topics_per_connection
 
     def rest(self, waker: Waker, *, signing: bool = True) -> Rest:
         """Return a REST client that `waker` can cancel. Without `signing` it has no API key."""
@@ -52,6 +59,7 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
             context=self.context() if server.endpoint.startswith("wss:") else None,
             proxy=self.proxy,
             user_agent=self.user_agent,
+            binary=dialect.binary,
         )
 
     def session(self, dialect: Dialect, server: Server, ids: Iterator[int], now: float, *, private: bool) -> Session:

@@ -14,17 +14,17 @@ class _ConnectPace:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards _windows
-        self._windows: dict[str, backoff.SlidingWindow] = {}  # by REST base URL
+        self._windows: dict[str, backoff.SlidingWindow] = {}  # by dialect and REST base URL
         fork.register(self)
 
     def after_fork(self) -> None:
         """Replace the lock in a forked child. The parent's connects still count: they came from the same address."""
         self._lock = threading.Lock()
 
-    def delay(self, base: str, per_minute: int, now: float) -> float:
+    def delay(self, site: str, per_minute: int, now: float) -> float:
         """Return the seconds to wait before connecting. 0 allows the connect and counts it."""
         with self._lock:
-            window = self._windows.setdefault(base, backoff.SlidingWindow(per_minute, 60.0))
+            window = self._windows.setdefault(site, backoff.SlidingWindow(per_minute, 60.0))
             window.count = per_minute
             delay = window.free_at(now) - now
             if delay <= 0:

@@ -1,7 +1,8 @@
 """Cut received bytes into WebSocket frames: a buffer to read into, from which all complete frames are taken.
 
-Plain text messages (one unfragmented, unmasked text frame each) are cut out here, because a feed consists of them. Any
-other frame is passed on whole, to the code that knows the rest of RFC 6455. Nothing here reads or waits.
+Plain messages are cut out here, because a feed consists of them: each is one unfragmented, unmasked frame of text, or
+of bytes if the feed is binary. Any other frame is passed on whole, to the code that knows the rest of RFC 6455.
+Nothing here reads or waits.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ _SIZE, _LARGEST_SIZE = 256 * 1024, 2048 * 1024  # bytes to read into: at first, 
 _LEAST_ROOM = 64 * 1024  # bytes for a direct read: more than a TLS record has
 _DIRECT = 128 * 1024  # bytes of a direct read at most
 _HEADER = struct.Struct("!HH")
-_TEXT = 0x81
-_SHORT = 0x8100  # FIN, opcode 1, no mask, a length below 126
-_MEDIUM = 0x817E  # the same with a length of 16 bits
+_TEXT, _BINARY = 0x81, 0x82  # FIN, opcode 1 or 2
+_MEDIUM_LENGTH = 126  # stands for a length of 16 bits that follows
 _CONTROL = 0x08  # set in the opcodes of frames that are no part of a message
 
 
@@ -30,6 +30,7 @@ class FrameBuffer:
     Args:
         limit: the bytes that one message may have, its fragments taken together.
         early: bytes that were read with the handshake.
+        binary: whether the plain messages are in binary frames instead of text frames.
 
     Attributes:
         filled: the start of the first frame, the end of the bytes, and the byte counts of the reads after that end.
@@ -38,13 +39,16 @@ class FrameBuffer:
         excess: the size of a message beyond the limit, 0 without one; nothing is taken any more.
     """
 
-    def __init__(self, limit: int, early: bytes = b"") -> None:
+    def __init__(self, limit: int, early: bytes = b"", *, binary: bool = False) -> None:
         self.fragments = 0
         self.taken = 0
         self.excess = 0
         self._limit = limit
-        self._longest = _SHORT + min(125, limit)  # the first two bytes of the longest short message
-        self._medium = _MEDIUM if limit >= 0xFFFF else -1  # with a lower limit, `_frame_size` checks each length
+        self._plain = _BINARY if binary else _TEXT
+        self._short = self._plain << 8  # the first two bytes of an empty message
+        self._longest = self._short + min(125, limit)  # those of the longest short message
+        # Those of a message with a length of 16 bits. With a lower limit, `_frame_size` checks each length.
+        self._medium = self._short + _MEDIUM_LENGTH if limit >= 0xFFFF else -1
         self._size = _SIZE
         self._buffer = bytearray(max(_SIZE, 2 * len(early)))
         self._view = memoryview(self._buffer)
@@ -92,9 +96,9 @@ class FrameBuffer:
         return None
 
     def take(self, other: Callable[[bytes, list[bytes]], bool]) -> list[bytes]:
-        """Return the complete text messages, in order.
+        """Return the complete messages, in order.
 
-        `other` is called with each complete frame that is no plain text message and the messages so far; it may
+        `other` is called with each complete frame that is no plain message and the messages so far; it may
         add one, and returns whether to go on.
         """
         start, end, reads = self.filled
@@ -116,7 +120,7 @@ class FrameBuffer:
                 break
             frame = chunk[position : position + size]
             position += size
-            if size < 4 and frame[0] == _TEXT and not self.fragments:
+            if size < 4 and frame[0] == self._plain and not self.fragments:
                 messages.append(frame[2:])  # too short for `_cut`
             elif not other(frame, messages):
                 break
@@ -125,8 +129,9 @@ class FrameBuffer:
         return messages
 
     def _cut(self, chunk: bytes, position: int, messages: list[bytes]) -> int:
-        """Append the plain text messages that start at `position`, up to any other frame; return where they end."""
-        append, header_at, longest, medium = messages.append, _HEADER.unpack_from, self._longest, self._medium
+        """Append the plain messages that start at `position`, up to any other frame; return where they end."""
+        append, header_at = messages.append, _HEADER.unpack_from
+        short, longest, medium = self._short, self._longest, self._medium
         end = len(chunk)
         last = end - 4  # up to here a frame's first four bytes are there
         while position <= last:
@@ -136,8 +141,8 @@ class FrameBuffer:
                 if stop > end:
                     break
                 append(chunk[position + 4 : stop])
-            elif _SHORT <= header <= longest:
-                stop = position + 2 + header - _SHORT
+            elif short <= header <= longest:
+                stop = position + 2 + header - short
                 if stop > end:
                     break
                 append(chunk[position + 2 : stop])
@@ -151,9 +156,9 @@ class FrameBuffer:
         size = end - start
         if size > 4 and not self.fragments:
             header, length = _HEADER.unpack_from(self._buffer, start)
-            if header == _MEDIUM and length + 4 == size and length <= self._limit:
+            if header == self._medium and length + 4 == size:
                 return self._view[start + 4 : end].tobytes()
-            if header == _SHORT + size - 2 and header <= self._longest:
+            if header == self._short + size - 2 and header <= self._longest:
                 return self._view[start + 2 : end].tobytes()
         return None
 
@@ -228,7 +233,7 @@ class FrameBuffer:
         return self._view[end : end + _DIRECT], reads
 
     def look(self) -> tuple[list[bytes], tuple[int, int, list[int]], bool]:
-        """Return the first plain text messages, `filled` without them, and whether another frame is complete.
+        """Return the first plain messages, `filled` without them, and whether another frame is complete.
 
         The buffer stays as it is. The owner has to take a complete frame after these messages.
         """

@@ -1,6 +1,6 @@
 """One WebSocket connection: handshake, reading, sending. The only module that imports websocket-client.
 
-One system call reads all bytes that have arrived. `framing` cuts the plain text messages out of them. All other
+One system call reads all bytes that have arrived. `framing` cuts the plain messages out of them. All other
 frames (control frames, fragments, masked or reserved frames) are passed to websocket-client's `recv_data_frame`, each
 once it is complete, so that websocket-client never waits. No call blocks beyond its deadline, and no message may be
 larger than `Limits` allow.
@@ -153,7 +153,9 @@ class WebSocketConnection:
         woken: whether the waker ended the last `receive`.
     """
 
-    def __init__(self, connected: CancellableSocket, waker: Waker, limits: Limits, early: bytes = b"") -> None:
+    def __init__(
+        self, connected: CancellableSocket, waker: Waker, limits: Limits, early: bytes = b"", *, binary: bool = False
+    ) -> None:
         self.woken = False
         self._controls = 0
         self._skipped = 0
@@ -162,7 +164,8 @@ class WebSocketConnection:
         self._waker = waker
         self._limits = limits
         self._framing = _Framing()
-        self._frames = FrameBuffer(limits.frame_bytes, early)
+        self._frames = FrameBuffer(limits.frame_bytes, early, binary=binary)
+        self._binary = binary
         self._partial_since: float | None = None  # since when a message is incomplete
         self._failure: ConnectionLost | Cancelled | None = None
         self._poller = _Poller(connected.fileno(), waker.fileno())
@@ -184,8 +187,11 @@ class WebSocketConnection:
         context: ssl.SSLContext | None = None,
         proxy: str | None = None,
         user_agent: str = "",
+        binary: bool = False,
     ) -> WebSocketConnection:
         """Connect to `url` and do the WebSocket handshake, within the limits' step timeout.
+
+        `binary` says that messages come in binary frames; those in text frames are taken all the same.
 
         Raises:
             ConnectionFailed, TokenError (HTTP 401), ProtocolError, Cancelled.
@@ -206,13 +212,13 @@ class WebSocketConnection:
             "check that firewall and proxy let WebSocket connections through",
         )
         try:
-            return cls(connected, waker, limits, _shake_hands(connected, url, user_agent))
+            return cls(connected, waker, limits, _shake_hands(connected, url, user_agent), binary=binary)
         except BaseException:
             connected.close()
             raise
 
     def receive(self, deadline: float, now: float | None = None) -> list[bytes]:
-        """Wait for text messages and return them; return [] at the deadline (monotonic seconds) or after a wake-up.
+        """Wait for messages and return them; return [] at the deadline (monotonic seconds) or after a wake-up.
 
         `now` is the current instant, if the caller knows it.
 
@@ -315,7 +321,7 @@ class WebSocketConnection:
         return count
 
     def take_skipped(self) -> int:
-        """Return the number of binary messages since the last call; they are ignored, and KuCoin sends none."""
+        """Return the number of messages that were skipped since the last call: binary ones where text is expected."""
         count, self._skipped = self._skipped, 0
         return count
 
@@ -382,7 +388,7 @@ class WebSocketConnection:
         return messages
 
     def _take_other_frame(self, frame: bytes, messages: list[bytes]) -> bool:
-        """Let websocket-client take a complete frame that is not a plain text message.
+        """Let websocket-client take a complete frame that is not a plain message.
 
         Return whether to take more frames.
         """
@@ -404,7 +410,7 @@ class WebSocketConnection:
                 self._flush()
             return self._failure is None
         self._frames.fragments = 0
-        if opcode == websocket.ABNF.OPCODE_TEXT:
+        if opcode == websocket.ABNF.OPCODE_TEXT or self._binary:
             messages.append(bytes(taken.data))
         else:
             self._skipped += 1

@@ -72,7 +72,14 @@ class ReplayStream(Client):
         # signs nothing.
         credentials = Credentials("replay", "replay", "replay") if signed else None
         super().__init__(
-            index.name, self._source, _UNLIMITED, Callbacks(on_event), credentials, _no_fetcher, 1, lambda: None
+            index.name,
+            self._source,
+            lambda *_: _UNLIMITED,
+            Callbacks(on_event),
+            credentials,
+            _no_fetcher,
+            1,
+            lambda: None,
         )
         self._subscription_manager.tells_silence = False  # silence can't be measured: the clock is the recording's
         self._recorded_snapshots = RecordedSnapshots(index, self._subscription_manager.fetched)

@@ -66,7 +66,7 @@ class RelayStream(Client):
         super().__init__(
             server.name,
             read,
-            _UNLIMITED,
+            lambda *_: _UNLIMITED,
             Callbacks(on_event),
             _KEYS_OF_THE_RELAY,
             lambda waker, _: RelaySnapshotFetcher(server, keys, waker),

@@ -18,7 +18,7 @@ from ..exceptions import InvalidTopic
 from .name import TopicName
 from .table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, Argument, Topic
 
-__all__ = ["argument_of", "build", "is_private", "join", "market_of", "row_of", "split"]
+__all__ = ["argument_of", "build", "dialect_of", "is_private", "join", "market_of", "row_of", "split"]
 
 _PREFIX = re.compile(r"(/[A-Za-z][A-Za-z0-9]*){2,4}")
 _SYMBOL = re.compile(r"[A-Z0-9._$]{1,20}-[A-Z0-9._$]{1,20}")
@@ -38,6 +38,8 @@ _ANYTHING = re.compile(r"[!-+\--~]{1,64}")
 _BY_PREFIX: dict[str, tuple[Topic, ...]] = {
     prefix: tuple(row for row in TABLE if row.prefix == prefix) for prefix in {row.prefix for row in TABLE}
 }
+#: The dialect of each market.
+_DIALECTS = {row.market: row.dialect for row in TABLE}
 _EXAMPLES = {
     Argument.SYMBOLS: "a symbol such as BTC-USDT, or several separated by commas",
     Argument.SYMBOL: "a symbol such as BTC-USDT",
@@ -127,8 +129,16 @@ def argument_of(topic: str) -> str:
 
 
 def market_of(single: str) -> str:
-    """Return "futures" or "spot": the service that sends the topic (margin belongs to spot)."""
+    """Return the market whose service sends the topic: "futures" or "spot" (also for margin) in the classic feed."""
+    rows = _BY_PREFIX.get(single.partition(":")[0])
+    if rows:
+        return "spot" if rows[0].market == "margin" else rows[0].market
     return "futures" if single.startswith("/contract") else "spot"
+
+
+def dialect_of(market: str) -> str:
+    """Return the name of the dialect that the service of a market speaks."""
+    return _DIALECTS[market]
 
 
 def is_private(single: str) -> bool:

@@ -1,4 +1,4 @@
-"""The table of all topics of KuCoin's classic feeds, the only place for facts about a topic.
+"""The table of all topics of KuCoin's feeds, the only place for facts about a topic.
 
 Helpers, grammar, routing, payload choice and the printed reference read it. To add a topic, add a row and, for a new
 form of payload, a struct in `payloads`. Sources: KuCoin's API documentation (classic and current) and the specification
@@ -73,18 +73,20 @@ class Topic(NamedTuple):
         payloads: the struct for each subject; "*" stands for any other subject.
         pushed_as: other names under which its pushes arrive.
         legacy: since when KuCoin no longer offers it, "" if it does.
+        dialect: the dialect of its feed; see `kucoin_sync.protocol`.
     """
 
     prefix: str
     argument: Argument
     helper: str
-    market: str  # "spot", "margin" (served by spot) or "futures"
+    market: str  # "spot", "margin" (served by spot) or "futures"; another dialect has markets of its own
     private: bool
     push: str
     about: str
     payloads: dict[str, type[p.Payload]]
     pushed_as: tuple[PushedAs, ...] = ()
     legacy: str = ""
+    dialect: str = "classic"
 
     @property
     def pattern(self) -> str:

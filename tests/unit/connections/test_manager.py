@@ -89,7 +89,7 @@ def told() -> list[Event]:
 def subscription_manager(monkeypatch: pytest.MonkeyPatch, told: list[Event]) -> SubscriptionManager:
     monkeypatch.setattr(Connection, "made", [])
     make: Any = Connection
-    return SubscriptionManager(make, 300, told.append)
+    return SubscriptionManager(make, lambda *_: 300, told.append)
 
 
 @pytest.fixture

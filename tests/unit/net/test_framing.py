@@ -71,6 +71,21 @@ def test_a_plain_text_message_is_cut_out_here(size: int) -> None:
     assert not buffer.partial
 
 
+@pytest.mark.parametrize("limit", [LIMIT, 200], ids=["any length", "short ones only"])
+@pytest.mark.parametrize("size", [0, 1, 3, 125, 126, 200])
+def test_in_a_binary_feed_a_plain_message_is_a_binary_one(size: int, limit: int) -> None:
+    buffer, others = FrameBuffer(limit, binary=True), []
+    read(buffer, frame(b"x" * size, BINARY))
+    if limit < 65535 and size > 125:
+        assert buffer.take(lambda whole, _: others.append(whole) is None) == []
+        assert others == [frame(b"x" * size, BINARY)]
+        return
+    assert buffer.take(refuse) == [b"x" * size]
+    read(buffer, frame(b"x" * size, BINARY) * 2 + frame(b"text") + frame(b"y", BINARY))
+    assert buffer.take(lambda whole, _: others.append(whole) is None) == [b"x" * size, b"x" * size, b"y"]
+    assert others == [frame(b"text")]
+
+
 def test_many_messages_come_out_at_once_and_in_order() -> None:
     buffer = FrameBuffer(LIMIT)
     wanted = [b"%d" % number for number in range(1000)]

@@ -43,7 +43,9 @@ def secure(request: pytest.FixtureRequest) -> bool:
 class Pair:
     """A transport past its handshake, and the server's socket."""
 
-    def __init__(self, waker: Waker, secure: bool, limits: Limits | None = None, early: bytes = b"") -> None:
+    def __init__(
+        self, waker: Waker, secure: bool, limits: Limits | None = None, early: bytes = b"", *, binary: bool = False
+    ) -> None:
         ours, self.server = tcp_pair()
         ours.setblocking(False)
         wire = CancellableSocket(ours, waker, time.monotonic() + LIMIT, "the peer")
@@ -53,7 +55,7 @@ class Pair:
             shaking = Task(self.server.do_handshake)
             wire.start_tls(client_context(), HOST)
             shaking.result()
-        self.transport = WebSocketConnection(wire, waker, limits or Limits(), early)
+        self.transport = WebSocketConnection(wire, waker, limits or Limits(), early, binary=binary)
 
     def close(self) -> None:
         self.transport.after_fork()
@@ -86,8 +88,8 @@ class Pair:
 def make_pair(waker: Waker) -> Iterator[Callable[..., Pair]]:
     made: list[Pair] = []
 
-    def make(secure: bool = False, limits: Limits | None = None, early: bytes = b"") -> Pair:
-        made.append(Pair(waker, secure, limits, early))
+    def make(secure: bool = False, limits: Limits | None = None, early: bytes = b"", *, binary: bool = False) -> Pair:
+        made.append(Pair(waker, secure, limits, early, binary=binary))
         return made[-1]
 
     yield make
@@ -497,6 +499,18 @@ class TestFrames:
         assert pair.transport.take_controls() == 1
         pair.transport.send_text(b"next")
         assert read_frame(pair.server) == Frame(TEXT, b"next")
+
+    def test_in_a_binary_feed_both_kinds_are_messages(self, make_pair: Callable[..., Pair], secure: bool) -> None:
+        pair = make_pair(secure, binary=True)
+        pair.send(
+            frame(b"\0\1", BINARY)
+            + frame(b"text")
+            + frame(b"a", BINARY, fin=False)
+            + frame(b"b", CONT)
+            + frame(b"c" * 300, BINARY)
+        )
+        assert pair.receive(4) == [b"\0\1", b"text", b"ab", b"c" * 300]
+        assert pair.transport.take_skipped() == 0
 
     def test_binary_messages_are_skipped_and_counted(self, pair: Pair) -> None:
         pair.send(

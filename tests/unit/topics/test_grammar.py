@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync.exceptions import InvalidTopic
-from kucoin_sync.topics.grammar import argument_of, build, is_private, join, market_of, row_of, split
+from kucoin_sync.topics.grammar import argument_of, build, dialect_of, is_private, join, market_of, row_of, split
 from kucoin_sync.topics.name import TopicName
 from kucoin_sync.topics.table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, Argument, Topic
 
@@ -61,6 +61,7 @@ def test_every_row_takes_its_example_and_is_found_by_it(row: Topic) -> None:
     assert row_of(topic) is row
     assert is_private(topic) is row.private
     assert market_of(topic) == ("futures" if row.market == "futures" else "spot")
+    assert dialect_of(market_of(topic)) == row.dialect == "classic"
 
 
 @pytest.mark.parametrize("value", [None, 7, b"/market/ticker:BTC-USDT", ["/market/ticker:BTC-USDT"]])

@@ -64,8 +64,9 @@ class Receiver:
                 if transport.take_controls():
                     self._process(session, frames, Arrival(source.epoch), now)
                 return now
+            session.heartbeat.last_frame = now
             arrival = Arrival(source.epoch, time.time_ns(), self._payload_mismatch)
-            pushes: Pushes | None = session.recognise(frames, arrival, now)
+            pushes: Pushes | None = session.recognise(frames, arrival)
             if pushes is None:
                 pushes = self._process(session, frames, arrival, now)
             counts.messages += len(pushes)
@@ -96,8 +97,9 @@ class Receiver:
 
     def _recognise(self, frames: list[bytes]) -> FrameBatch | tuple[RawPush] | None:
         """Return frames as pushes, on the consumer's thread; None if the I/O thread must process them."""
-        arrival = Arrival(self._source.epoch, time.time_ns(), self._payload_mismatch)
-        return self._session.recognise(frames, arrival, time.monotonic())
+        session = self._session
+        session.heartbeat.last_frame = time.monotonic()
+        return session.recognise(frames, Arrival(self._source.epoch, time.time_ns(), self._payload_mismatch))
 
     def _put(self, sole_consumer: SoleConsumer, pushes: FrameBatch | tuple[RawPush]) -> bool:
         """Deliver and count pushes, on the consumer's thread. Return False, and do nothing, if others want them too."""

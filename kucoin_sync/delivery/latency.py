@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..protocol.envelopes import Push, RawPush
-from ..protocol.message import UNREADABLE, decode_message
+from ..protocol.message import UNREADABLE
 
 __all__ = ["measure_latency"]
 
@@ -46,9 +46,9 @@ def _received_ns(push: Push) -> int:
 
 def _sent_ns(push: Push) -> int:
     """Return the time that KuCoin wrote into a push; 0 if it has none."""
-    raw = push.frame if isinstance(push, RawPush) else push.raw
     try:
-        time_ns: int = getattr(decode_message(raw).payload, "time_ns", 0)
+        message = push.prefix.decode(push.frame) if isinstance(push, RawPush) else push.decode_frame(push.raw)
+        time_ns: int = getattr(message.payload, "time_ns", 0)
     except UNREADABLE:
         return 0
     return time_ns

@@ -1,4 +1,4 @@
-"""The dialect of KuCoin's classic feed.
+"""The dialect of KuCoin's classic feed: connecting, commands, answers, pushes.
 
 Sources: KuCoin's documentation, and observed frames. The error texts come from its page "Error code" and from observed
 answers. The code is not enough to tell errors apart: code 509 has five meanings.
@@ -8,18 +8,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache
+from itertools import repeat
+from operator import attrgetter, itemgetter
+from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
 
+from .. import payloads
 from ..credentials import Credentials
 from ..exceptions import TokenError
 from ..limits import Limits
 from ..topics.grammar import join
+from ..topics.name import P_co
 from .dialect import Answer, Server
+from .envelopes import END, FrameBatch, Push
+from .message import UNREAD, UNREADABLE, Arrival, EnvelopePrefix, Message, Origin, RawPush, Reading, payload_class
 
-__all__ = ["CLASSIC", "Classic", "classify_error"]
+__all__ = ["CLASSIC", "DATA", "Classic", "EnvelopePrefixes", "classify_error", "decode_message", "prefix_for"]
+
+#: The envelope prefix of a frame ends with these bytes.
+DATA = b'"data":'
+_start_of = attrgetter("start")
+_MAX_PREFIXES = 4096
+_MIN_FORGOTTEN = 256  # unsubscribed topics before the prefixes are learned again
+_KEY_LENGTH = 32  # bytes
 
 
 class Classic:
@@ -87,8 +101,8 @@ class Classic:
         code, reason = control.status, control.reason
         return Answer("error", control.command_id, code, reason, classify_error(code, reason))
 
-
-CLASSIC = Classic()
+    def reader(self) -> EnvelopePrefixes:
+        return EnvelopePrefixes()
 
 
 class _Server(msgspec.Struct):
@@ -142,7 +156,6 @@ class _Control(msgspec.Struct):
 
 _decode_control = msgspec.json.Decoder(_Control).decode
 _encode = msgspec.json.Encoder().encode
-_decode_any = msgspec.json.Decoder().decode
 
 # The meaning of an error answer, by its text. The first match counts.
 _MEANINGS = (
@@ -161,3 +174,202 @@ def classify_error(code: int, reason: str) -> str:
         if pattern.search(reason):
             return found
     return {401: "token", 500: "busy", 509: "pace"}.get(code, "refused")
+
+
+# Pushes
+
+
+class _ClassicMessage(Message[P_co]):
+    """A push of the classic feed."""
+
+    @staticmethod
+    def decode_frame(frame: bytes) -> Message:
+        return decode_message(frame)
+
+
+class _Undecoded(_ClassicMessage[P_co]):
+    """A message whose envelope was decoded; its data is decoded when it is read."""
+
+    type: Literal["message"] = "message"  # KuCoin leaves it out of some pushes
+    subject: str | None = None
+    tunnel_id: str | None = msgspec.field(name="tunnelId", default=None)
+    wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())
+
+    def _twin(self) -> Message[P_co]:
+        return self.__copy__()  # type: ignore[attr-defined, no-any-return]
+
+
+# If the prefix is known, only the data of a frame is decoded. The last field of these classes holds the decoded data.
+
+
+class _Split(_ClassicMessage[P_co]):
+    """A message whose data is decoded when it is read."""
+
+    wire_data: msgspec.Raw = msgspec.Raw()
+
+
+class _Typed(_ClassicMessage[P_co]):
+    """A message whose data was decoded as a struct."""
+
+    payload: Any = UNREAD
+
+
+class _Plain(_ClassicMessage[P_co]):
+    """A message whose data was decoded as plain Python."""
+
+    data: Any = None
+
+
+#: Raises one of UNREADABLE if a frame is not a push. The caller sets `raw` and `origin`.
+decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(_Undecoded).decode
+#: Raises one of UNREADABLE unless the bytes are exactly one JSON value.
+_decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def prefix_for(start: bytes, topic: str, subject: str | None) -> EnvelopePrefix:
+    """Return the envelope prefix of a topic and subject whose frames begin with `start`."""
+    readings = _readings_of(payload_class(topic, subject))
+    return EnvelopePrefix(start, slice(len(start), -1), (topic, subject), readings, decode_message)
+
+
+@cache
+def _readings_of(cls: type[payloads.Payload] | None) -> tuple[Reading, ...]:
+    """Return how to make messages with the payload `cls`, for each way of reading.
+
+    The order is: data undecoded, as the struct, as plain Python, as the struct with members that KuCoin added.
+    """
+    undecoded: Reading = _Split, _decode_alone
+    plain: Reading = _Plain, _decode_any
+    if cls is None:
+        return undecoded, undecoded, plain, undecoded
+    fast = payloads.fast_decoder_for(cls)
+    return undecoded, (_Typed, fast), plain, (_Typed, payloads.extensible_decoder_for(cls) or fast)
+
+
+class _EnvelopeFields(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields that an envelope prefix may have.
+
+    Any other field could differ between the frames of a topic, or matter for routing. Such frames are not learned.
+    """
+
+    type: Literal["message"]
+    topic: str
+    data: Literal[0]
+    subject: str | None = None
+
+
+_decode_envelope = msgspec.json.Decoder(_EnvelopeFields).decode
+
+
+class EnvelopePrefixes:
+    """Makes pushes of the frames of one connection; see `FrameReader` for the public methods.
+
+    All frames of one topic and subject begin with the same bytes, up to their data. These bytes are learned from frames
+    that were decoded completely; the number of prefixes is limited.
+
+    Attributes:
+        known: the prefixes by the bytes of a frame before `DATA`.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, EnvelopePrefix] = {}
+        self._by_key: dict[bytes, EnvelopePrefix] = {}  # `known` by a short part in which the prefixes differ
+        self._key_of = itemgetter(slice(0, 0))
+        self._keys_outdated = False  # whether a prefix was learned since the keys were chosen
+        self._forgotten = 0  # topics that were unsubscribed since learning began
+        self._skipped = 0  # frames since the last attempt to learn
+        self._to_skip = 0  # frames to skip before the next attempt
+        self._last: EnvelopePrefix | None = None  # the prefix of the last frame
+
+    def recognise(self, frames: list[bytes], arrival: Arrival) -> FrameBatch | tuple[RawPush] | None:
+        last = self._last
+        if len(frames) == 1:
+            frame = frames[0]
+            if not frame.isascii():
+                return None
+            if last is None or not frame.startswith(last.start):
+                last = self.known.get(frame[: frame.find(DATA)])
+                if last is None:
+                    return None
+                self._last = last
+            return (RawPush(frame, arrival, last),)
+        text = b"".join(frames)
+        if not text.isascii():
+            return None
+        if last is not None and all(map(bytes.startswith, frames, repeat(last.start))):
+            return FrameBatch(frames, arrival, prefix=last, text=text)
+        prefixes = self.find(frames)
+        if prefixes is None:
+            return None
+        self._last = prefixes[-1]
+        return FrameBatch(frames, arrival, prefixes, text=text)
+
+    def push(self, frame: bytes, arrival: Arrival) -> Push:
+        found = self.known.get(frame[: frame.find(DATA)])
+        if found is not None:
+            self._last = found
+            return RawPush(frame, arrival, found)
+        message = decode_message(frame)
+        message.raw, message.origin = frame, Origin(arrival)
+        self.learn(frame)
+        return message
+
+    def prefix_of(self, frame: bytes) -> EnvelopePrefix | None:
+        return self.known.get(frame[: frame.find(DATA)])
+
+    def forget(self, topics: int) -> None:
+        """Forget all prefixes once most of them may belong to unsubscribed topics."""
+        self._forgotten += topics
+        if self._forgotten > max(_MIN_FORGOTTEN, len(self.known) // 2):
+            self.known.clear()
+            self._by_key, self._keys_outdated, self._forgotten = {}, False, 0
+
+    def find(self, frames: list[bytes]) -> list[EnvelopePrefix] | None:
+        """Return the prefix of each frame, or None if any of them is unknown."""
+        if self._keys_outdated:
+            self._keys_outdated = False
+            self._choose_keys()
+        try:
+            prefixes = list(map(self._by_key.__getitem__, map(self._key_of, frames)))
+        except KeyError:
+            prefixes = []
+        if prefixes and all(map(bytes.startswith, frames, map(_start_of, prefixes))):
+            return prefixes
+        # A prefix is unknown, or two prefixes have the same key.
+        known = self.known.get
+        prefixes = [found for frame in frames if (found := known(frame[: frame.find(DATA)]))]
+        return prefixes if len(prefixes) == len(frames) else None
+
+    def _choose_keys(self) -> None:
+        """Take the bytes after the common beginning of all prefixes as their keys."""
+        first, last = min(self.known), max(self.known)
+        common = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), 0)
+        self._key_of = itemgetter(slice(common, common + _KEY_LENGTH))
+        self._by_key = {self._key_of(start): prefix for start, prefix in self.known.items()}
+
+    def learn(self, frame: bytes) -> None:
+        """Learn the prefix of a frame that was decoded as a push.
+
+        Each failed attempt doubles the number of frames that are skipped before the next one.
+        """
+        self._skipped += 1
+        if self._skipped <= self._to_skip:
+            return
+        self._skipped = 0
+        start, data, _ = frame.partition(DATA)
+        beginning = start + data
+        try:
+            fields = _decode_envelope(beginning + b"0}")
+            _decode_alone(frame[len(beginning) : -1] if frame[-1] == END else b"")  # nothing may follow the data
+        except UNREADABLE:
+            self._to_skip = min(2 * self._to_skip + 1, 1000)
+            return
+        self._to_skip = 0
+        if len(self.known) >= _MAX_PREFIXES:
+            self.known.clear()
+        self._keys_outdated = True
+        self.known[start] = prefix_for(beginning, fields.topic, fields.subject)
+
+
+CLASSIC = Classic()

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple, Protocol
 
 from ..credentials import Credentials
 from ..limits import Limits
+from .envelopes import FrameBatch, Push
+from .message import Arrival, EnvelopePrefix, RawPush
 
-__all__ = ["Answer", "Dialect", "Server"]
+__all__ = ["Answer", "Dialect", "FrameReader", "Server"]
 
 
 class Server(NamedTuple):
@@ -52,6 +54,25 @@ class Answer(NamedTuple):
     meaning: str = ""
     ping_interval: float | None = None
     ping_timeout: float | None = None
+
+
+class FrameReader(Protocol):
+    """Makes pushes of the frames of one connection. It remembers what helps to find the next ones."""
+
+    def recognise(self, frames: list[bytes], arrival: Arrival) -> FrameBatch | tuple[RawPush] | None:
+        """Return the frames of one read as pushes, or None unless all envelope prefixes are known.
+
+        This is on the path of every message, and may run while another thread calls the other methods.
+        """
+
+    def push(self, frame: bytes, arrival: Arrival) -> Push:
+        """Return the push of a frame. Raise one of `message.UNREADABLE` if it is no push, or malformed."""
+
+    def prefix_of(self, frame: bytes) -> EnvelopePrefix | None:
+        """Return the envelope prefix of a frame, None if it is not known."""
+
+    def forget(self, topics: int) -> None:
+        """Note that so many topics were unsubscribed."""
 
 
 class Dialect(Protocol):
@@ -108,3 +129,6 @@ class Dialect(Protocol):
 
     def answer(self, frame: bytes) -> Answer:
         """Return what a frame means that is not a push. Raise one of `message.UNREADABLE` if it is malformed."""
+
+    def reader(self) -> FrameReader:
+        """Return the reader of a new connection."""

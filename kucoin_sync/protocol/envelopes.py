@@ -1,42 +1,26 @@
-"""Route frames by their first bytes, and decode each frame once, in the consumer.
+"""Frames that are routed undecoded, and the decoder of the consumer, which decodes each of them once.
 
-All frames of one topic and subject begin with the same bytes, up to their data. `EnvelopePrefixes` learns these bytes
-from frames that were decoded completely. A frame that begins with a known prefix is routed without decoding. The
-consumer's `Decoder` later decodes its data in one pass: as plain Python or as the topic's struct, depending on how the
-consumer has read earlier messages.
-
-This module does no I/O. Each object is used by one thread, except `Decoder`: threads that share a subscription share
-its decoder. Their races can only make it choose a slower way of reading.
+The dialect's `FrameReader` finds the envelope prefix of a frame, which is enough to route it. The consumer's `Decoder`
+later decodes its data in one pass: as plain Python or as the topic's struct, depending on how the consumer has read
+earlier messages. Threads that share a subscription share its decoder. Their races can only make it choose a slower way
+of reading.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
-from operator import attrgetter, itemgetter, length_hint
-from typing import Any, Literal, TypeAlias, overload
+from operator import length_hint
+from typing import Any, TypeAlias, overload
 
 import msgspec
 
-from .message import (
-    UNREAD,
-    UNREADABLE,
-    Arrival,
-    EnvelopePrefix,
-    Message,
-    Origin,
-    RawPush,
-    decode_alone,
-    decode_message,
-    prefix_for,
-)
+from .message import UNREAD, UNREADABLE, Arrival, EnvelopePrefix, Message, Origin, RawPush
 
 __all__ = [
-    "DATA",
     "END",
     "Decoder",
     "EnvelopePrefix",
-    "EnvelopePrefixes",
     "FrameBatch",
     "Push",
     "Pushes",
@@ -49,15 +33,9 @@ __all__ = [
 #: How to read the data of a frame: undecoded, as the struct, as plain Python, or as the struct with room for members
 #: that KuCoin added.
 UNDECODED, AS_PAYLOAD, AS_DATA, AS_PAYLOAD_WITH_MORE = 0, 1, 2, 3
-#: The envelope prefix of a frame ends with these bytes.
-DATA = b'"data":'
-#: The last byte of a frame, which follows its data.
+#: The last byte of a frame, in any dialect.
 END = ord("}")
-_start_of = attrgetter("start")
-_MAX_PREFIXES = 4096
-_MIN_FORGOTTEN = 256  # unsubscribed topics before the prefixes are learned again
 _REVIEW_EVERY = 100  # messages between two reviews of how the consumer reads them
-_KEY_LENGTH = 32  # bytes
 
 
 Push: TypeAlias = Message | RawPush
@@ -123,91 +101,6 @@ class FrameBatch(msgspec.Struct, gc=False, eq=False):
 Pushes: TypeAlias = Sequence[Push] | FrameBatch
 
 
-class _EnvelopeFields(msgspec.Struct, forbid_unknown_fields=True):
-    """The fields that an envelope prefix may have.
-
-    Any other field could differ between the frames of a topic, or matter for routing. Such frames are not learned.
-    """
-
-    type: Literal["message"]
-    topic: str
-    data: Literal[0]
-    subject: str | None = None
-
-
-_decode_envelope = msgspec.json.Decoder(_EnvelopeFields).decode
-
-
-class EnvelopePrefixes:
-    """The envelope prefixes that a connection has learned; their number is limited.
-
-    Attributes:
-        known: the prefixes by the bytes of a frame before `DATA`.
-    """
-
-    def __init__(self) -> None:
-        self.known: dict[bytes, EnvelopePrefix] = {}
-        self._by_key: dict[bytes, EnvelopePrefix] = {}  # `known` by a short part in which the prefixes differ
-        self._key_of = itemgetter(slice(0, 0))
-        self._keys_outdated = False  # whether a prefix was learned since the keys were chosen
-        self._forgotten = 0  # topics that were unsubscribed since learning began
-        self._skipped = 0  # frames since the last attempt to learn
-        self._to_skip = 0  # frames to skip before the next attempt
-
-    def forget(self, topics: int) -> None:
-        """Count unsubscribed topics; forget all prefixes once most of them may belong to such topics."""
-        self._forgotten += topics
-        if self._forgotten > max(_MIN_FORGOTTEN, len(self.known) // 2):
-            self.known.clear()
-            self._by_key, self._keys_outdated, self._forgotten = {}, False, 0
-
-    def find(self, frames: list[bytes]) -> list[EnvelopePrefix] | None:
-        """Return the prefix of each frame, or None if any of them is unknown."""
-        if self._keys_outdated:
-            self._keys_outdated = False
-            self._choose_keys()
-        try:
-            prefixes = list(map(self._by_key.__getitem__, map(self._key_of, frames)))
-        except KeyError:
-            prefixes = []
-        if prefixes and all(map(bytes.startswith, frames, map(_start_of, prefixes))):
-            return prefixes
-        # A prefix is unknown, or two prefixes have the same key.
-        known = self.known.get
-        prefixes = [found for frame in frames if (found := known(frame[: frame.find(DATA)]))]
-        return prefixes if len(prefixes) == len(frames) else None
-
-    def _choose_keys(self) -> None:
-        """Take the bytes after the common beginning of all prefixes as their keys."""
-        first, last = min(self.known), max(self.known)
-        common = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), 0)
-        self._key_of = itemgetter(slice(common, common + _KEY_LENGTH))
-        self._by_key = {self._key_of(start): prefix for start, prefix in self.known.items()}
-
-    def learn(self, frame: bytes) -> None:
-        """Learn the prefix of a frame that was decoded as a push.
-
-        Each failed attempt doubles the number of frames that are skipped before the next one.
-        """
-        self._skipped += 1
-        if self._skipped <= self._to_skip:
-            return
-        self._skipped = 0
-        start, data, _ = frame.partition(DATA)
-        beginning = start + data
-        try:
-            fields = _decode_envelope(beginning + b"0}")
-            decode_alone(frame[len(beginning) : -1] if frame[-1] == END else b"")  # nothing may follow the data
-        except UNREADABLE:
-            self._to_skip = min(2 * self._to_skip + 1, 1000)
-            return
-        self._to_skip = 0
-        if len(self.known) >= _MAX_PREFIXES:
-            self.known.clear()
-        self._keys_outdated = True
-        self.known[start] = prefix_for(beginning, fields.topic, fields.subject)
-
-
 class Decoder:
     """Decode frames for one consumer, in the way in which it has read earlier messages.
 
@@ -234,7 +127,7 @@ class Decoder:
         try:
             data = decode_data(frame[prefix.inside] if frame[-1] == END else b"")
         except UNREADABLE:
-            return self._decode_fallback(frame, push)
+            return self._decode_fallback(frame, push, prefix)
         message = make(prefix.channel[0], 0, frame, push, UNREAD, UNREAD, None, data)
         self._until_review -= 1
         if self._until_review < 0 or (self._reading == UNDECODED and not self._final):
@@ -270,7 +163,7 @@ class Decoder:
                     data = decode_data(frame[inside] if frame[-1] == END else b"")
                     message = make(topic, 0, frame, origin, UNREAD, UNREAD, None, data)
                 except UNREADABLE:
-                    message = self._decode_fallback(frame, origin)
+                    message = self._decode_fallback(frame, origin, prefix)
                     reading, last_prefix = self._reading, None  # the way may have changed
                     if message is None:
                         continue
@@ -283,23 +176,22 @@ class Decoder:
         finally:
             self._last = message
 
-    def _decode_fallback(self, frame: bytes, origin: Origin | RawPush) -> Message | None:
+    def _decode_fallback(self, frame: bytes, origin: Origin | RawPush, prefix: EnvelopePrefix) -> Message | None:
         """Decode a frame whose data does not fit the current way; return None if it is no push."""
-        message = _undecoded(frame, origin)
+        message = _undecoded(frame, origin, prefix)
         if message is None:
             self.unreadable += 1
-        elif self._reading == AS_PAYLOAD and self._fits(frame, origin, AS_PAYLOAD_WITH_MORE):
+        elif self._reading == AS_PAYLOAD and self._fits(frame, prefix, AS_PAYLOAD_WITH_MORE):
             self._reading = AS_PAYLOAD_WITH_MORE
         else:
             self._reading, self._final = UNDECODED, True  # the way does not fit this topic
         return message
 
     @staticmethod
-    def _fits(frame: bytes, origin: Origin | RawPush, reading: int) -> bool:
+    def _fits(frame: bytes, prefix: EnvelopePrefix, reading: int) -> bool:
         """Return whether the data of a frame can be decoded in a way of reading."""
-        prefix = origin.prefix
         try:
-            return prefix is not None and bool(prefix.readings[reading][1](frame[prefix.inside]))
+            return bool(prefix.readings[reading][1](frame[prefix.inside]))
         except UNREADABLE:
             return False
 
@@ -324,19 +216,19 @@ def channel_of(push: Push) -> tuple[str | None, str | None]:
 
 def is_readable(push: Push) -> bool:
     """Return whether the frame of a push can be decoded."""
-    return not isinstance(push, RawPush) or _undecoded(push.frame, push) is not None
+    return not isinstance(push, RawPush) or _undecoded(push.frame, push, push.prefix) is not None
 
 
 def opened(pushes: Iterable[Push]) -> list[Message]:
     """Return the messages of pushes, with their data undecoded; leave out malformed frames."""
-    messages = (_undecoded(push.frame, push) if isinstance(push, RawPush) else push for push in pushes)
+    messages = (_undecoded(push.frame, push, push.prefix) if isinstance(push, RawPush) else push for push in pushes)
     return [message for message in messages if message is not None]
 
 
-def _undecoded(frame: bytes, origin: Origin | RawPush) -> Message | None:
+def _undecoded(frame: bytes, origin: Origin | RawPush, prefix: EnvelopePrefix) -> Message | None:
     """Decode the envelope of a frame only; return None if it is malformed."""
     try:
-        message = decode_message(frame)
+        message = prefix.decode(frame)
     except UNREADABLE:
         return None
     message.raw, message.origin = frame, origin

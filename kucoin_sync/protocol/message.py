@@ -1,15 +1,14 @@
-"""Decode frames to `Message`s.
+"""`Message`, the base of the message classes of all dialects, and the structs of payloads.
 
-By default only the envelope of a push is decoded; its `data` stays undecoded until it is read. `envelopes.Decoder`
-decodes envelope and data in one pass if the consumer reads the data anyway. Nothing here knows connections or
-subscriptions.
+By default only the envelope of a push is decoded; its data stays undecoded until it is read. `envelopes.Decoder`
+decodes the data with the envelope if the consumer reads it anyway. Nothing here knows connections or subscriptions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NoReturn, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NoReturn, TypeAlias
 
 import msgspec
 
@@ -23,11 +22,8 @@ __all__ = [
     "Message",
     "Origin",
     "RawPush",
-    "decode_alone",
-    "decode_message",
     "mismatches_of",
     "payload_class",
-    "prefix_for",
     "prepare",
 ]
 
@@ -69,19 +65,21 @@ class Arrival(msgspec.Struct, gc=False):
 
 
 class EnvelopePrefix(msgspec.Struct, gc=False, eq=False, frozen=True):
-    """The first bytes of all frames of one topic and subject, up to their data; see `envelopes`.
+    """What all frames of one topic and subject have in common, so that they are routed undecoded.
 
     Attributes:
-        start: the bytes.
-        inside: the slice of a frame that holds its data, between the prefix and the closing brace.
+        start: their first bytes, in a dialect that has the same ones before all data of a topic.
+        inside: the slice of a frame from which its data is decoded.
         channel: topic and subject.
-        readings: how to make a message of a frame, for each way of reading its data.
+        readings: how to make a message of a frame, for each way of reading its data; see `envelopes`.
+        decode: returns the message of a whole frame, without `raw` and `origin`; raises one of UNREADABLE.
     """
 
     start: bytes
     inside: slice
     channel: tuple[str, str | None]
     readings: tuple[Reading, ...]
+    decode: Callable[[bytes], Message]
 
 
 class Origin(msgspec.Struct, gc=False, eq=False, frozen=True):
@@ -106,11 +104,13 @@ _NO_ORIGIN = Origin(Arrival())
 
 
 #: Names for use in this package only; `dir` and tab completion leave them out.
-_INTERNAL = {"data_read", "origin", "payload_read", "wire_data", "with_lost"}
+_INTERNAL = {"data_key", "data_read", "decode_frame", "origin", "payload_read", "wire_data", "with_lost"}
 
 
 class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     """One push from KuCoin, in three views of the same bytes.
+
+    The keys and attributes below are those of the classic feed; another dialect has a subclass.
 
     As KuCoin's JSON: `message["data"]["price"]`, `message.get("sn")`, `"userId" in message`, `message.to_dict()`.
     By attribute: `topic`, `subject`, `data` (plain Python), `type`, `tunnel_id`.
@@ -121,6 +121,8 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     this subscription immediately before this one), `received_ns` (wall clock, nanoseconds since 1970) and `raw` (the
     frame's bytes).
     """
+
+    data_key: ClassVar[str] = "data"  # of the data in KuCoin's JSON
 
     topic: str | None = None
     lost: _LocalInt = msgspec.field(name="~lost", default=0)
@@ -149,7 +151,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     @property
     def wire_data(self) -> msgspec.Raw:
         """The undecoded data, empty if the frame has none."""
-        return decode_message(self.raw).wire_data
+        return self.decode_frame(self.raw).wire_data
 
     @property
     def data(self) -> Any:
@@ -187,6 +189,11 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         received: int = self.origin.arrival.received_ns
         return received
 
+    @staticmethod
+    def decode_frame(frame: bytes) -> Message:
+        """Return the message of a whole frame, without `raw` and `origin`; raise one of UNREADABLE if it is no push."""
+        raise NotImplementedError
+
     def to_dict(self) -> dict[str, Any]:
         """Return KuCoin's JSON as a new dict."""
         whole: dict[str, Any] = payloads.plain(self.raw)
@@ -194,13 +201,15 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     def with_lost(self, lost: int) -> Message[P_co]:
         """Return another message of the same frame, with another `lost`."""
-        twin: Message[P_co] = (
-            self.__copy__() if type(self) is _Undecoded else decode_message(self.raw)  # type: ignore[attr-defined]
-        )
+        twin = self._twin()
         twin.lost, twin.raw, twin.origin = lost, self.raw, self.origin
         twin.data_read = twin.payload_read = UNREAD
         twin._whole = None
         return twin
+
+    def _twin(self) -> Message[P_co]:
+        """Return another message of the same frame that shares no decoded data with this one."""
+        return self.decode_frame(self.raw)
 
     def _typed_leniently(self) -> Any:
         cls = payload_class(self.topic, self.subject)
@@ -214,8 +223,8 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     def _mapping(self) -> dict[str, Any]:
         if self._whole is None:
             self._whole = self.to_dict()
-            if "data" in self._whole:
-                self._whole["data"] = self.data  # both views return the same object
+            if self.data_key in self._whole:
+                self._whole[self.data_key] = self.data  # both views return the same object
         whole: dict[str, Any] = self._whole
         return whole
 
@@ -272,47 +281,10 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         return f"Message(topic={self.topic!r}, subject={self.subject!r}, data={self.data!r})"
 
     def __reduce__(self) -> Any:
-        return _unpickle, (self.raw, self.lost, self.epoch, self.received_ns)
+        return _unpickle, (type(self), self.raw, self.lost, self.epoch, self.received_ns)
 
 
 Mapping.register(Message)
-
-
-class _Undecoded(Message[P_co]):
-    """A message whose envelope was decoded; its data is decoded when it is read."""
-
-    type: Literal["message"] = "message"  # KuCoin leaves it out of some pushes
-    subject: str | None = None
-    tunnel_id: str | None = msgspec.field(name="tunnelId", default=None)
-    wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())
-
-
-# If the prefix is known, only the data of a frame is decoded. The last field of these classes holds the decoded data.
-
-
-class _Split(Message[P_co]):
-    """A message whose data is decoded when it is read."""
-
-    wire_data: msgspec.Raw = msgspec.Raw()
-
-
-class _Typed(Message[P_co]):
-    """A message whose data was decoded as a struct."""
-
-    payload: Any = UNREAD
-
-
-class _Plain(Message[P_co]):
-    """A message whose data was decoded as plain Python."""
-
-    data: Any = None
-
-
-#: Raises one of UNREADABLE if a frame is not a push. The caller sets `raw` and `origin`.
-decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(_Undecoded).decode
-#: Raises one of UNREADABLE unless the bytes are exactly one JSON value.
-decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
-_decode_any = msgspec.json.Decoder().decode
 
 
 def mismatches_of(message: Message) -> tuple[str, ...]:
@@ -353,25 +325,6 @@ def prepare(single: str) -> None:
         payloads.reader_for(cls)
 
 
-def prefix_for(start: bytes, topic: str, subject: str | None) -> EnvelopePrefix:
-    """Return the envelope prefix of a topic and subject whose frames begin with `start`."""
-    return EnvelopePrefix(start, slice(len(start), -1), (topic, subject), _readings_of(payload_class(topic, subject)))
-
-
-@cache
-def _readings_of(cls: type[payloads.Payload] | None) -> tuple[Reading, ...]:
-    """Return how to make messages with the payload `cls`, for each way of reading.
-
-    The order is: data undecoded, as the struct, as plain Python, as the struct with members that KuCoin added.
-    """
-    undecoded: Reading = _Split, decode_alone
-    plain: Reading = _Plain, _decode_any
-    if cls is None:
-        return undecoded, undecoded, plain, undecoded
-    fast = payloads.fast_decoder_for(cls)
-    return undecoded, (_Typed, fast), plain, (_Typed, payloads.extensible_decoder_for(cls) or fast)
-
-
 @lru_cache(maxsize=256)  # bounded, so that unsubscribed topics do not fill it
 def _decoder_of(topic: str | None, subject: str | None) -> Callable[[msgspec.Raw], Any]:
     """Return the decoder for a usual payload; for an unknown topic, one that always raises."""
@@ -388,7 +341,7 @@ for _row in TABLE:
     _CLASSES.setdefault(_row.prefix, {}).update(_row.payloads)
 
 
-def _unpickle(raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
-    message = decode_message(raw)
+def _unpickle(cls: type[Message], raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
+    message = cls.decode_frame(raw)
     message.raw, message.lost, message.origin = raw, lost, Origin(Arrival(epoch, received_ns))
     return message

@@ -21,7 +21,6 @@ import bisect
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
 
 from ..exceptions import (
     AuthenticationError,
@@ -35,9 +34,9 @@ from ..internal.backoff import SlidingWindow
 from ..limits import Limits
 from ..topics.grammar import join
 from .dialect import Answer, Dialect
-from .envelopes import DATA, EnvelopePrefix, EnvelopePrefixes, FrameBatch, Push, RawPush
+from .envelopes import Push
 from .heartbeat import Heartbeat
-from .message import UNREADABLE, Arrival, Origin, decode_message
+from .message import UNREADABLE, Arrival
 from .session_events import (
     Acked,
     ConnectionFull,
@@ -130,8 +129,9 @@ class Session:
         self._wanted: set[TopicKey] = set()
         self._subscribed: set[TopicKey] = set()  # a subscribe was sent, and no unsubscribe since
         self._events: list[SessionEvent] = []
-        self._prefixes = EnvelopePrefixes()
-        self._last_prefix: EnvelopePrefix | None = None  # the prefix of the last frame
+        self._reader = dialect.reader()
+        #: `FrameReader.recognise`. Needs no lock. The caller sets `heartbeat.last_frame` if it returns pushes.
+        self.recognise = self._reader.recognise
         self._pings: list[bytes] = []
         self._proofs_asked = 0
         self._proofs_begun = 0  # how many of them the last ping is for
@@ -270,7 +270,7 @@ class Session:
                 self._subscribed.update(command.keys)
             elif command.kind == "unsubscribe":
                 self._mark_unsubscribed(command.keys)
-                self._prefixes.forget(len(command.keys))
+                self._reader.forget(len(command.keys))
             self._pace.record(now)
             command.keys_sent = len(command.keys)
             command.attempts += 1
@@ -360,36 +360,6 @@ class Session:
 
     # Receiving
 
-    def recognise(self, frames: list[bytes], arrival: Arrival, now: float) -> FrameBatch | tuple[RawPush] | None:
-        """Return the text frames of one read as pushes, or None unless all envelope prefixes are known.
-
-        This method may run without the owner's lock: it changes nothing that the other methods read.
-        """
-        last, known = self._last_prefix, self._prefixes.known.get
-        if len(frames) == 1:
-            frame = frames[0]
-            if not frame.isascii():
-                return None
-            if last is None or not frame.startswith(last.start):
-                last = known(frame[: frame.find(DATA)])
-                if last is None:
-                    return None
-                self._last_prefix = last
-            self.heartbeat.last_frame = now
-            return (RawPush(frame, arrival, last),)
-        text = b"".join(frames)
-        if not text.isascii():
-            return None
-        if last is not None and all(map(bytes.startswith, frames, repeat(last.start))):
-            self.heartbeat.last_frame = now
-            return FrameBatch(frames, arrival, prefix=last, text=text)
-        prefixes = self._prefixes.find(frames)
-        if prefixes is None:
-            return None
-        self._last_prefix = prefixes[-1]
-        self.heartbeat.last_frame = now
-        return FrameBatch(frames, arrival, prefixes, text=text)
-
     def receive(self, frames: list[bytes], arrival: Arrival, now: float) -> list[Push]:
         """Take any text frames; return the pushes among them, in order.
 
@@ -397,27 +367,16 @@ class Session:
         """
         self.heartbeat.last_frame = now
         pushes: list[Push] = []
-        known = self._prefixes.known.get
+        make_push = self._reader.push
         for frame in frames:
             if not frame.isascii() and not _is_utf8(frame):
                 self._control(frame, now)
-            elif (found := known(frame[: frame.find(DATA)])) is not None:
-                pushes.append(RawPush(frame, arrival, found))
-                self._last_prefix = found
-            else:
-                self._decode(frame, arrival, now, pushes)
+                continue
+            try:
+                pushes.append(make_push(frame, arrival))
+            except UNREADABLE:
+                self._control(frame, now)
         return pushes
-
-    def _decode(self, frame: bytes, arrival: Arrival, now: float, pushes: list[Push]) -> None:
-        """Take a frame whose envelope prefix is unknown."""
-        try:
-            message = decode_message(frame)
-        except UNREADABLE:
-            self._control(frame, now)
-            return
-        message.raw, message.origin = frame, Origin(arrival)
-        pushes.append(message)
-        self._prefixes.learn(frame)
 
     def events(self) -> list[SessionEvent]:
         """Return the events since the last call."""

@@ -190,7 +190,7 @@ class ReplayStream(Client):
         topics = by_kind.get(kind)
         if topics is None:
             recorded = self._index.topics.get(kind, set())
-            topics = SubscribedTopics(recorded, self._index.name, self._player.playback.changed)
+            topics = SubscribedTopics(market, recorded, self._index.name, self._player.playback.changed)
         player = self._player
         source = ReplaySource(number, market, private, owner, deliver, topics, lambda: player.thread)
         by_kind[kind] = topics

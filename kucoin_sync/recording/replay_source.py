@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable
 from .. import SubscriptionRejected
 from ..connections.source import Deliver, MessageSource, SourceListener
 from ..exceptions import KucoinSyncError
-from ..protocol.envelopes import DATA, EnvelopePrefix, EnvelopePrefixes, FrameBatch, Push, Pushes
-from ..protocol.message import UNREADABLE, Arrival, Message, Origin, RawPush, decode_message
+from ..protocol.dialects import DIALECTS
+from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, channel_of
+from ..protocol.message import UNREADABLE, Arrival, Message, RawPush
 from ..protocol.session_events import TopicKey
+from ..topics.grammar import dialect_of
 from ..topics.routing import Router
 from .format import Batch
 
@@ -35,12 +37,15 @@ class SubscribedTopics:
     """The subscribed topics of one market, public or private; it selects their frames from the recording.
 
     Args:
+        market: the market, which tells the dialect.
         recorded: the recorded topics, each with its tunnel.
         name: the name of the recording, for errors.
         changed: called when further topics were subscribed.
     """
 
-    def __init__(self, recorded: set[tuple[str, str | None]], name: str, changed: Callable[[], object]) -> None:
+    def __init__(
+        self, market: str, recorded: set[tuple[str, str | None]], name: str, changed: Callable[[], object]
+    ) -> None:
         self.sources: list[ReplaySource] = []
         self.recorded = recorded
         self.name = name
@@ -49,7 +54,7 @@ class SubscribedTopics:
         self._wanted: Router[TopicKey] = Router()
         self._keys: dict[TopicKey, bool] = {}  # subscribed keys, and whether each is carried now
         self._subscribed_prefixes: dict[EnvelopePrefix, bool] = {}  # whether frames with this prefix are subscribed
-        self._prefixes = EnvelopePrefixes()  # used by the player's thread only
+        self._reader = DIALECTS[dialect_of(market)].reader()  # used by the player's thread only
 
     def want(self, keys: Iterable[TopicKey]) -> None:
         """Deliver these keys from now on."""
@@ -91,9 +96,8 @@ class SubscribedTopics:
         arrival = Arrival(batch.origin.epoch, batch.origin.received_ns, payload_mismatch)
         pushes: list[Push] = []
         prefixes: set[EnvelopePrefix | None] = set()
-        known, find = self._subscribed_prefixes, self._prefixes.known.get
-        for frame in batch.frames:
-            prefix = find(frame[: frame.find(DATA)])
+        known, reader = self._subscribed_prefixes, self._reader
+        for frame, prefix in zip(batch.frames, map(reader.prefix_of, batch.frames), strict=True):
             if prefix is not None:
                 wanted = known.get(prefix)
                 if wanted is None:
@@ -105,14 +109,13 @@ class SubscribedTopics:
                     prefixes.add(prefix)
                 continue
             try:
-                message = decode_message(frame)
+                push = reader.push(frame, arrival)
             except UNREADABLE:
                 self.sources[0].counts.unreadable += 1
                 continue
-            self._prefixes.learn(frame)
-            if message.topic is not None and self._wanted.find(message.topic):
-                message.raw, message.origin = frame, Origin(arrival)
-                pushes.append(message)
+            topic = channel_of(push)[0]
+            if topic is not None and self._wanted.find(topic):
+                pushes.append(push)
                 prefixes.add(None)
         if len(prefixes) == 1 and (prefix := prefixes.pop()) is not None:
             return FrameBatch([push.frame for push in pushes if isinstance(push, RawPush)], arrival, prefix=prefix)

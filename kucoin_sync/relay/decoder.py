@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..protocol.envelopes import DATA, EnvelopePrefixes, Push, RawPush
-from ..protocol.message import UNREADABLE, Arrival, Message, Origin, decode_message
+from ..protocol.dialects import DIALECTS
+from ..protocol.envelopes import Push, opened
+from ..protocol.message import UNREADABLE, Arrival, Message
+from ..topics.grammar import dialect_of
 
 __all__ = ["RelayDecoder"]
 
 
 class RelayDecoder:
-    """Makes pushes from frames; used by one thread."""
+    """Makes pushes from the frames of one market; used by one thread."""
 
-    def __init__(self) -> None:
-        self._prefixes = EnvelopePrefixes()
+    def __init__(self, market: str) -> None:
+        self._reader = DIALECTS[dialect_of(market)].reader()
         self._arrival = Arrival()
 
     def push(
@@ -24,15 +26,13 @@ class RelayDecoder:
         arrival = self._arrival
         if arrival.received_ns != received_ns or arrival.epoch != epoch:
             arrival = self._arrival = Arrival(epoch, received_ns, payload_mismatch)
-        if not lost:
-            prefix = self._prefixes.known.get(frame[: frame.find(DATA)])
-            if prefix is not None:
-                return RawPush(frame, arrival, prefix)
         try:
-            message = decode_message(frame)
+            push = self._reader.push(frame, arrival)
         except UNREADABLE:
             return None
-        message.raw, message.origin, message.lost = frame, Origin(arrival), lost
         if not lost:
-            self._prefixes.learn(frame)
-        return message
+            return push
+        for message in opened((push,)):
+            message.lost = lost
+            return message
+        return None

@@ -65,7 +65,7 @@ class RelaySource(ReconnectingSource):
         )
         self._server = server
         self._keys = keys
-        self._decoder = RelayDecoder()
+        self._decoder = RelayDecoder(market)
         self._client = server.client(lambda: self._waker.cancelled)
         self._scripts = ReaderScripts(self._client, keys)
         self._lock = threading.Lock()  # guards the following four

@@ -13,7 +13,8 @@ import pytest
 
 from kucoin_sync import InvalidTopic, Message
 from kucoin_sync.internal import signals
-from kucoin_sync.protocol.message import Arrival, Origin, decode_message
+from kucoin_sync.protocol.classic import decode_message
+from kucoin_sync.protocol.message import Arrival, Origin
 from kucoin_sync.recording import RecordingError, ReplayStream
 from kucoin_sync.recording.columns import Kind, _payload_columns, columns_of
 from kucoin_sync.recording.export import export

@@ -12,8 +12,9 @@ from kucoin_sync.books import BookSource
 from kucoin_sync.books.follower import Follower
 from kucoin_sync.delivery.overflow import queue_for
 from kucoin_sync.delivery.queue import MessageQueue
+from kucoin_sync.protocol.classic import decode_message
 from kucoin_sync.protocol.envelopes import RawPush
-from kucoin_sync.protocol.message import Arrival, Message, Origin, decode_message
+from kucoin_sync.protocol.message import Arrival, Message, Origin
 
 from .messages import prefix_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from kucoin_sync.protocol.message import Arrival, EnvelopePrefix, Message, Origin, decode_message, prefix_for
+from kucoin_sync.protocol.classic import decode_message, prefix_for
+from kucoin_sync.protocol.message import Arrival, EnvelopePrefix, Message, Origin
 
 __all__ = ["message", "number", "prefix_of"]
 

@@ -16,7 +16,7 @@ from kucoin_sync.cli.ladder import Ladder, ladder
 from kucoin_sync.cli.layout import ASCII, UNICODE, text_of
 from kucoin_sync.cli.rates import Rate
 from kucoin_sync.cli.trades import Tape
-from kucoin_sync.protocol.message import decode_message
+from kucoin_sync.protocol.classic import decode_message
 
 
 def shown(snapshot: BookSnapshot, width: int = 60, height: int = 20) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from kucoin_sync.delivery.latency import measure_latency
-from kucoin_sync.protocol.envelopes import EnvelopePrefixes, Push, RawPush
-from kucoin_sync.protocol.message import UNREAD, Arrival, Message, Origin, decode_message
+from kucoin_sync.protocol.classic import EnvelopePrefixes, decode_message
+from kucoin_sync.protocol.envelopes import Push, RawPush
+from kucoin_sync.protocol.message import UNREAD, Arrival, Message, Origin
 
 SECOND = 10**9
 NOW = 1_700_000_100 * SECOND

@@ -22,8 +22,9 @@ from kucoin_sync.delivery.queue import InlineQueue, MessageQueue
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.internal.fork import FirstUse
 from kucoin_sync.protocol import envelopes as envelopes_module
+from kucoin_sync.protocol.classic import decode_message
 from kucoin_sync.protocol.envelopes import FrameBatch, RawPush, channel_of
-from kucoin_sync.protocol.message import Arrival, EnvelopePrefix, decode_message
+from kucoin_sync.protocol.message import Arrival, EnvelopePrefix
 
 from ...support.interrupts import interrupted_at
 from ...support.message_queues import make_inbox, pop, popped, wait_for_a_consumer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -14,40 +13,14 @@ from kucoin_sync.delivery.overflow import OVERFLOW
 from kucoin_sync.delivery.queue import InlineQueue
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.payloads import Ticker
-from kucoin_sync.protocol.envelopes import (
-    DATA,
-    Decoder,
-    EnvelopePrefix,
-    EnvelopePrefixes,
-    FrameBatch,
-    Push,
-    RawPush,
-    channel_of,
-    opened,
-)
-from kucoin_sync.protocol.message import Arrival, Origin, _Plain, _Split, _Typed, decode_message
+from kucoin_sync.protocol.classic import _Plain, _Split, _Typed, decode_message
+from kucoin_sync.protocol.envelopes import Decoder, FrameBatch, Push, RawPush, channel_of, opened
+from kucoin_sync.protocol.message import Arrival, Origin
 
 from ...support.message_queues import make_inbox, pop
+from ...support.tickers import START, learned, prefix_of, symbols, ticker
 
-START = b'{"topic":"/market/ticker:BTC-USDT","type":"message","subject":"trade.ticker",'
 ARRIVAL = Arrival(3, 17)
-
-
-def ticker(n: int, **more: Any) -> bytes:
-    """Return the frame of a ticker with a price of `n`."""
-    data = {"sequence": str(n), "price": f"{n}.50", "bestAsk": "7", "time": 1_700_000_000_000, **more}
-    return START + b'"data":' + json.dumps(data).encode() + b"}"
-
-
-def prefix_in(prefixes: EnvelopePrefixes, frame: bytes) -> EnvelopePrefix | None:
-    return prefixes.known.get(frame[: frame.find(DATA)])
-
-
-def prefix_of(frame: bytes) -> EnvelopePrefix | None:
-    """Learn the prefix of a frame and return it, or None if it was not learned."""
-    prefixes = EnvelopePrefixes()
-    prefixes.learn(frame)
-    return prefix_in(prefixes, frame)
 
 
 def raw_push(frame: bytes) -> RawPush:
@@ -71,138 +44,6 @@ READERS: dict[str, Callable[[Message], object]] = {
     "neither": lambda message: message.topic,
     "whole": lambda message: message.get("subject"),
 }
-
-
-# Heads
-
-
-def test_a_frame_that_begins_like_one_before_it_has_its_head() -> None:
-    prefixes = EnvelopePrefixes()
-    assert prefix_in(prefixes, ticker(1)) is None
-    prefixes.learn(ticker(1))
-    prefix = prefix_in(prefixes, ticker(2))
-    assert prefix is not None
-    assert (prefix.start, prefix.channel) == (START + b'"data":', ("/market/ticker:BTC-USDT", "trade.ticker"))
-    assert prefix_in(prefixes, ticker(2).replace(b"BTC", b"ETH")) is None
-
-
-@pytest.mark.parametrize(
-    "beginning",
-    [
-        b'{"topic":"/a:B","type":"message","data":',
-        b'{"type":"message","topic":"/a:B","subject":"s","data":',
-        b'{"subject":null,"type":"message","topic":"/a:B","data":',
-    ],
-)
-def test_the_order_of_the_keys_is_free(beginning: bytes) -> None:
-    prefix = prefix_of(beginning + b"{}}")
-    assert prefix is not None
-    assert prefix.channel[0] == "/a:B"
-
-
-@pytest.mark.parametrize(
-    "beginning",
-    [
-        b'{"topic":"/a:B","type":"message","sn":5,"data":',
-        b'{"topic":"/a:B","type":"message","id":"5","data":',
-        b'{"topic":"/a:B","type":"message","tunnelId":"bt1","data":',
-        b'{"topic":"/a:B","type":"message","userId":"u","channelType":"private","data":',
-        b'{"topic":"/a:B","data":',  # the type may follow, and be another
-        b'{"type":"message","data":',
-        b'{"topic":"/a:B","type":"error","data":',
-        b'{"topic":"/a:B","type":"message","nested":{"data":',
-        b'{"topic":"/a:B","type":"message"',
-        b"\xff",
-    ],
-)
-def test_what_says_more_or_less_than_topic_subject_and_type_is_not_sealed(beginning: bytes) -> None:
-    assert prefix_of(beginning + b"{}}") is None
-
-
-@pytest.mark.parametrize(
-    "end", [b',"tunnelId":"t"}', b',"topic":"/a:C"}', b',"subject":"s"}', b',"sn":5}', b"}\n", b" } ", b',"data":{}}']
-)
-def test_what_has_more_behind_its_data_is_not_sealed(end: bytes) -> None:
-    assert prefix_of(b'{"topic":"/a:B","type":"message","data":{}}') is not None
-    assert prefix_of(b'{"topic":"/a:B","type":"message","data":{} }') is not None
-    assert prefix_of(b'{"topic":"/a:B","type":"message","data":{}' + end) is None
-
-
-def test_what_can_not_be_learned_is_tried_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = []
-
-    def decode(text: bytes) -> None:
-        tried.append(text)
-        raise ValueError
-
-    monkeypatch.setattr("kucoin_sync.protocol.envelopes._decode_envelope", decode)
-    prefixes = EnvelopePrefixes()
-    for _ in range(10_000):
-        prefixes.learn(ticker(0))
-    assert 10 <= len(tried) <= 20
-
-
-def test_a_head_is_learned_after_others_were_tried_in_vain() -> None:
-    prefixes = EnvelopePrefixes()
-    for _ in range(5000):
-        prefixes.learn(b'{"sn":1,"data":0}')
-    for _ in range(1001):
-        prefixes.learn(ticker(0))
-    assert prefix_in(prefixes, ticker(1)) is not None
-
-
-def test_the_heads_that_are_kept_are_bounded() -> None:
-    prefixes = EnvelopePrefixes()
-    for n in range(10_000):
-        prefixes.learn(ticker(0).replace(b"BTC", b"C%d" % n))
-    assert len(prefixes.known) <= 4096
-    assert prefix_in(prefixes, ticker(0).replace(b"BTC", b"C9999")) is not None
-
-
-def symbols(*names: str) -> list[bytes]:
-    """Return a ticker of each symbol."""
-    return [ticker(n).replace(b"BTC", name.encode()) for n, name in enumerate(names)]
-
-
-def learned(frames: list[bytes]) -> EnvelopePrefixes:
-    prefixes = EnvelopePrefixes()
-    for frame in frames:
-        prefixes.learn(frame)
-    return prefixes
-
-
-@pytest.mark.parametrize(
-    "frames",
-    [
-        symbols("BTC"),
-        symbols("BTC", "ETH", "A", "ABC"),
-        symbols("A" * 40 + "1", "A" * 40 + "2", "B"),  # alike for longer than a glimpse
-        [ticker(0), ticker(0).replace(b"ticker:", b"match:"), b'{"topic":"/a","type":"message","data":2}'],
-        [b'{"topic":"/a","type":"message","data":2}', b'{"topic":"/a","type":"message","subject":"s","data":2}'],
-    ],
-    ids=["one", "four", "hard to tell apart", "other topics", "with a subject and without"],
-)
-def test_the_heads_of_frames_that_came_together_are_found_at_once(frames: list[bytes]) -> None:
-    prefixes = learned(frames)
-    for _ in range(2):
-        assert prefixes.find(frames * 3) == [prefix_in(prefixes, frame) for frame in frames] * 3
-    assert prefixes.find([*frames, ticker(0).replace(b"BTC", b"NEW")]) is None
-    assert prefixes.find([*frames, b""]) is None
-    assert prefixes.find([*frames, frames[0].replace(b'"type"', b'"TYPE"')]) is None
-    new = ticker(1).replace(b"BTC", b"NEW")
-    prefixes.learn(new)
-    assert prefixes.find([*frames, new]) == [
-        *(prefix_in(prefixes, frame) for frame in frames),
-        prefix_in(prefixes, new),
-    ]
-
-
-def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> None:
-    frames = symbols("A" * 50 + "1", "A" * 50 + "2", "B", "C")
-    prefixes = learned(frames)
-    assert len(prefixes._by_key) < len(prefixes.known)
-    assert prefixes.find(frames) == [prefix_in(prefixes, frame) for frame in frames]
-    assert len(prefixes._by_key) == 3
 
 
 # What came together

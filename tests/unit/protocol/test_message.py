@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from kucoin_sync.payloads import Payload
 from kucoin_sync.protocol import message as messages
+from kucoin_sync.protocol.classic import decode_message
 from kucoin_sync.protocol.message import (
     UNREAD,
     UNREADABLE,
     Arrival,
     Message,
     Origin,
-    decode_message,
     mismatches_of,
     payload_class,
     prepare,

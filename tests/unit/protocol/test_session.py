@@ -21,11 +21,11 @@ from kucoin_sync.exceptions import (
     TokenError,
 )
 from kucoin_sync.limits import Limits
-from kucoin_sync.protocol.classic import CLASSIC, Classic
+from kucoin_sync.protocol.classic import CLASSIC, Classic, decode_message
 from kucoin_sync.protocol.dialect import Answer
 from kucoin_sync.protocol.envelopes import EnvelopePrefix, FrameBatch, Pushes, RawPush
 from kucoin_sync.protocol.envelopes import opened as opened_pushes
-from kucoin_sync.protocol.message import Arrival, Message, Origin, decode_message
+from kucoin_sync.protocol.message import Arrival, Message, Origin
 from kucoin_sync.protocol.session import ACK_TIMEOUT, Session
 from kucoin_sync.protocol.session_events import (
     Acked,
@@ -1350,16 +1350,16 @@ def test_frames_that_begin_as_pushes_before_them_are_a_batch() -> None:
     session, arrival = opened(), Arrival(4, 99)
     session.eventful = False  # the welcome was one
     other = PUSH.replace(b"BTC", b"ETH")
-    assert session.recognise([PUSH, other], arrival, 1.0) is None, "none came yet"
+    assert session.recognise([PUSH, other], arrival) is None, "none came yet"
     pushes = session.receive([PUSH, other], arrival, 1.0)
     assert [type(push) is RawPush for push in pushes] == [False, False]
     for count in (2, 3):
-        mixed = session.recognise([PUSH, other, PUSH], arrival, 1.0)
+        mixed = session.recognise([PUSH, other, PUSH], arrival)
         assert isinstance(mixed, FrameBatch)
         assert [(push.frame, push.arrival) for push in mixed] == [(PUSH, arrival), (other, arrival), (PUSH, arrival)]
         assert mixed.prefix is None and mixed.prefixes is not None
         assert mixed.prefixes[0] is mixed.prefixes[2] is not mixed.prefixes[1]
-        alike = session.recognise([PUSH] * count, arrival, 1.0)
+        alike = session.recognise([PUSH] * count, arrival)
         assert isinstance(alike, FrameBatch)
         assert alike.prefix is mixed.prefixes[0] and alike.prefixes is None
         assert [(push.frame, push.arrival, push.prefix) for push in alike] == [(PUSH, arrival, alike.prefix)] * count
@@ -1373,7 +1373,7 @@ def test_what_is_known_and_what_is_not_come_out_in_order() -> None:
     other, pong = PUSH.replace(b"BTC", b"ETH"), b'{"type":"pong","id":"9"}'
     receive(session, PUSH, other)
     frames = [PUSH, PUSH, other, pong, other, PUSH]
-    assert session.recognise(frames, arrival, 1.0) is None
+    assert session.recognise(frames, arrival) is None
     pushes = session.receive(frames, arrival, 1.0)
     assert all(isinstance(push, RawPush) for push in pushes)
     assert [message.raw for message in opened_pushes(pushes)] == [PUSH, PUSH, other, other, PUSH]
@@ -1386,7 +1386,7 @@ def test_what_is_not_recognised_changes_nothing() -> None:
     session.eventful = False
     deadline = session.next_deadline()
     for frames in ([b"\xff"], [b""], [PUSH, b"{"], [PUSH, PUSH.replace(b"BTC", b"ETH")], [b'{"type":"pong","id":"9"}']):
-        assert session.recognise(frames, Arrival(), 5.0) is None
+        assert session.recognise(frames, Arrival()) is None
     assert (session.next_deadline(), session.eventful, session.unreadable) == (deadline, False, 0)
 
 
@@ -1395,8 +1395,8 @@ def test_a_sealed_frame_is_text_or_nothing() -> None:
     receive(session, PUSH)
     accented, broken = (PUSH.replace(b'"data":{', b'"data":{"x":"%s",' % text) for text in ("é".encode(), b"\xff"))
     for each in (accented, broken):
-        assert session.recognise([each], Arrival(), 1.0) is None
-        assert session.recognise([PUSH, each], Arrival(), 1.0) is None
+        assert session.recognise([each], Arrival()) is None
+        assert session.recognise([PUSH, each], Arrival()) is None
     assert receive(session, PUSH, broken, accented) == [decode_message_of(PUSH), decode_message_of(accented)]
     assert session.unreadable == 1
 
@@ -1404,7 +1404,7 @@ def test_a_sealed_frame_is_text_or_nothing() -> None:
 def recognised(session: Session, frame: bytes, now: float = 1.0) -> EnvelopePrefix | None:
     """Return the prefix by which a frame that came alone is known."""
     arrival = Arrival()
-    pushes = session.recognise([frame], arrival, now)
+    pushes = session.recognise([frame], arrival)
     if pushes is None:
         return None
     assert isinstance(pushes, tuple)
@@ -1437,19 +1437,6 @@ def test_so_is_one_that_begins_as_any_before_it() -> None:
     assert recognised(session, PUSH) is first
     assert recognised(session, PUSH.replace(b"70.5", b"70\xff")) is None, "it might be no text"
     assert recognised(session, PUSH.replace(b"BTC", b"KCS")) is None
-
-
-@pytest.mark.parametrize("frames", [[PUSH], [PUSH, PUSH], [PUSH, PUSH.replace(b"BTC", b"ETH")]])
-def test_a_push_that_is_known_by_its_prefix_counts_as_life(frames: list[bytes]) -> None:
-    session = opened()
-    receive(session, *frames)
-    receive(session, *frames)
-    session.handle_deadline(9.0)
-    assert session.recognise(frames, Arrival(), 18.9) is not None
-    session.handle_deadline(19.0)
-    assert session.lost is None
-    session.handle_deadline(29.0)
-    assert session.lost is not None
 
 
 def decode_message_of(frame: bytes) -> Message:

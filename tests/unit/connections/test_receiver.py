@@ -1,0 +1,76 @@
+"""The receive loop: what it notes in a session, with a transport that returns what a test puts in."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from kucoin_sync.connections import receiver as receiver_module
+from kucoin_sync.connections.receiver import Receiver
+from kucoin_sync.connections.source import Counts
+from kucoin_sync.net.direct_read import HandoffPolicy
+from kucoin_sync.protocol.classic import CLASSIC
+from kucoin_sync.protocol.message import Arrival
+from kucoin_sync.protocol.session import Session
+
+PUSH = b'{"type":"message","topic":"/market/ticker:BTC-USDT","subject":"trade.ticker","data":{"price":"70.5"}}'
+OTHER = PUSH.replace(b"BTC", b"ETH")
+
+
+class Transport:
+    """Returns frames once."""
+
+    woken = False
+
+    def __init__(self, *frames: bytes) -> None:
+        self.frames = list(frames)
+
+    def receive(self, _: float, __: float) -> list[bytes]:
+        frames, self.frames = self.frames, []
+        return frames
+
+    def take_skipped(self) -> int:
+        return 0
+
+    def take_controls(self) -> int:
+        return 0
+
+
+class Source:
+    """A connection that locks nothing."""
+
+    epoch = 1
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+
+    def process(self, session: Session, frames: list[bytes], arrival: Arrival, now: float) -> Any:
+        raise AssertionError("all these frames are known")
+
+
+@pytest.mark.parametrize("frames", [[PUSH], [PUSH, PUSH], [PUSH, OTHER]])
+@pytest.mark.parametrize("lent", [False, True], ids=["read by the I/O thread", "read by the consumer"])
+def test_a_push_that_is_known_by_its_prefix_counts_as_life(
+    frames: list[bytes], lent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(CLASSIC, ids=itertools.count(1), ping_interval=18.0, ping_timeout=10.0, now=0.0)
+    session.receive([b'{"type":"welcome"}'], Arrival(), 0.0)
+    for _ in range(2):
+        session.receive(frames, Arrival(), 0.0)
+    session.eventful = False
+    session.handle_deadline(9.0)
+    monkeypatch.setattr(receiver_module.time, "monotonic", lambda: 18.9)
+    source, wanted, policy = Source(), tuple, HandoffPolicy()
+    receiver = Receiver(source, session, Transport(*frames), lambda *_: None, print, wanted, policy)  # type: ignore[arg-type]
+    if lent:
+        pushes = receiver._recognise(frames)
+        assert pushes is not None and len(pushes) == len(frames)
+    else:
+        assert receiver.receive(0.0, 0.0) == 18.9
+        assert source.counts.messages == len(frames)
+    session.handle_deadline(19.0)
+    assert session.lost is None
+    session.handle_deadline(29.0)
+    assert session.lost is not None

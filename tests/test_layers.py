@@ -162,9 +162,9 @@ def test_the_source_is_read_right() -> None:
     assert inside("protocol.session") >= {
         "protocol.message",
         "protocol.session_events",
-        "topics.grammar",
-        "internal.backoff",
+        "protocol.commands",
     }
+    assert inside("protocol.commands") >= {"protocol.session_events", "topics.grammar", "internal.backoff"}
     assert inside("") >= {"topics", "stream", "_version"}
     assert outside("internal.backoff") == {"__future__", "collections", "random"}
     assert {"websocket", "time"} <= outside("net.websocket")

@@ -228,7 +228,7 @@ class Connection(ReconnectingSource):
             for event in events:
                 self._handle_session_event(event)
             if session.lost is not None:
-                raise ConnectionLost(session.lost)
+                raise ConnectionLost(session.lost) if session.lost.retriable else session.lost
             if settled and resubscribing:
                 resubscribing = False
                 if reconnected:

@@ -1,11 +1,11 @@
-"""The protocol state of one connection, without I/O: commands to send, answers, deadlines.
+"""The protocol state of one connection, without I/O: what is wanted, what to send, what frames mean, deadlines.
 
 Rules, from KuCoin's documentation unless another source is named:
-1. Nothing is sent before `welcome`, which must come within the step timeout.
+1. Nothing is sent before the welcome, which must come within the step timeout. A login, if there is one, comes next,
+   and nothing else before its acknowledgement.
 2. Pings go ahead of all other commands. `heartbeat` calculates when they are due and when the peer is lost.
-3. Commands keep their order. The limits set their rate, and some of it is reserved for pings. Each key is in at most
-   one queued command: a subscribe if it is wanted, an unsubscribe if it is not. While only unsubscribes are queued,
-   half of the rate is reserved for new subscriptions.
+3. `commands` keeps the order of commands and their rate. Each key is in at most one waiting command: a subscribe if it
+   is wanted, an unsubscribe if it is not.
 4. A command without an answer within the ack timeout is sent again. After three attempts the peer is lost. A command
    that was refused because of the rate, or because the server is busy, is sent again after a pause.
 5. The dialect says what an error answer means. If a command with several topics is refused, its topics are sent in
@@ -17,9 +17,7 @@ Rules, from KuCoin's documentation unless another source is named:
 
 from __future__ import annotations
 
-import bisect
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..exceptions import (
@@ -30,53 +28,16 @@ from ..exceptions import (
     SubscriptionRejected,
     TokenError,
 )
-from ..internal.backoff import SlidingWindow
 from ..limits import Limits
-from ..topics.grammar import join
+from .commands import ACK_TIMEOUT, TRIES, Command, CommandQueue
 from .dialect import Answer, Dialect
 from .envelopes import Push
 from .heartbeat import Heartbeat
 from .message import UNREADABLE, Arrival
-from .session_events import (
-    Acked,
-    ConnectionFull,
-    Proved,
-    Refused,
-    ServerError,
-    SessionEvent,
-    TopicKey,
-    Welcomed,
-)
+from .session_events import Acked, ConnectionFull, Proved, Refused, ServerError, SessionEvent, TopicKey, Welcomed
+from .tunnels import Tunnels
 
-__all__ = ["ACK_TIMEOUT", "Session"]
-
-ACK_TIMEOUT = 10.0
-_TRIES = 3
-_PROOF_TIMEOUT = 1.0
-_PING_RESERVE = 5
-_NEVER = float("inf")
-_UNSUBSCRIBING = ("unsubscribe", "closeTunnel")
-
-
-class _Command:
-    """One command, which is queued, then sent, then answered.
-
-    `keys` are the keys to which its answer applies. A wanted key is either active or in exactly one subscribe command.
-    After a command is sent, its keys may include unwanted ones, until an unsubscribe for them is sent.
-    """
-
-    __slots__ = ("attempts", "deadline", "id", "keys", "keys_sent", "kind", "order", "refusals", "tunnel")
-
-    def __init__(self, kind: str, number: int, keys: tuple[TopicKey, ...], tunnel: str | None, order: int) -> None:
-        self.kind = kind
-        self.id = str(number)
-        self.keys = keys
-        self.tunnel = tunnel
-        self.order = order  # its position in the queue
-        self.attempts = 0  # how often it was sent without an answer
-        self.refusals = 0  # how often the server asked to send it later
-        self.keys_sent = 0  # number of keys when it was sent
-        self.deadline = 0.0
+__all__ = ["Session"]
 
 
 class Session:
@@ -115,16 +76,12 @@ class Session:
         self.eventful = False
         self.heartbeat = Heartbeat(ping_interval, ping_timeout, now)
         self._dialect = dialect
-        self._ids = ids
         self._login = login
         self._login_id = ""  # of the login command, until it is answered
         self._private = private
         self._opened = now
-        self._pace = SlidingWindow(self.limits.commands_per_10s, 10.0)
-        self._paused_until = now
-        self._outbox: deque[_Command] = deque()
-        self._sent: dict[str, _Command] = {}
-        self._tunnels: dict[str, int] = {}  # open or wanted tunnel -> queue position of the command that opens it
+        self._commands = CommandQueue(ids, self.limits, now)
+        self._tunnels = Tunnels(self._commands)
         self._active: set[TopicKey] = set()  # confirmed by the server, and not unsubscribed since
         self._wanted: set[TopicKey] = set()
         self._subscribed: set[TopicKey] = set()  # a subscribe was sent, and no unsubscribe since
@@ -132,23 +89,19 @@ class Session:
         self._reader = dialect.reader()
         #: `FrameReader.recognise`. Needs no lock. The caller sets `heartbeat.last_frame` if it returns pushes.
         self.recognise = self._reader.recognise
-        self._pings: list[bytes] = []
-        self._proofs_asked = 0
-        self._proofs_begun = 0  # how many of them the last ping is for
-        self._proof_id = ""
-        self._proof_due = _NEVER  # when the pong of that ping is overdue
+        self._urgent: list[bytes] = []  # frames that go ahead of all commands
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "welcomed" if self.welcomed else "opening"
         return (
             f"<Session {state}: {len(self._active & self._wanted)} active, "
-            f"{len(self._sent)} unanswered, {len(self._outbox)} queued>"
+            f"{len(self._commands.sent)} unanswered, {len(self._commands.waiting)} queued>"
         )
 
     @property
     def settled(self) -> bool:
         """Whether every wanted topic was confirmed or refused."""
-        return self.welcomed and not self._outbox and not self._sent
+        return self.welcomed and self._commands.idle
 
     def is_active(self, key: TopicKey) -> bool:
         """Return whether the server confirmed a subscription that is still wanted."""
@@ -163,15 +116,14 @@ class Session:
         """
         fresh = [key for key in dict.fromkeys(keys) if key not in self._wanted]
         self._wanted.update(fresh)
-        self._remove_from_queue("unsubscribe", fresh)
+        self._commands.remove("unsubscribe", fresh)
         if confirmed := tuple(key for key in fresh if key in self._active):
             self._events.append(Acked(confirmed))
-        asked = {key for command in self._sent.values() if command.kind == "subscribe" for key in command.keys}
+        asked = {key for command in self._commands.sent.values() if command.kind == "subscribe" for key in command.keys}
         unasked = [key for key in fresh if key not in self._active and key not in asked]
         for tunnel in dict.fromkeys(key.tunnel for key in unasked):
-            if tunnel is not None and tunnel not in self._tunnels:
-                self._tunnels[tunnel] = self._queue_for_tunnel("openTunnel", tunnel)
-            self._queue_for_topics("subscribe", [key for key in unasked if key.tunnel == tunnel])
+            self._tunnels.open(tunnel)
+            self._commands.add("subscribe", [key for key in unasked if key.tunnel == tunnel])
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
         """Queue the commands that unsubscribe `keys`; remove keys from subscribe commands that were not sent yet."""
@@ -179,114 +131,66 @@ class Session:
         self._stop_wanting(gone)
         known = [key for key in gone if key in self._subscribed]
         for tunnel in dict.fromkeys(key.tunnel for key in known):
-            self._queue_for_topics("unsubscribe", [key for key in known if key.tunnel == tunnel])
+            self._commands.add("unsubscribe", [key for key in known if key.tunnel == tunnel])
 
     def close_tunnel(self, tunnel: str) -> None:
         """Queue the command that closes a tunnel; all subscriptions in it end."""
         if tunnel not in self._tunnels:
             return
-        order = self._tunnels.pop(tunnel)
         inside = [key for key in self._wanted | self._subscribed if key.tunnel == tunnel]
         self._stop_wanting(inside)
-        self._remove_from_queue("unsubscribe", inside)
+        self._commands.remove("unsubscribe", inside)
         self._mark_unsubscribed(inside)
-        if (opening := next((each for each in self._outbox if each.order == order), None)) and not opening.attempts:
-            self._outbox.remove(opening)  # the tunnel was never opened
-            return
-        self._queue_for_tunnel("closeTunnel", tunnel)
+        self._tunnels.close(tunnel)
 
     def _stop_wanting(self, keys: Sequence[TopicKey]) -> None:
         """Remove keys from the wanted ones and from queued subscribe commands."""
         self._wanted.difference_update(keys)
-        self._remove_from_queue("subscribe", keys)
-
-    def _remove_from_queue(self, kind: str, keys: Iterable[TopicKey]) -> None:
-        """Remove keys from the queued commands of a kind."""
-        gone = set(keys)
-        if gone and self._outbox:
-            for command in self._outbox:
-                if command.kind == kind:
-                    command.keys = tuple(key for key in command.keys if key not in gone)
-            self._outbox = deque(command for command in self._outbox if command.keys or command.kind != kind)
+        self._commands.remove("subscribe", keys)
 
     def _mark_unsubscribed(self, keys: Iterable[TopicKey]) -> None:
         """Note that the server was told to unsubscribe keys; answers to earlier commands no longer apply to them."""
         gone = set(keys)
         self._subscribed -= gone
         self._active -= gone
-        for command in self._sent.values():
-            if command.kind == "subscribe":
-                command.keys = tuple(key for key in command.keys if key not in gone)
+        self._commands.drop_answers(gone)
 
-    def _queue_for_tunnel(self, kind: str, tunnel: str) -> int:
-        number = next(self._ids)
-        self._queue(_Command(kind, number, (), tunnel, number))
-        return number
-
-    def _queue_for_topics(self, kind: str, keys: Sequence[TopicKey], order: int | None = None) -> None:
-        """Queue commands for keys that share one tunnel, or none, at the queue position `order` if it is given."""
-        tunnel = keys[0].tunnel
-        for _, joined in join((key.topic for key in keys), self.limits.topics_per_command):
-            number = next(self._ids)
-            command_keys = tuple(TopicKey(single, tunnel) for single in joined)
-            self._queue(_Command(kind, number, command_keys, tunnel, number if order is None else order))
-
-    def _queue(self, command: _Command) -> None:
-        bisect.insort(self._outbox, command, key=lambda queued: queued.order)
-
-    def _queue_again(self, command: _Command) -> None:
+    def _queue_again(self, command: Command) -> None:
         """Queue a command again that was not carried out, without the keys to which it no longer applies."""
         if command.kind == "unsubscribe":
             self._subscribed.update(command.keys)  # the server may still send their messages
-            queued = {key for each in self._outbox if each.kind == "unsubscribe" for key in each.keys}
+            queued = {key for each in self._commands.waiting if each.kind == "unsubscribe" for key in each.keys}
             command.keys = tuple(key for key in command.keys if key not in self._wanted and key not in queued)
         elif command.kind == "subscribe":
             command.keys = self._still_wanted(command)
-        if command.kind in ("openTunnel", "closeTunnel"):
-            wanted = (command.kind == "openTunnel") == (command.tunnel in self._tunnels)
-        else:
-            wanted = bool(command.keys)
-        if wanted:
-            self._queue(command)
+        if command.keys or (command.kind.endswith("Tunnel") and self._tunnels.is_wanted(command)):
+            self._commands.put(command)
 
     def prove(self) -> int:
         """Ask for proof that all messages were read that the server sent before now; return its number (see `Proved`).
 
         The proof is the pong of a new ping: the server sends the pong after these messages.
         """
-        self._proofs_asked += 1
-        return self._proofs_asked
+        return self.heartbeat.ask_proof()
 
     # Sending
 
     def frames_to_send(self, now: float) -> list[bytes]:
         """Return the text frames that may be sent at `now`, in order."""
-        frames, self._pings = self._pings, []
+        frames, self._urgent = self._urgent, []
         if not self.welcomed or self.lost is not None:
             return frames
-        while self._outbox and now >= self._send_at(now):
-            command = self._outbox.popleft()
+        while (command := self._commands.take(now)) is not None:
             if command.kind == "subscribe":
                 self._subscribed.update(command.keys)
             elif command.kind == "unsubscribe":
                 self._mark_unsubscribed(command.keys)
                 self._reader.forget(len(command.keys))
-            self._pace.record(now)
-            command.keys_sent = len(command.keys)
-            command.attempts += 1
-            command.deadline = now + ACK_TIMEOUT
-            self._sent[command.id] = command
             topics = [key.topic for key in command.keys]
             frames.append(
                 self._dialect.command(command.kind, command.id, topics, command.tunnel, private=self._private)
             )
         return frames
-
-    def _send_at(self, now: float) -> float:
-        # A program that unsubscribes a lot must not delay its next subscriptions.
-        only_unsubscribing = all(command.kind in _UNSUBSCRIBING for command in self._outbox)
-        reserve = max(_PING_RESERVE, self.limits.commands_per_10s // 2) if only_unsubscribing else _PING_RESERVE
-        return max(self._paused_until, self._pace.free_at(now, reserve=reserve))
 
     # Time
 
@@ -294,18 +198,14 @@ class Session:
         """Return the next instant at which `handle_deadline` has something to do."""
         if not self.welcomed:
             return self._opened + self.limits.step_timeout
-        deadline = min(self._ping_at(), self.heartbeat.lost_at(), self._proof_due)
-        if self._sent:
-            deadline = min(deadline, min(command.deadline for command in self._sent.values()))
-        if self._outbox:
-            deadline = min(deadline, self._send_at(self._opened))
-        return deadline
+        beat = self.heartbeat
+        return min(beat.ping_at(), beat.lost_at(), beat.proof_due, self._commands.next_deadline())
 
     def is_overdue(self, now: float) -> bool:
         """Return whether a frame is missing, so that `handle_deadline` ends the connection or sends a command again."""
         if not self.welcomed:
             return now >= self._opened + self.limits.step_timeout
-        return now >= self.heartbeat.lost_at() or any(now >= command.deadline for command in self._sent.values())
+        return now >= self.heartbeat.lost_at() or self._commands.is_overdue(now)
 
     def handle_deadline(self, now: float, *, behind: bool = False) -> None:
         """Do what is due at `now`: ping, send a command again, or end the connection.
@@ -315,7 +215,7 @@ class Session:
         if self.lost is not None:
             return
         if behind:
-            if self.welcomed and now >= self._ping_at():
+            if self.welcomed and now >= self.heartbeat.ping_at():
                 self._ping(now)
             return
         if not self.welcomed:
@@ -327,33 +227,24 @@ class Session:
         if now >= self.heartbeat.lost_at():
             self.lost = ConnectionFailed(self.heartbeat.complaint(now))
             return
-        if now >= self._proof_due:
-            self._proof_due = _NEVER
-            self._events.append(Proved(self._proofs_begun, answered=False))
-        if now >= self._ping_at():
+        if now >= self.heartbeat.proof_due:
+            self._events.append(Proved(self.heartbeat.proof_missed(), answered=False))
+        if now >= self.heartbeat.ping_at():
             self._ping(now)
         self._repeat_unanswered(now)
 
-    def _ping_at(self) -> float:
-        """Return the instant of the next ping: as early as allowed if a proof was asked for and none is under way."""
-        early = self._proofs_asked > self._proofs_begun and self._proof_due == _NEVER
-        return self.heartbeat.earliest_ping() if early else self.heartbeat.ping_at()
-
     def _ping(self, now: float) -> None:
-        ping_id = str(next(self._ids))
-        self._pings.append(self._dialect.ping(ping_id))
-        self._pace.record(now)
+        ping_id = self._commands.next_id()
+        self._urgent.append(self._dialect.ping(ping_id))
+        self._commands.record_ping(now)
         self.heartbeat.ping_sent(ping_id, now)
-        if self._proofs_asked > self._proofs_begun:
-            self._proofs_begun, self._proof_id, self._proof_due = self._proofs_asked, ping_id, now + _PROOF_TIMEOUT
 
     def _repeat_unanswered(self, now: float) -> None:
-        for command in [command for command in self._sent.values() if now >= command.deadline]:
-            del self._sent[command.id]
-            if command.attempts >= _TRIES:
+        for command in self._commands.take_overdue(now):
+            if command.attempts >= TRIES:
                 what = ", ".join(key.topic for key in command.keys[:3]) or command.tunnel
                 self.lost = ProtocolError(
-                    f"the server has not answered {command.kind} {what} in {_TRIES} tries of {ACK_TIMEOUT:g} s"
+                    f"the server has not answered {command.kind} {what} in {TRIES} tries of {ACK_TIMEOUT:g} s"
                 )
                 return
             self._queue_again(command)
@@ -369,10 +260,9 @@ class Session:
         pushes: list[Push] = []
         make_push = self._reader.push
         for frame in frames:
-            if not frame.isascii() and not _is_utf8(frame):
-                self._control(frame, now)
-                continue
             try:
+                if not frame.isascii():
+                    frame.decode()  # undecoded frames are not checked elsewhere
                 pushes.append(make_push(frame, arrival))
             except UNREADABLE:
                 self._control(frame, now)
@@ -403,8 +293,8 @@ class Session:
         if self._login is None:
             self._begin()
         else:
-            self._login_id, self._opened = str(next(self._ids)), now
-            self._pings.append(self._login(self._login_id))
+            self._login_id, self._opened = self._commands.next_id(), now
+            self._urgent.append(self._login(self._login_id))
 
     def _begin(self) -> None:
         """Note that commands may be sent now."""
@@ -412,30 +302,31 @@ class Session:
         self._events.append(Welcomed())
 
     def _on_pong(self, answer: Answer, now: float) -> None:
-        self.heartbeat.pong_came(answer.command_id, now)
-        if answer.command_id and answer.command_id == self._proof_id:
-            self._proof_id, self._proof_due = "", _NEVER
-            self._events.append(Proved(self._proofs_begun, answered=True))
+        if number := self.heartbeat.pong_came(answer.command_id, now):
+            self._events.append(Proved(number, answered=True))
 
     def _on_ack(self, answer: Answer, _: float) -> None:
         if self._login_id and answer.command_id == self._login_id:
             self._login_id = ""
             self._begin()
             return
-        command = self._sent.pop(answer.command_id, None)
+        command = self._commands.answered(answer.command_id)
         if command is not None and command.kind == "subscribe":
             self._active.update(command.keys)
             if keys := self._still_wanted(command):
                 self._events.append(Acked(keys))
 
-    def _still_wanted(self, command: _Command) -> tuple[TopicKey, ...]:
+    def _still_wanted(self, command: Command) -> tuple[TopicKey, ...]:
         return tuple(key for key in command.keys if key in self._wanted)
 
     def _on_error(self, answer: Answer, now: float) -> None:
         code, reason, meaning = answer.code, answer.reason, answer.meaning
-        command = self._sent.pop(answer.command_id, None)
+        command = self._commands.answered(answer.command_id)
         if self._login_id and answer.command_id == self._login_id:
-            self.lost = AuthenticationError(f"KuCoin refused the login: {reason} (code {code})", code=str(code))
+            with_code = f" (code {code})" if code else ""
+            self.lost = AuthenticationError(
+                f"KuCoin refused the login: {reason}{with_code}", code=str(code or "") or None
+            )
         elif meaning == "token":
             self.lost = TokenError(f"KuCoin refused the connect token: {reason} (code {code})")
         elif meaning == "idle":
@@ -445,37 +336,42 @@ class Session:
         elif command is None:
             self._events.append(ServerError(code, reason))
             if meaning == "pace":  # any other command would be refused, too
-                self._paused_until = max(self._paused_until, now + 1.0)
-        elif meaning == "pace" or (meaning == "busy" and command.refusals < _TRIES - 1):
+                self._commands.pause(now + 1.0)
+        elif meaning == "pace" or (meaning == "busy" and command.refusals < TRIES - 1):
             self._postpone(command, now)
         elif command.kind == "openTunnel":
-            if command.tunnel is not None and self._tunnels.get(command.tunnel) == command.order:
-                self._refuse_tunnel(command.tunnel, code, reason)
+            if self._tunnels.refused(command):
+                inside = [key for key in self._wanted if key.tunnel == command.tunnel]
+                self._refuse(inside, code, f"its tunnel {command.tunnel!r} was refused: {reason}")
         elif command.kind == "subscribe" and (command_keys := self._still_wanted(command)):
             command.keys = command_keys
             self._on_refusal(command, meaning, code, reason)
 
-    def _postpone(self, command: _Command, now: float) -> None:
+    def _postpone(self, command: Command, now: float) -> None:
         """Queue a command again, after a pause that grows with each refusal."""
         command.refusals += 1
         command.attempts = 0
-        self._paused_until = max(self._paused_until, now + float(command.refusals))
+        self._commands.pause(now + command.refusals)
         self._queue_again(command)
 
-    def _on_refusal(self, command: _Command, meaning: str, code: int, reason: str) -> None:
+    def _on_refusal(self, command: Command, meaning: str, code: int, reason: str) -> None:
         keys = command.keys
-        if (
-            meaning == "full" and self._active and command.tunnel is None
-        ):  # the topics of a tunnel can't move to another connection
-            self._stop_wanting(keys)
-            self._subscribed.difference_update(keys)
+        if meaning == "full" and self._active and command.tunnel is None:  # a tunnel can't move to another connection
+            self._give_up(keys)
             self._events.append(ConnectionFull(keys))
         elif command.keys_sent > 1:
             self._split_refused(command.order, keys, reason)
         else:
-            self._stop_wanting(keys)
-            self._subscribed.difference_update(keys)
-            self._events.append(Refused(keys[0], SubscriptionRejected(keys[0].topic, code, reason)))
+            self._refuse(keys, code, reason)
+
+    def _refuse(self, keys: Sequence[TopicKey], code: int, reason: str) -> None:
+        self._give_up(keys)
+        self._events.extend(Refused(key, SubscriptionRejected(key.topic, code, reason)) for key in keys)
+
+    def _give_up(self, keys: Sequence[TopicKey]) -> None:
+        """Forget keys that this connection can't have."""
+        self._stop_wanting(keys)
+        self._subscribed.difference_update(keys)
 
     def _split_refused(self, order: int, keys: tuple[TopicKey, ...], reason: str) -> None:
         """Queue the topics of a refused command again, in several commands.
@@ -490,25 +386,7 @@ class Session:
             half = (len(keys) + 1) // 2
             parts = [keys[:half], keys[half:]]
         for part in filter(None, parts):
-            self._queue_for_topics("subscribe", part, order)
-
-    def _refuse_tunnel(self, tunnel: str, code: int, reason: str) -> None:
-        del self._tunnels[tunnel]
-        inside = [key for key in self._wanted if key.tunnel == tunnel]
-        self._stop_wanting(inside)
-        self._subscribed.difference_update(inside)
-        for key in inside:
-            text = f"its tunnel {tunnel!r} was refused: {reason}"
-            self._events.append(Refused(key, SubscriptionRejected(key.topic, code, text)))
-
-
-def _is_utf8(frame: bytes) -> bool:
-    """Return whether a frame is valid UTF-8; undecoded frames are not checked elsewhere."""
-    try:
-        frame.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+            self._commands.add("subscribe", part, order)
 
 
 _ANSWERS = {

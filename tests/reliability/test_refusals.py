@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kucoin_sync import AckTimeout, Rejected, Resubscribed, Retrying, ServerNotice, Stream, SubscriptionRejected
-from kucoin_sync.protocol import session
+from kucoin_sync.protocol import commands as commands_module
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events
@@ -154,8 +154,8 @@ def test_an_ack_that_is_lost_is_an_ack_timeout_and_leaves_no_phantom(server: Kuc
 def test_an_ack_that_is_lost_is_asked_for_again(
     server: KucoinServer, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert session.ACK_TIMEOUT == 10.0
-    monkeypatch.setattr(session, "ACK_TIMEOUT", 0.2)
+    assert commands_module.ACK_TIMEOUT == 10.0
+    monkeypatch.setattr(commands_module, "ACK_TIMEOUT", 0.2)
     server.withhold_acks(2)
     subscription = stream.subscribe(ETH)
     assert commands(server, "subscribe") == [ETH] * 3

@@ -333,3 +333,22 @@ def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> N
     assert len(prefixes._by_key) < len(prefixes.known)
     assert prefixes.find(frames) == [prefix_in(prefixes, frame) for frame in frames]
     assert len(prefixes._by_key) == 3
+
+
+def test_a_frame_is_looked_up_by_its_prefix() -> None:
+    prefixes = learned(symbols("BTC", "ETH"))
+    for frame in symbols("ETH", "BTC"):
+        assert prefixes.prefix_of(frame) is prefix_in(prefixes, frame) is not None
+    assert prefixes.prefix_of(ticker(0).replace(b"BTC", b"NEW")) is None
+
+
+def test_prefixes_are_forgotten_once_most_may_be_of_unsubscribed_topics() -> None:
+    prefixes = learned(symbols("BTC", "ETH"))
+    prefixes.forget(256)
+    assert len(prefixes.known) == 2
+    prefixes.forget(1)
+    assert prefixes.known == {}
+    assert prefixes.find(symbols("BTC")) is None
+    prefixes.learn(ticker(0))
+    prefixes.forget(256)
+    assert len(prefixes.known) == 1, "the count begins anew"

@@ -163,3 +163,37 @@ def test_interval_and_timeout_may_be_set_later() -> None:
     assert heartbeat.lost_at() == 14.0
     heartbeat.adjust(4.0, None)
     assert (heartbeat.every, heartbeat.ping_at(), heartbeat.lost_at()) == (2.0, 11.0, 14.0)
+
+
+# Proofs
+
+
+def test_a_proof_is_the_pong_of_a_ping_that_is_sent_as_early_as_allowed() -> None:
+    heartbeat = Heartbeat(18.0, 10.0, 0.0)
+    heartbeat.ping_sent("1", 9.0)
+    assert heartbeat.proof_due == math.inf
+    assert (heartbeat.ask_proof(), heartbeat.ask_proof()) == (1, 2)
+    assert heartbeat.ping_at() == 9.2
+    heartbeat.ping_sent("2", 9.5)
+    assert (heartbeat.proof_due, heartbeat.ping_at()) == (10.5, 18.5)
+    assert [heartbeat.pong_came(ping_id, 9.6) for ping_id in ("1", "", "2", "2")] == [0, 0, 2, 0]
+    assert heartbeat.proof_due == math.inf
+
+
+def test_a_proof_that_is_asked_for_meanwhile_needs_another_ping() -> None:
+    heartbeat = Heartbeat(18.0, 10.0, 0.0)
+    heartbeat.ask_proof()
+    heartbeat.ping_sent("1", 1.0)
+    assert heartbeat.ask_proof() == 2
+    assert heartbeat.ping_at() == 10.0
+    assert heartbeat.pong_came("1", 1.5) == 1
+    assert heartbeat.ping_at() == 1.2
+
+
+def test_an_overdue_proof_is_missed_once_and_may_still_come() -> None:
+    heartbeat = Heartbeat(18.0, 10.0, 0.0)
+    heartbeat.ask_proof()
+    heartbeat.ping_sent("1", 1.0)
+    assert heartbeat.proof_missed() == 1
+    assert heartbeat.proof_due == math.inf
+    assert heartbeat.pong_came("1", 3.0) == 1

@@ -524,3 +524,14 @@ def test_every_subject_of_the_table_is_known() -> None:
     for row in messages.TABLE:
         for subject, cls in row.payloads.items():
             assert payload_class(f"{row.prefix}:x", subject) is cls
+
+
+def test_only_a_dialect_knows_how_to_decode_a_frame() -> None:
+    with pytest.raises(NotImplementedError):
+        Message.decode_frame(TICKER)
+
+
+def test_tab_completion_leaves_out_what_is_for_this_package() -> None:
+    names = dir(received(TICKER))
+    assert {"topic", "subject", "data", "payload", "lost", "to_dict"} <= set(names)
+    assert not {"decode_frame", "data_key", "origin", "wire_data", "with_lost"} & set(names)

@@ -22,14 +22,16 @@ from kucoin_sync.exceptions import (
 )
 from kucoin_sync.limits import Limits
 from kucoin_sync.protocol.classic import CLASSIC, Classic, decode_message
+from kucoin_sync.protocol.commands import ACK_TIMEOUT
 from kucoin_sync.protocol.dialect import Answer
 from kucoin_sync.protocol.envelopes import EnvelopePrefix, FrameBatch, Pushes, RawPush
 from kucoin_sync.protocol.envelopes import opened as opened_pushes
 from kucoin_sync.protocol.message import Arrival, Message, Origin
-from kucoin_sync.protocol.session import ACK_TIMEOUT, Session
+from kucoin_sync.protocol.session import Session
 from kucoin_sync.protocol.session_events import (
     Acked,
     ConnectionFull,
+    Proved,
     Refused,
     ServerError,
     SessionEvent,
@@ -190,6 +192,42 @@ def test_a_lost_session_sends_no_commands_and_stays_lost_for_the_same_reason() -
     assert session.lost is reason
 
 
+# Proofs, and bytes that were not read yet
+
+
+def test_a_proof_is_told_by_its_number_when_its_pong_comes() -> None:
+    session = opened()
+    assert session.prove() == 1
+    assert session.next_deadline() == 0.2
+    session.handle_deadline(0.2)
+    [ping] = sent(session, 0.2)
+    receive(session, json.dumps({"id": ping["id"], "type": "pong"}).encode(), now=0.3)
+    assert session.events() == [Proved(1, answered=True)]
+
+
+def test_a_proof_without_a_pong_is_told_a_second_later() -> None:
+    session = opened()
+    session.prove()
+    session.handle_deadline(0.5)
+    assert session.next_deadline() == 1.5
+    session.handle_deadline(1.5)
+    assert session.events() == [Proved(1, answered=False)]
+    assert session.lost is None
+
+
+def test_behind_unread_bytes_only_pings_are_due() -> None:
+    session = opened()
+    session.handle_deadline(5.0, behind=True)
+    assert sent(session, 5.0) == []
+    session.handle_deadline(9.0, behind=True)
+    assert [command["type"] for command in sent(session, 9.0)] == ["ping"]
+    assert not session.is_overdue(18.9)
+    assert session.is_overdue(19.0)
+    session.handle_deadline(19.0, behind=True)
+    assert session.lost is None
+    opening().handle_deadline(99.0, behind=True)
+
+
 # Login, and what a welcome may say
 
 
@@ -223,12 +261,14 @@ def test_nothing_else_is_sent_before_the_login_is_acknowledged() -> None:
     assert topics(session, 2.0) == [("subscribe", BTC.topic)]
 
 
-def test_a_refused_login_ends_the_connection_for_good() -> None:
+@pytest.mark.parametrize(("code", "text"), [(400004, "invalid passphrase (code 400004)"), (0, "invalid passphrase")])
+def test_a_refused_login_ends_the_connection_for_good(code: int, text: str) -> None:
     session = logging_in()
-    refuse(session, "2", 400004, "invalid passphrase", now=2.0)
+    refuse(session, "2", code, "invalid passphrase", now=2.0)
     assert isinstance(session.lost, AuthenticationError)
-    assert session.lost.code == "400004"
-    assert str(session.lost) == "KuCoin refused the login: invalid passphrase (code 400004)"
+    assert not session.lost.retriable
+    assert session.lost.code == (str(code) if code else None)
+    assert str(session.lost) == f"KuCoin refused the login: {text}"
 
 
 def test_a_login_without_an_answer_ends_the_connection() -> None:
@@ -771,7 +811,7 @@ def test_600_pairs_of_one_topic_leave_one_command_at_most_and_do_not_delay_anoth
             sent(session, 1.0)  # as far as the pace lets them
     session.unsubscribe([key("BTC", tunnel)])
     session.subscribe([ETH])
-    assert len(session._outbox) <= 2
+    assert len(session._commands.waiting) <= 2
     assert ("subscribe", ETH.topic) in topics(session, 1.0)
 
 
@@ -1758,7 +1798,7 @@ def test_a_peer_that_answers_in_time_carries_exactly_what_is_wanted_in_the_end(s
     for step, *arguments in steps:
         getattr(walk, step)(*arguments)
         assert walk.session.lost is None
-        queued = [each for command in walk.session._outbox for each in command.keys]
+        queued = [each for command in walk.session._commands.waiting for each in command.keys]
         assert len(queued) == len(set(queued)), "two commands of one key are queued"
     walk.come_to_rest()
     assert walk.session.lost is None

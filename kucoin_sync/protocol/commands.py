@@ -1,0 +1,167 @@
+"""The commands of one session: those that wait, which are sent in order and within the limits, and those unanswered.
+
+The limits set the rate of commands, and some of it is reserved for pings. While only unsubscribes wait, half of the
+rate is reserved for new subscriptions.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..internal.backoff import SlidingWindow
+from ..limits import Limits
+from ..topics.grammar import join
+from .session_events import TopicKey
+
+__all__ = ["ACK_TIMEOUT", "TRIES", "Command", "CommandQueue"]
+
+ACK_TIMEOUT = 10.0  # seconds
+TRIES = 3
+_PING_RESERVE = 5
+_UNSUBSCRIBING = ("unsubscribe", "closeTunnel")
+
+
+class Command:
+    """One command, which waits, is sent, and is answered.
+
+    `keys` are the keys to which its answer applies. A wanted key is either active or in exactly one subscribe command.
+    After a command is sent, its keys may include unwanted ones, until an unsubscribe for them is sent.
+    """
+
+    __slots__ = ("attempts", "deadline", "id", "keys", "keys_sent", "kind", "order", "refusals", "tunnel")
+
+    def __init__(self, kind: str, number: int, keys: tuple[TopicKey, ...], tunnel: str | None, order: int) -> None:
+        self.kind = kind
+        self.id = str(number)
+        self.keys = keys
+        self.tunnel = tunnel
+        self.order = order  # its position in the queue
+        self.attempts = 0  # how often it was sent without an answer
+        self.refusals = 0  # how often the server asked to send it later
+        self.keys_sent = 0  # number of keys when it was sent
+        self.deadline = 0.0
+
+
+class CommandQueue:
+    """The commands of one session.
+
+    Args:
+        ids: yields rising command ids.
+        now: the instant at which the session begins.
+
+    Attributes:
+        waiting: the commands to send, in order.
+        sent: the commands without an answer, by their ids.
+    """
+
+    def __init__(self, ids: Iterator[int], limits: Limits, now: float) -> None:
+        self.waiting: deque[Command] = deque()
+        self.sent: dict[str, Command] = {}
+        self._ids = ids
+        self._limits = limits
+        self._pace = SlidingWindow(limits.commands_per_10s, 10.0)
+        self._begun = self._paused_until = now
+
+    @property
+    def idle(self) -> bool:
+        """Whether no command waits or is unanswered."""
+        return not self.waiting and not self.sent
+
+    def next_id(self) -> str:
+        """Return the id of a new command that does not wait here."""
+        return str(next(self._ids))
+
+    # Waiting
+
+    def add(self, kind: str, keys: Sequence[TopicKey], order: int | None = None) -> None:
+        """Queue the fewest commands for keys that share one tunnel, or none; at the position `order` if it is given."""
+        tunnel = keys[0].tunnel
+        for _, joined in join((key.topic for key in keys), self._limits.topics_per_command):
+            number = next(self._ids)
+            command_keys = tuple(TopicKey(single, tunnel) for single in joined)
+            self.put(Command(kind, number, command_keys, tunnel, number if order is None else order))
+
+    def add_for_tunnel(self, kind: str, tunnel: str) -> int:
+        """Queue a command without keys; return its position."""
+        number = next(self._ids)
+        self.put(Command(kind, number, (), tunnel, number))
+        return number
+
+    def put(self, command: Command) -> None:
+        """Queue a command at its position."""
+        bisect.insort(self.waiting, command, key=lambda queued: queued.order)
+
+    def remove(self, kind: str, keys: Iterable[TopicKey]) -> None:
+        """Remove keys from the waiting commands of a kind."""
+        gone = set(keys)
+        if gone and self.waiting:
+            for command in self.waiting:
+                if command.kind == kind:
+                    command.keys = tuple(key for key in command.keys if key not in gone)
+            self.waiting = deque(command for command in self.waiting if command.keys or command.kind != kind)
+
+    def remove_unsent(self, order: int) -> bool:
+        """Remove the waiting command at a position; return False if it is not there or was sent before."""
+        command = next((each for each in self.waiting if each.order == order), None)
+        if command is None or command.attempts:
+            return False
+        self.waiting.remove(command)
+        return True
+
+    # Sending
+
+    def take(self, now: float) -> Command | None:
+        """Return the next command if it may be sent at `now`; it then waits for its answer."""
+        if not self.waiting or now < self._send_at(now):
+            return None
+        command = self.waiting.popleft()
+        self._pace.record(now)
+        command.keys_sent = len(command.keys)
+        command.attempts += 1
+        command.deadline = now + ACK_TIMEOUT
+        self.sent[command.id] = command
+        return command
+
+    def record_ping(self, now: float) -> None:
+        """Count a ping, which does not wait here."""
+        self._pace.record(now)
+
+    def pause(self, until: float) -> None:
+        """Send no command before `until`."""
+        self._paused_until = max(self._paused_until, until)
+
+    def _send_at(self, now: float) -> float:
+        # A program that unsubscribes a lot must not delay its next subscriptions.
+        only_unsubscribing = all(command.kind in _UNSUBSCRIBING for command in self.waiting)
+        reserve = max(_PING_RESERVE, self._limits.commands_per_10s // 2) if only_unsubscribing else _PING_RESERVE
+        return max(self._paused_until, self._pace.free_at(now, reserve=reserve))
+
+    # Answers
+
+    def answered(self, command_id: str) -> Command | None:
+        """Return the command that an answer belongs to, which then is unanswered no more."""
+        return self.sent.pop(command_id, None)
+
+    def drop_answers(self, keys: set[TopicKey]) -> None:
+        """Remove keys from the unanswered subscribes: their answers no longer apply to them."""
+        for command in self.sent.values():
+            if command.kind == "subscribe":
+                command.keys = tuple(key for key in command.keys if key not in keys)
+
+    def is_overdue(self, now: float) -> bool:
+        """Return whether an answer is overdue."""
+        return any(now >= command.deadline for command in self.sent.values())
+
+    def take_overdue(self, now: float) -> list[Command]:
+        """Return the commands whose answers are overdue; they are unanswered no more."""
+        overdue = [command for command in self.sent.values() if now >= command.deadline]
+        for command in overdue:
+            del self.sent[command.id]
+        return overdue
+
+    def next_deadline(self) -> float:
+        """Return the next instant at which a command may be sent, or an answer is overdue."""
+        answer = min((command.deadline for command in self.sent.values()), default=float("inf"))
+        return min(answer, self._send_at(self._begun)) if self.waiting else answer

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
 from .connections.subscriber import Callback, Subscriber
+from .connections.subscribing import Subscribing
 from .credentials import Credentials
 from .delivery.callbacks import Callbacks
 from .delivery.observer import Observer
@@ -21,7 +22,6 @@ from .events import Event
 from .internal.fork import install_fork_hooks, register
 from .internal.signals import defer, deferred_threads, holds_no_lock, is_reentrant, run_or_defer, wait_for_deferred
 from .protocol.session_events import TopicKey
-from .subscribing import Subscribing
 
 if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict, Unpack

@@ -9,9 +9,9 @@ import re
 
 from .connections.manager import SubscriptionManager
 from .connections.subscriber import Subscriber
+from .connections.subscribing import Subscribing
 from .exceptions import InvalidTopic, StreamClosed
 from .internal.signals import holds_no_lock, run_or_defer
-from .subscribing import Subscribing
 
 __all__ = ["Tunnel"]
 

@@ -27,7 +27,7 @@ LAYERS = (
     {"delivery"},
     {"connections"},
     {"books"},
-    {"client", "subscribing", "tunnel"},
+    {"client", "tunnel"},
     {"stream"},
     {""},
     {"metrics", "recording", "testing"},

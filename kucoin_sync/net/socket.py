@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -18,7 +20,10 @@ from ..exceptions import ConnectionFailed
 from ..internal import fork
 from .waker import Cancelled, Waker, poll
 
-__all__ = ["NOT_NOW", "CancellableSocket"]
+__all__ = ["NOT_NOW", "READ_WAIT", "CancellableSocket", "Poller", "let_reads_wait"]
+
+READ_WAIT = 0.02
+"""Seconds that a read waits while messages follow each other closely. A wake-up may be noticed that much later."""
 
 _MAX_HEADERS = 64 * 1024  # bytes
 _TLS_RECORD = 16 * 1024  # bytes
@@ -219,3 +224,46 @@ def _has_authorities(path: str) -> bool:
     except OSError:
         return os.path.isdir(path)
     return True
+
+
+def let_reads_wait(sock: socket.socket) -> bool:
+    """Make each read wait for up to `READ_WAIT`, if the system can do that; return whether it can.
+
+    It is not done for TLS, where the library decides when to read, nor for the sockets of gevent and eventlet, whose
+    reads wait until data comes.
+    """
+    if type(sock).__module__ != "socket" or os.name != "posix" or not hasattr(socket, "MSG_DONTWAIT"):
+        return False
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(READ_WAIT * 1e6)))
+    sock.setblocking(True)
+    return True
+
+
+class Poller:
+    """Waits for the socket or the waker, whichever is ready first."""
+
+    def __init__(self, fd: int, waker: int) -> None:
+        self._fd = fd
+        self._waker = waker
+        self._writing = False
+        self._poll: Any = None
+        self._data = [(fd, getattr(select, "POLLIN", 0))]  # the usual result of `poll`
+        if hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(fd, select.POLLIN)
+            self._poll.register(waker, select.POLLIN)
+
+    def wait(self, writing: bool, seconds: float) -> tuple[bool, bool]:
+        """Wait for up to `seconds`; return whether the socket can be read, and whether the waker was called."""
+        seconds = min(max(0.0, seconds), 3600.0)
+        if self._poll is None:
+            readable, _, _ = select.select([self._fd, self._waker], [self._fd] if writing else [], [], seconds)
+            return self._fd in readable, self._waker in readable
+        if writing != self._writing:
+            self._writing = writing
+            self._poll.modify(self._fd, select.POLLIN | select.POLLOUT if writing else select.POLLIN)
+        events = self._poll.poll(seconds * 1000)
+        if events == self._data:
+            return True, False
+        readable_fd = any(fd == self._fd and event & ~select.POLLOUT for fd, event in events)
+        return readable_fd, any(fd == self._waker for fd, _ in events)

@@ -1,4 +1,4 @@
-"""One WebSocket connection: handshake, reading, sending. The only module that imports websocket-client.
+"""One WebSocket connection: reading and sending; `handshake` begins it.
 
 One system call reads all bytes that have arrived. `framing` cuts the plain messages out of them. All other
 frames (control frames, fragments, masked or reserved frames) are passed to websocket-client's `recv_data_frame`, each
@@ -10,8 +10,6 @@ One thread owns a connection. Other threads use only its `Waker`, or read throug
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import select
 import socket
 import ssl
@@ -21,33 +19,19 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..exceptions import ConnectionFailed, KucoinSyncError, ProtocolError, TokenError
+from ..exceptions import ConnectionFailed, KucoinSyncError, ProtocolError
 from ..limits import Limits
 from .dial import dial, proxy_for
 from .direct_read import LEASE, ReadLease
 from .framing import FrameBuffer
-from .socket import NOT_NOW, CancellableSocket
+from .handshake import SecretUrl, WebSocketException, shake_hands, websocket
+from .socket import NOT_NOW, READ_WAIT, CancellableSocket, Poller, let_reads_wait
 from .waker import Cancelled, Waker
-
-try:
-    import websocket
-    from websocket import WebSocketBadStatusException, WebSocketException
-except Exception as error:  # another module of that name may raise anything
-    _found = importlib.util.find_spec("websocket")
-    if _found is None:
-        raise ImportError("websocket-client is not installed: pip install websocket-client") from error
-    raise ImportError(
-        f"the module websocket is {_found.origin or list(_found.submodule_search_locations or ())}, which is not that "
-        "of websocket-client: rename it where it is your own file; where another package has it, pip uninstall "
-        "websocket, then pip install --force-reinstall websocket-client"
-    ) from error
 
 __all__ = ["ConnectionLost", "SecretUrl", "WebSocketConnection"]
 
 _TLS_BATCH = 64 * 1024  # bytes after which no further TLS record is read
 _TLS_CHECK_EVERY = 8  # reads between two checks for another TLS record
-_READ_WAIT = 0.02
-"""Seconds that a read waits while messages follow each other closely. A wake-up may be noticed that much later."""
 
 
 class ConnectionLost(KucoinSyncError):
@@ -68,55 +52,8 @@ class ConnectionLost(KucoinSyncError):
         self.reason = reason
 
 
-class SecretUrl(str):
-    """A URL with a token in its query; its repr, which tracebacks and debuggers may show, hides the query."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return repr(self.partition("?")[0] + "?***")
-
-
 class _Incomplete(Exception):
     """websocket-client asked for more bytes than the frame that it was given."""
-
-
-class _HandshakeSocket:
-    """The socket that websocket-client gets for its handshake.
-
-    It reads all headers of the response before it returns the first byte. It removes cookies from request and response,
-    because websocket-client keeps cookies for the whole process.
-
-    Attributes:
-        rest: the bytes that came after the headers.
-    """
-
-    def __init__(self, connected: CancellableSocket) -> None:
-        self._socket = connected
-        self._headers = b""
-        self.rest = b""
-
-    def send(self, data: bytes) -> int:
-        self._socket.send(b"\r\n".join(line for line in data.split(b"\r\n") if not line.startswith(b"Cookie:")))
-        return len(data)
-
-    def recv(self, count: int) -> bytes:
-        if not self._headers:
-            headers, self.rest = self._socket.read_head()
-            # websocket-client accepts lines that end with a bare line feed, and strips them; so do the same here.
-            self._headers = b"\n".join(
-                line
-                for line in headers.split(b"\n")
-                if not line.strip().lower().startswith((b"set-cookie", b"content-length"))
-            )
-        data, self._headers = self._headers[:count], self._headers[count:]
-        return data
-
-    def gettimeout(self) -> float | None:
-        return None
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 class _Framing(websocket.WebSocket):
@@ -168,10 +105,10 @@ class WebSocketConnection:
         self._binary = binary
         self._partial_since: float | None = None  # since when a message is incomplete
         self._failure: ConnectionLost | Cancelled | None = None
-        self._poller = _Poller(connected.fileno(), waker.fileno())
+        self._poller = Poller(connected.fileno(), waker.fileno())
         # Whether messages follow each other closely. Then the read itself waits: one system call instead of two.
         self._flowing = False
-        self._reads_can_wait = _let_reads_wait(connected.sock)
+        self._reads_can_wait = let_reads_wait(connected.sock)
         self._secure = isinstance(connected.sock, ssl.SSLSocket)
         self._since_check = -1  # reads since the last check for another TLS record
         self._read_lease: ReadLease | None = None  # set while another thread reads
@@ -212,7 +149,7 @@ class WebSocketConnection:
             "check that firewall and proxy let WebSocket connections through",
         )
         try:
-            return cls(connected, waker, limits, _shake_hands(connected, url, user_agent), binary=binary)
+            return cls(connected, waker, limits, shake_hands(connected, url, user_agent), binary=binary)
         except BaseException:
             connected.close()
             raise
@@ -237,7 +174,7 @@ class WebSocketConnection:
         partial_since = self._partial_since
         if partial_since is not None:
             deadline = min(deadline, partial_since + self._limits.step_timeout)
-        if self._flowing and not sent and now + _READ_WAIT < deadline and not self._waker.called:
+        if self._flowing and not sent and now + READ_WAIT < deadline and not self._waker.called:
             self.woken = False  # the read itself waits
             return self._read_next() if partial_since is None else self._finish_read(self._read())
         if self._failure is not None:
@@ -459,49 +396,6 @@ class WebSocketConnection:
             pending.clear()
 
 
-def _let_reads_wait(sock: socket.socket) -> bool:
-    """Make each read wait for up to `_READ_WAIT`, if the system can do that; return whether it can.
-
-    It is not done for TLS, where the library decides when to read, nor for the sockets of gevent and eventlet, whose
-    reads wait until data comes.
-    """
-    if type(sock).__module__ != "socket" or os.name != "posix" or not hasattr(socket, "MSG_DONTWAIT"):
-        return False
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(_READ_WAIT * 1e6)))
-    sock.setblocking(True)
-    return True
-
-
-class _Poller:
-    """Waits for the socket or the waker, whichever is ready first."""
-
-    def __init__(self, fd: int, waker: int) -> None:
-        self._fd = fd
-        self._waker = waker
-        self._writing = False
-        self._poll: Any = None
-        self._data = [(fd, getattr(select, "POLLIN", 0))]  # the usual result of `poll`
-        if hasattr(select, "poll"):
-            self._poll = select.poll()
-            self._poll.register(fd, select.POLLIN)
-            self._poll.register(waker, select.POLLIN)
-
-    def wait(self, writing: bool, seconds: float) -> tuple[bool, bool]:
-        """Wait for up to `seconds`; return whether the socket can be read, and whether the waker was called."""
-        seconds = min(max(0.0, seconds), 3600.0)
-        if self._poll is None:
-            readable, _, _ = select.select([self._fd, self._waker], [self._fd] if writing else [], [], seconds)
-            return self._fd in readable, self._waker in readable
-        if writing != self._writing:
-            self._writing = writing
-            self._poll.modify(self._fd, select.POLLIN | select.POLLOUT if writing else select.POLLIN)
-        events = self._poll.poll(seconds * 1000)
-        if events == self._data:
-            return True, False
-        readable_fd = any(fd == self._fd and event & ~select.POLLOUT for fd, event in events)
-        return readable_fd, any(fd == self._waker for fd, _ in events)
-
-
 def _translate(connected: CancellableSocket, error: Exception) -> KucoinSyncError:
     """Return an error of the system as one of this package; both without traceback, which would keep objects alive."""
     try:
@@ -509,33 +403,3 @@ def _translate(connected: CancellableSocket, error: Exception) -> KucoinSyncErro
     except ConnectionFailed as translated:
         error.__traceback__ = None
         return translated.with_traceback(None)
-
-
-def _shake_hands(connected: CancellableSocket, url: SecretUrl, user_agent: str) -> bytes:
-    """Do the WebSocket handshake; return the bytes that the server sent right after it."""
-    handshake_socket = _HandshakeSocket(connected)
-    framing = websocket.WebSocket(enable_multithread=False)
-    try:
-        framing.connect(  # type: ignore[no-untyped-call]
-            url,
-            socket=handshake_socket,
-            redirect_limit=0,
-            suppress_origin=True,
-            header=[f"User-Agent: {user_agent}"] if user_agent else [],
-        )
-    except WebSocketBadStatusException as error:
-        if error.status_code == 401:
-            raise TokenError(f"{connected.peer} refused the connect token in the handshake (HTTP 401)") from None
-        raise ConnectionFailed(
-            f"{connected.peer} refused the WebSocket handshake with HTTP {error.status_code}"
-        ) from None
-    except WebSocketException as error:
-        text = str(error).partition(":")[0]  # the rest of the text quotes the peer, which may quote our token
-        if "Redirect" in text:
-            raise ConnectionFailed(
-                f"{connected.peer} redirects the WebSocket handshake elsewhere, which is refused", retriable=False
-            ) from None
-        raise ProtocolError(f"{connected.peer} answered the WebSocket handshake with what is none: {text}") from None
-    except ValueError as error:
-        raise ProtocolError(f"the WebSocket handshake with {connected.peer} failed: {error}") from None
-    return handshake_socket.rest

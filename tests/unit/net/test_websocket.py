@@ -106,13 +106,13 @@ def pair(make_pair: Callable[..., Pair], secure: bool) -> Pair:
 def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """An event that is set when a receive begins to wait."""
     begun = threading.Event()
-    wait = transport_module._Poller.wait
+    wait = transport_module.Poller.wait
 
     def noting(*arguments: Any) -> tuple[bool, bool]:
         begun.set()
         return wait(*arguments)
 
-    monkeypatch.setattr(transport_module._Poller, "wait", noting)
+    monkeypatch.setattr(transport_module.Poller, "wait", noting)
     return begun
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, overload
 
-from .connections.manager import SubscriptionManager
-from .connections.subscriber import Callback, Options, SubscribeOptions, Subscriber
-from .delivery.subscription import Subscription
-from .internal.fork import NotPicklable
-from .internal.signals import run_or_defer
-from .topics import grammar
-from .topics.name import TopicName
+from ..delivery.subscription import Subscription
+from ..internal.fork import NotPicklable
+from ..internal.signals import run_or_defer
+from ..topics import grammar
+from ..topics.name import TopicName
+from .manager import SubscriptionManager
+from .subscriber import Callback, Options, SubscribeOptions, Subscriber
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -167,6 +167,14 @@ class CancellableSocket:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ConnectionFailed(f"the connection to {self.peer} failed: {reason}") from error
 
+    def translate(self, error: Exception) -> ConnectionFailed:
+        """Return what `fail` raises; both errors without traceback, which would keep objects alive."""
+        try:
+            self.fail(error)
+        except ConnectionFailed as translated:
+            error.__traceback__ = None
+            return translated.with_traceback(None)
+
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         """Return a buffered reader for `http.client`; the socket stays open until its last reader is closed."""
         self._readers += 1

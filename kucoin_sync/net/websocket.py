@@ -194,7 +194,7 @@ class WebSocketConnection:
             self._flowing = False
             return []
         except OSError as error:
-            return self._finish_read(_translate(self._socket, error))
+            return self._finish_read(self._socket.translate(error))
         lone = self._frames.add_lone(count)
         if lone is not None:
             return [lone]
@@ -241,7 +241,7 @@ class WebSocketConnection:
             self._end_with(ConnectionFailed(f"a signal came while a message of {self._socket.peer} was being read"))
             return []
         failure = read_lease.failure
-        return self._finish_read(None if failure is None else _translate(self._socket, failure))
+        return self._finish_read(None if failure is None else self._socket.translate(failure))
 
     @property
     def taken(self) -> int:
@@ -304,7 +304,7 @@ class WebSocketConnection:
             self._flowing = False
             return None
         except OSError as error:
-            return _translate(self._socket, error)
+            return self._socket.translate(error)
         self._flowing = self._reads_can_wait
         return None if count else self._at_end()
 
@@ -394,12 +394,3 @@ class WebSocketConnection:
         except OSError:
             # Unread bytes may still be there. The read after them meets the same error and reports it.
             pending.clear()
-
-
-def _translate(connected: CancellableSocket, error: Exception) -> KucoinSyncError:
-    """Return an error of the system as one of this package; both without traceback, which would keep objects alive."""
-    try:
-        connected.fail(error)
-    except ConnectionFailed as translated:
-        error.__traceback__ = None
-        return translated.with_traceback(None)

@@ -167,7 +167,7 @@ def test_the_source_is_read_right() -> None:
     assert inside("protocol.commands") >= {"protocol.session_events", "topics.grammar", "internal.backoff"}
     assert inside("") >= {"topics", "stream", "_version"}
     assert outside("internal.backoff") == {"__future__", "collections", "random"}
-    assert {"websocket", "time"} <= outside("net.websocket")
+    assert {"websocket", "importlib"} <= outside("net.handshake")
     assert "requests" in outside("net.rest")
     assert "typing_extensions" in outside("topics.name")
     assert "typing_extensions" not in set(imports("topics.name", types=False))
@@ -215,7 +215,7 @@ def test_nothing_is_asynchronous(module: str) -> None:
 
 def test_one_module_knows_the_websocket_library_and_one_the_http_library() -> None:
     users = {name: {module for module in MODULES if name in outside(module)} for name in WORLDLY}
-    assert {module for module in users["websocket"] if not module.startswith("testing.")} == {"net.websocket"}
+    assert {module for module in users["websocket"] if not module.startswith("testing.")} == {"net.handshake"}
     assert users["requests"] | users["urllib3"] == {"net.rest"}
 
 

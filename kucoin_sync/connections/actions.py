@@ -1,4 +1,7 @@
-"""Actions: calls to connections that are decided under the stream's lock and made after its release."""
+"""Actions: calls that are all made, also if a signal handler raises in between.
+
+Those that may call out are decided under the stream's lock and run after its release.
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
 """The connections of one market, public or private, and the decisions about them.
 
-The group decides under the stream's lock and returns the actions to run after its release. An action tells a
-connection which keys are wanted at that moment, not which were wanted at the decision, because two threads may run
-their actions in another order than they decided.
+The group tells connections which keys are wanted under the stream's lock, so that they hear of decisions in their
+order. What may call out, such as to start a source or to end a subscription, is returned as actions, to be run after
+the release of the lock.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -16,7 +15,7 @@ from ..delivery.subscription import Subscription
 from ..events import Progress
 from ..exceptions import KucoinSyncError
 from ..protocol.session_events import TopicKey
-from .actions import Action
+from .actions import Action, run
 from .dispatch import Dispatcher
 from .pending_subscribe import PendingSubscribe
 from .source import Counts, MessageSource
@@ -44,23 +43,19 @@ class ConnectionGroup:
         self.past = Counts()  # of connections that have ended
         self._pending: dict[TopicKey, list[PendingSubscribe]] = {}  # the calls that wait for each key
         self._make = make
-        self._lock = lock  # the stream's
-        # Held while connections are told which keys are wanted, so that the last to read that is the last to tell it.
-        # Acquired before the stream's lock.
-        self._telling = threading.Lock()
 
     # Under the stream's lock
 
     def add(
         self, subscription: Subscription, keys: list[TopicKey], call: PendingSubscribe, undo: ExitStack
     ) -> list[Action]:
-        """Route keys to a subscription; return the actions that subscribe them at the server.
+        """Route keys to a subscription, and subscribe them; return the actions that start their connections.
 
         Raises:
             InvalidTopic: the connection of a tunnel is full.
             ConnectionFailed: no other connection could be made.
         """
-        actions = self._place(keys, undo)
+        placed = self._place(keys, undo)
         undo.callback(self._remove_routes, subscription, keys, call)
         for key in keys:
             self.dispatcher.add_route(key, subscription)
@@ -68,7 +63,7 @@ class ConnectionGroup:
                 self._pending.setdefault(key, []).append(call)
                 call.expect(self, key)
         self.dispatcher.routes_changed()
-        return actions
+        return self._subscribe(placed)
 
     def _remove_routes(self, subscription: Subscription, keys: list[TopicKey], call: PendingSubscribe) -> None:
         """Undo `add`."""
@@ -81,28 +76,27 @@ class ConnectionGroup:
         self.dispatcher.routes_changed()
 
     def reserve(self, tunnel: str, keys: list[TopicKey], undo: ExitStack) -> list[Action]:
-        """Place all keys of a new tunnel on one connection; return the actions that subscribe them."""
+        """Place all keys of a new tunnel on one connection, and subscribe them; return the actions that start it."""
         self.assignment.pin(tunnel, len(set(keys)))
-        return self._place(keys, undo)
+        return self._subscribe(self._place(keys, undo))
 
-    def remove(self, subscription: Subscription, singles: Iterable[str]) -> list[Action]:
-        """Stop to route topics to a subscription; return the actions that unsubscribe unused topics at the server."""
+    def remove(self, subscription: Subscription, singles: Iterable[str]) -> None:
+        """Stop to route topics to a subscription, and unsubscribe those that no other subscription has."""
         unwanted = []
         for key in [TopicKey(single, subscription.tunnel) for single in singles]:
             if subscription in self.dispatcher.sinks(key) and self.dispatcher.remove_route(key, subscription):
                 unwanted.append(key)
         self.dispatcher.routes_changed()
         self.acked(unwanted)  # ends the waits for these keys
-        return [partial(self._tell, number, keys) for number, keys in self.assignment.remove(unwanted).items()]
+        self._unsubscribe(unwanted)
 
-    def close_tunnel(self, tunnel: str) -> list[Action]:
-        """Remove a tunnel and its keys; return the actions that close it at the server."""
+    def close_tunnel(self, tunnel: str) -> None:
+        """Remove a tunnel and its keys."""
         self.dispatcher.close_tunnel(tunnel)
         number = self.assignment.home_of_tunnel(tunnel)
-        if number is None:
-            return []
-        self.acked(self.assignment.unpin(tunnel)[1])  # ends the waits for these keys
-        return [partial(connection.close_tunnel, tunnel) for connection in self._sources_of(number)]
+        if number is not None:
+            self.acked(self.assignment.unpin(tunnel)[1])  # ends the waits for these keys
+            run(partial(connection.close_tunnel, tunnel) for connection in self._sources_of(number))
 
     def acked(self, keys: Iterable[TopicKey]) -> list[Progress]:
         """Note that the server has confirmed keys: the calls that wait for them go on. Return how far these are."""
@@ -130,7 +124,7 @@ class ConnectionGroup:
         return actions
 
     def move(self, connection: MessageSource, keys: Iterable[TopicKey]) -> list[Action]:
-        """Move keys that a full connection has refused; return the actions that subscribe them elsewhere.
+        """Move keys that a full connection has refused; return the actions that start their new connections.
 
         Raises:
             ConnectionFailed: no other connection could be made; the keys keep their old places.
@@ -141,9 +135,9 @@ class ConnectionGroup:
         with ExitStack() as undo:
             undo.callback(self.assignment.put_back, number, [key for key in keys if self.assignment.is_at(key, number)])
             undo.callback(self._drop_all_but, self.assignment.numbers)
-            actions = self._carry(self.assignment.full(number, keys))
+            placed = self._make_missing(self.assignment.full(number, keys))
             undo.pop_all()
-        return actions
+        return self._subscribe(placed)
 
     def failed_for_good(self, connection: MessageSource, error: KucoinSyncError) -> list[Action]:
         """Remove a failed connection and its keys; return the actions that report `error` to the subscriptions."""
@@ -172,7 +166,8 @@ class ConnectionGroup:
         new = self._make(self)
         self.dispatcher.begin_merge(old, new)
         self.connections[number] = new
-        return [partial(self._tell, number, self.assignment.keys(number)), new.start]
+        new.subscribe(self.assignment.keys(number))
+        return [new.start]
 
     def drop_if_idle(self, connection: MessageSource) -> bool:
         """Forget a connection without topics; return whether the caller must close it."""
@@ -234,53 +229,46 @@ class ConnectionGroup:
         """Return all connections, including those that are being replaced."""
         return [*self.connections.values(), *self.dispatcher.retiring]
 
-    # Without the lock
-
-    def _tell(self, number: int, keys: Iterable[TopicKey]) -> None:
-        """Subscribe and unsubscribe keys on a connection, according to the assignment at this moment."""
-        with self._telling:
-            with self._lock:
-                current = self.connections.get(number)
-                if current is None:
-                    return  # the connection was removed with its keys
-                wanted = [key for key in keys if self.assignment.is_at(key, number)]
-                gone = [key for key in keys if not self.assignment.is_at(key, number)]
-                told = self._sources_of(number)
-            if wanted:
-                current.subscribe(wanted)
-            if gone:
-                for connection in told:
-                    connection.unsubscribe(gone)
-
     def _number(self, connection: MessageSource) -> int | None:
         return next((number for number, other in self.connections.items() if other is connection), None)
 
     def _sources_of(self, number: int) -> list[MessageSource]:
         """Return the connection of a number and the one that it is replacing, if any."""
-        current = self.connections[number]
+        current = self.connections.get(number)
+        if current is None:  # it could not be made
+            return []
         old = self.dispatcher.replaced_by(current)
         return [current] if old is None else [current, old]
 
-    def _place(self, keys: list[TopicKey], undo: ExitStack) -> list[Action]:
-        """Assign keys to connections; return the actions that start these and subscribe the keys.
+    def _place(self, keys: list[TopicKey], undo: ExitStack) -> dict[int, list[TopicKey]]:
+        """Assign keys to connections; return the new ones by connection number.
 
         The undo is registered first, because a signal handler may raise at any time.
         """
         undo.callback(self._release, keys, self.assignment.numbers)
-        return self._carry(self.assignment.place(keys))
+        return self._make_missing(self.assignment.place(keys))
 
     def _release(self, keys: list[TopicKey], before: tuple[int, ...]) -> None:
         """Undo `_place`, also a partial one, after the undo of all routes that were added with it."""
-        self.assignment.remove([key for key in keys if not self.dispatcher.sinks(key)])
+        self._unsubscribe([key for key in keys if not self.dispatcher.sinks(key)])
         self._drop_all_but(before)
 
-    def _carry(self, placed: dict[int, list[TopicKey]]) -> list[Action]:
-        """Make the connections that are missing; return the actions that start them and subscribe the keys."""
+    def _make_missing(self, placed: dict[int, list[TopicKey]]) -> dict[int, list[TopicKey]]:
+        """Make the connections that are missing; return the argument."""
         for number in placed:
             if number not in self.connections:
                 self.connections[number] = self._make(self)
-        actions: list[Action] = [partial(self._tell, number, keys) for number, keys in placed.items()]
-        return [*actions, *(self.connections[number].start for number in placed)]
+        return placed
+
+    def _subscribe(self, placed: dict[int, list[TopicKey]]) -> list[Action]:
+        """Subscribe keys on their connections; return the actions that start these."""
+        run(partial(self.connections[number].subscribe, keys) for number, keys in placed.items())
+        return [self.connections[number].start for number in placed]
+
+    def _unsubscribe(self, keys: list[TopicKey]) -> None:
+        """Take keys from their connections."""
+        removed = self.assignment.remove(keys).items()
+        run(partial(each.unsubscribe, gone) for number, gone in removed for each in self._sources_of(number))
 
     def _drop_all_but(self, before: tuple[int, ...]) -> None:
         """Drop the connections that were made since."""

@@ -1,7 +1,7 @@
 """The connection groups of a stream, and the answers to the calls of their connections.
 
-One lock guards the groups. Actions on connections are decided under it and run after its release. Order of locks: the
-`_telling` lock of a group, this lock, then the lock of a connection or a message queue.
+One lock guards the groups. It is taken before the lock of a connection or a message queue. What may call out is decided
+under it and run after its release.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ class SubscriptionManager(ConnectionGroups):
                 subscription.withhold(subscription.topics)
                 todo.append(partial(subscription.message_queue.finish, None))
             for group in self._connection_groups.values():
-                todo += group.close_tunnel(name)
+                group.close_tunnel(name)
         actions.run(todo)
         for subscription in ended:
             subscription.wait_for_call()
@@ -211,7 +211,7 @@ class SubscriptionManager(ConnectionGroups):
         todo: list[Action] = []
         with self._lock:
             for group in self._connection_groups.values():
-                todo += group.remove(subscription, singles)
+                group.remove(subscription, singles)
             if set(subscription.topics) <= set(singles):
                 self._forget(subscription)
                 todo.append(partial(subscription.message_queue.finish, None))

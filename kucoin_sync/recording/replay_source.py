@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from .. import SubscriptionRejected
 from ..connections.source import Deliver, MessageSource, SourceListener
@@ -142,6 +144,7 @@ class ReplaySource(MessageSource):
         super().__init__(number, market, private, owner, deliver)
         self.owner = owner
         self.last_error: KucoinSyncError | None = None
+        self._unanswered: deque[tuple[TopicKey, ...]] = deque()
         self._topics = topics
         self._thread = thread
         topics.sources.append(self)
@@ -152,16 +155,23 @@ class ReplaySource(MessageSource):
         return self._thread()
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Confirm the recorded topics at once, and refuse all others."""
+        """Deliver the recorded ones of these keys; `start` confirms them, and refuses all others."""
         keys = tuple(keys)
-        recorded = tuple(key for key in keys if tuple(key) in self._topics.recorded)
-        self._topics.want(recorded)
-        if recorded:
-            self.owner.acked(self, recorded)
-        for key in keys:
-            if key not in recorded:
-                names = {topic for topic, _ in self._topics.recorded}
-                self.owner.refused(self, key, NotRecorded(key.topic, names, self._topics.name))
+        self._topics.want(key for key in keys if tuple(key) in self._topics.recorded)
+        self._unanswered.append(keys)
+
+    def start(self) -> None:
+        """Answer what was subscribed; the player starts when the replay does."""
+        for keys in tuple(self._unanswered):  # a call that is interrupted is made again
+            recorded = tuple(key for key in keys if tuple(key) in self._topics.recorded)
+            if recorded:
+                self.owner.acked(self, recorded)
+            for key in keys:
+                if key not in recorded:
+                    names = {topic for topic, _ in self._topics.recorded}
+                    self.owner.refused(self, key, NotRecorded(key.topic, names, self._topics.name))
+            with suppress(ValueError):  # another thread has answered it, too
+                self._unanswered.remove(keys)
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
         """Stop delivering these keys."""

@@ -67,17 +67,13 @@ class ConnectionGroups:
         self._make_source = make
         self._capacity = capacity
         self._io_numbers = itertools.count(1)
-        self._make_lock()
+        self._lock = threading.Lock()
         # The lock guards the following, the groups, and the attributes of the subclass.
         self._connection_groups: dict[tuple[str, bool], ConnectionGroup] = {}
         self._made: list[MessageSource] = []  # all connections whose threads may still run
         self._live_before: frozenset[tuple[str, bool]] = frozenset()  # the groups that were live before a fork
 
     # For the stream
-
-    def _make_lock(self) -> None:
-        """Make the lock; in a forked child again, because a thread of the parent may hold the old one."""
-        self._lock = threading.Lock()
 
     def last_error(self, call: PendingSubscribe) -> KucoinSyncError | None:
         """Return why a connection that a `subscribe` call waits for is not connected; None if all are."""
@@ -270,8 +266,3 @@ class ConnectionGroups:
 
     def _of(self, connection: MessageSource) -> ConnectionGroup:
         return self._connection_groups[connection.market, connection.private]
-
-    def _connections(self) -> list[MessageSource]:
-        """Return all connections whose threads may still run, including those removed from their groups."""
-        with self._lock:
-            return list(self._made)

@@ -62,11 +62,8 @@ class SubscriptionManager(ConnectionGroups):
         Only the subscriptions are kept; `resume` makes new groups for them. A subscription whose `subscribe` call was
         running on another thread of the parent is dropped, because that thread does not exist in the child.
         """
-        self._make_lock()
-        for connection in {
-            *self._made,
-            *(each for group in self._connection_groups.values() for each in group.all_connections()),
-        }:
+        self._lock = threading.Lock()  # a thread of the parent may hold the old one
+        for connection in self._made:
             connection.after_fork()
         joining, here = self._joining, threading.get_ident()
         self._subscriptions = {
@@ -241,7 +238,7 @@ class SubscriptionManager(ConnectionGroups):
             first, self.closed = not self.closed, True
             subscriptions = list(self._subscriptions)
             calls = {call for group in self._connection_groups.values() for call in group.waiting()}
-        connections = self._connections()
+            connections = list(self._made)
         if first:
             for subscription in subscriptions:
                 subscription.withhold(subscription.topics)

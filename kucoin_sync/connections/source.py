@@ -89,6 +89,8 @@ class Counts(msgspec.Struct):
 class MessageSource:
     """Delivers the messages of one market, public or private, until it is closed. Its own thread calls its owner.
 
+    `subscribe`, `unsubscribe` and `close_tunnel` are called under the lock of the owner, so they must not call it.
+
     Attributes:
         last_error: why no messages can come now; None while they can.
         epoch: a number from the owner's `epochs`; it rises whenever messages may be missing between two messages.
@@ -117,13 +119,10 @@ class MessageSource:
         return self.thread.ident is not None and not self.thread.is_alive()
 
     def start(self) -> None:
-        """Start to deliver messages, unless already started. The thread is idle until then.
-
-        Called after each `subscribe`, because a signal handler may raise between the first `subscribe` and `start`.
-        """
+        """Start to deliver messages, unless already started. Called after each `subscribe`."""
 
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Deliver these keys too; call the owner's `acked` or `refused` for each."""
+        """Deliver these keys too; after `start`, call the owner's `acked` or `refused` for each."""
         raise NotImplementedError
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:

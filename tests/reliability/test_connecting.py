@@ -87,7 +87,7 @@ def test_close_cancels_each_step_of_connecting_within_half_a_second(
         if "token" not in how:
             proxy.wait_for(lambda proxy: proxy.accepted > accepted)
         taken = seconds_of(stream.close)
-        assert not [thread for thread in stream._subscription_manager._connections() if not thread.over]
+        assert not [thread for thread in stream._subscription_manager._made if not thread.over]
         return taken
 
     assert at_best(0.5, seconds) <= 0.5

@@ -51,6 +51,7 @@ PURE = {
     "books.snapshot",
     "books.source",
     "connections.topic_assignment",
+    "connections.tunnels",
     "credentials",
     "delivery.latency",
     "events",

@@ -263,7 +263,9 @@ class Connection(ReconnectingSource):
             self.last_error = self._waker.step = None
             self._owner.emit(Connected(self.market, self.private, self.epoch, self._host))
         elif isinstance(event, Acked):
-            self._owner.acked(self, event.keys)
+            # A key may have been unsubscribed since; a later command for it has a confirmation of its own.
+            if keys := tuple(key for key in event.keys if self.is_active(key)):
+                self._owner.acked(self, keys)
         elif isinstance(event, Refused):
             with self._lock:
                 self._wanted.pop(event.key, None)

@@ -19,7 +19,7 @@ from .actions import Action, run
 from .dispatch import Dispatcher
 from .pending_subscribe import PendingSubscribe
 from .source import Counts, MessageSource
-from .topic_assignment import TopicAssignment
+from .tunnels import TunnelAssignment
 
 __all__ = ["ConnectionGroup"]
 
@@ -37,7 +37,7 @@ class ConnectionGroup:
     ) -> None:
         self.market = market
         self.private = private
-        self.assignment = TopicAssignment(capacity)
+        self.assignment = TunnelAssignment(capacity)
         self.connections: dict[int, MessageSource] = {}  # by the connection numbers of `assignment`
         self.dispatcher = Dispatcher(market, private, lock)
         self.past = Counts()  # of connections that have ended

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..exceptions import InvalidTopic
 from ..protocol.session_events import TopicKey
 
-__all__ = ["TUNNELS_PER_CONNECTION", "TopicAssignment"]
-
-TUNNELS_PER_CONNECTION = 5
-"""KuCoin's documentation of 2019 to 2023, "Multiplex"."""
+__all__ = ["TopicAssignment"]
 
 
 class TopicAssignment:
@@ -25,7 +21,6 @@ class TopicAssignment:
         self._capacity: dict[int, int] = {}
         self._keys: dict[int, dict[TopicKey, None]] = {}  # by connection, in the order of placement
         self._home: dict[TopicKey, int] = {}
-        self._pins: dict[str, int] = {}  # connection of each tunnel; the topics of a tunnel share one connection
         self._next = 1
 
     def __repr__(self) -> str:
@@ -51,28 +46,14 @@ class TopicAssignment:
         return tuple(self._keys.get(number, ()))
 
     def place(self, keys: Iterable[TopicKey]) -> dict[int, list[TopicKey]]:
-        """Assign each new key to a connection; return the new keys by connection number. Numbers may be new.
-
-        Raises:
-            InvalidTopic: the connection of a tunnel is full; nothing has changed.
-        """
+        """Assign each new key to a connection; return the new keys by connection number. Numbers may be new."""
         placed: dict[int, list[TopicKey]] = {}
-        pins, first_new = dict(self._pins), self._next
-        try:
-            for key in keys:
-                if key in self._home:
-                    continue
+        for key in keys:
+            if key not in self._home:
                 number = self._room_for(key)
                 self._keys[number][key] = None
                 self._home[key] = number
                 placed.setdefault(number, []).append(key)
-        except InvalidTopic:
-            for held in placed.values():
-                self.remove(held)
-            for number in range(first_new, self._next):
-                self.drop(number)
-            self._pins = pins
-            raise
         return placed
 
     def remove(self, keys: Iterable[TopicKey]) -> dict[int, list[TopicKey]]:
@@ -86,8 +67,8 @@ class TopicAssignment:
         return removed
 
     def drop_if_empty(self, number: int) -> bool:
-        """Forget a connection without topics and tunnels; return whether it was forgotten."""
-        if self._keys.get(number) or number in self._pins.values():
+        """Forget a connection without topics; return whether it was forgotten."""
+        if self._keys.get(number):
             return False
         self._keys.pop(number, None)
         self._capacity.pop(number, None)
@@ -99,7 +80,6 @@ class TopicAssignment:
         self._capacity.pop(number, None)
         for key in keys:
             del self._home[key]
-        self._pins = {tunnel: home for tunnel, home in self._pins.items() if home != number}
         return keys
 
     def full(self, number: int, keys: Iterable[TopicKey]) -> dict[int, list[TopicKey]]:
@@ -123,38 +103,7 @@ class TopicAssignment:
             self._keys[number][key] = None
             self._home[key] = number
 
-    def pin(self, tunnel: str, room: int = 1) -> int:
-        """Assign a tunnel to a connection with `room` free places; return the connection number."""
-        if tunnel not in self._pins:
-            tunnels = list(self._pins.values())
-            fitting = (
-                number
-                for number, held in self._keys.items()
-                if len(held) + room <= self._capacity[number] and tunnels.count(number) < TUNNELS_PER_CONNECTION
-            )
-            self._pins[tunnel] = next(fitting, 0) or self._open()
-        return self._pins[tunnel]
-
-    def home_of_tunnel(self, tunnel: str) -> int | None:
-        """Return the connection number of a tunnel; None before its first topic."""
-        return self._pins.get(tunnel)
-
-    def unpin(self, tunnel: str) -> tuple[int, tuple[TopicKey, ...]]:
-        """Forget a tunnel; return its connection number and the keys that were in it."""
-        number = self._pins.pop(tunnel)
-        keys = tuple(key for key in self._keys.get(number, ()) if key.tunnel == tunnel)
-        self.remove(keys)
-        return number, keys
-
-    def _room_for(self, key: TopicKey) -> int:
-        if key.tunnel is not None:
-            number = self.pin(key.tunnel)
-            if len(self._keys[number]) >= self._capacity[number]:
-                raise InvalidTopic(
-                    f"the connection of tunnel {key.tunnel!r} is full with {self._capacity[number]} topics; "
-                    f"subscribe {key.topic} in another tunnel or outside"
-                )
-            return number
+    def _room_for(self, key: TopicKey) -> int:  # noqa: ARG002 - for the subclass
         for number, held in self._keys.items():
             if len(held) < self._capacity[number]:
                 return number

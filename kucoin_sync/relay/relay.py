@@ -12,7 +12,6 @@ Rules:
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -28,9 +27,9 @@ from ..delivery.callbacks import Callbacks
 from ..events import Event
 from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, is_fatal
 from ..internal import backoff
-from ..internal.guard import Thread, guarded, log
+from ..internal.guard import Thread, guarded
 from ..internal.latch import Latch
-from ..internal.resources import shortage_error, start_thread
+from ..internal.resources import error_or_defect, shortage_error, start_thread
 from ..internal.signals import holds_no_lock, is_reentrant, run_or_defer
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
@@ -248,8 +247,8 @@ class Relay:
 
     def _failed(self, error: BaseException, delay: float) -> None:
         """Report an error before the next attempt in `delay` seconds; give up if the error is permanent."""
-        missing = error if isinstance(error, KucoinSyncError) else shortage_error(error, "the relay")
-        if missing is None and isinstance(error, BROKEN):
+        ours = isinstance(error, KucoinSyncError) or shortage_error(error, "the relay") is not None
+        if isinstance(error, BROKEN) and not ours:
             failure = self._server.failure(error)
             if is_fatal(failure, was_live=self._has_answered, needs_key=False):
                 self._give_up(failure)
@@ -258,10 +257,8 @@ class Relay:
             self._drop_from = time.monotonic() + delay + _KEEP_TOPICS_SECONDS
             self._callbacks.emit(RedisFailed(failure, delay))
             return
-        if missing is None:
-            log(logging.ERROR, "a defect in the relay, which tries again", error=error)
-            missing = ConnectionFailed(f"a defect in this package: {type(error).__name__}: {error}")
-        self._callbacks.emit(RelayDelayed(missing, delay))
+        reason = error_or_defect(error, "the relay", "a defect in the relay, which tries again")
+        self._callbacks.emit(RelayDelayed(reason, delay))
 
     def _give_up(self, failure: ConnectionFailed) -> None:
         with self._changed:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 from kucoin_sync.connections.connection import Connection
+from kucoin_sync.protocol.dialects import DIALECTS
 from kucoin_sync.protocol.message import Message
 from kucoin_sync.protocol.session_events import Acked, TopicKey
 
@@ -37,7 +39,7 @@ class Session:
 def test_a_confirmation_counts_only_for_what_was_not_unsubscribed_since() -> None:
     """Else the next `subscribe` of that topic would return before the server has its command."""
     owner: Any = Owner()
-    options: Any = None
+    options: Any = SimpleNamespace(dialects=DIALECTS)
     connection = Connection(1, "spot", False, options, owner, lambda source, pushes: None)
     session: Any = Session()
     connection._session = session

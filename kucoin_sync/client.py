@@ -16,8 +16,8 @@ from .connections.subscriber import Callback, Subscriber
 from .connections.subscribing import Subscribing
 from .credentials import Credentials
 from .delivery.callbacks import Callbacks
+from .delivery.inline_queue import InlineQueue
 from .delivery.observer import Observer
-from .delivery.queue import InlineQueue
 from .events import Event
 from .internal.fork import install_fork_hooks, register
 from .internal.signals import defer, deferred_threads, holds_no_lock, is_reentrant, run_or_defer, wait_for_deferred

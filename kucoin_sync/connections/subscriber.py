@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypedDict
 
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks
+from ..delivery.inline_queue import InlineQueue
 from ..delivery.overflow import OVERFLOW, queue_for
-from ..delivery.queue import InlineQueue, MessageQueue
+from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
 from ..events import Overflowed
 from ..exceptions import (

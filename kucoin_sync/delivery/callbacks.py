@@ -25,7 +25,7 @@ _WARN_AFTER = 1.0
 
 
 class _CallbackJob(Job):
-    """Calls a subscription's callback; the message queue releases it, as a `Latch`, when there is something to do."""
+    """Calls a subscription's callback. The message queue releases the job when there is something to do."""
 
     def __init__(self, callbacks: Callbacks, subscription: Subscription) -> None:
         self._callbacks = callbacks
@@ -48,7 +48,7 @@ class _CallbackJob(Job):
                 self._callbacks.failed(self.subscription, error)
             if not worker.is_active:
                 break
-        message_queue.calling = False
+        message_queue.called()
         if self._executor.closed:
             return False
         if message_queue.has_messages():

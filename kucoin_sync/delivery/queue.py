@@ -16,21 +16,21 @@ Rules:
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice, repeat, starmap
-from typing import Any, Protocol
+from typing import Any
 
 from ..internal import fork
 from ..internal.signals import holds_no_lock
 from ..net.direct_read import ReadLease
 from ..protocol.envelopes import Decoder, FrameBatch, Push, Pushes, RawPush
 from ..protocol.message import Message
+from .callback_slot import CallbackSlot, Releasable
 
-__all__ = ["InlineQueue", "Latch", "MessageQueue", "lost_count", "uncalled"]
+__all__ = ["ONCE", "MessageQueue", "lost_count"]
 
 _NOBODY, _SEVERAL = -1, -2
 ONCE = ((),)
@@ -39,13 +39,7 @@ _append: Callable[[deque[Any], FrameBatch], None] = deque.append
 _remove: Callable[[deque[Any], FrameBatch], None] = deque.remove
 
 
-class Latch(Protocol):
-    """An object that a waiting consumer adds to `waiters`; `put` releases it once. A `threading.Lock` is one."""
-
-    def release(self) -> None: ...
-
-
-class MessageQueue:
+class MessageQueue(CallbackSlot):
     """The queue of one subscription. Policy "drop_newest": a full queue drops new pushes.
 
     Attributes:
@@ -59,34 +53,25 @@ class MessageQueue:
         decoder: decodes raw pushes to messages.
         first_use: called before a consumer looks for messages; its owner shares one with all queues.
         before_wait: called before a consumer waits.
-        callback: called with each message if the consumer is a callback. Look it up for each message, because closing
-            replaces it.
-        calling: whether a call of the callback may be running.
-        leaving: latches of the threads that wait until `calling` is False; released after the call.
     """
 
     def __init__(self, maxsize: int, on_overflow: Callable[[int], None]) -> None:
+        super().__init__()
         self.items: deque[Push | FrameBatch] = deque()
-        self.waiters: deque[Latch] = deque()
+        self.waiters: deque[Releasable] = deque()
         self.dropped = 0
         self.alert = False
         self.finished = False
         self.error: Exception | None = None
         self.read_lease: ReadLease | None = None
         self.decoder = Decoder()
-        self.callback: Callable[[Message], object] = uncalled
-        self.calling = False
         self.first_use = fork.FirstUse()
         self.before_wait: Callable[[], object] | None = None
-        self.leaving: deque[Latch] = deque()
         self._maxsize = maxsize
         self._on_overflow = on_overflow
-        # Guards the following and `dropped`. Reentrant, because a signal handler may take messages while it interrupts
-        # a consumer.
+        # Guards the following and `dropped`. Reentrant: a signal handler may take messages while it interrupts a consumer.
         self._lock = threading.RLock()
-        self._singles: Iterator[Any] = map(
-            _pop_first, repeat(self.items)
-        )  # pops the first item in one step; used under the lock
+        self._singles: Iterator[Any] = map(_pop_first, repeat(self.items))  # pops the first item in one step
         self._batches: deque[FrameBatch] = deque()  # the batches in `items`
         self._both: tuple[deque[Any], ...] = self.items, self._batches
         self._in_batches = 0  # an upper bound: frames left in all batches, minus one per batch
@@ -107,12 +92,12 @@ class MessageQueue:
         self.clear()
         self.waiters.clear()
         self.leaving.clear()
+        self.calling = False
         self._notices.clear()
         self._overflows.clear()
         self.dropped = self._missing = self.decoder.unreadable = 0
         self._congested = self._full = False
         self._consumer, self.read_lease = _NOBODY, None
-        self.calling = False
         self.alert = self.first_use.pending
 
     def clear(self) -> None:
@@ -287,7 +272,7 @@ class MessageQueue:
             return  # it was just released by another thread
         gate.release()
 
-    def call(self, gate: Latch) -> None:
+    def call(self, gate: Releasable) -> None:
         """Release `gate` once when there is something for a consumer to do; never waits."""
         self._consumer = _SEVERAL  # the messages may be taken later, on any thread
         self.waiters.append(gate)
@@ -324,23 +309,6 @@ class MessageQueue:
                 except ValueError:
                     pass  # released meanwhile
         return released or self.ready()
-
-    def called(self) -> None:
-        """Note that the call of the callback has ended; release the threads that wait for it."""
-        self.calling = False
-        while self.leaving:
-            with suppress(IndexError):  # another thread has just released it
-                self.leaving.popleft().release()
-
-    def wait_for_call(self, timeout: float) -> None:
-        """Wait up to `timeout` seconds until the running call of the callback has ended."""
-        gate = threading.Lock()
-        gate.acquire()
-        self.leaving.append(gate)
-        if self.calling:  # read after the append: `called` resets it before it looks for latches
-            gate.acquire(timeout=timeout)
-        with suppress(ValueError):  # it was released
-            self.leaving.remove(gate)
 
     def accept(self, read_lease: ReadLease) -> None:
         """Give the consumer a lease to read the socket itself."""
@@ -424,51 +392,6 @@ class MessageQueue:
             except IndexError:
                 return  # another thread has just reported it
             self._on_overflow(dropped)
-
-
-class InlineQueue(MessageQueue):
-    """Calls the callback at once, on the I/O thread; nothing is queued."""
-
-    def __init__(self, callback: Callable[[Message], object], failed: Callable[[BaseException], None]) -> None:
-        super().__init__(1, lambda dropped: None)
-        self.callback = callback
-        self._failed = failed
-
-    def room(self) -> float:
-        return math.inf
-
-    @holds_no_lock
-    def put(self, push: Push) -> bool:
-        message = self.decoder.decode(push)
-        if message is None:
-            return False
-        self.calling = True
-        try:
-            if not self.finished:
-                self.callback(message)
-        except BaseException as error:  # every error, also asyncio.CancelledError: the I/O thread goes on
-            self._failed(error)
-        self.calling = False
-        if self.leaving:
-            self.called()
-        return False
-
-    @holds_no_lock
-    def put_many(self, pushes: Pushes) -> bool:
-        self.calling = True
-        for message in self.decoder.decode_all(pushes):
-            if self.finished:
-                break
-            try:
-                self.callback(message)
-            except BaseException as error:
-                self._failed(error)
-        self.called()
-        return False
-
-
-def uncalled(_: Message) -> None:
-    """Ignore a message; replaces a callback that must not be called any more."""
 
 
 def lost_count(push: Push) -> int:

@@ -16,7 +16,8 @@ from ..protocol.envelopes import FrameBatch, Push, Pushes
 from ..protocol.message import Message
 from ..topics.name import P_co
 from ..topics.routing import Router
-from .queue import MessageQueue, uncalled
+from .callback_slot import uncalled
+from .queue import MessageQueue
 
 __all__ = ["Subscription"]
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from kucoin_sync import Message, SlowConsumer, StreamClosed
 from kucoin_sync.delivery import queue as inbox_module
+from kucoin_sync.delivery.inline_queue import InlineQueue
 from kucoin_sync.delivery.overflow import OVERFLOW
-from kucoin_sync.delivery.queue import InlineQueue, MessageQueue
+from kucoin_sync.delivery.queue import MessageQueue
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.internal.fork import FirstUse
 from kucoin_sync.protocol import envelopes as envelopes_module

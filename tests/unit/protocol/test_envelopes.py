@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 
 from kucoin_sync import Message
+from kucoin_sync.delivery.inline_queue import InlineQueue
 from kucoin_sync.delivery.overflow import OVERFLOW
-from kucoin_sync.delivery.queue import InlineQueue
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.payloads import Ticker
 from kucoin_sync.protocol.classic import _Plain, _Split, _Typed, decode_message

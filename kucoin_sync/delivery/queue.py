@@ -69,7 +69,7 @@ class MessageQueue(CallbackSlot):
         self.before_wait: Callable[[], object] | None = None
         self._maxsize = maxsize
         self._on_overflow = on_overflow
-        # Guards the following and `dropped`. Reentrant: a signal handler may take messages while it interrupts a consumer.
+        # Guards the following and `dropped`. A signal handler may take messages while it interrupts a consumer.
         self._lock = threading.RLock()
         self._singles: Iterator[Any] = map(_pop_first, repeat(self.items))  # pops the first item in one step
         self._batches: deque[FrameBatch] = deque()  # the batches in `items`

@@ -17,7 +17,7 @@ from kucoin_sync.protocol.message import Arrival
 
 from ...support.message_queues import Waiters, make_inbox, wait_for_a_consumer
 from ...support.messages import message, number, prefix_of
-from ...support.threads import LIMIT, reached
+from ...support.threads import LIMIT, Task, reached, until
 
 TURN = 16  # messages of one subscription before another is served
 
@@ -556,6 +556,24 @@ class TestClose:
         plug.pull()
         ended(callbacks)
         assert seen.all == []
+
+    def test_the_end_of_a_turn_releases_those_that_wait_for_the_call(
+        self, make_callbacks: Callable[..., Callbacks], seen: Seen
+    ) -> None:
+        callbacks, go_on = make_callbacks(), threading.Event()
+
+        def call(one: Message) -> None:
+            seen(number(one))
+            reached(go_on, "the test did not let it go on")
+
+        subscription = subscribe(call)
+        callbacks.serve(subscription)
+        subscription.put(message(0))
+        assert seen.wait(1) == [0]
+        waiting = Task(subscription.message_queue.wait_for_call, threading.TIMEOUT_MAX)
+        until(lambda: subscription.message_queue.leaving, "nobody waits")
+        go_on.set()
+        waiting.result()
 
     def test_a_callback_may_close(self, make_callbacks: Callable[..., Callbacks], seen: Seen) -> None:
         callbacks = make_callbacks()

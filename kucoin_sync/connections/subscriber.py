@@ -23,6 +23,7 @@ from ..exceptions import (
     StreamClosed,
 )
 from ..internal.signals import defer, is_reentrant, wait_for_deferred
+from ..protocol.dialects import DIALECTS
 from ..protocol.message import Message
 from ..topics import grammar
 from .manager import SubscriptionManager
@@ -98,6 +99,8 @@ class Subscriber:
         options.check()
         singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))
         for single in singles:
+            if tunnel is not None and not DIALECTS[grammar.dialect_of(grammar.market_of(single))].tunnels:
+                raise InvalidTopic(f"{single} can't be subscribed in a tunnel, because its feed has none")
             self._check_key(single, options.private)
         subscription = self._make(singles, options, tunnel)
         held = subscription if holder is None else subscription.held_by_user(holder)

@@ -41,6 +41,7 @@ class Classic:
 
     name = "classic"
     binary = False
+    tunnels = True
 
     def limits(self, limits: Limits, *, private: bool) -> Limits:  # noqa: ARG002
         return limits
@@ -82,7 +83,6 @@ class Classic:
         *,
         private: bool = False,
     ) -> bytes:
-        """Also "openTunnel" and "closeTunnel", without topics."""
         fields: dict[str, Any] = {"id": command_id, "type": kind}
         if topics:
             ((joined, _),) = join(topics, len(topics))
@@ -314,9 +314,6 @@ class EnvelopePrefixes:
         message.raw, message.origin = frame, Origin(arrival)
         self.learn(frame)
         return message
-
-    def prefix_of(self, frame: bytes) -> EnvelopePrefix | None:
-        return self.known.get(frame[: frame.find(DATA)])
 
     def forget(self, topics: int) -> None:
         """Forget all prefixes once most of them may belong to unsubscribed topics."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from ..credentials import Credentials
 from ..limits import Limits
 from .envelopes import FrameBatch, Push
-from .message import Arrival, EnvelopePrefix, RawPush
+from .message import Arrival, RawPush
 
 __all__ = ["Answer", "Dialect", "FrameReader", "Server"]
 
@@ -68,9 +68,6 @@ class FrameReader(Protocol):
     def push(self, frame: bytes, arrival: Arrival) -> Push:
         """Return the push of a frame. Raise one of `message.UNREADABLE` if it is no push, or malformed."""
 
-    def prefix_of(self, frame: bytes) -> EnvelopePrefix | None:
-        """Return the envelope prefix of a frame, None if it is not known."""
-
     def forget(self, topics: int) -> None:
         """Note that so many topics were unsubscribed."""
 
@@ -81,12 +78,15 @@ class Dialect(Protocol):
     Attributes:
         name: what the rows of the topic table call it.
         binary: whether messages come in binary frames; text frames are messages in any dialect.
+        tunnels: whether topics may be subscribed in tunnels; `command` then writes "openTunnel" and "closeTunnel", too.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def binary(self) -> bool: ...
+    @property
+    def tunnels(self) -> bool: ...
 
     def limits(self, limits: Limits, *, private: bool) -> Limits:
         """Return the limits for this feed; `limits` are those of the stream."""
@@ -122,10 +122,7 @@ class Dialect(Protocol):
         *,
         private: bool = False,
     ) -> bytes:
-        """Return a command: "subscribe" or "unsubscribe" of topics that `topics.grammar.join` has put together.
-
-        Other kinds are those that the dialect itself asks for.
-        """
+        """Return a command: "subscribe" or "unsubscribe" of topics that `topics.grammar.join` has put together."""
 
     def answer(self, frame: bytes) -> Answer:
         """Return what a frame means that is not a push. Raise one of `message.UNREADABLE` if it is malformed."""

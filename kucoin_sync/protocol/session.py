@@ -269,9 +269,12 @@ class Session:
         return pushes
 
     def events(self) -> list[SessionEvent]:
-        """Return the events since the last call."""
+        """Return the events since the last call. No key is acknowledged that was unsubscribed meanwhile."""
         events, self._events = self._events, []
-        return events
+        for place, event in enumerate(events):
+            if isinstance(event, Acked):
+                events[place] = Acked(tuple(key for key in event.keys if key in self._wanted))
+        return [event for event in events if event != Acked(())]
 
     def _control(self, frame: bytes, now: float) -> None:
         self.eventful = True
@@ -323,10 +326,8 @@ class Session:
         code, reason, meaning = answer.code, answer.reason, answer.meaning
         command = self._commands.answered(answer.command_id)
         if self._login_id and answer.command_id == self._login_id:
-            with_code = f" (code {code})" if code else ""
-            self.lost = AuthenticationError(
-                f"KuCoin refused the login: {reason}{with_code}", code=str(code or "") or None
-            )
+            told = f"KuCoin refused the login: {reason}" + (f" (code {code})" if code else "")
+            self.lost = AuthenticationError(told, code=str(code) if code else None)
         elif meaning == "token":
             self.lost = TokenError(f"KuCoin refused the connect token: {reason} (code {code})")
         elif meaning == "idle":

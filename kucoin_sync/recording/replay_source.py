@@ -96,32 +96,37 @@ class SubscribedTopics:
     def pushes(self, batch: Batch, payload_mismatch: Callable[[Message], None]) -> Pushes:
         """Return the pushes of a batch whose topics are subscribed."""
         arrival = Arrival(batch.origin.epoch, batch.origin.received_ns, payload_mismatch)
+        known = self._reader.recognise(list(batch.frames), arrival)
+        if isinstance(known, FrameBatch) and (prefixes := known.prefixes) is not None:
+            wanted = set(filter(self._wants, dict.fromkeys(prefixes)))
+            frames = [frame for frame, prefix in zip(batch.frames, prefixes, strict=True) if prefix in wanted]
+            if len(wanted) == 1:
+                return FrameBatch(frames, arrival, prefix=wanted.pop())
+            kept = [prefix for prefix in prefixes if prefix in wanted]
+            return FrameBatch(frames, arrival, kept) if frames else ()
+        if known is not None:
+            return known if self._wants(known[0].prefix) else ()
         pushes: list[Push] = []
-        prefixes: set[EnvelopePrefix | None] = set()
-        known, reader = self._subscribed_prefixes, self._reader
-        for frame, prefix in zip(batch.frames, map(reader.prefix_of, batch.frames), strict=True):
-            if prefix is not None:
-                wanted = known.get(prefix)
-                if wanted is None:
-                    if len(known) >= _MAX_PREFIXES:
-                        known.clear()
-                    wanted = known[prefix] = bool(self._wanted.find(prefix.channel[0]))
-                if wanted:
-                    pushes.append(RawPush(frame, arrival, prefix))
-                    prefixes.add(prefix)
-                continue
+        for frame in batch.frames:
             try:
-                push = reader.push(frame, arrival)
+                push = self._reader.push(frame, arrival)
             except UNREADABLE:
                 self.sources[0].counts.unreadable += 1
                 continue
             topic = channel_of(push)[0]
             if topic is not None and self._wanted.find(topic):
                 pushes.append(push)
-                prefixes.add(None)
-        if len(prefixes) == 1 and (prefix := prefixes.pop()) is not None:
-            return FrameBatch([push.frame for push in pushes if isinstance(push, RawPush)], arrival, prefix=prefix)
         return pushes
+
+    def _wants(self, prefix: EnvelopePrefix) -> bool:
+        """Return whether frames with a prefix are subscribed."""
+        known = self._subscribed_prefixes  # if the topics change now, the result goes into the replaced cache
+        wanted = known.get(prefix)
+        if wanted is None:
+            if len(known) >= _MAX_PREFIXES:
+                known.clear()
+            wanted = known[prefix] = bool(self._wanted.find(prefix.channel[0]))
+        return wanted
 
 
 class ReplaySource(MessageSource):

@@ -16,7 +16,7 @@ class RelayDecoder:
     """Makes pushes from the frames of one market; used by one thread."""
 
     def __init__(self, market: str) -> None:
-        self._reader = DIALECTS[dialect_of(market)].reader()
+        self._make_push = DIALECTS[dialect_of(market)].reader().push
         self._arrival = Arrival()
 
     def push(
@@ -27,7 +27,7 @@ class RelayDecoder:
         if arrival.received_ns != received_ns or arrival.epoch != epoch:
             arrival = self._arrival = Arrival(epoch, received_ns, payload_mismatch)
         try:
-            push = self._reader.push(frame, arrival)
+            push = self._make_push(frame, arrival)
         except UNREADABLE:
             return None
         if not lost:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kucoin_sync import AuthenticationError, Credentials, Stream, SubscriptionRejected
+from kucoin_sync import AuthenticationError, Credentials, InvalidTopic, Stream, SubscriptionRejected
 from kucoin_sync.events import Connected, Disconnected, Rejected, Resubscribed
 from kucoin_sync.recording import Recorder, ReplayStream
 
@@ -120,6 +120,11 @@ def test_its_limits_are_its_own(toy: ToyServer, stream: Stream) -> None:
     stream.subscribe(*(f"/toy/price:C{n}-USDT" for n in range(4)))
     assert len(toy.connections) == 2
     assert sorted(len(symbols) for _, symbols in commands(toy)) == [1, 3]
+
+
+def test_it_has_no_tunnels(stream: Stream) -> None:
+    with stream.tunnel("t") as tunnel, pytest.raises(InvalidTopic, match="can't be subscribed in a tunnel"):
+        tunnel.subscribe(BTC)
 
 
 def test_a_private_connection_logs_in_first(toy: ToyServer, stream: Stream) -> None:

@@ -95,7 +95,7 @@ class _Reader:
         self._prefixes: dict[str, EnvelopePrefix] = {}
 
     def recognise(self, frames: list[bytes], arrival: Arrival) -> FrameBatch | tuple[RawPush] | None:
-        prefixes = [self.prefix_of(frame) for frame in frames]
+        prefixes = [self._prefix_of(frame) for frame in frames]
         known = [prefix for prefix in prefixes if prefix is not None]
         if len(known) < len(frames):
             return None
@@ -114,7 +114,7 @@ class _Reader:
         self._prefixes[head.topic] = made
         return message
 
-    def prefix_of(self, frame: bytes) -> EnvelopePrefix | None:
+    def _prefix_of(self, frame: bytes) -> EnvelopePrefix | None:
         try:
             return self._prefixes.get(_heads(frame).topic)
         except UNREADABLE:
@@ -129,6 +129,7 @@ class Toy:
 
     name = "toy"
     binary = True
+    tunnels = False
 
     def __init__(self, url: str) -> None:
         self._url = url

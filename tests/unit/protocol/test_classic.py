@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from kucoin_sync import Credentials, Limits, TokenError
-from kucoin_sync.protocol.classic import CLASSIC, EnvelopePrefixes, classify_error
+from kucoin_sync.protocol.classic import CLASSIC, EnvelopePrefixes, _Token, classify_error
 from kucoin_sync.protocol.dialect import Server
 from kucoin_sync.protocol.dialects import DIALECTS
 from kucoin_sync.protocol.message import UNREADABLE
@@ -72,6 +73,12 @@ def test_what_is_no_token_is_refused_with_the_path_that_gave_it(data: object, pr
 )
 def test_the_url_has_the_token_and_the_id_of_the_connection(endpoint: str, url: str) -> None:
     assert CLASSIC.url(Server(endpoint, 18.0, 10.0, "a/b="), "7") == url
+
+
+def test_the_answer_with_a_token_does_not_show_it() -> None:
+    shown = repr(msgspec.convert({"token": "s3cret-token", "instanceServers": [SERVER]}, _Token))
+    assert "s3cret" not in shown
+    assert SERVER["endpoint"] in shown
 
 
 # Commands
@@ -333,13 +340,6 @@ def test_what_is_known_can_be_told_apart_or_not_but_is_found_all_the_same() -> N
     assert len(prefixes._by_key) < len(prefixes.known)
     assert prefixes.find(frames) == [prefix_in(prefixes, frame) for frame in frames]
     assert len(prefixes._by_key) == 3
-
-
-def test_a_frame_is_looked_up_by_its_prefix() -> None:
-    prefixes = learned(symbols("BTC", "ETH"))
-    for frame in symbols("ETH", "BTC"):
-        assert prefixes.prefix_of(frame) is prefix_in(prefixes, frame) is not None
-    assert prefixes.prefix_of(ticker(0).replace(b"BTC", b"NEW")) is None
 
 
 def test_prefixes_are_forgotten_once_most_may_be_of_unsubscribed_topics() -> None:

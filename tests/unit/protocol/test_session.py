@@ -192,6 +192,18 @@ def test_a_lost_session_sends_no_commands_and_stays_lost_for_the_same_reason() -
     assert session.lost is reason
 
 
+def test_no_key_is_confirmed_that_is_not_wanted_any_more_when_the_owner_asks() -> None:
+    session = subscribed(BTC, ETH)
+    session.unsubscribe([BTC, ETH])
+    session.subscribe([BTC, ETH])
+    session.unsubscribe([BTC])
+    assert session.events() == [Acked((ETH,))]
+    session.unsubscribe([ETH])
+    session.subscribe([ETH])
+    session.unsubscribe([ETH])
+    assert session.events() == []
+
+
 # Proofs, and bytes that were not read yet
 
 

@@ -335,8 +335,12 @@ class EnvelopePrefixes:
             return prefixes
         # A prefix is unknown, or two prefixes have the same key.
         known = self.known.get
-        prefixes = [found for frame in frames if (found := known(frame[: frame.find(DATA)]))]
-        return prefixes if len(prefixes) == len(frames) else None
+        prefixes = []
+        for frame in frames:
+            if (found := known(frame[: frame.find(DATA)])) is None:
+                return None
+            prefixes.append(found)
+        return prefixes
 
     def _choose_keys(self) -> None:
         """Take the bytes after the common beginning of all prefixes as their keys."""

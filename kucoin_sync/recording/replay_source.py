@@ -6,12 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import compress
 
 from .. import SubscriptionRejected
 from ..connections.source import Deliver, MessageSource, SourceListener
 from ..exceptions import KucoinSyncError
 from ..protocol.dialects import DIALECTS
-from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, channel_of
+from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes
 from ..protocol.message import UNREADABLE, Arrival, Message, RawPush
 from ..protocol.session_events import TopicKey
 from ..topics.grammar import dialect_of
@@ -99,11 +100,11 @@ class SubscribedTopics:
         known = self._reader.recognise(list(batch.frames), arrival)
         if isinstance(known, FrameBatch) and (prefixes := known.prefixes) is not None:
             wanted = set(filter(self._wants, dict.fromkeys(prefixes)))
-            frames = [frame for frame, prefix in zip(batch.frames, prefixes, strict=True) if prefix in wanted]
+            chosen = list(map(wanted.__contains__, prefixes))
+            frames = list(compress(batch.frames, chosen))
             if len(wanted) == 1:
                 return FrameBatch(frames, arrival, prefix=wanted.pop())
-            kept = [prefix for prefix in prefixes if prefix in wanted]
-            return FrameBatch(frames, arrival, kept) if frames else ()
+            return FrameBatch(frames, arrival, list(compress(prefixes, chosen))) if frames else ()
         if known is not None:
             return known if self._wants(known[0].prefix) else ()
         pushes: list[Push] = []
@@ -113,7 +114,7 @@ class SubscribedTopics:
             except UNREADABLE:
                 self.sources[0].counts.unreadable += 1
                 continue
-            topic = channel_of(push)[0]
+            topic = push.prefix.channel[0] if isinstance(push, RawPush) else push.topic
             if topic is not None and self._wanted.find(topic):
                 pushes.append(push)
         return pushes

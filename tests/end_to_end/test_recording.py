@@ -212,7 +212,7 @@ def test_the_changes_of_a_book_all_come_and_end_and_the_book_stays(market: Kucoi
         until(lambda: book.sequence > first + 300, "the book has not moved")
         last = book.sequence
     with ReplayStream(path, None) as replay:
-        again = replay.book(SPOT, maxsize=7)
+        again = replay.book(SPOT, maxsize=100)
         sequence = 0
         for change in again:
             assert not sequence or change.sequence_start <= sequence + 1

@@ -14,6 +14,7 @@ import select
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +36,7 @@ T = TypeVar("T")
 #: Threads that stand for KuCoin, the network or another program: theirs is another system.
 _OTHERS = ("kucoin-server", "kucoin-fault", "test-", "asyncio")
 #: What is no acquisition: what is tested with, what is told, and what users hold of data.
-_APART = ("testing", "payloads", "cli", "contrib", "exceptions", "events", "guard")
+_APART = {"testing", "payloads", "cli", "contrib", "exceptions", "events", "guard"}
 
 RESOURCES: dict[str, Callable[[], Exception]] = {
     "descriptors": lambda: OSError(errno.EMFILE, "Too many open files"),
@@ -51,10 +52,12 @@ class Shortage:
 
     Attributes:
         met: how often it was refused since `arm`.
+        where: the calls that led to the last refusal, the innermost first.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, resource: str) -> None:
         self.met = 0
+        self.where = ""
         self._error = RESOURCES[resource]
         self._lock = threading.Lock()
         self._before = 0  # how often it is still given
@@ -99,9 +102,8 @@ class Shortage:
             elif self._times:
                 self._times -= 1
                 self.met += 1
-                import traceback
-
-                self.where = " < ".join(f"{f.name}:{f.lineno}" for f in reversed(traceback.extract_stack()[:-2]))
+                calls = reversed(traceback.extract_stack()[:-2])
+                self.where = " < ".join(f"{call.name}:{call.lineno}" for call in calls)
                 raise self._error()
 
 
@@ -122,7 +124,7 @@ def _is_recording(path: object) -> bool:
 def _classes() -> Iterator[type[Any]]:
     """Yield the classes of the package whose objects are made by a constructor in Python."""
     for found in pkgutil.walk_packages(kucoin_sync.__path__, f"{kucoin_sync.__name__}."):
-        if found.name.split(".")[1] in _APART or found.name.endswith("__main__"):
+        if not _APART.isdisjoint(found.name.split(".")) or found.name.endswith("__main__"):
             continue
         try:
             module = importlib.import_module(found.name)
@@ -227,6 +229,7 @@ class World:
         for thread in threading.enumerate():
             if thread.name.startswith("kucoin-") and not thread.name.startswith(_OTHERS):
                 thread.join(LIMIT)
+                assert not thread.is_alive(), f"{thread.name} is left behind"
 
 
 #: Armed at its first `yield` and disarmed at its second; what follows has to work.
@@ -262,7 +265,7 @@ def walk(
                 silent = not told or resource != "descriptors"
                 assert silent or not shortage.met or world.failed or world.told(), "nobody was told"
             except BaseException:
-                print("@@", getattr(shortage, "where", "")[:600])
+                print(f"refused in {shortage.where[:600]}")
                 print(f"from the {number}. time on, {times} times; told: {world.events.all}; raised: {world.failed}")
                 raise
             finally:

@@ -567,12 +567,12 @@ def test_each_method_may_be_called_inside_one_of_the_same_object(
 
 
 class Visitor:
-    """Makes calls between steps that any thread of the package takes."""
+    """Makes calls between steps that some threads of the package take: those whose names begin like `thread`."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, thread: str, rng: random.Random) -> None:
         self.calls: deque[Call] = deque()
         self.errors: list[BaseException] = []
-        self.thread = ""  # how the name of those threads begins that make calls
+        self.thread = thread
         self.left = 0
         self._rng = rng
 
@@ -605,9 +605,9 @@ class Visitor:
 THREADS = ("kucoin-io", "kucoin-callbacks", "kucoin-books", "kucoin-snapshots", "kucoin-recorder")
 
 
-def visit_threads(server: KucoinServer, folder: Path, rng: random.Random, times: int) -> None:
-    """Make each call inside each thread of a stream, while it does what it ever does."""
-    visitor = Visitor(rng)
+def visit_threads(server: KucoinServer, folder: Path, rng: random.Random, thread: str, times: int) -> None:
+    """Make each call inside a thread of a stream, while it does what it ever does."""
+    visitor = Visitor(thread, rng)
     threading.settrace(visitor.trace)
     try:
         world = World(server, folder)
@@ -625,12 +625,11 @@ def visit_threads(server: KucoinServer, folder: Path, rng: random.Random, times:
 
 
 def visit_each(visitor: Visitor, world: World, slow: Subscription[Any], rng: random.Random, times: int) -> None:
-    """Make each call inside each thread."""
-    for thread in THREADS * times:
+    """Make each call inside the threads."""
+    for _ in range(times):
         calls = [method(world) for method in rng.sample(METHODS, len(METHODS))]
-        visitor.thread = thread
         visitor.calls.extend(calls)
-        if thread == "kucoin-io":
+        if visitor.thread == "kucoin-io":
             world.server.drop_connections()
 
         def all_made() -> bool:
@@ -640,19 +639,23 @@ def visit_each(visitor: Visitor, world: World, slow: Subscription[Any], rng: ran
                 world.server.publish(topic, {"price": "1"})
             return not visitor.calls
 
-        until(all_made, f"{thread} makes no calls any more")
+        until(all_made, f"{visitor.thread} makes no calls any more")
 
 
-def test_each_method_may_be_called_inside_the_threads(server: KucoinServer, tmp_path: Path, rng: random.Random) -> None:
-    visit_threads(server, tmp_path, rng, times=1)
+@pytest.mark.parametrize("thread", THREADS)
+def test_each_method_may_be_called_inside_the_threads(
+    server: KucoinServer, tmp_path: Path, rng: random.Random, thread: str
+) -> None:
+    visit_threads(server, tmp_path, rng, thread, times=1)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("thread", THREADS)
 def test_each_method_may_be_called_often_inside_the_threads(
-    server: KucoinServer, tmp_path: Path, rng: random.Random
+    server: KucoinServer, tmp_path: Path, rng: random.Random, thread: str
 ) -> None:
-    visit_threads(server, tmp_path, rng, times=5)
+    visit_threads(server, tmp_path, rng, thread, times=5)
 
 
 # Where the package calls code of users

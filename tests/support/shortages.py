@@ -245,12 +245,15 @@ def walk(
     folder: Path,
     *,
     told: bool = True,
+    first: int = 1,
+    step: int = 1,
 ) -> int:
-    """Do an operation with a resource refused from the n-th time on, for each n there is; return how many there are.
+    """Do an operation with a resource refused from the n-th time on, for each n there is; return the last of them.
 
-    `told` says whether each descriptor that is missing has to be told of.
+    With `first` and `step` several tests share the walk. `told` says whether each descriptor that is missing has to be
+    told of.
     """
-    for number in itertools.count(1):
+    for number in itertools.count(first, step):
         with monkeypatch.context() as patches:
             shortage = Shortage(patches, resource)
             world = World(server, shortage, folder)
@@ -272,5 +275,5 @@ def walk(
                 shortage.disarm()
                 world.close()
         if not shortage.met:
-            return number - 1
+            return number - step
     raise AssertionError("unreachable")

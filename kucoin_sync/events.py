@@ -160,7 +160,7 @@ class PayloadMismatch(Event, frozen=True):
     reason: str
     _sentence = (
         "odd data on {0.topic}: {0.reason}; the other properties of the payload are not touched, and message.data has "
-        "all as KuCoin sent it. Told once for this topic: stats()['mismatches'] counts on"
+        "all as KuCoin sent it. Told once for this topic: stats()['misfits'] counts on"
     )
 
 

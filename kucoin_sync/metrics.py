@@ -44,7 +44,7 @@ _COUNTERS = (
     ("unrouted_messages", "unrouted", "Messages received that belong to no subscription."),
     ("unreadable_frames", "unreadable", "Frames skipped because they could not be read."),
     ("unknown_frames", "unknown_types", "Frames skipped because their type is unknown."),
-    ("mismatched_payloads", "mismatches", "Payloads read of which something has not the usual form."),
+    ("misfit_payloads", "misfits", "Payloads read of which something has not the usual form."),
     ("connects", "connects", "Connections that the server welcomed, the first ones included."),
     ("reconnects", "reconnects", "Connections that the server welcomed after one was lost."),
     ("disconnects", "disconnects", "Connections that were lost."),

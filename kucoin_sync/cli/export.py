@@ -51,7 +51,7 @@ def _write(options: argparse.Namespace) -> None:
     with ReplayStream(options.files, speed=None, on_event=say) as replay:
         subscription = replay.subscribe(*options.topic, maxsize=_QUEUE)
         done = export(_counted(subscription, replay), options.topic, options.output)
-        torn, odd = replay.torn, replay.stats()["mismatches"]
+        torn, odd = replay.torn, replay.stats()["misfits"]
     for path in torn:
         print(f"kucoin-sync: {path} was not closed by its recorder; all its whole messages were taken", file=sys.stderr)
     more = [

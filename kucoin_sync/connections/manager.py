@@ -278,7 +278,7 @@ class SubscriptionManager(ConnectionGroups):
                 + sum(queue.decoder.unreadable for queue in queues),
                 "unknown_types": total.unknown,
                 "unrouted": sum(group.dispatcher.unrouted for group in groups),
-                "mismatches": self._mismatches.count,
+                "misfits": self._mismatches.count,  # a public name, older than the word mismatch
                 "pong_latency": max(latencies, default=None),
             }
             waiting = [push for queue in queues if (push := queue.oldest()) is not None]

@@ -25,7 +25,7 @@ COUNTERS = {
     f"kucoin_sync_{name}_total"
     for name in (
         "messages", "bytes", "dropped_messages", "unrouted_messages", "unreadable_frames", "unknown_frames",
-        "mismatched_payloads", "connects", "reconnects", "disconnects", "failed_attempts", "book_resyncs",
+        "misfit_payloads", "connects", "reconnects", "disconnects", "failed_attempts", "book_resyncs",
         "book_snapshots",
     )
 }  # fmt: skip

@@ -127,13 +127,13 @@ def test_an_odd_value_costs_its_own_property_only(
     whole: Payload = feed.send(sample).payload
     everything = properties(whole)
     told = [event for event in events.all if isinstance(event, PayloadMismatch)]
-    assert (whole.extra, told, stream.stats()["mismatches"]) == ({}, [], 0)
+    assert (whole.extra, told, stream.stats()["misfits"]) == ({}, [], 0)
     walked = lost = 0
     for place in places(sample):
         may_change: set[str] = set()
         for value in ODDITIES:
             odd = put(sample, place, value)
-            before = stream.stats()["mismatches"]
+            before = stream.stats()["misfits"]
             message = feed.send(odd)
             payload = message.payload
             said = f"{place} is {'missing' if value is NOTHING else repr(value)[:60]} in {text}"
@@ -151,7 +151,7 @@ def test_an_odd_value_costs_its_own_property_only(
             emptied = any(_at(payload, path) in (None, 0) and _at(whole, path) not in (None, 0) for path in changed)
             if emptied and value not in (None, "", 0, NOTHING, []) and not isinstance(value, dict):
                 lost += 1
-                assert stream.stats()["mismatches"] == before + 1, said
+                assert stream.stats()["misfits"] == before + 1, said
         fields = {name for name, key in _fields(whole) if key == place[0]}
         assert may_change & {name for name, _ in _fields(whole)} <= fields, place
     events.wait(PayloadMismatch)
@@ -236,7 +236,7 @@ def test_a_payload_is_typed_whatever_the_data_are(case: str, server: KucoinServe
             assert empty or (name == "hidden" and value), (data, name, value)
         assert payload.extra == ({} if data in (None, [], {}) or data is NOTHING else {"data": data})
         if data != {}:
-            assert stream.stats()["mismatches"] == number + 1
+            assert stream.stats()["misfits"] == number + 1
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_what_the_documents_and_others_have_seen(
         assert {name: getattr(payload, name) for name in expected} == expected
     assert events.wait(PayloadMismatch).topic == topic
     assert len([event for event in events.all if isinstance(event, PayloadMismatch)]) == 1
-    assert stream.stats()["mismatches"] == 2
+    assert stream.stats()["misfits"] == 2
 
 
 def test_text_that_is_no_number_in_a_ticker_is_told_when_it_is_read(
@@ -286,7 +286,7 @@ def test_text_that_is_no_number_in_a_ticker_is_told_when_it_is_read(
         assert (payload.best_ask, payload.best_bid, payload.price) == (None, 6, 7)
     [event] = [event for event in events.all if isinstance(event, PayloadMismatch)]
     assert event == PayloadMismatch("/market/ticker", "'much' stands where a number is usual")
-    assert stream.stats()["mismatches"] == 2
+    assert stream.stats()["misfits"] == 2
 
 
 def test_a_payload_with_an_extra_is_equal_hashed_copied_and_shown_like_one_without() -> None:

@@ -55,7 +55,7 @@ EVENTS: list[tuple[e.Event, int, str]] = [
         e.PayloadMismatch("/a/b:c", "price is null"),
         logging.WARNING,
         "odd data on /a/b:c: price is null; the other properties of the payload are not touched, and message.data has "
-        "all as KuCoin sent it. Told once for this topic: stats()['mismatches'] counts on",
+        "all as KuCoin sent it. Told once for this topic: stats()['misfits'] counts on",
     ),
     (
         e.CallbackFailed(("/a/b:1", "/a/b:2", "/a/b:3", "/a/b:4", "/a/b:5"), ERROR),

@@ -294,16 +294,14 @@ class EnvelopePrefixes:
                     return None
                 self._last = last
             return (RawPush(frame, arrival, last),)
+        prefixes = None
+        if last is None or not all(map(bytes.startswith, frames, repeat(last.start))):
+            last, prefixes = None, self.find(frames)
+            if prefixes is None:
+                return None
+            self._last = prefixes[-1]
         text = b"".join(frames)
-        if not text.isascii():
-            return None
-        if last is not None and all(map(bytes.startswith, frames, repeat(last.start))):
-            return FrameBatch(frames, arrival, prefix=last, text=text)
-        prefixes = self.find(frames)
-        if prefixes is None:
-            return None
-        self._last = prefixes[-1]
-        return FrameBatch(frames, arrival, prefixes, text=text)
+        return FrameBatch(frames, arrival, prefixes, last, text) if text.isascii() else None
 
     def push(self, frame: bytes, arrival: Arrival) -> Push:
         found = self.known.get(frame[: frame.find(DATA)])

@@ -169,8 +169,8 @@ class SnapshotQueue:
         self._pool = WorkerPool(
             self._lock,
             lambda waker: Fetchers(waker, fetcher),
-            self._next_job,
-            self._run_job,
+            lambda fetchers, now: self._next_job(fetchers, now),
+            lambda book, fetchers: self._run_job(book, fetchers),
             name="kucoin-snapshots",
             purpose="the snapshots of order books",
             is_needed=lambda: bool(self._jobs),

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from ..events import Event, ThreadNotStarted, UnexpectedError
 from ..exceptions import ConnectionFailed
 from ..internal.guard import guarded, log
-from ..internal.resources import start_thread
+from ..internal.resources import acquiring, start_thread
 from ..internal.signals import defer, is_reentrant
 
 __all__ = ["Executor", "Job", "Worker"]
@@ -166,7 +166,8 @@ class Executor:
 
     def _start_worker(self) -> Worker:
         """Return a new worker, which waits for the lock to see what it is for."""
-        worker = Worker()
+        with acquiring(f"the thread {self._name}"):
+            worker = Worker()
         worker.thread = start_thread(self._run, worker, name=self._name)
         return worker
 

@@ -50,17 +50,17 @@ class SoleConsumer(NamedTuple):
         dispatcher, consumer = self
         if dispatcher.merges or dispatcher.observers or not consumer.message_queue.fits(len(pushes)):
             return False
-        push = pushes[-1]
-        if len(pushes) == 1:
+        if isinstance(pushes, FrameBatch):
+            if dispatcher.sole_sink_of(pushes) is not consumer:
+                return False
+            dispatcher.newest = pushes[-1]
+            consumer.put_many(pushes)
+        else:
+            [push] = pushes
             if dispatcher.sole_sink(push.prefix) is not consumer:
                 return False
             dispatcher.newest = push
             consumer.put(push)
-        else:
-            if dispatcher.sole_sink_of(pushes) is not consumer:
-                return False
-            dispatcher.newest = push
-            consumer.put_many(pushes)
         return True
 
     def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
@@ -148,7 +148,7 @@ class Dispatcher:
 
     def deliver(self, connection: MessageSource, pushes: Pushes) -> SoleConsumer | None:
         """Route pushes, through a merge during a rotation. Return the sole consumer if it was waiting."""
-        self.newest = pushes[-1]
+        self.newest = push = pushes[-1]
         if self.merges:
             if (merge := self.retiring.get(connection)) is not None:
                 merge.bring(FIRST, self._opened(pushes))
@@ -161,23 +161,21 @@ class Dispatcher:
                     self.merges.pop(connection, None)
         if self.observers:
             self._tell_observers(pushes)
-        if (sink := self.sole_sink_of(pushes)) is not None:
-            alone = sink.put(pushes[0]) if len(pushes) == 1 else sink.put_many(pushes)
-            return SoleConsumer(self, sink) if alone else None
+        if len(pushes) == 1:
+            if type(push) is RawPush and (sink := self.sole_sink(push.prefix)) is not None:
+                return SoleConsumer(self, sink) if sink.put(push) else None
+        elif isinstance(pushes, FrameBatch) and (sink := self.sole_sink_of(pushes)) is not None:
+            return SoleConsumer(self, sink) if sink.put_many(pushes) else None
         self.route(pushes)
         return None
 
-    def sole_sink_of(self, pushes: Pushes) -> Subscription | None:
-        """Return the only subscription that gets all these pushes; None if each must be routed by itself."""
-        if isinstance(pushes, FrameBatch):
-            if pushes.prefix is not None:
-                return self.sole_sink(pushes.prefix)
-            first, *others = set(pushes.prefixes or ())
-            sink = self.sole_sink(first)
-            return sink if sink is None or all(self.sole_sink(prefix) is sink for prefix in others) else None
-        if len(pushes) == 1 and type(push := pushes[0]) is RawPush:
-            return self.sole_sink(push.prefix)
-        return None
+    def sole_sink_of(self, batch: FrameBatch) -> Subscription | None:
+        """Return the only subscription that gets all frames of a batch; None if each must be routed by itself."""
+        if batch.prefix is not None:
+            return self.sole_sink(batch.prefix)
+        first, *others = set(batch.prefixes or ())
+        sink = self.sole_sink(first)
+        return sink if sink is None or all(self.sole_sink(prefix) is sink for prefix in others) else None
 
     def route(self, pushes: Pushes) -> None:
         """Put each push into its subscriptions; the pushes of one subscription are put together."""

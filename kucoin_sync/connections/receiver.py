@@ -70,7 +70,10 @@ class Receiver:
             if pushes is None:
                 pushes = self._process(session, frames, arrival, now)
             counts.messages += len(pushes)
-            counts.bytes += len(pushes.text) if isinstance(pushes, FrameBatch) else sum(map(len, frames))
+            if len(frames) == 1:
+                counts.bytes += len(frames[0])
+            else:
+                counts.bytes += len(pushes.text) if isinstance(pushes, FrameBatch) else sum(map(len, frames))
             if eventful := session.eventful:  # count before delivery
                 session.eventful = False
                 counts.unreadable += session.unreadable

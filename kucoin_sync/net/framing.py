@@ -74,7 +74,10 @@ class FrameBuffer:
     def room(self) -> memoryview:
         """Return the memory to read into."""
         start, end, reads = self.filled
-        end += sum(reads)
+        if reads:
+            end += sum(reads)
+        if not end:
+            return self._view
         if end == len(self._buffer):
             self._resize(2 * end if not start else end)
             start, end, _ = self.filled

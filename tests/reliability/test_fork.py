@@ -397,6 +397,7 @@ def test_any_look_into_a_book_makes_the_child_follow_it(nothing_left_behind: Non
             assert forked.hear() is True
 
 
+@pytest.mark.long
 def test_100_forks_in_a_row_from_a_busy_process_each_stream(
     server: KucoinServer, make_stream: MakeStream, events: Events
 ) -> None:

@@ -145,7 +145,9 @@ def publisher() -> Iterator[Callable[[Callable[[], None]], None]]:
     thread.join(LIMIT)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    "policy", [policy if policy == "raise" else pytest.param(policy, marks=pytest.mark.long) for policy in POLICIES]
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_each_message_that_is_waited_for_comes(
     server: KucoinServer,
@@ -274,7 +276,7 @@ def generous(make_server: MakeServer) -> KucoinServer:
 
 @LEFT_TO_THE_COLLECTOR
 @pytest.mark.parametrize(
-    "call", [pytest.param(call, marks=pytest.mark.long) if "book" in call else call for call in MAKING]
+    "call", [call if call == "subscribe" else pytest.param(call, marks=pytest.mark.long) for call in MAKING]
 )
 def test_a_call_that_is_interrupted_leaves_nothing_behind(
     generous: KucoinServer, make_stream: MakeStream, call: str

@@ -96,6 +96,7 @@ def client(make_server: MakeServer) -> Iterator[Client]:
             assert process.wait(30) == 0
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("what", "before", "count"), [("reconnect", 100, 1000), ("subscribe", 10_000, 10_000)])
 def test_1000_reconnects_and_10000_subscriptions_leave_descriptors_threads_and_memory_flat(

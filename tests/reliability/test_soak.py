@@ -117,6 +117,7 @@ def agree(book: LocalBook, exchange: Exchange) -> bool:
     return True
 
 
+@pytest.mark.long
 def test_half_an_hour_of_faults_over_200_topics_and_10_books_loses_nothing_without_a_trace(
     make_server: MakeServer,
     make_proxy: Callable[[KucoinServer], FaultProxy],

@@ -105,6 +105,11 @@ class Connection(ReconnectingSource):
         return session is not None and session.is_active(key)
 
     @property
+    def welcomed(self) -> bool:
+        session = self._session
+        return session is not None and session.welcomed
+
+    @property
     def last_error(self) -> KucoinSyncError | None:
         """The current step of connecting, or the error of the last attempt; None while messages can come."""
         step = self._waker.step

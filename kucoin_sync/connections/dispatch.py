@@ -122,7 +122,7 @@ class Dispatcher:
 
     def begin_merge(self, old: MessageSource, new: MessageSource) -> None:
         """Merge the messages of a connection with those of its replacement."""
-        merge = Merge(self._route_merged, ask=old.prove)
+        merge = Merge(self._route_merged, ask=old.prove, second_welcomed=lambda: new.welcomed)
         self.merges.pop(old, None)
         self.retiring[old] = merge
         self.merges[new] = merge

@@ -62,18 +62,25 @@ class Merge:
         deliver: takes messages; called by one thread at a time, without a lock held.
         ask: requests a proof; `proved` is called when the first connection has delivered everything sent before.
         identity: returns equal values for the same push.
+        second_welcomed: returns whether the second connection may get messages yet. What the first delivers before that
+            cannot come again, and equal messages of the second are new ones.
 
     Attributes:
         over: the second connection may bypass this merge from now on.
     """
 
     def __init__(
-        self, deliver: Callable[[list[Message]], None], ask: Callable[[], object], identity: Identity = same_data
+        self,
+        deliver: Callable[[list[Message]], None],
+        ask: Callable[[], object],
+        identity: Identity = same_data,
+        second_welcomed: Callable[[], bool] = lambda: True,
     ) -> None:
         self.over = False
         self._deliver = deliver
         self._ask = ask
         self._identity = identity
+        self._second_welcomed = second_welcomed
         self._lock = threading.Lock()  # guards all of the following; not held during any call out
         self._feeds: dict[_Channel, _Feed] = {}
         self._held = 0
@@ -170,8 +177,9 @@ class Merge:
         elif source == FIRST:
             place = next((place for place, (held, _) in enumerate(feed.held) if held == identity), None)
             if place is None:
-                others.append(identity)
-                self._owed += 1
+                if self._second_welcomed():
+                    others.append(identity)
+                    self._owed += 1
             else:  # the second has it too: its held messages before this one are older
                 fresh += (held for _, held in islice(feed.held, place))
                 del feed.held[: place + 1]

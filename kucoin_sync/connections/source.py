@@ -136,6 +136,11 @@ class MessageSource:
         """Return whether this key is delivered now. Takes no lock."""
         raise NotImplementedError
 
+    @property
+    def welcomed(self) -> bool:
+        """Whether the server takes subscriptions now. No message of one can come before that. Takes no lock."""
+        return True
+
     def prove(self) -> None:
         """Call the owner's `proved` when everything sent before now has arrived, or when the proof is overdue."""
 

@@ -56,6 +56,18 @@ def test_what_the_first_brings_is_delivered_at_once_and_not_again() -> None:
     assert asked.times == 0
 
 
+def test_what_the_first_brings_before_the_second_can_get_any_is_not_taken_for_a_copy_of_equal_messages() -> None:
+    delivered, welcomed = Delivered(), False
+    merge = Merge(delivered, Asked(), second_welcomed=lambda: welcomed)
+    merge.bring(FIRST, messages(0, 0, 0))
+    welcomed = True
+    merge.bring(FIRST, messages(0))
+    merge.bring(SECOND, messages(0))
+    merge.end_first()
+    merge.bring(SECOND, messages(0, 0))
+    assert delivered.batches == [[0, 0, 0], [0], [0, 0]]
+
+
 def test_once_both_have_brought_the_same_whichever_is_faster_delivers() -> None:
     delivered = Delivered()
     merge = Merge(delivered, Asked())

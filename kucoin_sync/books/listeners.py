@@ -37,8 +37,8 @@ class BookListener(Protocol):
 class ChangeListeners:
     """Makes subscriptions to a book's changes and puts the changes into them.
 
-    A subscription without a callback lives only while its consumer holds it, so it is referenced weakly here. A
-    subscription with a callback is kept alive. Not thread-safe: the book's lock guards it.
+    A subscription without a callback lives only while its consumer holds it: there is only a weak reference to it here.
+    A subscription with a callback is kept alive. Not thread-safe: the book's lock guards it.
     """
 
     def __init__(self, source: BookSource) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import starmap
+from itertools import repeat, starmap
 from typing import Any, cast
 
 from ..protocol.envelopes import FrameBatch, Push, Pushes, channel_of, is_readable
-from .queue import ONCE, MessageQueue, lost_count
+from .queue import MessageQueue, lost_count
 
 __all__ = ["OVERFLOW", "queue_for"]
 
@@ -57,7 +57,7 @@ class _OneByOneQueue(MessageQueue):
         return True in woken
 
     def source(self) -> Iterator[Push]:
-        return starmap(self._take_one, ONCE)
+        return starmap(self._take_one, repeat(()))
 
     def fits(self, count: int) -> bool:
         return count == 1 and not self._congested and len(self) < self._maxsize

@@ -30,10 +30,9 @@ from ..protocol.envelopes import Decoder, FrameBatch, Push, Pushes, RawPush
 from ..protocol.message import Message
 from .callback_slot import CallbackSlot, Releasable
 
-__all__ = ["ONCE", "MessageQueue", "lost_count"]
+__all__ = ["MessageQueue", "lost_count"]
 
 _NOBODY, _SEVERAL = -1, -2
-ONCE = ((),)
 _pop_first: Callable[[deque[Any]], Any] = deque.popleft
 _append: Callable[[deque[Any], FrameBatch], None] = deque.append
 _remove: Callable[[deque[Any], FrameBatch], None] = deque.remove
@@ -179,7 +178,7 @@ class MessageQueue(CallbackSlot):
         one. The step raises IndexError if the queue is empty. A consumer that cannot deliver its push calls `put_back`.
         It does so too with a batch, which it gets if the batch was queued after this call.
         """
-        return starmap(self._take_one, ONCE) if self._batches else self._singles
+        return starmap(self._take_one, repeat(())) if self._batches else self._singles
 
     def _take_one(self) -> Push:
         # No signal handler runs between taking a push, or recording it as taken, and the next line.

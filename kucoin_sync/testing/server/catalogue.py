@@ -44,6 +44,8 @@ class Catalogue:
         """Forget the topics that were added."""
         families: dict[str, _Family] = {}
         for row in TABLE:
+            if row.dialect != "classic":
+                continue
             market = "futures" if row.market == "futures" else "spot"
             family = families.setdefault(row.prefix, _Family(market, row.private))
             if row.argument is Argument.NONE:
@@ -89,6 +91,11 @@ class Catalogue:
                 if not self._is_traded(single, self._symbols):
                     raise Refused(404, f"topic {single} is not found")
         return singles
+
+    @property
+    def symbols(self) -> frozenset[str] | None:
+        """The known symbols; None for any."""
+        return self._symbols
 
     def is_private(self, topic: str) -> bool:
         """Return whether a topic, subscribed or pushed, is for authorised connections only."""

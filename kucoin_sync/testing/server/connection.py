@@ -74,6 +74,9 @@ class Connection:
     public). `accepted` says whether token and limits allowed it, `end` why it ended ("" while it is open).
     """
 
+    #: The opcode of its messages.
+    opcode: int = ABNF.OPCODE_TEXT
+
     def __init__(
         self,
         connect_id: str,
@@ -144,8 +147,9 @@ class Connection:
                 self._closing_at = self._clock.now()
         self._state.deadlines_moved.set()
 
-    def send_raw(self, data: bytes | str, opcode: int = ABNF.OPCODE_TEXT, fin: int = 1) -> bool:
-        """Send one frame with this payload."""
+    def send_raw(self, data: bytes | str, opcode: int | None = None, fin: int = 1) -> bool:
+        """Send one frame with this payload; without an opcode it is of the kind that this connection has."""
+        opcode = self.opcode if opcode is None else opcode
         return self.send_frames(frame(data.encode() if isinstance(data, str) else data, opcode, fin))
 
     def send_bytes(self, data: bytes) -> bool:
@@ -155,8 +159,8 @@ class Connection:
     # For the server
 
     def send(self, message: dict[str, Any]) -> bool:
-        """Send one message as a text frame."""
-        return self.send_frames(frame(_encode(message)))
+        """Send one message."""
+        return self.send_frames(frame(_encode(message), self.opcode))
 
     def send_frames(self, frames: bytes) -> bool:
         """Send whole frames; return whether they were sent. Nothing is sent after a close frame."""

@@ -32,6 +32,7 @@ class Context:
     tokens: Tokens
     script: Scripting
     rest: Rest
+    ping_interval: float
     idle_timeout: float | None
     send_timeout: float
     refuse_in_handshake: bool
@@ -40,8 +41,13 @@ class Context:
     def admit(self, connection: Connection) -> Refused | None:
         """Accept a connection, or return the reason for its refusal."""
         with self.state.lock:
-            same = sum(other.user == connection.user for other in self.state.connections())
-            error = self.admission.check(same, self.clock.now())
+            # A connection to the UTA feed is nobody's before the login.
+            same = sum(
+                other.user == connection.user and not other.market.startswith("uta")
+                for other in self.state.connections()
+            )
+            of_uta = connection.market.startswith("uta")
+            error = self.admission.check(None if of_uta else same, self.clock.now())
             connection.accepted = error is None
             self.state.add(connection)
             return error

@@ -14,6 +14,7 @@ from io import BufferedReader
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
+from . import uta_topics
 from .channel import Channel
 from .connection import Connection
 from .context import Context
@@ -25,11 +26,15 @@ from .rest import Answer, refusal
 from .scripting import Failure, HandshakePlan
 from .state import Request
 from .tokens import Grant
+from .uta_conversation import UtaConnection, UtaConversation
 
-__all__ = ["ENDPOINT", "FUTURES", "Handler"]
+__all__ = ["ENDPOINTS", "FUTURES", "Handler"]
 
-ENDPOINT = "/endpoint"
+_ENDPOINT = "/endpoint"
 FUTURES = "/futures"  # path prefix of the futures service
+_UTA = {"/uta/spot": uta_topics.SPOT, "/uta/futures": uta_topics.FUTURES, "/uta/private": uta_topics.PRIVATE}
+#: The WebSocket paths by market.
+ENDPOINTS = {"spot": _ENDPOINT, "futures": FUTURES + _ENDPOINT, **{market: path for path, market in _UTA.items()}}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -69,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         headers = {name.lower(): value for name, value in self.headers.items()}
-        market = "futures" if futures else "spot"
+        market = _UTA.get(parts.path) or ("futures" if futures else "spot")
         return Request(self.command, parts.path, target, query, headers, body, market, time.time_ns())
 
     # REST
@@ -132,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
             self._context.state.log_handshake(request)
         if plan is not None:
             self._answer_as_planned(plan)
-        elif request.path != ENDPOINT:
+        elif request.path != _ENDPOINT and request.market not in _UTA.values():
             self._write(404, {}, b"")
         elif request.headers.get("sec-websocket-version") != "13":
             self._write(426, {"Sec-WebSocket-Version": "13"}, b"")
@@ -152,8 +157,9 @@ class Handler(BaseHTTPRequestHandler):
         context, market = self._context, request.market
         error: Refused | None = None
         user: str | None = None
+        uta = market in _UTA.values()
         try:
-            user = self._check_token(market, request.query.get("token", "")).user
+            user = None if uta else self._check_token(market, request.query.get("token", "")).user
         except Refused as refused:
             if context.refuse_in_handshake:
                 self._write(refused.code, {}, refused.text.encode())
@@ -166,8 +172,13 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         channel = Channel(self._peer.sock, context.send_timeout, self._received())
         connect_id = request.query.get("connectId") or uuid.uuid4().hex
-        connection = Connection(connect_id, market, user, channel, context.state, context.index, context.clock)
-        conversation = Conversation(connection, context)
+        kind = UtaConnection if uta else Connection
+        connection = kind(connect_id, market, user, channel, context.state, context.index, context.clock)
+        conversation: Conversation | UtaConversation
+        if isinstance(connection, UtaConnection):
+            conversation = UtaConversation(connection, context)
+        else:
+            conversation = Conversation(connection, context)
         with connection.alone():  # nothing is sent before the welcome
             if error is None:
                 error = context.admit(connection)

@@ -31,6 +31,12 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int | None = 50
     #: New connections per minute, of all clients together (KuCoin: 30).
     connections_per_minute: int | None = None
+    #: Topics on one public, and on one private, connection of the UTA feed.
+    uta_topics: int | None = 600
+    uta_private_topics: int | None = 400
+    #: Client messages per 10 seconds and public, or private, connection of the UTA feed, pings included.
+    uta_messages_per_10s: int | None = 300
+    uta_private_messages_per_10s: int | None = 100
     #: REST requests per 30 seconds, of all clients together.
     requests_per_30s: int | None = 4000
 
@@ -47,13 +53,16 @@ class Admission:
         """Forget the connections so far."""
         self._pace = None if self._per_minute is None else SlidingWindow(self._per_minute, 60.0)
 
-    def check(self, of_the_same_user: int, now: float) -> Refused | None:
-        """Return the refusal of one more connection of a user, None if it is allowed."""
+    def check(self, of_the_same_user: int | None, now: float) -> Refused | None:
+        """Return the refusal of one more connection of a user, None if it is allowed.
+
+        `of_the_same_user` is the number of the user's open connections, None if there is no limit of them.
+        """
         if self._pace is not None:
             if self._pace.free_at(now) > now:
                 return Refused(509, "service busy, please retry later")
             self._pace.record(now)
-        if self._sessions is not None and of_the_same_user >= self._sessions:
+        if self._sessions is not None and of_the_same_user is not None and of_the_same_user >= self._sessions:
             return Refused(509, f"exceed max session count limitation of {self._sessions}")
         return None
 

@@ -6,7 +6,7 @@ the send timeout.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -16,9 +16,10 @@ from .catalogue import Catalogue
 from .connection import Connection
 from .frames import frame
 from .index import Index
+from .limits import Clock
 from .scripting import Scripting
 
-__all__ = ["Outgoing", "Publisher", "Pushed"]
+__all__ = ["Outgoing", "Publisher", "Pushed", "uta_message"]
 
 _CHUNK = 512
 _encode = msgspec.json.Encoder().encode
@@ -59,8 +60,14 @@ class Publisher:
     """
 
     def __init__(
-        self, index: Index, catalogue: Catalogue, script: Scripting, own_names: frozenset[str] = frozenset()
+        self,
+        index: Index,
+        catalogue: Catalogue,
+        script: Scripting,
+        clock: Clock,
+        own_names: frozenset[str] = frozenset(),
     ) -> None:
+        self._clock = clock
         self._index = index
         self._catalogue = catalogue
         self._script = script
@@ -89,13 +96,17 @@ class Publisher:
         routes = self._index.find(topic)
         if not routes or self._script.skips(topic):
             return
-        exact = topic.partition(":")[0] in self._own_names
+        uta = topic.startswith("/uta/")
+        exact = uta or topic.partition(":")[0] in self._own_names
         namespaces: dict[tuple[Connection, str | None], None] = {}
         for subscription, test in routes:
             if exact and subscription.topic != topic:
                 continue
             if subscription.accepts(push.user) and (test is None or test(push)):
                 namespaces[subscription.connection, subscription.tunnel] = None
+        if uta:
+            yield from self._uta_frames(push, namespaces)
+            return
         personal = "channelType" not in push.extra and (push.user is not None or self._catalogue.is_private(topic))
         encoded: dict[tuple[str | None, str | None], bytes] = {}
         for connection, tunnel in namespaces:
@@ -103,6 +114,16 @@ class Publisher:
             if variant not in encoded:
                 encoded[variant] = frame(_encode(_message(push, *variant)))
             yield connection, encoded[variant]
+
+    def _uta_frames(
+        self, push: Outgoing, namespaces: Iterable[tuple[Connection, str | None]]
+    ) -> Iterator[tuple[Connection, bytes]]:
+        data = _encode(uta_message(push, int(self._clock.wall() * 1e9)))
+        encoded: dict[int, bytes] = {}
+        for connection, _ in namespaces:
+            if connection.opcode not in encoded:
+                encoded[connection.opcode] = frame(data, connection.opcode)
+            yield connection, encoded[connection.opcode]
 
 
 def _message(push: Outgoing, tunnel: str | None, user: str | None) -> dict[str, Any]:
@@ -116,4 +137,27 @@ def _message(push: Outgoing, tunnel: str | None, user: str | None) -> dict[str, 
     if tunnel is not None:
         message["tunnelId"] = tunnel
     message["data"] = push.data
+    return message
+
+
+_DEPTHS = ("1", "5", "50")
+_PUSHED_AS = {"order": "orderAll", "position": "positionAll"}
+
+
+def uta_message(push: Outgoing, now_ns: int) -> dict[str, Any]:
+    """Return a push in the form of the UTA feed: `T`, `P` (the time of the push) and `d`.
+
+    `T` is the push's subject, or what the documentation names for the topic. The members in `extra` come before `d`
+    and replace those of the same name. A push of an order book has its depth (`dp`) and its kind (`t`).
+    """
+    channel, _, argument = push.topic.removeprefix("/uta/").partition(":")
+    name, dot, account = channel.rpartition(".")
+    subject = push.subject if push.subject is not None else f"{_PUSHED_AS.get(name, name)}{dot}{account}"
+    message: dict[str, Any] = {"T": subject, "P": now_ns}
+    if name == "obu":
+        depth = argument.rpartition("_")[2]
+        message["dp"] = depth
+        message["t"] = "snapshot" if depth in _DEPTHS else "delta"
+    message.update(push.extra)
+    message["d"] = push.data
     return message

@@ -10,12 +10,16 @@ __all__ = ["TOO_FAST", "Refused", "RestRefused", "default_text", "status_of"]
 
 
 class Refused(Exception):
-    """The server answers a WebSocket command, or a connection, with an error frame."""
+    """The server answers a WebSocket command, or a connection, with an error frame.
 
-    def __init__(self, code: int, text: str) -> None:
+    `member` is the member with the text in an answer of the UTA feed, which has no codes.
+    """
+
+    def __init__(self, code: int, text: str, member: str = "message") -> None:
         super().__init__(f"{code} {text}")
         self.code = code
         self.text = text
+        self.member = member
 
 
 class RestRefused(Exception):

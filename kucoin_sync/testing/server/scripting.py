@@ -163,12 +163,21 @@ class Scripting:
 
     # Commands
 
-    def reject_next(self, code: int = 404, text: str | None = None, topic: str | None = None, times: int = 1) -> None:
+    def reject_next(
+        self,
+        code: int = 404,
+        text: str | None = None,
+        topic: str | None = None,
+        times: int = 1,
+        *,
+        member: str = "message",
+    ) -> None:
         """Answer the next subscribe commands (with `topic`: those of this topic) with an error.
 
-        The default `text` is KuCoin's for the code.
+        The default `text` is KuCoin's for the code. The UTA feed has no codes, and the text is in a `member` that its
+        answers name "message", "reason" or "msg".
         """
-        self._plan(self._rejections, (code, text, topic), times)
+        self._plan(self._rejections, (code, text, topic, member), times)
 
     def withhold_acks(self, n: int = 1) -> None:
         """Carry out the next `n` commands but confirm none of them."""
@@ -210,13 +219,15 @@ class Scripting:
             self._take(self._silences)
             return planned
 
-    def take_rejection(self, topic: object, singles: tuple[str, ...]) -> Refused | None:
-        """Return the planned error for a subscribe command, or None."""
+    def take_rejection(self, topic: object, singles: tuple[str, ...], default: str | None = None) -> Refused | None:
+        """Return the planned error for a subscribe command, or None; `default` is the text of one without a text."""
         found = self._take(self._rejections, lambda what: what[2] in (None, topic, *singles))
         if found is None:
             return None
-        code, text, _ = found
-        return Refused(code, default_text(code, str(topic)) if text is None else text)
+        code, text, _, member = found
+        if text is None:
+            text = default_text(code, str(topic)) if default is None else default
+        return Refused(code, text, member)
 
     def take_acks(self) -> int:
         """Return the number of confirmations for a command."""

@@ -10,6 +10,7 @@ trades after `run_exchange`.
 
 from __future__ import annotations
 
+import inspect
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -21,7 +22,7 @@ from ...credentials import Credentials
 from .accounts import Accounts, Keys
 from .catalogue import Catalogue
 from .context import Context
-from .http import ENDPOINT, FUTURES, Handler
+from .http import ENDPOINTS, FUTURES, Handler
 from .index import Index
 from .limits import Admission, Clock, ServerLimits
 from .listener import Listener
@@ -32,11 +33,22 @@ from .rest import Books, Rest
 from .scripting import Scripting
 from .state import State
 from .tokens import Tokens
+from .uta_topics import FUTURES as UTA_FUTURES
+from .uta_topics import PRIVATE, SPOT
 
 if TYPE_CHECKING:
     from ..exchange import Exchange
 
 __all__ = ["KucoinServer"]
+
+_UTA_OPTIONS = {"uta_spot_url": SPOT, "uta_futures_url": UTA_FUTURES, "uta_private_url": PRIVATE}
+
+
+def _takes_uta_urls() -> bool:
+    # Until every part of the package knows the UTA feed.
+    from ... import Stream
+
+    return "uta_spot_url" in inspect.signature(Stream).parameters
 
 
 class KucoinServer(Scripting, Observing):
@@ -91,16 +103,16 @@ class KucoinServer(Scripting, Observing):
         self._ping = (ping_interval, ping_timeout)
         self._secure = tls is not None
         accounts, tokens = Accounts(credentials, self.USER), Tokens(token_lifetime)
-        self._publisher = Publisher(index, catalogue, self)
+        self._publisher = Publisher(index, catalogue, self, self._clock)
         self._feed: ExchangeFeed | None = None
         if exchange is not None:
-            publisher = Publisher(index, catalogue, self, ExchangeFeed.OWN_NAMES)
+            publisher = Publisher(index, catalogue, self, self._clock, ExchangeFeed.OWN_NAMES)
             self._feed = ExchangeFeed(exchange, publisher, index, state.record)
         books = None if self._feed is None else Books(self._feed.level2, self._feed.level3)
         rest = Rest(state, self._clock, limits, accounts, tokens, self, books, self._instance_server)
         self._context = Context(
             state, index, self._clock, limits, Admission(limits), catalogue, accounts, tokens, self, rest,
-            idle_timeout, send_timeout, refuse_in_handshake,
+            ping_interval, idle_timeout, send_timeout, refuse_in_handshake,
         )  # fmt: skip
         self._watch = DeadlineWatch(state, self._clock, idle_timeout)
         self._listener = Listener(host, port, tls, lambda peer: Handler(peer, self._context), state.record)
@@ -197,10 +209,17 @@ class KucoinServer(Scripting, Observing):
             "rest_url": self.rest_url,
             "futures_rest_url": self.futures_rest_url,
             "proxy": "",
+            **(self.uta_urls if _takes_uta_urls() else {}),
         }
 
+    @property
+    def uta_urls(self) -> dict[str, str]:
+        """The endpoints of the UTA feed, as arguments for a `Stream`; after `announce`, at the announced address."""
+        address = self.announced or self._address()
+        return {name: self._endpoint(market, address) for name, market in _UTA_OPTIONS.items()}
+
     def endpoint(self, market: str = "spot") -> str:
-        """Return the WebSocket endpoint of a service, as connect tokens name it."""
+        """Return the WebSocket endpoint of a service: "spot", "futures", or "uta-spot", "uta-futures", "uta"."""
         return self._endpoint(market, self._address())
 
     # Messages
@@ -221,8 +240,11 @@ class KucoinServer(Scripting, Observing):
         """Push messages (`Pushed`, or an exchange's) in order and in batches; return the number of frames sent."""
         return self._publisher.publish_many(pushes)
 
-    def send_raw(self, data: bytes | str, opcode: int = 1, fin: int = 1) -> int:
-        """Send a frame with this payload to every connection; return the number of frames sent."""
+    def send_raw(self, data: bytes | str, opcode: int | None = None, fin: int = 1) -> int:
+        """Send a frame with this payload to every connection; return the number of frames sent.
+
+        Without an opcode the frame is text, and binary on a connection to the UTA feed.
+        """
         return sum(connection.send_raw(data, opcode, fin) for connection in self.connections)
 
     def send_bytes(self, data: bytes) -> int:
@@ -286,7 +308,7 @@ class KucoinServer(Scripting, Observing):
         return self._feed
 
     def _endpoint(self, market: str, address: str) -> str:
-        return f"ws{'s' * self._secure}://{address}{FUTURES * (market == 'futures')}{ENDPOINT}"
+        return f"ws{'s' * self._secure}://{address}{ENDPOINTS[market]}"
 
     def _address(self) -> str:
         if not self._listener.port:

@@ -1,0 +1,173 @@
+"""Answer the commands of one connection to the UTA feed.
+
+Rules, from KuCoin's documentation and observed frames:
+1. All frames of the server are binary. They hold JSON in UTF-8.
+2. An answer has the id of its command as text: {"id","result":true}, or `result` false with the reason.
+3. A subscription to an unknown symbol is confirmed, and stays silent.
+4. A message that is not JSON gets no answer.
+5. A private connection logs in by a message after the welcome. Nobody has recorded the texts of its refusals.
+KuCoin does not say what happens above a limit. Here such a command is refused and has no effect.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from websocket import ABNF
+
+from ...internal.backoff import SlidingWindow
+from .connection import Connection
+from .context import Context
+from .refusals import TOO_FAST, Refused, RestRefused
+from .state import Command
+from .uta_topics import INVALID, PRIVATE, singles_of
+
+__all__ = ["UtaConnection", "UtaConversation"]
+
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+_VERIFY = "/api/websocket/users/verify"
+_decode = msgspec.json.Decoder().decode
+
+Message = dict[str, Any]
+
+
+class UtaConnection(Connection):
+    """A client's connection to the UTA feed. `market` is "uta-spot", "uta-futures" or "uta" (private)."""
+
+    opcode = ABNF.OPCODE_BINARY
+
+    def authorise(self, user: str) -> None:
+        """Let it have the pushes of an account."""
+        with self._state.lock:
+            self.user = user
+        self._state.changed()
+
+    def expire(self) -> None:
+        """Cut a silent client without a close frame, as KuCoin was observed to do."""
+        self._note_end("silent")
+        self._channel.cut()
+
+
+class UtaConversation:
+    """The server's side of one connection, on that connection's thread."""
+
+    def __init__(self, connection: UtaConnection, context: Context) -> None:
+        self._connection = connection
+        self._context = context
+        limits = context.limits
+        private = connection.market == PRIVATE
+        self._topics = limits.uta_private_topics if private else limits.uta_topics
+        limit = limits.uta_private_messages_per_10s if private else limits.uta_messages_per_10s
+        self._pace = None if limit is None else SlidingWindow(limit, 10.0)
+
+    def welcome(self) -> None:
+        """Send the welcome."""
+        if not self._context.script.take_silence():
+            interval = int(self._context.ping_interval * 1000)
+            self._connection.send({"sessionId": self._connection.id, "message": "welcome", "pingInterval": interval})
+
+    def refuse(self, error: Refused) -> None:
+        """Send the reason for the refusal and close the connection."""
+        self._send_refusal({}, error)
+        self._connection.close()
+
+    def handle(self, data: bytes) -> None:
+        """Answer one message."""
+        try:
+            message = _decode(data)
+        except _UNREADABLE:
+            return
+        if not isinstance(message, dict):
+            return
+        self._context.state.log_command(Command(message, self._connection, time.time_ns()))
+        try:
+            self._check_rate()
+            self._execute(message)
+        except Refused as error:
+            self._send_refusal(message, error)
+        except Exception as error:
+            # An error of the server: `check` raises it, and the client gets an error.
+            self._context.state.record(error)
+            self._send_refusal(message, Refused(500, "system error"))
+
+    def _check_rate(self) -> None:
+        if self._pace is None:
+            return
+        now = self._context.clock.now()
+        if self._pace.free_at(now) > now:
+            raise TOO_FAST
+        self._pace.record(now)
+
+    def _execute(self, message: Message) -> None:
+        kind = message.get("op") or message.get("type") or message.get("action")
+        command = _COMMANDS.get(kind.lower()) if isinstance(kind, str) else None
+        if command is None:
+            raise INVALID
+        command(self, message)
+
+    def _ping(self, message: Message) -> None:
+        if not self._context.script.answers_pings():
+            return
+        wall = self._context.clock.wall()
+        if message.get("op") == "ping":
+            self._connection.send({**_id(message), "op": "pong", "timestamp": int(wall * 1e3)})
+        else:
+            self._connection.send({"type": "pong", **_id(message), "ts": int(wall * 1e9)})
+
+    def _auth(self, message: Message) -> None:
+        if self._connection.market != PRIVATE:
+            raise INVALID
+        # A member may be text or number. The key's version is not sent: the passphrase is always encrypted.
+        headers = {name.lower(): str(value) for name, value in message.items() if name.lower().startswith("kc-api-")}
+        headers["kc-api-key-version"] = "2"
+        now_ms = self._context.clock.wall() * 1000
+        try:
+            user = self._context.accounts.user_of(headers, "POST", _VERIFY, "", now_ms)
+        except RestRefused as error:
+            raise Refused(401, error.text) from None
+        self._connection.authorise(user)
+        self._ack(message)
+
+    def _subscribe(self, message: Message) -> None:
+        context, connection = self._context, self._connection
+        singles = singles_of(message, connection.market, context.catalogue.symbols)
+        topic = singles[0] + "".join(f",{single.partition(':')[2]}" for single in singles[1:])
+        rejection = context.script.take_rejection(topic, singles, INVALID.text)
+        if rejection is not None:
+            raise rejection
+        if connection.market == PRIVATE and not connection.private:
+            raise Refused(403, "please login first")
+        known = connection.topics
+        if self._topics is not None and len(known.union(singles)) > self._topics:
+            raise Refused(509, f"exceed max subscription count limitation of {self._topics} per session")
+        with connection.alone():
+            connection.subscribe(None, dict.fromkeys(singles, False))
+            self._ack(message)
+
+    def _unsubscribe(self, message: Message) -> None:
+        connection = self._connection
+        connection.unsubscribe(None, singles_of(message, connection.market, self._context.catalogue.symbols))
+        self._ack(message)
+
+    def _ack(self, message: Message) -> None:
+        for _ in range(self._context.script.take_acks()):
+            self._connection.send({**_id(message), "result": True})
+
+    def _send_refusal(self, message: Message, error: Refused) -> None:
+        self._connection.send({**_id(message), "result": False, error.member: error.text})
+
+
+_COMMANDS: dict[str, Callable[[UtaConversation, Message], None]] = {
+    "ping": UtaConversation._ping,
+    "auth": UtaConversation._auth,
+    "subscribe": UtaConversation._subscribe,
+    "unsubscribe": UtaConversation._unsubscribe,
+}
+
+
+def _id(message: Message) -> dict[str, str]:
+    command_id = message.get("id")
+    return {} if command_id is None else {"id": str(command_id)}

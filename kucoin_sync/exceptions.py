@@ -106,9 +106,11 @@ class AuthenticationError(KucoinSyncError):
     `code` is KuCoin's (400001 to 400007, 411100); None if no request was made.
     """
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None, login: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        #: Whether KuCoin refused the login of a connection.
+        self.login = login
 
 
 class TokenError(KucoinSyncError):
@@ -194,7 +196,7 @@ def is_fatal(error: KucoinSyncError, *, was_live: bool, needs_key: bool) -> bool
     """
     if was_live and isinstance(error, AuthenticationError):
         # 400002 is about the time in a signature; KuCoin refuses slow requests with it, too.
-        return needs_key and error.code in KEY_REMEDIES and error.code != "400002"
+        return needs_key and (error.login or error.code in KEY_REMEDIES) and error.code != "400002"
     if was_live and isinstance(error, ConnectionFailed | RestError):
         return False
     return not error.retriable

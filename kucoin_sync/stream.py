@@ -19,7 +19,9 @@ from .events import Event
 from .exceptions import AuthenticationError
 from .limits import Limits
 from .net.rest import Endpoints, default_context
+from .net.uta_hosts import chosen_hosts
 from .protocol.dialects import DIALECTS
+from .protocol.uta import Uta
 
 __all__ = ["Stream"]
 
@@ -38,6 +40,9 @@ class Stream(Client):
         credentials: for private topics; None reads KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_API_PASSPHRASE.
         rest_url, futures_rest_url: REST base URLs, which provide the connect tokens; None reads KUCOIN_SYNC_REST_URL
             and KUCOIN_SYNC_FUTURES_REST_URL. The default is KuCoin's global site.
+        uta_spot_url, uta_futures_url, uta_private_url: the servers of the UTA feed; None reads
+            KUCOIN_SYNC_UTA_SPOT_URL, KUCOIN_SYNC_UTA_FUTURES_URL and KUCOIN_SYNC_UTA_PRIVATE_URL. The default is
+            KuCoin's.
         on_event: called with each `Event` on the stream's callback thread; events are logged, too.
         proxy: URL of an HTTP proxy, or of a SOCKS proxy (socks5h://host:port, with the extra `socks`); "" for none;
             None reads the usual environment variables.
@@ -56,6 +61,9 @@ class Stream(Client):
         *,
         rest_url: str | None = None,
         futures_rest_url: str | None = None,
+        uta_spot_url: str | None = None,
+        uta_futures_url: str | None = None,
+        uta_private_url: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -66,6 +74,7 @@ class Stream(Client):
         if credentials is not None and not isinstance(credentials, Credentials):
             raise AuthenticationError("credentials must be Credentials(key, secret, passphrase), or None")
         endpoints = Endpoints.chosen(rest_url, futures_rest_url, tuple(allowed_hosts))
+        uta = Uta(chosen_hosts(uta_spot_url, uta_futures_url, uta_private_url))
         stream = weakref.ref(self)  # weak: connections must not keep the stream alive
 
         def current() -> Credentials | None:
@@ -77,7 +86,7 @@ class Stream(Client):
         limits = limits or Limits()
         options = ConnectionOptions(
             endpoints=endpoints,
-            dialects=DIALECTS,
+            dialects={**DIALECTS, uta.name: uta},
             credentials=current,
             context=lambda: context_of(ssl.SSLContext),
             proxy=proxy,

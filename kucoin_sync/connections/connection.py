@@ -171,7 +171,7 @@ class Connection(ReconnectingSource):
         if self._rest is None:
             self._rest = options.rest(self._waker)
         servers = self._rest.servers(self._dialect, self.market, private=self.private)
-        site = f"{self._dialect.name} {options.endpoints.of(self.market)}"
+        site = f"{self._dialect.name} {self._dialect.site or options.endpoints.of(self.market)}"
         per_minute = self._dialect.limits(options.limits, private=self.private).connections_per_minute
         delayed = False
         while (delay := connect_pace.delay(site, per_minute, time.monotonic())) > 0:

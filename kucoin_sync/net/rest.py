@@ -35,13 +35,14 @@ from .rest_response import RestResponse
 from .socket import CancellableSocket
 from .waker import Waker
 
-__all__ = ["Endpoints", "Rest", "default_context"]
+__all__ = ["LOOPBACK", "Endpoints", "Rest", "check_url", "default_context"]
 
 _SPOT = "https://api.kucoin.com"
 _FUTURES = "https://api-futures.kucoin.com"
 _CHECK = "check the REST URL, firewall and proxy"
 _BODY_BYTES = 32 * 1024 * 1024
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+#: The names of this machine.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Endpoints(NamedTuple):
@@ -55,7 +56,7 @@ class Endpoints(NamedTuple):
     def checked(cls, spot: str, futures: str, allowed_hosts: tuple[str, ...] = ()) -> Endpoints:
         """Return endpoints of the given base URLs. Raise ConnectionFailed unless both are of the form https://host."""
         for name, url in (("rest_url", spot), ("futures_rest_url", futures)):
-            _check_url(name, url, ("https", "http"))
+            check_url(name, url, ("https", "http"))
         return cls(spot.rstrip("/"), futures.rstrip("/"), tuple(host.lower() for host in allowed_hosts))
 
     @classmethod
@@ -72,7 +73,7 @@ class Endpoints(NamedTuple):
     def checked_endpoint(self, market: str, endpoint: str) -> str:
         """Return a WebSocket URL in its usual spelling. Raise ConnectionFailed unless a token may be sent to it."""
         base = urlsplit(self.of(market))
-        parts = _check_url("the endpoint", endpoint, ("wss", "ws"))
+        parts = check_url("the endpoint", endpoint, ("wss", "ws"))
         host, home = (parts.hostname or "").lower(), (base.hostname or "").lower()
         if parts.scheme == "ws" and base.scheme != "http":
             raise ConnectionFailed(
@@ -309,7 +310,7 @@ def _body(response: requests.Response, where: str) -> bytes:
     return bytes(body)
 
 
-def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
+def check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
     """Return the parts of a URL. Raise ConnectionFailed, which shows at most its host, if it is unusable."""
     shown = "not shown" if "@" in repr(url) else repr(url)[:80]
     try:
@@ -327,8 +328,8 @@ def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
 
 def _share_domain(host: str, home: str) -> bool:
     """Return whether two hosts share a domain: both are below the parent domain of `home`, or both are this machine."""
-    if home in _LOOPBACK:
-        return host in _LOOPBACK
+    if home in LOOPBACK:
+        return host in LOOPBACK
     labels = home.split(".")
     if all(label.isdigit() for label in labels) or ":" in home:
         return False  # an IP address has no domain

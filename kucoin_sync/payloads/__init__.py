@@ -69,6 +69,25 @@ from .spot import (
     Ticker,
 )
 from .tolerant import Mismatch, ReadResult
+from .uta import (
+    UtaBook,
+    UtaCallAuction,
+    UtaCandle,
+    UtaFundingRate,
+    UtaFundingRates,
+    UtaMarkPrice,
+    UtaTicker,
+    UtaTrade,
+)
+from .uta_private import (
+    UtaBalance,
+    UtaExecution,
+    UtaExecutionLite,
+    UtaLeverage,
+    UtaLiquidationWarning,
+    UtaOrder,
+    UtaPosition,
+)
 
 __all__ = [
     "AssetBalance",
@@ -126,6 +145,21 @@ __all__ = [
     "StopOrder",
     "SymbolStatistics",
     "Ticker",
+    "UtaBalance",
+    "UtaBook",
+    "UtaCallAuction",
+    "UtaCandle",
+    "UtaExecution",
+    "UtaExecutionLite",
+    "UtaFundingRate",
+    "UtaFundingRates",
+    "UtaLeverage",
+    "UtaLiquidationWarning",
+    "UtaMarkPrice",
+    "UtaOrder",
+    "UtaPosition",
+    "UtaTicker",
+    "UtaTrade",
     "Wallet",
     "decoder_for",
     "extensible_decoder_for",

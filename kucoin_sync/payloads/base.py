@@ -41,6 +41,7 @@ __all__ = [
     "Side",
     "Timed",
     "TimedTwice",
+    "Whole",
     "WireTime",
     "decoder_for",
     "extensible_decoder_for",
@@ -151,8 +152,12 @@ class TimedTwice(Timed, frozen=True, kw_only=True):
         return to_ns(self.wire_time or self.wire_time_alias)
 
 
-class KeyedBySymbol(Payload, frozen=True):
-    """A payload whose JSON object has symbols as keys. A subclass's only field holds the whole object."""
+class Whole(Payload, frozen=True):
+    """A payload whose JSON is not an object with known members. A subclass's only field holds the whole value."""
+
+
+class KeyedBySymbol(Whole, frozen=True):
+    """A payload whose JSON object has symbols as keys."""
 
 
 class Level(NamedTuple):
@@ -199,12 +204,12 @@ def reader_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], ReadResult[P]]:
 
 def fast_decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     """Return a function that decodes the usual form of a payload in one pass and refuses any other form."""
-    return _keyed_decoder(cls) if issubclass(cls, KeyedBySymbol) else _strict_decoder(cls)
+    return _whole_decoder(cls) if issubclass(cls, Whole) else _strict_decoder(cls)
 
 
 def extensible_decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P] | None:
-    """Return a function that decodes the usual form plus unknown members; None for a `KeyedBySymbol`."""
-    return None if issubclass(cls, KeyedBySymbol) else _extensible_decoder(cls)
+    """Return a function that decodes the usual form plus unknown members; None for a `Whole`."""
+    return None if issubclass(cls, Whole) else _extensible_decoder(cls)
 
 
 def fields_of(cls: type[msgspec.Struct]) -> tuple[str, ...]:
@@ -228,7 +233,7 @@ def _strict_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 
 
 @cache
-def _keyed_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
+def _whole_decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
     (only,) = msgspec.structs.fields(cls)
     decode_whole = msgspec.json.Decoder(only.type, strict=False).decode
 
@@ -258,8 +263,8 @@ def _decoder(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 
 @cache
 def _reader(cls: type[P]) -> Callable[[bytes | msgspec.Raw], ReadResult[P]]:
-    keyed = issubclass(cls, KeyedBySymbol)
-    decode, read_members = fast_decoder_for(cls), tolerant_reader(cls, keyed=keyed)
+    whole = issubclass(cls, Whole)
+    decode, read_members = fast_decoder_for(cls), tolerant_reader(cls, whole=whole)
     decode_more, normalizer = extensible_decoder_for(cls) or decode, _Normalizer(cls)
 
     def read(data: bytes | msgspec.Raw) -> ReadResult[P]:
@@ -267,7 +272,7 @@ def _reader(cls: type[P]) -> Callable[[bytes | msgspec.Raw], ReadResult[P]]:
             return ReadResult(decode(data), ())
         with contextlib.suppress(msgspec.ValidationError):
             return ReadResult(decode_more(data), ())
-        if not keyed:
+        if not whole:
             with contextlib.suppress(msgspec.DecodeError):
                 text, extra = normalizer.normalize(data)
                 return ReadResult(with_extra(decode(text), extra), ())

@@ -55,18 +55,18 @@ def _decode_decimal(data: bytes | msgspec.Raw) -> Any:
         )
 
 
-def tolerant_reader(cls: type[T], *, keyed: bool) -> Callable[[bytes | msgspec.Raw], ReadResult[T]]:
+def tolerant_reader(cls: type[T], *, whole: bool) -> Callable[[bytes | msgspec.Raw], ReadResult[T]]:
     """Return a function that reads any JSON as a `cls`; it raises `msgspec.DecodeError` for text that is no JSON.
 
     Args:
-        keyed: whether the struct's only field is the whole object.
+        whole: whether the struct's only field is the whole value.
     """
     info: Any = inspect.type_info(cls)
 
     def read(data: bytes | msgspec.Raw) -> ReadResult[T]:
         mismatches: list[Mismatch] = []
         value = _decode_decimal(data)
-        if keyed:
+        if whole:
             (only,) = info.fields
             inner, left = _read(only.type, value, "", mismatches)
             found = make_payload(cls, {only.name: inner}, _as_members(left))

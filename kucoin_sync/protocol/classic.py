@@ -41,6 +41,7 @@ class Classic:
 
     name = "classic"
     binary = False
+    site = ""
     tunnels = True
 
     def limits(self, limits: Limits, *, private: bool) -> Limits:  # noqa: ARG002

@@ -78,6 +78,7 @@ class Dialect(Protocol):
     Attributes:
         name: what the rows of the topic table call it.
         binary: whether messages come in binary frames; text frames are messages in any dialect.
+        site: names what the connects of the feed are counted for; "" for the REST URL.
         tunnels: whether topics may be subscribed in tunnels; `command` then writes "openTunnel" and "closeTunnel", too.
     """
 
@@ -85,6 +86,8 @@ class Dialect(Protocol):
     def name(self) -> str: ...
     @property
     def binary(self) -> bool: ...
+    @property
+    def site(self) -> str: ...
     @property
     def tunnels(self) -> bool: ...
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .classic import CLASSIC
 from .dialect import Dialect
+from .uta import UTA
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: dict[str, Dialect] = {CLASSIC.name: CLASSIC}
+DIALECTS: dict[str, Dialect] = {CLASSIC.name: CLASSIC, UTA.name: UTA}

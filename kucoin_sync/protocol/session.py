@@ -327,7 +327,7 @@ class Session:
         command = self._commands.answered(answer.command_id)
         if self._login_id and answer.command_id == self._login_id:
             told = f"KuCoin refused the login: {reason}" + (f" (code {code})" if code else "")
-            self.lost = AuthenticationError(told, code=str(code) if code else None)
+            self.lost = AuthenticationError(told, code=str(code) if code else None, login=True)
         elif meaning == "token":
             self.lost = TokenError(f"KuCoin refused the connect token: {reason} (code {code})")
         elif meaning == "idle":

@@ -1,13 +1,13 @@
 """Build topics: `topics.ticker("BTC-USDT", "ETH-USDT")` is "/market/ticker:BTC-USDT,ETH-USDT".
 
-There is one function per topic; those of futures are in `topics.futures`. Each returns the topic as text, for any
-number of symbols, and raises `InvalidTopic` for arguments that can't exist.
+There is one function per topic; those of futures are in `topics.futures`, those of the UTA feed in `topics.uta`. Each
+returns the topic as text, for any number of symbols, and raises `InvalidTopic` for arguments that can't exist.
 """
 
 from __future__ import annotations
 
 from .. import payloads as p
-from . import futures
+from . import futures, uta
 from .grammar import build as _build
 from .name import TopicName
 from .table import CANDLE_TYPES, TABLE, Topic
@@ -42,6 +42,7 @@ __all__ = [
     "stop_orders",
     "ticker",
     "ticker_all",
+    "uta",
 ]
 
 _ROWS = {row.helper: row for row in TABLE}

@@ -3,8 +3,9 @@
 A *single topic* has at most one symbol ("/market/ticker:BTC-USDT"). It is the unit of limits, acknowledgements and
 routing. Users may write lists ("/market/ticker:BTC-USDT,ETH-USDT") of any length.
 
-A topic of the right form that the table does not have is accepted: KuCoin adds topics without notice, and its answer
-reveals a spelling mistake.
+A topic of the classic feed that has the right form and is not in the table is accepted: KuCoin adds topics without
+notice, and its answer reveals a spelling mistake. A topic of the UTA feed (`/uta/…`) must be in the table, because the
+members of its command depend on it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import Any
 
 from ..exceptions import InvalidTopic
 from .name import TopicName
-from .table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, Argument, Topic
+from .table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, UTA_DEPTHS, Argument, Topic
 
 __all__ = ["argument_of", "build", "dialect_of", "is_private", "join", "market_of", "row_of", "split"]
 
 _PREFIX = re.compile(r"(/[A-Za-z][A-Za-z0-9]*){2,4}")
+_UTA = "/uta/"
 _SYMBOL = re.compile(r"[A-Z0-9._$]{1,20}-[A-Z0-9._$]{1,20}")
 _CONTRACT = re.compile(r"\.?[A-Z0-9]{3,32}")
 _CURRENCY = re.compile(r"[A-Z0-9._$]{1,20}")
@@ -52,6 +54,10 @@ _EXAMPLES = {
     Argument.CONTRACT_CANDLES: (
         f"a futures symbol and a candle type such as XBTUSDTM_1min (types: {', '.join(FUTURES_CANDLE_TYPES)})"
     ),
+    Argument.CONTRACTS: "a futures symbol such as XBTUSDTM, or several separated by commas",
+    Argument.DEPTH: f"a symbol and a depth such as BTC-USDT_5 (depths: {', '.join(UTA_DEPTHS)})",
+    Argument.CONTRACT_DEPTH: f"a futures symbol and a depth such as XBTUSDTM_5 (depths: {', '.join(UTA_DEPTHS)})",
+    Argument.ANY_SYMBOL: "a symbol such as BTC-USDT or XBTUSDTM",
     Argument.NONE: "nothing",
 }
 
@@ -65,7 +71,9 @@ def split(topic: str) -> tuple[str, ...]:
     if not isinstance(topic, str):
         raise InvalidTopic(f"a topic is text such as '/market/ticker:BTC-USDT', not {type(topic).__name__}")
     prefix, colon, arguments = str(topic).partition(":")  # converts a `TopicName` to plain text
-    if not _PREFIX.fullmatch(prefix):
+    if prefix.startswith(_UTA):
+        _check_channel(prefix)
+    elif not _PREFIX.fullmatch(prefix):
         raise InvalidTopic(
             f"{topic[:200]!r} is not a topic: one begins with a path such as /market/ticker, and what it is about "
             "follows a colon, as in '/market/ticker:BTC-USDT'"
@@ -129,7 +137,11 @@ def argument_of(topic: str) -> str:
 
 
 def market_of(single: str) -> str:
-    """Return the market whose service sends the topic: "futures" or "spot" (also for margin) in the classic feed."""
+    """Return the market whose service sends the topic.
+
+    It is "spot" (also for margin) or "futures" in the classic feed, and "uta-spot", "uta-futures" or "uta" (private) in
+    the UTA feed.
+    """
     rows = _BY_PREFIX.get(single.partition(":")[0])
     if rows:
         return "spot" if rows[0].market == "margin" else rows[0].market
@@ -145,6 +157,16 @@ def is_private(single: str) -> bool:
     """Return whether the topic needs an authorised connection."""
     rows = _BY_PREFIX.get(single.partition(":")[0], ())
     return bool(rows) and rows[0].private
+
+
+def _check_channel(prefix: str) -> None:
+    """Raise InvalidTopic unless a topic of the UTA feed is in the table."""
+    if prefix in _BY_PREFIX:
+        return
+    known = {each.lower(): each for each in _BY_PREFIX if each.startswith(_UTA)}
+    near = difflib.get_close_matches(prefix.lower(), known, n=1, cutoff=0.6)
+    hint = f"did you mean {known[near[0]]}?" if near else f"there are {', '.join(sorted(known.values()))}"
+    raise InvalidTopic(f"{prefix[:64]!r} is not a topic of the UTA feed; {hint}")
 
 
 def _check(prefix: str, argument: str | None) -> bool:
@@ -170,8 +192,17 @@ def _error_text(prefix: str, argument: object, rows: tuple[Topic, ...]) -> str:
         close = (f"{symbol.upper()}_{type}" for type in difflib.get_close_matches(candle, CANDLE_TYPES))
         guess = next((guess for guess in close if any(_fits(row, guess) for row in rows)), None)
         hint = f"; did you mean {guess}?" if guess else ""
+    other = _other_market(prefix)
+    if not hint and isinstance(argument, str) and any(_fits(row, argument) for row in _BY_PREFIX.get(other, ())):
+        hint = f"; did you mean {other}:{argument}?"
     shown = repr(argument)[:80]
     return f"{prefix} does not take {shown}: what follows the colon is {takes}{hint}"
+
+
+def _other_market(prefix: str) -> str:
+    """Return the prefix that a topic of the UTA feed has in the other market, "" in the classic feed."""
+    name, _, market = prefix.rpartition(".")
+    return f"{name}.{'FUTURES' if market == 'SPOT' else 'SPOT'}" if prefix.startswith(_UTA) else ""
 
 
 def _fits(row: Topic, argument: str | None) -> bool:
@@ -186,6 +217,11 @@ def _fits(row: Topic, argument: str | None) -> bool:
         return candle in (CANDLE_TYPES if spot else FUTURES_CANDLE_TYPES) and bool(
             (_SYMBOL if spot else _CONTRACT).fullmatch(symbol)
         )
+    if kind in (Argument.DEPTH, Argument.CONTRACT_DEPTH):
+        symbol, _, depth = argument.rpartition("_")
+        return depth in UTA_DEPTHS and bool((_SYMBOL if kind is Argument.DEPTH else _CONTRACT).fullmatch(symbol))
+    if kind is Argument.ANY_SYMBOL:
+        return bool(_SYMBOL.fullmatch(argument) or _CONTRACT.fullmatch(argument))
     if kind is Argument.MARKET and argument.upper().rpartition("-")[2] in _QUOTE_CURRENCIES and "-" in argument:
         return False
     return bool(_SHAPES[kind].fullmatch(argument))
@@ -198,4 +234,5 @@ _SHAPES = {
     Argument.CURRENCIES: _CURRENCY,
     Argument.CURRENCY: _CURRENCY,
     Argument.CONTRACT: _CONTRACT,
+    Argument.CONTRACTS: _CONTRACT,
 }

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .. import payloads as p
 
-__all__ = ["CANDLE_TYPES", "FUTURES_CANDLE_TYPES", "TABLE", "Argument", "PushedAs", "Topic"]
+__all__ = ["CANDLE_TYPES", "FUTURES_CANDLE_TYPES", "TABLE", "UTA_DEPTHS", "Argument", "PushedAs", "Topic"]
 
 CANDLE_TYPES = (
     "1min", "3min", "5min", "15min", "30min", "1hour", "2hour", "4hour", "6hour", "8hour", "12hour",
@@ -19,6 +19,8 @@ CANDLE_TYPES = (
 FUTURES_CANDLE_TYPES = (
     "1min", "3min", "5min", "15min", "30min", "1hour", "2hour", "4hour", "8hour", "12hour", "1day", "1week", "1month",
 )  # fmt: skip
+#: The kinds of book pushes of the UTA feed: the best levels as they are, or a snapshot of 500 and its changes.
+UTA_DEPTHS = ("1", "5", "50", "increment@10ms")
 
 
 class Argument(Enum):
@@ -34,6 +36,10 @@ class Argument(Enum):
     CANDLES = "{symbol}_{type}"
     CONTRACT = "{contract}"
     CONTRACT_CANDLES = "{contract}_{type}"
+    CONTRACTS = "{contract},…"
+    DEPTH = "{symbol}_{depth}"
+    CONTRACT_DEPTH = "{contract}_{depth}"
+    ANY_SYMBOL = "{symbol or contract}"
 
     @property
     def repeats(self) -> bool:
@@ -43,7 +49,7 @@ class Argument(Enum):
     @property
     def joins(self) -> bool:
         """Whether one command may have several of these arguments, separated by commas."""
-        return self in (Argument.SYMBOLS, Argument.CURRENCIES)
+        return self in (Argument.SYMBOLS, Argument.CURRENCIES, Argument.CONTRACTS)
 
 
 class PushedAs(NamedTuple):
@@ -74,6 +80,7 @@ class Topic(NamedTuple):
         pushed_as: other names under which its pushes arrive.
         legacy: since when KuCoin no longer offers it, "" if it does.
         dialect: the dialect of its feed; see `kucoin_sync.protocol`.
+        call: how to call the helper, where that does not follow from the argument.
     """
 
     prefix: str
@@ -87,6 +94,7 @@ class Topic(NamedTuple):
     pushed_as: tuple[PushedAs, ...] = ()
     legacy: str = ""
     dialect: str = "classic"
+    call: str = ""
 
     @property
     def pattern(self) -> str:
@@ -100,6 +108,13 @@ def _spot(prefix: str, argument: Argument, helper: str, push: str, about: str, *
 
 def _futures(prefix: str, argument: Argument, helper: str, push: str, about: str, **more: object) -> Topic:
     return Topic(prefix, argument, f"futures.{helper}", "futures", False, push, about, **more)  # type: ignore[arg-type]
+
+
+def _uta(name: str, argument: Argument, helper: str, market: str, push: str, about: str, payload: type[p.Payload],
+         call: str = "", pushed_as: tuple[PushedAs, ...] = ()) -> Topic:  # fmt: skip
+    """Return a row of the UTA feed. `name` is KuCoin's channel and, after a dot, the type of trade or account."""
+    return Topic(f"/uta/{name}", argument, f"uta.{helper}", market, market == "uta", push, about, {"*": payload},
+                 pushed_as, dialect="uta", call=call)  # fmt: skip
 
 
 _LEVEL3: dict[str, type[p.Payload]] = {
@@ -204,4 +219,48 @@ TABLE: tuple[Topic, ...] = (
           "changes of the margin mode", {"*": p.MarginMode}),
     Topic("/contract/crossLeverage", Argument.NONE, "futures.cross_leverage", "futures", True, "real time",
           "changes of the cross margin leverage", {"*": p.CrossLeverage}),
+    _uta("ticker.SPOT", Argument.SYMBOLS, "ticker", "uta-spot", "on each trade",
+         "last trade and best bid and ask", p.UtaTicker),
+    _uta("ticker.FUTURES", Argument.CONTRACTS, "ticker", "uta-futures", "on each trade",
+         "last trade and best bid and ask", p.UtaTicker),
+    _uta("trade.SPOT", Argument.SYMBOL, "trades", "uta-spot", "real time", "every trade", p.UtaTrade),
+    _uta("trade.FUTURES", Argument.CONTRACT, "trades", "uta-futures", "real time", "every trade", p.UtaTrade),
+    _uta("kline.SPOT", Argument.CANDLES, "candles", "uta-spot", "1 s", "the current candle", p.UtaCandle),
+    _uta("kline.FUTURES", Argument.CONTRACT_CANDLES, "candles", "uta-futures", "1 s", "the current candle",
+         p.UtaCandle),
+    _uta("obu.SPOT", Argument.DEPTH, "book", "uta-spot", "1 real time; 5, 50 100 ms; increment 10 ms",
+         "the best 1, 5 or 50 levels of each side, or the best 500 and their changes", p.UtaBook,
+         call="symbol, …, depth=depth"),
+    _uta("obu.FUTURES", Argument.CONTRACT_DEPTH, "book", "uta-futures", "1 real time; 5, 50 100 ms; increment 10 ms",
+         "the best 1, 5 or 50 levels of each side, or the best 500 and their changes", p.UtaBook,
+         call="contract, …, depth=depth"),
+    _uta("mark-price", Argument.CONTRACT, "mark_price", "uta-futures", "1 s",
+         "mark price, index price and open interest", p.UtaMarkPrice),
+    _uta("funding-fee", Argument.CONTRACTS, "funding_rate", "uta-futures", "1 min", "the funding rate",
+         p.UtaFundingRate),
+    _uta("funding-fee-all-symbols", Argument.NONE, "funding_rates", "uta-futures", "1 min",
+         "the funding rates of all contracts", p.UtaFundingRates),
+    _uta("callAuctionInfo", Argument.SYMBOL, "call_auction", "uta-spot", "100 ms", "the estimate of a call auction",
+         p.UtaCallAuction),
+    _uta("orderAll.UNIFIED", Argument.NONE, "orders", "uta", "real time", "changes of all your orders", p.UtaOrder,
+         pushed_as=(PushedAs("/uta/order.UNIFIED", "any"),)),
+    _uta("order.UNIFIED", Argument.ANY_SYMBOL, "orders", "uta", "real time", "changes of your orders of one symbol",
+         p.UtaOrder, call="symbol, …", pushed_as=(PushedAs("/uta/orderAll.UNIFIED", "none", (("s",),)),)),
+    _uta("execution.UNIFIED", Argument.NONE, "executions", "uta", "real time", "your trades", p.UtaExecution),
+    _uta("execution.lite.UNIFIED", Argument.NONE, "executions", "uta", "real time", "your trades, without their fees",
+         p.UtaExecutionLite, call="lite=True"),
+    *(_uta(f"execution.lite.{kind}", Argument.NONE, "executions", "uta", "real time",
+           f"your trades, of the type {kind}, without their fees", p.UtaExecutionLite,
+           call=f'lite=True, trade_type="{kind}"')
+      for kind in ("SPOT", "ISOLATED", "CROSS", "FUTURES")),
+    *(_uta(f"balance.{kind}", Argument.NONE, "balances", "uta", "real time",
+           f"changes of your balances in the account {kind}", p.UtaBalance, call=f'"{kind}"')
+      for kind in ("UNIFIED", "FUNDING", "ISOLATED")),
+    _uta("positionAll.UNIFIED", Argument.NONE, "positions", "uta", "real time", "all your positions", p.UtaPosition,
+         pushed_as=(PushedAs("/uta/position.UNIFIED", "any"),)),
+    _uta("position.UNIFIED", Argument.CONTRACT, "positions", "uta", "real time", "your position in one contract",
+         p.UtaPosition, pushed_as=(PushedAs("/uta/positionAll.UNIFIED", "none", (("s",),)),)),
+    _uta("leverage.UNIFIED", Argument.NONE, "leverage", "uta", "real time", "changes of your leverage", p.UtaLeverage),
+    _uta("lw.UNIFIED", Argument.NONE, "liquidation_warnings", "uta", "1 min", "warnings before a liquidation",
+         p.UtaLiquidationWarning),
 )  # fmt: skip

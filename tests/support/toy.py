@@ -129,6 +129,7 @@ class Toy:
 
     name = "toy"
     binary = True
+    site = ""
     tunnels = False
 
     def __init__(self, url: str) -> None:

@@ -10,16 +10,19 @@ from .base import Levels
 from .calibration import Calibration
 from .changes import BookChange, Level2BookChange, Level3BookChange
 from .codec import WireFuturesLevel2Update, WireLevel2Update, WireLevel3Event
-from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, Feed, Update
+from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, UTA_LEVEL2, Feed, Update
 from .l2 import Level2Book
 from .l3 import Level3Book, Order, QueuePosition
+from .pushed import PushedCalibration
 from .snapshot import BookSnapshot
 from .source import BookSource
+from .uta import UtaLevel2Book, WireUtaLevel2Update
 
 __all__ = [
     "FUTURES_LEVEL2",
     "LEVEL2",
     "LEVEL3",
+    "UTA_LEVEL2",
     "BookChange",
     "BookSnapshot",
     "BookSource",
@@ -31,9 +34,12 @@ __all__ = [
     "Level3BookChange",
     "Levels",
     "Order",
+    "PushedCalibration",
     "QueuePosition",
     "Update",
+    "UtaLevel2Book",
     "WireFuturesLevel2Update",
     "WireLevel2Update",
     "WireLevel3Event",
+    "WireUtaLevel2Update",
 ]

@@ -55,7 +55,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from ..exceptions import BookNotReady
 from .base import Book
-from .codec import Data, read_snapshot
+from .codec import Data, Rows, read_snapshot
 from .feeds import Feed, Update
 
 __all__ = ["Calibration"]
@@ -86,6 +86,8 @@ class Calibration(Generic[B, U]):
         resyncs: how often the book was live and had to start again.
         attempt: rises with each `invalidate`. `snapshot` refuses an answer to an earlier attempt.
     """
+
+    _limited = False  # whether a book may become partial without a new snapshot
 
     def __init__(self, feed: Feed[B, U], *, limit: int = 10_000) -> None:
         self.state: Literal["buffering", "live", "gap"] = "buffering"
@@ -194,9 +196,17 @@ class Calibration(Generic[B, U]):
             return ()
         try:
             sequence, bids, asks = read_snapshot(data)
-            if problem := self._snapshot_problem(sequence):
-                self.reason = problem
-                return ()
+        except ValueError as error:
+            self.reason = f"the snapshot makes no sense: {error}"
+            return ()
+        return self._load(sequence, bids, asks, depth)
+
+    def _load(self, sequence: int, bids: Rows, asks: Rows, depth: int | None) -> Sequence[U]:
+        """Begin with a snapshot if it fits; return the buffered updates that were applied to it."""
+        if problem := self._snapshot_problem(sequence):
+            self.reason = problem
+            return ()
+        try:
             self._feed.load(self._book, bids, asks, depth)
         except ValueError as error:
             self.reason = f"the snapshot makes no sense: {error}"
@@ -209,7 +219,7 @@ class Calibration(Generic[B, U]):
         self._buffer_end = 0
         self.state, self.reason, self.sequence, self._next = "live", "", sequence, sequence + 1
         self.snapshot_sequence = sequence
-        self._partial = self._book.partial
+        self._partial = self._limited or self._book.partial
         applied: list[U] = []
         for update in kept:
             if _last(update) > sequence:
@@ -230,7 +240,7 @@ class Calibration(Generic[B, U]):
 
     def replacement(self, reason: str) -> Calibration[B, U]:
         """Return a calibration with an empty book that takes over from this one, which may be half changed."""
-        fresh = Calibration(self._feed, limit=self._limit)
+        fresh = type(self)(self._feed, limit=self._limit)
         if self.state != "buffering":
             fresh.state = "gap"
         fresh.resyncs = self.resyncs + (self.state == "live")

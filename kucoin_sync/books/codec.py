@@ -28,6 +28,8 @@ __all__ = [
     "WireFuturesLevel2Update",
     "WireLevel2Update",
     "WireLevel3Event",
+    "checked_rows",
+    "parse_sequence",
     "read_futures_level2",
     "read_futures_level2_frame",
     "read_level2",
@@ -232,17 +234,17 @@ def _read(data: Data, decode: Callable[[Any], _U] | None, convert: Callable[[Any
 def _level2(data: Mapping[str, Any]) -> WireLevel2Update:
     changes = data["changes"]
     rows = Level2Rows(*(_convert_rows(changes.get(side)) for side in ("asks", "bids")))
-    return WireLevel2Update(_parse_sequence(data["sequenceStart"]), _parse_sequence(data["sequenceEnd"]), rows)
+    return WireLevel2Update(parse_sequence(data["sequenceStart"]), parse_sequence(data["sequenceEnd"]), rows)
 
 
 def _convert_rows(rows: object) -> list[Row]:
     return [
-        (as_text(price), as_text(size), _parse_sequence(sequence)) for price, size, sequence, *_ in _checked_rows(rows)
+        (as_text(price), as_text(size), parse_sequence(sequence)) for price, size, sequence, *_ in checked_rows(rows)
     ]
 
 
 def _futures_level2(data: Mapping[str, Any]) -> WireFuturesLevel2Update:
-    return WireFuturesLevel2Update(_parse_sequence(data["sequence"]), data["change"] + "")
+    return WireFuturesLevel2Update(parse_sequence(data["sequence"]), data["change"] + "")
 
 
 def _level3(data: Mapping[str, Any]) -> WireLevel3Event:
@@ -251,10 +253,10 @@ def _level3(data: Mapping[str, Any]) -> WireLevel3Event:
 
 
 def _snapshot(data: Mapping[str, Any]) -> tuple[int, Rows, Rows]:
-    return _parse_sequence(data["sequence"]), _checked_rows(data["bids"]), _checked_rows(data["asks"])
+    return parse_sequence(data["sequence"]), checked_rows(data["bids"]), checked_rows(data["asks"])
 
 
-def _checked_rows(rows: object) -> Rows:
+def checked_rows(rows: object) -> Rows:
     """Return rows unchanged; null stands for no rows. Text is refused, although it has items, too."""
     if rows is None:
         return []
@@ -263,7 +265,8 @@ def _checked_rows(rows: object) -> Rows:
     return rows
 
 
-def _parse_sequence(value: object) -> int:
+def parse_sequence(value: object) -> int:
+    """Return the sequence that a text or a whole number stands for; raises ValueError for anything else."""
     text = as_text(value)
     if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{value!r:.50} is no sequence")

@@ -23,8 +23,9 @@ from .codec import (
 )
 from .l2 import Level2Book
 from .l3 import Level3Book
+from .uta import UtaLevel2Book, WireUtaLevel2Update, read_uta_level2, read_uta_level2_frame
 
-__all__ = ["FUTURES_LEVEL2", "LEVEL2", "LEVEL3", "Feed", "Update"]
+__all__ = ["FUTURES_LEVEL2", "LEVEL2", "LEVEL3", "UTA_LEVEL2", "Feed", "Update"]
 
 
 class Update(Protocol):
@@ -54,6 +55,8 @@ class Feed(msgspec.Struct, Generic[B, U], frozen=True):
         apply: applies an update to a book, except its rows up to a given sequence.
         load: fills a book from a snapshot's bids and asks. The last argument is the number of levels of each side that
             the snapshot was limited to, None for all.
+        pushed: whether the feed pushes the snapshots, too; then `read` takes a whole push, because its envelope tells
+            them from updates, and `pushed.PushedCalibration` keeps the book.
     """
 
     new: Callable[[], B]
@@ -62,6 +65,7 @@ class Feed(msgspec.Struct, Generic[B, U], frozen=True):
     read_frame: Callable[[bytes, str | None], U]
     apply: Callable[[B, U, int], None]
     load: Callable[[B, Rows, Rows, int | None], None]
+    pushed: bool = False
 
 
 def _apply_futures_level2(book: Level2Book, update: WireFuturesLevel2Update, _: int) -> None:
@@ -97,3 +101,13 @@ FUTURES_LEVEL2 = Feed(
 )
 #: `/market/level3` and `/spotMarket/level3`
 LEVEL3 = Feed(Level3Book, WireLevel3Event, read_level3, read_level3_frame, _apply_level3, _load_level3)
+#: `/uta/obu`, spot and futures
+UTA_LEVEL2 = Feed(
+    UtaLevel2Book,
+    WireUtaLevel2Update,
+    read_uta_level2,
+    read_uta_level2_frame,
+    UtaLevel2Book.apply,
+    lambda book, bids, asks, _: book.load(bids, asks),
+    pushed=True,
+)

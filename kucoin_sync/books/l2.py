@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from operator import itemgetter
-from typing import Any
+from typing import Any, ClassVar
 
 from ..payloads import Level, Side
 from .base import Book, BookSide, Levels, Number
@@ -18,14 +18,14 @@ from .codec import Row, WireLevel2Update
 from .numbers import DecodeErrors, as_text, parse, parse_float
 from .price_index import PriceKey
 
-__all__ = ["Level2Book"]
+__all__ = ["Level2Book", "Level2Side"]
 
 _SPARE = 1_000  # prices that are cached beyond twice the number of levels
 _new_tuple = tuple.__new__  # takes half the time of a named tuple's own constructor
 _sequence_of = itemgetter(2)
 
 
-class _Level2Side(BookSide[Row | Level]):
+class Level2Side(BookSide[Row | Level]):
     """One side of the book; a row becomes a level when it is first read."""
 
     __slots__ = ("_keys", "_prices")
@@ -115,7 +115,7 @@ class _Level2Side(BookSide[Row | Level]):
         self.sort()
         self.mark_complete(depth)
 
-    def _set_unusual(self, key: PriceKey, row: Row) -> None:
+    def _set_unusual(self, key: PriceKey, row: Any) -> None:
         """Set a row whose size has an unusual spelling; raises ValueError without a change if it is no number."""
         size = parse(row[1])
         if not key:
@@ -155,7 +155,7 @@ class _Level2Side(BookSide[Row | Level]):
             assert key == (self.key_of(text) or 0.0), f"{text} is cached with another price's key"
 
 
-class Level2Book(Book[_Level2Side]):
+class Level2Book(Book[Level2Side]):
     """The levels of one symbol.
 
     >>> book = Level2Book()
@@ -169,8 +169,10 @@ class Level2Book(Book[_Level2Side]):
 
     __slots__ = ()
 
+    side_type: ClassVar[type[Level2Side]] = Level2Side
+
     def __init__(self) -> None:
-        super().__init__(_Level2Side(1), _Level2Side(-1))
+        super().__init__(self.side_type(1), self.side_type(-1))
 
     def load(
         self,
@@ -183,7 +185,7 @@ class Level2Book(Book[_Level2Side]):
         With a `depth` the rows are the `depth` best levels of the exchange, and others may follow them. A side with
         fewer rows is complete. Raises ValueError, and changes nothing, if a row is invalid or a price comes twice.
         """
-        loaded = _Level2Side(1), _Level2Side(-1)
+        loaded = self.side_type(1), self.side_type(-1)
         for side, rows in zip(loaded, (bids, asks), strict=True):
             side.load(rows, depth)
         self._bids, self._asks = loaded

@@ -27,6 +27,7 @@ class PushedCalibration(Calibration[B, U]):
     """Keeps one book equal to the exchange's from pushes alone; see `Calibration` and the module."""
 
     _limited = True
+    _push_delta = Calibration.push
     _older = 0  # snapshots in a row that were older than the book was
 
     def push(self, data: Data | U, subject: str | None = None) -> Sequence[U]:
@@ -44,7 +45,7 @@ class PushedCalibration(Calibration[B, U]):
                 self._restart(f"an update could not be read: {error}")
                 return ()
         if not update.is_snapshot:
-            return super().push(update)
+            return self._push_delta(update)
         sequence = update.sequence_end
         if self.state == "live":
             if sequence <= self.sequence:

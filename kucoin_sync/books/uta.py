@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import field
@@ -32,6 +32,12 @@ __all__ = ["UTA_DEPTH", "UtaLevel2Book", "WireUtaLevel2Update", "read_uta_level2
 UTA_DEPTH = 500
 """Levels of each side that the feed pushes."""
 
+if TYPE_CHECKING:
+    _LocalBool = bool
+else:
+    # A frame must not set this field: no JSON value fits the type.
+    _LocalBool = Annotated[int, msgspec.Meta(gt=0, lt=0)]
+
 _Row = tuple[str, str]  # price and size; size 0 removes the level
 
 
@@ -42,7 +48,7 @@ class WireUtaLevel2Update(msgspec.Struct, gc=False):
     sequence_end: int = field(name="C")
     ask_rows: list[_Row] = field(name="a", default=[])
     bid_rows: list[_Row] = field(name="b", default=[])
-    is_snapshot: bool = field(name="~snapshot", default=False)
+    is_snapshot: _LocalBool = field(name="~snapshot", default=False)
 
     @property
     def bids(self) -> tuple[LevelChange, ...]:
@@ -76,7 +82,8 @@ def read_uta_level2_frame(frame: bytes, _: str | None = None) -> WireUtaLevel2Up
     """
     pushed = _decode_frame(frame)
     update = pushed.d
-    update.is_snapshot = pushed.t != "delta" and _is_snapshot(pushed.t)
+    if pushed.t != "delta":
+        update.is_snapshot = _is_snapshot(pushed.t)
     return update
 
 
@@ -122,8 +129,12 @@ class _UtaSide(Level2Side):
         if len(self.rows) >= UTA_DEPTH:
             self._cut()
 
-    def apply_rows(self, changes: Iterable[_Row]) -> None:
-        """Apply rows in order; raises ValueError at the first invalid one. See `Level2Side.apply`."""
+    def apply_rows(self, changes: Iterable[_Row]) -> bool:
+        """Apply rows in order; return whether a level was removed. See `Level2Side.apply`.
+
+        Raises ValueError at the first invalid row.
+        """
+        added = removed = False
         rows: dict[PriceKey, Any] = self.rows
         known = self._keys
         for row in changes:
@@ -139,14 +150,18 @@ class _UtaSide(Level2Side):
             if amount > 0.0 and key:
                 if key not in rows:
                     self.insert(key)
+                    added = True
                 rows[key] = row
             elif amount == 0.0 and not size.strip("0."):
                 if rows.pop(key, None) is not None:
                     self.remove(key)
+                    removed = True
             else:
                 self._set_unusual(key, row)
-        if len(rows) >= UTA_DEPTH:
+                added = removed = True
+        if added and len(rows) >= UTA_DEPTH:
             self._cut()
+        return removed
 
     def check_rows(self, changes: Iterable[_Row]) -> None:
         """Raise ValueError if a row is invalid."""
@@ -183,11 +198,16 @@ class UtaLevel2Book(Level2Book):
     (Decimal('0.10'), False)
     """
 
-    __slots__ = ()
+    __slots__ = ("exhausted",)
     _bids: _UtaSide
     _asks: _UtaSide
+    exhausted: bool  # a field here, because it is read after each update
 
     side_type = _UtaSide
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exhausted = False
 
     def load(
         self,
@@ -196,10 +216,12 @@ class UtaLevel2Book(Level2Book):
         depth: int | None = UTA_DEPTH,
     ) -> None:
         super().load(bids, asks, depth)
+        self.exhausted = False
 
     def set(self, side: Side, price: Number, size: Number) -> None:
-        found: Any = self._side(side)
-        found.apply_rows(((as_text(price), as_text(size)),))
+        rows = [(as_text(price), as_text(size))]
+        buys = self._side(side) is self._bids
+        self.apply(WireUtaLevel2Update(0, 0, [] if buys else rows, rows if buys else []))
 
     def apply(self, update: WireUtaLevel2Update, after: int = 0) -> None:  # type: ignore[override]  # noqa: ARG002
         """Apply all rows of an update, in order. Raises ValueError, and changes nothing, if one of them is invalid."""
@@ -207,7 +229,7 @@ class UtaLevel2Book(Level2Book):
         if len(bids) + len(asks) > 1:
             self._bids.check_rows(bids)
             self._asks.check_rows(asks)
-        if bids:
-            self._bids.apply_rows(bids)
-        if asks:
-            self._asks.apply_rows(asks)
+        if bids and self._bids.apply_rows(bids):
+            self.exhausted |= self._bids.exhausted
+        if asks and self._asks.apply_rows(asks):
+            self.exhausted |= self._asks.exhausted

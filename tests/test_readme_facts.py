@@ -132,7 +132,7 @@ def test_every_module_with_a_lock_has_its_row() -> None:
 def test_every_public_name_stands_in_a_readme(module: str) -> None:
     found = importlib.import_module(f"kucoin_sync.{module}".rstrip("."))
     text = text_of(PUBLIC[module])
-    prefix = "futures." if module == "topics.futures" else ""
+    prefix = f"{module.removeprefix('topics.')}." if module in ("topics.futures", "topics.uta") else ""
     marked = {re.split(r"[(:]", mark)[0].removeprefix(prefix) for mark in re.findall(r"`([^`\n]+)`", text)}
     assert set(found.__all__) - marked == set()
 

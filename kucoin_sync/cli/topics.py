@@ -14,8 +14,8 @@ __all__ = ["DESCRIPTION", "EXAMPLES", "TABLE_STANDS_IN", "add_arguments", "markd
 
 TABLE_STANDS_IN = "kucoin_sync/topics/README.md"
 DESCRIPTION = """\
-List every topic of KuCoin's classic feeds: the topic, the function that builds it, whether it is private, its market,
-how often it is pushed, and the fields of its payloads."""
+List every topic of KuCoin's feeds, classic and UTA: the topic, the function that builds it, whether it is private, its
+market, how often it is pushed, and the fields of its payloads."""
 EXAMPLES = """\
 examples:
   kucoin-sync topics
@@ -98,6 +98,8 @@ def _as_dict(row: Topic) -> dict[str, Any]:
 
 
 def _call(row: Topic) -> str:
+    if row.call:
+        return f"{row.helper}({row.call})"
     argument = row.argument.value.replace("_", ", ").replace("{", "").replace("}", "").replace(",…", ", …")
     if row.argument.value == "all":
         argument = ""

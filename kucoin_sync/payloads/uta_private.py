@@ -136,8 +136,8 @@ class UtaOrder(Timed, frozen=True, kw_only=True):
         return to_ns(self.wire_order_time)
 
 
-class UtaExecutionLite(Timed, frozen=True, kw_only=True):
-    """One of the account's trades, without its fee: `/uta/execution.lite.UNIFIED` and others. Time in nanoseconds."""
+class _Execution(Timed, frozen=True, kw_only=True):
+    """What both kinds of messages about the account's trades have."""
 
     symbol: str = field(name="s")
     wire_order_id: str | None = field(name="oi", default=None)
@@ -176,7 +176,11 @@ class UtaExecutionLite(Timed, frozen=True, kw_only=True):
         return lower(self.wire_liquidity)
 
 
-class UtaExecution(UtaExecutionLite, frozen=True, kw_only=True):
+class UtaExecutionLite(_Execution, frozen=True, kw_only=True):
+    """One of the account's trades, without its fee: `/uta/execution.lite.UNIFIED` and others. Time in nanoseconds."""
+
+
+class UtaExecution(_Execution, frozen=True, kw_only=True):
     """One of the account's trades: `/uta/execution.UNIFIED`. Time in nanoseconds.
 
     `fill_type` is "NORMAL", "LIQUID", "ADL" or "SETTLEMENT". `closed_pnl` is the profit of the part of a position that

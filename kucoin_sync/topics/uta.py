@@ -65,10 +65,7 @@ def candles(symbol: str, type: str) -> TopicName[p.UtaCandle]:
 
 
 def book(*symbols: str, depth: int | str = "increment@10ms") -> TopicName[p.UtaBook]:
-    """The best 1, 5 or 50 levels of each side; by default a snapshot of the best 500 and every change of them.
-
-    `depth` is one of `UTA_DEPTHS`, or 1, 5 or 50. `Stream.book` keeps a whole book from the default.
-    """
+    """The best 1, 5 or 50 levels of each side; by default a snapshot of the best 500, then every change of them."""
     return _of_market("obu", symbols, f"{depth}")
 
 
@@ -98,10 +95,7 @@ def orders(*symbols: str) -> TopicName[p.UtaOrder]:
 
 
 def executions(*, lite: bool = False, trade_type: str = "UNIFIED") -> TopicName[p.UtaExecution | p.UtaExecutionLite]:
-    """Private: your trades. With `lite` they come without fees, and `trade_type` may select some of them.
-
-    `trade_type` is "UNIFIED", or with `lite` also "SPOT", "ISOLATED", "CROSS" or "FUTURES".
-    """
+    """Private: your trades; without their fees with `lite`, where `trade_type` may be one of the types of the table."""
     return _build(_row("execution.lite" if lite else "execution", "trade_type", trade_type))
 
 

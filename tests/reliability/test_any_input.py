@@ -153,7 +153,18 @@ def test_any_token_is_a_token_to_a_server_that_may_have_it_or_an_error_of_this_p
     topic=st.text(max_size=30)
     | st.builds(
         "{}:{}".format,
-        st.sampled_from(["/market/ticker", "/market/candles", "/contract/position", "/account/balance", "/", ""]),
+        st.sampled_from(
+            [
+                "/market/ticker",
+                "/market/candles",
+                "/contract/position",
+                "/account/balance",
+                "/uta/ticker.SPOT",
+                "/uta/",
+                "/",
+                "",
+            ]
+        ),
         st.text("ABC-_,:1 all", max_size=20),
     )
 )
@@ -166,4 +177,4 @@ def test_any_topic_is_split_into_topics_that_stay_as_they_are_or_is_an_invalid_t
     for single in singles:
         assert grammar.split(single) == (single,)
         assert single.startswith("/") and single.isascii() and single.isprintable() and "," not in single
-        assert grammar.market_of(single) in ("spot", "futures")
+        assert grammar.market_of(single) in ("spot", "futures", "uta-spot", "uta-futures", "uta")

@@ -34,6 +34,7 @@ PUBLIC = {
     "testing": "kucoin_sync/testing/README.md",
     "topics": "kucoin_sync/topics/README.md",
     "topics.futures": "kucoin_sync/topics/README.md",
+    "topics.uta": "kucoin_sync/topics/README.md",
 }
 
 

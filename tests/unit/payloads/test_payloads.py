@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 
 from kucoin_sync import payloads as p
 from kucoin_sync.payloads import Level, LevelChange, decoder_for, fast_decoder_for, fields_of, to_ns
+from kucoin_sync.payloads.base import Whole
+
+from .uta_shapes import UTA_SHAPES
 
 D = Decimal
 
@@ -926,6 +929,7 @@ def identify(case: object) -> str:
     return case.__name__ if isinstance(case, type) else ""
 
 
+SHAPES += UTA_SHAPES
 messages = pytest.mark.parametrize(("cls", "text"), [shape[:2] for shape in SHAPES], ids=identify)
 
 
@@ -936,7 +940,9 @@ def test_each_shape_decodes_field_by_field(cls: type[p.Payload], text: str, expe
     names = [
         name
         for name in fields_of(cls)
-        if name != "datetime" and name.replace("wire_", "", 1) not in set(fields_of(cls)) - {name}
+        if name != "datetime"
+        and name.replace("wire_", "", 1) not in set(fields_of(cls)) - {name}
+        and not (name.startswith("wire_") and cls.__name__.startswith("Uta"))  # a property reads each of them
     ]
     got = {name: getattr(payload, name) for name in names}
     telling = {name: value for name, value in got.items() if name in expected or value not in (None, 0)}
@@ -1177,6 +1183,9 @@ def test_the_fast_decoder_refuses_blanks_and_reads_everything_else_alike(cls: ty
     if re.search('"(price|matchSize)":""', text):
         with pytest.raises(msgspec.ValidationError, match="Invalid decimal string"):
             decode_fast(text.encode())
+    elif re.search('"(ti|os|A)":[0-9]', text):  # numbers where text is usual
+        with pytest.raises(msgspec.ValidationError, match=r"Expected `str \| null`, got `(int|float)`"):
+            decode_fast(text.encode())
     else:
         assert decode_fast(text.encode()) == decode(cls, text)
 
@@ -1215,7 +1224,7 @@ def test_an_unknown_side_does_not_fit_but_an_unknown_status_does() -> None:
 
 @messages
 def test_unknown_fields_are_ignored(cls: type[p.Payload], text: str) -> None:
-    if cls in (p.MarginMode, p.CrossLeverage):
+    if issubclass(cls, Whole):
         return
     more = text[:-1] + ',"fieldOfTomorrow":{"a":[1,"",null]},"anotherOne":""}'
     assert decode(cls, more) == decode(cls, text)
@@ -1223,7 +1232,7 @@ def test_unknown_fields_are_ignored(cls: type[p.Payload], text: str) -> None:
 
 @messages
 def test_every_optional_field_may_be_missing(cls: type[p.Payload], text: str) -> None:
-    if cls in (p.MarginMode, p.CrossLeverage):
+    if issubclass(cls, Whole):
         return
     required = {field.encode_name for field in msgspec.structs.fields(cls) if field.required}
     least = {name: value for name, value in json.loads(text).items() if name in required}
@@ -1319,6 +1328,8 @@ def test_a_message_with_any_values_swapped_decodes_or_is_refused(
     cls: type[p.Payload], text: str, data: st.DataObject
 ) -> None:
     message = json.loads(text)
+    if not isinstance(message, dict):
+        return
     swapped = data.draw(st.dictionaries(st.sampled_from(sorted(message)), values, max_size=3))
     decodes_or_is_refused(cls, {**message, **swapped})
 

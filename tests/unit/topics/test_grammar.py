@@ -24,6 +24,10 @@ EXAMPLES = {
     Argument.CANDLES: "BTC-USDT_1hour",
     Argument.CONTRACT: "XBTUSDTM",
     Argument.CONTRACT_CANDLES: "XBTUSDTM_1hour",
+    Argument.CONTRACTS: "XBTUSDTM",
+    Argument.DEPTH: "BTC-USDT_5",
+    Argument.CONTRACT_DEPTH: "XBTUSDTM_increment@10ms",
+    Argument.ANY_SYMBOL: "XBTUSDTM",
 }
 
 
@@ -60,8 +64,8 @@ def test_every_row_takes_its_example_and_is_found_by_it(row: Topic) -> None:
     assert split(topic) == (topic,)
     assert row_of(topic) is row
     assert is_private(topic) is row.private
-    assert market_of(topic) == ("futures" if row.market == "futures" else "spot")
-    assert dialect_of(market_of(topic)) == row.dialect == "classic"
+    assert market_of(topic) == ("spot" if row.market == "margin" else row.market)
+    assert dialect_of(market_of(topic)) == row.dialect
 
 
 @pytest.mark.parametrize("value", [None, 7, b"/market/ticker:BTC-USDT", ["/market/ticker:BTC-USDT"]])
@@ -111,6 +115,38 @@ def test_a_topic_that_is_not_in_the_table_is_accepted(topic: str) -> None:
     assert split(topic) == (tuple(f"{prefix}:{part}" for part in arguments.split(",")) if arguments else (topic,))
     assert row_of(topic) is None
     assert not is_private(topic)
+
+
+@pytest.mark.parametrize(
+    ("topic", "hint"),
+    [
+        ("/uta/tickr.SPOT:BTC-USDT", "did you mean /uta/ticker.SPOT?"),
+        ("/uta/Ticker.spot:BTC-USDT", "did you mean /uta/ticker.SPOT?"),
+        ("/uta/ticker:BTC-USDT", "did you mean /uta/ticker.SPOT?"),
+        ("/uta/markPrice:XBTUSDTM", "did you mean /uta/mark-price?"),
+        ("/uta/xyz", "there are /uta/balance.FUNDING, .*, /uta/trade.SPOT$"),
+        ("/uta/:BTC-USDT", "there are /uta/balance.FUNDING, "),
+        ("/uta/ticker.SPOT:btc-usdt", "did you mean BTC-USDT?"),
+        ("/uta/ticker.SPOT:XBTUSDTM", "did you mean /uta/ticker.FUTURES:XBTUSDTM?"),
+        ("/uta/obu.FUTURES:BTC-USDT_5", "did you mean /uta/obu.SPOT:BTC-USDT_5?"),
+        ("/uta/obu.SPOT:BTC-USDT_20", r"depths: 1, 5, 50, increment@10ms\)$"),
+        ("/uta/obu.SPOT:BTC-USDT_increment", r"depths: 1, 5, 50, increment@10ms\)$"),
+        ("/uta/kline.SPOT:BTC-USDT_1mn", "did you mean BTC-USDT_1min?"),
+        ("/uta/kline.FUTURES:XBTUSDTM_6hour", "did you mean XBTUSDTM_8hour?"),
+        ("/uta/order.UNIFIED", "needs something after a colon: a symbol such as BTC-USDT or XBTUSDTM"),
+        ("/uta/orderAll.UNIFIED:BTC-USDT", "what follows the colon is nothing"),
+    ],
+)
+def test_a_topic_of_the_uta_feed_must_be_in_the_table(topic: str, hint: str) -> None:
+    with pytest.raises(InvalidTopic, match=hint.replace("?", r"\?")):
+        split(topic)
+
+
+def test_a_list_of_a_uta_topic_is_split_and_joined_where_its_channel_takes_lists() -> None:
+    singles = split("/uta/ticker.SPOT:BTC-USDT, ETH-USDT")
+    assert list(join(singles)) == [("/uta/ticker.SPOT:BTC-USDT,ETH-USDT", singles)]
+    singles = split("/uta/obu.SPOT:BTC-USDT_5,ETH-USDT_increment@10ms")
+    assert list(join(singles)) == [(single, (single,)) for single in singles]
 
 
 @pytest.mark.parametrize("argument", ["", "a,,b", "x" * 65, "two words", "ümlaut", "a\tb"])

@@ -9,7 +9,6 @@ from typing import get_args, get_type_hints
 import pytest
 
 from kucoin_sync import topics
-from kucoin_sync.topics import futures
 from kucoin_sync.topics.name import TopicName
 from kucoin_sync.topics.table import TABLE, Topic
 
@@ -29,6 +28,7 @@ def test_a_name_takes_the_payload_as_its_type_parameter() -> None:
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.pattern)
 def test_the_type_of_a_helper_has_the_structs_of_its_row(row: Topic) -> None:
-    module, name = (futures, row.helper[8:]) if row.market == "futures" else (topics, row.helper)
-    (promised,) = get_args(get_type_hints(getattr(module, name))["return"])
-    assert set(get_args(promised) or [promised]) == set(row.payloads.values())
+    part, _, name = row.helper.rpartition(".")
+    (promised,) = get_args(get_type_hints(getattr(getattr(topics, part) if part else topics, name))["return"])
+    structs = {struct for other in TABLE if other.helper == row.helper for struct in other.payloads.values()}
+    assert set(get_args(promised) or [promised]) == structs

@@ -54,6 +54,27 @@ DOCUMENTED = {
     ("/contract/positionAll", "futures", True),
     ("/contract/marginMode", "futures", True),
     ("/contract/crossLeverage", "futures", True),
+    ("/uta/ticker.SPOT:{symbol},…", "uta-spot", False),
+    ("/uta/ticker.FUTURES:{contract},…", "uta-futures", False),
+    ("/uta/trade.SPOT:{symbol}", "uta-spot", False),
+    ("/uta/trade.FUTURES:{contract}", "uta-futures", False),
+    ("/uta/kline.SPOT:{symbol}_{type}", "uta-spot", False),
+    ("/uta/kline.FUTURES:{contract}_{type}", "uta-futures", False),
+    ("/uta/obu.SPOT:{symbol}_{depth}", "uta-spot", False),
+    ("/uta/obu.FUTURES:{contract}_{depth}", "uta-futures", False),
+    ("/uta/mark-price:{contract}", "uta-futures", False),
+    ("/uta/funding-fee:{contract},…", "uta-futures", False),
+    ("/uta/funding-fee-all-symbols", "uta-futures", False),
+    ("/uta/callAuctionInfo:{symbol}", "uta-spot", False),
+    ("/uta/orderAll.UNIFIED", "uta", True),
+    ("/uta/order.UNIFIED:{symbol or contract}", "uta", True),
+    ("/uta/execution.UNIFIED", "uta", True),
+    *((f"/uta/execution.lite.{kind}", "uta", True) for kind in ("UNIFIED", "SPOT", "ISOLATED", "CROSS", "FUTURES")),
+    *((f"/uta/balance.{kind}", "uta", True) for kind in ("UNIFIED", "FUNDING", "ISOLATED")),
+    ("/uta/positionAll.UNIFIED", "uta", True),
+    ("/uta/position.UNIFIED:{contract}", "uta", True),
+    ("/uta/leverage.UNIFIED", "uta", True),
+    ("/uta/lw.UNIFIED", "uta", True),
 }
 
 every_row = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.pattern)
@@ -82,10 +103,12 @@ def test_every_row_has_a_struct_for_its_payloads(row: Topic) -> None:
 
 @every_row
 def test_names_of_futures_topics_and_helpers_show_the_market(row: Topic) -> None:
-    futures = row.market == "futures"
+    futures, uta = row.market == "futures", row.dialect == "uta"
     assert row.prefix.startswith("/contract") is futures
     assert row.helper.startswith("futures.") is futures
-    assert row.helper.removeprefix("futures.").isidentifier()
+    assert row.prefix.startswith("/uta/") is row.market.startswith("uta") is uta
+    assert row.helper.startswith("uta.") is uta
+    assert row.helper.removeprefix("futures.").removeprefix("uta.").isidentifier()
 
 
 def test_all_rows_of_a_prefix_are_equally_private_and_of_one_market() -> None:
@@ -98,8 +121,8 @@ def test_rows_of_one_prefix_and_subject_agree_on_the_struct() -> None:
     assert Counter((prefix, subject) for prefix, subject, _ in choices).most_common(1)[0][1] == 1
 
 
-def test_two_rows_share_a_helper_only_if_it_takes_contracts_or_none() -> None:
-    counts = Counter(row.helper for row in TABLE)
+def test_two_classic_rows_share_a_helper_only_if_it_takes_contracts_or_none() -> None:
+    counts = Counter(row.helper for row in TABLE if row.dialect == "classic")
     assert {helper for helper, count in counts.items() if count > 1} == {"futures.orders", "futures.announcement"}
 
 
@@ -120,6 +143,10 @@ def test_topics_that_are_pushed_under_other_names() -> None:
         "/contract/announcement:{contract}": [("/contract/announcement", "none")],
         "/contractMarket/tradeOrders": [("/contractMarket/tradeOrders", "any")],
         "/contract/positionAll": [("/contract/position", "any")],
+        "/uta/orderAll.UNIFIED": [("/uta/order.UNIFIED", "any")],
+        "/uta/order.UNIFIED:{symbol or contract}": [("/uta/orderAll.UNIFIED", "none")],
+        "/uta/positionAll.UNIFIED": [("/uta/position.UNIFIED", "any")],
+        "/uta/position.UNIFIED:{contract}": [("/uta/positionAll.UNIFIED", "none")],
     }
 
 
@@ -133,7 +160,11 @@ def test_withdrawn_topics_say_since_when() -> None:
 
 
 def test_only_lists_of_symbols_and_currencies_share_a_command() -> None:
-    assert [argument for argument in Argument if argument.joins] == [Argument.SYMBOLS, Argument.CURRENCIES]
+    assert {argument for argument in Argument if argument.joins} == {
+        Argument.SYMBOLS,
+        Argument.CURRENCIES,
+        Argument.CONTRACTS,
+    }
 
 
 def test_a_helper_takes_any_number_of_names_but_one_candle() -> None:

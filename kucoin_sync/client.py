@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     B = TypeVar("B")
 
+    Feed = Literal["classic", "uta"]
+
     class _BookOptions(TypedDict, Generic[B], total=False):
         on_change: Callable[[B], object] | None
         maxsize: int
@@ -138,7 +140,12 @@ class Client(Subscribing):
 
     @overload
     def book(
-        self, symbol: str, *, level: Literal[2] = 2, **options: Unpack[_BookOptions[Level2BookChange]]
+        self,
+        symbol: str,
+        *,
+        level: Literal[2] = 2,
+        feed: Feed = "classic",
+        **options: Unpack[_BookOptions[Level2BookChange]],
     ) -> LocalLevel2Book: ...
     @overload
     def book(
@@ -146,7 +153,13 @@ class Client(Subscribing):
     ) -> LocalLevel3Book: ...
     @overload
     def book(
-        self, symbol: str, *, level: int, generation: int = 2, **options: Unpack[_BookOptions[Any]]
+        self,
+        symbol: str,
+        *,
+        level: int,
+        generation: int = 2,
+        feed: str = "classic",
+        **options: Unpack[_BookOptions[Any]],
     ) -> LocalLevel2Book | LocalLevel3Book: ...
     def book(
         self,
@@ -156,12 +169,14 @@ class Client(Subscribing):
         generation: int = 2,
         on_change: Callable[[Any], object] | None = None,
         maxsize: int = 10_000,
+        feed: str = "classic",
     ) -> LocalLevel2Book | LocalLevel3Book:
         """Keep a local order book of a symbol up to date. Return it at once; it can be read when it is ready.
 
         Updates come over the stream's connections, snapshots from REST. Both stay within KuCoin's limits for any number
         of books. A level 2 spot book is complete with credentials. Without them it starts with the best 100 levels of
-        each side; see `LocalBook.partial`. Futures books are always complete.
+        each side; see `LocalBook.partial`. Futures books are always complete. Books of the UTA feed have the best 500
+        levels of each side, without a key and without REST.
 
         Args:
             symbol: such as "BTC-USDT", or "XBTUSDTM" for futures.
@@ -169,8 +184,10 @@ class Client(Subscribing):
             generation: version of the level 3 feed, 1 (/market/level3) or 2 (/spotMarket/level3).
             on_change: called with each change on the stream's callback thread; see `LocalBook.__iter__`.
             maxsize: changes that may be queued for on_change, or for the iteration over the book.
+            feed: "classic", or "uta" (level 2 only).
 
         Raises:
+            ValueError: there is no such level or feed.
             InvalidTopic, StreamClosed. `LocalBook.wait_ready` raises if KuCoin rejects the symbol.
         """
         from .books.local_book import LocalLevel2Book, LocalLevel3Book
@@ -181,7 +198,7 @@ class Client(Subscribing):
             follower.keep_alive = self if on_change is not None else None
             return hold(follower, maxsize, self)
 
-        options = (symbol, level, generation, on_change, maxsize, held)
+        options = (symbol, level, generation, on_change, maxsize, held, feed)
         book: LocalLevel2Book | LocalLevel3Book
         [book] = starmap(self._book_manager().open, (options,))  # one step, see `MessageQueue.source`
         return book
@@ -298,6 +315,12 @@ class Client(Subscribing):
 
         return SnapshotQueue(self.fetcher, self._snapshots_per_30s, self._subscription_manager.fetched)
 
+    def _make_pushed_snapshots(self) -> SnapshotProvider:
+        """Return the provider of snapshots that a feed pushes."""
+        from .books.pushed_snapshots import PushedSnapshots
+
+        return PushedSnapshots(self._subscription_manager.resubscribe)
+
     # For the relay, which forwards the messages of a stream
 
     def watch(self, watcher: Watcher) -> None:
@@ -315,8 +338,14 @@ class Client(Subscribing):
         from .books.manager import BookManager
 
         if self._books is None:
-            snapshots = self._make_snapshots()
-            made = BookManager(self._subscription_manager, self._subscriber, self._callbacks, snapshots, self.has_key)
+            made = BookManager(
+                self._subscription_manager,
+                self._subscriber,
+                self._callbacks,
+                self._make_snapshots(),
+                self.has_key,
+                self._make_pushed_snapshots(),
+            )
             watcher = self._watchers.setdefault("", made)
             if not isinstance(watcher, BookManager):
                 raise ValueError("this stream's topics are watched by a relay; open books on another stream")

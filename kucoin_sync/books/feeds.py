@@ -67,6 +67,11 @@ class Feed(msgspec.Struct, Generic[B, U], frozen=True):
     load: Callable[[B, Rows, Rows, int | None], None]
     pushed: bool = False
 
+    def data_of(self, message: Any) -> Data:
+        """Return the part of a message that `read` takes."""
+        data: Data = message.raw if self.pushed else message.wire_data
+        return data
+
 
 def _apply_futures_level2(book: Level2Book, update: WireFuturesLevel2Update, _: int) -> None:
     price, side, size = update.change.split(",")

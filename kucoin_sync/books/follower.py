@@ -27,7 +27,7 @@ from ..internal.latch import Latch
 from ..internal.signals import is_reentrant, run_or_defer
 from ..protocol.envelopes import RawPush, opened
 from ..protocol.message import UNREADABLE
-from . import BookChange, BookSource, Calibration, Update
+from . import BookChange, BookSource, Calibration, PushedCalibration, Update
 from .base import Book
 from .listeners import BookListener, ChangeListeners
 
@@ -48,6 +48,7 @@ class Follower(Generic[B, C]):
             that had it last, so readers would not get at the book during a burst of updates.
         ended: the error that ended the book, None while it lives.
         was_live: whether the book was ever ready.
+        awaits_push: whether a pushed snapshot is to be expected, because the server has just begun to send the topic.
         received_ns: when the newest update was read from the socket.
         first_use: called before each use, without the lock.
         before_wait: called before a thread waits for the book or its changes.
@@ -58,8 +59,8 @@ class Follower(Generic[B, C]):
         self.source = source
         self._make_locks()
         self.ended: Exception | None = None
-        self.was_live = False
-        self.calibration: Calibration[B, Any] = Calibration(source.feed)
+        self.was_live = self.awaits_push = False
+        self.calibration: Calibration[B, Any] = (PushedCalibration if source.feed.pushed else Calibration)(source.feed)
         self.received_ns = 0
         self.keep_alive: object = None
         self._owner = owner
@@ -85,9 +86,7 @@ class Follower(Generic[B, C]):
         self._make_locks()
         self._events = []
         self._updating, self._reading_thread = False, 0
-        self._subscribed = False
-        self._known_dropped = 0
-        self._snapshot_error = ""
+        self._subscribed, self._known_dropped, self._snapshot_error = False, 0, ""
         if self.ended is None:
             self.calibration = self.calibration.replacement("this process was forked from the one in which it was kept")
             for listener in self._listeners.alive():
@@ -212,7 +211,7 @@ class Follower(Generic[B, C]):
             else:
                 if pushed.lost:
                     self._record_dropped(pushed.lost)
-                applied = push(pushed.wire_data, pushed.subject)
+                applied = push(self.source.feed.data_of(pushed), pushed.subject)
                 self.received_ns = pushed.received_ns
             if applied and self._listeners:
                 self._listeners.publish(applied, before, calibration.resyncs)
@@ -222,7 +221,9 @@ class Follower(Generic[B, C]):
     def _push_decoded(self, raw: RawPush) -> Sequence[Update]:
         """Apply an update whose frame has an unusual form; a frame that is no update counts as missing."""
         message = next(iter(opened((raw,))), None)
-        return self.calibration.push(b"" if message is None else message.wire_data, raw.prefix.channel[1])
+        return self.calibration.push(
+            b"" if message is None else self.source.feed.data_of(message), raw.prefix.channel[1]
+        )
 
     def _record_dropped(self, count: int, *, reported_early: bool = False) -> None:
         """Start again because updates were dropped.
@@ -233,14 +234,21 @@ class Follower(Generic[B, C]):
             self.calibration.invalidate(f"{count} updates came faster than they could be applied and were dropped")
         self._known_dropped = count if reported_early else 0
 
-    def on_subscribed(self) -> None:
+    def on_subscribed(self, awaits_push: bool = True) -> None:
         """Record that the server sends the topic from now on."""
-        self._change(partial(setattr, self, "_subscribed", True))
 
-    def on_connection_lost(self, reason: str) -> None:
-        """Start again: the connection of the topic was lost or could not be opened."""
+        def begin() -> None:
+            self._subscribed, self.awaits_push = True, awaits_push
+
+        self._change(begin)
+
+    def on_connection_lost(self, reason: str, message_queue: MessageQueue | None = None) -> None:
+        """Start again: the connection of the topic was lost or could not be opened. Drop the pushes that wait."""
 
         def invalidate() -> None:
+            if message_queue is not None and self.source.feed.pushed:
+                for _ in message_queue.take(len(message_queue)):
+                    self._known_dropped = 0
             self._subscribed = False
             self._snapshot_error = ""
             self.calibration.invalidate(reason)
@@ -271,12 +279,7 @@ class Follower(Generic[B, C]):
 
         def apply() -> bool:
             if self.ended is None:
-                before = self.calibration.min_sequence
                 applied = self.calibration.snapshot(data, depth=self.source.depth, attempt=attempt)
-                if self.calibration.live:
-                    self._snapshot_error = ""
-                    if (now := self.calibration.sequence) < before:
-                        self._events.append(BookRenumbered(self.source.symbol, self.source.level, before, now))
                 if self._listeners:
                     self._listeners.publish(applied, self.calibration.snapshot_sequence, self.calibration.resyncs)
             return self._needs_snapshot()
@@ -375,8 +378,12 @@ class Follower(Generic[B, C]):
                 result = do()
                 if calibration.resyncs != resyncs:
                     self._events.append(BookResyncing(source.symbol, source.level, self._reason()))
-                if calibration.live and not live:
-                    self.was_live = True
+                if live and not calibration.live:
+                    self.awaits_push = False
+                if calibration.live and not (live and calibration.resyncs == resyncs):
+                    self.was_live, self._snapshot_error = True, ""
+                    if (now := calibration.sequence) < (before := calibration.min_sequence):
+                        self._events.append(BookRenumbered(source.symbol, source.level, before, now))
                     self._events.append(BookReady(source.symbol, source.level, calibration.sequence))
                 if self._waiting and self._settled():
                     for latch in self._waiting:

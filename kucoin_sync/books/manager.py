@@ -14,6 +14,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
+from ..connections.groups import TopicInterrupted
 from ..connections.manager import SubscriptionManager
 from ..connections.subscriber import SubscribeOptions, Subscriber
 from ..delivery.callbacks import Callbacks
@@ -26,6 +27,7 @@ from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.session_events import TopicKey
 from . import BookSource
 from .follower import Follower
+from .pushed_snapshots import PushedSnapshots
 from .snapshot_fetcher import SnapshotProvider
 
 __all__ = ["BookManager"]
@@ -57,6 +59,7 @@ class BookManager:
     Args:
         snapshots: provides the snapshots that the books need.
         with_key: returns whether an API key is available for them.
+        pushed: watches for the snapshots that a feed pushes; by default `PushedSnapshots`.
     """
 
     def __init__(
@@ -66,12 +69,16 @@ class BookManager:
         callbacks: Callbacks,
         snapshots: SnapshotProvider,
         with_key: Callable[[], bool],
+        pushed: SnapshotProvider | None = None,
     ) -> None:
         self.emit: Callable[[Event], None] = callbacks.emit
         self._subscription_manager = subscription_manager
         self._subscriber = subscriber
         self._callbacks = callbacks
         self._snapshots = snapshots
+        self._pushed: SnapshotProvider = pushed or PushedSnapshots(
+            lambda topic: subscription_manager.resubscribe(topic)
+        )
         self._with_key = with_key
         # Books with waiting messages, put by any thread for the books' thread; None only wakes that thread. A
         # SimpleQueue is reentrant: a finaliser may put something at any step.
@@ -98,7 +105,7 @@ class BookManager:
         self._lock = threading.Lock()
         self._thread = None
         self._closed = False
-        self._snapshots = self._snapshots.after_fork()
+        self._snapshots, self._pushed = self._snapshots.after_fork(), self._pushed.after_fork()
         kept = {book: sub for book, sub in self._books.items() if sub is not None and book.ended is None}
         self._books, self._by_topic, self._not_resumed = dict(kept), {}, kept
         for book in kept:
@@ -112,7 +119,7 @@ class BookManager:
             if self._closed or not self._not_resumed:
                 return
             for book in self._not_resumed:
-                self._snapshots.add(book)
+                self._provider(book).add(book)
             self._start()
             books, self._not_resumed = self._not_resumed, {}
         for book, subscription in books.items():
@@ -130,13 +137,14 @@ class BookManager:
         on_change: Callable[[Any], object] | None,
         maxsize: int,
         hold: Callable[[Follower[Any, Any]], Any] = lambda book: book,
+        feed: str = "classic",
     ) -> Any:
         """Open a book and return `hold(book)`; see `Stream.book`."""
         if maxsize < 1:
             raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
         if on_change is not None and not callable(on_change):
             raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
-        source = BookSource.of(symbol, level, generation=generation, with_key=self._with_key())
+        source = BookSource.of(symbol, level, generation=generation, with_key=self._with_key(), feed=feed)
         book: Follower[Any, Any] = Follower(source, self)
         book.first_use = self._subscription_manager.first_use
         book.before_wait = self._subscription_manager.before_wait
@@ -167,6 +175,7 @@ class BookManager:
             self._add(book)
             if on_change is not None:
                 self._callbacks.serve(book.listen(maxsize, on_change))
+            shared = source.feed.pushed and self._subscription_manager.carries(source.topic)
             [subscription] = map(self._subscriber.subscribe, ((source.topic,),), (_OPTIONS,))
             with self._lock:
                 known = book in self._books
@@ -175,7 +184,7 @@ class BookManager:
             if not known:  # the book has ended meanwhile
                 subscription.close()
                 return
-            self._attach(job, subscription)
+            self._attach(job, subscription, shared=shared)
         except BaseException:  # a signal handler may raise at any step
             self.discard(book, subscription)
             raise
@@ -183,7 +192,7 @@ class BookManager:
     def discard(self, book: Follower[Any, Any], subscription: Subscription | None = None) -> None:
         """End a book that could not be opened, and close its subscription."""
         book.end(StreamClosed(f"{book.source} could not be opened"))
-        self._snapshots.remove(book)
+        self._provider(book).remove(book)
         if subscription is not None:
             subscription.close()
 
@@ -197,7 +206,7 @@ class BookManager:
         for book in books:
             book.end(StreamClosed(f"{book.source} was closed with its stream"))
         self._queue.put(None)
-        return [*threads, *self._snapshots.close()]
+        return [*threads, *self._snapshots.close(), *self._pushed.close()]
 
     @property
     def books(self) -> list[tuple[Follower[Any, Any], Subscription]]:
@@ -213,7 +222,7 @@ class BookManager:
             "books": len(books),
             "books_ready": sum(book.calibration.live for book in books),
             "book_resyncs": past + sum(book.calibration.resyncs for book in books),
-            "book_snapshots": self._snapshots.request_count,
+            "book_snapshots": self._snapshots.request_count + self._pushed.request_count,
         }
 
     # Called by the connections, on their threads
@@ -229,23 +238,32 @@ class BookManager:
     def lost(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
         """Tell the books of these topics that the server sends them no longer or could not be asked to."""
         for book in self._books_of(keys):
+            subscription = self._books.get(book)
             try:
-                book.on_connection_lost(f"there is no connection to KuCoin: {error}")
+                message_queue = None if subscription is None else subscription.message_queue
+                reason = f"there is no connection to KuCoin: {error}"
+                if isinstance(error, TopicInterrupted):  # for this book, or for another reader of its topic
+                    reason = str(error) if book.calibration.live else book.calibration.reason
+                book.on_connection_lost(reason, message_queue)
             except BaseException as defect:
                 self._handle_defect(book, defect)
 
     # Called by the books
 
     def request_snapshot(self, book: Follower[Any, Any]) -> None:
-        """Fetch a snapshot for a book soon."""
-        self._snapshots.request_snapshot(book)
+        """Get a snapshot for a book soon."""
+        provider = self._provider(book)
+        provider.request_snapshot(book)
         if book.ended is not None:  # its end came before the request
-            self._snapshots.remove(book)
+            provider.remove(book)
 
     def obstacle(self, book: Follower[Any, Any]) -> str:
         """Return why a book has to wait: its connection, else its snapshot; "" if that is unknown."""
         error = self._subscription_manager.obstacle(book.source.topic)
-        return self._snapshots.obstacle(book) if error is None else str(error)
+        return self._provider(book).obstacle(book) if error is None else str(error)
+
+    def _provider(self, book: Follower[Any, Any]) -> SnapshotProvider:
+        return self._pushed if book.source.feed.pushed else self._snapshots
 
     def on_ended(self, book: Follower[Any, Any]) -> None:
         """Release everything that an ended book used."""
@@ -262,7 +280,7 @@ class BookManager:
                 self._by_topic.pop(topic, None)
             if not self._books:
                 self._queue.put(None)  # wakes the thread, which then ends
-        self._snapshots.remove(book)
+        self._provider(book).remove(book)
         if subscription is not None:
             subscription.close()
 
@@ -270,11 +288,11 @@ class BookManager:
         with self._lock:
             if self._closed:
                 raise StreamClosed(_CLOSED)
-            self._snapshots.add(book)
+            self._provider(book).add(book)
             try:
                 self._start()
             except BaseException:
-                self._snapshots.remove(book)
+                self._provider(book).remove(book)
                 raise
             self._books[book] = None
             topic = book.source.topic
@@ -285,12 +303,15 @@ class BookManager:
         if self._thread is None:
             self._thread = start_thread(self._run, name="kucoin-books")
 
-    def _attach(self, job: _BookJob, subscription: Subscription) -> None:
-        """Serve a book whenever its subscription has messages."""
+    def _attach(self, job: _BookJob, subscription: Subscription, *, shared: bool = False) -> None:
+        """Serve a book whenever its subscription has messages.
+
+        `shared` says that the topic was subscribed before, so that no snapshot is pushed for this book.
+        """
         job.subscription = subscription
         subscription.message_queue.call(job)
         if self._subscription_manager.carries(job.book.source.topic):
-            job.book.on_subscribed()
+            job.book.on_subscribed(awaits_push=not shared)
 
     def _books_of(self, keys: Iterable[TopicKey]) -> list[Follower[Any, Any]]:
         if not self._by_topic:

@@ -12,7 +12,8 @@ import msgspec
 
 from .. import topics
 from ..exceptions import InvalidTopic
-from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, Feed
+from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, UTA_LEVEL2, Feed
+from .uta import UTA_DEPTH
 
 __all__ = ["BookSource"]
 
@@ -24,10 +25,10 @@ class BookSource(msgspec.Struct, frozen=True):
 
     Attributes:
         symbol, level: those of the book.
-        market: "spot" or "futures".
+        market: "spot" or "futures"; of the UTA feed "uta-spot" or "uta-futures".
         topic: the topic of the updates.
         feed: decodes and applies them.
-        path: the REST endpoint of the snapshots.
+        path: the REST endpoint of the snapshots, "" if they are pushed.
         signed: whether that endpoint needs a signature.
         depth: the number of levels of each side in a snapshot, None for all.
     """
@@ -42,7 +43,9 @@ class BookSource(msgspec.Struct, frozen=True):
     depth: int | None
 
     @classmethod
-    def of(cls, symbol: str, level: int = 2, *, generation: int = 2, with_key: bool = False) -> BookSource:
+    def of(
+        cls, symbol: str, level: int = 2, *, generation: int = 2, with_key: bool = False, feed: str = "classic"
+    ) -> BookSource:
         """Return the source of a symbol's book.
 
         Args:
@@ -50,15 +53,20 @@ class BookSource(msgspec.Struct, frozen=True):
             level: 2 or 3.
             generation: of the level 3 feed, 1 or 2.
             with_key: whether requests can be signed. Without a key, a spot snapshot has the best levels only.
+            feed: "classic" or "uta".
 
         Raises:
             InvalidTopic: the symbol can't exist, or has no book of that level.
-            ValueError: the level or the generation does not exist.
+            ValueError: the level, the generation or the feed does not exist, or the feed has no books of that level.
         """
         if level not in (2, 3):
             raise ValueError(f"level is {level!r}; a book is of level 2 (sizes at prices) or 3 (single orders)")
         if generation not in (1, 2):
             raise ValueError(f"generation is {generation!r}; the level 3 feed has generations 1 and 2")
+        if feed not in ("classic", "uta"):
+            raise ValueError(f'feed is {feed!r}; KuCoin\'s feeds are "classic" and "uta"')
+        if feed == "uta":
+            return cls._of_uta(symbol, level)
         spot = not isinstance(symbol, str) or "-" in symbol
         topic: str
         if level == 3:
@@ -82,6 +90,16 @@ class BookSource(msgspec.Struct, frozen=True):
             False,
             _PARTIAL_DEPTH,
         )
+
+    @classmethod
+    def _of_uta(cls, symbol: str, level: int) -> BookSource:
+        if level != 2:
+            raise ValueError(
+                'the UTA feed has no books of level 3 (single orders): leave level out, or use feed="classic"'
+            )
+        topic = topics.uta.book(symbol)
+        market = "uta-spot" if "-" in symbol else "uta-futures"
+        return cls(symbol, 2, market, str(topic), UTA_LEVEL2, "", False, UTA_DEPTH)
 
     def __str__(self) -> str:
         return f"the {'level 3 ' if self.level == 3 else ''}book of {self.symbol}"

@@ -22,6 +22,7 @@ EXAMPLES = """\
 examples:
   kucoin-sync book BTC-USDT --demo
   kucoin-sync book BTC-USDT --level 3 --demo
+  kucoin-sync book BTC-USDT --feed uta --demo
   kucoin-sync book XBTUSDTM --depth 50 --json --count 1"""
 
 
@@ -33,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--level", type=int, choices=(2, 3), default=2, help="2 for prices, 3 for every order (spot only; default: 2)"
     )
     parser.add_argument(
+        "--feed",
+        choices=("classic", "uta"),
+        default="classic",
+        help="KuCoin's feed: uta has the best 500 levels without a key",
+    )
+    parser.add_argument(
         "--every", type=positive_float, metavar="S", help="seconds between states (default: 1; in a terminal 0.1)"
     )
     add_ending(parser, "states")
@@ -42,7 +49,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     """Show the book until Ctrl-C."""
     with (
         open_feed(options, output, [options.symbol]) as feed,
-        feed.stream.book(options.symbol, level=options.level) as book,
+        feed.stream.book(options.symbol, level=options.level, feed=options.feed) as book,
     ):
         book.wait_ready(TIMEOUT)
         if output.records:

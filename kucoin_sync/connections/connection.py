@@ -22,7 +22,16 @@ from ..net.websocket import ConnectionLost, WebSocketConnection
 from ..protocol.envelopes import Pushes
 from ..protocol.message import Arrival
 from ..protocol.session import Session
-from ..protocol.session_events import Acked, ConnectionFull, Proved, Refused, SessionEvent, TopicKey, Welcomed
+from ..protocol.session_events import (
+    Acked,
+    ConnectionFull,
+    Proved,
+    Refused,
+    SessionEvent,
+    TopicKey,
+    Unsubscribed,
+    Welcomed,
+)
 from ..topics.grammar import dialect_of
 from .options import ConnectionOptions
 from .owner_requests import OwnerRequests
@@ -59,6 +68,7 @@ class Connection(ReconnectingSource):
         self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
         self._session: Session | None = None
         self._wanted: dict[TopicKey, None] = {}
+        self._again: set[TopicKey] = set()  # keys to subscribe again once they are unsubscribed; guarded, too
         # Only the I/O thread uses the following.
         self._rest: Rest | None = None
         self._transport: WebSocketConnection | None = None
@@ -88,8 +98,17 @@ class Connection(ReconnectingSource):
         with self._lock:
             for key in keys:
                 self._wanted.pop(key, None)
+            self._again.difference_update(keys)
             if self._session is not None:
                 self._session.unsubscribe(keys)
+        self._waker.wake()
+
+    def resubscribe(self, keys: Iterable[TopicKey]) -> None:
+        with self._lock:
+            if self._session is not None:
+                active = list(filter(self._session.is_active, keys))
+                self._again.update(active)
+                self._session.unsubscribe(active)
         self._waker.wake()
 
     def close_tunnel(self, tunnel: str) -> None:
@@ -191,6 +210,7 @@ class Connection(ReconnectingSource):
         )
         with self._lock:
             session.subscribe(self._wanted)
+            self._again.clear()
             self._session = session
 
     def _run_session(self) -> None:
@@ -271,6 +291,8 @@ class Connection(ReconnectingSource):
             # A key may have been unsubscribed since; a later command for it has a confirmation of its own.
             if keys := tuple(key for key in event.keys if self.is_active(key)):
                 self._owner.acked(self, keys)
+        elif isinstance(event, Unsubscribed):
+            self._subscribe_again(event.keys)
         elif isinstance(event, Refused):
             with self._lock:
                 self._wanted.pop(event.key, None)
@@ -285,6 +307,16 @@ class Connection(ReconnectingSource):
             self._requests.add(partial(self._move, event.keys))
         else:
             self._owner.emit(ServerNotice(self.market, self.private, self.epoch, event.code, event.reason))
+
+    def _subscribe_again(self, keys: tuple[TopicKey, ...]) -> None:
+        """Subscribe those of these unsubscribed keys again that `resubscribe` was called for."""
+        if again := tuple(key for key in keys if key in self._again):
+            self._owner.interrupted(self, again)
+            with self._lock:
+                if self._session is not None:
+                    self._session.subscribe(key for key in again if key in self._again)
+                self._again.difference_update(again)
+            self._waker.wake()
 
     def _move(self, keys: tuple[TopicKey, ...]) -> bool:
         """Ask the owner to move keys to another connection, because the server has refused them as one too many."""

@@ -90,6 +90,11 @@ class ConnectionGroup:
         self.acked(unwanted)  # ends the waits for these keys
         self._unsubscribe(unwanted)
 
+    def resubscribe(self, key: TopicKey) -> None:
+        """Have a key unsubscribed and subscribed again, for all its subscriptions."""
+        if key in self.assignment:
+            self.connections[self.assignment.home(key)].resubscribe([key])
+
     def close_tunnel(self, tunnel: str) -> None:
         """Remove a tunnel and its keys."""
         self.dispatcher.close_tunnel(tunnel)

@@ -24,10 +24,14 @@ from .group import ConnectionGroup
 from .pending_subscribe import PendingSubscribe
 from .source import MakeSource, MessageSource
 
-__all__ = ["ConnectionGroups", "Watcher"]
+__all__ = ["ConnectionGroups", "TopicInterrupted", "Watcher"]
 
 _RETIRE_TIMEOUT = 5.0
 """Seconds that a replaced connection gets to deliver the messages sent to it."""
+
+
+class TopicInterrupted(ConnectionFailed):
+    """A topic was unsubscribed, to be subscribed again; its connection is live."""
 
 
 class Watcher(Protocol):
@@ -94,6 +98,17 @@ class ConnectionGroups:
             group = self._public(topic)
             return group is not None and group.is_carried(TopicKey(topic))
 
+    def resubscribe(self, topic: str) -> None:
+        """Have a public topic outside of tunnels unsubscribed and subscribed again, for all its subscriptions.
+
+        Some feeds then push a snapshot. Between the two, messages of the topic are lost: the watcher and the observers
+        are told so. A topic that the server does not send now is left alone.
+        """
+        with self._lock:
+            group = self._public(topic)
+            if group is not None and not self.closed:
+                group.resubscribe(TopicKey(topic))
+
     def _public(self, topic: str) -> ConnectionGroup | None:
         return self._connection_groups.get((grammar.market_of(topic), False))
 
@@ -137,6 +152,11 @@ class ConnectionGroups:
         for each in progress:
             self.emit(each)
         self._tell_carried(connection.market, connection.private, keys)
+
+    def interrupted(self, connection: MessageSource, keys: tuple[TopicKey, ...]) -> None:
+        """Note that keys were unsubscribed, and are about to be subscribed again."""
+        if not connection.private:
+            self._tell_lost(connection.market, keys, TopicInterrupted("the topic is being subscribed again"))
 
     def refused(self, connection: MessageSource, key: TopicKey, error: KucoinSyncError) -> None:
         """Remove a key that the server has refused."""

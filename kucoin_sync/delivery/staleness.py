@@ -27,10 +27,19 @@ class SilenceThread:
 
     Args:
         check: takes the time, returns the time of the next check; called on the thread.
+        name: of the thread.
+        purpose: what is not done if the check raises, for the log.
     """
 
-    def __init__(self, check: Callable[[float], float]) -> None:
+    def __init__(
+        self,
+        check: Callable[[float], float],
+        name: str = "kucoin-silence",
+        purpose: str = "subscriptions could not be checked for silence",
+    ) -> None:
         self._check = check
+        self._name = name
+        self._purpose = purpose
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()  # reentrant: a finaliser may put an item, too
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -50,7 +59,7 @@ class SilenceThread:
             wanted = threading.Event()
             wanted.set()
             try:
-                self._thread = start_thread(self._run, wanted, name="kucoin-silence")
+                self._thread = start_thread(self._run, wanted, name=self._name)
             except BaseException:
                 wanted.clear()  # an interrupted start may have left a running thread
                 self._wakes.put(None)
@@ -67,7 +76,7 @@ class SilenceThread:
         while not self._closed and wanted.is_set():
             now = time.monotonic()
             at = now + _RETRY_DELAY
-            with guarded("subscriptions could not be checked for silence"):
+            with guarded(self._purpose):
                 at = self._check(now)
             try:
                 self._wakes.get(timeout=min(max(0.0, at - time.monotonic()), threading.TIMEOUT_MAX))

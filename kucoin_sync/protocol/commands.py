@@ -7,6 +7,7 @@ rate is reserved for new subscriptions.
 from __future__ import annotations
 
 import bisect
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -15,7 +16,7 @@ from ..limits import Limits
 from ..topics.grammar import join
 from .session_events import TopicKey
 
-__all__ = ["ACK_TIMEOUT", "TRIES", "Command", "CommandQueue"]
+__all__ = ["ACK_TIMEOUT", "TRIES", "Command", "CommandQueue", "split"]
 
 ACK_TIMEOUT = 10.0  # seconds
 TRIES = 3
@@ -165,3 +166,16 @@ class CommandQueue:
         """Return the next instant at which a command may be sent, or an answer is overdue."""
         answer = min((command.deadline for command in self.sent.values()), default=float("inf"))
         return min(answer, self._send_at(self._begun)) if self.waiting else answer
+
+
+def split(keys: Sequence[TopicKey], reason: str) -> list[Sequence[TopicKey]]:
+    """Return the keys of a refused command in smaller parts.
+
+    Each topic that the text of the refusal names is a part, and the others are one. If it names none or all, each half
+    is a part.
+    """
+    named = [key for key in keys if re.search(re.escape(key.topic) + r"(?![\w,-])", reason)]
+    if named and len(named) < len(keys):
+        return [[key for key in keys if key not in named], *([key] for key in named)]
+    half = (len(keys) + 1) // 2
+    return [keys[:half], keys[half:]]

@@ -17,7 +17,6 @@ Rules, from KuCoin's documentation unless another source is named:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..exceptions import (
@@ -29,12 +28,22 @@ from ..exceptions import (
     TokenError,
 )
 from ..limits import Limits
-from .commands import ACK_TIMEOUT, TRIES, Command, CommandQueue
+from .commands import ACK_TIMEOUT, TRIES, Command, CommandQueue, split
 from .dialect import Answer, Dialect
 from .envelopes import Push
 from .heartbeat import Heartbeat
 from .message import UNREADABLE, Arrival
-from .session_events import Acked, ConnectionFull, Proved, Refused, ServerError, SessionEvent, TopicKey, Welcomed
+from .session_events import (
+    Acked,
+    ConnectionFull,
+    Proved,
+    Refused,
+    ServerError,
+    SessionEvent,
+    TopicKey,
+    Unsubscribed,
+    Welcomed,
+)
 from .tunnels import Tunnels
 
 __all__ = ["Session"]
@@ -93,10 +102,8 @@ class Session:
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "welcomed" if self.welcomed else "opening"
-        return (
-            f"<Session {state}: {len(self._active & self._wanted)} active, "
-            f"{len(self._commands.sent)} unanswered, {len(self._commands.waiting)} queued>"
-        )
+        counts = len(self._active & self._wanted), len(self._commands.sent), len(self._commands.waiting)
+        return "<Session {}: {} active, {} unanswered, {} queued>".format(state, *counts)
 
     @property
     def settled(self) -> bool:
@@ -314,7 +321,9 @@ class Session:
             self._begin()
             return
         command = self._commands.answered(answer.command_id)
-        if command is not None and command.kind == "subscribe":
+        if command is not None and command.kind == "unsubscribe":
+            self._events.append(Unsubscribed(command.keys))
+        elif command is not None and command.kind == "subscribe":
             self._active.update(command.keys)
             if keys := self._still_wanted(command):
                 self._events.append(Acked(keys))
@@ -344,6 +353,8 @@ class Session:
             if self._tunnels.refused(command):
                 inside = [key for key in self._wanted if key.tunnel == command.tunnel]
                 self._refuse(inside, code, f"its tunnel {command.tunnel!r} was refused: {reason}")
+        elif command.kind == "unsubscribe":
+            self._events.append(Unsubscribed(command.keys))  # whatever it means, no other answer comes
         elif command.kind == "subscribe" and (command_keys := self._still_wanted(command)):
             command.keys = command_keys
             self._on_refusal(command, meaning, code, reason)
@@ -361,7 +372,8 @@ class Session:
             self._give_up(keys)
             self._events.append(ConnectionFull(keys))
         elif command.keys_sent > 1:
-            self._split_refused(command.order, keys, reason)
+            for part in filter(None, split(keys, reason)):
+                self._commands.add("subscribe", part, command.order)
         else:
             self._refuse(keys, code, reason)
 
@@ -373,21 +385,6 @@ class Session:
         """Forget keys that this connection can't have."""
         self._stop_wanting(keys)
         self._subscribed.difference_update(keys)
-
-    def _split_refused(self, order: int, keys: tuple[TopicKey, ...], reason: str) -> None:
-        """Queue the topics of a refused command again, in several commands.
-
-        Each topic that the text names gets its own command, and the others share one. If it names none or all, each
-        half gets a command.
-        """
-        named = [key for key in keys if re.search(re.escape(key.topic) + r"(?![\w,-])", reason)]
-        if named and len(named) < len(keys):
-            parts: list[Sequence[TopicKey]] = [[key for key in keys if key not in named], *([key] for key in named)]
-        else:
-            half = (len(keys) + 1) // 2
-            parts = [keys[:half], keys[half:]]
-        for part in filter(None, parts):
-            self._commands.add("subscribe", part, order)
 
 
 _ANSWERS = {

@@ -14,6 +14,7 @@ __all__ = [
     "ServerError",
     "SessionEvent",
     "TopicKey",
+    "Unsubscribed",
     "Welcomed",
 ]
 
@@ -31,6 +32,12 @@ class Welcomed(NamedTuple):
 
 class Acked(NamedTuple):
     """The server confirmed these subscriptions."""
+
+    keys: tuple[TopicKey, ...]
+
+
+class Unsubscribed(NamedTuple):
+    """The server answered an unsubscribe for these keys: it sends their messages no longer."""
 
     keys: tuple[TopicKey, ...]
 
@@ -66,4 +73,4 @@ class ServerError(NamedTuple):
     reason: str
 
 
-SessionEvent = Welcomed | Acked | Refused | ConnectionFull | Proved | ServerError
+SessionEvent = Welcomed | Acked | Unsubscribed | Refused | ConnectionFull | Proved | ServerError

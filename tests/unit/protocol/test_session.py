@@ -36,6 +36,7 @@ from kucoin_sync.protocol.session_events import (
     ServerError,
     SessionEvent,
     TopicKey,
+    Unsubscribed,
     Welcomed,
 )
 
@@ -609,7 +610,7 @@ def test_a_command_is_not_sent_again_for_what_nobody_wants_any_more() -> None:
     assert lose(session, 25.0) == []
     assert session.lost is None
     acknowledge(session, first["id"], now=25.0)
-    assert session.events() == []
+    assert session.events() == [Unsubscribed((ETH,))]
 
 
 def test_a_shortened_command_still_counts_its_tries() -> None:
@@ -687,7 +688,7 @@ def test_an_unsubscribe_names_what_was_subscribed() -> None:
     assert not session.is_active(BTC)
     assert session.is_active(ETH)
     acknowledge(session, command["id"])
-    assert session.events() == []
+    assert session.events() == [Unsubscribed((BTC, KCS))]
     assert session.settled
 
 
@@ -761,7 +762,7 @@ def test_subscribe_unsubscribe_subscribe_leave_in_this_order_where_each_was_sent
     assert [kind for kind, _ in topics(session)] == ["subscribe"]
     acknowledge(session, "2")
     acknowledge(session, "3")
-    assert session.events() == [Acked((BTC,))]
+    assert session.events() == [Unsubscribed((BTC,)), Acked((BTC,))]
     assert session.is_active(BTC)
 
 
@@ -869,7 +870,7 @@ def test_the_answer_to_an_overtaken_command_says_nothing_of_the_later_one() -> N
     assert session.events() == []
     acknowledge(session, unsubscribes["id"])
     acknowledge(session, subscribes["id"])
-    assert session.events() == [Acked((BTC,))]
+    assert session.events() == [Unsubscribed((BTC,)), Acked((BTC,))]
 
 
 def test_a_refused_unsubscribe_is_over() -> None:
@@ -877,7 +878,7 @@ def test_a_refused_unsubscribe_is_over() -> None:
     session.unsubscribe([BTC])
     (command,) = sent(session)
     refuse(session, command["id"], 404, "topic does not exist")
-    assert session.events() == []
+    assert session.events() == [Unsubscribed((BTC,))]
     assert session.settled
 
 

@@ -610,7 +610,7 @@ def test_a_command_is_not_sent_again_for_what_nobody_wants_any_more() -> None:
     assert lose(session, 25.0) == []
     assert session.lost is None
     acknowledge(session, first["id"], now=25.0)
-    assert session.events() == [Unsubscribed((ETH,))]
+    assert session.events() == [Unsubscribed((BTC,)), Unsubscribed((ETH,))]
 
 
 def test_a_shortened_command_still_counts_its_tries() -> None:

@@ -108,7 +108,9 @@ def test_every_thread_has_its_row() -> None:
     made = set()
     for source in SOURCES.values():
         for call in re.findall(
-            r"(?<!class )(?<!def )\b(?:Thread|start_thread|_acquire_thread|WorkerPool)\(.*?\)\n", source, re.S
+            r"(?<!class )(?<!def )\b(?:(?:Silence)?Thread|start_thread|_acquire_thread|WorkerPool)\(.*?\)\n",
+            source,
+            re.S,
         ):
             (name,) = re.findall(r'name=f?"?([^",)]+)', call)
             made.add(name.replace("{number}", "N").replace("{self._name}", "kucoin-callbacks"))

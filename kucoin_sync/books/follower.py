@@ -250,7 +250,8 @@ class Follower(Generic[B, C]):
                 for _ in message_queue.take(len(message_queue)):
                     self._known_dropped = 0
             self._subscribed = False
-            self._snapshot_error = ""
+            if reason != self.calibration.reason:
+                self._snapshot_error = ""
             self.calibration.invalidate(reason)
 
         self._change(invalidate)

@@ -222,7 +222,7 @@ class BookManager:
             "books": len(books),
             "books_ready": sum(book.calibration.live for book in books),
             "book_resyncs": past + sum(book.calibration.resyncs for book in books),
-            "book_snapshots": self._snapshots.request_count + self._pushed.request_count,
+            "book_snapshots": sum(each.request_count for each in {self._snapshots, self._pushed}),
         }
 
     # Called by the connections, on their threads

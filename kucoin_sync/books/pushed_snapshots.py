@@ -73,8 +73,8 @@ class PushedSnapshots:
         self._closed = False
         self._thread = SilenceThread(
             lambda now: self.check(self._clock()) - self._clock() + now,
-            "kucoin-pushed-snapshots",
-            "the pushed snapshots of order books could not be watched",
+            name="kucoin-pushed-snapshots",
+            purpose="the pushed snapshots of order books could not be watched",
         )
         self.request_count = 0
 

@@ -46,7 +46,7 @@ class SubscriptionManager(ConnectionGroups):
         super().__init__(make, capacity, emit, lambda: [t for each in list(self._subscriptions) for t in each.topics])
         self.tells_silence = True  # False for a stream that is not live, such as a replay
         self.before_wait: Callable[[], object] | None = None  # called before a consumer waits
-        self._silence = SilenceThread(self._check_silence)
+        self._silence = SilenceThread(self._check_silence, name="kucoin-silence")
         # The lock of the base class guards the following, and `_subscriptions`.
         self._dropped = 0  # by ended subscriptions
         self._unreadable = 0  # by ended subscriptions
@@ -74,7 +74,7 @@ class SubscriptionManager(ConnectionGroups):
         self._watches = {each: watch for each, watch in self._watches.items() if each in self._subscriptions}
         self._live_before |= {kind for kind, group in self._connection_groups.items() if group.was_live}
         self._connection_groups, self._made, self._joining = {}, [], {}
-        self._silence = SilenceThread(self._check_silence)
+        self._silence = SilenceThread(self._check_silence, name="kucoin-silence")
         self._observers = ()  # a recorder, for example, writes to a file of the parent
         self._dropped = self._unreadable = 0
         self._mismatches.after_fork()

@@ -34,7 +34,8 @@ class SilenceThread:
     def __init__(
         self,
         check: Callable[[float], float],
-        name: str = "kucoin-silence",
+        *,
+        name: str,
         purpose: str = "subscriptions could not be checked for silence",
     ) -> None:
         self._check = check

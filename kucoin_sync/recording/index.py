@@ -1,7 +1,7 @@
 """`RecordingIndex`: the files, blocks, topics and snapshots of a recording.
 
-All files are read once. Only recorder lines are decoded, frames are skipped. The index is small: the position of each
-block, the topics, and the positions of the snapshots.
+All files are read once. Only recorder lines are decoded, and frames with pushed snapshots of books; all other frames
+are skipped. The index is small: the position of each block, the topics, and the positions of the snapshots.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..internal.resources import shortage_error
 from .compression import SUFFIXES, compression_for
 from .errors import RecordingError
 from .format import FORMAT, Dropped, End, Header, Line, Record, Snapshot, Subscribed, recorder_lines, records, time_of
+from .pushed import has_pushed_snapshots, pushed_snapshots
 
 __all__ = ["BlockPosition", "Paths", "RecordingIndex"]
 
@@ -48,7 +49,8 @@ class RecordingIndex:
     Attributes:
         files: the files, ordered by the time of their creation.
         topics: the subscribed topics, each with its tunnel or None; keyed by market and whether private.
-        snapshots: the time of each snapshot and the position of its block; keyed by market, REST path and symbol.
+        snapshots: the time of each snapshot and the position of its block; keyed by market, REST path and symbol. The
+            path is "" for snapshots that the UTA feed has pushed, which are frames.
         begin_ns, end_ns: the first and the last time, in nanoseconds since 1970.
         dropped: messages that the recorder dropped.
         torn: files that the recorder did not close, or that are damaged.
@@ -107,6 +109,9 @@ class RecordingIndex:
                 last_ns = time_of(block.text, last=True) or first_ns
                 for last in recorder_lines(block.text):
                     self._add_line(last, position)
+                if has_pushed_snapshots(block.text):
+                    for market, symbol, at_ns in pushed_snapshots(block.text):
+                        self.snapshots.setdefault((market, "", symbol), []).append((at_ns, position))
         self.end_ns = max(self.end_ns, last_ns)
         if not whole or not isinstance(last, End):
             self.torn.append(path)

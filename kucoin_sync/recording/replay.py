@@ -199,6 +199,9 @@ class ReplayStream(Client):
     def _make_snapshots(self) -> SnapshotProvider:
         return self._recorded_snapshots
 
+    def _make_pushed_snapshots(self) -> SnapshotProvider:
+        return self._recorded_snapshots  # a topic of a recording can't be subscribed again: the next one is waited for
+
 
 def _no_fetcher(_: object, __: bool) -> NoReturn:
     raise AssertionError("books of a replay fetch nothing")

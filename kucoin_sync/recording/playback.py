@@ -156,8 +156,7 @@ class Playback:
 
     def handle_line(self, record: format.Line, *, silent: bool) -> None:
         if isinstance(record, format.Snapshot):
-            if self._snapshots.books_waiting_for(record):
-                self.settle_books()
+            self.settle_books()
             self._snapshots.pass_snapshot(record)
         elif isinstance(record, format.Subscribed):
             topics = self.topics_by_kind.get((record.market, record.private))
@@ -199,8 +198,13 @@ class Playback:
             source.owner.failed(source, error, fatal=False)
 
     def settle_books(self) -> None:
-        """Wait until the books have applied all delivered updates."""
+        """Wait until the books have applied all delivered updates and those in need have requested a snapshot.
+
+        A book requests its snapshot on another thread, after it has applied an update. The request is made here once
+        more, because that thread may be late.
+        """
         for book, consumer in self._output.books():
             self.poll_until(lambda: not len(consumer.message_queue) or book.ended is not None, "books")  # noqa: B023 - called at once
             with book.lock:
                 pass  # the last update is applied under this lock
+            self._snapshots.request_snapshot(book)

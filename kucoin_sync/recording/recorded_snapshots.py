@@ -36,6 +36,7 @@ class Book(Protocol):
     def snapshot_attempt(self) -> int | None: ...
     def apply_snapshot(self, data: Any, attempt: int) -> bool: ...
     def end(self, error: Exception) -> None: ...
+    def give_up(self, attempt: int, error: Exception) -> None: ...
 
 
 class RecordedSnapshots:
@@ -58,8 +59,14 @@ class RecordedSnapshots:
         """Do nothing: there is no thread to start."""
 
     def request_snapshot(self, book: Book) -> None:
-        """Give a book the newest snapshot that the replay has passed, else the next one."""
-        key = _key(book)
+        """Give a book the newest snapshot that the replay has passed, else the next one.
+
+        After the end there is no next one, and the book ends. The attempt is read first: if the replay is moved
+        meanwhile, the book starts again, and what was read here no longer applies to it.
+        """
+        key, attempt = _key(book), book.snapshot_attempt()
+        if attempt is None:
+            return
         with self._lock:
             self._waiting[book] = None
             snapshot, over = self._passed.get(key), self._over
@@ -68,7 +75,7 @@ class RecordedSnapshots:
         elif snapshot is not None:
             self._give(book, snapshot)
         if over:
-            self.finish()
+            self._give_up(book, attempt)
 
     def remove(self, book: Book) -> None:
         """Give a book no more snapshots."""
@@ -120,10 +127,12 @@ class RecordedSnapshots:
         with self._lock:
             self._over = True
         for book in self.waiting():
-            if book.snapshot_attempt() is not None:
-                book.end(
-                    RecordingError(f"{_named(book)} can't be kept: the recording has no more snapshot that fits it")
-                )
+            self._give_up(book, book.snapshot_attempt())
+
+    def _give_up(self, book: Book, attempt: int | None) -> None:
+        if attempt is not None:
+            reason = f"{_named(book)} can't be kept: the recording has no more snapshot that fits it"
+            book.give_up(attempt, RecordingError(reason))
 
     def _give(self, book: Book, snapshot: Snapshot) -> None:
         attempt = book.snapshot_attempt()

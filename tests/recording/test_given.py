@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -30,20 +31,27 @@ class Book:
         self.source: Any = BookSource.of(symbol, with_key=True)
         self.fits = fits
         self.asking = True
+        self.attempt = 7
+        self.meanwhile: Callable[[], object] = lambda: None  # what happens while it looks at a snapshot
         self.given: list[int] = []
         self.ended: Exception | None = None
 
     def snapshot_attempt(self) -> int | None:
-        return 7 if self.asking else None
+        return self.attempt if self.asking else None
 
     def apply_snapshot(self, data: Any, attempt: int) -> bool:
-        assert attempt == 7
+        assert attempt == self.attempt
         self.given.append(msgspec.json.decode(data))
         self.asking = self.given[-1] < self.fits
+        self.meanwhile()
         return self.asking
 
     def end(self, error: Exception) -> None:
         self.ended = error
+
+    def give_up(self, attempt: int, error: Exception) -> None:
+        if attempt == self.attempt:
+            self.end(error)
 
 
 def snapshot(number: int) -> Snapshot:
@@ -124,3 +132,19 @@ def test_after_the_last_message_books_without_a_snapshot_end(given: RecordedSnap
     again = Book()
     given.request_snapshot(again)
     assert again.ended is None, "the replay was moved back"
+
+
+def test_a_request_that_a_move_has_overtaken_does_not_end_the_book(given: RecordedSnapshots) -> None:
+    book = Book(fits=2)
+
+    def move() -> None:
+        given.discard()
+        book.attempt += 1
+
+    book.meanwhile = move
+    given.pass_snapshot(snapshot(1))
+    given.finish()
+    given.request_snapshot(book)
+    assert (book.given, book.ended) == ([1], None)
+    given.pass_snapshot(snapshot(2))
+    assert (book.given, book.ended) == ([1, 2], None)

@@ -10,7 +10,7 @@ from .base import Levels
 from .calibration import Calibration
 from .changes import BookChange, Level2BookChange, Level3BookChange
 from .codec import WireFuturesLevel2Update, WireLevel2Update, WireLevel3Event
-from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, Feed, Update
+from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, BookFeed, Update
 from .l2 import Level2Book
 from .l3 import Level3Book, Order, QueuePosition
 from .snapshot import BookSnapshot
@@ -21,10 +21,10 @@ __all__ = [
     "LEVEL2",
     "LEVEL3",
     "BookChange",
+    "BookFeed",
     "BookSnapshot",
     "BookSource",
     "Calibration",
-    "Feed",
     "Level2Book",
     "Level2BookChange",
     "Level3Book",

@@ -56,7 +56,7 @@ from typing import Any, Generic, Literal, TypeVar
 from ..exceptions import BookNotReady
 from .base import Book
 from .codec import Data, read_snapshot
-from .feeds import Feed, Update
+from .feeds import BookFeed, Update
 
 __all__ = ["Calibration"]
 
@@ -87,7 +87,7 @@ class Calibration(Generic[B, U]):
         attempt: rises with each `invalidate`. `snapshot` refuses an answer to an earlier attempt.
     """
 
-    def __init__(self, feed: Feed[B, U], *, limit: int = 10_000) -> None:
+    def __init__(self, feed: BookFeed[B, U], *, limit: int = 10_000) -> None:
         self.state: Literal["buffering", "live", "gap"] = "buffering"
         self.reason = "the first snapshot has not come yet"
         self.snapshot_sequence = 0

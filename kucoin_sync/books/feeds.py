@@ -24,7 +24,7 @@ from .codec import (
 from .l2 import Level2Book
 from .l3 import Level3Book
 
-__all__ = ["FUTURES_LEVEL2", "LEVEL2", "LEVEL3", "Feed", "Update"]
+__all__ = ["FUTURES_LEVEL2", "LEVEL2", "LEVEL3", "BookFeed", "Update"]
 
 
 class Update(Protocol):
@@ -43,7 +43,7 @@ B = TypeVar("B", bound=Book[Any])
 U = TypeVar("U", bound=Update)
 
 
-class Feed(msgspec.Struct, Generic[B, U], frozen=True):
+class BookFeed(msgspec.Struct, Generic[B, U], frozen=True):
     """The functions that read and apply a feed's updates.
 
     Attributes:
@@ -78,7 +78,7 @@ def _load_level3(book: Level3Book, bids: Rows, asks: Rows, _: int | None) -> Non
 
 
 #: `/market/level2`
-LEVEL2 = Feed(
+LEVEL2 = BookFeed(
     Level2Book,
     WireLevel2Update,
     lambda data, _: read_level2(data),
@@ -87,7 +87,7 @@ LEVEL2 = Feed(
     Level2Book.load,
 )
 #: `/contractMarket/level2`
-FUTURES_LEVEL2 = Feed(
+FUTURES_LEVEL2 = BookFeed(
     Level2Book,
     WireFuturesLevel2Update,
     lambda data, _: read_futures_level2(data),
@@ -96,4 +96,4 @@ FUTURES_LEVEL2 = Feed(
     Level2Book.load,
 )
 #: `/market/level3` and `/spotMarket/level3`
-LEVEL3 = Feed(Level3Book, WireLevel3Event, read_level3, read_level3_frame, _apply_level3, _load_level3)
+LEVEL3 = BookFeed(Level3Book, WireLevel3Event, read_level3, read_level3_frame, _apply_level3, _load_level3)

@@ -155,7 +155,7 @@ class Playback:
         return True
 
     def handle_line(self, record: format.Line, *, silent: bool) -> None:
-        if isinstance(record, format.Snapshot):
+        if isinstance(record, format.SnapshotLine):
             self.settle_books()
             self._snapshots.pass_snapshot(record)
         elif isinstance(record, format.Subscribed):
@@ -169,16 +169,16 @@ class Playback:
         elif isinstance(record, format.Dropped):
             self._snapshots.discard()
             self._output.emit(FramesMissing(record.count, record.reason))
-        elif isinstance(record, (format.Connected, format.Disconnected)) and not silent:
+        elif isinstance(record, (format.ConnectedLine, format.DisconnectedLine)) and not silent:
             self._report_connection(record)
 
-    def _report_connection(self, record: format.Connected | format.Disconnected) -> None:
+    def _report_connection(self, record: format.ConnectedLine | format.DisconnectedLine) -> None:
         topics = self.topics_by_kind.get((record.market, record.private))
         if topics is None:
             return
         which = record.market, record.private, record.epoch
         counts = topics.sources[0].counts
-        if isinstance(record, format.Connected):
+        if isinstance(record, format.ConnectedLine):
             counts.reconnects += counts.connects > 0
             counts.connects += 1
             self._output.emit(Connected(*which, record.host))

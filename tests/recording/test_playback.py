@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from kucoin_sync.recording.format import Snapshot
+from kucoin_sync.recording.format import SnapshotLine
 from kucoin_sync.recording.playback import Playback
 from kucoin_sync.recording.recorded_snapshots import RecordedSnapshots
 
@@ -42,7 +42,7 @@ def test_a_book_gets_the_next_snapshot_even_if_its_own_request_comes_late() -> N
     line.follower.on_subscribed()  # on the books' thread, which has not yet called `snapshots`
     for sequence in (7, 8):
         data = {"sequence": str(sequence), "time": 1, "bids": [["99", "1"]], "asks": [["101", "1"]]}
-        playback.handle_line(Snapshot(1, *key, msgspec.Raw(msgspec.json.encode(data))), silent=False)
+        playback.handle_line(SnapshotLine(1, *key, msgspec.Raw(msgspec.json.encode(data))), silent=False)
     assert line.book.ready
     assert line.book.sequence == 7
     snapshots.request_snapshot(line.follower)

@@ -32,10 +32,10 @@ from kucoin_sync.protocol.session_events import (
     Acked,
     ConnectionFull,
     Proved,
-    Refused,
     ServerError,
     SessionEvent,
     TopicKey,
+    TopicRefused,
     Welcomed,
 )
 
@@ -118,7 +118,7 @@ def pong(session: Session, now: float) -> None:
 
 
 def refused_topics(events: Iterable[SessionEvent]) -> list[str]:
-    return [event.key.topic for event in events if isinstance(event, Refused)]
+    return [event.key.topic for event in events if isinstance(event, TopicRefused)]
 
 
 # Welcome
@@ -908,7 +908,7 @@ def test_a_refused_topic_is_reported_with_the_servers_words_and_no_longer_wanted
     (command,) = sent(session)
     refuse(session, command["id"], code, text)
     (event,) = session.events()
-    assert isinstance(event, Refused)
+    assert isinstance(event, TopicRefused)
     assert event.key == BTC
     assert isinstance(event.error, SubscriptionRejected)
     assert (event.error.topic, event.error.code, event.error.reason) == (BTC.topic, code, text)
@@ -1266,7 +1266,7 @@ def test_topics_of_a_tunnel_can_not_move_and_are_refused_one_by_one() -> None:
     refuse(session, second["id"], 509, PER_SESSION)
     acked, refused = session.events()
     assert acked == Acked((inside[0],))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, TopicRefused)
     assert refused.key == inside[1]
     assert "300 per session" in str(refused.error)
 
@@ -1362,7 +1362,7 @@ def test_a_refused_tunnel_refuses_all_that_was_to_be_in_it() -> None:
     events = session.events()
     assert sorted(refused_topics(events)) == ["/market/match:BTC-USDT", BTC.topic, ETH.topic]
     for event in events:
-        assert isinstance(event, Refused)
+        assert isinstance(event, TopicRefused)
         assert "its tunnel 't' was refused: exceed max tunnel count" in str(event.error)
     refuse(session, first["id"], 404, "tunnel t is not found")
     acknowledge(session, outside["id"])
@@ -1746,7 +1746,7 @@ class Walk:
         del self.peer.answers[:count]
         receive(self.session, *frames, now=self.now)
         for event in self.session.events():
-            if isinstance(event, Refused):
+            if isinstance(event, TopicRefused):
                 assert event.key in self.wanted
                 self.wanted.discard(event.key)
             elif isinstance(event, ConnectionFull):

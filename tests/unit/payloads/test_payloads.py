@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from kucoin_sync import payloads as p
 from kucoin_sync.payloads import Level, LevelChange, decoder_for, fast_decoder_for, fields_of, to_ns
 
+from ...support.selection import examples
+
 D = Decimal
 
 CLASSES = sorted(
@@ -1306,14 +1308,14 @@ def decodes_or_is_refused(cls: type[p.Payload], value: object) -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=identify)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(value=values)
 def test_any_json_decodes_or_is_refused(cls: type[p.Payload], value: object) -> None:
     decodes_or_is_refused(cls, value)
 
 
 @messages
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(data=st.data())
 def test_a_message_with_any_values_swapped_decodes_or_is_refused(
     cls: type[p.Payload], text: str, data: st.DataObject

@@ -39,6 +39,8 @@ from kucoin_sync.protocol.session_events import (
     Welcomed,
 )
 
+from ...support.selection import examples
+
 INTERVAL, TIMEOUT = 18.0, 10.0
 WELCOME = b'{"id":"hQvf8jkno","type":"welcome"}'
 PUSH = b'{"type":"message","topic":"/market/ticker:BTC-USDT","subject":"trade.ticker","data":{"price":"70.5"}}'
@@ -1202,7 +1204,7 @@ def test_parts_of_a_refused_command_go_before_later_commands() -> None:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(bad=st.sets(st.integers(0, 59), max_size=12), named=st.booleans())
 def test_narrowing_finds_exactly_the_bad_topics(bad: set[int], named: bool) -> None:
     session = opened()
@@ -1634,7 +1636,7 @@ def test_a_strange_error_code_is_no_error_of_ours(code: bytes) -> None:
     assert session.unreadable + len(session.events()) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=60), st.text(max_size=40).map(str.encode)), max_size=6))
 def test_no_bytes_make_receiving_raise(junk: list[bytes]) -> None:
     session = opened()
@@ -1788,7 +1790,7 @@ def steps(verdicts: list[str]) -> st.SearchStrategy[list[tuple[Any, ...]]]:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(steps=steps(["ack", "ack", "ack", "pace", "busy", "mute", "deaf"]))
 def test_a_random_walk_never_raises_and_never_loses_a_wanted_topic(steps: list[tuple[Any, ...]]) -> None:
     walk = Walk(sane=False)
@@ -1803,7 +1805,7 @@ def test_a_random_walk_never_raises_and_never_loses_a_wanted_topic(steps: list[t
         assert walk.wanted <= walk.peer.carries
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(steps=steps(["ack", "ack", "ack", "pace", "busy"]))
 def test_a_peer_that_answers_in_time_carries_exactly_what_is_wanted_in_the_end(steps: list[tuple[Any, ...]]) -> None:
     walk = Walk(sane=True)

@@ -309,6 +309,18 @@ class Follower(Generic[B, C]):
             for listener in listeners:
                 listener.wait_for_call()
 
+    def give_up(self, attempt: int, error: Exception) -> None:
+        """End the book with an error if it still needs the snapshot of `attempt`."""
+
+        def end_if_needed() -> bool:
+            needed = self._needs_snapshot() and self.calibration.attempt == attempt
+            if needed:
+                self._end(error)
+            return needed
+
+        if self._change(end_if_needed):
+            self.end(error)
+
     def _end(self, error: Exception) -> list[Subscription[Any]]:
         """End the book (under the lock); return the listeners that it had."""
         if self.ended is None:

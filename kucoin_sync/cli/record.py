@@ -14,7 +14,7 @@ from .feed import TIMEOUT, open_feed, symbols_of
 from .live import Deadline, wait_for
 from .numbers import positive_duration, positive_float
 from .output import Output
-from .progress import Progress, size
+from .progress import ProgressLine, size
 from .watch import ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
 def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, began: float, deadline: Deadline) -> None:
     """Show the progress for `seconds` or until Ctrl-C."""
-    progress, messages, last = Progress(), 0, began
+    progress, messages, last = ProgressLine(), 0, began
     try:
         while True:
             wait = deadline.left(options.every)

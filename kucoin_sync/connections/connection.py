@@ -22,7 +22,7 @@ from ..net.websocket import ConnectionLost, WebSocketConnection
 from ..protocol.envelopes import Pushes
 from ..protocol.message import Arrival
 from ..protocol.session import Session
-from ..protocol.session_events import Acked, ConnectionFull, Proved, Refused, SessionEvent, TopicKey, Welcomed
+from ..protocol.session_events import Acked, ConnectionFull, Proved, SessionEvent, TopicKey, TopicRefused, Welcomed
 from ..topics.grammar import dialect_of
 from .options import ConnectionOptions
 from .owner_requests import OwnerRequests
@@ -271,7 +271,7 @@ class Connection(ReconnectingSource):
             # A key may have been unsubscribed since; a later command for it has a confirmation of its own.
             if keys := tuple(key for key in event.keys if self.is_active(key)):
                 self._owner.acked(self, keys)
-        elif isinstance(event, Refused):
+        elif isinstance(event, TopicRefused):
             with self._lock:
                 self._wanted.pop(event.key, None)
             self._owner.refused(self, event.key, event.error)

@@ -34,7 +34,7 @@ from .dialect import Answer, Dialect
 from .envelopes import Push
 from .heartbeat import Heartbeat
 from .message import UNREADABLE, Arrival
-from .session_events import Acked, ConnectionFull, Proved, Refused, ServerError, SessionEvent, TopicKey, Welcomed
+from .session_events import Acked, ConnectionFull, Proved, ServerError, SessionEvent, TopicKey, TopicRefused, Welcomed
 from .tunnels import Tunnels
 
 __all__ = ["Session"]
@@ -367,7 +367,7 @@ class Session:
 
     def _refuse(self, keys: Sequence[TopicKey], code: int, reason: str) -> None:
         self._give_up(keys)
-        self._events.extend(Refused(key, SubscriptionRejected(key.topic, code, reason)) for key in keys)
+        self._events.extend(TopicRefused(key, SubscriptionRejected(key.topic, code, reason)) for key in keys)
 
     def _give_up(self, keys: Sequence[TopicKey]) -> None:
         """Forget keys that this connection can't have."""

@@ -10,10 +10,10 @@ __all__ = [
     "Acked",
     "ConnectionFull",
     "Proved",
-    "Refused",
     "ServerError",
     "SessionEvent",
     "TopicKey",
+    "TopicRefused",
     "Welcomed",
 ]
 
@@ -35,7 +35,7 @@ class Acked(NamedTuple):
     keys: tuple[TopicKey, ...]
 
 
-class Refused(NamedTuple):
+class TopicRefused(NamedTuple):
     """The server refused one subscription; it will not be tried again."""
 
     key: TopicKey
@@ -66,4 +66,4 @@ class ServerError(NamedTuple):
     reason: str
 
 
-SessionEvent = Welcomed | Acked | Refused | ConnectionFull | Proved | ServerError
+SessionEvent = Welcomed | Acked | TopicRefused | ConnectionFull | Proved | ServerError

@@ -15,7 +15,7 @@ from .live import Deadline, wait_for
 from .numbers import positive_duration, positive_float
 from .output import Output
 from .progress import ProgressLine, size
-from .watch import ticker_of
+from .wanted import add_feed, ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help="any topic; a symbol stands for its ticker")
     parser.add_argument("--book", action="append", default=[], metavar="SYMBOL", help="an order book; may be repeated")
+    add_feed(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
     parser.add_argument(
         "--rotate-size", type=_size, metavar="SIZE", help="start a new file after this size, such as 100MB"
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Record until Ctrl-C."""
-    wanted = [topic if topic.startswith("/") else ticker_of(topic) for topic in options.topics]
+    wanted = [topic if topic.startswith("/") else ticker_of(topic, options.feed) for topic in options.topics]
     if not wanted and not options.book:
         raise InvalidTopic(
             "nothing to record: name a topic, as in kucoin-sync record /market/match:BTC-USDT, or --book"

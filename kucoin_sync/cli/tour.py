@@ -15,8 +15,8 @@ from .layout import Glyphs, Line, Span, crop, line, printable, wrapped
 from .live import View
 from .orders import Orders
 from .tickers import Tickers
-from .trades import Tape, trades_of
-from .watch import statistics_of, ticker_of
+from .trades import Tape
+from .wanted import statistics_of, ticker_of, trades_of
 
 __all__ = ["STEPS", "SYMBOLS", "Explained", "Recovery", "TourStep"]
 

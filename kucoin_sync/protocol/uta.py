@@ -1,4 +1,4 @@
-"""The dialect of KuCoin's UTA feed: hosts, login, commands, answers. `uta_push` has its pushes.
+"""The dialect of KuCoin's UTA feed: hosts, login, commands, answers. `uta_push` and `uta_reader` have its pushes.
 
 The hosts are fixed, and there is no connect token. A private connection logs in after the welcome. Sources: KuCoin's
 documentation and SDKs, and observed frames. Where they disagree about a form, each form is accepted.
@@ -18,7 +18,7 @@ from ..topics.grammar import argument_of, row_of
 from ..topics.table import Argument
 from .classic import classify_error
 from .dialect import Answer, Server
-from .uta_push import UtaReader
+from .uta_reader import UtaReader
 
 __all__ = ["UTA", "Hosts", "Uta"]
 

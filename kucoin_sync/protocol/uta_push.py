@@ -1,4 +1,4 @@
-"""The pushes of KuCoin's UTA feed: `{"T": …, "P": …, "d": {…}}`, and the reader that finds their topics.
+"""The pushes of KuCoin's UTA feed: `{"T": …, "P": …, "d": {…}}`, their topics and their messages.
 
 A push names its channel in `T`, its symbol in `d.s`, the interval of a candle in `d.i`, and the depth of a book in
 `dp`. They are compared without regard to case, which KuCoin has changed.
@@ -6,19 +6,30 @@ A push names its channel in `T`, its symbol in `d.s`, the interval of a candle i
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
 
+from .. import payloads
 from ..topics.name import P_co
 from ..topics.table import TABLE, Argument
-from .envelopes import FrameBatch, Push
-from .message import UNREAD, UNREADABLE, Arrival, EnvelopePrefix, Message, Origin, RawPush
+from .message import UNREAD, UNREADABLE, Message, Reading
 
-__all__ = ["UtaMessage", "UtaReader"]
+__all__ = [
+    "Envelope",
+    "PushKey",
+    "UtaMessage",
+    "decode_envelope",
+    "decode_push",
+    "is_told_by_symbol",
+    "key_of",
+    "message_of",
+    "readings_of",
+    "topic_of",
+]
 
-_MAX_PREFIXES = 4096
+_MAX_TOPICS = 4096
 
 
 class UtaMessage(Message[P_co]):
@@ -38,7 +49,7 @@ class UtaMessage(Message[P_co]):
 
     @staticmethod
     def decode_frame(frame: bytes) -> Message:
-        return _decode(frame)
+        return decode_push(frame)
 
     def __getitem__(self, key: str) -> Any:
         # Most programs read these two keys: return them without decoding the whole frame.
@@ -77,17 +88,23 @@ class _Plain(UtaMessage[P_co]):
     data: Any = None
 
 
-class _Prefix(EnvelopePrefix, frozen=True):
-    """An envelope prefix of this feed.
+@cache
+def readings_of(cls: type[payloads.Payload] | None) -> tuple[Reading, ...]:
+    """Return how to make messages with the payload `cls`, for each way of reading; see `envelopes`."""
+    undecoded: Reading = _Split, _decode_alone
+    plain: Reading = _Plain, _decode_any
+    if cls is None:
+        return undecoded, undecoded, plain, undecoded
+    fast = payloads.fast_decoder_for(cls)
+    return undecoded, (_Typed, fast), plain, (_Typed, payloads.extensible_decoder_for(cls) or fast)
 
-    Attributes:
-        type: see `UtaMessage.type`.
-    """
 
-    type: str = "message"
+#: Raises one of UNREADABLE unless the bytes are exactly one JSON value.
+_decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_any = msgspec.json.Decoder().decode
 
 
-class _Envelope(msgspec.Struct):
+class Envelope(msgspec.Struct):
     T: str
     d: msgspec.Raw
     dp: msgspec.Raw = msgspec.Raw()
@@ -101,7 +118,7 @@ class _About(msgspec.Struct):
     i: msgspec.Raw = msgspec.Raw()
 
 
-class _Key(msgspec.Struct, frozen=True):
+class PushKey(msgspec.Struct, frozen=True):
     """What of a push determines its topic and type, as KuCoin wrote it; None for what is missing or no text."""
 
     T: str
@@ -111,18 +128,18 @@ class _Key(msgspec.Struct, frozen=True):
     i: str | None
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_about = msgspec.json.Decoder(_About).decode
 _decode_word = msgspec.json.Decoder(str | int).decode
 _NOTHING = _About()
 
 
-def _key_of(envelope: _Envelope) -> _Key:
+def key_of(envelope: Envelope) -> PushKey:
     try:
         about = _decode_about(envelope.d)
     except UNREADABLE:  # the data is no object
         about = _NOTHING
-    return _Key(envelope.T, _word(envelope.dp), _word(envelope.t), _word(about.s), _word(about.i))
+    return PushKey(envelope.T, _word(envelope.dp), _word(envelope.t), _word(about.s), _word(about.i))
 
 
 def _word(value: msgspec.Raw) -> str | None:
@@ -133,8 +150,8 @@ def _word(value: msgspec.Raw) -> str | None:
         return None
 
 
-@lru_cache(maxsize=_MAX_PREFIXES)
-def _topic_of(key: _Key) -> str:
+@lru_cache(maxsize=_MAX_TOPICS)
+def topic_of(key: PushKey) -> str:
     """Return the single topic of a push. That of an unknown channel begins in the same way and is in no table."""
     known = _CHANNELS.get(key.T.lower())
     prefix, argument = known or (f"/uta/{key.T}", Argument.ANY_SYMBOL)
@@ -142,6 +159,12 @@ def _topic_of(key: _Key) -> str:
         return prefix
     more = key.i if argument in _CANDLES else key.dp if argument in _DEPTHS else None
     return f"{prefix}:{key.s.upper()}_{more.lower()}" if more else f"{prefix}:{key.s.upper()}"
+
+
+def is_told_by_symbol(key: PushKey) -> bool:
+    """Return whether a push is of a known channel, and its symbol is all that its data says of its topic."""
+    _, argument = _CHANNELS.get(key.T.lower(), ("", Argument.NONE))
+    return bool(key.s) and argument is not Argument.NONE and argument not in _CANDLES
 
 
 _CANDLES = Argument.CANDLES, Argument.CONTRACT_CANDLES
@@ -156,26 +179,12 @@ for _row in TABLE:
             _CHANNELS[f"{_name}.{_row.market.removeprefix('uta-')}"] = _row.prefix, _row.argument
 
 
-def _decode(frame: bytes) -> Message:
+def decode_push(frame: bytes) -> Message:
     """Return the message of a whole frame, without `raw` and `origin`; raise one of UNREADABLE if it is no push."""
-    envelope = _decode_envelope(frame)
-    key = _key_of(envelope)
-    return _Undecoded(_topic_of(key), subject=key.T, type=key.t or "message", wire_data=envelope.d)
+    envelope = decode_envelope(frame)
+    return message_of(key_of(envelope), envelope)
 
 
-class UtaReader:
-    """Makes pushes of the frames of one connection; see `FrameReader` for the methods."""
-
-    def __init__(self) -> None:
-        self._known: dict[_Key, _Prefix] = {}
-
-    def recognise(self, frames: list[bytes], arrival: Arrival) -> FrameBatch | tuple[RawPush] | None:  # noqa: ARG002
-        return None
-
-    def push(self, frame: bytes, arrival: Arrival) -> Push:
-        message = _decode(frame)
-        message.raw, message.origin = frame, Origin(arrival)
-        return message
-
-    def forget(self, topics: int) -> None:
-        """Do nothing: few topics are remembered."""
+def message_of(key: PushKey, envelope: Envelope) -> Message:
+    """Return the message of a decoded envelope, without `raw` and `origin`."""
+    return _Undecoded(topic_of(key), subject=key.T, type=key.t or "message", wire_data=envelope.d)

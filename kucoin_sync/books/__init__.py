@@ -10,7 +10,7 @@ from .base import Levels
 from .calibration import Calibration
 from .changes import BookChange, Level2BookChange, Level3BookChange
 from .codec import WireFuturesLevel2Update, WireLevel2Update, WireLevel3Event
-from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, UTA_LEVEL2, Feed, Update
+from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, UTA_LEVEL2, BookFeed, Update
 from .l2 import Level2Book
 from .l3 import Level3Book, Order, QueuePosition
 from .pushed import PushedCalibration
@@ -24,10 +24,10 @@ __all__ = [
     "LEVEL3",
     "UTA_LEVEL2",
     "BookChange",
+    "BookFeed",
     "BookSnapshot",
     "BookSource",
     "Calibration",
-    "Feed",
     "Level2Book",
     "Level2BookChange",
     "Level3Book",

@@ -56,7 +56,7 @@ from typing import Any, Generic, Literal, TypeVar
 from ..exceptions import BookNotReady
 from .base import Book
 from .codec import Data, Rows, read_snapshot
-from .feeds import Feed, Update
+from .feeds import BookFeed, Update
 
 __all__ = ["Calibration"]
 
@@ -89,7 +89,7 @@ class Calibration(Generic[B, U]):
 
     _limited = False  # whether a book may become partial without a new snapshot
 
-    def __init__(self, feed: Feed[B, U], *, limit: int = 10_000) -> None:
+    def __init__(self, feed: BookFeed[B, U], *, limit: int = 10_000) -> None:
         self.state: Literal["buffering", "live", "gap"] = "buffering"
         self.reason = "the first snapshot has not come yet"
         self.snapshot_sequence = 0

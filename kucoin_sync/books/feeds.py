@@ -25,7 +25,7 @@ from .l2 import Level2Book
 from .l3 import Level3Book
 from .uta import UtaLevel2Book, WireUtaLevel2Update, read_uta_level2, read_uta_level2_frame
 
-__all__ = ["FUTURES_LEVEL2", "LEVEL2", "LEVEL3", "UTA_LEVEL2", "Feed", "Update"]
+__all__ = ["FUTURES_LEVEL2", "LEVEL2", "LEVEL3", "UTA_LEVEL2", "BookFeed", "Update"]
 
 
 class Update(Protocol):
@@ -44,7 +44,7 @@ B = TypeVar("B", bound=Book[Any])
 U = TypeVar("U", bound=Update)
 
 
-class Feed(msgspec.Struct, Generic[B, U], frozen=True):
+class BookFeed(msgspec.Struct, Generic[B, U], frozen=True):
     """The functions that read and apply a feed's updates.
 
     Attributes:
@@ -87,7 +87,7 @@ def _load_level3(book: Level3Book, bids: Rows, asks: Rows, _: int | None) -> Non
 
 
 #: `/market/level2`
-LEVEL2 = Feed(
+LEVEL2 = BookFeed(
     Level2Book,
     WireLevel2Update,
     lambda data, _: read_level2(data),
@@ -96,7 +96,7 @@ LEVEL2 = Feed(
     Level2Book.load,
 )
 #: `/contractMarket/level2`
-FUTURES_LEVEL2 = Feed(
+FUTURES_LEVEL2 = BookFeed(
     Level2Book,
     WireFuturesLevel2Update,
     lambda data, _: read_futures_level2(data),
@@ -105,9 +105,9 @@ FUTURES_LEVEL2 = Feed(
     Level2Book.load,
 )
 #: `/market/level3` and `/spotMarket/level3`
-LEVEL3 = Feed(Level3Book, WireLevel3Event, read_level3, read_level3_frame, _apply_level3, _load_level3)
+LEVEL3 = BookFeed(Level3Book, WireLevel3Event, read_level3, read_level3_frame, _apply_level3, _load_level3)
 #: `/uta/obu`, spot and futures
-UTA_LEVEL2 = Feed(
+UTA_LEVEL2 = BookFeed(
     UtaLevel2Book,
     WireUtaLevel2Update,
     read_uta_level2,

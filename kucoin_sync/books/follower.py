@@ -14,13 +14,14 @@ Rules:
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
-from ..events import BookFailed, BookReady, BookRenumbered, BookResyncing, Event, Overflowed, SnapshotFailed
+from ..events import BookFailed, Event, Overflowed, SnapshotFailed
 from ..exceptions import BookNotReady, StreamClosed
 from ..internal.fork import FirstUse, register
 from ..internal.latch import Latch
@@ -29,7 +30,7 @@ from ..protocol.envelopes import RawPush, opened
 from ..protocol.message import UNREADABLE
 from . import BookChange, BookSource, Calibration, PushedCalibration, Update
 from .base import Book
-from .listeners import BookListener, ChangeListeners
+from .listeners import BookListener, ChangeListeners, state_events
 
 __all__ = ["Follower"]
 
@@ -221,9 +222,8 @@ class Follower(Generic[B, C]):
     def _push_decoded(self, raw: RawPush) -> Sequence[Update]:
         """Apply an update whose frame has an unusual form; a frame that is no update counts as missing."""
         message = next(iter(opened((raw,))), None)
-        return self.calibration.push(
-            b"" if message is None else self.source.feed.data_of(message), raw.prefix.channel[1]
-        )
+        data = b"" if message is None else self.source.feed.data_of(message)
+        return self.calibration.push(data, raw.prefix.channel[1])
 
     def _record_dropped(self, count: int, *, reported_early: bool = False) -> None:
         """Start again because updates were dropped.
@@ -236,19 +236,17 @@ class Follower(Generic[B, C]):
 
     def on_subscribed(self, awaits_push: bool = True) -> None:
         """Record that the server sends the topic from now on."""
-
-        def begin() -> None:
-            self._subscribed, self.awaits_push = True, awaits_push
-
-        self._change(begin)
+        self.awaits_push = awaits_push
+        self._change(partial(setattr, self, "_subscribed", True))
 
     def on_connection_lost(self, reason: str, message_queue: MessageQueue | None = None) -> None:
         """Start again: the connection of the topic was lost or could not be opened. Drop the pushes that wait."""
 
         def invalidate() -> None:
             if message_queue is not None and self.source.feed.pushed:
-                for _ in message_queue.take(len(message_queue)):
-                    self._known_dropped = 0
+                while len(message_queue):
+                    deque(message_queue.take(len(message_queue)), maxlen=0)
+                self._known_dropped = 0
             self._subscribed = False
             if reason != self.calibration.reason:
                 self._snapshot_error = ""
@@ -313,6 +311,18 @@ class Follower(Generic[B, C]):
             for listener in listeners:
                 listener.wait_for_call()
 
+    def give_up(self, attempt: int, error: Exception) -> None:
+        """End the book with an error if it still needs the snapshot of `attempt`."""
+
+        def end_if_needed() -> bool:
+            needed = self._needs_snapshot() and self.calibration.attempt == attempt
+            if needed:
+                self._end(error)
+            return needed
+
+        if self._change(end_if_needed):
+            self.end(error)
+
     def _end(self, error: Exception) -> list[Subscription[Any]]:
         """End the book (under the lock); return the listeners that it had."""
         if self.ended is None:
@@ -371,21 +381,18 @@ class Follower(Generic[B, C]):
 
     def _change(self, do: Callable[[], T]) -> T:
         """Return `do()`, called with the lock; then emit events, wake waiting threads and request a needed snapshot."""
-        calibration, source = self.calibration, self.source
+        calibration = self.calibration
         with self.lock:
             self._updating = True
             try:
                 needed_before, live, resyncs = self._needs_snapshot(), calibration.live, calibration.resyncs
                 result = do()
-                if calibration.resyncs != resyncs:
-                    self._events.append(BookResyncing(source.symbol, source.level, self._reason()))
-                if live and not calibration.live:
-                    self.awaits_push = False
-                if calibration.live and not (live and calibration.resyncs == resyncs):
-                    self.was_live, self._snapshot_error = True, ""
-                    if (now := calibration.sequence) < (before := calibration.min_sequence):
-                        self._events.append(BookRenumbered(source.symbol, source.level, before, now))
-                    self._events.append(BookReady(source.symbol, source.level, calibration.sequence))
+                if calibration.live != live or calibration.resyncs != resyncs:
+                    self._events += state_events(self.source, calibration, live, resyncs, self._reason())
+                    if calibration.live:
+                        self.was_live, self._snapshot_error = True, ""
+                    else:
+                        self.awaits_push = False
                 if self._waiting and self._settled():
                     for latch in self._waiting:
                         latch.set()

@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 from ..delivery.overflow import queue_for
 from ..delivery.subscription import Subscription
-from ..events import Event
+from ..events import BookReady, BookRenumbered, BookResyncing, Event
 from ..exceptions import SlowConsumer, StreamClosed
+from .calibration import Calibration
 from .changes import Level2BookChange, Level3BookChange
 from .feeds import Update
 from .source import BookSource
 
-__all__ = ["BookListener", "ChangeListeners"]
+__all__ = ["BookListener", "ChangeListeners", "state_events"]
 
 
 class BookListener(Protocol):
@@ -135,3 +136,23 @@ class ChangeListeners:
             for listener in alive:
                 listener.put(change if listener is alive[0] else change.with_lost(0))  # each gets its own object
             before = change.sequence_end
+
+
+def state_events(
+    source: BookSource, calibration: Calibration[Any, Any], was_live: bool, resyncs: int, reason: str
+) -> list[Event]:
+    """Return the events of a book whose state has changed: it starts again, or it is ready.
+
+    Args:
+        was_live, resyncs: those of the calibration before.
+        reason: why the book can't be read, "" if it is ready again already.
+    """
+    symbol, level = source.symbol, source.level
+    events: list[Event] = []
+    if calibration.resyncs != resyncs:
+        events.append(BookResyncing(symbol, level, reason or "updates before the newest snapshot are missing"))
+    if calibration.live and not (was_live and calibration.resyncs == resyncs):
+        if calibration.sequence < calibration.min_sequence:
+            events.append(BookRenumbered(symbol, level, calibration.min_sequence, calibration.sequence))
+        events.append(BookReady(symbol, level, calibration.sequence))
+    return events

@@ -12,7 +12,7 @@ import msgspec
 
 from .. import topics
 from ..exceptions import InvalidTopic
-from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, UTA_LEVEL2, Feed
+from .feeds import FUTURES_LEVEL2, LEVEL2, LEVEL3, UTA_LEVEL2, BookFeed
 from .uta import UTA_DEPTH
 
 __all__ = ["BookSource"]
@@ -37,7 +37,7 @@ class BookSource(msgspec.Struct, frozen=True):
     level: int
     market: str
     topic: str
-    feed: Feed[Any, Any]
+    feed: BookFeed[Any, Any]
     path: str
     signed: bool
     depth: int | None

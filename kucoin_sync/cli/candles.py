@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections import deque
 
-from .. import Message, Subscription, topics
-from ..payloads import Candles, FuturesCandles, FuturesMatch, Match
+from .. import Message, Subscription
+from ..payloads import Candles, FuturesCandles, FuturesMatch, Match, UtaCandle, UtaTrade
 from ..topics.table import CANDLE_TYPES
 from . import figures
 from .chart import Bar, chart
@@ -14,7 +14,7 @@ from .feed import open_feed, waiting
 from .layout import Glyphs, Line
 from .live import View, add_ending, print_messages, show
 from .output import Output
-from .trades import trades_of
+from .wanted import add_feed, candles_of, trades_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "Chart", "add_arguments", "run"]
 
@@ -41,13 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help=f"{', '.join((*SECONDS, *CANDLE_TYPES))} (default: 5s)",
     )
+    add_feed(parser)
     add_ending(parser, "messages")
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Show candles until Ctrl-C."""
     symbol, length = options.symbol, options.type
-    topic = trades_of(symbol) if length in SECONDS else _candles_of(symbol, length)
+    topic = trades_of(symbol, options.feed) if length in SECONDS else candles_of(symbol, length, options.feed)
     with open_feed(options, output, [symbol]) as feed:
         subscription = feed.every(topic)
         if output.records:
@@ -56,10 +57,6 @@ def run(options: argparse.Namespace, output: Output) -> int:
             view = Chart(subscription, symbol, length, output.glyphs)
             show(output, view, feed, seconds=options.seconds, count=options.count)
     return 0
-
-
-def _candles_of(symbol: str, length: str) -> str:
-    return topics.candles(symbol, length) if "-" in symbol else topics.futures.candles(symbol, length)
 
 
 class Chart(View):
@@ -83,7 +80,7 @@ class Chart(View):
     def _note(self, message: Message) -> None:
         data = message.payload
         last = self._bars[-1] if self._bars else None
-        if isinstance(data, Candles | FuturesCandles):
+        if isinstance(data, Candles | FuturesCandles | UtaCandle):
             prices = [figures.real(price) for price in (data.open, data.high, data.low, data.close)]
             if None in prices or not data.start_ns:
                 return  # a candle can't be drawn without all of its prices
@@ -92,7 +89,7 @@ class Chart(View):
                 self._bars[-1] = bar
             else:
                 self._bars.append(bar)
-        elif isinstance(data, Match | FuturesMatch) and self._seconds:
+        elif isinstance(data, Match | FuturesMatch | UtaTrade) and self._seconds:
             if figures.real(data.price) is None or not data.time_ns:
                 return
             size = figures.amount(data.size)

@@ -24,15 +24,17 @@ from ..net.rest_response import RATE_CODES
 from ..net.waker import Waker
 from ..net.websocket import SecretUrl, WebSocketConnection
 from ..protocol.classic import CLASSIC
-from ..protocol.dialect import Server
+from ..protocol.dialect import Answer, Dialect, Server
 from ..protocol.message import UNREADABLE, Arrival
 from ..protocol.session import Session
+from ..protocol.uta import Uta
 
 __all__ = ["Check", "Route", "State", "Subject", "Wrong", "remedy_of", "rest_of"]
 
 State: TypeAlias = Literal["ok", "note", "wrong", "skipped"]
 
 STEPS = ("proxy", "dns", "tcp", "tls", "clock", "token", "welcome", "ping")
+UTA_STEPS = ("proxy", "dns", "tcp", "tls", "welcome", "ping")
 _PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _MAX_CLOCK_ERROR = 5.0
 """Seconds by which a signature's time may differ from KuCoin's; source: KuCoin's documentation, "Authentication"."""
@@ -55,11 +57,13 @@ class Subject:
     Attributes:
         credentials: None takes them from the environment, as a stream does.
         timeout: seconds for each step.
+        uta: the UTA feed, with the URLs of its servers.
     """
 
     endpoints: Endpoints
     credentials: Credentials | None
     timeout: float
+    uta: Uta
 
 
 class Wrong(Exception):
@@ -72,32 +76,48 @@ class Wrong(Exception):
 
 
 class Route:
-    """The connection to one market, as far as the steps have come."""
+    """The connection to one market, as far as the steps have come.
 
-    def __init__(self, subject: Subject, market: str, waker: Waker) -> None:
-        parts = urlsplit(subject.endpoints.of(market))
+    A connection to the UTA feed needs neither REST nor a token.
+    """
+
+    def __init__(self, subject: Subject, market: str, waker: Waker, credentials: Credentials | None = None) -> None:
+        self._dialect: Dialect = CLASSIC
+        self._server: Server | None = None
+        self._names = "KUCOIN_SYNC_FUTURES_REST_URL" if market == "futures" else "--rest-url, KUCOIN_SYNC_REST_URL"
+        self._steps: tuple[str, ...] = STEPS
+        url = subject.endpoints.of(market)
+        if market.startswith("uta"):
+            self._dialect = subject.uta
+            self._server = subject.uta.servers(market, private=market == "uta")[0]
+            self._names = f"KUCOIN_SYNC_UTA_{(market.partition('-')[2] or 'private').upper()}_URL"
+            self._steps = (*UTA_STEPS, "login") if market == "uta" and credentials else UTA_STEPS
+            url = self._server.endpoint
+        parts = urlsplit(url)
+        self._credentials = credentials
         self._market = market
         self._timeout = subject.timeout
         self._endpoints = subject.endpoints
         self._waker = waker
-        self._secure = parts.scheme == "https"
+        self._scheme = parts.scheme
+        self._secure = parts.scheme in ("https", "wss")
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._secure else 80)
         self._proxy: Proxy | None = None
-        self._server: Server | None = None
         self._transport: WebSocketConnection | None = None
         self.rest = rest_of(subject, waker, lambda: self._context)
 
     def steps(self) -> Iterator[Check]:
         """Yield a check for each step."""
         try:
-            for place, step in enumerate(STEPS, 1):
+            for place, step in enumerate(self._steps, 1):
                 try:
                     yield Check(self._market, step, "ok", getattr(self, f"check_{step}")())
                 except Wrong as wrong:
                     yield Check(self._market, step, "wrong", wrong.text, wrong.remedy)
-                    if STEPS[place:] and step != "clock":  # a wrong clock only affects signatures, and those correct it
-                        yield Check(self._market, "others", "skipped", f"not tried: {', '.join(STEPS[place:])}")
+                    rest = ", ".join(self._steps[place:])
+                    if rest and step != "clock":  # a wrong clock only affects signatures, and those correct it
+                        yield Check(self._market, "others", "skipped", f"not tried: {rest}")
                         return
         finally:
             if self._transport is not None:
@@ -141,8 +161,8 @@ class Route:
         except ConnectionFailed as error:
             raise Wrong(
                 str(error).partition("; ")[0],
-                "Check that this machine has a network, that the host name is right (--rest-url, "
-                "KUCOIN_SYNC_REST_URL) and that its DNS works. Where only a proxy leads outside, set https_proxy.",
+                f"Check that this machine has a network, that the host name is right ({self._names}) and that its DNS "
+                "works. Where only a proxy leads outside, set https_proxy.",
             ) from None
         found = list(dict.fromkeys(str(entry[4][0]) for entry in addresses))
         more = f" and {len(found) - 2} more" if len(found) > 2 else ""
@@ -180,7 +200,7 @@ class Route:
 
     def check_tls(self) -> str:
         if not self._secure:
-            return "not used: the URL is http"
+            return f"not used: the URL is {self._scheme}"
         began = time.monotonic()
         try:
             context = self._context
@@ -244,13 +264,14 @@ class Route:
         limits = Limits(step_timeout=self._timeout)
         try:
             self._transport = WebSocketConnection.connect(
-                SecretUrl(CLASSIC.url(server, token_hex(8))),
+                SecretUrl(self._dialect.url(server, token_hex(8))),
                 waker=self._waker,
                 limits=limits,
                 context=self._context if peer.scheme == "wss" else None,
+                binary=self._dialect.binary,
             )
             session = Session(
-                CLASSIC, ids=count(1), ping_interval=server.ping_interval, ping_timeout=server.ping_timeout,
+                self._dialect, ids=count(1), ping_interval=server.ping_interval, ping_timeout=server.ping_timeout,
                 now=time.monotonic(), limits=limits,
             )  # fmt: skip
             while not session.welcomed:
@@ -269,33 +290,62 @@ class Route:
 
     def check_ping(self) -> str:
         """Send a ping message and wait for the pong."""
-        assert self._server is not None and self._transport is not None
+        assert self._server is not None
         timeout = min(self._timeout, self._server.ping_timeout)
         began = time.monotonic()
         ping = token_hex(8)
         try:
-            self._transport.send_text(CLASSIC.ping(ping))
-            while (now := time.monotonic()) < began + timeout:
-                for frame in self._transport.receive(began + timeout, now):
-                    if _is_pong(frame, ping):
-                        return f"answered ({_ms(began)})"
+            if self._ask(self._dialect.ping(ping), ping, timeout, ("pong",)) is not None:
+                return f"answered ({_ms(began)})"
+            reason = f"no pong came within {timeout:g} s"
         except KucoinSyncError as error:
             reason = str(error)
-        else:
-            reason = f"no pong came within {timeout:g} s"
         raise Wrong(
             reason,
             "A stream gives such a connection up and comes back on another server. If no server answers, something "
             "between here and KuCoin holds small messages back: try another network, or go without the proxy.",
         )
 
+    def check_login(self) -> str:
+        """Log in with the API key, as the UTA feed's private connections do."""
+        assert self._credentials is not None
+        write = self._dialect.login(self._credentials, lambda: int(time.time() * 1000))
+        assert write is not None
+        login = token_hex(8)
+        try:
+            answer = self._ask(write(login), login, self._timeout, ("ack", "error"))
+        except KucoinSyncError as error:
+            raise Wrong(str(error), remedy_of(error)) from None
+        if answer is None:
+            raise Wrong(f"KuCoin did not answer within {self._timeout:g} s", "Try again in a minute.")
+        if answer.kind == "error":
+            raise Wrong(
+                f"KuCoin refused the login: {answer.reason}",
+                "Check the key in KuCoin's API management, and that this machine's clock is right. Private topics of "
+                "this feed need an account that KuCoin has moved to its unified account.",
+            )
+        return "KuCoin accepts the API key"
 
-def _is_pong(frame: bytes, ping: str) -> bool:
+    def _ask(self, command: bytes, command_id: str, timeout: float, kinds: tuple[str, ...]) -> Answer | None:
+        """Send a command; return its answer of one of these kinds, None if there is none in time."""
+        assert self._transport is not None
+        deadline = time.monotonic() + timeout
+        self._transport.send_text(command)
+        while (now := time.monotonic()) < deadline:
+            for frame in self._transport.receive(deadline, now):
+                answer = _answer_to(self._dialect, frame, command_id, kinds)
+                if answer is not None:
+                    return answer
+        return None
+
+
+def _answer_to(dialect: Dialect, frame: bytes, command_id: str, kinds: tuple[str, ...]) -> Answer | None:
+    """Return the answer to a command if a frame is one of these kinds of answers, else None."""
     try:
-        answer = CLASSIC.answer(frame)
+        answer = dialect.answer(frame)
     except UNREADABLE:
-        return False
-    return answer.kind == "pong" and answer.command_id == ping
+        return None
+    return answer if answer.kind in kinds and answer.command_id == command_id else None
 
 
 def _ms(began: float) -> str:

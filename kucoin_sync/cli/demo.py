@@ -13,7 +13,7 @@ from .live import Deadline, play, print_messages
 from .numbers import positive_float
 from .output import Output
 from .tour import STEPS, SYMBOLS, Explained
-from .watch import ticker_of
+from .wanted import ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 

@@ -1,4 +1,4 @@
-"""The examination of `kucoin-sync doctor`: the connection to each market, and the API key."""
+"""The examination of `kucoin-sync doctor`: the connection to each market of a feed, and the API key."""
 
 from __future__ import annotations
 
@@ -14,34 +14,39 @@ from .checks import Check, Route, Subject, remedy_of, rest_of
 __all__ = ["examine"]
 
 
-def examine(subject: Subject) -> Iterator[Check]:
-    """Yield the results step by step: spot, futures, then the API key."""
+def examine(subject: Subject, feed: str = "classic") -> Iterator[Check]:
+    """Yield the results step by step: spot, futures, then the API key, which the UTA feed takes on a third server."""
     waker = Waker()
     reached = False
+    credentials, present = _key_of(subject)
     try:
-        for market in ("spot", "futures"):
-            route = Route(subject, market, waker)
+        for market in ("uta-spot", "uta-futures", "uta") if feed == "uta" else ("spot", "futures"):
+            route = Route(subject, market, waker, credentials)
             try:
                 for check in route.steps():
                     reached |= market == "spot" and check.step == "token" and check.state == "ok"
                     yield check
             finally:
                 route.rest.close()
-        yield from _examine_key(subject, waker, reached)
+        yield present
+        if feed == "classic" and credentials is not None:
+            yield from _examine_key(subject, credentials, waker, reached)
     finally:
         waker.close()
 
 
-def _examine_key(subject: Subject, waker: Waker, reached: bool) -> Iterator[Check]:
+def _key_of(subject: Subject) -> tuple[Credentials | None, Check]:
+    """Return the API key, if there is one, and the check of its presence."""
     try:
         credentials = subject.credentials or Credentials.from_environment()
     except AuthenticationError as error:
-        yield Check("API key", "present", "wrong", str(error), KEY_REMEDIES["400001"].full)
-        return
+        return None, Check("API key", "present", "wrong", str(error), KEY_REMEDIES["400001"].full)
     if credentials is None:
-        yield Check("API key", "present", "note", "none is set; public topics need none")
-        return
-    yield Check("API key", "present", "ok", "key, secret and passphrase are set")
+        return None, Check("API key", "present", "note", "none is set; public topics need none")
+    return credentials, Check("API key", "present", "ok", "key, secret and passphrase are set")
+
+
+def _examine_key(subject: Subject, credentials: Credentials, waker: Waker, reached: bool) -> Iterator[Check]:
     if not reached:
         yield Check("API key", "accepted", "skipped", "not tried, because KuCoin can't be reached")
         return

@@ -11,16 +11,19 @@ from .. import __version__
 from .layout import Line, Span, Style, line, printable, wrapped
 from .numbers import positive_float
 from .output import Output
+from .wanted import add_feed
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
 DESCRIPTION = """\
 Check each step of a stream's connection: proxy, DNS, TCP, TLS, clock, token, welcome and ping, for spot and futures,
-then the API key of the environment. Each line is "ok", or says what is wrong and what to do.
+then the API key of the environment. The UTA feed needs no token, and its private
+server takes the key. Each line is "ok", or says what is wrong and what to do.
 The exit code is 1 if something is wrong. No secret is printed."""
 EXAMPLES = """\
 examples:
   kucoin-sync doctor
+  kucoin-sync doctor --feed uta
   kucoin-sync doctor --json > report.jsonl"""
 
 _STYLES: dict[str, Style] = {"ok": "up", "note": "dim", "wrong": "down", "skipped": "dim"}
@@ -29,6 +32,7 @@ _INDENT = 21
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
+    add_feed(parser)
     parser.add_argument(
         "--timeout", type=positive_float, default=10.0, metavar="S", help="seconds for each step (default: 10)"
     )
@@ -37,23 +41,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, output: Output) -> int:
     """Examine everything; return 1 if something is wrong."""
     from ..net.rest import Endpoints
+    from ..net.uta_hosts import chosen_hosts
+    from ..protocol.uta import Uta
     from .checks import Subject
     from .diagnosis import examine
 
     with contextlib.ExitStack() as stack:
         credentials = None
         spot, futures = options.rest_url, options.futures_rest_url
+        uta: tuple[str | None, str | None, str | None] = (None, None, None)
         if options.demo:
             from ..testing import local_kucoin
 
             server = stack.enter_context(local_kucoin())
             spot, futures, credentials = server.rest_url, server.futures_rest_url, server.credentials
+            uta = server.endpoint("uta-spot"), server.endpoint("uta-futures"), server.endpoint("uta")
         endpoints = Endpoints.chosen(spot, futures)
+        hosts = chosen_hosts(*uta)
+        urls = {"spot": endpoints.spot, "futures": endpoints.futures}
+        urls |= {market: hosts.of(market) for market in ("uta-spot", "uta-futures", "uta")}
         wrong = found = 0
         about = ""
         if not output.records:
             output.print([line(Span(f"kucoin-sync {__version__}", "bold"), Span(f", {_machine()}", "dim"))])
-        for check in examine(Subject(endpoints, credentials, options.timeout)):
+        for check in examine(Subject(endpoints, credentials, options.timeout, Uta(hosts)), options.feed):
             found += check.state in ("ok", "wrong")
             wrong += check.state == "wrong"
             if output.records:
@@ -61,8 +72,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 continue
             if check.about != about:
                 about = check.about
-                where = {"spot": endpoints.spot, "futures": endpoints.futures}.get(about, "")
-                output.print([(), line(Span(about, "bold"), Span(f"  {where}", "dim"))])
+                output.print([(), line(Span(about, "bold"), Span(f"  {urls.get(about, '')}", "dim"))])
             output.print(_lines(check.step, check.state, check.text, check.remedy, output))
     verdict = f"{wrong} of {found} checks found something wrong" if wrong else f"all {found} checks are well"
     output.aside.say(f"kucoin-sync: {verdict}")

@@ -10,7 +10,7 @@ from .. import Event, Message, PayloadMismatch, Subscription
 from ..recording import ReplayStream
 from ..recording.export import export
 from .output import Output
-from .progress import Progress
+from .progress import ProgressLine
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -63,7 +63,7 @@ def _write(options: argparse.Namespace) -> None:
 
 
 def _counted(subscription: Subscription, replay: ReplayStream) -> Iterator[Message]:
-    progress = Progress()
+    progress = ProgressLine()
     for number, message in enumerate(subscription):
         if number % _SHOW == 0:
             share = replay.position / replay.duration if replay.duration else 1.0

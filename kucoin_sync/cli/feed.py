@@ -18,7 +18,7 @@ from .output import Output
 if TYPE_CHECKING:
     from ..testing import KucoinServer
 
-__all__ = ["TIMEOUT", "Feed", "open_feed", "symbols_of", "waiting"]
+__all__ = ["TIMEOUT", "CommandStream", "open_feed", "symbols_of", "waiting"]
 
 TIMEOUT = 10.0
 """Seconds to wait for KuCoin's confirmation."""
@@ -27,7 +27,7 @@ _EVERYTHING = 100_000
 _REMEMBERED = 50
 
 
-class Feed:
+class CommandStream:
     """A stream with a summary of its numbers.
 
     Attributes:
@@ -81,7 +81,7 @@ def _counted(count: int, what: str) -> str:
 @contextlib.contextmanager
 def open_feed(
     options: argparse.Namespace, output: Output, symbols: Iterable[str], *, quiet: bool = False
-) -> Iterator[Feed]:
+) -> Iterator[CommandStream]:
     """Yield the feed for the command line's options; print its summary at the end, also after Ctrl-C.
 
     Warnings go to standard error unless `quiet`.
@@ -103,7 +103,7 @@ def open_feed(
             server = stack.enter_context(local_kucoin(*symbols))
             arguments = server.stream_options
         stream = stack.enter_context(Stream(**arguments, on_event=say))
-        feed = Feed(stream, "local KuCoin, simulated" if options.demo else "KuCoin", server, events)
+        feed = CommandStream(stream, "local KuCoin, simulated" if options.demo else "KuCoin", server, events)
         try:
             yield feed
         except (KucoinSyncError, BrokenPipeError):

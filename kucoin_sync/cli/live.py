@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from .. import Subscription
-from .feed import Feed
+from .feed import CommandStream
 from .layout import Line, Picture, Span, crop, ends, line, printable
 from .numbers import positive_float, positive_int
 from .output import Output
@@ -67,7 +67,13 @@ def wait_for(seconds: float) -> None:
 
 
 def show(
-    output: Output, view: View, feed: Feed, *, seconds: float | None, count: int | None = None, pause: float = 0.0
+    output: Output,
+    view: View,
+    feed: CommandStream,
+    *,
+    seconds: float | None,
+    count: int | None = None,
+    pause: float = 0.0,
 ) -> None:
     """Paint a view until it has seen `count`, or for `seconds`; wait at least `pause` seconds between pictures."""
     with output.screen() as screen:
@@ -81,7 +87,7 @@ def play(
     output: Output,
     screen: Screen,
     view: View,
-    feed: Feed,
+    feed: CommandStream,
     *,
     deadline: Deadline,
     pause: float,
@@ -102,7 +108,7 @@ def play(
         wait_for(wait)
 
 
-def framed(view: View, feed: Feed, output: Output, width: int, height: int) -> Picture:
+def framed(view: View, feed: CommandStream, output: Output, width: int, height: int) -> Picture:
     """Return a view with its title, the state of the feed, and the latest lines of standard error."""
     more = output.glyphs.more
     place = line(Span(f"{feed.place}  {datetime.now():%H:%M:%S}", "dim"))

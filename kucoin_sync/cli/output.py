@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from .layout import ASCII, UNICODE, Glyphs, Line
-from .screens import AnsiScreen, Pages, RichScreen, Screen, Writer, print_rich, size_of
+from .screens import AnsiScreen, Pages, RichScreen, Screen, StandardOutput, print_rich, size_of
 
 __all__ = ["Aside", "Mode", "Output", "add_options"]
 
@@ -104,7 +104,7 @@ class Output:
         if self.mode is Mode.RICH:
             print_rich(lines)
         else:
-            Writer().lines(lines)
+            StandardOutput().lines(lines)
 
     @contextlib.contextmanager
     def screen(self) -> Iterator[Screen]:

@@ -6,10 +6,10 @@ import sys
 
 from .screens import size_of
 
-__all__ = ["Progress", "size"]
+__all__ = ["ProgressLine", "size"]
 
 
-class Progress:
+class ProgressLine:
     """One line on standard error."""
 
     def __init__(self) -> None:

@@ -14,8 +14,8 @@ from .feed import TIMEOUT, open_feed, symbols_of
 from .live import Deadline, wait_for
 from .numbers import positive_duration, positive_float
 from .output import Output
-from .progress import Progress, size
-from .watch import ticker_of
+from .progress import ProgressLine, size
+from .wanted import add_feed, ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help="any topic; a symbol stands for its ticker")
     parser.add_argument("--book", action="append", default=[], metavar="SYMBOL", help="an order book; may be repeated")
+    add_feed(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
     parser.add_argument(
         "--rotate-size", type=_size, metavar="SIZE", help="start a new file after this size, such as 100MB"
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Record until Ctrl-C."""
-    wanted = [topic if topic.startswith("/") else ticker_of(topic) for topic in options.topics]
+    wanted = [topic if topic.startswith("/") else ticker_of(topic, options.feed) for topic in options.topics]
     if not wanted and not options.book:
         raise InvalidTopic(
             "nothing to record: name a topic, as in kucoin-sync record /market/match:BTC-USDT, or --book"
@@ -84,7 +85,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
 def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, began: float, deadline: Deadline) -> None:
     """Show the progress for `seconds` or until Ctrl-C."""
-    progress, messages, last = Progress(), 0, began
+    progress, messages, last = ProgressLine(), 0, began
     try:
         while True:
             wait = deadline.left(options.every)

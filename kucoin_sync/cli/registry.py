@@ -18,10 +18,10 @@ from typing import NamedTuple
 from .. import __version__
 from . import output
 
-__all__ = ["COMMANDS", "Command", "parser_for"]
+__all__ = ["COMMANDS", "CliCommand", "parser_for"]
 
 
-class Command(NamedTuple):
+class CliCommand(NamedTuple):
     """A command.
 
     Attributes:
@@ -41,18 +41,18 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("watch", "a live table of tickers, or the messages of any topic"),
-    Command("book", "a live order book: the ladder, or the queue of each price"),
-    Command("trades", "the trades as they happen"),
-    Command("candles", "a chart of candles"),
-    Command("record", "record messages, to replay them later"),
-    Command("replay", "print a recording"),
-    Command("export", "write a table of a recording"),
-    Command("relay", "publish the feed through Redis to any number of readers"),
-    Command("topics", "every topic, its function and its payload", document=True),
-    Command("demo", "a tour on a local KuCoin", document=True),
-    Command("doctor", "check the connection to KuCoin step by step"),
-    Command("completions", "a script for the shell that completes these commands", document=True),
+    CliCommand("watch", "a live table of tickers, or the messages of any topic"),
+    CliCommand("book", "a live order book: the ladder, or the queue of each price"),
+    CliCommand("trades", "the trades as they happen"),
+    CliCommand("candles", "a chart of candles"),
+    CliCommand("record", "record messages, to replay them later"),
+    CliCommand("replay", "print a recording"),
+    CliCommand("export", "write a table of a recording"),
+    CliCommand("relay", "publish the feed through Redis to any number of readers"),
+    CliCommand("topics", "every topic, its function and its payload", document=True),
+    CliCommand("demo", "a tour on a local KuCoin", document=True),
+    CliCommand("doctor", "check the connection to KuCoin step by step"),
+    CliCommand("completions", "a script for the shell that completes these commands", document=True),
 )
 
 

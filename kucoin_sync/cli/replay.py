@@ -13,7 +13,7 @@ from ..recording import ReplayStream
 from .layout import crop
 from .numbers import duration, positive_float, positive_int
 from .output import Output
-from .progress import Progress
+from .progress import ProgressLine
 from .tail import line_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, output: Output) -> int:
     """Print a recording."""
     began, shown, next_show = time.monotonic(), 0, 0.0
-    progress = Progress()
+    progress = ProgressLine()
 
     def say(event: Event) -> None:
         if event.level >= logging.WARNING:

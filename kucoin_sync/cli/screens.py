@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-__all__ = ["AnsiScreen", "Pages", "RichScreen", "Screen", "Writer", "print_rich", "size_of"]
+__all__ = ["AnsiScreen", "Pages", "RichScreen", "Screen", "StandardOutput", "print_rich", "size_of"]
 
 _COLOURS: dict[Style, str] = {"": "", "bold": "bold", "dim": "dim", "up": "green", "down": "red", "warn": "yellow"}
 _DEFAULT_SIZE = (100, 30)
@@ -96,7 +96,7 @@ class Pages(Screen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._writer = Writer()
+        self._writer = StandardOutput()
         self._painted = False
 
     def _paint(self, picture: Picture) -> None:
@@ -114,7 +114,7 @@ class AnsiScreen(Screen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._writer = Writer()
+        self._writer = StandardOutput()
         self._shown: list[str] = []
         self._for: os.terminal_size | None = None
 
@@ -169,7 +169,7 @@ class RichScreen(Screen):
         print_rich(self._without_foot(self._last))
 
 
-class Writer:
+class StandardOutput:
     """Standard output, with a question mark for each character that its encoding lacks."""
 
     def text(self, text: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from .. import Message, Subscription
-from ..payloads import FuturesSnapshot, FuturesTickerV2, Snapshot, Ticker
+from ..payloads import FuturesSnapshot, FuturesTickerV2, Snapshot, Ticker, UtaTicker
 from ..topics import grammar
 from . import figures
 from .feed import waiting
@@ -62,9 +62,9 @@ class _Row:
         self.seen = now
         self.rate.add(1 + message.lost, now)
         data = message.payload
-        if isinstance(data, Ticker | FuturesTickerV2):
+        if isinstance(data, Ticker | FuturesTickerV2 | UtaTicker):
             self.bid, self.ask = figures.real(data.best_bid), figures.real(data.best_ask)
-            if isinstance(data, Ticker):
+            if not isinstance(data, FuturesTickerV2):
                 self._trade(data.price)
         elif isinstance(data, Snapshot):
             day = data.data

@@ -9,35 +9,35 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .. import Event, Resubscribed, topics
-from .feed import TIMEOUT, Feed
+from .feed import TIMEOUT, CommandStream
 from .ladder import Ladder
 from .layout import Glyphs, Line, Span, crop, line, printable, wrapped
 from .live import View
 from .orders import Orders
 from .tickers import Tickers
-from .trades import Tape, trades_of
-from .watch import statistics_of, ticker_of
+from .trades import Tape
+from .wanted import statistics_of, ticker_of, trades_of
 
-__all__ = ["STEPS", "SYMBOLS", "Explained", "Recovery", "Step"]
+__all__ = ["STEPS", "SYMBOLS", "Explained", "Recovery", "TourStep"]
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "XBTUSDTM")
 _CUT_AFTER = 0.5
 _RECOVERED_WITHIN = 10.0
 
 
-class Step(NamedTuple):
+class TourStep(NamedTuple):
     """One step of the tour; `view` makes its view from the feed when the step starts."""
 
     title: str
     about: str
     code: str
-    view: Callable[[Feed, Glyphs, contextlib.ExitStack], View]
+    view: Callable[[CommandStream, Glyphs, contextlib.ExitStack], View]
 
 
 class Explained(View):
     """A view below an explanation and its code."""
 
-    def __init__(self, step: Step, number: int, inner: View, glyphs: Glyphs) -> None:
+    def __init__(self, step: TourStep, number: int, inner: View, glyphs: Glyphs) -> None:
         self.title = f"{number} of {len(STEPS)}: {step.title}"
         self._step = step
         self._inner = inner
@@ -64,7 +64,7 @@ class Explained(View):
 class Recovery(View):
     """Tickers over a connection that is cut, and the events of the cut."""
 
-    def __init__(self, feed: Feed, tickers: Tickers) -> None:
+    def __init__(self, feed: CommandStream, tickers: Tickers) -> None:
         self._feed = feed
         self._tickers = tickers
         self._began = time.monotonic()
@@ -94,30 +94,30 @@ class Recovery(View):
         return [*table, (), *[line(span) for span in events][: max(0, height - len(table) - 1)]]
 
 
-def _tickers(feed: Feed, glyphs: Glyphs, stack: contextlib.ExitStack) -> Tickers:
+def _tickers(feed: CommandStream, glyphs: Glyphs, stack: contextlib.ExitStack) -> Tickers:
     names = [name for symbol in SYMBOLS for name in (ticker_of(symbol), statistics_of(symbol))]
     return Tickers(stack.enter_context(feed.latest(*names)), SYMBOLS, glyphs)
 
 
-def _trades(feed: Feed, glyphs: Glyphs, stack: contextlib.ExitStack) -> View:
+def _trades(feed: CommandStream, glyphs: Glyphs, stack: contextlib.ExitStack) -> View:
     return Tape(stack.enter_context(feed.every(trades_of(SYMBOLS[0]))), [SYMBOLS[0]], glyphs)
 
 
-def _recovery(feed: Feed, glyphs: Glyphs, stack: contextlib.ExitStack) -> View:
+def _recovery(feed: CommandStream, glyphs: Glyphs, stack: contextlib.ExitStack) -> View:
     return Recovery(feed, _tickers(feed, glyphs, stack))
 
 
-def _orders(feed: Feed, _: Glyphs, stack: contextlib.ExitStack) -> View:
+def _orders(feed: CommandStream, _: Glyphs, stack: contextlib.ExitStack) -> View:
     return Orders(stack.enter_context(feed.every(topics.orders(), topics.account_balance())))
 
 
-def _book(feed: Feed, glyphs: Glyphs, stack: contextlib.ExitStack) -> View:
+def _book(feed: CommandStream, glyphs: Glyphs, stack: contextlib.ExitStack) -> View:
     book = stack.enter_context(feed.stream.book(SYMBOLS[0]))
     return Ladder(book.wait_ready(TIMEOUT), 20, glyphs)
 
 
 STEPS = (
-    Step(
+    TourStep(
         "tickers",
         "Prices as they change. A thread in the background holds the connection, you write a loop.",
         """
@@ -126,7 +126,7 @@ for message in stream.subscribe(topics.ticker("BTC-USDT", "ETH-USDT")):
 """,
         _tickers,
     ),
-    Step(
+    TourStep(
         "an order book",
         "A whole order book, kept equal to the exchange's, or saying why it can't be read.",
         """
@@ -135,7 +135,7 @@ print(book.best_bid, book.best_ask, book.price_to_buy("0.5"))
 """,
         _book,
     ),
-    Step(
+    TourStep(
         "trades",
         "Every trade, by callback this time; callbacks never run on the thread that reads the socket.",
         """
@@ -145,7 +145,7 @@ def trade(message):
 """,
         _trades,
     ),
-    Step(
+    TourStep(
         "a connection that is cut",
         "The server drops us. The stream comes back and subscribes again; the loop just goes on, and you are told.",
         """
@@ -153,7 +153,7 @@ stream = Stream(on_event=print)
 """,
         _recovery,
     ),
-    Step(
+    TourStep(
         "your own orders",
         "Private topics go over a second, authorised connection, which is opened when it is needed.",
         """

@@ -8,15 +8,16 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
-from .. import Subscription, topics
-from ..payloads import FuturesMatch, Match
+from .. import Subscription
+from ..payloads import FuturesMatch, Match, UtaTrade
 from . import figures
 from .feed import open_feed, waiting
 from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, text_of
 from .live import View, add_ending, print_messages, show
 from .output import Output
+from .wanted import add_feed, trades_of
 
-__all__ = ["DESCRIPTION", "EXAMPLES", "Tape", "add_arguments", "run", "trades_of"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "Tape", "add_arguments", "run"]
 
 DESCRIPTION = """\
 Show the trades of symbols (BTC-USDT, XBTUSDTM) until Ctrl-C, the newest first, with a bar for the size of each.
@@ -26,7 +27,7 @@ examples:
   kucoin-sync trades BTC-USDT --demo
   kucoin-sync trades BTC-USDT ETH-USDT --json --count 100"""
 
-_Trade: TypeAlias = Match | FuturesMatch
+_Trade: TypeAlias = Match | FuturesMatch | UtaTrade
 _STYLES: dict[str, Style] = {"buy": "up", "sell": "down"}
 _KEPT = 500
 _NARROWEST_BAR = 8
@@ -35,12 +36,13 @@ _NARROWEST_BAR = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="such as BTC-USDT, or XBTUSDTM for futures")
+    add_feed(parser)
     add_ending(parser, "trades")
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Show trades until Ctrl-C."""
-    wanted = [trades_of(symbol) for symbol in options.symbols]
+    wanted = [trades_of(symbol, options.feed) for symbol in options.symbols]
     with open_feed(options, output, options.symbols) as feed:
         subscription = feed.every(*wanted)
         if output.records:
@@ -49,11 +51,6 @@ def run(options: argparse.Namespace, output: Output) -> int:
             tape = Tape(subscription, options.symbols, output.glyphs)
             show(output, tape, feed, seconds=options.seconds, count=options.count)
     return 0
-
-
-def trades_of(symbol: str) -> str:
-    """Return the topic of a symbol's trades."""
-    return topics.match(symbol) if "-" in symbol else topics.futures.match(symbol)
 
 
 class _Scale(NamedTuple):
@@ -87,7 +84,7 @@ class Tape(View):
     def update(self) -> None:
         for message in waiting(self._subscription):
             trade = message.payload
-            if isinstance(trade, Match | FuturesMatch):
+            if isinstance(trade, _Trade):
                 self.seen += 1
                 self._kept.appendleft(trade)
                 if trade.side in self._volume:  # the side is None if it can't be read
@@ -114,7 +111,7 @@ class Tape(View):
 
     def _cells(self, trade: _Trade, scale: _Scale) -> list[Span]:
         side: str | None = trade.side  # None if it can't be read
-        mark = {"buy": self._glyphs.up, "sell": self._glyphs.down}.get(trade.side, " ")
+        mark = {"buy": self._glyphs.up, "sell": self._glyphs.down}.get(side or "", " ")
         return [
             Span(figures.clock(trade.time_ns), "dim"),
             *([Span(trade.symbol or "-", "bold")] if self._several else []),
@@ -143,4 +140,4 @@ class Tape(View):
 
 
 def _style_of(trade: _Trade) -> Style:
-    return _STYLES.get(trade.side, "")
+    return _STYLES.get(trade.side or "", "")

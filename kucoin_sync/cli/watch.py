@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from .. import topics
 from ..exceptions import InvalidTopic
 from .feed import open_feed, symbols_of
 from .live import add_ending, print_messages, show
 from .output import Output
 from .tail import Tail
 from .tickers import Tickers
+from .wanted import add_feed, statistics_of, ticker_of
 
-__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run", "statistics_of", "ticker_of"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
 DESCRIPTION = """\
 Show the tickers of symbols (BTC-USDT, XBTUSDTM) in a live table, or the newest messages of any topics, until Ctrl-C.
@@ -20,6 +20,7 @@ Files and pipes get each message as KuCoin sent it, one on a line."""
 EXAMPLES = """\
 examples:
   kucoin-sync watch BTC-USDT ETH-USDT --demo
+  kucoin-sync watch BTC-USDT --feed uta --demo
   kucoin-sync watch --topic /market/match:BTC-USDT --json --count 10"""
 
 _STALE_AFTER = 30.0
@@ -29,12 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="such as BTC-USDT, or XBTUSDTM for futures")
     parser.add_argument("--topic", action="append", default=[], metavar="TOPIC", help="any topic; may be repeated")
+    add_feed(parser)
     add_ending(parser, "messages")
 
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Watch until Ctrl-C."""
-    wanted = [ticker_of(symbol) for symbol in options.symbols] + options.topic
+    wanted = [ticker_of(symbol, options.feed) for symbol in options.symbols] + options.topic
     if not wanted:
         raise InvalidTopic("nothing to watch: name a symbol, as in kucoin-sync watch BTC-USDT, or a --topic")
     ending = {"seconds": options.seconds, "count": options.count}
@@ -44,17 +46,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         elif options.topic:
             show(output, Tail(feed.every(*wanted, stale_after=_STALE_AFTER), output.glyphs), feed, **ending)
         else:
-            more = [statistics_of(symbol) for symbol in options.symbols]
+            more = [statistics_of(symbol) for symbol in options.symbols if options.feed == "classic"]
             subscription = feed.latest(*wanted, *more, stale_after=_STALE_AFTER)
             show(output, Tickers(subscription, options.symbols, output.glyphs), feed, **ending)
     return 0
-
-
-def ticker_of(symbol: str) -> str:
-    """Return the topic of a symbol's best bid and ask."""
-    return topics.ticker(symbol) if "-" in symbol else topics.futures.ticker(symbol)
-
-
-def statistics_of(symbol: str) -> str:
-    """Return the topic of a symbol's 24-hour figures."""
-    return topics.snapshot(symbol) if "-" in symbol else topics.futures.snapshot(symbol)

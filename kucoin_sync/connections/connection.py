@@ -26,9 +26,9 @@ from ..protocol.session_events import (
     Acked,
     ConnectionFull,
     Proved,
-    Refused,
     SessionEvent,
     TopicKey,
+    TopicRefused,
     Unsubscribed,
     Welcomed,
 )
@@ -293,7 +293,7 @@ class Connection(ReconnectingSource):
                 self._owner.acked(self, keys)
         elif isinstance(event, Unsubscribed):
             self._subscribe_again(event.keys)
-        elif isinstance(event, Refused):
+        elif isinstance(event, TopicRefused):
             with self._lock:
                 self._wanted.pop(event.key, None)
             self._owner.refused(self, event.key, event.error)

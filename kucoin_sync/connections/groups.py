@@ -19,7 +19,7 @@ from ..internal.resources import acquiring
 from ..protocol.message import Message, prepare
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
-from . import actions
+from .actions import run
 from .group import ConnectionGroup
 from .pending_subscribe import PendingSubscribe
 from .source import MakeSource, MessageSource
@@ -161,16 +161,16 @@ class ConnectionGroups:
     def refused(self, connection: MessageSource, key: TopicKey, error: KucoinSyncError) -> None:
         """Remove a key that the server has refused."""
         with self._lock:
-            todo = self._of(connection).refused([key], error)
+            actions = self._of(connection).refused([key], error)
             self._forget_ended()
         self.emit(Rejected(key.topic, error))
-        actions.run(todo)
+        run(actions)
 
     def full(self, connection: MessageSource, keys: tuple[TopicKey, ...]) -> None:
         """Move keys away from a connection on which the server accepts no more topics."""
         with self._lock:
-            todo = [] if self.closed else self._of(connection).move(connection, keys)
-        actions.run(todo)
+            actions = [] if self.closed else self._of(connection).move(connection, keys)
+        run(actions)
         if not connection.private:
             self._tell_lost(
                 connection.market,
@@ -185,11 +185,11 @@ class ConnectionGroups:
             if connection in group.dispatcher.retiring:
                 connection.close()
             uncarried = [] if fatal or connection.private else group.uncarried(connection)
-            todo = group.failed_for_good(connection, error) if fatal else []
+            actions = group.failed_for_good(connection, error) if fatal else []
             self._forget_ended()
         if fatal:
             self.emit(Rejected("", error))
-        actions.run(todo)
+        run(actions)
         self._tell_lost(connection.market, uncarried, error)
 
     def was_live(self, connection: MessageSource) -> bool:
@@ -216,9 +216,9 @@ class ConnectionGroups:
         """Start to replace an old connection; return False if the connection must ask again later."""
         with self._lock:
             group = self._of(connection)
-            todo = [] if self.closed else group.replace(connection)
-        actions.run(todo or [])
-        return todo is not None
+            actions = [] if self.closed else group.replace(connection)
+        run(actions or [])
+        return actions is not None
 
     def idle(self, connection: MessageSource) -> None:
         """Close a connection that had no topics for a while, unless it has some now."""

@@ -22,8 +22,7 @@ from ..internal.guard import log
 from ..internal.signals import is_reentrant
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
-from . import actions
-from .actions import Action
+from .actions import Action, run
 from .group import ConnectionGroup
 from .groups import ConnectionGroups, Watcher
 from .pending_subscribe import PendingSubscribe
@@ -95,14 +94,14 @@ class SubscriptionManager(ConnectionGroups):
                 watch.begin(now)
             if self._watches:
                 self._silence.look()
-            todo = self._carry_all(subscriptions)
+            actions = self._carry_all(subscriptions)
             self.first_use.done()
         log(
             logging.INFO,
             "this process was forked: its stream dials on its own now, for %d subscriptions",
             len(subscriptions),
         )
-        actions.run(todo)
+        run(actions)
         return subscriptions
 
     def _carry_all(self, subscriptions: list[Subscription]) -> list[Action]:
@@ -112,15 +111,15 @@ class SubscriptionManager(ConnectionGroups):
             if subscription.tunnel is not None:
                 for group, keys in self._keys_by_group(subscription).items():
                     tunnels.setdefault((group, subscription.tunnel), []).extend(keys)
-        todo: list[Action] = []
+        actions: list[Action] = []
         with ExitStack() as undo:
             for (group, tunnel), keys in tunnels.items():
-                todo += group.reserve(tunnel, keys, undo)
+                actions += group.reserve(tunnel, keys, undo)
             for subscription in subscriptions:
                 for group, keys in self._keys_by_group(subscription).items():
-                    todo += group.add(subscription, keys, PendingSubscribe(), undo)
+                    actions += group.add(subscription, keys, PendingSubscribe(), undo)
             undo.pop_all()
-        return todo
+        return actions
 
     def _keys_by_group(self, subscription: Subscription) -> dict[ConnectionGroup, list[TopicKey]]:
         """Return the keys of a subscription by the group that is to carry them (under the lock)."""
@@ -140,7 +139,7 @@ class SubscriptionManager(ConnectionGroups):
         """
         self.first_use()
         call = PendingSubscribe()
-        todo: list[Action] = []
+        actions: list[Action] = []
         with self._lock, ExitStack() as undo:
             if self.closed:
                 raise StreamClosed("the stream is closed; make a new one to subscribe")
@@ -149,14 +148,14 @@ class SubscriptionManager(ConnectionGroups):
             self._subscriptions[subscription] = None
             undo.callback(self._forget, subscription)
             for group, keys in keys_by_group.items():
-                todo += group.add(subscription, keys, call, undo)
+                actions += group.add(subscription, keys, call, undo)
             if stale_after is not None and self.tells_silence:
                 self._watches[subscription] = SilenceWatch(subscription, stale_after, time.monotonic())
                 self._silence.look()
             undo.pop_all()
             call.done_if_nothing_outstanding()
         try:
-            actions.run(todo)
+            run(actions)
         except BaseException:
             self.end(subscription)
             for group in keys_by_group:
@@ -186,16 +185,16 @@ class SubscriptionManager(ConnectionGroups):
 
     def close_tunnel(self, name: str) -> None:
         """End all subscriptions of a tunnel."""
-        todo: list[Action] = []
+        actions: list[Action] = []
         with self._lock:
             ended = [each for each in self._subscriptions if each.tunnel == name]
             for subscription in ended:
                 self._forget(subscription)
                 subscription.withhold(subscription.topics)
-                todo.append(partial(subscription.message_queue.finish, None))
+                actions.append(partial(subscription.message_queue.finish, None))
             for group in self._connection_groups.values():
                 group.close_tunnel(name)
-        actions.run(todo)
+        run(actions)
         for subscription in ended:
             subscription.wait_for_call()
 
@@ -205,16 +204,16 @@ class SubscriptionManager(ConnectionGroups):
 
     def remove(self, subscription: Subscription, singles: tuple[str, ...]) -> None:
         """Remove topics from a subscription; end it if none are left."""
-        todo: list[Action] = []
+        actions: list[Action] = []
         with self._lock:
             for group in self._connection_groups.values():
                 group.remove(subscription, singles)
             if set(subscription.topics) <= set(singles):
                 self._forget(subscription)
-                todo.append(partial(subscription.message_queue.finish, None))
+                actions.append(partial(subscription.message_queue.finish, None))
             else:
                 subscription.drop_topics(set(singles))
-        actions.run(todo)
+        run(actions)
 
     def carrying(self) -> dict[tuple[str, bool], list[TopicKey]]:
         """Return the keys that the server has confirmed, by (market, private)."""

@@ -13,7 +13,7 @@ from ..protocol.envelopes import FrameBatch, Pushes
 from ..protocol.message import Arrival, Message, RawPush
 from ..protocol.session import Session
 from ..protocol.session_events import TopicKey
-from .source import Deliver, MessageSource, SoleConsumer
+from .source import Deliver, DirectConsumer, MessageSource
 
 __all__ = ["Receiver"]
 
@@ -86,7 +86,7 @@ class Receiver:
             if sole_consumer is not None and self._handoff_policy.offers(now, len(pushes)):
                 self._offer_read_lease(sole_consumer)
 
-    def _offer_read_lease(self, sole_consumer: SoleConsumer) -> None:
+    def _offer_read_lease(self, sole_consumer: DirectConsumer) -> None:
         """Let the sole consumer read the socket, if all topics of this connection are its own."""
         read_lease = None
         if sole_consumer.takes_all_of(self._wanted()):
@@ -104,7 +104,7 @@ class Receiver:
         session.heartbeat.last_frame = time.monotonic()
         return session.recognise(frames, Arrival(self._source.epoch, time.time_ns(), self._payload_mismatch))
 
-    def _put(self, sole_consumer: SoleConsumer, pushes: FrameBatch | tuple[RawPush]) -> bool:
+    def _put(self, sole_consumer: DirectConsumer, pushes: FrameBatch | tuple[RawPush]) -> bool:
         """Deliver and count pushes, on the consumer's thread. Return False, and do nothing, if others want them too."""
         if not sole_consumer.put(pushes):
             return False

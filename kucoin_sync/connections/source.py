@@ -28,16 +28,16 @@ from ..protocol.session_events import TopicKey
 __all__ = [
     "Counts",
     "Deliver",
+    "DirectConsumer",
     "MakeSource",
     "MessageSource",
     "ReconnectingSource",
-    "SoleConsumer",
     "SourceListener",
     "weak_callback",
 ]
 
 
-class SoleConsumer(Protocol):
+class DirectConsumer(Protocol):
     """A subscription that gets all pushes of a source and whose one consumer waits; see `dispatch.SoleConsumer`."""
 
     def takes_all_of(self, keys: Collection[TopicKey]) -> bool: ...
@@ -207,7 +207,7 @@ class ReconnectingSource(Reconnecting, MessageSource):
 
 
 #: Takes pushes, on the source's thread, without a lock held. Returns the sole consumer if it was waiting for them.
-Deliver: TypeAlias = Callable[[MessageSource, Pushes], SoleConsumer | None]
+Deliver: TypeAlias = Callable[[MessageSource, Pushes], DirectConsumer | None]
 #: Makes a source from its number, its market, whether it is private, its owner and the receiver of its pushes.
 MakeSource: TypeAlias = Callable[[int, str, bool, SourceListener, Deliver], MessageSource]
 

@@ -29,12 +29,12 @@ from ..topics import grammar
 from .manager import SubscriptionManager
 from .pending_subscribe import PendingSubscribe
 
-__all__ = ["Callback", "Options", "SubscribeOptions", "Subscriber"]
+__all__ = ["Callback", "SubscribeArguments", "SubscribeOptions", "Subscriber"]
 
 Callback = Callable[[Message], object]
 
 
-class Options(TypedDict, total=False):
+class SubscribeArguments(TypedDict, total=False):
     """The keyword arguments of `Stream.subscribe`, for type checkers."""
 
     callback: Callback | None

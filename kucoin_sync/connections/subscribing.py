@@ -10,7 +10,7 @@ from ..internal.signals import run_or_defer
 from ..topics import grammar
 from ..topics.name import TopicName
 from .manager import SubscriptionManager
-from .subscriber import Callback, Options, SubscribeOptions, Subscriber
+from .subscriber import Callback, SubscribeArguments, SubscribeOptions, Subscriber
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -33,10 +33,10 @@ class Subscribing(NotPicklable):
 
     @overload
     def subscribe(
-        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[Options]
+        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[SubscribeArguments]
     ) -> Subscription[P]: ...
     @overload
-    def subscribe(self, topic: str, *more_topics: str, **options: Unpack[Options]) -> Subscription: ...
+    def subscribe(self, topic: str, *more_topics: str, **options: Unpack[SubscribeArguments]) -> Subscription: ...
     def subscribe(
         self,
         topic: str,

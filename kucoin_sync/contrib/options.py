@@ -33,7 +33,7 @@ class Options:
             environment. "" uses no Redis: each process has its own connection to KuCoin.
         redis_ca_certs: path of the authorities' certificates, for TLS with a private authority.
         namespace: the namespace of the relay, if several relays share a Redis.
-        rest_url, futures_rest_url, proxy: as those of `Stream`.
+        rest_url, futures_rest_url, uta_spot_url, uta_futures_url, uta_private_url, proxy: as those of `Stream`.
         api_key, api_secret, api_passphrase: the API key of KuCoin; None uses the key of the environment.
         topics: topics that the feed's process always passes on; browsers may read them.
         allowed_topics: further topics that browsers may read, such as "/market/match:BTC-USDT" or "/market/ticker:*".
@@ -49,6 +49,9 @@ class Options:
     namespace: str = "kucoin-sync"
     rest_url: str | None = None
     futures_rest_url: str | None = None
+    uta_spot_url: str | None = None
+    uta_futures_url: str | None = None
+    uta_private_url: str | None = None
     proxy: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
     api_secret: str | None = field(default=None, repr=False)
@@ -115,6 +118,9 @@ class Options:
             Credentials(key, secret, passphrase) if key and secret and passphrase else None,
             rest_url=self.rest_url,
             futures_rest_url=self.futures_rest_url,
+            uta_spot_url=self.uta_spot_url,
+            uta_futures_url=self.uta_futures_url,
+            uta_private_url=self.uta_private_url,
             proxy=self.proxy,
             on_event=on_event,
         )

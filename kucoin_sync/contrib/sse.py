@@ -46,6 +46,8 @@ _KEEP_ALIVE = b": nothing new\n\n"
 _LINE_ENDS = re.compile(r"[\r\n]")
 _SEQUENCE = re.compile(r"[0-9]{1,40}")
 _SEQUENCES = ("sequence", "sequenceEnd", "sn")
+#: Where the data of the UTA feed has it, by channel; in other channels these members are no sequences.
+_UTA_SEQUENCES = {"/uta/ticker": ("E",), "/uta/trade": ("E",), "/uta/obu": ("C",)}
 _MAX_EPOCHS = 10_000
 
 
@@ -201,7 +203,7 @@ def _failed_event(sentence: str) -> bytes:
 
 def _sequence_of(message: Message) -> str | None:
     """Return the sequence of a message as text, or None if it has none."""
-    for name in _SEQUENCES:
+    for name in _UTA_SEQUENCES.get((message.topic or "").partition(".")[0], _SEQUENCES):
         for source in (message.data, message):
             value = source.get(name) if isinstance(source, Mapping) else None
             if _SEQUENCE.fullmatch(str(value)):

@@ -285,7 +285,7 @@ def _pool_class(base: Any, rest: Rest) -> Any:
     """Return a class of connection pools like `base`, whose connections `rest` makes."""
     secure = base.scheme == "https"
 
-    class Connection(base.ConnectionCls):  # type: ignore[misc]
+    class RestConnection(base.ConnectionCls):  # type: ignore[misc]
         def connect(self) -> None:
             self.sock = rest.connect(self.host, self.port, secure=secure)
             self.is_verified = secure
@@ -296,7 +296,7 @@ def _pool_class(base: Any, rest: Rest) -> Any:
             super().request(*args, **kwargs)
 
     class Pool(base):  # type: ignore[misc]
-        ConnectionCls = Connection
+        ConnectionCls = RestConnection
 
     return Pool
 

@@ -37,10 +37,10 @@ from .session_events import (
     Acked,
     ConnectionFull,
     Proved,
-    Refused,
     ServerError,
     SessionEvent,
     TopicKey,
+    TopicRefused,
     Unsubscribed,
     Welcomed,
 )
@@ -379,7 +379,7 @@ class Session:
 
     def _refuse(self, keys: Sequence[TopicKey], code: int, reason: str) -> None:
         self._give_up(keys)
-        self._events.extend(Refused(key, SubscriptionRejected(key.topic, code, reason)) for key in keys)
+        self._events.extend(TopicRefused(key, SubscriptionRejected(key.topic, code, reason)) for key in keys)
 
     def _give_up(self, keys: Sequence[TopicKey]) -> None:
         """Forget keys that this connection can't have."""

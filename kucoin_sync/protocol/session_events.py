@@ -10,7 +10,6 @@ __all__ = [
     "Acked",
     "ConnectionFull",
     "Proved",
-    "Refused",
     "ServerError",
     "SessionEvent",
     "TopicKey",
@@ -42,7 +41,7 @@ class Unsubscribed(NamedTuple):
     keys: tuple[TopicKey, ...]
 
 
-class Refused(NamedTuple):
+class TopicRefused(NamedTuple):
     """The server refused one subscription; it will not be tried again."""
 
     key: TopicKey
@@ -73,4 +72,4 @@ class ServerError(NamedTuple):
     reason: str
 
 
-SessionEvent = Welcomed | Acked | Unsubscribed | Refused | ConnectionFull | Proved | ServerError
+SessionEvent = Welcomed | Acked | Unsubscribed | TopicRefused | ConnectionFull | Proved | ServerError

@@ -2,15 +2,18 @@
 
 Frames of one topic differ before their symbol: in `P`, the time of the push, and in data that comes before the symbol.
 A pattern has the bytes before the digits of `P`, the number of digits, the bytes from there to the `{` of the data, and
-the member with the symbol. It is learned from frames with exactly two `{` that end with `}}`: then the data has no
-inner object and is the last member of the push, so that the member with the symbol can be no other object's. A frame
+the member with the symbol. It is learned from frames with exactly two `{` that end with `}}`. Then the data has no
+inner object and is the last member of the push, so that no other object can have the member with the symbol. A frame
 that fits no pattern is decoded.
+
+All frames of a read are checked together, because a call for each frame takes longer than the check.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -33,14 +36,13 @@ __all__ = ["UtaReader"]
 
 _MAX_PATTERNS = 4096
 _MIN_FORGOTTEN = 256  # unsubscribed topics before the patterns are learned again
-_MAX_ALIKE = 64  # layouts with the same start
+_MAX_ALIKE = 64  # families with the same start
 _MAX_SKIPPED = 1000  # frames between two attempts to learn
 _TIME = b'"P":'
 _SYMBOL_KEY = b'"s":'
 #: What comes before the digits of `P`, these digits, and what comes then, up to the data's `{`.
 _BEGINNING = re.compile(rb'(\{[^{}]*"P": ?)([0-9]+)(,[^{}]*"d": ?\{)')
 _SYMBOL = re.compile(rb'([{,] ?"s": ?")([^"]+)"')
-_FIRST, _LAST, _INSIDE = range(3)  # where in the data the symbol is
 
 
 class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,91 +58,99 @@ class _Beginning(msgspec.Struct, forbid_unknown_fields=True):
 _decode_beginning = msgspec.json.Decoder(_Beginning).decode
 
 
-class _Layout:
-    """What the frames of one channel, depth and type have in common, whatever their symbol.
+class _Layout(msgspec.Struct, gc=False, eq=False, frozen=True):
+    """What the beginnings of some frames have in common: those of one channel, depth and type.
 
     Attributes:
         head: the bytes before the digits of `P`.
         digits: how many digits there are.
-        middle: the bytes from there to the data's `{`.
-        marker: the bytes of the member `s` before the symbol.
-        data: where the data begins.
-        beginning: takes head, digits and middle from a frame.
-        patterns: the patterns by the bytes of their symbols.
+        middle: the bytes from there to the data's `{`, and the member with the symbol if that comes first.
+        middle_of: takes digits and middle from a frame.
+        tail: how a frame ends: with `}}`, and the member with the symbol if that comes last.
     """
 
-    def __init__(self, head: bytes, digits: int, middle: bytes, marker: bytes) -> None:
-        self.head, self.digits, self.middle, self.marker = head, digits, middle, marker
-        self.data = len(head) + digits + len(middle) - 1
-        self.beginning = itemgetter(slice(0, self.data + 1))
-        self.patterns: dict[bytes, _Pattern] = {}
-
-    def find(self, frame: bytes) -> _Pattern | None:
-        """Return the pattern of a frame that has the beginning of this layout, None if there is none."""
-        place = frame.rfind(self.marker, self.data)
-        if place < 0:
-            return None
-        start = place + len(self.marker)
-        return self.patterns.get(frame[start : frame.find(b'"', start)])
-
-
-class _Pattern(EnvelopePrefix, gc=False, eq=False, frozen=True):
-    """The envelope prefix of one topic and one layout.
-
-    Attributes:
-        type: see `UtaMessage.type`.
-        layout: the number of the layout. An object would make a cycle, which nothing would collect.
-        place: where in the data the symbol is.
-        head, digits: those of the layout.
-        middle: that of the layout, and the first member if that is the symbol.
-        beginning: takes head, digits and middle from a frame.
-        member: the symbol's member; to the end of the frame if it is the last one.
-    """
-
-    type: str
-    layout: int
-    place: int
     head: bytes
     digits: int
     middle: bytes
-    beginning: Callable[[bytes], bytes]
+    middle_of: Callable[[bytes], bytes]
+    tail: bytes
+
+    def fits_all(self, frames: list[bytes], text: bytes) -> bool:
+        """Return whether frames begin and end in this way and have no inner objects; `text` is all of them joined.
+
+        Of valid JSON, `}}{` stands between frames only. So the number of tails that a head follows shows whether each
+        frame has its head and its tail. Each has two `{` then, at least.
+        """
+        count = len(frames)
+        times = b"".join(map(self.middle_of, frames)).replace(self.middle, b"")
+        return (
+            len(times) == count * self.digits
+            and times.isdigit()
+            and text.startswith(self.head)
+            and text.endswith(self.tail)
+            and text.count(self.tail + self.head) == count - 1
+            and len(text) - len(text.replace(b"{", b"")) == 2 * count
+        )
+
+
+class _Family:
+    """The patterns that differ in their symbols only.
+
+    Attributes:
+        layout: what all their frames have in common.
+        marker: the member `s` up to its value.
+        data: where the data begins.
+        patterns: by the bytes of the symbol.
+    """
+
+    def __init__(self, head: bytes, digits: int, middle: bytes, marker: bytes) -> None:
+        self.data = len(head) + digits + len(middle) - 1
+        self.layout = _Layout(head, digits, middle, itemgetter(slice(len(head), self.data + 1)), b"}}")
+        self.marker = marker
+        self.patterns: dict[bytes, _Pattern] = {}
+
+    def find_all(self, frames: list[bytes], text: bytes) -> list[_Pattern] | None:
+        """Return the pattern of each frame, None if any has none here; `text` is all of them joined."""
+        if not self.layout.fits_all(frames, text):
+            return None
+        marker, size, data = self.marker, len(self.marker), self.data
+        try:
+            symbols = [
+                frame[(start := frame.rindex(marker, data) + size) : frame.index(b'"', start)] for frame in frames
+            ]
+            return list(map(self.patterns.__getitem__, symbols))
+        except (KeyError, ValueError):
+            return None
+
+
+class _Pattern(EnvelopePrefix, gc=False, eq=False, frozen=True):
+    """The envelope prefix of the frames of one topic that are alike.
+
+    Attributes:
+        type: see `UtaMessage.type`.
+        family: the number of its family. An object would make a cycle, which nothing would collect.
+        layout: how its frames begin and end.
+        member: the member with the symbol if that is neither the first nor the last; else b"".
+    """
+
+    type: str
+    family: int
+    layout: _Layout
     member: bytes
 
     def fits_all(self, frames: list[bytes], text: bytes) -> bool:
-        """Return whether all frames are of this pattern; `text` is all of them joined.
-
-        The bytes are counted in all frames at once. A frame can have too few of them only where another has too many,
-        which a JSON object with one member of each name can't have.
-        """
-        count = len(frames)
-        if not _have_beginning(map(self.beginning, frames), self.head, self.middle, count * self.digits):
-            return False
-        if text.count(b"{") != 2 * count:
-            return False
-        if self.place == _LAST:
-            return text.count(self.member) == count
-        if text.count(_SYMBOL_KEY) != count:
-            return False
-        return self.place == _FIRST or (text.count(self.member) == count and _all_end(text, count))
-
-
-def _have_beginning(beginnings: Iterable[bytes], head: bytes, middle: bytes, digits: int) -> bool:
-    """Return whether beginnings of frames are heads and middles, with so many digits in all."""
-    left = b"".join(beginnings).replace(head, b"").replace(middle, b"")
-    return len(left) == digits and left.isdigit()
-
-
-def _all_end(text: bytes, count: int) -> bool:
-    """Return whether so many joined frames, which have two `{` each, end with `}}`."""
-    return text.count(b"}") == 2 * count and text.count(b"}}") == count
+        """Return whether all frames are of this pattern; `text` is all of them joined."""
+        return self.layout.fits_all(frames, text) and (
+            not self.member or -1 not in map(bytes.find, frames, repeat(self.member))
+        )
 
 
 class UtaReader:
     """Makes pushes of the frames of one connection; see `FrameReader` for the methods."""
 
     def __init__(self) -> None:
-        self._layouts: list[_Layout] = []
-        self._by_start: dict[bytes, tuple[_Layout, ...]] = {}  # by the bytes up to the name `P`, and with it
+        self._families: list[_Family] = []
+        self._by_start: dict[bytes, tuple[_Family, ...]] = {}  # by the bytes up to the name `P`, and with it
         self._count = 0  # patterns
         self._last: _Pattern | None = None  # of the last frame
         self._forgotten = 0  # topics that were unsubscribed since learning began
@@ -156,7 +166,7 @@ class UtaReader:
             return None
         patterns = None
         if not last.fits_all(frames, text):
-            patterns = self._find_all(frames, text, last.layout)
+            patterns = self._find_all(frames, text, last.family)
             if patterns is None:
                 return None
             self._last = last = patterns[-1]
@@ -186,32 +196,25 @@ class UtaReader:
 
     def _clear(self) -> None:
         self._last = None
-        self._layouts, self._by_start, self._count, self._forgotten = [], {}, 0, 0
+        self._families, self._by_start, self._count, self._forgotten = [], {}, 0, 0
 
     def _find_all(self, frames: list[bytes], text: bytes, likely: int) -> list[_Pattern] | None:
-        """Return the pattern of each frame, or None if any of them has none; `likely` is the layout to try first."""
-        count = len(frames)
-        if text.count(b"{") != 2 * count or not _all_end(text, count):
-            return None
-        find: Callable[[bytes], _Pattern | None] = self._find
-        layouts = self._layouts  # another thread may replace it
-        if likely < len(layouts):
-            layout = layouts[likely]
-            if _have_beginning(map(layout.beginning, frames), layout.head, layout.middle, count * layout.digits):
-                find = layout.find
-        found = list(map(find, frames))
-        return None if None in found else found  # type: ignore[return-value]
+        """Return the pattern of each frame, None if any of them has none; `likely` is the family to try first."""
+        families = self._families  # another thread may replace it
+        if likely < len(families) and (found := families[likely].find_all(frames, text)) is not None:
+            return found
+        patterns = []
+        for frame in frames:
+            if (pattern := self._find(frame)) is None:
+                return None
+            patterns.append(pattern)
+        return patterns
 
     def _find(self, frame: bytes) -> _Pattern | None:
         """Return the pattern of a frame, None if there is none."""
-        layouts = self._by_start.get(frame[: frame.find(_TIME) + len(_TIME)])
-        if layouts is None or frame.count(b"{") != 2 or not _all_end(frame, 1):
-            return None
-        for each in layouts:
-            if _have_beginning((each.beginning(frame),), each.head, each.middle, each.digits) and (
-                found := each.find(frame)
-            ):
-                return found
+        for family in self._by_start.get(frame[: frame.find(_TIME) + len(_TIME)], ()):
+            if (found := family.find_all([frame], frame)) is not None:
+                return found[0]
         return None
 
     def _learn(self, frame: bytes, key: PushKey) -> None:
@@ -232,46 +235,45 @@ class UtaReader:
             self._clear()
         beginning, symbol = match
         head, digits, middle = beginning[1], len(beginning[2]), beginning[3]
-        layout = self._layout(head, digits, middle, symbol[1])
-        end = symbol.end() - layout.data
-        place = _FIRST if symbol.start() == layout.data else _LAST if frame[symbol.end() :] == b"}}" else _INSIDE
+        family = self._family(head, digits, middle, symbol[1])
+        layout, member = family.layout, symbol[0]
+        if symbol.start() == family.data:
+            middle, member = middle + member[1:], b""
+            layout = _Layout(head, digits, middle, itemgetter(slice(len(head), symbol.end())), b"}}")
+        elif frame[symbol.end() :] == b"}}":
+            layout, member = msgspec.structs.replace(layout, tail=member + b"}}"), b""
         topic = topic_of(key)
-        self._last = layout.patterns[symbol[2]] = _Pattern(
+        self._last = family.patterns[symbol[2]] = _Pattern(
             start=head,
-            inside=slice(layout.data, -1),
+            inside=slice(family.data, -1),
             channel=(topic, key.T),
             readings=readings_of(payload_class(topic, key.T)),
             decode=decode_push,
             type=key.t or "message",
-            layout=self._layouts.index(layout),
-            place=place,
-            head=head,
-            digits=digits,
-            middle=middle + frame[layout.data + 1 : symbol.end()] if place == _FIRST else middle,
-            beginning=itemgetter(slice(0, layout.data + end)) if place == _FIRST else layout.beginning,
-            member=frame[symbol.start() :] if place == _LAST else symbol[0],
+            family=self._families.index(family),
+            layout=layout,
+            member=member,
         )
         self._count += 1
 
-    def _layout(self, head: bytes, digits: int, middle: bytes, marker: bytes) -> _Layout:
-        """Return the layout with these attributes; make it if there is none."""
+    def _family(self, head: bytes, digits: int, middle: bytes, marker: bytes) -> _Family:
+        """Return the family with these bytes; make it if there is none."""
         start = head[: head.find(_TIME) + len(_TIME)]
-        known = self._by_start.get(start, ())
-        if len(known) >= _MAX_ALIKE:
+        for family in self._by_start.get(start, ()):
+            layout = family.layout
+            if (layout.head, layout.digits, layout.middle, family.marker) == (head, digits, middle, marker):
+                return family
+        if len(self._by_start.get(start, ())) >= _MAX_ALIKE:
             self._clear()
-            known = ()
-        for layout in known:
-            if (layout.head, layout.digits, layout.middle, layout.marker) == (head, digits, middle, marker):
-                return layout
-        made = _Layout(head, digits, middle, marker)
-        self._layouts.append(made)
-        self._by_start[start] = (*known, made)
+        made = _Family(head, digits, middle, marker)
+        self._families.append(made)
+        self._by_start[start] = (*self._by_start.get(start, ()), made)
         return made
 
 
 def _match(frame: bytes, key: PushKey) -> tuple[re.Match[bytes], re.Match[bytes]] | None:
     """Return where the beginning and the symbol of a frame are, None if its form is unusual."""
-    if not frame.isascii() or b"\\" in frame or frame.count(b"{") != 2 or not _all_end(frame, 1):
+    if not frame.isascii() or b"\\" in frame or frame.count(b"{") != 2 or not frame.endswith(b"}}"):
         return None
     beginning = _BEGINNING.match(frame)
     if beginning is None or frame.count(_SYMBOL_KEY, beginning.end()) != 1:

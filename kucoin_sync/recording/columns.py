@@ -22,7 +22,7 @@ from ..payloads import Level, MarketChange, Payload, fields_of
 from ..protocol.message import Message
 from ..topics import grammar
 
-__all__ = ["Column", "Kind", "columns_of"]
+__all__ = ["ExportColumn", "Kind", "columns_of"]
 
 
 class Kind(Enum):
@@ -35,7 +35,7 @@ class Kind(Enum):
     TEXT = "text"
 
 
-class Column(NamedTuple):
+class ExportColumn(NamedTuple):
     """A column: its name, its type, and a function that returns its value for a message, or None if there is none."""
 
     name: str
@@ -46,14 +46,14 @@ class Column(NamedTuple):
 _encode = msgspec.json.Encoder().encode
 _KINDS = {Decimal: Kind.NUMBER, int: Kind.WHOLE, bool: Kind.FLAG, str: Kind.TEXT}
 _COMMON_COLUMNS = (
-    Column("received", Kind.TIME, lambda message: message.received_ns),
-    Column("epoch", Kind.WHOLE, lambda message: message.epoch),
-    Column("topic", Kind.TEXT, lambda message: message.topic),
-    Column("subject", Kind.TEXT, lambda message: message.subject),
+    ExportColumn("received", Kind.TIME, lambda message: message.received_ns),
+    ExportColumn("epoch", Kind.WHOLE, lambda message: message.epoch),
+    ExportColumn("topic", Kind.TEXT, lambda message: message.topic),
+    ExportColumn("subject", Kind.TEXT, lambda message: message.subject),
 )
 
 
-def columns_of(topics: Iterable[str]) -> tuple[Column, ...]:
+def columns_of(topics: Iterable[str]) -> tuple[ExportColumn, ...]:
     """Return the columns for the messages of topics; several payloads with the same column share it.
 
     Raises:
@@ -72,12 +72,14 @@ def columns_of(topics: Iterable[str]) -> tuple[Column, ...]:
     return tuple(columns.values())
 
 
-def _payload_columns(cls: type[Payload]) -> Iterable[Column]:
+def _payload_columns(cls: type[Payload]) -> Iterable[ExportColumn]:
     yield from _struct_columns(cls, lambda message: message.payload)
-    yield Column("rest", Kind.TEXT, lambda message: _as_json(getattr(message.payload, "extra", None) or None))
+    yield ExportColumn("rest", Kind.TEXT, lambda message: _as_json(getattr(message.payload, "extra", None) or None))
 
 
-def _struct_columns(cls: type[msgspec.Struct], struct: Callable[[Message], Any], prefix: str = "") -> Iterable[Column]:
+def _struct_columns(
+    cls: type[msgspec.Struct], struct: Callable[[Message], Any], prefix: str = ""
+) -> Iterable[ExportColumn]:
     """Yield the columns of a struct; `struct` returns that struct from a message."""
     hints = typing.get_type_hints(cls)
     for name in fields_of(cls):
@@ -88,13 +90,13 @@ def _struct_columns(cls: type[msgspec.Struct], struct: Callable[[Message], Any],
         yield from _field_columns(prefix + name, _without_none(hint), _attribute(struct, name))
 
 
-def _field_columns(name: str, hint: Any, value: Callable[[Message], Any]) -> Iterable[Column]:
+def _field_columns(name: str, hint: Any, value: Callable[[Message], Any]) -> Iterable[ExportColumn]:
     if hint is Level:
         for part in Level._fields:
-            yield Column(f"{name}_{part}", Kind.NUMBER, _attribute(value, part))
+            yield ExportColumn(f"{name}_{part}", Kind.NUMBER, _attribute(value, part))
         return
     if hint is int and name.endswith("_ns"):
-        yield Column(name.removesuffix("_ns"), Kind.TIME, lambda message: value(message) or None)
+        yield ExportColumn(name.removesuffix("_ns"), Kind.TIME, lambda message: value(message) or None)
         return
     if isinstance(hint, type) and issubclass(hint, Payload):
         yield from _struct_columns(hint, value)  # KuCoin nests the fields of a market snapshot
@@ -104,9 +106,9 @@ def _field_columns(name: str, hint: Any, value: Callable[[Message], Any]) -> Ite
         return
     kind = Kind.TEXT if typing.get_origin(hint) is Literal else _KINDS.get(hint)
     if kind is not None:
-        yield Column(name, kind, value)
+        yield ExportColumn(name, kind, value)
     else:
-        yield Column(name, Kind.TEXT, lambda message: _as_json(value(message)))
+        yield ExportColumn(name, Kind.TEXT, lambda message: _as_json(value(message)))
 
 
 def _without_none(hint: Any) -> Any:

@@ -16,7 +16,7 @@ from ..internal.signals import holds_no_lock
 from ..payloads import Payload
 from ..protocol.message import Message
 from .atomic_file import atomic_write
-from .columns import Column, Kind, columns_of
+from .columns import ExportColumn, Kind, columns_of
 from .errors import RecordingError
 
 __all__ = ["Export", "export"]
@@ -43,7 +43,7 @@ class Export:
         self.emptied = 0
 
     @holds_no_lock
-    def rows_of(self, messages: Iterable[Message], columns: Sequence[Column]) -> Iterator[list[Any]]:
+    def rows_of(self, messages: Iterable[Message], columns: Sequence[ExportColumn]) -> Iterator[list[Any]]:
         """Yield a row for each message that has a payload struct; count both kinds."""
         for message in messages:
             if not isinstance(message.payload, Payload):
@@ -84,7 +84,7 @@ def export(messages: Iterable[Message], topics: Iterable[str], path: str | os.Pa
     return done
 
 
-def _to_csv(rows: Iterator[list[Any]], columns: Sequence[Column], file_path: Path, _: Path, done: Export) -> None:
+def _to_csv(rows: Iterator[list[Any]], columns: Sequence[ExportColumn], file_path: Path, _: Path, done: Export) -> None:
     with open(file_path, "x", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -112,7 +112,7 @@ def _as_text(value: Any, kind: Kind, done: Export) -> str:
 
 
 def _to_parquet(
-    rows: Iterator[list[Any]], columns: Sequence[Column], file_path: Path, path: Path, done: Export
+    rows: Iterator[list[Any]], columns: Sequence[ExportColumn], file_path: Path, path: Path, done: Export
 ) -> None:
     try:
         pa: Any = import_module("pyarrow")

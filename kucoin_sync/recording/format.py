@@ -32,16 +32,16 @@ import msgspec
 __all__ = [
     "FORMAT",
     "Batch",
-    "Connected",
-    "Disconnected",
+    "ConnectedLine",
+    "DisconnectedLine",
     "Dropped",
     "End",
+    "FrameOrigin",
     "Header",
     "Line",
     "Lost",
-    "Origin",
     "Record",
-    "Snapshot",
+    "SnapshotLine",
     "Subscribed",
     "frames_as_text",
     "line_as_text",
@@ -57,7 +57,7 @@ _BRACKET = ord("[")
 _MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
-class Origin(msgspec.Struct, frozen=True, array_like=True):
+class FrameOrigin(msgspec.Struct, frozen=True, array_like=True):
     """The origin of frames: time in nanoseconds since 1970, epoch of the connection, market, and whether private."""
 
     received_ns: int
@@ -94,7 +94,7 @@ class Subscribed(_NamedLine, frozen=True):
     topics: tuple[tuple[str, str | None], ...]
 
 
-class Connected(_NamedLine, frozen=True):
+class ConnectedLine(_NamedLine, frozen=True, tag="connected"):
     """The server has welcomed a connection."""
 
     at_ns: int
@@ -104,7 +104,7 @@ class Connected(_NamedLine, frozen=True):
     host: str
 
 
-class Disconnected(_NamedLine, frozen=True):
+class DisconnectedLine(_NamedLine, frozen=True, tag="disconnected"):
     """A connection has ended; see `events.Disconnected`."""
 
     at_ns: int
@@ -125,7 +125,7 @@ class Lost(_NamedLine, frozen=True):
     error: str
 
 
-class Snapshot(_NamedLine, frozen=True):
+class SnapshotLine(_NamedLine, frozen=True, tag="snapshot"):
     """A REST snapshot for a book; `data` is JSON text."""
 
     at_ns: int
@@ -150,13 +150,13 @@ class End(_NamedLine, frozen=True):
 
 
 #: A line that is a record of its own. `Frame` is not: it belongs to a batch.
-Line: TypeAlias = Header | Subscribed | Connected | Disconnected | Lost | Snapshot | Dropped | End
+Line: TypeAlias = Header | Subscribed | ConnectedLine | DisconnectedLine | Lost | SnapshotLine | Dropped | End
 
 
 class Batch(msgspec.Struct, frozen=True):
     """Consecutive frames with the same origin."""
 
-    origin: Origin
+    origin: FrameOrigin
     frames: Sequence[bytes]
 
 
@@ -164,7 +164,7 @@ Record: TypeAlias = Batch | Line
 
 _encode = msgspec.json.Encoder().encode
 _decode_named = msgspec.json.Decoder(Line | Frame).decode
-_decode_origin = msgspec.json.Decoder(Origin).decode
+_decode_origin = msgspec.json.Decoder(FrameOrigin).decode
 _first = itemgetter(0)
 
 
@@ -173,7 +173,9 @@ def line_as_text(line: Line) -> bytes:
     return _encode(line) + b"\n"
 
 
-def frames_as_text(origin: Origin, frames: Sequence[bytes], *, objects: bool = False, lines: bool = False) -> bytes:
+def frames_as_text(
+    origin: FrameOrigin, frames: Sequence[bytes], *, objects: bool = False, lines: bool = False
+) -> bytes:
     """Return the lines for frames with the same origin. This is the only per-message cost of recording.
 
     `objects` asserts that all frames are JSON objects; `lines` asserts that none contains a line break. The text is
@@ -200,7 +202,7 @@ def records(text: bytes) -> Iterator[Record]:
 
     Unknown recorder lines and frames without an origin are skipped.
     """
-    origin: Origin | None = None
+    origin: FrameOrigin | None = None
     frames: list[bytes] = []
     for line in text.split(b"\n"):
         if not line:
@@ -215,7 +217,7 @@ def records(text: bytes) -> Iterator[Record]:
         if frames and origin is not None:
             yield Batch(origin, frames)
         frames = []
-        if isinstance(decoded, Origin):
+        if isinstance(decoded, FrameOrigin):
             origin = decoded
         elif decoded is not None:
             yield decoded
@@ -237,7 +239,7 @@ def recorder_lines(text: bytes) -> Iterator[Line]:
         end = text.find(b"\n", start)
         end = len(text) if end < 0 else end
         decoded = _decode_line(text[start:end])
-        if decoded is not None and not isinstance(decoded, (Frame, Origin)):
+        if decoded is not None and not isinstance(decoded, (Frame, FrameOrigin)):
             yield decoded
         start = _find_named(text, end)
 
@@ -252,7 +254,7 @@ def time_of(text: bytes, *, last: bool = False) -> int | None:
     lines: Iterable[bytes] = _backwards(text) if last else text.split(b"\n", 200)
     for line in lines:
         decoded = _decode_line(line) if line[:1] == b"[" else None
-        at = decoded.received_ns if isinstance(decoded, Origin) else getattr(decoded, "at_ns", None)
+        at = decoded.received_ns if isinstance(decoded, FrameOrigin) else getattr(decoded, "at_ns", None)
         if at is not None:
             return int(at)
     return None

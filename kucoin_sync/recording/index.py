@@ -15,7 +15,19 @@ from typing import BinaryIO, NamedTuple
 from ..internal.resources import shortage_error
 from .compression import SUFFIXES, compression_for
 from .errors import RecordingError
-from .format import FORMAT, Dropped, End, Header, Line, Record, Snapshot, Subscribed, recorder_lines, records, time_of
+from .format import (
+    FORMAT,
+    Dropped,
+    End,
+    Header,
+    Line,
+    Record,
+    SnapshotLine,
+    Subscribed,
+    recorder_lines,
+    records,
+    time_of,
+)
 from .pushed import has_pushed_snapshots, pushed_snapshots
 
 __all__ = ["BlockPosition", "Paths", "RecordingIndex"]
@@ -119,7 +131,7 @@ class RecordingIndex:
     def _add_line(self, line: Line, position: BlockPosition) -> None:
         if isinstance(line, Subscribed):
             self.topics.setdefault((line.market, line.private), set()).update(line.topics)
-        elif isinstance(line, Snapshot):
+        elif isinstance(line, SnapshotLine):
             key = line.market, line.path, line.symbol
             self.snapshots.setdefault(key, []).append((line.at_ns, position))
         elif isinstance(line, Dropped):

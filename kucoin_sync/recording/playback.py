@@ -155,9 +155,8 @@ class Playback:
         return True
 
     def handle_line(self, record: format.Line, *, silent: bool) -> None:
-        if isinstance(record, format.Snapshot):
-            if self._snapshots.books_waiting_for(record):
-                self.settle_books()
+        if isinstance(record, format.SnapshotLine):
+            self.settle_books()
             self._snapshots.pass_snapshot(record)
         elif isinstance(record, format.Subscribed):
             topics = self.topics_by_kind.get((record.market, record.private))
@@ -170,16 +169,16 @@ class Playback:
         elif isinstance(record, format.Dropped):
             self._snapshots.discard()
             self._output.emit(FramesMissing(record.count, record.reason))
-        elif isinstance(record, (format.Connected, format.Disconnected)) and not silent:
+        elif isinstance(record, (format.ConnectedLine, format.DisconnectedLine)) and not silent:
             self._report_connection(record)
 
-    def _report_connection(self, record: format.Connected | format.Disconnected) -> None:
+    def _report_connection(self, record: format.ConnectedLine | format.DisconnectedLine) -> None:
         topics = self.topics_by_kind.get((record.market, record.private))
         if topics is None:
             return
         which = record.market, record.private, record.epoch
         counts = topics.sources[0].counts
-        if isinstance(record, format.Connected):
+        if isinstance(record, format.ConnectedLine):
             counts.reconnects += counts.connects > 0
             counts.connects += 1
             self._output.emit(Connected(*which, record.host))
@@ -199,8 +198,13 @@ class Playback:
             source.owner.failed(source, error, fatal=False)
 
     def settle_books(self) -> None:
-        """Wait until the books have applied all delivered updates."""
+        """Wait until the books have applied all delivered updates and those in need have requested a snapshot.
+
+        A book requests its snapshot on another thread, after it has applied an update. The request is made here once
+        more, because that thread may be late.
+        """
         for book, consumer in self._output.books():
             self.poll_until(lambda: not len(consumer.message_queue) or book.ended is not None, "books")  # noqa: B023 - called at once
             with book.lock:
                 pass  # the last update is applied under this lock
+            self._snapshots.request_snapshot(book)

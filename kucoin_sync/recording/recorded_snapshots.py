@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from .errors import RecordingError
-from .format import Snapshot
+from .format import SnapshotLine
 from .index import RecordingIndex
 
-__all__ = ["Book", "RecordedSnapshots"]
+__all__ = ["RecordedSnapshots", "ReplayedBook"]
 
 
 class _Source(Protocol):
@@ -28,7 +28,7 @@ class _Source(Protocol):
     def path(self) -> str: ...
 
 
-class Book(Protocol):
+class ReplayedBook(Protocol):
     """A book that gets snapshots; see `books.follower.Follower`."""
 
     @property
@@ -36,6 +36,7 @@ class Book(Protocol):
     def snapshot_attempt(self) -> int | None: ...
     def apply_snapshot(self, data: Any, attempt: int) -> bool: ...
     def end(self, error: Exception) -> None: ...
+    def give_up(self, attempt: int, error: Exception) -> None: ...
 
 
 class RecordedSnapshots:
@@ -49,17 +50,23 @@ class RecordedSnapshots:
         self._index = index
         self._fetched = fetched
         self._lock = threading.Lock()  # guards all of the following
-        self._passed: dict[tuple[str, str, str], Snapshot] = {}  # the newest valid one of each book
-        self._waiting: dict[Book, None] = {}
+        self._passed: dict[tuple[str, str, str], SnapshotLine] = {}  # the newest valid one of each book
+        self._waiting: dict[ReplayedBook, None] = {}
         self._over = False
         self.request_count = 0
 
-    def add(self, book: Book) -> None:
+    def add(self, book: ReplayedBook) -> None:
         """Do nothing: there is no thread to start."""
 
-    def request_snapshot(self, book: Book) -> None:
-        """Give a book the newest snapshot that the replay has passed, else the next one."""
-        key = _key(book)
+    def request_snapshot(self, book: ReplayedBook) -> None:
+        """Give a book the newest snapshot that the replay has passed, else the next one.
+
+        After the end there is no next one, and the book ends. The attempt is read first: if the replay is moved
+        meanwhile, the book starts again, and what was read here no longer applies to it.
+        """
+        key, attempt = _key(book), book.snapshot_attempt()
+        if attempt is None:
+            return
         with self._lock:
             self._waiting[book] = None
             snapshot, over = self._passed.get(key), self._over
@@ -68,14 +75,14 @@ class RecordedSnapshots:
         elif snapshot is not None:
             self._give(book, snapshot)
         if over:
-            self.finish()
+            self._give_up(book, attempt)
 
-    def remove(self, book: Book) -> None:
+    def remove(self, book: ReplayedBook) -> None:
         """Give a book no more snapshots."""
         with self._lock:
             self._waiting.pop(book, None)
 
-    def obstacle(self, _: Book) -> str:
+    def obstacle(self, _: ReplayedBook) -> str:
         """Return no obstacle: recorded snapshots need no connection."""
         return ""
 
@@ -89,18 +96,18 @@ class RecordedSnapshots:
 
     # For the player
 
-    def books_waiting_for(self, snapshot: Snapshot) -> list[Book]:
+    def books_waiting_for(self, snapshot: SnapshotLine) -> list[ReplayedBook]:
         """Return the waiting books that a snapshot is for."""
         key = snapshot.market, snapshot.path, snapshot.symbol
         with self._lock:
             return [book for book in self._waiting if _key(book) == key]
 
-    def waiting(self) -> list[Book]:
+    def waiting(self) -> list[ReplayedBook]:
         """Return the books that wait for a snapshot."""
         with self._lock:
             return list(self._waiting)
 
-    def pass_snapshot(self, snapshot: Snapshot) -> None:
+    def pass_snapshot(self, snapshot: SnapshotLine) -> None:
         """Note that the replay passes a snapshot; give it to the waiting books."""
         with self._lock:
             self._passed[snapshot.market, snapshot.path, snapshot.symbol] = snapshot
@@ -120,12 +127,14 @@ class RecordedSnapshots:
         with self._lock:
             self._over = True
         for book in self.waiting():
-            if book.snapshot_attempt() is not None:
-                book.end(
-                    RecordingError(f"{_named(book)} can't be kept: the recording has no more snapshot that fits it")
-                )
+            self._give_up(book, book.snapshot_attempt())
 
-    def _give(self, book: Book, snapshot: Snapshot) -> None:
+    def _give_up(self, book: ReplayedBook, attempt: int | None) -> None:
+        if attempt is not None:
+            reason = f"{_named(book)} can't be kept: the recording has no more snapshot that fits it"
+            book.give_up(attempt, RecordingError(reason))
+
+    def _give(self, book: ReplayedBook, snapshot: SnapshotLine) -> None:
         attempt = book.snapshot_attempt()
         if attempt is None:
             self.remove(book)
@@ -136,9 +145,9 @@ class RecordedSnapshots:
             self.remove(book)
 
 
-def _key(book: Book) -> tuple[str, str, str]:
+def _key(book: ReplayedBook) -> tuple[str, str, str]:
     return book.source.market, book.source.path, book.source.symbol
 
 
-def _named(book: Book) -> str:
+def _named(book: ReplayedBook) -> str:
     return str(book.source)

@@ -23,9 +23,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .. import __version__
-from ..events import Connected as ConnectedEvent
-from ..events import Disconnected as DisconnectedEvent
-from ..events import Event, UnexpectedError
+from ..events import Connected, Disconnected, Event, UnexpectedError
 from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal.guard import guarded, log
 from ..internal.resources import start_thread
@@ -35,7 +33,7 @@ from ..protocol.session_events import TopicKey
 from . import format
 from .errors import RecordingError, RecordingFailed, RecordingResumed, reason_of
 from .rotating_files import OpenFile, RotatingFiles, open_new
-from .text_queue import Block, TextQueue
+from .text_queue import TextBlock, TextQueue
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -191,7 +189,7 @@ class Recorder:
             for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
                 yield from self._texts(market, private, list(together))
             return
-        origin = format.Origin(first.received_ns, first.epoch, market, private)
+        origin = format.FrameOrigin(first.received_ns, first.epoch, market, private)
         if isinstance(pushes, FrameBatch):
             frames, one_line = pushes.frames, bool(pushes.text) and b"\n" not in pushes.text
         else:
@@ -215,11 +213,11 @@ class Recorder:
     def on_event(self, event: Event) -> None:
         """Record connects and disconnects."""
         now = time.time_ns()
-        if isinstance(event, ConnectedEvent):
-            self._put_line(format.Connected(now, event.epoch, event.market, event.private, event.host))
-        elif isinstance(event, DisconnectedEvent):
+        if isinstance(event, Connected):
+            self._put_line(format.ConnectedLine(now, event.epoch, event.market, event.private, event.host))
+        elif isinstance(event, Disconnected):
             self._put_line(
-                format.Disconnected(
+                format.DisconnectedLine(
                     now, event.epoch, event.market, event.private, event.code, event.reason, str(event.error)
                 )
             )
@@ -227,7 +225,7 @@ class Recorder:
     def on_snapshot(self, market: str, path: str, symbol: str, data: Any) -> None:
         """Record a snapshot."""
         text = msgspec.Raw(msgspec.json.encode(data))
-        self._put_line(format.Snapshot(time.time_ns(), market, path, symbol, text))
+        self._put_line(format.SnapshotLine(time.time_ns(), market, path, symbol, text))
 
     def _put_line(self, line: format.Line) -> None:
         self._queue.put(format.line_as_text(line), 0)
@@ -271,7 +269,7 @@ class Recorder:
             self._end(written)
         return closing
 
-    def _write(self, block: Block) -> bool:
+    def _write(self, block: TextBlock) -> bool:
         """Write a block; return False if that was not possible before the end."""
         with block.text.getbuffer() as buffer, buffer[: block.size] as text:
             written = self._retry_until_written(lambda: self._files.write(text))

@@ -13,14 +13,14 @@ from collections import deque
 from . import format
 from .compression import LARGEST
 
-__all__ = ["BLOCK_BYTES", "Block", "TextQueue"]
+__all__ = ["BLOCK_BYTES", "TextBlock", "TextQueue"]
 
 BLOCK_BYTES = 2 * 1024 * 1024
 _DISK_TOO_SLOW = "the disk was too slow"
 _FRAME_TOO_LONG = "one was too long for a recording"
 
 
-class Block:
+class TextBlock:
     """Lines that wait for the disk. Its memory is reused, because fresh memory costs more than copying."""
 
     __slots__ = ("count", "size", "text")
@@ -63,14 +63,14 @@ class TextQueue:
     def __init__(self, max_bytes: int) -> None:
         self.available = threading.Event()
         self.write_now = threading.Event()
-        self.being_written: deque[Block] = deque()
+        self.being_written: deque[TextBlock] = deque()
         self._max_bytes = max_bytes
         self._lock = threading.Lock()  # guards the following
         self.closing = False
         self.size = self.missing = self.dropped = 0
         self._reason = _DISK_TOO_SLOW  # why frames are missing
-        self._blocks: list[Block] = []  # the last one is being filled
-        self._spare: deque[Block] = deque(maxlen=2)  # empty blocks for reuse; used by any thread
+        self._blocks: list[TextBlock] = []  # the last one is being filled
+        self._spare: deque[TextBlock] = deque(maxlen=2)  # empty blocks for reuse; used by any thread
         self._has_ended = False
 
     def put(self, text: bytes, count: int) -> None:
@@ -88,7 +88,7 @@ class TextQueue:
             text = self._dropped_line(time.time_ns()) + text
             first = not self._blocks
             if first or self._blocks[-1].size >= BLOCK_BYTES:
-                block = self._spare.pop() if self._spare else Block()
+                block = self._spare.pop() if self._spare else TextBlock()
                 block.add(text, count)
                 self._blocks.append(block)
             else:
@@ -134,7 +134,7 @@ class TextQueue:
                 self.write_now.clear()
             return self.closing
 
-    def done(self, block: Block, *, written: bool) -> None:
+    def done(self, block: TextBlock, *, written: bool) -> None:
         """Remove the first block that is being written; if it is not `written`, count its frames as dropped."""
         with self._lock:
             self.being_written.popleft()

@@ -17,7 +17,7 @@ import msgspec
 from .codec import MAX_BYTES, News, encode
 from .keys import Keys
 
-__all__ = ["Buffer", "Feed", "Flush", "Item", "Writer"]
+__all__ = ["Buffer", "EntryBuilder", "Flush", "Item", "RelayedTopic"]
 
 _ENTRY_RECORDS = 500
 _ENTRY_BYTES = 256 * 1024
@@ -60,7 +60,7 @@ class Buffer:
         return found
 
 
-class Feed:
+class RelayedTopic:
     """A topic that a relay passes on; it numbers the topic's messages. Used by one thread at a time.
 
     Attributes:
@@ -113,7 +113,7 @@ class Flush(msgspec.Struct):
     states: dict[str, bytes]
 
 
-class Writer:
+class EntryBuilder:
     """Builds entries from items."""
 
     def __init__(self, keys: Keys) -> None:

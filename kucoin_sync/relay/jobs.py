@@ -24,7 +24,7 @@ from .codec import encode
 from .keys import Keys
 from .scripts import HolderScripts
 from .server import BROKEN, RedisServer
-from .snapshots import Answer, Book, answer_of, decode_book
+from .snapshots import SnapshotAnswer, SnapshotRequest, answer_of, decode_book
 
 __all__ = ["Jobs"]
 
@@ -141,8 +141,8 @@ class Jobs:
                     return
             waker.pause(delay)
 
-    def _fetch(self, book: Book, asked: int, fetchers: Fetchers) -> Answer:
+    def _fetch(self, book: SnapshotRequest, asked: int, fetchers: Fetchers) -> SnapshotAnswer:
         try:
-            return Answer(asked, fetchers.fetch(book.market, book.path, book.symbol, book.signed))
+            return SnapshotAnswer(asked, fetchers.fetch(book.market, book.path, book.symbol, book.signed))
         except KucoinSyncError as error:
             return answer_of(asked, error)

@@ -21,7 +21,7 @@ from ..internal.resources import start_thread
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
 from ..topics.routing import Router
-from .buffer import Buffer, Feed, Item, RunNumbers, Writer
+from .buffer import Buffer, EntryBuilder, Item, RelayedTopic, RunNumbers
 from .codec import News
 from .keys import Keys
 from .scripts import HolderScripts, Retention
@@ -66,7 +66,7 @@ class Leadership:
         self.superseded = threading.Event()
         self.published = 0
         self.buffer = Buffer(limit)
-        self.feeds: dict[str, Feed] = {}
+        self.feeds: dict[str, RelayedTopic] = {}
         self._sequences = sequences
         self._subscription_counts: dict[str, int] = {}
         self._runs = RunNumbers()
@@ -78,7 +78,7 @@ class Leadership:
         self._ended = threading.Event()
         self._client = server.client(self._ended.is_set)
         self._scripts = HolderScripts(self._client, keys)
-        self._writer = Writer(keys)
+        self._writer = EntryBuilder(keys)
         self._thread = start_thread(self._write, name="kucoin-relay-writer")
 
     # Topics; on the relay's thread
@@ -97,10 +97,10 @@ class Leadership:
             self.carried([TopicKey(topic)])
 
     def _subscribe(self, topics: list[str], timeout: float) -> None:
-        router: Router[Feed] = Router(deduplicate=True)
+        router: Router[RelayedTopic] = Router(deduplicate=True)
         for topic in topics:
             count = self._subscription_counts[topic] = self._subscription_counts.get(topic, 0) + 1
-            feed = Feed(topic, self._sequences.get(topic, 0), self._runs.of(count), self.buffer.put)
+            feed = RelayedTopic(topic, self._sequences.get(topic, 0), self._runs.of(count), self.buffer.put)
             self.feeds[topic] = feed
             router.add(topic, feed)
         try:
@@ -254,7 +254,7 @@ class Leadership:
         return done
 
 
-def _forward_message(router: Router[Feed], message: Message) -> None:
+def _forward_message(router: Router[RelayedTopic], message: Message) -> None:
     """Pass a message on under each subscribed topic that it matches."""
     topic = message.topic or ""
     for feed, test in router.exact.get(topic) or router.find(topic):

@@ -19,7 +19,7 @@ from .keys import Keys
 from .scripts import ReaderScripts
 from .server import BROKEN, RedisServer
 
-__all__ = ["Answer", "Book", "RelaySnapshotFetcher", "answer_of", "decode_book"]
+__all__ = ["RelaySnapshotFetcher", "SnapshotAnswer", "SnapshotRequest", "answer_of", "decode_book"]
 
 _ANSWER_SECONDS = 5.0
 """Seconds to wait for the relay's answer; the relay may die before it answers."""
@@ -27,7 +27,7 @@ _ANSWER_SECONDS = 5.0
 _BLOCK_MS = 50
 
 
-class Book(msgspec.Struct, array_like=True, frozen=True):
+class SnapshotRequest(msgspec.Struct, array_like=True, frozen=True):
     """The snapshot that a reader requests; see `net.rest.Rest.call`."""
 
     market: Literal["spot", "futures"]
@@ -41,7 +41,7 @@ class Book(msgspec.Struct, array_like=True, frozen=True):
         return encode(self).decode()
 
 
-class Answer(msgspec.Struct):
+class SnapshotAnswer(msgspec.Struct):
     """The relay's answer: KuCoin's data, or an error.
 
     Attributes:
@@ -77,21 +77,21 @@ class Answer(msgspec.Struct):
         )
 
 
-def answer_of(asked: int, error: KucoinSyncError) -> Answer:
+def answer_of(asked: int, error: KucoinSyncError) -> SnapshotAnswer:
     """Return the answer for an error."""
     after = getattr(error, "retry_after", None)
     if isinstance(error, RestError):
-        return Answer(asked, None, error.message, error.code, "rest", error.retriable, after)
+        return SnapshotAnswer(asked, None, error.message, error.code, "rest", error.retriable, after)
     if isinstance(error, AuthenticationError):
-        return Answer(asked, None, str(error), error.code or "", "authentication", False)
-    return Answer(asked, None, str(error), "", "", error.retriable, after)
+        return SnapshotAnswer(asked, None, str(error), error.code or "", "authentication", False)
+    return SnapshotAnswer(asked, None, str(error), "", "", error.retriable, after)
 
 
-_book = msgspec.json.Decoder(Book).decode
-_answer = decoder(Answer)
+_book = msgspec.json.Decoder(SnapshotRequest).decode
+_answer = decoder(SnapshotAnswer)
 
 
-def decode_book(name: str) -> Book | None:
+def decode_book(name: str) -> SnapshotRequest | None:
     """Decode a reader's request; return None if it is malformed."""
     try:
         return _book(name)
@@ -118,7 +118,7 @@ class RelaySnapshotFetcher:
             AuthenticationError, RestError: what KuCoin told the relay; ConnectionFailed, Cancelled.
         """
         assert method == "GET" and query is not None and market in ("spot", "futures")
-        book = Book("futures" if market == "futures" else "spot", path, query["symbol"], signed)
+        book = SnapshotRequest("futures" if market == "futures" else "spot", path, query["symbol"], signed)
         try:
             answer = self._ask(book)
         except BROKEN as error:
@@ -128,7 +128,7 @@ class RelaySnapshotFetcher:
         self._waker.clear()
         raise failure
 
-    def _ask(self, book: Book) -> Answer:
+    def _ask(self, book: SnapshotRequest) -> SnapshotAnswer:
         number, position = self._scripts.ask(book.name)
         stream, deadline = self._keys.snapshot(book.name), time.monotonic() + _ANSWER_SECONDS
         while time.monotonic() < deadline:

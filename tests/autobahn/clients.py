@@ -38,8 +38,8 @@ class _Framing(net_websocket._Framing):
 
 
 class _EchoTransport(WebSocketConnection):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self._framing = _Framing()
 
 

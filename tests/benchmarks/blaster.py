@@ -102,7 +102,8 @@ class _Feed:
         head = read_head(self._sock)
         query = parse_qs(urlsplit(head.split(b" ")[1].decode()).query)
         self._sock.sendall(switch(head))
-        self._send({"id": query["connectId"][0], "type": "welcome"})
+        # One welcome is of both feeds: a client of the classic feed reads `type`, one of the UTA feed `message`.
+        self._send({"id": query.get("connectId", [""])[0], "type": "welcome", "message": "welcome"})
         self._welcomed = time.monotonic()
         self._blaster.settled.append(0.0)
         while self._topics < load.topics:
@@ -146,6 +147,10 @@ class _Feed:
                 return
 
     def _obey(self, command: dict[str, Any]) -> None:
+        if "action" in command:
+            self._topics += len(command["symbols"])
+            self._send({"id": command["id"], "result": True})
+            return
         kind, command_id = command["type"], command["id"]
         if kind == "ping":
             self._send({"id": command_id, "type": "pong"})

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from random import Random
 
-from tests.support.frames import frame
+from tests.support.frames import BINARY, TEXT, frame
 
 from .load import Load
 
@@ -55,15 +55,37 @@ def _level2(topic: str, number: int, time: int) -> bytes:
     return _push(topic, "trade.l2update", data)
 
 
+def _uta_ticker(topic: str, number: int, time: int) -> bytes:
+    """The ticker of the UTA feed with the same numbers, its members in the order of the live feed of its market."""
+    of_classic = json.loads(_ticker(topic, number, time))["data"]
+    now = time * 1_000_000 + number
+    data = {
+        "A": of_classic["bestAskSize"],
+        "B": of_classic["bestBidSize"],
+        "E": int(of_classic["sequence"]),
+        "M": now,
+        "S": "BUY" if number % 2 else "SELL",
+        "a": of_classic["bestAsk"],
+        "b": of_classic["bestBid"],
+        "l": of_classic["price"],
+        "q": of_classic["size"],
+        "s": topic.partition(":")[2],
+    }
+    channel = topic.partition(":")[0].removeprefix("/uta/")
+    if channel == "ticker.FUTURES":
+        data = {name: data[name] for name in ("a", "A", "q", "b", "B", "s", "S", "E", "l", "M")}
+    return json.dumps({"T": channel, "P": now + 40_000, "d": data}, separators=(",", ":")).encode()
+
+
 def _push(topic: str, subject: str, data: dict[str, object]) -> bytes:
     push = {"topic": topic, "type": "message", "subject": subject, "data": data}
     return json.dumps(push, separators=(",", ":")).encode()
 
 
 def _frames(load: Load, count: int, time: int) -> list[bytes]:
-    make = {"ticker": _ticker, "level2": _level2}[load.feed]
-    topics = load.topic_names()
-    return [frame(make(topics[number % len(topics)], number, time)) for number in range(count)]
+    make = _uta_ticker if load.feed.startswith("uta") else {"ticker": _ticker, "level2": _level2}[load.feed]
+    topics, opcode = load.topic_names(), BINARY if load.feed.startswith("uta") else TEXT
+    return [frame(make(topics[number % len(topics)], number, time), opcode) for number in range(count)]
 
 
 class Reel:

@@ -8,13 +8,20 @@ from dataclasses import asdict, dataclass, field
 
 __all__ = ["Job", "Load"]
 
+_PREFIXES = {
+    "ticker": "/market/ticker",
+    "level2": "/market/level2",
+    "uta ticker": "/uta/ticker.SPOT",
+    "uta futures ticker": "/uta/ticker.FUTURES",
+}
+
 
 @dataclass(frozen=True)
 class Load:
     """What the blaster sends.
 
     Attributes:
-        feed: "ticker" or "level2".
+        feed: "ticker" or "level2" of the classic feed, "uta ticker" or "uta futures ticker" of the UTA feed.
         topics: over how many topics the messages are spread, in turn.
         count, warmup: messages to measure, and messages before them.
         pace: sends per second; 0 sends as fast as the socket takes it.
@@ -39,9 +46,9 @@ class Load:
 
     def topic_names(self) -> list[str]:
         """Return the single topics."""
-        prefix = {"ticker": "/market/ticker", "level2": "/market/level2"}[self.feed]
-        names = [f"COIN{number}-USDT" for number in range(1, self.topics)]
-        return [f"{prefix}:{name}" for name in ["BTC-USDT", *names]]
+        prefix = _PREFIXES[self.feed]
+        first, more = ("XBTUSDTM", "COIN{}USDTM") if self.feed == "uta futures ticker" else ("BTC-USDT", "COIN{}-USDT")
+        return [f"{prefix}:{name}" for name in [first, *(more.format(number) for number in range(1, self.topics))]]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ Read = Callable[..., None]
 
 def reader(shape: str, load: Load, meter: Meter) -> Read:
     """Return the function to be called with each message."""
-    return _READERS[shape, "stamped" if load.stamped else load.feed](meter)
+    return _READERS[shape, "stamped" if load.stamped else load.feed.rpartition(" ")[2]](meter)
 
 
 def _ticker_items(meter: Meter) -> Read:

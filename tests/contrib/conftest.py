@@ -21,7 +21,9 @@ MakeFeed = Callable[..., WebFeed]
 @pytest.fixture
 def settings(server: KucoinServer) -> dict[str, Any]:
     """Settings, without a prefix, for the local KuCoin."""
-    return {"REDIS_URL": "", "REST_URL": server.rest_url, "FUTURES_REST_URL": server.futures_rest_url, "PROXY": ""}
+    uta = {name.upper(): url for name, url in server.uta_urls.items()}
+    rest = {"REST_URL": server.rest_url, "FUTURES_REST_URL": server.futures_rest_url}
+    return {"REDIS_URL": "", "PROXY": "", **rest, **uta}
 
 
 @pytest.fixture

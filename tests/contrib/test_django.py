@@ -177,6 +177,17 @@ def test_a_browser_gets_events(server: KucoinServer, browser: Client) -> None:
     gone(server, TICKER)
 
 
+def test_a_browser_gets_the_uta_feed(server: KucoinServer, configure: Configure, rf: RequestFactory) -> None:
+    topic = "/uta/ticker.FUTURES:XBTUSDTM"
+    configure(ALLOWED_TOPICS=["/uta/ticker.FUTURES:*"])
+    response = EventsView.as_view(topics="/uta/ticker.FUTURES:{symbol}")(rf.get("/"), symbol="XBTUSDTM")
+    server.publish(topic, {"s": "XBTUSDTM", "l": "1.5", "E": 7})
+    event = next(events_of(response))
+    assert (event.event, json.loads(event.data)["l"], event.id) == ("ticker.FUTURES", "1.5", "7")
+    response.close()
+    assert server.requests == [], "it needs no REST"
+
+
 def test_a_view_may_have_several_topics_of_the_address(server: KucoinServer, browser: Client) -> None:
     response = browser.get("/pair/BTC-USDT/ETH-USDT")
     (connection,) = server.connections

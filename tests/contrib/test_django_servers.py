@@ -24,6 +24,7 @@ from ..support.chromium import MISSING as NO_BROWSER
 from ..support.chromium import Chromium
 from ..support.processes import Program
 from ..support.redis import MISSING, LocalRedis
+from ..support.selection import first
 from ..support.threads import LIMIT, until
 from .test_servers import TICKER, Browser
 
@@ -66,6 +67,7 @@ def gunicorn(directory: Path, server: KucoinServer, *options: str) -> Iterator[s
         yield program.printed(r"Listening at: (http://[\d.:]+)")
 
 
+@pytest.mark.long
 def test_of_the_two_processes_of_runserver_one_dials_and_a_reload_leaves_nothing_behind(
     server: KucoinServer, project: Path
 ) -> None:
@@ -101,7 +103,7 @@ def test_a_head_ends_at_once_in_runserver(server: KucoinServer, project: Path) -
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn needs fork, which this system has not")
-@pytest.mark.parametrize("preload", [False, True], ids=["no preload", "preload"])
+@pytest.mark.parametrize("preload", first(False, True), ids=["no preload", "preload"])
 def test_gunicorn_serves_the_example(server: KucoinServer, tmp_path: Path, preload: bool) -> None:
     with gunicorn(tmp_path, server, "--workers", "2", *(["--preload"] if preload else [])) as url:
         with Browser(url) as browser:
@@ -118,7 +120,7 @@ def test_gunicorn_serves_the_example(server: KucoinServer, tmp_path: Path, prelo
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", first(signal.SIGINT, signal.SIGTERM))
 def test_the_command_passes_on_what_is_asked_for_until_it_is_told_to_end(
     server: KucoinServer, project: Path, number: signal.Signals
 ) -> None:
@@ -172,6 +174,7 @@ def test_the_demonstration_shows_events_and_prices_through_both_processes(tmp_pa
         assert float(get(f"{url}/price/ETH-USDT")["price"]) > 0
 
 
+@pytest.mark.long
 def test_the_demonstration_takes_ctrl_c_for_an_end(tmp_path: Path) -> None:
     with demonstration(tmp_path) as (program, url):
         assert get(f"{url}/price/ETH-USDT")["symbol"] == "ETH-USDT"

@@ -122,6 +122,24 @@ def test_a_browser_gets_events(server: KucoinServer, browser: FlaskClient) -> No
     gone(server, TICKER)
 
 
+def test_a_browser_gets_the_uta_feed(server: KucoinServer, make_app: MakeApp) -> None:
+    topic = "/uta/trade.SPOT:BTC-USDT"
+    app = make_app(ALLOWED_TOPICS=["/uta/trade.SPOT:*"])
+    with app.test_request_context():
+        response = kucoin.sse(topic)
+        chunks = iter(response.iter_encoded())
+        assert next(chunks).startswith(b"retry")
+        server.publish(topic, {"s": "BTC-USDT", "p": "1.5", "E": 7})
+        assert next(chunks) == b'event: trade.SPOT\nid: 7\ndata: {"s":"BTC-USDT","p":"1.5","E":7}\n\n'
+        response.close()
+        other = "/uta/trade.SPOT:ETH-USDT"
+        last = Task(app.extensions["kucoin_sync"].last, other, timeout=LIMIT)
+        server.wait_subscribed(other, timeout=LIMIT)
+        server.publish(other, {"s": "ETH-USDT", "p": "2.5"})
+        assert last.result()["d"]["p"] == "2.5"
+    assert server.requests == [], "it needs no REST"
+
+
 def test_a_head_request_leaves_no_subscription(server: KucoinServer, browser: FlaskClient) -> None:
     response = browser.head("/live/BTC-USDT")
     assert (response.status_code, response.data) == (200, b"")

@@ -20,6 +20,7 @@ from kucoin_sync.testing import KucoinServer
 
 from ..support.certificates import authority_pem, server_context
 from ..support.processes import Program
+from ..support.selection import first
 from ..support.sockets import read_head
 from ..support.threads import LIMIT, Task
 from .parser import EventParser, Received
@@ -83,7 +84,7 @@ class Browser:
         return self._waiting.pop(0)
 
 
-@pytest.mark.parametrize("preload", [False, True], ids=["no preload", "preload"])
+@pytest.mark.parametrize("preload", first(False, True), ids=["no preload", "preload"])
 def test_events_reach_a_browser_through_gunicorn_whatever_is_in_them(
     server: KucoinServer, tmp_path: Path, preload: bool
 ) -> None:
@@ -103,7 +104,7 @@ def test_events_reach_a_browser_through_gunicorn_whatever_is_in_them(
         server.wait_for(lambda s: not any(each.topics for each in s.connections), LIMIT, "the end of all subscriptions")
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+@pytest.mark.parametrize("secure", first(False, True), ids=["ws", "wss"])
 @pytest.mark.parametrize("first", [False, True], ids=["patched after the fork", "patched first"])
 def test_a_stream_made_before_a_worker_of_gevent_serves_all_of_its_greenlets(
     tmp_path: Path, first: bool, secure: bool

@@ -132,6 +132,9 @@ def test_json_with_line_ends_between_its_tokens_stays_one_line(server: KucoinSer
         (TICKER, {"sequence": "17\nid: 18"}, {}, ""),
         (TICKER, {"sequence": True}, {}, ""),
         (TICKER, ["no", "mapping"], {}, ""),
+        ("/uta/trade.SPOT:BTC-USDT", {"s": "BTC-USDT", "E": 18}, {}, "18"),
+        ("/uta/obu.SPOT:BTC-USDT_increment@10ms", {"s": "BTC-USDT", "O": 19, "C": 20}, {}, "20"),
+        ("/uta/kline.SPOT:BTC-USDT_1min", {"s": "BTC-USDT", "i": "1min", "O": 60, "C": 120}, {}, ""),
         (TICKER, None, {}, ""),
     ],
 )

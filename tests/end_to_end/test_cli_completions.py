@@ -13,6 +13,8 @@ from kucoin_sync.cli import main
 from kucoin_sync.cli.completions import SHELLS, script
 from kucoin_sync.cli.registry import COMMANDS
 
+from ..support.selection import spread
+
 NAMES = {command.name for command in COMMANDS}
 ASK_BASH = """
 {script}
@@ -77,7 +79,7 @@ def test_every_command_is_in_the_script(shell: str) -> None:
     assert all(name in script(shell) for name in NAMES)
 
 
-@pytest.mark.parametrize("command", sorted(NAMES))
+@pytest.mark.parametrize("command", spread(sorted(NAMES), 4))
 def test_every_command_explains_itself(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "kucoin_sync", command, "--help"], capture_output=True, text=True, timeout=50, check=True

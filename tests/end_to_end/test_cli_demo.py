@@ -16,6 +16,8 @@ from kucoin_sync.testing import KucoinServer
 from tests.support.terminal import Terminal
 from tests.support.threads import LIMIT, Task, reached
 
+from ..support.selection import first
+
 
 def test_elsewhere_than_in_a_terminal_each_step_is_told_once_with_its_code_and_a_picture(
     capsys: pytest.CaptureFixture[str],
@@ -38,7 +40,7 @@ def test_elsewhere_than_in_a_terminal_each_step_is_told_once_with_its_code_and_a
     assert len(err.splitlines()) == 1, "what is part of the tour is no warning"
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize(("columns", "rows"), first((80, 24), (120, 40)), ids=["80x24", "120x40"])
 @pytest.mark.parametrize("form", [[], ["--plain"]], ids=["rich", "plain"])
 def test_the_tour_fits_into_a_terminal(columns: int, rows: int, form: list[str]) -> None:
     with Terminal("demo", "--seconds", "4", *form, columns=columns, rows=rows) as terminal:

@@ -14,7 +14,8 @@ import pytest
 
 from kucoin_sync import ConnectionFailed
 from kucoin_sync.cli import main
-from kucoin_sync.cli.checks import _is_pong, remedy_of
+from kucoin_sync.cli.checks import _answer_to, remedy_of
+from kucoin_sync.protocol.classic import CLASSIC
 from kucoin_sync.testing import FaultProxy, KucoinServer
 from tests.support.certificates import authority_pem, server_context
 from tests.support.proxy import ConnectProxy, SocksProxy
@@ -96,6 +97,26 @@ def test_where_all_is_well_every_check_is_ok(server: KucoinServer, doctor: Docto
     assert [check["step"] for check in found.checks] == [*STEPS, *STEPS, "present", "accepted"]
     assert {check["state"] for check in found.checks} == {"ok"}
     assert found.printed.endswith("kucoin-sync: all 18 checks are well\n")
+
+
+def test_the_uta_feed_is_examined_when_it_is_asked_for(
+    server: KucoinServer, closed_port: int, doctor: Doctor, keys: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, url in server.uta_urls.items():
+        monkeypatch.setenv(f"KUCOIN_SYNC_{name.upper()}", url)
+    keys()
+    found = doctor(server.rest_url, None, "--feed", "uta")
+    assert found.code == 0, found.printed
+    steps = [step for step in STEPS if step not in ("clock", "token")]
+    assert [check["step"] for check in found.checks] == [*steps, *steps, *steps, "login", "present"]
+    assert server.requests == [], "the feed needs no REST"
+
+    keys(passphrase="another")
+    monkeypatch.setenv("KUCOIN_SYNC_UTA_SPOT_URL", f"ws://127.0.0.1:{closed_port}")
+    found = doctor(server.rest_url, None, "--feed", "uta")
+    assert found.code == 1
+    assert found.wrong == ["uta-spot tcp", "uta login"]
+    assert "Invalid KC-API-PASSPHRASE" in found.one("login", "uta")["text"]
 
 
 def test_without_a_key_that_is_a_note_and_not_a_fault(server: KucoinServer, doctor: Doctor) -> None:
@@ -189,7 +210,7 @@ def test_what_passes_by_itself_is_to_be_tried_again() -> None:
     ],
 )
 def test_a_pong_is_told_from_all_else(frame: bytes, is_one: bool) -> None:
-    assert _is_pong(frame, "5") is is_one
+    assert (_answer_to(CLASSIC, frame, "5", ("pong",)) is not None) is is_one
 
 
 def test_a_key_of_which_a_part_is_missing(

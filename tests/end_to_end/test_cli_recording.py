@@ -12,7 +12,7 @@ import pytest
 
 from kucoin_sync.cli import main, record, replay
 from kucoin_sync.cli.numbers import duration, positive_duration
-from kucoin_sync.cli.progress import Progress, size
+from kucoin_sync.cli.progress import ProgressLine, size
 
 from ..support.recordings import push, recorded, write
 from ..support.terminal import Terminal
@@ -142,7 +142,7 @@ def test_progress_is_written_over_in_a_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    progress = Progress()
+    progress = ProgressLine()
     progress.show("a" * 50)
     progress.end()
     assert capsys.readouterr().err == f"\r{'a' * 19}\r{' ' * 19}\r"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import time
@@ -10,6 +11,8 @@ import pytest
 
 from kucoin_sync.testing import KucoinServer
 from tests.support.terminal import Terminal
+
+from ..support.selection import spread
 
 VIEWS = {
     "watch": (["watch", "BTC-USDT", "XBTUSDTM"], r"BTC-USDT +[▲▼ ] *6\d{4}\.\d"),
@@ -25,18 +28,21 @@ VIEWS = {
 }
 SIZES = [(80, 24), (120, 40), (40, 10)]
 
-each_view = pytest.mark.parametrize("name", VIEWS)
-each_size = pytest.mark.parametrize(("columns", "rows"), SIZES, ids=["80x24", "120x40", "40x10"])
 with_and_without_rich = pytest.mark.parametrize("form", [[], ["--plain"]], ids=["rich", "plain"])
 
 
-@each_view
-@each_size
-@with_and_without_rich
+def named(value: object) -> str:
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "form"), spread(itertools.product(VIEWS, SIZES, [(), ("--plain",)]), 5), ids=named
+)
 def test_no_line_is_wider_than_the_terminal_and_nothing_scrolls(
-    name: str, columns: int, rows: int, form: list[str], here: list[str]
+    name: str, size: tuple[int, int], form: tuple[str, ...], here: list[str]
 ) -> None:
     arguments, shown = VIEWS[name]
+    columns, rows = size
     with Terminal(*arguments, *form, *here, columns=columns, rows=rows) as terminal:
         if columns >= 80:
             terminal.wait_for(lambda text: re.search(shown, text) is not None)

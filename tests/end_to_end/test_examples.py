@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from ..support.processes import HEAR
+from ..support.selection import spread
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BRANCHES = (
@@ -118,7 +119,7 @@ def test_every_example_is_run() -> None:
         assert name in (Path(__file__).parent / test).read_text(encoding="utf-8")
 
 
-@every_example
+@pytest.mark.parametrize("name", spread(sorted(TABLE), 4))
 def test_it_ends_by_itself(name: str, tmp_path: Path) -> None:
     lines = run(name, *TABLE[name].quick, cwd=tmp_path)
     assert lines

@@ -17,6 +17,7 @@ from kucoin_sync.testing import KucoinServer
 from kucoin_sync.topics import TABLE, grammar
 from kucoin_sync.topics.table import Topic
 
+from ..support.selection import examples
 from ..test_reference import EXAMPLES, helper
 from ..unit.payloads.test_payloads import SHAPES
 
@@ -106,7 +107,7 @@ def test_any_data_is_delivered_and_never_raises(server: KucoinServer, stream: St
     ]
     subscriptions = {topic: stream.subscribe(topic) for topic in topics}
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         topic=st.sampled_from(topics[:3]),
         data=st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=8), JSON, max_size=8) | JSON,

@@ -19,6 +19,7 @@ import pytest
 from kucoin_sync.testing import KucoinServer, ServerLimits
 
 from ..support.processes import Program
+from ..support.selection import first
 from ..support.threads import LIMIT, Task, until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -124,8 +125,8 @@ def workers(url: str, but: frozenset[int] = frozenset()) -> dict[int, dict[str, 
     return answers
 
 
-@pytest.mark.parametrize("preload", [True, False], ids=["preload", "no preload"])
-@pytest.mark.parametrize("kind", ["sync", "gthread"])
+@pytest.mark.parametrize("preload", first(True, False), ids=["preload", "no preload"])
+@pytest.mark.parametrize("kind", first("gthread", "sync"))
 def test_every_worker_of_gunicorn_serves_live_data_and_so_do_those_that_come_back(
     feed: KucoinServer, tmp_path: Path, kind: str, preload: bool
 ) -> None:

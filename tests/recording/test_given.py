@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from kucoin_sync.books import BookSource
 from kucoin_sync.recording import RecordingError
-from kucoin_sync.recording.format import Snapshot
+from kucoin_sync.recording.format import SnapshotLine
 from kucoin_sync.recording.recorded_snapshots import RecordedSnapshots
 
 SOURCE = BookSource.of("BTC-USDT", with_key=True)
@@ -23,31 +24,38 @@ class RecordingIndex:
     snapshots = {KEY: ((1, None),)}
 
 
-class Book:
+class ReplayedBook:
     """A book that accepts a fitting snapshot while it needs one."""
 
     def __init__(self, symbol: str = "BTC-USDT", *, fits: int = 0) -> None:
         self.source: Any = BookSource.of(symbol, with_key=True)
         self.fits = fits
         self.asking = True
+        self.attempt = 7
+        self.meanwhile: Callable[[], object] = lambda: None  # what happens while it looks at a snapshot
         self.given: list[int] = []
         self.ended: Exception | None = None
 
     def snapshot_attempt(self) -> int | None:
-        return 7 if self.asking else None
+        return self.attempt if self.asking else None
 
     def apply_snapshot(self, data: Any, attempt: int) -> bool:
-        assert attempt == 7
+        assert attempt == self.attempt
         self.given.append(msgspec.json.decode(data))
         self.asking = self.given[-1] < self.fits
+        self.meanwhile()
         return self.asking
 
     def end(self, error: Exception) -> None:
         self.ended = error
 
+    def give_up(self, attempt: int, error: Exception) -> None:
+        if attempt == self.attempt:
+            self.end(error)
 
-def snapshot(number: int) -> Snapshot:
-    return Snapshot(number, *KEY, msgspec.Raw(b"%d" % number))
+
+def snapshot(number: int) -> SnapshotLine:
+    return SnapshotLine(number, *KEY, msgspec.Raw(b"%d" % number))
 
 
 @pytest.fixture
@@ -62,7 +70,7 @@ def given(fetched: list[Any]) -> RecordedSnapshots:
 
 
 def test_a_book_gets_the_next_snapshot_and_then_no_more(given: RecordedSnapshots, fetched: list[Any]) -> None:
-    book = Book()
+    book = ReplayedBook()
     given.request_snapshot(book)
     assert given.waiting() == given.books_waiting_for(snapshot(1)) == [book]
     given.pass_snapshot(snapshot(1))
@@ -73,7 +81,7 @@ def test_a_book_gets_the_next_snapshot_and_then_no_more(given: RecordedSnapshots
 def test_a_late_book_gets_the_newest_passed_snapshot(given: RecordedSnapshots) -> None:
     given.pass_snapshot(snapshot(1))
     given.pass_snapshot(snapshot(2))
-    book = Book()
+    book = ReplayedBook()
     given.request_snapshot(book)
     assert book.given == [2]
 
@@ -83,13 +91,13 @@ def test_a_discarded_snapshot_is_not_given(given: RecordedSnapshots) -> None:
         given.pass_snapshot(snapshot(1))
         given.discard(["/market/level2:ETH-USDT"])
         given.discard(topics)
-        book = Book()
+        book = ReplayedBook()
         given.request_snapshot(book)
         assert book.given == []
 
 
 def test_a_book_that_rejects_a_snapshot_waits_for_the_next(given: RecordedSnapshots) -> None:
-    book = Book(fits=2)
+    book = ReplayedBook(fits=2)
     given.request_snapshot(book)
     given.pass_snapshot(snapshot(1))
     assert given.waiting() == [book]
@@ -98,7 +106,7 @@ def test_a_book_that_rejects_a_snapshot_waits_for_the_next(given: RecordedSnapsh
 
 
 def test_a_book_that_needs_no_snapshot_gets_none_and_is_forgotten(given: RecordedSnapshots) -> None:
-    book = Book()
+    book = ReplayedBook()
     given.request_snapshot(book)
     book.asking = False
     given.finish()
@@ -108,19 +116,35 @@ def test_a_book_that_needs_no_snapshot_gets_none_and_is_forgotten(given: Recorde
 
 
 def test_a_book_without_a_recorded_snapshot_ends(given: RecordedSnapshots) -> None:
-    book = Book("ETH-USDT")
+    book = ReplayedBook("ETH-USDT")
     given.request_snapshot(book)
     assert isinstance(book.ended, RecordingError)
     assert "day.jsonl has no snapshot of it" in str(book.ended)
 
 
 def test_after_the_last_message_books_without_a_snapshot_end(given: RecordedSnapshots) -> None:
-    books = [Book(), Book()]
+    books = [ReplayedBook(), ReplayedBook()]
     given.request_snapshot(books[0])
     given.finish()
     given.request_snapshot(books[1])
     assert ["no more snapshot that fits it" in str(book.ended) for book in books] == [True, True]
     given.discard()
-    again = Book()
+    again = ReplayedBook()
     given.request_snapshot(again)
     assert again.ended is None, "the replay was moved back"
+
+
+def test_a_request_that_a_move_has_overtaken_does_not_end_the_book(given: RecordedSnapshots) -> None:
+    book = ReplayedBook(fits=2)
+
+    def move() -> None:
+        given.discard()
+        book.attempt += 1
+
+    book.meanwhile = move
+    given.pass_snapshot(snapshot(1))
+    given.finish()
+    given.request_snapshot(book)
+    assert (book.given, book.ended) == ([1], None)
+    given.pass_snapshot(snapshot(2))
+    assert (book.given, book.ended) == ([1, 2], None)

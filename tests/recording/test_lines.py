@@ -10,14 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kucoin_sync.recording import format
-from kucoin_sync.recording.format import Batch, Origin
+from kucoin_sync.recording.format import Batch, FrameOrigin
 
-ORIGIN = Origin(1_700_000_000_123_456_789, 3, "futures", True)
+ORIGIN = FrameOrigin(1_700_000_000_123_456_789, 3, "futures", True)
 LINES: list[format.Line] = [
     format.Header(1, "0.1", 5, 1),
     format.Subscribed(6, "spot", False, (("/market/ticker:BTC-USDT", None), ("/market/ticker:BTC-USDT", "bt1"))),
-    format.Connected(7, 1, "spot", False, "host"),
-    format.Disconnected(8, 1, "spot", False, 1006, 'a "reason"\n', "gone"),
+    format.ConnectedLine(7, 1, "spot", False, "host"),
+    format.DisconnectedLine(8, 1, "spot", False, 1006, 'a "reason"\n', "gone"),
     format.Lost(9, "spot", ("/market/level2:BTC-USDT",), "gone"),
     format.Dropped(11, 512, "the disk was too slow"),
     format.End(12),
@@ -68,8 +68,8 @@ def test_each_recorder_line_is_decoded_as_it_was_encoded(line: format.Line) -> N
 
 def test_a_snapshot_keeps_its_json() -> None:
     data = b'{"sequence":"1","bids":[["0.10",1e-8]]}'
-    (read,) = format.records(format.line_as_text(format.Snapshot(1, "spot", "/p", "BTC-USDT", msgspec.Raw(data))))
-    assert isinstance(read, format.Snapshot)
+    (read,) = format.records(format.line_as_text(format.SnapshotLine(1, "spot", "/p", "BTC-USDT", msgspec.Raw(data))))
+    assert isinstance(read, format.SnapshotLine)
     assert bytes(read.data) == data
 
 
@@ -77,7 +77,7 @@ def test_recorder_lines_are_found_among_frames_and_the_times_at_both_ends() -> N
     text = b"".join([
         format.frames_as_text(ORIGIN, [b'{"x":["["]}']),
         format.line_as_text(LINES[3]),
-        format.frames_as_text(Origin(20, 1, "spot", False), [b"[1]", b'{"y":1}']),
+        format.frames_as_text(FrameOrigin(20, 1, "spot", False), [b"[1]", b'{"y":1}']),
     ])  # fmt: skip
     assert list(format.recorder_lines(text)) == [LINES[3]]
     assert format.time_of(text) == ORIGIN.received_ns

@@ -28,7 +28,7 @@ from kucoin_sync.relay.codec import encode
 from kucoin_sync.relay.jobs import Jobs
 from kucoin_sync.relay.keys import Keys
 from kucoin_sync.relay.server import RedisServer
-from kucoin_sync.relay.snapshots import Answer, RelaySnapshotFetcher, answer_of
+from kucoin_sync.relay.snapshots import RelaySnapshotFetcher, SnapshotAnswer, answer_of
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.books import contents, truth
@@ -318,7 +318,7 @@ def test_a_book_that_is_opened_without_redis_begins_when_it_is_there(
     ids=str,
 )
 def test_the_reader_gets_the_same_error_as_the_relay(error: KucoinSyncError) -> None:
-    answer = msgspec.json.decode(encode(answer_of(1, error)), type=Answer)
+    answer = msgspec.json.decode(encode(answer_of(1, error)), type=SnapshotAnswer)
     with pytest.raises(type(error), match=getattr(error, "message", str(error))) as caught:
         answer.result()
     for name in ("code", "retriable", "retry_after"):

@@ -17,6 +17,7 @@ from kucoin_sync.testing import KucoinServer
 from ..benchmarks.relay import main as measure
 from ..benchmarks.relay_soak import Plan, run
 from ..support.redis import LocalRedis
+from ..support.selection import first
 from ..support.threads import LIMIT
 from .conftest import MakeReader, RelayProcess
 from .test_reading import OTHER, TOPIC, numbers, send, take
@@ -62,7 +63,7 @@ def test_without_redis_py_the_command_names_the_extra(
     assert "pip install 'kucoin-sync[redis]'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("there", [True, False], ids=["with redis-server", "without"])
+@pytest.mark.parametrize("there", first(True, False), ids=["with redis-server", "without"])
 def test_the_example_runs(there: bool) -> None:
     environment = {**os.environ} if there else {**os.environ, "PATH": ""}
     done = subprocess.run(
@@ -79,6 +80,7 @@ def test_the_example_runs(there: bool) -> None:
         assert done.stdout.startswith("There is no redis-server on the PATH")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_no_message_is_lost_unnoticed_when_relays_are_killed_and_redis_restarts(nothing_left_behind: None) -> None:
     verdict = run(Plan(seconds=4, rate=600, topics=30, books=2, relays=3, readers=2))
@@ -88,6 +90,7 @@ def test_no_message_is_lost_unnoticed_when_relays_are_killed_and_redis_restarts(
     assert len(verdict.take_overs) == 2
 
 
+@pytest.mark.long
 def test_a_tiny_measurement_ends_with_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert measure(["--messages", "300", "--runs", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -23,7 +23,9 @@ from kucoin_sync.protocol.session import Session
 from kucoin_sync.protocol.session_events import ServerError, TopicKey
 from kucoin_sync.topics import grammar
 
-BOUNDED = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+from ..support.selection import examples
+
+BOUNDED = settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 
 TOPIC = "/market/ticker:ETH-USDT"
 NAMES = st.sampled_from(("id", "type", "topic", "subject", "data", "code", "tunnelId")) | st.sampled_from(

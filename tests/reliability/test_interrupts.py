@@ -275,9 +275,7 @@ def generous(make_server: MakeServer) -> KucoinServer:
 
 
 @LEFT_TO_THE_COLLECTOR
-@pytest.mark.parametrize(
-    "call", [call if call == "subscribe" else pytest.param(call, marks=pytest.mark.long) for call in MAKING]
-)
+@pytest.mark.parametrize("call", [pytest.param(call, marks=pytest.mark.long) for call in MAKING])
 def test_a_call_that_is_interrupted_leaves_nothing_behind(
     generous: KucoinServer, make_stream: MakeStream, call: str
 ) -> None:

@@ -30,6 +30,7 @@ from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer, local_kucoin
 from kucoin_sync.testing.server import ServerLimits
 
+from ..support.selection import spread
 from ..support.threads import reached, until
 
 LIMIT = 20.0
@@ -642,7 +643,7 @@ def visit_each(visitor: Visitor, world: World, slow: Subscription[Any], rng: ran
         until(all_made, f"{visitor.thread} makes no calls any more")
 
 
-@pytest.mark.parametrize("thread", THREADS)
+@pytest.mark.parametrize("thread", spread(THREADS))
 def test_each_method_may_be_called_inside_the_threads(
     server: KucoinServer, tmp_path: Path, rng: random.Random, thread: str
 ) -> None:
@@ -714,7 +715,7 @@ def in_a_finaliser(world: World, call: Call) -> None:
 SEAMS = [in_a_callback, in_an_inline_callback, in_on_change, in_on_event, in_a_log_handler, in_a_finaliser]
 
 
-@pytest.mark.parametrize("seam", SEAMS)
+@pytest.mark.parametrize("seam", spread(SEAMS))
 def test_each_method_may_be_called_where_the_package_calls_users(
     world: World, seam: Callable[[World, Call], None]
 ) -> None:

@@ -17,6 +17,7 @@ from kucoin_sync import Stream
 from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer
 
+from ..support.selection import first, spread
 from ..support.threads import LIMIT, until
 from .feed import ETH
 
@@ -52,7 +53,7 @@ def ended(server: KucoinServer, warned: list[warnings.WarningMessage]) -> None:
     assert told[0].startswith(f"nobody holds the Stream of {server.rest_url} any more, and it was not closed")
 
 
-@pytest.mark.parametrize("what", HELD)
+@pytest.mark.parametrize("what", spread(HELD, 3))
 def test_it_goes_on_as_long_as_something_is_held(
     server: KucoinServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -75,7 +76,7 @@ def test_it_goes_on_as_long_as_something_is_held(
         ended(server, warned)
 
 
-@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("inline", first(False, True))
 def test_it_goes_on_as_long_as_a_callback_is_registered(server: KucoinServer, inline: bool) -> None:
     got: list[int] = []
     called = threading.Semaphore(0)

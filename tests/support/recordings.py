@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from kucoin_sync.recording.compression import compression_for
-from kucoin_sync.recording.format import Batch, End, Header, Line, Origin, Subscribed, frames_as_text, line_as_text
+from kucoin_sync.recording.format import Batch, End, FrameOrigin, Header, Line, Subscribed, frames_as_text, line_as_text
 from kucoin_sync.recording.index import RecordingIndex
 from kucoin_sync.recording.player import Clock
 
@@ -30,7 +30,7 @@ def write(path: Path, *blocks: Iterable[bytes | Line], whole: bool = True, **top
     first = [Header(1, "0", START, 1), Subscribed(START, "spot", False, tuple((name, None) for name in names))]
     texts = [b"".join(map(line_as_text, first))]
     for number, block in enumerate(blocks):
-        origin = Origin(START + (number + 1) * SECOND, 1, "spot", False)
+        origin = FrameOrigin(START + (number + 1) * SECOND, 1, "spot", False)
         texts.append(
             b"".join(
                 frames_as_text(origin, [each]) if isinstance(each, bytes) else line_as_text(each) for each in block

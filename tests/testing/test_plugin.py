@@ -53,6 +53,7 @@ def test_a_bot_meets_what_the_test_says(pytester: pytest.Pytester) -> None:
     pytester.runpytest(*QUIET).assert_outcomes(passed=1)
 
 
+@pytest.mark.long
 def test_it_works_in_several_processes_and_in_any_order(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_one=BOT_TEST, test_other=BOT_TEST)
     pytester.runpytest_subprocess("-n", "2", "-p", "randomly").assert_outcomes(passed=2)
@@ -215,6 +216,7 @@ def test_who_asks_for_no_fixture_imports_nothing(pytester: pytest.Pytester) -> N
     pytester.runpytest_subprocess("-p", "no:cov", "-p", "no:randomly").assert_outcomes(passed=1)
 
 
+@pytest.mark.long
 def test_coverage_sees_the_first_import_of_the_package(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(kucoin_server):\n    pass")
     pytester.runpytest_subprocess("--cov=kucoin_sync", "--cov-report=json:cov.json").assert_outcomes(passed=1)
@@ -223,6 +225,7 @@ def test_coverage_sees_the_first_import_of_the_package(pytester: pytest.Pytester
     assert first["summary"]["percent_covered"] == 100
 
 
+@pytest.mark.long
 def test_it_can_be_switched_off_and_on(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     pytester.makepyfile("def test_it(kucoin_stream):\n    pass")
     off = pytester.runpytest_subprocess("-p", "no:kucoin_sync")

@@ -16,7 +16,8 @@ __all__ = ["call_back", "call_inline", "iterate_items", "iterate_latest", "itera
 def open_stream(job: Job) -> Stream:
     """Return a stream to the blaster; it may subscribe as often as it likes."""
     limits = Limits(commands_per_10s=100_000)
-    return Stream(rest_url=job.rest_url, ssl_context=job.context(), limits=limits)
+    uta = {"uta_spot_url": job.feed_url, "uta_futures_url": job.feed_url}
+    return Stream(rest_url=job.rest_url, ssl_context=job.context(), limits=limits, **uta)
 
 
 def _subscribe(job: Job, overflow: str = "raise") -> Subscription:

@@ -19,6 +19,7 @@ from kucoin_sync.payloads import Level
 from kucoin_sync.testing.exchange import Exchange
 
 from ...support.history import CONTRACT, FEEDS, SPOT, LossyFeed, history_of, read, snapshot_of, truth_of
+from ...support.selection import examples
 
 STEPS = 4_000
 """Actions of the simulated traders in each replay. The whole book is compared after every action."""
@@ -710,7 +711,7 @@ class Chance(LossyFeed):
 
 def chance_on(topic: str) -> Any:
     case = type("Chance", (Chance,), {"topic": topic}).TestCase
-    case.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+    case.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)
     return case
 
 

@@ -272,6 +272,28 @@ def test_an_end_is_reported_once_to_owner_waiters_and_listeners(
     assert repr(line.follower) == f"<Follower of the book of BTC-USDT: {error}>"
 
 
+def test_a_book_that_has_started_again_or_is_ready_does_not_end_for_an_earlier_attempt() -> None:
+    line = Line(SPOT)
+    line.follower.on_subscribed()
+    attempt = line.follower.snapshot_attempt()
+    assert attempt is not None
+    line.follower.restart("the replay was moved")
+    line.follower.give_up(attempt, RestError("1", "no more snapshots"))
+    assert line.follower.ended is None
+    assert not line.fetch(snapshot(10))
+    line.follower.give_up(attempt + 1, RestError("1", "no more snapshots"))
+    assert line.follower.ended is None
+    line.push(update(13))
+    last = line.follower.snapshot_attempt()
+    assert last is not None
+    error = RestError("1", "no more snapshots")
+    line.follower.give_up(last, error)
+    line.follower.give_up(last, error)
+    assert line.follower.ended is error
+    assert line.owner.ended_books == [line.follower]
+    assert line.owner.events.count(BookFailed(SPOT, 2, error)) == 1
+
+
 def test_each_listener_gets_the_changes_from_its_start_on() -> None:
     line = Line(SPOT)
     line.follower.on_subscribed()

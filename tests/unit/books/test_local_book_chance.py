@@ -20,6 +20,7 @@ from kucoin_sync.exceptions import ConnectionFailed
 from ...support.books import contents
 from ...support.following import Line
 from ...support.history import CONTRACT, SPOT, LossyFeed, history_of
+from ...support.selection import examples
 
 STEPS = 150
 ROOM = 30
@@ -201,7 +202,7 @@ class Chance(LossyFeed):
 
 def chance_on(**options: Any) -> Any:
     case = type("Chance", (Chance,), {"options": options}).TestCase
-    case.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+    case.settings = settings(max_examples=examples(40), stateful_step_count=40, deadline=None)
     return case
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import ConnectionFailed, Event, Rotated
-from kucoin_sync.connections import actions, dispatch
+from kucoin_sync.connections import dispatch, groups, manager
 from kucoin_sync.connections.manager import SubscriptionManager
 from kucoin_sync.connections.source import Counts
 from kucoin_sync.delivery.queue import MessageQueue
@@ -500,14 +500,15 @@ def test_what_is_decided_first_and_told_last_undoes_nothing(
     """Another thread decides, and tells the connections, between the two steps of the first one."""
     subscribed(subscription_manager, TWO)
     before(subscription_manager)
-    do, between = actions.run, iter((second,))
+    do, between = manager.run, iter((second,))
 
     def do_later(decided: Any) -> None:
         for step in between:
             Task(step, subscription_manager).result()
         do(decided)
 
-    monkeypatch.setattr(actions, "run", do_later)
+    for module in (manager, groups):
+        monkeypatch.setattr(module, "run", do_later)
     first(subscription_manager)
     group = subscription_manager._connection_groups["spot", False]
     for number, connection in group.connections.items():

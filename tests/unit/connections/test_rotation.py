@@ -13,6 +13,7 @@ from kucoin_sync.internal.latch import Latch
 from kucoin_sync.protocol.message import Arrival, Origin
 
 from ...support.messages import message, number
+from ...support.selection import examples
 from ...support.threads import LIMIT, Task, until
 
 
@@ -323,7 +324,7 @@ def test_after_a_delivery_that_raises_the_next_goes_on() -> None:
 STEPS = st.lists(st.tuples(st.sampled_from(["first", "second", "prove"]), st.integers(0, 7)), max_size=30)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(count=st.integers(0, 30), bounds=st.tuples(st.integers(0, 30), st.integers(0, 30)), steps=STEPS)
 def test_whatever_the_overlap_nothing_is_missing_or_doubled_or_out_of_order(
     count: int, bounds: tuple[int, int], steps: list[tuple[str, int]]

@@ -13,6 +13,8 @@ from kucoin_sync.connections.tunnels import TUNNELS_PER_CONNECTION, TunnelAssign
 from kucoin_sync.exceptions import InvalidTopic
 from kucoin_sync.protocol.session_events import TopicKey
 
+from ...support.selection import examples
+
 A, B, C, D, E = (TopicKey(f"/market/ticker:{letter}-USDT") for letter in "ABCDE")
 
 
@@ -161,7 +163,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(capacity=st.integers(1, 4), steps=STEPS)
 def test_a_random_walk_keeps_every_key_in_one_place_and_every_connection_within_its_capacity(
     capacity: int, steps: list[tuple[str, object]]

@@ -30,6 +30,7 @@ from kucoin_sync.protocol.message import Arrival, EnvelopePrefix
 from ...support.interrupts import interrupted_at
 from ...support.message_queues import make_inbox, pop, popped, wait_for_a_consumer
 from ...support.messages import message, number, prefix_of
+from ...support.selection import examples
 from ...support.threads import LIMIT, Task, reached
 
 SHORT = 0.05  # seconds of a wait that ends by itself
@@ -117,7 +118,7 @@ class Model:
 
 
 @pytest.mark.parametrize("overflow", OVERFLOW)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     maxsize=st.integers(1, 4),
     steps=st.lists(st.one_of(st.integers(1, 7), st.sampled_from(["pop", "notice"])), max_size=60),
@@ -687,7 +688,7 @@ def closing(message_queue: MessageQueue) -> Subscription[Any]:
 
 
 @pytest.mark.parametrize("topics", [(), ("/a:X", "/a:Y", "/a:Z")], ids=["one prefix", "three prefixes"])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @example(overflow="drop_newest", maxsize=10, steps=[1, 9, 1, 1, "pop", "iterate", "iterate", 10, "pop", 2])
 @given(
     overflow=st.sampled_from(OVERFLOW),

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from kucoin_sync.internal.backoff import SlidingWindow, retry_delays
 
+from ...support.selection import examples
+
 
 class Edge(random.Random):
     """A generator that always returns one bound of the range."""
@@ -116,7 +118,7 @@ def test_a_window_keeps_no_more_events_than_it_counts() -> None:
     assert repr(window) == "SlidingWindow(2 per 10 s, 0 recorded)"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     count=st.integers(1, 6),
     reserve=st.integers(0, 6),

@@ -22,6 +22,7 @@ from kucoin_sync.net.framing import FrameBuffer
 from ...support.certificates import client_context, server_context
 from ...support.frames import BINARY, PING, frame
 from ...support.interrupts import code_of, handled_before, interrupt
+from ...support.selection import examples, first
 from ...support.sockets import HOST, reset, tcp_pair
 from ...support.threads import LIMIT, Task, reached
 from .test_framing import PONG, Others, read, traffic
@@ -479,7 +480,7 @@ STEPS = code_of(FrameBuffer, Lending, ssl.SSLSocket) | {ReadLease._take.__code__
 CUT = frame(PUSH).index(b"price")  # then the next byte is the one that marks a place as unread
 
 
-@pytest.mark.parametrize("place", [0, 220_000], ids=["at the front", "compacted"])
+@pytest.mark.parametrize("place", first(0, 220_000), ids=["at the front", "compacted"])
 @pytest.mark.parametrize("part", [0, CUT], ids=["nothing before", "a partial frame before"])
 class TestEveryInstant:
     """Signal handlers before every single bytecode of a direct read."""
@@ -587,7 +588,7 @@ class Pieces:
         return count
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(drawn=traffic(), data=st.data(), repeats=st.integers(1, 4), unknown=st.booleans())
 def test_any_mixture_of_direct_reads_and_reads_of_the_owner_gives_the_same_messages(
     drawn: tuple[list[bytes], list[bytes], list[bytes]], data: st.DataObject, repeats: int, unknown: bool

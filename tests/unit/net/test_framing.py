@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from kucoin_sync.net.framing import FrameBuffer
 
+from ...support.selection import examples
+
 LIMIT = 100_000
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 ROOM = 256 * 1024
@@ -314,7 +316,7 @@ def traffic(draw: st.DrawFn) -> tuple[list[bytes], list[bytes], list[bytes]]:
     return frames, messages, controls
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(traffic=traffic(), data=st.data())
 def test_any_frames_in_any_pieces_give_the_same_messages(
     traffic: tuple[list[bytes], list[bytes], list[bytes]], data: st.DataObject
@@ -341,7 +343,7 @@ def test_any_frames_in_any_pieces_give_the_same_messages(
 REGULAR = [b"r" * 150, b"s" * 100, b"t" * 260]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(traffic=traffic(), data=st.data())
 def test_any_frames_among_many_plain_text_messages_come_out_in_order(
     traffic: tuple[list[bytes], list[bytes], list[bytes]], data: st.DataObject
@@ -395,7 +397,7 @@ def test_a_large_message_is_no_reason_for_a_larger_buffer(first: int) -> None:
     assert len(buffer._buffer) == ROOM
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(junk=st.binary(max_size=200), cut=st.integers(0, 200))
 def test_any_bytes_at_all_are_taken_in_their_order(junk: bytes, cut: int) -> None:
     def other(whole: bytes, messages: list[bytes]) -> bool:

@@ -27,6 +27,7 @@ from kucoin_sync.net.websocket import ConnectionLost, WebSocketConnection
 from ...support.certificates import client_context, server_context
 from ...support.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, Frame, close, frame, read_frame, shake, switch
 from ...support.proxy import ConnectProxy
+from ...support.selection import examples
 from ...support.sockets import HOST, Peer, drain, read_head, reset, tcp_pair
 from ...support.threads import LIMIT, Task, reached
 
@@ -461,7 +462,7 @@ class TestFrames:
             assert messages == [b"short", b"x" * 130, b"first last", b"masked", b""], f"cut at byte {cut}"
         assert pair.transport.take_controls() == 2 * (len(stream) - 1)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=examples(40), deadline=None)
     @given(
         payloads=st.lists(st.binary(max_size=300), min_size=1, max_size=8),
         pieces=st.lists(st.integers(1, 50), min_size=1, max_size=20),
@@ -1052,6 +1053,7 @@ class TestLendingTheRead:
         assert (read_lease.over, pair.transport.woken) == (True, False)
 
     def test_it_is_taken_back_at_a_wake(self, pair: Pair, read_lease: ReadLease, waker: Waker) -> None:
+        read_lease.last = float("inf")  # it is read all the time
         waker.wake()
         assert pair.transport.receive(time.monotonic() + LIMIT) == []
         assert (read_lease.over, pair.transport.woken, waker.called) == (True, True, False)
@@ -1059,6 +1061,7 @@ class TestLendingTheRead:
     def test_a_cancelled_waker_ends_it_with_nobody_reading(
         self, pair: Pair, read_lease: ReadLease, waker: Waker
     ) -> None:
+        read_lease.last = float("inf")  # it is read all the time
         waker.cancel()
         with pytest.raises(Cancelled):
             pair.transport.receive(time.monotonic() + LIMIT)

@@ -18,6 +18,7 @@ from kucoin_sync import payloads as p
 from kucoin_sync.payloads import Level, LevelChange, decoder_for, fast_decoder_for, fields_of, to_ns
 from kucoin_sync.payloads.base import Whole
 
+from ...support.selection import examples
 from .uta_shapes import UTA_SHAPES
 
 D = Decimal
@@ -1315,14 +1316,14 @@ def decodes_or_is_refused(cls: type[p.Payload], value: object) -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=identify)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(value=values)
 def test_any_json_decodes_or_is_refused(cls: type[p.Payload], value: object) -> None:
     decodes_or_is_refused(cls, value)
 
 
 @messages
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(data=st.data())
 def test_a_message_with_any_values_swapped_decodes_or_is_refused(
     cls: type[p.Payload], text: str, data: st.DataObject

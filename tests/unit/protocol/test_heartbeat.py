@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from kucoin_sync.protocol.heartbeat import Heartbeat
 
+from ...support.selection import examples
+
 INTERVAL, TIMEOUT = 18.0, 10.0
 
 
@@ -123,7 +125,7 @@ def test_without_an_unanswered_ping_the_complaint_speaks_of_no_wait() -> None:
     assert beating().complaint(101.0) == "the server has answered no ping for 0.0 s (its last frame came 1.0 s ago)"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     interval=st.integers(1, 40),
     timeout=st.integers(1, 20),

@@ -28,6 +28,7 @@ from kucoin_sync.protocol.message import (
 )
 
 from ...support.messages import prefix_of
+from ...support.selection import examples
 
 # One frame of each shape: spot, private with an account, futures with `sn`, in a tunnel, without a type, data that is
 # a list, a number, null or absent, without a topic.
@@ -492,7 +493,7 @@ JSON = st.recursive(
 EXTRA = st.dictionaries(st.sampled_from(["sn", "id", "userId", "channelType", "new", "größe"]), JSON, max_size=3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     topic=st.sampled_from([None, "/new/topic:x", "/market/ticker:BTC-USDT", "/account/balance"]),
     data=JSON,

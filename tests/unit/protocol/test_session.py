@@ -32,13 +32,15 @@ from kucoin_sync.protocol.session_events import (
     Acked,
     ConnectionFull,
     Proved,
-    Refused,
     ServerError,
     SessionEvent,
     TopicKey,
+    TopicRefused,
     Unsubscribed,
     Welcomed,
 )
+
+from ...support.selection import examples
 
 INTERVAL, TIMEOUT = 18.0, 10.0
 WELCOME = b'{"id":"hQvf8jkno","type":"welcome"}'
@@ -119,7 +121,7 @@ def pong(session: Session, now: float) -> None:
 
 
 def refused_topics(events: Iterable[SessionEvent]) -> list[str]:
-    return [event.key.topic for event in events if isinstance(event, Refused)]
+    return [event.key.topic for event in events if isinstance(event, TopicRefused)]
 
 
 # Welcome
@@ -909,7 +911,7 @@ def test_a_refused_topic_is_reported_with_the_servers_words_and_no_longer_wanted
     (command,) = sent(session)
     refuse(session, command["id"], code, text)
     (event,) = session.events()
-    assert isinstance(event, Refused)
+    assert isinstance(event, TopicRefused)
     assert event.key == BTC
     assert isinstance(event.error, SubscriptionRejected)
     assert (event.error.topic, event.error.code, event.error.reason) == (BTC.topic, code, text)
@@ -1203,7 +1205,7 @@ def test_parts_of_a_refused_command_go_before_later_commands() -> None:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(bad=st.sets(st.integers(0, 59), max_size=12), named=st.booleans())
 def test_narrowing_finds_exactly_the_bad_topics(bad: set[int], named: bool) -> None:
     session = opened()
@@ -1267,7 +1269,7 @@ def test_topics_of_a_tunnel_can_not_move_and_are_refused_one_by_one() -> None:
     refuse(session, second["id"], 509, PER_SESSION)
     acked, refused = session.events()
     assert acked == Acked((inside[0],))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, TopicRefused)
     assert refused.key == inside[1]
     assert "300 per session" in str(refused.error)
 
@@ -1363,7 +1365,7 @@ def test_a_refused_tunnel_refuses_all_that_was_to_be_in_it() -> None:
     events = session.events()
     assert sorted(refused_topics(events)) == ["/market/match:BTC-USDT", BTC.topic, ETH.topic]
     for event in events:
-        assert isinstance(event, Refused)
+        assert isinstance(event, TopicRefused)
         assert "its tunnel 't' was refused: exceed max tunnel count" in str(event.error)
     refuse(session, first["id"], 404, "tunnel t is not found")
     acknowledge(session, outside["id"])
@@ -1635,7 +1637,7 @@ def test_a_strange_error_code_is_no_error_of_ours(code: bytes) -> None:
     assert session.unreadable + len(session.events()) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=60), st.text(max_size=40).map(str.encode)), max_size=6))
 def test_no_bytes_make_receiving_raise(junk: list[bytes]) -> None:
     session = opened()
@@ -1747,7 +1749,7 @@ class Walk:
         del self.peer.answers[:count]
         receive(self.session, *frames, now=self.now)
         for event in self.session.events():
-            if isinstance(event, Refused):
+            if isinstance(event, TopicRefused):
                 assert event.key in self.wanted
                 self.wanted.discard(event.key)
             elif isinstance(event, ConnectionFull):
@@ -1789,7 +1791,7 @@ def steps(verdicts: list[str]) -> st.SearchStrategy[list[tuple[Any, ...]]]:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(steps=steps(["ack", "ack", "ack", "pace", "busy", "mute", "deaf"]))
 def test_a_random_walk_never_raises_and_never_loses_a_wanted_topic(steps: list[tuple[Any, ...]]) -> None:
     walk = Walk(sane=False)
@@ -1804,7 +1806,7 @@ def test_a_random_walk_never_raises_and_never_loses_a_wanted_topic(steps: list[t
         assert walk.wanted <= walk.peer.carries
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(steps=steps(["ack", "ack", "ack", "pace", "busy"]))
 def test_a_peer_that_answers_in_time_carries_exactly_what_is_wanted_in_the_end(steps: list[tuple[Any, ...]]) -> None:
     walk = Walk(sane=True)

@@ -13,4 +13,4 @@ def test_a_key_is_a_topic_outside_of_tunnels_unless_it_names_one() -> None:
 
 def test_the_outcomes_are_all_that_a_session_tells() -> None:
     kinds = {kind.__name__ for kind in session_events.SessionEvent.__args__}
-    assert kinds == {"Welcomed", "Acked", "Refused", "ConnectionFull", "Proved", "ServerError"}
+    assert kinds == {"Welcomed", "Acked", "TopicRefused", "ConnectionFull", "Proved", "ServerError"}

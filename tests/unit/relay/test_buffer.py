@@ -9,7 +9,7 @@ pytest.importorskip("redis")
 import msgspec
 
 from kucoin_sync.relay import buffer as buffer_module
-from kucoin_sync.relay.buffer import Buffer, Feed, Flush, Item, RunNumbers, Writer
+from kucoin_sync.relay.buffer import Buffer, EntryBuilder, Flush, Item, RelayedTopic, RunNumbers
 from kucoin_sync.relay.codec import MAX_BYTES, Entry, News, decode_entry, decode_lease, decode_record, decode_state
 from kucoin_sync.relay.keys import SHARDS, Keys, shard_of
 
@@ -33,7 +33,7 @@ def entries(flush: Flush, topic: str = ONE) -> list[Entry]:
 
 def test_every_record_arrives_in_the_order_of_its_stream_with_its_bytes() -> None:
     frames = [b'{"a" : 1.50}', b'{"b":"\xc3\xbc"}']
-    flush = Writer(KEYS).flush(
+    flush = EntryBuilder(KEYS).flush(
         9, [item(1, frame=frames[0]), item(1, SAME), item(1, ELSEWHERE), item(2, frame=frames[1])]
     )
     (entry,) = entries(flush)
@@ -45,7 +45,7 @@ def test_every_record_arrives_in_the_order_of_its_stream_with_its_bytes() -> Non
 
 def test_the_newest_record_and_state_of_each_topic_are_noted() -> None:
     news = [News("lost", ONE, 0, "cut"), News("carried", ONE), News("dropped", SAME), News("refused", ELSEWHERE, 404)]
-    flush = Writer(KEYS).flush(9, [item(1), item(2), *news])
+    flush = EntryBuilder(KEYS).flush(9, [item(1), item(2), *news])
     last = decode_record(flush.last[ONE])
     assert last is not None
     assert (last[0], last[1].sequence) == (9, 2)
@@ -68,45 +68,45 @@ def test_text_larger_than_a_frame_is_not_decoded() -> None:
 
 def test_a_frame_too_large_for_an_entry_is_dropped_and_its_number_skipped() -> None:
     buffer = Buffer(10)
-    feed = Feed(ONE, 0, lambda epoch: 1, buffer.put)
+    feed = RelayedTopic(ONE, 0, lambda epoch: 1, buffer.put)
     for size in (2, MAX_BYTES, buffer_module._MAX_FRAME_BYTES, 2):
         feed.forward(b'"%s"' % (b"x" * (size - 2)), 1, 5)
     assert buffer.dropped == 1
-    found = entries(Writer(KEYS).flush(9, buffer.take(10)))
+    found = entries(EntryBuilder(KEYS).flush(9, buffer.take(10)))
     assert [record.sequence for entry in found for record in entry.records] == [1, 3, 4]
 
 
 def test_an_entry_that_is_as_full_as_can_be_can_be_decoded() -> None:
     long = "/market/match:" + "A" * 20 + "-" + "B" * 20
     items = [item(10**15 + number, long, b"1" * (buffer_module._ENTRY_BYTES // 500)) for number in range(499)]
-    flush = Writer(KEYS).flush(10**15, [*items, item(10**16, long, b"1" * buffer_module._MAX_FRAME_BYTES)])
+    flush = EntryBuilder(KEYS).flush(10**15, [*items, item(10**16, long, b"1" * buffer_module._MAX_FRAME_BYTES)])
     (entry,) = entries(flush, long)
     assert len(entry.records) == 500
 
 
 def test_records_after_news_go_into_a_later_entry() -> None:
-    flush = Writer(KEYS).flush(9, [item(1), News("lost", ONE), item(2)])
+    flush = EntryBuilder(KEYS).flush(9, [item(1), News("lost", ONE), item(2)])
     first, second = entries(flush)
     assert [record.sequence for record in first.records] == [1] and first.news == [News("lost", ONE)]
     assert [record.sequence for record in second.records] == [2] and not second.news
 
 
 def test_every_entry_says_with_which_tokens_it_was_tried_before() -> None:
-    flush = Writer(KEYS).flush(9, [item(1), News("lost", ONE), item(2)], {7})
+    flush = EntryBuilder(KEYS).flush(9, [item(1), News("lost", ONE), item(2)], {7})
     assert [entry.tried for entry in entries(flush)] == [[7], [7]]
-    assert [entry.tried for entry in entries(Writer(KEYS).flush(9, [item(1)]))] == [[]]
+    assert [entry.tried for entry in entries(EntryBuilder(KEYS).flush(9, [item(1)]))] == [[]]
 
 
 @pytest.mark.parametrize(("name", "limit"), [("_ENTRY_RECORDS", 2), ("_ENTRY_BYTES", 14)])
 def test_an_entry_has_a_limit(name: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffer_module, name, limit)
-    found = entries(Writer(KEYS).flush(9, [item(number) for number in range(5)]))
+    found = entries(EntryBuilder(KEYS).flush(9, [item(number) for number in range(5)]))
     assert [[record.sequence for record in each.records] for each in found] == [[0, 1], [2, 3], [4]]
 
 
 def test_a_full_buffer_drops_records_and_never_news() -> None:
     buffer = Buffer(2)
-    feed = Feed(ONE, 10, RunNumbers().of(1), buffer.put)
+    feed = RelayedTopic(ONE, 10, RunNumbers().of(1), buffer.put)
     for _ in range(4):
         feed.forward(b"{}", 1, 0)
     buffer.put(News("carried", ONE))
@@ -123,12 +123,16 @@ def test_a_full_buffer_drops_records_and_never_news() -> None:
 
 def test_a_run_ends_with_its_connection_and_when_a_topic_is_taken_up_again() -> None:
     runs, items = RunNumbers(), list[Item]()
-    first, second, again = Feed(ONE, 0, runs.of(1), items.append), Feed(SAME, 0, runs.of(1), items.append), runs.of(2)
+    first, second, again = (
+        RelayedTopic(ONE, 0, runs.of(1), items.append),
+        RelayedTopic(SAME, 0, runs.of(1), items.append),
+        runs.of(2),
+    )
     first.forward(b"{}", 5, 0)
     second.forward(b"{}", 5, 0)
     first.forward(b"{}", 6, 0)
     first.forward(b"{}", 6, 0)
-    Feed(ONE, 3, again, items.append).forward(b"{}", 6, 0)
+    RelayedTopic(ONE, 3, again, items.append).forward(b"{}", 6, 0)
     numbers = [each[2] for each in items if isinstance(each, tuple)]
     assert numbers == [1, 1, 2, 2, 3]
 
@@ -176,7 +180,7 @@ def test_the_number_of_a_record_that_fails_is_skipped(at: str) -> None:
             raise failures.pop()
         items.append(item)
 
-    feed = Feed(ONE, 10, run_of, put)
+    feed = RelayedTopic(ONE, 10, run_of, put)
     with pytest.raises(MemoryError):
         feed.forward(b"{}", 1, 0)
     feed.forward(b"{}", 1, 0)

@@ -13,6 +13,8 @@ from kucoin_sync.topics.grammar import argument_of, build, dialect_of, is_privat
 from kucoin_sync.topics.name import TopicName
 from kucoin_sync.topics.table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, Argument, Topic
 
+from ...support.selection import examples
+
 EXAMPLES = {
     Argument.NONE: None,
     Argument.ALL: "all",
@@ -362,7 +364,7 @@ SINGLES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(singles=st.lists(SINGLES, max_size=30), limit=st.integers(1, 8))
 def test_splitting_what_was_joined_gives_the_same_topics(singles: list[str], limit: int) -> None:
     commands = list(join(singles, limit))
@@ -372,7 +374,7 @@ def test_splitting_what_was_joined_gives_the_same_topics(singles: list[str], lim
         assert split(topic) == tuple(dict.fromkeys(batch))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(topic=st.one_of(st.text(max_size=40), st.builds("/market/ticker:{}".format, st.text(max_size=20))))
 def test_any_text_is_split_or_refused(topic: str) -> None:
     try:

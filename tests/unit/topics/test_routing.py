@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from kucoin_sync.topics.routing import Router
 
+from ...support.selection import examples
+
 
 class Push(NamedTuple):
     topic: str
@@ -304,7 +306,7 @@ def wants(single: str, pushed: str, data: Any) -> bool:
     return False
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from(TOPICS), st.sampled_from("abc")), max_size=40))
 def test_routing_agrees_with_the_model(steps: list[tuple[str, str]]) -> None:
     router: Router[str] = Router()

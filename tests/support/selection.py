@@ -1,0 +1,37 @@
+"""Which tests run by default. The others have the marker `long`; `tests/README.md` says how to run them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+__all__ = ["examples", "first", "spread"]
+
+#: Set for a run of property tests with all their examples.
+THOROUGH = "KUCOIN_SYNC_THOROUGH_TESTS"
+
+
+def spread(values: Iterable[Any], every: int = 2) -> list[Any]:
+    """Return the values of a parameter; by default a test runs with each `every`-th of them, from the first on."""
+    return [value if place % every == 0 else _long(value) for place, value in enumerate(values)]
+
+
+def first(value: Any, *others: Any) -> list[Any]:
+    """Return the values of a parameter; by default a test runs with the first of them."""
+    return [value, *map(_long, others)]
+
+
+def _long(value: Any) -> Any:
+    return (
+        pytest.param(*value, marks=pytest.mark.long)
+        if isinstance(value, tuple)
+        else pytest.param(value, marks=pytest.mark.long)
+    )
+
+
+def examples(number: int) -> int:
+    """Return how many examples a property test tries: `number` in a thorough run, by default a quarter of it."""
+    return number if os.environ.get(THOROUGH) else max(10, number // 4)

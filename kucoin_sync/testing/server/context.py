@@ -9,6 +9,7 @@ from .catalogue import Catalogue
 from .connection import Connection
 from .index import Index
 from .limits import Admission, Clock, ServerLimits
+from .pacing import ExchangeFeed
 from .refusals import Refused
 from .rest import Rest
 from .scripting import Scripting
@@ -33,6 +34,7 @@ class Context:
     script: Scripting
     rest: Rest
     ping_interval: float
+    feed: ExchangeFeed | None
     idle_timeout: float | None
     send_timeout: float
     refuse_in_handshake: bool

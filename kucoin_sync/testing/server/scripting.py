@@ -83,6 +83,8 @@ class Scripting:
             self._acks: list[_Planned] = []
             self._snapshots: dict[tuple[str, str], Snapshot] = {}
             self._skips: dict[str, int] = {}
+            self._repeats: dict[str, int] = {}
+            self._delays: list[_Planned] = []
             self._mute_pong = self._mute_ack = False
 
     # REST
@@ -124,7 +126,7 @@ class Scripting:
         """Answer requests for a book with `data`, or with its result if it is a function.
 
         `kind` is a path or the end of one, as in "level2_100", "depth20", "level2/snapshot", "level3" or
-        "orderbook/level2".
+        "orderbook/level2". "obu" is the snapshot that subscribers of `increment@10ms` on the UTA feed get.
         """
         with self._script_lock:
             self._snapshots[kind, symbol] = data
@@ -200,7 +202,26 @@ class Scripting:
         with self._script_lock:
             self._skips[topic] = self._skips.get(topic, 0) + n
 
+    def repeat_sequence(self, topic: str, n: int = 1) -> None:
+        """Send each of the next `n` pushes of a topic, given by the name in the push, twice."""
+        with self._script_lock:
+            self._repeats[topic] = self._repeats.get(topic, 0) + n
+
+    def delay_snapshot(self, seconds: float | None, topic: str | None = None, *, times: int | None = 1) -> None:
+        """Send the next snapshots of books `increment@10ms` of the UTA feed (with `topic`: of this one) later.
+
+        `seconds` are on the server's clock, see `advance`; None sends no snapshot. KuCoin was observed to take up to
+        6 seconds.
+        """
+        self._plan(self._delays, (seconds, topic), times)
+
     # For the rest of the server
+
+    def take_snapshot_delay(self, topic: str) -> float | None:
+        """Return the delay of a snapshot in seconds; None for no snapshot at all."""
+        planned = self._take(self._delays, lambda what: what[1] in (None, topic))
+        delay: float | None = 0.0 if planned is None else planned[0]
+        return delay
 
     def take_failure(self, path: str) -> Failure | None:
         """Return the planned answer to a REST request, or None."""
@@ -242,16 +263,22 @@ class Scripting:
 
     def skips(self, topic: str) -> bool:
         """Return whether to drop this push."""
-        if not self._skips:  # the usual case, checked first because it is asked for each push
-            return False
+        # The usual case is checked first, because this is asked for each push.
+        return bool(self._skips) and self._take_one(self._skips, topic)
+
+    def repeats(self, topic: str) -> bool:
+        """Return whether to send this push twice."""
+        return bool(self._repeats) and self._take_one(self._repeats, topic)
+
+    def _take_one(self, counts: dict[str, int], topic: str) -> bool:
         with self._script_lock:
-            left = self._skips.get(topic, 0)
+            left = counts.get(topic, 0)
             if not left:
                 return False
             if left == 1:
-                del self._skips[topic]
+                del counts[topic]
             else:
-                self._skips[topic] = left - 1
+                counts[topic] = left - 1
             return True
 
     def snapshot(self, path: str, symbol: str) -> Mapping[str, Any] | None:

@@ -19,11 +19,12 @@ import msgspec
 from websocket import ABNF
 
 from ...internal.backoff import SlidingWindow
-from .connection import Connection
+from .connection import Connection, Subscription
 from .context import Context
+from .publishing import Pushed, uta_message
 from .refusals import TOO_FAST, Refused, RestRefused
 from .state import Command
-from .uta_topics import INVALID, PRIVATE, singles_of
+from .uta_topics import INCREMENT, INVALID, PRIVATE, singles_of
 
 __all__ = ["UtaConnection", "UtaConversation"]
 
@@ -44,6 +45,11 @@ class UtaConnection(Connection):
         with self._state.lock:
             self.user = user
         self._state.changed()
+
+    def subscription(self, topic: str) -> Subscription | None:
+        """Return the subscription to a single topic, None if there is none."""
+        with self._state.lock:
+            return (self.namespace(None) or {}).get(topic)
 
     def expire(self) -> None:
         """Cut a silent client without a close frame, as KuCoin was observed to do."""
@@ -141,11 +147,43 @@ class UtaConversation:
         if connection.market == PRIVATE and not connection.private:
             raise Refused(403, "please login first")
         known = connection.topics
+        new = [single for single in singles if single not in known]
         if self._topics is not None and len(known.union(singles)) > self._topics:
             raise Refused(509, f"exceed max subscription count limitation of {self._topics} per session")
         with connection.alone():
             connection.subscribe(None, dict.fromkeys(singles, False))
             self._ack(message)
+        for single in new:
+            if single.endswith(f"_{INCREMENT}"):
+                self._send_book(single)
+
+    def _send_book(self, topic: str) -> None:
+        """Send the snapshot of a book, when it is due, if the topic is still subscribed then."""
+        context, connection = self._context, self._connection
+        subscription = connection.subscription(topic)
+        delay = context.script.take_snapshot_delay(topic)
+
+        def send() -> None:
+            try:
+                if connection.subscription(topic) is subscription:
+                    self._send_snapshot(topic)
+            except Exception as error:
+                context.state.record(error)
+
+        if delay == 0:
+            send()
+        elif delay is not None:
+            context.state.add_job(context.clock.now() + delay, send)
+
+    def _send_snapshot(self, topic: str) -> None:
+        context, connection = self._context, self._connection
+        symbol = topic.partition(":")[2].rpartition("_")[0]
+        scripted = context.script.snapshot("obu", symbol)
+        if scripted is not None:
+            push = Pushed(topic, scripted, None, None, {"t": "snapshot"})
+            connection.send(uta_message(push, int(context.clock.wall() * 1e9)))
+        elif context.feed is not None:
+            context.feed.send_book(connection, topic)
 
     def _unsubscribe(self, message: Message) -> None:
         connection = self._connection

@@ -12,9 +12,9 @@ from .limits import Admission, Clock, ServerLimits
 from .pacing import ExchangeFeed
 from .refusals import Refused
 from .rest import Rest
-from .scripting import Scripting
 from .state import State
 from .tokens import Tokens
+from .uta_scripting import UtaScripting
 
 __all__ = ["Context"]
 
@@ -31,7 +31,7 @@ class Context:
     catalogue: Catalogue
     accounts: Accounts
     tokens: Tokens
-    script: Scripting
+    script: UtaScripting
     rest: Rest
     ping_interval: float
     feed: ExchangeFeed | None

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from .refusals import Refused, default_text, status_of
 
-__all__ = ["Failure", "HandshakePlan", "Scripting"]
+__all__ = ["Failure", "HandshakePlan", "Planned", "Scripting"]
 
 _TOKENS = "/api/v1/bullet-*"
 
@@ -44,7 +44,7 @@ class HandshakePlan(NamedTuple):
     raw: bytes | None
 
 
-class _Planned:
+class Planned:
     """A plan for the next `times` times, or for always."""
 
     def __init__(self, what: Any, times: int | None) -> None:
@@ -76,15 +76,14 @@ class Scripting:
         with self._script_lock:
             self.instance_servers = None
             self.announced = ""
-            self._failures: list[_Planned] = []
-            self._handshakes: list[_Planned] = []
-            self._rejections: list[_Planned] = []
-            self._silences: list[_Planned] = []
-            self._acks: list[_Planned] = []
+            self._failures: list[Planned] = []
+            self._handshakes: list[Planned] = []
+            self._rejections: list[Planned] = []
+            self._silences: list[Planned] = []
+            self._acks: list[Planned] = []
             self._snapshots: dict[tuple[str, str], Snapshot] = {}
             self._skips: dict[str, int] = {}
             self._repeats: dict[str, int] = {}
-            self._delays: list[_Planned] = []
             self._mute_pong = self._mute_ack = False
 
     # REST
@@ -207,21 +206,7 @@ class Scripting:
         with self._script_lock:
             self._repeats[topic] = self._repeats.get(topic, 0) + n
 
-    def delay_snapshot(self, seconds: float | None, topic: str | None = None, *, times: int | None = 1) -> None:
-        """Send the next snapshots of books `increment@10ms` of the UTA feed (with `topic`: of this one) later.
-
-        `seconds` are on the server's clock, see `advance`; None sends no snapshot. KuCoin was observed to take up to
-        6 seconds.
-        """
-        self._plan(self._delays, (seconds, topic), times)
-
     # For the rest of the server
-
-    def take_snapshot_delay(self, topic: str) -> float | None:
-        """Return the delay of a snapshot in seconds; None for no snapshot at all."""
-        planned = self._take(self._delays, lambda what: what[1] in (None, topic))
-        delay: float | None = 0.0 if planned is None else planned[0]
-        return delay
 
     def take_failure(self, path: str) -> Failure | None:
         """Return the planned answer to a REST request, or None."""
@@ -288,12 +273,12 @@ class Scripting:
             found = self._snapshots[max(kinds, key=len), symbol] if kinds else None
         return found() if callable(found) else found
 
-    def _plan(self, plans: list[_Planned], what: Any, times: int | None) -> None:
-        planned = _Planned(what, times)
+    def _plan(self, plans: list[Planned], what: Any, times: int | None) -> None:
+        planned = Planned(what, times)
         with self._script_lock:
             plans.append(planned)
 
-    def _take(self, plans: list[_Planned], fits: Callable[[Any], bool] = lambda what: True) -> Any:
+    def _take(self, plans: list[Planned], fits: Callable[[Any], bool] = lambda what: True) -> Any:
         with self._script_lock:
             for planned in plans:
                 if fits(planned.what):

@@ -29,9 +29,9 @@ from .observing import Observing
 from .pacing import DeadlineWatch, ExchangeFeed
 from .publishing import Outgoing, Publisher, Pushed
 from .rest import Books, Rest
-from .scripting import Scripting
 from .state import State
 from .tokens import Tokens
+from .uta_scripting import UtaScripting
 from .uta_topics import FUTURES as UTA_FUTURES
 from .uta_topics import PRIVATE, SPOT
 
@@ -43,7 +43,7 @@ __all__ = ["KucoinServer"]
 _UTA_OPTIONS = {"uta_spot_url": SPOT, "uta_futures_url": UTA_FUTURES, "uta_private_url": PRIVATE}
 
 
-class KucoinServer(Scripting, Observing):
+class KucoinServer(UtaScripting, Observing):
     """A local KuCoin on one port.
 
     Args:
@@ -88,7 +88,7 @@ class KucoinServer(Scripting, Observing):
     ) -> None:
         state = State()
         index, catalogue = Index(state.lock), Catalogue(symbols)
-        Scripting.__init__(self, state.lock)
+        UtaScripting.__init__(self, state.lock)
         Observing.__init__(self, state, index)
         limits = limits or ServerLimits()
         self._clock = Clock(clock, monotonic)

@@ -63,6 +63,8 @@ class UtaConversation:
     def __init__(self, connection: UtaConnection, context: Context) -> None:
         self._connection = connection
         self._context = context
+        if context.script.uta_text_frames:
+            connection.opcode = ABNF.OPCODE_TEXT
         limits = context.limits
         private = connection.market == PRIVATE
         self._topics = limits.uta_private_topics if private else limits.uta_topics
@@ -71,9 +73,11 @@ class UtaConversation:
 
     def welcome(self) -> None:
         """Send the welcome."""
-        if not self._context.script.take_silence():
+        script = self._context.script
+        if not script.take_silence():
             interval = int(self._context.ping_interval * 1000)
-            self._connection.send({"sessionId": self._connection.id, "message": "welcome", "pingInterval": interval})
+            usual = {"sessionId": self._connection.id, "message": "welcome", "pingInterval": interval}
+            self._connection.send(script.take_welcome(usual))
 
     def refuse(self, error: Refused) -> None:
         """Send the reason for the refusal and close the connection."""
@@ -126,6 +130,11 @@ class UtaConversation:
     def _auth(self, message: Message) -> None:
         if self._connection.market != PRIVATE:
             raise INVALID
+        answers, refusal = self._context.script.take_login()
+        if not answers:
+            return
+        if refusal is not None:
+            raise refusal
         # A member may be text or number. The key's version is not sent: the passphrase is always encrypted.
         headers = {name.lower(): str(value) for name, value in message.items() if name.lower().startswith("kc-api-")}
         headers["kc-api-key-version"] = "2"
@@ -135,7 +144,7 @@ class UtaConversation:
         except RestRefused as error:
             raise Refused(401, error.text) from None
         self._connection.authorise(user)
-        self._ack(message)
+        self._connection.send({**_id(message), "result": self._context.script.uta_ack})
 
     def _subscribe(self, message: Message) -> None:
         context, connection = self._context, self._connection
@@ -191,8 +200,9 @@ class UtaConversation:
         self._ack(message)
 
     def _ack(self, message: Message) -> None:
-        for _ in range(self._context.script.take_acks()):
-            self._connection.send({**_id(message), "result": True})
+        script = self._context.script
+        for _ in range(script.take_acks()):
+            self._connection.send({**_id(message), "result": script.uta_ack})
 
     def _send_refusal(self, message: Message, error: Refused) -> None:
         self._connection.send({**_id(message), "result": False, error.member: error.text})

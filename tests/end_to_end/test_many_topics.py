@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from kucoin_sync import Limits, Progress, Resubscribed, Stream, SubscriptionRejected, topics
+from kucoin_sync import Limits, Progress, Resubscribed, Stream, Subscription, SubscriptionRejected, topics
 from kucoin_sync.testing import KucoinServer, ServerLimits
 
+from ..reliability.clock import Clock
+from ..support.threads import until
 from .conftest import FAST, Events
 
 SYMBOLS = [f"S{number}-USDT" for number in range(2000)]
@@ -49,6 +51,53 @@ def check_delivery(server: KucoinServer, tickers, level2, epoch_at_least: int) -
         assert all(message["topic"].endswith(":" + message.data["of"]) for message in got)
         assert min(message.epoch for message in got) >= epoch_at_least
         assert subscription.pending == 0
+
+
+def test_two_thousand_symbols_of_the_uta_feed_in_one_call_and_all_back_after_a_cut(
+    events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a command for each symbol. KuCoin's limits for it are not changed here, and the server checks them."""
+    clock = Clock(monkeypatch, by_hand=True)
+    limits = ServerLimits(uta_topics=400, uta_messages_per_10s=270, connections_per_minute=25)
+    with (
+        KucoinServer(limits=limits, monotonic=clock.monotonic) as server,
+        Stream(**server.stream_options, on_event=events) as stream,
+    ):
+        trades = stream.subscribe(topics.uta.trades(*SYMBOLS), timeout=0)
+        for cuts in (0, 1):
+            # Of the 270, five are kept for pings.
+            until(lambda: carried(server) == [265] * 5, "the first commands of each connection did not come")
+            wake(server, trades)  # ... and with these messages, the confirmations before them
+            clock.seconds += 10
+            server.advance(0)
+            wake(server, trades)
+            until(lambda: carried(server) == [400] * 5, "the commands after ten seconds did not come")
+            assert sum(command.message.get("action") == "SUBSCRIBE" for command in server.received) == 2000 * (cuts + 1)
+            for symbol in SYMBOLS:
+                assert server.publish(f"/uta/trade.SPOT:{symbol}", {"s": symbol}) == 1
+            got = [trades.get(timeout=10) for _ in SYMBOLS]
+            assert {message.topic for message in got} == set(trades.topics)
+            assert min(message.epoch for message in got) > 5 * cuts
+            if not cuts:
+                assert not any(isinstance(event, Resubscribed) for event in events.all)
+                server.drop_connections()
+        events.wait(Resubscribed, 5)
+        assert trades.pending == 0
+        assert stream.stats()["disconnects"] == 5, "the server saw no limit exceeded"
+
+
+def carried(server: KucoinServer) -> list[int]:
+    """Return the numbers of topics of the server's connections."""
+    return [len(connection.topics) for connection in server.connections]
+
+
+def wake(server: KucoinServer, subscription: Subscription) -> None:
+    """Send a message over each connection, and wait until it is there."""
+    for connection in server.connections:
+        topic = next(iter(connection.topics))
+        assert server.publish(topic, {"s": topic.partition(":")[2]}) == 1
+    for _ in server.connections:
+        subscription.get(timeout=10)
 
 
 def test_three_hundred_topics_come_back_with_three_commands(

@@ -16,12 +16,19 @@ from kucoin_sync import Credentials, Stream
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events, events, nothing_left_behind
-from .feed import CANARIES, TOKEN
+from .feed import CANARIES, CLASSIC, TOKEN, UTA, Feed
 
 __all__ = ["events", "nothing_left_behind"]
 
 MakeServer = Callable[..., KucoinServer]
 MakeStream = Callable[..., Stream]
+
+
+@pytest.fixture(params=[CLASSIC, UTA], ids=str)
+def feed(request: pytest.FixtureRequest) -> Feed:
+    """The feed of a test that runs on both."""
+    found: Feed = request.param
+    return found
 
 
 @pytest.fixture

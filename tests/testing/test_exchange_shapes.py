@@ -178,9 +178,8 @@ def key_of(push: Push) -> tuple[str, str]:
     return push.topic.split(":")[0], "all" if push.topic == "/market/ticker:all" else push.subject
 
 
-@pytest.fixture(scope="module")
-def pushes() -> list[Push]:
-    """A session in which everything happens: crowd, timers, and an account that does all it can do."""
+def session() -> list[Push]:
+    """Return a session in which everything happens: crowd, timers, and an account that does all it can do."""
     exchange = Exchange(("BTC-USDT", "KCS-BTC", "XBTUSDTM"), seed=11, levels=60)
     seen: list[Push] = []
     for _ in range(1_500):
@@ -208,6 +207,12 @@ def pushes() -> list[Push]:
         seen += exchange.take_pushes()
     exchange._check()
     return seen
+
+
+@pytest.fixture(scope="module")
+def pushes() -> list[Push]:
+    """The classic feed's pushes of a session."""
+    return [push for push in session() if not push.topic.startswith("/uta/")]
 
 
 def test_every_push_has_the_shape_of_its_topic_and_subject(pushes: list[Push]) -> None:

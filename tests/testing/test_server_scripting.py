@@ -351,6 +351,7 @@ def test_the_options_of_a_stream_lead_to_the_server(server: KucoinServer) -> Non
         "rest_url": server.rest_url,
         "futures_rest_url": server.rest_url + "/futures",
         "proxy": "",
+        **server.uta_urls,
     }
 
 

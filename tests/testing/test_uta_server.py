@@ -423,3 +423,82 @@ def test_no_welcome(server: KucoinServer) -> None:
     server.no_welcome(times=1)
     with uta_client(server, welcome=False) as peer:
         assert peer.is_silent()
+
+
+@pytest.mark.parametrize(
+    "welcome", [{"data": "welcome", "pingInterval": 30000, "pingTimeout": 10000}, {"type": "welcome"}]
+)
+def test_the_welcome_can_have_another_form(server: KucoinServer, welcome: dict[str, Any]) -> None:
+    server.welcome_as(welcome, times=1)
+    with uta_client(server, welcome=False) as peer:
+        assert peer.recv() == {"sessionId": server.connections[0].id, **welcome}
+    with uta_client(server) as peer:
+        assert peer.is_silent()
+
+
+def test_frames_can_be_text(server: KucoinServer) -> None:
+    server.uta_text_frames = True
+    with websocket(server.endpoint("uta-spot")) as socket:
+        assert isinstance(socket.recv(TIMEOUT), str)
+        socket.send('{"action":"subscribe","channel":"trade","tradeType":"SPOT","symbol":"A"}')
+        assert socket.recv(TIMEOUT) == '{"result":true}'
+        server.uta_text_frames = False
+        with uta_client(server) as peer:
+            peer.subscribe("trade", "A")
+            assert server.publish("/uta/trade.SPOT:A", {}, P=1) == 2
+            assert peer.recv() == {"T": "trade.SPOT", "P": 1, "d": {}}
+        assert socket.recv(TIMEOUT) == '{"T":"trade.SPOT","P":1,"d":{}}'
+
+
+def test_a_confirmation_can_be_text(server: KucoinServer) -> None:
+    server.uta_ack = "true"
+    with uta_client(server, "uta", login=False) as peer:
+        assert peer.login(server) == {"id": "a1", "result": "true"}
+        assert peer.subscribe("orderAll") == {"id": "1", "result": "true"}
+        server.clear()
+        assert server.uta_ack is True
+
+
+@pytest.mark.parametrize("member", ["message", "reason", "msg"])
+def test_a_login_can_be_refused(server: KucoinServer, member: str) -> None:
+    server.refuse_auth("key expired", member=member)
+    with uta_client(server, "uta", login=False) as peer:
+        assert peer.login(server) == {"id": "a1", "result": False, member: "key expired"}
+        assert peer.subscribe("orderAll")["result"] is False
+        assert peer.login(server)["result"] is True
+
+
+def test_a_login_can_stay_without_an_answer(server: KucoinServer) -> None:
+    server.refuse_auth(None)
+    with uta_client(server, "uta", login=False) as peer:
+        peer.send(**auth_of(server))
+        server.wait_for(lambda server: server.received)
+        assert peer.is_silent()
+        assert peer.login(server)["result"] is True
+
+
+def test_withheld_confirmations_are_not_those_of_logins(server: KucoinServer) -> None:
+    server.withhold_acks()
+    with uta_client(server, "uta") as peer:
+        peer.send(action="SUBSCRIBE", channel="orderAll", tradeType="UNIFIED")
+        assert peer.is_silent()
+
+
+def test_a_message_can_be_left_out_or_repeated(server: KucoinServer) -> None:
+    topic = "/uta/ticker.SPOT:A"
+    with uta_client(server) as peer:
+        server.skip_sequence(topic)
+        server.repeat_sequence(topic)
+        assert server.publish(topic, {}) == 0, "a plan waits for a subscriber"
+        peer.subscribe("ticker", "A")
+        for n, sent in ((1, 0), (2, 2), (3, 1)):
+            assert server.publish(topic, {"E": n}) == sent
+        assert [peer.recv()["d"]["E"] for _ in range(3)] == [2, 2, 3]
+
+
+def test_a_classic_message_can_be_repeated(server: KucoinServer) -> None:
+    with client(server) as peer:
+        peer.subscribe("/market/ticker:A-B")
+        server.repeat_sequence("/market/ticker:A-B")
+        assert server.publish("/market/ticker:A-B", {}) == 2
+        assert peer.recv() == peer.recv()

@@ -24,6 +24,8 @@ class Account:
         self.spot = SpotLedger(
             {currency: _FUNDS.get(currency, _OTHER_FUNDS) * 10**SCALE for currency in sorted(currencies)}
         )
+        #: The unified balance of each currency that the UTA feed has pushed last: available, hold and equity.
+        self.pushed: dict[str, tuple[int, int, int]] = {}
         self.wallet = FuturesWallet(_WALLET * 10**SCALE, marks)
 
     def __repr__(self) -> str:
@@ -38,10 +40,13 @@ class Account:
 class Accounts(Mapping[str, Account]):
     """The accounts by user id. All start with the same funds.
 
-    `marks` holds the last price of each contract; the markets keep it up to date.
+    `marks` holds the last price of each contract; the markets keep it up to date. `has_contracts` says whether
+    contracts are traded.
     """
 
     def __init__(self, users: Iterable[str], specs: Iterable[Spec]) -> None:
+        specs = list(specs)
+        self.has_contracts = any(spec.futures for spec in specs)
         currencies = {currency for spec in specs if not spec.futures for currency in (spec.base, spec.quote)}
         self.marks: dict[str, int] = {}
         self._accounts = {user: Account(user, index, currencies, self.marks) for index, user in enumerate(users)}

@@ -20,6 +20,8 @@ from .orders import Order, OrderRejected
 from .push import Outbox, Push, Wants
 from .specs import spec_for
 from .units import Amount, exact, parse
+from .uta_account_feeds import unified_balances
+from .uta_book import NEVER, Windows
 
 __all__ = ["Exchange"]
 
@@ -27,6 +29,7 @@ _START_NS = 1_730_000_000_000_000_000
 _SHORTEST_STEP_NS = 500_000
 _STEP_SPREAD_NS = 7_000_000
 _USER_ACTION_NS = 100_000
+_ALL_FUNDING = "/uta/funding-fee-all-symbols"
 
 
 class Exchange:
@@ -60,12 +63,15 @@ class Exchange:
         self.symbols = tuple(spec.symbol for spec in specs)
         self.now_ns = start_ns
         self._outbox = Outbox()
+        self._windows = Windows()
         self._accounts = Accounts(accounts, specs)
+        for account in self._accounts.values():
+            account.pushed = unified_balances(account, self._accounts)
         self._draw = random.Random(f"{seed}:exchange").random
         # The orders of the first book are not rendered, because there are no subscribers yet.
         self._outbox.wants = lambda topic: False
         self._markets = {
-            spec.symbol: Market(spec, index, seed, start_ns, levels, self._accounts, self._outbox)
+            spec.symbol: Market(spec, index, seed, start_ns, levels, self._accounts, self._outbox, self._windows)
             for index, spec in enumerate(specs)
         }
         self._list = list(self._markets.values())
@@ -87,7 +93,7 @@ class Exchange:
         """Let the crowd do one action, on `symbol` or on a random market, and return all pending pushes."""
         markets = self._list
         market = markets[int(self._draw() * len(markets))] if symbol is None else self._market(symbol)
-        self._advance(_SHORTEST_STEP_NS + int(self._draw() * _STEP_SPREAD_NS))
+        self._tick(_SHORTEST_STEP_NS + int(self._draw() * _STEP_SPREAD_NS))
         market.act(self.now_ns)
         return self._outbox.take()
 
@@ -97,9 +103,47 @@ class Exchange:
         Depth, best prices, ticker of all, candles, snapshots, mark price and funding. KuCoin's timers differ
         between topics; here all fire together, when this is called. The clock stands still.
         """
+        self._windows.close(self.now_ns)
         for market in self._list:
             market.fire_timer(self.now_ns)
+        if self._outbox.wanted(_ALL_FUNDING):
+            rows = [row for market in self._list if (row := market.funding(self.now_ns)) is not None]
+            self._outbox.put_uta(_ALL_FUNDING, "funding-fee-all-symbols", rows, self.now_ns)
         return self._outbox.take()
+
+    def fast_heartbeat(self) -> list[Push]:
+        """Return a push of every topic that the UTA feed pushes each 100 ms, and all pending pushes.
+
+        The depths 5 and 50, and call auctions; `heartbeat` pushes them, too.
+        """
+        for market in self._list:
+            market.fire_fast_timer(self.now_ns)
+        return self._outbox.take()
+
+    @property
+    def window_is_open(self) -> bool:
+        """Whether a book `increment@10ms` of the UTA feed has collected changes."""
+        return self._windows.due_ns < NEVER
+
+    @property
+    def push_entering_levels(self) -> bool:
+        """Whether books `increment@10ms` push an unchanged level that enters the best 500; KuCoin does not say it."""
+        return self._windows.push_entering
+
+    @push_entering_levels.setter
+    def push_entering_levels(self, push: bool) -> None:
+        self._windows.push_entering = push
+
+    def close_windows(self) -> None:
+        """Push what the books `increment@10ms` of the UTA feed have collected, before their window of 10 ms ends."""
+        self._windows.close(self.now_ns)
+
+    def uta_book(self, symbol: str) -> Push:
+        """Return the snapshot of the best 500 levels that a new subscriber of `increment@10ms` gets.
+
+        The changes that are pushed from now on follow it. Changes up to it are among the pending pushes.
+        """
+        return self._market(symbol).uta_book(self.now_ns)
 
     def take_pushes(self) -> list[Push]:
         """Return the pending pushes, and forget them."""
@@ -130,7 +174,7 @@ class Exchange:
         stop = None if stop_price is None else _units(stop_price, market.spec.price_scale)
         if stop is not None and (stop <= 0 or not owner):
             raise OrderRejected("a stop order needs a positive stop price and an account")
-        self._advance(_USER_ACTION_NS)
+        self._tick(_USER_ACTION_NS)
         if stop is None:
             market.place(order, self.now_ns)
         else:
@@ -142,7 +186,7 @@ class Exchange:
         market = self._market_with(order_id)
         if market is None:
             return False
-        self._advance(_USER_ACTION_NS)
+        self._tick(_USER_ACTION_NS)
         market.cancel(order_id, self.now_ns)
         return True
 
@@ -152,7 +196,7 @@ class Exchange:
         if market is None:
             raise OrderRejected(f"no order {order_id} rests in any book")
         lots = _units(new_size, market.spec.size_scale)
-        self._advance(_USER_ACTION_NS)
+        self._tick(_USER_ACTION_NS)
         market.reduce(order_id, lots, self.now_ns)
 
     def level2(self, symbol: str) -> snapshots.Level2:
@@ -178,6 +222,20 @@ class Exchange:
         """Return (available, hold) of each currency in an account's spot balance."""
         balances = self._accounts[user].spot.balances
         return {name: (exact(b.available, SCALE), exact(b.hold, SCALE)) for name, b in balances.items()}
+
+    def unified_balances(self, user: str) -> dict[str, tuple[Decimal, Decimal]]:
+        """Return (available, hold) of each currency in a unified account, as the UTA feed pushes them.
+
+        The balance of USDT has the futures wallet in it, if contracts are traded.
+        """
+        balances = unified_balances(self._accounts[user], self._accounts)
+        return {name: (exact(available, SCALE), exact(hold, SCALE)) for name, (available, hold, _) in balances.items()}
+
+    def _tick(self, ns: int) -> None:
+        """Advance the clock before an action, and end the window of the books if it is over."""
+        self._advance(ns)
+        if self.now_ns >= self._windows.due_ns:
+            self._windows.close(self.now_ns)
 
     def _advance(self, ns: int) -> None:
         """Advance the clock before an action."""

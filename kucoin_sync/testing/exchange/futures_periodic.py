@@ -14,7 +14,7 @@ from .history import History
 from .push import Outbox, Push
 from .units import number, text
 
-__all__ = ["FuturesTimer"]
+__all__ = ["FuturesTimer", "fair_prices", "funding_rate"]
 
 _MS = 1_000_000
 _DAY = 86_400
@@ -70,22 +70,13 @@ class FuturesTimer:
         topic = f"/contract/instrument:{self._spec.symbol}"
         if not self._outbox.wanted(topic):
             return
-        index, mark = self._fair_prices()
+        index, mark = fair_prices(self._engine, self._history)
         second, minute = ms - ms % 1_000, ms - ms % 60_000
         data = {"markPrice": mark, "indexPrice": index, "granularity": 1_000, "timestamp": second}
         self._push(topic, "mark.index.price", data)
-        rate = round(_BASE_RATE + (mark - index) / index, 6)
+        rate = funding_rate(self._engine, self._history)
         data = {"granularity": 60_000, "fundingRate": rate, "timestamp": minute}
         self._push(topic, "funding.rate", data)
-
-    def _fair_prices(self) -> tuple[float, float]:
-        last = self._history.last_price
-        bid, _ = self._engine.bids.best_visible()
-        ask, _ = self._engine.asks.best_visible()
-        middle = (bid or last) + (ask or last)
-        scale, decimals = self._spec.price_scale, self._spec.price_scale + 1
-        index = round(number(middle, scale) / 2, decimals)
-        return index, round(number(middle + 2 * last, scale) / 4, decimals)
 
     def _snapshot(self, now_ns: int) -> dict[str, Any]:
         spec = self._spec
@@ -102,3 +93,20 @@ class FuturesTimer:
             "turnover": number(day.turnover, spec.value_scale),
             "volume": number(day.volume, spec.worth_scale),
         }
+
+
+def fair_prices(engine: Engine, history: History) -> tuple[float, float]:
+    """Return the index price and the mark price."""
+    last = history.last_price
+    bid, _ = engine.bids.best_visible()
+    ask, _ = engine.asks.best_visible()
+    middle = (bid or last) + (ask or last)
+    scale, decimals = engine.spec.price_scale, engine.spec.price_scale + 1
+    index = round(number(middle, scale) / 2, decimals)
+    return index, round(number(middle + 2 * last, scale) / 4, decimals)
+
+
+def funding_rate(engine: Engine, history: History) -> float:
+    """Return the predicted funding rate."""
+    index, mark = fair_prices(engine, history)
+    return round(_BASE_RATE + (mark - index) / index, 6)

@@ -65,6 +65,11 @@ def span_start(length: str, second: int) -> int:
     return int(datetime(day.year, day.month, 1, tzinfo=timezone.utc).timestamp())
 
 
+def span_end(length: str, start: int) -> int:
+    """Return the second at which the candle ends that starts at `start`."""
+    return start + _SECONDS[length] if length in _SECONDS else span_start(length, start + 32 * _DAY)
+
+
 class History:
     """The condensed trades of one symbol. `last_price` and `last_size` are those of the last trade."""
 

@@ -18,6 +18,7 @@ class Ids:
         self._futures = spec.futures
         self._prefix = f"{start_ns // 1_000_000_000:08x}{index:04x}{salt:04x}"
         self._first = 240_000_000_000_000_000 + index * 10_000_000_000_000 + salt * 100_000_000
+        self._first_trade = 24_000_000_000_000_001 + index * 1_000_000_000_000
         self._orders = 0
 
     def order(self) -> str:
@@ -30,6 +31,10 @@ class Ids:
     def client_oid(self) -> str:
         """Return a default client id, made from the id of the next order."""
         return f"{self._prefix[:8]}c{self._prefix[9:]}{self._orders + 1:08x}"
+
+    def trade_number(self, number: int) -> int:
+        """Return the id of a trade in the UTA feed, which is a number, too large for a float."""
+        return number if self._futures else self._first_trade + number
 
     def trade(self, number: int) -> str:
         """Return the id of a trade by its number; on futures the number is the id."""

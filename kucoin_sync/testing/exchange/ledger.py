@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .orders import Order, OrderRejected
 from .specs import Spec
 
-__all__ = ["SCALE", "Balance", "Movement", "SpotLedger"]
+__all__ = ["SCALE", "Balance", "Movement", "SpotLedger", "spot_fee"]
 
 SCALE = 18
 
@@ -62,7 +62,7 @@ class SpotLedger:
         """Book a trade of an order."""
         value = price * size * 10 ** (SCALE - spec.value_scale)
         delivered = size * 10 ** (SCALE - spec.size_scale)
-        fee = value * _FEE_PER_MILLE // 1000
+        fee = spot_fee(spec, price * size)
         if order.side == "buy":
             self._held[order.id] -= value + fee
             return [
@@ -110,3 +110,9 @@ class SpotLedger:
             assert min(balance.available, balance.hold) >= 0, (currency, balance)
         assert all(amount >= 0 for amount in self._held.values()), self._held
         assert sum(b.hold for b in self.balances.values()) == sum(self._held.values())
+
+
+def spot_fee(spec: Spec, cost: int) -> int:
+    """Return the fee of a trade that costs `cost` (price times size)."""
+    value: int = cost * 10 ** (SCALE - spec.value_scale)
+    return value * _FEE_PER_MILLE // 1000

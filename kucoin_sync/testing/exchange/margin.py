@@ -14,7 +14,7 @@ from .ledger import SCALE
 from .orders import Order, OrderRejected
 from .specs import Spec
 
-__all__ = ["FuturesWallet", "WalletState"]
+__all__ = ["FuturesWallet", "Position", "WalletState", "futures_fee", "value_of"]
 
 _LEVERAGE = 5
 _TAKER_FEE = 6  # per ten thousand
@@ -32,15 +32,20 @@ class WalletState(NamedTuple):
 
 
 class Position:
-    """The position in one contract: `lots` is negative for a short position, `cost` is price times lots."""
+    """The position in one contract: `lots` is negative for a short position, `cost` is price times lots.
 
-    __slots__ = ("cost", "lots", "margin", "spec")
+    `realised` is the profit of what was closed so far; `opened_ns` is 0 until a push has told of the position.
+    """
+
+    __slots__ = ("cost", "lots", "margin", "opened_ns", "realised", "spec")
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.lots = 0
         self.cost = 0
         self.margin = 0
+        self.realised = 0
+        self.opened_ns = 0
 
 
 class FuturesWallet:
@@ -60,7 +65,7 @@ class FuturesWallet:
         unrealised = 0
         for symbol, position in self._positions.items():
             if position.lots:
-                unrealised += _value(position.spec, position.lots * self._marks[symbol] - position.cost)
+                unrealised += value_of(position.spec, position.lots * self._marks[symbol] - position.cost)
         return WalletState(self.balance, self.balance - orders - positions, orders, positions, unrealised)
 
     def lots(self, symbol: str) -> int:
@@ -68,9 +73,16 @@ class FuturesWallet:
         position = self._positions.get(symbol)
         return position.lots if position else 0
 
+    def position(self, spec: Spec) -> Position:
+        """Return the position in a contract, a new one without lots if there is none."""
+        position = self._positions.get(spec.symbol)
+        if position is None:
+            position = self._positions[spec.symbol] = Position(spec)
+        return position
+
     def reserve(self, spec: Spec, order: Order, worst_cost: int) -> None:
         """Reserve margin and fee for an order; raise OrderRejected if there is not enough."""
-        value = _value(spec, worst_cost)
+        value = value_of(spec, worst_cost)
         amount = value // _LEVERAGE + value * _TAKER_FEE // 10_000
         if self.state().available < amount:
             raise OrderRejected("not enough margin available for this order")
@@ -81,10 +93,8 @@ class FuturesWallet:
         """Book a trade; the order's remaining size must be updated already."""
         held = self._held[order.id]
         self._held[order.id] = held * order.remaining // (order.remaining + size)
-        self.balance -= _value(spec, price * size) * (_MAKER_FEE if maker else _TAKER_FEE) // 10_000
-        position = self._positions.get(spec.symbol)
-        if position is None:
-            position = self._positions[spec.symbol] = Position(spec)
+        self.balance -= futures_fee(spec, price * size, maker)
+        position = self.position(spec)
         lots = size if order.side == "buy" else -size
         closing = min(size, abs(position.lots)) if position.lots * lots < 0 else 0
         if closing:
@@ -93,7 +103,7 @@ class FuturesWallet:
         if opening:
             position.lots += opening if lots > 0 else -opening
             position.cost += price * (opening if lots > 0 else -opening)
-            position.margin += _value(spec, price * opening) // _LEVERAGE
+            position.margin += value_of(spec, price * opening) // _LEVERAGE
         self.version += 1
 
     def release(self, order: Order, size: int) -> None:
@@ -113,12 +123,20 @@ class FuturesWallet:
         sign = 1 if position.lots > 0 else -1
         cost = position.cost * size // held
         margin = position.margin * size // held
-        self.balance += _value(spec, sign * price * size - cost)
+        profit = value_of(spec, sign * price * size - cost)
+        self.balance += profit
+        position.realised += profit
         position.lots -= sign * size
         position.cost -= cost
         position.margin -= margin
 
 
-def _value(spec: Spec, cost: int) -> int:
+def futures_fee(spec: Spec, cost: int, maker: bool) -> int:
+    """Return the fee of a trade that costs `cost` (price times lots)."""
+    return value_of(spec, cost) * (_MAKER_FEE if maker else _TAKER_FEE) // 10_000
+
+
+def value_of(spec: Spec, cost: int) -> int:
+    """Return `cost` (price times lots) in units of money."""
     value: int = cost * 10 ** (SCALE - spec.value_scale)
     return value

@@ -7,6 +7,7 @@ accounts in the right order. It renders no pushes itself.
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from .account_feeds import AccountFeed, SpotAccountFeed
 from .accounts import Accounts
@@ -20,9 +21,13 @@ from .history import History
 from .ids import Ids
 from .orders import MATCH, Event, Order, OrderRejected
 from .periodic import SpotTimer
-from .push import Outbox
+from .push import Outbox, Push
 from .specs import Spec
 from .stops import Stop, Stops
+from .uta_account_feeds import UtaAccountFeed
+from .uta_book import Windows
+from .uta_feeds import UtaFeed
+from .uta_periodic import UtaTimer
 
 __all__ = ["Market"]
 
@@ -39,6 +44,7 @@ class Market:
         levels: int,
         accounts: Accounts,
         outbox: Outbox,
+        windows: Windows,
     ) -> None:
         rng = random.Random(f"{seed}:{spec.symbol}")
         self.spec = spec
@@ -61,6 +67,9 @@ class Market:
             self._feed = SpotFeed(self.engine, self.history, self.ids, outbox)
             self._timer = SpotTimer(self.engine, self.history, outbox)
             self._account_feed = SpotAccountFeed(spec, self.ids, accounts, outbox)
+        self._uta = UtaFeed(self.engine, self.history, self.ids, outbox, windows)
+        self._uta_timer = UtaTimer(self.engine, self.history, outbox)
+        self._uta_accounts = UtaAccountFeed(spec, self.ids, accounts, outbox)
         self._crowd = Crowd(self.engine, rng, self.ids.order, levels)
         self._crowd.populate(now_ns)
 
@@ -69,13 +78,13 @@ class Market:
 
     def act(self, now_ns: int) -> None:
         """Let the crowd do one action."""
-        self._feed.begin()
+        self._begin()
         self._crowd.act(now_ns)
         self._settle(now_ns)
 
     def place(self, order: Order, now_ns: int) -> None:
         """Place an order; an account needs the money for it."""
-        self._feed.begin()
+        self._begin()
         self._submit(order, now_ns)
         self._settle(now_ns)
 
@@ -83,7 +92,7 @@ class Market:
         """Add an account's stop order; its money is held only when it triggers."""
         stop = Stop(order, price, price >= self.history.last_price)
         self._stops.add(stop)
-        self._account_feed.push_stop(stop, "open", now_ns)
+        self._push_stop(stop, "open", now_ns)
 
     def has(self, order_id: str) -> bool:
         """Return whether an order rests in the book or waits for its stop price."""
@@ -93,25 +102,44 @@ class Market:
         """Cancel an order that rests or waits for its stop price."""
         stop = self._stops.remove(order_id)
         if stop is not None:
-            self._account_feed.push_stop(stop, "cancel", now_ns)
+            self._push_stop(stop, "cancel", now_ns)
             return
-        self._feed.begin()
+        self._begin()
         self.engine.cancel(order_id, now_ns)
         self._settle(now_ns)
 
     def reduce(self, order_id: str, new_size: int, now_ns: int) -> None:
         """Decrease a resting order."""
-        self._feed.begin()
+        self._begin()
         self.engine.reduce(order_id, new_size, now_ns)
         self._settle(now_ns)
 
     def fire_timer(self, now_ns: int) -> None:
         """Push the periodic feeds."""
         self._timer.fire(now_ns)
+        self._uta_timer.fire_fast(now_ns)
+        self._uta_timer.fire(now_ns)
+
+    def fire_fast_timer(self, now_ns: int) -> None:
+        """Push the feeds of the UTA family that have the shortest period."""
+        self._uta_timer.fire_fast(now_ns)
+
+    def uta_book(self, now_ns: int) -> Push:
+        """Return the UTA feed's snapshot of the book for a new subscriber."""
+        return self._uta.book.snapshot(now_ns)
+
+    def funding(self, now_ns: int) -> dict[str, Any] | None:
+        """Return the funding of a contract in the UTA feed's form, None for a spot symbol."""
+        return self._uta_timer.funding_data(now_ns // 1_000_000) if self.spec.futures else None
+
+    def _begin(self) -> None:
+        self._feed.begin()
+        self._uta.begin()
 
     def _submit(self, order: Order, now_ns: int) -> None:
         if order.account:
             self._account_feed.reserve(order, self._worst_cost(order), now_ns)
+            self._uta_accounts.push_reserved(order, now_ns)
         self.engine.submit(order, now_ns)
 
     def _worst_cost(self, order: Order) -> int:
@@ -126,14 +154,19 @@ class Market:
             for stop in self._stops.take_due(self.history.last_price):
                 self._trigger(stop, now_ns)
         self._feed.finish(now_ns)
+        self._uta.finish(now_ns)
 
     def _trigger(self, stop: Stop, now_ns: int) -> None:
-        self._account_feed.push_stop(stop, "triggered", now_ns)
+        self._push_stop(stop, "triggered", now_ns)
         self._account_feed.push_activated(stop, self.engine.sequence, now_ns)
         try:
             self._submit(stop.order, now_ns)
         except OrderRejected:
-            self._account_feed.push_stop(stop, "cancel", now_ns)
+            self._push_stop(stop, "cancel", now_ns)
+
+    def _push_stop(self, stop: Stop, kind: str, now_ns: int) -> None:
+        self._account_feed.push_stop(stop, kind, now_ns)
+        self._uta_accounts.push_stop(stop, kind, now_ns)
 
     def _on_event(self, event: Event) -> None:
         maker = event.maker
@@ -143,5 +176,7 @@ class Market:
             if self.spec.futures:
                 self._marks[self.spec.symbol] = maker.price
         self._feed.record(event)
+        self._uta.record(event)
         if event.order.account or (maker is not None and maker.account):
             self._account_feed.record(event)
+            self._uta_accounts.record(event)

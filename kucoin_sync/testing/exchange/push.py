@@ -18,18 +18,20 @@ class Push(NamedTuple):
     """One message for subscribers.
 
     `user` is the account that gets a `private` push; `extra` holds further fields of the envelope (`sn`, `id`,
-    `userId`, `channelType`).
+    `userId`, `channelType`; on the UTA feed `P`, `dp`, `t`).
     """
 
     topic: str
     subject: str
-    data: dict[str, Any]
+    data: Any
     user: str | None = None
     private: bool = False
     extra: Mapping[str, Any] = _NOTHING
 
     def message(self) -> dict[str, Any]:
-        """Return the whole message in KuCoin's form."""
+        """Return the whole message in KuCoin's form: that of the UTA feed for its topics."""
+        if self.topic.startswith("/uta/"):
+            return {"T": self.subject, **self.extra, "d": self.data}
         return {
             "topic": self.topic,
             "type": "message",
@@ -55,6 +57,10 @@ class Outbox:
         """Add a push for one account."""
         envelope = {**extra, "userId": user, "channelType": "private"}
         self.pushes.append(Push(topic, subject, data, user, True, envelope))
+
+    def put_uta(self, topic: str, subject: str, data: Any, now_ns: int, user: str | None = None, **extra: Any) -> None:
+        """Add a push of the UTA feed, for one account or for all."""
+        self.pushes.append(Push(topic, subject, data, user, user is not None, {"P": now_ns, **extra}))
 
     def take(self) -> list[Push]:
         """Return the pending pushes, and forget them."""

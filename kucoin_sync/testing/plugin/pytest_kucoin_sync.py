@@ -54,6 +54,8 @@ def kucoin_server(
     with pytest.MonkeyPatch.context() as patch, KucoinServer(**options) as server:
         patch.setenv("KUCOIN_SYNC_REST_URL", server.rest_url)
         patch.setenv("KUCOIN_SYNC_FUTURES_REST_URL", server.futures_rest_url)
+        for option, url in server.uta_urls.items():
+            patch.setenv(f"KUCOIN_SYNC_{option.upper()}", url)
         keys = () if "credentials" in options else (server.KEY, server.SECRET, server.PASSPHRASE)
         for name, value in zip_longest(_KEYS, keys):
             if value is None:

@@ -9,11 +9,12 @@ from .catalogue import Catalogue
 from .connection import Connection
 from .index import Index
 from .limits import Admission, Clock, ServerLimits
+from .pacing import ExchangeFeed
 from .refusals import Refused
 from .rest import Rest
-from .scripting import Scripting
 from .state import State
 from .tokens import Tokens
+from .uta_scripting import UtaScripting
 
 __all__ = ["Context"]
 
@@ -30,9 +31,10 @@ class Context:
     catalogue: Catalogue
     accounts: Accounts
     tokens: Tokens
-    script: Scripting
+    script: UtaScripting
     rest: Rest
     ping_interval: float
+    feed: ExchangeFeed | None
     idle_timeout: float | None
     send_timeout: float
     refuse_in_handshake: bool

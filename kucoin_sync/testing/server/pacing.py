@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ...topics.grammar import argument_of
+from .connection import Connection
 from .index import Index
 from .limits import Clock
 from .publishing import Publisher
@@ -24,10 +26,12 @@ __all__ = ["DeadlineWatch", "ExchangeFeed"]
 _CHUNK = 256
 _SHORTEST_WAIT = 0.001
 _LONGEST_BACKLOG = 0.5
+_WINDOW = 0.01
+_FAST_BEAT = 0.1
 
 
 class DeadlineWatch:
-    """Cut clients that are silent for too long or do not answer a close frame."""
+    """Cut clients that are silent for too long or do not answer a close frame, and do jobs at their instants."""
 
     def __init__(self, state: State, clock: Clock, idle_timeout: float | None) -> None:
         self._state = state
@@ -64,7 +68,9 @@ class DeadlineWatch:
         with self._state.lock:
             connections = list(self._state.open.values())
         now = self._clock.now()
-        nearest = float("inf")
+        jobs, nearest = self._state.take_jobs(now)
+        for job in jobs:
+            job()
         for connection in connections:
             if connection.deadline(self._idle_timeout) <= now:
                 connection.expire()
@@ -99,6 +105,10 @@ class ExchangeFeed:
 
     def step(self, count: int = 1) -> int:
         """Let the crowd act `count` times; return the number of frames sent."""
+        with self._push_lock:
+            return self._act(count) + self._close_windows()
+
+    def _act(self, count: int) -> int:
         sent = 0
         with self._push_lock:
             for start in range(0, count, _CHUNK):
@@ -122,9 +132,38 @@ class ExchangeFeed:
                 with self._exchange_lock:
                     yield self.exchange
             finally:
-                with self._exchange_lock:
-                    pushes = self.exchange.take_pushes()
-                self._publisher.publish_many(pushes)
+                self._close_windows()
+
+    def send_book(self, connection: Connection, topic: str) -> None:
+        """Send the snapshot of a book `increment@10ms` of the UTA feed to a new subscriber.
+
+        Other subscribers get the changes up to it before. Nothing is sent for a symbol that is not traded.
+        """
+        symbol = argument_of(topic).rpartition("_")[0]
+        with self._push_lock:
+            with self._exchange_lock:
+                try:
+                    snapshot = self.exchange.uta_book(symbol)
+                except ValueError:
+                    return
+                pushes = self.exchange.take_pushes()
+            self._publisher.publish_many(pushes)
+            if snapshot.topic == topic:
+                connection.send(snapshot.message())
+
+    def _close_windows(self) -> int:
+        """Push what is pending and what books of the UTA feed have collected; return the number of frames sent."""
+        with self._push_lock:
+            with self._exchange_lock:
+                self.exchange.close_windows()
+                pushes = self.exchange.take_pushes()
+            return self._publisher.publish_many(pushes)
+
+    def _beat_fast(self) -> None:
+        with self._push_lock:
+            with self._exchange_lock:
+                pushes = self.exchange.fast_heartbeat()
+            self._publisher.publish_many(pushes)
 
     def level2(self, symbol: str, depth: int | None) -> Mapping[str, Any]:
         """Return the snapshot of a level 2 book."""
@@ -153,7 +192,7 @@ class ExchangeFeed:
             thread.join()
 
     def _is_wanted(self, topic: str) -> bool:
-        if topic.partition(":")[0] in self.OWN_NAMES:
+        if topic.startswith("/uta/") or topic.partition(":")[0] in self.OWN_NAMES:
             return self._index.wants(topic)
         return bool(self._index.find(topic))
 
@@ -164,16 +203,25 @@ class ExchangeFeed:
             self._record(error)
 
     def _trade(self, rate: float, beat_seconds: float) -> None:
-        started = next_beat = time.monotonic()
+        started = next_beat = next_fast_beat = next_window = time.monotonic()
         done = 0
         wait = 0.0
         while not self._stopping.wait(wait):
             now = time.monotonic()
             due = int((now - started) * rate) - done
             # Trades missed during a pause are not made up for in a burst.
-            self.step(min(due, int(_LONGEST_BACKLOG * rate) + 1))
+            self._act(min(due, int(_LONGEST_BACKLOG * rate) + 1))
             done += due
+            if now >= next_window:
+                self._close_windows()
+                next_window = now + _WINDOW
             if now >= next_beat:
                 self.heartbeat()
-                next_beat = now + beat_seconds
-            wait = max(_SHORTEST_WAIT, min(started + (done + 1) / rate, next_beat) - time.monotonic())
+                next_beat, next_fast_beat = now + beat_seconds, now + _FAST_BEAT
+            elif now >= next_fast_beat:
+                self._beat_fast()
+                next_fast_beat = now + _FAST_BEAT
+            next_due = min(started + (done + 1) / rate, next_beat, next_fast_beat)
+            if self.exchange.window_is_open:
+                next_due = min(next_due, next_window)
+            wait = max(_SHORTEST_WAIT, next_due - time.monotonic())

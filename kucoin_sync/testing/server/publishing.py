@@ -104,9 +104,14 @@ class Publisher:
                 continue
             if subscription.accepts(push.user) and (test is None or test(push)):
                 namespaces[subscription.connection, subscription.tunnel] = None
-        if uta:
-            yield from self._uta_frames(push, namespaces)
-            return
+        copies = 2 if self._script.repeats(topic) else 1
+        for _ in range(copies):
+            yield from self._uta_frames(push, namespaces) if uta else self._classic_frames(push, namespaces)
+
+    def _classic_frames(
+        self, push: Outgoing, namespaces: Iterable[tuple[Connection, str | None]]
+    ) -> Iterator[tuple[Connection, bytes]]:
+        topic = push.topic
         personal = "channelType" not in push.extra and (push.user is not None or self._catalogue.is_private(topic))
         encoded: dict[tuple[str | None, str | None], bytes] = {}
         for connection, tunnel in namespaces:
@@ -152,8 +157,12 @@ def uta_message(push: Outgoing, now_ns: int) -> dict[str, Any]:
     """
     channel, _, argument = push.topic.removeprefix("/uta/").partition(":")
     name, dot, account = channel.rpartition(".")
-    subject = push.subject if push.subject is not None else f"{_PUSHED_AS.get(name, name)}{dot}{account}"
-    message: dict[str, Any] = {"T": subject, "P": now_ns}
+    subject = f"{_PUSHED_AS.get(name, name)}{dot}{account}"
+    if channel == "callAuctionInfo":
+        subject = "callAuctionInfo.SPOT"
+    message: dict[str, Any] = {"T": subject if push.subject is None else push.subject, "P": now_ns}
+    if channel == "callAuctionInfo":
+        message["t"] = "snapshot"
     if name == "obu":
         depth = argument.rpartition("_")[2]
         message["dp"] = depth

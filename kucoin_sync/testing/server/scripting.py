@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from .refusals import Refused, default_text, status_of
 
-__all__ = ["Failure", "HandshakePlan", "Scripting"]
+__all__ = ["Failure", "HandshakePlan", "Planned", "Scripting"]
 
 _TOKENS = "/api/v1/bullet-*"
 
@@ -44,7 +44,7 @@ class HandshakePlan(NamedTuple):
     raw: bytes | None
 
 
-class _Planned:
+class Planned:
     """A plan for the next `times` times, or for always."""
 
     def __init__(self, what: Any, times: int | None) -> None:
@@ -76,13 +76,14 @@ class Scripting:
         with self._script_lock:
             self.instance_servers = None
             self.announced = ""
-            self._failures: list[_Planned] = []
-            self._handshakes: list[_Planned] = []
-            self._rejections: list[_Planned] = []
-            self._silences: list[_Planned] = []
-            self._acks: list[_Planned] = []
+            self._failures: list[Planned] = []
+            self._handshakes: list[Planned] = []
+            self._rejections: list[Planned] = []
+            self._silences: list[Planned] = []
+            self._acks: list[Planned] = []
             self._snapshots: dict[tuple[str, str], Snapshot] = {}
             self._skips: dict[str, int] = {}
+            self._repeats: dict[str, int] = {}
             self._mute_pong = self._mute_ack = False
 
     # REST
@@ -124,7 +125,7 @@ class Scripting:
         """Answer requests for a book with `data`, or with its result if it is a function.
 
         `kind` is a path or the end of one, as in "level2_100", "depth20", "level2/snapshot", "level3" or
-        "orderbook/level2".
+        "orderbook/level2". "obu" is the snapshot that subscribers of `increment@10ms` on the UTA feed get.
         """
         with self._script_lock:
             self._snapshots[kind, symbol] = data
@@ -200,6 +201,11 @@ class Scripting:
         with self._script_lock:
             self._skips[topic] = self._skips.get(topic, 0) + n
 
+    def repeat_sequence(self, topic: str, n: int = 1) -> None:
+        """Send each of the next `n` pushes of a topic, given by the name in the push, twice."""
+        with self._script_lock:
+            self._repeats[topic] = self._repeats.get(topic, 0) + n
+
     # For the rest of the server
 
     def take_failure(self, path: str) -> Failure | None:
@@ -242,16 +248,22 @@ class Scripting:
 
     def skips(self, topic: str) -> bool:
         """Return whether to drop this push."""
-        if not self._skips:  # the usual case, checked first because it is asked for each push
-            return False
+        # The usual case is checked first, because this is asked for each push.
+        return bool(self._skips) and self._take_one(self._skips, topic)
+
+    def repeats(self, topic: str) -> bool:
+        """Return whether to send this push twice."""
+        return bool(self._repeats) and self._take_one(self._repeats, topic)
+
+    def _take_one(self, counts: dict[str, int], topic: str) -> bool:
         with self._script_lock:
-            left = self._skips.get(topic, 0)
+            left = counts.get(topic, 0)
             if not left:
                 return False
             if left == 1:
-                del self._skips[topic]
+                del counts[topic]
             else:
-                self._skips[topic] = left - 1
+                counts[topic] = left - 1
             return True
 
     def snapshot(self, path: str, symbol: str) -> Mapping[str, Any] | None:
@@ -261,12 +273,12 @@ class Scripting:
             found = self._snapshots[max(kinds, key=len), symbol] if kinds else None
         return found() if callable(found) else found
 
-    def _plan(self, plans: list[_Planned], what: Any, times: int | None) -> None:
-        planned = _Planned(what, times)
+    def _plan(self, plans: list[Planned], what: Any, times: int | None) -> None:
+        planned = Planned(what, times)
         with self._script_lock:
             plans.append(planned)
 
-    def _take(self, plans: list[_Planned], fits: Callable[[Any], bool] = lambda what: True) -> Any:
+    def _take(self, plans: list[Planned], fits: Callable[[Any], bool] = lambda what: True) -> Any:
         with self._script_lock:
             for planned in plans:
                 if fits(planned.what):

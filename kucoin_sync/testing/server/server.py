@@ -10,7 +10,6 @@ trades after `run_exchange`.
 
 from __future__ import annotations
 
-import inspect
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -30,9 +29,9 @@ from .observing import Observing
 from .pacing import DeadlineWatch, ExchangeFeed
 from .publishing import Outgoing, Publisher, Pushed
 from .rest import Books, Rest
-from .scripting import Scripting
 from .state import State
 from .tokens import Tokens
+from .uta_scripting import UtaScripting
 from .uta_topics import FUTURES as UTA_FUTURES
 from .uta_topics import PRIVATE, SPOT
 
@@ -44,14 +43,7 @@ __all__ = ["KucoinServer"]
 _UTA_OPTIONS = {"uta_spot_url": SPOT, "uta_futures_url": UTA_FUTURES, "uta_private_url": PRIVATE}
 
 
-def _takes_uta_urls() -> bool:
-    # Until every part of the package knows the UTA feed.
-    from ... import Stream
-
-    return "uta_spot_url" in inspect.signature(Stream).parameters
-
-
-class KucoinServer(Scripting, Observing):
+class KucoinServer(UtaScripting, Observing):
     """A local KuCoin on one port.
 
     Args:
@@ -96,7 +88,7 @@ class KucoinServer(Scripting, Observing):
     ) -> None:
         state = State()
         index, catalogue = Index(state.lock), Catalogue(symbols)
-        Scripting.__init__(self, state.lock)
+        UtaScripting.__init__(self, state.lock)
         Observing.__init__(self, state, index)
         limits = limits or ServerLimits()
         self._clock = Clock(clock, monotonic)
@@ -112,7 +104,7 @@ class KucoinServer(Scripting, Observing):
         rest = Rest(state, self._clock, limits, accounts, tokens, self, books, self._instance_server)
         self._context = Context(
             state, index, self._clock, limits, Admission(limits), catalogue, accounts, tokens, self, rest,
-            ping_interval, idle_timeout, send_timeout, refuse_in_handshake,
+            ping_interval, self._feed, idle_timeout, send_timeout, refuse_in_handshake,
         )  # fmt: skip
         self._watch = DeadlineWatch(state, self._clock, idle_timeout)
         self._listener = Listener(host, port, tls, lambda peer: Handler(peer, self._context), state.record)
@@ -209,7 +201,7 @@ class KucoinServer(Scripting, Observing):
             "rest_url": self.rest_url,
             "futures_rest_url": self.futures_rest_url,
             "proxy": "",
-            **(self.uta_urls if _takes_uta_urls() else {}),
+            **self.uta_urls,
         }
 
     @property

@@ -61,6 +61,7 @@ class State:
         self._errors: list[BaseException] = []
         #: Set when a deadline came nearer or the clock was moved, to wake the thread that watches deadlines.
         self.deadlines_moved = threading.Event()
+        self._jobs: list[tuple[float, Callable[[], object]]] = []
 
     def changed(self) -> None:
         """Wake every waiter."""
@@ -104,6 +105,19 @@ class State:
         with self.lock:
             return [connection for connection in self.open.values() if connection.accepted]
 
+    def add_job(self, at: float, job: Callable[[], object]) -> None:
+        """Let the thread that watches deadlines call `job` at an instant of the server's clock."""
+        with self.lock:
+            self._jobs.append((at, job))
+        self.deadlines_moved.set()
+
+    def take_jobs(self, now: float) -> tuple[list[Callable[[], object]], float]:
+        """Return the jobs that are due, and the instant of the next one."""
+        with self.lock:
+            due = [job for at, job in self._jobs if at <= now]
+            self._jobs = [(at, job) for at, job in self._jobs if at > now]
+            return due, min((at for at, _ in self._jobs), default=float("inf"))
+
     def record(self, error: BaseException) -> None:
         """Keep an error of a server thread for `take_error`."""
         with self.lock:
@@ -127,8 +141,9 @@ class State:
             return self._changed.wait_for(predicate, timeout)
 
     def clear_logs(self) -> None:
-        """Forget commands, requests, handshakes and ended connections."""
+        """Forget commands, requests, handshakes, ended connections and jobs."""
         with self.lock:
+            self._jobs.clear()
             self.commands.clear()
             self.requests.clear()
             self.handshakes.clear()

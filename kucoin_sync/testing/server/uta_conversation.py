@@ -19,11 +19,12 @@ import msgspec
 from websocket import ABNF
 
 from ...internal.backoff import SlidingWindow
-from .connection import Connection
+from .connection import Connection, Subscription
 from .context import Context
+from .publishing import Pushed, uta_message
 from .refusals import TOO_FAST, Refused, RestRefused
 from .state import Command
-from .uta_topics import INVALID, PRIVATE, singles_of
+from .uta_topics import INCREMENT, INVALID, PRIVATE, singles_of
 
 __all__ = ["UtaConnection", "UtaConversation"]
 
@@ -45,6 +46,11 @@ class UtaConnection(Connection):
             self.user = user
         self._state.changed()
 
+    def subscription(self, topic: str) -> Subscription | None:
+        """Return the subscription to a single topic, None if there is none."""
+        with self._state.lock:
+            return (self.namespace(None) or {}).get(topic)
+
     def expire(self) -> None:
         """Cut a silent client without a close frame, as KuCoin was observed to do."""
         self._note_end("silent")
@@ -57,6 +63,8 @@ class UtaConversation:
     def __init__(self, connection: UtaConnection, context: Context) -> None:
         self._connection = connection
         self._context = context
+        if context.script.uta_text_frames:
+            connection.opcode = ABNF.OPCODE_TEXT
         limits = context.limits
         private = connection.market == PRIVATE
         self._topics = limits.uta_private_topics if private else limits.uta_topics
@@ -65,9 +73,11 @@ class UtaConversation:
 
     def welcome(self) -> None:
         """Send the welcome."""
-        if not self._context.script.take_silence():
+        script = self._context.script
+        if not script.take_silence():
             interval = int(self._context.ping_interval * 1000)
-            self._connection.send({"sessionId": self._connection.id, "message": "welcome", "pingInterval": interval})
+            usual = {"sessionId": self._connection.id, "message": "welcome", "pingInterval": interval}
+            self._connection.send(script.take_welcome(usual))
 
     def refuse(self, error: Refused) -> None:
         """Send the reason for the refusal and close the connection."""
@@ -120,6 +130,11 @@ class UtaConversation:
     def _auth(self, message: Message) -> None:
         if self._connection.market != PRIVATE:
             raise INVALID
+        answers, refusal = self._context.script.take_login()
+        if not answers:
+            return
+        if refusal is not None:
+            raise refusal
         # A member may be text or number. The key's version is not sent: the passphrase is always encrypted.
         headers = {name.lower(): str(value) for name, value in message.items() if name.lower().startswith("kc-api-")}
         headers["kc-api-key-version"] = "2"
@@ -129,7 +144,7 @@ class UtaConversation:
         except RestRefused as error:
             raise Refused(401, error.text) from None
         self._connection.authorise(user)
-        self._ack(message)
+        self._connection.send({**_id(message), "result": self._context.script.uta_ack})
 
     def _subscribe(self, message: Message) -> None:
         context, connection = self._context, self._connection
@@ -141,11 +156,43 @@ class UtaConversation:
         if connection.market == PRIVATE and not connection.private:
             raise Refused(403, "please login first")
         known = connection.topics
+        new = [single for single in singles if single not in known]
         if self._topics is not None and len(known.union(singles)) > self._topics:
             raise Refused(509, f"exceed max subscription count limitation of {self._topics} per session")
         with connection.alone():
             connection.subscribe(None, dict.fromkeys(singles, False))
             self._ack(message)
+        for single in new:
+            if single.endswith(f"_{INCREMENT}"):
+                self._send_book(single)
+
+    def _send_book(self, topic: str) -> None:
+        """Send the snapshot of a book, when it is due, if the topic is still subscribed then."""
+        context, connection = self._context, self._connection
+        subscription = connection.subscription(topic)
+        delay = context.script.take_snapshot_delay(topic)
+
+        def send() -> None:
+            try:
+                if connection.subscription(topic) is subscription:
+                    self._send_snapshot(topic)
+            except Exception as error:
+                context.state.record(error)
+
+        if delay == 0:
+            send()
+        elif delay is not None:
+            context.state.add_job(context.clock.now() + delay, send)
+
+    def _send_snapshot(self, topic: str) -> None:
+        context, connection = self._context, self._connection
+        symbol = topic.partition(":")[2].rpartition("_")[0]
+        scripted = context.script.snapshot("obu", symbol)
+        if scripted is not None:
+            push = Pushed(topic, scripted, None, None, {"t": "snapshot"})
+            connection.send(uta_message(push, int(context.clock.wall() * 1e9)))
+        elif context.feed is not None:
+            context.feed.send_book(connection, topic)
 
     def _unsubscribe(self, message: Message) -> None:
         connection = self._connection
@@ -153,8 +200,9 @@ class UtaConversation:
         self._ack(message)
 
     def _ack(self, message: Message) -> None:
-        for _ in range(self._context.script.take_acks()):
-            self._connection.send({**_id(message), "result": True})
+        script = self._context.script
+        for _ in range(script.take_acks()):
+            self._connection.send({**_id(message), "result": script.uta_ack})
 
     def _send_refusal(self, message: Message, error: Refused) -> None:
         self._connection.send({**_id(message), "result": False, error.member: error.text})

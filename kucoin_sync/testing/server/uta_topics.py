@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from ...topics.table import CANDLE_TYPES
 from .refusals import Refused
 
-__all__ = ["FUTURES", "INVALID", "PRIVATE", "SPOT", "singles_of"]
+__all__ = ["FUTURES", "INCREMENT", "INVALID", "PRIVATE", "SPOT", "singles_of"]
 
 SPOT, FUTURES, PRIVATE = "uta-spot", "uta-futures", "uta"
-_DEPTHS = ("1", "5", "50", "increment", "increment@10ms")
+INCREMENT = "increment@10ms"
+_DEPTHS = ("1", "5", "50", "increment", INCREMENT)
 
 INVALID = Refused(400, "invalid request data")
 _TRADE_TYPES = {SPOT: ("SPOT",), FUTURES: ("FUTURES",), PRIVATE: ("UNIFIED",)}

@@ -22,10 +22,12 @@ from kucoin_sync import (
 )
 from kucoin_sync.books import pushed_snapshots
 from kucoin_sync.recording import Recorder, RecordingError, ReplayStream
+from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.threads import LIMIT, until
 from ..support.uta import UtaServer
 from ..support.uta_books import UtaMarket
+from .conftest import FAST
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
 TOPIC = "/uta/obu.SPOT:BTC-USDT_increment@10ms"
@@ -295,3 +297,70 @@ def test_a_book_of_a_recording_without_its_snapshot_ends(recording: tuple[Path, 
         book = replay.book(SPOT, feed="uta")
         with pytest.raises(RecordingError, match="has no snapshot of it"):
             book.wait_ready(LIMIT)
+
+
+# Against the local KuCoin, whose market has more levels than the feed pushes
+
+
+@pytest.fixture
+def kucoin(nothing_left_behind: None) -> Iterator[KucoinServer]:
+    with KucoinServer(exchange=Exchange((SPOT, CONTRACT), seed=9, levels=530)) as started:
+        yield started
+    started.check()
+
+
+def is_true(kucoin: KucoinServer, book: LocalBook) -> bool:
+    """Return whether a book is at the exchange's sequence; fail if it says what is not so."""
+    with kucoin.trading() as exchange:
+        sequence, *sides = exchange.level2(book.symbol)
+        try:
+            snapshot = book.snapshot()
+        except BookNotReady:
+            return False
+    if snapshot.sequence != sequence:
+        return False
+    for known, true in zip((snapshot.bids, snapshot.asks), sides, strict=True):
+        assert known[: known.reliable_count] == true[: known.reliable_count]
+        assert known.reliable_count > 300
+        assert len(known) <= 500
+    return True
+
+
+def move(kucoin: KucoinServer, symbol: str) -> None:
+    """Let the crowd act until the book has changed, and end the window."""
+    with kucoin.trading() as exchange:
+        before = exchange.level2(symbol).sequence
+    while True:
+        kucoin.step_exchange(20)
+        with kucoin.trading() as exchange:
+            if exchange.level2(symbol).sequence > before:
+                return
+
+
+@pytest.mark.parametrize("symbol", [SPOT, CONTRACT])
+@pytest.mark.parametrize("fault", ["none", "a lost push", "a repeated push", "a cut"])
+def test_a_book_equals_the_exchanges_or_refuses(kucoin: KucoinServer, symbol: str, fault: str) -> None:
+    topic = str(topics.uta.book(symbol))
+    with Stream(**kucoin.stream_options, limits=FAST) as stream, stream.book(symbol, feed="uta") as book:
+        book.wait_ready(LIMIT)
+        assert book.partial
+        for _ in range(5):
+            move(kucoin, symbol)
+            until(lambda: is_true(kucoin, book), f"{book!r} to be at the exchange's sequence")
+        if fault == "a lost push":
+            kucoin.skip_sequence(topic)
+        elif fault == "a repeated push":
+            kucoin.repeat_sequence(topic, 3)
+        elif fault == "a cut":
+            kucoin.drop_connections()
+        for _ in range(5):
+            move(kucoin, symbol)
+        until(lambda: is_true(kucoin, book) or move(kucoin, symbol), f"{book!r} to be at the exchange's sequence")
+        assert book.resyncs == (fault in ("a lost push", "a cut"))
+    assert kucoin.requests == [], "nothing was asked of REST"
+
+
+def test_a_ladder_without_a_key(kucoin: KucoinServer) -> None:
+    with Stream(**kucoin.stream_options) as stream, stream.book(SPOT, feed="uta") as book:
+        ladder = book.wait_ready(LIMIT).snapshot(20)
+        assert (len(ladder.bids), len(ladder.asks), ladder.partial) == (20, 20, False)

@@ -49,7 +49,8 @@ _NO_BOOKS = {"books": 0, "books_ready": 0, "book_resyncs": 0, "book_snapshots": 
 
 #: Public methods for packages built on a stream; `dir` and tab completion omit them.
 _INTERNAL = {
-    "add_observer", "after_fork", "carrying", "emit", "fetcher", "has_key", "remove_observer", "unwatch", "watch"
+    "add_observer", "after_fork", "carrying", "emit", "fetcher", "has_key", "remove_observer", "resubscribe", "unwatch",
+    "watch",
 }  # fmt: skip
 
 C = TypeVar("C", bound=Callback)
@@ -319,9 +320,13 @@ class Client(Subscribing):
         """Return the provider of snapshots that a feed pushes."""
         from .books.pushed_snapshots import PushedSnapshots
 
-        return PushedSnapshots(self._subscription_manager.resubscribe)
+        return PushedSnapshots(self._subscription_manager.resubscribe)  # a method of this object would keep it alive
 
     # For the relay, which forwards the messages of a stream
+
+    def resubscribe(self, topic: str) -> None:
+        """Have a public topic unsubscribed and subscribed again, so that KuCoin pushes its snapshot."""
+        self._subscription_manager.resubscribe(topic)
 
     def watch(self, watcher: Watcher) -> None:
         """Register a watcher of the confirmed and lost public topics. Such a stream can keep no books."""

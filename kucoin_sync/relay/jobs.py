@@ -1,7 +1,7 @@
-"""Run the slow jobs of a relay: fetch snapshots for readers' books, and subscribe private topics.
+"""Run the slow jobs of a relay: get snapshots for readers' books, and subscribe private topics.
 
 One worker thread starts with the lease. Up to three more run while there are more jobs. One snapshot serves all readers
-that asked before it was fetched.
+that asked before it was fetched. A snapshot that KuCoin pushes serves all readers of its topic.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from .. import Limits
 from ..books.snapshot_fetcher import FetcherFactory, Fetchers
-from ..exceptions import KucoinSyncError
+from ..exceptions import InvalidTopic, KucoinSyncError
 from ..internal import backoff
 from ..internal.guard import log
 from ..net.waker import Cancelled, Waker
@@ -24,11 +25,14 @@ from .codec import encode
 from .keys import Keys
 from .scripts import HolderScripts
 from .server import BROKEN, RedisServer
-from .snapshots import SnapshotAnswer, SnapshotRequest, answer_of, decode_book
+from .snapshots import PUSHED, SnapshotAnswer, SnapshotRequest, answer_of, decode_book
 
 __all__ = ["Jobs"]
 
 _PACE_SECONDS = 30.0
+_AGAIN_SECONDS = 15.0
+"""Seconds from subscribing a topic again to doing so again: a pushed snapshot needs up to 6 of them."""
+
 _KEEP_SECONDS = 60
 
 #: The REST paths that readers may request. Any other path would let a reader use the relay's API key.
@@ -55,8 +59,17 @@ class _Holder(Protocol):
 class Jobs:
     """The jobs of one leadership, and the worker threads that run them."""
 
-    def __init__(self, holder: _Holder, fetcher: FetcherFactory, server: RedisServer, keys: Keys) -> None:
+    def __init__(
+        self,
+        holder: _Holder,
+        fetcher: FetcherFactory,
+        server: RedisServer,
+        keys: Keys,
+        resubscribe: Callable[[str], None],
+    ) -> None:
         self._holder = holder
+        self._resubscribe = resubscribe
+        self._resubscribed: dict[str, float] = {}  # when topics were subscribed again
         self._keys = keys
         self._lock = threading.Lock()  # guards all of the following
         self._waiting: dict[Job, None] = {}
@@ -122,6 +135,9 @@ class Jobs:
         if not isinstance(job, str):
             job()
             return
+        if job.startswith(PUSHED):
+            self._push_again(job)
+            return
         book = decode_book(job)
         if book is None or book.path not in _PATHS:
             log(logging.WARNING, "a reader asked for a snapshot that relays do not fetch: %.200s", job)
@@ -130,6 +146,17 @@ class Jobs:
         asked: Any = self._client.get(self._keys.asked(job))
         answer = self._fetch(book, int(asked or 0), fetchers)
         self._scripts.answer(self._holder.token, job, encode(answer), _KEEP_SECONDS)
+
+    def _push_again(self, topic: str) -> None:
+        """Have KuCoin push the snapshot of a book again, for all readers of its topic, unless it has just done so."""
+        now = time.monotonic()
+        with self._lock:
+            self._resubscribed = {each: at for each, at in self._resubscribed.items() if now - at < _AGAIN_SECONDS}
+            if topic in self._resubscribed:
+                return
+            self._resubscribed[topic] = now
+        with suppress(InvalidTopic):
+            self._resubscribe(topic)
 
     def _wait_for_pace(self, waker: Waker) -> None:
         while True:

@@ -290,7 +290,7 @@ class Relay:
                 retention=self._retention, limit=_BUFFER_RECORDS, emit=self._callbacks.emit,
             )  # fmt: skip
             undo.callback(leadership.end)
-            self._jobs = Jobs(leadership, self._stream.fetcher, self._server, self._keys)
+            self._jobs = Jobs(leadership, self._stream.fetcher, self._server, self._keys, self._stream.resubscribe)
             undo.pop_all()
         with self._changed:
             self._leadership = leadership

@@ -2,6 +2,9 @@
 
 A reader accepts an answer only if it was fetched after the reader's request. So the snapshot is never older than the
 first update that the reader keeps; see `books.calibration`.
+
+A snapshot that KuCoin pushes comes to all readers among the messages of its topic. A reader whose book lacks one asks
+for the topic to be subscribed again.
 """
 
 from __future__ import annotations
@@ -19,7 +22,18 @@ from .keys import Keys
 from .scripts import ReaderScripts
 from .server import BROKEN, RedisServer
 
-__all__ = ["RelaySnapshotFetcher", "SnapshotAnswer", "SnapshotRequest", "answer_of", "decode_book"]
+__all__ = [
+    "PUSHED",
+    "RelaySnapshotFetcher",
+    "SnapshotAnswer",
+    "SnapshotRequest",
+    "answer_of",
+    "ask_for_push",
+    "decode_book",
+]
+
+#: A request that is a topic with this beginning is for a snapshot that KuCoin pushes.
+PUSHED = "/uta/obu."
 
 _ANSWER_SECONDS = 5.0
 """Seconds to wait for the relay's answer; the relay may die before it answers."""
@@ -75,6 +89,17 @@ class SnapshotAnswer(msgspec.Struct):
             retriable=self.retriable,
             retry_after=self.retry_after,
         )
+
+
+def ask_for_push(server: RedisServer, keys: Keys, topic: str) -> None:
+    """Ask the relay to have KuCoin push the snapshot of a topic again; readers ask again if none comes."""
+    client = server.client()
+    try:
+        ReaderScripts(client, keys).ask(topic)
+    except BROKEN:
+        pass  # the source of the topic reports that Redis does not answer
+    finally:
+        client.connection_pool.disconnect()
 
 
 def answer_of(asked: int, error: KucoinSyncError) -> SnapshotAnswer:

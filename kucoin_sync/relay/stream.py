@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..client import Client
 from ..connections.source import Deliver, MessageSource, SourceListener
@@ -15,8 +16,11 @@ from ..limits import Limits
 from .codec import decode_lease
 from .keys import Keys
 from .server import BROKEN, RedisServer
-from .snapshots import RelaySnapshotFetcher
+from .snapshots import RelaySnapshotFetcher, ask_for_push
 from .source import RelaySource
+
+if TYPE_CHECKING:
+    from ..books.snapshot_fetcher import SnapshotProvider
 
 __all__ = ["NAMESPACE", "RelayStream"]
 
@@ -37,6 +41,8 @@ class RelayStream(Client):
     - If a known number of messages is missing (for example, Redis trimmed them before they were read), the next
       message's `lost` is that number, and its `epoch` rises. If the number is unknown (for example, another relay took
       over), only the epoch rises.
+    - A book of the UTA feed may need 10 seconds more: KuCoin pushes its snapshot only when the relay asks for it, again
+      for all readers of the topic.
     - There are no tunnels and no `private=True` for public topics. Private topics need no key here; only a relay with
       `private=True` passes them on.
 
@@ -59,6 +65,7 @@ class RelayStream(Client):
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
         server, keys = RedisServer(url, ca_certs), Keys(namespace)
+        self._ask_for_push = partial(ask_for_push, server, keys)
 
         def read(number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver) -> MessageSource:
             return RelaySource(number, market, private, server, keys, owner, deliver)
@@ -73,6 +80,11 @@ class RelayStream(Client):
             Limits().snapshots_per_30s,
             with_key=lambda: _relay_signs(server, keys),
         )
+
+    def _make_pushed_snapshots(self) -> SnapshotProvider:
+        from ..books.pushed_snapshots import PushedSnapshots
+
+        return PushedSnapshots(self._ask_for_push)
 
     def tunnel(self, name: str) -> NoReturn:
         """Raise InvalidTopic, because a relay has no tunnels."""

@@ -228,7 +228,11 @@ def make_jobs(redis: LocalRedis) -> Iterator[Callable[[HeldFetcher], Jobs]]:
 
     def make(fetcher: HeldFetcher) -> Jobs:
         redis.call("SET", Keys("kucoin-sync").token, Holder.token)
-        made.append(Jobs(Holder(), lambda waker, signed: fetcher, RedisServer(redis.url), Keys("kucoin-sync")))
+        made.append(
+            Jobs(
+                Holder(), lambda waker, signed: fetcher, RedisServer(redis.url), Keys("kucoin-sync"), lambda topic: None
+            )
+        )
         return made[-1]
 
     yield make

@@ -184,7 +184,11 @@ class ServerNotice(_OfConnection, frozen=True):
 
     code: int
     reason: str = ""
-    _sentence = "the server reports on {0._which} {0.epoch}: {0.reason} (code {0.code})"
+    _sentence = "the server reports on {0._which} {0.epoch}: {0.reason}{0._coded}"
+
+    @property
+    def _coded(self) -> str:
+        return f" (code {self.code})" if self.code else ""
 
 
 class BookReady(_OfBook, frozen=True):

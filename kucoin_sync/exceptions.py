@@ -137,11 +137,12 @@ class RestError(KucoinSyncError):
 
 
 class SubscriptionRejected(KucoinSyncError):
-    """KuCoin refused to subscribe `topic` (`code` and `reason` are its own)."""
+    """KuCoin refused to subscribe `topic` (`code` and `reason` are its own; `code` is 0 if it sends none)."""
 
     def __init__(self, topic: str, code: int, reason: str) -> None:
+        coded = f" with code {code}" if code else ""
         super().__init__(
-            f"KuCoin rejected the topic {topic!r} with code {code}: {reason}. Check the spelling of the topic and "
+            f"KuCoin rejected the topic {topic!r}{coded}: {reason}. Check the spelling of the topic and "
             "its symbol, and for a private topic the permissions of the key."
         )
         self.topic = topic

@@ -56,8 +56,8 @@ class BookSource(msgspec.Struct, frozen=True):
             feed: "classic" or "uta".
 
         Raises:
-            InvalidTopic: the symbol can't exist, or has no book of that level.
-            ValueError: the level, the generation or the feed does not exist, or the feed has no books of that level.
+            InvalidTopic: the symbol can't exist, or it or the feed has no book of that level.
+            ValueError: the level, the generation or the feed does not exist.
         """
         if level not in (2, 3):
             raise ValueError(f"level is {level!r}; a book is of level 2 (sizes at prices) or 3 (single orders)")
@@ -94,7 +94,7 @@ class BookSource(msgspec.Struct, frozen=True):
     @classmethod
     def _of_uta(cls, symbol: str, level: int) -> BookSource:
         if level != 2:
-            raise ValueError(
+            raise InvalidTopic(
                 'the UTA feed has no books of level 3 (single orders): leave level out, or use feed="classic"'
             )
         topic = topics.uta.book(symbol)

@@ -72,7 +72,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
             # The recorder sees each message when it arrives. An inline callback keeps the queues empty.
             feed.stream.subscribe(*wanted, callback=_nothing, inline=True, timeout=TIMEOUT)
         for symbol in options.book:
-            feed.stream.book(symbol).wait_ready(TIMEOUT)
+            feed.stream.book(symbol, feed=options.feed).wait_ready(TIMEOUT)
         _watch(recorder, options, output, began, deadline)
     numbers = recorder.stats()
     output.aside.say(

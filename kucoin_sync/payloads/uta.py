@@ -7,6 +7,7 @@ types of some members between text and number; both are read. Sources: KuCoin's 
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from msgspec import field
 
@@ -19,7 +20,9 @@ __all__ = [
     "UtaCandle",
     "UtaFundingRate",
     "UtaFundingRates",
+    "UtaFuturesTicker",
     "UtaMarkPrice",
+    "UtaSpotTicker",
     "UtaTicker",
     "UtaTrade",
 ]
@@ -31,19 +34,19 @@ class UtaTicker(Timed, frozen=True, kw_only=True):
     """The last trade and the best bid and ask: `/uta/ticker`. Time in nanoseconds.
 
     KuCoin pushes it on each trade; a change of the best prices alone does not push (documented). `sequence` rises with
-    holes.
+    holes. Each market has a subclass, because KuCoin orders the members of each in another way.
     """
 
-    wire_best_ask_size: str | None = field(name="A", default=None)
-    wire_best_bid_size: str | None = field(name="B", default=None)
-    sequence: int | None = field(name="E", default=None)
-    wire_time: WireTime = field(name="M", default=0)
-    wire_side: str | None = field(name="S", default=None)
-    wire_best_ask: str | None = field(name="a", default=None)
-    wire_best_bid: str | None = field(name="b", default=None)
-    price: Decimal = field(name="l")
-    wire_size: str | None = field(name="q", default=None)
-    symbol: str = field(name="s")
+    if TYPE_CHECKING:
+        symbol: str
+        sequence: int | None
+        price: Decimal
+        wire_side: str | None
+        wire_size: str | None
+        wire_best_bid: str | None
+        wire_best_bid_size: str | None
+        wire_best_ask: str | None
+        wire_best_ask_size: str | None
 
     @property
     def side(self) -> str | None:
@@ -74,6 +77,36 @@ class UtaTicker(Timed, frozen=True, kw_only=True):
     def best_ask_size(self) -> Decimal | None:
         """The size at the best ask."""
         return parse_decimal(self.wire_best_ask_size, _TICKER)
+
+
+class UtaSpotTicker(UtaTicker, frozen=True, kw_only=True):
+    """The ticker of a spot symbol: `/uta/ticker.SPOT`. Time in nanoseconds."""
+
+    wire_best_ask_size: str | None = field(name="A", default=None)
+    wire_best_bid_size: str | None = field(name="B", default=None)
+    sequence: int | None = field(name="E", default=None)
+    wire_time: WireTime = field(name="M", default=0)
+    wire_side: str | None = field(name="S", default=None)
+    wire_best_ask: str | None = field(name="a", default=None)
+    wire_best_bid: str | None = field(name="b", default=None)
+    price: Decimal = field(name="l")
+    wire_size: str | None = field(name="q", default=None)
+    symbol: str = field(name="s")
+
+
+class UtaFuturesTicker(UtaTicker, frozen=True, kw_only=True):
+    """The ticker of a contract: `/uta/ticker.FUTURES`. Time in nanoseconds."""
+
+    wire_best_ask: str | None = field(name="a", default=None)
+    wire_best_ask_size: str | None = field(name="A", default=None)
+    wire_size: str | None = field(name="q", default=None)
+    wire_best_bid: str | None = field(name="b", default=None)
+    wire_best_bid_size: str | None = field(name="B", default=None)
+    symbol: str = field(name="s")
+    wire_side: str | None = field(name="S", default=None)
+    sequence: int | None = field(name="E", default=None)
+    price: Decimal = field(name="l")
+    wire_time: WireTime = field(name="M", default=0)
 
 
 class UtaTrade(Timed, frozen=True, kw_only=True):

@@ -333,16 +333,18 @@ class Session:
 
     def _on_error(self, answer: Answer, now: float) -> None:
         code, reason, meaning = answer.code, answer.reason, answer.meaning
+        told = f"{reason} (code {code})" if code else reason  # the UTA feed has no codes
         command = self._commands.answered(answer.command_id)
         if self._login_id and answer.command_id == self._login_id:
-            told = f"KuCoin refused the login: {reason}" + (f" (code {code})" if code else "")
-            self.lost = AuthenticationError(told, code=str(code) if code else None, login=True)
+            self.lost = AuthenticationError(
+                f"KuCoin refused the login: {told}", code=str(code) if code else None, login=True
+            )
         elif meaning == "token":
-            self.lost = TokenError(f"KuCoin refused the connect token: {reason} (code {code})")
+            self.lost = TokenError(f"KuCoin refused the connect token: {told}")
         elif meaning == "idle":
-            self.lost = ConnectionFailed(f"KuCoin ended the connection: {reason} (code {code})")
+            self.lost = ConnectionFailed(f"KuCoin ended the connection: {told}")
         elif command is None and not self.welcomed:
-            self.lost = ConnectionFailed(f"KuCoin refused the connection: {reason} (code {code})")
+            self.lost = ConnectionFailed(f"KuCoin refused the connection: {told}")
         elif command is None:
             self._events.append(ServerError(code, reason))
             if meaning == "pace":  # any other command would be refused, too

@@ -96,6 +96,9 @@ class Uta:
 
     def answer(self, frame: bytes) -> Answer:
         control = _decode_control(frame)
+        frame.decode()
+        if control.T is not None and control.d:
+            raise ValueError("a malformed push")
         words = (control.message, control.data, control.op, control.type)
         if "welcome" in words:
             return Answer(
@@ -117,8 +120,10 @@ class Uta:
 
 
 class _Control(msgspec.Struct):
-    """A frame that is not a push. The types of its members vary."""
+    """A frame that is not a push, or a malformed one. The types of its members vary."""
 
+    T: Any = None
+    d: msgspec.Raw = msgspec.Raw()
     id: Any = None
     message: Any = None
     reason_text: Any = msgspec.field(name="reason", default=None)

@@ -164,7 +164,9 @@ def topic_of(key: PushKey) -> str:
 def is_told_by_symbol(key: PushKey) -> bool:
     """Return whether a push is of a known channel, and its symbol is all that its data says of its topic."""
     _, argument = _CHANNELS.get(key.T.lower(), ("", Argument.NONE))
-    return bool(key.s) and argument is not Argument.NONE and argument not in _CANDLES
+    if not key.s or argument is Argument.NONE or argument in _CANDLES:
+        return False
+    return argument not in _DEPTHS or key.dp is not None
 
 
 _CANDLES = Argument.CANDLES, Argument.CONTRACT_CANDLES

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -63,14 +62,12 @@ class _Layout(msgspec.Struct, gc=False, eq=False, frozen=True):
 
     Attributes:
         head: the bytes before the digits of `P`.
-        digits: how many digits there are.
-        middle: the bytes from there to the data's `{`, and the member with the symbol if that comes first.
-        middle_of: takes digits and middle from a frame.
+        middle: the bytes from the digits to the data's `{`, and the member with the symbol if that comes first.
+        middle_of: takes the middle from a frame, after as many digits as there are.
         tail: how a frame ends: with `}}`, and the member with the symbol if that comes last.
     """
 
     head: bytes
-    digits: int
     middle: bytes
     middle_of: Callable[[bytes], bytes]
     tail: bytes
@@ -79,13 +76,12 @@ class _Layout(msgspec.Struct, gc=False, eq=False, frozen=True):
         """Return whether frames begin and end in this way and have no inner objects; `text` is all of them joined.
 
         Of valid JSON, `}}{` stands between frames only. So the number of tails that a head follows shows whether each
-        frame has its head and its tail. Each has two `{` then, at least.
+        frame has its head and its tail. Each has two `{` then, at least. Between head and middle there is `P` only: a
+        `dp`, `t` or `T` does not fit in beside a time of this century.
         """
         count = len(frames)
-        times = b"".join(map(self.middle_of, frames)).replace(self.middle, b"")
         return (
-            len(times) == count * self.digits
-            and times.isdigit()
+            b"".join(map(self.middle_of, frames)) == self.middle * count
             and text.startswith(self.head)
             and text.endswith(self.tail)
             and text.count(self.tail + self.head) == count - 1
@@ -104,8 +100,9 @@ class _Family:
     """
 
     def __init__(self, head: bytes, digits: int, middle: bytes, marker: bytes) -> None:
-        self.data = len(head) + digits + len(middle) - 1
-        self.layout = _Layout(head, digits, middle, itemgetter(slice(len(head), self.data + 1)), b"}}")
+        start = len(head) + digits
+        self.data = start + len(middle) - 1
+        self.layout = _Layout(head, middle, itemgetter(slice(start, self.data + 1)), b"}}")
         self.marker = marker
         self.patterns: dict[bytes, _Pattern] = {}
 
@@ -139,10 +136,11 @@ class _Pattern(EnvelopePrefix, gc=False, eq=False, frozen=True):
     member: bytes
 
     def fits_all(self, frames: list[bytes], text: bytes) -> bool:
-        """Return whether all frames are of this pattern; `text` is all of them joined."""
-        return self.layout.fits_all(frames, text) and (
-            not self.member or -1 not in map(bytes.find, frames, repeat(self.member))
-        )
+        """Return whether all frames are of this pattern; `text` is all of them joined.
+
+        No object has a member twice. So if there are as many as frames, each frame has one.
+        """
+        return self.layout.fits_all(frames, text) and (not self.member or text.count(self.member) == len(frames))
 
 
 class UtaReader:
@@ -239,7 +237,7 @@ class UtaReader:
         layout, member = family.layout, symbol[0]
         if symbol.start() == family.data:
             middle, member = middle + member[1:], b""
-            layout = _Layout(head, digits, middle, itemgetter(slice(len(head), symbol.end())), b"}}")
+            layout = _Layout(head, middle, itemgetter(slice(len(head) + digits, symbol.end())), b"}}")
         elif frame[symbol.end() :] == b"}}":
             layout, member = msgspec.structs.replace(layout, tail=member + b"}}"), b""
         topic = topic_of(key)
@@ -260,8 +258,9 @@ class UtaReader:
         """Return the family with these bytes; make it if there is none."""
         start = head[: head.find(_TIME) + len(_TIME)]
         for family in self._by_start.get(start, ()):
-            layout = family.layout
-            if (layout.head, layout.digits, layout.middle, family.marker) == (head, digits, middle, marker):
+            if (family.layout.head, family.layout.middle, family.marker) == (head, middle, marker) and (
+                family.data == len(head) + digits + len(middle) - 1
+            ):
                 return family
         if len(self._by_start.get(start, ())) >= _MAX_ALIKE:
             self._clear()

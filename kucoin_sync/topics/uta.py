@@ -49,7 +49,7 @@ def _with(symbols: tuple[str, ...], suffix: str) -> tuple[str, ...]:
     return tuple(f"{symbol}_{suffix}" for symbol in symbols) if suffix else symbols
 
 
-def ticker(*symbols: str) -> TopicName[p.UtaTicker]:
+def ticker(*symbols: str) -> TopicName[p.UtaSpotTicker | p.UtaFuturesTicker]:
     """Last trade and best bid and ask of each symbol, on each trade."""
     return _of_market("ticker", symbols)
 

@@ -52,6 +52,8 @@ def test_a_python_block_runs(
     monkeypatch.chdir(tmp_path)  # some write files
     monkeypatch.setenv("KUCOIN_SYNC_REST_URL", market.rest_url)
     monkeypatch.setenv("KUCOIN_SYNC_FUTURES_REST_URL", market.futures_rest_url)
+    for name, url in market.uta_urls.items():
+        monkeypatch.setenv(f"KUCOIN_SYNC_{name.upper()}", url)
     for option, url in market.uta_urls.items():
         monkeypatch.setenv(f"KUCOIN_SYNC_{option.upper()}", url)
     ended = threading.Event()

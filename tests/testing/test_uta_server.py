@@ -37,9 +37,13 @@ def test_the_welcome_is_kucoins_in_a_binary_frame(server: KucoinServer, market: 
         assert connection.user is None
 
 
-def test_the_welcome_has_the_servers_ping_interval() -> None:
-    with KucoinServer(ping_interval=0.5) as server, websocket(server.endpoint("uta-spot")) as socket:
-        assert json.loads(socket.recv(TIMEOUT))["pingInterval"] == 500
+def test_the_welcome_has_the_servers_ping_values() -> None:
+    with (
+        KucoinServer(ping_interval=0.5, ping_timeout=2.5) as server,
+        websocket(server.endpoint("uta-spot")) as socket,
+    ):
+        welcome = json.loads(socket.recv(TIMEOUT))
+        assert (welcome["pingInterval"], welcome["pingTimeout"]) == (500, 2500)
 
 
 def test_the_urls_are_arguments_of_a_stream(server: KucoinServer) -> None:

@@ -34,6 +34,7 @@ class Context:
     script: UtaScripting
     rest: Rest
     ping_interval: float
+    ping_timeout: float
     feed: ExchangeFeed | None
     idle_timeout: float | None
     send_timeout: float

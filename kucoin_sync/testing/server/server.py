@@ -51,7 +51,7 @@ class KucoinServer(UtaScripting, Observing):
         port: 0 takes a free port and keeps it for a later `start`.
         credentials: the API keys of its accounts, as `Credentials`, (key, secret, passphrase) or
             {key: (secret, passphrase)}; a third item of a value is the user's id, which is the key otherwise.
-        ping_interval, ping_timeout: seconds, which connect tokens tell clients to keep.
+        ping_interval, ping_timeout: seconds, which connect tokens and the UTA feed's welcome tell clients to keep.
         idle_timeout: seconds without a message after which a client is cut; None for never.
         send_timeout: seconds after which a client that reads nothing is dropped.
         token_lifetime: seconds.
@@ -104,7 +104,7 @@ class KucoinServer(UtaScripting, Observing):
         rest = Rest(state, self._clock, limits, accounts, tokens, self, books, self._instance_server)
         self._context = Context(
             state, index, self._clock, limits, Admission(limits), catalogue, accounts, tokens, self, rest,
-            ping_interval, self._feed, idle_timeout, send_timeout, refuse_in_handshake,
+            ping_interval, ping_timeout, self._feed, idle_timeout, send_timeout, refuse_in_handshake,
         )  # fmt: skip
         self._watch = DeadlineWatch(state, self._clock, idle_timeout)
         self._listener = Listener(host, port, tls, lambda peer: Handler(peer, self._context), state.record)

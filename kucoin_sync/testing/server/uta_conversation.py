@@ -29,6 +29,8 @@ from .uta_topics import INCREMENT, INVALID, PRIVATE, singles_of
 __all__ = ["UtaConnection", "UtaConversation"]
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+#: Seconds that clients assume if the welcome does not say it.
+_PING_TIMEOUT = 10.0
 _VERIFY = "/api/websocket/users/verify"
 _decode = msgspec.json.Decoder().decode
 
@@ -75,8 +77,10 @@ class UtaConversation:
         """Send the welcome."""
         script = self._context.script
         if not script.take_silence():
-            interval = int(self._context.ping_interval * 1000)
-            usual = {"sessionId": self._connection.id, "message": "welcome", "pingInterval": interval}
+            usual: dict[str, Any] = {"sessionId": self._connection.id, "message": "welcome"}
+            usual["pingInterval"] = int(self._context.ping_interval * 1000)
+            if self._context.ping_timeout != _PING_TIMEOUT:  # KuCoin was observed to leave it out
+                usual["pingTimeout"] = int(self._context.ping_timeout * 1000)
             self._connection.send(script.take_welcome(usual))
 
     def refuse(self, error: Refused) -> None:

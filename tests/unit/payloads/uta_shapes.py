@@ -42,7 +42,7 @@ _ORDER_READ = {
 
 UTA_SHAPES: list[tuple[type[p.Payload], str, dict[str, Any]]] = [
     (
-        p.UtaTicker,
+        p.UtaSpotTicker,
         '{"A":"0.82","B":"0.0076","E":35866825780,"M":1787348157830000001,"S":"SELL","a":"78280.6","b":"78280.5",'
         '"l":"78285.6","q":"0.000161","s":"BTC-USDT"}',
         {
@@ -52,7 +52,7 @@ UTA_SHAPES: list[tuple[type[p.Payload], str, dict[str, Any]]] = [
         },
     ),
     (
-        p.UtaTicker,
+        p.UtaFuturesTicker,
         '{"a":1927.87,"A":4,"q":2,"b":1927.86,"B":810,"s":"ETHUSDTM","S":"buy","E":"1814374362936",'
         '"l":1927.87,"M":1771594732074}',
         {

@@ -44,10 +44,13 @@ class Market:
         self.number = functools.cache(lambda value, scale: Decimal(value).scaleb(-scale))
 
     def sides(self) -> list[list[Level]]:
-        """Return all levels of the exchange, best first."""
+        """Return the best levels of the exchange."""
         spec = self.engine.spec
         return [
-            [Level(self.number(p, spec.price_scale), self.number(s, spec.size_scale)) for p, s in side.visible(10_000)]
+            [
+                Level(self.number(p, spec.price_scale), self.number(s, spec.size_scale))
+                for p, s in side.visible(UTA_DEPTH)
+            ]
             for side in (self.engine.bids, self.engine.asks)
         ]
 

@@ -92,7 +92,8 @@ class LocalBook(NotPicklable, TopOfBook, Generic[B, C]):
     Partial books. Without an API key a spot book begins with the best 100 levels of each side (`snapshot_depth`). It
     knows deeper levels only if they have changed since. `bids_complete_to` and `asks_complete_to` are the prices down
     and up to which it knows all levels. A list of levels says how many of them are reliable
-    (`Levels.reliable_count`). Figures that would need unknown levels are None.
+    (`Levels.reliable_count`). Figures that would need unknown levels are None. A book of the UTA feed has at most the
+    best 500 levels of each side.
     """
 
     def __init__(self, follower: Follower[B, C], maxsize: int, stream: object = None) -> None:

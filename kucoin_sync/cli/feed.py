@@ -67,7 +67,11 @@ class CommandStream:
         parts = [
             f"{_counted(numbers['messages'], 'message')} in {time.monotonic() - self._started:.1f} s",
             _counted(numbers["reconnects"], "reconnect"),
-            *([_counted(numbers["book_resyncs"], "resync")] if numbers["book_snapshots"] else []),
+            *(
+                [_counted(numbers["book_resyncs"], "resync")]
+                if numbers["book_snapshots"] or numbers["book_resyncs"]
+                else []
+            ),
             f"{lost} lost",
             *([f"{numbers['misfits']:,} with something odd"] if numbers["misfits"] else []),
         ]

@@ -33,6 +33,19 @@ def test_elsewhere_than_in_a_terminal_it_prints_json(here: list[str], capsys: py
     assert re.fullmatch(r"kucoin-sync: [\d,]+ messages? in [\d.]+ s, 0 reconnects, 0 resyncs, 0 lost\n", err)
 
 
+@pytest.mark.parametrize("symbol", ["BTC-USDT", "XBTUSDTM"])
+def test_a_book_of_the_uta_feed(symbol: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["book", symbol, "--feed", "uta", "--demo", "--depth", "3", "--json", "--count", "1"]) == 0
+    state = json.loads(capsys.readouterr().out)
+    assert state["symbol"] == symbol
+    assert len(state["bids"]) == len(state["asks"]) == 3
+
+
+def test_the_uta_feed_has_no_level_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["book", "BTC-USDT", "--feed", "uta", "--level", "3", "--demo"]) != 0
+    assert "the UTA feed has no books of level 3" in capsys.readouterr().err
+
+
 def test_a_ladder_of_futures(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["book", "XBTUSDTM", "--depth", "4", "--plain", *here, "--count", "1"]) == 0
     title, _, heads, *rows = capsys.readouterr().out.splitlines()

@@ -68,6 +68,11 @@ class Feed(NamedTuple):
         return self.name
 
     @property
+    def btc(self) -> str:
+        """Another ticker topic."""
+        return f"{self.ticker}:BTC-USDT"
+
+    @property
     def is_uta(self) -> bool:
         return self.name == "uta"
 

@@ -52,6 +52,7 @@ class Feed(NamedTuple):
         eth, match: a ticker and a trade topic.
         private: a private topic.
         plain: a topic whose pushes may have data of any shape, as nothing in it says whose they are.
+        futures: a ticker topic of a contract.
         opcode: of the server's frames.
     """
 
@@ -62,10 +63,16 @@ class Feed(NamedTuple):
     match: str
     private: str
     plain: str
+    futures: str
     opcode: int
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def btc(self) -> str:
+        """Another ticker topic."""
+        return f"{self.ticker}:BTC-USDT"
 
     @property
     def is_uta(self) -> bool:
@@ -110,7 +117,9 @@ class Feed(NamedTuple):
         return found
 
 
-CLASSIC = Feed("classic", "spot", "/market/ticker", ETH, MATCH, "/account/balance", ETH, TEXT)
+CLASSIC = Feed(
+    "classic", "spot", "/market/ticker", ETH, MATCH, "/account/balance", ETH, "/contractMarket/tickerV2:XBTUSDTM", TEXT
+)
 UTA = Feed(
     "uta",
     "uta-spot",
@@ -119,6 +128,7 @@ UTA = Feed(
     "/uta/trade.SPOT:OLD-USDT",
     "/uta/balance.UNIFIED",
     "/uta/funding-fee-all-symbols",
+    "/uta/ticker.FUTURES:XBTUSDTM",
     BINARY,
 )
 
@@ -127,15 +137,17 @@ def on_both(name: str, values: Iterable[Any], uta: Iterable[Any] | None = None) 
     """Run a test with each value on the classic feed, and on the UTA feed, by default with the first one there.
 
     Args:
-        name: of the parameter.
+        name: of the parameter; of several, with commas, if the values are tuples.
         values: its values, or those on the classic feed.
         uta: those on the UTA feed if they are others.
     """
-    values = list(values)
-    pairs = [(CLASSIC, value) for value in values]
-    pairs += first(*((UTA, value) for value in (values if uta is None else uta)))
+    classic = list(values)
+    both = [(CLASSIC, value) for value in classic] + [(UTA, value) for value in (classic if uta is None else uta)]
+    rows = [(feed, *value) if "," in name else (feed, value) for feed, value in both]
     return pytest.mark.parametrize(
-        ("feed", name), pairs, ids=lambda value: value.name if isinstance(value, Feed) else None
+        ("feed", *name.replace(" ", "").split(",")),
+        rows[: len(classic)] + first(*rows[len(classic) :]),
+        ids=lambda value: value.name if isinstance(value, Feed) else None,
     )
 
 

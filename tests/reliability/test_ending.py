@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -23,7 +24,7 @@ from ..support.children import script
 from ..support.processes import HEAR
 from ..support.threads import LIMIT, Task, reached
 from .conftest import MakeStream
-from .feed import ETH, MATCH, at_best, publish, seconds_of
+from .feed import Feed, at_best, on_both, publish, seconds_of
 
 TOKENS = "/api/v1/bullet-*"
 
@@ -49,18 +50,20 @@ STATES: dict[str, Callable[[KucoinServer, FaultProxy], object]] = {
 }
 
 
-@pytest.mark.parametrize("state", STATES)
+@on_both("state", STATES, [state for state in STATES if "token" not in state and "told" not in state])
 def test_close_ends_a_waiting_subscribe_in_every_state_within_a_second(
-    server: KucoinServer, proxy: FaultProxy, make_stream: MakeStream, state: str
+    server: KucoinServer, proxy: FaultProxy, make_stream: MakeStream, state: str, feed: Feed
 ) -> None:
     STATES[state](server, proxy)
 
     def seconds() -> float:
-        requests, events = len(server.requests), Events()
+        requests, accepted, events = len(server.requests), proxy.accepted, Events()
         stream = make_stream(on_event=events)
-        waiting = Task(stream.subscribe, ETH, timeout=LIMIT)
+        waiting = Task(stream.subscribe, feed.eth, timeout=LIMIT)
         if "wait" in state:
             events.wait(Event)  # that it will retry
+        elif feed.is_uta:
+            proxy.wait_for(lambda proxy: proxy.accepted > accepted)
         else:
             server.wait_for(lambda s: len(s.requests) > requests, what="the token request")
         taken = seconds_of(stream.close)
@@ -72,11 +75,13 @@ def test_close_ends_a_waiting_subscribe_in_every_state_within_a_second(
     assert at_best(1.0, seconds) <= 1.0
 
 
-def test_close_from_50_threads_ends_every_wait_within_a_second(server: KucoinServer, make_stream: MakeStream) -> None:
+def test_close_from_50_threads_ends_every_wait_within_a_second(
+    server: KucoinServer, make_stream: MakeStream, feed: Feed
+) -> None:
     def seconds() -> float:
         stream = make_stream()
-        subscription, silent = stream.subscribe(ETH), stream.subscribe(MATCH)
-        publish(server, range(10))
+        subscription, silent = stream.subscribe(feed.eth), stream.subscribe(feed.match)
+        publish(server, range(10), feed.eth)
         iterating = Task(list, silent)
         getting = Task(silent.get)
         began = time.monotonic()
@@ -91,14 +96,16 @@ def test_close_from_50_threads_ends_every_wait_within_a_second(server: KucoinSer
         assert not ours()
         stream.close()
         with pytest.raises(StreamClosed, match="make a new one"):
-            stream.subscribe(ETH)
+            stream.subscribe(feed.eth)
         return taken
 
     assert at_best(1.0, seconds) <= 1.0
 
 
-@pytest.mark.parametrize("inline", [False, True])
-def test_close_may_be_called_from_a_callback(server: KucoinServer, make_stream: MakeStream, inline: bool) -> None:
+@on_both("inline", [False, True])
+def test_close_may_be_called_from_a_callback(
+    server: KucoinServer, make_stream: MakeStream, inline: bool, feed: Feed
+) -> None:
     def seconds() -> float:
         stream, closed, taken = make_stream(), threading.Event(), []
 
@@ -106,9 +113,9 @@ def test_close_may_be_called_from_a_callback(server: KucoinServer, make_stream: 
             taken.append(seconds_of(stream.close))
             closed.set()
 
-        stream.subscribe(ETH, callback=callback, inline=inline)
-        idle = stream.subscribe(MATCH)
-        publish(server, [1])
+        stream.subscribe(feed.eth, callback=callback, inline=inline)
+        idle = stream.subscribe(feed.match)
+        publish(server, [1], feed.eth)
         reached(closed, "close has not returned")
         assert list(idle) == []
         stream.close()
@@ -118,7 +125,7 @@ def test_close_may_be_called_from_a_callback(server: KucoinServer, make_stream: 
     assert at_best(1.0, seconds) <= 1.0
 
 
-def test_close_may_be_called_from_on_event(server: KucoinServer, make_stream: MakeStream) -> None:
+def test_close_may_be_called_from_on_event(server: KucoinServer, make_stream: MakeStream, feed: Feed) -> None:
     closed = threading.Event()
 
     def on_event(_: object) -> None:
@@ -126,26 +133,26 @@ def test_close_may_be_called_from_on_event(server: KucoinServer, make_stream: Ma
         closed.set()
 
     made = make_stream(on_event=on_event)
-    made.subscribe(ETH, timeout=0)
+    made.subscribe(feed.eth, timeout=0)
     reached(closed, "close has not returned")
     with pytest.raises(StreamClosed):
-        made.subscribe(MATCH)
+        made.subscribe(feed.match)
     made.close()
     assert not ours()
 
 
-@pytest.mark.parametrize("overflow", ["raise", "latest"])
+@on_both("overflow", ["raise", "latest"])
 def test_close_while_messages_pour_in_ends_within_a_second(
-    server: KucoinServer, make_stream: MakeStream, overflow: str
+    server: KucoinServer, make_stream: MakeStream, overflow: str, feed: Feed
 ) -> None:
     def seconds() -> float:
         stream = make_stream()
-        subscription = stream.subscribe(ETH, maxsize=100_000, overflow=overflow)
+        subscription = stream.subscribe(feed.eth, maxsize=100_000, overflow=overflow)
         stop = threading.Event()
 
         def pour() -> None:
             while not stop.is_set():
-                publish(server, range(1000))
+                publish(server, range(1000), feed.eth)
 
         pouring = Task(pour)
         subscription.get(timeout=10)
@@ -162,27 +169,27 @@ def test_close_while_messages_pour_in_ends_within_a_second(
 # Signals
 
 # Where a signal may interrupt a method of the stream that holds a lock: a function called there, and the method.
-INTERRUPTED: dict[str, tuple[type, str, Callable[[Stream, Subscription], object]]] = {
+INTERRUPTED: dict[str, tuple[type, str, Callable[[Feed, Stream, Subscription], object]]] = {
     "subscribe": (
         SubscriptionManager,
         "_make",
-        lambda stream, taking: stream.subscribe(MATCH, private=True, timeout=LIMIT),
+        lambda feed, stream, taking: stream.subscribe(feed.private, timeout=LIMIT),
     ),
-    "unsubscribe": (ConnectionGroup, "remove", lambda stream, taking: stream.unsubscribe(ETH)),
-    "stats": (TopicAssignment, "__len__", lambda stream, taking: stream.stats()),
-    "get": (MessageQueue, "_with_missing", lambda stream, taking: [taking.get(timeout=LIMIT) for _ in range(3)]),
-    "book": (BookManager, "_start", lambda stream, taking: stream.book("ETH-USDT").wait_ready(LIMIT)),
+    "unsubscribe": (ConnectionGroup, "remove", lambda feed, stream, taking: stream.unsubscribe(feed.eth)),
+    "stats": (TopicAssignment, "__len__", lambda feed, stream, taking: stream.stats()),
+    "get": (MessageQueue, "_with_missing", lambda feed, stream, taking: [taking.get(timeout=LIMIT) for _ in range(3)]),
+    "book": (BookManager, "_start", lambda feed, stream, taking: stream.book("ETH-USDT", feed=feed.name).wait_ready(1)),
 }
 
 
-@pytest.mark.parametrize("method", INTERRUPTED)
+@on_both("method", INTERRUPTED)
 def test_a_signals_handler_may_close_the_stream_whatever_it_interrupts(
-    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, method: str
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, method: str, feed: Feed
 ) -> None:
     stream = make_stream()
-    taking = stream.subscribe(ETH, maxsize=2, overflow="drop_oldest")
-    publish(server, range(4))
-    stream.subscribe("/market/ticker:BTC-USDT").close()  # after which all that was published has come
+    taking = stream.subscribe(feed.eth, maxsize=2, overflow="drop_oldest")
+    publish(server, range(4), feed.eth)
+    stream.subscribe(feed.btc).close()  # after which all that was published has come
     before = signal.signal(signal.SIGUSR1, lambda *_: stream.close())
     owner, name, call = INTERRUPTED[method]
     usual = getattr(owner, name)
@@ -195,7 +202,7 @@ def test_a_signals_handler_may_close_the_stream_whatever_it_interrupts(
     try:
         monkeypatch.setattr(owner, name, interrupt)
         with suppress(StreamClosed, TimeoutError):
-            call(stream, taking)
+            call(feed, stream, taking)
         assert getattr(owner, name) is usual, "it was interrupted"
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -208,8 +215,10 @@ def test_a_signals_handler_may_close_the_stream_whatever_it_interrupts(
 
 
 SCRIPT = """
-    import signal, sys, threading
+    import json, signal, sys, threading
     from kucoin_sync import Stream
+
+    options, waiting, topic, feed = json.loads(sys.argv[1]), *sys.argv[2:]
 
     def say_when_main_waits():
         looks = [None, None]
@@ -220,20 +229,20 @@ SCRIPT = """
         print("ready", flush=True)
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
-    with Stream(rest_url=sys.argv[1]) as stream:
+    with Stream(**options) as stream:
         subscription = None
-        if sys.argv[2] != "subscribe":
-            subscription = stream.subscribe("/market/ticker:ETH-USDT")
+        if waiting != "subscribe":
+            subscription = stream.subscribe(topic)
         assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
-        book = stream.book("ETH-USDT") if sys.argv[2] == "wait_ready" else None
+        book = stream.book("ETH-USDT", feed=feed) if waiting == "wait_ready" else None
         try:
             watch = threading.Thread(target=say_when_main_waits)
             watch.start()
             if book is not None:
                 book.wait_ready(timeout=None)
             elif subscription is None:
-                stream.subscribe("/market/ticker:ETH-USDT", timeout=None)
-            elif sys.argv[2] == "get":
+                stream.subscribe(topic, timeout=None)
+            elif waiting == "get":
                 subscription.get()
             else:
                 for message in subscription:
@@ -246,19 +255,18 @@ SCRIPT = """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("waiting", ["for", "get", "subscribe", "wait_ready"])
+@on_both("waiting", ["for", "get", "subscribe", "wait_ready"])
 def test_a_signal_ends_every_wait_within_a_second_and_no_handler_is_installed(
-    server: KucoinServer, waiting: str, number: int
+    server: KucoinServer, waiting: str, number: int, feed: Feed
 ) -> None:
-    if waiting == "wait_ready" and not hasattr(Stream, "book"):
-        pytest.skip("this version has no local books")
     server.fail_rest("/api/*/market/orderbook/*", hang=True, times=None)
+    options = server.uta_urls if feed.is_uta else {"rest_url": server.rest_url}
 
     def seconds() -> float:
         if waiting == "subscribe":
             server.withhold_acks(1)
         commands = len(server.received)
-        with script(SCRIPT, server.rest_url, waiting, before=HEAR) as process:
+        with script(SCRIPT, json.dumps(options), waiting, feed.eth, feed.name, before=HEAR) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             server.wait_for(lambda s: len(s.received) > commands, timeout=10)

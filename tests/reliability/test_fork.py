@@ -37,7 +37,7 @@ from ..support.certificates import client_context, server_context
 from ..support.forks import Child, child, client_sockets, unix_sockets, unwarned
 from ..support.threads import LIMIT, Task, reached, until
 from .conftest import MakeServer, MakeStream
-from .feed import ETH, MATCH, numbers, publish, read
+from .feed import ETH, MATCH, Feed, numbers, on_both, publish, pushed, read
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -57,15 +57,18 @@ def ended(server: KucoinServer, count: int = 1) -> None:
     server.wait_for(lambda s: len(s.ended) >= count and len(s.connections) == 1)
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("end", [None, sys.exit, os._exit, "close"], ids=["returns", "sys.exit", "os._exit", "close"])
+ENDS = {"returns": None, "sys.exit": sys.exit, "os._exit": os._exit, "close": "close"}
+
+
+@on_both("secure, how", [(secure, how) for how in ENDS for secure in (False, True)])
 def test_a_forked_child_streams_by_itself_and_the_parent_goes_on_undisturbed(
-    make_server: MakeServer, make_stream: MakeStream, events: Events, secure: bool, end: Any
+    make_server: MakeServer, make_stream: MakeStream, events: Events, secure: bool, how: str, feed: Feed
 ) -> None:
+    end: Any = ENDS[how]
     server = make_server(tls=server_context()) if secure else make_server()
     stream = make_stream(server, limits=FAST, ssl_context=client_context() if secure else None)
-    subscription = stream.subscribe(ETH)
-    publish(server, [1])
+    subscription = stream.subscribe(feed.eth)
+    publish(server, [1], feed.eth)
     assert read(subscription, 1) == [(1, 1)]
 
     def run() -> None:
@@ -81,8 +84,8 @@ def test_a_forked_child_streams_by_itself_and_the_parent_goes_on_undisturbed(
     with unwarned():
         process.start()
     try:
-        server.wait_subscribed(ETH, 2)
-        publish(server, [2, 3])
+        server.wait_subscribed(feed.eth, 2)
+        publish(server, [2, 3], feed.eth)
         process.join(LIMIT)
         assert process.exitcode == 0
     finally:
@@ -91,62 +94,64 @@ def test_a_forked_child_streams_by_itself_and_the_parent_goes_on_undisturbed(
         process.close()
     ended(server)
     assert read(subscription, 2) == [(2, 1), (3, 1)]
-    assert not stream.subscribe(MATCH).closed, "the connection carries what we send, too"
+    assert not stream.subscribe(feed.match).closed, "the connection carries what we send, too"
     undisturbed(server, events)
 
 
-@pytest.mark.parametrize("overflow", ["raise", "drop_oldest", "drop_newest", "latest"])
+@on_both("overflow", ["raise", "drop_oldest", "drop_newest", "latest"], ["raise", "drop_oldest", "drop_newest"])
 def test_what_waits_in_the_parent_stays_there(
-    server: KucoinServer, make_stream: MakeStream, events: Events, overflow: str
+    server: KucoinServer, make_stream: MakeStream, events: Events, overflow: str, feed: Feed
 ) -> None:
     stream = make_stream(limits=FAST)
-    subscription = stream.subscribe(ETH, maxsize=2, overflow=overflow)
-    publish(server, range(3))
-    server.publish(ETH, {"n": "3"}, "another subject")
+    subscription = stream.subscribe(feed.eth, maxsize=2, overflow=overflow)
+    publish(server, range(3), feed.eth)
+    server.publish(feed.eth, {**pushed(feed.eth, {"n": "3"}).data}, None if feed.is_uta else "another subject")
     while stream.stats()["messages"] < 4 or len(subscription.message_queue) < 2:
         with pytest.raises(TimeoutError):
-            stream.subscribe(MATCH).get(timeout=0.01)
+            stream.subscribe(feed.match).get(timeout=0.01)
     dropped = subscription.dropped
     assert dropped > 0
 
     def look(say: Say) -> None:
         say((subscription.dropped, subscription.pending))
         message = subscription.get(timeout=LIMIT)
-        say((message["data"]["n"], message.epoch, message.lost, subscription.dropped))
+        say((message.data["n"], message.epoch, message.lost, subscription.dropped))
 
     with child(look) as forked:
         assert forked.hear() == (0, 0)
-        server.wait_subscribed(ETH, 2)
-        publish(server, [7])
+        server.wait_subscribed(feed.eth, 2)
+        publish(server, [7], feed.eth)
         assert forked.hear() == ("00000007", 2, 0, 0)
     assert subscription.dropped >= dropped
     assert subscription.get(timeout=LIMIT).epoch == 1
     undisturbed(server, events)
 
 
-def test_a_loop_goes_on_in_the_child_with_fresh_messages(server: KucoinServer, make_stream: MakeStream) -> None:
-    subscription = make_stream(limits=FAST).subscribe(ETH)
-    publish(server, range(3))
+def test_a_loop_goes_on_in_the_child_with_fresh_messages(
+    server: KucoinServer, make_stream: MakeStream, feed: Feed
+) -> None:
+    subscription = make_stream(limits=FAST).subscribe(feed.eth)
+    publish(server, range(3), feed.eth)
     loop = iter(subscription)
     assert next(loop).epoch == 1
 
     def go_on(say: Say) -> None:
-        say([(message["data"]["n"], message.epoch) for message in [next(loop), next(loop)]])
+        say([(message.data["n"], message.epoch) for message in [next(loop), next(loop)]])
 
     with child(go_on) as forked:
-        server.wait_subscribed(ETH, 2)
-        publish(server, [8, 9])
+        server.wait_subscribed(feed.eth, 2)
+        publish(server, [8, 9], feed.eth)
         assert forked.hear() == [("00000008", 2), ("00000009", 2)]
-    assert [next(loop)["data"]["n"] for _ in range(4)] == [f"{number:08}" for number in (1, 2, 8, 9)]
+    assert [next(loop).data["n"] for _ in range(4)] == [f"{number:08}" for number in (1, 2, 8, 9)]
 
 
 def test_a_child_that_never_uses_a_stream_has_no_thread_and_no_socket_of_it(
-    server: KucoinServer, proxy: FaultProxy, make_stream: MakeStream, events: Events
+    server: KucoinServer, proxy: FaultProxy, make_stream: MakeStream, events: Events, feed: Feed
 ) -> None:
     before = unix_sockets()
     stream = make_stream()
-    subscription = stream.subscribe(ETH)
-    publish(server, [1])
+    subscription = stream.subscribe(feed.eth)
+    publish(server, [1], feed.eth)
     assert numbers(subscription, 1) == [1]
     ports = server.address[1], proxy.address[1]
     assert client_sockets(ports[1]) > 0
@@ -166,11 +171,11 @@ def test_a_child_that_never_uses_a_stream_has_no_thread_and_no_socket_of_it(
 
 
 def test_a_child_that_has_closed_its_stream_has_no_thread_and_no_socket_of_it(
-    server: KucoinServer, proxy: FaultProxy, make_stream: MakeStream, events: Events
+    server: KucoinServer, proxy: FaultProxy, make_stream: MakeStream, events: Events, feed: Feed
 ) -> None:
     before = unix_sockets()
     stream = make_stream(limits=FAST)
-    subscription = stream.subscribe(ETH)
+    subscription = stream.subscribe(feed.eth)
 
     def look(say: Say) -> None:
         subscription.get(timeout=LIMIT)
@@ -179,8 +184,8 @@ def test_a_child_that_has_closed_its_stream_has_no_thread_and_no_socket_of_it(
 
     threads = threading.active_count()
     with child(look) as forked:
-        server.wait_subscribed(ETH, 2)
-        publish(server, [1])
+        server.wait_subscribed(feed.eth, 2)
+        publish(server, [1], feed.eth)
         assert forked.hear() == (1, 0, 0)
     ended(server)
     assert numbers(subscription, 1) == [1]
@@ -208,41 +213,43 @@ def failing(error: type[Exception], call: Callable[[], object], match: str | Non
         call()
 
 
-USES: dict[str, Callable[[Stream, Subscription[Any]], object]] = {
-    "get": lambda stream, subscription: subscription.get(timeout=LIMIT),
-    "get without waiting": lambda stream, subscription: failing(TimeoutError, lambda: subscription.get(timeout=0)),
-    "for": lambda stream, subscription: next(iter(subscription)),
-    "next": lambda stream, subscription: next(subscription),
-    "pending": lambda stream, subscription: subscription.pending,
-    "subscribe": lambda stream, subscription: stream.subscribe(MATCH),
-    "on": lambda stream, subscription: stream.on(MATCH)(print),
-    "a tunnel": lambda stream, subscription: stream.tunnel("new").subscribe(MATCH),
-    "book": lambda stream, subscription: stream.book("BTC-USDT"),
-    "resume": lambda stream, subscription: stream.resume(),
+USES: dict[str, Callable[[Feed, Stream, Subscription[Any]], object]] = {
+    "get": lambda feed, stream, subscription: subscription.get(timeout=LIMIT),
+    "get without waiting": lambda feed, stream, subscription: failing(
+        TimeoutError, lambda: subscription.get(timeout=0)
+    ),
+    "for": lambda feed, stream, subscription: next(iter(subscription)),
+    "next": lambda feed, stream, subscription: next(subscription),
+    "pending": lambda feed, stream, subscription: subscription.pending,
+    "subscribe": lambda feed, stream, subscription: stream.subscribe(feed.match),
+    "on": lambda feed, stream, subscription: stream.on(feed.match)(print),
+    "a tunnel": lambda feed, stream, subscription: stream.tunnel("new").subscribe(feed.match),
+    "book": lambda feed, stream, subscription: stream.book("BTC-USDT", feed=feed.name),
+    "resume": lambda feed, stream, subscription: stream.resume(),
 }
 
 
-@pytest.mark.parametrize("use", USES)
+@on_both("use", USES, [use for use in USES if use != "a tunnel"])
 def test_the_first_use_of_whatever_kind_makes_the_child_want_all_that_its_parent_wanted(
-    server: KucoinServer, make_stream: MakeStream, use: str
+    server: KucoinServer, make_stream: MakeStream, use: str, feed: Feed
 ) -> None:
     stream = make_stream(limits=FAST)
-    subscription = stream.subscribe(ETH)
-    other = stream.subscribe("/market/match:BTC-USDT", "/contractMarket/tickerV2:XBTUSDTM")
+    subscription = stream.subscribe(feed.eth)
+    other = stream.subscribe(feed.btc, feed.futures)
 
     def do(say: Say) -> None:
-        USES[use](stream, subscription)
+        USES[use](feed, stream, subscription)
         assert other.message_queue.wait(LIMIT), (
             "nothing came, though nobody asked for it"
         )  # a wait that is itself no use
         say([message.topic for message in (other.get(timeout=LIMIT), other.get(timeout=LIMIT))])
 
     with child(do) as forked:
-        server.wait_subscribed(ETH, 2)
-        publish(server, [1])
+        server.wait_subscribed(feed.eth, 2)
+        publish(server, [1], feed.eth)
         for topic in other.topics:
             server.wait_subscribed(topic, 2)
-            server.publish(topic, {"n": "1"})
+            publish(server, [1], topic)
         assert sorted(forked.hear()) == sorted(other.topics)
 
 
@@ -259,7 +266,7 @@ def test_private_topics_and_tunnels_are_wanted_again(
     def look(say: Say) -> None:
         stream.resume()
         message = balance.get(timeout=LIMIT)
-        say((message.topic, message["data"]["n"]))
+        say((message.topic, message.data["n"]))
         say([(each.get(timeout=LIMIT).tunnel_id, each.topics[0]) for each in inside])
         tunnels[0].close()
         say([each.closed for each in inside])
@@ -280,8 +287,26 @@ def test_private_topics_and_tunnels_are_wanted_again(
     assert not [event for event in events.all if isinstance(event, Disconnected)]
 
 
+def test_a_private_topic_is_the_childs_own(
+    server: KucoinServer, make_stream: MakeStream, events: Events, feed: Feed
+) -> None:
+    stream = make_stream(limits=FAST)
+    subscription = stream.subscribe(feed.private)
+
+    def look(say: Say) -> None:
+        stream.resume()
+        say(read(subscription, 1))
+
+    with child(look) as forked:
+        server.wait_subscribed(feed.private, 2)
+        server.publish(feed.private, {"n": "1"}, user=server.USER)
+        assert forked.hear() == [(1, 2)]
+    assert read(subscription, 1) == [(1, 1)]
+    undisturbed(server, events)
+
+
 def test_callbacks_run_in_the_child_from_its_first_use_on(
-    server: KucoinServer, make_stream: MakeStream, events: Events
+    server: KucoinServer, make_stream: MakeStream, events: Events, feed: Feed
 ) -> None:
     stream = make_stream(limits=FAST)
     came, changed = [], threading.Condition()
@@ -291,8 +316,8 @@ def test_callbacks_run_in_the_child_from_its_first_use_on(
             came.append((os.getpid(), threading.current_thread().name, message.epoch))
             changed.notify_all()
 
-    stream.subscribe(ETH, callback=note)
-    stream.subscribe(ETH, callback=note, inline=True)
+    stream.subscribe(feed.eth, callback=note)
+    stream.subscribe(feed.eth, callback=note, inline=True)
 
     def both() -> list[Any]:
         with changed:
@@ -306,18 +331,18 @@ def test_callbacks_run_in_the_child_from_its_first_use_on(
 
     with child(look) as forked:
         assert forked.hear() == []
-        server.wait_subscribed(ETH, 2)
-        publish(server, [1])
+        server.wait_subscribed(feed.eth, 2)
+        publish(server, [1], feed.eth)
         assert forked.hear() == [(True, "kucoin-callbacks", 2), (True, "kucoin-io-", 2)]
     assert sorted(both()) == [(True, "kucoin-callbacks", 1), (True, "kucoin-io-", 1)]
     undisturbed(server, events)
 
 
 def test_on_event_hears_in_the_child_what_becomes_of_its_own_connection_only(
-    server: KucoinServer, make_stream: MakeStream, events: Events
+    server: KucoinServer, make_stream: MakeStream, events: Events, feed: Feed
 ) -> None:
     stream = make_stream(limits=FAST)
-    stream.subscribe(ETH, stale_after=0.3)
+    stream.subscribe(feed.eth, stale_after=0.3)
     events.wait(Connected)
 
     def look(say: Say) -> None:

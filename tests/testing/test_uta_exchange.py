@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from kucoin_sync.testing import Exchange, Push
+from kucoin_sync.testing.exchange import uta_book
+from kucoin_sync.testing.exchange.units import exact
 
 SPOT, FUTURES = "BTC-USDT", "XBTUSDTM"
 NAMES = {SPOT: "SPOT", FUTURES: "FUTURES"}
@@ -94,6 +96,31 @@ def test_snapshot_and_changes_are_the_best_500(symbol: str, levels: int) -> None
         truth = best(exchange, symbol)
     assert changes > steps // 4
     assert levels < 500 or len(exchange.level2(symbol).bids) > 500, "the case with levels outside did occur"
+
+
+@pytest.mark.parametrize("depth", [1, 5, 15])
+@pytest.mark.parametrize("symbol", [SPOT, FUTURES])
+def test_a_book_with_few_levels_follows_the_best_ones(symbol: str, depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uta_book, "DEPTH", depth)
+    exchange = exchange_for(book_topic(symbol), levels=15, seed=depth)
+    sides = exchange._market(symbol).engine.asks, exchange._market(symbol).engine.bids
+    spec = exchange._market(symbol).spec
+
+    def truth() -> Book:
+        asks, bids = (
+            {exact(price, spec.price_scale): exact(size, spec.size_scale) for price, size in side.visible(depth)}
+            for side in sides
+        )
+        return asks, bids
+
+    book, expected, changes = book_of(exchange.uta_book(symbol)), truth(), 0
+    for _ in range(10_000):
+        for push in exchange.step(symbol):
+            apply(book, push.data)
+            assert book == expected
+            changes += 1
+        expected = truth()
+    assert changes > 1_000
 
 
 def book_of(snapshot: Push) -> Book:

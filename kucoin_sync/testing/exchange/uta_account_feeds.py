@@ -51,7 +51,8 @@ class UtaAccountFeed:
     def push_stop(self, stop: Stop, kind: str, now_ns: int) -> None:
         """Push that a stop order is open, triggered or cancelled (`cancel`).
 
-        KuCoin gives the order that it places then an id of its own. Here the trigger order has the id with a 9 before.
+        At KuCoin a trigger order and the order that it places have different ids. Here the id of the trigger order is
+        the id of the other one after a 9.
         """
         order = stop.order
         status, name = {

@@ -23,8 +23,19 @@ from decimal import Decimal
 from statistics import median
 from typing import Any, NamedTuple
 
-from kucoin_sync.books import LEVEL2, LEVEL3, Calibration, Level2Book, Level3Book, WireLevel2Update, WireLevel3Event
+from kucoin_sync.books import (
+    LEVEL2,
+    LEVEL3,
+    UTA_LEVEL2,
+    Calibration,
+    Level2Book,
+    Level3Book,
+    PushedCalibration,
+    WireLevel2Update,
+    WireLevel3Event,
+)
 from kucoin_sync.books.codec import Level2Rows, read_level2, read_level2_frame, read_level3
+from kucoin_sync.books.uta import UTA_DEPTH, read_uta_level2_frame
 
 __all__ = ["main"]
 
@@ -239,25 +250,51 @@ def compare(levels: int, count: int, rounds: int) -> list[list[str]]:
     return rows + [[f"{name} is not installed and was left out", "", "", "", ""] for name in missing]
 
 
-def whole_way(count: int, rounds: int) -> list[str]:
-    """Return the row of how many frames a second become a changed book."""
-    stream = level2_stream(1_000, count)
-    frames = [
+def whole_way(count: int, rounds: int) -> list[list[str]]:
+    """Return the rows of how many frames a second become a changed book, of both feeds."""
+    stream = level2_stream(UTA_DEPTH, count)
+    classic = [
         b'{"topic":"/market/level2:BTC-USDT","type":"message","subject":"trade.l2update","data":%b}' % data
         for data in stream.data
     ]
-    taken = []
+    uta = [_uta_frame("delta", *_uta_rows(update)) for update in stream.updates]
+    start = _uta_frame("snapshot", 0, 0, stream.bids, stream.asks)
+    taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
-        calibration = Calibration(LEVEL2)
-        calibration.snapshot({"sequence": 0, "bids": stream.bids, "asks": stream.asks})
-        push = calibration.push
-        gc.collect()
-        started = time.process_time()
-        for frame in frames:
-            push(read_level2_frame(frame))
-        taken.append(time.process_time() - started)
-        assert calibration.sequence == stream.updates[-1].sequence_end
-    return _rate("level 2: frame's bytes to applied", count / min(taken), 150_000, "updates")
+        books: tuple[Calibration[Any, Any], ...] = Calibration(LEVEL2), PushedCalibration(UTA_LEVEL2)
+        books[0].snapshot({"sequence": 0, "bids": stream.bids, "asks": stream.asks})
+        books[1].push(start)
+        frames_of: list[tuple[list[bytes], Callable[[bytes], Any]]] = [
+            (classic, read_level2_frame),
+            (uta, read_uta_level2_frame),
+        ]
+        for book, (frames, read), seconds in zip(books, frames_of, taken, strict=True):
+            push = book.push
+            gc.collect()
+            started = time.process_time()
+            for frame in frames:
+                push(read(frame))
+            seconds.append(time.process_time() - started)
+            assert book.sequence == stream.updates[-1].sequence_end
+        assert books[0].book.bids(_TOP) == books[1].book.bids(_TOP), "both ways lead to one book"
+    ratio = median(one / other for one, other in zip(*taken, strict=True))
+    row = _rate("UTA level 2: frame's bytes to applied", count / min(taken[1]), 0, "updates")
+    return [
+        _rate("level 2: frame's bytes to applied", count / min(taken[0]), 150_000, "updates"),
+        [*row[:2], f"{ratio:.2f}×", "≥ 0.9×", _verdict(ratio >= 0.9)],
+    ]
+
+
+def _uta_rows(update: WireLevel2Update) -> tuple[int, int, Any, Any]:
+    changes = update.changes
+    bids, asks = ([row[:2] for row in rows] for rows in (changes.bids, changes.asks))
+    return update.sequence_start, update.sequence_end, bids, asks
+
+
+def _uta_frame(kind: str, start: int, end: int, bids: Any, asks: Any) -> bytes:
+    data = {"s": "BTC-USDT", "a": asks, "b": bids, "O": start, "C": end, "M": 1790114460661000000}
+    push = {"T": "obu.SPOT", "dp": "increment@10ms", "t": kind, "P": 1790114460671676191, "d": data}
+    return json.dumps(push, separators=(",", ":")).encode()
 
 
 def growth(count: int, rounds: int) -> list[list[str]]:
@@ -412,7 +449,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     for levels in (1_000, 5_000):
         rows += compare(levels, count, rounds)
-    rows.append(whole_way(count, rounds))
+    rows += whole_way(count, rounds)
     rows += growth(count, rounds)
     rows += level3(count, rounds)
     _print(["", "measured", "ratio", "target", ""], rows)

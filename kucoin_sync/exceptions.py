@@ -28,6 +28,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: KuCoin's code for a time in a signature that is too far from its own.
+CLOCK_REFUSED = "400002"
+
+
 class KeyRemedy(NamedTuple):
     """What to do when KuCoin refuses an API key: in a few words after the error, and in full."""
 
@@ -197,7 +201,7 @@ def is_fatal(error: KucoinSyncError, *, was_live: bool, needs_key: bool) -> bool
     """
     if was_live and isinstance(error, AuthenticationError):
         # 400002 is about the time in a signature; KuCoin refuses slow requests with it, too.
-        return needs_key and (error.login or error.code in KEY_REMEDIES) and error.code != "400002"
+        return needs_key and (error.login or error.code in KEY_REMEDIES) and error.code != CLOCK_REFUSED
     if was_live and isinstance(error, ConnectionFailed | RestError):
         return False
     return not error.retriable

@@ -14,7 +14,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from ..events import ConnectDelayed, Connected, Disconnected, Resubscribed, Retrying, ServerNotice
-from ..exceptions import ConnectionFailed, KucoinSyncError
+from ..exceptions import CLOCK_REFUSED, AuthenticationError, ConnectionFailed, KucoinSyncError
 from ..net.connect_pace import connect_pace
 from ..net.direct_read import HandoffPolicy
 from ..net.rest import Rest
@@ -80,6 +80,7 @@ class Connection(ReconnectingSource):
         self._proof_to_leave = _NEVER  # number of the proof after which to close; 0: it was answered
         self._server_index = 0  # index of the server to try next
         self._host = ""
+        self._clock_corrected = False  # whether the clock was corrected since the last welcome
         self._handoff_policy = HandoffPolicy()  # decides when a consumer may read the socket
         self._acquire_thread(name=f"kucoin-io-{number}")
 
@@ -206,7 +207,12 @@ class Connection(ReconnectingSource):
         self._transport = options.dial(self._dialect, server, self._waker)
         self._waker.begin(f"{self._host} has sent no welcome", "KuCoin may be busy: try again")
         session = options.session(
-            self._dialect, server, self._owner.command_ids, time.monotonic(), private=self.private
+            self._dialect,
+            server,
+            self._owner.command_ids,
+            time.monotonic(),
+            private=self.private,
+            clock_ms=self._rest.clock_ms,
         )
         with self._lock:
             session.subscribe(self._wanted)
@@ -253,6 +259,7 @@ class Connection(ReconnectingSource):
             for event in events:
                 self._handle_session_event(event)
             if session.lost is not None:
+                self._correct_clock(session.lost)
                 raise ConnectionLost(session.lost) if session.lost.retriable else session.lost
             if settled and resubscribing:
                 resubscribing = False
@@ -273,6 +280,16 @@ class Connection(ReconnectingSource):
                 deadline = min(deadline, idle_since + self._options.limits.idle_seconds)
             now = receiver.receive(deadline, now)
 
+    def _correct_clock(self, lost: KucoinSyncError) -> None:
+        """Correct the clock and raise ConnectionLost if KuCoin refused the time of a login; once until a welcome."""
+        refused = isinstance(lost, AuthenticationError) and lost.login and lost.code == CLOCK_REFUSED
+        if not refused or self._clock_corrected:
+            return
+        assert self._rest is not None
+        self._rest.correct_clock(self.market)
+        self._clock_corrected = True
+        raise ConnectionLost(ConnectionFailed(f"{lost}; the next login has the time of KuCoin's clock"))
+
     def _process(self, session: Session, frames: list[bytes], arrival: Arrival, now: float) -> Pushes:
         """Pass frames to the session under the lock; return the pushes."""
         with self._lock:  # looked up here, because `after_fork` replaces it
@@ -285,6 +302,7 @@ class Connection(ReconnectingSource):
             self.epoch = next(self._owner.epochs)
             self.counts.reconnects += self.counts.connects > 0
             self.counts.connects += 1
+            self._clock_corrected = False
             self.last_error = self._waker.step = None
             self._owner.emit(Connected(self.market, self.private, self.epoch, self._host))
         elif isinstance(event, Acked):

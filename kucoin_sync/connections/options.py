@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
@@ -62,8 +61,17 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
             binary=dialect.binary,
         )
 
-    def session(self, dialect: Dialect, server: Server, ids: Iterator[int], now: float, *, private: bool) -> Session:
-        """Return a new session with a server; `ids` gives the numbers of its commands."""
+    def session(
+        self,
+        dialect: Dialect,
+        server: Server,
+        ids: Iterator[int],
+        now: float,
+        *,
+        private: bool,
+        clock_ms: Callable[[], int],
+    ) -> Session:
+        """Return a new session with a server; `ids` yields the numbers of its commands, `clock_ms` returns the time."""
         credentials = self.credentials() if private else None
         return Session(
             dialect,
@@ -73,5 +81,5 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
             now=now,
             private=private,
             limits=dialect.limits(self.limits, private=private),
-            login=dialect.login(credentials, lambda: time.time_ns() // 1_000_000) if credentials else None,
+            login=dialect.login(credentials, clock_ms) if credentials else None,
         )

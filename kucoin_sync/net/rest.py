@@ -150,6 +150,14 @@ class Rest:
             raise RestError("200000", f"a timestamp that is none: {milliseconds!r:.80}", where="/api/v1/timestamp")
         return milliseconds / 1000
 
+    def correct_clock(self, market: str) -> None:
+        """Measure how far this machine's clock is from KuCoin's; sign by KuCoin's clock from now on."""
+        self._clock_offset = self.server_time(market) - self._clock()
+
+    def clock_ms(self) -> int:
+        """Return the time to sign with, in milliseconds since 1970."""
+        return int((self._clock() + self._clock_offset) * 1000)
+
     def call(
         self, market: str, method: str, path: str, query: dict[str, str] | None = None, *, signed: bool = False
     ) -> Any:
@@ -170,7 +178,7 @@ class Rest:
         except AuthenticationError as error:
             if error.code != "400002":
                 raise
-        self._clock_offset = self.server_time(market) - self._clock()
+        self.correct_clock(market)
         try:
             return self._request(market, method, resource, self._credentials)
         except AuthenticationError as error:
@@ -184,10 +192,7 @@ class Rest:
 
     def _request(self, market: str, method: str, resource: str, credentials: Credentials | None = None) -> Any:
         """Send a request, signed if there are credentials; return the `data` of KuCoin's response."""
-        headers = {}
-        if credentials is not None:
-            milliseconds = int((self._clock() + self._clock_offset) * 1000)
-            headers = credentials.headers(milliseconds, method, resource)
+        headers = {} if credentials is None else credentials.headers(self.clock_ms(), method, resource)
         self.deadline = time.monotonic() + self._timeout
         url = self._endpoints.of(market) + resource
         where = f"{method} {resource.partition('?')[0]}"

@@ -43,7 +43,7 @@ class Answer(NamedTuple):
         code, reason: of an error; the code is 0 if there is none.
         meaning: of an error: "full" (the connection takes no more topics), "split" (too many topics in one command),
             "pace" (too many commands), "busy" (try again later), "token" (the connect token is refused), "idle" (no
-            ping came), or "refused".
+            ping came), "clock" (the time of a login is refused), or "refused".
         ping_interval, ping_timeout: seconds, if a welcome says them.
     """
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..exceptions import (
+    CLOCK_REFUSED,
     AuthenticationError,
     ConnectionFailed,
     KucoinSyncError,
@@ -336,9 +337,8 @@ class Session:
         told = f"{reason} (code {code})" if code else reason  # the UTA feed has no codes
         command = self._commands.answered(answer.command_id)
         if self._login_id and answer.command_id == self._login_id:
-            self.lost = AuthenticationError(
-                f"KuCoin refused the login: {told}", code=str(code) if code else None, login=True
-            )
+            known = CLOCK_REFUSED if meaning == "clock" else str(code) if code else None
+            self.lost = AuthenticationError(f"KuCoin refused the login: {told}", code=known, login=True)
         elif meaning == "token":
             self.lost = TokenError(f"KuCoin refused the connect token: {told}")
         elif meaning == "idle":

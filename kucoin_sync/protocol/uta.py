@@ -6,6 +6,7 @@ documentation and SDKs, and observed frames. Where they disagree about a form, e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -31,6 +32,8 @@ _LISTS = (Argument.SYMBOLS, Argument.CONTRACTS)
 _LIMITS = {"topics_per_connection": 400, "connections_per_minute": 25}
 _COMMANDS_PER_10S, _PRIVATE_COMMANDS_PER_10S = 270, 90
 _DEFAULT_LIMITS = Limits()
+#: The refusal of a time in a signature; KuCoin's text for a missing member names the timestamp after the key.
+_CLOCK = re.compile(r"^(?!.*KC-API-KEY).*timestamp", re.I | re.S)
 
 
 class Hosts(NamedTuple):
@@ -112,7 +115,9 @@ class Uta:
         if result in (False, "false") or "error" in words:
             code, reason = control.status, control.reason
             meaning = classify_error(code, reason)
-            return Answer("error", control.command_id, code, reason, "refused" if meaning == "token" else meaning)
+            if meaning in ("token", "refused"):  # there is no token
+                meaning = "clock" if _CLOCK.search(reason) else "refused"
+            return Answer("error", control.command_id, code, reason, meaning)
         return Answer(str(control.type or control.op or ""), control.command_id)
 
     def reader(self) -> UtaReader:

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from kucoin_sync import AuthenticationError, ConnectionFailed, Credentials, Stream, SubscriptionRejected, topics
-from kucoin_sync.events import Connected, Disconnected, Rejected, Resubscribed
+from kucoin_sync.events import Connected, Disconnected, Rejected, Resubscribed, Retrying
+from kucoin_sync.net import rest
 from kucoin_sync.recording import Recorder, ReplayStream
+from kucoin_sync.testing import KucoinServer
 
 from ..support.threads import until
 from ..support.uta import UtaServer
@@ -233,3 +235,38 @@ def test_the_environment_names_the_servers(monkeypatch: pytest.MonkeyPatch, uta:
     with Stream() as stream:
         stream.subscribe(BTC)
     assert len(uta.connections) == 1
+
+
+class TestWrongClock:
+    """A machine whose clock is an hour off."""
+
+    @pytest.fixture(autouse=True)
+    def slow_clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = rest.time.time
+        monkeypatch.setattr(rest.Rest.__init__, "__kwdefaults__", {
+            **rest.Rest.__init__.__kwdefaults__, "clock": lambda: clock() - 3600.0
+        })  # fmt: skip
+
+    def test_a_login_is_signed_by_kucoins_clock_once_its_time_is_refused(self, events: Events) -> None:
+        with KucoinServer() as server, Stream(**server.stream_options, limits=FAST, on_event=events) as stream:
+            stream.subscribe(topics.uta.orders())
+            logins = [command.message for command in server.received if command.message.get("op") == "auth"]
+            assert len(logins) == 2
+            first, second = (int(login["kc-api-timestamp"]) for login in logins)
+            assert 3_590_000 < second - first < 3_660_000
+            assert "the next login has the time of KuCoin's clock" in str(events.wait(Retrying).error)
+            server.drop_connections()
+            events.wait(Resubscribed)
+            assert len([each for each in server.received if each.message.get("op") == "auth"]) == 3
+
+    def test_a_time_that_is_refused_again_is_an_error(self, uta: UtaServer, stream: Stream) -> None:
+        uta.refused.add("the-key")
+        uta.refusal = {"message": "Invalid KC-API-TIMESTAMP"}
+        with KucoinServer() as server:
+            options = {**uta.stream_options, "rest_url": server.rest_url}
+            key = Credentials("the-key", "the-secret", "the-passphrase")
+            with Stream(key, **options, limits=FAST) as other:
+                with pytest.raises(AuthenticationError, match="refused the login: Invalid KC-API-TIMESTAMP") as failure:
+                    other.subscribe(topics.uta.orders())
+                assert failure.value.code == "400002"
+        assert len(uta.connections) == 2

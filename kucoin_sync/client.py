@@ -97,6 +97,8 @@ class Client(Subscribing):
         #: Returns whether snapshots may use an API key.
         self.has_key = with_key or (lambda: subscriber.find_credentials() is not None)
         self._books: BookManager | None = None  # made with the first book
+        # Has KuCoin push the snapshot of a topic again. A method of this object would keep it alive.
+        self._push_again: Callable[[str], None] = manager.resubscribe
         self._tunnels: dict[str, object] = {}  # the names of open tunnels
         self._watchers: dict[str, Watcher] = {}  # key "": the watcher of `watch` or of the first book
         install_fork_hooks()
@@ -320,7 +322,7 @@ class Client(Subscribing):
         """Return the provider of snapshots that a feed pushes."""
         from .books.pushed_snapshots import PushedSnapshots
 
-        return PushedSnapshots(self._subscription_manager.resubscribe)  # a method of this object would keep it alive
+        return PushedSnapshots(self._push_again)
 
     # For the relay, which forwards the messages of a stream
 

@@ -13,7 +13,6 @@ Rules:
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -31,6 +30,7 @@ from ..protocol.message import UNREADABLE
 from . import BookChange, BookSource, Calibration, PushedCalibration, Update
 from .base import Book
 from .listeners import BookListener, ChangeListeners, state_events
+from .locks import BookLocks
 
 __all__ = ["Follower"]
 
@@ -39,14 +39,12 @@ C = TypeVar("C", bound=BookChange[Any])
 T = TypeVar("T")
 
 
-class Follower(Generic[B, C]):
+class Follower(BookLocks, Generic[B, C]):
     """Keeps one book in step with the exchange. All methods may be called from any thread.
 
+    The lock guards the book and the attributes below.
+
     Attributes:
-        lock: guards the book and the attributes below. It is reentrant, so that a signal handler can read a book
-            wherever it interrupts.
-        reader_lock: readers take it before `lock` and hold it; updates only pass through it. A lock favours the thread
-            that had it last, so readers would not get at the book during a burst of updates.
         ended: the error that ended the book, None while it lives.
         was_live: whether the book was ever ready.
         awaits_push: whether a pushed snapshot is to be expected, because the server has just begun to send the topic.
@@ -57,8 +55,8 @@ class Follower(Generic[B, C]):
     """
 
     def __init__(self, source: BookSource, owner: BookListener) -> None:
+        super().__init__(source)
         self.source = source
-        self._make_locks()
         self.ended: Exception | None = None
         self.was_live = self.awaits_push = False
         self.calibration: Calibration[B, Any] = (PushedCalibration if source.feed.pushed else Calibration)(source.feed)
@@ -74,19 +72,12 @@ class Follower(Generic[B, C]):
         self._owner_told = False  # whether the owner knows that the book has ended
         self.first_use = FirstUse()
         self.before_wait: Callable[[], object] | None = None
-        self._updating = False  # whether a thread is inside `_change`
-        self._reading_thread = 0  # the identifier of the thread that reads
         register(self)
-
-    def _make_locks(self) -> None:
-        self.lock = threading.RLock()
-        self.reader_lock = threading.RLock()
 
     def after_fork(self) -> None:
         """Start again in a forked child: another thread of the parent may have been applying an update."""
-        self._make_locks()
+        self.make_locks()
         self._events = []
-        self._updating, self._reading_thread = False, 0
         self._subscribed, self._known_dropped, self._snapshot_error = False, 0, ""
         if self.ended is None:
             self.calibration = self.calibration.replacement("this process was forked from the one in which it was kept")
@@ -111,30 +102,6 @@ class Follower(Generic[B, C]):
         """
         self.first_use()
         return self.under_lock(lambda: how(self.require_book()))
-
-    def under_lock(self, do: Callable[[], T]) -> T:
-        """Return `do()`, called with the locks of a reader; raises BookNotReady if the caller must not wait for them.
-
-        This is no `contextmanager`, and neither is `_change`: if a signal handler raised between the generator's step
-        and the beginning of the block, the locks would stay held for as long as the error is kept.
-        """
-        if self._updating or self._reading_thread:
-            self._check_free()
-        with self.reader_lock, self.lock:
-            before, self._reading_thread = self._reading_thread, threading.get_ident()
-            try:
-                return do()
-            finally:
-                self._reading_thread = before
-
-    def _check_free(self) -> None:
-        """Raise BookNotReady if the call is reentrant and the book is in use.
-
-        An update on any thread, or a reader on another thread, uses the book. The calling thread may hold a lock that
-        they wait for.
-        """
-        if (self._updating or self._reading_thread != threading.get_ident()) and is_reentrant():
-            raise BookNotReady(f"{self.source} is in use and can't be waited for inside this call; read it later")
 
     def require_book(self) -> B:
         """Return the book, to be read under the lock; raises BookNotReady if it can't be read."""
@@ -383,7 +350,7 @@ class Follower(Generic[B, C]):
         """Return `do()`, called with the lock; then emit events, wake waiting threads and request a needed snapshot."""
         calibration = self.calibration
         with self.lock:
-            self._updating = True
+            self.updating = True
             try:
                 needed_before, live, resyncs = self._needs_snapshot(), calibration.live, calibration.resyncs
                 result = do()
@@ -400,7 +367,7 @@ class Follower(Generic[B, C]):
                 needed = self._needs_snapshot() and not needed_before
                 events, self._events = self._events, []
             finally:
-                self._updating = False
+                self.updating = False
         for event in events:
             self._owner.emit(event)
         if needed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from ..client import Client
 from ..connections.source import Deliver, MessageSource, SourceListener
@@ -18,9 +18,6 @@ from .keys import Keys
 from .server import BROKEN, RedisServer
 from .snapshots import RelaySnapshotFetcher, ask_for_push
 from .source import RelaySource
-
-if TYPE_CHECKING:
-    from ..books.snapshot_fetcher import SnapshotProvider
 
 __all__ = ["NAMESPACE", "RelayStream"]
 
@@ -65,7 +62,6 @@ class RelayStream(Client):
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
         server, keys = RedisServer(url, ca_certs), Keys(namespace)
-        self._ask_for_push = partial(ask_for_push, server, keys)
 
         def read(number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver) -> MessageSource:
             return RelaySource(number, market, private, server, keys, owner, deliver)
@@ -80,11 +76,7 @@ class RelayStream(Client):
             Limits().snapshots_per_30s,
             with_key=lambda: _relay_signs(server, keys),
         )
-
-    def _make_pushed_snapshots(self) -> SnapshotProvider:
-        from ..books.pushed_snapshots import PushedSnapshots
-
-        return PushedSnapshots(self._ask_for_push)
+        self._push_again = partial(ask_for_push, server, keys)
 
     def tunnel(self, name: str) -> NoReturn:
         """Raise InvalidTopic, because a relay has no tunnels."""

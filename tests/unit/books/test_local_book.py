@@ -209,7 +209,7 @@ def test_a_close_interrupted_at_any_instant_is_completed_by_the_next_close() -> 
             waiting.result()
         assert Task(list, changes).result() == []
         assert set(made.owner.ended_books) == {made.follower}
-        assert not made.follower._updating
+        assert not made.follower.updating
         if len(kept) < instant:
             break
     assert instant > 10

@@ -60,6 +60,7 @@ def _local(*symbols: str, **market: Any) -> Iterator[None]:
         local = {
             "KUCOIN_SYNC_REST_URL": server.rest_url,
             "KUCOIN_SYNC_FUTURES_REST_URL": server.futures_rest_url,
+            **{f"KUCOIN_SYNC_{name.upper()}": url for name, url in server.uta_urls.items()},
             "KUCOIN_SYNC_REDIS_URL": "",
             "KUCOIN_API_KEY": server.KEY,
             "KUCOIN_API_SECRET": server.SECRET,

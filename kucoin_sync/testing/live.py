@@ -94,3 +94,8 @@ class LiveExchange:
         """Return (available, hold) of each currency in an account's spot balance."""
         with self._server.trading() as exchange:
             return exchange.balances(user)
+
+    def unified_balances(self, user: str = KucoinServer.USER) -> dict[str, tuple[Decimal, Decimal]]:
+        """Return (available, hold) of each currency in an account's unified balance, as the UTA feed pushes it."""
+        with self._server.trading() as exchange:
+            return exchange.unified_balances(user)

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 import kucoin_sync
 from kucoin_sync.cli.registry import parser_for
-from kucoin_sync.testing import KucoinServer, local_kucoin
+from kucoin_sync.testing import Exchange, KucoinServer, local_kucoin
 
 from ..support.readmes import BLOCKS, PUBLIC, Block
 
@@ -84,6 +85,25 @@ def test_a_python_block_runs(
             closer.join(10)
             stream.close()
     market.check()
+
+
+def test_five_lines_print_a_ladder_without_a_key_and_without_rest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [block] = [block for block in PYTHON if block.readme == "README.md" and 'feed="uta")' in block.code]
+    assert len([line for line in block.code.splitlines() if line and "import" not in line]) == 5
+    exchange = Exchange(["BTC-USDT"], levels=600)
+    with KucoinServer(exchange=exchange) as server:
+        for name, url in server.uta_urls.items():
+            monkeypatch.setenv(f"KUCOIN_SYNC_{name.upper()}", url)
+        for name in ("REST", "FUTURES_REST"):
+            monkeypatch.setenv(f"KUCOIN_SYNC_{name}_URL", "http://127.0.0.1:1")
+        namespace: dict[str, object] = {}
+        exec(compile(block.code, block.readme, "exec"), namespace)
+    printed = [tuple(map(Decimal, line.split())) for line in capsys.readouterr().out.splitlines()]
+    _, bids, asks = exchange.level2("BTC-USDT")
+    assert printed == [*reversed(asks[:20]), *bids[:20]]
+    assert namespace["book"].snapshot_depth == 500  # type: ignore[attr-defined]
 
 
 def test_the_tests_pass_in_an_empty_folder(tmp_path: Path) -> None:

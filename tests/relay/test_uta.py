@@ -51,6 +51,9 @@ def test_books_of_several_depths_keep_their_topics(server: KucoinServer, reader:
     for number, topic in enumerate(wanted):
         server.publish(topic, {"C": number, "O": number, "a": [], "b": [["1", "2"]], "s": "BTC-USDT"})
     for number, (topic, subscription) in enumerate(zip(wanted, subscriptions, strict=True)):
+        if "increment" in topic:
+            (snapshot,) = take(subscription, 1)
+            assert (snapshot.topic, snapshot.type) == (topic, "snapshot")
         (message,) = take(subscription, 1)
         assert (message.topic, message.payload.sequence_end) == (topic, number)
         assert message.type == ("delta" if "increment" in topic else "snapshot")

@@ -43,6 +43,8 @@ def kucoin_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of somebody who trades: no test may use it."""
     monkeypatch.setenv("KUCOIN_SYNC_REST_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("KUCOIN_SYNC_FUTURES_REST_URL", "http://127.0.0.1:9")
+    for host in ("SPOT", "FUTURES", "PRIVATE"):
+        monkeypatch.setenv(f"KUCOIN_SYNC_UTA_{host}_URL", "ws://127.0.0.1:9")
     for name in ("KEY", "SECRET", "PASSPHRASE"):
         monkeypatch.setenv(f"KUCOIN_API_{name}", "that of the trader")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
@@ -130,7 +132,8 @@ def test_a_bot_that_makes_its_own_stream_reaches_the_server_with_its_key(pyteste
         def test_it(kucoin_server):
             with Stream() as stream:
                 stream.subscribe("/account/balance", "/contractAccount/wallet", "/market/ticker:BTC-USDT")
-                assert len(kucoin_server.connections) == 3
+                stream.subscribe("/uta/ticker.SPOT:BTC-USDT", "/uta/ticker.FUTURES:XBTUSDTM", "/uta/orderAll.UNIFIED")
+                assert len(kucoin_server.connections) == 6
             assert "that of the trader" not in os.environ.values()
 
         def test_the_environment_is_as_before(pytestconfig):
@@ -260,6 +263,7 @@ def test_what_is_done_to_the_exchange_is_pushed_at_once(
     with pytest.raises(OrderRejected):
         kucoin_exchange.reduce(order, "0.1")
     assert kucoin_exchange.balances()["USDT"] == (1_000_000, 0)
+    assert kucoin_exchange.unified_balances()["USDT"] == (1_500_000, 0)
     assert repr(kucoin_exchange).startswith("<LiveExchange of BTC-USDT, ETH-USDT, KCS-BTC, XBTUSDTM behind <KucoinServ")
 
 

@@ -102,12 +102,12 @@ class Feed(NamedTuple):
         )
 
     def commands(self, server: KucoinServer, kind: str) -> list[str]:
-        """Return the topics of the commands of a kind, in order; of pings, their ids."""
+        """Return the topics of the commands of a kind, in order; of pings and logins, their ids."""
         found = []
         for message, connection, _ in server.received:
             if message.get("op", message.get("type", message.get("action", ""))).lower() != kind:
                 continue
-            if kind == "ping":
+            if kind in ("ping", "auth"):
                 found.append(message["id"])
             elif "topic" in message:
                 found.append(message["topic"])

@@ -14,7 +14,7 @@ from kucoin_sync.testing import FaultProxy, KucoinServer
 from ..end_to_end.conftest import Events
 from ..support.threads import reached
 from .clock import Clock
-from .feed import ETH, publish, read
+from .feed import Feed, on_both, publish, read
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def pauses(events: Events) -> list[float]:
     return [event.retry_in for event in events.all if isinstance(event, Disconnected | Retrying)]
 
 
-@pytest.mark.parametrize("away", [3, 60, 3600])
+@on_both("away", [3, 60, 3600])
 def test_after_an_absence_the_stream_recovers_with_pauses_that_grow_are_capped_and_vary(
-    clock: Clock, server: KucoinServer, stream: Stream, events: Events, away: int
+    clock: Clock, server: KucoinServer, stream: Stream, events: Events, away: int, feed: Feed
 ) -> None:
-    subscription = stream.subscribe(ETH)
+    subscription = stream.subscribe(feed.eth)
     stopped = threading.Event()
     gone = clock.seconds
     back = False
@@ -47,7 +47,7 @@ def test_after_an_absence_the_stream_recovers_with_pauses_that_grow_are_capped_a
     server.stop()
     stopped.set()
     assert events.wait(Resubscribed).epoch == 2
-    publish(server, [1])
+    publish(server, [1], feed.eth)
     assert read(subscription, 1) == [(1, 2)]
     found = pauses(events)
     assert away <= sum(found) < away + 61
@@ -57,9 +57,9 @@ def test_after_an_absence_the_stream_recovers_with_pauses_that_grow_are_capped_a
 
 
 def test_pauses_begin_small_again_after_a_stable_time(
-    clock: Clock, server: KucoinServer, proxy: FaultProxy, stream: Stream, events: Events
+    clock: Clock, server: KucoinServer, proxy: FaultProxy, stream: Stream, events: Events, feed: Feed
 ) -> None:
-    stream.subscribe(ETH)
+    stream.subscribe(feed.eth)
     for count in range(1, 5):
         proxy.reset()
         events.wait(Resubscribed, count)
@@ -72,14 +72,14 @@ def test_pauses_begin_small_again_after_a_stable_time(
 
 
 def test_no_more_than_25_connections_are_made_in_a_minute(
-    clock: Clock, server: KucoinServer, proxy: FaultProxy, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, server: KucoinServer, proxy: FaultProxy, stream: Stream, monkeypatch: pytest.MonkeyPatch, feed: Feed
 ) -> None:
     assert Limits().connections_per_minute == 25
     monkeypatch.setattr(backoff, "retry_delays", lambda *_: itertools.repeat(0.001))
     made: list[tuple[float, int]] = []
     clock.slept = lambda _: made.append((clock.monotonic(), proxy.accepted))
     proxy.to_client.reset_after(0)
-    stream.subscribe(ETH, timeout=0)
+    stream.subscribe(feed.eth, timeout=0)
     proxy.wait_for(lambda proxy: proxy.accepted >= 100)
     stream.close()
     for (first, before), (last, after) in itertools.combinations(made, 2):

@@ -14,7 +14,7 @@ from kucoin_sync.testing import FaultProxy, KucoinServer
 from ..end_to_end.conftest import Events
 from ..support.certificates import client_context, server_context
 from .conftest import MakeServer, MakeStream
-from .feed import ETH, at_best, numbers, publish, seconds_of
+from .feed import ETH, UTA, Feed, at_best, numbers, on_both, publish, seconds_of
 
 TOKENS = "/api/v1/bullet-*"
 STEP = 0.3
@@ -42,6 +42,9 @@ HOLDS: dict[str, tuple[Callable[[KucoinServer, FaultProxy], object], str, bool]]
 }
 
 
+UTA_HOLDS = [how for how in HOLDS if "token" not in how]
+
+
 @pytest.fixture
 def held(make_server: MakeServer, make_proxy: Callable[[KucoinServer], FaultProxy], how: str) -> Any:
     """A server and a proxy that hold attempts up, and what a stream to them needs."""
@@ -52,14 +55,14 @@ def held(make_server: MakeServer, make_proxy: Callable[[KucoinServer], FaultProx
     return server, proxy, {"ssl_context": client_context()} if secure else {}
 
 
-@pytest.mark.parametrize("how", HOLDS)
+@on_both("how", HOLDS, UTA_HOLDS)
 def test_each_step_of_connecting_ends_after_10_seconds_and_is_tried_again(
-    held: Any, make_stream: MakeStream, events: Events, how: str
+    held: Any, make_stream: MakeStream, events: Events, how: str, feed: Feed
 ) -> None:
     assert Limits().step_timeout == 10.0
     server, proxy, options = held
     stream = make_stream(server, limits=Limits(step_timeout=STEP), **options)
-    subscription = stream.subscribe(ETH, timeout=0)
+    subscription = stream.subscribe(feed.eth, timeout=0)
     began = time.monotonic()
     event = events.wait(Retrying)
     assert time.monotonic() - began >= STEP / 2, "it was given a chance"
@@ -68,22 +71,23 @@ def test_each_step_of_connecting_ends_after_10_seconds_and_is_tried_again(
     proxy.heal()
     server.reset_script()
     server.announce(*proxy.address)
-    server.wait_subscribed(ETH, timeout=10)
-    publish(server, [1])
+    server.wait_subscribed(feed.eth, timeout=10)
+    publish(server, [1], feed.eth)
     assert numbers(subscription, 1) == [1]
 
 
-@pytest.mark.parametrize("how", HOLDS)
+@on_both("how", HOLDS, UTA_HOLDS)
 def test_close_cancels_each_step_of_connecting_within_half_a_second(
-    held: Any, make_stream: MakeStream, how: str
+    held: Any, make_stream: MakeStream, how: str, feed: Feed
 ) -> None:
     server, proxy, options = held
 
     def seconds() -> float:
         requests, accepted = len(server.requests), proxy.accepted
         stream = make_stream(server, **options)
-        stream.subscribe(ETH, timeout=0)
-        server.wait_for(lambda s: len(s.requests) > requests)
+        stream.subscribe(feed.eth, timeout=0)
+        if not feed.is_uta:
+            server.wait_for(lambda s: len(s.requests) > requests)
         if "token" not in how:
             proxy.wait_for(lambda proxy: proxy.accepted > accepted)
         taken = seconds_of(stream.close)
@@ -169,4 +173,37 @@ def test_a_refusal_of_the_key_is_fatal_and_named_and_not_repeated(
     assert not caught.value.retriable
     tokens = [request for request in server.requests[asked:] if "bullet" in request.path]
     assert len(tokens) == (2 if code == "400002" else 1), "once more by the server's clock, where that was the reason"
+    assert not public.closed
+
+
+def test_a_login_that_is_not_answered_ends_after_10_seconds_and_is_tried_again(
+    server: KucoinServer, make_stream: MakeStream, events: Events
+) -> None:
+    stream = make_stream(limits=Limits(step_timeout=STEP))
+    server.refuse_auth(None)
+    subscription = stream.subscribe(UTA.private, timeout=0)
+    assert f"answered no login within {STEP:g} s" in str(events.wait(Retrying).error)
+    server.wait_subscribed(UTA.private, timeout=10)
+    server.publish(UTA.private, {"n": "1"}, user=server.USER)
+    assert numbers(subscription, 1) == [1]
+
+
+UTA_REFUSALS = {
+    "message": ("kc-api-key is not valid", "message"),
+    "reason": ("kc-api-sign is not valid", "reason"),
+    "msg": ("", "msg"),
+}
+
+
+@pytest.mark.parametrize("how", UTA_REFUSALS)
+def test_a_refusal_of_the_login_is_fatal_and_named_and_not_repeated(
+    server: KucoinServer, stream: Stream, how: str
+) -> None:
+    public = stream.subscribe(UTA.eth)
+    text, member = UTA_REFUSALS[how]
+    server.refuse_auth(text, member=member, times=None)
+    with pytest.raises(AuthenticationError, match=f"KuCoin refused the login: {text}") as caught:
+        stream.subscribe(UTA.private, timeout=30)
+    assert not caught.value.retriable
+    assert len(UTA.commands(server, "auth")) == 1
     assert not public.closed

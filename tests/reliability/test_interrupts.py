@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,14 +12,13 @@ import pytest
 
 from kucoin_sync import Limits, SlowConsumer, Stream, Subscription
 from kucoin_sync.testing import KucoinServer, ServerLimits
-from kucoin_sync.testing.server import Pushed
 
 from ..end_to_end.test_lone_consumer import reads
 from ..support.interrupts import points_of
 from ..support.threads import LIMIT, until
 from .conftest import MakeServer, MakeStream
+from .feed import CLASSIC, Feed, on_both, pushed
 
-ETH, BTC = "/market/ticker:ETH-USDT", "/market/ticker:BTC-USDT"
 POLICIES = ("raise", "drop_oldest", "drop_newest", "latest")
 
 
@@ -44,13 +44,13 @@ def get(subscription: Subscription[Any], got: list[Any], most: int) -> None:
 WAYS = (iterate, take_next, get)
 
 
-class Feed:
+class Numbered:
     """Numbers what it sends, and holds against it what a subscription brings and says."""
 
-    def __init__(self, server: KucoinServer, subscription: Subscription[Any], *topics: str) -> None:
+    def __init__(self, server: KucoinServer, subscription: Subscription[Any]) -> None:
         self._server = server
         self._subscription = subscription
-        self._topics = topics or (ETH,)
+        self._topics = subscription.topics
         self.sent = 0
         self.before: dict[str, int] = {}
         self.accounted = 0
@@ -60,7 +60,7 @@ class Feed:
         pushes = []
         for number in range(self.sent, self.sent + count):
             topic = self._topics[number % len(self._topics)]
-            pushes.append(Pushed(topic, {"n": number}, "trade.ticker", None, {}))
+            pushes.append(pushed(topic, {"n": number}))
         self.sent += count
         do(lambda: self._server.publish_many(pushes))
 
@@ -79,48 +79,48 @@ class Feed:
         assert self.accounted == self.sent, f"{self.sent - self.accounted} messages were lost without a word"
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("way", WAYS)
+@on_both("policy, way", list(itertools.product(POLICIES, WAYS)))
 def test_each_message_that_waits_comes_or_is_counted(
-    server: KucoinServer, stream: Stream, policy: str, way: Callable[..., object]
+    server: KucoinServer, stream: Stream, policy: str, way: Callable[..., object], feed: Feed
 ) -> None:
-    subscription = stream.subscribe(ETH, BTC, overflow=policy, maxsize=20 if policy == "drop_oldest" else 1000)
-    feed = Feed(server, subscription, ETH, BTC)
+    subscription = stream.subscribe(
+        feed.eth, feed.btc, overflow=policy, maxsize=20 if policy == "drop_oldest" else 1000
+    )
+    numbered = Numbered(server, subscription)
     got: list[Any] = []
 
     def fill() -> None:
         got.clear()
         seen = stream.stats()["messages"]
-        feed.send(3)
-        feed.send(27)
+        numbered.send(3)
+        numbered.send(27)
         until(lambda: stream.stats()["messages"] == seen + 30, "the messages did not come")
 
     fill()
     for _ in points_of(lambda: way(subscription, got, 2)):
-        feed.check(got)
+        numbered.check(got)
         fill()
-    feed.check(got)
+    numbered.check(got)
 
 
-@pytest.mark.parametrize("policy", ["raise", "drop_newest"])
-@pytest.mark.parametrize("way", WAYS)
+@on_both("policy, way", list(itertools.product(["raise", "drop_newest"], WAYS)))
 def test_each_message_of_a_burst_comes(
-    server: KucoinServer, stream: Stream, policy: str, way: Callable[..., object]
+    server: KucoinServer, stream: Stream, policy: str, way: Callable[..., object], feed: Feed
 ) -> None:
-    subscription = stream.subscribe(ETH, overflow=policy)
-    feed = Feed(server, subscription)
+    subscription = stream.subscribe(feed.eth, overflow=policy)
+    numbered = Numbered(server, subscription)
     got: list[Any] = []
 
     def fill() -> None:
         got.clear()
-        feed.send(200)
+        numbered.send(200)
         until(lambda: subscription.pending == 200, "the messages did not come")
 
     fill()
     for _ in points_of(lambda: way(subscription, got, 4)):
-        feed.check(got)
+        numbered.check(got)
         fill()
-    feed.check(got)
+    numbered.check(got)
 
 
 @pytest.fixture
@@ -148,30 +148,31 @@ def publisher() -> Iterator[Callable[[Callable[[], None]], None]]:
 @pytest.mark.parametrize(
     "policy", [policy if policy == "raise" else pytest.param(policy, marks=pytest.mark.long) for policy in POLICIES]
 )
-@pytest.mark.parametrize("way", WAYS)
+@on_both("way", WAYS)
 def test_each_message_that_is_waited_for_comes(
     server: KucoinServer,
     stream: Stream,
     publisher: Callable[[Callable[[], None]], None],
     policy: str,
     way: Callable[..., object],
+    feed: Feed,
 ) -> None:
     """After some messages, one by one, a consumer reads the socket itself."""
-    subscription = stream.subscribe(ETH, overflow=policy)
-    feed = Feed(server, subscription)
+    subscription = stream.subscribe(feed.eth, overflow=policy)
+    numbered = Numbered(server, subscription)
     got: list[Any] = []
 
     def one_by_one(times: int) -> list[object]:
         kept = []
         for _ in range(times):
-            feed.send(1, publisher)
+            numbered.send(1, publisher)
             kept.append(way(subscription, got, len(got) + 1))
         return kept
 
     def until_it_reads() -> None:
         for _ in range(10_000):
             one_by_one(1)
-            feed.check(got)
+            numbered.check(got)
             del got[:]
             if reads(subscription, count=2):
                 return
@@ -179,10 +180,10 @@ def test_each_message_that_is_waited_for_comes(
 
     until_it_reads()
     for _ in points_of(lambda: one_by_one(1)):
-        feed.check(got)
+        numbered.check(got)
         del got[:]
         until_it_reads()
-    feed.check(got)
+    numbered.check(got)
 
 
 class Program:
@@ -195,17 +196,17 @@ class Program:
         self._before = self._left()
 
     def subscribe(self) -> None:
-        self._made.append(self._stream.subscribe(ETH, timeout=LIMIT))
+        self._made.append(self._stream.subscribe(CLASSIC.eth, timeout=LIMIT))
 
     def subscribe_with_callback(self) -> None:
-        self._made.append(self._stream.subscribe(ETH, callback=print, stale_after=60.0))
+        self._made.append(self._stream.subscribe(CLASSIC.eth, callback=print, stale_after=60.0))
 
     def subscribe_without_waiting(self) -> None:
-        self._made.append(self._stream.subscribe(ETH, timeout=0))
+        self._made.append(self._stream.subscribe(CLASSIC.eth, timeout=0))
 
     def subscribe_in_a_tunnel(self) -> None:
         self._made.append(self._stream.tunnel("bt1"))
-        self._made.append(self._made[-1].subscribe(ETH))
+        self._made.append(self._made[-1].subscribe(CLASSIC.eth))
 
     def tunnel(self) -> None:
         self._made.append(self._stream.tunnel("bt1"))
@@ -228,7 +229,7 @@ class Program:
         self.subscribe()
         self.book()
         self.tunnel()
-        self._server.publish(ETH, {"n": 1})
+        self._server.publish(CLASSIC.eth, {"n": 1})
         self._made[0].get(timeout=LIMIT)
         self.close()
         del self._made[:]
@@ -280,7 +281,7 @@ def test_a_call_that_is_interrupted_leaves_nothing_behind(
     generous: KucoinServer, make_stream: MakeStream, call: str
 ) -> None:
     stream = make_stream(generous, limits=UNLIMITED)
-    stream.subscribe(BTC)  # which stays
+    stream.subscribe(CLASSIC.btc)  # which stays
     program = Program(generous, stream)
     program.check()
     for _ in points_of(getattr(program, call)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import subprocess
 import sys
 import threading
@@ -21,11 +22,11 @@ from ..end_to_end.conftest import Events
 from ..support.children import script
 from ..support.threads import reached
 from .conftest import MakeServer, MakeStream
-from .feed import ETH, numbers, publish
+from .feed import Feed, numbers, on_both, publish
 
 # A client that measures itself: it reads a line, does what it says, and prints descriptors, threads and kilobytes.
 CLIENT = """
-    import gc, itertools, os, sys, threading
+    import gc, itertools, json, os, sys, threading
     from kucoin_sync import Limits, Resubscribed, Stream
     from kucoin_sync.internal import backoff
 
@@ -49,14 +50,15 @@ CLIENT = """
 
     def subscribe(count):
         for _ in range(0, count, 100):
-            made = [stream.subscribe(f"/market/ticker:A{number}-USDT", timeout=0) for number in range(99)]
-            made.append(stream.subscribe("/market/ticker:LAST-USDT"))  # answered behind the others
+            made = [stream.subscribe(f"{ticker}:A{number}-USDT", timeout=0) for number in range(99)]
+            made.append(stream.subscribe(f"{ticker}:LAST-USDT"))  # answered behind the others
             for subscription in made:
                 subscription.close()
 
     limits = Limits(connections_per_minute=10**6, commands_per_10s=10**6)
-    stream = Stream(rest_url=sys.argv[1], limits=limits, on_event=tell)
-    stream.subscribe("/market/ticker:ETH-USDT", maxsize=10)
+    stream = Stream(**json.loads(sys.argv[1]), limits=limits, on_event=tell)
+    ticker = sys.argv[2]
+    stream.subscribe(f"{ticker}:ETH-USDT", maxsize=10)
     for line in sys.stdin:
         name, count = line.split()
         globals()[name](int(count))
@@ -85,11 +87,12 @@ class Client:
 
 
 @pytest.fixture
-def client(make_server: MakeServer) -> Iterator[Client]:
-    server = make_server(limits=ServerLimits(messages_per_10s=None))
+def client(make_server: MakeServer, feed: Feed) -> Iterator[Client]:
+    server = make_server(limits=ServerLimits(messages_per_10s=None, uta_messages_per_10s=None))
     with FaultProxy(*server.address) as proxy:
         server.announce(*proxy.address)
-        with script(CLIENT, server.rest_url) as process:
+        options = server.uta_urls if feed.is_uta else {"rest_url": server.rest_url}
+        with script(CLIENT, json.dumps(options), feed.ticker) as process:
             assert process.stdin is not None
             yield Client(process, server, proxy)
             process.stdin.close()
@@ -100,7 +103,7 @@ def client(make_server: MakeServer) -> Iterator[Client]:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("what", "before", "count"), [("reconnect", 100, 1000), ("subscribe", 10_000, 10_000)])
 def test_1000_reconnects_and_10000_subscriptions_leave_descriptors_threads_and_memory_flat(
-    client: Client, what: str, before: int, count: int
+    client: Client, what: str, before: int, count: int, feed: Feed
 ) -> None:
     first = client.do(what, before)  # until the heap has the size that garbage between two collections needs
     last = client.do(what, count)
@@ -119,12 +122,12 @@ ENDS: dict[str, Callable[[KucoinServer], object]] = {
 }
 
 
-@pytest.mark.parametrize("end", ENDS)
+@on_both("end", ENDS)
 def test_what_was_read_into_is_freed_with_its_connection_and_does_not_wait_for_the_garbage_collector(
-    server: KucoinServer, make_stream: MakeStream, events: Events, end: str
+    server: KucoinServer, make_stream: MakeStream, events: Events, end: str, feed: Feed
 ) -> None:
     stream = make_stream(server)
-    stream.subscribe(ETH)
+    stream.subscribe(feed.eth)
     transport = stream._subscription_manager._made[0]._transport  # type: ignore[attr-defined]
     freed = threading.Event()
     watch = weakref.finalize(transport._frames, freed.set)
@@ -148,46 +151,48 @@ def wall_clock_moved(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Iterato
         yield
 
 
-@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+@on_both("seconds", [3600.0, -3600.0])
 def test_a_wall_clock_that_is_moved_by_an_hour_disturbs_nothing(
     make_stream: MakeStream,
     make_server: MakeServer,
     events: Events,
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
+    feed: Feed,
 ) -> None:
     server = make_server(ping_interval=2.0, ping_timeout=5.0)
     stream = make_stream(server)
-    subscription = stream.subscribe(ETH)
-    publish(server, [1])
+    subscription = stream.subscribe(feed.eth)
+    publish(server, [1], feed.eth)
     before = subscription.get(timeout=10).received_ns
     with wall_clock_moved(monkeypatch, seconds):
-        publish(server, [2])
+        publish(server, [2], feed.eth)
         message = subscription.get(timeout=10)
         assert (message.received_ns - before) / 1e9 == pytest.approx(seconds, abs=30), "it is what the clock says"
-        server.wait_for(lambda s: [c.message["type"] for c in s.received].count("ping") >= 1)
+        server.wait_for(lambda s: feed.commands(s, "ping"))
         with pytest.raises(TimeoutError):
             subscription.get(timeout=0.01)
         assert not [event for event in events.all if isinstance(event, Disconnected)]
         server.drop_connections()
         events.wait(Resubscribed)
-        publish(server, [3])
+        publish(server, [3], feed.eth)
         assert numbers(subscription, 1) == [3]
 
 
-@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+@on_both("seconds", [3600.0, -3600.0])
 def test_a_signature_corrects_itself_from_the_servers_time(
-    make_server: MakeServer, make_stream: MakeStream, events: Events, seconds: float
+    make_server: MakeServer, make_stream: MakeStream, events: Events, seconds: float, feed: Feed
 ) -> None:
     offset = 0.0
     server = make_server(clock=lambda: time.time() + offset)
     stream = make_stream(server)
-    subscription = stream.subscribe("/account/balance")
+    subscription = stream.subscribe(feed.private)
     offset = seconds  # the two clocks differ from now on
     server.drop_connections()
     events.wait(Resubscribed)
-    server.publish("/account/balance", {"n": "1"}, user=server.USER)
+    server.publish(feed.private, {"n": "1"}, user=server.USER)
     assert numbers(subscription, 1) == [1]
     offset = -seconds
     server.drop_connections()
     events.wait(Resubscribed, 2)
+    assert not make_stream(server).subscribe(feed.private).closed, "at first contact, too"

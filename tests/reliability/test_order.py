@@ -13,62 +13,57 @@ import pytest
 from kucoin_sync import Disconnected, Message, Stream
 from kucoin_sync.recording import Recorder, RecordingError
 from kucoin_sync.testing import KucoinServer
-from kucoin_sync.testing.server.frames import frame
 
 from ..end_to_end.conftest import Events
 from ..support.threads import reached, until
 from .clock import Clock
 from .conftest import MakeStream
-from .feed import ETH, publish
+from .feed import ETH, Feed, on_both, publish
 
 BTC = "/market/ticker:BTC-USDT"
 
 
 def commands_naming(server: KucoinServer, topic: str) -> list[str]:
-    """Return the types of the commands that the server got for a topic."""
+    """Return the ids of the subscribe commands that the server got for the symbol of a topic."""
     return [
-        command.message["type"]
-        for command in server.received
-        if topic.partition(":")[2] in str(command.message.get("topic"))
+        message["id"]
+        for message, *_ in server.received
+        if (message.get("action") or message["type"]).lower() == "subscribe" and topic.partition(":")[2] in str(message)
     ]
 
 
 # Subscribed and unsubscribed again and again
 
 
-@pytest.mark.parametrize("how", ["a subscription", "by name", "in a tunnel", "tunnels"])
+@on_both("how", ["a subscription", "by name", "in a tunnel", "tunnels"], ["a subscription", "by name"])
 def test_a_topic_that_comes_and_goes_600_times_does_not_delay_another(
-    server: KucoinServer, stream: Stream, how: str
+    server: KucoinServer, stream: Stream, how: str, feed: Feed
 ) -> None:
     holder = stream.tunnel("t") if how == "in a tunnel" else stream
-    subscription = holder.subscribe(BTC)
+    subscription = holder.subscribe(feed.btc)
     for _ in range(600):
         if how == "a subscription":
             subscription.close()
-            subscription = stream.subscribe(BTC, timeout=0)
+            subscription = stream.subscribe(feed.btc, timeout=0)
         elif how == "by name":
-            stream.unsubscribe(BTC)
-            stream.subscribe(BTC, timeout=0)
+            stream.unsubscribe(feed.btc)
+            stream.subscribe(feed.btc, timeout=0)
         elif how == "in a tunnel":
             subscription.close()
-            subscription = holder.subscribe(BTC, timeout=0)
+            subscription = holder.subscribe(feed.btc, timeout=0)
         else:
             with stream.tunnel("again") as again:
-                again.subscribe(BTC, timeout=0)
-    stream.subscribe(ETH)
-    assert len([each for each in commands_naming(server, BTC) if each == "subscribe"]) <= 50
+                again.subscribe(feed.btc, timeout=0)
+    stream.subscribe(feed.eth)
+    assert len(commands_naming(server, feed.btc)) <= (135 if feed.is_uta else 50), "half of what 10 s allow"
 
 
 # A pause of the process
 
 
-def push(number: int, size: int = 0) -> bytes:
-    data = {"n": f"{number:08}", "padding": "-" * size}
-    return json.dumps({"type": "message", "topic": ETH, "subject": "trade.ticker", "data": data}).encode()
-
-
-def pings(server: KucoinServer) -> list[str]:
-    return [command.message["id"] for command in server.received if command.message["type"] == "ping"]
+def push(feed: Feed, number: int, size: int = 0) -> bytes:
+    """Return a frame with a numbered message."""
+    return feed.frame(feed.push(json.dumps({"n": f"{number:08}", "padding": "-" * size}).encode()))
 
 
 def disconnected(events: Events) -> list[Disconnected]:
@@ -78,13 +73,14 @@ def disconnected(events: Events) -> list[Disconnected]:
 class Paused:
     """A stream whose thread stands still in a callback while things come, and for which a minute has gone by then."""
 
-    def __init__(self, server: KucoinServer, stream: Stream, clock: Clock) -> None:
+    def __init__(self, feed: Feed, server: KucoinServer, stream: Stream, clock: Clock) -> None:
+        self.feed = feed
         self.server = server
         self.stream = stream
         self.clock = clock
         self.got: list[int] = []
         self._entered, self._go = threading.Event(), threading.Event()
-        stream.subscribe(ETH, callback=self._take, inline=True)
+        stream.subscribe(feed.eth, callback=self._take, inline=True)
 
     def _take(self, message: Message) -> None:
         self.got.append(int(message.data["n"]))
@@ -95,7 +91,7 @@ class Paused:
     def pass_by(self, seconds: float, until: Callable[[KucoinServer], object]) -> None:
         """Let seconds go by, and have the stream look at the time."""
         self.clock.seconds += seconds
-        self.stream.subscribe("/market/ticker:ANY-USDT", timeout=0)
+        self.stream.subscribe(f"{self.feed.ticker}:ANY-USDT", timeout=0)
         self.server.wait_for(until)
 
     def pause(self, begin: bytes, meanwhile: Callable[[], object]) -> None:
@@ -109,50 +105,51 @@ class Paused:
 
 def answer_ping(paused: Paused) -> None:
     paused.server.mute()
-    paused.pass_by(10, lambda s: pings(s))
-    (ping,) = pings(paused.server)
+    paused.pass_by(10, lambda s: paused.feed.commands(s, "ping"))
+    (ping,) = paused.feed.commands(paused.server, "ping")
 
     def meanwhile() -> None:
-        publish(paused.server, range(1, 6001))
-        paused.server.send_raw(json.dumps({"id": ping, "type": "pong"}))
+        publish(paused.server, range(1, 6001), paused.feed.eth)
+        paused.server.send_raw(paused.feed.pong(ping))
         paused.server.unmute()
 
-    paused.pause(frame(push(0)), meanwhile)
+    paused.pause(push(paused.feed, 0), meanwhile)
 
 
 def answer_command(paused: Paused) -> None:
-    asked = "/market/ticker:ASKED-USDT"
+    asked = f"{paused.feed.ticker}:ASKED-USDT"
     paused.server.mute(pong=False, ack=True)
     paused.stream.subscribe(asked, timeout=0)
     paused.server.wait_for(lambda s: len(commands_naming(s, asked)) == 1)
     for tries in (2, 3):
-        paused.server.send_raw(json.dumps({"id": "none", "type": "pong"}))
+        paused.server.send_raw(paused.feed.pong("none"))
         paused.pass_by(10, lambda s, tries=tries: len(commands_naming(s, asked)) == tries)  # type: ignore[misc]
-    sent = [command.message["id"] for command in paused.server.received if command.message.get("topic") == asked]
+    sent = commands_naming(paused.server, asked)
 
     def meanwhile() -> None:
-        publish(paused.server, range(1, 6001))
-        paused.server.send_raw(json.dumps({"id": sent[-1], "type": "ack"}))
+        publish(paused.server, range(1, 6001), paused.feed.eth)
+        paused.server.send_raw(paused.feed.ack(sent[-1]))
         paused.server.unmute()
 
-    paused.pause(frame(push(0)), meanwhile)
+    paused.pause(push(paused.feed, 0), meanwhile)
 
 
 def rest_of_a_message(paused: Paused) -> None:
-    long = frame(push(1, 40_000))
-    paused.pause(frame(push(0)) + long[:1000], lambda: paused.server.send_bytes(long[1000:]))
-    publish(paused.server, range(2, 6001))
+    long = push(paused.feed, 1, 40_000)
+    paused.pause(push(paused.feed, 0) + long[:1000], lambda: paused.server.send_bytes(long[1000:]))
+    publish(paused.server, range(2, 6001), paused.feed.eth)
 
 
-@pytest.mark.parametrize("what", [answer_ping, answer_command, rest_of_a_message])
+@on_both("what", [answer_ping, answer_command, rest_of_a_message])
 def test_what_came_during_a_pause_of_the_process_is_read_before_the_peer_is_given_up(
     server: KucoinServer,
     make_stream: MakeStream,
     events: Events,
     monkeypatch: pytest.MonkeyPatch,
     what: Callable[[Paused], None],
+    feed: Feed,
 ) -> None:
-    paused = Paused(server, make_stream(), Clock(monkeypatch, by_hand=True))
+    paused = Paused(feed, server, make_stream(), Clock(monkeypatch, by_hand=True))
     what(paused)
     until(lambda: len(paused.got) >= 6001 or disconnected(events), "the messages have not come")
     assert not disconnected(events)
@@ -215,31 +212,36 @@ def test_a_second_recorder_of_one_file_is_told_so_and_the_first_goes_on(
 # What can't be read
 
 
-BAD = b'{"type":"message","topic":"/market/ticker:ETH-USDT","subject":"trade.ticker","data":{"n":"00000009",,}}'
-
-
-def good(number: int) -> bytes:
-    return frame(
-        b'{"type":"message","topic":"/market/ticker:ETH-USDT","subject":"trade.ticker","data":{"n":"%08d"}}' % number
-    )
-
-
-SEQUENCES: dict[str, tuple[list[bytes], list[int]]] = {
-    "behind a good one": ([good(2), frame(BAD)], [2]),
-    "together with a good one": ([good(2) + frame(BAD)], [2]),
-    "several, together": ([good(2) + good(3) + frame(BAD) + frame(BAD)], [3]),
-    "several, one by one": ([good(2), frame(BAD), frame(BAD), good(3), frame(BAD)], [3]),
-    "before a good one": ([frame(BAD), good(2)], [2]),
-    "alone": ([frame(BAD)], []),
-    "only such": ([frame(BAD) + frame(BAD), frame(BAD)], []),
+BAD = -1
+#: What is sent together, in which BAD stands for a frame that can't be read, and what is left.
+SEQUENCES: dict[str, tuple[list[list[int]], list[int]]] = {
+    "behind a good one": ([[2], [BAD]], [2]),
+    "together with a good one": ([[2, BAD]], [2]),
+    "several, together": ([[2, 3, BAD, BAD]], [3]),
+    "several, one by one": ([[2], [BAD], [BAD], [3], [BAD]], [3]),
+    "before a good one": ([[BAD], [2]], [2]),
+    "alone": ([[BAD]], []),
+    "only such": ([[BAD, BAD], [BAD]], []),
 }
 
 
-@pytest.mark.parametrize("reader", ["get", "iterator", "callback"])
-@pytest.mark.parametrize(("overflow", "maxsize"), [("latest", 1), ("latest", 10), ("drop_oldest", 1)])
-@pytest.mark.parametrize("sequence", SEQUENCES)
+def frames_of(feed: Feed, numbers: list[int]) -> bytes:
+    """Return the frames of some messages."""
+    data = [b'{"n":"00000009",,}' if number == BAD else b'{"n":"%08d"}' % number for number in numbers]
+    return b"".join(feed.frame(feed.push(each)) for each in data)
+
+
+@on_both(
+    "sequence, overflow, maxsize, reader",
+    [
+        (sequence, overflow, maxsize, reader)
+        for sequence in SEQUENCES
+        for overflow, maxsize in (("latest", 1), ("latest", 10), ("drop_oldest", 1))
+        for reader in ("get", "iterator", "callback")
+    ],
+)
 def test_a_frame_that_can_not_be_read_replaces_nothing_and_holds_up_nobody(
-    server: KucoinServer, stream: Stream, overflow: Any, maxsize: int, sequence: str, reader: str
+    server: KucoinServer, stream: Stream, overflow: Any, maxsize: int, sequence: str, reader: str, feed: Feed
 ) -> None:
     got: list[int] = []
     go, entered = threading.Event(), threading.Event()
@@ -250,10 +252,10 @@ def test_a_frame_that_can_not_be_read_replaces_nothing_and_holds_up_nobody(
         reached(go, "the rest has not come")
 
     callback = take if reader == "callback" else None
-    subscription = stream.subscribe(ETH, overflow=overflow, maxsize=maxsize, callback=callback)
-    behind = stream.subscribe("/market/ticker:BTC-USDT")
-    server.send_bytes(good(0) + good(1))  # from which the beginning of such a frame is learned
-    server.publish("/market/ticker:BTC-USDT", {})
+    subscription = stream.subscribe(feed.eth, overflow=overflow, maxsize=maxsize, callback=callback)
+    behind = stream.subscribe(feed.btc)
+    server.send_bytes(frames_of(feed, [0, 1]))  # from which the beginning of such a frame is learned
+    publish(server, [0], feed.btc)
     behind.get(timeout=20)
     if reader == "callback":
         reached(entered, "the callback was not called")
@@ -263,17 +265,17 @@ def test_a_frame_that_can_not_be_read_replaces_nothing_and_holds_up_nobody(
         take(take_one())
         while subscription.pending:
             take(take_one())
-    frames, left = SEQUENCES[sequence]
-    for each in frames:
-        server.send_bytes(each)
-        server.publish("/market/ticker:BTC-USDT", {})
+    rest, left = SEQUENCES[sequence]
+    for numbers in rest:
+        server.send_bytes(frames_of(feed, numbers))
+        publish(server, [0], feed.btc)
         behind.get(timeout=20)
     go.set()
     if reader != "callback":
         for _ in left:
             take(take_one())
     until(lambda: got[-1:] == (left or [1]), "the good one was replaced, or somebody is stuck")
-    server.send_bytes(good(7))
+    server.send_bytes(frames_of(feed, [7]))
     if reader != "callback":
         take(take_one())
     until(lambda: got[-1] == 7, "somebody is stuck")

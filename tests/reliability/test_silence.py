@@ -16,7 +16,7 @@ from kucoin_sync.testing import KucoinServer
 from ..end_to_end.conftest import Events
 from ..support.threads import reached
 from .conftest import MakeStream
-from .feed import ETH, publish
+from .feed import Feed, on_both, publish
 
 SECONDS = 0.4
 
@@ -83,60 +83,62 @@ def told(events: Events) -> list[Stale]:
     return [event for event in events.all if isinstance(event, Stale)]
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
+@on_both("outage", OUTAGES, [outage for outage in OUTAGES if outage not in (token_hangs, asked_to_wait)])
 def test_silence_is_told_once_whatever_the_connection_waits_for(
-    server: KucoinServer, make_stream: MakeStream, events: Events, outage: Callable[[KucoinServer], None]
+    server: KucoinServer, make_stream: MakeStream, events: Events, outage: Callable[[KucoinServer], None], feed: Feed
 ) -> None:
     per_minute = 1 if outage is connect_pace else 25
     stream = make_stream(limits=Limits(connections_per_minute=per_minute))
-    subscription = stream.subscribe(ETH, stale_after=SECONDS)
-    publish(server, [1])
+    subscription = stream.subscribe(feed.eth, stale_after=SECONDS)
+    publish(server, [1], feed.eth)
     assert subscription.get(timeout=10)
     early = len(told(events))  # on a slow machine the first message may come late
     outage(server)
-    assert events.wait(Stale, early + 1).topics == (ETH,)
-    other = stream.subscribe("/market/ticker:OTHER-ONE", stale_after=2 * SECONDS, timeout=0)
+    assert events.wait(Stale, early + 1).topics == (feed.eth,)
+    other = stream.subscribe(f"{feed.ticker}:OTHER-ONE", stale_after=2 * SECONDS, timeout=0)
     assert events.wait(Stale, early + 2).topics == other.topics
     assert len(told(events)) == early + 2, "the first is not told again meanwhile"
 
 
 def test_silence_is_told_while_the_name_resolution_of_the_system_hangs(
-    server: KucoinServer, make_stream: MakeStream, events: Events, monkeypatch: pytest.MonkeyPatch
+    server: KucoinServer, make_stream: MakeStream, events: Events, monkeypatch: pytest.MonkeyPatch, feed: Feed
 ) -> None:
     stream = make_stream()
-    stream.subscribe(ETH, stale_after=SECONDS)
+    stream.subscribe(feed.eth, stale_after=SECONDS)
     with resolver_hangs(server, monkeypatch):
-        assert events.wait(Stale).topics == (ETH,)
+        assert events.wait(Stale).topics == (feed.eth,)
 
 
-def test_silence_is_told_where_there_never_was_a_connection(server: KucoinServer, make_stream: MakeStream) -> None:
+def test_silence_is_told_where_there_never_was_a_connection(
+    server: KucoinServer, make_stream: MakeStream, feed: Feed
+) -> None:
     server.stop()
     stale = threading.Event()
     stream = make_stream(on_event=lambda event: stale.set() if isinstance(event, Stale) else None)
-    stream.subscribe(ETH, stale_after=SECONDS, timeout=0)
+    stream.subscribe(feed.eth, stale_after=SECONDS, timeout=0)
     reached(stale, "the silence was not told")
 
 
 def test_an_episode_ends_with_a_message_and_the_next_one_is_told_again(
-    server: KucoinServer, stream: Stream, events: Events
+    server: KucoinServer, stream: Stream, events: Events, feed: Feed
 ) -> None:
-    subscription = stream.subscribe(ETH, stale_after=SECONDS)
+    subscription = stream.subscribe(feed.eth, stale_after=SECONDS)
     for episode in range(1, 4):
         events.wait(Stale, episode)
         server.drop_connections()
         events.wait(Disconnected, episode)
-        server.wait_subscribed(ETH)
-        publish(server, [episode])
+        server.wait_subscribed(feed.eth)
+        publish(server, [episode], feed.eth)
         assert subscription.get(timeout=10)
     events.wait(Stale, 4)
     assert len(told(events)) == 4
 
 
 def test_a_watch_ends_with_its_subscription_in_an_outage_too(
-    server: KucoinServer, stream: Stream, events: Events
+    server: KucoinServer, stream: Stream, events: Events, feed: Feed
 ) -> None:
-    first = stream.subscribe(ETH, stale_after=SECONDS)
-    second = stream.subscribe("/market/ticker:BTC-USDT", stale_after=2 * SECONDS)
+    first = stream.subscribe(feed.eth, stale_after=SECONDS)
+    second = stream.subscribe(feed.btc, stale_after=2 * SECONDS)
     server.stop()
     first.close()
     assert events.wait(Stale).topics == second.topics
@@ -144,14 +146,16 @@ def test_a_watch_ends_with_its_subscription_in_an_outage_too(
     assert len(told(events)) == 1
 
 
-def test_a_stream_without_such_a_subscription_has_no_thread_for_it(server: KucoinServer, stream: Stream) -> None:
+def test_a_stream_without_such_a_subscription_has_no_thread_for_it(
+    server: KucoinServer, stream: Stream, feed: Feed
+) -> None:
     def names() -> list[str]:
         return [thread.name for thread in threading.enumerate() if thread.name == "kucoin-silence"]
 
-    stream.subscribe(ETH)
+    stream.subscribe(feed.eth)
     assert names() == []
     for number in range(3):
-        stream.subscribe(f"/market/ticker:N{number}-USDT", stale_after=60.0)
+        stream.subscribe(f"{feed.ticker}:N{number}-USDT", stale_after=60.0)
     assert names() == ["kucoin-silence"]
     stream.close()
     assert names() == []

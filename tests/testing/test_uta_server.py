@@ -200,7 +200,19 @@ def test_invalid_commands_are_refused_in_the_observed_words(
         assert server.connections[0].topics == set()
 
 
-@pytest.mark.parametrize("message", [{}, {"action": "resubscribe"}, {"action": 5}, {"type": "hello"}])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"action": "resubscribe"},
+        {"action": 5},
+        {"type": "hello"},
+        {"type": "PING"},
+        {"action": "ping"},
+        {"type": "subscribe", "channel": "trade", "tradeType": "SPOT", "symbol": "BTC-USDT"},
+        {"op": "subscribe", "channel": "trade", "tradeType": "SPOT", "symbol": "BTC-USDT"},
+    ],
+)
 def test_what_is_no_command_is_refused(server: KucoinServer, message: dict[str, Any]) -> None:
     with uta_client(server) as peer:
         assert peer.ask(**message) == INVALID

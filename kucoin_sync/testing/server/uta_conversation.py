@@ -116,11 +116,14 @@ class UtaConversation:
         self._pace.record(now)
 
     def _execute(self, message: Message) -> None:
-        kind = message.get("op") or message.get("type") or message.get("action")
-        command = _COMMANDS.get(kind.lower()) if isinstance(kind, str) else None
-        if command is None:
-            raise INVALID
-        command(self, message)
+        for member, commands in _COMMANDS.items():
+            kind = message.get(member)
+            # Only the actions are in either letter case.
+            name = kind.lower() if isinstance(kind, str) and member == "action" else kind
+            if isinstance(name, str) and name in commands:
+                commands[name](self, message)
+                return
+        raise INVALID
 
     def _ping(self, message: Message) -> None:
         if not self._context.script.answers_pings():
@@ -212,11 +215,10 @@ class UtaConversation:
         self._connection.send({**_id(message), "result": False, error.member: error.text})
 
 
-_COMMANDS: dict[str, Callable[[UtaConversation, Message], None]] = {
-    "ping": UtaConversation._ping,
-    "auth": UtaConversation._auth,
-    "subscribe": UtaConversation._subscribe,
-    "unsubscribe": UtaConversation._unsubscribe,
+_COMMANDS: dict[str, dict[str, Callable[[UtaConversation, Message], None]]] = {
+    "action": {"subscribe": UtaConversation._subscribe, "unsubscribe": UtaConversation._unsubscribe},
+    "type": {"ping": UtaConversation._ping},
+    "op": {"ping": UtaConversation._ping, "auth": UtaConversation._auth},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import sys
 import pytest
 
 from ..support.children import script
-from .feed import at_best
+from .feed import Feed, at_best
 
 INTERVAL, TIMEOUT = 2.0, 0.3
 #: A namespace of its own, with or without being root.
@@ -23,10 +24,11 @@ SERVER = """
         server.announce("192.0.2.2", server.address[1])
         print(server.address[1], flush=True)
         for line in sys.stdin:
-            server.publish("/market/ticker:ETH-USDT", {"n": line.strip()})
+            for topic in ("/market/ticker:ETH-USDT", "/uta/ticker.SPOT:ETH-USDT"):
+                server.publish(topic, {"s": "ETH-USDT", "n": line.strip()})
 """
 CLIENT = """
-    import subprocess, sys, textwrap, threading, time
+    import json, subprocess, sys, textwrap, threading, time
     from kucoin_sync import Disconnected, Resubscribed, Stream
 
     def run(*command):
@@ -57,10 +59,11 @@ CLIENT = """
             elif isinstance(event, Resubscribed):
                 back.set()
 
-        with Stream(rest_url=f"http://192.0.2.2:{port}", proxy="", on_event=tell) as stream:
-            subscription = stream.subscribe("/market/ticker:ETH-USDT")
+        options = json.loads(sys.argv[2].replace("PORT", port))
+        with Stream(**options, proxy="", on_event=tell) as stream:
+            subscription = stream.subscribe(sys.argv[3])
             print("1", file=server.stdin, flush=True)
-            assert subscription.get(timeout=10).data == {"n": "1"}
+            assert subscription.get(timeout=10).data["n"] == "1"
             there("ip", "link", "set", "there", "down")
             began = time.monotonic()
             assert lost.wait(20)
@@ -68,7 +71,7 @@ CLIENT = """
             there("ip", "link", "set", "there", "up")
             assert back.wait(20)
             print("2", file=server.stdin, flush=True)
-            assert subscription.get(timeout=10).data == {"n": "2"}
+            assert subscription.get(timeout=10).data["n"] == "2"
         print(taken, flush=True)
     finally:
         server.kill()
@@ -90,11 +93,14 @@ def isolation() -> list[str]:
     pytest.skip("this user may not make network namespaces with links between them")
 
 
-def test_a_link_that_is_down_is_noticed_within_interval_and_timeout_and_the_stream_comes_back_when_it_is_up() -> None:
+def test_a_link_that_is_down_is_noticed_within_interval_and_timeout_and_the_stream_comes_back_when_it_is_up(
+    feed: Feed,
+) -> None:
     command = isolation()
+    options = {"uta_spot_url": "ws://192.0.2.2:PORT/uta/spot"} if feed.is_uta else {"rest_url": "http://192.0.2.2:PORT"}
 
     def seconds() -> float:
-        with script(CLIENT, SERVER, inside=command) as process:
+        with script(CLIENT, SERVER, json.dumps(options), feed.eth, inside=command) as process:
             said, _ = process.communicate(timeout=50)
             assert process.returncode == 0
             return float(said)

@@ -113,3 +113,9 @@ def test_a_client_that_stalls_is_dropped(authority: Any, trust: ssl.SSLContext) 
             assert server.publish(TICKER, "x" * 32_000_000) == 0
             server.wait_for(lambda s: s.ended)
         assert server.ended[0].stalled
+
+
+def test_the_uta_feed_is_encrypted_too(server: KucoinServer, trust: ssl.SSLContext) -> None:
+    assert all(url.startswith("wss://") for url in server.uta_urls.values())
+    with websocket(server.endpoint("uta-spot"), trust) as socket:
+        assert json.loads(socket.recv(5))["message"] == "welcome"

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 from ..payloads import LevelChange, Side
 from .codec import WireFuturesLevel2Update, WireLevel2Update, WireLevel3Event
 from .feeds import Update
+from .uta import WireUtaLevel2Update
 
 __all__ = ["BookChange", "Level2BookChange", "Level3BookChange"]
 
@@ -50,8 +51,12 @@ class BookChange(Generic[U]):
         return type(self)(self._update, self._sequence_before, self.resyncs, lost)
 
 
-class Level2BookChange(BookChange[WireLevel2Update | WireFuturesLevel2Update]):
-    """Levels that have a new size; size 0 means that the level is gone."""
+class Level2BookChange(BookChange[WireLevel2Update | WireFuturesLevel2Update | WireUtaLevel2Update]):
+    """Levels that have a new size; size 0 means that the level is gone.
+
+    Rows of the UTA feed have no sequence of their own: they have the last one of the update, and one price may come
+    twice. Size 0 there may also mean that the level has left the best 500.
+    """
 
     __slots__ = ()
 

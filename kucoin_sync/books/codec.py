@@ -1,7 +1,7 @@
 """Decode updates and snapshots of books into text and whole numbers, without `Decimal`.
 
 The structs are the text twins of the payloads `Level2Update`, `FuturesLevel2Update` and `Level3Event`. They take the
-shortest way from a push's bytes to a book. Each knows the sequences that it covers. The book checks prices and sizes.
+shortest path from a push's bytes to a book. Each knows the sequences that it covers. The book checks prices and sizes.
 
 The readers take the JSON text of a push's `data`, or the decoded data. They are tolerant: numbers may come as text and
 text as numbers, which stay exact; fields and columns may be added. Data that does not fit raises ValueError.

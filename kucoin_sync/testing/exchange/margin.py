@@ -17,7 +17,7 @@ from .specs import Spec
 __all__ = ["FuturesWallet", "WalletState"]
 
 _LEVERAGE = 5
-_TAKER_FEE = 6  # per ten thousand
+_FEE = 6  # per ten thousand; an order that rested pays _MAKER_FEE
 _MAKER_FEE = 2
 
 
@@ -71,7 +71,7 @@ class FuturesWallet:
     def reserve(self, spec: Spec, order: Order, worst_cost: int) -> None:
         """Reserve margin and fee for an order; raise OrderRejected if there is not enough."""
         value = _value(spec, worst_cost)
-        amount = value // _LEVERAGE + value * _TAKER_FEE // 10_000
+        amount = value // _LEVERAGE + value * _FEE // 10_000
         if self.state().available < amount:
             raise OrderRejected("not enough margin available for this order")
         self._held[order.id] = amount
@@ -81,7 +81,7 @@ class FuturesWallet:
         """Book a trade; the order's remaining size must be updated already."""
         held = self._held[order.id]
         self._held[order.id] = held * order.remaining // (order.remaining + size)
-        self.balance -= _value(spec, price * size) * (_MAKER_FEE if maker else _TAKER_FEE) // 10_000
+        self.balance -= _value(spec, price * size) * (_MAKER_FEE if maker else _FEE) // 10_000
         position = self._positions.get(spec.symbol)
         if position is None:
             position = self._positions[spec.symbol] = Position(spec)

@@ -1,4 +1,4 @@
-"""Inboxes at whose gates a test can wait for a consumer."""
+"""Message queues; a test can wait until a consumer waits for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kucoin_sync.delivery.queue import MessageQueue
 
 from .threads import LIMIT
 
-__all__ = ["Waiters", "make_inbox", "pop", "popped", "wait_for_a_consumer"]
+__all__ = ["Waiters", "make_message_queue", "pop", "popped", "wait_for_a_consumer"]
 
 
 class Waiters(deque[Any]):
@@ -28,7 +28,7 @@ class Waiters(deque[Any]):
         self.came.release()
 
 
-def make_inbox(
+def make_message_queue(
     overflow: str = "raise",
     maxsize: int = 10,
     on_overflow: Callable[[int], None] = lambda dropped: None,

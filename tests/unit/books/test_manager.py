@@ -20,7 +20,7 @@ from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.internal.fork import FirstUse
 from kucoin_sync.protocol.session_events import TopicKey
 
-from ...support.following import message
+from ...support.followers import message
 from ...support.threads import LIMIT, reached, until
 
 SPOT, TOPIC = "BTC-USDT", "/market/level2:BTC-USDT"

@@ -271,15 +271,15 @@ def test_who_waits_is_told_why_the_one_connection_of_several_is_not_there(
     subscription_manager: SubscriptionManager,
 ) -> None:
     subscription = Subscription[Any]((ONE.topic, FUTURES.topic), MessageQueue(10, print), close=print)
-    waiter = subscription_manager.add(subscription, None)
+    call = subscription_manager.add(subscription, None)
     spot, futures = Connection.made
-    assert subscription_manager.last_error(waiter) is None
+    assert subscription_manager.last_error(call) is None
     futures.last_error = GONE
-    assert subscription_manager.last_error(waiter) is GONE
+    assert subscription_manager.last_error(call) is GONE
     confirmed(subscription_manager, futures, FUTURES)
-    assert subscription_manager.last_error(waiter) is None, "what waits now is not there for another reason"
+    assert subscription_manager.last_error(call) is None, "what waits now is not there for another reason"
     confirmed(subscription_manager, spot, ONE)
-    assert waiter.gate.wait(0)
+    assert call.gate.wait(0)
 
 
 def test_what_is_remembered_of_beginnings_of_frames_is_bounded(
@@ -413,7 +413,9 @@ def test_it_takes_none_of_what_it_has_no_more(subscription_manager: Subscription
     assert sole_consumer.put(lone(ONE)) is False
 
 
-def test_it_takes_none_that_a_tap_has_to_hear_of(subscription_manager: SubscriptionManager, sole_consumer: Any) -> None:
+def test_it_takes_none_that_an_observer_is_to_get(
+    subscription_manager: SubscriptionManager, sole_consumer: Any
+) -> None:
     observer: Any = object()
     subscription_manager.add_observer(observer)
     assert (sole_consumer.put(lone(ONE)), sole_consumer.takes_all_of([ONE])) == (False, False)

@@ -112,7 +112,7 @@ def shown(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)) + repr(error)
 
 
-class TestBases:
+class TestEndpoints:
     def test_they_lose_their_trailing_slash(self) -> None:
         endpoints = Endpoints.checked(SPOT + "/", FUTURES + "//", ("Feed.Example",))
         assert endpoints == (SPOT, FUTURES, ("feed.example",))

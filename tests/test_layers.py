@@ -237,6 +237,13 @@ def test_what_is_built_on_top_uses_the_public_surface_and_pure_modules() -> None
             assert public or other in SEAM, f"{module} imports {other}"
 
 
+def test_every_module_below_the_stream_has_unit_tests_of_its_name() -> None:
+    packages = {"books", "connections", "delivery", "internal", "net", "protocol", "topics"}
+    units = Path(__file__).parent / "unit"
+    names = [module.split(".") for module in MODULES if module.partition(".")[0] in packages and "." in module]
+    assert [name for name in names if not (units / name[0] / f"test_{name[1]}.py").exists()] == []
+
+
 def test_no_name_has_a_word_of_a_former_name() -> None:
     word = "|".join(FORMER)
     pattern = re.compile(rf"(?<![a-z])({word})(?![a-z])", re.IGNORECASE)

@@ -11,9 +11,10 @@ from kucoin_sync import Message, SlowConsumer
 from kucoin_sync.delivery.overflow import queue_for
 from kucoin_sync.delivery.queue import MessageQueue
 
+from .messages import number
 from .threads import LIMIT
 
-__all__ = ["Waiters", "make_message_queue", "pop", "popped", "wait_for_a_consumer"]
+__all__ = ["Waiters", "make_message_queue", "pop", "popped", "taken", "wait_for_a_consumer"]
 
 
 class Waiters(deque[Any]):
@@ -61,3 +62,12 @@ def wait_for_a_consumer(message_queue: MessageQueue, count: int = 1) -> None:
     assert isinstance(message_queue.waiters, Waiters)
     for _ in range(count):
         assert message_queue.waiters.came.acquire(timeout=LIMIT), f"nobody waits for a message after {LIMIT:g} s"
+
+
+def taken(message_queue: MessageQueue) -> list[tuple[int, int]]:
+    """Return all that is queued: number and how many were lost before it."""
+    found = []
+    while len(message_queue):
+        one = pop(message_queue)
+        found.append((number(one), one.lost))
+    return found

@@ -14,9 +14,9 @@ __all__ = ["THOROUGH", "examples", "first", "spread"]
 THOROUGH = bool(os.environ.get("KUCOIN_SYNC_THOROUGH_TESTS"))
 
 
-def spread(values: Iterable[Any], every: int = 2) -> list[Any]:
-    """Return the values of a parameter; by default a test runs with each `every`-th of them, from the first on."""
-    return [value if place % every == 0 else _long(value) for place, value in enumerate(values)]
+def spread(values: Iterable[Any], every: int = 2, start: int = 0) -> list[Any]:
+    """Return the values of a parameter; by default a test runs with each `every`-th of them, from number `start` on."""
+    return [value if place % every == start else _long(value) for place, value in enumerate(values)]
 
 
 def first(value: Any, *others: Any) -> list[Any]:

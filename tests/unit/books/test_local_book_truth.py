@@ -1,7 +1,8 @@
 """Each book equals the exchange's own levels and orders after every event of a long, seeded market.
 
-The market runs for 10,000 events, or for the number in the environment variable KUCOIN_SYNC_TRUTH_EVENTS. Orders are
-received, opened, matched partly or completely, decreased by self-trade prevention, and cancelled; some are hidden.
+The market runs for 10,000 events, by default for a quarter of that, or for the number in the environment variable
+KUCOIN_SYNC_TRUTH_EVENTS. Orders are received, opened, matched partly or completely, decreased by self-trade prevention,
+and cancelled; some are hidden.
 Updates take the way that they take in a program, from the bytes of a frame to the user's book, without sockets and
 threads.
 """
@@ -19,8 +20,9 @@ from kucoin_sync.testing.exchange.push import Push
 
 from ...support.books import contents, truth
 from ...support.followers import FollowedBook
+from ...support.selection import examples
 
-EVENTS = int(os.environ.get("KUCOIN_SYNC_TRUTH_EVENTS", "10000"))
+EVENTS = int(os.environ.get("KUCOIN_SYNC_TRUTH_EVENTS", examples(10_000)))
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
 
 

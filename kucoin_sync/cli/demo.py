@@ -27,8 +27,8 @@ example:
 _NEXT = (
     "That was the tour. Next:",
     "  kucoin-sync watch BTC-USDT ETH-USDT   KuCoin itself; with --demo no network",
-    "  kucoin-sync doctor                    where nothing comes",
-    "  kucoin-sync topics                    all there is to subscribe",
+    "  kucoin-sync doctor                    if no messages arrive",
+    "  kucoin-sync topics                    all topics",
 )
 
 

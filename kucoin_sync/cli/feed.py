@@ -69,7 +69,7 @@ class CommandStream:
             _counted(numbers["reconnects"], "reconnect"),
             *([_counted(numbers["book_resyncs"], "resync")] if numbers["book_snapshots"] else []),
             f"{lost} lost",
-            *([f"{numbers['misfits']:,} with something odd"] if numbers["misfits"] else []),
+            *([f"{numbers['misfits']:,} with unexpected fields"] if numbers["misfits"] else []),
         ]
         return ", ".join(parts)
 

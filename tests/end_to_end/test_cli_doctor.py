@@ -95,7 +95,7 @@ def test_where_all_is_well_every_check_is_ok(server: KucoinServer, doctor: Docto
     assert found.code == 0
     assert [check["step"] for check in found.checks] == [*STEPS, *STEPS, "present", "accepted"]
     assert {check["state"] for check in found.checks} == {"ok"}
-    assert found.printed.endswith("kucoin-sync: all 18 checks are well\n")
+    assert found.printed.endswith("kucoin-sync: all 18 checks passed\n")
 
 
 def test_without_a_key_that_is_a_note_and_not_a_fault(server: KucoinServer, doctor: Doctor) -> None:
@@ -109,7 +109,7 @@ def test_the_demo_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--demo", "--plain"]) == 0
     out, err = capsys.readouterr()
     assert out.count("  ok  ") == 18
-    assert "all 18 checks are well" in err
+    assert "all 18 checks passed" in err
 
 
 def test_a_host_that_takes_no_connections(closed_port: int, doctor: Doctor) -> None:

@@ -34,7 +34,7 @@ def compressor_of(suffix: str) -> Any:
     return pytest.importorskip("zstandard").ZstdCompressor(level=1).compressobj()
 
 
-def packed(suffix: str, text: bytes) -> bytes:
+def compressed(suffix: str, text: bytes) -> bytes:
     if suffix == ".jsonl":
         return text
     return gzip.compress(text) if suffix == ".jsonl.gz" else importlib.import_module("zstandard").compress(text)
@@ -74,7 +74,7 @@ def test_a_huge_later_block_takes_bounded_memory_and_earlier_blocks_are_played(
 ) -> None:
     path = tmp_path / f"day{suffix}"
     with open(path, "wb") as file:
-        file.write(packed(suffix, BEGINNING))
+        file.write(compressed(suffix, BEGINNING))
         write_claim(file, suffix, b'[1729757723612000001,1,"spot",false]\n{"a":"', UNITS[unit])
     tracemalloc.reset_peak()
     events: list[str] = []
@@ -83,7 +83,7 @@ def test_a_huge_later_block_takes_bounded_memory_and_earlier_blocks_are_played(
         replay.start()
         assert [message.data["n"] for message in subscription] == [1]
     assert peak() < MOST
-    assert any(str(path) in event and "last whole message" in event for event in events), events
+    assert any(str(path) in event and "last complete message" in event for event in events), events
 
 
 @pytest.mark.parametrize("suffix", first(".jsonl.zst", ".jsonl", ".jsonl.gz"))

@@ -361,7 +361,7 @@ FAILS: dict[str, tuple[Callable[[Route], object], str]] = {
     ),
     "handshake that is none": (
         lambda way: way.server.answer_handshake(b"220 smtp.example ESMTP\r\n\r\n", times=None),
-        r"127\.0\.0\.1:\d+ answered the WebSocket handshake with what is none",
+        r"127\.0\.0\.1:\d+ did not answer with a valid WebSocket handshake",
     ),
 }
 

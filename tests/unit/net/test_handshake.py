@@ -155,7 +155,10 @@ class TestHandshake:
             connection.sendall(switch(read_head(connection)).replace(was, instead))
             drain(connection)
 
-        with Peer(script) as peer, pytest.raises(ProtocolError, match="answered the WebSocket handshake with what"):
+        with (
+            Peer(script) as peer,
+            pytest.raises(ProtocolError, match="did not answer with a valid WebSocket handshake"),
+        ):
             connect(peer, waker)
 
     @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def _with_kind(event: WireLevel3Event, subject: str | None) -> WireLevel3Event:
         return event
     name = (subject or event.type).removeprefix("trade.l3")
     if name not in _KINDS:
-        raise ValueError(f"{name[:50]!r} is no known event of level 3")
+        raise ValueError(f"{name[:50]!r} is not a known event of level 3")
     event.kind = _KINDS[name]
     if not (event.maker_order_id if event.kind == "match" else event.order_id):
         raise ValueError(f"no order is named in {event!r:.200}")
@@ -266,7 +266,7 @@ def _checked_rows(rows: object) -> Rows:
 def _parse_sequence(value: object) -> int:
     text = as_text(value)
     if not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"{value!r:.50} is no sequence")
+        raise ValueError(f"{value!r:.50} is not a sequence")
     return int(text)
 
 

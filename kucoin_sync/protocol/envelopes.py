@@ -177,7 +177,7 @@ class Decoder:
             self._last = message
 
     def _decode_fallback(self, frame: bytes, origin: Origin | RawPush, prefix: EnvelopePrefix) -> Message | None:
-        """Decode a frame whose data does not fit the current reading; return None if it is no push."""
+        """Decode a frame whose data does not fit the current reading; return None if it is not a push."""
         message = _undecoded(frame, origin, prefix)
         if message is None:
             self.unreadable += 1

@@ -191,7 +191,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     @staticmethod
     def decode_frame(frame: bytes) -> Message:
-        """Return the message of a whole frame, without `raw` and `origin`; raise one of UNREADABLE if it is no push."""
+        """Return the message of a push, without `raw` and `origin`; raise one of UNREADABLE for any other frame."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:

@@ -48,7 +48,8 @@ CASES = {
         if other == text and cls in row.payloads.values()
     )
     for number, (cls, text) in enumerate([*(shape[:2] for shape in SHAPES), (payloads.Snapshot, SNAPSHOT)])
-    if not issubclass(cls, (payloads.MarginMode, payloads.CrossLeverage))
+    # The topic of a push of the UTA feed stands in its data; the unit tests of these payloads have the same walk.
+    if not issubclass(cls, (payloads.MarginMode, payloads.CrossLeverage)) and not cls.__name__.startswith("Uta")
 }
 
 

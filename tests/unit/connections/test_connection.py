@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
 from kucoin_sync.connections.connection import Connection
 from kucoin_sync.protocol.dialects import DIALECTS
 from kucoin_sync.protocol.message import Message
-from kucoin_sync.protocol.session_events import Acked, TopicKey
+from kucoin_sync.protocol.session_events import Acked, TopicKey, Unsubscribed
 
 from ...support.threads import LIMIT
 
@@ -22,29 +23,82 @@ class Owner:
     def __init__(self) -> None:
         self.command_ids = self.epochs = itertools.count(1)
         self.confirmed: list[tuple[TopicKey, ...]] = []
+        self.interruptions: list[tuple[TopicKey, ...]] = []
 
     def payload_mismatch(self, message: Message) -> None: ...
     def ended(self, source: Any) -> None: ...
     def acked(self, source: Any, keys: tuple[TopicKey, ...]) -> None:
         self.confirmed.append(keys)
 
+    def interrupted(self, source: Any, keys: tuple[TopicKey, ...]) -> None:
+        self.interruptions.append(keys)
+
 
 class Session:
     """A session in which one key is confirmed and wanted."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, list[TopicKey]]] = []
+
+    def subscribe(self, keys: Iterable[TopicKey]) -> None:
+        self.calls.append(("subscribe", list(keys)))
+
+    def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
+        self.calls.append(("unsubscribe", list(keys)))
 
     def is_active(self, key: TopicKey) -> bool:
         return key == TWO
 
 
-def test_a_confirmation_counts_only_for_what_was_not_unsubscribed_since() -> None:
-    """Else the next `subscribe` of that topic would return before the server has its command."""
+def made() -> tuple[Owner, Session, Connection]:
     owner: Any = Owner()
     options: Any = SimpleNamespace(dialects=DIALECTS)
     connection = Connection(1, "spot", False, options, owner, lambda source, pushes: None)
     session: Any = Session()
     connection._session = session
+    return owner, session, connection
+
+
+def test_a_confirmation_counts_only_for_what_was_not_unsubscribed_since() -> None:
+    """Else the next `subscribe` of that topic would return before the server has its command."""
+    owner, _, connection = made()
     connection._handle_session_event(Acked((ONE, TWO)))
     connection._handle_session_event(Acked((ONE,)))
     connection.close()
     connection.thread.join(LIMIT)
     assert owner.confirmed == [(TWO,)]
+
+
+def test_what_is_to_begin_again_is_subscribed_after_the_answer_to_its_unsubscribe() -> None:
+    owner, session, connection = made()
+    connection.resubscribe([ONE, TWO])
+    assert session.calls == [("unsubscribe", [TWO])], "the other one is not delivered now"
+    connection._handle_session_event(Unsubscribed((ONE,)))
+    assert owner.interruptions == []
+    connection._handle_session_event(Unsubscribed((ONE, TWO)))
+    assert owner.interruptions == [(TWO,)]
+    assert session.calls[1:] == [("subscribe", [TWO])]
+    connection._handle_session_event(Unsubscribed((TWO,)))
+    assert len(session.calls) == 2
+    connection.close()
+    connection.thread.join(LIMIT)
+
+
+def test_what_nobody_wants_any_more_does_not_begin_again() -> None:
+    owner, session, connection = made()
+    connection.resubscribe([TWO])
+    connection.unsubscribe([TWO])
+    connection._handle_session_event(Unsubscribed((TWO,)))
+    assert owner.interruptions == []
+    assert [kind for kind, _ in session.calls] == ["unsubscribe"] * 2
+    connection.close()
+    connection.thread.join(LIMIT)
+
+
+def test_without_a_session_nothing_begins_again() -> None:
+    _, session, connection = made()
+    connection._session = None
+    connection.resubscribe([TWO])
+    assert session.calls == []
+    connection.close()
+    connection.thread.join(LIMIT)

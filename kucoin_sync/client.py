@@ -378,7 +378,8 @@ def _close_unreferenced(
 
     defer(end)
     warnings.warn(
-        f"nobody holds the {stream} any more, and it was not closed: its connections end now; close it, or use `with`",
+        f"nothing refers to the {stream} any more, and it was not closed: its connections end now; close it, or use "
+        "`with`",
         ResourceWarning,
         stacklevel=2,
     )

@@ -33,7 +33,7 @@ class Tunnel(Subscribing):
         stream: object = None,
     ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise InvalidTopic(f"{name!r} is no name of a tunnel; it has 1 to 64 letters, digits, - or _")
+            raise InvalidTopic(f"{name!r} is not a name of a tunnel; it has 1 to 64 letters, digits, - or _")
         super().__init__(subscriber, subscription_manager, tunnel=name)
         self.name = name
         self._closed = False

@@ -1,9 +1,10 @@
-"""The layers, read from the source: imports only go down, pure modules stay pure, importing does nothing."""
+"""Read from the source: imports only go down, pure modules stay pure, importing does nothing, names mean one thing."""
 
 from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -83,6 +84,12 @@ SEAM = {
     "net.waker",
     "net.workers",
 }
+# Words of former names. A standard term has replaced each of them.
+FORMER = {
+    "baton", "bookkeeping", "chances", "enrol", "errands", "guest", "heir", "lane", "medley", "misfit", "opener",
+    "outcomes", "patience", "sealed", "switchboard", "taker", "turns", "way", "weakly",
+}  # fmt: skip
+KUCOINS = {"taker_order_id", "taker_fee_rate", "taker_coefficient"}  # fields of payloads
 WORLDLY = {"asyncio", "requests", "select", "selectors", "socket", "ssl", "threading", "time", "urllib3", "websocket"}
 
 MODULES = {
@@ -228,6 +235,37 @@ def test_what_is_built_on_top_uses_the_public_surface_and_pure_modules() -> None
         for other in inside(module):
             public = other == "" or is_pure(other) or other.partition(".")[0] in ON_TOP
             assert public or other in SEAM, f"{module} imports {other}"
+
+
+def test_every_module_below_the_stream_has_unit_tests_of_its_name() -> None:
+    packages = {"books", "connections", "delivery", "internal", "net", "protocol", "topics"}
+    units = Path(__file__).parent / "unit"
+    names = [module.split(".") for module in MODULES if module.partition(".")[0] in packages and "." in module]
+    assert [name for name in names if not (units / name[0] / f"test_{name[1]}.py").exists()] == []
+
+
+def test_no_name_has_a_word_of_a_former_name() -> None:
+    word = "|".join(FORMER)
+    pattern = re.compile(rf"(?<![a-z])({word})(?![a-z])", re.IGNORECASE)
+    camel = re.compile(rf"({word.title()})(?![a-z])")
+    names = {*MODULES}
+    for module, path in MODULES.items():
+        source = path.read_text(encoding="utf-8")
+        if pattern.search(source) or camel.search(source):
+            for node in ast.walk(tree_of(module)):
+                names.update(str(vars(node).get(field)) for field in ("id", "attr", "name", "arg"))
+    assert {name for name in names - KUCOINS if pattern.search(name) or camel.search(name)} == set()
+
+
+def test_no_public_class_has_the_name_of_another() -> None:
+    """Classes of the local KuCoin may be named as those that they stand for; Django asks for a class `Command`."""
+    names = [
+        name
+        for module, path in MODULES.items()
+        if module.partition(".")[0] != "testing" and ".management." not in module
+        for name in re.findall(r"^ *class ([A-Za-z]\w*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert {name for name in names if names.count(name) > 1} == set()
 
 
 # A first import loads everybody else's modules, which may do as they like; the second one, of this package alone,

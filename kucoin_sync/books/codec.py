@@ -1,7 +1,7 @@
 """Decode updates and snapshots of books into text and whole numbers, without `Decimal`.
 
 The structs are the text twins of the payloads `Level2Update`, `FuturesLevel2Update` and `Level3Event`. They take the
-shortest way from a push's bytes to a book. Each knows the sequences that it covers. The book checks prices and sizes.
+shortest path from a push's bytes to a book. Each knows the sequences that it covers. The book checks prices and sizes.
 
 The readers take the JSON text of a push's `data`, or the decoded data. They are tolerant: numbers may come as text and
 text as numbers, which stay exact; fields and columns may be added. Data that does not fit raises ValueError.
@@ -204,7 +204,7 @@ def _with_kind(event: WireLevel3Event, subject: str | None) -> WireLevel3Event:
         return event
     name = (subject or event.type).removeprefix("trade.l3")
     if name not in _KINDS:
-        raise ValueError(f"{name[:50]!r} is no known event of level 3")
+        raise ValueError(f"{name[:50]!r} is not a known event of level 3")
     event.kind = _KINDS[name]
     if not (event.maker_order_id if event.kind == "match" else event.order_id):
         raise ValueError(f"no order is named in {event!r:.200}")
@@ -269,7 +269,7 @@ def parse_sequence(value: object) -> int:
     """Return the sequence that a text or a whole number stands for; raises ValueError for anything else."""
     text = as_text(value)
     if not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"{value!r:.50} is no sequence")
+        raise ValueError(f"{value!r:.50} is not a sequence")
     return int(text)
 
 

@@ -187,7 +187,7 @@ class Follower(BookLocks, Generic[B, C]):
             self._record_dropped(getattr(notice, "dropped", 0), reported_early=True)
 
     def _push_decoded(self, raw: RawPush) -> Sequence[Update]:
-        """Apply an update whose frame has an unusual form; a frame that is no update counts as missing."""
+        """Apply an update whose frame has an unusual form; a frame that is not an update counts as missing."""
         message = next(iter(opened((raw,))), None)
         data = b"" if message is None else self.source.feed.data_of(message)
         return self.calibration.push(data, raw.prefix.channel[1])

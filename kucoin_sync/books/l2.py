@@ -116,7 +116,7 @@ class Level2Side(BookSide[Row | Level]):
         self.mark_complete(depth)
 
     def _set_unusual(self, key: PriceKey, row: Any) -> None:
-        """Set a row whose size has an unusual spelling; raises ValueError without a change if it is no number."""
+        """Set a row whose size has an unusual spelling; raises ValueError without a change if it is not a number."""
         size = parse(row[1])
         if not key:
             return

@@ -202,7 +202,7 @@ class Level3Book(Book[_Level3Side]):
         """Apply an event of either generation."""
         effect = _EFFECTS.get(event.kind)
         if effect is None:
-            raise ValueError(f"{event.kind!r} is no kind of event")
+            raise ValueError(f"{event.kind!r} is not a kind of event")
         effect(self, event)
 
     def open(self, order_id: str, side: Side, price: str, size: str, time_ns: int = 0) -> None:

@@ -92,7 +92,7 @@ class ChangeListeners:
     def end(self, error: Exception) -> list[Subscription[Any]]:
         """End and remove all subscriptions, because the book has ended with `error`; return them.
 
-        `StreamClosed` ends them without an error and drops the changes that they still have.
+        `StreamClosed` ends them without an error, and no callback is called any more.
         """
         requested = isinstance(error, StreamClosed)
         listeners = self.alive()

@@ -60,7 +60,7 @@ class PriceIndex(Generic[V]):
         """Return the key of a price in any spelling, None for price 0.
 
         The call may turn all keys into decimals, which invalidates keys known before. Raises ValueError if the text is
-        no price.
+        not a price.
         """
         if len(text) <= self.float_key_length:
             try:

@@ -162,7 +162,7 @@ class Route:
             raise Wrong(
                 str(error).partition("; ")[0],
                 f"Check that this machine has a network, that the host name is right ({self._names}) and that its DNS "
-                "works. Where only a proxy leads outside, set https_proxy.",
+                "works. If this network needs a proxy, set https_proxy.",
             ) from None
         found = list(dict.fromkeys(str(entry[4][0]) for entry in addresses))
         more = f" and {len(found) - 2} more" if len(found) > 2 else ""
@@ -235,12 +235,13 @@ class Route:
             theirs = self.rest.server_time(self._market)
             after = time.time()
         except KucoinSyncError as error:
-            raise Wrong(f"KuCoin's time could not be had: {error}", remedy_of(error)) from None
+            raise Wrong(f"KuCoin's time could not be read: {error}", remedy_of(error)) from None
         ahead = (before + after) / 2 - theirs
         text = f"{abs(ahead):.2f} s {'ahead of' if ahead > 0 else 'behind'} KuCoin's"
         if abs(ahead) > _MAX_CLOCK_ERROR:
             raise Wrong(
-                f"this machine's clock is {text}, and KuCoin takes no signature that differs by {_MAX_CLOCK_ERROR:g} s",
+                f"this machine's clock is {text}, and KuCoin rejects signatures that differ by more than "
+                f"{_MAX_CLOCK_ERROR:g} s",
                 "Set this machine's clock, for example with: timedatectl set-ntp true",
             )
         return text
@@ -283,7 +284,7 @@ class Route:
         except KucoinSyncError as error:
             raise Wrong(
                 str(error),
-                f"Have firewall and proxy allow WebSocket connections to {peer.hostname}. Where they do, KuCoin may be "
+                f"Have firewall and proxy allow WebSocket connections to {peer.hostname}. If they do, KuCoin may be "
                 "busy: try again in a minute.",
             ) from None
         return f"from {peer.hostname} ({_ms(began)})"
@@ -302,7 +303,7 @@ class Route:
             reason = str(error)
         raise Wrong(
             reason,
-            "A stream gives such a connection up and comes back on another server. If no server answers, something "
+            "A stream drops such a connection and connects to another server. If no server answers, something "
             "between here and KuCoin holds small messages back: try another network, or go without the proxy.",
         )
 
@@ -362,7 +363,7 @@ def rest_of(
 def remedy_of(error: KucoinSyncError) -> str:
     """Return the remedy for a REST request that failed."""
     if isinstance(error, RestError) and error.code in RATE_CODES:
-        return f"Wait for {error.retry_after or 30:.0f} s: this address has asked for too much."
+        return f"Wait for {error.retry_after or 30:.0f} s: this address has sent too many requests."
     if isinstance(error, RestError | TokenError):
         return (
             "Check that the REST URL is KuCoin's (--rest-url, KUCOIN_SYNC_REST_URL). If it is, KuCoin or something "

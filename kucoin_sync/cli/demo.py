@@ -27,8 +27,8 @@ example:
 _NEXT = (
     "That was the tour. Next:",
     "  kucoin-sync watch BTC-USDT ETH-USDT   KuCoin itself; with --demo no network",
-    "  kucoin-sync doctor                    where nothing comes",
-    "  kucoin-sync topics                    all there is to subscribe",
+    "  kucoin-sync doctor                    if no messages arrive",
+    "  kucoin-sync topics                    all topics",
 )
 
 
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 with contextlib.ExitStack() as stack:
                     deadline = Deadline(options.seconds / len(STEPS))
                     view = Explained(step, number, step.view(feed, output.glyphs, stack), output.glyphs)
-                    # Output that is no terminal gets one picture of each step, at its end.
+                    # Output that is not a terminal gets one picture of each step, at its end.
                     pause = 0.0 if screen.live else math.inf
                     over = partial(_is_over, deadline, view)
                     play(output, screen, view, feed, deadline=Deadline(None), pause=pause, enough=over)

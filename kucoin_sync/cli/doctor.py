@@ -74,7 +74,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 about = check.about
                 output.print([(), line(Span(about, "bold"), Span(f"  {urls.get(about, '')}", "dim"))])
             output.print(_lines(check.step, check.state, check.text, check.remedy, output))
-    verdict = f"{wrong} of {found} checks found something wrong" if wrong else f"all {found} checks are well"
+    verdict = f"{wrong} of {found} checks found something wrong" if wrong else f"all {found} checks passed"
     output.aside.say(f"kucoin-sync: {verdict}")
     return 1 if wrong else 0
 

@@ -53,11 +53,13 @@ def _write(options: argparse.Namespace) -> None:
         done = export(_counted(subscription, replay), options.topic, options.output)
         torn, odd = replay.torn, replay.stats()["misfits"]
     for path in torn:
-        print(f"kucoin-sync: {path} was not closed by its recorder; all its whole messages were taken", file=sys.stderr)
+        print(
+            f"kucoin-sync: {path} was not closed by its recorder; its complete messages were exported", file=sys.stderr
+        )
     more = [
-        *([f"{odd} with something odd, which is in the column rest where no other holds it"] if odd else []),
-        *([f"{done.emptied} values empty that the table can't hold"] if done.emptied else []),
-        *([f"{done.left_out} left out because nothing is known of them"] if done.left_out else []),
+        *([f"{odd} with unexpected fields, see the column rest"] if odd else []),
+        *([f"{done.emptied} values left empty because the table can't hold them"] if done.emptied else []),
+        *([f"{done.left_out} left out because their type is unknown"] if done.left_out else []),
     ]
     print(", ".join([f"kucoin-sync: {done.rows} rows in {options.output}", *more]), file=sys.stderr)
 

@@ -73,7 +73,7 @@ class CommandStream:
                 else []
             ),
             f"{lost} lost",
-            *([f"{numbers['misfits']:,} with something odd"] if numbers["misfits"] else []),
+            *([f"{numbers['misfits']:,} with unexpected fields"] if numbers["misfits"] else []),
         ]
         return ", ".join(parts)
 

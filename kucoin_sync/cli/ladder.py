@@ -93,7 +93,11 @@ def ladder(snapshot: BookSnapshot, width: int, height: int, glyphs: Glyphs) -> l
     if snapshot.partial:
         lines.append(
             crop(
-                line(Span("Without an API key a part of the book is known: the last levels may lack some.", "dim")),
+                line(
+                    Span(
+                        "Without an API key only a part of the book is known: its last levels may be incomplete.", "dim"
+                    )
+                ),
                 width,
             )
         )

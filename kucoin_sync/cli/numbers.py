@@ -30,7 +30,7 @@ def duration(text: str) -> float:
     """Return the seconds in a text such as "90s", "30m", "1h"; a number alone is in seconds."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([smhd]?)", text.lower())
     if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 30m or 1h")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 30m or 1h")
     return float(found[1]) * _SECONDS[found[2]]
 
 
@@ -38,5 +38,5 @@ def positive_duration(text: str) -> float:
     """Return the seconds in a duration above 0."""
     seconds = duration(text)
     if not seconds:
-        raise argparse.ArgumentTypeError("must be more than no time")
+        raise argparse.ArgumentTypeError("must be more than 0 seconds")
     return seconds

@@ -112,5 +112,5 @@ def _nothing(_: Message) -> None:
 def _size(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmg]?)b?", text.lower())
     if not found or not float(found[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 100MB")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 100MB")
     return int(float(found[1]) * _UNITS[found[2]])

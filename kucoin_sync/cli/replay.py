@@ -100,5 +100,5 @@ def _moment(text: str) -> float | dt.datetime:
     try:
         moment = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-01-31T09:30Z or +30m") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-01-31T09:30Z or +30m") from None
     return moment.astimezone()

@@ -24,7 +24,7 @@ __all__ = ["AnsiScreen", "Pages", "RichScreen", "Screen", "StandardOutput", "pri
 
 _COLOURS: dict[Style, str] = {"": "", "bold": "bold", "dim": "dim", "up": "green", "down": "red", "warn": "yellow"}
 _DEFAULT_SIZE = (100, 30)
-"""Columns and lines for output that is no terminal."""
+"""Columns and lines for output that is not a terminal."""
 
 
 def size_of(stream: TextIO) -> os.terminal_size:

@@ -141,7 +141,7 @@ class Tickers(View):
         hidden = len(rows) - max(0, height - 2)
         return [
             *columns(_COLUMNS, rows[: max(0, height - 2)], width),
-            line(Span(f"and {hidden} more, for which this window has no room", "dim")),
+            line(Span(f"and {hidden} more that do not fit into this window", "dim")),
         ]
 
 

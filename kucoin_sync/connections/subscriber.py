@@ -124,11 +124,11 @@ class Subscriber:
         serve = None
         if options.callback is not None and not options.inline:
             serve = self._callbacks.prepare(subscription)
-        waiter = self._subscription_manager.add(subscription, options.stale_after)
+        call = self._subscription_manager.add(subscription, options.stale_after)
         if serve is not None:
             serve()
         if options.timeout != 0 and not self._subscription_manager.is_io_thread():
-            self._await(waiter, options.timeout, subscription.topics)
+            self._await(call, options.timeout, subscription.topics)
         self._subscription_manager.joined(subscription)
 
     def _undo(self, subscription: Subscription[Any], singles: tuple[str, ...]) -> None:
@@ -192,16 +192,16 @@ class Subscriber:
         )
         return subscription
 
-    def _await(self, waiter: PendingSubscribe, timeout: float | None, singles: tuple[str, ...]) -> None:
+    def _await(self, call: PendingSubscribe, timeout: float | None, singles: tuple[str, ...]) -> None:
         """Wait until the server has confirmed all topics."""
-        if not waiter.gate.wait(timeout):
-            error = self._subscription_manager.last_error(waiter)
+        if not call.gate.wait(timeout):
+            error = self._subscription_manager.last_error(call)
             if error is not None:
                 raise ConnectionFailed(f"{singles[0]} could not be subscribed within {timeout:g} s: {error}") from None
-            missing = sorted(key.topic for _, key in tuple(waiter.outstanding))
+            missing = sorted(key.topic for _, key in tuple(call.outstanding))
             raise AckTimeout(
-                f"KuCoin did not confirm {', '.join(missing[:3])} ({len(missing)} of {waiter.total} topics) within "
+                f"KuCoin did not confirm {', '.join(missing[:3])} ({len(missing)} of {call.total} topics) within "
                 f"{timeout:g} s; try again, with a longer timeout= for many topics"
             )
-        if waiter.error is not None:
-            raise waiter.error
+        if call.error is not None:
+            raise call.error

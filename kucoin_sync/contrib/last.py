@@ -94,7 +94,7 @@ class _Last:
     def read(self, deadline: float) -> Message:
         """Return a copy of the newest message; wait for the first one."""
         if not self._lock.acquire(timeout=_until(deadline)):
-            raise TimeoutError(f"nothing has come on {self._single}")
+            raise TimeoutError(f"no message has arrived on {self._single}")
         try:
             subscription = self._subscribe(deadline)
             newest = self._newest or subscription.get(timeout=_until(deadline))

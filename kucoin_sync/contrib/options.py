@@ -81,7 +81,7 @@ class Options:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
                 hint = f"did you mean {' or '.join(map(shown, close))}?" if close else f"there are {', '.join(known)}"
-                raise InvalidSetting(f"{shown(name)} is no setting of kucoin_sync; {hint}")
+                raise InvalidSetting(f"{shown(name)} is not a setting of kucoin_sync; {hint}")
             values[name.lower()] = _checked(shown(name), known[name].default, value)
         options = cls(**values)
         for topic in options.topics:

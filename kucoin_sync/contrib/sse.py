@@ -154,7 +154,7 @@ class EventStream:
                 self._active.remove(subscription)
                 if not isinstance(error, StreamClosed):
                     log(logging.ERROR, "a stream of events has ended: %s", error)
-                    yield _failed_event("the feed has ended with an error, which the server's log tells")
+                    yield _failed_event("the feed has ended with an error; see the server's log")
                 return
             else:
                 yield from self._events(message)

@@ -112,7 +112,7 @@ class WebFeed:
         try:
             return self._last.get(single, timeout)
         except TimeoutError as error:
-            raise Refused(504, f"nothing has come on {single} yet; try again later") from error
+            raise Refused(504, f"no message has arrived on {single} yet; try again later") from error
         except KucoinSyncError as error:
             raise _refusal_of(error) from error
 
@@ -151,4 +151,4 @@ def _refusal_of(error: KucoinSyncError) -> Refused:
     log(logging.ERROR, "a browser could not be served: %s", error)
     if isinstance(error, AckTimeout):
         return Refused(504, "KuCoin has not confirmed the topics in time; try again later")
-    return Refused(503, "the feed can't be reached now, for a reason that the server's log tells; try again later")
+    return Refused(503, "the feed can't be reached now; the server's log says why; try again later")

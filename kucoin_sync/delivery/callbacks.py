@@ -1,6 +1,6 @@
 """Runs users' callbacks and `on_event` on an executor's threads, never on an I/O thread.
 
-A subscription with a callback is a job that calls it with a few messages each turn, so that a busy topic does not
+A subscription with a callback is a job that calls it with a few messages each run, so that a busy topic does not
 starve the others. All events are one job, which goes before the others. See `executor` for what runs at a time.
 """
 
@@ -75,7 +75,7 @@ class _EventJob(Job):
         self._on_event = on_event
         self._executor = executor
         self.waiting: deque[Event] = deque()
-        self._is_put = threading.Lock()  # held while the job waits or has its turn; nothing waits for it
+        self._is_put = threading.Lock()  # held while the job waits or runs; nothing waits for it
 
     def add(self, *events: Event) -> None:
         """Have `on_event` called with events after those before them."""

@@ -2,14 +2,14 @@
 
 Rules:
 1. A job queue has jobs and the worker that serves it; a worker is a thread. Jobs wait in the first job queue. Those
-   whose last turn took long wait in the second job queue, which gets a worker when it is first needed.
-2. A job waits once, and is put back at the end of its turn. So it never runs twice at a time.
-3. One more worker, the spare, watches the others. When a turn takes longer than its job queue allows, the spare serves
+   whose last run took long wait in the second job queue, which gets a worker when it is first needed.
+2. A job waits once, and is put back at the end of its run. So it never runs twice at a time.
+3. One more worker, the spare, watches the others. When a run takes longer than its job queue allows, the spare serves
    that job queue from then on, and another spare is started. So a job that is stuck holds up the others once.
-4. The replaced worker is not active any more, and ends its turn as soon as it can. Then it ends, too, or becomes the
+4. The replaced worker is not active any more, and ends its run as soon as it can. Then it ends, too, or becomes the
    spare if there is none. At most `_MOST_STUCK` workers are replaced at a time; after that, the jobs behind them wait.
 5. If no thread can be started, the spare tries again for `_LONGEST_TRY` seconds before it serves without another spare.
-   Then servers try again before a turn. If there is no worker at all, `put` tries again.
+   Then servers try again before a run. If there is no worker at all, `put` tries again.
 6. An error that a job raises is told, and the job is put back.
 7. `put` takes no lock while there is a worker: a finaliser may call it wherever it interrupts a thread.
 """
@@ -40,9 +40,9 @@ _AFTER_DEFECT = 0.01
 
 
 class Job:
-    """Something that needs a turn on a worker now and then."""
+    """Something that runs on a worker now and then."""
 
-    is_slow = False  # its last turn took long
+    is_slow = False  # its last run took long
     is_told = False  # `took_long` was called
 
     def run_job(self, worker: Worker) -> bool:
@@ -50,7 +50,7 @@ class Job:
         raise NotImplementedError
 
     def took_long(self, seconds: float) -> None:
-        """Be told, once, of a turn that lasts or lasted so long that the user should know."""
+        """Be told, once, of a run that lasts or lasted so long that the user should know."""
         raise NotImplementedError
 
 
@@ -59,15 +59,15 @@ class Worker:
     """A thread that serves a job queue while it `is_active`."""
 
     is_active: bool = False
-    is_watched: bool = False  # the spare will look at the turn in time
-    job: Job | None = None  # whose turn it is
-    since: float = 0.0  # when the turn began
+    is_watched: bool = False  # the spare will look at the run in time
+    job: Job | None = None  # what runs on it now
+    since: float = 0.0  # when the run began
     thread: threading.Thread | None = None
 
 
 @dataclass(eq=False, slots=True)
 class _JobQueue:
-    """Jobs that wait, and the worker that serves them; a turn may last for `slow_after` seconds."""
+    """Jobs that wait, and the worker that serves them; a run may last for `slow_after` seconds."""
 
     slow_after: float
     jobs: deque[Job] = field(default_factory=deque)
@@ -81,8 +81,8 @@ class Executor:
     """Two job queues and their workers.
 
     Args:
-        slow_after: seconds of a turn after which the other jobs go on without it.
-        warn_after: seconds of a turn after which `Job.took_long` is called.
+        slow_after: seconds of a run after which the other jobs go on without it.
+        warn_after: seconds of a run after which `Job.took_long` is called.
         emit: takes events, without waiting.
     """
 
@@ -90,7 +90,7 @@ class Executor:
         self._name = name
         self._warn_after = warn_after
         self._emit = emit
-        self._lock = threading.Lock()  # guards which worker does what; taken once per turn
+        self._lock = threading.Lock()  # guards which worker does what; taken once per run
         self._first, self._second = self._job_queues = _JobQueue(slow_after), _JobQueue(warn_after)
         self._spare: Worker | None = None
         self._replaced: set[Worker] = set()
@@ -118,7 +118,7 @@ class Executor:
         return self._shortage if self._first.server is None else None
 
     def close(self) -> None:
-        """End after the turns under way; jobs in the first queue get a last turn, in which the worker is not active."""
+        """End after the present runs; jobs in the first queue run once more, on a worker that is not active."""
         with self._lock:
             self.closed = True
             for worker in self._workers():
@@ -127,7 +127,7 @@ class Executor:
             calls.put(None)
 
     def after_fork(self) -> None:
-        """End in a forked child, which has at most one of the threads: the one that forked, in a job's turn."""
+        """End in a forked child, which has at most one of the threads: the one that forked, in a job's run."""
         self.closed = True
         self._lock = threading.Lock()
         self._first.jobs.clear()
@@ -177,7 +177,7 @@ class Executor:
             try:
                 needed = self._work(me)
             except BaseException as error:
-                place = f"the thread {self._name}" if me.job is None else f"a turn of {me.job!r}"
+                place = f"the thread {self._name}" if me.job is None else f"a run of {me.job!r}"
                 log(logging.ERROR, "a defect in %s, which goes on", place, error=error)
                 with guarded("a defect could not be told"):
                     self._emit(UnexpectedError(place, error))
@@ -247,12 +247,12 @@ class Executor:
             self._tell(job, seconds)
 
     def _tell(self, job: Job, seconds: float) -> bool:
-        """Tell a job if its turn lasts very long; return whether it was told."""
+        """Tell a job if its run lasts very long; return whether it was told."""
         with self._lock:
             is_news = seconds >= self._warn_after and not job.is_told
             job.is_told = job.is_told or is_news
         if is_news:
-            with guarded("a defect where %r was told that its turn takes long", job):
+            with guarded("a defect where %r was told that its run takes long", job):
                 job.took_long(seconds)
         return job.is_told
 
@@ -265,7 +265,7 @@ class Executor:
             self._replaced.discard(me)
         waits, now = [], time.monotonic()
         for worker in (*self._replaced, *self._workers()):
-            worker.is_watched = False  # at first, because its turn may begin now
+            worker.is_watched = False  # at first, because its run may begin now
             job, since = worker.job, worker.since
             if job is None:
                 continue
@@ -289,7 +289,7 @@ class Executor:
             is_alone = self._spare is None and time.monotonic() < self._short_since + _LONGEST_TRY
             if is_alone:
                 self._spare = me
-            elif server.job is not None and server.since == since and not self.closed:  # the turn still lasts
+            elif server.job is not None and server.since == since and not self.closed:  # the run still lasts
                 server.is_active, server.job.is_slow = False, True
                 self._replaced.add(server)
                 job_queue.server = me

@@ -18,7 +18,7 @@ _DIRECT = 128 * 1024  # bytes of a direct read at most
 _HEADER = struct.Struct("!HH")
 _TEXT, _BINARY = 0x81, 0x82  # FIN, opcode 1 or 2
 _MEDIUM_LENGTH = 126  # stands for a length of 16 bits that follows
-_CONTROL = 0x08  # set in the opcodes of frames that are no part of a message
+_CONTROL = 0x08  # set in the opcodes of frames that are not part of a message
 
 
 class FrameBuffer:
@@ -101,7 +101,7 @@ class FrameBuffer:
     def take(self, other: Callable[[bytes, list[bytes]], bool]) -> list[bytes]:
         """Return the complete messages, in order.
 
-        `other` is called with each complete frame that is no plain message and the messages so far; it may
+        `other` is called with each complete frame that is not a plain message and the messages so far; it may
         add one, and returns whether to go on.
         """
         start, end, reads = self.filled

@@ -94,7 +94,7 @@ def shake_hands(connected: CancellableSocket, url: SecretUrl, user_agent: str) -
             raise ConnectionFailed(
                 f"{connected.peer} redirects the WebSocket handshake elsewhere, which is refused", retriable=False
             ) from None
-        raise ProtocolError(f"{connected.peer} answered the WebSocket handshake with what is none: {text}") from None
+        raise ProtocolError(f"{connected.peer} did not answer with a valid WebSocket handshake: {text}") from None
     except ValueError as error:
         raise ProtocolError(f"the WebSocket handshake with {connected.peer} failed: {error}") from None
     return handshake_socket.rest

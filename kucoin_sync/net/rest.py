@@ -147,7 +147,7 @@ class Rest:
         """Return the time of KuCoin's clock, in seconds since 1970 (GET /api/v1/timestamp)."""
         milliseconds = self.call(market, "GET", "/api/v1/timestamp")
         if not isinstance(milliseconds, int):
-            raise RestError("200000", f"a timestamp that is none: {milliseconds!r:.80}", where="/api/v1/timestamp")
+            raise RestError("200000", f"an invalid timestamp: {milliseconds!r:.80}", where="/api/v1/timestamp")
         return milliseconds / 1000
 
     def correct_clock(self, market: str) -> None:

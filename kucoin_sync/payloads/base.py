@@ -85,7 +85,7 @@ class MismatchListener(Protocol):
         """Report that a number in a payload can't be read; `topic` has no symbol."""
 
 
-#: Called for text that is no number, in fields that stay text until a property is read. Streams register here.
+#: Called for text that is not a number, in fields that stay text until a property is read. Streams register here.
 mismatch_listeners: weakref.WeakSet[MismatchListener] = weakref.WeakSet()
 
 
@@ -187,7 +187,7 @@ def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 
     It accepts numbers as text and text as numbers. KuCoin writes "" (and sometimes null or []) for a value that does
     not apply, such as `matchPrice` of a futures order that did not match. In a field that may be absent these count as
-    absent. A value that can't be read raises `msgspec.ValidationError`. Text that is no JSON raises its base class
+    absent. A value that can't be read raises `msgspec.ValidationError`. Text that is not JSON raises its base class
     `msgspec.DecodeError`.
     """
     return _decoder(cls)
@@ -196,7 +196,7 @@ def decoder_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], P]:
 def reader_for(cls: type[P]) -> Callable[[bytes | msgspec.Raw], ReadResult[P]]:
     """Return a function that reads the JSON text of a push's `data` as a `cls`, whatever the data is.
 
-    A value that can't be read affects its own property only, and is listed in the result. Text that is no JSON raises
+    A value that can't be read affects its own property only, and is listed in the result. Text that is not JSON raises
     `msgspec.DecodeError`.
     """
     return _reader(cls)

@@ -56,7 +56,7 @@ def _decode_decimal(data: bytes | msgspec.Raw) -> Any:
 
 
 def tolerant_reader(cls: type[T], *, whole: bool) -> Callable[[bytes | msgspec.Raw], ReadResult[T]]:
-    """Return a function that reads any JSON as a `cls`; it raises `msgspec.DecodeError` for text that is no JSON.
+    """Return a function that reads any JSON as a `cls`; it raises `msgspec.DecodeError` for text that is not JSON.
 
     Args:
         whole: whether the struct's only field is the whole value.

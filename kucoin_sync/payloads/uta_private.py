@@ -99,13 +99,13 @@ class UtaOrder(Timed, frozen=True, kw_only=True):
 
     @property
     def trade_id(self) -> str | None:
-        """The id of the last trade."""
-        return self.wire_trade_id
+        """The id of the last trade; None if there was none."""
+        return self.wire_trade_id or None
 
     @property
     def parent_order_id(self) -> str | None:
-        """The id of the order of which this one came."""
-        return self.wire_parent_order_id
+        """The id of the order of which this one came; None if it came of none."""
+        return self.wire_parent_order_id or None
 
     @property
     def status(self) -> str | None:
@@ -113,7 +113,7 @@ class UtaOrder(Timed, frozen=True, kw_only=True):
 
         KuCoin sends a number for each of its words; a number without a word is returned as text.
         """
-        return None if self.wire_status is None else _STATUS.get(self.wire_status, self.wire_status)
+        return _STATUS.get(self.wire_status, self.wire_status) if self.wire_status else None
 
     @property
     def side(self) -> str | None:

@@ -236,7 +236,7 @@ def prefix_for(start: bytes, topic: str, subject: str | None) -> EnvelopePrefix:
 
 @cache
 def _readings_of(cls: type[payloads.Payload] | None) -> tuple[Reading, ...]:
-    """Return how to make messages with the payload `cls`, for each way of reading.
+    """Return how to make messages with the payload `cls`, for each reading.
 
     The order is: data undecoded, as the struct, as plain Python, as the struct with members that KuCoin added.
     """

@@ -66,7 +66,7 @@ class FrameReader(Protocol):
         """
 
     def push(self, frame: bytes, arrival: Arrival) -> Push:
-        """Return the push of a frame. Raise one of `message.UNREADABLE` if it is no push, or malformed."""
+        """Return the push of a frame. Raise one of `message.UNREADABLE` if it is not a push, or malformed."""
 
     def forget(self, topics: int) -> None:
         """Note that so many topics were unsubscribed."""

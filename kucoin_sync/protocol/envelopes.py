@@ -2,8 +2,8 @@
 
 The dialect's `FrameReader` finds the envelope prefix of a frame, which is enough to route it. The consumer's `Decoder`
 later decodes its data in one pass: as plain Python or as the topic's struct, depending on how the consumer has read
-earlier messages. Threads that share a subscription share its decoder. Their races can only make it choose a slower way
-of reading.
+earlier messages. Threads that share a subscription share its decoder. Their races can only make it choose a slower
+reading.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ Pushes: TypeAlias = Sequence[Push] | FrameBatch
 
 
 class Decoder:
-    """Decode frames for one consumer, in the way in which it has read earlier messages.
+    """Decode frames for one consumer, as it has read earlier messages.
 
     Attributes:
         unreadable: frames that could not be decoded as a push.
@@ -146,7 +146,7 @@ class Decoder:
                 yield message
 
     def decode_batch(self, batch: FrameBatch, put_back: Callable[[RawPush], None] | None = None) -> Iterator[Message]:
-        """Take all frames that are left in a batch; yield their messages. The way of reading is chosen once, before.
+        """Take all frames that are left in a batch; yield their messages. The reading is chosen once, before.
 
         If an exception interrupts it, `put_back` is called with the frame that was taken and not yielded.
         """
@@ -164,7 +164,7 @@ class Decoder:
                     message = make(topic, 0, frame, origin, UNREAD, UNREAD, None, data)
                 except UNREADABLE:
                     message = self._decode_fallback(frame, origin, prefix)
-                    reading, last_prefix = self._reading, None  # the way may have changed
+                    reading, last_prefix = self._reading, None  # the fallback may have changed it
                     if message is None:
                         continue
                 frame = None
@@ -177,19 +177,19 @@ class Decoder:
             self._last = message
 
     def _decode_fallback(self, frame: bytes, origin: Origin | RawPush, prefix: EnvelopePrefix) -> Message | None:
-        """Decode a frame whose data does not fit the current way; return None if it is no push."""
+        """Decode a frame whose data does not fit the current reading; return None if it is not a push."""
         message = _undecoded(frame, origin, prefix)
         if message is None:
             self.unreadable += 1
         elif self._reading == AS_PAYLOAD and self._fits(frame, prefix, AS_PAYLOAD_WITH_MORE):
             self._reading = AS_PAYLOAD_WITH_MORE
         else:
-            self._reading, self._final = UNDECODED, True  # the way does not fit this topic
+            self._reading, self._final = UNDECODED, True  # no other reading fits this topic
         return message
 
     @staticmethod
     def _fits(frame: bytes, prefix: EnvelopePrefix, reading: int) -> bool:
-        """Return whether the data of a frame can be decoded in a way of reading."""
+        """Return whether the data of a frame can be decoded by a reading."""
         try:
             return bool(prefix.readings[reading][1](frame[prefix.inside]))
         except UNREADABLE:

@@ -71,7 +71,7 @@ class EnvelopePrefix(msgspec.Struct, gc=False, eq=False, frozen=True):
         start: their first bytes, in a dialect that has the same ones before all data of a topic.
         inside: the slice of a frame from which its data is decoded.
         channel: topic and subject.
-        readings: how to make a message of a frame, for each way of reading its data; see `envelopes`.
+        readings: how to make a message of a frame, for each reading of its data; see `envelopes`.
         decode: returns the message of a whole frame, without `raw` and `origin`; raises one of UNREADABLE.
     """
 
@@ -191,7 +191,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     @staticmethod
     def decode_frame(frame: bytes) -> Message:
-        """Return the message of a whole frame, without `raw` and `origin`; raise one of UNREADABLE if it is no push."""
+        """Return the message of a push, without `raw` and `origin`; raise one of UNREADABLE for any other frame."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ __all__ = [
     "topic_of",
 ]
 
-_MAX_TOPICS = 4096
+_MAX_TOPICS = 256  # few, because they are remembered when nobody wants them any more
 
 
 class UtaMessage(Message[P_co]):

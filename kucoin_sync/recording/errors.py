@@ -72,7 +72,7 @@ class ReplayFailed(Event, frozen=True):
         return 40
 
     def __str__(self) -> str:
-        return f"the replay of {self.path} has ended before its end: {self.error}"
+        return f"the replay of {self.path} has failed: {self.error}"
 
 
 class FramesMissing(Event, frozen=True):
@@ -108,8 +108,8 @@ class RecordingEnded(Event, frozen=True):
 
     def __str__(self) -> str:
         if self.whole:
-            return f"the replay of {self.path} has come to its end"
+            return f"the replay of {self.path} has ended"
         return (
-            f"the replay of {self.path} has come to its end; the recorder did not close that file, "
-            "and what follows its last whole message is lost"
+            f"the replay of {self.path} has ended; the recorder did not close that file, "
+            "so anything after its last complete message is lost"
         )

@@ -76,7 +76,7 @@ def export(messages: Iterable[Message], topics: Iterable[str], path: str | os.Pa
         with atomic_write(path) as temporary:
             write(rows, columns, temporary, path, done)
     except FileExistsError:
-        raise RecordingError(f"{path} is there already; choose another name") from None
+        raise RecordingError(f"{path} already exists; choose another name") from None
     except OSError as error:
         raise RecordingError(f"{path} can't be written: {error.strerror or error}") from None
     except MemoryError:

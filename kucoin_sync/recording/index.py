@@ -173,9 +173,10 @@ def _creation_time(path: Path) -> int:
         raise _unreadable(path, error) from None
     header = next(recorder_lines(block.text), None) if block else None
     if not isinstance(header, Header):
-        raise RecordingError(f"{path} is no recording, or one of which not even the beginning is left")
+        raise RecordingError(f"{path} is not a recording, or its beginning is damaged")
     if header.format > FORMAT:
         raise RecordingError(
-            f"{path} was made by kucoin-sync {header.package}, in a form that this version can't read; update it"
+            f"{path} was written by kucoin-sync {header.package} in a format that this version can't read; update "
+            "kucoin-sync"
         )
     return header.at_ns

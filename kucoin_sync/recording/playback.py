@@ -1,4 +1,4 @@
-"""Give the subscriptions and books of a replay what is in its recording, on the player's thread."""
+"""Deliver a recording to the subscriptions and books of a replay, on the player's thread."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Playback:
                 warned = True
                 log(
                     logging.WARNING,
-                    "the replay waits for %s to take what waits for them: does somebody still read?",
+                    "the replay waits for %s to take messages from their queues; is a consumer stuck?",
                     what,
                 )
 

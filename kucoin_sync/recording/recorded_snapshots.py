@@ -71,7 +71,7 @@ class RecordedSnapshots:
             self._waiting[book] = None
             snapshot, over = self._passed.get(key), self._over
         if key not in self._index.snapshots:
-            book.end(RecordingError(f"{_named(book)} can't be kept: {self._index.name} has no snapshot of it"))
+            book.end(RecordingError(f"{_named(book)} can't be built: {self._index.name} has no snapshot of it"))
         elif snapshot is not None:
             self._give(book, snapshot)
         if over:
@@ -131,7 +131,7 @@ class RecordedSnapshots:
 
     def _give_up(self, book: ReplayedBook, attempt: int | None) -> None:
         if attempt is not None:
-            reason = f"{_named(book)} can't be kept: the recording has no more snapshot that fits it"
+            reason = f"{_named(book)} can't be built: the recording has no more snapshot that fits it"
             book.give_up(attempt, RecordingError(reason))
 
     def _give(self, book: ReplayedBook, snapshot: SnapshotLine) -> None:

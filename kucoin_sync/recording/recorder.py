@@ -136,10 +136,10 @@ class Recorder:
             return
         self._thread.join(timeout)
         if self._thread.is_alive():
-            raise RecordingError(f"{self.path} could not be written to its end within {timeout:g} s")
+            raise RecordingError(f"{self.path} could not be completed within {timeout:g} s")
         if self.error is not None:
             raise RecordingError(
-                f"{self.path} could not be written to its end ({reason_of(self.error)}); "
+                f"{self.path} could not be completed ({reason_of(self.error)}); "
                 f"{self._queue.dropped} messages are missing in it"
             )
 
@@ -234,8 +234,8 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            with guarded("the recorder's thread could not give way to others"):
-                if self.path.suffix == ".zst":  # gzip takes too long for what is left over
+            with guarded("the priority of the recorder's thread could not be lowered"):
+                if self.path.suffix == ".zst":  # with low priority, gzip takes too long
                     _lower_priority()
             while not self._write_round():
                 pass

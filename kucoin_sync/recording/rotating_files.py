@@ -107,13 +107,13 @@ class RotatingFiles:
             self._start_next()
         except (OSError, MemoryError) as error:
             if (missing := shortage_error(error, "the file")) is not None:
-                raise RecordingError(f"{self.path} can't be made: {missing}", retriable=True) from None
+                raise RecordingError(f"{self.path} can't be created: {missing}", retriable=True) from None
             reason = (
-                "it is there already; choose another name"
+                "it already exists; choose another name"
                 if isinstance(error, FileExistsError)
                 else getattr(error, "strerror", error)
             )
-            raise RecordingError(f"{self.path} can't be made: {reason}") from None
+            raise RecordingError(f"{self.path} can't be created: {reason}") from None
 
     def write(self, text: Buffer) -> None:
         """Write a block, to a new file if rotation is due.

@@ -1,6 +1,6 @@
 """The bounded queue between a stream's threads and the thread that writes its recording.
 
-What finds no room is dropped and counted. The next line that is queued, or the end, notes the number before it.
+Lines that do not fit are dropped and counted. Their number is noted before the next queued line, or at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["BLOCK_BYTES", "TextBlock", "TextQueue"]
 
 BLOCK_BYTES = 2 * 1024 * 1024
 _DISK_TOO_SLOW = "the disk was too slow"
-_FRAME_TOO_LONG = "one was too long for a recording"
+_FRAME_TOO_LONG = "a message was too long for a recording"
 
 
 class TextBlock:

@@ -271,5 +271,5 @@ def refusal_reason(topic: str, *, private: bool) -> str:
     if singles != (topic,):
         return "readers ask for one symbol at a time"
     if grammar.is_private(topic) and not private:
-        return "it is a private topic, and this relay was not told to pass private topics on"
+        return "it is a private topic, and this relay does not pass private topics on"
     return ""

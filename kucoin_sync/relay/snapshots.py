@@ -166,8 +166,8 @@ class RelaySnapshotFetcher:
                 if answer.asked >= number:
                     return answer
         raise ConnectionFailed(
-            f"no relay answered within {_ANSWER_SECONDS:g} s when a snapshot of {book.symbol} was asked for; check "
-            "that one runs"
+            f"no relay answered within {_ANSWER_SECONDS:g} s to a request for a snapshot of {book.symbol}; check that "
+            "one runs"
         )
 
     def close(self) -> None:

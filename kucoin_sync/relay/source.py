@@ -290,7 +290,7 @@ class RelaySource(ReconnectingSource):
             self._deliver_pushes(pushes)
 
     def _handle_record(self, token: int, record: Record, pushes: list[Push], tried: Sequence[int] = ()) -> None:
-        """Append the push of a record if its topic is wanted and it is no duplicate; for `tried` see `codec.Entry`."""
+        """Append the push of a record unless it is unwanted or a duplicate; for `tried` see `codec.Entry`."""
         position = self._wanted.get(record.topic)
         if position is None:
             return

@@ -35,11 +35,11 @@ class _Demonstration(Exchange):
     def step(self, symbol: str | None = None) -> list[Push]:
         self._steps += 1
         if self._steps % _PAUSE == 0:
-            turn = self._steps // _PAUSE
-            market = self.symbols[turn // 5 % len(self.symbols)]
+            step = self._steps // _PAUSE
+            market = self.symbols[step // 5 % len(self.symbols)]
             # The account may run out of money, and an order may have traded before its decrease or cancellation.
             with contextlib.suppress(OrderRejected):
-                self._act(turn % 5, market)
+                self._act(step % 5, market)
         return super().step(symbol)
 
     def _advance(self, _: int) -> None:

@@ -174,7 +174,7 @@ SCENARIOS: dict[str, Scenario] = {
         "Tickers as fast as the client takes them, recorded or not",
         (
             _RATE,
-            Column("cpu", "CPU µs each, packing included", ".2f", ratio=True),
+            Column("cpu", "CPU µs each, with compression", ".2f", ratio=True),
             Column("dropped", "not recorded", ",.0f"),
             Column("share", "size in the file", ".3f"),
         ),

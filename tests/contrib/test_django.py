@@ -83,7 +83,10 @@ def test_no_connection_is_opened_before_the_first_request(server: KucoinServer, 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"ALOWED_TOPICS": []}, 'KUCOIN_SYNC["ALOWED_TOPICS"] is no setting of kucoin_sync; did you mean KUCOIN_SYNC['),
+        (
+            {"ALOWED_TOPICS": []},
+            'KUCOIN_SYNC["ALOWED_TOPICS"] is not a setting of kucoin_sync; did you mean KUCOIN_SYNC[',
+        ),
         ({"TOPICS": "/market/ticker:BTC-USDT"}, 'KUCOIN_SYNC["TOPICS"] is a list of topics, not str'),
         ({"TOPICS": ["/market/ticker:btc-usdt"]}, "did you mean BTC-USDT?"),
         ({"API_KEY": "hush", "API_SECRET": "hush"}, 'KUCOIN_SYNC["API_PASSPHRASE"] some are set and some are not'),
@@ -340,6 +343,6 @@ def test_the_command_says_that_there_is_no_redis(configure: Configure) -> None:
 def test_the_command_says_what_is_wrong_with_the_settings() -> None:
     with (
         override_settings(KUCOIN_SYNC={"TOPIC": []}),
-        pytest.raises(CommandError, match=r'KUCOIN_SYNC\["TOPIC"\] is no setting of kucoin_sync; did you mean'),
+        pytest.raises(CommandError, match=r'KUCOIN_SYNC\["TOPIC"\] is not a setting of kucoin_sync; did you mean'),
     ):
         call_command("kucoin_feed")

@@ -40,8 +40,8 @@ def test_numbers_and_booleans_are_accepted_unchanged() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"REDIS_ULR": ""}, r"x\.REDIS_ULR is no setting of kucoin_sync; did you mean x\.REDIS_URL"),
-        ({"redis_url": ""}, "x.redis_url is no setting of kucoin_sync; there are REDIS_URL, REDIS_CA_CERTS, "),
+        ({"REDIS_ULR": ""}, r"x\.REDIS_ULR is not a setting of kucoin_sync; did you mean x\.REDIS_URL"),
+        ({"redis_url": ""}, "x.redis_url is not a setting of kucoin_sync; there are REDIS_URL, REDIS_CA_CERTS, "),
         ({"REDIS_URL": 7}, "x.REDIS_URL is text, not int"),
         ({"NAMESPACE": None}, "x.NAMESPACE is text, not NoneType"),
         ({"TOPICS": TICKER}, "x.TOPICS is a list of topics, not str"),

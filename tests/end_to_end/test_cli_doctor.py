@@ -96,7 +96,7 @@ def test_where_all_is_well_every_check_is_ok(server: KucoinServer, doctor: Docto
     assert found.code == 0
     assert [check["step"] for check in found.checks] == [*STEPS, *STEPS, "present", "accepted"]
     assert {check["state"] for check in found.checks} == {"ok"}
-    assert found.printed.endswith("kucoin-sync: all 18 checks are well\n")
+    assert found.printed.endswith("kucoin-sync: all 18 checks passed\n")
 
 
 def test_the_uta_feed_is_examined_when_it_is_asked_for(
@@ -130,7 +130,7 @@ def test_the_demo_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--demo", "--plain"]) == 0
     out, err = capsys.readouterr()
     assert out.count("  ok  ") == 18
-    assert "all 18 checks are well" in err
+    assert "all 18 checks passed" in err
 
 
 def test_a_host_that_takes_no_connections(closed_port: int, doctor: Doctor) -> None:

@@ -99,8 +99,8 @@ def test_a_torn_file_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "the recorder did not close that file" in err
     assert main(["export", str(path), "--topic", TRADES, "-o", str(tmp_path / "a.csv")]) == 0
     err = capsys.readouterr().err
-    assert f"{path} was not closed by its recorder; all its whole messages were taken" in err
-    assert "1 rows" in err and "1 with something odd" in err
+    assert f"{path} was not closed by its recorder; its complete messages were exported" in err
+    assert "1 rows" in err and "1 with unexpected fields" in err
 
 
 def test_a_replay_as_text_has_a_line_for_each_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,7 +100,7 @@ def test_a_view_follows_the_size_of_the_terminal(form: list[str], here: list[str
 def test_symbols_for_which_there_is_no_room_are_counted(here: list[str]) -> None:
     symbols = [f"S{number}-USDT" for number in range(30)]
     with Terminal("watch", "BTC-USDT", *symbols, *here) as terminal:
-        terminal.wait_for(lambda text: re.search(r"^and \d+ more, for which this window has no room$", text, re.M))
+        terminal.wait_for(lambda text: re.search(r"^and \d+ more that do not fit into this window$", text, re.M))
         lines = [text for text in terminal.text.splitlines() if "-USDT" in text]
         hidden = re.search(r"^and (\d+) more", terminal.text, re.M)
         assert hidden is not None

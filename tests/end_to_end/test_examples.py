@@ -86,8 +86,6 @@ TABLE = {
 #: Those that need more than `--demo` and a few seconds, and the test that runs each.
 ELSEWHERE = {"django_project": "../contrib/test_django_servers.py", "redis_fanout.py": "../relay/test_commands.py"}
 
-every_example = pytest.mark.parametrize("name", sorted(TABLE))
-
 
 def command(name: str, *arguments: str) -> list[str]:
     """Return the command line of an example; skip the test where a module is missing."""
@@ -119,14 +117,14 @@ def test_every_example_is_run() -> None:
         assert name in (Path(__file__).parent / test).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", spread(sorted(TABLE), 4))
+@pytest.mark.parametrize("name", spread(sorted(TABLE)))
 def test_it_ends_by_itself(name: str, tmp_path: Path) -> None:
     lines = run(name, *TABLE[name].quick, cwd=tmp_path)
     assert lines
     assert not missing(TABLE[name].ends, lines), lines
 
 
-@every_example
+@pytest.mark.parametrize("name", spread(sorted(TABLE), start=1))
 def test_it_shows_what_it_is_for_and_takes_ctrl_c_for_an_end(name: str, tmp_path: Path) -> None:
     unseen = list(TABLE[name].shows)
     with (

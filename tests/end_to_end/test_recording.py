@@ -395,7 +395,7 @@ def test_a_replay_that_waits_for_long_says_for_whom(
     with ReplayStream(path, None) as replay:
         subscription = replay.subscribe(TOPIC, maxsize=5)
         replay.start()
-        until(lambda: "the replay waits for subscriptions to take what waits" in caplog.text, "nothing is said")
+        until(lambda: "the replay waits for subscriptions to take messages" in caplog.text, "nothing is said")
         assert numbers(list(subscription)) == list(range(20))
     assert caplog.text.count("waits for subscriptions") <= 4, "once for each wait"
 
@@ -446,7 +446,7 @@ def test_the_end_is_told_of_and_whether_the_recorder_had_come_to_its_own(tmp_pat
         assert numbers(list(replay.subscribe(TOPIC))) == [1]
         ended = told.wait(RecordingEnded)
     assert (ended.path, ended.whole, ended.level) == (str(path), whole, 20 if whole else 30)
-    assert str(ended).startswith(f"the replay of {path} has come to its end")
+    assert str(ended).startswith(f"the replay of {path} has ended")
     assert ("is lost" in str(ended)) != whole
 
 
@@ -559,7 +559,7 @@ def test_what_came_together_is_recorded_frame_by_frame(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own")
-def test_packing_gives_way_to_reading(stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compression_yields_to_receiving(stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     with Recorder(stream, tmp_path / "a.jsonl.zst") as recorder:
         thread = recorder._thread.native_id
@@ -603,7 +603,7 @@ def test_an_end_that_a_disk_holds_up_is_an_error_and_nothing_more_is_taken(
     live = subscription.get(timeout=LIMIT)
     until(lambda: not recorder._queue._blocks, "nothing is being written")
     assert repr(recorder) == f"<Recorder of {path}: recording, 0 messages, 0 dropped>"
-    with pytest.raises(RecordingError, match=r"could not be written to its end within 0\.05 s"):
+    with pytest.raises(RecordingError, match=r"could not be completed within 0\.05 s"):
         recorder.close(timeout=0.05)
     recorder.on_messages("spot", False, [live])
     disk.go.set()

@@ -25,7 +25,8 @@ PUSHED_UNDER_ANOTHER_NAME = [
 ARGUMENTS = {
     Argument.ALL: "all", Argument.SYMBOLS: "BTC-USDT", Argument.SYMBOL: "BTC-USDT", Argument.MARKET: "USDS",
     Argument.CURRENCIES: "BTC", Argument.CURRENCY: "BTC", Argument.CANDLES: "BTC-USDT_1hour",
-    Argument.CONTRACT: "XBTUSDTM", Argument.CONTRACT_CANDLES: "XBTUSDTM_1min",
+    Argument.CONTRACT: "XBTUSDTM", Argument.CONTRACT_CANDLES: "XBTUSDTM_1min", Argument.CONTRACTS: "XBTUSDTM",
+    Argument.DEPTH: "BTC-USDT_5", Argument.CONTRACT_DEPTH: "XBTUSDTM_5", Argument.ANY_SYMBOL: "XBTUSDTM",
 }  # fmt: skip
 EVERY_TOPIC = [f"{row.prefix}:{ARGUMENTS[row.argument]}" if row.argument is not Argument.NONE else row.prefix
                for row in topics.TABLE]  # fmt: skip
@@ -33,7 +34,14 @@ EVERY_TOPIC = [f"{row.prefix}:{ARGUMENTS[row.argument]}" if row.argument is not 
 
 def push(server: KucoinServer, topic: str, data: Any) -> None:
     user = server.USER if grammar.is_private(topic) else None
-    assert server.publish(topic, data, subject="any", user=user) == 1
+    subject = None if topic.startswith("/uta/") else "any"  # of the UTA feed it is the channel
+    assert server.publish(topic, data, subject=subject, user=user) == 1
+
+
+def data_of(topic: str) -> dict[str, str]:
+    """Return data that name their topic; those of the UTA feed also have the symbol and the interval in it."""
+    symbol, _, interval = grammar.argument_of(topic).partition("_")
+    return {"value": topic, **({"s": symbol, "i": interval} if topic.startswith("/uta/") else {})}
 
 
 @pytest.mark.parametrize(("subscribed", "pushed", "data"), PUSHED_UNDER_ANOTHER_NAME)
@@ -52,18 +60,19 @@ def test_every_topic_of_the_table_can_be_subscribed_and_delivers(
     server: KucoinServer, stream: Stream, topic: str
 ) -> None:
     subscription = stream.subscribe(topic)
-    push(server, topic, {"value": topic})
-    assert subscription.get(timeout=5).data == {"value": topic}
+    push(server, topic, data_of(topic))
+    message = subscription.get(timeout=5)
+    assert message.data == data_of(topic)
 
 
 def test_each_of_many_subscriptions_gets_its_own(server: KucoinServer, make_stream: Callable[..., Stream]) -> None:
     stream = make_stream()
     subscriptions = {topic: stream.subscribe(topic) for topic in EVERY_TOPIC}
     for topic in EVERY_TOPIC:
-        push(server, topic, {"value": topic})
+        push(server, topic, data_of(topic))
     for topic, subscription in subscriptions.items():
         messages = (subscription.get(timeout=5) for _ in EVERY_TOPIC)
-        assert any(message.data == {"value": topic} for message in messages), topic
+        assert any(message.data == data_of(topic) for message in messages), topic
 
 
 def test_a_symbol_of_a_list_gets_its_push_alone(server: KucoinServer, stream: Stream) -> None:

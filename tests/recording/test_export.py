@@ -136,7 +136,7 @@ def test_parquet_reports_values_that_it_can_not_hold(tmp_path: Path) -> None:
 
 def test_an_error_names_the_table_that_can_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t.csv").touch()
-    for name, words in (("t.csv", "is there already"), ("t.xls", "has to end with"), ("no/t.csv", "can't be written")):
+    for name, words in (("t.csv", "already exists"), ("t.xls", "has to end with"), ("no/t.csv", "can't be written")):
         with pytest.raises(RecordingError, match=words):
             export([], TOPICS, tmp_path / name)
     monkeypatch.setitem(sys.modules, "pyarrow", None)

@@ -92,9 +92,9 @@ def test_an_error_names_a_file_that_is_not_a_recording(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "folder" / "a.jsonl").mkdir(parents=True)
     for path, words in (
-        (other, "is no recording"),
-        (tmp_path / "empty.jsonl", "is no recording"),
-        (new, "made by kucoin-sync 9.9"),
+        (other, "is not a recording"),
+        (tmp_path / "empty.jsonl", "is not a recording"),
+        (new, "written by kucoin-sync 9.9"),
         (tmp_path / "x", "there is no"),
         (tmp_path / "folder", "a.jsonl can't be read: Is a directory"),
     ):
@@ -196,12 +196,12 @@ def test_files_rotate_by_size_and_by_time_and_none_is_overwritten(tmp_path: Path
     again.write(block(1))
     again.close()
     assert again.path.name == f"day-{writer.count + 2:04d}.jsonl"
-    with pytest.raises(RecordingError, match="it is there already"):
+    with pytest.raises(RecordingError, match="it already exists"):
         parts(numbered(path, 1))
 
 
 def test_an_error_names_a_file_that_can_not_be_created(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="can't be made: No such file or directory"):
+    with pytest.raises(RecordingError, match="can't be created: No such file or directory"):
         parts(tmp_path / "none" / "day.jsonl")
     with pytest.raises(RecordingError, match="No space left"):
         parts(tmp_path / "day.jsonl", Disk(3))

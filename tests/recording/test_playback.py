@@ -10,17 +10,17 @@ from kucoin_sync.recording.format import SnapshotLine
 from kucoin_sync.recording.playback import Playback
 from kucoin_sync.recording.recorded_snapshots import RecordedSnapshots
 
-from ..support.following import Line
+from ..support.followers import FollowedBook
 
 
 class Output:
     """A stream with one book."""
 
-    def __init__(self, line: Line) -> None:
-        self.line = line
+    def __init__(self, followed: FollowedBook) -> None:
+        self.followed = followed
 
     def books(self) -> list[tuple[Any, Any]]:
-        return [(self.line.follower, self.line)]
+        return [(self.followed.follower, self.followed)]
 
 
 class Index:
@@ -33,17 +33,17 @@ class Index:
 
 
 def test_a_book_gets_the_next_snapshot_even_if_its_own_request_comes_late() -> None:
-    line = Line("BTC-USDT")
-    key = line.source.market, line.source.path, line.source.symbol
+    followed = FollowedBook("BTC-USDT")
+    key = followed.source.market, followed.source.path, followed.source.symbol
     index: Any = Index(key)
-    output: Any = Output(line)
+    output: Any = Output(followed)
     snapshots = RecordedSnapshots(index, lambda *_: None)
     playback = Playback(output, snapshots, paced=False)
-    line.follower.on_subscribed()  # on the books' thread, which has not yet called `snapshots`
+    followed.follower.on_subscribed()  # on the books' thread, which has not yet called `snapshots`
     for sequence in (7, 8):
         data = {"sequence": str(sequence), "time": 1, "bids": [["99", "1"]], "asks": [["101", "1"]]}
         playback.handle_line(SnapshotLine(1, *key, msgspec.Raw(msgspec.json.encode(data))), silent=False)
-    assert line.book.ready
-    assert line.book.sequence == 7
-    snapshots.request_snapshot(line.follower)
-    assert (line.book.sequence, snapshots.waiting()) == (7, [])
+    assert followed.book.ready
+    assert followed.book.sequence == 7
+    snapshots.request_snapshot(followed.follower)
+    assert (followed.book.sequence, snapshots.waiting()) == (7, [])

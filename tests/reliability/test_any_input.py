@@ -7,6 +7,7 @@ import json
 import ssl
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,18 +22,38 @@ from kucoin_sync.protocol.envelopes import opened
 from kucoin_sync.protocol.message import Arrival
 from kucoin_sync.protocol.session import Session
 from kucoin_sync.protocol.session_events import ServerError, TopicKey
+from kucoin_sync.protocol.uta import UTA
 from kucoin_sync.topics import grammar
 
 from ..support.selection import examples
+from . import feed as feeds
 
 BOUNDED = settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 
 TOPIC = "/market/ticker:ETH-USDT"
-NAMES = st.sampled_from(("id", "type", "topic", "subject", "data", "code", "tunnelId")) | st.sampled_from(
-    ("userId", "sn", "token", "instanceServers", "endpoint", "pingInterval", "pingTimeout")
+NAMES = (
+    st.sampled_from(("id", "type", "topic", "subject", "data", "code", "tunnelId"))
+    | st.sampled_from(("userId", "sn", "token", "instanceServers", "endpoint", "pingInterval", "pingTimeout"))
+    | st.sampled_from(("T", "P", "d", "dp", "t", "s", "i", "result", "op", "action", "message", "reason"))
 )
-TEXTS = st.text(max_size=8) | st.sampled_from(
-    ["message", "welcome", "ack", "pong", "error", "notice", TOPIC, "token is expired", "ws://127.0.0.1/", "1", "-1"]
+TEXTS = (
+    st.text(max_size=8)
+    | st.sampled_from(
+        [
+            "message",
+            "welcome",
+            "ack",
+            "pong",
+            "error",
+            "notice",
+            TOPIC,
+            "token is expired",
+            "ws://127.0.0.1/",
+            "1",
+            "-1",
+        ]
+    )
+    | st.sampled_from(["ticker.SPOT", "obu.SPOT", "kline.SPOT", "ETH-USDT", "snapshot", "true", "5"])
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
@@ -57,18 +78,27 @@ ANSWERS = st.fixed_dictionaries(
     {"type": st.sampled_from(("ack", "pong", "welcome", "error", "message"))},
     optional={"id": IDS | JSON, "code": IDS | JSON, "data": JSON, "topic": JSON, "subject": JSON},
 )
-FRAMES = st.binary(max_size=60) | damaged() | ANSWERS.map(lambda answer: json.dumps(answer).encode())
+UTA_ANSWERS = st.fixed_dictionaries(
+    {},
+    optional={"id": IDS | JSON, "result": JSON, "message": JSON, "type": TEXTS, "op": TEXTS, "T": TEXTS, "d": JSON},
+)
+FRAMES = st.binary(max_size=60) | damaged() | (ANSWERS | UTA_ANSWERS).map(lambda answer: json.dumps(answer).encode())
 
 
+@pytest.mark.parametrize("feed", [feeds.CLASSIC, feeds.UTA], ids=str)
 @BOUNDED
 @given(frames=st.lists(FRAMES, max_size=8))
-def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribed(frames: list[bytes]) -> None:
-    session = Session(CLASSIC, ids=itertools.count(10**9), ping_interval=18.0, ping_timeout=10.0, now=0.0)
+def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribed(
+    frames: list[bytes], feed: feeds.Feed
+) -> None:
+    session = Session(
+        UTA if feed.is_uta else CLASSIC, ids=itertools.count(10**9), ping_interval=18.0, ping_timeout=10.0, now=0.0
+    )
     session.receive([b'{"type":"welcome"}'], Arrival(), 0.0)
-    wanted, late = TopicKey(TOPIC), TopicKey("/market/match:ETH-USDT")
+    wanted, late = TopicKey(feed.eth), TopicKey(feed.match)
     session.subscribe([wanted])
     [subscribe] = session.frames_to_send(0.0)
-    session.receive([json.dumps({"type": "ack", "id": json.loads(subscribe)["id"]}).encode()], Arrival(), 0.0)
+    session.receive([feed.ack(json.loads(subscribe)["id"]).encode()], Arrival(), 0.0)
     session.events()
     pushes = session.receive(frames, Arrival(), 0.0)
     for message in opened(pushes):

@@ -15,6 +15,7 @@ from kucoin_sync.testing import KucoinServer, ServerLimits
 
 from ..end_to_end.test_lone_consumer import reads
 from ..support.interrupts import points_of
+from ..support.selection import THOROUGH
 from ..support.threads import LIMIT, until
 from .conftest import MakeServer, MakeStream
 from .feed import CLASSIC, Feed, on_both, pushed
@@ -264,6 +265,8 @@ MAKING = (
 )
 #: A socket that an interrupt finds in nobody's hands yet is closed by the garbage collector.
 LEFT_TO_THE_COLLECTOR = pytest.mark.filterwarnings("ignore::ResourceWarning")
+#: Of how many points one is visited.
+EVERY = 1 if THOROUGH else 4
 UNLIMITED = Limits(connections_per_minute=1_000_000, snapshots_per_30s=1_000_000, commands_per_10s=1_000_000)
 
 
@@ -284,7 +287,7 @@ def test_a_call_that_is_interrupted_leaves_nothing_behind(
     stream.subscribe(CLASSIC.btc)  # which stays
     program = Program(generous, stream)
     program.check()
-    for _ in points_of(getattr(program, call)):
+    for _ in points_of(getattr(program, call), EVERY):
         program.check()
     assert stream.book("BTC-USDT").wait_ready(LIMIT).best_bid is not None
     ends_with_all_threads(stream)
@@ -303,7 +306,7 @@ def test_a_first_call_that_is_interrupted_can_be_made_again(
         programs.append((stream, Program(generous, stream)))
 
     begin()
-    for _ in points_of(lambda: getattr(programs[-1][1], call)()):
+    for _ in points_of(lambda: getattr(programs[-1][1], call)(), EVERY):
         stream, program = programs[-1]
         program.check()
         stream.close()

@@ -48,7 +48,8 @@ CASES = {
         if other == text and cls in row.payloads.values()
     )
     for number, (cls, text) in enumerate([*(shape[:2] for shape in SHAPES), (payloads.Snapshot, SNAPSHOT)])
-    if not issubclass(cls, (payloads.MarginMode, payloads.CrossLeverage))
+    # The topic of a push of the UTA feed stands in its data; the unit tests of these payloads have the same walk.
+    if not issubclass(cls, (payloads.MarginMode, payloads.CrossLeverage)) and not cls.__name__.startswith("Uta")
 }
 
 
@@ -349,7 +350,7 @@ def test_a_view_shows_what_can_be_read_and_says_that_something_could_not(name: s
         assert code == 0, said
         assert said.count("odd data on") in (1, 2)
         assert f"{count:,} messages in " in said
-        assert " with something odd" in said
+        assert " with unexpected fields" in said
 
 
 # Tables
@@ -403,7 +404,7 @@ def test_the_command_tells_how_many_had_something_odd(
     table = tmp_path / "trades.csv"
     assert main(["export", str(tmp_path / "day.jsonl"), "--topic", "/market/match:BTC-USDT", "-o", str(table)]) == 0
     told = capsys.readouterr().err
-    assert f"4 rows in {table}, 2 with something odd" in told
+    assert f"4 rows in {table}, 2 with unexpected fields" in told
     assert told.count("odd data on /market/match:BTC-USDT: price is null") == 1
 
 

@@ -202,7 +202,7 @@ def test_a_second_recorder_of_one_file_is_told_so_and_the_first_goes_on(
     subscription = stream.subscribe(ETH)
     path = tmp_path / "day.jsonl"
     with Recorder(stream, path):
-        with pytest.raises(RecordingError, match="it is there already; choose another name"):
+        with pytest.raises(RecordingError, match="it already exists; choose another name"):
             Recorder(stream, path)
         publish(server, [1])
         subscription.get(timeout=20)

@@ -30,7 +30,7 @@ from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer, local_kucoin
 from kucoin_sync.testing.server import ServerLimits
 
-from ..support.selection import spread
+from ..support.selection import THOROUGH, spread
 from ..support.threads import reached, until
 
 LIMIT = 20.0
@@ -466,7 +466,7 @@ def test_each_method_may_be_called_inside_each(world: World, rng: random.Random,
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("outer", **by_name)
 def test_each_method_alone_may_be_called_inside_each(world: World, rng: random.Random, outer: Prepare) -> None:
-    walk(world, outer, rng, together=1, times=2)
+    walk(world, outer, rng, together=1, times=2 if THOROUGH else 1)
 
 
 # The same object, inside a call of its own: each returns calls of the methods of one fresh object.
@@ -656,7 +656,7 @@ def test_each_method_may_be_called_inside_the_threads(
 def test_each_method_may_be_called_often_inside_the_threads(
     server: KucoinServer, tmp_path: Path, rng: random.Random, thread: str
 ) -> None:
-    visit_threads(server, tmp_path, rng, thread, times=5)
+    visit_threads(server, tmp_path, rng, thread, times=5 if THOROUGH else 2)
 
 
 # Where the package calls code of users

@@ -50,7 +50,7 @@ def ended(server: KucoinServer, warned: list[warnings.WarningMessage]) -> None:
     server.wait_for(lambda s: not s.connections, timeout=LIMIT)
     told = [str(each.message) for each in warned if each.category is ResourceWarning]
     assert len(told) == 1
-    assert told[0].startswith(f"nobody holds the Stream of {server.rest_url} any more, and it was not closed")
+    assert told[0].startswith(f"nothing refers to the Stream of {server.rest_url} any more, and it was not closed")
 
 
 @pytest.mark.parametrize("what", spread(HELD, 3))
@@ -89,7 +89,7 @@ def test_it_goes_on_as_long_as_a_callback_is_registered(server: KucoinServer, in
             got.append(message["data"]["n"])
             called.release()
             if message["data"]["n"] == 2:
-                stream.unsubscribe(ETH)  # on the callback's thread: nobody holds the stream when it returns
+                stream.unsubscribe(ETH)  # on the callback's thread: nothing refers to the stream when it returns
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

@@ -127,7 +127,7 @@ def test_a_file_that_is_there_stays_as_it_is(form: str, tmp_path: Path) -> None:
         table.write_bytes(b"another's")
 
     for messages in (late(), iter([message])):
-        with pytest.raises(RecordingError, match="is there already"):
+        with pytest.raises(RecordingError, match="already exists"):
             export(messages, [TOPIC], table)
         assert folder_as_it_is(tmp_path).keys() == {path.name, table.name}
         assert table.read_bytes() == b"another's"
@@ -153,7 +153,7 @@ def test_a_file_system_without_links_gets_a_whole_table_too(
         yield message
         (tmp_path / f"late.{form}").write_bytes(b"another's")
 
-    with pytest.raises(RecordingError, match="is there already"):
+    with pytest.raises(RecordingError, match="already exists"):
         export(late(), [TOPIC], tmp_path / f"late.{form}")
     assert (tmp_path / f"late.{form}").read_bytes() == b"another's"
 

@@ -10,11 +10,12 @@ from typing import Any, TypeAlias
 from kucoin_sync.net.dial import dial
 from kucoin_sync.net.socket import CancellableSocket
 from kucoin_sync.net.waker import Waker
+from kucoin_sync.net.websocket import WebSocketConnection
 
 from .sockets import HOST, Peer, drain
 from .threads import LIMIT
 
-__all__ = ["SocketPair", "connect", "dripping", "echo", "saying"]
+__all__ = ["SocketPair", "connect", "dripping", "echo", "receive", "saying"]
 
 #: A cancellable socket and the socket at its other end.
 SocketPair: TypeAlias = tuple[CancellableSocket, socket.socket]
@@ -50,3 +51,13 @@ def dripping(peer_of: list[Peer], first: bytes) -> Callable[[socket.socket], Non
             connection.sendall(b"x")
 
     return script
+
+
+def receive(transport: WebSocketConnection, count: int) -> list[bytes]:
+    """Return `count` messages of a connection."""
+    deadline = time.monotonic() + LIMIT
+    messages: list[bytes] = []
+    while len(messages) < count:
+        assert time.monotonic() < deadline, f"{len(messages)} of {count} messages came within {LIMIT:g} s"
+        messages += transport.receive(deadline)
+    return messages

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+import random
 import socket
 import sys
 import threading
@@ -79,9 +80,9 @@ def _is_unseen(frame: FrameType, event: str) -> bool:
     return event == "call" and bool(code.co_flags & inspect.CO_GENERATOR) and code.co_name not in _LOOPS
 
 
-def points_of(call: Callable[[], object]) -> Iterator[int]:
-    """Yield 1, 2, … after having called with an interrupt at that point, as long as there is one."""
-    for point in count(1):
+def points_of(call: Callable[[], object], every: int = 1) -> Iterator[int]:
+    """Yield the number of each `every`-th point after a call with an interrupt there; the first of them is random."""
+    for point in count(random.randint(1, every), every):
         kept: list[BaseException] = []
         if not interrupted_at(point, call, kept):
             return

@@ -1,4 +1,4 @@
-"""Inboxes at whose gates a test can wait for a consumer."""
+"""Message queues; a test can wait until a consumer waits for them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from kucoin_sync import Message, SlowConsumer
 from kucoin_sync.delivery.overflow import queue_for
 from kucoin_sync.delivery.queue import MessageQueue
 
+from .messages import number
 from .threads import LIMIT
 
-__all__ = ["Waiters", "make_inbox", "pop", "popped", "wait_for_a_consumer"]
+__all__ = ["Waiters", "make_message_queue", "pop", "popped", "taken", "wait_for_a_consumer"]
 
 
 class Waiters(deque[Any]):
@@ -28,7 +29,7 @@ class Waiters(deque[Any]):
         self.came.release()
 
 
-def make_inbox(
+def make_message_queue(
     overflow: str = "raise",
     maxsize: int = 10,
     on_overflow: Callable[[int], None] = lambda dropped: None,
@@ -61,3 +62,12 @@ def wait_for_a_consumer(message_queue: MessageQueue, count: int = 1) -> None:
     assert isinstance(message_queue.waiters, Waiters)
     for _ in range(count):
         assert message_queue.waiters.came.acquire(timeout=LIMIT), f"nobody waits for a message after {LIMIT:g} s"
+
+
+def taken(message_queue: MessageQueue) -> list[tuple[int, int]]:
+    """Return all that is queued: number and how many were lost before it."""
+    found = []
+    while len(message_queue):
+        one = pop(message_queue)
+        found.append((number(one), one.lost))
+    return found

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-__all__ = ["examples", "first", "spread"]
+__all__ = ["THOROUGH", "examples", "first", "spread"]
 
-#: Set for a run of property tests with all their examples.
-THOROUGH = "KUCOIN_SYNC_THOROUGH_TESTS"
+#: Whether walks visit each place and property tests try all their examples. By default they do a quarter of that.
+THOROUGH = bool(os.environ.get("KUCOIN_SYNC_THOROUGH_TESTS"))
 
 
-def spread(values: Iterable[Any], every: int = 2) -> list[Any]:
-    """Return the values of a parameter; by default a test runs with each `every`-th of them, from the first on."""
-    return [value if place % every == 0 else _long(value) for place, value in enumerate(values)]
+def spread(values: Iterable[Any], every: int = 2, start: int = 0) -> list[Any]:
+    """Return the values of a parameter; by default a test runs with each `every`-th of them, from number `start` on."""
+    return [value if place % every == start else _long(value) for place, value in enumerate(values)]
 
 
 def first(value: Any, *others: Any) -> list[Any]:
@@ -34,4 +34,4 @@ def _long(value: Any) -> Any:
 
 def examples(number: int) -> int:
     """Return how many examples a property test tries: `number` in a thorough run, by default a quarter of it."""
-    return number if os.environ.get(THOROUGH) else max(10, number // 4)
+    return number if THOROUGH else max(10, number // 4)

@@ -107,44 +107,44 @@ class Engine:
         book = self._opposite(order)
         return bool(book.keys) and (order.market or book.keys[-1] >= order.price * book.sign)
 
-    def _match(self, taker: Order) -> None:
-        book = self._opposite(taker)
+    def _match(self, incoming: Order) -> None:
+        book = self._opposite(incoming)
         keys, levels = book.keys, book.levels
-        limit = taker.price * book.sign
-        while keys and taker.remaining and (taker.market or keys[-1] >= limit):
+        limit = incoming.price * book.sign
+        while keys and incoming.remaining and (incoming.market or keys[-1] >= limit):
             level = levels[keys[-1]]
             maker = next(iter(level.orders.values()))
-            if maker.owner and maker.owner == taker.owner:
-                self._prevent_self_trade(taker, maker, book, level)
+            if maker.owner and maker.owner == incoming.owner:
+                self._prevent_self_trade(incoming, maker, book, level)
             else:
-                self._trade(taker, maker, book, level)
+                self._trade(incoming, maker, book, level)
 
-    def _trade(self, taker: Order, maker: Order, book: Side, level: Level) -> None:
-        size = min(taker.remaining, maker.remaining)
-        taker.remaining -= size
-        taker.filled += size
+    def _trade(self, incoming: Order, maker: Order, book: Side, level: Level) -> None:
+        size = min(incoming.remaining, maker.remaining)
+        incoming.remaining -= size
+        incoming.filled += size
         maker.remaining -= size
         maker.filled += size
         if not maker.hidden:
             level.visible -= size
         self.trades += 1
-        self._emit(MATCH, taker, size, None if maker.hidden else level.visible, maker, maker.remaining)
+        self._emit(MATCH, incoming, size, None if maker.hidden else level.visible, maker, maker.remaining)
         if not maker.remaining:
             book.remove(maker, level)
             del self.orders[maker.id]
             self._finish(maker)
 
-    def _prevent_self_trade(self, taker: Order, maker: Order, book: Side, level: Level) -> None:
-        both = min(taker.remaining, maker.remaining)
-        cancels_taker = taker.remaining == both
+    def _prevent_self_trade(self, incoming: Order, maker: Order, book: Side, level: Level) -> None:
+        both = min(incoming.remaining, maker.remaining)
+        cancels_incoming = incoming.remaining == both
         if maker.remaining > both:
             self._shrink(maker, maker.remaining - both, level)
         else:
             self._remove(maker, book, level)
-        if cancels_taker:
-            self._finish(taker)
+        if cancels_incoming:
+            self._finish(incoming)
         else:
-            self._shrink(taker, taker.remaining - both, None)
+            self._shrink(incoming, incoming.remaining - both, None)
 
     def _rest(self, order: Order) -> None:
         order.resting = True

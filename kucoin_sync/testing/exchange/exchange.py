@@ -263,7 +263,7 @@ class Exchange:
         if lots <= 0 or (price is not None and ticks <= 0):
             raise OrderRejected("size and price must be positive")
         if price is None and (hidden or post_only):
-            raise OrderRejected("a market order rests nowhere, it cannot be hidden or post-only")
+            raise OrderRejected("a market order does not rest, so it can't be hidden or post-only")
         account = bool(owner)
         if client_oid is None:
             client_oid = market.ids.client_oid() if account else ""

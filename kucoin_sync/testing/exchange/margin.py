@@ -17,7 +17,7 @@ from .specs import Spec
 __all__ = ["FuturesWallet", "Position", "WalletState", "futures_fee", "value_of"]
 
 _LEVERAGE = 5
-_TAKER_FEE = 6  # per ten thousand
+_FEE = 6  # per ten thousand; an order that rested pays _MAKER_FEE
 _MAKER_FEE = 2
 
 
@@ -83,7 +83,7 @@ class FuturesWallet:
     def reserve(self, spec: Spec, order: Order, worst_cost: int) -> None:
         """Reserve margin and fee for an order; raise OrderRejected if there is not enough."""
         value = value_of(spec, worst_cost)
-        amount = value // _LEVERAGE + value * _TAKER_FEE // 10_000
+        amount = value // _LEVERAGE + value * _FEE // 10_000
         if self.state().available < amount:
             raise OrderRejected("not enough margin available for this order")
         self._held[order.id] = amount
@@ -133,7 +133,7 @@ class FuturesWallet:
 
 def futures_fee(spec: Spec, cost: int, maker: bool) -> int:
     """Return the fee of a trade that costs `cost` (price times lots)."""
-    return value_of(spec, cost) * (_MAKER_FEE if maker else _TAKER_FEE) // 10_000
+    return value_of(spec, cost) * (_MAKER_FEE if maker else _FEE) // 10_000
 
 
 def value_of(spec: Spec, cost: int) -> int:

@@ -275,7 +275,7 @@ class Connection:
                 handle(payload)
 
     def _note_lost(self) -> None:
-        self._note_end("dropped: the client took nothing" if self._channel.stalled else "the client went away")
+        self._note_end("dropped: the client did not read" if self._channel.stalled else "the client went away")
 
     def _note_end(self, why: str) -> None:
         with self._state.lock:

@@ -17,7 +17,7 @@ __all__ = ["Admission", "Clock", "ServerLimits"]
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of clients; None is no limit. A topic with three symbols counts as three."""
+    """The limits of clients; None means no limit. A topic with three symbols counts as three."""
 
     #: Topics in one subscribe command.
     topics_per_command: int | None = 100

@@ -622,7 +622,7 @@ def test_all_books_equal_the_exchanges_at_every_sequence() -> None:
 # Random faults
 
 
-class Chance(LossyFeed):
+class RandomFeed(LossyFeed):
     """Random losses, repetitions, delays and snapshots, in any order."""
 
     topic = ""
@@ -709,13 +709,13 @@ class Chance(LossyFeed):
         self.equals_the_truth_or_refuses()
 
 
-def chance_on(topic: str) -> Any:
-    case = type("Chance", (Chance,), {"topic": topic}).TestCase
+def random_on(topic: str) -> Any:
+    case = type("RandomFeed", (RandomFeed,), {"topic": topic}).TestCase
     case.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)
     return case
 
 
-TestLevel2AgainstChance = chance_on(f"/market/level2:{SPOT}")
-TestFuturesLevel2AgainstChance = chance_on(f"/contractMarket/level2:{CONTRACT}")
-TestLevel3AgainstChance = chance_on(f"/market/level3:{SPOT}")
-TestNewLevel3AgainstChance = chance_on(f"/spotMarket/level3:{SPOT}")
+TestLevel2OnRandomFeeds = random_on(f"/market/level2:{SPOT}")
+TestFuturesLevel2OnRandomFeeds = random_on(f"/contractMarket/level2:{CONTRACT}")
+TestLevel3OnRandomFeeds = random_on(f"/market/level3:{SPOT}")
+TestNewLevel3OnRandomFeeds = random_on(f"/spotMarket/level3:{SPOT}")

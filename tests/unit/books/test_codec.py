@@ -174,7 +174,7 @@ def test_a_member_named_kind_is_ignored() -> None:
 
 @pytest.mark.parametrize("subject", ["trade.l3new", "new", "", None])
 def test_an_unknown_event_of_level_3_is_refused(subject: str | None) -> None:
-    with pytest.raises(ValueError, match="no known event"):
+    with pytest.raises(ValueError, match="not a known event"):
         read_level3({"sequence": 1, "orderId": "a"}, subject)
 
 
@@ -304,5 +304,5 @@ def test_a_frame_is_decoded_like_its_data(read_frame: Any, read: Any, data: Any)
 def test_the_subject_determines_the_kind_of_a_level_3_frame() -> None:
     assert read_level3_frame(frame(OPEN_OLD), "done").kind == "done"
     assert read_level3_frame(frame(OPEN_OLD)).kind == "open"
-    with pytest.raises(ValueError, match="no known event"):
+    with pytest.raises(ValueError, match="not a known event"):
         read_level3_frame(frame(OPEN_OLD), "trade.l3new")

@@ -17,7 +17,7 @@ from kucoin_sync import BookNotReady, LocalBook, LocalLevel2Book, LocalLevel3Boo
 from kucoin_sync.books import Level2Book, Level3Book
 from kucoin_sync.internal.latch import Latch
 
-from ...support.following import Line
+from ...support.followers import FollowedBook
 from ...support.interrupts import interrupted
 from ...support.threads import LIMIT, Task, until
 
@@ -64,8 +64,8 @@ def snapshot(level: int) -> dict[str, Any]:
     return {"sequence": 10, **(ORDERS if level == 3 else {"bids": BIDS, "asks": ASKS})}
 
 
-def line(level: int = 2, *, ready: bool = True, **options: Any) -> Line:
-    made = Line(SPOT, level=level, **options)
+def followed(level: int = 2, *, ready: bool = True, **options: Any) -> FollowedBook:
+    made = FollowedBook(SPOT, level=level, **options)
     made.follower.on_subscribed()
     if ready:
         made.fetch(snapshot(level))
@@ -78,7 +78,7 @@ def line(level: int = 2, *, ready: bool = True, **options: Any) -> Line:
 def test_a_read_returns_what_the_pure_book_returns_or_raises(level: int, name: str, read: Any, waits: bool) -> None:
     pure: Any = Level3Book() if level == 3 else Level2Book()
     pure.load(**{side: rows for side, rows in snapshot(level).items() if side != "sequence"})
-    made = line(level, ready=False)
+    made = followed(level, ready=False)
     with pytest.raises(BookNotReady, match="book of BTC-USDT can't be read until a new snapshot"):
         read(made.book)
     if waits:
@@ -96,7 +96,7 @@ def test_a_read_returns_what_the_pure_book_returns_or_raises(level: int, name: s
 
 
 def test_a_snapshot_is_of_one_sequence() -> None:
-    made = line()
+    made = followed()
     made.push({"sequenceStart": 11, "sequenceEnd": 11, "changes": {"bids": [["99", "7", 11]]}}, received_ns=123)
     cut = made.book.snapshot(depth=1)
     assert (cut.symbol, cut.level, cut.sequence, cut.received_ns) == (SPOT, 2, 11, 123)
@@ -106,14 +106,14 @@ def test_a_snapshot_is_of_one_sequence() -> None:
 
 
 def test_a_snapshot_of_level_3_has_the_orders_of_its_levels() -> None:
-    cut = line(3).book.snapshot(depth=1)
+    cut = followed(3).book.snapshot(depth=1)
     assert [order.id for order in cut.bid_orders] == ["b1", "b2"]
     assert [order.id for order in cut.ask_orders] == ["a1"]
     assert cut.level == 3
 
 
 def test_orders_stay_on_their_side_while_the_sides_are_crossed() -> None:
-    made = Line(SPOT, level=3)
+    made = FollowedBook(SPOT, level=3)
     made.follower.on_subscribed()
     made.fetch({"sequence": 1, "bids": [["b", "100", "1", 1]], "asks": [["a", "100", "2", 2]]})
     cut = made.book.snapshot()
@@ -122,10 +122,10 @@ def test_orders_stay_on_their_side_while_the_sides_are_crossed() -> None:
 
 
 def test_a_book_shows_its_state() -> None:
-    made = line(ready=False)
+    made = followed(ready=False)
     book = made.book
     assert isinstance(book, LocalLevel2Book)
-    assert isinstance(line(3).book, LocalLevel3Book)
+    assert isinstance(followed(3).book, LocalLevel3Book)
     assert (book.symbol, book.level, book.ready, book.sequence, book.resyncs, book.received_ns) == (
         SPOT,
         2,
@@ -151,7 +151,7 @@ def test_a_book_shows_its_state() -> None:
 
 @pytest.mark.parametrize(("depth", "expected"), [(None, False), (3, True), (4, False)])
 def test_a_book_says_whether_it_is_or_will_be_partial(depth: int | None, expected: bool) -> None:
-    made = line(ready=False, depth=depth)
+    made = followed(ready=False, depth=depth)
     assert made.book.partial == (depth is not None)
     assert made.book.snapshot_depth == depth
     made.fetch(snapshot(2))
@@ -163,7 +163,7 @@ def test_a_book_says_whether_it_is_or_will_be_partial(depth: int | None, expecte
 
 
 def test_waiting_for_a_book_returns_it_or_raises_the_reason() -> None:
-    made = line(ready=False)
+    made = followed(ready=False)
     book = made.book
     with pytest.raises(BookNotReady, match=r"the book of BTC-USDT was not ready within 0\.01 s, because the first"):
         book.wait_ready(timeout=0.01)
@@ -179,7 +179,7 @@ def test_waiting_for_a_book_returns_it_or_raises_the_reason() -> None:
 
 
 def test_ctrl_c_ends_a_wait_cleanly_at_any_instant() -> None:
-    made = line(ready=False)
+    made = followed(ready=False)
     kept: list[BaseException] = []  # programs may keep errors, and with them the frames of interrupted calls
     for instant in itertools.count(1):
         try:
@@ -196,7 +196,7 @@ def test_ctrl_c_ends_a_wait_cleanly_at_any_instant() -> None:
 def test_a_close_interrupted_at_any_instant_is_completed_by_the_next_close() -> None:
     kept: list[BaseException] = []
     for instant in itertools.count(1):
-        made = line(ready=False)
+        made = followed(ready=False)
         changes = iter(made.book)
         waiting = Task(made.book.wait_ready)
         until(lambda made=made: made.follower._waiting, "nobody waits")  # type: ignore[misc]
@@ -220,7 +220,7 @@ def test_waits_that_time_out_leave_nothing_behind() -> None:
         gc.collect()
         return sum(type(each) is Latch for each in gc.get_objects())
 
-    made, before = line(ready=False), gates()
+    made, before = followed(ready=False), gates()
     for _ in range(100):
         assert not made.follower.wait_until_settled(0.0)
     assert gates() <= before
@@ -228,7 +228,7 @@ def test_waits_that_time_out_leave_nothing_behind() -> None:
 
 def test_a_read_after_a_wait_raises_if_the_book_was_lost_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The book may be lost again between the end of the wait and the read."""
-    made = line()
+    made = followed()
     real = made.follower.wait_until_settled
 
     def settle(timeout: float | None) -> bool:
@@ -242,7 +242,7 @@ def test_a_read_after_a_wait_raises_if_the_book_was_lost_again(monkeypatch: pyte
 
 
 def test_a_loop_gets_each_applied_update() -> None:
-    made = line()
+    made = followed()
     loop = iter(made.book)
     for number in range(11, 14):
         made.push({"sequenceStart": number, "sequenceEnd": number, "changes": {"asks": [["101", number, number]]}})
@@ -252,7 +252,7 @@ def test_a_loop_gets_each_applied_update() -> None:
 
 def test_data_frames_of_a_book_are_those_of_its_snapshot() -> None:
     pandas = pytest.importorskip("pandas")
-    book = line().book
+    book = followed().book
     pandas.testing.assert_frame_equal(book.to_frame(1), book.snapshot(1).to_frame())
     pandas.testing.assert_frame_equal(book.to_frame(floats=True), book.snapshot().to_frame(floats=True))
 
@@ -260,13 +260,13 @@ def test_data_frames_of_a_book_are_those_of_its_snapshot() -> None:
 def test_a_signal_handler_may_read_the_book_during_a_read() -> None:
     """The reading thread already holds the lock, and the handler runs on the same thread."""
     threads = threading.active_count()
-    book: LocalBook = line().book
+    book: LocalBook = followed().book
     assert book._follower.read(lambda pure: book.best_bid) == (99, 1)
     assert threading.active_count() <= threads
 
 
 def test_a_repr_that_waits_for_a_reader_does_not_block_reads() -> None:
-    book: LocalBook = line().book
+    book: LocalBook = followed().book
     with book._follower.reader_lock:  # like a reader that is about to take the lock
         looking = Task(repr, book)
         thread = looking._thread.ident
@@ -280,7 +280,7 @@ def test_a_repr_that_waits_for_a_reader_does_not_block_reads() -> None:
 
 def test_a_read_inside_an_update_is_refused() -> None:
     """A finaliser may run at any step of an update."""
-    made = line()
+    made = followed()
     refused: list[str] = []
 
     def read(frame: FrameType, event: str, _: object) -> None:
@@ -302,7 +302,7 @@ def test_a_read_inside_an_update_is_refused() -> None:
 
 
 def test_a_wait_inside_an_update_does_not_wait() -> None:
-    made = line(ready=False)
+    made = followed(ready=False)
     told: list[str] = []
 
     def wait(frame: FrameType, event: str, _: object) -> None:

@@ -20,7 +20,7 @@ from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.internal.fork import FirstUse
 from kucoin_sync.protocol.session_events import TopicKey
 
-from ...support.following import message
+from ...support.followers import message
 from ...support.threads import LIMIT, reached, until
 
 SPOT, TOPIC = "BTC-USDT", "/market/level2:BTC-USDT"
@@ -48,12 +48,12 @@ class Stream:
     def carries(self, topic: str) -> bool:
         return topic in self.carried
 
-    def subscribe(self, topics: tuple[str, ...], terms: SubscribeOptions) -> Subscription[Any]:
+    def subscribe(self, topics: tuple[str, ...], options: SubscribeOptions) -> Subscription[Any]:
         if self.refusal is not None:
             raise self.refusal
-        assert terms.timeout == 0
+        assert options.timeout == 0
         message_queue: MessageQueue = queue_for(
-            terms.overflow, terms.maxsize, lambda dropped: None, lambda dropped: ValueError()
+            options.overflow, options.maxsize, lambda dropped: None, lambda dropped: ValueError()
         )
         made = Subscription[Any](topics, message_queue, close=lambda each: each.message_queue.finish(None))
         self.subscriptions.append(made)

@@ -1,4 +1,4 @@
-"""Callbacks: order, turns, what they and `on_event` may do wrong, who is slow, and the end."""
+"""Callbacks: order, rounds, what they and `on_event` may do wrong, who is slow, and the end."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from kucoin_sync.delivery.executor import Executor
 from kucoin_sync.protocol.envelopes import FrameBatch
 from kucoin_sync.protocol.message import Arrival
 
-from ...support.message_queues import Waiters, make_inbox, wait_for_a_consumer
+from ...support.message_queues import Waiters, make_message_queue, wait_for_a_consumer
 from ...support.messages import message, number, prefix_of
 from ...support.threads import LIMIT, Task, reached, until
 
-TURN = 16  # messages of one subscription before another is served
+ROUND = 16  # messages of one subscription before another is served
 
 
 class Seen:
@@ -102,7 +102,7 @@ def replaced(callbacks: Callbacks) -> None:
 
 
 def subscribe(callback: Callable[[Message], object], topic: str = "/a:X", **options: Any) -> Subscription[Any]:
-    message_queue = make_inbox(**{"maxsize": 10_000, **options})
+    message_queue = make_message_queue(**{"maxsize": 10_000, **options})
     return Subscription(
         (topic,), message_queue, close=lambda subscription: subscription.message_queue.finish(None), callback=callback
     )
@@ -171,7 +171,7 @@ class TestMessages:
             seen.wait(n + 1)
         assert seen.all == list(range(100))
 
-    def test_a_busy_subscription_leaves_every_other_its_turn(
+    def test_a_busy_subscription_lets_every_other_run(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen
     ) -> None:
         callbacks = make_callbacks()
@@ -180,12 +180,10 @@ class TestMessages:
         for name in names:
             subscription = subscribe(lambda one, name=name: seen((name, number(one))))
             callbacks.serve(subscription)
-            subscription.put_many([message(n) for n in range(3 * TURN)])
+            subscription.put_many([message(n) for n in range(3 * ROUND)])
         plug.pull()
-        called = seen.wait(3 * 3 * TURN)
-        assert called == [
-            (name, n) for turn in range(3) for name in names for n in range(turn * TURN, (turn + 1) * TURN)
-        ]
+        called = seen.wait(3 * 3 * ROUND)
+        assert called == [(name, n) for i in range(3) for name in names for n in range(i * ROUND, (i + 1) * ROUND)]
 
     def test_what_was_received_before_the_end_is_delivered(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen
@@ -368,7 +366,7 @@ class TestSlowness:
             freed[n].set()
             assert seen.wait(2 * n + 1)[-1] == ("stuck", n)
 
-    def test_a_callback_that_is_quick_again_takes_turns_with_the_others_again(
+    def test_a_callback_that_is_quick_again_runs_among_the_others_again(
         self, make_callbacks: Callable[..., Callbacks]
     ) -> None:
         callbacks = make_callbacks(slow_after=0.05)
@@ -389,10 +387,10 @@ class TestSlowness:
             subscription.put(message(n))
             if threads.wait(n + 1)[-1] is callbacks.threads[0]:
                 break
-        assert threads.all[1] is callbacks.threads[1], "after a turn that took long, it waits in the second lane"
+        assert threads.all[1] is callbacks.threads[1], "after a run that took long, it waits in the second job queue"
         assert threads.all[-1] is callbacks.threads[0]
 
-    def test_a_turn_that_took_long_is_told_even_when_no_spare_watched_it(
+    def test_a_run_that_took_long_is_told_even_when_no_spare_watched_it(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Executor, "_stand_by", lambda *_: False)
@@ -401,8 +399,8 @@ class TestSlowness:
         for topic in ("/a:X", "/a:Y"):
             subscription = subscribe(seen, topic=topic)
             callbacks.serve(subscription)
-            subscription.put_many([message(n) for n in range(3 * TURN)])
-        seen.wait(6 * TURN)
+            subscription.put_many([message(n) for n in range(3 * ROUND)])
+        seen.wait(6 * ROUND)
         callbacks.close()
         ended(callbacks)
         assert sorted(event.topics for event in events.all) == [("/a:X",), ("/a:Y",)]
@@ -514,13 +512,13 @@ class TestEvents:
         subscriptions = [subscribe(lambda one: seen(number(one))) for _ in range(2)]
         for subscription in subscriptions:
             callbacks.serve(subscription)
-            subscription.put_many([message(n) for n in range(TURN)])
+            subscription.put_many([message(n) for n in range(ROUND)])
         callbacks.emit(stale(1))
         callbacks.emit(stale(2))
         plug.pull()
-        assert seen.wait(2 + 2 * TURN) == [stale(1), stale(2), *range(TURN), *range(TURN)]
+        assert seen.wait(2 + 2 * ROUND) == [stale(1), stale(2), *range(ROUND), *range(ROUND)]
 
-    def test_one_that_comes_during_a_turn_goes_before_the_next_turn(
+    def test_one_that_comes_during_a_run_goes_before_the_next_run(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen
     ) -> None:
         callbacks = make_callbacks(seen)
@@ -557,7 +555,7 @@ class TestClose:
         ended(callbacks)
         assert seen.all == []
 
-    def test_the_end_of_a_turn_releases_those_that_wait_for_the_call(
+    def test_the_end_of_a_run_releases_those_that_wait_for_the_call(
         self, make_callbacks: Callable[..., Callbacks], seen: Seen
     ) -> None:
         callbacks, go_on = make_callbacks(), threading.Event()

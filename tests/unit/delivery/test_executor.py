@@ -1,4 +1,4 @@
-"""The executor's lanes and workers: order, which worker is replaced and when, what the spare does, and the end."""
+"""The executor's job queues and workers: order, which worker is replaced and when, what the spare does, and the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...support.threads import LIMIT, reached, until
 
 
 class Step(Job):
-    """Remembers its turns; waits in each for `freed`, if it is to be stuck."""
+    """Remembers its runs; waits in each for `freed`, if it is to be stuck."""
 
     def __init__(self, stuck: bool = False) -> None:
         self.served = threading.Semaphore(0)
@@ -162,7 +162,9 @@ def test_a_server_with_a_stuck_job_is_replaced_and_ends_after_it(make_executor: 
     assert len(executor.threads) == 3, "two servers and a spare"
 
 
-def test_a_job_that_was_slow_runs_on_the_second_lane_until_it_is_quick(make_executor: Callable[..., Executor]) -> None:
+def test_a_job_that_was_slow_waits_in_the_second_queue_until_it_is_quick(
+    make_executor: Callable[..., Executor],
+) -> None:
     executor = make_executor(slow_after=0.02)
     job, other = Step(stuck=True), Step()
     executor.put(job)
@@ -210,7 +212,7 @@ def test_an_error_where_a_job_is_told_ends_no_worker(
     job = Raising()
     executor.put(job)
     job.has_run()
-    until(lambda: "was told that its turn takes long" in caplog.text, "the error was not logged")
+    until(lambda: "was told that its run takes long" in caplog.text, "the error was not logged")
     executor.put(job)
     job.has_run()
 
@@ -331,7 +333,7 @@ class TestShortages:
         until(lambda: len(executor.threads) == 2, "the worker that is back is not the spare")
         executor.put(stuck)
         stuck.has_run()
-        assert stuck.thread is executor.threads[0], "there is no second lane"
+        assert stuck.thread is executor.threads[0], "there is no second job queue"
 
     def test_a_server_starts_a_spare_when_that_is_possible_again(
         self, make_executor: Callable[..., Executor], refused: threading.Event, monkeypatch: pytest.MonkeyPatch
@@ -352,7 +354,7 @@ class TestShortages:
             job.freed.set()
 
 
-def test_at_the_end_jobs_that_wait_get_a_last_turn_without_being_active(make_executor: Callable[..., Executor]) -> None:
+def test_at_the_end_jobs_that_wait_run_once_more_without_being_active(make_executor: Callable[..., Executor]) -> None:
     executor = make_executor()
     plug, waiting = Step(stuck=True), Step()
     executor.put(plug)
@@ -374,7 +376,7 @@ def test_after_the_end_nothing_starts() -> None:
     assert not job.began.is_set()
 
 
-def test_a_worker_that_forks_in_a_turn_ends_after_it_whatever_thread_held_the_lock(
+def test_a_worker_that_forks_in_a_run_ends_after_it_whatever_thread_held_the_lock(
     make_executor: Callable[..., Executor],
 ) -> None:
     executor = make_executor()

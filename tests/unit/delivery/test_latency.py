@@ -29,8 +29,8 @@ def ago(seconds: float) -> int:
     return NOW // 10**6 - int(seconds * 1000)
 
 
-def sealed(raw: bytes, read: float, frame: bytes = b"") -> Push:
-    """Return a sealed push that was read so many seconds before now, or another frame that begins like it."""
+def raw_push(raw: bytes, read: float, frame: bytes = b"") -> Push:
+    """Return a raw push that was read so many seconds before now, or another frame that begins like it."""
     prefixes = EnvelopePrefixes()
     prefixes.learn(raw)
     (prefix,) = prefixes.known.values()
@@ -43,7 +43,7 @@ def message(raw: bytes, read: float) -> Message:
     return made
 
 
-@pytest.mark.parametrize("push", [sealed, message])
+@pytest.mark.parametrize("push", [raw_push, message])
 def test_what_waits_is_late_as_of_now_and_what_was_read_by_as_much_as_then(push: Any) -> None:
     old, new = push(frame(ago(30)), 29.5), push(frame(ago(9)), 8)
     assert measure_latency([], [new], NOW) == {"lag": pytest.approx(1), "queue_delay": 0}
@@ -72,9 +72,9 @@ def test_without_a_time_there_is_no_lag_but_a_delay() -> None:
         }
 
 
-def test_a_sealed_frame_that_is_no_push_has_no_lag() -> None:
+def test_a_raw_frame_that_is_no_push_has_no_lag() -> None:
     raw = frame(ago(1))
-    assert measure_latency([sealed(raw, 1, raw[:-9])], [], NOW) == {"lag": None, "queue_delay": pytest.approx(1)}
+    assert measure_latency([raw_push(raw, 1, raw[:-9])], [], NOW) == {"lag": None, "queue_delay": pytest.approx(1)}
 
 
 def test_a_clock_that_is_slow_shows() -> None:

@@ -1,12 +1,11 @@
-"""The queues: each policy against a model, who is told what and when, and that no wake-up is ever lost."""
+"""The message queue: waits, notices, batches and interrupts; no wake-up is ever lost."""
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from functools import cache, partial
+from functools import partial
 from itertools import chain, count, islice
 from types import FrameType, SimpleNamespace
 from typing import Any
@@ -15,9 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kucoin_sync import Message, SlowConsumer, StreamClosed
-from kucoin_sync.delivery import queue as inbox_module
-from kucoin_sync.delivery.inline_queue import InlineQueue
+from kucoin_sync import Message, StreamClosed
+from kucoin_sync.delivery import queue as queue_module
 from kucoin_sync.delivery.overflow import OVERFLOW
 from kucoin_sync.delivery.queue import MessageQueue
 from kucoin_sync.delivery.subscription import Subscription
@@ -25,247 +23,14 @@ from kucoin_sync.internal.fork import FirstUse
 from kucoin_sync.protocol import envelopes as envelopes_module
 from kucoin_sync.protocol.classic import decode_message
 from kucoin_sync.protocol.envelopes import FrameBatch, RawPush, channel_of
-from kucoin_sync.protocol.message import Arrival, EnvelopePrefix
 
 from ...support.interrupts import interrupted_at
-from ...support.message_queues import make_inbox, pop, popped, wait_for_a_consumer
-from ...support.messages import message, number, prefix_of
+from ...support.message_queues import make_message_queue, pop, popped, taken, wait_for_a_consumer
+from ...support.messages import batch_of, message, number
 from ...support.selection import examples
 from ...support.threads import LIMIT, Task, reached
 
 SHORT = 0.05  # seconds of a wait that ends by itself
-
-
-def taken(message_queue: MessageQueue) -> list[tuple[int, int]]:
-    """Return all that is queued: number and how many were lost before it."""
-    found = []
-    while len(message_queue):
-        one = pop(message_queue)
-        found.append((number(one), one.lost))
-    return found
-
-
-class Model:
-    """What a policy means, for one thread. Items are numbers, or topic and number under "latest"."""
-
-    def __init__(self, overflow: str, maxsize: int) -> None:
-        self.overflow = overflow
-        self.maxsize = maxsize
-        self.queue: list[tuple[int, int]] = []  # number, lost before it
-        self.missing = 0
-        self.full = False
-        self.dropped = 0
-        self.episodes: list[int] = []
-        self.superseded: dict[int, int] = {}
-
-    def put(self, n: int, topic: int) -> None:
-        getattr(self, "put_" + self.overflow)(n, topic)
-
-    def drop(self) -> None:
-        self.missing += 1
-        self.dropped += 1
-        if not self.full:
-            self.episodes.append(self.dropped)
-        self.full = True
-
-    def accept(self, n: int) -> None:
-        self.queue.append((n, self.missing))
-        self.missing = 0
-
-    def put_raise(self, n: int, topic: int) -> None:
-        if self.full or len(self.queue) == self.maxsize:
-            self.drop()
-        else:
-            self.accept(n)
-
-    def put_drop_newest(self, n: int, topic: int) -> None:
-        if len(self.queue) == self.maxsize:
-            self.drop()
-        else:
-            self.accept(n)
-            self.full = False
-
-    def put_drop_oldest(self, n: int, topic: int) -> None:
-        if len(self.queue) == self.maxsize:
-            del self.queue[0]
-            self.drop()
-        self.queue.append((n, 0))
-
-    def put_latest(self, n: int, topic: int) -> None:
-        for at, (queued, lost) in enumerate(self.queue):
-            if queued % 3 == topic:
-                self.queue[at] = (n, lost + 1)
-                self.dropped += 1
-                return
-        if len(self.queue) == self.maxsize:
-            self.drop()
-        else:
-            self.queue.append((n, 0))
-
-    def pop(self) -> tuple[int, int]:
-        n, lost = self.queue.pop(0)
-        if self.overflow in ("drop_oldest", "latest"):
-            lost += self.missing
-            self.missing = 0
-            self.full = False
-        return n, lost
-
-    def notice(self) -> int | None:
-        if self.overflow == "raise" and self.full and not self.queue:
-            self.full = False
-            return self.missing
-        return None
-
-
-@pytest.mark.parametrize("overflow", OVERFLOW)
-@settings(max_examples=examples(200), deadline=None)
-@given(
-    maxsize=st.integers(1, 4),
-    steps=st.lists(st.one_of(st.integers(1, 7), st.sampled_from(["pop", "notice"])), max_size=60),
-)
-def test_a_policy_does_as_its_model(overflow: str, maxsize: int, steps: list[int | str]) -> None:
-    """A number puts that many at once, one of them by itself."""
-    episodes: list[int] = []
-    message_queue = make_inbox(overflow, maxsize, episodes.append)
-    model = Model(overflow, maxsize)
-    sent = 0
-    delivered: list[tuple[int, int]] = []
-    for step in steps:
-        if isinstance(step, int):
-            batch = [message(n, topic=f"/market/ticker:T{n % 3}-USDT") for n in range(sent, sent + step)]
-            for n in range(sent, sent + step):
-                model.put(n, n % 3)
-            sent += step
-            if step == 1:
-                message_queue.put(batch[0])
-            else:
-                message_queue.put_many(batch)
-        elif step == "pop" and model.queue:
-            one = pop(message_queue)
-            assert (number(one), one.lost) == model.pop()
-            delivered.append((number(one), one.lost))
-        elif step == "pop":
-            with pytest.raises(IndexError):
-                pop(message_queue)
-        else:
-            told = message_queue.notice()
-            assert (told.dropped if isinstance(told, SlowConsumer) else None) == model.notice()
-        assert len(message_queue) == len(model.queue)
-        assert message_queue.ready() == bool(model.queue or (overflow == "raise" and model.full))
-        assert message_queue.dropped == model.dropped
-        assert episodes == model.episodes
-    delivered += taken(message_queue)
-    assert len(delivered) + message_queue.dropped == sent
-    assert sum(lost for _, lost in delivered) + message_queue._missing == message_queue.dropped
-    if overflow != "latest":
-        before = -1
-        for n, lost in delivered:
-            assert lost == n - before - 1, "`lost` has to say exactly how many are missing before a message"
-            before = n
-
-
-class TestPolicies:
-    def test_raise_takes_nothing_more_until_the_consumer_was_told(self) -> None:
-        message_queue = make_inbox("raise", 2)
-        for n in range(4):
-            message_queue.put(message(n))
-        assert number(pop(message_queue)) == 0
-        assert message_queue.notice() is None
-        message_queue.put(message(4))  # there would be room
-        assert number(pop(message_queue)) == 1
-        with pytest.raises(IndexError):
-            pop(message_queue)
-        told = message_queue.notice()
-        assert isinstance(told, SlowConsumer)
-        assert told.dropped == 3
-        assert message_queue.notice() is None
-        message_queue.put(message(5))
-        message_queue.put(message(6))
-        assert taken(message_queue) == [(5, 3), (6, 0)]
-
-    def test_what_is_dropped_after_the_telling_counts_too(self) -> None:
-        message_queue = make_inbox("raise", 1)
-        for n in range(3):
-            message_queue.put(message(n))
-        pop(message_queue)
-        assert message_queue.notice() is not None
-        message_queue.put(message(3))
-        message_queue.put(message(4))
-        assert taken(message_queue) == [(3, 2)]
-        assert isinstance(message_queue.notice(), SlowConsumer)
-
-    def test_drop_newest_says_it_at_the_next_that_has_room(self) -> None:
-        message_queue = make_inbox("drop_newest", 2)
-        for n in range(5):
-            message_queue.put(message(n))
-        assert number(pop(message_queue)) == 0
-        message_queue.put(message(5))
-        assert taken(message_queue) == [(1, 0), (5, 3)]
-        assert message_queue.notice() is None
-
-    def test_drop_oldest_says_it_at_the_oldest_that_is_left(self) -> None:
-        message_queue = make_inbox("drop_oldest", 2)
-        for n in range(5):
-            message_queue.put(message(n))
-        assert taken(message_queue) == [(3, 3), (4, 0)]
-        assert message_queue.notice() is None
-
-    def test_latest_keeps_one_of_each_topic_and_subject_in_its_place(self) -> None:
-        message_queue = make_inbox("latest", 10)
-        message_queue.put(message(0, topic="/a:X"))
-        message_queue.put(message(1, topic="/a:Y"))
-        message_queue.put(message(2, topic="/a:X"))
-        message_queue.put(message(3, topic="/a:X", subject="other"))
-        message_queue.put(message(4, topic="/a:X"))
-        assert len(message_queue) == 3
-        assert taken(message_queue) == [(4, 2), (1, 0), (3, 0)]
-        assert message_queue.dropped == 2
-
-    def test_latest_drops_a_new_topic_where_there_are_too_many(self) -> None:
-        told: list[int] = []
-        message_queue = make_inbox("latest", 1, told.append)
-        message_queue.put(message(0, topic="/a:X"))
-        message_queue.put(message(1, topic="/a:Y"))
-        message_queue.put(message(2, topic="/a:Z"))
-        assert told == [1]
-        assert taken(message_queue) == [(0, 2)]
-        message_queue.put(message(3, topic="/a:Y"))
-        assert taken(message_queue) == [(3, 0)]
-
-    @pytest.mark.parametrize("overflow", OVERFLOW)
-    def test_the_oldest_can_be_looked_at_and_stays(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
-        assert message_queue.oldest() is None
-        for n, topic in enumerate(("/a", "/b")):
-            message_queue.put(message(n, topic))
-        oldest = message_queue.oldest()
-        assert isinstance(oldest, Message)
-        assert number(oldest) == 0
-        assert taken(message_queue) == [(0, 0), (1, 0)]
-        assert message_queue.oldest() is None
-
-    @pytest.mark.parametrize("overflow", ["raise", "drop_oldest", "drop_newest"])
-    def test_an_episode_of_overflow_is_told_once(self, overflow: str) -> None:
-        told: list[int] = []
-        message_queue = make_inbox(overflow, 1, told.append)
-        for n in range(5):
-            message_queue.put(message(n))
-        assert told == [1]
-        taken(message_queue)
-        message_queue.notice()
-        for n in range(5, 10):
-            message_queue.put(message(n))
-        assert told == [1, 5]
-
-    def test_messages_without_a_topic_are_one_topic_under_latest(self) -> None:
-        message_queue = make_inbox("latest")
-        message_queue.put(decode_message(b"{}"))
-        message_queue.put(decode_message(b"{}"))
-        assert len(message_queue) == 1
-
-    def test_an_unknown_policy_is_an_error(self) -> None:
-        with pytest.raises(KeyError):
-            make_inbox("drop_all")
 
 
 @pytest.mark.parametrize("overflow", OVERFLOW)
@@ -273,7 +38,7 @@ class TestForked:
     """What a child makes of a message queue."""
 
     def test_it_is_empty_and_has_lost_nothing(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow, 2)
+        message_queue = make_message_queue(overflow, 2)
         for n in range(5):
             message_queue.put(message(n))
         message_queue.tell(RuntimeError("for the parent"))
@@ -289,7 +54,7 @@ class TestForked:
         assert taken(message_queue) == [(5, 0)]
 
     def test_it_has_a_lock_of_its_own_and_nobody_waits(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         gate = threading.Lock()
         gate.acquire()
         message_queue.call(gate)
@@ -302,7 +67,7 @@ class TestForked:
     def test_its_first_use_is_told_once_by_who_finds_nothing_or_looks(self, overflow: str) -> None:
         for use in (MessageQueue.notice, lambda message_queue: message_queue.first_use()):
             used: list[int] = []
-            message_queue, first_use = make_inbox(overflow), FirstUse()
+            message_queue, first_use = make_message_queue(overflow), FirstUse()
             message_queue.first_use = first_use
             first_use.after_fork(lambda used=used, first_use=first_use: (used.append(1), first_use.done()))
             message_queue.after_fork()
@@ -312,7 +77,7 @@ class TestForked:
             assert used == [1]
 
     def test_one_that_has_ended_stays_ended(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         error = RuntimeError("refused")
         message_queue.finish(error)
         message_queue.after_fork()
@@ -322,7 +87,7 @@ class TestForked:
 @pytest.mark.parametrize("overflow", OVERFLOW)
 class TestNotices:
     def test_a_notice_comes_after_what_is_queued_and_once(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         error = RuntimeError("a topic was refused")
         message_queue.put(message(0))
         message_queue.tell(error)
@@ -335,14 +100,14 @@ class TestNotices:
         assert not message_queue.ready()
 
     def test_several_notices_come_in_their_order(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         errors = [RuntimeError("one"), RuntimeError("two")]
         for error in errors:
             message_queue.tell(error)
         assert [message_queue.notice(), message_queue.notice(), message_queue.notice()] == [*errors, None]
 
     def test_the_first_end_counts(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         message_queue.put(message(0))
         error = RuntimeError("why")
         assert not message_queue.finished
@@ -358,7 +123,7 @@ class TestNotices:
 class TestWaiting:
     @pytest.mark.parametrize("timeout", [0.0, -1.0, SHORT])
     def test_a_wait_for_nothing_ends_by_itself(self, overflow: str, timeout: float) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         assert Task(message_queue.wait, timeout).result() is False
         assert not message_queue.waiters
 
@@ -376,7 +141,7 @@ class TestWaiting:
     def test_what_comes_ends_a_wait(
         self, overflow: str, timeout: float | None, wake: Callable[[MessageQueue], None]
     ) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         waiting = Task(message_queue.wait, timeout)
         wait_for_a_consumer(message_queue)
         wake(message_queue)
@@ -384,13 +149,13 @@ class TestWaiting:
         assert not message_queue.waiters
 
     def test_what_is_there_ends_a_wait_at_once(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         message_queue.put(message(0))
         assert Task(message_queue.wait, None).result() is True
         assert not message_queue.waiters
 
     def test_one_message_wakes_one_and_the_end_wakes_all(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         came = threading.Semaphore(0)
 
         def waiting() -> bool:
@@ -412,11 +177,11 @@ class TestWaiting:
         assert not message_queue.waiters
 
     def test_waking_where_nobody_waits_is_allowed(self, overflow: str) -> None:
-        make_inbox(overflow).wake()
+        make_message_queue(overflow).wake()
 
     def test_a_wait_whose_message_another_takes_leaves_no_gate_behind(self, overflow: str) -> None:
         """A gate that nobody waits at would swallow a wake-up that is meant for another consumer."""
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         message_queue.put(message(0))
         looks = []
         ready = message_queue.ready
@@ -442,9 +207,9 @@ class TestWaiting:
                     raise KeyboardInterrupt
                 return True
 
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         fake = SimpleNamespace(Lock=Interrupted, TIMEOUT_MAX=1.0, get_ident=threading.get_ident)
-        monkeypatch.setattr(inbox_module, "threading", fake)
+        monkeypatch.setattr(queue_module, "threading", fake)
         with pytest.raises(KeyboardInterrupt):
             message_queue.wait(None)
         assert not message_queue.waiters
@@ -467,9 +232,9 @@ class ReadLease:
 
 
 @pytest.mark.parametrize("overflow", OVERFLOW)
-class TestBatons:
+class TestReadLeases:
     def test_who_has_one_waits_by_reading(self, overflow: str) -> None:
-        message_queue, read_lease = make_inbox(overflow), ReadLease(True, False, False)
+        message_queue, read_lease = make_message_queue(overflow), ReadLease(True, False, False)
         message_queue.accept(read_lease)  # type: ignore[arg-type]
         assert [message_queue.wait(None), message_queue.wait(1.5)] == [True, False]
         message_queue.finish(None)
@@ -478,28 +243,28 @@ class TestBatons:
         assert not message_queue.waiters
 
     def test_one_that_is_over_is_put_away(self, overflow: str) -> None:
-        message_queue, read_lease = make_inbox(overflow), ReadLease()
+        message_queue, read_lease = make_message_queue(overflow), ReadLease()
         message_queue.accept(read_lease)  # type: ignore[arg-type]
         read_lease.over = True
         assert message_queue.wait(0) is False
         assert (read_lease.asked, message_queue.read_lease) == ([], None)
 
     def test_a_second_thread_that_waits_gives_it_back(self, overflow: str) -> None:
-        message_queue, read_lease = make_inbox(overflow), ReadLease(True)
+        message_queue, read_lease = make_message_queue(overflow), ReadLease(True)
         message_queue.accept(read_lease)  # type: ignore[arg-type]
         assert message_queue.wait(None) is True
         assert Task(message_queue.wait, 0).result() is False
         assert (read_lease.over, message_queue.read_lease) == (True, None)
 
     def test_who_waits_already_is_woken_to_read(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         waiting = Task(message_queue.wait, None)
         wait_for_a_consumer(message_queue)
         message_queue.accept(ReadLease())  # type: ignore[arg-type]
         assert waiting.result() is True
 
     def test_who_is_about_to_wait_sees_it(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         ready = message_queue.ready
 
         def passed_meanwhile() -> bool:
@@ -511,7 +276,7 @@ class TestBatons:
         assert not message_queue.waiters
 
     def test_a_message_tells_whether_one_thread_has_waited_for_it(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         assert message_queue.put(message(0, topic="/a:A")) is False, "nobody waited"
         taken(message_queue)
         waiting = Task(message_queue.wait, None)
@@ -521,14 +286,14 @@ class TestBatons:
         assert message_queue.put(message(2, topic="/a:B")) is False, "nobody waits now"
 
     def test_it_does_not_where_several_threads_wait(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         tasks = [Task(message_queue.wait, None) for _ in range(2)]
         wait_for_a_consumer(message_queue, 2)
         assert [message_queue.put(message(0)), message_queue.put(message(1, topic="/a:A"))] == [False, False]
         assert [task.result() for task in tasks] == [True, True]
 
     def test_it_does_not_where_somebody_is_to_be_called(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         assert message_queue.wait(0) is False
         gate = threading.Lock()
         gate.acquire()
@@ -537,7 +302,7 @@ class TestBatons:
         assert gate.acquire(timeout=LIMIT)
 
     def test_a_forked_child_has_none(self, overflow: str) -> None:
-        message_queue, read_lease = make_inbox(overflow), ReadLease()
+        message_queue, read_lease = make_message_queue(overflow), ReadLease()
         message_queue.accept(read_lease)  # type: ignore[arg-type]
         message_queue.after_fork()
         assert Task(message_queue.wait, 0).result() is False
@@ -549,7 +314,7 @@ class TestThreads:
     def test_nothing_is_lost_or_doubled_and_everybody_is_woken(self, overflow: str) -> None:
         """Four put, four take; the end is told only after all has been taken, so that it hides no lost wake-up."""
         putters, each = 4, 12_500
-        message_queue = make_inbox(overflow, maxsize=putters * each)
+        message_queue = make_message_queue(overflow, maxsize=putters * each)
         got: list[list[int]] = [[] for _ in range(4)]
         all_taken = threading.Event()
         counted = threading.Lock()
@@ -598,7 +363,7 @@ class TestThreads:
 
     def test_every_single_message_wakes_somebody(self, overflow: str) -> None:
         """The next is put only after the last was taken, so that a lost wake-up stops everything."""
-        message_queue = make_inbox(overflow)
+        message_queue = make_message_queue(overflow)
         taken_one = threading.Semaphore(0)
 
         def taking() -> None:
@@ -623,7 +388,7 @@ class TestThreads:
 
     def test_what_was_delivered_and_what_was_lost_is_what_was_sent(self, overflow: str) -> None:
         putters, each = 4, 5000
-        message_queue = make_inbox(overflow, maxsize=8)
+        message_queue = make_message_queue(overflow, maxsize=8)
         messages = [message(n, topic=f"/a:{n % 16}") for n in range(putters * each)]
         counts: list[tuple[int, int]] = []
 
@@ -660,25 +425,6 @@ class TestThreads:
         )  # those after the last message have none that could tell
 
 
-TICKER = "/market/ticker:BTC-USDT"
-
-
-@cache
-def known_prefix(start: bytes, topic: str) -> EnvelopePrefix:
-    return prefix_of(start, topic, "trade.ticker")
-
-
-def batch_of(first: int, count: int, *topics: str) -> FrameBatch:
-    """Return numbered messages that came together, of one topic or of several in turn."""
-    topics = topics or (TICKER,)
-    frames = [message(n, topics[n % len(topics)]).raw for n in range(first, first + count)]
-    starts = [frame[: frame.index(b'"data": ') + 8] for frame in frames]
-    prefixes = [known_prefix(start, topics[n % len(topics)]) for n, start in enumerate(starts, first)]
-    if len(topics) == 1:
-        return FrameBatch(frames, Arrival(1), prefix=prefixes[0])
-    return FrameBatch(frames, Arrival(1), prefixes)
-
-
 def numbers(messages: Iterable[Message]) -> list[int]:
     return [number(one) for one in messages]
 
@@ -700,7 +446,7 @@ def closing(message_queue: MessageQueue) -> Subscription[Any]:
 def test_batches_are_queued_as_their_pushes_are_one_by_one(
     topics: tuple[str, ...], overflow: str, maxsize: int, steps: list[int | str]
 ) -> None:
-    batches, single = make_inbox(overflow, maxsize), make_inbox(overflow, maxsize)
+    batches, single = make_message_queue(overflow, maxsize), make_message_queue(overflow, maxsize)
     sent = 0
     for step in steps:
         if isinstance(step, int):
@@ -734,7 +480,7 @@ def test_batches_are_queued_as_their_pushes_are_one_by_one(
 
 class TestBatches:
     def test_a_loop_may_end_anywhere_and_others_go_on(self) -> None:
-        message_queue = make_inbox(maxsize=1000)
+        message_queue = make_message_queue(maxsize=1000)
         subscription = closing(message_queue)
         message_queue.put_many(batch_of(0, 30))
         message_queue.put(message(30))
@@ -758,7 +504,7 @@ class TestBatches:
         assert (subscription.pending, message_queue.first_batch()) == (0, None)
 
     def test_each_message_goes_to_one_consumer_and_in_order(self) -> None:
-        message_queue = make_inbox(maxsize=1_000_000)
+        message_queue = make_message_queue(maxsize=1_000_000)
         subscription = closing(message_queue)
 
         def read() -> list[int]:
@@ -796,7 +542,7 @@ class TestBatches:
         assert (len(message_queue), message_queue.room()) == (0, 1_000_000)
 
     def test_each_consumer_of_one_batch_goes_on_behind_what_the_others_took(self) -> None:
-        message_queue = make_inbox(maxsize=100)
+        message_queue = make_message_queue(maxsize=100)
         subscription = closing(message_queue)
         message_queue.put_many(batch_of(0, 12, "/a:X", "/a:Y", "/a:Z"))
         one, other = iter(subscription), iter(subscription)
@@ -823,7 +569,7 @@ class TestBatches:
                 said, self.said = self.said, True
                 return 0 if said else 1
 
-        message_queue = make_inbox(maxsize=100)
+        message_queue = make_message_queue(maxsize=100)
         batch = batch_of(0, 1)
         batch._frames_left = Gone()
         assert list(batch.pushes)
@@ -832,7 +578,7 @@ class TestBatches:
         assert (number(pop(message_queue)), len(message_queue)) == (1, 1)
 
     def test_a_frame_that_is_no_push_is_left_out_and_counted(self) -> None:
-        message_queue = make_inbox(maxsize=100)
+        message_queue = make_message_queue(maxsize=100)
         subscription = closing(message_queue)
         batch = batch_of(0, 12)
         batch.frames[3] = batch.frames[3][:-1]
@@ -847,10 +593,10 @@ class TestBatches:
     def test_ctrl_c_at_any_instant_costs_at_most_the_message_that_was_being_taken(
         self, topics: tuple[str, ...]
     ) -> None:
-        files = {envelopes_module.__file__, inbox_module.__file__}
+        files = {envelopes_module.__file__, queue_module.__file__}
         before = sys.gettrace()  # such as that of coverage
         for instant in count(1):
-            message_queue = make_inbox(maxsize=1000)
+            message_queue = make_message_queue(maxsize=1000)
             subscription = closing(message_queue)
             message_queue.put_many(batch_of(0, 8, *topics))
             message_queue.put(message(8))
@@ -899,7 +645,7 @@ class TestBatches:
     def test_ctrl_c_while_what_fits_is_queued_leaves_all_of_it_or_none(self, overflow: str, method: str) -> None:
         """A consumer that reads the socket queues what it has read itself, and asks `has` after an exception."""
         for point in count(1):
-            message_queue = make_inbox(overflow, maxsize=20)
+            message_queue = make_message_queue(overflow, maxsize=20)
             batch = batch_of(0, 8)
             pushes: Any = batch if method == "put_many" else batch[0]
             size = 8 if method == "put_many" else 1
@@ -917,7 +663,7 @@ class TestBatches:
         assert point > 2
 
     def test_a_batch_wakes_as_many_as_it_can_serve(self) -> None:
-        message_queue = make_inbox(maxsize=100)
+        message_queue = make_message_queue(maxsize=100)
         subscription = closing(message_queue)
         tasks = [Task(lambda: number(subscription.get())) for _ in range(3)]
         wait_for_a_consumer(message_queue, 3)
@@ -926,7 +672,7 @@ class TestBatches:
 
     @pytest.mark.parametrize("overflow", OVERFLOW)
     def test_it_is_told_whether_one_thread_has_waited_for_a_batch(self, overflow: str) -> None:
-        message_queue = make_inbox(overflow, maxsize=100)
+        message_queue = make_message_queue(overflow, maxsize=100)
         assert message_queue.put_many(batch_of(0, 5)) is False, "nobody waited"
         popped(message_queue)
         waiting = Task(message_queue.wait, None)
@@ -936,7 +682,7 @@ class TestBatches:
         assert message_queue.put_many(batch_of(10, 5)) is False, "nobody waits now"
 
     def test_a_push_that_is_put_back_is_the_next_and_wakes_who_found_nothing(self) -> None:
-        message_queue = make_inbox(maxsize=100)
+        message_queue = make_message_queue(maxsize=100)
         message_queue.put_many(batch_of(0, 3))
         push = next(message_queue.source())
         task = Task(lambda: message_queue.wait(LIMIT))
@@ -950,7 +696,7 @@ class TestBatches:
         assert numbers(popped(message_queue)) == [0, 1, 2]
 
     def test_what_was_taken_makes_room_without_more_ado(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        message_queue = make_inbox(maxsize=20)
+        message_queue = make_message_queue(maxsize=20)
         monkeypatch.setattr(message_queue, "_put_congested", pytest.fail)
         for n in range(0, 100, 10):
             message_queue.put_many(batch_of(n, 10))
@@ -966,7 +712,7 @@ class TestBatches:
         assert len(looks) <= 3, "it is looked at how many there are, not for each"
 
     def test_a_batch_without_room_for_all_of_it_is_queued_as_far_as_there_is(self) -> None:
-        message_queue = make_inbox("drop_newest", maxsize=10)
+        message_queue = make_message_queue("drop_newest", maxsize=10)
         message_queue.put_many(batch_of(0, 6))
         assert (message_queue.fits(4), message_queue.fits(5)) == (True, False)
         message_queue.put_many(batch_of(6, 6, "/a:X", "/a:Y"))
@@ -985,7 +731,7 @@ class TestBatches:
         ]
 
     def test_the_oldest_is_behind_a_batch_of_which_all_is_gone(self) -> None:
-        message_queue = make_inbox(maxsize=100)
+        message_queue = make_message_queue(maxsize=100)
         message_queue.put_many(batch_of(0, 1, "/a:X", "/a:Y"))
         message_queue.put_many(batch_of(1, 2, "/a:X", "/a:Y"))
         for n, topic in enumerate(("/a:X", "/a:Y")):
@@ -1002,7 +748,7 @@ class TestBatches:
         assert (message_queue.oldest(), len(message_queue), message_queue.first_batch()) == (message(3), 1, None)
 
     def test_take_yields_no_more_than_it_is_asked_for(self) -> None:
-        message_queue = make_inbox(maxsize=100)
+        message_queue = make_message_queue(maxsize=100)
         assert list(message_queue.take_messages(5)) == []
         for n in range(3):
             message_queue.put(message(n))
@@ -1014,7 +760,7 @@ class TestBatches:
         assert numbers(found) == list(range(8))
 
     def test_take_leaves_what_comes_meanwhile_and_stops_where_others_took_the_rest(self) -> None:
-        message_queue = make_inbox(maxsize=100)
+        message_queue = make_message_queue(maxsize=100)
         for n in range(3):
             message_queue.put(message(n))
         taking = message_queue.take_messages(9)
@@ -1030,7 +776,7 @@ class TestBatches:
     def test_a_batch_that_comes_in_the_instant_of_taking_is_taken_message_by_message(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        message_queue = make_inbox(maxsize=20)
+        message_queue = make_message_queue(maxsize=20)
         subscription = closing(message_queue)
         message_queue.put(message(0))
         source = message_queue.source
@@ -1051,7 +797,7 @@ class TestBatches:
     def test_a_signal_handler_may_take_what_was_before_a_batch_at_the_last_instant(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        message_queue = make_inbox(maxsize=20)
+        message_queue = make_message_queue(maxsize=20)
         subscription = closing(message_queue)
         message_queue.put(message(0))
         message_queue.put_many(batch_of(1, 3))
@@ -1087,7 +833,7 @@ class TestBatches:
                     found.append(number(pop(message_queue)))
                 return 0
 
-        message_queue = make_inbox(maxsize=20)
+        message_queue = make_message_queue(maxsize=20)
         found: list[int] = []
         batch = batch_of(0, 1)
         assert list(batch.pushes)
@@ -1098,7 +844,7 @@ class TestBatches:
         assert (number(pop(message_queue)), found, len(message_queue)) == (2, [-1, 1], 0)
 
     def test_a_forked_child_has_none_of_them_even_where_a_loop_is_in_one(self) -> None:
-        message_queue = make_inbox(maxsize=20)
+        message_queue = make_message_queue(maxsize=20)
         subscription = closing(message_queue)
         message_queue.put_many(batch_of(0, 10))
         message_queue.put_many(batch_of(10, 10, "/a:X", "/a:Y"))
@@ -1111,7 +857,7 @@ class TestBatches:
         assert number(next(loop)) == 20
 
     def test_a_signal_handler_may_take_messages_where_it_interrupts_who_takes_them(self) -> None:
-        message_queue = make_inbox(maxsize=20)
+        message_queue = make_message_queue(maxsize=20)
         message_queue.put_many(batch_of(0, 20))
 
         def interrupted() -> int:
@@ -1120,65 +866,10 @@ class TestBatches:
 
         assert Task(interrupted).result() == 0
 
-    def test_what_a_batch_supersedes_under_latest_is_only_counted(self) -> None:
-        message_queue = make_inbox("latest", 2)
-        message_queue.put_many(batch_of(0, 9))
-        message_queue.put_many(batch_of(9, 1))
-        one = pop(message_queue)
-        assert (number(one), one.lost, message_queue.dropped) == (9, 9, 9)
-        message_queue.put_many([message(0, "/a:B"), message(1, "/a:C")])
-        message_queue.put_many(batch_of(0, 9))
-        assert (len(message_queue), message_queue.dropped) == (2, 18)
-
-    def test_each_channel_of_a_batch_is_kept_under_latest(self) -> None:
-        message_queue = make_inbox("latest", 2)
-        message_queue.put_many(batch_of(0, 9, "/a:X", "/a:Y"))
-        assert [(number(one), one.topic, one.lost) for one in popped(message_queue)] == [(8, "/a:X", 4), (7, "/a:Y", 3)]
-        assert message_queue.dropped == 7
-
-    def test_a_batch_pushes_out_the_oldest_one_by_one(self) -> None:
-        message_queue = make_inbox("drop_oldest", 3)
-        message_queue.put(message(0))
-        message_queue.put_many(batch_of(1, 5, "/a:X", "/a:Y"))
-        assert taken(message_queue) == [(3, 3), (4, 0), (5, 0)]
-        assert message_queue.dropped == 3
-
-
-class TestInline:
-    def test_the_callback_runs_where_the_message_is_put(self) -> None:
-        got: list[tuple[int, threading.Thread]] = []
-        message_queue = InlineQueue(lambda one: got.append((number(one), threading.current_thread())), pytest.fail)
-        message_queue.put(message(0))
-        message_queue.put_many([message(1), message(2)])
-        assert got == [(n, threading.current_thread()) for n in range(3)]
-        assert len(message_queue) == 0
-        assert message_queue.dropped == 0
-
-    @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1)])
-    def test_what_it_raises_is_reported_and_it_goes_on(self, error: BaseException) -> None:
-        errors: list[BaseException] = []
-        got: list[int] = []
-
-        def failing(one: Message) -> None:
-            got.append(number(one))
-            raise error
-
-        message_queue = InlineQueue(failing, errors.append)
-        message_queue.put(message(0))
-        message_queue.put_many([message(1), message(2)])
-        assert got == [0, 1, 2]
-        assert errors == [error] * 3
-
-    def test_after_the_end_it_is_not_called(self) -> None:
-        message_queue = InlineQueue(lambda one: pytest.fail("called after the end"), pytest.fail)
-        message_queue.finish(None)
-        message_queue.put(message(0))
-        message_queue.put_many([message(1)])
-
 
 @pytest.mark.parametrize("overflow", OVERFLOW)
 def test_what_comes_just_as_a_wait_begins_ends_it(overflow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    message_queue = make_inbox(overflow)
+    message_queue = make_message_queue(overflow)
     ready = message_queue.ready
 
     def ready_at_once() -> bool:
@@ -1189,49 +880,3 @@ def test_what_comes_just_as_a_wait_begins_ends_it(overflow: str, monkeypatch: py
     assert message_queue.wait(LIMIT)
     assert not message_queue.waiters
     assert taken(message_queue) == [(1, 0)]
-
-
-def test_an_inbox_tells_for_how_many_it_has_room() -> None:
-    raising = make_inbox("raise", 3)
-    assert raising.room() == 3
-    raising.put(message(1))
-    assert raising.room() == 2
-    assert make_inbox("latest", 3).room() == math.inf
-    assert InlineQueue(lambda _: None, lambda _: None).room() == math.inf
-
-
-@pytest.mark.parametrize("overflow", OVERFLOW)
-def test_what_a_dropped_message_says_is_missing_before_it_stays_missing(overflow: str) -> None:
-    message_queue = make_inbox(overflow, maxsize=1)
-    pushes = [message(each).with_lost(10**each) for each in range(4)]
-    delivered = []
-    for push in pushes[:3]:
-        message_queue.put(push)
-    delivered.append(pop(message_queue))
-    if overflow == "raise":
-        message_queue.notice()
-    message_queue.put_many(pushes[3:])
-    delivered += popped(message_queue)
-    assert sum(each.lost for each in delivered) + len(delivered) == 1111 + 4
-
-
-def test_who_waits_for_a_call_under_way_is_let_go_when_it_is_over() -> None:
-    began, go_on = threading.Event(), threading.Event()
-
-    def call(_: Message) -> None:
-        began.set()
-        assert go_on.wait(LIMIT)
-
-    for put in (InlineQueue.put, lambda message_queue, one: InlineQueue.put_many(message_queue, [one])):
-        began.clear(), go_on.clear()
-        message_queue = InlineQueue(call, pytest.fail)
-        caller = Task(put, message_queue, message(1))
-        reached(began, "it was not called")
-        waiters = [Task(message_queue.wait_for_call, LIMIT) for _ in range(3)]
-        message_queue.wait_for_call(SHORT)  # which ends by itself
-        assert not [waiter for waiter in waiters if waiter.done.is_set()]
-        go_on.set()
-        for task in (caller, *waiters):
-            task.result()
-        assert not message_queue.leaving
-        message_queue.wait_for_call(LIMIT)  # nothing is under way

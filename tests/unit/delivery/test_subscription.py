@@ -11,7 +11,7 @@ import pytest
 from kucoin_sync import KucoinSyncError, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
 from kucoin_sync.delivery.overflow import OVERFLOW
 
-from ...support.message_queues import make_inbox, wait_for_a_consumer
+from ...support.message_queues import make_message_queue, wait_for_a_consumer
 from ...support.messages import message, number
 from ...support.threads import LIMIT, Task, reached
 
@@ -20,7 +20,7 @@ TOPIC = "/market/ticker:BTC-USDT"
 
 
 def make(*topics: str, overflow: str = "raise", maxsize: int = 10, **options: Any) -> Subscription[Any]:
-    message_queue = make_inbox(overflow, maxsize)
+    message_queue = make_message_queue(overflow, maxsize)
     return Subscription(
         topics or (TOPIC,), message_queue, close=lambda subscription: subscription.message_queue.finish(None), **options
     )

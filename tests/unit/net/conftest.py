@@ -58,3 +58,9 @@ def way_of_waiting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     """Wait with `poll`, and with `select` as on systems without `poll`."""
     if request.param == "select":
         monkeypatch.delattr(select, "poll")
+
+
+@pytest.fixture(params=["plain", "tls"])
+def secure(request: pytest.FixtureRequest) -> bool:
+    tls: bool = request.param == "tls"
+    return tls

@@ -112,7 +112,7 @@ def shown(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)) + repr(error)
 
 
-class TestBases:
+class TestEndpoints:
     def test_they_lose_their_trailing_slash(self) -> None:
         endpoints = Endpoints.checked(SPOT + "/", FUTURES + "//", ("Feed.Example",))
         assert endpoints == (SPOT, FUTURES, ("feed.example",))
@@ -272,7 +272,7 @@ class TestCall:
     @pytest.mark.parametrize("data", [None, "1547015186532", 1.5, {"t": 1}, ["x"] * 1000])
     def test_a_time_that_is_none_is_refused(self, rest: Rest, canned: responses.RequestsMock, data: object) -> None:
         canned.get(SPOT + TIME, json={"code": "200000", "data": data})
-        with pytest.raises(RestError, match="a timestamp that is none: ") as failure:
+        with pytest.raises(RestError, match="an invalid timestamp: ") as failure:
             rest.server_time()
         assert len(str(failure.value)) < 250
 

@@ -26,7 +26,7 @@ from ...support.threads import LIMIT, Task, reached
 SHORT = 0.2  # seconds until a deadline that a test waits for
 
 
-class TestWire:
+class TestCancellableSocket:
     @pytest.mark.usefixtures("way_of_waiting")
     def test_it_reads_what_is_there_and_waits_for_the_first_byte(
         self, socket_pair: SocketPair, poll_begun: threading.Event

@@ -264,14 +264,14 @@ def test_the_order_of_the_keys_is_free(beginning: bytes) -> None:
         b"\xff",
     ],
 )
-def test_what_says_more_or_less_than_topic_subject_and_type_is_not_sealed(beginning: bytes) -> None:
+def test_what_says_more_or_less_than_topic_subject_and_type_is_not_learned(beginning: bytes) -> None:
     assert prefix_of(beginning + b"{}}") is None
 
 
 @pytest.mark.parametrize(
     "end", [b',"tunnelId":"t"}', b',"topic":"/a:C"}', b',"subject":"s"}', b',"sn":5}', b"}\n", b" } ", b',"data":{}}']
 )
-def test_what_has_more_behind_its_data_is_not_sealed(end: bytes) -> None:
+def test_what_has_more_behind_its_data_is_not_learned(end: bytes) -> None:
     assert prefix_of(b'{"topic":"/a:B","type":"message","data":{}}') is not None
     assert prefix_of(b'{"topic":"/a:B","type":"message","data":{} }') is not None
     assert prefix_of(b'{"topic":"/a:B","type":"message","data":{}' + end) is None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from kucoin_sync.protocol.dialect import Answer, Server
-from kucoin_sync.protocol.dialects import DIALECTS
-from kucoin_sync.topics.table import TABLE
 
 
 def test_a_server_shows_everything_but_its_token() -> None:
@@ -17,10 +15,3 @@ def test_an_answer_that_says_nothing_more_is_no_error_and_changes_no_heartbeat()
     answer = Answer("ack", "7")
     assert (answer.code, answer.reason, answer.meaning) == (0, "", "")
     assert (answer.ping_interval, answer.ping_timeout) == (None, None)
-
-
-def test_every_topic_has_a_dialect_and_every_market_has_one() -> None:
-    assert {name: dialect.name for name, dialect in DIALECTS.items()} == {name: name for name in DIALECTS}
-    assert {row.dialect for row in TABLE} <= DIALECTS.keys()
-    markets = {(row.market, row.dialect) for row in TABLE}
-    assert len({market for market, _ in markets}) == len(markets)

@@ -17,7 +17,7 @@ from kucoin_sync.protocol.classic import _Plain, _Split, _Typed, decode_message
 from kucoin_sync.protocol.envelopes import Decoder, FrameBatch, Push, RawPush, channel_of, opened
 from kucoin_sync.protocol.message import Arrival, Origin
 
-from ...support.message_queues import make_inbox, pop
+from ...support.message_queues import make_message_queue, pop
 from ...support.tickers import START, learned, prefix_of, symbols, ticker
 
 ARRIVAL = Arrival(3, 17)
@@ -282,7 +282,7 @@ BAD = [
 @pytest.mark.parametrize("bad", BAD, ids=["cut short", "one brace too many", "deep", "another type", "a bracket"])
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 def test_what_is_no_push_is_left_out_and_counted(reader: Callable[[Message], object], bad: bytes) -> None:
-    message_queue = make_inbox("raise")
+    message_queue = make_message_queue("raise")
     subscription = Subscription(("/a:B",), message_queue, close=lambda _: message_queue.finish(None))
     message_queue.put_many([raw_push(frame) for frame in (ticker(0), bad, ticker(1), ticker(2), bad, ticker(3))])
     subscription.close()
@@ -308,7 +308,7 @@ def test_opened_leaves_out_what_can_not_be_read() -> None:
 
 @pytest.mark.parametrize("overflow", [each for each in OVERFLOW if each != "latest"])
 def test_what_was_dropped_is_told_by_the_next_that_can_be_read(overflow: str) -> None:
-    message_queue = make_inbox(overflow, 2)
+    message_queue = make_message_queue(overflow, 2)
     for n in range(4):
         message_queue.put(raw_push(ticker(n)))
     seen: list[Message] = []
@@ -325,7 +325,7 @@ def test_what_was_dropped_is_told_by_the_next_that_can_be_read(overflow: str) ->
 
 
 def test_a_dropped_frame_that_the_oldest_policy_has_to_look_at_may_be_unreadable() -> None:
-    message_queue = make_inbox("drop_oldest", 2)
+    message_queue = make_message_queue("drop_oldest", 2)
     for frame in (ticker(0), BAD[0], ticker(2)):
         message_queue.put(raw_push(frame))
     message = pop(message_queue)
@@ -335,7 +335,7 @@ def test_a_dropped_frame_that_the_oldest_policy_has_to_look_at_may_be_unreadable
 
 
 def test_superseded_frames_are_only_counted_under_latest() -> None:
-    message_queue = make_inbox("latest", 2)
+    message_queue = make_message_queue("latest", 2)
     message_queue.put_many([raw_push(ticker(n)) for n in range(5)])
     message_queue.put(raw_push(ticker(5)))
     message = pop(message_queue)
@@ -346,7 +346,7 @@ def test_superseded_frames_are_only_counted_under_latest() -> None:
 
 
 def test_an_unreadable_frame_hides_none_under_latest() -> None:
-    message_queue = make_inbox("latest", 2)
+    message_queue = make_message_queue("latest", 2)
     message_queue.put_many([raw_push(ticker(0)), raw_push(BAD[0])])
     message_queue.put(decode_message(ticker(1).replace(b"BTC", b"ETH")))
     for topic in ("/market/ticker:BTC-USDT", "/market/ticker:ETH-USDT"):
@@ -356,7 +356,7 @@ def test_an_unreadable_frame_hides_none_under_latest() -> None:
 
 
 def test_a_loop_goes_on_over_data_beyond_the_usual_form() -> None:
-    message_queue = make_inbox("raise", 1000)
+    message_queue = make_message_queue("raise", 1000)
     subscription = Subscription(("/a:B",), message_queue, close=lambda _: message_queue.finish(None))
     message_queue.put_many([raw_push(ticker(n, price=[]) if n == 250 else ticker(n)) for n in range(500)])
     subscription.close()

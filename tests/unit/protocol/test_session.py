@@ -1445,7 +1445,7 @@ def test_what_is_not_recognised_changes_nothing() -> None:
     assert (session.next_deadline(), session.eventful, session.unreadable) == (deadline, False, 0)
 
 
-def test_a_sealed_frame_is_text_or_nothing() -> None:
+def test_a_raw_push_is_text_or_nothing() -> None:
     session = opened()
     receive(session, PUSH)
     accented, broken = (PUSH.replace(b'"data":{', b'"data":{"x":"%s",' % text) for text in ("é".encode(), b"\xff"))

@@ -11,6 +11,6 @@ def test_a_key_is_a_topic_outside_of_tunnels_unless_it_names_one() -> None:
     assert TopicKey("/a/b", "t") != TopicKey("/a/b")
 
 
-def test_the_outcomes_are_all_that_a_session_tells() -> None:
+def test_these_are_all_events_of_a_session() -> None:
     kinds = {kind.__name__ for kind in session_events.SessionEvent.__args__}
     assert kinds == {"Welcomed", "Acked", "TopicRefused", "ConnectionFull", "Proved", "ServerError"}

@@ -15,7 +15,7 @@ from kucoin_sync.relay.leadership import refusal_reason
         ("/market/match:BTC-USDT", False, ""),
         ("/market/snapshot:USDS", False, ""),
         ("/account/balance", True, ""),
-        ("/account/balance", False, "was not told to pass private topics on"),
+        ("/account/balance", False, "does not pass private topics on"),
         ("nonsense", True, "'nonsense' is not a topic"),
         ("/market/match:BTC-USDT,ETH-USDT", True, "one symbol at a time"),
     ],

@@ -15,7 +15,9 @@ from kucoin_sync import topics
 from kucoin_sync.exceptions import InvalidTopic
 from kucoin_sync.topics import futures, uta
 from kucoin_sync.topics.grammar import row_of
-from kucoin_sync.topics.table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE
+from kucoin_sync.topics.table import CANDLE_TYPES, TABLE
+
+from .test_futures import OF_CONTRACTS, PLAIN_FUTURES
 
 OF_SYMBOLS = {
     "ticker": "/market/ticker",
@@ -46,26 +48,6 @@ PLAIN = {
     "stop_orders": "/spotMarket/advancedOrders",
     "margin_position": "/margin/position",
 }
-OF_CONTRACTS = {
-    "ticker": "/contractMarket/tickerV2",
-    "ticker_v1": "/contractMarket/ticker",
-    "depth5": "/contractMarket/level2Depth5",
-    "depth50": "/contractMarket/level2Depth50",
-    "level2": "/contractMarket/level2",
-    "match": "/contractMarket/execution",
-    "instrument": "/contract/instrument",
-    "announcement": "/contract/announcement",
-    "snapshot": "/contractMarket/snapshot",
-    "orders": "/contractMarket/tradeOrders",
-    "position": "/contract/position",
-}
-PLAIN_FUTURES = {
-    "stop_orders": "/contractMarket/advancedOrders",
-    "wallet": "/contractAccount/wallet",
-    "positions": "/contract/positionAll",
-    "margin_mode": "/contract/marginMode",
-    "cross_leverage": "/contract/crossLeverage",
-}
 
 
 @pytest.mark.parametrize(("name", "prefix"), OF_SYMBOLS.items())
@@ -82,34 +64,14 @@ def test_helpers_that_take_currencies_or_markets(name: str, prefix: str) -> None
     assert build("BTC", "KCS") == f"{prefix}:BTC,KCS"
 
 
-@pytest.mark.parametrize(("name", "prefix"), OF_CONTRACTS.items())
-def test_helpers_that_take_contracts(name: str, prefix: str) -> None:
-    build: Callable[..., str] = getattr(futures, name)
-    assert build("XBTUSDTM") == f"{prefix}:XBTUSDTM"
-    assert build("XBTUSDTM", ".KXBT") == f"{prefix}:XBTUSDTM,.KXBT"
-
-
 @pytest.mark.parametrize(("name", "topic"), PLAIN.items())
 def test_helpers_without_an_argument(name: str, topic: str) -> None:
     assert getattr(topics, name)() == topic
 
 
-@pytest.mark.parametrize(
-    ("name", "topic"),
-    [*PLAIN_FUTURES.items(), ("orders", "/contractMarket/tradeOrders"), ("announcement", "/contract/announcement")],
-)
-def test_helpers_of_futures_without_an_argument(name: str, topic: str) -> None:
-    assert getattr(futures, name)() == topic
-
-
 @pytest.mark.parametrize("type", CANDLE_TYPES)
 def test_candles_take_a_symbol_and_a_type(type: str) -> None:
     assert topics.candles("BTC-USDT", type) == f"/market/candles:BTC-USDT_{type}"
-
-
-@pytest.mark.parametrize("type", FUTURES_CANDLE_TYPES)
-def test_candles_of_futures_take_a_contract_and_a_type(type: str) -> None:
-    assert futures.candles("XBTUSDTM", type) == f"/contractMarket/limitCandle:XBTUSDTM_{type}"
 
 
 def test_a_repeated_name_counts_once() -> None:

@@ -18,7 +18,7 @@ from kucoin_sync.protocol.message import Arrival, Message, Origin
 
 from .messages import prefix_of
 
-__all__ = ["Line", "Owner", "message", "sealed"]
+__all__ = ["FollowedBook", "Owner", "message", "raw_push"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -38,7 +38,7 @@ def message(topic: str, data: Any, subject: str | None = None, *, epoch: int = 1
     return made
 
 
-def sealed(opened: Message, frame: bytes | None = None) -> RawPush:
+def raw_push(opened: Message, frame: bytes | None = None) -> RawPush:
     """Return a push as a raw frame, as a connection delivers it; `frame` replaces its bytes."""
     start, data, _ = opened.raw.partition(b'"data":')
     prefix = prefix_of(start + data, opened.topic or "", opened.subject)
@@ -66,7 +66,7 @@ class Owner:
         return ""
 
 
-class Line:
+class FollowedBook:
     """One book with its follower and its message queue.
 
     Attributes:
@@ -88,7 +88,7 @@ class Line:
         """Receive an update; every second one is a raw frame."""
         came = message(self.source.topic, data, subject, **options)
         self._puts += 1
-        self.message_queue.put(came if self._puts % 2 else sealed(came))
+        self.message_queue.put(came if self._puts % 2 else raw_push(came))
 
     def push(self, data: Any, subject: str | None = None, **options: Any) -> None:
         """Receive an update and apply it."""

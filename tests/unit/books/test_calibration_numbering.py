@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from kucoin_sync.books import FUTURES_LEVEL2, LEVEL2, LEVEL3, Calibration
 
 from ...support.numbering import FEEDS, Numbering, content
+from ...support.selection import examples as number_of
 
 ENOUGH = 4
 """The number of successive updates after which a new numbering is recognised."""
@@ -164,5 +165,5 @@ class Numberings(RuleBasedStateMachine):
 )
 def test_a_book_equals_the_exchanges_or_refuses_and_never_goes_back(feed: str, examples: int) -> None:
     case = type("Case", (Numberings,), {"feed": feed}).TestCase
-    case.settings = settings(max_examples=examples, stateful_step_count=30, deadline=None)
+    case.settings = settings(max_examples=number_of(examples), stateful_step_count=30, deadline=None)
     case("runTest").runTest()

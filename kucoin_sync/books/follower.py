@@ -9,6 +9,8 @@ Rules:
 4. A snapshot requested before the latest loss is ignored.
 5. An end is final: the book was closed, its topic was unsubscribed or refused, or REST refused with an error that no
    later attempt can fix; see `exceptions.is_fatal`.
+6. Pushed snapshots come among the updates. What waits when the connection is lost is dropped: a snapshot from before
+   would make a book readable that gets no updates.
 """
 
 from __future__ import annotations

@@ -97,6 +97,7 @@ class BookSource(msgspec.Struct, frozen=True):
             raise InvalidTopic(
                 'the UTA feed has no books of level 3 (single orders): leave level out, or use feed="classic"'
             )
+        topics.uta.trades(symbol)  # raises InvalidTopic with a better hint than the topic of a book, which has a depth
         topic = topics.uta.book(symbol)
         market = "uta-spot" if "-" in symbol else "uta-futures"
         return cls(symbol, 2, market, str(topic), UTA_LEVEL2, "", False, UTA_DEPTH)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import InvalidTopic
-from kucoin_sync.books import FUTURES_LEVEL2, LEVEL2, LEVEL3, BookSource
+from kucoin_sync.books import FUTURES_LEVEL2, LEVEL2, LEVEL3, UTA_LEVEL2, BookSource
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
 LEVEL3_PATH = "/api/v2/market/orderbook/level3"
@@ -23,6 +23,11 @@ LEVEL3_PATH = "/api/v2/market/orderbook/level3"
         (
             {"symbol": CONTRACT, "with_key": True},
             "futures", f"/contractMarket/level2:{CONTRACT}", FUTURES_LEVEL2, "/api/v1/level2/snapshot", False, None,
+        ),
+        ({"feed": "uta"}, "uta-spot", f"/uta/obu.SPOT:{SPOT}_increment@10ms", UTA_LEVEL2, "", False, 500),
+        (
+            {"symbol": CONTRACT, "feed": "uta", "with_key": True},
+            "uta-futures", f"/uta/obu.FUTURES:{CONTRACT}_increment@10ms", UTA_LEVEL2, "", False, 500,
         ),
     ],
 )  # fmt: skip
@@ -41,6 +46,11 @@ def test_each_kind_of_book_has_its_topic_and_endpoint(
     ("options", "error", "hint"),
     [
         ({"symbol": "btc-usdt"}, InvalidTopic, "did you mean BTC-USDT"),
+        ({"symbol": "btc-usdt", "feed": "uta"}, InvalidTopic, "did you mean BTC-USDT"),
+        ({"symbol": "BTC-USDT,ETH-USDT", "feed": "uta"}, InvalidTopic, "does not take"),
+        ({"symbol": None, "feed": "uta"}, InvalidTopic, "a symbol such as BTC-USDT"),
+        ({"feed": "uta", "level": 3}, ValueError, "the UTA feed has no books of level 3"),
+        ({"feed": "pro"}, ValueError, 'KuCoin\'s feeds are "classic" and "uta"'),
         ({"symbol": "xbtusdtm"}, InvalidTopic, "did you mean XBTUSDTM"),
         ({"symbol": "BTC-USDT,ETH-USDT"}, InvalidTopic, "does not take"),
         ({"symbol": ""}, InvalidTopic, "does not take"),

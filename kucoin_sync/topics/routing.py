@@ -127,7 +127,9 @@ class Router(Generic[S]):
             if alias is not None and other != single and _name_matches(alias, single, other):
                 pairs.append((single, other))
         for name, other in pairs:
-            self._deduplicators.setdefault(name, _Deduplicator()).add_name(other)
+            deduplicator = self._deduplicators.setdefault(name, _Deduplicator())
+            deduplicator.add_name(other)
+            deduplicator.drops_repeats |= (other, name) in pairs
             self.exact[name] = _merge(self._routes(name))
 
     def _routes(self, topic: str) -> Iterator[Route[S]]:
@@ -167,10 +169,14 @@ class _Deduplicator(Generic[S]):
 
     Attributes:
         other_names: the other names. They stay after they are no longer wanted, because their pushes may still come.
+        drops_repeats: whether an event that comes a second time under one name is dropped. It is if each of two topics
+            may be pushed as the other: then an event may be pushed for each of them under the same name.
     """
 
     def __init__(self) -> None:
         self.other_names: dict[str, None] = {}
+        self.drops_repeats = False
+        self._recent: dict[tuple[S, bool], deque[Any]] = {}  # by sink, and whether under the own name
         self._seen = False
         self._delivered: dict[S, deque[Any]] = {}
 
@@ -183,12 +189,26 @@ class _Deduplicator(Generic[S]):
     def forget_sink(self, sink: S) -> None:
         """Forget the messages delivered to a sink."""
         self._delivered.pop(sink, None)
+        for own in (True, False):
+            self._recent.pop((sink, own), None)
+
+    def _is_repeat(self, sink: S, message: Pushed, *, own: bool) -> bool:
+        """Return whether the same event was delivered to a sink before, under the own name or another; note it."""
+        if not self.drops_repeats:
+            return False
+        data = _data(message)
+        recent = self._recent.setdefault((sink, own), deque(maxlen=_MAX_REMEMBERED))
+        if data in recent:
+            recent.remove(data)
+            return True
+        recent.append(data)
+        return False
 
     def other_name_test(self, sink: S, named: Callable[[Pushed], bool] | None) -> Callable[[Pushed], bool]:
         """Return a test of whether to deliver a push under another name to a sink."""
 
         def test(message: Pushed) -> bool:
-            if self._seen or not (named is None or named(message)):
+            if self._seen or not (named is None or named(message)) or self._is_repeat(sink, message, own=False):
                 return False
             self._delivered.setdefault(sink, deque(maxlen=_MAX_REMEMBERED)).append(_data(message))
             return True
@@ -200,6 +220,8 @@ class _Deduplicator(Generic[S]):
 
         def test(message: Pushed) -> bool:
             self._seen = True
+            if self._is_repeat(sink, message, own=True):
+                return False
             delivered = self._delivered.get(sink) if self._delivered else None
             if delivered is None:
                 return True

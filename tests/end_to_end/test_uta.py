@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -270,3 +272,20 @@ class TestWrongClock:
                     other.subscribe(topics.uta.orders())
                 assert failure.value.code == "400002"
         assert len(uta.connections) == 2
+
+
+def test_each_order_event_comes_once_where_all_orders_and_those_of_a_symbol_are_wanted(events: Events) -> None:
+    with KucoinServer() as server, Stream(**server.stream_options, limits=FAST, on_event=events) as stream:
+        everything, some = stream.subscribe(topics.uta.orders()), stream.subscribe(topics.uta.orders("XBTUSDTM"))
+        connection = next(each for each in server.connections if "/uta/orderAll.UNIFIED" in each.topics)
+        for number in range(5):
+            for symbol in ("XBTUSDTM", "BTC-USDT"):
+                data = {"s": symbol, "oi": f"{number}", "eT": "OPEN", "U": 1770347465824000000 + number}
+                for _ in range(2 if symbol == "XBTUSDTM" else 1):
+                    connection.send_raw(json.dumps({"T": "orderAll.UNIFIED", "P": time.time_ns(), "d": data}))
+        got = [everything.get(timeout=10).payload for _ in range(10)]
+        assert [(each.order_id, each.symbol) for each in got] == [
+            (f"{number}", symbol) for number in range(5) for symbol in ("XBTUSDTM", "BTC-USDT")
+        ]
+        assert [some.get(timeout=10).payload.order_id for _ in range(5)] == [f"{number}" for number in range(5)]
+        assert everything.pending == some.pending == 0

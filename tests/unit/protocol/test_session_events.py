@@ -13,4 +13,4 @@ def test_a_key_is_a_topic_outside_of_tunnels_unless_it_names_one() -> None:
 
 def test_these_are_all_events_of_a_session() -> None:
     kinds = {kind.__name__ for kind in session_events.SessionEvent.__args__}
-    assert kinds == {"Welcomed", "Acked", "TopicRefused", "ConnectionFull", "Proved", "ServerError"}
+    assert kinds == {"Welcomed", "Acked", "TopicRefused", "ConnectionFull", "Proved", "ServerError", "Unsubscribed"}

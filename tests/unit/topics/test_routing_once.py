@@ -173,3 +173,29 @@ def test_remembered_messages_are_bounded_and_removed_with_their_sink() -> None:
     sinks.router.remove("/contract/positionAll", "a")
     assert sinks.router._deduplicators == {}
     assert len(pickle.dumps(sinks.router)) < 500
+
+
+MUTUAL = [pair for pair in PAIRS if pair[::-1] in PAIRS]
+
+
+@pytest.mark.parametrize(("one", "other"), MUTUAL)
+@pytest.mark.parametrize("name", [0, 1])
+@pytest.mark.parametrize("apart", [1, 3])
+def test_an_event_that_both_topics_push_under_one_name_is_delivered_once(
+    one: str, other: str, name: int, apart: int
+) -> None:
+    sinks = Sinks(a=(one,), b=(other,), both=(one, other))
+    for first in range(0, 12, apart):
+        for number in [*range(first, first + apart)] * 2:
+            sinks.push((one, other)[name], number)
+    assert [number for _, number in sinks.got["a"]] == [number for _, number in sinks.got["b"]] == list(range(12))
+    assert sorted(number for _, number in sinks.got["both"]) == sorted([*range(12)] * 2), "once for each topic"
+
+
+@pytest.mark.parametrize(("one", "other"), MUTUAL)
+def test_an_event_comes_twice_under_one_name_where_one_topic_only_is_wanted(one: str, other: str) -> None:
+    sinks = Sinks(a=(one,))
+    for number in (1, 1, 2):
+        sinks.push(one, number)
+    assert [number for _, number in sinks.got["a"]] == [1, 1, 2]
+    assert MUTUAL

@@ -46,7 +46,8 @@ def message(topic: str, data: object, received_ns: int = 1_700_000_000_000_000_1
 def test_every_topic_has_typed_columns(row: object) -> None:
     from kucoin_sync.topics.grammar import build
 
-    argument = {"symbol": "BTC-USDT", "contract": "XBTUSDTM", "currency": "BTC", "market": "BTC"}
+    argument = {"symbol": "BTC-USDT", "contract": "XBTUSDTM", "currency": "BTC", "market": "BTC", "depth": "5"}
+    argument["symbol or contract"] = argument["symbol"]
     value = row.argument.value.rstrip(",…")  # type: ignore[attr-defined]
     columns = columns_of([build(row, *([value.format(type="1min", **argument)] if value else []))])  # type: ignore[arg-type]
     names = [column.name for column in columns]

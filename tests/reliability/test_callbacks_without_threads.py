@@ -17,7 +17,7 @@ from ..support.messages import message
 from ..support.threads import reached, until
 from ..unit.delivery.test_callbacks import Seen, ended, subscribe
 from .conftest import MakeStream
-from .feed import ETH, MATCH, publish
+from .feed import ETH, MATCH, Feed, publish
 
 OURS = "kucoin-callbacks"
 
@@ -56,7 +56,7 @@ class Callback:
         self.began = {number: threading.Event() for number in stuck}
 
     def __call__(self, message: Message) -> None:
-        self.numbers.append(message["data"]["n"])
+        self.numbers.append(message.data["n"])
         number = len(self.numbers)
         if number in self.stuck:
             self.began[number].set()
@@ -73,28 +73,33 @@ def told(events: Events) -> Callable[[], list[ThreadNotStarted]]:
 
 
 def test_one_that_is_stuck_while_no_thread_can_be_started_holds_up_itself_only(
-    server: KucoinServer, stream: Stream, events: Events, threads: Threads, told: Callable[[], list[ThreadNotStarted]]
+    server: KucoinServer,
+    stream: Stream,
+    events: Events,
+    threads: Threads,
+    told: Callable[[], list[ThreadNotStarted]],
+    feed: Feed,
 ) -> None:
     slow, other = Callback(1, 2), Callback()
-    stream.subscribe(ETH, callback=slow)
-    stream.subscribe(MATCH, callback=other)
+    stream.subscribe(feed.eth, callback=slow)
+    stream.subscribe(feed.match, callback=other)
     threads.refused = lambda number: True
-    publish(server, range(3))
+    publish(server, range(3), feed.eth)
     reached(slow.began[1], "the callback was not called")
     for number in range(20):
-        publish(server, [number], MATCH)
+        publish(server, [number], feed.match)
         other.reaches(number + 1)
     assert "no thread could be started for callbacks" in str(events.wait(ThreadNotStarted))
     slow.stuck[1].set()  # and the replaced worker is back
     reached(slow.began[2], "the callback was not called again")
     for number in range(20, 40):
-        publish(server, [number], MATCH)
+        publish(server, [number], feed.match)
         other.reaches(number + 1)
     slow.stuck[2].set()
     slow.reaches(3)
     assert len({event.purpose for event in told()}) == len(told()), "it is told once"
     threads.refused = lambda number: False
-    publish(server, range(40, 60), MATCH)
+    publish(server, range(40, 60), feed.match)
     other.reaches(60)
     until(lambda: stream.stats()["pending"] == 0, "something is left")
 

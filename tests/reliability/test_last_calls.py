@@ -13,15 +13,13 @@ import pytest
 from kucoin_sync import LocalBook, Message, Stream, Subscription
 from kucoin_sync.recording import ReplayStream
 from kucoin_sync.testing import KucoinServer, local_kucoin
-from kucoin_sync.testing.server import Pushed
 
 from ..support.recordings import push, write
 from ..support.threads import LIMIT, Task, reached, until
 from .conftest import MakeStream
-from .feed import ETH, MATCH, publish
+from .feed import MATCH, Feed, on_both, publish, pushed
 
 COUNT = 50
-OTHER = "/market/ticker:OTHER-USDT"
 
 
 class Calls:
@@ -68,7 +66,7 @@ WAYS: dict[str, Callable[[Any, Subscription[Any]], object]] = {
     "subscription.close()": lambda owner, subscription: subscription.close(),
     "the end of a with": lambda owner, subscription: subscription.__exit__(None, None, None),
     "unsubscribe(subscription)": lambda owner, subscription: owner.unsubscribe(subscription),
-    "unsubscribe(topic)": lambda owner, subscription: owner.unsubscribe(MATCH),
+    "unsubscribe(topic)": lambda owner, subscription: owner.unsubscribe(subscription.topics[0]),
     "tunnel.close()": lambda owner, subscription: owner.close(),
     "stream.close()": lambda owner, subscription: owner.close(timeout=0.0),
 }
@@ -80,40 +78,45 @@ def makes_sense(sort: str, way: str) -> bool:
     return (sort == "in a tunnel" or way != "tunnel.close()") and (sort != "in a tunnel" or way != "stream.close()")
 
 
+#: A topic of the UTA feed has one subject, so that of "latest" only one message waits there.
+CASES = [(sort, way) for sort in SORTS for way in WAYS if makes_sense(sort, way)]
+
+
 @from_where
-@pytest.mark.parametrize(("sort", "way"), [(s, w) for s in SORTS for w in WAYS if makes_sense(s, w)])
+@on_both("sort, way", CASES, [case for case in CASES if case[0] not in ("in a tunnel", "latest")])
 def test_a_subscriptions_callback(
-    server: KucoinServer, make_stream: MakeStream, sort: str, way: str, itself: bool
+    server: KucoinServer, make_stream: MakeStream, sort: str, way: str, itself: bool, feed: Feed
 ) -> None:
     stream, calls = make_stream(), Calls()
     owner: Any = stream.tunnel("t") if sort == "in a tunnel" else stream
-    other = stream.subscribe(OTHER)
-    topics = (MATCH, ETH) if sort == "one of several topics" else (MATCH,)
+    other = stream.subscribe(feed.btc)
+    topics = (feed.match, feed.eth) if sort == "one of several topics" else (feed.match,)
     subscription = owner.subscribe(*topics, callback=calls, **SORTS[sort])
     for number in range(COUNT):
-        server.publish(MATCH, {"n": number}, subject=f"kind {number}")
+        each = pushed(feed.match, {"n": number})
+        server.publish_many([each if feed.is_uta else each._replace(subject=f"kind {number}")])
     reached(calls.began, "the callback was not called")
     if sort != "inline":  # else what comes waits in the socket
         until(lambda: subscription.pending >= COUNT - 1, "not all has come")
     if sort == "slow":
         beside = threading.Event()
-        stream.subscribe(OTHER, callback=lambda _: beside.set())
-        publish(server, [0], OTHER)
+        stream.subscribe(feed.btc, callback=lambda _: beside.set())
+        publish(server, [0], feed.btc)
         other.get(timeout=LIMIT)
         reached(beside, "the others do not go on beside the first call")
     end(calls, lambda: WAYS[way](owner, subscription), itself=itself)
     if way == "stream.close()":
         stream.close()
     else:
-        publish(server, [1], OTHER)
+        publish(server, [1], feed.btc)
         other.get(timeout=LIMIT)  # so that all that came before was delivered, and inline callbacks called
         if sort == "one of several topics":
-            publish(server, [7])
+            publish(server, [7], feed.eth)
             until(lambda: len(calls.all) > 1, "the topic that was kept brings nothing")
-            assert calls.all[-1].topic == ETH
+            assert calls.all[-1].topic == feed.eth
             del calls.all[-1]
     until(lambda: not subscription.pending or stream.closed, "what waited is still there")
-    assert [message["data"]["n"] for message in calls.all] == [0]
+    assert [message.data["n"] for message in calls.all] == [0]
 
 
 @from_where
@@ -175,9 +178,9 @@ def test_at_the_end_of_a_replay_nothing_is_withheld(tmp_path: Path) -> None:
         assert len(calls) == COUNT
 
 
-@pytest.mark.parametrize("inline", [False, True])
+@on_both("inline", [False, True])
 def test_none_begins_after_close_however_fast_they_come(
-    server: KucoinServer, make_stream: MakeStream, inline: bool
+    server: KucoinServer, make_stream: MakeStream, inline: bool, feed: Feed
 ) -> None:
     stream = make_stream()
     for attempt in range(20):
@@ -188,28 +191,28 @@ def test_none_begins_after_close_however_fast_they_come(
             if calls[0] > 100:
                 some.set()
 
-        subscription = stream.subscribe(MATCH, callback=count, inline=inline)
-        feed = Task(lambda: server.publish_many([Pushed(MATCH, {"n": n}, "trade", None, {}) for n in range(2_000)]))
+        subscription = stream.subscribe(feed.match, callback=count, inline=inline)
+        publishing = Task(publish, server, range(2_000), feed.match)
         reached(some, "the callback was not called")
         subscription.close()
         after = calls[0]
-        feed.result()
-        other = stream.subscribe(OTHER)
-        publish(server, [1], OTHER)
+        publishing.result()
+        other = stream.subscribe(feed.btc)
+        publish(server, [1], feed.btc)
         other.get(timeout=LIMIT)
         other.close()
         until(lambda subscription=subscription: not subscription.pending, "what waited is still there")
         assert calls[0] == after, f"in attempt {attempt}"
 
 
-@pytest.mark.parametrize("inline", [False, True])
+@on_both("inline", [False, True])
 def test_close_waits_for_a_moment_for_the_call_under_way(
-    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, inline: bool
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, inline: bool, feed: Feed
 ) -> None:
     monkeypatch.setattr("kucoin_sync.delivery.subscription._LONGEST_CALL", LIMIT)
     stream, calls = make_stream(), Calls()
-    subscription = stream.subscribe(MATCH, callback=calls, inline=inline)
-    publish(server, [1], MATCH)
+    subscription = stream.subscribe(feed.match, callback=calls, inline=inline)
+    publish(server, [1], feed.match)
     reached(calls.began, "the callback was not called")
     closing = Task(subscription.close)
     until(lambda: subscription.closed, "it is not closed")

@@ -19,18 +19,24 @@ from kucoin_sync.testing import KucoinServer
 
 from ..support.selection import first, spread
 from ..support.threads import LIMIT, until
-from .feed import ETH
+from .feed import CLASSIC, ETH, UTA, Feed, pushed
 
 #: What a user may hold of a stream alone, and that keeps it going.
-HELD: dict[str, Callable[[Stream], Any]] = {
-    "the stream": lambda stream: (stream.subscribe(ETH), stream)[1],
-    "a subscription": lambda stream: stream.subscribe(ETH),
-    "a loop": lambda stream: iter(stream.subscribe(ETH)),
-    "a tunnel": lambda stream: (stream.subscribe(ETH), stream.tunnel("bt1"))[1],
-    "a subscription in a tunnel": lambda stream: (stream.subscribe(ETH), stream.tunnel("bt1").subscribe(ETH))[1],
-    "a book": lambda stream: (stream.subscribe(ETH), stream.book("BTC-USDT"))[1],
-    "changes of a book": lambda stream: (stream.subscribe(ETH), iter(stream.book("BTC-USDT")))[1],
-    "a recorder": lambda stream: (stream.subscribe(ETH), Recorder(stream, "recorded.jsonl"))[1],
+HELD: dict[str, Callable[[Stream, Feed], Any]] = {
+    "the stream": lambda stream, feed: (stream.subscribe(feed.eth), stream)[1],
+    "a subscription": lambda stream, feed: stream.subscribe(feed.eth),
+    "a loop": lambda stream, feed: iter(stream.subscribe(feed.eth)),
+    "a tunnel": lambda stream, feed: (stream.subscribe(feed.eth), stream.tunnel("bt1"))[1],
+    "a subscription in a tunnel": lambda stream, feed: (
+        stream.subscribe(feed.eth),
+        stream.tunnel("bt1").subscribe(feed.eth),
+    )[1],
+    "a book": lambda stream, feed: (stream.subscribe(feed.eth), stream.book("BTC-USDT", feed=feed.name))[1],
+    "changes of a book": lambda stream, feed: (
+        stream.subscribe(feed.eth),
+        iter(stream.book("BTC-USDT", feed=feed.name)),
+    )[1],
+    "a recorder": lambda stream, feed: (stream.subscribe(feed.eth), Recorder(stream, "recorded.jsonl"))[1],
 }
 
 
@@ -53,23 +59,30 @@ def ended(server: KucoinServer, warned: list[warnings.WarningMessage]) -> None:
     assert told[0].startswith(f"nothing refers to the Stream of {server.rest_url} any more, and it was not closed")
 
 
-@pytest.mark.parametrize("what", spread(HELD, 3))
+@pytest.mark.parametrize(
+    ("feed", "what"),
+    [
+        *spread([(CLASSIC, what) for what in HELD], 3),
+        *spread([(UTA, what) for what in HELD if "tunnel" not in what], len(HELD)),
+    ],
+    ids=str,
+)
 def test_it_goes_on_as_long_as_something_is_held(
-    server: KucoinServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    server: KucoinServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, feed: Feed
 ) -> None:
     monkeypatch.chdir(tmp_path)
     serve_snapshot(server)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        held = HELD[what](Stream(**server.stream_options))
+        held = HELD[what](Stream(**server.stream_options), feed)
         gc.collect()
         assert not warned
         before = len(server.received)
-        server.publish(ETH, {"n": 1})
+        server.publish_many([pushed(feed.eth, {"n": 1})])
         assert server.connections
         assert len(server.received) >= before
         if what == "a loop":
-            assert next(held)["data"]["n"] == 1
+            assert next(held).data["n"] == 1
         if what == "a recorder":
             held.close()
         del held

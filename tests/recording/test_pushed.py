@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kucoin_sync.recording.format import Origin, frames_as_text
+from kucoin_sync.recording.format import FrameOrigin, frames_as_text
 from kucoin_sync.recording.pushed import has_pushed_snapshots, pushed_snapshots
 
 from ..support.uta_books import push
@@ -15,7 +15,7 @@ SNAPSHOT = push("snapshot", 5, 5, bids=[["99", "1"]])
 
 
 def text_of(*frames: bytes, market: str = "uta-spot") -> bytes:
-    return b"".join(frames_as_text(Origin(7, 1, market, False), [frame]) for frame in frames)
+    return b"".join(frames_as_text(FrameOrigin(7, 1, market, False), [frame]) for frame in frames)
 
 
 @pytest.mark.parametrize(

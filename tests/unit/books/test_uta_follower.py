@@ -12,7 +12,7 @@ from kucoin_sync.delivery.overflow import queue_for
 from kucoin_sync.protocol.message import Arrival
 from kucoin_sync.protocol.uta import UTA
 
-from ...support.following import Owner
+from ...support.followers import Owner
 from ...support.uta_books import push
 
 

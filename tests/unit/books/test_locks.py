@@ -1,0 +1,73 @@
+"""The locks of a book: who waits for whom, and who must not wait."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kucoin_sync import BookNotReady
+from kucoin_sync.books import locks as module
+from kucoin_sync.books.locks import BookLocks
+
+from ...support.threads import LIMIT, Task
+
+
+def test_a_reader_may_read_within_its_read() -> None:
+    locks = BookLocks("the book")
+    assert locks.under_lock(lambda: locks.under_lock(lambda: 7)) == 7
+
+
+def test_a_read_that_raises_leaves_no_lock_held() -> None:
+    locks = BookLocks("the book")
+    with pytest.raises(ZeroDivisionError):
+        locks.under_lock(lambda: 1 // 0)
+    assert Task(locks.under_lock, lambda: 7).result() == 7
+
+
+def test_a_second_reader_waits_for_the_first() -> None:
+    locks = BookLocks("the book")
+    reading, may_end = threading.Event(), threading.Event()
+
+    def read() -> int:
+        reading.set()
+        assert may_end.wait(LIMIT)
+        return 1
+
+    first = Task(locks.under_lock, read)
+    assert reading.wait(LIMIT)
+    assert not locks.reader_lock.acquire(blocking=False)
+    second = Task(locks.under_lock, lambda: 2)
+    may_end.set()
+    assert (first.result(), second.result()) == (1, 2)
+
+
+@pytest.mark.parametrize("used_by", ["an update", "another reader"])
+def test_a_call_that_has_interrupted_this_package_waits_for_nobody(
+    used_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = BookLocks("the book")
+    if used_by == "an update":
+        locks.updating = True
+    else:
+        locks._reading_thread = -1
+    assert locks.under_lock(lambda: 7) == 7, "any other call may wait"
+    monkeypatch.setattr(module, "is_reentrant", lambda: True)
+    with pytest.raises(BookNotReady, match="the book is in use and can't be waited for inside this call"):
+        locks.under_lock(lambda: 7)
+
+
+def test_a_read_within_a_read_on_the_same_thread_needs_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    locks = BookLocks("the book")
+    monkeypatch.setattr(module, "is_reentrant", lambda: True)
+    assert locks.under_lock(lambda: locks.under_lock(lambda: 7)) == 7
+
+
+def test_new_locks_are_free() -> None:
+    locks = BookLocks("the book")
+    held = Task(lambda: (locks.lock.acquire(), locks.reader_lock.acquire()))
+    held.result()  # by a thread that does not exist any more, as in a forked child
+    locks.updating, locks._reading_thread = True, -1
+    locks.make_locks()
+    assert locks.under_lock(lambda: 7) == 7
+    assert not locks.updating

@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import AuthenticationError, ConnectionFailed, Credentials, Stream, SubscriptionRejected, topics
+from kucoin_sync import (
+    AuthenticationError,
+    ConnectionFailed,
+    Credentials,
+    InvalidTopic,
+    Stream,
+    SubscriptionRejected,
+    topics,
+)
 from kucoin_sync.events import Connected, Disconnected, Rejected, Resubscribed, Retrying
 from kucoin_sync.net import rest
 from kucoin_sync.recording import Recorder, ReplayStream
@@ -188,6 +196,14 @@ def test_a_login_that_is_refused_after_a_cut_ends_the_subscription(
     with pytest.raises(AuthenticationError, match="KuCoin refused the login: invalid request data"):
         subscription.get(timeout=10)
     assert isinstance(events.wait(Rejected).error, AuthenticationError)
+    assert len(uta.connections) == 2
+
+
+def test_a_public_topic_has_no_messages_of_the_account(uta: UtaServer, stream: Stream) -> None:
+    with pytest.raises(InvalidTopic, match="has no messages of the account's own; leave private= away"):
+        stream.subscribe(BTC, private=True)
+    stream.subscribe(BTC, private=False)
+    stream.subscribe(topics.uta.orders(), private=True)
     assert len(uta.connections) == 2
 
 

@@ -15,7 +15,6 @@ import pytest
 
 from kucoin_sync import (
     AuthenticationError,
-    ConnectionFailed,
     Credentials,
     InvalidTopic,
     Stream,
@@ -229,21 +228,6 @@ def test_it_is_recorded_and_replayed(uta: UtaServer, stream: Stream, tmp_path: P
         messages = list(replay.subscribe(BTC))
     assert [message.raw for message in messages] == frames
     assert [message["d"]["l"] for message in messages] == [f"{n}" for n in range(20)]
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"uta_private_url": "ws://kucoin.example"},
-        {"uta_spot_url": "https://kucoin.example"},
-        {"uta_futures_url": "wss://user:secret@kucoin.example"},
-    ],
-)
-def test_a_url_that_is_no_server_of_the_feed_is_refused(options: dict[str, str]) -> None:
-    with pytest.raises(ConnectionFailed, match=next(iter(options))) as failure:
-        Stream(**options)  # type: ignore[arg-type]
-    assert not failure.value.retriable
-    assert "secret" not in str(failure.value)
 
 
 def test_the_environment_names_the_servers(monkeypatch: pytest.MonkeyPatch, uta: UtaServer) -> None:

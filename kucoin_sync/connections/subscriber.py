@@ -158,6 +158,8 @@ class Subscriber:
         needs_key = grammar.is_private(single)
         if needs_key and private is False:
             raise InvalidTopic(f"{single} is a private topic; leave private= away or pass True")
+        if private and not needs_key and not DIALECTS[grammar.dialect_of(grammar.market_of(single))].mixed:
+            raise InvalidTopic(f"{single} has no messages of the account's own; leave private= away")
         if (needs_key or private) and self.find_credentials() is None:
             what = "is a private topic" if needs_key else "was asked for with private=True"
             raise AuthenticationError(f"{single} {what} and needs an API key: {KEY_NEEDED}")

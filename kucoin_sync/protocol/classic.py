@@ -41,6 +41,7 @@ class Classic:
 
     name = "classic"
     binary = False
+    mixed = True
     site = ""
     tunnels = True
 

@@ -79,6 +79,7 @@ class Dialect(Protocol):
         name: what the rows of the topic table call it.
         binary: whether messages come in binary frames; text frames are messages in any dialect.
         site: names what the connects of the feed are counted for; "" for the REST URL.
+        mixed: whether a public topic may be subscribed on a private connection, for the account's own messages in it.
         tunnels: whether topics may be subscribed in tunnels; `command` then writes "openTunnel" and "closeTunnel", too.
     """
 
@@ -86,6 +87,8 @@ class Dialect(Protocol):
     def name(self) -> str: ...
     @property
     def binary(self) -> bool: ...
+    @property
+    def mixed(self) -> bool: ...
     @property
     def site(self) -> str: ...
     @property

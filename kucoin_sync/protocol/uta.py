@@ -53,6 +53,7 @@ class Uta:
 
     name = "uta"
     binary = True
+    mixed = False
     tunnels = False
 
     def __init__(self, hosts: Hosts | None = None) -> None:

@@ -95,6 +95,7 @@ class _Family:
     Attributes:
         layout: what all their frames have in common.
         marker: the member `s` up to its value.
+        symbols_of: returns the values of all such members.
         data: where the data begins.
         patterns: by the bytes of the symbol.
     """
@@ -104,19 +105,19 @@ class _Family:
         self.data = start + len(middle) - 1
         self.layout = _Layout(head, middle, itemgetter(slice(start, self.data + 1)), b"}}")
         self.marker = marker
+        self.symbols_of = re.compile(re.escape(marker) + rb'([^"]*)"').findall
         self.patterns: dict[bytes, _Pattern] = {}
 
     def find_all(self, frames: list[bytes], text: bytes) -> list[_Pattern] | None:
         """Return the pattern of each frame, None if any has none here; `text` is all of them joined."""
         if not self.layout.fits_all(frames, text):
             return None
-        marker, size, data = self.marker, len(self.marker), self.data
+        symbols = self.symbols_of(text)
+        if len(symbols) != len(frames):  # no object has a member twice, so that otherwise each frame has one
+            return None
         try:
-            symbols = [
-                frame[(start := frame.rindex(marker, data) + size) : frame.index(b'"', start)] for frame in frames
-            ]
             return list(map(self.patterns.__getitem__, symbols))
-        except (KeyError, ValueError):
+        except KeyError:
             return None
 
 

@@ -63,12 +63,12 @@ class News(msgspec.Struct, array_like=True):
     """A change of a topic's state.
 
     Attributes:
-        kind: "carried": KuCoin has confirmed it; "lost": its connection was lost; "dropped": no reader wants it;
-            "refused": it can't be subscribed.
+        kind: "carried": KuCoin has confirmed it; "lost": its connection was lost; "interrupted": it is being subscribed
+            again over a live connection; "dropped": no reader wants it; "refused": it can't be subscribed.
         code: KuCoin's error code if it refused the topic.
     """
 
-    kind: Literal["carried", "lost", "dropped", "refused"]
+    kind: Literal["carried", "lost", "interrupted", "dropped", "refused"]
     topic: str
     code: int = 0
     reason: str = ""

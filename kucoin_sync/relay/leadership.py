@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from .. import Message, Stream, Subscription
+from ..connections.groups import TopicInterrupted
 from ..events import Event, UnexpectedError
 from ..exceptions import InvalidTopic, KucoinSyncError, SubscriptionRejected, is_fatal
 from ..internal import backoff
@@ -186,8 +187,9 @@ class Leadership:
 
     def lost(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
         """Tell readers that KuCoin does not send these topics now."""
+        interrupted = isinstance(error, TopicInterrupted)
         for key in keys:
-            self.buffer.put(News("lost", key.topic, 0, str(error)))
+            self.buffer.put(News("interrupted" if interrupted else "lost", key.topic, 0, str(error)))
 
     # The end
 

@@ -337,6 +337,7 @@ class RelaySource(ReconnectingSource):
         """Note the changed states of topics, and tell the owner."""
         carried: list[TopicKey] = []
         lost: list[News] = []
+        interrupted: list[TopicKey] = []
         with self._lock:
             for each in news:
                 topic = each.topic
@@ -348,7 +349,12 @@ class RelaySource(ReconnectingSource):
                 elif each.kind in ("lost", "dropped") and topic in self._active:
                     self._active.discard(topic)
                     lost.append(each)
+                elif each.kind == "interrupted" and topic in self._active:
+                    self._active.discard(topic)
+                    interrupted.append(TopicKey(topic))
             settled = len(self._active) == len(self._wanted)
+        if interrupted:
+            self._owner.interrupted(self, tuple(interrupted))
         if carried:
             self.last_error = None if settled else self.last_error
             self._owner.acked(self, tuple(carried))

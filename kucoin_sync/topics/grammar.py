@@ -185,8 +185,9 @@ def _error_text(prefix: str, argument: object, rows: tuple[Topic, ...]) -> str:
     if argument is None:
         return f"{prefix} needs something after a colon: {takes}"
     hint = ""
-    if isinstance(argument, str) and argument != argument.upper() and any(_fits(row, argument.upper()) for row in rows):
-        hint = f"; did you mean {argument.upper()}? KuCoin's names are in upper case; others get no messages"
+    upper = argument.upper().replace("_INCREMENT@10MS", "_increment@10ms") if isinstance(argument, str) else argument
+    if isinstance(upper, str) and argument != upper and any(_fits(row, upper) for row in rows):
+        hint = f"; did you mean {upper}? KuCoin's names are in upper case; others get no messages"
     elif isinstance(argument, str) and any("{type}" in row.argument.value for row in rows):
         symbol, _, candle = argument.partition("_")
         close = (f"{symbol.upper()}_{type}" for type in difflib.get_close_matches(candle, CANDLE_TYPES))

@@ -13,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import AuthenticationError, ConnectionFailed, Credentials, Stream, SubscriptionRejected, topics
+from kucoin_sync import (
+    AuthenticationError,
+    Credentials,
+    InvalidTopic,
+    Stream,
+    SubscriptionRejected,
+    topics,
+)
 from kucoin_sync.events import Connected, Disconnected, Rejected, Resubscribed, Retrying
 from kucoin_sync.net import rest
 from kucoin_sync.recording import Recorder, ReplayStream
@@ -191,6 +198,14 @@ def test_a_login_that_is_refused_after_a_cut_ends_the_subscription(
     assert len(uta.connections) == 2
 
 
+def test_a_public_topic_has_no_messages_of_the_account(uta: UtaServer, stream: Stream) -> None:
+    with pytest.raises(InvalidTopic, match="has no messages of the account's own; leave private= away"):
+        stream.subscribe(BTC, private=True)
+    stream.subscribe(BTC, private=False)
+    stream.subscribe(topics.uta.orders(), private=True)
+    assert len(uta.connections) == 2
+
+
 def test_limits_are_those_of_the_feed(uta: UtaServer, stream: Stream) -> None:
     stream.subscribe(topics.uta.ticker(*(f"C{n}-USDT" for n in range(401))))
     assert sorted(len(command["symbols"]) for command in uta.commands) == [1, 100, 100, 100, 100]
@@ -213,21 +228,6 @@ def test_it_is_recorded_and_replayed(uta: UtaServer, stream: Stream, tmp_path: P
         messages = list(replay.subscribe(BTC))
     assert [message.raw for message in messages] == frames
     assert [message["d"]["l"] for message in messages] == [f"{n}" for n in range(20)]
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"uta_private_url": "ws://kucoin.example"},
-        {"uta_spot_url": "https://kucoin.example"},
-        {"uta_futures_url": "wss://user:secret@kucoin.example"},
-    ],
-)
-def test_a_url_that_is_no_server_of_the_feed_is_refused(options: dict[str, str]) -> None:
-    with pytest.raises(ConnectionFailed, match=next(iter(options))) as failure:
-        Stream(**options)  # type: ignore[arg-type]
-    assert not failure.value.retriable
-    assert "secret" not in str(failure.value)
 
 
 def test_the_environment_names_the_servers(monkeypatch: pytest.MonkeyPatch, uta: UtaServer) -> None:

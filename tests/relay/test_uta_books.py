@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from kucoin_sync import BookNotReady, LocalBook, topics
+from kucoin_sync import BookNotReady, Disconnected, LocalBook, topics
 from kucoin_sync.books import pushed_snapshots
 from kucoin_sync.relay import jobs
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.threads import LIMIT, until
-from .conftest import MakeReader, MakeRelay
+from .conftest import Events, MakeReader, MakeRelay
 
 SPOT = "BTC-USDT"
 
@@ -33,6 +33,7 @@ def test_readers_keep_books_of_the_uta_feed(
     exchange: Exchange,
     make_relay: MakeRelay,
     make_reader: MakeReader,
+    events: Events,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pushed_snapshots, "_WAIT", 1.0)
@@ -51,3 +52,4 @@ def test_readers_keep_books_of_the_uta_feed(
     resyncs = [book.resyncs for book in books]
     server.skip_sequence(str(topics.uta.book(SPOT)))
     until(lambda: follows() and all(map(int.__lt__, resyncs, [book.resyncs for book in books])), f"{books} to go on")
+    assert not any(isinstance(event, Disconnected) for event in events.all), "a topic was subscribed again, no more"

@@ -129,6 +129,7 @@ class Toy:
 
     name = "toy"
     binary = True
+    mixed = False
     site = ""
     tunnels = False
 

@@ -1,4 +1,4 @@
-"""The pushes of the UTA feed: their topics, whatever the case; patterns that agree with a full parse, always."""
+"""The patterns by which the pushes of the UTA feed are routed agree with a full parse, always."""
 
 from __future__ import annotations
 
@@ -41,43 +41,6 @@ def read(reader: UtaReader, frames: list[bytes]) -> Pushes:
     """Return pushes as a session gets them."""
     found = reader.recognise(frames, ARRIVAL)
     return [reader.push(frame, ARRIVAL) for frame in frames] if found is None else found
-
-
-@pytest.mark.parametrize(
-    ("message", "topic"),
-    [
-        ({"T": "ticker.SPOT", "d": {"s": "BTC-USDT"}}, "/uta/ticker.SPOT:BTC-USDT"),
-        ({"T": "TICKER.spot", "d": {"s": "btc-usdt"}}, "/uta/ticker.SPOT:BTC-USDT"),
-        ({"T": "trade.FUTURES", "d": {"s": "XBTUSDTM"}}, "/uta/trade.FUTURES:XBTUSDTM"),
-        ({"T": "kline.SPOT", "d": {"i": "1MIN", "s": "BTC-USDT"}}, "/uta/kline.SPOT:BTC-USDT_1min"),
-        ({"T": "obu.spot", "dp": "5", "t": "snapshot", "d": {"s": "BTC-USDT"}}, "/uta/obu.SPOT:BTC-USDT_5"),
-        ({"T": "obu.SPOT", "dp": 50, "d": {"s": "BTC-USDT"}}, "/uta/obu.SPOT:BTC-USDT_50"),
-        (
-            {"T": "obu.FUTURES", "dp": "Increment@10ms", "t": "delta", "d": {"s": "XBTUSDTM"}},
-            "/uta/obu.FUTURES:XBTUSDTM_increment@10ms",
-        ),
-        ({"T": "mark-price", "d": {"s": "XBTUSDTM"}}, "/uta/mark-price:XBTUSDTM"),
-        ({"T": "mark-price.FUTURES", "d": {"s": "XBTUSDTM"}}, "/uta/mark-price:XBTUSDTM"),
-        ({"T": "funding-fee-all-symbols", "d": [{"s": "XBTUSDTM"}]}, "/uta/funding-fee-all-symbols"),
-        ({"T": "callAuctionInfo.SPOT", "t": "snapshot", "d": {"s": "A-USDT"}}, "/uta/callAuctionInfo:A-USDT"),
-        ({"T": "callAuctionInfo", "d": {"s": "A-USDT"}}, "/uta/callAuctionInfo:A-USDT"),
-        ({"T": "orderAll.UNIFIED", "d": {"s": "BTC-USDT"}}, "/uta/orderAll.UNIFIED"),
-        ({"T": "order.UNIFIED", "d": {"s": "BTC-USDT"}}, "/uta/order.UNIFIED:BTC-USDT"),
-        ({"T": "execution.lite.UNIFIED", "d": {"s": "BTC-USDT"}}, "/uta/execution.lite.UNIFIED"),
-        ({"T": "balance.unified", "d": {"c": "BTC"}}, "/uta/balance.UNIFIED"),
-        ({"T": "news.SPOT", "d": {"s": "BTC-USDT"}}, "/uta/news.SPOT:BTC-USDT"),
-        ({"T": "ticker.SPOT", "d": None}, "/uta/ticker.SPOT"),
-        ({"T": "ticker.SPOT", "d": {"s": None}}, "/uta/ticker.SPOT"),
-        ({"T": "ticker.SPOT", "d": {"s": 7}}, "/uta/ticker.SPOT:7"),
-        ({"T": "ticker.SPOT", "d": {"s": True}}, "/uta/ticker.SPOT"),
-        ({"T": "ticker.SPOT", "d": {"s": ["BTC-USDT"]}}, "/uta/ticker.SPOT"),
-    ],
-)
-def test_a_push_names_its_topic(message: dict[str, Any], topic: str) -> None:
-    decoded = decode_push(json.dumps(message).encode())
-    assert (decoded.topic, decoded.subject) == (topic, message["T"])
-    assert decoded.data == message["d"]
-    assert decoded.type == message.get("t", "message")
 
 
 @pytest.mark.parametrize(

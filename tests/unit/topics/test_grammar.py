@@ -129,6 +129,7 @@ def test_a_topic_that_is_not_in_the_table_is_accepted(topic: str) -> None:
         ("/uta/xyz", "there are /uta/balance.FUNDING, .*, /uta/trade.SPOT$"),
         ("/uta/:BTC-USDT", "there are /uta/balance.FUNDING, "),
         ("/uta/ticker.SPOT:btc-usdt", "did you mean BTC-USDT?"),
+        ("/uta/obu.SPOT:btc-usdt_increment@10ms", r"did you mean BTC-USDT_increment@10ms\?"),
         ("/uta/ticker.SPOT:XBTUSDTM", "did you mean /uta/ticker.FUTURES:XBTUSDTM?"),
         ("/uta/obu.FUTURES:BTC-USDT_5", "did you mean /uta/obu.SPOT:BTC-USDT_5?"),
         ("/uta/obu.SPOT:BTC-USDT_20", r"depths: 1, 5, 50, increment@10ms\)$"),

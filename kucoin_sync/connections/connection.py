@@ -254,8 +254,7 @@ class Connection(ReconnectingSource):
                 settled = session.settled
                 retiring = self._retiring
                 idle = not self._wanted
-            for frame in frames:
-                transport.send_text(frame)
+            _send(transport, frames)
             for event in events:
                 self._handle_session_event(event)
             if session.lost is not None:
@@ -377,3 +376,9 @@ class Connection(ReconnectingSource):
             finally:
                 transport.close()  # if this raises, `_transport` stays set and the next call closes again
                 self._transport = None
+
+
+def _send(transport: WebSocketConnection, frames: list[bytes]) -> None:
+    """Send frames and forget them: a login has the key in it, which the variables of a traceback must not show."""
+    while frames:
+        transport.send_text(frames.pop(0))

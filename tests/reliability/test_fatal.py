@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from kucoin_sync import (
@@ -33,7 +34,9 @@ from kucoin_sync.testing import KucoinServer
 from ..end_to_end.conftest import Events
 from ..support.certificates import server_context
 from ..support.forks import Child
+from ..support.selection import first
 from .conftest import MakeServer, MakeStream
+from .feed import CLASSIC, UTA, Feed, pushed
 
 HTML = {"Content-Type": "text/html"}
 FULL, PART = "/api/v3/market/orderbook/level2", "/api/v1/market/orderbook/level2_100"
@@ -127,27 +130,37 @@ ANSWERS: dict[str, Answer] = {
         lambda server, times: server.answer_handshake(b"SSH-2.0-OpenSSH\r\n\r\n", times=times), False, of_tokens=True
     ),
 }  # fmt: skip
+#: What may happen on the UTA feed, where no connection needs REST.
+UTA_ANSWERS: dict[str, Answer] = {
+    **{name: answer for name, answer in ANSWERS.items() if callable(answer.options)},
+    "a login that is refused": Answer(
+        lambda server, times: server.refuse_auth(times=None), True, on_key=True, of_tokens=True
+    ),
+    "a login that is not answered": Answer(
+        lambda server, times: server.refuse_auth(None, times=times), False, of_tokens=True
+    ),
+}
 
 
 class Case:
     """One stream to a server of its own, which gives one of the answers; with a key or without."""
 
-    def __init__(self, name: str, private: bool, server: KucoinServer, make: Callable[..., Stream]) -> None:
-        self.answer = ANSWERS[name]
+    def __init__(
+        self, name: str, private: bool, server: KucoinServer, make: Callable[..., Stream], feed: Feed = CLASSIC
+    ) -> None:
+        self.answer = (UTA_ANSWERS if feed.is_uta else ANSWERS)[name]
         self.private = private
         self.server = server
         self.events = Events()
         self._make = make
+        self.limits = Limits(step_timeout=1.0) if feed.is_uta else Limits()
         self._numbers = itertools.count()
-        self.one, self.other = (
-            ("/account/balance", "/spotMarket/tradeOrders")
-            if private
-            else ("/market/ticker:ETH-USDT", "/market/match:KCS-USDT")
-        )
+        orders = "/uta/orderAll.UNIFIED" if feed.is_uta else "/spotMarket/tradeOrders"
+        self.one, self.other = (feed.private, orders) if private else (feed.eth, feed.match)
 
     def stream(self, **options: Any) -> Stream:
         key = {} if self.private else {"credentials": None}
-        return self._make(self.server, on_event=self.events, **key, **options)
+        return self._make(self.server, on_event=self.events, **key, **{"limits": self.limits, **options})
 
     def spoil_tokens(self, times: int) -> None:
         """Answer the next attempts to connect so."""
@@ -171,8 +184,9 @@ class Case:
         topic = subscription.topics[0]
         self.server.wait_subscribed(topic, copies, timeout=WAIT)
         number = next(self._numbers)
-        self.server.publish(topic, {"n": number}, "a.subject", user=self.server.USER if self.private else None)
-        assert subscription.get(timeout=WAIT)["data"]["n"] == number
+        user = self.server.USER if self.private else None
+        self.server.publish_many([pushed(topic, {"n": number})._replace(user=user)])
+        assert subscription.get(timeout=WAIT).data["n"] == number
         assert not subscription.closed
 
     def judge(self, subscription: Subscription[Any], ends: bool) -> None:
@@ -226,7 +240,7 @@ def rotation(case: Case) -> Iterator[None]:
 
 
 def second_connection(case: Case) -> Iterator[None]:
-    stream = case.stream(limits=Limits(topics_per_connection=1))
+    stream = case.stream(limits=msgspec.structs.replace(case.limits, topics_per_connection=1))
     first = stream.subscribe(case.one)
     case.spoil_tokens(2)
     second = stream.subscribe(case.other, timeout=0)
@@ -298,7 +312,7 @@ def first_dial_of_a_forked_child(case: Case) -> Iterator[None]:
     def look(say: Callable[[Any], None]) -> None:
         stream.resume()
         try:
-            say(subscription.get(timeout=WAIT)["data"]["n"])
+            say(subscription.get(timeout=WAIT).data["n"])
         except KucoinSyncError as error:
             say(type(error))
 
@@ -360,7 +374,9 @@ def applies(phase: Callable[[Case], Iterator[None]], name: str) -> bool:
 def walk(make_server: MakeServer, make_stream: MakeStream) -> Callable[..., None]:
     """Go through phases with answers, all at once."""
 
-    def go(phases: Sequence[Callable[[Case], Iterator[None]]], names: Iterable[str], private: bool) -> None:
+    def go(
+        phases: Sequence[Callable[[Case], Iterator[None]]], names: Iterable[str], private: bool, feed: Feed = CLASSIC
+    ) -> None:
         untrusted = make_server(tls=server_context())
         ANSWERS["a certificate that does not verify"].options.update(endpoint(untrusted.endpoint()))  # type: ignore[union-attr]
         running: dict[str, Any] = {}
@@ -370,7 +386,7 @@ def walk(make_server: MakeServer, make_stream: MakeStream) -> Callable[..., None
                 server = make_server()
                 for path in (FULL, PART):
                     server.set_snapshot(path, SYMBOL, SNAPSHOT)
-                running[f"{phase.__name__}: {name}"] = phase(Case(name, private, server, make_stream))
+                running[f"{phase.__name__}: {name}"] = phase(Case(name, private, server, make_stream, feed))
         for _ in range(2):
             for which, steps in running.items():
                 try:
@@ -402,6 +418,26 @@ def test_what_was_live_ends_only_with_kucoins_word_on_the_key_whatever_is_answer
     walk: Callable[..., None], phase: Callable[[Case], Iterator[None]], private: bool
 ) -> None:
     walk((phase,), ANSWERS, private)
+
+
+UTA_PHASES = [phase for phase in PHASES if "book" not in phase.__name__ and "moved" not in phase.__name__]
+HANDSHAKES = [name for name in UTA_ANSWERS if "login" not in name]
+
+
+@pytest.mark.parametrize(
+    ("names", "private"),
+    first(
+        (["a login that is refused"], True),
+        (["a login that is not answered"], True),
+        (HANDSHAKES, True),
+        (HANDSHAKES, False),
+    ),
+    ids=["refused", "not answered", "private", "public"],
+)
+def test_what_was_live_on_the_uta_feed_ends_only_with_kucoins_word_on_the_key(
+    walk: Callable[..., None], names: list[str], private: bool
+) -> None:
+    walk(UTA_PHASES, names, private, UTA)
 
 
 def test_a_connection_that_is_lost_while_its_replacement_meets_errors_is_not_rotated(

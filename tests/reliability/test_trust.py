@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import re
 import socket
@@ -30,14 +31,19 @@ from ..end_to_end.conftest import Events
 from ..support.certificates import client_context, server_context
 from ..support.sockets import Peer, drain
 from .conftest import MakeServer, MakeStream
-from .feed import CANARIES, ETH, TOKEN, numbers, publish
+from .feed import CANARIES, ETH, TOKEN, UTA, Feed, numbers, on_both, publish
 
 TOKENS = "/api/v1/bullet-*"
 
 
-@pytest.mark.parametrize("where", ["token request", "handshake"])
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_refused_and_not_followed(server: KucoinServer, stream: Stream, where: str, status: int) -> None:
+WHERE = ["token request", "handshake"]
+STATUSES = [301, 302, 307, 308]
+
+
+@on_both("where, status", list(itertools.product(WHERE, STATUSES)), list(itertools.product(WHERE[1:], STATUSES)))
+def test_a_redirect_is_refused_and_not_followed(
+    server: KucoinServer, stream: Stream, where: str, status: int, feed: Feed
+) -> None:
     with Peer(drain) as elsewhere:
         if where == "handshake":
             server.redirect_handshake(f"ws://127.0.0.1:{elsewhere.port}/", status=status)
@@ -45,7 +51,7 @@ def test_a_redirect_is_refused_and_not_followed(server: KucoinServer, stream: St
             location = f"http://127.0.0.1:{elsewhere.port}/api/v1/bullet-public"
             server.fail_rest(TOKENS, status, body="", headers={"Location": location})
         with pytest.raises((ConnectionFailed, RestError), match="redirect") as caught:
-            stream.subscribe(ETH)
+            stream.subscribe(feed.eth)
         assert not caught.value.retriable
         assert elsewhere.connections == 0
 
@@ -109,20 +115,23 @@ CERTIFICATES: dict[str, tuple[Callable[[], ssl.SSLContext], Callable[[], ssl.SSL
 }
 
 
-@pytest.mark.parametrize("where", ["token request", "feed"])
-@pytest.mark.parametrize("certificate", CERTIFICATES)
+@on_both(
+    "certificate, where",
+    list(itertools.product(CERTIFICATES, ["token request", "feed"])),
+    [(certificate, "feed") for certificate in CERTIFICATES],
+)
 def test_a_certificate_that_does_not_verify_is_refused_and_the_reason_named(
-    make_server: MakeServer, make_stream: MakeStream, where: str, certificate: str
+    make_server: MakeServer, make_stream: MakeStream, where: str, certificate: str, feed: Feed
 ) -> None:
     make_context, make_trust, reason = CERTIFICATES[certificate]
     secure = make_server(tls=make_context())
     server = secure
-    if where == "feed":
+    if where == "feed" and not feed.is_uta:
         server = make_server()
         server.endpoint_override(secure.endpoint())
     stream = make_stream(server, ssl_context=make_trust())
     with pytest.raises(ConnectionFailed, match="does not verify") as caught:
-        stream.subscribe(ETH)
+        stream.subscribe(feed.eth)
     assert re.search(reason, str(caught.value))
     assert "127.0.0.1" in str(caught.value)
     assert not caught.value.retriable
@@ -131,12 +140,12 @@ def test_a_certificate_that_does_not_verify_is_refused_and_the_reason_named(
 
 
 def test_ones_own_context_is_accepted_and_tls_reaches_from_end_to_end(
-    make_server: MakeServer, make_proxy: Callable[[KucoinServer], FaultProxy], make_stream: MakeStream
+    make_server: MakeServer, make_proxy: Callable[[KucoinServer], FaultProxy], make_stream: MakeStream, feed: Feed
 ) -> None:
     server = make_server(tls=server_context())
     proxy = make_proxy(server)
-    subscription = make_stream(server, ssl_context=client_context()).subscribe(ETH)
-    publish(server, range(1000))
+    subscription = make_stream(server, ssl_context=client_context()).subscribe(feed.eth)
+    publish(server, range(1000), feed.eth)
     assert numbers(subscription, 1000) == list(range(1000))
     assert proxy.accepted == 1
 
@@ -178,6 +187,14 @@ def test_no_secret_is_in_an_error_its_traceback_or_its_pickle(server: KucoinServ
     assert not [text for text in said + variables for secret in CANARIES if secret in text]
     tokens = [quote(handshake.query["token"], safe="") for handshake in server.handshakes]
     assert not [text for text in said for token in tokens if token in text]
+
+
+def test_no_secret_is_in_the_error_of_a_login_of_the_uta_feed(server: KucoinServer, stream: Stream) -> None:
+    server.refuse_auth()
+    with pytest.raises(AuthenticationError) as caught:
+        stream.subscribe(UTA.private)
+    said, variables = said_of(caught.value)
+    assert not [text for text in said + variables for secret in CANARIES if secret in text]
 
 
 def test_no_token_is_in_the_variables_of_a_traceback(server: KucoinServer, stream: Stream) -> None:

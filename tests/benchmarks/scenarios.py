@@ -116,6 +116,16 @@ def _topics(size: Size) -> list[Entry]:
     return entries
 
 
+def _feeds(size: Size) -> list[Entry]:
+    loads = {"classic": "ticker", "UTA, spot": "uta ticker", "UTA, futures": "uta futures ticker"}
+    warmup = min(20_000, size.messages)
+    return [
+        _entry("Stream payload", Load(feed, topics=topics, count=size.messages, warmup=warmup), f"{name}, {label}")
+        for topics, label in ((1, "1 topic"), (100, "100 topics"))
+        for name, feed in loads.items()
+    ]
+
+
 def _latest(size: Size) -> list[Entry]:
     load = Load(count=size.messages, warmup=min(20_000, size.messages))
     return [_entry("Stream payload", load), _entry("Stream latest", load, pause=_APART)]
@@ -170,6 +180,7 @@ SCENARIOS: dict[str, Scenario] = {
     "level2": Scenario(
         "Level 2 updates, as fast as the client takes them", (_RATE, _CPU), partial(_saturated, load=Load("level2"))
     ),
+    "feeds": Scenario("Tickers of both feeds, as fast as `Stream` takes them", (_RATE, _CPU), _feeds),
     "recording": Scenario(
         "Tickers as fast as the client takes them, recorded or not",
         (
@@ -218,6 +229,8 @@ TARGETS: tuple[Target, ...] = (
     Target("saturated", "rate", "Stream payload", "kucoin-universal-sdk", 28),
     Target("saturated", "rate", "Stream payload", "websockets.sync + orjson", 4.5),
     Target("saturated", "rate", "Stream item", "picows + orjson", 0.8),
+    Target("feeds", "rate", "UTA, spot, 1 topic", "classic, 1 topic", 0.9),
+    Target("feeds", "rate", "UTA, futures, 1 topic", "classic, 1 topic", 0.9),
     Target("recording", "rate", "Stream recorded, .jsonl", "Stream payload", 0.85),
     Target("recording", "rate", "Stream recorded, .jsonl.zst", "Stream payload", 0.85),
     Target("tls", "rate", "Stream payload", "WebSocketApp + json", 4),

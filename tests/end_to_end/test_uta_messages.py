@@ -16,6 +16,7 @@ from kucoin_sync.payloads import Payload
 from kucoin_sync.testing import KucoinServer
 from kucoin_sync.topics.table import TABLE
 
+from ..support.selection import examples
 from ..unit.payloads.uta_shapes import UTA_SHAPES
 from .conftest import FAST
 
@@ -110,7 +111,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("topic", ["/uta/ticker.SPOT:BTC-USDT", "/uta/obu.FUTURES:XBTUSDTM_5", "/uta/orderAll.UNIFIED"])
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(datas=st.lists(st.tuples(st.dictionaries(KEYS, VALUES, max_size=6), st.integers(0, 6)), min_size=1, max_size=6))
 def test_any_object_as_data_is_a_message_that_is_not_lost(
     served: tuple[KucoinServer, Stream], topic: str, datas: list[tuple[dict[str, Any], int]]

@@ -14,8 +14,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from ..connections.groups import TopicInterrupted
 from ..connections.manager import SubscriptionManager
+from ..connections.source import TopicInterrupted
 from ..connections.subscriber import SubscribeOptions, Subscriber
 from ..delivery.callbacks import Callbacks
 from ..delivery.subscription import Subscription

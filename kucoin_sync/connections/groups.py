@@ -22,16 +22,12 @@ from ..topics import grammar
 from .actions import run
 from .group import ConnectionGroup
 from .pending_subscribe import PendingSubscribe
-from .source import MakeSource, MessageSource
+from .source import MakeSource, MessageSource, TopicInterrupted
 
-__all__ = ["ConnectionGroups", "TopicInterrupted", "Watcher"]
+__all__ = ["ConnectionGroups", "Watcher"]
 
 _RETIRE_TIMEOUT = 5.0
 """Seconds that a replaced connection gets to deliver the messages sent to it."""
-
-
-class TopicInterrupted(ConnectionFailed):
-    """A topic was unsubscribed, to be subscribed again; its connection is live."""
 
 
 class Watcher(Protocol):

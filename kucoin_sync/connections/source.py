@@ -33,6 +33,7 @@ __all__ = [
     "MessageSource",
     "ReconnectingSource",
     "SourceListener",
+    "TopicInterrupted",
     "weak_callback",
 ]
 

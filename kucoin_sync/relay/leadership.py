@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from .. import Message, Stream, Subscription
-from ..connections.groups import TopicInterrupted
+from ..connections.source import TopicInterrupted
 from ..events import Event, UnexpectedError
 from ..exceptions import InvalidTopic, KucoinSyncError, SubscriptionRejected, is_fatal
 from ..internal import backoff

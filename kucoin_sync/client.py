@@ -296,7 +296,7 @@ class Client(Subscribing):
         """Return the provider of the books' snapshots."""
         from .books.snapshot_fetcher import SnapshotQueue
 
-        return SnapshotQueue(self.fetcher, self._snapshots_per_30s, self._subscription_manager.fetched)
+        return SnapshotQueue(self.fetcher, self._snapshots_per_30s, self._subscription_manager.on_snapshot)
 
     # For the relay, which forwards the messages of a stream
 

@@ -126,7 +126,7 @@ class MessageSource:
         raise NotImplementedError
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Stop to deliver these keys."""
+        """Stop delivering these keys."""
         raise NotImplementedError
 
     def close_tunnel(self, tunnel: str) -> None:

@@ -106,7 +106,7 @@ def test_a_defect_ends_no_thread(
     make_owner: Callable[..., Owner], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(workers, "_DEFECT_DELAY", 0.0)
-    owner = make_owner()
+    owner = make_owner(most=1)
     owner.put(lambda: 1 // 0)
     owner.put(lambda: "the next")
     assert owner.done.get(timeout=LIMIT) == "the next"

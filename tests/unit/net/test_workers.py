@@ -115,7 +115,7 @@ def test_a_defect_ends_no_thread(
 
 def test_the_last_thread_ends_when_its_owner_does_not_need_it(make_owner: Callable[..., Owner]) -> None:
     needed = [True]
-    owner = make_owner(is_needed=lambda: needed[0])
+    owner = make_owner(most=1, is_needed=lambda: needed[0])
     owner.put(lambda: "done")
     assert owner.done.get(timeout=LIMIT) == "done"
     with owner.lock:

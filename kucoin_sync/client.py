@@ -316,7 +316,7 @@ class Client(Subscribing):
         """Return the provider of the books' snapshots."""
         from .books.snapshot_fetcher import SnapshotQueue
 
-        return SnapshotQueue(self.fetcher, self._snapshots_per_30s, self._subscription_manager.fetched)
+        return SnapshotQueue(self.fetcher, self._snapshots_per_30s, self._subscription_manager.on_snapshot)
 
     def _make_pushed_snapshots(self) -> SnapshotProvider:
         """Return the provider of snapshots that a feed pushes."""

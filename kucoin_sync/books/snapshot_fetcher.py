@@ -148,7 +148,7 @@ class SnapshotQueue:
     Args:
         fetcher: makes the REST client of one thread.
         per_period: the number of snapshots that may be fetched in 30 seconds.
-        on_fetched: called with each snapshot before its book gets it: market, path, symbol, data.
+        on_snapshot: called with each snapshot before its book gets it: market, path, symbol, data.
 
     Attributes:
         request_count: the number of snapshots that were requested so far.
@@ -158,10 +158,10 @@ class SnapshotQueue:
         self,
         fetcher: FetcherFactory,
         per_period: int,
-        on_fetched: Callable[[str, str, str, Any], None] = lambda market, path, symbol, data: None,
+        on_snapshot: Callable[[str, str, str, Any], None] = lambda market, path, symbol, data: None,
     ) -> None:
         self._make_fetcher = fetcher
-        self._on_fetched = on_fetched
+        self._on_snapshot = on_snapshot
         self._lock = threading.Lock()  # guards the attributes below
         self._rate_limit = backoff.SlidingWindow(per_period, _PERIOD)
         self._jobs: dict[_SnapshotReceiver, _Job] = {}
@@ -279,7 +279,7 @@ class SnapshotQueue:
             self.request_count += 1
         try:
             data = fetchers.fetch(source.market, source.path, source.symbol, source.signed)
-            self._on_fetched(source.market, source.path, source.symbol, data)
+            self._on_snapshot(source.market, source.path, source.symbol, data)
             again, error = book.apply_snapshot(data, attempt), None
             if book.was_live:
                 self._remember_live(source)

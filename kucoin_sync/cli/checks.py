@@ -208,7 +208,7 @@ class Route:
             text, _, remedy = str(error).partition("; ")
             raise Wrong(text, f"{remedy[:1].upper()}{remedy[1:]}.") from None
         try:
-            wire = self._dial(through=self._proxy, context=context)
+            connected = self._dial(through=self._proxy, context=context)
         except ConnectionFailed as error:
             if error.retriable:
                 raise Wrong(
@@ -221,9 +221,9 @@ class Route:
                 "scanner, set SSL_CERT_FILE to the file of its certificate authority, or pass ssl_context= to Stream. "
                 "If you know of none, somebody may be listening: use another network.",
             ) from None
-        certificate = wire.sock.getpeercert() or {}
-        version = wire.sock.version()
-        wire.close()
+        certificate = connected.sock.getpeercert() or {}
+        version = connected.sock.version()
+        connected.close()
         issuer = dict(pair for part in certificate.get("issuer", ()) for pair in part)
         by = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed authority"
         return f"{version}, certificate by {by}, until {certificate.get('notAfter', '?')} ({_ms(began)})"

@@ -104,7 +104,7 @@ class Dispatcher:
         self._router(key.tunnel).add(key.topic, subscription)
 
     def remove_route(self, key: TopicKey, subscription: Subscription) -> bool:
-        """Stop to route a key to a subscription; return whether no subscription has the key any more."""
+        """Stop routing a key to a subscription; return whether no subscription has the key any more."""
         return self._router(key.tunnel).remove(key.topic, subscription)
 
     def sinks(self, key: TopicKey) -> list[Subscription]:

@@ -81,7 +81,7 @@ class ConnectionGroup:
         return self._subscribe(self._place(keys, undo))
 
     def remove(self, subscription: Subscription, singles: Iterable[str]) -> None:
-        """Stop to route topics to a subscription, and unsubscribe those that no other subscription has."""
+        """Stop routing topics to a subscription, and unsubscribe those that no other subscription has."""
         unwanted = []
         for key in [TopicKey(single, subscription.tunnel) for single in singles]:
             if subscription in self.dispatcher.sinks(key) and self.dispatcher.remove_route(key, subscription):

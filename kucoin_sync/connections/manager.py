@@ -284,7 +284,7 @@ class SubscriptionManager(ConnectionGroups):
             newest = [push for group in groups if (push := group.dispatcher.newest) is not None]
         return {**numbers, **measure_latency(waiting, newest, time.time_ns())}  # decodes, hence outside the lock
 
-    def fetched(self, market: str, path: str, symbol: str, data: Any) -> None:
+    def on_snapshot(self, market: str, path: str, symbol: str, data: Any) -> None:
         """Tell the observers about the snapshot of a book (on the thread that fetched it)."""
         tell_observers(self._observers, lambda observer: observer.on_snapshot(market, path, symbol, data))
 

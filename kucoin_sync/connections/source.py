@@ -128,7 +128,7 @@ class MessageSource:
         raise NotImplementedError
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
-        """Stop to deliver these keys."""
+        """Stop delivering these keys."""
         raise NotImplementedError
 
     def resubscribe(self, keys: Iterable[TopicKey]) -> None:

@@ -106,7 +106,7 @@ class Callbacks:
     Args:
         on_event: called with each event, or None.
         slow_after: seconds after which the others go on beside a callback.
-        warn_after: seconds after which the user is told of it.
+        warn_after: seconds after which it is reported to the user.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Callbacks:
         """Return what runs the subscription's callback for its messages, from when it is called; it does not fail.
 
         Raises:
-            ConnectionFailed: there was no thread to be had for it.
+            ConnectionFailed: no thread could be started for it.
         """
         if (shortage := self.executor.start()) is not None:
             raise shortage
@@ -168,5 +168,5 @@ class Callbacks:
 
     @property
     def threads(self) -> list[threading.Thread]:
-        """The threads that end soon after `close`, none while there was no need of them."""
+        """The threads that end soon after `close`; none if they were never needed."""
         return self.executor.threads

@@ -10,7 +10,7 @@ Rules:
    spare if there is none. At most `_MOST_STUCK` workers are replaced at a time; after that, the jobs behind them wait.
 5. If no thread can be started, the spare tries again for `_LONGEST_TRY` seconds before it serves without another spare.
    Then servers try again before a run. If there is no worker at all, `put` tries again.
-6. An error that a job raises is told, and the job is put back.
+6. An error that a job raises is reported, and the job is put back.
 7. `put` takes no lock while there is a worker: a finaliser may call it wherever it interrupts a thread.
 """
 
@@ -146,7 +146,7 @@ class Executor:
         return [worker for worker in workers if worker is not None]
 
     def _start_missing(self) -> ThreadNotStarted | None:
-        """Start the threads that are missing (under the lock); return what has to be told."""
+        """Start the threads that are missing (under the lock); return what to report."""
         shortage: ConnectionFailed | None = None
         try:
             if self._first.server is None and not self.closed:
@@ -179,7 +179,7 @@ class Executor:
             except BaseException as error:
                 place = f"the thread {self._name}" if me.job is None else f"a run of {me.job!r}"
                 log(logging.ERROR, "a defect in %s, which goes on", place, error=error)
-                with guarded("a defect could not be told"):
+                with guarded("a defect could not be reported"):
                     self._emit(UnexpectedError(place, error))
                 time.sleep(_AFTER_DEFECT)  # so that many of them can't fill the log
         self._replaced.discard(me)
@@ -252,7 +252,7 @@ class Executor:
             is_news = seconds >= self._warn_after and not job.is_told
             job.is_told = job.is_told or is_news
         if is_news:
-            with guarded("a defect where %r was told that its run takes long", job):
+            with guarded("a defect in %r, which was told that its run takes long", job):
                 job.took_long(seconds)
         return job.is_told
 

@@ -46,4 +46,4 @@ def tell_observers(observers: Iterable[Observer], tell: Callable[[Observer], Non
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            log(logging.ERROR, "%r has raised where it was told what a stream got", observer, error=error)
+            log(logging.ERROR, "%r has raised an error while it was told what a stream got", observer, error=error)

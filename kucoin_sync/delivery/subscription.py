@@ -205,7 +205,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         self._close(self)
 
     def withhold(self, gone: Collection[str]) -> None:
-        """Stop to call the callback for these topics, also with queued messages. For use by the stream."""
+        """Stop calling the callback for these topics, also with queued messages. For use by the stream."""
         if self.callback is None:
             return
         kept = [topic for topic in self._topics if topic not in gone]

@@ -142,7 +142,7 @@ def resolve(host: str, port: int, waker: Waker, deadline: float) -> list[Any]:
         return _run_in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), waker, deadline)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise shortage_error(error, f"a look at the address of {host}") or ConnectionFailed(
+        raise shortage_error(error, f"the lookup of the address of {host}") or ConnectionFailed(
             f"the address of {host} could not be found ({reason}); check the network, the host name and DNS"
         ) from error
 

@@ -128,7 +128,7 @@ class Reconnecting:
         except Cancelled:
             raise
         except BaseException as error:
-            with guarded("the thread %s could not tell of its defect", self._thread.name):
+            with guarded("the thread %s could not report its defect", self._thread.name):
                 try:
                     self._report_defect(error)
                 finally:

@@ -43,12 +43,12 @@ class RecordedSnapshots:
     """Gives books the snapshots that the replay passes.
 
     Args:
-        fetched: called with each snapshot that a book gets: market, path, symbol, data.
+        on_snapshot: called with each snapshot that a book gets: market, path, symbol, data.
     """
 
-    def __init__(self, index: RecordingIndex, fetched: Callable[[str, str, str, Any], None]) -> None:
+    def __init__(self, index: RecordingIndex, on_snapshot: Callable[[str, str, str, Any], None]) -> None:
         self._index = index
-        self._fetched = fetched
+        self._on_snapshot = on_snapshot
         self._lock = threading.Lock()  # guards all of the following
         self._passed: dict[tuple[str, str, str], SnapshotLine] = {}  # the newest valid one of each book
         self._waiting: dict[ReplayedBook, None] = {}
@@ -88,7 +88,7 @@ class RecordedSnapshots:
 
     def after_fork(self) -> RecordedSnapshots:
         """Return the replacement for a forked child, in which the replay is closed."""
-        return RecordedSnapshots(self._index, self._fetched)
+        return RecordedSnapshots(self._index, self._on_snapshot)
 
     def close(self) -> list[threading.Thread]:
         """Do nothing: there are no threads."""
@@ -140,7 +140,7 @@ class RecordedSnapshots:
             self.remove(book)
             return
         self.request_count += 1
-        self._fetched(snapshot.market, snapshot.path, snapshot.symbol, snapshot.data)
+        self._on_snapshot(snapshot.market, snapshot.path, snapshot.symbol, snapshot.data)
         if not book.apply_snapshot(snapshot.data, attempt):
             self.remove(book)
 

@@ -82,7 +82,7 @@ class ReplayStream(Client):
             lambda: None,
         )
         self._subscription_manager.tells_silence = False  # silence can't be measured: the clock is the recording's
-        self._recorded_snapshots = RecordedSnapshots(index, self._subscription_manager.fetched)
+        self._recorded_snapshots = RecordedSnapshots(index, self._subscription_manager.on_snapshot)
         self._player = player = Player(index, speed, self, self._recorded_snapshots, clock)
         self._subscription_manager.before_wait = lambda: run_or_defer(player.start)
 

@@ -50,7 +50,7 @@ def nothing_left_behind() -> Iterator[None]:
 
 @pytest.fixture
 def server(nothing_left_behind: None) -> Iterator[KucoinServer]:
-    """A local KuCoin with KuCoin's own patience; errors inside it fail the test."""
+    """A local KuCoin with KuCoin's own timeouts; errors inside it fail the test."""
     with KucoinServer() as server:
         yield server
 

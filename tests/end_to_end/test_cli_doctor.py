@@ -302,9 +302,7 @@ def test_a_proxy_that_is_no_url(doctor: Doctor, monkeypatch: pytest.MonkeyPatch)
     assert found.one("proxy")["remedy"] == "Correct or unset http_proxy."
 
 
-def test_a_way_that_leads_through_a_proxy(
-    server: KucoinServer, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_route_through_a_proxy(server: KucoinServer, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     url = server.rest_url.replace("127.0.0.1", "127.0.0.1.nip.test")
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **options: resolve("127.0.0.1", *rest, **options))
@@ -317,9 +315,7 @@ def test_a_way_that_leads_through_a_proxy(
     assert len(proxy.heads) >= 3
 
 
-def test_a_way_that_leads_through_a_socks_proxy(
-    server: KucoinServer, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_route_through_a_socks_proxy(server: KucoinServer, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("socks")
     server.announce("kucoin.test", server.address[1])
     with SocksProxy() as proxy:

@@ -24,10 +24,10 @@ every_suffix = pytest.mark.parametrize("suffix", SUFFIXES)
 def test_written_frames_are_read_back(tmp_path: Path, suffix: str) -> None:
     frames = [[push(number) for number in range(start, start + 50)] for start in range(0, 500, 50)]
     path = write(tmp_path / f"a{suffix}", *frames)
-    library = RecordingIndex(path)
-    assert frames_in(library.read()) == [frame for block in frames for frame in block]
-    assert (library.begin_ns, library.end_ns, library.torn) == (START, START + 11 * SECOND, [])
-    assert library.topics == {("spot", False): {("/market/match:BTC-USDT", None)}}
+    index = RecordingIndex(path)
+    assert frames_in(index.read()) == [frame for block in frames for frame in block]
+    assert (index.begin_ns, index.end_ns, index.torn) == (START, START + 11 * SECOND, [])
+    assert index.topics == {("spot", False): {("/market/match:BTC-USDT", None)}}
 
 
 @every_suffix
@@ -40,10 +40,10 @@ def test_a_file_truncated_anywhere_is_read_up_to_its_last_whole_frame(tmp_path: 
     head = len(compress(line_as_text(Header(1, "0", START, 1)))) if suffix != ".jsonl" else 300
     for place in [len(whole) - 1, *(draw.randrange(head + 300, len(whole)) for _ in range(60))]:
         path.write_bytes(whole[:place])
-        library = RecordingIndex(path)
-        read = frames_in(library.read())
+        index = RecordingIndex(path)
+        read = frames_in(index.read())
         assert read == frames[: len(read)]
-        assert library.torn == [path]
+        assert index.torn == [path]
         if suffix == ".jsonl":
             assert len(read) == sum(frame + b"\n" in whole[:place] for frame in frames)
 
@@ -64,9 +64,9 @@ def test_reading_stops_before_a_damaged_block(tmp_path: Path, suffix: str) -> No
 def test_a_recording_can_be_read_from_any_block(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kucoin_sync.recording.compression._PLAIN_BLOCK", 500)
     frames = [push(number) for number in range(40)]
-    library = RecordingIndex(write(tmp_path / f"a{suffix}", *([frame] for frame in frames)))
+    index = RecordingIndex(write(tmp_path / f"a{suffix}", *([frame] for frame in frames)))
     for number in range(40):
-        read = frames_in(library.read(library.position_at(START + (number + 1) * SECOND)))
+        read = frames_in(index.read(index.position_at(START + (number + 1) * SECOND)))
         assert read == frames[-len(read) :]
         assert len(read) >= 40 - number
         if suffix != ".jsonl":
@@ -216,5 +216,5 @@ def test_the_name_of_a_part_has_its_number() -> None:
 
 
 def test_dropped_frames_are_counted(tmp_path: Path) -> None:
-    library = RecordingIndex(write(tmp_path / "a.jsonl", [push(1), Dropped(START, 5, "slow"), push(2)]))
-    assert library.dropped == 5
+    index = RecordingIndex(write(tmp_path / "a.jsonl", [push(1), Dropped(START, 5, "slow"), push(2)]))
+    assert index.dropped == 5

@@ -64,87 +64,87 @@ def fetched() -> list[Any]:
 
 
 @pytest.fixture
-def given(fetched: list[Any]) -> RecordedSnapshots:
-    library: Any = RecordingIndex()
-    return RecordedSnapshots(library, lambda *what: fetched.append(what[:3]))
+def snapshots(fetched: list[Any]) -> RecordedSnapshots:
+    index: Any = RecordingIndex()
+    return RecordedSnapshots(index, lambda *what: fetched.append(what[:3]))
 
 
-def test_a_book_gets_the_next_snapshot_and_then_no_more(given: RecordedSnapshots, fetched: list[Any]) -> None:
+def test_a_book_gets_the_next_snapshot_and_then_no_more(snapshots: RecordedSnapshots, fetched: list[Any]) -> None:
     book = ReplayedBook()
-    given.request_snapshot(book)
-    assert given.waiting() == given.books_waiting_for(snapshot(1)) == [book]
-    given.pass_snapshot(snapshot(1))
-    given.pass_snapshot(snapshot(2))
-    assert (book.given, given.waiting(), given.request_count, fetched) == ([1], [], 1, [KEY])
+    snapshots.request_snapshot(book)
+    assert snapshots.waiting() == snapshots.books_waiting_for(snapshot(1)) == [book]
+    snapshots.pass_snapshot(snapshot(1))
+    snapshots.pass_snapshot(snapshot(2))
+    assert (book.given, snapshots.waiting(), snapshots.request_count, fetched) == ([1], [], 1, [KEY])
 
 
-def test_a_late_book_gets_the_newest_passed_snapshot(given: RecordedSnapshots) -> None:
-    given.pass_snapshot(snapshot(1))
-    given.pass_snapshot(snapshot(2))
+def test_a_late_book_gets_the_newest_passed_snapshot(snapshots: RecordedSnapshots) -> None:
+    snapshots.pass_snapshot(snapshot(1))
+    snapshots.pass_snapshot(snapshot(2))
     book = ReplayedBook()
-    given.request_snapshot(book)
+    snapshots.request_snapshot(book)
     assert book.given == [2]
 
 
-def test_a_discarded_snapshot_is_not_given(given: RecordedSnapshots) -> None:
+def test_a_discarded_snapshot_is_not_given(snapshots: RecordedSnapshots) -> None:
     for topics in (["/market/level2:BTC-USDT"], None):
-        given.pass_snapshot(snapshot(1))
-        given.discard(["/market/level2:ETH-USDT"])
-        given.discard(topics)
+        snapshots.pass_snapshot(snapshot(1))
+        snapshots.discard(["/market/level2:ETH-USDT"])
+        snapshots.discard(topics)
         book = ReplayedBook()
-        given.request_snapshot(book)
+        snapshots.request_snapshot(book)
         assert book.given == []
 
 
-def test_a_book_that_rejects_a_snapshot_waits_for_the_next(given: RecordedSnapshots) -> None:
+def test_a_book_that_rejects_a_snapshot_waits_for_the_next(snapshots: RecordedSnapshots) -> None:
     book = ReplayedBook(fits=2)
-    given.request_snapshot(book)
-    given.pass_snapshot(snapshot(1))
-    assert given.waiting() == [book]
-    given.pass_snapshot(snapshot(2))
-    assert (book.given, given.waiting()) == ([1, 2], [])
+    snapshots.request_snapshot(book)
+    snapshots.pass_snapshot(snapshot(1))
+    assert snapshots.waiting() == [book]
+    snapshots.pass_snapshot(snapshot(2))
+    assert (book.given, snapshots.waiting()) == ([1, 2], [])
 
 
-def test_a_book_that_needs_no_snapshot_gets_none_and_is_forgotten(given: RecordedSnapshots) -> None:
+def test_a_book_that_needs_no_snapshot_gets_none_and_is_forgotten(snapshots: RecordedSnapshots) -> None:
     book = ReplayedBook()
-    given.request_snapshot(book)
+    snapshots.request_snapshot(book)
     book.asking = False
-    given.finish()
+    snapshots.finish()
     assert book.ended is None
-    given.pass_snapshot(snapshot(1))
-    assert (book.given, given.waiting()) == ([], [])
+    snapshots.pass_snapshot(snapshot(1))
+    assert (book.given, snapshots.waiting()) == ([], [])
 
 
-def test_a_book_without_a_recorded_snapshot_ends(given: RecordedSnapshots) -> None:
+def test_a_book_without_a_recorded_snapshot_ends(snapshots: RecordedSnapshots) -> None:
     book = ReplayedBook("ETH-USDT")
-    given.request_snapshot(book)
+    snapshots.request_snapshot(book)
     assert isinstance(book.ended, RecordingError)
     assert "day.jsonl has no snapshot of it" in str(book.ended)
 
 
-def test_after_the_last_message_books_without_a_snapshot_end(given: RecordedSnapshots) -> None:
+def test_after_the_last_message_books_without_a_snapshot_end(snapshots: RecordedSnapshots) -> None:
     books = [ReplayedBook(), ReplayedBook()]
-    given.request_snapshot(books[0])
-    given.finish()
-    given.request_snapshot(books[1])
+    snapshots.request_snapshot(books[0])
+    snapshots.finish()
+    snapshots.request_snapshot(books[1])
     assert ["no more snapshot that fits it" in str(book.ended) for book in books] == [True, True]
-    given.discard()
+    snapshots.discard()
     again = ReplayedBook()
-    given.request_snapshot(again)
+    snapshots.request_snapshot(again)
     assert again.ended is None, "the replay was moved back"
 
 
-def test_a_request_that_a_move_has_overtaken_does_not_end_the_book(given: RecordedSnapshots) -> None:
+def test_a_request_that_a_move_has_overtaken_does_not_end_the_book(snapshots: RecordedSnapshots) -> None:
     book = ReplayedBook(fits=2)
 
     def move() -> None:
-        given.discard()
+        snapshots.discard()
         book.attempt += 1
 
     book.meanwhile = move
-    given.pass_snapshot(snapshot(1))
-    given.finish()
-    given.request_snapshot(book)
+    snapshots.pass_snapshot(snapshot(1))
+    snapshots.finish()
+    snapshots.request_snapshot(book)
     assert (book.given, book.ended) == ([1], None)
-    given.pass_snapshot(snapshot(2))
+    snapshots.pass_snapshot(snapshot(2))
     assert (book.given, book.ended) == ([1, 2], None)

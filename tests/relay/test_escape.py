@@ -26,13 +26,13 @@ SEAMS: dict[str, tuple[type[Event], ...]] = {
     "leadership.Leadership.refused": (RelayDelayed,),
     "leadership.Leadership._write_until_done": (UnexpectedError,),
     "leadership.Leadership._put": (UnexpectedError,),
-    "buffer.Writer.flush": (UnexpectedError,),
+    "buffer.EntryBuilder.flush": (UnexpectedError,),
     "source.RelaySource._set_holder": (),
     "source.RelaySource._request_topics": (),
     "source.RelaySource._handle_entries": (),
 }
 #: Where the records can still be written by another attempt.
-WRITING = ("leadership.Leadership._put", "buffer.Writer.flush")
+WRITING = ("leadership.Leadership._put", "buffer.EntryBuilder.flush")
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ class Route(NamedTuple):
 
 
 @pytest.fixture
-def way(
+def route(
     server: KucoinServer, proxy: FaultProxy, dns: Dns, silent: tuple[str, int], swallowing: tuple[str, int]
 ) -> Route:
     return Route(server, dns, silent, swallowing, proxy)
@@ -249,28 +249,28 @@ def token_of(address: tuple[str, int], scheme: str = "ws") -> dict[str, Any]:
 
 #: What makes a step hang, and what the error says. Each works before the first contact, and before a later one.
 HANGS: dict[str, tuple[Callable[[Route], object], str]] = {
-    "DNS": (lambda way: setattr(way.dns, "hangs", True), r"DNS has not found the address of 127\.0\.0\.1 within"),
+    "DNS": (lambda route: setattr(route.dns, "hangs", True), r"DNS has not found the address of 127\.0\.0\.1 within"),
     "token request": (
-        lambda way: way.server.fail_rest(TOKENS, hang=True, times=None),
+        lambda route: route.server.fail_rest(TOKENS, hang=True, times=None),
         r"the token request POST /api/v1/bullet-public was not answered by 127\.0\.0\.1:\d+ within",
     ),
     "TCP": (
-        lambda way: way.server.fail_rest(TOKENS, **token_of(way.swallowing)),
+        lambda route: route.server.fail_rest(TOKENS, **token_of(route.swallowing)),
         r"the TCP connection to 127\.0\.0\.1:\d+ was not answered within",
     ),
     "TLS": (
-        lambda way: way.server.fail_rest(TOKENS, **token_of(way.silent, "wss")),
+        lambda route: route.server.fail_rest(TOKENS, **token_of(route.silent, "wss")),
         r"the TLS handshake with 127\.0\.0\.1:\d+ was not finished within",
     ),
     "handshake": (
-        lambda way: way.server.hang_handshake(),
+        lambda route: route.server.hang_handshake(),
         r"the WebSocket handshake with 127\.0\.0\.1:\d+ was not answered within",
     ),
     "handshake that is swallowed": (
-        lambda way: way.proxy.to_server.hold(),
+        lambda route: route.proxy.to_server.hold(),
         r"the WebSocket handshake with 127\.0\.0\.1:\d+ was not answered within",
     ),
-    "welcome": (lambda way: way.server.no_welcome(), r"127\.0\.0\.1 has sent no welcome within|no welcome within"),
+    "welcome": (lambda route: route.server.no_welcome(), r"127\.0\.0\.1 has sent no welcome within|no welcome within"),
 }
 SHORT = 0.3
 
@@ -293,10 +293,10 @@ def only_connection_failed(subscribe: Callable[[float], object], said: str) -> N
 @pytest.mark.parametrize("step_timeout", [10.0, SHORT / 3], ids=["while it hangs", "after it was given up"])
 @pytest.mark.parametrize("which", HANGS)
 def test_first_contact_names_the_step_that_hangs(
-    way: Route, make_stream: MakeStream, which: str, step_timeout: float
+    route: Route, make_stream: MakeStream, which: str, step_timeout: float
 ) -> None:
     hang, said = HANGS[which]
-    hang(way)
+    hang(route)
     stream = make_stream(limits=Limits(step_timeout=step_timeout))
     only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
 
@@ -305,27 +305,27 @@ def test_first_contact_names_the_step_that_hangs(
     "which", [pytest.param(each, marks=() if each in ("DNS", "TLS") else pytest.mark.long) for each in HANGS]
 )
 def test_a_reconnect_names_the_step_that_hangs_and_so_does_who_subscribes_or_waits_for_a_book_meanwhile(
-    way: Route, make_stream: MakeStream, events: Events, which: str
+    route: Route, make_stream: MakeStream, events: Events, which: str
 ) -> None:
     hang, said = HANGS[which]
     stream = make_stream(limits=Limits(step_timeout=1.0))
     subscription = stream.subscribe(ETH)
-    hang(way)
-    way.server.drop_connections()
-    way.proxy.reset()
+    hang(route)
+    route.server.drop_connections()
+    route.proxy.reset()
     event = events.wait(Retrying)
     assert re.search(said, str(event.error))
     assert isinstance(event.error, ConnectionFailed)
     only_connection_failed(lambda timeout: stream.subscribe(MATCH, timeout=timeout), said)
     with pytest.raises(BookNotReady, match=said):
         stream.book("BTC-USDT").wait_ready(2 * SHORT)
-    way.dns.hangs = False
-    way.dns.released.set()
-    way.server.reset_script()
-    way.server.announce(*way.proxy.address)
-    way.proxy.heal()
-    way.server.wait_subscribed(ETH, timeout=20)
-    publish(way.server, [1])
+    route.dns.hangs = False
+    route.dns.released.set()
+    route.server.reset_script()
+    route.server.announce(*route.proxy.address)
+    route.proxy.heal()
+    route.server.wait_subscribed(ETH, timeout=20)
+    publish(route.server, [1])
     assert numbers(subscription, 1) == [1]
 
 
@@ -336,31 +336,31 @@ def no_such_name(*_: object, **__: object) -> NoReturn:
 #: What makes a step fail, and what the error says.
 FAILS: dict[str, tuple[Callable[[Route], object], str]] = {
     "DNS": (
-        lambda way: setattr(way.dns, "getaddrinfo", no_such_name),
+        lambda route: setattr(route.dns, "getaddrinfo", no_such_name),
         r"the address of 127\.0\.0\.1 could not be found \(Name or service not known\)",
     ),
     "TCP": (
-        lambda way: way.server.fail_rest(TOKENS, **token_of((HOST, 1))),
+        lambda route: route.server.fail_rest(TOKENS, **token_of((HOST, 1))),
         r"the connection to 127\.0\.0\.1:1 failed: Connection refused",
     ),
     "TLS": (
-        lambda way: way.server.fail_rest(TOKENS, **token_of(way.server.address, "wss")),
+        lambda route: route.server.fail_rest(TOKENS, **token_of(route.server.address, "wss")),
         r"TLS with 127\.0\.0\.1:\d+ failed|the connection to 127\.0\.0\.1:\d+ failed",
     ),
     "token request": (
-        lambda way: way.server.fail_rest(TOKENS, 503, body="<html>", times=None),
+        lambda route: route.server.fail_rest(TOKENS, 503, body="<html>", times=None),
         r"KuCoin answered POST /api/v1/bullet-public with code 503: not KuCoin's JSON",
     ),
     "token request that is cut": (
-        lambda way: way.server.fail_rest(TOKENS, drop=True, times=None),
+        lambda route: route.server.fail_rest(TOKENS, drop=True, times=None),
         r"POST /api/v1/bullet-public at 127\.0\.0\.1 failed",
     ),
     "handshake": (
-        lambda way: way.server.refuse_handshake(503, times=None),
+        lambda route: route.server.refuse_handshake(503, times=None),
         r"127\.0\.0\.1:\d+ refused the WebSocket handshake with HTTP 503",
     ),
     "handshake that is none": (
-        lambda way: way.server.answer_handshake(b"220 smtp.example ESMTP\r\n\r\n", times=None),
+        lambda route: route.server.answer_handshake(b"220 smtp.example ESMTP\r\n\r\n", times=None),
         r"127\.0\.0\.1:\d+ did not answer with a valid WebSocket handshake",
     ),
 }
@@ -368,11 +368,11 @@ FAILS: dict[str, tuple[Callable[[Route], object], str]] = {
 
 @pytest.mark.parametrize("which", FAILS)
 def test_first_contact_names_the_step_that_fails(
-    way: Route, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, which: str
+    route: Route, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     fail, said = FAILS[which]
-    fail(way)
-    monkeypatch.setattr(socket, "getaddrinfo", way.dns.getaddrinfo)
+    fail(route)
+    monkeypatch.setattr(socket, "getaddrinfo", route.dns.getaddrinfo)
     stream = make_stream()
     only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
 
@@ -380,9 +380,9 @@ def test_first_contact_names_the_step_that_fails(
 @pytest.mark.parametrize("where", ["silent", "swallowing"])
 @pytest.mark.parametrize("by", ["rest_url", "proxy"])
 def test_a_rest_service_or_proxy_that_says_nothing_is_named(
-    way: Route, make_stream: MakeStream, where: str, by: str
+    route: Route, make_stream: MakeStream, where: str, by: str
 ) -> None:
-    host, port = getattr(way, where)
+    host, port = getattr(route, where)
     url = f"http://{host}:{port}"
     said = {
         ("rest_url", "silent"): rf"the token request POST /api/v1/bullet-public was not answered by {host}:{port}",
@@ -409,13 +409,13 @@ def test_what_was_welcomed_and_not_confirmed_is_an_ack_timeout(server: KucoinSer
         stream.subscribe(ETH, timeout=SHORT)
 
 
-def test_a_stream_whose_name_resolution_hangs_closes_at_once(way: Route, make_stream: MakeStream) -> None:
-    way.dns.hangs = True
+def test_a_stream_whose_name_resolution_hangs_closes_at_once(route: Route, make_stream: MakeStream) -> None:
+    route.dns.hangs = True
 
     def seconds() -> float:
         stream = make_stream()
         stream.subscribe(ETH, timeout=0)
-        assert way.dns.asked.acquire(timeout=20)
+        assert route.dns.asked.acquire(timeout=20)
         return seconds_of(stream.close)
 
     assert at_best(0.5, seconds) <= 0.5
@@ -497,10 +497,10 @@ def test_a_socks_proxy_that_opens_no_connection_is_named(make_stream: MakeStream
 
 @pytest.mark.parametrize("where", ["silent", "swallowing"])
 def test_a_socks_proxy_that_says_nothing_is_named_and_close_does_not_wait_for_it(
-    way: Route, make_stream: MakeStream, where: str
+    route: Route, make_stream: MakeStream, where: str
 ) -> None:
     pytest.importorskip("socks")
-    host, port = getattr(way, where)
+    host, port = getattr(route, where)
     stream = make_stream(rest_url="http://kucoin.test", proxy=f"socks5h://{host}:{port}", limits=Limits(step_timeout=1))
     said = rf"the SOCKS proxy {host}:{port} has not opened a connection to kucoin\.test:80 within"
     only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)

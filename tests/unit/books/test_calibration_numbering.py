@@ -30,8 +30,8 @@ class Numberings(RuleBasedStateMachine):
 
     @initialize(first=st.sampled_from(BEGINNINGS))
     def begin(self, first: int) -> None:
-        wire: Any = {"level2": LEVEL2, "futures": FUTURES_LEVEL2}.get(self.feed, LEVEL3)
-        self.calibration: Calibration[Any, Any] = Calibration(wire)
+        feed: Any = {"level2": LEVEL2, "futures": FUTURES_LEVEL2}.get(self.feed, LEVEL3)
+        self.calibration: Calibration[Any, Any] = Calibration(feed)
         self.numberings = [Numbering(self.feed, 1, first)]
         self.came: list[Any] = []  # successive updates of this numbering on this connection
         self.seen: tuple[int, int] = (0, 0)  # the newest numbering and sequence that were read

@@ -330,9 +330,9 @@ class Replay:
 
     def follow(self, push: Push, event: Event) -> None:
         book = self.topics[push.topic]
-        wire = read_level3(push.data, push.subject)
-        assert wire.sequence_end == event.sequence
-        book.apply(wire)
+        update = read_level3(push.data, push.subject)
+        assert update.sequence_end == event.sequence
+        book.apply(update)
         self.kinds.add(push.subject)
         self.compare_touched(book, event)
         if self.events < WHOLE or self.events % 16 == 0:

@@ -27,7 +27,7 @@ def told(error: BaseException) -> list[str]:
 
 def test_an_error_is_logged_and_the_others_are_told(caplog: pytest.LogCaptureFixture) -> None:
     assert told(ValueError("why")) == ["the first", "the third"]
-    assert "'the second' has raised where it was told what a stream got" in caplog.text
+    assert "'the second' has raised an error while it was told what a stream got" in caplog.text
     assert "ValueError: why" in caplog.text
 
 

@@ -40,14 +40,14 @@ class Pair:
     ) -> None:
         ours, self.server = tcp_pair()
         ours.setblocking(False)
-        wire = CancellableSocket(ours, waker, time.monotonic() + LIMIT, "the peer")
+        connected = CancellableSocket(ours, waker, time.monotonic() + LIMIT, "the peer")
         if secure:
             plain = self.server
             self.server = server_context().wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
             shaking = Task(self.server.do_handshake)
-            wire.start_tls(client_context(), HOST)
+            connected.start_tls(client_context(), HOST)
             shaking.result()
-        self.transport = WebSocketConnection(wire, waker, limits or Limits(), early, binary=binary)
+        self.transport = WebSocketConnection(connected, waker, limits or Limits(), early, binary=binary)
 
     def close(self) -> None:
         self.transport.after_fork()

@@ -106,7 +106,7 @@ def test_a_defect_ends_no_thread(
     make_owner: Callable[..., Owner], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(workers, "_DEFECT_DELAY", 0.0)
-    owner = make_owner()
+    owner = make_owner(most=1)
     owner.put(lambda: 1 // 0)
     owner.put(lambda: "the next")
     assert owner.done.get(timeout=LIMIT) == "the next"
@@ -115,7 +115,7 @@ def test_a_defect_ends_no_thread(
 
 def test_the_last_thread_ends_when_its_owner_does_not_need_it(make_owner: Callable[..., Owner]) -> None:
     needed = [True]
-    owner = make_owner(is_needed=lambda: needed[0])
+    owner = make_owner(most=1, is_needed=lambda: needed[0])
     owner.put(lambda: "done")
     assert owner.done.get(timeout=LIMIT) == "done"
     with owner.lock:

@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from ..events import Event, UnexpectedError
-from ..exceptions import KucoinSyncError, is_fatal
+from ..exceptions import ConnectionFailed, KucoinSyncError, is_fatal
 from ..internal.guard import log
 from ..internal.resources import as_defect, error_or_defect
 from ..net.direct_read import ReadLease
@@ -45,6 +45,10 @@ class DirectConsumer(Protocol):
     def accept(self, read_lease: ReadLease) -> None: ...
     def put(self, pushes: FrameBatch | tuple[RawPush]) -> bool: ...
     def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool: ...
+
+
+class TopicInterrupted(ConnectionFailed):
+    """A topic was unsubscribed, to be subscribed again; its connection is live."""
 
 
 class SourceListener(Protocol):

@@ -7,7 +7,7 @@ types of some members between text and number; both are read. Sources: KuCoin's 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import field
 
@@ -27,8 +27,6 @@ __all__ = [
     "UtaTrade",
 ]
 
-_TICKER = "/uta/ticker"
-
 
 class UtaTicker(Timed, frozen=True, kw_only=True):
     """The last trade and the best bid and ask: `/uta/ticker`. Time in nanoseconds.
@@ -36,6 +34,8 @@ class UtaTicker(Timed, frozen=True, kw_only=True):
     KuCoin pushes it on each trade; a change of the best prices alone does not push (documented). `sequence` rises with
     holes. Each market has a subclass, because KuCoin orders the members of each in another way.
     """
+
+    _topic: ClassVar[str] = ""  # as which unreadable numbers are reported
 
     if TYPE_CHECKING:
         symbol: str
@@ -56,31 +56,33 @@ class UtaTicker(Timed, frozen=True, kw_only=True):
     @property
     def size(self) -> Decimal | None:
         """The size of the last trade."""
-        return parse_decimal(self.wire_size, _TICKER)
+        return parse_decimal(self.wire_size, self._topic)
 
     @property
     def best_bid(self) -> Decimal | None:
         """The best bid's price."""
-        return parse_decimal(self.wire_best_bid, _TICKER)
+        return parse_decimal(self.wire_best_bid, self._topic)
 
     @property
     def best_bid_size(self) -> Decimal | None:
         """The size at the best bid."""
-        return parse_decimal(self.wire_best_bid_size, _TICKER)
+        return parse_decimal(self.wire_best_bid_size, self._topic)
 
     @property
     def best_ask(self) -> Decimal | None:
         """The best ask's price."""
-        return parse_decimal(self.wire_best_ask, _TICKER)
+        return parse_decimal(self.wire_best_ask, self._topic)
 
     @property
     def best_ask_size(self) -> Decimal | None:
         """The size at the best ask."""
-        return parse_decimal(self.wire_best_ask_size, _TICKER)
+        return parse_decimal(self.wire_best_ask_size, self._topic)
 
 
 class UtaSpotTicker(UtaTicker, frozen=True, kw_only=True):
     """The ticker of a spot symbol: `/uta/ticker.SPOT`. Time in nanoseconds."""
+
+    _topic: ClassVar[str] = "/uta/ticker.SPOT"
 
     wire_best_ask_size: str | None = field(name="A", default=None)
     wire_best_bid_size: str | None = field(name="B", default=None)
@@ -96,6 +98,8 @@ class UtaSpotTicker(UtaTicker, frozen=True, kw_only=True):
 
 class UtaFuturesTicker(UtaTicker, frozen=True, kw_only=True):
     """The ticker of a contract: `/uta/ticker.FUTURES`. Time in nanoseconds."""
+
+    _topic: ClassVar[str] = "/uta/ticker.FUTURES"
 
     wire_best_ask: str | None = field(name="a", default=None)
     wire_best_ask_size: str | None = field(name="A", default=None)

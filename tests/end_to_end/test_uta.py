@@ -21,7 +21,7 @@ from kucoin_sync import (
     SubscriptionRejected,
     topics,
 )
-from kucoin_sync.events import Connected, Disconnected, Rejected, Resubscribed, Retrying
+from kucoin_sync.events import Connected, Disconnected, PayloadMismatch, Rejected, Resubscribed, Retrying
 from kucoin_sync.net import rest
 from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.testing import KucoinServer
@@ -204,6 +204,21 @@ def test_a_public_topic_has_no_messages_of_the_account(uta: UtaServer, stream: S
     stream.subscribe(BTC, private=False)
     stream.subscribe(topics.uta.orders(), private=True)
     assert len(uta.connections) == 2
+
+
+@pytest.mark.parametrize(("symbol", "market"), [("BTC-USDT", "SPOT"), ("XBTUSDTM", "FUTURES")])
+def test_a_number_that_can_not_be_read_is_none_and_told(
+    uta: UtaServer, stream: Stream, events: Events, symbol: str, market: str
+) -> None:
+    subscription = stream.subscribe(topics.uta.ticker(symbol))
+    odd = ticker("1", symbol)
+    odd["T"], odd["d"]["A"] = f"ticker.{market}", "much"
+    uta.push(odd)
+    payload = subscription.get(timeout=10).payload
+    assert (payload.best_ask_size, payload.best_ask, payload.price) == (None, Decimal("78280.6"), Decimal(1))
+    event = events.wait(PayloadMismatch)
+    assert (event.topic, event.reason) == (f"/uta/ticker.{market}", "'much' stands where a number is usual")
+    assert stream.stats()["misfits"] == 1
 
 
 def test_limits_are_those_of_the_feed(uta: UtaServer, stream: Stream) -> None:

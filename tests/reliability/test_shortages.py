@@ -7,6 +7,7 @@ waits for it is told, and is tried again by itself. Afterwards messages come as 
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,7 +27,7 @@ from ..support.forks import child
 from ..support.shortages import RESOURCES, Shortage, World, walk
 from ..support.threads import LIMIT, until
 from .conftest import MakeServer, MakeStream
-from .feed import ETH, publish
+from .feed import ETH, UTA, Feed, publish
 
 OTHER, FUTURES = "/market/ticker:KCS-USDT", "/contractMarket/tickerV2:XBTUSDTM"
 SPOT, OTHERS = "BTC-USDT", ("ETH-USDT", "KCS-USDT")
@@ -151,6 +152,32 @@ def reconnect(world: World) -> Iterator[None]:
     world.flows(subscription)
 
 
+def uta_first_subscribe(world: World) -> Iterator[None]:
+    stream = world.stream()
+    yield
+    subscription = world.call(lambda: stream.subscribe(UTA.eth, timeout=LIMIT))
+    yield
+    world.flows(subscription, UTA.eth)
+
+
+def uta_several_kinds(world: World) -> Iterator[None]:
+    stream = world.stream()
+    yield
+    subscription = world.call(lambda: stream.subscribe(UTA.eth, UTA.futures, UTA.private, timeout=LIMIT))
+    yield
+    world.flows(subscription, UTA.eth)
+    world.flows(subscription, UTA.futures)
+
+
+def uta_reconnect(world: World) -> Iterator[None]:
+    subscription = world.stream().subscribe(UTA.eth)
+    yield
+    world.server.drop_connections()
+    world.events.wait(Resubscribed, timeout=LIMIT)
+    yield
+    world.flows(subscription, UTA.eth)
+
+
 def first_book(world: World) -> Iterator[None]:
     stream = world.stream()
     yield
@@ -241,6 +268,9 @@ OPERATIONS: dict[str, Callable[[World], Iterator[None]]] = {
         slow_callback,
         rotation,
         reconnect,
+        uta_first_subscribe,
+        uta_several_kinds,
+        uta_reconnect,
         first_book,
         resync,
         recorder_start,
@@ -251,7 +281,15 @@ OPERATIONS: dict[str, Callable[[World], Iterator[None]]] = {
 
 
 #: What is walked each time, because it takes no time; the others with `pytest -m long`.
-SHORT = {"first_subscribe", "second_connection", "tunnel", "callback", "reconnect", "recorder_start"}
+SHORT = {
+    "first_subscribe",
+    "second_connection",
+    "tunnel",
+    "callback",
+    "reconnect",
+    "recorder_start",
+    "uta_first_subscribe",
+}
 
 
 @pytest.fixture
@@ -376,20 +414,21 @@ def test_a_real_limit_of_open_files_is_outlasted(server: KucoinServer) -> None:
 
 # From 3.12 on, Python starts no thread any more once the main thread has ended.
 ENDED = """
-    import sys, threading
+    import json, sys, threading
     from kucoin_sync import Stream
 
+    options, topic, other, market = json.loads(sys.argv[1]), *sys.argv[2:]
     called = threading.Semaphore(0)
-    stream = Stream(rest_url=sys.argv[1], proxy="", rotate_after=0.2)
-    subscription = stream.subscribe("/market/ticker:ETH-USDT")
-    stream.subscribe("/market/ticker:KCS-USDT", callback=lambda _: called.release())
+    stream = Stream(**options, proxy="", rotate_after=0.2)
+    subscription = stream.subscribe(topic)
+    stream.subscribe(other, callback=lambda _: called.release())
 
     def work():
         threading.main_thread().join()
         print("ended", flush=True)
         for command in sys.stdin:
             if command == "cut\\n":
-                while not stream.stats()["disconnects"] or len(stream.carrying()["spot", False]) < 2:
+                while not stream.stats()["disconnects"] or len(stream.carrying()[market, False]) < 2:
                     threading.Event().wait(0.01)
             else:
                 for _ in range(6):
@@ -402,8 +441,11 @@ ENDED = """
 """
 
 
-def test_messages_callbacks_and_reconnects_go_on_when_the_main_thread_has_ended(server: KucoinServer) -> None:
-    with script(ENDED, server.rest_url) as client:
+def test_messages_callbacks_and_reconnects_go_on_when_the_main_thread_has_ended(
+    server: KucoinServer, feed: Feed
+) -> None:
+    options = server.uta_urls if feed.is_uta else {"rest_url": server.rest_url}
+    with script(ENDED, json.dumps(options), feed.eth, feed.btc, feed.market) as client:
         assert client.stdout is not None
         assert client.stdin is not None
         assert client.stdout.readline() == "ended\n"
@@ -411,8 +453,8 @@ def test_messages_callbacks_and_reconnects_go_on_when_the_main_thread_has_ended(
             if command == "cut":
                 server.drop_connections()
             else:
-                publish(server, range(6), OTHER)
-                publish(server, range(6))
+                publish(server, range(6), feed.btc)
+                publish(server, range(6), feed.eth)
             client.stdin.write(f"{command}\n")
             client.stdin.flush()
             assert client.stdout.readline() == "done\n"

@@ -219,7 +219,7 @@ class World:
         """Publish until a message comes."""
         number = next(self._numbers)
         publish(self.server, [number], topic)
-        while int(subscription.get(timeout=LIMIT)["data"]["n"]) != number:
+        while int(subscription.get(timeout=LIMIT).data["n"]) != number:
             pass
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from ..end_to_end.conftest import Events
 from ..support.forks import child, fork_unnoticed
 from ..support.threads import Task, reached
 from .conftest import MakeStream
-from .feed import ETH, MATCH, publish
+from .feed import ETH, MATCH, Feed, on_both, publish
 from .test_fork import undisturbed
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -33,26 +33,30 @@ FRESH = 100  # the first number after the fork
 class Parent:
     """What a program has made before it forks."""
 
-    def __init__(self, stream: Stream, options: dict[str, Any], directory: Any) -> None:
+    def __init__(self, stream: Stream, options: dict[str, Any], directory: Any, feed: Feed) -> None:
         self.stream = stream
+        self.feed = feed
         self.options = options
         self.directory = directory
-        self.subscription: Subscription = stream.subscribe(ETH)
+        self.subscription: Subscription = stream.subscribe(feed.eth)
         self.loop = iter(self.subscription)
         self.called: list[int] = []
         self.calls = threading.Semaphore(0)
-        self.callback: Subscription = stream.subscribe(MATCH, callback=self._call)
+        self.callback: Subscription = stream.subscribe(feed.match, callback=self._call)
+        if feed.is_uta:
+            self.tunnelled: Subscription = stream.subscribe(feed.eth)
+            return
         self.book: LocalBook = stream.book("BTC-USDT").wait_ready(20)
         self.changes = iter(self.book)
         self.tunnel: Tunnel = stream.tunnel("bt1")
-        self.tunnelled: Subscription = self.tunnel.subscribe(ETH)
+        self.tunnelled = self.tunnel.subscribe(feed.eth)
 
     def _call(self, message: Any) -> None:
-        self.called.append(int(message["data"]["n"]))
+        self.called.append(int(message.data["n"]))
         self.calls.release()
 
     def first(self) -> int:
-        return int(self.subscription.get(timeout=20)["data"]["n"])
+        return int(self.subscription.get(timeout=20).data["n"])
 
     def ready(self) -> None:
         assert self.book.wait_ready(20).best_bid is not None
@@ -76,19 +80,19 @@ USES: dict[str, Callable[[Parent], object]] = {
     "dropped": lambda parent: parent.subscription.dropped,
     "stats": lambda parent: parent.stream.stats()["messages"] == 0 or 1 / 0,
     "resume": lambda parent: parent.stream.resume(),
-    "subscribe": lambda parent: parent.stream.subscribe(ETH, timeout=20),
-    "subscribe in a tunnel": lambda parent: parent.tunnel.subscribe(MATCH, timeout=20),
-    "another tunnel": lambda parent: parent.stream.tunnel("bt2").subscribe(ETH, timeout=20),
+    "subscribe": lambda parent: parent.stream.subscribe(parent.feed.eth, timeout=20),
+    "subscribe in a tunnel": lambda parent: parent.tunnel.subscribe(parent.feed.match, timeout=20),
+    "another tunnel": lambda parent: parent.stream.tunnel("bt2").subscribe(parent.feed.eth, timeout=20),
     "close a tunnel": lambda parent: parent.tunnel.close(),
     "close a subscription": lambda parent: parent.tunnelled.close(),
-    "unsubscribe": lambda parent: parent.stream.unsubscribe(MATCH),
+    "unsubscribe": lambda parent: parent.stream.unsubscribe(parent.feed.match),
     "another book": lambda parent: parent.stream.book("ETH-USDT").close(),
     "ready": lambda parent: parent.book.ready and 1 / 0,
     "wait_ready": lambda parent: parent.ready(),
     "read a book": lambda parent: parent.cannot_be_read(),
     "changes of a book": lambda parent: parent.changes.pending,
     "close a book": lambda parent: parent.book.close(),
-    "another stream": lambda parent: Stream(**parent.options).subscribe(ETH, timeout=20).close(),
+    "another stream": lambda parent: Stream(**parent.options).subscribe(parent.feed.eth, timeout=20).close(),
     "a recorder": lambda parent: parent.record(),
     "carrying": lambda parent: parent.stream.carrying(),
 }
@@ -99,17 +103,17 @@ TAKES: dict[str, Callable[[Parent], Any]] = {
 }
 
 
-@pytest.mark.parametrize("use", USES)
+@on_both("use", USES, [use for use in USES if "book" not in use and "tunnel" not in use and "ready" not in use])
 def test_whatever_a_child_uses_first(
-    server: KucoinServer, make_stream: MakeStream, events: Events, tmp_path: Any, use: str
+    server: KucoinServer, make_stream: MakeStream, events: Events, tmp_path: Any, use: str, feed: Feed
 ) -> None:
     for symbol in ("BTC-USDT", "ETH-USDT"):
         snapshot = {"sequence": "1", "bids": [["1", "1"]], "asks": [["2", "1"]]}
         server.set_snapshot("orderbook/level2", symbol, snapshot)
-    parent = Parent(make_stream(limits=FAST), {**server.stream_options, "limits": FAST}, tmp_path)
-    publish(server, QUEUED)
-    server.publish(MATCH, {"n": "7"})
-    assert next(parent.loop)["data"]["n"] == "00000000"
+    parent = Parent(make_stream(limits=FAST), {**server.stream_options, "limits": FAST}, tmp_path, feed)
+    publish(server, QUEUED, feed.eth)
+    publish(server, [7], feed.match)
+    assert next(parent.loop).data["n"] == "00000000"
     assert parent.calls.acquire(timeout=20)
     while parent.subscription.pending < len(QUEUED) - 1:
         parent.stream.stats()
@@ -120,20 +124,20 @@ def test_whatever_a_child_uses_first(
             parent.stream.resume()
         say("used")
         take = TAKES.get(use, lambda parent: parent.subscription.get(timeout=20))
-        say([int(take(parent)["data"]["n"]) >= FRESH for _ in range(3)])
+        say([int(take(parent).data["n"]) >= FRESH for _ in range(3)])
         say(parent.called)
 
     over = threading.Event()
     with child(go_on, fork_unnoticed) as forked:
 
-        def feed() -> int:
+        def pour() -> int:
             sent = FRESH
             while not over.wait(0.01):
-                publish(server, [sent])
+                publish(server, [sent], feed.eth)
                 sent += 1
             return sent
 
-        feeding = Task(feed)
+        feeding = Task(pour)
         try:
             assert forked.hear() == "used"
             assert forked.hear() == [True, True, True]

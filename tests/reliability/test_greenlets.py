@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
+import json
 import os
 from pathlib import Path
 
@@ -10,13 +12,15 @@ import pytest
 
 from ..support.certificates import authority_pem, server_context
 from ..support.children import script
+from ..support.selection import first
 from .conftest import MakeServer
-from .feed import ETH, publish
+from .feed import CLASSIC, UTA, Feed, publish
 
 PROGRAM = """
     import sys
 
-    which, url, authority = sys.argv[1:]
+    import json
+    which, url, authority, uta, ETH, BTC = sys.argv[1:]
     if which == "gevent":
         from gevent import monkey
         monkey.patch_all()
@@ -27,7 +31,6 @@ PROGRAM = """
     import ssl, threading, time
     from kucoin_sync import Resubscribed, Stream
 
-    ETH, BTC = "/market/ticker:ETH-USDT", "/market/ticker:BTC-USDT"
     back = threading.Event()
 
     def say(word):
@@ -46,14 +49,15 @@ PROGRAM = """
             got += [next(subscription) for _ in range(count)]
         else:
             got += [subscription.get(timeout=20) for _ in range(count)]
-        return [int(message["data"]["n"]) for message in got]
+        return [int(message.data["n"]) for message in got]
 
     def tell(event):
         if isinstance(event, Resubscribed):
             back.set()
 
     context = ssl.create_default_context(cafile=authority) if url.startswith("https") else None
-    stream = Stream(rest_url=url, futures_rest_url=url, proxy="", ssl_context=context, on_event=tell)
+    urls = {"rest_url": url, "futures_rest_url": url, **json.loads(uta)}
+    stream = Stream(**urls, proxy="", ssl_context=context, on_event=tell)
     eth = stream.subscribe(ETH)
     got = []
     for how in ("get", "for", "next"):
@@ -72,10 +76,11 @@ PROGRAM = """
 
     began = time.monotonic()
     stream.subscribe(BTC)
-    with stream.tunnel("bt1") as tunnel:
-        tunnel.subscribe(BTC)
-    book = stream.book("BTC-USDT")
-    book.wait_ready(timeout=20)
+    if not ETH.startswith("/uta/"):
+        with stream.tunnel("bt1") as tunnel:
+            tunnel.subscribe(BTC)
+        book = stream.book("BTC-USDT")
+        book.wait_ready(timeout=20)
     taken = time.monotonic() - began
 
     threading.Event().wait(3.0)  # quiet, for many pings
@@ -97,9 +102,20 @@ PROGRAM = """
 """
 
 
-@pytest.mark.parametrize("secure", [pytest.param(False, id="ws"), pytest.param(True, id="wss", marks=pytest.mark.long)])
-@pytest.mark.parametrize("which", ["gevent", "eventlet"])
-def test_a_program_of_greenlets(make_server: MakeServer, tmp_path: Path, which: str, secure: bool) -> None:
+@pytest.mark.parametrize(
+    ("feed", "which", "secure"),
+    [
+        (CLASSIC, "gevent", False),
+        (CLASSIC, "eventlet", False),
+        *first(
+            (UTA, "gevent", False),
+            (UTA, "eventlet", False),
+            *itertools.product((CLASSIC, UTA), ("gevent", "eventlet"), [True]),
+        ),
+    ],
+    ids=str,
+)
+def test_a_program_of_greenlets(make_server: MakeServer, tmp_path: Path, which: str, secure: bool, feed: Feed) -> None:
     if importlib.util.find_spec(which) is None:
         pytest.skip(f"{which} is not installed")
     server = make_server(
@@ -109,14 +125,16 @@ def test_a_program_of_greenlets(make_server: MakeServer, tmp_path: Path, which: 
     authority = tmp_path / "authority.pem"
     authority.write_text(authority_pem())
     sent = 0
-    with script(PROGRAM, which, server.rest_url, os.fspath(authority)) as program:
+    with script(
+        PROGRAM, which, server.rest_url, os.fspath(authority), json.dumps(server.uta_urls), feed.eth, feed.btc
+    ) as program:
         assert program.stdout is not None
         assert program.stdin is not None
         for line in program.stdout:
             word, *arguments = line.split()
             if word == "publish":
                 count = int(arguments[0])
-                publish(server, range(sent, sent + count), ETH)
+                publish(server, range(sent, sent + count), feed.eth)
                 sent += count
             elif word == "quiet":
                 assert not server.ended, "it was cut because no ping came"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,10 @@ PAIRS = [
     ("/contractMarket/tradeOrders", "/contractMarket/tradeOrders:XBTUSDTM", ("orderChange", "symbolOrderChange")),
     ("/contract/positionAll", "/contract/position:XBTUSDTM", ("position.settlement", "position.settlement")),
 ]
+UTA_PAIRS = [
+    ("/uta/orderAll.UNIFIED", "/uta/order.UNIFIED:XBTUSDTM", ("orderAll.UNIFIED", "order.UNIFIED")),
+    ("/uta/positionAll.UNIFIED", "/uta/position.UNIFIED:XBTUSDTM", ("positionAll.UNIFIED", "position.UNIFIED")),
+]
 """A topic, another one under whose name its pushes may come, and how the pushes' subjects are."""
 TICKER = "/market/ticker:BTC-USDT"
 COUNT = 4
@@ -35,11 +40,14 @@ COUNT = 4
 def event(number: int) -> dict[str, Any]:
     """Return an event that both topics may tell of."""
     inner = {"symbol": "CHR-BTC", "market": "BTC", "markets": ["BTC", "DeFi"], "number": number}
-    return {"symbol": "XBTUSDTM", "type": "match", "number": number, "data": inner}
+    return {"s": "XBTUSDTM", "symbol": "XBTUSDTM", "type": "match", "number": number, "data": inner}
 
 
 def send(server: KucoinServer, topic: str, subject: str, number: int, tunnel: str | None = None) -> None:
     """Push an event under a name, whatever the server thinks of who wants it."""
+    if topic.startswith("/uta/"):
+        server.send_raw(json.dumps({"T": subject, "P": time.time_ns(), "d": event(number)}))
+        return
     push: dict[str, Any] = {"topic": topic, "type": "message", "subject": subject, "userId": server.USER}
     if tunnel is not None:
         push["tunnelId"] = tunnel
@@ -52,7 +60,7 @@ def carried(server: KucoinServer, *topics: str) -> bool:
 
 
 def numbers(subscription: Subscription[Any], count: int) -> list[int]:
-    return [subscription.get(timeout=LIMIT)["data"]["number"] for _ in range(count)]
+    return [subscription.get(timeout=LIMIT).data["number"] for _ in range(count)]
 
 
 def settle(server: KucoinServer, stream: Stream) -> None:
@@ -62,9 +70,15 @@ def settle(server: KucoinServer, stream: Stream) -> None:
     until(lambda: stream.stats()["unknown_types"] > unknown, "the notice has not come")
 
 
-@pytest.mark.parametrize(("one", "other", "subjects"), PAIRS, ids=[one for one, *_ in PAIRS])
+@pytest.mark.parametrize(
+    ("one", "other", "subjects", "where"),
+    [
+        *[(*pair, where) for pair in PAIRS for where in ("outside", "in a tunnel")],
+        *[(*pair, "outside") for pair in UTA_PAIRS],
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("order", ["one first", "other first"])
-@pytest.mark.parametrize("where", ["outside", "in a tunnel"])
 def test_an_event_that_is_pushed_under_two_names_comes_once_to_each_who_wants_one(
     server: KucoinServer,
     make_stream: MakeStream,
@@ -74,8 +88,8 @@ def test_an_event_that_is_pushed_under_two_names_comes_once_to_each_who_wants_on
     order: str,
     where: str,
 ) -> None:
-    with make_stream() as stream, stream.tunnel("t1") as tunnel:
-        subscribe, name = (stream.subscribe, None) if where == "outside" else (tunnel.subscribe, "t1")
+    with make_stream() as stream:
+        subscribe, name = (stream.subscribe, None) if where == "outside" else (stream.tunnel("t1").subscribe, "t1")
         first, second, both = subscribe(one), subscribe(other), subscribe(one, other)
         pushes = [(one, subjects[0]), (other, subjects[1])]
         for number in range(COUNT):
@@ -95,7 +109,7 @@ def test_an_event_that_is_pushed_under_two_names_comes_once_to_each_who_wants_on
         assert first.pending == 0
 
 
-@pytest.mark.parametrize(("one", "other", "subjects"), PAIRS, ids=[one for one, *_ in PAIRS])
+@pytest.mark.parametrize(("one", "other", "subjects"), [*PAIRS, *UTA_PAIRS], ids=str)
 def test_what_is_pushed_under_the_other_name_alone_reaches_both(
     server: KucoinServer, make_stream: MakeStream, one: str, other: str, subjects: tuple[str, str]
 ) -> None:
@@ -109,7 +123,7 @@ def test_what_is_pushed_under_the_other_name_alone_reaches_both(
         assert [each.pending for each in (first, second, both)] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(("one", "other", "subjects"), PAIRS, ids=[one for one, *_ in PAIRS])
+@pytest.mark.parametrize(("one", "other", "subjects"), [*PAIRS, *UTA_PAIRS], ids=str)
 def test_it_stays_once_after_a_cut(
     server: KucoinServer, make_stream: MakeStream, one: str, other: str, subjects: tuple[str, str]
 ) -> None:
@@ -128,7 +142,7 @@ def test_it_stays_once_after_a_cut(
         assert [first.pending, second.pending] == [0, 0]
 
 
-@pytest.mark.parametrize(("one", "other", "subjects"), PAIRS, ids=[one for one, *_ in PAIRS])
+@pytest.mark.parametrize(("one", "other", "subjects"), [*PAIRS, *UTA_PAIRS], ids=str)
 def test_an_edit_of_what_came_under_the_other_name_makes_no_second_event(
     server: KucoinServer, make_stream: MakeStream, one: str, other: str, subjects: tuple[str, str]
 ) -> None:
@@ -137,7 +151,7 @@ def test_an_edit_of_what_came_under_the_other_name_makes_no_second_event(
         second.close()
         send(server, other, subjects[1], 0)
         message = first.get(timeout=LIMIT)
-        message["data"].clear()
+        message.data.clear()
         send(server, one, subjects[0], 0)
         send(server, one, subjects[0], 1)
         assert numbers(first, 1) == [1]

@@ -149,7 +149,7 @@ class UtaReader:
 
     def __init__(self) -> None:
         self._families: list[_Family] = []
-        self._by_start: dict[bytes, tuple[_Family, ...]] = {}  # by the bytes up to the name `P`, and with it
+        self._by_start: dict[bytes, tuple[_Family, ...]] = {}  # by `_start_of` their frames
         self._count = 0  # patterns
         self._last: _Pattern | None = None  # of the last frame
         self._forgotten = 0  # topics that were unsubscribed since learning began
@@ -175,10 +175,10 @@ class UtaReader:
         return FrameBatch(frames, arrival, prefixes, None if patterns else last, text)
 
     def push(self, frame: bytes, arrival: Arrival) -> Push:
-        pattern = self._find(frame)
-        if pattern is not None:
-            self._last = pattern
-            return RawPush(frame, arrival, pattern)
+        patterns = self._find_alike(_start_of(frame), [frame])
+        if patterns is not None:
+            self._last = patterns[0]
+            return RawPush(frame, arrival, patterns[0])
         envelope = decode_envelope(frame)
         key = key_of(envelope)
         message = message_of(key, envelope)
@@ -202,19 +202,35 @@ class UtaReader:
         families = self._families  # another thread may replace it
         if likely < len(families) and (found := families[likely].find_all(frames, text)) is not None:
             return found
-        patterns = []
-        for frame in frames:
-            if (pattern := self._find(frame)) is None:
+        groups: dict[bytes, list[int]] = {}  # places of frames by their starts
+        for place, frame in enumerate(frames):
+            groups.setdefault(_start_of(frame), []).append(place)
+        patterns: list[Any] = [None] * len(frames)
+        for start, places in groups.items():
+            alike = [frames[place] for place in places]
+            found = self._find_alike(start, alike) or self._find_each(start, alike)
+            if found is None:
                 return None
-            patterns.append(pattern)
+            for place, pattern in zip(places, found, strict=True):
+                patterns[place] = pattern
         return patterns
 
-    def _find(self, frame: bytes) -> _Pattern | None:
-        """Return the pattern of a frame, None if there is none."""
-        for family in self._by_start.get(frame[: frame.find(_TIME) + len(_TIME)], ()):
-            if (found := family.find_all([frame], frame)) is not None:
-                return found[0]
+    def _find_alike(self, start: bytes, frames: list[bytes]) -> list[_Pattern] | None:
+        """Return the pattern of each frame with a start, None unless all are of one family."""
+        text = b"".join(frames)
+        for family in self._by_start.get(start, ()):
+            if (found := family.find_all(frames, text)) is not None:
+                return found
         return None
+
+    def _find_each(self, start: bytes, frames: list[bytes]) -> list[_Pattern] | None:
+        """Return the pattern of each frame with a start, None if any of them has none."""
+        found = []
+        for frame in frames:
+            if (patterns := self._find_alike(start, [frame])) is None:
+                return None
+            found += patterns
+        return found
 
     def _learn(self, frame: bytes, key: PushKey) -> None:
         """Learn the pattern of a decoded frame.
@@ -257,7 +273,7 @@ class UtaReader:
 
     def _family(self, head: bytes, digits: int, middle: bytes, marker: bytes) -> _Family:
         """Return the family with these bytes; make it if there is none."""
-        start = head[: head.find(_TIME) + len(_TIME)]
+        start = _start_of(head)
         for family in self._by_start.get(start, ()):
             if (family.layout.head, family.layout.middle, family.marker) == (head, middle, marker) and (
                 family.data == len(head) + digits + len(middle) - 1
@@ -269,6 +285,11 @@ class UtaReader:
         self._families.append(made)
         self._by_start[start] = (*self._by_start.get(start, ()), made)
         return made
+
+
+def _start_of(frame: bytes) -> bytes:
+    """Return the bytes of a frame before `P`, which tell apart channels and, mostly, depths and types."""
+    return frame[: frame.find(_TIME)]
 
 
 def _match(frame: bytes, key: PushKey) -> tuple[re.Match[bytes], re.Match[bytes]] | None:

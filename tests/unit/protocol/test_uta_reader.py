@@ -87,6 +87,20 @@ def test_frames_of_several_known_topics_are_not_decoded(order: str) -> None:
     assert [raw.prefix.channel[0] for raw in found] == [f"/uta/ticker.SPOT:{symbol}" for symbol in symbols * 2]
 
 
+def test_frames_of_several_channels_and_forms_are_not_decoded() -> None:
+    frames = [
+        push(channel, symbol, order=order, spaces=spaces)
+        for channel in ("ticker.SPOT", "trade.SPOT", "TRADE.spot")
+        for symbol in ("BTC-USDT", "ETH-USDT")
+        for order in ORDERS
+        for spaces in (COMPACT, SPACED)
+    ]
+    mixed = Random(7).sample(frames * 2, 2 * len(frames))
+    found = trained(*frames).recognise(mixed, ARRIVAL)
+    assert isinstance(found, FrameBatch)
+    assert [channel_of(raw) for raw in found] == [(each.topic, each.subject) for each in map(decode_push, mixed)]
+
+
 def test_depth_and_type_of_a_book_are_told_apart() -> None:
     kinds = [("5", "snapshot"), ("50", "snapshot"), ("increment@10ms", "snapshot"), ("increment@10ms", "delta")]
     frames = [push("obu.SPOT", dp=depth, t=kind) for depth, kind in kinds]

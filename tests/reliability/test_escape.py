@@ -26,7 +26,7 @@ from kucoin_sync.testing import Exchange, KucoinServer
 from ..end_to_end.conftest import FAST, Events
 from ..support.recordings import push, write
 from ..support.threads import LIMIT, until
-from .feed import ETH, MATCH, publish
+from .feed import ETH, MATCH, Feed, on_both, publish
 
 ERRORS: list[type[BaseException]] = [
     RuntimeError,
@@ -416,9 +416,9 @@ def test_what_ends_a_replay_ends_all_that_it_plays_for(
         assert [message["data"]["number"] for message in again] == list(range(5)), "it can be begun again"
 
 
-@pytest.mark.parametrize("error", ERRORS)
+@on_both("error", ERRORS)
 def test_a_recorder_that_can_write_no_more_says_what_is_missing(
-    nothing_left_behind: None, tmp_path: Path, error: type[BaseException]
+    nothing_left_behind: None, tmp_path: Path, error: type[BaseException], feed: Feed
 ) -> None:
     class ConnectionFull:
         """A file that takes its beginning, and nothing more."""
@@ -438,10 +438,10 @@ def test_a_recorder_that_can_write_no_more_says_what_is_missing(
 
     events = Events()
     with KucoinServer() as server, Stream(**server.stream_options, on_event=events) as stream:
-        subscription = stream.subscribe(ETH)
+        subscription = stream.subscribe(feed.eth)
         recorder = StreamRecorder(stream, tmp_path / "day.jsonl", flush_every=0.01, open_file=ConnectionFull)
         for number in range(100):
-            publish(server, [number])
+            publish(server, [number], feed.eth)
             subscription.get(timeout=LIMIT)
         assert events.wait(RecordingFailed).error.args == ("escaped",)
         with pytest.raises(RecordingError, match=r"escaped.*100 messages are missing"):
@@ -450,25 +450,25 @@ def test_a_recorder_that_can_write_no_more_says_what_is_missing(
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["one message", "several messages"])
-@pytest.mark.parametrize("error", ERRORS)
+@on_both("error", ERRORS)
 def test_what_an_inline_callback_raises_costs_no_connection(
-    nothing_left_behind: None, error: type[BaseException], together: bool
+    nothing_left_behind: None, error: type[BaseException], together: bool, feed: Feed
 ) -> None:
     calls: list[int] = []
 
     def callback(message: Any) -> None:
-        calls.append(int(message["data"]["n"]))
+        calls.append(int(message.data["n"]))
         if len(calls) == 1:
             raise error("escaped")
 
     events = Events()
     with KucoinServer() as server, Stream(**server.stream_options, on_event=events) as stream:
-        stream.subscribe(MATCH, callback=callback, inline=True)
-        other = stream.subscribe(ETH)
-        publish(server, range(3 if together else 1), MATCH)
+        stream.subscribe(feed.match, callback=callback, inline=True)
+        other = stream.subscribe(feed.eth)
+        publish(server, range(3 if together else 1), feed.match)
         assert events.wait(CallbackFailed).error.args == ("escaped",)
-        publish(server, [3], MATCH)
-        publish(server, [1])
+        publish(server, [3], feed.match)
+        publish(server, [1], feed.eth)
         other.get(timeout=LIMIT)
         assert calls == ([0, 1, 2, 3] if together else [0, 3])
         assert stream.stats()["disconnects"] == 0

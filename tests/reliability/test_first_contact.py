@@ -37,7 +37,7 @@ from ..support.proxy import SocksProxy
 from ..support.selection import first
 from ..support.sockets import HOST, black_hole
 from .conftest import MakeServer, MakeStream
-from .feed import CANARIES, ETH, MATCH, at_best, numbers, publish, seconds_of
+from .feed import CANARIES, ETH, MATCH, Feed, at_best, numbers, on_both, publish, seconds_of
 
 TOKENS = "/api/v1/bullet-*"
 
@@ -291,14 +291,14 @@ def only_connection_failed(subscribe: Callable[[float], object], said: str) -> N
 
 
 @pytest.mark.parametrize("step_timeout", [10.0, SHORT / 3], ids=["while it hangs", "after it was given up"])
-@pytest.mark.parametrize("which", HANGS)
+@on_both("which", HANGS, ["DNS", "handshake", "handshake that is swallowed", "welcome"])
 def test_first_contact_names_the_step_that_hangs(
-    route: Route, make_stream: MakeStream, which: str, step_timeout: float
+    route: Route, make_stream: MakeStream, which: str, step_timeout: float, feed: Feed
 ) -> None:
     hang, said = HANGS[which]
     hang(route)
     stream = make_stream(limits=Limits(step_timeout=step_timeout))
-    only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
+    only_connection_failed(lambda timeout: stream.subscribe(feed.eth, timeout=timeout), said)
 
 
 @pytest.mark.parametrize(
@@ -422,18 +422,18 @@ def test_a_stream_whose_name_resolution_hangs_closes_at_once(route: Route, make_
 
 
 def test_a_connection_that_waits_for_its_turn_says_so(
-    server: KucoinServer, make_stream: MakeStream, events: Events, caplog: pytest.LogCaptureFixture
+    server: KucoinServer, make_stream: MakeStream, events: Events, caplog: pytest.LogCaptureFixture, feed: Feed
 ) -> None:
     limits = Limits(connections_per_minute=1, topics_per_connection=1)
     stream = make_stream(limits=limits)
-    stream.subscribe(ETH)
+    stream.subscribe(feed.eth)
     only_connection_failed(
-        lambda timeout: stream.subscribe(MATCH, timeout=timeout),
+        lambda timeout: stream.subscribe(feed.match, timeout=timeout),
         r"no connection was dialled within .* 1 connections were made within a minute.*waits for (59|60)\.\d s",
     )
     event = events.wait(ConnectDelayed)
     assert 50 < event.seconds <= 60
-    assert (event.market, event.private) == ("spot", False)
+    assert (event.market, event.private) == (feed.market, False)
     assert "connections_per_minute" in event.reason
     assert str(event) in caplog.text
 

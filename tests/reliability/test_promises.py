@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 
 import pytest
 
@@ -12,10 +13,31 @@ from ..support.readmes import ROOT, rows, text_of
 PROMISES = rows(text_of("tests/reliability/README.md"))
 
 
-def functions(path: str) -> set[str]:
-    """Return the names of the functions of a file."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+#: A name with UTA in it.
+UTA = re.compile(r"(?<![a-z])uta(?![a-z])", re.I)
+
+
+@cache
+def functions(path: str) -> dict[str, str]:
+    """Return the source of the functions of a file, with their decorators, by name."""
+    source = (ROOT / path).read_text(encoding="utf-8")
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            parts = [ast.get_source_segment(source, part) or "" for part in (*node.decorator_list, node)]
+            found[node.name] = "\n".join(parts)
+    return found
+
+
+def named_by(promise: list[str]) -> list[tuple[str, str]]:
+    """Return path and name of the tests that a promise names."""
+    return re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promise[4])
+
+
+def is_of_both(path: str, name: str) -> bool:
+    """Whether a test runs on the UTA feed."""
+    source = functions(path).get(name, "")
+    return "feed: Feed" in source or UTA.search(f"{path} {source}") is not None
 
 
 def test_no_promise_is_left_out() -> None:
@@ -24,7 +46,17 @@ def test_no_promise_is_left_out() -> None:
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise[0])
 def test_each_test_that_a_promise_names_exists(promise: list[str]) -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promise[2])
+    named = named_by(promise)
     assert named, "no test shows this promise"
     for path, name in named:
         assert name in functions(path), f"there is no {name} in {path}"
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise[0])
+def test_each_promise_says_whether_it_is_shown_on_the_uta_feed(promise: list[str]) -> None:
+    classic, uta = promise[2:4]
+    assert classic == "yes"
+    if any(is_of_both(path, name) for path, name in named_by(promise)):
+        assert uta == "yes"
+    else:
+        assert uta.startswith("no, "), "say why none of these tests runs on the UTA feed"

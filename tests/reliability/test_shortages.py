@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -268,9 +268,6 @@ OPERATIONS: dict[str, Callable[[World], Iterator[None]]] = {
         slow_callback,
         rotation,
         reconnect,
-        uta_first_subscribe,
-        uta_several_kinds,
-        uta_reconnect,
         first_book,
         resync,
         recorder_start,
@@ -278,6 +275,9 @@ OPERATIONS: dict[str, Callable[[World], Iterator[None]]] = {
         replay,
     )
 }
+
+
+UTA_OPERATIONS = {each.__name__: each for each in (uta_first_subscribe, uta_several_kinds, uta_reconnect)}
 
 
 #: What is walked each time, because it takes no time; the others with `pytest -m long`.
@@ -298,14 +298,14 @@ def server(make_server: MakeServer) -> KucoinServer:
     return make_server(exchange=Exchange((SPOT, *OTHERS), seed=5, levels=20), limits=limits)
 
 
-def points() -> Iterator[Any]:
-    for operation, resource in itertools.product(OPERATIONS, RESOURCES):
+def points(operations: Iterable[str]) -> Iterator[Any]:
+    for operation, resource in itertools.product(operations, RESOURCES):
         marks = () if operation in SHORT and resource != "memory" else pytest.mark.long
         yield pytest.param(operation, resource, marks=marks)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("operation", "resource"), list(points()))
+@pytest.mark.parametrize(("operation", "resource"), list(points(OPERATIONS)))
 def test_nothing_to_be_had_for_a_moment_breaks_nothing(
     server: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operation: str, resource: str
 ) -> None:
@@ -316,6 +316,16 @@ def test_nothing_to_be_had_for_a_moment_breaks_nothing(
         # Threads for snapshots beside the first one are started where they can be had; nobody needs to know.
         told = operation != "resync"
         print(walk(OPERATIONS[operation], monkeypatch, resource, times, server, tmp_path, told=told), "points")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("operation", "resource"), list(points(UTA_OPERATIONS)))
+def test_nothing_to_be_had_for_a_moment_breaks_nothing_on_the_uta_feed(
+    server: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, operation: str, resource: str
+) -> None:
+    monkeypatch.setattr(backoff, "retry_delays", lambda *_: itertools.repeat(0.005))
+    for times in (1,) if resource == "memory" else (1, 4):
+        print(walk(UTA_OPERATIONS[operation], monkeypatch, resource, times, server, tmp_path), "points")
 
 
 @pytest.mark.parametrize("resource", ["descriptors", "threads"])

@@ -41,7 +41,7 @@ def test_keys_are_read_when_a_session_or_rest_client_is_made_that_needs_them() -
     settings: Any = options(credentials=lambda: asked.append(True))
     waker: Any = None
     for private in (False, True):
-        settings.session(DIALECTS["classic"], SERVER, itertools.count(1), 0.0, private=private)
+        settings.session(DIALECTS["classic"], SERVER, itertools.count(1), 0.0, private=private, clock_ms=int)
         assert len(asked) == private
     settings.rest(waker, signing=False)
     assert len(asked) == 1
@@ -50,5 +50,5 @@ def test_keys_are_read_when_a_session_or_rest_client_is_made_that_needs_them() -
 
 
 def test_a_session_has_the_heartbeat_of_its_server_and_the_limits_of_the_stream() -> None:
-    session = options().session(DIALECTS["classic"], SERVER, itertools.count(1), 0.0, private=False)
+    session = options().session(DIALECTS["classic"], SERVER, itertools.count(1), 0.0, private=False, clock_ms=int)
     assert (session.heartbeat.every, session.limits.topics_per_connection) == (9.0, 7)

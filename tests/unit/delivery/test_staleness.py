@@ -68,7 +68,7 @@ def test_the_thread_checks_at_once_and_when_it_is_asked_and_survives_errors(capl
             raise ValueError("why")
         return math.inf
 
-    silence = SilenceThread(check)
+    silence = SilenceThread(check, name="kucoin-silence")
     assert silence.threads == []
     silence.look()
     assert checks.get(timeout=LIMIT) == "kucoin-silence"

@@ -55,7 +55,7 @@ def test_a_ladder_of_a_part_says_so() -> None:
     book = Level2Book()
     book.load(bids=[["99", "1"]], asks=[["101", "1"]], depth=1)
     rows = shown(BookSnapshot("BTC-USDT", 2, 17, 0, book.bids(), book.asks()), width=100)
-    assert rows[-1].startswith("Without an API key a part of the book is known")
+    assert rows[-1].startswith("Without an API key only a part of the book is known")
 
 
 def test_the_ladder_of_an_empty_book() -> None:

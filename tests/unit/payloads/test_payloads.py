@@ -25,7 +25,9 @@ CLASSES = sorted(
     (
         cls
         for cls in vars(p).values()
-        if isinstance(cls, type) and issubclass(cls, p.Payload) and not cls.__subclasses__()
+        if isinstance(cls, type)
+        and issubclass(cls, p.Payload)
+        and not {*cls.__subclasses__()}.intersection(vars(p).values())  # decoders make others, with unknown fields
     ),
     key=lambda cls: cls.__name__,
 )

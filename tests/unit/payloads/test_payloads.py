@@ -27,7 +27,10 @@ CLASSES = sorted(
     (
         cls
         for cls in vars(p).values()
-        if isinstance(cls, type) and issubclass(cls, p.Payload) and not cls.__subclasses__()
+        if isinstance(cls, type)
+        and issubclass(cls, p.Payload)
+        # A decoder that takes unknown fields makes a subclass of the same name.
+        and not any(hasattr(p, each.__name__) for each in cls.__subclasses__() if each.__name__ != cls.__name__)
     ),
     key=lambda cls: cls.__name__,
 )

@@ -15,10 +15,11 @@ from kucoin_sync.testing import KucoinServer, ServerLimits
 
 from ..end_to_end.test_lone_consumer import reads
 from ..support.interrupts import points_of
+from ..support.selection import first
 from ..support.selection import THOROUGH
 from ..support.threads import LIMIT, until
 from .conftest import MakeServer, MakeStream
-from .feed import CLASSIC, Feed, on_both, pushed
+from .feed import CLASSIC, UTA, Feed, on_both, pushed
 
 POLICIES = ("raise", "drop_oldest", "drop_newest", "latest")
 
@@ -149,7 +150,10 @@ def publisher() -> Iterator[Callable[[Callable[[], None]], None]]:
 @pytest.mark.parametrize(
     "policy", [policy if policy == "raise" else pytest.param(policy, marks=pytest.mark.long) for policy in POLICIES]
 )
-@on_both("way", WAYS)
+@pytest.mark.parametrize(
+    ("feed", "way"),
+    [*[(CLASSIC, way) for way in WAYS[1:]], *first((CLASSIC, WAYS[0]), *[(UTA, way) for way in WAYS])],
+)
 def test_each_message_that_is_waited_for_comes(
     server: KucoinServer,
     stream: Stream,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from kucoin_sync import Stream
 from kucoin_sync.testing.server import KucoinServer, ServerLimits
 from tests.testing.server_client import TIMEOUT, client, websocket
 from tests.testing.uta_client import auth_of, uta_client
@@ -44,6 +45,15 @@ def test_the_welcome_has_the_servers_ping_values() -> None:
     ):
         welcome = json.loads(socket.recv(TIMEOUT))
         assert (welcome["pingInterval"], welcome["pingTimeout"]) == (500, 2500)
+
+
+def test_a_stream_takes_the_urls_of_a_server_that_is_not_at_a_loopback_address() -> None:
+    with KucoinServer(host="0.0.0.0") as server:
+        with Stream(**server.stream_options) as stream:
+            assert stream.subscribe("/uta/balance.UNIFIED")
+        server.announce("kucoin.example", 80)
+        assert server.uta_urls["uta_spot_url"].startswith("ws://kucoin.example:80/")
+        Stream(**server.stream_options).close()
 
 
 def test_the_urls_are_arguments_of_a_stream(server: KucoinServer) -> None:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KucoinServer"]
 
+#: Names of this machine.
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _UTA_OPTIONS = {"uta_spot_url": SPOT, "uta_futures_url": UTA_FUTURES, "uta_private_url": PRIVATE}
 
 
@@ -206,9 +208,15 @@ class KucoinServer(UtaScripting, Observing):
 
     @property
     def uta_urls(self) -> dict[str, str]:
-        """The endpoints of the UTA feed, as arguments for a `Stream`; after `announce`, at the announced address."""
+        """The endpoints of the UTA feed, as arguments for a `Stream`; after `announce`, at the announced address.
+
+        An unencrypted private endpoint is always at this machine's, as a `Stream` takes no other.
+        """
         address = self.announced or self._address()
-        return {name: self._endpoint(market, address) for name, market in _UTA_OPTIONS.items()}
+        urls = {name: self._endpoint(market, address) for name, market in _UTA_OPTIONS.items()}
+        if not self._secure and address.rpartition(":")[0] not in _LOOPBACK:
+            urls["uta_private_url"] = self._endpoint(PRIVATE, f"127.0.0.1:{self._listener.port}")
+        return urls
 
     def endpoint(self, market: str = "spot") -> str:
         """Return the WebSocket endpoint of a service: "spot", "futures", or "uta-spot", "uta-futures", "uta"."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
-import pytest
+from hypothesis import settings
+
+from .support.selection import examples
+
+settings.register_profile("tests", max_examples=examples(100), deadline=None)
+settings.load_profile("tests")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Have Python keep bytecode where the environment says that it must not be kept beside the source.
-
-    Tests start many programs. Without bytecode, each of them would compile the package again.
-    """
-    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-        os.environ["PYTHONPYCACHEPREFIX"] = str(config.rootpath / ".pytest_cache" / "bytecode")
+def pytest_configure() -> None:
+    """Let Python keep bytecode: tests start many programs, each of which would compile the package again."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

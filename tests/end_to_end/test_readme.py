@@ -21,6 +21,7 @@ from kucoin_sync.cli.registry import parser_for
 from kucoin_sync.testing import Exchange, KucoinServer, local_kucoin
 
 from ..support.readmes import BLOCKS, PUBLIC, Block
+from ..support.selection import spread
 
 TESTS = [block for block in BLOCKS if block.language == "python" and "def test_" in block.code]
 PYTHON = [
@@ -116,7 +117,7 @@ def test_the_tests_pass_in_an_empty_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("block", COMMANDS, ids=str)
+@pytest.mark.parametrize("block", spread(COMMANDS, 3), ids=str)
 def test_the_commands_of_a_block_run(block: Block, tmp_path: Path) -> None:
     define = f'kucoin-sync() {{ {shlex.quote(sys.executable)} -m kucoin_sync "$@"; }}\n'
     for command in block.code.splitlines():

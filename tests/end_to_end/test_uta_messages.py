@@ -16,7 +16,7 @@ from kucoin_sync.payloads import Payload
 from kucoin_sync.testing import KucoinServer
 from kucoin_sync.topics.table import TABLE
 
-from ..support.selection import examples
+from ..support.selection import examples, first
 from ..unit.payloads.uta_shapes import UTA_SHAPES
 from .conftest import FAST
 
@@ -110,7 +110,9 @@ VALUES = st.recursive(
 )
 
 
-@pytest.mark.parametrize("topic", ["/uta/ticker.SPOT:BTC-USDT", "/uta/obu.FUTURES:XBTUSDTM_5", "/uta/orderAll.UNIFIED"])
+@pytest.mark.parametrize(
+    "topic", first("/uta/ticker.SPOT:BTC-USDT", "/uta/obu.FUTURES:XBTUSDTM_5", "/uta/orderAll.UNIFIED")
+)
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(datas=st.lists(st.tuples(st.dictionaries(KEYS, VALUES, max_size=6), st.integers(0, 6)), min_size=1, max_size=6))
 def test_any_object_as_data_is_a_message_that_is_not_lost(

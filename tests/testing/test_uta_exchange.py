@@ -12,6 +12,8 @@ from kucoin_sync.testing import Exchange, Push
 from kucoin_sync.testing.exchange import uta_book
 from kucoin_sync.testing.exchange.units import exact
 
+from ..support.selection import first
+
 SPOT, FUTURES = "BTC-USDT", "XBTUSDTM"
 NAMES = {SPOT: "SPOT", FUTURES: "FUTURES"}
 USER = "demo-user"
@@ -55,7 +57,7 @@ def apply(book: Book, data: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("levels", [20, 520])
-@pytest.mark.parametrize("symbol", [SPOT, FUTURES])
+@pytest.mark.parametrize("symbol", first(FUTURES, SPOT))
 def test_snapshot_and_changes_are_the_best_500(symbol: str, levels: int) -> None:
     exchange = exchange_for(book_topic(symbol), levels=levels, seed=levels)
     for _ in range(50):
@@ -98,7 +100,7 @@ def test_snapshot_and_changes_are_the_best_500(symbol: str, levels: int) -> None
     assert levels < 500 or len(exchange.level2(symbol).bids) > 500, "the case with levels outside did occur"
 
 
-@pytest.mark.parametrize("depth", [1, 5, 15])
+@pytest.mark.parametrize("depth", first(5, 1, 15))
 @pytest.mark.parametrize("symbol", [SPOT, FUTURES])
 def test_a_book_with_few_levels_follows_the_best_ones(symbol: str, depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uta_book, "DEPTH", depth)

@@ -14,6 +14,7 @@ from kucoin_sync.books import uta as module
 from kucoin_sync.books.uta import read_uta_level2
 from kucoin_sync.exceptions import BookNotReady
 
+from ...support.selection import examples
 from ...support.uta_books import Truth, UtaMarket, push
 from .test_uta import compare
 
@@ -275,4 +276,4 @@ class FuturesChance(Chance):
 TestSpotAgainstChance = Chance.TestCase
 TestFuturesAgainstChance = FuturesChance.TestCase
 for _case in (TestSpotAgainstChance, TestFuturesAgainstChance):
-    _case.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+    _case.settings = settings(max_examples=examples(100), stateful_step_count=30, deadline=None)

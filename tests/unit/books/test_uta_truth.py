@@ -21,6 +21,8 @@ from kucoin_sync.payloads import Level
 from kucoin_sync.testing.exchange import Exchange
 from kucoin_sync.testing.exchange.push import Push
 
+from ...support.selection import first
+
 EVENTS = int(os.environ.get("KUCOIN_SYNC_TRUTH_EVENTS", "2000"))
 
 
@@ -86,7 +88,7 @@ class Market:
 
 
 @pytest.mark.timeout(120 + EVENTS / 20)
-@pytest.mark.parametrize("entering", [False, True])
+@pytest.mark.parametrize("entering", first(False, True))
 @pytest.mark.parametrize("symbol", ["BTC-USDT", "XBTUSDTM"])
 def test_the_book_equals_the_best_levels_of_the_exchange_after_every_event(symbol: str, entering: bool) -> None:
     market = Market(symbol, entering=entering)

@@ -16,6 +16,8 @@ from kucoin_sync.protocol.message import UNREADABLE, Arrival, RawPush
 from kucoin_sync.protocol.uta_push import decode_push
 from kucoin_sync.protocol.uta_reader import UtaReader
 
+from ...support.selection import examples
+
 ARRIVAL = Arrival(1, 2)
 COMPACT, SPACED = (",", ":"), (", ", ": ")
 ORDERS = ("first", "inside", "last")
@@ -216,7 +218,7 @@ FRAMES = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(reads=st.lists(st.lists(FRAMES, min_size=1, max_size=4), min_size=1, max_size=4))
 def test_any_object_as_data_is_a_message_of_its_topic(reads: list[list[bytes]]) -> None:
     reader = trained(*(push(order=order) for order in ORDERS), push("obu.SPOT", dp="5", t="snapshot"))

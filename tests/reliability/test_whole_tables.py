@@ -171,6 +171,7 @@ def test_without_pyarrow_there_is_a_sentence_and_no_file(
 
 FULL_DISK = """
 import resource, signal, sys
+sys.dont_write_bytecode = True  # the limit would cut it short
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 from kucoin_sync.cli import main

@@ -27,7 +27,7 @@ def first(value: Any, *others: Any) -> list[Any]:
 def _long(value: Any) -> Any:
     return (
         pytest.param(*value, marks=pytest.mark.long)
-        if isinstance(value, tuple)
+        if type(value) is tuple
         else pytest.param(value, marks=pytest.mark.long)
     )
 

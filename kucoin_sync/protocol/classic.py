@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import Any, Literal
@@ -16,7 +15,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from .. import payloads
 from ..credentials import Credentials
 from ..exceptions import TokenError
 from ..limits import Limits
@@ -24,7 +22,19 @@ from ..topics.grammar import join
 from ..topics.name import P_co
 from .dialect import Answer, Server
 from .envelopes import END, FrameBatch, Push
-from .message import UNREAD, UNREADABLE, Arrival, EnvelopePrefix, Message, Origin, RawPush, Reading, payload_class
+from .message import (
+    UNREAD,
+    UNREADABLE,
+    Arrival,
+    EnvelopePrefix,
+    Message,
+    Origin,
+    RawPush,
+    decode_alone,
+    decode_any,
+    payload_class,
+    readings_with,
+)
 
 __all__ = ["CLASSIC", "DATA", "Classic", "EnvelopePrefixes", "classify_error", "decode_message", "prefix_for"]
 
@@ -153,7 +163,7 @@ class _Control(msgspec.Struct):
     def reason(self) -> str:
         """The error's text, or its JSON if it is not text; at most 500 characters."""
         json_text = bytes(self.data)
-        return (_decode_any(json_text) if json_text.startswith(b'"') else json_text.decode())[:500]
+        return (decode_any(json_text) if json_text.startswith(b'"') else json_text.decode())[:500]
 
 
 _decode_control = msgspec.json.Decoder(_Control).decode
@@ -224,29 +234,12 @@ class _Plain(_ClassicMessage[P_co]):
 
 #: Raises one of UNREADABLE if a frame is not a push. The caller sets `raw` and `origin`.
 decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(_Undecoded).decode
-#: Raises one of UNREADABLE unless the bytes are exactly one JSON value.
-_decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
-_decode_any = msgspec.json.Decoder().decode
 
 
 def prefix_for(start: bytes, topic: str, subject: str | None) -> EnvelopePrefix:
     """Return the envelope prefix of a topic and subject whose frames begin with `start`."""
-    readings = _readings_of(payload_class(topic, subject))
+    readings = readings_with(_Split, _Typed, _Plain, payload_class(topic, subject))
     return EnvelopePrefix(start, slice(len(start), -1), (topic, subject), readings, decode_message)
-
-
-@cache
-def _readings_of(cls: type[payloads.Payload] | None) -> tuple[Reading, ...]:
-    """Return how to make messages with the payload `cls`, for each reading.
-
-    The order is: data undecoded, as the struct, as plain Python, as the struct with members that KuCoin added.
-    """
-    undecoded: Reading = _Split, _decode_alone
-    plain: Reading = _Plain, _decode_any
-    if cls is None:
-        return undecoded, undecoded, plain, undecoded
-    fast = payloads.fast_decoder_for(cls)
-    return undecoded, (_Typed, fast), plain, (_Typed, payloads.extensible_decoder_for(cls) or fast)
 
 
 class _EnvelopeFields(msgspec.Struct, forbid_unknown_fields=True):
@@ -362,7 +355,7 @@ class EnvelopePrefixes:
         beginning = start + data
         try:
             fields = _decode_envelope(beginning + b"0}")
-            _decode_alone(frame[len(beginning) : -1] if frame[-1] == END else b"")  # nothing may follow the data
+            decode_alone(frame[len(beginning) : -1] if frame[-1] == END else b"")  # nothing may follow the data
         except UNREADABLE:
             self._to_skip = min(2 * self._to_skip + 1, 1000)
             return

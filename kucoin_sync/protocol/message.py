@@ -7,7 +7,7 @@ decodes the data with the envelope if the consumer reads it anyway. Nothing here
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NoReturn, TypeAlias
 
 import msgspec
@@ -22,9 +22,12 @@ __all__ = [
     "Message",
     "Origin",
     "RawPush",
+    "decode_alone",
+    "decode_any",
     "mismatches_of",
     "payload_class",
     "prepare",
+    "readings_with",
 ]
 
 #: The exceptions that a decoder may raise for bytes from the network; RecursionError for deep nesting.
@@ -48,6 +51,10 @@ UNREAD: Any = msgspec.UNSET
 
 #: The class of a message, and the decoder of its data, which raises one of UNREADABLE if the data does not fit.
 Reading: TypeAlias = "tuple[Callable[..., Message], Callable[[bytes], Any]]"
+
+#: Raises one of UNREADABLE unless the bytes are exactly one JSON value.
+decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
+decode_any = msgspec.json.Decoder().decode
 
 
 class Arrival(msgspec.Struct, gc=False):
@@ -312,6 +319,25 @@ def payload_class(topic: str | None, subject: str | None) -> type[payloads.Paylo
     if found is None:
         return None
     return found.get(subject or "*") or found.get("*")
+
+
+@cache
+def readings_with(
+    split: type[Message], typed: type[Message], plain: type[Message], cls: type[payloads.Payload] | None
+) -> tuple[Reading, ...]:
+    """Return how to make messages with the payload `cls`, for each reading.
+
+    The order is: data undecoded, as the struct, as plain Python, as the struct with members that KuCoin added.
+
+    Args:
+        split, typed, plain: a dialect's classes of messages whose data is undecoded, a struct, plain Python.
+    """
+    undecoded: Reading = split, decode_alone
+    as_plain: Reading = plain, decode_any
+    if cls is None:
+        return undecoded, undecoded, as_plain, undecoded
+    fast = payloads.fast_decoder_for(cls)
+    return undecoded, (typed, fast), as_plain, (typed, payloads.extensible_decoder_for(cls) or fast)
 
 
 def prepare(single: str) -> None:

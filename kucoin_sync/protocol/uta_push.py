@@ -6,7 +6,7 @@ A push names its channel in `T`, its symbol in `d.s`, the interval of a candle i
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from .. import payloads
 from ..topics.name import P_co
 from ..topics.table import TABLE, Argument
-from .message import UNREAD, UNREADABLE, Message, Reading
+from .message import UNREAD, UNREADABLE, Message, Reading, readings_with
 
 __all__ = [
     "Envelope",
@@ -88,20 +88,9 @@ class _Plain(UtaMessage[P_co]):
     data: Any = None
 
 
-@cache
 def readings_of(cls: type[payloads.Payload] | None) -> tuple[Reading, ...]:
-    """Return how to make messages with the payload `cls`, for each way of reading; see `envelopes`."""
-    undecoded: Reading = _Split, _decode_alone
-    plain: Reading = _Plain, _decode_any
-    if cls is None:
-        return undecoded, undecoded, plain, undecoded
-    fast = payloads.fast_decoder_for(cls)
-    return undecoded, (_Typed, fast), plain, (_Typed, payloads.extensible_decoder_for(cls) or fast)
-
-
-#: Raises one of UNREADABLE unless the bytes are exactly one JSON value.
-_decode_alone = msgspec.json.Decoder(msgspec.Raw).decode
-_decode_any = msgspec.json.Decoder().decode
+    """Return how to make messages of this feed with the payload `cls`; see `message.readings_with`."""
+    return readings_with(_Split, _Typed, _Plain, cls)
 
 
 class Envelope(msgspec.Struct):

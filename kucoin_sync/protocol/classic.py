@@ -20,7 +20,7 @@ from ..exceptions import TokenError
 from ..limits import Limits
 from ..topics.grammar import join
 from ..topics.name import P_co
-from .dialect import Answer, Server
+from .dialect import Answer, ControlFrame, Server
 from .envelopes import END, FrameBatch, Push
 from .message import (
     UNREAD,
@@ -138,26 +138,13 @@ class _Token(msgspec.Struct):
         return f"_Token(***, {self.instanceServers!r})"
 
 
-class _Control(msgspec.Struct):
+class _Control(ControlFrame):
     """A frame that is not a push: welcome, ack, pong or error."""
 
     type: str = ""
     id: str | int | None = None
     code: int | str | None = None
     data: msgspec.Raw = msgspec.Raw()
-
-    @property
-    def command_id(self) -> str:
-        """The id of the command as text, "" if there is none."""
-        return "" if self.id is None else str(self.id)
-
-    @property
-    def status(self) -> int:
-        """The error code as a number, 0 if it is missing or not a number."""
-        try:
-            return int(self.code or 0)
-        except ValueError:
-            return 0
 
     @property
     def reason(self) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from ..credentials import Credentials
 from ..limits import Limits
 from .envelopes import FrameBatch, Push
 from .message import Arrival, RawPush
 
-__all__ = ["Answer", "Dialect", "FrameReader", "Server"]
+__all__ = ["Answer", "ControlFrame", "Dialect", "FrameReader", "Server"]
 
 
 class Server(NamedTuple):
@@ -54,6 +56,26 @@ class Answer(NamedTuple):
     meaning: str = ""
     ping_interval: float | None = None
     ping_timeout: float | None = None
+
+
+class ControlFrame(msgspec.Struct):
+    """A frame that is not a push. A dialect's own class adds the members that its answers have."""
+
+    id: Any = None
+    code: Any = None
+
+    @property
+    def command_id(self) -> str:
+        """The id of the command as text, "" if there is none."""
+        return "" if self.id is None else str(self.id)
+
+    @property
+    def status(self) -> int:
+        """The error code as a number, 0 if it is missing or not a number."""
+        try:
+            return int(self.code or 0)
+        except (TypeError, ValueError, OverflowError):
+            return 0
 
 
 class FrameReader(Protocol):

@@ -18,7 +18,7 @@ from ..limits import Limits
 from ..topics.grammar import argument_of, row_of
 from ..topics.table import Argument
 from .classic import classify_error
-from .dialect import Answer, Server
+from .dialect import Answer, ControlFrame, Server
 from .uta_reader import UtaReader
 
 __all__ = ["UTA", "Hosts", "Uta"]
@@ -125,35 +125,20 @@ class Uta:
         return UtaReader()
 
 
-class _Control(msgspec.Struct):
+class _Control(ControlFrame):
     """A frame that is not a push, or a malformed one. The types of its members vary."""
 
     T: Any = None
     d: msgspec.Raw = msgspec.Raw()
-    id: Any = None
     message: Any = None
     reason_text: Any = msgspec.field(name="reason", default=None)
     msg: Any = None
     data: Any = None
     op: Any = None
     type: Any = None
-    code: Any = None
     result: Any = None
     pingInterval: Any = None  # noqa: N815 - KuCoin's name
     pingTimeout: Any = None  # noqa: N815 - KuCoin's name
-
-    @property
-    def command_id(self) -> str:
-        """The id of the command as text, "" if there is none."""
-        return "" if self.id is None else str(self.id)
-
-    @property
-    def status(self) -> int:
-        """The error code as a number, 0 if it is missing or not a number."""
-        try:
-            return int(self.code or 0)
-        except (TypeError, ValueError, OverflowError):
-            return 0
 
     @property
     def reason(self) -> str:

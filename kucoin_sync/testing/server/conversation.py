@@ -23,7 +23,7 @@ from .context import Context
 from .refusals import TOO_FAST, Refused
 from .state import Command
 
-__all__ = ["Conversation"]
+__all__ = ["BaseConversation", "Conversation", "Message", "id_of"]
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _decode = msgspec.json.Decoder().decode
@@ -31,34 +31,35 @@ _decode = msgspec.json.Decoder().decode
 Message = dict[str, Any]
 
 
-class Conversation:
-    """The server's side of one connection, on that connection's thread."""
+class BaseConversation:
+    """The server's side of one connection, of either feed, on that connection's thread.
 
-    def __init__(self, connection: Connection, context: Context) -> None:
+    Args:
+        messages_per_10s: the rate limit, None for none.
+    """
+
+    def __init__(self, connection: Connection, context: Context, messages_per_10s: int | None) -> None:
         self._connection = connection
         self._context = context
-        limit = context.limits.messages_per_10s
-        self._pace = None if limit is None else SlidingWindow(limit, 10.0)
+        self._pace = None if messages_per_10s is None else SlidingWindow(messages_per_10s, 10.0)
 
     def welcome(self) -> None:
         """Send the welcome."""
-        if not self._context.script.take_silence():
-            self._connection.send({"id": self._connection.id, "type": "welcome"})
+        raise NotImplementedError
 
     def refuse(self, error: Refused) -> None:
         """Send the reason for the refusal and close the connection."""
-        self._connection.send({"id": self._connection.id, "type": "error", "code": error.code, "data": error.text})
-        self._connection.close()
+        raise NotImplementedError
 
     def handle(self, data: bytes) -> None:
         """Answer one message."""
         try:
             message = _decode(data)
         except _UNREADABLE as error:
-            self._send_error({}, Refused(400, str(error)))
+            self._reject_malformed(str(error))
             return
         if not isinstance(message, dict):
-            self._send_error({}, Refused(400, "data format is invalid"))
+            self._reject_malformed("data format is invalid")
             return
         self._context.state.log_command(Command(message, self._connection, time.time_ns()))
         try:
@@ -71,6 +72,17 @@ class Conversation:
             self._context.state.record(error)
             self._send_error(message, Refused(500, "system error"))
 
+    def _reject_malformed(self, reason: str) -> None:
+        """Answer a message that is not a JSON object, if the feed answers it."""
+        raise NotImplementedError
+
+    def _execute(self, message: Message) -> None:
+        """Do what a command says, or raise Refused."""
+        raise NotImplementedError
+
+    def _send_error(self, message: Message, error: Refused) -> None:
+        raise NotImplementedError
+
     def _check_rate(self) -> None:
         if self._pace is None:
             return
@@ -78,6 +90,26 @@ class Conversation:
         if self._pace.free_at(now) > now:
             raise TOO_FAST
         self._pace.record(now)
+
+
+class Conversation(BaseConversation):
+    """The server's side of one connection to the classic feed."""
+
+    def __init__(self, connection: Connection, context: Context) -> None:
+        super().__init__(connection, context, context.limits.messages_per_10s)
+
+    def welcome(self) -> None:
+        """Send the welcome."""
+        if not self._context.script.take_silence():
+            self._connection.send({"id": self._connection.id, "type": "welcome"})
+
+    def refuse(self, error: Refused) -> None:
+        """Send the reason for the refusal and close the connection."""
+        self._connection.send({"id": self._connection.id, "type": "error", "code": error.code, "data": error.text})
+        self._connection.close()
+
+    def _reject_malformed(self, reason: str) -> None:
+        self._send_error({}, Refused(400, reason))
 
     def _execute(self, message: Message) -> None:
         kind = message.get("type")
@@ -91,7 +123,7 @@ class Conversation:
     def _ping(self, message: Message) -> None:
         if self._context.script.answers_pings():
             timestamp = int(self._context.clock.wall() * 1_000_000)
-            self._connection.send({**_id(message), "type": "pong", "timestamp": timestamp})
+            self._connection.send({**id_of(message), "type": "pong", "timestamp": timestamp})
 
     def _subscribe(self, message: Message) -> None:
         context, connection = self._context, self._connection
@@ -155,10 +187,10 @@ class Conversation:
     def _ack(self, message: Message) -> None:
         if _is_true(message.get("response")):
             for _ in range(self._context.script.take_acks()):
-                self._connection.send({**_id(message), "type": "ack"})
+                self._connection.send({**id_of(message), "type": "ack"})
 
     def _send_error(self, message: Message, error: Refused) -> None:
-        self._connection.send({**_id(message), "type": "error", "code": error.code, "data": error.text})
+        self._connection.send({**id_of(message), "type": "error", "code": error.code, "data": error.text})
 
 
 _COMMANDS: dict[str, Callable[[Conversation, Message], None]] = {
@@ -170,7 +202,8 @@ _COMMANDS: dict[str, Callable[[Conversation, Message], None]] = {
 }
 
 
-def _id(message: Message) -> dict[str, str]:
+def id_of(message: Message) -> dict[str, str]:
+    """Return the member `id` of the answer to a command: the command's, as text, or none."""
     command_id = message.get("id")
     return {} if command_id is None else {"id": str(command_id)}
 

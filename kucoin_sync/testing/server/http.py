@@ -18,7 +18,7 @@ from . import uta_topics
 from .channel import Channel
 from .connection import Connection
 from .context import Context
-from .conversation import Conversation
+from .conversation import BaseConversation, Conversation
 from .frames import accept_key
 from .listener import Peer
 from .refusals import Refused, RestRefused
@@ -174,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         connect_id = request.query.get("connectId") or uuid.uuid4().hex
         kind = UtaConnection if uta else Connection
         connection = kind(connect_id, market, user, channel, context.state, context.index, context.clock)
-        conversation: Conversation | UtaConversation
+        conversation: BaseConversation
         if isinstance(connection, UtaConnection):
             conversation = UtaConversation(connection, context)
         else:

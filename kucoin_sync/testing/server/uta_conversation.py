@@ -11,30 +11,23 @@ KuCoin does not say what happens above a limit. Here such a command is refused a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from websocket import ABNF
 
-from ...internal.backoff import SlidingWindow
 from .connection import Connection, Subscription
 from .context import Context
+from .conversation import BaseConversation, Message, id_of
 from .publishing import Pushed, uta_message
-from .refusals import TOO_FAST, Refused, RestRefused
-from .state import Command
+from .refusals import Refused, RestRefused
 from .uta_topics import INCREMENT, INVALID, PRIVATE, singles_of
 
 __all__ = ["UtaConnection", "UtaConversation"]
 
-_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 #: Seconds that clients assume if the welcome does not say it.
 _PING_TIMEOUT = 10.0
 _VERIFY = "/api/websocket/users/verify"
-_decode = msgspec.json.Decoder().decode
-
-Message = dict[str, Any]
 
 
 class UtaConnection(Connection):
@@ -59,19 +52,19 @@ class UtaConnection(Connection):
         self._channel.cut()
 
 
-class UtaConversation:
-    """The server's side of one connection, on that connection's thread."""
+class UtaConversation(BaseConversation):
+    """The server's side of one connection to the UTA feed."""
+
+    _connection: UtaConnection
 
     def __init__(self, connection: UtaConnection, context: Context) -> None:
-        self._connection = connection
-        self._context = context
         if context.script.uta_text_frames:
             connection.opcode = ABNF.OPCODE_TEXT
         limits = context.limits
         private = connection.market == PRIVATE
         self._topics = limits.uta_private_topics if private else limits.uta_topics
         limit = limits.uta_private_messages_per_10s if private else limits.uta_messages_per_10s
-        self._pace = None if limit is None else SlidingWindow(limit, 10.0)
+        super().__init__(connection, context, limit)
 
     def welcome(self) -> None:
         """Send the welcome."""
@@ -85,35 +78,11 @@ class UtaConversation:
 
     def refuse(self, error: Refused) -> None:
         """Send the reason for the refusal and close the connection."""
-        self._send_refusal({}, error)
+        self._send_error({}, error)
         self._connection.close()
 
-    def handle(self, data: bytes) -> None:
-        """Answer one message."""
-        try:
-            message = _decode(data)
-        except _UNREADABLE:
-            return
-        if not isinstance(message, dict):
-            return
-        self._context.state.log_command(Command(message, self._connection, time.time_ns()))
-        try:
-            self._check_rate()
-            self._execute(message)
-        except Refused as error:
-            self._send_refusal(message, error)
-        except Exception as error:
-            # An error of the server: `check` raises it, and the client gets an error.
-            self._context.state.record(error)
-            self._send_refusal(message, Refused(500, "system error"))
-
-    def _check_rate(self) -> None:
-        if self._pace is None:
-            return
-        now = self._context.clock.now()
-        if self._pace.free_at(now) > now:
-            raise TOO_FAST
-        self._pace.record(now)
+    def _reject_malformed(self, reason: str) -> None:
+        """Give no answer."""
 
     def _execute(self, message: Message) -> None:
         for member, commands in _COMMANDS.items():
@@ -130,9 +99,9 @@ class UtaConversation:
             return
         wall = self._context.clock.wall()
         if message.get("op") == "ping":
-            self._connection.send({**_id(message), "op": "pong", "timestamp": int(wall * 1e3)})
+            self._connection.send({**id_of(message), "op": "pong", "timestamp": int(wall * 1e3)})
         else:
-            self._connection.send({"type": "pong", **_id(message), "ts": int(wall * 1e9)})
+            self._connection.send({"type": "pong", **id_of(message), "ts": int(wall * 1e9)})
 
     def _auth(self, message: Message) -> None:
         if self._connection.market != PRIVATE:
@@ -151,7 +120,7 @@ class UtaConversation:
         except RestRefused as error:
             raise Refused(401, error.text) from None
         self._connection.authorise(user)
-        self._connection.send({**_id(message), "result": self._context.script.uta_ack})
+        self._connection.send({**id_of(message), "result": self._context.script.uta_ack})
 
     def _subscribe(self, message: Message) -> None:
         context, connection = self._context, self._connection
@@ -209,10 +178,10 @@ class UtaConversation:
     def _ack(self, message: Message) -> None:
         script = self._context.script
         for _ in range(script.take_acks()):
-            self._connection.send({**_id(message), "result": script.uta_ack})
+            self._connection.send({**id_of(message), "result": script.uta_ack})
 
-    def _send_refusal(self, message: Message, error: Refused) -> None:
-        self._connection.send({**_id(message), "result": False, error.member: error.text})
+    def _send_error(self, message: Message, error: Refused) -> None:
+        self._connection.send({**id_of(message), "result": False, error.member: error.text})
 
 
 _COMMANDS: dict[str, dict[str, Callable[[UtaConversation, Message], None]]] = {
@@ -220,8 +189,3 @@ _COMMANDS: dict[str, dict[str, Callable[[UtaConversation, Message], None]]] = {
     "type": {"ping": UtaConversation._ping},
     "op": {"ping": UtaConversation._ping, "auth": UtaConversation._auth},
 }
-
-
-def _id(message: Message) -> dict[str, str]:
-    command_id = message.get("id")
-    return {} if command_id is None else {"id": str(command_id)}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from .connections.gate import Recovery, SourceRecovery
+from .connections.gate import SourceRecovery, TopicRecovery
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
 from .connections.subscriber import Callback, Subscriber
@@ -328,7 +328,7 @@ class Client(Subscribing):
         self._quota = self._quota or RestQuota(self._snapshots_per_30s)
         return self._quota
 
-    def _recovery_of(self, topics: tuple[str, ...]) -> Recovery:
+    def _recovery_of(self, topics: tuple[str, ...]) -> TopicRecovery:
         """Return what recovers these topics; raise InvalidTopic if one of them can't be recovered."""
         recovery = self._subscription_manager.recovery or self._make_recovery()
         for topic in topics:
@@ -336,7 +336,7 @@ class Client(Subscribing):
                 recovery.check(single)
         return recovery
 
-    def _make_recovery(self) -> Recovery:
+    def _make_recovery(self) -> TopicRecovery:
         """Return what recovers the topics of this stream."""
         return SourceRecovery()
 

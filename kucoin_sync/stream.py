@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from ._version import __version__
 from .client import Client
 from .connections.connection import Connection
-from .connections.gate import Recovery
+from .connections.gate import TopicRecovery
 from .connections.options import ConnectionOptions
 from .connections.source import Deliver, MessageSource, SourceListener
 from .credentials import Credentials
@@ -109,7 +109,7 @@ class Stream(Client):
             limits.snapshots_per_30s,
         )
 
-    def _make_recovery(self) -> Recovery:
+    def _make_recovery(self) -> TopicRecovery:
         from .books.snapshot_fetcher import SnapshotQueue
         from .recovery.recovery import RestRecovery
 

@@ -15,7 +15,7 @@ from ..protocol.session_events import TopicKey
 from ..topics.grammar import row_of
 from ..topics.table import TABLE
 
-__all__ = ["Gate", "Recovery", "SourceGate", "SourceRecovery", "check_recoverable"]
+__all__ = ["Gate", "SourceGate", "SourceRecovery", "TopicRecovery", "check_recoverable"]
 
 Route = Callable[[Pushes, bool], None]
 """Delivers pushes to the subscriptions of their topics: to those with `recover=True`, or to the others."""
@@ -34,7 +34,7 @@ class Gate(Protocol):
         """Stop recovering a topic."""
 
 
-class Recovery(Protocol):
+class TopicRecovery(Protocol):
     """What recovers the topics of a stream. It is told when public topics are confirmed and lost."""
 
     def check(self, topic: str) -> None:

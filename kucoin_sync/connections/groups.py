@@ -20,7 +20,7 @@ from ..protocol.message import Message, prepare
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
 from .actions import run
-from .gate import Recovery
+from .gate import TopicRecovery
 from .group import ConnectionGroup
 from .pending_subscribe import PendingSubscribe
 from .source import MakeSource, MessageSource, TopicInterrupted
@@ -62,7 +62,7 @@ class ConnectionGroups:
         self.epochs: Iterator[int] = itertools.count(1)
         self.closed = False
         self.watcher: Watcher | None = None
-        self.recovery: Recovery | None = None  # from the first subscription with `recover=True`
+        self.recovery: TopicRecovery | None = None  # from the first subscription with `recover=True`
         self._emit = emit
         self._mismatches = MismatchReporter(self.emit, topics)
         self._observers: tuple[Observer, ...] = ()  # replaced whole, under the lock
@@ -274,7 +274,7 @@ class ConnectionGroups:
             self._set_gate(group)
         return group
 
-    def recover_by(self, recovery: Recovery) -> None:
+    def recover_by(self, recovery: TopicRecovery) -> None:
         """Recover the topics of subscriptions with `recover=True` from now on."""
         with self._lock:
             self.recovery = self.recovery or recovery

@@ -26,7 +26,7 @@ from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.dialects import DIALECTS
 from ..protocol.message import Message
 from ..topics import grammar
-from .gate import Recovery
+from .gate import TopicRecovery
 from .manager import SubscriptionManager
 from .pending_subscribe import PendingSubscribe
 
@@ -58,7 +58,7 @@ class SubscribeOptions(NamedTuple):
     private: bool | None
     stale_after: float | None
     timeout: float | None
-    recover: Recovery | None = None
+    recover: TopicRecovery | None = None
 
     def check(self) -> None:
         """Raise ValueError or TypeError for an invalid option."""

@@ -10,7 +10,7 @@ from ..internal.fork import NotPicklable
 from ..internal.signals import run_or_defer
 from ..topics import grammar
 from ..topics.name import TopicName
-from .gate import Recovery
+from .gate import TopicRecovery
 from .manager import SubscriptionManager
 from .subscriber import Callback, SubscribeArguments, SubscribeOptions, Subscriber
 
@@ -33,7 +33,7 @@ class Subscribing(NotPicklable):
     def _check_open(self) -> None:
         """Raise StreamClosed if nothing can be subscribed here any more. The manager checks that for streams."""
 
-    def _recovery_of(self, topics: tuple[str, ...]) -> Recovery:
+    def _recovery_of(self, topics: tuple[str, ...]) -> TopicRecovery:
         """Return what recovers these topics; raise InvalidTopic if one of them can't be recovered."""
         raise InvalidTopic(f"{topics[0]} can't be recovered in a tunnel: leave recover=True away")
 

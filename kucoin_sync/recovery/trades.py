@@ -127,7 +127,7 @@ class TradeJoin:
         if self.done:
             return [Live(push)]
         if mark is None:
-            return [*self.give_up("a push has no sequence"), Live(push)]
+            return self._stop("a push has no sequence", None, [Live(push)])
         if mark.sequence <= self._end.sequence:
             return self._pushed_below(mark, push)
         if self._reached:
@@ -145,12 +145,12 @@ class TradeJoin:
     def _pushed_below(self, mark: Mark, push: Any) -> list[Step]:
         """Take a push that is not later than the end of the chain."""
         if _is_renumbered(mark, self._end):
-            return self._stop(mark, "KuCoin numbers the trades anew", [Live(push)])
+            return self._stop(_ANEW, mark, [Live(push)])
         if mark.sequence in self._known or mark.sequence == self._end.sequence:
             self._reached = True  # rows have told it already, and all up to the end of the chain
             return []
         if self._known and mark.sequence > min(self._known):
-            return self._stop(mark, _OTHER_NUMBERS, [])
+            return self._stop(_OTHER_NUMBERS, mark)
         return []
 
     def answered(self, rows: Sequence[Row], asked_at: float, now: float) -> list[Step]:
@@ -160,7 +160,8 @@ class TradeJoin:
         self.failure = ""
         self._answers += asked_at >= self._carried_at
         steps: list[Step] = []
-        answer = {row.mark.sequence: row for row in rows}
+        # An earlier trade with a higher sequence is from before the trades were numbered anew.
+        answer = {row.mark.sequence: row for row in rows if not _is_renumbered(self._end, row.mark)}
         before = self._end
         if answer and not (steps := list(self._stops(answer))):
             steps = list(self._extend(answer))
@@ -199,15 +200,14 @@ class TradeJoin:
         """Give the pushes on alone if the numbers of an answer do not fit."""
         marks = [row.mark for row in answer.values()]
         lowest, highest, end = min(answer), max(answer), self._end.sequence
-        first = next((mark for segment in self._segments for mark, _ in segment), None)
         if any(_is_renumbered(mark, self._end) for mark in marks):
-            yield from self._stop(first, "KuCoin numbers the trades anew", [])
+            yield from self._stop(_ANEW)
         elif lowest < end < highest and end not in answer:
-            yield from self._stop(first, _OTHER_NUMBERS, [])
+            yield from self._stop(_OTHER_NUMBERS)
         else:
             for segment in self._segments:
                 if any(lowest < mark.sequence < highest and mark.sequence not in answer for mark, _ in segment):
-                    yield from self._stop(first, _OTHER_NUMBERS, [])
+                    yield from self._stop(_OTHER_NUMBERS)
                     return
 
     def _extend(self, answer: dict[int, Row]) -> Iterator[Step]:
@@ -248,11 +248,21 @@ class TradeJoin:
             self._end = Mark(first.sequence - 1, self._end.time_ns)
         self._known = frozenset()
 
-    def _stop(self, first: Mark | None, reason: str, more: list[Step]) -> list[Step]:
-        """Tell a gap, deliver all held pushes, and let the pushes go on alone."""
-        pushes = [Live(push) for segment in self._take_segments() for _, push in segment]
-        self.done = True
-        return [Gap(self._end, first, reason), *pushes, *more]
+    def _stop(self, reason: str, first: Mark | None = None, more: Sequence[Step] = ()) -> list[Step]:
+        """Let the pushes go on alone: tell a gap before each held segment, and one before `first` and `more`.
+
+        Without a live connection, more may be missing after the last held push: then the join goes on from there.
+        """
+        steps: list[Step] = []
+        for segment in self._take_segments():
+            steps.append(Gap(self._end, segment[0][0], reason))
+            steps += [Live(push) for _, push in segment]
+            self._end = segment[-1][0]
+        if not steps or more:
+            steps += [Gap(self._end, first, reason), *more]
+            self.done = True
+        self.done = self.done or self._open
+        return steps
 
     def _take_segments(self) -> list[list[tuple[Mark, Any]]]:
         taken, self._segments = self._segments, []
@@ -261,6 +271,7 @@ class TradeJoin:
 
 
 _OTHER_NUMBERS = "REST does not number the trades as the pushes do"
+_ANEW = "KuCoin numbers the trades anew"
 
 
 def _is_renumbered(mark: Mark, end: Mark) -> bool:

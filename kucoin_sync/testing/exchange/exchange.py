@@ -19,7 +19,7 @@ from .market import Market
 from .orders import Order, OrderRejected
 from .push import Outbox, Push, Wants
 from .specs import spec_for
-from .units import Amount, exact, parse
+from .units import Amount, exact, number, parse, text
 from .uta_account_feeds import unified_balances
 from .uta_book import NEVER, Windows
 
@@ -222,6 +222,31 @@ class Exchange:
         """Return the latest 100 trades up to an instant, as KuCoin's REST does, or that of its UTA feed."""
         tape = self._market(symbol).tape
         return tape.uta_rows(as_of_ns) if uta else tape.rows(as_of_ns)
+
+    def candle_rows(self, symbol: str, length: str, as_of_ns: int) -> list[list[Any]]:
+        """Return the candles of a length ("1min" …) up to an instant, oldest first, with KuCoin's columns."""
+        market = self._market(symbol)
+        spec = market.spec
+        bars = market.candles(length, as_of_ns)
+        if spec.futures:
+            return [
+                [
+                    bar.start * 1000,
+                    *(number(price, spec.price_scale) for price in (bar.open, bar.high, bar.low, bar.close)),
+                    bar.volume,
+                    number(bar.turnover, spec.value_scale),
+                ]
+                for bar in bars
+            ]
+        return [
+            [
+                str(bar.start),
+                *(text(price, spec.price_scale) for price in (bar.open, bar.close, bar.high, bar.low)),
+                text(bar.volume, spec.size_scale),
+                text(bar.turnover, spec.value_scale),
+            ]
+            for bar in bars
+        ]
 
     def balances(self, user: str) -> dict[str, tuple[Decimal, Decimal]]:
         """Return (available, hold) of each currency in an account's spot balance."""

@@ -89,6 +89,7 @@ class RecoveringTopic:
 
     def keep_epoch(self) -> None:
         """Give the messages from now on the epoch of the last one."""
+        self._above = None
         if self._epoch is None and self.last is not None:
             self._epoch = _arrival_of(self.last).epoch
 

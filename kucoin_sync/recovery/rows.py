@@ -1,7 +1,7 @@
 """What REST tells of trades, as the frames in which they would have been pushed. Pure.
 
-Each kind of topic has a `TradeRows`: how to ask, how to read the answer, and where a push is in the feed. A frame has
-what the row tells, under the names of the push, and nothing else. Source: KuCoin's REST documentation and recorded
+Each topic has a `TradeRows`: how to ask, how to read the answer, and where a push is in the feed. A frame has what the
+row tells, under the names of the push; what it does not tell is null. Source: KuCoin's REST documentation and recorded
 answers.
 """
 
@@ -53,7 +53,7 @@ class _UtaTrade(msgspec.Struct):
 
 
 class _UtaTrades(msgspec.Struct):
-    list: list[_UtaTrade]
+    rows: list[_UtaTrade] = msgspec.field(name="list")
 
 
 class _SpotPush(msgspec.Struct):
@@ -129,6 +129,9 @@ def _read_spot(topic: str, data: Any) -> list[Row]:
                     "price": each.price,
                     "time": str(each.time),
                     "tradeId": each.tradeId or str(each.sequence),
+                    "makerOrderId": None,
+                    "takerOrderId": None,
+                    "type": None,
                 },
             ),
         )
@@ -165,7 +168,7 @@ def _read_futures(topic: str, data: Any) -> list[Row]:
 def _read_uta(topic: str, data: Any) -> list[Row]:
     symbol, kind = argument_of(topic), _kind_of(topic)
     rows = []
-    for each in msgspec.convert(data, _UtaTrades, strict=False).list:
+    for each in msgspec.convert(data, _UtaTrades, strict=False).rows:
         told = {
             "s": symbol,
             "p": each.price,
@@ -177,7 +180,7 @@ def _read_uta(topic: str, data: Any) -> list[Row]:
         }
         if each.isRpiTrade is not None:
             told["rpi"] = each.isRpiTrade
-        rows.append(Row(Mark(each.sequence, each.ts), _encode({"T": f"trade.{kind}", "d": told})))
+        rows.append(Row(Mark(each.sequence, each.ts), _encode({"T": f"trade.{kind}", "P": None, "d": told})))
     return rows
 
 
@@ -203,4 +206,4 @@ def trade_rows_for(topic: str) -> TradeRows | None:
     if row is None or row.recovery not in _READERS:
         return None
     market, read, pushed = _READERS[row.recovery]
-    return TradeRows(topic, market, row.recovery, read, pushed)
+    return TradeRows(str(topic), market, row.recovery, read, pushed)

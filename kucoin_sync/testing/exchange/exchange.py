@@ -19,6 +19,7 @@ from .market import Market
 from .orders import Order, OrderRejected
 from .push import Outbox, Push, Wants
 from .specs import spec_for
+from .tape import PublicTrade
 from .units import Amount, exact, number, parse, text
 from .uta_account_feeds import unified_balances
 from .uta_book import NEVER, Windows
@@ -217,6 +218,10 @@ class Exchange:
     def level3_snapshot(self, symbol: str) -> dict[str, Any]:
         """Return the `data` of KuCoin's former REST response for a level 3 book."""
         return snapshots.level3_snapshot(self._market(symbol).engine, self.now_ns)
+
+    def trades(self, symbol: str) -> list[PublicTrade]:
+        """Return the latest trades of a symbol, up to 20,000, as exact numbers, oldest first."""
+        return self._market(symbol).tape.public(self.now_ns)
 
     def trade_rows(self, symbol: str, as_of_ns: int, *, uta: bool = False) -> list[dict[str, Any]]:
         """Return the latest 100 trades up to an instant, as KuCoin's REST does, or that of its UTA feed."""

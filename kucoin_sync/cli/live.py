@@ -90,7 +90,7 @@ def play(
 
 
 def framed(view: View, feed: CommandStream, output: Output, width: int, height: int) -> Picture:
-    """Return a view with its title, the silent symbols, and the state of the feed or the last line of standard error."""
+    """Return a view with its title, the silent symbols, and the state of the feed or the latest remark."""
     more = output.glyphs.more
     place = line(Span(f"{feed.place}  {datetime.now():%H:%M:%S}", "dim"))
     head = ends(line(Span(printable(view.title), "bold")), place, width, more)

@@ -18,6 +18,7 @@ from typing import NoReturn
 from ..exceptions import InvalidTopic, KucoinSyncError
 from .output import Output
 from .registry import parser_for
+from .suggestions import hint_for
 
 __all__ = ["main"]
 
@@ -50,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KucoinSyncError as error:
         if options.verbose:
             traceback.print_exception(error)
-        print(f"kucoin-sync: {error}", file=sys.stderr)
+        if not output.aside.has_said(str(error)):  # an event may have told it
+            print(f"kucoin-sync: {error}", file=sys.stderr)
+        symbols = getattr(options, "symbols", None) or [getattr(options, "symbol", "")]
+        if hint := hint_for(error, symbols):
+            print(f"kucoin-sync: {hint}", file=sys.stderr)
         if isinstance(error, InvalidTopic):
             return 2
         if error.retriable and not options.demo:

@@ -49,13 +49,13 @@ def run(options: argparse.Namespace, output: Output) -> int:
     """Show candles until Ctrl-C."""
     symbol, length = options.symbol, options.type
     topic = trades_of(symbol, options.feed) if length in SECONDS else candles_of(symbol, length, options.feed)
-    with open_feed(options, output, [symbol]) as feed:
+    with open_feed(options, output, [symbol], seconds=options.seconds) as feed:
         subscription = feed.every(topic)
         if output.records:
-            print_messages(output, subscription, seconds=options.seconds, count=options.count)
+            print_messages(output, subscription, feed.deadline, count=options.count)
         else:
             view = Chart(subscription, symbol, length, output.glyphs)
-            show(output, view, feed, seconds=options.seconds, count=options.count)
+            show(output, view, feed, count=options.count)
     return 0
 
 

@@ -43,13 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, output: Output) -> int:
     """Show trades until Ctrl-C."""
     wanted = [trades_of(symbol, options.feed) for symbol in options.symbols]
-    with open_feed(options, output, options.symbols) as feed:
+    with open_feed(options, output, options.symbols, seconds=options.seconds) as feed:
         subscription = feed.every(*wanted)
         if output.records:
-            print_messages(output, subscription, seconds=options.seconds, count=options.count)
+            print_messages(output, subscription, feed.deadline, count=options.count)
         else:
             tape = Tape(subscription, options.symbols, output.glyphs)
-            show(output, tape, feed, seconds=options.seconds, count=options.count)
+            show(output, tape, feed, count=options.count)
     return 0
 
 

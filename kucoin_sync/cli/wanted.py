@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from .. import topics
+from ..books.source import BookSource
 
-__all__ = ["add_feed", "candles_of", "statistics_of", "ticker_of", "trades_of"]
+__all__ = ["add_feed", "book_of", "candles_of", "statistics_of", "ticker_of", "trades_of"]
 
 
 def add_feed(parser: argparse.ArgumentParser) -> None:
@@ -43,3 +44,8 @@ def candles_of(symbol: str, length: str, feed: str = "classic") -> str:
     if feed == "uta":
         return topics.uta.candles(symbol, length)
     return topics.candles(symbol, length) if "-" in symbol else topics.futures.candles(symbol, length)
+
+
+def book_of(symbol: str, level: int, feed: str) -> str:
+    """Return the topic of the changes of a symbol's book."""
+    return BookSource.of(symbol, level, feed=feed).topic

@@ -30,7 +30,7 @@ _CURRENCY = re.compile(r"[A-Z0-9._$]{1,20}")
 _MARKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._&+/()'-]{0,31}")
 #: Quote currencies. A name that ends with one of these is a symbol. Other names with a hyphen may be markets, such as
 #: BRC-20 and NFT-ETF.
-_QUOTE_CURRENCIES = frozenset(
+QUOTE_CURRENCIES = frozenset(
     (
         "AED", "AUD", "BRL", "BTC", "DAI", "ETH", "EUR", "GBP", "JPY", "KCS", "TRX", "TRY", "TUSD", "USD", "USD1",
         "USDC", "USDE", "USDG", "USDT",
@@ -238,7 +238,7 @@ def _fits(row: Topic, argument: str | None) -> bool:
         return depth in UTA_DEPTHS and bool((_SYMBOL if kind is Argument.DEPTH else _CONTRACT).fullmatch(symbol))
     if kind is Argument.ANY_SYMBOL:
         return bool(_SYMBOL.fullmatch(argument) or _CONTRACT.fullmatch(argument))
-    if kind is Argument.MARKET and argument.upper().rpartition("-")[2] in _QUOTE_CURRENCIES and "-" in argument:
+    if kind is Argument.MARKET and argument.upper().rpartition("-")[2] in QUOTE_CURRENCIES and "-" in argument:
         return False
     return bool(_SHAPES[kind].fullmatch(argument))
 

@@ -212,3 +212,28 @@ def test_other_commands_are_not_imported() -> None:
     for name in ("watch", "book", "doctor", "demo", "completions"):
         assert f"kucoin_sync.cli.{name}" not in modules
     assert "rich" not in modules
+
+
+@pytest.mark.parametrize("command", ["watch", "book"])
+def test_the_seconds_of_a_command_bound_its_wait_for_a_connection(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "BTC-USDT", "--rest-url", "http://127.0.0.1:9", "--seconds", "0.5"]) == 1
+    assert "within 0.5 s" in re.sub(r"0\.49\d*|0\.50\d*", "0.5", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "hint"),
+    [
+        (["watch", "--topic", "/market/tikcer:BTC-USDT"], "with code 404", "did you mean /market/ticker:BTC-USDT?"),
+        (["book", "BTCUSDT"], "symbol not exists", "did you mean BTC-USDT?"),
+    ],
+    ids=["topic", "book"],
+)
+def test_a_refusal_is_printed_once_with_what_was_meant(
+    arguments: list[str], reason: str, hint: str, here: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, *here]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert reason in first
+    assert second == f"kucoin-sync: {hint}"

@@ -218,6 +218,11 @@ class Exchange:
         """Return the `data` of KuCoin's former REST response for a level 3 book."""
         return snapshots.level3_snapshot(self._market(symbol).engine, self.now_ns)
 
+    def trade_rows(self, symbol: str, as_of_ns: int, *, uta: bool = False) -> list[dict[str, Any]]:
+        """Return the latest 100 trades up to an instant, as KuCoin's REST does, or that of its UTA feed."""
+        tape = self._market(symbol).tape
+        return tape.uta_rows(as_of_ns) if uta else tape.rows(as_of_ns)
+
     def balances(self, user: str) -> dict[str, tuple[Decimal, Decimal]]:
         """Return (available, hold) of each currency in an account's spot balance."""
         balances = self._accounts[user].spot.balances

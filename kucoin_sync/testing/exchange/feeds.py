@@ -109,16 +109,17 @@ class SpotFeed:
     def _record_match(self, event: Event) -> None:
         if event.kind != MATCH or event.maker is None:
             return
+        number = self._ids.trade(event.trade)
         data = {
             "makerOrderId": event.maker.id,
             "price": text(event.maker.price, self._price_scale),
-            "sequence": str(event.sequence),
+            "sequence": number,  # not that of the book
             "side": event.order.side,
             "size": text(event.size, self._size_scale),
             "symbol": self._symbol,
             "takerOrderId": event.order.id,
             "time": str(event.now_ns),
-            "tradeId": self._ids.trade(event.trade),
+            "tradeId": number,
             "type": "match",
         }
         self._push(self._match, "trade.l3match", data)

@@ -1,7 +1,7 @@
 """The ids of orders and trades; the same seed gives the same ids.
 
-Spot ids have 24 hexadecimal digits, futures order ids 18 decimal digits. Each symbol has its own prefix and counter, so
-ids are unique and do not depend on the trading of other symbols.
+Spot order ids have 24 hexadecimal digits, futures order ids 18 decimal digits; ids of trades are numbers. Each symbol
+has its own prefix and counter, so ids are unique and do not depend on the trading of other symbols.
 """
 
 from __future__ import annotations
@@ -33,11 +33,9 @@ class Ids:
         return f"{self._prefix[:8]}c{self._prefix[9:]}{self._orders + 1:08x}"
 
     def trade_number(self, number: int) -> int:
-        """Return the id of a trade in the UTA feed, which is a number, too large for a float."""
-        return number if self._futures else self._first_trade + number
+        """Return the id of a trade as a number, on spot too large for a float and never dense, as KuCoin's."""
+        return number if self._futures else self._first_trade + 3 * number
 
     def trade(self, number: int) -> str:
-        """Return the id of a trade by its number; on futures the number is the id."""
-        if self._futures:
-            return str(number)
-        return f"{self._prefix[:8]}f{self._prefix[9:]}{number & 0xFFFFFFFF:08x}"
+        """Return the id of a trade by its number."""
+        return str(self.trade_number(number))

@@ -24,6 +24,7 @@ from .periodic import SpotTimer
 from .push import Outbox, Push
 from .specs import Spec
 from .stops import Stop, Stops
+from .tape import Tape
 from .uta_account_feeds import UtaAccountFeed
 from .uta_book import Windows
 from .uta_feeds import UtaFeed
@@ -53,6 +54,7 @@ class Market:
         first = (1_700_000_000_000 if spec.futures else 14_000_000_000) + int(rng.random() * 1_000_000_000)
         trades = 1_790_000_000_000 + int(rng.random() * 1_000_000_000) if spec.futures else 0
         self.engine = Engine(spec, self._on_event, sequence=first, trades=trades)
+        self.tape = Tape(spec, self.ids)
         self._marks = accounts.marks if spec.futures else {}
         self._stops = Stops()
         self._traded = False
@@ -173,6 +175,7 @@ class Market:
         if event.kind == MATCH and maker is not None:
             self._traded = True
             self.history.add(maker.price, event.size, event.now_ns)
+            self.tape.add(event)
             if self.spec.futures:
                 self._marks[self.spec.symbol] = maker.price
         self._feed.record(event)

@@ -6,14 +6,16 @@ The defaults are KuCoin's numbers; if its pages disagree, the smaller number. So
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from ...internal.backoff import SlidingWindow
 from .refusals import Refused
 
-__all__ = ["Admission", "Clock", "ServerLimits"]
+__all__ = ["Admission", "Clock", "Quota", "ServerLimits"]
+
+_QUOTA_PERIOD = 30.0
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +41,11 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     uta_private_messages_per_10s: int | None = 100
     #: REST requests per 30 seconds, of all clients together.
     requests_per_30s: int | None = 4000
+    #: Weights of REST requests per 30 seconds and pool: of the pool "public" for all clients together, of the others
+    #: for each user. A pool that is left out has no limit.
+    weights_per_30s: Mapping[str, int] = msgspec.field(
+        default_factory=lambda: {"public": 2000, "spot": 4000, "futures": 2000, "management": 2000}
+    )
 
 
 class Admission:
@@ -65,6 +72,28 @@ class Admission:
         if self._sessions is not None and of_the_same_user is not None and of_the_same_user >= self._sessions:
             return Refused(509, f"exceed max session count limitation of {self._sessions}")
         return None
+
+
+class Quota:
+    """How much of a quota was used in a period of 30 seconds, which the first use begins. Not thread-safe."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._ends = float("-inf")
+        self._used = 0
+
+    def use(self, weight: int, now: float) -> tuple[dict[str, str], bool]:
+        """Use a part of the quota; return KuCoin's headers, and whether the request is within the quota."""
+        if now >= self._ends:
+            self._ends = now + _QUOTA_PERIOD
+            self._used = 0
+        self._used += weight
+        headers = {
+            "gw-ratelimit-limit": str(self._limit),
+            "gw-ratelimit-remaining": str(max(0, self._limit - self._used)),
+            "gw-ratelimit-reset": str(int((self._ends - now) * 1000)),
+        }
+        return headers, self._used <= self._limit
 
 
 class Clock:

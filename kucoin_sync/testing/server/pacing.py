@@ -5,8 +5,11 @@ Both wait on events, so they end at once. They run between start and stop only.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +19,7 @@ from .connection import Connection
 from .index import Index
 from .limits import Clock
 from .publishing import Publisher
+from .routes import View
 from .state import State
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ _SHORTEST_WAIT = 0.001
 _LONGEST_BACKLOG = 0.5
 _WINDOW = 0.01
 _FAST_BEAT = 0.1
+_REMEMBERED_TIMES = 20_000
 
 
 class DeadlineWatch:
@@ -89,13 +94,21 @@ class ExchangeFeed:
     OWN_NAMES = frozenset({"/market/snapshot", "/spotMarket/tradeOrdersV2", "/spotMarket/level2Depth50"})
 
     def __init__(
-        self, exchange: Exchange, publisher: Publisher, index: Index, record: Callable[[BaseException], None]
+        self,
+        exchange: Exchange,
+        publisher: Publisher,
+        index: Index,
+        record: Callable[[BaseException], None],
+        clock: Callable[[], float],
     ) -> None:
         self.exchange = exchange
         exchange.wants = self._is_wanted
         self._publisher = publisher
         self._index = index
         self._record = record
+        self._clock = clock
+        # The exchange's time at instants of the server's clock, guarded by the next lock.
+        self._times: deque[tuple[float, int]] = deque([(-math.inf, exchange.now_ns)], maxlen=_REMEMBERED_TIMES)
         # Held while the exchange is moved or read, so that a snapshot matches its sequence.
         self._exchange_lock = threading.Lock()
         # Held while the exchange is moved and its pushes are sent, so that all threads send pushes in order.
@@ -112,7 +125,7 @@ class ExchangeFeed:
         sent = 0
         with self._push_lock:
             for start in range(0, count, _CHUNK):
-                with self._exchange_lock:
+                with self._moving():
                     pushes = [push for _ in range(min(_CHUNK, count - start)) for push in self.exchange.step()]
                 sent += self._publisher.publish_many(pushes)
         return sent
@@ -129,10 +142,28 @@ class ExchangeFeed:
         """Yield the exchange for exclusive use; at the end send its pushes."""
         with self._push_lock:
             try:
-                with self._exchange_lock:
+                with self._moving():
                     yield self.exchange
             finally:
                 self._close_windows()
+
+    @contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Hold the exchange while its time moves, and remember when it did."""
+        with self._exchange_lock:
+            try:
+                yield
+            finally:
+                self._times.append((self._clock(), self.exchange.now_ns))
+
+    @contextmanager
+    def view(self, lag: float) -> Iterator[View]:
+        """Yield the exchange for reading, with its time `lag` seconds of the server's clock ago."""
+        with self._exchange_lock:
+            now_ns = self.exchange.now_ns
+            if lag:
+                now_ns = self._times[max(0, bisect_right(self._times, (self._clock() - lag, math.inf)) - 1)][1]
+            yield View(self.exchange, now_ns)
 
     def send_book(self, connection: Connection, topic: str) -> None:
         """Send the snapshot of a book `increment@10ms` of the UTA feed to a new subscriber.

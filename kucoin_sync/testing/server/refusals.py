@@ -6,6 +6,8 @@ differ, the observed text is sent. KuCoin documents no texts for errors of tunne
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = ["TOO_FAST", "Refused", "RestRefused", "default_text", "status_of"]
 
 
@@ -23,9 +25,12 @@ class Refused(Exception):
 
 
 class RestRefused(Exception):
-    """The server answers a REST request with an error envelope."""
+    """The server answers a REST request with an error envelope, and further `headers`."""
 
-    def __init__(self, code: str, text: str = "", status: int | None = None) -> None:
+    def __init__(
+        self, code: str, text: str = "", status: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.headers = dict(headers or {})
         self.code = code
         self.text = text or _REST_TEXTS.get(code, "error")
         self.status = status_of(code) if status is None else status

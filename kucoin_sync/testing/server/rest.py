@@ -1,26 +1,28 @@
-"""Answer REST requests: connect tokens, the time, and snapshots of books.
+"""Answer REST requests: connect tokens, the time, snapshots of books, and the tables of routes of other modules.
 
-The table of routes lists the paths of each service and whether they need a signature. Other paths get 404, in KuCoin's
+A table of routes lists the paths of each service and whether they need a signature. Other paths get 404, in KuCoin's
 envelope. Source: KuCoin's REST documentation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import msgspec
 
 from .accounts import Accounts
-from .limits import Clock, ServerLimits
+from .history_routes import HISTORY_ROUTES
+from .limits import Clock, Quota, ServerLimits
 from .refusals import RestRefused
+from .routes import ExchangeRoute, View
 from .scripting import Scripting
 from .state import Request, State
 from .tokens import Tokens
 
 __all__ = ["Answer", "Books", "Rest", "refusal"]
 
-_QUOTA_PERIOD = 30.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -33,16 +35,19 @@ class Answer(NamedTuple):
 
 
 class Books(NamedTuple):
-    """The source of snapshots that are not scripted; both functions raise ValueError for an unknown symbol."""
+    """The exchange behind the answers that are not scripted. Snapshots raise ValueError for an unknown symbol."""
 
     level2: Callable[[str, int | None], Mapping[str, Any]]
     level3: Callable[[str], Mapping[str, Any]]
+    view: Callable[[float], AbstractContextManager[View]]
 
 
 class _Route(NamedTuple):
     market: str  # "" for both
     signed: bool
     answer: Callable[[Rest, Request, str | None], Any]
+    pool: str = ""
+    weight: int = 0
 
 
 class Rest:
@@ -61,32 +66,30 @@ class Rest:
     ) -> None:
         self._state = state
         self._clock = clock
-        self._limit = limits.requests_per_30s
+        self._limits = limits
         self._accounts = accounts
         self._tokens = tokens
         self._script = script
         self._books = books
         self._instance_server = instance_server
-        self._quota_ends = float("-inf")  # guarded by the state's lock, as is `_used`
-        self._used = 0
+        self._quotas: dict[tuple[str, str], Quota] = {}  # by pool and user; guarded by the state's lock
 
     def answer(self, request: Request) -> Answer:
         """Return the answer to a request."""
-        headers, granted = self._use_quota()
+        headers: dict[str, str] = {}
         try:
-            if not granted:
-                raise RestRefused("429000")
-            data = self._data(request)
+            headers = self._use_quota(("", ""), 1, self._limits.requests_per_30s)
+            data = self._data(request, headers)
         except RestRefused as error:
-            return refusal(error, headers)
+            return refusal(error, headers | error.headers)
         return Answer(200, _encode({"code": "200000", "data": data}), headers)
 
     def reset_quota(self) -> None:
         """Forget the requests so far."""
         with self._state.lock:
-            self._quota_ends = float("-inf")
+            self._quotas.clear()
 
-    def _data(self, request: Request) -> Any:
+    def _data(self, request: Request, headers: dict[str, str]) -> Any:
         route = _ROUTES.get((request.method, request.path))
         if route is None or route.market not in ("", request.market):
             raise RestRefused("404")
@@ -94,24 +97,28 @@ class Rest:
         if route.signed:
             now_ms = self._clock.wall() * 1000
             user = self._accounts.user_of(request.headers, request.method, request.target, request.body, now_ms)
+        if route.pool:
+            limit = self._limits.weights_per_30s.get(route.pool)
+            owner = "" if route.pool == "public" else user or ""
+            headers |= self._use_quota((route.pool, owner), route.weight, limit)
         return route.answer(self, request, user)
 
-    def _use_quota(self) -> tuple[dict[str, str], bool]:
-        """Count a request; return the headers of the quota, and whether the request is within it."""
-        if self._limit is None:
-            return {}, True
+    def _use_quota(self, pool: tuple[str, str], weight: int, limit: int | None) -> dict[str, str]:
+        """Count a request; return the headers of the quota. Raise RestRefused, with them, if it is used up."""
+        if limit is None:
+            return {}
         with self._state.lock:
-            now = self._clock.now()
-            if now >= self._quota_ends:
-                self._quota_ends = now + _QUOTA_PERIOD
-                self._used = 0
-            self._used += 1
-            headers = {
-                "gw-ratelimit-limit": str(self._limit),
-                "gw-ratelimit-remaining": str(max(0, self._limit - self._used)),
-                "gw-ratelimit-reset": str(int((self._quota_ends - now) * 1000)),
-            }
-            return headers, self._used <= self._limit
+            quota = self._quotas.setdefault(pool, Quota(limit))
+            headers, granted = quota.use(weight, self._clock.now())
+        if not granted:
+            raise RestRefused("429000", headers=headers)
+        return headers
+
+    def _from_exchange(self, route: ExchangeRoute, request: Request, user: str | None) -> Any:
+        if self._books is None:
+            raise RestRefused("900001")
+        with self._books.view(self._script.rest_lag) as view:
+            return route.answer(view, request, user)
 
     def _token(self, request: Request, user: str | None) -> dict[str, Any]:
         with self._state.lock:
@@ -145,6 +152,13 @@ def _level2(market: str, depth: int | None, *, signed: bool = False) -> _Route:
     return _Route(market, signed, lambda rest, request, user: rest._book(request, depth))
 
 
+def _of_exchange(route: ExchangeRoute) -> _Route:
+    def answer(rest: Rest, request: Request, user: str | None) -> Any:
+        return rest._from_exchange(route, request, user)
+
+    return _Route(route.market, route.signed, answer, route.pool, route.weight)
+
+
 _ROUTES = {
     ("POST", "/api/v1/bullet-public"): _Route("", False, Rest._token),
     ("POST", "/api/v1/bullet-private"): _Route("", True, Rest._token),
@@ -159,3 +173,5 @@ _ROUTES = {
     ("GET", "/api/v1/level2/depth20"): _level2("futures", 20),
     ("GET", "/api/v1/level2/depth100"): _level2("futures", 100),
 }
+for _key, _row in HISTORY_ROUTES.items():
+    _ROUTES[_key] = _of_exchange(_row)

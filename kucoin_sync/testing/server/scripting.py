@@ -85,8 +85,20 @@ class Scripting:
             self._skips: dict[str, int] = {}
             self._repeats: dict[str, int] = {}
             self._mute_pong = self._mute_ack = False
+            #: Seconds of the server's clock by which REST's answers from the exchange are late.
+            self.rest_lag = 0.0
 
     # REST
+
+    def lag_rest(self, seconds: float) -> None:
+        """Let REST show trades, candles and accounts of the exchange as they were `seconds` ago, until `clear`.
+
+        The seconds are of the server's clock, see `KucoinServer.advance`. Nothing waits: a later request shows more.
+        Snapshots of books, the time and tokens are always current.
+        """
+        if not seconds >= 0:
+            raise ValueError(f"REST lags by seconds from 0 on, not by {seconds!r}")
+        self.rest_lag = seconds
 
     def fail_rest(
         self,

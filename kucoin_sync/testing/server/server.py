@@ -101,8 +101,8 @@ class KucoinServer(UtaScripting, Observing):
         self._feed: ExchangeFeed | None = None
         if exchange is not None:
             publisher = Publisher(index, catalogue, self, self._clock, ExchangeFeed.OWN_NAMES)
-            self._feed = ExchangeFeed(exchange, publisher, index, state.record)
-        books = None if self._feed is None else Books(self._feed.level2, self._feed.level3)
+            self._feed = ExchangeFeed(exchange, publisher, index, state.record, self._clock.now)
+        books = None if self._feed is None else Books(self._feed.level2, self._feed.level3, self._feed.view)
         rest = Rest(state, self._clock, limits, accounts, tokens, self, books, self._instance_server)
         self._context = Context(
             state, index, self._clock, limits, Admission(limits), catalogue, accounts, tokens, self, rest,

@@ -53,6 +53,7 @@ COMMANDS = (
     CliCommand("export", "write a table of a recording"),
     CliCommand("relay", "publish the feed through Redis to any number of readers"),
     CliCommand("topics", "every topic, its function and its payload", document=True),
+    CliCommand("serve", "a local KuCoin for other programs", document=True),
     CliCommand("demo", "a tour on a local KuCoin", document=True),
     CliCommand("doctor", "check the connection to KuCoin step by step"),
     CliCommand("completions", "a script for the shell that completes these commands", document=True),

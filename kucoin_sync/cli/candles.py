@@ -10,7 +10,7 @@ from ..payloads import Candles, FuturesCandles, FuturesMatch, Match, UtaCandle, 
 from ..topics.table import CANDLE_TYPES
 from . import figures
 from .chart import Bar, chart
-from .feed import open_feed, waiting
+from .feed import open_feed
 from .layout import Glyphs, Line
 from .live import View, add_ending, print_messages, show
 from .output import Output
@@ -70,7 +70,7 @@ class Chart(View):
         self._glyphs = glyphs
 
     def update(self) -> None:
-        for message in waiting(self._subscription):
+        for message in self.messages(self._subscription):
             self.seen += 1
             self._note(message)
 

@@ -28,6 +28,11 @@ class Ladder(View):
         self._glyphs = glyphs
         self._snapshot: BookSnapshot | None = None
         self._reason = ""
+        self._drawn = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.limit is not None and self._drawn >= self.limit
 
     def update(self) -> None:
         try:
@@ -41,6 +46,7 @@ class Ladder(View):
     def draw(self, width: int, height: int) -> list[Line]:
         if self._snapshot is None:
             return [line(Span(text, "warn")) for text in wrapped(printable(self._reason), width)][:height]
+        self._drawn += 1
         return ladder(self._snapshot, width, height, self._glyphs)
 
 

@@ -6,11 +6,11 @@ import argparse
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from .. import Subscription
-from .feed import CommandStream, Deadline
+from .. import Message, Subscription
+from .feed import CommandStream, Deadline, waiting
 from .layout import Line, Picture, Span, crop, ends, line, printable, wrapped
 from .numbers import positive_float, positive_int
 from .output import Output
@@ -19,6 +19,7 @@ from .screens import Screen
 __all__ = ["View", "add_ending", "framed", "play", "print_messages", "show", "wait_for"]
 
 _FRAME_LINES = 4  # lines: the title, the foot, and an empty one at each
+_MORE_LINES = 10  # lines of a view beside those of its messages
 _TICK = 0.1
 _NOTE = 8.0
 """Seconds for which a line of standard error is shown below a view."""
@@ -30,10 +31,26 @@ class View(ABC):
     Attributes:
         title: its headline.
         seen: the number of messages or states so far; while it is 0, only terminals show the view.
+        limit: the most messages that it may show, None for any number.
+        listed: whether each message has a line of its own.
     """
 
     title = ""
     seen = 0
+    limit: int | None = None
+    listed = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has shown as much as it may."""
+        return self.limit is not None and self.seen >= self.limit
+
+    def messages(self, subscription: Subscription) -> Iterator[Message]:
+        """Yield the messages that have arrived, as long as the view is not full."""
+        for message in waiting(subscription):
+            yield message
+            if self.is_full:
+                return
 
     @abstractmethod
     def update(self) -> None:
@@ -56,12 +73,10 @@ def wait_for(seconds: float) -> None:
 
 
 def show(output: Output, view: View, feed: CommandStream, *, count: int | None = None, pause: float = 0.0) -> None:
-    """Paint a view until it has seen `count` or until the feed's deadline, at most every `pause` seconds."""
+    """Paint a view until it has shown `count` or until the feed's deadline, at most every `pause` seconds."""
+    view.limit = count
     with output.screen() as screen:
-        play(
-            output, screen, view, feed,
-            deadline=feed.deadline, pause=pause, enough=lambda: count is not None and view.seen >= count,
-        )  # fmt: skip
+        play(output, screen, view, feed, deadline=feed.deadline, pause=pause, enough=lambda: view.is_full)
 
 
 def play(
@@ -82,9 +97,12 @@ def play(
         ending = not wait or enough()
         now = time.monotonic()
         if ending or (now >= paint_at and (view.seen or screen.live)):
-            screen.paint(framed(view, feed, output, *screen.size))
+            width, height = screen.size
+            if ending and view.listed and view.limit:
+                height = max(height, view.limit + _MORE_LINES)  # for what stays after the end of the view
+            screen.paint(framed(view, feed, output, width, height))
             paint_at = now + max(pause, screen.pause)
-        if ending:
+        if ending or enough():
             return
         wait_for(wait)
 

@@ -11,7 +11,6 @@ from .. import Message, Subscription
 from ..payloads import FuturesSnapshot, FuturesTickerV2, Snapshot, Ticker, UtaTicker
 from ..topics import grammar
 from . import figures
-from .feed import waiting
 from .layout import Column, Glyphs, Line, Span, columns, line
 from .live import View
 from .rates import Rate
@@ -125,7 +124,7 @@ class Tickers(View):
 
     def update(self) -> None:
         now = time.monotonic()
-        for message in waiting(self._subscription):
+        for message in self.messages(self._subscription):
             self.seen += 1 + message.lost
             row = self._rows.get(grammar.argument_of(message.topic or ""))
             if row is not None:

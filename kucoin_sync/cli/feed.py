@@ -74,7 +74,7 @@ class CommandStream:
     @property
     def timeout(self) -> float:
         """Seconds to wait for KuCoin's confirmation, at most until the deadline."""
-        return max(_SOON, self.deadline.left(TIMEOUT))
+        return max(_SOON, round(self.deadline.left(TIMEOUT), 1))  # errors name it
 
     def latest(self, *topics: str, stale_after: float | None = None) -> Subscription:
         """Subscribe topics, such as tickers, and keep only the newest message of each symbol.

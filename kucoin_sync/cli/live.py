@@ -6,7 +6,7 @@ import argparse
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from .. import Message, Subscription
@@ -33,12 +33,16 @@ class View(ABC):
         seen: the number of messages or states so far; while it is 0, only terminals show the view.
         limit: the most messages that it may show, None for any number.
         listed: whether each message has a line of its own.
+        keys: what its own keys do, for the foot.
+        bindings: what is called for each of them.
     """
 
     title = ""
     seen = 0
     limit: int | None = None
     listed = False
+    keys = ""
+    bindings: Mapping[str, Callable[[], object]] = {}
 
     @property
     def is_full(self) -> bool:
@@ -88,9 +92,13 @@ def play(
     deadline: Deadline,
     pause: float,
     enough: Callable[[], bool],
-) -> None:
-    """Paint a view on an open screen until the deadline or until `enough()`, and once more at the end."""
+) -> bool:
+    """Paint a view on an open screen until the deadline or until `enough()`, and once more at the end.
+
+    Return whether the user has ended it before. A view that the user has paused goes on to read its messages.
+    """
     paint_at = time.monotonic() + (0.0 if screen.live else pause)
+    paused: Picture | None = None
     while True:
         view.update()
         wait = deadline.left(_TICK)
@@ -100,25 +108,51 @@ def play(
             width, height = screen.size
             if ending and view.listed and view.limit:
                 height = max(height, view.limit + _MORE_LINES)  # for what stays after the end of the view
-            screen.paint(framed(view, feed, output, width, height))
+            picture = framed(view, feed, output, width, height, screen.keys.on)
+            screen.paint(picture if paused is None else paused._replace(foot=_foot_of_pause(output, width)))
             paint_at = now + max(pause, screen.pause)
         if ending or enough():
-            return
-        wait_for(wait)
+            return False
+        for key in screen.keys.wait(wait):
+            paint_at = 0.0
+            if key == "q":
+                return True
+            if key == "p":
+                paused = None if paused else framed(view, feed, output, *screen.size, True)
+            elif key == "c":
+                screen.colour_blind = not screen.colour_blind
+            elif key in view.bindings:
+                view.bindings[key]()
 
 
-def framed(view: View, feed: CommandStream, output: Output, width: int, height: int) -> Picture:
+def framed(
+    view: View, feed: CommandStream, output: Output, width: int, height: int, with_keys: bool = False
+) -> Picture:
     """Return a view with its title, the silent symbols, and the state of the feed or the latest remark."""
     more = output.glyphs.more
     place = line(Span(f"{feed.place}  {datetime.now():%H:%M:%S}", "dim"))
     head = ends(line(Span(printable(view.title), "bold")), place, width, more)
     note = output.aside.recent(_NOTE)
-    foot = line(Span(printable(note), "warn")) if note else line(Span(f"{feed.summary()}. Ctrl-C ends.", "dim"))
+    foot = line(Span(printable(note), "warn")) if note else _foot(view, feed, width, with_keys)
     room = max(1, height - _FRAME_LINES)
     silent = [line(Span(text, "warn")) for text in wrapped(printable(feed.silence.text), width)] if width else []
     below = [(), *silent] if feed.silence.text and len(silent) < room else []
     left = max(1, room - len(below))
     return Picture(head, [*view.draw(width, left)[:left], *below], crop(foot, width, more))
+
+
+def _foot(view: View, feed: CommandStream, width: int, with_keys: bool) -> Line:
+    """Return the state of the feed and the keys, or as much of both as there is room for."""
+    summary = feed.summary()
+    counted = summary.partition(",")[0]
+    keys = list(filter(None, ("q ends", "p pauses", view.keys))) if with_keys else ["Ctrl-C ends"]
+    hints = [", ".join(keys[:number]) for number in range(len(keys), 0, -1)]
+    texts = [f"{state}. {hint}." for state in (summary, counted) for hint in hints]
+    return line(Span(next((text for text in texts if len(text) <= width), counted), "dim"))
+
+
+def _foot_of_pause(output: Output, width: int) -> Line:
+    return crop(line(Span("Paused: messages are still read. p goes on, q ends.", "warn")), width, output.glyphs.more)
 
 
 def print_messages(output: Output, subscription: Subscription, deadline: Deadline, *, count: int | None = None) -> None:

@@ -258,7 +258,8 @@ def test_a_book_is_ready_at_the_time_that_the_replay_is_moved_to(market: KucoinS
             again.wait_ready(timeout=LIMIT)
             until(lambda: again.sequence >= message.data["sequenceEnd"] - 20, "the book is not at the time")  # noqa: B023
             assert replay.position == pytest.approx((moved - replay.began.timestamp() * 1e9) / 1e9, abs=0.05)
-            clock.move_to(1e9)
+            until(lambda: clock.waiting, "the replay does not wait for its next message")  # noqa: B023
+            clock.move_to(1e9)  # before that wait, the replay would take this time for that of the move
             assert replay.wait(LIMIT)
             assert again.sequence >= last
 

@@ -47,6 +47,7 @@ from ..support.books import contents
 from ..support.children import script
 from ..support.messages import prefix_of
 from ..support.recordings import SECOND, START, StepClock, WatchedClock, numbers, push, recorded, write
+from ..support.selection import first
 from ..support.threads import LIMIT, Task, until
 from .conftest import Events
 
@@ -682,7 +683,7 @@ with KucoinServer() as server, Stream(**server.stream_options) as stream:
 """
 
 
-@every_suffix
+@pytest.mark.parametrize("suffix", first(*SUFFIXES))
 def test_a_recorder_that_is_killed_leaves_a_file_that_replays_to_its_last_whole_frame(
     tmp_path: Path, suffix: str
 ) -> None:

@@ -34,11 +34,11 @@ LAYERS = (
     {"stream"},
     {""},
     {"metrics", "recording", "testing"},
-    {"relay"},
+    {"relay", "verify"},
     {"cli", "contrib"},
     {"__main__"},
 )
-ON_TOP = {"__main__", "cli", "contrib", "metrics", "recording", "relay", "testing"}
+ON_TOP = {"__main__", "cli", "contrib", "metrics", "recording", "relay", "testing", "verify"}
 # What knows no thread, socket or clock: packages, and modules of packages that have others.
 PURE = {
     "_version",
@@ -51,6 +51,7 @@ PURE = {
     "books.l3",
     "books.numbers",
     "books.price_index",
+    "books.pushed",
     "books.snapshot",
     "books.source",
     "connections.topic_assignment",
@@ -67,9 +68,21 @@ PURE = {
     "payloads",
     "protocol",
     "topics",
+    "verify.books",
+    "verify.facts",
+    "verify.judge",
+    "verify.judge_session",
+    "verify.members",
+    "verify.plan",
+    "verify.questions",
+    "verify.reference",
+    "verify.report",
+    "verify.seen",
+    "verify.sequences",
+    "verify.topic_log",
 }
-# Takes each step to KuCoin on its own, to find out which one fails.
-DOCTOR = {"cli.checks", "cli.diagnosis", "cli.doctor"}
+# Takes each step to KuCoin on its own, to find out which one fails, or how KuCoin answers.
+DOCTOR = {"cli.checks", "cli.diagnosis", "cli.doctor", "verify.probe"}
 # What a message source other than KuCoin builds on.
 SEAM = {
     "client",

@@ -11,7 +11,7 @@ import pytest
 
 from kucoin_sync import BookNotReady, BookSnapshot, Message
 from kucoin_sync.books import Level2Book, Level3Book
-from kucoin_sync.cli.changes import Changes
+from kucoin_sync.cli.changes import RecentChanges
 from kucoin_sync.cli.chart import Bar, chart
 from kucoin_sync.cli.ladder import Ladder, ladder
 from kucoin_sync.cli.layout import ASCII, UNICODE, text_of
@@ -315,7 +315,7 @@ def test_a_wide_terminal_is_used_to_its_end() -> None:
 
 
 def test_a_change_is_marked_for_a_second() -> None:
-    changes = Changes()
+    changes = RecentChanges()
     for value, now in ((None, 0.0), (Decimal(1), 1.0), (Decimal(1), 2.0), (Decimal(2), 3.0)):
         assert changes.direction("price", now) == 0
         changes.note("price", value, now)

@@ -87,7 +87,7 @@ def test_blue_and_orange_stand_in_for_green_and_red(how: str, here: list[str]) -
 
 
 def test_where_standard_input_is_no_terminal_of_the_command_there_are_no_keys() -> None:
-    code = "from kucoin_sync.cli.keys import PressedKeys as Keys\nwith Keys(wanted=True) as k: print(k.on, repr(k.wait(0)))"
+    code = "from kucoin_sync.cli.keys import *\nwith PressedKeys(wanted=True) as k: print(k.on, repr(k.wait(0)))"
     for stdin in (subprocess.DEVNULL, subprocess.PIPE):
         done = subprocess.run([sys.executable, "-c", code], stdin=stdin, capture_output=True, text=True, check=True)
         assert done.stdout == "False ''\n"

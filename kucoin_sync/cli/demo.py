@@ -7,9 +7,9 @@ import contextlib
 import math
 from functools import partial
 
-from .feed import open_feed
+from .feed import Deadline, open_feed
 from .layout import Line, Span, line
-from .live import Deadline, play, print_messages
+from .live import play, print_messages
 from .numbers import positive_float
 from .output import Output
 from .tour import STEPS, SYMBOLS, Explained
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     options.demo = True
     with open_feed(options, output, SYMBOLS, quiet=True) as feed:
         if output.records:
-            print_messages(output, feed.every(*map(ticker_of, SYMBOLS)), seconds=options.seconds)
+            print_messages(output, feed.every(*map(ticker_of, SYMBOLS)), Deadline(options.seconds))
             return 0
         with output.screen() as screen:
             for number, step in enumerate(STEPS, 1):
@@ -54,7 +54,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
                     # Output that is not a terminal gets one picture of each step, at its end.
                     pause = 0.0 if screen.live else math.inf
                     over = partial(_is_over, deadline, view)
-                    play(output, screen, view, feed, deadline=Deadline(None), pause=pause, enough=over)
+                    if play(output, screen, view, feed, deadline=Deadline(None), pause=pause, enough=over):
+                        break
         closing: list[Line] = [(), *(line(Span(text, "" if place else "bold")) for place, text in enumerate(_NEXT))]
         output.print(closing)
     return 0

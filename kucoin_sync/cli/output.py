@@ -24,12 +24,15 @@ from typing import Any
 
 import msgspec
 
+from .keys import PressedKeys
 from .layout import ASCII, UNICODE, Glyphs, Line
 from .screens import AnsiScreen, Pages, RichScreen, Screen, StandardOutput, print_rich, size_of
 
 __all__ = ["Aside", "Mode", "Output", "add_options"]
 
 _MAX_KEPT = 1000
+_REMEMBERED = 50
+_VARIABLE = "KUCOIN_SYNC_COLOUR_BLIND"
 
 
 class Mode(Enum):
@@ -45,6 +48,11 @@ def add_options(parser: argparse._ActionsContainer) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON lines, also in a terminal")
     form.add_argument("--plain", action="store_true", help="print text without colours, also to files and pipes")
+    parser.add_argument(
+        "--colour-blind",
+        action="store_true",
+        help=f"blue and orange instead of green and red; also where {_VARIABLE} is set",
+    )
 
 
 class Output:
@@ -53,13 +61,17 @@ class Output:
     Args:
         json, plain: the options of the command line.
         document: whether the command prints a text rather than records.
+        colour_blind: whether to use colours that the colour-blind can tell apart.
 
     Attributes:
         terminal: whether standard output is a terminal, so that lines must fit its width.
     """
 
-    def __init__(self, *, json: bool = False, plain: bool = False, document: bool = False) -> None:
+    def __init__(
+        self, *, json: bool = False, plain: bool = False, document: bool = False, colour_blind: bool = False
+    ) -> None:
         self.aside = Aside()
+        self._colour_blind = colour_blind or bool(os.environ.get(_VARIABLE))
         self.terminal = sys.stdout.isatty()
         self._moves = self.terminal and os.name == "posix" and os.environ.get("TERM", "dumb") not in ("dumb", "")
         if json or (not self.terminal and not plain and not document):
@@ -102,7 +114,7 @@ class Output:
     def print(self, lines: Sequence[Line]) -> None:
         """Print lines of text."""
         if self.mode is Mode.RICH:
-            print_rich(lines)
+            print_rich(lines, colour_blind=self._colour_blind)
         else:
             StandardOutput().lines(lines)
 
@@ -111,13 +123,13 @@ class Output:
         """Yield a screen for a live view; if standard error is a terminal, its lines are kept until the view ends."""
         screen: Screen
         if self.mode is Mode.RICH:
-            screen = RichScreen()
+            screen = RichScreen(colour_blind=self._colour_blind)
         elif self._moves:
             screen = AnsiScreen()
         else:
             screen = Pages()
         held = self.aside.hold() if self._moves else contextlib.nullcontext()
-        with held, screen:
+        with held, screen, PressedKeys(wanted=screen.live) as screen.keys:
             yield screen
 
 
@@ -130,19 +142,24 @@ class Aside:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: deque[str] | None = None
-        self._said = ("", 0.0)
+        self._said: deque[tuple[str, float]] = deque([("", 0.0)], maxlen=_REMEMBERED)
 
     def say(self, text: str) -> None:
         """Print a line."""
         with self._lock:
-            self._said = (text, time.monotonic())
+            self._said.append((text, time.monotonic()))
         self.write(f"{text}\n")
 
     def recent(self, seconds: float) -> str:
         """Return the last line, or "" if it is older than `seconds`."""
         with self._lock:
-            text, at = self._said
+            text, at = self._said[-1]
         return text if time.monotonic() - at <= seconds else ""
+
+    def has_said(self, text: str) -> bool:
+        """Return whether one of the latest lines has this text."""
+        with self._lock:
+            return any(text in said for said, _ in self._said)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:

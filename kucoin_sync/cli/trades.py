@@ -11,11 +11,11 @@ from typing import NamedTuple, TypeAlias
 from .. import Subscription
 from ..payloads import FuturesMatch, Match, UtaTrade
 from . import figures
-from .feed import open_feed, waiting
+from .feed import open_feed
 from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, text_of
 from .live import View, add_ending, print_messages, show
 from .output import Output
-from .wanted import add_feed, trades_of
+from .wanted import add_feed, symbols_in, trades_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "Tape", "add_arguments", "run"]
 
@@ -42,14 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Show trades until Ctrl-C."""
+    options.symbols = symbols_in(options.symbols)
     wanted = [trades_of(symbol, options.feed) for symbol in options.symbols]
-    with open_feed(options, output, options.symbols) as feed:
+    with open_feed(options, output, options.symbols, seconds=options.seconds) as feed:
         subscription = feed.every(*wanted)
         if output.records:
-            print_messages(output, subscription, seconds=options.seconds, count=options.count)
+            print_messages(output, subscription, feed.deadline, count=options.count)
         else:
             tape = Tape(subscription, options.symbols, output.glyphs)
-            show(output, tape, feed, seconds=options.seconds, count=options.count)
+            show(output, tape, feed, count=options.count)
     return 0
 
 
@@ -73,22 +74,26 @@ class _Scale(NamedTuple):
 class Tape(View):
     """The newest trades, the newest one first."""
 
+    listed = True
+
     def __init__(self, subscription: Subscription, symbols: list[str], glyphs: Glyphs) -> None:
         self.title = f"Trades of {', '.join(symbols)}"
         self._subscription = subscription
         self._glyphs = glyphs
-        self._kept: deque[_Trade] = deque(maxlen=_KEPT)
+        self._kept: deque[_Trade] = deque()
         self._volume = {"buy": Decimal(0), "sell": Decimal(0)}
         self._several = len(symbols) > 1
 
     def update(self) -> None:
-        for message in waiting(self._subscription):
+        for message in self.messages(self._subscription):
             trade = message.payload
             if isinstance(trade, _Trade):
                 self.seen += 1
                 self._kept.appendleft(trade)
                 if trade.side in self._volume:  # the side is None if it can't be read
                     self._volume[trade.side] += figures.amount(trade.size)
+        while len(self._kept) > max(_KEPT, self.limit or 0):
+            self._kept.pop()
 
     def draw(self, width: int, height: int) -> list[Line]:
         shown = list(self._kept)[: max(0, height - (1 if self._several else 3))]

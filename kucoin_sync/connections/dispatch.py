@@ -263,8 +263,8 @@ class Dispatcher:
         router = self.router if message.tunnel_id is None else self._tunnels.get(message.tunnel_id)
         routes = router.find(message.topic) if router is not None and message.topic is not None else ()
         sinks = [sink for sink, test in routes if test is None or test(message)]
-        if not sinks:
-            self.unrouted += 1
+        if not sinks and not (router is not None and message.topic and router.sinks(message.topic)):
+            self.unrouted += 1  # an event that a subscription has got under another name is not
         return sinks
 
     def _opened(self, pushes: Pushes) -> list[Message]:

@@ -26,6 +26,7 @@ from .protocol.session_events import TopicKey
 if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict, Unpack
 
+    from .account.keeper import AccountKeeper
     from .books import Level2BookChange, Level3BookChange
     from .books.follower import Follower
     from .books.local_book import LocalLevel2Book, LocalLevel3Book
@@ -97,6 +98,7 @@ class Client(Subscribing):
         #: Returns whether snapshots may use an API key.
         self.has_key = with_key or (lambda: subscriber.find_credentials() is not None)
         self._books: BookManager | None = None  # made with the first book
+        self._account: AccountKeeper | None = None  # while somebody holds the account
         # Has KuCoin push the snapshot of a topic again. A method of this object would keep it alive.
         self._push_again: Callable[[str], None] = manager.resubscribe
         self._tunnels: dict[str, object] = {}  # the names of open tunnels
@@ -221,6 +223,8 @@ class Client(Subscribing):
     def _resume(self) -> None:
         if self._books is not None:
             self._books.resume()
+        if self._account is not None:
+            self._account.resume()
         for subscription in self._subscription_manager.resume():
             if subscription.callback is not None and not isinstance(subscription.message_queue, InlineQueue):
                 self._callbacks.serve(subscription)
@@ -231,6 +235,8 @@ class Client(Subscribing):
         self._callbacks.after_fork()
         if self._books is not None:
             self._books.after_fork()
+        if self._account is not None:
+            self._account.after_fork()
         stream = weakref.ref(self)
         self._subscription_manager.after_fork(lambda: None if (held := stream()) is None else held.resume())
         if closed:
@@ -276,6 +282,7 @@ class Client(Subscribing):
         self._callbacks.close()
         books = self._books
         closing = [] if books is None else books.close()
+        closing += [] if self._account is None else self._account.close()
         closing += self._subscription_manager.close()
         if self._books is not None and books is None:  # made by another thread meanwhile
             closing += self._books.close()

@@ -1,6 +1,7 @@
 """The part of an account that KuCoin's futures service has: orders, fills, positions and the wallets.
 
-Its lists need no symbol. The quick ones have the last 24 hours, at most 1000 rows; beyond that the slower ones are read.
+Its lists need no symbol. The quick ones have the last 24 hours, at most 1000 rows; beyond that the slower ones are
+read.
 Source: KuCoin's documentation ("Get Order List", "Get Recent Closed Orders", "Get Recent Trade History", "Get Position
 List", "Get Account - Futures").
 """

@@ -325,7 +325,7 @@ class AccountKeeper(BookLocks):
     def _carried(self, follower: PartFollower, topics: list[str], now: float) -> None:
         self._change(partial(follower.carried, topics, now), follower)
 
-    def _lost(self, follower: PartFollower, topics: list[str], reason: str, pushes: Iterable[Any], now: float) -> None:
+    def _lost(self, follower: PartFollower, topics: list[str], reason: str, pushes: Iterable[Any], _: float) -> None:
         self._change(partial(follower.lost, topics, reason, pushes), follower)
 
     def _serve(self, follower: PartFollower, now: float) -> None:

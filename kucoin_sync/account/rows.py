@@ -93,15 +93,18 @@ def _margin_balance(account: str, row: Row) -> AccountBalance:
 
 
 def order(row: Row) -> AccountOrder:
-    """Return an order of spot, margin or futures."""
+    """Return an order of spot, margin or futures.
+
+    Futures do not tell by how much an open order was decreased: its cancelled and remaining sizes are None.
+    """
     active = row.get("active", row.get("isActive"))
     size, filled = decimal(row.get("size")), _amount(row, "dealSize")
     canceled, remaining = decimal(row.get("cancelledSize")), decimal(row.get("remainSize"))
     left = max(Decimal(0), (size or filled) - filled)
-    if canceled is None:
-        canceled = Decimal(0) if active else left
-    if remaining is None:
-        remaining = left if active else Decimal(0)
+    if canceled is None and not active:
+        canceled = left
+    if remaining is None and not active:
+        remaining = Decimal(0)
     return AccountOrder(
         order_id=str(row["id"]),
         client_oid=text(row.get("clientOid")),
@@ -113,7 +116,7 @@ def order(row: Row) -> AccountOrder:
         remaining_size=remaining,
         canceled_size=canceled,
         active=bool(active),
-        ending=None if active else "canceled" if row.get("cancelExist") or canceled > 0 else "filled",
+        ending=None if active else "canceled" if row.get("cancelExist") or canceled else "filled",
         trade_type=text(row.get("tradeType")),
         time_ns=instant(row.get("lastUpdatedAt") or row.get("updatedAt") or row.get("createdAt")),
         created_ns=instant(row.get("createdAt")),

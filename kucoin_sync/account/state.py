@@ -132,6 +132,7 @@ class PartState:
         """Merge a state of an order; return whether it was news."""
         self._note(order.time_ns)
         known = self.orders.get(order.order_id)
+        order = _with_sizes(order, known)
         if known is None:
             if self.first and order.order_id not in self._before:
                 self._before[order.order_id] = order.filled_size - self._filled.get(order.order_id, _NOTHING)
@@ -285,9 +286,22 @@ class PartState:
         self.newest_ns = max(self.newest_ns, time_ns)
 
 
+def _with_sizes(order: AccountOrder, known: AccountOrder | None) -> AccountOrder:
+    """Return an order with the sizes that its report leaves out, by what was known."""
+    if order.canceled_size is not None:
+        return order
+    canceled = (known.canceled_size if known is not None else None) or _NOTHING
+    remaining = None if order.size is None else max(_NOTHING, order.size - order.filled_size - canceled)
+    return msgspec.structs.replace(order, canceled_size=canceled, remaining_size=remaining)
+
+
+def _progress(order: AccountOrder) -> Decimal:
+    return order.filled_size + (order.canceled_size or _NOTHING)
+
+
 def _later(known: AccountOrder, new: AccountOrder) -> tuple[AccountOrder, bool]:
     """Return the later of two states of an order, with what only the other tells, and whether that is the new one."""
-    before, after = known.filled_size + known.canceled_size, new.filled_size + new.canceled_size
+    before, after = _progress(known), _progress(new)
     if known.active is False or after < before:
         return _completed(known, new), False
     news = after > before or new.active is not known.active or new.remaining_size != known.remaining_size

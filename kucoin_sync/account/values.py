@@ -38,7 +38,7 @@ class AccountOrder(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         price: None for a market order.
         size: the size that was ordered; None for a market order by value until something is known of it.
-        filled_size, remaining_size, canceled_size: totals.
+        filled_size, remaining_size, canceled_size: totals; `canceled_size` has what an order was decreased by, too.
         active: whether it may still trade; None if that is unknown (see `LocalAccount.unproved`).
         ending: KuCoin's word for how it ended, "filled" or "canceled"; a market buy by value ends with "canceled"
             though it has bought all that it could.
@@ -54,7 +54,7 @@ class AccountOrder(msgspec.Struct, frozen=True, kw_only=True):
     size: Decimal | None = None
     filled_size: Decimal = Decimal(0)
     remaining_size: Decimal | None = None
-    canceled_size: Decimal = Decimal(0)
+    canceled_size: Decimal | None = None
     active: bool | None = True
     ending: str | None = None
     trade_type: str | None = None

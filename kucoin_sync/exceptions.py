@@ -24,8 +24,9 @@ import copyreg
 from typing import Any, NamedTuple
 
 __all__ = [
-    "AccountNotReady", "AckTimeout", "AuthenticationError", "BookNotReady", "ConnectionFailed", "InvalidTopic", "KucoinSyncError",
-    "ProtocolError", "RestError", "SlowConsumer", "StreamClosed", "SubscriptionRejected", "TokenError",
+    "AccountNotReady", "AckTimeout", "AuthenticationError", "BookNotReady", "ConnectionFailed", "InvalidTopic",
+    "KucoinSyncError", "ProtocolError", "RestError", "SlowConsumer", "StreamClosed", "SubscriptionRejected",
+    "TokenError",
 ]  # fmt: skip
 
 

@@ -21,7 +21,8 @@ _ISOLATED = "isolated_"
 def order(data: Row) -> AccountOrder:
     """Return the order of a push of `/spotMarket/tradeOrdersV2` or `/contractMarket/tradeOrders`.
 
-    A terminal push is of the type "filled" or "canceled", or an "update" with the status "done" (self-trade prevention).
+    A terminal push is of the type "filled" or "canceled", or, by self-trade prevention, an "update" with the status
+    "done".
     """
     kind, done = str(data["type"]), data.get("status") == "done"
     size, filled, canceled = decimal(data.get("originSize")), _sum(data, "filledSize"), _sum(data, "canceledSize")
@@ -85,7 +86,7 @@ def balance(data: Row) -> AccountBalance:
 
 
 def wallet(data: Row) -> AccountBalance | None:
-    """Return the balance of a push of `/contractAccount/wallet`; None for the older subjects, which tell a part of it."""
+    """Return the balance of a push of `/contractAccount/wallet`; None for an older subject, which tells a part."""
     total, available = decimal(data.get("walletBalance")), decimal(data.get("availableBalance"))
     if total is None or available is None:
         return None

@@ -91,8 +91,8 @@ def _give_up(part: Part) -> None:
         if order.active:
             part.state.doubt(
                 order,
-                f"the order {order.order_id} of {order.symbol} is not among the open ones, and KuCoin does not tell how "
-                "it has ended: it is older than what REST tells, or was never accepted",
+                f"the order {order.order_id} of {order.symbol} is not among the open ones, and KuCoin does not tell "
+                "how it has ended: it is older than what REST tells, or was never accepted",
             )
     for order, missing in [] if part.state.first else part.state.missing_fills():
         part.state.forgo_fills(

@@ -2,8 +2,8 @@
 
 Rules:
 1. Each of KuCoin's pools has a limit here of half its quota, in weights per 30 seconds. The rest is the user's own.
-2. A call that failed and may succeed later is made again, after growing delays with jitter. If KuCoin asks to slow down,
-   or can't be reached, all calls to that service wait.
+2. A call that failed and may succeed later is made again, after growing delays with jitter. If KuCoin asks to slow
+   down, or can't be reached, all calls to that service wait.
 3. An error that no later attempt can fix is the answer of its call. But a call whose path was answered before is
    refused for good only if KuCoin refuses the key: anything else may come from a proxy.
 """

@@ -11,7 +11,7 @@ Rules, by KuCoin's documentation and by what others have met:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,7 +21,7 @@ from .calls import Call, Plan, one, together
 from .lists import by_last_id, by_page, recorded, updated
 from .part import SLACK_NS, Part
 from .rows import Row, cross_margin_balances, isolated_balances, spot_balances
-from .values import AccountOrder
+from .values import AccountBalance, AccountOrder
 
 __all__ = ["SpotPart"]
 
@@ -66,8 +66,22 @@ _ISOLATED = _margin("isolated margin", "MARGIN_ISOLATED_TRADE")
 _FAMILIES = {family.trade_type: family for family in (_SPOT, _CROSS, _ISOLATED)}
 
 _ACCOUNTS = Call("spot", "/api/v1/accounts", 5, "management")
-_CROSS_BALANCES = Call("spot", "/api/v3/margin/accounts", 15, "spot", (("queryType", "MARGIN"),))
-_ISOLATED_BALANCES = Call("spot", "/api/v3/isolated/accounts", 15, "spot", (("queryType", "ISOLATED"),))
+#: What they are called, the call for them, what reads its answer, and how the names of their accounts begin.
+_BALANCES: tuple[tuple[str, Call, Callable[[Any], Iterable[AccountBalance]], tuple[str, ...]], ...] = (
+    ("spot balances", _ACCOUNTS, spot_balances, ("main", "trade", "other")),
+    (
+        "cross margin balances",
+        Call("spot", "/api/v3/margin/accounts", 15, "spot", (("queryType", "MARGIN"),)),
+        cross_margin_balances,
+        ("margin",),
+    ),
+    (
+        "isolated margin balances",
+        Call("spot", "/api/v3/isolated/accounts", 15, "spot", (("queryType", "ISOLATED"),)),
+        isolated_balances,
+        ("isolated",),
+    ),
+)
 
 
 class SpotPart(Part):
@@ -97,9 +111,8 @@ class SpotPart(Part):
         try:
             entries, named = yield from together([self._ledger(family), one(family.call(family.symbols))])
             symbols = self._symbols(family, entries, named)
-            active = yield from together(
-                [by_page(self._active(family, symbol), number="pageNum") for symbol in symbols]
-            )
+            lists = [family.call(family.active, ("symbol", symbol)) for symbol in symbols]
+            active = yield from together([by_page(each, number="pageNum") for each in lists])
             open_rows = [row for rows in active for row in rows]
             since = self._since(entries, open_rows)
             oldest = [order.created_ns for order in self.state.open_orders() if _family_of(order) is family]
@@ -119,9 +132,6 @@ class SpotPart(Part):
         done = [row for each in rows[:half] for row in each]
         fills = [row for each in rows[half:] for row in each]
         return [*open_rows, *done], fills, {str(row["id"]) for row in open_rows}
-
-    def _active(self, family: _Family, symbol: str) -> Call:
-        return family.call(family.active, ("symbol", symbol))
 
     def _symbols(self, family: _Family, entries: list[Row], named: Any) -> list[str]:
         known = (order.symbol for order in self.state.open_orders() if _family_of(order) is family)
@@ -146,14 +156,7 @@ class SpotPart(Part):
         return entries
 
     def _balances(self) -> Plan[None]:
-        for call, read, accounts in (
-            (_ACCOUNTS, spot_balances, ("main", "trade", "other")),
-            (_CROSS_BALANCES, cross_margin_balances, ("margin",)),
-            (_ISOLATED_BALANCES, isolated_balances, ("isolated",)),
-        ):  # type: Call, Callable[[Any], Iterable[AccountBalance]], tuple[str, ...]
-            name = {"main": "spot balances", "margin": "cross margin balances"}.get(
-                accounts[0], "isolated margin balances"
-            )
+        for name, call, read, accounts in _BALANCES:
             if name in self.unseen:
                 continue
             try:

@@ -246,7 +246,7 @@ class PartState:
     # Positions
 
     def set_positions(self, positions: Iterable[AccountPosition]) -> None:
-        """Take the rows of a request that shows the end of the cut. A known position that is missing in them is closed."""
+        """Take the rows of a request that shows the end of the cut. A position that is missing in them is closed."""
         listed = set()
         for position in positions:
             key = position.symbol, position.position_side
@@ -271,9 +271,10 @@ class PartState:
         if known is not None and position.size:
             position = _completed(position, known)
         self.positions[key] = position
-        if _stable(position) != (_stable(known) if known is not None else ()) and not (self.first and recovered):
-            if known is not None or position.size:
-                self.changes.append(AccountChange(kind="position", position=position, recovered=recovered))
+        if (known is None and not position.size) or (self.first and recovered):
+            return
+        if known is None or _stable(position) != _stable(known):
+            self.changes.append(AccountChange(kind="position", position=position, recovered=recovered))
 
     # All
 

@@ -1,6 +1,7 @@
 """What a local account consists of: balances, orders, fills and positions, and the changes of these.
 
-All are read-only. Numbers are `Decimal`, instants nanoseconds since 1970 (UTC). None stands for what KuCoin has not said.
+All are read-only. Numbers are `Decimal`, instants nanoseconds since 1970 (UTC). None stands for what KuCoin has not
+said.
 """
 
 from __future__ import annotations

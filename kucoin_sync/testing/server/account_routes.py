@@ -73,7 +73,7 @@ def _overview(view: View, request: Request, user: str | None) -> Any:
     }
 
 
-def _active_symbols(view: View, request: Request, user: str | None) -> Any:
+def _active_symbols(view: View, _: Request, user: str | None) -> Any:
     rows = _history(view, user).orders(view.as_of_ns, futures=False, active=True)
     return {"symbols": sorted({row["symbol"] for row in rows})}
 
@@ -124,12 +124,12 @@ def _futures_orders(view: View, request: Request, user: str | None) -> Any:
     return _page(_since(rows, request, "updatedAt"), request, "currentPage", 50, 1000)
 
 
-def _recent_done(view: View, request: Request, user: str | None) -> Any:
+def _recent_done(view: View, _: Request, user: str | None) -> Any:
     rows = _history(view, user).orders(view.as_of_ns, futures=True, active=False)
     return sorted(rows, key=lambda row: row["updatedAt"], reverse=True)[:1000]
 
 
-def _recent_fills(view: View, request: Request, user: str | None) -> Any:
+def _recent_fills(view: View, _: Request, user: str | None) -> Any:
     return list(reversed(_history(view, user).fills(view.as_of_ns, futures=True)))[:1000]
 
 
@@ -157,29 +157,29 @@ def _one_spot_order(view: View, request: Request, user: str | None) -> Any:
     return row
 
 
-def _cross(view: View, request: Request, user: str | None) -> Any:
+def _cross(*_: object) -> Any:
     return {
         "totalAssetOfQuoteCurrency": "0", "totalLiabilityOfQuoteCurrency": "0", "debtRatio": "0", "status": "EFFECTIVE",
         "accounts": [],
     }  # fmt: skip
 
 
-def _isolated(view: View, request: Request, user: str | None) -> Any:
+def _isolated(view: View, *_: object) -> Any:
     now_ms = view.as_of_ns // 1_000_000
     return {
         "totalAssetOfQuoteCurrency": "0", "totalLiabilityOfQuoteCurrency": "0", "timestamp": now_ms, "assets": [],
     }  # fmt: skip
 
 
-def _no_symbols(view: View, request: Request, user: str | None) -> Any:
+def _no_symbols(*_: object) -> Any:
     return {"symbolSize": 0, "symbols": []}
 
 
-def _nothing(view: View, request: Request, user: str | None) -> Any:
+def _nothing(*_: object) -> Any:
     return []
 
 
-def _nothing_more(view: View, request: Request, user: str | None) -> Any:
+def _nothing_more(*_: object) -> Any:
     return {"lastId": 0, "items": []}
 
 

@@ -6,11 +6,12 @@ import argparse
 from typing import Any
 
 from .. import BookNotReady, LocalBook
-from .feed import TIMEOUT, open_feed
+from .feed import CommandStream, open_feed
 from .ladder import Ladder
-from .live import Deadline, add_ending, show, wait_for
+from .live import add_ending, show, wait_for
 from .numbers import positive_float, positive_int
 from .output import Output
+from .wanted import book_of, one_symbol
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -47,21 +48,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Show the book until Ctrl-C."""
+    options.symbol = one_symbol(options.symbol)
     with (
-        open_feed(options, output, [options.symbol]) as feed,
+        open_feed(options, output, [options.symbol], seconds=options.seconds) as feed,
         feed.stream.book(options.symbol, level=options.level, feed=options.feed) as book,
     ):
-        book.wait_ready(TIMEOUT)
+        feed.silence.watch(feed.stream, [book_of(options.symbol, options.level, options.feed)])
+        book.wait_ready(feed.timeout)
         if output.records:
-            _print_states(book, options, output)
+            _print_states(book, feed, options, output)
         else:
             view = Ladder(book, options.depth, output.glyphs)
-            show(output, view, feed, seconds=options.seconds, count=options.count, pause=options.every or 0.0)
+            show(output, view, feed, count=options.count, pause=options.every or 0.0)
     return 0
 
 
-def _print_states(book: LocalBook[Any, Any], options: argparse.Namespace, output: Output) -> None:
-    deadline = Deadline(options.seconds)
+def _print_states(book: LocalBook[Any, Any], feed: CommandStream, options: argparse.Namespace, output: Output) -> None:
     printed = 0
     while True:
         try:
@@ -70,7 +72,7 @@ def _print_states(book: LocalBook[Any, Any], options: argparse.Namespace, output
         except BookNotReady:
             if book.closed:
                 book.wait_ready()  # raises the error that ended the book
-        wait = deadline.left(options.every or 1.0)
+        wait = feed.deadline.left(options.every or 1.0)
         if not wait or printed == options.count:
             return
         wait_for(wait)

@@ -7,9 +7,9 @@ import contextlib
 import math
 from functools import partial
 
-from .feed import open_feed
+from .feed import Deadline, open_feed
 from .layout import Line, Span, line
-from .live import Deadline, play, print_messages
+from .live import play, print_messages
 from .numbers import positive_float
 from .output import Output
 from .tour import STEPS, SYMBOLS, Explained
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     options.demo = True
     with open_feed(options, output, SYMBOLS, quiet=True) as feed:
         if output.records:
-            print_messages(output, feed.every(*map(ticker_of, SYMBOLS)), seconds=options.seconds)
+            print_messages(output, feed.every(*map(ticker_of, SYMBOLS)), Deadline(options.seconds))
             return 0
         with output.screen() as screen:
             for number, step in enumerate(STEPS, 1):

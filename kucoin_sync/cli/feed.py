@@ -13,18 +13,33 @@ from typing import TYPE_CHECKING, Any
 from .. import Event, Message, Stream, Subscription
 from ..exceptions import KucoinSyncError
 from ..topics import grammar
+from ..topics.symbols import is_known
 from .output import Output
+from .silence import Silence, symbol_of
 
 if TYPE_CHECKING:
     from ..testing import KucoinServer
 
-__all__ = ["TIMEOUT", "CommandStream", "open_feed", "symbols_of", "waiting"]
+__all__ = ["TIMEOUT", "CommandStream", "Deadline", "open_feed", "symbols_of", "waiting"]
 
 TIMEOUT = 10.0
 """Seconds to wait for KuCoin's confirmation."""
+_SOON = 0.001
+"""Seconds to wait after the deadline; 0 would not wait at all, and not fail."""
 
 _EVERYTHING = 100_000
 _REMEMBERED = 50
+
+
+class Deadline:
+    """The instant at which a command ends by itself; never if `seconds` is None."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._at = float("inf") if seconds is None else time.monotonic() + seconds
+
+    def left(self, at_most: float) -> float:
+        """Return the seconds that are left, at most `at_most`; 0 after the deadline."""
+        return max(0.0, min(at_most, self._at - time.monotonic()))
 
 
 class CommandStream:
@@ -34,15 +49,32 @@ class CommandStream:
         place: the name of the data's source, for display.
         server: the local KuCoin with `--demo`, otherwise None.
         events: the latest events, the newest last.
+        silence: the symbols from which nothing comes.
+        deadline: the instant at which the command ends.
     """
 
-    def __init__(self, stream: Stream, place: str, server: KucoinServer | None, events: deque[Event]) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        place: str,
+        server: KucoinServer | None,
+        events: deque[Event],
+        silence: Silence,
+        deadline: Deadline,
+    ) -> None:
         self.stream = stream
         self.place = place
         self.server = server
         self.events = events
+        self.silence = silence
+        self.deadline = deadline
         self._started = time.monotonic()
         self._latest: list[Subscription] = []
+
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for KuCoin's confirmation, at most until the deadline."""
+        return max(_SOON, self.deadline.left(TIMEOUT))
 
     def latest(self, *topics: str, stale_after: float | None = None) -> Subscription:
         """Subscribe topics, such as tickers, and keep only the newest message of each symbol.
@@ -50,14 +82,19 @@ class CommandStream:
         `message.lost` counts the messages that the newest one replaced.
         """
         subscription = self.stream.subscribe(
-            *topics, overflow="latest", maxsize=_EVERYTHING, stale_after=stale_after, timeout=TIMEOUT
+            *topics, overflow="latest", maxsize=_EVERYTHING, stale_after=stale_after, timeout=self.timeout
         )
+        self.silence.watch(self.stream, topics)
         self._latest.append(subscription)
         return subscription
 
     def every(self, *topics: str, stale_after: float | None = None) -> Subscription:
         """Subscribe topics and keep every message; a slow reader loses the oldest ones, and the summary counts them."""
-        return self.stream.subscribe(*topics, overflow="drop_oldest", stale_after=stale_after, timeout=TIMEOUT)
+        subscription = self.stream.subscribe(
+            *topics, overflow="drop_oldest", stale_after=stale_after, timeout=self.timeout
+        )
+        self.silence.watch(self.stream, topics)
+        return subscription
 
     def summary(self) -> str:
         """Return the counts of messages, reconnects and losses so far."""
@@ -84,16 +121,25 @@ def _counted(count: int, what: str) -> str:
 
 @contextlib.contextmanager
 def open_feed(
-    options: argparse.Namespace, output: Output, symbols: Iterable[str], *, quiet: bool = False
+    options: argparse.Namespace,
+    output: Output,
+    symbols: Iterable[str],
+    *,
+    seconds: float | None = None,
+    quiet: bool = False,
 ) -> Iterator[CommandStream]:
     """Yield the feed for the command line's options; print its summary at the end, also after Ctrl-C.
 
-    Warnings go to standard error unless `quiet`.
+    The feed's deadline is `seconds` after its start. Warnings go to standard error unless `quiet`.
     """
 
     events: deque[Event] = deque(maxlen=_REMEMBERED)
+    # A live view shows the sentence by itself for as long as it is true.
+    silence = Silence(lambda text: output.aside.write(f"kucoin-sync: {text}\n"))
 
     def say(event: Event) -> None:
+        if silence.takes(event):
+            return
         events.append(event)
         if event.level >= logging.WARNING and not quiet and not options.verbose:  # `--verbose` logs it already
             output.aside.say(f"kucoin-sync: {event}")
@@ -104,10 +150,12 @@ def open_feed(
         if options.demo:
             from ..testing import local_kucoin  # only the demo needs it
 
-            server = stack.enter_context(local_kucoin(*symbols))
+            server = stack.enter_context(local_kucoin(*filter(is_known, symbols)))
             arguments = server.stream_options
         stream = stack.enter_context(Stream(**arguments, on_event=say))
-        feed = CommandStream(stream, "local KuCoin, simulated" if options.demo else "KuCoin", server, events)
+        feed = CommandStream(
+            stream, "local KuCoin, simulated" if options.demo else "KuCoin", server, events, silence, Deadline(seconds)
+        )
         try:
             yield feed
         except (KucoinSyncError, BrokenPipeError):
@@ -120,8 +168,7 @@ def open_feed(
 
 def symbols_of(wanted: Iterable[str]) -> list[str]:
     """Return the symbols of topics, for a local KuCoin to trade."""
-    singles = [single for topic in wanted for single in grammar.split(topic)]
-    return [grammar.argument_of(single).partition("_")[0] for single in singles]
+    return [symbol_of(single) for topic in wanted for single in grammar.split(topic)]
 
 
 def waiting(subscription: Subscription) -> Iterator[Message]:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from .. import Subscription
-from .feed import CommandStream
-from .layout import Line, Picture, Span, crop, ends, line, printable
+from .feed import CommandStream, Deadline
+from .layout import Line, Picture, Span, crop, ends, line, printable, wrapped
 from .numbers import positive_float, positive_int
 from .output import Output
 from .screens import Screen
 
-__all__ = ["Deadline", "View", "add_ending", "framed", "play", "print_messages", "show", "wait_for"]
+__all__ = ["View", "add_ending", "framed", "play", "print_messages", "show", "wait_for"]
 
 _FRAME_LINES = 4  # lines: the title, the foot, and an empty one at each
 _TICK = 0.1
@@ -50,36 +50,17 @@ def add_ending(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--seconds", type=positive_float, metavar="S", help="end after S seconds")
 
 
-class Deadline:
-    """The instant at which a command ends by itself; never if `seconds` is None."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._at = float("inf") if seconds is None else time.monotonic() + seconds
-
-    def left(self, at_most: float) -> float:
-        """Return the seconds that are left, at most `at_most`; 0 after the deadline."""
-        return max(0.0, min(at_most, self._at - time.monotonic()))
-
-
 def wait_for(seconds: float) -> None:
     """Wait for some seconds; Ctrl-C interrupts it."""
     time.sleep(seconds)  # not Event.wait: a signal can make it raise an error of its own
 
 
-def show(
-    output: Output,
-    view: View,
-    feed: CommandStream,
-    *,
-    seconds: float | None,
-    count: int | None = None,
-    pause: float = 0.0,
-) -> None:
-    """Paint a view until it has seen `count`, or for `seconds`; wait at least `pause` seconds between pictures."""
+def show(output: Output, view: View, feed: CommandStream, *, count: int | None = None, pause: float = 0.0) -> None:
+    """Paint a view until it has seen `count` or until the feed's deadline, at most every `pause` seconds."""
     with output.screen() as screen:
         play(
             output, screen, view, feed,
-            deadline=Deadline(seconds), pause=pause, enough=lambda: count is not None and view.seen >= count,
+            deadline=feed.deadline, pause=pause, enough=lambda: count is not None and view.seen >= count,
         )  # fmt: skip
 
 
@@ -109,21 +90,21 @@ def play(
 
 
 def framed(view: View, feed: CommandStream, output: Output, width: int, height: int) -> Picture:
-    """Return a view with its title, the state of the feed, and the latest lines of standard error."""
+    """Return a view with its title, the silent symbols, and the state of the feed or the latest remark."""
     more = output.glyphs.more
     place = line(Span(f"{feed.place}  {datetime.now():%H:%M:%S}", "dim"))
     head = ends(line(Span(printable(view.title), "bold")), place, width, more)
     note = output.aside.recent(_NOTE)
     foot = line(Span(printable(note), "warn")) if note else line(Span(f"{feed.summary()}. Ctrl-C ends.", "dim"))
     room = max(1, height - _FRAME_LINES)
-    return Picture(head, view.draw(width, room)[:room], crop(foot, width, more))
+    silent = [line(Span(text, "warn")) for text in wrapped(printable(feed.silence.text), width)] if width else []
+    below = [(), *silent] if feed.silence.text and len(silent) < room else []
+    left = max(1, room - len(below))
+    return Picture(head, [*view.draw(width, left)[:left], *below], crop(foot, width, more))
 
 
-def print_messages(
-    output: Output, subscription: Subscription, *, seconds: float | None, count: int | None = None
-) -> None:
+def print_messages(output: Output, subscription: Subscription, deadline: Deadline, *, count: int | None = None) -> None:
     """Print messages as KuCoin sent them, one on a line."""
-    deadline = Deadline(seconds)
     printed = 0
     while printed != count and (left := deadline.left(threading.TIMEOUT_MAX)):
         try:

@@ -30,6 +30,7 @@ from .screens import AnsiScreen, Pages, RichScreen, Screen, StandardOutput, prin
 __all__ = ["Aside", "Mode", "Output", "add_options"]
 
 _MAX_KEPT = 1000
+_REMEMBERED = 50
 
 
 class Mode(Enum):
@@ -130,19 +131,24 @@ class Aside:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: deque[str] | None = None
-        self._said = ("", 0.0)
+        self._said: deque[tuple[str, float]] = deque([("", 0.0)], maxlen=_REMEMBERED)
 
     def say(self, text: str) -> None:
         """Print a line."""
         with self._lock:
-            self._said = (text, time.monotonic())
+            self._said.append((text, time.monotonic()))
         self.write(f"{text}\n")
 
     def recent(self, seconds: float) -> str:
         """Return the last line, or "" if it is older than `seconds`."""
         with self._lock:
-            text, at = self._said
+            text, at = self._said[-1]
         return text if time.monotonic() - at <= seconds else ""
+
+    def has_said(self, text: str) -> bool:
+        """Return whether one of the latest lines has this text."""
+        with self._lock:
+            return any(text in said for said, _ in self._said)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:

@@ -10,12 +10,12 @@ import time
 from .. import Message
 from ..exceptions import InvalidTopic
 from ..recording import Recorder
-from .feed import TIMEOUT, open_feed, symbols_of
-from .live import Deadline, wait_for
+from .feed import CommandStream, open_feed, symbols_of
+from .live import wait_for
 from .numbers import positive_duration, positive_float
 from .output import Output
 from .progress import ProgressLine, size
-from .wanted import add_feed, ticker_of
+from .wanted import add_feed, book_of, symbols_in, ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -54,15 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Record until Ctrl-C."""
-    wanted = [topic if topic.startswith("/") else ticker_of(topic, options.feed) for topic in options.topics]
+    options.book = symbols_in(options.book)
+    wanted = [topic for topic in options.topics if _is_topic(topic)]
+    symbols = symbols_in(word for word in options.topics if not _is_topic(word))
+    wanted += [ticker_of(symbol, options.feed) for symbol in symbols]
     if not wanted and not options.book:
         raise InvalidTopic(
             "nothing to record: name a topic, as in kucoin-sync record /market/match:BTC-USDT, or --book"
         )
     symbols = symbols_of(wanted) + options.book
-    began, deadline = time.monotonic(), Deadline(options.seconds)
+    began = time.monotonic()
     with (
-        open_feed(options, output, symbols) as feed,
+        open_feed(options, output, symbols, seconds=options.seconds) as feed,
         Recorder(
             feed.stream, options.output, rotate_size=options.rotate_size, rotate_time=options.rotate_time
         ) as recorder,
@@ -70,10 +73,13 @@ def run(options: argparse.Namespace, output: Output) -> int:
     ):
         if wanted:
             # The recorder sees each message when it arrives. An inline callback keeps the queues empty.
-            feed.stream.subscribe(*wanted, callback=_nothing, inline=True, timeout=TIMEOUT)
+            feed.stream.subscribe(*wanted, callback=_nothing, inline=True, timeout=feed.timeout)
+            feed.silence.watch(feed.stream, wanted)
         for symbol in options.book:
-            feed.stream.book(symbol, feed=options.feed).wait_ready(TIMEOUT)
-        _watch(recorder, options, output, began, deadline)
+            book = feed.stream.book(symbol, feed=options.feed)
+            feed.silence.watch(feed.stream, [book_of(symbol, 2, options.feed)])
+            book.wait_ready(feed.timeout)
+        _watch(recorder, feed, options, output, began)
     numbers = recorder.stats()
     output.aside.say(
         f"kucoin-sync: {numbers['messages']:,} messages recorded, {numbers['dropped']} lost; "
@@ -83,12 +89,12 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, began: float, deadline: Deadline) -> None:
+def _watch(recorder: Recorder, feed: CommandStream, options: argparse.Namespace, output: Output, began: float) -> None:
     """Show the progress for `seconds` or until Ctrl-C."""
     progress, messages, last = ProgressLine(), 0, began
     try:
         while True:
-            wait = deadline.left(options.every)
+            wait = feed.deadline.left(options.every)
             if not wait:
                 return
             wait_for(wait)
@@ -103,6 +109,10 @@ def _watch(recorder: Recorder, options: argparse.Namespace, output: Output, bega
                 output.record({"path": str(recorder.path), **numbers, "rate": round(rate, 1)})
     finally:
         progress.end()
+
+
+def _is_topic(word: str) -> bool:
+    return word.startswith("/") or ":" in word
 
 
 def _nothing(_: Message) -> None:

@@ -10,7 +10,7 @@ from .live import add_ending, print_messages, show
 from .output import Output
 from .tail import Tail
 from .tickers import Tickers
-from .wanted import add_feed, statistics_of, ticker_of
+from .wanted import add_feed, statistics_of, symbols_in, ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -36,17 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Watch until Ctrl-C."""
+    options.symbols = symbols_in(options.symbols)
     wanted = [ticker_of(symbol, options.feed) for symbol in options.symbols] + options.topic
     if not wanted:
         raise InvalidTopic("nothing to watch: name a symbol, as in kucoin-sync watch BTC-USDT, or a --topic")
-    ending = {"seconds": options.seconds, "count": options.count}
-    with open_feed(options, output, symbols_of(wanted)) as feed:
+    with open_feed(options, output, symbols_of(wanted), seconds=options.seconds) as feed:
         if output.records:
-            print_messages(output, feed.every(*wanted, stale_after=_STALE_AFTER), **ending)
+            subscription = feed.every(*wanted, stale_after=_STALE_AFTER)
+            print_messages(output, subscription, feed.deadline, count=options.count)
         elif options.topic:
-            show(output, Tail(feed.every(*wanted, stale_after=_STALE_AFTER), output.glyphs), feed, **ending)
+            tail = Tail(feed.every(*wanted, stale_after=_STALE_AFTER), output.glyphs)
+            show(output, tail, feed, count=options.count)
         else:
             more = [statistics_of(symbol) for symbol in options.symbols if options.feed == "classic"]
             subscription = feed.latest(*wanted, *more, stale_after=_STALE_AFTER)
-            show(output, Tickers(subscription, options.symbols, output.glyphs), feed, **ending)
+            show(output, Tickers(subscription, options.symbols, output.glyphs), feed, count=options.count)
     return 0

@@ -2,7 +2,9 @@
 
     event: trade.ticker                     the message's subject, or the given name
     id: 1550467636704                       the message's sequence, if it has one
-    data: {"price":"67000.1", …}            the message's data, as KuCoin sent it, on one line
+    data: {"symbol":"BTC-USDT","price":"67000.1", …}    the message's data, as KuCoin sent it, on one line
+
+An object in `data` has a member `symbol` wherever the message has a symbol: if KuCoin sent none, it is added in front.
 
 An event `lost` takes the place of missing messages: `{"topic": …, "lost": 3, "epoch": 2}`. Its `lost` is 0 if the
 number is unknown, because the connection was replaced (`epoch`). An event `failed` reports that KuCoin has refused a
@@ -164,7 +166,7 @@ class EventStream:
             report = {"topic": message.topic, "lost": message.lost, "epoch": message.epoch}
             yield encode(msgspec.json.encode(report), "lost")
         name = self._event(message) if callable(self._event) else self._event
-        data = bytes(message.wire_data) or b"null"
+        data = _with_symbol(bytes(message.wire_data) or b"null", message)
         # In JSON, a line break can only occur between two tokens, where a space means the same.
         yield encode(data.replace(b"\r", b" ").replace(b"\n", b" "), name or message.subject, _sequence_of(message))
 
@@ -195,6 +197,15 @@ class _Notifier:
         """Put the item into the queue; called by the message queue."""
         self._armed = False
         self._wakeups.put(None)
+
+
+def _with_symbol(data: bytes, message: Message) -> bytes:
+    """Return the data of a message with its symbol as a member, if it is an object and has none."""
+    members = message.data
+    if not isinstance(members, dict) or "symbol" in members or (symbol := message.symbol) is None:
+        return data
+    rest = data[data.index(b"{") + 1 :]
+    return b'{"symbol":%s%s%s' % (msgspec.json.encode(symbol), b"," if members else b"", rest)
 
 
 def _failed_event(sentence: str) -> bytes:

@@ -101,22 +101,37 @@ def parse_decimal(text: str | None, topic: str) -> Decimal | None:
         return None
 
 
-class Part(msgspec.Struct, frozen=True, gc=False, rename="camel", forbid_unknown_fields=True):
+class Readable(msgspec.Struct, frozen=True, gc=False, rename="camel", forbid_unknown_fields=True):
+    """What payloads and their parts have in common."""
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The values without another property, under KuCoin's names: unknown members and values that can't be read."""
+        return {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a new dict of the public properties: prices and sizes as `Decimal`, times in nanoseconds.
+
+        Parts are dicts, too; a level stays a named tuple. `datetime`, which repeats `time_ns`, is left out, and so is
+        an empty `extra`.
+        """
+        return {name: _as_public(value) for name, value in self.__rich_repr__()}
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        extra = self.extra
+        values = [(name, getattr(self, name)) for name in _public_names(type(self))]
+        return [*values, ("extra", extra)] if extra else values
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+class Part(Readable, frozen=True):
     """A structure inside a payload."""
 
-    @property
-    def extra(self) -> dict[str, Any]:
-        """The values without another property, under KuCoin's names: unknown members and values that can't be read."""
-        return {}
 
-
-class Payload(msgspec.Struct, frozen=True, gc=False, rename="camel", forbid_unknown_fields=True):
+class Payload(Readable, frozen=True):
     """The `data` of one push; every payload struct is a subclass."""
-
-    @property
-    def extra(self) -> dict[str, Any]:
-        """The values without another property, under KuCoin's names: unknown members and values that can't be read."""
-        return {}
 
 
 class Timed(Payload, frozen=True, kw_only=True):
@@ -221,6 +236,20 @@ def fields_of(cls: type[msgspec.Struct]) -> tuple[str, ...]:
     fields = [name for name in cls.__struct_fields__ if name not in wire]
     computed = [name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, property)]
     return tuple(name for name in dict.fromkeys(fields + computed + wire) if name != "extra")
+
+
+@cache
+def _public_names(cls: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(name for name in fields_of(cls) if not name.startswith("wire_") and name not in ("datetime", "unread"))
+
+
+def _as_public(value: Any) -> Any:
+    """Return a value of a payload with its structs as dicts."""
+    if isinstance(value, Readable):
+        return value.to_dict()
+    if isinstance(value, dict):
+        return {key: _as_public(each) for key, each in value.items()}
+    return list(map(_as_public, value)) if type(value) is tuple else value  # a level is a tuple of another type
 
 
 # Decoders are built on first use, because building all of them would slow down the import. Two threads may build the

@@ -21,7 +21,19 @@ __all__ = [
 ]
 
 
-class Candle(Part, frozen=True, array_like=True):
+class _CandleRow(Part, frozen=True, array_like=True):
+    """What the candles of both markets begin with."""
+
+    if TYPE_CHECKING:
+        wire_start: WireTime
+
+    @property
+    def start_ns(self) -> int:
+        """When the candle starts, in nanoseconds since 1970, UTC."""
+        return to_ns(self.wire_start)
+
+
+class Candle(_CandleRow, frozen=True, array_like=True):
     """One candle as KuCoin orders it: start, open, close, high, low, volume, turnover.
 
     `wire_start` is in seconds, volume in the base currency, turnover in the quote currency.
@@ -36,7 +48,7 @@ class Candle(Part, frozen=True, array_like=True):
     turnover: Decimal
 
 
-class FuturesCandle(Part, frozen=True, array_like=True):
+class FuturesCandle(_CandleRow, frozen=True, array_like=True):
     """One candle of a contract: start, open, close, high, low, then turnover before volume.
 
     KuCoin's documentation calls the sixth value a volume that is incorrect, and the seventh the amount. The
@@ -67,7 +79,7 @@ class OneCandle(Timed, frozen=True, kw_only=True):
     @property
     def start_ns(self) -> int:
         """When the candle starts, in nanoseconds since 1970, UTC."""
-        return to_ns(self.candles.wire_start)
+        return self.candles.start_ns
 
     @property
     def open(self) -> Decimal:

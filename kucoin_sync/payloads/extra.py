@@ -108,7 +108,6 @@ def _with_extra(cls: Any) -> Any:
         "__eq__": same,
         "__ne__": lambda self, other: not same(self, other),
         "__hash__": lambda self: hash(bare(self)),
-        "__repr__": lambda self: f"{repr(bare(self))[:-1]}, extra={self.extra!r})",
         "__reduce__": lambda self: (_restore, (cls, _fields(self, cls), self.extra)),
     }
     return type(cls)(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NoReturn, T
 import msgspec
 
 from .. import payloads
+from ..topics.grammar import symbol_of
 from ..topics.name import P_co
-from ..topics.table import TABLE
+from ..topics.table import TABLE, Argument
 
 __all__ = [
     "Arrival",
@@ -34,10 +35,13 @@ __all__ = [
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 if TYPE_CHECKING:
+    _Topic = str  # a subscription has no message without a topic
     _Local = Any
     _LocalInt = int
     _LocalBytes = bytes
 else:
+    _Topic = str | None
+
     # A frame must not set the fields that this package adds. No JSON value fits these types, so a frame that names such
     # a field is refused as malformed.
     class _Local:
@@ -120,7 +124,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     The keys and attributes below are those of the classic feed; another dialect has a subclass.
 
     As KuCoin's JSON: `message["data"]["price"]`, `message.get("sn")`, `"userId" in message`, `message.to_dict()`.
-    By attribute: `topic`, `subject`, `data` (plain Python), `type`, `tunnel_id`.
+    By attribute: `topic`, `subject`, `symbol`, `data` (plain Python), `type`, `tunnel_id`.
     Typed: `payload`, the struct of that topic, or the plain data if no struct is known. A field that can't be read is
     None in the struct; the stream reports it once per topic (`PayloadMismatch`).
 
@@ -131,7 +135,11 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     data_key: ClassVar[str] = "data"  # of the data in KuCoin's JSON
 
-    topic: str | None = None
+    def __init_subclass__(cls) -> None:
+        # "Object of type … is not JSON serializable" is all that `json.dumps` says, with this name in it.
+        cls.__name__ = "Message, unlike message.to_dict(),"
+
+    topic: _Topic = None  # type: ignore[assignment]
     lost: _LocalInt = msgspec.field(name="~lost", default=0)
     raw: _LocalBytes = msgspec.field(name="~raw", default=b"")
     origin: _Local = msgspec.field(name="~origin", default=_NO_ORIGIN)
@@ -149,6 +157,22 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         """The kind of push within its topic, None if KuCoin sends none."""
         subject: str | None = self.origin.prefix.channel[1]
         return subject
+
+    @property
+    def symbol(self) -> str | None:
+        """The symbol that it is about, such as "BTC-USDT"; None if it is about none, or about several.
+
+        It comes from the topic; in pushes of all tickers from the subject, in those of a market or an account from the
+        data.
+        """
+        topic = self.topic
+        symbol = symbol_of(topic) if topic else None
+        if symbol is not None or not topic:
+            return symbol
+        if topic.endswith(f":{Argument.ALL.value}"):
+            return self.subject
+        cls = payload_class(topic, self.subject)
+        return getattr(self.payload, "symbol", None) or None if hasattr(cls, "symbol") else None
 
     @property
     def tunnel_id(self) -> str | None:
@@ -202,7 +226,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Return KuCoin's JSON as a new dict."""
+        """Return KuCoin's JSON as a new dict; `json.dumps` takes it."""
         whole: dict[str, Any] = payloads.plain(self.raw)
         return whole
 

@@ -1,7 +1,7 @@
 """Derive the columns of a table of messages from the payload structs of their topics.
 
-One row is one message. The first columns are `received`, `epoch`, `topic` and `subject`. The payload's fields and
-properties follow. Prices and sizes are exact decimals, sequences are integers. A field `…_ns` becomes a time column
+One row is one message. The first columns are `received`, `epoch`, `topic`, `subject` and `symbol`. The payload's fields
+and properties follow. Prices and sizes are exact decimals, sequences are integers. A field `…_ns` becomes a time column
 without the `_ns`. A level becomes two columns, price and size. A nested value (such as the rows of a book update) is
 JSON text. The last column is `rest`: all remaining fields as JSON, under KuCoin's names.
 """
@@ -29,6 +29,7 @@ class Kind(Enum):
     """The type of a column's values."""
 
     NUMBER = "an exact number"
+    FLOAT = "a float"
     WHOLE = "a whole number"
     TIME = "nanoseconds since 1970"
     FLAG = "true or false"
@@ -42,6 +43,12 @@ class ExportColumn(NamedTuple):
     kind: Kind
     value: Callable[[Message], Any]
 
+    def as_float(self) -> ExportColumn:
+        """Return a column of floats in place of one of exact numbers; another column as it is."""
+        if self.kind is not Kind.NUMBER:
+            return self
+        return self._replace(kind=Kind.FLOAT, value=lambda message: _float_of(self.value(message)))
+
 
 _encode = msgspec.json.Encoder().encode
 _KINDS = {Decimal: Kind.NUMBER, int: Kind.WHOLE, bool: Kind.FLAG, str: Kind.TEXT}
@@ -50,6 +57,7 @@ _COMMON_COLUMNS = (
     ExportColumn("epoch", Kind.WHOLE, lambda message: message.epoch),
     ExportColumn("topic", Kind.TEXT, lambda message: message.topic),
     ExportColumn("subject", Kind.TEXT, lambda message: message.subject),
+    ExportColumn("symbol", Kind.TEXT, lambda message: message.symbol),
 )
 
 
@@ -120,6 +128,10 @@ def _without_none(hint: Any) -> Any:
 
 def _attribute(of: Callable[[Message], Any], name: str) -> Callable[[Message], Any]:
     return lambda message: getattr(of(message), name, None)
+
+
+def _float_of(number: Decimal | None) -> float | None:
+    return None if number is None else float(number)
 
 
 def _as_json(value: Any) -> str | None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from ..exceptions import InvalidTopic
 from .name import TopicName
 from .table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, UTA_DEPTHS, Argument, Topic
 
-__all__ = ["argument_of", "build", "dialect_of", "is_private", "join", "market_of", "row_of", "split"]
+__all__ = ["argument_of", "build", "dialect_of", "is_private", "join", "market_of", "row_of", "split", "symbol_of"]
 
 _PREFIX = re.compile(r"(/[A-Za-z][A-Za-z0-9]*){2,4}")
 _UTA = "/uta/"
@@ -29,7 +30,7 @@ _CURRENCY = re.compile(r"[A-Z0-9._$]{1,20}")
 _MARKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._&+/()'-]{0,31}")
 #: Quote currencies. A name that ends with one of these is a symbol. Other names with a hyphen may be markets, such as
 #: BRC-20 and NFT-ETF.
-_QUOTE_CURRENCIES = frozenset(
+QUOTE_CURRENCIES = frozenset(
     (
         "AED", "AUD", "BRL", "BTC", "DAI", "ETH", "EUR", "GBP", "JPY", "KCS", "TRX", "TRY", "TUSD", "USD", "USD1",
         "USDC", "USDE", "USDG", "USDT",
@@ -40,6 +41,10 @@ _ANYTHING = re.compile(r"[!-+\--~]{1,64}")
 _BY_PREFIX: dict[str, tuple[Topic, ...]] = {
     prefix: tuple(row for row in TABLE if row.prefix == prefix) for prefix in {row.prefix for row in TABLE}
 }
+_WITH_SUFFIX = {Argument.CANDLES, Argument.CONTRACT_CANDLES, Argument.DEPTH, Argument.CONTRACT_DEPTH}
+_WITH_SYMBOL = {
+    *_WITH_SUFFIX, Argument.SYMBOL, Argument.SYMBOLS, Argument.CONTRACT, Argument.CONTRACTS, Argument.ANY_SYMBOL,
+}  # fmt: skip
 #: The dialect of each market.
 _DIALECTS = {row.market: row.dialect for row in TABLE}
 _EXAMPLES = {
@@ -136,6 +141,16 @@ def argument_of(topic: str) -> str:
     return topic.partition(":")[2]
 
 
+@lru_cache(maxsize=4096)  # bounded, so that unsubscribed topics do not fill it
+def symbol_of(single: str) -> str | None:
+    """Return the symbol in a single topic, None if it names none, or if the table does not have the topic."""
+    row = row_of(single)
+    if row is None or row.argument not in _WITH_SYMBOL:
+        return None
+    argument = argument_of(single)
+    return argument.rpartition("_")[0] if row.argument in _WITH_SUFFIX else argument
+
+
 def market_of(single: str) -> str:
     """Return the market whose service sends the topic.
 
@@ -223,7 +238,7 @@ def _fits(row: Topic, argument: str | None) -> bool:
         return depth in UTA_DEPTHS and bool((_SYMBOL if kind is Argument.DEPTH else _CONTRACT).fullmatch(symbol))
     if kind is Argument.ANY_SYMBOL:
         return bool(_SYMBOL.fullmatch(argument) or _CONTRACT.fullmatch(argument))
-    if kind is Argument.MARKET and argument.upper().rpartition("-")[2] in _QUOTE_CURRENCIES and "-" in argument:
+    if kind is Argument.MARKET and argument.upper().rpartition("-")[2] in QUOTE_CURRENCIES and "-" in argument:
         return False
     return bool(_SHAPES[kind].fullmatch(argument))
 

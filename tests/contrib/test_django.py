@@ -175,7 +175,11 @@ def test_a_browser_gets_events(server: KucoinServer, browser: Client) -> None:
     assert response["X-Accel-Buffering"] == "no"
     server.publish(TICKER, {"sequence": "7", "price": "1"})
     event = next(events_of(response))
-    assert (event.event, json.loads(event.data), event.id) == (TICKER, {"sequence": "7", "price": "1"}, "7")
+    assert (event.event, json.loads(event.data), event.id) == (
+        TICKER,
+        {"symbol": "BTC-USDT", "sequence": "7", "price": "1"},
+        "7",
+    )
     response.close()
     gone(server, TICKER)
 

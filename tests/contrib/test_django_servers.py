@@ -76,7 +76,7 @@ def test_of_the_two_processes_of_runserver_one_dials_and_a_reload_leaves_nothing
         with Browser(url, "/live/BTC-USDT") as browser:
             server.wait_subscribed(TICKER, timeout=LIMIT)
             server.publish(TICKER, {"n": 1})
-            assert json.loads(browser.next().data) == {"n": 1}
+            assert json.loads(browser.next().data) == {"symbol": "BTC-USDT", "n": 1}
             told = get(f"{url}/threads")
             assert told["parent"] == program.pid, "the one that serves is the other one's child"
             assert told["threads"]
@@ -112,7 +112,11 @@ def test_gunicorn_serves_the_example(server: KucoinServer, tmp_path: Path, prelo
             server.wait_subscribed(TICKER, timeout=LIMIT)
             server.publish(TICKER, {"sequence": "7"})
             got = browser.next()
-            assert (got.event, got.id, json.loads(got.data)) == (TICKER, "7", {"sequence": "7"})
+            assert (got.event, got.id, json.loads(got.data)) == (
+                TICKER,
+                "7",
+                {"symbol": "BTC-USDT", "sequence": "7"},
+            )
         for address, status in (("/events?symbol=ADA-USDT", 403), ("/price/nonsense", 400), ("/ticker/ADA-USDT", 403)):
             with Browser(url, address) as refused:
                 assert refused.head.startswith(f"http/1.0 {status} ")

@@ -116,7 +116,11 @@ def test_a_browser_gets_events(server: KucoinServer, browser: FlaskClient) -> No
     while not events:
         events = parser.feed(next(chunks))
     (event,) = events
-    assert (event.event, json.loads(event.data), event.id) == (TICKER, {"sequence": "7", "price": "1"}, "7")
+    assert (event.event, json.loads(event.data), event.id) == (
+        TICKER,
+        {"symbol": "BTC-USDT", "sequence": "7", "price": "1"},
+        "7",
+    )
     assert parser.retry == 2000
     response.close()
     gone(server, TICKER)
@@ -130,7 +134,9 @@ def test_a_browser_gets_the_uta_feed(server: KucoinServer, make_app: MakeApp) ->
         chunks = iter(response.iter_encoded())
         assert next(chunks).startswith(b"retry")
         server.publish(topic, {"s": "BTC-USDT", "p": "1.5", "E": 7})
-        assert next(chunks) == b'event: trade.SPOT\nid: 7\ndata: {"s":"BTC-USDT","p":"1.5","E":7}\n\n'
+        assert (
+            next(chunks) == b'event: trade.SPOT\nid: 7\ndata: {"symbol":"BTC-USDT","s":"BTC-USDT","p":"1.5","E":7}\n\n'
+        )
         response.close()
         other = "/uta/trade.SPOT:ETH-USDT"
         last = Task(app.extensions["kucoin_sync"].last, other, timeout=LIMIT)
@@ -275,7 +281,7 @@ def test_the_command_passes_on_set_and_requested_topics_until_a_signal(
                 assert response.status_code == 200
                 server.publish("/market/ticker:ETH-USDT", {"n": 1})
                 chunks = response.iter_encoded()
-                assert any(b'{"n":1}' in next(chunks) for _ in range(20))
+                assert any(b'"n":1}' in next(chunks) for _ in range(20))
                 response.close()
                 process.send_signal(signal.SIGTERM)
                 assert "kucoin: 1 messages passed on, 0 dropped" in process.stderr.read()

@@ -100,7 +100,11 @@ def test_events_reach_a_browser_through_gunicorn_whatever_is_in_them(
                 data = {"sequence": str(number), "text": text.replace("\ud83e", "")}
                 server.publish(TICKER, data, "trade.ticker")
                 got = browser.next()
-                assert (got.event, got.id, json.loads(got.data)) == (TICKER, str(number), data)
+                assert (got.event, got.id, json.loads(got.data)) == (
+                    TICKER,
+                    str(number),
+                    {"symbol": "BTC-USDT", **data},
+                )
         server.wait_for(lambda s: not any(each.topics for each in s.connections), LIMIT, "the end of all subscriptions")
 
 

@@ -55,8 +55,8 @@ class Browser:
         return self._waiting.pop(0)
 
     def next_data(self) -> Any:
-        """Return the data of the next event."""
-        return json.loads(self.next().data)
+        """Return the data of the next event as KuCoin sent it."""
+        return without_symbol(self.next())
 
     def rest(self) -> list[Received]:
         """Return all bytes until the end."""
@@ -69,6 +69,14 @@ class Browser:
     @property
     def comments(self) -> list[str]:
         return self._parser.comments
+
+
+def without_symbol(got: Received) -> Any:
+    """Return the data of an event without the symbol that was added to it."""
+    data = json.loads(got.data)
+    if isinstance(data, dict):
+        assert data.pop("symbol") == "BTC-USDT"
+    return data
 
 
 def gone(server: KucoinServer, topic: str = TICKER) -> None:
@@ -107,7 +115,7 @@ def test_what_kucoin_pushes_arrives_as_the_same_json(server: KucoinServer, strea
     data = {"sequence": "17", "text": text, text: [text]}
     server.publish(TICKER, data, text or "subject")
     got = browser.next()
-    assert json.loads(got.data) == data
+    assert without_symbol(got) == data
     assert "\n" not in got.data
     assert got.event == re.sub(r"[\r\n]", " ", text or "subject")
     assert got.id == "17"
@@ -119,7 +127,7 @@ def test_json_with_line_ends_between_its_tokens_stays_one_line(server: KucoinSer
     server.send_raw(f'{{"type":"message","topic":"{TICKER}","subject":"s","data":{{"a":\r\n1,\n\n"b":\r[2]}}}}')
     got = browser.next()
     assert "\n" not in got.data and "\r" not in got.data
-    assert json.loads(got.data) == {"a": 1, "b": [2]}
+    assert without_symbol(got) == {"a": 1, "b": [2]}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +153,27 @@ def test_the_id_is_the_sequence(
     server.publish(topic, data, **envelope)
     got = browser.next()
     assert got.id == id
-    assert json.loads(got.data) == data
+    assert without_symbol(got) == data
+
+
+@pytest.mark.parametrize(
+    ("topic", "subject", "data", "sent"),
+    [
+        (TICKER, "trade.ticker", {"price": "1"}, '{"symbol":"BTC-USDT","price":"1"}'),
+        (TICKER, "trade.ticker", {}, '{"symbol":"BTC-USDT"}'),
+        (MATCH, "trade.l3match", {"price": "1", "symbol": "BTC-USDT"}, '{"price":"1","symbol":"BTC-USDT"}'),
+        ("/market/ticker:all", "KCS-BTC", {"price": "1"}, '{"symbol":"KCS-BTC","price":"1"}'),
+        ("/market/snapshot:BTC", "s", {"data": {"symbol": "A-BTC"}}, '{"symbol":"A-BTC","data":{"symbol":"A-BTC"}}'),
+        ("/uta/trade.SPOT:BTC-USDT", None, {"s": "BTC-USDT"}, '{"symbol":"BTC-USDT","s":"BTC-USDT"}'),
+        ("/contract/announcement", "funding.begin", {"n": 1}, '{"n":1}'),
+    ],
+)
+def test_data_names_the_symbol(
+    server: KucoinServer, stream: Stream, topic: str, subject: str | None, data: Any, sent: str
+) -> None:
+    browser = Browser(EventStream(stream.subscribe(topic)))
+    server.publish(topic, data, subject)
+    assert browser.next().data == sent
 
 
 def test_events_have_the_given_name(server: KucoinServer, stream: Stream) -> None:
@@ -208,11 +236,11 @@ def test_a_slow_browser_loses_messages_and_not_the_stream(server: KucoinServer, 
     until(lambda: subscription.dropped == 2, "not two were dropped")
     browser = Browser(EventStream(subscription))
     assert browser.next_data() == {"n": 0}
-    told = Task(browser.next_data)  # it takes what is queued before it takes more
+    told = Task(browser.next)  # it takes what is queued before it takes more
     until(lambda: subscription.pending == 0, "the slow consumer was not told")
     while not told.done.wait(0.02):
         server.publish(TICKER, {"n": 3}, "s")
-    assert told.result()["lost"] >= 2
+    assert json.loads(told.result().data)["lost"] >= 2
 
 
 def test_a_reconnect_is_reported_in_place(server: KucoinServer, stream: Stream) -> None:

@@ -162,7 +162,7 @@ def test_a_forked_child_serves_its_own_browsers(server: KucoinServer, make_feed:
         assert forked.hear() == "subscribed"
         server.wait_subscribed(TICKER, 2, timeout=LIMIT)
         server.publish(TICKER, {"n": 1})
-        assert 'data: {"n":1}' in forked.hear()
+        assert 'data: {"symbol":"BTC-USDT","n":1}' in forked.hear()
         heard = Task(forked.hear)
         while not heard.done.wait(0.02):
             server.publish(OTHER, {"n": 2})  # whose reader in the parent was waiting when it forked

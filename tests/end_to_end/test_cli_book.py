@@ -128,7 +128,7 @@ def test_it_ends_cleanly_when_interrupted(here: list[str], number: int) -> None:
 def test_without_a_network_the_demo_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kucoin_sync.cli.book.TIMEOUT", 0.3)
+    monkeypatch.setattr("kucoin_sync.cli.feed.TIMEOUT", 0.3)
     assert main(["book", "BTC-USDT", "--rest-url", "http://127.0.0.1:9"]) == 1
     err = capsys.readouterr().err
     assert "127.0.0.1" in err

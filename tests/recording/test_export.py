@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kucoin_sync import InvalidTopic, Message
+from kucoin_sync import InvalidTopic, Message, topics
 from kucoin_sync.internal import signals
 from kucoin_sync.protocol.classic import decode_message
 from kucoin_sync.protocol.message import Arrival, Origin
@@ -51,7 +51,7 @@ def test_every_topic_has_typed_columns(row: object) -> None:
     value = row.argument.value.rstrip(",…")  # type: ignore[attr-defined]
     columns = columns_of([build(row, *([value.format(type="1min", **argument)] if value else []))])  # type: ignore[arg-type]
     names = [column.name for column in columns]
-    assert names[:4] == ["received", "epoch", "topic", "subject"]
+    assert names[:5] == ["received", "epoch", "topic", "subject", "symbol"]
     assert len(names) > 4
     assert not any(name.startswith("wire_") or name.endswith("_ns") for name in names)
 
@@ -59,7 +59,8 @@ def test_every_topic_has_typed_columns(row: object) -> None:
 def test_columns_are_typed_by_the_payload() -> None:
     kinds = {column.name: column.kind for column in columns_of(["/market/ticker:BTC-USDT"])}
     assert kinds == {
-        "received": Kind.TIME, "epoch": Kind.WHOLE, "topic": Kind.TEXT, "subject": Kind.TEXT, "sequence": Kind.WHOLE,
+        "received": Kind.TIME, "epoch": Kind.WHOLE, "topic": Kind.TEXT, "subject": Kind.TEXT,
+        "symbol": Kind.TEXT, "sequence": Kind.WHOLE,
         "price": Kind.NUMBER, "size": Kind.NUMBER, "best_bid": Kind.NUMBER, "best_bid_size": Kind.NUMBER,
         "best_ask": Kind.NUMBER, "best_ask_size": Kind.NUMBER, "time": Kind.TIME,
         "rest": Kind.TEXT,
@@ -126,6 +127,31 @@ def test_parquet_has_types(tmp_path: Path) -> None:
     assert table["sequence"].to_pylist() == [14239878885, 7, None]
     assert [value.value for value in table["received"]] == [1_700_000_000_000_000_123] * 3
     assert table["side"].to_pylist() == [None, "buy", None]
+
+
+def test_floats_are_chosen(tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    topic = "/market/match:BTC-USDT"
+    messages = [message(topic, TRADE), message(topic, {**TRADE, "size": None})]
+    for name in ("a.csv", "a.parquet"):
+        export(messages, [topic], tmp_path / name, floats=True)
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()))
+    assert [(row["price"], row["size"], row["sequence"]) for row in rows] == [
+        ("1.23e-07", "1000000000000.5", "7"), ("1.23e-07", "", "7")
+    ]  # fmt: skip
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert str(table.schema.field("price").type) == "double"
+    assert table["size"].to_pylist() == [1000000000000.5, None]
+
+
+def test_statistics_of_24_hours_have_typed_columns() -> None:
+    kinds = {
+        column.name: column.kind
+        for column in columns_of([topics.snapshot("BTC-USDT"), topics.futures.snapshot("XBTUSDTM")])
+    }
+    assert {kinds[name] for name in ("high", "volume", "change_rate", "market_change_1h_high", "low_price")} == {
+        Kind.NUMBER
+    }
 
 
 def test_parquet_reports_values_that_it_can_not_hold(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from .index import Index
 from .limits import Clock
 from .scripting import Scripting
 
-__all__ = ["Outgoing", "Publisher", "Pushed", "uta_message"]
+__all__ = ["Outgoing", "Publisher", "Pushed", "classic_message", "uta_message"]
 
 _CHUNK = 512
 _encode = msgspec.json.Encoder().encode
@@ -117,7 +117,7 @@ class Publisher:
         for connection, tunnel in namespaces:
             variant = (tunnel, connection.user if personal else None)
             if variant not in encoded:
-                encoded[variant] = frame(_encode(_message(push, *variant)))
+                encoded[variant] = frame(_encode(classic_message(push, *variant)))
             yield connection, encoded[variant]
 
     def _uta_frames(
@@ -131,7 +131,8 @@ class Publisher:
             yield connection, encoded[connection.opcode]
 
 
-def _message(push: Outgoing, tunnel: str | None, user: str | None) -> dict[str, Any]:
+def classic_message(push: Outgoing, tunnel: str | None = None, user: str | None = None) -> dict[str, Any]:
+    """Return a push in the form of the classic feed."""
     message: dict[str, Any] = {"topic": str(push.topic), "type": "message"}  # JSON can't encode a `TopicName`
     if push.subject is not None:
         message["subject"] = push.subject

@@ -1344,3 +1344,33 @@ def test_a_ticker_takes_numbers_where_text_is_usual_and_no_other_text() -> None:
     assert (ticker.price, ticker.size, ticker.best_bid) == (Decimal("0.1"), Decimal("2.50"), Decimal("-0.001"))
     assert ticker.best_ask is ticker.best_ask_size is ticker.best_bid_size is None
     assert decode(b'{"sequence":1,"price":"1","bestAsk":"much"}').best_ask is None
+
+
+def test_a_payload_shows_its_public_properties() -> None:
+    ticker = decoder_for(p.Ticker)(b'{"sequence":"5","price":"1.50","bestAsk":"1.6","time":1712000000123}')
+    assert repr(ticker) == (
+        "Ticker(price=Decimal('1.50'), sequence=5, size=None, best_bid=None, best_bid_size=None, "
+        "best_ask=Decimal('1.6'), best_ask_size=None, time_ns=1712000000123000000)"
+    )
+    assert ticker.to_dict() == {
+        "price": D("1.50"), "sequence": 5, "size": None, "best_bid": None, "best_bid_size": None, "best_ask": D("1.6"),
+        "best_ask_size": None, "time_ns": 1712000000123000000,
+    }  # fmt: skip
+
+
+def test_parts_are_dicts_and_levels_stay_tuples() -> None:
+    candle = decoder_for(p.Candles)(b'{"symbol":"A-B","candles":["1712000000","1","2","3","0.5","7","8"],"time":0}')
+    shown = candle.to_dict()
+    assert shown["start_ns"] == shown["candles"]["start_ns"] == 1712000000 * 10**9
+    assert shown["candles"]["turnover"] == D(8)
+    depth = decoder_for(p.Depth)(b'{"asks":[["2","1"]],"bids":[],"timestamp":1712000000123}')
+    assert depth.to_dict()["asks"] == [Level(D(2), D(1))] and depth.to_dict()["bids"] == []
+    modes = decoder_for(p.CrossLeverage)(b'{"ETHUSDTM":{"leverage":"8"}}')
+    assert modes.to_dict() == {"by_symbol": {"ETHUSDTM": {"leverage": D(8)}}}
+
+
+def test_what_no_property_has_is_shown_as_extra() -> None:
+    ticker = p.reader_for(p.Ticker)(b'{"sequence":"5","price":"1","new":[1]}').payload
+    assert ticker.to_dict()["extra"] == {"new": [1]}
+    assert repr(ticker).endswith("time_ns=0, extra={'new': [1]})")
+    assert ticker.__rich_repr__()[-1] == ("extra", {"new": [1]})

@@ -536,3 +536,52 @@ def test_tab_completion_leaves_out_what_is_for_this_package() -> None:
     names = dir(received(TICKER))
     assert {"topic", "subject", "data", "payload", "lost", "to_dict"} <= set(names)
     assert not {"decode_frame", "data_key", "origin", "wire_data", "with_lost"} & set(names)
+
+
+def pushed(topic: str, data: object, subject: str = "s") -> Message:
+    frame = json.dumps({"type": "message", "topic": topic, "subject": subject, "data": data}).encode()
+    made = decode_message(frame)
+    made.raw = frame
+    return made
+
+
+@pytest.mark.parametrize(
+    ("topic", "subject", "data", "symbol"),
+    [
+        ("/market/match:BTC-USDT", "trade.l3match", {"symbol": "odd"}, "BTC-USDT"),
+        ("/market/ticker:all", "KCS-BTC", {}, "KCS-BTC"),
+        ("/market/snapshot:BTC", "s", {"sequence": "1", "data": {"symbol": "KCS-BTC"}}, "KCS-BTC"),
+        ("/spotMarket/tradeOrdersV2", "orderChange", {"symbol": "BTC-USDT"}, "BTC-USDT"),
+        ("/spotMarket/tradeOrdersV2", "orderChange", {"symbol": ""}, None),
+        ("/spotMarket/tradeOrdersV2", "orderChange", {"symbol": 5}, "5"),
+        ("/spotMarket/tradeOrdersV2", "orderChange", [], None),
+        ("/contract/announcement", "funding.begin", {"symbol": "XBTUSDTM"}, "XBTUSDTM"),
+        ("/account/balance", "account.balance", {"symbol": "BTC-USDT"}, None),
+        ("/contract/crossLeverage", "user.config", {"ETHUSDTM": {"leverage": "8"}}, None),
+        ("/new/topic:BTC-USDT", "s", {"symbol": "BTC-USDT"}, None),
+    ],
+)
+def test_the_symbol_comes_from_topic_subject_or_data(
+    topic: str, subject: str, data: object, symbol: str | None
+) -> None:
+    assert pushed(topic, data, subject).symbol == symbol
+
+
+def test_a_message_without_a_topic_has_no_symbol() -> None:
+    assert Message().symbol is None
+
+
+def test_the_symbol_of_a_topic_decodes_no_data() -> None:
+    message = pushed("/market/match:BTC-USDT", {"symbol": "BTC-USDT"})
+    assert message.symbol == "BTC-USDT"
+    assert message.data_read is message.payload_read is UNREAD
+
+
+@pytest.mark.parametrize("frame", [TICKER, FUTURES])
+def test_json_takes_the_dict_of_a_message_and_says_so(frame: bytes) -> None:
+    message = decode_message(frame)
+    message.raw = frame
+    assert json.loads(json.dumps(message.to_dict())) == json.loads(frame)
+    for each in (message, pickle.loads(pickle.dumps(message))):
+        with pytest.raises(TypeError, match=r"^Object of type Message, unlike message.to_dict\(\), is not JSON serial"):
+            json.dumps(each)

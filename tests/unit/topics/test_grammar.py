@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync.exceptions import InvalidTopic
-from kucoin_sync.topics.grammar import argument_of, build, dialect_of, is_private, join, market_of, row_of, split
+from kucoin_sync.topics.grammar import (
+    argument_of,
+    build,
+    dialect_of,
+    is_private,
+    join,
+    market_of,
+    row_of,
+    split,
+    symbol_of,
+)
 from kucoin_sync.topics.name import TopicName
 from kucoin_sync.topics.table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, Argument, Topic
 
@@ -355,6 +365,28 @@ def test_build_refuses_arguments_that_do_not_fit(argument: object) -> None:
         build(row("ticker"), "BTC-USDT", argument)  # type: ignore[arg-type]
     with pytest.raises(InvalidTopic, match="/market/candles does not take"):
         build(row("candles"), argument)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("single", "symbol"),
+    [
+        ("/market/ticker:BTC-USDT", "BTC-USDT"),
+        ("/market/candles:BTC-USDT_1hour", "BTC-USDT"),
+        ("/contractMarket/limitCandle:XBTUSDTM_1min", "XBTUSDTM"),
+        ("/contract/announcement:XBTUSDTM", "XBTUSDTM"),
+        ("/uta/obu.SPOT:BTC-USDT_increment@10ms", "BTC-USDT"),
+        ("/uta/order.UNIFIED:XBTUSDTM", "XBTUSDTM"),
+        ("/market/ticker:all", None),
+        ("/market/snapshot:BTC", None),
+        ("/margin/fundingBook:BTC", None),
+        ("/account/balance", None),
+        ("/contract/announcement", None),
+        ("/new/topic:BTC-USDT", None),
+        ("", None),
+    ],
+)
+def test_symbol_of_reads_the_symbol_from_a_topic(single: str, symbol: str | None) -> None:
+    assert symbol_of(single) == symbol
 
 
 SYMBOLS = st.from_regex(r"[A-Z0-9]{1,6}-[A-Z0-9]{1,6}", fullmatch=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ..exceptions import KucoinSyncError
 from .calls import Call, Plan, one, together
 from .lists import by_page, recorded, updated
-from .part import Part
+from .part import AccountPart
 from .rows import Row, futures_balance, items, position
 from .values import AccountOrder
 
@@ -30,7 +30,7 @@ def _call(path: str, weight: int, *query: tuple[str, str]) -> Call:
 _POSITIONS = _call("/api/v1/positions", 2)
 
 
-class FuturesPart(Part):
+class FuturesPart(AccountPart):
     """Futures."""
 
     market = "futures"

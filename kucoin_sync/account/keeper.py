@@ -31,7 +31,7 @@ from ..internal.resources import as_defect, shortage_error, start_thread
 from ..internal.signals import is_reentrant, run_or_defer
 from ..protocol.session_events import TopicKey
 from .futures import FuturesPart
-from .part import Part
+from .part import AccountPart
 from .part_follower import PartFollower
 from .rest_calls import RestCalls
 from .spot import SpotPart
@@ -41,7 +41,7 @@ __all__ = ["AccountKeeper"]
 
 _CLOSED = "the stream is closed; make a new one to follow an account"
 _NAME = "the account"
-_PARTS: tuple[type[Part], ...] = (SpotPart, FuturesPart)
+_PARTS: tuple[type[AccountPart], ...] = (SpotPart, FuturesPart)
 _OPTIONS = SubscribeOptions(
     callback=None, inline=False, maxsize=10_000, overflow="raise", private=None, stale_after=None, timeout=0
 )

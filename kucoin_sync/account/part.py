@@ -15,13 +15,13 @@ from .rows import Row, fill, order
 from .state import PartState
 from .values import AccountOrder
 
-__all__ = ["SLACK_NS", "Part"]
+__all__ = ["SLACK_NS", "AccountPart"]
 
 SLACK_NS = 5_000_000_000
 """By how much the times of records may lag behind those of pushes, in nanoseconds."""
 
 
-class Part(ABC):
+class AccountPart(ABC):
     """One market's part of an account.
 
     Attributes:

@@ -16,7 +16,7 @@ from ..delivery.subscription import Subscription
 from ..exceptions import AuthenticationError, KucoinSyncError
 from ..internal.guard import log
 from ..protocol.message import UNREADABLE, Message
-from .part import Part
+from .part import AccountPart
 from .reconciliation import PUSHES_WAIT, Run, Until, reconcile
 from .rest_calls import RestCalls
 
@@ -46,7 +46,11 @@ class PartFollower:
     subscription: Subscription[Any]
 
     def __init__(
-        self, part: Part, rest_lag: float, calls: RestCalls, answered: Callable[[PartFollower, int, list[Any]], None]
+        self,
+        part: AccountPart,
+        rest_lag: float,
+        calls: RestCalls,
+        answered: Callable[[PartFollower, int, list[Any]], None],
     ) -> None:
         self.part = part
         self.reason = _NOT_CONFIRMED

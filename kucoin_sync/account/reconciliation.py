@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ..exceptions import KucoinSyncError
 from .calls import Call, Plan, together
-from .part import Part
+from .part import AccountPart
 from .rows import order as order_of
 from .values import AccountOrder
 
@@ -45,7 +45,7 @@ class Until(NamedTuple):
 Run: TypeAlias = Generator["list[Call] | Until", Any, None]
 
 
-def reconcile(part: Part, rest_lag: float) -> Run:
+def reconcile(part: AccountPart, rest_lag: float) -> Run:
     """Run one reconciliation of a part, whose topics the server has just confirmed."""
     yield from part.check() if part.state.first else part.round(final=False)
     yield Until(rest_lag, gathered=True)
@@ -64,18 +64,18 @@ def reconcile(part: Part, rest_lag: float) -> Run:
     part.proved()
 
 
-def _is_open(part: Part) -> bool:
+def _is_open(part: AccountPart) -> bool:
     """Return whether something is open that may become known."""
     vanished = any(order.active for order in part.vanished())
     return vanished or (not part.state.first and bool(part.state.missing_fills()))
 
 
-def _look_for_vanished(part: Part) -> Plan[None]:
+def _look_for_vanished(part: AccountPart) -> Plan[None]:
     """Ask for the open orders that no list has shown, one by one."""
     yield from together([_look_for(part, order) for order in part.vanished()])
 
 
-def _look_for(part: Part, order: AccountOrder) -> Plan[None]:
+def _look_for(part: AccountPart, order: AccountOrder) -> Plan[None]:
     [data] = yield [part.look_for(order)]
     if isinstance(data, KucoinSyncError) or not data:
         return
@@ -85,7 +85,7 @@ def _look_for(part: Part, order: AccountOrder) -> Plan[None]:
         part.shown |= {found.order_id}
 
 
-def _give_up(part: Part) -> None:
+def _give_up(part: AccountPart) -> None:
     """Say what stays unknown."""
     for order in part.vanished():
         if order.active:

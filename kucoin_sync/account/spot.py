@@ -19,7 +19,7 @@ import msgspec
 from ..exceptions import KucoinSyncError
 from .calls import Call, Plan, one, together
 from .lists import by_last_id, by_page, recorded, updated
-from .part import SLACK_NS, Part
+from .part import SLACK_NS, AccountPart
 from .rows import Row, cross_margin_balances, isolated_balances, spot_balances
 from .values import AccountBalance, AccountOrder
 
@@ -84,7 +84,7 @@ _BALANCES: tuple[tuple[str, Call, Callable[[Any], Iterable[AccountBalance]], tup
 )
 
 
-class SpotPart(Part):
+class SpotPart(AccountPart):
     """Spot and margin."""
 
     market = "spot"

@@ -132,11 +132,17 @@ def fills_of(exchange: Exchange) -> list[tuple[str, str, str]]:
 
 def answer(exchange: Exchange, call: Call, as_of_ns: int) -> Any:
     """Return the data with which the local server answers a call, as JSON gives it; or the error."""
-    query = dict(call.query)
-    request = Request("GET", call.path, call.path, query, {}, "", call.market, 0)
     route = ACCOUNT_ROUTES.get(("GET", call.path)) or order_by_id(call.market, call.path)
     assert route is not None, call
     assert (route.market, route.pool, route.weight) == (call.market, call.pool, call.weight), call
+    return answer_path(exchange, call.market, call.path, dict(call.query), as_of_ns)
+
+
+def answer_path(exchange: Exchange, market: str, path: str, query: dict[str, str], as_of_ns: int) -> Any:
+    """Return the data with which the local server answers a GET, as JSON gives it; or the error."""
+    request = Request("GET", path, path, query, {}, "", market, 0)
+    route = ACCOUNT_ROUTES.get(("GET", path)) or order_by_id(market, path)
+    assert route is not None, path
     try:
         data = route.answer(View(exchange, as_of_ns), request, USER)
     except RestRefused as refused:

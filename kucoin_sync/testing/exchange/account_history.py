@@ -11,17 +11,14 @@ import json
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .ids import Ids
-from .ledger import SCALE, Balance, spot_fee
+from .ledger import SCALE, Balance, SpotLedger, spot_fee
 from .margin import FuturesWallet, WalletState, futures_fee, value_of
 from .orders import DONE, MATCH, Event, Order
 from .specs import Spec
 from .units import number, text
-
-if TYPE_CHECKING:
-    from .accounts import Account
 
 __all__ = ["AccountHistory", "position_row"]
 
@@ -75,7 +72,9 @@ class AccountHistory:
         """Add the present state of the futures wallet."""
         self._wallet.add(now_ns, wallet.state())
 
-    def add_event(self, spec: Spec, ids: Ids, account: Account, event: Event, order: Order) -> None:
+    def add_event(
+        self, spec: Spec, ids: Ids, spot: SpotLedger, wallet: FuturesWallet, event: Event, order: Order
+    ) -> None:
         """Add an event of one of the account's orders, which is booked already."""
         cost = self._costs.get(order.id, 0)
         if event.kind == MATCH and event.maker is not None:
@@ -83,7 +82,7 @@ class AccountHistory:
             self._costs[order.id] = cost
             self._fills.append((event.now_ns, spec.futures, self._fill(spec, ids, event, order)))
             if not spec.futures:
-                self._add_entries(spec, ids, account, event, order)
+                self._add_entries(spec, ids, spot, event, order)
         if order.id not in self._orders and len(self._orders) >= _KEPT_ORDERS:
             gone = next((each for each, series in self._orders.items() if not _is_active(series)), None)
             if gone is not None:
@@ -91,13 +90,13 @@ class AccountHistory:
         row = _futures_order(spec, order, cost, event) if spec.futures else _spot_order(spec, order, cost, event)
         self._orders.setdefault(order.id, _Series()).add(event.now_ns, row)
         if spec.futures:
-            self.add_wallet(account.wallet, event.now_ns)
+            self.add_wallet(wallet, event.now_ns)
             if event.kind == MATCH:
-                row = position_row(spec, account, event.now_ns)
+                row = position_row(spec, wallet, event.now_ns)
                 self._positions.setdefault(spec.symbol, _Series()).add(event.now_ns, row)
         else:
             pair = (spec.base, spec.quote)
-            self.add_balances(((name, account.spot.balances[name]) for name in pair), event.now_ns)
+            self.add_balances(((name, spot.balances[name]) for name in pair), event.now_ns)
 
     def _fill(self, spec: Spec, ids: Ids, event: Event, order: Order) -> Row:
         maker = event.maker
@@ -145,7 +144,7 @@ class AccountHistory:
             "taxRate": "0",
         }
 
-    def _add_entries(self, spec: Spec, ids: Ids, account: Account, event: Event, order: Order) -> None:
+    def _add_entries(self, spec: Spec, ids: Ids, spot: SpotLedger, event: Event, order: Order) -> None:
         maker = event.maker
         assert maker is not None, "a match has a maker"
         context = {"symbol": spec.symbol, "orderId": order.id, "tradeId": ids.trade(event.trade)}
@@ -155,7 +154,7 @@ class AccountHistory:
             (spec.quote, text(value, spec.value_scale), text(fee, SCALE), order.side == "sell"),
         ):
             self._count += 1
-            balance = account.spot.balances[currency]
+            balance = spot.balances[currency]
             row = {
                 "id": str(self._count),
                 "currency": currency,
@@ -212,16 +211,16 @@ class AccountHistory:
         return [row for row in rows if row is not None and row["isOpen"]]
 
 
-def position_row(spec: Spec, account: Account, now_ns: int) -> Row:
+def position_row(spec: Spec, wallet: FuturesWallet, now_ns: int) -> Row:
     """Return the present position in a contract, in the form of rows and pushes."""
-    position = account.wallet.position(spec)
-    mark = account.wallet.mark(spec.symbol)
+    position = wallet.position(spec)
+    mark = wallet.mark(spec.symbol)
     lots, cost = position.lots, value_of(spec, position.cost)
     value = value_of(spec, lots * mark)
     profit = number(value - cost, SCALE)
     realised = number(position.realised, SCALE)
     return {
-        "id": f"5{account.index:04d}{spec.start_price:010d}",
+        "id": f"5{spec.start_price:014d}",
         "symbol": spec.symbol,
         "autoDeposit": False,
         "crossMode": False,

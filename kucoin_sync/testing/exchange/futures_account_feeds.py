@@ -91,7 +91,7 @@ class FuturesAccountFeed:
             self._push_wallet(account, event.now_ns)
         topic = f"/contract/position:{self._spec.symbol}"
         if event.kind == MATCH and self._outbox.wanted(topic):
-            data = {**position_row(self._spec, account, event.now_ns), "changeReason": "positionChange"}
+            data = {**position_row(self._spec, account.wallet, event.now_ns), "changeReason": "positionChange"}
             self._outbox.put_private(topic, "position.change", data, account.user)
 
     def _book(self, account: Account, event: Event, order: Order) -> bool:

@@ -189,5 +189,5 @@ class Market:
             for order in (event.order, maker):
                 if order is not None and order.account:
                     account = self._accounts[order.owner]
-                    account.history.add_event(self.spec, self.ids, account, event, order)
+                    account.history.add_event(self.spec, self.ids, account.spot, account.wallet, event, order)
             self._uta_accounts.record(event)

@@ -34,6 +34,11 @@ class AccountSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     unproved: tuple[str, ...]
     reconciliations: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the account as plain data, ready for JSON: numbers as text."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
 
 class LocalAccount(NotPicklable):
     """The account of the stream's API key, kept up to date; made by `Stream.account`.

@@ -7,6 +7,7 @@ said.
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -130,6 +131,12 @@ class AccountChange(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     reconciliations: int = 0
     lost: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the change as plain data, ready for JSON: numbers as text, and only what the kind has."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        usual = {name for name, value in found.items() if value in (None, "", 0) and name != "recovered"}
+        return {name: value for name, value in found.items() if name not in usual}
 
     def with_lost(self, lost: int) -> AccountChange:
         """Return a copy whose `lost` is the given number."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 from .client import Client
 from .connections.connection import Connection
+from .connections.gate import TopicRecovery
 from .connections.options import ConnectionOptions
 from .connections.source import Deliver, MessageSource, SourceListener
 from .credentials import Credentials
@@ -116,8 +117,16 @@ class Stream(Client):
             lambda waker, signing: options.rest(waker, signing=signing),
             limits.snapshots_per_30s,
         )
-        self._account_lock = threading.Lock()  # guards the account, and who holds it
+        self._account_lock = threading.Lock()  # guards the following
+        self._account: AccountKeeper | None = None  # the account, and who holds it
         self._account_holders: set[LocalAccount] = set()
+
+    def _make_recovery(self) -> TopicRecovery:
+        from .books.snapshot_fetcher import SnapshotQueue
+        from .recovery.recovery import RestRecovery
+
+        queue = SnapshotQueue(self.fetcher, self._rest_quota())
+        return RestRecovery(queue, self._callbacks.emit, self._subscription_manager.epochs)
 
     # The account
 
@@ -151,27 +160,27 @@ class Stream(Client):
             raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
         if not 0 <= rest_lag < 3600:
             raise ValueError(f"rest_lag is {rest_lag!r}; it is a number of seconds from 0 on")
-        keeper = self._open_account(rest_lag)
-        account = LocalAccount(keeper, maxsize, self._release_account, self)
-        self._account_holders.add(account)
+        with self._account_lock:
+            keeper = self._open_account(rest_lag)
+            account = LocalAccount(keeper, maxsize, self._release_account, self)
+            self._account_holders.add(account)
         if on_change is not None:
             keeper.keep_alive = self
             account.listener = keeper.listen(maxsize, on_change)
         return account
 
     def _open_account(self, rest_lag: float) -> AccountKeeper:
-        """Return the keeper of the account; open the account if nobody holds it."""
+        """Return the keeper of the account; open the account if nobody holds it (under the lock)."""
         from .account.keeper import AccountKeeper
 
-        with self._account_lock:
-            if self._account is None or self._account.ended is not None:
-                keeper = AccountKeeper(
-                    self._subscription_manager, self._subscriber, self._callbacks, self.fetcher, rest_lag
-                )
-                keeper.open()
-                self._account_holders = set()
-                self._account = self._watchers[_ACCOUNT] = keeper
-            return self._account
+        if self._account is None or self._account.ended is not None:
+            keeper = AccountKeeper(
+                self._subscription_manager, self._subscriber, self._callbacks, self.fetcher, rest_lag
+            )
+            keeper.open()
+            self._account_holders = set()
+            self._account = self._watchers[_ACCOUNT] = keeper
+        return self._account
 
     def _release_account(self, account: LocalAccount) -> None:
         """Close a holder of the account; end the account if it was the last one."""
@@ -182,3 +191,19 @@ class Stream(Client):
             last = self._account if not self._account_holders else None
         if last is not None:
             last.end(StreamClosed("the account was closed"))
+
+    def after_fork(self) -> None:
+        """Drop everything that belongs to the parent; called first in a forked child."""
+        self._account_lock = threading.Lock()
+        if self._account is not None:
+            self._account.after_fork()
+        super().after_fork()
+
+    def _resume(self) -> None:
+        if self._account is not None:
+            self._account.resume()
+        super()._resume()
+
+    def _begin_to_close(self) -> list[threading.Thread]:
+        threads = super()._begin_to_close()
+        return threads if self._account is None else [*threads, *self._account.close()]

@@ -57,6 +57,7 @@ COMMANDS = (
     CliCommand("serve", "a local KuCoin for other programs", document=True),
     CliCommand("demo", "a tour on a local KuCoin", document=True),
     CliCommand("doctor", "check the connection to KuCoin step by step"),
+    CliCommand("verify", "find out whether KuCoin is as this package believes"),
     CliCommand("completions", "a script for the shell that completes these commands", document=True),
 )
 

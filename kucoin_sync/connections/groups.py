@@ -20,6 +20,7 @@ from ..protocol.message import Message, prepare
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
 from .actions import run
+from .gate import TopicRecovery
 from .group import ConnectionGroup
 from .pending_subscribe import PendingSubscribe
 from .source import MakeSource, MessageSource, TopicInterrupted
@@ -62,6 +63,7 @@ class ConnectionGroups:
         self.closed = False
         self.watcher: Watcher | None = None  # of public topics
         self.private_watcher: Watcher | None = None
+        self.recovery: TopicRecovery | None = None  # from the first subscription with `recover=True`
         self._emit = emit
         self._mismatches = MismatchReporter(self.emit, topics)
         self._observers: tuple[Observer, ...] = ()  # replaced whole, under the lock
@@ -240,15 +242,20 @@ class ConnectionGroups:
     def _tell_carried(self, market: str, private: bool, keys: Sequence[TopicKey]) -> None:
         """Tell the observers and the watcher about confirmed keys."""
         tell_observers(self._observers, lambda observer: observer.on_subscribed(market, private, keys))
+        if not private and self.recovery is not None:
+            self.recovery.carried(list(keys))
         if (watcher := self._watcher(private)) is not None:
             watcher.carried(keys)
 
     def _tell_lost(self, connection: MessageSource, keys: Sequence[TopicKey], error: KucoinSyncError) -> None:
-        """Tell the watcher about keys that no connection carries any more. Tell the observers if they are public."""
+        """Tell the watcher about keys that no connection carries any more. Tell the others if they are public."""
         market, private = connection.market, connection.private
-        watcher, observers = self._watcher(private), () if private else self._observers
-        if not keys or (watcher is None and not observers):
+        watcher = self._watcher(private)
+        observers, recovery = ((), None) if private else (self._observers, self.recovery)
+        if not keys or (watcher is None and not observers and recovery is None):
             return
+        if recovery is not None:
+            recovery.lost(list(keys))
         tell_observers(observers, lambda observer: observer.on_lost(market, keys, error))
         if watcher is not None:
             watcher.lost(keys, error)
@@ -266,7 +273,20 @@ class ConnectionGroups:
                 market, private, self._capacity(market, private), self._make, self._lock
             )
             group.dispatcher.observers = self._observers
+            self._set_gate(group)
         return group
+
+    def recover_by(self, recovery: TopicRecovery) -> None:
+        """Recover the topics of subscriptions with `recover=True` from now on."""
+        with self._lock:
+            self.recovery = self.recovery or recovery
+            for group in self._connection_groups.values():
+                self._set_gate(group)
+
+    def _set_gate(self, group: ConnectionGroup) -> None:
+        dispatcher = group.dispatcher
+        if self.recovery is not None and not group.private and dispatcher.gate is None:
+            dispatcher.gate = self.recovery.gate(group.market, dispatcher.route_some)
 
     def _set_observers(self, observers: tuple[Observer, ...]) -> None:
         self._observers = observers

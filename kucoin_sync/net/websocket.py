@@ -269,10 +269,14 @@ class WebSocketConnection:
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a close frame, as far as that is possible without waiting, and close the socket."""
+        self.send_close(code, reason)
+        self._socket.close()
+
+    def send_close(self, code: int = 1000, reason: str = "") -> None:
+        """Send a close frame, as far as that is possible without waiting; `receive` raises once the peer answers it."""
         if self._failure is None:
             self._framing.send_close(code, reason)
             self._flush()
-        self._socket.close()
 
     def after_fork(self) -> None:
         """Close the descriptor without sending anything, not even a TLS alert; `receive` then raises Cancelled."""

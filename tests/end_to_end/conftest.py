@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -41,8 +42,10 @@ def nothing_left_behind() -> Iterator[None]:
     sockets = open_descriptors()
     yield
     # A finaliser of an earlier test's object may run at any time, and have a call made that nobody waits for. Nor does
-    # `close` wait for a thread whose callback took so long that another thread has replaced it.
-    until(lambda: not {"kucoin-deferred", "kucoin-callbacks"} & {*ours()}, "deferred calls or callbacks do not end")
+    # `close` wait for a thread whose callback took so long that another thread has replaced it, or for the lookup of an
+    # address.
+    unjoined = {"kucoin-deferred", "kucoin-callbacks", "kucoin-dial"}
+    until(lambda: not unjoined & {*ours()}, "deferred calls, callbacks or lookups do not end")
     threads = ours()
     assert not threads, f"threads left behind: {threads}"
     left = open_descriptors() - sockets
@@ -67,6 +70,14 @@ def market(nothing_left_behind: None) -> Iterator[KucoinServer]:
 def here(market: KucoinServer) -> list[str]:
     """The options that point a command at the market."""
     return ["--rest-url", market.rest_url, "--futures-rest-url", market.futures_rest_url]
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, and which nobody else gets."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 class Events:

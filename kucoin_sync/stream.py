@@ -206,4 +206,6 @@ class Stream(Client):
 
     def _begin_to_close(self) -> list[threading.Thread]:
         threads = super()._begin_to_close()
-        return threads if self._account is None else [*threads, *self._account.close()]
+        with self._account_lock:  # an account that is being opened is opened by then, or meets a closed stream
+            account = self._account
+        return threads if account is None else [*threads, *account.close()]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from .connections.gate import SourceRecovery, TopicRecovery
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
 from .connections.subscriber import Callback, Subscriber
@@ -22,6 +23,7 @@ from .events import Event
 from .internal.fork import install_fork_hooks, register
 from .internal.signals import defer, deferred_threads, holds_no_lock, is_reentrant, run_or_defer, wait_for_deferred
 from .protocol.session_events import TopicKey
+from .topics import grammar
 
 if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict, Unpack
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from .books.follower import Follower
     from .books.local_book import LocalLevel2Book, LocalLevel3Book
     from .books.manager import BookManager
-    from .books.snapshot_fetcher import FetcherFactory, SnapshotProvider
+    from .books.snapshot_fetcher import FetcherFactory, RestQuota, SnapshotProvider
     from .tunnel import Tunnel
 
     B = TypeVar("B")
@@ -97,6 +99,7 @@ class Client(Subscribing):
         #: Returns whether snapshots may use an API key.
         self.has_key = with_key or (lambda: subscriber.find_credentials() is not None)
         self._books: BookManager | None = None  # made with the first book
+        self._quota: RestQuota | None = None  # of the requests for books and for missed messages
         # Has KuCoin push the snapshot of a topic again. A method of this object would keep it alive.
         self._push_again: Callable[[str], None] = manager.resubscribe
         self._tunnels: dict[str, object] = {}  # the names of open tunnels
@@ -316,7 +319,26 @@ class Client(Subscribing):
         """Return the provider of the books' snapshots."""
         from .books.snapshot_fetcher import SnapshotQueue
 
-        return SnapshotQueue(self.fetcher, self._snapshots_per_30s, self._subscription_manager.on_snapshot)
+        return SnapshotQueue(self.fetcher, self._rest_quota(), self._subscription_manager.on_snapshot)
+
+    def _rest_quota(self) -> RestQuota:
+        """Return the quota of all requests but those for connect tokens."""
+        from .books.snapshot_fetcher import RestQuota
+
+        self._quota = self._quota or RestQuota(self._snapshots_per_30s)
+        return self._quota
+
+    def _recovery_of(self, topics: tuple[str, ...]) -> TopicRecovery:
+        """Return what recovers these topics; raise InvalidTopic if one of them can't be recovered."""
+        recovery = self._subscription_manager.recovery or self._make_recovery()
+        for topic in topics:
+            for single in grammar.split(topic):
+                recovery.check(single)
+        return recovery
+
+    def _make_recovery(self) -> TopicRecovery:
+        """Return what recovers the topics of this stream."""
+        return SourceRecovery()
 
     def _make_pushed_snapshots(self) -> SnapshotProvider:
         """Return the provider of snapshots that a feed pushes."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from ._version import __version__
 from .client import Client
 from .connections.connection import Connection
+from .connections.gate import TopicRecovery
 from .connections.options import ConnectionOptions
 from .connections.source import Deliver, MessageSource, SourceListener
 from .credentials import Credentials
@@ -107,3 +108,10 @@ class Stream(Client):
             lambda waker, signing: options.rest(waker, signing=signing),
             limits.snapshots_per_30s,
         )
+
+    def _make_recovery(self) -> TopicRecovery:
+        from .books.snapshot_fetcher import SnapshotQueue
+        from .recovery.recovery import RestRecovery
+
+        queue = SnapshotQueue(self.fetcher, self._rest_quota())
+        return RestRecovery(queue, self._callbacks.emit, self._subscription_manager.epochs)

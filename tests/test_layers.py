@@ -30,6 +30,7 @@ LAYERS = (
     {"delivery"},
     {"connections"},
     {"books"},
+    {"recovery"},
     {"client", "tunnel"},
     {"stream"},
     {""},
@@ -67,6 +68,8 @@ PURE = {
     "net.rest_response",
     "payloads",
     "protocol",
+    "recovery.rows",
+    "recovery.trades",
     "topics",
     "verify.books",
     "verify.facts",
@@ -254,7 +257,7 @@ def test_what_is_built_on_top_uses_the_public_surface_and_pure_modules() -> None
 
 
 def test_every_module_below_the_stream_has_unit_tests_of_its_name() -> None:
-    packages = {"books", "connections", "delivery", "internal", "net", "protocol", "topics"}
+    packages = {"books", "connections", "delivery", "internal", "net", "protocol", "recovery", "topics"}
     units = Path(__file__).parent / "unit"
     names = [module.split(".") for module in MODULES if module.partition(".")[0] in packages and "." in module]
     assert [name for name in names if not (units / name[0] / f"test_{name[1]}.py").exists()] == []

@@ -14,8 +14,8 @@ REPLAY = {"began", "duration", "missing", "position", "recorded", "seek", "start
 TUNNEL = {"close", "closed", "name", "subscribe", "unsubscribe"}
 SUBSCRIPTION = {"close", "closed", "dropped", "get", "pending", "topics"}
 MESSAGE = {
-    "data", "epoch", "get", "items", "keys", "lost", "payload", "raw", "received_ns", "subject", "symbol", "to_dict",
-    "topic", "tunnel_id", "type", "values",
+    "data", "epoch", "get", "items", "keys", "lost", "payload", "raw", "received_ns", "recovered", "subject", "symbol",
+    "to_dict", "topic", "tunnel_id", "type", "values",
 }  # fmt: skip
 QUOTES = {"asks", "best_ask", "best_bid", "bids", "level", "mid", "partial", "received_ns", "sequence", "spread"}
 BOOK = {

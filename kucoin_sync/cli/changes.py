@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 from decimal import Decimal
 
-__all__ = ["Changes"]
+__all__ = ["RecentChanges"]
 
 _FRESH = 1.0
 """Seconds for which a change is marked."""
 
 
-class Changes:
+class RecentChanges:
     """The last change of each number; `now` is an argument (monotonic seconds)."""
 
     def __init__(self) -> None:

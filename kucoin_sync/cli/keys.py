@@ -9,13 +9,13 @@ import sys
 import time
 from types import TracebackType
 
-__all__ = ["Keys"]
+__all__ = ["PressedKeys"]
 
 _ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O.)?")
 """What an arrow or a function key sends."""
 
 
-class Keys:
+class PressedKeys:
     """The keys of the terminal behind standard input, one at a time and without an echo, until the end of the `with`.
 
     There are none where standard input is no terminal, or one in which another program is at the front: reading it
@@ -31,7 +31,7 @@ class Keys:
         self._before: list[object] = []
         self._input = -1
 
-    def __enter__(self) -> Keys:
+    def __enter__(self) -> PressedKeys:
         if self._wanted and sys.platform != "win32":
             import termios
             import tty

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import BookNotReady, BookSnapshot, LocalBook
 from . import figures
-from .changes import Changes
+from .changes import RecentChanges
 from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, printable, text_of, wrapped
 from .live import View
 
@@ -32,7 +32,7 @@ class Ladder(View):
         self._snapshot: BookSnapshot | None = None
         self._reason = ""
         self._drawn = 0
-        self._changes = Changes()
+        self._changes = RecentChanges()
         self._levels: dict[str, dict[Decimal, Decimal]] = {"ask": {}, "bid": {}}
 
     @property

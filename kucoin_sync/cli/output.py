@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from .keys import Keys
+from .keys import PressedKeys
 from .layout import ASCII, UNICODE, Glyphs, Line
 from .screens import AnsiScreen, Pages, RichScreen, Screen, StandardOutput, print_rich, size_of
 
@@ -129,7 +129,7 @@ class Output:
         else:
             screen = Pages()
         held = self.aside.hold() if self._moves else contextlib.nullcontext()
-        with held, screen, Keys(wanted=screen.live) as screen.keys:
+        with held, screen, PressedKeys(wanted=screen.live) as screen.keys:
             yield screen
 
 

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .keys import Keys
+from .keys import PressedKeys
 from .layout import Line, Picture, Style, crop, text_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Screen(ABC):
     live = True
 
     def __init__(self, *, colour_blind: bool = False) -> None:
-        self.keys = Keys(wanted=False)
+        self.keys = PressedKeys(wanted=False)
         self.colour_blind = colour_blind
         self._last: Picture | None = None
 

@@ -13,7 +13,7 @@ from .. import Message, Subscription
 from ..payloads import FuturesSnapshot, FuturesTickerV2, Snapshot, Ticker, UtaTicker
 from ..topics import grammar
 from . import figures
-from .changes import Changes
+from .changes import RecentChanges
 from .layout import Column, Glyphs, Line, Span, columns, line, text_of
 from .live import View
 from .rates import Rate
@@ -58,7 +58,7 @@ class _Row:
         self.digits = 0  # decimals of its prices; KuCoin omits trailing zeros
         self.seen: float | None = None
         self.rate = Rate(now)
-        self.changes = Changes()
+        self.changes = RecentChanges()
         self.trend: deque[Decimal] = deque(maxlen=_KEPT)
         self._trend_at = 0.0
 

@@ -20,6 +20,7 @@ from ..protocol.message import Message, prepare
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
 from .actions import run
+from .gate import TopicRecovery
 from .group import ConnectionGroup
 from .pending_subscribe import PendingSubscribe
 from .source import MakeSource, MessageSource, TopicInterrupted
@@ -61,6 +62,7 @@ class ConnectionGroups:
         self.epochs: Iterator[int] = itertools.count(1)
         self.closed = False
         self.watcher: Watcher | None = None
+        self.recovery: TopicRecovery | None = None  # from the first subscription with `recover=True`
         self._emit = emit
         self._mismatches = MismatchReporter(self.emit, topics)
         self._observers: tuple[Observer, ...] = ()  # replaced whole, under the lock
@@ -242,13 +244,19 @@ class ConnectionGroups:
     def _tell_carried(self, market: str, private: bool, keys: Sequence[TopicKey]) -> None:
         """Tell the observers about confirmed keys. Tell the watcher if the keys are public."""
         tell_observers(self._observers, lambda observer: observer.on_subscribed(market, private, keys))
-        if self.watcher is not None and not private:
+        if private:
+            return
+        if self.recovery is not None:
+            self.recovery.carried(list(keys))
+        if self.watcher is not None:
             self.watcher.carried(keys)
 
     def _tell_lost(self, market: str, keys: Sequence[TopicKey], error: KucoinSyncError) -> None:
         """Tell the watcher and the observers about public keys that no connection carries any more."""
-        if not keys or (self.watcher is None and not self._observers):
+        if not keys or (self.watcher is None and not self._observers and self.recovery is None):
             return
+        if self.recovery is not None:
+            self.recovery.lost(list(keys))
         tell_observers(self._observers, lambda observer: observer.on_lost(market, keys, error))
         if self.watcher is not None:
             self.watcher.lost(keys, error)
@@ -263,7 +271,20 @@ class ConnectionGroups:
                 market, private, self._capacity(market, private), self._make, self._lock
             )
             group.dispatcher.observers = self._observers
+            self._set_gate(group)
         return group
+
+    def recover_by(self, recovery: TopicRecovery) -> None:
+        """Recover the topics of subscriptions with `recover=True` from now on."""
+        with self._lock:
+            self.recovery = self.recovery or recovery
+            for group in self._connection_groups.values():
+                self._set_gate(group)
+
+    def _set_gate(self, group: ConnectionGroup) -> None:
+        dispatcher = group.dispatcher
+        if self.recovery is not None and not group.private and dispatcher.gate is None:
+            dispatcher.gate = self.recovery.gate(group.market, dispatcher.route_some)
 
     def _set_observers(self, observers: tuple[Observer, ...]) -> None:
         self._observers = observers

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from ..delivery.subscription import Subscription
+from ..exceptions import InvalidTopic
 from ..internal.fork import NotPicklable
 from ..internal.signals import run_or_defer
 from ..topics import grammar
 from ..topics.name import TopicName
+from .gate import TopicRecovery
 from .manager import SubscriptionManager
 from .subscriber import Callback, SubscribeArguments, SubscribeOptions, Subscriber
 
@@ -31,6 +33,10 @@ class Subscribing(NotPicklable):
     def _check_open(self) -> None:
         """Raise StreamClosed if nothing can be subscribed here any more. The manager checks that for streams."""
 
+    def _recovery_of(self, topics: tuple[str, ...]) -> TopicRecovery:
+        """Return what recovers these topics; raise InvalidTopic if one of them can't be recovered."""
+        raise InvalidTopic(f"{topics[0]} can't be recovered in a tunnel: leave recover=True away")
+
     @overload
     def subscribe(
         self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[SubscribeArguments]
@@ -48,6 +54,7 @@ class Subscribing(NotPicklable):
         private: bool | None = None,
         stale_after: float | None = None,
         timeout: float | None = 10.0,
+        recover: bool = False,
     ) -> Subscription:
         """Subscribe topics; return an iterable subscription after the server has confirmed them.
 
@@ -62,6 +69,9 @@ class Subscribing(NotPicklable):
             private: True asks for the account's own messages of a topic (`privateChannel`).
             stale_after: seconds without a message after which a `Stale` event is emitted, once per episode.
             timeout: seconds to wait for the confirmation; 0 does not wait, None waits without limit.
+            recover: deliver what was missed during a cut, too, from REST (`message.recovered`), in its place; what
+                can't be recovered is told (`RecoveryIncomplete`). For trades and candles; see
+                `kucoin_sync/recovery/README.md`.
 
         Raises:
             InvalidTopic, SubscriptionRejected, AckTimeout, AuthenticationError, StreamClosed;
@@ -69,6 +79,8 @@ class Subscribing(NotPicklable):
         """
         self._check_open()
         options = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        if recover:
+            options = options._replace(recover=self._recovery_of((topic, *more_topics)))
         # One step, see `MessageQueue.source`.
         [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (options,), (self._tunnel,), (self,))
         try:

@@ -9,13 +9,15 @@ import pytest
 from kucoin_sync.cli import main
 from tests.support.terminal import Terminal
 
+from ..support.selection import first, spread
+
 COMMANDS = {
     "trades": (["trades", "BTC-USDT"], r"^\d\d:\d\d:\d\d\.\d{3} +[▲▼] "),
     "messages": (["watch", "--topic", "/market/level2:BTC-USDT"], r"^\d\d:\d\d:\d\d\.\d{3}  trade\.l2update"),
 }
 
 
-@pytest.mark.parametrize("count", [1, 7, 40])
+@pytest.mark.parametrize("count", first(40, 7, 1))
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_last_picture_of_a_list_has_as_many_lines(
     command: str, count: int, here: list[str], capsys: pytest.CaptureFixture[str]
@@ -33,7 +35,7 @@ def test_as_many_states_of_a_book_are_shown(count: int, here: list[str], capsys:
     assert capsys.readouterr().out.count("Order book of BTC-USDT") == count
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (40, 24)])
+@pytest.mark.parametrize(("columns", "rows"), spread([(80, 24), (120, 40), (40, 24)], 3, 1))
 def test_what_stays_of_a_view_has_as_many_lines(columns: int, rows: int, here: list[str]) -> None:
     with Terminal("trades", "BTC-USDT", *here, "--count", "50", columns=columns, rows=rows) as terminal:
         assert terminal.finish() == 0, terminal.errors()

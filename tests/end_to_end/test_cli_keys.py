@@ -11,10 +11,12 @@ import pytest
 
 from tests.support.terminal import Terminal
 
-SIZES = pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (40, 12)])
+from ..support.selection import first, spread
+
+SIZES = [(80, 24), (120, 40), (40, 12)]
 
 
-@SIZES
+@pytest.mark.parametrize(("columns", "rows"), spread(SIZES, 3, 2))
 def test_q_ends_a_view_and_leaves_the_terminal_as_it_was(columns: int, rows: int, here: list[str]) -> None:
     with Terminal("book", "BTC-USDT", *here, columns=columns, rows=rows) as terminal:
         before = termios.tcgetattr(terminal.master)
@@ -44,7 +46,7 @@ def test_p_holds_the_picture_and_lets_it_go_on(here: list[str]) -> None:
         assert terminal.finish() == 0, terminal.errors()
 
 
-@SIZES
+@pytest.mark.parametrize(("columns", "rows"), spread(SIZES, 3))
 def test_s_sorts_the_table(columns: int, rows: int, here: list[str]) -> None:
     with Terminal("watch", "BTC-USDT", "XBTUSDTM", *here, columns=columns, rows=rows) as terminal:
         text = terminal.wait_for(lambda text: re.search(r"BTC-USDT +.*6\d{4}\.\d  6\d{4}\.\d", text) is not None)
@@ -65,7 +67,7 @@ def test_a_key_ends_the_whole_tour() -> None:
         assert "That was the tour" in terminal.text
 
 
-@pytest.mark.parametrize("how", ["option", "variable", "key"])
+@pytest.mark.parametrize("how", first("key", "option", "variable"))
 def test_blue_and_orange_stand_in_for_green_and_red(how: str, here: list[str]) -> None:
     options = ["--colour-blind"] if how == "option" else []
     environment = {"KUCOIN_SYNC_COLOUR_BLIND": "1"} if how == "variable" else {}
@@ -85,7 +87,7 @@ def test_blue_and_orange_stand_in_for_green_and_red(how: str, here: list[str]) -
 
 
 def test_where_standard_input_is_no_terminal_of_the_command_there_are_no_keys() -> None:
-    code = "from kucoin_sync.cli.keys import Keys\nwith Keys(wanted=True) as keys: print(keys.on, repr(keys.wait(0)))"
+    code = "from kucoin_sync.cli.keys import *\nwith PressedKeys(wanted=True) as k: print(k.on, repr(k.wait(0)))"
     for stdin in (subprocess.DEVNULL, subprocess.PIPE):
         done = subprocess.run([sys.executable, "-c", code], stdin=stdin, capture_output=True, text=True, check=True)
         assert done.stdout == "False ''\n"

@@ -79,6 +79,10 @@ TABLE = {
     ),
     "pytest_bot.py": Example((r"buy at 6\d{4}",)),
     "quickstart.py": Example((r"ETH-USDT \d+.*, bid \d+.*, ask \d+",), (), (), ("--messages", "1000000")),
+    "recovered_trades.py": Example(
+        ("event +connected: spot", r"recovered +(buy|sell) \S+ at \d"),
+        (r"\d+ trades were pushed, [1-9]\d* were recovered$",), ("--seconds", "6"),
+    ),
     "record_replay.py": Example(
         ("recording; Ctrl-C",), (r"live: the book was at \d", r"recorded: \d+ ", " trades in ", r"bought and sold: \d"),
     ),

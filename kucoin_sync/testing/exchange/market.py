@@ -17,7 +17,7 @@ from .feeds import SpotFeed
 from .futures_account_feeds import FuturesAccountFeed
 from .futures_feeds import FuturesFeed
 from .futures_periodic import FuturesTimer
-from .history import History
+from .history import Bar, History
 from .ids import Ids
 from .orders import MATCH, Event, Order, OrderRejected
 from .periodic import SpotTimer
@@ -133,6 +133,12 @@ class Market:
     def funding(self, now_ns: int) -> dict[str, Any] | None:
         """Return the funding of a contract in the UTA feed's form, None for a spot symbol."""
         return self._uta_timer.funding_data(now_ns // 1_000_000) if self.spec.futures else None
+
+    def candles(self, length: str, as_of_ns: int) -> list[Bar]:
+        """Return the candles of a length up to an instant; see `History.candles`."""
+        self.history.roll(as_of_ns)
+        trades = ((each.now_ns, each.price, each.size) for each in self.tape.trades(as_of_ns))
+        return self.history.candles(length, as_of_ns, trades)
 
     def _begin(self) -> None:
         self._feed.begin()

@@ -7,12 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import venv
+import zipfile
 from collections.abc import Iterator
 from datetime import date
-from importlib.metadata import distribution
+from importlib.metadata import Distribution, PathDistribution, distribution
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,15 @@ from ..support.readmes import ROOT
 HEADINGS = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
 #: What a folder of the project may hold that is not of the project.
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv*", "venv", ".*_cache", ".coverage*", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist"
+    ".git", ".venv*", "venv", ".*_cache", ".coverage*", ".hypothesis", "*.egg-info", "build", "dist"
 )
 #: A part of the tests that needs each kind of file: READMEs, settings, examples, tests of units.
-PART = ["tests/test_layers.py", "tests/test_readme_facts.py", "tests/unit/topics", "tests/end_to_end/test_subscribing.py"]
+PART = [
+    "tests/test_layers.py",
+    "tests/test_readme_facts.py",
+    "tests/unit/topics",
+    "tests/end_to_end/test_subscribing.py",
+]
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
@@ -79,20 +84,21 @@ def unpacked(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     return folder / f"kucoin_sync-{__version__}"
 
 
-def required_by(name: str) -> Iterator[str]:
-    """Yield the distributions that one requires, and those that they require."""
+def required_by(release: Distribution) -> Iterator[Distribution]:
+    """Yield the distributions that one requires, as they are installed here, and those that they require."""
     from packaging.requirements import Requirement  # build requires it
 
-    for text in distribution(name).requires or ():
+    for text in release.requires or ():
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            yield requirement.name
-            yield from required_by(requirement.name)
+            needed = distribution(requirement.name)
+            yield needed
+            yield from required_by(needed)
 
 
-def copy_distribution(name: str, site_packages: Path) -> None:
-    """Install a distribution as it is installed here; pip would need a network."""
-    for file in distribution(name).files or ():
+def copy_to(site_packages: Path, installed: Distribution) -> None:
+    """Install what is installed here in another environment, too; pip would need a network."""
+    for file in installed.files or ():
         if ".." not in file.parts and file.suffix != ".pyc":
             target = site_packages / file
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,19 +119,22 @@ def test_a_release_installs_and_runs_with_what_it_requires_and_no_more(
     kind: str, built: dict[str, Path], tmp_path: Path
 ) -> None:
     venv.create(tmp_path / "venv", symlinks=True)
-    paths = sysconfig.get_paths("venv", {"base": str(tmp_path / "venv"), "platbase": str(tmp_path / "venv")})
-    python, command = (Path(paths["scripts"]) / name for name in ("python", "kucoin-sync"))
-    for name in {*required_by("kucoin-sync"), *(["setuptools"] if kind == ".gz" else [])}:
-        copy_distribution(name, Path(paths["purelib"]))
+    [site_packages] = (tmp_path / "venv" / "lib").glob("*/site-packages")
+    python, command = (tmp_path / "venv" / "bin" / name for name in ("python", "kucoin-sync"))
+    metadata = PathDistribution(zipfile.Path(built[".whl"], f"kucoin_sync-{__version__}.dist-info/"))
+    for needed in required_by(metadata):
+        copy_to(site_packages, needed)
+    if kind == ".gz":
+        copy_to(site_packages, distribution("setuptools"))
     pip = [sys.executable, "-m", "pip", "--python", python]
     run(*pip, "install", "--no-index", "--no-build-isolation", built[kind], cwd=tmp_path)
     run(*pip, "check", cwd=tmp_path)
     assert run(command, "--version", cwd=tmp_path) == f"kucoin-sync {__version__}\n"
     assert "BTC-USDT" in run(command, "watch", "BTC-USDT", "--demo", "--count", "3", cwd=tmp_path)
-    installed = Path(paths["purelib"])
-    assert Path(run(python, "-c", "import kucoin_sync; print(kucoin_sync.__file__)", cwd=tmp_path)).is_relative_to(installed)
-    assert (installed / "kucoin_sync" / "py.typed").exists()
-    assert (installed / "pytest_kucoin_sync.py").exists()
+    place = run(python, "-c", "import kucoin_sync; print(kucoin_sync.__file__)", cwd=tmp_path)
+    assert Path(place.strip()) == site_packages / "kucoin_sync" / "__init__.py"
+    assert (site_packages / "kucoin_sync" / "py.typed").exists()
+    assert (site_packages / "pytest_kucoin_sync.py").exists()
 
 
 @pytest.mark.long
@@ -133,10 +142,11 @@ def test_a_release_installs_and_runs_with_what_it_requires_and_no_more(
 def test_the_source_distribution_is_the_whole_project(source: Path, built: dict[str, Path]) -> None:
     with tarfile.open(built[".gz"]) as archive:
         names = {member.name.partition("/")[2] for member in archive if member.isfile()}
-    of_setuptools = re.compile(r"PKG-INFO$|kucoin_sync\.egg-info/")
-    assert {name for name in names if not of_setuptools.match(name)} == {
-        name for name in files_in(source) if not of_setuptools.match(name)
+    made = re.compile(r"PKG-INFO$|kucoin_sync\.egg-info/|.*\.pyc$")
+    assert {name for name in names if not made.match(name)} == {
+        name for name in files_in(source) if not made.match(name)
     }
+    assert not any(name.endswith(".pyc") for name in names)
 
 
 @pytest.mark.long

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections import deque
+from decimal import Decimal
 
-from .. import Message, Subscription
+from .. import Message, Stream, Subscription
+from ..exceptions import KucoinSyncError
 from ..payloads import Candles, FuturesCandles, FuturesMatch, Match, UtaCandle, UtaTrade
 from ..topics.table import CANDLE_TYPES
 from . import figures
 from .chart import Bar, chart
 from .feed import open_feed
+from .history import past_candles, past_trades
 from .layout import Glyphs, Line
 from .live import View, add_ending, print_messages, show
 from .output import Output
@@ -19,8 +23,8 @@ from .wanted import add_feed, candles_of, one_symbol, trades_of
 __all__ = ["DESCRIPTION", "EXAMPLES", "Chart", "add_arguments", "run"]
 
 DESCRIPTION = """\
-Show a chart of the candles of a symbol (BTC-USDT, XBTUSDTM) until Ctrl-C. KuCoin's feed has only the current candle, so
-the chart starts now. KuCoin has no candles shorter than a minute; those are made from trades.
+Show a chart of the candles of a symbol (BTC-USDT, XBTUSDTM) until Ctrl-C. It starts with the candles that
+REST tells of. KuCoin has no candles shorter than a minute; those are made from trades, at first from the last 100.
 Files and pipes get each message as KuCoin sent it (trades for candles of seconds), one on a line."""
 EXAMPLES = """\
 examples:
@@ -55,12 +59,16 @@ def run(options: argparse.Namespace, output: Output) -> int:
             print_messages(output, subscription, feed.deadline, count=options.count)
         else:
             view = Chart(subscription, symbol, length, output.glyphs)
+            try:
+                view.begin(feed.stream, time.time())
+            except KucoinSyncError as error:
+                output.aside.say(f"kucoin-sync: the chart starts now, without a history: {error}")
             show(output, view, feed, count=options.count)
     return 0
 
 
 class Chart(View):
-    """A chart of the candles since the command started."""
+    """A chart of candles: those of `begin`, then those that are pushed."""
 
     def __init__(self, subscription: Subscription, symbol: str, length: str, glyphs: Glyphs) -> None:
         self.title = f"Candles of {symbol}, {length}   {glyphs.full} up {glyphs.shade} down"
@@ -68,6 +76,23 @@ class Chart(View):
         self._seconds = SECONDS.get(length)
         self._bars: deque[Bar] = deque(maxlen=_KEPT)
         self._glyphs = glyphs
+        self._symbol, self._length = symbol, length
+        self._told_ns = 0  # the time of the last trade that REST told of
+
+    def begin(self, stream: Stream, now: float) -> None:
+        """Take in the candles before the first message; `now` is in seconds since 1970.
+
+        Raises:
+            KucoinSyncError: they can't be had. The chart starts with the first message then.
+        """
+        if self._seconds is None:
+            self._bars.extend(past_candles(stream, self._symbol, self._length, now))
+            return
+        for time_ns, price, size in past_trades(stream, self._symbol):
+            self._trade(time_ns, price, size)
+            self._told_ns = time_ns
+        if len(self._bars) > 1:
+            self._bars.popleft()  # REST may not tell of its first trades
 
     def update(self) -> None:
         for message in self.messages(self._subscription):
@@ -87,14 +112,19 @@ class Chart(View):
             bar = Bar(data.start_ns, data.open, data.high, data.low, data.close, figures.amount(data.volume))
             if last is not None and last.start_ns == bar.start_ns:
                 self._bars[-1] = bar
-            else:
+            elif last is None or last.start_ns < bar.start_ns:
                 self._bars.append(bar)
-        elif isinstance(data, Match | FuturesMatch | UtaTrade) and self._seconds:
-            if figures.real(data.price) is None or not data.time_ns:
-                return
-            size = figures.amount(data.size)
-            start = data.time_ns - data.time_ns % (self._seconds * 10**9)
-            if last is not None and last.start_ns >= start:
-                last.add(data.price, size)
-            else:
-                self._bars.append(Bar(start, data.price, data.price, data.price, data.price, size))
+        elif (
+            isinstance(data, Match | FuturesMatch | UtaTrade)
+            and figures.real(data.price) is not None
+            and data.time_ns > self._told_ns
+        ):
+            self._trade(data.time_ns, data.price, figures.amount(data.size))
+
+    def _trade(self, time_ns: int, price: Decimal, size: Decimal) -> None:
+        """Add a trade to the candle of its time, or start that."""
+        start = time_ns - time_ns % ((self._seconds or 1) * 10**9)
+        if self._bars and self._bars[-1].start_ns >= start:
+            self._bars[-1].add(price, size)
+        else:
+            self._bars.append(Bar(start, price, price, price, price, size))

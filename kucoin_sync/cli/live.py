@@ -144,7 +144,7 @@ def framed(
 def _foot(view: View, feed: CommandStream, width: int, with_keys: bool) -> Line:
     """Return the state of the feed and the keys, or as much of both as there is room for."""
     summary = feed.summary()
-    counted = summary.partition(",")[0]
+    counted = summary.partition(", ")[0]  # not between thousands
     keys = list(filter(None, ("q ends", "p pauses", view.keys))) if with_keys else ["Ctrl-C ends"]
     hints = [", ".join(keys[:number]) for number in range(len(keys), 0, -1)]
     texts = [f"{state}. {hint}." for state in (summary, counted) for hint in hints]

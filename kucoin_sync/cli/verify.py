@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import Event, __version__
 from .feed import TIMEOUT, open_feed
-from .layout import Column, Line, Span, columns, line, printable, wrapped
+from .layout import Column, Line, Span, Style, columns, line, printable, wrapped
 from .numbers import positive_float
 from .output import Output
 from .progress import ProgressLine
@@ -17,7 +17,7 @@ from .progress import ProgressLine
 if TYPE_CHECKING:
     from ..verify.seen import Finding, Seen, SessionSeen
 
-__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "lines_of", "run"]
 
 DESCRIPTION = """\
 Subscribe every public topic of the topic table for a while, ask each service a few harmless questions, and compare what
@@ -30,7 +30,7 @@ examples:
   kucoin-sync verify --feed uta --seconds 120 -o report.json
   kucoin-sync verify --private -o report.json"""
 
-_INDENT = 9
+_INDENT = 13
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,11 @@ def run(options: argparse.Namespace, output: Output) -> int:
     if options.output:
         options.output.write_bytes(dump(seen, __version__))
     findings = judge(seen)
-    _print(seen, findings, output)
+    if output.records:
+        for record in _records(seen, findings):
+            output.record(record)
+    else:
+        output.print(lines_of(seen, findings, output.width))
     differing = sum(finding.differs for finding in findings)
     if differing:
         output.aside.say(f"kucoin-sync: the venue differs in {differing} points from what this package believes")
@@ -100,40 +104,38 @@ def _writable(text: str) -> Path:
     return Path(text)
 
 
-def _print(seen: Seen, findings: list[Finding], output: Output) -> None:
-    from ..verify.judge import state_of
+def lines_of(seen: Seen, findings: list[Finding], width: int) -> list[Line]:
+    """Return the summary: the services, a table of the topics, the books, absent members, and the findings."""
+    from ..verify.judge import absent_members, state_of
 
-    if output.records:
-        for record in _records(seen, findings):
-            output.record(record)
-        return
-    for session in seen.sessions:
-        output.print([line(Span(f"{session.market:<{_INDENT}}", "bold"), f"  {_told(session)}")])
+    lines = [part for each in seen.sessions for part in _wrapped(each.market, _told(each), width)]
     heads = (
-        Column("topic", right=False),
         Column("", right=False),
         Column("messages"),
-        Column("typed", rank=2),
-        Column("differs", rank=1),
+        Column("typed", rank=1),
+        Column("differs"),
+        Column("topic", right=False),
     )
     rows = []
     for topic in seen.topics:
         count = sum(finding.differs for finding in findings if finding.about == topic.topic)
         rows.append(
             (
-                Span(topic.topic),
                 Span(state_of(topic), "" if topic.messages else "dim"),
                 Span(f"{topic.messages:,}"),
                 Span(f"{topic.typed:,}"),
                 Span(str(count) if count else "-", "down" if count else "dim"),
+                Span(topic.topic),
             )
         )
-    output.print([(), *columns(heads, rows, output.width), ()])
+    lines += [(), *columns(heads, rows, width), ()]
     for book in seen.books:
-        compared = f"equal to KuCoin's {book.compared} times" if not book.differing else "differs from KuCoin's"
-        output.print([line(f"book of {book.topic}: {compared if book.compared else book.problem}")])
-    for finding in findings:
-        output.print(_lines(finding, output.width))
+        compared = "differs from KuCoin's" if book.differing else f"equal to KuCoin's, compared {book.compared} x"
+        lines += _wrapped("book", f"{book.topic}: {book.problem or compared}", width)
+    for topic in seen.topics:
+        if absent := absent_members(topic):
+            lines += _wrapped("absent", f"{topic.topic}: {', '.join(absent)}", width, "dim")
+    return lines + [part for finding in findings for part in _lines(finding, width)]
 
 
 def _told(session: SessionSeen) -> str:
@@ -178,13 +180,15 @@ def _lines(finding: Finding, width: int) -> list[Line]:
     """Return the lines of a finding, with the fact that is wrong below."""
     from ..verify.facts import FACTS
 
-    room = max(20, width - _INDENT)
-    state = Span("differs" if finding.differs else "note", "down" if finding.differs else "dim")
-    first, *rest = wrapped(printable(f"{finding.about}: {finding.text}"), room)
-    lines = [line(Span(f"{state.text:<{_INDENT}}", state.style), first)]
-    lines += [line(" " * _INDENT, text) for text in rest]
+    state, style = ("differs", "down") if finding.differs else ("note", "dim")
+    lines = _wrapped(state, f"{finding.about}: {finding.text}", width, cast(Style, style))
     fact = FACTS.get(finding.fact)
-    if fact is not None:
-        told = wrapped(f"believed: {fact.text} ({fact.source})", room)
-        lines += [line(" " * _INDENT, Span(text, "dim")) for text in told]
-    return lines
+    return lines if fact is None else [*lines, *_wrapped("", f"believed: {fact.text} ({fact.source})", width, "dim")]
+
+
+def _wrapped(word: str, text: str, width: int, style: Style = "") -> list[Line]:
+    """Return the lines of a text beside a word."""
+    first, *rest = wrapped(printable(text), max(20, width - _INDENT))
+    style_of_rest: Style = "" if word else style
+    lines = [line(Span(f"{word:<{_INDENT}}", style), Span(first, style_of_rest))]
+    return lines + [line(" " * _INDENT, Span(text, style_of_rest)) for text in rest]

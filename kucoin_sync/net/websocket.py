@@ -112,7 +112,7 @@ class WebSocketConnection:
         self._secure = isinstance(connected.sock, ssl.SSLSocket)
         self._since_check = -1  # reads since the last check for another TLS record
         self._read_lease: ReadLease | None = None  # set while another thread reads
-        self._no_wait = socket.MSG_DONTWAIT if self._reads_can_wait else 0
+        self._no_wait = getattr(socket, "MSG_DONTWAIT", 0) if self._reads_can_wait else 0
 
     @classmethod
     def connect(

@@ -13,7 +13,7 @@ from ..protocol.message import UNREADABLE, payload_class
 from ..topics.grammar import row_of
 from ..topics.table import Argument, Topic
 from .judge_session import judge_session
-from .members import members_of_data, optional_members, required_members
+from .members import WHOLE, members_of_data, optional_members, required_members
 from .plan import interval_of
 from .reference import Usual, usual_shapes
 from .seen import BookSeen, Finding, Seen, Shape, StreamSeen, TopicSeen
@@ -39,7 +39,7 @@ def judge(seen: Seen) -> list[Finding]:
 
 
 def state_of(topic: TopicSeen) -> str:
-    """Return the state of a topic in one word: "acked", "silent", "refused" or "unanswered"."""
+    """Return the state of a topic in one word: "acked", "silent", "refused", "unanswered" or "skipped"."""
     return "silent" if topic.state == "acked" and not topic.messages else topic.state
 
 
@@ -60,6 +60,9 @@ def judge_topic(topic: TopicSeen, seconds: float) -> Iterator[Finding]:
     if topic.state == "refused":
         if not row.legacy:
             yield Finding(topic.topic, f"it is refused: {topic.text}", "offered")
+        return
+    if topic.state == "skipped":
+        yield Finding(topic.topic, f"it was not tried, because {topic.text}")
         return
     if topic.state == "unanswered":
         yield Finding(topic.topic, f"it was not confirmed: {topic.text}", "ack")
@@ -96,10 +99,10 @@ def _judge_shapes(topic: str, row: Topic, cls: type[Payload], shapes: list[Shape
         elif member.kind not in kinds:
             told.add(member_of_mismatch(member.path))
             yield Finding(topic, f"{member.path} is {member.kind} where {' or '.join(kinds)} is usual", "kinds")
-    missing = required_members(cls) - came
+    missing = required_members(cls) - came if came != {WHOLE} else frozenset()
     for path in sorted(missing):
         yield Finding(topic, f"{path} never comes, which {name} needs", "required members")
-    if usual is not None and not row.private:
+    if usual is not None and not row.private and came != {WHOLE}:
         for path in sorted(usual.always - came - missing):
             if "[" not in path and path.rpartition(".")[0] in {"", *came}:
                 yield Finding(topic, f"{path} never comes", "usual members")

@@ -17,8 +17,10 @@ from msgspec import inspect
 from ..payloads import Payload
 from ..payloads.base import Whole
 
-__all__ = ["Member", "cleaned", "kind_of", "members_of_data", "optional_members", "required_members"]
+__all__ = ["WHOLE", "Member", "cleaned", "kind_of", "members_of_data", "optional_members", "required_members"]
 
+#: The name of the data itself.
+WHOLE = "the data"
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _WORD = re.compile(r"[A-Za-z][A-Za-z._-]{0,30}")
 #: What a member of an id is called in the structs.
@@ -52,8 +54,14 @@ def kind_of(value: object) -> str:
 
 
 def members_of_data(cls: type[Payload], data: Any) -> frozenset[Member]:
-    """Return the members of a push's data, each once. A blank value of a member that may be absent is left out."""
-    return frozenset(_walk(_type_of(cls), data, ""))
+    """Return the members of a push's data, each once. A blank value of a member that may be absent is left out.
+
+    Data of another kind than the struct's is a member `WHOLE`.
+    """
+    known, kind = _type_of(cls), kind_of(data)
+    if kind not in known.kinds:
+        return frozenset({Member(WHOLE, kind, known.kinds)})
+    return frozenset(_walk(known, data, ""))
 
 
 @cache

@@ -10,7 +10,14 @@ from queue import Empty, SimpleQueue
 
 from .. import Client, Event, Message
 from ..events import Disconnected, Retrying, ServerNotice
-from ..exceptions import AckTimeout, ConnectionFailed, KucoinSyncError, SubscriptionRejected
+from ..exceptions import (
+    KEY_NEEDED,
+    AckTimeout,
+    AuthenticationError,
+    ConnectionFailed,
+    KucoinSyncError,
+    SubscriptionRejected,
+)
 from ..net.waker import Waker
 from ..topics.grammar import is_private, market_of
 from .books import BookLog
@@ -72,14 +79,15 @@ class Verification:
         """Do everything, and return what was seen.
 
         Raises:
-            ConnectionFailed, AuthenticationError and others of this package: the venue can't be reached at all.
+            ConnectionFailed: no service of the venue can be reached.
+        AuthenticationError: the account's topics are to be subscribed, and there is no key.
         """
         self._probes = list(probes)
         try:
             for number, probe in enumerate(self._probes, 1):
                 self._tell(f"asking service {number} of {len(self._probes)}")
                 probe.talk()
-            self._check_reached()
+            self._check()
             self._subscribe()
             self._fetch_snapshots()
             began = time.monotonic()
@@ -98,11 +106,13 @@ class Verification:
         sessions = [probe.seen() for probe in self._probes]
         return Seen(self._seconds, sessions, [log.seen() for log in self._logs], list(self._compared()), noted)
 
-    def _check_reached(self) -> None:
-        """Raise ConnectionFailed if no service has answered anything."""
+    def _check(self) -> None:
+        """Raise an error if there is nothing to verify: no service has answered anything, or there is no key."""
         seen = [probe.seen() for probe in self._probes]
         if seen and not any(session.answers for session in seen):
             raise ConnectionFailed(f"no service of the venue can be reached: {seen[0].error}")
+        if self._private and not self._stream.has_key():
+            raise AuthenticationError(f"the topics of an account need an API key; {KEY_NEEDED}")
 
     def _stream_seen(self) -> StreamSeen:
         numbers = self._stream.stats()
@@ -133,7 +143,7 @@ class Verification:
         put = self._arrived.put
         service = (market_of(topic), is_private(topic))
         if service in self._given_up:
-            return TopicLog(topic, "unanswered", self._given_up[service])
+            return TopicLog(topic, "skipped", self._given_up[service])
 
         def take(message: Message) -> None:
             put((log, message))
@@ -142,11 +152,11 @@ class Verification:
             self._stream.subscribe(topic, callback=take, inline=True, timeout=self._timeout)
         except SubscriptionRejected as error:
             return TopicLog(topic, "refused", f"{error.reason} (code {error.code})")
-        except (AckTimeout, ConnectionFailed) as error:
+        except (AckTimeout, ConnectionFailed, AuthenticationError) as error:
             self._unanswered[service] += 1
-            if isinstance(error, ConnectionFailed) or self._unanswered[service] >= _TRIES:
-                self._given_up[service] = f"not tried, because {error}"
-            return TopicLog(topic, "unanswered", str(error))
+            if not isinstance(error, AckTimeout) or self._unanswered[service] >= _TRIES:
+                self._given_up[service] = str(error)
+            return TopicLog(topic, "refused" if isinstance(error, AuthenticationError) else "unanswered", str(error))
         return log
 
     def _listen(self, until: float, enough: Callable[[], bool] = bool) -> None:

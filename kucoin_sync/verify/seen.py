@@ -57,7 +57,8 @@ class TopicSeen(msgspec.Struct):
     """One topic: whether it was confirmed, and what came.
 
     Attributes:
-        state: "acked", "refused" or "unanswered"; `text` is the reason.
+        state: "acked", "refused", "unanswered", or "skipped" after others of its service were not answered; `text` is
+            the reason.
         typed: how many of the messages have a payload that was read without an unusual value.
         disorder: what is wrong with the order of the sequences.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import Message
 from ..payloads import Payload
-from ..protocol.message import mismatches_of, payload_class
+from ..protocol.message import UNREADABLE, mismatches_of, payload_class
 from ..topics.grammar import is_private
 from .members import Member, cleaned, kind_of, members_of_data
 from .seen import Shape, TopicSeen
@@ -16,6 +16,7 @@ from .sequences import Sequences
 __all__ = ["TopicLog", "member_of_mismatch"]
 
 _MAX_SHAPES = 40
+_MAX_DEPTH = 8
 _MAX_ROWS = 8  # more than a candle has columns
 
 
@@ -38,15 +39,14 @@ class TopicLog:
         """Take a message of the topic."""
         self.messages += 1
         cls = payload_class(message.topic, message.subject)
-        data = message.data
-        unread = mismatches_of(message)
+        data, unread = _data_of(message), mismatches_of(message)
         self._typed += cls is not None and not unread
         key = (message.topic, message.subject, _members(cls, data), tuple(map(member_of_mismatch, unread)))
         shape = self._shapes.get(key)
         if shape is not None:
             shape.count += 1
         elif len(self._shapes) < _MAX_SHAPES:
-            sample = cleaned(cls, data) if self._private else data if unread else _shortened(cls, data)
+            sample = cleaned(cls, data) if self._private else _pruned(data) if unread else _shortened(cls, data)
             self._shapes[key] = Shape(str(message.topic), message.subject, 1, sample)
         self._sequences.add(message)
 
@@ -63,16 +63,26 @@ def _members(cls: type[Payload] | None, data: Any) -> frozenset[Member]:
     return frozenset({Member("", kind_of(data), ())}) if cls is None else members_of_data(cls, data)
 
 
+def _data_of(message: Message) -> Any:
+    try:
+        return message.data
+    except UNREADABLE:
+        return None  # `mismatches_of` says so
+
+
 def _shortened(cls: type[Payload] | None, data: Any) -> Any:
     """Return the data with the first rows of its lists only, if these have all of its members."""
-    short = _first_rows(data)
-    return short if _members(cls, short) == _members(cls, data) else data
+    short = _pruned(data, _MAX_ROWS)
+    return short if _members(cls, short) == _members(cls, data) else _pruned(data)
 
 
-def _first_rows(value: Any) -> Any:
+def _pruned(value: Any, rows: int | None = None, depth: int = _MAX_DEPTH) -> Any:
+    """Return a value with so many rows of each list, and nothing that is nested deeper than any payload."""
+    if not isinstance(value, dict | list) or not depth:
+        return None if isinstance(value, dict | list) else value
     if isinstance(value, dict):
-        return {name: _first_rows(each) for name, each in value.items()}
-    return [_first_rows(each) for each in value[:_MAX_ROWS]] if isinstance(value, list) else value
+        return {name: _pruned(each, rows, depth - 1) for name, each in value.items()}
+    return [_pruned(each, rows, depth - 1) for each in value[:rows]]
 
 
 def member_of_mismatch(text: str) -> str:

@@ -93,7 +93,7 @@ def test_each_difference_of_a_venue_is_found_and_named(
         assert f"differs {text}" in found, out
     assert out.count("\ndiffers") == 5, out
     assert "the venue differs in 5 points from what this package believes" in err
-    assert any(line.split() == ["/spotMarket/level1:BTC-USDT", "refused", "0", "0", "1"] for line in out.splitlines())
+    assert any(line.split() == ["refused", "0", "0", "1", "/spotMarket/level1:BTC-USDT"] for line in out.splitlines())
 
 
 def test_where_there_is_no_venue_it_says_so(capsys: pytest.CaptureFixture[str], closed_port: int) -> None:

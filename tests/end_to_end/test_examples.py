@@ -52,7 +52,10 @@ TABLE = {
     ),
     "csv_writer.py": Example(("writing to trades.csv$",), (r"\d+ trades are in trades.csv$",)),
     "flask_sse.py": Example(
-        (r"serving http://127.0.0.1:\d+/$", "event: /market/ticker:ETH-USDT$", r'data: {"sequence":"\d+","price":"'),
+        (
+            r"serving http://127.0.0.1:\d+/$", "event: /market/ticker:ETH-USDT$",
+            r'data: {"symbol":"ETH-USDT","sequence":"\d+","price":"',
+        ),
         endless=(), needs="flask",
     ),
     "graceful_shutdown.py": Example(
@@ -69,6 +72,10 @@ TABLE = {
     "pandas_notebook.py": Example(
         (r"collecting \d+ trades",), (" +open +high +low +close +volume$", "side", "9 +sell "),
         (), ("--trades", "1000000"), needs="pandas",
+    ),
+    "local_account.py": Example(
+        (r"trade +[\d.]+ USDT available, [\d.]+ held", r"live +(buy|sell) [\d.]+ \S+ at [\d.]+"),
+        (r"\d+ fills came; reconciled 1 times$",),
     ),
     "private_orders.py": Example(
         (r"order    received  (buy|sell) \S+ \w+: size \d", r"balance  \w+: \d"), (r"\d+ changes came$",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from decimal import Decimal
 from typing import NoReturn
@@ -227,6 +228,72 @@ def test_a_candle_takes_in_trades() -> None:
     for price in ("5", "1", "3"):
         bar.add(Decimal(price), Decimal("0.5"))
     assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == (2, 5, 1, 3, Decimal("4.5"))
+
+
+def charted(bars: list[Bar], width: int = 60, height: int = 24) -> list[str]:
+    return [text_of(row).rstrip() for row in chart(bars, width, height, UNICODE)]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        ("66981.6", "67009.9", ["67005", "67000", "66995", "66990", "66985"]),
+        ("0.00002511", "0.00002549", ["0.00002540", "0.00002530", "0.00002520"]),
+        ("1", "2", ["1.8", "1.6", "1.4", "1.2", "1.0"]),
+        ("900", "2100", ["2000", "1800", "1600", "1400", "1200", "1000"]),
+    ],
+)
+def test_the_prices_of_the_axis_are_round(low: str, high: str, labels: list[str]) -> None:
+    rows = charted([candle(0, low, high, low, high)], height=20)
+    told = [row.partition("│")[0].strip() for row in rows[1:14]]
+    assert [text for text in told if text] == labels
+
+
+def test_a_line_goes_through_the_chart_at_the_last_price() -> None:
+    bars = [candle(0, "10", "14", "6", "9"), candle(5, "9", "10", "9", "10"), candle(10, "10", "11", "7", "8")]
+    rows = charted(bars, height=11)
+    [at] = [row for row in rows if row.startswith(" 8 │")]
+    assert at == " 8 │─│───░"
+    assert sum("─" in row for row in rows) == 1
+
+
+def test_the_volumes_stand_below_the_candles_where_there_is_room() -> None:
+    bars = [candle(5 * n, "10", "11", "9", "10") for n in range(3)]
+    for bar, volume in zip(bars, ("1", "4", "2"), strict=True):
+        bar.volume = Decimal(volume)
+    rows = charted(bars, height=24)
+    assert [row[4:] for row in rows[17:21]] == ["   █", "   █", "   █ █", " █ █ █"]
+    assert rows[17].startswith("4.00"[:2])
+    assert not any("▅" in row or row.startswith("4") for row in charted(bars, height=13))
+
+
+@pytest.mark.parametrize(
+    ("every", "count", "times"),
+    [
+        (1, 20, ["00:00:00", "00:00:10"]),
+        (60, 23, ["00:00", "00:05", "00:10", "00:15", "00:20"]),
+        (3600, 20, ["00:00", "04:00", "08:00", "12:00", "16:00"]),
+        (86400, 12, ["01 Jan", "08 Jan"]),
+        (60, 1, ["00:00"]),
+    ],
+)
+def test_the_times_of_the_axis_are_round(
+    every: int, count: int, times: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    try:
+        bars = [candle(every * n, "10", "11", "9", "10") for n in range(count)]
+        axis = charted(bars, width=80)[-3]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [part.strip() for part in axis.split("│")[1:]] == times
+
+
+def test_where_there_is_no_room_the_last_close_and_the_volume_stay() -> None:
+    [*_, below] = charted([candle(0, "66999.1", "67004.5", "66998.8", "67000.3")], width=40)
+    assert below == "close 67000.3 (+1.2)  volume 3.000"
 
 
 @pytest.mark.parametrize("bars", [0, 1, 3, 500])

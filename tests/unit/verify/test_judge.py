@@ -64,6 +64,10 @@ DIFFERENCES: dict[str, tuple[str, Callable[[Frames], object], str, str]] = {
         DEPTH, put("asks", lambda rows: [[price, str(size)] for price, size in rows]), "kinds", "asks[][1] is text",
     ),
     "an object for a list": (DEPTH, put("bids", {}), "kinds", "bids is object where list is usual"),
+    "a list for all of the data": (
+        TICKER, lambda frames: [frame.update(data=[frame["data"]]) for frame in frames], "kinds",
+        "the data is list where object is usual",
+    ),
     "an unknown member": (MATCH, put("feeRate", "0.001"), "known members", "feeRate (text) is not a member of Match"),
     "an unknown member inside": (
         SNAPSHOT, in_each(lambda data: data["data"].update(isNew=True)), "known members", "data.isNew (true or false)",
@@ -175,6 +179,19 @@ def test_silence_is_wrong_only_where_messages_are_sure_and_the_time_was_long_eno
         ("/contract/announcement", 600, False), ("/uta/funding-fee:XBTUSDTM", 60, False),
     ):  # fmt: skip
         assert bool(list(judge_topic(TopicSeen(topic), seconds))) == is_wrong, topic
+
+
+def test_a_member_of_another_kind_is_told_once() -> None:
+    frames = frames_of(MATCH)
+    put("tradeId", 17)(frames)
+    [finding] = judge_topic(topic_seen(MATCH, frames), 60)
+    assert finding.fact == "kinds"
+
+
+def test_a_topic_that_was_not_tried_is_a_note() -> None:
+    [note] = judge_topic(TopicSeen(TICKER, "skipped", "the network is down"), 60)
+    assert not note.differs
+    assert note.text == "it was not tried, because the network is down"
 
 
 def test_a_withdrawn_topic_may_be_refused() -> None:

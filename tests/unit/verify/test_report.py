@@ -33,6 +33,7 @@ def test_the_same_messages_give_the_same_bytes_and_the_same_findings() -> None:
     assert judge(read) == judge(seen())
     assert dump(read, "1.2.3") == written
     report = json.loads(written)
+    assert list(report) == sorted(report)
     assert report["version"] == "1.2.3" and report["differs"] is True
     assert [each["text"] for each in report["findings"]] == [finding.text for finding in judge(seen())]
     clock = next(each for each in report["findings"] if "clock" in each["text"])

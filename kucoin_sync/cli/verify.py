@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--private", action="store_true", help="subscribe the topics of the account, too; needs a key")
     parser.add_argument(
-        "-o", "--output", type=_writable, metavar="FILE", help="write a report of all that was seen, as JSON"
+        "-o", "--output", type=Path, metavar="FILE", help="write a report of all that was seen, as JSON"
     )
 
 
@@ -58,6 +58,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from ..verify.run import Verification
     from .checks import rest_of, subject_of
 
+    if options.output:
+        _check_writable(options)
     progress, events, waker = ProgressLine(), list[Event](), Waker()
     try:
         with open_feed(options, output, (SYMBOL, CONTRACT), quiet=True, on_event=events.append) as feed:
@@ -95,13 +97,16 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return 1 if differing else 0
 
 
-def _writable(text: str) -> Path:
-    """Return the path of the report, which must not turn out to be unusable after a minute."""
+def _check_writable(options: argparse.Namespace) -> None:
+    """Exit with 2 if the report can't be written, which must not turn out after a minute. It leaves no file behind."""
+    path: Path = options.output
+    is_new = not path.exists()
     try:
-        open(text, "ab").close()
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text} can't be written: {error.strerror}") from None
-    return Path(text)
+        options.parser.error(f"{path} can't be written: {error.strerror}")
 
 
 def lines_of(seen: Seen, findings: list[Finding], width: int) -> list[Line]:

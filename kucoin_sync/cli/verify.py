@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
             subject = subject_of(options, feed.server, TIMEOUT)
             rest = rest_of(subject, waker)
             probes = [
-                Probe(subject.uta if dialect == "uta" else CLASSIC, market, rest, waker, TIMEOUT)
+                Probe(subject.uta if dialect == "uta" else CLASSIC, market, subject.endpoints, rest, waker, TIMEOUT)
                 for dialect in feeds_of(options.feed)
                 for market in (("uta-spot", "uta-futures") if dialect == "uta" else ("spot", "futures"))
             ]

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync.topics import TABLE
 from kucoin_sync.verify.facts import FACTS
 from kucoin_sync.verify.judge import absent_members, judge, judge_topic, state_of
 from kucoin_sync.verify.plan import topics_of
@@ -203,14 +202,6 @@ def test_members_that_may_be_absent_are_listed_and_no_difference() -> None:
     seen = topic_seen(topic, frames_of(topic))
     assert absent_members(seen) == ["Depth: sequence", "Depth: ts"]
     assert list(judge_topic(seen, 60)) == []
-
-
-def test_every_topic_of_the_table_is_subscribed() -> None:
-    wanted = {topic.partition(":")[0] for topic in topics_of("all", private=True)}
-    assert wanted == {row.prefix for row in TABLE}
-    assert {topic.partition(":")[0] for topic in topics_of("uta")} == {
-        row.prefix for row in TABLE if row.dialect == "uta" and not row.private
-    }
 
 
 def test_every_fact_has_a_sentence_and_a_source() -> None:

@@ -80,7 +80,7 @@ class Verification:
 
         Raises:
             ConnectionFailed: no service of the venue can be reached.
-        AuthenticationError: the account's topics are to be subscribed, and there is no key.
+            AuthenticationError: the account's topics are to be subscribed, and there is no key.
         """
         self._probes = list(probes)
         try:

@@ -150,7 +150,7 @@ def test_what_could_not_be_compared_is_a_note_and_a_missing_snapshot_a_differenc
 @pytest.mark.parametrize(
     ("stream", "fact", "text"),
     [
-        (StreamSeen(unreadable=2), "frames", "2 frames that can't be read"),
+        (StreamSeen(unreadable=2), "frames", "frames that can't be read: 2"),
         (StreamSeen(unknown_types=1), "frames", "of an unknown type"),
         (StreamSeen(unrouted=1), "frames", "that belong to no subscription"),
         (StreamSeen(lost=["disconnected: bye"]), "stays open", "bye"),

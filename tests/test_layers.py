@@ -29,7 +29,7 @@ LAYERS = (
     {"net"},
     {"delivery"},
     {"connections"},
-    {"books"},
+    {"books", "account"},
     {"recovery"},
     {"client", "tunnel"},
     {"stream"},
@@ -43,6 +43,16 @@ ON_TOP = {"__main__", "cli", "contrib", "metrics", "recording", "relay", "testin
 # What knows no thread, socket or clock: packages, and modules of packages that have others.
 PURE = {
     "_version",
+    "account.calls",
+    "account.futures",
+    "account.lists",
+    "account.part",
+    "account.pushes",
+    "account.reconciliation",
+    "account.rows",
+    "account.spot",
+    "account.state",
+    "account.values",
     "books.base",
     "books.calibration",
     "books.changes",
@@ -257,7 +267,9 @@ def test_what_is_built_on_top_uses_the_public_surface_and_pure_modules() -> None
 
 
 def test_every_module_below_the_stream_has_unit_tests_of_its_name() -> None:
-    packages = {"books", "connections", "delivery", "internal", "net", "protocol", "recovery", "topics"}
+    packages = {
+        "account", "books", "connections", "delivery", "internal", "net", "protocol", "recovery", "topics",
+    }  # fmt: skip
     units = Path(__file__).parent / "unit"
     names = [module.split(".") for module in MODULES if module.partition(".")[0] in packages and "." in module]
     assert [name for name in names if not (units / name[0] / f"test_{name[1]}.py").exists()] == []

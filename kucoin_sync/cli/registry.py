@@ -46,6 +46,7 @@ class CliCommand(NamedTuple):
 COMMANDS = (
     CliCommand("watch", "a live table of tickers, or the messages of any topic"),
     CliCommand("book", "a live order book: the ladder, or the queue of each price"),
+    CliCommand("account", "the account of your API key: balances, open orders, positions, fills"),
     CliCommand("trades", "the trades as they happen"),
     CliCommand("candles", "a chart of candles"),
     CliCommand("record", "record messages, to replay them later"),

@@ -73,6 +73,10 @@ TABLE = {
         (r"collecting \d+ trades",), (" +open +high +low +close +volume$", "side", "9 +sell "),
         (), ("--trades", "1000000"), needs="pandas",
     ),
+    "local_account.py": Example(
+        (r"trade +[\d.]+ USDT available, [\d.]+ held", r"live +(buy|sell) [\d.]+ \S+ at [\d.]+"),
+        (r"\d+ fills came; reconciled 1 times$",),
+    ),
     "private_orders.py": Example(
         (r"order    received  (buy|sell) \S+ \w+: size \d", r"balance  \w+: \d"), (r"\d+ changes came$",)
     ),

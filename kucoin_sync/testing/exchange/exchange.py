@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from . import snapshots
+from .account_history import AccountHistory
 from .accounts import Accounts
 from .ledger import SCALE
 from .market import Market
@@ -257,6 +258,14 @@ class Exchange:
         """Return (available, hold) of each currency in an account's spot balance."""
         balances = self._accounts[user].spot.balances
         return {name: (exact(b.available, SCALE), exact(b.hold, SCALE)) for name, b in balances.items()}
+
+    def account_history(self, user: str) -> AccountHistory:
+        """Return what REST tells of an account, as of any instant."""
+        return self._accounts[user].history
+
+    def account_id(self, user: str, currency: str) -> str:
+        """Return the id of an account's spot balance in a currency."""
+        return self._accounts[user].account_id(currency)
 
     def unified_balances(self, user: str) -> dict[str, tuple[Decimal, Decimal]]:
         """Return (available, hold) of each currency in a unified account, as the UTA feed pushes them.

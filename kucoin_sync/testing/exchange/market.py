@@ -55,6 +55,7 @@ class Market:
         trades = 1_790_000_000_000 + int(rng.random() * 1_000_000_000) if spec.futures else 0
         self.engine = Engine(spec, self._on_event, sequence=first, trades=trades)
         self.tape = Tape(spec, self.ids)
+        self._accounts = accounts
         self._marks = accounts.marks if spec.futures else {}
         self._stops = Stops()
         self._traded = False
@@ -148,6 +149,9 @@ class Market:
         if order.account:
             self._account_feed.reserve(order, self._worst_cost(order), now_ns)
             self._uta_accounts.push_reserved(order, now_ns)
+            account = self._accounts[order.owner]
+            account.history.add_balances(account.spot.balances.items(), now_ns)
+            account.history.add_wallet(account.wallet, now_ns)
         self.engine.submit(order, now_ns)
 
     def _worst_cost(self, order: Order) -> int:
@@ -188,4 +192,8 @@ class Market:
         self._uta.record(event)
         if event.order.account or (maker is not None and maker.account):
             self._account_feed.record(event)
+            for order in (event.order, maker):
+                if order is not None and order.account:
+                    account = self._accounts[order.owner]
+                    account.history.add_event(self.spec, self.ids, account.spot, account.wallet, event, order)
             self._uta_accounts.record(event)

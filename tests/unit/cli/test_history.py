@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import Message
-from kucoin_sync.cli.candles import Chart
+from kucoin_sync.cli.candles import Chart, Series
 from kucoin_sync.cli.chart import Bar
 from kucoin_sync.cli.history import LENGTHS, past_candles, past_trades
 from kucoin_sync.cli.layout import UNICODE
@@ -113,10 +113,10 @@ def test_a_chart_goes_on_from_the_candle_that_was_open() -> None:
     rest = Rest([spot_row(60, "2", "3", "4", "1", "5"), spot_row(0, "1", "2", "2", "1", "3")])
     pushed = [(0, "9", "9", "9", "9", "9"), (60, "2", "5", "6", "1", "8"), (120, "5", "5", "5", "5", "1")]
     waiting = Waiting(*(candles_message(*row) for row in pushed))
-    view = Chart(waiting, "BTC-USDT", "1min", UNICODE)  # type: ignore[arg-type]
-    view.begin(rest, NOW)  # type: ignore[arg-type]
-    view.update()
-    assert [(bar.start_ns // 10**9, bar.close, bar.volume) for bar in view._bars] == [
+    series = Series("BTC-USDT", "1min")
+    series.begin(rest, NOW)  # type: ignore[arg-type]
+    Chart(waiting, [series], "1min", UNICODE).update()  # type: ignore[arg-type]
+    assert [(bar.start_ns // 10**9, bar.close, bar.volume) for bar in series.bars] == [
         (0, 2, 3),
         (60, 5, 8),
         (120, 5, 1),
@@ -141,9 +141,10 @@ def test_short_candles_begin_with_the_last_trades_each_counted_once(symbol: str,
     assert [trade[1] for trade in past_trades(rest, symbol)] == [1, 2, 3]  # type: ignore[arg-type]
     assert rest.asked is not None
     assert rest.asked[1] == f"/api/v1/{path}"
-    waiting = Waiting(match(7, "3"), match(8, "4"), match(10, "5"))
-    view = Chart(waiting, symbol, "5s", UNICODE)  # type: ignore[arg-type]
-    view.begin(rest, NOW)  # type: ignore[arg-type]
-    view.update()
-    bars = [(bar.start_ns // 10**9 - BEGAN, bar.open, bar.close, bar.volume) for bar in view._bars]
+    messages = match(7, "3"), match(8, "4"), match(10, "5")
+    series = Series(symbol, "5s")
+    series.begin(rest, NOW)  # type: ignore[arg-type]
+    for message in messages:
+        series.note(message)
+    bars = [(bar.start_ns // 10**9 - BEGAN, bar.open, bar.close, bar.volume) for bar in series.bars]
     assert bars == [(5, 2, 4, 3), (10, 5, 5, 1)]

@@ -78,6 +78,8 @@ PURE = {
     "net.rest_response",
     "payloads",
     "protocol",
+    "recovery.candle_rows",
+    "recovery.candles",
     "recovery.rows",
     "recovery.trades",
     "topics",

@@ -20,6 +20,7 @@ from ..exceptions import InvalidTopic, KucoinSyncError
 from ..internal.guard import guarded
 from ..protocol.session_events import TopicKey
 from ..topics.grammar import argument_of, market_of
+from .candle_rows import candle_rows_for
 from .gate import RecoveringTopic, RecoveryGate, RowSource
 from .rows import trade_rows_for
 
@@ -180,7 +181,7 @@ class RestRecovery:
 
 
 def _source_of(topic: str) -> RowSource | None:
-    return trade_rows_for(topic)
+    return trade_rows_for(topic) or candle_rows_for(topic)
 
 
 def _known_source_of(topic: str) -> RowSource:

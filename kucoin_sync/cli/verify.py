@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--private", action="store_true", help="subscribe the topics of the account, too; needs a key")
     parser.add_argument(
-        "-o", "--output", type=_writable, metavar="FILE", help="write a report of all that was seen, as JSON"
+        "-o", "--output", type=Path, metavar="FILE", help="write a report of all that was seen, as JSON"
     )
 
 
@@ -58,6 +59,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from ..verify.run import Verification
     from .checks import rest_of, subject_of
 
+    if options.output and not _can_be_written(options.output):
+        options.parser.error(f"{options.output} can't be written: choose a file in a folder that exists")
     progress, events, waker = ProgressLine(), list[Event](), Waker()
     try:
         with open_feed(options, output, (SYMBOL, CONTRACT), quiet=True, on_event=events.append) as feed:
@@ -95,13 +98,9 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return 1 if differing else 0
 
 
-def _writable(text: str) -> Path:
-    """Return the path of the report, which must not turn out to be unusable after a minute."""
-    try:
-        open(text, "ab").close()
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text} can't be written: {error.strerror}") from None
-    return Path(text)
+def _can_be_written(path: Path) -> bool:
+    """Return whether a report can be written; it must not turn out to be impossible after a minute."""
+    return os.access(path if path.exists() else path.parent, os.W_OK) and not path.is_dir()
 
 
 def lines_of(seen: Seen, findings: list[Finding], width: int) -> list[Line]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync.cli import main
+from kucoin_sync.cli.registry import read
 from kucoin_sync.testing import KucoinServer, Push
 from kucoin_sync.testing.demo import Demonstration
 from kucoin_sync.verify.judge import judge
@@ -142,6 +143,12 @@ def test_where_there_is_no_venue_it_says_so(capsys: pytest.CaptureFixture[str], 
 def test_a_report_that_can_not_be_written_is_refused_at_once(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["verify", "--demo", "-o", str(tmp_path / "missing" / "report.json")])
-    assert "can't be written" in capsys.readouterr().err
+    for path in (tmp_path / "missing" / "report.json", tmp_path):
+        with pytest.raises(SystemExit, match="2"):
+            main(["verify", "--demo", "-o", str(path)])
+        assert f"{path} can't be written" in capsys.readouterr().err
+
+
+def test_a_command_line_that_is_only_read_writes_no_report(tmp_path: Path) -> None:
+    read(["verify", "-o", str(tmp_path / "report.json")])
+    assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -59,8 +58,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from ..verify.run import Verification
     from .checks import rest_of, subject_of
 
-    if options.output and not _can_be_written(options.output):
-        options.parser.error(f"{options.output} can't be written: choose a file in a folder that exists")
+    if options.output:
+        _check_writable(options)
     progress, events, waker = ProgressLine(), list[Event](), Waker()
     try:
         with open_feed(options, output, (SYMBOL, CONTRACT), quiet=True, on_event=events.append) as feed:
@@ -98,9 +97,16 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return 1 if differing else 0
 
 
-def _can_be_written(path: Path) -> bool:
-    """Return whether a report can be written; it must not turn out to be impossible after a minute."""
-    return os.access(path if path.exists() else path.parent, os.W_OK) and not path.is_dir()
+def _check_writable(options: argparse.Namespace) -> None:
+    """Exit with 2 if the report can't be written, which must not turn out after a minute. It leaves no file behind."""
+    path: Path = options.output
+    is_new = not path.exists()
+    try:
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        options.parser.error(f"{path} can't be written: {error.strerror}")
 
 
 def lines_of(seen: Seen, findings: list[Finding], width: int) -> list[Line]:

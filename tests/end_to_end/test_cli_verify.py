@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from kucoin_sync.cli import main
-from kucoin_sync.cli.registry import read
 from kucoin_sync.testing import KucoinServer, Push
 from kucoin_sync.testing.demo import Demonstration
 from kucoin_sync.verify.judge import judge
@@ -147,8 +146,3 @@ def test_a_report_that_can_not_be_written_is_refused_at_once(
         with pytest.raises(SystemExit, match="2"):
             main(["verify", "--demo", "-o", str(path)])
         assert f"{path} can't be written" in capsys.readouterr().err
-
-
-def test_a_command_line_that_is_only_read_writes_no_report(tmp_path: Path) -> None:
-    read(["verify", "-o", str(tmp_path / "report.json")])
-    assert list(tmp_path.iterdir()) == []

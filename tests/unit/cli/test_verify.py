@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kucoin_sync.cli.layout import text_of
+from kucoin_sync.cli.registry import read
 from kucoin_sync.cli.verify import lines_of
 from kucoin_sync.verify.judge import judge
 from kucoin_sync.verify.seen import Answered, BookSeen, Seen, SessionSeen, Shape, TopicSeen
@@ -69,3 +72,9 @@ def test_no_line_is_wider_than_the_terminal_and_each_state_can_be_seen(width: in
     assert [line.split()[:2] for line in lines if line.startswith(("acked", "silent", "refused"))] == [
         ["acked", "1,234"], ["silent", "0"], ["refused", "0"],
     ]  # fmt: skip
+
+
+def test_reading_the_command_line_makes_no_report(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    assert read(["verify", "-o", str(path)]).output == path
+    assert not path.exists()

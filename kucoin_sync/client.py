@@ -233,6 +233,8 @@ class Client(Subscribing):
         """Drop everything that belongs to the parent; called first in a forked child."""
         closed = self._callbacks.closed  # the closing thread may not exist in the child
         self._callbacks.after_fork()
+        if self._quota is not None:
+            self._quota = self._quota.after_fork()  # its lock may have been held when the parent forked
         if self._books is not None:
             self._books.after_fork()
         stream = weakref.ref(self)

@@ -131,7 +131,8 @@ class RestRecovery:
         """Ask REST again at once, which can be reached where KuCoin has just confirmed a topic."""
         now = time.monotonic()
         for topic, gate in self._recovering(keys):
-            self._queue.reachable(gate.topics[topic].source.market)
+            if (state := gate.topics.get(topic)) is not None:  # it may have been unsubscribed meanwhile
+                self._queue.reachable(state.source.market)
             gate.carried(topic, now)
 
     def lost(self, keys: list[TopicKey]) -> None:

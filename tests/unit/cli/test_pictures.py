@@ -6,6 +6,7 @@ import json
 import time
 from collections import deque
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -187,6 +188,18 @@ def test_the_trades_of_one_symbol_show_who_has_the_upper_hand() -> None:
     assert rows[0] == f"buyers 75% {'█' * 38}{'░' * 12} sellers 25%"
     assert rows[2].split() == ["time", "side", "price", "size"]
     assert [row.split()[3] for row in rows[3:]] == ["67000.0", "67000.1"]
+
+
+def test_the_time_of_a_new_trade_is_bold_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = Tape(Waiting(trade("BTC-USDT", "buy", "3", "67000.1")), ["BTC-USDT"], UNICODE)  # type: ignore[arg-type]
+    view.update()
+    seen = time.monotonic()
+    styles = []
+    for later in (0.0, 1.5):
+        clock = SimpleNamespace(monotonic=lambda later=later: seen + later)
+        monkeypatch.setattr("kucoin_sync.cli.trades.time", clock)
+        styles.append(view.draw(80, 20)[-1][0].style)
+    assert styles == ["bold", "dim"]
 
 
 def test_trades_of_no_size_have_no_bar() -> None:

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
             subject = subject_of(options, feed.server, TIMEOUT)
             rest = rest_of(subject, waker)
             probes = [
-                Probe(subject.uta if dialect == "uta" else CLASSIC, market, rest, waker, TIMEOUT)
+                Probe(subject.uta if dialect == "uta" else CLASSIC, market, subject.endpoints, rest, waker, TIMEOUT)
                 for dialect in feeds_of(options.feed)
                 for market in (("uta-spot", "uta-futures") if dialect == "uta" else ("spot", "futures"))
             ]
@@ -90,10 +90,10 @@ def run(options: argparse.Namespace, output: Output) -> int:
     else:
         output.print(lines_of(seen, findings, output.width))
     differing = sum(finding.differs for finding in findings)
+    verdict = "is as this package believes, as far as it was seen"
     if differing:
-        output.aside.say(f"kucoin-sync: the venue differs in {differing} points from what this package believes")
-    else:
-        output.aside.say("kucoin-sync: the venue is as this package believes, as far as it was seen")
+        verdict = f"differs in {differing} point{'s' * (differing != 1)} from what this package believes"
+    output.aside.say(f"kucoin-sync: the venue {verdict}")
     return 1 if differing else 0
 
 
@@ -148,7 +148,7 @@ def _told(session: SessionSeen) -> str:
     seconds = {answered.name: answered.seconds for answered in session.answers}
     pong = seconds.get("ping")
     parts = [
-        f"{sum(each is not None for each in seconds.values())} answers",
+        f"answers: {sum(each is not None for each in seconds.values())}",
         "no pong" if pong is None else f"pong within {pong + 0.1:.1f} s",
         *([] if session.clock is None else [f"clock {session.clock:+.1f} s"]),
         *([] if session.silent is None else [f"cut after {session.silent:.0f} s of silence"]),

@@ -37,8 +37,8 @@ def shown(width: int) -> list[str]:
 
 def test_the_summary_names_services_topics_books_and_what_differs() -> None:
     assert shown(90) == [
-        "spot         1 answers, pong within 0.2 s, clock -0.2 s, cut after 60 s of silence, closed",
-        "             with code 1000",
+        "spot         answers: 1, pong within 0.2 s, clock -0.2 s, cut after 60 s of silence,",
+        "             closed with code 1000",
         "uta-spot     no route to host",
         "",
         "         messages  typed  differs  topic",

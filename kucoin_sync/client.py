@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from .connections.last_values import LastValues, UnheldSubscriptions
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
 from .connections.subscriber import Callback, Subscriber
@@ -19,9 +20,13 @@ from .delivery.callbacks import Callbacks
 from .delivery.inline_queue import InlineQueue
 from .delivery.observer import Observer
 from .events import Event
+from .exceptions import InvalidTopic
 from .internal.fork import install_fork_hooks, register
 from .internal.signals import defer, deferred_threads, holds_no_lock, is_reentrant, run_or_defer, wait_for_deferred
+from .protocol.message import Message
 from .protocol.session_events import TopicKey
+from .topics import grammar
+from .topics.name import TopicName
 
 if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict, Unpack
@@ -54,6 +59,7 @@ _INTERNAL = {
 }  # fmt: skip
 
 C = TypeVar("C", bound=Callback)
+P = TypeVar("P")
 
 
 class Client(Subscribing):
@@ -99,6 +105,8 @@ class Client(Subscribing):
         self._books: BookManager | None = None  # made with the first book
         # Has KuCoin push the snapshot of a topic again. A method of this object would keep it alive.
         self._push_again: Callable[[str], None] = manager.resubscribe
+        unheld = UnheldSubscriptions(subscriber, lambda: manager.closed)
+        self._last_values = LastValues(lambda: unheld, None)
         self._tunnels: dict[str, object] = {}  # the names of open tunnels
         self._watchers: dict[str, Watcher] = {}  # key "": the watcher of `watch` or of the first book
         install_fork_hooks()
@@ -128,6 +136,27 @@ class Client(Subscribing):
         # One step, see `MessageQueue.source`.
         [tunnel] = map(Tunnel, (name,), (self._tunnels,), (self._subscriber,), (self._subscription_manager,), (self,))
         return tunnel
+
+    @overload
+    def last(self, topic: TopicName[P], timeout: float = 5.0) -> Message[P]: ...
+    @overload
+    def last(self, topic: str, timeout: float = 5.0) -> Message: ...
+    @holds_no_lock
+    def last(self, topic: str, timeout: float = 5.0) -> Message:
+        """Return the newest message of a topic; wait up to `timeout` seconds for the first one.
+
+        No subscription misses that message. The first call subscribes the topic, once for all callers; `unsubscribe`
+        ends that. The message's `received_ns` tells its age. If messages of several subjects were received at the same
+        instant, it is one of these.
+
+        Raises:
+            TimeoutError: no message has come in time.
+            InvalidTopic: it is no topic, or names several. Other errors are those of `subscribe`.
+        """
+        singles = grammar.split(topic)
+        if len(singles) != 1:
+            raise InvalidTopic(f"{topic!r:.200} names {len(singles)} topics; ask for the last message of each")
+        return self._last_values.get(singles[0], timeout)
 
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
         """Decorate a function to become the callback of topics; `options` are those of `subscribe`."""
@@ -232,6 +261,7 @@ class Client(Subscribing):
         if self._books is not None:
             self._books.after_fork()
         stream = weakref.ref(self)
+        self._last_values.after_fork()
         self._subscription_manager.after_fork(lambda: None if (held := stream()) is None else held.resume())
         if closed:
             self._begin_to_close()

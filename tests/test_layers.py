@@ -68,13 +68,15 @@ PURE = {
 }
 # Takes each step to KuCoin on its own, to find out which one fails.
 DOCTOR = {"cli.checks", "cli.diagnosis", "cli.doctor"}
-# What a message source other than KuCoin builds on.
+# What a message source other than KuCoin, or a web application, builds on.
 SEAM = {
     "client",
     "books.snapshot_fetcher",
+    "connections.last_values",
     "connections.source",
     "delivery.callbacks",
     "delivery.observer",
+    "delivery.overflow",
     "delivery.queue",
     "internal.fork",
     "internal.guard",

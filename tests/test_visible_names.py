@@ -9,7 +9,7 @@ from kucoin_sync import Message, Stream, topics
 from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.testing import KucoinServer
 
-STREAM = {"book", "close", "closed", "on", "resume", "stats", "subscribe", "tunnel", "unsubscribe"}
+STREAM = {"book", "close", "closed", "last", "on", "resume", "stats", "subscribe", "tunnel", "unsubscribe"}
 REPLAY = {"began", "duration", "missing", "position", "recorded", "seek", "start", "torn", "wait"}
 TUNNEL = {"close", "closed", "name", "subscribe", "unsubscribe"}
 SUBSCRIPTION = {"close", "closed", "dropped", "get", "pending", "topics"}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypedDict
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks
 from ..delivery.inline_queue import InlineQueue
-from ..delivery.overflow import OVERFLOW, queue_for
+from ..delivery.overflow import OVERFLOW, Overflow, queue_for
 from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
 from ..events import Overflowed
@@ -40,7 +40,7 @@ class SubscribeArguments(TypedDict, total=False):
     callback: Callback | None
     inline: bool
     maxsize: int
-    overflow: str
+    overflow: Overflow
     private: bool | None
     stale_after: float | None
     timeout: float | None
@@ -49,13 +49,13 @@ class SubscribeArguments(TypedDict, total=False):
 class SubscribeOptions(NamedTuple):
     """The options of one `subscribe` call; see `Stream.subscribe`."""
 
-    callback: Callback | None
-    inline: bool
-    maxsize: int
-    overflow: str
-    private: bool | None
-    stale_after: float | None
-    timeout: float | None
+    callback: Callback | None = None
+    inline: bool = False
+    maxsize: int = 10_000
+    overflow: Overflow = "raise"
+    private: bool | None = None
+    stale_after: float | None = None
+    timeout: float | None = 10.0
 
     def check(self) -> None:
         """Raise ValueError or TypeError for an invalid option."""

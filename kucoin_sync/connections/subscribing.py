@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from ..delivery.overflow import Overflow
 from ..delivery.subscription import Subscription
 from ..internal.fork import NotPicklable
 from ..internal.signals import run_or_defer
@@ -44,7 +45,7 @@ class Subscribing(NotPicklable):
         callback: Callback | None = None,
         inline: bool = False,
         maxsize: int = 10_000,
-        overflow: str = "raise",
+        overflow: Overflow = "raise",
         private: bool | None = None,
         stale_after: float | None = None,
         timeout: float | None = 10.0,

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from ..exceptions import InvalidTopic, KucoinSyncError
 from .output import Output
-from .registry import parser_for
+from .registry import read
 from .suggestions import hint_for
 
 __all__ = ["main"]
@@ -26,8 +26,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    named = next((argument for argument in arguments if not argument.startswith("-")), None)
-    options = parser_for(named).parse_args(arguments)
+    options = read(arguments)
     try:
         signal.signal(signal.SIGTERM, _terminate)
     except ValueError:
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not output.aside.has_said(str(error)):  # an event may have told it
             print(f"kucoin-sync: {error}", file=sys.stderr)
         symbols = getattr(options, "symbols", None) or [getattr(options, "symbol", "")]
-        if hint := hint_for(error, symbols):
+        if hint := hint_for(error, symbols, [*getattr(options, "topic", []), *getattr(options, "topics", [])]):
             print(f"kucoin-sync: {hint}", file=sys.stderr)
         if isinstance(error, InvalidTopic):
             return 2

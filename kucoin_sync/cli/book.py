@@ -11,7 +11,7 @@ from .ladder import Ladder
 from .live import add_ending, show, wait_for
 from .numbers import positive_float, positive_int
 from .output import Output
-from .wanted import book_of
+from .wanted import book_of, one_symbol
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Show the book until Ctrl-C."""
+    options.symbol = one_symbol(options.symbol)
     with (
         open_feed(options, output, [options.symbol], seconds=options.seconds) as feed,
         feed.stream.book(options.symbol, level=options.level, feed=options.feed) as book,

@@ -14,7 +14,7 @@ from .feed import open_feed, waiting
 from .layout import Glyphs, Line
 from .live import View, add_ending, print_messages, show
 from .output import Output
-from .wanted import add_feed, candles_of, trades_of
+from .wanted import add_feed, candles_of, one_symbol, trades_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "Chart", "add_arguments", "run"]
 
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Show candles until Ctrl-C."""
-    symbol, length = options.symbol, options.type
+    symbol, length = one_symbol(options.symbol), options.type
     topic = trades_of(symbol, options.feed) if length in SECONDS else candles_of(symbol, length, options.feed)
     with open_feed(options, output, [symbol], seconds=options.seconds) as feed:
         subscription = feed.every(topic)

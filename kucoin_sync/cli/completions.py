@@ -1,4 +1,4 @@
-"""`kucoin-sync completions`: a script for a shell that completes the commands and their options."""
+"""`kucoin-sync completions`: a script for a shell that completes the commands, their options, topics and symbols."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import argparse
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..topics import TABLE
+from ..topics.symbols import COMMON
 from .output import Output
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "SHELLS", "add_arguments", "run", "script"]
 
 DESCRIPTION = """\
-Print a script for a shell that completes commands and options with the Tab key. It needs no network."""
+Print a script for a shell that completes commands, options, topics and symbols with the Tab key. It needs no
+network."""
 EXAMPLES = """\
 to use it now, and in every new shell:
   bash   source <(kucoin-sync completions bash)
@@ -37,6 +40,12 @@ def run(options: argparse.Namespace, output: Output) -> int:
     else:
         print(text, end="")
     return 0
+
+
+_PREFIXES = tuple(dict.fromkeys(row.prefix for row in TABLE))
+_TOPICS = tuple(dict.fromkeys(f"{row.prefix}:" if row.argument.value else row.prefix for row in TABLE))
+#: What an argument may be, by its name in the help.
+_VALUES = {"TOPIC": _TOPICS, "WORD": _PREFIXES, "SYMBOL": COMMON}
 
 
 class _Option(NamedTuple):
@@ -70,7 +79,7 @@ def _commands() -> Iterable[_Known]:
         options: list[_Option] = []
         words: list[str] = []
         for action in own._actions:
-            choices = tuple(str(choice) for choice in action.choices or ())
+            choices = tuple(str(choice) for choice in action.choices or _VALUES.get(str(action.metavar), ()))
             if action.option_strings:
                 about = (action.help or "").replace("%%", "%")
                 options.append(_Option(tuple(action.option_strings), about, action.nargs != 0, choices))
@@ -80,7 +89,7 @@ def _commands() -> Iterable[_Known]:
 
 
 def _bash(commands: list[_Known]) -> str:
-    names = " ".join(command.name for command in commands)
+    names, symbols = " ".join(command.name for command in commands), " ".join(COMMON)
     cases = "\n".join(
         f'        {command.name}) words="{" ".join([*command.words, *_names(command.options)])}" ;;'
         for command in commands
@@ -97,6 +106,13 @@ def _bash(commands: list[_Known]) -> str:
 _kucoin_sync() {{
     local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" words=""
     COMPREPLY=()
+    if [[ $current == : ]]; then
+        before=: current=""
+    fi
+    if [[ $before == : ]]; then  # bash takes the colon of a topic for the end of a word
+        COMPREPLY=($(compgen -W "{symbols}" -- "$current"))
+        return
+    fi
     if ((COMP_CWORD == 1)); then
         COMPREPLY=($(compgen -W "{names} --help --version" -- "$current"))
         return
@@ -109,6 +125,9 @@ _kucoin_sync() {{
     esac ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$current"))
+    if [[ ${{COMPREPLY[0]}} == *: ]]; then
+        compopt -o nospace 2>/dev/null  # the symbol follows
+    fi
 }}
 complete -F _kucoin_sync kucoin-sync
 """
@@ -147,11 +166,15 @@ def _zsh_arguments(command: _Known) -> str:
     specs = []
     for option in command.options:
         about = option.about.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
-        value = f":value:({' '.join(option.choices)})" if option.takes_value else ""
+        value = f":value:({_zsh_words(option.choices)})" if option.takes_value else ""
         specs += [_quoted(f"{name}[{about}]{value}") for name in option.names]
     if command.words:
-        specs.append(_quoted(f"1:which:({' '.join(command.words)})"))
+        specs.append(_quoted(f"*:which:({_zsh_words(command.words)})"))
     return " ".join(specs)
+
+
+def _zsh_words(words: Iterable[str]) -> str:
+    return " ".join(words).replace(":", "\\:")
 
 
 def _fish(commands: list[_Known]) -> str:

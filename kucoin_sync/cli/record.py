@@ -15,7 +15,7 @@ from .live import wait_for
 from .numbers import positive_duration, positive_float
 from .output import Output
 from .progress import ProgressLine, size
-from .wanted import add_feed, book_of, ticker_of
+from .wanted import add_feed, book_of, symbols_in, ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -54,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Record until Ctrl-C."""
-    wanted = [topic if topic.startswith("/") else ticker_of(topic, options.feed) for topic in options.topics]
+    options.book = symbols_in(options.book)
+    wanted = [topic for topic in options.topics if _is_topic(topic)]
+    symbols = symbols_in(word for word in options.topics if not _is_topic(word))
+    wanted += [ticker_of(symbol, options.feed) for symbol in symbols]
     if not wanted and not options.book:
         raise InvalidTopic(
             "nothing to record: name a topic, as in kucoin-sync record /market/match:BTC-USDT, or --book"
@@ -106,6 +109,10 @@ def _watch(recorder: Recorder, feed: CommandStream, options: argparse.Namespace,
                 output.record({"path": str(recorder.path), **numbers, "rate": round(rate, 1)})
     finally:
         progress.end()
+
+
+def _is_topic(word: str) -> bool:
+    return word.startswith("/") or ":" in word
 
 
 def _nothing(_: Message) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from ..payloads import fields_of
 from ..topics import TABLE, Topic
 from .layout import wrapped
 from .output import Output
+from .suggestions import did_you_mean
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "TABLE_STANDS_IN", "add_arguments", "markdown", "run"]
 
@@ -39,9 +41,21 @@ def run(options: argparse.Namespace, output: Output) -> int:
     elif output.records:
         for row in rows:
             output.record(_as_dict(row))
-    else:
+    elif rows:
         print("\n\n".join(_folded(_described(row), output) for row in rows))
+    if not rows:
+        output.aside.say(f"kucoin-sync: {_no_topic(options.words)}")
     return 0 if rows else 1
+
+
+def _no_topic(words: list[str]) -> str:
+    """Return a sentence about words that no topic has, or that no topic has together."""
+    texts = [_described(row).lower() for row in TABLE]
+    unknown = [word for word in words if not any(word.lower() in text for text in texts)]
+    known = re.findall(r"[a-z][a-z0-9]+", " ".join(texts))
+    asked = dict.fromkeys(question for word in unknown if (question := did_you_mean(word.lower(), known)))
+    which = f"the word {unknown[0]!r}" if unknown else f"all of the words {' '.join(map(repr, words))}"
+    return "; ".join([f"no topic has {which}", *asked])
 
 
 def markdown(rows: tuple[Topic, ...] | list[Topic] = TABLE) -> str:

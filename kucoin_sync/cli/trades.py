@@ -15,7 +15,7 @@ from .feed import open_feed, waiting
 from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, text_of
 from .live import View, add_ending, print_messages, show
 from .output import Output
-from .wanted import add_feed, trades_of
+from .wanted import add_feed, symbols_in, trades_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "Tape", "add_arguments", "run"]
 
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Show trades until Ctrl-C."""
+    options.symbols = symbols_in(options.symbols)
     wanted = [trades_of(symbol, options.feed) for symbol in options.symbols]
     with open_feed(options, output, options.symbols, seconds=options.seconds) as feed:
         subscription = feed.every(*wanted)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 
 from .. import topics
 from ..books.source import BookSource
+from ..exceptions import InvalidTopic
+from ..topics.symbols import suggest
 
-__all__ = ["add_feed", "book_of", "candles_of", "statistics_of", "ticker_of", "trades_of"]
+__all__ = ["add_feed", "book_of", "candles_of", "one_symbol", "statistics_of", "symbols_in", "ticker_of", "trades_of"]
 
 
 def add_feed(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +21,38 @@ def add_feed(parser: argparse.ArgumentParser) -> None:
         default="classic",
         help="classic or uta, KuCoin's newer feed (default: classic)",
     )
+
+
+def symbols_in(words: Iterable[str]) -> list[str]:
+    """Return the symbols of a command line, where commas may stand between symbols and BTC/USDT is BTC-USDT.
+
+    Raises:
+        InvalidTopic: one of them can't be a symbol.
+    """
+    symbols = [part.strip().replace("/", "-") for word in words for part in word.split(",")]
+    symbols = [*dict.fromkeys(filter(None, symbols))]
+    for symbol in symbols:
+        if not _can_exist(symbol):
+            guess = suggest(symbol) or symbol.upper()
+            question = f"; did you mean {guess}?" if _can_exist(guess) else ""
+            raise InvalidTopic(f"{symbol!r} is not a symbol: one reads BTC-USDT, or XBTUSDTM for futures{question}")
+    return symbols
+
+
+def one_symbol(word: str) -> str:
+    """Return the symbol of a command that takes one; raise InvalidTopic as `symbols_in`, or if there are several."""
+    symbols = symbols_in([word])
+    if len(symbols) != 1:
+        raise InvalidTopic(f"this command shows one symbol, not {word!r}; run it once for each")
+    return symbols[0]
+
+
+def _can_exist(symbol: str) -> bool:
+    try:
+        ticker_of(symbol)
+    except InvalidTopic:
+        return False
+    return True
 
 
 def ticker_of(symbol: str, feed: str = "classic") -> str:

@@ -10,7 +10,7 @@ from .live import add_ending, print_messages, show
 from .output import Output
 from .tail import Tail
 from .tickers import Tickers
-from .wanted import add_feed, statistics_of, ticker_of
+from .wanted import add_feed, statistics_of, symbols_in, ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Watch until Ctrl-C."""
+    options.symbols = symbols_in(options.symbols)
     wanted = [ticker_of(symbol, options.feed) for symbol in options.symbols] + options.topic
     if not wanted:
         raise InvalidTopic("nothing to watch: name a symbol, as in kucoin-sync watch BTC-USDT, or a --topic")

@@ -10,7 +10,7 @@ import difflib
 
 from .grammar import QUOTE_CURRENCIES
 
-__all__ = ["is_known", "suggest"]
+__all__ = ["COMMON", "is_known", "suggest"]
 
 _QUOTES = ("USDT", "USDC", "BTC", "ETH", "KCS", "EUR")
 _BASES = (
@@ -23,6 +23,8 @@ _BASES = (
 )  # fmt: skip
 _SPOT = tuple(f"{base}-{quote}" for quote in _QUOTES for base in _BASES if base != quote)
 _CONTRACTS = tuple(f"{'XBT' if base == 'BTC' else base}USDTM" for base in _BASES if not base.startswith("USD"))
+COMMON = (*(symbol for symbol in _SPOT if symbol.endswith(f"-{_QUOTES[0]}")), *_CONTRACTS)
+"""The symbols of the well-known ones that a shell completes."""
 _KNOWN = frozenset((*_SPOT, *_CONTRACTS))
 _NEAR = 0.85
 """Similarity from which on a symbol counts as misspelled."""

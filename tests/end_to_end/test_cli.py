@@ -131,6 +131,8 @@ def test_without_a_network_the_demo_is_named(
     ("arguments", "hint"),
     [
         (["watch", "btc-usdt"], "did you mean BTC-USDT?"),
+        (["watch", "BTC:USDT"], "'BTC:USDT' is not a symbol: one reads BTC-USDT, or XBTUSDTM for futures"),
+        (["book", "BTC-USDT,ETH-USDT"], "shows one symbol, not 'BTC-USDT,ETH-USDT'; run it once for each"),
         (["watch"], "name a symbol"),
         (["watch", "--topic", "market"], "is not a topic"),
     ],
@@ -151,6 +153,70 @@ def test_a_wrong_command_line_is_exit_code_2(arguments: list[str], capsys: pytes
         main(arguments)
     assert caught.value.code == 2
     assert "usage: kucoin-sync" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["wach"], "; did you mean watch?"),
+        (["watch", "BTC-USDT", "--cuont", "3"], "kucoin-sync watch: error: unrecognized arguments: --cuont"),
+        (["watch", "BTC-USDT", "--cuont=3"], "--cuont=3; did you mean --count?"),
+        (["watch", "BTC-USDT", "--deom"], "unrecognized arguments: --deom; did you mean --demo?"),
+        (["candles", "BTC-USDT", "--type", "1hours"], "; did you mean 1hour?"),
+        (["completions", "bsh"], "; did you mean bash?"),
+    ],
+)
+def test_a_misspelled_word_of_the_command_line_has_a_suggestion(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert error in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["market/ticker:BTC-USDT", "ticker:BTC-USDT"])
+@pytest.mark.parametrize("command", [["watch", "--topic"], ["record", "-o", "none.jsonl"]], ids=["watch", "record"])
+def test_what_is_no_topic_may_be_like_one(command: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, word]) == 2
+    assert capsys.readouterr().err.splitlines()[1] == "kucoin-sync: did you mean /market/ticker:BTC-USDT?"
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["candels"], "no topic has the word 'candels'; did you mean candles?"),
+        (["futurs", "private"], "no topic has the word 'futurs'; did you mean futures?"),
+        (["candles", "funding"], "no topic has all of the words 'candles' 'funding'"),
+        (["xyzzy"], "no topic has the word 'xyzzy'"),
+    ],
+)
+def test_words_that_no_topic_has_are_told(words: list[str], answer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["topics", *words]) == 1
+    assert capsys.readouterr() == ("", f"kucoin-sync: {answer}\n")
+
+
+@pytest.mark.parametrize("symbols", [["BTC-USDT,ETH-USDT"], ["BTC/USDT,", "ETH/USDT"]], ids=" ".join)
+def test_symbols_may_have_commas_between_them_and_a_slash_in_them(
+    symbols: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["watch", *symbols, "--demo", "--count", "4"]) == 0
+    topics = {json.loads(line)["topic"] for line in capsys.readouterr().out.splitlines()}
+    assert topics == {"/market/ticker:BTC-USDT", "/market/ticker:ETH-USDT"}
+
+
+def test_the_help_of_a_command_shows_its_own_options_only(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, shown, hidden in (
+        (["watch", "--help"], "--topic", "--rest-url"),
+        (["--help"], "--rest-url", "--topic"),
+    ):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        out = capsys.readouterr().out
+        assert shown in out
+        assert hidden not in out
+        assert "--demo" in out
+    assert main(["--demo", "watch", "BTC-USDT", "--count", "1", "--json"]) == 0, "they may come first, too"
 
 
 def test_the_demo_needs_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,10 @@ NAMES = {command.name for command in COMMANDS}
 ASK_BASH = """
 {script}
 for words in "kucoin-sync |" "kucoin-sync d" "kucoin-sync book --le" "kucoin-sync book --level |" \\
-             "kucoin-sync candles --type 1m" "kucoin-sync completions |" "kucoin-sync nonsense |"; do
+             "kucoin-sync candles --type 1m" "kucoin-sync watch --topic /market/ma" "kucoin-sync record /market/ti" \\
+             "kucoin-sync watch --topic /market/ticker : BTC-" "kucoin-sync watch --topic /market/ticker :" \\
+             "kucoin-sync watch XBT" "kucoin-sync topics /contract/pos" \\
+             "kucoin-sync completions |" "kucoin-sync nonsense |"; do
     COMP_WORDS=(${{words/|/}}); [[ $words == *"|" ]] && COMP_WORDS+=("")
     COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
     _kucoin_sync
@@ -41,12 +44,19 @@ def run(shell: str, text: str) -> str:
 
 def test_bash_completes_commands_options_and_values() -> None:
     answers = run("bash", ASK_BASH.format(script=script("bash"))).splitlines()
-    first, with_d, option, level, kind, shells, nothing, registered = answers
+    first, with_d, option, level, kind, *topics, shells, nothing, registered = answers
     assert set(first.split()) == {*NAMES, "--help", "--version"}
     assert with_d == "demo doctor"
     assert option == "--level"
     assert level == "2 3"
     assert kind == "1min 1month"
+    match, ticker, symbol, any_symbol, contract, words = topics
+    assert match == "/market/match:"
+    assert ticker == "/market/ticker:"
+    assert symbol == "BTC-USDT"
+    assert "ETH-USDT" in any_symbol.split()
+    assert contract == "XBTUSDTM"
+    assert words == "/contract/position /contract/positionAll"
     assert shells.split()[:3] == list(SHELLS)
     assert nothing == ""
     assert registered == "complete -F _kucoin_sync kucoin-sync"

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from .books.local_book import LocalLevel2Book, LocalLevel3Book
     from .books.manager import BookManager
     from .books.snapshot_fetcher import FetcherFactory, SnapshotProvider
+    from .connections.subscribing import DeliveryOptions
     from .tunnel import Tunnel
 
     B = TypeVar("B")
+    T = TypeVar("T")
 
     Feed = Literal["classic", "uta"]
 
@@ -60,6 +62,7 @@ _INTERNAL = {
 
 C = TypeVar("C", bound=Callback)
 P = TypeVar("P")
+Q = TypeVar("Q")
 
 
 class Client(Subscribing):
@@ -158,6 +161,16 @@ class Client(Subscribing):
             raise InvalidTopic(f"{topic!r:.200} names {len(singles)} topics; ask for the last message of each")
         return self._last_values.get(singles[0], timeout)
 
+    @overload
+    def on(  # type: ignore[overload-overlap]  # a text may be a typed topic
+        self, topic: TopicName[P], **options: Unpack[DeliveryOptions]
+    ) -> Callable[[Callable[[Message[P]], T]], Callable[[Message[P]], T]]: ...
+    @overload
+    def on(  # type: ignore[overload-overlap]
+        self, topic: TopicName[P], topic_2: TopicName[Q], /, **options: Unpack[DeliveryOptions]
+    ) -> Callable[[Callable[[Message[P | Q]], T]], Callable[[Message[P | Q]], T]]: ...
+    @overload
+    def on(self, topic: str, *more_topics: str, **options: Unpack[DeliveryOptions]) -> Callable[[C], C]: ...
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
         """Decorate a function to become the callback of topics; `options` are those of `subscribe`."""
 
@@ -188,20 +201,20 @@ class Client(Subscribing):
         self,
         symbol: str,
         *,
-        level: int,
+        level: Literal[2, 3],
         generation: int = 2,
-        feed: str = "classic",
+        feed: Feed = "classic",
         **options: Unpack[_BookOptions[Any]],
     ) -> LocalLevel2Book | LocalLevel3Book: ...
     def book(
         self,
         symbol: str,
         *,
-        level: int = 2,
+        level: Literal[2, 3] = 2,
         generation: int = 2,
         on_change: Callable[[Any], object] | None = None,
         maxsize: int = 10_000,
-        feed: str = "classic",
+        feed: Feed = "classic",
     ) -> LocalLevel2Book | LocalLevel3Book:
         """Keep a local order book of a symbol up to date. Return it at once; it can be read when it is ready.
 

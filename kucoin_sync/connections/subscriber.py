@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks
@@ -29,21 +29,9 @@ from ..topics import grammar
 from .manager import SubscriptionManager
 from .pending_subscribe import PendingSubscribe
 
-__all__ = ["Callback", "SubscribeArguments", "SubscribeOptions", "Subscriber"]
+__all__ = ["Callback", "SubscribeOptions", "Subscriber"]
 
 Callback = Callable[[Message], object]
-
-
-class SubscribeArguments(TypedDict, total=False):
-    """The keyword arguments of `Stream.subscribe`, for type checkers."""
-
-    callback: Callback | None
-    inline: bool
-    maxsize: int
-    overflow: Overflow
-    private: bool | None
-    stale_after: float | None
-    timeout: float | None
 
 
 class SubscribeOptions(NamedTuple):

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ..delivery.overflow import Overflow
 from ..delivery.subscription import Subscription
 from ..internal.fork import NotPicklable
 from ..internal.signals import run_or_defer
+from ..protocol.message import Message
 from ..topics import grammar
 from ..topics.name import TopicName
 from .manager import SubscriptionManager
-from .subscriber import Callback, SubscribeArguments, SubscribeOptions, Subscriber
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+from .subscriber import Callback, SubscribeOptions, Subscriber
 
 __all__ = ["Subscribing"]
 
 P = TypeVar("P")
+P2 = TypeVar("P2")
+P3 = TypeVar("P3")
+P4 = TypeVar("P4")
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict, Unpack
+
+    class DeliveryOptions(TypedDict, total=False):
+        """The keyword arguments of `Stream.subscribe` without the callback."""
+
+        inline: bool
+        maxsize: int
+        overflow: Overflow
+        private: bool | None
+        stale_after: float | None
+        timeout: float | None
+
+    class SubscribeArguments(DeliveryOptions, Generic[P], total=False):
+        """The keyword arguments of `Stream.subscribe`."""
+
+        callback: Callable[[Message[P]], object] | None
+
+    class UnknownPayload:
+        """The payload that the callback of a topic gets whose type is not known, because the topic is plain text.
+
+        With `Any` in its place, the overload for text would accept a callback that is wrong for a typed topic.
+        """
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, key: Any) -> Any: ...
 
 
 class Subscribing(NotPicklable):
@@ -32,12 +61,40 @@ class Subscribing(NotPicklable):
     def _check_open(self) -> None:
         """Raise StreamClosed if nothing can be subscribed here any more. The manager checks that for streams."""
 
+    # A type checker joins the types of several topics to their base class, unless each has a variable of its own.
+    @overload
+    def subscribe(self, topic: TopicName[P], **options: Unpack[SubscribeArguments[P]]) -> Subscription[P]: ...
     @overload
     def subscribe(
-        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[SubscribeArguments]
+        self, topic: TopicName[P], topic_2: TopicName[P2], /, **options: Unpack[SubscribeArguments[P | P2]]
+    ) -> Subscription[P | P2]: ...
+    @overload
+    def subscribe(
+        self,
+        topic: TopicName[P],
+        topic_2: TopicName[P2],
+        topic_3: TopicName[P3],
+        /,
+        **options: Unpack[SubscribeArguments[P | P2 | P3]],
+    ) -> Subscription[P | P2 | P3]: ...
+    @overload
+    def subscribe(
+        self,
+        topic: TopicName[P],
+        topic_2: TopicName[P2],
+        topic_3: TopicName[P3],
+        topic_4: TopicName[P4],
+        /,
+        **options: Unpack[SubscribeArguments[P | P2 | P3 | P4]],
+    ) -> Subscription[P | P2 | P3 | P4]: ...
+    @overload
+    def subscribe(
+        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[SubscribeArguments[P]]
     ) -> Subscription[P]: ...
     @overload
-    def subscribe(self, topic: str, *more_topics: str, **options: Unpack[SubscribeArguments]) -> Subscription: ...
+    def subscribe(
+        self, topic: str, *more_topics: str, **options: Unpack[SubscribeArguments[UnknownPayload]]
+    ) -> Subscription: ...
     def subscribe(
         self,
         topic: str,

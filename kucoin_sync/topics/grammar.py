@@ -20,7 +20,18 @@ from ..exceptions import InvalidTopic
 from .name import TopicName
 from .table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, UTA_DEPTHS, Argument, Topic
 
-__all__ = ["argument_of", "build", "dialect_of", "is_private", "join", "market_of", "row_of", "split", "symbol_of"]
+__all__ = [
+    "argument_of",
+    "build",
+    "candles_of",
+    "dialect_of",
+    "is_private",
+    "join",
+    "market_of",
+    "row_of",
+    "split",
+    "symbol_of",
+]
 
 _PREFIX = re.compile(r"(/[A-Za-z][A-Za-z0-9]*){2,4}")
 _UTA = "/uta/"
@@ -106,6 +117,22 @@ def build(row: Topic, *arguments: str) -> TopicName[Any]:
         if not isinstance(argument, str) or not _fits(row, argument):
             raise InvalidTopic(_error_text(row.prefix, argument, (row,)))
     return TopicName(f"{row.prefix}:{','.join(dict.fromkeys(arguments))}")
+
+
+def candles_of(symbol: str, more: tuple[str, ...], type: str | None) -> tuple[str, ...]:
+    """Return the arguments of a topic of candles, such as "BTC-USDT_1hour": one for each symbol.
+
+    Args:
+        more: further symbols, and the type as the last one if `type` is None.
+
+    Raises:
+        TypeError: there is no type.
+    """
+    if type is None:
+        if not more:
+            raise TypeError(f'candles of {symbol} need a type, as in candles("{symbol}", "1hour")')
+        *more, type = more  # type: ignore[assignment]
+    return tuple(f"{each}_{type}" for each in (symbol, *more))
 
 
 def join(singles: Iterable[str], limit: int = 100) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -186,6 +186,7 @@ def test_the_demonstration_takes_ctrl_c_for_an_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(bool(NO_BROWSER), reason=NO_BROWSER)
+@pytest.mark.long
 def test_the_page_of_the_demonstration_is_live(tmp_path: Path) -> None:
     with demonstration(tmp_path, "--noreload") as (_, url), Chromium(tmp_path) as chromium:
         tab = chromium.open(url)

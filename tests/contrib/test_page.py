@@ -19,7 +19,7 @@ from ..support.chromium import MISSING, Chromium, Tab
 from ..support.readmes import BLOCKS
 from ..support.threads import LIMIT, until
 
-pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.timeout(180)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "KCS-USDT", "SOL-USDT")

@@ -41,7 +41,7 @@ def test_elsewhere_than_in_a_terminal_each_step_is_told_once_with_its_code_and_a
 
 
 @pytest.mark.parametrize(("columns", "rows"), first((80, 24), (120, 40)), ids=["80x24", "120x40"])
-@pytest.mark.parametrize("form", [[], ["--plain"]], ids=["rich", "plain"])
+@pytest.mark.parametrize("form", first([], ["--plain"]), ids=["rich", "plain"])
 def test_the_tour_fits_into_a_terminal(columns: int, rows: int, form: list[str]) -> None:
     with Terminal("demo", "--seconds", "4", *form, columns=columns, rows=rows) as terminal:
         for number in range(1, len(STEPS) + 1):

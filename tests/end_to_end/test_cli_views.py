@@ -36,7 +36,7 @@ def named(value: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "form"), spread(itertools.product(VIEWS, SIZES, [(), ("--plain",)]), 5), ids=named
+    ("name", "size", "form"), spread(itertools.product(VIEWS, SIZES, [(), ("--plain",)]), 11), ids=named
 )
 def test_no_line_is_wider_than_the_terminal_and_nothing_scrolls(
     name: str, size: tuple[int, int], form: tuple[str, ...], here: list[str]

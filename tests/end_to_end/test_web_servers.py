@@ -206,6 +206,7 @@ print(json.dumps(sorted(pids)))
 """
 
 
+@pytest.mark.long
 def test_tasks_of_celery_have_live_data_in_every_process_and_the_worker_itself_goes_on(
     feed: KucoinServer, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from kucoin_sync import Credentials, Stream
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events, events, nothing_left_behind
+from ..support.selection import first
 from .feed import CANARIES, CLASSIC, TOKEN, UTA, Feed
 
 __all__ = ["events", "nothing_left_behind"]
@@ -24,7 +25,7 @@ MakeServer = Callable[..., KucoinServer]
 MakeStream = Callable[..., Stream]
 
 
-@pytest.fixture(params=[CLASSIC, UTA], ids=str)
+@pytest.fixture(params=first(CLASSIC, UTA), ids=str)
 def feed(request: pytest.FixtureRequest) -> Feed:
     """The feed of a test that runs on both."""
     found: Feed = request.param

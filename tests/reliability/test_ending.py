@@ -22,6 +22,7 @@ from kucoin_sync.testing import FaultProxy, KucoinServer
 from ..end_to_end.conftest import Events
 from ..support.children import script
 from ..support.processes import HEAR
+from ..support.selection import first
 from ..support.threads import LIMIT, Task, reached
 from .conftest import MakeStream
 from .feed import Feed, at_best, on_both, publish, seconds_of
@@ -254,7 +255,7 @@ SCRIPT = """
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", first(signal.SIGINT, signal.SIGTERM))
 @on_both("waiting", ["for", "get", "subscribe", "wait_ready"])
 def test_a_signal_ends_every_wait_within_a_second_and_no_handler_is_installed(
     server: KucoinServer, waiting: str, number: int, feed: Feed

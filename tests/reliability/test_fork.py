@@ -35,6 +35,7 @@ from kucoin_sync.testing import FaultProxy, KucoinServer, local_kucoin
 from ..end_to_end.conftest import Events
 from ..support.certificates import client_context, server_context
 from ..support.forks import Child, child, client_sockets, unix_sockets, unwarned
+from ..support.selection import examples
 from ..support.threads import LIMIT, Task, reached, until
 from .conftest import MakeServer, MakeStream
 from .feed import ETH, MATCH, Feed, numbers, on_both, publish, pushed, read
@@ -452,7 +453,7 @@ def test_100_forks_in_a_row_from_a_busy_process_each_stream(
 
     tasks = [Task(flood), Task(come_and_go), *(Task(consume, each) for each in subscriptions)]
     try:
-        for _ in range(100):
+        for _ in range(examples(100)):
             with child(look) as forked:
                 assert forked.hear() == [2, 2]
     finally:

@@ -151,7 +151,7 @@ def publisher() -> Iterator[Callable[[Callable[[], None]], None]]:
 )
 @pytest.mark.parametrize(
     ("feed", "way"),
-    [*[(CLASSIC, way) for way in WAYS[1:]], *first((CLASSIC, WAYS[0]), *[(UTA, way) for way in WAYS])],
+    first(*[(CLASSIC, way) for way in reversed(WAYS)], *[(UTA, way) for way in WAYS]),
 )
 def test_each_message_that_is_waited_for_comes(
     server: KucoinServer,

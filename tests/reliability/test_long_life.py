@@ -20,6 +20,7 @@ from kucoin_sync.testing.server import ServerLimits
 
 from ..end_to_end.conftest import Events
 from ..support.children import script
+from ..support.selection import examples
 from ..support.threads import reached
 from .conftest import MakeServer, MakeStream
 from .feed import Feed, numbers, on_both, publish
@@ -101,7 +102,9 @@ def client(make_server: MakeServer, feed: Feed) -> Iterator[Client]:
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize(("what", "before", "count"), [("reconnect", 100, 1000), ("subscribe", 10_000, 10_000)])
+@pytest.mark.parametrize(
+    ("what", "before", "count"), [("reconnect", 100, examples(1000)), ("subscribe", examples(10_000), examples(10_000))]
+)
 def test_1000_reconnects_and_10000_subscriptions_leave_descriptors_threads_and_memory_flat(
     client: Client, what: str, before: int, count: int, feed: Feed
 ) -> None:

@@ -21,11 +21,11 @@ UTA = re.compile(r"(?<![a-z])uta(?![a-z])", re.I)
 def functions(path: str) -> dict[str, str]:
     """Return the source of the functions of a file, with their decorators, by name."""
     source = (ROOT / path).read_text(encoding="utf-8")
-    found = {}
+    found, lines = {}, source.splitlines()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
-            parts = [ast.get_source_segment(source, part) or "" for part in (*node.decorator_list, node)]
-            found[node.name] = "\n".join(parts)
+            first = min(part.lineno for part in (*node.decorator_list, node))
+            found[node.name] = "\n".join(lines[first - 1 : node.end_lineno])
     return found
 
 

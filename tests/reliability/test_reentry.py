@@ -323,7 +323,6 @@ METHODS = [
     close_recorder,
     look_at_recorder,
 ]
-by_name = {"argvalues": METHODS, "ids": lambda method: method.__name__}
 
 
 class Steps:
@@ -457,14 +456,14 @@ def walk(world: World, outer: Prepare, rng: random.Random, together: int, times:
         bounded(world.check)
 
 
-@pytest.mark.parametrize("outer", **by_name)
+@pytest.mark.parametrize("outer", spread(METHODS), ids=lambda method: method.__name__)
 def test_each_method_may_be_called_inside_each(world: World, rng: random.Random, outer: Prepare) -> None:
     walk(world, outer, rng, together=4, times=1)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("outer", **by_name)
+@pytest.mark.parametrize("outer", METHODS, ids=lambda method: method.__name__)
 def test_each_method_alone_may_be_called_inside_each(world: World, rng: random.Random, outer: Prepare) -> None:
     walk(world, outer, rng, together=1, times=2 if THOROUGH else 1)
 
@@ -643,7 +642,7 @@ def visit_each(visitor: Visitor, world: World, slow: Subscription[Any], rng: ran
         until(all_made, f"{visitor.thread} makes no calls any more")
 
 
-@pytest.mark.parametrize("thread", spread(THREADS))
+@pytest.mark.parametrize("thread", spread(THREADS, 3))
 def test_each_method_may_be_called_inside_the_threads(
     server: KucoinServer, tmp_path: Path, rng: random.Random, thread: str
 ) -> None:

@@ -141,8 +141,7 @@ WAYS: list[tuple[str, int]] = [
 @pytest.mark.parametrize(
     ("feed", "way", "count"),
     [
-        (CLASSIC, *WAYS[0]),
-        *first(*[(CLASSIC, *each) for each in WAYS[1:]], *[(UTA, *each) for each in WAYS if each[0] != "in_a_tunnel"]),
+        *first(*[(CLASSIC, *each) for each in WAYS], *[(UTA, *each) for each in WAYS if each[0] != "in_a_tunnel"]),
     ],
     ids=str,
 )

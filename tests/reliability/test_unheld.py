@@ -62,7 +62,7 @@ def ended(server: KucoinServer, warned: list[warnings.WarningMessage]) -> None:
 @pytest.mark.parametrize(
     ("feed", "what"),
     [
-        *spread([(CLASSIC, what) for what in HELD], 3),
+        *spread([(CLASSIC, what) for what in HELD], 6),
         *spread([(UTA, what) for what in HELD if "tunnel" not in what], len(HELD)),
     ],
     ids=str,
@@ -115,6 +115,7 @@ def test_it_goes_on_as_long_as_a_callback_is_registered(server: KucoinServer, in
         ended(server, warned)
 
 
+@pytest.mark.long
 def test_a_book_with_a_callback_goes_on_until_it_is_refused(server: KucoinServer) -> None:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

@@ -75,6 +75,7 @@ class StepClock(Clock):
     def __init__(self) -> None:
         self._moved = threading.Condition()
         self._time = self._asked = 0.0
+        self.waiting = False  # whether a thread waits for a later time
 
     def now(self) -> float:
         self._asked = self._time
@@ -90,7 +91,9 @@ class StepClock(Clock):
         due = self._asked + seconds  # whoever waits has looked at the clock, which may have moved since
         with self._moved:
             while self._time < due and not interruption.is_set():
+                self.waiting = True
                 self._moved.wait(0.005)  # whoever interrupts tells the event only
+            self.waiting = False
         return interruption.is_set()
 
 

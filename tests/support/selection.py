@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
 
-__all__ = ["THOROUGH", "examples", "first", "spread"]
+__all__ = ["THOROUGH", "examples", "first", "sample_of_rows", "spread"]
 
-#: Whether walks visit each place and property tests try all their examples. By default they do a quarter of that.
+#: Whether walks visit each place and property tests try all their examples. By default they do a part of that.
 THOROUGH = bool(os.environ.get("KUCOIN_SYNC_THOROUGH_TESTS"))
 
 
@@ -35,3 +37,20 @@ def _long(value: Any) -> Any:
 def examples(number: int) -> int:
     """Return how many examples a property test tries: `number` in a thorough run, by default a quarter of it."""
     return number if THOROUGH else max(10, number // 4)
+
+
+def sample_of_rows(items: Sequence[pytest.Item]) -> set[pytest.Item]:
+    """Return the tests to run: of the `long` rows of one test a third, at least three; all of them in a thorough run.
+
+    The same rows are chosen in each run. They are a random sample, as a row in three could miss all rows of one kind.
+    """
+    kept, rows = set(items), defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("long") is not None:
+            rows[item.nodeid.partition("[")[0]].append(item)
+    for name, of_test in rows.items():
+        if not THOROUGH:
+            of_test.sort(key=lambda item: item.nodeid)
+            kept.difference_update(of_test)
+            kept.update(random.Random(name).sample(of_test, min(len(of_test), max(3, len(of_test) // 3))))
+    return kept

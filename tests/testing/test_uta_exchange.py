@@ -56,7 +56,7 @@ def apply(book: Book, data: dict[str, Any]) -> None:
 # Books
 
 
-@pytest.mark.parametrize("levels", [20, 520])
+@pytest.mark.parametrize("levels", first(20, 520))
 @pytest.mark.parametrize("symbol", first(FUTURES, SPOT))
 def test_snapshot_and_changes_are_the_best_500(symbol: str, levels: int) -> None:
     exchange = exchange_for(book_topic(symbol), levels=levels, seed=levels)

@@ -26,9 +26,9 @@ from kucoin_sync.testing.exchange.snapshots import level2_snapshot, level3_snaps
 from kucoin_sync.testing.exchange.specs import spec_for
 from kucoin_sync.testing.exchange.units import exact
 
-from ...support.selection import first
+from ...support.selection import examples, first
 
-EVENTS = 14_000
+EVENTS = examples(14_000)
 """Events in a replay. The part that an event changed is compared after it, the whole book after the first `WHOLE`."""
 
 WHOLE = 2_000

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from .connections.forgotten import end_when_forgotten
 from .connections.last_values import LastValues, UnheldSubscriptions
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
@@ -29,24 +29,18 @@ from .topics import grammar
 from .topics.name import TopicName
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, TypedDict, Unpack
+    from typing_extensions import Self, Unpack
 
     from .books import Level2BookChange, Level3BookChange
     from .books.follower import Follower
+    from .books.listeners import BookOptions, Feed
     from .books.local_book import LocalLevel2Book, LocalLevel3Book
     from .books.manager import BookManager
     from .books.snapshot_fetcher import FetcherFactory, SnapshotProvider
     from .connections.subscribing import DeliveryOptions
     from .tunnel import Tunnel
 
-    B = TypeVar("B")
     T = TypeVar("T")
-
-    Feed = Literal["classic", "uta"]
-
-    class _BookOptions(TypedDict, Generic[B], total=False):
-        on_change: Callable[[B], object] | None
-        maxsize: int
 
 
 __all__ = ["Client"]
@@ -95,7 +89,7 @@ class Client(Subscribing):
         *,
         with_key: Callable[[], bool] | None = None,
     ) -> None:
-        manager = SubscriptionManager(make, capacity, callbacks.emit)
+        manager = SubscriptionManager(make, capacity, callbacks.emit, callbacks.label)
         subscriber = Subscriber(manager, callbacks, credentials, find_credentials)
         super().__init__(subscriber, manager, tunnel=None)
         self._name = name
@@ -115,9 +109,7 @@ class Client(Subscribing):
         install_fork_hooks()
         register(self)
         # The threads hold the manager but never this object. Objects that users hold keep this object alive.
-        kind = type(self).__name__
-        finaliser = weakref.finalize(self, _close_unreferenced, f"{kind} of {name}", manager, callbacks, self._watchers)
-        finaliser.atexit = False
+        end_when_forgotten(self, f"{type(self).__name__} of {name}", manager, callbacks, self._watchers)
 
     # Subscribing
 
@@ -190,11 +182,11 @@ class Client(Subscribing):
         *,
         level: Literal[2] = 2,
         feed: Feed = "classic",
-        **options: Unpack[_BookOptions[Level2BookChange]],
+        **options: Unpack[BookOptions[Level2BookChange]],
     ) -> LocalLevel2Book: ...
     @overload
     def book(
-        self, symbol: str, *, level: Literal[3], generation: int = 2, **options: Unpack[_BookOptions[Level3BookChange]]
+        self, symbol: str, *, level: Literal[3], generation: int = 2, **options: Unpack[BookOptions[Level3BookChange]]
     ) -> LocalLevel3Book: ...
     @overload
     def book(
@@ -204,7 +196,7 @@ class Client(Subscribing):
         level: Literal[2, 3],
         generation: int = 2,
         feed: Feed = "classic",
-        **options: Unpack[_BookOptions[Any]],
+        **options: Unpack[BookOptions[Any]],
     ) -> LocalLevel2Book | LocalLevel3Book: ...
     def book(
         self,
@@ -359,13 +351,14 @@ class Client(Subscribing):
         """Return the provider of the books' snapshots."""
         from .books.snapshot_fetcher import SnapshotQueue
 
-        return SnapshotQueue(self.fetcher, self._snapshots_per_30s, self._subscription_manager.on_snapshot)
+        on_snapshot, label = self._subscription_manager.on_snapshot, self._callbacks.label
+        return SnapshotQueue(self.fetcher, self._snapshots_per_30s, on_snapshot, label=label)
 
     def _make_pushed_snapshots(self) -> SnapshotProvider:
         """Return the provider of snapshots that a feed pushes."""
         from .books.pushed_snapshots import PushedSnapshots
 
-        return PushedSnapshots(self._push_again)
+        return PushedSnapshots(self._push_again, label=self._callbacks.label)
 
     # For the relay, which forwards the messages of a stream
 
@@ -403,26 +396,3 @@ class Client(Subscribing):
             if self._subscription_manager.closed:
                 watcher.close()
         return self._books
-
-
-def _close_unreferenced(
-    stream: str, subscription_manager: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]
-) -> None:
-    """End the threads of a stream that users hold no part of. Runs on any thread, in the garbage collector."""
-    if not subscription_manager.is_connected:
-        return
-
-    def end() -> None:
-        callbacks.close()
-        for watcher in watchers.values():
-            if (close := getattr(watcher, "close", None)) is not None:
-                close()
-        subscription_manager.close()
-
-    defer(end)
-    warnings.warn(
-        f"nothing refers to the {stream} any more, and it was not closed: its connections end now; close it, or use "
-        "`with`",
-        ResourceWarning,
-        stacklevel=2,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from ..delivery.overflow import queue_for
 from ..delivery.subscription import Subscription
@@ -15,6 +15,20 @@ from .calibration import Calibration
 from .changes import Level2BookChange, Level3BookChange
 from .feeds import Update
 from .source import BookSource
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict
+
+    C = TypeVar("C")
+
+    Feed = Literal["classic", "uta"]
+
+    class BookOptions(TypedDict, Generic[C], total=False):
+        """The options of `Stream.book` that all books have."""
+
+        on_change: Callable[[C], object] | None
+        maxsize: int
+
 
 __all__ = ["BookListener", "ChangeListeners", "state_events"]
 

@@ -149,6 +149,7 @@ class SnapshotQueue:
         fetcher: makes the REST client of one thread.
         per_period: the number of snapshots that may be fetched in 30 seconds.
         on_snapshot: called with each snapshot before its book gets it: market, path, symbol, data.
+        label: what the names of its threads end with.
 
     Attributes:
         request_count: the number of snapshots that were requested so far.
@@ -159,7 +160,10 @@ class SnapshotQueue:
         fetcher: FetcherFactory,
         per_period: int,
         on_snapshot: Callable[[str, str, str, Any], None] = lambda market, path, symbol, data: None,
+        *,
+        label: str = "",
     ) -> None:
+        self._label = label
         self._make_fetcher = fetcher
         self._on_snapshot = on_snapshot
         self._lock = threading.Lock()  # guards the attributes below
@@ -171,7 +175,7 @@ class SnapshotQueue:
             lambda waker: Fetchers(waker, fetcher),
             lambda fetchers, now: self._next_job(fetchers, now),
             lambda book, fetchers: self._run_job(book, fetchers),
-            name="kucoin-snapshots",
+            name=f"kucoin-snapshots{label}",
             purpose="the snapshots of order books",
             is_needed=lambda: bool(self._jobs),
             idle_timeout=_IDLE_TIMEOUT,
@@ -220,7 +224,7 @@ class SnapshotQueue:
 
     def after_fork(self) -> SnapshotQueue:
         """Return a new queue for a forked child, which has none of the threads."""
-        fresh = SnapshotQueue(self._make_fetcher, self._rate_limit.count)
+        fresh = SnapshotQueue(self._make_fetcher, self._rate_limit.count, label=self._label)
         fresh._were_live = dict(self._were_live)
         return fresh
 

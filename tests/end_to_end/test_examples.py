@@ -52,7 +52,8 @@ TABLE = {
     ),
     "csv_writer.py": Example(("writing to trades.csv$",), (r"\d+ trades are in trades.csv$",)),
     "flask_sse.py": Example(
-        (r"serving http://127.0.0.1:\d+/$", "event: /market/ticker:ETH-USDT$", r'data: {"sequence":"\d+","price":"'),
+        (r"serving http://127.0.0.1:\d+/$", "event: /market/ticker:ETH-USDT$",
+         r'data: {"symbol":"ETH-USDT","sequence":"\d+","price":"'),
         endless=(), needs="flask",
     ),
     "graceful_shutdown.py": Example(

@@ -103,7 +103,7 @@ def live(request: Any, symbol: str) -> Any:
 from typing import Any
 from kucoin_sync import Stream, topics
 
-stream = Stream()
+stream = Stream(name="web")
 
 def post_fork(server: Any, worker: Any) -> None:
     stream.resume()

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kucoin_sync import KucoinSyncError
-from kucoin_sync.testing import local_kucoin
+from kucoin_sync.testing import KucoinServer, local_kucoin
 
 __all__ = ["example_parser", "run_example"]
 
@@ -41,10 +41,11 @@ def run_example(
 ) -> None:
     """Run `main`; with `--demo`, run it on a local KuCoin that trades `symbols`. Ctrl-C ends it without a traceback.
 
-    `market` holds further arguments of `local_kucoin`. An error of this package ends the program with its message.
+    `market` holds further arguments of `local_kucoin`. `options.server` is that KuCoin, None without `--demo`. An error
+    of this package ends the program with its message.
     """
     try:
-        with _local(*symbols, **market) if options.demo else contextlib.nullcontext():
+        with _local(*symbols, **market) if options.demo else contextlib.nullcontext() as options.server:
             main(options)
     except KeyboardInterrupt:
         pass  # the user ended the example
@@ -54,7 +55,7 @@ def run_example(
 
 
 @contextlib.contextmanager
-def _local(*symbols: str, **market: Any) -> Iterator[None]:
+def _local(*symbols: str, **market: Any) -> Iterator[KucoinServer]:
     """Run a local KuCoin and point the environment to it, for this process and its children."""
     with local_kucoin(*symbols, **market) as server:
         local = {
@@ -69,7 +70,7 @@ def _local(*symbols: str, **market: Any) -> Iterator[None]:
         before = {name: os.environ.get(name) for name in local}
         os.environ.update(local)
         try:
-            yield
+            yield server
         finally:
             for name, value in before.items():
                 if value is None:

@@ -21,21 +21,26 @@ from .protocol.message import Message
 from .stream import Stream
 
 if _TYPE_CHECKING:
+    from .account.local_account import AccountSnapshot, LocalAccount
+    from .account.values import AccountChange
     from .books import BookChange, BookSnapshot, Level2BookChange, Level3BookChange
     from .books.local_book import LocalBook, LocalLevel2Book, LocalLevel3Book
 
 __all__ = [
-    "BookChange", "BookSnapshot", "Client", "Credentials", "Level2BookChange", "Level3BookChange", "Limits",
-    "LocalBook", "LocalLevel2Book", "LocalLevel3Book", "Message", "Stream", "Subscription", "__version__", "topics",
+    "AccountChange", "AccountSnapshot", "BookChange", "BookSnapshot", "Client", "Credentials", "Level2BookChange",
+    "Level3BookChange", "Limits", "LocalAccount", "LocalBook", "LocalLevel2Book", "LocalLevel3Book", "Message",
+    "Stream", "Subscription", "__version__", "topics",
 ]  # fmt: skip
 __all__ += events.__all__
 __all__ += exceptions.__all__
 
 _LATER = {
+    "AccountChange": "account.values",
+    **dict.fromkeys(("AccountSnapshot", "LocalAccount"), "account.local_account"),
     **dict.fromkeys(("BookChange", "BookSnapshot", "Level2BookChange", "Level3BookChange"), "books"),
     **dict.fromkeys(("LocalBook", "LocalLevel2Book", "LocalLevel3Book"), "books.local_book"),
 }
-"""Names that are imported on first use, with their modules: a program without books does not load them."""
+"""Names that are imported on first use, with their modules: a program that uses none of them does not load them."""
 
 
 def __getattr__(name: str) -> object:

@@ -10,10 +10,11 @@ from itertools import starmap
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .connections.forgotten import end_when_forgotten
+from .connections.gate import SourceRecovery, TopicRecovery
 from .connections.last_values import LastValues, UnheldSubscriptions
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
-from .connections.subscriber import Callback, Subscriber
+from .connections.subscriber import Subscriber
 from .connections.subscribing import Subscribing
 from .credentials import Credentials
 from .delivery.callbacks import Callbacks
@@ -36,11 +37,8 @@ if TYPE_CHECKING:
     from .books.listeners import BookOptions, Feed
     from .books.local_book import LocalLevel2Book, LocalLevel3Book
     from .books.manager import BookManager
-    from .books.snapshot_fetcher import FetcherFactory, SnapshotProvider
-    from .connections.subscribing import DeliveryOptions
+    from .books.snapshot_fetcher import FetcherFactory, RestQuota, SnapshotProvider
     from .tunnel import Tunnel
-
-    T = TypeVar("T")
 
 
 __all__ = ["Client"]
@@ -54,9 +52,7 @@ _INTERNAL = {
     "watch",
 }  # fmt: skip
 
-C = TypeVar("C", bound=Callback)
 P = TypeVar("P")
-Q = TypeVar("Q")
 
 
 class Client(Subscribing):
@@ -100,6 +96,7 @@ class Client(Subscribing):
         #: Returns whether snapshots may use an API key.
         self.has_key = with_key or (lambda: subscriber.find_credentials() is not None)
         self._books: BookManager | None = None  # made with the first book
+        self._quota: RestQuota | None = None  # of the requests for books and for missed messages
         # Has KuCoin push the snapshot of a topic again. A method of this object would keep it alive.
         self._push_again: Callable[[str], None] = manager.resubscribe
         unheld = UnheldSubscriptions(subscriber, lambda: manager.closed)
@@ -116,6 +113,7 @@ class Client(Subscribing):
     # Named here, because the reference shows a class's own methods only.
     subscribe = Subscribing.subscribe
     unsubscribe = Subscribing.unsubscribe
+    on = Subscribing.on
 
     def tunnel(self, name: str) -> Tunnel:
         """Open a multiplex tunnel: `with stream.tunnel("bt1") as tunnel: tunnel.subscribe(topic)`.
@@ -152,26 +150,6 @@ class Client(Subscribing):
         if len(singles) != 1:
             raise InvalidTopic(f"{topic!r:.200} names {len(singles)} topics; ask for the last message of each")
         return self._last_values.get(singles[0], timeout)
-
-    @overload
-    def on(  # type: ignore[overload-overlap]  # a text may be a typed topic
-        self, topic: TopicName[P], **options: Unpack[DeliveryOptions]
-    ) -> Callable[[Callable[[Message[P]], T]], Callable[[Message[P]], T]]: ...
-    @overload
-    def on(  # type: ignore[overload-overlap]
-        self, topic: TopicName[P], topic_2: TopicName[Q], /, **options: Unpack[DeliveryOptions]
-    ) -> Callable[[Callable[[Message[P | Q]], T]], Callable[[Message[P | Q]], T]]: ...
-    @overload
-    def on(self, topic: str, *more_topics: str, **options: Unpack[DeliveryOptions]) -> Callable[[C], C]: ...
-    def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
-        """Decorate a function to become the callback of topics; `options` are those of `subscribe`."""
-
-        @holds_no_lock
-        def register(callback: C) -> C:
-            self.subscribe(topic, *more_topics, callback=callback, **options)
-            return callback
-
-        return register
 
     # Order books
 
@@ -352,7 +330,26 @@ class Client(Subscribing):
         from .books.snapshot_fetcher import SnapshotQueue
 
         on_snapshot, label = self._subscription_manager.on_snapshot, self._callbacks.label
-        return SnapshotQueue(self.fetcher, self._snapshots_per_30s, on_snapshot, label=label)
+        return SnapshotQueue(self.fetcher, self._rest_quota(), on_snapshot, label=label)
+
+    def _rest_quota(self) -> RestQuota:
+        """Return the quota of all requests but those for connect tokens."""
+        from .books.snapshot_fetcher import RestQuota
+
+        self._quota = self._quota or RestQuota(self._snapshots_per_30s)
+        return self._quota
+
+    def _recovery_of(self, topics: tuple[str, ...]) -> TopicRecovery:
+        """Return what recovers these topics; raise InvalidTopic if one of them can't be recovered."""
+        recovery = self._subscription_manager.recovery or self._make_recovery()
+        for topic in topics:
+            for single in grammar.split(topic):
+                recovery.check(single)
+        return recovery
+
+    def _make_recovery(self) -> TopicRecovery:
+        """Return what recovers the topics of this stream."""
+        return SourceRecovery()
 
     def _make_pushed_snapshots(self) -> SnapshotProvider:
         """Return the provider of snapshots that a feed pushes."""

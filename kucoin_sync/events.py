@@ -11,9 +11,9 @@ from typing import ClassVar
 import msgspec
 
 __all__ = [
-    "BookFailed", "BookReady", "BookRenumbered", "BookResyncing", "CallbackFailed", "CallbackSlow",
-    "ConnectDelayed", "Connected", "Disconnected", "Event", "Overflowed", "PayloadMismatch", "Progress", "Rejected",
-    "Resubscribed", "Retrying", "Rotated", "ServerNotice", "SnapshotFailed", "Stale", "ThreadNotStarted",
+    "BookFailed", "BookReady", "BookRenumbered", "BookResyncing", "CallbackFailed", "CallbackSlow", "ConnectDelayed",
+    "Connected", "Disconnected", "Event", "Overflowed", "PayloadMismatch", "Progress", "RecoveryIncomplete",
+    "Rejected", "Resubscribed", "Retrying", "Rotated", "ServerNotice", "SnapshotFailed", "Stale", "ThreadNotStarted",
     "UnexpectedError",
 ]  # fmt: skip
 
@@ -228,6 +228,25 @@ class BookFailed(_OfBook, frozen=True):
     error: Exception
     _level = logging.ERROR
     _sentence = "failed: {0._which}: {0.error}"
+
+
+class RecoveryIncomplete(Event, frozen=True):
+    """After a cut, messages of a recovering topic may be missing; the `epoch` of its messages rises here.
+
+    The hole is after `last_sequence`, at `last_time_ns`, and before `first_sequence`, at `first_time_ns`. Of candles
+    the sequence is the start of the candle, in seconds since 1970. None stands for what is not known.
+    """
+
+    topic: str
+    last_sequence: int | None
+    last_time_ns: int | None
+    first_sequence: int | None
+    first_time_ns: int | None
+    reason: str
+    _sentence = (
+        "not recovered: {0.topic} may lack messages between {0.last_sequence} and {0.first_sequence}, because "
+        "{0.reason}"
+    )
 
 
 class UnexpectedError(Event, frozen=True):

@@ -11,6 +11,7 @@
     ├── StreamClosed              the stream or the subscription is closed
     ├── ProtocolError             the peer broke the WebSocket or the KuCoin protocol
     ├── BookNotReady              a local order book cannot be read now
+    ├── AccountNotReady           a local account cannot be read now
     └── InvalidTopic              a topic, symbol or argument cannot exist (also ValueError)
 
 `retriable` tells a program whether a second attempt can succeed. The package itself uses `is_fatal`: a connection that
@@ -23,8 +24,9 @@ import copyreg
 from typing import Any, NamedTuple
 
 __all__ = [
-    "AckTimeout", "AuthenticationError", "BookNotReady", "ConnectionFailed", "InvalidTopic", "KucoinSyncError",
-    "ProtocolError", "RestError", "SlowConsumer", "StreamClosed", "SubscriptionRejected", "TokenError",
+    "AccountNotReady", "AckTimeout", "AuthenticationError", "BookNotReady", "ConnectionFailed", "InvalidTopic",
+    "KucoinSyncError", "ProtocolError", "RestError", "SlowConsumer", "StreamClosed", "SubscriptionRejected",
+    "TokenError",
 ]  # fmt: skip
 
 
@@ -184,6 +186,12 @@ class ProtocolError(KucoinSyncError):
 
 class BookNotReady(KucoinSyncError):
     """A local order book has no consistent state to read now; the text says why."""
+
+    retriable = True
+
+
+class AccountNotReady(KucoinSyncError):
+    """A local account is not in step with the exchange now; the text says why."""
 
     retriable = True
 

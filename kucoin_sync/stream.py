@@ -5,25 +5,35 @@ from __future__ import annotations
 import functools
 import random
 import ssl
+import threading
 import weakref
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .client import Client
 from .connections.connection import Connection
+from .connections.gate import TopicRecovery
 from .connections.options import ConnectionOptions
 from .connections.source import Deliver, MessageSource, SourceListener
 from .credentials import Credentials
 from .delivery.callbacks import Callbacks
 from .events import Event
-from .exceptions import AuthenticationError
+from .exceptions import AuthenticationError, StreamClosed
 from .limits import Limits
 from .net.rest import Endpoints, default_context
 from .net.uta_hosts import chosen_hosts
 from .protocol.dialects import DIALECTS
 from .protocol.uta import Uta
 
+if TYPE_CHECKING:
+    from .account import AccountChange
+    from .account.keeper import AccountKeeper
+    from .account.local_account import LocalAccount
+
 __all__ = ["Stream"]
+
+_ACCOUNT = "account"  # the keeper's key among the watchers
 
 
 class Stream(Client):
@@ -111,3 +121,96 @@ class Stream(Client):
             lambda waker, signing: options.rest(waker, signing=signing),
             limits.snapshots_per_30s,
         )
+        self._account_lock = threading.Lock()  # guards the following
+        self._account: AccountKeeper | None = None  # the account, and who holds it
+        self._account_holders: set[LocalAccount] = set()
+
+    def _make_recovery(self) -> TopicRecovery:
+        from .books.snapshot_fetcher import SnapshotQueue
+        from .recovery.recovery import RestRecovery
+
+        label = self._callbacks.label
+        queue = SnapshotQueue(self.fetcher, self._rest_quota(), label=label)
+        return RestRecovery(queue, self._callbacks.emit, self._subscription_manager.epochs, label=label)
+
+    # The account
+
+    def account(
+        self,
+        *,
+        on_change: Callable[[AccountChange], object] | None = None,
+        maxsize: int = 10_000,
+        rest_lag: float = 5.0,
+    ) -> LocalAccount:
+        """Keep a local account up to date: balances, open orders, fills and positions of spot, margin and futures.
+
+        Return it at once; it can be read when it is ready. It needs an API key; the right "General" is enough. A stream
+        has one account, which all callers share; it ends when each of them has closed it.
+
+        Args:
+            on_change: called with each change on the stream's callback thread; see `LocalAccount.__iter__`.
+            maxsize: changes that may be queued for on_change, or for the iteration over the account.
+            rest_lag: seconds by which KuCoin's REST may lag behind its pushes. So long after each connect the account
+                can't be read: what REST tells before may be old. The first caller's value counts.
+
+        Raises:
+            AuthenticationError: there is no API key.
+            StreamClosed, ConnectionFailed.
+        """
+        from .account.local_account import LocalAccount
+
+        if maxsize < 1:
+            raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
+        if on_change is not None and not callable(on_change):
+            raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
+        if not 0 <= rest_lag < 3600:
+            raise ValueError(f"rest_lag is {rest_lag!r}; it is a number of seconds from 0 on")
+        with self._account_lock:
+            keeper = self._open_account(rest_lag)
+            account = LocalAccount(keeper, maxsize, self._release_account, self)
+            self._account_holders.add(account)
+        if on_change is not None:
+            keeper.keep_alive = self
+            account.listener = keeper.listen(maxsize, on_change)
+        return account
+
+    def _open_account(self, rest_lag: float) -> AccountKeeper:
+        """Return the keeper of the account; open the account if nobody holds it (under the lock)."""
+        from .account.keeper import AccountKeeper
+
+        if self._account is None or self._account.ended is not None:
+            keeper = AccountKeeper(
+                self._subscription_manager, self._subscriber, self._callbacks, self.fetcher, rest_lag
+            )
+            keeper.open()
+            self._account_holders = set()
+            self._account = self._watchers[_ACCOUNT] = keeper
+        return self._account
+
+    def _release_account(self, account: LocalAccount) -> None:
+        """Close a holder of the account; end the account if it was the last one."""
+        if not account.let_go():
+            return
+        with self._account_lock:
+            self._account_holders.discard(account)
+            last = self._account if not self._account_holders else None
+        if last is not None:
+            last.end(StreamClosed("the account was closed"))
+
+    def after_fork(self) -> None:
+        """Drop everything that belongs to the parent; called first in a forked child."""
+        self._account_lock = threading.Lock()
+        if self._account is not None:
+            self._account.after_fork()
+        super().after_fork()
+
+    def _resume(self) -> None:
+        if self._account is not None:
+            self._account.resume()
+        super()._resume()
+
+    def _begin_to_close(self) -> list[threading.Thread]:
+        threads = super()._begin_to_close()
+        with self._account_lock:  # an account that is being opened is opened by then, or meets a closed stream
+            account = self._account
+        return threads if account is None else [*threads, *account.close()]

@@ -24,8 +24,7 @@ from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
 from ..events import BookFailed, Event, Overflowed, SnapshotFailed
 from ..exceptions import BookNotReady, StreamClosed
-from ..internal.fork import FirstUse, register
-from ..internal.latch import Latch
+from ..internal.fork import register
 from ..internal.signals import is_reentrant, run_or_defer
 from ..protocol.envelopes import RawPush, opened
 from ..protocol.message import UNREADABLE
@@ -51,8 +50,6 @@ class Follower(BookLocks, Generic[B, C]):
         was_live: whether the book was ever ready.
         awaits_push: whether a pushed snapshot is to be expected, because the server has just begun to send the topic.
         received_ns: when the newest update was read from the socket.
-        first_use: called before each use, without the lock.
-        before_wait: called before a thread waits for the book or its changes.
         keep_alive: an object that must exist while a callback gets the changes.
     """
 
@@ -70,10 +67,7 @@ class Follower(BookLocks, Generic[B, C]):
         self._snapshot_error = ""  # why the last attempt to get a snapshot failed
         self._events: list[Event] = []  # to be emitted once the lock is released
         self._listeners = ChangeListeners(source)
-        self._waiting: set[Latch] = set()  # latches of threads that wait for the book to be ready or to end
         self._owner_told = False  # whether the owner knows that the book has ended
-        self.first_use = FirstUse()
-        self.before_wait: Callable[[], object] | None = None
         register(self)
 
     def after_fork(self) -> None:
@@ -112,32 +106,6 @@ class Follower(BookLocks, Generic[B, C]):
         if not self.calibration.live:
             raise BookNotReady(f"{self.source} can't be read until a new snapshot has come, because {self._reason()}")
         return self.calibration.book
-
-    def wait_until_settled(self, timeout: float | None) -> bool:
-        """Wait until the book can be read or has ended; return whether one of them happened within `timeout` seconds.
-
-        A reentrant call does not wait.
-        """
-        if self.before_wait is not None:
-            self.before_wait()
-        self.first_use()
-        if is_reentrant():
-            return self._settled()
-        if self._settled():
-            return True
-        latch = Latch()
-        try:
-            if self.under_lock(partial(self._add_waiting, latch)):
-                return True
-            return latch.wait(timeout)
-        finally:
-            self.under_lock(partial(self._waiting.discard, latch))
-
-    def _add_waiting(self, latch: Latch) -> bool:
-        """Set a latch once the book can be read or has ended; return whether that is so already."""
-        if not self._settled():
-            self._waiting.add(latch)
-        return self._settled()
 
     def wait(self, timeout: float | None) -> None:
         """Wait until the book can be read.
@@ -362,10 +330,7 @@ class Follower(BookLocks, Generic[B, C]):
                         self.was_live, self._snapshot_error = True, ""
                     else:
                         self.awaits_push = False
-                if self._waiting and self._settled():
-                    for latch in self._waiting:
-                        latch.set()
-                    self._waiting.clear()
+                self._wake_waiting()
                 needed = self._needs_snapshot() and not needed_before
                 events, self._events = self._events, []
             finally:

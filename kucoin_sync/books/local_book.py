@@ -48,15 +48,15 @@ T = TypeVar("T")
 Self = TypeVar("Self", bound="LocalBook[Any, Any]")
 
 
-class Changes(NotPicklable, Generic[C]):
+class Changes(NotPicklable, Generic[T]):
     """Iterates over the changes of a book from a moment on; made by `iter(book)`. Several threads may share it."""
 
     def __init__(self, subscription: Subscription[Any], book: object = None) -> None:
         self._subscription = subscription
         self._book = book  # kept alive while the changes are wanted
-        self._get: Callable[[float | None], C] = cast(Any, subscription).get
+        self._get: Callable[[float | None], T] = cast(Any, subscription).get
 
-    def get(self, timeout: float | None = None) -> C:
+    def get(self, timeout: float | None = None) -> T:
         """Return the next change; wait for it up to `timeout` seconds, None for no limit.
 
         Raises:
@@ -71,11 +71,11 @@ class Changes(NotPicklable, Generic[C]):
         """The number of changes that wait to be taken."""
         return self._subscription.pending
 
-    def __iter__(self) -> Changes[C]:
+    def __iter__(self) -> Changes[T]:
         return self
 
-    def __next__(self) -> C:
-        changes: Iterator[C] = map(next, (cast(Any, self._subscription),))
+    def __next__(self) -> T:
+        changes: Iterator[T] = map(next, (cast(Any, self._subscription),))
         for change in changes:
             return change
         raise StopIteration

@@ -29,24 +29,35 @@ from ..internal.resources import error_or_defect
 from ..net.rest_response import RATE_CODES
 from ..net.waker import Cancelled, Waker
 from ..net.workers import WorkerPool
-from . import BookSource
 
-__all__ = ["FetcherFactory", "Fetchers", "SnapshotFetcher", "SnapshotProvider", "SnapshotQueue"]
+__all__ = ["FetcherFactory", "Fetchers", "RestQuota", "SnapshotFetcher", "SnapshotProvider", "SnapshotQueue"]
 
-_PERIOD = 30.0
-_FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
-_MIN_INTERVAL = 1.0
-"""Seconds between a good snapshot of a book and the next one."""
-
+_PERIOD, _FIRST_DELAY, _LONGEST_DELAY = 30.0, 0.5, 30.0
+_MIN_INTERVAL = 1.0  # seconds between a good snapshot of a book and the next one
 _IDLE_TIMEOUT = 5.0  # seconds after which an idle thread ends, except the first one
 _MAX_REMEMBERED = 1_000  # symbols whose books were ready
+
+
+class _SnapshotSource(Protocol):
+    """Where a snapshot comes from; see `BookSource`."""
+
+    @property
+    def market(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def query(self) -> dict[str, str]: ...
+    @property
+    def signed(self) -> bool: ...
 
 
 class _SnapshotReceiver(Protocol):
     """A book that needs a snapshot; see `follower.Follower`."""
 
     @property
-    def source(self) -> BookSource: ...
+    def source(self) -> _SnapshotSource: ...
     @property
     def was_live(self) -> bool: ...
     def snapshot_attempt(self) -> int | None: ...
@@ -104,11 +115,11 @@ class Fetchers:
         self._make = make
         self._made: dict[bool, SnapshotFetcher] = {}
 
-    def fetch(self, market: str, path: str, symbol: str, signed: bool) -> Any:
+    def fetch(self, market: str, path: str, query: dict[str, str], signed: bool) -> Any:
         """Return the data of a snapshot; see `SnapshotFetcher.call`."""
         if signed not in self._made:
             self._made[signed] = self._make(self.waker, signed)
-        return self._made[signed].call(market, "GET", path, {"symbol": symbol}, signed=signed)
+        return self._made[signed].call(market, "GET", path, query, signed=signed)
 
     def close(self) -> None:
         """Close them all."""
@@ -135,11 +146,37 @@ class _Job:
 class _RestService:
     """One of KuCoin's two REST services: the waits that it imposes on all its books."""
 
-    __slots__ = ("delays", "free_at")
+    __slots__ = ("delays", "free_at", "unreachable_until")
 
     def __init__(self) -> None:
-        self.free_at = 0.0  # the instant from which it may be asked again
+        self.free_at = 0.0  # the instant from which it may be asked again, because KuCoin wants that
+        self.unreachable_until = 0.0  # the instant of the next attempt to reach it
         self.delays = _new_delays()
+
+    @property
+    def asked_at(self) -> float:
+        """The instant from which it may be asked again."""
+        return max(self.free_at, self.unreachable_until)
+
+
+class RestQuota:
+    """What several queues of one stream share: the number of requests in 30 seconds, and the lock that guards it.
+
+    Attributes:
+        lock: guards the window, and the queues that share it.
+        window: the requests so far.
+    """
+
+    def __init__(self, per_period: int) -> None:
+        self.lock = threading.Lock()
+        self.window = backoff.SlidingWindow(per_period, _PERIOD)
+        self._of_child: RestQuota | None = None
+
+    def after_fork(self) -> RestQuota:
+        """Return the quota for a forked child: the same one for all queues."""
+        if self._of_child is None:
+            self._of_child = RestQuota(self.window.count)
+        return self._of_child
 
 
 class SnapshotQueue:
@@ -147,7 +184,7 @@ class SnapshotQueue:
 
     Args:
         fetcher: makes the REST client of one thread.
-        per_period: the number of snapshots that may be fetched in 30 seconds.
+        quota: limits the number of snapshots that are fetched in 30 seconds.
         on_snapshot: called with each snapshot before its book gets it: market, path, symbol, data.
         label: what the names of its threads end with.
 
@@ -158,16 +195,15 @@ class SnapshotQueue:
     def __init__(
         self,
         fetcher: FetcherFactory,
-        per_period: int,
+        quota: RestQuota,
         on_snapshot: Callable[[str, str, str, Any], None] = lambda market, path, symbol, data: None,
-        *,
         label: str = "",
     ) -> None:
         self._label = label
         self._make_fetcher = fetcher
         self._on_snapshot = on_snapshot
-        self._lock = threading.Lock()  # guards the attributes below
-        self._rate_limit = backoff.SlidingWindow(per_period, _PERIOD)
+        self._quota = quota
+        self._lock = quota.lock  # guards the attributes below
         self._jobs: dict[_SnapshotReceiver, _Job] = {}
         self._services = {"spot": _RestService(), "futures": _RestService()}
         self._pool = WorkerPool(
@@ -224,9 +260,16 @@ class SnapshotQueue:
 
     def after_fork(self) -> SnapshotQueue:
         """Return a new queue for a forked child, which has none of the threads."""
-        fresh = SnapshotQueue(self._make_fetcher, self._rate_limit.count, label=self._label)
+        fresh = SnapshotQueue(self._make_fetcher, self._quota.after_fork(), label=self._label)
         fresh._were_live = dict(self._were_live)
         return fresh
+
+    def reachable(self, market: str) -> None:
+        """Note that KuCoin can be reached again: wait no longer before REST is asked, unless KuCoin wants that."""
+        with self._lock:
+            service = self._services[market]
+            service.unreachable_until, service.delays = 0.0, _new_delays()
+            self._pool.wake_all()
 
     def remove(self, book: _SnapshotReceiver) -> None:
         """Fetch no more snapshots for a book."""
@@ -246,9 +289,9 @@ class SnapshotQueue:
 
     def _next_job(self, fetchers: Fetchers, now: float) -> tuple[_SnapshotReceiver | None, float]:
         """Return the book to fetch for at `now`; or None, and the seconds until one is due (under the lock)."""
-        paced = self._rate_limit.free_at(now)
+        paced = self._quota.window.free_at(now)
         waiting = {
-            book: max(job.due, self._services[book.source.market].free_at, paced)
+            book: max(job.due, self._services[book.source.market].asked_at, paced)
             for book, job in self._jobs.items()
             if job.due < math.inf
         }
@@ -258,7 +301,7 @@ class SnapshotQueue:
         book = min(ready, key=lambda book: (self._jobs[book].failures, self._jobs[book].due))
         job = self._jobs[book]
         job.in_progress, job.requested_again, job.due = True, False, math.inf
-        self._rate_limit.record(now)
+        self._quota.window.record(now)
         job.waker = fetchers.waker
         if len(waiting) > 1:
             self._pool.wake_idle()  # an idle thread takes the next job while this one fetches
@@ -282,7 +325,7 @@ class SnapshotQueue:
         with self._lock:
             self.request_count += 1
         try:
-            data = fetchers.fetch(source.market, source.path, source.symbol, source.signed)
+            data = fetchers.fetch(source.market, source.path, source.query, source.signed)
             self._on_snapshot(source.market, source.path, source.symbol, data)
             again, error = book.apply_snapshot(data, attempt), None
             if book.was_live:
@@ -310,7 +353,7 @@ class SnapshotQueue:
         else:
             self._finish_job(book, not_before=time.monotonic() + _MIN_INTERVAL)
 
-    def _remember_live(self, source: BookSource) -> None:
+    def _remember_live(self, source: _SnapshotSource) -> None:
         """Remember that a book of this source was ready; beyond a limit the oldest source is forgotten."""
         with self._lock:
             self._were_live.pop((source.path, source.symbol), None)
@@ -339,8 +382,12 @@ class SnapshotQueue:
         with self._lock:
             service = self._services[book.source.market]
             limited = isinstance(error, RestError) and error.code in RATE_CODES
-            if service.free_at <= now and (limited or isinstance(error, ConnectionFailed)):
-                service.free_at = now + next(service.delays)
+            if service.asked_at <= now and (limited or isinstance(error, ConnectionFailed)):
+                until = now + next(service.delays)
+                if limited:
+                    service.free_at = until
+                else:
+                    service.unreachable_until = until
             asked = getattr(error, "retry_after", None)
             if asked is not None:
                 service.free_at = max(service.free_at, now + asked)
@@ -350,4 +397,4 @@ class SnapshotQueue:
             job.failures += 1
             job.in_progress = False
             job.due = now + next(job.delays)
-            return max(job.due, service.free_at) - now
+            return max(job.due, service.asked_at) - now

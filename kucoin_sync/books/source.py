@@ -102,5 +102,10 @@ class BookSource(msgspec.Struct, frozen=True):
         market = "uta-spot" if "-" in symbol else "uta-futures"
         return cls(symbol, 2, market, str(topic), UTA_LEVEL2, "", False, UTA_DEPTH)
 
+    @property
+    def query(self) -> dict[str, str]:
+        """The query of a request for a snapshot."""
+        return {"symbol": self.symbol}
+
     def __str__(self) -> str:
         return f"the {'level 3 ' if self.level == 3 else ''}book of {self.symbol}"

@@ -31,7 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _terminate)
     except ValueError:
         pass  # signal handlers can only be set on the main thread
-    output = Output(json=options.json, plain=options.plain, document=options.command.document)
+    output = Output(
+        json=options.json,
+        plain=options.plain,
+        document=options.command.document,
+        colour_blind=options.colour_blind,
+    )
     if options.verbose:
         level = logging.DEBUG if options.verbose > 1 else logging.INFO
         logging.basicConfig(level=level, stream=output.aside, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -5,6 +5,7 @@ A step runs only if the steps before it succeeded. The results contain no secret
 
 from __future__ import annotations
 
+import argparse
 import os
 import ssl
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 from secrets import token_hex
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from .. import Credentials, Limits
@@ -21,6 +22,7 @@ from ..exceptions import ConnectionFailed, KucoinSyncError, RestError, TokenErro
 from ..net.dial import Proxy, dial, proxy_for, resolve
 from ..net.rest import Endpoints, Rest, default_context
 from ..net.rest_response import RATE_CODES
+from ..net.uta_hosts import chosen_hosts
 from ..net.waker import Waker
 from ..net.websocket import SecretUrl, WebSocketConnection
 from ..protocol.classic import CLASSIC
@@ -29,7 +31,10 @@ from ..protocol.message import UNREADABLE, Arrival
 from ..protocol.session import Session
 from ..protocol.uta import Uta
 
-__all__ = ["Check", "Route", "State", "Subject", "Wrong", "remedy_of", "rest_of"]
+if TYPE_CHECKING:
+    from ..testing import KucoinServer
+
+__all__ = ["Check", "Route", "State", "Subject", "Wrong", "remedy_of", "rest_of", "subject_of"]
 
 State: TypeAlias = Literal["ok", "note", "wrong", "skipped"]
 
@@ -353,8 +358,22 @@ def _ms(began: float) -> str:
     return f"{(time.monotonic() - began) * 1000:.0f} ms"
 
 
+def subject_of(options: argparse.Namespace, server: KucoinServer | None, timeout: float) -> Subject:
+    """Return the settings of an examination for the command line's options; `server` is the local KuCoin, if any."""
+    if server is None:
+        endpoints = Endpoints.chosen(options.rest_url, options.futures_rest_url)
+        return Subject(endpoints, None, timeout, Uta(chosen_hosts(None, None, None)))
+    endpoints = Endpoints.checked(server.rest_url, server.futures_rest_url)
+    urls = server.uta_urls
+    hosts = chosen_hosts(urls["uta_spot_url"], urls["uta_futures_url"], urls["uta_private_url"])
+    return Subject(endpoints, server.credentials, timeout, Uta(hosts))
+
+
 def rest_of(
-    subject: Subject, waker: Waker, context: Callable[[], ssl.SSLContext], credentials: Credentials | None = None
+    subject: Subject,
+    waker: Waker,
+    context: Callable[[], ssl.SSLContext] = default_context,
+    credentials: Credentials | None = None,
 ) -> Rest:
     """Return a REST client with a stream's settings."""
     return Rest(subject.endpoints, waker=waker, credentials=credentials, context=context, timeout=subject.timeout)

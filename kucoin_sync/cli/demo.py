@@ -54,7 +54,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
                     # Output that is not a terminal gets one picture of each step, at its end.
                     pause = 0.0 if screen.live else math.inf
                     over = partial(_is_over, deadline, view)
-                    play(output, screen, view, feed, deadline=Deadline(None), pause=pause, enough=over)
+                    if play(output, screen, view, feed, deadline=Deadline(None), pause=pause, enough=over):
+                        break
         closing: list[Line] = [(), *(line(Span(text, "" if place else "bold")) for place, text in enumerate(_NEXT))]
         output.print(closing)
     return 0

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from .. import Credentials
 from ..exceptions import KEY_REMEDIES, AuthenticationError, KucoinSyncError
-from ..net.rest import default_context
 from ..net.waker import Waker
 from ..protocol.classic import CLASSIC
 from .checks import Check, Route, Subject, remedy_of, rest_of
@@ -50,7 +49,7 @@ def _examine_key(subject: Subject, credentials: Credentials, waker: Waker, reach
     if not reached:
         yield Check("API key", "accepted", "skipped", "not tried, because KuCoin can't be reached")
         return
-    rest = rest_of(subject, waker, default_context, credentials)
+    rest = rest_of(subject, waker, credentials=credentials)
     try:
         rest.servers(CLASSIC, "spot", private=True)
     except AuthenticationError as error:

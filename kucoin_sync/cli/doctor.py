@@ -40,31 +40,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Examine everything; return 1 if something is wrong."""
-    from ..net.rest import Endpoints
-    from ..net.uta_hosts import chosen_hosts
-    from ..protocol.uta import Uta
-    from .checks import Subject
+    from .checks import subject_of
     from .diagnosis import examine
 
     with contextlib.ExitStack() as stack:
-        credentials = None
-        spot, futures = options.rest_url, options.futures_rest_url
-        uta: tuple[str | None, str | None, str | None] = (None, None, None)
+        server = None
         if options.demo:
             from ..testing import local_kucoin
 
             server = stack.enter_context(local_kucoin())
-            spot, futures, credentials = server.rest_url, server.futures_rest_url, server.credentials
-            uta = server.endpoint("uta-spot"), server.endpoint("uta-futures"), server.endpoint("uta")
-        endpoints = Endpoints.chosen(spot, futures)
-        hosts = chosen_hosts(*uta)
-        urls = {"spot": endpoints.spot, "futures": endpoints.futures}
-        urls |= {market: hosts.of(market) for market in ("uta-spot", "uta-futures", "uta")}
+        subject = subject_of(options, server, options.timeout)
+        urls = {market: subject.endpoints.of(market) for market in ("spot", "futures")}
+        for market in ("uta-spot", "uta-futures", "uta"):
+            urls[market] = subject.uta.servers(market, private=market == "uta")[0].endpoint
         wrong = found = 0
         about = ""
         if not output.records:
             output.print([line(Span(f"kucoin-sync {__version__}", "bold"), Span(f", {_machine()}", "dim"))])
-        for check in examine(Subject(endpoints, credentials, options.timeout, Uta(hosts)), options.feed):
+        for check in examine(subject, options.feed):
             found += check.state in ("ok", "wrong")
             wrong += check.state == "wrong"
             if output.records:

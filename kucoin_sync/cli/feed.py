@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import Event, Message, Stream, Subscription
@@ -74,7 +74,7 @@ class CommandStream:
     @property
     def timeout(self) -> float:
         """Seconds to wait for KuCoin's confirmation, at most until the deadline."""
-        return max(_SOON, self.deadline.left(TIMEOUT))
+        return max(_SOON, round(self.deadline.left(TIMEOUT), 1))  # errors name it
 
     def latest(self, *topics: str, stale_after: float | None = None) -> Subscription:
         """Subscribe topics, such as tickers, and keep only the newest message of each symbol.
@@ -127,10 +127,12 @@ def open_feed(
     *,
     seconds: float | None = None,
     quiet: bool = False,
+    on_event: Callable[[Event], object] = str,
 ) -> Iterator[CommandStream]:
     """Yield the feed for the command line's options; print its summary at the end, also after Ctrl-C.
 
-    The feed's deadline is `seconds` after its start. Warnings go to standard error unless `quiet`.
+    The feed's deadline is `seconds` after its start. Warnings go to standard error unless `quiet`. `on_event` is called
+    with each event of the stream, except those of silence.
     """
 
     events: deque[Event] = deque(maxlen=_REMEMBERED)
@@ -141,6 +143,7 @@ def open_feed(
         if silence.takes(event):
             return
         events.append(event)
+        on_event(event)
         if event.level >= logging.WARNING and not quiet and not options.verbose:  # `--verbose` logs it already
             output.aside.say(f"kucoin-sync: {event}")
 

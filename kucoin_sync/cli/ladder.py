@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from .. import BookNotReady, BookSnapshot, LocalBook
 from . import figures
+from .changes import RecentChanges
 from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, printable, text_of, wrapped
 from .live import View
 
@@ -16,6 +18,7 @@ __all__ = ["Ladder", "ladder"]
 
 _SIDES: tuple[tuple[str, Style], ...] = (("ask", "down"), ("bid", "up"))
 _NARROWEST_BAR = 10
+_RULES = 6  # columns beside the text between asks and bids
 
 
 class Ladder(View):
@@ -28,11 +31,20 @@ class Ladder(View):
         self._glyphs = glyphs
         self._snapshot: BookSnapshot | None = None
         self._reason = ""
+        self._drawn = 0
+        self._changes = RecentChanges()
+        self._levels: dict[str, dict[Decimal, Decimal]] = {"ask": {}, "bid": {}}
+
+    @property
+    def is_full(self) -> bool:
+        return self.limit is not None and self._drawn >= self.limit
 
     def update(self) -> None:
         try:
             self._snapshot, self._reason = self._book.snapshot(self._depth), ""
             self.seen += 1
+            self._note("ask", self._snapshot.asks)
+            self._note("bid", self._snapshot.bids)
         except BookNotReady as error:
             if self._book.closed:
                 self._book.wait_ready()  # raises the error that ended the book
@@ -41,11 +53,35 @@ class Ladder(View):
     def draw(self, width: int, height: int) -> list[Line]:
         if self._snapshot is None:
             return [line(Span(text, "warn")) for text in wrapped(printable(self._reason), width)][:height]
-        return ladder(self._snapshot, width, height, self._glyphs)
+        self._drawn += 1
+        now = time.monotonic()
+        return ladder(
+            self._snapshot, width, height, self._glyphs, lambda side, price: self._changes.direction((side, price), now)
+        )
+
+    def _note(self, side: str, levels: Sequence[tuple[Decimal, Decimal]]) -> None:
+        """Take in the sizes of a side. A level that was beyond the last one has not just changed."""
+        now, before = time.monotonic(), self._levels[side]
+        self._levels[side] = dict(levels)
+        for price in before.keys() - self._levels[side].keys():
+            self._changes.forget((side, price))
+        for price, size in levels:
+            if before and price not in before and (price < max(before) if side == "ask" else price > min(before)):
+                self._changes.note((side, price), Decimal(0), now)
+            self._changes.note((side, price), size, now)
 
 
-def ladder(snapshot: BookSnapshot, width: int, height: int, glyphs: Glyphs) -> list[Line]:
-    """Return the levels of a snapshot that fit into `height` lines of at most `width` columns."""
+def ladder(
+    snapshot: BookSnapshot,
+    width: int,
+    height: int,
+    glyphs: Glyphs,
+    change_of: Callable[[str, Decimal], int] | None = None,
+) -> list[Line]:
+    """Return the levels of a snapshot that fit into `height` lines of at most `width` columns.
+
+    `change_of` says of a side ("ask" or "bid") and a price whether the size there has just risen (1) or fallen (-1).
+    """
     rows = max(1, (height - 2 - snapshot.partial) // 2)
     sides = [list(levels)[:rows] for levels in (snapshot.asks, snapshot.bids)]
     digits = [max((figures.decimals(level[part]) for side in sides for level in side), default=0) for part in (0, 1)]
@@ -57,11 +93,13 @@ def ladder(snapshot: BookSnapshot, width: int, height: int, glyphs: Glyphs) -> l
         made = []
         for price, size in levels:
             total += size
+            changed = 0 if change_of is None else change_of(name, price)
+            mark = "" if change_of is None else figures.move(changed, glyphs)
             made.append(
                 [
                     Span(name, "dim"),
                     Span(figures.fixed(price, digits[0]), style),
-                    Span(figures.fixed(size, digits[1])),
+                    Span(f"{figures.fixed(size, digits[1])}{mark}", "bold" if changed else ""),
                     *([Span(str(len(queues[name, price])))] if snapshot.level == 3 else []),
                     Span(figures.fixed(total, digits[1]), "dim"),
                 ]
@@ -135,8 +173,11 @@ def _queue(sizes: Sequence[Decimal], space: int, glyphs: Glyphs) -> tuple[Span, 
 
 def _middle(snapshot: BookSnapshot, width: int, glyphs: Glyphs) -> Line:
     """Return the line between asks and bids."""
-    text = f" sequence {snapshot.sequence} "
+    parts = [f"sequence {snapshot.sequence}"]
     if snapshot.spread is not None and snapshot.mid:
         share = snapshot.spread / snapshot.mid
-        text = f" spread {snapshot.spread:f} ({share:.4%}){glyphs.gap}middle {snapshot.mid:f}{glyphs.gap}{text[1:]}"
+        parts = [f"spread {snapshot.spread:f} ({share:.4%})", f"middle {snapshot.mid:f}", *parts]
+    while len(parts) > 1 and len(glyphs.gap.join(parts)) + _RULES > width:
+        parts.pop()
+    text = f" {glyphs.gap.join(parts)} "
     return crop(line(Span(glyphs.rule * 3, "dim"), Span(text), Span(glyphs.rule * width, "dim")), width)

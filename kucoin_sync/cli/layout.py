@@ -176,7 +176,7 @@ def columns(heads: Sequence[Column], rows: Sequence[Sequence[Span]], width: int)
 
 
 _GAP = 2
-_CLOSE_UP = 3
+_CLOSE_UP = 5
 """Before a column of at most this rank is left out, the columns move closer together."""
 
 

@@ -7,7 +7,6 @@ from collections import deque
 from .. import Subscription
 from ..payloads import Balance, OrderChange
 from . import figures
-from .feed import waiting
 from .layout import Column, Line, Span, columns, line, printable
 from .live import View
 
@@ -34,7 +33,7 @@ class Orders(View):
         self._kept: deque[list[Span]] = deque(maxlen=_KEPT)
 
     def update(self) -> None:
-        for message in waiting(self._subscription):
+        for message in self.messages(self._subscription):
             self.seen += 1
             data = message.payload
             time = Span(figures.clock(message.received_ns), "dim")

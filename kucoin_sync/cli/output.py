@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from .keys import PressedKeys
 from .layout import ASCII, UNICODE, Glyphs, Line
 from .screens import AnsiScreen, Pages, RichScreen, Screen, StandardOutput, print_rich, size_of
 
@@ -31,6 +32,7 @@ __all__ = ["Aside", "Mode", "Output", "add_options"]
 
 _MAX_KEPT = 1000
 _REMEMBERED = 50
+_VARIABLE = "KUCOIN_SYNC_COLOUR_BLIND"
 
 
 class Mode(Enum):
@@ -46,6 +48,11 @@ def add_options(parser: argparse._ActionsContainer) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON lines, also in a terminal")
     form.add_argument("--plain", action="store_true", help="print text without colours, also to files and pipes")
+    parser.add_argument(
+        "--colour-blind",
+        action="store_true",
+        help=f"blue and orange instead of green and red; also where {_VARIABLE} is set",
+    )
 
 
 class Output:
@@ -54,13 +61,17 @@ class Output:
     Args:
         json, plain: the options of the command line.
         document: whether the command prints a text rather than records.
+        colour_blind: whether to use colours that the colour-blind can tell apart.
 
     Attributes:
         terminal: whether standard output is a terminal, so that lines must fit its width.
     """
 
-    def __init__(self, *, json: bool = False, plain: bool = False, document: bool = False) -> None:
+    def __init__(
+        self, *, json: bool = False, plain: bool = False, document: bool = False, colour_blind: bool = False
+    ) -> None:
         self.aside = Aside()
+        self._colour_blind = colour_blind or bool(os.environ.get(_VARIABLE))
         self.terminal = sys.stdout.isatty()
         self._moves = self.terminal and os.name == "posix" and os.environ.get("TERM", "dumb") not in ("dumb", "")
         if json or (not self.terminal and not plain and not document):
@@ -103,7 +114,7 @@ class Output:
     def print(self, lines: Sequence[Line]) -> None:
         """Print lines of text."""
         if self.mode is Mode.RICH:
-            print_rich(lines)
+            print_rich(lines, colour_blind=self._colour_blind)
         else:
             StandardOutput().lines(lines)
 
@@ -112,13 +123,13 @@ class Output:
         """Yield a screen for a live view; if standard error is a terminal, its lines are kept until the view ends."""
         screen: Screen
         if self.mode is Mode.RICH:
-            screen = RichScreen()
+            screen = RichScreen(colour_blind=self._colour_blind)
         elif self._moves:
             screen = AnsiScreen()
         else:
             screen = Pages()
         held = self.aside.hold() if self._moves else contextlib.nullcontext()
-        with held, screen:
+        with held, screen, PressedKeys(wanted=screen.live) as screen.keys:
             yield screen
 
 

@@ -46,6 +46,7 @@ class CliCommand(NamedTuple):
 COMMANDS = (
     CliCommand("watch", "a live table of tickers, or the messages of any topic"),
     CliCommand("book", "a live order book: the ladder, or the queue of each price"),
+    CliCommand("account", "the account of your API key: balances, open orders, positions, fills"),
     CliCommand("trades", "the trades as they happen"),
     CliCommand("candles", "a chart of candles"),
     CliCommand("record", "record messages, to replay them later"),
@@ -56,6 +57,7 @@ COMMANDS = (
     CliCommand("serve", "a local KuCoin for other programs", document=True),
     CliCommand("demo", "a tour on a local KuCoin", document=True),
     CliCommand("doctor", "check the connection to KuCoin step by step"),
+    CliCommand("verify", "find out whether KuCoin is as this package believes"),
     CliCommand("completions", "a script for the shell that completes these commands", document=True),
 )
 

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from .keys import PressedKeys
 from .layout import Line, Picture, Style, crop, text_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["AnsiScreen", "Pages", "RichScreen", "Screen", "StandardOutput", "print_rich", "size_of"]
 
 _COLOURS: dict[Style, str] = {"": "", "bold": "bold", "dim": "dim", "up": "green", "down": "red", "warn": "yellow"}
+#: Blue and orange differ for everybody; a warning must not look like orange.
+_COLOUR_BLIND: dict[Style, str] = {**_COLOURS, "up": "dodger_blue1", "down": "orange1", "warn": "bold"}
 _DEFAULT_SIZE = (100, 30)
 """Columns and lines for output that is not a terminal."""
 
@@ -44,12 +47,16 @@ class Screen(ABC):
     Attributes:
         pause: minimum seconds between two pictures.
         live: whether a picture replaces the previous one.
+        keys: those of its terminal.
+        colour_blind: whether to use colours that the colour-blind can tell apart.
     """
 
     pause = 0.1
     live = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, colour_blind: bool = False) -> None:
+        self.keys = PressedKeys(wanted=False)
+        self.colour_blind = colour_blind
         self._last: Picture | None = None
 
     @property
@@ -145,8 +152,8 @@ class AnsiScreen(Screen):
 class RichScreen(Screen):
     """A terminal with colours, painted by rich."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, colour_blind: bool = False) -> None:
+        super().__init__(colour_blind=colour_blind)
         from rich.live import Live
 
         self._console = _console()
@@ -160,13 +167,13 @@ class RichScreen(Screen):
 
     def _paint(self, picture: Picture) -> None:
         self._console.size = self.size
-        self._live.update(_rich_text(self._filled(picture)), refresh=True)
+        self._live.update(_rich_text(self._filled(picture), self.colour_blind), refresh=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
-        print_rich(self._without_foot(self._last))
+        print_rich(self._without_foot(self._last), colour_blind=self.colour_blind)
 
 
 class StandardOutput:
@@ -183,10 +190,10 @@ class StandardOutput:
         self.text("".join(f"{text_of(line).rstrip()}\n" for line in lines))
 
 
-def print_rich(lines: Sequence[Line]) -> None:
+def print_rich(lines: Sequence[Line], *, colour_blind: bool = False) -> None:
     """Print lines with colours."""
     if lines:
-        _console().print(_rich_text(lines), soft_wrap=True)
+        _console().print(_rich_text(lines, colour_blind), soft_wrap=True)
 
 
 def _console() -> Any:
@@ -195,12 +202,13 @@ def _console() -> Any:
     return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
 
 
-def _rich_text(lines: Sequence[Line]) -> Text:
+def _rich_text(lines: Sequence[Line], colour_blind: bool) -> Text:
     from rich.text import Text
 
+    colours = _COLOUR_BLIND if colour_blind else _COLOURS
     text = Text(no_wrap=True, overflow="crop", end="")
     for place, line in enumerate(lines):
         text.append("\n" if place else "")
         for span in line:
-            text.append(span.text, _COLOURS[span.style])
+            text.append(span.text, colours[span.style])
     return text

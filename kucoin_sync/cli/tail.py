@@ -7,7 +7,6 @@ from collections import deque
 import msgspec
 
 from .. import Message, Subscription
-from .feed import waiting
 from .figures import clock
 from .layout import Glyphs, Line, Span, crop, line, printable
 from .live import View
@@ -20,17 +19,21 @@ _KEPT = 200
 class Tail(View):
     """The newest messages, the newest one last. A single topic is named in the title only."""
 
+    listed = True
+
     def __init__(self, subscription: Subscription, glyphs: Glyphs) -> None:
         self._subscription = subscription
         self._several = len(subscription.topics) > 1
         self.title = "Messages" if self._several else f"Messages of {subscription.topics[0]}"
-        self._kept: deque[Message] = deque(maxlen=_KEPT)
+        self._kept: deque[Message] = deque()
         self._glyphs = glyphs
 
     def update(self) -> None:
-        for message in waiting(self._subscription):
+        for message in self.messages(self._subscription):
             self.seen += 1
             self._kept.append(message)
+        while len(self._kept) > max(_KEPT, self.limit or 0):
+            self._kept.popleft()
 
     def draw(self, width: int, height: int) -> list[Line]:
         shown = list(self._kept)[-height:]

@@ -41,6 +41,7 @@ class Explained(View):
         self.title = f"{number} of {len(STEPS)}: {step.title}"
         self._step = step
         self._inner = inner
+        self.keys, self.bindings = inner.keys, inner.bindings
         self._glyphs = glyphs
 
     def is_done(self) -> bool:

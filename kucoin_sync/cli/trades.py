@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 from .. import Subscription
 from ..payloads import FuturesMatch, Match, UtaTrade
 from . import figures
-from .feed import open_feed, waiting
+from .feed import open_feed
 from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, text_of
 from .live import View, add_ending, print_messages, show
 from .output import Output
@@ -74,22 +74,26 @@ class _Scale(NamedTuple):
 class Tape(View):
     """The newest trades, the newest one first."""
 
+    listed = True
+
     def __init__(self, subscription: Subscription, symbols: list[str], glyphs: Glyphs) -> None:
         self.title = f"Trades of {', '.join(symbols)}"
         self._subscription = subscription
         self._glyphs = glyphs
-        self._kept: deque[_Trade] = deque(maxlen=_KEPT)
+        self._kept: deque[_Trade] = deque()
         self._volume = {"buy": Decimal(0), "sell": Decimal(0)}
         self._several = len(symbols) > 1
 
     def update(self) -> None:
-        for message in waiting(self._subscription):
+        for message in self.messages(self._subscription):
             trade = message.payload
             if isinstance(trade, _Trade):
                 self.seen += 1
                 self._kept.appendleft(trade)
                 if trade.side in self._volume:  # the side is None if it can't be read
                     self._volume[trade.side] += figures.amount(trade.size)
+        while len(self._kept) > max(_KEPT, self.limit or 0):
+            self._kept.pop()
 
     def draw(self, width: int, height: int) -> list[Line]:
         shown = list(self._kept)[: max(0, height - (1 if self._several else 3))]

@@ -49,6 +49,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
             show(output, tail, feed, count=options.count)
         else:
             more = [statistics_of(symbol) for symbol in options.symbols if options.feed == "classic"]
-            subscription = feed.latest(*wanted, *more, stale_after=_STALE_AFTER)
+            # The newest message of a symbol may replace others, which would count.
+            subscribe = feed.every if options.count else feed.latest
+            subscription = subscribe(*wanted, *more, stale_after=_STALE_AFTER)
             show(output, Tickers(subscription, options.symbols, output.glyphs), feed, count=options.count)
     return 0

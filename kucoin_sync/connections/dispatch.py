@@ -17,6 +17,7 @@ from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, opene
 from ..protocol.message import UNREAD, Message, RawPush
 from ..protocol.session_events import TopicKey
 from ..topics.routing import Router
+from .gate import Gate
 from .rotation import FIRST, SECOND, Merge
 from .source import MessageSource
 
@@ -48,7 +49,12 @@ class SoleConsumer(NamedTuple):
         Also return False if they cannot be queued in one step: a signal handler that raises could split them.
         """
         dispatcher, consumer = self
-        if dispatcher.merges or dispatcher.observers or not consumer.message_queue.fits(len(pushes)):
+        if (
+            dispatcher.merges
+            or dispatcher.observers
+            or dispatcher.gate is not None
+            or not consumer.message_queue.fits(len(pushes))
+        ):
             return False
         if isinstance(pushes, FrameBatch):
             if dispatcher.sole_sink_of(pushes) is not consumer:
@@ -76,6 +82,7 @@ class Dispatcher:
         retiring: the connections that are being replaced, each with the merge that it shares with its replacement.
         merges: the replacements, each with its merge until that is over.
         observers: the observers; replaced whole.
+        gate: stands before the subscriptions with `recover=True`; None where there never was one.
         newest: the push that was read last.
         unrouted: how many messages matched no subscription.
         unreadable: how many frames could not be decoded for routing.
@@ -86,6 +93,7 @@ class Dispatcher:
         self.retiring: dict[MessageSource, Merge] = {}
         self.merges: dict[MessageSource, Merge] = {}
         self.observers: tuple[Observer, ...] = ()
+        self.gate: Gate | None = None
         self.newest: Push | None = None
         self.unrouted = 0
         self.unreadable = 0
@@ -102,10 +110,16 @@ class Dispatcher:
     def add_route(self, key: TopicKey, subscription: Subscription) -> None:
         """Route a key to a subscription. Call `routes_changed` after the last change."""
         self._router(key.tunnel).add(key.topic, subscription)
+        if subscription.recover and self.gate is not None:
+            self.gate.add(key.topic)
 
     def remove_route(self, key: TopicKey, subscription: Subscription) -> bool:
         """Stop routing a key to a subscription; return whether no subscription has the key any more."""
-        return self._router(key.tunnel).remove(key.topic, subscription)
+        router = self._router(key.tunnel)
+        last = router.remove(key.topic, subscription)
+        if subscription.recover and self.gate is not None and not any(e.recover for e in router.sinks(key.topic)):
+            self.gate.remove(key.topic)
+        return last
 
     def sinks(self, key: TopicKey) -> list[Subscription]:
         """Return the subscriptions of a key."""
@@ -159,6 +173,9 @@ class Dispatcher:
                     return None
                 with self._lock:
                     self.merges.pop(connection, None)
+        if self.gate is not None:
+            self._route_admitted(self.gate.admit(pushes))
+            return None
         if self.observers:
             self._tell_observers(pushes)
         if len(pushes) == 1:
@@ -202,9 +219,27 @@ class Dispatcher:
 
     def _route_merged(self, messages: list[Message]) -> None:
         """Route the messages that a merge delivers."""
+        self._route_admitted(messages if self.gate is None else self.gate.admit(messages))
+
+    def _route_admitted(self, pushes: Pushes) -> None:
+        """Route pushes that are delivered now to all subscriptions."""
+        if not len(pushes):
+            return
         if self.observers:
-            self._tell_observers(messages)
-        self.route(messages)
+            self._tell_observers(pushes)
+        self.route(pushes)
+
+    def route_some(self, pushes: Pushes, recovering: bool) -> None:
+        """Route pushes to the subscriptions with `recover=True`, or to the others. The observers get the former."""
+        if self.observers and recovering:
+            self._tell_observers(pushes)
+        taken: dict[Subscription, list[Push]] = {}
+        for message in self._opened(pushes):
+            for sink in self._sinks(message):
+                if sink.recover is recovering:  # one copy for each subscription, see `route`
+                    taken.setdefault(sink, []).append(message.with_lost(message.lost))
+        for sink, its in taken.items():
+            sink.put_many(its)
 
     def _tell_observers(self, pushes: Pushes) -> None:
         tell_observers(self.observers, lambda observer: observer.on_messages(self._market, self._private, pushes))
@@ -228,8 +263,8 @@ class Dispatcher:
         router = self.router if message.tunnel_id is None else self._tunnels.get(message.tunnel_id)
         routes = router.find(message.topic) if router is not None and message.topic is not None else ()
         sinks = [sink for sink, test in routes if test is None or test(message)]
-        if not sinks:
-            self.unrouted += 1
+        if not sinks and not (router is not None and message.topic and router.sinks(message.topic)):
+            self.unrouted += 1  # an event that a subscription has got under another name is not
         return sinks
 
     def _opened(self, pushes: Pushes) -> list[Message]:

@@ -20,6 +20,7 @@ from ..protocol.message import Message, prepare
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
 from .actions import run
+from .gate import TopicRecovery
 from .group import ConnectionGroup
 from .pending_subscribe import PendingSubscribe
 from .source import MakeSource, MessageSource, TopicInterrupted
@@ -31,7 +32,7 @@ _RETIRE_TIMEOUT = 5.0
 
 
 class Watcher(Protocol):
-    """Gets a call when public topics are confirmed or lost; called without a lock held."""
+    """Gets a call when topics are confirmed or lost, public or private ones; called without a lock held."""
 
     def carried(self, keys: Iterable[TopicKey]) -> None:
         """Called when the server has confirmed keys."""
@@ -60,7 +61,9 @@ class ConnectionGroups:
         self.command_ids: Iterator[int] = itertools.count(1)
         self.epochs: Iterator[int] = itertools.count(1)
         self.closed = False
-        self.watcher: Watcher | None = None
+        self.watcher: Watcher | None = None  # of public topics
+        self.private_watcher: Watcher | None = None
+        self.recovery: TopicRecovery | None = None  # from the first subscription with `recover=True`
         self._emit = emit
         self._mismatches = MismatchReporter(self.emit, topics)
         self._observers: tuple[Observer, ...] = ()  # replaced whole, under the lock
@@ -82,16 +85,16 @@ class ConnectionGroups:
                 (error for group in self._connection_groups.values() if (error := group.last_error(call))), None
             )
 
-    def obstacle(self, topic: str) -> KucoinSyncError | None:
-        """Return why the connection of a public topic, outside of tunnels, is not connected; None if it is."""
+    def obstacle(self, topic: str, *, private: bool = False) -> KucoinSyncError | None:
+        """Return why the connection of a topic, outside of tunnels, is not connected; None if it is."""
         with self._lock:
-            group = self._public(topic)
+            group = self._connection_groups.get((grammar.market_of(topic), private))
             return None if group is None or group.is_carried(TopicKey(topic)) else group.obstacle(TopicKey(topic))
 
-    def carries(self, topic: str) -> bool:
-        """Return whether the server has confirmed a public topic outside of tunnels."""
+    def carries(self, topic: str, *, private: bool = False) -> bool:
+        """Return whether the server has confirmed a topic outside of tunnels, on a public or a private connection."""
         with self._lock:
-            group = self._public(topic)
+            group = self._connection_groups.get((grammar.market_of(topic), private))
             return group is not None and group.is_carried(TopicKey(topic))
 
     def resubscribe(self, topic: str) -> None:
@@ -152,7 +155,7 @@ class ConnectionGroups:
     def interrupted(self, connection: MessageSource, keys: tuple[TopicKey, ...]) -> None:
         """Note that keys were unsubscribed, and are about to be subscribed again."""
         if not connection.private:
-            self._tell_lost(connection.market, keys, TopicInterrupted("the topic is being subscribed again"))
+            self._tell_lost(connection, keys, TopicInterrupted("the topic is being subscribed again"))
 
     def refused(self, connection: MessageSource, key: TopicKey, error: KucoinSyncError) -> None:
         """Remove a key that the server has refused."""
@@ -167,12 +170,9 @@ class ConnectionGroups:
         with self._lock:
             actions = [] if self.closed else self._of(connection).move(connection, keys)
         run(actions)
-        if not connection.private:
-            self._tell_lost(
-                connection.market,
-                keys,
-                ConnectionFailed("the server asked for another connection, which is being made"),
-            )
+        self._tell_lost(
+            connection, keys, ConnectionFailed("the server asked for another connection, which is being made")
+        )
 
     def failed(self, connection: MessageSource, error: KucoinSyncError, *, fatal: bool) -> None:
         """Note that a connection was lost or could not be made. With `fatal` it ends; else it reconnects."""
@@ -180,13 +180,13 @@ class ConnectionGroups:
             group = self._of(connection)
             if connection in group.dispatcher.retiring:
                 connection.close()
-            uncarried = [] if fatal or connection.private else group.uncarried(connection)
+            uncarried = [] if fatal else group.uncarried(connection)
             actions = group.failed_for_good(connection, error) if fatal else []
             self._forget_ended()
         if fatal:
             self.emit(Rejected("", error))
         run(actions)
-        self._tell_lost(connection.market, uncarried, error)
+        self._tell_lost(connection, uncarried, error)
 
     def was_live(self, connection: MessageSource) -> bool:
         """Return whether any connection of this group was ever welcomed, in this process or before a fork."""
@@ -240,20 +240,30 @@ class ConnectionGroups:
         """Forget subscriptions without topics (under the lock); for the subclass."""
 
     def _tell_carried(self, market: str, private: bool, keys: Sequence[TopicKey]) -> None:
-        """Tell the observers about confirmed keys. Tell the watcher if the keys are public."""
+        """Tell the observers and the watcher about confirmed keys."""
         tell_observers(self._observers, lambda observer: observer.on_subscribed(market, private, keys))
-        if self.watcher is not None and not private:
-            self.watcher.carried(keys)
+        if not private and self.recovery is not None:
+            self.recovery.carried(list(keys))
+        if (watcher := self._watcher(private)) is not None:
+            watcher.carried(keys)
 
-    def _tell_lost(self, market: str, keys: Sequence[TopicKey], error: KucoinSyncError) -> None:
-        """Tell the watcher and the observers about public keys that no connection carries any more."""
-        if not keys or (self.watcher is None and not self._observers):
+    def _tell_lost(self, connection: MessageSource, keys: Sequence[TopicKey], error: KucoinSyncError) -> None:
+        """Tell the watcher about keys that no connection carries any more. Tell the others if they are public."""
+        market, private = connection.market, connection.private
+        watcher = self._watcher(private)
+        observers, recovery = ((), None) if private else (self._observers, self.recovery)
+        if not keys or (watcher is None and not observers and recovery is None):
             return
-        tell_observers(self._observers, lambda observer: observer.on_lost(market, keys, error))
-        if self.watcher is not None:
-            self.watcher.lost(keys, error)
+        if recovery is not None:
+            recovery.lost(list(keys))
+        tell_observers(observers, lambda observer: observer.on_lost(market, keys, error))
+        if watcher is not None:
+            watcher.lost(keys, error)
         # Another connection may have had keys confirmed, and reported that, just before this.
-        self._tell_carried(market, False, [key for key in keys if self.carries(key.topic)])
+        self._tell_carried(market, private, [key for key in keys if self.carries(key.topic, private=private)])
+
+    def _watcher(self, private: bool) -> Watcher | None:
+        return self.private_watcher if private else self.watcher
 
     def _group(self, market: str, private: bool) -> ConnectionGroup:
         """Return a group; make it if needed (under the lock)."""
@@ -263,7 +273,20 @@ class ConnectionGroups:
                 market, private, self._capacity(market, private), self._make, self._lock
             )
             group.dispatcher.observers = self._observers
+            self._set_gate(group)
         return group
+
+    def recover_by(self, recovery: TopicRecovery) -> None:
+        """Recover the topics of subscriptions with `recover=True` from now on."""
+        with self._lock:
+            self.recovery = self.recovery or recovery
+            for group in self._connection_groups.values():
+                self._set_gate(group)
+
+    def _set_gate(self, group: ConnectionGroup) -> None:
+        dispatcher = group.dispatcher
+        if self.recovery is not None and not group.private and dispatcher.gate is None:
+            dispatcher.gate = self.recovery.gate(group.market, dispatcher.route_some)
 
     def _set_observers(self, observers: tuple[Observer, ...]) -> None:
         self._observers = observers

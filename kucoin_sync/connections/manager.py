@@ -85,6 +85,8 @@ class SubscriptionManager(ConnectionGroups):
         self._observers = ()  # a recorder, for example, writes to a file of the parent
         self._dropped = self._unreadable = 0
         self._mismatches.after_fork()
+        if self.recovery is not None:
+            self.recovery.after_fork()
         self.closed = False
         self.first_use.after_fork(on_first_use)
         for subscription in self._subscriptions:
@@ -255,7 +257,8 @@ class SubscriptionManager(ConnectionGroups):
         for connection in connections:
             connection.close()
         self._silence.close()
-        return [*(connection.thread for connection in connections), *self._silence.threads]
+        recovering = [] if self.recovery is None else self.recovery.close()
+        return [*(connection.thread for connection in connections), *self._silence.threads, *recovering]
 
     def stats(self) -> dict[str, Any]:
         """Return plain numbers."""

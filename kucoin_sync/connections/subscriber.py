@@ -26,6 +26,7 @@ from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.dialects import DIALECTS
 from ..protocol.message import Message
 from ..topics import grammar
+from .gate import TopicRecovery
 from .manager import SubscriptionManager
 from .pending_subscribe import PendingSubscribe
 
@@ -44,6 +45,7 @@ class SubscribeOptions(NamedTuple):
     private: bool | None = None
     stale_after: float | None = None
     timeout: float | None = 10.0
+    recover: TopicRecovery | None = None
 
     def check(self) -> None:
         """Raise ValueError or TypeError for an invalid option."""
@@ -57,6 +59,8 @@ class SubscribeOptions(NamedTuple):
             raise ValueError("inline=True needs a callback")
         if self.stale_after is not None and not self.stale_after > 0:
             raise ValueError(f"stale_after is {self.stale_after!r}; it is a positive number of seconds, or None")
+        if self.recover is not None and self.private:
+            raise ValueError("recover=True is for public messages; leave private= away")
 
 
 class Subscriber:
@@ -110,6 +114,8 @@ class Subscriber:
     def _join(self, subscription: Subscription[Any], options: SubscribeOptions) -> None:
         """Register a subscription with the manager and wait for the confirmation, up to the user's timeout."""
         serve = None
+        if options.recover is not None:
+            self._subscription_manager.recover_by(options.recover)
         if options.callback is not None and not options.inline:
             serve = self._callbacks.prepare(subscription)
         call = self._subscription_manager.add(subscription, options.stale_after)
@@ -179,6 +185,7 @@ class Subscriber:
             callback=options.callback,
             tunnel=tunnel,
             private=options.private,
+            recover=options.recover is not None,
         )
         return subscription
 

@@ -1,4 +1,4 @@
-"""What streams and tunnels have in common: `subscribe` and `unsubscribe`."""
+"""What streams and tunnels have in common: `subscribe`, `on` and `unsubscribe`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ..delivery.overflow import Overflow
 from ..delivery.subscription import Subscription
+from ..exceptions import InvalidTopic
 from ..internal.fork import NotPicklable
-from ..internal.signals import run_or_defer
+from ..internal.signals import holds_no_lock, run_or_defer
 from ..protocol.message import Message
 from ..topics import grammar
 from ..topics.name import TopicName
+from .gate import TopicRecovery
 from .manager import SubscriptionManager
 from .subscriber import Callback, SubscribeOptions, Subscriber
 
@@ -21,6 +23,8 @@ P = TypeVar("P")
 P2 = TypeVar("P2")
 P3 = TypeVar("P3")
 P4 = TypeVar("P4")
+T = TypeVar("T")
+C = TypeVar("C", bound=Callback)
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict, Unpack
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
         private: bool | None
         stale_after: float | None
         timeout: float | None
+        recover: bool
 
     class SubscribeArguments(DeliveryOptions, Generic[P], total=False):
         """The keyword arguments of `Stream.subscribe`."""
@@ -60,6 +65,10 @@ class Subscribing(NotPicklable):
 
     def _check_open(self) -> None:
         """Raise StreamClosed if nothing can be subscribed here any more. The manager checks that for streams."""
+
+    def _recovery_of(self, topics: tuple[str, ...]) -> TopicRecovery:
+        """Return what recovers these topics; raise InvalidTopic if one of them can't be recovered."""
+        raise InvalidTopic(f"{topics[0]} can't be recovered in a tunnel: leave recover=True away")
 
     # A type checker joins the types of several topics to their base class, unless each has a variable of its own.
     @overload
@@ -106,6 +115,7 @@ class Subscribing(NotPicklable):
         private: bool | None = None,
         stale_after: float | None = None,
         timeout: float | None = 10.0,
+        recover: bool = False,
     ) -> Subscription:
         """Subscribe topics; return an iterable subscription after the server has confirmed them.
 
@@ -120,6 +130,9 @@ class Subscribing(NotPicklable):
             private: True asks for the account's own messages of a topic (`privateChannel`).
             stale_after: seconds without a message after which a `Stale` event is emitted, once per episode.
             timeout: seconds to wait for the confirmation; 0 does not wait, None waits without limit.
+            recover: deliver what was missed during a cut, too, from REST (`message.recovered`), in its place; what
+                can't be recovered is told (`RecoveryIncomplete`). For trades and candles; see
+                `kucoin_sync/recovery/README.md`.
 
         Raises:
             InvalidTopic, SubscriptionRejected, AckTimeout, AuthenticationError, StreamClosed;
@@ -127,6 +140,8 @@ class Subscribing(NotPicklable):
         """
         self._check_open()
         options = SubscribeOptions(callback, inline, maxsize, overflow, private, stale_after, timeout)
+        if recover:
+            options = options._replace(recover=self._recovery_of((topic, *more_topics)))
         # One step, see `MessageQueue.source`.
         [subscription] = map(self._subscriber.subscribe, ((topic, *more_topics),), (options,), (self._tunnel,), (self,))
         try:
@@ -135,6 +150,26 @@ class Subscribing(NotPicklable):
             subscription.close()
             raise
         return subscription
+
+    @overload
+    def on(  # type: ignore[overload-overlap]  # a text may be a typed topic
+        self, topic: TopicName[P], **options: Unpack[DeliveryOptions]
+    ) -> Callable[[Callable[[Message[P]], T]], Callable[[Message[P]], T]]: ...
+    @overload
+    def on(  # type: ignore[overload-overlap]
+        self, topic: TopicName[P], topic_2: TopicName[P2], /, **options: Unpack[DeliveryOptions]
+    ) -> Callable[[Callable[[Message[P | P2]], T]], Callable[[Message[P | P2]], T]]: ...
+    @overload
+    def on(self, topic: str, *more_topics: str, **options: Unpack[DeliveryOptions]) -> Callable[[C], C]: ...
+    def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
+        """Decorate a function to become the callback of topics; `options` are those of `subscribe`."""
+
+        @holds_no_lock
+        def register(callback: C) -> C:
+            self.subscribe(topic, *more_topics, callback=callback, **options)
+            return callback
+
+        return register
 
     def unsubscribe(self, topic: str | Subscription) -> None:
         """End a subscription, or remove a topic, by its subscribed name, from all subscriptions made here."""

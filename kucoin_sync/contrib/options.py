@@ -39,6 +39,8 @@ class Options:
         allowed_topics: further topics that browsers may read, such as "/market/match:BTC-USDT" or "/market/ticker:*".
             "*" matches public topics only; a private topic must be named in full.
         private: whether the feed's process passes private topics on; then every client that can read Redis sees them.
+        account: whether `feed.account` has the account of the API key, for code of the application. Browsers get
+            nothing of it unless that code sends it.
         max_streams: the largest number of event responses that a process serves at a time.
         max_topics: the largest number of topics of one event response, and of topics with last values.
         keep_alive: seconds of silence after which a browser is sent a comment.
@@ -59,6 +61,7 @@ class Options:
     topics: tuple[str, ...] = ()
     allowed_topics: tuple[str, ...] = ()
     private: bool = False
+    account: bool = False
     max_streams: int = 1000
     max_topics: int = 100
     keep_alive: float = 5.0

@@ -10,13 +10,13 @@ import logging
 from collections import deque
 from functools import partial
 
-from .. import AckTimeout, Client, InvalidTopic, KucoinSyncError, Message, SubscriptionRejected
+from .. import AckTimeout, Client, InvalidTopic, KucoinSyncError, LocalAccount, Message, Stream, SubscriptionRejected
 from ..delivery.overflow import Overflow
 from ..internal.fork import install_fork_hooks, register
 from ..internal.guard import log
 from ..topics import grammar
 from .last import LastValues
-from .options import Options
+from .options import InvalidSetting, Options
 from .sse import EventName, EventStream
 
 __all__ = ["Refused", "WebFeed"]
@@ -42,6 +42,7 @@ class WebFeed:
         self._clients: dict[
             str, Client
         ] = {}  # the client; set atomically without a lock, because finalisers may use it
+        self._accounts: dict[str, LocalAccount] = {}  # the account; set as the client
         self._free_slots = _slots(options.max_streams)
         self._last = LastValues(lambda: self.client, options.max_topics)
         install_fork_hooks()
@@ -62,6 +63,28 @@ class WebFeed:
             if client is not new:  # another thread was faster; this client has no connection yet
                 new.close()
         return client
+
+    @property
+    def account(self) -> LocalAccount:
+        """The local account of the API key, kept by this process from its first use on; see `Stream.account`.
+
+        Its reads raise `AccountNotReady` while it can't be read; `wait_ready` waits. Browsers get nothing of it.
+
+        Raises:
+            InvalidSetting: the setting ACCOUNT is not True, or the feed comes through Redis, which has no account.
+            AuthenticationError: there is no API key.
+        """
+        if not self.options.account:
+            raise InvalidSetting("feed.account needs the setting ACCOUNT = True; it shows the account of the API key")
+        client = self.client
+        if not isinstance(client, Stream):
+            raise InvalidSetting(
+                'feed.account needs a connection to KuCoin of this process: set REDIS_URL = "", or make a Stream for it'
+            )
+        account = self._accounts.get("account")
+        if account is None or account.closed:
+            account = self._accounts["account"] = client.account()
+        return account
 
     def events(
         self,
@@ -119,6 +142,7 @@ class WebFeed:
 
     def close(self) -> None:
         """Close the client, which ends all responses; the next use makes a new one."""
+        self._accounts.clear()
         client = self._clients.pop("client", None)
         if client is not None:
             client.close()

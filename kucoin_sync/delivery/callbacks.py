@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..events import CallbackFailed, CallbackSlow, Event
+from ..exceptions import StreamClosed
 from ..internal.guard import log
 from ..internal.signals import holds_no_lock
 from .executor import Executor, Job, Worker
@@ -157,7 +158,9 @@ class Callbacks:
         self.executor.start()
 
     def failed(self, subscription: Subscription, error: BaseException) -> None:
-        """Report what a callback raised."""
+        """Report what a callback raised, unless the end of the stream is the reason."""
+        if self.closed and isinstance(error, StreamClosed):
+            return
         log(logging.ERROR, "a callback of %r raised", subscription, error=error)
         self.emit(CallbackFailed(subscription.topics, error))
 

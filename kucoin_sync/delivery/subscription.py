@@ -49,6 +49,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         callback: Callable[[Message], object] | None = None,
         tunnel: str | None = None,
         private: bool | None = None,
+        recover: bool = False,
     ) -> None:
         self.message_queue = message_queue
         self.put: Callable[[Push], bool] = message_queue.put
@@ -56,6 +57,7 @@ class Subscription(NotPicklable, Generic[P_co]):
         self.callback = callback
         self.tunnel = tunnel
         self.private = private
+        self.recover = recover
         self._topics = topics
         self._close = close
         self.keep_alive: object = None  # kept alive as long as the callback may be called

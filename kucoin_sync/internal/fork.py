@@ -28,6 +28,7 @@ from __future__ import annotations
 import mmap
 import os
 import socket
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -87,12 +88,13 @@ class _ForkState:
 
     def make_mark(self) -> None:
         """Make a page of memory that the kernel clears in a child; without one `detect_fork` compares process ids."""
-        try:
-            page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            page.madvise(_WIPE_ON_FORK)
-            self.mark = page
-        except (OSError, AttributeError, ValueError):
-            pass
+        if sys.platform == "linux":
+            try:
+                page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+                page.madvise(_WIPE_ON_FORK)
+                self.mark = page
+            except (OSError, AttributeError, ValueError):
+                pass
         self.set_mark()
 
     def set_mark(self) -> None:

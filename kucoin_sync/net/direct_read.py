@@ -26,6 +26,7 @@ from typing import Any
 
 from .framing import FrameBuffer
 from .socket import NOT_NOW
+from .waker import READABLE
 
 __all__ = ["LEASE", "HandoffPolicy", "ReadLease"]
 
@@ -95,8 +96,8 @@ class ReadLease:
 
         Return False if nothing came within `timeout` seconds. After True there may be a message, or the lease is over.
         """
-        wait = select.poll()
-        wait.register(self._fd, select.POLLIN)
+        wait = select.poll()  # type: ignore[attr-defined, unused-ignore]  # nothing is lent on Windows, which lacks it
+        wait.register(self._fd, READABLE)
         seconds = _SILENCE if timeout is None or timeout >= _SILENCE else max(0.0, timeout)
         if wait.poll(seconds * 1000):
             with self._lock:

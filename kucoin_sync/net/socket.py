@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 from ..exceptions import ConnectionFailed
 from ..internal import fork
-from .waker import Cancelled, Waker, poll
+from .waker import READABLE, WRITABLE, Cancelled, Waker, poll
 
 __all__ = ["NOT_NOW", "READ_WAIT", "CancellableSocket", "Poller", "let_reads_wait"]
 
@@ -255,11 +255,11 @@ class Poller:
         self._waker = waker
         self._writing = False
         self._poll: Any = None
-        self._data = [(fd, getattr(select, "POLLIN", 0))]  # the usual result of `poll`
+        self._data = [(fd, READABLE)]  # the usual result of `poll`
         if hasattr(select, "poll"):
             self._poll = select.poll()
-            self._poll.register(fd, select.POLLIN)
-            self._poll.register(waker, select.POLLIN)
+            self._poll.register(fd, READABLE)
+            self._poll.register(waker, READABLE)
 
     def wait(self, writing: bool, seconds: float) -> tuple[bool, bool]:
         """Wait for up to `seconds`; return whether the socket can be read, and whether the waker was called."""
@@ -269,9 +269,9 @@ class Poller:
             return self._fd in readable, self._waker in readable
         if writing != self._writing:
             self._writing = writing
-            self._poll.modify(self._fd, select.POLLIN | select.POLLOUT if writing else select.POLLIN)
+            self._poll.modify(self._fd, READABLE | WRITABLE if writing else READABLE)
         events = self._poll.poll(seconds * 1000)
         if events == self._data:
             return True, False
-        readable_fd = any(fd == self._fd and event & ~select.POLLOUT for fd, event in events)
+        readable_fd = any(fd == self._fd and event & ~WRITABLE for fd, event in events)
         return readable_fd, any(fd == self._waker for fd, _ in events)

@@ -14,7 +14,11 @@ from typing import Any, NamedTuple
 
 from ..internal import fork
 
-__all__ = ["Cancelled", "Step", "Waker", "poll"]
+__all__ = ["READABLE", "WRITABLE", "Cancelled", "Step", "Waker", "poll"]
+
+# The flags of `select.poll`, which Windows lacks.
+READABLE: int = getattr(select, "POLLIN", 0)
+WRITABLE: int = getattr(select, "POLLOUT", 0)
 
 _MAX_WAIT = 3600.0  # seconds; some systems refuse longer timeouts
 
@@ -62,7 +66,7 @@ class Waker:
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
         if self._poller is not None:
-            self._poller.register(self._receiver, select.POLLIN)
+            self._poller.register(self._receiver, READABLE)
         self.cancelled = False
         self.called = False
         self.step: Step | None = None
@@ -127,9 +131,9 @@ def poll(waker: int, fd: int, write: bool, seconds: float, poller: Any = None) -
     """
     if poller is None and hasattr(select, "poll"):
         poller = select.poll()
-        poller.register(waker, select.POLLIN)
+        poller.register(waker, READABLE)
         if fd >= 0:
-            poller.register(fd, select.POLLOUT if write else select.POLLIN)
+            poller.register(fd, WRITABLE if write else READABLE)
     if poller is not None:
         ready = {number for number, _ in poller.poll(seconds * 1000)}
     else:

@@ -112,7 +112,7 @@ class WebSocketConnection:
         self._secure = isinstance(connected.sock, ssl.SSLSocket)
         self._since_check = -1  # reads since the last check for another TLS record
         self._read_lease: ReadLease | None = None  # set while another thread reads
-        self._no_wait = socket.MSG_DONTWAIT if self._reads_can_wait else 0
+        self._no_wait = getattr(socket, "MSG_DONTWAIT", 0) if self._reads_can_wait else 0
 
     @classmethod
     def connect(
@@ -269,10 +269,14 @@ class WebSocketConnection:
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a close frame, as far as that is possible without waiting, and close the socket."""
+        self.send_close(code, reason)
+        self._socket.close()
+
+    def send_close(self, code: int = 1000, reason: str = "") -> None:
+        """Send a close frame, as far as that is possible without waiting; `receive` raises once the peer answers it."""
         if self._failure is None:
             self._framing.send_close(code, reason)
             self._flush()
-        self._socket.close()
 
     def after_fork(self) -> None:
         """Close the descriptor without sending anything, not even a TLS alert; `receive` then raises Cancelled."""

@@ -86,16 +86,16 @@ class Level3Open(Level3Event, frozen=True, kw_only=True):
 class Match(Level3Event, frozen=True, kw_only=True):
     """A trade: `/market/match`, and the subjects `trade.l3match` and `match` of level 3.
 
-    `side` is the taker's. `remain_size` (second generation of level 3) is the remaining size of the maker's order.
-    Time in nanoseconds, as text except in the second generation.
+    `side` is the taker's. The ids of the orders are None in a recovered message. `remain_size` (second generation of
+    level 3) is the remaining size of the maker's order. Time in nanoseconds, as text except in the second generation.
     """
 
     price: Decimal
     size: Decimal
     side: Side
     trade_id: str
-    maker_order_id: str
-    taker_order_id: str
+    maker_order_id: str | None = None
+    taker_order_id: str | None = None
     remain_size: Decimal | None = None
 
 

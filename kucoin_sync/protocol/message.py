@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NoReturn, T
 import msgspec
 
 from .. import payloads
-from ..topics.grammar import symbol_of
+from ..topics.grammar import payload_class, payloads_of, symbol_of
 from ..topics.name import P_co
-from ..topics.table import TABLE, Argument
+from ..topics.table import Argument
 
 __all__ = [
     "Arrival",
@@ -68,11 +68,13 @@ class Arrival(msgspec.Struct, gc=False):
         epoch: the number of the connection, from 1.
         received_ns: when they were read, in nanoseconds since 1970.
         payload_mismatch: called with a message whose payload does not have the usual form, or None.
+        recovered: whether REST has told them, after a cut; see `kucoin_sync.recovery`.
     """
 
     epoch: int = 0
     received_ns: int = 0
     payload_mismatch: Callable[[Message], None] | None = None
+    recovered: bool = False
 
 
 class EnvelopePrefix(msgspec.Struct, gc=False, eq=False, frozen=True):
@@ -129,8 +131,8 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     None in the struct; the stream reports it once per topic (`PayloadMismatch`).
 
     The client adds `epoch` (the number of the connection, which rises with each reconnect), `lost` (messages dropped in
-    this subscription immediately before this one), `received_ns` (wall clock, nanoseconds since 1970) and `raw` (the
-    frame's bytes).
+    this subscription immediately before this one), `received_ns` (wall clock, nanoseconds since 1970), `recovered`
+    (REST has told it after a cut; `raw` is then made of the row) and `raw` (the frame's bytes).
     """
 
     data_key: ClassVar[str] = "data"  # of the data in KuCoin's JSON
@@ -219,6 +221,12 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         """
         received: int = self.origin.arrival.received_ns
         return received
+
+    @property
+    def recovered(self) -> bool:
+        """Whether it was missed during a cut and then fetched by REST. Fields that REST does not tell are None."""
+        recovered: bool = self.origin.arrival.recovered
+        return recovered
 
     @staticmethod
     def decode_frame(frame: bytes) -> Message:
@@ -312,7 +320,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         return f"Message(topic={self.topic!r}, subject={self.subject!r}, data={self.data!r})"
 
     def __reduce__(self) -> Any:
-        return _unpickle, (type(self), self.raw, self.lost, self.epoch, self.received_ns)
+        return _unpickle, (type(self), self.raw, self.lost, self.epoch, self.received_ns, self.recovered)
 
 
 Mapping.register(Message)
@@ -333,16 +341,6 @@ def _read(cls: type[payloads.Payload], data: msgspec.Raw) -> payloads.ReadResult
         return read(data)
     except UNREADABLE as error:
         return payloads.ReadResult(read(b"{}").payload, (payloads.Mismatch(f"the data can't be read ({error})", True),))
-
-
-def payload_class(topic: str | None, subject: str | None) -> type[payloads.Payload] | None:
-    """Return the struct for a topic and subject, or None if the topic table has none."""
-    if topic is None:
-        return None
-    found = _CLASSES.get(topic.partition(":")[0])
-    if found is None:
-        return None
-    return found.get(subject or "*") or found.get("*")
 
 
 @cache
@@ -370,7 +368,7 @@ def prepare(single: str) -> None:
     msgspec can lose a KeyboardInterrupt while it builds a decoder. So the main thread, which alone gets that exception,
     does not build one while it reads its first payload.
     """
-    for cls in _CLASSES.get(single.partition(":")[0], {}).values():
+    for cls in payloads_of(single).values():
         payloads.fast_decoder_for(cls)
         payloads.reader_for(cls)
 
@@ -386,12 +384,10 @@ def _unknown(_: msgspec.Raw) -> NoReturn:
     raise msgspec.ValidationError("no struct is known for this topic")
 
 
-_CLASSES: dict[str, dict[str, type[payloads.Payload]]] = {}
-for _row in TABLE:
-    _CLASSES.setdefault(_row.prefix, {}).update(_row.payloads)
-
-
-def _unpickle(cls: type[Message], raw: bytes, lost: int, epoch: int, received_ns: int) -> Message:
+def _unpickle(
+    cls: type[Message], raw: bytes, lost: int, epoch: int, received_ns: int, recovered: bool = False
+) -> Message:
     message = cls.decode_frame(raw)
-    message.raw, message.lost, message.origin = raw, lost, Origin(Arrival(epoch, received_ns))
+    arrival = Arrival(epoch, received_ns, recovered=recovered)
+    message.raw, message.lost, message.origin = raw, lost, Origin(arrival)
     return message

@@ -170,6 +170,6 @@ class Jobs:
 
     def _fetch(self, book: SnapshotRequest, asked: int, fetchers: Fetchers) -> SnapshotAnswer:
         try:
-            return SnapshotAnswer(asked, fetchers.fetch(book.market, book.path, book.symbol, book.signed))
+            return SnapshotAnswer(asked, fetchers.fetch(book.market, book.path, {"symbol": book.symbol}, book.signed))
         except KucoinSyncError as error:
             return answer_of(asked, error)

@@ -12,7 +12,7 @@ from typing import Any
 from .exchange import Exchange, OrderRejected, Push
 from .server import KucoinServer
 
-__all__ = ["local_kucoin"]
+__all__ = ["Demonstration", "local_kucoin"]
 
 _TRADED = re.compile(r"[A-Z0-9]+-[A-Z0-9]+|[A-Z0-9]{2,}M")
 _DEFAULT = ("BTC-USDT", "ETH-USDT", "KCS-BTC", "XBTUSDTM")
@@ -20,7 +20,7 @@ _PAUSE = 12
 """Steps of the crowd between two actions of the account."""
 
 
-class _Demonstration(Exchange):
+class Demonstration(Exchange):
     """An exchange whose account trades now and then, so that private topics have messages, too.
 
     On each symbol the account places a resting order, decreases it, cancels it, places an order that trades at once,
@@ -80,6 +80,6 @@ def local_kucoin(
     `KucoinServer`.
     """
     traded = tuple(dict.fromkeys(symbol for symbol in symbols if _TRADED.fullmatch(symbol))) or _DEFAULT
-    with KucoinServer(exchange=_Demonstration(traded, seed), **server_options) as server:
+    with KucoinServer(exchange=Demonstration(traded, seed), **server_options) as server:
         server.run_exchange(rate, beat_seconds=beat_seconds)
         yield server

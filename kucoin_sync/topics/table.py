@@ -89,6 +89,8 @@ class Topic(NamedTuple):
         legacy: since when KuCoin no longer offers it, "" if it does.
         dialect: the dialect of its feed; see `kucoin_sync.protocol`.
         call: how to call the helper, where that does not follow from the argument.
+        only_when: the condition under which it is pushed at all, "" if there is none.
+        recovery: the path of REST that tells what was missed during a cut, "" if none does; see `kucoin_sync.recovery`.
     """
 
     prefix: str
@@ -103,6 +105,8 @@ class Topic(NamedTuple):
     legacy: str = ""
     dialect: str = "classic"
     call: str = ""
+    only_when: str = ""
+    recovery: str = ""
 
     @property
     def pattern(self) -> str:
@@ -119,10 +123,11 @@ def _futures(prefix: str, argument: Argument, helper: str, push: str, about: str
 
 
 def _uta(name: str, argument: Argument, helper: str, market: str, push: str, about: str, payload: type[p.Payload],
-         call: str = "", pushed_as: tuple[PushedAs, ...] = ()) -> Topic:  # fmt: skip
+         call: str = "", pushed_as: tuple[PushedAs, ...] = (), only_when: str = "",
+         recovery: str = "") -> Topic:  # fmt: skip
     """Return a row of the UTA feed. `name` is KuCoin's channel and, after a dot, the type of trade or account."""
     return Topic(f"/uta/{name}", argument, f"uta.{helper}", market, market == "uta", push, about, {"*": payload},
-                 pushed_as, dialect="uta", call=call)  # fmt: skip
+                 pushed_as, dialect="uta", call=call, only_when=only_when, recovery=recovery)  # fmt: skip
 
 
 _LEVEL3: dict[str, type[p.Payload]] = {
@@ -151,7 +156,8 @@ TABLE: tuple[Topic, ...] = (
           payloads={"*": p.Depth}),
     _spot("/market/level2", Argument.SYMBOLS, "level2", "real time", "every change of a price level",
           payloads={"*": p.Level2Update}),
-    _spot("/market/match", Argument.SYMBOLS, "match", "real time", "every trade", payloads={"*": p.Match}),
+    _spot("/market/match", Argument.SYMBOLS, "match", "real time", "every trade", payloads={"*": p.Match},
+          recovery="/api/v1/market/histories"),
     _spot("/market/level3", Argument.SYMBOLS, "level3", "real time", "every order event, first generation",
           payloads=_LEVEL3, legacy="withdrawn by KuCoin in 2021"),
     _spot("/spotMarket/level3", Argument.SYMBOLS, "level3_v2", "real time", "every order event, second generation",
@@ -164,9 +170,9 @@ TABLE: tuple[Topic, ...] = (
           payloads={"*": p.Snapshot}, pushed_as=(PushedAs("/market/snapshot", "any", _SNAPSHOT_MARKETS),)),
     _spot("/callauction/level2Depth50", Argument.SYMBOL, "call_auction_depth50", "100 ms",
           "the 50 best levels during a call auction", payloads={"*": p.Depth},
-          pushed_as=(PushedAs("/spotMarket/level2Depth50", "same"),)),
+          pushed_as=(PushedAs("/spotMarket/level2Depth50", "same"),), only_when="a call auction runs"),
     _spot("/callauction/callauctionData", Argument.SYMBOL, "call_auction", "100 ms", "the estimate of a call auction",
-          payloads={"*": p.CallAuction}),
+          payloads={"*": p.CallAuction}, only_when="a call auction runs"),
     Topic("/indicator/index", Argument.SYMBOLS, "index_price", "margin", False, "1 s", "the index price",
           {"*": p.IndicatorPrice}),
     Topic("/indicator/markPrice", Argument.SYMBOLS, "mark_price", "margin", False, "1 s", "the mark price",
@@ -199,7 +205,7 @@ TABLE: tuple[Topic, ...] = (
     _futures("/contractMarket/level2", Argument.CONTRACT, "level2", "real time", "every change of a price level",
              payloads={"*": p.FuturesLevel2Update}),
     _futures("/contractMarket/execution", Argument.CONTRACT, "match", "real time", "every trade",
-             payloads={"*": p.FuturesMatch}),
+             payloads={"*": p.FuturesMatch}, recovery="/api/v1/trade/history"),
     _futures("/contractMarket/limitCandle", Argument.CONTRACT_CANDLES, "candles", "1 s", "the current candle",
              payloads={"*": p.FuturesCandles}, call="contract, …, type=type"),
     _futures("/contract/instrument", Argument.CONTRACT, "instrument", "mark price 1 s, funding rate 1 min",
@@ -232,8 +238,10 @@ TABLE: tuple[Topic, ...] = (
          "last trade and best bid and ask", p.UtaSpotTicker),
     _uta("ticker.FUTURES", Argument.CONTRACTS, "ticker", "uta-futures", "on each trade",
          "last trade and best bid and ask", p.UtaFuturesTicker),
-    _uta("trade.SPOT", Argument.SYMBOL, "trades", "uta-spot", "real time", "every trade", p.UtaTrade),
-    _uta("trade.FUTURES", Argument.CONTRACT, "trades", "uta-futures", "real time", "every trade", p.UtaTrade),
+    _uta("trade.SPOT", Argument.SYMBOL, "trades", "uta-spot", "real time", "every trade", p.UtaTrade,
+         recovery="/api/ua/v2/market/trade"),
+    _uta("trade.FUTURES", Argument.CONTRACT, "trades", "uta-futures", "real time", "every trade", p.UtaTrade,
+         recovery="/api/ua/v2/market/trade"),
     _uta("kline.SPOT", Argument.CANDLES, "candles", "uta-spot", "1 s", "the current candle", p.UtaCandle,
          call="symbol, …, type=type"),
     _uta("kline.FUTURES", Argument.CONTRACT_CANDLES, "candles", "uta-futures", "1 s", "the current candle",
@@ -251,7 +259,7 @@ TABLE: tuple[Topic, ...] = (
     _uta("funding-fee-all-symbols", Argument.NONE, "funding_rates", "uta-futures", "1 min",
          "the funding rates of all contracts", p.UtaFundingRates),
     _uta("callAuctionInfo", Argument.SYMBOL, "call_auction", "uta-spot", "100 ms", "the estimate of a call auction",
-         p.UtaCallAuction),
+         p.UtaCallAuction, only_when="a call auction runs"),
     _uta("orderAll.UNIFIED", Argument.NONE, "orders", "uta", "real time", "changes of all your orders", p.UtaOrder,
          pushed_as=(PushedAs("/uta/order.UNIFIED", "any"),)),
     _uta("order.UNIFIED", Argument.ANY_SYMBOL, "orders", "uta", "real time", "changes of your orders of one symbol",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import AuthenticationError, Client, ConnectionFailed, StreamClosed
-from kucoin_sync.contrib.options import Options
+from kucoin_sync.contrib.options import InvalidSetting, Options
 from kucoin_sync.contrib.web import Refused
 from kucoin_sync.testing import KucoinServer
 
@@ -169,3 +169,18 @@ def test_a_forked_child_serves_its_own_browsers(server: KucoinServer, make_feed:
         assert heard.result() == reading.result().data == {"n": 2}
     assert refused(feed.events, TICKER).status == 503
     events.close()
+
+
+def test_the_account_is_there_behind_its_setting_only(make_feed: MakeFeed) -> None:
+    with pytest.raises(InvalidSetting, match="needs the setting ACCOUNT"):
+        _ = make_feed().account
+    with pytest.raises(InvalidSetting, match="needs a connection to KuCoin of this process"):
+        _ = make_feed(ACCOUNT=True, REDIS_URL="redis://127.0.0.1:1").account
+    key = {"API_KEY": KucoinServer.KEY, "API_SECRET": KucoinServer.SECRET, "API_PASSPHRASE": KucoinServer.PASSPHRASE}
+    feed = make_feed(ACCOUNT=True, **key)
+    account = feed.account
+    assert account is feed.account and not account.closed
+    account.close()
+    assert feed.account is not account
+    feed.close()
+    assert account.closed and refused(feed.last, "/account/balance").status == 403, "browsers get nothing of it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -69,6 +70,14 @@ def market(nothing_left_behind: None) -> Iterator[KucoinServer]:
 def here(market: KucoinServer) -> list[str]:
     """The options that point a command at the market."""
     return ["--rest-url", market.rest_url, "--futures-rest-url", market.futures_rest_url]
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, and which nobody else gets."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 class Events:

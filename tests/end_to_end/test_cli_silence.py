@@ -9,10 +9,14 @@ import pytest
 from kucoin_sync.cli import main
 from tests.support.terminal import Terminal
 
+from ..support.selection import spread
+
 
 @pytest.mark.parametrize(
     "arguments",
-    [["watch", "BTC-USTD"], ["trades", "BTCUSDT"], ["candles", "BTC-USTD"], ["watch", "BTCUSDT", "--feed", "uta"]],
+    spread(
+        [["watch", "BTC-USTD"], ["trades", "BTCUSDT"], ["candles", "BTC-USTD"], ["watch", "BTCUSDT", "--feed", "uta"]]
+    ),
     ids=" ".join,
 )
 def test_elsewhere_than_in_a_terminal_a_silent_symbol_is_named(
@@ -35,7 +39,7 @@ def test_a_book_without_a_snapshot_names_its_symbol(
     assert "from BTC-USTD for 0.1 s. KuCoin confirms" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (40, 24)])
+@pytest.mark.parametrize(("columns", "rows"), spread([(80, 24), (120, 40), (40, 24)], 3, 2))
 def test_a_view_names_a_silent_symbol_below_its_lines(columns: int, rows: int) -> None:
     with Terminal("watch", "BTC-USDT", "BTC-USTD", "--demo", columns=columns, rows=rows) as terminal:
         text = terminal.wait_for(lambda text: "nothing has come from BTC-USTD for 3 s." in " ".join(text.split()))

@@ -52,8 +52,10 @@ TABLE = {
     ),
     "csv_writer.py": Example(("writing to trades.csv$",), (r"\d+ trades are in trades.csv$",)),
     "flask_sse.py": Example(
-        (r"serving http://127.0.0.1:\d+/$", "event: /market/ticker:ETH-USDT$",
-         r'data: {"symbol":"ETH-USDT","sequence":"\d+","price":"'),
+        (
+            r"serving http://127.0.0.1:\d+/$", "event: /market/ticker:ETH-USDT$",
+            r'data: {"symbol":"ETH-USDT","sequence":"\d+","price":"',
+        ),
         endless=(), needs="flask",
     ),
     "graceful_shutdown.py": Example(
@@ -71,6 +73,10 @@ TABLE = {
         (r"collecting \d+ trades",), (" +open +high +low +close +volume$", "side", "9 +sell "),
         (), ("--trades", "1000000"), needs="pandas",
     ),
+    "local_account.py": Example(
+        (r"trade +[\d.]+ USDT available, [\d.]+ held", r"live +(buy|sell) [\d.]+ \S+ at [\d.]+"),
+        (r"\d+ fills came; reconciled 1 times$",),
+    ),
     "private_orders.py": Example(
         (r"order    received  (buy|sell) \S+ \w+: size \d", r"balance  \w+: \d"), (r"\d+ changes came$",)
     ),
@@ -80,6 +86,10 @@ TABLE = {
     ),
     "pytest_bot.py": Example((r"buy at 6\d{4}",)),
     "quickstart.py": Example((r"ETH-USDT \d+.*, bid \d+.*, ask \d+",), (), (), ("--messages", "1000000")),
+    "recovered_trades.py": Example(
+        ("event +connected: spot", r"recovered +(buy|sell) \S+ at \d"),
+        (r"\d+ trades were pushed, [1-9]\d* were recovered$",), ("--seconds", "6"),
+    ),
     "record_replay.py": Example(
         ("recording; Ctrl-C",), (r"live: the book was at \d", r"recorded: \d+ ", " trades in ", r"bought and sold: \d"),
     ),

@@ -93,6 +93,21 @@ def test_the_announcement_of_another_contract_is_not_mine(server: KucoinServer, 
     assert mine.pending == 0
 
 
+def test_an_event_that_came_under_another_name_before_is_not_one_that_nobody_wants(
+    server: KucoinServer, stream: Stream
+) -> None:
+    market = stream.subscribe("/market/snapshot:BTC")
+    symbol = stream.subscribe("/market/snapshot:KCS-BTC")
+    data = {"data": {"symbol": "KCS-BTC", "market": "BTC", "close": 1}}
+    for topic in ("/market/snapshot:KCS-BTC", "/market/snapshot:BTC"):
+        push(server, topic, data)
+    push(server, "/market/snapshot:BTC", {"data": {"symbol": "ETH-BTC", "market": "BTC"}})
+    assert [market.get(5).data["data"]["symbol"] for _ in range(2)] == ["KCS-BTC", "ETH-BTC"]
+    assert symbol.get(5).data == data
+    assert (market.pending, symbol.pending) == (0, 0)
+    assert stream.stats()["unrouted"] == 0
+
+
 def test_what_nobody_wants_is_counted_and_changes_nothing(server: KucoinServer, stream: Stream) -> None:
     subscription = stream.subscribe("/market/ticker:BTC-USDT")
     server.send_raw(b'{"type":"message","topic":"/market/ticker:DOGE-USDT","subject":"x","data":{}}')

@@ -100,7 +100,8 @@ def differences(one: Any, other: Any, before: tuple[Any, ...] = ()) -> Iterator[
 def properties(payload: Payload) -> dict[str, Any]:
     """Return everything that a payload has; none of it may raise."""
     names = [name for name in dir(payload) if not name.startswith("_") and name not in ("extra", "unread")]
-    return {name: getattr(payload, name) for name in names}
+    assert payload.to_dict().keys() <= {*names, "extra"}
+    return {name: value for name in names if not callable(value := getattr(payload, name))}
 
 
 class Feed:
@@ -298,7 +299,7 @@ def test_a_payload_with_an_extra_is_equal_hashed_copied_and_shown_like_one_witho
     assert more == plain == more and hash(more) == hash(plain)
     assert odd != plain and odd != more and odd.type is None
     assert [each.extra for each in (plain, more, odd)] == [{}, {"a": 1}, {"a": 1, "type": {}}]
-    assert repr(more) == "PositionStatus(type='LIABILITY', wire_time=1553846081210, extra={'a': 1})"
+    assert repr(more) == "PositionStatus(type='LIABILITY', time_ns=1553846081210000000, extra={'a': 1})"
     for each in (plain, more, odd):
         for twin in (copy.copy(each), copy.deepcopy(each), pickle.loads(pickle.dumps(each))):
             assert (twin, twin.extra, isinstance(twin, payloads.PositionStatus)) == (each, each.extra, True)

@@ -315,4 +315,5 @@ def test_a_snapshot_has_a_typed_column_for_each_of_its_figures(form: str, tmp_pa
     assert json.loads(rows[0]["rest"]) == {"data": {"new": [1]}}
     assert len(json.loads(rows[1]["rest"])["data"]) == 2
     assert [str(row["sequence"]) for row in rows] == ["7", "8", "9"]
-    assert not rows[2]["symbol"] and not rows[2]["rest"] and "data" not in rows[2]
+    assert rows[2]["symbol"] == "BTC-USDT", "of the topic"
+    assert not rows[2]["rest"] and "data" not in rows[2]

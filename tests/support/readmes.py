@@ -18,6 +18,7 @@ ARCHITECTURE = "kucoin_sync/README.md"
 PUBLIC = {
     "": ARCHITECTURE,
     "metrics": ARCHITECTURE,
+    "account": "kucoin_sync/account/README.md",
     "books": "kucoin_sync/books/README.md",
     "contrib.django": "kucoin_sync/contrib/README.md",
     "contrib.django.middleware": "kucoin_sync/contrib/README.md",

@@ -54,6 +54,13 @@ class _Screen(pyte.Screen):
         super().index()
 
 
+def _take_the_terminal() -> None:
+    """Make the terminal the child's own, as a shell does, so that it may read keys; see `HEAR`, too."""
+    HEAR()
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """`python -m kucoin_sync` with these arguments in a terminal; the end of the `with` kills what is left of it.
 
@@ -62,6 +69,7 @@ class Terminal:
     Attributes:
         screen: the emulated terminal.
         written: all that the program has written to it.
+        master: the end of the terminal that is not the program's.
     """
 
     def __init__(
@@ -76,7 +84,7 @@ class Terminal:
         self.written = b""
         self.began = time.monotonic()
         self._stream = pyte.ByteStream(self.screen)
-        self._master, slave = pty.openpty()
+        self.master, slave = pty.openpty()
         self.resize(columns, rows)
         unset = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM")
         clean = {name: value for name, value in os.environ.items() if name not in unset}
@@ -85,7 +93,7 @@ class Terminal:
             stdin=slave, stdout=slave, stderr=slave if with_errors else subprocess.PIPE,
             env={**clean, "TERM": "xterm-256color", **(environment or {})},
             # Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that.
-            preexec_fn=HEAR,
+            preexec_fn=_take_the_terminal,
         )  # fmt: skip
         os.close(slave)
 
@@ -97,14 +105,18 @@ class Terminal:
     ) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self._master)
+        os.close(self.master)
         if self.process.stderr is not None:
             self.process.stderr.close()
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size of the terminal."""
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.screen.resize(rows, columns)
+
+    def press(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self.master, keys.encode())
 
     @property
     def text(self) -> str:
@@ -133,9 +145,9 @@ class Terminal:
 
     def _read(self, deadline: float) -> bool:
         """Take in what comes, waiting for it; return whether more may come."""
-        ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
+        ready, _, _ = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
         try:
-            data = os.read(self._master, 65536) if ready else b""
+            data = os.read(self.master, 65536) if ready else b""
         except OSError:
             return False  # as a terminal ends on Linux
         self.written += data

@@ -31,13 +31,13 @@ def test_a_minute_candle_follows_the_trades_of_its_minute(history: History) -> N
     for second, price in ((1, 670_010), (2, 669_990), (59, 670_005)):
         history.add(price, 2, START + second * SECOND)
     turnover = 2 * (670_010 + 669_990 + 670_005)
-    expected = (670_000, 670_010, 669_990, 670_005, 6, turnover)
+    expected = (670_010, 670_010, 669_990, 670_005, 6, turnover)
     assert figures(history.candle("1min", START + 59 * SECOND)) == expected
     history.add(670_020, 1, START + 61 * SECOND)
     assert figures(history.candle("1min", START + 61 * SECOND)) == (
-        670_005,
         670_020,
-        670_005,
+        670_020,
+        670_020,
         670_020,
         1,
         670_020,
@@ -69,7 +69,7 @@ def test_longer_candles_and_windows_add_up_the_minutes() -> None:
 def test_a_window_without_finished_bars_is_the_running_minute(history: History) -> None:
     later = START + 3 * 86_400 * SECOND
     history.add(670_001, 5, later)
-    assert figures(history.window(3_600, later)) == (670_000, 670_001, 670_000, 670_001, 5, 5 * 670_001)
+    assert figures(history.window(3_600, later)) == (670_001, 670_001, 670_001, 670_001, 5, 5 * 670_001)
 
 
 def test_bars_older_than_a_day_are_dropped(history: History) -> None:

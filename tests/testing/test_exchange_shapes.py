@@ -75,6 +75,15 @@ WALLET = texts(
     "version timestamp"
 )
 
+POSITION = {
+    **texts("id symbol marginMode positionSide settleCurrency changeReason"),
+    **dict.fromkeys(("autoDeposit", "crossMode", "isOpen"), bool),
+    **integers("currentTimestamp currentQty realLeverage"),
+    **floats(
+        "currentCost markPrice markValue posCost posMargin realisedPnl realisedGrossPnl unrealisedPnl avgEntryPrice"
+    ),
+}
+
 BEST = {**texts("bestBidPrice bestAskPrice"), **integers("bestBidSize bestAskSize")}
 TRADE = {**texts("symbol side price tradeId"), **integers("sequence size ts")}
 FUTURES_DEPTH = {"bids": [(str, int)], "asks": [(str, int)], **integers("sequence timestamp ts")}
@@ -147,6 +156,7 @@ SHAPES: dict[tuple[str, str], "list[Shape] | dict[str, list[Shape]]"] = {
     ("/contractMarket/tradeOrders", "symbolOrderChange"): FUTURES_CHANGES,
     ("/contractMarket/advancedOrders", "stopOrder"): [{**STOP, "size": int, **texts("marginMode stopPriceType")}],
     ("/contractAccount/wallet", "walletBalance.change"): [WALLET],
+    ("/contract/position", "position.change"): [POSITION],
 }
 
 PRIVATE = texts("userId channelType")

@@ -41,6 +41,11 @@ EVENTS: list[tuple[e.Event, int, str]] = [
     (e.Rejected("/a/b:c", ERROR), logging.WARNING, "rejected: it broke"),
     (e.Progress(100, 250), logging.DEBUG, "subscribing: 100 of 250 topics confirmed"),
     (
+        e.RecoveryIncomplete("/a/b:c", 7, 1, 9, None, "REST is down"),
+        logging.WARNING,
+        "not recovered: /a/b:c may lack messages between 7 and 9, because REST is down",
+    ),
+    (
         e.Stale(("/a/b:c", "/a/b:d"), 30.4),
         logging.WARNING,
         "stale: nothing came on /a/b:c, /a/b:d for 30 s; KuCoin also accepts symbols that do not exist and stays "

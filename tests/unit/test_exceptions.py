@@ -10,6 +10,7 @@ import pytest
 
 from kucoin_sync import exceptions
 from kucoin_sync.exceptions import (
+    AccountNotReady,
     AckTimeout,
     AuthenticationError,
     BookNotReady,
@@ -24,7 +25,7 @@ from kucoin_sync.exceptions import (
     TokenError,
 )
 
-RETRIABLE = {AckTimeout, BookNotReady, ConnectionFailed, ProtocolError, TokenError}
+RETRIABLE = {AccountNotReady, AckTimeout, BookNotReady, ConnectionFailed, ProtocolError, TokenError}
 
 EXAMPLES: list[KucoinSyncError] = [
     KucoinSyncError("something"),
@@ -38,6 +39,7 @@ EXAMPLES: list[KucoinSyncError] = [
     StreamClosed("closed"),
     ProtocolError("bad frame"),
     BookNotReady("no snapshot yet"),
+    AccountNotReady("not reconciled yet"),
     InvalidTopic("no topic"),
 ]
 

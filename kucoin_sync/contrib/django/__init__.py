@@ -40,7 +40,7 @@ except ImportError as error:
         "kucoin_sync.contrib.django needs Django, which is not installed: pip install 'kucoin-sync[django]'"
     ) from error
 
-from ... import Client, Message
+from ... import Client, LocalAccount, Message
 from ...delivery.overflow import Overflow
 from ..options import InvalidSetting, Options
 from ..sse import HEADERS, EventName, EventStream
@@ -89,6 +89,11 @@ class Feed:
         each manage.py command.
         """
         return self.web.client
+
+    @property
+    def account(self) -> LocalAccount:
+        """The local account of the API key, if the setting ACCOUNT is True; see `WebFeed.account`."""
+        return self.web.account
 
     def sse(
         self,

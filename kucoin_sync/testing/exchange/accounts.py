@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from .account_history import AccountHistory
 from .ledger import SCALE, SpotLedger
 from .margin import FuturesWallet
 from .specs import Spec
@@ -27,6 +28,9 @@ class Account:
         #: The unified balance of each currency that the UTA feed has pushed last: available, hold and equity.
         self.pushed: dict[str, tuple[int, int, int]] = {}
         self.wallet = FuturesWallet(_WALLET * 10**SCALE, marks)
+        self.history = AccountHistory()
+        self.history.add_balances(self.spot.balances.items(), 0)
+        self.history.add_wallet(self.wallet, 0)
 
     def __repr__(self) -> str:
         return f"Account({self.user}, {self.spot.balances})"

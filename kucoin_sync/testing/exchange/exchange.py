@@ -13,13 +13,15 @@ from decimal import Decimal
 from typing import Any
 
 from . import snapshots
+from .account_history import AccountHistory
 from .accounts import Accounts
 from .ledger import SCALE
 from .market import Market
 from .orders import Order, OrderRejected
 from .push import Outbox, Push, Wants
 from .specs import spec_for
-from .units import Amount, exact, parse
+from .tape import PublicTrade
+from .units import Amount, exact, number, parse, text
 from .uta_account_feeds import unified_balances
 from .uta_book import NEVER, Windows
 
@@ -218,15 +220,52 @@ class Exchange:
         """Return the `data` of KuCoin's former REST response for a level 3 book."""
         return snapshots.level3_snapshot(self._market(symbol).engine, self.now_ns)
 
+    def trades(self, symbol: str) -> list[PublicTrade]:
+        """Return the latest trades of a symbol, up to 20,000, as exact numbers, oldest first."""
+        return self._market(symbol).tape.public(self.now_ns)
+
     def trade_rows(self, symbol: str, as_of_ns: int, *, uta: bool = False) -> list[dict[str, Any]]:
         """Return the latest 100 trades up to an instant, as KuCoin's REST does, or that of its UTA feed."""
         tape = self._market(symbol).tape
         return tape.uta_rows(as_of_ns) if uta else tape.rows(as_of_ns)
 
+    def candle_rows(self, symbol: str, length: str, as_of_ns: int) -> list[list[Any]]:
+        """Return the candles of a length ("1min" …) up to an instant, oldest first, with KuCoin's columns."""
+        market = self._market(symbol)
+        spec = market.spec
+        bars = market.candles(length, as_of_ns)
+        if spec.futures:
+            return [
+                [
+                    bar.start * 1000,
+                    *(number(price, spec.price_scale) for price in (bar.open, bar.high, bar.low, bar.close)),
+                    bar.volume,
+                    number(bar.turnover, spec.value_scale),
+                ]
+                for bar in bars
+            ]
+        return [
+            [
+                str(bar.start),
+                *(text(price, spec.price_scale) for price in (bar.open, bar.close, bar.high, bar.low)),
+                text(bar.volume, spec.size_scale),
+                text(bar.turnover, spec.value_scale),
+            ]
+            for bar in bars
+        ]
+
     def balances(self, user: str) -> dict[str, tuple[Decimal, Decimal]]:
         """Return (available, hold) of each currency in an account's spot balance."""
         balances = self._accounts[user].spot.balances
         return {name: (exact(b.available, SCALE), exact(b.hold, SCALE)) for name, b in balances.items()}
+
+    def account_history(self, user: str) -> AccountHistory:
+        """Return what REST tells of an account, as of any instant."""
+        return self._accounts[user].history
+
+    def account_id(self, user: str, currency: str) -> str:
+        """Return the id of an account's spot balance in a currency."""
+        return self._accounts[user].account_id(currency)
 
     def unified_balances(self, user: str) -> dict[str, tuple[Decimal, Decimal]]:
         """Return (available, hold) of each currency in a unified account, as the UTA feed pushes them.

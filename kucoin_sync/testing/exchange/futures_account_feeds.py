@@ -7,6 +7,7 @@ pushes that are wanted. Futures have no `received` event.
 from __future__ import annotations
 
 from .account_feeds import order_change
+from .account_history import position_row
 from .accounts import Account, Accounts
 from .ids import Ids
 from .ledger import SCALE
@@ -88,6 +89,10 @@ class FuturesAccountFeed:
         account = self._accounts[order.owner]
         if self._book(account, event, order):
             self._push_wallet(account, event.now_ns)
+        topic = f"/contract/position:{self._spec.symbol}"
+        if event.kind == MATCH and self._outbox.wanted(topic):
+            data = {**position_row(self._spec, account.wallet, event.now_ns), "changeReason": "positionChange"}
+            self._outbox.put_private(topic, "position.change", data, account.user)
 
     def _book(self, account: Account, event: Event, order: Order) -> bool:
         """Return whether the wallet changed."""

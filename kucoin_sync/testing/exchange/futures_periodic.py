@@ -62,7 +62,7 @@ class FuturesTimer:
             return
         bar = self._history.candle(length, now_ns)
         prices = [text(price, self._spec.price_scale) for price in (bar.open, bar.close, bar.high, bar.low)]
-        candle = [str(bar.start), *prices, f"{bar.volume}.0", str(bar.volume)]
+        candle = [str(bar.start), *prices, text(bar.turnover, self._spec.value_scale), str(bar.volume)]
         data = {"symbol": self._spec.symbol, "candles": candle, "time": now_ns // _MS}
         self._push(topic, "candle.stick", data)
 

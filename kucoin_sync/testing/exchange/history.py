@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Iterable
 from datetime import datetime, timezone
 
 from .specs import Spec
@@ -17,6 +18,7 @@ __all__ = ["Bar", "History"]
 
 _MINUTE_NS = 60_000_000_000
 _DAY = 86_400
+_KEPT = 35 * _DAY  # seconds
 _PAST_BAR = 300
 
 _SECONDS = {
@@ -76,7 +78,7 @@ class History:
     def __init__(self, spec: Spec, rng: random.Random, now_ns: int) -> None:
         self.last_price = spec.start_price
         self.last_size = max(1, spec.largest // 20)
-        self._bars: deque[Bar] = deque()  # the finished minutes of the last day
+        self._bars: deque[Bar] = deque()  # the finished minutes
         self._candles: dict[str, Bar] = {}  # length -> current candle, without the current minute
         self._windows: dict[int, Bar] = {}  # seconds -> sum of the finished bars, until the next minute
         minute = now_ns // _MINUTE_NS * 60
@@ -90,7 +92,9 @@ class History:
         if now_ns >= self._minute_end_ns:
             self.roll(now_ns)
         bar = self._bar
-        if price > bar.high:
+        if not bar.volume:
+            bar.open = bar.high = bar.low = price  # not the price of the last trade before the minute
+        elif price > bar.high:
             bar.high = price
         elif price < bar.low:
             bar.low = price
@@ -122,6 +126,31 @@ class History:
         whole.merge(self._bar)
         return whole
 
+    def candles(self, length: str, as_of_ns: int, trades: Iterable[tuple[int, int, int]]) -> list[Bar]:
+        """Return the candles of a length up to an instant, oldest first, without those that no trade was in.
+
+        `trades` are (time, price, size) of at least the minute that holds the instant, up to the instant.
+        """
+        minute = as_of_ns // _MINUTE_NS * 60
+        bars = [bar for bar in self._bars if bar.start < minute]
+        last: Bar | None = None
+        for now_ns, price, size in trades:
+            if now_ns // _MINUTE_NS * 60 == minute:
+                trade = Bar(minute, price)
+                trade.volume, trade.turnover = size, price * size
+                if last is None:
+                    last = trade
+                else:
+                    last.merge(trade)
+        rows: list[Bar] = []
+        for bar in bars if last is None else [*bars, last]:
+            start = span_start(length, bar.start)
+            if rows and rows[-1].start == start:
+                rows[-1].merge(bar)
+            else:
+                rows.append(bar.copy(start))
+        return rows
+
     def window(self, seconds: int, now_ns: int) -> Bar:
         """Return the figures of the last `seconds`, at most a day."""
         self.roll(now_ns)
@@ -144,7 +173,7 @@ class History:
 
     def _finish(self, bar: Bar) -> None:
         self._bars.append(bar)
-        while self._bars[0].start < bar.start - _DAY:
+        while self._bars[0].start < bar.start - _KEPT:
             self._bars.popleft()
         for length in CANDLES:
             start = span_start(length, bar.start)

@@ -73,6 +73,10 @@ class FuturesWallet:
         position = self._positions.get(symbol)
         return position.lots if position else 0
 
+    def mark(self, symbol: str) -> int:
+        """Return the mark price of a contract, 0 before its first trade."""
+        return self._marks.get(symbol, 0)
+
     def position(self, spec: Spec) -> Position:
         """Return the position in a contract, a new one without lots if there is none."""
         position = self._positions.get(spec.symbol)

@@ -17,7 +17,7 @@ from .feeds import SpotFeed
 from .futures_account_feeds import FuturesAccountFeed
 from .futures_feeds import FuturesFeed
 from .futures_periodic import FuturesTimer
-from .history import History
+from .history import Bar, History
 from .ids import Ids
 from .orders import MATCH, Event, Order, OrderRejected
 from .periodic import SpotTimer
@@ -55,6 +55,7 @@ class Market:
         trades = 1_790_000_000_000 + int(rng.random() * 1_000_000_000) if spec.futures else 0
         self.engine = Engine(spec, self._on_event, sequence=first, trades=trades)
         self.tape = Tape(spec, self.ids)
+        self._accounts = accounts
         self._marks = accounts.marks if spec.futures else {}
         self._stops = Stops()
         self._traded = False
@@ -134,6 +135,12 @@ class Market:
         """Return the funding of a contract in the UTA feed's form, None for a spot symbol."""
         return self._uta_timer.funding_data(now_ns // 1_000_000) if self.spec.futures else None
 
+    def candles(self, length: str, as_of_ns: int) -> list[Bar]:
+        """Return the candles of a length up to an instant; see `History.candles`."""
+        self.history.roll(as_of_ns)
+        trades = ((each.now_ns, each.price, each.size) for each in self.tape.trades(as_of_ns))
+        return self.history.candles(length, as_of_ns, trades)
+
     def _begin(self) -> None:
         self._feed.begin()
         self._uta.begin()
@@ -142,6 +149,9 @@ class Market:
         if order.account:
             self._account_feed.reserve(order, self._worst_cost(order), now_ns)
             self._uta_accounts.push_reserved(order, now_ns)
+            account = self._accounts[order.owner]
+            account.history.add_balances(account.spot.balances.items(), now_ns)
+            account.history.add_wallet(account.wallet, now_ns)
         self.engine.submit(order, now_ns)
 
     def _worst_cost(self, order: Order) -> int:
@@ -182,4 +192,8 @@ class Market:
         self._uta.record(event)
         if event.order.account or (maker is not None and maker.account):
             self._account_feed.record(event)
+            for order in (event.order, maker):
+                if order is not None and order.account:
+                    account = self._accounts[order.owner]
+                    account.history.add_event(self.spec, self.ids, account.spot, account.wallet, event, order)
             self._uta_accounts.record(event)

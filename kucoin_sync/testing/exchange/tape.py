@@ -6,15 +6,16 @@ Source of the shapes and of the order of rows: KuCoin's REST documentation and r
 from __future__ import annotations
 
 from collections import deque
+from decimal import Decimal
 from itertools import islice
 from typing import Any, NamedTuple
 
 from .ids import Ids
 from .orders import Event
 from .specs import Spec
-from .units import text
+from .units import exact, text
 
-__all__ = ["Tape", "Trade"]
+__all__ = ["PublicTrade", "Tape", "Trade"]
 
 _KEPT = 20_000  # trades
 _ROWS = 100
@@ -30,6 +31,16 @@ class Trade(NamedTuple):
     side: str
     maker_order_id: str
     taker_order_id: str
+
+
+class PublicTrade(NamedTuple):
+    """One trade as exact numbers; `sequence` and `time_ns` are those that the feeds and REST tell."""
+
+    sequence: int
+    price: Decimal
+    size: Decimal
+    side: str
+    time_ns: int
 
 
 class Tape:
@@ -49,6 +60,14 @@ class Tape:
     def trades(self, as_of_ns: int) -> list[Trade]:
         """Return the kept trades up to an instant."""
         return [trade for trade in self._trades if trade.now_ns <= as_of_ns]
+
+    def public(self, as_of_ns: int) -> list[PublicTrade]:
+        """Return the kept trades up to an instant as exact numbers."""
+        prices, sizes, number = self._spec.price_scale, self._spec.size_scale, self._ids.trade_number
+        return [
+            PublicTrade(number(t.number), exact(t.price, prices), exact(t.size, sizes), t.side, t.now_ns)
+            for t in self.trades(as_of_ns)
+        ]
 
     def rows(self, as_of_ns: int) -> list[dict[str, Any]]:
         """Return the latest 100 trades as KuCoin's classic REST does: spot oldest first, futures newest first."""

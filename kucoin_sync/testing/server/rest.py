@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from .account_routes import ACCOUNT_ROUTES, order_by_id
 from .accounts import Accounts
 from .history_routes import HISTORY_ROUTES
 from .limits import Clock, Quota, ServerLimits
@@ -90,7 +91,7 @@ class Rest:
             self._quotas.clear()
 
     def _data(self, request: Request, headers: dict[str, str]) -> Any:
-        route = _ROUTES.get((request.method, request.path))
+        route = _ROUTES.get((request.method, request.path)) or _order_route(request)
         if route is None or route.market not in ("", request.market):
             raise RestRefused("404")
         user = None
@@ -159,6 +160,12 @@ def _of_exchange(route: ExchangeRoute) -> _Route:
     return _Route(route.market, route.signed, answer, route.pool, route.weight)
 
 
+def _order_route(request: Request) -> _Route | None:
+    """Return the route of a path that names an order, None for any other path."""
+    route = order_by_id(request.market, request.path) if request.method == "GET" else None
+    return None if route is None else _of_exchange(route)
+
+
 _ROUTES = {
     ("POST", "/api/v1/bullet-public"): _Route("", False, Rest._token),
     ("POST", "/api/v1/bullet-private"): _Route("", True, Rest._token),
@@ -173,5 +180,5 @@ _ROUTES = {
     ("GET", "/api/v1/level2/depth20"): _level2("futures", 20),
     ("GET", "/api/v1/level2/depth100"): _level2("futures", 100),
 }
-for _key, _row in HISTORY_ROUTES.items():
+for _key, _row in {**HISTORY_ROUTES, **ACCOUNT_ROUTES}.items():
     _ROUTES[_key] = _of_exchange(_row)

@@ -13,20 +13,27 @@ from kucoin_sync.books.locks import BookLocks
 from ...support.threads import LIMIT, Task
 
 
+class Locks(BookLocks):
+    """The locks of something that can always be read."""
+
+    def _settled(self) -> bool:
+        return True
+
+
 def test_a_reader_may_read_within_its_read() -> None:
-    locks = BookLocks("the book")
+    locks = Locks("the book")
     assert locks.under_lock(lambda: locks.under_lock(lambda: 7)) == 7
 
 
 def test_a_read_that_raises_leaves_no_lock_held() -> None:
-    locks = BookLocks("the book")
+    locks = Locks("the book")
     with pytest.raises(ZeroDivisionError):
         locks.under_lock(lambda: 1 // 0)
     assert Task(locks.under_lock, lambda: 7).result() == 7
 
 
 def test_a_second_reader_waits_for_the_first() -> None:
-    locks = BookLocks("the book")
+    locks = Locks("the book")
     reading, may_end = threading.Event(), threading.Event()
 
     def read() -> int:
@@ -46,7 +53,7 @@ def test_a_second_reader_waits_for_the_first() -> None:
 def test_a_call_that_has_interrupted_this_package_waits_for_nobody(
     used_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    locks = BookLocks("the book")
+    locks = Locks("the book")
     if used_by == "an update":
         locks.updating = True
     else:
@@ -58,16 +65,32 @@ def test_a_call_that_has_interrupted_this_package_waits_for_nobody(
 
 
 def test_a_read_within_a_read_on_the_same_thread_needs_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    locks = BookLocks("the book")
+    locks = Locks("the book")
     monkeypatch.setattr(module, "is_reentrant", lambda: True)
     assert locks.under_lock(lambda: locks.under_lock(lambda: 7)) == 7
 
 
 def test_new_locks_are_free() -> None:
-    locks = BookLocks("the book")
+    locks = Locks("the book")
     held = Task(lambda: (locks.lock.acquire(), locks.reader_lock.acquire()))
     held.result()  # by a thread that does not exist any more, as in a forked child
     locks.updating, locks._reading_thread = True, -1
     locks.make_locks()
     assert locks.under_lock(lambda: 7) == 7
     assert not locks.updating
+
+
+def test_a_wait_ends_when_the_thing_can_be_read() -> None:
+    locks = Locks("the book")
+    assert locks.wait_until_settled(0)
+    settled = False
+    locks._settled = lambda: settled  # type: ignore[method-assign]
+    assert not locks.wait_until_settled(0.01)
+    waiting = Task(lambda: locks.wait_until_settled(LIMIT))
+    while not locks._waiting:
+        pass
+    locks._wake_waiting()
+    assert locks._waiting, "it can't be read yet"
+    settled = True
+    locks._wake_waiting()
+    assert waiting.result()

@@ -11,7 +11,7 @@ import pytest
 
 from kucoin_sync import ConnectionFailed, KucoinSyncError, RestError
 from kucoin_sync.books import BookSource, snapshot_fetcher
-from kucoin_sync.books.snapshot_fetcher import SnapshotQueue
+from kucoin_sync.books.snapshot_fetcher import RestQuota, SnapshotQueue
 from kucoin_sync.net.waker import Waker
 
 from ...support.threads import LIMIT, reached, until
@@ -124,7 +124,7 @@ def fetcher(rest: Rest) -> Iterator[SnapshotQueue]:
     """A queue with a very high rate limit; all its threads have ended after the test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshot_fetcher, "_MIN_INTERVAL", 0.01)
-        made = SnapshotQueue(rest.make, 10_000)
+        made = SnapshotQueue(rest.make, RestQuota(10_000))
         yield made
         for thread in made.close():
             thread.join(LIMIT)
@@ -409,7 +409,7 @@ def test_an_idle_thread_takes_over_from_a_blocked_one(
 
 def test_fetches_keep_to_the_rate_limit(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_PERIOD", 0.5)
-    fetcher = SnapshotQueue(rest.make, 10)
+    fetcher = SnapshotQueue(rest.make, RestQuota(10))
     books = [Book(f"C{number}-USDT") for number in range(25)]
     began = time.monotonic()
     for book in books:
@@ -488,7 +488,7 @@ def test_a_thread_stays_while_a_book_waits_for_its_next_attempt(
 
 @pytest.mark.parametrize("state", ["silence", "waiting", "idle", "never used"])
 def test_closing_ends_the_threads_wherever_they_are(rest: Rest, state: str) -> None:
-    fetcher = SnapshotQueue(rest.make, 100)
+    fetcher = SnapshotQueue(rest.make, RestQuota(100))
     book = Book()
     rest.script["BTC-USDT"] = [{"silence": "silence", "waiting": limited(retry_after=3000.0)}.get(state, "a snapshot")]
     if state != "never used":

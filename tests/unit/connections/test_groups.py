@@ -63,6 +63,20 @@ def test_private_connections_are_not_told_of(subscription_manager: SubscriptionM
     assert watcher.told == []
 
 
+def test_the_watcher_of_private_topics_is_told_of_these_alone(subscription_manager: SubscriptionManager) -> None:
+    subscription_manager.private_watcher = watcher = Watcher()
+    public, connection = subscribed(subscription_manager, ONE), subscribed(subscription_manager, TWO, private=True)
+    for each, key in ((public, ONE), (connection, TWO)):
+        confirmed(subscription_manager, each, key)
+    assert subscription_manager.carries(TWO.topic, private=True)
+    assert not subscription_manager.carries(ONE.topic, private=True)
+    for each in (public, connection):
+        lost(subscription_manager, each)
+    assert not subscription_manager.carries(TWO.topic, private=True)
+    assert subscription_manager.obstacle(TWO.topic, private=True) is connection.last_error
+    assert watcher.told == [("carried", (TWO,)), ("lost", (TWO,))]
+
+
 def test_a_connection_that_is_given_up_ends_its_subscriptions_and_nothing_is_told(
     subscription_manager: SubscriptionManager, watcher: Watcher
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import CallbackFailed, CallbackSlow, Event, Message, Progress, Stale, Subscription
+from kucoin_sync import CallbackFailed, CallbackSlow, Event, Message, Progress, Stale, StreamClosed, Subscription
 from kucoin_sync.delivery.callbacks import Callbacks
 from kucoin_sync.delivery.executor import Executor
 from kucoin_sync.protocol.envelopes import FrameBatch
@@ -272,6 +272,20 @@ class TestErrors:
         assert "a callback of <Subscription to /a:Y: open" in logged.getMessage()
         assert logged.exc_info is not None
         assert logged.exc_info[1] is error
+
+    def test_that_the_stream_is_closed_is_no_error_of_a_callback_that_its_end_reaches(
+        self, make_callbacks: Callable[..., Callbacks], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        callbacks = make_callbacks(events := Seen())
+        subscription = subscribe(print, topic="/a:Y")
+        callbacks.failed(subscription, early := StreamClosed("another stream is closed"))
+        assert events.wait(1) == [CallbackFailed(("/a:Y",), early)]
+        callbacks.close()
+        caplog.clear()
+        callbacks.failed(subscription, StreamClosed("the stream is closed"))
+        assert not caplog.records
+        callbacks.failed(subscription, ValueError("why"))
+        assert caplog.records
 
     @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(1), KeyboardInterrupt()])
     def test_what_on_event_raises_is_logged_and_the_next_event_comes(

@@ -338,6 +338,14 @@ class TestEnds:
         pair.transport.close(1001, "going")
         assert read_frame(pair.server) == Frame(CLOSE, b"\x03\xe9going")
 
+    def test_the_answer_to_a_close_frame_is_told(self, pair: Pair) -> None:
+        pair.transport.send_close()
+        assert read_frame(pair.server) == Frame(CLOSE, b"\x03\xe8")
+        pair.send(*map(frame, texts(2)), close(1000))
+        messages, lost = pair.end()
+        assert messages == texts(2)
+        assert lost.code == 1000
+
     def test_close_after_the_end_says_no_more(self, pair: Pair) -> None:
         pair.send(close(1000))
         pair.end()

@@ -1,0 +1,78 @@
+"""The part of an account that KuCoin's futures service has: orders, fills, positions and the wallets.
+
+Its lists need no symbol. The quick ones have the last 24 hours, at most 1000 rows; beyond that the slower ones are
+read.
+Source: KuCoin's documentation ("Get Order List", "Get Recent Closed Orders", "Get Recent Trade History", "Get Position
+List", "Get Account - Futures").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..exceptions import KucoinSyncError
+from .calls import Call, Plan, one, together
+from .lists import by_page, recorded, updated
+from .part import AccountPart
+from .rows import Row, futures_balance, items, position
+from .values import AccountOrder
+
+__all__ = ["FuturesPart"]
+
+_USUAL_CURRENCIES = ("USDT", "USDC", "XBT")
+_QUICK = 1000  # the most rows of a quick list
+
+
+def _call(path: str, weight: int, *query: tuple[str, str]) -> Call:
+    return Call("futures", path, weight, "futures", query)
+
+
+_POSITIONS = _call("/api/v1/positions", 2)
+
+
+class FuturesPart(AccountPart):
+    """Futures."""
+
+    market = "futures"
+    topics = ("/contractMarket/tradeOrders", "/contractAccount/wallet", "/contract/positionAll")
+
+    def check(self) -> Plan[None]:
+        yield from one(_POSITIONS)
+
+    def round(self, *, final: bool) -> Plan[None]:
+        orders = by_page(_call("/api/v1/orders", 2, ("status", "active")), size=_QUICK)
+        done = self._ended("/api/v1/recentDoneOrders", 5, _call("/api/v1/orders", 2, ("status", "done")), updated)
+        fills = self._ended("/api/v1/recentFills", 3, _call("/api/v1/fills", 5), recorded)
+        open_rows, done_rows, fill_rows = yield from together([orders, done, fills])
+        self.collect([*open_rows, *done_rows], fill_rows)
+        if final:
+            self.shown = frozenset(str(row["id"]) for row in open_rows)
+            yield from self._balances()
+
+    def look_for(self, lost: AccountOrder) -> Call:
+        return _call(f"/api/v1/orders/{lost.order_id}", 5)
+
+    def _ended(self, quick: str, weight: int, slow: Call, moment: Callable[[Row], int]) -> Plan[list[Row]]:
+        """Return the rows of a quick list; of the slow one if the quick one does not reach back to the cut."""
+        rows = items((yield from one(_call(quick, weight))))
+        if self.since_ns and len(rows) >= _QUICK and all(moment(row) >= self.since_ns for row in rows):
+            start = ("startAt", str(self.since_ns // 1_000_000))
+            rows += yield from by_page(slow._replace(query=(*slow.query, start)), size=_QUICK)
+        return rows
+
+    def _balances(self) -> Plan[None]:
+        seen = {balance.currency for balance in self.state.balances.values()}
+        currencies = sorted(seen.union(_USUAL_CURRENCIES))
+        calls = [_call("/api/v1/account-overview", 5, ("currency", currency)) for currency in currencies]
+        [rows, *overviews] = yield [_POSITIONS, *calls]
+        balances = []
+        for currency, data in zip(currencies, overviews, strict=True):
+            if isinstance(data, KucoinSyncError):
+                self.hide(f"futures balance of {currency}", data)
+            elif (balance := futures_balance(data)).total or currency in seen:
+                balances.append(balance)
+        self.state.set_balances(balances, accounts=())
+        if isinstance(rows, KucoinSyncError):
+            self.hide("futures positions", rows)
+        else:
+            self.state.set_positions(each for row in items(rows) if (each := position(row)) is not None)

@@ -1,0 +1,396 @@
+"""The account of one stream: opening and closing it, its readers, and the thread that keeps it in step.
+
+One thread, `kucoin-account`, applies the pushes and the answers of REST. It runs no user code, and waits for nothing
+but its queue and the account's lock. It exists while somebody holds the account.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..books.locks import BookLocks
+from ..books.snapshot_fetcher import FetcherFactory
+from ..connections.manager import SubscriptionManager
+from ..connections.subscriber import SubscribeOptions, Subscriber
+from ..delivery.callbacks import Callbacks
+from ..delivery.listeners import Listeners
+from ..delivery.subscription import Subscription
+from ..events import Overflowed
+from ..exceptions import AccountNotReady, KucoinSyncError, StreamClosed
+from ..internal.guard import log
+from ..internal.resources import as_defect, shortage_error, start_thread
+from ..internal.signals import is_reentrant, run_or_defer
+from ..protocol.session_events import TopicKey
+from .futures import FuturesPart
+from .part import AccountPart
+from .part_follower import PartFollower
+from .rest_calls import RestCalls
+from .spot import SpotPart
+from .values import AccountChange
+
+__all__ = ["AccountKeeper"]
+
+_CLOSED = "the stream is closed; make a new one to follow an account"
+_NAME = "the account"
+_PARTS: tuple[type[AccountPart], ...] = (SpotPart, FuturesPart)
+_OPTIONS = SubscribeOptions(
+    callback=None, inline=False, maxsize=10_000, overflow="raise", private=None, stale_after=None, timeout=0
+)
+
+T = TypeVar("T")
+
+
+class AccountKeeper(BookLocks):
+    """Keeps one account in step with the exchange. All methods may be called from any thread.
+
+    Attributes:
+        ended: the error that ended the account, None while it lives.
+        reconciliations: how often it was reconciled.
+        keep_alive: an object that must exist while a callback gets the changes.
+    """
+
+    not_ready = AccountNotReady
+
+    def __init__(
+        self,
+        subscription_manager: SubscriptionManager,
+        subscriber: Subscriber,
+        callbacks: Callbacks,
+        make_rest: FetcherFactory,
+        rest_lag: float,
+    ) -> None:
+        super().__init__(_NAME)
+        self.first_use = subscription_manager.first_use
+        self.before_wait = subscription_manager.before_wait
+        self.ended: Exception | None = None
+        self.reconciliations = 0
+        self.keep_alive: object = None
+        self.rest_lag = rest_lag
+        self._subscription_manager = subscription_manager
+        self._subscriber = subscriber
+        self._callbacks = callbacks
+        self._calls = RestCalls(make_rest, label=callbacks.label)
+        self._listeners = Listeners(_NAME, "account")
+        # What the thread is to do, put by any thread. A SimpleQueue is reentrant.
+        self._queue: queue.SimpleQueue[Callable[[float], object]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._ready = False
+        self._pending_resume = False
+        self.followers = self._make_followers()
+
+    def _make_followers(self) -> dict[str, PartFollower]:
+        return {
+            kind.market: PartFollower(kind(), self.rest_lag, self._calls, self._on_answers) for kind in _PARTS
+        }  # fmt: skip
+
+    # Opening and closing
+
+    def open(self) -> None:
+        """Subscribe, and start to follow.
+
+        Raises:
+            AuthenticationError: there is no API key.
+            StreamClosed, ConnectionFailed.
+        """
+        if self._subscription_manager.closed:
+            raise StreamClosed(_CLOSED)
+        subscriptions: list[Subscription[Any]] = []
+        try:
+            for follower in self.followers.values():
+                subscriptions.append(self._subscriber.subscribe(follower.part.topics, _OPTIONS))
+                follower.subscription = subscriptions[-1]
+            self._start()
+        except BaseException:
+            for subscription in subscriptions:
+                subscription.close()
+            self.end(StreamClosed("the account could not be opened"))
+            raise
+
+    def _start(self) -> None:
+        """Start the threads, and take what the subscriptions bring."""
+        self._calls.open()
+        self._thread = start_thread(self._work, name=f"kucoin-account{self._callbacks.label}")
+        self._subscription_manager.private_watcher = self
+        for follower in self.followers.values():
+            follower.subscription.message_queue.call(_Release(self._queue, partial(self._serve, follower)))
+            topics = [
+                topic for topic in follower.part.topics if self._subscription_manager.carries(topic, private=True)
+            ]  # fmt: skip
+            if topics:
+                self._queue.put(partial(self._carried, follower, topics))
+
+    def end(self, error: Exception) -> list[threading.Thread]:
+        """End the account; `StreamClosed` means that the user asked for it. Return the threads that will end."""
+        with self.lock:
+            first = self.ended is None
+            if first:
+                self.ended, self.keep_alive, self._ready = error, None, False
+            listeners = self._listeners.end(self.ended or error)
+            self._wake_waiting()
+        if self._subscription_manager.private_watcher is self:
+            self._subscription_manager.private_watcher = None
+        for follower in self.followers.values():
+            if (subscription := getattr(follower, "subscription", None)) is not None:
+                subscription.close()
+        threads = [] if self._thread is None else [self._thread]
+        threads += self._calls.close()
+        self._queue.put(lambda now: None)
+        if first and not isinstance(error, StreamClosed):
+            log(logging.ERROR, "the account has ended: %s", error)
+        if isinstance(self.ended, StreamClosed):
+            for listener in listeners:
+                listener.wait_for_call()
+        return threads
+
+    def close(self) -> list[threading.Thread]:
+        """End the account with its stream."""
+        return self.end(StreamClosed("the account was closed with its stream"))
+
+    # Fork
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: another thread of the parent may have been changing something."""
+        self.make_locks()
+        self._queue = queue.SimpleQueue()
+        self._thread = None
+        self._calls = self._calls.after_fork()
+        self._ready = False
+        if self.ended is None:
+            subscriptions = {market: each.subscription for market, each in self.followers.items()}
+            self.followers = self._make_followers()
+            for market, follower in self.followers.items():
+                follower.subscription = subscriptions[market]
+            self._pending_resume = True
+            for listener in self._listeners.alive():
+                listener.message_queue.alert = True  # has a consumer that finds nothing call `first_use`
+
+    def resume(self) -> None:
+        """Follow the account in a forked child."""
+        if not self._pending_resume or self.ended is not None:
+            return
+        self._pending_resume = False
+        self._start()
+        for listener in self._listeners.with_callback:
+            self._callbacks.serve(listener)
+
+    # Reading
+
+    def _settled(self) -> bool:
+        return self._ready or self.ended is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the account can be read."""
+        return self._ready and self.ended is None
+
+    def read(self, how: Callable[[], T]) -> T:
+        """Return `how()`, called under the lock.
+
+        Raises:
+            AccountNotReady: the account can't be read; the text says why.
+        """
+        self.first_use()
+        return self.under_lock(lambda: self._read(how))
+
+    def _read(self, how: Callable[[], T]) -> T:
+        if self.ended is not None:
+            raise AccountNotReady(f"the account can't be read any more: {self.ended}")
+        if not self._ready:
+            raise AccountNotReady(f"the account can't be read now, because {self._why()}")
+        return how()
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until the account can be read; see `LocalAccount.wait_ready`."""
+        if not self.wait_until_settled(timeout):
+            if is_reentrant():
+                raise AccountNotReady(f"the account can't be waited for inside this call, because {self._why()}")
+            raise AccountNotReady(f"the account was not ready within {timeout:g} s, because {self._why()}")
+        if self.ended is not None:
+            raise self.ended
+
+    def _why(self) -> str:
+        reasons = []
+        for market, follower in self.followers.items():
+            if not follower.settled:
+                error = self._subscription_manager.obstacle(follower.part.topics[0], private=True)
+                reasons.append(f"{market}: {follower.why()}{f' ({error})' if error is not None else ''}")
+        return "; ".join(reasons) or "it is being reconciled"
+
+    def describe(self) -> str:
+        """Return the state in a few words (under the lock)."""
+        if self.ended is not None:
+            return f"ended, {self.ended}"
+        if not self._ready:
+            return f"not ready, {self._why()}"
+        orders = sum(len(each.part.state.open_orders()) for each in self.followers.values())
+        return f"ready, {orders} open orders, reconciled {self.reconciliations} times"
+
+    def unproved(self) -> list[str]:
+        """Return what can't be seen or stays unknown, as sentences."""
+        found = []
+        for follower in self.followers.values():
+            found += [*follower.part.unseen.values(), *follower.part.state.doubts.values()]
+        return found
+
+    # Listeners
+
+    def listen(self, maxsize: int, callback: Callable[[Any], object] | None = None) -> Subscription[Any]:
+        """Return a subscription that gets the changes from now on; see `books.Follower.listen`."""
+        self.first_use()
+        subscription = self._listeners.make(maxsize, callback, self._remove_listener, self._on_overflow)
+        subscription.message_queue.first_use = self.first_use
+        subscription.message_queue.before_wait = self.before_wait
+        run_or_defer(partial(self.under_lock, partial(self._add_listener, subscription)))
+        if callback is not None:
+            self._callbacks.serve(subscription)
+        return subscription
+
+    def _add_listener(self, subscription: Subscription[Any]) -> None:
+        if self.ended is not None:
+            subscription.message_queue.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
+        self._listeners.add(subscription)
+
+    def _remove_listener(self, subscription: Subscription[Any]) -> None:
+        self.under_lock(partial(self._listeners.remove, subscription))
+        subscription.message_queue.finish(None)
+
+    def _on_overflow(self, topics: tuple[str, ...], dropped: int) -> None:
+        self._queue.put(lambda now: self._callbacks.emit(Overflowed(topics, dropped)))
+
+    # Called by the connections, on their threads
+
+    def carried(self, keys: Iterable[TopicKey]) -> None:
+        """Note that the server sends these topics from now on."""
+        for follower, topics in self._of(keys):
+            self._queue.put(partial(self._carried, follower, topics))
+
+    def lost(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
+        """Note that the server sends these topics no longer. What it has sent before is applied first."""
+        for follower, topics in self._of(keys):
+            pushes = follower.drain()
+            reason = f"there is no connection to KuCoin: {error}"
+            self._queue.put(partial(self._lost, follower, topics, reason, pushes))
+
+    def _of(self, keys: Iterable[TopicKey]) -> list[tuple[PartFollower, list[str]]]:
+        topics = {key.topic for key in keys if key.tunnel is None}
+        found = [(each, [topic for topic in each.part.topics if topic in topics]) for each in self.followers.values()]
+        return [(follower, own) for follower, own in found if own]
+
+    def _on_answers(self, follower: PartFollower, number: int, answers: list[Any]) -> None:
+        self._queue.put(lambda now: self._change(lambda: follower.answers(number, answers), follower))
+
+    # The thread
+
+    def _work(self) -> None:
+        jobs = self._queue
+        while self.ended is None:
+            now = time.monotonic()
+            due = min(each.next_deadline for each in self.followers.values())
+            try:
+                job = jobs.get(timeout=None if due == math.inf else max(0.0, due - now))
+            except queue.Empty:
+                job = self._act
+            try:
+                job(time.monotonic())
+            except KucoinSyncError as error:
+                self.end(error)
+            except BaseException as error:
+                self._handle_defect(error)
+
+    def _handle_defect(self, error: BaseException) -> None:
+        """Begin anew if a resource was short; end the account after any other unexpected error."""
+        if (missing := shortage_error(error, _NAME)) is not None:
+            log(logging.WARNING, "the account starts again: %s", missing, error=error)
+            for follower in self.followers.values():
+                self._change(partial(follower.restart, str(missing), time.monotonic()), follower)
+            return
+        log(logging.ERROR, "a defect ended the account", error=error)
+        self.end(as_defect(error))
+
+    def _act(self, now: float) -> None:
+        for follower in self.followers.values():
+            if follower.next_deadline <= now:
+                self._change(partial(follower.act, now), follower)
+                self._serve(follower, now)
+
+    def _carried(self, follower: PartFollower, topics: list[str], now: float) -> None:
+        self._change(partial(follower.carried, topics, now), follower)
+
+    def _lost(self, follower: PartFollower, topics: list[str], reason: str, pushes: Iterable[Any], _: float) -> None:
+        self._change(partial(follower.lost, topics, reason, pushes), follower)
+
+    def _serve(self, follower: PartFollower, now: float) -> None:
+        """Apply some pushes of a part; then have this called again when there are more."""
+        if follower.unseen is not None or self.ended is not None:
+            return
+        message_queue = follower.subscription.message_queue
+        more = self._change(partial(follower.take, now), None)
+        if more:
+            self._queue.put(partial(self._serve, follower))
+        elif message_queue.finished:
+            self._on_finished(follower)
+        elif not message_queue.waiters and not len(message_queue):
+            message_queue.call(_Release(self._queue, partial(self._serve, follower)))
+
+    def _on_finished(self, follower: PartFollower) -> None:
+        """Leave a part out whose subscription has ended with an error."""
+        error = follower.subscription.message_queue.error
+        if error is None:
+            raise StreamClosed("the topics of the account were unsubscribed; open it again")
+        self._change(lambda: follower.give_up(error), follower)
+
+    def _change(self, do: Callable[[], T], follower: PartFollower | None) -> T:
+        """Return `do()`, called with the lock; then tell the listeners what has changed."""
+        with self.reader_lock:
+            pass  # let waiting readers go first
+        with self.lock:
+            self.updating = True
+            try:
+                result = do()
+                self._publish()
+            finally:
+                self.updating = False
+        if follower is not None:
+            self._queue.put(partial(self._serve, follower))
+        return result
+
+    def _publish(self) -> None:
+        """Put the changes into the listeners, and note whether the account can be read (under the lock)."""
+        followers = list(self.followers.values())
+        changes: list[AccountChange] = []
+        for follower in followers:
+            changes += follower.part.state.take_changes()
+        unseen = [follower.unseen for follower in followers if follower.unseen is not None]
+        if len(unseen) == len(followers):
+            raise unseen[0] if isinstance(unseen[0], KucoinSyncError) else as_defect(unseen[0])
+        ready = all(follower.settled for follower in followers)
+        if ready and not self._ready:
+            self.reconciliations += 1
+            changes.append(AccountChange(kind="reconciled", reason="; ".join(self.unproved())))
+        self._ready = ready
+        if self._listeners:
+            count = self.reconciliations
+            self._listeners.put(msgspec.structs.replace(change, reconciliations=count) for change in changes)
+        self._wake_waiting()
+
+
+class _Release:
+    """Has a job done when a message queue releases it."""
+
+    __slots__ = ("_job", "_queue")
+
+    def __init__(self, jobs: queue.SimpleQueue[Callable[[float], object]], job: Callable[[float], object]) -> None:
+        self._queue = jobs
+        self._job = job
+
+    def release(self) -> None:
+        self._queue.put(self._job)

@@ -1,0 +1,239 @@
+"""The local account that `Stream.account` returns. It equals the exchange's, or refuses to be read.
+
+`keeper` keeps it in step, on a thread of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..books.local_book import Changes
+from ..exceptions import AccountNotReady, StreamClosed
+from ..internal.fork import NotPicklable
+from ..internal.signals import holds_no_lock, run_or_defer
+from .keeper import AccountKeeper
+from .values import AccountBalance, AccountChange, AccountFill, AccountOrder, AccountPosition
+
+__all__ = ["AccountSnapshot", "LocalAccount"]
+
+T = TypeVar("T")
+
+
+class AccountSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """An account at one instant; the members are as those of `LocalAccount`."""
+
+    balances: tuple[AccountBalance, ...]
+    orders: tuple[AccountOrder, ...]
+    positions: tuple[AccountPosition, ...]
+    fills: tuple[AccountFill, ...]
+    unproved: tuple[str, ...]
+    reconciliations: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the account as plain data, ready for JSON: numbers as text."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+class LocalAccount(NotPicklable):
+    """The account of the stream's API key, kept up to date; made by `Stream.account`.
+
+    Any thread may read it. It can't be read before the start state is known, after a cut, and while it is reconciled:
+    then reads raise `AccountNotReady`, which says why. Reads with a `timeout` first wait that many seconds (None: no
+    limit). Two reads may see two states; take a `snapshot` for one.
+
+    What can't be known is said, in `unproved` and in changes of the kind "unknown".
+    """
+
+    def __init__(
+        self, keeper: AccountKeeper, maxsize: int, release: Callable[[LocalAccount], object], stream: object = None
+    ) -> None:
+        self._keeper = keeper
+        self._stream = stream  # kept alive while the account is held
+        self._maxsize = maxsize
+        self._release = release
+        self._closed = False
+        self.listener: Any = None  # of `on_change`
+
+    # State
+
+    @property
+    def ready(self) -> bool:
+        """Whether the account can be read."""
+        self._keeper.first_use()
+        return self._keeper.ready and not self._closed
+
+    def wait_ready(self, timeout: float | None = None) -> LocalAccount:
+        """Wait until the account can be read (None: without a limit); return it.
+
+        Raises:
+            AccountNotReady: it was not ready within `timeout` seconds.
+            StreamClosed: it is closed.
+            AuthenticationError, RestError, ConnectionFailed: it has ended, because KuCoin refused the key.
+        """
+        self._check_open()
+        self._keeper.wait(timeout)
+        return self
+
+    @property
+    def reconciliations(self) -> int:
+        """How often the account was reconciled with REST: once at the start, and once after each cut."""
+        return self._keeper.reconciliations
+
+    @property
+    def unproved(self) -> tuple[str, ...]:
+        """What can't be seen with this key, and what stays unknown, in sentences."""
+        return self._keeper.under_lock(lambda: tuple(self._keeper.unproved()))
+
+    # Reading
+
+    def balance(self, currency: str, account: str = "trade", *, timeout: float | None = 0.0) -> AccountBalance:
+        """Return the balance of a currency; zero if there is none.
+
+        Args:
+            currency: such as "USDT".
+            account: "trade", "main", "margin", "isolated BTC-USDT" or "futures".
+        """
+        return self._read(lambda: self._balance(currency, account), timeout)
+
+    @property
+    def balances(self) -> tuple[AccountBalance, ...]:
+        """All balances, by account and currency."""
+        return self._read(self._balances)
+
+    @property
+    def orders(self) -> tuple[AccountOrder, ...]:
+        """The open orders. One whose end can't be proved is among them, with `active` None."""
+        return self._read(self._orders)
+
+    def order(self, name: str, *, timeout: float | None = 0.0) -> AccountOrder | None:
+        """Return an order, open or ended, by its id or its client id; None if it is not known."""
+        return self._read(lambda: self._order(name), timeout)
+
+    @property
+    def positions(self) -> tuple[AccountPosition, ...]:
+        """The open futures positions."""
+        return self._read(self._positions)
+
+    @property
+    def fills(self) -> tuple[AccountFill, ...]:
+        """The fills since the start, the latest 10,000 of spot and of futures, in the order of their times."""
+        return self._read(self._fills)
+
+    def snapshot(self, *, timeout: float | None = 0.0) -> AccountSnapshot:
+        """Return everything at one instant."""
+        return self._read(
+            lambda: AccountSnapshot(
+                balances=self._balances(),
+                orders=self._orders(),
+                positions=self._positions(),
+                fills=self._fills(),
+                unproved=tuple(self._keeper.unproved()),
+                reconciliations=self._keeper.reconciliations,
+            ),
+            timeout,
+        )
+
+    def _read(self, how: Callable[[], T], timeout: float | None = 0.0) -> T:
+        """Return `how()`, after waiting up to `timeout` seconds for the account to be ready."""
+        if self._closed:
+            raise AccountNotReady("this account was closed; open it again with stream.account()")
+        if timeout != 0.0:
+            self._keeper.wait_until_settled(timeout)
+        return self._keeper.read(how)
+
+    def _states(self) -> list[Any]:
+        return [follower.part.state for follower in self._keeper.followers.values()]
+
+    def _balances(self) -> tuple[AccountBalance, ...]:
+        found: dict[tuple[str, str], AccountBalance] = {}
+        for state in self._states():
+            for balance in state.balances.values():
+                key = balance.account, balance.currency
+                found[key] = _sum(found[key], balance) if key in found else balance
+        return tuple(found[key] for key in sorted(found))
+
+    def _balance(self, currency: str, account: str) -> AccountBalance:
+        for balance in self._balances():
+            if (balance.currency, balance.account) == (currency, account):
+                return balance
+        nothing = Decimal(0)
+        return AccountBalance(currency=currency, account=account, available=nothing, hold=nothing, total=nothing)
+
+    def _orders(self) -> tuple[AccountOrder, ...]:
+        return tuple(order for state in self._states() for order in state.open_orders())
+
+    def _order(self, name: str) -> AccountOrder | None:
+        return next((order for state in self._states() if (order := state.order(name)) is not None), None)
+
+    def _positions(self) -> tuple[AccountPosition, ...]:
+        return tuple(position for state in self._states() for position in state.open_positions())
+
+    def _fills(self) -> tuple[AccountFill, ...]:
+        fills = [fill for state in self._states() for fill in state.fills.values()]
+        return tuple(sorted(fills, key=lambda fill: fill.time_ns // 1_000_000))  # REST tells milliseconds
+
+    # Changes
+
+    def __iter__(self) -> Changes[AccountChange]:
+        """Iterate over the changes from now on; see `AccountChange`.
+
+        Every iterator gets all changes. The loop ends when the account or the stream is closed. It raises SlowConsumer
+        if more than `maxsize` changes were waiting, and any error that ended the account.
+        """
+        self._check_open()
+        return Changes(self._keeper.listen(self._maxsize), self)
+
+    def close(self) -> None:
+        """Stop to hold the account. The last holder's `close` ends it. Closing it again does nothing."""
+        run_or_defer(partial(self._release, self))
+
+    def let_go(self) -> bool:
+        """Note that this holder is closed; return whether it was open. For the stream."""
+        was_open, self._closed = not self._closed, True
+        if self.listener is not None:
+            self.listener.close()
+        return was_open
+
+    @property
+    def closed(self) -> bool:
+        """Whether this holder was closed, or the account has ended."""
+        return self._closed or self._keeper.ended is not None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StreamClosed("this account was closed; open it again with stream.account()")
+
+    def __enter__(self) -> LocalAccount:
+        return self
+
+    @holds_no_lock
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__()} - {"let_go", "listener"})
+
+    def __repr__(self) -> str:
+        try:
+            text = self._keeper.under_lock(self._keeper.describe)
+        except AccountNotReady:
+            text = "in use"
+        return f"<LocalAccount: {'closed' if self._closed else text}>"
+
+
+def _sum(one: AccountBalance, other: AccountBalance) -> AccountBalance:
+    """Return two balances of one currency in one kind of account, such as trading and high-frequency, as one."""
+    return msgspec.structs.replace(
+        one,
+        account_id=None,
+        available=one.available + other.available,
+        hold=one.hold + other.hold,
+        total=one.total + other.total,
+        time_ns=max(one.time_ns, other.time_ns),
+    )

@@ -1,0 +1,227 @@
+"""One part of an account that follows the exchange: its subscription, its reconciliation, and whether it can be read.
+
+Only the keeper's thread calls this, with the account's lock held where the state changes. It does no I/O itself: it
+asks for REST calls and takes pushes out of its subscription's queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..delivery.subscription import Subscription
+from ..exceptions import AuthenticationError, KucoinSyncError
+from ..internal.guard import log
+from ..protocol.message import UNREADABLE, Message
+from .part import AccountPart
+from .reconciliation import PUSHES_WAIT, Run, Until, reconcile
+from .rest_calls import RestCalls
+
+__all__ = ["PartFollower"]
+
+_PUSHES_PER_JOB = 256
+_NOT_CONFIRMED = "the server has not confirmed its topics yet"
+_UNUSUAL = (*UNREADABLE, KeyError, TypeError, ValueError, ArithmeticError, AttributeError)
+
+
+class PartFollower:
+    """Keeps one part in step.
+
+    Args:
+        part: the part.
+        rest_lag: by how many seconds REST may lag behind.
+        calls: makes REST calls.
+        answered: called, from any thread, when the answers to a batch of calls are there: the number of the run, and
+            the answers.
+
+    Attributes:
+        reason: why the part can't be read, "" if it can.
+        unseen: the error because of which the part can't be seen at all, None if it can.
+        deadline: when `act` is due, by the monotonic clock.
+    """
+
+    subscription: Subscription[Any]
+
+    def __init__(
+        self,
+        part: AccountPart,
+        rest_lag: float,
+        calls: RestCalls,
+        answered: Callable[[PartFollower, int, list[Any]], None],
+    ) -> None:
+        self.part = part
+        self.reason = _NOT_CONFIRMED
+        self.unseen: Exception | None = None
+        self.deadline = math.inf
+        self._rest_lag = rest_lag
+        self._calls = calls
+        self._answered = answered
+        self._carried: set[str] = set()
+        self._run: Run | None = None
+        self._number = 0  # of the run
+        self._batch: object = None
+        self._began = 0.0
+        self._pushes_wait = True
+        self._pushes_due = math.inf
+
+    @property
+    def live(self) -> bool:
+        """Whether the part is in step with the exchange."""
+        return not self.reason and self.unseen is None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the part is in step or is known to be unseen."""
+        return self.live or self.unseen is not None
+
+    def why(self) -> str:
+        """Return why the part can't be read."""
+        late = "" if self._batch is None else self._calls.obstacle(self._batch)
+        return f"{self.reason}; {late}" if late else self.reason
+
+    # The connection
+
+    def carried(self, topics: Iterable[str], now: float) -> None:
+        """Note that the server has confirmed topics."""
+        before = len(self._carried)
+        self._carried.update(topics)
+        if self.unseen is None and len(self._carried) == len(self.part.topics) > before:
+            self._begin(now)
+
+    def lost(self, topics: Iterable[str], reason: str, pushes: Iterable[Message]) -> None:
+        """Note that topics are not carried any more, after the given pushes."""
+        self._carried.difference_update(topics)
+        if self.unseen is None:
+            self._apply(pushes)
+            self._stop(reason)
+
+    def restart(self, reason: str, now: float) -> None:
+        """Reconcile again, although the connection is open: a push is missing, or can't be read."""
+        self._stop(reason)
+        if len(self._carried) == len(self.part.topics):
+            self._begin(now)
+
+    def _stop(self, reason: str) -> None:
+        self.part.cut()
+        self._end_run()
+        self.reason = reason
+        self._pushes_wait = True
+
+    def _begin(self, now: float) -> None:
+        self._end_run()
+        self.reason = "it is being reconciled with what REST tells"
+        self._run = reconcile(self.part, self._rest_lag)
+        self._began = now
+        self._pushes_wait, self._pushes_due = True, now + PUSHES_WAIT
+        self._advance(None)
+
+    def _end_run(self) -> None:
+        self._number += 1
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+        if self._batch is not None:
+            self._calls.drop(self._batch)
+            self._batch = None
+        self.deadline = self._pushes_due = math.inf
+
+    # The run
+
+    def answers(self, number: int, answers: list[Any]) -> None:
+        """Take the answers to the calls of a run."""
+        if number == self._number and self._run is not None:
+            self._batch = None
+            self._advance(answers)
+
+    def act(self, now: float) -> bool:
+        """Do what is due; return whether pushes may have to be taken now."""
+        if self._pushes_due <= now:
+            self._pushes_wait, self._pushes_due = False, math.inf
+        resume = self.deadline <= now and self._run is not None and self._batch is None
+        if resume:
+            self.deadline = math.inf
+            self._advance(None)
+        return not self._pushes_wait
+
+    @property
+    def next_deadline(self) -> float:
+        """When `act` is due."""
+        return min(self.deadline, self._pushes_due)
+
+    def _advance(self, answers: list[Any] | None) -> None:
+        """Go on with the run until it waits for something.
+
+        Raises:
+            AuthenticationError: KuCoin has refused the key.
+        """
+        assert self._run is not None
+        try:
+            step = self._run.send(answers)
+            while step == []:
+                step = self._run.send([])
+        except StopIteration:
+            self._run, self.reason = None, ""
+            self._pushes_wait, self._pushes_due = False, math.inf
+            return
+        except KucoinSyncError as error:
+            self.give_up(error)
+            return
+        if isinstance(step, Until):
+            if step.gathered:
+                self._pushes_wait, self._pushes_due = False, math.inf
+            self.deadline = self._began + step.seconds
+            return
+        number = self._number
+        self._batch = self._calls.ask(step, lambda found: self._answered(self, number, found))
+
+    def give_up(self, error: Exception) -> None:
+        """Leave the part out, because it can't be seen; raise the error if it is about the key itself."""
+        self._end_run()
+        if isinstance(error, AuthenticationError) and error.code != "400007":
+            raise error
+        self.unseen = error
+        self.part.unseen = {self.part.market: f"{self.part.market}: {error}"}
+
+    # Pushes
+
+    def take(self, now: float) -> bool:
+        """Apply some pushes that wait in the queue; return whether there may be more."""
+        message_queue = self.subscription.message_queue
+        if self._pushes_wait:
+            return False
+        unreadable = message_queue.decoder.unreadable
+        lost = self._apply(message_queue.take_messages(_PUSHES_PER_JOB))
+        if message_queue.decoder.unreadable > unreadable:
+            lost = lost or "a push can't be read"
+        while message_queue.alert and (notice := message_queue.notice()) is not None:
+            lost = lost or str(notice)
+        if lost:
+            self.restart(lost, now)
+        return bool(len(message_queue)) and not self._pushes_wait
+
+    def _apply(self, pushes: Iterable[Message]) -> str:
+        """Apply pushes; return what is missing, "" for nothing."""
+        missing = ""
+        for message in pushes:
+            if message.lost:
+                missing = f"{message.lost} pushes came faster than they could be applied and were dropped"
+            try:
+                data = message.data
+                self.part.state.push(message.topic or "", data)
+            except _UNUSUAL as error:
+                log(
+                    logging.WARNING, "a push of %s can't be read; the account is reconciled", message.topic, error=error
+                )
+                missing = missing or f"a push of {message.topic} can't be read ({error})"
+        return missing
+
+    def drain(self) -> deque[Message]:
+        """Return all pushes that wait, on the thread that will not deliver any more."""
+        message_queue = self.subscription.message_queue
+        found: deque[Message] = deque()
+        while len(message_queue):
+            found.extend(message_queue.take_messages(len(message_queue)))
+        return found

@@ -1,0 +1,104 @@
+"""Read the pushes of an account's feeds as parts of it.
+
+The data is read as JSON, not as the typed payloads, so that a value of an unusual form costs itself only. Source:
+KuCoin's documentation ("Order V2", "Account Balance Notice", "All Order Change", "Account Balance", "All Position
+Change") and recorded messages.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from .rows import Row, decimal, fill, instant, text
+from .values import AccountBalance, AccountFill, AccountOrder
+
+__all__ = ["balance", "match", "order", "wallet"]
+
+_ENDINGS = ("filled", "canceled")
+_ISOLATED = "isolated_"
+
+
+def order(data: Row) -> AccountOrder:
+    """Return the order of a push of `/spotMarket/tradeOrdersV2` or `/contractMarket/tradeOrders`.
+
+    A terminal push is of the type "filled" or "canceled", or, by self-trade prevention, an "update" with the status
+    "done".
+    """
+    kind, done = str(data["type"]), data.get("status") == "done"
+    size, filled, canceled = decimal(data.get("originSize")), _sum(data, "filledSize"), _sum(data, "canceledSize")
+    if size is None and (rest := decimal(data.get("remainSize"))) is not None:
+        size = filled + canceled + rest  # futures tell the reduced size
+    remaining = Decimal(0) if done or kind in _ENDINGS else decimal(data.get("remainSize"))
+    if remaining is None and size is not None:
+        remaining = size - filled - canceled
+    ending = None
+    if done or kind in _ENDINGS:
+        ending = kind if kind in _ENDINGS else "canceled"
+    return AccountOrder(
+        order_id=str(data["orderId"]),
+        client_oid=text(data.get("clientOid")),
+        symbol=str(data["symbol"]),
+        side=str(data["side"]),
+        price=decimal(data.get("price")) or None,
+        size=size or decimal(data.get("size")) or None,
+        filled_size=filled,
+        remaining_size=remaining,
+        canceled_size=canceled,
+        active=ending is None,
+        ending=ending,
+        trade_type=text(data.get("tradeType")),
+        time_ns=instant(data.get("ts")),
+        created_ns=instant(data.get("orderTime")),
+    )
+
+
+def match(data: Row) -> AccountFill | None:
+    """Return the fill of a push of an order; None if the push tells of no trade."""
+    if data["type"] != "match" or text(data.get("tradeId")) is None:
+        return None
+    return fill(
+        {
+            **{name: data.get(name) for name in ("symbol", "tradeId", "orderId", "side", "liquidity", "tradeType")},
+            "price": data.get("matchPrice"),
+            "size": data.get("matchSize"),
+            "tradeTime": data.get("ts"),
+        }
+    )
+
+
+def balance(data: Row) -> AccountBalance:
+    """Return the balance of a push of `/account/balance`, which is for the main, trading and margin accounts."""
+    event = str(data.get("relationEvent") or "").partition(".")[0].removesuffix("V2").removesuffix("_v2").rstrip("_")
+    account = event.removesuffix("_hf") or "trade"
+    if account.startswith(_ISOLATED):
+        account = f"isolated {account[len(_ISOLATED) :]}"
+    available, hold = _sum(data, "available"), _sum(data, "hold")
+    total = decimal(data.get("total"))
+    return AccountBalance(
+        currency=str(data["currency"]),
+        account=account,
+        account_id=text(data.get("accountId")) if account in ("main", "trade", "other") else None,
+        available=available,
+        hold=hold,
+        total=available + hold if total is None else total,
+        time_ns=instant(data.get("time")),
+    )
+
+
+def wallet(data: Row) -> AccountBalance | None:
+    """Return the balance of a push of `/contractAccount/wallet`; None for an older subject, which tells a part."""
+    total, available = decimal(data.get("walletBalance")), decimal(data.get("availableBalance"))
+    if total is None or available is None:
+        return None
+    return AccountBalance(
+        currency=str(data["currency"]),
+        account="futures",
+        available=available,
+        hold=total - available,
+        total=total,
+        time_ns=instant(data.get("timestamp")),
+    )
+
+
+def _sum(data: Row, name: str) -> Decimal:
+    return decimal(data.get(name)) or Decimal(0)

@@ -1,0 +1,176 @@
+"""Read the rows of KuCoin's REST answers as parts of an account.
+
+One family differs from the next: numbers come as text or as JSON numbers, ids as either, lists bare or inside "items".
+Source: KuCoin's documentation ("Get Account List", "Get Order List", "Get Trade History", "Get Position List" and their
+margin and futures twins), and recorded answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from ..payloads.base import to_ns
+from .values import AccountBalance, AccountFill, AccountOrder, AccountPosition
+
+__all__ = [
+    "Row", "cross_margin_balances", "decimal", "fill", "futures_balance", "instant", "isolated_balances", "items",
+    "marks", "order", "position", "spot_balances", "text",
+]  # fmt: skip
+
+Row = Mapping[str, Any]
+
+
+def items(data: Any) -> list[Row]:
+    """Return the rows of an answer, whether they are bare or a page's "items"."""
+    rows = data.get("items", ()) if isinstance(data, Mapping) else data
+    return [row for row in rows or () if isinstance(row, Mapping)]
+
+
+def decimal(value: Any) -> Decimal | None:
+    """Return a number that is text or a JSON number; None for nothing and for what is no number."""
+    if value is None or value == "" or isinstance(value, bool):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def text(value: Any) -> str | None:
+    """Return an id or a word as text; None for nothing."""
+    return str(value) if value not in (None, "") else None
+
+
+def instant(value: Any) -> int:
+    """Return an instant of any unit, as number or text, in nanoseconds since 1970; 0 for nothing."""
+    number = decimal(value)
+    return to_ns(int(number)) if number is not None and number > 0 else 0
+
+
+def spot_balances(data: Any) -> Iterator[AccountBalance]:
+    """Yield the balances of `/api/v1/accounts`: the main and the trading account."""
+    for row in items(data):
+        kind = str(row["type"]).removesuffix("_hf")
+        if kind in ("main", "trade"):
+            available, hold = _amount(row, "available"), _amount(row, "holds")
+            total = decimal(row.get("balance"))
+            yield AccountBalance(
+                currency=str(row["currency"]), account=kind, account_id=str(row["id"]), available=available, hold=hold,
+                total=available + hold if total is None else total,
+            )  # fmt: skip
+
+
+def cross_margin_balances(data: Any) -> Iterator[AccountBalance]:
+    """Yield the balances of `/api/v3/margin/accounts`."""
+    for row in items(data.get("accounts")):
+        yield _margin_balance("margin", row)
+
+
+def isolated_balances(data: Any) -> Iterator[AccountBalance]:
+    """Yield the balances of `/api/v3/isolated/accounts`."""
+    for row in items(data.get("assets")):
+        for asset in (row["baseAsset"], row["quoteAsset"]):
+            yield _margin_balance(f"isolated {row['symbol']}", asset)
+
+
+def futures_balance(data: Row) -> AccountBalance:
+    """Return the balance of `/api/v1/account-overview`."""
+    available = _amount(data, "availableBalance")
+    total = _amount(data, "accountEquity") - _amount(data, "unrealisedPNL")
+    return AccountBalance(
+        currency=str(data["currency"]), account="futures", available=available, hold=total - available, total=total
+    )
+
+
+def _margin_balance(account: str, row: Row) -> AccountBalance:
+    available, hold = _amount(row, "available"), _amount(row, "hold")
+    return AccountBalance(
+        currency=str(row["currency"]), account=account, available=available, hold=hold, total=_amount(row, "total")
+    )
+
+
+def order(row: Row) -> AccountOrder:
+    """Return an order of spot, margin or futures.
+
+    Futures do not tell by how much an open order was decreased: its cancelled and remaining sizes are None.
+    """
+    active = row.get("active", row.get("isActive"))
+    size, filled = decimal(row.get("size")), _amount(row, "dealSize")
+    canceled, remaining = decimal(row.get("cancelledSize")), decimal(row.get("remainSize"))
+    left = max(Decimal(0), (size or filled) - filled)
+    if canceled is None and not active:
+        canceled = left
+    if remaining is None and not active:
+        remaining = Decimal(0)
+    return AccountOrder(
+        order_id=str(row["id"]),
+        client_oid=text(row.get("clientOid")),
+        symbol=str(row["symbol"]),
+        side=str(row["side"]),
+        price=decimal(row.get("price")) or None,
+        size=size or None,
+        filled_size=filled,
+        remaining_size=remaining,
+        canceled_size=canceled,
+        active=bool(active),
+        ending=None if active else "canceled" if row.get("cancelExist") or canceled else "filled",
+        trade_type=text(row.get("tradeType")),
+        time_ns=instant(row.get("lastUpdatedAt") or row.get("updatedAt") or row.get("createdAt")),
+        created_ns=instant(row.get("createdAt")),
+    )
+
+
+def fill(row: Row) -> AccountFill:
+    """Return a fill of spot, margin or futures."""
+    return AccountFill(
+        symbol=str(row["symbol"]),
+        trade_id=str(row["tradeId"]),
+        order_id=str(row["orderId"]),
+        side=str(row["side"]),
+        price=_amount(row, "price"),
+        size=_amount(row, "size"),
+        fee=decimal(row.get("fee")),
+        fee_currency=text(row.get("feeCurrency")),
+        liquidity=text(row.get("liquidity")),
+        trade_type=text(row.get("tradeType")),
+        time_ns=instant(row.get("tradeTime") or row.get("createdAt")),
+    )
+
+
+def position(row: Row, symbol: str | None = None) -> AccountPosition | None:
+    """Return the position of a row or of a full push; None if it does not tell the symbol or the quantity."""
+    name, quantity = text(row.get("symbol")) or symbol, decimal(row.get("currentQty"))
+    if name is None or quantity is None:
+        return None
+    return AccountPosition(
+        symbol=name,
+        position_side=text(row.get("positionSide")) or "BOTH",
+        side=None if not quantity else "long" if quantity > 0 else "short",
+        size=abs(quantity),
+        entry_price=decimal(row.get("avgEntryPrice")) or None,
+        settle_currency=text(row.get("settleCurrency")),
+        margin_mode=text(row.get("marginMode")),
+        realised_pnl=decimal(row.get("realisedPnl")),
+        **marks(row),
+    )
+
+
+def marks(row: Row) -> dict[str, Any]:
+    """Return the members of a position that move with the mark price, where a row or a push tells them."""
+    found = {
+        "mark_price": decimal(row.get("markPrice")),
+        "liquidation_price": decimal(row.get("liquidationPrice")),
+        "leverage": decimal(row.get("realLeverage", row.get("leverage"))),
+        "margin": decimal(row.get("posMargin")),
+        "unrealised_pnl": decimal(row.get("unrealisedPnl")),
+    }
+    moment = instant(row.get("currentTimestamp"))
+    return {name: value for name, value in {**found, "time_ns": moment or None}.items() if value is not None}
+
+
+def _amount(row: Row, name: str) -> Decimal:
+    """Return a number that counts as 0 if it is missing."""
+    return decimal(row.get(name)) or Decimal(0)

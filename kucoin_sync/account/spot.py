@@ -1,0 +1,191 @@
+"""The part of an account that KuCoin's spot service has: the main, trading, cross and isolated margin accounts.
+
+Rules, by KuCoin's documentation and by what others have met:
+1. Orders are asked for symbol by symbol: a list without a symbol may lack some. The symbols are those that KuCoin names
+   as having active orders, those of known open orders, and those of the ledger's entries since the cut.
+2. The ledger names the symbols that were first traded during the cut. An order in another symbol that was opened and
+   cancelled during the cut, and never traded, is nowhere to be found.
+3. The margin accounts are looked at where they are enabled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..exceptions import KucoinSyncError
+from .calls import Call, Plan, one, together
+from .lists import by_last_id, by_page, recorded, updated
+from .part import SLACK_NS, AccountPart
+from .rows import Row, cross_margin_balances, isolated_balances, spot_balances
+from .values import AccountBalance, AccountOrder
+
+__all__ = ["SpotPart"]
+
+_ORDERS = "/api/v1/hf/orders"
+_MARGIN = "/api/v3/hf/margin"
+_MOST_BACK_NS = 2 * 86_400 * 1_000_000_000  # cancelled orders are listed for two days
+
+
+class _Family(NamedTuple):
+    """The endpoints of one kind of trading; weights are KuCoin's."""
+
+    name: str
+    trade_type: str
+    symbols: tuple[str, int]
+    active: tuple[str, int]
+    done: tuple[str, int]
+    fills: tuple[str, int]
+    ledger: tuple[str, int]
+    one: tuple[str, int]
+    margin: bool = True
+
+    def call(self, what: tuple[str, int], *query: tuple[str, str]) -> Call:
+        """Return a call of one of the endpoints."""
+        kind = (("tradeType", self.trade_type),) if self.margin and what is not self.ledger else ()
+        return Call("spot", what[0], what[1], "spot", (*query, *kind))
+
+
+def _margin(name: str, trade_type: str) -> _Family:
+    return _Family(
+        name, trade_type, (f"{_MARGIN}/order/active/symbols", 4), (f"{_MARGIN}/orders/active", 4),
+        (f"{_MARGIN}/orders/done", 10), (f"{_MARGIN}/fills", 5), (f"{_MARGIN}/account/ledgers", 2),
+        (f"{_MARGIN}/orders", 5),
+    )  # fmt: skip
+
+
+_SPOT = _Family(
+    "spot", "TRADE", (f"{_ORDERS}/active/symbols", 2), (f"{_ORDERS}/active/page", 2), (f"{_ORDERS}/done", 2),
+    ("/api/v1/hf/fills", 2), ("/api/v1/hf/accounts/ledgers", 2), (_ORDERS, 2), margin=False,
+)  # fmt: skip
+_CROSS = _margin("cross margin", "MARGIN_TRADE")
+_ISOLATED = _margin("isolated margin", "MARGIN_ISOLATED_TRADE")
+_FAMILIES = {family.trade_type: family for family in (_SPOT, _CROSS, _ISOLATED)}
+
+_ACCOUNTS = Call("spot", "/api/v1/accounts", 5, "management")
+#: What they are called, the call for them, what reads its answer, and how the names of their accounts begin.
+_BALANCES: tuple[tuple[str, Call, Callable[[Any], Iterable[AccountBalance]], tuple[str, ...]], ...] = (
+    ("spot balances", _ACCOUNTS, spot_balances, ("main", "trade", "other")),
+    (
+        "cross margin balances",
+        Call("spot", "/api/v3/margin/accounts", 15, "spot", (("queryType", "MARGIN"),)),
+        cross_margin_balances,
+        ("margin",),
+    ),
+    (
+        "isolated margin balances",
+        Call("spot", "/api/v3/isolated/accounts", 15, "spot", (("queryType", "ISOLATED"),)),
+        isolated_balances,
+        ("isolated",),
+    ),
+)
+
+
+class SpotPart(AccountPart):
+    """Spot and margin."""
+
+    market = "spot"
+    topics = ("/spotMarket/tradeOrdersV2", "/account/balance")
+
+    def check(self) -> Plan[None]:
+        yield from one(_ACCOUNTS)
+
+    def round(self, *, final: bool) -> Plan[None]:
+        wanted = [family for family in _FAMILIES.values() if family.name not in self.unseen]
+        orders = yield from together([self._orders_of(family) for family in wanted])
+        self.collect([row for each in orders for row in each[0]], [row for each in orders for row in each[1]])
+        if final:
+            self.shown = frozenset(order_id for each in orders for order_id in each[2])
+            yield from self._balances()
+
+    def look_for(self, lost: AccountOrder) -> Call:
+        family = _FAMILIES.get(lost.trade_type or "", _SPOT)
+        path, weight = family.one
+        return Call("spot", f"{path}/{lost.order_id}", weight, "spot", (("symbol", lost.symbol),))
+
+    def _orders_of(self, family: _Family) -> Plan[tuple[list[Row], list[Row], set[str]]]:
+        """Return the rows of orders and of fills of a family since the cut, and the ids of the active orders."""
+        try:
+            entries, named = yield from together([self._ledger(family), one(family.call(family.symbols))])
+            symbols = self._symbols(family, entries, named)
+            lists = [family.call(family.active, ("symbol", symbol)) for symbol in symbols]
+            active = yield from together([by_page(each, number="pageNum") for each in lists])
+            open_rows = [row for rows in active for row in rows]
+            since = self._since(entries, open_rows)
+            oldest = [order.created_ns for order in self.state.open_orders() if _family_of(order) is family]
+            begin = max(min([since, *filter(None, oldest)]), since - _MOST_BACK_NS)  # may bound the time of placing
+            asked = ((family.done, updated, begin), (family.fills, recorded, since)) if since else ()
+            rows = yield from together(
+                [
+                    by_last_id(family.call(what, ("symbol", symbol), *_start(start)), since, moment)
+                    for what, moment, start in asked
+                    for symbol in symbols
+                ]
+            )
+        except KucoinSyncError as error:
+            self.hide(family.name, error)
+            return [], [], set()
+        half = len(rows) // 2
+        done = [row for each in rows[:half] for row in each]
+        fills = [row for each in rows[half:] for row in each]
+        return [*open_rows, *done], fills, {str(row["id"]) for row in open_rows}
+
+    def _symbols(self, family: _Family, entries: list[Row], named: Any) -> list[str]:
+        known = (order.symbol for order in self.state.open_orders() if _family_of(order) is family)
+        pushed = (order.symbol for key in self.state.fresh if (order := self.state.orders.get(key)) is not None)
+        found = {*known, *pushed, *(named or {}).get("symbols", ()), *_traded(entries)}
+        return sorted(found)
+
+    def _since(self, entries: list[Row], open_rows: list[Row]) -> int:
+        """Return from which time on records are of interest: the cut, or if its time is unknown the oldest news."""
+        if self.since_ns:
+            return self.since_ns
+        if self.state.newest_ns:
+            return max(0, self.state.newest_ns - SLACK_NS)
+        times = [*map(recorded, entries), *map(recorded, open_rows)]
+        return max(0, (max(times) if self.state.first else min(times)) - SLACK_NS) if times else 0
+
+    def _ledger(self, family: _Family) -> Plan[list[Row]]:
+        """Return the entries of the ledger since the cut; at the start those of the newest seconds."""
+        since = self.since_ns
+        call = family.call(family.ledger, *_start(since))
+        entries: list[Row] = yield from by_last_id(call, since or 1, recorded, limit=200) if since else _newest(call)
+        return entries
+
+    def _balances(self) -> Plan[None]:
+        for name, call, read, accounts in _BALANCES:
+            if name in self.unseen:
+                continue
+            try:
+                data = yield from one(call)
+            except KucoinSyncError as error:
+                self.hide(name, error)
+            else:
+                self.state.set_balances(list(read(data)), accounts=accounts)
+
+
+def _newest(call: Call) -> Plan[list[Row]]:
+    data = yield from one(call._replace(query=(*call.query, ("limit", "200"))))
+    return list(data or ())
+
+
+def _start(since_ns: int) -> tuple[tuple[str, str], ...]:
+    return (("startAt", str(since_ns // 1_000_000)),) if since_ns else ()
+
+
+def _traded(entries: Iterable[Row]) -> set[str]:
+    """Return the symbols that entries of the ledger name in their context, which is JSON in a text."""
+    found = set()
+    for entry in entries:
+        with contextlib.suppress(msgspec.DecodeError, ValueError, TypeError, AttributeError):
+            context = msgspec.json.decode(entry.get("context") or "{}")
+            if symbol := context.get("symbol"):
+                found.add(str(symbol))
+    return found
+
+
+def _family_of(order: AccountOrder) -> _Family:
+    return _FAMILIES.get(order.trade_type or "", _SPOT)

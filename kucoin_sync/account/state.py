@@ -1,0 +1,332 @@
+"""The state of one market's part of an account, and an explicit merge for each kind of thing in it.
+
+Pushes and REST rows come in any order. The merges:
+1. Orders: sizes are cumulative, so the state with the larger filled plus canceled size is the later one; with equal
+   sizes an ending is. An order that has ended stays so. A later state keeps what it does not tell from the one before.
+2. Fills are joined by (symbol, trade id, order id). The second report of a fill only adds what the first did not tell.
+3. Balances are absolute. A push since the last cut is always later than any row; before that, only a row of a request
+   that surely shows the end of the cut counts. The key has the account's id, not the currency alone.
+4. Positions are absolute, too, where a push or a row has the quantity. A partial push changes only what it tells.
+
+Pure: nothing here waits or reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from . import pushes, rows
+from .values import AccountBalance, AccountChange, AccountFill, AccountOrder, AccountPosition
+
+__all__ = ["FillKey", "PartState"]
+
+FillKey = tuple[str, str, str]
+_MOST_ENDED = 10_000  # orders that have ended and are kept
+_MOST_FILLS = 10_000
+_NOTHING = Decimal(0)
+_MARK_MEMBERS = ("mark_price", "liquidation_price", "leverage", "margin", "unrealised_pnl", "time_ns")
+
+
+class PartState:
+    """The orders, fills, balances and positions of one market.
+
+    Attributes:
+        changes: the changes since they were taken last.
+        doubts: what is unknown, by the ids of orders.
+        first: whether the start state is still being collected: what it consists of is no change.
+        newest_ns: the newest time in a push or row so far, by KuCoin's clock.
+        collecting: whether something may be missing since a cut, or since the start.
+        fresh: the keys of what was pushed since then, while that is so.
+    """
+
+    def __init__(self) -> None:
+        self.changes: list[AccountChange] = []
+        self.doubts: dict[str, str] = {}
+        self.first = True
+        self.newest_ns = 0
+        self.collecting = True
+        self.fresh: set[Any] = set()
+        self.orders: dict[str, AccountOrder] = {}
+        self.fills: dict[FillKey, AccountFill] = {}
+        self.balances: dict[tuple[str, str], AccountBalance] = {}
+        self.positions: dict[tuple[str, str], AccountPosition] = {}
+        self._client_oids: dict[str, str] = {}  # client id -> id of the newest order with it
+        self._earlier: dict[FillKey, None] = {}  # fills from before the start
+        self._filled: dict[str, Decimal] = {}  # order id -> the sum of its known fills
+        self._before: dict[str, Decimal] = {}  # order id -> what was filled before the start
+
+    def order(self, name: str) -> AccountOrder | None:
+        """Return an order by its id or its client id."""
+        return self.orders.get(name) or self.orders.get(self._client_oids.get(name, ""))
+
+    def open_orders(self) -> list[AccountOrder]:
+        """Return the orders that have not ended, as far as known, in the order in which they were seen first."""
+        return [order for order in self.orders.values() if order.active is not False]
+
+    def cut(self) -> None:
+        """Note that the connection was lost: pushes may be missing from now on."""
+        self.collecting = True
+        self.fresh.clear()
+
+    def proved(self) -> None:
+        """Note that nothing is missing any more."""
+        self.first = self.collecting = False
+        self.fresh.clear()
+
+    def _freshen(self, key: Any) -> None:
+        if self.collecting:
+            self.fresh.add(key)
+
+    # Pushes
+
+    def push(self, topic: str, data: rows.Row) -> None:
+        """Take the data of a push."""
+        name, _, argument = topic.partition(":")
+        if "tradeOrders" in name:
+            self._push_order(data)
+        elif name == "/account/balance":
+            self._push_balance(pushes.balance(data))
+        elif name == "/contractAccount/wallet":
+            if (balance := pushes.wallet(data)) is not None:
+                self._push_balance(balance)
+        elif name.startswith("/contract/position"):
+            self._push_position(data, argument or None)
+
+    def _push_order(self, data: rows.Row) -> None:
+        order, fill = pushes.order(data), pushes.match(data)
+        if order.order_id not in self.orders and self.first:
+            self._before[order.order_id] = order.filled_size - (fill.size if fill else _NOTHING)
+        self._freshen(order.order_id)
+        if fill is not None:
+            self.add_fill(fill, recovered=False)
+        self.add_order(order, recovered=False)
+
+    def _push_balance(self, balance: AccountBalance) -> None:
+        key = self._key(balance)
+        known = self.balances.get(key)
+        if known is not None and balance.time_ns < known.time_ns and (key in self.fresh or not self.collecting):
+            return
+        if known is not None and known.account_id == balance.account_id is not None:
+            balance = msgspec.structs.replace(balance, account=known.account)
+        self._freshen(key)
+        self._set_balance(key, balance, recovered=False)
+
+    def _push_position(self, data: rows.Row, symbol: str | None) -> None:
+        position = rows.position(data, symbol)
+        if position is not None:
+            self._freshen((position.symbol, position.position_side))
+            self._set_position(position, recovered=False)
+            return
+        name, side = rows.text(data.get("symbol")) or symbol, rows.text(data.get("positionSide"))
+        for key, known in list(self.positions.items()):
+            if key[0] == name and side in (None, key[1]):
+                self.positions[key] = msgspec.structs.replace(known, **rows.marks(data))
+
+    # Orders
+
+    def add_order(self, order: AccountOrder, *, recovered: bool) -> bool:
+        """Merge a state of an order; return whether it was news."""
+        self._note(order.time_ns)
+        known = self.orders.get(order.order_id)
+        order = _with_sizes(order, known)
+        if known is None:
+            if self.first and order.order_id not in self._before:
+                self._before[order.order_id] = order.filled_size - self._filled.get(order.order_id, _NOTHING)
+            if order.active is False:
+                self._forget_ended()
+        else:
+            order, news = _later(known, order)
+            if not news:
+                self.orders[order.order_id] = order
+                return False
+        self.orders[order.order_id] = order
+        if known is not None and known.active is None:
+            self.doubts.pop(order.order_id, None)
+        if order.client_oid:
+            self._client_oids[order.client_oid] = order.order_id
+        if not (self.first and recovered):
+            self.changes.append(AccountChange(kind="order", order=order, recovered=recovered))
+        return True
+
+    def doubt(self, order: AccountOrder, reason: str) -> None:
+        """Note that it is unknown whether an order is still active."""
+        unknown = msgspec.structs.replace(order, active=None)
+        self.orders[order.order_id] = unknown
+        self.doubts[order.order_id] = reason
+        self.changes.append(AccountChange(kind="unknown", order=unknown, recovered=True, reason=reason))
+
+    def _forget_ended(self) -> None:
+        if len(self.orders) < _MOST_ENDED * 2:
+            return
+        ended = [order_id for order_id, order in self.orders.items() if order.active is False]
+        for order_id in ended[: len(ended) - _MOST_ENDED]:
+            gone = self.orders.pop(order_id)
+            self._before.pop(order_id, None)
+            self._filled.pop(order_id, None)
+            if gone.client_oid and self._client_oids.get(gone.client_oid) == order_id:
+                del self._client_oids[gone.client_oid]
+
+    # Fills
+
+    def add_fill(self, fill: AccountFill, *, recovered: bool) -> bool:
+        """Merge a report of a fill; return whether it was news."""
+        self._note(fill.time_ns)
+        key = fill.symbol, fill.trade_id, fill.order_id
+        known = self.fills.get(key)
+        if known is not None:
+            self.fills[key] = _completed(known, fill)
+            return False
+        if key in self._earlier:
+            if recovered:
+                return False
+            del self._earlier[key]  # a row was faster than this push
+            before = self._before.get(fill.order_id, _NOTHING)
+            self._before[fill.order_id] = max(_NOTHING, before - fill.size)
+        if self.first and recovered:
+            self._earlier[key] = None
+            return False
+        self.fills[key] = fill
+        self._filled[fill.order_id] = self._filled.get(fill.order_id, _NOTHING) + fill.size
+        if len(self.fills) > _MOST_FILLS:
+            del self.fills[next(iter(self.fills))]
+        self.changes.append(AccountChange(kind="fill", fill=fill, recovered=recovered))
+        return True
+
+    def missing_fills(self) -> list[tuple[AccountOrder, Decimal]]:
+        """Return the orders whose known fills are less than their filled size, with what is missing."""
+        found = []
+        for order_id, order in self.orders.items():
+            known = self._before.get(order_id, _NOTHING) + self._filled.get(order_id, _NOTHING)
+            if order.filled_size > known:
+                found.append((order, order.filled_size - known))
+        return found
+
+    def forgo_fills(self, order: AccountOrder, missing: Decimal, reason: str) -> None:
+        """Note that some fills of an order stay unknown."""
+        self._before[order.order_id] = self._before.get(order.order_id, _NOTHING) + missing
+        self.doubts[order.order_id] = reason
+        self.changes.append(AccountChange(kind="unknown", order=order, recovered=True, reason=reason))
+
+    # Balances
+
+    def set_balances(self, balances: Iterable[AccountBalance], *, accounts: tuple[str, ...]) -> None:
+        """Take the rows of a request that shows the end of the cut. A known balance that is missing in them is zero.
+
+        Args:
+            accounts: how the names of the accounts begin that the answer is about.
+        """
+        listed = set()
+        for balance in balances:
+            key = self._key(balance)
+            listed.add(key)
+            if key not in self.fresh:
+                self._set_balance(key, balance, recovered=True)
+        for key, known in list(self.balances.items()):
+            if known.account.startswith(accounts) and key not in listed and key not in self.fresh and known.total:
+                empty = msgspec.structs.replace(known, available=_NOTHING, hold=_NOTHING, total=_NOTHING, time_ns=0)
+                self._set_balance(key, empty, recovered=True)
+
+    def _set_balance(self, key: tuple[str, str], balance: AccountBalance, *, recovered: bool) -> None:
+        self._note(balance.time_ns)
+        known = self.balances.get(key)
+        self.balances[key] = balance
+        same = known is not None and (known.available, known.hold, known.total) == (
+            balance.available, balance.hold, balance.total
+        )  # fmt: skip
+        if not same and not (self.first and recovered):
+            self.changes.append(AccountChange(kind="balance", balance=balance, recovered=recovered))
+
+    def _key(self, balance: AccountBalance) -> tuple[str, str]:
+        return balance.account_id or balance.account, balance.currency
+
+    # Positions
+
+    def set_positions(self, positions: Iterable[AccountPosition]) -> None:
+        """Take the rows of a request that shows the end of the cut. A position that is missing in them is closed."""
+        listed = set()
+        for position in positions:
+            key = position.symbol, position.position_side
+            listed.add(key)
+            if key not in self.fresh:
+                self._set_position(position, recovered=True)
+        for key, known in list(self.positions.items()):
+            if key not in listed and key not in self.fresh and known.size:
+                closed = AccountPosition(
+                    symbol=known.symbol, position_side=known.position_side, side=None, size=_NOTHING,
+                    settle_currency=known.settle_currency, margin_mode=known.margin_mode,
+                )  # fmt: skip
+                self._set_position(closed, recovered=True)
+
+    def open_positions(self) -> list[AccountPosition]:
+        """Return the positions that are not closed."""
+        return [position for position in self.positions.values() if position.size]
+
+    def _set_position(self, position: AccountPosition, *, recovered: bool) -> None:
+        key = position.symbol, position.position_side
+        known = self.positions.get(key)
+        if known is not None and position.size:
+            position = _completed(position, known)
+        self.positions[key] = position
+        if (known is None and not position.size) or (self.first and recovered):
+            return
+        if known is None or _stable(position) != _stable(known):
+            self.changes.append(AccountChange(kind="position", position=position, recovered=recovered))
+
+    # All
+
+    def take_changes(self) -> list[AccountChange]:
+        """Return the changes since the last call."""
+        changes, self.changes = self.changes, []
+        return changes
+
+    def _note(self, time_ns: int) -> None:
+        self.newest_ns = max(self.newest_ns, time_ns)
+
+
+def _with_sizes(order: AccountOrder, known: AccountOrder | None) -> AccountOrder:
+    """Return an order with the sizes that its report leaves out, by what was known."""
+    if order.canceled_size is not None:
+        return order
+    canceled = (known.canceled_size if known is not None else None) or _NOTHING
+    remaining = None if order.size is None else max(_NOTHING, order.size - order.filled_size - canceled)
+    return msgspec.structs.replace(order, canceled_size=canceled, remaining_size=remaining)
+
+
+def _progress(order: AccountOrder) -> Decimal:
+    return order.filled_size + (order.canceled_size or _NOTHING)
+
+
+def _later(known: AccountOrder, new: AccountOrder) -> tuple[AccountOrder, bool]:
+    """Return the later of two states of an order, with what only the other tells, and whether that is the new one."""
+    before, after = _progress(known), _progress(new)
+    if known.active is False or after < before:
+        return _completed(known, new), False
+    news = after > before or new.active is not known.active or new.remaining_size != known.remaining_size
+    if not news:
+        return _completed(known, new), False
+    size = known.size if new.size is None or (known.size is not None and known.size > new.size) else new.size
+    return msgspec.structs.replace(_completed(new, known), size=size), True
+
+
+def _completed(main: Any, other: Any) -> Any:
+    """Return a value with what it lacks (None, or 0 for an instant) taken from another one."""
+    lacking = {
+        name: value
+        for name, value in _members(other)
+        if value and (getattr(main, name) is None or (name.endswith("_ns") and not getattr(main, name)))
+    }
+    lacking.pop("ending", None)
+    return msgspec.structs.replace(main, **lacking) if lacking else main
+
+
+def _members(value: Any) -> Iterator[tuple[str, Any]]:
+    return ((name, getattr(value, name)) for name in type(value).__struct_fields__)
+
+
+def _stable(position: AccountPosition) -> tuple[Any, ...]:
+    """Return what of a position does not move with the mark price."""
+    return tuple(value for name, value in _members(position) if name not in _MARK_MEMBERS)

@@ -1,0 +1,112 @@
+"""What stands before the subscriptions with `recover=True`: it may hold pushes back, and add those that were missed.
+
+A stream to KuCoin has the gate of `kucoin_sync.recovery`. Other streams get their recovered messages from their source.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from ..exceptions import InvalidTopic
+from ..protocol.envelopes import FrameBatch, Pushes, RawPush
+from ..protocol.session_events import TopicKey
+from ..topics.grammar import row_of
+from ..topics.table import TABLE
+
+__all__ = ["Gate", "SourceGate", "SourceRecovery", "TopicRecovery", "check_recoverable"]
+
+Route = Callable[[Pushes, bool], None]
+"""Delivers pushes to the subscriptions of their topics: to those with `recover=True`, or to the others."""
+
+
+class Gate(Protocol):
+    """The gate of one connection group. `admit` is called on I/O threads, the others under the stream's lock."""
+
+    def admit(self, pushes: Pushes) -> Pushes:
+        """Return those of the pushes that are delivered now, to all subscriptions; deliver the others to some."""
+
+    def add(self, topic: str) -> None:
+        """Recover a topic from now on; it may be recovered already."""
+
+    def remove(self, topic: str) -> None:
+        """Stop recovering a topic."""
+
+
+class TopicRecovery(Protocol):
+    """What recovers the topics of a stream. It is told when public topics are confirmed and lost."""
+
+    def check(self, topic: str) -> None:
+        """Raise InvalidTopic if a topic can't be recovered."""
+
+    def gate(self, market: str, route: Route) -> Gate:
+        """Return the gate of a new connection group of public topics."""
+
+    def carried(self, keys: list[TopicKey]) -> None: ...
+    def lost(self, keys: list[TopicKey]) -> None: ...
+    def after_fork(self) -> None: ...
+    def close(self) -> list[threading.Thread]: ...
+
+
+class SourceGate:
+    """Keeps what a relay or a recording has recovered from the subscriptions without `recover=True`."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+
+    def admit(self, pushes: Pushes) -> Pushes:
+        if isinstance(pushes, FrameBatch):
+            if not pushes.arrival.recovered:
+                return pushes
+            self._route(pushes, True)
+            return ()
+        if not any(map(_is_recovered, pushes)):
+            return pushes
+        for push in pushes:
+            self._route((push,), True)
+            if not _is_recovered(push):
+                self._route((push,), False)
+        return ()
+
+    def add(self, topic: str) -> None:
+        """Do nothing: the source recovers."""
+
+    def remove(self, topic: str) -> None:
+        """Do nothing: the source recovers."""
+
+
+class SourceRecovery:
+    """The recovery of a stream whose source has the recovered messages, a relay or a recording."""
+
+    def check(self, topic: str) -> None:
+        check_recoverable(topic)
+
+    def gate(self, market: str, route: Route) -> Gate:  # noqa: ARG002
+        return SourceGate(route)
+
+    def carried(self, keys: list[TopicKey]) -> None:
+        """Do nothing: the source recovers."""
+
+    def lost(self, keys: list[TopicKey]) -> None:
+        """Do nothing: the source recovers."""
+
+    def after_fork(self) -> None:
+        """Do nothing: there is no state."""
+
+    def close(self) -> list[threading.Thread]:
+        return []
+
+
+def check_recoverable(topic: str) -> None:
+    """Raise InvalidTopic if the topic table names no path of REST that tells what was missed of a single topic."""
+    row = row_of(topic)
+    if row is None or not row.recovery:
+        can = ", ".join(dict.fromkeys(row.prefix for row in TABLE if row.recovery))
+        raise InvalidTopic(f"{topic} can't be recovered: leave recover=True away; it is for the topics of {can}")
+
+
+def _is_recovered(push: object) -> bool:
+    arrival = push.arrival if isinstance(push, RawPush) else push.origin.arrival  # type: ignore[attr-defined]
+    recovered: bool = arrival.recovered
+    return recovered

@@ -1,0 +1,279 @@
+"""Join the trades that REST tells with those that were pushed, without a gap, a repetition or a step back. Pure.
+
+The sequences of trades are never dense, so that a hole can't be seen from the numbers. Only overlap proves that nothing
+is missing. Rules:
+1. Everything delivered so far is the chain; its end is the last delivered trade. The pushes of one connection are a
+   segment without holes. An answer of REST has the latest 100 trades without holes.
+2. An answer that has the end of the chain extends it: its later rows are delivered at once. A segment is joined as
+   soon as the chain has reached its first push.
+3. The oldest row of an answer can be later than the end of the chain. Then the trades between them are gone for ever:
+   that gap is told, and the chain goes on after it.
+4. Pushes that are held for too long, or are too many, are delivered after a gap that is told.
+5. An answer with rows on both sides of the end of the chain, or of a push, but without that trade itself shows that
+   REST does not number the trades as the pushes do. So does a lower sequence with a later time. Then the gap is told,
+   and the pushes go on alone until the next cut.
+
+Instants are monotonic seconds, and arguments. Source of the rules: KuCoin's REST documentation and recorded answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+__all__ = ["HOLD_SECONDS", "MAX_HELD", "Gap", "Live", "Mark", "Recovered", "Row", "Step", "TradeJoin"]
+
+HOLD_SECONDS = 10.0
+"""The longest time for which pushes are held."""
+MAX_HELD = 10_000
+"""The largest number of pushes that are held for one topic."""
+_INTERVAL, _LONGEST_INTERVAL = 1.0, 8.0  # seconds between two requests
+_FEW_ROWS = 10  # new rows of an answer; with fewer the next request may come later
+_QUIET_TRIES = 5  # answers after the confirmation, while no push comes
+_MS = 1_000_000
+
+
+class Mark(NamedTuple):
+    """The place of a trade in the feed: its sequence, and its time in nanoseconds since 1970."""
+
+    sequence: int
+    time_ns: int
+
+
+class Row(NamedTuple):
+    """A trade that REST has told, as the frame in which it would have been pushed."""
+
+    mark: Mark
+    frame: bytes
+
+
+class Live(NamedTuple):
+    """Deliver a push."""
+
+    push: Any
+
+
+class Recovered(NamedTuple):
+    """Deliver a row."""
+
+    row: Row
+
+
+class Gap(NamedTuple):
+    """Tell that something may be missing between two marks; None for what is unknown."""
+
+    last: Mark | None
+    first: Mark | None
+    reason: str
+
+
+Step: TypeAlias = "Live | Recovered | Gap"
+
+
+class TradeJoin:
+    """Fills the gap in one topic's trades, from a cut until the pushes go on.
+
+    Args:
+        last: the last trade that was delivered.
+        now: the instant of the cut.
+
+    Attributes:
+        done: the pushes go on, and need no join any more.
+        failure: why REST does not answer, for the reason of a gap.
+    """
+
+    def __init__(self, last: Mark, now: float) -> None:
+        self.done = False
+        self.failure = ""
+        self._end = last  # of the chain
+        self._known: frozenset[int] = frozenset()  # sequences of the rows in the chain, as far as they matter
+        self._segments: list[list[tuple[Mark, Any]]] = []  # pushes that are held; the last may still grow
+        self._open = False  # whether the last segment is that of a live connection
+        self._reached = False  # whether the chain has reached the pushes of the live connection
+        self._held = 0
+        self._held_since = math.inf
+        self._carried_at = math.inf
+        self._answers = 0  # to requests after the confirmation
+        self._interval = _INTERVAL
+        self._fetch_at = now
+
+    @property
+    def fetch_at(self) -> float:
+        """The instant of the next request; infinite if there is none."""
+        return math.inf if self.done or self._reached else self._fetch_at
+
+    @property
+    def deadline(self) -> float:
+        """The instant at which `give_up` is to be called."""
+        return math.inf if self.done else self._held_since + HOLD_SECONDS
+
+    def lost(self, now: float) -> list[Step]:
+        """Note that the topic is not pushed any more."""
+        self._open = self._reached = False
+        self._carried_at = math.inf
+        self._fetch_soon(now)
+        return []
+
+    def carried(self, now: float) -> list[Step]:
+        """Note that the server has confirmed the topic."""
+        if self._carried_at == math.inf:
+            self._carried_at, self._answers = now, 0
+            self._fetch_soon(now)
+        return []
+
+    def pushed(self, mark: Mark | None, push: Any, now: float) -> list[Step]:
+        """Take a push; a mark of None means that its place is unknown."""
+        if self.done:
+            return [Live(push)]
+        if mark is None:
+            return self._stop("a push has no sequence", None, [Live(push)])
+        if mark.sequence <= self._end.sequence:
+            return self._pushed_below(mark, push)
+        if self._reached:
+            self.done = True
+            return [Live(push)]
+        if not self._open:
+            self._open = True
+            self._segments.append([])
+            self._held_since = min(self._held_since, now)
+            self._fetch_soon(now)
+        self._segments[-1].append((mark, push))
+        self._held += 1
+        return self.give_up("too many pushes had to wait") if self._held > MAX_HELD else []
+
+    def _pushed_below(self, mark: Mark, push: Any) -> list[Step]:
+        """Take a push that is not later than the end of the chain."""
+        if _is_renumbered(mark, self._end):
+            return self._stop(_ANEW, mark, [Live(push)])
+        if mark.sequence in self._known or mark.sequence == self._end.sequence:
+            self._reached = True  # rows have told it already, and all up to the end of the chain
+            return []
+        if self._known and mark.sequence > min(self._known):
+            return self._stop(_OTHER_NUMBERS, mark)
+        return []
+
+    def answered(self, rows: Sequence[Row], asked_at: float, now: float) -> list[Step]:
+        """Take the rows of an answer, in any order, to a request of the instant `asked_at`."""
+        if self.done or self._reached:
+            return []
+        self.failure = ""
+        self._answers += asked_at >= self._carried_at
+        steps: list[Step] = []
+        # An earlier trade with a higher sequence is from before the trades were numbered anew.
+        answer = {row.mark.sequence: row for row in rows if not _is_renumbered(self._end, row.mark)}
+        before = self._end
+        if answer and not (steps := list(self._stops(answer))):
+            steps = list(self._extend(answer))
+        new = sum(isinstance(step, Recovered) for step in steps)
+        if self._end == before or new < _FEW_ROWS:
+            self._interval = min(2 * self._interval, _LONGEST_INTERVAL)
+        else:
+            self._interval = _INTERVAL
+        if self._open:
+            self._fetch_at = now + _INTERVAL
+        elif self._carried_at < math.inf:
+            self._fetch_at = now + _INTERVAL if self._answers < _QUIET_TRIES else math.inf
+        else:
+            self._fetch_at = now + self._interval
+        return steps
+
+    def failed(self, reason: str, retry_at: float) -> None:
+        """Note why a request has failed; another follows at `retry_at`."""
+        self.failure = reason
+        self._fetch_at = retry_at
+
+    def give_up(self, reason: str = "") -> list[Step]:
+        """Deliver all held pushes after gaps."""
+        reason = reason or self.failure or "REST does not tell the trades up to the first push in time"
+        steps: list[Step] = []
+        for segment in self._take_segments():
+            steps += self._jump(segment[0][0], reason)
+            steps += self._deliver(segment)
+        self.done = self._open
+        return steps
+
+    def _fetch_soon(self, now: float) -> None:
+        self._fetch_at, self._interval = now, _INTERVAL
+
+    def _stops(self, answer: dict[int, Row]) -> Iterator[Step]:
+        """Give the pushes on alone if the numbers of an answer do not fit."""
+        marks = [row.mark for row in answer.values()]
+        lowest, highest, end = min(answer), max(answer), self._end.sequence
+        if any(_is_renumbered(mark, self._end) for mark in marks):
+            yield from self._stop(_ANEW)
+        elif lowest < end < highest and end not in answer:
+            yield from self._stop(_OTHER_NUMBERS)
+        else:
+            for segment in self._segments:
+                if any(lowest < mark.sequence < highest and mark.sequence not in answer for mark, _ in segment):
+                    yield from self._stop(_OTHER_NUMBERS)
+                    return
+
+    def _extend(self, answer: dict[int, Row]) -> Iterator[Step]:
+        """Extend the chain by an answer, and by the segments that it reaches."""
+        lowest, highest = min(answer), max(answer)
+        while highest > self._end.sequence:
+            first = self._segments[0][0][0] if self._segments else None
+            if lowest > self._end.sequence:  # older trades are gone
+                after = answer[lowest].mark if first is None or lowest < first.sequence else first
+                yield from self._jump(after, "more trades were missed than REST tells")
+            if first is None or highest < first.sequence:
+                yield from self._deliver([(row.mark, row) for row in answer.values()])
+                self._known = frozenset(answer)
+                return
+            self._held -= len(segment := self._segments.pop(0))
+            last = segment[-1][0].sequence
+            joined: dict[int, Any] = {each: row for each, row in answer.items() if each <= last}
+            joined.update((mark.sequence, push) for mark, push in segment)
+            marks = {each: row.mark for each, row in answer.items()} | {mark.sequence: mark for mark, _ in segment}
+            yield from self._deliver([(marks[each], joined[each]) for each in joined])
+            if not self._segments:
+                self._held_since = math.inf
+                if self._open:
+                    self.done = True
+                    return
+
+    def _deliver(self, items: list[tuple[Mark, Any]]) -> Iterator[Step]:
+        """Deliver rows and pushes beyond the end of the chain, in their order."""
+        for mark, item in sorted(items, key=lambda each: each[0].sequence):
+            if mark.sequence > self._end.sequence:
+                self._end = mark
+                yield Recovered(item) if isinstance(item, Row) else Live(item)
+
+    def _jump(self, first: Mark | None, reason: str) -> Iterator[Step]:
+        """Tell a gap after the end of the chain."""
+        yield Gap(self._end, first, reason)
+        if first is not None:
+            self._end = Mark(first.sequence - 1, self._end.time_ns)
+        self._known = frozenset()
+
+    def _stop(self, reason: str, first: Mark | None = None, more: Sequence[Step] = ()) -> list[Step]:
+        """Let the pushes go on alone: tell a gap before each held segment, and one before `first` and `more`.
+
+        Without a live connection, more may be missing after the last held push: then the join goes on from there.
+        """
+        steps: list[Step] = []
+        for segment in self._take_segments():
+            steps.append(Gap(self._end, segment[0][0], reason))
+            steps += [Live(push) for _, push in segment]
+            self._end = segment[-1][0]
+        if not steps or more:
+            steps += [Gap(self._end, first, reason), *more]
+            self.done = True
+        self.done = self.done or self._open
+        return steps
+
+    def _take_segments(self) -> list[list[tuple[Mark, Any]]]:
+        taken, self._segments = self._segments, []
+        self._held, self._held_since = 0, math.inf
+        return taken
+
+
+_OTHER_NUMBERS = "REST does not number the trades as the pushes do"
+_ANEW = "KuCoin numbers the trades anew"
+
+
+def _is_renumbered(mark: Mark, end: Mark) -> bool:
+    """Return whether a trade has a lower sequence than another, and a later time; some feeds round times to 1 ms."""
+    return mark.sequence < end.sequence and mark.time_ns // _MS > end.time_ns // _MS

@@ -1,0 +1,223 @@
+"""A local account over a real connection to the local KuCoin: start, cut, refusals, holders, forks, and its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from kucoin_sync import AccountNotReady, AuthenticationError, Limits, Stream, StreamClosed
+from kucoin_sync.account import AccountChange
+from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
+
+from ..support.forks import child
+from ..support.threads import LIMIT, Task, until
+
+FAST = Limits(connections_per_minute=100_000)
+LAG = 0.2  # seconds that the accounts here give REST
+
+
+@pytest.fixture
+def server(nothing_left_behind: None) -> Iterator[KucoinServer]:
+    with KucoinServer(exchange=Exchange(["BTC-USDT", "XBTUSDTM"], seed=7)) as server:
+        yield server
+
+
+@pytest.fixture
+def exchange(server: KucoinServer) -> LiveExchange:
+    return LiveExchange(server)
+
+
+@pytest.fixture
+def stream(server: KucoinServer) -> Iterator[Stream]:
+    with Stream(**server.stream_options, limits=FAST) as stream:
+        yield stream
+
+
+def changes_until(changes: Any, kind: str) -> list[AccountChange]:
+    """Return the changes up to the next one of a kind."""
+    found = [changes.get(LIMIT)]
+    while found[-1].kind != kind:
+        found.append(changes.get(LIMIT))
+    return found
+
+
+def spot(account: Any) -> dict[str, tuple[Decimal, Decimal]]:
+    return {each.currency: (each.available, each.hold) for each in account.balances if each.account == "trade"}
+
+
+def test_it_begins_with_what_the_exchange_has(stream: Stream, exchange: LiveExchange) -> None:
+    resting = exchange.place("BTC-USDT", "buy", "0.1", "60000", client_oid="mine")
+    exchange.place("XBTUSDTM", "sell", 3)
+    account = stream.account(rest_lag=LAG)
+    changes = iter(account)
+    with pytest.raises(AccountNotReady, match="because spot: "):
+        _ = account.orders
+    assert account.wait_ready(LIMIT) is account and account.ready
+    assert spot(account) == exchange.balances()
+    assert account.balance("USDT").hold == Decimal("6006")
+    assert account.balance("DOGE").total == 0
+    assert [order.order_id for order in account.orders] == [resting]
+    order = account.order("mine")
+    assert order is not None and order is account.order(resting)
+    assert (order.side, order.price, order.remaining_size, order.active) == ("buy", 60000, Decimal("0.1"), True)
+    [position] = account.positions
+    assert (position.symbol, position.side, position.size) == ("XBTUSDTM", "short", 3)
+    assert account.balance("USDT", "futures").total < 500_000
+    assert account.fills == () and account.unproved == ()
+    assert account.reconciliations == 1
+    assert [change.kind for change in changes_until(changes, "reconciled")] == ["reconciled"]
+    assert repr(account) == "<LocalAccount: ready, 1 open orders, reconciled 1 times>"
+
+
+def test_it_follows_the_pushes(stream: Stream, exchange: LiveExchange) -> None:
+    account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+    changes = iter(account)
+    exchange.place("BTC-USDT", "buy", "0.0001", client_oid="buy")
+    exchange.place("XBTUSDTM", "buy", 2)
+    until(lambda: spot(account) == exchange.balances() and account.positions, "the account does not follow")
+    order = account.order("buy")
+    assert order is not None and order.ending == "filled" and order.filled_size == Decimal("0.0001")
+    assert account.orders == ()
+    kinds = {change.kind for change in (changes.get(LIMIT) for _ in range(changes.pending))}
+    assert kinds == {"balance", "fill", "order", "position"}
+    assert {fill.symbol for fill in account.fills} == {"BTC-USDT", "XBTUSDTM"}
+
+
+def test_what_a_cut_hid_comes_as_recovered_changes_each_once(
+    server: KucoinServer, stream: Stream, exchange: LiveExchange
+) -> None:
+    server.lag_rest(0.1)
+    resting = exchange.place("BTC-USDT", "buy", "0.1", "60000")
+    account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+    changes = iter(account)
+    with server.trading() as traded:  # nothing is pushed before the end of this block
+        server.drop_connections()
+        traded.cancel(resting)
+        bought = traded.place("BTC-USDT", "buy", "0.0001")
+        sold = traded.place("XBTUSDTM", "sell", 1)
+        traded.take_pushes()
+    found = changes_until(changes, "reconciled")
+    assert all(change.recovered for change in found[:-1])
+    assert {change.fill.order_id for change in found if change.fill} == {bought, sold}
+    endings = {change.order.order_id: change.order.ending for change in found if change.order}
+    assert endings == {resting: "canceled", bought: "filled", sold: "filled"}
+    fills = [(change.fill.symbol, change.fill.trade_id) for change in found if change.fill]
+    assert len(set(fills)) == len(fills)
+    assert all(fill.fee is not None for fill in account.fills)
+    assert spot(account) == exchange.balances() and account.reconciliations == 2
+    assert [(each.side, each.size) for each in account.positions] == [("short", 1)]
+
+
+def test_with_rest_refused_reads_raise_and_nothing_is_invented(
+    server: KucoinServer, stream: Stream, exchange: LiveExchange
+) -> None:
+    account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+    changes = iter(account)
+    server.fail_rest("/api/v1/[ahopr]*", 500, "500000", times=None)
+    server.drop_connections()
+    until(lambda: "500000" in str(_refusal(account)), "the reason does not show")
+    exchange.place("BTC-USDT", "buy", "0.0001")
+    with pytest.raises(AccountNotReady, match="not ready within"):
+        account.wait_ready(0.3)
+    assert not [change for change in (changes.get(1) for _ in range(changes.pending)) if change.recovered]
+    server.reset_script()
+    account.wait_ready(LIMIT)
+    assert spot(account) == exchange.balances()
+
+
+def _refusal(account: Any) -> object:
+    try:
+        return account.balances and ""
+    except AccountNotReady as error:
+        return error
+
+
+def test_a_refused_key_ends_it(server: KucoinServer, stream: Stream) -> None:
+    server.fail_rest("/api/v1/accounts", 401, "400003", times=None)
+    account = stream.account(rest_lag=LAG)
+    with pytest.raises(AuthenticationError):
+        account.wait_ready(LIMIT)
+    with pytest.raises(AccountNotReady, match="any more"):
+        _ = account.orders
+    assert account.closed
+
+
+def test_without_a_key_there_is_none(server: KucoinServer) -> None:
+    options = {**server.stream_options, "credentials": None}
+    with Stream(**options) as stream, pytest.raises(AuthenticationError, match="needs an API key"):
+        stream.account()
+
+
+def test_what_the_key_may_not_see_is_named_and_not_fatal(server: KucoinServer, stream: Stream) -> None:
+    server.fail_rest("/api/v1/positions", 401, "400007", times=None)
+    server.fail_rest("/api/v3/isolated/accounts", 401, "400007", times=None)
+    server.fail_rest("/api/v3/hf/margin/order/*", 400, "101030", "not enabled", times=None)
+    account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+    named = [text.partition(":")[0] for text in account.unproved]
+    assert sorted(named) == ["cross margin", "futures", "isolated margin", "isolated margin balances"]
+    assert account.balance("USDT").total == 1_000_000
+
+
+def test_several_holders_share_one_and_the_last_ends_it(server: KucoinServer, stream: Stream) -> None:
+    one, other = stream.account(rest_lag=LAG), stream.account()
+    seen: list[AccountChange] = []
+    third = stream.account(on_change=seen.append)
+    one.wait_ready(LIMIT)
+    other.wait_ready(LIMIT)
+    until(lambda: seen, "on_change is not called")
+    assert len([each for each in server.requests if each.path == "/api/v1/recentFills"]) == 1
+    one.close()
+    one.close()
+    assert one.closed and not other.closed
+    with pytest.raises(AccountNotReady, match="closed"):
+        _ = one.orders
+    with pytest.raises(StreamClosed):
+        iter(one)
+    assert other.orders == ()
+    third.close()
+    other.close()
+    assert other.closed
+    again = stream.account(rest_lag=LAG)
+    assert again.wait_ready(LIMIT).reconciliations == 1
+
+
+def test_it_ends_with_the_stream(server: KucoinServer) -> None:
+    with Stream(**server.stream_options) as stream:
+        account = stream.account(rest_lag=LAG)
+        waiting = Task(account.wait_ready)
+        loop = Task(lambda: list(account))
+    with pytest.raises(StreamClosed):
+        waiting.result()
+    assert [change.kind for change in loop.result()] in ([], ["reconciled"])
+    with pytest.raises(StreamClosed):
+        stream.account()
+
+
+def test_unusual_arguments_are_refused(stream: Stream) -> None:
+    options: Any
+    for options in ({"maxsize": 0}, {"rest_lag": -1}):
+        with pytest.raises(ValueError):
+            stream.account(**options)
+    with pytest.raises(TypeError):
+        stream.account(on_change=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_follows_on_its_own(server: KucoinServer, stream: Stream, exchange: LiveExchange) -> None:
+    exchange.place("BTC-USDT", "buy", "0.1", "60000")
+    account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+
+    def run(say: Any) -> None:
+        ready = account.ready
+        account.wait_ready(LIMIT)
+        say((ready, len(account.orders), spot(account)))
+        stream.close()
+
+    with child(run) as forked:
+        assert forked.hear() == (False, 1, exchange.balances())
+    assert account.ready and spot(account) == exchange.balances()
+    assert account.reconciliations == 1

@@ -1,0 +1,104 @@
+"""What users hold: reads, waits, several holders. `tests/end_to_end/test_account.py` has whole programs."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from kucoin_sync import AccountNotReady, StreamClosed
+from kucoin_sync.account.local_account import LocalAccount
+from kucoin_sync.account.values import AccountBalance
+
+from ...support.kept_accounts import KeptAccount
+from ...support.threads import LIMIT
+
+
+@pytest.fixture
+def kept() -> Iterator[KeptAccount]:
+    kept = KeptAccount()
+    kept.exchange.place("BTC-USDT", "buy", "0.1", "60000", user="demo-user", client_oid="mine")
+    kept.exchange.place("XBTUSDTM", "buy", 2, user="demo-user")
+    kept.exchange.take_pushes()
+    kept.keeper.open()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture
+def account(kept: KeptAccount) -> LocalAccount:
+    return LocalAccount(kept.keeper, 10, lambda each: each.let_go())
+
+
+def test_reads_wait_for_it_or_raise(kept: KeptAccount, account: LocalAccount) -> None:
+    assert not account.ready
+    with pytest.raises(AccountNotReady, match="can't be read now, because spot: "):
+        account.balance("USDT")
+    with pytest.raises(AccountNotReady):
+        account.balance("USDT", timeout=0.01)
+    assert "not ready, spot: " in repr(account)
+    kept.connect()
+    assert account.balance("USDT", timeout=LIMIT).hold == Decimal(6006)
+    assert account.ready and account.wait_ready(0) is account
+    order = account.order("mine", timeout=LIMIT)
+    assert order is not None and account.order(order.order_id) == order
+    assert account.order("other") is None
+
+
+def test_a_snapshot_has_everything_at_one_instant(kept: KeptAccount, account: LocalAccount) -> None:
+    kept.connect()
+    snapshot = account.snapshot(timeout=LIMIT)
+    assert snapshot.balances == account.balances
+    assert (snapshot.orders, snapshot.positions, snapshot.fills) == (account.orders, account.positions, account.fills)
+    assert (snapshot.unproved, snapshot.reconciliations) == ((), 1)
+    assert [(each.account, each.currency) for each in snapshot.balances] == [
+        ("futures", "USDT"),
+        ("trade", "BTC"),
+        ("trade", "USDT"),
+    ]
+
+
+def test_balances_of_two_accounts_of_one_kind_are_one(kept: KeptAccount, account: LocalAccount) -> None:
+    kept.connect()
+    account.wait_ready(LIMIT)
+    state = kept.keeper.followers["spot"].part.state
+    one = Decimal(1)
+    state.balances["other", "USDT"] = AccountBalance(
+        currency="USDT", account="trade", account_id="other", available=one, hold=one, total=one + one
+    )
+    balance = account.balance("USDT")
+    assert (balance.total, balance.hold, balance.account_id) == (1_000_002, 6007, None)
+    assert account.balance("USDT", "main").total == 0
+
+
+def test_iterating_gets_the_changes_from_then_on(kept: KeptAccount, account: LocalAccount) -> None:
+    changes = iter(account)
+    kept.connect()
+    assert changes.get(LIMIT).kind == "reconciled"
+    assert changes.pending == 0
+
+
+def test_a_closed_holder_reads_no_more(kept: KeptAccount, account: LocalAccount) -> None:
+    kept.connect()
+    with account:
+        account.wait_ready(LIMIT)
+    assert account.closed and not account.ready
+    for use in (lambda: account.orders, lambda: account.snapshot()):
+        with pytest.raises(AccountNotReady, match="this account was closed"):
+            use()
+    for wait in (lambda: iter(account), lambda: account.wait_ready(0)):
+        with pytest.raises(StreamClosed):
+            wait()
+    assert not account.let_go()
+    assert repr(account) == "<LocalAccount: closed>"
+    assert kept.keeper.ready, "others may hold it"
+
+
+def test_it_is_of_one_process_and_shows_its_users_names(account: LocalAccount) -> None:
+    with pytest.raises(TypeError, match="can't be pickled"):
+        pickle.dumps(account)
+    names: Any = dir(account)
+    assert {"balance", "orders", "unproved", "close"} <= set(names) and "let_go" not in names

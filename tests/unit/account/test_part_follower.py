@@ -1,0 +1,170 @@
+"""One part that follows, on a number for a clock; the property tests of `reliability` walk through it at random."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from kucoin_sync.account.part_follower import PartFollower
+from kucoin_sync.account.reconciliation import PUSHES_WAIT
+from kucoin_sync.exceptions import AuthenticationError, RestError, SlowConsumer
+
+from .test_reconciliation import SomePart
+
+LAG = 5.0
+
+
+class Calls:
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.dropped: list[object] = []
+
+    def ask(self, calls: Any, done: Any) -> object:
+        self.asked.append((list(calls), done))
+        return len(self.asked)
+
+    def drop(self, batch: object) -> None:
+        self.dropped.append(batch)
+
+    def obstacle(self, batch: object) -> str:
+        return "REST is slow"
+
+
+class Queue:
+    def __init__(self) -> None:
+        self.pushes: list[Any] = []
+        self.notices: list[Exception] = []
+        self.decoder = SimpleNamespace(unreadable=0)
+
+    def __len__(self) -> int:
+        return len(self.pushes)
+
+    @property
+    def alert(self) -> bool:
+        return bool(self.notices)
+
+    def notice(self) -> Exception | None:
+        return self.notices.pop() if self.notices else None
+
+    def take_messages(self, limit: int) -> Iterator[Any]:
+        taken, self.pushes = self.pushes[:limit], self.pushes[limit:]
+        return iter(taken)
+
+
+class Follower(PartFollower):
+    """A follower with its surroundings."""
+
+    def __init__(self) -> None:
+        self.calls, self.queue = Calls(), Queue()
+        super().__init__(SomePart(), LAG, cast(Any, self.calls), lambda follower, *more: follower.answers(*more))
+        self.subscription = cast(Any, SimpleNamespace(message_queue=self.queue))
+
+    def answer(self, *answers: Any) -> None:
+        """Answer the latest calls."""
+        self.calls.asked[-1][1](list(answers) or [{}])
+
+    def push(self, available: int = 1, **more: Any) -> None:
+        data = {"currency": "USDT", "accountId": "a", "available": available, "hold": 0, "time": "1", **more}
+        self.queue.pushes.append(SimpleNamespace(topic="/account/balance", data=data, lost=0))
+
+
+def in_step() -> Follower:
+    follower = Follower()
+    follower.carried(["/t"], 0.0)
+    follower.answer()
+    follower.act(LAG)
+    follower.answer()
+    assert follower.live
+    return follower
+
+
+def test_it_is_in_step_after_its_first_reconciliation() -> None:
+    follower = Follower()
+    assert (follower.live, follower.settled, follower.next_deadline) == (False, False, math.inf)
+    follower.carried(["/t"], 10.0)
+    assert follower.why() == "it is being reconciled with what REST tells; REST is slow"
+    follower.answer()
+    assert follower.next_deadline == 10.0 + LAG
+    follower.act(10.0 + LAG - 0.1)
+    assert len(follower.calls.asked) == 1
+    follower.act(10.0 + LAG)
+    follower.answer()
+    assert follower.live and follower.why() == ""
+
+
+def test_pushes_wait_for_the_first_answers_but_not_for_long() -> None:
+    follower = in_step()
+    follower.lost(["/t"], "a cut", [])
+    follower.carried(["/t"], 100.0)
+    follower.push()
+    assert not follower.take(100.0) and len(follower.queue) == 1
+    assert follower.next_deadline == 100.0 + PUSHES_WAIT
+    assert follower.act(100.0 + PUSHES_WAIT)
+    follower.take(100.0 + PUSHES_WAIT)
+    assert len(follower.queue) == 0 and len(follower.part.state.balances) == 1
+
+
+def test_what_was_pushed_before_a_cut_is_applied_and_counts_as_older() -> None:
+    follower = in_step()
+    follower.push()
+    follower.lost(["/t"], "a cut", follower.drain())
+    assert follower.reason == "a cut" and len(follower.part.state.balances) == 1
+    assert not follower.part.state.fresh
+
+
+def test_a_cut_in_between_abandons_the_run_and_late_answers() -> None:
+    follower = in_step()
+    follower.lost(["/t"], "a cut", [])
+    follower.carried(["/t"], 100.0)
+    late = follower.calls.asked[-1][1]
+    follower.lost(["/t"], "another cut", [])
+    late([{}])
+    assert follower.calls.dropped == [3]
+    assert (follower.reason, follower.next_deadline) == ("another cut", math.inf)
+    follower.carried(["/t"], 200.0)
+    assert len(follower.calls.asked) == 4
+
+
+@pytest.mark.parametrize("spoil", ["lost", "unreadable data", "unreadable frame", "overflow"])
+def test_a_missing_push_makes_it_begin_again(spoil: str) -> None:
+    follower = in_step()
+    follower.push()
+    if spoil == "lost":
+        follower.queue.pushes[0].lost = 3
+    elif spoil == "unreadable data":
+        follower.queue.pushes[0].data = ["what?"]
+    elif spoil == "overflow":
+        follower.queue.notices.append(SlowConsumer("too slow"))
+    else:
+        take = follower.queue.take_messages
+
+        def spoiled(limit: int) -> Iterator[Any]:
+            follower.queue.decoder.unreadable += 1
+            return take(limit)
+
+        follower.queue.take_messages = spoiled  # type: ignore[method-assign]
+    follower.take(50.0)
+    assert not follower.live and follower.part.state.collecting
+    assert len(follower.calls.asked) == 3
+
+
+def test_a_part_that_may_not_be_seen_is_left_out() -> None:
+    follower = Follower()
+    follower.carried(["/t"], 0.0)
+    follower.answer(RestError("900001", "no"))
+    assert (follower.live, follower.settled) == (False, True)
+    assert follower.part.unseen["spot"].startswith("spot: KuCoin answered")
+    follower.lost(["/t"], "a cut", [])
+    follower.carried(["/t"], 1.0)
+    assert len(follower.calls.asked) == 1
+
+
+def test_a_refused_key_is_an_error() -> None:
+    follower = Follower()
+    follower.carried(["/t"], 0.0)
+    with pytest.raises(AuthenticationError):
+        follower.answer(AuthenticationError("unknown key", code="400003"))

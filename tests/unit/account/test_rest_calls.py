@@ -1,0 +1,168 @@
+"""The REST calls of an account: within its share of the quotas, again after a failure, and none after the end."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kucoin_sync.account import rest_calls
+from kucoin_sync.account.calls import Call
+from kucoin_sync.account.rest_calls import RestCalls
+from kucoin_sync.exceptions import AuthenticationError, ConnectionFailed, RestError
+from kucoin_sync.net.waker import Cancelled, Waker
+
+from ...support.threads import LIMIT, until
+
+
+def call(name: str, weight: int = 1, pool: str = "spot") -> Call:
+    return Call("futures" if pool == "futures" else "spot", name, weight, pool, (("q", "1"),))
+
+
+class Server:
+    """Answers calls with what a test says."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[Any]] = {}
+        self.asked: list[str] = []
+        self.closed = 0
+        self.free = threading.Event()
+        self.free.set()
+
+    def make(self, waker: Waker, signing: bool) -> Any:
+        assert signing
+        server = self
+
+        class Rest:
+            def call(self, market: str, method: str, path: str, query: Any, *, signed: bool) -> Any:
+                assert (method, query, signed) == ("GET", {"q": "1"}, True)
+                server.asked.append(path)
+                while not server.free.wait(0.01):
+                    if waker.cancelled:
+                        raise Cancelled
+                left = server.answers.get(path, [])
+                answer = left.pop(0) if left else f"{path} {market}"
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+            def close(self) -> None:
+                server.closed += 1
+
+        return Rest()
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+MakeCalls = Callable[..., RestCalls]
+
+
+@pytest.fixture
+def make(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeCalls]:
+    monkeypatch.setattr(rest_calls, "_FIRST_DELAY", 0.01)
+    monkeypatch.setattr(rest_calls, "_LONGEST_DELAY", 0.02)
+    made: list[RestCalls] = []
+
+    def make_calls(limits: dict[str, int] | None = None) -> RestCalls:
+        made.append(RestCalls(server.make, limits))
+        made[-1].open()
+        return made[-1]
+
+    yield make_calls
+    for each in made:
+        for thread in each.close():
+            thread.join(LIMIT)
+            assert not thread.is_alive()
+
+
+def ask(calls: RestCalls, *wanted: Call) -> list[Any]:
+    done: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+    calls.ask(wanted, done.put)
+    return done.get(timeout=LIMIT)
+
+
+def test_answers_come_together_and_in_order(make: MakeCalls, server: Server) -> None:
+    calls = make()
+    assert ask(calls, call("a"), call("b", 3, "futures"), call("a")) == ["a spot", "b futures", "a spot"]
+    assert (calls.count, calls.weight) == (3, 5)
+    assert ask(calls) == []
+
+
+def test_a_passing_error_is_no_answer(make: MakeCalls, server: Server) -> None:
+    errors = [ConnectionFailed("no network"), RestError("500000", "?", retriable=True), OSError("a defect")]
+    server.answers["a"] = list(errors)
+    assert ask(make(), call("a"), call("b")) == ["a spot", "b spot"]
+    assert server.asked.count("a") == 4
+
+
+def test_an_error_for_good_is_the_answer(make: MakeCalls, server: Server) -> None:
+    calls = make()
+    refused = RestError("400100", "no such order")
+    server.answers["a"] = [refused]
+    assert ask(calls, call("a")) == [refused]
+    assert ask(calls, call("a")) == ["a spot"]
+
+
+def test_a_path_that_was_answered_before_is_refused_only_with_the_key(make: MakeCalls, server: Server) -> None:
+    calls = make()
+    assert ask(calls, call("a")) == ["a spot"]
+    refused = AuthenticationError("unknown key", code="400003")
+    server.answers["a"] = [RestError("403", "a proxy's page"), refused]
+    assert ask(calls, call("a")) == [refused]
+
+
+def test_the_reason_of_a_delay_shows(make: MakeCalls, server: Server) -> None:
+    calls = make()
+    server.answers["a"] = [RestError("429000", "slow down", retriable=True, retry_after=3600.0)]
+    batch = calls.ask([call("a")], lambda answers: None)
+    until(lambda: "slow down" in calls.obstacle(batch), "the reason does not show")
+    assert calls.obstacle(object()) == ""
+    calls.drop(batch)
+    assert calls.obstacle(batch) == ""
+
+
+def test_no_more_is_asked_than_the_share_of_a_quota(make: MakeCalls, server: Server) -> None:
+    calls = make({"spot": 5, "futures": 1, "management": 1})
+    calls.ask([call(f"a{number}", 2) for number in range(4)], lambda answers: None)
+    until(lambda: calls.weight >= 4, "nothing is asked")
+    assert ask(calls, call("b", 1, "futures")) == ["b futures"], "another pool is not held up"
+    assert (calls.weight, len(server.asked)) == (5, 3)
+
+
+def test_a_dropped_call_has_no_answer(make: MakeCalls, server: Server) -> None:
+    calls = make()
+    server.free.clear()
+    told: list[Any] = []
+    batch = calls.ask([call("a")], told.append)
+    until(lambda: server.asked, "nothing is asked")
+    calls.drop(batch)
+    server.free.set()
+    assert ask(calls, call("b")) == ["b spot"] and told == []
+
+
+def test_the_end_cancels_what_runs(make: MakeCalls, server: Server) -> None:
+    calls = make()
+    server.free.clear()
+    calls.ask([call("a")], lambda answers: None)
+    until(lambda: server.asked, "nothing is asked")
+    for thread in calls.close():
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+    assert server.closed == 1
+
+
+def test_a_forked_child_remembers_what_was_answered(make: MakeCalls, server: Server) -> None:
+    calls = make()
+    assert ask(calls, call("a")) == ["a spot"]
+    child = calls.after_fork()
+    child.open()
+    server.answers["a"] = [RestError("403", "a proxy's page")]
+    assert ask(child, call("a")) == ["a spot"]
+    for thread in child.close():
+        thread.join(LIMIT)

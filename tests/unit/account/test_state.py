@@ -1,0 +1,296 @@
+"""Each merge, in every order in which pushes and rows may come."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import permutations
+from typing import Any
+
+import msgspec
+import pytest
+
+from kucoin_sync.account.state import PartState
+from kucoin_sync.account.values import AccountBalance, AccountFill, AccountOrder, AccountPosition
+
+ORDER = AccountOrder(
+    order_id="1", client_oid="mine", symbol="BTC-USDT", side="buy", size=Decimal(10), remaining_size=Decimal(10),
+    canceled_size=Decimal(0), time_ns=1,
+)  # fmt: skip
+FILL = AccountFill(
+    symbol="BTC-USDT", trade_id="7", order_id="1", side="buy", price=Decimal(5), size=Decimal(2), time_ns=3
+)
+BALANCE = AccountBalance(
+    currency="USDT", account="trade", account_id="a", available=Decimal(3), hold=Decimal(0), total=Decimal(3)
+)
+POSITION = AccountPosition(symbol="XBTUSDTM", side="long", size=Decimal(2), entry_price=Decimal(9), time_ns=5)
+
+
+def order(filled: int, *, canceled: int = 0, ending: str | None = None, **more: Any) -> AccountOrder:
+    left = Decimal(0) if ending else Decimal(10 - filled - canceled)
+    return msgspec.structs.replace(
+        ORDER, filled_size=Decimal(filled), canceled_size=Decimal(canceled), remaining_size=left,
+        active=ending is None, ending=ending, **more,
+    )  # fmt: skip
+
+
+def started() -> PartState:
+    """Return a state that is in step."""
+    state = PartState()
+    state.proved()
+    return state
+
+
+def kinds(state: PartState) -> list[tuple[str, bool]]:
+    return [(change.kind, change.recovered) for change in state.take_changes()]
+
+
+# Orders
+
+
+@pytest.mark.parametrize("sequence", list(permutations([order(0), order(4), order(10, ending="filled")])))
+def test_the_latest_state_of_an_order_wins_in_any_sequence(sequence: tuple[AccountOrder, ...]) -> None:
+    state = started()
+    for each in sequence:
+        state.add_order(each, recovered=False)
+    known = state.order("1")
+    assert known is not None and (known.filled_size, known.ending) == (10, "filled")
+    assert state.open_orders() == []
+
+
+def test_an_ending_with_the_same_sizes_is_later_and_is_never_undone() -> None:
+    state = started()
+    ended = order(4, canceled=6, ending="canceled")
+    assert state.add_order(order(4, canceled=6), recovered=False)
+    assert state.add_order(ended, recovered=True)
+    assert not state.add_order(order(4, canceled=6), recovered=True)
+    assert not state.add_order(ended, recovered=False)
+    assert kinds(state) == [("order", False), ("order", True)]
+
+
+def test_a_state_keeps_what_it_does_not_tell() -> None:
+    state = started()
+    state.add_order(order(0, created_ns=5, trade_type="TRADE"), recovered=False)
+    state.add_order(order(4, client_oid=None), recovered=False)
+    known = state.order("mine")
+    assert known is not None and known is state.order("1")
+    assert (known.client_oid, known.created_ns, known.trade_type, known.filled_size) == ("mine", 5, "TRADE", 4)
+
+
+def test_a_row_without_the_cancelled_size_does_not_undo_a_decrease() -> None:
+    state = started()
+    state.add_order(order(0, canceled=3), recovered=False)
+    row = msgspec.structs.replace(ORDER, filled_size=Decimal(1), canceled_size=None, remaining_size=None)
+    assert state.add_order(row, recovered=True)
+    known = state.order("1")
+    assert known is not None and (known.filled_size, known.canceled_size, known.remaining_size) == (1, 3, 6)
+
+
+def test_the_start_state_is_no_change() -> None:
+    state = PartState()
+    state.add_order(order(4), recovered=True)
+    state.add_fill(FILL, recovered=True)
+    state.set_balances([BALANCE], accounts=("trade",))
+    state.set_positions([POSITION])
+    assert kinds(state) == [] and not state.fills
+    state.proved()
+    assert state.missing_fills() == []
+    assert (len(state.open_orders()), len(state.balances), len(state.open_positions())) == (1, 1, 1)
+
+
+def test_a_doubt_is_told_and_ends_with_the_next_news() -> None:
+    state = started()
+    state.add_order(order(0), recovered=False)
+    state.take_changes()
+    state.doubt(order(0), "nobody knows")
+    [change] = state.take_changes()
+    assert (change.kind, change.reason) == ("unknown", "nobody knows")
+    assert [each.active for each in state.open_orders()] == [None]
+    assert state.doubts == {"1": "nobody knows"}
+    state.add_order(order(0, canceled=10, ending="canceled"), recovered=True)
+    assert state.doubts == {} and state.open_orders() == []
+
+
+def test_the_oldest_ended_orders_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kucoin_sync.account.state._MOST_ENDED", 2)
+    state = started()
+    state.add_order(order(0), recovered=False)
+    for number in range(2, 9):
+        ended = order(0, canceled=10, ending="canceled", order_id=str(number), client_oid=f"c{number}")
+        state.add_order(ended, recovered=False)
+    assert len(state.orders) <= 5 and "1" in state.orders and "8" in state.orders
+    assert state.order("c2") is None and state.order("c8") is not None
+
+
+# Fills
+
+
+def test_a_fill_is_told_once_and_completed_by_its_second_report() -> None:
+    for push_first in (True, False):
+        state = started()
+        row = msgspec.structs.replace(FILL, fee=Decimal("0.1"), fee_currency="USDT")
+        reports = [(FILL, False), (row, True)] if push_first else [(row, True), (FILL, False)]
+        assert [state.add_fill(fill, recovered=recovered) for fill, recovered in reports] == [True, False]
+        assert kinds(state) == [("fill", not push_first)]
+        [fill] = state.fills.values()
+        assert (fill.fee, fill.fee_currency) == (Decimal("0.1"), "USDT")
+
+
+def test_both_orders_of_a_trade_with_oneself_have_a_fill() -> None:
+    state = started()
+    state.add_fill(FILL, recovered=False)
+    state.add_fill(msgspec.structs.replace(FILL, order_id="2"), recovered=False)
+    assert len(state.fills) == 2
+
+
+def test_fills_from_before_the_start_stay_out() -> None:
+    state = PartState()
+    state.add_fill(FILL, recovered=True)
+    state.proved()
+    state.cut()
+    assert not state.add_fill(FILL, recovered=True)
+    assert kinds(state) == []
+
+
+def test_a_push_of_the_start_counts_although_its_row_was_faster() -> None:
+    state = PartState()
+    state.add_order(order(2), recovered=True)
+    state.add_fill(FILL, recovered=True)
+    assert state.add_fill(FILL, recovered=False)
+    assert kinds(state) == [("fill", False)]
+    assert state.missing_fills() == []
+
+
+def test_what_is_filled_without_a_known_fill_is_missing_and_may_be_forgone() -> None:
+    state = started()
+    state.add_order(order(5), recovered=True)
+    state.add_fill(FILL, recovered=True)
+    [(found, missing)] = state.missing_fills()
+    assert (found.order_id, missing) == ("1", 3)
+    state.take_changes()
+    state.forgo_fills(found, missing, "3 are missing")
+    assert kinds(state) == [("unknown", True)]
+    assert state.missing_fills() == [] and state.doubts == {"1": "3 are missing"}
+
+
+def test_only_the_latest_fills_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kucoin_sync.account.state._MOST_FILLS", 2)
+    state = started()
+    for number in range(3):
+        state.add_fill(msgspec.structs.replace(FILL, trade_id=str(number)), recovered=False)
+    assert [trade for _, trade, _ in state.fills] == ["1", "2"]
+
+
+# Balances
+
+
+def balance(available: int, time_ns: int = 0, **more: Any) -> AccountBalance:
+    amount = Decimal(available)
+    return msgspec.structs.replace(BALANCE, available=amount, total=amount, time_ns=time_ns, **more)
+
+
+def wire(available: int, ms: int, account: str = "a") -> dict[str, Any]:
+    return {
+        "accountId": account, "currency": "USDT", "total": available, "available": available, "hold": 0,
+        "relationEvent": "trade.setted", "time": str(1_700_000_000_000 + ms),
+    }  # fmt: skip
+
+
+def test_a_push_since_the_cut_wins_over_a_row() -> None:
+    state = started()
+    state.set_balances([balance(1)], accounts=("trade",))
+    state.cut()
+    state.push("/account/balance", wire(2, 1))
+    state.set_balances([balance(3)], accounts=("trade",))
+    assert [each.available for each in state.balances.values()] == [2]
+    state.cut()
+    state.set_balances([balance(3)], accounts=("trade",))
+    assert [each.available for each in state.balances.values()] == [3]
+    assert kinds(state) == [("balance", True), ("balance", False), ("balance", True)]
+
+
+def test_an_older_push_and_a_repeated_one_change_nothing() -> None:
+    state = started()
+    for available, ms in ((2, 5), (1, 4), (2, 5)):
+        state.push("/account/balance", wire(available, ms))
+    assert kinds(state) == [("balance", False)]
+    assert state.balances["a", "USDT"].available == 2
+
+
+def test_balances_of_one_currency_in_two_accounts_are_two() -> None:
+    state = started()
+    state.push("/account/balance", wire(2, 1))
+    state.push("/account/balance", wire(5, 1, account="b"))
+    assert [each.available for each in state.balances.values()] == [2, 5]
+
+
+def test_a_known_balance_that_is_not_listed_is_zero() -> None:
+    state = started()
+    state.set_balances([balance(1), balance(1, account="futures", account_id=None)], accounts=("trade",))
+    state.cut()
+    state.set_balances([], accounts=("trade",))
+    assert [each.total for each in state.balances.values()] == [0, 1]
+
+
+# Positions
+
+
+def test_a_partial_push_of_a_position_changes_only_what_it_tells() -> None:
+    state = started()
+    state.set_positions([POSITION])
+    state.take_changes()
+    marks = {"markPrice": 7947.83, "unrealisedPnl": -0.5, "currentTimestamp": 1_700_000_000_001}
+    state.push("/contract/position:XBTUSDTM", marks)
+    [position] = state.open_positions()
+    assert (position.size, position.entry_price, position.mark_price) == (2, 9, Decimal("7947.83"))
+    assert kinds(state) == [], "a move of the mark price is no change"
+    state.push("/contract/positionAll", {"fundingFee": -296})
+    assert state.open_positions() == [position]
+
+
+def test_a_position_that_is_not_listed_any_more_is_closed() -> None:
+    state = started()
+    state.set_positions([POSITION])
+    state.cut()
+    state.set_positions([])
+    assert state.open_positions() == []
+    changes = state.take_changes()
+    assert [(change.position.side, change.position.size) for change in changes if change.position] == [
+        ("long", 2),
+        (None, 0),
+    ]
+
+
+def test_a_push_of_a_position_since_the_cut_wins_over_a_row() -> None:
+    state = started()
+    state.set_positions([POSITION])
+    state.cut()
+    state.push("/contract/position:XBTUSDTM", {"symbol": "XBTUSDTM", "currentQty": -1})
+    state.set_positions([POSITION])
+    state.set_positions([])
+    assert [(each.side, each.size, each.entry_price) for each in state.open_positions()] == [("short", 1, 9)]
+
+
+def test_a_flat_contract_is_no_position() -> None:
+    state = started()
+    state.push("/contract/position:XBTUSDTM", {"symbol": "XBTUSDTM", "currentQty": 0})
+    assert kinds(state) == [] and state.open_positions() == []
+
+
+def test_wallets_and_orders_come_by_their_topics() -> None:
+    state = started()
+    state.push("/contractAccount/wallet", {"currency": "USDT", "walletBalance": "9", "availableBalance": "4"})
+    state.push("/contractAccount/wallet", {"currency": "USDT", "orderMargin": "9"})
+    data = {"symbol": "XBTUSDTM", "orderId": "1", "side": "buy", "type": "open", "size": "3", "ts": 1_700_000_000}
+    state.push("/contractMarket/tradeOrders:XBTUSDTM", data)
+    state.push("/somewhere/else", {})
+    assert kinds(state) == [("balance", False), ("order", False)]
+
+
+def test_what_was_filled_before_the_first_push_of_an_order_is_not_missing() -> None:
+    state = PartState()
+    data = {
+        "symbol": "BTC-USDT", "orderId": "1", "side": "buy", "type": "match", "filledSize": "5", "remainSize": "1",
+        "matchSize": "2", "matchPrice": "1", "tradeId": "9", "ts": 1_700_000_000,
+    }  # fmt: skip
+    state.push("/spotMarket/tradeOrdersV2", data)
+    assert state.missing_fills() == []

@@ -1,0 +1,73 @@
+"""Recovered messages of a relay or a recording reach the subscriptions that recover, and no others."""
+
+from __future__ import annotations
+
+import pytest
+
+from kucoin_sync import InvalidTopic, topics
+from kucoin_sync.connections.gate import SourceGate, SourceRecovery, check_recoverable
+from kucoin_sync.protocol.classic import EnvelopePrefixes
+from kucoin_sync.protocol.envelopes import FrameBatch, Pushes
+from kucoin_sync.protocol.message import Arrival
+
+TOPIC = topics.match("BTC-USDT")
+FRAME = b'{"topic":"/market/match:BTC-USDT","type":"message","subject":"trade.l3match","data":{}}'
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.routed: list[tuple[int, bool]] = []
+        self.reader = EnvelopePrefixes()
+        gate = SourceRecovery().gate("spot", self.route)
+        assert isinstance(gate, SourceGate)
+        self.gate = gate
+
+    def route(self, pushes: Pushes, recovering: bool) -> None:
+        self.routed.append((len(pushes), recovering))
+
+    def pushes(self, *recovered: bool) -> Pushes:
+        return [self.reader.push(FRAME, Arrival(1, 1, recovered=each)) for each in recovered]
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def test_what_is_not_recovered_passes(rig: Rig) -> None:
+    pushes = rig.pushes(False, False)
+    assert rig.gate.admit(pushes) is pushes
+    assert not rig.routed
+
+
+def test_recovered_pushes_are_for_some_and_the_others_beside_them_for_all_in_order(rig: Rig) -> None:
+    assert rig.gate.admit(rig.pushes(True, False)) == ()
+    assert rig.routed == [(1, True), (1, True), (1, False)]
+
+
+@pytest.mark.parametrize("recovered", [False, True])
+def test_batches_pass_or_are_for_some(rig: Rig, recovered: bool) -> None:
+    rig.pushes(False)
+    batch = rig.reader.recognise([FRAME, FRAME], Arrival(1, 1, recovered=recovered)) or rig.reader.recognise(
+        [FRAME, FRAME], Arrival(1, 1, recovered=recovered)
+    )
+    assert isinstance(batch, FrameBatch)
+    passed = rig.gate.admit(batch)
+    assert (len(passed), rig.routed) == ((0, [(2, True)]) if recovered else (2, []))
+
+
+def test_the_source_recovers_by_itself(rig: Rig) -> None:
+    rig.gate.add(TOPIC)
+    rig.gate.remove(TOPIC)
+    recovery = SourceRecovery()
+    recovery.check(TOPIC)
+    recovery.carried([])
+    recovery.lost([])
+    recovery.after_fork()
+    assert recovery.close() == []
+
+
+def test_a_topic_that_rest_does_not_tell_is_an_error_that_names_those_that_it_does() -> None:
+    check_recoverable(TOPIC)
+    with pytest.raises(InvalidTopic, match=r"/market/ticker:A-B can't be recovered.*/market/match, .*/contractMarket"):
+        check_recoverable("/market/ticker:A-B")

@@ -1,0 +1,222 @@
+"""The gate: what passes, what is held, in which order it is delivered, and with which epoch."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from kucoin_sync import topics
+from kucoin_sync.events import Event, RecoveryIncomplete
+from kucoin_sync.protocol.dialects import DIALECTS
+from kucoin_sync.protocol.envelopes import FrameBatch, Pushes, opened
+from kucoin_sync.protocol.message import Arrival, Message
+from kucoin_sync.recovery.gate import RecoveryGate
+from kucoin_sync.recovery.rows import TradeRows, trade_rows_for
+from kucoin_sync.recovery.trades import Mark, Row
+
+TOPIC, OTHER = str(topics.match("BTC-USDT")), str(topics.match("ETH-USDT"))
+
+
+def frame(sequence: int | None, topic: str = TOPIC) -> bytes:
+    data = {"sequence": str(sequence), "time": str(sequence), "price": "1", "size": "1", "side": "buy"}
+    return msgspec.json.encode(
+        {"topic": topic, "type": "message", "subject": "trade.l3match", "data": data if sequence else {}}
+    )
+
+
+def rows(*sequences: int) -> list[Row]:
+    return [Row(Mark(each, each), frame(each)) for each in sequences]
+
+
+def source_of(topic: str) -> TradeRows:
+    source = trade_rows_for(topic)
+    assert source is not None
+    return source
+
+
+class Rig:
+    """A gate, what it delivered to whom, and the pushes of a connection."""
+
+    def __init__(self) -> None:
+        self.recovering: list[tuple[int, int, bool]] = []  # sequence, epoch, recovered
+        self.others: list[tuple[int, int, bool]] = []
+        self.events: list[Event] = []
+        self.changes = 0
+        self.reader = DIALECTS["classic"].reader()
+        self.epochs: Iterator[int] = itertools.count(10)
+        self.gate = RecoveryGate("spot", self.route, self.told, self.epochs, source_of, self.changed)
+        self.gate.add(TOPIC)
+
+    def told(self, event: Event) -> None:
+        self.events.append(event)
+
+    def changed(self) -> None:
+        self.changes += 1
+
+    def route(self, pushes: Pushes, recovering: bool) -> None:
+        (self.recovering if recovering else self.others).extend(map(self.short, opened(pushes)))
+
+    @staticmethod
+    def short(message: Message) -> tuple[int, int, bool]:
+        return int(message.data.get("sequence", 0)), message.epoch, message.recovered
+
+    def push(self, *sequences: int | None, epoch: int = 1, topic: str = TOPIC) -> list[tuple[int, int, bool]]:
+        """Bring pushes of one read; return those that pass."""
+        arrival = Arrival(epoch, 5)
+        pushes: Pushes = [self.reader.push(frame(each, topic), arrival) for each in sequences]
+        return [self.short(message) for message in opened(self.gate.admit(pushes))]
+
+    def answer(self, *sequences: int) -> None:
+        self.gate.step(TOPIC, lambda join: join.answered(rows(*sequences), 1.0, 1.0))
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def test_pushes_of_a_live_topic_pass(rig: Rig) -> None:
+    assert rig.push(1, 2) == [(1, 1, False), (2, 1, False)]
+    assert rig.push(3, topic=OTHER) == [(3, 1, False)]
+    assert not rig.recovering
+
+
+def test_batches_pass_whole(rig: Rig) -> None:
+    rig.push(1)
+    rig.push(2)
+    batch = rig.reader.recognise([frame(3), frame(4)], Arrival(1, 5))
+    assert isinstance(batch, FrameBatch)
+    assert rig.gate.admit(batch) is batch
+    rig.gate.lost(TOPIC, 0.0)
+    rig.answer(4, 5)
+    assert rig.recovering == [(5, 1, True)]
+
+
+def test_a_gap_is_filled_and_the_epoch_stays(rig: Rig) -> None:
+    rig.push(1, 2)
+    rig.gate.lost(TOPIC, 0.0)
+    rig.gate.carried(TOPIC, 1.0)
+    assert rig.push(7, epoch=2) == []
+    assert rig.others == [(7, 2, False)]
+    assert rig.push(8, topic=OTHER, epoch=2) == [(8, 2, False)]
+    rig.answer(2, 3, 7)
+    assert rig.recovering == [(3, 1, True), (7, 1, False)]
+    assert rig.push(8, epoch=2) == []
+    assert rig.recovering[-1] == (8, 1, False)
+    assert rig.others == [(7, 2, False), (8, 2, False)]
+    assert not rig.events
+    assert rig.changes > 0
+
+
+def test_after_a_gap_that_is_told_pushes_pass_with_the_epoch_of_their_connection(rig: Rig) -> None:
+    rig.push(2)
+    rig.gate.lost(TOPIC, 0.0)
+    rig.push(7, epoch=2)
+    rig.gate.step(TOPIC, lambda join: join.give_up("REST is down"))
+    assert rig.recovering == [(7, 2, False)]
+    assert rig.events == [RecoveryIncomplete(TOPIC, 2, 2, 7, 7, "REST is down")]
+    assert rig.push(8, epoch=2) == [(8, 2, False)]
+
+
+def test_rows_after_a_gap_have_an_epoch_of_their_own_that_later_pushes_keep(rig: Rig) -> None:
+    rig.push(2)
+    rig.gate.lost(TOPIC, 0.0)
+    rig.answer(5, 6)
+    assert rig.recovering == [(5, 10, True), (6, 10, True)]
+    rig.push(6, 7, epoch=2)
+    assert rig.recovering[2:] == [(7, 10, False)]
+
+
+def test_decoded_messages_get_the_epoch_of_the_topic_too(rig: Rig) -> None:
+    rig.push(2)
+    rig.gate.lost(TOPIC, 0.0)
+    message = opened([rig.reader.push(frame(3), Arrival(2, 5))])
+    rig.gate.admit(message)
+    rig.answer(2, 3)
+    assert rig.recovering == [(3, 1, False)]
+    assert message[0].epoch == 2, "it is the message of the other subscriptions"
+
+
+def test_a_topic_without_a_message_so_far_has_nothing_to_prove(rig: Rig) -> None:
+    rig.gate.lost(TOPIC, 0.0)
+    rig.gate.carried(TOPIC, 0.1)
+    assert rig.push(7, epoch=2) == [(7, 2, False)]
+
+
+def test_a_last_message_without_a_place_is_told(rig: Rig) -> None:
+    rig.push(None)
+    rig.gate.lost(TOPIC, 0.0)
+    [event] = rig.events
+    assert isinstance(event, RecoveryIncomplete)
+    assert (event.last_sequence, event.first_sequence) == (None, None)
+    assert rig.push(7, epoch=2) == [(7, 2, False)]
+    rig.gate.lost(TOPIC, 1.0)
+    rig.answer(7, 8)
+    assert rig.recovering == [(8, 2, True)]
+
+
+def test_a_second_cut_goes_on_where_the_first_was(rig: Rig) -> None:
+    rig.push(2)
+    rig.gate.lost(TOPIC, 0.0)
+    rig.push(7, epoch=2)
+    rig.gate.lost(TOPIC, 1.0)
+    rig.push(9, epoch=3)
+    rig.answer(2, 5, 7, 8, 9)
+    assert [each[0] for each in rig.recovering] == [5, 7, 8, 9]
+    rig.gate.lost(TOPIC, 2.0)
+    rig.push(12, epoch=4)
+    rig.answer(9, 12)
+    assert rig.recovering[-1] == (12, 1, False)
+
+
+def test_one_topic_that_is_removed_takes_what_it_holds_with_it(rig: Rig) -> None:
+    rig.push(2)
+    rig.gate.add(TOPIC)
+    rig.gate.lost(TOPIC, 0.0)
+    rig.push(7, epoch=2)
+    rig.gate.remove(TOPIC)
+    rig.answer(2, 7)
+    rig.gate.flush(TOPIC)
+    rig.gate.lost(TOPIC, 0.0)
+    assert not rig.recovering
+    assert rig.push(8, epoch=2) == [(8, 2, False)]
+    rig.gate.remove(TOPIC)
+
+
+def test_a_push_that_comes_while_another_thread_delivers_waits_its_turn() -> None:
+    rig = Rig()
+    entered, leave = threading.Event(), threading.Event()
+    deliver = rig.route
+
+    def slow(pushes: Pushes, recovering: bool) -> None:
+        if recovering and not entered.is_set():
+            entered.set()
+            assert leave.wait(30)
+        deliver(pushes, recovering)
+
+    rig.gate._route = slow
+    rig.push(2)
+    rig.gate.lost(TOPIC, 0.0)
+    thread = threading.Thread(target=rig.answer, args=(2, 3))
+    thread.start()
+    assert entered.wait(30)
+    rig.push(3, 4, epoch=2)
+    assert not rig.recovering
+    leave.set()
+    thread.join()
+    assert rig.recovering == [(3, 1, True), (4, 1, False)]
+
+
+def test_an_error_of_a_route_stops_nothing(rig: Rig) -> None:
+    deliver, rig.gate._route = rig.gate._route, lambda pushes, recovering: 1 / 0 if recovering else None
+    rig.push(2)
+    rig.gate.lost(TOPIC, 0.0)
+    with pytest.raises(ZeroDivisionError):
+        rig.answer(2, 3)
+    rig.gate._route = deliver
+    rig.answer(3, 4)
+    assert rig.recovering == [(4, 1, True)]

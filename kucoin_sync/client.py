@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .connections.forgotten import end_when_forgotten
 from .connections.gate import SourceRecovery, TopicRecovery
-from .connections.last_values import LastValues, UnheldSubscriptions
+from .connections.last_values import LastValues
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
 from .connections.subscriber import Subscriber
@@ -48,8 +48,8 @@ _NO_BOOKS = {"books": 0, "books_ready": 0, "book_resyncs": 0, "book_snapshots": 
 
 #: Public methods for packages built on a stream; `dir` and tab completion omit them.
 _INTERNAL = {
-    "add_observer", "after_fork", "carrying", "emit", "fetcher", "has_key", "remove_observer", "resubscribe", "unwatch",
-    "watch",
+    "add_observer", "after_fork", "carrying", "emit", "fetcher", "has_key", "recovers", "remove_observer",
+    "resubscribe", "unwatch", "watch",
 }  # fmt: skip
 
 P = TypeVar("P")
@@ -99,8 +99,7 @@ class Client(Subscribing):
         self._quota: RestQuota | None = None  # of the requests for books and for missed messages
         # Has KuCoin push the snapshot of a topic again. A method of this object would keep it alive.
         self._push_again: Callable[[str], None] = manager.resubscribe
-        unheld = UnheldSubscriptions(subscriber, lambda: manager.closed)
-        self._last_values = LastValues(lambda: unheld, None)
+        self._last_values = LastValues.of_stream(subscriber, lambda: manager.closed)
         self._tunnels: dict[str, object] = {}  # the names of open tunnels
         self._watchers: dict[str, Watcher] = {}  # key "": the watcher of `watch` or of the first book
         install_fork_hooks()
@@ -139,17 +138,13 @@ class Client(Subscribing):
         """Return the newest message of a topic; wait up to `timeout` seconds for the first one.
 
         No subscription misses that message. The first call subscribes the topic, once for all callers; `unsubscribe`
-        ends that. The message's `received_ns` tells its age. If messages of several subjects were received at the same
-        instant, it is one of these.
+        ends that. The message's `received_ns` tells its age.
 
         Raises:
             TimeoutError: no message has come in time.
             InvalidTopic: it is no topic, or names several. Other errors are those of `subscribe`.
         """
-        singles = grammar.split(topic)
-        if len(singles) != 1:
-            raise InvalidTopic(f"{topic!r:.200} names {len(singles)} topics; ask for the last message of each")
-        return self._last_values.get(singles[0], timeout)
+        return self._last_values.get(topic, timeout)
 
     # Order books
 
@@ -241,6 +236,8 @@ class Client(Subscribing):
         """Drop everything that belongs to the parent; called first in a forked child."""
         closed = self._callbacks.closed  # the closing thread may not exist in the child
         self._callbacks.after_fork()
+        if self._quota is not None:
+            self._quota = self._quota.after_fork()  # its lock may have been held when the parent forked
         if self._books is not None:
             self._books.after_fork()
         stream = weakref.ref(self)
@@ -358,6 +355,14 @@ class Client(Subscribing):
         return PushedSnapshots(self._push_again, label=self._callbacks.label)
 
     # For the relay, which forwards the messages of a stream
+
+    def recovers(self, topic: str) -> bool:
+        """Return whether a single topic can be subscribed with `recover=True`."""
+        try:
+            self._recovery_of((topic,))
+        except InvalidTopic:
+            return False
+        return True
 
     def resubscribe(self, topic: str) -> None:
         """Have a public topic unsubscribed and subscribed again, so that KuCoin pushes its snapshot."""

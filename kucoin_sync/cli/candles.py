@@ -69,7 +69,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
             series = [Series(symbol, length) for symbol in options.symbols]
             for each in series:
                 try:
-                    each.begin(feed.stream, time.time())
+                    each.begin(feed.stream, time.time(), feed.timeout)
                 except KucoinSyncError as error:
                     output.aside.say(f"kucoin-sync: the chart of {each.symbol} starts now, without a history: {error}")
             show(output, Chart(subscription, series, length, output.glyphs), feed, count=options.count)
@@ -86,16 +86,16 @@ class Series:
         self._seconds = SECONDS.get(length)
         self._told_ns = 0  # the time of the last trade that REST told of
 
-    def begin(self, stream: Stream, now: float) -> None:
+    def begin(self, stream: Stream, now: float, timeout: float) -> None:
         """Take in the candles before the first message; `now` is in seconds since 1970.
 
         Raises:
-            KucoinSyncError: they can't be had. The series starts with the first message then.
+            KucoinSyncError: they can't be had within `timeout` seconds. The series starts with the first message then.
         """
         if self._seconds is None:
-            self.bars.extend(past_candles(stream, self.symbol, self._length, now))
+            self.bars.extend(past_candles(stream, self.symbol, self._length, now, timeout))
             return
-        for time_ns, price, size in past_trades(stream, self.symbol):
+        for time_ns, price, size in past_trades(stream, self.symbol, timeout):
             self._trade(time_ns, price, size)
             self._told_ns = time_ns
         if len(self.bars) > 1:

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 from ..delivery.overflow import Overflow
 from ..delivery.subscription import Subscription
-from ..exceptions import KucoinSyncError, StreamClosed
+from ..exceptions import InvalidTopic, KucoinSyncError, StreamClosed
 from ..internal.signals import holds_no_lock
 from ..protocol.message import Message
+from ..topics import grammar
 from .subscriber import SubscribeOptions, Subscriber
 
 __all__ = ["LastValues", "UnheldSubscriptions"]
@@ -60,16 +61,27 @@ class LastValues:
         self._lock = threading.RLock()
         self._values: OrderedDict[str, _Last] = OrderedDict()  # the least recently read comes first
 
+    @classmethod
+    def of_stream(cls, subscriber: Subscriber, is_closed: Callable[[], bool]) -> LastValues:
+        """Return the last values of any number of topics that a stream keeps itself."""
+        unheld = UnheldSubscriptions(subscriber, is_closed)
+        return cls(lambda: unheld, None)
+
     @holds_no_lock
-    def get(self, single: str, timeout: float) -> Message:
+    def get(self, topic: str, timeout: float) -> Message:
         """Return the newest message of a topic; wait up to `timeout` seconds for the first one.
 
         If messages of several subjects were received at the same instant, it is one of these.
 
         Raises:
             TimeoutError: no message has arrived in time.
+            InvalidTopic: it is no topic, or names several.
             KucoinSyncError: the topic could not be subscribed; see `Client.subscribe`.
         """
+        singles = grammar.split(topic)
+        if len(singles) != 1:
+            raise InvalidTopic(f"{topic!r:.200} names {len(singles)} topics; ask for the last message of each")
+        (single,) = singles
         deadline = time.monotonic() + timeout
         while True:
             last = self._value_of(single)

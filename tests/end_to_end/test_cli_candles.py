@@ -40,6 +40,15 @@ def test_the_chart_begins_with_a_history_between_round_axes(
     assert re.search(r"close 6\d{4}(\.\d)? \([+-]", lines[-3])
 
 
+def test_a_history_that_does_not_come_is_not_waited_for_longer_than_the_command_lasts(
+    here: list[str], market: KucoinServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market.fail_rest("/api/v1/market/candles", hang=True)
+    assert main(["candles", "BTC-USDT", "--type", "1min", *here, "--plain", "--seconds", "1"]) == 0
+    said = capsys.readouterr().err
+    assert re.search(r"without a history: GET /api/v1/market/candles was not answered within (1|0\.\d) s", said)
+
+
 def pad(texts: list[str]) -> list[str]:
     width = max(map(len, texts))
     return [text.ljust(width) for text in texts]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from kucoin_sync import InvalidTopic, Stream, StreamClosed, topics
@@ -68,3 +70,4 @@ def test_it_does_not_keep_the_stream_alive(server: KucoinServer) -> None:
     del reading
     with pytest.warns(ResourceWarning, match="was not closed"):
         streams.clear()
+    until(lambda: not any(thread.name.startswith("kucoin-io") for thread in threading.enumerate()), "it goes on")

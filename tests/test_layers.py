@@ -102,6 +102,7 @@ DOCTOR = {"cli.checks", "cli.diagnosis", "cli.doctor", "verify.probe"}
 SEAM = {
     "client",
     "books.snapshot_fetcher",
+    "connections.gate",
     "connections.source",
     "delivery.callbacks",
     "delivery.observer",

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 from ._version import __version__
@@ -154,8 +155,6 @@ class Stream(Client):
             AuthenticationError: there is no API key.
             StreamClosed, ConnectionFailed.
         """
-        from .account.local_account import LocalAccount
-
         if maxsize < 1:
             raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
         if on_change is not None and not callable(on_change):
@@ -164,13 +163,31 @@ class Stream(Client):
             raise ValueError(f"rest_lag is {rest_lag!r}; it is a number of seconds from 0 on")
         if not is_reentrant():
             wait_for_deferred()
-        with nullcontext() if is_reentrant() else self._account_lock:
-            keeper = self._open_account(rest_lag)
-            account = LocalAccount(keeper, maxsize, self._release_account, self)
-            self._account_holders.add(account)
-        if on_change is not None:
-            keeper.keep_alive = self
-            account.listener = keeper.listen(maxsize, on_change)
+        account: LocalAccount
+        [account] = starmap(self._hold_account, ((on_change, maxsize, rest_lag),))  # see `MessageQueue.source`
+        return account
+
+    def _hold_account(
+        self, on_change: Callable[[AccountChange], object] | None, maxsize: int, rest_lag: float
+    ) -> LocalAccount:
+        """Return a new holder of the account; nothing is left if a signal handler raises meanwhile."""
+        from .account.local_account import LocalAccount
+
+        account: LocalAccount | None = None
+        try:
+            with nullcontext() if is_reentrant() else self._account_lock:
+                keeper = self._open_account(rest_lag)
+                account = LocalAccount(keeper, maxsize, self._release_account, self)
+                self._account_holders.add(account)
+            if on_change is not None:
+                keeper.keep_alive = self
+                account.listener = keeper.listen(maxsize, on_change)
+        except BaseException:
+            if account is not None:
+                account.close()
+            elif self._account is not None and not self._account_holders:
+                self._account.end(StreamClosed("the account could not be opened"))
+            raise
         return account
 
     def _open_account(self, rest_lag: float) -> AccountKeeper:

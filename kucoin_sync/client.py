@@ -20,6 +20,7 @@ from .delivery.callbacks import Callbacks
 from .delivery.inline_queue import InlineQueue
 from .delivery.observer import Observer
 from .events import Event
+from .exceptions import InvalidTopic
 from .internal.fork import install_fork_hooks, register
 from .internal.signals import defer, deferred_threads, holds_no_lock, is_reentrant, run_or_defer, wait_for_deferred
 from .protocol.session_events import TopicKey
@@ -51,8 +52,8 @@ _NO_BOOKS = {"books": 0, "books_ready": 0, "book_resyncs": 0, "book_snapshots": 
 
 #: Public methods for packages built on a stream; `dir` and tab completion omit them.
 _INTERNAL = {
-    "add_observer", "after_fork", "carrying", "emit", "fetcher", "has_key", "remove_observer", "resubscribe", "unwatch",
-    "watch",
+    "add_observer", "after_fork", "carrying", "emit", "fetcher", "has_key", "recovers", "remove_observer",
+    "resubscribe", "unwatch", "watch",
 }  # fmt: skip
 
 C = TypeVar("C", bound=Callback)
@@ -232,6 +233,8 @@ class Client(Subscribing):
         """Drop everything that belongs to the parent; called first in a forked child."""
         closed = self._callbacks.closed  # the closing thread may not exist in the child
         self._callbacks.after_fork()
+        if self._quota is not None:
+            self._quota = self._quota.after_fork()  # its lock may have been held when the parent forked
         if self._books is not None:
             self._books.after_fork()
         stream = weakref.ref(self)
@@ -347,6 +350,14 @@ class Client(Subscribing):
         return PushedSnapshots(self._push_again)
 
     # For the relay, which forwards the messages of a stream
+
+    def recovers(self, topic: str) -> bool:
+        """Return whether a single topic can be subscribed with `recover=True`."""
+        try:
+            self._recovery_of((topic,))
+        except InvalidTopic:
+            return False
+        return True
 
     def resubscribe(self, topic: str) -> None:
         """Have a public topic unsubscribed and subscribed again, so that KuCoin pushes its snapshot."""

@@ -78,6 +78,8 @@ PURE = {
     "net.rest_response",
     "payloads",
     "protocol",
+    "recovery.candle_rows",
+    "recovery.candles",
     "recovery.rows",
     "recovery.trades",
     "topics",
@@ -100,6 +102,7 @@ DOCTOR = {"cli.checks", "cli.diagnosis", "cli.doctor", "verify.probe"}
 SEAM = {
     "client",
     "books.snapshot_fetcher",
+    "connections.gate",
     "connections.source",
     "delivery.callbacks",
     "delivery.observer",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from decimal import Decimal
 
-__all__ = ["RecentChanges"]
+__all__ = ["FRESH", "RecentChanges"]
 
-_FRESH = 1.0
+FRESH = 1.0
 """Seconds for which a change is marked."""
 
 
@@ -35,4 +35,4 @@ class RecentChanges:
     def direction(self, key: Hashable, now: float) -> int:
         """Return 1 for a number that has just risen, -1 for one that has just fallen, else 0."""
         direction, at = self._moved.get(key, (0, 0.0))
-        return direction if now - at <= _FRESH else 0
+        return direction if now - at <= FRESH else 0

@@ -6,13 +6,16 @@ left out.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 from .. import Stream
-from ..net.waker import Waker
+from ..exceptions import ConnectionFailed
+from ..net.waker import Cancelled, Waker
 from .chart import Bar
 
 __all__ = ["LENGTHS", "past_candles", "past_trades"]
@@ -31,52 +34,57 @@ _NOT_BY_REST = ("3min", "1month")
 _SPOT_ROWS, _FUTURES_ROWS = 400, 200
 
 
-def past_candles(stream: Stream, symbol: str, length: str, now: float) -> list[Bar]:
+def past_candles(stream: Stream, symbol: str, length: str, now: float, timeout: float) -> list[Bar]:
     """Return the latest candles of a symbol, the oldest first; `now` is in seconds since 1970.
 
     Raises:
-        KucoinSyncError: REST can't be reached, or refuses the request.
+        KucoinSyncError: REST can't be reached, refuses the request, or does not answer within `timeout` seconds.
     """
     seconds = LENGTHS[length]
     end = math.ceil(now)
     if "-" in symbol:
         start = end - seconds * _SPOT_ROWS
         query = {"symbol": symbol, "type": length, "startAt": str(start), "endAt": str(end)}
-        rows = _get(stream, "spot", "/api/v1/market/candles", query)
+        rows = _get(stream, "spot", "/api/v1/market/candles", query, timeout)
         return _sorted(_read(rows, lambda row: _bar(row, 10**9, "ochlv")))
     if length in _NOT_BY_REST:
         return []
     start = end - seconds * _FUTURES_ROWS
     query = {"symbol": symbol, "granularity": str(seconds // 60), "from": f"{start}000", "to": f"{end}000"}
-    rows = _get(stream, "futures", "/api/v1/kline/query", query)
+    rows = _get(stream, "futures", "/api/v1/kline/query", query, timeout)
     return _sorted(_read(rows, lambda row: _bar(row, 10**6, "ohlcv")))
 
 
-def past_trades(stream: Stream, symbol: str) -> list[tuple[int, Decimal, Decimal]]:
+def past_trades(stream: Stream, symbol: str, timeout: float) -> list[tuple[int, Decimal, Decimal]]:
     """Return (time in nanoseconds, price, size) of the latest trades of a symbol, the oldest first.
 
     Raises:
-        KucoinSyncError: REST can't be reached, or refuses the request.
+        KucoinSyncError: REST can't be reached, refuses the request, or does not answer within `timeout` seconds.
     """
     spot = "-" in symbol
     market, path, time = (
         ("spot", "/api/v1/market/histories", "time") if spot else ("futures", "/api/v1/trade/history", "ts")
     )
-    rows = _get(stream, market, path, {"symbol": symbol})
+    rows = _get(stream, market, path, {"symbol": symbol}, timeout)
     trades = _read(rows, lambda row: (int(row[time]), _number(row["price"]), _number(row["size"])))
     return sorted(trades, key=lambda trade: trade[0])
 
 
-def _get(stream: Stream, market: str, path: str, query: dict[str, str]) -> Any:
-    waker = Waker()
-    try:
+def _get(stream: Stream, market: str, path: str, query: dict[str, str], timeout: float) -> Any:
+    with contextlib.ExitStack() as stack:
+        waker = Waker()
+        stack.callback(waker.close)
         rest = stream.fetcher(waker, False)
+        stack.callback(rest.close)
+        timer = threading.Timer(timeout, waker.cancel)
+        timer.daemon = True
+        timer.start()
+        stack.callback(timer.join)
+        stack.callback(timer.cancel)
         try:
             return rest.call(market, "GET", path, query)
-        finally:
-            rest.close()
-    finally:
-        waker.close()
+        except Cancelled:
+            raise ConnectionFailed(f"GET {path} was not answered within {timeout:g} s") from None
 
 
 def _read(rows: Any, read: Callable[[Any], T]) -> list[T]:

@@ -33,9 +33,11 @@ class PressedKeys:
 
     def __enter__(self) -> PressedKeys:
         if self._wanted and sys.platform != "win32":
-            import termios
-            import tty
-
+            try:
+                import termios
+                import tty
+            except ImportError:
+                return self
             try:
                 self._input = sys.stdin.fileno()
                 if os.getpgrp() == os.tcgetpgrp(self._input):

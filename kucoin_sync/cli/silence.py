@@ -77,7 +77,8 @@ def _sentence(silent: dict[str, str]) -> str:
         prefixes = dict.fromkeys(topic.partition(":")[0] for topic in silent.values())
         rows = [row for row in map(grammar.row_of, silent.values()) if row is not None]
         pushes = dict.fromkeys(row.push for row in rows)
-        more = f"Perhaps nothing has happened there: {_listed([*prefixes])} is pushed {_listed([*pushes])}."
+        pace = f"{_listed([*prefixes])}, pushed: {_listed([*pushes])}"
+        more = f"Perhaps nothing has happened there ({pace}), or KuCoin has no such symbol."
     else:
         more = "KuCoin confirms symbols that do not exist, too: check the spelling."
     return f"nothing has come from {_listed([*silent])} for {_AFTER:g} s. {more}"

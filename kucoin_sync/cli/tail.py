@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 
 import msgspec
 
 from .. import Message, Subscription
+from .changes import FRESH
 from .figures import clock
 from .layout import Glyphs, Line, Span, crop, line, printable
 from .live import View
@@ -36,15 +38,22 @@ class Tail(View):
             self._kept.popleft()
 
     def draw(self, width: int, height: int) -> list[Line]:
-        shown = list(self._kept)[-height:]
-        return [crop(line_of(message, named=self._several), width, self._glyphs.more) for message in shown]
+        shown, now = list(self._kept)[-height:], time.time_ns()
+        return [
+            crop(
+                line_of(message, named=self._several, is_new=now - message.received_ns <= FRESH * 1e9),
+                width,
+                self._glyphs.more,
+            )
+            for message in shown
+        ]
 
 
-def line_of(message: Message, *, named: bool = True) -> Line:
-    """Return a message as a line: time of arrival, topic (if `named`), subject, data."""
+def line_of(message: Message, *, named: bool = True, is_new: bool = False) -> Line:
+    """Return a message as a line: time of arrival, topic (if `named`), subject, data. The time of a new one is bold."""
     data = msgspec.json.encode(message.data).decode()
     return line(
-        Span(f"{clock(message.received_ns)}  ", "dim"),
+        Span(f"{clock(message.received_ns)}  ", "bold" if is_new else "dim"),
         Span(f"{printable(message.topic or '')}  " if named else ""),
         Span(f"{printable(message.subject or '')}  ", "dim"),
         Span(printable(data)),

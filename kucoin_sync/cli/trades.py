@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
@@ -11,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 from .. import Subscription
 from ..payloads import FuturesMatch, Match, UtaTrade
 from . import figures
+from .changes import FRESH
 from .feed import open_feed
 from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, text_of
 from .live import View, add_ending, print_messages, show
@@ -81,19 +83,23 @@ class Tape(View):
         self._subscription = subscription
         self._glyphs = glyphs
         self._kept: deque[_Trade] = deque()
+        self._arrivals: deque[float] = deque()  # of the kept ones
         self._volume = {"buy": Decimal(0), "sell": Decimal(0)}
         self._several = len(symbols) > 1
 
     def update(self) -> None:
+        now = time.monotonic()
         for message in self.messages(self._subscription):
             trade = message.payload
             if isinstance(trade, _Trade):
                 self.seen += 1
                 self._kept.appendleft(trade)
+                self._arrivals.appendleft(now)
                 if trade.side in self._volume:  # the side is None if it can't be read
                     self._volume[trade.side] += figures.amount(trade.size)
         while len(self._kept) > max(_KEPT, self.limit or 0):
             self._kept.pop()
+            self._arrivals.pop()
 
     def draw(self, width: int, height: int) -> list[Line]:
         shown = list(self._kept)[: max(0, height - (1 if self._several else 3))]
@@ -104,7 +110,12 @@ class Tape(View):
             Column("time", right=False, rank=1), *([Column("symbol", right=False)] if self._several else []),
             Column("side", right=False, least=6), Column("price"), Column("size"),
         ]  # fmt: skip
-        titles, *table = columns(heads, [self._cells(trade, scales[trade.symbol]) for trade in shown], width)
+        now = time.monotonic()
+        cells = [
+            self._cells(trade, scales[trade.symbol], is_new=now - at <= FRESH)
+            for trade, at in zip(shown, self._arrivals, strict=False)
+        ]
+        titles, *table = columns(heads, cells, width)
         space = width - max(len(text_of(row)) for row in table) - 2
         if space >= _NARROWEST_BAR:
             for place, trade in enumerate(shown):
@@ -114,11 +125,11 @@ class Tape(View):
         # Sizes of different symbols are in different currencies and can't be added.
         return [titles, *table] if self._several else [self._balance(width), (), titles, *table]
 
-    def _cells(self, trade: _Trade, scale: _Scale) -> list[Span]:
+    def _cells(self, trade: _Trade, scale: _Scale, *, is_new: bool) -> list[Span]:
         side: str | None = trade.side  # None if it can't be read
         mark = {"buy": self._glyphs.up, "sell": self._glyphs.down}.get(side or "", " ")
         return [
-            Span(figures.clock(trade.time_ns), "dim"),
+            Span(figures.clock(trade.time_ns), "bold" if is_new else "dim"),
             *([Span(trade.symbol or "-", "bold")] if self._several else []),
             Span(f"{mark} {side or '-'}", _style_of(trade)),
             Span(figures.fixed(figures.real(trade.price), scale.price_digits), _style_of(trade)),

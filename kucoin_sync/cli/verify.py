@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--private", action="store_true", help="subscribe the topics of the account, too; needs a key")
     parser.add_argument(
-        "-o", "--output", type=_writable, metavar="FILE", help="write a report of all that was seen, as JSON"
+        "-o", "--output", type=Path, metavar="FILE", help="write a report of all that was seen, as JSON"
     )
 
 
@@ -58,13 +58,15 @@ def run(options: argparse.Namespace, output: Output) -> int:
     from ..verify.run import Verification
     from .checks import rest_of, subject_of
 
+    if options.output:
+        _check_writable(options)
     progress, events, waker = ProgressLine(), list[Event](), Waker()
     try:
         with open_feed(options, output, (SYMBOL, CONTRACT), quiet=True, on_event=events.append) as feed:
             subject = subject_of(options, feed.server, TIMEOUT)
             rest = rest_of(subject, waker)
             probes = [
-                Probe(subject.uta if dialect == "uta" else CLASSIC, market, rest, waker, TIMEOUT)
+                Probe(subject.uta if dialect == "uta" else CLASSIC, market, subject.endpoints, rest, waker, TIMEOUT)
                 for dialect in feeds_of(options.feed)
                 for market in (("uta-spot", "uta-futures") if dialect == "uta" else ("spot", "futures"))
             ]
@@ -88,20 +90,23 @@ def run(options: argparse.Namespace, output: Output) -> int:
     else:
         output.print(lines_of(seen, findings, output.width))
     differing = sum(finding.differs for finding in findings)
+    verdict = "is as this package believes, as far as it was seen"
     if differing:
-        output.aside.say(f"kucoin-sync: the venue differs in {differing} points from what this package believes")
-    else:
-        output.aside.say("kucoin-sync: the venue is as this package believes, as far as it was seen")
+        verdict = f"differs in {differing} point{'s' * (differing != 1)} from what this package believes"
+    output.aside.say(f"kucoin-sync: the venue {verdict}")
     return 1 if differing else 0
 
 
-def _writable(text: str) -> Path:
-    """Return the path of the report, which must not turn out to be unusable after a minute."""
+def _check_writable(options: argparse.Namespace) -> None:
+    """Exit with 2 if the report can't be written, which must not turn out after a minute. It leaves no file behind."""
+    path: Path = options.output
+    is_new = not path.exists()
     try:
-        open(text, "ab").close()
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text} can't be written: {error.strerror}") from None
-    return Path(text)
+        options.parser.error(f"{path} can't be written: {error.strerror}")
 
 
 def lines_of(seen: Seen, findings: list[Finding], width: int) -> list[Line]:
@@ -143,7 +148,7 @@ def _told(session: SessionSeen) -> str:
     seconds = {answered.name: answered.seconds for answered in session.answers}
     pong = seconds.get("ping")
     parts = [
-        f"{sum(each is not None for each in seconds.values())} answers",
+        f"answers: {sum(each is not None for each in seconds.values())}",
         "no pong" if pong is None else f"pong within {pong + 0.1:.1f} s",
         *([] if session.clock is None else [f"clock {session.clock:+.1f} s"]),
         *([] if session.silent is None else [f"cut after {session.silent:.0f} s of silence"]),

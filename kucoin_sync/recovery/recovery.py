@@ -20,6 +20,7 @@ from ..exceptions import InvalidTopic, KucoinSyncError
 from ..internal.guard import guarded
 from ..protocol.session_events import TopicKey
 from ..topics.grammar import argument_of, market_of
+from .candle_rows import candle_rows_for
 from .gate import RecoveringTopic, RecoveryGate, RowSource
 from .rows import trade_rows_for
 
@@ -130,7 +131,8 @@ class RestRecovery:
         """Ask REST again at once, which can be reached where KuCoin has just confirmed a topic."""
         now = time.monotonic()
         for topic, gate in self._recovering(keys):
-            self._queue.reachable(gate.topics[topic].source.market)
+            if (state := gate.topics.get(topic)) is not None:  # it may have been unsubscribed meanwhile
+                self._queue.reachable(state.source.market)
             gate.carried(topic, now)
 
     def lost(self, keys: list[TopicKey]) -> None:
@@ -180,7 +182,7 @@ class RestRecovery:
 
 
 def _source_of(topic: str) -> RowSource | None:
-    return trade_rows_for(topic)
+    return trade_rows_for(topic) or candle_rows_for(topic)
 
 
 def _known_source_of(topic: str) -> RowSource:

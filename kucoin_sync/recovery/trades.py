@@ -55,16 +55,19 @@ class Live(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """Deliver a row."""
+    """Deliver a row, a `Row` or one of another kind that has a `frame`."""
 
-    row: Row
+    row: Any
 
 
 class Gap(NamedTuple):
-    """Tell that something may be missing between two marks; None for what is unknown."""
+    """Tell that something may be missing between two marks; None for what is unknown.
 
-    last: Mark | None
-    first: Mark | None
+    A mark begins with a sequence and a time.
+    """
+
+    last: Any
+    first: Any
     reason: str
 
 

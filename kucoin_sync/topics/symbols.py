@@ -21,7 +21,13 @@ _BASES = (
     "NEO", "KSM", "EGLD", "FET", "RENDER", "STX", "WLD", "BONK", "FLOKI", "WIF", "JUP", "PYTH", "ONDO", "ENA",
     "HYPE", "KAS", "TAO", "TRUMP", "PENGU", "PAXG", "USDC", "USDE", "DAI",
 )  # fmt: skip
-_SPOT = tuple(f"{base}-{quote}" for quote in _QUOTES for base in _BASES if base != quote)
+_MAJOR = 20  # of these bases have other quote currencies than the first
+_SPOT = tuple(
+    f"{base}-{quote}"
+    for quote in _QUOTES
+    for base in (_BASES if quote == _QUOTES[0] else _BASES[:_MAJOR])
+    if base != quote
+)
 _CONTRACTS = tuple(f"{'XBT' if base == 'BTC' else base}USDTM" for base in _BASES if not base.startswith("USD"))
 COMMON = (*(symbol for symbol in _SPOT if symbol.endswith(f"-{_QUOTES[0]}")), *_CONTRACTS)
 """The symbols of the well-known ones that a shell completes."""

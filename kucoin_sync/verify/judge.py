@@ -155,4 +155,4 @@ def _judge_stream(stream: StreamSeen) -> Iterator[Finding]:
     )
     for count, what in counts:
         if count:
-            yield Finding("connections", f"{count} frames {what}", "frames")
+            yield Finding("connections", f"frames {what}: {count}", "frames")

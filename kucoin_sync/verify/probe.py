@@ -13,7 +13,8 @@ from typing import Any
 
 from ..exceptions import KucoinSyncError
 from ..limits import Limits
-from ..net.rest import Rest, default_context
+from ..net.connect_pace import connect_pace
+from ..net.rest import Endpoints, Rest, default_context
 from ..net.waker import Waker
 from ..net.websocket import ConnectionLost, SecretUrl, WebSocketConnection
 from ..protocol.dialect import Dialect, Server
@@ -36,13 +37,17 @@ class Probe:
     Args:
         dialect: with the URLs of the feed's servers, where these are fixed.
         market: "spot" or "futures", or "uta-spot" or "uta-futures".
+        endpoints: the base URLs of REST.
         rest, waker: fetch token and time, and cancel that; the caller owns them.
         timeout: seconds to wait for an answer.
     """
 
-    def __init__(self, dialect: Dialect, market: str, rest: Rest, waker: Waker, timeout: float) -> None:
+    def __init__(
+        self, dialect: Dialect, market: str, endpoints: Endpoints, rest: Rest, waker: Waker, timeout: float
+    ) -> None:
         self._dialect = dialect
         self._market = market
+        self._site = f"{dialect.name} {dialect.site or endpoints.of(market)}"
         self._rest = rest
         self._waker = waker
         self._timeout = timeout
@@ -110,10 +115,13 @@ class Probe:
         return self._rest.servers(self._dialect, self._market, private=False)[0]
 
     def _connect(self, server: Server) -> None:
+        limits = Limits(step_timeout=self._timeout)
+        while (delay := connect_pace.delay(self._site, limits.connections_per_minute, time.monotonic())) > 0:
+            self._waker.pause(delay)
         self._transport = WebSocketConnection.connect(
             SecretUrl(self._dialect.url(server, self._connect_id)),
             waker=self._waker,
-            limits=Limits(step_timeout=self._timeout),
+            limits=limits,
             context=default_context() if server.endpoint.startswith("wss:") else None,
             binary=self._dialect.binary,
         )

@@ -80,7 +80,7 @@ class Verification:
 
         Raises:
             ConnectionFailed: no service of the venue can be reached.
-        AuthenticationError: the account's topics are to be subscribed, and there is no key.
+            AuthenticationError: the account's topics are to be subscribed, and there is no key.
         """
         self._probes = list(probes)
         try:
@@ -151,7 +151,7 @@ class Verification:
         try:
             self._stream.subscribe(topic, callback=take, inline=True, timeout=self._timeout)
         except SubscriptionRejected as error:
-            return TopicLog(topic, "refused", f"{error.reason} (code {error.code})")
+            return TopicLog(topic, "refused", f"{error.reason}{f' (code {error.code})' if error.code else ''}")
         except (AckTimeout, ConnectionFailed, AuthenticationError) as error:
             self._unanswered[service] += 1
             if not isinstance(error, AckTimeout) or self._unanswered[service] >= _TRIES:

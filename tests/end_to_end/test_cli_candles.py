@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -39,6 +40,15 @@ def test_the_chart_begins_with_a_history_between_round_axes(
     assert re.search(r"close 6\d{4}(\.\d)? \([+-]", lines[-3])
 
 
+def test_a_history_that_does_not_come_is_not_waited_for_longer_than_the_command_lasts(
+    here: list[str], market: KucoinServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market.fail_rest("/api/v1/market/candles", hang=True)
+    assert main(["candles", "BTC-USDT", "--type", "1min", *here, "--plain", "--seconds", "1"]) == 0
+    said = capsys.readouterr().err
+    assert re.search(r"without a history: GET /api/v1/market/candles was not answered within (1|0\.\d) s", said)
+
+
 def pad(texts: list[str]) -> list[str]:
     width = max(map(len, texts))
     return [text.ljust(width) for text in texts]
@@ -60,4 +70,26 @@ def test_without_a_history_the_chart_starts_now_and_says_so(
     assert main(["candles", "BTC-USDT", "--type", "1min", *here, "--plain", "--count", "1"]) == 0
     out, err = capsys.readouterr()
     assert "close " in out
-    assert "kucoin-sync: the chart starts now, without a history: KuCoin answered GET /api/v1/market/candles" in err
+    assert (
+        "kucoin-sync: the chart of BTC-USDT starts now, without a history: KuCoin answered GET /api/v1/market/candles"
+        in err
+    )
+
+
+@pytest.mark.parametrize(("columns", "rows", "charts"), spread([(80, 24, 2), (120, 40, 3), (40, 14, 1)], 3))
+def test_several_symbols_have_a_chart_each_as_far_as_there_is_room(columns: int, rows: int, charts: int) -> None:
+    symbols = ["BTC-USDT", "ETH-USDT", "XBTUSDTM"]
+    with Terminal("candles", *symbols, "--type", "1hour", "--demo", columns=columns, rows=rows) as terminal:
+        text = terminal.wait_for(lambda text: text.count("close ") == charts)
+        terminal.press("q")
+        assert terminal.finish() == 0, terminal.errors()
+        assert not terminal.screen.wrapped
+    assert text.startswith("Candles, 1hour")
+    assert [line for line in text.splitlines() if line in symbols] == symbols[:charts]
+    assert ("and " in text) == (charts < 3)
+
+
+def test_the_candles_of_several_symbols_elsewhere_than_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["candles", "BTC-USDT,ETH-USDT", "--type", "1min", "--demo", "--count", "4"]) == 0
+    topics = {json.loads(line)["topic"] for line in capsys.readouterr().out.splitlines()}
+    assert topics == {"/market/candles:BTC-USDT_1min", "/market/candles:ETH-USDT_1min"}

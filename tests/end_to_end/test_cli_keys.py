@@ -59,6 +59,7 @@ def test_s_sorts_the_table(columns: int, rows: int, here: list[str]) -> None:
         assert terminal.finish() == 0, terminal.errors()
 
 
+@pytest.mark.long
 def test_a_key_ends_the_whole_tour() -> None:
     with Terminal("demo", "--seconds", "600") as terminal:
         terminal.wait_for(lambda text: text.startswith("1 of 5"))

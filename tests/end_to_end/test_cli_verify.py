@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from kucoin_sync.verify.plan import topics_of
 from kucoin_sync.verify.report import load
 
 TICKER, LEVEL2 = "/market/ticker:BTC-USDT", "/market/level2:BTC-USDT"
+MATCH, FUTURES_TICKER_V2 = "/market/match:BTC-USDT", "/contractMarket/tickerV2:XBTUSDTM"
+FUTURES_TICKER, UTA_TRADES = "/contractMarket/ticker:XBTUSDTM", "/uta/trade.SPOT:BTC-USDT"
+UTA_BOOK = "/uta/obu.SPOT:BTC-USDT_increment@10ms"
 
 
 def records(out: str, key: str) -> list[dict[str, Any]]:
@@ -52,27 +57,39 @@ def test_the_demo_is_green_for_both_feeds_and_its_report_can_be_judged_again(
 
 
 class Different(Demonstration):
-    """A market whose ticker has another name for the best ask, and whose book misses every 20th update."""
+    """A market whose pushes differ: other names, a number for text, an unknown member, updates that are missing."""
 
-    updates = 0
+    def __init__(self) -> None:
+        self.updates = Counter[str]()
+        super().__init__(("BTC-USDT", "XBTUSDTM"), 0)
 
     def step(self, symbol: str | None = None) -> list[Push]:
-        return [changed for push in super().step(symbol) if (changed := self._changed(push)) is not None]
+        return self.changed(super().step(symbol))
 
-    def _changed(self, push: Push) -> Push | None:
-        if push.topic == TICKER:
-            data = dict(push.data)
-            data["askBest"] = data.pop("bestAsk")
-            return push._replace(data=data)
-        if push.topic == LEVEL2:
-            self.updates += 1
-            return None if self.updates % 20 == 0 else push
-        return push
+    def take_pushes(self) -> list[Push]:
+        return self.changed(super().take_pushes())
+
+    def changed(self, pushes: list[Push]) -> list[Push]:
+        for place, push in enumerate(pushes):
+            if push.topic == TICKER:
+                data = {name.replace("bestAsk", "askBest"): value for name, value in push.data.items()}
+                pushes[place] = push._replace(data=data)
+            elif push.topic == FUTURES_TICKER:
+                pushes[place] = push._replace(data={**push.data, "price": float(push.data["price"])})
+            elif push.topic == MATCH:
+                pushes[place] = push._replace(subject="trade.match")
+            elif push.topic == FUTURES_TICKER_V2 and self.updates[push.topic] % 5 == 4:
+                pushes[place] = push._replace(data={**push.data, "sequence": 7})
+            elif push.topic == UTA_TRADES:
+                pushes[place] = push._replace(data={**push.data, "x": ""})
+            self.updates[push.topic] += 1
+        missing = {LEVEL2, UTA_BOOK}
+        return [push for push in pushes if push.topic not in missing or self.updates[push.topic] % 20]
 
 
 @pytest.fixture
 def kucoin_server_options() -> dict[str, Any]:
-    return {"exchange": Different(("BTC-USDT", "XBTUSDTM"), 0)}
+    return {"exchange": Different(), "ping_interval": 30.0, "clock": lambda: time.time() - 60.0}
 
 
 def test_each_difference_of_a_venue_is_found_and_named(
@@ -80,19 +97,37 @@ def test_each_difference_of_a_venue_is_found_and_named(
 ) -> None:
     kucoin_server.run_exchange()
     kucoin_server.reject_next(404, "topic does not exist", "/spotMarket/level1:BTC-USDT")
-    assert main(["verify", "--feed", "classic", "--seconds", "1.5", "--plain"]) == 1
+    kucoin_server.reject_next(0, "invalid request data", "/uta/mark-price:XBTUSDTM")
+    assert main(["verify", "--seconds", "2", "--plain"]) == 1
     out, err = capsys.readouterr()
     found = " ".join(out.split())
-    for text in (
+    texts = (
+        "spot: this machine's clock is 6",
+        "futures: this machine's clock is 6",
+        "spot: pingInterval is 30000 believed: pingInterval is 18000 and pingTimeout 10000 milliseconds. (observed)",
+        "futures: pingInterval is 30000",
+        "uta-spot: pingInterval is 30000",
+        "uta-futures: pingInterval is 30000",
         "/spotMarket/level1:BTC-USDT: it is refused: topic does not exist (code 404) believed: Each topic of the topic",
+        "/uta/mark-price:XBTUSDTM: it is refused: invalid request data believed: ",
         f"{TICKER}: askBest (text) is not a member of Ticker believed: The data of a push has no members",
+        f"{TICKER}: askBestSize (text) is not a member of Ticker",
         f"{TICKER}: bestAsk never comes believed: The data of a push has the members that the local KuCoin always",
+        f"{TICKER}: bestAskSize never comes",
+        f"{FUTURES_TICKER}: price is number where text is usual believed: Each member is text, number, list or object",
+        f"{FUTURES_TICKER_V2}: its sequences: after ",
+        f"{MATCH}: its subject is 'trade.match', where 'trade.l3match' is usual believed: The subject of a push is one",
+        f"{UTA_TRADES}: x (text) is not a member of UtaTrade",
         f"{LEVEL2}: its sequences: a hole: after ",
         f"{LEVEL2}: the book can't be kept up to the later snapshot: ",
-    ):
-        assert f"differs {text}" in found, out
-    assert out.count("\ndiffers") == 5, out
-    assert "the venue differs in 5 points from what this package believes" in err
+        f"{UTA_BOOK}: its sequences: a hole: after ",
+        f"{UTA_BOOK}: the book can't be kept: ",
+    )
+    assert len(texts) == 20
+    for text in texts:
+        assert f"differs {text}" in found, f"{text} is not in {out}"
+    assert out.count("\ndiffers") == len(texts), out
+    assert f"the venue differs in {len(texts)} points from what this package believes" in err
     assert any(line.split() == ["refused", "0", "0", "1", "/spotMarket/level1:BTC-USDT"] for line in out.splitlines())
 
 
@@ -107,6 +142,7 @@ def test_where_there_is_no_venue_it_says_so(capsys: pytest.CaptureFixture[str], 
 def test_a_report_that_can_not_be_written_is_refused_at_once(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["verify", "--demo", "-o", str(tmp_path / "missing" / "report.json")])
-    assert "can't be written" in capsys.readouterr().err
+    for path in (tmp_path / "missing" / "report.json", tmp_path):
+        with pytest.raises(SystemExit, match="2"):
+            main(["verify", "--demo", "-o", str(path)])
+        assert f"{path} can't be written" in capsys.readouterr().err

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
+from kucoin_sync.net.connect_pace import connect_pace
 from kucoin_sync.net.rest import Endpoints, Rest, default_context
 from kucoin_sync.net.waker import Waker
 from kucoin_sync.protocol.classic import CLASSIC
@@ -33,7 +35,7 @@ def probing(server: KucoinServer, market: str = "spot", timeout: float = LIMIT) 
         rest = Rest(endpoints, waker=waker, context=default_context, proxy="", timeout=LIMIT)
         stack.callback(rest.close)
         uta = Uta(Hosts(server.endpoint("uta-spot"), server.endpoint("uta-futures"), server.endpoint("uta")))
-        probe = Probe(uta if market.startswith("uta") else CLASSIC, market, rest, waker, timeout)
+        probe = Probe(uta if market.startswith("uta") else CLASSIC, market, endpoints, rest, waker, timeout)
         stack.callback(probe.close)
         yield probe
 
@@ -75,6 +77,14 @@ def test_answers_that_do_not_come_are_named(
         seen = probe.seen()
     assert len(seen.answers) == asked
     assert facts_of(seen) == facts
+
+
+def test_its_connections_count_among_those_of_the_process(server: KucoinServer) -> None:
+    with probing(server) as probe:
+        probe.talk()
+    for _ in range(24):
+        assert not connect_pace.delay(f"classic {server.rest_url}", 25, time.monotonic())
+    assert connect_pace.delay(f"classic {server.rest_url}", 25, time.monotonic()) > 0, "the 26th in a minute"
 
 
 def test_without_a_welcome_nothing_is_asked(server: KucoinServer) -> None:

@@ -474,6 +474,7 @@ LOCKS: dict[str, Callable[[Stream, Any, Any], Any]] = {
     "the executor of callbacks": lambda stream, sub, book: stream._callbacks.executor._lock,
     "the books": lambda stream, sub, book: stream._books._lock,
     "the snapshots": lambda stream, sub, book: stream._books._snapshots._lock,
+    "the quota of REST": lambda stream, sub, book: stream._quota.lock,
     "a book": lambda stream, sub, book: book._follower.lock,
     "a book's reader lock": lambda stream, sub, book: book._follower.reader_lock,
     "the pace of connecting": lambda stream, sub, book: (
@@ -502,7 +503,7 @@ def test_a_fork_while_another_thread_holds_any_lock_leaves_the_child_free(
         def look(say: Say) -> None:
             heard.clear()
             events.all.clear()
-            stream.subscribe("/market/match:BTC-USDT", timeout=LIMIT).close()
+            stream.subscribe("/market/match:BTC-USDT", recover=True, timeout=LIMIT).close()
             subscription.get(timeout=LIMIT)
             reached(heard, "no callback was run")
             events.wait(Connected)

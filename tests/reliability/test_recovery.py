@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import pytest
 
-from kucoin_sync import Message, Stream, Subscription, topics
+from kucoin_sync import InvalidTopic, Message, Stream, Subscription, topics
 from kucoin_sync.events import RecoveryIncomplete
+from kucoin_sync.recording import Recorder, ReplayStream
+from kucoin_sync.recovery import trades
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..end_to_end.conftest import Events
 from ..support.selection import first
-from ..support.threads import LIMIT
+from ..support.threads import LIMIT, until
 from .conftest import MakeServer, MakeStream
 
 SPOT, FUTURES = "BTC-USDT", "XBTUSDTM"
 SIZES = {SPOT: "0.0001", FUTURES: "1"}
-TRADES = (topics.match(SPOT), topics.futures.match(FUTURES), topics.uta.trades(SPOT), topics.uta.trades(FUTURES))
-MATCH = TRADES[0]
+MATCH = topics.match(SPOT)
 STRANGER = ""
 
 
@@ -69,7 +73,9 @@ def numbers(messages: list[Message]) -> list[int]:
     return [sequence_of(message) for message in messages]
 
 
-@pytest.mark.parametrize("topic", first(*TRADES))
+@pytest.mark.parametrize(
+    "topic", first(MATCH, topics.futures.match(FUTURES), topics.uta.trades(SPOT), topics.uta.trades(FUTURES))
+)
 def test_trades_of_a_cut_are_recovered_in_their_place(
     server: KucoinServer, stream: Stream, events: Events, topic: str
 ) -> None:
@@ -93,3 +99,180 @@ def test_trades_of_a_cut_are_recovered_in_their_place(
     assert numbers(theirs) == [each for each in truth(server, symbol) if each not in missed]
     assert {message.epoch for message in theirs} == {1, 2}
     assert not any(message.recovered for message in theirs)
+
+
+def test_what_is_recovered_is_the_trade_as_it_was(server: KucoinServer, stream: Stream) -> None:
+    subscription = stream.subscribe(MATCH, recover=True)
+    trade(server, times=2)
+    cut(server)
+    trade(server, times=5)
+    server.wait_subscribed(MATCH, timeout=LIMIT)
+    trade(server)
+    messages = take(subscription, truth(server)[-1])
+    with server.trading() as exchange:
+        trades = exchange.trades(SPOT)
+    assert [
+        (int(m["data"]["sequence"]), m.payload.price, m.payload.size, m.data["side"], m.payload.time_ns)
+        for m in messages
+    ] == [tuple(each) for each in trades]
+    recovered = next(message for message in messages if message.recovered)
+    assert recovered["data"]["makerOrderId"] is None
+    assert recovered.payload.maker_order_id is None
+    assert recovered.payload.trade_id == recovered["data"]["sequence"]
+    assert type(recovered.payload) is type(messages[0].payload)
+    assert pickle.loads(pickle.dumps(recovered)).recovered
+
+
+@pytest.mark.parametrize("inline", first(False, True))
+def test_callbacks_get_what_was_missed_too(server: KucoinServer, stream: Stream, inline: bool) -> None:
+    got: list[int] = []
+    stream.subscribe(MATCH, recover=True, callback=lambda m: got.append(sequence_of(m)), inline=inline)
+    trade(server, times=2)
+    cut(server)
+    trade(server, times=5)
+    server.wait_subscribed(MATCH, timeout=LIMIT)
+    trade(server)
+    until(lambda: got == truth(server), "not all trades came")
+
+
+@pytest.mark.parametrize("overflow", first("raise", "drop_newest", "drop_oldest", "latest"))
+def test_recovered_messages_overflow_as_others_do(server: KucoinServer, stream: Stream, overflow: str) -> None:
+    small = stream.subscribe(MATCH, recover=True, maxsize=2, overflow=overflow)
+    large = stream.subscribe(MATCH, recover=True)
+    trade(server)
+    cut(server)
+    trade(server, times=9)
+    server.wait_subscribed(MATCH, timeout=LIMIT)
+    trade(server)
+    take(large, truth(server)[-1])
+    until(lambda: small.pending + small.dropped == len(truth(server)), "some were neither queued nor counted")
+    assert small.pending <= 2
+
+
+def test_while_rest_is_down_the_stream_goes_on_and_tells_it(
+    server: KucoinServer, stream: Stream, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trades, "HOLD_SECONDS", 0.2)
+    subscription = stream.subscribe(MATCH, recover=True)
+    trade(server)
+    last = truth(server)[-1]
+    server.fail_rest("/api/v1/market/histories", 500, "500000", times=None)
+    cut(server)
+    trade(server, times=4)
+    missed = truth(server)[truth(server).index(last) + 1 :]
+    server.wait_subscribed(MATCH, timeout=LIMIT)
+    trade(server)
+    messages = take(subscription, truth(server)[-1])
+    assert numbers(messages) == [each for each in truth(server) if each not in missed]
+    event = events.wait(RecoveryIncomplete, timeout=LIMIT)
+    after = numbers(messages)[numbers(messages).index(last) + 1]
+    assert (event.topic, event.last_sequence, event.first_sequence) == (MATCH, last, after)
+    assert "500000" in event.reason
+    assert [message.epoch for message in messages if sequence_of(message) <= last][-1] == 1
+    assert {message.epoch for message in messages if sequence_of(message) > last} == {2}
+
+
+def test_more_trades_than_rest_tells_are_told_as_missing(server: KucoinServer, stream: Stream, events: Events) -> None:
+    subscription = stream.subscribe(MATCH, recover=True)
+    trade(server)
+    live = truth(server)
+    server.fail_rest("/api/v1/market/histories", drop=True)
+    cut(server)
+    trade(server, times=130)
+    rest = truth(server)[-100:]
+    server.wait_subscribed(MATCH, timeout=LIMIT)
+    trade(server)
+    messages = take(subscription, truth(server)[-1])
+    found = numbers(messages)
+    event = events.wait(RecoveryIncomplete, timeout=LIMIT)
+    assert found[: len(live)] == live
+    assert (event.last_sequence, event.first_sequence) == (live[-1], found[len(live)])
+    assert found[len(live) :] == truth(server)[truth(server).index(event.first_sequence) :]
+    assert event.first_sequence >= rest[0]
+    assert messages[0].epoch < messages[-1].epoch
+
+
+def test_a_candle_made_of_the_delivered_trades_is_the_exchanges(server: KucoinServer, stream: Stream) -> None:
+    subscription = stream.subscribe(MATCH, recover=True)
+    for _ in range(2):
+        trade(server, times=3)
+        cut(server)
+        trade(server, times=7)
+        server.wait_subscribed(MATCH, timeout=LIMIT)
+    trade(server)
+    payloads = [message.payload for message in take(subscription, truth(server)[-1])]
+    with server.trading() as exchange:
+        candle = exchange.candles(SPOT)[-1]
+    prices = [payload.price for payload in payloads]
+    assert (prices[0], max(prices), min(prices), prices[-1]) == candle[1:5]
+    assert sum(payload.size for payload in payloads) == candle.volume
+    assert sum(payload.size * payload.price for payload in payloads) == candle.turnover
+
+
+CANDLES = (topics.candles(SPOT, "1min"), topics.futures.candles(FUTURES, "1min"))
+
+
+@pytest.mark.parametrize("topic", first(*CANDLES))
+def test_candles_that_ended_during_a_cut_are_recovered(server: KucoinServer, stream: Stream, topic: str) -> None:
+    symbol = topic.partition(":")[2].rpartition("_")[0]
+    subscription = stream.subscribe(topic, recover=True)
+    pass_minutes(server, symbol, 1)
+    cut(server)
+    pass_minutes(server, symbol, 3)
+    server.wait_subscribed(topic, timeout=LIMIT)
+    pass_minutes(server, symbol, 2)
+    with server.trading() as exchange:
+        wanted = {each.start: each for each in exchange.candles(symbol)[-6:]}
+    got: dict[int, Message] = {}
+    while not got or max(got) < max(wanted):
+        message = subscription.get(timeout=LIMIT)
+        assert message.payload.start_ns // 10**9 >= max(got, default=0)
+        got[message.payload.start_ns // 10**9] = message
+    assert got.keys() == wanted.keys()
+    for start, candle in wanted.items():
+        payload = got[start].payload
+        found = (payload.open, payload.high, payload.low, payload.close, payload.volume)
+        assert found == candle[1:6], f"the candle of {start} is not that of the exchange"
+    assert [got[start].recovered for start in sorted(got)] == [False, True, True, True, False, False]
+    assert {message.epoch for message in got.values()} == {1}
+
+
+def pass_minutes(server: KucoinServer, symbol: str, minutes: int) -> None:
+    """Begin so many minutes, trade in each, and push its candle a while after its begin."""
+    for _ in range(minutes):
+        with server.trading() as exchange:
+            exchange.now_ns += 60 * 10**9 - exchange.now_ns % (60 * 10**9) + 5 * 10**9
+        trade(server, symbol, 3)
+        server.beat_exchange()
+
+
+@pytest.mark.parametrize(
+    "topic", [topics.ticker(SPOT), topics.uta.candles(SPOT, "1min"), topics.futures.candles(FUTURES, "3min")]
+)
+def test_a_topic_that_can_not_be_recovered_is_an_error(stream: Stream, topic: str) -> None:
+    with pytest.raises(InvalidTopic, match="can't be recovered"):
+        stream.subscribe(topic, recover=True)
+
+
+def test_tunnels_and_private_messages_are_not_recovered(stream: Stream) -> None:
+    with stream.tunnel("bt1") as tunnel, pytest.raises(InvalidTopic, match="in a tunnel"):
+        tunnel.subscribe(MATCH, recover=True)
+    with pytest.raises(ValueError, match="public"):
+        stream.subscribe(MATCH, recover=True, private=True)
+
+
+def test_a_recording_has_what_was_recovered_in_its_place(server: KucoinServer, stream: Stream, tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl"
+    with Recorder(stream, path):
+        subscription = stream.subscribe(MATCH, recover=True)
+        trade(server, times=2)
+        cut(server)
+        trade(server, times=5)
+        server.wait_subscribed(MATCH, timeout=LIMIT)
+        trade(server)
+        live = take(subscription, truth(server)[-1])
+    with ReplayStream(path, speed=None) as replay:
+        recovering, plain = replay.subscribe(MATCH, recover=True), replay.subscribe(MATCH)
+        replayed, others = list(recovering), list(plain)
+    assert [(m.raw, m.recovered, m.epoch) for m in replayed] == [(m.raw, m.recovered, m.epoch) for m in live]
+    assert numbers(others) == [sequence_of(message) for message in live if not message.recovered]

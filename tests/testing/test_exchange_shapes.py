@@ -76,7 +76,7 @@ WALLET = texts(
 )
 
 POSITION = {
-    **texts("id symbol marginMode positionSide settleCurrency changeReason"),
+    **texts("symbol marginMode positionSide settleCurrency changeReason"),
     **dict.fromkeys(("autoDeposit", "crossMode", "isOpen"), bool),
     **integers("currentTimestamp currentQty realLeverage"),
     **floats(

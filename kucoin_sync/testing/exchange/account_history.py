@@ -212,7 +212,7 @@ class AccountHistory:
 
 
 def position_row(spec: Spec, wallet: FuturesWallet, now_ns: int) -> Row:
-    """Return the present position in a contract, in the form of rows and pushes."""
+    """Return the present position in a contract as a row of REST. A push has the same members but `id`."""
     position = wallet.position(spec)
     mark = wallet.mark(spec.symbol)
     lots, cost = position.lots, value_of(spec, position.cost)

@@ -15,6 +15,7 @@ from typing import Any
 from . import snapshots
 from .account_history import AccountHistory
 from .accounts import Accounts
+from .history import PublicCandle
 from .ledger import SCALE
 from .market import Market
 from .orders import Order, OrderRejected
@@ -223,6 +224,23 @@ class Exchange:
     def trades(self, symbol: str) -> list[PublicTrade]:
         """Return the latest trades of a symbol, up to 20,000, as exact numbers, oldest first."""
         return self._market(symbol).tape.public(self.now_ns)
+
+    def candles(self, symbol: str, length: str = "1min") -> list[PublicCandle]:
+        """Return the candles of a length, of a month at most, as exact numbers, oldest first."""
+        market = self._market(symbol)
+        prices, sizes, values = market.spec.price_scale, market.spec.size_scale, market.spec.value_scale
+        return [
+            PublicCandle(
+                bar.start,
+                exact(bar.open, prices),
+                exact(bar.high, prices),
+                exact(bar.low, prices),
+                exact(bar.close, prices),
+                exact(bar.volume, sizes),
+                exact(bar.turnover, values),
+            )
+            for bar in market.candles(length, self.now_ns)
+        ]
 
     def trade_rows(self, symbol: str, as_of_ns: int, *, uta: bool = False) -> list[dict[str, Any]]:
         """Return the latest 100 trades up to an instant, as KuCoin's REST does, or that of its UTA feed."""

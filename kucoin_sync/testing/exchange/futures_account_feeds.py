@@ -92,6 +92,7 @@ class FuturesAccountFeed:
         topic = f"/contract/position:{self._spec.symbol}"
         if event.kind == MATCH and self._outbox.wanted(topic):
             data = {**position_row(self._spec, account.wallet, event.now_ns), "changeReason": "positionChange"}
+            del data["id"]  # which only rows of REST have
             self._outbox.put_private(topic, "position.change", data, account.user)
 
     def _book(self, account: Account, event: Event, order: Order) -> bool:

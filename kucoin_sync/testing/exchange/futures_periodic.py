@@ -61,6 +61,8 @@ class FuturesTimer:
         if not self._outbox.wanted(topic):
             return
         bar = self._history.candle(length, now_ns)
+        if not bar.volume:
+            return  # KuCoin has no candle of a time in which nothing was traded
         prices = [text(price, self._spec.price_scale) for price in (bar.open, bar.close, bar.high, bar.low)]
         candle = [str(bar.start), *prices, text(bar.turnover, self._spec.value_scale), str(bar.volume)]
         data = {"symbol": self._spec.symbol, "candles": candle, "time": now_ns // _MS}

@@ -11,10 +11,12 @@ import random
 from collections import deque
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from decimal import Decimal
+from typing import NamedTuple
 
 from .specs import Spec
 
-__all__ = ["Bar", "History"]
+__all__ = ["Bar", "History", "PublicCandle"]
 
 _MINUTE_NS = 60_000_000_000
 _DAY = 86_400
@@ -70,6 +72,18 @@ def span_start(length: str, second: int) -> int:
 def span_end(length: str, start: int) -> int:
     """Return the second at which the candle ends that starts at `start`."""
     return start + _SECONDS[length] if length in _SECONDS else span_start(length, start + 32 * _DAY)
+
+
+class PublicCandle(NamedTuple):
+    """One candle as exact numbers; `start` is in seconds since 1970."""
+
+    start: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    turnover: Decimal
 
 
 class History:

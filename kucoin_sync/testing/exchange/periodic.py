@@ -74,6 +74,8 @@ class SpotTimer:
             return
         spec = self._spec
         bar = self._history.candle(length, now_ns)
+        if not bar.volume:
+            return  # KuCoin has no candle of a time in which nothing was traded
         candle = [
             str(bar.start),
             text(bar.open, spec.price_scale),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import Message
-from kucoin_sync.cli.candles import Chart
+from kucoin_sync.cli.candles import Chart, Series
 from kucoin_sync.cli.chart import Bar
 from kucoin_sync.cli.history import LENGTHS, past_candles, past_trades
 from kucoin_sync.cli.layout import UNICODE
@@ -64,7 +64,7 @@ def spot_row(start: int, *numbers: str) -> list[str]:
 
 def test_spot_candles_are_told_the_newest_first_with_the_close_second() -> None:
     rest = Rest([spot_row(1_700_000_040, "3", "4", "6", "2", "9"), spot_row(1_699_999_980, "1", "3", "5", "1", "7")])
-    bars = past_candles(rest, "BTC-USDT", "1min", NOW)  # type: ignore[arg-type]
+    bars = past_candles(rest, "BTC-USDT", "1min", NOW, 60)  # type: ignore[arg-type]
     query = {"symbol": "BTC-USDT", "type": "1min", "startAt": str(1_700_000_001 - 24_000), "endAt": "1700000001"}
     assert rest.asked == ("spot", "/api/v1/market/candles", query)
     assert rest.closed
@@ -76,7 +76,7 @@ def test_spot_candles_are_told_the_newest_first_with_the_close_second() -> None:
 
 def test_futures_candles_are_told_with_the_close_last() -> None:
     rest = Rest([[1_699_999_980_000, 1, 5, 1, 3, 7], [1_700_000_040_000, 3.5, 6, 2, 4, 9, 99]])
-    bars = past_candles(rest, "XBTUSDTM", "1hour", NOW)  # type: ignore[arg-type]
+    bars = past_candles(rest, "XBTUSDTM", "1hour", NOW, 60)  # type: ignore[arg-type]
     begin = 1_700_000_001 - 200 * 3600
     query = {"symbol": "XBTUSDTM", "granularity": "60", "from": f"{begin}000", "to": "1700000001000"}
     assert rest.asked == ("futures", "/api/v1/kline/query", query)
@@ -86,7 +86,7 @@ def test_futures_candles_are_told_with_the_close_last() -> None:
 @pytest.mark.parametrize("length", ["3min", "1month"])
 def test_what_rest_does_not_have_is_not_asked_for(length: str) -> None:
     rest = Rest(None)
-    assert past_candles(rest, "XBTUSDTM", length, NOW) == []  # type: ignore[arg-type]
+    assert past_candles(rest, "XBTUSDTM", length, NOW, 60) == []  # type: ignore[arg-type]
     assert rest.asked is None
 
 
@@ -97,9 +97,9 @@ def test_every_candle_type_has_a_length() -> None:
 @pytest.mark.parametrize("odd", [None, [], ["1"], ["x", "1", "1", "1", "1", "1"], [1, "NaN", 1, 1, 1, 1], 7])
 def test_a_row_that_can_not_be_read_is_left_out(odd: Any) -> None:
     rest = Rest([odd, spot_row(1_699_999_980, "1", "3", "5", "1", "7")])
-    assert len(past_candles(rest, "BTC-USDT", "1min", NOW)) == 1  # type: ignore[arg-type]
+    assert len(past_candles(rest, "BTC-USDT", "1min", NOW, 60)) == 1  # type: ignore[arg-type]
     rest.answer = odd
-    assert past_candles(rest, "BTC-USDT", "1min", NOW) == []  # type: ignore[arg-type]
+    assert past_candles(rest, "BTC-USDT", "1min", NOW, 60) == []  # type: ignore[arg-type]
 
 
 def candles_message(start: int, *numbers: str) -> Message:
@@ -113,10 +113,10 @@ def test_a_chart_goes_on_from_the_candle_that_was_open() -> None:
     rest = Rest([spot_row(60, "2", "3", "4", "1", "5"), spot_row(0, "1", "2", "2", "1", "3")])
     pushed = [(0, "9", "9", "9", "9", "9"), (60, "2", "5", "6", "1", "8"), (120, "5", "5", "5", "5", "1")]
     waiting = Waiting(*(candles_message(*row) for row in pushed))
-    view = Chart(waiting, "BTC-USDT", "1min", UNICODE)  # type: ignore[arg-type]
-    view.begin(rest, NOW)  # type: ignore[arg-type]
-    view.update()
-    assert [(bar.start_ns // 10**9, bar.close, bar.volume) for bar in view._bars] == [
+    series = Series("BTC-USDT", "1min")
+    series.begin(rest, NOW, 60)  # type: ignore[arg-type]
+    Chart(waiting, [series], "1min", UNICODE).update()  # type: ignore[arg-type]
+    assert [(bar.start_ns // 10**9, bar.close, bar.volume) for bar in series.bars] == [
         (0, 2, 3),
         (60, 5, 8),
         (120, 5, 1),
@@ -138,12 +138,13 @@ def test_short_candles_begin_with_the_last_trades_each_counted_once(symbol: str,
     name = "time" if "-" in symbol else "ts"
     told = [{name: (BEGAN + at) * 10**9, "price": price, "size": "1"} for at, price in ((7, "3"), (5, "2"), (1, "1"))]
     rest = Rest(told)
-    assert [trade[1] for trade in past_trades(rest, symbol)] == [1, 2, 3]  # type: ignore[arg-type]
+    assert [trade[1] for trade in past_trades(rest, symbol, 60)] == [1, 2, 3]  # type: ignore[arg-type]
     assert rest.asked is not None
     assert rest.asked[1] == f"/api/v1/{path}"
-    waiting = Waiting(match(7, "3"), match(8, "4"), match(10, "5"))
-    view = Chart(waiting, symbol, "5s", UNICODE)  # type: ignore[arg-type]
-    view.begin(rest, NOW)  # type: ignore[arg-type]
-    view.update()
-    bars = [(bar.start_ns // 10**9 - BEGAN, bar.open, bar.close, bar.volume) for bar in view._bars]
+    messages = match(7, "3"), match(8, "4"), match(10, "5")
+    series = Series(symbol, "5s")
+    series.begin(rest, NOW, 60)  # type: ignore[arg-type]
+    for message in messages:
+        series.note(message)
+    bars = [(bar.start_ns // 10**9 - BEGAN, bar.open, bar.close, bar.volume) for bar in series.bars]
     assert bars == [(5, 2, 4, 3), (10, 5, 5, 1)]

@@ -58,7 +58,9 @@ def test_a_symbol_that_was_heard_is_not_named_when_it_pauses() -> None:
 def test_where_a_well_known_symbol_is_silent_the_pace_of_its_topic_is_told() -> None:
     silence, _, said = watching("/contract/announcement:XBTUSDTM")
     silence.takes(Stale(("/contract/announcement:XBTUSDTM",), 3.0))
-    assert said[0].endswith("nothing has happened there: /contract/announcement is pushed every 8 hours.")
+    assert said[0].endswith(
+        "nothing has happened there (/contract/announcement, pushed: every 8 hours), or KuCoin has no such symbol."
+    )
 
 
 def test_without_a_suggestion_the_spelling_is_to_be_checked() -> None:

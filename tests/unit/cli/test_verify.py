@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kucoin_sync.cli.layout import text_of
+from kucoin_sync.cli.registry import read
 from kucoin_sync.cli.verify import lines_of
 from kucoin_sync.verify.judge import judge
 from kucoin_sync.verify.seen import Answered, BookSeen, Seen, SessionSeen, Shape, TopicSeen
@@ -34,8 +37,8 @@ def shown(width: int) -> list[str]:
 
 def test_the_summary_names_services_topics_books_and_what_differs() -> None:
     assert shown(90) == [
-        "spot         1 answers, pong within 0.2 s, clock -0.2 s, cut after 60 s of silence, closed",
-        "             with code 1000",
+        "spot         answers: 1, pong within 0.2 s, clock -0.2 s, cut after 60 s of silence,",
+        "             closed with code 1000",
         "uta-spot     no route to host",
         "",
         "         messages  typed  differs  topic",
@@ -69,3 +72,9 @@ def test_no_line_is_wider_than_the_terminal_and_each_state_can_be_seen(width: in
     assert [line.split()[:2] for line in lines if line.startswith(("acked", "silent", "refused"))] == [
         ["acked", "1,234"], ["silent", "0"], ["refused", "0"],
     ]  # fmt: skip
+
+
+def test_reading_the_command_line_makes_no_report(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    assert read(["verify", "-o", str(path)]).output == path
+    assert not path.exists()

@@ -114,6 +114,20 @@ def test_a_confirmed_topic_is_asked_for_at_once(rig: Rig) -> None:
     rig.queue.next()
 
 
+def test_a_topic_may_be_unsubscribed_while_it_is_confirmed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = str(topics.match("ETH-USDT"))
+    rig.gate.add(other)
+    reached: list[str] = []
+
+    def unsubscribe_meanwhile(market: str) -> None:
+        reached.append(market)
+        rig.gate.remove(other)
+
+    monkeypatch.setattr(rig.queue, "reachable", unsubscribe_meanwhile)
+    rig.recovery.carried([*KEYS, TopicKey(other)])
+    assert reached == ["spot"]
+
+
 @pytest.mark.parametrize("fatal", [False, True])
 def test_a_failure_is_followed_by_another_request(rig: Rig, fatal: bool) -> None:
     rig.push(1)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync.topics import TABLE
 from kucoin_sync.verify.facts import FACTS
 from kucoin_sync.verify.judge import absent_members, judge, judge_topic, state_of
 from kucoin_sync.verify.plan import topics_of
@@ -151,7 +150,7 @@ def test_what_could_not_be_compared_is_a_note_and_a_missing_snapshot_a_differenc
 @pytest.mark.parametrize(
     ("stream", "fact", "text"),
     [
-        (StreamSeen(unreadable=2), "frames", "2 frames that can't be read"),
+        (StreamSeen(unreadable=2), "frames", "frames that can't be read: 2"),
         (StreamSeen(unknown_types=1), "frames", "of an unknown type"),
         (StreamSeen(unrouted=1), "frames", "that belong to no subscription"),
         (StreamSeen(lost=["disconnected: bye"]), "stays open", "bye"),
@@ -203,14 +202,6 @@ def test_members_that_may_be_absent_are_listed_and_no_difference() -> None:
     seen = topic_seen(topic, frames_of(topic))
     assert absent_members(seen) == ["Depth: sequence", "Depth: ts"]
     assert list(judge_topic(seen, 60)) == []
-
-
-def test_every_topic_of_the_table_is_subscribed() -> None:
-    wanted = {topic.partition(":")[0] for topic in topics_of("all", private=True)}
-    assert wanted == {row.prefix for row in TABLE}
-    assert {topic.partition(":")[0] for topic in topics_of("uta")} == {
-        row.prefix for row in TABLE if row.dialect == "uta" and not row.private
-    }
 
 
 def test_every_fact_has_a_sentence_and_a_source() -> None:

@@ -1,0 +1,223 @@
+"""Join the candles that REST tells with those that were pushed. Pure.
+
+A pushed candle has all trades since its start, so that nothing is missing as long as it is the same candle. When a
+later one is pushed after a cut, REST has to tell the candles before it, from the one on that was open at the cut.
+Rules:
+1. A row of REST is final if the answer has a later row, and that one has begun more than 2 seconds ago. A row that is
+   not final is delivered too while nothing is pushed, if it shows more volume than the last message.
+2. Pushes of a later candle are held until an answer has a row of that candle or a later one, and final rows before it.
+   The row of the candle that was open at the cut must be among them: that is the overlap.
+3. An answer in which that row has less volume than was pushed shows an earlier state: another is fetched. An answer
+   with later rows but without that row closes nothing: the gap is told.
+4. Pushes that are held for too long, or are too many, are delivered after a gap that is told. At another cut those
+   that are held are dropped: later ones, and rows, show all that they showed.
+
+A range of REST without a row had no trade. Instants are monotonic seconds, and arguments. The server's time is only
+estimated from the times of pushes, never too late. Source of the rules: KuCoin's REST documentation and recorded
+answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from .trades import HOLD_SECONDS, MAX_HELD, Gap, Live, Recovered, Step
+
+__all__ = ["CandleJoin", "CandleMark", "CandleRow"]
+
+_GRACE = 2.0  # seconds after which KuCoin has put all trades into a candle
+_LONGEST_LAG = 30.0  # seconds after which REST surely tells a candle
+_INTERVAL, _LONGEST_INTERVAL = 1.0, 8.0  # seconds between two requests
+_QUIET_TRIES = 5  # answers after the confirmation, while no push comes
+
+
+class CandleMark(NamedTuple):
+    """The state of a candle: its start in seconds since 1970, the time of the push in nanoseconds, and the volume."""
+
+    sequence: int
+    time_ns: int
+    volume: Decimal
+
+
+class CandleRow(NamedTuple):
+    """A candle that REST has told, as the frame in which it would have been pushed."""
+
+    mark: CandleMark
+    frame: bytes
+
+
+class CandleJoin:
+    """Fills the gap in one topic's candles, from a cut until the pushes go on; see `trades.TradeJoin`.
+
+    Args:
+        last: the last candle that was delivered.
+        now: the instant of the cut.
+        span: the seconds of a candle, of a month those of the longest.
+        most_rows: the largest number of rows of an answer.
+
+    Attributes:
+        done: the pushes go on, and need no join any more.
+        failure: why REST does not answer, for the reason of a gap.
+    """
+
+    def __init__(self, last: CandleMark, now: float, span: int, most_rows: int) -> None:
+        self.done = False
+        self.failure = ""
+        self._last = last
+        self._span = span
+        self._most_rows = most_rows
+        self._from = last.sequence  # the start of the next range to ask for
+        self._is_matched = False  # whether an answer had the candle that was open at the cut
+        self._held: list[tuple[CandleMark, Any]] = []  # pushes, all of one connection
+        self._held_since = math.inf
+        self._carried_at = math.inf
+        self._answers = 0  # to requests after the confirmation
+        self._interval = _INTERVAL
+        self._fetch_at = now
+        self._offset = -math.inf  # the server's time minus the monotonic clock, at least
+        self._note_time(last, now)
+
+    @property
+    def fetch_at(self) -> float:
+        """The instant of the next request; infinite if there is none."""
+        return math.inf if self.done else self._fetch_at
+
+    @property
+    def deadline(self) -> float:
+        """The instant at which `give_up` is to be called."""
+        return math.inf if self.done else self._held_since + HOLD_SECONDS
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The starts of the first and the last candle to ask for, in seconds since 1970."""
+        return self._from, self._from + (self._most_rows - 1) * self._span
+
+    def lost(self, now: float) -> list[Step]:
+        """Note that the topic is not pushed any more."""
+        self._take_held()
+        self._carried_at = math.inf
+        self._fetch_soon(now)
+        return []
+
+    def carried(self, now: float) -> list[Step]:
+        """Note that the server has confirmed the topic."""
+        if self._carried_at == math.inf:
+            self._carried_at, self._answers = now, 0
+            self._fetch_soon(now)
+        return []
+
+    def pushed(self, mark: CandleMark | None, push: Any, now: float) -> list[Step]:
+        """Take a push; a mark of None means that its place is unknown."""
+        if self.done:
+            return [Live(push)]
+        if mark is None:
+            self.done = True
+            return [*self.give_up(_NO_START), Gap(self._last, None, _NO_START), Live(push)]
+        self._note_time(mark, now)
+        if mark.sequence < self._last.sequence:
+            return []  # REST was faster
+        if mark.sequence == self._last.sequence:
+            self.done = mark.volume >= self._last.volume  # else REST was faster
+            return [Live(push)] if self.done else []
+        if not self._held:
+            self._held_since = now
+            self._fetch_soon(now)
+        self._held.append((mark, push))
+        return self.give_up("too many pushes had to wait") if len(self._held) > MAX_HELD else []
+
+    def answered(self, rows: Sequence[CandleRow], asked_at: float, now: float) -> list[Step]:
+        """Take the rows of an answer, in any order, to a request of the instant `asked_at` for `range`."""
+        if self.done:
+            return []
+        self.failure = ""
+        self._answers += asked_at >= self._carried_at
+        answer = sorted((row for row in rows if row.mark.sequence >= self._last.sequence), key=lambda row: row.mark)
+        last, steps = self._last, list(self._join(answer, now) if answer else ())
+        _, end = self.range
+        age = self._offset + asked_at - end - self._span  # of the end of this page
+        if self._is_matched and (age >= 0 if len(answer) > 1 else age >= _LONGEST_LAG):
+            self._from = answer[-1].mark.sequence if len(answer) > 1 else end  # pages overlap by one row
+            self._fetch_at = now
+            return steps
+        self._interval = min(2 * self._interval, _LONGEST_INTERVAL) if self._last == last else _INTERVAL
+        if self._held:
+            self._fetch_at = now + _INTERVAL
+        elif self._carried_at < math.inf:
+            self._fetch_at = now + _INTERVAL if self._answers < _QUIET_TRIES else math.inf
+        else:
+            self._fetch_at = now + self._interval
+        return steps
+
+    def failed(self, reason: str, retry_at: float) -> None:
+        """Note why a request has failed; another follows at `retry_at`."""
+        self.failure = reason
+        self._fetch_at = retry_at
+
+    def give_up(self, reason: str = "") -> list[Step]:
+        """Deliver all held pushes after a gap."""
+        reason = reason or self.failure or "REST does not tell the candles up to the first push in time"
+        held = self._take_held()
+        if not held:
+            return []
+        self.done = True
+        return [Gap(self._last, held[0][0], reason), *self._deliver(held)]
+
+    def _join(self, answer: list[CandleRow], now: float) -> Iterator[Step]:
+        """Deliver what an answer tells; `answer` is in the order of starts and not empty."""
+        if not self._is_matched:
+            yield from self._match(answer[0].mark)
+            if not self._is_matched:
+                return
+        final = [
+            row
+            for row, later in pairwise(answer)
+            if min(row.mark.sequence + self._span, later.mark.sequence) + _GRACE <= self._offset + now
+        ]
+        newest = answer[-1].mark.sequence
+        if not self._held:
+            told = answer if len(final) == len(answer) - 1 else final
+            yield from self._deliver([(row.mark, row) for row in told])
+            return
+        start = self._held[0][0].sequence
+        yield from self._deliver([(row.mark, row) for row in final if row.mark.sequence < start])
+        if newest >= start and all(row.mark.sequence >= start for row in answer[len(final) :]):
+            yield from self._deliver(self._take_held())
+            self.done = True
+
+    def _match(self, first: CandleMark) -> Iterator[Step]:
+        """Look whether an answer that begins with `first` has the candle that was open at the cut."""
+        if first.sequence == self._last.sequence or not self._last.volume:
+            self._is_matched = first.sequence > self._last.sequence or first.volume >= self._last.volume
+            return
+        reason = "REST does not have the candle that was open at the cut"
+        if self._held:
+            yield from self.give_up(reason)
+        else:
+            yield Gap(self._last, first, reason)
+            self._is_matched = True
+
+    def _deliver(self, items: list[tuple[CandleMark, Any]]) -> Iterator[Step]:
+        """Deliver rows and pushes that are later than the last message, or show more of the same candle."""
+        for mark, item in sorted(items, key=lambda each: (each[0].sequence, each[0].volume)):
+            last = self._last
+            if (mark.sequence, mark.volume) > (last.sequence, last.volume):
+                self._last = mark
+                yield Recovered(item) if isinstance(item, CandleRow) else Live(item)
+
+    def _note_time(self, mark: CandleMark, now: float) -> None:
+        self._offset = max(self._offset, mark.time_ns / 1e9 - now)
+
+    def _fetch_soon(self, now: float) -> None:
+        self._fetch_at, self._interval = now, _INTERVAL
+
+    def _take_held(self) -> list[tuple[CandleMark, Any]]:
+        taken, self._held = self._held, []
+        self._held_since = math.inf
+        return taken
+
+
+_NO_START = "a push has no start"

@@ -1,0 +1,292 @@
+"""Candles over random cuts: each candle that is left behind is whole, or it was told that it may not be."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kucoin_sync.recovery.candles import CandleJoin, CandleMark, CandleRow
+from kucoin_sync.recovery.trades import HOLD_SECONDS, MAX_HELD, Gap, Live, Recovered, Step
+from tests.support.selection import examples
+
+SPAN = 60
+INFINITE = float("inf")
+
+
+def mark(start: int, volume: int, at: float = 0.0) -> CandleMark:
+    return CandleMark(start, int(at * 1e9), Decimal(volume))
+
+
+def row(start: int, volume: int) -> CandleRow:
+    return CandleRow(mark(start, volume), b"")
+
+
+def shown(steps: Sequence[Step]) -> list[object]:
+    """Return steps in short: (60, 7) for a row, "60 7" for a push, [60, 120] for a gap."""
+    short: list[object] = []
+    for step in steps:
+        if isinstance(step, Recovered):
+            short.append((step.row.mark.sequence, int(step.row.mark.volume)))
+        elif isinstance(step, Live):
+            short.append(f"{step.push[0]} {step.push[1]}" if isinstance(step.push, tuple) else step.push)
+        else:
+            short.append([step.last and step.last.sequence, step.first and step.first.sequence])
+    return short
+
+
+def push(join: CandleJoin, start: int, volume: int, at: float, now: float) -> list[object]:
+    """Push a candle at a time of the server, and an instant of the monotonic clock."""
+    return shown(join.pushed(mark(start, volume, at), (start, volume), now))
+
+
+@pytest.fixture
+def join() -> CandleJoin:
+    """The candle of 60 to 120 had a volume of 5 at 100 by the server's clock, and at 0 by the monotonic one."""
+    return CandleJoin(mark(60, 5, 100.0), 0.0, SPAN, 10)
+
+
+def test_the_same_candle_goes_on_without_rest(join: CandleJoin) -> None:
+    assert push(join, 60, 4, 101.0, 1.0) == []
+    assert push(join, 60, 6, 110.0, 10.0) == ["60 6"]
+    assert join.done
+    assert join.fetch_at == join.deadline == INFINITE
+
+
+def test_a_later_candle_waits_until_those_before_it_are_final(join: CandleJoin) -> None:
+    assert join.fetch_at == 0.0
+    assert join.range == (60, 600)
+    join.carried(20.0)
+    assert push(join, 180, 1, 180.5, 80.5) == []
+    assert (join.fetch_at, join.deadline) == (80.5, 80.5 + HOLD_SECONDS)
+    assert shown(join.answered([row(120, 9), row(60, 8)], 80.6, 80.7)) == [(60, 8)]
+    assert shown(join.answered([row(60, 8), row(120, 9), row(180, 1)], 81.7, 81.8)) == []
+    assert push(join, 180, 2, 182.1, 82.1) == []
+    assert shown(join.answered([row(60, 8), row(120, 9), row(180, 3)], 82.7, 82.8)) == [(120, 9), "180 1", "180 2"]
+    assert join.done
+    assert push(join, 180, 3, 183.0, 83.0) == ["180 3"]
+
+
+def test_rows_are_delivered_while_nothing_is_pushed(join: CandleJoin) -> None:
+    assert shown(join.answered([row(60, 6)], 5.0, 5.0)) == [(60, 6)]
+    assert shown(join.answered([row(60, 6)], 6.0, 6.0)) == []
+    assert shown(join.answered([row(60, 7), row(120, 1)], 21.0, 21.0)) == []
+    assert shown(join.answered([row(60, 7), row(120, 2)], 23.0, 23.0)) == [(60, 7), (120, 2)]
+    assert push(join, 120, 1, 125.0, 25.0) == []
+    assert push(join, 60, 9, 125.0, 25.0) == []
+    assert push(join, 120, 3, 130.0, 30.0) == ["120 3"]
+
+
+def test_an_earlier_state_of_rest_changes_nothing(join: CandleJoin) -> None:
+    assert shown(join.answered([row(60, 4)], 5.0, 5.0)) == []
+    assert shown(join.answered([], 5.0, 5.0)) == []
+    assert shown(join.answered([row(60, 4), row(120, 1)], 30.0, 30.0)) == []
+
+
+def test_rest_without_the_candle_that_was_open_is_a_gap(join: CandleJoin) -> None:
+    assert shown(join.answered([row(120, 4), row(180, 1)], 90.0, 90.0)) == [[60, 120], (120, 4), (180, 1)]
+    other = CandleJoin(mark(60, 5, 100.0), 0.0, SPAN, 10)
+    push(other, 180, 1, 180.0, 80.0)
+    assert shown(other.answered([row(120, 4), row(180, 1)], 90.0, 90.0)) == [[60, 180], "180 1"]
+    assert other.done
+
+
+def test_a_candle_without_trades_needs_no_row() -> None:
+    join = CandleJoin(mark(60, 0, 100.0), 0.0, SPAN, 10)
+    assert shown(join.answered([row(180, 1)], 90.0, 90.0)) == [(180, 1)]
+
+
+def test_many_candles_come_in_pages_that_overlap(join: CandleJoin) -> None:
+    assert push(join, 1320, 1, 1325.0, 1225.0) == []
+    first = [row(start, 5) for start in range(60, 601, 60)]
+    assert shown(join.answered(first, 1225.1, 1225.2)) == [(start, 5) for start in range(120, 541, 60)]
+    assert join.range == (600, 1140)
+    assert join.fetch_at == 1225.2
+    assert shown(join.answered([], 1225.3, 1225.4)) == []
+    assert join.range == (1140, 1680)
+    assert shown(join.answered([row(1320, 1)], 1225.5, 1225.6)) == ["1320 1"]
+
+
+def test_a_page_without_rows_is_asked_for_again_as_long_as_rest_may_lag(join: CandleJoin) -> None:
+    join.answered([row(60, 5)], 565.0, 565.1)
+    assert join.range == (60, 600)
+    join.answered([row(60, 5)], 595.0, 595.1)
+    assert join.range == (600, 1140)
+
+
+def test_pushes_are_not_held_for_longer_than_ten_seconds(join: CandleJoin) -> None:
+    assert shown(join.give_up()) == []
+    push(join, 180, 1, 180.0, 80.0)
+    join.failed("REST is down", 85.0)
+    assert join.fetch_at == 85.0
+    steps = join.give_up()
+    assert shown(steps) == [[60, 180], "180 1"]
+    assert isinstance(steps[0], Gap)
+    assert steps[0].reason == "REST is down"
+    assert join.done
+    assert shown(join.answered([row(60, 9)], 90.0, 90.0)) == []
+
+
+def test_no_more_pushes_are_held_than_the_limit(join: CandleJoin) -> None:
+    for n in range(MAX_HELD):
+        assert push(join, 180, n, 180.0, 80.0) == []
+    assert len(push(join, 180, MAX_HELD, 180.0, 80.0)) == MAX_HELD + 2
+
+
+def test_another_cut_drops_what_is_held(join: CandleJoin) -> None:
+    push(join, 120, 1, 125.0, 25.0)
+    join.lost(30.0)
+    assert join.deadline == INFINITE
+    push(join, 180, 1, 190.0, 90.0)
+    answer = [row(60, 7), row(120, 3), row(180, 1)]
+    assert shown(join.answered(answer, 90.0, 90.0)) == [(60, 7), (120, 3), "180 1"]
+
+
+def test_a_push_without_a_start_ends_the_join(join: CandleJoin) -> None:
+    push(join, 180, 1, 180.0, 80.0)
+    assert shown(join.pushed(None, "odd", 81.0)) == [[60, 180], "180 1", [180, None], "odd"]
+    assert join.done
+
+
+def test_requests_come_less_often_and_stop_in_a_quiet_market(join: CandleJoin) -> None:
+    join.answered([row(60, 5)], 1.0, 1.0)
+    assert join.fetch_at == 3.0
+    join.answered([row(60, 6)], 3.0, 3.0)
+    assert join.fetch_at == 4.0
+    join.carried(4.0)
+    join.carried(5.0)
+    for n in range(5):
+        assert join.fetch_at < INFINITE
+        join.answered([row(60, 6)], 4.0 + n, 4.0 + n)
+    assert join.fetch_at == INFINITE
+
+
+class World:
+    """An exchange that trades, candles that are pushed each second or after each trade, cuts, and REST that lags."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = random.Random(seed)
+        self.now = self.draw.uniform(0, 50)
+        self.began = self.draw.randint(0, 1000) * 1_000  # the server's clock minus the monotonic one
+        self.trades: list[tuple[float, int, int]] = []  # instant, start of the candle, volume of it so far
+        self.delivered: list[Step] = []
+        self.join: CandleJoin | None = None
+        self.last: CandleMark | None = None
+        self.up = True
+        self.span = self.draw.choice([5, 60])
+        self.lag = self.draw.choice([0.0, 0.0, 0.3, 3.0])
+        self.busy = self.draw.choice([0.05, 0.5, 5.0])  # trades a second
+        self.most_rows = self.draw.choice([3, 200])
+        self.rest_until = 0.0
+        self.asked: tuple[float, float, tuple[int, int]] | None = None
+
+    def run(self) -> None:
+        for _ in range(self.draw.randint(1, 4)):
+            self.pass_time(self.draw.uniform(0, 1.5) * self.span)
+            self.cut()
+            self.pass_time(self.draw.choice([0.1, 1.0, 5.0]) * self.draw.random() * self.span)
+            self.reconnect()
+        self.pass_time(HOLD_SECONDS + 5)
+        self.trade()
+        self.pass_time(HOLD_SECONDS + 5)
+
+    def candles(self, until: float) -> dict[int, int]:
+        """Return the volumes of the candles by their starts, of the trades until an instant."""
+        found: dict[int, int] = {}
+        for at, start, volume in self.trades:
+            if at > until:
+                break
+            found[start] = volume
+        return found
+
+    def pass_time(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 0.2
+            if self.draw.random() < self.busy * 0.2:
+                self.trade()
+            if self.draw.random() < 0.005:
+                self.rest_until = self.now + self.draw.choice([1.0, 6.0, 30.0])
+            self.serve_rest()
+
+    def trade(self) -> None:
+        start, volume = int((self.began + self.now) // self.span * self.span), self.draw.randint(1, 9)
+        if self.trades and self.trades[-1][1] == start:
+            volume += self.trades[-1][2]
+        self.trades.append((self.now, start, volume))
+        if not self.up:
+            return
+        at = CandleMark(start, int((self.began + self.now) * 1e9), Decimal(volume))
+        self.take([Live(at)] if self.join is None else self.join.pushed(at, at, self.now))
+
+    def cut(self) -> None:
+        self.up = False
+        if self.join is not None:
+            self.take(self.join.lost(self.now))
+        elif self.last is not None:
+            self.join = CandleJoin(self.last, self.now, self.span, self.most_rows)
+
+    def reconnect(self) -> None:
+        self.up = True
+        if self.join is not None:
+            self.take(self.join.carried(self.now))
+
+    def serve_rest(self) -> None:
+        join = self.join
+        if join is None:
+            return
+        if join.deadline <= self.now:
+            self.take(join.give_up())
+        elif self.asked is not None and self.asked[1] <= self.now:
+            (asked_at, _, (first, last)), self.asked = self.asked, None
+            if self.now < self.rest_until:
+                join.failed("down", self.now + 1.0)
+            else:
+                told = self.candles(asked_at - self.lag).items()
+                rows = [row(start, volume) for start, volume in told if first <= start <= last]
+                self.take(join.answered(rows, asked_at, self.now))
+        elif self.asked is None and join.fetch_at <= self.now:
+            self.asked = self.now, self.now + self.draw.uniform(0.05, 0.5), join.range
+
+    def take(self, steps: Sequence[Step]) -> None:
+        self.delivered += steps
+        for step in steps:
+            if not isinstance(step, Gap):
+                self.last = mark_of(step)
+        if self.join is not None and self.join.done:
+            self.join = None
+
+
+def mark_of(step: Step) -> CandleMark:
+    assert not isinstance(step, Gap)
+    found: CandleMark = step.push if isinstance(step, Live) else step.row.mark
+    return found
+
+
+@settings(max_examples=examples(600), deadline=None)
+@given(st.integers(0, 2**32))
+def test_over_random_cuts_each_candle_is_whole_that_is_left_behind(seed: int) -> None:
+    world = World(seed)
+    world.run()
+    truth = world.candles(world.now)
+    starts = list(truth)
+    before: CandleMark | None = None
+    told = False
+    for step in world.delivered:
+        if isinstance(step, Gap):
+            told = True
+            continue
+        here = mark_of(step)
+        if before is not None:
+            assert (here.sequence, here.volume) > (before.sequence, before.volume), "a step back, or a repetition"
+            if here.sequence > before.sequence and not told:
+                assert before.volume == truth[before.sequence], "a candle was left before it was whole"
+                assert starts.index(here.sequence) == starts.index(before.sequence) + 1, "a candle is missing"
+        before, told = here, False
+    if starts:
+        assert before is not None
+        assert (before.sequence, before.volume) == (starts[-1], truth[starts[-1]])

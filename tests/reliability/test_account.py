@@ -111,7 +111,7 @@ def test_it_equals_the_exchange_after_cuts_of_real_connections(
 
     def trade(times: int) -> None:
         for _ in range(times):
-            with server.trading() as exchange:
+            with server.trading():
                 server.publish_many(trader.act())
 
     trade(20)

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 import kucoin_sync
-from kucoin_sync import BookNotReady, Limits, Message, Stream, StreamClosed, Subscription
+from kucoin_sync import AccountNotReady, BookNotReady, Limits, Message, Stream, StreamClosed, Subscription
 from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer, local_kucoin
 from kucoin_sync.testing.server import ServerLimits
@@ -264,6 +264,28 @@ def follow_book(world: World) -> Call:
     return lambda: iter(world.book).pending
 
 
+def open_account(world: World) -> Call:
+    return lambda: world.keep(world.stream.account(on_change=id, rest_lag=0))
+
+
+def close_account(world: World) -> Call:
+    return world.keep(world.stream.account(rest_lag=0)).close
+
+
+def look_at_account(world: World) -> Call:
+    account = world.keep(world.stream.account(rest_lag=0))
+
+    def call() -> None:
+        assert account.ready in (False, True) and account.reconciliations >= 0
+        assert repr(account) and iter(account).pending >= 0
+        with suppress(AccountNotReady):
+            assert account.snapshot().balances == account.balances
+        with suppress(AccountNotReady):
+            account.wait_ready(LIMIT)
+
+    return call
+
+
 def stats(world: World) -> Call:
     return lambda: world.stream.stats()["messages"]
 
@@ -315,6 +337,9 @@ METHODS = [
     look_at_book,
     wait_for_book,
     follow_book,
+    open_account,
+    close_account,
+    look_at_account,
     stats,
     look_at_stream,
     observer,

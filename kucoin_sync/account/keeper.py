@@ -12,12 +12,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
+from itertools import repeat
 from typing import Any, TypeVar
 
 import msgspec
 
-from ..books.locks import BookLocks
+from ..books.followed import Followed
 from ..books.snapshot_fetcher import FetcherFactory
 from ..connections.manager import SubscriptionManager
 from ..connections.subscriber import SubscribeOptions, Subscriber
@@ -25,7 +27,7 @@ from ..delivery.callbacks import Callbacks
 from ..delivery.listeners import Listeners
 from ..delivery.subscription import Subscription
 from ..events import Overflowed
-from ..exceptions import AccountNotReady, KucoinSyncError, StreamClosed
+from ..exceptions import KEY_NEEDED, AccountNotReady, AuthenticationError, KucoinSyncError, StreamClosed
 from ..internal.guard import log
 from ..internal.resources import as_defect, shortage_error, start_thread
 from ..internal.signals import is_reentrant, run_or_defer
@@ -49,13 +51,11 @@ _OPTIONS = SubscribeOptions(
 T = TypeVar("T")
 
 
-class AccountKeeper(BookLocks):
+class AccountKeeper(Followed):
     """Keeps one account in step with the exchange. All methods may be called from any thread.
 
     Attributes:
-        ended: the error that ended the account, None while it lives.
         reconciliations: how often it was reconciled.
-        keep_alive: an object that must exist while a callback gets the changes.
     """
 
     not_ready = AccountNotReady
@@ -68,18 +68,15 @@ class AccountKeeper(BookLocks):
         make_rest: FetcherFactory,
         rest_lag: float,
     ) -> None:
-        super().__init__(_NAME)
+        super().__init__(_NAME, Listeners(_NAME, "account"))
         self.first_use = subscription_manager.first_use
         self.before_wait = subscription_manager.before_wait
-        self.ended: Exception | None = None
         self.reconciliations = 0
-        self.keep_alive: object = None
         self.rest_lag = rest_lag
         self._subscription_manager = subscription_manager
         self._subscriber = subscriber
         self._callbacks = callbacks
-        self._calls = RestCalls(make_rest)
-        self._listeners = Listeners(_NAME, "account")
+        self._calls = RestCalls(make_rest, label=callbacks.label)
         # What the thread is to do, put by any thread. A SimpleQueue is reentrant.
         self._queue: queue.SimpleQueue[Callable[[float], object]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -94,6 +91,19 @@ class AccountKeeper(BookLocks):
 
     # Opening and closing
 
+    def check(self) -> None:
+        """Raise StreamClosed or AuthenticationError if an account can't be opened."""
+        if self._subscription_manager.closed:
+            raise StreamClosed(_CLOSED)
+        if self._subscriber.find_credentials() is None:
+            raise AuthenticationError(f"an account needs an API key: {KEY_NEEDED}")
+
+    def open_later(self) -> None:
+        """Do as `open` for callers that hold the account already; an error ends it. It may be closed by now."""
+        if self.ended is None:
+            with suppress(KucoinSyncError):
+                self.open()
+
     def open(self) -> None:
         """Subscribe, and start to follow.
 
@@ -101,24 +111,25 @@ class AccountKeeper(BookLocks):
             AuthenticationError: there is no API key.
             StreamClosed, ConnectionFailed.
         """
-        if self._subscription_manager.closed:
-            raise StreamClosed(_CLOSED)
+        self.check()
         subscriptions: list[Subscription[Any]] = []
+        followers = list(self.followers.values())
         try:
-            for follower in self.followers.values():
-                subscriptions.append(self._subscriber.subscribe(follower.part.topics, _OPTIONS))
-                follower.subscription = subscriptions[-1]
+            topics = [follower.part.topics for follower in followers]
+            subscriptions.extend(map(self._subscriber.subscribe, topics, repeat(_OPTIONS)))  # see `MessageQueue.source`
+            for follower, subscription in zip(followers, subscriptions, strict=True):
+                follower.subscription = subscription
             self._start()
-        except BaseException:
+        except BaseException as error:
             for subscription in subscriptions:
                 subscription.close()
-            self.end(StreamClosed("the account could not be opened"))
+            self.end(error if isinstance(error, KucoinSyncError) else StreamClosed("the account could not be opened"))
             raise
 
     def _start(self) -> None:
         """Start the threads, and take what the subscriptions bring."""
         self._calls.open()
-        self._thread = start_thread(self._work, name="kucoin-account")
+        self._thread = start_thread(self._work, name=f"kucoin-account{self._callbacks.label}")
         self._subscription_manager.private_watcher = self
         for follower in self.followers.values():
             follower.subscription.message_queue.call(_Release(self._queue, partial(self._serve, follower)))
@@ -170,8 +181,7 @@ class AccountKeeper(BookLocks):
             for market, follower in self.followers.items():
                 follower.subscription = subscriptions[market]
             self._pending_resume = True
-            for listener in self._listeners.alive():
-                listener.message_queue.alert = True  # has a consumer that finds nothing call `first_use`
+            self.alert_listeners()
 
     def resume(self) -> None:
         """Follow the account in a forked child."""
@@ -179,7 +189,7 @@ class AccountKeeper(BookLocks):
             return
         self._pending_resume = False
         self._start()
-        for listener in self._listeners.with_callback:
+        for listener in self.callback_listeners:
             self._callbacks.serve(listener)
 
     # Reading
@@ -220,7 +230,9 @@ class AccountKeeper(BookLocks):
     def _why(self) -> str:
         reasons = []
         for market, follower in self.followers.items():
-            if not follower.settled:
+            if is_reentrant():  # the caller may hold a lock that the details need
+                reasons += [] if follower.settled else [f"{market}: {follower.reason}"]
+            elif not follower.settled:
                 error = self._subscription_manager.obstacle(follower.part.topics[0], private=True)
                 reasons.append(f"{market}: {follower.why()}{f' ({error})' if error is not None else ''}")
         return "; ".join(reasons) or "it is being reconciled"
@@ -244,24 +256,11 @@ class AccountKeeper(BookLocks):
     # Listeners
 
     def listen(self, maxsize: int, callback: Callable[[Any], object] | None = None) -> Subscription[Any]:
-        """Return a subscription that gets the changes from now on; see `books.Follower.listen`."""
-        self.first_use()
-        subscription = self._listeners.make(maxsize, callback, self._remove_listener, self._on_overflow)
-        subscription.message_queue.first_use = self.first_use
-        subscription.message_queue.before_wait = self.before_wait
-        run_or_defer(partial(self.under_lock, partial(self._add_listener, subscription)))
+        """Do as the base class; have a callback called, too."""
+        subscription = super().listen(maxsize, callback)
         if callback is not None:
-            self._callbacks.serve(subscription)
+            run_or_defer(partial(self._callbacks.serve, subscription))
         return subscription
-
-    def _add_listener(self, subscription: Subscription[Any]) -> None:
-        if self.ended is not None:
-            subscription.message_queue.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
-        self._listeners.add(subscription)
-
-    def _remove_listener(self, subscription: Subscription[Any]) -> None:
-        self.under_lock(partial(self._listeners.remove, subscription))
-        subscription.message_queue.finish(None)
 
     def _on_overflow(self, topics: tuple[str, ...], dropped: int) -> None:
         self._queue.put(lambda now: self._callbacks.emit(Overflowed(topics, dropped)))

@@ -47,6 +47,10 @@ class _Subscriber:
     def __init__(self) -> None:
         self.made: list[Subscription[Any]] = []
         self.error: Exception | None = None
+        self.key: object = "a key"
+
+    def find_credentials(self) -> object:
+        return self.key
 
     def subscribe(self, topics: tuple[str, ...], options: Any) -> Subscription[Any]:
         if self.error is not None and self.made:

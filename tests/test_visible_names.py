@@ -9,9 +9,9 @@ from kucoin_sync import Message, Stream, topics
 from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.testing import KucoinServer
 
-STREAM = {"account", "book", "close", "closed", "on", "resume", "stats", "subscribe", "tunnel", "unsubscribe"}
+STREAM = {"account", "book", "close", "closed", "last", "on", "resume", "stats", "subscribe", "tunnel", "unsubscribe"}
 REPLAY = {"began", "duration", "missing", "position", "recorded", "seek", "start", "torn", "wait"}
-TUNNEL = {"close", "closed", "name", "subscribe", "unsubscribe"}
+TUNNEL = {"close", "closed", "name", "on", "subscribe", "unsubscribe"}
 SUBSCRIPTION = {"close", "closed", "dropped", "get", "pending", "topics"}
 MESSAGE = {
     "data", "epoch", "get", "items", "keys", "lost", "payload", "raw", "received_ns", "recovered", "subject", "symbol",

@@ -76,7 +76,7 @@ class AccountKeeper(Followed):
         self._subscription_manager = subscription_manager
         self._subscriber = subscriber
         self._callbacks = callbacks
-        self._calls = RestCalls(make_rest)
+        self._calls = RestCalls(make_rest, label=callbacks.label)
         # What the thread is to do, put by any thread. A SimpleQueue is reentrant.
         self._queue: queue.SimpleQueue[Callable[[float], object]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -129,7 +129,7 @@ class AccountKeeper(Followed):
     def _start(self) -> None:
         """Start the threads, and take what the subscriptions bring."""
         self._calls.open()
-        self._thread = start_thread(self._work, name="kucoin-account")
+        self._thread = start_thread(self._work, name=f"kucoin-account{self._callbacks.label}")
         self._subscription_manager.private_watcher = self
         for follower in self.followers.values():
             follower.subscription.message_queue.call(_Release(self._queue, partial(self._serve, follower)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from ..delivery.listeners import Listeners
 from ..events import BookReady, BookRenumbered, BookResyncing, Event
@@ -11,6 +11,20 @@ from .calibration import Calibration
 from .changes import Level2BookChange, Level3BookChange
 from .feeds import Update
 from .source import BookSource
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict
+
+    C = TypeVar("C")
+
+    Feed = Literal["classic", "uta"]
+
+    class BookOptions(TypedDict, Generic[C], total=False):
+        """The options of `Stream.book` that all books have."""
+
+        on_change: Callable[[C], object] | None
+        maxsize: int
+
 
 __all__ = ["BookListener", "ChangeListeners", "state_events"]
 

@@ -301,7 +301,7 @@ class BookManager:
     def _start(self) -> None:
         """Start the books' thread if it does not run (under the lock)."""
         if self._thread is None:
-            self._thread = start_thread(self._run, name="kucoin-books")
+            self._thread = start_thread(self._run, name=f"kucoin-books{self._callbacks.label}")
 
     def _attach(self, job: _BookJob, subscription: Subscription, *, shared: bool = False) -> None:
         """Serve a book whenever its subscription has messages.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from typing import Any
 
 from .. import topics
 from ..books.source import BookSource
@@ -74,7 +75,7 @@ def trades_of(symbol: str, feed: str = "classic") -> str:
     return topics.match(symbol) if "-" in symbol else topics.futures.match(symbol)
 
 
-def candles_of(symbol: str, length: str, feed: str = "classic") -> str:
+def candles_of(symbol: str, length: Any, feed: str = "classic") -> str:
     """Return the topic of a symbol's candles."""
     if feed == "uta":
         return topics.uta.candles(symbol, length)

@@ -219,6 +219,20 @@ def test_the_help_of_a_command_shows_its_own_options_only(capsys: pytest.Capture
     assert main(["--demo", "watch", "BTC-USDT", "--count", "1", "--json"]) == 0, "they may come first, too"
 
 
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_help_keeps_to_the_width_of_the_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for arguments in (["--help"], ["watch", "--help"], ["record", "--help"], ["serve", "--help"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        above, _, examples = capsys.readouterr().out.partition("\nexamples:\n")
+        _, _, below_usage = above.partition("\n\n")  # an option of the usage may be longer
+        assert max(map(len, below_usage.splitlines())) <= columns
+        assert max(map(len, examples.partition("\n\n")[2].splitlines()), default=0) <= columns
+
+
 def test_the_demo_needs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", "BTC-USDT", "--demo", "--count", "2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2

@@ -17,13 +17,13 @@ SIZES = [(80, 24), (120, 40), (40, 12)]
 
 
 @pytest.mark.parametrize(("columns", "rows"), spread(SIZES, 3, 2))
-def test_q_ends_a_view_and_leaves_the_terminal_as_it_was(columns: int, rows: int, here: list[str]) -> None:
+def test_q_and_ctrl_c_end_a_view_and_leave_the_terminal_as_it_was(columns: int, rows: int, here: list[str]) -> None:
     with Terminal("book", "BTC-USDT", *here, columns=columns, rows=rows) as terminal:
         before = termios.tcgetattr(terminal.master)
         text = terminal.wait_for(lambda text: "\nbid  6" in text and "q ends, p pauses." in text)
         assert text.count("\nask ") == text.count("\nbid "), "bid and ask are there at each size"
         assert termios.tcgetattr(terminal.master) != before, "a key needs no Enter"
-        terminal.press("q")
+        terminal.press("q" if columns < 80 else "\x03")
         assert terminal.finish() == 0, terminal.errors()
         assert termios.tcgetattr(terminal.master) == before
         assert not terminal.screen.alternate

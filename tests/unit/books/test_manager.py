@@ -29,6 +29,8 @@ SPOT, TOPIC = "BTC-USDT", "/market/level2:BTC-USDT"
 class Stream:
     """A fake of all the parts of a stream that the manager uses."""
 
+    label = ""
+
     def __init__(self) -> None:
         self.events: list[Any] = []
         self.watcher: Any = None

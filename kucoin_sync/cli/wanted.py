@@ -14,6 +14,13 @@ from ..topics.symbols import suggest
 __all__ = ["add_feed", "book_of", "candles_of", "one_symbol", "statistics_of", "symbols_in", "ticker_of", "trades_of"]
 
 
+def add_recover(parser: argparse.ArgumentParser) -> None:
+    """Add the option that has what was missed during a cut fetched from REST."""
+    parser.add_argument(
+        "--recover", action="store_true", help="trades and candles: also those missed during a cut, from REST"
+    )
+
+
 def add_feed(parser: argparse.ArgumentParser) -> None:
     """Add the option that chooses the feed."""
     parser.add_argument(

@@ -159,7 +159,17 @@ def test_what_the_key_may_not_see_is_named_and_not_fatal(server: KucoinServer, s
     account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
     named = [text.partition(":")[0] for text in account.unproved]
     assert sorted(named) == ["cross margin", "futures", "isolated margin", "isolated margin balances"]
-    assert account.balance("USDT").total == 1_000_000
+    assert account.balance("USDT").total == account.balance("USDT").available == 1_000_000
+    assert account.balance("USDT", "margin").total == 0
+    hidden: Any
+    for hidden in (
+        lambda: account.balance("USDT", "futures"),
+        lambda: account.balance("USDT", "isolated BTC-USDT"),
+        lambda: account.positions,
+    ):
+        with pytest.raises(AccountNotReady, match=r"can't be seen: .*400007"):
+            hidden()
+    assert account.snapshot().positions == (), "there it is among what is unproved"
 
 
 def test_several_holders_share_one_and_the_last_ends_it(server: KucoinServer, stream: Stream) -> None:

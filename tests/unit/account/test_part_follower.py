@@ -61,7 +61,7 @@ class Follower(PartFollower):
     def __init__(self) -> None:
         self.calls, self.queue = Calls(), Queue()
         super().__init__(SomePart(), LAG, cast(Any, self.calls), lambda follower, *more: follower.answers(*more))
-        self.subscription = cast(Any, SimpleNamespace(message_queue=self.queue))
+        self.subscriptions = cast(Any, [SimpleNamespace(message_queue=self.queue)])
 
     def answer(self, *answers: Any) -> None:
         """Answer the latest calls."""

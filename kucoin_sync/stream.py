@@ -63,6 +63,7 @@ class Stream(Client):
         allowed_hosts: hosts outside the domain of the REST URL that connections may go to.
         limits: KuCoin's limits, if yours differ from the default.
         rotate_after: seconds after which a connection is replaced without a gap; KuCoin cuts it after 24 hours.
+        name: what the names of its threads end with, and `repr` shows; for programs with several streams.
 
     Raises:
         ConnectionFailed: a URL is malformed.
@@ -83,6 +84,7 @@ class Stream(Client):
         allowed_hosts: Iterable[str] = (),
         limits: Limits | None = None,
         rotate_after: float = 23 * 3600.0,
+        name: str | None = None,
     ) -> None:
         if credentials is not None and not isinstance(credentials, Credentials):
             raise AuthenticationError("credentials must be Credentials(key, secret, passphrase), or None")
@@ -97,6 +99,7 @@ class Stream(Client):
         # Loading authorities is slow. If gevent or eventlet has replaced `ssl` meanwhile, another context is needed.
         context_of = functools.cache(lambda _: ssl_context or default_context())
         limits = limits or Limits()
+        label = f" of {name}" if name else ""
         options = ConnectionOptions(
             endpoints=endpoints,
             dialects={**DIALECTS, uta.name: uta},
@@ -106,16 +109,17 @@ class Stream(Client):
             limits=limits,
             user_agent=f"kucoin-sync/{__version__}",
             lifetime=lambda: rotate_after * random.uniform(0.97, 1.0),
+            label=label,
         )
 
         def dial(number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver) -> MessageSource:
             return Connection(number, market, private, options, owner, deliver)
 
         super().__init__(
-            endpoints.spot,
+            f"{endpoints.spot}, {name}" if name else endpoints.spot,
             dial,
             options.capacity,
-            Callbacks(on_event),
+            Callbacks(on_event, label=label),
             credentials,
             lambda waker, signing: options.rest(waker, signing=signing),
             limits.snapshots_per_30s,
@@ -128,8 +132,9 @@ class Stream(Client):
         from .books.snapshot_fetcher import SnapshotQueue
         from .recovery.recovery import RestRecovery
 
-        queue = SnapshotQueue(self.fetcher, self._rest_quota())
-        return RestRecovery(queue, self._callbacks.emit, self._subscription_manager.epochs)
+        label = self._callbacks.label
+        queue = SnapshotQueue(self.fetcher, self._rest_quota(), label=label)
+        return RestRecovery(queue, self._callbacks.emit, self._subscription_manager.epochs, label=label)
 
     # The account
 

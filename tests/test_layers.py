@@ -98,14 +98,16 @@ PURE = {
 }
 # Takes each step to KuCoin on its own, to find out which one fails, or how KuCoin answers.
 DOCTOR = {"cli.checks", "cli.diagnosis", "cli.doctor", "verify.probe"}
-# What a message source other than KuCoin builds on.
+# What a message source other than KuCoin, or a web application, builds on.
 SEAM = {
     "client",
     "books.snapshot_fetcher",
     "connections.gate",
+    "connections.last_values",
     "connections.source",
     "delivery.callbacks",
     "delivery.observer",
+    "delivery.overflow",
     "delivery.queue",
     "internal.fork",
     "internal.guard",

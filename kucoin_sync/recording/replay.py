@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..client import Client
-from ..connections.gate import SourceRecovery
+from ..connections.gate import SourceRecovery, TopicRecovery
 from ..connections.source import Deliver, MessageSource, SourceListener
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks
@@ -197,6 +197,10 @@ class ReplayStream(Client):
         source = ReplaySource(number, market, private, owner, deliver, topics, lambda: player.thread)
         by_kind[kind] = topics
         return source
+
+    def _recovery_of(self, _: tuple[str, ...]) -> TopicRecovery:
+        """Return what delivers recovered messages; a recording has them of some topics, and of others just none."""
+        return self._subscription_manager.recovery or SourceRecovery()
 
     def _make_snapshots(self) -> SnapshotProvider:
         return self._recorded_snapshots

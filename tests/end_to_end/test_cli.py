@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -317,3 +318,17 @@ def test_a_refusal_is_printed_once_with_what_was_meant(
     first, second = capsys.readouterr().err.splitlines()
     assert reason in first
     assert second == f"kucoin-sync: {hint}"
+
+
+def test_recover_is_for_topics_that_can_be_recovered(
+    here: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["trades", "BTC-USDT", "XBTUSDTM", "--recover", *here, "--count", "3"]) == 0
+    assert main(["watch", "--topic", "/market/match:BTC-USDT", "--recover", *here, "--count", "3"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+    assert main(["watch", "BTC-USDT", "--recover", *here]) == 2
+    assert "can't be recovered" in capsys.readouterr().err
+    path = str(tmp_path / "both.jsonl")
+    wanted = ["BTC-USDT", "/market/match:BTC-USDT"]
+    assert main(["record", *wanted, "--recover", "-o", path, "--seconds", "1", *here]) == 0
+    assert main(["replay", path, "--count", "5"]) == 0

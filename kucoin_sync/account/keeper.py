@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,6 +42,7 @@ from .values import AccountChange
 __all__ = ["AccountKeeper"]
 
 _CLOSED = "the stream is closed; make a new one to follow an account"
+_WITH_STREAM = "the account was closed with its stream"
 _NAME = "the account"
 _PARTS: tuple[type[AccountPart], ...] = (SpotPart, FuturesPart)
 _OPTIONS = SubscribeOptions(
@@ -115,10 +116,11 @@ class AccountKeeper(Followed):
         subscriptions: list[Subscription[Any]] = []
         followers = list(self.followers.values())
         try:
-            topics = [follower.part.topics for follower in followers]
+            topics = [(topic,) for follower in followers for topic in follower.part.topics]
             subscriptions.extend(map(self._subscriber.subscribe, topics, repeat(_OPTIONS)))  # see `MessageQueue.source`
-            for follower, subscription in zip(followers, subscriptions, strict=True):
-                follower.subscription = subscription
+            rest = iter(subscriptions)
+            for follower in followers:
+                follower.subscriptions = list(islice(rest, len(follower.part.topics)))
             self._start()
         except BaseException as error:
             for subscription in subscriptions:
@@ -132,7 +134,8 @@ class AccountKeeper(Followed):
         self._thread = start_thread(self._work, name=f"kucoin-account{self._callbacks.label}")
         self._subscription_manager.private_watcher = self
         for follower in self.followers.values():
-            follower.subscription.message_queue.call(_Release(self._queue, partial(self._serve, follower)))
+            for message_queue in follower.queues:
+                message_queue.call(_Release(self._queue, partial(self._serve, follower)))
             topics = [
                 topic for topic in follower.part.topics if self._subscription_manager.carries(topic, private=True)
             ]  # fmt: skip
@@ -150,7 +153,7 @@ class AccountKeeper(Followed):
         if self._subscription_manager.private_watcher is self:
             self._subscription_manager.private_watcher = None
         for follower in self.followers.values():
-            if (subscription := getattr(follower, "subscription", None)) is not None:
+            for subscription in follower.subscriptions:
                 subscription.close()
         threads = [] if self._thread is None else [self._thread]
         threads += self._calls.close()
@@ -164,7 +167,7 @@ class AccountKeeper(Followed):
 
     def close(self) -> list[threading.Thread]:
         """End the account with its stream."""
-        return self.end(StreamClosed("the account was closed with its stream"))
+        return self.end(StreamClosed(_WITH_STREAM))
 
     # Fork
 
@@ -176,10 +179,10 @@ class AccountKeeper(Followed):
         self._calls = self._calls.after_fork()
         self._ready = False
         if self.ended is None:
-            subscriptions = {market: each.subscription for market, each in self.followers.items()}
+            subscriptions = {market: each.subscriptions for market, each in self.followers.items()}
             self.followers = self._make_followers()
             for market, follower in self.followers.items():
-                follower.subscription = subscriptions[market]
+                follower.subscriptions = subscriptions[market]
             self._pending_resume = True
             self.alert_listeners()
 
@@ -331,21 +334,22 @@ class AccountKeeper(Followed):
         """Apply some pushes of a part; then have this called again when there are more."""
         if follower.unseen is not None or self.ended is not None:
             return
-        message_queue = follower.subscription.message_queue
-        more = self._change(partial(follower.take, now), None)
-        if more:
+        if self._change(partial(follower.take, now), None):
             self._queue.put(partial(self._serve, follower))
-        elif message_queue.finished:
-            self._on_finished(follower)
-        elif not message_queue.waiters and not len(message_queue):
-            message_queue.call(_Release(self._queue, partial(self._serve, follower)))
+            return
+        for message_queue in follower.queues:
+            if message_queue.finished and not len(message_queue):
+                self._on_finished(follower, message_queue.error)
+                return
+            if not message_queue.waiters and not len(message_queue):
+                message_queue.call(_Release(self._queue, partial(self._serve, follower)))
 
-    def _on_finished(self, follower: PartFollower) -> None:
-        """Leave a part out whose subscription has ended with an error."""
-        error = follower.subscription.message_queue.error
+    def _on_finished(self, follower: PartFollower, error: Exception | None) -> None:
+        """Leave a part out of which a topic has ended with an error."""
         if error is None:
-            raise StreamClosed("the topics of the account were unsubscribed; open it again")
-        self._change(lambda: follower.give_up(error), follower)
+            closed = self._subscription_manager.closed
+            raise StreamClosed(_WITH_STREAM if closed else "a topic of the account was unsubscribed; open it again")
+        self._change(partial(follower.give_up, error), follower)
 
     def _change(self, do: Callable[[], T], follower: PartFollower | None) -> T:
         """Return `do()`, called with the lock; then tell the listeners what has changed."""

@@ -102,10 +102,7 @@ class KeptAccount:
 
     def push(self, push: Push) -> None:
         """Put a push into the subscription that has its topic."""
-        futures = push.topic.startswith("/contract")
-        [subscription] = [
-            each for each in self.subscriber.made[-2:] if each.topics[0].startswith("/contract") == futures
-        ]
+        [subscription] = [each for each in self.subscriber.made if each.topics == (push.topic,) and not each.closed]
         subscription.put(_message(push))
 
     def close(self) -> None:

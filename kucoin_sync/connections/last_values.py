@@ -92,8 +92,10 @@ class LastValues:
                 if self._client().closed:
                     raise
                 # The topic was replaced by another one meanwhile, or the client is a new one: try again.
-            except TimeoutError:
-                raise
+            except TimeoutError as error:
+                if time.monotonic() < deadline or isinstance(error, KucoinSyncError):
+                    raise
+                raise TimeoutError(f"no message came on {single} within {timeout:g} s") from None
             except KucoinSyncError:
                 self._remove(single, last)
                 raise
@@ -142,7 +144,7 @@ class _Last:
     def read(self, deadline: float) -> Message:
         """Return a copy of the newest message; wait for the first one."""
         if not self._lock.acquire(timeout=_until(deadline)):
-            raise TimeoutError(f"no message has arrived on {self._single}")
+            raise TimeoutError(f"no message came on {self._single}")
         try:
             subscription = self._subscribe(deadline)
             newest = self._newest or subscription.get(timeout=_until(deadline))

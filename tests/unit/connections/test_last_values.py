@@ -80,8 +80,8 @@ def test_the_newest_is_read_again_and_again_over_one_subscription(source: Source
 
 def test_the_first_message_must_come_in_time(source: Source, values: LastValues) -> None:
     source.first = 0
-    with pytest.raises(TimeoutError):
-        values.get(A, 0.0)
+    with pytest.raises(TimeoutError, match=f"no message came on {A} within -1 s"):
+        values.get(A, -1.0)  # the caller's number, not what was left of it
 
 
 def test_beyond_the_limit_the_topic_that_was_not_read_for_longest_goes(source: Source, values: LastValues) -> None:

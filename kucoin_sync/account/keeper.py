@@ -209,14 +209,15 @@ class AccountKeeper(Followed):
         """Return `how()`, called under the lock.
 
         Raises:
-            AccountNotReady: the account can't be read; the text says why.
+            AccountNotReady: the account can't be read; the text says why. StreamClosed: its stream is closed.
         """
         self.first_use()
         return self.under_lock(lambda: self._read(how))
 
     def _read(self, how: Callable[[], T]) -> T:
         if self.ended is not None:
-            raise AccountNotReady(f"the account can't be read any more: {self.ended}")
+            text = f"the account can't be read any more: {self.ended}"
+            raise StreamClosed(text) if self._subscription_manager.closed else AccountNotReady(text)
         if not self._ready:
             raise AccountNotReady(f"the account can't be read now, because {self._why()}")
         return how()

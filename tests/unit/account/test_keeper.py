@@ -118,6 +118,14 @@ def test_with_all_parts_refused_it_ends(kept: KeptAccount) -> None:
         total(kept)
 
 
+def test_an_account_of_a_closed_stream_is_not_one_to_wait_for(kept: KeptAccount) -> None:
+    opened(kept)
+    kept.manager.closed = True
+    kept.keeper.close()
+    with pytest.raises(StreamClosed, match=r"can't be read any more: .* closed with its stream"):
+        total(kept)
+
+
 def test_a_subscription_that_ends_with_an_error_leaves_its_part_out(kept: KeptAccount) -> None:
     opened(kept)
     kept.keeper.followers["futures"].queues[1].finish(ConnectionFailed("no futures for you"))

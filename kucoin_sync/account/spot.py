@@ -27,7 +27,8 @@ __all__ = ["SpotPart"]
 
 _ORDERS = "/api/v1/hf/orders"
 _MARGIN = "/api/v3/hf/margin"
-_MOST_BACK_NS = 2 * 86_400 * 1_000_000_000  # cancelled orders are listed for two days
+_MOST_BACK_NS = 2 * 86_400 * 1_000_000_000
+"""How far back lists are asked for: KuCoin lists cancelled orders for two days."""
 
 
 class _Family(NamedTuple):
@@ -126,11 +127,12 @@ class SpotPart(AccountPart):
             open_rows = [row for rows in active for row in rows]
             since = self._since(entries, open_rows)
             oldest = [order.created_ns for order in self.state.open_orders() if family in self._families_of(order)]
-            begin = max(min([since, *filter(None, oldest)]), since - _MOST_BACK_NS)  # may bound the time of placing
+            earliest = min(max(since, self.now_ns) - _MOST_BACK_NS, since)
+            begin = max(min([since, *filter(None, oldest)]), earliest)
             asked = ((family.done, updated, begin), (family.fills, recorded, since)) if since else ()
             rows = yield from together(
                 [
-                    by_last_id(family.call(what, ("symbol", symbol), *_start(start)), since, moment)
+                    by_last_id(family.call(what, ("symbol", symbol), *self._start(start)), since, moment)
                     for what, moment, start in asked
                     for symbol in symbols
                 ]
@@ -162,9 +164,18 @@ class SpotPart(AccountPart):
     def _ledger(self, family: _Family) -> Plan[list[Row]]:
         """Return the entries of the ledger since the cut; at the start those of the newest seconds."""
         since = self.since_ns
-        call = family.call(family.ledger, *_start(since))
+        call = family.call(family.ledger, *self._start(since))
         entries: list[Row] = yield from by_last_id(call, since or 1, recorded, limit=200) if since else _newest(call)
         return entries
+
+    def _start(self, since_ns: int) -> tuple[tuple[str, str], ...]:
+        """Return the parameter that bounds a list; none if the bound is more than some days ago.
+
+        For an earlier bound KuCoin may tell the days after that only. Without one it tells the newest rows first, too.
+        """
+        if not since_ns or since_ns < self.now_ns - _MOST_BACK_NS:
+            return ()
+        return (("startAt", str(since_ns // 1_000_000)),)
 
     def _balances(self) -> Plan[None]:
         for name, call, read, accounts in _BALANCES:
@@ -181,10 +192,6 @@ class SpotPart(AccountPart):
 def _newest(call: Call) -> Plan[list[Row]]:
     data = yield from one(call._replace(query=(*call.query, ("limit", "200"))))
     return list(data or ())
-
-
-def _start(since_ns: int) -> tuple[tuple[str, str], ...]:
-    return (("startAt", str(since_ns // 1_000_000)),) if since_ns else ()
 
 
 def _traded(entries: Iterable[Row]) -> set[str]:

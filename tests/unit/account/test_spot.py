@@ -208,3 +208,27 @@ def test_a_bound_of_many_days_ago_is_left_away() -> None:
         starts = {call.path: dict(call.query).get("startAt") for call in answers.calls}
         for path in ("fills", "orders/done", "accounts/ledgers"):
             assert starts[f"/api/v1/hf/{path}"] == expected
+
+
+def test_what_is_refused_for_one_symbol_hides_only_that_and_only_until_it_is_answered() -> None:
+    part = part_in_step()
+    refused = RestError("900001", "symbol not exists")
+
+    def page(query: dict[str, str]) -> Any:
+        return refused if query["symbol"] == "OLD-USDT" else {"items": [order("4")], "totalPage": 1}
+
+    symbols = {"symbols": ["BTC-USDT", "OLD-USDT"]}
+    Answers(orders_active_symbols=symbols, orders_active_page=page).play(part.round(final=False))
+    assert [order.order_id for order in part.state.open_orders()] == ["4"]
+    assert list(part.unseen) == ["spot orders of OLD-USDT"]
+    Answers(orders_active_symbols=symbols).play(part.round(final=False))
+    assert part.unseen == {}
+
+
+def test_without_the_list_of_symbols_those_of_the_ledger_are_asked_for() -> None:
+    part = part_in_step()
+    no_right = AuthenticationError("no right", code="400007")
+    answers = Answers(orders_active_symbols=no_right, accounts_ledgers=[ledger("BTC-USDT")])
+    answers.play(part.round(final=False))
+    assert list(part.unseen) == ["spot symbols"]
+    assert "/api/v1/hf/orders/active/page" in answers.paths()

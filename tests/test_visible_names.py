@@ -17,11 +17,23 @@ MESSAGE = {
     "data", "epoch", "get", "items", "keys", "lost", "payload", "raw", "received_ns", "recovered", "subject", "symbol",
     "to_dict", "topic", "tunnel_id", "type", "values",
 }  # fmt: skip
-QUOTES = {"asks", "best_ask", "best_bid", "bids", "level", "mid", "partial", "received_ns", "sequence", "spread"}
+QUOTES = {
+    "asks",
+    "best_ask",
+    "best_bid",
+    "bids",
+    "level",
+    "micro_price",
+    "mid",
+    "partial",
+    "received_ns",
+    "sequence",
+    "spread",
+}
 BOOK = {
     *QUOTES, "ask_size", "asks_complete_to", "bid_size", "bids_complete_to", "close", "closed", "cumulative_asks",
-    "cumulative_bids", "price_to_buy", "price_to_sell", "ready", "resyncs", "snapshot", "snapshot_depth", "symbol",
-    "to_frame", "wait_ready",
+    "cumulative_bids", "imbalance", "price_to_buy", "price_to_sell", "ready", "resyncs", "snapshot", "snapshot_depth",
+    "symbol", "to_frame", "wait_ready",
 }  # fmt: skip
 ORDERS = {"ask_orders", "bid_orders", "order", "orders_at", "queue_position"}
 

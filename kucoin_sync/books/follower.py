@@ -96,9 +96,10 @@ class Follower(Followed, Generic[B, C]):
         return self.under_lock(lambda: how(self.require_book()))
 
     def require_book(self) -> B:
-        """Return the book, to be read under the lock; raises BookNotReady if it can't be read."""
+        """Return the book, to be read under the lock; raises BookNotReady or StreamClosed if it can't be read."""
         if self.ended is not None:
-            raise BookNotReady(f"{self.source} can't be read any more: {self.ended}")
+            text = f"{self.source} can't be read any more: {self.ended}"
+            raise StreamClosed(text) if self._owner.closed else BookNotReady(text)
         if not self.calibration.live:
             raise BookNotReady(f"{self.source} can't be read until a new snapshot has come, because {self._reason()}")
         return self.calibration.book
@@ -120,7 +121,13 @@ class Follower(Followed, Generic[B, C]):
             raise self.ended
 
     def _reason(self) -> str:
-        return self.calibration.reason + (f"; {self._snapshot_error}" if self._snapshot_error else "")
+        """Return why the book can't be read now: if its snapshot fails or hangs, not the loss before that."""
+        today = self._snapshot_error
+        if self._needs_snapshot() and (step := self._owner.snapshot_obstacle(self)):
+            today = f"its snapshot has not come yet: {step}"
+        if today and self.was_live:
+            return today
+        return f"{self.calibration.reason}; {today}" if today else self.calibration.reason
 
     # Updates
 

@@ -30,7 +30,7 @@ __all__ = ["BookListener", "ChangeListeners", "state_events"]
 
 
 class BookListener(Protocol):
-    """The owner of a book. Its methods are never called with the book's lock held."""
+    """The owner of a book. Most methods are never called with the book's lock held."""
 
     def request_snapshot(self, book: Any) -> None:
         """Fetch a snapshot soon; see `Follower.snapshot_attempt`."""
@@ -43,6 +43,13 @@ class BookListener(Protocol):
 
     def obstacle(self, book: Any) -> str:
         """Return why the book has to wait, "" if that is unknown."""
+
+    def snapshot_obstacle(self, book: Any) -> str:
+        """Return what the running request for the book's snapshot waits for, "" if none runs. Takes no lock."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream of the book is closed."""
 
 
 class ChangeListeners(Listeners):

@@ -280,6 +280,11 @@ def test_every_module_below_the_stream_has_unit_tests_of_its_name() -> None:
     assert [name for name in names if not (units / name[0] / f"test_{name[1]}.py").exists()] == []
 
 
+def test_every_module_can_be_read_in_a_sitting() -> None:
+    lengths = {module: path.read_text(encoding="utf-8").count("\n") for module, path in MODULES.items()}
+    assert {module: lines for module, lines in lengths.items() if lines > 400} == {}
+
+
 def test_no_name_has_a_word_of_a_former_name() -> None:
     word = "|".join(FORMER)
     pattern = re.compile(rf"(?<![a-z])({word})(?![a-z])", re.IGNORECASE)

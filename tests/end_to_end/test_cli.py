@@ -17,6 +17,7 @@ from kucoin_sync.testing import KucoinServer
 
 from ..support.processes import HEAR
 from ..support.threads import Task
+from .conftest import EndingOnce
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -87,9 +88,13 @@ def test_trades_of_several_symbols_name_them(here: list[str], capsys: pytest.Cap
     assert "buyers" not in out, "sizes of several symbols have no sum"
 
 
-def test_watch_ends_after_some_seconds(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["watch", "--topic", "/market/ticker:NONE-USDT", *here, "--seconds", "0.2"]) == 0
-    assert "0 messages in 0." in capsys.readouterr().err
+def test_watch_ends_after_some_seconds(
+    here: list[str], market: KucoinServer, ending_once: EndingOnce, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = "/market/ticker:NONE-USDT"
+    ending = ending_once(lambda: any(topic in each.topics for each in market.connections))
+    assert main(["watch", "--topic", topic, *here, *ending]) == 0
+    assert re.search(r"0 messages in [\d.]+ s", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -7,6 +7,7 @@ import pytest
 from kucoin_sync import Stale, Stream
 from kucoin_sync.testing import KucoinServer
 
+from ..support.threads import Task, until
 from .conftest import Events
 
 NONE = "/market/ticker:NO-SUCH"
@@ -39,5 +40,13 @@ def test_watch_warns_of_silence(
     from kucoin_sync.cli import main
 
     monkeypatch.setattr("kucoin_sync.cli.watch._STALE_AFTER", 0.1)
-    assert main(["watch", "NO-SUCH", "--rest-url", server.rest_url, "--seconds", "0.5"]) == 0
-    assert "kucoin-sync: stale: nothing came on /market/ticker:NO-SUCH" in capsys.readouterr().err
+    watching = Task(main, ["watch", "NO-SUCH", "--rest-url", server.rest_url, "--count", "1"])
+    said: list[str] = []
+
+    def warned() -> bool:
+        said.append(capsys.readouterr().err)
+        return "kucoin-sync: stale: nothing came on /market/ticker:NO-SUCH" in "".join(said)
+
+    until(warned, "the silence is not told")
+    server.publish(NONE, {"n": 1})
+    assert watching.result() == 0

@@ -20,7 +20,7 @@ from ..support.threads import until
 
 FAST = Limits(connections_per_minute=100_000)
 
-EndingOnce = Callable[[Callable[[], object]], list[str]]
+EndingOnce = Callable[..., list[str]]
 
 
 def open_descriptors() -> set[str]:
@@ -88,19 +88,22 @@ def closed_port() -> Iterator[int]:
 def ending_once(monkeypatch: pytest.MonkeyPatch) -> EndingOnce:
     """Return options with which a command ends soon after a condition holds, by its own clock.
 
-    That clock stands until then, so a slow machine has all the time that it needs.
+    That clock stands until then, so a slow machine has all the time that it needs. `seconds` are those of the command,
+    and `module` is where it looks at them.
     """
 
-    def options(happened: Callable[[], object]) -> list[str]:
+    def options(
+        happened: Callable[[], object], *, seconds: float = 30.0, module: str = "kucoin_sync.cli.feed"
+    ) -> list[str]:
         since: list[float] = []
 
         def now() -> float:
             if not since and happened():
                 since.append(time.monotonic())
-            return 29.9 + time.monotonic() - since[0] if since else 0.0
+            return 1000.0 + (seconds - 0.1 + time.monotonic() - since[0] if since else 0.0)
 
-        monkeypatch.setattr("kucoin_sync.cli.feed.time", SimpleNamespace(monotonic=now))
-        return ["--seconds", "30"]
+        monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=now))
+        return ["--seconds", str(seconds)]
 
     return options
 

@@ -50,9 +50,7 @@ def spot(account: Any) -> dict[str, tuple[Decimal, Decimal]]:
     return {each.currency: (each.available, each.hold) for each in account.balances if each.account == "trade"}
 
 
-def test_it_begins_with_what_the_exchange_has(
-    server: KucoinServer, stream: Stream, exchange: LiveExchange
-) -> None:
+def test_it_begins_with_what_the_exchange_has(server: KucoinServer, stream: Stream, exchange: LiveExchange) -> None:
     resting = exchange.place("BTC-USDT", "buy", "0.1", "60000", client_oid="mine")
     exchange.place("XBTUSDTM", "sell", 3)
     with server.trading():  # nothing is answered before the end of this block

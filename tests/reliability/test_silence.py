@@ -19,6 +19,7 @@ from ..support.threads import LIMIT, reached
 from .conftest import MakeStream
 from .feed import Feed, on_both, publish
 
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SilenceClock:
     return SilenceClock(monkeypatch)

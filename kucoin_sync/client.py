@@ -4,44 +4,41 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from .connections.forgotten import end_when_forgotten
 from .connections.gate import SourceRecovery, TopicRecovery
+from .connections.last_values import LastValues
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
-from .connections.subscriber import Callback, Subscriber
+from .connections.subscriber import Subscriber
 from .connections.subscribing import Subscribing
 from .credentials import Credentials
 from .delivery.callbacks import Callbacks
 from .delivery.inline_queue import InlineQueue
 from .delivery.observer import Observer
 from .events import Event
+from .exceptions import InvalidTopic
 from .internal.fork import install_fork_hooks, register
 from .internal.signals import defer, deferred_threads, holds_no_lock, is_reentrant, run_or_defer, wait_for_deferred
+from .protocol.message import Message
 from .protocol.session_events import TopicKey
 from .topics import grammar
+from .topics.name import TopicName
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, TypedDict, Unpack
+    from typing_extensions import Self, Unpack
 
     from .books import Level2BookChange, Level3BookChange
     from .books.follower import Follower
+    from .books.listeners import BookOptions, Feed
     from .books.local_book import LocalLevel2Book, LocalLevel3Book
     from .books.manager import BookManager
     from .books.snapshot_fetcher import FetcherFactory, RestQuota, SnapshotProvider
     from .tunnel import Tunnel
-
-    B = TypeVar("B")
-
-    Feed = Literal["classic", "uta"]
-
-    class _BookOptions(TypedDict, Generic[B], total=False):
-        on_change: Callable[[B], object] | None
-        maxsize: int
 
 
 __all__ = ["Client"]
@@ -51,11 +48,11 @@ _NO_BOOKS = {"books": 0, "books_ready": 0, "book_resyncs": 0, "book_snapshots": 
 
 #: Public methods for packages built on a stream; `dir` and tab completion omit them.
 _INTERNAL = {
-    "add_observer", "after_fork", "carrying", "emit", "fetcher", "has_key", "remove_observer", "resubscribe", "unwatch",
-    "watch",
+    "add_observer", "after_fork", "carrying", "emit", "fetcher", "has_key", "recovers", "remove_observer",
+    "resubscribe", "unwatch", "watch",
 }  # fmt: skip
 
-C = TypeVar("C", bound=Callback)
+P = TypeVar("P")
 
 
 class Client(Subscribing):
@@ -88,7 +85,7 @@ class Client(Subscribing):
         *,
         with_key: Callable[[], bool] | None = None,
     ) -> None:
-        manager = SubscriptionManager(make, capacity, callbacks.emit)
+        manager = SubscriptionManager(make, capacity, callbacks.emit, callbacks.label)
         subscriber = Subscriber(manager, callbacks, credentials, find_credentials)
         super().__init__(subscriber, manager, tunnel=None)
         self._name = name
@@ -102,20 +99,20 @@ class Client(Subscribing):
         self._quota: RestQuota | None = None  # of the requests for books and for missed messages
         # Has KuCoin push the snapshot of a topic again. A method of this object would keep it alive.
         self._push_again: Callable[[str], None] = manager.resubscribe
+        self._last_values = LastValues.of_stream(subscriber, lambda: manager.closed)
         self._tunnels: dict[str, object] = {}  # the names of open tunnels
         self._watchers: dict[str, Watcher] = {}  # key "": the watcher of `watch` or of the first book
         install_fork_hooks()
         register(self)
         # The threads hold the manager but never this object. Objects that users hold keep this object alive.
-        kind = type(self).__name__
-        finaliser = weakref.finalize(self, _close_unreferenced, f"{kind} of {name}", manager, callbacks, self._watchers)
-        finaliser.atexit = False
+        end_when_forgotten(self, f"{type(self).__name__} of {name}", manager, callbacks, self._watchers)
 
     # Subscribing
 
     # Named here, because the reference shows a class's own methods only.
     subscribe = Subscribing.subscribe
     unsubscribe = Subscribing.unsubscribe
+    on = Subscribing.on
 
     def tunnel(self, name: str) -> Tunnel:
         """Open a multiplex tunnel: `with stream.tunnel("bt1") as tunnel: tunnel.subscribe(topic)`.
@@ -132,15 +129,22 @@ class Client(Subscribing):
         [tunnel] = map(Tunnel, (name,), (self._tunnels,), (self._subscriber,), (self._subscription_manager,), (self,))
         return tunnel
 
-    def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
-        """Decorate a function to become the callback of topics; `options` are those of `subscribe`."""
+    @overload
+    def last(self, topic: TopicName[P], timeout: float = 5.0) -> Message[P]: ...
+    @overload
+    def last(self, topic: str, timeout: float = 5.0) -> Message: ...
+    @holds_no_lock
+    def last(self, topic: str, timeout: float = 5.0) -> Message:
+        """Return the newest message of a topic; wait up to `timeout` seconds for the first one.
 
-        @holds_no_lock
-        def register(callback: C) -> C:
-            self.subscribe(topic, *more_topics, callback=callback, **options)
-            return callback
+        No subscription misses that message. The first call subscribes the topic, once for all callers; `unsubscribe`
+        ends that. The message's `received_ns` tells its age.
 
-        return register
+        Raises:
+            TimeoutError: no message has come in time.
+            InvalidTopic: it is no topic, or names several. Other errors are those of `subscribe`.
+        """
+        return self._last_values.get(topic, timeout)
 
     # Order books
 
@@ -151,31 +155,31 @@ class Client(Subscribing):
         *,
         level: Literal[2] = 2,
         feed: Feed = "classic",
-        **options: Unpack[_BookOptions[Level2BookChange]],
+        **options: Unpack[BookOptions[Level2BookChange]],
     ) -> LocalLevel2Book: ...
     @overload
     def book(
-        self, symbol: str, *, level: Literal[3], generation: int = 2, **options: Unpack[_BookOptions[Level3BookChange]]
+        self, symbol: str, *, level: Literal[3], generation: int = 2, **options: Unpack[BookOptions[Level3BookChange]]
     ) -> LocalLevel3Book: ...
     @overload
     def book(
         self,
         symbol: str,
         *,
-        level: int,
+        level: Literal[2, 3],
         generation: int = 2,
-        feed: str = "classic",
-        **options: Unpack[_BookOptions[Any]],
+        feed: Feed = "classic",
+        **options: Unpack[BookOptions[Any]],
     ) -> LocalLevel2Book | LocalLevel3Book: ...
     def book(
         self,
         symbol: str,
         *,
-        level: int = 2,
+        level: Literal[2, 3] = 2,
         generation: int = 2,
         on_change: Callable[[Any], object] | None = None,
         maxsize: int = 10_000,
-        feed: str = "classic",
+        feed: Feed = "classic",
     ) -> LocalLevel2Book | LocalLevel3Book:
         """Keep a local order book of a symbol up to date. Return it at once; it can be read when it is ready.
 
@@ -237,6 +241,7 @@ class Client(Subscribing):
         if self._books is not None:
             self._books.after_fork()
         stream = weakref.ref(self)
+        self._last_values.after_fork()
         self._subscription_manager.after_fork(lambda: None if (held := stream()) is None else held.resume())
         if closed:
             self._begin_to_close()
@@ -321,7 +326,8 @@ class Client(Subscribing):
         """Return the provider of the books' snapshots."""
         from .books.snapshot_fetcher import SnapshotQueue
 
-        return SnapshotQueue(self.fetcher, self._rest_quota(), self._subscription_manager.on_snapshot)
+        on_snapshot, label = self._subscription_manager.on_snapshot, self._callbacks.label
+        return SnapshotQueue(self.fetcher, self._rest_quota(), on_snapshot, label=label)
 
     def _rest_quota(self) -> RestQuota:
         """Return the quota of all requests but those for connect tokens."""
@@ -346,9 +352,17 @@ class Client(Subscribing):
         """Return the provider of snapshots that a feed pushes."""
         from .books.pushed_snapshots import PushedSnapshots
 
-        return PushedSnapshots(self._push_again)
+        return PushedSnapshots(self._push_again, label=self._callbacks.label)
 
     # For the relay, which forwards the messages of a stream
+
+    def recovers(self, topic: str) -> bool:
+        """Return whether a single topic can be subscribed with `recover=True`."""
+        try:
+            self._recovery_of((topic,))
+        except InvalidTopic:
+            return False
+        return True
 
     def resubscribe(self, topic: str) -> None:
         """Have a public topic unsubscribed and subscribed again, so that KuCoin pushes its snapshot."""
@@ -384,26 +398,3 @@ class Client(Subscribing):
             if self._subscription_manager.closed:
                 watcher.close()
         return self._books
-
-
-def _close_unreferenced(
-    stream: str, subscription_manager: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]
-) -> None:
-    """End the threads of a stream that users hold no part of. Runs on any thread, in the garbage collector."""
-    if not subscription_manager.is_connected:
-        return
-
-    def end() -> None:
-        callbacks.close()
-        for watcher in watchers.values():
-            if (close := getattr(watcher, "close", None)) is not None:
-                close()
-        subscription_manager.close()
-
-    defer(end)
-    warnings.warn(
-        f"nothing refers to the {stream} any more, and it was not closed: its connections end now; close it, or use "
-        "`with`",
-        ResourceWarning,
-        stacklevel=2,
-    )

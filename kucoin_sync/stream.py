@@ -8,6 +8,8 @@ import ssl
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 from ._version import __version__
@@ -20,6 +22,7 @@ from .credentials import Credentials
 from .delivery.callbacks import Callbacks
 from .events import Event
 from .exceptions import AuthenticationError, StreamClosed
+from .internal.signals import defer, is_reentrant, wait_for_deferred
 from .limits import Limits
 from .net.rest import Endpoints, default_context
 from .net.uta_hosts import chosen_hosts
@@ -60,6 +63,7 @@ class Stream(Client):
         allowed_hosts: hosts outside the domain of the REST URL that connections may go to.
         limits: KuCoin's limits, if yours differ from the default.
         rotate_after: seconds after which a connection is replaced without a gap; KuCoin cuts it after 24 hours.
+        name: what the names of its threads end with, and `repr` shows; for programs with several streams.
 
     Raises:
         ConnectionFailed: a URL is malformed.
@@ -80,6 +84,7 @@ class Stream(Client):
         allowed_hosts: Iterable[str] = (),
         limits: Limits | None = None,
         rotate_after: float = 23 * 3600.0,
+        name: str | None = None,
     ) -> None:
         if credentials is not None and not isinstance(credentials, Credentials):
             raise AuthenticationError("credentials must be Credentials(key, secret, passphrase), or None")
@@ -94,6 +99,7 @@ class Stream(Client):
         # Loading authorities is slow. If gevent or eventlet has replaced `ssl` meanwhile, another context is needed.
         context_of = functools.cache(lambda _: ssl_context or default_context())
         limits = limits or Limits()
+        label = f" of {name}" if name else ""
         options = ConnectionOptions(
             endpoints=endpoints,
             dialects={**DIALECTS, uta.name: uta},
@@ -103,16 +109,17 @@ class Stream(Client):
             limits=limits,
             user_agent=f"kucoin-sync/{__version__}",
             lifetime=lambda: rotate_after * random.uniform(0.97, 1.0),
+            label=label,
         )
 
         def dial(number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver) -> MessageSource:
             return Connection(number, market, private, options, owner, deliver)
 
         super().__init__(
-            endpoints.spot,
+            f"{endpoints.spot}, {name}" if name else endpoints.spot,
             dial,
             options.capacity,
-            Callbacks(on_event),
+            Callbacks(on_event, label=label),
             credentials,
             lambda waker, signing: options.rest(waker, signing=signing),
             limits.snapshots_per_30s,
@@ -125,8 +132,9 @@ class Stream(Client):
         from .books.snapshot_fetcher import SnapshotQueue
         from .recovery.recovery import RestRecovery
 
-        queue = SnapshotQueue(self.fetcher, self._rest_quota())
-        return RestRecovery(queue, self._callbacks.emit, self._subscription_manager.epochs)
+        label = self._callbacks.label
+        queue = SnapshotQueue(self.fetcher, self._rest_quota(), label=label)
+        return RestRecovery(queue, self._callbacks.emit, self._subscription_manager.epochs, label=label)
 
     # The account
 
@@ -152,35 +160,60 @@ class Stream(Client):
             AuthenticationError: there is no API key.
             StreamClosed, ConnectionFailed.
         """
-        from .account.local_account import LocalAccount
-
         if maxsize < 1:
             raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
         if on_change is not None and not callable(on_change):
             raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
         if not 0 <= rest_lag < 3600:
             raise ValueError(f"rest_lag is {rest_lag!r}; it is a number of seconds from 0 on")
-        with self._account_lock:
-            keeper = self._open_account(rest_lag)
-            account = LocalAccount(keeper, maxsize, self._release_account, self)
-            self._account_holders.add(account)
-        if on_change is not None:
-            keeper.keep_alive = self
-            account.listener = keeper.listen(maxsize, on_change)
+        if not is_reentrant():
+            wait_for_deferred()
+        account: LocalAccount
+        [account] = starmap(self._hold_account, ((on_change, maxsize, rest_lag),))  # see `MessageQueue.source`
+        return account
+
+    def _hold_account(
+        self, on_change: Callable[[AccountChange], object] | None, maxsize: int, rest_lag: float
+    ) -> LocalAccount:
+        """Return a new holder of the account; nothing is left if a signal handler raises meanwhile."""
+        from .account.local_account import LocalAccount
+
+        account: LocalAccount | None = None
+        try:
+            with nullcontext() if is_reentrant() else self._account_lock:
+                keeper = self._open_account(rest_lag)
+                account = LocalAccount(keeper, maxsize, self._release_account, self)
+                self._account_holders.add(account)
+            if on_change is not None:
+                keeper.keep_alive = self
+                account.listener = keeper.listen(maxsize, on_change)
+        except BaseException:
+            if account is not None:
+                account.close()
+            elif self._account is not None and not self._account_holders:
+                self._account.end(StreamClosed("the account could not be opened"))
+            raise
         return account
 
     def _open_account(self, rest_lag: float) -> AccountKeeper:
-        """Return the keeper of the account; open the account if nobody holds it (under the lock)."""
+        """Return the keeper of the account; open the account if nobody holds it (under the lock).
+
+        A reentrant call has it opened later. An error ends it then.
+        """
         from .account.keeper import AccountKeeper
 
-        if self._account is None or self._account.ended is not None:
-            keeper = AccountKeeper(
-                self._subscription_manager, self._subscriber, self._callbacks, self.fetcher, rest_lag
-            )
-            keeper.open()
+        keeper = self._account
+        if keeper is None or keeper.ended is not None:
+            manager = self._subscription_manager
+            keeper = AccountKeeper(manager, self._subscriber, self._callbacks, self.fetcher, rest_lag)
+            keeper.check()
             self._account_holders = set()
             self._account = self._watchers[_ACCOUNT] = keeper
-        return self._account
+            if is_reentrant():
+                defer(keeper.open_later)
+            else:
+                keeper.open()
+        return keeper
 
     def _release_account(self, account: LocalAccount) -> None:
         """Close a holder of the account; end the account if it was the last one."""
@@ -206,6 +239,8 @@ class Stream(Client):
 
     def _begin_to_close(self) -> list[threading.Thread]:
         threads = super()._begin_to_close()
-        with self._account_lock:  # an account that is being opened is opened by then, or meets a closed stream
+        with (
+            nullcontext() if is_reentrant() else self._account_lock
+        ):  # an account that is being opened is opened by then, or meets a closed stream
             account = self._account
         return threads if account is None else [*threads, *account.close()]

@@ -98,13 +98,16 @@ PURE = {
 }
 # Takes each step to KuCoin on its own, to find out which one fails, or how KuCoin answers.
 DOCTOR = {"cli.checks", "cli.diagnosis", "cli.doctor", "verify.probe"}
-# What a message source other than KuCoin builds on.
+# What a message source other than KuCoin, or a web application, builds on.
 SEAM = {
     "client",
     "books.snapshot_fetcher",
+    "connections.gate",
+    "connections.last_values",
     "connections.source",
     "delivery.callbacks",
     "delivery.observer",
+    "delivery.overflow",
     "delivery.queue",
     "internal.fork",
     "internal.guard",
@@ -275,6 +278,11 @@ def test_every_module_below_the_stream_has_unit_tests_of_its_name() -> None:
     units = Path(__file__).parent / "unit"
     names = [module.split(".") for module in MODULES if module.partition(".")[0] in packages and "." in module]
     assert [name for name in names if not (units / name[0] / f"test_{name[1]}.py").exists()] == []
+
+
+def test_every_module_can_be_read_in_a_sitting() -> None:
+    lengths = {module: path.read_text(encoding="utf-8").count("\n") for module, path in MODULES.items()}
+    assert {module: lines for module, lines in lengths.items() if lines > 400} == {}
 
 
 def test_no_name_has_a_word_of_a_former_name() -> None:

@@ -114,6 +114,7 @@ def test_every_thread_has_its_row() -> None:
             re.S,
         ):
             (name,) = re.findall(r'name=f?"?([^",)]+)', call)
+            name = re.sub(r"\{[\w.]*label\}", "", name)
             made.add(name.replace("{number}", "N").replace("{self._name}", "kucoin-callbacks"))
     assert named == made - {"self._name", "name"} | {"kucoin-callbacks"}
 

@@ -9,19 +9,31 @@ from kucoin_sync import Message, Stream, topics
 from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.testing import KucoinServer
 
-STREAM = {"account", "book", "close", "closed", "on", "resume", "stats", "subscribe", "tunnel", "unsubscribe"}
+STREAM = {"account", "book", "close", "closed", "last", "on", "resume", "stats", "subscribe", "tunnel", "unsubscribe"}
 REPLAY = {"began", "duration", "missing", "position", "recorded", "seek", "start", "torn", "wait"}
-TUNNEL = {"close", "closed", "name", "subscribe", "unsubscribe"}
+TUNNEL = {"close", "closed", "name", "on", "subscribe", "unsubscribe"}
 SUBSCRIPTION = {"close", "closed", "dropped", "get", "pending", "topics"}
 MESSAGE = {
     "data", "epoch", "get", "items", "keys", "lost", "payload", "raw", "received_ns", "recovered", "subject", "symbol",
     "to_dict", "topic", "tunnel_id", "type", "values",
 }  # fmt: skip
-QUOTES = {"asks", "best_ask", "best_bid", "bids", "level", "mid", "partial", "received_ns", "sequence", "spread"}
+QUOTES = {
+    "asks",
+    "best_ask",
+    "best_bid",
+    "bids",
+    "level",
+    "micro_price",
+    "mid",
+    "partial",
+    "received_ns",
+    "sequence",
+    "spread",
+}
 BOOK = {
     *QUOTES, "ask_size", "asks_complete_to", "bid_size", "bids_complete_to", "close", "closed", "cumulative_asks",
-    "cumulative_bids", "price_to_buy", "price_to_sell", "ready", "resyncs", "snapshot", "snapshot_depth", "symbol",
-    "to_frame", "wait_ready",
+    "cumulative_bids", "imbalance", "price_to_buy", "price_to_sell", "ready", "resyncs", "snapshot", "snapshot_depth",
+    "symbol", "to_frame", "wait_ready",
 }  # fmt: skip
 ORDERS = {"ask_orders", "bid_orders", "order", "orders_at", "queue_position"}
 

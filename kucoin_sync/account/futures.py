@@ -49,8 +49,8 @@ class FuturesPart(AccountPart):
             self.shown = frozenset(str(row["id"]) for row in open_rows)
             yield from self._balances()
 
-    def look_for(self, lost: AccountOrder) -> Call:
-        return _call(f"/api/v1/orders/{lost.order_id}", 5)
+    def look_for(self, lost: AccountOrder) -> list[Call]:
+        return [_call(f"/api/v1/orders/{lost.order_id}", 5)]
 
     def _ended(self, quick: str, weight: int, slow: Call, moment: Callable[[Row], int]) -> Plan[list[Row]]:
         """Return the rows of a quick list; of the slow one if the quick one does not reach back to the cut."""

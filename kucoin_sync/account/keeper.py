@@ -12,12 +12,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
+from itertools import islice, repeat
 from typing import Any, TypeVar
 
 import msgspec
 
-from ..books.locks import BookLocks
+from ..books.followed import Followed
 from ..books.snapshot_fetcher import FetcherFactory
 from ..connections.manager import SubscriptionManager
 from ..connections.subscriber import SubscribeOptions, Subscriber
@@ -25,7 +27,7 @@ from ..delivery.callbacks import Callbacks
 from ..delivery.listeners import Listeners
 from ..delivery.subscription import Subscription
 from ..events import Overflowed
-from ..exceptions import AccountNotReady, KucoinSyncError, StreamClosed
+from ..exceptions import KEY_NEEDED, AccountNotReady, AuthenticationError, KucoinSyncError, StreamClosed
 from ..internal.guard import log
 from ..internal.resources import as_defect, shortage_error, start_thread
 from ..internal.signals import is_reentrant, run_or_defer
@@ -40,6 +42,7 @@ from .values import AccountChange
 __all__ = ["AccountKeeper"]
 
 _CLOSED = "the stream is closed; make a new one to follow an account"
+_WITH_STREAM = "the account was closed with its stream"
 _NAME = "the account"
 _PARTS: tuple[type[AccountPart], ...] = (SpotPart, FuturesPart)
 _OPTIONS = SubscribeOptions(
@@ -49,13 +52,11 @@ _OPTIONS = SubscribeOptions(
 T = TypeVar("T")
 
 
-class AccountKeeper(BookLocks):
+class AccountKeeper(Followed):
     """Keeps one account in step with the exchange. All methods may be called from any thread.
 
     Attributes:
-        ended: the error that ended the account, None while it lives.
         reconciliations: how often it was reconciled.
-        keep_alive: an object that must exist while a callback gets the changes.
     """
 
     not_ready = AccountNotReady
@@ -68,18 +69,15 @@ class AccountKeeper(BookLocks):
         make_rest: FetcherFactory,
         rest_lag: float,
     ) -> None:
-        super().__init__(_NAME)
+        super().__init__(_NAME, Listeners(_NAME, "account"))
         self.first_use = subscription_manager.first_use
         self.before_wait = subscription_manager.before_wait
-        self.ended: Exception | None = None
         self.reconciliations = 0
-        self.keep_alive: object = None
         self.rest_lag = rest_lag
         self._subscription_manager = subscription_manager
         self._subscriber = subscriber
         self._callbacks = callbacks
-        self._calls = RestCalls(make_rest)
-        self._listeners = Listeners(_NAME, "account")
+        self._calls = RestCalls(make_rest, label=callbacks.label)
         # What the thread is to do, put by any thread. A SimpleQueue is reentrant.
         self._queue: queue.SimpleQueue[Callable[[float], object]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -94,6 +92,19 @@ class AccountKeeper(BookLocks):
 
     # Opening and closing
 
+    def check(self) -> None:
+        """Raise StreamClosed or AuthenticationError if an account can't be opened."""
+        if self._subscription_manager.closed:
+            raise StreamClosed(_CLOSED)
+        if self._subscriber.find_credentials() is None:
+            raise AuthenticationError(f"an account needs an API key: {KEY_NEEDED}")
+
+    def open_later(self) -> None:
+        """Do as `open` for callers that hold the account already; an error ends it. It may be closed by now."""
+        if self.ended is None:
+            with suppress(KucoinSyncError):
+                self.open()
+
     def open(self) -> None:
         """Subscribe, and start to follow.
 
@@ -101,27 +112,30 @@ class AccountKeeper(BookLocks):
             AuthenticationError: there is no API key.
             StreamClosed, ConnectionFailed.
         """
-        if self._subscription_manager.closed:
-            raise StreamClosed(_CLOSED)
+        self.check()
         subscriptions: list[Subscription[Any]] = []
+        followers = list(self.followers.values())
         try:
-            for follower in self.followers.values():
-                subscriptions.append(self._subscriber.subscribe(follower.part.topics, _OPTIONS))
-                follower.subscription = subscriptions[-1]
+            topics = [(topic,) for follower in followers for topic in follower.part.topics]
+            subscriptions.extend(map(self._subscriber.subscribe, topics, repeat(_OPTIONS)))  # see `MessageQueue.source`
+            rest = iter(subscriptions)
+            for follower in followers:
+                follower.subscriptions = list(islice(rest, len(follower.part.topics)))
             self._start()
-        except BaseException:
+        except BaseException as error:
             for subscription in subscriptions:
                 subscription.close()
-            self.end(StreamClosed("the account could not be opened"))
+            self.end(error if isinstance(error, KucoinSyncError) else StreamClosed("the account could not be opened"))
             raise
 
     def _start(self) -> None:
         """Start the threads, and take what the subscriptions bring."""
         self._calls.open()
-        self._thread = start_thread(self._work, name="kucoin-account")
+        self._thread = start_thread(self._work, name=f"kucoin-account{self._callbacks.label}")
         self._subscription_manager.private_watcher = self
         for follower in self.followers.values():
-            follower.subscription.message_queue.call(_Release(self._queue, partial(self._serve, follower)))
+            for message_queue in follower.queues:
+                message_queue.call(_Release(self._queue, partial(self._serve, follower)))
             topics = [
                 topic for topic in follower.part.topics if self._subscription_manager.carries(topic, private=True)
             ]  # fmt: skip
@@ -139,7 +153,7 @@ class AccountKeeper(BookLocks):
         if self._subscription_manager.private_watcher is self:
             self._subscription_manager.private_watcher = None
         for follower in self.followers.values():
-            if (subscription := getattr(follower, "subscription", None)) is not None:
+            for subscription in follower.subscriptions:
                 subscription.close()
         threads = [] if self._thread is None else [self._thread]
         threads += self._calls.close()
@@ -153,7 +167,7 @@ class AccountKeeper(BookLocks):
 
     def close(self) -> list[threading.Thread]:
         """End the account with its stream."""
-        return self.end(StreamClosed("the account was closed with its stream"))
+        return self.end(StreamClosed(_WITH_STREAM))
 
     # Fork
 
@@ -165,13 +179,12 @@ class AccountKeeper(BookLocks):
         self._calls = self._calls.after_fork()
         self._ready = False
         if self.ended is None:
-            subscriptions = {market: each.subscription for market, each in self.followers.items()}
+            subscriptions = {market: each.subscriptions for market, each in self.followers.items()}
             self.followers = self._make_followers()
             for market, follower in self.followers.items():
-                follower.subscription = subscriptions[market]
+                follower.subscriptions = subscriptions[market]
             self._pending_resume = True
-            for listener in self._listeners.alive():
-                listener.message_queue.alert = True  # has a consumer that finds nothing call `first_use`
+            self.alert_listeners()
 
     def resume(self) -> None:
         """Follow the account in a forked child."""
@@ -179,7 +192,7 @@ class AccountKeeper(BookLocks):
             return
         self._pending_resume = False
         self._start()
-        for listener in self._listeners.with_callback:
+        for listener in self.callback_listeners:
             self._callbacks.serve(listener)
 
     # Reading
@@ -220,7 +233,9 @@ class AccountKeeper(BookLocks):
     def _why(self) -> str:
         reasons = []
         for market, follower in self.followers.items():
-            if not follower.settled:
+            if is_reentrant():  # the caller may hold a lock that the details need
+                reasons += [] if follower.settled else [f"{market}: {follower.reason}"]
+            elif not follower.settled:
                 error = self._subscription_manager.obstacle(follower.part.topics[0], private=True)
                 reasons.append(f"{market}: {follower.why()}{f' ({error})' if error is not None else ''}")
         return "; ".join(reasons) or "it is being reconciled"
@@ -244,24 +259,11 @@ class AccountKeeper(BookLocks):
     # Listeners
 
     def listen(self, maxsize: int, callback: Callable[[Any], object] | None = None) -> Subscription[Any]:
-        """Return a subscription that gets the changes from now on; see `books.Follower.listen`."""
-        self.first_use()
-        subscription = self._listeners.make(maxsize, callback, self._remove_listener, self._on_overflow)
-        subscription.message_queue.first_use = self.first_use
-        subscription.message_queue.before_wait = self.before_wait
-        run_or_defer(partial(self.under_lock, partial(self._add_listener, subscription)))
+        """Do as the base class; have a callback called, too."""
+        subscription = super().listen(maxsize, callback)
         if callback is not None:
-            self._callbacks.serve(subscription)
+            run_or_defer(partial(self._callbacks.serve, subscription))
         return subscription
-
-    def _add_listener(self, subscription: Subscription[Any]) -> None:
-        if self.ended is not None:
-            subscription.message_queue.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
-        self._listeners.add(subscription)
-
-    def _remove_listener(self, subscription: Subscription[Any]) -> None:
-        self.under_lock(partial(self._listeners.remove, subscription))
-        subscription.message_queue.finish(None)
 
     def _on_overflow(self, topics: tuple[str, ...], dropped: int) -> None:
         self._queue.put(lambda now: self._callbacks.emit(Overflowed(topics, dropped)))
@@ -332,21 +334,22 @@ class AccountKeeper(BookLocks):
         """Apply some pushes of a part; then have this called again when there are more."""
         if follower.unseen is not None or self.ended is not None:
             return
-        message_queue = follower.subscription.message_queue
-        more = self._change(partial(follower.take, now), None)
-        if more:
+        if self._change(partial(follower.take, now), None):
             self._queue.put(partial(self._serve, follower))
-        elif message_queue.finished:
-            self._on_finished(follower)
-        elif not message_queue.waiters and not len(message_queue):
-            message_queue.call(_Release(self._queue, partial(self._serve, follower)))
+            return
+        for message_queue in follower.queues:
+            if message_queue.finished and not len(message_queue):
+                self._on_finished(follower, message_queue.error)
+                return
+            if not message_queue.waiters and not len(message_queue):
+                message_queue.call(_Release(self._queue, partial(self._serve, follower)))
 
-    def _on_finished(self, follower: PartFollower) -> None:
-        """Leave a part out whose subscription has ended with an error."""
-        error = follower.subscription.message_queue.error
+    def _on_finished(self, follower: PartFollower, error: Exception | None) -> None:
+        """Leave a part out of which a topic has ended with an error."""
         if error is None:
-            raise StreamClosed("the topics of the account were unsubscribed; open it again")
-        self._change(lambda: follower.give_up(error), follower)
+            closed = self._subscription_manager.closed
+            raise StreamClosed(_WITH_STREAM if closed else "a topic of the account was unsubscribed; open it again")
+        self._change(partial(follower.give_up, error), follower)
 
     def _change(self, do: Callable[[], T], follower: PartFollower | None) -> T:
         """Return `do()`, called with the lock; then tell the listeners what has changed."""

@@ -24,6 +24,10 @@ __all__ = ["AccountSnapshot", "LocalAccount"]
 T = TypeVar("T")
 
 
+#: What the balances of an account are called where they can't be seen; the others are of spot.
+_BALANCES = {"margin": "cross margin", "isolated": "isolated margin"}
+
+
 class AccountSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """An account at one instant; the members are as those of `LocalAccount`."""
 
@@ -98,6 +102,9 @@ class LocalAccount(NotPicklable):
         Args:
             currency: such as "USDT".
             account: "trade", "main", "margin", "isolated BTC-USDT" or "futures".
+
+        Raises:
+            AccountNotReady: the account can't be read now, or the key may not see this part of it.
         """
         return self._read(lambda: self._balance(currency, account), timeout)
 
@@ -117,8 +124,8 @@ class LocalAccount(NotPicklable):
 
     @property
     def positions(self) -> tuple[AccountPosition, ...]:
-        """The open futures positions."""
-        return self._read(self._positions)
+        """The open futures positions. Raises AccountNotReady if the key may not see them."""
+        return self._read(self._seen_positions)
 
     @property
     def fills(self) -> tuple[AccountFill, ...]:
@@ -158,7 +165,18 @@ class LocalAccount(NotPicklable):
                 found[key] = _sum(found[key], balance) if key in found else balance
         return tuple(found[key] for key in sorted(found))
 
+    def _seen(self, market: str, name: str) -> None:
+        """Raise AccountNotReady if the key may not see something: there is no telling whether it is empty."""
+        follower = self._keeper.followers[market]
+        reason = follower.part.unseen.get(market if follower.unseen is not None else name)
+        if reason is not None:
+            raise AccountNotReady(f"this part of the account can't be seen: {reason}")
+
     def _balance(self, currency: str, account: str) -> AccountBalance:
+        if account == "futures":
+            self._seen("futures", f"futures balance of {currency}")
+        else:
+            self._seen("spot", f"{_BALANCES.get(account.partition(' ')[0], 'spot')} balances")
         for balance in self._balances():
             if (balance.currency, balance.account) == (currency, account):
                 return balance
@@ -170,6 +188,10 @@ class LocalAccount(NotPicklable):
 
     def _order(self, name: str) -> AccountOrder | None:
         return next((order for state in self._states() if (order := state.order(name)) is not None), None)
+
+    def _seen_positions(self) -> tuple[AccountPosition, ...]:
+        self._seen("futures", "futures positions")
+        return self._positions()
 
     def _positions(self) -> tuple[AccountPosition, ...]:
         return tuple(position for state in self._states() for position in state.open_positions())

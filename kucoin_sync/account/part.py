@@ -78,8 +78,8 @@ class AccountPart(ABC):
         """Collect what REST shows now."""
 
     @abstractmethod
-    def look_for(self, lost: AccountOrder) -> Call:
-        """Return the call for one order."""
+    def look_for(self, lost: AccountOrder) -> list[Call]:
+        """Return the calls one of which may find an order."""
 
     def vanished(self) -> list[AccountOrder]:
         """Return the open orders that no push and no list has shown since the cut; after a final round."""

@@ -1,7 +1,7 @@
-"""One part of an account that follows the exchange: its subscription, its reconciliation, and whether it can be read.
+"""One part of an account that follows the exchange: its subscriptions, its reconciliation, and whether it can be read.
 
 Only the keeper's thread calls this, with the account's lock held where the state changes. It does no I/O itself: it
-asks for REST calls and takes pushes out of its subscription's queue.
+asks for REST calls and takes pushes out of its subscriptions' queues.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
 from ..exceptions import AuthenticationError, KucoinSyncError
 from ..internal.guard import log
@@ -41,9 +42,8 @@ class PartFollower:
         reason: why the part can't be read, "" if it can.
         unseen: the error because of which the part can't be seen at all, None if it can.
         deadline: when `act` is due, by the monotonic clock.
+        subscriptions: one for each topic, so that it is seen when one of them ends.
     """
-
-    subscription: Subscription[Any]
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class PartFollower:
         self.reason = _NOT_CONFIRMED
         self.unseen: Exception | None = None
         self.deadline = math.inf
+        self.subscriptions: list[Subscription[Any]] = []
         self._rest_lag = rest_lag
         self._calls = calls
         self._answered = answered
@@ -81,6 +82,11 @@ class PartFollower:
         """Return why the part can't be read."""
         late = "" if self._batch is None else self._calls.obstacle(self._batch)
         return f"{self.reason}; {late}" if late else self.reason
+
+    @property
+    def queues(self) -> list[MessageQueue]:
+        """The message queues of its subscriptions."""
+        return [subscription.message_queue for subscription in self.subscriptions]
 
     # The connection
 
@@ -189,18 +195,19 @@ class PartFollower:
 
     def take(self, now: float) -> bool:
         """Apply some pushes that wait in the queue; return whether there may be more."""
-        message_queue = self.subscription.message_queue
         if self._pushes_wait:
             return False
-        unreadable = message_queue.decoder.unreadable
-        lost = self._apply(message_queue.take_messages(_PUSHES_PER_JOB))
-        if message_queue.decoder.unreadable > unreadable:
-            lost = lost or "a push can't be read"
-        while message_queue.alert and (notice := message_queue.notice()) is not None:
-            lost = lost or str(notice)
+        lost = ""
+        for message_queue in self.queues:
+            unreadable = message_queue.decoder.unreadable
+            lost = self._apply(message_queue.take_messages(_PUSHES_PER_JOB)) or lost
+            if message_queue.decoder.unreadable > unreadable:
+                lost = lost or "a push can't be read"
+            while message_queue.alert and (notice := message_queue.notice()) is not None:
+                lost = lost or str(notice)
         if lost:
             self.restart(lost, now)
-        return bool(len(message_queue)) and not self._pushes_wait
+        return any(map(len, self.queues)) and not self._pushes_wait
 
     def _apply(self, pushes: Iterable[Message]) -> str:
         """Apply pushes; return what is missing, "" for nothing."""
@@ -220,8 +227,8 @@ class PartFollower:
 
     def drain(self) -> deque[Message]:
         """Return all pushes that wait, on the thread that will not deliver any more."""
-        message_queue = self.subscription.message_queue
         found: deque[Message] = deque()
-        while len(message_queue):
-            found.extend(message_queue.take_messages(len(message_queue)))
+        for message_queue in self.queues:
+            while len(message_queue):
+                found.extend(message_queue.take_messages(len(message_queue)))
         return found

@@ -76,13 +76,13 @@ def _look_for_vanished(part: AccountPart) -> Plan[None]:
 
 
 def _look_for(part: AccountPart, order: AccountOrder) -> Plan[None]:
-    [data] = yield [part.look_for(order)]
-    if isinstance(data, KucoinSyncError) or not data:
-        return
-    found = order_of(data)
-    part.state.add_order(found, recovered=True)
-    if found.active:
-        part.shown |= {found.order_id}
+    for data in (yield part.look_for(order)):
+        if isinstance(data, KucoinSyncError) or not data:
+            continue
+        found = order_of(data)
+        part.state.add_order(found, recovered=True)
+        if found.active:
+            part.shown |= {found.order_id}
 
 
 def _give_up(part: AccountPart) -> None:

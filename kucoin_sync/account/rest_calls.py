@@ -87,12 +87,14 @@ class RestCalls:
     Args:
         make: makes the REST client of one thread.
         limits: weights per 30 seconds, by pool.
+        label: what the names of its threads end with.
 
     Attributes:
         count, weight: the calls that were made, and what they cost.
     """
 
-    def __init__(self, make: FetcherFactory, limits: dict[str, int] | None = None) -> None:
+    def __init__(self, make: FetcherFactory, limits: dict[str, int] | None = None, *, label: str = "") -> None:
+        self._label = label
         self._make = make
         self._lock = threading.Lock()  # guards the attributes below
         self._limits = limits or LIMITS
@@ -107,7 +109,7 @@ class RestCalls:
             lambda waker: _Tools(waker, make),
             lambda tools, now: self._next_job(now),
             lambda job, tools: self._run_job(job, tools),
-            name="kucoin-account-rest",
+            name=f"kucoin-account-rest{label}",
             purpose="the REST calls of an account",
             is_needed=lambda: self._is_used,
             idle_timeout=_IDLE_TIMEOUT,
@@ -133,7 +135,7 @@ class RestCalls:
 
     def after_fork(self) -> RestCalls:
         """Return new ones for a forked child, which has none of the threads."""
-        fresh = RestCalls(self._make, self._limits)
+        fresh = RestCalls(self._make, self._limits, label=self._label)
         fresh._answered = set(self._answered)
         return fresh
 

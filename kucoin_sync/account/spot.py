@@ -41,6 +41,7 @@ class _Family(NamedTuple):
     fills: tuple[str, int]
     ledger: tuple[str, int]
     one: tuple[str, int]
+    account: str  # how the names of its accounts begin
     margin: bool = True
 
     def call(self, what: tuple[str, int], *query: tuple[str, str]) -> Call:
@@ -49,20 +50,20 @@ class _Family(NamedTuple):
         return Call("spot", what[0], what[1], "spot", (*query, *kind))
 
 
-def _margin(name: str, trade_type: str) -> _Family:
+def _margin(name: str, trade_type: str, account: str) -> _Family:
     return _Family(
         name, trade_type, (f"{_MARGIN}/order/active/symbols", 4), (f"{_MARGIN}/orders/active", 4),
         (f"{_MARGIN}/orders/done", 10), (f"{_MARGIN}/fills", 5), (f"{_MARGIN}/account/ledgers", 2),
-        (f"{_MARGIN}/orders", 5),
+        (f"{_MARGIN}/orders", 5), account,
     )  # fmt: skip
 
 
 _SPOT = _Family(
     "spot", "TRADE", (f"{_ORDERS}/active/symbols", 2), (f"{_ORDERS}/active/page", 2), (f"{_ORDERS}/done", 2),
-    ("/api/v1/hf/fills", 2), ("/api/v1/hf/accounts/ledgers", 2), (_ORDERS, 2), margin=False,
+    ("/api/v1/hf/fills", 2), ("/api/v1/hf/accounts/ledgers", 2), (_ORDERS, 2), "trade", margin=False,
 )  # fmt: skip
-_CROSS = _margin("cross margin", "MARGIN_TRADE")
-_ISOLATED = _margin("isolated margin", "MARGIN_ISOLATED_TRADE")
+_CROSS = _margin("cross margin", "MARGIN_TRADE", "margin")
+_ISOLATED = _margin("isolated margin", "MARGIN_ISOLATED_TRADE", "isolated")
 _FAMILIES = {family.trade_type: family for family in (_SPOT, _CROSS, _ISOLATED)}
 
 _ACCOUNTS = Call("spot", "/api/v1/accounts", 5, "management")
@@ -101,10 +102,19 @@ class SpotPart(AccountPart):
             self.shown = frozenset(order_id for each in orders for order_id in each[2])
             yield from self._balances()
 
-    def look_for(self, lost: AccountOrder) -> Call:
-        family = _FAMILIES.get(lost.trade_type or "", _SPOT)
-        path, weight = family.one
-        return Call("spot", f"{path}/{lost.order_id}", weight, "spot", (("symbol", lost.symbol),))
+    def look_for(self, lost: AccountOrder) -> list[Call]:
+        found = []
+        for family in self._families_of(lost):
+            path, weight = family.one
+            found.append(Call("spot", f"{path}/{lost.order_id}", weight, "spot", (("symbol", lost.symbol),)))
+        return found
+
+    def _families_of(self, order: AccountOrder) -> list[_Family]:
+        """Return the families that an order may be of: a push does not always tell."""
+        if order.trade_type in _FAMILIES:
+            return [_FAMILIES[order.trade_type]]
+        used = {balance.account.partition(" ")[0] for balance in self.state.balances.values() if balance.total}
+        return [_SPOT, *(family for family in (_CROSS, _ISOLATED) if family.account in used)]
 
     def _orders_of(self, family: _Family) -> Plan[tuple[list[Row], list[Row], set[str]]]:
         """Return the rows of orders and of fills of a family since the cut, and the ids of the active orders."""
@@ -115,7 +125,7 @@ class SpotPart(AccountPart):
             active = yield from together([by_page(each, number="pageNum") for each in lists])
             open_rows = [row for rows in active for row in rows]
             since = self._since(entries, open_rows)
-            oldest = [order.created_ns for order in self.state.open_orders() if _family_of(order) is family]
+            oldest = [order.created_ns for order in self.state.open_orders() if family in self._families_of(order)]
             begin = max(min([since, *filter(None, oldest)]), since - _MOST_BACK_NS)  # may bound the time of placing
             asked = ((family.done, updated, begin), (family.fills, recorded, since)) if since else ()
             rows = yield from together(
@@ -134,8 +144,9 @@ class SpotPart(AccountPart):
         return [*open_rows, *done], fills, {str(row["id"]) for row in open_rows}
 
     def _symbols(self, family: _Family, entries: list[Row], named: Any) -> list[str]:
-        known = (order.symbol for order in self.state.open_orders() if _family_of(order) is family)
-        pushed = (order.symbol for key in self.state.fresh if (order := self.state.orders.get(key)) is not None)
+        known = (order.symbol for order in self.state.open_orders() if family in self._families_of(order))
+        orders = (order for key in self.state.fresh if (order := self.state.orders.get(key)) is not None)
+        pushed = (order.symbol for order in orders if family in self._families_of(order))
         found = {*known, *pushed, *(named or {}).get("symbols", ()), *_traded(entries)}
         return sorted(found)
 
@@ -185,7 +196,3 @@ def _traded(entries: Iterable[Row]) -> set[str]:
             if symbol := context.get("symbol"):
                 found.add(str(symbol))
     return found
-
-
-def _family_of(order: AccountOrder) -> _Family:
-    return _FAMILIES.get(order.trade_type or "", _SPOT)

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator
 from decimal import Context, Decimal
+from functools import reduce
 from typing import Any, Generic, TypeVar
 
 from ..payloads import Level, Side
@@ -29,7 +30,7 @@ _ROUNDED = Context(prec=28)
 
 
 class Levels(list[Level]):
-    """Levels of one side, best first.
+    """Levels of one side, each a `Level(price, size)`, best first.
 
     Attributes:
         reliable_count: the number of best levels that are the exchange's, without a gap between them.
@@ -157,12 +158,12 @@ class TopOfBook(ABC):
     @property
     @abstractmethod
     def best_bid(self) -> Level | None:
-        """The highest bid, None if there is none."""
+        """The highest bid, a `Level(price, size)`; None if there is none."""
 
     @property
     @abstractmethod
     def best_ask(self) -> Level | None:
-        """The lowest ask, None if there is none."""
+        """The lowest ask, a `Level(price, size)`; None if there is none."""
 
     @property
     def spread(self) -> Decimal | None:
@@ -175,6 +176,18 @@ class TopOfBook(ABC):
         """The price in the middle between the best bid and ask, None if a side is empty."""
         bid, ask = self.best_bid, self.best_ask
         return None if bid is None or ask is None else EXACT.multiply(EXACT.add(bid.price, ask.price), _HALF)
+
+    @property
+    def micro_price(self) -> Decimal | None:
+        """The price between the best bid and ask, nearer to the side of less size; None if a side is empty.
+
+        It is (bid price × ask size + ask price × bid size) / (bid size + ask size), rounded to 28 digits.
+        """
+        bid, ask = self.best_bid, self.best_ask
+        if bid is None or ask is None:
+            return None
+        weighted = EXACT.fma(bid.price, ask.size, EXACT.multiply(ask.price, bid.size))
+        return _ROUNDED.divide(weighted, EXACT.add(bid.size, ask.size))
 
 
 class Book(TopOfBook, Generic[S]):
@@ -192,20 +205,20 @@ class Book(TopOfBook, Generic[S]):
 
     @property
     def best_bid(self) -> Level | None:
-        """The highest bid, None if there is none."""
+        """The highest bid, a `Level(price, size)`; None if there is none."""
         return self._bids.best()
 
     @property
     def best_ask(self) -> Level | None:
-        """The lowest ask, None if there is none."""
+        """The lowest ask, a `Level(price, size)`; None if there is none."""
         return self._asks.best()
 
     def bids(self, n: int | None = None) -> Levels:
-        """Return the `n` best bids, best first; None for all known ones: O(n)."""
+        """Return the `n` best bids, each a `Level(price, size)`, best first; None for all known ones: O(n)."""
         return self._bids.levels(n)
 
     def asks(self, n: int | None = None) -> Levels:
-        """Return the `n` best asks, best first; None for all known ones: O(n)."""
+        """Return the `n` best asks, each a `Level(price, size)`, best first; None for all known ones: O(n)."""
         return self._asks.levels(n)
 
     def cumulative_bids(self, n: int | None = None) -> Levels:
@@ -223,6 +236,24 @@ class Book(TopOfBook, Generic[S]):
     def ask_size(self, price: Number) -> Decimal | None:
         """Return the size of the ask at a price, 0 if there is none; None if that is unknown (partial books)."""
         return self._asks.size_at(price)
+
+    def imbalance(self, n: int = 1) -> Decimal | None:
+        """Return how much more is bid than asked in the `n` best levels of each side: from -1 to 1, to 28 digits.
+
+        It is (bids - asks) / (bids + asks), of their sizes. None if both sides are empty, or if the `n` best levels of
+        a side are not known for sure.
+
+        Raises:
+            ValueError: n is not positive.
+        """
+        if n < 1:
+            raise ValueError(f"n is {n!r}; an imbalance is of at least 1 level of each side")
+        bids, asks = self.bids(n), self.asks(n)
+        bid, ask = (reduce(EXACT.add, (level.size for level in side), Decimal(0)) for side in (bids, asks))
+        total = EXACT.add(bid, ask)
+        if bids.partial or asks.partial or not total:
+            return None
+        return _ROUNDED.divide(EXACT.subtract(bid, ask), total)
 
     @property
     def bid_count(self) -> int:

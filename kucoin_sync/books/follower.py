@@ -25,13 +25,13 @@ from ..delivery.subscription import Subscription
 from ..events import BookFailed, Event, Overflowed, SnapshotFailed
 from ..exceptions import BookNotReady, StreamClosed
 from ..internal.fork import register
-from ..internal.signals import is_reentrant, run_or_defer
+from ..internal.signals import is_reentrant
 from ..protocol.envelopes import RawPush, opened
 from ..protocol.message import UNREADABLE
 from . import BookChange, BookSource, Calibration, PushedCalibration, Update
 from .base import Book
+from .followed import Followed
 from .listeners import BookListener, ChangeListeners, state_events
-from .locks import BookLocks
 
 __all__ = ["Follower"]
 
@@ -40,33 +40,30 @@ C = TypeVar("C", bound=BookChange[Any])
 T = TypeVar("T")
 
 
-class Follower(BookLocks, Generic[B, C]):
+class Follower(Followed, Generic[B, C]):
     """Keeps one book in step with the exchange. All methods may be called from any thread.
 
     The lock guards the book and the attributes below.
 
     Attributes:
-        ended: the error that ended the book, None while it lives.
         was_live: whether the book was ever ready.
         awaits_push: whether a pushed snapshot is to be expected, because the server has just begun to send the topic.
         received_ns: when the newest update was read from the socket.
-        keep_alive: an object that must exist while a callback gets the changes.
     """
 
     def __init__(self, source: BookSource, owner: BookListener) -> None:
-        super().__init__(source)
+        listeners = ChangeListeners(source)
+        super().__init__(source, listeners)
         self.source = source
-        self.ended: Exception | None = None
         self.was_live = self.awaits_push = False
         self.calibration: Calibration[B, Any] = (PushedCalibration if source.feed.pushed else Calibration)(source.feed)
         self.received_ns = 0
-        self.keep_alive: object = None
         self._owner = owner
         self._subscribed = False  # whether the server is known to send the topic
         self._known_dropped = 0  # updates before the next one that are already known to be missing
         self._snapshot_error = ""  # why the last attempt to get a snapshot failed
         self._events: list[Event] = []  # to be emitted once the lock is released
-        self._listeners = ChangeListeners(source)
+        self._listeners: ChangeListeners = listeners
         self._owner_told = False  # whether the owner knows that the book has ended
         register(self)
 
@@ -77,8 +74,7 @@ class Follower(BookLocks, Generic[B, C]):
         self._subscribed, self._known_dropped, self._snapshot_error = False, 0, ""
         if self.ended is None:
             self.calibration = self.calibration.replacement("this process was forked from the one in which it was kept")
-            for listener in self._listeners.alive():
-                listener.message_queue.alert = True  # has a consumer that finds nothing call `first_use`
+            self.alert_listeners()
 
     @property
     def live(self) -> bool:
@@ -100,9 +96,10 @@ class Follower(BookLocks, Generic[B, C]):
         return self.under_lock(lambda: how(self.require_book()))
 
     def require_book(self) -> B:
-        """Return the book, to be read under the lock; raises BookNotReady if it can't be read."""
+        """Return the book, to be read under the lock; raises BookNotReady or StreamClosed if it can't be read."""
         if self.ended is not None:
-            raise BookNotReady(f"{self.source} can't be read any more: {self.ended}")
+            text = f"{self.source} can't be read any more: {self.ended}"
+            raise StreamClosed(text) if self._owner.closed else BookNotReady(text)
         if not self.calibration.live:
             raise BookNotReady(f"{self.source} can't be read until a new snapshot has come, because {self._reason()}")
         return self.calibration.book
@@ -124,7 +121,13 @@ class Follower(BookLocks, Generic[B, C]):
             raise self.ended
 
     def _reason(self) -> str:
-        return self.calibration.reason + (f"; {self._snapshot_error}" if self._snapshot_error else "")
+        """Return why the book can't be read now: if its snapshot fails or hangs, not the loss before that."""
+        today = self._snapshot_error
+        if self._needs_snapshot() and (step := self._owner.snapshot_obstacle(self)):
+            today = f"its snapshot has not come yet: {step}"
+        if today and self.was_live:
+            return today
+        return f"{self.calibration.reason}; {today}" if today else self.calibration.reason
 
     # Updates
 
@@ -270,34 +273,8 @@ class Follower(BookLocks, Generic[B, C]):
 
     # Listeners
 
-    def listen(self, maxsize: int, callback: Callable[[C], object] | None = None) -> Subscription[Any]:
-        """Return a subscription that gets the changes from now on.
-
-        Without a callback it gets them only while the caller holds it.
-        """
-        self.first_use()
-        subscription = self._listeners.make(maxsize, callback, self._remove_listener, self._on_overflow)
-        subscription.message_queue.first_use = self.first_use
-        subscription.message_queue.before_wait = self.before_wait
-        run_or_defer(partial(self.under_lock, partial(self._add_listener, subscription)))
-        return subscription
-
     def _on_overflow(self, topics: tuple[str, ...], dropped: int) -> None:
         self._events.append(Overflowed(topics, dropped))
-
-    def _add_listener(self, subscription: Subscription[Any]) -> None:
-        if self.ended is not None:
-            subscription.message_queue.finish(None if isinstance(self.ended, StreamClosed) else self.ended)
-        self._listeners.add(subscription)
-
-    def _remove_listener(self, subscription: Subscription[Any]) -> None:
-        self.under_lock(partial(self._listeners.remove, subscription))
-        subscription.message_queue.finish(None)
-
-    @property
-    def callback_listeners(self) -> tuple[Subscription[Any], ...]:
-        """The listeners with a callback."""
-        return self._listeners.with_callback
 
     def free_capacity(self, message_queue: MessageQueue) -> float:
         """Return how many more messages `message_queue` can take before a listener has to drop a change."""

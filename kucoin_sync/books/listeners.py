@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from ..delivery.listeners import Listeners
 from ..events import BookReady, BookRenumbered, BookResyncing, Event
@@ -12,11 +12,25 @@ from .changes import Level2BookChange, Level3BookChange
 from .feeds import Update
 from .source import BookSource
 
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict
+
+    C = TypeVar("C")
+
+    Feed = Literal["classic", "uta"]
+
+    class BookOptions(TypedDict, Generic[C], total=False):
+        """The options of `Stream.book` that all books have."""
+
+        on_change: Callable[[C], object] | None
+        maxsize: int
+
+
 __all__ = ["BookListener", "ChangeListeners", "state_events"]
 
 
 class BookListener(Protocol):
-    """The owner of a book. Its methods are never called with the book's lock held."""
+    """The owner of a book. Most methods are never called with the book's lock held."""
 
     def request_snapshot(self, book: Any) -> None:
         """Fetch a snapshot soon; see `Follower.snapshot_attempt`."""
@@ -29,6 +43,13 @@ class BookListener(Protocol):
 
     def obstacle(self, book: Any) -> str:
         """Return why the book has to wait, "" if that is unknown."""
+
+    def snapshot_obstacle(self, book: Any) -> str:
+        """Return what the running request for the book's snapshot waits for, "" if none runs. Takes no lock."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream of the book is closed."""
 
 
 class ChangeListeners(Listeners):

@@ -86,7 +86,8 @@ class LocalBook(NotPicklable, TopOfBook, Generic[B, C]):
 
     Any thread may read it. A read sees the book after the newest applied update. Two reads may see two states; take a
     `snapshot` for one state. The book is not ready before its first snapshot, after a cut, and while it starts again
-    from a snapshot. Then every read of its content raises `BookNotReady`, which says why. Reads with a `timeout` first
+    from a snapshot. Then every read of its content raises `BookNotReady`, which says why, or `StreamClosed` once
+    the stream is closed. Reads with a `timeout` first
     wait that many seconds for the book (None: no limit).
 
     Partial books. Without an API key a spot book begins with the best 100 levels of each side (`snapshot_depth`). It
@@ -162,12 +163,12 @@ class LocalBook(NotPicklable, TopOfBook, Generic[B, C]):
 
     @property
     def best_bid(self) -> Level | None:
-        """The highest bid, None if there is none."""
+        """The highest bid, a `Level(price, size)`; None if there is none."""
         return self._follower.read(lambda book: book.best_bid)
 
     @property
     def best_ask(self) -> Level | None:
-        """The lowest ask, None if there is none."""
+        """The lowest ask, a `Level(price, size)`; None if there is none."""
         return self._follower.read(lambda book: book.best_ask)
 
     @property
@@ -181,6 +182,11 @@ class LocalBook(NotPicklable, TopOfBook, Generic[B, C]):
         return self._follower.read(lambda book: book.mid)
 
     @property
+    def micro_price(self) -> Decimal | None:
+        """The middle weighted by the sizes of the other side; None if a side is empty. See `TopOfBook.micro_price`."""
+        return self._follower.read(lambda book: book.micro_price)
+
+    @property
     def bids_complete_to(self) -> Decimal | None:
         """The price down to which all bids are known, None if all bids are known."""
         return self._follower.read(lambda book: book.bids_complete_to)
@@ -191,11 +197,11 @@ class LocalBook(NotPicklable, TopOfBook, Generic[B, C]):
         return self._follower.read(lambda book: book.asks_complete_to)
 
     def bids(self, n: int | None = None, *, timeout: float | None = 0.0) -> Levels:
-        """Return the `n` best bids, best first; None for all known ones."""
+        """Return the `n` best bids, each a `Level(price, size)`, best first; None for all known ones."""
         return self._read(lambda book: book.bids(n), timeout)
 
     def asks(self, n: int | None = None, *, timeout: float | None = 0.0) -> Levels:
-        """Return the `n` best asks, best first; None for all known ones."""
+        """Return the `n` best asks, each a `Level(price, size)`, best first; None for all known ones."""
         return self._read(lambda book: book.asks(n), timeout)
 
     def cumulative_bids(self, n: int | None = None, *, timeout: float | None = 0.0) -> Levels:
@@ -224,6 +230,14 @@ class LocalBook(NotPicklable, TopOfBook, Generic[B, C]):
     def price_to_sell(self, size: Number, *, timeout: float | None = 0.0) -> Decimal | None:
         """Return the volume-weighted average price at which `size` could be sold now; see `price_to_buy`."""
         return self._read(lambda book: book.price_to_sell(size), timeout)
+
+    def imbalance(self, n: int = 1, *, timeout: float | None = 0.0) -> Decimal | None:
+        """Return how much more is bid than asked in the `n` best levels of each side: from -1 to 1, to 28 digits.
+
+        It is (bids - asks) / (bids + asks), of their sizes. None if both sides are empty, or if the `n` best levels of
+        a side are not known for sure. Raises ValueError if `n` is not positive.
+        """
+        return self._read(lambda book: book.imbalance(n), timeout)
 
     def snapshot(self, depth: int | None = None, *, timeout: float | None = 0.0) -> BookSnapshot:
         """Return a snapshot of the best `depth` levels of each side (None: all known ones) at one sequence."""

@@ -262,6 +262,15 @@ class BookManager:
         error = self._subscription_manager.obstacle(book.source.topic)
         return self._provider(book).obstacle(book) if error is None else str(error)
 
+    def snapshot_obstacle(self, book: Follower[Any, Any]) -> str:
+        """Return what the running request for a book's snapshot waits for, "" if none runs. Takes no lock."""
+        return self._provider(book).obstacle(book)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream was closed."""
+        return self._closed
+
     def _provider(self, book: Follower[Any, Any]) -> SnapshotProvider:
         return self._pushed if book.source.feed.pushed else self._snapshots
 
@@ -301,7 +310,7 @@ class BookManager:
     def _start(self) -> None:
         """Start the books' thread if it does not run (under the lock)."""
         if self._thread is None:
-            self._thread = start_thread(self._run, name="kucoin-books")
+            self._thread = start_thread(self._run, name=f"kucoin-books{self._callbacks.label}")
 
     def _attach(self, job: _BookJob, subscription: Subscription, *, shared: bool = False) -> None:
         """Serve a book whenever its subscription has messages.

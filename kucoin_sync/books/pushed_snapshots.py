@@ -63,9 +63,13 @@ class PushedSnapshots:
     Args:
         resubscribe: has a topic unsubscribed and subscribed again.
         clock: the time, in seconds.
+        label: what the name of its thread ends with.
     """
 
-    def __init__(self, resubscribe: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, resubscribe: Callable[[str], None], clock: Callable[[], float] = time.monotonic, *, label: str = ""
+    ) -> None:
+        self._label = label
         self._resubscribe = resubscribe
         self._clock = clock
         self._lock = threading.Lock()  # guards the following
@@ -73,7 +77,7 @@ class PushedSnapshots:
         self._closed = False
         self._thread = SilenceThread(
             lambda now: self.check(self._clock()) - self._clock() + now,
-            name="kucoin-pushed-snapshots",
+            name=f"kucoin-pushed-snapshots{label}",
             purpose="the pushed snapshots of order books could not be watched",
         )
         self.request_count = 0
@@ -111,7 +115,7 @@ class PushedSnapshots:
 
     def after_fork(self) -> PushedSnapshots:
         """Return the replacement for a forked child, which has none of the threads."""
-        return PushedSnapshots(self._resubscribe, self._clock)
+        return PushedSnapshots(self._resubscribe, self._clock, label=self._label)
 
     def close(self) -> list[threading.Thread]:
         """Tell the thread to end; return it."""

@@ -25,7 +25,7 @@ class BookSnapshot(TopOfBook):
         symbol, level: those of the book.
         sequence: the book's sequence.
         received_ns: when the newest update was read from the socket, in nanoseconds since 1970; 0 before the first one.
-        bids, asks: levels, best first.
+        bids, asks: levels, each a `Level(price, size)`, best first.
         bid_orders, ask_orders: the orders of these levels, in the order in which they would trade; empty for level 2.
     """
 
@@ -45,12 +45,12 @@ class BookSnapshot(TopOfBook):
 
     @property
     def best_bid(self) -> Level | None:
-        """The highest bid, None if there is none."""
+        """The highest bid, a `Level(price, size)`; None if there is none."""
         return self.bids[0] if self.bids else None
 
     @property
     def best_ask(self) -> Level | None:
-        """The lowest ask, None if there is none."""
+        """The lowest ask, a `Level(price, size)`; None if there is none."""
         return self.asks[0] if self.asks else None
 
     def to_dict(self) -> dict[str, Any]:

@@ -32,11 +32,8 @@ from ..net.workers import WorkerPool
 
 __all__ = ["FetcherFactory", "Fetchers", "RestQuota", "SnapshotFetcher", "SnapshotProvider", "SnapshotQueue"]
 
-_PERIOD = 30.0
-_FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
-_MIN_INTERVAL = 1.0
-"""Seconds between a good snapshot of a book and the next one."""
-
+_PERIOD, _FIRST_DELAY, _LONGEST_DELAY = 30.0, 0.5, 30.0
+_MIN_INTERVAL = 1.0  # seconds between a good snapshot of a book and the next one
 _IDLE_TIMEOUT = 5.0  # seconds after which an idle thread ends, except the first one
 _MAX_REMEMBERED = 1_000  # symbols whose books were ready
 
@@ -189,6 +186,7 @@ class SnapshotQueue:
         fetcher: makes the REST client of one thread.
         quota: limits the number of snapshots that are fetched in 30 seconds.
         on_snapshot: called with each snapshot before its book gets it: market, path, symbol, data.
+        label: what the names of its threads end with.
 
     Attributes:
         request_count: the number of snapshots that were requested so far.
@@ -199,7 +197,9 @@ class SnapshotQueue:
         fetcher: FetcherFactory,
         quota: RestQuota,
         on_snapshot: Callable[[str, str, str, Any], None] = lambda market, path, symbol, data: None,
+        label: str = "",
     ) -> None:
+        self._label = label
         self._make_fetcher = fetcher
         self._on_snapshot = on_snapshot
         self._quota = quota
@@ -211,7 +211,7 @@ class SnapshotQueue:
             lambda waker: Fetchers(waker, fetcher),
             lambda fetchers, now: self._next_job(fetchers, now),
             lambda book, fetchers: self._run_job(book, fetchers),
-            name="kucoin-snapshots",
+            name=f"kucoin-snapshots{label}",
             purpose="the snapshots of order books",
             is_needed=lambda: bool(self._jobs),
             idle_timeout=_IDLE_TIMEOUT,
@@ -260,7 +260,7 @@ class SnapshotQueue:
 
     def after_fork(self) -> SnapshotQueue:
         """Return a new queue for a forked child, which has none of the threads."""
-        fresh = SnapshotQueue(self._make_fetcher, self._quota.after_fork())
+        fresh = SnapshotQueue(self._make_fetcher, self._quota.after_fork(), label=self._label)
         fresh._were_live = dict(self._were_live)
         return fresh
 

@@ -44,6 +44,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
 _PREFIXES = tuple(dict.fromkeys(row.prefix for row in TABLE))
 _TOPICS = tuple(dict.fromkeys(f"{row.prefix}:" if row.argument.value else row.prefix for row in TABLE))
+_SPOT, _CONTRACTS = ("BTC-USDT", "ETH-USDT", "SOL-USDT"), ("XBTUSDTM", "ETHUSDTM")
 #: What an argument may be, by its name in the help.
 _VALUES = {"TOPIC": _TOPICS, "WORD": _PREFIXES, "SYMBOL": COMMON}
 
@@ -166,10 +167,10 @@ def _zsh_arguments(command: _Known) -> str:
     specs = []
     for option in command.options:
         about = option.about.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
-        value = f":value:({_zsh_words(option.choices)})" if option.takes_value else ""
+        value = f":value:({_zsh_words(_whole(option.choices))})" if option.takes_value else ""
         specs += [_quoted(f"{name}[{about}]{value}") for name in option.names]
     if command.words:
-        specs.append(_quoted(f"*:which:({_zsh_words(command.words)})"))
+        specs.append(_quoted(f"*:which:({_zsh_words(_whole(command.words))})"))
     return " ".join(specs)
 
 
@@ -185,12 +186,26 @@ def _fish(commands: list[_Known]) -> str:
         )
         when = f"-n '__fish_seen_subcommand_from {command.name}'"
         if command.words:
-            lines.append(f"complete -c kucoin-sync {when} -a '{' '.join(command.words)}'")
+            lines.append(f"complete -c kucoin-sync {when} -a '{' '.join(_whole(command.words))}'")
         for option in command.options:
             names = " ".join(f"-{'l' if name.startswith('--') else 's'} {name.lstrip('-')}" for name in option.names)
-            value = f" -x -a '{' '.join(option.choices)}'" if option.takes_value else ""
+            value = f" -x -a '{' '.join(_whole(option.choices))}'" if option.takes_value else ""
             lines.append(f"complete -c kucoin-sync {when} {names}{value} -d {_quoted(option.about, fish=True)}")
     return "\n".join(lines) + "\n"
+
+
+def _whole(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return words, and topics whole: these shells end a word that is complete, so that no symbol could follow."""
+    if words != _TOPICS:
+        return words
+    topics: list[str] = []
+    for row in TABLE:
+        argument = row.argument.value
+        symbols = _CONTRACTS if "contract" in argument else _SPOT if "symbol" in argument else ()
+        suffix = "_1min" if "type" in argument else "_5" if "depth" in argument else ""
+        found = [f"{row.prefix}:{symbol}{suffix}" for symbol in symbols]
+        topics += found or [row.pattern if argument in ("", "all") else f"{row.prefix}:"]
+    return tuple(dict.fromkeys(topics))
 
 
 def _names(options: Iterable[_Option]) -> list[str]:

@@ -49,7 +49,7 @@ def _write(options: argparse.Namespace) -> None:
             print(f"kucoin-sync: {event}", file=sys.stderr)
 
     with ReplayStream(options.files, speed=None, on_event=say) as replay:
-        subscription = replay.subscribe(*options.topic, maxsize=_QUEUE)
+        subscription = replay.subscribe(*options.topic, maxsize=_QUEUE, recover=True)
         done = export(_counted(subscription, replay), options.topic, options.output)
         torn, odd = replay.torn, replay.stats()["misfits"]
     for path in torn:

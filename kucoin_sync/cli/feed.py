@@ -88,10 +88,10 @@ class CommandStream:
         self._latest.append(subscription)
         return subscription
 
-    def every(self, *topics: str, stale_after: float | None = None) -> Subscription:
+    def every(self, *topics: str, stale_after: float | None = None, recover: bool = False) -> Subscription:
         """Subscribe topics and keep every message; a slow reader loses the oldest ones, and the summary counts them."""
         subscription = self.stream.subscribe(
-            *topics, overflow="drop_oldest", stale_after=stale_after, timeout=self.timeout
+            *topics, overflow="drop_oldest", stale_after=stale_after, timeout=self.timeout, recover=recover
         )
         self.silence.watch(self.stream, topics)
         return subscription

@@ -15,7 +15,7 @@ from .live import wait_for
 from .numbers import positive_duration, positive_float
 from .output import Output
 from .progress import ProgressLine, size
-from .wanted import add_feed, book_of, symbols_in, ticker_of
+from .wanted import add_feed, add_recover, book_of, symbols_in, ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help="any topic; a symbol stands for its ticker")
     parser.add_argument("--book", action="append", default=[], metavar="SYMBOL", help="an order book; may be repeated")
     add_feed(parser)
+    add_recover(parser)
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
     parser.add_argument(
         "--rotate-size", type=_size, metavar="SIZE", help="start a new file after this size, such as 100MB"
@@ -73,7 +74,10 @@ def run(options: argparse.Namespace, output: Output) -> int:
     ):
         if wanted:
             # The recorder sees each message when it arrives. An inline callback keeps the queues empty.
-            feed.stream.subscribe(*wanted, callback=_nothing, inline=True, timeout=feed.timeout)
+            recovered = [topic for topic in wanted if options.recover and feed.stream.recovers(topic)]
+            for part, recover in ((recovered, True), ([each for each in wanted if each not in recovered], False)):
+                if part:
+                    feed.stream.subscribe(*part, callback=_nothing, inline=True, timeout=feed.timeout, recover=recover)
             feed.silence.watch(feed.stream, wanted)
         for symbol in options.book:
             book = feed.stream.book(symbol, feed=options.feed)

@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import shutil
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NamedTuple, NoReturn
 
 from .. import __version__
 from . import output
+from .layout import wrapped
 from .suggestions import did_you_mean
 
 __all__ = ["COMMANDS", "CliCommand", "CommandParser", "parser_for", "read"]
@@ -134,6 +136,7 @@ def parser_for(name: str | None) -> CommandParser:
         epilog="No network? Add --demo to any command: it runs on a local KuCoin that comes with this package.",
     )
     parser.add_argument("--version", action="version", version=f"kucoin-sync {__version__}")
+    width = max(20, shutil.get_terminal_size().columns - 2)  # as argparse does
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     if name is None:
         _add_common(parser)
@@ -145,8 +148,8 @@ def parser_for(name: str | None) -> CommandParser:
         own = commands.add_parser(
             command.name,
             help=command.about,
-            description=module.DESCRIPTION,
-            epilog=f"{module.EXAMPLES}\n\n{_MORE}",
+            description="\n".join(wrapped(module.DESCRIPTION, width)),
+            epilog="\n".join([module.EXAMPLES, "", *wrapped(_MORE, width)]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(own)

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     with ReplayStream(options.files, options.speed, on_event=say) as replay:
         if options.begin is not None:
             replay.seek(options.begin)
-        subscription = replay.subscribe(*(options.topic or replay.recorded))
+        subscription = replay.subscribe(*(options.topic or replay.recorded), recover=True)
         with contextlib.suppress(KeyboardInterrupt):
             for message in subscription:
                 if output.records:

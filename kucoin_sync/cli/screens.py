@@ -117,10 +117,13 @@ class Pages(Screen):
 
 
 class AnsiScreen(Screen):
-    """A terminal without rich. It uses common control sequences only, and writes only lines that changed."""
+    """A terminal without rich. It uses common control sequences only, and writes only lines that changed.
 
-    def __init__(self) -> None:
-        super().__init__()
+    A picture is written in one piece, so that Ctrl-C never leaves a part of a control sequence behind.
+    """
+
+    def __init__(self, *, colour_blind: bool = False) -> None:
+        super().__init__(colour_blind=colour_blind)
         self._writer = StandardOutput()
         self._shown: list[str] = []
         self._for: os.terminal_size | None = None
@@ -131,7 +134,7 @@ class AnsiScreen(Screen):
 
     def _paint(self, picture: Picture) -> None:
         size = self.size
-        texts = [text_of(line).ljust(size.columns) for line in self._filled(picture)]
+        texts = [self._rendered(line) + " " * (size.columns - len(text_of(line))) for line in self._filled(picture)]
         if size != self._for:
             self._for, self._shown = size, [""] * len(texts)
         changed = [
@@ -142,37 +145,34 @@ class AnsiScreen(Screen):
         self._shown = texts
         self._writer.text("".join(changed))
 
+    def _rendered(self, line: Line) -> str:
+        """Return a line as it is written to the terminal."""
+        return text_of(line)
+
+    def _print_last(self) -> None:
+        self._writer.lines(self._without_foot(self._last))
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.text("\x1b[?25h\x1b[?1049l")
-        self._writer.lines(self._without_foot(self._last))
+        self._print_last()
 
 
-class RichScreen(Screen):
-    """A terminal with colours, painted by rich."""
+class RichScreen(AnsiScreen):
+    """A terminal with the colours that rich finds it to have."""
 
     def __init__(self, *, colour_blind: bool = False) -> None:
         super().__init__(colour_blind=colour_blind)
-        from rich.live import Live
-
         self._console = _console()
-        self._live = Live(
-            console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
 
-    def __enter__(self) -> RichScreen:
-        self._live.start()
-        return self
+    def _rendered(self, line: Line) -> str:
+        with self._console.capture() as captured:
+            self._console.print(_rich_text([line], self.colour_blind), soft_wrap=True, end="")
+        text: str = captured.get()
+        return text
 
-    def _paint(self, picture: Picture) -> None:
-        self._console.size = self.size
-        self._live.update(_rich_text(self._filled(picture), self.colour_blind), refresh=True)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
+    def _print_last(self) -> None:
         print_rich(self._without_foot(self._last), colour_blind=self.colour_blind)
 
 

@@ -17,7 +17,7 @@ from .feed import open_feed
 from .layout import Column, Glyphs, Line, Span, Style, bar, columns, crop, line, text_of
 from .live import View, add_ending, print_messages, show
 from .output import Output
-from .wanted import add_feed, symbols_in, trades_of
+from .wanted import add_feed, add_recover, symbols_in, trades_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "Tape", "add_arguments", "run"]
 
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="such as BTC-USDT, or XBTUSDTM for futures")
     add_feed(parser)
+    add_recover(parser)
     add_ending(parser, "trades")
 
 
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     options.symbols = symbols_in(options.symbols)
     wanted = [trades_of(symbol, options.feed) for symbol in options.symbols]
     with open_feed(options, output, options.symbols, seconds=options.seconds) as feed:
-        subscription = feed.every(*wanted)
+        subscription = feed.every(*wanted, recover=options.recover)
         if output.records:
             print_messages(output, subscription, feed.deadline, count=options.count)
         else:

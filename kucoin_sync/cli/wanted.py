@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from typing import Any
 
 from .. import topics
 from ..books.source import BookSource
@@ -11,6 +12,13 @@ from ..exceptions import InvalidTopic
 from ..topics.symbols import suggest
 
 __all__ = ["add_feed", "book_of", "candles_of", "one_symbol", "statistics_of", "symbols_in", "ticker_of", "trades_of"]
+
+
+def add_recover(parser: argparse.ArgumentParser) -> None:
+    """Add the option that has what was missed during a cut fetched from REST."""
+    parser.add_argument(
+        "--recover", action="store_true", help="trades and candles: also those missed during a cut, from REST"
+    )
 
 
 def add_feed(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +82,7 @@ def trades_of(symbol: str, feed: str = "classic") -> str:
     return topics.match(symbol) if "-" in symbol else topics.futures.match(symbol)
 
 
-def candles_of(symbol: str, length: str, feed: str = "classic") -> str:
+def candles_of(symbol: str, length: Any, feed: str = "classic") -> str:
     """Return the topic of a symbol's candles."""
     if feed == "uta":
         return topics.uta.candles(symbol, length)

@@ -10,7 +10,7 @@ from .live import add_ending, print_messages, show
 from .output import Output
 from .tail import Tail
 from .tickers import Tickers
-from .wanted import add_feed, statistics_of, symbols_in, ticker_of
+from .wanted import add_feed, add_recover, statistics_of, symbols_in, ticker_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
 
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="such as BTC-USDT, or XBTUSDTM for futures")
     parser.add_argument("--topic", action="append", default=[], metavar="TOPIC", help="any topic; may be repeated")
     add_feed(parser)
+    add_recover(parser)
     add_ending(parser, "messages")
 
 
@@ -42,11 +43,11 @@ def run(options: argparse.Namespace, output: Output) -> int:
         raise InvalidTopic("nothing to watch: name a symbol, as in kucoin-sync watch BTC-USDT, or a --topic")
     with open_feed(options, output, symbols_of(wanted), seconds=options.seconds) as feed:
         if output.records:
-            subscription = feed.every(*wanted, stale_after=_STALE_AFTER)
+            subscription = feed.every(*wanted, stale_after=_STALE_AFTER, recover=options.recover)
             print_messages(output, subscription, feed.deadline, count=options.count)
         elif options.topic:
-            tail = Tail(feed.every(*wanted, stale_after=_STALE_AFTER), output.glyphs)
-            show(output, tail, feed, count=options.count)
+            subscription = feed.every(*wanted, stale_after=_STALE_AFTER, recover=options.recover)
+            show(output, Tail(subscription, output.glyphs), feed, count=options.count)
         else:
             more = [statistics_of(symbol) for symbol in options.symbols if options.feed == "classic"]
             # The newest message of a symbol may replace others, which would count.

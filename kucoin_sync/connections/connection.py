@@ -82,7 +82,7 @@ class Connection(ReconnectingSource):
         self._host = ""
         self._clock_corrected = False  # whether the clock was corrected since the last welcome
         self._handoff_policy = HandoffPolicy()  # decides when a consumer may read the socket
-        self._acquire_thread(name=f"kucoin-io-{number}")
+        self._acquire_thread(name=f"kucoin-io-{number}{options.label}")
 
     # For the owner; see `MessageSource`
 

@@ -174,15 +174,17 @@ class Dispatcher:
                 with self._lock:
                     self.merges.pop(connection, None)
         if self.gate is not None:
-            self._route_admitted(self.gate.admit(pushes))
-            return None
+            pushes = self.gate.admit(pushes)
+            if not len(pushes):
+                return None
+            push = pushes[-1]
         if self.observers:
             self._tell_observers(pushes)
         if len(pushes) == 1:
             if type(push) is RawPush and (sink := self.sole_sink(push.prefix)) is not None:
-                return SoleConsumer(self, sink) if sink.put(push) else None
+                return SoleConsumer(self, sink) if sink.put(push) and self.gate is None else None
         elif isinstance(pushes, FrameBatch) and (sink := self.sole_sink_of(pushes)) is not None:
-            return SoleConsumer(self, sink) if sink.put_many(pushes) else None
+            return SoleConsumer(self, sink) if sink.put_many(pushes) and self.gate is None else None
         self.route(pushes)
         return None
 
@@ -219,10 +221,7 @@ class Dispatcher:
 
     def _route_merged(self, messages: list[Message]) -> None:
         """Route the messages that a merge delivers."""
-        self._route_admitted(messages if self.gate is None else self.gate.admit(messages))
-
-    def _route_admitted(self, pushes: Pushes) -> None:
-        """Route pushes that are delivered now to all subscriptions."""
+        pushes: Pushes = messages if self.gate is None else self.gate.admit(messages)
         if not len(pushes):
             return
         if self.observers:

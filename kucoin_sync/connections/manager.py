@@ -38,14 +38,22 @@ class SubscriptionManager(ConnectionGroups):
         make: makes a message source.
         capacity: returns how many topics a message source of a market, public or private, may have.
         emit: takes events, from any thread, without waiting.
+        label: what the names of its threads end with.
     """
 
-    def __init__(self, make: MakeSource, capacity: Callable[[str, bool], int], emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        make: MakeSource,
+        capacity: Callable[[str, bool], int],
+        emit: Callable[[Event], None],
+        label: str = "",
+    ) -> None:
+        self._label = label
         self._subscriptions: dict[Subscription, None] = {}  # set first: any thread may report a mismatch from now on
         super().__init__(make, capacity, emit, lambda: [t for each in list(self._subscriptions) for t in each.topics])
         self.tells_silence = True  # False for a stream that is not live, such as a replay
         self.before_wait: Callable[[], object] | None = None  # called before a consumer waits
-        self._silence = SilenceThread(self._check_silence, name="kucoin-silence")
+        self._silence = SilenceThread(self._check_silence, name=f"kucoin-silence{self._label}")
         # The lock of the base class guards the following, and `_subscriptions`.
         self._dropped = 0  # by ended subscriptions
         self._unreadable = 0  # by ended subscriptions
@@ -73,7 +81,7 @@ class SubscriptionManager(ConnectionGroups):
         self._watches = {each: watch for each, watch in self._watches.items() if each in self._subscriptions}
         self._live_before |= {kind for kind, group in self._connection_groups.items() if group.was_live}
         self._connection_groups, self._made, self._joining = {}, [], {}
-        self._silence = SilenceThread(self._check_silence, name="kucoin-silence")
+        self._silence = SilenceThread(self._check_silence, name=f"kucoin-silence{self._label}")
         self._observers = ()  # a recorder, for example, writes to a file of the parent
         self._dropped = self._unreadable = 0
         self._mismatches.after_fork()

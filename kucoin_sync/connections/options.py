@@ -31,6 +31,7 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
     limits: Limits
     user_agent: str
     lifetime: Callable[[], float]  # returns the seconds after which a connection is replaced
+    label: str = ""  # what the names of their threads end with
 
     def capacity(self, market: str, private: bool) -> int:
         """Return how many topics a connection may have."""

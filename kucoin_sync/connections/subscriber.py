@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks
 from ..delivery.inline_queue import InlineQueue
-from ..delivery.overflow import OVERFLOW, queue_for
+from ..delivery.overflow import OVERFLOW, Overflow, queue_for
 from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
 from ..events import Overflowed
@@ -30,34 +30,21 @@ from .gate import TopicRecovery
 from .manager import SubscriptionManager
 from .pending_subscribe import PendingSubscribe
 
-__all__ = ["Callback", "SubscribeArguments", "SubscribeOptions", "Subscriber"]
+__all__ = ["Callback", "SubscribeOptions", "Subscriber"]
 
 Callback = Callable[[Message], object]
-
-
-class SubscribeArguments(TypedDict, total=False):
-    """The keyword arguments of `Stream.subscribe`, for type checkers."""
-
-    callback: Callback | None
-    inline: bool
-    maxsize: int
-    overflow: str
-    private: bool | None
-    stale_after: float | None
-    timeout: float | None
-    recover: bool
 
 
 class SubscribeOptions(NamedTuple):
     """The options of one `subscribe` call; see `Stream.subscribe`."""
 
-    callback: Callback | None
-    inline: bool
-    maxsize: int
-    overflow: str
-    private: bool | None
-    stale_after: float | None
-    timeout: float | None
+    callback: Callback | None = None
+    inline: bool = False
+    maxsize: int = 10_000
+    overflow: Overflow = "raise"
+    private: bool | None = None
+    stale_after: float | None = None
+    timeout: float | None = 10.0
     recover: TopicRecovery | None = None
 
     def check(self) -> None:

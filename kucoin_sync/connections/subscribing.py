@@ -1,25 +1,58 @@
-"""What streams and tunnels have in common: `subscribe` and `unsubscribe`."""
+"""What streams and tunnels have in common: `subscribe`, `on` and `unsubscribe`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from ..delivery.overflow import Overflow
 from ..delivery.subscription import Subscription
 from ..exceptions import InvalidTopic
 from ..internal.fork import NotPicklable
-from ..internal.signals import run_or_defer
+from ..internal.signals import holds_no_lock, run_or_defer
+from ..protocol.message import Message
 from ..topics import grammar
 from ..topics.name import TopicName
 from .gate import TopicRecovery
 from .manager import SubscriptionManager
-from .subscriber import Callback, SubscribeArguments, SubscribeOptions, Subscriber
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
+from .subscriber import Callback, SubscribeOptions, Subscriber
 
 __all__ = ["Subscribing"]
 
 P = TypeVar("P")
+P2 = TypeVar("P2")
+P3 = TypeVar("P3")
+P4 = TypeVar("P4")
+T = TypeVar("T")
+C = TypeVar("C", bound=Callback)
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict, Unpack
+
+    class DeliveryOptions(TypedDict, total=False):
+        """The keyword arguments of `Stream.subscribe` without the callback."""
+
+        inline: bool
+        maxsize: int
+        overflow: Overflow
+        private: bool | None
+        stale_after: float | None
+        timeout: float | None
+        recover: bool
+
+    class SubscribeArguments(DeliveryOptions, Generic[P], total=False):
+        """The keyword arguments of `Stream.subscribe`."""
+
+        callback: Callable[[Message[P]], object] | None
+
+    class UnknownPayload:
+        """The payload that the callback of a topic gets whose type is not known, because the topic is plain text.
+
+        With `Any` in its place, the overload for text would accept a callback that is wrong for a typed topic.
+        """
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, key: Any) -> Any: ...
 
 
 class Subscribing(NotPicklable):
@@ -37,12 +70,40 @@ class Subscribing(NotPicklable):
         """Return what recovers these topics; raise InvalidTopic if one of them can't be recovered."""
         raise InvalidTopic(f"{topics[0]} can't be recovered in a tunnel: leave recover=True away")
 
+    # A type checker joins the types of several topics to their base class, unless each has a variable of its own.
+    @overload
+    def subscribe(self, topic: TopicName[P], **options: Unpack[SubscribeArguments[P]]) -> Subscription[P]: ...
     @overload
     def subscribe(
-        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[SubscribeArguments]
+        self, topic: TopicName[P], topic_2: TopicName[P2], /, **options: Unpack[SubscribeArguments[P | P2]]
+    ) -> Subscription[P | P2]: ...
+    @overload
+    def subscribe(
+        self,
+        topic: TopicName[P],
+        topic_2: TopicName[P2],
+        topic_3: TopicName[P3],
+        /,
+        **options: Unpack[SubscribeArguments[P | P2 | P3]],
+    ) -> Subscription[P | P2 | P3]: ...
+    @overload
+    def subscribe(
+        self,
+        topic: TopicName[P],
+        topic_2: TopicName[P2],
+        topic_3: TopicName[P3],
+        topic_4: TopicName[P4],
+        /,
+        **options: Unpack[SubscribeArguments[P | P2 | P3 | P4]],
+    ) -> Subscription[P | P2 | P3 | P4]: ...
+    @overload
+    def subscribe(
+        self, topic: TopicName[P], *more_topics: TopicName[P], **options: Unpack[SubscribeArguments[P]]
     ) -> Subscription[P]: ...
     @overload
-    def subscribe(self, topic: str, *more_topics: str, **options: Unpack[SubscribeArguments]) -> Subscription: ...
+    def subscribe(
+        self, topic: str, *more_topics: str, **options: Unpack[SubscribeArguments[UnknownPayload]]
+    ) -> Subscription: ...
     def subscribe(
         self,
         topic: str,
@@ -50,7 +111,7 @@ class Subscribing(NotPicklable):
         callback: Callback | None = None,
         inline: bool = False,
         maxsize: int = 10_000,
-        overflow: str = "raise",
+        overflow: Overflow = "raise",
         private: bool | None = None,
         stale_after: float | None = None,
         timeout: float | None = 10.0,
@@ -89,6 +150,26 @@ class Subscribing(NotPicklable):
             subscription.close()
             raise
         return subscription
+
+    @overload
+    def on(  # type: ignore[overload-overlap]  # a text may be a typed topic
+        self, topic: TopicName[P], **options: Unpack[DeliveryOptions]
+    ) -> Callable[[Callable[[Message[P]], T]], Callable[[Message[P]], T]]: ...
+    @overload
+    def on(  # type: ignore[overload-overlap]
+        self, topic: TopicName[P], topic_2: TopicName[P2], /, **options: Unpack[DeliveryOptions]
+    ) -> Callable[[Callable[[Message[P | P2]], T]], Callable[[Message[P | P2]], T]]: ...
+    @overload
+    def on(self, topic: str, *more_topics: str, **options: Unpack[DeliveryOptions]) -> Callable[[C], C]: ...
+    def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
+        """Decorate a function to become the callback of topics; `options` are those of `subscribe`."""
+
+        @holds_no_lock
+        def register(callback: C) -> C:
+            self.subscribe(topic, *more_topics, callback=callback, **options)
+            return callback
+
+        return register
 
     def unsubscribe(self, topic: str | Subscription) -> None:
         """End a subscription, or remove a topic, by its subscribed name, from all subscriptions made here."""

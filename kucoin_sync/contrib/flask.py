@@ -39,6 +39,7 @@ except ImportError as error:
     ) from error
 
 from .. import Client, KucoinSyncError, Message
+from ..delivery.overflow import Overflow
 from .feed import run_feed
 from .options import Options
 from .sse import HEADERS, EventName
@@ -86,7 +87,7 @@ class KucoinSync:
         self,
         *topics: str,
         event: EventName = None,
-        overflow: str = "latest",
+        overflow: Overflow = "latest",
         timeout: float = 10.0,
     ) -> Response:
         """Return a response that sends messages of topics to a browser until it disconnects; see `WebFeed.events`.

@@ -11,6 +11,7 @@ from collections import deque
 from functools import partial
 
 from .. import AckTimeout, Client, InvalidTopic, KucoinSyncError, LocalAccount, Message, Stream, SubscriptionRejected
+from ..delivery.overflow import Overflow
 from ..internal.fork import install_fork_hooks, register
 from ..internal.guard import log
 from ..topics import grammar
@@ -89,7 +90,7 @@ class WebFeed:
         self,
         *topics: str,
         event: EventName = None,
-        overflow: str = "latest",
+        overflow: Overflow = "latest",
         maxsize: int = 2_000,
         timeout: float = 10.0,
     ) -> EventStream:

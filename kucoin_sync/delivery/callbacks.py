@@ -108,6 +108,7 @@ class Callbacks:
         on_event: called with each event, or None.
         slow_after: seconds after which the others go on beside a callback.
         warn_after: seconds after which it is reported to the user.
+        label: what the names of the stream's threads end with; "" for nothing.
     """
 
     def __init__(
@@ -115,13 +116,16 @@ class Callbacks:
         on_event: Callable[[Event], object] | None,
         slow_after: float = _SLOW_AFTER,
         warn_after: float = _WARN_AFTER,
+        *,
+        label: str = "",
     ) -> None:
+        self.label = label
         self._on_event = on_event
         self._limits = (slow_after, warn_after)
         self._begin()
 
     def _begin(self) -> None:
-        self.executor = Executor("kucoin-callbacks", *self._limits, self.emit)
+        self.executor = Executor(f"kucoin-callbacks{self.label}", *self._limits, self.emit)
         self._events = None if self._on_event is None else _EventJob(self._on_event, self.executor)
 
     def after_fork(self) -> None:

@@ -6,14 +6,15 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import repeat, starmap
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 from ..protocol.envelopes import FrameBatch, Push, Pushes, channel_of, is_readable
 from .queue import MessageQueue, lost_count
 
-__all__ = ["OVERFLOW", "queue_for"]
+__all__ = ["OVERFLOW", "Overflow", "queue_for"]
 
-OVERFLOW = ("raise", "drop_oldest", "drop_newest", "latest")
+Overflow = Literal["raise", "drop_oldest", "drop_newest", "latest"]
+OVERFLOW: tuple[Overflow, ...] = get_args(Overflow)
 
 
 class _RaisingQueue(MessageQueue):
@@ -222,7 +223,7 @@ class _LatestQueue(_OneByOneQueue):
 
 
 def queue_for(
-    overflow: str,
+    overflow: Overflow,
     maxsize: int,
     on_overflow: Callable[[int], None],
     error: Callable[[int], Exception],

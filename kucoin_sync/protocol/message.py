@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NoReturn, T
 import msgspec
 
 from .. import payloads
-from ..topics.grammar import symbol_of
+from ..topics.grammar import payload_class, payloads_of, symbol_of
 from ..topics.name import P_co
-from ..topics.table import TABLE, Argument
+from ..topics.table import Argument
 
 __all__ = [
     "Arrival",
@@ -343,16 +343,6 @@ def _read(cls: type[payloads.Payload], data: msgspec.Raw) -> payloads.ReadResult
         return payloads.ReadResult(read(b"{}").payload, (payloads.Mismatch(f"the data can't be read ({error})", True),))
 
 
-def payload_class(topic: str | None, subject: str | None) -> type[payloads.Payload] | None:
-    """Return the struct for a topic and subject, or None if the topic table has none."""
-    if topic is None:
-        return None
-    found = _CLASSES.get(topic.partition(":")[0])
-    if found is None:
-        return None
-    return found.get(subject or "*") or found.get("*")
-
-
 @cache
 def readings_with(
     split: type[Message], typed: type[Message], plain: type[Message], cls: type[payloads.Payload] | None
@@ -378,7 +368,7 @@ def prepare(single: str) -> None:
     msgspec can lose a KeyboardInterrupt while it builds a decoder. So the main thread, which alone gets that exception,
     does not build one while it reads its first payload.
     """
-    for cls in _CLASSES.get(single.partition(":")[0], {}).values():
+    for cls in payloads_of(single).values():
         payloads.fast_decoder_for(cls)
         payloads.reader_for(cls)
 
@@ -392,11 +382,6 @@ def _decoder_of(topic: str | None, subject: str | None) -> Callable[[msgspec.Raw
 
 def _unknown(_: msgspec.Raw) -> NoReturn:
     raise msgspec.ValidationError("no struct is known for this topic")
-
-
-_CLASSES: dict[str, dict[str, type[payloads.Payload]]] = {}
-for _row in TABLE:
-    _CLASSES.setdefault(_row.prefix, {}).update(_row.payloads)
 
 
 def _unpickle(

@@ -5,6 +5,7 @@ it was received, so that the usual tools can search and read it. The recorder li
 
     ["recording", 1, "0.4.0", 1729757723612000000, 1]           first in each file: format, package, time, part
     [1729757723612000000, 3, "spot", false]                     origin of the next frames: time, epoch, market, private
+    ["recovered", 1729757723612000000, 3, "spot", false]        origin of the next frames, which REST has told
     ["frame", "eyJ0eXBlIjo…"]                                   a frame with a line break or a leading `[`, in base64
     ["subscribed", time, "spot", false, [["/market/ticker:BTC-USDT", null]]]     topics and their tunnels
     ["connected", time, 3, "spot", false, "ws-api-spot.kucoin.com"]
@@ -25,7 +26,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -41,6 +42,7 @@ __all__ = [
     "Line",
     "Lost",
     "Record",
+    "RecoveredOrigin",
     "SnapshotLine",
     "Subscribed",
     "frames_as_text",
@@ -64,6 +66,7 @@ class FrameOrigin(msgspec.Struct, frozen=True, array_like=True):
     epoch: int
     market: str
     private: bool
+    recovered: ClassVar[bool] = False
 
 
 class _NamedLine(msgspec.Struct, frozen=True, array_like=True, tag=str.lower):
@@ -77,6 +80,16 @@ class Header(_NamedLine, frozen=True, tag="recording"):
     package: str
     at_ns: int
     part: int
+
+
+class RecoveredOrigin(_NamedLine, frozen=True, tag="recovered"):
+    """The origin of frames that are made of rows of REST; see `kucoin_sync.recovery` and `FrameOrigin`."""
+
+    received_ns: int
+    epoch: int
+    market: str
+    private: bool
+    recovered: ClassVar[bool] = True
 
 
 class Frame(_NamedLine, frozen=True):
@@ -156,14 +169,14 @@ Line: TypeAlias = Header | Subscribed | ConnectedLine | DisconnectedLine | Lost 
 class Batch(msgspec.Struct, frozen=True):
     """Consecutive frames with the same origin."""
 
-    origin: FrameOrigin
+    origin: FrameOrigin | RecoveredOrigin
     frames: Sequence[bytes]
 
 
 Record: TypeAlias = Batch | Line
 
 _encode = msgspec.json.Encoder().encode
-_decode_named = msgspec.json.Decoder(Line | Frame).decode
+_decode_named = msgspec.json.Decoder(Line | Frame | RecoveredOrigin).decode
 _decode_origin = msgspec.json.Decoder(FrameOrigin).decode
 _first = itemgetter(0)
 
@@ -174,7 +187,7 @@ def line_as_text(line: Line) -> bytes:
 
 
 def frames_as_text(
-    origin: FrameOrigin, frames: Sequence[bytes], *, objects: bool = False, lines: bool = False
+    origin: FrameOrigin | RecoveredOrigin, frames: Sequence[bytes], *, objects: bool = False, lines: bool = False
 ) -> bytes:
     """Return the lines for frames with the same origin. This is the only per-message cost of recording.
 
@@ -202,7 +215,7 @@ def records(text: bytes) -> Iterator[Record]:
 
     Unknown recorder lines and frames without an origin are skipped.
     """
-    origin: FrameOrigin | None = None
+    origin: FrameOrigin | RecoveredOrigin | None = None
     frames: list[bytes] = []
     for line in text.split(b"\n"):
         if not line:
@@ -217,7 +230,7 @@ def records(text: bytes) -> Iterator[Record]:
         if frames and origin is not None:
             yield Batch(origin, frames)
         frames = []
-        if isinstance(decoded, FrameOrigin):
+        if isinstance(decoded, (FrameOrigin, RecoveredOrigin)):
             origin = decoded
         elif decoded is not None:
             yield decoded
@@ -239,7 +252,7 @@ def recorder_lines(text: bytes) -> Iterator[Line]:
         end = text.find(b"\n", start)
         end = len(text) if end < 0 else end
         decoded = _decode_line(text[start:end])
-        if decoded is not None and not isinstance(decoded, (Frame, FrameOrigin)):
+        if decoded is not None and not isinstance(decoded, (Frame, FrameOrigin, RecoveredOrigin)):
             yield decoded
         start = _find_named(text, end)
 
@@ -254,7 +267,7 @@ def time_of(text: bytes, *, last: bool = False) -> int | None:
     lines: Iterable[bytes] = _backwards(text) if last else text.split(b"\n", 200)
     for line in lines:
         decoded = _decode_line(line) if line[:1] == b"[" else None
-        at = decoded.received_ns if isinstance(decoded, FrameOrigin) else getattr(decoded, "at_ns", None)
+        at = getattr(decoded, "received_ns", None) or getattr(decoded, "at_ns", None)
         if at is not None:
             return int(at)
     return None

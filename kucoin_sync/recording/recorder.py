@@ -189,7 +189,8 @@ class Recorder:
             for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
                 yield from self._texts(market, private, list(together))
             return
-        origin = format.FrameOrigin(first.received_ns, first.epoch, market, private)
+        kind = format.RecoveredOrigin if first.recovered else format.FrameOrigin
+        origin = kind(first.received_ns, first.epoch, market, private)
         if isinstance(pushes, FrameBatch):
             frames, one_line = pushes.frames, bool(pushes.text) and b"\n" not in pushes.text
         else:

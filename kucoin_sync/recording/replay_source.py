@@ -96,7 +96,9 @@ class SubscribedTopics:
 
     def pushes(self, batch: Batch, payload_mismatch: Callable[[Message], None]) -> Pushes:
         """Return the pushes of a batch whose topics are subscribed."""
-        arrival = Arrival(batch.origin.epoch, batch.origin.received_ns, payload_mismatch)
+        origin = batch.origin
+        mismatch = None if origin.recovered else payload_mismatch  # REST does not tell all fields
+        arrival = Arrival(origin.epoch, origin.received_ns, mismatch, origin.recovered)
         known = self._reader.recognise(list(batch.frames), arrival)
         if isinstance(known, FrameBatch) and (prefixes := known.prefixes) is not None:
             wanted = set(filter(self._wants, dict.fromkeys(prefixes)))

@@ -88,9 +88,13 @@ class RestRecovery:
         queue: runs the requests.
         emit: takes events, from any thread, without waiting.
         epochs: numbers of epochs, shared with the connections.
+        label: what the name of its thread ends with.
     """
 
-    def __init__(self, queue: SnapshotQueue, emit: Callable[[Event], None], epochs: Iterator[int]) -> None:
+    def __init__(
+        self, queue: SnapshotQueue, emit: Callable[[Event], None], epochs: Iterator[int], *, label: str = ""
+    ) -> None:
+        self._label = label
         self._emit = emit
         self._epochs = epochs
         self._queue = queue
@@ -100,7 +104,9 @@ class RestRecovery:
         self._lock = threading.Lock()  # guards the gates and the start of the thread
         self._gates: dict[str, RecoveryGate] = {}
         self._closed = False
-        self._thread = SilenceThread(self._serve, name="kucoin-recovery", purpose="missed messages were not recovered")
+        self._thread = SilenceThread(
+            self._serve, name=f"kucoin-recovery{self._label}", purpose="missed messages were not recovered"
+        )
 
     def after_fork(self) -> None:
         """Start again in a forked child, which has none of the threads. Its groups get new gates."""

@@ -10,7 +10,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -25,7 +25,7 @@ _MAX_FRAME_BYTES = MAX_BYTES - 2 * _ENTRY_BYTES
 """Largest frame that is written, in bytes. An entry may also hold `_ENTRY_BYTES` of other records, and topic names."""
 
 #: The fields of a `codec.Record`, or news.
-Item: TypeAlias = "tuple[str, int, int, int, bytes] | News"
+Item: TypeAlias = "tuple[str, int, int, int, bytes] | tuple[str, int, int, int, bytes, bool] | News"
 
 
 class Buffer:
@@ -77,12 +77,13 @@ class RelayedTopic:
         self._epoch = 0
         self._run = 0
 
-    def forward(self, frame: bytes, epoch: int, received_ns: int) -> None:
+    def forward(self, frame: bytes, epoch: int, received_ns: int, *, recovered: bool = False) -> None:
         """Put a frame that was received over the connection `epoch` into the buffer."""
         self.sequence += 1  # first, so that readers see a gap if the rest fails
         if epoch != self._epoch:
             self._epoch, self._run = epoch, self._run_of(epoch)
-        self._put((self.topic, self.sequence, self._run, received_ns, frame))
+        record = (self.topic, self.sequence, self._run, received_ns, frame)
+        self._put((*record, True) if recovered else record)
 
 
 class RunNumbers:
@@ -123,7 +124,7 @@ class EntryBuilder:
     def flush(self, token: int, items: Iterable[Item], tried: Collection[int] = ()) -> Flush:
         """Return the entries for items, in their order within each Redis stream; for `tried` see `codec.Entry`."""
         entries: list[tuple[str, bytes]] = []
-        last: dict[str, tuple[str, int, int, int, msgspec.Raw]] = {}
+        last: dict[str, tuple[Any, ...]] = {}
         states: dict[str, bytes] = {}
         drafts: dict[str, _Draft] = {}
         for item in items:
@@ -138,7 +139,7 @@ class EntryBuilder:
                 draft.news.append(item)
                 states[topic] = b"" if item.kind in ("dropped", "refused") else encode((token, item))
             else:
-                record = last[topic] = (*item[:4], msgspec.Raw(item[4]))
+                record = last[topic] = (*item[:4], msgspec.Raw(item[4]), *item[5:])
                 draft.add(record, len(item[4]))
         entries += [(stream, draft.text(token, tried)) for stream, draft in drafts.items()]
         return Flush(entries, {topic: encode((token, record)) for topic, record in last.items()}, states)

@@ -50,6 +50,7 @@ class Record(msgspec.Struct, array_like=True, gc=False):
         run: rises whenever the relay may have missed messages of the topic.
         received_ns: when the relay received it, in nanoseconds since 1970.
         frame: the bytes that KuCoin sent.
+        recovered: whether the relay's stream has recovered it; left out where it is False.
     """
 
     topic: str
@@ -57,6 +58,7 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     run: int
     received_ns: int
     frame: msgspec.Raw
+    recovered: bool = False
 
 
 class News(msgspec.Struct, array_like=True):

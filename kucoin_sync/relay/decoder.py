@@ -20,12 +20,20 @@ class RelayDecoder:
         self._arrival = Arrival()
 
     def push(
-        self, frame: bytes, epoch: int, received_ns: int, payload_mismatch: Callable[[Message], None] | None, lost: int
+        self,
+        frame: bytes,
+        epoch: int,
+        received_ns: int,
+        payload_mismatch: Callable[[Message], None] | None,
+        lost: int,
+        *,
+        recovered: bool = False,
     ) -> Push | None:
         """Return the push of a frame, or None if it is malformed; a push with `lost` messages is decoded at once."""
         arrival = self._arrival
-        if arrival.received_ns != received_ns or arrival.epoch != epoch:
-            arrival = self._arrival = Arrival(epoch, received_ns, payload_mismatch)
+        if arrival.received_ns != received_ns or arrival.epoch != epoch or arrival.recovered is not recovered:
+            mismatch = None if recovered else payload_mismatch  # REST does not tell all fields
+            arrival = self._arrival = Arrival(epoch, received_ns, mismatch, recovered)
         try:
             push = self._make_push(frame, arrival)
         except UNREADABLE:

@@ -98,6 +98,13 @@ class Leadership:
             self.carried([TopicKey(topic)])
 
     def _subscribe(self, topics: list[str], timeout: float) -> None:
+        """Subscribe topics; what is missed of them during a cut is recovered where that is possible."""
+        recovering = [topic for topic in topics if self._stream.recovers(topic)]
+        for part, recover in ((recovering, True), ([each for each in topics if each not in recovering], False)):
+            if part:
+                self._subscribe_alike(part, timeout, recover)
+
+    def _subscribe_alike(self, topics: list[str], timeout: float, recover: bool) -> None:
         router: Router[RelayedTopic] = Router(deduplicate=True)
         for topic in topics:
             count = self._subscription_counts[topic] = self._subscription_counts.get(topic, 0) + 1
@@ -106,7 +113,7 @@ class Leadership:
             router.add(topic, feed)
         try:
             group = self._stream.subscribe(
-                *topics, callback=partial(_forward_message, router), inline=True, timeout=timeout
+                *topics, callback=partial(_forward_message, router), inline=True, timeout=timeout, recover=recover
             )
         except BaseException:
             for topic in topics:
@@ -261,7 +268,7 @@ def _forward_message(router: Router[RelayedTopic], message: Message) -> None:
     topic = message.topic or ""
     for feed, test in router.exact.get(topic) or router.find(topic):
         if test is None or test(message):
-            feed.forward(message.raw, message.epoch, message.received_ns)
+            feed.forward(message.raw, message.epoch, message.received_ns, recovered=message.recovered)
 
 
 def refusal_reason(topic: str, *, private: bool) -> str:

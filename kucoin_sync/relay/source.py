@@ -302,7 +302,14 @@ class RelaySource(ReconnectingSource):
             lost = position.lost_before(token, record, self._epoch_of(token, record.run), tried)
         if lost is None:
             return
-        push = self._decoder.push(bytes(record.frame), position.epoch, record.received_ns, self._payload_mismatch, lost)
+        push = self._decoder.push(
+            bytes(record.frame),
+            position.epoch,
+            record.received_ns,
+            self._payload_mismatch,
+            lost,
+            recovered=record.recovered,
+        )
         if push is None:
             self.counts.unreadable += 1
         elif (
@@ -311,7 +318,7 @@ class RelaySource(ReconnectingSource):
             or not self._arrives_under_other_topic(push, record.topic)
         ):
             pushes.append(push)
-        if record.topic not in self._active and token == self._holder:
+        if record.topic not in self._active and token == self._holder and not record.recovered:
             self._handle_news([News("carried", record.topic)])
 
     def _arrives_under_other_topic(self, push: Push, topic: str) -> bool:

@@ -6,15 +6,19 @@ returns the topic as text, for any number of symbols, and raises `InvalidTopic` 
 
 from __future__ import annotations
 
+from typing import overload as _overload
+
 from .. import payloads as p
 from . import futures, uta
 from .grammar import build as _build
+from .grammar import candles_of as _candles_of
 from .name import TopicName
-from .table import CANDLE_TYPES, TABLE, Topic
+from .table import CANDLE_TYPES, TABLE, CandleType, Topic
 
 __all__ = [
     "CANDLE_TYPES",
     "TABLE",
+    "CandleType",
     "Topic",
     "TopicName",
     "account_balance",
@@ -93,9 +97,13 @@ def level3_v2(*symbols: str) -> TopicName[p.Level3Received | p.Level3Open | p.Ma
     return _build(_ROWS["level3_v2"], *symbols)
 
 
-def candles(symbol: str, type: str) -> TopicName[p.Candles]:
-    """The current candle of a symbol; `type` is one of `CANDLE_TYPES`, such as "1hour"."""
-    return _build(_ROWS["candles"], f"{symbol}_{type}")
+@_overload
+def candles(symbol: str, type: CandleType) -> TopicName[p.Candles]: ...
+@_overload
+def candles(symbol: str, *more_symbols: str, type: CandleType) -> TopicName[p.Candles]: ...
+def candles(symbol: str, *more_symbols: str, type: str | None = None) -> TopicName[p.Candles]:
+    """The current candle of each symbol; `type` is one of `CANDLE_TYPES`, such as "1hour"."""
+    return _build(_ROWS["candles"], *_candles_of(symbol, more_symbols, type))
 
 
 def snapshot(*symbols: str) -> TopicName[p.Snapshot]:

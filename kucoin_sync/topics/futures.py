@@ -5,15 +5,17 @@ A contract is a futures symbol such as XBTUSDTM.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from .. import payloads as p
 from .grammar import build as _build
+from .grammar import candles_of
 from .name import TopicName
-from .table import FUTURES_CANDLE_TYPES, TABLE, Argument
+from .table import FUTURES_CANDLE_TYPES, TABLE, Argument, FuturesCandleType
 
 __all__ = [
     "FUTURES_CANDLE_TYPES",
+    "FuturesCandleType",
     "announcement",
     "candles",
     "cross_leverage",
@@ -74,9 +76,13 @@ def match(*contracts: str) -> TopicName[p.FuturesMatch]:
     return _with_contracts("match", contracts)
 
 
-def candles(contract: str, type: str) -> TopicName[p.FuturesCandles]:
-    """The current candle of a contract; `type` is one of `FUTURES_CANDLE_TYPES`, such as "1min"."""
-    return _with_contracts("candles", (f"{contract}_{type}",))
+@overload
+def candles(contract: str, type: FuturesCandleType) -> TopicName[p.FuturesCandles]: ...
+@overload
+def candles(contract: str, *more_contracts: str, type: FuturesCandleType) -> TopicName[p.FuturesCandles]: ...
+def candles(contract: str, *more_contracts: str, type: str | None = None) -> TopicName[p.FuturesCandles]:
+    """The current candle of each contract; `type` is one of `FUTURES_CANDLE_TYPES`, such as "1min"."""
+    return _with_contracts("candles", candles_of(contract, more_contracts, type))
 
 
 def instrument(*contracts: str) -> TopicName[p.MarkIndexPrice | p.FundingRate]:

@@ -17,10 +17,24 @@ from functools import lru_cache
 from typing import Any
 
 from ..exceptions import InvalidTopic
+from ..payloads import Payload
 from .name import TopicName
 from .table import CANDLE_TYPES, FUTURES_CANDLE_TYPES, TABLE, UTA_DEPTHS, Argument, Topic
 
-__all__ = ["argument_of", "build", "dialect_of", "is_private", "join", "market_of", "row_of", "split", "symbol_of"]
+__all__ = [
+    "argument_of",
+    "build",
+    "candles_of",
+    "dialect_of",
+    "is_private",
+    "join",
+    "market_of",
+    "payload_class",
+    "payloads_of",
+    "row_of",
+    "split",
+    "symbol_of",
+]
 
 _PREFIX = re.compile(r"(/[A-Za-z][A-Za-z0-9]*){2,4}")
 _UTA = "/uta/"
@@ -45,6 +59,9 @@ _WITH_SUFFIX = {Argument.CANDLES, Argument.CONTRACT_CANDLES, Argument.DEPTH, Arg
 _WITH_SYMBOL = {
     *_WITH_SUFFIX, Argument.SYMBOL, Argument.SYMBOLS, Argument.CONTRACT, Argument.CONTRACTS, Argument.ANY_SYMBOL,
 }  # fmt: skip
+_PAYLOADS: dict[str, dict[str, type[Payload]]] = {}
+for _row in TABLE:
+    _PAYLOADS.setdefault(_row.prefix, {}).update(_row.payloads)
 #: The dialect of each market.
 _DIALECTS = {row.market: row.dialect for row in TABLE}
 _EXAMPLES = {
@@ -108,6 +125,22 @@ def build(row: Topic, *arguments: str) -> TopicName[Any]:
     return TopicName(f"{row.prefix}:{','.join(dict.fromkeys(arguments))}")
 
 
+def candles_of(symbol: str, more: tuple[str, ...], type: str | None) -> tuple[str, ...]:
+    """Return the arguments of a topic of candles, such as "BTC-USDT_1hour": one for each symbol.
+
+    Args:
+        more: further symbols, and the type as the last one if `type` is None.
+
+    Raises:
+        TypeError: there is no type.
+    """
+    if type is None:
+        if not more:
+            raise TypeError(f'candles of {symbol} need a type, as in candles("{symbol}", "1hour")')
+        *more, type = more  # type: ignore[assignment]
+    return tuple(f"{each}_{type}" for each in (symbol, *more))
+
+
 def join(singles: Iterable[str], limit: int = 100) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield (topic of a command, its single topics) with at most `limit` single topics each.
 
@@ -149,6 +182,19 @@ def symbol_of(single: str) -> str | None:
         return None
     argument = argument_of(single)
     return argument.rpartition("_")[0] if row.argument in _WITH_SUFFIX else argument
+
+
+def payloads_of(topic: str) -> dict[str, type[Payload]]:
+    """Return the structs of a topic by subject, "*" for any other subject; empty if the table has none."""
+    return _PAYLOADS.get(topic.partition(":")[0], {})
+
+
+def payload_class(topic: str | None, subject: str | None) -> type[Payload] | None:
+    """Return the struct for a topic and subject, or None if the table has none."""
+    if topic is None:
+        return None
+    found = payloads_of(topic)
+    return found.get(subject or "*") or found.get("*")
 
 
 def market_of(single: str) -> str:

@@ -6,21 +6,29 @@ of its Universal SDK; for `pushed_as` also observed messages.
 """
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from .. import payloads as p
 
-__all__ = ["CANDLE_TYPES", "FUTURES_CANDLE_TYPES", "TABLE", "UTA_DEPTHS", "Argument", "PushedAs", "Topic"]
+__all__ = [
+    "CANDLE_TYPES", "FUTURES_CANDLE_TYPES", "TABLE", "UTA_DEPTHS", "AccountType", "Argument", "CandleType",
+    "FuturesCandleType", "PushedAs", "Topic", "TradeType", "UtaDepth",
+]  # fmt: skip
 
-CANDLE_TYPES = (
+CandleType = Literal[
     "1min", "3min", "5min", "15min", "30min", "1hour", "2hour", "4hour", "6hour", "8hour", "12hour",
     "1day", "1week", "1month",
-)  # fmt: skip
-FUTURES_CANDLE_TYPES = (
+]  # fmt: skip
+FuturesCandleType = Literal[
     "1min", "3min", "5min", "15min", "30min", "1hour", "2hour", "4hour", "8hour", "12hour", "1day", "1week", "1month",
-)  # fmt: skip
+]  # fmt: skip
+CANDLE_TYPES: tuple[CandleType, ...] = get_args(CandleType)
+FUTURES_CANDLE_TYPES: tuple[FuturesCandleType, ...] = get_args(FuturesCandleType)
 #: The kinds of book pushes of the UTA feed: the best levels as they are, or a snapshot of 500 and its changes.
 UTA_DEPTHS = ("1", "5", "50", "increment@10ms")
+UtaDepth = Literal[1, 5, 50, "1", "5", "50", "increment@10ms"]
+TradeType = Literal["UNIFIED", "SPOT", "ISOLATED", "CROSS", "FUTURES"]
+AccountType = Literal["UNIFIED", "FUNDING", "ISOLATED"]
 
 
 class Argument(Enum):
@@ -155,7 +163,7 @@ TABLE: tuple[Topic, ...] = (
     _spot("/spotMarket/level3", Argument.SYMBOLS, "level3_v2", "real time", "every order event, second generation",
           payloads=_LEVEL3_V2, legacy="withdrawn by KuCoin in 2021"),
     _spot("/market/candles", Argument.CANDLES, "candles", "real time", "the current candle", payloads={"*": p.Candles},
-          recovery="/api/v1/market/candles"),
+          recovery="/api/v1/market/candles", call="symbol, …, type=type"),
     _spot("/market/snapshot", Argument.SYMBOL, "snapshot", "2 s", "24-hour statistics of a symbol",
           payloads={"*": p.Snapshot}),
     _spot("/market/snapshot", Argument.MARKET, "market_snapshot", "2 s", "24-hour statistics of a market's symbols",
@@ -199,7 +207,7 @@ TABLE: tuple[Topic, ...] = (
     _futures("/contractMarket/execution", Argument.CONTRACT, "match", "real time", "every trade",
              payloads={"*": p.FuturesMatch}, recovery="/api/v1/trade/history"),
     _futures("/contractMarket/limitCandle", Argument.CONTRACT_CANDLES, "candles", "1 s", "the current candle",
-             payloads={"*": p.FuturesCandles}, recovery="/api/v1/kline/query"),
+             payloads={"*": p.FuturesCandles}, recovery="/api/v1/kline/query", call="contract, …, type=type"),
     _futures("/contract/instrument", Argument.CONTRACT, "instrument", "mark price 1 s, funding rate 1 min",
              "mark and index price, funding rate",
              payloads={"mark.index.price": p.MarkIndexPrice, "funding.rate": p.FundingRate}),
@@ -234,9 +242,10 @@ TABLE: tuple[Topic, ...] = (
          recovery="/api/ua/v2/market/trade"),
     _uta("trade.FUTURES", Argument.CONTRACT, "trades", "uta-futures", "real time", "every trade", p.UtaTrade,
          recovery="/api/ua/v2/market/trade"),
-    _uta("kline.SPOT", Argument.CANDLES, "candles", "uta-spot", "1 s", "the current candle", p.UtaCandle),
+    _uta("kline.SPOT", Argument.CANDLES, "candles", "uta-spot", "1 s", "the current candle", p.UtaCandle,
+         call="symbol, …, type=type"),
     _uta("kline.FUTURES", Argument.CONTRACT_CANDLES, "candles", "uta-futures", "1 s", "the current candle",
-         p.UtaCandle),
+         p.UtaCandle, call="contract, …, type=type"),
     _uta("obu.SPOT", Argument.DEPTH, "book", "uta-spot", "1 real time; 5, 50 100 ms; increment 10 ms",
          "the best 1, 5 or 50 levels of each side, or the best 500 and their changes", p.UtaBook,
          call="symbol, …, depth=depth"),

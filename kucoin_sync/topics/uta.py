@@ -5,16 +5,20 @@ A symbol such as BTC-USDT is of the spot market, one such as XBTUSDTM of futures
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from .. import payloads as p
 from ..exceptions import InvalidTopic
 from .grammar import build as _build
+from .grammar import candles_of
 from .name import TopicName
-from .table import TABLE, UTA_DEPTHS
+from .table import TABLE, UTA_DEPTHS, AccountType, CandleType, TradeType, UtaDepth
 
 __all__ = [
     "UTA_DEPTHS",
+    "AccountType",
+    "TradeType",
+    "UtaDepth",
     "balances",
     "book",
     "call_auction",
@@ -59,12 +63,16 @@ def trades(*symbols: str) -> TopicName[p.UtaTrade]:
     return _of_market("trade", symbols)
 
 
-def candles(symbol: str, type: str) -> TopicName[p.UtaCandle]:
-    """The current candle of a symbol; `type` is one of `CANDLE_TYPES`, such as "1hour" (futures have no "6hour")."""
-    return _of_market("kline", (symbol,), f"{type}")
+@overload
+def candles(symbol: str, type: CandleType) -> TopicName[p.UtaCandle]: ...
+@overload
+def candles(symbol: str, *more_symbols: str, type: CandleType) -> TopicName[p.UtaCandle]: ...
+def candles(symbol: str, *more_symbols: str, type: str | None = None) -> TopicName[p.UtaCandle]:
+    """The current candle of each symbol; `type` is one of `CANDLE_TYPES`, such as "1hour" (futures have no "6hour")."""
+    return _of_market("kline", candles_of(symbol, more_symbols, type))
 
 
-def book(*symbols: str, depth: int | str = "increment@10ms") -> TopicName[p.UtaBook]:
+def book(*symbols: str, depth: UtaDepth = "increment@10ms") -> TopicName[p.UtaBook]:
     """The best 1, 5 or 50 levels of each side; by default a snapshot of the best 500, then every change of them."""
     return _of_market("obu", symbols, f"{depth}")
 
@@ -94,12 +102,14 @@ def orders(*symbols: str) -> TopicName[p.UtaOrder]:
     return _build(_ROWS["order.UNIFIED"], *symbols) if symbols else _build(_ROWS["orderAll.UNIFIED"])
 
 
-def executions(*, lite: bool = False, trade_type: str = "UNIFIED") -> TopicName[p.UtaExecution | p.UtaExecutionLite]:
+def executions(
+    *, lite: bool = False, trade_type: TradeType = "UNIFIED"
+) -> TopicName[p.UtaExecution | p.UtaExecutionLite]:
     """Private: your trades; without their fees with `lite`, where `trade_type` may be one of the types of the table."""
     return _build(_row("execution.lite" if lite else "execution", "trade_type", trade_type))
 
 
-def balances(account_type: str = "UNIFIED") -> TopicName[p.UtaBalance]:
+def balances(account_type: AccountType = "UNIFIED") -> TopicName[p.UtaBalance]:
     """Private: changes of your balances in an account: "UNIFIED", "FUNDING" or "ISOLATED"."""
     return _build(_row("balance", "account_type", account_type))
 

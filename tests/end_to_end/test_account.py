@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import AccountNotReady, AuthenticationError, Limits, Stream, StreamClosed
+from kucoin_sync import AccountNotReady, AuthenticationError, Limits, Rotated, Stream, StreamClosed
 from kucoin_sync.account import AccountChange
 from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
 
@@ -162,7 +162,17 @@ def test_what_the_key_may_not_see_is_named_and_not_fatal(server: KucoinServer, s
     account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
     named = [text.partition(":")[0] for text in account.unproved]
     assert sorted(named) == ["cross margin", "futures", "isolated margin", "isolated margin balances"]
-    assert account.balance("USDT").total == 1_000_000
+    assert account.balance("USDT").total == account.balance("USDT").available == 1_000_000
+    assert account.balance("USDT", "margin").total == 0
+    hidden: Any
+    for hidden in (
+        lambda: account.balance("USDT", "futures"),
+        lambda: account.balance("USDT", "isolated BTC-USDT"),
+        lambda: account.positions,
+    ):
+        with pytest.raises(AccountNotReady, match=r"can't be seen: .*400007"):
+            hidden()
+    assert account.snapshot().positions == (), "there it is among what is unproved"
 
 
 def test_several_holders_share_one_and_the_last_ends_it(server: KucoinServer, stream: Stream) -> None:
@@ -195,7 +205,7 @@ def test_it_ends_with_the_stream(server: KucoinServer) -> None:
         waiting = Task(account.wait_ready)
         changes = iter(account)
         loop = Task(list, changes)
-    with pytest.raises(StreamClosed):
+    with pytest.raises(StreamClosed, match="the account was closed with its stream"):
         waiting.result()
     assert loop.result() == []
     with pytest.raises(StreamClosed):
@@ -230,3 +240,30 @@ def test_a_forked_child_follows_on_its_own(server: KucoinServer, stream: Stream,
             assert forked.hear() == (1, exchange.balances())
     assert account.ready and spot(account) == exchange.balances()
     assert account.reconciliations == 1
+
+
+def test_it_ends_when_one_of_its_topics_is_unsubscribed(stream: Stream) -> None:
+    account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+    stream.unsubscribe("/account/balance")
+    until(lambda: account.closed, "it goes on without its balances")
+    with pytest.raises(StreamClosed, match="unsubscribed"):
+        account.wait_ready(0)
+
+
+def test_a_refused_topic_leaves_its_part_out(server: KucoinServer, stream: Stream) -> None:
+    server.reject_next(404, topic="/contract/positionAll")
+    account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+    [reason] = account.unproved
+    assert reason.startswith("futures: KuCoin rejected the topic '/contract/positionAll'")
+
+
+def test_a_connection_that_is_replaced_in_time_costs_no_reconciliation(
+    server: KucoinServer, exchange: LiveExchange
+) -> None:
+    events: list[Any] = []
+    with Stream(**server.stream_options, limits=FAST, rotate_after=1.0, on_event=events.append) as stream:
+        account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+        until(lambda: sum(isinstance(event, Rotated) for event in events) >= 2, "no connection is replaced")
+        exchange.place("BTC-USDT", "buy", "0.0001")
+        until(lambda: account.fills and spot(account) == exchange.balances(), "the account does not follow")
+        assert account.reconciliations == 1

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -224,6 +225,20 @@ def test_the_help_of_a_command_shows_its_own_options_only(capsys: pytest.Capture
     assert main(["--demo", "watch", "BTC-USDT", "--count", "1", "--json"]) == 0, "they may come first, too"
 
 
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_help_keeps_to_the_width_of_the_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for arguments in (["--help"], ["watch", "--help"], ["record", "--help"], ["serve", "--help"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        above, _, examples = capsys.readouterr().out.partition("\nexamples:\n")
+        _, _, below_usage = above.partition("\n\n")  # an option of the usage may be longer
+        assert max(map(len, below_usage.splitlines())) <= columns
+        assert max(map(len, examples.partition("\n\n")[2].splitlines()), default=0) <= columns
+
+
 def test_the_demo_needs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", "BTC-USDT", "--demo", "--count", "2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
@@ -308,3 +323,18 @@ def test_a_refusal_is_printed_once_with_what_was_meant(
     first, second = capsys.readouterr().err.splitlines()
     assert reason in first
     assert second == f"kucoin-sync: {hint}"
+
+
+def test_recover_is_for_topics_that_can_be_recovered(
+    here: list[str], ending_once: EndingOnce, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["trades", "BTC-USDT", "XBTUSDTM", "--recover", *here, "--count", "3"]) == 0
+    assert main(["watch", "--topic", "/market/match:BTC-USDT", "--recover", *here, "--count", "3"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+    assert main(["watch", "BTC-USDT", "--recover", *here]) == 2
+    assert "can't be recovered" in capsys.readouterr().err
+    path = tmp_path / "both.jsonl"
+    wanted = ["BTC-USDT", "/market/match:BTC-USDT"]
+    ending = ending_once(lambda: path.exists() and path.read_bytes().count(b'"message"') > 10)
+    assert main(["record", *wanted, "--recover", "-o", str(path), "--every", "0.1", *ending, *here]) == 0
+    assert main(["replay", str(path), "--count", "5"]) == 0

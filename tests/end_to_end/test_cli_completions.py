@@ -63,12 +63,15 @@ def test_bash_completes_commands_options_and_values() -> None:
 
 
 def test_fish_completes_commands_options_and_values() -> None:
-    lines = ("kucoin-sync ", "kucoin-sync book --l", "kucoin-sync book --level ")
+    lines = (
+        "kucoin-sync ", "kucoin-sync book --l", "kucoin-sync book --level ", "kucoin-sync record /market/candles",
+    )  # fmt: skip
     ask = "; echo; ".join(f"complete -C '{line}'" for line in lines)
-    commands, options, values = run("fish", f"{script('fish')}\n{ask}").split("\n\n")
+    commands, options, values, topics = run("fish", f"{script('fish')}\n{ask}").split("\n\n")
     assert {line.split("\t")[0] for line in commands.splitlines()} == NAMES
     assert options.split("\t")[0] == "--level"
     assert [line.split("\t")[0] for line in values.splitlines()] == ["2", "3"]
+    assert topics.split() == [f"/market/candles:{base}-USDT_1min" for base in ("BTC", "ETH", "SOL")]
 
 
 def test_zsh_takes_the_script_and_registers_it() -> None:
@@ -82,6 +85,13 @@ def test_the_command_prints_the_script_wherever_it_goes(shell: str, capsys: pyte
     assert capsys.readouterr().out == script(shell)
     assert main(["completions", shell, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["script"] == script(shell)
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_topics_are_whole_where_a_completed_word_ends(shell: str) -> None:
+    text = script(shell).replace("\\:", ":")
+    for topic in ("/market/match:ETH-USDT", "/contract/position:XBTUSDTM", "/market/ticker:all", "/account/balance"):
+        assert f" {topic} " in text
 
 
 @pytest.mark.parametrize("shell", SHELLS)

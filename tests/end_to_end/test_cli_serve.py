@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
@@ -22,7 +23,8 @@ def test_another_program_needs_the_printed_environment_only() -> None:
     with subprocess.Popen(
         [*run, "serve", "BTC-USDT", "FOO-USDT"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean, preexec_fn=HEAR,
-    ) as server:  # fmt: skip
+    ) as server, ExitStack() as stack:  # fmt: skip
+        stack.callback(server.kill)  # also where an assertion fails; else the `with` would wait for its end
         assert server.stdout is not None
         lines = [server.stdout.readline() for _ in range(8)]
         environment = dict(text.removeprefix("export ").strip().split("=", 1) for text in lines)

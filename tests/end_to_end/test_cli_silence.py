@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 
 import pytest
 
 from kucoin_sync.cli import main
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync.cli.output import Aside
 from tests.support.terminal import Terminal
 
 from ..support.selection import spread
-from ..support.threads import Task, until
 
 
 @pytest.mark.parametrize(
@@ -22,39 +23,31 @@ from ..support.threads import Task, until
     ids=" ".join,
 )
 def test_elsewhere_than_in_a_terminal_a_silent_symbol_is_named(
-    arguments: list[str],
-    here: list[str],
-    market: KucoinServer,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, url in market.uta_urls.items():
-        monkeypatch.setenv(f"KUCOIN_SYNC_{name.upper()}", url)
+    write = Aside.write
+
+    def write_and_end(aside: Aside, text: str) -> int:
+        written = write(aside, text)
+        if "nothing has come from" in text:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        return written
+
+    monkeypatch.setattr(Aside, "write", write_and_end)
     monkeypatch.setattr("kucoin_sync.cli.silence._AFTER", 0.1)
-    watching = Task(main, [*arguments, *here, "--count", "1"])
-    printed, said = "", ""
-
-    def warned() -> bool:
-        nonlocal printed, said
-        out, err = capsys.readouterr()
-        printed, said = printed + out, said + err
-        return "nothing has come from" in said
-
-    until(warned, "the silent symbol is not named")
-    assert printed == "", "the local KuCoin is silent about a symbol that does not exist, too"
-    [topic] = market.connections[0].topics
-    market.publish(topic, {"n": 1})
-    assert watching.result() == 0
-    said += capsys.readouterr().err
-    [sentence] = [text for text in said.splitlines() if "nothing has come from" in text]
-    assert sentence.endswith("did you mean BTC-USDT?")
+    assert main([*arguments, "--demo", "--seconds", "60"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "", "the local KuCoin is silent about a symbol that does not exist, too"
+    said = [text for text in err.splitlines() if "nothing has come from" in text]
+    assert len(said) == 1
+    assert said[0].endswith("did you mean BTC-USDT?")
 
 
 def test_a_book_without_a_snapshot_names_its_symbol(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kucoin_sync.cli.silence._AFTER", 0.1)
-    assert main(["book", "BTC-USTD", "--feed", "uta", "--demo", "--seconds", "2"]) == 1
+    assert main(["book", "BTC-USTD", "--feed", "uta", "--demo", "--seconds", "5"]) == 1
     assert "from BTC-USTD for 0.1 s. KuCoin confirms" in capsys.readouterr().err
 
 

@@ -84,6 +84,18 @@ def test_recorder_lines_are_found_among_frames_and_the_times_at_both_ends() -> N
     assert format.time_of(text, last=True) == 20
 
 
+def test_frames_that_were_recovered_have_an_origin_of_their_own() -> None:
+    origin = format.RecoveredOrigin(30, 2, "spot", False)
+    text = format.frames_as_text(ORIGIN, [b"{}"]) + format.frames_as_text(origin, [b'{"a":1}', b"{}"])
+    assert text.count(b"\n") == 5
+    live, recovered = format.records(text)
+    assert (live, recovered) == (Batch(ORIGIN, [b"{}"]), Batch(origin, [b'{"a":1}', b"{}"]))
+    assert isinstance(live, Batch) and isinstance(recovered, Batch)
+    assert (live.origin.recovered, recovered.origin.recovered) == (False, True)
+    assert list(format.recorder_lines(text)) == []
+    assert format.time_of(text, last=True) == 30
+
+
 def test_unknown_and_malformed_lines_are_skipped() -> None:
     before = b'["new",1]\n[1,2]\n["frame","!"]\n["frame","abcde"]\n["lost"]\n{"orphan":1}\n'
     text = before + format.frames_as_text(ORIGIN, [b"{}"]) + b'["end'

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from tests.support.accounts import SimulatedAccount, fills_of, held, truth
+from kucoin_sync import LocalAccount, Stream
+from kucoin_sync.testing import Exchange, KucoinServer
+from tests.support.accounts import SYMBOLS, USER, SimulatedAccount, Trader, fills_of, held, truth
+
+from ..support.selection import first
+from ..support.threads import LIMIT
 
 
 def _fill_keys(account: SimulatedAccount) -> Counter[tuple[str, str, str]]:
@@ -66,3 +75,57 @@ def test_it_equals_the_exchange_after_each_reconciliation(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(10, 14))
 def test_it_equals_the_exchange_after_each_of_200_cuts(seed: int) -> None:
     walk(seed, cuts=200)
+
+
+REST_LAG = 0.4  # seconds that the account over real connections gives REST
+
+
+def _differences(account: LocalAccount, server: KucoinServer) -> list[tuple[str, Any, Any]]:
+    """Return in what an account differs from the exchange, which stands still meanwhile."""
+    now = account.snapshot(timeout=LIMIT)
+    with server.trading() as exchange:
+        there, history = exchange.balances(USER), exchange.account_history(USER)
+        rows = [
+            row for futures in (False, True) for row in history.orders(exchange.now_ns, futures=futures, active=True)
+        ]
+        positions = {row["symbol"]: row["currentQty"] for row in history.positions(exchange.now_ns)}
+    pairs = {
+        "balances": ({e.currency: (e.available, e.hold) for e in now.balances if e.account == "trade"}, there),
+        "orders": (
+            {(order.order_id, order.filled_size) for order in now.orders},
+            {(row["id"], Decimal(row["dealSize"])) for row in rows},
+        ),
+        "positions": ({e.symbol: int(e.size if e.side == "long" else -e.size) for e in now.positions}, positions),
+    }
+    return [(name, here, exchanges) for name, (here, exchanges) in pairs.items() if here != exchanges]
+
+
+@pytest.mark.parametrize("cuts", first(2, 5))  # the pauses between attempts to connect grow
+def test_it_equals_the_exchange_after_cuts_of_real_connections(
+    make_server: Callable[..., KucoinServer], make_stream: Callable[..., Stream], rng: random.Random, cuts: int
+) -> None:
+    server = make_server(exchange=Exchange(SYMBOLS, seed=rng.random(), accounts=[USER]))
+    stream = make_stream(server)
+    with server.trading() as exchange:
+        trader = Trader(exchange, rng)
+
+    def trade(times: int) -> None:
+        for _ in range(times):
+            with server.trading():
+                server.publish_many(trader.act())
+
+    trade(20)
+    before = set(fills_of(exchange))
+    told: list[Any] = []
+    account = stream.account(rest_lag=REST_LAG, on_change=told.append).wait_ready(LIMIT)
+    changes = iter(account)
+    for number in range(cuts):
+        server.lag_rest(rng.uniform(0, REST_LAG / 2))
+        trade(rng.randrange(10))
+        server.drop_connections()
+        trade(rng.randrange(20))
+        while changes.get(2 * LIMIT).reconciliations < number + 2:
+            trade(rng.randrange(2))
+        assert _differences(account, server) == []
+    fills = Counter((each.symbol, each.trade_id, each.order_id) for each in account.fills)
+    assert fills == Counter(key for key in fills_of(exchange) if key not in before)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
 from kucoin_sync import InvalidTopic, Message, Stream, Subscription, topics
 from kucoin_sync.events import RecoveryIncomplete
+from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.recovery import trades
 from kucoin_sync.testing import Exchange, KucoinServer
 
@@ -257,3 +259,20 @@ def test_tunnels_and_private_messages_are_not_recovered(stream: Stream) -> None:
         tunnel.subscribe(MATCH, recover=True)
     with pytest.raises(ValueError, match="public"):
         stream.subscribe(MATCH, recover=True, private=True)
+
+
+def test_a_recording_has_what_was_recovered_in_its_place(server: KucoinServer, stream: Stream, tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl"
+    with Recorder(stream, path):
+        subscription = stream.subscribe(MATCH, recover=True)
+        trade(server, times=2)
+        cut(server)
+        trade(server, times=5)
+        server.wait_subscribed(MATCH, timeout=LIMIT)
+        trade(server)
+        live = take(subscription, truth(server)[-1])
+    with ReplayStream(path, speed=None) as replay:
+        recovering, plain = replay.subscribe(MATCH, recover=True), replay.subscribe(MATCH)
+        replayed, others = list(recovering), list(plain)
+    assert [(m.raw, m.recovered, m.epoch) for m in replayed] == [(m.raw, m.recovered, m.epoch) for m in live]
+    assert numbers(others) == [sequence_of(message) for message in live if not message.recovered]

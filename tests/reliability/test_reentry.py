@@ -25,13 +25,14 @@ from typing import Any
 import pytest
 
 import kucoin_sync
-from kucoin_sync import BookNotReady, Limits, Message, Stream, StreamClosed, Subscription
+from kucoin_sync import AccountNotReady, BookNotReady, Limits, LocalBook, Message, Stream, StreamClosed, Subscription
 from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer, local_kucoin
 from kucoin_sync.testing.server import ServerLimits
 
 from ..support.selection import THOROUGH, spread
 from ..support.threads import reached, until
+from .feed import CLASSIC, Feed, pushed
 
 LIMIT = 20.0
 PACKAGE = str(Path(kucoin_sync.__file__).parent)
@@ -47,15 +48,16 @@ Prepare = Callable[["World"], Call]
 class World:
     """A stream with all that can be held of it, and a KuCoin that it talks to."""
 
-    def __init__(self, server: KucoinServer, folder: Path) -> None:
+    def __init__(self, server: KucoinServer, folder: Path, feed: Feed = CLASSIC) -> None:
         self.server = server
+        self.feed = feed
         self.folder = folder
         self.numbers = itertools.count()
         self.opened: list[Any] = []  # by calls; to be closed
         self.on_event: list[Call] = []  # each is called for one event
         self.stream = Stream(**server.stream_options, limits=FREE, on_event=self.tell)
         self.subscription = self.stream.subscribe(self.topic(), timeout=LIMIT)
-        self.book = self.stream.book("BTC-USDT")
+        self.book = self.new_book()
         self.recorder = self.record()
         self.book.wait_ready(LIMIT)
 
@@ -66,7 +68,15 @@ class World:
 
     def topic(self) -> str:
         """Return a topic that nobody has yet."""
-        return f"/market/ticker:A{next(self.numbers)}-USDT"
+        return f"{self.feed.ticker}:A{next(self.numbers)}-USDT"
+
+    def classic_topic(self) -> str:
+        """Return a topic for a tunnel, which the UTA feed has not."""
+        return f"{CLASSIC.ticker}:A{next(self.numbers)}-USDT"
+
+    def new_book(self, **options: Any) -> LocalBook:
+        """Ask the stream for a book."""
+        return self.stream.book("BTC-USDT", feed=self.feed.name, **options)
 
     def fresh(self, **options: Any) -> Subscription[Any]:
         """Return a subscription that nobody else has."""
@@ -83,7 +93,7 @@ class World:
 
     def publish(self, subscription: Subscription[Any], data: object = None) -> None:
         """Have a subscription get a message."""
-        self.server.publish(subscription.topics[0], data or {"price": "1"})
+        self.server.publish_many([pushed(subscription.topics[0], data or {"price": "1"})])
 
     def check(self) -> None:
         """All works as it did before: a message comes, numbers are told, and nothing is left of what was opened."""
@@ -206,7 +216,7 @@ def odd_payload(world: World) -> Call:
 
 
 def open_tunnel(world: World) -> Call:
-    name, topic = f"t{next(world.numbers)}", world.topic()
+    name, topic = f"t{next(world.numbers)}", world.classic_topic()
 
     def call() -> None:
         tunnel = world.keep(world.stream.tunnel(name))
@@ -217,16 +227,16 @@ def open_tunnel(world: World) -> Call:
 
 def close_tunnel(world: World) -> Call:
     tunnel = world.keep(world.stream.tunnel(f"t{next(world.numbers)}"))
-    tunnel.subscribe(world.topic(), timeout=LIMIT)
+    tunnel.subscribe(world.classic_topic(), timeout=LIMIT)
     return tunnel.close
 
 
 def open_book(world: World) -> Call:
-    return lambda: world.keep(world.stream.book("BTC-USDT", on_change=id))
+    return lambda: world.keep(world.new_book(on_change=id))
 
 
 def close_book(world: World) -> Call:
-    return world.keep(world.stream.book("BTC-USDT")).close
+    return world.keep(world.new_book()).close
 
 
 def read_book(world: World) -> Call:
@@ -262,6 +272,28 @@ def wait_for_book(world: World) -> Call:
 
 def follow_book(world: World) -> Call:
     return lambda: iter(world.book).pending
+
+
+def open_account(world: World) -> Call:
+    return lambda: world.keep(world.stream.account(on_change=id, rest_lag=0))
+
+
+def close_account(world: World) -> Call:
+    return world.keep(world.stream.account(rest_lag=0)).close
+
+
+def look_at_account(world: World) -> Call:
+    account = world.keep(world.stream.account(rest_lag=0))
+
+    def call() -> None:
+        assert account.ready in (False, True) and account.reconciliations >= 0
+        assert repr(account) and iter(account).pending >= 0
+        with suppress(AccountNotReady):
+            assert account.snapshot().balances == account.balances
+        with suppress(AccountNotReady):
+            account.wait_ready(LIMIT)
+
+    return call
 
 
 def stats(world: World) -> Call:
@@ -315,6 +347,9 @@ METHODS = [
     look_at_book,
     wait_for_book,
     follow_book,
+    open_account,
+    close_account,
+    look_at_account,
     stats,
     look_at_stream,
     observer,
@@ -414,8 +449,8 @@ def server() -> Iterator[KucoinServer]:
 
 
 @pytest.fixture
-def world(server: KucoinServer, tmp_path: Path) -> Iterator[World]:
-    world = World(server, tmp_path)
+def world(server: KucoinServer, tmp_path: Path, feed: Feed) -> Iterator[World]:
+    world = World(server, tmp_path, feed)
     yield world
     bounded(world.close)
 
@@ -458,6 +493,7 @@ def walk(world: World, outer: Prepare, rng: random.Random, together: int, times:
 
 @pytest.mark.parametrize("outer", spread(METHODS), ids=lambda method: method.__name__)
 def test_each_method_may_be_called_inside_each(world: World, rng: random.Random, outer: Prepare) -> None:
+    """The world is on the classic feed, in a long run on the UTA feed, too."""
     walk(world, outer, rng, together=4, times=1)
 
 
@@ -495,18 +531,18 @@ def of_subscription(world: World) -> list[Call]:
 
 def of_tunnel(world: World) -> list[Call]:
     tunnel = world.keep(world.stream.tunnel(f"t{next(world.numbers)}"))
-    topic = world.topic()
+    topic = world.classic_topic()
     tunnel.subscribe(topic, timeout=LIMIT)
 
     def subscribe() -> None:
         with suppress(StreamClosed):
-            tunnel.subscribe(world.topic(), timeout=LIMIT)
+            tunnel.subscribe(world.classic_topic(), timeout=LIMIT)
 
     return [subscribe, lambda: tunnel.unsubscribe(topic), lambda: (tunnel.closed, repr(tunnel)), tunnel.close]
 
 
 def of_book(world: World) -> list[Call]:
-    book = world.keep(world.stream.book("BTC-USDT"))
+    book = world.keep(world.new_book())
     book.wait_ready(LIMIT)
 
     def wait() -> None:
@@ -634,7 +670,7 @@ def visit_each(visitor: Visitor, world: World, slow: Subscription[Any], rng: ran
 
         def all_made() -> bool:
             if visitor.thread == "kucoin-snapshots":
-                world.stream.book("BTC-USDT").wait_ready(LIMIT).close()
+                world.new_book().wait_ready(LIMIT).close()
             for topic in (*world.subscription.topics, *slow.topics):
                 world.server.publish(topic, {"price": "1"})
             return not visitor.calls
@@ -674,7 +710,7 @@ def in_an_inline_callback(world: World, call: Call) -> None:
 
 def in_on_change(world: World, call: Call) -> None:
     once = iter([call])
-    world.keep(world.stream.book("BTC-USDT", on_change=lambda _: next(once, int)()))
+    world.keep(world.new_book(on_change=lambda _: next(once, int)()))
 
 
 def in_on_event(world: World, call: Call) -> None:
@@ -785,13 +821,14 @@ def test_a_wait_without_an_end_inside_another_call_ends(world: World) -> None:
 @pytest.mark.parametrize("seam", [in_a_callback, in_on_change, in_on_event])
 def test_a_callback_is_told_at_once_what_kucoin_refuses(world: World, seam: Callable[[World, Call], None]) -> None:
     """It holds up nobody, so that it may wait."""
-    world.server.reject_next(topic="/market/ticker:NO-USDT")
+    refused = f"{world.feed.ticker}:NO-USDT"
+    world.server.reject_next(topic=refused)
     told: list[BaseException] = []
     done = threading.Event()
 
     def subscribe() -> None:
         try:
-            world.stream.subscribe("/market/ticker:NO-USDT", timeout=LIMIT)
+            world.stream.subscribe(refused, timeout=LIMIT)
         except kucoin_sync.SubscriptionRejected as error:
             told.append(error)
         done.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import subprocess
 import sys
 import threading
@@ -57,6 +58,7 @@ def ended(server: KucoinServer, warned: list[warnings.WarningMessage]) -> None:
     told = [str(each.message) for each in warned if each.category is ResourceWarning]
     assert len(told) == 1
     assert told[0].startswith(f"nothing refers to the Stream of {server.rest_url} any more, and it was not closed")
+    assert re.search(rf"It was made at {__file__}, line \d+$", told[0])
 
 
 @pytest.mark.parametrize(

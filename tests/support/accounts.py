@@ -226,7 +226,7 @@ class SimulatedAccount:
             for part in (SpotPart(), FuturesPart())
         }
         for market, follower in self.followers.items():
-            follower.subscription = cast(Any, SimpleNamespace(message_queue=self._queues[market]))
+            follower.subscriptions = cast(Any, [SimpleNamespace(message_queue=self._queues[market])])
         self._was_ready = False
 
     def lag(self) -> float:

@@ -52,6 +52,8 @@ class Owner:
         self.requested = 0
         self.ended_books: list[Any] = []
         self.events: list[Event] = []
+        self.closed = False
+        self.step = ""  # what the running request for a snapshot waits for
 
     def request_snapshot(self, _: Any) -> None:
         self.requested += 1
@@ -64,6 +66,9 @@ class Owner:
 
     def obstacle(self, _: Any) -> str:
         return ""
+
+    def snapshot_obstacle(self, _: Any) -> str:
+        return self.step
 
 
 class FollowedBook:

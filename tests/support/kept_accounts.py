@@ -47,6 +47,10 @@ class _Subscriber:
     def __init__(self) -> None:
         self.made: list[Subscription[Any]] = []
         self.error: Exception | None = None
+        self.key: object = "a key"
+
+    def find_credentials(self) -> object:
+        return self.key
 
     def subscribe(self, topics: tuple[str, ...], options: Any) -> Subscription[Any]:
         if self.error is not None and self.made:
@@ -98,10 +102,7 @@ class KeptAccount:
 
     def push(self, push: Push) -> None:
         """Put a push into the subscription that has its topic."""
-        futures = push.topic.startswith("/contract")
-        [subscription] = [
-            each for each in self.subscriber.made[-2:] if each.topics[0].startswith("/contract") == futures
-        ]
+        [subscription] = [each for each in self.subscriber.made if each.topics == (push.topic,) and not each.closed]
         subscription.put(_message(push))
 
     def close(self) -> None:

@@ -56,6 +56,7 @@ def test_only_what_is_wanted_is_rendered(server: KucoinServer, peer: Client) -> 
 
 
 def test_a_heartbeat_pushes_the_periodic_feeds(server: KucoinServer, peer: Client) -> None:
+    server.step_exchange(100)  # there is no candle before the first trade
     topics = ["/market/ticker:all", "/spotMarket/level2Depth5:BTC-USDT", "/market/candles:BTC-USDT_1min"]
     for topic in topics:
         peer.subscribe(topic)

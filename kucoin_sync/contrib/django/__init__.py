@@ -41,6 +41,7 @@ except ImportError as error:
     ) from error
 
 from ... import Client, LocalAccount, Message
+from ...delivery.overflow import Overflow
 from ..options import InvalidSetting, Options
 from ..sse import HEADERS, EventName, EventStream
 from ..web import Refused, WebFeed
@@ -99,7 +100,7 @@ class Feed:
         request: HttpRequest,
         *topics: str,
         event: EventName = None,
-        overflow: str = "latest",
+        overflow: Overflow = "latest",
         timeout: float = 10.0,
     ) -> HttpResponseBase:
         """Return a response that sends messages of topics to a browser until it disconnects; see `WebFeed.events`.

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View
 
+from ...delivery.overflow import Overflow
 from ..sse import EventName
 from . import feed
 
@@ -25,7 +26,7 @@ class EventsView(View):
 
     topics: str | Sequence[str] = ()
     event: EventName = None
-    overflow: str = "latest"
+    overflow: Overflow = "latest"
 
     def get(self, request: HttpRequest, **captured: Any) -> HttpResponseBase:
         topics = (self.topics,) if isinstance(self.topics, str) else self.topics

@@ -93,5 +93,5 @@ def test_what_the_key_may_not_see_is_named() -> None:
 
 
 def test_an_order_is_looked_for_by_its_id() -> None:
-    call = FuturesPart().look_for(AccountOrder(order_id="77", symbol="XBTUSDTM", side="buy"))
+    [call] = FuturesPart().look_for(AccountOrder(order_id="77", symbol="XBTUSDTM", side="buy"))
     assert (call.path, call.market, call.weight) == ("/api/v1/orders/77", "futures", 5)

@@ -120,7 +120,7 @@ def test_with_all_parts_refused_it_ends(kept: KeptAccount) -> None:
 
 def test_a_subscription_that_ends_with_an_error_leaves_its_part_out(kept: KeptAccount) -> None:
     opened(kept)
-    kept.keeper.followers["futures"].subscription.message_queue.finish(ConnectionFailed("no futures for you"))
+    kept.keeper.followers["futures"].queues[1].finish(ConnectionFailed("no futures for you"))
     until(lambda: kept.keeper.unproved() == ["futures: no futures for you"], "the part is not left out")
     assert kept.keeper.ready
 
@@ -128,7 +128,7 @@ def test_a_subscription_that_ends_with_an_error_leaves_its_part_out(kept: KeptAc
 def test_unsubscribed_topics_end_it(kept: KeptAccount) -> None:
     opened(kept)
     loop = kept.keeper.listen(10)
-    kept.keeper.followers["spot"].subscription.message_queue.finish(None)
+    kept.keeper.followers["spot"].queues[1].finish(None)
     until(lambda: kept.keeper.ended is not None, "it does not end")
     with pytest.raises(StreamClosed, match="unsubscribed"):
         kept.keeper.wait(LIMIT)

@@ -61,7 +61,7 @@ class Follower(PartFollower):
     def __init__(self) -> None:
         self.calls, self.queue = Calls(), Queue()
         super().__init__(SomePart(), LAG, cast(Any, self.calls), lambda follower, *more: follower.answers(*more))
-        self.subscription = cast(Any, SimpleNamespace(message_queue=self.queue))
+        self.subscriptions = cast(Any, [SimpleNamespace(message_queue=self.queue)])
 
     def answer(self, *answers: Any) -> None:
         """Answer the latest calls."""
@@ -127,6 +127,8 @@ def test_a_cut_in_between_abandons_the_run_and_late_answers() -> None:
     assert (follower.reason, follower.next_deadline) == ("another cut", math.inf)
     follower.carried(["/t"], 200.0)
     assert len(follower.calls.asked) == 4
+    late([{}])
+    assert follower.next_deadline == 200.0 + PUSHES_WAIT, "the new run still waits for its own answers"
 
 
 @pytest.mark.parametrize("spoil", ["lost", "unreadable data", "unreadable frame", "overflow"])

@@ -33,8 +33,8 @@ class SomePart(AccountPart):
     def round(self, *, final: bool) -> Plan[None]:
         yield from one(call("final" if final else "round"))
 
-    def look_for(self, lost: AccountOrder) -> Call:
-        return call(f"order {lost.order_id}")
+    def look_for(self, lost: AccountOrder) -> list[Call]:
+        return [call(f"order {lost.order_id}")]
 
 
 def in_step(*orders: AccountOrder) -> SomePart:

@@ -140,7 +140,7 @@ def test_margin_orders_are_asked_for_by_their_kind_and_by_id_at_their_own_path()
     kinds = {dict(call.query).get("tradeType") for call in answers.calls if call.path.endswith("margin/fills")}
     assert kinds == {"MARGIN_TRADE", "MARGIN_ISOLATED_TRADE"}
     part.collect([order("7", tradeType="MARGIN_TRADE"), order("8")], [])
-    calls = [part.look_for(each) for each in part.state.open_orders()]
+    calls = [call for each in part.state.open_orders() for call in part.look_for(each)]
     assert [call.path for call in calls] == ["/api/v3/hf/margin/orders/7", "/api/v1/hf/orders/8"]
     assert [call.weight for call in calls] == [5, 2]
 
@@ -176,3 +176,18 @@ def test_50_symbols_cost_a_fraction_of_the_quota() -> None:
         weights[call.pool] += call.weight
     assert weights["management"] == 5
     assert 6 * 50 < weights["spot"] < 400  # of 4000 in 30 seconds
+
+
+def test_an_order_whose_push_does_not_tell_its_kind_is_looked_for_wherever_there_is_money() -> None:
+    part = part_in_step()
+    push = {"symbol": "BTC-USDT", "orderId": "1", "side": "buy", "type": "open", "size": "1", "ts": MS}
+    part.state.push("/spotMarket/tradeOrdersV2", push)
+    [order] = part.state.open_orders()
+    assert [call.path for call in part.look_for(order)] == ["/api/v1/hf/orders/1"]
+    data = {"currency": "USDT", "available": "1", "hold": "0", "total": "1", "relationEvent": "margin.transfer"}
+    part.state.push("/account/balance", {**data, "time": str(MS)})
+    assert [call.path for call in part.look_for(order)] == ["/api/v1/hf/orders/1", "/api/v3/hf/margin/orders/1"]
+    answers = Answers()
+    answers.play(part.round(final=False))
+    kinds = [dict(call.query)["tradeType"] for call in answers.calls if call.path == "/api/v3/hf/margin/orders/done"]
+    assert kinds == ["MARGIN_TRADE"]

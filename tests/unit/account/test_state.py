@@ -57,6 +57,16 @@ def test_the_latest_state_of_an_order_wins_in_any_sequence(sequence: tuple[Accou
     assert state.open_orders() == []
 
 
+def test_an_older_state_of_an_open_order_changes_nothing() -> None:
+    state = started()
+    state.add_order(order(4, canceled=1), recovered=False)
+    state.take_changes()
+    for older in (order(0), order(3), order(4)):
+        assert not state.add_order(older, recovered=True)
+    known = state.order("1")
+    assert known is not None and (known.filled_size, known.remaining_size) == (4, 5) and kinds(state) == []
+
+
 def test_an_ending_with_the_same_sizes_is_later_and_is_never_undone() -> None:
     state = started()
     ended = order(4, canceled=6, ending="canceled")

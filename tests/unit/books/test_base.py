@@ -114,6 +114,33 @@ def test_spread_and_mid_lie_between_the_best_prices(make: Make) -> None:
 
 
 @both
+def test_the_micro_price_is_nearer_to_the_side_of_less_size(make: Make) -> None:
+    assert make([("99", "3")], [("101", "1")]).micro_price == Decimal("100.5")
+    assert make([("99", "1")], [("101", "1")]).micro_price == 100
+    assert str(make([("99", "1")], [("101", "2")]).micro_price) == "99.66666666666666666666666667"
+    assert make(BIDS, []).micro_price is make([], ASKS).micro_price is None
+
+
+@both
+def test_the_imbalance_is_of_the_sizes_of_the_best_levels(make: Make) -> None:
+    book = make([("99", "3"), ("98", "5")], [("101", "1"), ("102", "1")])
+    assert book.imbalance() == Decimal("0.5")
+    assert book.imbalance(2) == book.imbalance(9) == Decimal("0.6")
+    assert make(BIDS, []).imbalance() == 1
+    assert make([], ASKS).imbalance(5) == -1
+    assert make([], []).imbalance() is None
+    with pytest.raises(ValueError, match="n is 0; an imbalance is of at least 1 level"):
+        book.imbalance(0)
+
+
+def test_the_imbalance_of_levels_that_are_not_known_is_none() -> None:
+    book = Level2Book()
+    book.load([("99", "3"), ("98", "5")], [("101", "1"), ("102", "1")], 2)
+    assert book.imbalance(2) == Decimal("0.6")
+    assert book.imbalance(3) is None
+
+
+@both
 def test_the_price_for_a_size_is_the_average_over_the_levels_that_it_takes(make: Make) -> None:
     book = make(BIDS, ASKS)
     assert book.price_to_buy("1") == Decimal("100.5")

@@ -187,6 +187,33 @@ def test_dropped_updates_count_as_missing_once() -> None:
     assert followed.book.resyncs == 2
 
 
+def test_after_a_cut_the_reason_is_what_the_snapshot_waits_for() -> None:
+    followed = live()
+    followed.follower.on_connection_lost("the connection was lost")
+    assert reason(followed).endswith("because the connection was lost")
+    followed.owner.step = "the request was not answered within 3 s"
+    assert reason(followed).endswith("because the connection was lost"), "nothing is asked for yet"
+    followed.follower.on_subscribed()
+    assert reason(followed).endswith("because its snapshot has not come yet: the request was not answered within 3 s")
+    with pytest.raises(BookNotReady, match="was not ready within 0 s, because its snapshot has not come yet: the requ"):
+        followed.book.wait_ready(timeout=0.0)
+    followed.owner.step = ""
+    followed.follower.snapshot_delayed(1.5, ConnectionFailed("no route"))
+    assert reason(followed).endswith("because a snapshot could not be fetched: no route")
+    followed.follower.on_connection_lost("it was lost again")
+    assert reason(followed).endswith("because it was lost again")
+
+
+def test_a_book_of_a_closed_stream_raises_stream_closed() -> None:
+    followed = live()
+    followed.follower.end(StreamClosed("the book was closed with its stream"))
+    assert "can't be read any more: the book was closed" in reason(followed), "the stream is open"
+    followed.owner.closed = True
+    for read in (followed.book.bids, lambda: followed.book.best_bid, lambda: followed.book.imbalance(timeout=1.0)):
+        with pytest.raises(StreamClosed, match=r"can't be read any more: the book was closed with its stream"):
+            read()
+
+
 def test_the_reason_for_a_missing_snapshot_is_given_until_one_comes() -> None:
     followed = FollowedBook(SPOT)
     followed.follower.on_subscribed()

@@ -33,6 +33,7 @@ READS: dict[str, Callable[[Any], Any]] = {
     "best_ask": lambda book: book.best_ask,
     "spread": lambda book: book.spread,
     "mid": lambda book: book.mid,
+    "micro_price": lambda book: book.micro_price,
     "bids_complete_to": lambda book: book.bids_complete_to,
     "asks_complete_to": lambda book: book.asks_complete_to,
 }
@@ -43,6 +44,7 @@ READS_WITH_TIMEOUT: dict[str, Callable[..., Any]] = {
     "cumulative_asks": lambda book, **how: book.cumulative_asks(2, **how),
     "bid_size": lambda book, **how: book.bid_size("98.0", **how),
     "ask_size": lambda book, **how: book.ask_size(101, **how),
+    "imbalance": lambda book, **how: book.imbalance(2, **how),
     "price_to_buy": lambda book, **how: book.price_to_buy(3, **how),
     "price_to_sell": lambda book, **how: book.price_to_sell("1.5", **how),
 }

@@ -29,6 +29,8 @@ SPOT, TOPIC = "BTC-USDT", "/market/level2:BTC-USDT"
 class Stream:
     """A fake of all the parts of a stream that the manager uses."""
 
+    label = ""
+
     def __init__(self) -> None:
         self.events: list[Any] = []
         self.watcher: Any = None
@@ -278,8 +280,10 @@ def test_closing_ends_all_books_without_unsubscribing_them_one_by_one(
     (thread,) = book_manager.close()
     thread.join(LIMIT)
     assert not thread.is_alive()
+    assert book_manager.closed
     for book in books:
-        assert "was closed with its stream" in str(book.ended)
+        with pytest.raises(StreamClosed, match="was closed with its stream"):
+            book.read(lambda _: None)
     assert not any(subscription.closed for subscription in stream.subscriptions)
     with pytest.raises(StreamClosed, match="make a new one to open a book"):
         opened(book_manager)

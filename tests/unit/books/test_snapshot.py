@@ -35,6 +35,7 @@ def test_a_snapshot_has_best_prices_spread_and_mid() -> None:
     assert snapshot.best_bid == (99, 1)
     assert snapshot.best_ask == (101, Decimal("0.1"))
     assert (snapshot.spread, snapshot.mid) == (2, 100)
+    assert str(snapshot.micro_price) == "100.8181818181818181818181818"
     assert EMPTY.best_bid is EMPTY.best_ask is EMPTY.spread is EMPTY.mid is None
 
 

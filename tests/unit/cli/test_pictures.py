@@ -76,7 +76,8 @@ class Rising:
         return BookSnapshot("BTC-USDT", 2, 17, 0, book.bids(), book.asks())
 
 
-def test_the_ladder_marks_sizes_that_have_just_changed() -> None:
+def test_the_ladder_marks_sizes_that_have_just_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kucoin_sync.cli.changes.FRESH", 1000.0)
     book = Rising()
     view = Ladder(book, 10, UNICODE)  # type: ignore[arg-type]
 
@@ -192,10 +193,10 @@ def test_the_trades_of_one_symbol_show_who_has_the_upper_hand() -> None:
 
 def test_the_time_of_a_new_trade_is_bold_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     view = Tape(Waiting(trade("BTC-USDT", "buy", "3", "67000.1")), ["BTC-USDT"], UNICODE)  # type: ignore[arg-type]
-    view.update()
     seen = time.monotonic()
+    view.update()
     styles = []
-    for later in (0.0, 1.5):
+    for later in (0.0, 1000.0):
         clock = SimpleNamespace(monotonic=lambda later=later: seen + later)
         monkeypatch.setattr("kucoin_sync.cli.trades.time", clock)
         styles.append(view.draw(80, 20)[-1][0].style)
@@ -366,7 +367,8 @@ def test_tickers_are_sorted_by_what_the_key_chooses() -> None:
     ]
 
 
-def test_a_price_that_has_just_changed_is_marked() -> None:
+def test_a_price_that_has_just_changed_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kucoin_sync.cli.changes.FRESH", 1000.0)
     view = tickers(ticker("AAA-USDT", "2.5", "2.4", "2.6"), ticker("BBB-USDT", "2.5", "2.4", "2.6"))
     assert not {"▲", "▼"} & {*"".join(rows_of(view, 80))}
     view._subscription = Waiting(  # type: ignore[assignment]

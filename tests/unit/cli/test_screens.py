@@ -67,6 +67,20 @@ def test_a_picture_fills_the_screen_whatever_its_size_becomes(
                 assert shown[2:-2] == [text_of(row)[:columns] for row in PICTURE.body[: max(0, rows - 4)]]
 
 
+@pytest.mark.parametrize("make", [AnsiScreen, RichScreen])
+def test_a_picture_is_written_in_one_piece_so_that_ctrl_c_leaves_nothing_half_written(
+    make: type[Screen], size: Size, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Out(terminal=True)
+    monkeypatch.setattr(sys, "stdout", out)
+    with make() as screen:
+        written: list[str] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(out, "write", written.append)
+            screen.paint(PICTURE)
+    assert len(list(filter(None, written))) == 1
+
+
 def test_only_lines_that_change_are_written(size: Size, monkeypatch: pytest.MonkeyPatch) -> None:
     out = Out(terminal=True)
     monkeypatch.setattr(sys, "stdout", out)

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync.payloads import Payload
-from kucoin_sync.protocol import message as messages
 from kucoin_sync.protocol.classic import decode_message
 from kucoin_sync.protocol.message import (
     UNREAD,
@@ -26,6 +25,7 @@ from kucoin_sync.protocol.message import (
     payload_class,
     prepare,
 )
+from kucoin_sync.topics import TABLE
 
 from ...support.messages import prefix_of
 from ...support.selection import examples
@@ -522,7 +522,7 @@ def test_any_json_comes_through_in_every_view(
 
 
 def test_every_subject_of_the_table_is_known() -> None:
-    for row in messages.TABLE:
+    for row in TABLE:
         for subject, cls in row.payloads.items():
             assert payload_class(f"{row.prefix}:x", subject) is cls
 

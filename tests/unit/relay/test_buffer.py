@@ -76,6 +76,18 @@ def test_a_frame_too_large_for_an_entry_is_dropped_and_its_number_skipped() -> N
     assert [record.sequence for entry in found for record in entry.records] == [1, 3, 4]
 
 
+def test_a_recovered_record_says_so_and_another_does_not() -> None:
+    buffer = Buffer(10)
+    feed = RelayedTopic(ONE, 0, lambda epoch: 1, buffer.put)
+    feed.forward(b"{}", 1, 5, recovered=True)
+    feed.forward(b"{}", 1, 6)
+    flush = EntryBuilder(KEYS).flush(9, buffer.take(10))
+    [entry] = entries(flush)
+    assert [record.recovered for record in entry.records] == [True, False]
+    [(_, text)] = flush.entries
+    assert text.count(b"true") == 1 and b"false" not in text
+
+
 def test_an_entry_that_is_as_full_as_can_be_can_be_decoded() -> None:
     long = "/market/match:" + "A" * 20 + "-" + "B" * 20
     items = [item(10**15 + number, long, b"1" * (buffer_module._ENTRY_BYTES // 500)) for number in range(499)]

@@ -69,6 +69,20 @@ def test_helpers_without_an_argument(name: str, topic: str) -> None:
     assert getattr(topics, name)() == topic
 
 
+def test_candles_take_several_symbols() -> None:
+    both = "/market/candles:BTC-USDT_1min,ETH-USDT_1min"
+    assert topics.candles("BTC-USDT", "ETH-USDT", type="1min") == both
+    assert topics.candles("BTC-USDT", "ETH-USDT", "1min") == both  # type: ignore[call-overload]
+    assert topics.candles(symbol="BTC-USDT", type="1min") == "/market/candles:BTC-USDT_1min"
+    limit = "/contractMarket/limitCandle:XBTUSDTM_1min,ETHUSDTM_1min"
+    assert futures.candles("XBTUSDTM", "ETHUSDTM", type="1min") == limit
+    assert topics.uta.candles("BTC-USDT", "ETH-USDT", type="1min") == "/uta/kline.SPOT:BTC-USDT_1min,ETH-USDT_1min"
+    with pytest.raises(TypeError, match=r'candles of BTC-USDT need a type, as in candles\("BTC-USDT", "1hour"\)'):
+        topics.candles("BTC-USDT")  # type: ignore[call-overload]
+    with pytest.raises(InvalidTopic, match="is a spot symbol and"):
+        topics.uta.candles("BTC-USDT", "XBTUSDTM", type="1min")
+
+
 @pytest.mark.parametrize("type", CANDLE_TYPES)
 def test_candles_take_a_symbol_and_a_type(type: str) -> None:
     assert topics.candles("BTC-USDT", type) == f"/market/candles:BTC-USDT_{type}"

@@ -1,0 +1,72 @@
+"""End a stream that users hold no part of, and say where it was made."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+import weakref
+from types import FrameType
+from typing import NamedTuple
+
+from ..delivery.callbacks import Callbacks
+from ..internal.signals import defer
+from .groups import Watcher
+from .manager import SubscriptionManager
+
+__all__ = ["end_when_forgotten"]
+
+_PACKAGE = __package__.partition(".")[0]
+
+
+class _Place(NamedTuple):
+    """A line of the program that uses this package."""
+
+    file: str
+    line: int
+
+
+def end_when_forgotten(
+    stream: object, name: str, manager: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]
+) -> None:
+    """Have the threads of `stream` end when nothing refers to it any more. None of the other arguments may do so.
+
+    Args:
+        name: what the warning calls the stream.
+        watchers: what is closed with it, if it can be.
+    """
+    finaliser = weakref.finalize(stream, _end, name, _place_of_user(), manager, callbacks, watchers)
+    finaliser.atexit = False
+
+
+def _place_of_user() -> _Place:
+    """Return the line outside this package that has called into it."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] != _PACKAGE:
+            return _Place(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    return _Place("<unknown>", 1)
+
+
+def _end(
+    name: str, place: _Place, manager: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]
+) -> None:
+    """End the threads of a stream. Runs on any thread, in the garbage collector."""
+    if not manager.is_connected:
+        return
+
+    def end() -> None:
+        callbacks.close()
+        for watcher in watchers.values():
+            if (close := getattr(watcher, "close", None)) is not None:
+                close()
+        manager.close()
+
+    defer(end)
+    warnings.warn_explicit(
+        f"nothing refers to the {name} any more, and it was not closed: its connections end now; close it, or use "
+        f"`with`. It was made at {place.file}, line {place.line}",
+        ResourceWarning,
+        place.file,
+        place.line,
+    )

@@ -1,0 +1,178 @@
+"""Keep the newest message of each of a few topics, for programs that show one value: `Client.last`, web views."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..delivery.overflow import Overflow
+from ..delivery.subscription import Subscription
+from ..exceptions import InvalidTopic, KucoinSyncError, StreamClosed
+from ..internal.signals import holds_no_lock
+from ..protocol.message import Message
+from ..topics import grammar
+from .subscriber import SubscribeOptions, Subscriber
+
+__all__ = ["LastValues", "UnheldSubscriptions"]
+
+
+class Subscribes(Protocol):
+    """What subscribes the topics: a `Client`, or the object below."""
+
+    def subscribe(self, topic: str, /, *, overflow: Overflow, timeout: float) -> Subscription[Any]:
+        """Return a subscription; see `Client.subscribe`."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be subscribed any more."""
+
+
+class UnheldSubscriptions:
+    """Subscribes for a stream itself. Unlike those of users, these subscriptions do not keep the stream alive."""
+
+    def __init__(self, subscriber: Subscriber, is_closed: Callable[[], bool]) -> None:
+        self._subscriber = subscriber
+        self._is_closed = is_closed
+
+    def subscribe(self, topic: str, /, *, overflow: Overflow, timeout: float) -> Subscription[Any]:
+        return self._subscriber.subscribe((topic,), SubscribeOptions(overflow=overflow, timeout=timeout))
+
+    @property
+    def closed(self) -> bool:
+        return self._is_closed()
+
+
+class LastValues:
+    """Keeps one subscription for each topic that is read, for at most `limit` topics.
+
+    Args:
+        client: returns the client to subscribe with.
+        limit: the largest number of topics, None for any. A further topic replaces the least recently read one.
+    """
+
+    def __init__(self, client: Callable[[], Subscribes], limit: int | None) -> None:
+        self._client = client
+        self._limit = limit
+        # Guards _values; never held while waiting. Reentrant, because a finaliser may read a topic while it is held.
+        self._lock = threading.RLock()
+        self._values: OrderedDict[str, _Last] = OrderedDict()  # the least recently read comes first
+
+    @classmethod
+    def of_stream(cls, subscriber: Subscriber, is_closed: Callable[[], bool]) -> LastValues:
+        """Return the last values of any number of topics that a stream keeps itself."""
+        unheld = UnheldSubscriptions(subscriber, is_closed)
+        return cls(lambda: unheld, None)
+
+    @holds_no_lock
+    def get(self, topic: str, timeout: float) -> Message:
+        """Return the newest message of a topic; wait up to `timeout` seconds for the first one.
+
+        If messages of several subjects were received at the same instant, it is one of these.
+
+        Raises:
+            TimeoutError: no message has arrived in time.
+            InvalidTopic: it is no topic, or names several.
+            KucoinSyncError: the topic could not be subscribed; see `Client.subscribe`.
+        """
+        singles = grammar.split(topic)
+        if len(singles) != 1:
+            raise InvalidTopic(f"{topic!r:.200} names {len(singles)} topics; ask for the last message of each")
+        (single,) = singles
+        deadline = time.monotonic() + timeout
+        while True:
+            last = self._value_of(single)
+            try:
+                return last.read(deadline)
+            except StreamClosed:
+                self._remove(single, last)
+                if self._client().closed:
+                    raise
+                # The topic was replaced by another one meanwhile, or the client is a new one: try again.
+            except TimeoutError:
+                raise
+            except KucoinSyncError:
+                self._remove(single, last)
+                raise
+
+    def after_fork(self) -> None:
+        """Reset the locks and values in a forked child; the subscriptions reset themselves."""
+        self._lock = threading.RLock()
+        for last in self._values.values():
+            last.after_fork()
+
+    def _value_of(self, single: str) -> _Last:
+        with self._lock:
+            last = self._values.get(single) or self._values.setdefault(single, _Last(self._client, single))
+            self._values.move_to_end(single)
+            full = self._limit is not None and len(self._values) > self._limit
+            evicted = self._values.popitem(last=False)[1] if full else None
+        if evicted is not None:
+            evicted.close()
+        return last
+
+    def _remove(self, single: str, last: _Last) -> None:
+        with self._lock:
+            if self._values.get(single) is last:
+                del self._values[single]
+        last.close()
+
+
+class _Last:
+    """The newest message of one topic."""
+
+    def __init__(self, client: Callable[[], Subscribes], single: str) -> None:
+        self._client = client
+        self._single = single
+        # Held while subscribing and reading; guards the following. Reentrant, as a finaliser may read meanwhile.
+        self._lock = threading.RLock()
+        self._subscription: Subscription | None = None
+        self._newest: Message | None = None
+        self._closed = False
+
+    def after_fork(self) -> None:
+        """Reset in a forked child, which must not show the parent's last message."""
+        self._lock = threading.RLock()
+        self._newest = None
+
+    @holds_no_lock
+    def read(self, deadline: float) -> Message:
+        """Return a copy of the newest message; wait for the first one."""
+        if not self._lock.acquire(timeout=_until(deadline)):
+            raise TimeoutError(f"no message has arrived on {self._single}")
+        try:
+            subscription = self._subscribe(deadline)
+            newest = self._newest or subscription.get(timeout=_until(deadline))
+            with contextlib.suppress(TimeoutError):  # pending frames may be malformed
+                for _ in range(subscription.pending):
+                    newest = max(subscription.get(timeout=0), newest, key=_age)
+            if subscription.closed:
+                subscription.get(timeout=0)  # raises why
+            self._newest = newest
+            return newest.with_lost(newest.lost)
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Unsubscribe; waiting readers get StreamClosed."""
+        self._closed = True
+        if self._subscription is not None:
+            self._subscription.close()
+
+    def _subscribe(self, deadline: float) -> Subscription:
+        if self._subscription is None:
+            self._subscription = self._client().subscribe(self._single, overflow="latest", timeout=_until(deadline))
+            if self._closed:  # meanwhile
+                self._subscription.close()
+        return self._subscription
+
+
+def _until(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
+
+
+def _age(message: Message) -> tuple[int, int]:
+    return message.epoch, message.received_ns

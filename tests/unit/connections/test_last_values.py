@@ -1,0 +1,150 @@
+"""The newest message of a topic, taken from subscriptions that the test fills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kucoin_sync import StreamClosed, SubscriptionRejected
+from kucoin_sync.connections.last_values import LastValues, UnheldSubscriptions
+from kucoin_sync.protocol.message import Message
+from kucoin_sync.testing import make_message
+
+A, B, C = ("/market/ticker:A-USDT", "/market/ticker:B-USDT", "/market/ticker:C-USDT")
+
+
+class Subscribed:
+    """A subscription that has the messages that a test puts into it."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.waiting: list[Message] = []
+        self.closed = False
+
+    @property
+    def pending(self) -> int:
+        return len(self.waiting)
+
+    def get(self, timeout: float) -> Message:
+        if self.waiting:
+            return self.waiting.pop(0)
+        raise StreamClosed("it is closed") if self.closed else TimeoutError(f"nothing came within {timeout}")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Source:
+    """A client whose subscriptions begin with a message each, while it has some."""
+
+    def __init__(self) -> None:
+        self.made: list[Subscribed] = []
+        self.closed = False
+        self.refusal: Exception | None = None
+        self.first = 1
+
+    def subscribe(self, topic: str, **options: Any) -> Any:
+        assert options["overflow"] == "latest"
+        if self.refusal is not None:
+            raise self.refusal
+        self.made.append(Subscribed(topic))
+        if self.first:
+            self.push(self.first)
+        return self.made[-1]
+
+    def push(self, number: int, received_ns: int = 1) -> None:
+        self.made[-1].waiting.append(make_message(A, {"n": number}, received_ns=received_ns))
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+def values(source: Source) -> LastValues:
+    return LastValues(lambda: source, 2)
+
+
+def test_the_newest_is_read_again_and_again_over_one_subscription(source: Source, values: LastValues) -> None:
+    assert values.get(A, 1.0).data == {"n": 1}
+    source.push(3, received_ns=3)
+    source.push(2, received_ns=2)
+    first = values.get(A, 0.0)
+    assert first.data == {"n": 3}
+    first.data.clear()
+    assert values.get(A, 0.0).data == {"n": 3}, "each reader has a message of its own"
+    assert len(source.made) == 1
+
+
+def test_the_first_message_must_come_in_time(source: Source, values: LastValues) -> None:
+    source.first = 0
+    with pytest.raises(TimeoutError):
+        values.get(A, 0.0)
+
+
+def test_beyond_the_limit_the_topic_that_was_not_read_for_longest_goes(source: Source, values: LastValues) -> None:
+    for topic in (A, B, A, C):
+        values.get(topic, 1.0)
+    assert [each.closed for each in source.made] == [False, True, False]
+    unlimited = LastValues(lambda: source, None)
+    for topic in (A, B, C):
+        unlimited.get(topic, 1.0)
+    assert not any(each.closed for each in source.made[3:])
+
+
+def test_a_topic_that_has_ended_is_subscribed_again(source: Source, values: LastValues) -> None:
+    values.get(A, 1.0)
+    source.made[0].close()
+    source.first = 2
+    assert values.get(A, 1.0).data == {"n": 2}
+    source.closed = source.made[1].closed = True
+    with pytest.raises(StreamClosed):
+        values.get(A, 1.0)
+
+
+def test_a_refusal_reaches_the_reader_and_the_next_one_tries_again(source: Source, values: LastValues) -> None:
+    source.refusal = SubscriptionRejected(A, 404, "no such topic")
+    with pytest.raises(SubscriptionRejected):
+        values.get(A, 1.0)
+    source.refusal = None
+    assert values.get(A, 1.0).data == {"n": 1}
+
+
+def test_a_forked_child_does_not_show_the_message_of_its_parent(source: Source, values: LastValues) -> None:
+    values.get(A, 1.0)
+    values.after_fork()
+    with pytest.raises(TimeoutError):
+        values.get(A, 0.0)
+    source.push(5)
+    assert values.get(A, 0.0).data == {"n": 5}
+
+
+def test_a_read_inside_a_read_of_the_same_topic_does_not_block(source: Source, values: LastValues) -> None:
+    inner: list[Message] = []
+    subscribe = source.subscribe
+
+    def interrupted(topic: str, **options: Any) -> Any:
+        source.subscribe = subscribe  # type: ignore[method-assign]
+        inner.append(values.get(A, 1.0))
+        return subscribe(topic, **options)
+
+    source.subscribe = interrupted  # type: ignore[method-assign]
+    assert values.get(A, 1.0).data == inner[0].data == {"n": 1}
+
+
+def test_a_stream_subscribes_for_itself_without_a_holder() -> None:
+    calls: list[Any] = []
+
+    class Subscriber:
+        def subscribe(self, *arguments: Any) -> str:
+            calls.append(arguments)
+            return "subscription"
+
+    subscriber: Any = Subscriber()
+    unheld = UnheldSubscriptions(subscriber, lambda: True)
+    assert unheld.subscribe(A, overflow="latest", timeout=2.0) == "subscription"  # type: ignore[comparison-overlap]
+    [(topics, options)] = calls
+    assert (topics, options.overflow, options.timeout, options.callback) == ((A,), "latest", 2.0, None)
+    assert unheld.closed

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..delivery.observer import Observer, tell_observers
 from ..delivery.subscription import Subscription
 from ..net.direct_read import ReadLease
-from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, opened
+from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, channel_of, opened
 from ..protocol.message import UNREAD, Message, RawPush
 from ..protocol.session_events import TopicKey
 from ..topics.routing import Router
@@ -233,10 +233,17 @@ class Dispatcher:
         if self.observers and recovering:
             self._tell_observers(pushes)
         taken: dict[Subscription, list[Push]] = {}
-        for message in self._opened(pushes):
-            for sink in self._sinks(message):
-                if sink.recover is recovering:  # one copy for each subscription, see `route`
-                    taken.setdefault(sink, []).append(message.with_lost(message.lost))
+        for push in pushes:
+            routes = () if self._tunnelled else self.router.exact.get(channel_of(push)[0] or "", ())
+            if type(push) is RawPush and routes and all(test is None for _, test in routes):
+                for sink, _ in routes:
+                    if sink.recover is recovering:  # each subscription decodes it for itself
+                        taken.setdefault(sink, []).append(push)
+                continue
+            for message in self._opened((push,)):
+                for sink in self._sinks(message):
+                    if sink.recover is recovering:  # one copy for each subscription, see `route`
+                        taken.setdefault(sink, []).append(message.with_lost(message.lost))
         for sink, its in taken.items():
             sink.put_many(its)
 

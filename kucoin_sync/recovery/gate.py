@@ -209,7 +209,8 @@ class RecoveryGate:
     def admit(self, pushes: Pushes) -> Pushes:
         if not self.topics:
             return pushes
-        if not self._unusual:
+        unusual = self._unusual
+        if not unusual or (isinstance(pushes, FrameBatch) and unusual.keys().isdisjoint(_topics_of(pushes))):
             self._remember(pushes)
             return pushes
         passing: list[Push] = []
@@ -227,9 +228,12 @@ class RecoveryGate:
 
     def _remember(self, pushes: Pushes) -> None:
         """Remember the last push of each recovering topic."""
-        if isinstance(pushes, FrameBatch) and pushes.prefix is not None:
-            pushes = (pushes[-1],)
         topics = self.topics
+        if isinstance(pushes, FrameBatch):
+            if topics.keys().isdisjoint(_topics_of(pushes)):
+                return
+            if pushes.prefix is not None:
+                pushes = (pushes[-1],)
         for push in pushes:
             state = topics.get(channel_of(push)[0] or "")
             if state is not None:
@@ -323,6 +327,12 @@ class RecoveryGate:
     def _make(self, row: Row, arrival: Arrival) -> Push | None:
         """Return the push of a row (under the lock)."""
         return self._reader.push(row.frame, arrival)
+
+
+def _topics_of(batch: FrameBatch) -> set[str]:
+    """Return the topics of the frames of a batch, without looking at each."""
+    prefixes = set(batch.prefixes or ()) if batch.prefix is None else {batch.prefix}
+    return {prefix.channel[0] for prefix in prefixes}
 
 
 def _arrival_of(push: Push) -> Arrival:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -276,3 +278,41 @@ def test_a_recording_has_what_was_recovered_in_its_place(server: KucoinServer, s
         replayed, others = list(recovering), list(plain)
     assert [(m.raw, m.recovered, m.epoch) for m in replayed] == [(m.raw, m.recovered, m.epoch) for m in live]
     assert numbers(others) == [sequence_of(message) for message in live if not message.recovered]
+
+
+@pytest.mark.parametrize("cuts", first(3, 7))
+def test_over_random_cuts_an_epoch_lasts_as_long_as_nothing_is_missing(
+    server: KucoinServer,
+    stream: Stream,
+    events: Events,
+    rng: random.Random,
+    monkeypatch: pytest.MonkeyPatch,
+    cuts: int,
+) -> None:
+    monkeypatch.setattr(trades, "HOLD_SECONDS", 2.0)
+    subscription = stream.subscribe(MATCH, recover=True, maxsize=100_000)
+    trade(server)
+    for _ in range(cuts):
+        server.lag_rest(rng.choice([0.0, 0.3, 1.5]))
+        if rng.random() < 0.4:
+            server.fail_rest("/api/v1/market/histories", 500, "500000", times=rng.randint(1, 3))
+        cut(server)
+        trade(server, times=rng.choice([0, 3, 30, 150]))
+        server.wait_subscribed(MATCH, timeout=LIMIT)
+        trade(server, times=rng.randint(0, 3))
+    server.lag_rest(0)
+    trade(server)
+    messages = take(subscription, truth(server)[-1])
+    found, places = numbers(messages), {each: place for place, each in enumerate(truth(server))}
+    assert found[0] == truth(server)[0]
+    assert found == sorted(set(found))
+    for before, after in itertools.pairwise(messages):
+        ends = sequence_of(before), sequence_of(after)
+        if places[ends[1]] == places[ends[0]] + 1 and after.epoch == before.epoch:
+            continue
+        until(lambda: ends in holes(events), f"trades between {ends} may be missing, and nobody was told")  # noqa: B023
+        assert after.epoch > before.epoch
+
+
+def holes(events: Events) -> list[tuple[int | None, int | None]]:
+    return [(event.last_sequence, event.first_sequence) for event in incomplete(events)]

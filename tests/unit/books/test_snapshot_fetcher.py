@@ -423,6 +423,47 @@ def test_fetches_keep_to_the_rate_limit(rest: Rest, monkeypatch: pytest.MonkeyPa
         thread.join(LIMIT)
 
 
+def test_queues_with_one_quota_keep_to_its_rate_limit_together(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_fetcher, "_PERIOD", 0.5)
+    quota = RestQuota(4)
+    one, other = SnapshotQueue(rest.make, quota), SnapshotQueue(rest.make, quota)
+    began = time.monotonic()
+    books = [Book(f"C{number}-USDT") for number in range(8)]
+    for number, book in enumerate(books):
+        (one, other)[number % 2].request_snapshot(book)
+    for book in books:
+        book.wait()
+    assert sorted(when - began for _, when in rest.calls)[4] >= 0.49
+    children = [queue.after_fork() for queue in (one, other)]
+    assert children[0]._quota is children[1]._quota is not quota
+    for thread in [*one.close(), *other.close()]:
+        thread.join(LIMIT)
+
+
+def test_a_service_that_can_be_reached_again_is_asked_at_once(
+    fetcher: SnapshotQueue, rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_fetcher, "_new_delays", lambda: iter([1000.0, 1000.0]))
+    failing, book = Book("OFF-USDT"), Book()
+    fetcher._services["spot"].delays = iter([1000.0])
+    rest.script["OFF-USDT"] = [ConnectionFailed("no route")]
+    fetcher.request_snapshot(failing)
+    assert failing.waiting.acquire(timeout=LIMIT)
+    fetcher.request_snapshot(book)
+    assert not book.answers
+    fetcher.reachable("spot")
+    book.wait()
+
+
+def test_a_service_that_has_asked_for_time_is_not_asked_earlier(fetcher: SnapshotQueue, rest: Rest) -> None:
+    failing = Book("OFF-USDT")
+    rest.script["OFF-USDT"] = [limited(retry_after=1000.0)]
+    fetcher.request_snapshot(failing)
+    assert failing.waiting.acquire(timeout=LIMIT)
+    fetcher.reachable("spot")
+    assert fetcher._services["spot"].asked_at > time.monotonic() + 900
+
+
 def test_a_removed_book_is_not_fetched_for_again(fetcher: SnapshotQueue, rest: Rest) -> None:
     book, other = Book(), Book("ETH-USDT", wants=2)
     rest.script["BTC-USDT"] = [RestError("500000", "busy", retriable=True)]

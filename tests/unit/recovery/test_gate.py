@@ -96,6 +96,34 @@ def test_batches_pass_whole(rig: Rig) -> None:
     assert rig.recovering == [(5, 1, True)]
 
 
+def test_batches_of_other_topics_pass_whole_while_a_gap_is_open(rig: Rig) -> None:
+    rig.push(1)
+    rig.push(1, topic=OTHER)
+    rig.push(2, topic=OTHER)
+    rig.push(2)
+    rig.gate.lost(TOPIC, 0.0)
+    batch = rig.reader.recognise([frame(3, OTHER), frame(4, OTHER)], Arrival(2, 5))
+    assert isinstance(batch, FrameBatch)
+    assert rig.gate.admit(batch) is batch
+    mixed = rig.reader.recognise([frame(5, OTHER), frame(7), frame(6, OTHER), frame(8)], Arrival(2, 5))
+    assert isinstance(mixed, FrameBatch)
+    assert [rig.short(message)[0] for message in opened(rig.gate.admit(mixed))] == [5, 6]
+    rig.answer(2, 7)
+    assert [each[0] for each in rig.recovering] == [7, 8]
+
+
+def test_the_last_push_of_a_mixed_batch_is_where_a_gap_begins(rig: Rig) -> None:
+    for sequence in (1, 2):
+        rig.push(sequence)
+        rig.push(sequence, topic=OTHER)
+    batch = rig.reader.recognise([frame(3), frame(4), frame(9, OTHER)], Arrival(1, 5))
+    assert isinstance(batch, FrameBatch)
+    rig.gate.admit(batch)
+    rig.gate.lost(TOPIC, 0.0)
+    rig.answer(4, 5)
+    assert rig.recovering == [(5, 1, True)]
+
+
 def test_a_gap_is_filled_and_the_epoch_stays(rig: Rig) -> None:
     rig.push(1, 2)
     rig.gate.lost(TOPIC, 0.0)

@@ -158,7 +158,7 @@ def test_without_a_key_there_is_none(server: KucoinServer) -> None:
 def test_what_the_key_may_not_see_is_named_and_not_fatal(server: KucoinServer, stream: Stream) -> None:
     server.fail_rest("/api/v1/positions", 401, "400007", times=None)
     server.fail_rest("/api/v3/isolated/accounts", 401, "400007", times=None)
-    server.fail_rest("/api/v3/hf/margin/order/*", 400, "101030", "not enabled", times=None)
+    server.fail_rest("/api/v3/hf/margin/*", 400, "101030", "not enabled", times=None)
     account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
     named = [text.partition(":")[0] for text in account.unproved]
     assert sorted(named) == ["cross margin", "futures", "isolated margin", "isolated margin balances"]

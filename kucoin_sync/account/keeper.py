@@ -136,11 +136,7 @@ class AccountKeeper(Followed):
         for follower in self.followers.values():
             for message_queue in follower.queues:
                 message_queue.call(_Release(self._queue, partial(self._serve, follower)))
-            topics = [
-                topic for topic in follower.part.topics if self._subscription_manager.carries(topic, private=True)
-            ]  # fmt: skip
-            if topics:
-                self._queue.put(partial(self._carried, follower, topics))
+            self._queue.put(partial(self._look, follower))
 
     def end(self, error: Exception) -> list[threading.Thread]:
         """End the account; `StreamClosed` means that the user asked for it. Return the threads that will end."""
@@ -324,6 +320,11 @@ class AccountKeeper(Followed):
             if follower.next_deadline <= now:
                 self._change(partial(follower.act, now), follower)
                 self._serve(follower, now)
+
+    def _look(self, follower: PartFollower, now: float) -> None:
+        """Note which topics were confirmed before the connections told this keeper."""
+        carries = self._subscription_manager.carries
+        self._carried(follower, [topic for topic in follower.part.topics if carries(topic, private=True)], now)
 
     def _carried(self, follower: PartFollower, topics: list[str], now: float) -> None:
         self._change(partial(follower.carried, topics, now), follower)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..exceptions import RestError
 from .calls import Call, Plan, one
 from .rows import Row, instant, items
 
 __all__ = ["by_last_id", "by_page"]
 
 _LIMIT = 100
-_MOST_PAGES = 50
+_MOST_PAGES = 1_000
 
 
 def by_page(call: Call, *, number: str = "currentPage", size: int = 50) -> Plan[list[Row]]:
@@ -35,7 +36,7 @@ def by_page(call: Call, *, number: str = "currentPage", size: int = 50) -> Plan[
         if page >= int(data.get("totalPage") or 0) or not items(data):
             return found
         page += 1
-    return found
+    raise _endless(call)
 
 
 def by_last_id(call: Call, since_ns: int, moment: Callable[[Row], int], *, limit: int = _LIMIT) -> Plan[list[Row]]:
@@ -53,9 +54,13 @@ def by_last_id(call: Call, since_ns: int, moment: Callable[[Row], int], *, limit
         found += [row for row in page if moment(row) >= since_ns]
         after = data.get("lastId") if isinstance(data, dict) else page[-1].get("id") if page else None
         if len(page) < limit or not after or after == last or any(moment(row) < since_ns for row in page):
-            break
+            return found
         last = after
-    return found
+    raise _endless(call)
+
+
+def _endless(call: Call) -> RestError:
+    return RestError("200000", f"more than {_MOST_PAGES} pages, which are not read", where=str(call))
 
 
 def updated(row: Row) -> int:

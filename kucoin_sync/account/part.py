@@ -29,6 +29,7 @@ class AccountPart(ABC):
         topics: what it subscribes.
         state: what is known.
         unseen: why parts of it can't be seen, by their names.
+        now_ns: about the time of this machine's clock, which decides only how lists are asked for; 0 if unknown.
         shown: the ids of the orders that REST has shown as active since the cut.
     """
 
@@ -39,6 +40,7 @@ class AccountPart(ABC):
         self.state = PartState()
         self.unseen: dict[str, str] = {}
         self.shown: frozenset[str] = frozenset()
+        self.now_ns = 0
         self.since_ns = 0  # records from then on may have been missed, by KuCoin's clock
 
     def cut(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -119,6 +120,7 @@ class PartFollower:
     def _begin(self, now: float) -> None:
         self._end_run()
         self.reason = "it is being reconciled with what REST tells"
+        self.part.now_ns = time.time_ns()
         self._run = reconcile(self.part, self._rest_lag)
         self._began = now
         self._pushes_wait, self._pushes_due = True, now + PUSHES_WAIT

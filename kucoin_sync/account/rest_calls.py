@@ -4,8 +4,8 @@ Rules:
 1. Each of KuCoin's pools has a limit here of half its quota, in weights per 30 seconds. The rest is the user's own.
 2. A call that failed and may succeed later is made again, after growing delays with jitter. If KuCoin asks to slow
    down, or can't be reached, all calls to that service wait.
-3. An error that no later attempt can fix is the answer of its call. But a call whose path was answered before is
-   refused for good only if KuCoin refuses the key: anything else may come from a proxy.
+3. An error that no later attempt can fix is the answer of its call. But an answer that is not KuCoin's may come from a
+   proxy: where the path was answered before, the call is made again.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ LIMITS = {"spot": 2000, "futures": 1000, "management": 1000}
 _PERIOD = 30.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.3, 30.0
 _IDLE_TIMEOUT = 5.0
+_HTTP_DIGITS = 3  # of an HTTP status, which is the code of an answer that is not KuCoin's
 
 
 def _new_delays() -> Iterator[float]:
@@ -196,7 +197,8 @@ class RestCalls:
             raise
         except BaseException as caught:
             error = error_or_defect(caught, f"the call {call}", "a defect spoiled the call %s, which is repeated", call)
-            if not is_fatal(error, was_live=call.path in self._answered, needs_key=True):
+            own = isinstance(error, RestError) and not error.retriable and len(error.code) > _HTTP_DIGITS
+            if not own and not is_fatal(error, was_live=call.path in self._answered, needs_key=True):
                 self._reschedule(job, error)
                 return
             answer = error

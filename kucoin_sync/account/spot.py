@@ -27,7 +27,8 @@ __all__ = ["SpotPart"]
 
 _ORDERS = "/api/v1/hf/orders"
 _MARGIN = "/api/v3/hf/margin"
-_MOST_BACK_NS = 2 * 86_400 * 1_000_000_000  # cancelled orders are listed for two days
+_MOST_BACK_NS = 2 * 86_400 * 1_000_000_000
+"""How far back lists are asked for: KuCoin lists cancelled orders for two days."""
 
 
 class _Family(NamedTuple):
@@ -118,36 +119,64 @@ class SpotPart(AccountPart):
 
     def _orders_of(self, family: _Family) -> Plan[tuple[list[Row], list[Row], set[str]]]:
         """Return the rows of orders and of fills of a family since the cut, and the ids of the active orders."""
-        try:
-            entries, named = yield from together([self._ledger(family), one(family.call(family.symbols))])
-            symbols = self._symbols(family, entries, named)
-            lists = [family.call(family.active, ("symbol", symbol)) for symbol in symbols]
-            active = yield from together([by_page(each, number="pageNum") for each in lists])
-            open_rows = [row for rows in active for row in rows]
-            since = self._since(entries, open_rows)
-            oldest = [order.created_ns for order in self.state.open_orders() if family in self._families_of(order)]
-            begin = max(min([since, *filter(None, oldest)]), since - _MOST_BACK_NS)  # may bound the time of placing
-            asked = ((family.done, updated, begin), (family.fills, recorded, since)) if since else ()
-            rows = yield from together(
-                [
-                    by_last_id(family.call(what, ("symbol", symbol), *_start(start)), since, moment)
-                    for what, moment, start in asked
-                    for symbol in symbols
-                ]
-            )
-        except KucoinSyncError as error:
-            self.hide(family.name, error)
+        names = f"{family.name} symbols", f"{family.name} ledger"
+        named, entries = yield from together(
+            [self._seen(names[0], self._named(family)), self._seen(names[1], self._ledger(family))]
+        )
+        if {*names} <= self.unseen.keys():  # such as an account that is not enabled
+            self.unseen[family.name] = f"{family.name}: {self.unseen[names[0]]}"
+            for name in names:
+                del self.unseen[name]
             return [], [], set()
+        symbols = self._symbols(family, entries, named)
+        lists = [family.call(family.active, ("symbol", symbol)) for symbol in symbols]
+        active = yield from together(
+            [
+                self._seen(f"{family.name} orders of {symbol}", by_page(each, number="pageNum"))
+                for symbol, each in zip(symbols, lists, strict=True)
+            ]
+        )
+        open_rows = [row for rows in active for row in rows]
+        since = self._since(entries, open_rows)
+        oldest = [order.created_ns for order in self.state.open_orders() if family in self._families_of(order)]
+        earliest = min(max(since, self.now_ns) - _MOST_BACK_NS, since)
+        begin = max(min([since, *filter(None, oldest)]), earliest)
+        asked = (("ended orders", family.done, updated, begin), ("fills", family.fills, recorded, since))
+        rows = yield from together(
+            [
+                self._seen(
+                    f"{family.name} {name} of {symbol}",
+                    by_last_id(family.call(what, ("symbol", symbol), *self._start(start)), since, moment),
+                )
+                for name, what, moment, start in (asked if since else ())
+                for symbol in symbols
+            ]
+        )
         half = len(rows) // 2
         done = [row for each in rows[:half] for row in each]
         fills = [row for each in rows[half:] for row in each]
         return [*open_rows, *done], fills, {str(row["id"]) for row in open_rows}
 
-    def _symbols(self, family: _Family, entries: list[Row], named: Any) -> list[str]:
+    def _seen(self, name: str, plan: Plan[list[Any]]) -> Plan[list[Any]]:
+        """Return what a plan finds; nothing if it is refused, which is named."""
+        try:
+            found = yield from plan
+        except KucoinSyncError as error:
+            self.hide(name, error)
+            return []
+        self.unseen.pop(name, None)
+        return found
+
+    def _named(self, family: _Family) -> Plan[list[Any]]:
+        """Return the symbols of which KuCoin says that they have active orders."""
+        data = yield from one(family.call(family.symbols))
+        return list((data or {}).get("symbols") or ())
+
+    def _symbols(self, family: _Family, entries: list[Row], named: list[Any]) -> list[str]:
         known = (order.symbol for order in self.state.open_orders() if family in self._families_of(order))
         orders = (order for key in self.state.fresh if (order := self.state.orders.get(key)) is not None)
         pushed = (order.symbol for order in orders if family in self._families_of(order))
-        found = {*known, *pushed, *(named or {}).get("symbols", ()), *_traded(entries)}
+        found = {*known, *pushed, *map(str, named), *_traded(entries)}
         return sorted(found)
 
     def _since(self, entries: list[Row], open_rows: list[Row]) -> int:
@@ -162,9 +191,18 @@ class SpotPart(AccountPart):
     def _ledger(self, family: _Family) -> Plan[list[Row]]:
         """Return the entries of the ledger since the cut; at the start those of the newest seconds."""
         since = self.since_ns
-        call = family.call(family.ledger, *_start(since))
+        call = family.call(family.ledger, *self._start(since))
         entries: list[Row] = yield from by_last_id(call, since or 1, recorded, limit=200) if since else _newest(call)
         return entries
+
+    def _start(self, since_ns: int) -> tuple[tuple[str, str], ...]:
+        """Return the parameter that bounds a list; none if the bound is more than some days ago.
+
+        For an earlier bound KuCoin may tell the days after that only. Without one it tells the newest rows first, too.
+        """
+        if not since_ns or since_ns < self.now_ns - _MOST_BACK_NS:
+            return ()
+        return (("startAt", str(since_ns // 1_000_000)),)
 
     def _balances(self) -> Plan[None]:
         for name, call, read, accounts in _BALANCES:
@@ -181,10 +219,6 @@ class SpotPart(AccountPart):
 def _newest(call: Call) -> Plan[list[Row]]:
     data = yield from one(call._replace(query=(*call.query, ("limit", "200"))))
     return list(data or ())
-
-
-def _start(since_ns: int) -> tuple[tuple[str, str], ...]:
-    return (("startAt", str(since_ns // 1_000_000)),) if since_ns else ()
 
 
 def _traded(entries: Iterable[Row]) -> set[str]:

@@ -22,7 +22,7 @@ __all__ = ["STEPS", "SYMBOLS", "Explained", "Recovery", "TourStep"]
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "XBTUSDTM")
 _CUT_AFTER = 0.5
-_RECOVERED_WITHIN = 10.0
+_SHOWN_WITHIN = 10.0
 
 
 class TourStep(NamedTuple):
@@ -43,10 +43,13 @@ class Explained(View):
         self._inner = inner
         self.keys, self.bindings = inner.keys, inner.bindings
         self._glyphs = glyphs
+        self._began = time.monotonic()
 
     def is_done(self) -> bool:
-        """Whether the step has shown its subject."""
-        return not isinstance(self._inner, Recovery) or self._inner.over
+        """Whether the step has shown its subject, or its time limit has passed."""
+        if isinstance(self._inner, Recovery) and not self._inner.over:
+            return False
+        return self.seen > 0 or time.monotonic() - self._began > _SHOWN_WITHIN
 
     def update(self) -> None:
         self._inner.update()
@@ -77,7 +80,7 @@ class Recovery(View):
     def over(self) -> bool:
         """Whether the connection is back, or its time limit has passed."""
         back = any(isinstance(event, Resubscribed) for event in self._events)
-        return back or time.monotonic() - self._began > _RECOVERED_WITHIN
+        return back or time.monotonic() - self._began > _SHOWN_WITHIN
 
     def update(self) -> None:
         self._tickers.update()

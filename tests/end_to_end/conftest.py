@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from kucoin_sync.testing import KucoinServer, local_kucoin
 from ..support.threads import until
 
 FAST = Limits(connections_per_minute=100_000)
+
+EndingOnce = Callable[..., list[str]]
 
 
 def open_descriptors() -> set[str]:
@@ -78,6 +82,30 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
+
+
+@pytest.fixture
+def ending_once(monkeypatch: pytest.MonkeyPatch) -> EndingOnce:
+    """Return options with which a command ends soon after a condition holds, by its own clock.
+
+    That clock stands until then, so a slow machine has all the time that it needs. `seconds` are those of the command,
+    and `module` is where it looks at them.
+    """
+
+    def options(
+        happened: Callable[[], object], *, seconds: float = 30.0, module: str = "kucoin_sync.cli.feed"
+    ) -> list[str]:
+        since: list[float] = []
+
+        def now() -> float:
+            if not since and happened():
+                since.append(time.monotonic())
+            return 1000.0 + (seconds - 0.1 + time.monotonic() - since[0] if since else 0.0)
+
+        monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=now))
+        return ["--seconds", str(seconds)]
+
+    return options
 
 
 class Events:

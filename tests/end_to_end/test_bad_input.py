@@ -12,6 +12,7 @@ from kucoin_sync import (
     Credentials,
     InvalidTopic,
     Rejected,
+    Retrying,
     Stream,
     StreamClosed,
     SubscriptionRejected,
@@ -163,12 +164,12 @@ def test_a_malformed_url(url: str) -> None:
     assert not caught.value.retriable
 
 
-def test_an_unreachable_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    with (
-        Stream(rest_url="http://127.0.0.1:9") as stream,
-        pytest.raises(ConnectionFailed, match=r"could not be subscribed within 2 s: .*127.0.0.1:9"),
-    ):
-        stream.subscribe(ETH, timeout=2)
+def test_an_unreachable_host(events: Events) -> None:
+    with Stream(rest_url="http://127.0.0.1:9", on_event=events) as stream:
+        stream.subscribe(ETH, timeout=0)
+        events.wait(Retrying)
+        with pytest.raises(ConnectionFailed, match=r"could not be subscribed within 0.1 s: .*127.0.0.1:9"):
+            stream.subscribe(ETH, timeout=0.1)
 
 
 def test_nothing_can_be_subscribed_after_the_end(stream: Stream) -> None:

@@ -32,11 +32,11 @@ from kucoin_sync import (
     StreamClosed,
     SubscriptionRejected,
 )
-from kucoin_sync.books import manager
+from kucoin_sync.books import manager, snapshot_fetcher
 from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 
 from ..support.books import Changes, contents, truth
-from ..support.threads import Task, until
+from ..support.threads import LIMIT, Task, until
 from .conftest import Events
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
@@ -489,18 +489,28 @@ def test_a_snapshot_that_is_too_old_is_fetched_again_and_not_in_a_tight_loop(
     assert paths(server)[FULL] == 4
 
 
-def test_rest_may_be_down_for_a_while(server: KucoinServer, stream: Stream, events: Events, exchange: Exchange) -> None:
-    for failure in ({"status": 500, "code": "500000"}, {"drop": True}, {"status": 403, "body": "<html>no"}):
-        server.fail_rest(FULL, **failure)
+def test_rest_may_be_down_for_a_while(
+    server: KucoinServer, stream: Stream, events: Events, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_fetcher, "_FIRST_DELAY", 0.02)
+    monkeypatch.setattr(snapshot_fetcher, "_LONGEST_DELAY", 0.02)
+    server.fail_rest(FULL, 500, "500000")
+    server.fail_rest(FULL, drop=True)
+    server.fail_rest(FULL, 403, body="<html>no", times=None)
     book = stream.book(SPOT)
-    events.wait(SnapshotFailed)
-    with pytest.raises(BookNotReady, match="a snapshot could not be fetched: "):
-        _ = book.best_bid
-    book.wait_ready(timeout=20)
-    assert contents(book) == truth(exchange, SPOT)
     assert "500000" in events.wait(SnapshotFailed).reason
     assert "failed (" in events.wait(SnapshotFailed, 2).reason
-    assert paths(server)[FULL] == 4
+    assert "403" in events.wait(SnapshotFailed, 3).reason
+    with pytest.raises(BookNotReady, match="a snapshot could not be fetched: "):
+        _ = book.best_bid
+    server.reset_script()
+    book.wait_ready(timeout=LIMIT)
+    assert contents(book) == truth(exchange, SPOT)
+
+    def failures() -> int:
+        return sum(isinstance(event, SnapshotFailed) for event in events.all)
+
+    until(lambda: paths(server)[FULL] == failures() + 1, "each attempt is told, and none follows the first success")
 
 
 def test_when_kucoin_asks_to_slow_down_every_book_waits_as_long(

@@ -18,6 +18,7 @@ from kucoin_sync.testing import KucoinServer
 
 from ..support.processes import HEAR
 from ..support.threads import Task
+from .conftest import EndingOnce
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -88,9 +89,13 @@ def test_trades_of_several_symbols_name_them(here: list[str], capsys: pytest.Cap
     assert "buyers" not in out, "sizes of several symbols have no sum"
 
 
-def test_watch_ends_after_some_seconds(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["watch", "--topic", "/market/ticker:NONE-USDT", *here, "--seconds", "0.2"]) == 0
-    assert "0 messages in 0." in capsys.readouterr().err
+def test_watch_ends_after_some_seconds(
+    here: list[str], market: KucoinServer, ending_once: EndingOnce, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = "/market/ticker:NONE-USDT"
+    ending = ending_once(lambda: any(topic in each.topics for each in market.connections))
+    assert main(["watch", "--topic", topic, *here, *ending]) == 0
+    assert re.search(r"0 messages in [\d.]+ s", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -321,14 +326,15 @@ def test_a_refusal_is_printed_once_with_what_was_meant(
 
 
 def test_recover_is_for_topics_that_can_be_recovered(
-    here: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    here: list[str], ending_once: EndingOnce, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["trades", "BTC-USDT", "XBTUSDTM", "--recover", *here, "--count", "3"]) == 0
     assert main(["watch", "--topic", "/market/match:BTC-USDT", "--recover", *here, "--count", "3"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 6
     assert main(["watch", "BTC-USDT", "--recover", *here]) == 2
     assert "can't be recovered" in capsys.readouterr().err
-    path = str(tmp_path / "both.jsonl")
+    path = tmp_path / "both.jsonl"
     wanted = ["BTC-USDT", "/market/match:BTC-USDT"]
-    assert main(["record", *wanted, "--recover", "-o", path, "--seconds", "1", *here]) == 0
-    assert main(["replay", path, "--count", "5"]) == 0
+    ending = ending_once(lambda: path.exists() and path.read_bytes().count(b'"message"') > 10)
+    assert main(["record", *wanted, "--recover", "-o", str(path), "--every", "0.1", *ending, *here]) == 0
+    assert main(["replay", str(path), "--count", "5"]) == 0

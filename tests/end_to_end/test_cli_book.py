@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,9 +62,15 @@ def test_level_3_shows_queues(here: list[str], capsys: pytest.CaptureFixture[str
     assert int(first.split()[3]) >= 1
 
 
-def test_it_ends_after_some_seconds(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["book", "BTC-USDT", "--seconds", "0.3", "--every", "30", *here]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+def test_it_ends_after_some_seconds(
+    here: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("kucoin_sync.cli.book.wait_for", waits.append)
+    monkeypatch.setattr("kucoin_sync.cli.feed.time", SimpleNamespace(monotonic=lambda: sum(waits)))
+    assert main(["book", "BTC-USDT", "--seconds", "30", "--every", "20", *here]) == 0
+    assert waits == [20.0, 10.0]
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 @pytest.mark.parametrize("form", [[], ["--plain"]], ids=["rich", "plain"])

@@ -19,13 +19,12 @@ SIZES = [(80, 24), (120, 40), (40, 12)]
 @pytest.mark.parametrize(("columns", "rows"), spread(SIZES, 3, 2))
 def test_q_and_ctrl_c_end_a_view_and_leave_the_terminal_as_it_was(columns: int, rows: int, here: list[str]) -> None:
     with Terminal("book", "BTC-USDT", *here, columns=columns, rows=rows) as terminal:
-        before = termios.tcgetattr(terminal.master)
         text = terminal.wait_for(lambda text: "\nbid  6" in text and "q ends, p pauses." in text)
         assert text.count("\nask ") == text.count("\nbid "), "bid and ask are there at each size"
-        assert termios.tcgetattr(terminal.master) != before, "a key needs no Enter"
+        assert termios.tcgetattr(terminal.master) != terminal.modes, "a key needs no Enter"
         terminal.press("q" if columns < 80 else "\x03")
         assert terminal.finish() == 0, terminal.errors()
-        assert termios.tcgetattr(terminal.master) == before
+        assert termios.tcgetattr(terminal.master) == terminal.modes
         assert not terminal.screen.alternate
         assert not terminal.screen.wrapped
         assert "Order book of BTC-USDT" in terminal.text
@@ -40,8 +39,7 @@ def test_p_holds_the_picture_and_lets_it_go_on(here: list[str]) -> None:
         resized = terminal.wait_for(lambda text: len(text.splitlines()) == 24 and "Paused" in text)
         assert held.splitlines()[4:10] == resized.splitlines()[4:10]
         terminal.press("p")
-        after = terminal.wait_for(lambda text: "p pauses" in text)
-        assert after.splitlines()[4:10] != held.splitlines()[4:10]
+        terminal.wait_for(lambda text: "p pauses" in text and text.splitlines()[4:10] != held.splitlines()[4:10])
         terminal.press("q")
         assert terminal.finish() == 0, terminal.errors()
 

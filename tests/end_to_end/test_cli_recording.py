@@ -13,18 +13,29 @@ import pytest
 from kucoin_sync.cli import main, record, replay
 from kucoin_sync.cli.numbers import duration, positive_duration
 from kucoin_sync.cli.progress import ProgressLine, size
+from kucoin_sync.testing import KucoinServer
 
 from ..support.recordings import push, recorded, write
 from ..support.terminal import Terminal
+from .conftest import EndingOnce
 
 TRADES = "/market/match:BTC-USDT"
 
 
 def test_what_is_recorded_is_replayed_and_exported(
-    here: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: list[str], market: KucoinServer, tmp_path: Path, ending_once: EndingOnce, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, table = tmp_path / "day.jsonl.gz", tmp_path / "trades.csv"
-    arguments = [TRADES, "XBTUSDTM", "--book", "XBTUSDTM", "-o", str(path), "--seconds", "1.5", "--every", "0.2"]
+    first: list[int] = []
+
+    def enough() -> bool:
+        """Whether many trades have happened since the first look at a subscribed topic."""
+        if any(TRADES in each.topics for each in market.connections):
+            with market.trading() as exchange:
+                first.extend(each.sequence for each in exchange.trades("BTC-USDT")[-1:])
+        return bool(first) and first[-1] - first[0] >= 40
+
+    arguments = [TRADES, "XBTUSDTM", "--book", "XBTUSDTM", "-o", str(path), "--every", "0.1", *ending_once(enough)]
     assert main(["record", *arguments, *here]) == 0
     out, err = capsys.readouterr()
     progress = [json.loads(line) for line in out.splitlines()]
@@ -50,10 +61,17 @@ def test_what_is_recorded_is_replayed_and_exported(
     assert prices == [trade["data"]["price"] for trade in trades]
     assert f"{len(prices)} rows in {table}" in err
 
+    assert main(["export", str(path), "--topic", TRADES, "-o", str(tmp_path / "floats.csv"), "--floats"]) == 0
+    with open(tmp_path / "floats.csv", newline="", encoding="utf-8") as file:
+        assert [row["price"] for row in csv.DictReader(file)] == [repr(float(price)) for price in prices]
 
-def test_parts_are_rotated(here: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+
+def test_parts_are_rotated(
+    here: list[str], tmp_path: Path, ending_once: EndingOnce, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "day.jsonl"
-    assert main(["record", "BTC-USDT", "-o", str(path), "--rotate-time", "0.5s", "--seconds", "4", *here]) == 0
+    ending = ending_once((tmp_path / "day-0002.jsonl").exists)
+    assert main(["record", "BTC-USDT", "-o", str(path), "--rotate-time", "0.5s", "--every", "0.1", *ending, *here]) == 0
     files = sorted(each.name for each in tmp_path.iterdir())
     assert files[:2] == ["day-0001.jsonl", "day-0002.jsonl"]
     assert f"in {len(files)} files" in capsys.readouterr().err
@@ -112,11 +130,11 @@ def test_a_replay_as_text_has_a_line_for_each_message(tmp_path: Path, capsys: py
 
 
 def test_books_alone_can_be_recorded_and_told_of_as_text(
-    here: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: list[str], tmp_path: Path, ending_once: EndingOnce, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "books.jsonl"
-    options = ["--seconds", "0.5", "--every", "0.1", "--plain"]
-    assert main(["record", "--book", "BTC-USDT", "-o", str(path), *options, *here]) == 0
+    options = [*ending_once(lambda: path.exists() and b"/market/level2" in path.read_bytes()), "--every", "0.1"]
+    assert main(["record", "--book", "BTC-USDT", "-o", str(path), *options, "--plain", *here]) == 0
     out, err = capsys.readouterr()
     assert out == ""
     assert "messages recorded, 0 lost" in err

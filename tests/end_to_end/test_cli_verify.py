@@ -17,10 +17,13 @@ from kucoin_sync.verify.judge import judge
 from kucoin_sync.verify.plan import topics_of
 from kucoin_sync.verify.report import load
 
+from .conftest import EndingOnce
+
 TICKER, LEVEL2 = "/market/ticker:BTC-USDT", "/market/level2:BTC-USDT"
 MATCH, FUTURES_TICKER_V2 = "/market/match:BTC-USDT", "/contractMarket/tickerV2:XBTUSDTM"
 FUTURES_TICKER, UTA_TRADES = "/contractMarket/ticker:XBTUSDTM", "/uta/trade.SPOT:BTC-USDT"
 UTA_BOOK = "/uta/obu.SPOT:BTC-USDT_increment@10ms"
+MISSING = {LEVEL2, UTA_BOOK}  # of which updates are left out
 
 
 def records(out: str, key: str) -> list[dict[str, Any]]:
@@ -83,8 +86,7 @@ class Different(Demonstration):
             elif push.topic == UTA_TRADES:
                 pushes[place] = push._replace(data={**push.data, "x": ""})
             self.updates[push.topic] += 1
-        missing = {LEVEL2, UTA_BOOK}
-        return [push for push in pushes if push.topic not in missing or self.updates[push.topic] % 20]
+        return [push for push in pushes if push.topic not in MISSING or self.updates[push.topic] % 20]
 
 
 @pytest.fixture
@@ -93,12 +95,28 @@ def kucoin_server_options() -> dict[str, Any]:
 
 
 def test_each_difference_of_a_venue_is_found_and_named(
-    nothing_left_behind: None, kucoin_server: KucoinServer, capsys: pytest.CaptureFixture[str]
+    nothing_left_behind: None,
+    kucoin_server: KucoinServer,
+    ending_once: EndingOnce,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    with kucoin_server.trading() as exchange:
+        assert isinstance(exchange, Different)
+        updates = exchange.updates
+    before: Counter[str] = Counter()
+
+    def enough() -> bool:
+        """Whether each of the topics that differ has had several pushes since the first look, and books their holes."""
+        if not before:
+            before.update(updates)
+        topics = (TICKER, FUTURES_TICKER, MATCH, FUTURES_TICKER_V2, UTA_TRADES, LEVEL2, UTA_BOOK)
+        return all(updates[topic] - before[topic] > (50 if topic in MISSING else 10) for topic in topics)
+
     kucoin_server.run_exchange()
     kucoin_server.reject_next(404, "topic does not exist", "/spotMarket/level1:BTC-USDT")
     kucoin_server.reject_next(0, "invalid request data", "/uta/mark-price:XBTUSDTM")
-    assert main(["verify", "--seconds", "2", "--plain"]) == 1
+    ending = ending_once(enough, seconds=2.0, module="kucoin_sync.verify.run")
+    assert main(["verify", "--plain", *ending]) == 1
     out, err = capsys.readouterr()
     found = " ".join(out.split())
     texts = (

@@ -7,6 +7,8 @@ import pytest
 from kucoin_sync import Stale, Stream
 from kucoin_sync.testing import KucoinServer
 
+from ..support.silence import SECONDS, SilenceClock, told
+from ..support.threads import Task, until
 from .conftest import Events
 
 NONE = "/market/ticker:NO-SUCH"
@@ -25,12 +27,15 @@ def test_silence_is_told_once_per_episode(server: KucoinServer, stream: Stream, 
     assert events.wait(Stale, 3).topics == (NONE,), "a new episode after a message"
 
 
-def test_a_subscription_that_ended_is_not_stale(server: KucoinServer, stream: Stream, events: Events) -> None:
-    first = stream.subscribe(NONE, stale_after=0.1)
-    second = stream.subscribe(NONE, stale_after=0.15)
+def test_a_subscription_that_ended_is_not_stale(
+    server: KucoinServer, stream: Stream, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SilenceClock(monkeypatch)
+    first = stream.subscribe(NONE, stale_after=SECONDS)
+    second = stream.subscribe(NONE, stale_after=2 * SECONDS)
     first.close()
-    assert events.wait(Stale).topics == second.topics
-    assert len([event for event in events.all if isinstance(event, Stale)]) == 1
+    assert clock.next_told(events).topics == second.topics
+    assert len(told(events)) == 1
 
 
 def test_watch_warns_of_silence(
@@ -39,5 +44,13 @@ def test_watch_warns_of_silence(
     from kucoin_sync.cli import main
 
     monkeypatch.setattr("kucoin_sync.cli.watch._STALE_AFTER", 0.1)
-    assert main(["watch", "NO-SUCH", "--rest-url", server.rest_url, "--seconds", "0.5"]) == 0
-    assert "kucoin-sync: stale: nothing came on /market/ticker:NO-SUCH" in capsys.readouterr().err
+    watching = Task(main, ["watch", "NO-SUCH", "--rest-url", server.rest_url, "--count", "1"])
+    said: list[str] = []
+
+    def warned() -> bool:
+        said.append(capsys.readouterr().err)
+        return "kucoin-sync: stale: nothing came on /market/ticker:NO-SUCH" in "".join(said)
+
+    until(warned, "the silence is not told")
+    server.publish(NONE, {"n": 1})
+    assert watching.result() == 0

@@ -11,6 +11,8 @@ import pytest
 from kucoin_sync.cli import main
 from kucoin_sync.testing import KucoinServer
 
+from .conftest import EndingOnce
+
 
 @pytest.fixture(autouse=True)
 def there(market: KucoinServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,10 +72,18 @@ def test_the_demo_needs_no_network(capsys: pytest.CaptureFixture[str], monkeypat
     assert [json.loads(line)["d"]["s"] for line in capsys.readouterr().out.splitlines()] == ["BTC-USDT"] * 2
 
 
-def test_it_is_recorded_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = str(tmp_path / "uta.jsonl")
-    topic = "/uta/trade.FUTURES:XBTUSDTM"
-    assert main(["record", "BTC-USDT", topic, "--feed", "uta", "-o", path, "--seconds", "1.5"]) == 0
+def test_it_is_recorded_and_replayed(
+    tmp_path: Path, ending_once: EndingOnce, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "uta.jsonl"
+    path, topic = str(file), "/uta/trade.FUTURES:XBTUSDTM"
+
+    def enough() -> bool:
+        written = file.read_bytes() if file.exists() else b""
+        return all(written.count(b'"%s"' % name) > 2 for name in (b"ticker.SPOT", b"trade.FUTURES"))
+
+    ending = ending_once(enough)
+    assert main(["record", "BTC-USDT", topic, "--feed", "uta", "-o", path, "--every", "0.1", *ending]) == 0
     recorded = capsys.readouterr().err
     assert main(["replay", path, "--topic", topic, "--speed", "max"]) == 0
     replayed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -180,6 +180,6 @@ def test_messages_may_come_from_a_generator_that_waits(tmp_path: Path, monkeypat
         yield from replay.subscribe("/market/match:BTC-USDT")
 
     recording = write(tmp_path / "a.jsonl", [push(1)], [push(2)])  # a second later
-    with ReplayStream(recording, speed=1.0) as replay:
+    with ReplayStream(recording, speed=20.0) as replay:
         assert export(messages(), ["/market/match:BTC-USDT"], tmp_path / "a.csv").rows == 2
     assert not deferred

@@ -12,7 +12,7 @@ import pytest
 from kucoin_sync import InvalidTopic, Message, Stream, Subscription, topics
 from kucoin_sync.events import RecoveryIncomplete
 from kucoin_sync.recording import Recorder, ReplayStream
-from kucoin_sync.recovery import trades
+from kucoin_sync.recovery import pacing
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..end_to_end.conftest import Events
@@ -154,7 +154,7 @@ def test_recovered_messages_overflow_as_others_do(server: KucoinServer, stream: 
 def test_while_rest_is_down_the_stream_goes_on_and_tells_it(
     server: KucoinServer, stream: Stream, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trades, "HOLD_SECONDS", 0.2)
+    monkeypatch.setattr(pacing, "HOLD_SECONDS", 0.2)
     subscription = stream.subscribe(MATCH, recover=True)
     trade(server)
     last = truth(server)[-1]
@@ -289,7 +289,7 @@ def test_over_random_cuts_an_epoch_lasts_as_long_as_nothing_is_missing(
     monkeypatch: pytest.MonkeyPatch,
     cuts: int,
 ) -> None:
-    monkeypatch.setattr(trades, "HOLD_SECONDS", 2.0)
+    monkeypatch.setattr(pacing, "HOLD_SECONDS", 2.0)
     subscription = stream.subscribe(MATCH, recover=True, maxsize=100_000)
     trade(server)
     for _ in range(cuts):

@@ -70,6 +70,7 @@ class Terminal:
         screen: the emulated terminal.
         written: all that the program has written to it.
         master: the end of the terminal that is not the program's.
+        modes: its modes before the program was started, as `termios.tcgetattr` tells them.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Terminal:
         self.began = time.monotonic()
         self._stream = pyte.ByteStream(self.screen)
         self.master, slave = pty.openpty()
+        self.modes = termios.tcgetattr(self.master)
         self.resize(columns, rows)
         unset = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM")
         clean = {name: value for name, value in os.environ.items() if name not in unset}

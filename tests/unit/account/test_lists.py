@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from kucoin_sync.account.calls import Call, Plan
 from kucoin_sync.account.lists import by_last_id, by_page, recorded, updated
+from kucoin_sync.exceptions import RestError
 
 CALL = Call("spot", "/list", 2, "spot", (("symbol", "BTC-USDT"),))
 S = 1_000_000_000
@@ -85,3 +88,12 @@ def test_orders_have_the_time_of_their_last_update() -> None:
     assert updated({"lastUpdatedAt": 1_700_000_000_000, "createdAt": 1}) == 1_700_000_000 * S
     assert updated({"updatedAt": 1_700_000_000_001}) == 1_700_000_000_001_000_000
     assert updated({"createdAt": "1700000000000"}) == 1_700_000_000 * S
+
+
+def test_a_list_without_an_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kucoin_sync.account.lists._MOST_PAGES", 3)
+    with pytest.raises(RestError, match="more than 3 pages"):
+        play(by_page(CALL, size=1), *(page([1], 1, 2, total) for total in (1, 2, 1)))
+    pages = ({"items": rows_at(9, 8), "lastId": number} for number in (3, 2, 1))
+    with pytest.raises(RestError, match="more than 3 pages"):
+        play(by_last_id(CALL, SINCE, recorded, limit=2), *pages)

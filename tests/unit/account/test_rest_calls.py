@@ -109,6 +109,16 @@ def test_an_error_for_good_is_the_answer(make: MakeCalls, server: Server) -> Non
     assert ask(calls, call("a")) == ["a spot"]
 
 
+def test_kucoins_own_refusal_is_the_answer_although_the_path_was_answered_before(
+    make: MakeCalls, server: Server
+) -> None:
+    calls = make()
+    assert ask(calls, call("a")) == ["a spot"]
+    refused = RestError("900001", "no such symbol")
+    server.answers["a"] = [refused]
+    assert ask(calls, call("a")) == [refused]
+
+
 def test_a_path_that_was_answered_before_is_refused_only_with_the_key(make: MakeCalls, server: Server) -> None:
     calls = make()
     assert ask(calls, call("a")) == ["a spot"]

@@ -91,6 +91,11 @@ def test_ended_orders_are_asked_for_from_the_placing_of_the_oldest_open_one_at_m
         answers.play(part.round(final=False))
         [start] = [dict(call.query)["startAt"] for call in answers.calls if call.path.endswith("hf/orders/done")]
         assert start == str(expected)
+        part.now_ns = (MS + 3_600_000) * 1_000_000
+        answers = Answers(orders_active_symbols={"symbols": []})
+        answers.play(part.round(final=False))
+        [start] = [dict(call.query)["startAt"] for call in answers.calls if call.path.endswith("hf/orders/done")]
+        assert start == str(max(expected, MS + 3_600_000 - 2 * 86_400_000))
 
 
 def test_what_was_opened_and_ended_in_the_cut_is_recovered() -> None:
@@ -191,3 +196,39 @@ def test_an_order_whose_push_does_not_tell_its_kind_is_looked_for_wherever_there
     answers.play(part.round(final=False))
     kinds = [dict(call.query)["tradeType"] for call in answers.calls if call.path == "/api/v3/hf/margin/orders/done"]
     assert kinds == ["MARGIN_TRADE"]
+
+
+def test_a_bound_of_many_days_ago_is_left_away() -> None:
+    """KuCoin may take it for the beginning of a range that has ended long ago."""
+    for days, expected in ((1, str(MS - 5000)), (3, None)):
+        part = part_in_step()
+        part.now_ns = (MS + days * 86_400_000) * 1_000_000
+        answers = Answers(orders_active_symbols={"symbols": ["BTC-USDT"]})
+        answers.play(part.round(final=False))
+        starts = {call.path: dict(call.query).get("startAt") for call in answers.calls}
+        for path in ("fills", "orders/done", "accounts/ledgers"):
+            assert starts[f"/api/v1/hf/{path}"] == expected
+
+
+def test_what_is_refused_for_one_symbol_hides_only_that_and_only_until_it_is_answered() -> None:
+    part = part_in_step()
+    refused = RestError("900001", "symbol not exists")
+
+    def page(query: dict[str, str]) -> Any:
+        return refused if query["symbol"] == "OLD-USDT" else {"items": [order("4")], "totalPage": 1}
+
+    symbols = {"symbols": ["BTC-USDT", "OLD-USDT"]}
+    Answers(orders_active_symbols=symbols, orders_active_page=page).play(part.round(final=False))
+    assert [order.order_id for order in part.state.open_orders()] == ["4"]
+    assert list(part.unseen) == ["spot orders of OLD-USDT"]
+    Answers(orders_active_symbols=symbols).play(part.round(final=False))
+    assert part.unseen == {}
+
+
+def test_without_the_list_of_symbols_those_of_the_ledger_are_asked_for() -> None:
+    part = part_in_step()
+    no_right = AuthenticationError("no right", code="400007")
+    answers = Answers(orders_active_symbols=no_right, accounts_ledgers=[ledger("BTC-USDT")])
+    answers.play(part.round(final=False))
+    assert list(part.unseen) == ["spot symbols"]
+    assert "/api/v1/hf/orders/active/page" in answers.paths()

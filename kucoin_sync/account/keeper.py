@@ -86,9 +86,7 @@ class AccountKeeper(Followed):
         self.followers = self._make_followers()
 
     def _make_followers(self) -> dict[str, PartFollower]:
-        return {
-            kind.market: PartFollower(kind(), self.rest_lag, self._calls, self._on_answers) for kind in _PARTS
-        }  # fmt: skip
+        return {kind.market: PartFollower(kind(), self.rest_lag, self._calls, self._on_answers) for kind in _PARTS}
 
     # Opening and closing
 

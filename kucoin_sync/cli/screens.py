@@ -6,20 +6,18 @@ longer than the terminal is wide, and nothing scrolls.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .keys import PressedKeys
 from .layout import Line, Picture, Style, crop, text_of
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import TracebackType
 
     from rich.text import Text
 
@@ -41,23 +39,6 @@ def size_of(stream: TextIO) -> os.terminal_size:
     except (OSError, ValueError):
         pass  # no terminal, or one of unknown size
     return shutil.get_terminal_size(_DEFAULT_SIZE)
-
-
-@contextlib.contextmanager
-def _undivided() -> Iterator[None]:
-    """Have SIGINT handled at the end of the block; on another thread than the main one do nothing."""
-    caught: list[tuple[int, FrameType | None]] = []
-    try:
-        before = signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-        if caught and callable(before):
-            before(*caught[0])
 
 
 class Screen(ABC):
@@ -84,10 +65,9 @@ class Screen(ABC):
         return size_of(sys.stdout)
 
     def paint(self, picture: Picture) -> None:
-        """Replace the previous picture. Ctrl-C waits for its end: half a control sequence would spoil the next one."""
+        """Replace the previous picture."""
         self._last = picture
-        with _undivided():
-            self._paint(picture)
+        self._paint(picture)
 
     @abstractmethod
     def _paint(self, picture: Picture) -> None: ...

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from kucoin_sync import Stream
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync.testing import KucoinServer, local_kucoin
 
 from ..support.forks import child
 from ..support.threads import LIMIT, until
@@ -52,3 +52,15 @@ def test_a_forked_child_keeps_the_name(server: KucoinServer) -> None:
         with child(use_in_child) as forked:
             assert forked.hear() == []
             assert forked.hear() >= 4
+
+
+def test_the_threads_of_an_account_and_of_recovery_have_the_name_too(nothing_left_behind: None) -> None:
+    with (
+        local_kucoin("BTC-USDT", credentials=("key", "secret", "passphrase")) as server,
+        Stream(**server.stream_options, name="bot") as stream,
+    ):
+        stream.account(rest_lag=0.0).wait_ready(LIMIT)
+        stream.subscribe("/market/match:BTC-USDT", recover=True)
+        named = {f"kucoin-{each} of bot" for each in ("account", "account-rest", "recovery")}
+        until(lambda: threads() >= named, "a thread has no name")
+        assert all(name.endswith(" of bot") for name in threads() - {"kucoin-dial"})

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-import signal
 import sys
-import threading
 from typing import Any
 
 import pyte
@@ -142,43 +140,3 @@ def test_a_record_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     output.record(b'{"a":\r\n "\xff"}')
     output.record({"b": "ü\n"})
     assert capsys.readouterr().out == '{"a":   "\ufffd"}\n{"b":"ü\\n"}\n'
-
-
-class Interrupted(Screen):
-    """A screen that is interrupted while it paints."""
-
-    painted = False
-
-    def _paint(self, picture: Picture) -> None:
-        signal.raise_signal(signal.SIGINT)
-        self.painted = True
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def test_ctrl_c_waits_for_the_end_of_a_picture() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        screen = Interrupted()
-        with pytest.raises(KeyboardInterrupt):
-            screen.paint(PICTURE)
-        assert screen.painted
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        screen.paint(PICTURE)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_a_picture_is_painted_on_any_thread() -> None:
-    class Quiet(Interrupted):
-        def _paint(self, picture: Picture) -> None:
-            self.painted = True
-
-    screen = Quiet()
-    thread = threading.Thread(target=screen.paint, args=(PICTURE,))
-    thread.start()
-    thread.join()
-    assert screen.painted

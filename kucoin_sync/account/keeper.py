@@ -231,8 +231,9 @@ class AccountKeeper(Followed):
             if is_reentrant():  # the caller may hold a lock that the details need
                 reasons += [] if follower.settled else [f"{market}: {follower.reason}"]
             elif not follower.settled:
-                error = self._subscription_manager.obstacle(follower.part.topics[0], private=True)
-                reasons.append(f"{market}: {follower.why()}{f' ({error})' if error is not None else ''}")
+                why = follower.why()
+                error = str(self._subscription_manager.obstacle(follower.part.topics[0], private=True) or "")
+                reasons.append(f"{market}: {why} ({error})" if error not in why else f"{market}: {why}")
         return "; ".join(reasons) or "it is being reconciled"
 
     def describe(self) -> str:

@@ -20,7 +20,7 @@ def push(server: KucoinServer, number: int) -> None:
 
 def test_it_takes_no_message_from_a_subscription(server: KucoinServer, stream: Stream) -> None:
     subscription = stream.subscribe(TOPIC)
-    reading = Task(stream.last, TOPIC, LIMIT)
+    reading = Task(stream.last, TOPIC, None)
     until(lambda: stream.stats()["subscriptions"] == 2, "it does not subscribe")
     for number in range(1, 4):
         push(server, number)

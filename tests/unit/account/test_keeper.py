@@ -85,7 +85,7 @@ def test_a_cut_of_one_part_makes_it_unreadable_until_that_is_reconciled(kept: Ke
     kept.cut("spot")
     until(lambda: not kept.keeper.ready, "the cut is not noted")
     kept.manager.error = ConnectionFailed("a cut")
-    with pytest.raises(AccountNotReady, match="spot: there is no connection to KuCoin: a cut$"):  # said once
+    with pytest.raises(AccountNotReady, match=r"spot: there is no connection to KuCoin: a cut$"):  # said once
         total(kept)
     kept.connect("spot")
     kept.keeper.wait(LIMIT)

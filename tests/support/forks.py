@@ -24,6 +24,10 @@ from .threads import LIMIT
 __all__ = ["Child", "child", "client_sockets", "fork_unnoticed", "unix_sockets", "unwarned"]
 
 
+_LONGER = LIMIT + 15
+"""Seconds to wait for what a child says: longer than it waits itself, so that it can say what it has waited for."""
+
+
 @contextmanager
 def unwarned() -> Iterator[None]:
     """Let fork whoever wants to, though Python warns, with reason, of doing so beside threads."""
@@ -66,8 +70,8 @@ class Child:
     def hear(self) -> Any:
         """Return the next thing that it says; fail with its traceback where it failed, or when it says nothing."""
         try:
-            if not select.select([self._pipe], [], [], LIMIT)[0]:
-                raise AssertionError(f"the child said nothing within {LIMIT:g} s")
+            if not select.select([self._pipe], [], [], _LONGER)[0]:
+                raise AssertionError(f"the child said nothing within {_LONGER:g} s")
             said, failed = pickle.load(self._pipe)
         except EOFError:
             raise AssertionError("the child ended without a word") from None

@@ -80,6 +80,7 @@ PURE = {
     "protocol",
     "recovery.candle_rows",
     "recovery.candles",
+    "recovery.pacing",
     "recovery.rows",
     "recovery.trades",
     "topics",

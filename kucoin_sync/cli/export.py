@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="a recording, a folder of them, or a pattern")
     parser.add_argument("--topic", action="append", required=True, metavar="TOPIC", help="may be repeated")
     parser.add_argument("-o", "--output", required=True, metavar="TABLE", help="the .csv or .parquet file to write")
+    parser.add_argument("--floats", action="store_true", help="floats in place of exact numbers")
 
 
 def run(options: argparse.Namespace, _: Output) -> int:
@@ -50,7 +51,7 @@ def _write(options: argparse.Namespace) -> None:
 
     with ReplayStream(options.files, speed=None, on_event=say) as replay:
         subscription = replay.subscribe(*options.topic, maxsize=_QUEUE, recover=True)
-        done = export(_counted(subscription, replay), options.topic, options.output)
+        done = export(_counted(subscription, replay), options.topic, options.output, floats=options.floats)
         torn, odd = replay.torn, replay.stats()["misfits"]
     for path in torn:
         print(

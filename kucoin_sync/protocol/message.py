@@ -208,7 +208,10 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     @property
     def epoch(self) -> int:
-        """The number of the connection over which it came, from 1."""
+        """The number of the connection over which it came, from 1.
+
+        With `recover=True` it stays where a gap was closed, and rises where one may be left.
+        """
         epoch: int = self.origin.arrival.epoch
         return epoch
 

@@ -25,14 +25,13 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from .trades import HOLD_SECONDS, MAX_HELD, Gap, Live, Recovered, Step
+from .pacing import MAX_HELD, PacedJoin
+from .trades import Gap, Live, Recovered, Step
 
 __all__ = ["CandleJoin", "CandleMark", "CandleRow"]
 
 _GRACE = 2.0  # seconds after which KuCoin has put all trades into a candle
 _LONGEST_LAG = 30.0  # seconds after which REST surely tells a candle
-_INTERVAL, _LONGEST_INTERVAL = 1.0, 8.0  # seconds between two requests
-_QUIET_TRIES = 5  # answers after the confirmation, while no push comes
 
 
 class CandleMark(NamedTuple):
@@ -50,7 +49,7 @@ class CandleRow(NamedTuple):
     frame: bytes
 
 
-class CandleJoin:
+class CandleJoin(PacedJoin):
     """Fills the gap in one topic's candles, from a cut until the pushes go on; see `trades.TradeJoin`.
 
     Args:
@@ -58,38 +57,18 @@ class CandleJoin:
         now: the instant of the cut.
         span: the seconds of a candle, of a month those of the longest.
         most_rows: the largest number of rows of an answer.
-
-    Attributes:
-        done: the pushes go on, and need no join any more.
-        failure: why REST does not answer, for the reason of a gap.
     """
 
     def __init__(self, last: CandleMark, now: float, span: int, most_rows: int) -> None:
-        self.done = False
-        self.failure = ""
+        super().__init__(now)
         self._last = last
         self._span = span
         self._most_rows = most_rows
         self._from = last.sequence  # the start of the next range to ask for
         self._is_matched = False  # whether an answer had the candle that was open at the cut
         self._held: list[tuple[CandleMark, Any]] = []  # pushes, all of one connection
-        self._held_since = math.inf
-        self._carried_at = math.inf
-        self._answers = 0  # to requests after the confirmation
-        self._interval = _INTERVAL
-        self._fetch_at = now
         self._offset = -math.inf  # the server's time minus the monotonic clock, at least
         self._note_time(last, now)
-
-    @property
-    def fetch_at(self) -> float:
-        """The instant of the next request; infinite if there is none."""
-        return math.inf if self.done else self._fetch_at
-
-    @property
-    def deadline(self) -> float:
-        """The instant at which `give_up` is to be called."""
-        return math.inf if self.done else self._held_since + HOLD_SECONDS
 
     @property
     def range(self) -> tuple[int, int]:
@@ -97,18 +76,8 @@ class CandleJoin:
         return self._from, self._from + (self._most_rows - 1) * self._span
 
     def lost(self, now: float) -> list[Step]:
-        """Note that the topic is not pushed any more."""
         self._take_held()
-        self._carried_at = math.inf
-        self._fetch_soon(now)
-        return []
-
-    def carried(self, now: float) -> list[Step]:
-        """Note that the server has confirmed the topic."""
-        if self._carried_at == math.inf:
-            self._carried_at, self._answers = now, 0
-            self._fetch_soon(now)
-        return []
+        return super().lost(now)
 
     def pushed(self, mark: CandleMark | None, push: Any, now: float) -> list[Step]:
         """Take a push; a mark of None means that its place is unknown."""
@@ -133,8 +102,7 @@ class CandleJoin:
         """Take the rows of an answer, in any order, to a request of the instant `asked_at` for `range`."""
         if self.done:
             return []
-        self.failure = ""
-        self._answers += asked_at >= self._carried_at
+        self._note_answer(asked_at)
         answer = sorted((row for row in rows if row.mark.sequence >= self._last.sequence), key=lambda row: row.mark)
         last, steps = self._last, list(self._join(answer, now) if answer else ())
         _, end = self.range
@@ -143,19 +111,8 @@ class CandleJoin:
             self._from = answer[-1].mark.sequence if len(answer) > 1 else end  # pages overlap by one row
             self._fetch_at = now
             return steps
-        self._interval = min(2 * self._interval, _LONGEST_INTERVAL) if self._last == last else _INTERVAL
-        if self._held:
-            self._fetch_at = now + _INTERVAL
-        elif self._carried_at < math.inf:
-            self._fetch_at = now + _INTERVAL if self._answers < _QUIET_TRIES else math.inf
-        else:
-            self._fetch_at = now + self._interval
+        self._fetch_again(now, waited_for=bool(self._held), brought_little=self._last == last)
         return steps
-
-    def failed(self, reason: str, retry_at: float) -> None:
-        """Note why a request has failed; another follows at `retry_at`."""
-        self.failure = reason
-        self._fetch_at = retry_at
 
     def give_up(self, reason: str = "") -> list[Step]:
         """Deliver all held pushes after a gap."""
@@ -210,9 +167,6 @@ class CandleJoin:
 
     def _note_time(self, mark: CandleMark, now: float) -> None:
         self._offset = max(self._offset, mark.time_ns / 1e9 - now)
-
-    def _fetch_soon(self, now: float) -> None:
-        self._fetch_at, self._interval = now, _INTERVAL
 
     def _take_held(self) -> list[tuple[CandleMark, Any]]:
         taken, self._held = self._held, []

@@ -22,15 +22,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["HOLD_SECONDS", "MAX_HELD", "Gap", "Live", "Mark", "Recovered", "Row", "Step", "TradeJoin"]
+from .pacing import MAX_HELD, PacedJoin
 
-HOLD_SECONDS = 10.0
-"""The longest time for which pushes are held."""
-MAX_HELD = 10_000
-"""The largest number of pushes that are held for one topic."""
-_INTERVAL, _LONGEST_INTERVAL = 1.0, 8.0  # seconds between two requests
+__all__ = ["Gap", "Live", "Mark", "Recovered", "Row", "Step", "TradeJoin"]
+
 _FEW_ROWS = 10  # new rows of an answer; with fewer the next request may come later
-_QUIET_TRIES = 5  # answers after the confirmation, while no push comes
 _MS = 1_000_000
 
 
@@ -74,56 +70,31 @@ class Gap(NamedTuple):
 Step: TypeAlias = "Live | Recovered | Gap"
 
 
-class TradeJoin:
+class TradeJoin(PacedJoin):
     """Fills the gap in one topic's trades, from a cut until the pushes go on.
 
     Args:
         last: the last trade that was delivered.
         now: the instant of the cut.
-
-    Attributes:
-        done: the pushes go on, and need no join any more.
-        failure: why REST does not answer, for the reason of a gap.
     """
 
     def __init__(self, last: Mark, now: float) -> None:
-        self.done = False
-        self.failure = ""
+        super().__init__(now)
         self._end = last  # of the chain
         self._known: frozenset[int] = frozenset()  # sequences of the rows in the chain, as far as they matter
         self._segments: list[list[tuple[Mark, Any]]] = []  # pushes that are held; the last may still grow
         self._open = False  # whether the last segment is that of a live connection
         self._reached = False  # whether the chain has reached the pushes of the live connection
         self._held = 0
-        self._held_since = math.inf
-        self._carried_at = math.inf
-        self._answers = 0  # to requests after the confirmation
-        self._interval = _INTERVAL
-        self._fetch_at = now
 
     @property
     def fetch_at(self) -> float:
         """The instant of the next request; infinite if there is none."""
-        return math.inf if self.done or self._reached else self._fetch_at
-
-    @property
-    def deadline(self) -> float:
-        """The instant at which `give_up` is to be called."""
-        return math.inf if self.done else self._held_since + HOLD_SECONDS
+        return math.inf if self._reached else super().fetch_at
 
     def lost(self, now: float) -> list[Step]:
-        """Note that the topic is not pushed any more."""
         self._open = self._reached = False
-        self._carried_at = math.inf
-        self._fetch_soon(now)
-        return []
-
-    def carried(self, now: float) -> list[Step]:
-        """Note that the server has confirmed the topic."""
-        if self._carried_at == math.inf:
-            self._carried_at, self._answers = now, 0
-            self._fetch_soon(now)
-        return []
+        return super().lost(now)
 
     def pushed(self, mark: Mark | None, push: Any, now: float) -> list[Step]:
         """Take a push; a mark of None means that its place is unknown."""
@@ -160,8 +131,7 @@ class TradeJoin:
         """Take the rows of an answer, in any order, to a request of the instant `asked_at`."""
         if self.done or self._reached:
             return []
-        self.failure = ""
-        self._answers += asked_at >= self._carried_at
+        self._note_answer(asked_at)
         steps: list[Step] = []
         # An earlier trade with a higher sequence is from before the trades were numbered anew.
         answer = {row.mark.sequence: row for row in rows if not _is_renumbered(self._end, row.mark)}
@@ -169,22 +139,9 @@ class TradeJoin:
         if answer and not (steps := list(self._stops(answer))):
             steps = list(self._extend(answer))
         new = sum(isinstance(step, Recovered) for step in steps)
-        if self._end == before or new < _FEW_ROWS:
-            self._interval = min(2 * self._interval, _LONGEST_INTERVAL)
-        else:
-            self._interval = _INTERVAL
-        if self._open:
-            self._fetch_at = now + _INTERVAL
-        elif self._carried_at < math.inf:
-            self._fetch_at = now + _INTERVAL if self._answers < _QUIET_TRIES else math.inf
-        else:
-            self._fetch_at = now + self._interval
+        little = self._end == before or new < _FEW_ROWS
+        self._fetch_again(now, waited_for=self._open, brought_little=little)
         return steps
-
-    def failed(self, reason: str, retry_at: float) -> None:
-        """Note why a request has failed; another follows at `retry_at`."""
-        self.failure = reason
-        self._fetch_at = retry_at
 
     def give_up(self, reason: str = "") -> list[Step]:
         """Deliver all held pushes after gaps."""
@@ -195,9 +152,6 @@ class TradeJoin:
             steps += self._deliver(segment)
         self.done = self._open
         return steps
-
-    def _fetch_soon(self, now: float) -> None:
-        self._fetch_at, self._interval = now, _INTERVAL
 
     def _stops(self, answer: dict[int, Row]) -> Iterator[Step]:
         """Give the pushes on alone if the numbers of an answer do not fit."""

@@ -350,3 +350,13 @@ def test_the_command_says_what_is_wrong_with_the_settings() -> None:
         pytest.raises(CommandError, match=r'KUCOIN_SYNC\["TOPIC"\] is not a setting of kucoin_sync; did you mean'),
     ):
         call_command("kucoin_feed")
+
+
+def test_the_account_is_there_behind_its_setting(server: KucoinServer, configure: Configure) -> None:
+    configure()
+    with pytest.raises(KucoinSyncError, match="needs the setting ACCOUNT"):
+        _ = feed.account
+    configure(ACCOUNT=True, API_KEY=server.KEY, API_SECRET=server.SECRET, API_PASSPHRASE=server.PASSPHRASE)
+    feed.close()
+    assert feed.account is feed.account
+    feed.close()

@@ -61,6 +61,10 @@ def test_what_is_recorded_is_replayed_and_exported(
     assert prices == [trade["data"]["price"] for trade in trades]
     assert f"{len(prices)} rows in {table}" in err
 
+    assert main(["export", str(path), "--topic", TRADES, "-o", str(tmp_path / "floats.csv"), "--floats"]) == 0
+    with open(tmp_path / "floats.csv", newline="", encoding="utf-8") as file:
+        assert [row["price"] for row in csv.DictReader(file)] == [repr(float(price)) for price in prices]
+
 
 def test_parts_are_rotated(
     here: list[str], tmp_path: Path, ending_once: EndingOnce, capsys: pytest.CaptureFixture[str]

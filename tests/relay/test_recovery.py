@@ -35,10 +35,10 @@ def test_the_relay_recovers_once_for_all_its_readers(
     live = truth(server)
     assert [int(message.payload.sequence) for message in take(recovering, len(live))] == live
     asked = len(server.requests)
-    server.drop_connections()
+    server.stop()
     trade(server, 5)
     missed = truth(server)[len(live) :]
-    assert server.wait_for(lambda server: server.ended, LIMIT)
+    server.start()
     server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server, 1)
     after = truth(server)[len(live) :]

@@ -15,7 +15,7 @@ from kucoin_sync.testing import Exchange, KucoinServer
 from tests.support.accounts import SYMBOLS, USER, SimulatedAccount, Trader, fills_of, held, truth
 
 from ..support.selection import first
-from ..support.threads import LIMIT
+from ..support.threads import LIMIT, until
 
 
 def _fill_keys(account: SimulatedAccount) -> Counter[tuple[str, str, str]]:
@@ -126,6 +126,12 @@ def test_it_equals_the_exchange_after_cuts_of_real_connections(
         trade(rng.randrange(20))
         while changes.get(2 * LIMIT).reconciliations < number + 2:
             trade(rng.randrange(2))
-        assert _differences(account, server) == []
-    fills = Counter((each.symbol, each.trade_id, each.order_id) for each in account.fills)
-    assert fills == Counter(key for key in fills_of(exchange) if key not in before)
+        until(lambda: not _differences(account, server), "the account differs")  # pushes may be under way
+    happened = Counter(key for key in fills_of(exchange) if key not in before)
+
+    def fills() -> Counter[tuple[str, str, str]]:
+        told_of = [change.fill for change in list(told) if change.fill is not None]
+        return Counter((fill.symbol, fill.trade_id, fill.order_id) for fill in told_of)
+
+    until(lambda: fills().total() >= happened.total(), "fills are missing")
+    assert fills() == happened == Counter((each.symbol, each.trade_id, each.order_id) for each in account.fills)

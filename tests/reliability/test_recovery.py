@@ -5,17 +5,21 @@ from __future__ import annotations
 import itertools
 import pickle
 import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kucoin_sync import InvalidTopic, Message, Stream, Subscription, topics
 from kucoin_sync.events import RecoveryIncomplete
 from kucoin_sync.recording import Recorder, ReplayStream
-from kucoin_sync.recovery import trades
+from kucoin_sync.recovery import pacing
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..end_to_end.conftest import Events
+from ..support.forks import child
 from ..support.selection import first
 from ..support.threads import LIMIT, until
 from .conftest import MakeServer, MakeStream
@@ -48,11 +52,14 @@ def truth(server: KucoinServer, symbol: str = SPOT) -> list[int]:
         return [each.sequence for each in exchange.trades(symbol)]
 
 
-def cut(server: KucoinServer) -> None:
-    """Cut every connection, and wait until the server has noticed."""
-    ended = len(server.ended)
-    server.drop_connections()
-    assert server.wait_for(lambda server: len(server.ended) > ended, LIMIT)
+@contextmanager
+def cut(server: KucoinServer) -> Iterator[None]:
+    """Have no server for a while, so that nothing that happens meanwhile is pushed."""
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
 
 
 def incomplete(events: Events) -> list[RecoveryIncomplete]:
@@ -86,8 +93,8 @@ def test_trades_of_a_cut_are_recovered_in_their_place(
     plain = stream.subscribe(topic)
     trade(server, symbol, 3)
     live = truth(server, symbol)
-    cut(server)
-    trade(server, symbol, 5)
+    with cut(server):
+        trade(server, symbol, 5)
     missed = truth(server, symbol)[len(live) :]
     server.wait_subscribed(topic, timeout=LIMIT)
     server.lag_rest(0.2)
@@ -106,8 +113,8 @@ def test_trades_of_a_cut_are_recovered_in_their_place(
 def test_what_is_recovered_is_the_trade_as_it_was(server: KucoinServer, stream: Stream) -> None:
     subscription = stream.subscribe(MATCH, recover=True)
     trade(server, times=2)
-    cut(server)
-    trade(server, times=5)
+    with cut(server):
+        trade(server, times=5)
     server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server)
     messages = take(subscription, truth(server)[-1])
@@ -130,8 +137,8 @@ def test_callbacks_get_what_was_missed_too(server: KucoinServer, stream: Stream,
     got: list[int] = []
     stream.subscribe(MATCH, recover=True, callback=lambda m: got.append(sequence_of(m)), inline=inline)
     trade(server, times=2)
-    cut(server)
-    trade(server, times=5)
+    with cut(server):
+        trade(server, times=5)
     server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server)
     until(lambda: got == truth(server), "not all trades came")
@@ -142,8 +149,8 @@ def test_recovered_messages_overflow_as_others_do(server: KucoinServer, stream: 
     small = stream.subscribe(MATCH, recover=True, maxsize=2, overflow=overflow)
     large = stream.subscribe(MATCH, recover=True)
     trade(server)
-    cut(server)
-    trade(server, times=9)
+    with cut(server):
+        trade(server, times=9)
     server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server)
     take(large, truth(server)[-1])
@@ -154,13 +161,13 @@ def test_recovered_messages_overflow_as_others_do(server: KucoinServer, stream: 
 def test_while_rest_is_down_the_stream_goes_on_and_tells_it(
     server: KucoinServer, stream: Stream, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trades, "HOLD_SECONDS", 0.2)
+    monkeypatch.setattr(pacing, "HOLD_SECONDS", 0.2)
     subscription = stream.subscribe(MATCH, recover=True)
     trade(server)
     last = truth(server)[-1]
     server.fail_rest("/api/v1/market/histories", 500, "500000", times=None)
-    cut(server)
-    trade(server, times=4)
+    with cut(server):
+        trade(server, times=4)
     missed = truth(server)[truth(server).index(last) + 1 :]
     server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server)
@@ -179,8 +186,8 @@ def test_more_trades_than_rest_tells_are_told_as_missing(server: KucoinServer, s
     trade(server)
     live = truth(server)
     server.fail_rest("/api/v1/market/histories", drop=True)
-    cut(server)
-    trade(server, times=130)
+    with cut(server):
+        trade(server, times=130)
     rest = truth(server)[-100:]
     server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server)
@@ -198,8 +205,8 @@ def test_a_candle_made_of_the_delivered_trades_is_the_exchanges(server: KucoinSe
     subscription = stream.subscribe(MATCH, recover=True)
     for _ in range(2):
         trade(server, times=3)
-        cut(server)
-        trade(server, times=7)
+        with cut(server):
+            trade(server, times=7)
         server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server)
     payloads = [message.payload for message in take(subscription, truth(server)[-1])]
@@ -219,8 +226,8 @@ def test_candles_that_ended_during_a_cut_are_recovered(server: KucoinServer, str
     symbol = topic.partition(":")[2].rpartition("_")[0]
     subscription = stream.subscribe(topic, recover=True)
     pass_minutes(server, symbol, 1)
-    cut(server)
-    pass_minutes(server, symbol, 3)
+    with cut(server):
+        pass_minutes(server, symbol, 3)
     server.wait_subscribed(topic, timeout=LIMIT)
     pass_minutes(server, symbol, 2)
     with server.trading() as exchange:
@@ -268,8 +275,8 @@ def test_a_recording_has_what_was_recovered_in_its_place(server: KucoinServer, s
     with Recorder(stream, path):
         subscription = stream.subscribe(MATCH, recover=True)
         trade(server, times=2)
-        cut(server)
-        trade(server, times=5)
+        with cut(server):
+            trade(server, times=5)
         server.wait_subscribed(MATCH, timeout=LIMIT)
         trade(server)
         live = take(subscription, truth(server)[-1])
@@ -289,14 +296,14 @@ def test_over_random_cuts_an_epoch_lasts_as_long_as_nothing_is_missing(
     monkeypatch: pytest.MonkeyPatch,
     cuts: int,
 ) -> None:
-    monkeypatch.setattr(trades, "HOLD_SECONDS", 2.0)
+    monkeypatch.setattr(pacing, "HOLD_SECONDS", 2.0)
     subscription = stream.subscribe(MATCH, recover=True, maxsize=100_000)
     trade(server)
     for _ in range(cuts):
         server.lag_rest(rng.choice([0.0, 0.3, 1.5]))
         if rng.random() < 0.4:
             server.fail_rest("/api/v1/market/histories", 500, "500000", times=rng.randint(1, 3))
-        cut(server)
+        server.drop_connections()
         trade(server, times=rng.choice([0, 3, 30, 150]))
         server.wait_subscribed(MATCH, timeout=LIMIT)
         trade(server, times=rng.randint(0, 3))
@@ -316,3 +323,29 @@ def test_over_random_cuts_an_epoch_lasts_as_long_as_nothing_is_missing(
 
 def holes(events: Events) -> list[tuple[int | None, int | None]]:
     return [(event.last_sequence, event.first_sequence) for event in incomplete(events)]
+
+
+def test_a_forked_child_recovers_by_itself(server: KucoinServer, stream: Stream) -> None:
+    subscription = stream.subscribe(MATCH, recover=True)
+    trade(server)
+    take(subscription, truth(server)[-1])
+    with cut(server):
+        trade(server, times=2)
+
+    def go_on(say: Callable[[Any], None]) -> None:
+        say(subscription.pending)  # its first use, which connects
+        say(sequence_of(subscription.get(timeout=LIMIT)))
+        say([sequence_of(subscription.get(timeout=LIMIT)) for _ in range(4)])
+
+    with child(go_on) as forked:
+        assert forked.hear() == 0, "it has messages of its parent"
+        server.wait_subscribed(MATCH, count=2, timeout=LIMIT)
+        trade(server)
+        here = truth(server)[-1]
+        assert forked.hear() == here
+        server.drop_connections()
+        trade(server, times=3)
+        server.wait_subscribed(MATCH, count=2, timeout=LIMIT)
+        trade(server)
+        place = truth(server).index(here) + 1
+        assert forked.hear() == truth(server)[place : place + 4]

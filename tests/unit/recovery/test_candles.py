@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync.recovery.candles import CandleJoin, CandleMark, CandleRow
-from kucoin_sync.recovery.trades import HOLD_SECONDS, MAX_HELD, Gap, Live, Recovered, Step
+from kucoin_sync.recovery.pacing import HOLD_SECONDS, MAX_HELD
+from kucoin_sync.recovery.trades import Gap, Live, Recovered, Step
 from tests.support.selection import examples
 
 SPAN = 60

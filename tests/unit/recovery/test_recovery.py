@@ -16,7 +16,7 @@ from kucoin_sync.protocol.dialects import DIALECTS
 from kucoin_sync.protocol.envelopes import Pushes, opened
 from kucoin_sync.protocol.message import Arrival
 from kucoin_sync.protocol.session_events import TopicKey
-from kucoin_sync.recovery import trades
+from kucoin_sync.recovery import pacing
 from kucoin_sync.recovery.gate import RecoveryGate
 from kucoin_sync.recovery.recovery import RestRecovery
 from tests.support.threads import LIMIT, until
@@ -150,7 +150,7 @@ def test_a_request_that_can_not_begin_is_tried_again(rig: Rig) -> None:
 
 
 def test_pushes_are_not_held_for_ever_while_rest_is_silent(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trades, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(pacing, "HOLD_SECONDS", 0.05)
     rig.push(1)
     rig.recovery.lost(KEYS)
     rig.queue.next()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_sync.recovery.trades import HOLD_SECONDS, MAX_HELD, Gap, Live, Mark, Recovered, Row, Step, TradeJoin
+from kucoin_sync.recovery.pacing import HOLD_SECONDS, MAX_HELD
+from kucoin_sync.recovery.trades import Gap, Live, Mark, Recovered, Row, Step, TradeJoin
 from tests.support.selection import examples
 
 SECOND = 1_000_000_000

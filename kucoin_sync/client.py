@@ -56,9 +56,7 @@ P = TypeVar("P")
 
 
 class Client(Subscribing):
-    """Base class of the streams. It gets messages from message sources; `Stream` connects it to KuCoin.
-
-    All methods may be called from anywhere, as `Stream` says.
+    """Base class of the streams. It gets messages from message sources. Its methods may be called from anywhere.
 
     Args:
         name: where the messages come from, for `repr`.

@@ -36,7 +36,7 @@ from kucoin_sync.books import manager, snapshot_fetcher
 from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 
 from ..support.books import Changes, contents, truth
-from ..support.threads import LIMIT, Task, until
+from ..support.threads import LIMIT, Task, reached, until
 from .conftest import Events
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
@@ -464,28 +464,32 @@ def test_what_was_dropped_on_the_way_to_a_book_counts_as_missing(
 
 
 def test_a_snapshot_that_is_too_old_is_fetched_again_and_not_in_a_tight_loop(
-    server: KucoinServer, stream: Stream, events: Events, exchange: Exchange
+    server: KucoinServer, stream: Stream, events: Events, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert snapshot_fetcher._FIRST_DELAY == 0.5
+    monkeypatch.setattr(snapshot_fetcher, "_FIRST_DELAY", 0.05)
     old = exchange.level2_snapshot(SPOT)
     move(server)
-    answers = 0
+    answers, opened = 0, threading.Event()
 
     def answer() -> dict[str, Any]:
         nonlocal answers
         answers += 1
         if answers == 1:
             move(server)
+            reached(opened, "the book is not opened")
             until(lambda: book._follower.calibration._buffer, "the book has taken no update")
         return old if answers <= 3 else exchange.level2_snapshot(SPOT)
 
     server.set_snapshot("v3/market/orderbook/level2", SPOT, answer)
     book = stream.book(SPOT)
+    opened.set()
     failed = events.wait(SnapshotFailed)
     assert "too old for the updates" in failed.reason
-    assert 0.2 < failed.retry_in <= 0.5
+    assert 0.02 < failed.retry_in <= 0.05
     book.wait_ready(timeout=20)
     assert contents(book) == truth(exchange, SPOT)
-    assert events.wait(SnapshotFailed, 3).retry_in > 0.9
+    assert events.wait(SnapshotFailed, 3).retry_in > 0.09
     assert paths(server)[FULL] == 4
 
 

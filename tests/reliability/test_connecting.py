@@ -13,6 +13,7 @@ from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..end_to_end.conftest import Events
 from ..support.certificates import client_context, server_context
+from ..support.threads import until
 from .conftest import MakeServer, MakeStream
 from .feed import ETH, UTA, Feed, at_best, numbers, on_both, publish, seconds_of
 
@@ -64,10 +65,15 @@ def test_each_step_of_connecting_ends_after_10_seconds_and_is_tried_again(
     stream = make_stream(server, limits=Limits(step_timeout=STEP), **options)
     subscription = stream.subscribe(feed.eth, timeout=0)
     began = time.monotonic()
-    event = events.wait(Retrying)
+    events.wait(Retrying)
     assert time.monotonic() - began >= STEP / 2, "it was given a chance"
-    assert isinstance(event.error, ConnectionFailed)
-    assert HOLDS[how][1] in str(event.error)
+
+    def errors() -> list[Exception]:
+        return [event.error for event in events.all if isinstance(event, Retrying)]
+
+    # A machine that stalls may let an earlier step of the first attempts end.
+    until(lambda: any(HOLDS[how][1] in str(error) for error in errors()), "the step is not named")
+    assert all(isinstance(error, ConnectionFailed) for error in errors())
     proxy.heal()
     server.reset_script()
     server.announce(*proxy.address)

@@ -130,12 +130,12 @@ class Client(Subscribing):
         return tunnel
 
     @overload
-    def last(self, topic: TopicName[P], timeout: float = 5.0) -> Message[P]: ...
+    def last(self, topic: TopicName[P], timeout: float | None = 5.0) -> Message[P]: ...
     @overload
-    def last(self, topic: str, timeout: float = 5.0) -> Message: ...
+    def last(self, topic: str, timeout: float | None = 5.0) -> Message: ...
     @holds_no_lock
-    def last(self, topic: str, timeout: float = 5.0) -> Message:
-        """Return the newest message of a topic; wait up to `timeout` seconds for the first one.
+    def last(self, topic: str, timeout: float | None = 5.0) -> Message:
+        """Return the newest message of a topic; wait up to `timeout` seconds for the first one, None: for ever.
 
         No subscription misses that message. The first call subscribes the topic, once for all callers; `unsubscribe`
         ends that. The message's `received_ns` tells its age.

@@ -86,9 +86,7 @@ class AccountKeeper(Followed):
         self.followers = self._make_followers()
 
     def _make_followers(self) -> dict[str, PartFollower]:
-        return {
-            kind.market: PartFollower(kind(), self.rest_lag, self._calls, self._on_answers) for kind in _PARTS
-        }  # fmt: skip
+        return {kind.market: PartFollower(kind(), self.rest_lag, self._calls, self._on_answers) for kind in _PARTS}
 
     # Opening and closing
 
@@ -205,14 +203,15 @@ class AccountKeeper(Followed):
         """Return `how()`, called under the lock.
 
         Raises:
-            AccountNotReady: the account can't be read; the text says why.
+            AccountNotReady: the account can't be read; the text says why. StreamClosed: its stream is closed.
         """
         self.first_use()
         return self.under_lock(lambda: self._read(how))
 
     def _read(self, how: Callable[[], T]) -> T:
         if self.ended is not None:
-            raise AccountNotReady(f"the account can't be read any more: {self.ended}")
+            text = f"the account can't be read any more: {self.ended}"
+            raise StreamClosed(text) if self._subscription_manager.closed else AccountNotReady(text)
         if not self._ready:
             raise AccountNotReady(f"the account can't be read now, because {self._why()}")
         return how()
@@ -232,8 +231,9 @@ class AccountKeeper(Followed):
             if is_reentrant():  # the caller may hold a lock that the details need
                 reasons += [] if follower.settled else [f"{market}: {follower.reason}"]
             elif not follower.settled:
-                error = self._subscription_manager.obstacle(follower.part.topics[0], private=True)
-                reasons.append(f"{market}: {follower.why()}{f' ({error})' if error is not None else ''}")
+                why = follower.why()
+                error = str(self._subscription_manager.obstacle(follower.part.topics[0], private=True) or "")
+                reasons.append(f"{market}: {why} ({error})" if error not in why else f"{market}: {why}")
         return "; ".join(reasons) or "it is being reconciled"
 
     def describe(self) -> str:

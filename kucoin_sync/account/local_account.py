@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 #: What the balances of an account are called where they can't be seen; the others are of spot.
 _BALANCES = {"margin": "cross margin", "isolated": "isolated margin"}
+_ACCOUNTS = ("trade", "main", "margin", "futures", "isolated")
 
 
 class AccountSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +50,8 @@ class LocalAccount(NotPicklable):
 
     Any thread may read it. It can't be read before the start state is known, after a cut, and while it is reconciled:
     then reads raise `AccountNotReady`, which says why. Reads with a `timeout` first wait that many seconds (None: no
-    limit). Two reads may see two states; take a `snapshot` for one.
+    limit). When the stream is closed, they raise `StreamClosed`. Two reads may see two states; take a `snapshot` for
+    one.
 
     What can't be known is said, in `unproved` and in changes of the kind "unknown".
     """
@@ -105,6 +107,7 @@ class LocalAccount(NotPicklable):
 
         Raises:
             AccountNotReady: the account can't be read now, or the key may not see this part of it.
+            ValueError: there is no such account, or the currency is not in upper case.
         """
         return self._read(lambda: self._balance(currency, account), timeout)
 
@@ -180,6 +183,10 @@ class LocalAccount(NotPicklable):
         for balance in self._balances():
             if (balance.currency, balance.account) == (currency, account):
                 return balance
+        if account.partition(" ")[0] not in _ACCOUNTS:
+            raise ValueError(f"account is {account!r}; it is one of {', '.join(_ACCOUNTS)}, or isolated and a symbol")
+        if currency != currency.upper():
+            raise ValueError(f"there is no balance of {currency!r}: KuCoin's names are in upper case")
         nothing = Decimal(0)
         return AccountBalance(currency=currency, account=account, available=nothing, hold=nothing, total=nothing)
 

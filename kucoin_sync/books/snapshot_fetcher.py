@@ -256,7 +256,7 @@ class SnapshotQueue:
         """Return what the running request for a book waits for, "" if there is none."""
         job = self._jobs.get(book)
         step = job.waker.step if job is not None and job.in_progress and job.waker is not None else None
-        return "" if step is None else str(step)
+        return "" if step is None else step.so_far()
 
     def after_fork(self) -> SnapshotQueue:
         """Return a new queue for a forked child, which has none of the threads."""

@@ -105,10 +105,11 @@ class Account(View):
         return found[:height]
 
 
-_BALANCE = (Column("account", right=False), Column("of", right=False), Column("available"), Column("hold"))
-_ORDER = (Column("order", right=False), Column("size"), Column("price"), Column("filled"))
-_POSITION = (Column("position", right=False), Column("size"), Column("entry"), Column("profit"))
-_FILL = (Column("fill", right=False), Column("size"), Column("price"), Column("", right=False))
+# A column that does not fit is left out: a number that is cut reads like another number.
+_BALANCE = (Column("account", right=False), Column("of", right=False), Column("available"), Column("hold", rank=1))
+_ORDER = (Column("order", right=False), Column("size"), Column("price", rank=1), Column("filled", rank=2))
+_POSITION = (Column("position", right=False), Column("size"), Column("entry", rank=2), Column("profit", rank=1))
+_FILL = (Column("fill", right=False), Column("size"), Column("price", rank=1), Column("", right=False, rank=2))
 
 
 def _balance(balance: AccountBalance) -> list[Span]:

@@ -137,7 +137,7 @@ class Connection(ReconnectingSource):
         step = self._waker.step
         if step is not None:
             before = "" if self._failure is None else f". Before that: {self._failure}"
-            return ConnectionFailed(f"{step}{before}")
+            return ConnectionFailed(f"{step.so_far()}{before}")
         if self._failure is None and self._connected_at is None:
             return ConnectionFailed("no attempt to connect has come to its first step")
         return self._failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -23,7 +24,7 @@ __all__ = ["LastValues", "UnheldSubscriptions"]
 class Subscribes(Protocol):
     """What subscribes the topics: a `Client`, or the object below."""
 
-    def subscribe(self, topic: str, /, *, overflow: Overflow, timeout: float) -> Subscription[Any]:
+    def subscribe(self, topic: str, /, *, overflow: Overflow, timeout: float | None) -> Subscription[Any]:
         """Return a subscription; see `Client.subscribe`."""
 
     @property
@@ -38,7 +39,7 @@ class UnheldSubscriptions:
         self._subscriber = subscriber
         self._is_closed = is_closed
 
-    def subscribe(self, topic: str, /, *, overflow: Overflow, timeout: float) -> Subscription[Any]:
+    def subscribe(self, topic: str, /, *, overflow: Overflow, timeout: float | None) -> Subscription[Any]:
         return self._subscriber.subscribe((topic,), SubscribeOptions(overflow=overflow, timeout=timeout))
 
     @property
@@ -68,8 +69,8 @@ class LastValues:
         return cls(lambda: unheld, None)
 
     @holds_no_lock
-    def get(self, topic: str, timeout: float) -> Message:
-        """Return the newest message of a topic; wait up to `timeout` seconds for the first one.
+    def get(self, topic: str, timeout: float | None) -> Message:
+        """Return the newest message of a topic; wait up to `timeout` seconds for the first one, None: for ever.
 
         If messages of several subjects were received at the same instant, it is one of these.
 
@@ -82,7 +83,7 @@ class LastValues:
         if len(singles) != 1:
             raise InvalidTopic(f"{topic!r:.200} names {len(singles)} topics; ask for the last message of each")
         (single,) = singles
-        deadline = time.monotonic() + timeout
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             last = self._value_of(single)
             try:
@@ -92,8 +93,10 @@ class LastValues:
                 if self._client().closed:
                     raise
                 # The topic was replaced by another one meanwhile, or the client is a new one: try again.
-            except TimeoutError:
-                raise
+            except TimeoutError as error:
+                if time.monotonic() < deadline or isinstance(error, KucoinSyncError):
+                    raise
+                raise TimeoutError(f"no message came on {single} within {timeout:g} s") from None
             except KucoinSyncError:
                 self._remove(single, last)
                 raise
@@ -141,8 +144,9 @@ class _Last:
     @holds_no_lock
     def read(self, deadline: float) -> Message:
         """Return a copy of the newest message; wait for the first one."""
-        if not self._lock.acquire(timeout=_until(deadline)):
-            raise TimeoutError(f"no message has arrived on {self._single}")
+        left = _until(deadline)
+        if not self._lock.acquire(timeout=-1 if left is None else left):
+            raise TimeoutError(f"no message came on {self._single}")
         try:
             subscription = self._subscribe(deadline)
             newest = self._newest or subscription.get(timeout=_until(deadline))
@@ -170,8 +174,8 @@ class _Last:
         return self._subscription
 
 
-def _until(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
+def _until(deadline: float) -> float | None:
+    return None if deadline == math.inf else max(0.0, deadline - time.monotonic())
 
 
 def _age(message: Message) -> tuple[int, int]:

@@ -44,6 +44,10 @@ class Step(NamedTuple):
         seconds = max(0.1, round(time.monotonic() - self.since, 1))
         return f"{self.missing} within {seconds:g} s; {self.remedy}"
 
+    def so_far(self) -> str:
+        """Return the text for a reader in the meantime. In the first second nothing is wrong that should be checked."""
+        return f"{self.missing} yet" if time.monotonic() - self.since < 1 else str(self)
+
 
 class Waker:
     """Wakes one thread that waits, from any thread.

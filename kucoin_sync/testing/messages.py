@@ -27,6 +27,7 @@ def make_message(
     *,
     epoch: int = 1,
     lost: int = 0,
+    recovered: bool = False,
     received_ns: int | None = None,
     **envelope: Any,
 ) -> Message[P]: ...
@@ -38,6 +39,7 @@ def make_message(
     *,
     epoch: int = 1,
     lost: int = 0,
+    recovered: bool = False,
     received_ns: int | None = None,
     **envelope: Any,
 ) -> Message: ...
@@ -48,6 +50,7 @@ def make_message(
     *,
     epoch: int = 1,
     lost: int = 0,
+    recovered: bool = False,
     received_ns: int | None = None,
     **envelope: Any,
 ) -> Message:
@@ -57,7 +60,7 @@ def make_message(
         topic: one topic of either feed, such as "/market/ticker:BTC-USDT".
         data: KuCoin's `data` (`d` in the UTA feed); JSON values, and `Decimal`, which becomes text.
         subject: the kind of push; needed where it decides which struct the payload is.
-        epoch, lost: the attributes of the message.
+        epoch, lost, recovered: the attributes of the message.
         received_ns: nanoseconds since 1970; None for now.
         envelope: further members beside the data, such as `sn`.
 
@@ -78,5 +81,5 @@ def make_message(
     frame = msgspec.json.encode(uta_message(push, now) if uta else classic_message(push))
     message = (decode_push if uta else decode_message)(frame)
     message.raw, message.lost = frame, lost
-    message.origin = Origin(Arrival(epoch, now if received_ns is None else received_ns))
+    message.origin = Origin(Arrival(epoch, now if received_ns is None else received_ns, recovered=recovered))
     return message

@@ -174,7 +174,7 @@ def argument_of(topic: str) -> str:
     return topic.partition(":")[2]
 
 
-@lru_cache(maxsize=4096)  # bounded, so that unsubscribed topics do not fill it
+@lru_cache(maxsize=256)  # bounded, so that unsubscribed topics do not fill it
 def symbol_of(single: str) -> str | None:
     """Return the symbol in a single topic, None if it names none, or if the table does not have the topic."""
     row = row_of(single)

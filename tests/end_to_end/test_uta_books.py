@@ -138,6 +138,7 @@ def test_a_hole_has_the_topic_subscribed_again_after_the_answer_to_the_unsubscri
     trade(server, market)
     equals(book, market)
     assert book.resyncs == 1
+    until(lambda: isinstance(events[-1], BookReady) and len(events) > 3, "it is not told that the book is ready again")
     assert [type(event) for event in events if "Book" in type(event).__name__] == [BookReady, BookResyncing, BookReady]
     assert stream.stats()["book_snapshots"] == 1
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from kucoin_sync import LocalAccount, Stream
+from kucoin_sync.net import reconnecting
 from kucoin_sync.testing import Exchange, KucoinServer
-from tests.support.accounts import SYMBOLS, USER, SimulatedAccount, Trader, fills_of, held, truth
 
+from ..end_to_end.conftest import FAST
+from ..support.accounts import SYMBOLS, USER, SimulatedAccount, Trader, fills_of, held, truth
 from ..support.selection import first
 from ..support.threads import LIMIT, until
 
@@ -100,12 +102,17 @@ def _differences(account: LocalAccount, server: KucoinServer) -> list[tuple[str,
     return [(name, here, exchanges) for name, (here, exchanges) in pairs.items() if here != exchanges]
 
 
-@pytest.mark.parametrize("cuts", first(2, 5))  # the pauses between attempts to connect grow
+@pytest.mark.parametrize("cuts", first(3, 15))
 def test_it_equals_the_exchange_after_cuts_of_real_connections(
-    make_server: Callable[..., KucoinServer], make_stream: Callable[..., Stream], rng: random.Random, cuts: int
+    make_server: Callable[..., KucoinServer],
+    make_stream: Callable[..., Stream],
+    rng: random.Random,
+    monkeypatch: pytest.MonkeyPatch,
+    cuts: int,
 ) -> None:
+    monkeypatch.setattr(reconnecting, "_STABLE_SECONDS", 0.0)  # else the pauses grow with each cut
     server = make_server(exchange=Exchange(SYMBOLS, seed=rng.random(), accounts=[USER]))
-    stream = make_stream(server)
+    stream = make_stream(server, limits=FAST)
     with server.trading() as exchange:
         trader = Trader(exchange, rng)
 

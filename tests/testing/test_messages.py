@@ -24,8 +24,9 @@ def test_a_made_message_has_all_views() -> None:
 
 
 def test_its_own_fields_can_be_given() -> None:
-    message = make_message(TICKER, DATA, epoch=3, lost=2, received_ns=5)
-    assert (message.epoch, message.lost, message.received_ns) == (3, 2, 5)
+    message = make_message(TICKER, DATA, epoch=3, lost=2, recovered=True, received_ns=5)
+    assert (message.epoch, message.lost, message.recovered, message.received_ns) == (3, 2, True, 5)
+    assert "recovered" not in message and not make_message(TICKER, DATA).recovered
 
 
 def test_a_message_of_the_uta_feed() -> None:

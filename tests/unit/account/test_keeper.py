@@ -84,7 +84,8 @@ def test_a_cut_of_one_part_makes_it_unreadable_until_that_is_reconciled(kept: Ke
     until(lambda: total(kept) == "7", "the push is not applied")
     kept.cut("spot")
     until(lambda: not kept.keeper.ready, "the cut is not noted")
-    with pytest.raises(AccountNotReady, match="spot: there is no connection to KuCoin: a cut"):
+    kept.manager.error = ConnectionFailed("a cut")
+    with pytest.raises(AccountNotReady, match=r"spot: there is no connection to KuCoin: a cut$"):  # said once
         total(kept)
     kept.connect("spot")
     kept.keeper.wait(LIMIT)
@@ -115,6 +116,14 @@ def test_with_all_parts_refused_it_ends(kept: KeptAccount) -> None:
     with pytest.raises((RestError, AuthenticationError)):
         kept.keeper.wait(LIMIT)
     with pytest.raises(AccountNotReady, match="can't be read any more"):
+        total(kept)
+
+
+def test_an_account_of_a_closed_stream_is_not_one_to_wait_for(kept: KeptAccount) -> None:
+    opened(kept)
+    kept.manager.closed = True
+    kept.keeper.close()
+    with pytest.raises(StreamClosed, match=r"can't be read any more: .* closed with its stream"):
         total(kept)
 
 

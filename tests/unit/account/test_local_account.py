@@ -74,6 +74,16 @@ def test_balances_of_two_accounts_of_one_kind_are_one(kept: KeptAccount, account
     assert account.balance("USDT", "main").total == 0
 
 
+def test_a_balance_that_can_not_exist_is_not_zero(kept: KeptAccount, account: LocalAccount) -> None:
+    kept.connect()
+    account.wait_ready(LIMIT)
+    assert account.balance("ETH").total == account.balance("BTC", "isolated BTC-USDT").total == 0
+    with pytest.raises(ValueError, match="account is 'spot'; it is one of trade, main, "):
+        account.balance("USDT", "spot")
+    with pytest.raises(ValueError, match="no balance of 'usdt': KuCoin's names are in upper case"):
+        account.balance("usdt")
+
+
 def test_iterating_gets_the_changes_from_then_on(kept: KeptAccount, account: LocalAccount) -> None:
     changes = iter(account)
     kept.connect()

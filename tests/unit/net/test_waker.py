@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from kucoin_sync.net.waker import Cancelled, Waker, poll
+from kucoin_sync.net.waker import Cancelled, Step, Waker, poll
 
 from ...support.dialling import SocketPair
 from ...support.threads import LIMIT, Task, reached
@@ -75,6 +75,13 @@ class TestWaker:
         assert waker.called
         waker.clear()
         assert not waker.called
+
+    def test_a_step_that_has_just_begun_is_no_trouble_yet(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        step = Step("DNS has not answered", "check DNS", since=100.0)
+        monkeypatch.setattr("time.monotonic", lambda: 100.9)
+        assert step.so_far() == "DNS has not answered yet"
+        monkeypatch.setattr("time.monotonic", lambda: 102.0)
+        assert step.so_far() == str(step) == "DNS has not answered within 2 s; check DNS"
 
     def test_waking_after_close_is_allowed(self) -> None:
         closed = Waker()

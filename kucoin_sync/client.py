@@ -56,9 +56,7 @@ P = TypeVar("P")
 
 
 class Client(Subscribing):
-    """Base class of the streams. It gets messages from message sources; `Stream` connects it to KuCoin.
-
-    All methods may be called from anywhere, as `Stream` says.
+    """Base class of the streams. It gets messages from message sources. Its methods may be called from anywhere.
 
     Args:
         name: where the messages come from, for `repr`.
@@ -70,6 +68,7 @@ class Client(Subscribing):
         snapshots_per_30s: the limit of snapshot requests.
         find_credentials: returns credentials or None; reads the environment by default.
         with_key: returns whether snapshots may use an API key; None checks for credentials.
+        redundancy: how many message sources deliver each topic.
     """
 
     def __init__(
@@ -84,8 +83,9 @@ class Client(Subscribing):
         find_credentials: Callable[[], Credentials | None] = Credentials.from_environment,
         *,
         with_key: Callable[[], bool] | None = None,
+        redundancy: int = 1,
     ) -> None:
-        manager = SubscriptionManager(make, capacity, callbacks.emit, callbacks.label)
+        manager = SubscriptionManager(make, capacity, callbacks.emit, callbacks.label, redundancy)
         subscriber = Subscriber(manager, callbacks, credentials, find_credentials)
         super().__init__(subscriber, manager, tunnel=None)
         self._name = name

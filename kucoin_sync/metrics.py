@@ -49,6 +49,7 @@ _COUNTERS = (
     ("reconnects", "reconnects", "Connections that the server welcomed after one was lost."),
     ("disconnects", "disconnects", "Connections that were lost."),
     ("failed_attempts", "failed_attempts", "Attempts to connect that failed."),
+    ("copies", "copies", "Messages not delivered because another connection had brought them."),
     ("book_resyncs", "book_resyncs", "Times that a book was ready and had to start again from a snapshot."),
     ("book_snapshots", "book_snapshots", "Requests for snapshots of books."),
 )
@@ -58,6 +59,7 @@ _GAUGES = (
     ("subscriptions", "subscriptions", "Open subscriptions, those of books included."),
     ("topics", "topics", "Topics subscribed, each counted once."),
     ("connections", "connections", "Connections open or being made."),
+    ("redundant_topics", "redundant_topics", "Topics that two connections carry, so that one of them may be lost."),
     ("books", "books", "Order books that are kept."),
     ("ready_books", "books_ready", "Order books that can be read now."),
     ("pong_latency_seconds", "pong_latency", "From the last ping to its answer, on the slowest connection."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from ..net.connect_pace import connect_pace
 from ..net.direct_read import HandoffPolicy
 from ..net.rest import Rest
 from ..net.websocket import ConnectionLost, WebSocketConnection
+from ..protocol.dialect import Server
 from ..protocol.envelopes import Pushes
 from ..protocol.message import Arrival
 from ..protocol.session import Session
@@ -79,6 +80,7 @@ class Connection(ReconnectingSource):
         self._proof_to_tell = _NEVER  # number of the proof to report to the owner
         self._proof_to_leave = _NEVER  # number of the proof after which to close; 0: it was answered
         self._server_index = 0  # index of the server to try next
+        self._failed_attempts = 0  # since the last welcome
         self._host = ""
         self._clock_corrected = False  # whether the clock was corrected since the last welcome
         self._handoff_policy = HandoffPolicy()  # decides when a consumer may read the socket
@@ -202,7 +204,7 @@ class Connection(ReconnectingSource):
                 waits = f"{reason}, so that the next one waits for {delay:.1f} s"
                 self._waker.begin("no connection was dialled", waits)
             self._waker.pause(delay)
-        server = servers[self._server_index % len(servers)]
+        server = self._choose(servers)
         self._host = urlsplit(server.endpoint).hostname or ""
         self._transport = options.dial(self._dialect, server, self._waker)
         self._waker.begin(f"{self._host} has sent no welcome", "KuCoin may be busy: try again")
@@ -218,6 +220,15 @@ class Connection(ReconnectingSource):
             session.subscribe(self._wanted)
             self._again.clear()
             self._session = session
+
+    def _choose(self, servers: Sequence[Server]) -> Server:
+        """Return the server to try: one that no partner of this connection uses, until each of these has failed."""
+        first = self._server_index % len(servers)
+        turn = [*servers[first:], *servers[:first]]
+        endpoints = [server.endpoint for server in turn]
+        if self._failed_attempts >= len(servers) - 1:
+            endpoints = endpoints[:1]
+        return turn[self._owner.choose_server(self, endpoints)]
 
     def _run_session(self) -> None:
         """Send commands and receive messages until the connection is lost. Return when a retired connection is done."""
@@ -254,9 +265,9 @@ class Connection(ReconnectingSource):
                 settled = session.settled
                 retiring = self._retiring
                 idle = not self._wanted
-            _send(transport, frames)
-            for event in events:
+            for event in events:  # first, because the owner must know of a welcome before anything is subscribed
                 self._handle_session_event(event)
+            _send(transport, frames)
             if session.lost is not None:
                 self._correct_clock(session.lost)
                 raise ConnectionLost(session.lost) if session.lost.retriable else session.lost
@@ -298,7 +309,8 @@ class Connection(ReconnectingSource):
         """Update the state and tell the owner."""
         if isinstance(event, Welcomed):
             self._connected_at = time.monotonic()
-            self.epoch = next(self._owner.epochs)
+            self._failed_attempts = 0
+            self._owner.welcomed(self)  # sets the epoch
             self.counts.reconnects += self.counts.connects > 0
             self.counts.connects += 1
             self._clock_corrected = False
@@ -317,9 +329,10 @@ class Connection(ReconnectingSource):
         elif isinstance(event, Proved):
             if event.answered and event.number >= self._proof_to_leave:
                 self._proof_to_leave = 0
+                self._owner.proved(self, answered=True, leaves=True)
             if event.number >= self._proof_to_tell:
                 self._proof_to_tell = _NEVER
-                self._owner.proved(self)
+                self._owner.proved(self, answered=event.answered)
         elif isinstance(event, ConnectionFull):
             self._requests.add(partial(self._move, event.keys))
         else:
@@ -355,6 +368,7 @@ class Connection(ReconnectingSource):
         self.last_error = failure
         if self._connected_at is None:
             self._server_index += 1  # try another server
+            self._failed_attempts += 1
             delay = max(delay, getattr(failure, "retry_after", None) or 0.0)
             self._owner.emit(Retrying(self.market, self.private, attempt, failure, delay))
         else:

@@ -6,7 +6,7 @@ read the tables at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from ..protocol.message import UNREAD, Message, RawPush
 from ..protocol.session_events import TopicKey
 from ..topics.routing import Router
 from .gate import Gate
-from .rotation import FIRST, SECOND, Merge
+from .merge import Merge
 from .source import MessageSource
 
 __all__ = ["Dispatcher", "SoleConsumer"]
@@ -79,8 +79,8 @@ class Dispatcher:
 
     Attributes:
         router: the subscriptions of each topic outside of tunnels.
-        retiring: the connections that are being replaced, each with the merge that it shares with its replacement.
-        merges: the replacements, each with its merge until that is over.
+        retiring: the connections that are being replaced, each with its replacement.
+        merges: the connections whose pushes are merged with those of others, each with its merge until that is over.
         observers: the observers; replaced whole.
         gate: stands before the subscriptions with `recover=True`; None where there never was one.
         newest: the push that was read last.
@@ -88,9 +88,9 @@ class Dispatcher:
         unreadable: how many frames could not be decoded for routing.
     """
 
-    def __init__(self, market: str, private: bool, lock: AbstractContextManager[object]) -> None:
+    def __init__(self, market: str, private: bool, lock: AbstractContextManager[object], epochs: Iterator[int]) -> None:
         self.router: Router[Subscription] = Router(deduplicate=True)
-        self.retiring: dict[MessageSource, Merge] = {}
+        self.retiring: dict[MessageSource, MessageSource] = {}
         self.merges: dict[MessageSource, Merge] = {}
         self.observers: tuple[Observer, ...] = ()
         self.gate: Gate | None = None
@@ -100,6 +100,8 @@ class Dispatcher:
         self._market = market
         self._private = private
         self._lock = lock  # the stream's
+        self._epochs = epochs
+        self._past_copies = 0  # of merges that are over
         self._tunnels: dict[str, Router[Subscription]] = {}
         self._tunnelled = False  # whether there ever was a tunnel; its messages may still come after it was closed
         # The only subscription of each envelope prefix; None: decode the message. Replaced when routes change.
@@ -134,23 +136,47 @@ class Dispatcher:
         """Clear the cache of sole subscriptions. A delivery in progress goes on with the old one."""
         self._sole_sinks = {}
 
-    def begin_merge(self, old: MessageSource, new: MessageSource) -> None:
-        """Merge the messages of a connection with those of its replacement."""
-        merge = Merge(self._route_merged, ask=old.prove, second_welcomed=lambda: new.welcomed)
-        self.merges.pop(old, None)
-        self.retiring[old] = merge
+    def merge_for_good(self, connections: Sequence[MessageSource]) -> None:
+        """Merge the messages of connections that are to carry the same topics."""
+        merge = Merge(self._deliver, self._epochs, lasting=True)
+        for connection in connections:
+            merge.add(connection)
+            self.merges[connection] = merge
+
+    def begin_rotation(self, old: MessageSource, new: MessageSource, keys: Sequence[TopicKey]) -> None:
+        """Merge the messages of a connection, and of those with which it is merged, with those of its replacement."""
+        merge = self.merges.get(old)
+        if merge is None or merge.over:
+            self.leave_merge(old)
+            merge = self.merges[old] = Merge(self._deliver, self._epochs)
+            merge.add(old, keys, live=True)
+        merge.add(new)
         self.merges[new] = merge
+        self.retiring[old] = new
+
+    def leave_merge(self, connection: MessageSource) -> Merge | None:
+        """Remove a connection that ends from its merge; return the merge, whose `flush` is to be called."""
+        merge = self.merges.pop(connection, None)
+        if merge is not None:
+            merge.leave(connection)
+            if merge not in self.merges.values():
+                self._past_copies += merge.copies
+        return merge
+
+    @property
+    def copies(self) -> int:
+        """How many pushes were not delivered, because another connection has brought them."""
+        return self._past_copies + sum(merge.copies for merge in set(self.merges.copy().values()))
+
+    @property
+    def redundant(self) -> int:
+        """How many keys two connections have, so that one of them may be lost."""
+        return sum(len(merge.redundant) for merge in set(self.merges.copy().values()))
 
     def replaced_by(self, new: MessageSource) -> MessageSource | None:
         """Return the connection that `new` is replacing, or None."""
-        merge = self.merges.get(new)
         replaced = list(self.retiring.items())  # a copy: `stats` may read it without the lock
-        return next((old for old, other in replaced if other is merge), None) if merge else None
-
-    def replacement_of(self, old: MessageSource) -> MessageSource | None:
-        """Return the connection that is replacing `old`, or None."""
-        merge = self.retiring.get(old)
-        return next((new for new, other in self.merges.items() if other is merge), None) if merge else None
+        return next((old for old, other in replaced if other is new), None)
 
     def _router(self, tunnel: str | None) -> Router[Subscription]:
         if tunnel is None:
@@ -161,26 +187,25 @@ class Dispatcher:
     # On an I/O thread, without the lock
 
     def deliver(self, connection: MessageSource, pushes: Pushes) -> SoleConsumer | None:
-        """Route pushes, through a merge during a rotation. Return the sole consumer if it was waiting."""
-        self.newest = push = pushes[-1]
-        if self.merges:
-            if (merge := self.retiring.get(connection)) is not None:
-                merge.bring(FIRST, self._opened(pushes))
+        """Route pushes, through a merge if there is one. Return the sole consumer if it was waiting."""
+        self.newest = pushes[-1]
+        if self.merges and (merge := self.merges.get(connection)) is not None:
+            if not merge.over:
+                merge.bring(connection, pushes)
                 return None
-            if (merge := self.merges.get(connection)) is not None:
-                if not merge.over:
-                    merge.bring(SECOND, self._opened(pushes))
-                    return None
-                with self._lock:
-                    self.merges.pop(connection, None)
+            with self._lock:
+                self.leave_merge(connection)
+        return self._deliver(pushes)
+
+    def _deliver(self, pushes: Pushes) -> SoleConsumer | None:
         if self.gate is not None:
             pushes = self.gate.admit(pushes)
             if not len(pushes):
                 return None
-            push = pushes[-1]
         if self.observers:
             self._tell_observers(pushes)
         if len(pushes) == 1:
+            push = pushes[0]
             if type(push) is RawPush and (sink := self.sole_sink(push.prefix)) is not None:
                 return SoleConsumer(self, sink) if sink.put(push) and self.gate is None else None
         elif isinstance(pushes, FrameBatch) and (sink := self.sole_sink_of(pushes)) is not None:
@@ -218,15 +243,6 @@ class Dispatcher:
                     taken.setdefault(sink, []).append(message.with_lost(message.lost) if shared else message)
         for sink, its in taken.items():
             sink.put_many(its)
-
-    def _route_merged(self, messages: list[Message]) -> None:
-        """Route the messages that a merge delivers."""
-        pushes: Pushes = messages if self.gate is None else self.gate.admit(messages)
-        if not len(pushes):
-            return
-        if self.observers:
-            self._tell_observers(pushes)
-        self.route(pushes)
 
     def route_some(self, pushes: Pushes, recovering: bool) -> None:
         """Route pushes to the subscriptions with `recover=True`, or to the others. The observers get the former."""

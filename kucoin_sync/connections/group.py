@@ -7,7 +7,7 @@ the release of the lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 
@@ -17,6 +17,7 @@ from ..exceptions import KucoinSyncError
 from ..protocol.session_events import TopicKey
 from .actions import Action, run
 from .dispatch import Dispatcher
+from .merge import Merge
 from .pending_subscribe import PendingSubscribe
 from .source import Counts, MessageSource
 from .tunnels import TunnelAssignment
@@ -25,7 +26,15 @@ __all__ = ["ConnectionGroup"]
 
 
 class ConnectionGroup:
-    """The connections, topics and pending `subscribe` calls of one market, public or private."""
+    """The connections, topics and pending `subscribe` calls of one market, public or private.
+
+    Args:
+        redundancy: how many connections carry each topic.
+        epochs: yields rising epoch numbers.
+
+    Attributes:
+        connections: by the connection numbers of `assignment`; those of one number carry the same topics.
+    """
 
     def __init__(
         self,
@@ -34,12 +43,15 @@ class ConnectionGroup:
         capacity: int,
         make: Callable[[ConnectionGroup], MessageSource],
         lock: AbstractContextManager[object],
+        redundancy: int,
+        epochs: Iterator[int],
     ) -> None:
         self.market = market
         self.private = private
         self.assignment = TunnelAssignment(capacity)
-        self.connections: dict[int, MessageSource] = {}  # by the connection numbers of `assignment`
-        self.dispatcher = Dispatcher(market, private, lock)
+        self.connections: dict[int, list[MessageSource]] = {}
+        self.dispatcher = Dispatcher(market, private, lock, epochs)
+        self.redundancy = redundancy
         self.past = Counts()  # of connections that have ended
         self._pending: dict[TopicKey, list[PendingSubscribe]] = {}  # the calls that wait for each key
         self._make = make
@@ -59,7 +71,7 @@ class ConnectionGroup:
         undo.callback(self._remove_routes, subscription, keys, call)
         for key in keys:
             self.dispatcher.add_route(key, subscription)
-            if key in self._pending or not self.connections[self.assignment.home(key)].is_active(key):
+            if key in self._pending or not self._carriers(key):
                 self._pending.setdefault(key, []).append(call)
                 call.expect(self, key)
         self.dispatcher.routes_changed()
@@ -92,15 +104,20 @@ class ConnectionGroup:
 
     def resubscribe(self, key: TopicKey) -> None:
         """Have a key unsubscribed and subscribed again, for all its subscriptions."""
-        if key in self.assignment:
-            self.connections[self.assignment.home(key)].resubscribe([key])
+        for connection in self._carriers(key) if key in self.assignment else ():
+            if (merge := self.dispatcher.merges.get(connection)) is not None:
+                merge.begin_again(key.topic)
+            connection.resubscribe([key])
+            return  # the snapshot of one connection is enough, and the others go on
 
     def close_tunnel(self, tunnel: str) -> None:
         """Remove a tunnel and its keys."""
         self.dispatcher.close_tunnel(tunnel)
         number = self.assignment.home_of_tunnel(tunnel)
         if number is not None:
-            self.acked(self.assignment.unpin(tunnel)[1])  # ends the waits for these keys
+            keys = self.assignment.unpin(tunnel)[1]
+            self.acked(keys)  # ends the waits for these keys
+            self._forget_in_merges(number, keys)
             run(partial(connection.close_tunnel, tunnel) for connection in self._sources_of(number))
 
     def acked(self, keys: Iterable[TopicKey]) -> list[Progress]:
@@ -111,7 +128,7 @@ class ConnectionGroup:
                 calls.setdefault(call, []).append(key)
         return [progress for call, done in calls.items() if (progress := call.done(self, done)) is not None]
 
-    def refused(self, keys: Iterable[TopicKey], error: KucoinSyncError) -> list[Action]:
+    def refused(self, keys: Collection[TopicKey], error: KucoinSyncError) -> list[Action]:
         """Remove refused keys from all subscriptions; return the actions that report the error to these."""
         actions: list[Action] = []
         for key in keys:
@@ -124,7 +141,7 @@ class ConnectionGroup:
                 actions.append(
                     partial(subscription.message_queue.finish if over else subscription.message_queue.tell, error)
                 )
-            self.assignment.remove([key])
+        self._unsubscribe(list(keys))
         self.dispatcher.routes_changed()
         return actions
 
@@ -142,6 +159,9 @@ class ConnectionGroup:
             undo.callback(self._drop_all_but, self.assignment.numbers)
             placed = self._make_missing(self.assignment.full(number, keys))
             undo.pop_all()
+        moved = [key for keys in placed.values() for key in keys]
+        self._forget_in_merges(number, moved)
+        run(partial(other.unsubscribe, moved) for other in self.connections[number] if other is not connection)
         return self._subscribe(placed)
 
     def failed_for_good(self, connection: MessageSource, error: KucoinSyncError) -> list[Action]:
@@ -149,12 +169,11 @@ class ConnectionGroup:
         number = self._number(connection)
         if number is None:
             return []
-        actions = self.refused(self.assignment.keys(number), error)
-        if (old := self.dispatcher.replaced_by(connection)) is not None:
-            actions.append(old.close)
+        sources = [each for each in self._sources_of(number) if each is not connection]
+        actions = [*self.refused(self.assignment.keys(number), error), *(each.close for each in sources)]
         self.assignment.drop(number)
         del self.connections[number]
-        self.dispatcher.merges.pop(connection, None)
+        self.dispatcher.leave_merge(connection)
         return actions
 
     def replace(self, old: MessageSource) -> list[Action] | None:
@@ -169,19 +188,21 @@ class ConnectionGroup:
         if self.dispatcher.replaced_by(old) is not None:
             return None
         new = self._make(self)
-        self.dispatcher.begin_merge(old, new)
-        self.connections[number] = new
-        new.subscribe(self.assignment.keys(number))
+        keys = self.assignment.keys(number)
+        self.dispatcher.begin_rotation(old, new, keys)
+        self.connections[number] = [new if each is old else each for each in self.connections[number]]
+        new.subscribe(keys)
         return [new.start]
 
-    def drop_if_idle(self, connection: MessageSource) -> bool:
-        """Forget a connection without topics; return whether the caller must close it."""
+    def drop_if_idle(self, connection: MessageSource) -> list[MessageSource]:
+        """Forget the connections of a number without topics; return those that the caller must close."""
         number = self._number(connection)
         if number is None or self._pending or not self.assignment.drop_if_empty(number):
-            return False
-        del self.connections[number]
-        self.dispatcher.merges.pop(connection, None)
-        return True
+            return []
+        idle = self.connections.pop(number)
+        for each in idle:
+            self.dispatcher.leave_merge(each)
+        return idle
 
     def waiting(self) -> set[PendingSubscribe]:
         """Return the `subscribe` calls that wait for this group."""
@@ -193,11 +214,14 @@ class ConnectionGroup:
         return next((error for key in mine if (error := self.obstacle(key))), None)
 
     def obstacle(self, key: TopicKey) -> KucoinSyncError | None:
-        """Return why the connection of a key is not connected; None if it is."""
-        return self.connections[self.assignment.home(key)].last_error if key in self.assignment else None
+        """Return why no connection of a key is connected; None if one is."""
+        if key not in self.assignment:
+            return None
+        errors = [each.last_error for each in self.connections[self.assignment.home(key)]]
+        return None if None in errors else errors[0]
 
     def is_carried(self, key: TopicKey, number: int | None = None) -> bool:
-        """Return whether the server has confirmed a key on its connection, or on the one that this is replacing.
+        """Return whether the server has confirmed a key on one of its connections, or on one that is being replaced.
 
         Args:
             number: the connection number of the key, if known.
@@ -206,24 +230,32 @@ class ConnectionGroup:
             if key not in self.assignment:
                 return False
             number = self.assignment.home(key)
-        current = self.connections.get(number)
-        if current is None:  # `stats` and others may look in the middle of a change
-            return False
-        old = self.dispatcher.replaced_by(current)
-        return current.is_active(key) or (old is not None and old.is_active(key))
+        return any(each.is_active(key) for each in self._sources_of(number))
 
     def carried(self) -> list[TopicKey]:
         """Return the keys that the server has confirmed."""
         assignment = self.assignment
         return [key for n in assignment.numbers for key in assignment.keys(n) if self.is_carried(key, n)]
 
-    def uncarried(self, connection: MessageSource) -> list[TopicKey]:
-        """Return the keys of a lost connection, or of its replacement, that no other connection carries."""
-        current = self.dispatcher.replacement_of(connection) or connection
-        number = self._number(current)
+    def lose(self, connection: MessageSource) -> list[TopicKey]:
+        """Note that a connection was lost; return the keys whose messages may be missing for that."""
+        merge = self.dispatcher.merges.get(connection)
+        gap = [] if merge is None else merge.lose(connection)
+        number = self._number(self.dispatcher.retiring.get(connection, connection))
         if number is None:
             return []
-        return [key for key in self.assignment.keys(number) if not self.is_carried(key, number)]
+        missing = set(gap) if self.redundancy > 1 else set()
+        return [key for key in self.assignment.keys(number) if key in missing or not self.is_carried(key, number)]
+
+    def partners(self, connection: MessageSource) -> list[MessageSource]:
+        """Return the other connections that carry the topics of a connection, except those that are being replaced."""
+        number = self._number(connection)
+        return [] if number is None else [each for each in self.connections[number] if each is not connection]
+
+    def keys_of(self, connection: MessageSource) -> tuple[TopicKey, ...]:
+        """Return the keys that a connection is to carry."""
+        number = self._number(connection)
+        return () if number is None else self.assignment.keys(number)
 
     @property
     def was_live(self) -> bool:
@@ -232,18 +264,30 @@ class ConnectionGroup:
 
     def all_connections(self) -> list[MessageSource]:
         """Return all connections, including those that are being replaced."""
-        return [*self.connections.values(), *self.dispatcher.retiring]
+        return [*(each for sources in list(self.connections.values()) for each in sources), *self.dispatcher.retiring]
 
     def _number(self, connection: MessageSource) -> int | None:
-        return next((number for number, other in self.connections.items() if other is connection), None)
+        return next((number for number, sources in self.connections.items() if connection in sources), None)
+
+    def _carriers(self, key: TopicKey) -> list[MessageSource]:
+        """Return the connections on which the server has confirmed a placed key, except those that are replaced."""
+        return [each for each in self.connections[self.assignment.home(key)] if each.is_active(key)]
 
     def _sources_of(self, number: int) -> list[MessageSource]:
-        """Return the connection of a number and the one that it is replacing, if any."""
-        current = self.connections.get(number)
-        if current is None:  # it could not be made
-            return []
-        old = self.dispatcher.replaced_by(current)
-        return [current] if old is None else [current, old]
+        """Return the connections of a number, and those that they are replacing."""
+        current = self.connections.get(number, ())  # () if they could not be made, or in the middle of a change
+        replaced = [old for old, new in list(self.dispatcher.retiring.items()) if new in current]
+        return [*current, *replaced]
+
+    def _forget_in_merges(self, number: int, keys: Iterable[TopicKey]) -> None:
+        keys = tuple(keys)
+        for merge in self._merges_of(number):
+            merge.forget(keys)
+
+    def _merges_of(self, number: int) -> set[Merge]:
+        """Return the merges that the connections of a number are in: one at most."""
+        merges = self.dispatcher.merges
+        return {merges[each] for each in self._sources_of(number) if each in merges}
 
     def _place(self, keys: list[TopicKey], undo: ExitStack) -> dict[int, list[TopicKey]]:
         """Assign keys to connections; return the new ones by connection number.
@@ -262,22 +306,32 @@ class ConnectionGroup:
         """Make the connections that are missing; return the argument."""
         for number in placed:
             if number not in self.connections:
-                self.connections[number] = self._make(self)
+                made = self.connections[number] = []  # the undo closes what was made, if another can't be made
+                for _ in range(self.redundancy):
+                    made.append(self._make(self))
+                if self.redundancy > 1:
+                    self.dispatcher.merge_for_good(made)
         return placed
 
     def _subscribe(self, placed: dict[int, list[TopicKey]]) -> list[Action]:
         """Subscribe keys on their connections; return the actions that start these."""
-        run(partial(self.connections[number].subscribe, keys) for number, keys in placed.items())
-        return [self.connections[number].start for number in placed]
+        for number, keys in placed.items():
+            for merge in self._merges_of(number):
+                merge.expect(keys)
+        run(partial(each.subscribe, keys) for number, keys in placed.items() for each in self.connections[number])
+        return [each.start for number in placed for each in self.connections[number]]
 
     def _unsubscribe(self, keys: list[TopicKey]) -> None:
         """Take keys from their connections."""
         removed = self.assignment.remove(keys).items()
+        for number, gone in removed:
+            self._forget_in_merges(number, gone)
         run(partial(each.unsubscribe, gone) for number, gone in removed for each in self._sources_of(number))
 
     def _drop_all_but(self, before: tuple[int, ...]) -> None:
         """Drop the connections that were made since."""
         for number in [number for number in self.assignment.numbers if number not in before]:
             self.assignment.drop(number)
-            if (connection := self.connections.pop(number, None)) is not None:
+            for connection in self.connections.pop(number, ()):
+                self.dispatcher.leave_merge(connection)
                 connection.close()

@@ -49,6 +49,7 @@ class ConnectionGroups:
         capacity: returns how many topics a message source of a market, public or private, may have.
         emit: takes events, from any thread, without waiting.
         topics: returns the single topics that are subscribed.
+        redundancy: how many connections carry each topic.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ConnectionGroups:
         capacity: Callable[[str, bool], int],
         emit: Callable[[Event], None],
         topics: Callable[[], Iterable[str]],
+        redundancy: int,
     ) -> None:
         self.command_ids: Iterator[int] = itertools.count(1)
         self.epochs: Iterator[int] = itertools.count(1)
@@ -69,6 +71,7 @@ class ConnectionGroups:
         self._observers: tuple[Observer, ...] = ()  # replaced whole, under the lock
         self._make_source = make
         self._capacity = capacity
+        self._redundancy = redundancy
         self._io_numbers = itertools.count(1)
         self._lock = threading.Lock()
         # The lock guards the following, the groups, and the attributes of the subclass.
@@ -142,18 +145,46 @@ class ConnectionGroups:
         """Report a payload with a field of an unexpected form (on the consumer's thread)."""
         self._mismatches.report(message)
 
+    def welcomed(self, connection: MessageSource) -> None:
+        """Note that a connection was made, and set its epoch."""
+        with self._lock:
+            group = self._of(connection)
+            merge = group.dispatcher.merges.get(connection)
+            keys = group.keys_of(connection)
+        if merge is None:
+            connection.epoch = next(self.epochs)
+        else:
+            merge.join(connection, keys)
+
+    def choose_server(self, connection: MessageSource, endpoints: Sequence[str]) -> int:
+        """Return the place of the first endpoint that no partner of a connection uses, or 0; note it as its own."""
+        with self._lock:
+            used = {partner.endpoint for partner in self._of(connection).partners(connection)}
+            place = next((place for place, endpoint in enumerate(endpoints) if endpoint not in used), 0)
+            connection.endpoint = endpoints[place]
+            return place
+
     def acked(self, connection: MessageSource, keys: tuple[TopicKey, ...]) -> None:
         """Note that the server has confirmed keys."""
         for key in keys:
             prepare(key.topic)  # build the decoder before a consumer reads a payload
         with self._lock:
-            progress = self._of(connection).acked(keys)
+            group = self._of(connection)
+            progress = group.acked(keys)
+            merge = group.dispatcher.merges.get(connection)
+        fresh = keys if merge is None else merge.acked(connection, keys)
+        if merge is not None:
+            merge.flush()
         for each in progress:
             self.emit(each)
-        self._tell_carried(connection.market, connection.private, keys)
+        self._tell_carried(connection.market, connection.private, fresh)
 
     def interrupted(self, connection: MessageSource, keys: tuple[TopicKey, ...]) -> None:
         """Note that keys were unsubscribed, and are about to be subscribed again."""
+        with self._lock:
+            merge = self._of(connection).dispatcher.merges.get(connection)
+        if merge is not None:
+            merge.interrupted(connection, keys)
         if not connection.private:
             self._tell_lost(connection, keys, TopicInterrupted("the topic is being subscribed again"))
 
@@ -180,13 +211,17 @@ class ConnectionGroups:
             group = self._of(connection)
             if connection in group.dispatcher.retiring:
                 connection.close()
-            uncarried = [] if fatal else group.uncarried(connection)
+            merge = group.dispatcher.merges.get(connection)
+            lost = group.lose(connection)
             actions = group.failed_for_good(connection, error) if fatal else []
             self._forget_ended()
+        if merge is not None:
+            merge.flush()
         if fatal:
             self.emit(Rejected("", error))
         run(actions)
-        self._tell_lost(connection, uncarried, error)
+        if not fatal:
+            self._tell_lost(connection, lost, error)
 
     def was_live(self, connection: MessageSource) -> bool:
         """Return whether any connection of this group was ever welcomed, in this process or before a fork."""
@@ -201,12 +236,13 @@ class ConnectionGroups:
         if old is not None:
             old.retire(_RETIRE_TIMEOUT)
 
-    def proved(self, connection: MessageSource) -> None:
-        """Note that a connection has delivered everything sent before the last proof request."""
+    def proved(self, connection: MessageSource, *, answered: bool, leaves: bool = False) -> None:
+        """Note that a connection has delivered everything sent before the last proof request, or does not answer."""
         with self._lock:
-            merge = self._of(connection).dispatcher.retiring.get(connection)
+            merge = self._of(connection).dispatcher.merges.get(connection)
         if merge is not None:
-            merge.proved()
+            merge.proved(connection, answered=answered, leaves=leaves)
+            merge.flush()
 
     def aged(self, connection: MessageSource) -> bool:
         """Start to replace an old connection; return False if the connection must ask again later."""
@@ -220,21 +256,21 @@ class ConnectionGroups:
         """Close a connection that had no topics for a while, unless it has some now."""
         with self._lock:
             closing = self._of(connection).drop_if_idle(connection)
-        if closing:
-            connection.close()
+        run(each.close for each in closing)
 
     def ended(self, connection: MessageSource) -> None:
         """Note that the thread of a connection is about to end."""
         with self._lock:
             group = self._of(connection)
-            new = group.dispatcher.replacement_of(connection)
-            merge = group.dispatcher.retiring.pop(connection, None)
+            new = group.dispatcher.retiring.pop(connection, None)
+            merge = group.dispatcher.leave_merge(connection)
             if connection not in group.all_connections():
                 group.past.add(connection.counts)
         if merge is not None:
-            merge.end_first()
-            if new is not None and new.epoch:  # else the old one was lost before the new one was welcomed
-                self.emit(Rotated(new.market, new.private, new.epoch))
+            merge.flush()
+        if new is not None and new.epoch and new in group.all_connections():
+            # Else the old one was lost before the new one was welcomed, or the new one was given up.
+            self.emit(Rotated(new.market, new.private, new.epoch))
 
     def _forget_ended(self) -> None:
         """Forget subscriptions without topics (under the lock); for the subclass."""
@@ -270,7 +306,13 @@ class ConnectionGroups:
         group = self._connection_groups.get((market, private))
         if group is None:
             group = self._connection_groups[market, private] = ConnectionGroup(
-                market, private, self._capacity(market, private), self._make, self._lock
+                market,
+                private,
+                self._capacity(market, private),
+                self._make,
+                self._lock,
+                self._redundancy,
+                self.epochs,
             )
             group.dispatcher.observers = self._observers
             self._set_gate(group)

@@ -39,6 +39,7 @@ class SubscriptionManager(ConnectionGroups):
         capacity: returns how many topics a message source of a market, public or private, may have.
         emit: takes events, from any thread, without waiting.
         label: what the names of its threads end with.
+        redundancy: how many connections carry each topic.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class SubscriptionManager(ConnectionGroups):
         capacity: Callable[[str, bool], int],
         emit: Callable[[Event], None],
         label: str = "",
+        redundancy: int = 1,
     ) -> None:
         self._label = label
         self._subscriptions: dict[Subscription, None] = {}  # set first: any thread may report a mismatch from now on
-        super().__init__(make, capacity, emit, lambda: [t for each in list(self._subscriptions) for t in each.topics])
+        topics = lambda: [topic for each in list(self._subscriptions) for topic in each.topics]  # noqa: E731
+        super().__init__(make, capacity, emit, topics, redundancy)
         self.tells_silence = True  # False for a stream that is not live, such as a replay
         self.before_wait: Callable[[], object] | None = None  # called before a consumer waits
         self._silence = SilenceThread(self._check_silence, name=f"kucoin-silence{self._label}")
@@ -278,6 +281,8 @@ class SubscriptionManager(ConnectionGroups):
                 "subscriptions": len(subscriptions),
                 "topics": sum(len(group.assignment) for group in groups),
                 "connections": len(sources),
+                "redundant_topics": sum(group.dispatcher.redundant for group in groups) if self._redundancy > 1 else 0,
+                "copies": sum(group.dispatcher.copies for group in groups),
                 "connects": total.connects,
                 "reconnects": total.reconnects,
                 "disconnects": total.disconnects,

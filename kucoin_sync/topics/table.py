@@ -12,7 +12,7 @@ from .. import payloads as p
 
 __all__ = [
     "CANDLE_TYPES", "FUTURES_CANDLE_TYPES", "TABLE", "UTA_DEPTHS", "AccountType", "Argument", "CandleType",
-    "FuturesCandleType", "PushedAs", "Topic", "TradeType", "UtaDepth",
+    "FuturesCandleType", "PushedAs", "Same", "Topic", "TradeType", "UtaDepth",
 ]  # fmt: skip
 
 CandleType = Literal[
@@ -77,6 +77,25 @@ class PushedAs(NamedTuple):
     unless: tuple[tuple[str, str], ...] = ()
 
 
+class Same(NamedTuple):
+    """What makes two pushes the same one, when two connections bring them, maybe from two servers.
+
+    Attributes:
+        members: the members of the push's data to compare; () for all of the data.
+        rising: whether their values are numbers that rise from push to push of a topic and subject. Then a push that is
+            not above an earlier one is a copy of it, or older. Two servers need not make the same pushes of such a
+            topic. Else equal values are the same push.
+        joint: whether the numbers rise over all subjects of the topic together.
+    """
+
+    members: tuple[str, ...] = ()
+    rising: bool = False
+    joint: bool = False
+
+
+_ALL_DATA = Same()
+
+
 class Topic(NamedTuple):
     """One documented topic.
 
@@ -91,6 +110,7 @@ class Topic(NamedTuple):
         call: how to call the helper, where that does not follow from the argument.
         only_when: the condition under which it is pushed at all, "" if there is none.
         recovery: the path of REST that tells what was missed during a cut, "" if none does; see `kucoin_sync.recovery`.
+        same: what makes two of its pushes the same one.
     """
 
     prefix: str
@@ -107,6 +127,7 @@ class Topic(NamedTuple):
     call: str = ""
     only_when: str = ""
     recovery: str = ""
+    same: Same = _ALL_DATA
 
     @property
     def pattern(self) -> str:
@@ -124,10 +145,14 @@ def _futures(prefix: str, argument: Argument, helper: str, push: str, about: str
 
 def _uta(name: str, argument: Argument, helper: str, market: str, push: str, about: str, payload: type[p.Payload],
          call: str = "", pushed_as: tuple[PushedAs, ...] = (), only_when: str = "",
-         recovery: str = "") -> Topic:  # fmt: skip
+         recovery: str = "", same: Same = _ALL_DATA) -> Topic:  # fmt: skip
     """Return a row of the UTA feed. `name` is KuCoin's channel and, after a dot, the type of trade or account."""
     return Topic(f"/uta/{name}", argument, f"uta.{helper}", market, market == "uta", push, about, {"*": payload},
-                 pushed_as, dialect="uta", call=call, only_when=only_when, recovery=recovery)  # fmt: skip
+                 pushed_as, dialect="uta", call=call, only_when=only_when, recovery=recovery, same=same)  # fmt: skip
+
+
+def _rising(*members: str, joint: bool = False) -> Same:
+    return Same(members, rising=True, joint=joint)
 
 
 _LEVEL3: dict[str, type[p.Payload]] = {
@@ -142,88 +167,98 @@ _POSITION: dict[str, type[p.Payload]] = {
     "position.change": p.PositionChange, "position.settlement": p.PositionSettlement,
     "position.adjustRiskLimit": p.PositionRiskLimit,
 }  # fmt: skip
+_ORDER = Same(("orderId", "type", "ts", "filledSize", "canceledSize"))
+_UTA_ORDER = Same(("oi", "eT", "U", "fS", "cS", "ti"))
+_UTA_EXECUTION = Same(("s", "ti", "oi"))
 _SNAPSHOT_MARKETS = (("data", "market"), ("data", "markets"), ("market",), ("markets",))
 
 TABLE: tuple[Topic, ...] = (
     _spot("/market/ticker", Argument.SYMBOLS, "ticker", "100 ms", "last trade and best bid and ask",
-          payloads={"*": p.Ticker}),
+          payloads={"*": p.Ticker}, same=_rising("sequence")),
     _spot("/market/ticker", Argument.ALL, "ticker_all", "100 ms", "the ticker of every symbol; the subject names it",
-          payloads={"*": p.Ticker}),
-    _spot("/spotMarket/level1", Argument.SYMBOLS, "level1", "10 ms", "best bid and ask", payloads={"*": p.Level1}),
+          payloads={"*": p.Ticker}, same=_rising("sequence")),
+    _spot("/spotMarket/level1", Argument.SYMBOLS, "level1", "10 ms", "best bid and ask", payloads={"*": p.Level1},
+          same=_rising("timestamp")),
     _spot("/spotMarket/level2Depth5", Argument.SYMBOLS, "depth5", "100 ms", "the 5 best levels of each side",
-          payloads={"*": p.Depth}),
+          payloads={"*": p.Depth}, same=_rising("timestamp")),
     _spot("/spotMarket/level2Depth50", Argument.SYMBOLS, "depth50", "100 ms", "the 50 best levels of each side",
-          payloads={"*": p.Depth}),
+          payloads={"*": p.Depth}, same=_rising("timestamp")),
     _spot("/market/level2", Argument.SYMBOLS, "level2", "real time", "every change of a price level",
-          payloads={"*": p.Level2Update}),
+          payloads={"*": p.Level2Update}, same=_rising("sequenceEnd")),
     _spot("/market/match", Argument.SYMBOLS, "match", "real time", "every trade", payloads={"*": p.Match},
-          recovery="/api/v1/market/histories"),
+          recovery="/api/v1/market/histories", same=Same(("sequence", "tradeId"))),
     _spot("/market/level3", Argument.SYMBOLS, "level3", "real time", "every order event, first generation",
-          payloads=_LEVEL3, legacy="withdrawn by KuCoin in 2021"),
+          payloads=_LEVEL3, legacy="withdrawn by KuCoin in 2021", same=_rising("sequence", joint=True)),
     _spot("/spotMarket/level3", Argument.SYMBOLS, "level3_v2", "real time", "every order event, second generation",
-          payloads=_LEVEL3_V2, legacy="withdrawn by KuCoin in 2021"),
+          payloads=_LEVEL3_V2, legacy="withdrawn by KuCoin in 2021", same=_rising("sequence", joint=True)),
     _spot("/market/candles", Argument.CANDLES, "candles", "real time", "the current candle", payloads={"*": p.Candles},
-          recovery="/api/v1/market/candles", call="symbol, …, type=type"),
+          recovery="/api/v1/market/candles", call="symbol, …, type=type", same=_rising("time")),
     _spot("/market/snapshot", Argument.SYMBOL, "snapshot", "2 s", "24-hour statistics of a symbol",
-          payloads={"*": p.Snapshot}),
+          payloads={"*": p.Snapshot}, same=_rising("sequence")),
     _spot("/market/snapshot", Argument.MARKET, "market_snapshot", "2 s", "24-hour statistics of a market's symbols",
           payloads={"*": p.Snapshot}, pushed_as=(PushedAs("/market/snapshot", "any", _SNAPSHOT_MARKETS),)),
     _spot("/callauction/level2Depth50", Argument.SYMBOL, "call_auction_depth50", "100 ms",
           "the 50 best levels during a call auction", payloads={"*": p.Depth},
-          pushed_as=(PushedAs("/spotMarket/level2Depth50", "same"),), only_when="a call auction runs"),
+          pushed_as=(PushedAs("/spotMarket/level2Depth50", "same"),), only_when="a call auction runs",
+          same=_rising("timestamp")),
     _spot("/callauction/callauctionData", Argument.SYMBOL, "call_auction", "100 ms", "the estimate of a call auction",
-          payloads={"*": p.CallAuction}, only_when="a call auction runs"),
+          payloads={"*": p.CallAuction}, only_when="a call auction runs", same=_rising("time")),
     Topic("/indicator/index", Argument.SYMBOLS, "index_price", "margin", False, "1 s", "the index price",
-          {"*": p.IndicatorPrice}),
+          {"*": p.IndicatorPrice}, same=_rising("timestamp")),
     Topic("/indicator/markPrice", Argument.SYMBOLS, "mark_price", "margin", False, "1 s", "the mark price",
-          {"*": p.IndicatorPrice}),
+          {"*": p.IndicatorPrice}, same=_rising("timestamp")),
     Topic("/margin/fundingBook", Argument.CURRENCIES, "funding_book", "margin", False, "real time",
-          "changes of the lending book", {"*": p.FundingBook}, legacy="absent from the current documentation"),
+          "changes of the lending book", {"*": p.FundingBook}, legacy="absent from the current documentation",
+          same=_rising("sequence")),
     Topic("/spotMarket/tradeOrdersV2", Argument.NONE, "orders", "spot", True, "real time",
-          "changes of your orders, with the state `received`", {"*": p.OrderChange}),
+          "changes of your orders, with the state `received`", {"*": p.OrderChange}, same=_ORDER),
     Topic("/spotMarket/tradeOrders", Argument.NONE, "orders_v1", "spot", True, "real time", "changes of your orders",
-          {"*": p.OrderChange}, (PushedAs("/spotMarket/tradeOrdersV2", "none", unless=(("type", "received"),)),)),
+          {"*": p.OrderChange}, (PushedAs("/spotMarket/tradeOrdersV2", "none", unless=(("type", "received"),)),),
+          same=_ORDER),
     Topic("/account/balance", Argument.NONE, "account_balance", "spot", True, "real time",
-          "changes of your balances", {"*": p.Balance}),
+          "changes of your balances", {"*": p.Balance},
+          same=Same(("accountId", "currency", "relationEventId", "total", "available", "hold"))),
     Topic("/spotMarket/advancedOrders", Argument.NONE, "stop_orders", "spot", True, "real time",
-          "changes of your stop orders", {"*": p.StopOrder}),
+          "changes of your stop orders", {"*": p.StopOrder}, same=Same(("orderId", "type", "ts"))),
     Topic("/margin/position", Argument.NONE, "margin_position", "margin", True, "4 s",
           "your debt ratio and the status of your cross margin position",
-          {"debt.ratio": p.DebtRatio, "position.status": p.PositionStatus}),
+          {"debt.ratio": p.DebtRatio, "position.status": p.PositionStatus}, same=_rising("timestamp")),
     Topic("/margin/isolatedPosition", Argument.SYMBOL, "isolated_margin_position", "margin", True, "real time",
           "your isolated margin position", {"*": p.IsolatedPosition}),
     Topic("/margin/loan", Argument.CURRENCY, "margin_loan", "margin", True, "real time", "your lending orders",
           {"*": p.LoanOrder}, legacy="absent from the current documentation"),
     _futures("/contractMarket/tickerV2", Argument.CONTRACT, "ticker", "real time", "best bid and ask",
-             payloads={"*": p.FuturesTickerV2}),
+             payloads={"*": p.FuturesTickerV2}, same=_rising("sequence")),
     _futures("/contractMarket/ticker", Argument.CONTRACT, "ticker_v1", "real time",
-             "last trade and best bid and ask", payloads={"*": p.FuturesTicker}),
+             "last trade and best bid and ask", payloads={"*": p.FuturesTicker}, same=_rising("sequence")),
     _futures("/contractMarket/level2Depth5", Argument.CONTRACT, "depth5", "100 ms",
-             "the 5 best levels of each side", payloads={"*": p.Depth}),
+             "the 5 best levels of each side", payloads={"*": p.Depth}, same=_rising("ts")),
     _futures("/contractMarket/level2Depth50", Argument.CONTRACT, "depth50", "100 ms",
-             "the 50 best levels of each side", payloads={"*": p.Depth}),
+             "the 50 best levels of each side", payloads={"*": p.Depth}, same=_rising("ts")),
     _futures("/contractMarket/level2", Argument.CONTRACT, "level2", "real time", "every change of a price level",
-             payloads={"*": p.FuturesLevel2Update}),
+             payloads={"*": p.FuturesLevel2Update}, same=_rising("sequence")),
     _futures("/contractMarket/execution", Argument.CONTRACT, "match", "real time", "every trade",
-             payloads={"*": p.FuturesMatch}, recovery="/api/v1/trade/history"),
+             payloads={"*": p.FuturesMatch}, recovery="/api/v1/trade/history", same=Same(("sequence", "tradeId"))),
     _futures("/contractMarket/limitCandle", Argument.CONTRACT_CANDLES, "candles", "1 s", "the current candle",
-             payloads={"*": p.FuturesCandles}, recovery="/api/v1/kline/query", call="contract, …, type=type"),
+             payloads={"*": p.FuturesCandles}, recovery="/api/v1/kline/query", call="contract, …, type=type",
+             same=_rising("time")),
     _futures("/contract/instrument", Argument.CONTRACT, "instrument", "mark price 1 s, funding rate 1 min",
              "mark and index price, funding rate",
-             payloads={"mark.index.price": p.MarkIndexPrice, "funding.rate": p.FundingRate}),
+             payloads={"mark.index.price": p.MarkIndexPrice, "funding.rate": p.FundingRate}, same=_rising("timestamp")),
     _futures("/contract/announcement", Argument.CONTRACT, "announcement", "every 8 hours",
              "begin and end of a funding settlement", payloads={"*": p.FundingSettlement},
              pushed_as=(PushedAs("/contract/announcement", "none", (("symbol",),)),)),
     _futures("/contract/announcement", Argument.NONE, "announcement", "every 8 hours",
              "begin and end of each funding settlement", payloads={"*": p.FundingSettlement}),
     _futures("/contractMarket/snapshot", Argument.CONTRACT, "snapshot", "5 s", "24-hour statistics",
-             payloads={"*": p.FuturesSnapshot}),
+             payloads={"*": p.FuturesSnapshot}, same=_rising("ts")),
     Topic("/contractMarket/tradeOrders", Argument.CONTRACT, "futures.orders", "futures", True, "real time",
-          "changes of your orders of one contract", {"*": p.FuturesOrderChange}),
+          "changes of your orders of one contract", {"*": p.FuturesOrderChange}, same=_ORDER),
     Topic("/contractMarket/tradeOrders", Argument.NONE, "futures.orders", "futures", True, "real time",
-          "changes of all your orders", {"*": p.FuturesOrderChange}, (PushedAs("/contractMarket/tradeOrders", "any"),)),
+          "changes of all your orders", {"*": p.FuturesOrderChange}, (PushedAs("/contractMarket/tradeOrders", "any"),),
+          same=_ORDER),
     Topic("/contractMarket/advancedOrders", Argument.NONE, "futures.stop_orders", "futures", True, "real time",
-          "changes of your stop orders", {"*": p.FuturesStopOrder}),
+          "changes of your stop orders", {"*": p.FuturesStopOrder}, same=Same(("orderId", "type", "ts"))),
     Topic("/contractAccount/wallet", Argument.NONE, "futures.wallet", "futures", True, "real time",
           "changes of your balances", {"*": p.Wallet}),
     Topic("/contract/position", Argument.CONTRACT, "futures.position", "futures", True, "real time",
@@ -235,41 +270,43 @@ TABLE: tuple[Topic, ...] = (
     Topic("/contract/crossLeverage", Argument.NONE, "futures.cross_leverage", "futures", True, "real time",
           "changes of the cross margin leverage", {"*": p.CrossLeverage}),
     _uta("ticker.SPOT", Argument.SYMBOLS, "ticker", "uta-spot", "on each trade",
-         "last trade and best bid and ask", p.UtaSpotTicker),
+         "last trade and best bid and ask", p.UtaSpotTicker, same=_rising("E")),
     _uta("ticker.FUTURES", Argument.CONTRACTS, "ticker", "uta-futures", "on each trade",
-         "last trade and best bid and ask", p.UtaFuturesTicker),
+         "last trade and best bid and ask", p.UtaFuturesTicker, same=_rising("E")),
     _uta("trade.SPOT", Argument.SYMBOL, "trades", "uta-spot", "real time", "every trade", p.UtaTrade,
-         recovery="/api/ua/v2/market/trade"),
+         recovery="/api/ua/v2/market/trade", same=Same(("E", "ti"))),
     _uta("trade.FUTURES", Argument.CONTRACT, "trades", "uta-futures", "real time", "every trade", p.UtaTrade,
-         recovery="/api/ua/v2/market/trade"),
+         recovery="/api/ua/v2/market/trade", same=Same(("E", "ti"))),
     _uta("kline.SPOT", Argument.CANDLES, "candles", "uta-spot", "1 s", "the current candle", p.UtaCandle,
-         call="symbol, …, type=type"),
+         call="symbol, …, type=type", same=_rising("O", "v")),
     _uta("kline.FUTURES", Argument.CONTRACT_CANDLES, "candles", "uta-futures", "1 s", "the current candle",
-         p.UtaCandle, call="contract, …, type=type"),
+         p.UtaCandle, call="contract, …, type=type", same=_rising("O", "v")),
     _uta("obu.SPOT", Argument.DEPTH, "book", "uta-spot", "1 real time; 5, 50 100 ms; increment 10 ms",
          "the best 1, 5 or 50 levels of each side, or the best 500 and their changes", p.UtaBook,
-         call="symbol, …, depth=depth"),
+         call="symbol, …, depth=depth", same=_rising("C")),
     _uta("obu.FUTURES", Argument.CONTRACT_DEPTH, "book", "uta-futures", "1 real time; 5, 50 100 ms; increment 10 ms",
          "the best 1, 5 or 50 levels of each side, or the best 500 and their changes", p.UtaBook,
-         call="contract, …, depth=depth"),
+         call="contract, …, depth=depth", same=_rising("C")),
     _uta("mark-price", Argument.CONTRACT, "mark_price", "uta-futures", "1 s",
-         "mark price, index price and open interest", p.UtaMarkPrice),
+         "mark price, index price and open interest", p.UtaMarkPrice, same=_rising("ts")),
     _uta("funding-fee", Argument.CONTRACTS, "funding_rate", "uta-futures", "1 min", "the funding rate",
          p.UtaFundingRate),
     _uta("funding-fee-all-symbols", Argument.NONE, "funding_rates", "uta-futures", "1 min",
          "the funding rates of all contracts", p.UtaFundingRates),
     _uta("callAuctionInfo", Argument.SYMBOL, "call_auction", "uta-spot", "100 ms", "the estimate of a call auction",
-         p.UtaCallAuction, only_when="a call auction runs"),
+         p.UtaCallAuction, only_when="a call auction runs", same=_rising("ts")),
     _uta("orderAll.UNIFIED", Argument.NONE, "orders", "uta", "real time", "changes of all your orders", p.UtaOrder,
-         pushed_as=(PushedAs("/uta/order.UNIFIED", "any"),)),
+         pushed_as=(PushedAs("/uta/order.UNIFIED", "any"),), same=_UTA_ORDER),
     _uta("order.UNIFIED", Argument.ANY_SYMBOL, "orders", "uta", "real time", "changes of your orders of one symbol",
-         p.UtaOrder, call="symbol, …", pushed_as=(PushedAs("/uta/orderAll.UNIFIED", "none", (("s",),)),)),
-    _uta("execution.UNIFIED", Argument.NONE, "executions", "uta", "real time", "your trades", p.UtaExecution),
+         p.UtaOrder, call="symbol, …", pushed_as=(PushedAs("/uta/orderAll.UNIFIED", "none", (("s",),)),),
+         same=_UTA_ORDER),
+    _uta("execution.UNIFIED", Argument.NONE, "executions", "uta", "real time", "your trades", p.UtaExecution,
+         same=_UTA_EXECUTION),
     _uta("execution.lite.UNIFIED", Argument.NONE, "executions", "uta", "real time", "your trades, without their fees",
-         p.UtaExecutionLite, call="lite=True"),
+         p.UtaExecutionLite, call="lite=True", same=_UTA_EXECUTION),
     *(_uta(f"execution.lite.{kind}", Argument.NONE, "executions", "uta", "real time",
            f"your trades, of the type {kind}, without their fees", p.UtaExecutionLite,
-           call=f'lite=True, trade_type="{kind}"')
+           call=f'lite=True, trade_type="{kind}"', same=_UTA_EXECUTION)
       for kind in ("SPOT", "ISOLATED", "CROSS", "FUTURES")),
     *(_uta(f"balance.{kind}", Argument.NONE, "balances", "uta", "real time",
            f"changes of your balances in the account {kind}", p.UtaBalance, call=f'"{kind}"')

@@ -32,6 +32,7 @@ class Blaster:
 
     Attributes:
         go: set when the client has read the warm-up.
+        all_there: reached by a connection when all its topics are subscribed.
         settled: for each connection, seconds from its welcome to its last ack so far.
     """
 
@@ -40,6 +41,7 @@ class Blaster:
         self.go = threading.Event()
         self.settled: list[float] = []
         self.connections: list[socket.socket] = []
+        self.all_there = threading.Barrier(load.connections)
         self._context: ssl.SSLContext | None = None
         if load.tls:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -108,6 +110,7 @@ class _Feed:
         self._blaster.settled.append(0.0)
         while self._topics < load.topics:
             self._answer(1.0)
+        self._blaster.all_there.wait()
         self._blast(load.warmup)
         while not self._blaster.go.is_set():
             self._answer(0.01)

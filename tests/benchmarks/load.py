@@ -28,6 +28,7 @@ class Load:
         burst: messages in one send, where there is a pace.
         stamped: whether each message carries the instant at which it was sent.
         tls: whether the feed is encrypted.
+        connections: how many connections the client makes; each is sent all messages, and all begin together.
     """
 
     feed: str = "ticker"
@@ -38,6 +39,7 @@ class Load:
     burst: int = 1
     stamped: bool = False
     tls: bool = False
+    connections: int = 1
 
     @property
     def total(self) -> int:

@@ -126,6 +126,21 @@ def _feeds(size: Size) -> list[Entry]:
     ]
 
 
+def _redundancy(size: Size) -> list[Entry]:
+    pace, burst = 1_000, 5
+    count = int(pace * size.seconds) * burst
+    load = Load(topics=200, count=count, warmup=count // 10 // burst * burst, pace=pace, burst=burst)
+    return [
+        _entry(
+            client,
+            replace(load, connections=connections),
+            f"{client}, {connections} connection{'s' * (connections > 1)}",
+        )
+        for client in ("Stream callback", "Stream inline", "Stream payload")
+        for connections in (1, 2)
+    ]
+
+
 def _latest(size: Size) -> list[Entry]:
     load = Load(count=size.messages, warmup=min(20_000, size.messages))
     return [_entry("Stream payload", load), _entry("Stream latest", load, pause=_APART)]
@@ -210,6 +225,11 @@ SCENARIOS: dict[str, Scenario] = {
         (Column("cpu", "CPU µs each sent", ".2f", ratio=True), _RATE, Column("delivered", "taken", ",.0f")),
         _latest,
     ),
+    "redundancy": Scenario(
+        "5,000 tickers a second over 200 topics, over one connection or two (callbacks: a subscription each)",
+        (_CPU,),
+        _redundancy,
+    ),
     "memory": Scenario("Memory, after many messages and for each that waits", _MEMORY_COLUMNS, _memory, runs=3),
     "reconnect": Scenario(
         "300 topics after a cut: from the new welcome to the last ack",
@@ -242,6 +262,7 @@ TARGETS: tuple[Target, ...] = (
     Target("paced", "cpu", "Stream inline", "websocket-client + orjson", 0.8, least=False),
     Target("paced", "p50", "Stream payload", "websockets.sync + orjson", 0.75, least=False),
     Target("paced", "cpu", "Stream payload", "websockets.sync + orjson", 0.75, least=False),
+    Target("redundancy", "cpu", "Stream callback, 2 connections", "Stream callback, 1 connection", 1.9, least=False),
     Target("memory", "growth", "memory of Stream", "", 5e6, least=False, form=",.0f", unit=" bytes"),
     Target("memory", "beside", "queued in Stream", "", 700, least=False, form=",.0f", unit=" bytes"),
     Target("reconnect", "seconds", "Stream", "", 0.1, least=False, form=".4f", unit=" s"),

@@ -58,6 +58,9 @@ TABLE = {
         ),
         endless=(), needs="flask",
     ),
+    "redundant.py": Example(
+        ("connected: spot public connection 1 ",), (r"\d+ trades and \d+ copies, 1 connections were lost, no gap$",)
+    ),
     "graceful_shutdown.py": Example(
         ("working; Ctrl-C ends it$",),
         (r"/market/match:BTC-USDT: all \d+ trades handled$", "nothing left behind$"),

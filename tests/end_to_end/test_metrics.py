@@ -25,15 +25,15 @@ COUNTERS = {
     f"kucoin_sync_{name}_total"
     for name in (
         "messages", "bytes", "dropped_messages", "unrouted_messages", "unreadable_frames", "unknown_frames",
-        "misfit_payloads", "connects", "reconnects", "disconnects", "failed_attempts", "book_resyncs",
+        "misfit_payloads", "connects", "reconnects", "disconnects", "failed_attempts", "copies", "book_resyncs",
         "book_snapshots",
     )
 }  # fmt: skip
 GAUGES = {
     f"kucoin_sync_{name}"
     for name in (
-        "open", "pending_messages", "subscriptions", "topics", "connections", "books", "ready_books",
-        "pong_latency_seconds", "lag_seconds", "queue_delay_seconds",
+        "open", "pending_messages", "subscriptions", "topics", "connections", "redundant_topics", "books",
+        "ready_books", "pong_latency_seconds", "lag_seconds", "queue_delay_seconds",
     )
 }  # fmt: skip
 

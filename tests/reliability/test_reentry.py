@@ -568,8 +568,12 @@ def of_recorder(world: World) -> list[Call]:
     return [be_told, lambda: (recorder.stats(), repr(recorder)), recorder.close]
 
 
-def of_stream(world: World) -> list[Call]:
-    stream = world.keep(Stream(**world.server.stream_options, limits=FREE))
+def of_redundant_stream(world: World) -> list[Call]:
+    return of_stream(world, redundancy=2)
+
+
+def of_stream(world: World, **options: Any) -> list[Call]:
+    stream = world.keep(Stream(**world.server.stream_options, limits=FREE, **options))
     taken = stream.subscribe(world.topic(), timeout=LIMIT)
 
     def open_all() -> None:
@@ -581,7 +585,7 @@ def of_stream(world: World) -> list[Call]:
     return [open_all, taken.close, lambda: (stream.stats(), repr(stream)), stream.close]
 
 
-@pytest.mark.parametrize("of", [of_subscription, of_tunnel, of_book, of_recorder, of_stream])
+@pytest.mark.parametrize("of", [of_subscription, of_tunnel, of_book, of_recorder, of_stream, of_redundant_stream])
 def test_each_method_may_be_called_inside_one_of_the_same_object(
     world: World, rng: random.Random, of: Callable[[World], list[Call]]
 ) -> None:

@@ -64,6 +64,26 @@ def second_connection(world: World) -> Iterator[None]:
     world.flows(second, OTHER)
 
 
+def redundant_subscribe(world: World) -> Iterator[None]:
+    stream = world.stream(redundancy=2)
+    yield
+    subscription = world.call(lambda: stream.subscribe(ETH, timeout=LIMIT))
+    until(lambda: stream.stats()["redundant_topics"], "the topic is not on two connections")
+    yield
+    world.flows(subscription)
+
+
+def redundant_reconnect(world: World) -> Iterator[None]:
+    stream = world.stream(redundancy=2)
+    subscription = stream.subscribe(ETH)
+    until(lambda: stream.stats()["redundant_topics"], "the topic is not on two connections")
+    yield
+    world.server.connections[0].drop()
+    world.events.wait(Resubscribed, timeout=LIMIT)
+    yield
+    world.flows(subscription)
+
+
 def move_from_a_full_connection(world: World) -> Iterator[None]:
     stream = world.stream()
     first = stream.subscribe(*(f"/market/ticker:A{number}-USDT" for number in range(FULL - 1)))
@@ -262,6 +282,8 @@ OPERATIONS: dict[str, Callable[[World], Iterator[None]]] = {
         first_subscribe,
         several_kinds,
         second_connection,
+        redundant_subscribe,
+        redundant_reconnect,
         move_from_a_full_connection,
         tunnel,
         callback,
@@ -284,6 +306,7 @@ UTA_OPERATIONS = {each.__name__: each for each in (uta_first_subscribe, uta_seve
 SHORT = {
     "first_subscribe",
     "second_connection",
+    "redundant_subscribe",
     "tunnel",
     "callback",
     "reconnect",

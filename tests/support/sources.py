@@ -59,6 +59,7 @@ class Connection:
         self.over = False
         self.last_error = None
         self.epoch = number
+        self.endpoint = ""
         self.thread = threading.current_thread()
         Connection.made.append(self)
 
@@ -66,7 +67,9 @@ class Connection:
         return key in self.active
 
     def start(self) -> None: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.over = True
+
     def subscribe(self, keys: Iterable[TopicKey]) -> None:
         self.wanted.update(keys)
 

@@ -13,16 +13,18 @@ from ..reading import reader
 __all__ = ["call_back", "call_inline", "iterate_items", "iterate_latest", "iterate_payloads", "open_stream"]
 
 
-def open_stream(job: Job) -> Stream:
+def open_stream(job: Job, redundancy: int = 1) -> Stream:
     """Return a stream to the blaster; it may subscribe as often as it likes."""
     limits = Limits(commands_per_10s=100_000)
     uta = {"uta_spot_url": job.feed_url, "uta_futures_url": job.feed_url}
-    return Stream(rest_url=job.rest_url, ssl_context=job.context(), limits=limits, **uta)
+    return Stream(rest_url=job.rest_url, ssl_context=job.context(), limits=limits, redundancy=redundancy, **uta)
 
 
 def _subscribe(job: Job, overflow: str = "raise") -> Subscription:
     """Subscribe all topics at once, with room for every message: none may be lost."""
-    return open_stream(job).subscribe(*job.load.topic_names(), maxsize=job.load.total, overflow=overflow)
+    return open_stream(job, job.load.connections).subscribe(
+        *job.load.topic_names(), maxsize=job.load.total, overflow=overflow
+    )
 
 
 def iterate_payloads(job: Job, meter: Meter) -> None:
@@ -58,7 +60,7 @@ def call_inline(job: Job, meter: Meter) -> None:
 
 def _call(job: Job, meter: Meter, *, inline: bool) -> None:
     read = reader("payloads", job.load, meter)
-    stream = open_stream(job)
+    stream = open_stream(job, job.load.connections)
     for topic in job.load.topic_names():
         stream.subscribe(topic, callback=read, inline=inline, maxsize=job.load.total, timeout=0)
     threading.Event().wait()  # the last message ends the process

@@ -1,0 +1,53 @@
+"""What a merge knows of its connections, and what waits for their proofs; see `merge`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..protocol.message import EnvelopePrefix
+from ..protocol.session_events import TopicKey
+from .merged_topic import MergedTopic, Side
+
+__all__ = ["Carrier", "MergeMember", "Wait"]
+
+
+class Carrier(Protocol):
+    """A connection; see `source.MessageSource`."""
+
+    epoch: int
+
+    def prove(self) -> None: ...
+
+
+class Wait:
+    """Something that waits for proofs: confirmed keys, or the held pushes of one topic."""
+
+    __slots__ = ("keys", "member", "one_is_enough", "pending", "side", "topic")
+
+    def __init__(
+        self,
+        member: MergeMember,
+        pending: set[MergeMember],
+        keys: tuple[TopicKey, ...] = (),
+        topic: MergedTopic | None = None,
+        side: Side | None = None,
+    ) -> None:
+        self.member = member
+        self.pending = pending  # whose proofs are missing
+        self.one_is_enough = False  # of these proofs
+        self.keys = keys
+        self.topic = topic
+        self.side = side
+
+
+class MergeMember:
+    """What a merge knows of one connection."""
+
+    def __init__(self, source: Carrier) -> None:
+        self.source = source
+        self.live = False
+        self.acked: set[TopicKey] = set()
+        self.unproven: set[TopicKey] = set()
+        self.known: dict[EnvelopePrefix, tuple[MergedTopic, Side]] = {}  # a cache
+        self.asked: list[Wait] = []  # what waits for the proof that was asked for
+        self.unasked: list[Wait] = []  # what waits for the next one

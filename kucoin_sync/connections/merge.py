@@ -1,0 +1,383 @@
+"""Merge connections that carry the same topics: deliver each push once, when it first comes, and in order.
+
+Two connections do that for a while when a fresh one replaces an old one (a rotation), and for good when each topic is
+subscribed on two of them (`Stream(redundancy=2)`). `merged_topic` has the rules for one topic. This module knows which
+connections there are, what they have proved, and how what is accepted is delivered:
+1. A proof is a pong: it shows that a connection has delivered everything that was sent to it before the ping.
+2. A key that a connection has just subscribed is unproven until another connection, on which it is proven, has proved
+   that much. From then on the connection has all that was not delivered yet, so any other one may be lost. If no other
+   connection has the key proven, all of them have to prove that much.
+3. A loss leaves a gap if no other live connection has one of its keys, proven. Then the epoch rises, else it stays.
+4. No lock is held during delivery. If several connections receive at once, one thread delivers the pushes of all, in
+   the order in which they were accepted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+from ..protocol.envelopes import Push, Pushes, RawPush, channel_of
+from ..protocol.sameness import comparison_of
+from ..protocol.session_events import TopicKey
+from .members import Carrier, MergeMember, Wait
+from .merged_topic import ACCEPTED, COPY, HELD, MergedTopic, Side, Tally
+from .ordered_delivery import OrderedDelivery
+
+__all__ = ["Merge"]
+
+_MAX_TOPICS = 20_000  # topics and subjects
+_MAX_PREFIXES = 4096  # envelope prefixes of one connection whose topic is cached
+_MAX_LATE = 100_000  # pushes of the last connection after which the merge ends
+
+_Channel: TypeAlias = "tuple[str | None, str | None, str | None]"  # topic, subject, tunnel
+
+
+class Merge:
+    """Merges the pushes of connections; called on the I/O threads of all.
+
+    The methods that change what there is to deliver or to ask need a call of `flush` afterwards, without any lock.
+
+    Args:
+        deliver: takes pushes; called by one thread at a time, without a lock held.
+        epochs: yields rising epoch numbers.
+        lasting: whether the merge goes on when only one connection is left.
+
+    Attributes:
+        over: the last connection may bypass this merge from now on.
+    """
+
+    def __init__(self, deliver: Callable[[Pushes], object], epochs: Iterator[int], *, lasting: bool = False) -> None:
+        self.over = False
+        self._tally = Tally()
+        self._epochs = epochs
+        self._lasting = lasting
+        self._lock = threading.Lock()  # guards all of the following; not held during any call out
+        self._members: dict[Carrier, MergeMember] = {}
+        self._topics: dict[_Channel, MergedTopic] = {}
+        self._alone = False  # only one connection is left, in a merge that does not last
+        self._late = 0  # pushes since then
+        self._asks_due = False  # whether a proof may have to be asked for
+        self._output = OrderedDelivery(deliver, self._lock)
+
+    # What happens to connections
+
+    def add(self, source: Carrier, keys: Iterable[TopicKey] = (), *, live: bool = False) -> None:
+        """Add a connection. One that is live has `keys`, and has begun before all others."""
+        with self._lock:
+            self._members[source] = member = MergeMember(source)
+            member.live, member.acked = live, set(keys) if live else set()
+            for topic in self._topics.values():
+                topic.add(member, live=live, placed=live)
+
+    def join(self, source: Carrier, keys: Iterable[TopicKey]) -> None:
+        """Note that a connection was made, which wants `keys`; set its epoch."""
+        with self._lock:
+            member = self._members.get(source)
+            if member is None:
+                return
+            others = self._others(member)
+            member.live, member.acked = True, set()
+            member.unproven = set(keys) if others else set()
+            for topic in self._topics.values():
+                topic.add(member, live=True, placed=not others)
+            member.known.clear()
+            if not self._lasting:
+                source.epoch = next(self._epochs)
+                return
+            if not others:
+                self._output.epoch = next(self._epochs)
+            source.epoch = self._output.epoch
+
+    def expect(self, keys: Iterable[TopicKey]) -> None:
+        """Note that further keys are about to be subscribed."""
+        keys = set(keys)
+        with self._lock:
+            for member in self._members.values():
+                if self._others(member):
+                    member.unproven |= keys
+
+    def acked(self, source: Carrier, keys: tuple[TopicKey, ...]) -> tuple[TopicKey, ...]:
+        """Note that the server has confirmed keys on a connection.
+
+        Returns:
+            The keys to tell of: in a merge that lasts, those that no other connection carries already.
+        """
+        with self._lock:
+            member = self._members.get(source)
+            if member is None or not member.live:
+                return keys
+            others = self._others(member) if self._lasting else []
+            untold = tuple(key for key in keys if not any(key in other.acked for other in others))
+            member.acked.update(keys)
+            fresh: list[Push] = []
+            self._wait(Wait(member, set(self._others(member)), keys), fresh)
+            self._output.put(fresh)
+            return untold
+
+    def interrupted(self, source: Carrier, keys: Iterable[TopicKey]) -> None:
+        """Note that keys were unsubscribed on one connection, and are about to be subscribed again."""
+        keys = set(keys)
+        with self._lock:
+            member = self._members.get(source)
+            if member is None:
+                return
+            member.acked -= keys
+            member.unproven |= keys
+            for topic in self._topics_of({key.topic for key in keys}):
+                topic.sides[member].placed = False
+
+    def begin_again(self, topic: str) -> None:
+        """Deliver the next snapshot of a topic whatever its position, because it was asked for."""
+        with self._lock:
+            for each in self._topics_of({topic}):
+                each.again = True
+
+    def forget(self, keys: Iterable[TopicKey]) -> None:
+        """Forget keys that are not wanted any more."""
+        keys = set(keys)
+        with self._lock:
+            for member in self._members.values():
+                member.acked -= keys
+                member.unproven -= keys
+            self._remove_topics({key.topic for key in keys})
+
+    def lose(self, source: Carrier) -> list[TopicKey]:
+        """Note that a connection was lost; return its keys that no other connection has without a gap."""
+        with self._lock:
+            member = self._members.get(source)
+            if member is None or not member.live:
+                return []
+            return self._lose(member)
+
+    def leave(self, source: Carrier) -> None:
+        """Note that a connection has ended for good."""
+        with self._lock:
+            member = self._members.pop(source, None)
+            if member is None:
+                return
+            if member.live:
+                self._lose(member)
+            for topic in set(self._topics.values()):
+                topic.remove(member)
+            self._alone = len(self._members) == 1 and not self._lasting
+            if self._alone:
+                (last,) = self._members.values()
+                self._topics = {key: each for key, each in self._topics.items() if not each.is_caught_up(last)}
+
+    def proved(self, source: Carrier, *, answered: bool = True, leaves: bool = False) -> None:
+        """Note that a connection has delivered everything sent before it was asked, or that its answer is overdue.
+
+        Args:
+            leaves: whether the connection leaves now, because another one has replaced it.
+        """
+        with self._lock:
+            member = self._members.get(source)
+            if member is None:
+                return
+            waits, member.asked = member.asked, []
+            if leaves:
+                waits, member.unasked = waits + member.unasked, []
+            fresh: list[Push] = []
+            for wait in waits:
+                if answered or wait.topic is not None:
+                    wait.pending.discard(member)
+                    if answered and wait.one_is_enough:
+                        wait.pending.clear()
+                    self._end_if_proved(wait, fresh)
+                else:
+                    member.unasked.append(wait)
+            self._output.put(fresh)
+
+    @property
+    def copies(self) -> int:
+        """How many pushes were not delivered, because another connection has brought them."""
+        return self._tally.copies
+
+    @property
+    def redundant(self) -> set[TopicKey]:
+        """The keys that at least two live connections have, proven. Takes no lock."""
+        once: set[TopicKey] = set()
+        twice: set[TopicKey] = set()
+        for member in list(self._members.values()):
+            keys = member.acked - member.unproven
+            twice |= once & keys
+            once |= keys
+        return twice
+
+    # Pushes
+
+    def bring(self, source: Carrier, pushes: Pushes) -> None:
+        """Take pushes of one connection, and deliver what is accepted."""
+        with self._lock:
+            member = self._members.get(source)
+            if member is None:
+                return
+            fresh: list[Push] = []
+            try:
+                if self._alone:
+                    self._catch_up(member, pushes, fresh)
+                elif self._take(member, pushes, fresh) == len(fresh) == len(pushes):
+                    # Nothing was left out, and nothing that was held is among it: pass on the batch as it came.
+                    self._output.put_batch(pushes, fresh)
+                    fresh = []
+            except BaseException:  # such as MemoryError
+                self._raise_epoch()  # a push may count as delivered, and not be among `fresh`
+                raise
+            finally:
+                self._output.put(fresh)
+            ready = self._output.take_turn()
+            flush = self._asks_due or self._alone
+        if ready is not None:
+            self._output.deliver(ready)
+        else:
+            self._output.wait_if_behind()
+        if flush:
+            self.flush()
+
+    def flush(self) -> None:
+        """Ask for proofs that are needed, and deliver what was accepted."""
+        with self._lock:
+            self._asks_due = False
+            asking = [each for each in self._members.values() if each.live and each.unasked and not each.asked]
+            for member in asking:
+                member.asked, member.unasked = member.unasked, []
+            ready = self._output.take_turn()
+        for member in asking:
+            member.source.prove()
+        self._output.deliver(ready)
+        if self._alone:
+            with self._lock:
+                self.over = not self._topics and self._output.is_empty
+
+    # Under the lock
+
+    def _others(self, member: MergeMember) -> list[MergeMember]:
+        """Return the other live connections."""
+        return [other for other in self._members.values() if other.live and other is not member]
+
+    def _take(self, member: MergeMember, pushes: Pushes, fresh: list[Push]) -> int:
+        """Take pushes; return how many of them were accepted."""
+        known, accepted = member.known, 0
+        for push in pushes:
+            found = known.get(push.prefix) if type(push) is RawPush else None
+            topic, side = found or self._find(member, push, fresh)
+            result = topic.take(side, push, fresh)
+            if result == ACCEPTED:
+                accepted += 1
+            elif result == HELD and not side.waits:
+                side.waits = True
+                self._wait(Wait(member, set(self._others(member)), topic=topic, side=side), fresh)
+        return accepted
+
+    def _find(self, member: MergeMember, push: Push, fresh: list[Push]) -> tuple[MergedTopic, Side]:
+        """Return the topic and subject of a push, and the side of a connection."""
+        name, subject = channel_of(push)
+        tunnel = None if isinstance(push, RawPush) else push.tunnel_id
+        topic = self._topics.get((name, subject, tunnel))
+        if topic is None:
+            if len(self._topics) >= _MAX_TOPICS:
+                self._remove_older_half(fresh)
+            comparison = comparison_of(name)
+            shared = name, "" if comparison.joint else subject, tunnel
+            topic = self._topics.setdefault(shared, MergedTopic(comparison, self._tally))
+            self._topics[name, subject, tunnel] = topic
+            for each in self._members.values() if not topic.sides else ():
+                topic.add(each, live=each.live, placed=not each.unproven or not self._others(each))
+        side = topic.sides[member]
+        if isinstance(push, RawPush):
+            if len(member.known) >= _MAX_PREFIXES:
+                member.known.clear()
+            member.known[push.prefix] = topic, side
+        return topic, side
+
+    def _catch_up(self, member: MergeMember, pushes: Pushes, fresh: list[Push]) -> None:
+        """Take pushes of the last connection: what it owes is left out, and each topic ends when it owes nothing."""
+        self._late += len(pushes)
+        if self._late >= _MAX_LATE:
+            self._topics.clear()
+        for push in pushes:
+            name, subject = channel_of(push)
+            channel = name, subject, None if isinstance(push, RawPush) else push.tunnel_id
+            topic = self._topics.get(channel)
+            if topic is None:
+                fresh.append(push)
+                continue
+            result = topic.take(topic.sides[member], push, fresh)
+            if result != COPY or topic.is_caught_up(member):
+                del self._topics[channel]
+
+    def _topics_of(self, names: set[str]) -> list[MergedTopic]:
+        return [topic for (name, _, _), topic in self._topics.items() if name in names]
+
+    def _remove_topics(self, names: set[str]) -> None:
+        self._topics = {channel: topic for channel, topic in self._topics.items() if channel[0] not in names}
+        for member in self._members.values():
+            member.known.clear()
+
+    def _remove_older_half(self, fresh: list[Push]) -> None:
+        """Bound the memory. Copies of what was delivered in the removed topics are delivered, too."""
+        names = {name for name, _, _ in list(self._topics)[: len(self._topics) // 2] if name is not None}
+        for topic in self._topics_of(names):
+            for side in topic.sides.values():
+                topic.place(side, fresh)
+        self._remove_topics(names)
+
+    def _lose(self, member: MergeMember) -> list[TopicKey]:
+        others = self._others(member)
+        keys = member.acked
+        gap = [key for key in keys if not any(key in each.acked and key not in each.unproven for each in others)]
+        waits = member.asked + member.unasked
+        member.live, member.acked, member.unproven, member.asked, member.unasked = False, set(), set(), [], []
+        member.known.clear()
+        fresh: list[Push] = []
+        for other in others:
+            other.asked = [wait for wait in other.asked if wait.member is not member]
+            other.unasked = [wait for wait in other.unasked if wait.member is not member]
+        for topic in set(self._topics.values()):
+            topic.lose(member, fresh)
+        for wait in waits:
+            wait.pending.discard(member)
+            self._end_if_proved(wait, fresh)
+        if gap and self._lasting:
+            for topic in self._topics_of({key.topic for key in gap}):
+                topic.again = True  # whoever keeps a book needs a snapshot
+            self._raise_epoch()
+            for other in others:
+                other.unproven.difference_update(gap)
+        if not others and self._lasting:
+            self._topics.clear()
+        self._output.put(fresh)
+        return gap
+
+    def _raise_epoch(self) -> None:
+        """Have all that comes from now on show that something may be missing before it."""
+        self._output.epoch = next(self._epochs)
+        for member in self._members.values():
+            if member.live:
+                member.source.epoch = self._output.epoch
+
+    def _wait(self, wait: Wait, fresh: list[Push]) -> None:
+        """Have something wait for proofs."""
+        keys = wait.keys or tuple(wait.member.unproven)
+        proven = {each for each in wait.pending if all(key in each.acked and key not in each.unproven for key in keys)}
+        if proven:
+            wait.pending, wait.one_is_enough = proven, True
+        self._asks_due = True
+        for other in wait.pending:
+            other.unasked.append(wait)
+        self._end_if_proved(wait, fresh)
+
+    def _end_if_proved(self, wait: Wait, fresh: list[Push]) -> None:
+        """End a wait if no proof is missing: accept what was held for it."""
+        if wait.pending:
+            return
+        member = wait.member
+        if wait.topic is not None and wait.side is not None:
+            wait.topic.place(wait.side, fresh)
+            return
+        member.unproven.difference_update(wait.keys)
+        names = {key.topic for key in wait.keys}
+        for topic in self._topics_of(names) if member.unproven else self._topics.values():
+            topic.place(topic.sides[member], fresh)

@@ -148,7 +148,8 @@ class AccountKeeper(Followed):
             self._subscription_manager.private_watcher = None
         for follower in self.followers.values():
             for subscription in follower.subscriptions:
-                subscription.close()
+                if not subscription.closed:
+                    subscription.close()
         threads = [] if self._thread is None else [self._thread]
         threads += self._calls.close()
         self._queue.put(lambda now: None)

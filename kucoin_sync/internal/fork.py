@@ -60,6 +60,7 @@ class _ForkState:
         self.lock = threading.RLock()
         self.sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self.registered: weakref.WeakKeyDictionary[ForkAware, None] = weakref.WeakKeyDictionary()  # oldest first
+        self.registered_first: list[ForkAware] = []
         self.hooks_installed = False
         self.log_lock = threading.RLock()  # held while a line is logged
         self._log_locked = False  # whether the fork in progress holds `log_lock`
@@ -111,6 +112,8 @@ class _ForkState:
         self.lock, self.log_lock = threading.RLock(), threading.RLock()
         for sock in list(self.sockets):
             sock.close()
+        for fork_aware in self.registered_first:
+            fork_aware.after_fork()
         for fork_aware in reversed(list(self.registered)):  # a stream is reset after the objects that it made
             fork_aware.after_fork()
 
@@ -138,11 +141,18 @@ def detect_fork() -> None:
         _state.detect_fork()
 
 
-def register(fork_aware: ForkAware) -> None:
-    """Call `fork_aware.after_fork()` in each child while the object exists; objects registered later come first."""
+def register(fork_aware: ForkAware, *, first: bool = False) -> None:
+    """Call `fork_aware.after_fork()` in each child while the object exists; objects registered later come first.
+
+    Args:
+        first: for an object that lives as long as the process: it comes before all others, whose hooks may use it.
+    """
     detect_fork()
     with _state.lock:
-        _state.registered[fork_aware] = None
+        if first:
+            _state.registered_first.append(fork_aware)
+        else:
+            _state.registered[fork_aware] = None
 
 
 # The next two return the lock itself. A lock that the generator of a `contextmanager` takes stays held if a signal

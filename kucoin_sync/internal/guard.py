@@ -47,7 +47,7 @@ class _LogLocks:
     """
 
     def __init__(self) -> None:
-        register(self)
+        register(self, first=True)
 
     def after_fork(self) -> None:
         """Replace each lock that a thread of the parent held: nobody would release it."""

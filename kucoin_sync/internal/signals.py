@@ -92,7 +92,7 @@ class _DeferredCalls:
         self._run_lock = threading.Lock()  # held by the thread that makes the calls
         self._runner = 0  # the identifier of that thread
         self._thread: threading.Thread | None = None  # the last one that was started
-        fork.register(self)
+        fork.register(self, first=True)
 
     def after_fork(self) -> None:
         """Keep the queued calls for the next use: the thread that made them exists in the parent only."""

@@ -578,6 +578,29 @@ def test_a_fork_while_another_thread_closes_the_stream_leaves_it_closed_in_the_c
     assert len(server.handshakes) == 1
 
 
+def test_an_account_that_was_closed_does_not_hold_up_a_child(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "_WAIT_TIMEOUT", 10 * LIMIT)
+    stream = make_stream()
+    account = stream.account(rest_lag=0)
+    stream.close()
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with signals._deferred._run_lock:
+            held.set()
+            over.wait(10 * LIMIT)
+
+    holder = Task(hold)
+    reached(held, "the lock is not held")
+    with child(lambda say: say(stream.closed)) as forked:
+        assert forked.hear() is True
+    over.set()
+    holder.result()
+    assert not account.ready
+
+
 def test_a_stream_that_was_closed_stays_closed(server: KucoinServer, make_stream: MakeStream) -> None:
     stream = make_stream()
     subscription = stream.subscribe(ETH)

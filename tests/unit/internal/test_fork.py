@@ -24,10 +24,10 @@ fork.install_fork_hooks()
 
 
 class Registered:
-    def __init__(self, name: str, told: list[str]) -> None:
+    def __init__(self, name: str, told: list[str], **options: bool) -> None:
         self._name = name
         self._told = told
-        fork.register(self)
+        fork.register(self, **options)
 
     def after_fork(self) -> None:
         self._told.append(self._name)
@@ -41,6 +41,16 @@ def test_a_child_resets_the_objects_that_still_exist_newest_first() -> None:
     with child(lambda say: say(told)) as forked:
         assert forked.hear() == ["message_queue", "stream"]
     assert not told
+
+
+def test_what_the_hooks_of_others_use_is_reset_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(fork._state, "registered_first", [*fork._state.registered_first])
+    first = Registered("deferred calls", told, first=True)
+    later = Registered("stream", told)
+    with child(lambda say: say(told)) as forked:
+        assert forked.hear() == ["deferred calls", "stream"]
+    del first, later
 
 
 def test_a_child_closes_the_noted_sockets_and_no_others() -> None:

@@ -147,9 +147,8 @@ class AccountKeeper(Followed):
         if self._subscription_manager.private_watcher is self:
             self._subscription_manager.private_watcher = None
         for follower in self.followers.values():
-            for subscription in follower.subscriptions:
-                if not subscription.closed:
-                    subscription.close()
+            for subscription in [each for each in follower.subscriptions if not each.closed]:
+                subscription.close()
         threads = [] if self._thread is None else [self._thread]
         threads += self._calls.close()
         self._queue.put(lambda now: None)

@@ -40,9 +40,9 @@ def examples(number: int) -> int:
 
 
 def sample_of_rows(items: Sequence[pytest.Item]) -> set[pytest.Item]:
-    """Return the tests to run: of the `long` rows of one test a third, at least three; all of them in a thorough run.
+    """Return the tests to run: of the `long` rows of one test a quarter, at least two; all of them in a thorough run.
 
-    The same rows are chosen in each run. They are a random sample, as a row in three could miss all rows of one kind.
+    The same rows are chosen in each run. They are a random sample, as each fourth row could miss all rows of one kind.
     """
     kept, rows = set(items), defaultdict(list)
     for item in items:
@@ -52,5 +52,5 @@ def sample_of_rows(items: Sequence[pytest.Item]) -> set[pytest.Item]:
         if not THOROUGH:
             of_test.sort(key=lambda item: item.nodeid)
             kept.difference_update(of_test)
-            kept.update(random.Random(name).sample(of_test, min(len(of_test), max(3, len(of_test) // 3))))
+            kept.update(random.Random(name).sample(of_test, min(len(of_test), max(2, len(of_test) // 4))))
     return kept

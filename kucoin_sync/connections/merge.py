@@ -379,5 +379,10 @@ class Merge:
             return
         member.unproven.difference_update(wait.keys)
         names = {key.topic for key in wait.keys}
+        dropped = False
         for topic in self._topics_of(names) if member.unproven else self._topics.values():
+            dropped |= topic.begin_with(topic.sides[member])
             topic.place(topic.sides[member], fresh)
+        if dropped:  # what was asked before does not prove that this connection has brought what was dropped
+            member.unasked, member.asked = member.asked + member.unasked, []
+            self._asks_due = True

@@ -150,6 +150,21 @@ class MergedTopic:
                 return COPY
         return self._take_rising(side, value, push, fresh)
 
+    def begin_with(self, side: Side) -> bool:
+        """Begin with one connection if none is placed: drop what the others hold, and return whether they did.
+
+        That is older than what this connection began with, or this connection brings it, too. Pushes with positions
+        tell by these which of both it is.
+        """
+        live = [each for each in self.sides.values() if each.live]
+        holding = [each for each in live if each is not side and each.held]
+        if self._rising or any(each.placed for each in live) or not holding:
+            return False
+        for each in holding:
+            self._holding -= 1
+            each.held, each.waits = [], False
+        return True
+
     def place(self, side: Side, fresh: list[Push]) -> None:
         """Append the held pushes of a connection to `fresh`: no earlier ones can come any more."""
         side.placed, side.waits = side.live, False

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync import Message
@@ -598,6 +598,10 @@ def check(server: Server) -> None:
 @pytest.mark.parametrize("kind", ["rising", "equal"])
 @settings(max_examples=examples(300), deadline=None)
 @given(steps=STEPS)
+@example(steps=[("send", 0, 0), ("cut", 0, 0), ("begin", 0, 0), ("bring", 0, 1)])
+@example(
+    steps=[("bring", 1, 1), ("send", 0, 0), ("bring", 0, 1), ("bring", 1, 1), ("send", 0, 0), ("bring", 1, 2)],
+)
 def test_whatever_is_cut_and_however_pushes_overtake_each_other(kind: str, steps: list[tuple[str, int, int]]) -> None:
     server = Server(kind)
     for wire in server.wires:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import AccountNotReady, AuthenticationError, Limits, Rotated, Stream, StreamClosed
+from kucoin_sync import AccountNotReady, AuthenticationError, Rotated, Stream, StreamClosed
 from kucoin_sync.account import AccountChange
 from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
 
 from ..support.forks import child
 from ..support.threads import LIMIT, Task, until
+from .conftest import FAST
 
-FAST = Limits(connections_per_minute=100_000)
 LAG = 0.2  # seconds that the accounts here give REST
 
 

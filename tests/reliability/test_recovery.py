@@ -63,6 +63,15 @@ def cut(server: KucoinServer) -> Iterator[None]:
         server.start()
 
 
+def trade_through_a_cut(server: KucoinServer) -> None:
+    """Let 2 trades happen before a cut, 5 during it, and 1 after it."""
+    trade(server, times=2)
+    with cut(server):
+        trade(server, times=5)
+    server.wait_subscribed(MATCH, timeout=LIMIT)
+    trade(server)
+
+
 def incomplete(events: Events) -> list[RecoveryIncomplete]:
     return [event for event in events.all if isinstance(event, RecoveryIncomplete)]
 
@@ -113,11 +122,7 @@ def test_trades_of_a_cut_are_recovered_in_their_place(
 
 def test_what_is_recovered_is_the_trade_as_it_was(server: KucoinServer, stream: Stream) -> None:
     subscription = stream.subscribe(MATCH, recover=True)
-    trade(server, times=2)
-    with cut(server):
-        trade(server, times=5)
-    server.wait_subscribed(MATCH, timeout=LIMIT)
-    trade(server)
+    trade_through_a_cut(server)
     messages = take(subscription, truth(server)[-1])
     with server.trading() as exchange:
         trades = exchange.trades(SPOT)
@@ -137,11 +142,7 @@ def test_what_is_recovered_is_the_trade_as_it_was(server: KucoinServer, stream: 
 def test_callbacks_get_what_was_missed_too(server: KucoinServer, stream: Stream, inline: bool) -> None:
     got: list[int] = []
     stream.subscribe(MATCH, recover=True, callback=lambda m: got.append(sequence_of(m)), inline=inline)
-    trade(server, times=2)
-    with cut(server):
-        trade(server, times=5)
-    server.wait_subscribed(MATCH, timeout=LIMIT)
-    trade(server)
+    trade_through_a_cut(server)
     until(lambda: got == truth(server), "not all trades came")
 
 
@@ -275,11 +276,7 @@ def test_a_recording_has_what_was_recovered_in_its_place(server: KucoinServer, s
     path = tmp_path / "cut.jsonl"
     with Recorder(stream, path):
         subscription = stream.subscribe(MATCH, recover=True)
-        trade(server, times=2)
-        with cut(server):
-            trade(server, times=5)
-        server.wait_subscribed(MATCH, timeout=LIMIT)
-        trade(server)
+        trade_through_a_cut(server)
         live = take(subscription, truth(server)[-1])
     with ReplayStream(path, speed=None) as replay:
         recovering, plain = replay.subscribe(MATCH, recover=True), replay.subscribe(MATCH)

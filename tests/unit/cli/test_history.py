@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +15,8 @@ from kucoin_sync.cli.history import LENGTHS, past_candles, past_trades
 from kucoin_sync.cli.layout import UNICODE
 from kucoin_sync.protocol.classic import decode_message
 from kucoin_sync.topics import CANDLE_TYPES
+
+from ...support.waiting import Waiting
 
 BEGAN = 1_700_000_000
 NOW = BEGAN + 0.5
@@ -39,22 +40,6 @@ class Rest:
 
     def close(self) -> None:
         self.closed = True
-
-
-class Waiting:
-    """A subscription in which messages wait."""
-
-    def __init__(self, *messages: Message) -> None:
-        self._messages = deque(messages)
-
-    @property
-    def pending(self) -> int:
-        return len(self._messages)
-
-    def get(self, timeout: float) -> Message:
-        if not self._messages:
-            raise TimeoutError
-        return self._messages.popleft()
 
 
 def spot_row(start: int, *numbers: str) -> list[str]:

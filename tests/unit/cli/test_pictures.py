@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import NoReturn
@@ -21,6 +20,8 @@ from kucoin_sync.cli.rates import Rate
 from kucoin_sync.cli.tickers import Tickers
 from kucoin_sync.cli.trades import Tape
 from kucoin_sync.protocol.classic import decode_message
+
+from ...support.waiting import Waiting
 
 
 def shown(snapshot: BookSnapshot, width: int = 60, height: int = 20) -> list[str]:
@@ -134,23 +135,6 @@ def test_no_line_of_the_ladder_is_wider_than_it_may_be(width: int) -> None:
     book.load(bids=[["99.123456789", "1"]], asks=[["101", "123456.00000001"]], depth=1)
     snapshot = BookSnapshot("BTC-USDT", 2, 17, 0, book.bids(), book.asks())
     assert all(len(row) <= width for row in shown(snapshot, width=width))
-
-
-class Waiting:
-    """A subscription in which messages wait."""
-
-    def __init__(self, *messages: Message) -> None:
-        self._messages = deque(messages)
-        self.topics = tuple({message.topic for message in messages})
-
-    @property
-    def pending(self) -> int:
-        return len(self._messages)
-
-    def get(self, timeout: float) -> Message:
-        if not self._messages:
-            raise TimeoutError
-        return self._messages.popleft()
 
 
 def trade(symbol: str, side: str, size: str, price: str) -> Message:

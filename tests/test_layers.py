@@ -115,6 +115,7 @@ SEAM = {
     "internal.latch",
     "internal.resources",
     "internal.signals",
+    "internal.timed_queue",
     "net.waker",
     "net.workers",
 }
@@ -255,6 +256,12 @@ def test_nothing_is_asynchronous() -> None:
         assert "asyncio" not in outside(module), module
         if re.search(r"\b(async|await)\b", path.read_text(encoding="utf-8")):
             assert not any(isinstance(node, kinds) for node in nodes_of(tree_of(module))), module
+
+
+def test_simple_queues_are_only_where_a_wait_has_no_timeout() -> None:
+    """A wait with a timeout may not end in a SimpleQueue; see `TimedQueue`."""
+    users = {module for module, path in MODULES.items() if re.search(r"SimpleQueue(\[|\()", path.read_text("utf-8"))}
+    assert users == {"books.manager", "delivery.executor"}
 
 
 def test_one_module_knows_the_websocket_library_and_one_the_http_library() -> None:

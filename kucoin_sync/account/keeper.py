@@ -7,14 +7,13 @@ but its queue and the account's lock. It exists while somebody holds the account
 from __future__ import annotations
 
 import logging
-import math
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from itertools import islice, repeat
+from queue import Empty
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,6 +30,7 @@ from ..exceptions import KEY_NEEDED, AccountNotReady, AuthenticationError, Kucoi
 from ..internal.guard import log
 from ..internal.resources import as_defect, shortage_error, start_thread
 from ..internal.signals import is_reentrant, run_or_defer
+from ..internal.timed_queue import TimedQueue
 from ..protocol.session_events import TopicKey
 from .futures import FuturesPart
 from .part import AccountPart
@@ -78,8 +78,8 @@ class AccountKeeper(Followed):
         self._subscriber = subscriber
         self._callbacks = callbacks
         self._calls = RestCalls(make_rest, label=callbacks.label)
-        # What the thread is to do, put by any thread. A SimpleQueue is reentrant.
-        self._queue: queue.SimpleQueue[Callable[[float], object]] = queue.SimpleQueue()
+        # What the thread is to do, put by any thread, at any step.
+        self._queue: TimedQueue[Callable[[float], object]] = TimedQueue()
         self._thread: threading.Thread | None = None
         self._ready = False
         self._pending_resume = False
@@ -168,7 +168,7 @@ class AccountKeeper(Followed):
     def after_fork(self) -> None:
         """Begin anew in a forked child: another thread of the parent may have been changing something."""
         self.make_locks()
-        self._queue = queue.SimpleQueue()
+        self._queue = TimedQueue()
         self._thread = None
         self._calls = self._calls.after_fork()
         self._ready = False
@@ -291,11 +291,10 @@ class AccountKeeper(Followed):
     def _work(self) -> None:
         jobs = self._queue
         while self.ended is None:
-            now = time.monotonic()
             due = min(each.next_deadline for each in self.followers.values())
             try:
-                job = jobs.get(timeout=None if due == math.inf else max(0.0, due - now))
-            except queue.Empty:
+                job = jobs.get(timeout=due - time.monotonic())
+            except Empty:
                 job = self._act
             try:
                 job(time.monotonic())
@@ -392,7 +391,7 @@ class _Release:
 
     __slots__ = ("_job", "_queue")
 
-    def __init__(self, jobs: queue.SimpleQueue[Callable[[float], object]], job: Callable[[float], object]) -> None:
+    def __init__(self, jobs: TimedQueue[Callable[[float], object]], job: Callable[[float], object]) -> None:
         self._queue = jobs
         self._job = job
 

@@ -21,7 +21,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from queue import Empty, SimpleQueue
+from queue import Empty
 from types import MappingProxyType
 
 import msgspec
@@ -29,6 +29,7 @@ import msgspec
 from .. import KucoinSyncError, Message, SlowConsumer, StreamClosed, Subscription, SubscriptionRejected
 from ..delivery.queue import MessageQueue
 from ..internal.guard import log
+from ..internal.timed_queue import TimedQueue
 
 __all__ = ["HEADERS", "EventName", "EventStream", "encode"]
 
@@ -119,14 +120,13 @@ class EventStream:
             closer()
 
     def _run(self) -> Iterator[bytes]:
-        wakeups: SimpleQueue[None] = SimpleQueue()  # a finaliser may put into it at any time
+        wakeups: TimedQueue[None] = TimedQueue()  # a finaliser may put into it at any time
         notifiers = [_Notifier(subscription.message_queue, wakeups) for subscription in self._active]
         silent_from = time.monotonic()
         try:
             yield f"retry: {self._retry * 1000:.0f}\n\n".encode()
             while self._active:
-                while not wakeups.empty():
-                    wakeups.get()
+                wakeups.clear()
                 chunk = b"".join(event for each in tuple(self._active) for event in self._pending_events(each))
                 if chunk:
                     yield chunk
@@ -182,7 +182,7 @@ class EventStream:
 class _Notifier:
     """Puts an item into a queue when a message arrives in a message queue."""
 
-    def __init__(self, message_queue: MessageQueue, wakeups: SimpleQueue[None]) -> None:
+    def __init__(self, message_queue: MessageQueue, wakeups: TimedQueue[None]) -> None:
         self._message_queue = message_queue
         self._wakeups = wakeups
         self._armed = False

@@ -30,6 +30,7 @@ from ..exceptions import ConnectionFailed
 from ..internal.guard import guarded, log
 from ..internal.resources import acquiring, start_thread
 from ..internal.signals import defer, is_reentrant
+from ..internal.timed_queue import TimedQueue
 
 __all__ = ["Executor", "Job", "Worker"]
 
@@ -94,7 +95,7 @@ class Executor:
         self._first, self._second = self._job_queues = _JobQueue(slow_after), _JobQueue(warn_after)
         self._spare: Worker | None = None
         self._replaced: set[Worker] = set()
-        self._looks: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes the spare
+        self._looks: TimedQueue[None] = TimedQueue()  # wakes the spare
         self._has_slow = False  # the second job queue is needed
         self._shortage: ConnectionFailed | None = None  # why a thread is missing
         self._short_since = self._retry_at = 0.0
@@ -123,8 +124,9 @@ class Executor:
             self.closed = True
             for worker in self._workers():
                 worker.is_active = False
-        for calls in (self._first.calls, self._second.calls, self._looks):
-            calls.put(None)
+        self._first.calls.put(None)
+        self._second.calls.put(None)
+        self._looks.put(None)
 
     def after_fork(self) -> None:
         """End in a forked child, which has at most one of the threads: the one that forked, in a job's run."""

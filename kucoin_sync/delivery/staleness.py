@@ -14,6 +14,7 @@ from collections.abc import Callable
 from ..events import Stale
 from ..internal.guard import guarded
 from ..internal.resources import start_thread
+from ..internal.timed_queue import TimedQueue
 from .subscription import Subscription
 
 __all__ = ["SilenceThread", "SilenceWatch"]
@@ -41,7 +42,7 @@ class SilenceThread:
         self._check = check
         self._name = name
         self._purpose = purpose
-        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()  # reentrant: a finaliser may put an item, too
+        self._wakes: TimedQueue[None] = TimedQueue()  # a finaliser may put an item, too
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -80,7 +81,7 @@ class SilenceThread:
             with guarded(self._purpose):
                 at = self._check(now)
             try:
-                self._wakes.get(timeout=min(max(0.0, at - time.monotonic()), threading.TIMEOUT_MAX))
+                self._wakes.get(timeout=at - time.monotonic())
             except queue.Empty:
                 pass  # the next check is due
 

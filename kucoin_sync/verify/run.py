@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from queue import Empty, SimpleQueue
+from queue import Empty
 
 from .. import Client, Event, Message
 from ..events import Disconnected, Retrying, ServerNotice
@@ -18,6 +18,7 @@ from ..exceptions import (
     KucoinSyncError,
     SubscriptionRejected,
 )
+from ..internal.timed_queue import TimedQueue
 from ..net.waker import Waker
 from ..topics.grammar import is_private, market_of
 from .books import BookLog
@@ -67,7 +68,7 @@ class Verification:
         self._private = private
         self._timeout = timeout
         self._tell = tell
-        self._arrived: SimpleQueue[tuple[TopicLog, Message]] = SimpleQueue()
+        self._arrived: TimedQueue[tuple[TopicLog, Message]] = TimedQueue()
         self._logs: list[TopicLog] = []
         self._books: dict[str, list[BookLog]] = {}
         self._events = events

@@ -14,6 +14,7 @@ from kucoin_sync.delivery import executor as executor_module
 from kucoin_sync.delivery.executor import Executor, Job, Worker
 from kucoin_sync.exceptions import ConnectionFailed
 from kucoin_sync.internal import resources
+from kucoin_sync.internal.timed_queue import TimedQueue
 
 from ...support.threads import LIMIT, reached, until
 
@@ -49,16 +50,17 @@ class Step(Job):
             assert self.served.acquire(timeout=LIMIT), "the job has not run"
 
 
-class Looks(SimpleQueue[None]):
+class Looks(TimedQueue[None]):
     """What wakes the spare; counts the waits that have no end."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.rests = threading.Semaphore(0)
 
-    def get(self, block: bool = True, timeout: float | None = None) -> None:
+    def get(self, timeout: float | None = None) -> None:
         if timeout is None:
             self.rests.release()
-        super().get(block, timeout)
+        super().get(timeout)
 
     def has_rested(self) -> None:
         assert self.rests.acquire(timeout=LIMIT), "the spare does not rest"

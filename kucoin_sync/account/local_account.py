@@ -17,7 +17,7 @@ from ..exceptions import AccountNotReady, StreamClosed
 from ..internal.fork import NotPicklable
 from ..internal.signals import holds_no_lock, run_or_defer
 from .keeper import AccountKeeper
-from .values import AccountBalance, AccountChange, AccountFill, AccountOrder, AccountPosition
+from .values import AccountBalance, AccountChange, AccountFill, AccountOrder, AccountPosition, AccountValue
 
 __all__ = ["AccountSnapshot", "LocalAccount"]
 
@@ -29,7 +29,7 @@ _BALANCES = {"margin": "cross margin", "isolated": "isolated margin"}
 _ACCOUNTS = ("trade", "main", "margin", "futures", "isolated")
 
 
-class AccountSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+class AccountSnapshot(AccountValue, frozen=True, kw_only=True):
     """An account at one instant; the members are as those of `LocalAccount`."""
 
     balances: tuple[AccountBalance, ...]
@@ -38,11 +38,6 @@ class AccountSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     fills: tuple[AccountFill, ...]
     unproved: tuple[str, ...]
     reconciliations: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the account as plain data, ready for JSON: numbers as text."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
 
 
 class LocalAccount(NotPicklable):

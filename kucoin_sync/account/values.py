@@ -11,10 +11,19 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["AccountBalance", "AccountChange", "AccountFill", "AccountOrder", "AccountPosition"]
+__all__ = ["AccountBalance", "AccountChange", "AccountFill", "AccountOrder", "AccountPosition", "AccountValue"]
 
 
-class AccountBalance(msgspec.Struct, frozen=True, kw_only=True):
+class AccountValue(msgspec.Struct, frozen=True, kw_only=True):
+    """What the values of an account have in common."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the members as plain data, ready for JSON: numbers as text."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+class AccountBalance(AccountValue, frozen=True, kw_only=True):
     """The balance of one currency in one account.
 
     Attributes:
@@ -34,7 +43,7 @@ class AccountBalance(msgspec.Struct, frozen=True, kw_only=True):
     time_ns: int = 0
 
 
-class AccountOrder(msgspec.Struct, frozen=True, kw_only=True):
+class AccountOrder(AccountValue, frozen=True, kw_only=True):
     """The newest known state of an order.
 
     Attributes:
@@ -64,7 +73,7 @@ class AccountOrder(msgspec.Struct, frozen=True, kw_only=True):
     created_ns: int = 0
 
 
-class AccountFill(msgspec.Struct, frozen=True, kw_only=True):
+class AccountFill(AccountValue, frozen=True, kw_only=True):
     """One trade of one of the account's orders.
 
     `fee` and `fee_currency` are None while only the push is known, which does not tell them. Of a trade between two
@@ -84,7 +93,7 @@ class AccountFill(msgspec.Struct, frozen=True, kw_only=True):
     time_ns: int = 0
 
 
-class AccountPosition(msgspec.Struct, frozen=True, kw_only=True):
+class AccountPosition(AccountValue, frozen=True, kw_only=True):
     """The position in one contract.
 
     Attributes:

@@ -14,7 +14,7 @@ from .layout import Column, Line, Span, columns, line, printable
 from .live import View, add_ending, show
 from .output import Output
 
-__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "run"]
+__all__ = ["DEMO_LAG", "DESCRIPTION", "EXAMPLES", "Account", "add_arguments", "run"]
 
 DESCRIPTION = """\
 Show the account of your API key until Ctrl-C: balances, open orders, positions and the latest fills of spot, margin and
@@ -26,7 +26,8 @@ examples:
   kucoin-sync account --demo
   kucoin-sync account --json --seconds 60"""
 
-_LAG, _DEMO_LAG = 5.0, 0.5  # seconds by which REST may lag behind
+DEMO_LAG = 0.5  # seconds by which REST of the local KuCoin may lag behind
+_LAG = 5.0  # and that of KuCoin
 _KEPT = 100  # fills
 _OF_ALL = 4  # parts among which the lines are divided
 
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     """Show the account until Ctrl-C."""
     with (
         open_feed(options, output, (), seconds=options.seconds) as feed,
-        feed.stream.account(rest_lag=_DEMO_LAG if options.demo else _LAG) as account,
+        feed.stream.account(rest_lag=DEMO_LAG if options.demo else _LAG) as account,
     ):
         if output.records:
             _print(account, feed, options, output)
@@ -73,18 +74,19 @@ class Account(View):
         self._fills: deque[AccountChange] = deque(maxlen=_KEPT)
 
     def update(self) -> None:
+        came: list[AccountChange] = []
         with contextlib.suppress(TimeoutError):
             while True:
-                change = self._changes.get(0)
-                self.seen += 1
-                if change.fill is not None:
-                    self._fills.appendleft(change)
+                came.append(self._changes.get(0))
+        self._fills.extendleft(change for change in came if change.fill is not None)
         try:
             self._last, self._why = self._account.snapshot(), ""
         except AccountNotReady as error:
             if self._account.closed:
                 self._account.wait_ready()  # raises the error that ended the account
             self._why = str(error)
+        if self._last is not None:
+            self.seen += len(came)
 
     def draw(self, width: int, height: int) -> list[Line]:
         found: list[Line] = [line(Span(self._why, "bold"))] if self._why else []

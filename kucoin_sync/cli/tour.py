@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .. import Event, Resubscribed, topics
+from .. import Event, Resubscribed
+from .account import DEMO_LAG, Account
 from .feed import TIMEOUT, CommandStream
 from .ladder import Ladder
 from .layout import Glyphs, Line, Span, crop, line, printable, wrapped
 from .live import View
-from .orders import Orders
 from .tickers import Tickers
 from .trades import Tape
 from .wanted import statistics_of, ticker_of, trades_of
@@ -111,8 +111,8 @@ def _recovery(feed: CommandStream, glyphs: Glyphs, stack: contextlib.ExitStack) 
     return Recovery(feed, _tickers(feed, glyphs, stack))
 
 
-def _orders(feed: CommandStream, _: Glyphs, stack: contextlib.ExitStack) -> View:
-    return Orders(stack.enter_context(feed.every(topics.orders(), topics.account_balance())))
+def _account(feed: CommandStream, _: Glyphs, stack: contextlib.ExitStack) -> View:
+    return Account(stack.enter_context(feed.stream.account(rest_lag=DEMO_LAG)))
 
 
 def _book(feed: CommandStream, glyphs: Glyphs, stack: contextlib.ExitStack) -> View:
@@ -158,12 +158,12 @@ stream = Stream(on_event=print)
         _recovery,
     ),
     TourStep(
-        "your own orders",
-        "Private topics go over a second, authorised connection, which is opened when it is needed.",
+        "your account",
+        "Balances, orders, positions and fills. What was missed during a cut comes from REST, each change once.",
         """
-for message in stream.subscribe(topics.orders(), topics.account_balance()):
-    print(message.topic, message.payload)
+account = stream.account().wait_ready(timeout=20)
+print(account.balance("USDT").available, account.orders, account.positions)
 """,
-        _orders,
+        _account,
     ),
 )

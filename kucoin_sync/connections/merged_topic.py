@@ -214,12 +214,14 @@ class MergedTopic:
 
     def _take_rising(self, side: Side, position: Any, push: Push, fresh: list[Push]) -> int:
         before = side.position
+        # The snapshot with which a connection begins may have the position of the change that follows it.
+        one = 1 if side.placed or not is_snapshot(push) else 0
         if before is None or position > before:
-            side.count = 1
+            side.count = one
         elif position == before:
-            side.count += 1
+            side.count += one
         else:
-            side.turn, side.count = side.turn + 1, 1
+            side.turn, side.count = side.turn + 1, one
         side.position = position
         reached = self._reached(side, position) if self._holding else ()
         if not side.placed:
@@ -258,7 +260,7 @@ class MergedTopic:
         """Begin at a snapshot of one connection. What follows it is delivered after it, also what came before it."""
         self.again = False
         self._turn += 1
-        self._position, self._count = position, 1
+        self._position, self._count = position, side.count
         for other in self.sides.values():
             other.turn, other.placed = self._turn, other is side
 

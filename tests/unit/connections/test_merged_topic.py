@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -241,6 +242,16 @@ def test_a_snapshot_is_older_than_what_came_unless_it_was_asked_for() -> None:
     topic.bring(A, 16, 17)
     assert topic.got[-6:] == [["snapshot", 12], 13, 14, 15, 16, 17], "what follows the snapshot comes after it again"
     assert topic.bring(A, ("snapshot", 17)) == [ACCEPTED], "a second push of one connection with that position"
+
+
+@pytest.mark.parametrize("order", sorted({"".join(each) for each in permutations("AABBB")}))
+def test_a_change_at_the_position_of_the_snapshot_before_it_is_delivered_once(order: str) -> None:
+    topic = Topic(BOOK, A, joined=[B])
+    topic.bring(A, ("snapshot", 8), 9)
+    pushes = {A: iter([10, 11]), B: iter([("snapshot", 10), 10, 11])}
+    for member in order:
+        topic.bring(member, next(pushes[member]))
+    assert [each for each in topic.got if each != ["snapshot", 10]] == [["snapshot", 8], 9, 10, 11]
 
 
 @both

@@ -50,6 +50,8 @@ _COUNTERS = (
     ("disconnects", "disconnects", "Connections that were lost."),
     ("failed_attempts", "failed_attempts", "Attempts to connect that failed."),
     ("copies", "copies", "Messages not delivered because another connection had brought them."),
+    ("recovered_messages", "recovered", "Messages missed during a cut and delivered afterwards."),
+    ("incomplete_recoveries", "recoveries_incomplete", "Times that not all missed messages could be recovered."),
     ("book_resyncs", "book_resyncs", "Times that a book was ready and had to start again from a snapshot."),
     ("book_snapshots", "book_snapshots", "Requests for snapshots of books."),
 )

@@ -22,7 +22,15 @@ Route = Callable[[Pushes, bool], None]
 
 
 class Gate(Protocol):
-    """The gate of one connection group. `admit` is called on I/O threads, the others under the stream's lock."""
+    """The gate of one connection group. `admit` is called on I/O threads, the others under the stream's lock.
+
+    Attributes:
+        recovered: how many missed messages were delivered after all.
+        incomplete: how often not all of them could be.
+    """
+
+    recovered: int
+    incomplete: int
 
     def admit(self, pushes: Pushes) -> Pushes:
         """Return those of the pushes that are delivered now, to all subscriptions; deliver the others to some."""
@@ -53,19 +61,23 @@ class SourceGate:
     """Keeps what a relay or a recording has recovered from the subscriptions without `recover=True`."""
 
     def __init__(self, route: Route) -> None:
+        self.recovered = self.incomplete = 0
         self._route = route
 
     def admit(self, pushes: Pushes) -> Pushes:
         if isinstance(pushes, FrameBatch):
             if not pushes.arrival.recovered:
                 return pushes
+            self.recovered += len(pushes)
             self._route(pushes, True)
             return ()
         if not any(map(_is_recovered, pushes)):
             return pushes
         for push in pushes:
             self._route((push,), True)
-            if not _is_recovered(push):
+            if _is_recovered(push):
+                self.recovered += 1
+            else:
                 self._route((push,), False)
         return ()
 

@@ -270,6 +270,7 @@ class SubscriptionManager(ConnectionGroups):
             queues = [subscription.message_queue for subscription in subscriptions]
             sources = [source for group in groups for source in group.all_connections()]
             latencies = [latency for source in sources if (latency := source.counts.pong_latency) is not None]
+            gates = [gate for group in groups if (gate := group.dispatcher.gate) is not None]
             total = Counts()
             for counts in (*(group.past for group in groups), *(source.counts for source in sources)):
                 total.add(counts)
@@ -283,6 +284,8 @@ class SubscriptionManager(ConnectionGroups):
                 "connections": len(sources),
                 "redundant_topics": sum(group.dispatcher.redundant for group in groups) if self._redundancy > 1 else 0,
                 "copies": sum(group.dispatcher.copies for group in groups),
+                "recovered": sum(gate.recovered for gate in gates),
+                "recoveries_incomplete": sum(gate.incomplete for gate in gates),
                 "connects": total.connects,
                 "reconnects": total.reconnects,
                 "disconnects": total.disconnects,

@@ -175,6 +175,9 @@ class RecoveryGate:
         epochs: numbers that no connection has.
         source_of: returns how the missed messages of a topic are had.
         changed: called, without a lock held, when a join may have to be served.
+
+    Attributes:
+        recovered, incomplete: as those of `Gate`.
     """
 
     def __init__(
@@ -186,8 +189,9 @@ class RecoveryGate:
         source_of: Callable[[str], RowSource],
         changed: Callable[[], None],
     ) -> None:
-        self.lock = threading.Lock()  # guards the topics
+        self.lock = threading.Lock()  # guards the topics and the counts
         self.topics: dict[str, RecoveringTopic] = {}
+        self.recovered = self.incomplete = 0
         self._unusual: dict[str, RecoveringTopic] = {}  # those whose pushes may not pass as they are
         self._route = route
         self._emit = emit
@@ -305,6 +309,7 @@ class RecoveryGate:
                     if state.is_plain:
                         self._unusual.pop(topic, None)
                     return
+                self.incomplete += isinstance(outgoing, Event)
             try:
                 if isinstance(outgoing, Event):
                     self._emit(outgoing)
@@ -326,7 +331,9 @@ class RecoveryGate:
 
     def _make(self, row: Row, arrival: Arrival) -> Push | None:
         """Return the push of a row (under the lock)."""
-        return self._reader.push(row.frame, arrival)
+        push = self._reader.push(row.frame, arrival)
+        self.recovered += push is not None
+        return push
 
 
 def _topics_of(batch: FrameBatch) -> set[str]:

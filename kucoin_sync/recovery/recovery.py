@@ -82,7 +82,7 @@ class _Request:
 
 
 class RestRecovery:
-    """Recovers the topics of one stream; see `connections.gate.Recovery`.
+    """Recovers the topics of one stream; see `connections.gate.TopicRecovery`.
 
     Args:
         queue: runs the requests.

@@ -25,7 +25,8 @@ COUNTERS = {
     f"kucoin_sync_{name}_total"
     for name in (
         "messages", "bytes", "dropped_messages", "unrouted_messages", "unreadable_frames", "unknown_frames",
-        "misfit_payloads", "connects", "reconnects", "disconnects", "failed_attempts", "copies", "book_resyncs",
+        "misfit_payloads", "connects", "reconnects", "disconnects", "failed_attempts", "copies", "recovered_messages",
+        "incomplete_recoveries", "book_resyncs",
         "book_snapshots",
     )
 }  # fmt: skip

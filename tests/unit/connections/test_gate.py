@@ -43,6 +43,7 @@ def test_what_is_not_recovered_passes(rig: Rig) -> None:
 def test_recovered_pushes_are_for_some_and_the_others_beside_them_for_all_in_order(rig: Rig) -> None:
     assert rig.gate.admit(rig.pushes(True, False)) == ()
     assert rig.routed == [(1, True), (1, True), (1, False)]
+    assert rig.gate.recovered == 1
 
 
 @pytest.mark.parametrize("recovered", [False, True])
@@ -54,6 +55,7 @@ def test_batches_pass_or_are_for_some(rig: Rig, recovered: bool) -> None:
     assert isinstance(batch, FrameBatch)
     passed = rig.gate.admit(batch)
     assert (len(passed), rig.routed) == ((0, [(2, True)]) if recovered else (2, []))
+    assert rig.gate.recovered == 2 * recovered
 
 
 def test_the_source_recovers_by_itself(rig: Rig) -> None:

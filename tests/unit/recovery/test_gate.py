@@ -137,6 +137,7 @@ def test_a_gap_is_filled_and_the_epoch_stays(rig: Rig) -> None:
     assert rig.recovering[-1] == (8, 1, False)
     assert rig.others == [(7, 2, False), (8, 2, False)]
     assert not rig.events
+    assert (rig.gate.recovered, rig.gate.incomplete) == (1, 0)
     assert rig.changes > 0
 
 
@@ -147,6 +148,7 @@ def test_after_a_gap_that_is_told_pushes_pass_with_the_epoch_of_their_connection
     rig.gate.step(TOPIC, lambda join: join.give_up("REST is down"))
     assert rig.recovering == [(7, 2, False)]
     assert rig.events == [RecoveryIncomplete(TOPIC, 2, 2, 7, 7, "REST is down")]
+    assert (rig.gate.recovered, rig.gate.incomplete) == (0, 1)
     assert rig.push(8, epoch=2) == [(8, 2, False)]
 
 

@@ -20,7 +20,7 @@ from .layout import Glyphs, Line, Span, crop, line
 from .live import View, add_ending, print_messages, show
 from .output import Output
 from .silence import symbol_of
-from .wanted import add_feed, candles_of, symbols_in, trades_of
+from .wanted import add_feed, add_recover, candles_of, symbols_in, trades_of
 
 __all__ = ["DESCRIPTION", "EXAMPLES", "Chart", "Series", "add_arguments", "run"]
 
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join((*SECONDS, *CANDLE_TYPES))} (default: 5s)",
     )
     add_feed(parser)
+    add_recover(parser)
     add_ending(parser, "messages")
 
 
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         for symbol in options.symbols
     ]
     with open_feed(options, output, options.symbols, seconds=options.seconds) as feed:
-        subscription = feed.every(*topics)
+        subscription = feed.every(*topics, recover=options.recover)
         if output.records:
             print_messages(output, subscription, feed.deadline, count=options.count)
         else:

@@ -115,7 +115,7 @@ def check_recoverable(topic: str) -> None:
     row = row_of(topic)
     if row is None or not row.recovery:
         can = ", ".join(dict.fromkeys(row.prefix for row in TABLE if row.recovery))
-        raise InvalidTopic(f"{topic} can't be recovered: leave recover=True away; it is for the topics of {can}")
+        raise InvalidTopic(f"{topic} can't be recovered; recover=True (--recover) is for the topics of {can}")
 
 
 def _is_recovered(push: object) -> bool:

@@ -68,7 +68,7 @@ class Subscribing(NotPicklable):
 
     def _recovery_of(self, topics: tuple[str, ...]) -> TopicRecovery:
         """Return what recovers these topics; raise InvalidTopic if one of them can't be recovered."""
-        raise InvalidTopic(f"{topics[0]} can't be recovered in a tunnel: leave recover=True away")
+        raise InvalidTopic(f"{topics[0]} can't be recovered in a tunnel; subscribe it without recover=True there")
 
     # A type checker joins the types of several topics to their base class, unless each has a variable of its own.
     @overload

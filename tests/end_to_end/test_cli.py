@@ -331,6 +331,8 @@ def test_recover_is_for_topics_that_can_be_recovered(
     assert main(["trades", "BTC-USDT", "XBTUSDTM", "--recover", *here, "--count", "3"]) == 0
     assert main(["watch", "--topic", "/market/match:BTC-USDT", "--recover", *here, "--count", "3"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 6
+    assert main(["candles", "BTC-USDT", "--recover", *here, "--count", "3"]) == 0
+    capsys.readouterr()
     assert main(["watch", "BTC-USDT", "--recover", *here]) == 2
     assert "can't be recovered" in capsys.readouterr().err
     path = tmp_path / "both.jsonl"

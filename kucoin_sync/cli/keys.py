@@ -13,13 +13,16 @@ __all__ = ["PressedKeys"]
 
 _ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O.)?")
 """What an arrow or a function key sends."""
+_FIRST_OF_TWO = "\0\xe0"
+"""With what the two codes of such a key begin on Windows."""
+_LOOK_EVERY = 0.05
 
 
 class PressedKeys:
     """The keys of the terminal behind standard input, one at a time and without an echo, until the end of the `with`.
 
     There are none where standard input is no terminal, or one in which another program is at the front: reading it
-    would stop this one. There are none on Windows either. Ctrl-C goes on to work as everywhere.
+    would stop this one. Ctrl-C goes on to work as everywhere.
 
     Attributes:
         on: whether keys can be pressed.
@@ -32,7 +35,11 @@ class PressedKeys:
         self._input = -1
 
     def __enter__(self) -> PressedKeys:
-        if self._wanted and sys.platform != "win32":
+        if not self._wanted:
+            return self
+        if sys.platform == "win32":
+            self.on = sys.stdin is not None and sys.stdin.isatty()
+        else:
             try:
                 import termios
                 import tty
@@ -53,6 +60,8 @@ class PressedKeys:
         if not self.on:
             time.sleep(seconds)  # not Event.wait: a signal can make it raise an error of its own
             return ""
+        if sys.platform == "win32":
+            return _console_keys(seconds)
         ready, _, _ = select.select([self._input], [], [], seconds)
         if not ready:
             return ""
@@ -77,3 +86,21 @@ class PressedKeys:
             self.on = False
             with contextlib.suppress(OSError, termios.error):
                 termios.tcsetattr(self._input, termios.TCSADRAIN, self._before)  # type: ignore[arg-type]
+
+
+def _console_keys(seconds: float) -> str:
+    """Do as `PressedKeys.wait` in a console of Windows, where nothing can wait for a key and a time at once."""
+    pressed = ""
+    if sys.platform == "win32":
+        import msvcrt
+
+        deadline = time.monotonic() + seconds
+        while not msvcrt.kbhit() and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_EVERY))
+        while msvcrt.kbhit():
+            key = msvcrt.getwch()
+            if key in _FIRST_OF_TWO:
+                msvcrt.getwch()
+            else:
+                pressed += key
+    return pressed

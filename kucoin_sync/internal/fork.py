@@ -10,8 +10,9 @@ that forked. So these steps run in the child before anything else:
    wants.
 
 No thread is started and no connection is opened in the child; the first use does that. A fork waits while a socket is
-being made (`fork_guard`) and while a line is being logged (`log_guard`): log handlers have locks of their own, which
-would stay locked in the child. A fork waits for no other lock, so it can't deadlock.
+being made (`fork_guard`) and while a line is being logged, by this package (`log_guard`) or by others through the same
+handlers (`hold_log_locks`): handlers, and the files to which they write, have locks that would stay locked in the
+child. A fork waits for no other lock, so it can't deadlock.
 
 In a gunicorn worker, gevent or eventlet may replace locks and threads only after the fork. So the child's first use
 repeats the steps if the type of locks has changed by then: locks of the old type would block all its greenlets.
@@ -32,12 +33,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, NoReturn, Protocol
 
 __all__ = [
-    "FirstUse", "ForkAware", "NotPicklable", "close_in_child", "detect_fork", "fork_guard", "install_fork_hooks",
-    "log_guard", "register",
+    "FirstUse", "ForkAware", "NotPicklable", "close_in_child", "detect_fork", "fork_guard", "hold_log_locks",
+    "install_fork_hooks", "log_guard", "register",
 ]  # fmt: skip
 
 _WIPE_ON_FORK = 18  # MADV_WIPEONFORK of Linux
@@ -63,7 +64,8 @@ class _ForkState:
         self.registered_first: list[ForkAware] = []
         self.hooks_installed = False
         self.log_lock = threading.RLock()  # held while a line is logged
-        self._log_locked = False  # whether the fork in progress holds `log_lock`
+        self.handler_locks: Callable[[], list[Any]] = list
+        self._held: list[Any] = []  # those of these locks that the fork in progress holds
         self.process = 0  # the id of the process that this state belongs to
         self.mark: Any = b"\0"  # its first byte is 0 if this may be another process
         self.unused: Any = None  # the kind of locks that a child has made, until its first use
@@ -71,11 +73,17 @@ class _ForkState:
 
     def before(self) -> None:
         self.lock.acquire()
-        self._log_locked = self.log_lock.acquire(timeout=_LOG_TIMEOUT)
+        for lock in (self.log_lock, *self.handler_locks()):
+            if lock.acquire(timeout=_LOG_TIMEOUT):
+                self._held.append(lock)
+
+    def _release(self) -> None:
+        while self._held:
+            with suppress(RuntimeError):  # in a child, Python has made the locks of handlers anew
+                self._held.pop().release()
 
     def after_in_parent(self) -> None:
-        if self._log_locked:
-            self.log_lock.release()
+        self._release()
         self.lock.release()
 
     def detect_fork(self) -> None:
@@ -104,6 +112,7 @@ class _ForkState:
 
     def after_in_child(self) -> None:
         """Reset a child at once, and leave the mark at 0: its first use checks the kind of locks."""
+        self._release()
         self.process = os.getpid()
         self.reset()
         self.unused = threading.Lock
@@ -169,6 +178,11 @@ def log_guard() -> AbstractContextManager[object]:
     """Delay forks until the block of a `with`, which logs a line, ends."""
     detect_fork()
     return _state.log_lock
+
+
+def hold_log_locks(handler_locks: Callable[[], list[Any]]) -> None:
+    """Have each fork take the locks that a call of `handler_locks` returns, which are those of log handlers."""
+    _state.handler_locks = handler_locks
 
 
 def close_in_child(*sockets: socket.socket) -> None:

@@ -18,11 +18,13 @@ import traceback
 from itertools import starmap
 from typing import Any
 
-from .fork import log_guard, register
+from .fork import hold_log_locks, log_guard, register
 
 __all__ = ["Thread", "guarded", "is_interrupt", "log"]
 
 _log = logging.getLogger("kucoin_sync")
+_LOGGERS = _log, logging.getLogger("urllib3.connectionpool")
+"""Those that log on the threads of this package."""
 _LOCK_TIMEOUT = 1.0
 """Seconds for which a forked child waits for a thread of its own to release the lock of a log handler."""
 
@@ -40,25 +42,29 @@ def log(level: int, text: str, *arguments: object, error: BaseException | None =
 
 
 class _LogLocks:
-    """Frees the log handlers of a forked child.
+    """Leaves the log handlers of a forked child free. Only those that get lines of this package's threads matter.
 
-    Python does so itself, in a hook that does not run where a server written in C forks. Only handlers that get this
-    package's lines are looked at.
+    A fork takes their locks, so that no thread of the parent is writing. A server written in C may fork without that,
+    and without Python's own hook, which makes the locks anew; then `after_fork` does so.
     """
 
     def __init__(self) -> None:
         register(self, first=True)
+        hold_log_locks(lambda: [handler.lock for handler in self._handlers()])
+
+    def _handlers(self) -> list[logging.Handler]:
+        found = [] if logging.lastResort is None else [logging.lastResort]
+        for logger in _LOGGERS:
+            above: logging.Logger | None = logger
+            while above is not None:
+                found += above.handlers
+                above = above.parent if above.propagate else None
+        return [handler for handler in dict.fromkeys(found) if handler.lock is not None]
 
     def after_fork(self) -> None:
         """Replace each lock that a thread of the parent held: nobody would release it."""
-        handlers = [logging.lastResort]
-        logger: logging.Logger | None = _log
-        while logger is not None:
-            handlers += logger.handlers
-            logger = logger.parent if logger.propagate else None
-        for handler in handlers:
-            if handler is None or handler.lock is None:
-                continue
+        for handler in self._handlers():
+            assert handler.lock is not None
             if handler.lock.acquire(timeout=_LOCK_TIMEOUT):
                 handler.lock.release()
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import itertools
+import logging
 import pickle
 import socket
 import threading
@@ -112,6 +113,34 @@ def test_a_fork_waits_until_a_line_is_logged() -> None:
     with child(lambda say: None):
         forked.set()
     logger.result()
+
+
+@pytest.mark.parametrize("name", ["kucoin_sync.mine", "urllib3.connectionpool", ""])
+def test_a_fork_waits_until_no_thread_is_inside_a_log_handler(name: str) -> None:
+    began, forked = threading.Event(), threading.Event()
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage() == "slow":
+                began.set()
+                assert not forked.wait(0.1), "a fork came between"
+
+    def log_in_the_child(say: Callable[[Any], None]) -> None:
+        logging.getLogger("kucoin_sync").warning("quick")
+        say("logged")
+
+    logger, handler = logging.getLogger(name.rpartition(".")[0]), Slow()
+    logger.addHandler(handler)
+    try:
+        writing = Task(logging.getLogger(name).warning, "slow")
+        reached(began, "no line is being logged")
+        with child(log_in_the_child) as made:
+            forked.set()
+            assert made.hear() == "logged"
+        writing.result()
+    finally:
+        logger.removeHandler(handler)
+    Task(logging.getLogger(name).warning, "the locks are free again in the parent").result()
 
 
 @pytest.mark.parametrize("hold", [fork.fork_guard, fork.log_guard])

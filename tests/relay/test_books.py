@@ -31,7 +31,7 @@ from kucoin_sync.relay.server import RedisServer
 from kucoin_sync.relay.snapshots import RelaySnapshotFetcher, SnapshotAnswer, answer_of
 from kucoin_sync.testing import Exchange, KucoinServer
 
-from ..support.books import contents, truth
+from ..support.books import is_true
 from ..support.redis import LocalRedis
 from ..support.threads import LIMIT, Task, reached, until
 from .conftest import KEY, Events, MakeReader, MakeRelay
@@ -41,20 +41,8 @@ TOPIC = f"/market/level2:{SPOT}"
 FULL, PART = "/api/v3/market/orderbook/level2", "/api/v1/market/orderbook/level2_100"
 
 
-def equal(book: LocalBook, exchange: Exchange, level: int = 2) -> bool:
-    """Whether a book equals the exchange's, which does not change now; a book that is not ready must say so."""
-    try:
-        found = contents(book)
-    except BookNotReady:
-        return False
-    if found[0] < exchange.level2(book.symbol).sequence:
-        return False
-    assert found == truth(exchange, book.symbol, level)
-    return True
-
-
 def comes_true(book: LocalBook, exchange: Exchange, level: int = 2) -> None:
-    until(lambda: equal(book, exchange, level), f"{book!r} is not at the exchange's sequence")
+    until(lambda: is_true(book, exchange, level), f"{book!r} is not at the exchange's sequence")
 
 
 @pytest.mark.parametrize(

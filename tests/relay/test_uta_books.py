@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from kucoin_sync import BookNotReady, Disconnected, LocalBook, topics
+from kucoin_sync import Disconnected, LocalBook, topics
 from kucoin_sync.books import pushed_snapshots
 from kucoin_sync.relay import jobs
 from kucoin_sync.testing import Exchange, KucoinServer
 
+from ..support.books import is_true
 from ..support.threads import LIMIT, until
 from .conftest import Events, MakeReader, MakeRelay
 
 SPOT = "BTC-USDT"
-
-
-def is_true(book: LocalBook, exchange: Exchange) -> bool:
-    """Return whether a book is at the exchange's sequence; fail if it says what is not so."""
-    sequence, bids, asks = exchange.level2(book.symbol)
-    try:
-        snapshot = book.snapshot()
-    except BookNotReady:
-        return False
-    if snapshot.sequence != sequence:
-        return False
-    assert (snapshot.bids, snapshot.asks) == (bids, asks)
-    return True
 
 
 def test_readers_keep_books_of_the_uta_feed(

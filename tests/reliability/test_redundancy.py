@@ -30,7 +30,7 @@ from kucoin_sync.testing.server import Pushed, ServerLimits
 from kucoin_sync.testing.server.connection import Connection
 
 from ..end_to_end.conftest import Events
-from ..support.books import contents, truth
+from ..support.books import is_true
 from ..support.threads import LIMIT, Task, until
 from .conftest import MakeServer, MakeStream
 from .feed import CLASSIC, UTA, Feed
@@ -172,7 +172,7 @@ def run(
     flow.end()
     client.check(flow.sent, events)
     for book in client.books:
-        until(lambda: contents(book) == truth(exchange, book.symbol), f"{book!r} is behind")  # noqa: B023
+        until(lambda: is_true(book, exchange), f"{book!r} is behind")  # noqa: B023
     stats = client.stream.stats()
     assert stats["copies"] > 0
     assert (stats["disconnects"], stats["dropped"], stats["unrouted"]) == (size.cuts, 0, 0)
@@ -254,7 +254,7 @@ def test_a_book_that_has_lost_an_update_gets_a_snapshot_while_the_other_connecti
     until(lambda: book.resyncs == 1, "the gap was not seen")
     book.wait_ready(LIMIT)
     server.step_exchange(100)
-    until(lambda: contents(book) == truth(exchange, "BTC-USDT"), "the book is not the exchange's")
+    until(lambda: is_true(book, exchange), "the book is not the exchange's")
     assert book.resyncs == 1
 
 

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from kucoin_sync import (
-    BookNotReady,
     Disconnected,
     Limits,
-    LocalBook,
     Message,
     Retrying,
     SlowConsumer,
@@ -27,7 +25,7 @@ from kucoin_sync.net import reconnecting
 from kucoin_sync.testing import Exchange, FaultProxy, KucoinServer, ServerLimits
 
 from ..end_to_end.conftest import Events
-from ..support.books import contents, truth
+from ..support.books import is_true
 from ..support.threads import LIMIT, Task, until
 from .conftest import MakeServer, MakeStream
 from .feed import Feed, pushed
@@ -123,18 +121,6 @@ def consume(subscription: Subscription, end: str) -> list[Message]:
     return got
 
 
-def agree(book: LocalBook, exchange: Exchange) -> bool:
-    """Whether a book equals the exchange's, which rests; one that is not there yet says so, and is never wrong."""
-    try:
-        found = contents(book)
-    except BookNotReady:
-        return False  # not yet, or not again: at this speed a busy machine is soon too late with a pong
-    if found[0] < exchange.level2(book.symbol).sequence:
-        return False
-    assert found == truth(exchange, book.symbol)
-    return True
-
-
 @pytest.mark.long
 def test_half_an_hour_of_faults_over_200_topics_and_10_books_loses_nothing_without_a_trace(
     make_server: MakeServer,
@@ -193,13 +179,13 @@ def test_half_an_hour_of_faults_over_200_topics_and_10_books_loses_nothing_witho
     assert sum(message.lost for message in taken) == few.dropped
 
     for book in books:
-        until(lambda book=book: agree(book, exchange), f"{book!r} is not at the exchange's sequence")
+        until(lambda book=book: is_true(book, exchange), f"{book!r} is not at the exchange's sequence")
     before = {book: book.resyncs for book in books}
     for topic in soak.books:
         server.skip_sequence(topic)
     server.step_exchange(500)
     for book in books:
-        until(lambda book=book: agree(book, exchange), f"{book!r} is not at the exchange's sequence")
+        until(lambda book=book: is_true(book, exchange), f"{book!r} is not at the exchange's sequence")
         assert book.resyncs > before[book], "a gap without a trace"
     print(f"{len(got)} messages over {last_epoch} connections, {sum(book.resyncs for book in books)} books begun again")
     assert last_epoch > ROUNDS / 4

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from kucoin_sync import BookChange, LocalBook, LocalLevel3Book
+from kucoin_sync import BookChange, BookNotReady, LocalBook, LocalLevel3Book
 from kucoin_sync.testing import Exchange
 
 from .threads import LIMIT
 
-__all__ = ["Changes", "contents", "truth"]
+__all__ = ["Changes", "contents", "is_true", "truth"]
 
 
 def truth(exchange: Exchange, symbol: str, level: int = 2) -> tuple[Any, ...]:
@@ -31,6 +31,22 @@ def contents(book: LocalBook) -> tuple[Any, ...]:
         return whole
     sides = (snapshot.bid_orders, snapshot.ask_orders)
     return *whole, *([(order.id, order.price, order.size, order.time_ns) for order in orders] for orders in sides)
+
+
+def is_true(book: LocalBook, exchange: Exchange, level: int = 2) -> bool:
+    """Return whether a book equals the exchange's, which rests; fail if it says what is not so.
+
+    The UTA feed pushes nothing for changes that cancel each other out, so that the sequence of its book may be lower.
+    """
+    try:
+        found = contents(book)
+    except BookNotReady:
+        return False
+    true = truth(exchange, book.symbol, level)
+    if found[0] < true[0] and found[1:] != true[1:]:
+        return False
+    assert found[1:] == true[1:]
+    return True
 
 
 class Changes:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -76,6 +76,7 @@ class LastValues:
 
         Raises:
             TimeoutError: no message has arrived in time.
+            StreamClosed: the stream is closed, or the replay has ended.
             InvalidTopic: it is no topic, or names several.
             KucoinSyncError: the topic could not be subscribed; see `Client.subscribe`.
         """
@@ -84,15 +85,22 @@ class LastValues:
             raise InvalidTopic(f"{topic!r:.200} names {len(singles)} topics; ask for the last message of each")
         (single,) = singles
         deadline = math.inf if timeout is None else time.monotonic() + timeout
+        tries = ends = 0
         while True:
-            last = self._value_of(single)
+            tries += 1
+            client, last = self._client(), self._value_of(single)
+            is_new = not last.subscribed
             try:
                 return last.read(deadline)
             except StreamClosed:
+                current = self._client()
+                ends += is_new and not last.closed and current is client
                 self._remove(single, last)
-                if self._client().closed:
+                if current.closed or ends > 1:  # every new subscription ends: a replay is over
                     raise
-                # The topic was replaced by another one meanwhile, or the client is a new one: try again.
+                if tries > 1 and time.monotonic() >= deadline:
+                    raise TimeoutError(f"no message came on {single} within {timeout:g} s") from None
+                # The topic was replaced or unsubscribed meanwhile, or the client is a new one: try again.
             except TimeoutError as error:
                 if time.monotonic() < deadline or isinstance(error, KucoinSyncError):
                     raise
@@ -134,12 +142,19 @@ class _Last:
         self._lock = threading.RLock()
         self._subscription: Subscription | None = None
         self._newest: Message | None = None
-        self._closed = False
+        self._taken: deque[Message] = deque()  # taken from the subscription; all are newer than _newest
+        self.closed = False
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the topic was subscribed."""
+        return self._subscription is not None
 
     def after_fork(self) -> None:
         """Reset in a forked child, which must not show the parent's last message."""
         self._lock = threading.RLock()
         self._newest = None
+        self._taken.clear()
 
     @holds_no_lock
     def read(self, deadline: float) -> Message:
@@ -149,27 +164,34 @@ class _Last:
             raise TimeoutError(f"no message came on {self._single}")
         try:
             subscription = self._subscribe(deadline)
-            newest = self._newest or subscription.get(timeout=_until(deadline))
+            ended = subscription.closed  # read first: what is pending then is all
+            # A signal handler may raise between any two steps, so a message is taken and kept in one step.
+            if self._newest is None and not self._taken:
+                self._taken.extend(map(subscription.get, (_until(deadline),)))
             with contextlib.suppress(TimeoutError):  # pending frames may be malformed
                 for _ in range(subscription.pending):
-                    newest = max(subscription.get(timeout=0), newest, key=_age)
-            if subscription.closed:
+                    self._taken.extend(map(subscription.get, (0,)))
+            if ended:
                 subscription.get(timeout=0)  # raises why
-            self._newest = newest
-            return newest.with_lost(newest.lost)
+            if self._taken:
+                # Not compared with _newest: the clock, or a replay, may have been set back.
+                self._newest = max(self._taken, key=_age)
+                self._taken.clear()
+            assert self._newest is not None
+            return self._newest.with_lost(self._newest.lost)
         finally:
             self._lock.release()
 
     def close(self) -> None:
         """Unsubscribe; waiting readers get StreamClosed."""
-        self._closed = True
+        self.closed = True
         if self._subscription is not None:
             self._subscription.close()
 
     def _subscribe(self, deadline: float) -> Subscription:
         if self._subscription is None:
             self._subscription = self._client().subscribe(self._single, overflow="latest", timeout=_until(deadline))
-            if self._closed:  # meanwhile
+            if self.closed:  # meanwhile
                 self._subscription.close()
         return self._subscription
 

@@ -104,6 +104,67 @@ def test_a_topic_that_has_ended_is_subscribed_again(source: Source, values: Last
         values.get(A, 1.0)
 
 
+def test_a_new_message_is_newer_than_the_remembered_one_whatever_the_clock_says(
+    source: Source, values: LastValues
+) -> None:
+    source.first = 0
+    with pytest.raises(TimeoutError):
+        values.get(A, 0.0)
+    source.push(1, received_ns=10)
+    values.get(A, 1.0)
+    source.push(2, received_ns=1)
+    assert values.get(A, 1.0).data == {"n": 2}
+
+
+def test_an_interrupt_loses_no_message(source: Source, values: LastValues, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupt(BaseException):
+        pass
+
+    def interrupted(taken: Subscribed) -> int:
+        monkeypatch.undo()
+        raise Interrupt
+
+    monkeypatch.setattr(Subscribed, "pending", property(interrupted))
+    with pytest.raises(Interrupt):
+        values.get(A, 1.0)  # after the first message was taken
+    assert values.get(A, 0.0).data == {"n": 1}
+
+
+@pytest.mark.parametrize("timeout", [None, 1.0])
+def test_where_each_new_subscription_ends_at_once_the_reader_is_told(
+    source: Source, values: LastValues, timeout: float | None
+) -> None:
+    source.first = 0
+    subscribe = source.subscribe
+
+    def ended(topic: str, **options: Any) -> Any:
+        made = subscribe(topic, **options)
+        made.close()
+        return made
+
+    source.subscribe = ended  # type: ignore[method-assign]
+    with pytest.raises(StreamClosed):
+        values.get(A, timeout)
+    assert len(source.made) == 2
+
+
+def test_topics_that_are_replaced_again_and_again_do_not_outlast_the_deadline(source: Source) -> None:
+    values = LastValues(lambda: source, 1)
+    source.first = 0
+    subscribe = source.subscribe
+
+    def replaced(topic: str, **options: Any) -> Any:
+        made = subscribe(topic, **options)
+        if topic == A:
+            with pytest.raises(TimeoutError):
+                values.get(B, 0.0)
+        return made
+
+    source.subscribe = replaced  # type: ignore[method-assign]
+    with pytest.raises(TimeoutError, match=f"no message came on {A} within 0 s"):
+        values.get(A, 0.0)
+
+
 def test_a_refusal_reaches_the_reader_and_the_next_one_tries_again(source: Source, values: LastValues) -> None:
     source.refusal = SubscriptionRejected(A, 404, "no such topic")
     with pytest.raises(SubscriptionRejected):

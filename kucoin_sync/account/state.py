@@ -54,7 +54,7 @@ class PartState:
         self.fills: dict[FillKey, AccountFill] = {}
         self.balances: dict[tuple[str, str], AccountBalance] = {}
         self.positions: dict[tuple[str, str], AccountPosition] = {}
-        self._client_oids: dict[str, str] = {}  # client id -> id of the newest order with it
+        self._client_oids: dict[str, str] = {}  # client id -> id of the order that it names now
         self._earlier: dict[FillKey, None] = {}  # fills from before the start
         self._filled: dict[str, Decimal] = {}  # order id -> the sum of its known fills
         self._before: dict[str, Decimal] = {}  # order id -> what was filled before the start
@@ -147,7 +147,9 @@ class PartState:
         if known is not None and known.active is None:
             self.doubts.pop(order.order_id, None)
         if order.client_oid:
-            self._client_oids[order.client_oid] = order.order_id
+            named = self.orders.get(self._client_oids.get(order.client_oid, ""))
+            if named is None or _rank(order) >= _rank(named):
+                self._client_oids[order.client_oid] = order.order_id
         if not (self.first and recovered):
             self.changes.append(AccountChange(kind="order", order=order, recovered=recovered))
         return True
@@ -294,6 +296,11 @@ def _with_sizes(order: AccountOrder, known: AccountOrder | None) -> AccountOrder
     canceled = (known.canceled_size if known is not None else None) or _NOTHING
     remaining = None if order.size is None else max(_NOTHING, order.size - order.filled_size - canceled)
     return msgspec.structs.replace(order, canceled_size=canceled, remaining_size=remaining)
+
+
+def _rank(order: AccountOrder) -> tuple[bool, int]:
+    """Return what decides between two orders with one client id: an open one counts before an ended one."""
+    return order.active is not False, order.created_ns or order.time_ns
 
 
 def _progress(order: AccountOrder) -> Decimal:

@@ -86,6 +86,27 @@ def test_a_state_keeps_what_it_does_not_tell() -> None:
     assert (known.client_oid, known.created_ns, known.trade_type, known.filled_size) == ("mine", 5, "TRADE", 4)
 
 
+def test_a_client_id_names_the_open_order_of_those_that_have_it() -> None:
+    opened, ended = order(0, created_ns=5), order(0, canceled=10, ending="canceled", created_ns=5)
+    later = order(0, order_id="2", created_ns=9)
+    for sequence in permutations([opened, ended, later]):
+        state = started()
+        for each in sequence:
+            state.add_order(each, recovered=True)
+        named = state.order("mine")
+        assert named is not None and named.order_id == "2"
+
+
+def test_a_client_id_names_the_later_one_of_ended_orders() -> None:
+    for numbers in (("1", "2"), ("2", "1")):
+        state = started()
+        for number in numbers:
+            ended = order(0, canceled=10, ending="canceled", order_id=number, created_ns=int(number))
+            state.add_order(ended, recovered=True)
+        named = state.order("mine")
+        assert named is not None and named.order_id == "2"
+
+
 def test_a_row_without_the_cancelled_size_does_not_undo_a_decrease() -> None:
     state = started()
     state.add_order(order(0, canceled=3), recovered=False)

@@ -173,7 +173,7 @@ def test_a_late_answer_or_failure_of_a_topic_that_is_live_changes_nothing(rig: R
 
 @pytest.mark.parametrize("topic", [topics.ticker("BTC-USDT"), topics.uta.candles("BTC-USDT", "1min"), "/no/such"])
 def test_other_topics_can_not_be_recovered(rig: Rig, topic: str) -> None:
-    with pytest.raises(InvalidTopic, match="it is for the topics of /market/match"):
+    with pytest.raises(InvalidTopic, match="is for the topics of /market/match"):
         rig.recovery.check(topic)
     rig.recovery.check(TOPIC)
 

@@ -269,6 +269,7 @@ class RecoveryGate:
             state = self.topics.get(topic)
             if state is None or (state.join is None and state.last is None):
                 return  # no message was ever delivered: there is nothing to prove
+            state.settle()  # the thread that ended a join may not have come to it
             state.keep_epoch()
             self._unusual[topic] = state
             if state.join is not None:

@@ -203,6 +203,20 @@ def test_a_second_cut_goes_on_where_the_first_was(rig: Rig) -> None:
     assert rig.recovering[-1] == (12, 1, False)
 
 
+def test_a_cut_right_after_a_join_has_ended_begins_another_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.push(2)
+    rig.gate.lost(TOPIC, 0.0)
+    rig.push(7, epoch=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.gate, "flush", lambda topic: None)
+        rig.answer(2, 7)
+    rig.gate.lost(TOPIC, 2.0)
+    assert [join.done for _, join in rig.gate.joins()] == [False]
+    rig.push(9, epoch=3)
+    rig.answer(7, 8, 9)
+    assert rig.recovering == [(7, 1, False), (8, 1, True), (9, 1, False)]
+
+
 def test_one_topic_that_is_removed_takes_what_it_holds_with_it(rig: Rig) -> None:
     rig.push(2)
     rig.gate.add(TOPIC)

@@ -14,7 +14,7 @@ from ..exceptions import KucoinSyncError
 from .calls import Call, Plan, one, together
 from .lists import by_page, recorded, updated
 from .part import AccountPart
-from .rows import Row, futures_balance, items, position
+from .rows import Row, futures_balance, items, positions
 from .values import AccountOrder
 
 __all__ = ["FuturesPart"]
@@ -75,4 +75,4 @@ class FuturesPart(AccountPart):
         if isinstance(rows, KucoinSyncError):
             self.hide("futures positions", rows)
         else:
-            self.state.set_positions(each for row in items(rows) if (each := position(row)) is not None)
+            self.state.set_positions(positions(rows))

@@ -284,7 +284,7 @@ class AccountKeeper(Followed):
         return [(follower, own) for follower, own in found if own]
 
     def _on_answers(self, follower: PartFollower, number: int, answers: list[Any]) -> None:
-        self._queue.put(lambda now: self._change(lambda: follower.answers(number, answers), follower))
+        self._queue.put(lambda now: self._change(lambda: follower.answers(number, answers, now), follower))
 
     # The thread
 

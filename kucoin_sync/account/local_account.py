@@ -153,6 +153,10 @@ class LocalAccount(NotPicklable):
         return self._keeper.read(how)
 
     def _states(self) -> list[Any]:
+        """Return the states of the parts; raise AccountNotReady if one that was seen can't be seen any more."""
+        for follower in self._keeper.followers.values():
+            if follower.unseen is not None and not follower.part.state.first:
+                raise AccountNotReady(f"a part of the account can't be seen any more: {follower.unseen}")
         return [follower.part.state for follower in self._keeper.followers.values()]
 
     def _balances(self) -> tuple[AccountBalance, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
 from ..exceptions import AuthenticationError, KucoinSyncError
+from ..internal import backoff
 from ..internal.guard import log
 from ..protocol.message import UNREADABLE, Message
 from .part import AccountPart
@@ -27,6 +28,7 @@ __all__ = ["PartFollower"]
 _PUSHES_PER_JOB = 256
 _NOT_CONFIRMED = "the server has not confirmed its topics yet"
 _UNUSUAL = (*UNREADABLE, KeyError, TypeError, ValueError, ArithmeticError, AttributeError)
+_FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0  # seconds before a reconciliation that failed begins anew
 
 
 class PartFollower:
@@ -68,6 +70,7 @@ class PartFollower:
         self._began = 0.0
         self._pushes_wait = True
         self._pushes_due = math.inf
+        self._delays = backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY)
 
     @property
     def live(self) -> bool:
@@ -92,10 +95,11 @@ class PartFollower:
     # The connection
 
     def carried(self, topics: Iterable[str], now: float) -> None:
-        """Note that the server has confirmed topics."""
+        """Note that the server has confirmed topics. What could not be seen before may be seen now."""
         before = len(self._carried)
         self._carried.update(topics)
-        if self.unseen is None and len(self._carried) == len(self.part.topics) > before:
+        if len(self._carried) == len(self.part.topics) > before:
+            self.unseen = None
             self._begin(now)
 
     def lost(self, topics: Iterable[str], reason: str, pushes: Iterable[Message]) -> None:
@@ -120,11 +124,12 @@ class PartFollower:
     def _begin(self, now: float) -> None:
         self._end_run()
         self.reason = "it is being reconciled with what REST tells"
+        self.part.unseen = {}
         self.part.now_ns = time.time_ns()
         self._run = reconcile(self.part, self._rest_lag)
         self._began = now
         self._pushes_wait, self._pushes_due = True, now + PUSHES_WAIT
-        self._advance(None)
+        self._advance(None, now)
 
     def _end_run(self) -> None:
         self._number += 1
@@ -138,20 +143,22 @@ class PartFollower:
 
     # The run
 
-    def answers(self, number: int, answers: list[Any]) -> None:
+    def answers(self, number: int, answers: list[Any], now: float) -> None:
         """Take the answers to the calls of a run."""
         if number == self._number and self._run is not None:
             self._batch = None
-            self._advance(answers)
+            self._advance(answers, now)
 
     def act(self, now: float) -> bool:
         """Do what is due; return whether pushes may have to be taken now."""
         if self._pushes_due <= now:
             self._pushes_wait, self._pushes_due = False, math.inf
-        resume = self.deadline <= now and self._run is not None and self._batch is None
-        if resume:
+        if self.deadline <= now and self._batch is None:
             self.deadline = math.inf
-            self._advance(None)
+            if self._run is not None:
+                self._advance(None, now)
+            else:
+                self._begin(now)
         return not self._pushes_wait
 
     @property
@@ -159,8 +166,8 @@ class PartFollower:
         """When `act` is due."""
         return min(self.deadline, self._pushes_due)
 
-    def _advance(self, answers: list[Any] | None) -> None:
-        """Go on with the run until it waits for something.
+    def _advance(self, answers: list[Any] | None, now: float) -> None:
+        """Go on with the run until it waits for something. One that finds an unreadable answer begins anew later.
 
         Raises:
             AuthenticationError: KuCoin has refused the key.
@@ -173,9 +180,16 @@ class PartFollower:
         except StopIteration:
             self._run, self.reason = None, ""
             self._pushes_wait, self._pushes_due = False, math.inf
+            self._delays = backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY)
             return
         except KucoinSyncError as error:
             self.give_up(error)
+            return
+        except _UNUSUAL as error:
+            self._end_run()
+            self.reason = f"an answer of REST can't be read ({error!r})"
+            self._pushes_wait, self.deadline = False, now + next(self._delays)
+            log(logging.WARNING, "the account is reconciled again soon: %s", self.reason, error=error)
             return
         if isinstance(step, Until):
             if step.gathered:

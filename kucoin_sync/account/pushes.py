@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .rows import Row, decimal, fill, instant, text
+from .rows import Row, amount, decimal, fill, instant, text
 from .values import AccountBalance, AccountFill, AccountOrder
 
 __all__ = ["balance", "match", "order", "wallet"]
@@ -72,7 +72,7 @@ def balance(data: Row) -> AccountBalance:
     account = event.removesuffix("_hf") or "trade"
     if account.startswith(_ISOLATED):
         account = f"isolated {account[len(_ISOLATED) :]}"
-    available, hold = _sum(data, "available"), _sum(data, "hold")
+    available, hold = amount(data, "available"), amount(data, "hold")
     total = decimal(data.get("total"))
     return AccountBalance(
         currency=str(data["currency"]),

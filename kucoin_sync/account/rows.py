@@ -15,8 +15,8 @@ from ..payloads.base import to_ns
 from .values import AccountBalance, AccountFill, AccountOrder, AccountPosition
 
 __all__ = [
-    "Row", "cross_margin_balances", "decimal", "fill", "futures_balance", "instant", "isolated_balances", "items",
-    "marks", "order", "position", "spot_balances", "text",
+    "Row", "amount", "cross_margin_balances", "decimal", "fill", "futures_balance", "instant", "isolated_balances",
+    "items", "marks", "order", "position", "positions", "spot_balances", "text", "whole",
 ]  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -26,6 +26,13 @@ def items(data: Any) -> list[Row]:
     """Return the rows of an answer, whether they are bare or a page's "items"."""
     rows = data.get("items", ()) if isinstance(data, Mapping) else data
     return [row for row in rows or () if isinstance(row, Mapping)]
+
+
+def whole(rows: Any) -> list[Row]:
+    """Return a list in which a missing row stands for zero: raise ValueError if it is no list of rows."""
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise ValueError(f"a list of rows was expected, not {str(rows)[:100]}")
+    return rows
 
 
 def decimal(value: Any) -> Decimal | None:
@@ -52,10 +59,10 @@ def instant(value: Any) -> int:
 
 def spot_balances(data: Any) -> Iterator[AccountBalance]:
     """Yield the balances of `/api/v1/accounts`: the main and the trading account."""
-    for row in items(data):
+    for row in whole(data):
         kind = str(row["type"]).removesuffix("_hf")
         if kind in ("main", "trade"):
-            available, hold = _amount(row, "available"), _amount(row, "holds")
+            available, hold = amount(row, "available"), amount(row, "holds")
             total = decimal(row.get("balance"))
             yield AccountBalance(
                 currency=str(row["currency"]), account=kind, account_id=str(row["id"]), available=available, hold=hold,
@@ -65,30 +72,30 @@ def spot_balances(data: Any) -> Iterator[AccountBalance]:
 
 def cross_margin_balances(data: Any) -> Iterator[AccountBalance]:
     """Yield the balances of `/api/v3/margin/accounts`."""
-    for row in items(data.get("accounts")):
+    for row in whole(data.get("accounts")):
         yield _margin_balance("margin", row)
 
 
 def isolated_balances(data: Any) -> Iterator[AccountBalance]:
     """Yield the balances of `/api/v3/isolated/accounts`."""
-    for row in items(data.get("assets")):
+    for row in whole(data.get("assets")):
         for asset in (row["baseAsset"], row["quoteAsset"]):
             yield _margin_balance(f"isolated {row['symbol']}", asset)
 
 
 def futures_balance(data: Row) -> AccountBalance:
     """Return the balance of `/api/v1/account-overview`."""
-    available = _amount(data, "availableBalance")
-    total = _amount(data, "accountEquity") - _amount(data, "unrealisedPNL")
+    available = amount(data, "availableBalance")
+    total = amount(data, "accountEquity") - amount(data, "unrealisedPNL")
     return AccountBalance(
         currency=str(data["currency"]), account="futures", available=available, hold=total - available, total=total
     )
 
 
 def _margin_balance(account: str, row: Row) -> AccountBalance:
-    available, hold = _amount(row, "available"), _amount(row, "hold")
+    available, hold = amount(row, "available"), amount(row, "hold")
     return AccountBalance(
-        currency=str(row["currency"]), account=account, available=available, hold=hold, total=_amount(row, "total")
+        currency=str(row["currency"]), account=account, available=available, hold=hold, total=amount(row, "total")
     )
 
 
@@ -130,14 +137,22 @@ def fill(row: Row) -> AccountFill:
         trade_id=str(row["tradeId"]),
         order_id=str(row["orderId"]),
         side=str(row["side"]),
-        price=_amount(row, "price"),
-        size=_amount(row, "size"),
+        price=amount(row, "price"),
+        size=amount(row, "size"),
         fee=decimal(row.get("fee")),
         fee_currency=text(row.get("feeCurrency")),
         liquidity=text(row.get("liquidity")),
         trade_type=text(row.get("tradeType")),
         time_ns=instant(row.get("tradeTime") or row.get("createdAt")),
     )
+
+
+def positions(data: Any) -> list[AccountPosition]:
+    """Return the open positions; raise ValueError if one of them can't be read."""
+    found = [position(row) for row in whole(data)]
+    if None in found:
+        raise ValueError("a position without its symbol or quantity")
+    return [each for each in found if each is not None]
 
 
 def position(row: Row, symbol: str | None = None) -> AccountPosition | None:
@@ -169,6 +184,14 @@ def marks(row: Row) -> dict[str, Any]:
     }
     moment = instant(row.get("currentTimestamp"))
     return {name: value for name, value in {**found, "time_ns": moment or None}.items() if value is not None}
+
+
+def amount(row: Row, name: str) -> Decimal:
+    """Return a number; raise ValueError if there is none: it would be taken for zero."""
+    found = decimal(row.get(name))
+    if found is None:
+        raise ValueError(f"{name} is {row.get(name)!r}, which is no number")
+    return found
 
 
 def _amount(row: Row, name: str) -> Decimal:

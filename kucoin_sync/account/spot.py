@@ -206,14 +206,24 @@ class SpotPart(AccountPart):
 
     def _balances(self) -> Plan[None]:
         for name, call, read, accounts in _BALANCES:
-            if name in self.unseen:
-                continue
             try:
-                data = yield from one(call)
+                found = list(read((yield from one(call))))
+                if call is _ACCOUNTS:
+                    found += yield from self._absent(found, accounts)
             except KucoinSyncError as error:
                 self.hide(name, error)
             else:
-                self.state.set_balances(list(read(data)), accounts=accounts)
+                self.state.set_balances(found, accounts=accounts)
+
+    def _absent(self, found: list[AccountBalance], accounts: tuple[str, ...]) -> Plan[list[AccountBalance]]:
+        """Ask once more for currencies that a list has no row of, before they are taken for zero."""
+        known = {each.currency for each in self.state.balances.values() if each.total and each.account in accounts}
+        calls = [
+            _ACCOUNTS._replace(query=(("currency", currency),))
+            for currency in sorted(known - {each.currency for each in found})
+        ]
+        answers = yield from together([one(call) for call in calls])
+        return [balance for data in answers for balance in spot_balances(data)]
 
 
 def _newest(call: Call) -> Plan[list[Row]]:

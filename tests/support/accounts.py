@@ -292,7 +292,7 @@ class SimulatedAccount:
         self._was_ready = ready
 
     def _answered(self, follower: PartFollower, number: int, answers: list[Any]) -> None:
-        follower.answers(number, answers)
+        follower.answers(number, answers, self.exchange.seconds)
 
     @staticmethod
     def _topic_of(topic: str) -> str | None:

@@ -67,7 +67,7 @@ def test_where_a_quick_list_is_full_and_does_not_reach_the_cut_the_slow_one_is_r
 def test_a_final_round_takes_positions_and_each_currency() -> None:
     part = part_in_step()
     answers = FuturesAnswers(
-        account_overview=overview, positions=[{"symbol": "XBTUSDTM", "currentQty": 2}, {"symbol": "?"}],
+        account_overview=overview, positions=[{"symbol": "XBTUSDTM", "currentQty": 2}],
         orders_active={"items": [{"id": 4, "symbol": "XBTUSDTM", "side": "buy", "size": 1, "isActive": True}]},
     )  # fmt: skip
     answers.play(part.round(final=True))
@@ -76,6 +76,18 @@ def test_a_final_round_takes_positions_and_each_currency() -> None:
     assert [(each.currency, each.total) for each in part.state.balances.values()] == [("USDT", 5)]
     assert [position.symbol for position in part.state.open_positions()] == ["XBTUSDTM"]
     assert part.shown == {"4"}
+
+
+@pytest.mark.parametrize(
+    "positions", [None, {}, {"items": None}, [{"symbol": "?"}], [{"symbol": "XBTUSDTM", "currentQty": None}]]
+)
+def test_positions_that_can_not_be_read_are_not_taken_for_closed(positions: Any) -> None:
+    part = part_in_step()
+    known = [{"symbol": "XBTUSDTM", "currentQty": 2}]
+    FuturesAnswers(account_overview=overview, positions=known).play(part.round(final=True))
+    with pytest.raises(ValueError, match=r"rows|position"):
+        FuturesAnswers(account_overview=overview, positions=positions).play(part.round(final=True))
+    assert [position.size for position in part.state.open_positions()] == [2]
 
 
 def test_what_the_key_may_not_see_is_named() -> None:

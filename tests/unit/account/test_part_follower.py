@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from kucoin_sync.account.calls import Plan
 from kucoin_sync.account.part_follower import PartFollower
 from kucoin_sync.account.reconciliation import PUSHES_WAIT
 from kucoin_sync.exceptions import AuthenticationError, RestError, SlowConsumer
@@ -60,7 +61,7 @@ class Follower(PartFollower):
 
     def __init__(self) -> None:
         self.calls, self.queue = Calls(), Queue()
-        super().__init__(SomePart(), LAG, cast(Any, self.calls), lambda follower, *more: follower.answers(*more))
+        super().__init__(SomePart(), LAG, cast(Any, self.calls), lambda follower, *more: follower.answers(*more, 0.0))
         self.subscriptions = cast(Any, [SimpleNamespace(message_queue=self.queue)])
 
     def answer(self, *answers: Any) -> None:
@@ -160,9 +161,39 @@ def test_a_part_that_may_not_be_seen_is_left_out() -> None:
     follower.answer(RestError("900001", "no"))
     assert (follower.live, follower.settled) == (False, True)
     assert follower.part.unseen["spot"].startswith("spot: KuCoin answered")
+
+
+def test_a_part_that_could_not_be_seen_is_looked_at_again_after_each_cut() -> None:
+    follower = Follower()
+    follower.carried(["/t"], 0.0)
+    follower.answer(RestError("900001", "no"))
     follower.lost(["/t"], "a cut", [])
     follower.carried(["/t"], 1.0)
-    assert len(follower.calls.asked) == 1
+    assert (follower.unseen, follower.part.unseen, follower.settled) == (None, {}, False)
+    follower.answer()
+    assert len(follower.calls.asked) == 2
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, TypeError, AttributeError, ArithmeticError])
+def test_a_run_that_can_not_read_an_answer_begins_anew_after_growing_delays(error: type[Exception]) -> None:
+    follower, check = Follower(), SomePart.check
+
+    def odd() -> Plan[None]:
+        yield from check(follower.part)  # type: ignore[arg-type]
+        raise error("odd")
+
+    follower.part.check = odd  # type: ignore[method-assign]
+    follower.carried(["/t"], 0.0)
+    delays = []
+    for count in range(3):
+        assert len(follower.calls.asked) == count + 1
+        follower.answer()
+        assert not follower.settled and "can't be read" in follower.why()
+        delays.append(follower.next_deadline)
+        follower.act(follower.next_deadline)
+    assert delays == sorted(delays)
+    follower.lost(["/t"], "a cut", [])
+    assert follower.next_deadline == math.inf
 
 
 def test_a_refused_key_is_an_error() -> None:

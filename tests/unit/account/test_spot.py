@@ -33,7 +33,8 @@ class Answers:
 
     def answer(self, call: Call) -> Any:
         name = call.path.removeprefix("/api/v1/hf/").removeprefix("/api/v3/hf/").replace("/", "_")
-        usual: Any = {} if "v3" in name else []  # the margin accounts, or an empty list
+        margin = {"_api_v3_margin_accounts": {"accounts": []}, "_api_v3_isolated_accounts": {"assets": []}}
+        usual: Any = margin.get(name, [])
         found = self.known.get(name, self.known.get(name.partition("_")[0], usual))
         return found(dict(call.query)) if callable(found) else found
 
@@ -138,6 +139,33 @@ def test_a_final_round_takes_balances_and_which_orders_are_open() -> None:
     assert {(each.account, each.total) for each in part.state.balances.values()} == {("trade", 3), ("margin", 1)}
 
 
+def test_a_currency_that_a_list_has_no_row_of_is_asked_for_before_it_is_taken_for_zero() -> None:
+    part = part_in_step()
+    row = {"id": "a", "currency": "USDT", "type": "trade", "balance": "3", "available": "3", "holds": "0"}
+    Answers(_api_v1_accounts=[row, {**row, "id": "b", "currency": "BTC"}]).play(part.round(final=True))
+
+    def accounts(query: dict[str, str]) -> Any:
+        return [row] if query == {"currency": "USDT"} else []
+
+    answers = Answers(_api_v1_accounts=accounts)
+    answers.play(part.round(final=True))
+    assert [call.query for call in answers.calls if call.path == "/api/v1/accounts"] == [
+        (), (("currency", "BTC"),), (("currency", "USDT"),)
+    ]  # fmt: skip
+    assert {each.currency: each.total for each in part.state.balances.values()} == {"USDT": 3, "BTC": 0}
+
+
+@pytest.mark.parametrize("path", ["_api_v1_accounts", "_api_v3_margin_accounts", "_api_v3_isolated_accounts"])
+@pytest.mark.parametrize("answer", [None, {}, "text", [None], {"accounts": None, "assets": None}, [{"type": "trade"}]])
+def test_balances_that_can_not_be_read_are_not_taken_for_zero(path: str, answer: Any) -> None:
+    part = part_in_step()
+    row = {"id": "a", "currency": "USDT", "type": "trade", "balance": "3", "available": "3", "holds": "0"}
+    Answers(_api_v1_accounts=[row]).play(part.round(final=True))
+    with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
+        Answers(**{"_api_v1_accounts": [row], path: answer}).play(part.round(final=True))
+    assert [each.total for each in part.state.balances.values()] == [3]
+
+
 def test_margin_orders_are_asked_for_by_their_kind_and_by_id_at_their_own_path() -> None:
     part = part_in_step()
     answers = Answers(margin_order_active_symbols=lambda query: {"symbols": ["BTC-USDT"]}, margin_orders_active=[])
@@ -173,8 +201,7 @@ def test_a_refused_key_is_an_error() -> None:
 def test_50_symbols_cost_a_fraction_of_the_quota() -> None:
     part = part_in_step()
     symbols = [f"A{number}-USDT" for number in range(50)]
-    empty: dict[str, Any] = {"_api_v3_isolated_accounts": {"assets": []}, "_api_v3_margin_accounts": {}}
-    answers = Answers(orders_active_symbols={"symbols": symbols}, **empty)
+    answers = Answers(orders_active_symbols={"symbols": symbols})
     answers.play(part.round(final=True))
     weights = Counter[str]()
     for call in answers.calls:

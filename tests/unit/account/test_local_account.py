@@ -12,9 +12,10 @@ import pytest
 from kucoin_sync import AccountNotReady, StreamClosed
 from kucoin_sync.account.local_account import LocalAccount
 from kucoin_sync.account.values import AccountBalance
+from kucoin_sync.exceptions import RestError
 
 from ...support.kept_accounts import KeptAccount
-from ...support.threads import LIMIT
+from ...support.threads import LIMIT, until
 
 
 @pytest.fixture
@@ -46,6 +47,25 @@ def test_reads_wait_for_it_or_raise(kept: KeptAccount, account: LocalAccount) ->
     order = account.order("mine", timeout=LIMIT)
     assert order is not None and account.order(order.order_id) == order
     assert account.order("other") is None
+
+
+def test_what_was_seen_and_is_refused_is_not_told_as_it_was_and_comes_back_after_the_next_cut(
+    kept: KeptAccount, account: LocalAccount
+) -> None:
+    kept.connect()
+    account.wait_ready(LIMIT)
+    kept.cut("futures")
+    kept.refusals["/api/v1/orders"] = RestError("400100", "not today")
+    kept.connect("futures")
+    until(lambda: account.unproved, "nothing is refused")
+    for read in (lambda: account.orders, lambda: account.positions, lambda: account.balances, account.snapshot):
+        with pytest.raises(AccountNotReady, match="not today"):
+            read()
+    kept.refusals.clear()
+    kept.cut("futures")
+    kept.connect("futures")
+    until(lambda: account.ready and not account.unproved, "it is not seen again")
+    assert len(account.positions) == 1
 
 
 def test_a_snapshot_has_everything_at_one_instant(kept: KeptAccount, account: LocalAccount) -> None:

@@ -183,10 +183,10 @@ class SpotPart(AccountPart):
         """Return from which time on records are of interest: the cut, or if its time is unknown the oldest news."""
         if self.since_ns:
             return self.since_ns
-        if self.state.newest_ns:
-            return max(0, self.state.newest_ns - SLACK_NS)
         times = [*map(recorded, entries), *map(recorded, open_rows)]
-        return max(0, (max(times) if self.state.first else min(times)) - SLACK_NS) if times else 0
+        if self.state.first:  # later rounds must not read what is from before that
+            self.state.newest_ns = max([self.state.newest_ns, *times])
+        return max(0, (self.state.newest_ns or min(times, default=0)) - SLACK_NS)
 
     def _ledger(self, family: _Family) -> Plan[list[Row]]:
         """Return the entries of the ledger since the cut; at the start those of the newest seconds."""

@@ -119,6 +119,22 @@ def test_without_any_known_time_the_oldest_news_tells_where_to_begin() -> None:
     assert starts["/api/v1/hf/accounts/ledgers"] is None
 
 
+def test_no_round_reads_further_back_than_the_first_one() -> None:
+    """What is older would be told as if a cut had hidden it."""
+    part = SpotPart()
+    old = order("1", createdAt=MS - 3_600_000, lastUpdatedAt=MS - 3_600_000)
+    for final in (True, False):
+        answers = Answers(
+            orders_active_symbols={"symbols": ["BTC-USDT"]}, orders_active_page={"items": [old], "totalPage": 1},
+            accounts_ledgers=[ledger("BTC-USDT"), ledger("BTC-USDT", MS - 3_600_000)],
+        )  # fmt: skip
+        answers.play(part.round(final=final))
+        starts = {call.path: dict(call.query).get("startAt") for call in answers.calls}
+        assert starts["/api/v1/hf/fills"] == str(MS - 5000)
+        part.proved()
+        part.cut()
+
+
 def test_where_nothing_ever_happened_no_history_is_read() -> None:
     part = SpotPart()
     answers = Answers(orders_active_symbols={"symbols": []})

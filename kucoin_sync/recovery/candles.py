@@ -90,8 +90,10 @@ class CandleJoin(PacedJoin):
         if mark.sequence < self._last.sequence:
             return []  # REST was faster
         if mark.sequence == self._last.sequence:
-            self.done = mark.volume >= self._last.volume  # else REST was faster
-            return [Live(push)] if self.done else []
+            if mark.volume < self._last.volume:
+                return []  # REST was faster
+            self._last, self.done = mark, not self._held
+            return [Live(push)]
         if not self._held:
             self._held_since = now
             self._fetch_soon(now)

@@ -72,6 +72,15 @@ def test_a_later_candle_waits_until_those_before_it_are_final(join: CandleJoin) 
     assert push(join, 180, 3, 183.0, 83.0) == ["180 3"]
 
 
+def test_a_late_push_of_the_open_candle_passes_while_later_ones_wait(join: CandleJoin) -> None:
+    assert push(join, 120, 1, 120.1, 20.1) == []
+    assert push(join, 60, 4, 120.2, 20.2) == []
+    assert push(join, 60, 6, 120.3, 20.3) == ["60 6"]
+    assert not join.done
+    assert shown(join.answered([row(60, 6), row(120, 1)], 23.0, 23.0)) == ["120 1"]
+    assert join.done
+
+
 def test_rows_are_delivered_while_nothing_is_pushed(join: CandleJoin) -> None:
     assert shown(join.answered([row(60, 6)], 5.0, 5.0)) == [(60, 6)]
     assert shown(join.answered([row(60, 6)], 6.0, 6.0)) == []

@@ -221,7 +221,7 @@ class RecoveryGate:
         touched: dict[str, list[Push]] = {}
         for push in pushes:
             topic = channel_of(push)[0]
-            if topic in self._unusual:
+            if topic in self._unusual and not _is_of_tunnel(push):
                 touched.setdefault(topic, []).append(push)
             else:
                 passing.append(push)
@@ -240,7 +240,7 @@ class RecoveryGate:
                 pushes = (pushes[-1],)
         for push in pushes:
             state = topics.get(channel_of(push)[0] or "")
-            if state is not None:
+            if state is not None and not _is_of_tunnel(push):
                 state.last = push
 
     def _take(self, topic: str, pushes: list[Push]) -> None:
@@ -341,6 +341,11 @@ def _topics_of(batch: FrameBatch) -> set[str]:
     """Return the topics of the frames of a batch, without looking at each."""
     prefixes = set(batch.prefixes or ()) if batch.prefix is None else {batch.prefix}
     return {prefix.channel[0] for prefix in prefixes}
+
+
+def _is_of_tunnel(push: Push) -> bool:
+    """Return whether a push came through a tunnel; subscriptions of tunnels do not recover."""
+    return not isinstance(push, RawPush) and push.tunnel_id is not None
 
 
 def _arrival_of(push: Push) -> Arrival:

@@ -21,10 +21,10 @@ from kucoin_sync.recovery.trades import Mark, Row
 TOPIC, OTHER = str(topics.match("BTC-USDT")), str(topics.match("ETH-USDT"))
 
 
-def frame(sequence: int | None, topic: str = TOPIC) -> bytes:
+def frame(sequence: int | None, topic: str = TOPIC, **more: str) -> bytes:
     data = {"sequence": str(sequence), "time": str(sequence), "price": "1", "size": "1", "side": "buy"}
     return msgspec.json.encode(
-        {"topic": topic, "type": "message", "subject": "trade.l3match", "data": data if sequence else {}}
+        {"topic": topic, "type": "message", "subject": "trade.l3match", "data": data if sequence else {}} | more
     )
 
 
@@ -215,6 +215,20 @@ def test_a_cut_right_after_a_join_has_ended_begins_another_one(rig: Rig, monkeyp
     rig.push(9, epoch=3)
     rig.answer(7, 8, 9)
     assert rig.recovering == [(7, 1, False), (8, 1, True), (9, 1, False)]
+
+
+def test_pushes_of_a_tunnel_pass_and_close_no_gap(rig: Rig) -> None:
+    def push_through_tunnel(sequence: int) -> list[tuple[int, int, bool]]:
+        push = rig.reader.push(frame(sequence, tunnelId="one"), Arrival(4, 5))
+        return [rig.short(message) for message in opened(rig.gate.admit([push]))]
+
+    rig.push(2)
+    assert push_through_tunnel(3) == [(3, 4, False)]
+    rig.gate.lost(TOPIC, 0.0)
+    assert push_through_tunnel(5) == [(5, 4, False)]
+    rig.answer(2, 3, 4)
+    rig.push(5, epoch=5)
+    assert rig.recovering == [(3, 1, True), (4, 1, True), (5, 1, False)]
 
 
 def test_one_topic_that_is_removed_takes_what_it_holds_with_it(rig: Rig) -> None:

@@ -51,7 +51,8 @@ class Player:
         snapshots: gives books the snapshots that the replay passes.
 
     Attributes:
-        ended: set after the last message, when all callbacks have returned.
+        ended: set after the last message, when all callbacks have returned, and when the player is closed.
+        cut: the player was closed before the last message.
         error: the error that ended the replay early, or None.
         now_ns: the current time in the recording, in nanoseconds since 1970.
     """
@@ -66,6 +67,7 @@ class Player:
     ) -> None:
         self.playback = Playback(output, snapshots, paced=speed is not None)
         self.ended = threading.Event()
+        self.cut = False
         self.error: KucoinSyncError | None = None
         self.now_ns = index.begin_ns
         self._index = index
@@ -91,7 +93,14 @@ class Player:
         """Begin to play. After the end, only end the subscriptions that were made since."""
         with self._lock:
             if self.thread.ident is None and not self._closed:
-                self.thread = start_thread(self._run, name="kucoin-replay")
+                wanted = threading.Event()
+                wanted.set()
+                try:
+                    self.thread = start_thread(self._run, wanted, name="kucoin-replay")
+                except BaseException:
+                    wanted.clear()  # an interrupted start may have left a running thread
+                    self._wakeup.set()
+                    raise
             if not self._started:
                 self._moved_at = self._clock.now()
             self._started = True
@@ -106,7 +115,7 @@ class Player:
             self._target, self._moved_at = at_ns, self._clock.now()
             self.now_ns = at_ns
             self.error = None
-            if self.ended.is_set():
+            if self.ended.is_set() and not self._closed:
                 self._started = False
                 self.ended.clear()
             self.playback.interruption.set()
@@ -116,18 +125,23 @@ class Player:
         """Tell the thread to end."""
         with self._lock:
             self._closed = True
+            self.cut |= not self.ended.is_set()
+            self.ended.set()
             self.playback.interruption.set()
         self._wakeup.set()
 
     def after_fork(self) -> None:
         """Close the player in a forked child, which does not have the thread."""
         self._lock, self._wakeup, self.playback.interruption = threading.Lock(), threading.Event(), threading.Event()
+        ended, self.ended = self.ended.is_set(), threading.Event()
+        if ended:
+            self.ended.set()
         self.close()
 
     # The thread
 
-    def _run(self) -> None:
-        while self._wait_to_play():
+    def _run(self, wanted: threading.Event) -> None:
+        while self._wait_to_play(wanted):
             with self._lock:
                 self.playback.interruption.clear()
                 target, self._target = self._target, None
@@ -166,12 +180,12 @@ class Player:
             consumer.message_queue.finish(self.error)
         consumer.finish()
 
-    def _wait_to_play(self) -> bool:
-        """Wait until there is something to play; return False if the player is closed."""
+    def _wait_to_play(self, wanted: threading.Event) -> bool:
+        """Wait until there is something to play; return False if the player is closed or the thread not wanted."""
         while True:
             self._wakeup.wait()
             with self._lock:
-                if self._closed:
+                if self._closed or not wanted.is_set():
                     return False
                 if self._started and not self.ended.is_set():
                     return True

@@ -12,6 +12,7 @@ from ..connections.source import Deliver, MessageSource, SourceListener
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks
 from ..events import Event
+from ..exceptions import StreamClosed
 from ..internal.signals import is_reentrant, run_or_defer
 from .index import Paths, RecordingIndex
 from .player import Clock, Player
@@ -102,11 +103,14 @@ class ReplayStream(Client):
 
         Raises:
             RecordingError: the replay has failed, for example because a file can't be read any more.
+            StreamClosed: the replay was closed before its end.
         """
         self.start()
         ended = self._player.ended.is_set() if is_reentrant() else self._player.ended.wait(timeout)
         if ended and self._player.error is not None:
             raise self._player.error
+        if ended and self._player.cut:
+            raise StreamClosed(f"the replay of {self._index.name} was closed before its end")
         return ended
 
     def seek(self, to: float | dt.datetime) -> None:

@@ -23,9 +23,8 @@ TOPIC, OTHER = str(topics.match("BTC-USDT")), str(topics.match("ETH-USDT"))
 
 def frame(sequence: int | None, topic: str = TOPIC, **more: str) -> bytes:
     data = {"sequence": str(sequence), "time": str(sequence), "price": "1", "size": "1", "side": "buy"}
-    return msgspec.json.encode(
-        {"topic": topic, "type": "message", "subject": "trade.l3match", "data": data if sequence else {}} | more
-    )
+    envelope = {"topic": topic, "type": "message", "subject": "trade.l3match", **more}
+    return msgspec.json.encode({**envelope, "data": data if sequence else {}})
 
 
 def rows(*sequences: int) -> list[Row]:
@@ -226,8 +225,8 @@ def test_pushes_of_a_tunnel_pass_and_close_no_gap(rig: Rig) -> None:
     assert push_through_tunnel(3) == [(3, 4, False)]
     rig.gate.lost(TOPIC, 0.0)
     assert push_through_tunnel(5) == [(5, 4, False)]
-    rig.answer(2, 3, 4)
     rig.push(5, epoch=5)
+    rig.answer(2, 3, 4, 5)
     assert rig.recovering == [(3, 1, True), (4, 1, True), (5, 1, False)]
 
 

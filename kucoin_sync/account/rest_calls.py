@@ -4,8 +4,8 @@ Rules:
 1. Each of KuCoin's pools has a limit here of half its quota, in weights per 30 seconds. The rest is the user's own.
 2. A call that failed and may succeed later is made again, after growing delays with jitter. If KuCoin asks to slow
    down, or can't be reached, all calls to that service wait.
-3. An error that no later attempt can fix is the answer of its call. But an answer that is not KuCoin's may come from a
-   proxy: where the path was answered before, the call is made again.
+3. An error that no later attempt can fix is the answer of its call. But where the path was answered before, the call is
+   made again: a few times if the error is KuCoin's own, and until it succeeds if it may come from a proxy.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ LIMITS = {"spot": 2000, "futures": 1000, "management": 1000}
 _PERIOD = 30.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.3, 30.0
 _IDLE_TIMEOUT = 5.0
+_REPEATS = 2  # calls that KuCoin refuses although it has answered the path before
 _HTTP_DIGITS = 3  # of an HTTP status, which is the code of an answer that is not KuCoin's
 
 
@@ -52,7 +53,7 @@ class _Batch:
 class _Job:
     """One call that is to be made."""
 
-    __slots__ = ("batch", "call", "delays", "due", "failed", "place")
+    __slots__ = ("batch", "call", "delays", "due", "failed", "place", "refusals")
 
     def __init__(self, call: Call, batch: _Batch, place: int) -> None:
         self.call = call
@@ -60,6 +61,7 @@ class _Job:
         self.place = place
         self.due = 0.0
         self.failed: KucoinSyncError | None = None
+        self.refusals = 0
         self.delays = _new_delays()
 
 
@@ -198,6 +200,9 @@ class RestCalls:
         except BaseException as caught:
             error = error_or_defect(caught, f"the call {call}", "a defect spoiled the call %s, which is repeated", call)
             own = isinstance(error, RestError) and not error.retriable and len(error.code) > _HTTP_DIGITS
+            if own and call.path in self._answered:
+                job.refusals += 1
+                own = job.refusals > _REPEATS
             if not own and not is_fatal(error, was_live=call.path in self._answered, needs_key=True):
                 self._reschedule(job, error)
                 return

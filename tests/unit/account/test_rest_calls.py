@@ -109,13 +109,15 @@ def test_an_error_for_good_is_the_answer(make: MakeCalls, server: Server) -> Non
     assert ask(calls, call("a")) == ["a spot"]
 
 
-def test_kucoins_own_refusal_is_the_answer_although_the_path_was_answered_before(
+def test_kucoins_own_refusal_of_a_path_that_was_answered_before_is_the_answer_if_it_is_repeated(
     make: MakeCalls, server: Server
 ) -> None:
     calls = make()
     assert ask(calls, call("a")) == ["a spot"]
     refused = RestError("900001", "no such symbol")
-    server.answers["a"] = [refused]
+    server.answers["a"] = [refused] * 2
+    assert ask(calls, call("a")) == ["a spot"]
+    server.answers["a"] = [refused] * 3
     assert ask(calls, call("a")) == [refused]
 
 

@@ -11,10 +11,10 @@ from typing import ClassVar
 import msgspec
 
 __all__ = [
-    "BookFailed", "BookReady", "BookRenumbered", "BookResyncing", "CallbackFailed", "CallbackSlow", "ConnectDelayed",
-    "Connected", "Disconnected", "Event", "Overflowed", "PayloadMismatch", "Progress", "RecoveryIncomplete",
-    "Rejected", "Resubscribed", "Retrying", "Rotated", "ServerNotice", "SnapshotFailed", "Stale", "ThreadNotStarted",
-    "UnexpectedError",
+    "AccountFailed", "BookFailed", "BookReady", "BookRenumbered", "BookResyncing", "CallbackFailed", "CallbackSlow",
+    "ConnectDelayed", "Connected", "Disconnected", "Event", "Overflowed", "PayloadMismatch", "Progress",
+    "RecoveryIncomplete", "Rejected", "Resubscribed", "Retrying", "Rotated", "ServerNotice", "SnapshotFailed", "Stale",
+    "ThreadNotStarted", "UnexpectedError",
 ]  # fmt: skip
 
 
@@ -228,6 +228,14 @@ class BookFailed(_OfBook, frozen=True):
     error: Exception
     _level = logging.ERROR
     _sentence = "failed: {0._which}: {0.error}"
+
+
+class AccountFailed(Event, frozen=True):
+    """The local account has ended with an error; `Stream.account` opens another one."""
+
+    error: Exception
+    _level = logging.ERROR
+    _sentence = "failed: the account: {0.error}"
 
 
 class RecoveryIncomplete(Event, frozen=True):

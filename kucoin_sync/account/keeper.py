@@ -25,7 +25,7 @@ from ..connections.subscriber import SubscribeOptions, Subscriber
 from ..delivery.callbacks import Callbacks
 from ..delivery.listeners import Listeners
 from ..delivery.subscription import Subscription
-from ..events import Overflowed
+from ..events import AccountFailed, Overflowed
 from ..exceptions import KEY_NEEDED, AccountNotReady, AuthenticationError, KucoinSyncError, StreamClosed
 from ..internal.guard import log
 from ..internal.resources import as_defect, shortage_error, start_thread
@@ -153,7 +153,7 @@ class AccountKeeper(Followed):
         threads += self._calls.close()
         self._queue.put(lambda now: None)
         if first and not isinstance(error, StreamClosed):
-            log(logging.ERROR, "the account has ended: %s", error)
+            self._callbacks.emit(AccountFailed(error))
         if isinstance(self.ended, StreamClosed):
             for listener in listeners:
                 listener.wait_for_call()

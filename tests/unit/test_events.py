@@ -88,6 +88,7 @@ EVENTS: list[tuple[e.Event, int, str]] = [
         logging.WARNING,
         "no snapshot for the book of XBTUSDTM: it broke; next attempt in 1.2 s",
     ),
+    (e.AccountFailed(ERROR), logging.ERROR, "failed: the account: it broke"),
     (e.BookFailed("BTC-USDT", 2, ERROR), logging.ERROR, "failed: the book of BTC-USDT: it broke"),
     (
         e.ServerNotice("spot", False, 7, 415, "type is not supported"),

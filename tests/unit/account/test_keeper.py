@@ -9,7 +9,15 @@ from unittest.mock import patch
 
 import pytest
 
-from kucoin_sync import AccountNotReady, AuthenticationError, ConnectionFailed, RestError, StreamClosed
+from kucoin_sync import (
+    AccountFailed,
+    AccountNotReady,
+    AuthenticationError,
+    ConnectionFailed,
+    Event,
+    RestError,
+    StreamClosed,
+)
 from kucoin_sync.account.part_follower import PartFollower
 from kucoin_sync.testing.exchange import Push
 
@@ -176,7 +184,8 @@ def test_after_a_shortage_it_begins_anew_and_after_a_defect_it_ends(kept: KeptAc
             raise errors.pop()
         return take(follower, now)
 
-    with patch.object(PartFollower, "take", fail_once):
+    events: list[Event] = []
+    with patch.object(PartFollower, "take", fail_once), patch.object(kept.callbacks, "emit", events.append):
         kept.push(balance("7"))
         until(lambda: not errors, "nothing happens")
         until(lambda: kept.keeper.reconciliations == 2 or kept.keeper.ended, "nothing comes of it")
@@ -184,8 +193,9 @@ def test_after_a_shortage_it_begins_anew_and_after_a_defect_it_ends(kept: KeptAc
         kept.keeper.wait(LIMIT)
         assert kept.keeper.reconciliations == 2
     else:
-        with pytest.raises(ConnectionFailed, match="a defect in this package: RuntimeError"):
+        with pytest.raises(ConnectionFailed, match="a defect in this package: RuntimeError") as caught:
             kept.keeper.wait(LIMIT)
+        until(lambda: events == [AccountFailed(caught.value)], "nobody is told")
 
 
 def test_a_forked_child_begins_anew_when_it_resumes(kept: KeptAccount) -> None:

@@ -135,6 +135,7 @@ class Stream(Client):
         self._account_lock = threading.Lock()  # guards the following
         self._account: AccountKeeper | None = None  # the account, and who holds it
         self._account_holders: set[LocalAccount] = set()
+        self._account_ending: AccountKeeper | None = None  # its last holder was closed
 
     def _make_recovery(self) -> TopicRecovery:
         from .books.snapshot_fetcher import SnapshotQueue
@@ -211,7 +212,7 @@ class Stream(Client):
         from .account.keeper import AccountKeeper
 
         keeper = self._account
-        if keeper is None or keeper.ended is not None:
+        if keeper is None or keeper is self._account_ending or keeper.ended is not None:
             manager = self._subscription_manager
             keeper = AccountKeeper(manager, self._subscriber, self._callbacks, self.fetcher, rest_lag)
             keeper.check()
@@ -229,9 +230,12 @@ class Stream(Client):
             return
         with self._account_lock:
             self._account_holders.discard(account)
-            last = self._account if not self._account_holders else None
-        if last is not None:
-            last.end(StreamClosed("the account was closed"))
+            if self._account_holders or self._account is None:
+                return
+            keeper = self._account_ending = self._account
+            if self._subscription_manager.private_watcher is keeper:  # another account may be opened from now on
+                self._subscription_manager.private_watcher = None
+        keeper.end(StreamClosed("the account was closed"))
 
     def after_fork(self) -> None:
         """Drop everything that belongs to the parent; called first in a forked child."""

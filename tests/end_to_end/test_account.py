@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import AccountNotReady, AuthenticationError, Rotated, Stream, StreamClosed
+from kucoin_sync import AccountNotReady, AuthenticationError, LocalAccount, Rotated, Stream, StreamClosed
 from kucoin_sync.account import AccountChange
+from kucoin_sync.account.keeper import AccountKeeper
 from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
 
 from ..support.forks import child
@@ -197,6 +198,27 @@ def test_several_holders_share_one_and_the_last_ends_it(server: KucoinServer, st
     assert other.closed
     again = stream.account(rest_lag=LAG)
     assert again.wait_ready(LIMIT).reconciliations == 1
+
+
+def test_an_account_opened_while_the_last_holder_closes_is_a_new_one(
+    server: KucoinServer, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[LocalAccount] = []
+    end = AccountKeeper.end
+
+    def end_late(keeper: AccountKeeper, error: Exception) -> Any:
+        if not opened:
+            opened.append(Task(lambda: stream.account(rest_lag=LAG)).result())
+        return end(keeper, error)
+
+    first = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+    monkeypatch.setattr(AccountKeeper, "end", end_late)
+    first.close()
+    [again] = opened
+    assert first.closed and not again.closed
+    assert again.wait_ready(LIMIT).reconciliations == 1
+    server.drop_connections()
+    until(lambda: again.ready and again.reconciliations == 2, "it does not notice a cut")
 
 
 def test_it_ends_with_the_stream(server: KucoinServer) -> None:

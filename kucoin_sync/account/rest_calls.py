@@ -6,6 +6,7 @@ Rules:
    down, or can't be reached, all calls to that service wait.
 3. An error that no later attempt can fix is the answer of its call. But where the path was answered before, the call is
    made again: a few times if the error is KuCoin's own, and until it succeeds if it may come from a proxy.
+   KuCoin calls the time of a slow request wrong. Such a call is made again if any path was answered before.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..books.snapshot_fetcher import FetcherFactory, SnapshotFetcher
-from ..exceptions import ConnectionFailed, KucoinSyncError, RestError, is_fatal
+from ..exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError, RestError, is_fatal
 from ..internal import backoff
 from ..internal.guard import guarded
 from ..internal.resources import error_or_defect
@@ -203,7 +204,9 @@ class RestCalls:
             if own and call.path in self._answered:
                 job.refusals += 1
                 own = job.refusals > _REPEATS
-            if not own and not is_fatal(error, was_live=call.path in self._answered, needs_key=True):
+            refused = isinstance(error, AuthenticationError)  # which is about the key, not about the path
+            was_live = bool(self._answered) if refused else call.path in self._answered
+            if not own and not is_fatal(error, was_live=was_live, needs_key=True):
                 self._reschedule(job, error)
                 return
             answer = error

@@ -129,6 +129,18 @@ def test_a_path_that_was_answered_before_is_refused_only_with_the_key(make: Make
     assert ask(calls, call("a")) == [refused]
 
 
+def test_a_slow_request_is_made_again_where_the_key_was_accepted_before(make: MakeCalls, server: Server) -> None:
+    calls = make()
+    late = AuthenticationError("the timestamp is off", code="400002")
+    server.answers["a"] = [late]
+    assert ask(calls, call("a")) == [late], "the clock may be wrong"
+    assert ask(calls, call("b")) == ["b spot"]
+    server.answers["c"] = [late, late]
+    assert ask(calls, call("c")) == ["c spot"]
+    server.answers["d"] = [no_right := AuthenticationError("no right", code="400007")]
+    assert ask(calls, call("d")) == [no_right]
+
+
 def test_the_reason_of_a_delay_shows(make: MakeCalls, server: Server) -> None:
     calls = make()
     server.answers["a"] = [RestError("429000", "slow down", retriable=True, retry_after=3600.0)]

@@ -2,7 +2,8 @@
 
 Rules, by KuCoin's documentation and by what others have met:
 1. Orders are asked for symbol by symbol: a list without a symbol may lack some. The symbols are those that KuCoin names
-   as having active orders, those of known open orders, and those of the ledger's entries since the cut.
+   as having active orders, those of known orders that are open or lack fills, and those of the ledger's entries since
+   the cut. A symbol that was asked for is asked for again until nothing is missing: another list may lag behind.
 2. The ledger names the symbols that were first traded during the cut. An order in another symbol that was opened and
    cancelled during the cut, and never traded, is nowhere to be found.
 3. The margin accounts are looked at where they are enabled.
@@ -92,6 +93,14 @@ class SpotPart(AccountPart):
     market = "spot"
     topics = ("/spotMarket/tradeOrdersV2", "/account/balance")
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: dict[str, set[str]] = {}  # the symbols so far, by family, since something may be missing
+
+    def proved(self) -> None:
+        super().proved()
+        self._asked.clear()
+
     def check(self) -> Plan[None]:
         yield from one(_ACCOUNTS)
 
@@ -173,10 +182,12 @@ class SpotPart(AccountPart):
         return list((data or {}).get("symbols") or ())
 
     def _symbols(self, family: _Family, entries: list[Row], named: list[Any]) -> list[str]:
-        known = (order.symbol for order in self.state.open_orders() if family in self._families_of(order))
-        orders = (order for key in self.state.fresh if (order := self.state.orders.get(key)) is not None)
-        pushed = (order.symbol for order in orders if family in self._families_of(order))
-        found = {*known, *pushed, *map(str, named), *_traded(entries)}
+        pushed = [order for key in self.state.fresh if (order := self.state.orders.get(key)) is not None]
+        lacking = [] if self.state.first else [order for order, _ in self.state.missing_fills()]
+        orders = (*self.state.open_orders(), *pushed, *lacking)
+        known = (order.symbol for order in orders if family in self._families_of(order))
+        found = self._asked.setdefault(family.name, set())
+        found.update(known, map(str, named), _traded(entries))
         return sorted(found)
 
     def _since(self, entries: list[Row], open_rows: list[Row]) -> int:

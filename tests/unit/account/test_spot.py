@@ -76,6 +76,31 @@ def test_a_round_asks_for_each_symbol_that_is_open_named_traded_or_pushed() -> N
     assert set(asked.values()) == {1}
 
 
+def asked_for(part: SpotPart, **known: Any) -> set[str | None]:
+    """Return the symbols of which a round asks for fills."""
+    answers = Answers(**known)
+    answers.play(part.round(final=False))
+    return {dict(call.query).get("symbol") for call in answers.calls if call.path == "/api/v1/hf/fills"}
+
+
+def test_a_symbol_is_asked_for_until_nothing_is_missing() -> None:
+    part = part_in_step()
+    assert asked_for(part, orders_active_symbols={"symbols": ["BTC-USDT"]}) == {"BTC-USDT"}
+    assert asked_for(part, accounts_ledgers=[ledger("ETH-USDT")]) == {"BTC-USDT", "ETH-USDT"}
+    part.proved()
+    part.cut()
+    assert asked_for(part) == set()
+
+
+def test_the_symbol_of_an_order_that_lacks_fills_is_asked_for() -> None:
+    part = part_in_step()
+    part.proved()
+    done = order("1", active=False, dealSize="1", remainSize="0")
+    part.collect([done, order("2", "ETH-USDT", active=False, cancelExist=True, cancelledSize="1")], [])
+    part.cut()
+    assert asked_for(part) == {"BTC-USDT"}
+
+
 def test_records_are_asked_for_from_some_seconds_before_the_cut() -> None:
     part = part_in_step()
     answers = Answers(orders_active_symbols={"symbols": ["BTC-USDT"]})

@@ -36,7 +36,10 @@ class RecordingError(KucoinSyncError):
 
 
 class RecordingFailed(Event, frozen=True):
-    """A recorder can't write. The stream continues, unrecorded messages are counted, and the recorder retries."""
+    """A recorder can't write, or not fast enough. The stream continues; unrecorded messages are counted.
+
+    The recorder retries in `retry_in` seconds; with 0.0 it is still writing.
+    """
 
     path: str
     error: BaseException
@@ -48,7 +51,8 @@ class RecordingFailed(Event, frozen=True):
 
     def __str__(self) -> str:
         reason = reason_of(self.error)
-        return f"recording failed: {self.path} can't be written ({reason}); next attempt in {self.retry_in:.1f} s"
+        told = f"recording failed: {self.path} can't be written ({reason})"
+        return f"{told}; next attempt in {self.retry_in:.1f} s" if self.retry_in else told
 
 
 class RecordingResumed(Event, frozen=True):

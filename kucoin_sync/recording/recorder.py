@@ -90,6 +90,7 @@ class Recorder:
         self._queue = TextQueue(most_waiting)
         self._frames = self._bytes = 0  # written so far; the thread's
         self.error: BaseException | None = None
+        self._dropped_before: int | None = None  # `dropped` before the drops that were reported and go on
         self._files = RotatingFiles(Path(path), rotate_size, rotate_time, self._first_lines, time.monotonic, open_file)
         try:
             self._thread = start_thread(self._run, name="kucoin-recorder")
@@ -130,7 +131,7 @@ class Recorder:
             timeout: longest time to wait, in seconds.
 
         Raises:
-            RecordingError: messages could not be written.
+            RecordingError: messages could not be written, now or earlier.
         """
         if not run_or_defer(self._begin_to_close):
             return
@@ -142,6 +143,8 @@ class Recorder:
                 f"{self.path} could not be completed ({reason_of(self.error)}); "
                 f"{self._queue.dropped} messages are missing in it"
             )
+        if self._queue.dropped:
+            raise RecordingError(f"{self._queue.dropped} messages are missing in {self.path}, which says where and why")
 
     def _begin_to_close(self) -> None:
         """Tell the thread to write all waiting messages and to end."""
@@ -172,12 +175,20 @@ class Recorder:
         left = len(pushes)
         try:
             for text, count in self._texts(market, private, pushes):
-                self._queue.put(text, count)
+                reason = self._queue.put(text, count)
                 left -= count
+                if reason is not None:
+                    self._report_drops(reason, self._queue.dropped - count)
         except BaseException as error:
             if self._queue.miss(left, f"of an error in the recorder ({reason_of(error)})"):
                 log(logging.ERROR, "messages could not be recorded", error=error)
                 self._stream.emit(UnexpectedError(f"the recorder of {self.path}", error))
+
+    def _report_drops(self, reason: str, before: int) -> None:
+        """Report that messages do not fit into the queue."""
+        if self.error is None:  # else it is known
+            self._stream.emit(RecordingFailed(str(self.path), OSError(f"{reason}; messages are dropped"), 0.0))
+            self._dropped_before = before
 
     def _texts(self, market: str, private: bool, pushes: Pushes) -> Iterator[tuple[bytes, int]]:
         """Yield the frames as pieces of text, each with its number of frames."""
@@ -278,6 +289,9 @@ class Recorder:
             self._frames += block.count
             self._bytes += block.size
         self._queue.done(block, written=written)
+        if written and self._dropped_before is not None and not self._queue.dropping:
+            before, self._dropped_before = self._dropped_before, None
+            self._stream.emit(RecordingResumed(str(self.path), self._queue.dropped - before))
         return written
 
     def _retry_until_written(self, write: Callable[[], None]) -> bool:

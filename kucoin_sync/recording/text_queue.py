@@ -58,6 +58,7 @@ class TextQueue:
         size: how many bytes wait.
         missing: how many frames were dropped since the last line that was queued.
         dropped: how many frames were dropped in all.
+        dropping: frames were dropped, and since then no two blocks were written without another drop.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -65,26 +66,34 @@ class TextQueue:
         self.write_now = threading.Event()
         self.being_written: deque[TextBlock] = deque()
         self._max_bytes = max_bytes
+        self._urgent_bytes = min(BLOCK_BYTES, max_bytes // 2)
         self._lock = threading.Lock()  # guards the following
-        self.closing = False
+        self.closing = self.dropping = False
+        self._dropped_lately = False  # since the last block was written
         self.size = self.missing = self.dropped = 0
         self._reason = _DISK_TOO_SLOW  # why frames are missing
         self._blocks: list[TextBlock] = []  # the last one is being filled
         self._spare: deque[TextBlock] = deque(maxlen=2)  # empty blocks for reuse; used by any thread
         self._has_ended = False
 
-    def put(self, text: bytes, count: int) -> None:
-        """Queue lines; if there is no room, count their frames as dropped."""
+    def put(self, text: bytes, count: int) -> str | None:
+        """Queue lines; if there is no room, count their frames as dropped.
+
+        Return why frames are dropped, if `dropping` begins with them, else None.
+        """
         with self._lock:
             if self.closing:
-                return
+                return None
             too_long = len(text) > LARGEST - 2 * BLOCK_BYTES  # readers reject such a block
             if self._has_ended or too_long or self.size + len(text) > self._max_bytes:
                 if too_long and self._reason is _DISK_TOO_SLOW:
                     self._reason = _FRAME_TOO_LONG
                 self.missing += count
                 self.dropped += count
-                return
+                is_news = count > 0 and not self.dropping
+                if count:
+                    self.dropping = self._dropped_lately = True
+                return self._reason if is_news else None
             text = self._dropped_line(time.time_ns()) + text
             first = not self._blocks
             if first or self._blocks[-1].size >= BLOCK_BYTES:
@@ -95,11 +104,12 @@ class TextQueue:
                 self._blocks[-1].add(text, count)
             self.missing, self._reason = 0, _DISK_TOO_SLOW
             self.size += len(text)
-            urgent = self.size >= BLOCK_BYTES
+            urgent = self.size >= self._urgent_bytes
         if first:
             self.available.set()
         if urgent:
             self.write_now.set()
+        return None
 
     def miss(self, count: int, reason: str) -> bool:
         """Count frames that could not be queued because of an error.
@@ -139,6 +149,7 @@ class TextQueue:
         with self._lock:
             self.being_written.popleft()
             self.size -= block.size
+            self.dropping, self._dropped_lately = self._dropped_lately, False
             if not written:
                 self.dropped += block.count
         if block.clear():

@@ -491,8 +491,8 @@ class SlowDisk:
         return Slow()
 
 
-def test_what_a_slow_disk_does_not_take_is_counted_and_noted_in_its_place(
-    server: KucoinServer, stream: Stream, tmp_path: Path
+def test_what_a_slow_disk_does_not_take_is_told_and_counted_and_noted_in_its_place(
+    server: KucoinServer, stream: Stream, events: Events, tmp_path: Path
 ) -> None:
     path, disk = tmp_path / "a.jsonl", SlowDisk()
     subscription = stream.subscribe(TOPIC)
@@ -500,11 +500,15 @@ def test_what_a_slow_disk_does_not_take_is_counted_and_noted_in_its_place(
     publish(server, 0, 100)
     live = [subscription.get(timeout=LIMIT) for _ in range(100)]
     assert recorder.dropped > 50
+    assert str(events.wait(RecordingFailed)).endswith("can't be written (the disk was too slow; messages are dropped)")
     disk.go.set()
     until(lambda: recorder.stats()["waiting"] == 0, "the disk has not taken what waited")
     publish(server, 100, 1)
     live.append(subscription.get(timeout=LIMIT))
-    recorder.close()
+    until(lambda: recorder.stats()["waiting"] == 0, "the disk has not taken the last message")
+    assert events.wait(RecordingResumed).dropped == recorder.dropped
+    with pytest.raises(RecordingError, match=rf"{recorder.dropped} messages are missing in .*a\.jsonl"):
+        recorder.close()
     place = 0
     for record in RecordingIndex(path).read():
         if isinstance(record, Dropped):
@@ -641,7 +645,8 @@ def test_what_a_slow_disk_had_no_room_for_at_the_end_is_noted_there(
     for _ in range(100):
         subscription.get(timeout=LIMIT)
     disk.go.set()
-    recorder.close()
+    with pytest.raises(RecordingError, match="messages are missing"):
+        recorder.close()
     records = list(RecordingIndex(path).read())
     assert sum(record.count for record in records if isinstance(record, Dropped)) == recorder.dropped > 0
     assert len(recorded(path)) + recorder.dropped == 100

@@ -58,6 +58,7 @@ class PartState:
         self._earlier: dict[FillKey, None] = {}  # fills from before the start
         self._filled: dict[str, Decimal] = {}  # order id -> the sum of its known fills
         self._before: dict[str, Decimal] = {}  # order id -> what was filled before the start
+        self._forgone: dict[str, Decimal] = {}  # order id -> what of it are fills that stayed unknown
 
     def order(self, name: str) -> AccountOrder | None:
         """Return an order by its id or its client id."""
@@ -76,6 +77,7 @@ class PartState:
         """Note that nothing is missing any more."""
         self.first = self.collecting = False
         self.fresh.clear()
+        self._forgive()
 
     def _freshen(self, key: Any) -> None:
         if self.collecting:
@@ -167,8 +169,8 @@ class PartState:
         ended = [order_id for order_id, order in self.orders.items() if order.active is False]
         for order_id in ended[: len(ended) - _MOST_ENDED]:
             gone = self.orders.pop(order_id)
-            self._before.pop(order_id, None)
-            self._filled.pop(order_id, None)
+            for each in (self._before, self._filled, self._forgone, self.doubts):
+                each.pop(order_id, None)
             if gone.client_oid and self._client_oids.get(gone.client_oid) == order_id:
                 del self._client_oids[gone.client_oid]
 
@@ -209,9 +211,23 @@ class PartState:
 
     def forgo_fills(self, order: AccountOrder, missing: Decimal, reason: str) -> None:
         """Note that some fills of an order stay unknown."""
-        self._before[order.order_id] = self._before.get(order.order_id, _NOTHING) + missing
+        for part in (self._before, self._forgone):
+            part[order.order_id] = part.get(order.order_id, _NOTHING) + missing
         self.doubts[order.order_id] = reason
         self.changes.append(AccountChange(kind="unknown", order=order, recovered=True, reason=reason))
+
+    def _forgive(self) -> None:
+        """End the doubts about fills that are known by now."""
+        for order_id, forgone in list(self._forgone.items()):
+            order = self.orders[order_id]
+            known = self._before[order_id] + self._filled.get(order_id, _NOTHING)
+            late = min(forgone, max(_NOTHING, known - order.filled_size))  # fills that came after all
+            self._before[order_id] -= late
+            self._forgone[order_id] -= late
+            if not self._forgone[order_id]:
+                del self._forgone[order_id]
+                if order.active is not None:
+                    self.doubts.pop(order_id, None)
 
     # Balances
 

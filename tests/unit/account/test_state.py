@@ -211,6 +211,38 @@ def test_only_the_latest_fills_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert [trade for _, trade, _ in state.fills] == ["1", "2"]
 
 
+def test_a_doubt_about_fills_ends_when_all_of_them_are_known() -> None:
+    state = started()
+    state.add_order(order(4), recovered=True)
+    [(doubted, missing)] = state.missing_fills()
+    state.forgo_fills(doubted, missing, "fills are missing")
+    state.proved()
+    assert state.doubts == {"1": "fills are missing"} and state.missing_fills() == []
+    later = msgspec.structs.replace(FILL, trade_id="9")
+    state.add_fill(later, recovered=False)  # of 2, and new
+    state.add_order(order(6), recovered=False)
+    state.add_fill(FILL, recovered=True)
+    state.proved()
+    assert state.doubts == {"1": "fills are missing"}, "one of 2 is still unknown"
+    state.add_fill(msgspec.structs.replace(FILL, trade_id="8"), recovered=True)
+    state.proved()
+    assert state.doubts == {}
+    state.add_order(order(8), recovered=True)
+    assert [missing for _, missing in state.missing_fills()] == [2], "later ones are missed as before"
+
+
+def test_an_order_that_is_forgotten_is_in_no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kucoin_sync.account.state._MOST_ENDED", 1)
+    state = started()
+    state.add_order(order(10, ending="filled"), recovered=True)
+    for doubted, missing in state.missing_fills():
+        state.forgo_fills(doubted, missing, "fills are missing")
+    for number in range(2, 6):
+        state.add_order(order(0, canceled=10, ending="canceled", order_id=str(number)), recovered=False)
+    state.proved()
+    assert "1" not in state.orders and state.doubts == {}
+
+
 # Balances
 
 

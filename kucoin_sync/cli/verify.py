@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import Event, __version__
@@ -17,7 +19,7 @@ from .progress import ProgressLine
 if TYPE_CHECKING:
     from ..verify.seen import Finding, Seen, SessionSeen
 
-__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "lines_of", "run"]
+__all__ = ["DESCRIPTION", "EXAMPLES", "add_arguments", "lines_of", "run", "write_report"]
 
 DESCRIPTION = """\
 Subscribe every public topic of the topic table for a while, ask each service a few harmless questions, and compare what
@@ -81,19 +83,25 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 progress.end()
     finally:
         waker.close()
-    if options.output:
-        options.output.write_bytes(dump(seen, __version__))
     findings = judge(seen)
-    if output.records:
-        for record in _records(seen, findings):
-            output.record(record)
-    else:
-        output.print(lines_of(seen, findings, output.width))
+    error = ""
+    try:
+        if output.records:
+            for record in _records(seen, findings):
+                output.record(record)
+        else:
+            output.print(lines_of(seen, findings, output.width))
+    finally:  # also if nobody reads the summary any more
+        if options.output:
+            error = write_report(options.output, dump(seen, __version__))
     differing = sum(finding.differs for finding in findings)
     verdict = "is as this package believes, as far as it was seen"
     if differing:
         verdict = f"differs in {differing} point{'s' * (differing != 1)} from what this package believes"
     output.aside.say(f"kucoin-sync: the venue {verdict}")
+    if error:
+        output.aside.say(f"kucoin-sync: {error}")
+        return 1
     return 1 if differing else 0
 
 
@@ -107,6 +115,24 @@ def _check_writable(options: argparse.Namespace) -> None:
             path.unlink()
     except OSError as error:
         options.parser.error(f"{path} can't be written: {error.strerror}")
+
+
+def write_report(path: Path, report: bytes) -> str:
+    """Write the report, which appears only when it is complete; return why that was not possible, else ""."""
+    try:
+        target = path.resolve()
+        if path.exists() and not (path.is_file() and os.access(target.parent, os.W_OK)):
+            path.write_bytes(report)  # a device or a pipe, or nothing can be put beside it
+            return ""
+        temporary = target.with_name(f".{token_hex(8)}.part")
+        try:
+            temporary.write_bytes(report)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        return f"{path} can't be written: {error.strerror or error}"
+    return ""
 
 
 def lines_of(seen: Seen, findings: list[Finding], width: int) -> list[Line]:

@@ -164,3 +164,11 @@ def test_a_report_that_can_not_be_written_is_refused_at_once(
         with pytest.raises(SystemExit, match="2"):
             main(["verify", "--demo", "-o", str(path)])
         assert f"{path} can't be written" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device is always full")
+def test_a_report_that_has_no_room_at_the_end_costs_no_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--demo", "--feed", "classic", "--seconds", "1", "-o", "/dev/full"]) == 1
+    out, err = capsys.readouterr()
+    assert records(out, "service")
+    assert err.endswith("kucoin-sync: /dev/full can't be written: No space left on device\n")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from kucoin_sync.cli.layout import text_of
 from kucoin_sync.cli.registry import read
-from kucoin_sync.cli.verify import lines_of
+from kucoin_sync.cli.verify import lines_of, write_report
 from kucoin_sync.verify.judge import judge
 from kucoin_sync.verify.seen import Answered, BookSeen, Seen, SessionSeen, Shape, TopicSeen
 
@@ -78,3 +81,34 @@ def test_reading_the_command_line_makes_no_report(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     assert read(["verify", "-o", str(path)]).output == path
     assert not path.exists()
+
+
+def test_a_report_replaces_an_earlier_one_and_leaves_nothing_else_behind(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    for report in (b"long before", b"now"):
+        assert write_report(path, report) == ""
+        assert path.read_bytes() == report
+    assert os.listdir(tmp_path) == ["report.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_a_link_to_a_report_stays_one(tmp_path: Path) -> None:
+    link, path = tmp_path / "latest.json", tmp_path / "report.json"
+    link.symlink_to(path)
+    assert write_report(link, b"now") == ""
+    assert (link.is_symlink(), path.read_bytes()) == (True, b"now")
+
+
+def test_a_disk_without_room_for_the_report_keeps_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.json"
+    path.write_bytes(b"before")
+
+    def full(self: Path, data: bytes) -> int:
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert write_report(path, b"now") == f"{path} can't be written: No space left on device"
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (b"before", ["report.json"])

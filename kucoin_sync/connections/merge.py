@@ -80,6 +80,8 @@ class Merge:
             others = self._others(member)
             member.live, member.acked = True, set()
             member.unproven = set(keys) if others else set()
+            for other in others:
+                self._begin_later(other, set(keys) - other.acked)
             for topic in self._topics.values():
                 topic.add(member, live=True, placed=not others)
             member.known.clear()
@@ -124,9 +126,7 @@ class Merge:
             if member is None:
                 return
             member.acked -= keys
-            member.unproven |= keys
-            for topic in self._topics_of({key.topic for key in keys}):
-                topic.sides[member].placed = False
+            self._begin_later(member, keys)
 
     def begin_again(self, topic: str) -> None:
         """Deliver the next snapshot of a topic whatever its position, because it was asked for."""
@@ -256,6 +256,12 @@ class Merge:
     def _others(self, member: MergeMember) -> list[MergeMember]:
         """Return the other live connections."""
         return [other for other in self._members.values() if other.live and other is not member]
+
+    def _begin_later(self, member: MergeMember, keys: set[TopicKey]) -> None:
+        """Note that a connection may begin to carry keys later than another one."""
+        member.unproven |= keys
+        for topic in self._topics_of({key.topic for key in keys}) if keys else ():
+            topic.sides[member].placed = False
 
     def _take(self, member: MergeMember, pushes: Pushes, fresh: list[Push]) -> int:
         """Take pushes; return how many of them were accepted."""

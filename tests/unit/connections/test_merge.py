@@ -349,6 +349,19 @@ def test_a_proof_that_is_overdue_proves_nothing_of_keys_and_is_asked_for_again()
     assert pair.redundant == {KEY}
 
 
+def test_of_two_that_are_made_the_later_may_be_the_first_to_carry_a_topic() -> None:
+    pair = Pair(lasting=True, welcomed=False)
+    pair.drop(FIRST)
+    for which in (FIRST, SECOND):
+        pair.join(pair.links[which], [KEY])
+    pair.confirm(SECOND, KEY)
+    pair.take(SECOND, messages(1, 2))
+    pair.confirm(FIRST, KEY)
+    pair.take(FIRST, messages(3))
+    pair.take(SECOND, messages(3))
+    assert pair.delivered == [1, 2, 3]
+
+
 def test_the_loss_of_both_is_a_gap_and_the_next_may_begin_anywhere() -> None:
     pair = both(KEY)
     epoch = pair.links[FIRST].epoch
@@ -511,7 +524,7 @@ class Server:
 
     def send(self) -> None:
         for wire in self.wires:
-            if wire.live:
+            if wire.subscribed:
                 wire.under_way.append(self.sent)
         self.sent += 1
 
@@ -528,7 +541,7 @@ class Wire:
 
     def __init__(self, server: Server) -> None:
         self.epoch = 0
-        self.live = False
+        self.live = self.subscribed = False
         self.under_way: deque[Any] = deque()
         self._asked = 0
         self._server = server
@@ -540,17 +553,25 @@ class Wire:
             self._asked += 1
             self.under_way.append(("pong", self._asked))
 
-    def begin(self) -> None:
+    def join(self) -> None:
         if not self.live:
             self.live = True
             self._server.merge.join(self, [self._key])
+
+    def subscribe(self) -> None:
+        if self.live and not self.subscribed:
+            self.subscribed = True
             self.under_way.append("ack")
+
+    def begin(self) -> None:
+        self.join()
+        self.subscribe()
 
     def cut(self) -> None:
         if self.live:
             server = self._server
             server.gapless &= self._key in server.merge.redundant or not server.got
-            self.live = False
+            self.live = self.subscribed = False
             self.under_way.clear()
             server.merge.lose(self)
             server.merge.flush()
@@ -578,10 +599,13 @@ STEPS = st.lists(
     st.one_of(
         st.just(("send", 0, 0)),
         st.tuples(st.just("bring"), st.integers(0, 1), st.integers(1, 6)),
-        st.tuples(st.sampled_from(["begin", "cut"]), st.integers(0, 1), st.just(0)),
+        st.tuples(st.sampled_from(["begin", "join", "subscribe", "cut"]), st.integers(0, 1), st.just(0)),
     ),
     max_size=80,
 )
+
+
+BOTH = [("subscribe", 0, 0), ("subscribe", 1, 0)]
 
 
 def check(server: Server) -> None:
@@ -598,14 +622,16 @@ def check(server: Server) -> None:
 @pytest.mark.parametrize("kind", ["rising", "equal"])
 @settings(max_examples=examples(300), deadline=None)
 @given(steps=STEPS)
-@example(steps=[("send", 0, 0), ("cut", 0, 0), ("begin", 0, 0), ("bring", 0, 1)])
+@example(steps=[*BOTH, ("send", 0, 0), ("cut", 0, 0), ("begin", 0, 0), ("bring", 0, 1)])
 @example(
-    steps=[("bring", 1, 1), ("send", 0, 0), ("bring", 0, 1), ("bring", 1, 1), ("send", 0, 0), ("bring", 1, 2)],
+    steps=[*BOTH, ("bring", 1, 1), ("send", 0, 0), ("bring", 0, 1), ("bring", 1, 1), ("send", 0, 0), ("bring", 1, 2)],
 )
+@example(steps=[("subscribe", 1, 0), ("send", 0, 0), ("send", 0, 0), ("bring", 1, 2)])
+@example(steps=[("subscribe", 1, 0), ("send", 0, 0)])
 def test_whatever_is_cut_and_however_pushes_overtake_each_other(kind: str, steps: list[tuple[str, int, int]]) -> None:
     server = Server(kind)
     for wire in server.wires:
-        wire.begin()
+        wire.join()
     for what, which, count in steps:
         if what == "send":
             server.send()

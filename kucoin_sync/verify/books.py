@@ -3,6 +3,8 @@
 A book of the classic feed is made twice from the same updates: from a snapshot of the beginning, and from one of the
 end. Both must then be equal. A book of the UTA feed has no REST snapshot without a key, so it is compared with the
 pushes of its best 50 levels, wherever these have the sequence of the book.
+
+Updates are missing where the epoch of the messages rises. What was kept of a book until then proves nothing later.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ __all__ = ["BookLog"]
 
 _MAX_TOLD = 3
 _DEPTH = "50"
+_CUT = "the connection was lost"
 
 
 class BookLog:
@@ -29,6 +32,7 @@ class BookLog:
 
     def __init__(self, source: BookSource) -> None:
         self.source = source
+        self._epoch = 0  # of the latest update
         self._end = 0  # the last sequence of the updates
         self._updates: list[Message] = []
         self._snapshots: list[Any] = []
@@ -49,6 +53,11 @@ class BookLog:
             if isinstance(payload, UtaBook) and payload.sequence_end is not None:
                 self._tops[payload.sequence_end] = payload
             return
+        if message.epoch > self._epoch > 0 and not self.source.feed.pushed:
+            # Updates are missing, so the earlier ones and their snapshots lead nowhere.
+            self._updates, self._snapshots = [], []
+            self._problem = _CUT
+        self._epoch = max(message.epoch, self._epoch)
         self._updates.append(message)
         self._end = max(self._end, _end_of(message))
 
@@ -107,7 +116,12 @@ class BookLog:
         differing: list[str] = []
         compared = 0
         was_live = snapshot = False
+        epoch = 0
         for message in self._updates:
+            if message.epoch > epoch > 0:
+                calibration.invalidate(_CUT)
+                was_live = False
+            epoch = max(message.epoch, epoch)
             calibration.push(self.source.feed.data_of(message), message.subject)
             snapshot |= message.type == "snapshot"
             if not calibration.live:

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..exceptions import InvalidTopic
-from ..protocol.envelopes import FrameBatch, Pushes, RawPush
+from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush, channel_of, topics_of
+from ..protocol.message import Arrival, Origin
 from ..protocol.session_events import TopicKey
 from ..topics.grammar import row_of
 from ..topics.table import TABLE
 
 __all__ = ["Gate", "SourceGate", "SourceRecovery", "TopicRecovery", "check_recoverable"]
+
+_MAX_TOPICS = 10_000  # whose holes are counted
 
 Route = Callable[[Pushes, bool], None]
 """Delivers pushes to the subscriptions of their topics: to those with `recover=True`, or to the others."""
@@ -58,27 +61,40 @@ class TopicRecovery(Protocol):
 
 
 class SourceGate:
-    """Keeps what a relay or a recording has recovered from the subscriptions without `recover=True`."""
+    """Keeps what a relay or a recording has recovered from the subscriptions without `recover=True`.
+
+    For these there is a hole instead. So the epoch of a topic's pushes rises by one at each of its holes.
+    """
 
     def __init__(self, route: Route) -> None:
         self.recovered = self.incomplete = 0
         self._route = route
+        self._holes: dict[str | None, int] = {}  # by topic
+        self._in_hole: set[str | None] = set()  # the topics whose last push was a recovered one
 
     def admit(self, pushes: Pushes) -> Pushes:
         if isinstance(pushes, FrameBatch):
-            if not pushes.arrival.recovered:
-                return pushes
-            self.recovered += len(pushes)
-            self._route(pushes, True)
-            return ()
-        if not any(map(_is_recovered, pushes)):
+            recovered = pushes.arrival.recovered
+            touched = not self._holes.keys().isdisjoint(topics_of(pushes)) if self._holes else False
+        else:
+            recovered = any(map(_is_recovered, pushes))
+            touched = bool(self._holes)
+        if not recovered and not touched:
             return pushes
         for push in pushes:
             self._route((push,), True)
+            topic = channel_of(push)[0]
             if _is_recovered(push):
                 self.recovered += 1
+                if topic not in self._in_hole:
+                    self._in_hole.add(topic)
+                    self._holes[topic] = self._holes.get(topic, 0) + 1
+                    if len(self._holes) > _MAX_TOPICS:
+                        del self._holes[next(iter(self._holes))]
             else:
-                self._route((push,), False)
+                self._in_hole.discard(topic)
+                holes = self._holes.get(topic, 0)
+                self._route((_later(push, holes) if holes else push,), False)
         return ()
 
     def add(self, topic: str) -> None:
@@ -108,6 +124,17 @@ class SourceRecovery:
 
     def close(self) -> list[threading.Thread]:
         return []
+
+
+def _later(push: Push, epochs: int) -> Push:
+    """Return a push whose epoch is higher by `epochs`."""
+    arrival = push.arrival if isinstance(push, RawPush) else push.origin.arrival
+    later = Arrival(arrival.epoch + epochs, arrival.received_ns, arrival.payload_mismatch)
+    if isinstance(push, RawPush):
+        return RawPush(push.frame, later, push.prefix)
+    message = push.with_lost(push.lost)
+    message.origin = Origin(later, push.origin.prefix)
+    return message
 
 
 def check_recoverable(topic: str) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "channel_of",
     "is_readable",
     "opened",
+    "topics_of",
 ]
 
 #: How to read the data of a frame: undecoded, as the struct, as plain Python, or as the struct with room for members
@@ -212,6 +213,12 @@ class Decoder:
 def channel_of(push: Push) -> tuple[str | None, str | None]:
     """Return the topic and the subject of a push."""
     return push.prefix.channel if isinstance(push, RawPush) else (push.topic, push.subject)
+
+
+def topics_of(batch: FrameBatch) -> set[str | None]:
+    """Return the topics of the frames of a batch, without looking at each."""
+    prefixes = set(batch.prefixes or ()) if batch.prefix is None else {batch.prefix}
+    return {prefix.channel[0] for prefix in prefixes}
 
 
 def is_readable(push: Push) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 from ..connections.gate import Route
 from ..events import Event, RecoveryIncomplete
 from ..protocol.dialects import DIALECTS
-from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush, channel_of, opened
+from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush, channel_of, opened, topics_of
 from ..protocol.message import Arrival, Message, Origin
 from ..topics.grammar import dialect_of
 from .trades import Gap, Live, Mark, Row, Step
@@ -214,7 +214,7 @@ class RecoveryGate:
         if not self.topics:
             return pushes
         unusual = self._unusual
-        if not unusual or (isinstance(pushes, FrameBatch) and unusual.keys().isdisjoint(_topics_of(pushes))):
+        if not unusual or (isinstance(pushes, FrameBatch) and unusual.keys().isdisjoint(topics_of(pushes))):
             self._remember(pushes)
             return pushes
         passing: list[Push] = []
@@ -234,7 +234,7 @@ class RecoveryGate:
         """Remember the last push of each recovering topic."""
         topics = self.topics
         if isinstance(pushes, FrameBatch):
-            if topics.keys().isdisjoint(_topics_of(pushes)):
+            if topics.keys().isdisjoint(topics_of(pushes)):
                 return
             if pushes.prefix is not None:
                 pushes = (pushes[-1],)
@@ -335,12 +335,6 @@ class RecoveryGate:
         push = self._reader.push(row.frame, arrival)
         self.recovered += push is not None
         return push
-
-
-def _topics_of(batch: FrameBatch) -> set[str]:
-    """Return the topics of the frames of a batch, without looking at each."""
-    prefixes = set(batch.prefixes or ()) if batch.prefix is None else {batch.prefix}
-    return {prefix.channel[0] for prefix in prefixes}
 
 
 def _is_of_tunnel(push: Push) -> bool:

@@ -8,7 +8,7 @@ from kucoin_sync import InvalidTopic, topics
 from kucoin_sync.connections.gate import SourceGate, SourceRecovery, check_recoverable
 from kucoin_sync.protocol.classic import EnvelopePrefixes
 from kucoin_sync.protocol.envelopes import FrameBatch, Pushes
-from kucoin_sync.protocol.message import Arrival
+from kucoin_sync.protocol.message import Arrival, RawPush
 
 TOPIC = topics.match("BTC-USDT")
 FRAME = b'{"topic":"/market/match:BTC-USDT","type":"message","subject":"trade.l3match","data":{}}'
@@ -17,6 +17,7 @@ FRAME = b'{"topic":"/market/match:BTC-USDT","type":"message","subject":"trade.l3
 class Rig:
     def __init__(self) -> None:
         self.routed: list[tuple[int, bool]] = []
+        self.epochs: list[int] = []  # of what the others got
         self.reader = EnvelopePrefixes()
         gate = SourceRecovery().gate("spot", self.route)
         assert isinstance(gate, SourceGate)
@@ -24,6 +25,8 @@ class Rig:
 
     def route(self, pushes: Pushes, recovering: bool) -> None:
         self.routed.append((len(pushes), recovering))
+        if not recovering:
+            self.epochs += (push.arrival.epoch if isinstance(push, RawPush) else push.epoch for push in pushes)
 
     def pushes(self, *recovered: bool) -> Pushes:
         return [self.reader.push(FRAME, Arrival(1, 1, recovered=each)) for each in recovered]
@@ -54,8 +57,21 @@ def test_batches_pass_or_are_for_some(rig: Rig, recovered: bool) -> None:
     )
     assert isinstance(batch, FrameBatch)
     passed = rig.gate.admit(batch)
-    assert (len(passed), rig.routed) == ((0, [(2, True)]) if recovered else (2, []))
+    assert (len(passed), rig.routed) == ((0, [(1, True)] * 2) if recovered else (2, []))
     assert rig.gate.recovered == 2 * recovered
+
+
+def test_for_the_others_the_epoch_rises_at_each_hole_of_a_topic(rig: Rig) -> None:
+    rig.gate.admit(rig.pushes(True, True, False, False, True, False))
+    assert rig.epochs == [2, 2, 3]
+    assert rig.gate.admit(rig.pushes(False)) == ()
+    batch = rig.reader.recognise([FRAME, FRAME], Arrival(1, 1))
+    assert isinstance(batch, FrameBatch)
+    assert rig.gate.admit(batch) == ()
+    assert rig.epochs == [2, 2, 3, 3, 3, 3]
+    other = [rig.reader.push(FRAME.replace(b"BTC", b"ETH"), Arrival(1, 1))]
+    rig.gate.admit(other)
+    assert rig.epochs[-1] == 1, "another topic has no hole"
 
 
 def test_the_source_recovers_by_itself(rig: Rig) -> None:

@@ -58,6 +58,7 @@ class PartState:
         self._earlier: dict[FillKey, None] = {}  # fills from before the start
         self._filled: dict[str, Decimal] = {}  # order id -> the sum of its known fills
         self._before: dict[str, Decimal] = {}  # order id -> what was filled before the start
+        self._pushed: set[str] = set()  # the orders of changes before the start state was complete
         self._forgone: dict[str, Decimal] = {}  # order id -> what of it are fills that stayed unknown
 
     def order(self, name: str) -> AccountOrder | None:
@@ -77,6 +78,7 @@ class PartState:
         """Note that nothing is missing any more."""
         self.first = self.collecting = False
         self.fresh.clear()
+        self._pushed.clear()
         self._forgive()
 
     def _freshen(self, key: Any) -> None:
@@ -103,9 +105,10 @@ class PartState:
         if order.order_id not in self.orders and self.first:
             self._before[order.order_id] = order.filled_size - (fill.size if fill else _NOTHING)
         self._freshen(order.order_id)
-        if fill is not None:
-            self.add_fill(fill, recovered=False)
-        self.add_order(order, recovered=False)
+        told = fill is not None and self.add_fill(fill, recovered=False)
+        told = self.add_order(order, recovered=False) or told
+        if told and self.first:
+            self._pushed.add(order.order_id)
 
     def _push_balance(self, balance: AccountBalance) -> None:
         key = self._key(balance)
@@ -135,16 +138,15 @@ class PartState:
         self._note(order.time_ns)
         known = self.orders.get(order.order_id)
         order = _with_sizes(order, known)
-        if known is None:
-            if self.first and order.order_id not in self._before:
-                self._before[order.order_id] = order.filled_size - self._filled.get(order.order_id, _NOTHING)
-            if order.active is False:
-                self._forget_ended()
-        else:
+        if known is not None:
             order, news = _later(known, order)
             if not news:
                 self.orders[order.order_id] = order
                 return False
+        elif order.active is False:
+            self._forget_ended()
+        if self.first and recovered and not self._began_unfilled(order.order_id):
+            self._before[order.order_id] = order.filled_size - self._filled.get(order.order_id, _NOTHING)
         self.orders[order.order_id] = order
         if known is not None and known.active is None:
             self.doubts.pop(order.order_id, None)
@@ -152,7 +154,7 @@ class PartState:
             named = self.orders.get(self._client_oids.get(order.client_oid, ""))
             if named is None or _rank(order) >= _rank(named):
                 self._client_oids[order.client_oid] = order.order_id
-        if not (self.first and recovered):
+        if not (self.first and recovered) or order.order_id in self._pushed:
             self.changes.append(AccountChange(kind="order", order=order, recovered=recovered))
         return True
 
@@ -190,7 +192,7 @@ class PartState:
             del self._earlier[key]  # a row was faster than this push
             before = self._before.get(fill.order_id, _NOTHING)
             self._before[fill.order_id] = max(_NOTHING, before - fill.size)
-        if self.first and recovered:
+        if self.first and recovered and not self._began_unfilled(fill.order_id):
             self._earlier[key] = None
             return False
         self.fills[key] = fill
@@ -199,6 +201,10 @@ class PartState:
             del self.fills[next(iter(self.fills))]
         self.changes.append(AccountChange(kind="fill", fill=fill, recovered=recovered))
         return True
+
+    def _began_unfilled(self, order_id: str) -> bool:
+        """Return whether an order of a change had no fills before the start."""
+        return order_id in self._pushed and not self._before.get(order_id)
 
     def missing_fills(self) -> list[tuple[AccountOrder, Decimal]]:
         """Return the orders whose known fills are less than their filled size, with what is missing."""

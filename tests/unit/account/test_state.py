@@ -128,6 +128,24 @@ def test_the_start_state_is_no_change() -> None:
     assert (len(state.open_orders()), len(state.balances), len(state.open_positions())) == (1, 1, 1)
 
 
+def test_what_becomes_of_a_pushed_order_is_told_although_rows_of_the_start_show_it() -> None:
+    state = PartState()
+    state.add_order(order(0, order_id="2"), recovered=True)
+    push = {"symbol": "BTC-USDT", "orderId": "1", "side": "buy", "type": "open", "originSize": "10", "ts": 1}
+    state.push("/spotMarket/tradeOrdersV2", push)
+    assert kinds(state) == [("order", False)]
+    state.cut()
+    for _ in range(2):
+        for order_id in ("1", "2"):
+            state.add_fill(msgspec.structs.replace(FILL, order_id=order_id), recovered=True)
+            state.add_order(order(2, canceled=8, ending="canceled", order_id=order_id), recovered=True)
+    told = state.take_changes()
+    assert [change.kind for change in told] == ["fill", "order"] and all(change.recovered for change in told)
+    assert [key[2] for key in state.fills] == ["1"], "the other one is part of the start state"
+    state.proved()
+    assert state.missing_fills() == []
+
+
 def test_a_doubt_is_told_and_ends_with_the_next_news() -> None:
     state = started()
     state.add_order(order(0), recovered=False)

@@ -277,8 +277,10 @@ class Connection(ReconnectingSource):
                     self._owner.emit(Resubscribed(self.market, self.private, self.epoch, len(self._wanted)))
                 self._owner.settled(self)
             if retiring is not None:
-                if self._proof_to_leave == 0 or now >= retiring:
+                if self._proof_to_leave == 0:
                     return
+                if now >= retiring:  # what was sent to it may be lost
+                    raise ConnectionLost(ConnectionFailed("the connection that was replaced did not answer any more"))
                 deadline = min(deadline, retiring)
             deadline = min(deadline, self._requests.make_due(now))
             if not idle:

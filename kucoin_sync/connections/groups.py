@@ -22,6 +22,7 @@ from ..topics import grammar
 from .actions import run
 from .gate import TopicRecovery
 from .group import ConnectionGroup
+from .merge import Merge
 from .pending_subscribe import PendingSubscribe
 from .source import MakeSource, MessageSource, TopicInterrupted
 
@@ -209,10 +210,13 @@ class ConnectionGroups:
         """Note that a connection was lost or could not be made. With `fatal` it ends; else it reconnects."""
         with self._lock:
             group = self._of(connection)
-            if connection in group.dispatcher.retiring:
-                connection.close()
             merge = group.dispatcher.merges.get(connection)
-            lost = group.lose(connection)
+            replaced = connection in group.dispatcher.retiring
+        if replaced:
+            connection.close()
+        gap = self._tell_gap(connection, merge, error) if replaced and not fatal else ()
+        with self._lock:
+            lost = [key for key in group.lose(connection) if key not in gap]
             actions = group.failed_for_good(connection, error) if fatal else []
             self._forget_ended()
         if merge is not None:
@@ -239,7 +243,11 @@ class ConnectionGroups:
     def proved(self, connection: MessageSource, *, answered: bool, leaves: bool = False) -> None:
         """Note that a connection has delivered everything sent before the last proof request, or does not answer."""
         with self._lock:
-            merge = self._of(connection).dispatcher.merges.get(connection)
+            dispatcher = self._of(connection).dispatcher
+            merge, replaced = dispatcher.merges.get(connection), connection in dispatcher.retiring
+        if replaced and not answered:
+            error = ConnectionFailed("the connection that is being replaced does not answer")
+            self._tell_gap(connection, merge, error)
         if merge is not None:
             merge.proved(connection, answered=answered, leaves=leaves)
             merge.flush()
@@ -282,6 +290,12 @@ class ConnectionGroups:
             self.recovery.carried(list(keys))
         if (watcher := self._watcher(private)) is not None:
             watcher.carried(keys)
+
+    def _tell_gap(self, connection: MessageSource, merge: Merge | None, error: KucoinSyncError) -> list[TopicKey]:
+        """Tell of the keys of a replaced connection that are lost with it, before the merge passes on what follows."""
+        gap = [] if merge is None else merge.gap_without(connection)
+        self._tell_lost(connection, gap, error)
+        return gap
 
     def _tell_lost(self, connection: MessageSource, keys: Sequence[TopicKey], error: KucoinSyncError) -> None:
         """Tell the watcher about keys that no connection carries any more. Tell the others if they are public."""

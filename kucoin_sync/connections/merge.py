@@ -143,6 +143,11 @@ class Merge:
                 member.unproven -= keys
             self._remove_topics({key.topic for key in keys})
 
+    def gap_without(self, source: Carrier) -> list[TopicKey]:
+        """Return the keys of a connection that no other connection has without a gap, if it were lost now."""
+        with self._lock:
+            return self._gap(self._members[source]) if source in self._members else []
+
     def lose(self, source: Carrier) -> list[TopicKey]:
         """Note that a connection was lost; return its keys that no other connection has without a gap."""
         with self._lock:
@@ -330,10 +335,11 @@ class Merge:
                 topic.place(side, fresh)
         self._remove_topics(names)
 
+    def _gap(self, member: MergeMember) -> list[TopicKey]:
+        return list(member.acked.difference(*(each.acked - each.unproven for each in self._others(member))))
+
     def _lose(self, member: MergeMember) -> list[TopicKey]:
-        others = self._others(member)
-        keys = member.acked
-        gap = [key for key in keys if not any(key in each.acked and key not in each.unproven for each in others)]
+        others, gap = self._others(member), self._gap(member)
         waits = member.asked + member.unasked
         member.live, member.acked, member.unproven, member.asked, member.unasked = False, set(), set(), [], []
         member.known.clear()

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from kucoin_sync.connections.connection import Connection
+from kucoin_sync.net.websocket import ConnectionLost
 from kucoin_sync.protocol.dialects import DIALECTS
 from kucoin_sync.protocol.message import Message
 from kucoin_sync.protocol.session_events import Acked, TopicKey, Unsubscribed
@@ -27,6 +30,9 @@ class Owner:
 
     def payload_mismatch(self, message: Message) -> None: ...
     def ended(self, source: Any) -> None: ...
+    def aged(self, source: Any) -> bool:
+        return True
+
     def acked(self, source: Any, keys: tuple[TopicKey, ...]) -> None:
         self.confirmed.append(keys)
 
@@ -100,5 +106,30 @@ def test_without_a_session_nothing_begins_again() -> None:
     connection._session = None
     connection.resubscribe([TWO])
     assert session.calls == []
+    connection.close()
+    connection.thread.join(LIMIT)
+
+
+def test_a_replaced_connection_that_does_not_answer_in_time_is_lost_and_has_not_just_ended() -> None:
+    _, _, connection = made()
+    session: Any = SimpleNamespace(
+        is_overdue=lambda now: False,
+        handle_deadline=lambda now, behind: None,
+        frames_to_send=lambda now: [],
+        events=list,
+        next_deadline=lambda: float("inf"),
+        prove=lambda: 1,
+        settled=False,
+        lost=None,
+    )
+    transport: Any = SimpleNamespace(taken=0)
+    options: Any = SimpleNamespace(lifetime=lambda: 1.0)
+    connection._session, connection._transport, connection._options = session, transport, options
+    connection.retire(0.0)
+    with pytest.raises(ConnectionLost, match="did not answer any more"):
+        connection._run_session()
+    connection._proof_to_leave = 0  # it was answered
+    connection._run_session()
+    connection._session = connection._transport = None
     connection.close()
     connection.thread.join(LIMIT)

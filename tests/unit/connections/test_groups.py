@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from kucoin_sync import Event, Rotated
 from kucoin_sync.connections.manager import SubscriptionManager
 from kucoin_sync.delivery.queue import MessageQueue
 from kucoin_sync.delivery.subscription import Subscription
+from kucoin_sync.exceptions import KucoinSyncError
+from kucoin_sync.protocol.envelopes import Pushes
 from kucoin_sync.protocol.session_events import TopicKey
 
 from ...support.sources import (
@@ -20,6 +23,7 @@ from ...support.sources import (
     Connection,
     Watcher,
     confirmed,
+    lone,
     lost,
     replaced,
     subscribed,
@@ -101,11 +105,56 @@ def test_while_one_of_two_connections_carries_a_topic_it_is_not_lost(
     watcher.told.clear()
     lost(subscription_manager, new)
     assert watcher.told == []
+    subscription_manager.welcomed(new)
     confirmed(subscription_manager, new, ONE)
+    subscription_manager.proved(old, answered=True)
     lost(subscription_manager, old)
     assert watcher.told == [("carried", (ONE,)), ("lost", (TWO,))]
     assert subscription_manager.carries(ONE.topic)
     assert not subscription_manager.carries(TWO.topic)
+
+
+class Told:
+    """An observer that notes what it is told of messages and losses."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_messages(self, market: str, private: bool, pushes: Pushes) -> None:
+        self.told.append("message")
+
+    def on_subscribed(self, market: str, private: bool, keys: Iterable[TopicKey]) -> None:
+        self.told += ["carried" for _ in keys]
+
+    def on_lost(self, market: str, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
+        self.told += ["lost" for _ in keys]
+
+    def on_event(self, event: Event) -> None: ...
+    def on_snapshot(self, market: str, path: str, symbol: str, data: Any) -> None: ...
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_what_a_replaced_connection_has_not_proved_is_lost_before_the_messages_of_the_new_one_follow(
+    subscription_manager: SubscriptionManager, watcher: Watcher, is_cut: bool
+) -> None:
+    subscription_manager.add_observer(observer := Told())
+    old = subscribed(subscription_manager, ONE)
+    confirmed(subscription_manager, old, ONE)
+    new = replaced(subscription_manager, old)
+    subscription_manager.welcomed(new)
+    confirmed(subscription_manager, new, ONE)
+    [group] = subscription_manager._connection_groups.values()
+    group.dispatcher.deliver(new, lone(ONE))
+    if not is_cut:
+        subscription_manager.proved(old, answered=False)  # the message waits for the next proof
+    watcher.told.clear()
+    observer.told.clear()
+    if is_cut:
+        lost(subscription_manager, old)
+    else:
+        subscription_manager.proved(old, answered=False)
+    assert observer.told == ["lost", "carried", "message"]
+    assert watcher.told == [("lost", (ONE,)), ("carried", (ONE,))]
 
 
 def test_what_is_confirmed_just_before_a_loss_is_told_is_told_again(

@@ -214,7 +214,7 @@ class ConnectionGroups:
             replaced = connection in group.dispatcher.retiring
         if replaced:
             connection.close()
-        gap = self._tell_gap(connection, merge, error) if replaced and not fatal else ()
+        gap = () if fatal else self._tell_gap(connection, merge, error)
         with self._lock:
             lost = [key for key in group.lose(connection) if key not in gap]
             actions = group.failed_for_good(connection, error) if fatal else []
@@ -243,10 +243,9 @@ class ConnectionGroups:
     def proved(self, connection: MessageSource, *, answered: bool, leaves: bool = False) -> None:
         """Note that a connection has delivered everything sent before the last proof request, or does not answer."""
         with self._lock:
-            dispatcher = self._of(connection).dispatcher
-            merge, replaced = dispatcher.merges.get(connection), connection in dispatcher.retiring
-        if replaced and not answered:
-            error = ConnectionFailed("the connection that is being replaced does not answer")
+            merge = self._of(connection).dispatcher.merges.get(connection)
+        if not answered:
+            error = ConnectionFailed("the connection that may have earlier messages does not answer")
             self._tell_gap(connection, merge, error)
         if merge is not None:
             merge.proved(connection, answered=answered, leaves=leaves)
@@ -292,7 +291,7 @@ class ConnectionGroups:
             watcher.carried(keys)
 
     def _tell_gap(self, connection: MessageSource, merge: Merge | None, error: KucoinSyncError) -> list[TopicKey]:
-        """Tell of the keys of a replaced connection that are lost with it, before the merge passes on what follows."""
+        """Tell of the keys that are lost with a connection, before its merge passes on what another one has brought."""
         gap = [] if merge is None else merge.gap_without(connection)
         self._tell_lost(connection, gap, error)
         return gap

@@ -157,6 +157,38 @@ def test_what_a_replaced_connection_has_not_proved_is_lost_before_the_messages_o
     assert watcher.told == [("lost", (ONE,)), ("carried", (ONE,))]
 
 
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_what_only_one_of_two_had_is_lost_before_the_messages_of_the_other_one_follow(
+    monkeypatch: pytest.MonkeyPatch, is_cut: bool
+) -> None:
+    monkeypatch.setattr(Connection, "made", [])
+    make: Any = Connection
+    manager = SubscriptionManager(make, lambda *_: 300, print, redundancy=2)
+    manager.add_observer(observer := Told())
+    subscribed(manager, ONE)
+    connections: list[Any] = Connection.made
+    one, other = connections
+    for each in connections:
+        manager.welcomed(each)
+        confirmed(manager, each, ONE)
+    for each in connections:
+        manager.proved(each, answered=True)
+    lost(manager, one)
+    manager.welcomed(one)
+    confirmed(manager, one, ONE)
+    [group] = manager._connection_groups.values()
+    group.dispatcher.deliver(one, lone(ONE))
+    if not is_cut:
+        manager.proved(other, answered=False)
+    assert "message" not in observer.told
+    observer.told.clear()
+    if is_cut:
+        lost(manager, other)
+    else:
+        manager.proved(other, answered=False)
+    assert observer.told == ["lost", "carried", "message"]
+
+
 def test_what_is_confirmed_just_before_a_loss_is_told_is_told_again(
     subscription_manager: SubscriptionManager, watcher: Watcher
 ) -> None:

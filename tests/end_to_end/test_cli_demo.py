@@ -35,8 +35,7 @@ def test_elsewhere_than_in_a_terminal_each_step_is_told_once_with_its_code_and_a
     assert re.search(r"[▲▼] (buy|sell)", out), "trades"
     assert "disconnected: spot public" in out
     assert "resubscribed: " in out
-    assert re.search(r"trade +BTC +[\d.]+", out), "balances"
-    assert re.search(r"(buy|sell) [A-Z-]+ +[\d.]+ +[\d.]+$", out, re.M), "fills"
+    assert re.search(r"^Balances: [1-9]", out, re.M), "the account"
     closing = out[out.index("That was the tour") :]
     assert max(map(len, closing.splitlines())) <= 80
     assert re.search(r"[12] reconnects?, 0 resyncs, 0 lost", err)

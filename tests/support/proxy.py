@@ -71,7 +71,10 @@ class SocksProxy:
             version = int.from_bytes(reader.read(1), "big")
             if not version:
                 return  # the client looked whether anybody is there
-            asked = self._asked_by_5(client, reader) if version == 5 else _asked_by_4(reader)
+            try:
+                asked = self._asked_by_5(client, reader) if version == 5 else _asked_by_4(reader)
+            except IndexError:
+                return  # the client has gone in the middle
         if asked is None:
             return
         self.asked.append((version, *asked))

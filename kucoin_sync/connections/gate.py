@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..exceptions import InvalidTopic
-from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush, channel_of, topics_of
-from ..protocol.message import Arrival, Origin
+from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush, channel_of, topics_of, with_arrival
+from ..protocol.message import Arrival
 from ..protocol.session_events import TopicKey
 from ..topics.grammar import row_of
 from ..topics.table import TABLE
@@ -129,12 +129,7 @@ class SourceRecovery:
 def _later(push: Push, epochs: int) -> Push:
     """Return a push whose epoch is higher by `epochs`."""
     arrival = push.arrival if isinstance(push, RawPush) else push.origin.arrival
-    later = Arrival(arrival.epoch + epochs, arrival.received_ns, arrival.payload_mismatch)
-    if isinstance(push, RawPush):
-        return RawPush(push.frame, later, push.prefix)
-    message = push.with_lost(push.lost)
-    message.origin = Origin(later, push.origin.prefix)
-    return message
+    return with_arrival(push, Arrival(arrival.epoch + epochs, arrival.received_ns, arrival.payload_mismatch))
 
 
 def check_recoverable(topic: str) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "is_readable",
     "opened",
     "topics_of",
+    "with_arrival",
 ]
 
 #: How to read the data of a frame: undecoded, as the struct, as plain Python, or as the struct with room for members
@@ -213,6 +214,15 @@ class Decoder:
 def channel_of(push: Push) -> tuple[str | None, str | None]:
     """Return the topic and the subject of a push."""
     return push.prefix.channel if isinstance(push, RawPush) else (push.topic, push.subject)
+
+
+def with_arrival(push: Push, arrival: Arrival) -> Push:
+    """Return a copy of a push with another arrival."""
+    if isinstance(push, RawPush):
+        return RawPush(push.frame, arrival, push.prefix)
+    message = push.with_lost(push.lost)
+    message.origin = Origin(arrival, push.origin.prefix)
+    return message
 
 
 def topics_of(batch: FrameBatch) -> set[str | None]:

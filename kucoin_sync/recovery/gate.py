@@ -18,8 +18,8 @@ from typing import Any, Protocol, TypeAlias
 from ..connections.gate import Route
 from ..events import Event, RecoveryIncomplete
 from ..protocol.dialects import DIALECTS
-from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush, channel_of, opened, topics_of
-from ..protocol.message import Arrival, Message, Origin
+from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush, channel_of, opened, topics_of, with_arrival
+from ..protocol.message import Arrival, Message
 from ..topics.grammar import dialect_of
 from .trades import Gap, Live, Mark, Row, Step
 
@@ -130,11 +130,7 @@ class RecoveringTopic:
         if self._stamped is None or self._stamped[0] is not arrival or self._stamped[1].epoch != self._epoch:
             copy = Arrival(self._epoch, arrival.received_ns, arrival.payload_mismatch, arrival.recovered)
             self._stamped = arrival, copy
-        if isinstance(push, RawPush):
-            return RawPush(push.frame, self._stamped[1], push.prefix)
-        message = push.with_lost(push.lost)
-        message.origin = Origin(self._stamped[1], push.origin.prefix)
-        return message
+        return with_arrival(push, self._stamped[1])
 
     def settle(self) -> None:
         """Forget a join that is done, and an epoch that is that of the connection."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .rows import Row, amount, decimal, fill, instant, text
+from .rows import Row, amount, amount_or_zero, decimal, fill, instant, text
 from .values import AccountBalance, AccountFill, AccountOrder
 
 __all__ = ["balance", "match", "order", "wallet"]
@@ -25,7 +25,11 @@ def order(data: Row) -> AccountOrder:
     "done".
     """
     kind, done = str(data["type"]), data.get("status") == "done"
-    size, filled, canceled = decimal(data.get("originSize")), _sum(data, "filledSize"), _sum(data, "canceledSize")
+    size, filled, canceled = (
+        decimal(data.get("originSize")),
+        amount_or_zero(data, "filledSize"),
+        amount_or_zero(data, "canceledSize"),
+    )
     if size is None and (rest := decimal(data.get("remainSize"))) is not None:
         size = filled + canceled + rest  # futures tell the reduced size
     remaining = Decimal(0) if done or kind in _ENDINGS else decimal(data.get("remainSize"))
@@ -98,7 +102,3 @@ def wallet(data: Row) -> AccountBalance | None:
         total=total,
         time_ns=instant(data.get("timestamp")),
     )
-
-
-def _sum(data: Row, name: str) -> Decimal:
-    return decimal(data.get(name)) or Decimal(0)

@@ -15,8 +15,8 @@ from ..payloads.base import to_ns
 from .values import AccountBalance, AccountFill, AccountOrder, AccountPosition
 
 __all__ = [
-    "Row", "amount", "cross_margin_balances", "decimal", "fill", "futures_balance", "instant", "isolated_balances",
-    "items", "marks", "order", "position", "positions", "spot_balances", "text", "whole",
+    "Row", "amount", "amount_or_zero", "cross_margin_balances", "decimal", "fill", "futures_balance", "instant",
+    "isolated_balances", "items", "marks", "order", "position", "positions", "spot_balances", "text", "whole",
 ]  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -105,7 +105,7 @@ def order(row: Row) -> AccountOrder:
     Futures do not tell by how much an open order was decreased: its cancelled and remaining sizes are None.
     """
     active = row.get("active", row.get("isActive"))
-    size, filled = decimal(row.get("size")), _amount(row, "dealSize")
+    size, filled = decimal(row.get("size")), amount_or_zero(row, "dealSize")
     canceled, remaining = decimal(row.get("cancelledSize")), decimal(row.get("remainSize"))
     left = max(Decimal(0), (size or filled) - filled)
     if canceled is None and not active:
@@ -194,6 +194,6 @@ def amount(row: Row, name: str) -> Decimal:
     return found
 
 
-def _amount(row: Row, name: str) -> Decimal:
+def amount_or_zero(row: Row, name: str) -> Decimal:
     """Return a number that counts as 0 if it is missing."""
     return decimal(row.get(name)) or Decimal(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -12,26 +11,14 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import Event, Limits, Stream
+from kucoin_sync import Stream
 from kucoin_sync.net.connect_pace import connect_pace
 from kucoin_sync.testing import KucoinServer, local_kucoin
 
+from ..support.processes import EndingOnce
+from ..support.sockets import open_descriptors
+from ..support.streams import FAST, Events, MakeStream
 from ..support.threads import until
-
-FAST = Limits(connections_per_minute=100_000)
-
-EndingOnce = Callable[..., list[str]]
-
-
-def open_descriptors() -> set[str]:
-    """Return the sockets that the process has open; pipes are those of peers in other packages."""
-    found = set()
-    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
-        try:
-            found.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
-        except OSError:
-            continue  # that of the listing itself
-    return {entry for entry in found if "socket" in entry}
 
 
 def ours() -> list[str]:
@@ -108,38 +95,13 @@ def ending_once(monkeypatch: pytest.MonkeyPatch) -> EndingOnce:
     return options
 
 
-class Events:
-    """An `on_event` that remembers, and can be waited on."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self.all: list[Event] = []
-
-    def __call__(self, event: Event) -> None:
-        with self._changed:
-            self.all.append(event)
-            self._changed.notify_all()
-
-    def wait(self, kind: type[Event], count: int = 1, timeout: float = 10.0) -> Any:
-        """Return the `count`-th event of a kind, waiting for it."""
-
-        def found() -> list[Event]:
-            return [event for event in self.all if isinstance(event, kind)]
-
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(found()) >= count, timeout), (
-                f"waited in vain for {count} x {kind.__name__}; there were {self.all}"
-            )
-            return found()[count - 1]
-
-
 @pytest.fixture
 def events() -> Events:
     return Events()
 
 
 @pytest.fixture
-def make_stream(server: KucoinServer, events: Events) -> Iterator[Callable[..., Stream]]:
+def make_stream(server: KucoinServer, events: Events) -> Iterator[MakeStream]:
     """Make streams to the local KuCoin, which are closed after the test."""
     streams: list[Stream] = []
 
@@ -154,5 +116,5 @@ def make_stream(server: KucoinServer, events: Events) -> Iterator[Callable[..., 
 
 
 @pytest.fixture
-def stream(make_stream: Callable[..., Stream]) -> Stream:
+def stream(make_stream: MakeStream) -> Stream:
     return make_stream()

@@ -16,8 +16,8 @@ from kucoin_sync.account.keeper import AccountKeeper
 from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
 
 from ..support.forks import child
+from ..support.streams import FAST
 from ..support.threads import LIMIT, Task, until
-from .conftest import FAST
 
 LAG = 0.2  # seconds that the accounts here give REST
 

@@ -19,7 +19,7 @@ from kucoin_sync import (
 )
 from kucoin_sync.testing import KucoinServer
 
-from .conftest import FAST, Events
+from ..support.streams import FAST, Events
 
 ETH = "/market/ticker:ETH-USDT"
 

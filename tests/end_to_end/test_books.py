@@ -36,8 +36,8 @@ from kucoin_sync.books import manager, snapshot_fetcher
 from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 
 from ..support.books import Changes, contents, truth
+from ..support.streams import Events
 from ..support.threads import LIMIT, Task, reached, until
-from .conftest import Events
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
 FULL, PART = "/api/v3/market/orderbook/level2", "/api/v1/market/orderbook/level2_100"

@@ -16,9 +16,8 @@ from kucoin_sync import __version__
 from kucoin_sync.cli import main
 from kucoin_sync.testing import KucoinServer
 
-from ..support.processes import HEAR
+from ..support.processes import HEAR, EndingOnce
 from ..support.threads import Task
-from .conftest import EndingOnce
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:

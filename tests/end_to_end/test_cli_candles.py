@@ -11,8 +11,8 @@ from kucoin_sync.cli import main
 from kucoin_sync.testing import KucoinServer
 from tests.support.terminal import Terminal
 
+from ..support.processes import EndingOnce
 from ..support.selection import first, spread
-from .conftest import EndingOnce
 
 
 @pytest.mark.parametrize(("columns", "rows"), spread([(80, 24), (120, 40), (40, 24)], 3, 1))

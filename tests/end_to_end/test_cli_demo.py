@@ -17,8 +17,8 @@ from kucoin_sync.testing import KucoinServer
 from tests.support.terminal import Terminal
 from tests.support.threads import LIMIT, Task, reached
 
+from ..support.processes import EndingOnce
 from ..support.selection import first
-from .conftest import EndingOnce
 
 
 def test_elsewhere_than_in_a_terminal_each_step_is_told_once_with_its_code_and_a_picture(

@@ -15,9 +15,9 @@ from kucoin_sync.cli.numbers import duration, positive_duration
 from kucoin_sync.cli.progress import ProgressLine, size
 from kucoin_sync.testing import KucoinServer
 
+from ..support.processes import EndingOnce
 from ..support.recordings import push, recorded, write
 from ..support.terminal import Terminal
-from .conftest import EndingOnce
 
 TRADES = "/market/match:BTC-USDT"
 

@@ -17,7 +17,7 @@ from kucoin_sync.verify.judge import judge
 from kucoin_sync.verify.plan import topics_of
 from kucoin_sync.verify.report import load
 
-from .conftest import EndingOnce
+from ..support.processes import EndingOnce
 
 TICKER, LEVEL2 = "/market/ticker:BTC-USDT", "/market/level2:BTC-USDT"
 MATCH, FUTURES_TICKER_V2 = "/market/match:BTC-USDT", "/contractMarket/tickerV2:XBTUSDTM"

@@ -13,9 +13,9 @@ from kucoin_sync import AuthenticationError, Credentials, InvalidTopic, Stream, 
 from kucoin_sync.events import Connected, Disconnected, Rejected, Resubscribed
 from kucoin_sync.recording import Recorder, ReplayStream
 
+from ..support.streams import FAST, Events
 from ..support.threads import until
 from ..support.toy import ToyServer, install
-from .conftest import FAST, Events
 
 BTC, ETH = "/toy/price:BTC-USDT", "/toy/price:ETH-USDT"
 

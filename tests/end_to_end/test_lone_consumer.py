@@ -16,8 +16,8 @@ from kucoin_sync import Disconnected, Overflowed, Resubscribed, Stream, StreamCl
 from kucoin_sync.testing import KucoinServer
 
 from ..support.certificates import client_context, server_context
+from ..support.streams import FAST, Events
 from ..support.threads import LIMIT, Task, until
-from .conftest import FAST, Events
 
 ETH, BTC = "/market/ticker:ETH-USDT", "/market/ticker:BTC-USDT"
 

@@ -10,8 +10,8 @@ from kucoin_sync import Limits, Progress, Resubscribed, Stream, Subscription, Su
 from kucoin_sync.testing import KucoinServer, ServerLimits
 
 from ..reliability.clock import Clock
+from ..support.streams import FAST, Events
 from ..support.threads import until
-from .conftest import FAST, Events
 
 SYMBOLS = [f"S{number}-USDT" for number in range(2000)]
 

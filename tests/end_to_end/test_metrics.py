@@ -18,7 +18,7 @@ from kucoin_sync import Resubscribed, Stream
 from kucoin_sync.metrics import KucoinCollector
 from kucoin_sync.testing import KucoinServer
 
-from .conftest import Events
+from ..support.streams import Events
 
 BTC = "/market/ticker:BTC-USDT"
 COUNTERS = {

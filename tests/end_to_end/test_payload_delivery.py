@@ -36,7 +36,7 @@ import msgspec
 
 from kucoin_sync import Stream
 from kucoin_sync.testing import KucoinServer
-from tests.end_to_end.conftest import FAST
+from tests.support.streams import FAST
 from tests.end_to_end.test_payload_delivery import PUSHES, topic_of
 
 make, builders = msgspec.json.Decoder, []

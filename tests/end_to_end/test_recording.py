@@ -48,8 +48,8 @@ from ..support.children import script
 from ..support.messages import prefix_of
 from ..support.recordings import SECOND, START, StepClock, WatchedClock, numbers, push, recorded, write
 from ..support.selection import first
+from ..support.streams import Events
 from ..support.threads import LIMIT, Task, until
-from .conftest import Events
 
 TOPIC = "/market/match:BTC-USDT"
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")

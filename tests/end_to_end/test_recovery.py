@@ -12,7 +12,7 @@ import pytest
 from kucoin_sync import Connected, Disconnected, Resubscribed, Retrying, Rotated, Stream
 from kucoin_sync.testing import KucoinServer
 
-from .conftest import Events
+from ..support.streams import Events
 
 ETH = "/market/ticker:ETH-USDT"
 

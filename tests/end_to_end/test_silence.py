@@ -8,8 +8,8 @@ from kucoin_sync import Stale, Stream
 from kucoin_sync.testing import KucoinServer
 
 from ..support.silence import SECONDS, SilenceClock, told
+from ..support.streams import Events
 from ..support.threads import Task, until
-from .conftest import Events
 
 NONE = "/market/ticker:NO-SUCH"
 

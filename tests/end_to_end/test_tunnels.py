@@ -9,7 +9,7 @@ import pytest
 from kucoin_sync import Disconnected, InvalidTopic, Resubscribed, Stream, StreamClosed, SubscriptionRejected
 from kucoin_sync.testing import KucoinServer
 
-from .conftest import Events
+from ..support.streams import Events
 
 KCS = "/market/ticker:KCS-BTC"
 

@@ -26,9 +26,9 @@ from kucoin_sync.net import rest
 from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.testing import KucoinServer
 
+from ..support.streams import FAST, Events
 from ..support.threads import until
 from ..support.uta import UtaServer
-from .conftest import FAST, Events
 
 BTC, ETH = "/uta/ticker.SPOT:BTC-USDT", "/uta/ticker.SPOT:ETH-USDT"
 

@@ -25,10 +25,10 @@ from kucoin_sync.recording import Recorder, RecordingError, ReplayStream
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.selection import first
+from ..support.streams import FAST
 from ..support.threads import LIMIT, until
 from ..support.uta import UtaServer
 from ..support.uta_books import UtaMarket
-from .conftest import FAST
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
 TOPIC = "/uta/obu.SPOT:BTC-USDT_increment@10ms"

@@ -11,7 +11,7 @@ import pytest
 from kucoin_sync.cli import main
 from kucoin_sync.testing import KucoinServer
 
-from .conftest import EndingOnce
+from ..support.processes import EndingOnce
 
 
 @pytest.fixture(autouse=True)

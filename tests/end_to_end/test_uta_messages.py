@@ -17,8 +17,8 @@ from kucoin_sync.testing import KucoinServer
 from kucoin_sync.topics.table import TABLE
 
 from ..support.selection import examples, first
+from ..support.streams import FAST
 from ..unit.payloads.uta_shapes import UTA_SHAPES
-from .conftest import FAST
 
 #: What the envelope of a message has besides `T`, `P` and `d`; KuCoin's spelling of `T`; and the time of the push.
 _MORE = {

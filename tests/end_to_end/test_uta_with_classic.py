@@ -16,8 +16,8 @@ from kucoin_sync.events import Connected
 from kucoin_sync.metrics import KucoinCollector
 from kucoin_sync.testing import KucoinServer
 
+from ..support.streams import Events
 from ..support.threads import reached, until
-from .conftest import Events
 
 CLASSIC, UTA, FUTURES = "/market/match:BTC-USDT", "/uta/trade.SPOT:BTC-USDT", "/uta/trade.FUTURES:XBTUSDTM"
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,15 +11,12 @@ from kucoin_sync import Stream
 from kucoin_sync.relay import Relay, RelayStream, source
 from kucoin_sync.testing import Exchange, KucoinServer
 
-from ..end_to_end.conftest import FAST, Events, events, nothing_left_behind
+from ..end_to_end.conftest import events, nothing_left_behind
 from ..support.redis import MISSING, LocalRedis
-from ..support.threads import LIMIT, until
+from ..support.relays import KEY, MakeReader, MakeRelay, RelayProcess
+from ..support.streams import FAST, Events
 
-__all__ = ["FAST", "Events", "MakeReader", "MakeRelay", "RelayProcess", "events", "nothing_left_behind"]
-
-MakeRelay = Callable[..., Relay]
-MakeReader = Callable[..., RelayStream]
-KEY = ("relay-key", "relay-secret", "relay-passphrase")
+__all__ = ["events", "nothing_left_behind"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -102,51 +96,6 @@ def short_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make readers' requests for topics expire soon after the last renewal."""
     monkeypatch.setattr(source, "_WANTED_SECONDS", 4)
     monkeypatch.setattr(source, "_RENEW_SECONDS", 0.2)
-
-
-class RelayProcess:
-    """A relay in a process of its own, as the command line makes it."""
-
-    def __init__(self, url: str, server: KucoinServer, *arguments: str) -> None:
-        command = [sys.executable, "-m", "kucoin_sync", "relay", "--redis", url, *arguments]
-        where = ["--rest-url", server.rest_url, "--futures-rest-url", server.futures_rest_url]
-        self._process = subprocess.Popen([*command, *where], stderr=subprocess.PIPE, text=True)
-
-    @property
-    def pid(self) -> int:
-        """The process's id."""
-        return self._process.pid
-
-    def holds(self, redis: LocalRedis) -> bool:
-        """Whether it holds the lease."""
-        lease = redis.call("GET", "{kucoin-sync}:1:lease")
-        return lease is not None and lease.decode().find(f':{self.pid}"') > 0
-
-    def wait_lease(self, redis: LocalRedis) -> None:
-        """Wait until it holds the lease."""
-        until(lambda: self.holds(redis), "the relay's process does not hold the lease")
-
-    def send(self, signal_number: signal.Signals) -> None:
-        """Send it a signal."""
-        self._process.send_signal(signal_number)
-
-    def says(self, what: str) -> str:
-        """Wait for a line with `what` in it on its standard error; return it."""
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            if what in line:
-                return line
-        raise AssertionError(f"the relay's process has ended without saying {what!r}")
-
-    def exit_code(self) -> int:
-        """Wait for it to end by itself; return its exit code."""
-        return self._process.wait(LIMIT)
-
-    def end(self) -> None:
-        """Kill it, if it has not ended."""
-        self._process.kill()
-        self._process.send_signal(signal.SIGCONT)
-        self._process.communicate()
 
 
 @pytest.fixture

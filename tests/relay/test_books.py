@@ -33,8 +33,9 @@ from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.books import is_true
 from ..support.redis import LocalRedis
+from ..support.relays import KEY, MakeReader, MakeRelay
+from ..support.streams import Events
 from ..support.threads import LIMIT, Task, reached, until
-from .conftest import KEY, Events, MakeReader, MakeRelay
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
 TOPIC = f"/market/level2:{SPOT}"

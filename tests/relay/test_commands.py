@@ -17,9 +17,9 @@ from kucoin_sync.testing import KucoinServer
 from ..benchmarks.relay import main as measure
 from ..benchmarks.relay_soak import Plan, run
 from ..support.redis import LocalRedis
+from ..support.relays import MakeReader, RelayProcess
 from ..support.selection import first
 from ..support.threads import LIMIT
-from .conftest import MakeReader, RelayProcess
 from .test_reading import OTHER, TOPIC, numbers, send, take
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "redis_fanout.py"

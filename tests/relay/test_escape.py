@@ -12,8 +12,9 @@ from kucoin_sync.relay import RelayDelayed
 from kucoin_sync.testing import KucoinServer
 
 from ..reliability.test_escape import ERRORS, Raising, armed
+from ..support.relays import MakeReader, MakeRelay
+from ..support.streams import Events
 from ..support.threads import LIMIT, until
-from .conftest import Events, MakeReader, MakeRelay
 
 TOPIC, OTHER = "/market/match:ONE-USDT", "/market/match:TWO-USDT"
 K = "kucoin_sync.relay."

@@ -20,8 +20,9 @@ from kucoin_sync.relay.source import RelaySource
 from kucoin_sync.testing import KucoinServer
 
 from ..support.redis import LocalRedis
+from ..support.relays import MakeReader, MakeRelay, RelayProcess
+from ..support.streams import Events
 from ..support.threads import LIMIT, Task, reached, until
-from .conftest import Events, MakeReader, MakeRelay, RelayProcess
 from .test_reading import TOPIC, numbers, send, take
 
 RunRelay = Callable[..., RelayProcess]

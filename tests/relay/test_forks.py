@@ -7,7 +7,7 @@ from kucoin_sync.relay import RelayStream
 from kucoin_sync.testing import KucoinServer
 
 from ..support.forks import child
-from .conftest import Events
+from ..support.streams import Events
 from .test_reading import LIMIT, TOPIC, numbers, send
 
 

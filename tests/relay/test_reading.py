@@ -28,8 +28,9 @@ from kucoin_sync.relay.stream import NAMESPACE
 from kucoin_sync.testing import KucoinServer
 
 from ..support.redis import LocalRedis
+from ..support.relays import KEY, MakeReader, MakeRelay
+from ..support.streams import Events
 from ..support.threads import LIMIT, Task, reached, until
-from .conftest import KEY, Events, MakeReader, MakeRelay
 
 TOPIC = "/market/match:BTC-USDT"
 OTHER = "/market/match:ETH-USDT"

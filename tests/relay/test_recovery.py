@@ -5,8 +5,8 @@ from __future__ import annotations
 from kucoin_sync import topics
 from kucoin_sync.testing import KucoinServer
 
+from ..support.relays import MakeReader, MakeRelay
 from ..support.threads import LIMIT
-from .conftest import MakeReader, MakeRelay
 from .test_reading import take
 
 SYMBOL = "BTC-USDT"

@@ -19,8 +19,9 @@ from kucoin_sync.testing import KucoinServer
 from ..support.certificates import write_server
 from ..support.readmes import BLOCKS
 from ..support.redis import LocalRedis
+from ..support.relays import MakeReader, MakeRelay
+from ..support.streams import Events
 from ..support.threads import LIMIT
-from .conftest import Events, MakeReader, MakeRelay
 from .test_reading import TOPIC, numbers, send, take
 
 PASSWORD = "canary-of-a-password"

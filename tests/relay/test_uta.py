@@ -9,8 +9,9 @@ from kucoin_sync.events import Connected, Disconnected, Resubscribed
 from kucoin_sync.relay import RelayStream
 from kucoin_sync.testing import KucoinServer
 
+from ..support.relays import KEY, MakeReader, MakeRelay
+from ..support.streams import Events
 from ..support.threads import LIMIT, until
-from .conftest import KEY, Events, MakeReader, MakeRelay
 from .test_reading import take
 
 BTC, ETH = "/uta/trade.SPOT:BTC-USDT", "/uta/trade.SPOT:ETH-USDT"

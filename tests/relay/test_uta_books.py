@@ -10,8 +10,9 @@ from kucoin_sync.relay import jobs
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.books import is_true
+from ..support.relays import MakeReader, MakeRelay
+from ..support.streams import Events
 from ..support.threads import LIMIT, until
-from .conftest import Events, MakeReader, MakeRelay
 
 SPOT = "BTC-USDT"
 

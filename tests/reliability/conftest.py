@@ -15,14 +15,12 @@ import pytest
 from kucoin_sync import Credentials, Stream
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import Events, events, nothing_left_behind
+from ..end_to_end.conftest import events, nothing_left_behind
 from ..support.selection import first
+from ..support.streams import Events, MakeServer, MakeStream
 from .feed import CANARIES, CLASSIC, TOKEN, UTA, Feed
 
 __all__ = ["events", "nothing_left_behind"]
-
-MakeServer = Callable[..., KucoinServer]
-MakeStream = Callable[..., Stream]
 
 
 @pytest.fixture(params=first(CLASSIC, UTA), ids=str)

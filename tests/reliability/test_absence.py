@@ -11,7 +11,7 @@ from kucoin_sync import Disconnected, Limits, Resubscribed, Retrying, Stream
 from kucoin_sync.internal import backoff
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import Events
+from ..support.streams import Events
 from ..support.threads import reached
 from .clock import Clock
 from .feed import Feed, on_both, publish, read

@@ -14,9 +14,9 @@ from kucoin_sync import LocalAccount, Stream
 from kucoin_sync.net import reconnecting
 from kucoin_sync.testing import Exchange, KucoinServer
 
-from ..end_to_end.conftest import FAST
 from ..support.accounts import SYMBOLS, USER, SimulatedAccount, Trader, fills_of, held, truth
 from ..support.selection import first
+from ..support.streams import FAST
 from ..support.threads import LIMIT, until
 
 

@@ -12,11 +12,10 @@ from kucoin_sync import BookReady, BookRenumbered, BookResyncing, SnapshotFailed
 from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.testing import KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.books_in_time import SCENARIOS, Venue
 from ..support.numbering import FEEDS, content
+from ..support.streams import Events, MakeStream
 from ..support.threads import LIMIT
-from .conftest import MakeStream
 
 SHORT = {"stale_snapshot", "numbered_anew_on_a_live_connection", "repeated_blocks"}
 CASES = [

@@ -12,11 +12,10 @@ from kucoin_sync import ConnectionFailed, Event, Message, Stream, ThreadNotStart
 from kucoin_sync.delivery.callbacks import Callbacks
 from kucoin_sync.testing import KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.messages import message
+from ..support.streams import Events, MakeStream
 from ..support.threads import reached, until
 from ..unit.delivery.test_callbacks import Seen, ended, subscribe
-from .conftest import MakeStream
 from .feed import ETH, MATCH, Feed, publish
 
 OURS = "kucoin-callbacks"

@@ -11,10 +11,9 @@ import pytest
 from kucoin_sync import AuthenticationError, ConnectionFailed, Limits, Retrying, Stream
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.certificates import client_context, server_context
+from ..support.streams import Events, MakeServer, MakeStream
 from ..support.threads import until
-from .conftest import MakeServer, MakeStream
 from .feed import ETH, UTA, Feed, at_best, numbers, on_both, publish, seconds_of
 
 TOKENS = "/api/v1/bullet-*"

@@ -12,9 +12,8 @@ from kucoin_sync import Disconnected, Resubscribed, Stream
 from kucoin_sync.protocol.session import Session
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.frames import close
-from .conftest import MakeStream
+from ..support.streams import Events, MakeStream
 from .feed import Feed, at_best, on_both, publish, read
 
 

@@ -19,12 +19,11 @@ from kucoin_sync.connections.topic_assignment import TopicAssignment
 from kucoin_sync.delivery.queue import MessageQueue
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.children import script
 from ..support.processes import HEAR
 from ..support.selection import first
+from ..support.streams import Events, MakeStream
 from ..support.threads import LIMIT, Task, reached
-from .conftest import MakeStream
 from .feed import Feed, at_best, on_both, publish, seconds_of
 
 TOKENS = "/api/v1/bullet-*"

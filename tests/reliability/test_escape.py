@@ -23,8 +23,8 @@ from kucoin_sync.recording import Recorder as StreamRecorder
 from kucoin_sync.recording import RecordingError, RecordingFailed, ReplayFailed, ReplayStream
 from kucoin_sync.testing import Exchange, KucoinServer
 
-from ..end_to_end.conftest import FAST, Events
 from ..support.recordings import push, write
+from ..support.streams import FAST, Events
 from ..support.threads import LIMIT, until
 from .feed import ETH, MATCH, Feed, on_both, publish
 

@@ -31,11 +31,10 @@ from kucoin_sync import (
 )
 from kucoin_sync.testing import KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.certificates import server_context
 from ..support.forks import Child
 from ..support.selection import first
-from .conftest import MakeServer, MakeStream
+from ..support.streams import Events, MakeServer, MakeStream
 from .feed import CLASSIC, UTA, Feed, pushed
 
 HTML = {"Content-Type": "text/html"}

@@ -31,12 +31,11 @@ from kucoin_sync import (
 )
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.certificates import authority_pem, client_context, server_context
 from ..support.proxy import SocksProxy
 from ..support.selection import first
 from ..support.sockets import HOST, black_hole
-from .conftest import MakeServer, MakeStream
+from ..support.streams import Events, MakeServer, MakeStream
 from .feed import CANARIES, ETH, MATCH, Feed, at_best, numbers, on_both, publish, seconds_of
 
 TOKENS = "/api/v1/bullet-*"

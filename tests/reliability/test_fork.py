@@ -32,12 +32,11 @@ from kucoin_sync.net.rest import Rest
 from kucoin_sync.protocol.dialect import Dialect, Server
 from kucoin_sync.testing import FaultProxy, KucoinServer, local_kucoin
 
-from ..end_to_end.conftest import Events
 from ..support.certificates import client_context, server_context
 from ..support.forks import Child, child, client_sockets, unix_sockets, unwarned
 from ..support.selection import examples
+from ..support.streams import Events, MakeServer, MakeStream
 from ..support.threads import LIMIT, Task, reached, until
-from .conftest import MakeServer, MakeStream
 from .feed import ETH, MATCH, Feed, numbers, on_both, publish, pushed, read
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

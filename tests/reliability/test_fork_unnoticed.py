@@ -16,10 +16,9 @@ from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer
 from kucoin_sync.tunnel import Tunnel
 
-from ..end_to_end.conftest import Events
 from ..support.forks import child, fork_unnoticed
+from ..support.streams import Events, MakeStream
 from ..support.threads import Task, reached
-from .conftest import MakeStream
 from .feed import ETH, MATCH, Feed, on_both, publish
 from .test_fork import undisturbed
 

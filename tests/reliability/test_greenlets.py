@@ -13,7 +13,7 @@ import pytest
 from ..support.certificates import authority_pem, server_context
 from ..support.children import script
 from ..support.selection import first
-from .conftest import MakeServer
+from ..support.streams import MakeServer
 from .feed import CLASSIC, UTA, Feed, publish
 
 PROGRAM = """

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from kucoin_sync import Disconnected, Limits, Resubscribed, Stream
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import Events
-from .conftest import MakeServer, MakeStream
+from ..support.streams import Events, MakeServer, MakeStream
 from .feed import Feed, at_best, numbers, on_both, publish, pushed, read
 
 INTERVAL, TIMEOUT = 2.0, 0.3

@@ -10,10 +10,9 @@ import pytest
 from kucoin_sync import Connected, Disconnected, Limits, ProtocolError, Resubscribed, Retrying, Stream
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.children import script
 from ..support.frames import BINARY, CONT, PING, PONG, TEXT, frame
-from .conftest import MakeStream
+from ..support.streams import Events, MakeStream
 from .feed import CLASSIC, UTA, Feed, numbers, on_both, publish
 
 UNREADABLE: dict[str, bytes] = {

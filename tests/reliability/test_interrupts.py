@@ -16,8 +16,8 @@ from kucoin_sync.testing import KucoinServer, ServerLimits
 from ..end_to_end.test_lone_consumer import reads
 from ..support.interrupts import points_of
 from ..support.selection import THOROUGH, first
+from ..support.streams import MakeServer, MakeStream
 from ..support.threads import LIMIT, until
-from .conftest import MakeServer, MakeStream
 from .feed import CLASSIC, UTA, Feed, on_both, pushed
 
 POLICIES = ("raise", "drop_oldest", "drop_newest", "latest")

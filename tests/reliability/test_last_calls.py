@@ -16,8 +16,8 @@ from kucoin_sync.testing import KucoinServer, local_kucoin
 
 from ..support.recordings import push, write
 from ..support.selection import examples
+from ..support.streams import MakeStream
 from ..support.threads import LIMIT, Task, reached, until
-from .conftest import MakeStream
 from .feed import MATCH, Feed, on_both, publish, pushed
 
 COUNT = 50

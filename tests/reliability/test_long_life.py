@@ -18,11 +18,10 @@ from kucoin_sync import Disconnected, Resubscribed
 from kucoin_sync.testing import FaultProxy, KucoinServer
 from kucoin_sync.testing.server import ServerLimits
 
-from ..end_to_end.conftest import Events
 from ..support.children import script
 from ..support.selection import examples
+from ..support.streams import Events, MakeServer, MakeStream
 from ..support.threads import reached
-from .conftest import MakeServer, MakeStream
 from .feed import Feed, numbers, on_both, publish
 
 # A client that measures itself: it reads a line, does what it says, and prints descriptors, threads and kilobytes.

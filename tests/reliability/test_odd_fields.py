@@ -27,8 +27,8 @@ from kucoin_sync.recording.export import export
 from kucoin_sync.testing import KucoinServer
 from kucoin_sync.topics import TABLE
 
-from ..end_to_end.conftest import Events
 from ..end_to_end.test_payload_delivery import PUSHES, topic_of
+from ..support.streams import Events
 from ..support.terminal import Terminal
 from ..unit.payloads.test_payloads import SHAPES, STATISTICS
 

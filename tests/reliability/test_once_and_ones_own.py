@@ -17,8 +17,8 @@ from kucoin_sync import LocalBook, Message, Stream, Subscription
 from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.testing import KucoinServer
 
+from ..support.streams import MakeStream
 from ..support.threads import LIMIT, until
-from .conftest import MakeStream
 
 PAIRS = [
     ("/spotMarket/tradeOrders", "/spotMarket/tradeOrdersV2", ("orderChange", "orderChange")),

@@ -15,10 +15,9 @@ from kucoin_sync import Disconnected, Message, Stream
 from kucoin_sync.recording import Recorder, RecordingError
 from kucoin_sync.testing import KucoinServer
 
-from ..end_to_end.conftest import Events
+from ..support.streams import Events, MakeStream
 from ..support.threads import reached, until
 from .clock import Clock
-from .conftest import MakeStream
 from .feed import ETH, Feed, on_both, publish
 
 BTC = "/market/ticker:BTC-USDT"

@@ -19,11 +19,10 @@ from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.recovery import pacing
 from kucoin_sync.testing import Exchange, KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.forks import child
 from ..support.selection import first
+from ..support.streams import Events, MakeServer, MakeStream
 from ..support.threads import LIMIT, until
-from .conftest import MakeServer, MakeStream
 
 SPOT, FUTURES = "BTC-USDT", "XBTUSDTM"
 SIZES = {SPOT: "0.0001", FUTURES: "1"}

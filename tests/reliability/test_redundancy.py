@@ -29,10 +29,9 @@ from kucoin_sync.testing import Exchange, FaultProxy, KucoinServer
 from kucoin_sync.testing.server import Pushed, ServerLimits
 from kucoin_sync.testing.server.connection import Connection
 
-from ..end_to_end.conftest import Events
 from ..support.books import is_true
+from ..support.streams import Events, MakeServer, MakeStream
 from ..support.threads import LIMIT, Task, until
-from .conftest import MakeServer, MakeStream
 from .feed import CLASSIC, UTA, Feed
 
 FREE = Limits(connections_per_minute=100_000, commands_per_10s=10_000, snapshots_per_30s=10_000)

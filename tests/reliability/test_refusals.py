@@ -13,7 +13,7 @@ from kucoin_sync import AckTimeout, Rejected, Resubscribed, Retrying, ServerNoti
 from kucoin_sync.protocol import commands as commands_module
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import Events
+from ..support.streams import Events
 from ..support.threads import Task
 from .feed import UTA, Feed, numbers, on_both, publish
 

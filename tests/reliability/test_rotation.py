@@ -17,10 +17,9 @@ from kucoin_sync.testing import KucoinServer
 from kucoin_sync.testing.server import ServerLimits
 from kucoin_sync.testing.server.connection import Connection
 
-from ..end_to_end.conftest import Events
+from ..support.streams import Events, MakeServer, MakeStream
 from ..support.threads import LIMIT, Task, until
 from .clock import Clock
-from .conftest import MakeServer, MakeStream
 from .feed import CLASSIC, UTA, Feed, pushed
 
 DAY = 24 * 3600.0

@@ -25,8 +25,8 @@ from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 from ..support.children import script
 from ..support.forks import child
 from ..support.shortages import RESOURCES, Shortage, World, walk
+from ..support.streams import MakeServer, MakeStream
 from ..support.threads import LIMIT, until
-from .conftest import MakeServer, MakeStream
 from .feed import ETH, UTA, Feed, publish
 
 OTHER, FUTURES = "/market/ticker:KCS-USDT", "/contractMarket/tickerV2:XBTUSDTM"

@@ -13,10 +13,9 @@ import pytest
 from kucoin_sync import ConnectDelayed, Disconnected, Limits, Retrying, Stale, Stream
 from kucoin_sync.testing import KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.silence import SECONDS, SilenceClock, told
+from ..support.streams import Events, MakeStream
 from ..support.threads import LIMIT, reached
-from .conftest import MakeStream
 from .feed import Feed, on_both, publish
 
 

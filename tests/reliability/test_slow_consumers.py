@@ -12,9 +12,8 @@ import pytest
 from kucoin_sync import CallbackFailed, CallbackSlow, Disconnected, Event, Message, SlowConsumer, Stream, Subscription
 from kucoin_sync.testing import KucoinServer
 
-from ..end_to_end.conftest import Events
+from ..support.streams import Events, MakeServer, MakeStream
 from ..support.threads import LIMIT, Task, reached
-from .conftest import MakeServer, MakeStream
 from .feed import Feed, at_best, numbers, on_both, publish, pushed, seconds_of
 
 BURSTS, MAXSIZE = (100_000,), 1000

@@ -24,10 +24,9 @@ from kucoin_sync.internal import backoff
 from kucoin_sync.net import reconnecting
 from kucoin_sync.testing import Exchange, FaultProxy, KucoinServer, ServerLimits
 
-from ..end_to_end.conftest import Events
 from ..support.books import is_true
+from ..support.streams import Events, MakeServer, MakeStream
 from ..support.threads import LIMIT, Task, until
-from .conftest import MakeServer, MakeStream
 from .feed import Feed, pushed
 
 SPEED = 50  # times as fast as the figures of KuCoin and of this package

@@ -18,7 +18,7 @@ from kucoin_sync.testing import KucoinServer
 from kucoin_sync.testing.server import ServerLimits
 
 from ..support.selection import first
-from .conftest import MakeServer, MakeStream
+from ..support.streams import MakeServer, MakeStream
 from .feed import CLASSIC, UTA, Feed, pushed
 
 LIMITS = Limits(commands_per_10s=10**6, topics_per_connection=1000, connections_per_minute=10**6)

@@ -27,10 +27,9 @@ from kucoin_sync import (
 )
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import Events
 from ..support.certificates import client_context, server_context
 from ..support.sockets import Peer, drain
-from .conftest import MakeServer, MakeStream
+from ..support.streams import Events, MakeServer, MakeStream
 from .feed import CANARIES, ETH, TOKEN, UTA, Feed, numbers, on_both, publish
 
 TOKENS = "/api/v1/bullet-*"

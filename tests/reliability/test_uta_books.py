@@ -13,8 +13,8 @@ from kucoin_sync.books import pushed_snapshots
 from kucoin_sync.testing import Exchange, FaultProxy, KucoinServer
 
 from ..support.selection import first
+from ..support.streams import MakeServer, MakeStream
 from ..support.threads import LIMIT, until
-from .conftest import MakeServer, MakeStream
 
 SYMBOLS = ("BTC-USDT", "XBTUSDTM")
 

@@ -6,13 +6,16 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from .threads import LIMIT, until
 
-__all__ = ["HEAR", "Program"]
+__all__ = ["HEAR", "EndingOnce", "Program"]
+
+#: The type of a fixture: it returns options with which a command ends soon after a condition holds.
+EndingOnce = Callable[..., list[str]]
 
 #: Where the tests run in the background of a shell script, SIGINT is ignored and children inherit that: a `preexec_fn`.
 HEAR = partial(signal.signal, signal.SIGINT, signal.default_int_handler)

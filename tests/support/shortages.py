@@ -25,8 +25,9 @@ import kucoin_sync
 from kucoin_sync import Client, KucoinSyncError, Limits, Stream, Subscription
 from kucoin_sync.testing import KucoinServer
 
-from ..end_to_end.conftest import Events, open_descriptors
 from ..reliability.feed import ETH, publish
+from .sockets import open_descriptors
+from .streams import Events
 from .threads import LIMIT, until
 
 __all__ = ["RESOURCES", "Operation", "Shortage", "World", "walk"]

@@ -11,7 +11,7 @@ from kucoin_sync import Stale
 from kucoin_sync.connections import manager
 from kucoin_sync.delivery import staleness
 
-from ..end_to_end.conftest import Events
+from .streams import Events
 from .threads import until
 
 __all__ = ["SECONDS", "SilenceClock", "told"]

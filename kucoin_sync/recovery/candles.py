@@ -3,7 +3,7 @@
 A pushed candle has all trades since its start, so that nothing is missing as long as it is the same candle. When a
 later one is pushed after a cut, REST has to tell the candles before it, from the one on that was open at the cut.
 Rules:
-1. A row of REST is final if the answer has a later row, and that one has begun more than 2 seconds ago. A row that is
+1. A row of REST is final if the answer has a later row that had begun 2 seconds before REST was asked. A row that is
    not final is delivered too while nothing is pushed, if it shows more volume than the last message.
 2. Pushes of a later candle are held until an answer has a row of that candle or a later one, and final rows before it.
    The row of the candle that was open at the cut must be among them: that is the overlap.
@@ -106,7 +106,7 @@ class CandleJoin(PacedJoin):
             return []
         self._note_answer(asked_at)
         answer = sorted((row for row in rows if row.mark.sequence >= self._last.sequence), key=lambda row: row.mark)
-        last, steps = self._last, list(self._join(answer, now) if answer else ())
+        last, steps = self._last, list(self._join(answer, asked_at) if answer else ())
         _, end = self.range
         age = self._offset + asked_at - end - self._span  # of the end of this page
         if self._is_matched and (age >= 0 if len(answer) > 1 else age >= _LONGEST_LAG):
@@ -125,7 +125,7 @@ class CandleJoin(PacedJoin):
         self.done = True
         return [Gap(self._last, held[0][0], reason), *self._deliver(held)]
 
-    def _join(self, answer: list[CandleRow], now: float) -> Iterator[Step]:
+    def _join(self, answer: list[CandleRow], asked_at: float) -> Iterator[Step]:
         """Deliver what an answer tells; `answer` is in the order of starts and not empty."""
         if not self._is_matched:
             yield from self._match(answer[0].mark)
@@ -134,7 +134,7 @@ class CandleJoin(PacedJoin):
         final = [
             row
             for row, later in pairwise(answer)
-            if min(row.mark.sequence + self._span, later.mark.sequence) + _GRACE <= self._offset + now
+            if min(row.mark.sequence + self._span, later.mark.sequence) + _GRACE <= self._offset + asked_at
         ]
         newest = answer[-1].mark.sequence
         if not self._held:

@@ -50,6 +50,7 @@ class _Request:
         self._asked_at = math.inf
         self._gate = gate
         self._state = state
+        self._join = join
         self._ended = ended
 
     def snapshot_attempt(self) -> int | None:
@@ -58,12 +59,15 @@ class _Request:
         return 0
 
     def apply_snapshot(self, data: Any, _: int) -> bool:
-        """Take an answer."""
+        """Take an answer, for the join that asked: a later one has another gap, and asks for another range."""
         rows = self._state.source.read(data)
         now = time.monotonic()
         with self._gate.lock:
             self._state.asked = False
-        self._gate.step(self._state.source.topic, lambda join: join.answered(rows, self._asked_at, now))
+        self._gate.step(
+            self._state.source.topic,
+            lambda join: join.answered(rows, self._asked_at, now) if join is self._join else (),
+        )
         self._ended(self)
         return False
 
@@ -72,8 +76,8 @@ class _Request:
         retry_at = time.monotonic() + min(seconds, _LONGEST_RETRY)
         with self._gate.lock:
             self._state.asked = False
-            if self._state.join is not None:
-                self._state.join.failed(f"REST does not answer: {error}", retry_at)
+            if self._state.join is self._join is not None:
+                self._join.failed(f"REST does not answer: {error}", retry_at)
         self._ended(self)
 
     def end(self, error: KucoinSyncError) -> None:

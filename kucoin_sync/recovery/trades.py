@@ -12,6 +12,9 @@ is missing. Rules:
 5. An answer with rows on both sides of the end of the chain, or of a push, but without that trade itself shows that
    REST does not number the trades as the pushes do. So does a lower sequence with a later time. Then the gap is told,
    and the pushes go on alone until the next cut.
+6. A row with a higher sequence and an earlier time than the end of the chain is merged by its sequence, if it is not
+   earlier than half of the rows up to the end, or if a later row has a higher sequence: then times do not rise with the
+   sequences. Otherwise it may be from before the trades were numbered anew. It is left out then, and a gap is told.
 
 Instants are monotonic seconds, and arguments. Source of the rules: KuCoin's REST documentation and recorded answers.
 """
@@ -81,7 +84,8 @@ class TradeJoin(PacedJoin):
     def __init__(self, last: Mark, now: float) -> None:
         super().__init__(now)
         self._end = last  # of the chain
-        self._known: frozenset[int] = frozenset()  # sequences of the rows in the chain, as far as they matter
+        self._known: dict[int, int] = {}  # the latest sequences in the chain, as far as they matter, with their times
+        self._left_out: set[int] = set()  # sequences of rows that were told to be left out
         self._segments: list[list[tuple[Mark, Any]]] = []  # pushes that are held; the last may still grow
         self._open = False  # whether the last segment is that of a live connection
         self._reached = False  # whether the chain has reached the pushes of the live connection
@@ -118,9 +122,10 @@ class TradeJoin(PacedJoin):
 
     def _pushed_below(self, mark: Mark, push: Any) -> list[Step]:
         """Take a push that is not later than the end of the chain."""
-        if _is_renumbered(mark, self._end):
+        known = self._known.get(mark.sequence)
+        if _is_renumbered(mark, self._end) and known != _ms(mark):
             return self._stop(_ANEW, mark, [Live(push)])
-        if mark.sequence in self._known or mark.sequence == self._end.sequence:
+        if known is not None or mark.sequence == self._end.sequence:
             self._reached = True  # rows have told it already, and all up to the end of the chain
             return []
         if self._known and mark.sequence > min(self._known):
@@ -132,12 +137,13 @@ class TradeJoin(PacedJoin):
         if self.done or self._reached:
             return []
         self._note_answer(asked_at)
+        answer = {row.mark.sequence: row for row in rows}
+        told, before = self._leave_out(answer), self._end
         steps: list[Step] = []
-        # An earlier trade with a higher sequence is from before the trades were numbered anew.
-        answer = {row.mark.sequence: row for row in rows if not _is_renumbered(self._end, row.mark)}
-        before = self._end
-        if answer and not (steps := list(self._stops(answer))):
-            steps = list(self._extend(answer))
+        if answer:
+            steps += list(self._stops(answer)) or self._extend(answer)
+        if told:
+            steps.append(Gap(self._end, None, _EARLIER))
         new = sum(isinstance(step, Recovered) for step in steps)
         little = self._end == before or new < _FEW_ROWS
         self._fetch_again(now, waited_for=self._open, brought_little=little)
@@ -152,6 +158,18 @@ class TradeJoin(PacedJoin):
             steps += self._deliver(segment)
         self.done = self._open
         return steps
+
+    def _leave_out(self, answer: dict[int, Row]) -> bool:
+        """Take rows out of an answer that may be from before the trades were numbered anew; return if some are new."""
+        odd = {each for each, row in answer.items() if _is_renumbered(self._end, row.mark)}
+        if odd and (times := sorted(_ms(row.mark) for each, row in answer.items() if each <= self._end.sequence)):
+            highest, middle = max(answer.keys() - odd), times[(len(times) - 1) // 2]
+            odd = {each for each in odd if each > highest and _ms(answer[each].mark) < middle}
+        for each in odd:
+            del answer[each]
+        new = odd - self._left_out
+        self._left_out |= new
+        return bool(new)
 
     def _stops(self, answer: dict[int, Row]) -> Iterator[Step]:
         """Give the pushes on alone if the numbers of an answer do not fit."""
@@ -177,7 +195,7 @@ class TradeJoin(PacedJoin):
                 yield from self._jump(after, "more trades were missed than REST tells")
             if first is None or highest < first.sequence:
                 yield from self._deliver([(row.mark, row) for row in answer.values()])
-                self._known = frozenset(answer)
+                self._known = {each: _ms(row.mark) for each, row in answer.items()}
                 return
             self._held -= len(segment := self._segments.pop(0))
             last = segment[-1][0].sequence
@@ -185,6 +203,7 @@ class TradeJoin(PacedJoin):
             joined.update((mark.sequence, push) for mark, push in segment)
             marks = {each: row.mark for each, row in answer.items()} | {mark.sequence: mark for mark, _ in segment}
             yield from self._deliver([(marks[each], joined[each]) for each in joined])
+            self._known = {each: _ms(mark) for each, mark in marks.items()}
             if not self._segments:
                 self._held_since = math.inf
                 if self._open:
@@ -203,7 +222,7 @@ class TradeJoin(PacedJoin):
         yield Gap(self._end, first, reason)
         if first is not None:
             self._end = Mark(first.sequence - 1, self._end.time_ns)
-        self._known = frozenset()
+        self._known = {}
 
     def _stop(self, reason: str, first: Mark | None = None, more: Sequence[Step] = ()) -> list[Step]:
         """Let the pushes go on alone: tell a gap before each held segment, and one before `first` and `more`.
@@ -229,8 +248,14 @@ class TradeJoin(PacedJoin):
 
 _OTHER_NUMBERS = "REST does not number the trades as the pushes do"
 _ANEW = "KuCoin numbers the trades anew"
+_EARLIER = "trades with later numbers and earlier times than the last one are left out"
+
+
+def _ms(mark: Mark) -> int:
+    """Return the time of a trade in milliseconds, to which some feeds round it."""
+    return mark.time_ns // _MS
 
 
 def _is_renumbered(mark: Mark, end: Mark) -> bool:
-    """Return whether a trade has a lower sequence than another, and a later time; some feeds round times to 1 ms."""
-    return mark.sequence < end.sequence and mark.time_ns // _MS > end.time_ns // _MS
+    """Return whether a trade has a lower sequence than another, and a later time."""
+    return mark.sequence < end.sequence and _ms(mark) > _ms(end)

@@ -91,6 +91,12 @@ def test_rows_are_delivered_while_nothing_is_pushed(join: CandleJoin) -> None:
     assert push(join, 120, 3, 130.0, 30.0) == ["120 3"]
 
 
+def test_a_slow_answer_shows_what_was_final_when_it_was_asked_for(join: CandleJoin) -> None:
+    assert push(join, 120, 1, 120.1, 20.1) == []
+    assert shown(join.answered([row(60, 6), row(120, 1)], 20.2, 29.0)) == []
+    assert shown(join.answered([row(60, 7), row(120, 1)], 29.1, 29.2)) == [(60, 7), "120 1"]
+
+
 def test_an_earlier_state_of_rest_changes_nothing(join: CandleJoin) -> None:
     assert shown(join.answered([row(60, 4)], 5.0, 5.0)) == []
     assert shown(join.answered([], 5.0, 5.0)) == []

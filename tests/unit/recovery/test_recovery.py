@@ -171,6 +171,23 @@ def test_a_late_answer_or_failure_of_a_topic_that_is_live_changes_nothing(rig: R
     assert not rig.got
 
 
+def test_an_answer_that_an_earlier_gap_asked_for_is_not_for_the_next_one(rig: Rig) -> None:
+    rig.push(1)
+    rig.recovery.lost(KEYS)
+    request = rig.queue.next()
+    rig.gate.remove(TOPIC)
+    rig.gate.add(TOPIC)
+    rig.push(5)
+    rig.recovery.lost(KEYS)
+    fetch_at = rig.gate.joins()[0][1].fetch_at
+    request.apply_snapshot([row(1), row(9)], 0)
+    request.snapshot_delayed(3.0, ConnectionFailed("down"))
+    assert rig.got == [] and rig.events == []
+    assert rig.gate.joins()[0][1].fetch_at == fetch_at
+    rig.queue.next().apply_snapshot([row(5), row(9)], 0)
+    assert rig.got == [9]
+
+
 @pytest.mark.parametrize("topic", [topics.ticker("BTC-USDT"), topics.uta.candles("BTC-USDT", "1min"), "/no/such"])
 def test_other_topics_can_not_be_recovered(rig: Rig, topic: str) -> None:
     with pytest.raises(InvalidTopic, match="is for the topics of /market/match"):

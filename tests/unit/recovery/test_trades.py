@@ -176,6 +176,42 @@ def test_rows_that_are_numbered_anew_end_the_join(join: TradeJoin) -> None:
     assert shown(join.pushed(mark(3, later), 3, 101.0)) == ["3"]
 
 
+def test_a_row_with_an_earlier_time_is_merged_by_its_sequence(join: TradeJoin) -> None:
+    answer = [row(9), row(10), row(11, 9 * SECOND), row(12)]
+    assert shown(join.answered(answer, 100.0, 100.1)) == [11, 12]
+    assert shown(join.answered([*answer, row(13, 12 * SECOND - 1), row(14)], 101.0, 101.1)) == [13, 14]
+
+
+def test_rows_that_may_be_from_before_the_trades_were_numbered_anew_are_left_out_and_told_once(
+    join: TradeJoin,
+) -> None:
+    old = [row(21, 7 * SECOND), row(22, 8 * SECOND)]
+    steps = join.answered([*old, row(9), row(10), row(11)], 100.0, 100.1)
+    assert shown(steps) == [11, (11, None)]
+    assert isinstance(steps[1], Gap)
+    assert "earlier times" in steps[1].reason
+    assert shown(join.answered([*old, row(10), row(11), row(12)], 101.0, 101.1)) == [12]
+    assert shown(join.answered([row(23, 9 * SECOND)], 102.0, 102.1)) == [(12, None)]
+    between = [row(13, 3 * SECOND), row(14)]
+    assert shown(join.answered([row(10), row(11), row(12), *between], 103.0, 103.1)) == [13, 14]
+
+
+def test_a_repeated_push_with_a_later_time_than_the_end_is_not_numbered_anew(join: TradeJoin) -> None:
+    join.answered([row(9), row(10), row(12, 13 * SECOND), row(13, 12 * SECOND)], 100.0, 100.1)
+    assert shown(join.pushed(mark(12, 13 * SECOND), 12, 101.0)) == []
+    assert shown(join.pushed(mark(14), 14, 101.1)) == ["14"]
+
+
+def test_a_push_that_an_ended_connection_has_brought_is_not_repeated(join: TradeJoin) -> None:
+    join.answered(rows(10, 12), 100.0, 100.1)
+    for sequence in (15, 20):
+        join.pushed(mark(sequence), sequence, 101.0)
+    join.lost(102.0)
+    assert shown(join.answered(rows(12, 14, 15), 102.0, 102.1)) == [14, "15", "20"]
+    assert shown(join.pushed(mark(15), 15, 103.0)) == []
+    assert shown(join.pushed(mark(21), 21, 103.1)) == ["21"]
+
+
 def test_pushes_that_are_numbered_anew_end_the_join(join: TradeJoin) -> None:
     assert shown(join.pushed(mark(1, 11 * SECOND), 1, 101.0)) == [(10, 1), "1"]
     assert join.done
@@ -216,6 +252,7 @@ class World:
         self.last: Mark | None = None
         self.up = True
         self.lag = self.draw.choice([0.0, 0.0, 0.3, 3.0])
+        self.jitter = self.draw.choice([0.0, 0.0, 0.2])  # by which times do not rise with the sequences
         self.busy = self.draw.choice([0.5, 5.0, 60.0])  # trades a second
         self.rest_until = 0.0  # the instant until which REST fails
         self.answer_at = float("inf")
@@ -246,7 +283,7 @@ class World:
 
     def trade(self) -> None:
         self.sequence += 3 * self.draw.randint(1, 50)
-        at = Mark(self.sequence, int((1000 + self.now) * SECOND))
+        at = Mark(self.sequence, int((1000 + self.now + self.draw.uniform(0, self.jitter)) * SECOND))
         self.truth.append((self.now, at))
         if not self.up:
             return

@@ -11,10 +11,6 @@ from kucoin_sync.contrib.options import Options
 from kucoin_sync.contrib.web import WebFeed
 from kucoin_sync.testing import KucoinServer
 
-from ..end_to_end.conftest import events, make_stream, nothing_left_behind, server
-
-__all__ = ["MakeFeed", "events", "make_stream", "nothing_left_behind", "server"]
-
 MakeFeed = Callable[..., WebFeed]
 
 

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kucoin_sync import Stream, Subscription
+from kucoin_sync import Limits, Stream, Subscription
 from kucoin_sync import payloads as p
 from kucoin_sync.payloads import Payload
 from kucoin_sync.testing import KucoinServer
 from kucoin_sync.topics.table import TABLE
 
 from ..support.selection import examples, first
-from ..support.streams import FAST
 from ..unit.payloads.uta_shapes import UTA_SHAPES
 
 #: What the envelope of a message has besides `T`, `P` and `d`; KuCoin's spelling of `T`; and the time of the push.
@@ -54,13 +53,10 @@ def spellings(topic: str, shape: type[Payload], text: str) -> Iterator[tuple[str
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[KucoinServer, Stream]]:
-    with KucoinServer() as server, Stream(**server.stream_options, limits=FAST) as stream:
+    """A local KuCoin and a stream to it for all tests of this module; no test opens a connection."""
+    with KucoinServer() as server, Stream(**server.stream_options, limits=Limits(idle_seconds=1000)) as stream:
+        stream.subscribe("/uta/funding-fee:XBTUSDTM", "/uta/ticker.SPOT:BTC-USDT", "/uta/orderAll.UNIFIED").close()
         yield server, stream
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind() -> None:
-    """Do not look here: the server and the stream are those of all tests of this module."""
 
 
 @pytest.mark.parametrize(

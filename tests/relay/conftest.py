@@ -11,12 +11,9 @@ from kucoin_sync import Stream
 from kucoin_sync.relay import Relay, RelayStream, source
 from kucoin_sync.testing import Exchange, KucoinServer
 
-from ..end_to_end.conftest import events, nothing_left_behind
 from ..support.redis import MISSING, LocalRedis
 from ..support.relays import KEY, MakeReader, MakeRelay, RelayProcess
 from ..support.streams import FAST, Events
-
-__all__ = ["events", "nothing_left_behind"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

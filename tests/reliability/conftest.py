@@ -15,12 +15,9 @@ import pytest
 from kucoin_sync import Credentials, Stream
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
-from ..end_to_end.conftest import events, nothing_left_behind
 from ..support.selection import first
 from ..support.streams import Events, MakeServer, MakeStream
 from .feed import CANARIES, CLASSIC, TOKEN, UTA, Feed
-
-__all__ = ["events", "nothing_left_behind"]
 
 
 @pytest.fixture(params=first(CLASSIC, UTA), ids=str)

@@ -15,6 +15,7 @@ from .values import AccountBalance, AccountFill, AccountOrder
 __all__ = ["balance", "match", "order", "wallet"]
 
 _ENDINGS = ("filled", "canceled")
+_ACCOUNTS = ("main", "trade", "margin")
 _ISOLATED = "isolated_"
 
 
@@ -71,17 +72,22 @@ def match(data: Row) -> AccountFill | None:
 
 
 def balance(data: Row) -> AccountBalance:
-    """Return the balance of a push of `/account/balance`, which is for the main, trading and margin accounts."""
+    """Return the balance of a push of `/account/balance`, which is for the main, trading and margin accounts.
+
+    The account is "" if the push does not tell which it is.
+    """
     event = str(data.get("relationEvent") or "").partition(".")[0].removesuffix("V2").removesuffix("_v2").rstrip("_")
     account = event.removesuffix("_hf") or "trade"
     if account.startswith(_ISOLATED):
         account = f"isolated {account[len(_ISOLATED) :]}"
+    elif account not in _ACCOUNTS:
+        account = ""
     available, hold = amount(data, "available"), amount(data, "hold")
     total = decimal(data.get("total"))
     return AccountBalance(
         currency=str(data["currency"]),
         account=account,
-        account_id=text(data.get("accountId")) if account in ("main", "trade", "other") else None,
+        account_id=None if account.startswith(("margin", "isolated")) else text(data.get("accountId")),
         available=available,
         hold=hold,
         total=available + hold if total is None else total,

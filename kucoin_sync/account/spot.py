@@ -71,7 +71,7 @@ _FAMILIES = {family.trade_type: family for family in (_SPOT, _CROSS, _ISOLATED)}
 _ACCOUNTS = Call("spot", "/api/v1/accounts", 5, "management")
 #: What they are called, the call for them, what reads its answer, and how the names of their accounts begin.
 _BALANCES: tuple[tuple[str, Call, Callable[[Any], Iterable[AccountBalance]], tuple[str, ...]], ...] = (
-    ("spot balances", _ACCOUNTS, spot_balances, ("main", "trade", "other")),
+    ("spot balances", _ACCOUNTS, spot_balances, ("main", "trade")),
     (
         "cross margin balances",
         Call("spot", "/api/v3/margin/accounts", 15, "spot", (("queryType", "MARGIN"),)),

@@ -5,7 +5,8 @@ Pushes and REST rows come in any order. The merges:
    sizes an ending is. An order that has ended stays so. A later state keeps what it does not tell from the one before.
 2. Fills are joined by (symbol, trade id, order id). The second report of a fill only adds what the first did not tell.
 3. Balances are absolute. A push since the last cut is always later than any row; before that, only a row of a request
-   that surely shows the end of the cut counts. The key has the account's id, not the currency alone.
+   that surely shows the end of the cut counts. The key has the account's id, not the currency alone. A push of an
+   account of unknown kind waits until a row tells the kind of the account with that id.
 4. Positions are absolute, too, where a push or a row has the quantity. A partial push changes only what it tells.
 
 Pure: nothing here waits or reads a clock.
@@ -13,13 +14,14 @@ Pure: nothing here waits or reads a clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from . import pushes, rows
+from .merges import completed, later, rank, stable, with_sizes
 from .values import AccountBalance, AccountChange, AccountFill, AccountOrder, AccountPosition
 
 __all__ = ["FillKey", "PartState"]
@@ -28,7 +30,6 @@ FillKey = tuple[str, str, str]
 _MOST_ENDED = 10_000  # orders that have ended and are kept
 _MOST_FILLS = 10_000
 _NOTHING = Decimal(0)
-_MARK_MEMBERS = ("mark_price", "liquidation_price", "leverage", "margin", "unrealised_pnl", "time_ns")
 
 
 class PartState:
@@ -36,7 +37,7 @@ class PartState:
 
     Attributes:
         changes: the changes since they were taken last.
-        doubts: what is unknown, by the ids of orders.
+        doubts: what is unknown, by the ids of orders, or by the keys of balances as text.
         first: whether the start state is still being collected: what it consists of is no change.
         newest_ns: the newest time in a push or row so far, by KuCoin's clock.
         collecting: whether something may be missing since a cut, or since the start.
@@ -54,6 +55,7 @@ class PartState:
         self.fills: dict[FillKey, AccountFill] = {}
         self.balances: dict[tuple[str, str], AccountBalance] = {}
         self.positions: dict[tuple[str, str], AccountPosition] = {}
+        self._unplaced: dict[tuple[str, str], AccountBalance] = {}  # pushed ones of accounts that are not known
         self._client_oids: dict[str, str] = {}  # client id -> id of the order that it names now
         self._earlier: dict[FillKey, None] = {}  # fills from before the start
         self._filled: dict[str, Decimal] = {}  # order id -> the sum of its known fills
@@ -77,6 +79,8 @@ class PartState:
     def proved(self) -> None:
         """Note that nothing is missing any more."""
         self.first = self.collecting = False
+        for key in self._unplaced.keys() - self.fresh:
+            self._forget_unplaced(key)  # no list has it, so it is of no account that is followed
         self.fresh.clear()
         self._pushed.clear()
         self._forgive()
@@ -118,7 +122,14 @@ class PartState:
         if known is not None and known.account_id == balance.account_id is not None:
             balance = msgspec.structs.replace(balance, account=known.account)
         self._freshen(key)
-        self._set_balance(key, balance, recovered=False)
+        if balance.account:
+            self._set_balance(key, balance, recovered=False)
+            return
+        if key not in self._unplaced:
+            reason = f"a balance of {balance.currency} is of an account that is not known (id {balance.account_id})"
+            self.doubts[str(key)] = reason
+            self.changes.append(AccountChange(kind="unknown", reason=reason))
+        self._unplaced[key] = max(balance, self._unplaced.get(key, balance), key=lambda each: each.time_ns)
 
     def _push_position(self, data: rows.Row, symbol: str | None) -> None:
         position = rows.position(data, symbol)
@@ -137,9 +148,9 @@ class PartState:
         """Merge a state of an order; return whether it was news."""
         self._note(order.time_ns)
         known = self.orders.get(order.order_id)
-        order = _with_sizes(order, known)
+        order = with_sizes(order, known)
         if known is not None:
-            order, news = _later(known, order)
+            order, news = later(known, order)
             if not news:
                 self.orders[order.order_id] = order
                 return False
@@ -152,7 +163,7 @@ class PartState:
             self.doubts.pop(order.order_id, None)
         if order.client_oid:
             named = self.orders.get(self._client_oids.get(order.client_oid, ""))
-            if named is None or _rank(order) >= _rank(named):
+            if named is None or rank(order) >= rank(named):
                 self._client_oids[order.client_oid] = order.order_id
         if not (self.first and recovered) or order.order_id in self._pushed:
             self.changes.append(AccountChange(kind="order", order=order, recovered=recovered))
@@ -184,7 +195,7 @@ class PartState:
         key = fill.symbol, fill.trade_id, fill.order_id
         known = self.fills.get(key)
         if known is not None:
-            self.fills[key] = _completed(known, fill)
+            self.fills[key] = completed(known, fill)
             return False
         if key in self._earlier:
             if recovered:
@@ -247,8 +258,12 @@ class PartState:
         for balance in balances:
             key = self._key(balance)
             listed.add(key)
+            pushed = self._unplaced.get(key)
+            self._forget_unplaced(key)
             if key not in self.fresh:
                 self._set_balance(key, balance, recovered=True)
+            elif pushed is not None:
+                self._set_balance(key, msgspec.structs.replace(pushed, account=balance.account), recovered=False)
         for key, known in list(self.balances.items()):
             if known.account.startswith(accounts) and key not in listed and key not in self.fresh and known.total:
                 empty = msgspec.structs.replace(known, available=_NOTHING, hold=_NOTHING, total=_NOTHING, time_ns=0)
@@ -263,6 +278,10 @@ class PartState:
         )  # fmt: skip
         if not same and not (self.first and recovered):
             self.changes.append(AccountChange(kind="balance", balance=balance, recovered=recovered))
+
+    def _forget_unplaced(self, key: tuple[str, str]) -> None:
+        if self._unplaced.pop(key, None) is not None:
+            del self.doubts[str(key)]
 
     def _key(self, balance: AccountBalance) -> tuple[str, str]:
         return balance.account_id or balance.account, balance.currency
@@ -293,11 +312,11 @@ class PartState:
         key = position.symbol, position.position_side
         known = self.positions.get(key)
         if known is not None and position.size:
-            position = _completed(position, known)
+            position = completed(position, known)
         self.positions[key] = position
         if (known is None and not position.size) or (self.first and recovered):
             return
-        if known is None or _stable(position) != _stable(known):
+        if known is None or stable(position) != stable(known):
             self.changes.append(AccountChange(kind="position", position=position, recovered=recovered))
 
     # All
@@ -309,53 +328,3 @@ class PartState:
 
     def _note(self, time_ns: int) -> None:
         self.newest_ns = max(self.newest_ns, time_ns)
-
-
-def _with_sizes(order: AccountOrder, known: AccountOrder | None) -> AccountOrder:
-    """Return an order with the sizes that its report leaves out, by what was known."""
-    if order.canceled_size is not None:
-        return order
-    canceled = (known.canceled_size if known is not None else None) or _NOTHING
-    remaining = None if order.size is None else max(_NOTHING, order.size - order.filled_size - canceled)
-    return msgspec.structs.replace(order, canceled_size=canceled, remaining_size=remaining)
-
-
-def _rank(order: AccountOrder) -> tuple[bool, int]:
-    """Return what decides between two orders with one client id: an open one counts before an ended one."""
-    return order.active is not False, order.created_ns or order.time_ns
-
-
-def _progress(order: AccountOrder) -> Decimal:
-    return order.filled_size + (order.canceled_size or _NOTHING)
-
-
-def _later(known: AccountOrder, new: AccountOrder) -> tuple[AccountOrder, bool]:
-    """Return the later of two states of an order, with what only the other tells, and whether that is the new one."""
-    before, after = _progress(known), _progress(new)
-    if known.active is False or after < before:
-        return _completed(known, new), False
-    news = after > before or new.active is not known.active or new.remaining_size != known.remaining_size
-    if not news:
-        return _completed(known, new), False
-    size = known.size if new.size is None or (known.size is not None and known.size > new.size) else new.size
-    return msgspec.structs.replace(_completed(new, known), size=size), True
-
-
-def _completed(main: Any, other: Any) -> Any:
-    """Return a value with what it lacks (None, or 0 for an instant) taken from another one."""
-    lacking = {
-        name: value
-        for name, value in _members(other)
-        if value and (getattr(main, name) is None or (name.endswith("_ns") and not getattr(main, name)))
-    }
-    lacking.pop("ending", None)
-    return msgspec.structs.replace(main, **lacking) if lacking else main
-
-
-def _members(value: Any) -> Iterator[tuple[str, Any]]:
-    return ((name, getattr(value, name)) for name in type(value).__struct_fields__)
-
-
-def _stable(position: AccountPosition) -> tuple[Any, ...]:
-    """Return what of a position does not move with the mark price."""
-    return tuple(value for name, value in _members(position) if name not in _MARK_MEMBERS)

@@ -74,7 +74,8 @@ def test_a_futures_order_tells_the_size_that_is_left_of_it() -> None:
         ("marginV2.transfer", "margin", None),
         ("isolated_BTC-USDT.hold", "isolated BTC-USDT", None),
         ("isolated_BTC-USDTV2.hold", "isolated BTC-USDT", None),
-        ("other", "other", "548"),
+        ("other", "", "548"),
+        ("earn_hf.subscribe", "", "548"),
         ("", "trade", "548"),
     ],
 )

@@ -304,6 +304,56 @@ def test_balances_of_one_currency_in_two_accounts_are_two() -> None:
     assert [each.available for each in state.balances.values()] == [2, 5]
 
 
+def odd(available: int, ms: int, account: str = "a") -> dict[str, Any]:
+    return {**wire(available, ms, account), "relationEvent": "earn.subscribe"}
+
+
+def test_a_push_of_an_unknown_kind_is_of_the_account_that_has_its_id() -> None:
+    state = started()
+    state.push("/account/balance", wire(2, 1))
+    state.push("/account/balance", odd(5, 2))
+    assert [(each.account, each.available) for each in state.balances.values()] == [("trade", 5)]
+    assert kinds(state) == [("balance", False), ("balance", False)] and not state.doubts
+
+
+def test_a_push_of_an_account_that_is_not_known_makes_no_balance_and_is_told_once() -> None:
+    state = started()
+    for available, ms in ((5, 1), (6, 2)):
+        state.push("/account/balance", odd(available, ms))
+    [change] = state.take_changes()
+    assert change.kind == "unknown" and "USDT" in change.reason and "id a" in change.reason
+    assert not state.balances and list(state.doubts.values()) == [change.reason]
+    state.cut()
+    state.set_balances([], accounts=("trade",))
+    state.proved()
+    assert not state.balances and not state.doubts, "no account that is followed has it"
+    state.push("/account/balance", odd(7, 3))
+    assert kinds(state) == [("unknown", False)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_row_tells_which_account_a_pushed_balance_is_of(again: bool) -> None:
+    state = started()
+    state.push("/account/balance", odd(5, 1))
+    state.cut()
+    if again:
+        state.push("/account/balance", odd(6, 2))
+    state.set_balances([balance(3, account="main")], accounts=("main", "trade"))
+    state.proved()
+    assert [(each.account, each.available) for each in state.balances.values()] == [("main", 6 if again else 3)]
+    assert not state.doubts
+    assert kinds(state) == [("unknown", False), ("balance", not again)]
+
+
+def test_what_was_pushed_since_the_cut_stays_in_doubt_if_no_row_tells_its_account() -> None:
+    state = started()
+    state.cut()
+    state.push("/account/balance", odd(5, 1))
+    state.set_balances([], accounts=("trade",))
+    state.proved()
+    assert len(state.doubts) == 1
+
+
 def test_a_known_balance_that_is_not_listed_is_zero() -> None:
     state = started()
     state.set_balances([balance(1), balance(1, account="futures", account_id=None)], accounts=("trade",))

@@ -66,7 +66,6 @@ PURE = {
     "books.snapshot",
     "books.source",
     "connections.topic_assignment",
-    "connections.tunnels",
     "credentials",
     "delivery.latency",
     "events",

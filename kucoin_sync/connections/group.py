@@ -20,7 +20,7 @@ from .dispatch import Dispatcher
 from .merge import Merge
 from .pending_subscribe import PendingSubscribe
 from .source import Counts, MessageSource
-from .tunnels import TunnelAssignment
+from .topic_assignment import TopicAssignment
 
 __all__ = ["ConnectionGroup"]
 
@@ -48,7 +48,7 @@ class ConnectionGroup:
     ) -> None:
         self.market = market
         self.private = private
-        self.assignment = TunnelAssignment(capacity)
+        self.assignment = TopicAssignment(capacity)
         self.connections: dict[int, list[MessageSource]] = {}
         self.dispatcher = Dispatcher(market, private, lock, epochs)
         self.redundancy = redundancy
@@ -115,7 +115,7 @@ class ConnectionGroup:
         self.dispatcher.close_tunnel(tunnel)
         number = self.assignment.home_of_tunnel(tunnel)
         if number is not None:
-            keys = self.assignment.unpin(tunnel)[1]
+            keys = self.assignment.unpin(tunnel)
             self.acked(keys)  # ends the waits for these keys
             self._forget_in_merges(number, keys)
             run(partial(connection.close_tunnel, tunnel) for connection in self._sources_of(number))

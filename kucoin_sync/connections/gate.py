@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..exceptions import InvalidTopic
-from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush, channel_of, topics_of, with_arrival
+from ..protocol.envelopes import FrameBatch, Push, Pushes, arrival_of, channel_of, topics_of, with_arrival
 from ..protocol.message import Arrival
 from ..protocol.session_events import TopicKey
 from ..topics.grammar import row_of
@@ -77,14 +77,14 @@ class SourceGate:
             recovered = pushes.arrival.recovered
             touched = not self._holes.keys().isdisjoint(topics_of(pushes)) if self._holes else False
         else:
-            recovered = any(map(_is_recovered, pushes))
+            recovered = any(arrival_of(push).recovered for push in pushes)
             touched = bool(self._holes)
         if not recovered and not touched:
             return pushes
         for push in pushes:
             self._route((push,), True)
             topic = channel_of(push)[0]
-            if _is_recovered(push):
+            if arrival_of(push).recovered:
                 self.recovered += 1
                 if topic not in self._in_hole:
                     self._in_hole.add(topic)
@@ -128,7 +128,7 @@ class SourceRecovery:
 
 def _later(push: Push, epochs: int) -> Push:
     """Return a push whose epoch is higher by `epochs`."""
-    arrival = push.arrival if isinstance(push, RawPush) else push.origin.arrival
+    arrival = arrival_of(push)
     return with_arrival(push, Arrival(arrival.epoch + epochs, arrival.received_ns, arrival.payload_mismatch))
 
 
@@ -138,9 +138,3 @@ def check_recoverable(topic: str) -> None:
     if row is None or not row.recovery:
         can = ", ".join(dict.fromkeys(row.prefix for row in TABLE if row.recovery))
         raise InvalidTopic(f"{topic} can't be recovered; recover=True (--recover) is for the topics of {can}")
-
-
-def _is_recovered(push: object) -> bool:
-    arrival = push.arrival if isinstance(push, RawPush) else push.origin.arrival  # type: ignore[attr-defined]
-    recovered: bool = arrival.recovered
-    return recovered

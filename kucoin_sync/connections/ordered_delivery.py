@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from ..protocol.envelopes import Push, Pushes, RawPush
-from ..protocol.message import Arrival, Origin
+from ..protocol.envelopes import Push, Pushes, arrival_of, with_arrival
+from ..protocol.message import Arrival
 
 __all__ = ["OrderedDelivery"]
 
@@ -46,7 +46,7 @@ class OrderedDelivery:
 
     def put_batch(self, batch: Pushes, pushes: list[Push]) -> None:
         """Queue a whole batch of one read; `pushes` are the same."""
-        arrival = _arrival_of(pushes[0])
+        arrival = arrival_of(pushes[0])
         if arrival.epoch < self.epoch:
             self.put(pushes)
             return
@@ -57,15 +57,13 @@ class OrderedDelivery:
         """Queue pushes. The list is theirs from now on."""
         checked: Arrival | None = None
         for place, push in enumerate(pushes):
-            arrival = _arrival_of(push)
+            arrival = arrival_of(push)
             if arrival is checked:
                 continue
             if arrival.epoch >= self.epoch:
                 self.epoch, checked = arrival.epoch, arrival
-            elif isinstance(push, RawPush):
-                pushes[place] = RawPush(push.frame, self._raised(arrival), push.prefix)
             else:
-                push.origin = Origin(self._raised(arrival), push.origin.prefix)
+                pushes[place] = with_arrival(push, self._raised(arrival))
         if pushes:
             self._queue(pushes)
 
@@ -117,10 +115,3 @@ class OrderedDelivery:
                     self._fewer.wait_for(lambda: self._undelivered <= _MAX_UNDELIVERED)
                 finally:
                     self._waiting -= 1
-
-
-def _arrival_of(push: Push) -> Arrival:
-    if isinstance(push, RawPush):
-        return push.arrival
-    arrival: Arrival = push.origin.arrival
-    return arrival

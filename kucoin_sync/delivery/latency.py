@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..protocol.envelopes import Push, RawPush
+from ..protocol.envelopes import Push, RawPush, arrival_of
 from ..protocol.message import UNREADABLE
 
 __all__ = ["measure_latency"]
@@ -32,16 +32,12 @@ def measure_latency(waiting: Iterable[Push], newest: Iterable[Push], now_ns: int
     """
     waiting = list(waiting)
     lags = [now_ns - sent for push in waiting if (sent := _sent_ns(push))]
-    lags += [_received_ns(push) - sent for push in newest if (sent := _sent_ns(push))]
-    waits = [now_ns - _received_ns(push) for push in waiting]
+    lags += [arrival_of(push).received_ns - sent for push in newest if (sent := _sent_ns(push))]
+    waits = [now_ns - arrival_of(push).received_ns for push in waiting]
     return {
         "lag": max(lags) * _NS if lags else None,
         "queue_delay": max(0, *waits) * _NS if waits else 0.0,
     }
-
-
-def _received_ns(push: Push) -> int:
-    return push.arrival.received_ns if isinstance(push, RawPush) else push.received_ns
 
 
 def _sent_ns(push: Push) -> int:

@@ -25,6 +25,7 @@ __all__ = [
     "Push",
     "Pushes",
     "RawPush",
+    "arrival_of",
     "channel_of",
     "is_readable",
     "opened",
@@ -214,6 +215,12 @@ class Decoder:
 def channel_of(push: Push) -> tuple[str | None, str | None]:
     """Return the topic and the subject of a push."""
     return push.prefix.channel if isinstance(push, RawPush) else (push.topic, push.subject)
+
+
+def arrival_of(push: Push) -> Arrival:
+    """Return the arrival of a push."""
+    arrival: Arrival = push.arrival if isinstance(push, RawPush) else push.origin.arrival
+    return arrival
 
 
 def with_arrival(push: Push, arrival: Arrival) -> Push:

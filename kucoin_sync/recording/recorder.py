@@ -28,7 +28,7 @@ from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal.guard import guarded, log
 from ..internal.resources import start_thread
 from ..internal.signals import holds_no_lock, run_or_defer
-from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush
+from ..protocol.envelopes import FrameBatch, Pushes, RawPush, arrival_of
 from ..protocol.session_events import TopicKey
 from . import format
 from .errors import RecordingError, RecordingFailed, RecordingResumed, reason_of
@@ -192,12 +192,12 @@ class Recorder:
 
     def _texts(self, market: str, private: bool, pushes: Pushes) -> Iterator[tuple[bytes, int]]:
         """Yield the frames as pieces of text, each with its number of frames."""
-        first, last = _batch_of(pushes[0]), _batch_of(pushes[-1])
+        first, last = arrival_of(pushes[0]), arrival_of(pushes[-1])
         if first is not last or not (
-            isinstance(pushes, FrameBatch) or all(_batch_of(push) is first for push in pushes)
+            isinstance(pushes, FrameBatch) or all(arrival_of(push) is first for push in pushes)
         ):
             # Frames of two connections come together while one connection is replaced.
-            for _, together in groupby(pushes, key=lambda push: id(_batch_of(push))):
+            for _, together in groupby(pushes, key=lambda push: id(arrival_of(push))):
                 yield from self._texts(market, private, list(together))
             return
         kind = format.RecoveredOrigin if first.recovered else format.FrameOrigin
@@ -351,7 +351,3 @@ def _lower_priority() -> None:
         with suppress(OSError):  # some systems do not allow it
             thread = threading.get_native_id()
             os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE)
-
-
-def _batch_of(push: Push) -> Any:
-    return push.arrival if isinstance(push, RawPush) else push.origin.arrival

@@ -18,7 +18,17 @@ from typing import Any, Protocol, TypeAlias
 from ..connections.gate import Route
 from ..events import Event, RecoveryIncomplete
 from ..protocol.dialects import DIALECTS
-from ..protocol.envelopes import FrameBatch, Push, Pushes, RawPush, channel_of, opened, topics_of, with_arrival
+from ..protocol.envelopes import (
+    FrameBatch,
+    Push,
+    Pushes,
+    RawPush,
+    arrival_of,
+    channel_of,
+    opened,
+    topics_of,
+    with_arrival,
+)
 from ..protocol.message import Arrival, Message
 from ..topics.grammar import dialect_of
 from .trades import Gap, Live, Mark, Row, Step
@@ -91,7 +101,7 @@ class RecoveringTopic:
         """Give the messages from now on the epoch of the last one."""
         self._above = None
         if self._epoch is None and self.last is not None:
-            self._epoch = _arrival_of(self.last).epoch
+            self._epoch = arrival_of(self.last).epoch
 
     def put(self, steps: Iterable[Step], make: Callable[[Row, Arrival], Push | None], epochs: Iterator[int]) -> None:
         """Queue what a join returned."""
@@ -101,7 +111,7 @@ class RecoveringTopic:
                 self._outgoing += [pushes, self._told(step)]
                 pushes, self._above, self._epoch = [], self._epoch or 0, None
             elif isinstance(step, Live):
-                self._settle_epoch(_arrival_of(step.push).epoch, epochs)
+                self._settle_epoch(arrival_of(step.push).epoch, epochs)
                 self.last = step.push
                 pushes.append(self._with_epoch(step.push))
             else:
@@ -124,7 +134,7 @@ class RecoveringTopic:
 
     def _with_epoch(self, push: Push) -> Push:
         """Return a push with the epoch of this topic."""
-        arrival = _arrival_of(push)
+        arrival = arrival_of(push)
         if self._epoch is None or arrival.epoch == self._epoch:
             return push
         if self._stamped is None or self._stamped[0] is not arrival or self._stamped[1].epoch != self._epoch:
@@ -141,8 +151,8 @@ class RecoveringTopic:
             and self.last is not None
             and not self._outgoing
             and not self._delivering
-            and _arrival_of(self.last).epoch == self._epoch
-            and not _arrival_of(self.last).recovered
+            and arrival_of(self.last).epoch == self._epoch
+            and not arrival_of(self.last).recovered
         ):
             self._epoch = None
 
@@ -336,8 +346,3 @@ class RecoveryGate:
 def _is_of_tunnel(push: Push) -> bool:
     """Return whether a push came through a tunnel; subscriptions of tunnels do not recover."""
     return not isinstance(push, RawPush) and push.tunnel_id is not None
-
-
-def _arrival_of(push: Push) -> Arrival:
-    arrival: Arrival = push.arrival if isinstance(push, RawPush) else push.origin.arrival
-    return arrival

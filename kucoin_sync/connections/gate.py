@@ -69,8 +69,8 @@ class SourceGate:
     def __init__(self, route: Route) -> None:
         self.recovered = self.incomplete = 0
         self._route = route
-        self._holes: dict[str | None, int] = {}  # by topic
-        self._in_hole: set[str | None] = set()  # the topics whose last push was a recovered one
+        # By topic: how many there were, and whether the last push was a recovered one.
+        self._holes: dict[str | None, tuple[int, bool]] = {}
 
     def admit(self, pushes: Pushes) -> Pushes:
         if isinstance(pushes, FrameBatch):
@@ -84,16 +84,15 @@ class SourceGate:
         for push in pushes:
             self._route((push,), True)
             topic = channel_of(push)[0]
+            holes, is_open = self._holes.get(topic, (0, False))
             if arrival_of(push).recovered:
                 self.recovered += 1
-                if topic not in self._in_hole:
-                    self._in_hole.add(topic)
-                    self._holes[topic] = self._holes.get(topic, 0) + 1
-                    if len(self._holes) > _MAX_TOPICS:
-                        del self._holes[next(iter(self._holes))]
+                self._holes[topic] = holes if is_open else holes + 1, True
+                if len(self._holes) > _MAX_TOPICS:
+                    del self._holes[next(iter(self._holes))]
             else:
-                self._in_hole.discard(topic)
-                holes = self._holes.get(topic, 0)
+                if holes:
+                    self._holes[topic] = holes, False
                 self._route((_later(push, holes) if holes else push,), False)
         return ()
 

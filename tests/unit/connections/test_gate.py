@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kucoin_sync import InvalidTopic, topics
+from kucoin_sync.connections import gate as gate_module
 from kucoin_sync.connections.gate import SourceGate, SourceRecovery, check_recoverable
 from kucoin_sync.protocol.classic import EnvelopePrefixes
 from kucoin_sync.protocol.envelopes import FrameBatch, Pushes
@@ -72,6 +73,13 @@ def test_for_the_others_the_epoch_rises_at_each_hole_of_a_topic(rig: Rig) -> Non
     other = [rig.reader.push(FRAME.replace(b"BTC", b"ETH"), Arrival(1, 1))]
     rig.gate.admit(other)
     assert rig.epochs[-1] == 1, "another topic has no hole"
+
+
+def test_the_topics_with_holes_that_are_remembered_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "_MAX_TOPICS", 2)
+    for number in range(5):
+        rig.gate.admit([rig.reader.push(FRAME.replace(b"BTC", b"A%d" % number), Arrival(1, 1, recovered=True))])
+    assert [len(kept) for kept in vars(rig.gate).values() if isinstance(kept, dict | set)] == [2]
 
 
 def test_the_source_recovers_by_itself(rig: Rig) -> None:

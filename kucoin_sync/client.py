@@ -10,7 +10,7 @@ from itertools import starmap
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .connections.forgotten import end_when_forgotten
-from .connections.gate import SourceRecovery, TopicRecovery
+from .connections.gate import TopicRecovery
 from .connections.last_values import LastValues
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
@@ -346,7 +346,7 @@ class Client(Subscribing):
 
     def _make_recovery(self) -> TopicRecovery:
         """Return what recovers the topics of this stream."""
-        return SourceRecovery()
+        return TopicRecovery()
 
     def _make_pushed_snapshots(self) -> SnapshotProvider:
         """Return the provider of snapshots that a feed pushes."""

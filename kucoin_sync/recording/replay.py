@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..client import Client
-from ..connections.gate import SourceRecovery, TopicRecovery
+from ..connections.gate import TopicRecovery
 from ..connections.source import Deliver, MessageSource, SourceListener
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks
@@ -83,7 +83,7 @@ class ReplayStream(Client):
             1,
             lambda: None,
         )
-        self._subscription_manager.recover_by(SourceRecovery())
+        self._subscription_manager.recover_by(TopicRecovery())
         self._subscription_manager.tells_silence = False  # silence can't be measured: the clock is the recording's
         self._recorded_snapshots = RecordedSnapshots(index, self._subscription_manager.on_snapshot)
         self._player = player = Player(index, speed, self, self._recorded_snapshots, clock)
@@ -204,7 +204,7 @@ class ReplayStream(Client):
 
     def _recovery_of(self, _: tuple[str, ...]) -> TopicRecovery:
         """Return what delivers recovered messages; a recording has them of some topics, and of others just none."""
-        return self._subscription_manager.recovery or SourceRecovery()
+        return self._subscription_manager.recovery or TopicRecovery()
 
     def _make_snapshots(self) -> SnapshotProvider:
         return self._recorded_snapshots

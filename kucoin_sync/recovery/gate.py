@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from ..connections.gate import Route
+from ..connections.gate import Gate, Route
 from ..events import Event, RecoveryIncomplete
 from ..protocol.dialects import DIALECTS
 from ..protocol.envelopes import (
@@ -171,8 +171,8 @@ class RecoveringTopic:
 _NOWHERE = (None, None)
 
 
-class RecoveryGate:
-    """The gate of one market's public topics; see `connections.gate.Gate`.
+class RecoveryGate(Gate):
+    """The gate of one market's public topics.
 
     Args:
         market: the market.
@@ -181,9 +181,6 @@ class RecoveryGate:
         epochs: numbers that no connection has.
         source_of: returns how the missed messages of a topic are had.
         changed: called, without a lock held, when a join may have to be served.
-
-    Attributes:
-        recovered, incomplete: as those of `Gate`.
     """
 
     def __init__(
@@ -197,7 +194,6 @@ class RecoveryGate:
     ) -> None:
         self.lock = threading.Lock()  # guards the topics and the counts
         self.topics: dict[str, RecoveringTopic] = {}
-        self.recovered = self.incomplete = 0
         self._unusual: dict[str, RecoveringTopic] = {}  # those whose pushes may not pass as they are
         self._route = route
         self._emit = emit

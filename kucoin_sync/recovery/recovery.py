@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ..books.snapshot_fetcher import SnapshotQueue
-from ..connections.gate import Route, check_recoverable
+from ..connections.gate import Route, TopicRecovery
 from ..delivery.staleness import SilenceThread
 from ..events import Event
 from ..exceptions import InvalidTopic, KucoinSyncError
@@ -85,8 +85,8 @@ class _Request:
         self.snapshot_delayed(_LONGEST_RETRY, error)
 
 
-class RestRecovery:
-    """Recovers the topics of one stream; see `connections.gate.TopicRecovery`.
+class RestRecovery(TopicRecovery):
+    """Recovers the topics of one stream.
 
     Args:
         queue: runs the requests.
@@ -127,7 +127,7 @@ class RestRecovery:
     # For the connections
 
     def check(self, topic: str) -> None:
-        check_recoverable(topic)
+        super().check(topic)
         if _source_of(topic) is None:
             raise InvalidTopic(f"{topic} can't be recovered: REST does not have candles of this length")
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from ..client import Client
-from ..connections.gate import SourceRecovery
+from ..connections.gate import TopicRecovery
 from ..connections.source import Deliver, MessageSource, SourceListener
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks
@@ -77,7 +77,7 @@ class RelayStream(Client):
             Limits().snapshots_per_30s,
             with_key=lambda: _relay_signs(server, keys),
         )
-        self._subscription_manager.recover_by(SourceRecovery())
+        self._subscription_manager.recover_by(TopicRecovery())
         self._push_again = partial(ask_for_push, server, keys)
 
     def tunnel(self, name: str) -> NoReturn:

@@ -6,7 +6,7 @@ import pytest
 
 from kucoin_sync import InvalidTopic, topics
 from kucoin_sync.connections import gate as gate_module
-from kucoin_sync.connections.gate import SourceGate, SourceRecovery, check_recoverable
+from kucoin_sync.connections.gate import SourceGate, TopicRecovery
 from kucoin_sync.protocol.classic import EnvelopePrefixes
 from kucoin_sync.protocol.envelopes import FrameBatch, Pushes
 from kucoin_sync.protocol.message import Arrival, RawPush
@@ -20,7 +20,7 @@ class Rig:
         self.routed: list[tuple[int, bool]] = []
         self.epochs: list[int] = []  # of what the others got
         self.reader = EnvelopePrefixes()
-        gate = SourceRecovery().gate("spot", self.route)
+        gate = TopicRecovery().gate("spot", self.route)
         assert isinstance(gate, SourceGate)
         self.gate = gate
 
@@ -85,7 +85,7 @@ def test_the_topics_with_holes_that_are_remembered_are_bounded(rig: Rig, monkeyp
 def test_the_source_recovers_by_itself(rig: Rig) -> None:
     rig.gate.add(TOPIC)
     rig.gate.remove(TOPIC)
-    recovery = SourceRecovery()
+    recovery = TopicRecovery()
     recovery.check(TOPIC)
     recovery.carried([])
     recovery.lost([])
@@ -94,6 +94,6 @@ def test_the_source_recovers_by_itself(rig: Rig) -> None:
 
 
 def test_a_topic_that_rest_does_not_tell_is_an_error_that_names_those_that_it_does() -> None:
-    check_recoverable(TOPIC)
+    TopicRecovery().check(TOPIC)
     with pytest.raises(InvalidTopic, match=r"/market/ticker:A-B can't be recovered.*/market/match, .*/contractMarket"):
-        check_recoverable("/market/ticker:A-B")
+        TopicRecovery().check("/market/ticker:A-B")

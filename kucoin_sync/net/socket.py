@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import select
 import socket
 import ssl
 import struct
@@ -18,9 +17,9 @@ from typing import Any, NoReturn, TypeVar
 
 from ..exceptions import ConnectionFailed
 from ..internal import fork
-from .waker import READABLE, WRITABLE, Cancelled, Waker, poll
+from .waker import READABLE, WRITABLE, Cancelled, Poller, Waker
 
-__all__ = ["NOT_NOW", "READ_WAIT", "CancellableSocket", "Poller", "let_reads_wait"]
+__all__ = ["NOT_NOW", "READ_WAIT", "CancellableSocket", "let_reads_wait"]
 
 READ_WAIT = 0.02
 """Seconds that a read waits while messages follow each other closely. A wake-up may be noticed that much later."""
@@ -43,12 +42,14 @@ class CancellableSocket:
 
     Attributes:
         sock: the socket of the standard library.
+        poller: waits for it or the waker.
         deadline: when `recv`, `recv_into`, `send` and `sendall` give up (monotonic seconds).
         peer: the name of the other end, for errors.
     """
 
     def __init__(self, sock: socket.socket, waker: Waker, deadline: float, peer: str) -> None:
         self.sock = sock
+        self.poller = Poller(waker.fileno(), sock.fileno())
         self.deadline = deadline
         self.peer = peer
         self._waker = waker
@@ -63,7 +64,7 @@ class CancellableSocket:
     def wait(self, *, write: bool = False) -> None:
         """Wait until the socket can be read (or written), at most until the deadline."""
         while True:
-            ready, woken = poll(self._waker.fileno(), self.sock.fileno(), write, self._remaining(write=write))
+            ready, woken = self.poller.wait(self._remaining(write=write), WRITABLE if write else READABLE)
             if woken:
                 self._waker.clear()
             if ready:
@@ -150,7 +151,7 @@ class CancellableSocket:
         """Return whether the socket can be read (or written) now."""
         if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
             return True
-        return poll(self._waker.fileno(), self.sock.fileno(), write, 0.0)[0]
+        return bool(self.poller.wait(0.0, WRITABLE if write else READABLE)[0])
 
     def fail(self, error: Exception) -> NoReturn:
         """Raise an error of the system or of TLS as ConnectionFailed, with a remedy."""
@@ -245,33 +246,3 @@ def let_reads_wait(sock: socket.socket) -> bool:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(READ_WAIT * 1e6)))
     sock.setblocking(True)
     return True
-
-
-class Poller:
-    """Waits for the socket or the waker, whichever is ready first."""
-
-    def __init__(self, fd: int, waker: int) -> None:
-        self._fd = fd
-        self._waker = waker
-        self._writing = False
-        self._poll: Any = None
-        self._data = [(fd, READABLE)]  # the usual result of `poll`
-        if hasattr(select, "poll"):
-            self._poll = select.poll()
-            self._poll.register(fd, READABLE)
-            self._poll.register(waker, READABLE)
-
-    def wait(self, writing: bool, seconds: float) -> tuple[bool, bool]:
-        """Wait for up to `seconds`; return whether the socket can be read, and whether the waker was called."""
-        seconds = min(max(0.0, seconds), 3600.0)
-        if self._poll is None:
-            readable, _, _ = select.select([self._fd, self._waker], [self._fd] if writing else [], [], seconds)
-            return self._fd in readable, self._waker in readable
-        if writing != self._writing:
-            self._writing = writing
-            self._poll.modify(self._fd, READABLE | WRITABLE if writing else READABLE)
-        events = self._poll.poll(seconds * 1000)
-        if events == self._data:
-            return True, False
-        readable_fd = any(fd == self._fd and event & ~WRITABLE for fd, event in events)
-        return readable_fd, any(fd == self._waker for fd, _ in events)

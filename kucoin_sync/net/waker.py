@@ -14,17 +14,63 @@ from typing import Any, NamedTuple
 
 from ..internal import fork
 
-__all__ = ["READABLE", "WRITABLE", "Cancelled", "Step", "Waker", "poll"]
+__all__ = ["READABLE", "WRITABLE", "Cancelled", "Poller", "Step", "Waker"]
 
 # The flags of `select.poll`, which Windows lacks.
-READABLE: int = getattr(select, "POLLIN", 0)
-WRITABLE: int = getattr(select, "POLLOUT", 0)
+READABLE: int = getattr(select, "POLLIN", 1)
+WRITABLE: int = getattr(select, "POLLOUT", 4)
 
 _MAX_WAIT = 3600.0  # seconds; some systems refuse longer timeouts
 
 
 class Cancelled(Exception):
     """The wait was ended by `Waker.cancel`, because the owner of the waker is closed."""
+
+
+class Poller:
+    """Waits for a waker and a socket, whichever is ready first. No wait needs a further resource of the system.
+
+    Args:
+        waker: the descriptor of the waker.
+        fd: that of the socket, negative for none.
+    """
+
+    def __init__(self, waker: int, fd: int = -1) -> None:
+        self._waker = waker
+        self._fd = fd
+        self._flags = READABLE
+        self._usual = [(fd, READABLE)]  # the most frequent result of a wait
+        self._poll: Any = None
+        if hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(waker, READABLE)
+            if fd >= 0:
+                self._poll.register(fd, READABLE)
+
+    def wait(self, seconds: float, flags: int = READABLE) -> tuple[int, bool]:
+        """Wait for up to `seconds`; return what the socket is ready for, and whether the waker was called.
+
+        `flags` say what to wait for. An error of the socket is returned as some other flag.
+        """
+        seconds = min(max(0.0, seconds), _MAX_WAIT)
+        if self._poll is None:
+            return self._select(seconds, flags)
+        if flags != self._flags:
+            self._flags = flags
+            self._poll.modify(self._fd, flags)
+        ready = self._poll.poll(seconds * 1000)
+        if ready == self._usual:
+            return READABLE, False
+        events = dict(ready)
+        return events.get(self._fd, 0), self._waker in events
+
+    def _select(self, seconds: float, flags: int) -> tuple[int, bool]:
+        sockets = [] if self._fd < 0 else [self._fd]
+        writers = sockets if flags & WRITABLE else []
+        readers = [self._waker, *(sockets if flags & READABLE else ())]
+        readable, writable, failed = select.select(readers, writers, writers, seconds)
+        ready = READABLE * (self._fd in (*readable, *failed)) | WRITABLE * (self._fd in writable)
+        return ready, self._waker in readable
 
 
 class Step(NamedTuple):
@@ -61,16 +107,12 @@ class Waker:
     """
 
     def __init__(self) -> None:
-        self._poller: Any = None  # made now, so that no later wait needs a resource of the system
-        if hasattr(select, "poll"):
-            self._poller = select.poll()
         with fork.fork_guard():
             self._receiver, self._sender = socket.socketpair()
             fork.close_in_child(self._receiver, self._sender)
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
-        if self._poller is not None:
-            self._poller.register(self._receiver, READABLE)
+        self._poller = Poller(self.fileno())
         self.cancelled = False
         self.called = False
         self.step: Step | None = None
@@ -115,34 +157,9 @@ class Waker:
 
     def wait(self, seconds: float) -> bool:
         """Wait for up to `seconds`; return whether `wake` was called. `clear` has to be called after that."""
-        return poll(self.fileno(), -1, False, min(max(0.0, seconds), _MAX_WAIT), self._poller)[1]
+        return self._poller.wait(seconds)[1]
 
     def close(self) -> None:
         """Close the descriptors."""
         self._receiver.close()
         self._sender.close()
-
-
-def poll(waker: int, fd: int, write: bool, seconds: float, poller: Any = None) -> tuple[bool, bool]:
-    """Wait until a descriptor or the waker is ready; return whether each of the two is.
-
-    Args:
-        waker: the descriptor of the waker.
-        fd: the other descriptor, negative for none.
-        write: whether to wait until `fd` can be written instead of read.
-        seconds: how long to wait at most.
-        poller: a `select.poll` object on which only the waker is registered, to be reused.
-    """
-    if poller is None and hasattr(select, "poll"):
-        poller = select.poll()
-        poller.register(waker, READABLE)
-        if fd >= 0:
-            poller.register(fd, WRITABLE if write else READABLE)
-    if poller is not None:
-        ready = {number for number, _ in poller.poll(seconds * 1000)}
-    else:
-        others = [fd] if fd >= 0 else []
-        readers, writers = ([waker], others) if write else ([waker, *others], [])
-        readable, writable, failed = select.select(readers, writers, writers, seconds)
-        ready = {*readable, *writable, *failed}
-    return fd in ready, waker in ready

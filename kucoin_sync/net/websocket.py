@@ -25,8 +25,8 @@ from .dial import dial, proxy_for
 from .direct_read import LEASE, ReadLease
 from .framing import FrameBuffer
 from .handshake import SecretUrl, WebSocketException, shake_hands, websocket
-from .socket import NOT_NOW, READ_WAIT, CancellableSocket, Poller, let_reads_wait
-from .waker import Cancelled, Waker
+from .socket import NOT_NOW, READ_WAIT, CancellableSocket, let_reads_wait
+from .waker import READABLE, WRITABLE, Cancelled, Waker
 
 __all__ = ["ConnectionLost", "SecretUrl", "WebSocketConnection"]
 
@@ -105,7 +105,7 @@ class WebSocketConnection:
         self._binary = binary
         self._partial_since: float | None = None  # since when a message is incomplete
         self._failure: ConnectionLost | Cancelled | None = None
-        self._poller = Poller(connected.fileno(), waker.fileno())
+        self._poller = connected.poller
         # Whether messages follow each other closely. Then the read itself waits: one system call instead of two.
         self._flowing = False
         self._reads_can_wait = let_reads_wait(connected.sock)
@@ -179,12 +179,12 @@ class WebSocketConnection:
             return self._read_next() if partial_since is None else self._finish_read(self._read())
         if self._failure is not None:
             raise self._failure
-        readable, self.woken = self._poller.wait(bool(sent), deadline - now)
+        ready, self.woken = self._poller.wait(deadline - now, READABLE | WRITABLE if sent else READABLE)
         if self.woken:
             self._waker.clear()
         if sent:
             self._flush()
-        return self._finish_read(self._read() if readable else None)
+        return self._finish_read(self._read() if ready & ~WRITABLE else None)
 
     def _read_next(self) -> list[bytes]:
         """Read while messages flow and nothing is in the buffer: the shortest path of a single message."""
@@ -250,7 +250,7 @@ class WebSocketConnection:
 
     def has_more(self) -> bool:
         """Return whether unread bytes, or the end of the connection, are waiting for `receive`."""
-        return self._has_early or self._failure is not None or self._poller.wait(False, 0.0)[0]
+        return self._has_early or self._failure is not None or bool(self._poller.wait(0.0)[0])
 
     def take_controls(self) -> int:
         """Return the number of control frames since the last call; they show that the peer is alive."""

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync.net import socket as net_socket
-from kucoin_sync.net import waker as net_waker
 from kucoin_sync.net.socket import CancellableSocket
-from kucoin_sync.net.waker import Waker
+from kucoin_sync.net.waker import Poller, Waker
 
 from ...support.dialling import SocketPair
 from ...support.sockets import tcp_pair
@@ -40,16 +38,15 @@ def socket_pair(waker: Waker) -> Iterator[SocketPair]:
 
 @pytest.fixture
 def poll_begun(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """An event that is set when `poll` is called."""
+    """An event that is set when a wait begins."""
     begun = threading.Event()
-    poll = net_waker.poll
+    wait = Poller.wait
 
-    def noting(*arguments: Any) -> tuple[bool, bool]:
+    def noting(*arguments: Any) -> tuple[int, bool]:
         begun.set()
-        return poll(*arguments)
+        return wait(*arguments)
 
-    for module in (net_waker, net_socket):
-        monkeypatch.setattr(module, "poll", noting)
+    monkeypatch.setattr(Poller, "wait", noting)
     return begun
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from kucoin_sync.net.waker import Cancelled, Step, Waker, poll
+from kucoin_sync.net.waker import Cancelled, Step, Waker
 
 from ...support.dialling import SocketPair
 from ...support.threads import LIMIT, Task, reached
@@ -33,7 +33,7 @@ class TestWaker:
         for _ in range(5000):  # more than the system holds
             waker.wake()
         waker.pause(1000 * LIMIT)
-        assert poll(waker.fileno(), -1, False, 0.0) == (False, False)
+        assert not waker.wait(0.0)
 
     def test_cancel_ends_a_sleep_under_way(self, waker: Waker, poll_begun: threading.Event) -> None:
         sleeper = Task(waker.pause, 1000 * LIMIT)
@@ -53,7 +53,7 @@ class TestWaker:
     def test_clear_forgets_wakes_and_tells_of_cancel(self, waker: Waker) -> None:
         waker.wake()
         waker.clear()
-        assert poll(waker.fileno(), -1, False, 0.0) == (False, False)
+        assert not waker.wait(0.0)
         waker.cancel()
         with pytest.raises(Cancelled):
             waker.clear()
@@ -71,7 +71,7 @@ class TestWaker:
         monkeypatch.setattr(waker, "_sender", Met())
         waker.wake()
         monkeypatch.undo()
-        assert poll(waker.fileno(), -1, False, 0.0) == (False, True)
+        assert waker.wait(0.0)
         assert waker.called
         waker.clear()
         assert not waker.called

@@ -94,20 +94,6 @@ def pair(make_pair: Callable[..., Pair], secure: bool) -> Pair:
     return make_pair(secure)
 
 
-@pytest.fixture
-def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """An event that is set when a receive begins to wait."""
-    begun = threading.Event()
-    wait = transport_module.Poller.wait
-
-    def noting(*arguments: Any) -> tuple[bool, bool]:
-        begun.set()
-        return wait(*arguments)
-
-    monkeypatch.setattr(transport_module.Poller, "wait", noting)
-    return begun
-
-
 def until_lost(transport: WebSocketConnection) -> tuple[list[bytes], ConnectionLost]:
     deadline = time.monotonic() + LIMIT
     messages: list[bytes] = []
@@ -371,9 +357,9 @@ class TestDeadlines:
         assert Task(pair.transport.receive, time.monotonic() + SHORT).result() == []
 
     @pytest.mark.usefixtures("way_of_waiting")
-    def test_wake_ends_a_receive_with_nothing(self, pair: Pair, waker: Waker, waiting: threading.Event) -> None:
+    def test_wake_ends_a_receive_with_nothing(self, pair: Pair, waker: Waker, poll_begun: threading.Event) -> None:
         receiving = Task(pair.transport.receive, time.monotonic() + 1000 * LIMIT)
-        reached(waiting, "the receive did not wait")
+        reached(poll_begun, "the receive did not wait")
         waker.wake()
         assert receiving.result() == []
         pair.server.sendall(frame(b"next"))
@@ -397,9 +383,9 @@ class TestDeadlines:
             assert pair.transport.woken
 
     @pytest.mark.usefixtures("way_of_waiting")
-    def test_cancel_ends_every_receive(self, pair: Pair, waker: Waker, waiting: threading.Event) -> None:
+    def test_cancel_ends_every_receive(self, pair: Pair, waker: Waker, poll_begun: threading.Event) -> None:
         receiving = Task(pair.transport.receive, time.monotonic() + 1000 * LIMIT)
-        reached(waiting, "the receive did not wait")
+        reached(poll_begun, "the receive did not wait")
         waker.cancel()
         with pytest.raises(Cancelled):
             receiving.result()
@@ -622,15 +608,15 @@ class TestSending:
         with pytest.raises(OSError, match=r"reset|pipe|EOF"):  # most of it was never read
             flood.result()
 
-    def test_after_a_full_buffer_it_waits_for_reading_alone(self, pair: Pair, waiting: threading.Event) -> None:
+    def test_after_a_full_buffer_it_waits_for_reading_alone(self, pair: Pair, poll_begun: threading.Event) -> None:
         pair.transport.send_text(bytes(10_000_000))
         reading = Task(read_frame, pair.server)
         while pair.transport._framing.sent:
             assert pair.transport.receive(time.monotonic() + LIMIT) == []
         reading.result()
-        waiting.clear()
+        poll_begun.clear()
         receiving = Task(pair.transport.receive, time.monotonic() + 1000 * LIMIT)
-        reached(waiting, "the receive did not wait")
+        reached(poll_begun, "the receive did not wait")
         pair.server.sendall(frame(b"next"))
         assert receiving.result() == [b"next"]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..delivery.observer import Observer, tell_observers
 from ..delivery.subscription import Subscription
 from ..net.direct_read import ReadLease
-from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, channel_of, opened
+from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, opened
 from ..protocol.message import UNREAD, Message, RawPush
 from ..protocol.session_events import TopicKey
 from ..topics.routing import Router
@@ -221,8 +221,11 @@ class Dispatcher:
         sink = self.sole_sink(first)
         return sink if sink is None or all(self.sole_sink(prefix) is sink for prefix in others) else None
 
-    def route(self, pushes: Pushes) -> None:
-        """Put each push into its subscriptions; the pushes of one subscription are put together."""
+    def route(self, pushes: Pushes, recovering: bool | None = None) -> None:
+        """Put each push into its subscriptions; the pushes of one subscription are put together.
+
+        With `recovering` only the subscriptions with `recover=True` get them, or only the others; with None all do.
+        """
         taken: dict[Subscription, list[Push]] = {}
         appends: dict[EnvelopePrefix, Callable[[Push], None] | None] = {}
         for push in pushes:
@@ -232,36 +235,26 @@ class Dispatcher:
                     append = appends[prefix]
                 except KeyError:
                     sink = self.sole_sink(prefix)
-                    append = appends[prefix] = None if sink is None else taken.setdefault(sink, []).append
+                    left_out = sink is not None and recovering not in (None, sink.recover)
+                    its = [] if sink is None or left_out else taken.setdefault(sink, [])
+                    append = appends[prefix] = None if sink is None else its.append
                 if append is not None:
                     append(push)
                     continue
             for message in self._opened((push,)):  # needs decoding, or has several subscriptions
                 sinks = self._sinks(message)
-                shared = len(sinks) > 1 or message.data_read is not UNREAD
+                shared = len(sinks) > 1 or recovering is not None or message.data_read is not UNREAD
                 for sink in sinks:  # one copy for each subscription: they must not see each other's changes
-                    taken.setdefault(sink, []).append(message.with_lost(message.lost) if shared else message)
-        for sink, its in taken.items():
-            sink.put_many(its)
+                    if recovering in (None, sink.recover):
+                        taken.setdefault(sink, []).append(message.with_lost(message.lost) if shared else message)
+        for sink, queued in taken.items():
+            sink.put_many(queued)
 
     def route_some(self, pushes: Pushes, recovering: bool) -> None:
         """Route pushes to the subscriptions with `recover=True`, or to the others. The observers get the former."""
-        if self.observers and recovering:
+        if recovering:
             self._tell_observers(pushes)
-        taken: dict[Subscription, list[Push]] = {}
-        for push in pushes:
-            routes = () if self._tunnelled else self.router.exact.get(channel_of(push)[0] or "", ())
-            if type(push) is RawPush and routes and all(test is None for _, test in routes):
-                for sink, _ in routes:
-                    if sink.recover is recovering:  # each subscription decodes it for itself
-                        taken.setdefault(sink, []).append(push)
-                continue
-            for message in self._opened((push,)):
-                for sink in self._sinks(message):
-                    if sink.recover is recovering:  # one copy for each subscription, see `route`
-                        taken.setdefault(sink, []).append(message.with_lost(message.lost))
-        for sink, its in taken.items():
-            sink.put_many(its)
+        self.route(pushes, recovering)
 
     def _tell_observers(self, pushes: Pushes) -> None:
         tell_observers(self.observers, lambda observer: observer.on_messages(self._market, self._private, pushes))

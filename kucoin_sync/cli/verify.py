@@ -6,7 +6,6 @@ import argparse
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import Event, __version__
@@ -119,17 +118,15 @@ def _check_writable(options: argparse.Namespace) -> None:
 
 def write_report(path: Path, report: bytes) -> str:
     """Write the report, which appears only when it is complete; return why that was not possible, else ""."""
+    from ..recording.atomic_file import atomic_write
+
     try:
         target = path.resolve()
         if path.exists() and not (path.is_file() and os.access(target.parent, os.W_OK)):
             path.write_bytes(report)  # a device or a pipe, or nothing can be put beside it
             return ""
-        temporary = target.with_name(f".{token_hex(8)}.part")
-        try:
+        with atomic_write(target, replace=True) as temporary:
             temporary.write_bytes(report)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         return f"{path} can't be written: {error.strerror or error}"
     return ""

@@ -138,7 +138,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     data_key: ClassVar[str] = "data"  # of the data in KuCoin's JSON
 
     def __init_subclass__(cls) -> None:
-        # "Object of type … is not JSON serializable" is all that `json.dumps` says, with this name in it.
+        # `json.dumps(message)` fails with "Object of type <name> is not JSON serializable": the name says what to use.
         cls.__name__ = "Message, unlike message.to_dict(),"
 
     topic: _Topic = None  # type: ignore[assignment]

@@ -12,18 +12,21 @@ __all__ = ["atomic_write"]
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary path to write to; then move the file to `path`, or delete it if an exception was raised.
 
     Raises:
-        FileExistsError: `path` exists, at the beginning or at the end. The existing file is not changed.
+        FileExistsError: `path` exists, at the beginning or at the end, and is not to be replaced. It is not changed.
     """
-    if os.path.lexists(path):
+    if not replace and os.path.lexists(path):
         raise FileExistsError(path)
     temporary = path.with_name(f".{token_hex(8)}.part")
     try:
         yield temporary
-        _move(temporary, path)
+        if replace:
+            os.replace(temporary, path)
+        else:
+            _move(temporary, path)
     finally:
         with contextlib.suppress(OSError):  # the file was moved, or never created
             temporary.unlink()

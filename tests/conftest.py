@@ -6,6 +6,8 @@ own kind, it overrides `server_options`.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import socket
 import threading
@@ -50,6 +52,26 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
     if isinstance(collector, pytest.Package) and collector.path.parent == Path(__file__).parent:
         for name in USED_IN.get(collector.path.name, ()):
             collector.add_marker(pytest.mark.usefixtures(name))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import the test files, each worker from another file on.
+
+    pytest rewrites the assertions of a test file at its first import, and keeps the result on disk for all processes.
+    This takes longer than all else that an import does. Workers that import in one order rewrite each file all at the
+    same moment. With an order of its own, each worker rewrites a part, and finds the others' parts on disk.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    arguments = [Path(argument.partition("::")[0]).resolve() for argument in session.config.args]
+    files = sorted({file for path in arguments for file in [path, *path.rglob("test_*.py")] if file.suffix == ".py"})
+    start = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in [*files[start:], *files[:start]]:
+        # What fails here fails again where pytest collects the file, and is told there.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -24,13 +24,13 @@ def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def test_elsewhere_than_in_a_terminal_it_prints_json(here: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["book", "BTC-USDT", "--depth", "3", "--every", "0.05", *here, "--count", "3"]) == 0
+    assert main(["book", "BTC-USDT", "--depth", "3", "--every", "0.1", *here, "--count", "10"]) == 0
     out, err = capsys.readouterr()
     states = [json.loads(line) for line in out.splitlines()]
-    assert [state["symbol"] for state in states] == ["BTC-USDT"] * 3
+    assert [state["symbol"] for state in states] == ["BTC-USDT"] * 10
     assert all(len(state["bids"]) == len(state["asks"]) == 3 for state in states)
     assert all(Decimal(state["bids"][0][0]) < Decimal(state["asks"][0][0]) for state in states)
-    assert states[0]["sequence"] < states[2]["sequence"]
+    assert states[0]["sequence"] < states[-1]["sequence"]
     assert re.fullmatch(r"kucoin-sync: [\d,]+ messages? in [\d.]+ s, 0 reconnects, 0 resyncs, 0 lost\n", err)
 
 

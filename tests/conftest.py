@@ -8,26 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
+import random
 import socket
 import threading
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import settings
 
 from kucoin_sync import Stream
 from kucoin_sync.net.connect_pace import connect_pace
-from kucoin_sync.testing import KucoinServer, local_kucoin
+from kucoin_sync.testing import FaultProxy, KucoinServer, local_kucoin
 
+from .reliability.feed import CANARIES, CLASSIC, TOKEN, UTA, Feed
 from .support.processes import EndingOnce
-from .support.selection import examples, sample_of_rows
+from .support.selection import examples, first, sample_of_rows
 from .support.sockets import open_descriptors
-from .support.streams import Events, MakeServer, MakeStream
+from .support.streams import Events, MakeProxy, MakeServer, MakeStream
 from .support.threads import until
 
 #: The fixtures that every test in a folder uses.
@@ -35,7 +41,7 @@ USED_IN = {
     "contrib": ["nothing_left_behind"],
     "end_to_end": ["nothing_left_behind"],
     "relay": ["nothing_left_behind"],
-    "reliability": ["nothing_left_behind"],
+    "reliability": ["nothing_left_behind", "no_secret_gets_out"],
 }
 
 settings.register_profile("tests", max_examples=examples(100), deadline=None)
@@ -141,6 +147,30 @@ def server(make_server: MakeServer, server_options: dict[str, Any]) -> KucoinSer
 
 
 @pytest.fixture
+def make_proxy(nothing_left_behind: None) -> Iterator[MakeProxy]:
+    """Put fault proxies in front of servers, whose connect tokens name them from then on."""
+    proxies: list[FaultProxy] = []
+
+    def make(server: KucoinServer) -> FaultProxy:
+        proxies.append(FaultProxy(*server.address))
+        proxies[-1].start()
+        server.announce(*proxies[-1].address)
+        return proxies[-1]
+
+    yield make
+    for proxy in proxies:
+        proxy.close()
+    for proxy in proxies:
+        proxy.check()
+
+
+@pytest.fixture
+def proxy(server: KucoinServer, make_proxy: MakeProxy) -> FaultProxy:
+    """What stands between the server and every connection to its feeds."""
+    return make_proxy(server)
+
+
+@pytest.fixture
 def events() -> Events:
     return Events()
 
@@ -152,8 +182,15 @@ def streams() -> list[Stream]:
 
 
 @pytest.fixture
-def make_stream(server: KucoinServer, events: Events, streams: list[Stream]) -> Iterator[MakeStream]:
-    """Make streams, with default settings where the test says nothing else; they are closed after the test."""
+def make_stream(
+    request: pytest.FixtureRequest, server: KucoinServer, events: Events, streams: list[Stream]
+) -> Iterator[MakeStream]:
+    """Make streams, with default settings where the test says nothing else; they are closed after the test.
+
+    In a test with a `proxy` they connect through it.
+    """
+    if "proxy" in request.fixturenames:  # before the first stream, which has the addresses of the UTA feed from then on
+        request.getfixturevalue("proxy")
 
     def make(to: KucoinServer = server, **options: Any) -> Stream:
         streams.append(Stream(**{**to.stream_options, "on_event": events, **options}))
@@ -167,6 +204,47 @@ def make_stream(server: KucoinServer, events: Events, streams: list[Stream]) -> 
 @pytest.fixture
 def stream(make_stream: MakeStream) -> Stream:
     return make_stream()
+
+
+@pytest.fixture
+def no_secret_gets_out(
+    servers: list[KucoinServer],
+    streams: list[Stream],
+    events: Events,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[None]:
+    """After a test, look for key, secret, passphrase and tokens in all that was logged, told, printed or warned."""
+    caplog.set_level(logging.DEBUG)
+    with warnings.catch_warnings(record=True) as warned:
+        yield
+    assert not warned, [str(warning.message) for warning in warned]
+    said = [logging.Formatter().format(record) for record in caplog.get_records("call")]
+    said += capsys.readouterr()
+    for event in events.all:
+        said += [str(event), repr(event), *traceback.format_exception(getattr(event, "error", None))]
+    for stream in streams:
+        said += [repr(stream), str(stream.stats())]
+    tokens = [handshake.query.get("token", "") for server in servers for handshake in server.handshakes]
+    key = (KucoinServer.KEY, KucoinServer.SECRET, KucoinServer.PASSPHRASE)
+    for secret in filter(None, (*key, *CANARIES, TOKEN, *tokens)):
+        for form in (secret, quote(secret, safe="")):
+            assert not [text for text in said if form in text], "a secret got out"
+
+
+@pytest.fixture(params=first(CLASSIC, UTA), ids=str)
+def feed(request: pytest.FixtureRequest) -> Feed:
+    """The feed of a test that runs on both."""
+    found: Feed = request.param
+    return found
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    """Chance that can be had again: its seed is printed, and follows from that of the whole run."""
+    seed = random.getrandbits(32)
+    print(f"the test's own seed is {seed}")
+    return random.Random(seed)
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ class Callback:
 
 
 @pytest.fixture
-def told(events: Events) -> Callable[[], list[ThreadNotStarted]]:
+def thread_events(events: Events) -> Callable[[], list[ThreadNotStarted]]:
     return lambda: [event for event in events.all if isinstance(event, ThreadNotStarted)]
 
 
@@ -76,7 +76,7 @@ def test_one_that_is_stuck_while_no_thread_can_be_started_holds_up_itself_only(
     stream: Stream,
     events: Events,
     threads: Threads,
-    told: Callable[[], list[ThreadNotStarted]],
+    thread_events: Callable[[], list[ThreadNotStarted]],
     feed: Feed,
 ) -> None:
     slow, other = Callback(1, 2), Callback()
@@ -96,7 +96,7 @@ def test_one_that_is_stuck_while_no_thread_can_be_started_holds_up_itself_only(
         other.reaches(number + 1)
     slow.stuck[2].set()
     slow.reaches(3)
-    assert len({event.purpose for event in told()}) == len(told()), "it is told once"
+    assert len({event.purpose for event in thread_events()}) == len(thread_events()), "it is told once"
     threads.refused = lambda number: False
     publish(server, range(40, 60), feed.match)
     other.reaches(60)
@@ -104,7 +104,11 @@ def test_one_that_is_stuck_while_no_thread_can_be_started_holds_up_itself_only(
 
 
 def test_when_threads_can_be_started_again_the_next_one_that_is_stuck_is_passed_as_ever(
-    server: KucoinServer, stream: Stream, events: Events, threads: Threads, told: Callable[[], list[ThreadNotStarted]]
+    server: KucoinServer,
+    stream: Stream,
+    events: Events,
+    threads: Threads,
+    thread_events: Callable[[], list[ThreadNotStarted]],
 ) -> None:
     slow, second, other = Callback(1), Callback(1), Callback()
     stream.subscribe(ETH, callback=slow)

@@ -282,14 +282,17 @@ def armed(monkeypatch: pytest.MonkeyPatch, name: str, raising: Raising) -> None:
 
 
 @pytest.fixture
-def world(nothing_left_behind: None, tmp_path: Path) -> Iterator[World]:
-    exchange = Exchange((BOOK, OTHER), seed=5, levels=20)
-    with KucoinServer(exchange=exchange) as server:
-        world = World(server, tmp_path)
-        yield world
-        world.raising.at = ""
-        world.recorder.close()
-        world.stream.close()
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange((BOOK, OTHER), seed=5, levels=20)}
+
+
+@pytest.fixture
+def consumers(server: KucoinServer, tmp_path: Path) -> Iterator[World]:
+    world = World(server, tmp_path)
+    yield world
+    world.raising.at = ""
+    world.recorder.close()
+    world.stream.close()
 
 
 def walk(
@@ -355,26 +358,26 @@ def cases(chosen: Callable[[Seam, int], bool]) -> list[Any]:
 
 @pytest.mark.parametrize(("seam", "error"), cases(lambda seam, turn: turn == 0 and seam.at in SOME))
 def test_what_escapes_from_some_seams_is_told_and_everybody_goes_on(
-    world: World,
+    consumers: World,
     seam: Seam,
     error: type[BaseException],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    walk(world, seam, error, monkeypatch, caplog)
+    walk(consumers, seam, error, monkeypatch, caplog)
 
 
 # Users' code raises everything; of the package's own seams each is walked with three of the seven, which come in turn.
 @pytest.mark.long
 @pytest.mark.parametrize(("seam", "error"), cases(lambda seam, turn: turn < 3 or not seam.at.startswith(K)))
 def test_whatever_escapes_from_a_seam_is_told_and_everybody_goes_on(
-    world: World,
+    consumers: World,
     seam: Seam,
     error: type[BaseException],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    walk(world, seam, error, monkeypatch, caplog)
+    walk(consumers, seam, error, monkeypatch, caplog)
 
 
 @pytest.mark.parametrize("error", ERRORS)

@@ -41,6 +41,12 @@ from .feed import CANARIES, ETH, MATCH, Feed, at_best, numbers, on_both, publish
 TOKENS = "/api/v1/bullet-*"
 
 
+@pytest.fixture
+def server_options() -> dict[str, Any]:
+    """The key of the account is the one that tests look for."""
+    return {"credentials": CANARIES}
+
+
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what the machine of the test says of authorities and proxies."""

@@ -21,7 +21,7 @@ from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.forks import child
 from ..support.selection import first
-from ..support.streams import Events, MakeServer, MakeStream
+from ..support.streams import Events
 from ..support.threads import LIMIT, until
 
 SPOT, FUTURES = "BTC-USDT", "XBTUSDTM"
@@ -31,13 +31,8 @@ STRANGER = ""
 
 
 @pytest.fixture
-def server(make_server: MakeServer) -> KucoinServer:
-    return make_server(exchange=Exchange((SPOT, FUTURES), seed=3))
-
-
-@pytest.fixture
-def stream(server: KucoinServer, make_stream: MakeStream) -> Stream:
-    return make_stream(server)
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange((SPOT, FUTURES), seed=3)}
 
 
 def trade(server: KucoinServer, symbol: str = SPOT, times: int = 1) -> None:

@@ -27,7 +27,8 @@ import pytest
 import kucoin_sync
 from kucoin_sync import AccountNotReady, BookNotReady, Limits, LocalBook, Message, Stream, StreamClosed, Subscription
 from kucoin_sync.recording import Recorder
-from kucoin_sync.testing import KucoinServer, local_kucoin
+from kucoin_sync.testing import KucoinServer
+from kucoin_sync.testing.demo import Demonstration
 from kucoin_sync.testing.server import ServerLimits
 
 from ..support.selection import THOROUGH, spread
@@ -424,13 +425,6 @@ def bounded(call: Call) -> None:
         raise error
 
 
-@pytest.fixture
-def rng() -> random.Random:
-    seed = random.getrandbits(32)
-    print(f"the test's own seed is {seed}")
-    return random.Random(seed)
-
-
 @pytest.fixture(autouse=True)
 def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fail a test in which something was caught that nothing should raise."""
@@ -440,17 +434,22 @@ def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.fixture
-def server() -> Iterator[KucoinServer]:
+def server_options() -> dict[str, Any]:
     free = ServerLimits(
         topics_per_session=None, messages_per_10s=None, tunnels=None, sessions=None, requests_per_30s=None
     )
-    with local_kucoin("BTC-USDT", limits=free) as server:
-        yield server
+    return {"exchange": Demonstration(("BTC-USDT",), seed=0), "limits": free}
 
 
 @pytest.fixture
-def world(server: KucoinServer, tmp_path: Path, feed: Feed) -> Iterator[World]:
-    world = World(server, tmp_path, feed)
+def busy_server(server: KucoinServer) -> KucoinServer:
+    server.run_exchange()
+    return server
+
+
+@pytest.fixture
+def world(busy_server: KucoinServer, tmp_path: Path, feed: Feed) -> Iterator[World]:
+    world = World(busy_server, tmp_path, feed)
     yield world
     bounded(world.close)
 
@@ -688,18 +687,18 @@ def visit_each(visitor: Visitor, world: World, slow: Subscription[Any], rng: ran
 
 @pytest.mark.parametrize("thread", spread(THREADS, 3))
 def test_each_method_may_be_called_inside_the_threads(
-    server: KucoinServer, tmp_path: Path, rng: random.Random, thread: str
+    busy_server: KucoinServer, tmp_path: Path, rng: random.Random, thread: str
 ) -> None:
-    visit_threads(server, tmp_path, rng, thread, times=1)
+    visit_threads(busy_server, tmp_path, rng, thread, times=1)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("thread", THREADS)
 def test_each_method_may_be_called_often_inside_the_threads(
-    server: KucoinServer, tmp_path: Path, rng: random.Random, thread: str
+    busy_server: KucoinServer, tmp_path: Path, rng: random.Random, thread: str
 ) -> None:
-    visit_threads(server, tmp_path, rng, thread, times=5 if THOROUGH else 2)
+    visit_threads(busy_server, tmp_path, rng, thread, times=5 if THOROUGH else 2)
 
 
 # Where the package calls code of users

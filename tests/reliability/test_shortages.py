@@ -25,7 +25,7 @@ from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 from ..support.children import script
 from ..support.forks import child
 from ..support.shortages import RESOURCES, Shortage, World, walk
-from ..support.streams import MakeServer, MakeStream
+from ..support.streams import MakeStream
 from ..support.threads import LIMIT, until
 from .feed import ETH, UTA, Feed, publish
 
@@ -316,9 +316,9 @@ SHORT = {
 
 
 @pytest.fixture
-def server(make_server: MakeServer) -> KucoinServer:
+def server_options() -> dict[str, Any]:
     limits = ServerLimits(topics_per_session=FULL)
-    return make_server(exchange=Exchange((SPOT, *OTHERS), seed=5, levels=20), limits=limits)
+    return {"exchange": Exchange((SPOT, *OTHERS), seed=5, levels=20), "limits": limits}
 
 
 def points(operations: Iterable[str]) -> Iterator[Any]:

@@ -20,7 +20,7 @@ from .feed import Feed, on_both, publish
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SilenceClock:
+def silence_clock(monkeypatch: pytest.MonkeyPatch) -> SilenceClock:
     return SilenceClock(monkeypatch)
 
 
@@ -98,7 +98,7 @@ def test_silence_is_told_once_whatever_the_connection_waits_for(
     server: KucoinServer,
     make_stream: MakeStream,
     events: Events,
-    clock: SilenceClock,
+    silence_clock: SilenceClock,
     outage: Callable[[KucoinServer, Events], None],
     feed: Feed,
 ) -> None:
@@ -108,9 +108,9 @@ def test_silence_is_told_once_whatever_the_connection_waits_for(
     publish(server, [1], feed.eth)
     assert subscription.get(timeout=LIMIT)
     outage(server, events)
-    assert clock.next_told(events).topics == (feed.eth,)
+    assert silence_clock.next_told(events).topics == (feed.eth,)
     other = stream.subscribe(f"{feed.ticker}:OTHER-ONE", stale_after=2 * SECONDS, timeout=0)
-    assert clock.next_told(events).topics == other.topics
+    assert silence_clock.next_told(events).topics == other.topics
     assert len(told(events)) == 2, "the first is not told again meanwhile"
 
 
@@ -118,49 +118,49 @@ def test_silence_is_told_while_the_name_resolution_of_the_system_hangs(
     server: KucoinServer,
     make_stream: MakeStream,
     events: Events,
-    clock: SilenceClock,
+    silence_clock: SilenceClock,
     monkeypatch: pytest.MonkeyPatch,
     feed: Feed,
 ) -> None:
     stream = make_stream()
     stream.subscribe(feed.eth, stale_after=SECONDS)
     with resolver_hangs(server, monkeypatch):
-        assert clock.next_told(events).topics == (feed.eth,)
+        assert silence_clock.next_told(events).topics == (feed.eth,)
 
 
 def test_silence_is_told_where_there_never_was_a_connection(
-    server: KucoinServer, make_stream: MakeStream, clock: SilenceClock, feed: Feed
+    server: KucoinServer, make_stream: MakeStream, silence_clock: SilenceClock, feed: Feed
 ) -> None:
     server.stop()
     stale = threading.Event()
     stream = make_stream(on_event=lambda event: stale.set() if isinstance(event, Stale) else None)
     stream.subscribe(feed.eth, stale_after=SECONDS, timeout=0)
-    clock.run_until(stale.is_set, "the silence was not told")
+    silence_clock.run_until(stale.is_set, "the silence was not told")
 
 
 def test_an_episode_ends_with_a_message_and_the_next_one_is_told_again(
-    server: KucoinServer, stream: Stream, events: Events, clock: SilenceClock, feed: Feed
+    server: KucoinServer, stream: Stream, events: Events, silence_clock: SilenceClock, feed: Feed
 ) -> None:
     subscription = stream.subscribe(feed.eth, stale_after=SECONDS)
     for episode in range(1, 4):
-        clock.next_told(events)
+        silence_clock.next_told(events)
         server.drop_connections()
         events.wait(Disconnected, episode)
         server.wait_subscribed(feed.eth)
         publish(server, [episode], feed.eth)
         assert subscription.get(timeout=LIMIT)
-    clock.next_told(events)
+    silence_clock.next_told(events)
     assert len(told(events)) == 4
 
 
 def test_a_watch_ends_with_its_subscription_in_an_outage_too(
-    server: KucoinServer, stream: Stream, events: Events, clock: SilenceClock, feed: Feed
+    server: KucoinServer, stream: Stream, events: Events, silence_clock: SilenceClock, feed: Feed
 ) -> None:
     first = stream.subscribe(feed.eth, stale_after=SECONDS)
     second = stream.subscribe(feed.btc, stale_after=2 * SECONDS)
     server.stop()
     first.close()
-    assert clock.next_told(events).topics == second.topics
+    assert silence_clock.next_told(events).topics == second.topics
     events.wait(Retrying)
     assert len(told(events)) == 1
 

@@ -7,6 +7,7 @@ import itertools
 import tracemalloc
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from kucoin_sync.testing import KucoinServer
 from kucoin_sync.testing.server import ServerLimits
 
 from ..support.selection import first
-from ..support.streams import MakeServer, MakeStream
+from ..support.streams import MakeStream
 from .feed import CLASSIC, UTA, Feed, pushed
 
 LIMITS = Limits(commands_per_10s=10**6, topics_per_connection=1000, connections_per_minute=10**6)
@@ -33,8 +34,8 @@ FILTERS = [tracemalloc.Filter(True, "*kucoin_sync/*"), tracemalloc.Filter(False,
 
 
 @pytest.fixture
-def server(make_server: MakeServer) -> KucoinServer:
-    return make_server(limits=ServerLimits(messages_per_10s=None, uta_messages_per_10s=None))
+def server_options() -> dict[str, Any]:
+    return {"limits": ServerLimits(messages_per_10s=None, uta_messages_per_10s=None)}
 
 
 def publish(server: KucoinServer, topics: list[str]) -> None:

@@ -10,6 +10,7 @@ import ssl
 import traceback
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -37,6 +38,12 @@ TOKENS = "/api/v1/bullet-*"
 
 WHERE = ["token request", "handshake"]
 STATUSES = [301, 302, 307, 308]
+
+
+@pytest.fixture
+def server_options() -> dict[str, Any]:
+    """The key of the account is the one that tests look for."""
+    return {"credentials": CANARIES}
 
 
 @on_both("where, status", list(itertools.product(WHERE, STATUSES)), list(itertools.product(WHERE[1:], STATUSES)))

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from kucoin_sync import Event, Limits, Stream
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync.testing import FaultProxy, KucoinServer
 
-__all__ = ["FAST", "Events", "MakeServer", "MakeStream"]
+from .threads import LIMIT
 
+__all__ = ["FAST", "Events", "MakeProxy", "MakeServer", "MakeStream", "gone"]
+
+MakeProxy = Callable[[KucoinServer], FaultProxy]
 MakeServer = Callable[..., KucoinServer]
 MakeStream = Callable[..., Stream]
 
@@ -41,3 +44,8 @@ class Events:
                 f"waited in vain for {count} x {kind.__name__}; there were {self.all}"
             )
             return found()[count - 1]
+
+
+def gone(server: KucoinServer, topic: str) -> None:
+    """Wait until no connection has the topic."""
+    server.wait_for(lambda s: not any(topic in each.topics for each in s.connections), LIMIT, "the end of a topic")

@@ -16,12 +16,9 @@ from urllib.parse import urlsplit
 from ..events import ConnectDelayed, Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from ..exceptions import CLOCK_REFUSED, AuthenticationError, ConnectionFailed, KucoinSyncError
 from ..net.connect_pace import connect_pace
-from ..net.direct_read import HandoffPolicy
 from ..net.rest import Rest
 from ..net.websocket import ConnectionLost, WebSocketConnection
 from ..protocol.dialect import Server
-from ..protocol.envelopes import Pushes
-from ..protocol.message import Arrival
 from ..protocol.session import Session
 from ..protocol.session_events import (
     Acked,
@@ -36,8 +33,8 @@ from ..protocol.session_events import (
 from ..topics.grammar import dialect_of
 from .options import ConnectionOptions
 from .owner_requests import OwnerRequests
-from .receiver import Receiver
-from .source import Deliver, ReconnectingSource, SourceListener
+from .receiver import ReceivingSource
+from .source import Deliver, SourceListener
 
 __all__ = ["Connection"]
 
@@ -46,7 +43,7 @@ _MAX_BACKLOG = 64 * 1024 * 1024
 """Bytes to read before an overdue pong counts as missing: more than a system buffers for one socket."""
 
 
-class Connection(ReconnectingSource):
+class Connection(ReceivingSource):
     """A public or private connection of one market. It reconnects until it is closed.
 
     Attributes:
@@ -66,9 +63,7 @@ class Connection(ReconnectingSource):
         self._failure: KucoinSyncError | None = None  # error of the last attempt or connection; see `last_error`
         self._options = options
         self._dialect = options.dialects[dialect_of(market)]
-        self._lock = threading.Lock()  # guards _session and _wanted; never held while dispatching or dialling
-        self._session: Session | None = None
-        self._wanted: dict[TopicKey, None] = {}
+        self._session: Session | None = None  # guarded by the lock
         self._again: set[TopicKey] = set()  # keys to subscribe again once they are unsubscribed; guarded, too
         # Only the I/O thread uses the following.
         self._rest: Rest | None = None
@@ -83,7 +78,6 @@ class Connection(ReconnectingSource):
         self._failed_attempts = 0  # since the last welcome
         self._host = ""
         self._clock_corrected = False  # whether the clock was corrected since the last welcome
-        self._handoff_policy = HandoffPolicy()  # decides when a consumer may read the socket
         self._acquire_thread(name=f"kucoin-io-{number}{options.label}")
 
     # For the owner; see `MessageSource`
@@ -234,16 +228,6 @@ class Connection(ReconnectingSource):
         """Send commands and receive messages until the connection is lost. Return when a retired connection is done."""
         session, transport = self._session, self._transport
         assert session is not None and transport is not None
-        receiver = Receiver(
-            self,
-            session,
-            transport,
-            self._process,
-            self._deliver,
-            self._payload_mismatch,
-            lambda: tuple(self._wanted),  # in one step
-            self._handoff_policy,
-        )
         reconnected = self.counts.connects > 0
         resubscribing = True
         now = time.monotonic()
@@ -290,7 +274,7 @@ class Connection(ReconnectingSource):
                 self._owner.idle(self)
             else:
                 deadline = min(deadline, idle_since + self._options.limits.idle_seconds)
-            now = receiver.receive(deadline, now)
+            now = self._receive(session, transport, deadline, now)
 
     def _correct_clock(self, lost: KucoinSyncError) -> None:
         """Correct the clock and raise ConnectionLost if KuCoin refused the time of a login; once until a welcome."""
@@ -301,11 +285,6 @@ class Connection(ReconnectingSource):
         self._rest.correct_clock(self.market)
         self._clock_corrected = True
         raise ConnectionLost(ConnectionFailed(f"{lost}; the next login has the time of KuCoin's clock"))
-
-    def _process(self, session: Session, frames: list[bytes], arrival: Arrival, now: float) -> Pushes:
-        """Pass frames to the session under the lock; return the pushes."""
-        with self._lock:  # looked up here, because `after_fork` replaces it
-            return session.receive(frames, arrival, now)
 
     def _handle_session_event(self, event: SessionEvent) -> None:
         """Update the state and tell the owner."""

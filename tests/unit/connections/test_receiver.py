@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 
 from kucoin_sync.connections import receiver as receiver_module
-from kucoin_sync.connections.receiver import Receiver
-from kucoin_sync.connections.source import Counts
-from kucoin_sync.net.direct_read import HandoffPolicy
+from kucoin_sync.connections.receiver import ReceivingSource
 from kucoin_sync.protocol.classic import CLASSIC
-from kucoin_sync.protocol.message import Arrival
+from kucoin_sync.protocol.message import Arrival, Message
 from kucoin_sync.protocol.session import Session
 
 PUSH = b'{"type":"message","topic":"/market/ticker:BTC-USDT","subject":"trade.ticker","data":{"price":"70.5"}}'
@@ -38,17 +36,18 @@ class Transport:
         return 0
 
 
-class Source:
-    """A connection that locks nothing."""
+class Owner:
+    """Gets no message of which the payload is unusual."""
 
-    epoch = 1
-
-    def __init__(self) -> None:
-        self.counts = Counts()
+    def payload_mismatch(self, _: Message) -> None:
+        raise AssertionError("no payload is read")
 
 
-def process(*_: object) -> Any:
-    raise AssertionError("all these frames are known")
+class Source(ReceivingSource):
+    """A source that knows all of its frames."""
+
+    def _process(self, *_: object) -> Any:
+        raise AssertionError("all these frames are known")
 
 
 @pytest.mark.parametrize("frames", [[PUSH], [PUSH, PUSH], [PUSH, OTHER]])
@@ -63,13 +62,12 @@ def test_a_push_that_is_known_by_its_prefix_counts_as_life(
     session.eventful = False
     session.handle_deadline(9.0)
     monkeypatch.setattr(receiver_module.time, "monotonic", lambda: 18.9)
-    source, wanted, policy = Source(), tuple, HandoffPolicy()
-    receiver = Receiver(source, session, Transport(*frames), process, lambda *_: None, print, wanted, policy)  # type: ignore[arg-type]
+    source = Source(1, "spot", False, Owner(), lambda *_: None)  # type: ignore[arg-type]
     if lent:
-        pushes = receiver._recognise(frames)
+        pushes = source._recognise(session, frames)
         assert pushes is not None and len(pushes) == len(frames)
     else:
-        assert receiver.receive(0.0, 0.0) == 18.9
+        assert source._receive(session, Transport(*frames), 0.0, 0.0) == 18.9
         assert source.counts.messages == len(frames)
     session.handle_deadline(19.0)
     assert session.lost is None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .connections.forgotten import end_when_forgotten
 from .connections.gate import TopicRecovery
-from .connections.last_values import LastValues
+from .connections.last_values import LastValues, UnheldSubscriptions
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
 from .connections.subscriber import Subscriber
@@ -99,7 +99,8 @@ class Client(Subscribing):
         self._quota: RestQuota | None = None  # of the requests for books and for missed messages
         # Has KuCoin push the snapshot of a topic again. A method of this object would keep it alive.
         self._push_again: Callable[[str], None] = manager.resubscribe
-        self._last_values = LastValues.of_stream(subscriber, lambda: manager.closed)
+        unheld = UnheldSubscriptions(subscriber, lambda: manager.closed)
+        self._last_values = LastValues(lambda: unheld, None)
         self._tunnels: dict[str, object] = {}  # the names of open tunnels
         self._watchers: dict[str, Watcher] = {}  # key "": the watcher of `watch` or of the first book
         install_fork_hooks()

@@ -6,7 +6,6 @@ import sys
 import warnings
 import weakref
 from types import FrameType
-from typing import NamedTuple
 
 from ..delivery.callbacks import Callbacks
 from ..internal.signals import defer
@@ -16,13 +15,6 @@ from .manager import SubscriptionManager
 __all__ = ["end_when_forgotten"]
 
 _PACKAGE = __package__.partition(".")[0]
-
-
-class _Place(NamedTuple):
-    """A line of the program that uses this package."""
-
-    file: str
-    line: int
 
 
 def end_when_forgotten(
@@ -38,18 +30,22 @@ def end_when_forgotten(
     finaliser.atexit = False
 
 
-def _place_of_user() -> _Place:
-    """Return the line outside this package that has called into it."""
+def _place_of_user() -> tuple[str, int]:
+    """Return the file and the line outside this package that have called into it."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if str(frame.f_globals.get("__name__")).partition(".")[0] != _PACKAGE:
-            return _Place(frame.f_code.co_filename, frame.f_lineno)
+            return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
-    return _Place("<unknown>", 1)
+    return "<unknown>", 1
 
 
 def _end(
-    name: str, place: _Place, manager: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]
+    name: str,
+    place: tuple[str, int],
+    manager: SubscriptionManager,
+    callbacks: Callbacks,
+    watchers: dict[str, Watcher],
 ) -> None:
     """End the threads of a stream. Runs on any thread, in the garbage collector."""
     if not manager.is_connected:
@@ -65,8 +61,7 @@ def _end(
     defer(end)
     warnings.warn_explicit(
         f"nothing refers to the {name} any more, and it was not closed: its connections end now; close it, or use "
-        f"`with`. It was made at {place.file}, line {place.line}",
+        f"`with`. It was made at {place[0]}, line {place[1]}",
         ResourceWarning,
-        place.file,
-        place.line,
+        *place,
     )

@@ -208,11 +208,6 @@ class ConnectionGroup:
         """Return the `subscribe` calls that wait for this group."""
         return {call for calls in self._pending.values() for call in calls}
 
-    def last_error(self, call: PendingSubscribe) -> KucoinSyncError | None:
-        """Return why a connection that a `subscribe` call waits for is not connected; None if all are."""
-        mine = (key for group, key in tuple(call.outstanding) if group is self)
-        return next((error for key in mine if (error := self.obstacle(key))), None)
-
     def obstacle(self, key: TopicKey) -> KucoinSyncError | None:
         """Return why no connection of a key is connected; None if one is."""
         if key not in self.assignment:

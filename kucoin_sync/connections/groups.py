@@ -85,20 +85,19 @@ class ConnectionGroups:
     def last_error(self, call: PendingSubscribe) -> KucoinSyncError | None:
         """Return why a connection that a `subscribe` call waits for is not connected; None if all are."""
         with self._lock:
-            return next(
-                (error for group in self._connection_groups.values() if (error := group.last_error(call))), None
-            )
+            errors = [error for group, key in call.outstanding if (error := group.obstacle(key)) is not None]
+            return errors[0] if errors else None
 
     def obstacle(self, topic: str, *, private: bool = False) -> KucoinSyncError | None:
         """Return why the connection of a topic, outside of tunnels, is not connected; None if it is."""
         with self._lock:
-            group = self._connection_groups.get((grammar.market_of(topic), private))
+            group = self._group_of(topic, private)
             return None if group is None or group.is_carried(TopicKey(topic)) else group.obstacle(TopicKey(topic))
 
     def carries(self, topic: str, *, private: bool = False) -> bool:
         """Return whether the server has confirmed a topic outside of tunnels, on a public or a private connection."""
         with self._lock:
-            group = self._connection_groups.get((grammar.market_of(topic), private))
+            group = self._group_of(topic, private)
             return group is not None and group.is_carried(TopicKey(topic))
 
     def resubscribe(self, topic: str) -> None:
@@ -108,12 +107,12 @@ class ConnectionGroups:
         are told so. A topic that the server does not send now is left alone.
         """
         with self._lock:
-            group = self._public(topic)
+            group = self._group_of(topic, False)
             if group is not None and not self.closed:
                 group.resubscribe(TopicKey(topic))
 
-    def _public(self, topic: str) -> ConnectionGroup | None:
-        return self._connection_groups.get((grammar.market_of(topic), False))
+    def _group_of(self, topic: str, private: bool) -> ConnectionGroup | None:
+        return self._connection_groups.get((grammar.market_of(topic), private))
 
     def add_observer(self, observer: Observer) -> None:
         """Add an observer."""

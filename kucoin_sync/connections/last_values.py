@@ -62,12 +62,6 @@ class LastValues:
         self._lock = threading.RLock()
         self._values: OrderedDict[str, _Last] = OrderedDict()  # the least recently read comes first
 
-    @classmethod
-    def of_stream(cls, subscriber: Subscriber, is_closed: Callable[[], bool]) -> LastValues:
-        """Return the last values of any number of topics that a stream keeps itself."""
-        unheld = UnheldSubscriptions(subscriber, is_closed)
-        return cls(lambda: unheld, None)
-
     @holds_no_lock
     def get(self, topic: str, timeout: float | None) -> Message:
         """Return the newest message of a topic; wait up to `timeout` seconds for the first one, None: for ever.

@@ -35,11 +35,8 @@ class SubscriptionManager(ConnectionGroups):
     """The subscriptions of one stream, with the connection groups that carry them.
 
     Args:
-        make: makes a message source.
-        capacity: returns how many topics a message source of a market, public or private, may have.
-        emit: takes events, from any thread, without waiting.
+        make, capacity, emit, redundancy: as in the base class.
         label: what the names of its threads end with.
-        redundancy: how many connections carry each topic.
     """
 
     def __init__(

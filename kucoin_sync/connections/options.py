@@ -21,7 +21,7 @@ __all__ = ["ConnectionOptions"]
 
 
 class ConnectionOptions(msgspec.Struct, frozen=True):
-    """The settings that all connections of a stream share."""
+    """The settings, and what is made with them."""
 
     endpoints: Endpoints
     dialects: Mapping[str, Dialect]  # by name

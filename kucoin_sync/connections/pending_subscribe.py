@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ..events import Progress
 from ..exceptions import KucoinSyncError
@@ -28,7 +29,7 @@ class PendingSubscribe:
     def __init__(self) -> None:
         self.gate = Latch()
         self.error: KucoinSyncError | None = None
-        self.outstanding: set[tuple[object, TopicKey]] = set()
+        self.outstanding: set[tuple[Any, TopicKey]] = set()
         self.total = 0
         self._reported = 0
 

@@ -20,7 +20,7 @@ from ..exceptions import TokenError
 from ..limits import Limits
 from ..topics.grammar import join
 from ..topics.name import P_co
-from .dialect import Answer, ControlFrame, Server
+from .dialect import Answer, ControlFrame, FrameReader, Server
 from .envelopes import END, FrameBatch, Push
 from .message import (
     UNREAD,
@@ -41,8 +41,6 @@ __all__ = ["CLASSIC", "DATA", "Classic", "EnvelopePrefixes", "classify_error", "
 #: The envelope prefix of a frame ends with these bytes.
 DATA = b'"data":'
 _start_of = attrgetter("start")
-_MAX_PREFIXES = 4096
-_MIN_FORGOTTEN = 256  # unsubscribed topics before the prefixes are learned again
 _KEY_LENGTH = 32  # bytes
 
 
@@ -244,24 +242,22 @@ class _EnvelopeFields(msgspec.Struct, forbid_unknown_fields=True):
 _decode_envelope = msgspec.json.Decoder(_EnvelopeFields).decode
 
 
-class EnvelopePrefixes:
-    """Makes pushes of the frames of one connection; see `FrameReader` for the public methods.
+class EnvelopePrefixes(FrameReader):
+    """The reader of one connection.
 
     All frames of one topic and subject begin with the same bytes, up to their data. These bytes are learned from frames
-    that were decoded completely; the number of prefixes is limited.
+    that were decoded completely.
 
     Attributes:
         known: the prefixes by the bytes of a frame before `DATA`.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.known: dict[bytes, EnvelopePrefix] = {}
         self._by_key: dict[bytes, EnvelopePrefix] = {}  # `known` by a short part in which the prefixes differ
         self._key_of = itemgetter(slice(0, 0))
         self._keys_outdated = False  # whether a prefix was learned since the keys were chosen
-        self._forgotten = 0  # topics that were unsubscribed since learning began
-        self._skipped = 0  # frames since the last attempt to learn
-        self._to_skip = 0  # frames to skip before the next attempt
         self._last: EnvelopePrefix | None = None  # the prefix of the last frame
 
     def recognise(self, frames: list[bytes], arrival: Arrival) -> FrameBatch | tuple[RawPush] | None:
@@ -295,12 +291,10 @@ class EnvelopePrefixes:
         self.learn(frame)
         return message
 
-    def forget(self, topics: int) -> None:
-        """Forget all prefixes once most of them may belong to unsubscribed topics."""
-        self._forgotten += topics
-        if self._forgotten > max(_MIN_FORGOTTEN, len(self.known) // 2):
-            self.known.clear()
-            self._by_key, self._keys_outdated, self._forgotten = {}, False, 0
+    def _begin_again(self) -> None:
+        super()._begin_again()
+        self.known.clear()
+        self._by_key, self._keys_outdated = {}, False
 
     def find(self, frames: list[bytes]) -> list[EnvelopePrefix] | None:
         """Return the prefix of each frame, or None if any of them is unknown."""
@@ -330,25 +324,17 @@ class EnvelopePrefixes:
         self._by_key = {self._key_of(start): prefix for start, prefix in self.known.items()}
 
     def learn(self, frame: bytes) -> None:
-        """Learn the prefix of a frame that was decoded as a push.
-
-        Each failed attempt doubles the number of frames that are skipped before the next one.
-        """
-        self._skipped += 1
-        if self._skipped <= self._to_skip:
+        """Learn the prefix of a frame that was decoded as a push."""
+        if not self._may_learn():
             return
-        self._skipped = 0
         start, data, _ = frame.partition(DATA)
         beginning = start + data
         try:
             fields = _decode_envelope(beginning + b"0}")
             decode_alone(frame[len(beginning) : -1] if frame[-1] == END else b"")  # nothing may follow the data
         except UNREADABLE:
-            self._to_skip = min(2 * self._to_skip + 1, 1000)
             return
-        self._to_skip = 0
-        if len(self.known) >= _MAX_PREFIXES:
-            self.known.clear()
+        self._count_learned()
         self._keys_outdated = True
         self.known[start] = prefix_for(beginning, fields.topic, fields.subject)
 

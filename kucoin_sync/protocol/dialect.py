@@ -18,6 +18,10 @@ from .message import Arrival, RawPush
 
 __all__ = ["Answer", "ControlFrame", "Dialect", "FrameReader", "Server"]
 
+_MAX_LEARNED = 4096  # envelope prefixes
+_MIN_FORGOTTEN = 256  # unsubscribed topics before the prefixes are learned again
+_MAX_SKIPPED = 1000  # frames between two attempts to learn
+
 
 class Server(NamedTuple):
     """A WebSocket endpoint.
@@ -78,20 +82,50 @@ class ControlFrame(msgspec.Struct):
             return 0
 
 
-class FrameReader(Protocol):
-    """Makes pushes of the frames of one connection. It remembers what helps to find the next ones."""
+class FrameReader:
+    """Makes pushes of the frames of one connection. It learns from decoded frames how to find the next ones."""
+
+    def __init__(self) -> None:
+        self._learned = 0  # envelope prefixes
+        self._forgotten = 0  # topics that were unsubscribed since learning began
+        self._skipped = 0  # frames since the last attempt to learn
+        self._to_skip = 0  # frames to skip before the next attempt
 
     def recognise(self, frames: list[bytes], arrival: Arrival) -> FrameBatch | tuple[RawPush] | None:
         """Return the frames of one read as pushes, or None unless all envelope prefixes are known.
 
         This is on the path of every message, and may run while another thread calls the other methods.
         """
+        raise NotImplementedError
 
     def push(self, frame: bytes, arrival: Arrival) -> Push:
         """Return the push of a frame. Raise one of `message.UNREADABLE` if it is not a push, or malformed."""
+        raise NotImplementedError
 
     def forget(self, topics: int) -> None:
-        """Note that so many topics were unsubscribed."""
+        """Note that so many topics were unsubscribed. Begin again once most of what was learned may be theirs."""
+        self._forgotten += topics
+        if self._forgotten > max(_MIN_FORGOTTEN, self._learned // 2):
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Forget what was learned; a subclass does more."""
+        self._learned = self._forgotten = 0
+
+    def _may_learn(self) -> bool:
+        """Return whether to try to learn from a decoded frame: after a failure twice as many are skipped."""
+        self._skipped += 1
+        if self._skipped <= self._to_skip:
+            return False
+        self._skipped, self._to_skip = 0, min(2 * self._to_skip + 1, _MAX_SKIPPED)
+        return True
+
+    def _count_learned(self) -> None:
+        """Note that an attempt has succeeded; make room for what it has learned."""
+        self._to_skip = 0
+        if self._learned >= _MAX_LEARNED:
+            self._begin_again()
+        self._learned += 1
 
 
 class Dialect(Protocol):

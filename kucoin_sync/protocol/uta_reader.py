@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from .dialect import FrameReader
 from .envelopes import FrameBatch, Push
 from .message import UNREADABLE, Arrival, EnvelopePrefix, Origin, RawPush, payload_class
 from .uta_push import (
@@ -33,10 +34,7 @@ from .uta_push import (
 
 __all__ = ["UtaReader"]
 
-_MAX_PATTERNS = 4096
-_MIN_FORGOTTEN = 256  # unsubscribed topics before the patterns are learned again
 _MAX_ALIKE = 64  # families with the same start
-_MAX_SKIPPED = 1000  # frames between two attempts to learn
 _TIME = b'"P":'
 _SYMBOL_KEY = b'"s":'
 #: What comes before the digits of `P`, these digits, and what comes then, up to the data's `{`.
@@ -144,17 +142,14 @@ class _Pattern(EnvelopePrefix, gc=False, eq=False, frozen=True):
         return self.layout.fits_all(frames, text) and (not self.member or text.count(self.member) == len(frames))
 
 
-class UtaReader:
-    """Makes pushes of the frames of one connection; see `FrameReader` for the methods."""
+class UtaReader(FrameReader):
+    """The reader of one connection."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._families: list[_Family] = []
         self._by_start: dict[bytes, tuple[_Family, ...]] = {}  # by `_start_of` their frames
-        self._count = 0  # patterns
         self._last: _Pattern | None = None  # of the last frame
-        self._forgotten = 0  # topics that were unsubscribed since learning began
-        self._skipped = 0  # frames since the last attempt to learn
-        self._to_skip = 0  # frames to skip before the next attempt
 
     def recognise(self, frames: list[bytes], arrival: Arrival) -> FrameBatch | tuple[RawPush] | None:
         last = self._last
@@ -187,15 +182,10 @@ class UtaReader:
             self._learn(frame, key)
         return message
 
-    def forget(self, topics: int) -> None:
-        """Forget all patterns once most of them may belong to unsubscribed topics."""
-        self._forgotten += topics
-        if self._forgotten > max(_MIN_FORGOTTEN, self._count // 2):
-            self._clear()
-
-    def _clear(self) -> None:
+    def _begin_again(self) -> None:
+        super()._begin_again()
         self._last = None
-        self._families, self._by_start, self._count, self._forgotten = [], {}, 0, 0
+        self._families, self._by_start = [], {}
 
     def _find_all(self, frames: list[bytes], text: bytes, likely: int) -> list[_Pattern] | None:
         """Return the pattern of each frame, None if any of them has none; `likely` is the family to try first."""
@@ -233,21 +223,11 @@ class UtaReader:
         return found
 
     def _learn(self, frame: bytes, key: PushKey) -> None:
-        """Learn the pattern of a decoded frame.
-
-        Each failed attempt doubles the number of frames that are skipped before the next one.
-        """
-        self._skipped += 1
-        if self._skipped <= self._to_skip:
-            return
-        self._skipped = 0
-        match = _match(frame, key)
+        """Learn the pattern of a decoded frame."""
+        match = _match(frame, key) if self._may_learn() else None
         if match is None:
-            self._to_skip = min(2 * self._to_skip + 1, _MAX_SKIPPED)
             return
-        self._to_skip = 0
-        if self._count >= _MAX_PATTERNS:
-            self._clear()
+        self._count_learned()
         beginning, symbol = match
         head, digits, middle = beginning[1], len(beginning[2]), beginning[3]
         family = self._family(head, digits, middle, symbol[1])
@@ -269,7 +249,6 @@ class UtaReader:
             layout=layout,
             member=member,
         )
-        self._count += 1
 
     def _family(self, head: bytes, digits: int, middle: bytes, marker: bytes) -> _Family:
         """Return the family with these bytes; make it if there is none."""
@@ -280,7 +259,7 @@ class UtaReader:
             ):
                 return family
         if len(self._by_start.get(start, ())) >= _MAX_ALIKE:
-            self._clear()
+            self._begin_again()
         made = _Family(head, digits, middle, marker)
         self._families.append(made)
         self._by_start[start] = (*self._by_start.get(start, ()), made)

@@ -188,7 +188,7 @@ def test_any_number_of_topics_and_forms_is_bounded() -> None:
     reader = UtaReader()
     for number in range(5000):
         reader.push(push(symbol=f"C{number}-USDT"), ARRIVAL)
-    assert reader._count <= 4096
+    assert reader._learned <= 4096
     for digits in range(1, 200):
         reader.push(push(time_ns=10**digits), ARRIVAL)
     assert len(reader._families) <= 64

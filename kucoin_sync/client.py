@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from .books.snapshot_fetcher import FetcherFactory, RestQuota, SnapshotProvider
     from .tunnel import Tunnel
 
-
 __all__ = ["Client"]
 
 #: The numbers of `BookManager.stats` before the first book.

@@ -27,6 +27,7 @@ def _call(path: str, weight: int, *query: tuple[str, str]) -> Call:
     return Call("futures", path, weight, "futures", query)
 
 
+_FILLS = _call("/api/v1/fills", 5)
 _POSITIONS = _call("/api/v1/positions", 2)
 
 
@@ -42,7 +43,7 @@ class FuturesPart(AccountPart):
     def round(self, *, final: bool) -> Plan[None]:
         orders = by_page(_call("/api/v1/orders", 2, ("status", "active")), size=_QUICK)
         done = self._ended("/api/v1/recentDoneOrders", 5, _call("/api/v1/orders", 2, ("status", "done")), updated)
-        fills = self._ended("/api/v1/recentFills", 3, _call("/api/v1/fills", 5), recorded)
+        fills = self._ended("/api/v1/recentFills", 3, _FILLS, recorded)
         open_rows, done_rows, fill_rows = yield from together([orders, done, fills])
         self.collect([*open_rows, *done_rows], fill_rows)
         if final:
@@ -51,6 +52,15 @@ class FuturesPart(AccountPart):
 
     def look_for(self, lost: AccountOrder) -> list[Call]:
         return [_call(f"/api/v1/orders/{lost.order_id}", 5)]
+
+    def fills_of(self, order: AccountOrder) -> Plan[list[Row]]:
+        try:
+            rows = yield from by_page(_FILLS._replace(query=(("orderId", order.order_id),)), size=_QUICK)
+        except KucoinSyncError as error:
+            self.hide("futures fills", error)
+            return []
+        self.unseen.pop("futures fills", None)
+        return rows
 
     def _ended(self, quick: str, weight: int, slow: Call, moment: Callable[[Row], int]) -> Plan[list[Row]]:
         """Return the rows of a quick list; of the slow one if the quick one does not reach back to the cut."""

@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 
 from ..exceptions import AuthenticationError, KucoinSyncError
 from .calls import Call, Plan
-from .rows import Row, fill, order
+from .rows import Row, fill
+from .rows import order as order_of
 from .state import PartState
 from .values import AccountOrder
 
@@ -42,12 +43,18 @@ class AccountPart(ABC):
         self.shown: frozenset[str] = frozenset()
         self.now_ns = 0
         self.since_ns = 0  # records from then on may have been missed, by KuCoin's clock
+        self._missed_ns = 0  # the same of pushes that are missing since the last cut
 
     def cut(self) -> None:
         """Note that the connection was lost."""
         self.state.cut()
         if not self.since_ns:
-            self.since_ns = max(0, self.state.newest_ns - SLACK_NS)
+            self.since_ns = max(0, (self._missed_ns or self.state.newest_ns) - SLACK_NS)
+        self._missed_ns = 0
+
+    def missed(self) -> None:
+        """Note that a push is missing, which the present reconciliation may be too early for."""
+        self._missed_ns = self._missed_ns or self.state.newest_ns
 
     def proved(self) -> None:
         """Note that nothing can be missing any more."""
@@ -58,7 +65,7 @@ class AccountPart(ABC):
         """Merge rows of orders and fills: the fills first, as they came before the endings of their orders."""
         for each in sorted(map(fill, fills), key=lambda each: (each.time_ns, len(each.trade_id), each.trade_id)):
             self.state.add_fill(each, recovered=True)
-        for row in sorted(map(order, orders), key=lambda row: row.time_ns):
+        for row in sorted(map(order_of, orders), key=lambda row: row.time_ns):
             self.state.add_order(row, recovered=True)
 
     def hide(self, name: str, error: KucoinSyncError) -> None:
@@ -82,6 +89,10 @@ class AccountPart(ABC):
     @abstractmethod
     def look_for(self, lost: AccountOrder) -> list[Call]:
         """Return the calls one of which may find an order."""
+
+    @abstractmethod
+    def fills_of(self, order: AccountOrder) -> Plan[list[Row]]:
+        """Return the rows of all fills of an order, as far as they can be seen."""
 
     def vanished(self) -> list[AccountOrder]:
         """Return the open orders that no push and no list has shown since the cut; after a final round."""

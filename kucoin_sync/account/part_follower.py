@@ -20,7 +20,7 @@ from ..internal import backoff
 from ..internal.guard import log
 from ..protocol.message import UNREADABLE, Message
 from .part import AccountPart
-from .reconciliation import PUSHES_WAIT, Run, Until, reconcile
+from .reconciliation import PUSHES_WAIT, RETRIES, Run, Until, reconcile
 from .rest_calls import RestCalls
 
 __all__ = ["PartFollower"]
@@ -29,6 +29,8 @@ _PUSHES_PER_JOB = 256
 _NOT_CONFIRMED = "the server has not confirmed its topics yet"
 _UNUSUAL = (*UNREADABLE, KeyError, TypeError, ValueError, ArithmeticError, AttributeError)
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0  # seconds before a reconciliation that failed begins anew
+_LAGS_OF_RESTARTS = 3  # for so many times `rest_lag` each missing push makes a reconciliation begin anew
+_PUSHES = "pushes"  # the key of a doubt
 
 
 class PartFollower:
@@ -70,6 +72,9 @@ class PartFollower:
         self._began = 0.0
         self._pushes_wait = True
         self._pushes_due = math.inf
+        self._restarts_until = 0.0
+        self._again = ""  # why another run follows the present one
+        self._waited_for: set[str] = set()  # the orders whose fills have some time to come
         self._delays = backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY)
 
     @property
@@ -100,6 +105,7 @@ class PartFollower:
         self._carried.update(topics)
         if len(self._carried) == len(self.part.topics) > before:
             self.unseen = None
+            self._restarts_until = now + _LAGS_OF_RESTARTS * self._rest_lag
             self._begin(now)
 
     def lost(self, topics: Iterable[str], reason: str, pushes: Iterable[Message]) -> None:
@@ -110,7 +116,9 @@ class PartFollower:
             self._stop(reason)
 
     def restart(self, reason: str, now: float) -> None:
-        """Reconcile again, although the connection is open: a push is missing, or can't be read."""
+        """Reconcile again, although the connection is open."""
+        if self.live:
+            self._restarts_until = now + _LAGS_OF_RESTARTS * self._rest_lag
         self._stop(reason)
         if len(self._carried) == len(self.part.topics):
             self._begin(now)
@@ -119,17 +127,42 @@ class PartFollower:
         self.part.cut()
         self._end_run()
         self.reason = reason
+        self._again = ""
         self._pushes_wait = True
 
     def _begin(self, now: float) -> None:
         self._end_run()
         self.reason = "it is being reconciled with what REST tells"
         self.part.unseen = {}
+        self._pushes_wait, self._pushes_due = True, now + PUSHES_WAIT
+        self._start_run(now)
+
+    def _start_run(self, now: float) -> None:
         self.part.now_ns = time.time_ns()
         self._run = reconcile(self.part, self._rest_lag)
         self._began = now
-        self._pushes_wait, self._pushes_due = True, now + PUSHES_WAIT
         self._advance(None, now)
+
+    def _miss(self, reason: str, now: float) -> None:
+        """Note that a push is missing, or can't be read.
+
+        Where that happens again and again, no run would ever be late enough for all of them. So after some time the
+        present run goes on, the part is read with a doubt, and another run follows.
+        """
+        if self.live if self._run is None else now < self._restarts_until:
+            self.restart(reason, now)
+        elif self._run is not None:
+            self._again = reason
+            self.part.missed()
+
+    def _end_in_doubt(self, now: float) -> None:
+        """Go on with another run, while the part can be read."""
+        self.part.state.note_doubt(
+            _PUSHES, f"{self.part.market}: what some pushes told is known later, as they are missing: {self._again}"
+        )
+        self._again = ""
+        self.part.cut()
+        self._start_run(now)
 
     def _end_run(self) -> None:
         self._number += 1
@@ -157,9 +190,20 @@ class PartFollower:
             self.deadline = math.inf
             if self._run is not None:
                 self._advance(None, now)
-            else:
+            elif not self.live:
                 self._begin(now)
+            elif self.part.state.lacks(self._waited_for):
+                self.restart("the push of a fill is missing", now)
+            else:
+                self._wait_for_fills(now)
         return not self._pushes_wait
+
+    def _wait_for_fills(self, now: float) -> None:
+        """Give orders that lack fills some time: KuCoin may push an ending before the last fill."""
+        state = self.part.state
+        if state.lacking and self.live and self.deadline == math.inf:
+            self._waited_for, state.lacking = state.lacking, set()
+            self.deadline = now + RETRIES[0]
 
     @property
     def next_deadline(self) -> float:
@@ -181,6 +225,10 @@ class PartFollower:
             self._run, self.reason = None, ""
             self._pushes_wait, self._pushes_due = False, math.inf
             self._delays = backoff.retry_delays(_FIRST_DELAY, _LONGEST_DELAY)
+            if self._again:
+                self._end_in_doubt(now)
+            else:
+                self.part.state.doubts.pop(_PUSHES, None)
             return
         except KucoinSyncError as error:
             self.give_up(error)
@@ -222,7 +270,8 @@ class PartFollower:
             while message_queue.alert and (notice := message_queue.notice()) is not None:
                 lost = lost or str(notice)
         if lost:
-            self.restart(lost, now)
+            self._miss(lost, now)
+        self._wait_for_fills(now)
         return any(map(len, self.queues)) and not self._pushes_wait
 
     def _apply(self, pushes: Iterable[Message]) -> str:

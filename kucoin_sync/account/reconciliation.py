@@ -7,8 +7,8 @@ Rules, by KuCoin's documentation and by what others have met:
 3. REST shows the past: for `rest_lag` seconds after the confirmation, an answer may lack what the cut has hidden. What
    is requested after that, in the final round, surely shows it. So balances and positions are taken from that round,
    and only then an open order that is listed nowhere is looked for by its id.
-4. What is still open (an order that is nowhere to be found, a filled size without its fills) is asked for again, after
-   `RETRIES` seconds, and then said to be unknown.
+4. What is still open (an order that is nowhere to be found, a filled size without its fills) is asked for by the
+   order's id, again after `RETRIES` seconds, and then said to be unknown.
 5. When the connection is lost meanwhile, everything begins again. Keys and cumulative sizes make repeats harmless.
 
 A run is a generator: it yields calls that may be made at the same time, or the instant until which to wait.
@@ -53,6 +53,7 @@ def reconcile(part: AccountPart, rest_lag: float) -> Run:
     after = rest_lag
     for delay in RETRIES:
         yield from _look_for_vanished(part)
+        yield from _look_for_fills(part)
         if not _is_open(part):
             break
         after += delay
@@ -60,6 +61,7 @@ def reconcile(part: AccountPart, rest_lag: float) -> Run:
         yield from part.round(final=False)
     else:
         yield from _look_for_vanished(part)
+        yield from _look_for_fills(part)
         _give_up(part)
     part.proved()
 
@@ -67,7 +69,7 @@ def reconcile(part: AccountPart, rest_lag: float) -> Run:
 def _is_open(part: AccountPart) -> bool:
     """Return whether something is open that may become known."""
     vanished = any(order.active for order in part.vanished())
-    return vanished or (not part.state.first and bool(part.state.missing_fills()))
+    return vanished or bool(part.state.missing_fills())
 
 
 def _look_for_vanished(part: AccountPart) -> Plan[None]:
@@ -85,6 +87,13 @@ def _look_for(part: AccountPart, order: AccountOrder) -> Plan[None]:
             part.shown |= {found.order_id}
 
 
+def _look_for_fills(part: AccountPart) -> Plan[None]:
+    """Ask for the fills of the orders that lack some, one by one."""
+    lists = yield from together([part.fills_of(order) for order, _ in part.state.missing_fills()])
+    part.collect([], [row for rows in lists for row in rows])
+    part.state.tell_newest_fills()
+
+
 def _give_up(part: AccountPart) -> None:
     """Say what stays unknown."""
     for order in part.vanished():
@@ -94,7 +103,7 @@ def _give_up(part: AccountPart) -> None:
                 f"the order {order.order_id} of {order.symbol} is not among the open ones, and KuCoin does not tell "
                 "how it has ended: it is older than what REST tells, or was never accepted",
             )
-    for order, missing in [] if part.state.first else part.state.missing_fills():
+    for order, missing in part.state.missing_fills():
         part.state.forgo_fills(
             order,
             missing,

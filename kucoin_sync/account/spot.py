@@ -119,6 +119,19 @@ class SpotPart(AccountPart):
             found.append(Call("spot", f"{path}/{lost.order_id}", weight, "spot", (("symbol", lost.symbol),)))
         return found
 
+    def fills_of(self, order: AccountOrder) -> Plan[list[Row]]:
+        families = self._families_of(order)
+        query = (("symbol", order.symbol), ("orderId", order.order_id), *self._start(order.created_ns))
+        lists = yield from together(
+            [
+                self._seen(
+                    f"{family.name} fills of {order.symbol}", by_last_id(family.call(family.fills, *query), 0, recorded)
+                )
+                for family in families
+            ]
+        )
+        return [row for rows in lists for row in rows]
+
     def _families_of(self, order: AccountOrder) -> list[_Family]:
         """Return the families that an order may be of: a push does not always tell."""
         if order.trade_type in _FAMILIES:

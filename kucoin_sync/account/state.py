@@ -4,6 +4,7 @@ Pushes and REST rows come in any order. The merges:
 1. Orders: sizes are cumulative, so the state with the larger filled plus canceled size is the later one; with equal
    sizes an ending is. An order that has ended stays so. A later state keeps what it does not tell from the one before.
 2. Fills are joined by (symbol, trade id, order id). The second report of a fill only adds what the first did not tell.
+   The ending of an order is told when all its fills have been told, or were forgone.
 3. Balances are absolute. A push since the last cut is always later than any row; before that, only a row of a request
    that surely shows the end of the cut counts. The key has the account's id, not the currency alone. A push of an
    account of unknown kind waits until a row tells the kind of the account with that id.
@@ -37,11 +38,12 @@ class PartState:
 
     Attributes:
         changes: the changes since they were taken last.
-        doubts: what is unknown, by the ids of orders, or by the keys of balances as text.
+        doubts: what is unknown, by the ids of orders or other keys.
         first: whether the start state is still being collected: what it consists of is no change.
         newest_ns: the newest time in a push or row so far, by KuCoin's clock.
         collecting: whether something may be missing since a cut, or since the start.
         fresh: the keys of what was pushed since then, while that is so.
+        lacking: the orders of pushes that told more as filled than was known, while nothing else may be missing.
     """
 
     def __init__(self) -> None:
@@ -51,16 +53,18 @@ class PartState:
         self.newest_ns = 0
         self.collecting = True
         self.fresh: set[Any] = set()
+        self.lacking: set[str] = set()
         self.orders: dict[str, AccountOrder] = {}
         self.fills: dict[FillKey, AccountFill] = {}
         self.balances: dict[tuple[str, str], AccountBalance] = {}
         self.positions: dict[tuple[str, str], AccountPosition] = {}
         self._unplaced: dict[tuple[str, str], AccountBalance] = {}  # pushed ones of accounts that are not known
         self._client_oids: dict[str, str] = {}  # client id -> id of the order that it names now
-        self._earlier: dict[FillKey, None] = {}  # fills from before the start
+        self._earlier: dict[FillKey, AccountFill] = {}  # fills from before the start
         self._filled: dict[str, Decimal] = {}  # order id -> the sum of its known fills
         self._before: dict[str, Decimal] = {}  # order id -> what was filled before the start
-        self._pushed: set[str] = set()  # the orders of changes before the start state was complete
+        self._pushed: set[str] = set()  # the orders of pushes before the start state was complete
+        self._held: dict[str, AccountChange] = {}  # order id -> its ending, which is told after its fills
         self._forgone: dict[str, Decimal] = {}  # order id -> what of it are fills that stayed unknown
 
     def order(self, name: str) -> AccountOrder | None:
@@ -75,6 +79,7 @@ class PartState:
         """Note that the connection was lost: pushes may be missing from now on."""
         self.collecting = True
         self.fresh.clear()
+        self.lacking.clear()
 
     def proved(self) -> None:
         """Note that nothing is missing any more."""
@@ -106,13 +111,17 @@ class PartState:
 
     def _push_order(self, data: rows.Row) -> None:
         order, fill = pushes.order(data), pushes.match(data)
-        if order.order_id not in self.orders and self.first:
-            self._before[order.order_id] = order.filled_size - (fill.size if fill else _NOTHING)
-        self._freshen(order.order_id)
-        told = fill is not None and self.add_fill(fill, recovered=False)
-        told = self.add_order(order, recovered=False) or told
-        if told and self.first:
-            self._pushed.add(order.order_id)
+        name = order.order_id
+        if self.first:
+            before = order.filled_size - (fill.size if fill else _NOTHING)
+            self._before[name] = min(before, self._before[name]) if name in self._pushed else before
+            self._pushed.add(name)
+        self._freshen(name)
+        if fill is not None:
+            self.add_fill(fill, recovered=False)
+        self.add_order(order, recovered=False)
+        if not self.collecting and self.lacks({name}):
+            self.lacking.add(name)
 
     def _push_balance(self, balance: AccountBalance) -> None:
         key = self._key(balance)
@@ -125,10 +134,8 @@ class PartState:
         if balance.account:
             self._set_balance(key, balance, recovered=False)
             return
-        if key not in self._unplaced:
-            reason = f"a balance of {balance.currency} is of an account that is not known (id {balance.account_id})"
-            self.doubts[str(key)] = reason
-            self.changes.append(AccountChange(kind="unknown", reason=reason))
+        account = f"an account that is not known (id {balance.account_id})"
+        self.note_doubt(str(key), f"a balance of {balance.currency} is of {account}")
         self._unplaced[key] = max(balance, self._unplaced.get(key, balance), key=lambda each: each.time_ns)
 
     def _push_position(self, data: rows.Row, symbol: str | None) -> None:
@@ -156,8 +163,8 @@ class PartState:
                 return False
         elif order.active is False:
             self._forget_ended()
-        if self.first and recovered and not self._began_unfilled(order.order_id):
-            self._before[order.order_id] = order.filled_size - self._filled.get(order.order_id, _NOTHING)
+        if self.first and recovered and order.order_id not in self._pushed:
+            self._before[order.order_id] = order.filled_size
         self.orders[order.order_id] = order
         if known is not None and known.active is None:
             self.doubts.pop(order.order_id, None)
@@ -166,8 +173,18 @@ class PartState:
             if named is None or rank(order) >= rank(named):
                 self._client_oids[order.client_oid] = order.order_id
         if not (self.first and recovered) or order.order_id in self._pushed:
-            self.changes.append(AccountChange(kind="order", order=order, recovered=recovered))
+            change = AccountChange(kind="order", order=order, recovered=recovered)
+            if order.active is False:
+                self._held[order.order_id] = change
+                self._tell_ending(order.order_id)
+            else:
+                self.changes.append(change)
         return True
+
+    def _tell_ending(self, order_id: str) -> None:
+        """Tell that an order has ended, unless fills of it are still missing."""
+        if order_id in self._held and not self.lacks({order_id}):
+            self.changes.append(self._held.pop(order_id))
 
     def doubt(self, order: AccountOrder, reason: str) -> None:
         """Note that it is unknown whether an order is still active."""
@@ -176,12 +193,19 @@ class PartState:
         self.doubts[order.order_id] = reason
         self.changes.append(AccountChange(kind="unknown", order=unknown, recovered=True, reason=reason))
 
+    def note_doubt(self, key: str, reason: str) -> None:
+        """Tell once of something else that is unknown, until its key is taken out of `doubts`."""
+        if key not in self.doubts:
+            self.changes.append(AccountChange(kind="unknown", reason=reason))
+        self.doubts[key] = reason
+
     def _forget_ended(self) -> None:
         if len(self.orders) < _MOST_ENDED * 2:
             return
         ended = [order_id for order_id, order in self.orders.items() if order.active is False]
         for order_id in ended[: len(ended) - _MOST_ENDED]:
             gone = self.orders.pop(order_id)
+            self.changes += [self._held.pop(order_id)] if order_id in self._held else []
             for each in (self._before, self._filled, self._forgone, self.doubts):
                 each.pop(order_id, None)
             if gone.client_oid and self._client_oids.get(gone.client_oid) == order_id:
@@ -201,30 +225,50 @@ class PartState:
             if recovered:
                 return False
             del self._earlier[key]  # a row was faster than this push
-            before = self._before.get(fill.order_id, _NOTHING)
-            self._before[fill.order_id] = max(_NOTHING, before - fill.size)
-        if self.first and recovered and not self._began_unfilled(fill.order_id):
-            self._earlier[key] = None
+            if not self.first:
+                before = self._before.get(fill.order_id, _NOTHING)
+                self._before[fill.order_id] = max(_NOTHING, before - fill.size)
+        if self.first and recovered and (fill.order_id not in self._pushed or self._before[fill.order_id]):
+            self._earlier[key] = fill
             return False
+        self._tell_fill(key, fill, recovered=recovered)
+        return True
+
+    def _tell_fill(self, key: FillKey, fill: AccountFill, *, recovered: bool) -> None:
         self.fills[key] = fill
         self._filled[fill.order_id] = self._filled.get(fill.order_id, _NOTHING) + fill.size
         if len(self.fills) > _MOST_FILLS:
             del self.fills[next(iter(self.fills))]
         self.changes.append(AccountChange(kind="fill", fill=fill, recovered=recovered))
-        return True
+        self._tell_ending(fill.order_id)
 
-    def _began_unfilled(self, order_id: str) -> bool:
-        """Return whether an order of a change had no fills before the start."""
-        return order_id in self._pushed and not self._before.get(order_id)
+    def tell_newest_fills(self) -> None:
+        """Tell those fills of the start that came after the first push of their order: the newest ones, by their sizes.
+
+        Only for when REST surely shows all of them.
+        """
+        for order, missing in self.missing_fills() if self.first else ():
+            own = [(key, fill) for key, fill in self._earlier.items() if fill.order_id == order.order_id]
+            newest = []
+            for key, fill in sorted(own, key=lambda each: (len(each[1].trade_id), each[1].trade_id), reverse=True):
+                if fill.size > missing:
+                    break
+                missing -= fill.size
+                newest.append(key)
+            for key in reversed(newest):
+                self._tell_fill(key, self._earlier.pop(key), recovered=True)
+
+    def lacks(self, order_ids: Iterable[str]) -> bool:
+        """Return whether known fills are less than the filled size of one of some orders."""
+        return any(self._missing(self.orders[name]) > 0 for name in order_ids if name in self.orders)
+
+    def _missing(self, order: AccountOrder) -> Decimal:
+        known = self._before.get(order.order_id, _NOTHING) + self._filled.get(order.order_id, _NOTHING)
+        return order.filled_size - known
 
     def missing_fills(self) -> list[tuple[AccountOrder, Decimal]]:
         """Return the orders whose known fills are less than their filled size, with what is missing."""
-        found = []
-        for order_id, order in self.orders.items():
-            known = self._before.get(order_id, _NOTHING) + self._filled.get(order_id, _NOTHING)
-            if order.filled_size > known:
-                found.append((order, order.filled_size - known))
-        return found
+        return [(order, missing) for order in self.orders.values() if (missing := self._missing(order)) > 0]
 
     def forgo_fills(self, order: AccountOrder, missing: Decimal, reason: str) -> None:
         """Note that some fills of an order stay unknown."""
@@ -232,13 +276,13 @@ class PartState:
             part[order.order_id] = part.get(order.order_id, _NOTHING) + missing
         self.doubts[order.order_id] = reason
         self.changes.append(AccountChange(kind="unknown", order=order, recovered=True, reason=reason))
+        self._tell_ending(order.order_id)
 
     def _forgive(self) -> None:
         """End the doubts about fills that are known by now."""
         for order_id, forgone in list(self._forgone.items()):
             order = self.orders[order_id]
-            known = self._before[order_id] + self._filled.get(order_id, _NOTHING)
-            late = min(forgone, max(_NOTHING, known - order.filled_size))  # fills that came after all
+            late = min(forgone, max(_NOTHING, -self._missing(order)))  # fills that came after all
             self._before[order_id] -= late
             self._forgone[order_id] -= late
             if not self._forgone[order_id]:

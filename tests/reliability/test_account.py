@@ -6,11 +6,13 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
-from kucoin_sync import LocalAccount, Stream
+from kucoin_sync import AccountChange, LocalAccount, Stream
+from kucoin_sync.account import lists, spot
 from kucoin_sync.net import reconnecting
 from kucoin_sync.testing import Exchange, KucoinServer
 
@@ -25,15 +27,22 @@ def _fill_keys(account: SimulatedAccount) -> Counter[tuple[str, str, str]]:
     return Counter((fill.symbol, fill.trade_id, fill.order_id) for fill in fills)
 
 
-def walk(seed: int, cuts: int) -> SimulatedAccount:
-    """Trade while the connections are cut at random instants; check the account after each reconciliation."""
+def walk(seed: int, cuts: int, **odds: float) -> SimulatedAccount:
+    """Trade while the connections are cut at random instants; check the account after each reconciliation.
+
+    Args:
+        odds: what happens to pushes; see `SimulatedAccount`.
+    """
     account = SimulatedAccount(seed)
     for _ in range(20):
         account.trader.act()  # what was before the start is no change
     account.run(6.0)
     before = set(fills_of(account.exchange))
+    states = [follower.part.state for follower in account.followers.values()]
 
     def check() -> None:
+        if any(state.doubts for state in states) or "lost" in account.odds:
+            return
         assert held(account.followers.values()) == truth(account.exchange)
         happened = [key for key in fills_of(account.exchange) if key not in before]
         assert _fill_keys(account) == Counter(happened)
@@ -42,6 +51,7 @@ def walk(seed: int, cuts: int) -> SimulatedAccount:
     for market in account.followers:
         account.connect(market)
     account.run(8.0)
+    account.odds = odds
     rng = account.rng
     for _ in range(cuts):
         for _ in range(rng.randrange(8)):
@@ -60,10 +70,28 @@ def walk(seed: int, cuts: int) -> SimulatedAccount:
                 account.trade()
                 account.run(rng.uniform(0, 1.0))
             account.run(20.0)
+    account.odds = {}
+    for market in account.followers if odds else ():  # a match that no later push reveals is found now
+        account.cut(market)
+        account.connect(market)
     account.run(30.0)
+    check()
     assert account.reconciled > cuts // 2
-    assert not [change for change in account.changes if change.kind == "unknown"]
+    assert all(follower.live for follower in account.followers.values())
+    assert not any(state.doubts for state in states)
+    assert "unreadable" in odds or not [change for change in account.changes if change.kind == "unknown"]
+    _check_endings(account.changes)
     return account
+
+
+def _check_endings(changes: list[AccountChange]) -> None:
+    """Check that each ending is told once, and after all fills of its order."""
+    ended: set[str] = set()
+    for change in changes:
+        told = change.fill or change.order
+        assert told is None or told.order_id not in ended
+        if change.kind == "order" and change.order is not None and change.order.active is False:
+            ended.add(change.order.order_id)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -71,6 +99,21 @@ def test_it_equals_the_exchange_after_each_reconciliation(seed: int) -> None:
     account = walk(seed, cuts=15)
     recovered = [change.kind for change in account.changes if change.recovered]
     assert {"fill", "order", "balance"} <= set(recovered)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("lost", [0.0, 0.1])
+def test_it_equals_the_exchange_although_pushes_are_repeated_swapped_lost_or_partial(seed: int, lost: float) -> None:
+    walk(seed, cuts=15, repeated=0.2, swapped=0.2, partial=0.5, **({"lost": lost} if lost else {"unreadable": 0.02}))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_it_equals_the_exchange_although_orders_come_and_go_between_the_pages_of_a_list(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spot, "by_last_id", partial(lists.by_last_id, limit=3))
+    monkeypatch.setattr(spot, "by_page", partial(lists.by_page, size=3))
+    walk(seed, cuts=15)
 
 
 @pytest.mark.long

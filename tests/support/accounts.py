@@ -171,12 +171,11 @@ class _Calls:
 
     def __init__(self, account: SimulatedAccount) -> None:
         self._account = account
-        self.dropped: set[int] = set()
         self.weights: list[tuple[float, str, int]] = []
 
     def ask(self, calls: Sequence[Call], done: Callable[[list[Any]], None]) -> object:
         account = self._account
-        batch = SimpleNamespace(left=len(calls), answers=[None] * len(calls))
+        batch = SimpleNamespace(left=len(calls), answers=[None] * len(calls), dropped=False)
 
         def reply(place: int, call: Call, lag: float) -> None:
             as_of = int((_START + max(0.0, account.exchange.seconds - lag)) * 1e9)
@@ -184,7 +183,7 @@ class _Calls:
                 as_of = account.exchange.now_ns
             batch.answers[place] = answer(account.exchange, call, as_of)
             batch.left -= 1
-            if not batch.left and id(batch) not in self.dropped:
+            if not batch.left and not batch.dropped:
                 done(batch.answers)
 
         for place, call in enumerate(calls):
@@ -192,8 +191,8 @@ class _Calls:
             account.at(account.rng.uniform(0.01, 0.3), reply, place, call, account.lag())
         return batch
 
-    def drop(self, batch: object) -> None:
-        self.dropped.add(id(batch))
+    def drop(self, batch: Any) -> None:
+        batch.dropped = True
 
     def obstacle(self, batch: object) -> str:
         return ""
@@ -205,10 +204,15 @@ class SimulatedAccount:
     Args:
         lag: returns by how many seconds one answer of REST lags behind.
         rest_lag: what the account believes.
+
+    Attributes:
+        odds: how often each of the following happens to a push: "repeated", "swapped" with the next one (of orders),
+            "lost" (of a match), "unreadable", or, to one of a position, "partial": one of the mark price follows.
     """
 
     def __init__(self, seed: int, *, longest_lag: float = 3.0, rest_lag: float = 5.0) -> None:
         self.rng = random.Random(seed)
+        self.odds: dict[str, float] = {}
         self.exchange = TimedExchange(SYMBOLS, seed=seed)
         self.exchange.wants = lambda topic: self._topic_of(topic) is not None
         self.trader = Trader(self.exchange, self.rng)
@@ -269,15 +273,36 @@ class SimulatedAccount:
 
     def trade(self) -> None:
         """Let the trader act once, and deliver the pushes where there is a connection."""
-        for push in self.trader.act():
+        for push in self._disturbed(self.trader.act()):
             topic = self._topic_of(push.topic)
             if topic is None:
                 continue
             market = "spot" if topic in SpotPart.topics else "futures"
             if self.connected[market]:
-                data = msgspec.json.decode(msgspec.json.encode(push.data))
-                self._queues[market].pushes.append(SimpleNamespace(topic=push.topic, data=data, lost=0))
+                self._queues[market].pushes.append(push)
         self.settle()
+
+    def _disturbed(self, pushes: list[Push]) -> list[Any]:
+        """Return pushes as a connection brings them, with what the odds do to them."""
+        brought: list[Any] = []
+        for push in pushes:
+            data = msgspec.json.decode(msgspec.json.encode(push.data))
+            copies = 2 if self._happens("repeated") else 1
+            if data.get("type") == "match" and self._happens("lost"):
+                copies = 0
+            if self._happens("unreadable"):
+                data = [data]
+            brought += [SimpleNamespace(topic=push.topic, data=data, lost=0) for _ in range(copies)]
+            if "/position" in push.topic and self._happens("partial"):
+                marks = {"markPrice": 1, "currentTimestamp": data["currentTimestamp"]}
+                brought.append(SimpleNamespace(topic=push.topic, data=marks, lost=0))
+        for place in range(1, len(brought)):
+            if all("tradeOrders" in push.topic for push in brought[place - 1 : place + 1]) and self._happens("swapped"):
+                brought[place - 1 : place + 1] = brought[place - 1 : place + 1][::-1]
+        return brought
+
+    def _happens(self, name: str) -> bool:
+        return name in self.odds and self.rng.random() < self.odds[name]
 
     def settle(self) -> None:
         """Let the followers take their pushes, collect the changes, and note when all are in step."""

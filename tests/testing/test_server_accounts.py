@@ -125,6 +125,7 @@ def test_futures_have_lists_without_a_symbol(get: Any, exchange: LiveExchange) -
     assert ids(get("futures:/api/v1/orders", status="active")["items"]) == [resting]
     assert ids(get("futures:/api/v1/orders")["items"]) == ids(get("futures:/api/v1/recentDoneOrders")) == [sold]
     quick = get("futures:/api/v1/recentFills")
+    assert get("futures:/api/v1/fills", orderId="?")["items"] == []
     assert quick == get("futures:/api/v1/fills")["items"] and sum(fill["size"] for fill in quick) == 3
     [position] = get("futures:/api/v1/positions")
     assert (position["symbol"], position["currentQty"], position["isOpen"]) == (FUTURES, -3, True)

@@ -134,7 +134,9 @@ def _recent_fills(view: View, _: Request, user: str | None) -> Any:
 
 
 def _futures_fills(view: View, request: Request, user: str | None) -> Any:
+    order_id = request.query.get("orderId")
     rows = list(reversed(_history(view, user).fills(view.as_of_ns, futures=True)))
+    rows = [row for row in rows if order_id in (None, row["orderId"])]
     return _page(_since(rows, request, "createdAt"), request, "currentPage", 50, 1000)
 
 

@@ -7,7 +7,7 @@ import pytest
 from kucoin_sync.account.calls import Call
 from kucoin_sync.account.futures import FuturesPart
 from kucoin_sync.account.values import AccountOrder
-from kucoin_sync.exceptions import AuthenticationError
+from kucoin_sync.exceptions import AuthenticationError, RestError
 
 from .test_spot import Answers
 
@@ -107,3 +107,17 @@ def test_what_the_key_may_not_see_is_named() -> None:
 def test_an_order_is_looked_for_by_its_id() -> None:
     [call] = FuturesPart().look_for(AccountOrder(order_id="77", symbol="XBTUSDTM", side="buy"))
     assert (call.path, call.market, call.weight) == ("/api/v1/orders/77", "futures", 5)
+
+
+def test_the_fills_of_one_order_are_asked_for_by_its_id() -> None:
+    part = part_in_step()
+    order = AccountOrder(order_id="1", symbol="XBTUSDTM", side="buy")
+    refused = FuturesAnswers(fills=RestError("900001", "no"))
+    assert refused.play(part.fills_of(order)) == []
+    assert list(part.unseen) == ["futures fills"]
+    answers = FuturesAnswers(fills={"items": [fill(1)], "totalPage": 1, "totalNum": 1})
+    assert answers.play(part.fills_of(order)) == [fill(1)]
+    assert part.unseen == {}
+    assert [(call.path, dict(call.query)["orderId"], call.weight) for call in answers.calls] == [
+        ("/api/v1/fills", "1", 5)
+    ]

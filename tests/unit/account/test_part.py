@@ -17,17 +17,17 @@ def row(number: int, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fill(number: int) -> dict[str, Any]:
+def fill(number: int, **more: Any) -> dict[str, Any]:
     return {
         "symbol": "BTC-USDT", "tradeId": number, "orderId": "1", "side": "buy", "price": "1", "size": "0.1",
-        "createdAt": 1_700_000_000_000,
+        "createdAt": 1_700_000_000_000, **more,
     }  # fmt: skip
 
 
 def test_fills_come_oldest_first_and_before_the_endings() -> None:
     part = SpotPart()
     part.proved()
-    part.collect([row(3), row(2)], [fill(10), fill(9)])
+    part.collect([row(3), row(2)], [fill(10, orderId="3", size="1"), fill(9, orderId="2", size="1")])
     told = [change.fill.trade_id if change.fill else change.order.order_id for change in part.state.take_changes()]  # type: ignore[union-attr]
     assert told == ["9", "10", "2", "3"]
 

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from kucoin_sync.account.calls import Plan
+from kucoin_sync.account.part import SLACK_NS
 from kucoin_sync.account.part_follower import PartFollower
-from kucoin_sync.account.reconciliation import PUSHES_WAIT
+from kucoin_sync.account.reconciliation import PUSHES_WAIT, RETRIES
 from kucoin_sync.exceptions import AuthenticationError, RestError, SlowConsumer
 
 from .test_reconciliation import SomePart
@@ -60,8 +61,9 @@ class Follower(PartFollower):
     """A follower with its surroundings."""
 
     def __init__(self) -> None:
-        self.calls, self.queue = Calls(), Queue()
-        super().__init__(SomePart(), LAG, cast(Any, self.calls), lambda follower, *more: follower.answers(*more, 0.0))
+        self.calls, self.queue, self.now = Calls(), Queue(), 0.0
+        answered = cast(Any, lambda follower, *more: follower.answers(*more, follower.now))
+        super().__init__(SomePart(), LAG, cast(Any, self.calls), answered)
         self.subscriptions = cast(Any, [SimpleNamespace(message_queue=self.queue)])
 
     def answer(self, *answers: Any) -> None:
@@ -153,6 +155,121 @@ def test_a_missing_push_makes_it_begin_again(spoil: str) -> None:
     follower.take(50.0)
     assert not follower.live and follower.part.state.collecting
     assert len(follower.calls.asked) == 3
+
+
+def match(filled: int, size: int) -> Any:
+    data = {
+        "symbol": "S", "orderId": "1", "side": "buy", "type": "match", "originSize": "9", "filledSize": filled,
+        "matchSize": size, "matchPrice": "1", "tradeId": str(filled), "ts": 1_700_000_000_000_000_000,
+    }  # fmt: skip
+    return SimpleNamespace(topic="/spotMarket/tradeOrdersV2", data=data, lost=0)
+
+
+def test_a_match_that_is_not_pushed_makes_it_begin_again_after_a_moment() -> None:
+    follower = in_step()
+    follower.queue.pushes = [match(2, 2), match(7, 1)]
+    follower.take(50.0)
+    assert follower.live and follower.next_deadline == 50.0 + RETRIES[0]
+    follower.act(50.9)
+    assert follower.live
+    follower.act(51.0)
+    assert not follower.live and follower.part.state.collecting
+    assert len(follower.calls.asked) == 3
+
+
+def test_a_match_that_is_pushed_late_changes_nothing() -> None:
+    follower = in_step()
+    follower.queue.pushes = [match(7, 5), match(9, 2)]
+    follower.take(50.0)
+    follower.queue.pushes = [match(2, 2), match(9, 1)]
+    follower.take(50.5)
+    follower.act(51.0)
+    assert follower.live and follower.next_deadline == math.inf
+
+
+def test_each_order_that_lacks_fills_has_its_own_moment() -> None:
+    follower = in_step()
+    follower.queue.pushes = [match(2, 1)]
+    follower.take(50.0)
+    other = match(3, 1)
+    other.data["orderId"] = "2"
+    follower.queue.pushes = [match(1, 1), other]
+    follower.take(50.9)
+    follower.act(51.0)
+    assert follower.live and follower.next_deadline == 52.0
+    follower.act(52.0)
+    assert not follower.live
+
+
+def test_pushes_that_can_not_be_read_again_and_again_do_not_keep_it_unready() -> None:
+    follower = in_step()
+    state, ready = follower.part.state, []
+
+    def spoil() -> None:
+        follower.queue.pushes.append(SimpleNamespace(topic="/account/balance", data=["what?"], lost=0))
+        follower.take(follower.now)
+
+    def go_on(steps: int) -> None:
+        for _ in range(steps):
+            follower.now += LAG / 5
+            follower.act(follower.now)
+            if follower._batch is not None:
+                follower.answer()
+            ready.append(follower.live)
+
+    for _ in range(40):
+        spoil()
+        go_on(4)
+    first = ready.index(True)
+    assert first <= 5 * 4 and all(ready[first:])
+    assert "can't be read" in state.doubts["pushes"] and state.collecting
+    assert [change.kind for change in state.take_changes()] == ["unknown"]
+    go_on(12)
+    assert follower.live and not state.doubts and not state.collecting
+    spoil()
+    assert not follower.live, "a single one is waited for"
+
+
+def test_a_run_that_follows_a_doubt_asks_for_what_the_missing_push_may_have_told() -> None:
+    follower = in_step()
+    state = follower.part.state
+    state.newest_ns = 1_700_000_000 * 10**9
+    follower.lost(["/t"], "a cut", [])
+    follower.carried(["/t"], 100.0)
+    follower.answer()
+    state.newest_ns += 60 * 10**9
+    follower._miss("gone", 200.0)
+    state.newest_ns += 60 * 10**9
+    follower.act(200.0)
+    follower.answer()
+    assert follower.live and state.doubts
+    assert follower.part.since_ns == 1_700_000_060 * 10**9 - SLACK_NS
+    follower._miss("gone again", 201.0)
+    follower.lost(["/t"], "a cut", [])
+    assert not follower.live and follower.reason == "a cut"
+    follower.carried(["/t"], 300.0)
+    follower.answer()
+    follower.act(300.0 + LAG)
+    follower.answer()
+    assert follower.live and not state.doubts, "all that was missing is from before this run"
+
+
+def test_several_missing_pushes_in_a_row_are_waited_for() -> None:
+    follower = in_step()
+    for now in (50.0, 50.1, 50.0 + LAG - 0.1):
+        follower._miss("gone", now)
+    follower.answer()
+    follower.act(50.0 + LAG)
+    assert not follower.live
+    follower.act(50.0 + 2 * LAG)
+    follower.answer()
+    assert follower.live and not follower.part.state.doubts
+
+
+def test_what_is_missing_before_a_run_begins_needs_no_other_one() -> None:
+    follower = Follower()
+    follower._miss("gone", 0.0)
+    assert follower.calls.asked == [] and follower.next_deadline == math.inf
 
 
 def test_a_part_that_may_not_be_seen_is_left_out() -> None:

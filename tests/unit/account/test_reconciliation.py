@@ -11,6 +11,7 @@ import pytest
 from kucoin_sync.account.calls import Call, Plan, one
 from kucoin_sync.account.part import AccountPart
 from kucoin_sync.account.reconciliation import RETRIES, Until, reconcile
+from kucoin_sync.account.rows import Row, items
 from kucoin_sync.account.values import AccountFill, AccountOrder
 from kucoin_sync.exceptions import RestError
 
@@ -35,6 +36,9 @@ class SomePart(AccountPart):
 
     def look_for(self, lost: AccountOrder) -> list[Call]:
         return [call(f"order {lost.order_id}")]
+
+    def fills_of(self, order: AccountOrder) -> Plan[list[Row]]:
+        return items((yield from one(call(f"fills {order.order_id}"))))
 
 
 def in_step(*orders: AccountOrder) -> SomePart:
@@ -132,6 +136,36 @@ def test_fills_that_are_missing_are_asked_for_again_and_then_said_to_be_unknown(
         assert [change.kind for change in changes] == ["fill" if found else "unknown"]
         assert rounds.count("round") == (2 if found else 1 + len(RETRIES))
     assert "2 of 2" in changes[0].reason
+
+
+def test_fills_that_no_list_shows_are_asked_for_by_their_order() -> None:
+    part = in_step()
+    part.state.add_order(order("1", filled=2), recovered=True)
+    part.shown = frozenset({"1"})
+    row = {"symbol": "S", "tradeId": "7", "orderId": "1", "side": "buy", "price": "1", "size": "2"}
+    walk = list(steps(part, lambda name: [row] if name == "fills 1" else {}))
+    assert walk == ["round", Until(LAG, gathered=True), "final", "fills 1"]
+    assert [change.kind for change in part.state.take_changes()] == ["order", "fill"]
+
+
+def test_fills_that_the_start_hides_are_told_when_rest_surely_shows_them() -> None:
+    part = SomePart()
+    push = {"symbol": "S", "orderId": "1", "side": "buy", "type": "match", "originSize": "9", "filledSize": "3",
+            "matchSize": "1", "matchPrice": "1", "tradeId": "5", "ts": 5}  # fmt: skip
+    part.state.push("/spotMarket/tradeOrdersV2", push)
+    fill = {"symbol": "S", "tradeId": "7", "orderId": "1", "side": "buy", "price": "1", "size": "4"}
+    older = {**fill, "tradeId": "3", "size": "2"}
+    row = {"id": "1", "symbol": "S", "side": "buy", "size": "9", "dealSize": "7", "active": True, "remainSize": "2"}
+
+    def answers(name: str) -> Any:
+        if name == "final":
+            part.collect([row], [older])
+            part.shown = frozenset({"1"})
+        return [older, fill] if name == "fills 1" else {}
+
+    assert list(steps(part, answers)) == ["check", Until(LAG, gathered=True), "final", "fills 1"]
+    told = [change.fill.trade_id for change in part.state.take_changes() if change.fill]
+    assert told == ["5", "7"]
 
 
 def test_a_refused_check_is_an_error() -> None:

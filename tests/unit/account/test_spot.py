@@ -266,6 +266,24 @@ def test_an_order_whose_push_does_not_tell_its_kind_is_looked_for_wherever_there
     assert kinds == ["MARGIN_TRADE"]
 
 
+def test_the_fills_of_one_order_are_asked_for_by_its_id() -> None:
+    part = part_in_step()
+    part.collect([order("7", tradeType="MARGIN_TRADE"), order("8", dealSize="1")], [])
+    row = {"tradeId": 5, "createdAt": MS - 9_000_000}
+    answers = Answers(fills=lambda query: {"items": [row], "lastId": 1}, margin_fills={"items": []})
+    margin, spot = part.state.open_orders()
+    assert answers.play(part.fills_of(margin)) == []
+    assert answers.play(part.fills_of(spot)) == [row], "however old it is"
+    assert [(call.path, dict(call.query)) for call in answers.calls] == [
+        ("/api/v3/hf/margin/fills", {"symbol": "BTC-USDT", "orderId": "7", "startAt": str(MS), "limit": "100",
+                                     "tradeType": "MARGIN_TRADE"}),
+        ("/api/v1/hf/fills", {"symbol": "BTC-USDT", "orderId": "8", "startAt": str(MS), "limit": "100"}),
+    ]  # fmt: skip
+    refused = Answers(fills=RestError("900001", "no"))
+    assert refused.play(part.fills_of(spot)) == []
+    assert list(part.unseen) == ["spot fills of BTC-USDT"]
+
+
 def test_a_bound_of_many_days_ago_is_left_away() -> None:
     """KuCoin may take it for the beginning of a range that has ended long ago."""
     for days, expected in ((1, str(MS - 5000)), (3, None)):

@@ -69,10 +69,10 @@ def test_an_older_state_of_an_open_order_changes_nothing() -> None:
 
 def test_an_ending_with_the_same_sizes_is_later_and_is_never_undone() -> None:
     state = started()
-    ended = order(4, canceled=6, ending="canceled")
-    assert state.add_order(order(4, canceled=6), recovered=False)
+    ended = order(0, canceled=6, ending="canceled")
+    assert state.add_order(order(0, canceled=6), recovered=False)
     assert state.add_order(ended, recovered=True)
-    assert not state.add_order(order(4, canceled=6), recovered=True)
+    assert not state.add_order(order(0, canceled=6), recovered=True)
     assert not state.add_order(ended, recovered=False)
     assert kinds(state) == [("order", False), ("order", True)]
 
@@ -219,6 +219,127 @@ def test_what_is_filled_without_a_known_fill_is_missing_and_may_be_forgone() -> 
     state.forgo_fills(found, missing, "3 are missing")
     assert kinds(state) == [("unknown", True)]
     assert state.missing_fills() == [] and state.doubts == {"1": "3 are missing"}
+
+
+def match(filled: int, size: int, trade: int, **more: Any) -> dict[str, Any]:
+    return {
+        "symbol": "BTC-USDT", "orderId": "1", "side": "buy", "type": "match", "originSize": "10", "matchPrice": "1",
+        "filledSize": filled, "matchSize": size, "remainSize": 10 - filled, "tradeId": str(trade), "ts": trade, **more,
+    }  # fmt: skip
+
+
+ORDERS = "/spotMarket/tradeOrdersV2"
+END = {**match(10, 0, 99), "type": "filled", "status": "done"}
+
+
+def told(state: PartState) -> list[str]:
+    """Return the changes in short: the trades of fills, "ended" or "order" of orders, and other kinds."""
+    return [
+        each.fill.trade_id if each.fill else "ended" if each.order and each.kind == "order" and each.order.ending
+        else each.kind
+        for each in state.take_changes()
+    ]  # fmt: skip
+
+
+def test_an_order_of_which_a_match_was_not_pushed_is_noted_until_it_is_known() -> None:
+    state = started()
+    state.push(ORDERS, match(3, 3, 1))
+    assert not state.lacking
+    state.push(ORDERS, match(9, 2, 3))
+    assert state.lacking == {"1"} and state.lacks({"1", "2"}) and not state.lacks({"2"})
+    state.push(ORDERS, match(7, 4, 2))
+    assert not state.lacks(state.lacking)
+    state.cut()
+    assert not state.lacking
+    state.push(ORDERS, match(10, 1, 5, filledSize=12))
+    assert not state.lacking, "more may be missing than this"
+
+
+def test_an_ending_is_told_after_all_fills_whoever_tells_them() -> None:
+    for recovered in (True, False):
+        state = started()
+        state.push(ORDERS, match(4, 4, 1))
+        state.push(ORDERS, END)
+        assert told(state) == ["1", "order"] and state.open_orders() == []
+        for number, size in ((2, 5), (3, 1)):
+            fill = msgspec.structs.replace(FILL, trade_id=str(number), size=Decimal(size))
+            state.add_fill(fill, recovered=recovered)
+        assert told(state) == ["2", "3", "ended"]
+        state.push(ORDERS, END)
+        assert told(state) == []
+
+
+def test_an_ending_is_told_after_it_is_known_that_fills_stay_unknown() -> None:
+    state = started()
+    state.add_order(order(10, ending="filled"), recovered=True)
+    [(ended, missing)] = state.missing_fills()
+    state.forgo_fills(ended, missing, "10 are missing")
+    assert told(state) == ["unknown", "ended"]
+
+
+def test_the_ending_of_an_order_that_is_forgotten_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kucoin_sync.account.state._MOST_ENDED", 1)
+    state = started()
+    state.add_order(order(10, ending="filled"), recovered=False)
+    for number in range(2, 4):
+        state.add_order(order(0, canceled=10, ending="canceled", order_id=str(number)), recovered=False)
+    assert "1" not in state.orders and told(state) == ["ended"] * 3
+
+
+@pytest.mark.parametrize("row", [None, 0, 3])
+def test_the_fills_since_the_first_push_of_an_order_are_told_once_each(row: int | None) -> None:
+    """The order was partly filled before, and the rest of its fills was hidden by a cut before the first ready."""
+    state = PartState()
+    if row is not None:  # which may lag behind
+        state.add_order(order(row), recovered=True)
+    state.push(ORDERS, match(5, 2, 7))
+    state.cut()
+    rows = [msgspec.structs.replace(FILL, trade_id=str(each), size=Decimal(size)) for each, size in
+            ((5, 1), (6, 2), (7, 2), (8, 1), (11, 4))]  # fmt: skip
+    for _ in range(2):
+        for each in rows:
+            state.add_fill(each, recovered=True)
+        state.add_order(order(10, ending="filled"), recovered=True)
+    assert told(state) == ["7", "order"]
+    state.tell_newest_fills()
+    assert told(state) == ["8", "11", "ended"]
+    state.proved()
+    state.tell_newest_fills()
+    assert state.missing_fills() == [] and told(state) == []
+    state.cut()
+    for each in rows:
+        state.add_fill(each, recovered=True)
+    assert told(state) == [], "the others are from before the start"
+
+
+def test_fills_of_the_start_whose_sizes_do_not_fit_stay_missing() -> None:
+    state = PartState()
+    state.push(ORDERS, match(5, 2, 7))
+    state.add_fill(msgspec.structs.replace(FILL, trade_id="8", size=Decimal(6)), recovered=True)
+    state.add_order(order(10, ending="filled"), recovered=True)
+    state.tell_newest_fills()
+    assert [missing for _, missing in state.missing_fills()] == [5] and told(state) == ["7", "order"]
+
+
+def test_fills_after_several_pushes_of_the_start_are_not_from_before_it() -> None:
+    state = PartState()
+    state.push(ORDERS, match(4, 4, 1))
+    state.push(ORDERS, match(6, 2, 2))
+    state.cut()
+    state.add_fill(msgspec.structs.replace(FILL, trade_id="3", size=Decimal(4)), recovered=True)
+    state.add_order(order(10, ending="filled"), recovered=True)
+    assert told(state) == ["1", "order", "2", "order", "3", "ended"]
+
+
+def test_pushes_of_the_start_in_another_sequence_lack_no_fill() -> None:
+    pushes = [match(0, 0, 1, type="open"), match(4, 4, 2), match(10, 6, 3), END]
+    for sequence in permutations(pushes):
+        state = PartState()
+        state.add_order(order(4), recovered=True)
+        for push in sequence:
+            state.push(ORDERS, push)
+        assert state.missing_fills() == []
+        assert sorted(each for each in told(state) if each != "order") == ["2", "3", "ended"]
 
 
 def test_only_the_latest_fills_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

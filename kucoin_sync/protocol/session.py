@@ -45,7 +45,6 @@ from .session_events import (
     Unsubscribed,
     Welcomed,
 )
-from .tunnels import Tunnels
 
 __all__ = ["Session"]
 
@@ -91,7 +90,7 @@ class Session:
         self._private = private
         self._opened = now
         self._commands = CommandQueue(ids, self.limits, now)
-        self._tunnels = Tunnels(self._commands)
+        self._tunnels: dict[str | None, int] = {}  # the open and wanted ones, each with the order of its open command
         self._active: set[TopicKey] = set()  # confirmed by the server, and not unsubscribed since
         self._wanted: set[TopicKey] = set()
         self._subscribed: set[TopicKey] = set()  # a subscribe was sent, and no unsubscribe since
@@ -100,11 +99,6 @@ class Session:
         #: `FrameReader.recognise`. Needs no lock. The caller sets `heartbeat.last_frame` if it returns pushes.
         self.recognise = self._reader.recognise
         self._urgent: list[bytes] = []  # frames that go ahead of all commands
-
-    def __repr__(self) -> str:
-        state = "lost" if self.lost else "welcomed" if self.welcomed else "opening"
-        counts = len(self._active & self._wanted), len(self._commands.sent), len(self._commands.waiting)
-        return "<Session {}: {} active, {} unanswered, {} queued>".format(state, *counts)
 
     @property
     def settled(self) -> bool:
@@ -130,7 +124,8 @@ class Session:
         asked = {key for command in self._commands.sent.values() if command.kind == "subscribe" for key in command.keys}
         unasked = [key for key in fresh if key not in self._active and key not in asked]
         for tunnel in dict.fromkeys(key.tunnel for key in unasked):
-            self._tunnels.open(tunnel)
+            if tunnel is not None and tunnel not in self._tunnels:
+                self._tunnels[tunnel] = self._commands.add_for_tunnel("openTunnel", tunnel)
             self._commands.add("subscribe", [key for key in unasked if key.tunnel == tunnel])
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
@@ -149,7 +144,8 @@ class Session:
         self._stop_wanting(inside)
         self._commands.remove("unsubscribe", inside)
         self._mark_unsubscribed(inside)
-        self._tunnels.close(tunnel)
+        if not self._commands.remove_unsent(self._tunnels.pop(tunnel)):
+            self._commands.add_for_tunnel("closeTunnel", tunnel)
 
     def _stop_wanting(self, keys: Sequence[TopicKey]) -> None:
         """Remove keys from the wanted ones and from queued subscribe commands."""
@@ -171,7 +167,9 @@ class Session:
             command.keys = tuple(key for key in command.keys if key not in self._wanted and key not in queued)
         elif command.kind == "subscribe":
             command.keys = self._still_wanted(command)
-        if command.keys or (command.kind.endswith("Tunnel") and self._tunnels.is_wanted(command)):
+        elif (command.kind == "openTunnel") == (command.tunnel in self._tunnels):  # it is still to be carried out
+            self._commands.put(command)
+        if command.keys:
             self._commands.put(command)
 
     def prove(self) -> int:
@@ -352,7 +350,8 @@ class Session:
         elif meaning == "pace" or (meaning == "busy" and command.refusals < TRIES - 1):
             self._postpone(command, now)
         elif command.kind == "openTunnel":
-            if self._tunnels.refused(command):
+            if self._tunnels.get(command.tunnel) == command.order:  # else it was closed meanwhile, or opened again
+                del self._tunnels[command.tunnel]
                 inside = [key for key in self._wanted if key.tunnel == command.tunnel]
                 self._refuse(inside, code, f"its tunnel {command.tunnel!r} was refused: {reason}")
         elif command.kind == "unsubscribe":

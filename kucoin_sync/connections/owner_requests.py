@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from ..exceptions import ConnectionFailed, KucoinSyncError
 from ..internal import backoff
@@ -11,12 +12,12 @@ from ..internal.resources import shortage_error
 __all__ = ["OwnerRequests"]
 
 
+@dataclass(eq=False, slots=True)
 class _Request:
-    def __init__(self, attempt: Callable[[], bool], due: float) -> None:
-        self.attempt = attempt
-        self.due = due
-        self.attempts = 0
-        self.delays: Iterator[float] = backoff.retry_delays()
+    attempt: Callable[[], bool]
+    due: float
+    attempts: int = 0
+    delays: Iterator[float] = field(default_factory=backoff.retry_delays)
 
 
 class OwnerRequests:

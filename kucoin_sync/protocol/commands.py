@@ -10,6 +10,7 @@ import bisect
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from ..internal.backoff import SlidingWindow
 from ..limits import Limits
@@ -24,6 +25,7 @@ _PING_RESERVE = 5
 _UNSUBSCRIBING = ("unsubscribe", "closeTunnel")
 
 
+@dataclass(eq=False, slots=True)
 class Command:
     """One command, which waits, is sent, and is answered.
 
@@ -31,18 +33,15 @@ class Command:
     After a command is sent, its keys may include unwanted ones, until an unsubscribe for them is sent.
     """
 
-    __slots__ = ("attempts", "deadline", "id", "keys", "keys_sent", "kind", "order", "refusals", "tunnel")
-
-    def __init__(self, kind: str, number: int, keys: tuple[TopicKey, ...], tunnel: str | None, order: int) -> None:
-        self.kind = kind
-        self.id = str(number)
-        self.keys = keys
-        self.tunnel = tunnel
-        self.order = order  # its position in the queue
-        self.attempts = 0  # how often it was sent without an answer
-        self.refusals = 0  # how often the server asked to send it later
-        self.keys_sent = 0  # number of keys when it was sent
-        self.deadline = 0.0
+    kind: str
+    id: str
+    keys: tuple[TopicKey, ...]
+    tunnel: str | None
+    order: int  # its position in the queue
+    attempts: int = 0  # how often it was sent without an answer
+    refusals: int = 0  # how often the server asked to send it later
+    keys_sent: int = 0  # number of keys when it was sent
+    deadline: float = 0.0
 
 
 class CommandQueue:
@@ -82,12 +81,12 @@ class CommandQueue:
         for _, joined in join((key.topic for key in keys), self._limits.topics_per_command):
             number = next(self._ids)
             command_keys = tuple(TopicKey(single, tunnel) for single in joined)
-            self.put(Command(kind, number, command_keys, tunnel, number if order is None else order))
+            self.put(Command(kind, str(number), command_keys, tunnel, number if order is None else order))
 
     def add_for_tunnel(self, kind: str, tunnel: str) -> int:
         """Queue a command without keys; return its position."""
         number = next(self._ids)
-        self.put(Command(kind, number, (), tunnel, number))
+        self.put(Command(kind, str(number), (), tunnel, number))
         return number
 
     def put(self, command: Command) -> None:

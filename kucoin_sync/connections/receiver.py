@@ -37,9 +37,10 @@ class ReceivingSource(ReconnectingSource):
             frames = transport.receive(deadline, now)
             now = time.monotonic()
             if not frames:
-                counts.unreadable += transport.take_skipped()
-                if transport.take_controls():
+                counts.unreadable += transport.skipped
+                if transport.controls:
                     self._process(session, frames, Arrival(self.epoch), now)
+                transport.skipped = transport.controls = 0
                 return now
             session.heartbeat.last_frame = now
             arrival = Arrival(self.epoch, time.time_ns(), self._payload_mismatch)

@@ -88,14 +88,16 @@ class WebSocketConnection:
 
     Attributes:
         woken: whether the waker ended the last `receive`.
+        controls: how many control frames came, which show that the peer is alive; the owner resets it.
+        skipped: how many messages were skipped, binary ones where text is expected; the owner resets it.
     """
 
     def __init__(
         self, connected: CancellableSocket, waker: Waker, limits: Limits, early: bytes = b"", *, binary: bool = False
     ) -> None:
         self.woken = False
-        self._controls = 0
-        self._skipped = 0
+        self.controls = 0
+        self.skipped = 0
         self._has_early = bool(early)
         self._socket = connected
         self._waker = waker
@@ -252,30 +254,20 @@ class WebSocketConnection:
         """Return whether unread bytes, or the end of the connection, are waiting for `receive`."""
         return self._has_early or self._failure is not None or bool(self._poller.wait(0.0)[0])
 
-    def take_controls(self) -> int:
-        """Return the number of control frames since the last call; they show that the peer is alive."""
-        count, self._controls = self._controls, 0
-        return count
-
-    def take_skipped(self) -> int:
-        """Return the number of messages that were skipped since the last call: binary ones where text is expected."""
-        count, self._skipped = self._skipped, 0
-        return count
-
     def send_text(self, data: bytes) -> None:
         """Send one text frame. If the socket is full, `receive` sends the rest."""
         self._framing.send(data)
         self._flush()
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
+    def close(self) -> None:
         """Send a close frame, as far as that is possible without waiting, and close the socket."""
-        self.send_close(code, reason)
+        self.send_close()
         self._socket.close()
 
-    def send_close(self, code: int = 1000, reason: str = "") -> None:
+    def send_close(self) -> None:
         """Send a close frame, as far as that is possible without waiting; `receive` raises once the peer answers it."""
         if self._failure is None:
-            self._framing.send_close(code, reason)
+            self._framing.send_close()
             self._flush()
 
     def after_fork(self) -> None:
@@ -346,7 +338,7 @@ class WebSocketConnection:
             self._closed_by_peer(taken.data)
             return False
         if opcode in (websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG):
-            self._controls += 1
+            self.controls += 1
             if len(self._framing.sent) > self._limits.frame_bytes:  # answers to many pings
                 self._flush()
             return self._failure is None
@@ -354,7 +346,7 @@ class WebSocketConnection:
         if opcode == websocket.ABNF.OPCODE_TEXT or self._binary:
             messages.append(bytes(taken.data))
         else:
-            self._skipped += 1
+            self.skipped += 1
         return True
 
     def _closed_by_peer(self, data: bytes) -> None:

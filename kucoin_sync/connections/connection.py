@@ -7,6 +7,7 @@ thread a `ReadLease`. Other threads give the session a command under the lock an
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from ..events import ConnectDelayed, Connected, Disconnected, Resubscribed, Retrying, ServerNotice
 from ..exceptions import CLOCK_REFUSED, AuthenticationError, ConnectionFailed, KucoinSyncError
 from ..net.connect_pace import connect_pace
+from ..net.handshake import SecretUrl
 from ..net.rest import Rest
 from ..net.websocket import ConnectionLost, WebSocketConnection
 from ..protocol.dialect import Server
@@ -187,8 +189,39 @@ class Connection(ReceivingSource):
         if self._rest is None:
             self._rest = options.rest(self._waker)
         servers = self._rest.servers(self._dialect, self.market, private=self.private)
-        site = f"{self._dialect.name} {self._dialect.site or options.endpoints.of(self.market)}"
-        per_minute = self._dialect.limits(options.limits, private=self.private).connections_per_minute
+        limits = self._dialect.limits(options.limits, private=self.private)
+        self._wait_for_pace(limits.connections_per_minute)
+        server = self._choose(servers)
+        self._host = urlsplit(server.endpoint).hostname or ""
+        self._transport = WebSocketConnection.connect(
+            SecretUrl(self._dialect.url(server, secrets.token_hex(8))),
+            waker=self._waker,
+            limits=options.limits,
+            context=options.context() if server.endpoint.startswith("wss:") else None,
+            proxy=options.proxy,
+            user_agent=options.user_agent,
+            binary=self._dialect.binary,
+        )
+        self._waker.begin(f"{self._host} has sent no welcome", "KuCoin may be busy: try again")
+        credentials = options.credentials() if self.private else None
+        session = Session(
+            self._dialect,
+            ids=self._owner.command_ids,
+            ping_interval=server.ping_interval,
+            ping_timeout=server.ping_timeout,
+            now=time.monotonic(),
+            private=self.private,
+            limits=limits,
+            login=self._dialect.login(credentials, self._rest.clock_ms) if credentials else None,
+        )
+        with self._lock:
+            session.subscribe(self._wanted)
+            self._again.clear()
+            self._session = session
+
+    def _wait_for_pace(self, per_minute: int) -> None:
+        """Wait until the limit of connections a minute allows another one."""
+        site = f"{self._dialect.name} {self._dialect.site or self._options.endpoints.of(self.market)}"
         delayed = False
         while (delay := connect_pace.delay(site, per_minute, time.monotonic())) > 0:
             if not delayed:
@@ -198,22 +231,6 @@ class Connection(ReceivingSource):
                 waits = f"{reason}, so that the next one waits for {delay:.1f} s"
                 self._waker.begin("no connection was dialled", waits)
             self._waker.pause(delay)
-        server = self._choose(servers)
-        self._host = urlsplit(server.endpoint).hostname or ""
-        self._transport = options.dial(self._dialect, server, self._waker)
-        self._waker.begin(f"{self._host} has sent no welcome", "KuCoin may be busy: try again")
-        session = options.session(
-            self._dialect,
-            server,
-            self._owner.command_ids,
-            time.monotonic(),
-            private=self.private,
-            clock_ms=self._rest.clock_ms,
-        )
-        with self._lock:
-            session.subscribe(self._wanted)
-            self._again.clear()
-            self._session = session
 
     def _choose(self, servers: Sequence[Server]) -> Server:
         """Return the server to try: one that no partner of this connection uses, until each of these has failed."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -12,9 +11,7 @@ from ..credentials import Credentials
 from ..limits import Limits
 from ..net.rest import Endpoints, Rest
 from ..net.waker import Waker
-from ..net.websocket import SecretUrl, WebSocketConnection
-from ..protocol.dialect import Dialect, Server
-from ..protocol.session import Session
+from ..protocol.dialect import Dialect
 from ..topics.grammar import dialect_of
 
 __all__ = ["ConnectionOptions"]
@@ -48,39 +45,4 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
             proxy=self.proxy,
             timeout=self.limits.step_timeout,
             user_agent=self.user_agent,
-        )
-
-    def dial(self, dialect: Dialect, server: Server, waker: Waker) -> WebSocketConnection:
-        """Connect to a server and do the WebSocket handshake."""
-        return WebSocketConnection.connect(
-            SecretUrl(dialect.url(server, secrets.token_hex(8))),
-            waker=waker,
-            limits=self.limits,
-            context=self.context() if server.endpoint.startswith("wss:") else None,
-            proxy=self.proxy,
-            user_agent=self.user_agent,
-            binary=dialect.binary,
-        )
-
-    def session(
-        self,
-        dialect: Dialect,
-        server: Server,
-        ids: Iterator[int],
-        now: float,
-        *,
-        private: bool,
-        clock_ms: Callable[[], int],
-    ) -> Session:
-        """Return a new session with a server; `ids` yields the numbers of its commands, `clock_ms` returns the time."""
-        credentials = self.credentials() if private else None
-        return Session(
-            dialect,
-            ids=ids,
-            ping_interval=server.ping_interval,
-            ping_timeout=server.ping_timeout,
-            now=now,
-            private=private,
-            limits=dialect.limits(self.limits, private=private),
-            login=dialect.login(credentials, clock_ms) if credentials else None,
         )

@@ -8,7 +8,8 @@ Pushes and REST rows come in any order. The merges:
 3. Balances are absolute. A push since the last cut is always later than any row; before that, only a row of a request
    that surely shows the end of the cut counts. The key has the account's id, not the currency alone. A push of an
    account of unknown kind waits until a row tells the kind of the account with that id.
-4. Positions are absolute, too, where a push or a row has the quantity. A partial push changes only what it tells.
+4. Positions are absolute, too, where a push or a row has the quantity. Only pushes are compared by their times: that of
+   a row is when REST answered. A partial push changes only what it tells.
 
 Pure: nothing here waits or reads a clock.
 """
@@ -58,6 +59,7 @@ class PartState:
         self.fills: dict[FillKey, AccountFill] = {}
         self.balances: dict[tuple[str, str], AccountBalance] = {}
         self.positions: dict[tuple[str, str], AccountPosition] = {}
+        self._position_ns: dict[tuple[str, str], int] = {}  # the newest time of a pushed position since the last cut
         self._unplaced: dict[tuple[str, str], AccountBalance] = {}  # pushed ones of accounts that are not known
         self._client_oids: dict[str, str] = {}  # client id -> id of the order that it names now
         self._earlier: dict[FillKey, AccountFill] = {}  # fills from before the start
@@ -80,6 +82,7 @@ class PartState:
         self.collecting = True
         self.fresh.clear()
         self.lacking.clear()
+        self._position_ns.clear()
 
     def proved(self) -> None:
         """Note that nothing is missing any more."""
@@ -141,7 +144,11 @@ class PartState:
     def _push_position(self, data: rows.Row, symbol: str | None) -> None:
         position = rows.position(data, symbol)
         if position is not None:
-            self._freshen((position.symbol, position.position_side))
+            key = position.symbol, position.position_side
+            if 0 < position.time_ns < self._position_ns.get(key, 0):
+                return  # a later push has come before
+            self._position_ns[key] = position.time_ns
+            self._freshen(key)
             self._set_position(position, recovered=False)
             return
         name, side = rows.text(data.get("symbol")) or symbol, rows.text(data.get("positionSide"))

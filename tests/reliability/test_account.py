@@ -76,7 +76,7 @@ def walk(seed: int, cuts: int, **odds: float) -> SimulatedAccount:
         account.connect(market)
     account.run(30.0)
     check()
-    assert account.reconciled > cuts // 2
+    assert account.reconciled > cuts // 3
     assert all(follower.live for follower in account.followers.values())
     assert not any(state.doubts for state in states)
     assert "unreadable" in odds or not [change for change in account.changes if change.kind == "unknown"]

@@ -206,8 +206,8 @@ class SimulatedAccount:
         rest_lag: what the account believes.
 
     Attributes:
-        odds: how often each of the following happens to a push: "repeated", "swapped" with the next one (of orders),
-            "lost" (of a match), "unreadable", or, to one of a position, "partial": one of the mark price follows.
+        odds: how often each of these happens to a push: "repeated", "swapped" with the next one if neither is of a
+            balance, "lost" if it is a match, "unreadable", or "partial": one of the mark price follows.
     """
 
     def __init__(self, seed: int, *, longest_lag: float = 3.0, rest_lag: float = 5.0) -> None:
@@ -294,11 +294,12 @@ class SimulatedAccount:
                 data = [data]
             brought += [SimpleNamespace(topic=push.topic, data=data, lost=0) for _ in range(copies)]
             if "/position" in push.topic and self._happens("partial"):
-                marks = {"markPrice": 1, "currentTimestamp": data["currentTimestamp"]}
+                marks = {"markPrice": 1, "currentTimestamp": push.data["currentTimestamp"]}
                 brought.append(SimpleNamespace(topic=push.topic, data=marks, lost=0))
         for place in range(1, len(brought)):
-            if all("tradeOrders" in push.topic for push in brought[place - 1 : place + 1]) and self._happens("swapped"):
-                brought[place - 1 : place + 1] = brought[place - 1 : place + 1][::-1]
+            pair = brought[place - 1 : place + 1]
+            if not any("ccount/" in push.topic for push in pair) and self._happens("swapped"):
+                brought[place - 1 : place + 1] = pair[::-1]
         return brought
 
     def _happens(self, name: str) -> bool:

@@ -522,6 +522,20 @@ def test_a_push_of_a_position_since_the_cut_wins_over_a_row() -> None:
     assert [(each.side, each.size, each.entry_price) for each in state.open_positions()] == [("short", 1, 9)]
 
 
+def test_an_older_push_of_a_position_changes_nothing() -> None:
+    state = started()
+    for quantity, ms in ((1, 5), (2, 4), (3, 5), (4, 0)):
+        stamp = {"currentTimestamp": 1_700_000_000_000 + ms} if ms else {}
+        state.push("/contract/position:XBTUSDTM", {"symbol": "XBTUSDTM", "currentQty": quantity, **stamp})
+        assert [each.size for each in state.open_positions()] == [1 if quantity == 2 else quantity]
+    state.cut()
+    state.set_positions([msgspec.structs.replace(POSITION, time_ns=9 * 10**18)])
+    state.push(
+        "/contract/position:XBTUSDTM", {"symbol": "XBTUSDTM", "currentQty": 5, "currentTimestamp": 1_700_000_000_001}
+    )
+    assert [each.size for each in state.open_positions()] == [5], "the time of a row is no measure"
+
+
 def test_a_flat_contract_is_no_position() -> None:
     state = started()
     state.push("/contract/position:XBTUSDTM", {"symbol": "XBTUSDTM", "currentQty": 0})

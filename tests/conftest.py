@@ -1,7 +1,7 @@
 """What holds for all tests, and the fixtures that several files use.
 
 Each fixture has one definition in all tests, so that its name means one thing. Where a file needs a local KuCoin of its
-own kind, it overrides `server_options`.
+own kind, it overrides `server_options`, and for the simulated exchange behind it `exchange_options`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 import random
+import select
 import socket
 import threading
 import time
@@ -19,22 +20,37 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import settings
 
-from kucoin_sync import Stream
+from kucoin_sync import Credentials, Event, Stream
+from kucoin_sync.connections.manager import SubscriptionManager
 from kucoin_sync.net.connect_pace import connect_pace
-from kucoin_sync.testing import FaultProxy, KucoinServer, local_kucoin
+from kucoin_sync.net.socket import CancellableSocket
+from kucoin_sync.net.waker import Poller, Waker
+from kucoin_sync.testing import Exchange, FaultProxy, KucoinServer, LiveExchange, local_kucoin
 
 from .reliability.feed import CANARIES, CLASSIC, TOKEN, UTA, Feed
+from .support.dialling import SocketPair
+from .support.keys import KEY, PASSPHRASE, SECRET
 from .support.processes import EndingOnce
 from .support.selection import examples, first, sample_of_rows
-from .support.sockets import open_descriptors
+from .support.sockets import open_descriptors, tcp_pair
+from .support.sources import Connection
 from .support.streams import Events, MakeProxy, MakeServer, MakeStream
-from .support.threads import until
+from .support.threads import LIMIT, until
+
+if TYPE_CHECKING:  # these need packages that few tests use
+    from kucoin_sync.contrib.web import WebFeed
+    from kucoin_sync.relay import Relay, RelayStream
+
+    from .support.redis import LocalRedis
+    from .support.relays import MakeReader, MakeRelay, RelayProcess
+    from .support.uta import UtaServer
+    from .testing.server_client import Client
 
 #: The fixtures that every test in a folder uses.
 USED_IN = {
@@ -144,6 +160,42 @@ def make_server(nothing_left_behind: None, servers: list[KucoinServer]) -> Itera
 @pytest.fixture
 def server(make_server: MakeServer, server_options: dict[str, Any]) -> KucoinServer:
     return make_server(**server_options)
+
+
+@pytest.fixture
+def exchange_options() -> dict[str, Any]:
+    """The options of `exchange`; a file or a class overrides this."""
+    return {}
+
+
+@pytest.fixture
+def exchange(exchange_options: dict[str, Any]) -> Exchange:
+    """A simulated exchange that stands still until the test moves it."""
+    return Exchange(**exchange_options)
+
+
+@pytest.fixture
+def live_exchange(server: KucoinServer) -> LiveExchange:
+    """The exchange of the local KuCoin, each of whose actions is pushed at once."""
+    return LiveExchange(server)
+
+
+@pytest.fixture
+def peer(server: KucoinServer) -> Iterator[Client]:
+    """A client of the local KuCoin that sends and receives single messages."""
+    from .testing.server_client import client
+
+    with client(server) as peer:
+        yield peer
+
+
+@pytest.fixture
+def uta(nothing_left_behind: None) -> Iterator[UtaServer]:
+    """A small server of the UTA feed."""
+    from .support.uta import UtaServer
+
+    with UtaServer() as server:
+        yield server
 
 
 @pytest.fixture
@@ -290,3 +342,171 @@ def ending_once(monkeypatch: pytest.MonkeyPatch) -> EndingOnce:
         return ["--seconds", str(seconds)]
 
     return options
+
+
+@pytest.fixture
+def redis(nothing_left_behind: None) -> Iterator[LocalRedis]:
+    """A Redis that trims its streams to the entry."""
+    from .support.redis import LocalRedis
+
+    with LocalRedis(["--stream-node-max-entries", "1"]) as redis:
+        yield redis
+
+
+@pytest.fixture
+def make_relay(server: KucoinServer, redis: LocalRedis) -> Iterator[MakeRelay]:
+    """Make relays, start them and wait until they hold the lease, unless `wait` is False; close them after the test."""
+    from kucoin_sync.relay import Relay
+
+    made: list[tuple[Relay, Stream]] = []
+
+    def make(*, wait: bool = True, credentials: Any = None, url: str = "", **options: Any) -> Relay:
+        stream = Stream(**{**server.stream_options, "credentials": credentials})
+        relay = Relay(stream, url or redis.url, **options)
+        made.append((relay, stream))
+        relay.start()
+        assert not wait or relay.wait_lease(30)
+        return relay
+
+    yield make
+    for relay, stream in made:
+        relay.close()
+        stream.close()
+
+
+@pytest.fixture
+def make_reader(redis: LocalRedis, events: Events) -> Iterator[MakeReader]:
+    """Make readers, which are closed after the test."""
+    from kucoin_sync.relay import RelayStream
+
+    made: list[RelayStream] = []
+
+    def make(url: str = "", **options: Any) -> RelayStream:
+        made.append(RelayStream(url or redis.url, **{"on_event": events, **options}))
+        return made[-1]
+
+    yield make
+    for reader in made:
+        reader.close()
+
+
+@pytest.fixture
+def relay(make_relay: MakeRelay) -> Relay:
+    return make_relay()
+
+
+@pytest.fixture
+def reader(relay: Relay, make_reader: MakeReader) -> RelayStream:
+    return make_reader()
+
+
+@pytest.fixture
+def short_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make readers' requests for topics expire soon after the last renewal."""
+    monkeypatch.setattr("kucoin_sync.relay.source._WANTED_SECONDS", 4)
+    monkeypatch.setattr("kucoin_sync.relay.source._RENEW_SECONDS", 0.2)
+
+
+@pytest.fixture
+def run_relay(server: KucoinServer, redis: LocalRedis) -> Iterator[Callable[..., RelayProcess]]:
+    """Run relays in processes of their own, which are killed after the test."""
+    from .support.relays import RelayProcess
+
+    made: list[RelayProcess] = []
+
+    def run(*arguments: str) -> RelayProcess:
+        made.append(RelayProcess(redis.url, server, *arguments))
+        return made[-1]
+
+    yield run
+    for process in made:
+        process.end()
+
+
+@pytest.fixture
+def web_settings(server: KucoinServer) -> dict[str, Any]:
+    """Settings, without a prefix, for the local KuCoin."""
+    uta = {name.upper(): url for name, url in server.uta_urls.items()}
+    rest = {"REST_URL": server.rest_url, "FUTURES_REST_URL": server.futures_rest_url}
+    return {"REDIS_URL": "", "PROXY": "", **rest, **uta}
+
+
+@pytest.fixture
+def make_feed(web_settings: dict[str, Any]) -> Iterator[Callable[..., WebFeed]]:
+    """Make feeds with the settings and further ones; close them after the test."""
+    from kucoin_sync.contrib.options import Options
+    from kucoin_sync.contrib.web import WebFeed
+
+    made: list[WebFeed] = []
+
+    def make(**more: Any) -> WebFeed:
+        made.append(WebFeed(Options.read({**web_settings, **more})))
+        return made[-1]
+
+    yield make
+    for feed in made:
+        feed.close()
+
+
+@pytest.fixture
+def credentials() -> Credentials:
+    return Credentials(KEY, SECRET, PASSPHRASE)
+
+
+@pytest.fixture
+def waker() -> Iterator[Waker]:
+    made = Waker()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def socket_pair(waker: Waker) -> Iterator[SocketPair]:
+    """A cancellable socket and the socket at its other end."""
+    ours, theirs = tcp_pair()
+    ours.setblocking(False)
+    made = CancellableSocket(ours, waker, time.monotonic() + LIMIT, "the peer")
+    yield made, theirs
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture
+def poll_begun(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """An event that is set when a wait begins."""
+    begun = threading.Event()
+    wait = Poller.wait
+
+    def noting(*arguments: Any) -> tuple[int, bool]:
+        begun.set()
+        return wait(*arguments)
+
+    monkeypatch.setattr(Poller, "wait", noting)
+    return begun
+
+
+@pytest.fixture(params=["poll", "select"])
+def way_of_waiting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait with `poll`, and with `select` as on systems without `poll`."""
+    if request.param == "select":
+        monkeypatch.delattr(select, "poll")
+
+
+@pytest.fixture(params=["plain", "tls"])
+def secure(request: pytest.FixtureRequest) -> bool:
+    tls: bool = request.param == "tls"
+    return tls
+
+
+@pytest.fixture
+def emitted() -> list[Event]:
+    """The events that were emitted."""
+    return []
+
+
+@pytest.fixture
+def subscription_manager(monkeypatch: pytest.MonkeyPatch, emitted: list[Event]) -> SubscriptionManager:
+    """A subscription manager whose connections do what the test says."""
+    monkeypatch.setattr(Connection, "made", [])
+    make: Any = Connection
+    return SubscriptionManager(make, lambda *_: 300, emitted.append)

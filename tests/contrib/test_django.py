@@ -28,6 +28,7 @@ from kucoin_sync.contrib.django.views import EventsView
 from kucoin_sync.relay import RelayStream
 from kucoin_sync.testing import KucoinServer
 
+from ..support.streams import gone
 from ..support.threads import LIMIT, Task, until
 from . import django_settings
 from .parser import EventParser
@@ -42,25 +43,21 @@ Configure = Callable[..., None]
 
 
 @pytest.fixture
-def configure(settings: dict[str, Any]) -> Iterator[Configure]:
+def configure(web_settings: dict[str, Any]) -> Iterator[Configure]:
     """Change the settings until the end of the test."""
     with contextlib.ExitStack() as stack:
 
         def configure(**more: Any) -> None:
-            stack.enter_context(override_settings(KUCOIN_SYNC={**settings, **more}))
+            stack.enter_context(override_settings(KUCOIN_SYNC={**web_settings, **more}))
 
         yield configure
 
 
 @pytest.fixture
-def browser(configure: Configure, client: Client) -> Client:
+def django_browser(configure: Configure, client: Client) -> Client:
     """A test client for the tests' project, which may read all tickers of the local KuCoin."""
     configure(ALLOWED_TOPICS=["/market/ticker:*"])
     return client
-
-
-def gone(server: KucoinServer, topic: str) -> None:
-    server.wait_for(lambda s: not any(topic in each.topics for each in s.connections), LIMIT, "the end of a topic")
 
 
 def events_of(response: Any) -> Iterator[Any]:
@@ -167,8 +164,8 @@ def test_without_django_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatc
 # Views
 
 
-def test_a_browser_gets_events(server: KucoinServer, browser: Client) -> None:
-    response = browser.get("/live/BTC-USDT", headers={"Accept-Encoding": "gzip"})
+def test_a_browser_gets_events(server: KucoinServer, django_browser: Client) -> None:
+    response = django_browser.get("/live/BTC-USDT", headers={"Accept-Encoding": "gzip"})
     assert response.status_code == 200
     assert response["Content-Type"] == "text/event-stream; charset=utf-8"
     assert response["Cache-Control"] == "no-cache"
@@ -195,32 +192,32 @@ def test_a_browser_gets_the_uta_feed(server: KucoinServer, configure: Configure,
     assert server.requests == [], "it needs no REST"
 
 
-def test_a_view_may_have_several_topics_of_the_address(server: KucoinServer, browser: Client) -> None:
-    response = browser.get("/pair/BTC-USDT/ETH-USDT")
+def test_a_view_may_have_several_topics_of_the_address(server: KucoinServer, django_browser: Client) -> None:
+    response = django_browser.get("/pair/BTC-USDT/ETH-USDT")
     (connection,) = server.connections
     assert connection.topics == {TICKER, "/market/ticker:ETH-USDT"}
     response.close()
 
 
-def test_a_response_that_nobody_reads_leaves_nothing_behind(server: KucoinServer, browser: Client) -> None:
-    response = browser.get("/live/BTC-USDT")
+def test_a_response_that_nobody_reads_leaves_nothing_behind(server: KucoinServer, django_browser: Client) -> None:
+    response = django_browser.get("/live/BTC-USDT")
     server.wait_subscribed(TICKER, timeout=LIMIT)
     response.close()
     gone(server, TICKER)
 
 
 def test_a_head_request_gets_no_body_and_leaves_no_subscription(
-    server: KucoinServer, browser: Client, rf: RequestFactory
+    server: KucoinServer, django_browser: Client, rf: RequestFactory
 ) -> None:
     response = feed.sse(rf.head("/"), TICKER)
     assert list(response) == [b""], "a server may look for the end of it"
     assert response["Content-Type"] == "text/event-stream; charset=utf-8"
     gone(server, TICKER)
-    assert browser.head("/live/BTC-USDT").status_code == 200
+    assert django_browser.head("/live/BTC-USDT").status_code == 200
 
 
 def test_a_connected_browser_occupies_no_database_connection(
-    server: KucoinServer, browser: Client, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: KucoinServer, django_browser: Client, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db.sqlite3")}
     connections = ConnectionHandler({"default": database})
@@ -234,19 +231,19 @@ def test_a_connected_browser_occupies_no_database_connection(
     response.close()
 
 
-def test_last_values_are_the_newest_and_share_one_subscription(server: KucoinServer, browser: Client) -> None:
+def test_last_values_are_the_newest_and_share_one_subscription(server: KucoinServer, django_browser: Client) -> None:
     other = Task(Client().get, "/last/ETH-USDT")  # there is a connection then, however slow the machine is
     server.wait_subscribed("/market/ticker:ETH-USDT", timeout=LIMIT)
     server.publish("/market/ticker:ETH-USDT", {"n": 7})
     assert other.result().json() == {"n": 7}
-    assert browser.get("/soon/BTC-USDT").status_code == 504
+    assert django_browser.get("/soon/BTC-USDT").status_code == 504
     first = Task(Client().get, "/last/BTC-USDT")
     server.wait_subscribed(TICKER, timeout=LIMIT)
     for number in range(5):
         server.publish(TICKER, {"n": number})
     assert first.result().status_code == 200
-    until(lambda: browser.get("/last/BTC-USDT").json() == {"n": 4}, "the newest is not the last value")
-    assert browser.get("/last/BTC-USDT").json() == {"n": 4}, "it stays"
+    until(lambda: django_browser.get("/last/BTC-USDT").json() == {"n": 4}, "the newest is not the last value")
+    assert django_browser.get("/last/BTC-USDT").json() == {"n": 4}, "it stays"
     assert feed.client.stats()["subscriptions"] == 2, "one for each topic"
 
 
@@ -318,20 +315,22 @@ def test_other_errors_are_not_changed(client: Client) -> None:
 
 
 def test_under_asgi_sse_raises_instead_of_collecting_events_forever(
-    server: KucoinServer, browser: Client, async_rf: AsyncRequestFactory
+    server: KucoinServer, django_browser: Client, async_rf: AsyncRequestFactory
 ) -> None:
     with pytest.raises(ImproperlyConfigured, match="serve this view with WSGI, such as gunicorn"):
         EventsView.as_view(topics=TICKER)(async_rf.get("/"))
     assert server.requests == []
 
 
-def test_closing_ends_what_browsers_get_and_the_next_use_begins_again(server: KucoinServer, browser: Client) -> None:
-    response = browser.get("/live/BTC-USDT")
+def test_closing_ends_what_browsers_get_and_the_next_use_begins_again(
+    server: KucoinServer, django_browser: Client
+) -> None:
+    response = django_browser.get("/live/BTC-USDT")
     rest = Task(list, response.streaming_content)
     feed.close()
     assert rest.result()[0].startswith(b"retry:")
     feed.close()  # once more does nothing
-    with contextlib.closing(browser.get("/live/BTC-USDT")) as again:
+    with contextlib.closing(django_browser.get("/live/BTC-USDT")) as again:
         assert again.status_code == 200
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,12 +22,6 @@ TICKER = "/market/ticker:BTC-USDT"
 needs_redis = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 
-@pytest.fixture
-def redis(nothing_left_behind: None) -> Iterator[LocalRedis]:
-    with LocalRedis() as redis:
-        yield redis
-
-
 def handlers() -> list[Any]:
     return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
@@ -36,7 +29,7 @@ def handlers() -> list[Any]:
 @needs_redis
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_passes_on_what_is_named_until_a_signal_and_restores_what_signals_did(
-    server: KucoinServer, redis: LocalRedis, settings: dict[str, Any], number: signal.Signals
+    server: KucoinServer, redis: LocalRedis, web_settings: dict[str, Any], number: signal.Signals
 ) -> None:
     said: list[str] = []
     before = handlers()
@@ -48,7 +41,7 @@ def test_it_passes_on_what_is_named_until_a_signal_and_restores_what_signals_did
         os.kill(os.getpid(), number)
 
     ending = Task(end)
-    run_feed(Options.read({**settings, "REDIS_URL": redis.url, "TOPICS": [TICKER]}), said.append)
+    run_feed(Options.read({**web_settings, "REDIS_URL": redis.url, "TOPICS": [TICKER]}), said.append)
     ending.result()
     assert handlers() == before
     assert said[0].startswith("lease taken: this relay passes the feed on")
@@ -58,12 +51,12 @@ def test_it_passes_on_what_is_named_until_a_signal_and_restores_what_signals_did
 
 @needs_redis
 def test_it_restores_signal_handlers_that_python_has_not_set(
-    redis: LocalRedis, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    redis: LocalRedis, web_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Relay, "run", interrupt)
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        run_feed(Options.read({**settings, "REDIS_URL": redis.url}), str)
+        run_feed(Options.read({**web_settings, "REDIS_URL": redis.url}), str)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -71,11 +64,11 @@ def test_it_restores_signal_handlers_that_python_has_not_set(
 
 @needs_redis
 def test_off_the_main_thread_it_touches_no_signals(
-    redis: LocalRedis, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    redis: LocalRedis, web_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Relay, "run", interrupt)
     said: list[str] = []
-    Task(run_feed, Options.read({**settings, "REDIS_URL": redis.url}), said.append).result()
+    Task(run_feed, Options.read({**web_settings, "REDIS_URL": redis.url}), said.append).result()
     assert said == ["0 messages passed on, 0 dropped"]
 
 
@@ -83,24 +76,26 @@ def interrupt(_: Relay) -> None:
     raise KeyboardInterrupt
 
 
-def test_without_a_redis_it_says_what_to_set(settings: dict[str, Any]) -> None:
+def test_without_a_redis_it_says_what_to_set(web_settings: dict[str, Any]) -> None:
     with pytest.raises(
         ConnectionFailed, match="set REDIS_URL in the settings of kucoin_sync, or KUCOIN_SYNC_REDIS_URL"
     ):
-        run_feed(Options.read(settings), str)
+        run_feed(Options.read(web_settings), str)
 
 
-def test_a_topic_that_can_not_be_passed_on_is_an_error(settings: dict[str, Any]) -> None:
-    options = Options.read({**settings, "REDIS_URL": "redis://localhost", "TOPICS": ["/account/balance"]})
+def test_a_topic_that_can_not_be_passed_on_is_an_error(web_settings: dict[str, Any]) -> None:
+    options = Options.read({**web_settings, "REDIS_URL": "redis://localhost", "TOPICS": ["/account/balance"]})
     before = handlers()
     with pytest.raises(InvalidTopic, match="/account/balance can't be passed on"):
         run_feed(options, str)
     assert handlers() == before
 
 
-def test_without_redis_py_the_error_names_the_extra(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_py_the_error_names_the_extra(
+    web_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in [name for name in sys.modules if name.startswith("kucoin_sync.relay")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConnectionFailed, match=r"pip install 'kucoin-sync\[redis\]'"):
-        run_feed(Options.read({**settings, "REDIS_URL": "redis://localhost"}), str)
+        run_feed(Options.read({**web_settings, "REDIS_URL": "redis://localhost"}), str)

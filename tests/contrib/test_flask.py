@@ -23,6 +23,7 @@ from kucoin_sync.relay import RelayStream
 from kucoin_sync.testing import KucoinServer
 
 from ..support.redis import MISSING, LocalRedis
+from ..support.streams import gone
 from ..support.threads import LIMIT, Task, until
 from .parser import EventParser
 
@@ -32,13 +33,13 @@ kucoin = KucoinSync()
 
 
 @pytest.fixture
-def make_app(settings: dict[str, Any]) -> Iterator[MakeApp]:
+def make_app(web_settings: dict[str, Any]) -> Iterator[MakeApp]:
     """Make applications by a factory, as larger ones do; their feeds are closed after the test."""
     made: list[Flask] = []
 
     def make(**more: Any) -> Flask:
         app = Flask(__name__)
-        app.config.update({f"KUCOIN_SYNC_{name}": value for name, value in {**settings, **more}.items()})
+        app.config.update({f"KUCOIN_SYNC_{name}": value for name, value in {**web_settings, **more}.items()})
         app.config["TESTING"] = True
         kucoin.init_app(app)
         made.append(app)
@@ -67,12 +68,8 @@ def make_app(settings: dict[str, Any]) -> Iterator[MakeApp]:
 
 
 @pytest.fixture
-def browser(make_app: MakeApp) -> FlaskClient:
+def flask_browser(make_app: MakeApp) -> FlaskClient:
     return make_app(ALLOWED_TOPICS=["/market/ticker:*"]).test_client()
-
-
-def gone(server: KucoinServer, topic: str) -> None:
-    server.wait_for(lambda s: not any(topic in each.topics for each in s.connections), LIMIT, "the end of a topic")
 
 
 def test_no_connection_is_opened_before_the_first_request(server: KucoinServer, make_app: MakeApp) -> None:
@@ -81,9 +78,9 @@ def test_no_connection_is_opened_before_the_first_request(server: KucoinServer, 
     assert server.requests == []
 
 
-def test_the_application_may_be_passed_to_the_constructor(settings: dict[str, Any]) -> None:
+def test_the_application_may_be_passed_to_the_constructor(web_settings: dict[str, Any]) -> None:
     app = Flask(__name__)
-    app.config.update({f"KUCOIN_SYNC_{name}": value for name, value in settings.items()})
+    app.config.update({f"KUCOIN_SYNC_{name}": value for name, value in web_settings.items()})
     extension = KucoinSync(app)
     with app.app_context():
         assert extension.feed is app.extensions["kucoin_sync"]
@@ -104,8 +101,8 @@ def test_a_misspelt_setting_is_an_error_that_names_the_right_one() -> None:
         KucoinSync(app)
 
 
-def test_a_browser_gets_events(server: KucoinServer, browser: FlaskClient) -> None:
-    response = browser.get("/live/BTC-USDT")
+def test_a_browser_gets_events(server: KucoinServer, flask_browser: FlaskClient) -> None:
+    response = flask_browser.get("/live/BTC-USDT")
     assert response.status_code == 200
     assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     assert response.headers["Cache-Control"] == "no-cache"
@@ -146,27 +143,31 @@ def test_a_browser_gets_the_uta_feed(server: KucoinServer, make_app: MakeApp) ->
     assert server.requests == [], "it needs no REST"
 
 
-def test_a_head_request_leaves_no_subscription(server: KucoinServer, browser: FlaskClient) -> None:
-    response = browser.head("/live/BTC-USDT")
+def test_a_head_request_leaves_no_subscription(server: KucoinServer, flask_browser: FlaskClient) -> None:
+    response = flask_browser.head("/live/BTC-USDT")
     assert (response.status_code, response.data) == (200, b"")
     response.close()  # as every server does
     gone(server, TICKER)
 
 
-def test_last_values_are_the_newest_and_share_one_subscription(server: KucoinServer, browser: FlaskClient) -> None:
-    other = Task(browser.application.test_client().get, "/last/ETH-USDT")  # there is a connection then
+def test_last_values_are_the_newest_and_share_one_subscription(
+    server: KucoinServer, flask_browser: FlaskClient
+) -> None:
+    other = Task(flask_browser.application.test_client().get, "/last/ETH-USDT")  # there is a connection then
     server.wait_subscribed("/market/ticker:ETH-USDT", timeout=LIMIT)
     server.publish("/market/ticker:ETH-USDT", {"n": 7})
     assert other.result().json == {"n": 7}
-    assert browser.get("/soon/BTC-USDT").status_code == 504
-    first = Task(browser.application.test_client().get, "/last/BTC-USDT")
+    assert flask_browser.get("/soon/BTC-USDT").status_code == 504
+    first = Task(flask_browser.application.test_client().get, "/last/BTC-USDT")
     server.wait_subscribed(TICKER, timeout=LIMIT)
     for number in range(5):
         server.publish(TICKER, {"n": number})
     assert first.result().status_code == 200
-    until(lambda: browser.get("/last/BTC-USDT").json == {"n": 4}, "the newest is not the last value")
-    assert browser.get("/last/BTC-USDT").json == {"n": 4}, "it stays"
-    assert browser.application.extensions["kucoin_sync"].client.stats()["subscriptions"] == 2, "one for each topic"
+    until(lambda: flask_browser.get("/last/BTC-USDT").json == {"n": 4}, "the newest is not the last value")
+    assert flask_browser.get("/last/BTC-USDT").json == {"n": 4}, "it stays"
+    assert flask_browser.application.extensions["kucoin_sync"].client.stats()["subscriptions"] == 2, (
+        "one for each topic"
+    )
 
 
 @pytest.mark.parametrize(

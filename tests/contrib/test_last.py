@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from kucoin_sync import Limits, Stream, StreamClosed, SubscriptionRejected
+from kucoin_sync import Stream, StreamClosed, SubscriptionRejected
 from kucoin_sync.contrib.last import LastValues
 from kucoin_sync.testing import KucoinServer
 
+from ..support.streams import MakeStream
 from ..support.threads import LIMIT, Task, until
 
 A, B, C = ("/market/ticker:A-USDT", "/market/ticker:B-USDT", "/market/ticker:C-USDT")
 
 
 @pytest.fixture
-def stream(server: KucoinServer) -> Iterator[Stream]:
-    with Stream(**server.stream_options, limits=Limits(connections_per_minute=100_000)) as stream:
-        yield stream
-
-
-@pytest.fixture
-def values(stream: Stream) -> LastValues:
+def last_values(stream: Stream) -> LastValues:
     return LastValues(lambda: stream, 2)
 
 
@@ -40,54 +34,58 @@ def until_newest(values: LastValues, topic: str, number: int) -> None:
 
 
 def test_it_waits_for_the_first_and_then_has_the_newest_at_once(
-    server: KucoinServer, stream: Stream, values: LastValues
+    server: KucoinServer, stream: Stream, last_values: LastValues
 ) -> None:
-    assert get(values, server, A, 1) == {"n": 1}
+    assert get(last_values, server, A, 1) == {"n": 1}
     for number in range(2, 6):
         server.publish(A, {"n": number})
-    until_newest(values, A, 5)
-    assert values.get(A, 0.0).data == {"n": 5}, "again"
+    until_newest(last_values, A, 5)
+    assert last_values.get(A, 0.0).data == {"n": 5}, "again"
     assert stream.stats()["subscriptions"] == 1
 
 
-def test_concurrent_first_readers_get_the_same_message(server: KucoinServer, values: LastValues) -> None:
-    readers = [Task(values.get, A, LIMIT) for _ in range(5)]
+def test_concurrent_first_readers_get_the_same_message(server: KucoinServer, last_values: LastValues) -> None:
+    readers = [Task(last_values.get, A, LIMIT) for _ in range(5)]
     server.wait_subscribed(A, timeout=LIMIT)
     server.publish(A, {"n": 1})
     assert [reader.result().data for reader in readers] == [{"n": 1}] * 5
     readers[0].result().data.clear()
-    values.get(A, LIMIT)["data"]["n"] = 7
-    assert values.get(A, LIMIT).data == readers[1].result().data == {"n": 1}, "each gets one of its own"
+    last_values.get(A, LIMIT)["data"]["n"] = 7
+    assert last_values.get(A, LIMIT).data == readers[1].result().data == {"n": 1}, "each gets one of its own"
 
 
-def test_the_newest_is_the_newest_of_all_subjects(server: KucoinServer, stream: Stream, values: LastValues) -> None:
-    assert get(values, server, A, 1) == {"n": 1}
+def test_the_newest_is_the_newest_of_all_subjects(
+    server: KucoinServer, stream: Stream, last_values: LastValues
+) -> None:
+    assert get(last_values, server, A, 1) == {"n": 1}
     for number, subject in ((2, "x"), (3, "y"), (4, "x")):  # "x" keeps its place before "y"
         before = stream.stats()["messages"]
         server.publish(A, {"n": number}, subject)
         until(lambda before=before: stream.stats()["messages"] > before, "it did not come")
-    until_newest(values, A, 4)
+    until_newest(last_values, A, 4)
 
 
-def test_each_reader_gets_a_timeout_if_no_message_arrives(values: LastValues) -> None:
-    first = Task(values.get, A, 0.3)
-    for reader in (first, Task(values.get, A, 0.05)):
+def test_each_reader_gets_a_timeout_if_no_message_arrives(last_values: LastValues) -> None:
+    first = Task(last_values.get, A, 0.3)
+    for reader in (first, Task(last_values.get, A, 0.05)):
         with pytest.raises(TimeoutError):
             reader.result()
 
 
-def test_the_least_recently_read_topic_is_evicted(server: KucoinServer, values: LastValues) -> None:
+def test_the_least_recently_read_topic_is_evicted(server: KucoinServer, last_values: LastValues) -> None:
     for topic in (A, B, A, C):
-        get(values, server, topic, 1)
+        get(last_values, server, topic, 1)
     server.wait_for(lambda s: s.connections[0].topics == {A, C}, LIMIT, "the end of B")
-    assert get(values, server, B, 2) == {"n": 2}
+    assert get(last_values, server, B, 2) == {"n": 2}
 
 
-def test_a_waiting_reader_of_an_evicted_topic_subscribes_it_again(server: KucoinServer, values: LastValues) -> None:
-    waiting = Task(values.get, A, LIMIT)
+def test_a_waiting_reader_of_an_evicted_topic_subscribes_it_again(
+    server: KucoinServer, last_values: LastValues
+) -> None:
+    waiting = Task(last_values.get, A, LIMIT)
     server.wait_subscribed(A, timeout=LIMIT)
     for topic in (B, C):
-        get(values, server, topic, 1)
+        get(last_values, server, topic, 1)
     while not waiting.done.wait(0.02):
         server.publish(A, {"n": 7})
     assert waiting.result().data == {"n": 7}
@@ -112,41 +110,39 @@ def test_a_topic_evicted_while_it_is_being_subscribed_is_closed(server: KucoinSe
     assert stream.stats()["subscriptions"] == 2
 
 
-def test_a_cut_does_not_make_it_wait(server: KucoinServer, stream: Stream, values: LastValues) -> None:
-    get(values, server, A, 1)
+def test_a_cut_does_not_make_it_wait(server: KucoinServer, stream: Stream, last_values: LastValues) -> None:
+    get(last_values, server, A, 1)
     server.drop_connections()
     until(lambda: stream.stats()["disconnects"], "the cut was not noticed")
-    assert values.get(A, 0.0).data == {"n": 1}, "how old it is, received_ns tells"
+    assert last_values.get(A, 0.0).data == {"n": 1}, "how old it is, received_ns tells"
     server.wait_subscribed(A, timeout=LIMIT)
     server.publish(A, {"n": 2})
-    until_newest(values, A, 2)
+    until_newest(last_values, A, 2)
 
 
-def test_the_next_reader_retries_a_topic_that_kucoin_refused(server: KucoinServer, values: LastValues) -> None:
+def test_the_next_reader_retries_a_topic_that_kucoin_refused(server: KucoinServer, last_values: LastValues) -> None:
     server.reject_next(404, "no such topic")
     with pytest.raises(SubscriptionRejected):
-        values.get(A, LIMIT)
-    assert get(values, server, A, 1) == {"n": 1}
+        last_values.get(A, LIMIT)
+    assert get(last_values, server, A, 1) == {"n": 1}
 
 
-def test_a_topic_that_is_refused_later_has_no_value(server: KucoinServer, values: LastValues) -> None:
-    get(values, server, A, 1)
+def test_a_topic_that_is_refused_later_has_no_value(server: KucoinServer, last_values: LastValues) -> None:
+    get(last_values, server, A, 1)
     server.reject_next(404, "no such topic any more")
     server.drop_connections()
 
     def reason() -> Any:
         try:
-            values.get(A, 0.0)
+            last_values.get(A, 0.0)
         except SubscriptionRejected as error:
             return error
 
     assert "no such topic any more" in str(until(reason, "it was not refused"))
-    assert get(values, server, A, 2) == {"n": 2}
+    assert get(last_values, server, A, 2) == {"n": 2}
 
 
-def test_a_closed_client_is_an_error_and_a_new_one_is_taken(
-    server: KucoinServer, make_stream: Callable[..., Stream]
-) -> None:
+def test_a_closed_client_is_an_error_and_a_new_one_is_taken(server: KucoinServer, make_stream: MakeStream) -> None:
     streams = [make_stream(), make_stream()]
     values = LastValues(lambda: streams[0], 2)
     get(values, server, A, 1)

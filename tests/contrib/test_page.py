@@ -30,16 +30,8 @@ STATE = "document.querySelector('#state').textContent"
 
 
 @pytest.fixture
-def server(nothing_left_behind: None) -> Iterator[KucoinServer]:
-    """A local KuCoin whose market moves when the test moves it."""
-    with KucoinServer(exchange=Exchange(SYMBOLS)) as server:
-        yield server
-    server.check()
-
-
-@pytest.fixture
-def market(server: KucoinServer) -> LiveExchange:
-    return LiveExchange(server)
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange(SYMBOLS)}
 
 
 @contextmanager
@@ -58,19 +50,21 @@ def serving(app: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def make_app(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def make_example(web_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Make the example's application."""
     monkeypatch.syspath_prepend(EXAMPLES)
     import flask_sse
 
     def make(**more: Any) -> Any:
-        return flask_sse.create_app(**{f"KUCOIN_SYNC_{name}": value for name, value in {**settings, **more}.items()})
+        return flask_sse.create_app(
+            **{f"KUCOIN_SYNC_{name}": value for name, value in {**web_settings, **more}.items()}
+        )
 
     return make
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Chromium]:
+def chromium(tmp_path: Path) -> Iterator[Chromium]:
     with Chromium(tmp_path) as browser:
         yield browser
     requests = "process_request_thread"  # as the threads of requests are named; each has a socket until its end
@@ -96,14 +90,18 @@ def free(server: KucoinServer) -> bool:
 
 
 def test_tickers_and_ladder_move_and_a_closed_tab_is_noticed(
-    server: KucoinServer, market: LiveExchange, make_app: Callable[..., Any], browser: Chromium, tmp_path: Path
+    server: KucoinServer,
+    live_exchange: LiveExchange,
+    make_example: Callable[..., Any],
+    chromium: Chromium,
+    tmp_path: Path,
 ) -> None:
-    with serving(make_app()) as url:
-        tab = browser.open(url)
-        wait_live(tab, market)
+    with serving(make_example()) as url:
+        tab = chromium.open(url)
+        wait_live(tab, live_exchange)
         first = tab.evaluate(PRICES), tab.evaluate(LADDER)
-        assert str(market.level2("BTC-USDT")[1][0][0]) in first[1], "the best bid"
-        market.run(400)
+        assert str(live_exchange.level2("BTC-USDT")[1][0][0]) in first[1], "the best bid"
+        live_exchange.run(400)
         tab.wait(f"({PRICES}) != {first[0]!r} && ({LADDER}) != {first[1]!r}", "prices or ladder stay")
         tab.save_picture(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 20_000
@@ -121,11 +119,11 @@ def test_tickers_and_ladder_move_and_a_closed_tab_is_noticed(
 
 
 def test_a_closed_tab_is_noticed_in_a_market_at_rest(
-    server: KucoinServer, market: LiveExchange, make_app: Callable[..., Any], browser: Chromium
+    server: KucoinServer, live_exchange: LiveExchange, make_example: Callable[..., Any], chromium: Chromium
 ) -> None:
-    with serving(make_app()) as url:
-        tab = browser.open(url)
-        wait_live(tab, market)
+    with serving(make_example()) as url:
+        tab = chromium.open(url)
+        wait_live(tab, live_exchange)
         began = time.monotonic()
         tab.close()
         server.wait_for(free, LIMIT, "the end of all subscriptions")
@@ -133,29 +131,29 @@ def test_a_closed_tab_is_noticed_in_a_market_at_rest(
 
 
 def test_the_page_says_when_it_is_not_live(
-    market: LiveExchange, make_app: Callable[..., Any], browser: Chromium, tmp_path: Path
+    live_exchange: LiveExchange, make_example: Callable[..., Any], chromium: Chromium, tmp_path: Path
 ) -> None:
-    with serving(make_app()) as url:
-        tab = browser.open(url)
-        wait_live(tab, market)
+    with serving(make_example()) as url:
+        tab = chromium.open(url)
+        wait_live(tab, live_exchange)
         tab.wait(f"({STATE}).startsWith('no news for ')")
         tab.save_picture(tmp_path / "stale.png")
-        wait_live(tab, market)
+        wait_live(tab, live_exchange)
     tab.wait(f"({STATE}) == 'connection lost; reconnecting'")
     assert tab.evaluate("document.body.dataset.state") == "reconnecting"
 
 
 def test_the_page_says_that_it_is_refused_and_comes_back(
-    market: LiveExchange, make_app: Callable[..., Any], browser: Chromium
+    live_exchange: LiveExchange, make_example: Callable[..., Any], chromium: Chromium
 ) -> None:
-    with serving(make_app(MAX_STREAMS=1)) as url:
-        first = browser.open(url)
-        wait_live(first, market)
-        second = browser.open(url)
+    with serving(make_example(MAX_STREAMS=1)) as url:
+        first = chromium.open(url)
+        wait_live(first, live_exchange)
+        second = chromium.open(url)
         second.wait(f"({STATE}) == 'the server has refused; trying again'")
         first.close()
         second.wait(f"({STATE}) != 'the server has refused; trying again'")
-        wait_live(second, market)
+        wait_live(second, live_exchange)
 
 
 def _subscribed(server: KucoinServer) -> set[str]:
@@ -163,7 +161,7 @@ def _subscribed(server: KucoinServer) -> set[str]:
 
 
 def test_the_script_of_the_readme_shows_prices_of_the_application_of_the_readme(
-    server: KucoinServer, market: LiveExchange, browser: Chromium, monkeypatch: pytest.MonkeyPatch
+    server: KucoinServer, live_exchange: LiveExchange, chromium: Chromium, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUCOIN_SYNC_REST_URL", server.rest_url)
     monkeypatch.setenv("KUCOIN_SYNC_FUTURES_REST_URL", server.futures_rest_url)
@@ -172,11 +170,11 @@ def test_the_script_of_the_readme_shows_prices_of_the_application_of_the_readme(
     namespace: dict[str, Any] = {"__name__": "readme"}
     exec(compile(application, "the README", "exec"), namespace)
     with serving(namespace["app"]) as url:
-        tab = browser.open(f"{url}static/none")  # a page of the same address
+        tab = chromium.open(f"{url}static/none")  # a page of the same address
         tab.evaluate("globalThis.logged = []; console.log = (...texts) => logged.push(...texts); 0")
         tab.evaluate(f"{script}; 0")
         server.wait_subscribed(TICKER, timeout=LIMIT)
-        market.step(50)
+        live_exchange.step(50)
         tab.wait("logged.some(text => Number(text) > 1000)", "no price was logged")
         tab.close()
         server.wait_for(free, LIMIT, "the end of all subscriptions")

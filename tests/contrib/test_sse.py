@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from kucoin_sync.contrib import sse
 from kucoin_sync.contrib.sse import EventStream, encode
 from kucoin_sync.testing import KucoinServer
 
+from ..support.streams import gone
 from ..support.threads import LIMIT, Task, until
 from .parser import EventParser, Received
 
@@ -32,12 +32,6 @@ HOSTILE = [
     " leading and trailing blanks  ",
     "x" * 100_000,
 ]
-
-
-@pytest.fixture
-def stream(server: KucoinServer) -> Iterator[Stream]:
-    with Stream(**server.stream_options) as stream:
-        yield stream
 
 
 class Browser:
@@ -77,11 +71,6 @@ def without_symbol(got: Received) -> Any:
     if isinstance(data, dict):
         assert data.pop("symbol") == "BTC-USDT"
     return data
-
-
-def gone(server: KucoinServer, topic: str = TICKER) -> None:
-    """Wait until no connection subscribes a topic."""
-    server.wait_for(lambda s: not any(topic in each.topics for each in s.connections), LIMIT, "the end of a topic")
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -197,7 +186,7 @@ def test_in_silence_it_sends_comments(server: KucoinServer, stream: Stream) -> N
     assert parser.feed(b"".join(chunks)) == []
     assert parser.comments == ["nothing new"] * 2
     events.close()
-    gone(server)
+    gone(server, TICKER)
 
 
 def test_it_refuses_a_keep_alive_that_is_not_positive(stream: Stream) -> None:
@@ -214,7 +203,7 @@ def test_several_subscriptions_are_one_stream_of_events(server: KucoinServer, st
         server.publish(MATCH, {"n": number}, "match")
         assert browser.next_data() == {"n": number}
     events.close()
-    gone(server)
+    gone(server, TICKER)
     gone(server, MATCH)
 
 
@@ -320,7 +309,7 @@ def test_it_unsubscribes_when_it_is_closed_whether_or_not_it_was_begun(server: K
             next(events)
         server.wait_subscribed(TICKER)
         events.close()
-        gone(server)
+        gone(server, TICKER)
         events.close()
         assert closed == [1]
         assert Browser(events).rest() == []

@@ -10,15 +10,15 @@ import pytest
 
 from kucoin_sync import AuthenticationError, Client, ConnectionFailed, StreamClosed
 from kucoin_sync.contrib.options import InvalidSetting, Options
-from kucoin_sync.contrib.web import Refused
+from kucoin_sync.contrib.web import Refused, WebFeed
 from kucoin_sync.testing import KucoinServer
 
 from ..support.forks import child
 from ..support.threads import LIMIT, Task
-from .conftest import MakeFeed
 
 TICKER = "/market/ticker:BTC-USDT"
 OTHER = "/market/ticker:ETH-USDT"
+MakeFeed = Callable[..., WebFeed]
 
 
 def refused(call: Callable[..., Any], *args: Any, **options: Any) -> Refused:

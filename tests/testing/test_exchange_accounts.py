@@ -13,8 +13,8 @@ FEE = Decimal("0.001")
 
 
 @pytest.fixture
-def exchange() -> Exchange:
-    return Exchange((SYMBOL, "KCS-BTC"), seed=21, accounts=("alice", "bob"))
+def exchange_options() -> dict[str, Any]:
+    return {"symbols": (SYMBOL, "KCS-BTC"), "seed": 21, "accounts": ("alice", "bob")}
 
 
 def orders(pushes: list[Push], topic: str = "/spotMarket/tradeOrdersV2") -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ LOT = Decimal("0.001")
 
 
 @pytest.fixture
-def exchange() -> Exchange:
-    return Exchange((SYMBOL, "ETHUSDTM"), seed=31)
+def exchange_options() -> dict[str, Any]:
+    return {"symbols": (SYMBOL, "ETHUSDTM"), "seed": 31}
 
 
 def orders(pushes: list[Push]) -> list[dict[str, Any]]:

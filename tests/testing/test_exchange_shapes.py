@@ -220,21 +220,21 @@ def session() -> list[Push]:
 
 
 @pytest.fixture(scope="module")
-def pushes() -> list[Push]:
+def classic_pushes() -> list[Push]:
     """The classic feed's pushes of a session."""
     return [push for push in session() if not push.topic.startswith("/uta/")]
 
 
-def test_every_push_has_the_shape_of_its_topic_and_subject(pushes: list[Push]) -> None:
-    for push in pushes:
+def test_every_push_has_the_shape_of_its_topic_and_subject(classic_pushes: list[Push]) -> None:
+    for push in classic_pushes:
         shapes = SHAPES[key_of(push)]
         if isinstance(shapes, dict):
             shapes = shapes[push.data["type"]]
         assert any(fits(push.data, shape) for shape in shapes), push
 
 
-def test_every_push_has_the_envelope_of_its_topic(pushes: list[Push]) -> None:
-    for push in pushes:
+def test_every_push_has_the_envelope_of_its_topic(classic_pushes: list[Push]) -> None:
+    for push in classic_pushes:
         expected = EXTRAS.get(key_of(push)[0], PRIVATE if push.private else {})
         assert fits(dict(push.extra), expected), push
         message = push.message()
@@ -248,31 +248,31 @@ def test_every_push_has_the_envelope_of_its_topic(pushes: list[Push]) -> None:
         assert push.private == (push.user is not None) == (message.get("channelType") == "private")
 
 
-def test_every_topic_and_every_kind_of_event_came_up(pushes: list[Push]) -> None:
-    assert {key_of(push) for push in pushes} == SHAPES.keys()
+def test_every_topic_and_every_kind_of_event_came_up(classic_pushes: list[Push]) -> None:
+    assert {key_of(push) for push in classic_pushes} == SHAPES.keys()
     for key, shapes in SHAPES.items():
         if isinstance(shapes, dict):
-            assert {push.data["type"] for push in pushes if key_of(push) == key} == shapes.keys()
+            assert {push.data["type"] for push in classic_pushes if key_of(push) == key} == shapes.keys()
 
 
 @pytest.mark.parametrize("topic", ["BTC-USDT", "USDS", "PoW"])
-def test_a_market_snapshot_keeps_the_topic_of_the_market(pushes: list[Push], topic: str) -> None:
-    snapshots = [push for push in pushes if push.topic == f"/market/snapshot:{topic}"]
+def test_a_market_snapshot_keeps_the_topic_of_the_market(classic_pushes: list[Push], topic: str) -> None:
+    snapshots = [push for push in classic_pushes if push.topic == f"/market/snapshot:{topic}"]
     assert [push.data["data"]["symbol"] for push in snapshots] == ["BTC-USDT"]
 
 
-def test_the_ticker_of_all_names_the_symbol_in_its_subject(pushes: list[Push]) -> None:
-    assert [p.subject for p in pushes if p.topic == "/market/ticker:all"] == ["BTC-USDT", "KCS-BTC"]
+def test_the_ticker_of_all_names_the_symbol_in_its_subject(classic_pushes: list[Push]) -> None:
+    assert [p.subject for p in classic_pushes if p.topic == "/market/ticker:all"] == ["BTC-USDT", "KCS-BTC"]
 
 
-def test_a_hidden_order_is_told_without_price_and_size(pushes: list[Push]) -> None:
+def test_a_hidden_order_is_told_without_price_and_size(classic_pushes: list[Push]) -> None:
     for family, subject in (("/market/level3", "trade.l3open"), ("/spotMarket/level3", "open")):
-        hidden = [p.data for p in pushes if key_of(p) == (family, subject) and p.data["price"] == ""]
+        hidden = [p.data for p in classic_pushes if key_of(p) == (family, subject) and p.data["price"] == ""]
         assert hidden
         assert {data["size"] for data in hidden} == {"0"}
 
 
-def test_the_times_are_in_the_units_of_their_topics(pushes: list[Push]) -> None:
+def test_the_times_are_in_the_units_of_their_topics(classic_pushes: list[Push]) -> None:
     magnitudes = {
         ("/market/ticker", "trade.ticker", "Time"): 10**12,
         ("/market/level2", "trade.l2update", "time"): 10**12,
@@ -285,6 +285,6 @@ def test_the_times_are_in_the_units_of_their_topics(pushes: list[Push]) -> None:
         ("/contractMarket/tradeOrders", "symbolOrderChange", "orderTime"): 10**18,
     }
     for (family, subject, field), magnitude in magnitudes.items():
-        times = [int(p.data[field]) for p in pushes if key_of(p) == (family, subject)]
+        times = [int(p.data[field]) for p in classic_pushes if key_of(p) == (family, subject)]
         assert times
         assert all(1 < time / magnitude < 2 for time in times)

@@ -11,8 +11,8 @@ SYMBOL = "BTC-USDT"
 
 
 @pytest.fixture
-def exchange() -> Exchange:
-    return Exchange((SYMBOL,), seed=21, accounts=("alice", "bob"))
+def exchange_options() -> dict[str, Any]:
+    return {"symbols": (SYMBOL,), "seed": 21, "accounts": ("alice", "bob")}
 
 
 def best(exchange: Exchange) -> tuple[Decimal, Decimal]:

@@ -21,21 +21,7 @@ from ..support.sockets import HOST, Peer, drain, refusing_port, reset, tcp_pair
 from ..support.threads import LIMIT
 
 TICKER = "/market/ticker:BTC-USDT"
-
-
-def open_sockets() -> set[str]:
-    if not os.path.isdir("/proc/self/fd"):
-        return set()
-    names = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
-    return {f"{name} {os.readlink(name)}" for name in names if os.path.exists(name) and "socket" in os.readlink(name)}
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    before = open_sockets()
-    yield
-    assert "kucoin-fault-proxy" not in [thread.name for thread in threading.enumerate()]
-    assert open_sockets() <= before
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
 class Both:
@@ -55,7 +41,7 @@ class Both:
 
 
 @pytest.fixture
-def both(nothing_left_behind: None) -> Iterator[Both]:
+def both() -> Iterator[Both]:
     with ExitStack() as stack:
         yield Both(stack)
 

@@ -17,14 +17,8 @@ SPOT, FUTURES = "BTC-USDT", "XBTUSDTM"
 
 
 @pytest.fixture
-def server() -> Iterator[KucoinServer]:
-    with KucoinServer(exchange=Exchange([SPOT, FUTURES], seed=5)) as server:
-        yield server
-
-
-@pytest.fixture
-def exchange(server: KucoinServer) -> LiveExchange:
-    return LiveExchange(server)
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange([SPOT, FUTURES], seed=5)}
 
 
 @pytest.fixture
@@ -54,18 +48,20 @@ def ids(rows: list[dict[str, Any]]) -> list[str]:
     return [row["id"] for row in rows]
 
 
-def test_balances_are_those_of_the_exchange(get: Any, exchange: LiveExchange) -> None:
-    orders(exchange, 1)
+def test_balances_are_those_of_the_exchange(get: Any, live_exchange: LiveExchange) -> None:
+    orders(live_exchange, 1)
     rows = get("/api/v1/accounts")
-    assert {row["currency"]: (Decimal(row["available"]), Decimal(row["holds"])) for row in rows} == exchange.balances()
+    assert {
+        row["currency"]: (Decimal(row["available"]), Decimal(row["holds"])) for row in rows
+    } == live_exchange.balances()
     assert {row["type"] for row in rows} == {"trade"}
     assert [row["currency"] for row in get("/api/v1/accounts", currency="BTC")] == ["BTC"]
     assert get("/api/v1/accounts", type="main") == []
 
 
-def test_open_orders_are_listed_whole_and_in_pages(get: Any, exchange: LiveExchange) -> None:
-    placed = orders(exchange, 3)
-    exchange.reduce(placed[0], "0.0005")
+def test_open_orders_are_listed_whole_and_in_pages(get: Any, live_exchange: LiveExchange) -> None:
+    placed = orders(live_exchange, 3)
+    live_exchange.reduce(placed[0], "0.0005")
     assert get("/api/v1/hf/orders/active/symbols") == {"symbols": [SPOT]}
     whole = get("/api/v1/hf/orders/active", symbol=SPOT)
     assert set(ids(whole)) == set(placed)
@@ -77,11 +73,11 @@ def test_open_orders_are_listed_whole_and_in_pages(get: Any, exchange: LiveExcha
         get("/api/v1/hf/orders/active/page")
 
 
-def test_ended_orders_and_fills_come_newest_first_in_pages_by_last_id(get: Any, exchange: LiveExchange) -> None:
-    bought = exchange.place(SPOT, "buy", "0.0001")
-    canceled = orders(exchange, 3)
+def test_ended_orders_and_fills_come_newest_first_in_pages_by_last_id(get: Any, live_exchange: LiveExchange) -> None:
+    bought = live_exchange.place(SPOT, "buy", "0.0001")
+    canceled = orders(live_exchange, 3)
     for order in canceled:
-        exchange.cancel(order)
+        live_exchange.cancel(order)
     first = get("/api/v1/hf/orders/done", symbol=SPOT, limit=3)
     rest = get("/api/v1/hf/orders/done", symbol=SPOT, limit=3, lastId=first["lastId"])
     assert [*ids(first["items"]), *ids(rest["items"])] == [*reversed(canceled), bought]
@@ -96,22 +92,22 @@ def test_ended_orders_and_fills_come_newest_first_in_pages_by_last_id(get: Any, 
     assert get("/api/v1/hf/orders/done", symbol=SPOT, lastId=3)["items"] == []
 
 
-def test_the_ledger_names_order_and_trade(get: Any, exchange: LiveExchange) -> None:
-    bought = exchange.place(SPOT, "buy", "0.0001")
+def test_the_ledger_names_order_and_trade(get: Any, live_exchange: LiveExchange) -> None:
+    bought = live_exchange.place(SPOT, "buy", "0.0001")
     entries = get("/api/v1/hf/accounts/ledgers")
     assert {entry["currency"] for entry in entries} == {"BTC", "USDT"}
     assert all(bought in entry["context"] and SPOT in entry["context"] for entry in entries)
     usdt = get("/api/v1/hf/accounts/ledgers", currency="USDT")
-    assert Decimal(usdt[0]["balance"]) == sum(exchange.balances()["USDT"])
+    assert Decimal(usdt[0]["balance"]) == sum(live_exchange.balances()["USDT"])
 
 
-def test_one_order_is_found_by_its_id(get: Any, exchange: LiveExchange) -> None:
-    [order] = orders(exchange, 1)
+def test_one_order_is_found_by_its_id(get: Any, live_exchange: LiveExchange) -> None:
+    [order] = orders(live_exchange, 1)
     assert get(f"/api/v1/hf/orders/{order}", symbol=SPOT)["active"] is True
     for path in (f"/api/v1/hf/orders/{order}", "/api/v1/hf/orders/none"):
         with pytest.raises(RestError, match="order not exist"):
             get(path, symbol="ETH-USDT")
-    future = exchange.place(FUTURES, "buy", 1, "1")
+    future = live_exchange.place(FUTURES, "buy", 1, "1")
     assert get(f"futures:/api/v1/orders/{future}")["status"] == "open"
     with pytest.raises(RestError, match="100001"):
         get("futures:/api/v1/orders/none")
@@ -119,9 +115,9 @@ def test_one_order_is_found_by_its_id(get: Any, exchange: LiveExchange) -> None:
         get("/api/v1/orders/none")
 
 
-def test_futures_have_lists_without_a_symbol(get: Any, exchange: LiveExchange) -> None:
-    resting = exchange.place(FUTURES, "buy", 4, "1")
-    sold = exchange.place(FUTURES, "sell", 3)
+def test_futures_have_lists_without_a_symbol(get: Any, live_exchange: LiveExchange) -> None:
+    resting = live_exchange.place(FUTURES, "buy", 4, "1")
+    sold = live_exchange.place(FUTURES, "sell", 3)
     assert ids(get("futures:/api/v1/orders", status="active")["items"]) == [resting]
     assert ids(get("futures:/api/v1/orders")["items"]) == ids(get("futures:/api/v1/recentDoneOrders")) == [sold]
     quick = get("futures:/api/v1/recentFills")
@@ -130,12 +126,12 @@ def test_futures_have_lists_without_a_symbol(get: Any, exchange: LiveExchange) -
     [position] = get("futures:/api/v1/positions")
     assert (position["symbol"], position["currentQty"], position["isOpen"]) == (FUTURES, -3, True)
     assert get("futures:/api/v2/position", symbol="ETHUSDTM") == []
-    exchange.place(FUTURES, "buy", 3)
+    live_exchange.place(FUTURES, "buy", 3)
     assert get("futures:/api/v1/positions") == []
 
 
-def test_the_wallet_is_that_of_the_currency_that_is_asked_for(get: Any, exchange: LiveExchange) -> None:
-    exchange.place(FUTURES, "buy", 4, "1")
+def test_the_wallet_is_that_of_the_currency_that_is_asked_for(get: Any, live_exchange: LiveExchange) -> None:
+    live_exchange.place(FUTURES, "buy", 4, "1")
     data = get("futures:/api/v1/account-overview", currency="USDT")
     assert data["accountEquity"] == 500_000 and 0 < data["orderMargin"] < 1
     assert data["availableBalance"] + data["orderMargin"] == pytest.approx(500_000)
@@ -150,12 +146,12 @@ def test_the_margin_accounts_are_there_and_empty(get: Any) -> None:
     assert get("/api/v3/hf/margin/orders/done")["items"] == get("/api/v3/hf/margin/fills")["items"] == []
 
 
-def test_rest_shows_the_account_as_it_was(server: KucoinServer, get: Any, exchange: LiveExchange) -> None:
-    orders(exchange, 1)
+def test_rest_shows_the_account_as_it_was(server: KucoinServer, get: Any, live_exchange: LiveExchange) -> None:
+    orders(live_exchange, 1)
     server.advance(2.0)
-    before = exchange.balances()
-    exchange.place(SPOT, "buy", "0.001", 60_500)
-    exchange.place(FUTURES, "buy", 1)
+    before = live_exchange.balances()
+    live_exchange.place(SPOT, "buy", "0.001", 60_500)
+    live_exchange.place(FUTURES, "buy", 1)
     server.lag_rest(1.0)
     rows = get("/api/v1/accounts")
     assert {row["currency"]: (Decimal(row["available"]), Decimal(row["holds"])) for row in rows} == before
@@ -166,6 +162,6 @@ def test_rest_shows_the_account_as_it_was(server: KucoinServer, get: Any, exchan
     assert len(get("futures:/api/v1/positions")) == 1
 
 
-def test_another_users_account_is_another(server: KucoinServer, get: Any, exchange: LiveExchange) -> None:
-    exchange.place(SPOT, "buy", "0.001", 60_000, user="")
+def test_another_users_account_is_another(server: KucoinServer, get: Any, live_exchange: LiveExchange) -> None:
+    live_exchange.place(SPOT, "buy", "0.001", 60_000, user="")
     assert get("/api/v1/hf/orders/active/symbols") == {"symbols": []}

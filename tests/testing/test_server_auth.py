@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -20,9 +19,8 @@ NOW_MS = 1_700_000_000_000
 
 
 @pytest.fixture
-def server() -> Iterator[KucoinServer]:
-    with KucoinServer(clock=lambda: NOW) as server:
-        yield server
+def server_options() -> dict[str, Any]:
+    return {"clock": lambda: NOW}
 
 
 def ask(server: KucoinServer, headers: dict[str, str], *, futures: bool = False) -> tuple[int, Any]:

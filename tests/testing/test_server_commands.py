@@ -1,7 +1,6 @@
 """The conversation over a WebSocket: welcome, ping, subscribe, unsubscribe, and every error frame."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,18 +12,6 @@ from kucoin_sync.testing.server import KucoinServer, ServerLimits
 from .server_client import Client, client, token_of, websocket
 
 TICKER = "/market/ticker:BTC-USDT"
-
-
-@pytest.fixture
-def server() -> Iterator[KucoinServer]:
-    with KucoinServer() as server:
-        yield server
-
-
-@pytest.fixture
-def peer(server: KucoinServer) -> Iterator[Client]:
-    with client(server) as peer:
-        yield peer
 
 
 def error(code: int, text: str, command_id: str | None = "1") -> dict[str, Any]:

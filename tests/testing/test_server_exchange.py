@@ -1,7 +1,6 @@
 """The simulated exchange behind the local server: its feeds, its snapshots, and the two of them in step."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,15 +14,8 @@ LEVEL2 = "/market/level2:BTC-USDT"
 
 
 @pytest.fixture
-def server() -> Iterator[KucoinServer]:
-    with KucoinServer(exchange=Exchange(("BTC-USDT", "XBTUSDTM"))) as server:
-        yield server
-
-
-@pytest.fixture
-def peer(server: KucoinServer) -> Iterator[Client]:
-    with client(server) as peer:
-        yield peer
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange(("BTC-USDT", "XBTUSDTM"))}
 
 
 def test_steps_reach_those_who_subscribed(server: KucoinServer, peer: Client) -> None:

@@ -1,6 +1,5 @@
 """REST's histories: what happened on the exchange, as late as the server is told to be, within the quotas."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,10 +29,8 @@ def time() -> Time:
 
 
 @pytest.fixture
-def server(time: Time) -> Iterator[KucoinServer]:
-    exchange = Exchange((SPOT, FUTURES), seed=1, levels=300)
-    with KucoinServer(exchange=exchange, monotonic=time) as server:
-        yield server
+def server_options(time: Time) -> dict[str, Any]:
+    return {"exchange": Exchange((SPOT, FUTURES), seed=1, levels=300), "monotonic": time}
 
 
 def trade(server: KucoinServer, symbol: str, count: int = 1) -> None:

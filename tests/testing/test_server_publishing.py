@@ -4,7 +4,6 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,18 +18,6 @@ from kucoin_sync.testing.server.frames import close_frame, frame
 from .server_client import Client, client, raw_client
 
 TICKER = "/market/ticker:BTC-USDT"
-
-
-@pytest.fixture
-def server() -> Iterator[KucoinServer]:
-    with KucoinServer() as server:
-        yield server
-
-
-@pytest.fixture
-def peer(server: KucoinServer) -> Iterator[Client]:
-    with client(server) as peer:
-        yield peer
 
 
 def test_a_push_has_kucoins_envelope(server: KucoinServer, peer: Client) -> None:

@@ -4,7 +4,6 @@ import json
 import operator
 import re
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,18 +16,6 @@ from .server_client import Client, client, http, raw_client, raw_handshake, toke
 
 TICKER = "/market/ticker:BTC-USDT"
 ACK = {"id": "1", "type": "ack"}
-
-
-@pytest.fixture
-def server() -> Iterator[KucoinServer]:
-    with KucoinServer() as server:
-        yield server
-
-
-@pytest.fixture
-def peer(server: KucoinServer) -> Iterator[Client]:
-    with client(server) as peer:
-        yield peer
 
 
 def url_of(server: KucoinServer) -> str:

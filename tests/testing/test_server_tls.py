@@ -26,11 +26,10 @@ def authority() -> Any:
 
 
 @pytest.fixture
-def server(authority: Any) -> Iterator[KucoinServer]:
+def server_options(authority: Any) -> dict[str, Any]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with KucoinServer(tls=context, send_timeout=1.0) as server:
-        yield server
+    return {"tls": context, "send_timeout": 1.0}
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def trust(authority: Any) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def peer(server: KucoinServer, authority: Any, trust: ssl.SSLContext) -> Iterator[Client]:
+def tls_peer(server: KucoinServer, authority: Any, trust: ssl.SSLContext) -> Iterator[Client]:
     with authority.cert_pem.tempfile() as path, requests.Session() as session:
         session.trust_env = False
         session.verify = path
@@ -58,22 +57,22 @@ def peer(server: KucoinServer, authority: Any, trust: ssl.SSLContext) -> Iterato
         yield peer
 
 
-def test_it_speaks_https_and_wss(server: KucoinServer, peer: Client) -> None:
+def test_it_speaks_https_and_wss(server: KucoinServer, tls_peer: Client) -> None:
     assert server.rest_url.startswith("https://")
-    assert peer.subscribe(TICKER)["type"] == "ack"
+    assert tls_peer.subscribe(TICKER)["type"] == "ack"
     assert server.publish_many(Pushed(TICKER, [n, "x" * 500]) for n in range(2000)) == 2000
-    assert [peer.recv()["data"][0] for _ in range(2000)] == list(range(2000))
-    assert peer.is_silent()
+    assert [tls_peer.recv()["data"][0] for _ in range(2000)] == list(range(2000))
+    assert tls_peer.is_silent()
 
 
-def test_a_large_push_and_large_commands_pass_each_other(server: KucoinServer, peer: Client) -> None:
-    peer.subscribe(TICKER)
-    peer.socket.send(json.dumps({"id": "1", "type": "ping", "pad": "x" * 1_000_000}))
+def test_a_large_push_and_large_commands_pass_each_other(server: KucoinServer, tls_peer: Client) -> None:
+    tls_peer.subscribe(TICKER)
+    tls_peer.socket.send(json.dumps({"id": "1", "type": "ping", "pad": "x" * 1_000_000}))
     assert server.publish(TICKER, "y" * 1_000_000) == 1
-    assert {peer.recv()["type"], peer.recv()["type"]} == {"pong", "message"}
+    assert {tls_peer.recv()["type"], tls_peer.recv()["type"]} == {"pong", "message"}
 
 
-def test_stopping_is_immediate(server: KucoinServer, peer: Client) -> None:
+def test_stopping_is_immediate(server: KucoinServer, tls_peer: Client) -> None:
     with socket.create_connection(("127.0.0.1", int(server.rest_url.rpartition(":")[2]))) as silent:
         silent.sendall(b"\x16")  # the beginning of a handshake
         server.stop()
@@ -81,7 +80,7 @@ def test_stopping_is_immediate(server: KucoinServer, peer: Client) -> None:
         with contextlib.suppress(ConnectionResetError):
             assert silent.recv(1) == b""
     with pytest.raises(Exception, match="no close frame"):
-        peer.socket.recv(5)
+        tls_peer.socket.recv(5)
 
 
 def test_a_client_that_does_not_trust_it_is_no_error(server: KucoinServer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,12 +15,6 @@ from tests.testing.uta_client import auth_of, uta_client
 
 ACK = {"id": "1", "result": True}
 INVALID = {"id": "1", "result": False, "message": "invalid request data"}
-
-
-@pytest.fixture
-def server() -> Iterator[KucoinServer]:
-    with KucoinServer() as server:
-        yield server
 
 
 # Session

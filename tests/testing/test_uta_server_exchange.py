@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -20,9 +19,8 @@ BOOK = "/uta/obu.SPOT:BTC-USDT_increment@10ms"
 
 
 @pytest.fixture
-def server() -> Iterator[KucoinServer]:
-    with KucoinServer(exchange=Exchange((SPOT, FUTURES), levels=60)) as server:
-        yield server
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange((SPOT, FUTURES), levels=60)}
 
 
 class Book:

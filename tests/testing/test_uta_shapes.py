@@ -47,28 +47,28 @@ SHAPES["positionAll.FUTURES"] = SHAPES["positionAll.UNIFIED"]
 
 
 @pytest.fixture(scope="module")
-def pushes() -> list[Push]:
+def uta_pushes() -> list[Push]:
     return [push for push in session() if push.topic.startswith("/uta/")]
 
 
-def test_every_push_has_the_shape_of_its_subject(pushes: list[Push]) -> None:
-    for push in pushes:
+def test_every_push_has_the_shape_of_its_subject(uta_pushes: list[Push]) -> None:
+    for push in uta_pushes:
         data = push.data
         if push.subject == "execution.lite.UNIFIED":
             data = {name: value for name, value in data.items() if name != "ti"}  # text or number
         assert fits(data, SHAPES[push.subject]), push
 
 
-def test_every_subject_and_every_kind_of_event_came_up(pushes: list[Push]) -> None:
-    assert {push.subject for push in pushes} == SHAPES.keys()
-    orders = {(push.data["eT"], push.data["os"]) for push in pushes if push.subject == "orderAll.UNIFIED"}
+def test_every_subject_and_every_kind_of_event_came_up(uta_pushes: list[Push]) -> None:
+    assert {push.subject for push in uta_pushes} == SHAPES.keys()
+    orders = {(push.data["eT"], push.data["os"]) for push in uta_pushes if push.subject == "orderAll.UNIFIED"}
     assert orders >= {
         ("OPEN", 0), ("TRIGGER", 1), ("CANCEL", 5), ("OPEN", 2), ("UPDATE", 2), ("MATCH", 4), ("FILL", 3),
     }  # fmt: skip
 
 
-def test_every_push_has_the_envelope_of_its_subject(pushes: list[Push]) -> None:
-    for push in pushes:
+def test_every_push_has_the_envelope_of_its_subject(uta_pushes: list[Push]) -> None:
+    for push in uta_pushes:
         message = push.message()
         expected = {"T": str, "P": int, "d": type(push.data)}
         if push.subject.startswith("obu"):
@@ -80,8 +80,8 @@ def test_every_push_has_the_envelope_of_its_subject(pushes: list[Push]) -> None:
                                                           or "/uta/position" in push.topic)  # fmt: skip
 
 
-def test_the_times_are_in_nanoseconds(pushes: list[Push]) -> None:
-    for push in pushes:
+def test_the_times_are_in_nanoseconds(uta_pushes: list[Push]) -> None:
+    for push in uta_pushes:
         assert 10**18 < push.extra["P"] < 10**19
         for name in ("M", "U") if isinstance(push.data, dict) else ():
             assert 10**18 < push.data.get(name, push.extra["P"]) <= push.extra["P"]

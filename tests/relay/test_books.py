@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +15,6 @@ from kucoin_sync import (
     BookNotReady,
     BookResyncing,
     ConnectionFailed,
-    Credentials,
     KucoinSyncError,
     LocalBook,
     Message,
@@ -33,13 +33,23 @@ from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.books import is_true
 from ..support.redis import LocalRedis
-from ..support.relays import KEY, MakeReader, MakeRelay
+from ..support.relays import MakeReader, MakeRelay
 from ..support.streams import Events
 from ..support.threads import LIMIT, Task, reached, until
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
 TOPIC = f"/market/level2:{SPOT}"
 FULL, PART = "/api/v3/market/orderbook/level2", "/api/v1/market/orderbook/level2_100"
+
+
+@pytest.fixture
+def exchange_options() -> dict[str, Any]:
+    return {"symbols": (SPOT, CONTRACT), "seed": 5, "levels": 120}
+
+
+@pytest.fixture
+def server_options(exchange: Exchange) -> dict[str, Any]:
+    return {"exchange": exchange}
 
 
 def comes_true(book: LocalBook, exchange: Exchange, level: int = 2) -> None:
@@ -60,7 +70,7 @@ def test_a_book_equals_the_exchanges(
     make_relay: MakeRelay,
     make_reader: MakeReader,
 ) -> None:
-    make_relay(credentials=Credentials(*KEY))
+    make_relay(credentials=server.credentials)
     book: LocalBook = make_reader().book(symbol, level=level, **options)
     book.wait_ready(LIMIT)
     assert not book.partial
@@ -81,7 +91,7 @@ def test_without_a_key_at_the_relay_a_spot_book_is_partial(server: KucoinServer,
 def test_many_readers_take_few_snapshots_and_a_late_one_gets_its_book(
     server: KucoinServer, exchange: Exchange, make_relay: MakeRelay, make_reader: MakeReader
 ) -> None:
-    make_relay(credentials=Credentials(*KEY))
+    make_relay(credentials=server.credentials)
     readers = [make_reader() for _ in range(7)]
     books = [reader.book(SPOT) for reader in readers[:6]]
     for book in books:
@@ -109,7 +119,7 @@ def test_an_error_of_rest_reaches_the_reader_and_is_tried_again(
 def test_trimmed_updates_make_the_book_start_again(
     server: KucoinServer, exchange: Exchange, make_relay: MakeRelay, make_reader: MakeReader, events: Events
 ) -> None:
-    relay = make_relay(length=1, credentials=Credentials(*KEY))
+    relay = make_relay(length=1, credentials=server.credentials)
     reader = make_reader()
     book = reader.book(SPOT)
     book.wait_ready(LIMIT)
@@ -161,7 +171,7 @@ def test_a_book_can_not_be_read_while_the_relay_has_lost_kucoin(
 def test_a_book_can_not_be_read_while_there_is_no_relay(
     server: KucoinServer, exchange: Exchange, make_relay: MakeRelay, make_reader: MakeReader
 ) -> None:
-    first = make_relay(credentials=Credentials(*KEY))
+    first = make_relay(credentials=server.credentials)
     book = make_reader().book(SPOT)
     book.wait_ready(LIMIT)
     first.close()
@@ -169,7 +179,7 @@ def test_a_book_can_not_be_read_while_there_is_no_relay(
     with pytest.raises(BookNotReady, match="no relay holds the lease"):
         book.snapshot()
     server.step_exchange(50)
-    make_relay(credentials=Credentials(*KEY))
+    make_relay(credentials=server.credentials)
     comes_true(book, exchange)
     server.step_exchange(50)
     comes_true(book, exchange)
@@ -178,7 +188,7 @@ def test_a_book_can_not_be_read_while_there_is_no_relay(
 def test_a_book_can_not_be_read_while_redis_is_gone(
     server: KucoinServer, exchange: Exchange, redis: LocalRedis, make_relay: MakeRelay, make_reader: MakeReader
 ) -> None:
-    relay = make_relay(credentials=Credentials(*KEY))
+    relay = make_relay(credentials=server.credentials)
     book = make_reader().book(SPOT)
     book.wait_ready(LIMIT)
     redis.kill()
@@ -380,7 +390,7 @@ def test_a_failing_job_does_not_affect_others(
 def test_readers_can_request_no_other_signed_path(
     redis: LocalRedis, make_relay: MakeRelay, server: KucoinServer
 ) -> None:
-    relay: Relay = make_relay(credentials=Credentials(*KEY), topics=["/market/match:BTC-USDT"])
+    relay: Relay = make_relay(credentials=server.credentials, topics=["/market/match:BTC-USDT"])
     name = '["spot","/api/v1/accounts","BTC-USDT",true]'
     for nonsense in (name, "nonsense", "[]"):
         redis.call("XADD", "{kucoin-sync}:1:asks", "*", "kind", "snapshot", "book", nonsense)

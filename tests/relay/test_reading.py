@@ -11,7 +11,6 @@ import pytest
 from kucoin_sync import (
     AckTimeout,
     ConnectionFailed,
-    Credentials,
     Disconnected,
     InvalidTopic,
     Message,
@@ -28,7 +27,7 @@ from kucoin_sync.relay.stream import NAMESPACE
 from kucoin_sync.testing import KucoinServer
 
 from ..support.redis import LocalRedis
-from ..support.relays import KEY, MakeReader, MakeRelay
+from ..support.relays import MakeReader, MakeRelay
 from ..support.streams import Events
 from ..support.threads import LIMIT, Task, reached, until
 
@@ -246,10 +245,10 @@ def test_a_refusal_of_kucoins_reaches_the_reader_and_no_other_topic(server: Kuco
 def test_private_topics_come_only_from_a_relay_that_was_told_to(
     server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader
 ) -> None:
-    make_relay(credentials=Credentials(*KEY), namespace="shy")
+    make_relay(credentials=server.credentials, namespace="shy")
     with pytest.raises(SubscriptionRejected, match="does not pass private topics on"):
         make_reader(namespace="shy").subscribe("/account/balance")
-    make_relay(credentials=Credentials(*KEY), namespace="open", private=True)
+    make_relay(credentials=server.credentials, namespace="open", private=True)
     subscription = make_reader(namespace="open").subscribe("/account/balance")
     server.publish("/account/balance", {"total": "1"}, user=KucoinServer.USER)
     assert subscription.get(timeout=LIMIT).data == {"total": "1"}
@@ -260,7 +259,7 @@ def test_a_private_topic_that_kucoin_does_not_confirm_in_time_is_tried_again(
 ) -> None:
     monkeypatch.setattr(leadership, "_CONFIRM_SECONDS", 0.1)
     server.mute(ack=True)
-    make_relay(credentials=Credentials(*KEY), private=True, lease_seconds=1)
+    make_relay(credentials=server.credentials, private=True, lease_seconds=1)
     reader = make_reader()
     wait_for_reason(reader, "carries /account/balance: KuCoin did not confirm", "/account/balance")
     server.unmute()

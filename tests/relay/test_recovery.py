@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from kucoin_sync import topics
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.relays import MakeReader, MakeRelay
 from ..support.threads import LIMIT
@@ -11,6 +15,11 @@ from .test_reading import take
 
 SYMBOL = "BTC-USDT"
 MATCH = topics.match(SYMBOL)
+
+
+@pytest.fixture
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange((SYMBOL,), seed=5)}
 
 
 def trade(server: KucoinServer, times: int) -> None:

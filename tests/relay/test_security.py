@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
@@ -14,7 +15,7 @@ from redis.exceptions import ResponseError
 from kucoin_sync import ConnectionFailed, Stream
 from kucoin_sync.relay import Relay, RelayStream
 from kucoin_sync.relay.server import RedisServer
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.certificates import write_server
 from ..support.readmes import BLOCKS
@@ -27,6 +28,11 @@ from .test_reading import TOPIC, numbers, send, take
 PASSWORD = "canary-of-a-password"
 #: What relays and readers need, as `kucoin_sync/relay/README.md` says.
 [ACL] = [block.code.partition(">password ")[2] for block in BLOCKS if block.code.startswith("ACL SETUSER")]
+
+
+@pytest.fixture
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange(("BTC-USDT",), seed=5)}
 
 
 @pytest.fixture
@@ -149,7 +155,7 @@ def test_texts_show_the_address_of_redis_and_no_password() -> None:
 
 
 @pytest.fixture
-def secure(nothing_left_behind: None, tmp_path: Path) -> Iterator[tuple[LocalRedis, str]]:
+def tls_redis(nothing_left_behind: None, tmp_path: Path) -> Iterator[tuple[LocalRedis, str]]:
     """A Redis that speaks TLS, and the path of its authority's certificate."""
     authority, certificate, key = write_server(tmp_path, "localhost")
     files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", authority]
@@ -160,9 +166,9 @@ def secure(nothing_left_behind: None, tmp_path: Path) -> Iterator[tuple[LocalRed
 
 
 def test_a_relay_and_its_readers_over_tls(
-    secure: tuple[LocalRedis, str], server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader
+    tls_redis: tuple[LocalRedis, str], server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader
 ) -> None:
-    redis, authority = secure
+    redis, authority = tls_redis
     make_relay(url=redis.tls_url, ca_certs=authority)
     in_the_url = make_reader(f"{redis.tls_url}?ssl_ca_certs={authority}")
     subscriptions = [each.subscribe(TOPIC) for each in (in_the_url, make_reader(redis.tls_url, ca_certs=authority))]
@@ -172,9 +178,9 @@ def test_a_relay_and_its_readers_over_tls(
 
 
 def test_a_certificate_that_does_not_verify_is_final(
-    secure: tuple[LocalRedis, str], make_reader: MakeReader, events: Events
+    tls_redis: tuple[LocalRedis, str], make_reader: MakeReader, events: Events
 ) -> None:
-    redis, authority = secure
+    redis, authority = tls_redis
     with pytest.raises(ConnectionFailed, match="does not verify") as caught:
         make_reader(redis.tls_url).subscribe(TOPIC)
     assert not caught.value.retriable

@@ -13,7 +13,7 @@ import pytest
 from kucoin_sync import Subscription
 from kucoin_sync.internal import backoff
 from kucoin_sync.relay import Relay, RelayStream
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..reliability.feed import ETH, publish
 from ..support.redis import LocalRedis
@@ -24,6 +24,11 @@ SPOT = "BTC-USDT"
 NUMBERS = itertools.count()
 #: How many tests share the walk over a resource of which there are many acquisitions.
 PARTS = {"memory": 4}
+
+
+@pytest.fixture
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange((SPOT,), seed=5)}
 
 
 def relay_of(world: World, redis: LocalRedis) -> Relay:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
-from kucoin_sync import Credentials, topics
+import pytest
+
+from kucoin_sync import topics
 from kucoin_sync.events import Connected, Disconnected, Resubscribed
 from kucoin_sync.relay import RelayStream
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync.testing import Exchange, KucoinServer
 
-from ..support.relays import KEY, MakeReader, MakeRelay
+from ..support.relays import MakeReader, MakeRelay
 from ..support.streams import Events
 from ..support.threads import LIMIT, until
 from .test_reading import take
 
 BTC, ETH = "/uta/trade.SPOT:BTC-USDT", "/uta/trade.SPOT:ETH-USDT"
+
+
+@pytest.fixture
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange(("BTC-USDT",), seed=5)}
 
 
 def trade(number: int, symbol: str = "BTC-USDT") -> dict[str, object]:
@@ -63,7 +71,7 @@ def test_books_of_several_depths_keep_their_topics(server: KucoinServer, reader:
 def test_private_topics_come_once_whichever_name_a_push_has(
     server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader
 ) -> None:
-    make_relay(credentials=Credentials(*KEY), private=True)
+    make_relay(credentials=server.credentials, private=True)
     reader = make_reader()
     both = reader.subscribe(topics.uta.orders(), topics.uta.orders("BTC-USDT"), topics.uta.balances(), timeout=LIMIT)
     server.publish("/uta/balance.UNIFIED", {"c": "USDT", "b": "1"}, user=KucoinServer.USER)

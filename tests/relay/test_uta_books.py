@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kucoin_sync import Disconnected, LocalBook, topics
@@ -15,6 +17,16 @@ from ..support.streams import Events
 from ..support.threads import LIMIT, until
 
 SPOT = "BTC-USDT"
+
+
+@pytest.fixture
+def exchange_options() -> dict[str, Any]:
+    return {"symbols": (SPOT, "XBTUSDTM"), "seed": 5, "levels": 120}
+
+
+@pytest.fixture
+def server_options(exchange: Exchange) -> dict[str, Any]:
+    return {"exchange": exchange}
 
 
 def test_readers_keep_books_of_the_uta_feed(

@@ -16,12 +16,7 @@ import pytest
 from kucoin_sync.credentials import Credentials
 from kucoin_sync.exceptions import AuthenticationError
 
-KEY, SECRET, PASSPHRASE = "key-5150", "secret-6021", "phrase-7382"
-
-
-@pytest.fixture
-def credentials() -> Credentials:
-    return Credentials(KEY, SECRET, PASSPHRASE)
+from ..support.keys import KEY, PASSPHRASE, SECRET
 
 
 def digest(secret: str, text: str) -> str:

@@ -19,7 +19,7 @@ from ...support.threads import LIMIT, until
 
 
 @pytest.fixture
-def kept() -> Iterator[KeptAccount]:
+def kept_with_orders() -> Iterator[KeptAccount]:
     kept = KeptAccount()
     kept.exchange.place("BTC-USDT", "buy", "0.1", "60000", user="demo-user", client_oid="mine")
     kept.exchange.place("XBTUSDTM", "buy", 2, user="demo-user")
@@ -30,18 +30,18 @@ def kept() -> Iterator[KeptAccount]:
 
 
 @pytest.fixture
-def account(kept: KeptAccount) -> LocalAccount:
-    return LocalAccount(kept.keeper, 10, lambda each: each.let_go())
+def account(kept_with_orders: KeptAccount) -> LocalAccount:
+    return LocalAccount(kept_with_orders.keeper, 10, lambda each: each.let_go())
 
 
-def test_reads_wait_for_it_or_raise(kept: KeptAccount, account: LocalAccount) -> None:
+def test_reads_wait_for_it_or_raise(kept_with_orders: KeptAccount, account: LocalAccount) -> None:
     assert not account.ready
     with pytest.raises(AccountNotReady, match="can't be read now, because spot: "):
         account.balance("USDT")
     with pytest.raises(AccountNotReady):
         account.balance("USDT", timeout=0.01)
     assert "not ready, spot: " in repr(account)
-    kept.connect()
+    kept_with_orders.connect()
     assert account.balance("USDT", timeout=LIMIT).hold == Decimal(6006)
     assert account.ready and account.wait_ready(0) is account
     order = account.order("mine", timeout=LIMIT)
@@ -50,26 +50,26 @@ def test_reads_wait_for_it_or_raise(kept: KeptAccount, account: LocalAccount) ->
 
 
 def test_what_was_seen_and_is_refused_is_not_told_as_it_was_and_comes_back_after_the_next_cut(
-    kept: KeptAccount, account: LocalAccount
+    kept_with_orders: KeptAccount, account: LocalAccount
 ) -> None:
-    kept.connect()
+    kept_with_orders.connect()
     account.wait_ready(LIMIT)
-    kept.cut("futures")
-    kept.refusals["/api/v1/orders"] = RestError("400100", "not today")
-    kept.connect("futures")
+    kept_with_orders.cut("futures")
+    kept_with_orders.refusals["/api/v1/orders"] = RestError("400100", "not today")
+    kept_with_orders.connect("futures")
     until(lambda: account.unproved, "nothing is refused")
     for read in (lambda: account.orders, lambda: account.positions, lambda: account.balances, account.snapshot):
         with pytest.raises(AccountNotReady, match="not today"):
             read()
-    kept.refusals.clear()
-    kept.cut("futures")
-    kept.connect("futures")
+    kept_with_orders.refusals.clear()
+    kept_with_orders.cut("futures")
+    kept_with_orders.connect("futures")
     until(lambda: account.ready and not account.unproved, "it is not seen again")
     assert len(account.positions) == 1
 
 
-def test_a_snapshot_has_everything_at_one_instant(kept: KeptAccount, account: LocalAccount) -> None:
-    kept.connect()
+def test_a_snapshot_has_everything_at_one_instant(kept_with_orders: KeptAccount, account: LocalAccount) -> None:
+    kept_with_orders.connect()
     snapshot = account.snapshot(timeout=LIMIT)
     assert snapshot.balances == account.balances
     assert (snapshot.orders, snapshot.positions, snapshot.fills) == (account.orders, account.positions, account.fills)
@@ -81,10 +81,10 @@ def test_a_snapshot_has_everything_at_one_instant(kept: KeptAccount, account: Lo
     ]
 
 
-def test_balances_of_two_accounts_of_one_kind_are_one(kept: KeptAccount, account: LocalAccount) -> None:
-    kept.connect()
+def test_balances_of_two_accounts_of_one_kind_are_one(kept_with_orders: KeptAccount, account: LocalAccount) -> None:
+    kept_with_orders.connect()
     account.wait_ready(LIMIT)
-    state = kept.keeper.followers["spot"].part.state
+    state = kept_with_orders.keeper.followers["spot"].part.state
     one = Decimal(1)
     state.balances["other", "USDT"] = AccountBalance(
         currency="USDT", account="trade", account_id="other", available=one, hold=one, total=one + one
@@ -94,8 +94,8 @@ def test_balances_of_two_accounts_of_one_kind_are_one(kept: KeptAccount, account
     assert account.balance("USDT", "main").total == 0
 
 
-def test_a_balance_that_can_not_exist_is_not_zero(kept: KeptAccount, account: LocalAccount) -> None:
-    kept.connect()
+def test_a_balance_that_can_not_exist_is_not_zero(kept_with_orders: KeptAccount, account: LocalAccount) -> None:
+    kept_with_orders.connect()
     account.wait_ready(LIMIT)
     assert account.balance("ETH").total == account.balance("BTC", "isolated BTC-USDT").total == 0
     with pytest.raises(ValueError, match="account is 'spot'; it is one of trade, main, "):
@@ -104,15 +104,15 @@ def test_a_balance_that_can_not_exist_is_not_zero(kept: KeptAccount, account: Lo
         account.balance("usdt")
 
 
-def test_iterating_gets_the_changes_from_then_on(kept: KeptAccount, account: LocalAccount) -> None:
+def test_iterating_gets_the_changes_from_then_on(kept_with_orders: KeptAccount, account: LocalAccount) -> None:
     changes = iter(account)
-    kept.connect()
+    kept_with_orders.connect()
     assert changes.get(LIMIT).kind == "reconciled"
     assert changes.pending == 0
 
 
-def test_a_closed_holder_reads_no_more(kept: KeptAccount, account: LocalAccount) -> None:
-    kept.connect()
+def test_a_closed_holder_reads_no_more(kept_with_orders: KeptAccount, account: LocalAccount) -> None:
+    kept_with_orders.connect()
     with account:
         account.wait_ready(LIMIT)
     assert account.closed and not account.ready
@@ -124,7 +124,7 @@ def test_a_closed_holder_reads_no_more(kept: KeptAccount, account: LocalAccount)
             wait()
     assert not account.let_go()
     assert repr(account) == "<LocalAccount: closed>"
-    assert kept.keeper.ready, "others may hold it"
+    assert kept_with_orders.keeper.ready, "others may hold it"
 
 
 def test_it_is_of_one_process_and_shows_its_users_names(account: LocalAccount) -> None:

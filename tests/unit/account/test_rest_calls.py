@@ -56,7 +56,7 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Server:
+def rest_service() -> Server:
     return Server()
 
 
@@ -64,13 +64,13 @@ MakeCalls = Callable[..., RestCalls]
 
 
 @pytest.fixture
-def make(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeCalls]:
+def make(rest_service: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeCalls]:
     monkeypatch.setattr(rest_calls, "_FIRST_DELAY", 0.01)
     monkeypatch.setattr(rest_calls, "_LONGEST_DELAY", 0.02)
     made: list[RestCalls] = []
 
     def make_calls(limits: dict[str, int] | None = None) -> RestCalls:
-        made.append(RestCalls(server.make, limits))
+        made.append(RestCalls(rest_service.make, limits))
         made[-1].open()
         return made[-1]
 
@@ -87,63 +87,63 @@ def ask(calls: RestCalls, *wanted: Call) -> list[Any]:
     return done.get(timeout=LIMIT)
 
 
-def test_answers_come_together_and_in_order(make: MakeCalls, server: Server) -> None:
+def test_answers_come_together_and_in_order(make: MakeCalls, rest_service: Server) -> None:
     calls = make()
     assert ask(calls, call("a"), call("b", 3, "futures"), call("a")) == ["a spot", "b futures", "a spot"]
     assert (calls.count, calls.weight) == (3, 5)
     assert ask(calls) == []
 
 
-def test_a_passing_error_is_no_answer(make: MakeCalls, server: Server) -> None:
+def test_a_passing_error_is_no_answer(make: MakeCalls, rest_service: Server) -> None:
     errors = [ConnectionFailed("no network"), RestError("500000", "?", retriable=True), OSError("a defect")]
-    server.answers["a"] = list(errors)
+    rest_service.answers["a"] = list(errors)
     assert ask(make(), call("a"), call("b")) == ["a spot", "b spot"]
-    assert server.asked.count("a") == 4
+    assert rest_service.asked.count("a") == 4
 
 
-def test_an_error_for_good_is_the_answer(make: MakeCalls, server: Server) -> None:
+def test_an_error_for_good_is_the_answer(make: MakeCalls, rest_service: Server) -> None:
     calls = make()
     refused = RestError("400100", "no such order")
-    server.answers["a"] = [refused]
+    rest_service.answers["a"] = [refused]
     assert ask(calls, call("a")) == [refused]
     assert ask(calls, call("a")) == ["a spot"]
 
 
 def test_kucoins_own_refusal_of_a_path_that_was_answered_before_is_the_answer_if_it_is_repeated(
-    make: MakeCalls, server: Server
+    make: MakeCalls, rest_service: Server
 ) -> None:
     calls = make()
     assert ask(calls, call("a")) == ["a spot"]
     refused = RestError("900001", "no such symbol")
-    server.answers["a"] = [refused] * 2
+    rest_service.answers["a"] = [refused] * 2
     assert ask(calls, call("a")) == ["a spot"]
-    server.answers["a"] = [refused] * 3
+    rest_service.answers["a"] = [refused] * 3
     assert ask(calls, call("a")) == [refused]
 
 
-def test_a_path_that_was_answered_before_is_refused_only_with_the_key(make: MakeCalls, server: Server) -> None:
+def test_a_path_that_was_answered_before_is_refused_only_with_the_key(make: MakeCalls, rest_service: Server) -> None:
     calls = make()
     assert ask(calls, call("a")) == ["a spot"]
     refused = AuthenticationError("unknown key", code="400003")
-    server.answers["a"] = [RestError("403", "a proxy's page"), refused]
+    rest_service.answers["a"] = [RestError("403", "a proxy's page"), refused]
     assert ask(calls, call("a")) == [refused]
 
 
-def test_a_slow_request_is_made_again_where_the_key_was_accepted_before(make: MakeCalls, server: Server) -> None:
+def test_a_slow_request_is_made_again_where_the_key_was_accepted_before(make: MakeCalls, rest_service: Server) -> None:
     calls = make()
     late = AuthenticationError("the timestamp is off", code="400002")
-    server.answers["a"] = [late]
+    rest_service.answers["a"] = [late]
     assert ask(calls, call("a")) == [late], "the clock may be wrong"
     assert ask(calls, call("b")) == ["b spot"]
-    server.answers["c"] = [late, late]
+    rest_service.answers["c"] = [late, late]
     assert ask(calls, call("c")) == ["c spot"]
-    server.answers["d"] = [no_right := AuthenticationError("no right", code="400007")]
+    rest_service.answers["d"] = [no_right := AuthenticationError("no right", code="400007")]
     assert ask(calls, call("d")) == [no_right]
 
 
-def test_the_reason_of_a_delay_shows(make: MakeCalls, server: Server) -> None:
+def test_the_reason_of_a_delay_shows(make: MakeCalls, rest_service: Server) -> None:
     calls = make()
-    server.answers["a"] = [RestError("429000", "slow down", retriable=True, retry_after=3600.0)]
+    rest_service.answers["a"] = [RestError("429000", "slow down", retriable=True, retry_after=3600.0)]
     batch = calls.ask([call("a")], lambda answers: None)
     until(lambda: "slow down" in calls.obstacle(batch), "the reason does not show")
     assert calls.obstacle(object()) == ""
@@ -151,42 +151,42 @@ def test_the_reason_of_a_delay_shows(make: MakeCalls, server: Server) -> None:
     assert calls.obstacle(batch) == ""
 
 
-def test_no_more_is_asked_than_the_share_of_a_quota(make: MakeCalls, server: Server) -> None:
+def test_no_more_is_asked_than_the_share_of_a_quota(make: MakeCalls, rest_service: Server) -> None:
     calls = make({"spot": 5, "futures": 1, "management": 1})
     calls.ask([call(f"a{number}", 2) for number in range(4)], lambda answers: None)
     until(lambda: calls.weight >= 4, "nothing is asked")
     assert ask(calls, call("b", 1, "futures")) == ["b futures"], "another pool is not held up"
-    assert (calls.weight, len(server.asked)) == (5, 3)
+    assert (calls.weight, len(rest_service.asked)) == (5, 3)
 
 
-def test_a_dropped_call_has_no_answer(make: MakeCalls, server: Server) -> None:
+def test_a_dropped_call_has_no_answer(make: MakeCalls, rest_service: Server) -> None:
     calls = make()
-    server.free.clear()
+    rest_service.free.clear()
     told: list[Any] = []
     batch = calls.ask([call("a")], told.append)
-    until(lambda: server.asked, "nothing is asked")
+    until(lambda: rest_service.asked, "nothing is asked")
     calls.drop(batch)
-    server.free.set()
+    rest_service.free.set()
     assert ask(calls, call("b")) == ["b spot"] and told == []
 
 
-def test_the_end_cancels_what_runs(make: MakeCalls, server: Server) -> None:
+def test_the_end_cancels_what_runs(make: MakeCalls, rest_service: Server) -> None:
     calls = make()
-    server.free.clear()
+    rest_service.free.clear()
     calls.ask([call("a")], lambda answers: None)
-    until(lambda: server.asked, "nothing is asked")
+    until(lambda: rest_service.asked, "nothing is asked")
     for thread in calls.close():
         thread.join(LIMIT)
         assert not thread.is_alive()
-    assert server.closed == 1
+    assert rest_service.closed == 1
 
 
-def test_a_forked_child_remembers_what_was_answered(make: MakeCalls, server: Server) -> None:
+def test_a_forked_child_remembers_what_was_answered(make: MakeCalls, rest_service: Server) -> None:
     calls = make()
     assert ask(calls, call("a")) == ["a spot"]
     child = calls.after_fork()
     child.open()
-    server.answers["a"] = [RestError("403", "a proxy's page")]
+    rest_service.answers["a"] = [RestError("403", "a proxy's page")]
     assert ask(child, call("a")) == ["a spot"]
     for thread in child.close():
         thread.join(LIMIT)

@@ -77,13 +77,13 @@ class Stream:
 
 
 @pytest.fixture
-def stream() -> Stream:
+def book_stream() -> Stream:
     return Stream()
 
 
 @pytest.fixture
-def book_manager(stream: Stream) -> Iterator[BookManager]:
-    part: Any = stream
+def book_manager(book_stream: Stream) -> Iterator[BookManager]:
+    part: Any = book_stream
     made = BookManager(part, part, part, part, lambda: False)
     yield made
     for thread in made.close():
@@ -104,17 +104,17 @@ def snapshot(sequence: int) -> dict[str, Any]:
     return {"sequence": str(sequence), "bids": [["99", "1"]], "asks": [["101", "1"]]}
 
 
-def test_updates_of_a_subscription_reach_its_book(book_manager: BookManager, stream: Stream) -> None:
-    assert stream.watcher is book_manager
+def test_updates_of_a_subscription_reach_its_book(book_manager: BookManager, book_stream: Stream) -> None:
+    assert book_stream.watcher is book_manager
     book = opened(book_manager)
-    assert not stream.needing
+    assert not book_stream.needing
     book_manager.carried([TopicKey("/market/level2:ETH-USDT"), TopicKey(TOPIC, "a tunnel")])
-    assert not stream.needing
+    assert not book_stream.needing
     book_manager.carried([TopicKey(TOPIC)])
-    assert stream.needing == [book]
+    assert book_stream.needing == [book]
     book.apply_snapshot(snapshot(10), book.snapshot_attempt())
     for number in range(11, 2000):
-        stream.subscriptions[0].put(update(number))
+        book_stream.subscriptions[0].put(update(number))
     until(lambda: book.calibration.sequence == 1999, "updates are not applied")
     assert book_manager.stats() == {"books": 1, "books_ready": 1, "book_resyncs": 0, "book_snapshots": 3}
 
@@ -129,18 +129,20 @@ def test_invalid_arguments_are_refused(book_manager: BookManager) -> None:
     assert book_manager.stats()["books"] == 0
 
 
-def test_a_topic_that_the_server_already_sends_needs_no_confirmation(book_manager: BookManager, stream: Stream) -> None:
-    stream.carried.add(TOPIC)
+def test_a_topic_that_the_server_already_sends_needs_no_confirmation(
+    book_manager: BookManager, book_stream: Stream
+) -> None:
+    book_stream.carried.add(TOPIC)
     book = opened(book_manager)
-    assert stream.needing == [book]
+    assert book_stream.needing == [book]
 
 
 def test_a_busy_book_does_not_starve_the_others(
-    book_manager: BookManager, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    book_manager: BookManager, book_stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manager, "_UPDATES_PER_JOB", 10)
     books = [opened(book_manager), opened(book_manager, "ETH-USDT")]
-    busy, other = stream.subscriptions
+    busy, other = book_stream.subscriptions
     executor: list[Any] = []
     both = threading.Event()
 
@@ -161,13 +163,17 @@ def test_a_busy_book_does_not_starve_the_others(
     assert executor.count(books[0]) >= 200
 
 
-def test_an_update_that_arrives_during_the_subscription_is_applied(book_manager: BookManager, stream: Stream) -> None:
-    stream.meanwhile = lambda: stream.subscriptions[0].put(update(11))
+def test_an_update_that_arrives_during_the_subscription_is_applied(
+    book_manager: BookManager, book_stream: Stream
+) -> None:
+    book_stream.meanwhile = lambda: book_stream.subscriptions[0].put(update(11))
     opened(book_manager)
-    until(lambda: not stream.subscriptions[0].pending, "the update is not taken")
+    until(lambda: not book_stream.subscriptions[0].pending, "the update is not taken")
 
 
-def test_a_lost_connection_is_reported_to_the_books_of_its_topics(book_manager: BookManager, stream: Stream) -> None:
+def test_a_lost_connection_is_reported_to_the_books_of_its_topics(
+    book_manager: BookManager, book_stream: Stream
+) -> None:
     one, two, other = opened(book_manager), opened(book_manager), opened(book_manager, "ETH-USDT")
     for book in (one, two, other):
         book.on_subscribed()
@@ -178,21 +184,21 @@ def test_a_lost_connection_is_reported_to_the_books_of_its_topics(book_manager: 
     assert book_manager.stats()["book_resyncs"] == 2
 
 
-def test_a_subscription_that_ends_ends_its_book(book_manager: BookManager, stream: Stream) -> None:
+def test_a_subscription_that_ends_ends_its_book(book_manager: BookManager, book_stream: Stream) -> None:
     closed, refused = opened(book_manager), opened(book_manager, "ETH-USDT")
     error = AuthenticationError("refused")
-    stream.subscriptions[0].message_queue.finish(None)
-    stream.subscriptions[1].message_queue.finish(error)
+    book_stream.subscriptions[0].message_queue.finish(None)
+    book_stream.subscriptions[1].message_queue.finish(error)
     until(lambda: closed.ended and refused.ended, "a book has not ended")
     assert isinstance(closed.ended, StreamClosed)
     assert "was unsubscribed; open it again" in str(closed.ended)
     assert refused.ended is error
-    assert set(stream.forgotten) == {closed, refused}
+    assert set(book_stream.forgotten) == {closed, refused}
     assert book_manager.stats()["books"] == 0
 
 
 def test_updates_received_before_the_end_are_still_applied(
-    book_manager: BookManager, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    book_manager: BookManager, book_stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manager, "_UPDATES_PER_JOB", 10)
     book = opened(book_manager)
@@ -200,38 +206,38 @@ def test_updates_received_before_the_end_are_still_applied(
     book.apply_snapshot(snapshot(10), book.snapshot_attempt())
     changes: Any = book.listen(1000)
     with book.lock:
-        stream.subscriptions[0].put_many([update(number) for number in range(11, 111)])
-        stream.subscriptions[0].message_queue.finish(None)
+        book_stream.subscriptions[0].put_many([update(number) for number in range(11, 111)])
+        book_stream.subscriptions[0].message_queue.finish(None)
     assert [changes.get(timeout=LIMIT).sequence_end for _ in range(100)] == list(range(11, 111))
 
 
 def test_a_defect_ends_its_book_and_no_other(
-    book_manager: BookManager, stream: Stream, caplog: pytest.LogCaptureFixture
+    book_manager: BookManager, book_stream: Stream, caplog: pytest.LogCaptureFixture
 ) -> None:
     struck, other = opened(book_manager), opened(book_manager, "ETH-USDT")
     struck.apply_pending = lambda message_queue, most: 1 / 0
-    for subscription in stream.subscriptions:
+    for subscription in book_stream.subscriptions:
         subscription.put(update(11))
     until(lambda: struck.ended, "the book has not ended")
     assert "a defect in this package: ZeroDivisionError" in str(struck.ended)
     assert "a defect ended the book of BTC-USDT" in caplog.text
-    until(lambda: not len(stream.subscriptions[1].message_queue), "the other book is not served")
+    until(lambda: not len(book_stream.subscriptions[1].message_queue), "the other book is not served")
     assert other.ended is None
 
 
-def test_one_of_two_books_of_a_topic_may_end(book_manager: BookManager, stream: Stream) -> None:
+def test_one_of_two_books_of_a_topic_may_end(book_manager: BookManager, book_stream: Stream) -> None:
     one, two = opened(book_manager), opened(book_manager)
     one.end(StreamClosed("it was closed"))
-    assert stream.subscriptions[0].closed
-    assert not stream.subscriptions[1].closed
+    assert book_stream.subscriptions[0].closed
+    assert not book_stream.subscriptions[1].closed
     book_manager.carried([TopicKey(TOPIC)])
-    assert stream.needing == [two]
+    assert book_stream.needing == [two]
     two.end(StreamClosed("it was closed"))
     book_manager.carried([TopicKey(TOPIC)])
-    assert stream.needing == [two]
+    assert book_stream.needing == [two]
 
 
-def test_resyncs_of_ended_books_still_count(book_manager: BookManager, stream: Stream) -> None:
+def test_resyncs_of_ended_books_still_count(book_manager: BookManager, book_stream: Stream) -> None:
     for _ in range(2):
         book = opened(book_manager)
         book.on_subscribed()
@@ -243,38 +249,38 @@ def test_resyncs_of_ended_books_still_count(book_manager: BookManager, stream: S
     assert book_manager.stats()["book_resyncs"] == 2
 
 
-def test_on_change_gets_the_first_change(book_manager: BookManager, stream: Stream) -> None:
+def test_on_change_gets_the_first_change(book_manager: BookManager, book_stream: Stream) -> None:
     book = opened(book_manager, on_change=print)
-    (listener,) = stream.served
+    (listener,) = book_stream.served
     assert listener.callback is print
     book.on_subscribed()
     book.apply_snapshot(snapshot(10), book.snapshot_attempt())
-    stream.subscriptions[0].put(update(11))
+    book_stream.subscriptions[0].put(update(11))
     until(lambda: listener.pending == 1, "the change was not told")
 
 
-def test_a_book_whose_subscription_fails_leaves_nothing_behind(book_manager: BookManager, stream: Stream) -> None:
-    stream.refusal = StreamClosed("the stream is closed")
+def test_a_book_whose_subscription_fails_leaves_nothing_behind(book_manager: BookManager, book_stream: Stream) -> None:
+    book_stream.refusal = StreamClosed("the stream is closed")
     with pytest.raises(StreamClosed, match="the stream is closed"):
         opened(book_manager, on_change=print)
     assert book_manager.stats()["books"] == 0
-    assert stream.served[0].closed
+    assert book_stream.served[0].closed
 
 
-def test_a_book_may_end_during_its_subscription(book_manager: BookManager, stream: Stream) -> None:
+def test_a_book_may_end_during_its_subscription(book_manager: BookManager, book_stream: Stream) -> None:
     """Such as by an answer of REST, if the server already sends the topic for another book."""
 
     def end() -> None:
         (book,) = book_manager._books
         book.end(ConnectionFailed("ended"))
 
-    stream.meanwhile = end
+    book_stream.meanwhile = end
     assert str(opened(book_manager).ended) == "ended"
-    assert stream.subscriptions[0].closed
+    assert book_stream.subscriptions[0].closed
 
 
 def test_closing_ends_all_books_without_unsubscribing_them_one_by_one(
-    book_manager: BookManager, stream: Stream
+    book_manager: BookManager, book_stream: Stream
 ) -> None:
     books = [opened(book_manager), opened(book_manager, "ETH-USDT")]
     (thread,) = book_manager.close()
@@ -284,7 +290,7 @@ def test_closing_ends_all_books_without_unsubscribing_them_one_by_one(
     for book in books:
         with pytest.raises(StreamClosed, match="was closed with its stream"):
             book.read(lambda _: None)
-    assert not any(subscription.closed for subscription in stream.subscriptions)
+    assert not any(subscription.closed for subscription in book_stream.subscriptions)
     with pytest.raises(StreamClosed, match="make a new one to open a book"):
         opened(book_manager)
     book_manager.close()

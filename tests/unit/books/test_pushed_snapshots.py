@@ -49,7 +49,7 @@ class Watch:
 
 
 @pytest.fixture
-def watch() -> Iterator[Watch]:
+def snapshot_watch() -> Iterator[Watch]:
     made = Watch()
     yield made
     assert made.snapshots.close() == []
@@ -58,76 +58,76 @@ def watch() -> Iterator[Watch]:
 TOPIC = "/uta/obu.SPOT:BTC-USDT_increment@10ms"
 
 
-def test_a_snapshot_that_comes_in_time_is_waited_for(watch: Watch) -> None:
+def test_a_snapshot_that_comes_in_time_is_waited_for(snapshot_watch: Watch) -> None:
     book = Book()
-    watch.request(book)
-    assert watch.at(109.9) == 110.0
+    snapshot_watch.request(book)
+    assert snapshot_watch.at(109.9) == 110.0
     book.needs = False
-    assert watch.at(110.0) == math.inf
-    assert (watch.again, book.delays, watch.snapshots.request_count) == ([], [], 0)
+    assert snapshot_watch.at(110.0) == math.inf
+    assert (snapshot_watch.again, book.delays, snapshot_watch.snapshots.request_count) == ([], [], 0)
 
 
-def test_after_ten_seconds_the_topic_is_subscribed_again_with_growing_pauses(watch: Watch) -> None:
+def test_after_ten_seconds_the_topic_is_subscribed_again_with_growing_pauses(snapshot_watch: Watch) -> None:
     book = Book("NO-SUCH")
-    watch.request(book)
+    snapshot_watch.request(book)
     due, confirmed = 110.0, 100.0
     for attempt in range(1, 8):
         assert due == confirmed + 10.0
-        restart_at = watch.at(due)
+        restart_at = snapshot_watch.at(due)
         assert restart_at == due + book.delays[-1]
-        assert len(watch.again) == attempt - 1
-        backup = watch.at(restart_at)
-        assert len(watch.again) == attempt
+        assert len(snapshot_watch.again) == attempt - 1
+        backup = snapshot_watch.at(restart_at)
+        assert len(snapshot_watch.again) == attempt
         assert backup == restart_at + 10.0, "it is done again, should nothing come of it"
         confirmed = restart_at + 1.0
-        watch.now = confirmed
-        watch.snapshots.request_snapshot(book)  # the confirmation
-        due = watch.at(confirmed)
+        snapshot_watch.now = confirmed
+        snapshot_watch.snapshots.request_snapshot(book)  # the confirmation
+        due = snapshot_watch.at(confirmed)
     assert book.delays[0] == 0.0
     assert 0.25 <= book.delays[1] <= 0.5
     assert book.delays[2:] == sorted(book.delays[2:])
     assert 7.0 < book.delays[6] <= 30.0
     assert "confirms symbols that do not exist" in book.errors[0]
-    assert watch.snapshots.request_count == 7
+    assert snapshot_watch.snapshots.request_count == 7
 
 
-def test_a_book_that_lost_an_update_is_helped_at_once_but_not_again_and_again(watch: Watch) -> None:
+def test_a_book_that_lost_an_update_is_helped_at_once_but_not_again_and_again(snapshot_watch: Watch) -> None:
     book = Book(awaits_push=False)
-    watch.request(book)
-    watch.at(100.0)
-    assert watch.again == [TOPIC]
-    watch.snapshots.request_snapshot(book)
-    assert 100.0 < watch.at(100.0) <= 100.5
-    assert watch.again == [TOPIC]
-    watch.at(100.5)
-    assert watch.again == [TOPIC] * 2
-    watch.now = 170.0
-    watch.snapshots.request_snapshot(book)
-    watch.at(170.0)
-    assert watch.again == [TOPIC] * 3
+    snapshot_watch.request(book)
+    snapshot_watch.at(100.0)
+    assert snapshot_watch.again == [TOPIC]
+    snapshot_watch.snapshots.request_snapshot(book)
+    assert 100.0 < snapshot_watch.at(100.0) <= 100.5
+    assert snapshot_watch.again == [TOPIC]
+    snapshot_watch.at(100.5)
+    assert snapshot_watch.again == [TOPIC] * 2
+    snapshot_watch.now = 170.0
+    snapshot_watch.snapshots.request_snapshot(book)
+    snapshot_watch.at(170.0)
+    assert snapshot_watch.again == [TOPIC] * 3
 
 
-def test_a_request_that_comes_while_the_book_is_asked_is_kept(watch: Watch) -> None:
+def test_a_request_that_comes_while_the_book_is_asked_is_kept(snapshot_watch: Watch) -> None:
     book = Book()
-    watch.request(book)
+    snapshot_watch.request(book)
 
     def attempt() -> None:
         book.awaits_push = False
-        watch.snapshots.request_snapshot(book)  # on another thread, a moment after the answer
+        snapshot_watch.snapshots.request_snapshot(book)  # on another thread, a moment after the answer
 
     book.snapshot_attempt = attempt  # type: ignore[method-assign, assignment]
-    assert watch.at(110.0) == 110.0
-    assert watch.again == []
+    assert snapshot_watch.at(110.0) == 110.0
+    assert snapshot_watch.again == []
 
 
-def test_a_removed_book_is_left_alone(watch: Watch) -> None:
+def test_a_removed_book_is_left_alone(snapshot_watch: Watch) -> None:
     book = Book(awaits_push=False)
-    watch.request(book)
-    watch.snapshots.remove(book)
-    assert watch.at(200.0) == math.inf
-    watch.snapshots.request_snapshot(book)
-    assert watch.at(300.0) == math.inf
-    assert watch.again == []
+    snapshot_watch.request(book)
+    snapshot_watch.snapshots.remove(book)
+    assert snapshot_watch.at(200.0) == math.inf
+    snapshot_watch.snapshots.request_snapshot(book)
+    assert snapshot_watch.at(300.0) == math.inf
+    assert snapshot_watch.again == []
 
 
 def test_a_closed_one_does_nothing() -> None:

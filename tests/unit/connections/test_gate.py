@@ -34,57 +34,61 @@ class Rig:
 
 
 @pytest.fixture
-def rig() -> Rig:
+def source_rig() -> Rig:
     return Rig()
 
 
-def test_what_is_not_recovered_passes(rig: Rig) -> None:
-    pushes = rig.pushes(False, False)
-    assert rig.gate.admit(pushes) is pushes
-    assert not rig.routed
+def test_what_is_not_recovered_passes(source_rig: Rig) -> None:
+    pushes = source_rig.pushes(False, False)
+    assert source_rig.gate.admit(pushes) is pushes
+    assert not source_rig.routed
 
 
-def test_recovered_pushes_are_for_some_and_the_others_beside_them_for_all_in_order(rig: Rig) -> None:
-    assert rig.gate.admit(rig.pushes(True, False)) == ()
-    assert rig.routed == [(1, True), (1, True), (1, False)]
-    assert rig.gate.recovered == 1
+def test_recovered_pushes_are_for_some_and_the_others_beside_them_for_all_in_order(source_rig: Rig) -> None:
+    assert source_rig.gate.admit(source_rig.pushes(True, False)) == ()
+    assert source_rig.routed == [(1, True), (1, True), (1, False)]
+    assert source_rig.gate.recovered == 1
 
 
 @pytest.mark.parametrize("recovered", [False, True])
-def test_batches_pass_or_are_for_some(rig: Rig, recovered: bool) -> None:
-    rig.pushes(False)
-    batch = rig.reader.recognise([FRAME, FRAME], Arrival(1, 1, recovered=recovered)) or rig.reader.recognise(
+def test_batches_pass_or_are_for_some(source_rig: Rig, recovered: bool) -> None:
+    source_rig.pushes(False)
+    batch = source_rig.reader.recognise(
         [FRAME, FRAME], Arrival(1, 1, recovered=recovered)
-    )
+    ) or source_rig.reader.recognise([FRAME, FRAME], Arrival(1, 1, recovered=recovered))
     assert isinstance(batch, FrameBatch)
-    passed = rig.gate.admit(batch)
-    assert (len(passed), rig.routed) == ((0, [(1, True)] * 2) if recovered else (2, []))
-    assert rig.gate.recovered == 2 * recovered
+    passed = source_rig.gate.admit(batch)
+    assert (len(passed), source_rig.routed) == ((0, [(1, True)] * 2) if recovered else (2, []))
+    assert source_rig.gate.recovered == 2 * recovered
 
 
-def test_for_the_others_the_epoch_rises_at_each_hole_of_a_topic(rig: Rig) -> None:
-    rig.gate.admit(rig.pushes(True, True, False, False, True, False))
-    assert rig.epochs == [2, 2, 3]
-    assert rig.gate.admit(rig.pushes(False)) == ()
-    batch = rig.reader.recognise([FRAME, FRAME], Arrival(1, 1))
+def test_for_the_others_the_epoch_rises_at_each_hole_of_a_topic(source_rig: Rig) -> None:
+    source_rig.gate.admit(source_rig.pushes(True, True, False, False, True, False))
+    assert source_rig.epochs == [2, 2, 3]
+    assert source_rig.gate.admit(source_rig.pushes(False)) == ()
+    batch = source_rig.reader.recognise([FRAME, FRAME], Arrival(1, 1))
     assert isinstance(batch, FrameBatch)
-    assert rig.gate.admit(batch) == ()
-    assert rig.epochs == [2, 2, 3, 3, 3, 3]
-    other = [rig.reader.push(FRAME.replace(b"BTC", b"ETH"), Arrival(1, 1))]
-    rig.gate.admit(other)
-    assert rig.epochs[-1] == 1, "another topic has no hole"
+    assert source_rig.gate.admit(batch) == ()
+    assert source_rig.epochs == [2, 2, 3, 3, 3, 3]
+    other = [source_rig.reader.push(FRAME.replace(b"BTC", b"ETH"), Arrival(1, 1))]
+    source_rig.gate.admit(other)
+    assert source_rig.epochs[-1] == 1, "another topic has no hole"
 
 
-def test_the_topics_with_holes_that_are_remembered_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_topics_with_holes_that_are_remembered_are_bounded(
+    source_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gate_module, "_MAX_TOPICS", 2)
     for number in range(5):
-        rig.gate.admit([rig.reader.push(FRAME.replace(b"BTC", b"A%d" % number), Arrival(1, 1, recovered=True))])
-    assert [len(kept) for kept in vars(rig.gate).values() if isinstance(kept, dict | set)] == [2]
+        source_rig.gate.admit(
+            [source_rig.reader.push(FRAME.replace(b"BTC", b"A%d" % number), Arrival(1, 1, recovered=True))]
+        )
+    assert [len(kept) for kept in vars(source_rig.gate).values() if isinstance(kept, dict | set)] == [2]
 
 
-def test_the_source_recovers_by_itself(rig: Rig) -> None:
-    rig.gate.add(TOPIC)
-    rig.gate.remove(TOPIC)
+def test_the_source_recovers_by_itself(source_rig: Rig) -> None:
+    source_rig.gate.add(TOPIC)
+    source_rig.gate.remove(TOPIC)
     recovery = TopicRecovery()
     recovery.check(TOPIC)
     recovery.carried([])

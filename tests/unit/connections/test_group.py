@@ -114,14 +114,14 @@ def test_what_is_decided_first_and_told_last_undoes_nothing(
 
 
 def test_a_replacement_that_was_given_up_has_replaced_nothing(
-    subscription_manager: SubscriptionManager, told: list[Event]
+    subscription_manager: SubscriptionManager, emitted: list[Event]
 ) -> None:
     old = subscribed(subscription_manager, ONE)
     new = replaced(subscription_manager, old)
     subscription_manager.failed(new, GONE, fatal=True)
     subscription_manager.ended(new)
     subscription_manager.ended(old)
-    assert not [event for event in told if isinstance(event, Rotated)]
+    assert not [event for event in emitted if isinstance(event, Rotated)]
     assert subscription_manager.subscriptions == []
 
 
@@ -129,10 +129,10 @@ def test_a_replacement_that_was_given_up_has_replaced_nothing(
 
 
 @pytest.fixture
-def redundant(monkeypatch: pytest.MonkeyPatch, told: list[Event]) -> SubscriptionManager:
+def redundant(monkeypatch: pytest.MonkeyPatch, emitted: list[Event]) -> SubscriptionManager:
     monkeypatch.setattr(Connection, "made", [])
     make: Any = Connection
-    return SubscriptionManager(make, lambda *_: 1, told.append, redundancy=2)
+    return SubscriptionManager(make, lambda *_: 1, emitted.append, redundancy=2)
 
 
 def welcomed(subscription_manager: SubscriptionManager, *connections: Any) -> None:

@@ -216,12 +216,12 @@ def test_topics_of_tunnels_are_no_public_ones_of_that_name(
 
 
 def test_a_rotation_is_told_of_when_the_old_connection_has_ended(
-    subscription_manager: SubscriptionManager, told: list[Event]
+    subscription_manager: SubscriptionManager, emitted: list[Event]
 ) -> None:
     old = subscribed(subscription_manager, ONE)
     new = replaced(subscription_manager, old)
     subscription_manager.ended(old)
-    assert told == [Rotated("spot", False, new.epoch)]
+    assert emitted == [Rotated("spot", False, new.epoch)]
 
 
 def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(

@@ -13,13 +13,13 @@ TICKER, MATCH = "/market/ticker:BTC-USDT", "/market/match:BTC-USDT"
 
 
 @pytest.fixture
-def events() -> list[PayloadMismatch]:
+def reported() -> list[PayloadMismatch]:
     return []
 
 
 @pytest.fixture
-def reporter(events: list[PayloadMismatch]) -> MismatchReporter:
-    return MismatchReporter(events.append, lambda: [TICKER])
+def reporter(reported: list[PayloadMismatch]) -> MismatchReporter:
+    return MismatchReporter(reported.append, lambda: [TICKER])
 
 
 def unusual(monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
@@ -27,39 +27,39 @@ def unusual(monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
 
 
 def test_each_counts_and_the_first_of_a_topic_is_told(
-    reporter: MismatchReporter, events: list[PayloadMismatch], monkeypatch: pytest.MonkeyPatch
+    reporter: MismatchReporter, reported: list[PayloadMismatch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unusual(monkeypatch, "price is null")
     for topic in (TICKER, TICKER, MATCH):
         reporter.report(Message(topic))
     assert reporter.count == 3
-    assert events == [PayloadMismatch(TICKER, "price is null"), PayloadMismatch(MATCH, "price is null")]
+    assert reported == [PayloadMismatch(TICKER, "price is null"), PayloadMismatch(MATCH, "price is null")]
 
 
 def test_a_long_report_is_cut(
-    reporter: MismatchReporter, events: list[PayloadMismatch], monkeypatch: pytest.MonkeyPatch
+    reporter: MismatchReporter, reported: list[PayloadMismatch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unusual(monkeypatch, "a", "b", "c", "d", "e")
     reporter.report(Message(TICKER))
-    assert events == [PayloadMismatch(TICKER, "a; b; c; and 2 more")]
+    assert reported == [PayloadMismatch(TICKER, "a; b; c; and 2 more")]
 
 
 def test_a_number_counts_for_streams_that_have_such_a_topic(
-    reporter: MismatchReporter, events: list[PayloadMismatch]
+    reporter: MismatchReporter, reported: list[PayloadMismatch]
 ) -> None:
     for topic in ("/market/ticker", "/market/match", "/market/ticker"):
         reporter.on_unreadable_number(topic, "price is 'x'")
-    assert (reporter.count, events) == (2, [PayloadMismatch("/market/ticker", "price is 'x'")])
+    assert (reporter.count, reported) == (2, [PayloadMismatch("/market/ticker", "price is 'x'")])
 
 
 def test_the_topics_that_are_remembered_are_bounded(
-    reporter: MismatchReporter, events: list[PayloadMismatch], monkeypatch: pytest.MonkeyPatch
+    reporter: MismatchReporter, reported: list[PayloadMismatch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mismatches, "_MAX_TOPICS", 2)
     unusual(monkeypatch, "price is null")
     for topic in ("/a:A", "/a:B", "/a:C", "/a:C", "/a:A"):
         reporter.report(Message(topic))
-    assert [event.topic for event in events] == ["/a:A", "/a:B", "/a:C", "/a:A"]
+    assert [event.topic for event in reported] == ["/a:A", "/a:B", "/a:C", "/a:A"]
 
 
 def test_a_forked_child_counts_from_0(reporter: MismatchReporter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from kucoin_sync.protocol.dialect import Server
 
 from ...support.certificates import client_context, server_context
 from ...support.http11 import answer, answering, success
+from ...support.keys import KEY, PASSPHRASE, SECRET
 from ...support.proxy import ConnectProxy
 from ...support.sockets import HOST, Peer, black_hole, drain, read_head, refusing_port
 from ...support.threads import LIMIT, Task, reached
@@ -38,7 +39,6 @@ FUTURES = "https://api-futures.kucoin.com"
 TIME = "/api/v1/timestamp"
 PUBLIC, PRIVATE = "/api/v1/bullet-public", "/api/v1/bullet-private"
 
-KEY, SECRET, PASSPHRASE = "the-key-id", "f03a5284-5c39-4aaa-9b20-dea10bdcf8e3", "the-passphrase"
 TOKEN: dict[str, Any] = {
     "token": "s3cret-token",
     "instanceServers": [
@@ -51,13 +51,6 @@ TOKEN: dict[str, Any] = {
         }
     ],
 }
-
-
-@pytest.fixture
-def waker() -> Iterator[Waker]:
-    made = Waker()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -86,11 +79,6 @@ def rest(make_rest: Callable[..., Rest]) -> Rest:
 def canned() -> Iterator[responses.RequestsMock]:
     with responses.RequestsMock() as mock:
         yield mock
-
-
-@pytest.fixture
-def credentials() -> Credentials:
-    return Credentials(KEY, SECRET, PASSPHRASE)
 
 
 class Clock:

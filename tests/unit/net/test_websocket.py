@@ -657,32 +657,32 @@ class TestRecords:
     """Messages over TLS, each in a record of its own, as KuCoin sends them."""
 
     @pytest.fixture
-    def pair(self, make_pair: Callable[..., Pair]) -> Pair:
+    def counting_pair(self, make_pair: Callable[..., Pair]) -> Pair:
         pair = make_pair(secure=True)
         pair.transport._socket.sock = Counting(pair.transport._socket.sock)  # type: ignore[assignment]
         return pair
 
-    def test_where_one_comes_at_a_time_few_reads_look_for_another(self, pair: Pair) -> None:
+    def test_where_one_comes_at_a_time_few_reads_look_for_another(self, counting_pair: Pair) -> None:
         for number in range(33):
-            pair.send(frame(b"%d" % number))
-            assert pair.receive(1) == [b"%d" % number]
-        sock: Any = pair.transport._socket.sock
+            counting_pair.send(frame(b"%d" % number))
+            assert counting_pair.receive(1) == [b"%d" % number]
+        sock: Any = counting_pair.transport._socket.sock
         assert 33 < sock.reads <= 33 + 33 // 8 + 3
 
-    def test_where_they_come_together_they_are_received_together(self, pair: Pair) -> None:
+    def test_where_they_come_together_they_are_received_together(self, counting_pair: Pair) -> None:
         for number in range(10):
-            pair.send(frame(b"%d" % number))
-            assert pair.receive(1) == [b"%d" % number]
-        pair.send(*(frame(b"%d" % number) for number in range(100)))
+            counting_pair.send(frame(b"%d" % number))
+            assert counting_pair.receive(1) == [b"%d" % number]
+        counting_pair.send(*(frame(b"%d" % number) for number in range(100)))
         reads = 0
         received: list[bytes] = []
         while len(received) < 100:
-            received += pair.receive(1)
+            received += counting_pair.receive(1)
             reads += 1
         assert received == [b"%d" % number for number in range(100)]
         assert reads <= 8, "there are none to wait for"
-        pair.send(frame(b"1"), frame(b"2"))
-        assert pair.look() == [b"1", b"2"]
+        counting_pair.send(frame(b"1"), frame(b"2"))
+        assert counting_pair.look() == [b"1", b"2"]
 
 
 class TestLendingTheRead:

@@ -46,65 +46,69 @@ def push(join: CandleJoin, start: int, volume: int, at: float, now: float) -> li
 
 
 @pytest.fixture
-def join() -> CandleJoin:
+def candle_join() -> CandleJoin:
     """The candle of 60 to 120 had a volume of 5 at 100 by the server's clock, and at 0 by the monotonic one."""
     return CandleJoin(mark(60, 5, 100.0), 0.0, SPAN, 10)
 
 
-def test_the_same_candle_goes_on_without_rest(join: CandleJoin) -> None:
-    assert push(join, 60, 4, 101.0, 1.0) == []
-    assert push(join, 60, 6, 110.0, 10.0) == ["60 6"]
-    assert join.done
-    assert join.fetch_at == join.deadline == INFINITE
+def test_the_same_candle_goes_on_without_rest(candle_join: CandleJoin) -> None:
+    assert push(candle_join, 60, 4, 101.0, 1.0) == []
+    assert push(candle_join, 60, 6, 110.0, 10.0) == ["60 6"]
+    assert candle_join.done
+    assert candle_join.fetch_at == candle_join.deadline == INFINITE
 
 
-def test_a_later_candle_waits_until_those_before_it_are_final(join: CandleJoin) -> None:
-    assert join.fetch_at == 0.0
-    assert join.range == (60, 600)
-    join.carried(20.0)
-    assert push(join, 180, 1, 180.5, 80.5) == []
-    assert (join.fetch_at, join.deadline) == (80.5, 80.5 + HOLD_SECONDS)
-    assert shown(join.answered([row(120, 9), row(60, 8)], 80.6, 80.7)) == [(60, 8)]
-    assert shown(join.answered([row(60, 8), row(120, 9), row(180, 1)], 81.7, 81.8)) == []
-    assert push(join, 180, 2, 182.1, 82.1) == []
-    assert shown(join.answered([row(60, 8), row(120, 9), row(180, 3)], 82.7, 82.8)) == [(120, 9), "180 1", "180 2"]
-    assert join.done
-    assert push(join, 180, 3, 183.0, 83.0) == ["180 3"]
+def test_a_later_candle_waits_until_those_before_it_are_final(candle_join: CandleJoin) -> None:
+    assert candle_join.fetch_at == 0.0
+    assert candle_join.range == (60, 600)
+    candle_join.carried(20.0)
+    assert push(candle_join, 180, 1, 180.5, 80.5) == []
+    assert (candle_join.fetch_at, candle_join.deadline) == (80.5, 80.5 + HOLD_SECONDS)
+    assert shown(candle_join.answered([row(120, 9), row(60, 8)], 80.6, 80.7)) == [(60, 8)]
+    assert shown(candle_join.answered([row(60, 8), row(120, 9), row(180, 1)], 81.7, 81.8)) == []
+    assert push(candle_join, 180, 2, 182.1, 82.1) == []
+    assert shown(candle_join.answered([row(60, 8), row(120, 9), row(180, 3)], 82.7, 82.8)) == [
+        (120, 9),
+        "180 1",
+        "180 2",
+    ]
+    assert candle_join.done
+    assert push(candle_join, 180, 3, 183.0, 83.0) == ["180 3"]
 
 
-def test_a_late_push_of_the_open_candle_passes_while_later_ones_wait(join: CandleJoin) -> None:
-    assert push(join, 120, 1, 120.1, 20.1) == []
-    assert push(join, 60, 4, 120.2, 20.2) == []
-    assert push(join, 60, 6, 120.3, 20.3) == ["60 6"]
-    assert not join.done
-    assert shown(join.answered([row(60, 6), row(120, 1)], 23.0, 23.0)) == ["120 1"]
-    assert join.done
+def test_a_late_push_of_the_open_candle_passes_while_later_ones_wait(candle_join: CandleJoin) -> None:
+    assert push(candle_join, 120, 1, 120.1, 20.1) == []
+    assert push(candle_join, 60, 4, 120.2, 20.2) == []
+    assert push(candle_join, 60, 6, 120.3, 20.3) == ["60 6"]
+    assert not candle_join.done
+    assert shown(candle_join.answered([row(60, 6), row(120, 1)], 23.0, 23.0)) == ["120 1"]
+    assert candle_join.done
 
 
-def test_rows_are_delivered_while_nothing_is_pushed(join: CandleJoin) -> None:
-    assert shown(join.answered([row(60, 6)], 5.0, 5.0)) == [(60, 6)]
-    assert shown(join.answered([row(60, 6)], 6.0, 6.0)) == []
-    assert shown(join.answered([row(60, 7), row(120, 1)], 21.0, 21.0)) == []
-    assert shown(join.answered([row(60, 7), row(120, 2)], 23.0, 23.0)) == [(60, 7), (120, 2)]
-    assert push(join, 120, 1, 125.0, 25.0) == []
-    assert push(join, 60, 9, 125.0, 25.0) == []
-    assert push(join, 120, 3, 130.0, 30.0) == ["120 3"]
+def test_rows_are_delivered_while_nothing_is_pushed(candle_join: CandleJoin) -> None:
+    assert shown(candle_join.answered([row(60, 6)], 5.0, 5.0)) == [(60, 6)]
+    assert shown(candle_join.answered([row(60, 6)], 6.0, 6.0)) == []
+    assert shown(candle_join.answered([row(60, 7), row(120, 1)], 21.0, 21.0)) == []
+    assert shown(candle_join.answered([row(60, 7), row(120, 2)], 23.0, 23.0)) == [(60, 7), (120, 2)]
+    assert push(candle_join, 120, 1, 125.0, 25.0) == []
+    assert push(candle_join, 60, 9, 125.0, 25.0) == []
+    assert push(candle_join, 120, 3, 130.0, 30.0) == ["120 3"]
 
 
-def test_a_slow_answer_shows_what_was_final_when_it_was_asked_for(join: CandleJoin) -> None:
-    assert push(join, 120, 1, 120.1, 20.1) == []
-    assert shown(join.answered([row(60, 6), row(120, 1)], 20.2, 29.0)) == []
-    assert shown(join.answered([row(60, 7), row(120, 1)], 29.1, 29.2)) == [(60, 7), "120 1"]
+def test_a_slow_answer_shows_what_was_final_when_it_was_asked_for(candle_join: CandleJoin) -> None:
+    assert push(candle_join, 120, 1, 120.1, 20.1) == []
+    assert shown(candle_join.answered([row(60, 6), row(120, 1)], 20.2, 29.0)) == []
+    assert shown(candle_join.answered([row(60, 7), row(120, 1)], 29.1, 29.2)) == [(60, 7), "120 1"]
 
 
-def test_an_earlier_state_of_rest_changes_nothing(join: CandleJoin) -> None:
-    assert shown(join.answered([row(60, 4)], 5.0, 5.0)) == []
-    assert shown(join.answered([], 5.0, 5.0)) == []
-    assert shown(join.answered([row(60, 4), row(120, 1)], 30.0, 30.0)) == []
+def test_an_earlier_state_of_rest_changes_nothing(candle_join: CandleJoin) -> None:
+    assert shown(candle_join.answered([row(60, 4)], 5.0, 5.0)) == []
+    assert shown(candle_join.answered([], 5.0, 5.0)) == []
+    assert shown(candle_join.answered([row(60, 4), row(120, 1)], 30.0, 30.0)) == []
 
 
-def test_rest_without_the_candle_that_was_open_is_a_gap(join: CandleJoin) -> None:
-    assert shown(join.answered([row(120, 4), row(180, 1)], 90.0, 90.0)) == [[60, 120], (120, 4), (180, 1)]
+def test_rest_without_the_candle_that_was_open_is_a_gap(candle_join: CandleJoin) -> None:
+    assert shown(candle_join.answered([row(120, 4), row(180, 1)], 90.0, 90.0)) == [[60, 120], (120, 4), (180, 1)]
     other = CandleJoin(mark(60, 5, 100.0), 0.0, SPAN, 10)
     push(other, 180, 1, 180.0, 80.0)
     assert shown(other.answered([row(120, 4), row(180, 1)], 90.0, 90.0)) == [[60, 180], "180 1"]
@@ -116,69 +120,69 @@ def test_a_candle_without_trades_needs_no_row() -> None:
     assert shown(join.answered([row(180, 1)], 90.0, 90.0)) == [(180, 1)]
 
 
-def test_many_candles_come_in_pages_that_overlap(join: CandleJoin) -> None:
-    assert push(join, 1320, 1, 1325.0, 1225.0) == []
+def test_many_candles_come_in_pages_that_overlap(candle_join: CandleJoin) -> None:
+    assert push(candle_join, 1320, 1, 1325.0, 1225.0) == []
     first = [row(start, 5) for start in range(60, 601, 60)]
-    assert shown(join.answered(first, 1225.1, 1225.2)) == [(start, 5) for start in range(120, 541, 60)]
-    assert join.range == (600, 1140)
-    assert join.fetch_at == 1225.2
-    assert shown(join.answered([], 1225.3, 1225.4)) == []
-    assert join.range == (1140, 1680)
-    assert shown(join.answered([row(1320, 1)], 1225.5, 1225.6)) == ["1320 1"]
+    assert shown(candle_join.answered(first, 1225.1, 1225.2)) == [(start, 5) for start in range(120, 541, 60)]
+    assert candle_join.range == (600, 1140)
+    assert candle_join.fetch_at == 1225.2
+    assert shown(candle_join.answered([], 1225.3, 1225.4)) == []
+    assert candle_join.range == (1140, 1680)
+    assert shown(candle_join.answered([row(1320, 1)], 1225.5, 1225.6)) == ["1320 1"]
 
 
-def test_a_page_without_rows_is_asked_for_again_as_long_as_rest_may_lag(join: CandleJoin) -> None:
-    join.answered([row(60, 5)], 565.0, 565.1)
-    assert join.range == (60, 600)
-    join.answered([row(60, 5)], 595.0, 595.1)
-    assert join.range == (600, 1140)
+def test_a_page_without_rows_is_asked_for_again_as_long_as_rest_may_lag(candle_join: CandleJoin) -> None:
+    candle_join.answered([row(60, 5)], 565.0, 565.1)
+    assert candle_join.range == (60, 600)
+    candle_join.answered([row(60, 5)], 595.0, 595.1)
+    assert candle_join.range == (600, 1140)
 
 
-def test_pushes_are_not_held_for_longer_than_ten_seconds(join: CandleJoin) -> None:
-    assert shown(join.give_up()) == []
-    push(join, 180, 1, 180.0, 80.0)
-    join.failed("REST is down", 85.0)
-    assert join.fetch_at == 85.0
-    steps = join.give_up()
+def test_pushes_are_not_held_for_longer_than_ten_seconds(candle_join: CandleJoin) -> None:
+    assert shown(candle_join.give_up()) == []
+    push(candle_join, 180, 1, 180.0, 80.0)
+    candle_join.failed("REST is down", 85.0)
+    assert candle_join.fetch_at == 85.0
+    steps = candle_join.give_up()
     assert shown(steps) == [[60, 180], "180 1"]
     assert isinstance(steps[0], Gap)
     assert steps[0].reason == "REST is down"
-    assert join.done
-    assert shown(join.answered([row(60, 9)], 90.0, 90.0)) == []
+    assert candle_join.done
+    assert shown(candle_join.answered([row(60, 9)], 90.0, 90.0)) == []
 
 
-def test_no_more_pushes_are_held_than_the_limit(join: CandleJoin) -> None:
+def test_no_more_pushes_are_held_than_the_limit(candle_join: CandleJoin) -> None:
     for n in range(MAX_HELD):
-        assert push(join, 180, n, 180.0, 80.0) == []
-    assert len(push(join, 180, MAX_HELD, 180.0, 80.0)) == MAX_HELD + 2
+        assert push(candle_join, 180, n, 180.0, 80.0) == []
+    assert len(push(candle_join, 180, MAX_HELD, 180.0, 80.0)) == MAX_HELD + 2
 
 
-def test_another_cut_drops_what_is_held(join: CandleJoin) -> None:
-    push(join, 120, 1, 125.0, 25.0)
-    join.lost(30.0)
-    assert join.deadline == INFINITE
-    push(join, 180, 1, 190.0, 90.0)
+def test_another_cut_drops_what_is_held(candle_join: CandleJoin) -> None:
+    push(candle_join, 120, 1, 125.0, 25.0)
+    candle_join.lost(30.0)
+    assert candle_join.deadline == INFINITE
+    push(candle_join, 180, 1, 190.0, 90.0)
     answer = [row(60, 7), row(120, 3), row(180, 1)]
-    assert shown(join.answered(answer, 90.0, 90.0)) == [(60, 7), (120, 3), "180 1"]
+    assert shown(candle_join.answered(answer, 90.0, 90.0)) == [(60, 7), (120, 3), "180 1"]
 
 
-def test_a_push_without_a_start_ends_the_join(join: CandleJoin) -> None:
-    push(join, 180, 1, 180.0, 80.0)
-    assert shown(join.pushed(None, "odd", 81.0)) == [[60, 180], "180 1", [180, None], "odd"]
-    assert join.done
+def test_a_push_without_a_start_ends_the_join(candle_join: CandleJoin) -> None:
+    push(candle_join, 180, 1, 180.0, 80.0)
+    assert shown(candle_join.pushed(None, "odd", 81.0)) == [[60, 180], "180 1", [180, None], "odd"]
+    assert candle_join.done
 
 
-def test_requests_come_less_often_and_stop_in_a_quiet_market(join: CandleJoin) -> None:
-    join.answered([row(60, 5)], 1.0, 1.0)
-    assert join.fetch_at == 3.0
-    join.answered([row(60, 6)], 3.0, 3.0)
-    assert join.fetch_at == 4.0
-    join.carried(4.0)
-    join.carried(5.0)
+def test_requests_come_less_often_and_stop_in_a_quiet_market(candle_join: CandleJoin) -> None:
+    candle_join.answered([row(60, 5)], 1.0, 1.0)
+    assert candle_join.fetch_at == 3.0
+    candle_join.answered([row(60, 6)], 3.0, 3.0)
+    assert candle_join.fetch_at == 4.0
+    candle_join.carried(4.0)
+    candle_join.carried(5.0)
     for n in range(5):
-        assert join.fetch_at < INFINITE
-        join.answered([row(60, 6)], 4.0 + n, 4.0 + n)
-    assert join.fetch_at == INFINITE
+        assert candle_join.fetch_at < INFINITE
+        candle_join.answered([row(60, 6)], 4.0 + n, 4.0 + n)
+    assert candle_join.fetch_at == INFINITE
 
 
 class World:

@@ -74,174 +74,174 @@ class Rig:
 
 
 @pytest.fixture
-def rig() -> Rig:
+def gate_rig() -> Rig:
     return Rig()
 
 
-def test_pushes_of_a_live_topic_pass(rig: Rig) -> None:
-    assert rig.push(1, 2) == [(1, 1, False), (2, 1, False)]
-    assert rig.push(3, topic=OTHER) == [(3, 1, False)]
-    assert not rig.recovering
+def test_pushes_of_a_live_topic_pass(gate_rig: Rig) -> None:
+    assert gate_rig.push(1, 2) == [(1, 1, False), (2, 1, False)]
+    assert gate_rig.push(3, topic=OTHER) == [(3, 1, False)]
+    assert not gate_rig.recovering
 
 
-def test_batches_pass_whole(rig: Rig) -> None:
-    rig.push(1)
-    rig.push(2)
-    batch = rig.reader.recognise([frame(3), frame(4)], Arrival(1, 5))
+def test_batches_pass_whole(gate_rig: Rig) -> None:
+    gate_rig.push(1)
+    gate_rig.push(2)
+    batch = gate_rig.reader.recognise([frame(3), frame(4)], Arrival(1, 5))
     assert isinstance(batch, FrameBatch)
-    assert rig.gate.admit(batch) is batch
-    rig.gate.lost(TOPIC, 0.0)
-    rig.answer(4, 5)
-    assert rig.recovering == [(5, 1, True)]
+    assert gate_rig.gate.admit(batch) is batch
+    gate_rig.gate.lost(TOPIC, 0.0)
+    gate_rig.answer(4, 5)
+    assert gate_rig.recovering == [(5, 1, True)]
 
 
-def test_batches_of_other_topics_pass_whole_while_a_gap_is_open(rig: Rig) -> None:
-    rig.push(1)
-    rig.push(1, topic=OTHER)
-    rig.push(2, topic=OTHER)
-    rig.push(2)
-    rig.gate.lost(TOPIC, 0.0)
-    batch = rig.reader.recognise([frame(3, OTHER), frame(4, OTHER)], Arrival(2, 5))
+def test_batches_of_other_topics_pass_whole_while_a_gap_is_open(gate_rig: Rig) -> None:
+    gate_rig.push(1)
+    gate_rig.push(1, topic=OTHER)
+    gate_rig.push(2, topic=OTHER)
+    gate_rig.push(2)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    batch = gate_rig.reader.recognise([frame(3, OTHER), frame(4, OTHER)], Arrival(2, 5))
     assert isinstance(batch, FrameBatch)
-    assert rig.gate.admit(batch) is batch
-    mixed = rig.reader.recognise([frame(5, OTHER), frame(7), frame(6, OTHER), frame(8)], Arrival(2, 5))
+    assert gate_rig.gate.admit(batch) is batch
+    mixed = gate_rig.reader.recognise([frame(5, OTHER), frame(7), frame(6, OTHER), frame(8)], Arrival(2, 5))
     assert isinstance(mixed, FrameBatch)
-    assert [rig.short(message)[0] for message in opened(rig.gate.admit(mixed))] == [5, 6]
-    rig.answer(2, 7)
-    assert [each[0] for each in rig.recovering] == [7, 8]
+    assert [gate_rig.short(message)[0] for message in opened(gate_rig.gate.admit(mixed))] == [5, 6]
+    gate_rig.answer(2, 7)
+    assert [each[0] for each in gate_rig.recovering] == [7, 8]
 
 
-def test_the_last_push_of_a_mixed_batch_is_where_a_gap_begins(rig: Rig) -> None:
+def test_the_last_push_of_a_mixed_batch_is_where_a_gap_begins(gate_rig: Rig) -> None:
     for sequence in (1, 2):
-        rig.push(sequence)
-        rig.push(sequence, topic=OTHER)
-    batch = rig.reader.recognise([frame(3), frame(4), frame(9, OTHER)], Arrival(1, 5))
+        gate_rig.push(sequence)
+        gate_rig.push(sequence, topic=OTHER)
+    batch = gate_rig.reader.recognise([frame(3), frame(4), frame(9, OTHER)], Arrival(1, 5))
     assert isinstance(batch, FrameBatch)
-    rig.gate.admit(batch)
-    rig.gate.lost(TOPIC, 0.0)
-    rig.answer(4, 5)
-    assert rig.recovering == [(5, 1, True)]
+    gate_rig.gate.admit(batch)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    gate_rig.answer(4, 5)
+    assert gate_rig.recovering == [(5, 1, True)]
 
 
-def test_a_gap_is_filled_and_the_epoch_stays(rig: Rig) -> None:
-    rig.push(1, 2)
-    rig.gate.lost(TOPIC, 0.0)
-    rig.gate.carried(TOPIC, 1.0)
-    assert rig.push(7, epoch=2) == []
-    assert rig.others == [(7, 2, False)]
-    assert rig.push(8, topic=OTHER, epoch=2) == [(8, 2, False)]
-    rig.answer(2, 3, 7)
-    assert rig.recovering == [(3, 1, True), (7, 1, False)]
-    assert rig.push(8, epoch=2) == []
-    assert rig.recovering[-1] == (8, 1, False)
-    assert rig.others == [(7, 2, False), (8, 2, False)]
-    assert not rig.events
-    assert (rig.gate.recovered, rig.gate.incomplete) == (1, 0)
-    assert rig.changes > 0
+def test_a_gap_is_filled_and_the_epoch_stays(gate_rig: Rig) -> None:
+    gate_rig.push(1, 2)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    gate_rig.gate.carried(TOPIC, 1.0)
+    assert gate_rig.push(7, epoch=2) == []
+    assert gate_rig.others == [(7, 2, False)]
+    assert gate_rig.push(8, topic=OTHER, epoch=2) == [(8, 2, False)]
+    gate_rig.answer(2, 3, 7)
+    assert gate_rig.recovering == [(3, 1, True), (7, 1, False)]
+    assert gate_rig.push(8, epoch=2) == []
+    assert gate_rig.recovering[-1] == (8, 1, False)
+    assert gate_rig.others == [(7, 2, False), (8, 2, False)]
+    assert not gate_rig.events
+    assert (gate_rig.gate.recovered, gate_rig.gate.incomplete) == (1, 0)
+    assert gate_rig.changes > 0
 
 
-def test_after_a_gap_that_is_told_pushes_pass_with_the_epoch_of_their_connection(rig: Rig) -> None:
-    rig.push(2)
-    rig.gate.lost(TOPIC, 0.0)
-    rig.push(7, epoch=2)
-    rig.gate.step(TOPIC, lambda join: join.give_up("REST is down"))
-    assert rig.recovering == [(7, 2, False)]
-    assert rig.events == [RecoveryIncomplete(TOPIC, 2, 2, 7, 7, "REST is down")]
-    assert (rig.gate.recovered, rig.gate.incomplete) == (0, 1)
-    assert rig.push(8, epoch=2) == [(8, 2, False)]
+def test_after_a_gap_that_is_told_pushes_pass_with_the_epoch_of_their_connection(gate_rig: Rig) -> None:
+    gate_rig.push(2)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    gate_rig.push(7, epoch=2)
+    gate_rig.gate.step(TOPIC, lambda join: join.give_up("REST is down"))
+    assert gate_rig.recovering == [(7, 2, False)]
+    assert gate_rig.events == [RecoveryIncomplete(TOPIC, 2, 2, 7, 7, "REST is down")]
+    assert (gate_rig.gate.recovered, gate_rig.gate.incomplete) == (0, 1)
+    assert gate_rig.push(8, epoch=2) == [(8, 2, False)]
 
 
-def test_rows_after_a_gap_have_an_epoch_of_their_own_that_later_pushes_keep(rig: Rig) -> None:
-    rig.push(2)
-    rig.gate.lost(TOPIC, 0.0)
-    rig.answer(5, 6)
-    assert rig.recovering == [(5, 10, True), (6, 10, True)]
-    rig.push(6, 7, epoch=2)
-    assert rig.recovering[2:] == [(7, 10, False)]
+def test_rows_after_a_gap_have_an_epoch_of_their_own_that_later_pushes_keep(gate_rig: Rig) -> None:
+    gate_rig.push(2)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    gate_rig.answer(5, 6)
+    assert gate_rig.recovering == [(5, 10, True), (6, 10, True)]
+    gate_rig.push(6, 7, epoch=2)
+    assert gate_rig.recovering[2:] == [(7, 10, False)]
 
 
-def test_decoded_messages_get_the_epoch_of_the_topic_too(rig: Rig) -> None:
-    rig.push(2)
-    rig.gate.lost(TOPIC, 0.0)
-    message = opened([rig.reader.push(frame(3), Arrival(2, 5))])
-    rig.gate.admit(message)
-    rig.answer(2, 3)
-    assert rig.recovering == [(3, 1, False)]
+def test_decoded_messages_get_the_epoch_of_the_topic_too(gate_rig: Rig) -> None:
+    gate_rig.push(2)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    message = opened([gate_rig.reader.push(frame(3), Arrival(2, 5))])
+    gate_rig.gate.admit(message)
+    gate_rig.answer(2, 3)
+    assert gate_rig.recovering == [(3, 1, False)]
     assert message[0].epoch == 2, "it is the message of the other subscriptions"
 
 
-def test_a_topic_without_a_message_so_far_has_nothing_to_prove(rig: Rig) -> None:
-    rig.gate.lost(TOPIC, 0.0)
-    rig.gate.carried(TOPIC, 0.1)
-    assert rig.push(7, epoch=2) == [(7, 2, False)]
+def test_a_topic_without_a_message_so_far_has_nothing_to_prove(gate_rig: Rig) -> None:
+    gate_rig.gate.lost(TOPIC, 0.0)
+    gate_rig.gate.carried(TOPIC, 0.1)
+    assert gate_rig.push(7, epoch=2) == [(7, 2, False)]
 
 
-def test_a_last_message_without_a_place_is_told(rig: Rig) -> None:
-    rig.push(None)
-    rig.gate.lost(TOPIC, 0.0)
-    [event] = rig.events
+def test_a_last_message_without_a_place_is_told(gate_rig: Rig) -> None:
+    gate_rig.push(None)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    [event] = gate_rig.events
     assert isinstance(event, RecoveryIncomplete)
     assert (event.last_sequence, event.first_sequence) == (None, None)
-    assert rig.push(7, epoch=2) == [(7, 2, False)]
-    rig.gate.lost(TOPIC, 1.0)
-    rig.answer(7, 8)
-    assert rig.recovering == [(8, 2, True)]
+    assert gate_rig.push(7, epoch=2) == [(7, 2, False)]
+    gate_rig.gate.lost(TOPIC, 1.0)
+    gate_rig.answer(7, 8)
+    assert gate_rig.recovering == [(8, 2, True)]
 
 
-def test_a_second_cut_goes_on_where_the_first_was(rig: Rig) -> None:
-    rig.push(2)
-    rig.gate.lost(TOPIC, 0.0)
-    rig.push(7, epoch=2)
-    rig.gate.lost(TOPIC, 1.0)
-    rig.push(9, epoch=3)
-    rig.answer(2, 5, 7, 8, 9)
-    assert [each[0] for each in rig.recovering] == [5, 7, 8, 9]
-    rig.gate.lost(TOPIC, 2.0)
-    rig.push(12, epoch=4)
-    rig.answer(9, 12)
-    assert rig.recovering[-1] == (12, 1, False)
+def test_a_second_cut_goes_on_where_the_first_was(gate_rig: Rig) -> None:
+    gate_rig.push(2)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    gate_rig.push(7, epoch=2)
+    gate_rig.gate.lost(TOPIC, 1.0)
+    gate_rig.push(9, epoch=3)
+    gate_rig.answer(2, 5, 7, 8, 9)
+    assert [each[0] for each in gate_rig.recovering] == [5, 7, 8, 9]
+    gate_rig.gate.lost(TOPIC, 2.0)
+    gate_rig.push(12, epoch=4)
+    gate_rig.answer(9, 12)
+    assert gate_rig.recovering[-1] == (12, 1, False)
 
 
-def test_a_cut_right_after_a_join_has_ended_begins_another_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    rig.push(2)
-    rig.gate.lost(TOPIC, 0.0)
-    rig.push(7, epoch=2)
+def test_a_cut_right_after_a_join_has_ended_begins_another_one(gate_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate_rig.push(2)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    gate_rig.push(7, epoch=2)
     with monkeypatch.context() as patch:
-        patch.setattr(rig.gate, "flush", lambda topic: None)
-        rig.answer(2, 7)
-    rig.gate.lost(TOPIC, 2.0)
-    assert [join.done for _, join in rig.gate.joins()] == [False]
-    rig.push(9, epoch=3)
-    rig.answer(7, 8, 9)
-    assert rig.recovering == [(7, 1, False), (8, 1, True), (9, 1, False)]
+        patch.setattr(gate_rig.gate, "flush", lambda topic: None)
+        gate_rig.answer(2, 7)
+    gate_rig.gate.lost(TOPIC, 2.0)
+    assert [join.done for _, join in gate_rig.gate.joins()] == [False]
+    gate_rig.push(9, epoch=3)
+    gate_rig.answer(7, 8, 9)
+    assert gate_rig.recovering == [(7, 1, False), (8, 1, True), (9, 1, False)]
 
 
-def test_pushes_of_a_tunnel_pass_and_close_no_gap(rig: Rig) -> None:
+def test_pushes_of_a_tunnel_pass_and_close_no_gap(gate_rig: Rig) -> None:
     def push_through_tunnel(sequence: int) -> list[tuple[int, int, bool]]:
-        push = rig.reader.push(frame(sequence, tunnelId="one"), Arrival(4, 5))
-        return [rig.short(message) for message in opened(rig.gate.admit([push]))]
+        push = gate_rig.reader.push(frame(sequence, tunnelId="one"), Arrival(4, 5))
+        return [gate_rig.short(message) for message in opened(gate_rig.gate.admit([push]))]
 
-    rig.push(2)
+    gate_rig.push(2)
     assert push_through_tunnel(3) == [(3, 4, False)]
-    rig.gate.lost(TOPIC, 0.0)
+    gate_rig.gate.lost(TOPIC, 0.0)
     assert push_through_tunnel(5) == [(5, 4, False)]
-    rig.push(5, epoch=5)
-    rig.answer(2, 3, 4, 5)
-    assert rig.recovering == [(3, 1, True), (4, 1, True), (5, 1, False)]
+    gate_rig.push(5, epoch=5)
+    gate_rig.answer(2, 3, 4, 5)
+    assert gate_rig.recovering == [(3, 1, True), (4, 1, True), (5, 1, False)]
 
 
-def test_one_topic_that_is_removed_takes_what_it_holds_with_it(rig: Rig) -> None:
-    rig.push(2)
-    rig.gate.add(TOPIC)
-    rig.gate.lost(TOPIC, 0.0)
-    rig.push(7, epoch=2)
-    rig.gate.remove(TOPIC)
-    rig.answer(2, 7)
-    rig.gate.flush(TOPIC)
-    rig.gate.lost(TOPIC, 0.0)
-    assert not rig.recovering
-    assert rig.push(8, epoch=2) == [(8, 2, False)]
-    rig.gate.remove(TOPIC)
+def test_one_topic_that_is_removed_takes_what_it_holds_with_it(gate_rig: Rig) -> None:
+    gate_rig.push(2)
+    gate_rig.gate.add(TOPIC)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    gate_rig.push(7, epoch=2)
+    gate_rig.gate.remove(TOPIC)
+    gate_rig.answer(2, 7)
+    gate_rig.gate.flush(TOPIC)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    assert not gate_rig.recovering
+    assert gate_rig.push(8, epoch=2) == [(8, 2, False)]
+    gate_rig.gate.remove(TOPIC)
 
 
 def test_a_push_that_comes_while_another_thread_delivers_waits_its_turn() -> None:
@@ -268,12 +268,12 @@ def test_a_push_that_comes_while_another_thread_delivers_waits_its_turn() -> Non
     assert rig.recovering == [(3, 1, True), (4, 1, False)]
 
 
-def test_an_error_of_a_route_stops_nothing(rig: Rig) -> None:
-    deliver, rig.gate._route = rig.gate._route, lambda pushes, recovering: 1 / 0 if recovering else None
-    rig.push(2)
-    rig.gate.lost(TOPIC, 0.0)
+def test_an_error_of_a_route_stops_nothing(gate_rig: Rig) -> None:
+    deliver, gate_rig.gate._route = gate_rig.gate._route, lambda pushes, recovering: 1 / 0 if recovering else None
+    gate_rig.push(2)
+    gate_rig.gate.lost(TOPIC, 0.0)
     with pytest.raises(ZeroDivisionError):
-        rig.answer(2, 3)
-    rig.gate._route = deliver
-    rig.answer(3, 4)
-    assert rig.recovering == [(4, 1, True)]
+        gate_rig.answer(2, 3)
+    gate_rig.gate._route = deliver
+    gate_rig.answer(3, 4)
+    assert gate_rig.recovering == [(4, 1, True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from typing import Any
@@ -23,20 +22,8 @@ LAG = 0.2  # seconds that the accounts here give REST
 
 
 @pytest.fixture
-def server(nothing_left_behind: None) -> Iterator[KucoinServer]:
-    with KucoinServer(exchange=Exchange(["BTC-USDT", "XBTUSDTM"], seed=7)) as server:
-        yield server
-
-
-@pytest.fixture
-def exchange(server: KucoinServer) -> LiveExchange:
-    return LiveExchange(server)
-
-
-@pytest.fixture
-def stream(server: KucoinServer) -> Iterator[Stream]:
-    with Stream(**server.stream_options, limits=FAST) as stream:
-        yield stream
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange(["BTC-USDT", "XBTUSDTM"], seed=7)}
 
 
 def changes_until(changes: Any, kind: str) -> list[AccountChange]:
@@ -51,16 +38,18 @@ def spot(account: Any) -> dict[str, tuple[Decimal, Decimal]]:
     return {each.currency: (each.available, each.hold) for each in account.balances if each.account == "trade"}
 
 
-def test_it_begins_with_what_the_exchange_has(server: KucoinServer, stream: Stream, exchange: LiveExchange) -> None:
-    resting = exchange.place("BTC-USDT", "buy", "0.1", "60000", client_oid="mine")
-    exchange.place("XBTUSDTM", "sell", 3)
+def test_it_begins_with_what_the_exchange_has(
+    server: KucoinServer, stream: Stream, live_exchange: LiveExchange
+) -> None:
+    resting = live_exchange.place("BTC-USDT", "buy", "0.1", "60000", client_oid="mine")
+    live_exchange.place("XBTUSDTM", "sell", 3)
     with server.trading():  # nothing is answered before the end of this block
         account = stream.account(rest_lag=LAG)
         changes = iter(account)
         with pytest.raises(AccountNotReady, match="because spot: "):
             _ = account.orders
     assert account.wait_ready(LIMIT) is account and account.ready
-    assert spot(account) == exchange.balances()
+    assert spot(account) == live_exchange.balances()
     assert account.balance("USDT").hold == Decimal("6006")
     assert account.balance("DOGE").total == 0
     assert [order.order_id for order in account.orders] == [resting]
@@ -76,26 +65,26 @@ def test_it_begins_with_what_the_exchange_has(server: KucoinServer, stream: Stre
     assert repr(account) == "<LocalAccount: ready, 1 open orders, reconciled 1 times>"
 
 
-def test_it_follows_the_pushes(stream: Stream, exchange: LiveExchange) -> None:
+def test_it_follows_the_pushes(stream: Stream, live_exchange: LiveExchange) -> None:
     account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
     changes = iter(account)
-    exchange.place("BTC-USDT", "buy", "0.0001", client_oid="buy")
-    exchange.place("XBTUSDTM", "buy", 2)
+    live_exchange.place("BTC-USDT", "buy", "0.0001", client_oid="buy")
+    live_exchange.place("XBTUSDTM", "buy", 2)
     kinds: set[str] = set()
     while kinds != {"balance", "fill", "order", "position"}:
         kinds.add(changes.get(LIMIT).kind)
     both = {"BTC-USDT", "XBTUSDTM"}
     until(lambda: {fill.symbol for fill in account.fills} == both and account.positions, "fills are missing")
-    until(lambda: spot(account) == exchange.balances() and not account.orders, "the account does not follow")
+    until(lambda: spot(account) == live_exchange.balances() and not account.orders, "the account does not follow")
     order = account.order("buy")
     assert order is not None and order.ending == "filled" and order.filled_size == Decimal("0.0001")
 
 
 def test_what_a_cut_hid_comes_as_recovered_changes_each_once(
-    server: KucoinServer, stream: Stream, exchange: LiveExchange
+    server: KucoinServer, stream: Stream, live_exchange: LiveExchange
 ) -> None:
     server.lag_rest(0.1)
-    resting = exchange.place("BTC-USDT", "buy", "0.1", "60000")
+    resting = live_exchange.place("BTC-USDT", "buy", "0.1", "60000")
     account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
     changes = iter(account)
     with server.trading() as traded:  # nothing is pushed before the end of this block
@@ -112,25 +101,25 @@ def test_what_a_cut_hid_comes_as_recovered_changes_each_once(
     fills = [(change.fill.symbol, change.fill.trade_id) for change in found if change.fill]
     assert len(set(fills)) == len(fills)
     assert all(fill.fee is not None for fill in account.fills)
-    assert spot(account) == exchange.balances() and account.reconciliations == 2
+    assert spot(account) == live_exchange.balances() and account.reconciliations == 2
     assert [(each.side, each.size) for each in account.positions] == [("short", 1)]
 
 
 def test_with_rest_refused_reads_raise_and_nothing_is_invented(
-    server: KucoinServer, stream: Stream, exchange: LiveExchange
+    server: KucoinServer, stream: Stream, live_exchange: LiveExchange
 ) -> None:
     account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
     changes = iter(account)
     server.fail_rest("/api/v1/[ahopr]*", 500, "500000", times=None)
     server.drop_connections()
     until(lambda: "500000" in str(_refusal(account)), "the reason does not show")
-    exchange.place("BTC-USDT", "buy", "0.0001")
+    live_exchange.place("BTC-USDT", "buy", "0.0001")
     with pytest.raises(AccountNotReady, match="not ready within"):
         account.wait_ready(0.3)
     assert not [change for change in (changes.get(1) for _ in range(changes.pending)) if change.recovered]
     server.reset_script()
     account.wait_ready(LIMIT)
-    assert spot(account) == exchange.balances()
+    assert spot(account) == live_exchange.balances()
 
 
 def _refusal(account: Any) -> object:
@@ -244,8 +233,8 @@ def test_unusual_arguments_are_refused(stream: Stream) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_follows_on_its_own(server: KucoinServer, stream: Stream, exchange: LiveExchange) -> None:
-    exchange.place("BTC-USDT", "buy", "0.1", "60000")
+def test_a_forked_child_follows_on_its_own(server: KucoinServer, stream: Stream, live_exchange: LiveExchange) -> None:
+    live_exchange.place("BTC-USDT", "buy", "0.1", "60000")
     account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
 
     def run(say: Any) -> None:
@@ -259,8 +248,8 @@ def test_a_forked_child_follows_on_its_own(server: KucoinServer, stream: Stream,
         with child(run) as forked:
             assert forked.hear() is False
             held.close()
-            assert forked.hear() == (1, exchange.balances())
-    assert account.ready and spot(account) == exchange.balances()
+            assert forked.hear() == (1, live_exchange.balances())
+    assert account.ready and spot(account) == live_exchange.balances()
     assert account.reconciliations == 1
 
 
@@ -280,12 +269,12 @@ def test_a_refused_topic_leaves_its_part_out(server: KucoinServer, stream: Strea
 
 
 def test_a_connection_that_is_replaced_in_time_costs_no_reconciliation(
-    server: KucoinServer, exchange: LiveExchange
+    server: KucoinServer, live_exchange: LiveExchange
 ) -> None:
     events: list[Any] = []
     with Stream(**server.stream_options, limits=FAST, rotate_after=1.0, on_event=events.append) as stream:
         account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
         until(lambda: sum(isinstance(event, Rotated) for event in events) >= 2, "no connection is replaced")
-        exchange.place("BTC-USDT", "buy", "0.0001")
-        until(lambda: account.fills and spot(account) == exchange.balances(), "the account does not follow")
+        live_exchange.place("BTC-USDT", "buy", "0.0001")
+        until(lambda: account.fills and spot(account) == live_exchange.balances(), "the account does not follow")
         assert account.reconciliations == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -54,15 +54,13 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture
-def exchange() -> Exchange:
-    return Exchange((SPOT, CONTRACT), seed=5, levels=20)
+def exchange_options() -> dict[str, Any]:
+    return {"symbols": (SPOT, CONTRACT), "seed": 5, "levels": 20}
 
 
 @pytest.fixture
-def server(nothing_left_behind: None, exchange: Exchange) -> Iterator[KucoinServer]:
-    """A local KuCoin with a market that moves when a test says so."""
-    with KucoinServer(exchange=exchange) as server:
-        yield server
+def server_options(exchange: Exchange) -> dict[str, Any]:
+    return {"exchange": exchange}
 
 
 def move(server: KucoinServer, symbol: str = SPOT, times: int = 30) -> int:

@@ -28,7 +28,7 @@ def toy(nothing_left_behind: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.fixture
-def stream(toy: ToyServer, events: Events) -> Iterator[Stream]:
+def toy_stream(toy: ToyServer, events: Events) -> Iterator[Stream]:
     """A stream that would fail if it made a REST request."""
     refusing = "http://127.0.0.1:1"
     key = Credentials("the-key", "the-secret", "the-passphrase")
@@ -40,8 +40,8 @@ def commands(toy: ToyServer) -> list[tuple[str, list[str]]]:
     return [(command["action"], command["symbols"]) for command in toy.commands]
 
 
-def test_it_streams_without_a_token_from_binary_frames(toy: ToyServer, stream: Stream) -> None:
-    subscription = stream.subscribe("/toy/price:BTC-USDT,ETH-USDT")
+def test_it_streams_without_a_token_from_binary_frames(toy: ToyServer, toy_stream: Stream) -> None:
+    subscription = toy_stream.subscribe("/toy/price:BTC-USDT,ETH-USDT")
     assert commands(toy) == [("SUBSCRIBE", ["BTC-USDT", "ETH-USDT"])]
     for count in (1, 1, 50):
         toy.push("price", *range(count), symbol="BTC-USDT")
@@ -49,12 +49,12 @@ def test_it_streams_without_a_token_from_binary_frames(toy: ToyServer, stream: S
         got = [subscription.get(timeout=10) for _ in range(2 * count)]
         for topic, symbol in ((BTC, "BTC-USDT"), (ETH, "ETH-USDT")):
             assert [each.data for each in got if each.topic == topic] == [{"v": n, "s": symbol} for n in range(count)]
-    stats = stream.stats()
+    stats = toy_stream.stats()
     assert (stats["messages"], stats["unreadable"], stats["unknown_types"], stats["unrouted"]) == (104, 0, 0, 0)
 
 
-def test_a_message_reads_as_its_dialect_writes_it(toy: ToyServer, stream: Stream) -> None:
-    subscription = stream.subscribe(BTC)
+def test_a_message_reads_as_its_dialect_writes_it(toy: ToyServer, toy_stream: Stream) -> None:
+    subscription = toy_stream.subscribe(BTC)
     toy.push("price", "70.5", "70.6", "70.7", symbol="BTC-USDT")
     for value in ("70.5", "70.6", "70.7"):
         message = subscription.get(timeout=10)
@@ -69,8 +69,8 @@ def test_a_message_reads_as_its_dialect_writes_it(toy: ToyServer, stream: Stream
             assert (twin, twin.topic, twin.subject, twin.data) == (message, BTC, "price", message.data)
 
 
-def test_two_subscriptions_get_messages_of_their_own(toy: ToyServer, stream: Stream) -> None:
-    one, other = stream.subscribe(BTC), stream.subscribe(BTC)
+def test_two_subscriptions_get_messages_of_their_own(toy: ToyServer, toy_stream: Stream) -> None:
+    one, other = toy_stream.subscribe(BTC), toy_stream.subscribe(BTC)
     toy.push("price", 1, 2, symbol="BTC-USDT")
     for n in (1, 2):
         mine, theirs = one.get(timeout=10), other.get(timeout=10)
@@ -79,14 +79,14 @@ def test_two_subscriptions_get_messages_of_their_own(toy: ToyServer, stream: Str
     assert commands(toy) == [("SUBSCRIBE", ["BTC-USDT"])]
 
 
-def test_pings_go_at_the_interval_of_the_welcome(toy: ToyServer, stream: Stream, events: Events) -> None:
-    stream.subscribe(BTC)
+def test_pings_go_at_the_interval_of_the_welcome(toy: ToyServer, toy_stream: Stream, events: Events) -> None:
+    toy_stream.subscribe(BTC)
     assert (events.wait(Connected).market, events.wait(Connected).private) == ("toy", False)
-    until(lambda: toy.pings > 1 and stream.stats()["pong_latency"] is not None, "no ping came")
+    until(lambda: toy.pings > 1 and toy_stream.stats()["pong_latency"] is not None, "no ping came")
 
 
-def test_it_comes_back_and_subscribes_again(toy: ToyServer, stream: Stream, events: Events) -> None:
-    subscription = stream.subscribe(BTC)
+def test_it_comes_back_and_subscribes_again(toy: ToyServer, toy_stream: Stream, events: Events) -> None:
+    subscription = toy_stream.subscribe(BTC)
     toy.push("price", 1, symbol="BTC-USDT")
     assert subscription.get(timeout=10).epoch == 1
     toy.connections[0].close(1012, "restart")
@@ -98,37 +98,37 @@ def test_it_comes_back_and_subscribes_again(toy: ToyServer, stream: Stream, even
     assert commands(toy) == [("SUBSCRIBE", ["BTC-USDT"])] * 2
 
 
-def test_it_unsubscribes(toy: ToyServer, stream: Stream) -> None:
-    subscription = stream.subscribe(BTC)
-    stream.subscribe(ETH)
+def test_it_unsubscribes(toy: ToyServer, toy_stream: Stream) -> None:
+    subscription = toy_stream.subscribe(BTC)
+    toy_stream.subscribe(ETH)
     subscription.close()
     until(lambda: commands(toy)[2:] == [("UNSUBSCRIBE", ["BTC-USDT"])], "it is not unsubscribed")
 
 
-def test_a_refused_symbol_is_told_and_the_others_stay(toy: ToyServer, stream: Stream, events: Events) -> None:
+def test_a_refused_symbol_is_told_and_the_others_stay(toy: ToyServer, toy_stream: Stream, events: Events) -> None:
     toy.refused.add("BTC-USDT")
     with pytest.raises(SubscriptionRejected, match="invalid request data") as failure:
-        stream.subscribe("/toy/price:BTC-USDT,ETH-USDT")
+        toy_stream.subscribe("/toy/price:BTC-USDT,ETH-USDT")
     assert failure.value.topic == BTC
     assert events.wait(Rejected).topic == BTC
-    subscription = stream.subscribe(ETH)
+    subscription = toy_stream.subscribe(ETH)
     toy.push("price", 1, symbol="ETH-USDT")
     assert subscription.get(timeout=10).data["v"] == 1
 
 
-def test_its_limits_are_its_own(toy: ToyServer, stream: Stream) -> None:
-    stream.subscribe(*(f"/toy/price:C{n}-USDT" for n in range(4)))
+def test_its_limits_are_its_own(toy: ToyServer, toy_stream: Stream) -> None:
+    toy_stream.subscribe(*(f"/toy/price:C{n}-USDT" for n in range(4)))
     assert len(toy.connections) == 2
     assert sorted(len(symbols) for _, symbols in commands(toy)) == [1, 3]
 
 
-def test_it_has_no_tunnels(stream: Stream) -> None:
-    with stream.tunnel("t") as tunnel, pytest.raises(InvalidTopic, match="can't be subscribed in a tunnel"):
+def test_it_has_no_tunnels(toy_stream: Stream) -> None:
+    with toy_stream.tunnel("t") as tunnel, pytest.raises(InvalidTopic, match="can't be subscribed in a tunnel"):
         tunnel.subscribe(BTC)
 
 
-def test_a_private_connection_logs_in_first(toy: ToyServer, stream: Stream) -> None:
-    subscription = stream.subscribe("/toy/talk")
+def test_a_private_connection_logs_in_first(toy: ToyServer, toy_stream: Stream) -> None:
+    subscription = toy_stream.subscribe("/toy/talk")
     login, subscribe = toy.commands
     assert (login["op"], login["key"]) == ("login", "the-key")
     assert (subscribe["action"], subscribe["channel"]) == ("SUBSCRIBE", "talk")
@@ -136,16 +136,16 @@ def test_a_private_connection_logs_in_first(toy: ToyServer, stream: Stream) -> N
     assert subscription.get(timeout=10).data == {"v": "hello"}
 
 
-def test_a_refused_login_is_no_reason_to_try_again(toy: ToyServer, stream: Stream) -> None:
+def test_a_refused_login_is_no_reason_to_try_again(toy: ToyServer, toy_stream: Stream) -> None:
     toy.refused.add("the-key")
     with pytest.raises(AuthenticationError, match="KuCoin refused the login: invalid request data"):
-        stream.subscribe("/toy/talk")
+        toy_stream.subscribe("/toy/talk")
     assert len(toy.connections) == 1
 
 
-def test_it_is_recorded_and_replayed(toy: ToyServer, stream: Stream, tmp_path: Path) -> None:
-    subscription = stream.subscribe(BTC)
-    with Recorder(stream, tmp_path / "toy.jsonl"):
+def test_it_is_recorded_and_replayed(toy: ToyServer, toy_stream: Stream, tmp_path: Path) -> None:
+    subscription = toy_stream.subscribe(BTC)
+    with Recorder(toy_stream, tmp_path / "toy.jsonl"):
         toy.push("price", *range(20), symbol="BTC-USDT")
         frames = [subscription.get(timeout=10).raw for _ in range(20)]
     with ReplayStream(tmp_path / "toy.jsonl") as replay:

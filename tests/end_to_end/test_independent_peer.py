@@ -52,7 +52,7 @@ class Peer:
 
 
 @pytest.fixture
-def peer(nothing_left_behind: None) -> Iterator[Peer]:
+def independent_peer(nothing_left_behind: None) -> Iterator[Peer]:
     peer = Peer()
     peer.thread.start()
     yield peer
@@ -62,8 +62,8 @@ def peer(nothing_left_behind: None) -> Iterator[Peer]:
 
 
 @pytest.fixture
-def stream(peer: Peer) -> Iterator[Stream]:
-    servers = [{"endpoint": peer.endpoint, "encrypt": False, "pingInterval": 300, "pingTimeout": 5000}]
+def independent_stream(independent_peer: Peer) -> Iterator[Stream]:
+    servers = [{"endpoint": independent_peer.endpoint, "encrypt": False, "pingInterval": 300, "pingTimeout": 5000}]
     with responses.RequestsMock(assert_all_requests_are_fired=False) as rest:
         rest.post(
             f"{REST}/api/v1/bullet-public",
@@ -73,25 +73,27 @@ def stream(peer: Peer) -> Iterator[Stream]:
             yield stream
 
 
-def test_it_streams_from_a_foreign_server(peer: Peer, stream: Stream) -> None:
-    subscription = stream.subscribe("/market/match:BTC-USDT")
+def test_it_streams_from_a_foreign_server(independent_peer: Peer, independent_stream: Stream) -> None:
+    subscription = independent_stream.subscribe("/market/match:BTC-USDT")
     assert subscription.get(timeout=5).data == {"n": "é"}
-    assert peer.queries[0]["token"] == [TOKEN]
-    assert peer.commands[0] == {
+    assert independent_peer.queries[0]["token"] == [TOKEN]
+    assert independent_peer.commands[0] == {
         "id": "1", "type": "subscribe", "topic": "/market/match:BTC-USDT", "privateChannel": False, "response": True,
     }  # fmt: skip
 
 
-def test_it_comes_back_to_a_foreign_server(peer: Peer, stream: Stream) -> None:
-    subscription = stream.subscribe("/market/match:BTC-USDT")
+def test_it_comes_back_to_a_foreign_server(independent_peer: Peer, independent_stream: Stream) -> None:
+    subscription = independent_stream.subscribe("/market/match:BTC-USDT")
     assert subscription.get(timeout=5).epoch == 1
-    peer.connections[0].close(1012, "restart")
+    independent_peer.connections[0].close(1012, "restart")
     assert subscription.get(timeout=10).epoch == 2
-    assert len({query["connectId"][0] for query in peer.queries}) == 2
+    assert len({query["connectId"][0] for query in independent_peer.queries}) == 2
 
 
-def test_a_foreign_server_that_says_nothing_is_an_ack_timeout(peer: Peer, stream: Stream) -> None:
-    stream.subscribe("/market/match:BTC-USDT")
-    peer.connections[0].send = lambda *_, **__: None  # type: ignore[assignment, method-assign]
+def test_a_foreign_server_that_says_nothing_is_an_ack_timeout(
+    independent_peer: Peer, independent_stream: Stream
+) -> None:
+    independent_stream.subscribe("/market/match:BTC-USDT")
+    independent_peer.connections[0].send = lambda *_, **__: None  # type: ignore[assignment, method-assign]
     with pytest.raises(AckTimeout):
-        stream.subscribe("/market/match:ETH-USDT", timeout=0.2)
+        independent_stream.subscribe("/market/match:ETH-USDT", timeout=0.2)

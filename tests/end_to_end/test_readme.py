@@ -42,21 +42,21 @@ ENOUGH = 5
 
 
 @pytest.fixture
-def market(nothing_left_behind: None) -> Iterator[KucoinServer]:
+def market_with_key(nothing_left_behind: None) -> Iterator[KucoinServer]:
     with local_kucoin(credentials=("key", "secret", "passphrase")) as server:
         yield server
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_a_python_block_runs(
-    block: Block, market: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    block: Block, market_with_key: KucoinServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)  # some write files
-    monkeypatch.setenv("KUCOIN_SYNC_REST_URL", market.rest_url)
-    monkeypatch.setenv("KUCOIN_SYNC_FUTURES_REST_URL", market.futures_rest_url)
-    for name, url in market.uta_urls.items():
+    monkeypatch.setenv("KUCOIN_SYNC_REST_URL", market_with_key.rest_url)
+    monkeypatch.setenv("KUCOIN_SYNC_FUTURES_REST_URL", market_with_key.futures_rest_url)
+    for name, url in market_with_key.uta_urls.items():
         monkeypatch.setenv(f"KUCOIN_SYNC_{name.upper()}", url)
-    for option, url in market.uta_urls.items():
+    for option, url in market_with_key.uta_urls.items():
         monkeypatch.setenv(f"KUCOIN_SYNC_{option.upper()}", url)
     ended = threading.Event()
     watched: list[tuple[kucoin_sync.Stream, threading.Thread]] = []
@@ -85,7 +85,7 @@ def test_a_python_block_runs(
         for stream, closer in watched:
             closer.join(10)
             stream.close()
-    market.check()
+    market_with_key.check()
 
 
 def test_five_lines_print_a_ladder_without_a_key_and_without_rest(

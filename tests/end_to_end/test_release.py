@@ -56,7 +56,7 @@ def test_the_changelog_begins_with_this_version_and_its_date() -> None:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, in which it can be built without changing it."""
     copy = tmp_path_factory.mktemp("source") / "project"
     shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
@@ -64,13 +64,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def built(project_copy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The source distribution and the wheel, which is built from it, by the end of their names."""
     pytest.importorskip("build", reason="build is not installed: pip install -e '.[dev]'")
     pytest.importorskip("twine", reason="twine is not installed: pip install -e '.[dev]'")
     folder = tmp_path_factory.mktemp("dist")
     # Without isolation it takes the installed setuptools and needs no network.
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, cwd=source)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, cwd=project_copy)
     assert files_in(folder) == {f"kucoin_sync-{__version__}.tar.gz", f"kucoin_sync-{__version__}-py3-none-any.whl"}
     return {path.suffix: path for path in folder.iterdir()}
 
@@ -139,12 +139,12 @@ def test_a_release_installs_and_runs_with_what_it_requires_and_no_more(
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_source_distribution_is_the_whole_project(source: Path, built: dict[str, Path]) -> None:
+def test_the_source_distribution_is_the_whole_project(project_copy: Path, built: dict[str, Path]) -> None:
     with tarfile.open(built[".gz"]) as archive:
         names = {member.name.partition("/")[2] for member in archive if member.isfile()}
     made = re.compile(r"PKG-INFO$|kucoin_sync\.egg-info/|.*\.pyc$")
     assert {name for name in names if not made.match(name)} == {
-        name for name in files_in(source) if not made.match(name)
+        name for name in files_in(project_copy) if not made.match(name)
     }
     assert not any(name.endswith(".pyc") for name in names)
 

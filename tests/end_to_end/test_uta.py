@@ -34,13 +34,7 @@ BTC, ETH = "/uta/ticker.SPOT:BTC-USDT", "/uta/ticker.SPOT:ETH-USDT"
 
 
 @pytest.fixture
-def uta(nothing_left_behind: None) -> Iterator[UtaServer]:
-    with UtaServer() as server:
-        yield server
-
-
-@pytest.fixture
-def stream(uta: UtaServer, events: Events) -> Iterator[Stream]:
+def uta_stream(uta: UtaServer, events: Events) -> Iterator[Stream]:
     key = Credentials("the-key", "the-secret", "the-passphrase")
     with Stream(key, **uta.stream_options, limits=FAST, on_event=events) as stream:
         yield stream
@@ -57,8 +51,8 @@ def commands(uta: UtaServer) -> list[dict[str, Any]]:
     return [{key: value for key, value in command.items() if key != "id"} for command in uta.commands]
 
 
-def test_a_ticker_comes_without_a_token_in_binary_and_text_frames(uta: UtaServer, stream: Stream) -> None:
-    subscription = stream.subscribe(topics.uta.ticker("BTC-USDT", "ETH-USDT"))
+def test_a_ticker_comes_without_a_token_in_binary_and_text_frames(uta: UtaServer, uta_stream: Stream) -> None:
+    subscription = uta_stream.subscribe(topics.uta.ticker("BTC-USDT", "ETH-USDT"))
     assert commands(uta) == [
         {"action": "SUBSCRIBE", "channel": "ticker", "tradeType": "SPOT", "symbols": ["BTC-USDT", "ETH-USDT"]}
     ]
@@ -70,13 +64,13 @@ def test_a_ticker_comes_without_a_token_in_binary_and_text_frames(uta: UtaServer
             assert [message.to_dict() for message in got] == pushes
             assert [message.topic for message in got] == [BTC, ETH] * count
             assert [message.payload.price for message in got] == [Decimal(push["d"]["l"]) for push in pushes]
-    stats = stream.stats()
+    stats = uta_stream.stats()
     assert (stats["messages"], stats["unreadable"], stats["unknown_types"], stats["unrouted"]) == (208, 0, 0, 0)
     assert stats["misfits"] == 0
 
 
-def test_a_message_reads_as_kucoin_writes_it(uta: UtaServer, stream: Stream) -> None:
-    subscription = stream.subscribe(BTC)
+def test_a_message_reads_as_kucoin_writes_it(uta: UtaServer, uta_stream: Stream) -> None:
+    subscription = uta_stream.subscribe(BTC)
     uta.push(*(ticker(price) for price in ("70.5", "70.6", "70.7")))
     for price in ("70.5", "70.6", "70.7"):
         message = subscription.get(timeout=10)
@@ -93,8 +87,10 @@ def test_a_message_reads_as_kucoin_writes_it(uta: UtaServer, stream: Stream) -> 
             assert (twin, twin.topic, twin.subject, twin.data) == (message, BTC, "ticker.SPOT", message.data)
 
 
-def test_a_book_topic_has_one_command_for_each_symbol_and_says_what_a_push_is(uta: UtaServer, stream: Stream) -> None:
-    subscription = stream.subscribe(topics.uta.book("BTC-USDT", "ETH-USDT"))
+def test_a_book_topic_has_one_command_for_each_symbol_and_says_what_a_push_is(
+    uta: UtaServer, uta_stream: Stream
+) -> None:
+    subscription = uta_stream.subscribe(topics.uta.book("BTC-USDT", "ETH-USDT"))
     common = {"action": "SUBSCRIBE", "channel": "obu", "tradeType": "SPOT", "depth": "increment@10ms", "rpiFilter": 0}
     assert commands(uta) == [{**common, "symbol": "BTC-USDT"}, {**common, "symbol": "ETH-USDT"}]
     data = {"C": 7, "M": 1781672136333000000, "O": 5, "a": [], "b": [["65928.9", "0"]], "s": "BTC-USDT"}
@@ -116,16 +112,16 @@ def test_a_book_topic_has_one_command_for_each_symbol_and_says_what_a_push_is(ut
     ],
 )
 def test_pings_go_at_the_interval_of_any_welcome(
-    uta: UtaServer, stream: Stream, events: Events, welcome: dict[str, Any]
+    uta: UtaServer, uta_stream: Stream, events: Events, welcome: dict[str, Any]
 ) -> None:
     uta.welcome = welcome
-    stream.subscribe(BTC)
+    uta_stream.subscribe(BTC)
     assert (events.wait(Connected).market, events.wait(Connected).private) == ("uta-spot", False)
-    until(lambda: uta.pings > 1 and stream.stats()["pong_latency"] is not None, "no ping came")
+    until(lambda: uta.pings > 1 and uta_stream.stats()["pong_latency"] is not None, "no ping came")
 
 
-def test_it_comes_back_and_subscribes_again(uta: UtaServer, stream: Stream, events: Events) -> None:
-    subscription = stream.subscribe(BTC)
+def test_it_comes_back_and_subscribes_again(uta: UtaServer, uta_stream: Stream, events: Events) -> None:
+    subscription = uta_stream.subscribe(BTC)
     uta.push(ticker("1"))
     assert subscription.get(timeout=10).epoch == 1
     uta.connections[0].close(1012, "restart")
@@ -137,31 +133,31 @@ def test_it_comes_back_and_subscribes_again(uta: UtaServer, stream: Stream, even
     assert commands(uta)[0] == commands(uta)[1]
 
 
-def test_it_unsubscribes(uta: UtaServer, stream: Stream) -> None:
-    subscription = stream.subscribe(BTC)
-    stream.subscribe(ETH)
+def test_it_unsubscribes(uta: UtaServer, uta_stream: Stream) -> None:
+    subscription = uta_stream.subscribe(BTC)
+    uta_stream.subscribe(ETH)
     subscription.close()
     gone = {"action": "UNSUBSCRIBE", "channel": "ticker", "tradeType": "SPOT", "symbols": ["BTC-USDT"]}
     until(lambda: commands(uta)[2:] == [gone], "it is not unsubscribed")
 
 
 @pytest.mark.parametrize("member", ["message", "reason", "msg"])
-def test_a_refused_symbol_is_told_and_the_others_stay(uta: UtaServer, stream: Stream, member: str) -> None:
+def test_a_refused_symbol_is_told_and_the_others_stay(uta: UtaServer, uta_stream: Stream, member: str) -> None:
     uta.acknowledged = "true"
     uta.refused.add("BTC-USDT")
     uta.refusal = {member: "not here"}
     with pytest.raises(SubscriptionRejected, match="not here") as failure:
-        stream.subscribe(topics.uta.ticker("BTC-USDT", "ETH-USDT"))
+        uta_stream.subscribe(topics.uta.ticker("BTC-USDT", "ETH-USDT"))
     assert failure.value.topic == BTC
-    subscription = stream.subscribe(ETH)
+    subscription = uta_stream.subscribe(ETH)
     uta.push(ticker("1", "ETH-USDT"))
     assert subscription.get(timeout=10)["d"]["l"] == "1"
 
 
 def test_a_private_connection_logs_in_first_and_again_after_a_cut(
-    uta: UtaServer, stream: Stream, events: Events
+    uta: UtaServer, uta_stream: Stream, events: Events
 ) -> None:
-    subscription = stream.subscribe(topics.uta.balances())
+    subscription = uta_stream.subscribe(topics.uta.balances())
     uta.connections[0].close(1012, "restart")
     events.wait(Resubscribed)
     login, subscribe, again, back = uta.commands
@@ -179,17 +175,17 @@ def test_a_private_connection_logs_in_first_and_again_after_a_cut(
     assert (message.topic, message.payload.available) == ("/uta/balance.UNIFIED", Decimal("499.97"))
 
 
-def test_a_refused_login_is_no_reason_to_try_again(uta: UtaServer, stream: Stream) -> None:
+def test_a_refused_login_is_no_reason_to_try_again(uta: UtaServer, uta_stream: Stream) -> None:
     uta.refused.add("the-key")
     with pytest.raises(AuthenticationError, match="KuCoin refused the login: invalid request data"):
-        stream.subscribe(topics.uta.orders())
+        uta_stream.subscribe(topics.uta.orders())
     assert len(uta.connections) == 1
 
 
 def test_a_login_that_is_refused_after_a_cut_ends_the_subscription(
-    uta: UtaServer, stream: Stream, events: Events
+    uta: UtaServer, uta_stream: Stream, events: Events
 ) -> None:
-    subscription = stream.subscribe(topics.uta.orders())
+    subscription = uta_stream.subscribe(topics.uta.orders())
     uta.refused.add("the-key")
     uta.connections[0].close(1012, "restart")
     with pytest.raises(AuthenticationError, match="KuCoin refused the login: invalid request data"):
@@ -198,19 +194,19 @@ def test_a_login_that_is_refused_after_a_cut_ends_the_subscription(
     assert len(uta.connections) == 2
 
 
-def test_a_public_topic_has_no_messages_of_the_account(uta: UtaServer, stream: Stream) -> None:
+def test_a_public_topic_has_no_messages_of_the_account(uta: UtaServer, uta_stream: Stream) -> None:
     with pytest.raises(InvalidTopic, match="has no messages of the account's own; leave private= away"):
-        stream.subscribe(BTC, private=True)
-    stream.subscribe(BTC, private=False)
-    stream.subscribe(topics.uta.orders(), private=True)
+        uta_stream.subscribe(BTC, private=True)
+    uta_stream.subscribe(BTC, private=False)
+    uta_stream.subscribe(topics.uta.orders(), private=True)
     assert len(uta.connections) == 2
 
 
 @pytest.mark.parametrize(("symbol", "market"), [("BTC-USDT", "SPOT"), ("XBTUSDTM", "FUTURES")])
 def test_a_number_that_can_not_be_read_is_none_and_told(
-    uta: UtaServer, stream: Stream, events: Events, symbol: str, market: str
+    uta: UtaServer, uta_stream: Stream, events: Events, symbol: str, market: str
 ) -> None:
-    subscription = stream.subscribe(topics.uta.ticker(symbol))
+    subscription = uta_stream.subscribe(topics.uta.ticker(symbol))
     odd = ticker("1", symbol)
     odd["T"], odd["d"]["A"] = f"ticker.{market}", "much"
     uta.push(odd)
@@ -218,25 +214,25 @@ def test_a_number_that_can_not_be_read_is_none_and_told(
     assert (payload.best_ask_size, payload.best_ask, payload.price) == (None, Decimal("78280.6"), Decimal(1))
     event = events.wait(PayloadMismatch)
     assert (event.topic, event.reason) == (f"/uta/ticker.{market}", "'much' stands where a number is usual")
-    assert stream.stats()["misfits"] == 1
+    assert uta_stream.stats()["misfits"] == 1
 
 
-def test_limits_are_those_of_the_feed(uta: UtaServer, stream: Stream) -> None:
-    stream.subscribe(topics.uta.ticker(*(f"C{n}-USDT" for n in range(401))))
+def test_limits_are_those_of_the_feed(uta: UtaServer, uta_stream: Stream) -> None:
+    uta_stream.subscribe(topics.uta.ticker(*(f"C{n}-USDT" for n in range(401))))
     assert sorted(len(command["symbols"]) for command in uta.commands) == [1, 100, 100, 100, 100]
     assert len(uta.connections) == 2
 
 
-def test_messages_of_unknown_channels_are_counted(uta: UtaServer, stream: Stream) -> None:
-    subscription = stream.subscribe(BTC)
+def test_messages_of_unknown_channels_are_counted(uta: UtaServer, uta_stream: Stream) -> None:
+    subscription = uta_stream.subscribe(BTC)
     uta.push({"T": "news.SPOT", "P": 1, "d": {"s": "BTC-USDT"}}, ticker("1"))
     assert subscription.get(timeout=10)["d"]["l"] == "1"
-    assert stream.stats()["unrouted"] == 1
+    assert uta_stream.stats()["unrouted"] == 1
 
 
-def test_it_is_recorded_and_replayed(uta: UtaServer, stream: Stream, tmp_path: Path) -> None:
-    subscription = stream.subscribe(BTC)
-    with Recorder(stream, tmp_path / "uta.jsonl"):
+def test_it_is_recorded_and_replayed(uta: UtaServer, uta_stream: Stream, tmp_path: Path) -> None:
+    subscription = uta_stream.subscribe(BTC)
+    with Recorder(uta_stream, tmp_path / "uta.jsonl"):
         uta.push(*(ticker(f"{n}") for n in range(20)))
         frames = [subscription.get(timeout=10).raw for _ in range(20)]
     with ReplayStream(tmp_path / "uta.jsonl") as replay:
@@ -276,7 +272,7 @@ class TestWrongClock:
             events.wait(Resubscribed)
             assert len([each for each in server.received if each.message.get("op") == "auth"]) == 3
 
-    def test_a_time_that_is_refused_again_is_an_error(self, uta: UtaServer, stream: Stream) -> None:
+    def test_a_time_that_is_refused_again_is_an_error(self, uta: UtaServer, uta_stream: Stream) -> None:
         uta.refused.add("the-key")
         uta.refusal = {"message": "Invalid KC-API-TIMESTAMP"}
         with KucoinServer() as server:

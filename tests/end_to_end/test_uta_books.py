@@ -13,7 +13,6 @@ from kucoin_sync import (
     BookNotReady,
     BookReady,
     BookResyncing,
-    Event,
     InvalidTopic,
     LocalBook,
     SnapshotFailed,
@@ -25,7 +24,7 @@ from kucoin_sync.recording import Recorder, RecordingError, ReplayStream
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.selection import first
-from ..support.streams import FAST
+from ..support.streams import FAST, Events
 from ..support.threads import LIMIT, until
 from ..support.uta import UtaServer
 from ..support.uta_books import UtaMarket
@@ -35,19 +34,8 @@ TOPIC = "/uta/obu.SPOT:BTC-USDT_increment@10ms"
 
 
 @pytest.fixture
-def server() -> Iterator[UtaServer]:
-    with UtaServer() as started:
-        yield started
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    return []
-
-
-@pytest.fixture
-def stream(server: UtaServer, events: list[Event]) -> Iterator[Stream]:
-    with Stream(**server.stream_options, on_event=events.append) as opened:  # type: ignore[arg-type]
+def keyless_stream(uta: UtaServer, events: Events) -> Iterator[Stream]:
+    with Stream(**uta.stream_options, on_event=events) as opened:  # type: ignore[arg-type]
         yield opened
 
 
@@ -97,124 +85,133 @@ def equals(book: LocalBook, market: UtaMarket) -> None:
 
 
 @pytest.mark.parametrize("symbol", [SPOT, CONTRACT])
-def test_a_book_is_made_of_pushes_alone(server: UtaServer, stream: Stream, events: list[Event], symbol: str) -> None:
+def test_a_book_is_made_of_pushes_alone(uta: UtaServer, keyless_stream: Stream, events: Events, symbol: str) -> None:
     market = market_of(symbol)
-    with stream.book(symbol, feed="uta") as book:
+    with keyless_stream.book(symbol, feed="uta") as book:
         assert (book.symbol, book.level, book.snapshot_depth, book.partial) == (symbol, 2, 500, True)
-        subscribed(server, 1)
+        subscribed(uta, 1)
         with pytest.raises(BookNotReady, match="the first snapshot has not come yet"):
             _ = book.best_bid
-        trade(server, market)  # before the snapshot
-        ready(server, market, book)
+        trade(uta, market)  # before the snapshot
+        ready(uta, market, book)
         equals(book, market)
         assert book.partial
         assert book.bids_complete_to == book.bids()[-1].price
         assert len(book.asks()) == 500
         changes = iter(book)
         for _ in range(20):
-            trade(server, market)
+            trade(uta, market)
         equals(book, market)
         assert changes.get(LIMIT).sequence_start <= market.sequence
-    until(lambda: actions(server) == ["SUBSCRIBE", "UNSUBSCRIBE"], "the unsubscribe")
-    assert [type(event) for event in events if "Book" in type(event).__name__] == [BookReady]
-    assert stream.stats()["book_snapshots"] == 0
+    until(lambda: actions(uta) == ["SUBSCRIBE", "UNSUBSCRIBE"], "the unsubscribe")
+    assert [type(event) for event in events.all if "Book" in type(event).__name__] == [BookReady]
+    assert keyless_stream.stats()["book_snapshots"] == 0
 
 
 def test_a_hole_has_the_topic_subscribed_again_after_the_answer_to_the_unsubscribe(
-    server: UtaServer, stream: Stream, events: list[Event]
+    uta: UtaServer, keyless_stream: Stream, events: Events
 ) -> None:
     market = market_of()
-    book = stream.book(SPOT, feed="uta")
-    subscribed(server, 1)
-    ready(server, market, book)
+    book = keyless_stream.book(SPOT, feed="uta")
+    subscribed(uta, 1)
+    ready(uta, market, book)
     lose(market)
-    trade(server, market)
-    subscribed(server, 3)
-    assert actions(server) == ["SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE"]
-    assert {**server.commands[0], "id": "", "action": ""} == {**server.commands[1], "id": "", "action": ""}
+    trade(uta, market)
+    subscribed(uta, 3)
+    assert actions(uta) == ["SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE"]
+    assert {**uta.commands[0], "id": "", "action": ""} == {**uta.commands[1], "id": "", "action": ""}
     with pytest.raises(BookNotReady, match="are missing"):
         _ = book.best_bid
-    ready(server, market, book)
-    trade(server, market)
+    ready(uta, market, book)
+    trade(uta, market)
     equals(book, market)
     assert book.resyncs == 1
-    until(lambda: isinstance(events[-1], BookReady) and len(events) > 3, "it is not told that the book is ready again")
-    assert [type(event) for event in events if "Book" in type(event).__name__] == [BookReady, BookResyncing, BookReady]
-    assert stream.stats()["book_snapshots"] == 1
+    until(
+        lambda: isinstance(events.all[-1], BookReady) and len(events.all) > 3,
+        "it is not told that the book is ready again",
+    )
+    assert [type(event) for event in events.all if "Book" in type(event).__name__] == [
+        BookReady,
+        BookResyncing,
+        BookReady,
+    ]
+    assert keyless_stream.stats()["book_snapshots"] == 1
 
 
-def test_others_who_share_the_topic_get_the_new_snapshot_and_what_follows(server: UtaServer, stream: Stream) -> None:
+def test_others_who_share_the_topic_get_the_new_snapshot_and_what_follows(
+    uta: UtaServer, keyless_stream: Stream
+) -> None:
     market = market_of()
-    reader = stream.subscribe(topics.uta.book(SPOT))
-    book = stream.book(SPOT, feed="uta")
-    subscribed(server, 3)  # no snapshot is pushed for a topic that is subscribed already
-    other = stream.book(SPOT, feed="uta")
-    subscribed(server, 5)
-    ready(server, market, book)
+    reader = keyless_stream.subscribe(topics.uta.book(SPOT))
+    book = keyless_stream.book(SPOT, feed="uta")
+    subscribed(uta, 3)  # no snapshot is pushed for a topic that is subscribed already
+    other = keyless_stream.book(SPOT, feed="uta")
+    subscribed(uta, 5)
+    ready(uta, market, book)
     other.wait_ready(LIMIT)
-    trade(server, market)
+    trade(uta, market)
     equals(book, market)
     equals(other, market)
     assert [reader.get(LIMIT)["t"] for _ in range(2)] == ["snapshot", "delta"]
     lose(market)
-    trade(server, market)
-    subscribed(server, 7)
+    trade(uta, market)
+    subscribed(uta, 7)
     with pytest.raises(BookNotReady):
         _ = other.mid
-    ready(server, market, book)
+    ready(uta, market, book)
     other.wait_ready(LIMIT)
     assert [reader.get(LIMIT)["t"] for _ in range(2)] == ["delta", "snapshot"]
     reader.close()
     other.close()
-    trade(server, market)
+    trade(uta, market)
     equals(book, market)
-    assert len(server.commands) == 7
+    assert len(uta.commands) == 7
 
 
-def test_a_reader_that_leaves_meanwhile_leaves_nothing_behind(server: UtaServer, stream: Stream) -> None:
+def test_a_reader_that_leaves_meanwhile_leaves_nothing_behind(uta: UtaServer, keyless_stream: Stream) -> None:
     market = market_of()
-    book = stream.book(SPOT, feed="uta")
-    subscribed(server, 1)
-    ready(server, market, book)
-    server.acknowledged = None  # no answer
+    book = keyless_stream.book(SPOT, feed="uta")
+    subscribed(uta, 1)
+    ready(uta, market, book)
+    uta.acknowledged = None  # no answer
     lose(market)
-    trade(server, market)
-    until(lambda: len(server.commands) == 2, "the unsubscribe")
+    trade(uta, market)
+    until(lambda: len(uta.commands) == 2, "the unsubscribe")
     book.close()
-    server.acknowledged = True
-    server.push({"id": server.commands[1]["id"], "result": True})
-    ticker = stream.subscribe(topics.uta.ticker(SPOT), timeout=LIMIT)
-    assert actions(server) == ["SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE"]
-    assert server.commands[-1]["channel"] == "ticker"
+    uta.acknowledged = True
+    uta.push({"id": uta.commands[1]["id"], "result": True})
+    ticker = keyless_stream.subscribe(topics.uta.ticker(SPOT), timeout=LIMIT)
+    assert actions(uta) == ["SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE"]
+    assert uta.commands[-1]["channel"] == "ticker"
     ticker.close()
 
 
 def test_without_a_snapshot_the_topic_is_subscribed_again(
-    server: UtaServer, stream: Stream, events: list[Event], monkeypatch: pytest.MonkeyPatch
+    uta: UtaServer, keyless_stream: Stream, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pushed_snapshots, "_WAIT", 0.2)
     market = market_of()
-    book = stream.book(SPOT, feed="uta")
-    subscribed(server, 3)
+    book = keyless_stream.book(SPOT, feed="uta")
+    subscribed(uta, 3)
     with pytest.raises(BookNotReady, match=r"a snapshot could not be fetched: KuCoin pushed none that fits within"):
         book.wait_ready(0.0)
-    ready(server, market, book)
-    assert any(isinstance(event, SnapshotFailed) for event in events)
+    ready(uta, market, book)
+    assert any(isinstance(event, SnapshotFailed) for event in events.all)
     assert book.resyncs == 0
 
 
-def test_after_a_cut_the_pushes_that_waited_are_of_no_use(server: UtaServer, stream: Stream) -> None:
+def test_after_a_cut_the_pushes_that_waited_are_of_no_use(uta: UtaServer, keyless_stream: Stream) -> None:
     market = market_of()
-    book = stream.book(SPOT, feed="uta")
-    subscribed(server, 1)
-    ready(server, market, book)
-    server.push(market.snapshot().decode())
-    server.connections[-1].close()
-    subscribed(server, 2)
+    book = keyless_stream.book(SPOT, feed="uta")
+    subscribed(uta, 1)
+    ready(uta, market, book)
+    uta.push(market.snapshot().decode())
+    uta.connections[-1].close()
+    subscribed(uta, 2)
     assert not book.ready
-    trade(server, market)
+    trade(uta, market)
     assert not book.ready
-    ready(server, market, book)
+    ready(uta, market, book)
     equals(book, market)
     assert book.resyncs == 1
 
@@ -227,37 +224,37 @@ def test_after_a_cut_the_pushes_that_waited_are_of_no_use(server: UtaServer, str
         ({"feed": "uta", "level": 4}, "level is 4"),
     ],
 )
-def test_what_there_is_not_is_a_value_error_that_says_so(stream: Stream, options: Any, text: str) -> None:
+def test_what_there_is_not_is_a_value_error_that_says_so(keyless_stream: Stream, options: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        stream.book(SPOT, **options)
+        keyless_stream.book(SPOT, **options)
 
 
-def test_a_symbol_that_can_not_exist_is_an_invalid_topic(stream: Stream) -> None:
+def test_a_symbol_that_can_not_exist_is_an_invalid_topic(keyless_stream: Stream) -> None:
     with pytest.raises(InvalidTopic):
-        stream.book("BTC USDT", feed="uta")
+        keyless_stream.book("BTC USDT", feed="uta")
 
 
 # Recordings
 
 
 @pytest.fixture
-def recording(server: UtaServer, stream: Stream, tmp_path: Path) -> tuple[Path, list[Any]]:
+def recording(uta: UtaServer, keyless_stream: Stream, tmp_path: Path) -> tuple[Path, list[Any]]:
     """A recording of a book that had a hole, and the changes that it had."""
     market, path = market_of(), tmp_path / "uta.jsonl"
     changes: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    with Recorder(stream, path):
-        book = stream.book(SPOT, feed="uta", on_change=changes.put)
-        subscribed(server, 1)
-        ready(server, market, book)
+    with Recorder(keyless_stream, path):
+        book = keyless_stream.book(SPOT, feed="uta", on_change=changes.put)
+        subscribed(uta, 1)
+        ready(uta, market, book)
         for _ in range(5):
-            trade(server, market)
+            trade(uta, market)
         equals(book, market)
         lose(market)
-        trade(server, market)
-        subscribed(server, 3)
-        ready(server, market, book)
+        trade(uta, market)
+        subscribed(uta, 3)
+        ready(uta, market, book)
         for _ in range(5):
-            trade(server, market)
+            trade(uta, market)
         equals(book, market)
         seen = [changes.get(timeout=LIMIT) for _ in range(10)]
     return path, [(change.sequence_end, change.bids, change.asks, change.resyncs) for change in seen]
@@ -305,10 +302,8 @@ def test_a_book_of_a_recording_without_its_snapshot_ends(recording: tuple[Path, 
 
 
 @pytest.fixture
-def kucoin(nothing_left_behind: None) -> Iterator[KucoinServer]:
-    with KucoinServer(exchange=Exchange((SPOT, CONTRACT), seed=9, levels=530)) as started:
-        yield started
-    started.check()
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange((SPOT, CONTRACT), seed=9, levels=530)}
 
 
 def is_true(kucoin: KucoinServer, book: LocalBook) -> bool:
@@ -341,28 +336,28 @@ def move(kucoin: KucoinServer, symbol: str) -> None:
 
 @pytest.mark.parametrize("symbol", [SPOT, CONTRACT])
 @pytest.mark.parametrize("fault", first("a lost push", "none", "a repeated push", "a cut"))
-def test_a_book_equals_the_exchanges_or_refuses(kucoin: KucoinServer, symbol: str, fault: str) -> None:
+def test_a_book_equals_the_exchanges_or_refuses(server: KucoinServer, symbol: str, fault: str) -> None:
     topic = str(topics.uta.book(symbol))
-    with Stream(**kucoin.stream_options, limits=FAST) as stream, stream.book(symbol, feed="uta") as book:
+    with Stream(**server.stream_options, limits=FAST) as stream, stream.book(symbol, feed="uta") as book:
         book.wait_ready(LIMIT)
         assert book.partial
         for _ in range(5):
-            move(kucoin, symbol)
-            until(lambda: is_true(kucoin, book), f"{book!r} to be at the exchange's sequence")
+            move(server, symbol)
+            until(lambda: is_true(server, book), f"{book!r} to be at the exchange's sequence")
         if fault == "a lost push":
-            kucoin.skip_sequence(topic)
+            server.skip_sequence(topic)
         elif fault == "a repeated push":
-            kucoin.repeat_sequence(topic, 3)
+            server.repeat_sequence(topic, 3)
         elif fault == "a cut":
-            kucoin.drop_connections()
+            server.drop_connections()
         for _ in range(5):
-            move(kucoin, symbol)
-        until(lambda: is_true(kucoin, book) or move(kucoin, symbol), f"{book!r} to be at the exchange's sequence")
+            move(server, symbol)
+        until(lambda: is_true(server, book) or move(server, symbol), f"{book!r} to be at the exchange's sequence")
         assert book.resyncs == (fault in ("a lost push", "a cut"))
-    assert kucoin.requests == [], "nothing was asked of REST"
+    assert server.requests == [], "nothing was asked of REST"
 
 
-def test_a_ladder_without_a_key(kucoin: KucoinServer) -> None:
-    with Stream(**kucoin.stream_options) as stream, stream.book(SPOT, feed="uta") as book:
+def test_a_ladder_without_a_key(server: KucoinServer) -> None:
+    with Stream(**server.stream_options) as stream, stream.book(SPOT, feed="uta") as book:
         ladder = book.wait_ready(LIMIT).snapshot(20)
         assert (len(ladder.bids), len(ladder.asks), ladder.partial) == (20, 20, False)

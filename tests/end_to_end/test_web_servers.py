@@ -70,7 +70,7 @@ def post_fork(server, worker):
 
 
 @pytest.fixture
-def feed() -> Iterator[KucoinServer]:
+def pushing_server() -> Iterator[KucoinServer]:
     """A local KuCoin that pushes numbered tickers all the time."""
     over = threading.Event()
 
@@ -128,15 +128,15 @@ def workers(url: str, but: frozenset[int] = frozenset()) -> dict[int, dict[str, 
 @pytest.mark.parametrize("preload", first(True, False), ids=["preload", "no preload"])
 @pytest.mark.parametrize("kind", first("gthread", "sync"))
 def test_every_worker_of_gunicorn_serves_live_data_and_so_do_those_that_come_back(
-    feed: KucoinServer, tmp_path: Path, kind: str, preload: bool
+    pushing_server: KucoinServer, tmp_path: Path, kind: str, preload: bool
 ) -> None:
     options = ["--worker-class", kind, *(["--threads", "4"] if kind == "gthread" else [])]
-    with gunicorn(tmp_path, feed, *options, *(["--preload"] if preload else [])) as url:
+    with gunicorn(tmp_path, pushing_server, *options, *(["--preload"] if preload else [])) as url:
         first = workers(url)
         assert {answer["preloaded"] for answer in first.values()} == {preload}
         assert all(answer["epoch"] == (2 if preload else 1) for answer in first.values())
         if preload:
-            parents, seen = feed.connections[0], master(tmp_path)
+            parents, seen = pushing_server.connections[0], master(tmp_path)
         killed = frozenset(list(first)[:2])
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -145,13 +145,13 @@ def test_every_worker_of_gunicorn_serves_live_data_and_so_do_those_that_come_bac
         newest = max(answer["n"] for answer in first.values())
         until(lambda: all(answer["n"] > newest for answer in workers(url, killed).values()), "a worker's data stays")
         until(lambda: all(answer["called"] for answer in workers(url, killed).values()), "a callback was not called")
-        feed.wait_for(lambda server: len(server.connections) == WORKERS + preload)
+        pushing_server.wait_for(lambda server: len(server.connections) == WORKERS + preload)
         if preload:
-            assert feed.connections[0] is parents
+            assert pushing_server.connections[0] is parents
             until(lambda: master(tmp_path)[1] > seen[1] and master(tmp_path)[1] > newest, "the master reads no more")
             epoch, _, disconnects = master(tmp_path)
             assert (epoch, disconnects) == (1, 0)
-            assert len(feed.ended) == 2, "only the connections of those that were killed have ended"
+            assert len(pushing_server.ended) == 2, "only the connections of those that were killed have ended"
 
 
 def master(directory: Path) -> tuple[int, int, int]:
@@ -208,17 +208,17 @@ print(json.dumps(sorted(pids)))
 
 @pytest.mark.long
 def test_tasks_of_celery_have_live_data_in_every_process_and_the_worker_itself_goes_on(
-    feed: KucoinServer, tmp_path: Path
+    pushing_server: KucoinServer, tmp_path: Path
 ) -> None:
     (tmp_path / "tasks.py").write_text(TASKS)
     for folder in ("queue", "results", "control"):
         (tmp_path / folder).mkdir()
-    environment = {"KUCOIN_SYNC_REST_URL": feed.rest_url}
+    environment = {"KUCOIN_SYNC_REST_URL": pushing_server.rest_url}
     command = [sys.executable, "-m", "celery", "--app", "tasks", "worker", "--pool", "prefork", "--concurrency", "2"]
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     with Program([*command, *options], tmp_path, **environment):
-        feed.wait_for(lambda server: len(server.connections) == 3, LIMIT, "the worker and its two processes")
-        parents = feed.connections[0]
+        pushing_server.wait_for(lambda server: len(server.connections) == 3, LIMIT, "the worker and its two processes")
+        parents = pushing_server.connections[0]
         asked = subprocess.run(
             [sys.executable, "-c", ASKING],
             cwd=tmp_path,
@@ -228,5 +228,5 @@ def test_tasks_of_celery_have_live_data_in_every_process_and_the_worker_itself_g
             timeout=50,
         )
         assert asked.returncode == 0, asked.stderr
-        assert feed.connections[0] is parents
+        assert pushing_server.connections[0] is parents
         assert len(json.loads(asked.stdout)) == 2

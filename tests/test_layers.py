@@ -123,6 +123,8 @@ FORMER = {
     "baton", "bookkeeping", "chances", "enrol", "errands", "guest", "heir", "lane", "medley", "misfit", "opener",
     "outcomes", "patience", "sealed", "switchboard", "taker", "turns", "way", "weakly",
 }  # fmt: skip
+# Fixtures that hold options of others. A file or a class overrides them for all tests in it.
+HOOKS = {"exchange_options", "server_options"}
 KUCOINS = {"taker_order_id", "taker_fee_rate", "taker_coefficient"}  # fields of payloads
 WORLDLY = {"asyncio", "requests", "select", "selectors", "socket", "ssl", "threading", "time", "urllib3", "websocket"}
 
@@ -314,6 +316,42 @@ def test_no_public_class_has_the_name_of_another() -> None:
         for name in re.findall(r"^ *class ([A-Za-z]\w*)", path.read_text(encoding="utf-8"), re.MULTILINE)
     ]
     assert {name for name in names if names.count(name) > 1} == set()
+
+
+def fixtures_of(source: str) -> Iterator[str]:
+    """Yield the names of the fixtures that a module defines, in classes, too."""
+    for node in ast.walk(ast.parse(source)):
+        for decorator in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+            call = decorator if isinstance(decorator, ast.Call) else ast.Call(decorator, [], [])
+            if ast.unparse(call.func) in ("pytest.fixture", "fixture"):
+                given = [ast.literal_eval(each.value) for each in call.keywords if each.arg == "name"]
+                yield from given or [node.name]
+
+
+def test_fixtures_are_found_in_the_source() -> None:
+    source = """
+@pytest.fixture
+def plain(): ...
+class Test:
+    @fixture(scope="module")
+    def inner(self): ...
+@pytest.fixture(name="named")
+def other(): ...
+@pytest.mark.fixture
+def none(): ...
+TEXT = "@pytest.fixture"
+"""
+    assert sorted(fixtures_of(source)) == ["inner", "named", "plain"]
+
+
+def test_a_fixture_has_one_definition() -> None:
+    """Its name means one thing in all tests. Only options are overridden, and only one conftest has fixtures."""
+    tests = Path(__file__).parent
+    sources = {path.relative_to(tests).as_posix(): path.read_text(encoding="utf-8") for path in tests.rglob("*.py")}
+    defined = {path: [*fixtures_of(source)] for path, source in sources.items() if "fixture" in source}
+    assert {path for path, names in defined.items() if names and path.endswith("conftest.py")} == {"conftest.py"}
+    names = sorted(name for each in defined.values() for name in each)
+    assert {name for name in names if names.count(name) > 1} == HOOKS
 
 
 # A first import loads everybody else's modules, which may do as they like; the second one, of this package alone,

@@ -157,7 +157,11 @@ class _Last:
         if not self._lock.acquire(timeout=-1 if left is None else left):
             raise TimeoutError(f"no message came on {self._single}")
         try:
-            subscription = self._subscribe(deadline)
+            if self._subscription is None:
+                self._subscription = self._client().subscribe(self._single, overflow="latest", timeout=_until(deadline))
+                if self.closed:  # meanwhile
+                    self._subscription.close()
+            subscription = self._subscription
             ended = subscription.closed  # read first: what is pending then is all
             # A signal handler may raise between any two steps, so a message is taken and kept in one step.
             if self._newest is None and not self._taken:
@@ -169,7 +173,7 @@ class _Last:
                 subscription.get(timeout=0)  # raises why
             if self._taken:
                 # Not compared with _newest: the clock, or a replay, may have been set back.
-                self._newest = max(self._taken, key=_age)
+                self._newest = max(self._taken, key=lambda message: (message.epoch, message.received_ns))
                 self._taken.clear()
             assert self._newest is not None
             return self._newest.with_lost(self._newest.lost)
@@ -182,17 +186,6 @@ class _Last:
         if self._subscription is not None:
             self._subscription.close()
 
-    def _subscribe(self, deadline: float) -> Subscription:
-        if self._subscription is None:
-            self._subscription = self._client().subscribe(self._single, overflow="latest", timeout=_until(deadline))
-            if self.closed:  # meanwhile
-                self._subscription.close()
-        return self._subscription
-
 
 def _until(deadline: float) -> float | None:
     return None if deadline == math.inf else max(0.0, deadline - time.monotonic())
-
-
-def _age(message: Message) -> tuple[int, int]:
-    return message.epoch, message.received_ns

@@ -1,8 +1,6 @@
-"""How late messages are. Computed only when `stats` asks, so that delivery itself measures nothing.
+"""How late messages are. Computed only when `stats` asks, so that delivery itself measures nothing. Pure.
 
-Two kinds of message are looked at. The oldest queued message of each subscription is late as of now. The newest
-message of each connection group was late by some time when it was read; if no message is queued, it was delivered at
-that time. Both are decoded again here, so that the consumer's copy stays untouched. Pure.
+The messages are decoded again here, so that the consumer's copies stay untouched.
 """
 
 from __future__ import annotations
@@ -21,8 +19,8 @@ def measure_latency(waiting: Iterable[Push], newest: Iterable[Push], now_ns: int
     """Return "lag" and "queue_delay", in seconds.
 
     Args:
-        waiting: the next push of each consumer.
-        newest: the push that each connection group read last.
+        waiting: the next push of each consumer, which is late as of now.
+        newest: the push that each connection group read last. If none waits, it was delivered when it was read.
         now_ns: this machine's clock, nanoseconds since 1970.
 
     Returns:

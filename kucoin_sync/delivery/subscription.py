@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
-from typing import Any, Generic, NoReturn
+from typing import Any, Generic
 
 from ..exceptions import StreamClosed
 from ..internal.fork import NotPicklable, detect_fork
@@ -176,10 +176,10 @@ class Subscription(NotPicklable, Generic[P_co]):
         ended = message_queue.finished  # read first: messages put before the end are still taken
         if message_queue.has_messages():
             return True
-        if message_queue.alert:
-            self._raise_notice()
+        if message_queue.alert and (notice := message_queue.notice()) is not None:
+            raise notice
         if ended:
-            self._raise_end()
+            raise message_queue.error or StreamClosed(f"the subscription to {self._named() or 'its topics'} is closed")
         if timeout is None:
             if message_queue.wait(_SHORT_WAIT):
                 return True
@@ -254,16 +254,6 @@ class Subscription(NotPicklable, Generic[P_co]):
     def _named(self) -> str:
         topics = self._topics
         return ", ".join(topics[:3]) + (f" and {len(topics) - 3} more" if len(topics) > 3 else "")
-
-    def _raise_notice(self) -> None:
-        notice = self.message_queue.notice()
-        if notice is not None:
-            raise notice
-
-    def _raise_end(self) -> NoReturn:
-        if self.message_queue.error is not None:
-            raise self.message_queue.error
-        raise StreamClosed(f"the subscription to {self._named() or 'its topics'} is closed")
 
 
 class _UserSubscription(Subscription[P_co]):

@@ -12,10 +12,8 @@ from collections.abc import Iterator
 __all__ = ["SlidingWindow", "retry_delays"]
 
 
-def retry_delays(
-    first: float = 0.5, cap: float = 60.0, factor: float = 2.0, rng: random.Random | None = None
-) -> Iterator[float]:
-    """Yield delays in seconds without end: each ceiling is `factor` times the one before, from `first` up to `cap`.
+def retry_delays(first: float = 0.5, cap: float = 60.0, rng: random.Random | None = None) -> Iterator[float]:
+    """Yield delays in seconds without end: each ceiling is twice the one before, from `first` up to `cap`.
 
     The delay is random between half of its ceiling and the ceiling. The jitter spreads clients that lost their
     connections at the same moment. The lower bound keeps a refused client from retrying too fast. A seeded `rng` makes
@@ -25,7 +23,7 @@ def retry_delays(
     ceiling = min(cap, first)
     while True:
         yield uniform(ceiling / 2, ceiling)
-        ceiling = min(cap, ceiling * factor)
+        ceiling = min(cap, 2 * ceiling)
 
 
 class SlidingWindow:

@@ -37,10 +37,6 @@ def test_default_delays_start_at_half_a_second_and_stop_growing_at_a_minute() ->
     assert list(islice(retry_delays(rng=Edge(upper=True)), 9)) == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 
 
-def test_the_factor_is_an_argument() -> None:
-    assert list(islice(retry_delays(1.0, 100.0, 3.0, Edge(upper=True)), 4)) == [1.0, 3.0, 9.0, 27.0]
-
-
 def test_the_first_delay_is_capped_too() -> None:
     assert list(islice(retry_delays(8.0, 2.0, rng=Edge(upper=True)), 2)) == [2.0, 2.0]
 

@@ -24,8 +24,8 @@ from .events import Event
 from .exceptions import AuthenticationError, StreamClosed
 from .internal.signals import defer, is_reentrant, wait_for_deferred
 from .limits import Limits
-from .net.rest import Endpoints, default_context
-from .net.uta_hosts import chosen_hosts
+from .net.endpoints import Endpoints, chosen_hosts
+from .net.rest import default_context
 from .protocol.dialects import DIALECTS
 from .protocol.uta import Uta
 

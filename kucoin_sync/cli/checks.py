@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from .. import Credentials, Limits
 from ..exceptions import ConnectionFailed, KucoinSyncError, RestError, TokenError
 from ..net.dial import Proxy, dial, proxy_for, resolve
-from ..net.rest import Endpoints, Rest, default_context
+from ..net.endpoints import Endpoints, chosen_hosts
+from ..net.rest import Rest, default_context
 from ..net.rest_response import RATE_CODES
-from ..net.uta_hosts import chosen_hosts
 from ..net.waker import Waker
 from ..net.websocket import SecretUrl, WebSocketConnection
 from ..protocol.classic import CLASSIC
@@ -363,7 +363,7 @@ def subject_of(options: argparse.Namespace, server: KucoinServer | None, timeout
     if server is None:
         endpoints = Endpoints.chosen(options.rest_url, options.futures_rest_url)
         return Subject(endpoints, None, timeout, Uta(chosen_hosts(None, None, None)))
-    endpoints = Endpoints.checked(server.rest_url, server.futures_rest_url)
+    endpoints = Endpoints.chosen(server.rest_url, server.futures_rest_url)
     urls = server.uta_urls
     hosts = chosen_hosts(urls["uta_spot_url"], urls["uta_futures_url"], urls["uta_private_url"])
     return Subject(endpoints, server.credentials, timeout, Uta(hosts))

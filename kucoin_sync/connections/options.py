@@ -9,7 +9,8 @@ import msgspec
 
 from ..credentials import Credentials
 from ..limits import Limits
-from ..net.rest import Endpoints, Rest
+from ..net.endpoints import Endpoints
+from ..net.rest import Rest
 from ..net.waker import Waker
 from ..protocol.dialect import Dialect
 from ..topics.grammar import dialect_of

@@ -12,7 +12,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 try:
@@ -31,61 +31,15 @@ from ..internal.guard import log
 from ..internal.resources import shortage_error
 from ..protocol.dialect import Dialect, Server
 from .dial import dial, proxy_for
+from .endpoints import Endpoints
 from .rest_response import RestResponse
 from .socket import CancellableSocket
 from .waker import Waker
 
-__all__ = ["LOOPBACK", "Endpoints", "Rest", "check_url", "default_context"]
+__all__ = ["Rest", "default_context"]
 
-_SPOT = "https://api.kucoin.com"
-_FUTURES = "https://api-futures.kucoin.com"
 _CHECK = "check the REST URL, firewall and proxy"
 _BODY_BYTES = 32 * 1024 * 1024
-#: The names of this machine.
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-class Endpoints(NamedTuple):
-    """The checked base URLs of spot and futures, and further hosts to which a connect token may be sent."""
-
-    spot: str
-    futures: str
-    allowed_hosts: tuple[str, ...] = ()
-
-    @classmethod
-    def checked(cls, spot: str, futures: str, allowed_hosts: tuple[str, ...] = ()) -> Endpoints:
-        """Return endpoints of the given base URLs. Raise ConnectionFailed unless both are of the form https://host."""
-        for name, url in (("rest_url", spot), ("futures_rest_url", futures)):
-            check_url(name, url, ("https", "http"))
-        return cls(spot.rstrip("/"), futures.rstrip("/"), tuple(host.lower() for host in allowed_hosts))
-
-    @classmethod
-    def chosen(cls, spot: str | None, futures: str | None, allowed_hosts: tuple[str, ...] = ()) -> Endpoints:
-        """Do as `checked`; None means the URL of the environment, or else the one of KuCoin's global site."""
-        spot = spot or os.environ.get("KUCOIN_SYNC_REST_URL") or _SPOT
-        futures = futures or os.environ.get("KUCOIN_SYNC_FUTURES_REST_URL") or _FUTURES
-        return cls.checked(spot, futures, allowed_hosts)
-
-    def of(self, market: str) -> str:
-        """Return the base URL of "spot" or "futures"."""
-        return self.futures if market == "futures" else self.spot
-
-    def checked_endpoint(self, market: str, endpoint: str) -> str:
-        """Return a WebSocket URL in its usual spelling. Raise ConnectionFailed unless a token may be sent to it."""
-        base = urlsplit(self.of(market))
-        parts = check_url("the endpoint", endpoint, ("wss", "ws"))
-        host, home = (parts.hostname or "").lower(), (base.hostname or "").lower()
-        if parts.scheme == "ws" and base.scheme != "http":
-            raise ConnectionFailed(
-                f"KuCoin's answer names an unencrypted endpoint on {host}, which is refused", retriable=False
-            )
-        if host not in (home, *self.allowed_hosts) and not _share_domain(host, home):
-            raise ConnectionFailed(
-                f"KuCoin's answer names an endpoint on {host}, outside the domain of {home}, which is refused; "
-                "if it is right, pass allowed_hosts=[...] to Stream",
-                retriable=False,
-            )
-        return str(parts.geturl())
 
 
 class Rest:
@@ -313,32 +267,6 @@ def _body(response: requests.Response, where: str) -> bytes:
         if len(body) > _BODY_BYTES:
             raise RestError(str(response.status_code), f"an answer of more than {_BODY_BYTES} bytes", where=where)
     return bytes(body)
-
-
-def check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
-    """Return the parts of a URL. Raise ConnectionFailed, which shows at most its host, if it is unusable."""
-    shown = "not shown" if "@" in repr(url) else repr(url)[:80]
-    try:
-        parts = urlsplit(url if isinstance(url, str) else "")
-        if parts.scheme in schemes and parts.hostname and "@" not in parts.netloc and parts.port != 0:
-            return parts
-        if parts.hostname:
-            shown = f"{parts.scheme}://{parts.hostname}"
-    except ValueError:
-        pass  # a part of it is malformed
-    raise ConnectionFailed(
-        f"{name} ({shown}) is not a URL of the form {schemes[0]}://host without user name and password", retriable=False
-    )
-
-
-def _share_domain(host: str, home: str) -> bool:
-    """Return whether two hosts share a domain: both are below the parent domain of `home`, or both are this machine."""
-    if home in LOOPBACK:
-        return host in LOOPBACK
-    labels = home.split(".")
-    if all(label.isdigit() for label in labels) or ":" in home:
-        return False  # an IP address has no domain
-    return host.endswith("." + ".".join(labels[1:] if len(labels) > 2 else labels))
 
 
 def _first_reason(error: BaseException) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 from ..exceptions import KucoinSyncError
 from ..limits import Limits
 from ..net.connect_pace import connect_pace
-from ..net.rest import Endpoints, Rest, default_context
+from ..net.endpoints import Endpoints
+from ..net.rest import Rest, default_context
 from ..net.waker import Waker
 from ..net.websocket import ConnectionLost, SecretUrl, WebSocketConnection
 from ..protocol.dialect import Dialect, Server

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from kucoin_sync.net.connect_pace import connect_pace
-from kucoin_sync.net.rest import Endpoints, Rest, default_context
+from kucoin_sync.net.endpoints import Endpoints
+from kucoin_sync.net.rest import Rest, default_context
 from kucoin_sync.net.waker import Waker
 from kucoin_sync.protocol.classic import CLASSIC
 from kucoin_sync.protocol.uta import Hosts, Uta
@@ -31,7 +32,7 @@ def probing(server: KucoinServer, market: str = "spot", timeout: float = LIMIT) 
     with ExitStack() as stack:
         waker = Waker()
         stack.callback(waker.close)
-        endpoints = Endpoints.checked(server.rest_url, server.futures_rest_url)
+        endpoints = Endpoints.chosen(server.rest_url, server.futures_rest_url)
         rest = Rest(endpoints, waker=waker, context=default_context, proxy="", timeout=LIMIT)
         stack.callback(rest.close)
         uta = Uta(Hosts(server.endpoint("uta-spot"), server.endpoint("uta-futures"), server.endpoint("uta")))

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync import InvalidTopic, KucoinSyncError
-from kucoin_sync.net.rest import Endpoints, Rest
+from kucoin_sync.net.endpoints import Endpoints
+from kucoin_sync.net.rest import Rest
 from kucoin_sync.net.rest_response import RestResponse
 from kucoin_sync.net.waker import Waker
 from kucoin_sync.payloads import Payload

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from kucoin_sync.exceptions import RestError
-from kucoin_sync.net.rest import Endpoints, Rest
+from kucoin_sync.net.endpoints import Endpoints
+from kucoin_sync.net.rest import Rest
 from kucoin_sync.net.waker import Waker
 from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
 

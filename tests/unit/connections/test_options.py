@@ -7,7 +7,7 @@ from typing import Any
 
 from kucoin_sync import Credentials, Limits
 from kucoin_sync.connections.options import ConnectionOptions
-from kucoin_sync.net.rest import Endpoints
+from kucoin_sync.net.endpoints import Endpoints
 from kucoin_sync.protocol.dialects import DIALECTS
 
 KEY = Credentials("key", "secret", "passphrase")
@@ -16,7 +16,7 @@ KEY = Credentials("key", "secret", "passphrase")
 def options(**others: Any) -> ConnectionOptions:
     return ConnectionOptions(
         **{
-            "endpoints": Endpoints.checked("https://a.example", "https://b.example"),
+            "endpoints": Endpoints.chosen("https://a.example", "https://b.example"),
             "dialects": DIALECTS,
             "credentials": lambda: KEY,
             "context": ssl.create_default_context,

@@ -251,8 +251,7 @@ class Stream(Client):
 
     def _begin_to_close(self) -> list[threading.Thread]:
         threads = super()._begin_to_close()
-        with (
-            nullcontext() if is_reentrant() else self._account_lock
-        ):  # an account that is being opened is opened by then, or meets a closed stream
+        # An account that is being opened is opened by then, or meets a closed stream.
+        with nullcontext() if is_reentrant() else self._account_lock:
             account = self._account
         return threads if account is None else [*threads, *account.close()]

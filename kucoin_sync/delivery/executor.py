@@ -72,9 +72,8 @@ class _JobQueue:
 
     slow_after: float
     jobs: deque[Job] = field(default_factory=deque)
-    calls: queue.SimpleQueue[None] = field(
-        default_factory=lambda: queue.SimpleQueue()
-    )  # one for each job; gevent may replace the class after this is imported
+    # One for each job. The class is looked up then: gevent may replace it after this is imported.
+    calls: queue.SimpleQueue[None] = field(default_factory=lambda: queue.SimpleQueue())
     server: Worker | None = None
 
 

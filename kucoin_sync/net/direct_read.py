@@ -129,9 +129,8 @@ class ReadLease:
         view[0] = _UNTOUCHED
         self._view = view
         try:
-            reads.extend(
-                map(self._receive_into, (view,), (len(view),), self._flags)
-            )  # without TLS no signal handler runs in between
+            # Without TLS no signal handler runs between the read and the note of its byte count.
+            reads.extend(map(self._receive_into, (view,), (len(view),), self._flags))
         except NOT_NOW:
             self._view = None
             self._taking = False
@@ -174,13 +173,8 @@ class ReadLease:
             untouched = self._view[0] == _UNTOUCHED and not self._frames.partial
             self.spoiled = not untouched and not isinstance(self._receive_into, BuiltinMethodType)
         self._view = None
-        del (
-            self._frames,
-            self._receive_into,
-            self._recognise,
-            self._put,
-            self._has,
-        )  # a consumer may keep this object for long
+        # A consumer may keep this object for long.
+        del self._frames, self._receive_into, self._recognise, self._put, self._has
         self._lock.release()
 
 

@@ -5,6 +5,8 @@ Source: KuCoin's documentation ("Rate limit", "Subscribe"). If its pages disagre
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 __all__ = ["Limits"]
@@ -36,8 +38,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"the limit {name} must be positive, not {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise TypeError(f"the limit {name} must be a number, not {value!r}")
+            if not 0 < value < math.inf:
+                raise ValueError(f"the limit {name} must be positive and finite, not {value!r}")
         if self.commands_per_10s < 5:
             raise ValueError(
                 f"commands_per_10s must be at least 5, to leave room for pings, not {self.commands_per_10s}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from .. import Event, Message, Stream
+from .. import Event, Message, Stream, Subscription
 from ..events import Stale
 from ..topics import grammar
 from ..topics.symbols import is_known, suggest
@@ -18,8 +19,8 @@ _NAMED = 5
 class Silence:
     """The symbols from which nothing has come since their topics were subscribed.
 
-    Each symbol has a subscription of its own beside that of the command, with `stale_after`. Both share the topics on
-    the wire.
+    Until its first message, each symbol has a subscription of its own beside that of the command, with `stale_after`.
+    Both share the topics on the wire.
 
     Args:
         say: called once with a sentence, after 3 s, if there are such symbols.
@@ -39,13 +40,16 @@ class Silence:
                 if not grammar.is_private(single):
                     of.setdefault(symbol_of(single) or single, []).append(single)
         self._unheard.update({symbol: singles[0] for symbol, singles in of.items()})
+        watching: dict[str, Subscription[Any]] = {}
         for symbol, singles in of.items():
 
             def heard(_: Message, symbol: str = symbol) -> None:
                 self._unheard.pop(symbol, None)
                 self._silent.pop(symbol, None)
+                if symbol in watching:  # not yet if the message came while the topics were being subscribed
+                    watching.pop(symbol).close()
 
-            stream.subscribe(*singles, callback=heard, inline=True, stale_after=_AFTER, timeout=0)
+            watching[symbol] = stream.subscribe(*singles, callback=heard, inline=True, stale_after=_AFTER, timeout=0)
 
     def takes(self, event: Event) -> bool:
         """Return whether an event is about a subscription of `watch`; say which symbols are silent if it is news."""

@@ -24,7 +24,7 @@ import msgspec
 
 from .. import __version__
 from ..events import Connected, Disconnected, Event, UnexpectedError
-from ..exceptions import ConnectionFailed, KucoinSyncError
+from ..exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
 from ..internal.guard import guarded, log
 from ..internal.resources import start_thread
 from ..internal.signals import holds_no_lock, run_or_defer
@@ -68,6 +68,7 @@ class Recorder:
 
     Raises:
         RecordingError: the file can't be created, or the compression library is not installed.
+        StreamClosed: the stream is closed.
         ValueError: a number is not positive.
     """
 
@@ -85,6 +86,8 @@ class Recorder:
         for name, value in (("rotate_size", rotate_size), ("rotate_time", rotate_time), ("flush_every", flush_every)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value!r}; it is a positive number")
+        if stream.closed:
+            raise StreamClosed(f"the stream is closed; make a new one to record it in {os.fspath(path)}")
         self._stream = stream
         self._flush_every = flush_every
         self._queue = TextQueue(most_waiting)

@@ -24,6 +24,7 @@ from kucoin_sync import (
     Resubscribed,
     Rotated,
     Stream,
+    StreamClosed,
     SubscriptionRejected,
 )
 from kucoin_sync.protocol import message as messages
@@ -657,6 +658,13 @@ def test_a_number_that_makes_no_sense_is_named(stream: Stream, tmp_path: Path, n
     with pytest.raises(ValueError, match=f"{name} is 0; it is a positive number"):
         Recorder(stream, tmp_path / "a.jsonl", **{name: 0})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_stream_is_not_recorded(stream: Stream, tmp_path: Path) -> None:
+    stream.close()
+    with pytest.raises(StreamClosed, match=r"the stream is closed; make a new one to record it in .*day\.jsonl"):
+        Recorder(stream, tmp_path / "day.jsonl")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_cut_is_recorded(server: KucoinServer, stream: Stream, events: Events, tmp_path: Path) -> None:

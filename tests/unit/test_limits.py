@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kucoin_sync.limits import Limits
@@ -34,9 +36,16 @@ def test_a_limit_may_be_small(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-@pytest.mark.parametrize("value", [0, -1, float("nan")])
-def test_a_limit_that_is_not_positive_is_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"the limit {name} must be positive, not {value!r}"):
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_a_limit_that_is_not_positive_and_finite_is_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"the limit {name} must be positive and finite, not {value!r}"):
+        Limits(**{name: value})
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("value", ["7", None, True])
+def test_a_limit_that_is_no_number_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"the limit {name} must be a number, not {value!r}"):
         Limits(**{name: value})
 
 

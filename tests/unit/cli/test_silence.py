@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from kucoin_sync import Message
@@ -11,13 +12,15 @@ from kucoin_sync.events import Connected, Stale
 
 
 class Silent:
-    """A stream that remembers its callbacks by topic."""
+    """A stream that remembers its callbacks by topic, and the topics of closed subscriptions."""
 
     def __init__(self) -> None:
         self.callbacks: dict[str, Callable[[Message | None], object]] = {}
+        self.closed: list[str] = []
 
-    def subscribe(self, *topics: str, callback: Callable[[Message | None], object], **_: Any) -> None:
+    def subscribe(self, *topics: str, callback: Callable[[Message | None], object], **_: Any) -> Any:
         self.callbacks |= dict.fromkeys(topics, callback)
+        return SimpleNamespace(close=lambda: self.closed.extend(topics))
 
 
 def watching(*topics: str) -> tuple[Silence, Silent, list[str]]:
@@ -44,8 +47,11 @@ def test_a_symbol_that_is_heard_is_silent_no_longer() -> None:
     assert silence.text == ""
     assert silence.takes(Stale(("/market/ticker:ETH-USD",), 3.0))
     assert "ETH-USDT" in silence.text
+    assert stream.closed == []
     stream.callbacks["/market/snapshot:ETH-USD"](None)
     assert silence.text == ""
+    assert stream.closed == ["/market/snapshot:ETH-USD", "/market/ticker:ETH-USD"], "the first message was enough"
+    stream.callbacks["/market/snapshot:ETH-USD"](None)
 
 
 def test_a_symbol_that_was_heard_is_not_named_when_it_pauses() -> None:

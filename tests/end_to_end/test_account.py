@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import AccountNotReady, AuthenticationError, LocalAccount, Rotated, Stream, StreamClosed
-from kucoin_sync.account import AccountChange
+from kucoin_sync.account import AccountChange, AccountOrder
 from kucoin_sync.account.keeper import AccountKeeper
 from kucoin_sync.testing import Exchange, KucoinServer, LiveExchange
 
@@ -78,6 +78,38 @@ def test_it_follows_the_pushes(stream: Stream, live_exchange: LiveExchange) -> N
     until(lambda: spot(account) == live_exchange.balances() and not account.orders, "the account does not follow")
     order = account.order("buy")
     assert order is not None and order.ending == "filled" and order.filled_size == Decimal("0.0001")
+
+
+@pytest.mark.parametrize("symbol", ["BTC-USDT", "XBTUSDTM"])
+def test_a_fill_whose_push_is_lost_is_found_while_the_connection_stays(
+    server: KucoinServer, stream: Stream, symbol: str
+) -> None:
+    account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+    changes = iter(account)
+    with server.trading() as traded:
+        _, _, [first, second, *_] = traded.level2(symbol)
+        bought = traded.place(symbol, "buy", Decimal(first[1]) + Decimal(second[1]))
+        pushes = traded.take_pushes()
+        matches = [push for push in pushes if "tradeOrders" in push.topic and push.data["type"] == "match"]
+        server.publish_many([push for push in pushes if push is not matches[0]])
+    found = changes_until(changes, "reconciled")
+    told = [(change.fill.trade_id, change.recovered) for change in found if change.fill]
+    assert told == [(push.data["tradeId"], False) for push in matches[1:]] + [(matches[0].data["tradeId"], True)]
+    ending = [change.fill or change.order for change in found if change.fill or change.order][-1]
+    assert isinstance(ending, AccountOrder) and (ending.order_id, ending.ending) == (bought, "filled")
+
+
+def test_pushes_that_can_never_be_read_leave_it_ready_with_a_doubt(server: KucoinServer, stream: Stream) -> None:
+    account = stream.account(rest_lag=LAG).wait_ready(LIMIT)
+
+    def spoil() -> bool:
+        data = {"accountId": "1", "currency": "USDT", "available": "?", "hold": "0", "relationEvent": "trade.hold"}
+        server.publish("/account/balance", data, user=server.USER)
+        return account.ready and bool(account.unproved)
+
+    until(spoil, "the account does not become ready")
+    assert "can't be read" in account.unproved[0]
+    until(lambda: account.ready and not account.unproved, "the doubt does not end")
 
 
 def test_what_a_cut_hid_comes_as_recovered_changes_each_once(

@@ -27,10 +27,11 @@ def _fill_keys(account: SimulatedAccount) -> Counter[tuple[str, str, str]]:
     return Counter((fill.symbol, fill.trade_id, fill.order_id) for fill in fills)
 
 
-def walk(seed: int, cuts: int, **odds: float) -> SimulatedAccount:
+def walk(seed: int, cuts: int, *, early_cuts: int = 0, **odds: float) -> SimulatedAccount:
     """Trade while the connections are cut at random instants; check the account after each reconciliation.
 
     Args:
+        early_cuts: how many cuts there are before the account is ready for the first time.
         odds: what happens to pushes; see `SimulatedAccount`.
     """
     account = SimulatedAccount(seed)
@@ -41,18 +42,33 @@ def walk(seed: int, cuts: int, **odds: float) -> SimulatedAccount:
     states = [follower.part.state for follower in account.followers.values()]
 
     def check() -> None:
+        nonlocal before
+        happened = [key for key in fills_of(account.exchange) if key not in before]
+        if account.reconciled == 1:  # fills of orders of which nothing was pushed are part of the start state
+            before |= {key for key in happened if key[2] not in account.pushed_orders}
+            happened = [key for key in happened if key not in before]
         if any(state.doubts for state in states) or "lost" in account.odds:
             return
         assert held(account.followers.values()) == truth(account.exchange)
-        happened = [key for key in fills_of(account.exchange) if key not in before]
         assert _fill_keys(account) == Counter(happened)
 
     account.on_reconciled = check
+    rng = account.rng
     for market in account.followers:
         account.connect(market)
-    account.run(8.0)
+    for _ in range(early_cuts):
+        for _ in range(rng.randrange(4)):
+            account.trade()
+            account.run(rng.uniform(0, 0.8))
+        for market in account.followers:
+            account.cut(market)
+        for _ in range(rng.randrange(4)):
+            account.trade()
+            account.run(rng.uniform(0, 0.8))
+        for market in account.followers:
+            account.connect(market)
+    account.run(20.0)
     account.odds = odds
-    rng = account.rng
     for _ in range(cuts):
         for _ in range(rng.randrange(8)):
             account.trade()
@@ -105,6 +121,11 @@ def test_it_equals_the_exchange_after_each_reconciliation(seed: int) -> None:
 @pytest.mark.parametrize("lost", [0.0, 0.1])
 def test_it_equals_the_exchange_although_pushes_are_repeated_swapped_lost_or_partial(seed: int, lost: float) -> None:
     walk(seed, cuts=15, repeated=0.2, swapped=0.2, partial=0.5, **({"lost": lost} if lost else {"unreadable": 0.02}))
+
+
+@pytest.mark.parametrize(("seed", "early_cuts"), [(7, 3), (11, 2), (16, 2), (20, 1)])
+def test_it_equals_the_exchange_although_its_start_is_cut(seed: int, early_cuts: int) -> None:
+    walk(seed, cuts=2, early_cuts=early_cuts)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -208,11 +208,13 @@ class SimulatedAccount:
     Attributes:
         odds: how often each of these happens to a push: "repeated", "swapped" with the next one if neither is of a
             balance, "lost" if it is a match, "unreadable", or "partial": one of the mark price follows.
+        pushed_orders: the ids of the orders that were pushed so far.
     """
 
     def __init__(self, seed: int, *, longest_lag: float = 3.0, rest_lag: float = 5.0) -> None:
         self.rng = random.Random(seed)
         self.odds: dict[str, float] = {}
+        self.pushed_orders: set[str] = set()
         self.exchange = TimedExchange(SYMBOLS, seed=seed)
         self.exchange.wants = lambda topic: self._topic_of(topic) is not None
         self.trader = Trader(self.exchange, self.rng)
@@ -280,6 +282,8 @@ class SimulatedAccount:
             market = "spot" if topic in SpotPart.topics else "futures"
             if self.connected[market]:
                 self._queues[market].pushes.append(push)
+                if "tradeOrders" in topic and isinstance(push.data, dict):
+                    self.pushed_orders.add(push.data["orderId"])
         self.settle()
 
     def _disturbed(self, pushes: list[Push]) -> list[Any]:

@@ -101,11 +101,10 @@ class Client(Subscribing):
         unheld = UnheldSubscriptions(subscriber, lambda: manager.closed)
         self._last_values = LastValues(lambda: unheld, None)
         self._tunnels: dict[str, object] = {}  # the names of open tunnels
-        self._watchers: dict[str, Watcher] = {}  # key "": the watcher of `watch` or of the first book
         install_fork_hooks()
         register(self)
         # The threads hold the manager but never this object. Objects that users hold keep this object alive.
-        end_when_forgotten(self, f"{type(self).__name__} of {name}", manager, callbacks, self._watchers)
+        end_when_forgotten(self, f"{type(self).__name__} of {name}", manager, callbacks)
 
     # Subscribing
 
@@ -370,14 +369,12 @@ class Client(Subscribing):
 
     def watch(self, watcher: Watcher) -> None:
         """Register a watcher of the confirmed and lost public topics. Such a stream can keep no books."""
-        if self._watchers.setdefault("", watcher) is not watcher:
+        if self._subscription_manager.watchers.setdefault(False, watcher) is not watcher:
             raise ValueError("this stream's topics are watched already; use a stream of its own")
-        self._subscription_manager.watcher = watcher
 
     def unwatch(self) -> None:
         """Remove the watcher."""
-        self._subscription_manager.watcher = None
-        self._watchers.clear()
+        self._subscription_manager.watchers.pop(False, None)
 
     def _book_manager(self) -> BookManager:
         from .books.manager import BookManager
@@ -391,10 +388,10 @@ class Client(Subscribing):
                 self.has_key,
                 self._make_pushed_snapshots(),
             )
-            watcher = self._watchers.setdefault("", made)
+            watcher = self._subscription_manager.watchers.setdefault(False, made)
             if not isinstance(watcher, BookManager):
                 raise ValueError("this stream's topics are watched by a relay; open books on another stream")
-            self._subscription_manager.watcher = self._books = watcher
+            self._books = watcher
             if self._subscription_manager.closed:
                 watcher.close()
         return self._books

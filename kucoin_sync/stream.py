@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream"]
 
-_ACCOUNT = "account"  # the keeper's key among the watchers
-
 
 class Stream(Client):
     """A client of KuCoin's WebSocket feeds for code that is not async.
@@ -217,7 +215,7 @@ class Stream(Client):
             keeper = AccountKeeper(manager, self._subscriber, self._callbacks, self.fetcher, rest_lag)
             keeper.check()
             self._account_holders = set()
-            self._account = self._watchers[_ACCOUNT] = keeper
+            self._account = keeper
             if is_reentrant():
                 defer(keeper.open_later)
             else:
@@ -233,8 +231,9 @@ class Stream(Client):
             if self._account_holders or self._account is None:
                 return
             keeper = self._account_ending = self._account
-            if self._subscription_manager.private_watcher is keeper:  # another account may be opened from now on
-                self._subscription_manager.private_watcher = None
+            watchers = self._subscription_manager.watchers
+            if watchers.get(True) is keeper:  # another account may be opened from now on
+                watchers.pop(True, None)
         keeper.end(StreamClosed("the account was closed"))
 
     def after_fork(self) -> None:

@@ -130,7 +130,7 @@ class AccountKeeper(Followed):
         """Start the threads, and take what the subscriptions bring."""
         self._calls.open()
         self._thread = start_thread(self._work, name=f"kucoin-account{self._callbacks.label}")
-        self._subscription_manager.private_watcher = self
+        self._subscription_manager.watchers[True] = self
         for follower in self.followers.values():
             for message_queue in follower.queues:
                 message_queue.call(_Release(self._queue, partial(self._serve, follower)))
@@ -144,8 +144,8 @@ class AccountKeeper(Followed):
                 self.ended, self.keep_alive, self._ready = error, None, False
             listeners = self._listeners.end(self.ended or error)
             self._wake_waiting()
-        if self._subscription_manager.private_watcher is self:
-            self._subscription_manager.private_watcher = None
+        if self._subscription_manager.watchers.get(True) is self:
+            self._subscription_manager.watchers.pop(True, None)
         for follower in self.followers.values():
             for subscription in [each for each in follower.subscriptions if not each.closed]:
                 subscription.close()

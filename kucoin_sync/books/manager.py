@@ -91,8 +91,6 @@ class BookManager:
         self._past_resyncs = 0  # resyncs of books that have ended
         self._thread: threading.Thread | None = None
         self._not_resumed: dict[Follower[Any, Any], Subscription] = {}  # the parent's books, until the child resumes
-        if subscription_manager.watcher is None:
-            subscription_manager.watcher = self
 
     # Fork
 

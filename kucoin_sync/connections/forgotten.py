@@ -9,7 +9,6 @@ from types import FrameType
 
 from ..delivery.callbacks import Callbacks
 from ..internal.signals import defer
-from .groups import Watcher
 from .manager import SubscriptionManager
 
 __all__ = ["end_when_forgotten"]
@@ -17,16 +16,12 @@ __all__ = ["end_when_forgotten"]
 _PACKAGE = __package__.partition(".")[0]
 
 
-def end_when_forgotten(
-    stream: object, name: str, manager: SubscriptionManager, callbacks: Callbacks, watchers: dict[str, Watcher]
-) -> None:
+def end_when_forgotten(stream: object, name: str, manager: SubscriptionManager, callbacks: Callbacks) -> None:
     """Have the threads of `stream` end when nothing refers to it any more. None of the other arguments may do so.
 
-    Args:
-        name: what the warning calls the stream.
-        watchers: what is closed with it, if it can be.
+    `name` is what the warning calls the stream.
     """
-    finaliser = weakref.finalize(stream, _end, name, _place_of_user(), manager, callbacks, watchers)
+    finaliser = weakref.finalize(stream, _end, name, _place_of_user(), manager, callbacks)
     finaliser.atexit = False
 
 
@@ -40,20 +35,14 @@ def _place_of_user() -> tuple[str, int]:
     return "<unknown>", 1
 
 
-def _end(
-    name: str,
-    place: tuple[str, int],
-    manager: SubscriptionManager,
-    callbacks: Callbacks,
-    watchers: dict[str, Watcher],
-) -> None:
+def _end(name: str, place: tuple[str, int], manager: SubscriptionManager, callbacks: Callbacks) -> None:
     """End the threads of a stream. Runs on any thread, in the garbage collector."""
     if not manager.is_connected:
         return
 
     def end() -> None:
         callbacks.close()
-        for watcher in watchers.values():
+        for watcher in list(manager.watchers.values()):
             if (close := getattr(watcher, "close", None)) is not None:
                 close()
         manager.close()

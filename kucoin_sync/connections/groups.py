@@ -64,8 +64,7 @@ class ConnectionGroups:
         self.command_ids: Iterator[int] = itertools.count(1)
         self.epochs: Iterator[int] = itertools.count(1)
         self.closed = False
-        self.watcher: Watcher | None = None  # of public topics
-        self.private_watcher: Watcher | None = None
+        self.watchers: dict[bool, Watcher] = {}  # False: that of public topics, True: that of private ones
         self.recovery: TopicRecovery | None = None  # from the first subscription with `recover=True`
         self._emit = emit
         self._mismatches = MismatchReporter(self.emit, topics)
@@ -286,7 +285,7 @@ class ConnectionGroups:
         tell_observers(self._observers, lambda observer: observer.on_subscribed(market, private, keys))
         if not private and self.recovery is not None:
             self.recovery.carried(list(keys))
-        if (watcher := self._watcher(private)) is not None:
+        if (watcher := self.watchers.get(private)) is not None:
             watcher.carried(keys)
 
     def _tell_gap(self, connection: MessageSource, merge: Merge | None, error: KucoinSyncError) -> list[TopicKey]:
@@ -298,7 +297,7 @@ class ConnectionGroups:
     def _tell_lost(self, connection: MessageSource, keys: Sequence[TopicKey], error: KucoinSyncError) -> None:
         """Tell the watcher about keys that no connection carries any more. Tell the others if they are public."""
         market, private = connection.market, connection.private
-        watcher = self._watcher(private)
+        watcher = self.watchers.get(private)
         observers, recovery = ((), None) if private else (self._observers, self.recovery)
         if not keys or (watcher is None and not observers and recovery is None):
             return
@@ -309,9 +308,6 @@ class ConnectionGroups:
             watcher.lost(keys, error)
         # Another connection may have had keys confirmed, and reported that, just before this.
         self._tell_carried(market, private, [key for key in keys if self.carries(key.topic, private=private)])
-
-    def _watcher(self, private: bool) -> Watcher | None:
-        return self.private_watcher if private else self.watcher
 
     def _group(self, market: str, private: bool) -> ConnectionGroup:
         """Return a group; make it if needed (under the lock)."""

@@ -30,7 +30,7 @@ class _Manager:
         self.first_use = FirstUse()
         self.before_wait = None
         self.closed = False
-        self.private_watcher: Any = None
+        self.watchers: dict[bool, Any] = {}
         self.carried: set[str] = set()
         self.error: KucoinSyncError | None = None
 

@@ -171,7 +171,7 @@ def test_the_end_wakes_those_that_wait_and_is_told_as_the_users_own(kept: KeptAc
     with pytest.raises(StreamClosed, match="closed with its stream"):
         waiting.result()
     assert kept.keeper.describe() == "ended, the account was closed with its stream"
-    assert kept.manager.private_watcher is None
+    assert kept.manager.watchers == {}
 
 
 @pytest.mark.parametrize("error", [MemoryError("no memory"), RuntimeError("a defect")])

@@ -33,7 +33,6 @@ class Stream:
 
     def __init__(self) -> None:
         self.events: list[Any] = []
-        self.watcher: Any = None
         self.subscriptions: list[Subscription[Any]] = []
         self.carried: set[str] = set()
         self.refusal: Exception | None = None
@@ -105,7 +104,6 @@ def snapshot(sequence: int) -> dict[str, Any]:
 
 
 def test_updates_of_a_subscription_reach_its_book(book_manager: BookManager, book_stream: Stream) -> None:
-    assert book_stream.watcher is book_manager
     book = opened(book_manager)
     assert not book_stream.needing
     book_manager.carried([TopicKey("/market/level2:ETH-USDT"), TopicKey(TOPIC, "a tunnel")])

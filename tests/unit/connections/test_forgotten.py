@@ -21,6 +21,7 @@ class Part:
 
     def __init__(self) -> None:
         self.closed = False
+        self.watchers: dict[bool, Any] = {}
 
     def close(self) -> None:
         self.closed = True
@@ -29,13 +30,14 @@ class Part:
 class Forgotten:
     """A stream of these parts."""
 
-    def __init__(self, *parts: Any, watchers: dict[str, Any] | None = None) -> None:
-        end_when_forgotten(self, "Stream of a test", *parts, watchers or {})
+    def __init__(self, *parts: Any) -> None:
+        end_when_forgotten(self, "Stream of a test", *parts)
 
 
 def test_its_parts_are_closed_and_the_warning_names_the_line_that_made_it() -> None:
     manager, callbacks, books = Part(), Part(), Part()
-    kept = [Forgotten(manager, callbacks, watchers={"": books, "deaf": object()})]
+    manager.watchers = {False: books, True: object()}
+    kept = [Forgotten(manager, callbacks)]
     gc.collect()
     assert not manager.closed
     with pytest.warns(ResourceWarning, match="nothing refers to the Stream of a test any more") as warned:

@@ -230,7 +230,7 @@ def test_a_connection_takes_a_server_that_its_partner_does_not_use(redundant: Su
 
 
 def test_what_is_confirmed_on_the_second_is_told_once(redundant: SubscriptionManager) -> None:
-    redundant.watcher = watcher = Watcher()
+    redundant.watchers[False] = watcher = Watcher()
     subscribed(redundant, ONE)
     first, second = Connection.made
     welcomed(redundant, first, second)

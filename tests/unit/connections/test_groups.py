@@ -32,7 +32,7 @@ from ...support.sources import (
 
 @pytest.fixture
 def watcher(subscription_manager: SubscriptionManager) -> Watcher:
-    subscription_manager.watcher = watcher = Watcher()
+    subscription_manager.watchers[False] = watcher = Watcher()
     return watcher
 
 
@@ -68,7 +68,7 @@ def test_private_connections_are_not_told_of(subscription_manager: SubscriptionM
 
 
 def test_the_watcher_of_private_topics_is_told_of_these_alone(subscription_manager: SubscriptionManager) -> None:
-    subscription_manager.private_watcher = watcher = Watcher()
+    subscription_manager.watchers[True] = watcher = Watcher()
     public, connection = subscribed(subscription_manager, ONE), subscribed(subscription_manager, TWO, private=True)
     for each, key in ((public, ONE), (connection, TWO)):
         confirmed(subscription_manager, each, key)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .connections.forgotten import end_when_forgotten
 from .connections.gate import TopicRecovery
-from .connections.last_values import LastValues, UnheldSubscriptions
+from .connections.last_values import LastValues
 from .connections.manager import SubscriptionManager, Watcher
 from .connections.source import MakeSource
 from .connections.subscriber import Subscriber
@@ -98,7 +98,7 @@ class Client(Subscribing):
         self._quota: RestQuota | None = None  # of the requests for books and for missed messages
         # Has KuCoin push the snapshot of a topic again. A method of this object would keep it alive.
         self._push_again: Callable[[str], None] = manager.resubscribe
-        unheld = UnheldSubscriptions(subscriber, lambda: manager.closed)
+        unheld = Subscribing(subscriber, manager, tunnel=None)  # its subscriptions do not keep this object alive
         self._last_values = LastValues(lambda: unheld, None)
         self._tunnels: dict[str, object] = {}  # the names of open tunnels
         install_fork_hooks()
@@ -112,6 +112,7 @@ class Client(Subscribing):
     subscribe = Subscribing.subscribe
     unsubscribe = Subscribing.unsubscribe
     on = Subscribing.on
+    closed = Subscribing.closed
 
     def tunnel(self, name: str) -> Tunnel:
         """Open a multiplex tunnel: `with stream.tunnel("bt1") as tunnel: tunnel.subscribe(topic)`.
@@ -289,11 +290,6 @@ class Client(Subscribing):
         if self._books is not None and books is None:  # made by another thread meanwhile
             closing += self._books.close()
         return [*closing, *self._callbacks.threads]
-
-    @property
-    def closed(self) -> bool:
-        """Whether the stream was closed."""
-        return self._subscription_manager.closed
 
     def stats(self) -> dict[str, Any]:
         """Return numbers of the stream so far: messages, bytes, drops, reconnects, books and more.

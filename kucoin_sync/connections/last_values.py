@@ -8,43 +8,15 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Any, Protocol
 
-from ..delivery.overflow import Overflow
 from ..delivery.subscription import Subscription
 from ..exceptions import InvalidTopic, KucoinSyncError, StreamClosed
 from ..internal.signals import holds_no_lock
 from ..protocol.message import Message
 from ..topics import grammar
-from .subscriber import SubscribeOptions, Subscriber
+from .subscribing import Subscribing
 
-__all__ = ["LastValues", "UnheldSubscriptions"]
-
-
-class Subscribes(Protocol):
-    """What subscribes the topics: a `Client`, or the object below."""
-
-    def subscribe(self, topic: str, /, *, overflow: Overflow, timeout: float | None) -> Subscription[Any]:
-        """Return a subscription; see `Client.subscribe`."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing can be subscribed any more."""
-
-
-class UnheldSubscriptions:
-    """Subscribes for a stream itself. Unlike those of users, these subscriptions do not keep the stream alive."""
-
-    def __init__(self, subscriber: Subscriber, is_closed: Callable[[], bool]) -> None:
-        self._subscriber = subscriber
-        self._is_closed = is_closed
-
-    def subscribe(self, topic: str, /, *, overflow: Overflow, timeout: float | None) -> Subscription[Any]:
-        return self._subscriber.subscribe((topic,), SubscribeOptions(overflow=overflow, timeout=timeout))
-
-    @property
-    def closed(self) -> bool:
-        return self._is_closed()
+__all__ = ["LastValues"]
 
 
 class LastValues:
@@ -55,7 +27,7 @@ class LastValues:
         limit: the largest number of topics, None for any. A further topic replaces the least recently read one.
     """
 
-    def __init__(self, client: Callable[[], Subscribes], limit: int | None) -> None:
+    def __init__(self, client: Callable[[], Subscribing], limit: int | None) -> None:
         self._client = client
         self._limit = limit
         # Guards _values; never held while waiting. Reentrant, because a finaliser may read a topic while it is held.
@@ -129,7 +101,7 @@ class LastValues:
 class _Last:
     """The newest message of one topic."""
 
-    def __init__(self, client: Callable[[], Subscribes], single: str) -> None:
+    def __init__(self, client: Callable[[], Subscribing], single: str) -> None:
         self._client = client
         self._single = single
         # Held while subscribing and reading; guards the following. Reentrant, as a finaliser may read meanwhile.

@@ -63,6 +63,11 @@ class Subscribing(NotPicklable):
         self._subscription_manager = subscription_manager
         self._tunnel = tunnel  # None for topics that are in no tunnel
 
+    @property
+    def closed(self) -> bool:
+        """Whether the stream was closed."""
+        return self._subscription_manager.closed
+
     def _check_open(self) -> None:
         """Raise StreamClosed if nothing can be subscribed here any more. The manager checks that for streams."""
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,23 @@ def test_it_goes_on_as_long_as_a_callback_is_registered(server: KucoinServer, in
             server.publish(ETH, {"n": number})
             assert called.acquire(timeout=LIMIT)
         assert got == [1, 2]
+        ended(server, warned)
+
+
+def test_the_last_message_of_a_topic_does_not_keep_it_going(server: KucoinServer) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        stream = Stream(**server.stream_options)
+        with pytest.raises(TimeoutError):
+            stream.last(ETH, timeout=0.0)
+        server.wait_for(lambda s: s.connections, timeout=LIMIT)
+        reference = weakref.ref(stream)
+        gc.disable()
+        try:
+            del stream
+            assert reference() is None, "it waits for the garbage collector"
+        finally:
+            gc.enable()
         ended(server, warned)
 
 

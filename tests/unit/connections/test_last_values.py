@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import StreamClosed, SubscriptionRejected
-from kucoin_sync.connections.last_values import LastValues, UnheldSubscriptions
+from kucoin_sync.connections.last_values import LastValues
 from kucoin_sync.protocol.message import Message
 from kucoin_sync.testing import make_message
 
@@ -193,19 +193,3 @@ def test_a_read_inside_a_read_of_the_same_topic_does_not_block(source: Source, v
 
     source.subscribe = interrupted  # type: ignore[method-assign]
     assert values.get(A, 1.0).data == inner[0].data == {"n": 1}
-
-
-def test_a_stream_subscribes_for_itself_without_a_holder() -> None:
-    calls: list[Any] = []
-
-    class Subscriber:
-        def subscribe(self, *arguments: Any) -> str:
-            calls.append(arguments)
-            return "subscription"
-
-    subscriber: Any = Subscriber()
-    unheld = UnheldSubscriptions(subscriber, lambda: True)
-    assert unheld.subscribe(A, overflow="latest", timeout=2.0) == "subscription"  # type: ignore[comparison-overlap]
-    [(topics, options)] = calls
-    assert (topics, options.overflow, options.timeout, options.callback) == ((A,), "latest", 2.0, None)
-    assert unheld.closed

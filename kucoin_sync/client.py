@@ -96,8 +96,8 @@ class Client(Subscribing):
         self.has_key = with_key or (lambda: subscriber.find_credentials() is not None)
         self._books: BookManager | None = None  # made with the first book
         self._quota: RestQuota | None = None  # of the requests for books and for missed messages
-        # Has KuCoin push the snapshot of a topic again. A method of this object would keep it alive.
-        self._push_again: Callable[[str], None] = manager.resubscribe
+        #: Has KuCoin push the snapshot of a public topic again. A method of this object would keep it alive.
+        self.resubscribe: Callable[[str], None] = manager.resubscribe
         unheld = Subscribing(subscriber, manager, tunnel=None)  # its subscriptions do not keep this object alive
         self._last_values = LastValues(lambda: unheld, None)
         self._tunnels: dict[str, object] = {}  # the names of open tunnels
@@ -347,7 +347,7 @@ class Client(Subscribing):
         """Return the provider of snapshots that a feed pushes."""
         from .books.pushed_snapshots import PushedSnapshots
 
-        return PushedSnapshots(self._push_again, label=self._callbacks.label)
+        return PushedSnapshots(self.resubscribe, label=self._callbacks.label)
 
     # For the relay, which forwards the messages of a stream
 
@@ -358,10 +358,6 @@ class Client(Subscribing):
         except InvalidTopic:
             return False
         return True
-
-    def resubscribe(self, topic: str) -> None:
-        """Have a public topic unsubscribed and subscribed again, so that KuCoin pushes its snapshot."""
-        self._subscription_manager.resubscribe(topic)
 
     def watch(self, watcher: Watcher) -> None:
         """Register a watcher of the confirmed and lost public topics. Such a stream can keep no books."""

@@ -78,7 +78,7 @@ class RelayStream(Client):
             with_key=lambda: _relay_signs(server, keys),
         )
         self._subscription_manager.recover_by(TopicRecovery())
-        self._push_again = partial(ask_for_push, server, keys)
+        self.resubscribe = partial(ask_for_push, server, keys)
 
     def tunnel(self, name: str) -> NoReturn:
         """Raise InvalidTopic, because a relay has no tunnels."""

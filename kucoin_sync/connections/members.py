@@ -39,6 +39,11 @@ class Wait:
         self.topic = topic
         self.side = side
 
+    def ask(self) -> None:
+        """Have the missing proofs asked for next."""
+        for member in self.pending:
+            member.unasked.append(self)
+
 
 class MergeMember:
     """What a merge knows of one connection."""

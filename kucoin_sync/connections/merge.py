@@ -122,11 +122,9 @@ class Merge:
         """Note that keys were unsubscribed on one connection, and are about to be subscribed again."""
         keys = set(keys)
         with self._lock:
-            member = self._members.get(source)
-            if member is None:
-                return
-            member.acked -= keys
-            self._begin_later(member, keys)
+            if (member := self._members.get(source)) is not None:
+                member.acked -= keys
+                self._begin_later(member, keys)
 
     def begin_again(self, topic: str) -> None:
         """Deliver the next snapshot of a topic whatever its position, because it was asked for."""
@@ -152,9 +150,7 @@ class Merge:
         """Note that a connection was lost; return its keys that no other connection has without a gap."""
         with self._lock:
             member = self._members.get(source)
-            if member is None or not member.live:
-                return []
-            return self._lose(member)
+            return [] if member is None or not member.live else self._lose(member)
 
     def leave(self, source: Carrier) -> None:
         """Note that a connection has ended for good."""
@@ -190,7 +186,7 @@ class Merge:
                     wait.pending.discard(member)
                     if answered and wait.one_is_enough:
                         wait.pending.clear()
-                    self._end_if_proved(wait, fresh)
+                    self._end_if_proved(wait, fresh, answered=answered)
                 else:
                     member.unasked.append(wait)
             self._output.put(fresh)
@@ -309,8 +305,7 @@ class Merge:
         if self._late >= _MAX_LATE:
             self._topics.clear()
         for push in pushes:
-            name, subject = channel_of(push)
-            channel = name, subject, None if isinstance(push, RawPush) else push.tunnel_id
+            channel = *channel_of(push), None if isinstance(push, RawPush) else push.tunnel_id
             topic = self._topics.get(channel)
             if topic is None:
                 fresh.append(push)
@@ -351,7 +346,7 @@ class Merge:
             topic.lose(member, fresh)
         for wait in waits:
             wait.pending.discard(member)
-            self._end_if_proved(wait, fresh)
+            self._end_if_proved(wait, fresh, answered=False)
         if gap and self._lasting:
             for topic in self._topics_of({key.topic for key in gap}):
                 topic.again = True  # whoever keeps a book needs a snapshot
@@ -377,24 +372,28 @@ class Merge:
         if proven:
             wait.pending, wait.one_is_enough = proven, True
         self._asks_due = True
-        for other in wait.pending:
-            other.unasked.append(wait)
+        wait.ask()
         self._end_if_proved(wait, fresh)
 
-    def _end_if_proved(self, wait: Wait, fresh: list[Push]) -> None:
+    def _end_if_proved(self, wait: Wait, fresh: list[Push], *, answered: bool = True) -> None:
         """End a wait if no proof is missing: accept what was held for it."""
         if wait.pending:
             return
         member = wait.member
         if wait.topic is not None and wait.side is not None:
+            if answered and wait.topic.begin_with(member):
+                # What was asked before does not prove that this connection has brought what was dropped.
+                member.unasked, member.asked = member.asked + member.unasked, []
+                self._asks_due = True
             wait.topic.place(wait.side, fresh)
             return
-        member.unproven.difference_update(wait.keys)
         names = {key.topic for key in wait.keys}
-        dropped = False
-        for topic in self._topics_of(names) if member.unproven else self._topics.values():
-            dropped |= topic.begin_with(topic.sides[member])
-            topic.place(topic.sides[member], fresh)
-        if dropped:  # what was asked before does not prove that this connection has brought what was dropped
-            member.unasked, member.asked = member.asked + member.unasked, []
+        topics = list(self._topics.values()) if member.unproven.issubset(wait.keys) else self._topics_of(names)
+        wait.pending = {other for topic in topics for other in topic.undecided(member)}
+        if wait.pending:  # their own waits end first: what they hold may be older than all that this connection brings
             self._asks_due = True
+            wait.ask()
+            return
+        member.unproven.difference_update(wait.keys)
+        for topic in topics:
+            topic.place(topic.sides[member], fresh)

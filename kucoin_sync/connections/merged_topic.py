@@ -3,6 +3,7 @@
 Each connection brings the pushes in the order of its server. Rules:
 1. A connection that has just begun to carry the topic may be ahead of another one. Its pushes are held until another
    connection brings one that is as new, or has proved that no earlier one is under way. Then the connection is placed.
+   If all have just begun, the first that can be placed so is the one that began first.
 2. A push of a placed connection is delivered unless another connection has brought the same push before.
 3. Where the pushes have positions (`topics.table.Same.rising`), a push is a copy if its position is below the highest
    that was delivered. Of pushes with equal positions each connection may bring as many as another one has brought.
@@ -150,20 +151,26 @@ class MergedTopic:
                 return COPY
         return self._take_rising(side, value, push, fresh)
 
-    def begin_with(self, side: Side) -> bool:
-        """Begin with one connection if none is placed: drop what the others hold, and return whether they did.
+    def undecided(self, member: Any) -> list[Any]:
+        """Return the other connections with held pushes if it is not known yet with which connection to begin.
 
-        That is older than what this connection began with, or this connection brings it, too. Pushes with positions
-        tell by these which of both it is.
+        Pushes with positions tell by these which is older.
         """
-        live = [each for each in self.sides.values() if each.live]
-        holding = [each for each in live if each is not side and each.held]
-        if self._rising or any(each.placed for each in live) or not holding:
-            return False
-        for each in holding:
+        if self._rising or not self._holding or any(each.live and each.placed for each in self.sides.values()):
+            return []
+        return [other for other, side in self.sides.items() if side.held and side.live and other is not member]
+
+    def begin_with(self, member: Any) -> bool:
+        """Begin with a connection whose held pushes the others have not brought before they proved to be as far.
+
+        So these pushes are older than all that the others bring, and this connection brings what the others hold. Drop
+        that, and return whether there was any.
+        """
+        dropping = self.undecided(member) if self.sides[member].held else []
+        for other in dropping:
             self._holding -= 1
-            each.held, each.waits = [], False
-        return True
+            self.sides[other].held, self.sides[other].waits = [], False
+        return bool(dropping)
 
     def place(self, side: Side, fresh: list[Push]) -> None:
         """Append the held pushes of a connection to `fresh`: no earlier ones can come any more."""

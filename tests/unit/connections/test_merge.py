@@ -459,6 +459,23 @@ def test_a_key_that_is_added_is_redundant_when_both_have_it() -> None:
     assert pair.drop(FIRST) == []
 
 
+@pytest.mark.parametrize(("first", "then"), [(FIRST, SECOND), (SECOND, FIRST)])
+def test_what_only_the_first_to_confirm_a_new_key_was_sent_is_delivered(first: int, then: int) -> None:
+    pair = both(KEY)
+    pair.expect([OTHER])
+    pair.confirm(first, OTHER)  # from here on the user counts on it
+    pair.take(first, messages(1, topic=OTHER.topic))
+    pair.confirm(then, OTHER)
+    pair.prove(first)
+    pair.prove(then)
+    assert pair.delivered == [1]
+    pair.prove(first)
+    assert pair.redundant == {KEY, OTHER}
+    pair.take(then, messages(2, topic=OTHER.topic))
+    pair.take(first, messages(2, 3, topic=OTHER.topic))
+    assert pair.delivered == [1, 2, 3]
+
+
 def test_a_topic_that_begins_again_on_one_connection_is_a_gap_if_the_other_is_lost() -> None:
     pair = both(KEY)
     pair.take(FIRST, messages(0))
@@ -512,10 +529,13 @@ class Server:
 
     Attributes:
         sent: how many were sent.
+        counted_on: how many were sent before the first confirmation came; None before it, and from the first cut on.
     """
 
     def __init__(self, kind: str) -> None:
         self.sent = 0
+        self.counted_on: int | None = None
+        self.was_cut = False
         self.kind = kind
         self.got: list[Message] = []
         self.merge = Merge(lambda pushes: self.got.extend(opened(pushes)), itertools.count(1), lasting=True)
@@ -543,7 +563,8 @@ class Wire:
         self.epoch = 0
         self.live = self.subscribed = False
         self.under_way: deque[Any] = deque()
-        self._asked = 0
+        self.pings_at_once = True
+        self._asked = self._pinged = 0
         self._server = server
         self._key = TopicKey({"rising": "/market/ticker:BTC-USDT", "equal": "/market/match:BTC-USDT"}[server.kind])
         server.merge.add(self)
@@ -551,6 +572,12 @@ class Wire:
     def prove(self) -> None:
         if self.live:
             self._asked += 1
+            if self.pings_at_once:
+                self.ping()
+
+    def ping(self) -> None:
+        if self.live and self._asked > self._pinged:
+            self._pinged = self._asked
             self.under_way.append(("pong", self._asked))
 
     def join(self) -> None:
@@ -571,6 +598,7 @@ class Wire:
         if self.live:
             server = self._server
             server.gapless &= self._key in server.merge.redundant or not server.got
+            server.counted_on, server.was_cut = None, True
             self.live = self.subscribed = False
             self.under_way.clear()
             server.merge.lose(self)
@@ -587,6 +615,8 @@ class Wire:
                 merge.bring(self, pushes)
                 pushes = []
             if one == "ack":
+                if self._server.counted_on is None and not self._server.was_cut:
+                    self._server.counted_on = self._server.sent
                 merge.acked(self, (self._key,))
             elif one[1] == self._asked:  # as a connection does, it tells of the last proof that was asked for
                 merge.proved(self)
@@ -599,7 +629,7 @@ STEPS = st.lists(
     st.one_of(
         st.just(("send", 0, 0)),
         st.tuples(st.just("bring"), st.integers(0, 1), st.integers(1, 6)),
-        st.tuples(st.sampled_from(["begin", "join", "subscribe", "cut"]), st.integers(0, 1), st.just(0)),
+        st.tuples(st.sampled_from(["begin", "join", "subscribe", "ping", "cut"]), st.integers(0, 1), st.just(0)),
     ),
     max_size=80,
 )
@@ -617,6 +647,8 @@ def check(server: Server) -> None:
         assert next_epoch >= epoch
     if server.gapless:
         assert len({epoch for _, epoch in got}) <= 1, "an epoch has risen without need"
+    if got and server.counted_on is not None:
+        assert got[0][0] <= server.counted_on, "what came first is missing"
 
 
 @pytest.mark.parametrize("kind", ["rising", "equal"])
@@ -628,10 +660,15 @@ def check(server: Server) -> None:
 )
 @example(steps=[("subscribe", 1, 0), ("send", 0, 0), ("send", 0, 0), ("bring", 1, 2)])
 @example(steps=[("subscribe", 1, 0), ("send", 0, 0)])
+@example(
+    steps=[("subscribe", 0, 0), ("bring", 0, 1), ("send", 0, 0), ("bring", 0, 1), ("subscribe", 1, 0), ("bring", 1, 1),
+           ("ping", 0, 0), ("bring", 0, 1)],
+)  # fmt: skip
 def test_whatever_is_cut_and_however_pushes_overtake_each_other(kind: str, steps: list[tuple[str, int, int]]) -> None:
     server = Server(kind)
     for wire in server.wires:
         wire.join()
+        wire.pings_at_once = False
     for what, which, count in steps:
         if what == "send":
             server.send()
@@ -644,6 +681,7 @@ def test_whatever_is_cut_and_however_pushes_overtake_each_other(kind: str, steps
     for _ in range(5):
         server.send()
         for wire in server.wires:
+            wire.ping()
             wire.bring(1000)
     check(server)
     assert number(server.got[-1]) == server.sent - 1

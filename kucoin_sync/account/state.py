@@ -152,9 +152,12 @@ class PartState:
             self._set_position(position, recovered=False)
             return
         name, side = rows.text(data.get("symbol")) or symbol, rows.text(data.get("positionSide"))
-        for key, known in list(self.positions.items()):
-            if key[0] == name and side in (None, key[1]):
-                self.positions[key] = msgspec.structs.replace(known, **rows.marks(data))
+        marks = rows.marks(data)
+        meant = [each for each in self.open_positions() if each.symbol == name and side in (None, each.position_side)]
+        if len(meant) > 1:  # in hedge mode: of which one the rest is told is unknown
+            marks = {"mark_price": marks["mark_price"]} if "mark_price" in marks else {}
+        for each in meant:
+            self.positions[each.symbol, each.position_side] = msgspec.structs.replace(each, **marks)
 
     # Orders
 

@@ -499,6 +499,21 @@ def test_a_partial_push_of_a_position_changes_only_what_it_tells() -> None:
     assert state.open_positions() == [position]
 
 
+def test_a_partial_push_that_may_be_of_two_positions_changes_only_the_mark_price() -> None:
+    state = started()
+    profit = Decimal(1)
+    both = [msgspec.structs.replace(POSITION, position_side=side, unrealised_pnl=profit) for side in ("LONG", "SHORT")]
+    state.set_positions(both)
+    state.push("/contract/position:XBTUSDTM", {"markPrice": 8, "unrealisedPnl": -5})
+    assert [(each.mark_price, each.unrealised_pnl) for each in state.open_positions()] == [(8, 1), (8, 1)]
+    state.push("/contract/position:XBTUSDTM", {"unrealisedPnl": -6})
+    state.push("/contract/position:XBTUSDTM", {"positionSide": "SHORT", "unrealisedPnl": -7})
+    assert [each.unrealised_pnl for each in state.open_positions()] == [1, -7]
+    state.set_positions(both[:1])
+    state.push("/contract/position:XBTUSDTM", {"unrealisedPnl": -8})
+    assert [each.unrealised_pnl for each in state.open_positions()] == [-8]
+
+
 def test_a_position_that_is_not_listed_any_more_is_closed() -> None:
     state = started()
     state.set_positions([POSITION])

@@ -104,7 +104,7 @@ class ConnectionGroup:
 
     def resubscribe(self, key: TopicKey) -> None:
         """Have a key unsubscribed and subscribed again, for all its subscriptions."""
-        for connection in self._carriers(key) if key in self.assignment else ():
+        for connection in self._carriers(key):
             if (merge := self.dispatcher.merges.get(connection)) is not None:
                 merge.begin_again(key.topic)
             connection.resubscribe([key])
@@ -155,7 +155,9 @@ class ConnectionGroup:
         if number is None:
             return []
         with ExitStack() as undo:
-            undo.callback(self.assignment.put_back, number, [key for key in keys if self.assignment.is_at(key, number)])
+            undo.callback(
+                self.assignment.put_back, number, [key for key in keys if self.assignment.home(key) == number]
+            )
             undo.callback(self._drop_all_but, self.assignment.numbers)
             placed = self._make_missing(self.assignment.full(number, keys))
             undo.pop_all()
@@ -210,27 +212,20 @@ class ConnectionGroup:
 
     def obstacle(self, key: TopicKey) -> KucoinSyncError | None:
         """Return why no connection of a key is connected; None if one is."""
-        if key not in self.assignment:
-            return None
-        errors = [each.last_error for each in self.connections[self.assignment.home(key)]]
+        number = self.assignment.home(key)
+        errors = [None] if number is None else [each.last_error for each in self.connections[number]]
         return None if None in errors else errors[0]
 
-    def is_carried(self, key: TopicKey, number: int | None = None) -> bool:
-        """Return whether the server has confirmed a key on one of its connections, or on one that is being replaced.
-
-        Args:
-            number: the connection number of the key, if known.
-        """
-        if number is None:
-            if key not in self.assignment:
-                return False
-            number = self.assignment.home(key)
-        return any(each.is_active(key) for each in self._sources_of(number))
+    def is_carried(self, key: TopicKey) -> bool:
+        """Return whether the server has confirmed a key on one of its connections, or on one that is being replaced."""
+        number = self.assignment.home(key)
+        return number is not None and any(each.is_active(key) for each in self._sources_of(number))
 
     def carried(self) -> list[TopicKey]:
         """Return the keys that the server has confirmed."""
-        assignment = self.assignment
-        return [key for n in assignment.numbers for key in assignment.keys(n) if self.is_carried(key, n)]
+        return [
+            key for number in self.assignment.numbers for key in self.assignment.keys(number) if self.is_carried(key)
+        ]
 
     def lose(self, connection: MessageSource) -> list[TopicKey]:
         """Note that a connection was lost; return the keys whose messages may be missing for that."""
@@ -240,7 +235,7 @@ class ConnectionGroup:
         if number is None:
             return []
         missing = set(gap) if self.redundancy > 1 else set()
-        return [key for key in self.assignment.keys(number) if key in missing or not self.is_carried(key, number)]
+        return [key for key in self.assignment.keys(number) if key in missing or not self.is_carried(key)]
 
     def partners(self, connection: MessageSource) -> list[MessageSource]:
         """Return the other connections that carry the topics of a connection, except those that are being replaced."""
@@ -265,8 +260,9 @@ class ConnectionGroup:
         return next((number for number, sources in self.connections.items() if connection in sources), None)
 
     def _carriers(self, key: TopicKey) -> list[MessageSource]:
-        """Return the connections on which the server has confirmed a placed key, except those that are replaced."""
-        return [each for each in self.connections[self.assignment.home(key)] if each.is_active(key)]
+        """Return the connections on which the server has confirmed a key, except those that are being replaced."""
+        number = self.assignment.home(key)
+        return [] if number is None else [each for each in self.connections[number] if each.is_active(key)]
 
     def _sources_of(self, number: int) -> list[MessageSource]:
         """Return the connections of a number, and those that they are replacing."""

@@ -32,9 +32,6 @@ class TopicAssignment:
     def __repr__(self) -> str:
         return f"TopicAssignment({ {number: len(keys) for number, keys in self._keys.items()} })"
 
-    def __contains__(self, key: TopicKey) -> bool:
-        return key in self._home
-
     def __len__(self) -> int:
         return len(self._home)
 
@@ -43,13 +40,9 @@ class TopicAssignment:
         """The numbers of the connections in use."""
         return tuple(self._keys)
 
-    def home(self, key: TopicKey) -> int:
-        """Return the connection number of a placed key."""
-        return self._home[key]
-
-    def is_at(self, key: TopicKey, number: int) -> bool:
-        """Return whether a key is assigned to a connection."""
-        return self._home.get(key) == number
+    def home(self, key: TopicKey) -> int | None:
+        """Return the connection number of a key; None before it is placed."""
+        return self._home.get(key)
 
     def keys(self, number: int) -> tuple[TopicKey, ...]:
         """Return the keys of a connection, in the order of placement."""
@@ -103,7 +96,7 @@ class TopicAssignment:
 
     def full(self, number: int, keys: Iterable[TopicKey]) -> dict[int, list[TopicKey]]:
         """Move keys that a full connection has refused; return them by their new connection numbers."""
-        moving = [key for key in dict.fromkeys(keys) if self.is_at(key, number)]
+        moving = [key for key in dict.fromkeys(keys) if self._home.get(key) == number]
         self.remove(moving)
         self._capacity[number] = len(self._keys[number])
         return self.place(moving)

@@ -75,9 +75,9 @@ def rotate(subscription_manager: SubscriptionManager) -> None:
 
 def fill(subscription_manager: SubscriptionManager) -> None:
     group = subscription_manager._connection_groups["spot", False]
-    if ONE in group.assignment:
+    if (home := group.assignment.home(ONE)) is not None:
         connection: Any
-        [connection] = group.connections[group.assignment.home(ONE)]
+        [connection] = group.connections[home]
         connection.wanted.discard(ONE)
         subscription_manager.full(connection, (ONE,))
 

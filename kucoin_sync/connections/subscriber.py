@@ -91,9 +91,7 @@ class Subscriber:
         options.check()
         singles = tuple(dict.fromkeys(single for topic in topics for single in grammar.split(topic)))
         for single in singles:
-            if tunnel is not None and not DIALECTS[grammar.dialect_of(grammar.market_of(single))].tunnels:
-                raise InvalidTopic(f"{single} can't be subscribed in a tunnel, because its feed has none")
-            self._check_key(single, options.private)
+            self._check(single, options.private, tunnel)
         subscription = self._make(singles, options, tunnel)
         held = subscription if holder is None else subscription.held_by_user(holder)
         if options.callback is not None:
@@ -147,12 +145,15 @@ class Subscriber:
             self.credentials = self._find_credentials()
         return self.credentials
 
-    def _check_key(self, single: str, private: bool | None) -> None:
-        """Raise AuthenticationError if a topic needs an API key and there is none."""
+    def _check(self, single: str, private: bool | None, tunnel: str | None) -> None:
+        """Raise InvalidTopic for a topic that can't be had like this, AuthenticationError if it lacks a key."""
+        dialect = DIALECTS[grammar.dialect_of(grammar.market_of(single))]
+        if tunnel is not None and not dialect.tunnels:
+            raise InvalidTopic(f"{single} can't be subscribed in a tunnel, because its feed has none")
         needs_key = grammar.is_private(single)
         if needs_key and private is False:
             raise InvalidTopic(f"{single} is a private topic; leave private= away or pass True")
-        if private and not needs_key and not DIALECTS[grammar.dialect_of(grammar.market_of(single))].mixed:
+        if private and not needs_key and not dialect.mixed:
             raise InvalidTopic(f"{single} has no messages of the account's own; leave private= away")
         if (needs_key or private) and self.find_credentials() is None:
             what = "is a private topic" if needs_key else "was asked for with private=True"

@@ -37,7 +37,7 @@ from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 
 from ..support.books import Changes, contents, truth
 from ..support.streams import Events
-from ..support.threads import LIMIT, Task, reached, until
+from ..support.threads import LIMIT, Task, package_threads, reached, until
 
 SPOT, CONTRACT = "BTC-USDT", "XBTUSDTM"
 FULL, PART = "/api/v3/market/orderbook/level2", "/api/v1/market/orderbook/level2_100"
@@ -775,9 +775,7 @@ def test_a_hundred_books_break_no_limit(make_stream: Callable[..., Stream], even
         assert (stats["failed_attempts"], stats["disconnects"], len(server.ended)) == (0, 0, 0)
         assert len(server.requests) == 2 + stats["book_snapshots"]
         assert stats["book_snapshots"] == 100
-        threads = Counter(
-            t.name for t in threading.enumerate() if t.name.startswith("kucoin-") and "server" not in t.name
-        )
+        threads = Counter(package_threads())
         assert threads["kucoin-books"] == 1
         assert threads["kucoin-snapshots"] <= 4
         stream.close()

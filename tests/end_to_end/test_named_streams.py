@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from kucoin_sync import Stream
 from kucoin_sync.testing import KucoinServer, local_kucoin
 
 from ..support.forks import child
-from ..support.threads import LIMIT, until
+from ..support.threads import LIMIT, package_threads, until
 
 TOPIC = "/market/ticker:BTC-USDT"
 SNAPSHOT = {"sequence": "1", "bids": [["1", "1"]], "asks": [["2", "1"]]}
-
-
-def threads() -> set[str]:
-    names = {thread.name for thread in threading.enumerate()}
-    return {name for name in names if name.startswith("kucoin-") and "server" not in name}
 
 
 def use(stream: Stream) -> list[Any]:
@@ -30,10 +24,13 @@ def test_all_threads_of_a_stream_have_its_name(server: KucoinServer) -> None:
     with Stream(**server.stream_options, name="bot") as stream, Stream(**server.stream_options) as other:
         held = use(stream)
         named = {"io-1", "callbacks", "silence", "books", "snapshots", "pushed-snapshots"}
-        until(lambda: threads() >= {f"kucoin-{each} of bot" for each in named}, "a thread has no name")
-        assert all(name.endswith(" of bot") for name in threads() - {"kucoin-dial"})
+        until(lambda: {*package_threads()} >= {f"kucoin-{each} of bot" for each in named}, "a thread has no name")
+        assert all(name.endswith(" of bot") for name in {*package_threads()} - {"kucoin-dial"})
         held += use(other)
-        until(lambda: threads() >= {f"kucoin-{each}" for each in named}, "a thread of the other stream has a name")
+        until(
+            lambda: {*package_threads()} >= {f"kucoin-{each}" for each in named},
+            "a thread of the other stream has a name",
+        )
         assert repr(stream).startswith(f"<Stream of {server.rest_url}, bot: open")
         assert repr(other).startswith(f"<Stream of {server.rest_url}: open")
 
@@ -46,8 +43,8 @@ def test_a_forked_child_keeps_the_name(server: KucoinServer) -> None:
         def use_in_child(say: Any) -> None:
             stream.resume()
             held[1].wait_ready(LIMIT)
-            say(sorted(name for name in threads() if not name.endswith(" of bot") and name != "kucoin-dial"))
-            say(len(threads()))
+            say(sorted(name for name in package_threads() if not name.endswith(" of bot") and name != "kucoin-dial"))
+            say(len({*package_threads()}))
 
         with child(use_in_child) as forked:
             assert forked.hear() == []
@@ -62,5 +59,5 @@ def test_the_threads_of_an_account_and_of_recovery_have_the_name_too(nothing_lef
         stream.account(rest_lag=0.0).wait_ready(LIMIT)
         stream.subscribe("/market/match:BTC-USDT", recover=True)
         named = {f"kucoin-{each} of bot" for each in ("account", "account-rest", "recovery")}
-        until(lambda: threads() >= named, "a thread has no name")
-        assert all(name.endswith(" of bot") for name in threads() - {"kucoin-dial"})
+        until(lambda: {*package_threads()} >= named, "a thread has no name")
+        assert all(name.endswith(" of bot") for name in {*package_threads()} - {"kucoin-dial"})

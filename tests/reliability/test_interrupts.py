@@ -17,7 +17,7 @@ from ..end_to_end.test_lone_consumer import reads
 from ..support.interrupts import points_of
 from ..support.selection import THOROUGH, first
 from ..support.streams import MakeServer, MakeStream
-from ..support.threads import LIMIT, until
+from ..support.threads import LIMIT, package_threads, until
 from .feed import CLASSIC, UTA, Feed, on_both, pushed
 
 POLICIES = ("raise", "drop_oldest", "drop_newest", "latest")
@@ -254,13 +254,8 @@ def ends_with_all_threads(stream: Stream) -> None:
     """Close a stream; no thread is left, be it one that an interrupt found while it was being started."""
     stream.close()
     gc.collect()
-    until(lambda: not _threads(), f"{_threads()} run on")
+    until(lambda: not package_threads(), f"{package_threads()} run on")
     gc.collect()
-
-
-def _threads() -> list[str]:
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("kucoin-") and "server" not in name and "proxy" not in name]
 
 
 MAKING = (

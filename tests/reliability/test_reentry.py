@@ -32,7 +32,7 @@ from kucoin_sync.testing.demo import Demonstration
 from kucoin_sync.testing.server import ServerLimits
 
 from ..support.selection import THOROUGH, spread
-from ..support.threads import reached, until
+from ..support.threads import package_threads, reached, until
 from .feed import CLASSIC, Feed, pushed
 
 LIMIT = 20.0
@@ -114,13 +114,7 @@ class World:
         """Close everything."""
         self.recorder.close(timeout=LIMIT)
         self.stream.close(timeout=LIMIT)
-        until(lambda: not ours(), "threads are left behind")
-
-
-def ours() -> list[str]:
-    """Return the threads of the package."""
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("kucoin-") and not name.startswith("kucoin-server")]
+        until(lambda: not package_threads(), "threads are left behind")
 
 
 # Each prepares a call of one public method, or of some that belong together.

@@ -20,7 +20,7 @@ from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer
 
 from ..support.selection import first, spread
-from ..support.threads import LIMIT, until
+from ..support.threads import LIMIT, package_threads, until
 from .feed import CLASSIC, ETH, UTA, Feed, pushed
 
 #: What a user may hold of a stream alone, and that keeps it going.
@@ -47,14 +47,9 @@ def serve_snapshot(server: KucoinServer) -> None:
     server.set_snapshot("orderbook/level2", "BTC-USDT", snapshot)
 
 
-def threads() -> list[str]:
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("kucoin-") and "server" not in name]
-
-
 def ended(server: KucoinServer, warned: list[warnings.WarningMessage]) -> None:
     """Check that nothing runs, and that this was told once."""
-    until(lambda: (gc.collect(), not threads())[1], "threads run on")  # a callback may end a moment later
+    until(lambda: (gc.collect(), not package_threads())[1], "threads run on")  # a callback may end a moment later
     server.wait_for(lambda s: not s.connections, timeout=LIMIT)
     told = [str(each.message) for each in warned if each.category is ResourceWarning]
     assert len(told) == 1
@@ -152,7 +147,7 @@ def test_one_that_was_closed_or_has_no_connection_ends_in_silence(server: Kucoin
             stream.subscribe(ETH)
         del stream
         gc.collect()
-        until(lambda: not threads(), f"{threads()} run on")
+        until(lambda: not package_threads(), f"{package_threads()} run on")
 
 
 def test_a_program_ends_in_silence_whatever_it_holds(server: KucoinServer) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["LIMIT", "Task", "reached", "until"]
+__all__ = ["LIMIT", "Task", "package_threads", "reached", "until"]
 
 T = TypeVar("T")
 
@@ -57,3 +57,11 @@ def until(ask: Callable[[], T], what: str) -> T:
         assert time.monotonic() < deadline, f"{what} (waited {LIMIT:g} s)"
         pause.wait(0.005)
     return answer
+
+
+def package_threads() -> list[str]:
+    """Return the names of the package's threads, without those of a local KuCoin or a fault proxy."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [
+        name for name in names if name.startswith("kucoin-") and not name.startswith(("kucoin-server", "kucoin-fault"))
+    ]

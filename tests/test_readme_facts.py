@@ -115,7 +115,7 @@ def test_every_thread_has_its_row() -> None:
     made = set()
     for source in SOURCES.values():
         for call in re.findall(
-            r"(?<!class )(?<!def )\b(?:(?:Silence)?Thread|start_thread|_acquire_thread|WorkerPool)\(.*?\)\n",
+            r"(?<!class )(?<!def )\b(?:(?:Check)?Thread|start_thread|_acquire_thread|WorkerPool)\(.*?\)\n",
             source,
             re.S,
         ):

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from ..delivery.staleness import SilenceThread
 from ..exceptions import ConnectionFailed
 from ..internal import backoff
+from ..internal.check_thread import CheckThread
 from .source import BookSource
 
 __all__ = ["PushedSnapshots"]
@@ -75,7 +75,7 @@ class PushedSnapshots:
         self._lock = threading.Lock()  # guards the following
         self._jobs: dict[_SnapshotReceiver, _Job] = {}
         self._closed = False
-        self._thread = SilenceThread(
+        self._thread = CheckThread(
             lambda now: self.check(self._clock()) - self._clock() + now,
             name=f"kucoin-pushed-snapshots{label}",
             purpose="the pushed snapshots of order books could not be watched",

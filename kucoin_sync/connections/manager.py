@@ -13,10 +13,11 @@ from typing import Any
 
 from ..delivery.latency import measure_latency
 from ..delivery.observer import tell_observers
-from ..delivery.staleness import SilenceThread, SilenceWatch
+from ..delivery.staleness import SilenceWatch
 from ..delivery.subscription import Subscription
 from ..events import Event
 from ..exceptions import StreamClosed
+from ..internal.check_thread import CheckThread
 from ..internal.fork import FirstUse
 from ..internal.guard import log
 from ..internal.signals import is_reentrant
@@ -53,7 +54,7 @@ class SubscriptionManager(ConnectionGroups):
         super().__init__(make, capacity, emit, topics, redundancy)
         self.tells_silence = True  # False for a stream that is not live, such as a replay
         self.before_wait: Callable[[], object] | None = None  # called before a consumer waits
-        self._silence = SilenceThread(self._check_silence, name=f"kucoin-silence{self._label}")
+        self._silence = self._make_silence_thread()
         # The lock of the base class guards the following, and `_subscriptions`.
         self._dropped = 0  # by ended subscriptions
         self._unreadable = 0  # by ended subscriptions
@@ -81,7 +82,7 @@ class SubscriptionManager(ConnectionGroups):
         self._watches = {each: watch for each, watch in self._watches.items() if each in self._subscriptions}
         self._live_before |= {kind for kind, group in self._connection_groups.items() if group.was_live}
         self._connection_groups, self._made, self._joining = {}, [], {}
-        self._silence = SilenceThread(self._check_silence, name=f"kucoin-silence{self._label}")
+        self._silence = self._make_silence_thread()
         self._observers = ()  # a recorder, for example, writes to a file of the parent
         self._dropped = self._unreadable = 0
         self._mismatches.after_fork()
@@ -303,6 +304,10 @@ class SubscriptionManager(ConnectionGroups):
     def on_snapshot(self, market: str, path: str, symbol: str, data: Any) -> None:
         """Tell the observers about the snapshot of a book (on the thread that fetched it)."""
         tell_observers(self._observers, lambda observer: observer.on_snapshot(market, path, symbol, data))
+
+    def _make_silence_thread(self) -> CheckThread:
+        purpose = "subscriptions could not be checked for silence"
+        return CheckThread(self._check_silence, name=f"kucoin-silence{self._label}", purpose=purpose)
 
     def _check_silence(self, now: float) -> float:
         """Emit the due `Stale` events; return the time of the next check."""

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from ..books.snapshot_fetcher import SnapshotQueue
 from ..connections.gate import Route, TopicRecovery
-from ..delivery.staleness import SilenceThread
 from ..events import Event
 from ..exceptions import InvalidTopic, KucoinSyncError
+from ..internal.check_thread import CheckThread
 from ..internal.guard import guarded
 from ..protocol.session_events import TopicKey
 from ..topics.grammar import argument_of, market_of
@@ -108,7 +108,7 @@ class RestRecovery(TopicRecovery):
         self._lock = threading.Lock()  # guards the gates and the start of the thread
         self._gates: dict[str, RecoveryGate] = {}
         self._closed = False
-        self._thread = SilenceThread(
+        self._thread = CheckThread(
             self._serve, name=f"kucoin-recovery{self._label}", purpose="missed messages were not recovered"
         )
 

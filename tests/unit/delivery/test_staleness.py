@@ -1,21 +1,17 @@
-"""When a subscription is reported as silent, without a clock; and the thread that checks it."""
+"""When a subscription is reported as silent, without a clock."""
 
 from __future__ import annotations
 
-import math
-import queue
-import threading
 from typing import Any
 
 import pytest
 
 from kucoin_sync import Stale
-from kucoin_sync.delivery.staleness import SilenceThread, SilenceWatch
+from kucoin_sync.delivery.staleness import SilenceWatch
 from kucoin_sync.delivery.subscription import Subscription
 
 from ...support.message_queues import make_message_queue
 from ...support.messages import message
-from ...support.threads import LIMIT
 
 TOPIC = "/market/ticker:BTC-USDT"
 SILENT = Stale((TOPIC,), 5.0)
@@ -57,25 +53,3 @@ def test_the_time_can_start_anew(watch: SilenceWatch) -> None:
 def test_a_closed_subscription_is_not_reported(watch: SilenceWatch, subscription: Subscription[Any]) -> None:
     subscription.message_queue.finish(None)
     assert watch.check(105.0) is None
-
-
-def test_the_thread_checks_at_once_and_when_it_is_asked_and_survives_errors(caplog: pytest.LogCaptureFixture) -> None:
-    checks: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def check(_: float) -> float:
-        checks.put(threading.current_thread().name)
-        if len(caplog.records) == 0:
-            raise ValueError("why")
-        return math.inf
-
-    silence = SilenceThread(check, name="kucoin-silence")
-    assert silence.threads == []
-    silence.look()
-    assert checks.get(timeout=LIMIT) == "kucoin-silence"
-    silence.look()
-    assert checks.get(timeout=LIMIT) == "kucoin-silence"
-    assert "subscriptions could not be checked for silence" in caplog.text
-    silence.close()
-    (thread,) = silence.threads
-    thread.join(LIMIT)
-    assert not thread.is_alive()

@@ -11,6 +11,7 @@ from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.relays import MakeReader, MakeRelay
 from ..support.threads import LIMIT
+from ..support.trades import sequences, trade
 from .test_reading import take
 
 SYMBOL = "BTC-USDT"
@@ -22,17 +23,6 @@ def server_options() -> dict[str, Any]:
     return {"exchange": Exchange((SYMBOL,), seed=5)}
 
 
-def trade(server: KucoinServer, times: int) -> None:
-    with server.trading() as exchange:
-        for n in range(times):
-            exchange.place(SYMBOL, "buy" if n % 2 else "sell", "0.0001", user="")
-
-
-def truth(server: KucoinServer) -> list[int]:
-    with server.trading() as exchange:
-        return [each.sequence for each in exchange.trades(SYMBOL)]
-
-
 def test_the_relay_recovers_once_for_all_its_readers(
     server: KucoinServer, make_relay: MakeRelay, make_reader: MakeReader
 ) -> None:
@@ -40,23 +30,23 @@ def test_the_relay_recovers_once_for_all_its_readers(
     reader, another = make_reader(), make_reader()
     recovering, too = reader.subscribe(MATCH, recover=True), another.subscribe(MATCH, recover=True)
     plain = reader.subscribe(MATCH)
-    trade(server, 2)
-    live = truth(server)
+    trade(server, times=2)
+    live = sequences(server)
     assert [int(message.payload.sequence) for message in take(recovering, len(live))] == live
     asked = len(server.requests)
     server.stop()
-    trade(server, 5)
-    missed = truth(server)[len(live) :]
+    trade(server, times=5)
+    missed = sequences(server)[len(live) :]
     server.start()
     server.wait_subscribed(MATCH, timeout=LIMIT)
-    trade(server, 1)
-    after = truth(server)[len(live) :]
+    trade(server, times=1)
+    after = sequences(server)[len(live) :]
     messages = take(recovering, len(after))
     assert [int(message.payload.sequence) for message in messages] == after
     assert [int(message.payload.sequence) for message in messages if message.recovered] == missed
     assert {message.epoch for message in messages} == {1}
-    assert [int(message.payload.sequence) for message in take(too, len(truth(server)))] == truth(server)
-    others = take(plain, len(truth(server)) - len(missed))
+    assert [int(message.payload.sequence) for message in take(too, len(sequences(server)))] == sequences(server)
+    others = take(plain, len(sequences(server)) - len(missed))
     assert not any(message.recovered for message in others)
     histories = [each for each in list(server.requests)[asked:] if each.path == "/api/v1/market/histories"]
     assert len(histories) < 10, "each reader asks"

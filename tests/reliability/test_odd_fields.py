@@ -8,7 +8,6 @@ differs; and what was lost is told.
 from __future__ import annotations
 
 import copy
-import csv
 import json
 import pickle
 import signal
@@ -28,6 +27,7 @@ from kucoin_sync.testing import KucoinServer
 from kucoin_sync.topics import TABLE
 
 from ..end_to_end.test_payload_delivery import PUSHES, topic_of
+from ..support.recordings import rows_of
 from ..support.streams import Events
 from ..support.terminal import Terminal
 from ..unit.payloads.test_payloads import SHAPES, STATISTICS
@@ -383,17 +383,6 @@ def test_a_table_has_a_row_for_each_message_and_the_rest_of_it(
         first, last = ({key: row[key] for key in row if key not in ("received", "rest")} for row in (rows[0], rows[-1]))
         assert first == last
         assert any(value not in (None, "") for key, value in first.items() if key not in ("epoch", "topic", "subject"))
-
-
-def rows_of(table: Path) -> list[dict[str, Any]]:
-    """Return the rows of a table."""
-    if table.suffix == ".csv":
-        with open(table, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    found = pytest.importorskip("pyarrow.parquet").read_table(table)
-    times = {each.name: found[each.name].cast("int64") for each in found.schema if "timestamp" in str(each.type)}
-    columns = {name: times.get(name, found[name]).to_pylist() for name in found.column_names}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def test_the_command_tells_how_many_had_something_odd(

@@ -23,28 +23,15 @@ from ..support.forks import child
 from ..support.selection import first
 from ..support.streams import Events
 from ..support.threads import LIMIT, until
+from ..support.trades import sequences, trade
 
 SPOT, FUTURES = "BTC-USDT", "XBTUSDTM"
-SIZES = {SPOT: "0.0001", FUTURES: "1"}
 MATCH = topics.match(SPOT)
-STRANGER = ""
 
 
 @pytest.fixture
 def server_options() -> dict[str, Any]:
     return {"exchange": Exchange((SPOT, FUTURES), seed=3)}
-
-
-def trade(server: KucoinServer, symbol: str = SPOT, times: int = 1) -> None:
-    """Have strangers trade; each order meets one resting order, or a few."""
-    with server.trading() as exchange:
-        for n in range(times):
-            exchange.place(symbol, "buy" if n % 2 else "sell", SIZES[symbol], user=STRANGER)
-
-
-def truth(server: KucoinServer, symbol: str = SPOT) -> list[int]:
-    with server.trading() as exchange:
-        return [each.sequence for each in exchange.trades(symbol)]
 
 
 @contextmanager
@@ -96,20 +83,20 @@ def test_trades_of_a_cut_are_recovered_in_their_place(
     subscription = stream.subscribe(topic, recover=True)
     plain = stream.subscribe(topic)
     trade(server, symbol, 3)
-    live = truth(server, symbol)
+    live = sequences(server, symbol)
     with cut(server):
         trade(server, symbol, 5)
-    missed = truth(server, symbol)[len(live) :]
+    missed = sequences(server, symbol)[len(live) :]
     server.wait_subscribed(topic, timeout=LIMIT)
     server.lag_rest(0.2)
     trade(server, symbol, 3)
-    messages = take(subscription, truth(server, symbol)[-1])
-    assert numbers(messages) == truth(server, symbol)
+    messages = take(subscription, sequences(server, symbol)[-1])
+    assert numbers(messages) == sequences(server, symbol)
     assert [n for n, message in zip(numbers(messages), messages, strict=True) if message.recovered] == missed
     assert {message.epoch for message in messages} == {1}
     assert not incomplete(events)
-    theirs = take(plain, truth(server, symbol)[-1])
-    assert numbers(theirs) == [each for each in truth(server, symbol) if each not in missed]
+    theirs = take(plain, sequences(server, symbol)[-1])
+    assert numbers(theirs) == [each for each in sequences(server, symbol) if each not in missed]
     assert {message.epoch for message in theirs} == {1, 2}
     assert not any(message.recovered for message in theirs)
 
@@ -117,7 +104,7 @@ def test_trades_of_a_cut_are_recovered_in_their_place(
 def test_what_is_recovered_is_the_trade_as_it_was(server: KucoinServer, stream: Stream) -> None:
     subscription = stream.subscribe(MATCH, recover=True)
     trade_through_a_cut(server)
-    messages = take(subscription, truth(server)[-1])
+    messages = take(subscription, sequences(server)[-1])
     with server.trading() as exchange:
         trades = exchange.trades(SPOT)
     assert [
@@ -137,7 +124,7 @@ def test_callbacks_get_what_was_missed_too(server: KucoinServer, stream: Stream,
     got: list[int] = []
     stream.subscribe(MATCH, recover=True, callback=lambda m: got.append(sequence_of(m)), inline=inline)
     trade_through_a_cut(server)
-    until(lambda: got == truth(server), "not all trades came")
+    until(lambda: got == sequences(server), "not all trades came")
 
 
 @pytest.mark.parametrize("overflow", first("raise", "drop_newest", "drop_oldest", "latest"))
@@ -149,8 +136,8 @@ def test_recovered_messages_overflow_as_others_do(server: KucoinServer, stream: 
         trade(server, times=9)
     server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server)
-    take(large, truth(server)[-1])
-    until(lambda: small.pending + small.dropped == len(truth(server)), "some were neither queued nor counted")
+    take(large, sequences(server)[-1])
+    until(lambda: small.pending + small.dropped == len(sequences(server)), "some were neither queued nor counted")
     assert small.pending <= 2
 
 
@@ -160,15 +147,15 @@ def test_while_rest_is_down_the_stream_goes_on_and_tells_it(
     monkeypatch.setattr(pacing, "HOLD_SECONDS", 0.2)
     subscription = stream.subscribe(MATCH, recover=True)
     trade(server)
-    last = truth(server)[-1]
+    last = sequences(server)[-1]
     server.fail_rest("/api/v1/market/histories", 500, "500000", times=None)
     with cut(server):
         trade(server, times=4)
-    missed = truth(server)[truth(server).index(last) + 1 :]
+    missed = sequences(server)[sequences(server).index(last) + 1 :]
     server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server)
-    messages = take(subscription, truth(server)[-1])
-    assert numbers(messages) == [each for each in truth(server) if each not in missed]
+    messages = take(subscription, sequences(server)[-1])
+    assert numbers(messages) == [each for each in sequences(server) if each not in missed]
     event = events.wait(RecoveryIncomplete, timeout=LIMIT)
     after = numbers(messages)[numbers(messages).index(last) + 1]
     assert (event.topic, event.last_sequence, event.first_sequence) == (MATCH, last, after)
@@ -180,19 +167,19 @@ def test_while_rest_is_down_the_stream_goes_on_and_tells_it(
 def test_more_trades_than_rest_tells_are_told_as_missing(server: KucoinServer, stream: Stream, events: Events) -> None:
     subscription = stream.subscribe(MATCH, recover=True)
     trade(server)
-    live = truth(server)
+    live = sequences(server)
     server.fail_rest("/api/v1/market/histories", drop=True)
     with cut(server):
         trade(server, times=130)
-    rest = truth(server)[-100:]
+    rest = sequences(server)[-100:]
     server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server)
-    messages = take(subscription, truth(server)[-1])
+    messages = take(subscription, sequences(server)[-1])
     found = numbers(messages)
     event = events.wait(RecoveryIncomplete, timeout=LIMIT)
     assert found[: len(live)] == live
     assert (event.last_sequence, event.first_sequence) == (live[-1], found[len(live)])
-    assert found[len(live) :] == truth(server)[truth(server).index(event.first_sequence) :]
+    assert found[len(live) :] == sequences(server)[sequences(server).index(event.first_sequence) :]
     assert event.first_sequence >= rest[0]
     assert messages[0].epoch < messages[-1].epoch
 
@@ -205,7 +192,7 @@ def test_a_candle_made_of_the_delivered_trades_is_the_exchanges(server: KucoinSe
             trade(server, times=7)
         server.wait_subscribed(MATCH, timeout=LIMIT)
     trade(server)
-    payloads = [message.payload for message in take(subscription, truth(server)[-1])]
+    payloads = [message.payload for message in take(subscription, sequences(server)[-1])]
     with server.trading() as exchange:
         candle = exchange.candles(SPOT)[-1]
     prices = [payload.price for payload in payloads]
@@ -271,7 +258,7 @@ def test_a_recording_has_what_was_recovered_in_its_place(server: KucoinServer, s
     with Recorder(stream, path):
         subscription = stream.subscribe(MATCH, recover=True)
         trade_through_a_cut(server)
-        live = take(subscription, truth(server)[-1])
+        live = take(subscription, sequences(server)[-1])
     with ReplayStream(path, speed=None) as replay:
         recovering, plain = replay.subscribe(MATCH, recover=True), replay.subscribe(MATCH)
         replayed, others = list(recovering), list(plain)
@@ -302,9 +289,9 @@ def test_over_random_cuts_an_epoch_lasts_as_long_as_nothing_is_missing(
         trade(server, times=rng.randint(0, 3))
     server.lag_rest(0)
     trade(server)
-    messages = take(subscription, truth(server)[-1])
-    found, places = numbers(messages), {each: place for place, each in enumerate(truth(server))}
-    assert found[0] == truth(server)[0]
+    messages = take(subscription, sequences(server)[-1])
+    found, places = numbers(messages), {each: place for place, each in enumerate(sequences(server))}
+    assert found[0] == sequences(server)[0]
     assert found == sorted(set(found))
     for before, after in itertools.pairwise(messages):
         ends = sequence_of(before), sequence_of(after)
@@ -321,7 +308,7 @@ def holes(events: Events) -> list[tuple[int | None, int | None]]:
 def test_a_forked_child_recovers_by_itself(server: KucoinServer, stream: Stream) -> None:
     subscription = stream.subscribe(MATCH, recover=True)
     trade(server)
-    take(subscription, truth(server)[-1])
+    take(subscription, sequences(server)[-1])
     with cut(server):
         trade(server, times=2)
 
@@ -334,11 +321,11 @@ def test_a_forked_child_recovers_by_itself(server: KucoinServer, stream: Stream)
         assert forked.hear() == 0, "it has messages of its parent"
         server.wait_subscribed(MATCH, count=2, timeout=LIMIT)
         trade(server)
-        here = truth(server)[-1]
+        here = sequences(server)[-1]
         assert forked.hear() == here
         server.drop_connections()
         trade(server, times=3)
         server.wait_subscribed(MATCH, count=2, timeout=LIMIT)
         trade(server)
-        place = truth(server).index(here) + 1
-        assert forked.hear() == truth(server)[place : place + 4]
+        place = sequences(server).index(here) + 1
+        assert forked.hear() == sequences(server)[place : place + 4]

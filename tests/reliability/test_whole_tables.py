@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -19,7 +18,7 @@ from kucoin_sync.cli import main
 from kucoin_sync.recording import RecordingError, ReplayStream
 from kucoin_sync.recording.export import export
 
-from ..support.recordings import write
+from ..support.recordings import rows_of, write
 from ..support.selection import first
 
 TOPIC = "/market/match:BTC-USDT"
@@ -38,16 +37,6 @@ def frame(data: Any) -> bytes:
 
 def recording(folder: Path, *trades: dict[str, Any]) -> Path:
     return write(folder / "day.jsonl", [frame({**TRADE, **each}) for each in trades], topics=[TOPIC])
-
-
-def rows_of(table: Path) -> list[dict[str, Any]]:
-    if table.suffix == ".csv":
-        with open(table, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    found = pytest.importorskip("pyarrow.parquet").read_table(table)
-    times = {each.name: found[each.name].cast("int64") for each in found.schema if "timestamp" in str(each.type)}
-    columns = {name: times.get(name, found[name]).to_pylist() for name in found.column_names}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def folder_as_it_is(folder: Path) -> dict[str, bytes]:

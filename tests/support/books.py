@@ -1,16 +1,34 @@
-"""The exchange's own book, in the form in which ours can be compared with it; and changes that can be waited for."""
+"""The exchange's own book, in the form in which ours can be compared with it; data of books; changes to wait for."""
 
 from __future__ import annotations
 
 import threading
+from decimal import Decimal
 from typing import Any
 
 from kucoin_sync import BookChange, BookNotReady, LocalBook, LocalLevel3Book
+from kucoin_sync.payloads import Level
 from kucoin_sync.testing import Exchange
 
 from .threads import LIMIT
 
-__all__ = ["Changes", "contents", "is_true", "truth"]
+__all__ = ["Changes", "best_prices", "contents", "is_true", "levels", "snapshot", "truth"]
+
+
+def levels(*rows: tuple[str, str]) -> list[Level]:
+    """Return levels of (price, size)."""
+    return [Level(Decimal(price), Decimal(size)) for price, size in rows]
+
+
+def snapshot(sequence: int, *, bids: Any = (("99", "1"),), asks: Any = (("101", "1"),)) -> dict[str, Any]:
+    """Return a snapshot of level 2, as REST gives it."""
+    return {"sequence": str(sequence), "time": 1, "bids": list(bids), "asks": list(asks)}
+
+
+def best_prices(exchange: Exchange, symbol: str) -> tuple[Decimal, Decimal]:
+    """Return the best bid and the best ask."""
+    _, bids, asks = exchange.level2(symbol)
+    return bids[0][0], asks[0][0]
 
 
 def truth(exchange: Exchange, symbol: str, level: int = 2) -> tuple[Any, ...]:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import csv
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from kucoin_sync.recording.compression import compression_for
 from kucoin_sync.recording.format import Batch, End, FrameOrigin, Header, Line, Subscribed, frames_as_text, line_as_text
 from kucoin_sync.recording.index import RecordingIndex
 from kucoin_sync.recording.player import Clock
 
-__all__ = ["SECOND", "START", "StepClock", "WatchedClock", "frames_in", "numbers", "push", "recorded", "write"]
+__all__ = [
+    "SECOND",
+    "START",
+    "StepClock",
+    "WatchedClock",
+    "frames_in",
+    "numbers",
+    "push",
+    "recorded",
+    "rows_of",
+    "write",
+]
 
 START, SECOND = 1_700_000_000_000_000_000, 1_000_000_000
 
@@ -100,3 +113,14 @@ class StepClock(Clock):
 def numbers(messages: Sequence[Any]) -> list[int]:
     """Return the numbers that pushes carry."""
     return [message.data["number"] for message in messages]
+
+
+def rows_of(table: Path) -> list[dict[str, Any]]:
+    """Return the rows of an exported table."""
+    if table.suffix == ".csv":
+        with open(table, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    found = pytest.importorskip("pyarrow.parquet").read_table(table)
+    times = {each.name: found[each.name].cast("int64") for each in found.schema if "timestamp" in str(each.type)}
+    columns = {name: times.get(name, found[name]).to_pylist() for name in found.column_names}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -8,6 +8,8 @@ import pytest
 
 from kucoin_sync.testing.exchange import Exchange, OrderRejected, Push
 
+from ..support.books import best_prices
+
 SYMBOL = "BTC-USDT"
 FEE = Decimal("0.001")
 
@@ -25,24 +27,19 @@ def money(pushes: list[Push]) -> list[dict[str, Any]]:
     return [push.data for push in pushes if push.topic == "/account/balance"]
 
 
-def best(exchange: Exchange, symbol: str = SYMBOL) -> tuple[Decimal, Decimal]:
-    _, bids, asks = exchange.level2(symbol)
-    return bids[0][0], asks[0][0]
-
-
 def room(exchange: Exchange) -> tuple[Decimal, Decimal]:
     """Let a stranger take the lowest asks until some ticks are free, and return the best prices."""
-    bid, ask = best(exchange)
+    bid, ask = best_prices(exchange, SYMBOL)
     while ask - bid < Decimal("0.5"):
         size = exchange.level2(SYMBOL).asks[0][1]
         exchange.place(SYMBOL, "buy", size, ask, user="")
-        bid, ask = best(exchange)
+        bid, ask = best_prices(exchange, SYMBOL)
     exchange.take_pushes()
     return bid, ask
 
 
 def test_a_resting_order_is_received_and_open(exchange: Exchange) -> None:
-    bid, _ = best(exchange)
+    bid, _ = best_prices(exchange, SYMBOL)
     id = exchange.place(SYMBOL, "buy", "0.5", bid - 100, client_oid="mine")
     received, opened = orders(exchange.take_pushes())
     assert received == {
@@ -84,7 +81,7 @@ def test_a_maker_is_matched_as_open_and_filled_later(exchange: Exchange) -> None
 
 
 def test_a_decrease_is_an_update_and_the_rest_can_be_cancelled(exchange: Exchange) -> None:
-    bid, _ = best(exchange)
+    bid, _ = best_prices(exchange, SYMBOL)
     id = exchange.place(SYMBOL, "buy", "0.5", bid - 10)
     exchange.take_pushes()
     exchange.reduce(id, "0.2")
@@ -112,7 +109,7 @@ def test_two_orders_of_an_account_update_each_other(exchange: Exchange) -> None:
 
 
 def test_the_older_topic_carries_the_same_without_received(exchange: Exchange) -> None:
-    bid, _ = best(exchange)
+    bid, _ = best_prices(exchange, SYMBOL)
     exchange.cancel(exchange.place(SYMBOL, "buy", "0.5", bid - 10))
     pushes = exchange.take_pushes()
     assert orders(pushes, "/spotMarket/tradeOrders") == orders(pushes)[1:]
@@ -163,7 +160,7 @@ def test_a_buy_holds_its_worst_cost_with_the_fee_and_gets_the_rest_back(exchange
 
 
 def test_a_sell_holds_what_it_delivers_and_pays_the_fee_from_the_proceeds(exchange: Exchange) -> None:
-    bid, _ = best(exchange)
+    bid, _ = best_prices(exchange, SYMBOL)
     usdt, _ = exchange.balances("bob")["USDT"]
     btc, _ = exchange.balances("bob")["BTC"]
     exchange.place(SYMBOL, "buy", 1, bid, user="")
@@ -200,7 +197,7 @@ def test_balances_follow_from_their_changes_and_never_go_below_zero(exchange: Ex
     mine: list[str] = []
     for _ in range(400):
         symbol, size = rng.choice(((SYMBOL, 0.02), ("KCS-BTC", 60.0)))
-        bid, ask = best(exchange, symbol)
+        bid, ask = best_prices(exchange, symbol)
         price = rng.choice((None, bid, ask, bid * 2 - ask))
         hidden = price is not None and rng.random() < 0.1
         side, user = rng.choice(("buy", "sell")), rng.choice(("alice", "bob"))
@@ -251,7 +248,7 @@ def test_money_is_booked_even_when_nobody_listens(exchange: Exchange) -> None:
     exchange.wants = lambda topic: False
     before, _ = exchange.balances("alice")["USDT"]
     exchange.cancel(exchange.place(SYMBOL, "buy", "0.1", stop_price=1))
-    exchange.place(SYMBOL, "buy", "0.1", stop_price=best(exchange)[1])
+    exchange.place(SYMBOL, "buy", "0.1", stop_price=best_prices(exchange, SYMBOL)[1])
     exchange.place(SYMBOL, "buy", "0.1", user="")
     assert exchange.take_pushes() == []
     assert exchange.balances("alice")["USDT"][0] < before

@@ -8,6 +8,8 @@ import pytest
 
 from kucoin_sync.testing.exchange import Exchange, OrderRejected, Push
 
+from ..support.books import best_prices
+
 SYMBOL = "XBTUSDTM"
 LOT = Decimal("0.001")
 
@@ -29,13 +31,8 @@ def wallets(pushes: list[Push]) -> list[dict[str, Decimal]]:
     ]
 
 
-def best(exchange: Exchange) -> tuple[Decimal, Decimal]:
-    _, bids, asks = exchange.level2(SYMBOL)
-    return bids[0][0], asks[0][0]
-
-
 def test_an_order_binds_margin_until_it_is_cancelled(exchange: Exchange) -> None:
-    bid, _ = best(exchange)
+    bid, _ = best_prices(exchange, SYMBOL)
     id = exchange.place(SYMBOL, "buy", 10, bid - 10, client_oid="mine")
     exchange.reduce(id, 4)
     exchange.cancel(id)
@@ -56,7 +53,7 @@ def test_an_order_binds_margin_until_it_is_cancelled(exchange: Exchange) -> None
 
 def test_a_fill_turns_margin_into_a_position_and_a_fill_back_realises_profit(exchange: Exchange) -> None:
     start = Decimal(500_000)
-    bid, _ = best(exchange)
+    bid, _ = best_prices(exchange, SYMBOL)
     low, high = bid + Decimal("0.1"), bid + Decimal("0.1") - 30
     exchange.place(SYMBOL, "sell", 10, low, user="")
     exchange.place(SYMBOL, "buy", 10, low)
@@ -78,7 +75,7 @@ def test_the_figures_of_a_wallet_fit_together(exchange: Exchange) -> None:
     mine: list[str] = []
     seen = []
     for _ in range(400):
-        bid, ask = best(exchange)
+        bid, ask = best_prices(exchange, SYMBOL)
         price = rng.choice((None, bid, ask, bid - 2, ask + 2))
         mine.append(exchange.place(SYMBOL, rng.choice(("buy", "sell")), 1 + int(rng.random() * 40), price))
         if rng.random() < 0.4:
@@ -122,7 +119,7 @@ def test_an_order_beyond_the_margin_is_refused(exchange: Exchange) -> None:
 
 
 def test_a_stop_order_is_told_and_triggers(exchange: Exchange) -> None:
-    bid, ask = best(exchange)
+    bid, ask = best_prices(exchange, SYMBOL)
     exchange.cancel(exchange.place(SYMBOL, "sell", 2, stop_price=bid - 50))
     exchange.place(SYMBOL, "buy", 2, ask + 100, stop_price=ask)
     exchange.place(SYMBOL, "buy", 1, user="")

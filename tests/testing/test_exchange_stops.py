@@ -7,17 +7,14 @@ import pytest
 
 from kucoin_sync.testing.exchange import Exchange, Push
 
+from ..support.books import best_prices
+
 SYMBOL = "BTC-USDT"
 
 
 @pytest.fixture
 def exchange_options() -> dict[str, Any]:
     return {"symbols": (SYMBOL,), "seed": 21, "accounts": ("alice", "bob")}
-
-
-def best(exchange: Exchange) -> tuple[Decimal, Decimal]:
-    _, bids, asks = exchange.level2(SYMBOL)
-    return bids[0][0], asks[0][0]
 
 
 def orders(pushes: list[Push]) -> list[dict[str, Any]]:
@@ -33,7 +30,7 @@ def activated(pushes: list[Push]) -> list[Push]:
 
 
 def test_a_stop_waits_without_holding_money_and_can_be_cancelled(exchange: Exchange) -> None:
-    _, ask = best(exchange)
+    _, ask = best_prices(exchange, SYMBOL)
     before = exchange.balances("alice")
     id = exchange.place(SYMBOL, "buy", "0.1", ask + 200, stop_price=ask + 100)
     assert exchange.balances("alice") == before
@@ -45,7 +42,7 @@ def test_a_stop_waits_without_holding_money_and_can_be_cancelled(exchange: Excha
 
 
 def test_a_stop_triggers_privately_and_becomes_an_order(exchange: Exchange) -> None:
-    bid, ask = best(exchange)
+    bid, ask = best_prices(exchange, SYMBOL)
     last = Decimal(exchange.heartbeat()[0].data["bids"][0])
     id = exchange.place(SYMBOL, "sell", "0.1", bid + 500, stop_price=ask + 3, user="bob", client_oid="stop-1")
     exchange.place(SYMBOL, "buy", 9, ask + 5, user="")
@@ -63,7 +60,7 @@ def test_a_stop_triggers_privately_and_becomes_an_order(exchange: Exchange) -> N
 
 
 def test_a_market_stop_below_the_price_is_a_loss_stop(exchange: Exchange) -> None:
-    bid, _ = best(exchange)
+    bid, _ = best_prices(exchange, SYMBOL)
     exchange.place(SYMBOL, "sell", "0.1", stop_price=bid - 3)
     exchange.place(SYMBOL, "sell", 9, bid - 5, user="")
     pushes = exchange.take_pushes()
@@ -73,14 +70,14 @@ def test_a_market_stop_below_the_price_is_a_loss_stop(exchange: Exchange) -> Non
 
 
 def test_a_triggered_stop_without_the_money_is_cancelled(exchange: Exchange) -> None:
-    bid, _ = best(exchange)
+    bid, _ = best_prices(exchange, SYMBOL)
     exchange.place(SYMBOL, "sell", 50, bid + 500, stop_price=bid - 3)
     exchange.place(SYMBOL, "sell", 9, bid - 5, user="")
     assert [kind for kind, _ in stops(exchange.take_pushes())] == ["open", "triggered", "cancel"]
 
 
 def test_one_stop_can_trigger_the_next(exchange: Exchange) -> None:
-    bid, _ = best(exchange)
+    bid, _ = best_prices(exchange, SYMBOL)
     for distance, size in ((2, 3), (6, 3)):
         exchange.place(SYMBOL, "sell", size, bid - 40, stop_price=bid - distance)
     exchange.place(SYMBOL, "sell", "9", bid - Decimal("2"), user="")

@@ -7,10 +7,10 @@ import pytest
 from kucoin_sync.testing.exchange import Exchange
 from kucoin_sync.testing.server import KucoinServer, ServerLimits
 
+from ..support.trades import trade
 from .server_client import http
 
 SPOT, FUTURES = "BTC-USDT", "XBTUSDTM"
-STRANGER = ""
 
 
 class Time:
@@ -31,13 +31,6 @@ def time() -> Time:
 @pytest.fixture
 def server_options(time: Time) -> dict[str, Any]:
     return {"exchange": Exchange((SPOT, FUTURES), seed=1, levels=300), "monotonic": time}
-
-
-def trade(server: KucoinServer, symbol: str, count: int = 1) -> None:
-    """Have strangers trade one unit at a time."""
-    with server.trading() as exchange:
-        for n in range(count):
-            exchange.place(symbol, "buy" if n % 2 else "sell", "1", user=STRANGER)
 
 
 def spot_trades(server: KucoinServer) -> list[dict[str, Any]]:

@@ -15,6 +15,8 @@ from kucoin_sync.books.l2 import Level2Book
 from kucoin_sync.books.l3 import Level3Book
 from kucoin_sync.payloads import Level
 
+from ...support.books import levels
+
 Rows = list[tuple[str, str]]
 Make = Callable[[Rows, Rows], Book[Any]]
 
@@ -44,10 +46,6 @@ def level3(bids: Rows, asks: Rows) -> Level3Book:
 
 
 both = pytest.mark.parametrize("make", [level2, level3])
-
-
-def levels(*rows: tuple[str, str]) -> list[Level]:
-    return [Level(Decimal(price), Decimal(size)) for price, size in rows]
 
 
 def best_of(*rows: tuple[str, str], depth: int | None = None) -> Level2Book:

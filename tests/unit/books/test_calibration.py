@@ -18,15 +18,12 @@ from kucoin_sync.exceptions import BookNotReady
 from kucoin_sync.payloads import Level
 from kucoin_sync.testing.exchange import Exchange
 
+from ...support.books import levels, snapshot
 from ...support.history import CONTRACT, FEEDS, SPOT, LossyFeed, history_of, read, snapshot_of, truth_of
 from ...support.selection import examples
 
 STEPS = 4_000
 """Actions of the simulated traders in each replay. The whole book is compared after every action."""
-
-
-def levels(*rows: tuple[str, str]) -> list[Level]:
-    return [Level(Decimal(price), Decimal(size)) for price, size in rows]
 
 
 def update(start: int, end: int | None = None, *, bids: Any = (), asks: Any = ()) -> dict[str, Any]:
@@ -37,10 +34,6 @@ def update(start: int, end: int | None = None, *, bids: Any = (), asks: Any = ()
         "changes": {"bids": list(bids), "asks": list(asks)},
         "symbol": SPOT,
     }
-
-
-def snapshot(sequence: int, *, bids: Any = (("99", "1"),), asks: Any = (("101", "1"),)) -> dict[str, Any]:
-    return {"sequence": str(sequence), "time": 1, "bids": list(bids), "asks": list(asks)}
 
 
 def live(sequence: int = 10, **options: Any) -> Calibration[Any, Any]:

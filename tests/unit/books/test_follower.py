@@ -22,6 +22,7 @@ from kucoin_sync import (
 )
 from kucoin_sync.protocol.envelopes import FrameBatch
 
+from ...support.books import snapshot
 from ...support.followers import FollowedBook, message, raw_push
 from ...support.threads import Task
 
@@ -36,10 +37,6 @@ def update(start: int, end: int | None = None) -> dict[str, Any]:
         "changes": {"bids": [["99", str(end), str(end)]], "asks": []},
         "symbol": SPOT,
     }
-
-
-def snapshot(sequence: int) -> dict[str, Any]:
-    return {"sequence": str(sequence), "time": 1, "bids": [["99", "1"]], "asks": [["101", "1"]]}
 
 
 def live(**options: Any) -> FollowedBook:

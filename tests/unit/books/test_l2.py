@@ -18,6 +18,7 @@ from kucoin_sync.books.l2 import Level2Book
 from kucoin_sync.payloads import Level
 from kucoin_sync.testing.exchange import Exchange
 
+from ...support.books import levels
 from ...support.selection import first
 
 STEPS = 9_000
@@ -26,10 +27,6 @@ STEPS = 9_000
 LONG = "3.00000000000000000001"  # no float distinguishes this price from 3
 
 Model = dict[str, dict[Decimal, Decimal]]
-
-
-def levels(*rows: tuple[str, str]) -> list[Level]:
-    return [Level(Decimal(price), Decimal(size)) for price, size in rows]
 
 
 def apply(book: Level2Book, bids: list[Any], asks: list[Any], after: int = 0) -> None:

@@ -20,6 +20,7 @@ from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.internal.fork import FirstUse
 from kucoin_sync.protocol.session_events import TopicKey
 
+from ...support.books import snapshot
 from ...support.followers import message
 from ...support.threads import LIMIT, reached, until
 
@@ -97,10 +98,6 @@ def opened(book_manager: BookManager, symbol: str = SPOT, **options: Any) -> Any
 def update(sequence: int, topic: str = TOPIC) -> Any:
     changes = {"bids": [["99", "1", str(sequence)]], "asks": []}
     return message(topic, {"sequenceStart": sequence, "sequenceEnd": sequence, "changes": changes})
-
-
-def snapshot(sequence: int) -> dict[str, Any]:
-    return {"sequence": str(sequence), "bids": [["99", "1"]], "asks": [["101", "1"]]}
 
 
 def test_updates_of_a_subscription_reach_its_book(book_manager: BookManager, book_stream: Stream) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from kucoin_sync import Stale
 from kucoin_sync.connections import manager
-from kucoin_sync.delivery import staleness
+from kucoin_sync.internal import check_thread
 
 from .streams import Events
 from .threads import until
@@ -30,7 +30,7 @@ class SilenceClock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._now = time.monotonic()
-        for module in (manager, staleness):
+        for module in (manager, check_thread):
             monkeypatch.setattr(module, "time", self)
 
     def monotonic(self) -> float:

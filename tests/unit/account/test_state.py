@@ -209,6 +209,17 @@ def test_a_push_of_the_start_counts_although_its_row_was_faster() -> None:
     assert state.missing_fills() == []
 
 
+def test_a_push_counts_although_its_row_was_faster_and_is_of_the_start() -> None:
+    state = PartState()
+    state.add_order(order(2), recovered=True)
+    state.add_fill(FILL, recovered=True)
+    state.proved()
+    state.push(ORDERS, match(2, 2, 7))
+    assert told(state) == ["7"] and state.missing_fills() == []
+    state.push(ORDERS, match(5, 3, 8))
+    assert told(state) == ["8", "order"] and not state.lacking
+
+
 def test_what_is_filled_without_a_known_fill_is_missing_and_may_be_forgone() -> None:
     state = started()
     state.add_order(order(5), recovered=True)

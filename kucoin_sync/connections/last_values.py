@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ..delivery.subscription import Subscription
 from ..exceptions import InvalidTopic, KucoinSyncError, StreamClosed
+from ..internal.fork import detect_fork
 from ..internal.signals import holds_no_lock
 from ..protocol.message import Message
 from ..topics import grammar
@@ -46,6 +47,7 @@ class LastValues:
             InvalidTopic: it is no topic, or names several.
             KucoinSyncError: the topic could not be subscribed; see `Client.subscribe`.
         """
+        detect_fork()  # before a lock is taken, which a child replaces
         singles = grammar.split(topic)
         if len(singles) != 1:
             raise InvalidTopic(f"{topic!r:.200} names {len(singles)} topics; ask for the last message of each")

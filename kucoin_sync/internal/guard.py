@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _thread
 import logging
+import os
 import sys
 import threading
 import traceback
@@ -100,9 +101,12 @@ class Thread(threading.Thread):
     """A thread of this package. It does not keep the process alive.
 
     If `start` raises, the target does not run. That includes an error raised by a signal handler during `start`.
+
+    A forked child has none of its parent's threads, also if it was forked without Python's hooks.
     """
 
     _cancelled = False
+    _process = 0  # the process that started it
 
     def __new__(cls, *_: Any, **__: Any) -> Thread:
         """Make one of the kind of threads that there is now: gevent may have put in its own since this was imported."""
@@ -111,6 +115,7 @@ class Thread(threading.Thread):
 
     def start(self) -> None:
         """Start the thread and let its target run."""
+        self._process = os.getpid()
         self._may_run = threading.Lock()
         self._may_run.acquire()
         try:
@@ -146,6 +151,18 @@ class Thread(threading.Thread):
         started.acquire()
         if errors:
             raise errors[0]
+
+    def is_alive(self) -> bool:
+        """Return whether the thread runs in this process."""
+        return self._is_here() and super().is_alive()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread has ended; do not wait for a thread of the parent process."""
+        if self._is_here():
+            super().join(timeout)
+
+    def _is_here(self) -> bool:
+        return self._process in (0, os.getpid()) or self.ident == threading.get_ident()
 
     def run(self) -> None:
         """Run the target."""

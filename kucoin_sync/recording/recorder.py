@@ -25,8 +25,9 @@ import msgspec
 from .. import __version__
 from ..events import Connected, Disconnected, Event, UnexpectedError
 from ..exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
-from ..internal.guard import guarded, log
-from ..internal.resources import start_thread
+from ..internal.fork import register
+from ..internal.guard import Thread, guarded, log
+from ..internal.resources import acquiring
 from ..internal.signals import holds_no_lock, run_or_defer
 from ..protocol.envelopes import FrameBatch, Pushes, RawPush, arrival_of
 from ..protocol.session_events import TopicKey
@@ -95,14 +96,26 @@ class Recorder:
         self.error: BaseException | None = None
         self._dropped_before: int | None = None  # `dropped` before the drops that were reported and go on
         self._files = RotatingFiles(Path(path), rotate_size, rotate_time, self._first_lines, time.monotonic, open_file)
+        thread: Thread | None = None
         try:
-            self._thread = start_thread(self._run, name="kucoin-recorder")
-        except BaseException as error:
+            thread = self._thread = Thread(target=self._run, name="kucoin-recorder", daemon=True)
+            with acquiring("the thread kucoin-recorder"):
+                thread.start()
+            stream.add_observer(self)
+            register(self)
+        except BaseException as error:  # a signal handler may raise, too
+            self._begin_to_close()
+            if thread is not None and thread.ident is not None:
+                thread.join()  # it ends at once
             self._files.discard()
             if isinstance(error, ConnectionFailed):
                 raise RecordingError(f"{self.path} can't be recorded: {error}", retriable=True) from None
             raise
-        stream.add_observer(self)
+
+    def after_fork(self) -> None:
+        """Close in a forked child: the parent goes on to write the file."""
+        self._queue.after_fork()
+        self.error = None
 
     @property
     def path(self) -> Path:

@@ -132,6 +132,13 @@ class TextQueue:
         self.write_now.set()
         self.available.set()
 
+    def after_fork(self) -> None:
+        """Take no more lines in a forked child; another thread of the parent may hold the lock."""
+        self._lock = threading.Lock()
+        self._blocks = []
+        self.closing = True
+        self.size = self.missing = self.dropped = 0
+
     # For the thread that writes
 
     def take(self) -> bool:

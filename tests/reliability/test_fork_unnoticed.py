@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from kucoin_sync.testing import KucoinServer
 from kucoin_sync.tunnel import Tunnel
 
 from ..support.forks import child, fork_unnoticed
+from ..support.recordings import recorded
 from ..support.streams import Events, MakeStream
 from ..support.threads import Task, reached
 from .feed import ETH, MATCH, Feed, on_both, publish
@@ -42,6 +44,9 @@ class Parent:
         self.called: list[int] = []
         self.calls = threading.Semaphore(0)
         self.callback: Subscription = stream.subscribe(feed.match, callback=self._call)
+        self.recorder = Recorder(stream, directory / "parent.jsonl.gz")
+        with suppress(TimeoutError):
+            stream.last(feed.eth, timeout=0)
         if feed.is_uta:
             self.tunnelled: Subscription = stream.subscribe(feed.eth)
             return
@@ -93,6 +98,8 @@ USES: dict[str, Callable[[Parent], object]] = {
     "close a book": lambda parent: parent.book.close(),
     "another stream": lambda parent: Stream(**parent.options).subscribe(parent.feed.eth, timeout=20).close(),
     "a recorder": lambda parent: parent.record(),
+    "close a recorder": lambda parent: parent.recorder.close(timeout=20),
+    "last": lambda parent: int(parent.stream.last(parent.feed.eth, timeout=20).data["n"]) >= FRESH or 1 / 0,
     "carrying": lambda parent: parent.stream.carrying(),
 }
 TAKES: dict[str, Callable[[Parent], Any]] = {
@@ -145,6 +152,8 @@ def test_whatever_a_child_uses_first(
             over.set()
     expected = [*QUEUED[1:], *range(FRESH, feeding.result())]
     assert [parent.first() for _ in expected] == expected, "the parent has lost messages"
+    parent.recorder.close()
+    assert len(recorded(parent.recorder.path)) == parent.recorder.stats()["messages"], "the child has spoiled it"
     undisturbed(server, events)
 
 

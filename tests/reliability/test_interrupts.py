@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kucoin_sync import Limits, SlowConsumer, Stream, Subscription
+from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer, ServerLimits
 
 from ..end_to_end.test_lone_consumer import reads
@@ -193,9 +196,10 @@ def test_each_message_that_is_waited_for_comes(
 class Program:
     """Calls public methods that an interrupt may end; then looks for what was left half done."""
 
-    def __init__(self, server: KucoinServer, stream: Stream) -> None:
+    def __init__(self, server: KucoinServer, stream: Stream, folder: Path) -> None:
         self._server = server
         self._stream = stream
+        self._folder = folder
         self._made: list[Any] = []
         self._before = self._left()
 
@@ -226,6 +230,9 @@ class Program:
 
     def account_with_callback(self) -> None:
         self._made.append(self._stream.account(rest_lag=0, on_change=print))
+
+    def recorder(self) -> None:
+        self._made.append(Recorder(self._stream, self._folder / f"{time.monotonic_ns()}.jsonl"))
 
     def close(self) -> None:
         for each in self._made:
@@ -268,6 +275,7 @@ MAKING = (
     "book_with_callback",
     "account",
     "account_with_callback",
+    "recorder",
 )
 #: A socket that an interrupt finds in nobody's hands yet is closed by the garbage collector.
 LEFT_TO_THE_COLLECTOR = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -287,15 +295,16 @@ def generous(make_server: MakeServer) -> KucoinServer:
 @LEFT_TO_THE_COLLECTOR
 @pytest.mark.parametrize("call", [pytest.param(call, marks=pytest.mark.long) for call in MAKING])
 def test_a_call_that_is_interrupted_leaves_nothing_behind(
-    generous: KucoinServer, make_stream: MakeStream, call: str
+    generous: KucoinServer, make_stream: MakeStream, tmp_path: Path, call: str
 ) -> None:
     stream = make_stream(generous, limits=UNLIMITED)
     stream.subscribe(CLASSIC.btc)  # which stays
-    program = Program(generous, stream)
+    program = Program(generous, stream, tmp_path)
     getattr(program, call)()  # which loads what it needs
     program.check()
     for _ in points_of(getattr(program, call), EVERY * 8 if "account" in call else EVERY):  # which takes many steps
         program.check()
+    program.close()
     assert stream.book("BTC-USDT").wait_ready(LIMIT).best_bid is not None
     ends_with_all_threads(stream)
 
@@ -304,13 +313,13 @@ def test_a_call_that_is_interrupted_leaves_nothing_behind(
 @pytest.mark.long
 @pytest.mark.parametrize("call", [call for call in MAKING if "book" not in call and "account" not in call])
 def test_a_first_call_that_is_interrupted_can_be_made_again(
-    generous: KucoinServer, make_stream: MakeStream, call: str
+    generous: KucoinServer, make_stream: MakeStream, tmp_path: Path, call: str
 ) -> None:
     programs: list[tuple[Stream, Program]] = []
 
     def begin() -> None:
         stream = make_stream(generous, limits=UNLIMITED)
-        programs.append((stream, Program(generous, stream)))
+        programs.append((stream, Program(generous, stream, tmp_path)))
 
     begin()
     for _ in points_of(lambda: getattr(programs[-1][1], call)(), EVERY):
@@ -318,4 +327,5 @@ def test_a_first_call_that_is_interrupted_can_be_made_again(
         program.check()
         stream.close()
         begin()
+    programs[-1][1].close()
     ends_with_all_threads(programs[-1][0])

@@ -148,12 +148,17 @@ def _hooks() -> list[list[Any]]:
 def _let_threads_look_alive() -> None:
     """Do to the parent's threads what a fork of C does, which tells nobody that they are no more."""
 
-    def join(timeout: float | None = None) -> None:
-        raise AssertionError("a child waits for a thread of its parent's")
+    gone = set(threading.enumerate()) - {threading.current_thread()}
+    is_alive, join = threading.Thread.is_alive, threading.Thread.join
 
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread():
-            thread.is_alive, thread.join = lambda: True, join  # type: ignore[method-assign]
+    def looks_alive(thread: threading.Thread) -> bool:
+        return thread in gone or is_alive(thread)
+
+    def join_own(thread: threading.Thread, timeout: float | None = None) -> None:
+        assert thread not in gone, "a child waits for a thread of its parent's"
+        join(thread, timeout)
+
+    threading.Thread.is_alive, threading.Thread.join = looks_alive, join_own  # type: ignore[method-assign]
 
 
 @contextmanager

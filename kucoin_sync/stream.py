@@ -17,7 +17,6 @@ from .client import Client
 from .connections.connection import Connection
 from .connections.gate import TopicRecovery
 from .connections.options import ConnectionOptions
-from .connections.source import Deliver, MessageSource, SourceListener
 from .credentials import Credentials
 from .delivery.callbacks import Callbacks
 from .events import Event
@@ -117,12 +116,9 @@ class Stream(Client):
             label=label,
         )
 
-        def dial(number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver) -> MessageSource:
-            return Connection(number, market, private, options, owner, deliver)
-
         super().__init__(
             f"{endpoints.spot}, {name}" if name else endpoints.spot,
-            dial,
+            functools.partial(Connection, options),
             options.capacity,
             Callbacks(on_event, label=label),
             credentials,

@@ -54,10 +54,10 @@ class Connection(ReceivingSource):
 
     def __init__(
         self,
+        options: ConnectionOptions,
         number: int,
         market: str,
         private: bool,
-        options: ConnectionOptions,
         owner: SourceListener,
         deliver: Deliver,
     ) -> None:

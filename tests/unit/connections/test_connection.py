@@ -59,7 +59,7 @@ class Session:
 def made() -> tuple[Owner, Session, Connection]:
     owner: Any = Owner()
     options: Any = SimpleNamespace(dialects=DIALECTS, label="")
-    connection = Connection(1, "spot", False, options, owner, lambda source, pushes: None)
+    connection = Connection(options, 1, "spot", False, owner, lambda source, pushes: None)
     session: Any = Session()
     connection._session = session
     return owner, session, connection

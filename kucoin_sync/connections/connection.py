@@ -304,7 +304,6 @@ class Connection(ReceivingSource):
         raise ConnectionLost(ConnectionFailed(f"{lost}; the next login has the time of KuCoin's clock"))
 
     def _handle_session_event(self, event: SessionEvent) -> None:
-        """Update the state and tell the owner."""
         if isinstance(event, Welcomed):
             self._connected_at = time.monotonic()
             self._failed_attempts = 0

@@ -114,12 +114,10 @@ class ConnectionGroups:
         return self._connection_groups.get((grammar.market_of(topic), private))
 
     def add_observer(self, observer: Observer) -> None:
-        """Add an observer."""
         with self._lock:
             self._set_observers((*self._observers, observer))
 
     def remove_observer(self, observer: Observer) -> None:
-        """Remove an observer."""
         with self._lock:
             self._set_observers(tuple(other for other in self._observers if other is not observer))
 

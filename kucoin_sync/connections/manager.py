@@ -210,7 +210,6 @@ class SubscriptionManager(ConnectionGroups):
             subscription.wait_for_call()
 
     def end(self, subscription: Subscription) -> None:
-        """End a subscription."""
         self.remove(subscription, subscription.topics)
 
     def remove(self, subscription: Subscription, singles: tuple[str, ...]) -> None:

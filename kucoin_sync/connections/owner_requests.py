@@ -36,7 +36,6 @@ class OwnerRequests:
         self._requests.append(_Request(attempt, due))
 
     def clear(self) -> None:
-        """Drop all requests."""
         self._requests.clear()
 
     def make_due(self, now: float) -> float:

@@ -191,7 +191,6 @@ class Subscriber:
         return subscription
 
     def _await(self, call: PendingSubscribe, timeout: float | None, singles: tuple[str, ...]) -> None:
-        """Wait until the server has confirmed all topics."""
         if not call.gate.wait(timeout):
             error = self._subscription_manager.last_error(call)
             if error is not None:

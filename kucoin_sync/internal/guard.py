@@ -165,7 +165,6 @@ class Thread(threading.Thread):
         return self._process in (0, os.getpid()) or self.ident == threading.get_ident()
 
     def run(self) -> None:
-        """Run the target."""
         self._may_run.acquire()
         if not self._cancelled:
             with guarded("the thread %s was ended by an uncaught error", self.name):

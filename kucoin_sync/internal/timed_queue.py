@@ -52,5 +52,4 @@ class TimedQueue(Generic[T]):
                 raise Empty
 
     def clear(self) -> None:
-        """Remove all items."""
         self._items.clear()

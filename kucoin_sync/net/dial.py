@@ -235,7 +235,6 @@ def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard
 
 
 def _import_socks(proxy: Proxy) -> Any:
-    """Import and return PySocks."""
     try:
         import socks  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError:

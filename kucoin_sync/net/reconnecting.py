@@ -31,7 +31,6 @@ class Reconnecting:
 
     Attributes:
         begun: whether `start` was called.
-        thread: the thread.
     """
 
     begun = False
@@ -57,7 +56,6 @@ class Reconnecting:
 
     @property
     def thread(self) -> threading.Thread:
-        """The thread."""
         return self._thread
 
     def start(self) -> None:

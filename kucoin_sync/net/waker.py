@@ -160,6 +160,5 @@ class Waker:
         return self._poller.wait(seconds)[1]
 
     def close(self) -> None:
-        """Close the descriptors."""
         self._receiver.close()
         self._sender.close()

@@ -62,7 +62,6 @@ class Heartbeat:
         return self._proofs_asked
 
     def ping_sent(self, ping_id: str, now: float) -> None:
-        """Note a ping."""
         self._last_id = ping_id
         self._last_ping = now
         if self._unanswered is None:

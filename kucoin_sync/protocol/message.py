@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeAlias
 
 import msgspec
 
@@ -200,8 +200,12 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     def payload(self) -> P_co | Any:
         """The data as the struct of its topic and subject; as plain Python if no struct is known."""
         if self.payload_read is UNREAD:
+            decode = _decoder_of(self.topic, self.subject)
+            if decode is None:
+                self.payload_read = self.data
+                return self.payload_read
             try:
-                self.payload_read = _decoder_of(self.topic, self.subject)(self.wire_data)
+                self.payload_read = decode(self.wire_data)
             except UNREADABLE:
                 self.payload_read = self._typed_leniently()
         return self.payload_read
@@ -255,8 +259,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     def _typed_leniently(self) -> Any:
         cls = payload_class(self.topic, self.subject)
-        if cls is None:
-            return self.data
+        assert cls is not None, "there is a decoder for its struct"
         reading = _read(cls, self.wire_data)
         if reading.mismatches and (payload_mismatch := self.origin.arrival.payload_mismatch) is not None:
             payload_mismatch(self)
@@ -377,14 +380,10 @@ def prepare(single: str) -> None:
 
 
 @lru_cache(maxsize=256)  # bounded, so that unsubscribed topics do not fill it
-def _decoder_of(topic: str | None, subject: str | None) -> Callable[[msgspec.Raw], Any]:
-    """Return the decoder for a usual payload; for an unknown topic, one that always raises."""
+def _decoder_of(topic: str | None, subject: str | None) -> Callable[[msgspec.Raw], Any] | None:
+    """Return the decoder for a usual payload; None if no struct is known."""
     cls = payload_class(topic, subject)
-    return _unknown if cls is None else payloads.fast_decoder_for(cls)
-
-
-def _unknown(_: msgspec.Raw) -> NoReturn:
-    raise msgspec.ValidationError("no struct is known for this topic")
+    return None if cls is None else payloads.fast_decoder_for(cls)
 
 
 def _unpickle(

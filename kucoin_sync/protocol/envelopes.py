@@ -219,8 +219,7 @@ def channel_of(push: Push) -> tuple[str | None, str | None]:
 
 def arrival_of(push: Push) -> Arrival:
     """Return the arrival of a push."""
-    arrival: Arrival = push.arrival if isinstance(push, RawPush) else push.origin.arrival
-    return arrival
+    return push.arrival if isinstance(push, RawPush) else push.origin.arrival
 
 
 def with_arrival(push: Push, arrival: Arrival) -> Push:

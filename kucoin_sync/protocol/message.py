@@ -37,6 +37,7 @@ UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 if TYPE_CHECKING:
     _Topic = str  # a subscription has no message without a topic
     _Local = Any
+    _LocalOrigin: TypeAlias = "Origin | RawPush"
     _LocalInt = int
     _LocalBytes = bytes
 else:
@@ -48,7 +49,7 @@ else:
         """No JSON value decodes to this."""
 
     _LocalInt = Annotated[int, msgspec.Meta(gt=0, lt=0)]
-    _LocalBytes = _Local
+    _LocalOrigin = _LocalBytes = _Local
 
 #: The value of a field that was not decoded yet.
 UNREAD: Any = msgspec.UNSET
@@ -144,7 +145,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     topic: _Topic = None  # type: ignore[assignment]
     lost: _LocalInt = msgspec.field(name="~lost", default=0)
     raw: _LocalBytes = msgspec.field(name="~raw", default=b"")
-    origin: _Local = msgspec.field(name="~origin", default=_NO_ORIGIN)
+    origin: _LocalOrigin = msgspec.field(name="~origin", default=_NO_ORIGIN)
     data_read: _Local = msgspec.field(name="~data", default=UNREAD)
     payload_read: _Local = msgspec.field(name="~payload", default=UNREAD)
     _whole: _Local = msgspec.field(name="~whole", default=None)
@@ -157,8 +158,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     @property
     def subject(self) -> str | None:
         """The kind of push within its topic, None if KuCoin sends none."""
-        subject: str | None = self.origin.prefix.channel[1]
-        return subject
+        return self.origin.prefix.channel[1]  # type: ignore[union-attr]  # a class without a prefix has the field
 
     @property
     def symbol(self) -> str | None:
@@ -216,8 +216,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
         With `recover=True` it stays where a gap was closed, and rises where one may be left.
         """
-        epoch: int = self.origin.arrival.epoch
-        return epoch
+        return self.origin.arrival.epoch
 
     @property
     def received_ns(self) -> int:
@@ -226,14 +225,12 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         A consumer that waits for each message may read the socket itself. A message that comes while the consumer is
         busy is then read when it waits again, or after 50 ms by the I/O thread.
         """
-        received: int = self.origin.arrival.received_ns
-        return received
+        return self.origin.arrival.received_ns
 
     @property
     def recovered(self) -> bool:
         """Whether it was missed during a cut and then fetched by REST. Fields that REST does not tell are None."""
-        recovered: bool = self.origin.arrival.recovered
-        return recovered
+        return self.origin.arrival.recovered
 
     @staticmethod
     def decode_frame(frame: bytes) -> Message:

@@ -44,7 +44,7 @@ class UtaMessage(Message[P_co]):
     @property
     def type(self) -> str:
         """KuCoin's word for the kind of push, "message" if it sends none."""
-        kind: str = self.origin.prefix.type
+        kind: str = self.origin.prefix.type  # type: ignore[union-attr]  # a pattern of `uta_reader` has it
         return kind
 
     @staticmethod

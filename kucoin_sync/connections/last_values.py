@@ -85,13 +85,26 @@ class LastValues:
 
     def _value_of(self, single: str) -> _Last:
         with self._lock:
-            last = self._values.get(single) or self._values.setdefault(single, _Last(self._client, single))
+            last = self._values.get(single)
+            if last is None:
+                self._remove_unsubscribed()
+                last = self._values.setdefault(single, _Last(self._client, single))
             self._values.move_to_end(single)
             full = self._limit is not None and len(self._values) > self._limit
             evicted = self._values.popitem(last=False)[1] if full else None
         if evicted is not None:
             evicted.close()
         return last
+
+    def _remove_unsubscribed(self) -> None:
+        """Remove topics that were unsubscribed, if their number has no limit (under the lock).
+
+        Two are looked at for each new one, so that no more than that are left.
+        """
+        for _ in range(min(2, len(self._values)) if self._limit is None else 0):
+            single, last = self._values.popitem(last=False)
+            if not last.unsubscribed:
+                self._values[single] = last
 
     def _remove(self, single: str, last: _Last) -> None:
         with self._lock:
@@ -117,6 +130,11 @@ class _Last:
     def subscribed(self) -> bool:
         """Whether the topic was subscribed."""
         return self._subscription is not None
+
+    @property
+    def unsubscribed(self) -> bool:
+        """Whether the topic was unsubscribed again."""
+        return self._subscription is not None and self._subscription.closed
 
     def after_fork(self) -> None:
         """Reset in a forked child, which must not show the parent's last message."""

@@ -290,25 +290,26 @@ class Recorder:
             queue.available.wait()
             queue.write_now.wait(self._flush_every)
         closing = queue.take()
-        written = True
         while queue.being_written:
-            written = self._write(queue.being_written[0]) and written
+            self._write(queue.being_written[0])
         if closing:
-            self._end(written)
+            text = queue.last_lines()
+            if not self._retry_until_written(lambda: self._files.close(text)):
+                self._files.close()
         return closing
 
-    def _write(self, block: TextBlock) -> bool:
-        """Write a block; return False if that was not possible before the end."""
+    def _write(self, block: TextBlock) -> None:
+        """Write a block, or count what is missing with it if that was not possible before the end."""
+        lost = self._queue.lost_line()
         with block.text.getbuffer() as buffer, buffer[: block.size] as text:
-            written = self._retry_until_written(lambda: self._files.write(text))
+            written = self._retry_until_written(lambda: self._files.write(b"".join((lost, text)) if lost else text))
         if written:
             self._frames += block.count
             self._bytes += block.size
-        self._queue.done(block, written=written)
+        self._queue.done(block, written=written, reason="" if self.error is None else reason_of(self.error))
         if written and self._dropped_before is not None and not self._queue.dropping:
             before, self._dropped_before = self._dropped_before, None
             self._stream.emit(RecordingResumed(str(self.path), self._queue.dropped - before))
-        return written
 
     def _retry_until_written(self, write: Callable[[], None]) -> bool:
         """Call `write` until it succeeds; return False if it fails after `close`."""
@@ -340,13 +341,6 @@ class Recorder:
             if not isinstance(error, OSError):
                 log(logging.ERROR, "a defect in the recorder of %s, which tries again", self.path, error=error)
             self._stream.emit(RecordingFailed(str(self.path), error, pause))
-
-    def _end(self, written: bool) -> None:
-        if written:
-            text = self._queue.last_lines()
-            if self._retry_until_written(lambda: self._files.close(text)):
-                return
-        self._files.close()
 
     def _first_lines(self, part: int) -> bytes:
         """Return the first lines of a file."""

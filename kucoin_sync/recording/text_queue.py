@@ -23,12 +23,13 @@ _FRAME_TOO_LONG = "a message was too long for a recording"
 class TextBlock:
     """Lines that wait for the disk. Its memory is reused, because fresh memory costs more than copying."""
 
-    __slots__ = ("count", "size", "text")
+    __slots__ = ("count", "noted", "size", "text")
 
     def __init__(self) -> None:
         self.text = io.BytesIO()
         self.size = 0
         self.count = 0  # frames in it
+        self.noted = 0  # frames whose absence it notes
 
     def add(self, text: bytes, count: int) -> None:
         """Add lines."""
@@ -40,7 +41,7 @@ class TextBlock:
         """Empty the block; return whether it is small enough to be reused."""
         worth = self.size < 4 * BLOCK_BYTES
         self.text.seek(0)
-        self.size = self.count = 0
+        self.size = self.count = self.noted = 0
         return worth
 
 
@@ -72,6 +73,8 @@ class TextQueue:
         self._dropped_lately = False  # since the last block was written
         self.size = self.missing = self.dropped = 0
         self._reason = _DISK_TOO_SLOW  # why frames are missing
+        self._lost = 0  # frames that are missing with the blocks that could not be written, since the last written one
+        self._lost_because = ""
         self._blocks: list[TextBlock] = []  # the last one is being filled
         self._spare: deque[TextBlock] = deque(maxlen=2)  # empty blocks for reuse; used by any thread
         self._has_ended = False
@@ -102,6 +105,7 @@ class TextQueue:
                 self._blocks.append(block)
             else:
                 self._blocks[-1].add(text, count)
+            self._blocks[-1].noted += self.missing
             self.missing, self._reason = 0, _DISK_TOO_SLOW
             self.size += len(text)
             urgent = self.size >= self._urgent_bytes
@@ -151,21 +155,30 @@ class TextQueue:
                 self.write_now.clear()
             return self.closing
 
-    def done(self, block: TextBlock, *, written: bool) -> None:
-        """Remove the first block that is being written; if it is not `written`, count its frames as dropped."""
+    def done(self, block: TextBlock, *, written: bool, reason: str = "") -> None:
+        """Remove the first block that is being written. If it is not `written`, count its frames as dropped."""
         with self._lock:
             self.being_written.popleft()
             self.size -= block.size
             self.dropping, self._dropped_lately = self._dropped_lately, False
-            if not written:
+            if written:
+                self._lost = 0
+            else:
                 self.dropped += block.count
+                self._lost, self._lost_because = self._lost + block.count + block.noted, reason
         if block.clear():
             self._spare.append(block)
 
     def last_lines(self) -> bytes:
         """Return the lines at the end of a recording."""
         now = time.time_ns()
-        return self._dropped_line(now) + format.line_as_text(format.End(now))
+        return self.lost_line() + self._dropped_line(now) + format.line_as_text(format.End(now))
+
+    def lost_line(self) -> bytes:
+        """Return the line on what is missing with the blocks before the next one, if anything is."""
+        if not self._lost:
+            return b""
+        return format.line_as_text(format.Dropped(time.time_ns(), self._lost, self._lost_because))
 
     def end(self) -> None:
         """Count what is left as dropped, and drop all that is put from now on: the thread has ended."""

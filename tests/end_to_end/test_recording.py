@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import math
 import os
 import random
 import sys
@@ -475,6 +476,7 @@ class SlowDisk:
     def __init__(self) -> None:
         self.go = threading.Event()
         self.full = False
+        self.room = math.inf  # bytes that can be written at a time
 
     def open(self, path: Path) -> File:
         disk, file = self, open_new(path)
@@ -483,7 +485,7 @@ class SlowDisk:
             def write(self, data: memoryview) -> int:
                 if file.tell() and not disk.go.wait(LIMIT):
                     raise AssertionError("the test has forgotten the disk")
-                if disk.full and file.tell():
+                if (disk.full or len(data) > disk.room) and file.tell():
                     raise OSError(errno.ENOSPC, "No space left on device")
                 return file.write(data)
 
@@ -636,21 +638,29 @@ def test_an_error_of_the_programs_own_is_not_hidden_by_that_of_its_recording(
         record()
 
 
-def test_what_a_slow_disk_had_no_room_for_at_the_end_is_noted_there(
-    server: KucoinServer, stream: Stream, tmp_path: Path
+@pytest.mark.parametrize("room", [math.inf, 1500, 500], ids=["slow", "almost full", "full"])
+def test_what_a_disk_had_no_room_for_at_the_end_is_noted_in_its_place(
+    server: KucoinServer, stream: Stream, tmp_path: Path, room: float
 ) -> None:
     path, disk = tmp_path / "a.jsonl", SlowDisk()
+    disk.room = room
     subscription = stream.subscribe(TOPIC)
     recorder = Recorder(stream, path, flush_every=0.001, most_waiting=2_000, open_file=disk.open)
     publish(server, 0, 100)
-    for _ in range(100):
-        subscription.get(timeout=LIMIT)
+    live = [subscription.get(timeout=LIMIT).raw for _ in range(100)]
     disk.go.set()
     with pytest.raises(RecordingError, match="messages are missing"):
         recorder.close()
-    records = list(RecordingIndex(path).read())
-    assert sum(record.count for record in records if isinstance(record, Dropped)) == recorder.dropped > 0
+    place = 0
+    for record in RecordingIndex(path).read():
+        if isinstance(record, Dropped):
+            place += record.count
+        elif isinstance(record, Batch):
+            assert [*record.frames] == live[place : place + len(record.frames)]
+            place += len(record.frames)
+    assert place == 100
     assert len(recorded(path)) + recorder.dropped == 100
+    assert recorder.dropped > 0
 
 
 @pytest.mark.parametrize("name", ["rotate_size", "rotate_time", "flush_every"])

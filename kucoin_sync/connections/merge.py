@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 from ..protocol.envelopes import Push, Pushes, RawPush, channel_of
 from ..protocol.sameness import comparison_of
 from ..protocol.session_events import TopicKey
-from .members import Carrier, MergeMember, Wait
-from .merged_topic import ACCEPTED, COPY, HELD, MergedTopic, Side, Tally
+from .in_step import ACCEPTED, COPY, HELD, InStep, Side
+from .members import Carrier, MergeMember, Wait, redundant
+from .merged_topic import MergedTopic
 from .ordered_delivery import OrderedDelivery
 
 __all__ = ["Merge"]
@@ -50,10 +52,10 @@ class Merge:
 
     def __init__(self, deliver: Callable[[Pushes], object], epochs: Iterator[int], *, lasting: bool = False) -> None:
         self.over = False
-        self._tally = Tally()
         self._epochs = epochs
         self._lasting = lasting
         self._lock = threading.Lock()  # guards all of the following; not held during any call out
+        self._in_step = InStep(self._lock)
         self._members: dict[Carrier, MergeMember] = {}
         self._topics: dict[_Channel, MergedTopic] = {}
         self._alone = False  # only one connection is left, in a merge that does not last
@@ -67,6 +69,7 @@ class Merge:
         """Add a connection. One that is live has `keys`, and has begun before all others."""
         with self._lock:
             self._members[source] = member = MergeMember(source)
+            source.drop_copies = partial(self._in_step.drop_copies, member)
             member.live, member.acked = live, set(keys) if live else set()
             for topic in self._topics.values():
                 topic.add(member, live=live, placed=live)
@@ -130,7 +133,7 @@ class Merge:
         """Deliver the next snapshot of a topic whatever its position, because it was asked for."""
         with self._lock:
             for each in self._topics_of({topic}):
-                each.again = True
+                each.begin_again()
 
     def forget(self, keys: Iterable[TopicKey]) -> None:
         """Forget keys that are not wanted any more."""
@@ -158,6 +161,7 @@ class Merge:
             member = self._members.pop(source, None)
             if member is None:
                 return
+            source.drop_copies = None
             if member.live:
                 self._lose(member)
             for topic in set(self._topics.values()):
@@ -194,18 +198,12 @@ class Merge:
     @property
     def copies(self) -> int:
         """How many pushes were not delivered, because another connection has brought them."""
-        return self._tally.copies
+        return self._in_step.copies
 
     @property
     def redundant(self) -> set[TopicKey]:
         """The keys that at least two live connections have, proven. Takes no lock."""
-        once: set[TopicKey] = set()
-        twice: set[TopicKey] = set()
-        for member in list(self._members.values()):
-            keys = member.acked - member.unproven
-            twice |= once & keys
-            once |= keys
-        return twice
+        return redundant(list(self._members.values()))
 
     # Pushes
 
@@ -219,15 +217,16 @@ class Merge:
             try:
                 if self._alone:
                     self._catch_up(member, pushes, fresh)
-                elif self._take(member, pushes, fresh) == len(fresh) == len(pushes):
+                elif self._take(member, pushes, fresh) == len(pushes):
                     # Nothing was left out, and nothing that was held is among it: pass on the batch as it came.
-                    self._output.put_batch(pushes, fresh)
+                    self._output.put_batch(pushes)
                     fresh = []
             except BaseException:  # such as MemoryError
                 self._raise_epoch()  # a push may count as delivered, and not be among `fresh`
                 raise
             finally:
-                self._output.put(fresh)
+                if fresh:
+                    self._output.put(fresh)
             ready = self._output.take_turn()
             flush = self._asks_due or self._alone
         if ready is not None:
@@ -262,13 +261,18 @@ class Merge:
         """Note that a connection may begin to carry keys later than another one."""
         member.unproven |= keys
         for topic in self._topics_of({key.topic for key in keys}) if keys else ():
-            topic.sides[member].placed = False
+            topic.begin_later(member)
 
     def _take(self, member: MergeMember, pushes: Pushes, fresh: list[Push]) -> int:
-        """Take pushes; return how many of them were accepted."""
-        known, accepted = member.known, 0
-        for push in pushes:
-            found = known.get(push.prefix) if type(push) is RawPush else None
+        """Take pushes; return how many were accepted, 0 if pushes that were held are among `fresh`.
+
+        If all are accepted undecoded, `fresh` stays empty.
+        """
+        accepted, rest = self._in_step.take(member, pushes, fresh)
+        if accepted == len(pushes):
+            return accepted
+        for push in rest:
+            found = member.known.get(push.prefix) if type(push) is RawPush else None
             topic, side = found or self._find(member, push, fresh)
             result = topic.take(side, push, fresh)
             if result == ACCEPTED:
@@ -276,7 +280,7 @@ class Merge:
             elif result == HELD and not side.waits:
                 side.waits = True
                 self._wait(Wait(member, set(self._others(member)), topic=topic, side=side), fresh)
-        return accepted
+        return accepted if accepted == len(fresh) else 0
 
     def _find(self, member: MergeMember, push: Push, fresh: list[Push]) -> tuple[MergedTopic, Side]:
         """Return the topic and subject of a push, and the side of a connection."""
@@ -288,7 +292,7 @@ class Merge:
                 self._remove_older_half(fresh)
             comparison = comparison_of(name)
             shared = name, "" if comparison.joint else subject, tunnel
-            topic = self._topics.setdefault(shared, MergedTopic(comparison, self._tally))
+            topic = self._topics.setdefault(shared, MergedTopic(comparison, self._in_step))
             self._topics[name, subject, tunnel] = topic
             for each in self._members.values() if not topic.sides else ():
                 topic.add(each, live=each.live, placed=not each.unproven or not self._others(each))
@@ -349,7 +353,7 @@ class Merge:
             self._end_if_proved(wait, fresh, answered=False)
         if gap and self._lasting:
             for topic in self._topics_of({key.topic for key in gap}):
-                topic.again = True  # whoever keeps a book needs a snapshot
+                topic.begin_again()  # whoever keeps a book needs a snapshot
             self._raise_epoch()
             for other in others:
                 other.unproven.difference_update(gap)
@@ -367,10 +371,7 @@ class Merge:
 
     def _wait(self, wait: Wait, fresh: list[Push]) -> None:
         """Have something wait for proofs."""
-        keys = wait.keys or tuple(wait.member.unproven)
-        proven = {each for each in wait.pending if all(key in each.acked and key not in each.unproven for key in keys)}
-        if proven:
-            wait.pending, wait.one_is_enough = proven, True
+        wait.narrow()
         self._asks_due = True
         wait.ask()
         self._end_if_proved(wait, fresh)

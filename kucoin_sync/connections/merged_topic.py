@@ -11,61 +11,32 @@ Each connection brings the pushes in the order of its server. Rules:
    pushes that it owes from before that one will not come any more.
 5. A connection whose own positions go back is delivered from there on: KuCoin numbers the pushes anew. The others are
    held to be behind until theirs go back, too.
+6. Two placed connections that have brought the same are in step. As long as they stay so, `in_step` decides, without
+   decoding anything.
 
 A connection repeats no push by mistake: equal pushes of one connection are as many pushes. Not thread-safe.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
 from ..protocol.envelopes import Push
 from ..protocol.message import UNREADABLE, RawPush
 from ..protocol.sameness import Comparison, data_of, is_snapshot, whole_data
+from .in_step import ACCEPTED, COPY, HELD, InStep, Side, TopicStep
 
-__all__ = ["ACCEPTED", "COPY", "HELD", "MergedTopic", "Side", "Tally"]
+__all__ = ["MergedTopic"]
 
-ACCEPTED, COPY, HELD = 0, 1, 2
 _MAX_OWED = 10_000
 """Pushes that one connection may owe and that are remembered; see `Side.forgotten`."""
 _MAX_HELD = 1_000
 """Pushes of one connection that may be held."""
-
-
-class Tally:
-    """Counts the pushes that were left out, because another connection has brought them."""
-
-    copies = 0
-
-
-class Side:
-    """One connection's part in a topic.
-
-    Attributes:
-        live: whether pushes may come.
-        placed: whether the connection began at or before what the others have brought.
-        held: pushes that wait until it is placed, each with its value, count and turn.
-        owed: the values of the pushes that only others have brought, the oldest first.
-        forgotten: how many older pushes it owes. Until it brings one that is remembered, as many are taken for these.
-        position, count: of its last push, and how many with that position it has brought.
-        turn: how often its positions went back.
-        waits: whether the merge knows that there are held pushes.
-    """
-
-    __slots__ = ("count", "forgotten", "held", "live", "owed", "placed", "position", "turn", "waits")
-
-    def __init__(self, *, live: bool, placed: bool, turn: int) -> None:
-        self.live = live
-        self.placed = placed
-        self.held: list[tuple[Any, int, int, Push]] = []
-        self.owed: deque[Hashable] = deque()
-        self.forgotten = 0
-        self.position: Any = None
-        self.count = 0
-        self.turn = turn
-        self.waits = False
+_MAX_TRIES = 3
+"""How often in a row a step may end before both connections have brought the same; then there is no other one."""
+_DELIVERED: Any = None
+"""Stands for a push that was delivered before its data is decoded."""
 
 
 class MergedTopic:
@@ -73,17 +44,17 @@ class MergedTopic:
 
     Args:
         comparison: how pushes are compared.
-        tally: counts the copies.
+        in_step: counts the copies.
 
     Attributes:
         sides: by connection, whatever stands for one.
         again: whether the next snapshot begins the topic again, because one was asked for.
     """
 
-    __slots__ = ("_count", "_holding", "_position", "_read", "_rising", "_tally", "_turn", "again", "sides")
+    __slots__ = ("_count", "_holding", "_in_step", "_position", "_read", "_rising", "_tries", "_turn", "again", "sides")
 
-    def __init__(self, comparison: Comparison, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, comparison: Comparison, in_step: InStep) -> None:
+        self._in_step = in_step
         self.sides: dict[Any, Side] = {}
         self.again = False
         self._read = comparison.read
@@ -93,12 +64,25 @@ class MergedTopic:
         self._count = 0
         self._turn = 0
         self._holding = 0  # sides with held pushes
+        self._tries = 0  # how many steps in a row have ended before both connections had brought the same
 
     def add(self, member: Any, *, live: bool, placed: bool) -> None:
         """Add a connection, or have it begin again; what is held of it is dropped."""
+        self._end_step()
         before = self.sides.get(member)
         self._holding -= bool(before is not None and before.held)
         self.sides[member] = Side(live=live, placed=placed, turn=self._turn)
+        self._begin_step()
+
+    def begin_later(self, member: Any) -> None:
+        """Note that a connection may begin to carry the topic later than another one."""
+        self._end_step()
+        self.sides[member].placed = False
+
+    def begin_again(self) -> None:
+        """Begin the topic again with the next snapshot, because one was asked for."""
+        self._end_step()
+        self.again = True
 
     def lose(self, member: Any, fresh: list[Push]) -> None:
         """Note that a connection was lost; append what was held of it to `fresh` if no other one can bring it."""
@@ -118,6 +102,7 @@ class MergedTopic:
 
     def is_caught_up(self, member: Any) -> bool:
         """Return whether a connection has brought all that was delivered."""
+        self._end_step()
         side = self.sides[member]
         if self._rising:
             mine, latest = (side.turn, side.position, side.count), (self._turn, self._position, self._count)
@@ -131,6 +116,24 @@ class MergedTopic:
             ACCEPTED, COPY or HELD: what became of the push itself.
         """
         data = push.frame[push.prefix.inside] if type(push) is RawPush else data_of(push)
+        if (step := side.step) is not None:
+            result = step.take(side, data)
+            if result == ACCEPTED:
+                fresh.append(push)
+                return ACCEPTED
+            if result == COPY:
+                self._in_step.copies += 1
+                return COPY
+            if step.ahead is not side:
+                self._tries = self._tries + 1 if step.last is None else 0
+            self._end_step()
+        result = self._take(side, data, push, fresh)
+        if result == COPY:
+            self._begin_step()
+        return result
+
+    def _take(self, side: Side, data: bytes, push: Push, fresh: list[Push]) -> int:
+        """Do what `take` does, by what the data says."""
         try:
             value = self._read(data)
         except UNREADABLE:
@@ -139,7 +142,7 @@ class MergedTopic:
             return self._take_equal(side, whole_data(data), push, fresh, holds=not self._rising)
         if not self._rising:
             return self._take_equal(side, value, push, fresh, holds=True)
-        if side.placed and side.turn == self._turn and not self._holding and not self.again:  # most pushes
+        if side.placed and side.turn == self._turn and not self._holding and not self.again:
             before, latest = side.position, self._position
             if before is not None and value > before and latest is not None:
                 side.position, side.count = value, 1
@@ -147,7 +150,7 @@ class MergedTopic:
                     self._position, self._count = value, 1
                     fresh.append(push)
                     return ACCEPTED
-                self._tally.copies += 1
+                self._in_step.copies += 1
                 return COPY
         return self._take_rising(side, value, push, fresh)
 
@@ -183,7 +186,7 @@ class MergedTopic:
             if not self._rising:
                 self._owe(value, side)
             elif not self._is_new(turn, value, count):
-                self._tally.copies += 1
+                self._in_step.copies += 1
                 continue
             else:
                 self._position, self._count, self._turn = value, count, turn
@@ -212,6 +215,49 @@ class MergedTopic:
         self.place(side, fresh)
         return ACCEPTED
 
+    # Connections in step
+
+    def _begin_step(self) -> None:
+        """Begin a step if there are two live connections, and both have brought the same."""
+        if self._tries >= _MAX_TRIES or self._holding or self.again:
+            return
+        live = [each for each in self.sides.values() if each.live]
+        if len(live) == 2 and all(map(self._is_level, live)):
+            live[0].step = live[1].step = TopicStep()
+
+    def _is_level(self, side: Side) -> bool:
+        """Return whether a connection is placed and has brought exactly what was delivered."""
+        mine, latest = (side.turn, side.position, side.count), (self._turn, self._position, self._count)
+        return side.placed and not side.owed and not side.forgotten and mine == latest
+
+    def _end_step(self) -> None:
+        """End the step, if there is one: decode what tells where the two connections are."""
+        sides = [each for each in self.sides.values() if each.step is not None]
+        if not sides:
+            return
+        step = sides[0].step
+        assert step is not None
+        for side in sides:
+            side.step = None
+        if step.last is not None and self._rising:
+            self._set_position(step.last, sides)
+        awaited, step.awaited = step.awaited, []  # a frame of it that is still known is no copy any more
+        for data in awaited:
+            assert step.ahead is not None
+            self._take(step.ahead, data, _DELIVERED, [])
+
+    def _set_position(self, data: bytes, sides: list[Side]) -> None:
+        """Note the position of the last push that all these connections have brought."""
+        try:
+            position = self._read(data)
+        except UNREADABLE:
+            if self._position is None:
+                self._compare_all_data()
+            return
+        for each in sides:
+            each.position, each.count = position, 1
+        self._position, self._count = position, 1
+
     # Pushes with positions
 
     def _is_new(self, turn: int, position: Any, count: int) -> bool:
@@ -238,7 +284,7 @@ class MergedTopic:
         if self.again and is_snapshot(push):
             self._begin_again(side, position)
         elif not self._is_new(side.turn, position, side.count):
-            self._tally.copies += 1
+            self._in_step.copies += 1
             if not side.placed:
                 self.place(side, fresh)
             return COPY
@@ -281,11 +327,11 @@ class MergedTopic:
             side.forgotten = 0
             if not side.placed and holds:
                 self.place(side, fresh)
-            self._tally.copies += 1
+            self._in_step.copies += 1
             return COPY
         if side.forgotten:
             side.forgotten -= 1
-            self._tally.copies += 1
+            self._in_step.copies += 1
             return COPY
         matching = self._release_matching(side, value, fresh) if self._holding else ()
         if holds and not side.placed and not matching and self._must_wait(side):
@@ -310,7 +356,7 @@ class MergedTopic:
                 self.place(side, fresh)
                 fresh += (each[3] for each in other.held[:place])
                 del other.held[: place + 1]
-                self._tally.copies += 1
+                self._in_step.copies += 1
                 self._holding -= not other.held
                 matching.append(other)
         return matching

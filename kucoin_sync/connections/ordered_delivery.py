@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from ..protocol.envelopes import Push, Pushes, arrival_of, with_arrival
+from ..protocol.envelopes import FrameBatch, Push, Pushes, arrival_of, with_arrival
 from ..protocol.message import Arrival
 
 __all__ = ["OrderedDelivery"]
@@ -44,11 +44,11 @@ class OrderedDelivery:
         """Whether everything was delivered."""
         return not self._ready and not self._delivering
 
-    def put_batch(self, batch: Pushes, pushes: list[Push]) -> None:
-        """Queue a whole batch of one read; `pushes` are the same."""
-        arrival = arrival_of(pushes[0])
+    def put_batch(self, batch: Pushes) -> None:
+        """Queue a whole batch of one read."""
+        arrival = batch.arrival if isinstance(batch, FrameBatch) else arrival_of(batch[0])
         if arrival.epoch < self.epoch:
-            self.put(pushes)
+            self.put(list(batch))
             return
         self.epoch = arrival.epoch
         self._queue(batch)

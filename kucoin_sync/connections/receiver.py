@@ -43,6 +43,10 @@ class ReceivingSource(ReconnectingSource):
                 transport.skipped = transport.controls = 0
                 return now
             session.heartbeat.last_frame = now
+            if self.drop_copies is not None and not (frames := self._drop_copies(frames)):
+                if now >= deadline or transport.woken:
+                    return now
+                continue
             arrival = Arrival(self.epoch, time.time_ns(), self._payload_mismatch)
             pushes: Pushes | None = session.recognise(frames, arrival)
             if pushes is None:
@@ -63,6 +67,15 @@ class ReceivingSource(ReconnectingSource):
                 return now
             if sole_consumer is not None and self._handoff_policy.offers(now, len(pushes)):
                 self._offer_read_lease(sole_consumer, session, transport)
+
+    def _drop_copies(self, frames: list[bytes]) -> list[bytes]:
+        """Return frames without those that another connection has brought; count these."""
+        drop_copies, counts = self.drop_copies, self.counts
+        rest = frames if drop_copies is None else drop_copies(frames)
+        if rest is not frames:
+            counts.messages += len(frames) - len(rest)
+            counts.bytes += sum(map(len, frames)) - sum(map(len, rest))
+        return rest
 
     def _process(self, session: Session, frames: list[bytes], arrival: Arrival, now: float) -> Pushes:
         """Pass frames to the session under the lock; return the pushes."""

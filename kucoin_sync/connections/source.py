@@ -103,6 +103,8 @@ class MessageSource:
         last_error: why no messages can come now; None while they can.
         epoch: a number from the owner's `epochs`; it rises whenever messages may be missing between two messages.
         endpoint: the server of the connection, or of the attempt to make one; set by the owner's `choose_server`.
+        drop_copies: returns frames that were read without copies at their beginning; set while the messages are merged
+            with those of other connections.
     """
 
     last_error: KucoinSyncError | None
@@ -113,6 +115,7 @@ class MessageSource:
         self.private = private
         self.epoch = 0
         self.endpoint = ""
+        self.drop_copies: Callable[[list[bytes]], list[bytes]] | None = None
         self.counts = Counts()
         self._owner = owner
         self._deliver = deliver

@@ -263,6 +263,8 @@ TARGETS: tuple[Target, ...] = (
     Target("paced", "p50", "Stream payload", "websockets.sync + orjson", 0.75, least=False),
     Target("paced", "cpu", "Stream payload", "websockets.sync + orjson", 0.75, least=False),
     Target("redundancy", "cpu", "Stream callback, 2 connections", "Stream callback, 1 connection", 1.9, least=False),
+    Target("redundancy", "cpu", "Stream inline, 2 connections", "Stream inline, 1 connection", 1.9, least=False),
+    Target("redundancy", "cpu", "Stream payload, 2 connections", "Stream payload, 1 connection", 1.9, least=False),
     Target("memory", "growth", "memory of Stream", "", 5e6, least=False, form=",.0f", unit=" bytes"),
     Target("memory", "beside", "queued in Stream", "", 700, least=False, form=",.0f", unit=" bytes"),
     Target("reconnect", "seconds", "Stream", "", 0.1, least=False, form=".4f", unit=" s"),

@@ -30,6 +30,7 @@ from kucoin_sync.testing.server import Pushed, ServerLimits
 from kucoin_sync.testing.server.connection import Connection
 
 from ..support.books import is_true
+from ..support.selection import first
 from ..support.streams import Events, MakeServer, MakeStream
 from ..support.threads import LIMIT, Task, until
 from .feed import CLASSIC, UTA, Feed
@@ -190,6 +191,45 @@ def test_20_cuts_under_5000_messages_a_second_over_200_topics_and_10_books_show_
     make_server: MakeServer, make_stream: MakeStream, events: Events, rng: random.Random, feed: Feed
 ) -> None:
     run(feed, WHOLE, make_server, make_stream, events, rng)
+
+
+@pytest.mark.parametrize("cuts", first(5, 20))
+@pytest.mark.parametrize("feed", [CLASSIC, UTA], ids=str)
+def test_random_cuts_of_one_of_two_connections_show_no_gap_in_a_loop(
+    make_server: MakeServer, make_stream: MakeStream, events: Events, rng: random.Random, feed: Feed, cuts: int
+) -> None:
+    exchange = Exchange(("BTC-USDT",), seed=1, levels=20)
+    server = make_server(exchange=exchange, limits=ServerLimits(messages_per_10s=None, uta_messages_per_10s=None))
+    stream = make_stream(server, redundancy=2, limits=FREE)
+    spot = names(feed, SMALL)[: SMALL.topics // 2]
+    subscription: Subscription[Any] = stream.subscribe(*spot)
+    got: defaultdict[str, list[Message]] = defaultdict(list)
+
+    def read() -> None:
+        for message in subscription:
+            got[str(message.topic)].append(message)
+
+    def redundant() -> bool:
+        return bool(stream.stats()["redundant_topics"] == len(spot))
+
+    reader = Task(read)
+    until(redundant, "not all topics are on two connections")
+    flow = Flow(server, spot, SMALL.rate)
+    for number in range(cuts):
+        before = sum(flow.sent.values())
+        until(lambda: sum(flow.sent.values()) > before + rng.randrange(50), "nothing flows")  # noqa: B023
+        rng.choice(ENDS)(rng.choice(server.connections))
+        events.wait(Disconnected, number + 1, LIMIT)
+        until(redundant, "not all topics are on two connections again")
+    flow.end()
+    for topic, count in flow.sent.items():
+        until(lambda: len(got[topic]) >= count, f"{topic} is not complete")  # noqa: B023
+    subscription.close()
+    reader.result()
+    for topic, count in flow.sent.items():
+        assert [message.data["n"] for message in got[topic]] == list(range(count)), topic
+        assert {(message.lost, message.epoch) for message in got[topic]} == {(0, got[topic][0].epoch)}
+    assert stream.stats()["copies"] > 0
 
 
 @pytest.mark.parametrize("feed", [CLASSIC, UTA], ids=str)

@@ -15,11 +15,11 @@ from kucoin_sync import Message
 from kucoin_sync.connections import merge as merge_module
 from kucoin_sync.connections import merged_topic
 from kucoin_sync.connections.merge import Merge
-from kucoin_sync.protocol.envelopes import Pushes, opened
+from kucoin_sync.protocol.envelopes import EnvelopePrefix, FrameBatch, Pushes, opened
 from kucoin_sync.protocol.message import Arrival, Origin, RawPush
 from kucoin_sync.protocol.session_events import TopicKey
 
-from ...support.messages import batch_of, message, number
+from ...support.messages import batch_of, message, number, prefix_of
 from ...support.selection import examples
 from ...support.threads import Task
 
@@ -48,6 +48,7 @@ class Link:
     def __init__(self) -> None:
         self.epoch = 0
         self.asked = 0
+        self.drop_copies: Any = None
 
     def prove(self) -> None:
         self.asked += 1
@@ -305,6 +306,21 @@ def test_a_batch_that_is_all_new_is_passed_on_as_it_came() -> None:
     assert [push.frame for push in got[1] if isinstance(push, RawPush)] == part.frames[2:]
 
 
+def test_copies_are_dropped_before_they_are_read_until_a_connection_begins_again() -> None:
+    pair = Pair()
+    drop = pair.links[SECOND].drop_copies
+    pair.take(FIRST, batch_of(0, 1))
+    pair.take(SECOND, batch_of(0, 1))
+    pair.take(FIRST, batch := batch_of(1, 2))
+    assert drop(batch.frames[:1]) == []
+    assert (pair.copies, pair.delivered) == (2, [0, 1, 2])
+    pair.drop(SECOND)
+    pair.join(pair.links[SECOND], [KEY])
+    assert drop(batch.frames[1:]) == batch.frames[1:], "where it has begun is not known yet"
+    pair.end_first()
+    assert pair.links[FIRST].drop_copies is None
+
+
 # For good: both connections carry the same keys
 
 
@@ -530,17 +546,20 @@ class Server:
     Attributes:
         sent: how many were sent.
         counted_on: how many were sent before the first confirmation came; None before it, and from the first cut on.
+        form: whether pushes are brought as decoded messages or as batches of frames.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, form: str) -> None:
         self.sent = 0
         self.counted_on: int | None = None
         self.was_cut = False
         self.kind = kind
+        self.form = form
         self.got: list[Message] = []
         self.merge = Merge(lambda pushes: self.got.extend(opened(pushes)), itertools.count(1), lasting=True)
         self.wires = Wire(self), Wire(self)
         self.gapless = True  # whether each loss was one that leaves no gap
+        self._prefixes: dict[bytes, EnvelopePrefix] = {}
 
     def send(self) -> None:
         for wire in self.wires:
@@ -551,9 +570,21 @@ class Server:
     def push(self, n: int, epoch: int) -> Message:
         topic, member = {"rising": ("/market/ticker", "sequence"), "equal": ("/market/match", "tradeId")}[self.kind]
         made = message(n, f"{topic}:BTC-USDT")
-        made = type(made).decode_frame(made.raw.replace(b'"n"', b'"%s": "%d", "n"' % (member.encode(), n)))
-        made.raw, made.origin = made.raw, Origin(Arrival(epoch))
+        frame = made.raw.replace(b'"n"', b'"%s": "%d", "n"' % (member.encode(), n))
+        made = type(made).decode_frame(frame)
+        made.raw, made.origin = frame, Origin(Arrival(epoch))
         return made
+
+    def bring(self, wire: Wire, pushes: list[Message]) -> None:
+        """Have the merge take pushes that came in one read."""
+        if self.form == "messages":
+            self.merge.bring(wire, pushes)
+            return
+        frames = wire.drop_copies([push.raw for push in pushes])
+        if frames:
+            start = pushes[0].raw[: pushes[0].raw.index(b'"data": ') + 8]
+            prefix = self._prefixes.setdefault(start, prefix_of(start, str(pushes[0].topic), pushes[0].subject))
+            self.merge.bring(wire, FrameBatch(frames, pushes[0].origin.arrival, prefix=prefix))
 
 
 class Wire:
@@ -561,6 +592,7 @@ class Wire:
 
     def __init__(self, server: Server) -> None:
         self.epoch = 0
+        self.drop_copies: Any = None
         self.live = self.subscribed = False
         self.under_way: deque[Any] = deque()
         self.pings_at_once = True
@@ -612,7 +644,7 @@ class Wire:
                 pushes.append(self._server.push(one, self.epoch))
                 continue
             if pushes:
-                merge.bring(self, pushes)
+                self._server.bring(self, pushes)
                 pushes = []
             if one == "ack":
                 if self._server.counted_on is None and not self._server.was_cut:
@@ -622,7 +654,7 @@ class Wire:
                 merge.proved(self)
             merge.flush()
         if pushes:
-            merge.bring(self, pushes)
+            self._server.bring(self, pushes)
 
 
 STEPS = st.lists(
@@ -651,6 +683,7 @@ def check(server: Server) -> None:
         assert got[0][0] <= server.counted_on, "what came first is missing"
 
 
+@pytest.mark.parametrize("form", ["messages", "batches"])
 @pytest.mark.parametrize("kind", ["rising", "equal"])
 @settings(max_examples=examples(300), deadline=None)
 @given(steps=STEPS)
@@ -664,8 +697,10 @@ def check(server: Server) -> None:
     steps=[("subscribe", 0, 0), ("bring", 0, 1), ("send", 0, 0), ("bring", 0, 1), ("subscribe", 1, 0), ("bring", 1, 1),
            ("ping", 0, 0), ("bring", 0, 1)],
 )  # fmt: skip
-def test_whatever_is_cut_and_however_pushes_overtake_each_other(kind: str, steps: list[tuple[str, int, int]]) -> None:
-    server = Server(kind)
+def test_whatever_is_cut_and_however_pushes_overtake_each_other(
+    kind: str, form: str, steps: list[tuple[str, int, int]]
+) -> None:
+    server = Server(kind, form)
     for wire in server.wires:
         wire.join()
         wire.pings_at_once = False
@@ -687,10 +722,11 @@ def test_whatever_is_cut_and_however_pushes_overtake_each_other(kind: str, steps
     assert number(server.got[-1]) == server.sent - 1
 
 
+@pytest.mark.parametrize("form", ["messages", "batches"])
 @pytest.mark.parametrize("kind", ["rising", "equal"])
-def test_1000_cuts_of_one_of_two_leave_no_gap(kind: str) -> None:
+def test_1000_cuts_of_one_of_two_leave_no_gap(kind: str, form: str) -> None:
     draw = random.Random(1)
-    server = Server(kind)
+    server = Server(kind, form)
     for wire in server.wires:
         wire.begin()
         wire.bring(100)

@@ -97,10 +97,10 @@ def test_a_lower_epoch_is_raised_and_a_batch_with_it_is_taken_apart() -> None:
     got: list[Pushes] = []
     output = OrderedDelivery(got.append, threading.Lock())
     batch, mine = batch_of(0, 3), messages(0, 1, epoch=2)
-    output.put_batch(batch, list(batch))
+    output.put_batch(batch)
     output.put(mine)
-    raw = [*batch_of(3, 2)]
-    output.put_batch(batch, [*raw])
+    raw = [*(later := batch_of(3, 2))]
+    output.put_batch(later)
     output.put([*raw, *messages(9, epoch=0), *messages(9, epoch=3)])
     output.deliver(output.take_turn())
     assert got[0] is batch

@@ -68,3 +68,21 @@ def test_a_push_that_is_known_by_its_prefix_counts_as_life(
     assert session.lost is None
     session.handle_deadline(29.0)
     assert session.lost is not None
+
+
+@pytest.mark.parametrize("first_left", [0, 1, 2])
+def test_copies_are_counted_and_not_delivered(first_left: int) -> None:
+    session = Session(CLASSIC, ids=itertools.count(1), ping_interval=18.0, ping_timeout=10.0, now=0.0)
+    session.receive([b'{"type":"welcome"}', PUSH], Arrival(), 0.0)
+    session.eventful = False
+    frames, got = [PUSH, PUSH], list[bytes]()
+
+    def deliver(_: object, pushes: Any) -> None:
+        got.extend(push.frame for push in pushes)
+
+    source = Source(1, "spot", False, Owner(), deliver)  # type: ignore[arg-type]
+    source.drop_copies = lambda read: read[first_left:] if first_left else read
+    source._receive(session, Transport(*frames), 0.0, 0.0)  # type: ignore[arg-type]
+    assert got == frames[first_left:]
+    assert (source.counts.messages, source.counts.bytes) == (2, 2 * len(PUSH))
+    assert session.heartbeat.last_frame > 0.0

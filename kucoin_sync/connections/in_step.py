@@ -1,0 +1,180 @@
+"""Compare the pushes of two connections without decoding them, as long as both bring the same.
+
+Two connections are in step on a topic once both have brought the same pushes of it. Rules:
+1. What one of them brings is delivered, whatever it is, unless the other one has brought a push that this one has not.
+2. Then this one has to bring equal data next. That is a copy.
+3. If it brings other data, or is far behind, the step ends: `merged_topic` decodes the pushes that only one connection
+   has brought, and the last one that both have brought. Nothing else tells where the two are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from itertools import repeat
+from typing import Any, Protocol
+
+from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, RawPush
+
+__all__ = ["ACCEPTED", "COPY", "HELD", "InStep", "Side", "TopicStep"]
+
+ACCEPTED, COPY, HELD = 0, 1, 2
+_MAX_AWAITED = 100
+"""Pushes of a topic that only one of the two connections has brought."""
+_MAX_FRAMES = 1_000
+"""Frames by which copies are found before anything of them is read."""
+
+
+class _Member(Protocol):
+    """A connection; `known` has its side, after the topic, for each prefix."""
+
+    @property
+    def known(self) -> Mapping[EnvelopePrefix, tuple[object, Side]]: ...
+
+
+class Side:
+    """One connection's part in a topic.
+
+    Attributes:
+        live: whether pushes may come.
+        placed: whether the connection began at or before what the others have brought.
+        held: pushes that wait until it is placed, each with its value, count and turn.
+        owed: the values of the pushes that only others have brought, the oldest first.
+        forgotten: how many older pushes it owes. Until it brings one that is remembered, as many are taken for these.
+        position, count: of its last push, and how many with that position it has brought.
+        turn: how often its positions went back.
+        waits: whether the merge knows that there are held pushes.
+        step: shared with the connection with which this one is in step; None without one.
+    """
+
+    __slots__ = ("count", "forgotten", "held", "live", "owed", "placed", "position", "step", "turn", "waits")
+
+    def __init__(self, *, live: bool, placed: bool, turn: int) -> None:
+        self.live = live
+        self.placed = placed
+        self.held: list[tuple[Any, int, int, Push]] = []
+        self.owed: deque[Hashable] = deque()
+        self.forgotten = 0
+        self.position: Any = None
+        self.count = 0
+        self.turn = turn
+        self.waits = False
+        self.step: TopicStep | None = None
+
+
+class TopicStep:
+    """What two connections have brought of a topic since they are in step.
+
+    Attributes:
+        ahead: the connection that has brought what the other one has not, if there is any.
+        awaited: the data of these pushes, the oldest first.
+        last: the data of the last push that both have brought; None without one.
+    """
+
+    __slots__ = ("ahead", "awaited", "last")
+
+    def __init__(self) -> None:
+        self.ahead: Side | None = None
+        self.awaited: list[bytes] = []
+        self.last: bytes | None = None
+
+    def take(self, side: Side, data: bytes) -> int | None:
+        """Take the data of a push; return ACCEPTED or COPY, or None if the step has to end first."""
+        awaited = self.awaited
+        if not awaited:
+            self.ahead = side
+        elif self.ahead is not side:
+            if awaited[0] != data:
+                return None
+            self.last = awaited.pop(0)
+            return COPY
+        elif len(awaited) >= _MAX_AWAITED:
+            return None
+        awaited.append(data)
+        return ACCEPTED
+
+
+class InStep:
+    """The topics of one merge that are in step.
+
+    Args:
+        lock: guards this object; held by the callers of `take`.
+
+    Attributes:
+        copies: how many pushes were left out, because another connection has brought them.
+        frames: a cache of frames that one connection has brought, each with its step, its data and that connection.
+    """
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.copies = 0
+        self._lock = lock
+        self.frames: dict[bytes, tuple[TopicStep, bytes, _Member]] = {}
+
+    def take(self, member: _Member, pushes: Pushes, fresh: list[Push]) -> tuple[int, Pushes]:
+        """Take pushes of a connection, up to the first one whose topic is not in step.
+
+        Append what is to be delivered to `fresh`, unless that is all of `pushes`.
+
+        Returns:
+            How many were accepted, and the pushes that are left.
+        """
+        known, frames = member.known, self.frames
+        if len(frames) >= _MAX_FRAMES:
+            frames.clear()
+        accepted: list[int] = []
+        place = 0
+        for prefix, frame in _frames_of(pushes):
+            found = known.get(prefix)
+            if found is None or (step := found[1].step) is None:
+                break
+            data = frame[prefix.inside]
+            result = step.take(found[1], data)
+            if result == ACCEPTED:
+                accepted.append(place)
+                frames[frame] = step, data, member
+            elif result is None:
+                break
+            place += 1
+        count = len(accepted)
+        self.copies += place - count
+        if count < len(pushes):
+            fresh += map(pushes.__getitem__, accepted)
+        return count, pushes[place:] if place else pushes
+
+    def drop_copies(self, member: _Member, frames: list[bytes]) -> list[bytes]:
+        """Return the frames of a read without the copies at its beginning; called without the lock.
+
+        There may be copies in what is left, too.
+        """
+        known = self.frames
+        if frames[0] not in known:
+            return frames
+        count = 0
+        with self._lock:
+            for frame in frames:
+                step, data, ahead = known.pop(frame, _NONE)
+                if ahead is member or not step.awaited or step.awaited[0] != data:
+                    break
+                step.last = step.awaited.pop(0)
+                count += 1
+            self.copies += count
+        return frames[count:]
+
+
+_NONE: tuple[TopicStep, bytes, Any] = TopicStep(), b"", None
+
+
+def _frames_of(pushes: Pushes) -> Iterable[tuple[EnvelopePrefix, bytes]]:
+    """Return the prefixes and the frames of pushes, up to the first one that was decoded."""
+    if isinstance(pushes, FrameBatch):
+        prefixes: Iterable[Any] = pushes.prefixes or repeat(pushes.prefix)
+        return zip(prefixes, pushes.frames)  # noqa: B905 - one may be endless
+    return _frames_of_list(pushes)
+
+
+def _frames_of_list(pushes: Iterable[Push]) -> Iterator[tuple[EnvelopePrefix, bytes]]:
+    for push in pushes:
+        if not isinstance(push, RawPush):
+            return
+        yield push.prefix, push.frame

@@ -116,6 +116,10 @@ class FrameBuffer:
         while True:
             if not self.fragments:
                 position = self._cut(chunk, position, messages)
+                if position == len(chunk) and end < len(self._buffer) == self._size:
+                    self.taken += position
+                    self.filled, self._needed = (0, 0, []), 2
+                    return messages
             size = self._frame_size(chunk, position)
             if size < 0:
                 self.excess = -size

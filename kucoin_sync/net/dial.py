@@ -38,9 +38,8 @@ class Proxy(NamedTuple):
 
     host: str
     port: int
-    authorization: str = ""  # value of Proxy-Authorization
     scheme: str = "http"
-    user: str | None = None  # user and password are for SOCKS only
+    user: str | None = None
     password: str | None = None
 
     @property
@@ -115,11 +114,9 @@ def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
             retriable=False,
         )
     user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
-    if scheme == "http":
-        login = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
-        return Proxy(server, port, f"Basic {login}" if user else "")
-    found = Proxy(server, port, "", scheme, user, password)
-    _import_socks(found)
+    found = Proxy(server, port, scheme, user, password)
+    if scheme != "http":
+        _import_socks(found)
     return found
 
 
@@ -278,7 +275,10 @@ def _connect_through_socks(
 
 
 def _open_tunnel(connection: CancellableSocket, proxy: Proxy, peer: str) -> None:
-    login = f"Proxy-Authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
+    login = ""
+    if proxy.user:
+        login = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+        login = f"Proxy-Authorization: Basic {login}\r\n"
     connection.sendall(f"CONNECT {peer} HTTP/1.1\r\nHost: {peer}\r\n{login}\r\n".encode())
     headers, _ = connection.read_head()
     status = headers.split(b"\r\n", 1)[0].decode("latin-1")

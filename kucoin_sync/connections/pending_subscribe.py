@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..events import Progress
@@ -16,22 +17,15 @@ _PROGRESS_FROM = 100
 """Calls with more topics than this emit `Progress` events."""
 
 
+@dataclass(eq=False, slots=True)
 class PendingSubscribe:
-    """One `subscribe` call that waits for the server. The stream's lock guards everything but `gate`.
+    """One `subscribe` call that waits for the server. The stream's lock guards everything but `gate`."""
 
-    Attributes:
-        gate: set when the call has nothing more to wait for.
-        error: why the call failed.
-        outstanding: the keys to be confirmed, each with its connection group.
-        total: how many keys it waited for in all.
-    """
-
-    def __init__(self) -> None:
-        self.gate = Latch()
-        self.error: KucoinSyncError | None = None
-        self.outstanding: set[tuple[Any, TopicKey]] = set()
-        self.total = 0
-        self._reported = 0
+    gate: Latch = field(default_factory=Latch)  # set when the call has nothing more to wait for
+    error: KucoinSyncError | None = None  # why the call failed
+    outstanding: set[tuple[Any, TopicKey]] = field(default_factory=set)  # keys to be confirmed, each with its group
+    total: int = 0  # how many keys it waited for in all
+    _reported: int = 0  # how many were confirmed when that was last emitted
 
     def expect(self, group: object, key: TopicKey) -> None:
         """Wait for this key, too."""

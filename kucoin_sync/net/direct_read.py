@@ -21,6 +21,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import BuiltinMethodType
 from typing import Any
 
@@ -178,18 +179,14 @@ class ReadLease:
         self._lock.release()
 
 
+@dataclass(eq=False, slots=True)
 class HandoffPolicy:
-    """Decides when to lend the right to read. Each lease that was not worthwhile makes the next offers rarer.
+    """Decides when to lend the right to read. Each lease that was not worthwhile makes the next offers rarer."""
 
-    Attributes:
-        lent: the last lease, None if the right could not be lent.
-    """
-
-    def __init__(self) -> None:
-        self.lent: ReadLease | None = None
-        self._last = 0.0
-        self._left = 0  # offers to skip before the next
-        self._pause = 0  # offers that were skipped last time
+    lent: ReadLease | None = None  # the last lease, None if the right could not be lent
+    _last: float = 0.0  # when the last message came
+    _left: int = 0  # offers to skip before the next
+    _pause: int = 0  # offers that were skipped last time
 
     def offers(self, now: float, messages: int) -> bool:
         """Return whether to lend to a waiting consumer for which `messages` messages came at `now`."""

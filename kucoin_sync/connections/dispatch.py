@@ -54,19 +54,14 @@ class SoleConsumer(NamedTuple):
             or dispatcher.observers
             or dispatcher.gate is not None
             or not consumer.message_queue.fits(len(pushes))
+            or dispatcher.sole_sink_of(pushes) is not consumer
         ):
             return False
+        dispatcher.newest = pushes[-1]
         if isinstance(pushes, FrameBatch):
-            if dispatcher.sole_sink_of(pushes) is not consumer:
-                return False
-            dispatcher.newest = pushes[-1]
             consumer.put_many(pushes)
         else:
-            [push] = pushes
-            if dispatcher.sole_sink(push.prefix) is not consumer:
-                return False
-            dispatcher.newest = push
-            consumer.put(push)
+            consumer.put(pushes[0])
         return True
 
     def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:
@@ -213,11 +208,13 @@ class Dispatcher:
         self.route(pushes)
         return None
 
-    def sole_sink_of(self, batch: FrameBatch) -> Subscription | None:
-        """Return the only subscription that gets all frames of a batch; None if each must be routed by itself."""
-        if batch.prefix is not None:
-            return self.sole_sink(batch.prefix)
-        first, *others = set(batch.prefixes or ())
+    def sole_sink_of(self, pushes: FrameBatch | tuple[RawPush]) -> Subscription | None:
+        """Return the only subscription that gets all of some pushes; None if each must be routed by itself."""
+        if not isinstance(pushes, FrameBatch):
+            return self.sole_sink(pushes[0].prefix)
+        if pushes.prefix is not None:
+            return self.sole_sink(pushes.prefix)
+        first, *others = set(pushes.prefixes or ())
         sink = self.sole_sink(first)
         return sink if sink is None or all(self.sole_sink(prefix) is sink for prefix in others) else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import repeat, starmap
 from typing import Any, Literal, cast, get_args
 
@@ -59,6 +60,13 @@ class _OneByOneQueue(MessageQueue):
 
     def source(self) -> Iterator[Push]:
         return starmap(self._take_one, repeat(()))
+
+    def _take_singles(self, limit: int, decode: Callable[[Push], Any] | None = None) -> Iterator[Any]:
+        with suppress(IndexError):  # another consumer has taken the rest
+            for _ in range(min(limit, len(self))):
+                push: Any = self._take_one()
+                if decode is None or (push := decode(push)) is not None:
+                    yield push
 
     def fits(self, count: int) -> bool:
         return count == 1 and not self._congested and len(self) < self._maxsize

@@ -1,15 +1,15 @@
 """The bounded queue between the I/O threads and the consumers of a subscription. `overflow` has its other policies.
 
-I/O threads put pushes, consumers take them. A consumer that finds the queue empty waits in `wait`. A `put` wakes one
-waiting consumer, if there is one.
+I/O threads put pushes. Consumers take them, or wait in `wait`. A `put` wakes one waiting consumer, if there is one.
 
 Items are raw pushes, messages that routing had to decode, and frame batches. A batch stays the first item while
 consumers take its frames one by one.
 
 Rules:
 1. A single push is appended without the lock. Batches, overflow, notices and the end are handled under it.
-2. The first item is removed or replaced under the lock, so that no consumer takes a whole batch. Frames are taken from
-   the first batch without the lock, because one step of its iterator is atomic.
+2. The first item is removed or replaced under the lock, so that no consumer takes a whole batch. A thread of this
+   package, which no signal handler interrupts, takes pushes without it if there is no batch, and puts back a batch.
+   Frames are taken from the first batch without it, because one step of its iterator is atomic.
 3. A signal handler may raise, or take messages itself, between any two bytecodes. Changes that must not be separated
    are made by one call into C. A consumer puts back a push that it has taken and cannot deliver.
 """
@@ -139,10 +139,8 @@ class MessageQueue(CallbackSlot):
                 tuple(map(_append, self._both, repeat(pushes)))
         else:
             self.items.extend(pushes)
-        woken_one = self._woken()
-        for _ in range(count - 1):
-            if not self.waiters:
-                break
+        woken_one = self._woken() if self.waiters else False
+        while self.waiters and (count := count - 1):
             self.wake()
         return woken_one
 
@@ -205,18 +203,24 @@ class MessageQueue(CallbackSlot):
 
     def take_messages(self, limit: int) -> Iterator[Message]:
         """Do what `take` does, and decode; malformed frames are left out."""
-        batch = self.first_batch()
-        if batch is None:
-            return self.decoder.decode_all(self._take_singles(limit))
-        return islice(self.decoder.decode_batch(batch), limit)
+        batch, decoder = self.first_batch(), self.decoder
+        return (
+            self._take_singles(limit, decoder.decode) if batch is None else islice(decoder.decode_batch(batch), limit)
+        )
 
-    def _take_singles(self, limit: int) -> Iterator[Push]:
-        for _ in range(min(limit, len(self))):
-            try:
-                push = self._take_one()
-            except IndexError:
-                return  # another consumer has taken the rest
-            yield push
+    def _take_singles(self, limit: int, decode: Callable[[Push], Any] | None = None) -> Iterator[Any]:
+        """Yield at most `limit` pushes, decoded or not. A lock for each would be expensive while there is no batch."""
+        items, batches = self.items, self._batches
+        try:
+            for _ in range(min(limit, len(self) if batches else len(items))):
+                push: Any = self._take_one() if batches else items.popleft()
+                if type(push) is FrameBatch:  # another consumer has just taken the push before it
+                    self.put_back(push)
+                    push = self._take_one()
+                if decode is None or (push := decode(push)) is not None:
+                    yield push
+        except IndexError:
+            return  # another consumer has taken the rest
 
     def put_back(self, push: Push | FrameBatch) -> None:
         """Queue an undelivered push again as the first item. A repeated call, after a signal, changes nothing."""
@@ -291,8 +295,7 @@ class MessageQueue(CallbackSlot):
             self.read_lease = None
         if self.before_wait is not None:
             self.before_wait()
-        gate = threading.Lock()
-        gate.acquire()
+        (gate := threading.Lock()).acquire()
         seconds = -1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX))
         released = False
         try:
@@ -303,10 +306,8 @@ class MessageQueue(CallbackSlot):
         finally:
             # Also after an exception: a gate left behind would swallow the wake-up of another consumer.
             if not released:
-                try:
+                with suppress(ValueError):  # released meanwhile
                     self.waiters.remove(gate)
-                except ValueError:
-                    pass  # released meanwhile
         return released or self.ready()
 
     def accept(self, read_lease: ReadLease) -> None:

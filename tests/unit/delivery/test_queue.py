@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain, count, islice
@@ -772,6 +773,25 @@ class TestBatches:
         assert next(taking) == message(3)
         assert number(pop(message_queue)) == 4
         assert list(taking) == []
+
+    def test_take_gets_no_whole_batch_where_another_consumer_was_faster(self) -> None:
+        message_queue = make_message_queue(maxsize=100)
+        looks = ["the second", "the first"]  # at `_batches`; the batch comes right after the second
+
+        class Batches(deque[FrameBatch]):
+            def __bool__(self) -> bool:
+                was_empty = not len(self)
+                if looks and looks.pop() == "the second":
+                    message_queue.items.popleft()  # by another consumer
+                    message_queue.put_many(batch_of(1, 3))
+                return not was_empty
+
+        message_queue.put(message(0))
+        message_queue._batches = batches = Batches()
+        message_queue._both = message_queue.items, batches
+        assert numbers(message_queue.take_messages(1)) == [1]
+        assert not looks
+        assert numbers(message_queue.take_messages(9)) == [2, 3]
 
     def test_a_batch_that_comes_in_the_instant_of_taking_is_taken_message_by_message(
         self, monkeypatch: pytest.MonkeyPatch

@@ -112,7 +112,9 @@ class CancellableSocket:
             # Less than a record would leave bytes in the TLS layer, where `poll` does not see them.
             chunk = self.recv(_TLS_RECORD)
             if not chunk:
-                raise ConnectionFailed(f"{self.peer} closed the connection instead of answering; it may be overloaded")
+                raise ConnectionFailed(
+                    f"{self.peer} closed the connection instead of answering; it may be overloaded{self._under_way()}"
+                )
             headers += chunk
         return bytes(headers[: end + 4]), bytes(headers[end + 4 :])
 
@@ -166,7 +168,12 @@ class CancellableSocket:
             reason = error.reason or type(error).__name__
             raise ConnectionFailed(f"TLS with {self.peer} failed: {reason}") from error
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ConnectionFailed(f"the connection to {self.peer} failed: {reason}") from error
+        raise ConnectionFailed(f"the connection to {self.peer} failed: {reason}{self._under_way()}") from error
+
+    def _under_way(self) -> str:
+        """Return the part of an error that names the step after TCP in which it came; "" once connected."""
+        step = self._waker.step
+        return "" if step is None or step.missing.startswith("the TCP connection") else f" ({step.missing})"
 
     def translate(self, error: Exception) -> ConnectionFailed:
         """Return what `fail` raises; both errors without traceback, which would keep objects alive."""

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -36,6 +37,7 @@ from ..support.proxy import SocksProxy
 from ..support.selection import first
 from ..support.sockets import HOST, black_hole
 from ..support.streams import Events, MakeServer, MakeStream
+from ..support.threads import Task
 from .feed import CANARIES, ETH, MATCH, Feed, at_best, numbers, on_both, publish, seconds_of
 
 TOKENS = "/api/v1/bullet-*"
@@ -202,6 +204,27 @@ def swallowing() -> Iterator[tuple[str, int]]:
 
 
 @pytest.fixture
+def resetting() -> Iterator[tuple[str, int]]:
+    """Where connections are accepted, and reset as soon as something is said."""
+    with socket.create_server((HOST, 0), backlog=50) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    accepted, _ = listener.accept()
+                except OSError:
+                    return
+                with accepted:
+                    accepted.recv(1)
+                    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        serving = Task(serve)
+        yield listener.getsockname()
+        listener.shutdown(socket.SHUT_RDWR)
+    serving.result()
+
+
+@pytest.fixture
 def dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dns]:
     made = Dns()
     monkeypatch.setattr(socket, "getaddrinfo", made.getaddrinfo)
@@ -235,14 +258,20 @@ class Route(NamedTuple):
     dns: Dns
     silent: tuple[str, int]
     swallowing: tuple[str, int]
+    resetting: tuple[str, int]
     proxy: FaultProxy
 
 
 @pytest.fixture
 def route(
-    server: KucoinServer, proxy: FaultProxy, dns: Dns, silent: tuple[str, int], swallowing: tuple[str, int]
+    server: KucoinServer,
+    proxy: FaultProxy,
+    dns: Dns,
+    silent: tuple[str, int],
+    swallowing: tuple[str, int],
+    resetting: tuple[str, int],
 ) -> Route:
-    return Route(server, dns, silent, swallowing, proxy)
+    return Route(server, dns, silent, swallowing, resetting, proxy)
 
 
 def token_of(address: tuple[str, int], scheme: str = "ws") -> dict[str, Any]:
@@ -352,6 +381,10 @@ FAILS: dict[str, tuple[Callable[[Route], object], str]] = {
         lambda route: route.server.fail_rest(TOKENS, **token_of(route.server.address, "wss")),
         r"TLS with 127\.0\.0\.1:\d+ failed|the connection to 127\.0\.0\.1:\d+ failed",
     ),
+    "TLS that is reset": (
+        lambda route: route.server.fail_rest(TOKENS, **token_of(route.resetting, "wss")),
+        r"127\.0\.0\.1:\d+ failed: Connection reset by peer \(the TLS handshake with 127\.0\.0\.1:\d+ was not",
+    ),
     "token request": (
         lambda route: route.server.fail_rest(TOKENS, 503, body="<html>", times=None),
         r"KuCoin answered POST /api/v1/bullet-public with code 503: not KuCoin's JSON",
@@ -363,6 +396,10 @@ FAILS: dict[str, tuple[Callable[[Route], object], str]] = {
     "handshake": (
         lambda route: route.server.refuse_handshake(503, times=None),
         r"127\.0\.0\.1:\d+ refused the WebSocket handshake with HTTP 503",
+    ),
+    "handshake that is reset": (
+        lambda route: route.server.fail_rest(TOKENS, **token_of(route.resetting)),
+        r"failed: Connection reset by peer \(the WebSocket handshake with 127\.0\.0\.1:\d+ was not answered",
     ),
     "handshake that is none": (
         lambda route: route.server.answer_handshake(b"220 smtp.example ESMTP\r\n\r\n", times=None),

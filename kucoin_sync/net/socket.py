@@ -113,7 +113,7 @@ class CancellableSocket:
             chunk = self.recv(_TLS_RECORD)
             if not chunk:
                 raise ConnectionFailed(
-                    f"{self.peer} closed the connection instead of answering; it may be overloaded{self._under_way()}"
+                    f"{self.peer} closed the connection instead of answering; it may be overloaded{self._step_text()}"
                 )
             headers += chunk
         return bytes(headers[: end + 4]), bytes(headers[end + 4 :])
@@ -168,9 +168,9 @@ class CancellableSocket:
             reason = error.reason or type(error).__name__
             raise ConnectionFailed(f"TLS with {self.peer} failed: {reason}") from error
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ConnectionFailed(f"the connection to {self.peer} failed: {reason}{self._under_way()}") from error
+        raise ConnectionFailed(f"the connection to {self.peer} failed: {reason}{self._step_text()}") from error
 
-    def _under_way(self) -> str:
+    def _step_text(self) -> str:
         """Return the part of an error that names the step after TCP in which it came; "" once connected."""
         step = self._waker.step
         return "" if step is None or step.missing.startswith("the TCP connection") else f" ({step.missing})"

@@ -121,10 +121,15 @@ class _ForkState:
         self.lock, self.log_lock = threading.RLock(), threading.RLock()
         for sock in list(self.sockets):
             sock.close()
-        for fork_aware in self.registered_first:
-            fork_aware.after_fork()
-        for fork_aware in reversed(list(self.registered)):  # a stream is reset after the objects that it made
-            fork_aware.after_fork()
+        defect: BaseException | None = None
+        # A stream is reset after the objects that it made.
+        for fork_aware in (*self.registered_first, *reversed(list(self.registered))):
+            try:
+                fork_aware.after_fork()
+            except BaseException as error:  # the others are reset all the same
+                defect = error
+        if defect is not None:
+            raise defect
 
 
 _state = _ForkState()

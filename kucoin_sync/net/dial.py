@@ -172,8 +172,8 @@ def _connect_to(address: Any, what: str, waker: Waker, deadline: float) -> Cance
     except OSError as error:
         missing = shortage_error(error, f"the connection to {what}")
         raise missing or ConnectionFailed(f"the connection to {what} failed: {error.strerror}") from error
+    connection = _cancellable(sock, what, waker, deadline)
     try:
-        connection = _cancellable(sock, what, waker, deadline)
         try:
             sock.connect(place)
         except BlockingIOError:
@@ -189,9 +189,14 @@ def _connect_to(address: Any, what: str, waker: Waker, deadline: float) -> Cance
 
 
 def _cancellable(sock: socket.socket, peer: str, waker: Waker, deadline: float) -> CancellableSocket:
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return CancellableSocket(sock, waker, deadline, peer)
+    """Return a socket as a cancellable one; close it if that fails."""
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return CancellableSocket(sock, waker, deadline, peer)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard: Callable[[T], object] = id) -> T:

@@ -112,7 +112,11 @@ class Waker:
             fork.close_in_child(self._receiver, self._sender)
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
-        self._poller = Poller(self.fileno())
+        try:
+            self._poller = Poller(self.fileno())
+        except BaseException:  # no memory
+            self.close()
+            raise
         self.cancelled = False
         self.called = False
         self.step: Step | None = None

@@ -167,7 +167,8 @@ class ReplayStream(Client):
 
     def after_fork(self) -> None:
         """Close the replay in a forked child, which does not have the player's thread."""
-        self._player.after_fork()
+        if hasattr(self, "_player"):  # else the replay could not be made
+            self._player.after_fork()
         super().after_fork()
         self._begin_to_close()
 

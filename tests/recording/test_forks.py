@@ -34,6 +34,22 @@ def test_a_replay_is_closed_in_a_child_and_continues_in_its_parent(tmp_path: Pat
         assert numbers_of(list(subscription)) == [1, 2]
 
 
+def test_a_replay_that_could_not_be_made_does_not_matter_in_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[ReplayStream] = []
+
+    def player(_index: object, _speed: object, replay: ReplayStream, *_: object) -> None:
+        held.append(replay)
+        raise MemoryError
+
+    monkeypatch.setattr("kucoin_sync.recording.replay.Player", player)
+    with pytest.raises(MemoryError):
+        ReplayStream(write(tmp_path / "a.jsonl", [push(1)]))
+    [replay] = held
+    replay.after_fork()
+
+
 def test_a_child_writes_nothing_to_its_parents_recording(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with KucoinServer() as server, Stream(**server.stream_options) as stream:

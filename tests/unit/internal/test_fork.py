@@ -54,6 +54,21 @@ def test_what_the_hooks_of_others_use_is_reset_before_them(monkeypatch: pytest.M
     del first, later
 
 
+def test_a_child_resets_the_others_if_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Failing(Registered):
+        def after_fork(self) -> None:
+            raise AttributeError("it is half made")
+
+    registered = [Registered("stream", told), Failing("replay", told), Registered("message_queue", told)]
+    monkeypatch.setattr(fork._state, "registered_first", [])
+    with pytest.raises(AttributeError, match="it is half made"):
+        fork._state.reset()
+    assert told == ["message_queue", "stream"]
+    del registered
+
+
 def test_a_child_closes_the_noted_sockets_and_no_others() -> None:
     before = unix_sockets()
     with fork.fork_guard():

@@ -9,10 +9,21 @@ import pytest
 from kucoin_sync.net.waker import Cancelled, Step, Waker
 
 from ...support.dialling import SocketPair
+from ...support.forks import unix_sockets
 from ...support.threads import LIMIT, Task, reached
 
 
 class TestWaker:
+    def test_no_socket_is_left_where_memory_is_short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def short(*_: object) -> None:
+            raise MemoryError
+
+        before = unix_sockets()
+        monkeypatch.setattr("kucoin_sync.net.waker.Poller", short)
+        with pytest.raises(MemoryError) as held:
+            Waker()
+        assert unix_sockets() == before, held
+
     @pytest.mark.usefixtures("way_of_waiting")
     def test_wake_ends_a_sleep_under_way(self, waker: Waker, poll_begun: threading.Event) -> None:
         sleeper = Task(waker.pause, 1000 * LIMIT)

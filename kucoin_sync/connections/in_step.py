@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Protocol
 
@@ -33,6 +34,7 @@ class _Member(Protocol):
     def known(self) -> Mapping[EnvelopePrefix, tuple[object, Side]]: ...
 
 
+@dataclass(eq=False, slots=True)
 class Side:
     """One connection's part in a topic.
 
@@ -48,21 +50,19 @@ class Side:
         step: shared with the connection with which this one is in step; None without one.
     """
 
-    __slots__ = ("count", "forgotten", "held", "live", "owed", "placed", "position", "step", "turn", "waits")
-
-    def __init__(self, *, live: bool, placed: bool, turn: int) -> None:
-        self.live = live
-        self.placed = placed
-        self.held: list[tuple[Any, int, int, Push]] = []
-        self.owed: deque[Hashable] = deque()
-        self.forgotten = 0
-        self.position: Any = None
-        self.count = 0
-        self.turn = turn
-        self.waits = False
-        self.step: TopicStep | None = None
+    live: bool
+    placed: bool
+    turn: int
+    held: list[tuple[Any, int, int, Push]] = field(default_factory=list)
+    owed: deque[Hashable] = field(default_factory=deque)
+    forgotten: int = 0
+    position: Any = None
+    count: int = 0
+    waits: bool = False
+    step: TopicStep | None = None
 
 
+@dataclass(eq=False, slots=True)
 class TopicStep:
     """What two connections have brought of a topic since they are in step.
 
@@ -72,12 +72,9 @@ class TopicStep:
         last: the data of the last push that both have brought; None without one.
     """
 
-    __slots__ = ("ahead", "awaited", "last")
-
-    def __init__(self) -> None:
-        self.ahead: Side | None = None
-        self.awaited: list[bytes] = []
-        self.last: bytes | None = None
+    ahead: Side | None = None
+    awaited: list[bytes] = field(default_factory=list)
+    last: bytes | None = None
 
     def take(self, side: Side, data: bytes) -> int | None:
         """Take the data of a push; return ACCEPTED or COPY, or None if the step has to end first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..protocol.message import EnvelopePrefix
@@ -22,25 +23,16 @@ class Carrier(Protocol):
     def prove(self) -> None: ...
 
 
+@dataclass(eq=False, slots=True)
 class Wait:
     """Something that waits for proofs: confirmed keys, or the held pushes of one topic."""
 
-    __slots__ = ("keys", "member", "one_is_enough", "pending", "side", "topic")
-
-    def __init__(
-        self,
-        member: MergeMember,
-        pending: set[MergeMember],
-        keys: tuple[TopicKey, ...] = (),
-        topic: MergedTopic | None = None,
-        side: Side | None = None,
-    ) -> None:
-        self.member = member
-        self.pending = pending  # whose proofs are missing
-        self.one_is_enough = False  # of these proofs
-        self.keys = keys
-        self.topic = topic
-        self.side = side
+    member: MergeMember
+    pending: set[MergeMember]  # whose proofs are missing
+    keys: tuple[TopicKey, ...] = ()
+    topic: MergedTopic | None = None
+    side: Side | None = None
+    one_is_enough: bool = False  # of the missing proofs
 
     def ask(self) -> None:
         """Have the missing proofs asked for next."""
@@ -55,17 +47,17 @@ class Wait:
             self.pending, self.one_is_enough = proven, True
 
 
+@dataclass(eq=False)
 class MergeMember:
     """What a merge knows of one connection."""
 
-    def __init__(self, source: Carrier) -> None:
-        self.source = source
-        self.live = False
-        self.acked: set[TopicKey] = set()
-        self.unproven: set[TopicKey] = set()
-        self.known: dict[EnvelopePrefix, tuple[MergedTopic, Side]] = {}  # a cache
-        self.asked: list[Wait] = []  # what waits for the proof that was asked for
-        self.unasked: list[Wait] = []  # what waits for the next one
+    source: Carrier
+    live: bool = False
+    acked: set[TopicKey] = field(default_factory=set)
+    unproven: set[TopicKey] = field(default_factory=set)
+    known: dict[EnvelopePrefix, tuple[MergedTopic, Side]] = field(default_factory=dict)  # a cache
+    asked: list[Wait] = field(default_factory=list)  # what waits for the proof that was asked for
+    unasked: list[Wait] = field(default_factory=list)  # what waits for the next one
 
 
 def redundant(members: Iterable[MergeMember]) -> set[TopicKey]:

@@ -179,7 +179,7 @@ class ReadLease:
         self._lock.release()
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class HandoffPolicy:
     """Decides when to lend the right to read. Each lease that was not worthwhile makes the next offers rarer."""
 

@@ -21,7 +21,7 @@ from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, RawPu
 __all__ = ["ACCEPTED", "COPY", "HELD", "InStep", "Side", "TopicStep"]
 
 ACCEPTED, COPY, HELD = 0, 1, 2
-_MAX_AWAITED = 100
+_MAX_AWAITED = 1_000
 """Pushes of a topic that only one of the two connections has brought."""
 _MAX_FRAMES = 1_000
 """Frames by which copies are found before anything of them is read."""

@@ -128,7 +128,7 @@ class MergedTopic:
                 self._tries = self._tries + 1 if step.last is None else 0
             self._end_step()
         result = self._take(side, data, push, fresh)
-        if result == COPY:
+        if result == COPY and self._is_level(side):
             self._begin_step()
         return result
 
@@ -227,8 +227,9 @@ class MergedTopic:
 
     def _is_level(self, side: Side) -> bool:
         """Return whether a connection is placed and has brought exactly what was delivered."""
-        mine, latest = (side.turn, side.position, side.count), (self._turn, self._position, self._count)
-        return side.placed and not side.owed and not side.forgotten and mine == latest
+        if side.owed or side.position != self._position or side.forgotten or not side.placed:
+            return False
+        return side.turn == self._turn and side.count == self._count
 
     def _end_step(self) -> None:
         """End the step, if there is one: decode what tells where the two connections are."""

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync import Message
+from kucoin_sync.connections import in_step, merged_topic
 from kucoin_sync.connections import merge as merge_module
-from kucoin_sync.connections import merged_topic
 from kucoin_sync.connections.merge import Merge
 from kucoin_sync.protocol.envelopes import EnvelopePrefix, FrameBatch, Pushes, opened
 from kucoin_sync.protocol.message import Arrival, Origin, RawPush
@@ -753,6 +753,7 @@ def test_1000_cuts_of_one_of_two_leave_no_gap(kind: str, form: str) -> None:
 
 def test_what_is_owed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merged_topic, "_MAX_OWED", 100)
+    monkeypatch.setattr(in_step, "_MAX_AWAITED", 100)
     pair = both(KEY)
     for count in range(1000):
         pair.take(FIRST, messages(count))

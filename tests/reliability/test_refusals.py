@@ -14,7 +14,7 @@ from kucoin_sync.protocol import commands as commands_module
 from kucoin_sync.testing import FaultProxy, KucoinServer
 
 from ..support.streams import Events
-from ..support.threads import Task
+from ..support.threads import Task, until
 from .feed import UTA, Feed, numbers, on_both, publish
 
 # Resubscribing
@@ -60,6 +60,7 @@ def test_a_topic_that_is_refused_after_a_reconnect_ends_its_subscription_with_th
     assert refusal.get("text", "") in str(caught.value)
     assert "code 0" not in str(caught.value)
     assert doomed.closed
+    until(lambda: both.pending == 3, "one subscription gets a message after the other")
     assert numbers(both, 3) == [1, 1, 2]
     with pytest.raises(SubscriptionRejected, match=re.escape(feed.match)):
         both.get(5)

@@ -132,7 +132,7 @@ class Merge:
     def begin_again(self, topic: str) -> None:
         """Deliver the next snapshot of a topic whatever its position, because it was asked for."""
         with self._lock:
-            for each in self._topics_of({topic}):
+            for each in self._topics_of({TopicKey(topic)}):
                 each.begin_again()
 
     def forget(self, keys: Iterable[TopicKey]) -> None:
@@ -142,7 +142,7 @@ class Merge:
             for member in self._members.values():
                 member.acked -= keys
                 member.unproven -= keys
-            self._remove_topics({key.topic for key in keys})
+            self._remove_topics(keys)
 
     def gap_without(self, source: Carrier) -> list[TopicKey]:
         """Return the keys of a connection that no other connection has without a gap, if it were lost now."""
@@ -260,7 +260,7 @@ class Merge:
     def _begin_later(self, member: MergeMember, keys: set[TopicKey]) -> None:
         """Note that a connection may begin to carry keys later than another one."""
         member.unproven |= keys
-        for topic in self._topics_of({key.topic for key in keys}) if keys else ():
+        for topic in self._topics_of(keys) if keys else ():
             topic.begin_later(member)
 
     def _take(self, member: MergeMember, pushes: Pushes, fresh: list[Push]) -> int:
@@ -318,21 +318,21 @@ class Merge:
             if result != COPY or topic.is_caught_up(member):
                 del self._topics[channel]
 
-    def _topics_of(self, names: set[str]) -> list[MergedTopic]:
-        return [topic for (name, _, _), topic in self._topics.items() if name in names]
+    def _topics_of(self, keys: set[TopicKey]) -> list[MergedTopic]:
+        return [topic for (name, _, tunnel), topic in self._topics.items() if (name, tunnel) in keys]
 
-    def _remove_topics(self, names: set[str]) -> None:
-        self._topics = {channel: topic for channel, topic in self._topics.items() if channel[0] not in names}
+    def _remove_topics(self, keys: set[TopicKey]) -> None:
+        self._topics = {channel: topic for channel, topic in self._topics.items() if channel[::2] not in keys}
         for member in self._members.values():
             member.known.clear()
 
     def _remove_older_half(self, fresh: list[Push]) -> None:
         """Bound the memory. Copies of what was delivered in the removed topics are delivered, too."""
-        names = {name for name, _, _ in list(self._topics)[: len(self._topics) // 2] if name is not None}
-        for topic in self._topics_of(names):
+        keys = {TopicKey(name, tunnel) for name, _, tunnel in list(self._topics)[: len(self._topics) // 2] if name}
+        for topic in self._topics_of(keys):
             for side in topic.sides.values():
                 topic.place(side, fresh)
-        self._remove_topics(names)
+        self._remove_topics(keys)
 
     def _gap(self, member: MergeMember) -> list[TopicKey]:
         return list(member.acked.difference(*(each.acked - each.unproven for each in self._others(member))))
@@ -352,7 +352,7 @@ class Merge:
             wait.pending.discard(member)
             self._end_if_proved(wait, fresh, answered=False)
         if gap and self._lasting:
-            for topic in self._topics_of({key.topic for key in gap}):
+            for topic in self._topics_of(set(gap)):
                 topic.begin_again()  # whoever keeps a book needs a snapshot
             self._raise_epoch()
             for other in others:
@@ -388,8 +388,8 @@ class Merge:
                 self._asks_due = True
             wait.topic.place(wait.side, fresh)
             return
-        names = {key.topic for key in wait.keys}
-        topics = list(self._topics.values()) if member.unproven.issubset(wait.keys) else self._topics_of(names)
+        keys = set(wait.keys)
+        topics = list(self._topics.values()) if member.unproven <= keys else self._topics_of(keys)
         wait.pending = {other for topic in topics for other in topic.undecided(member)}
         if wait.pending:  # their own waits end first: what they hold may be older than all that this connection brings
             self._asks_due = True

@@ -492,6 +492,25 @@ def test_what_only_the_first_to_confirm_a_new_key_was_sent_is_delivered(first: i
     assert pair.delivered == [1, 2, 3]
 
 
+def test_a_topic_in_a_tunnel_and_the_same_one_outside_are_apart() -> None:
+    inside = TopicKey(KEY.topic, "bt1")
+    pair = both(KEY)
+    pair.take(FIRST, messages(0))
+    pair.expect([inside])
+    pair.drop(SECOND)
+    pair.join(pair.links[SECOND], [KEY, inside])  # to which the tunnel is new on both
+    pair.take(FIRST, messages(1))
+    assert pair.delivered == [0, 1], "the first has had it all the time"
+    pair.confirm(SECOND, inside)
+    pair.prove(FIRST)
+    pair.take(SECOND, messages(3))
+    assert pair.delivered == [0, 1], "the second may be ahead"
+    pair.forget([inside])
+    pair.take(FIRST, messages(2, 3))
+    pair.take(SECOND, messages(4))
+    assert pair.delivered == [0, 1, 2, 3, 4]
+
+
 def test_a_topic_that_begins_again_on_one_connection_is_a_gap_if_the_other_is_lost() -> None:
     pair = both(KEY)
     pair.take(FIRST, messages(0))

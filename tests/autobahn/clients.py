@@ -42,6 +42,13 @@ class _EchoTransport(WebSocketConnection):
         super().__init__(*arguments, **options)
         self._framing = _Framing()
 
+    def close_with(self, code: int) -> None:
+        """Do what `close` does, with a close code."""
+        if self._failure is None:
+            self._framing.send_close(code)
+            self._flush()
+        self._socket.close()
+
 
 def echo_with_transport(url: str) -> None:
     """Send back what comes until the connection ends, over the receive path of a stream.
@@ -61,7 +68,7 @@ def echo_with_transport(url: str) -> None:
         except UnicodeDecodeError:
             code = 1007
         finally:
-            connection.close(code)
+            connection.close_with(code)
 
 
 def echo_with_websocket_client(url: str) -> None:

@@ -23,6 +23,8 @@ __all__ = ["ACCEPTED", "COPY", "HELD", "InStep", "Side", "TopicStep"]
 ACCEPTED, COPY, HELD = 0, 1, 2
 _MAX_AWAITED = 1_000
 """Pushes of a topic that only one of the two connections has brought."""
+_MAX_AWAITED_BYTES = 256 * 1024
+"""Their bytes, if all are as large as the last one. Many topics wait at once while one connection is silent."""
 _MAX_FRAMES = 1_000
 """Frames by which copies are found before anything of them is read."""
 
@@ -86,7 +88,7 @@ class TopicStep:
                 return None
             self.last = awaited.pop(0)
             return COPY
-        elif len(awaited) >= _MAX_AWAITED:
+        elif (count := len(awaited)) >= _MAX_AWAITED or count * len(data) >= _MAX_AWAITED_BYTES:
             return None
         awaited.append(data)
         return ACCEPTED

@@ -68,9 +68,8 @@ class Merge:
     def add(self, source: Carrier, keys: Iterable[TopicKey] = (), *, live: bool = False) -> None:
         """Add a connection. One that is live has `keys`, and has begun before all others."""
         with self._lock:
-            self._members[source] = member = MergeMember(source)
+            self._members[source] = member = MergeMember(source, live, set(keys) if live else set())
             source.drop_copies = partial(self._in_step.drop_copies, member)
-            member.live, member.acked = live, set(keys) if live else set()
             for topic in self._topics.values():
                 topic.add(member, live=live, placed=live)
 
@@ -323,6 +322,7 @@ class Merge:
 
     def _remove_topics(self, keys: set[TopicKey]) -> None:
         self._topics = {channel: topic for channel, topic in self._topics.items() if channel[::2] not in keys}
+        self._in_step.frames.clear()  # a frame of a removed topic is no copy in a later one of that name
         for member in self._members.values():
             member.known.clear()
 

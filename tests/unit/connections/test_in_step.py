@@ -65,6 +65,13 @@ def test_what_only_one_has_brought_is_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert [step.take(side, b"%d" % n) for n in range(4)] == [ACCEPTED] * 3 + [None]
 
 
+def test_large_pushes_that_only_one_has_brought_are_bounded_by_their_bytes() -> None:
+    side, step = Side(live=True, placed=True, turn=0), TopicStep()
+    results = [step.take(side, b"%100000d" % n) for n in range(4)]
+    assert results == [ACCEPTED] * 3 + [None]
+    assert sum(map(len, step.awaited)) < 400_000
+
+
 def test_a_batch_that_is_all_new_is_not_copied() -> None:
     pair = Pair()
     batch = batch_of(0, 4, X, Y)

@@ -321,6 +321,17 @@ def test_copies_are_dropped_before_they_are_read_until_a_connection_begins_again
     assert pair.links[FIRST].drop_copies is None
 
 
+def test_a_frame_of_a_topic_that_was_subscribed_again_is_no_copy_of_one_from_before() -> None:
+    pair = Pair()
+    for which in (FIRST, SECOND):
+        pair.take(which, batch_of(0, 1))
+    pair.take(FIRST, batch_of(1, 1))
+    pair.forget([KEY])
+    pair.expect([KEY])
+    frames = batch_of(1, 1).frames
+    assert pair.links[SECOND].drop_copies(frames) == frames
+
+
 # For good: both connections carry the same keys
 
 

@@ -4,7 +4,7 @@ Two connections are in step on a topic once both have brought the same pushes of
 1. What one of them brings is delivered, whatever it is, unless the other one has brought a push that this one has not.
 2. Then this one has to bring equal data next. That is a copy.
 3. If it brings other data, or is far behind, the step ends: `merged_topic` decodes the pushes that only one connection
-   has brought, and the last one that both have brought. Nothing else tells where the two are.
+   has brought, and the last ones that both have brought. Nothing else tells where the two are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from typing import Any, Protocol
 
@@ -25,6 +26,8 @@ _MAX_AWAITED = 1_000
 """Pushes of a topic that only one of the two connections has brought."""
 _MAX_AWAITED_BYTES = 256 * 1024
 """Their bytes, if all are as large as the last one. Many topics wait at once while one connection is silent."""
+_MAX_RECENT = 8
+"""Pushes that both have brought: the last one may be unreadable, or the positions of the last ones may be equal."""
 _MAX_FRAMES = 1_000
 """Frames by which copies are found before anything of them is read."""
 
@@ -71,12 +74,12 @@ class TopicStep:
     Attributes:
         ahead: the connection that has brought what the other one has not, if there is any.
         awaited: the data of these pushes, the oldest first.
-        last: the data of the last push that both have brought; None without one.
+        recent: the data of the last pushes that both have brought, the oldest first.
     """
 
     ahead: Side | None = None
     awaited: list[bytes] = field(default_factory=list)
-    last: bytes | None = None
+    recent: deque[bytes] = field(default_factory=partial(deque, maxlen=_MAX_RECENT))
 
     def take(self, side: Side, data: bytes) -> int | None:
         """Take the data of a push; return ACCEPTED or COPY, or None if the step has to end first."""
@@ -86,7 +89,7 @@ class TopicStep:
         elif self.ahead is not side:
             if awaited[0] != data:
                 return None
-            self.last = awaited.pop(0)
+            self.recent.append(awaited.pop(0))
             return COPY
         elif (count := len(awaited)) >= _MAX_AWAITED or count * len(data) >= _MAX_AWAITED_BYTES:
             return None
@@ -155,7 +158,7 @@ class InStep:
                 step, data, ahead = known.pop(frame, _NONE)
                 if ahead is member or not step.awaited or step.awaited[0] != data:
                     break
-                step.last = step.awaited.pop(0)
+                step.recent.append(step.awaited.pop(0))
                 count += 1
             self.copies += count
         return frames[count:]

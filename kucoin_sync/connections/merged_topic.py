@@ -19,7 +19,7 @@ A connection repeats no push by mistake: equal pushes of one connection are as m
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from ..protocol.envelopes import Push
@@ -125,7 +125,7 @@ class MergedTopic:
                 self._in_step.copies += 1
                 return COPY
             if step.ahead is not side:
-                self._tries = self._tries + 1 if step.last is None else 0
+                self._tries = 0 if step.recent else self._tries + 1
             self._end_step()
         result = self._take(side, data, push, fresh)
         if result == COPY and self._is_level(side):
@@ -240,24 +240,28 @@ class MergedTopic:
         assert step is not None
         for side in sides:
             side.step = None
-        if step.last is not None and self._rising:
-            self._set_position(step.last, sides)
+        if step.recent and self._rising:
+            self._set_position(step.recent, sides)
         awaited, step.awaited = step.awaited, []  # a frame of it that is still known is no copy any more
         for data in awaited:
             assert step.ahead is not None
             self._take(step.ahead, data, _DELIVERED, [])
 
-    def _set_position(self, data: bytes, sides: list[Side]) -> None:
+    def _set_position(self, recent: Iterable[bytes], sides: list[Side]) -> None:
         """Note the position of the last push that all these connections have brought."""
-        try:
-            position = self._read(data)
-        except UNREADABLE:
-            if self._position is None:
-                self._compare_all_data()
+        position, count = self._position, self._count
+        for data in recent:
+            try:
+                value = self._read(data)
+            except UNREADABLE:
+                continue
+            position, count = value, count + 1 if value == position else 1
+        if position is None:
+            self._compare_all_data()
             return
         for each in sides:
-            each.position, each.count = position, 1
-        self._position, self._count = position, 1
+            each.position, each.count = position, count
+        self._position, self._count = position, count
 
     # Pushes with positions
 

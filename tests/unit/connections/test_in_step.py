@@ -54,7 +54,7 @@ def test_what_one_brings_is_accepted_and_a_copy_when_the_other_brings_it() -> No
     assert [step.take(first, data) for data in (b"1", b"1", b"2")] == [ACCEPTED] * 3
     assert [step.take(second, data) for data in (b"1", b"1")] == [COPY] * 2
     assert step.take(second, b"3") is None, "the other one has to bring equal data next"
-    assert (step.awaited, step.last) == ([b"2"], b"1")
+    assert (step.awaited, list(step.recent)) == ([b"2"], [b"1", b"1"])
     assert [step.take(second, data) for data in (b"2", b"3")] == [COPY, ACCEPTED]
     assert step.ahead is second
 
@@ -110,7 +110,7 @@ def test_frames_of_a_read_are_dropped_as_far_as_they_are_copies() -> None:
     more = copy_of(batch_of(6, 1, X))
     assert pair.drop_copies(pair.second, [*frames[2:], *more]) == more
     assert pair.copies == 6
-    assert [side.step.last for side in (pair.first.sides[X], pair.second.sides[Y]) if side.step] == [
+    assert [side.step.recent[-1] for side in (pair.first.sides[X], pair.second.sides[Y]) if side.step] == [
         b'{"n": 4}',
         b'{"n": 5}',
     ]

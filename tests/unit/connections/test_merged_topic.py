@@ -217,6 +217,28 @@ def test_what_a_connection_owes_is_bounded_and_what_was_forgotten_is_taken_for_c
     assert topic.bring(B, 100) == [ACCEPTED], "a server whose pushes are others is not silenced"
 
 
+@pytest.mark.parametrize("late", [[5, 5], [4, "no position"]])
+def test_of_what_two_in_step_have_brought_a_connection_that_joins_later_brings_copies(late: list[int | str]) -> None:
+    topic = Topic(RISING, A, B)
+    for member in (A, B):
+        topic.bring(member, *late)
+    topic.drop(B)
+    topic.add(B, live=True, placed=False)
+    readable = [each for each in late if isinstance(each, int)]
+    assert topic.bring(B, *readable) == [COPY] * len(readable)
+    assert topic.bring(B, 6) + topic.bring(A, 6, 7) == [ACCEPTED, COPY, ACCEPTED]
+    assert topic.got == [*late, 6, 7]
+
+
+def test_two_in_step_whose_pushes_have_no_positions_are_compared_by_all_data() -> None:
+    topic = Topic(RISING, A, B)
+    for member in (A, B):
+        topic.bring(member, "x", "y")
+    topic.bring(A, "z")
+    topic.drop(A)
+    assert topic.bring(B, "z", "z") == [COPY, ACCEPTED]
+
+
 def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merged_topic, "_MAX_HELD", 3)
     topic = Topic(RISING, A, joined=[B])

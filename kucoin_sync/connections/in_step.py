@@ -105,13 +105,13 @@ class InStep:
 
     Attributes:
         copies: how many pushes were left out, because another connection has brought them.
-        frames: a cache of frames that one connection has brought, each with its step, its data and that connection.
+        frames: a cache of frames that one connection has brought, each with step, data, connection and side.
     """
 
     def __init__(self, lock: threading.Lock) -> None:
         self.copies = 0
         self._lock = lock
-        self.frames: dict[bytes, tuple[TopicStep, bytes, _Member]] = {}
+        self.frames: dict[bytes, tuple[TopicStep, bytes, _Member, Side]] = {}
 
     def take(self, member: _Member, pushes: Pushes, fresh: list[Push]) -> tuple[int, Pushes]:
         """Take pushes of a connection, up to the first one whose topic is not in step.
@@ -134,7 +134,7 @@ class InStep:
             result = step.take(found[1], data)
             if result == ACCEPTED:
                 accepted.append(place)
-                frames[frame] = step, data, member
+                frames[frame] = step, data, member, found[1]
             elif result is None:
                 break
             place += 1
@@ -155,8 +155,8 @@ class InStep:
         count = 0
         with self._lock:
             for frame in frames:
-                step, data, ahead = known.pop(frame, _NONE)
-                if ahead is member or not step.awaited or step.awaited[0] != data:
+                step, data, ahead, side = known.pop(frame, _NONE)
+                if ahead is member or step.ahead is not side or not step.awaited or step.awaited[0] != data:
                     break
                 step.recent.append(step.awaited.pop(0))
                 count += 1
@@ -164,7 +164,7 @@ class InStep:
         return frames[count:]
 
 
-_NONE: tuple[TopicStep, bytes, Any] = TopicStep(), b"", None
+_NONE: tuple[TopicStep, bytes, Any, Any] = TopicStep(), b"", None, None
 
 
 def _frames_of(pushes: Pushes) -> Iterable[tuple[EnvelopePrefix, bytes]]:

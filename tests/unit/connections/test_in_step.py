@@ -140,6 +140,16 @@ def test_equal_frames_of_one_connection_are_as_many_pushes() -> None:
     assert pair.bring(pair.second, batch) == (1, 0, 0)
 
 
+def test_an_equal_frame_of_the_connection_that_is_ahead_now_is_no_copy() -> None:
+    pair = Pair()
+    batch, frames = batch_of(0, 1, X), copy_of(batch_of(0, 1, X))
+    pair.bring(pair.first, batch)
+    side = pair.second.sides[X]
+    assert side.step is not None
+    assert [side.step.take(side, b'{"n": 0}') for _ in range(2)] == [COPY, ACCEPTED]  # one by one, after other topics
+    assert pair.drop_copies(pair.second, frames) == frames
+
+
 def test_few_frames_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_step, "_MAX_FRAMES", 10)
     pair = Pair()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .rows import Row, amount, amount_or_zero, decimal, fill, instant, text
+from .rows import Row, amount, amount_or_zero, decimal, fill, instant, required, text
 from .values import AccountBalance, AccountFill, AccountOrder
 
 __all__ = ["balance", "match", "order", "wallet"]
@@ -40,10 +40,10 @@ def order(data: Row) -> AccountOrder:
     if done or kind in _ENDINGS:
         ending = kind if kind in _ENDINGS else "canceled"
     return AccountOrder(
-        order_id=str(data["orderId"]),
+        order_id=required(data, "orderId"),
         client_oid=text(data.get("clientOid")),
-        symbol=str(data["symbol"]),
-        side=str(data["side"]),
+        symbol=required(data, "symbol"),
+        side=required(data, "side"),
         price=decimal(data.get("price")) or None,
         size=size or decimal(data.get("size")) or None,
         filled_size=filled,
@@ -85,7 +85,7 @@ def balance(data: Row) -> AccountBalance:
     available, hold = amount(data, "available"), amount(data, "hold")
     total = decimal(data.get("total"))
     return AccountBalance(
-        currency=str(data["currency"]),
+        currency=required(data, "currency"),
         account=account,
         account_id=None if account.startswith(("margin", "isolated")) else text(data.get("accountId")),
         available=available,
@@ -101,7 +101,7 @@ def wallet(data: Row) -> AccountBalance | None:
     if total is None or available is None:
         return None
     return AccountBalance(
-        currency=str(data["currency"]),
+        currency=required(data, "currency"),
         account="futures",
         available=available,
         hold=total - available,

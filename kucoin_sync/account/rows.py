@@ -16,7 +16,8 @@ from .values import AccountBalance, AccountFill, AccountOrder, AccountPosition
 
 __all__ = [
     "Row", "amount", "amount_or_zero", "cross_margin_balances", "decimal", "fill", "futures_balance", "instant",
-    "isolated_balances", "items", "marks", "order", "position", "positions", "spot_balances", "text", "whole",
+    "isolated_balances", "items", "marks", "order", "position", "positions", "required", "spot_balances",
+    "text", "whole",
 ]  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -51,6 +52,14 @@ def text(value: Any) -> str | None:
     return str(value) if value not in (None, "") else None
 
 
+def required(row: Row, name: str) -> str:
+    """Return an id or a word that has to be there. Raise KeyError or ValueError if it is missing or nothing."""
+    found = text(row[name])
+    if found is None:
+        raise ValueError(f"{name} is {row[name]!r}")
+    return found
+
+
 def instant(value: Any) -> int:
     """Return an instant of any unit, as number or text, in nanoseconds since 1970; 0 for nothing."""
     number = decimal(value)
@@ -65,7 +74,7 @@ def spot_balances(data: Any) -> Iterator[AccountBalance]:
             available, hold = amount(row, "available"), amount(row, "holds")
             total = decimal(row.get("balance"))
             yield AccountBalance(
-                currency=str(row["currency"]), account=kind, account_id=str(row["id"]), available=available, hold=hold,
+                currency=required(row, "currency"), account=kind, account_id=required(row, "id"), available=available, hold=hold,
                 total=available + hold if total is None else total,
             )  # fmt: skip
 
@@ -88,14 +97,14 @@ def futures_balance(data: Row) -> AccountBalance:
     available = amount(data, "availableBalance")
     total = amount(data, "accountEquity") - amount(data, "unrealisedPNL")
     return AccountBalance(
-        currency=str(data["currency"]), account="futures", available=available, hold=total - available, total=total
+        currency=required(data, "currency"), account="futures", available=available, hold=total - available, total=total
     )
 
 
 def _margin_balance(account: str, row: Row) -> AccountBalance:
     available, hold = amount(row, "available"), amount(row, "hold")
     return AccountBalance(
-        currency=str(row["currency"]), account=account, available=available, hold=hold, total=amount(row, "total")
+        currency=required(row, "currency"), account=account, available=available, hold=hold, total=amount(row, "total")
     )
 
 
@@ -113,10 +122,10 @@ def order(row: Row) -> AccountOrder:
     if remaining is None and not active:
         remaining = Decimal(0)
     return AccountOrder(
-        order_id=str(row["id"]),
+        order_id=required(row, "id"),
         client_oid=text(row.get("clientOid")),
-        symbol=str(row["symbol"]),
-        side=str(row["side"]),
+        symbol=required(row, "symbol"),
+        side=required(row, "side"),
         price=decimal(row.get("price")) or None,
         size=size or None,
         filled_size=filled,
@@ -133,10 +142,10 @@ def order(row: Row) -> AccountOrder:
 def fill(row: Row) -> AccountFill:
     """Return a fill of spot, margin or futures."""
     return AccountFill(
-        symbol=str(row["symbol"]),
-        trade_id=str(row["tradeId"]),
-        order_id=str(row["orderId"]),
-        side=str(row["side"]),
+        symbol=required(row, "symbol"),
+        trade_id=required(row, "tradeId"),
+        order_id=required(row, "orderId"),
+        side=required(row, "side"),
         price=amount(row, "price"),
         size=amount(row, "size"),
         fee=decimal(row.get("fee")),

@@ -31,6 +31,26 @@ def test_a_match_is_an_order_and_a_fill_without_a_fee() -> None:
     )
 
 
+BALANCE = {"currency": "KCS", "available": "1", "hold": "0", "relationEvent": "trade.hold", "time": "1729577515473"}
+WALLET = {"currency": "USDT", "walletBalance": "1", "availableBalance": "1", "timestamp": "1729577515473"}
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+@pytest.mark.parametrize(
+    ("read", "data", "name"),
+    [
+        *((pushes.order, MATCH, name) for name in ("orderId", "symbol", "side")),
+        *((pushes.match, MATCH, name) for name in ("orderId", "symbol", "side")),
+        (pushes.balance, BALANCE, "currency"),
+        (pushes.wallet, WALLET, "currency"),
+    ],
+)
+def test_a_push_without_an_id_can_not_be_read(read: Any, data: dict[str, Any], name: str, nothing: object) -> None:
+    read(data)
+    with pytest.raises(ValueError, match=f"{name} is {nothing!r}"):
+        read({**data, name: nothing})
+
+
 @pytest.mark.parametrize("data", [{"type": "open"}, {"type": "match", "tradeId": ""}])
 def test_other_events_are_no_fills(data: dict[str, Any]) -> None:
     assert pushes.match({**MATCH, **data}) is None

@@ -74,8 +74,8 @@ def spot_balances(data: Any) -> Iterator[AccountBalance]:
             available, hold = amount(row, "available"), amount(row, "holds")
             total = decimal(row.get("balance"))
             yield AccountBalance(
-                currency=required(row, "currency"), account=kind, account_id=required(row, "id"), available=available, hold=hold,
-                total=available + hold if total is None else total,
+                currency=required(row, "currency"), account=kind, account_id=required(row, "id"),
+                available=available, hold=hold, total=available + hold if total is None else total,
             )  # fmt: skip
 
 

@@ -69,11 +69,11 @@ def pytest_configure() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def pytest_collectstart(collector: pytest.Collector) -> None:
+@pytest.fixture(autouse=True)
+def fixtures_of_the_folder(request: pytest.FixtureRequest) -> None:
     """Have the tests in a folder use its fixtures."""
-    if isinstance(collector, pytest.Package) and collector.path.parent == Path(__file__).parent:
-        for name in USED_IN.get(collector.path.name, ()):
-            collector.add_marker(pytest.mark.usefixtures(name))
+    for name in USED_IN.get(request.path.relative_to(Path(__file__).parent).parts[0], ()):
+        request.getfixturevalue(name)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -54,10 +54,16 @@ def configure(web_settings: dict[str, Any]) -> Iterator[Configure]:
 
 
 @pytest.fixture
-def django_browser(configure: Configure, client: Client) -> Client:
+def django_client() -> Client:
+    """A test client for the tests' project."""
+    return Client()
+
+
+@pytest.fixture
+def django_browser(configure: Configure, django_client: Client) -> Client:
     """A test client for the tests' project, which may read all tickers of the local KuCoin."""
     configure(ALLOWED_TOPICS=["/market/ticker:*"])
-    return client
+    return django_client
 
 
 def events_of(response: Any) -> Iterator[Any]:
@@ -181,10 +187,10 @@ def test_a_browser_gets_events(server: KucoinServer, django_browser: Client) -> 
     gone(server, TICKER)
 
 
-def test_a_browser_gets_the_uta_feed(server: KucoinServer, configure: Configure, rf: RequestFactory) -> None:
+def test_a_browser_gets_the_uta_feed(server: KucoinServer, configure: Configure) -> None:
     topic = "/uta/ticker.FUTURES:XBTUSDTM"
     configure(ALLOWED_TOPICS=["/uta/ticker.FUTURES:*"])
-    response = EventsView.as_view(topics="/uta/ticker.FUTURES:{symbol}")(rf.get("/"), symbol="XBTUSDTM")
+    response = EventsView.as_view(topics="/uta/ticker.FUTURES:{symbol}")(RequestFactory().get("/"), symbol="XBTUSDTM")
     server.publish(topic, {"s": "XBTUSDTM", "l": "1.5", "E": 7})
     event = next(events_of(response))
     assert (event.event, json.loads(event.data)["l"], event.id) == ("ticker.FUTURES", "1.5", "7")
@@ -206,10 +212,8 @@ def test_a_response_that_nobody_reads_leaves_nothing_behind(server: KucoinServer
     gone(server, TICKER)
 
 
-def test_a_head_request_gets_no_body_and_leaves_no_subscription(
-    server: KucoinServer, django_browser: Client, rf: RequestFactory
-) -> None:
-    response = feed.sse(rf.head("/"), TICKER)
+def test_a_head_request_gets_no_body_and_leaves_no_subscription(server: KucoinServer, django_browser: Client) -> None:
+    response = feed.sse(RequestFactory().head("/"), TICKER)
     assert list(response) == [b""], "a server may look for the end of it"
     assert response["Content-Type"] == "text/event-stream; charset=utf-8"
     gone(server, TICKER)
@@ -217,12 +221,12 @@ def test_a_head_request_gets_no_body_and_leaves_no_subscription(
 
 
 def test_a_connected_browser_occupies_no_database_connection(
-    server: KucoinServer, django_browser: Client, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: KucoinServer, django_browser: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db.sqlite3")}
     connections = ConnectionHandler({"default": database})
     monkeypatch.setattr("django.db.connections", connections)
-    response = EventsView.as_view(topics=TICKER)(rf.get("/"))
+    response = EventsView.as_view(topics=TICKER)(RequestFactory().get("/"))
     used = connections["default"]
     used.connection = sqlite3.connect(tmp_path / "db.sqlite3")  # as what a session is read with
     used.close_at = 0.0
@@ -260,20 +264,26 @@ def test_last_values_are_the_newest_and_share_one_subscription(server: KucoinSer
     ],
 )
 def test_a_refused_request_is_answered_with_a_sentence(
-    server: KucoinServer, configure: Configure, client: Client, place: str, symbol: str, status: int, sentence: str
+    server: KucoinServer,
+    configure: Configure,
+    django_client: Client,
+    place: str,
+    symbol: str,
+    status: int,
+    sentence: str,
 ) -> None:
     allowed = [topics.ticker("BTC-USDT", "ETH-USDT", "KCS-BTC", "XRP-USDT")]
     configure(ALLOWED_TOPICS=allowed, MAX_TOPICS=3, MAX_STREAMS=1)
     for _ in range(2):  # a refused request takes no slot
         server.reject_next(404, "gone", "/market/ticker:KCS-BTC")
-        answer = client.get(f"/{place}/{symbol}")
+        answer = django_client.get(f"/{place}/{symbol}")
         assert (answer.status_code, answer["Content-Type"]) == (status, "text/plain; charset=utf-8")
         assert sentence in answer.content.decode()
     assert feed.client.stats()["subscriptions"] == 0
 
 
 def test_without_the_middleware_the_view_answers_and_last_raises(
-    server: KucoinServer, configure: Configure, client: Client
+    server: KucoinServer, configure: Configure, django_client: Client
 ) -> None:
     configure(ALLOWED_TOPICS=[])
     with override_settings(MIDDLEWARE=[]):
@@ -284,12 +294,12 @@ def test_without_the_middleware_the_view_answers_and_last_raises(
 
 
 def test_an_unreachable_feed_is_reported_without_internal_details(
-    configure: Configure, client: Client, caplog: pytest.LogCaptureFixture
+    configure: Configure, django_client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(ALLOWED_TOPICS=[TICKER], REST_URL="http://127.0.0.1:9")
 
     def unreachable() -> Any:
-        answer = client.get("/now")
+        answer = django_client.get("/now")
         return answer if answer.status_code == 503 else None  # 504 before a slow machine has tried to connect
 
     answer = until(unreachable, "no connection has failed")
@@ -298,27 +308,27 @@ def test_an_unreachable_feed_is_reported_without_internal_details(
 
 
 def test_the_number_of_browsers_is_limited_and_a_disconnect_frees_a_slot(
-    server: KucoinServer, configure: Configure, client: Client
+    server: KucoinServer, configure: Configure, django_client: Client
 ) -> None:
     configure(TOPICS=[TICKER], MAX_STREAMS=1)
-    first, refused = client.get("/live/BTC-USDT"), client.get("/live/BTC-USDT")
+    first, refused = django_client.get("/live/BTC-USDT"), django_client.get("/live/BTC-USDT")
     assert (first.status_code, refused.status_code) == (200, 503)
     first.close()
-    second = client.get("/live/BTC-USDT")
+    second = django_client.get("/live/BTC-USDT")
     assert second.status_code == 200
     second.close()
 
 
-def test_other_errors_are_not_changed(client: Client) -> None:
+def test_other_errors_are_not_changed(django_client: Client) -> None:
     with pytest.raises(LookupError, match="not the feed's fault"):
-        client.get("/broken")
+        django_client.get("/broken")
 
 
 def test_under_asgi_sse_raises_instead_of_collecting_events_forever(
-    server: KucoinServer, django_browser: Client, async_rf: AsyncRequestFactory
+    server: KucoinServer, django_browser: Client
 ) -> None:
     with pytest.raises(ImproperlyConfigured, match="serve this view with WSGI, such as gunicorn"):
-        EventsView.as_view(topics=TICKER)(async_rf.get("/"))
+        EventsView.as_view(topics=TICKER)(AsyncRequestFactory().get("/"))
     assert server.requests == []
 
 

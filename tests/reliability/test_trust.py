@@ -246,3 +246,7 @@ def test_credentials_show_nothing_and_can_not_be_pickled() -> None:
     with pytest.raises(AuthenticationError) as caught:
         Credentials(CANARIES[0], CANARIES[1] + "\n\u2028", "")
     assert not [secret for secret in CANARIES if secret in str(caught.value)]
+
+
+def test_each_test_here_looks_for_secrets_and_for_what_is_left_behind(request: pytest.FixtureRequest) -> None:
+    assert {"no_secret_gets_out", "nothing_left_behind"} <= {*request.fixturenames}

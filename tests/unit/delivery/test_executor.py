@@ -178,7 +178,13 @@ def test_a_job_that_was_slow_waits_in_the_second_queue_until_it_is_quick(
     job.has_run()
     first, second = executor.threads[:2]
     assert job.thread is second
-    until(lambda: not job.is_slow, "it was not noted that the job is quick again")
+
+    def is_quick() -> bool:
+        executor.put(job)  # on a busy machine another run may take long, too
+        job.has_run()
+        return not job.is_slow
+
+    until(is_quick, "it was not noted that the job is quick again")
     executor.put(job)
     job.has_run()
     assert job.thread is first

@@ -7,6 +7,7 @@ Change") and recorded messages.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 from .rows import Row, amount, amount_or_zero, decimal, fill, instant, required, text
@@ -16,7 +17,7 @@ __all__ = ["balance", "match", "order", "wallet"]
 
 _ENDINGS = ("filled", "canceled")
 _ACCOUNTS = ("main", "trade", "margin")
-_ISOLATED = "isolated_"
+_HIGH_FREQUENCY = re.compile(r"(?:V2|_v2|_hf)(?=_|$)")  # as in "trade_hf", "marginV2", "isolatedV2_BTC-USDT"
 
 
 def order(data: Row) -> AccountOrder:
@@ -76,12 +77,11 @@ def balance(data: Row) -> AccountBalance:
 
     The account is "" if the push does not tell which it is.
     """
-    event = str(data.get("relationEvent") or "").partition(".")[0].removesuffix("V2").removesuffix("_v2").rstrip("_")
-    account = event.removesuffix("_hf") or "trade"
-    if account.startswith(_ISOLATED):
-        account = f"isolated {account[len(_ISOLATED) :]}"
-    elif account not in _ACCOUNTS:
-        account = ""
+    event = str(data.get("relationEvent") or "trade").rsplit(".", 1)[0]
+    kind, _, symbol = _HIGH_FREQUENCY.sub("", event).partition("_")
+    account = kind if kind in _ACCOUNTS and not symbol else ""
+    if kind == "isolated" and symbol:
+        account = f"isolated {symbol}"
     available, hold = amount(data, "available"), amount(data, "hold")
     total = decimal(data.get("total"))
     return AccountBalance(

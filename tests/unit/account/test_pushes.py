@@ -93,6 +93,7 @@ def test_a_futures_order_tells_the_size_that_is_left_of_it() -> None:
         ("margin.transfer", "margin", None),
         ("marginV2.transfer", "margin", None),
         ("isolated_BTC-USDT.hold", "isolated BTC-USDT", None),
+        ("isolatedV2_BTC-USDT.hold", "isolated BTC-USDT", None),
         ("isolated_BTC-USDTV2.hold", "isolated BTC-USDT", None),
         ("other", "", "548"),
         ("earn_hf.subscribe", "", "548"),

@@ -19,7 +19,7 @@ from .values import AccountOrder
 
 __all__ = ["FuturesPart"]
 
-_USUAL_CURRENCIES = ("USDT", "USDC", "XBT")
+_USUAL_CURRENCIES = ("USDT", "USDC", "XBT", "ETH", "SOL", "XRP")  # those in which contracts are settled, in 2026
 _QUICK = 1000  # the most rows of a quick list
 
 
@@ -37,6 +37,10 @@ class FuturesPart(AccountPart):
     market = "futures"
     topics = ("/contractMarket/tradeOrders", "/contractAccount/wallet", "/contract/positionAll")
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: set[str] = set()  # the currencies that KuCoin was asked about
+
     def check(self) -> Plan[None]:
         yield from one(_POSITIONS)
 
@@ -49,6 +53,9 @@ class FuturesPart(AccountPart):
         if final:
             self.shown = frozenset(str(row["id"]) for row in open_rows)
             yield from self._balances()
+
+    def knows(self, currency: str) -> bool:
+        return currency in self._asked or any(each.currency == currency for each in self.state.balances.values())
 
     def look_for(self, lost: AccountOrder) -> list[Call]:
         return [_call(f"/api/v1/orders/{lost.order_id}", 5)]
@@ -72,9 +79,11 @@ class FuturesPart(AccountPart):
 
     def _balances(self) -> Plan[None]:
         seen = {balance.currency for balance in self.state.balances.values()}
-        currencies = sorted(seen.union(_USUAL_CURRENCIES))
+        settled = {each.settle_currency for each in self.state.open_positions() if each.settle_currency}
+        currencies = sorted(seen.union(_USUAL_CURRENCIES, settled))
         calls = [_call("/api/v1/account-overview", 5, ("currency", currency)) for currency in currencies]
         [rows, *overviews] = yield [_POSITIONS, *calls]
+        self._asked.update(currencies)
         balances = []
         for currency, data in zip(currencies, overviews, strict=True):
             if isinstance(data, KucoinSyncError):

@@ -101,7 +101,8 @@ class LocalAccount(NotPicklable):
             account: "trade", "main", "margin", "isolated BTC-USDT" or "futures".
 
         Raises:
-            AccountNotReady: the account can't be read now, or the key may not see this part of it.
+            AccountNotReady: the account can't be read now, the key may not see this part of it, or there is no telling
+                whether futures have a balance of this currency.
             ValueError: there is no such account, or the currency is not in upper case.
         """
         return self._read(lambda: self._balance(currency, account), timeout)
@@ -186,6 +187,11 @@ class LocalAccount(NotPicklable):
             raise ValueError(f"account is {account!r}; it is one of {', '.join(_ACCOUNTS)}, or isolated and a symbol")
         if currency != currency.upper():
             raise ValueError(f"there is no balance of {currency!r}: KuCoin's names are in upper case")
+        if account == "futures" and not self._keeper.followers["futures"].part.knows(currency):
+            raise AccountNotReady(
+                f"KuCoin was not asked for a futures balance of {currency}, as no contract is known to be settled in it"
+                + (": its futures call bitcoin XBT" if currency == "BTC" else "")
+            )
         nothing = Decimal(0)
         return AccountBalance(currency=currency, account=account, available=nothing, hold=nothing, total=nothing)
 

@@ -86,6 +86,10 @@ class AccountPart(ABC):
     def round(self, *, final: bool) -> Plan[None]:
         """Collect what REST shows now."""
 
+    def knows(self, currency: str) -> bool:
+        """Return whether it is known that there is no balance of a currency if none was told."""
+        return True
+
     @abstractmethod
     def look_for(self, lost: AccountOrder) -> list[Call]:
         """Return the calls one of which may find an order."""

@@ -72,10 +72,25 @@ def test_a_final_round_takes_positions_and_each_currency() -> None:
     )  # fmt: skip
     answers.play(part.round(final=True))
     asked = [dict(call.query)["currency"] for call in answers.calls if call.path == "/api/v1/account-overview"]
-    assert asked == ["USDC", "USDT", "XBT"]
+    assert asked == ["ETH", "SOL", "USDC", "USDT", "XBT", "XRP"]
     assert [(each.currency, each.total) for each in part.state.balances.values()] == [("USDT", 5)]
     assert [position.symbol for position in part.state.open_positions()] == ["XBTUSDTM"]
     assert part.shown == {"4"}
+
+
+def test_the_currency_of_a_position_is_asked_for_and_one_that_was_not_asked_for_is_not_known() -> None:
+    part = part_in_step()
+    assert not part.knows("USDT")
+    position = {"symbol": "DOTUSDM", "currentQty": 2, "settleCurrency": "DOT"}
+    for _ in range(2):
+        answers = FuturesAnswers(account_overview=overview, positions=[position])
+        answers.play(part.round(final=True))
+    asked = [dict(call.query)["currency"] for call in answers.calls if call.path == "/api/v1/account-overview"]
+    assert "DOT" in asked and "KCS" not in asked
+    assert part.knows("DOT") and part.knows("ETH") and not part.knows("KCS")
+    wallet = {"currency": "KCS", "walletBalance": "1", "availableBalance": "1", "timestamp": "1700000000000"}
+    part.state.push("/contractAccount/wallet", wallet)
+    assert part.knows("KCS")
 
 
 @pytest.mark.parametrize(
@@ -95,9 +110,7 @@ def test_what_the_key_may_not_see_is_named() -> None:
     refused = AuthenticationError("no right", code="400007")
     FuturesAnswers(account_overview=refused, positions=refused).play(part.round(final=True))
     assert sorted(part.unseen) == [
-        "futures balance of USDC",
-        "futures balance of USDT",
-        "futures balance of XBT",
+        *(f"futures balance of {currency}" for currency in ("ETH", "SOL", "USDC", "USDT", "XBT", "XRP")),
         "futures positions",
     ]
     with pytest.raises(AuthenticationError):

@@ -102,6 +102,11 @@ def test_a_balance_that_can_not_exist_is_not_zero(kept_with_orders: KeptAccount,
         account.balance("USDT", "spot")
     with pytest.raises(ValueError, match="no balance of 'usdt': KuCoin's names are in upper case"):
         account.balance("usdt")
+    assert account.balance("ETH", "futures").total == 0
+    with pytest.raises(AccountNotReady, match="not asked for a futures balance of KCS, as no contract is known to be "):
+        account.balance("KCS", "futures")
+    with pytest.raises(AccountNotReady, match="settled in it: its futures call bitcoin XBT"):
+        account.balance("BTC", "futures")
 
 
 def test_iterating_gets_the_changes_from_then_on(kept_with_orders: KeptAccount, account: LocalAccount) -> None:

@@ -86,7 +86,7 @@ class AccountPart(ABC):
     def round(self, *, final: bool) -> Plan[None]:
         """Collect what REST shows now."""
 
-    def knows(self, currency: str) -> bool:
+    def knows(self, currency: str) -> bool:  # noqa: ARG002
         """Return whether it is known that there is no balance of a currency if none was told."""
         return True
 

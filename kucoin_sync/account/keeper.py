@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from decimal import setcontext
 from functools import partial
 from itertools import islice, repeat
 from queue import Empty
@@ -37,7 +38,7 @@ from .part import AccountPart
 from .part_follower import PartFollower
 from .rest_calls import RestCalls
 from .spot import SpotPart
-from .values import AccountChange
+from .values import AMOUNTS, AccountChange
 
 __all__ = ["AccountKeeper"]
 
@@ -289,11 +290,11 @@ class AccountKeeper(Followed):
     # The thread
 
     def _work(self) -> None:
-        jobs = self._queue
+        setcontext(AMOUNTS.copy())
         while self.ended is None:
             due = min(each.next_deadline for each in self.followers.values())
             try:
-                job = jobs.get(timeout=due - time.monotonic())
+                job = self._queue.get(timeout=due - time.monotonic())
             except Empty:
                 job = self._act
             try:

@@ -17,7 +17,7 @@ from ..exceptions import AccountNotReady, StreamClosed
 from ..internal.fork import NotPicklable
 from ..internal.signals import holds_no_lock, run_or_defer
 from .keeper import AccountKeeper
-from .values import AccountBalance, AccountChange, AccountFill, AccountOrder, AccountPosition, AccountValue
+from .values import AMOUNTS, AccountBalance, AccountChange, AccountFill, AccountOrder, AccountPosition, AccountValue
 
 __all__ = ["AccountSnapshot", "LocalAccount"]
 
@@ -266,8 +266,8 @@ def _sum(one: AccountBalance, other: AccountBalance) -> AccountBalance:
     return msgspec.structs.replace(
         one,
         account_id=None,
-        available=one.available + other.available,
-        hold=one.hold + other.hold,
-        total=one.total + other.total,
+        available=AMOUNTS.add(one.available, other.available),
+        hold=AMOUNTS.add(one.hold, other.hold),
+        total=AMOUNTS.add(one.total, other.total),
         time_ns=max(one.time_ns, other.time_ns),
     )

@@ -11,7 +11,21 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["AccountBalance", "AccountChange", "AccountFill", "AccountOrder", "AccountPosition", "AccountValue"]
+from ..books.numbers import make_context
+
+__all__ = [
+    "AMOUNTS",
+    "AccountBalance",
+    "AccountChange",
+    "AccountFill",
+    "AccountOrder",
+    "AccountPosition",
+    "AccountValue",
+]
+
+
+#: In it no sum of amounts is rounded, whatever the program's own context is.
+AMOUNTS = make_context(100)
 
 
 class AccountValue(msgspec.Struct, frozen=True, kw_only=True):

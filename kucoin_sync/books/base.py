@@ -12,12 +12,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import reduce
 from typing import Any, Generic, TypeVar
 
 from ..payloads import Level, Side
-from .numbers import EXACT, as_text, parse
+from .numbers import EXACT, as_text, make_context, parse
 from .price_index import PriceIndex, PriceKey, V
 
 __all__ = ["Book", "BookSide", "Levels", "Number", "TopOfBook"]
@@ -26,7 +26,7 @@ Number = Decimal | str | int | float
 """The accepted types of a price or a size; a float stands for the number that it prints."""
 
 _HALF = Decimal("0.5")
-_ROUNDED = Context(prec=28)
+_ROUNDED = make_context(28)
 
 
 class Levels(list[Level]):

@@ -7,14 +7,21 @@ A number is text of ASCII digits with at most one point and an exponent of up to
 from __future__ import annotations
 
 import re
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, DivisionByZero, InvalidOperation
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation
 
 import msgspec
 
-__all__ = ["EXACT", "DecodeErrors", "as_text", "parse", "parse_float"]
+__all__ = ["EXACT", "DecodeErrors", "as_text", "make_context", "parse", "parse_float"]
+
+
+def make_context(digits: int) -> Context:
+    """Return a context for results of so many digits, in which nothing is as `decimal.DefaultContext` has it."""
+    traps = [DivisionByZero, InvalidOperation]
+    return Context(digits, ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX, capitals=1, clamp=0, flags=[], traps=traps)
+
 
 #: A context that rounds no sum, difference or product, whatever the caller's own context is.
-EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[DivisionByZero, InvalidOperation])
+EXACT = make_context(MAX_PREC)
 
 #: Return the float nearest to a number's text, several times as fast as `float`. It accepts JSON's spellings and values
 #: within the range of floats only. Text that it refuses with `DecodeErrors` may still be a number for `parse`.

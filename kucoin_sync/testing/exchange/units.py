@@ -7,7 +7,9 @@ than its unit is refused.
 
 from __future__ import annotations
 
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
+
+from ...books.numbers import make_context
 
 __all__ = ["Amount", "exact", "number", "padded", "parse", "text"]
 
@@ -15,7 +17,7 @@ Amount = Decimal | str | int | float
 """The types of prices and sizes in arguments; a float stands for the number that it prints."""
 
 # The caller's own decimal context may be narrower than the amounts here.
-_CONTEXT = Context(prec=60)
+_CONTEXT = make_context(60)
 
 _V1_DECIMALS = 20
 

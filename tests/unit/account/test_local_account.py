@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, DefaultContext, localcontext
 from typing import Any
 
 import pytest
@@ -92,6 +92,32 @@ def test_balances_of_two_accounts_of_one_kind_are_one(kept_with_orders: KeptAcco
     balance = account.balance("USDT")
     assert (balance.total, balance.hold, balance.account_id) == (1_000_002, 6007, None)
     assert account.balance("USDT", "main").total == 0
+
+
+def test_the_sums_are_exact_in_a_program_that_rounds_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DefaultContext, "prec", 3)  # each thread begins with it
+    kept = KeptAccount()
+    kept.keeper.open()
+    try:
+        account = LocalAccount(kept.keeper, 10, lambda each: each.let_go())
+        kept.connect()
+        account.wait_ready(LIMIT)
+        kept.exchange.take_pushes()
+        kept.exchange.place("BTC-USDT", "buy", "0.35802467", user="demo-user")
+        followed = [topic for follower in kept.keeper.followers.values() for topic in follower.part.topics]
+        for push in kept.exchange.take_pushes():
+            if push.topic in followed:
+                kept.push(push)
+        until(lambda: account.balance("BTC", timeout=LIMIT).total != 12, "the fills do not come")
+        with localcontext() as context:
+            context.prec = 3
+            assert account.balance("BTC", timeout=LIMIT).total == Decimal("12.35802467")
+            state = kept.keeper.followers["spot"].part.state
+            state.balances["other", "BTC"] = account.balance("BTC")
+            assert account.balance("BTC").total == Decimal("24.71604934")
+        assert not state.missing_fills() and account.unproved == ()
+    finally:
+        kept.close()
 
 
 def test_a_balance_that_can_not_exist_is_not_zero(kept_with_orders: KeptAccount, account: LocalAccount) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import doctest
-from decimal import Decimal, localcontext
+from decimal import ROUND_UP, Decimal, DefaultContext, Inexact, localcontext
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kucoin_sync.books import numbers
-from kucoin_sync.books.numbers import EXACT, DecodeErrors, as_text, parse, parse_float
+from kucoin_sync.books.numbers import EXACT, DecodeErrors, as_text, make_context, parse, parse_float
 
 NONSENSE = [
     "",
@@ -73,6 +73,13 @@ def test_parsing_and_sums_do_not_depend_on_the_callers_precision() -> None:
         context.prec = 3
         assert parse(digits) == Decimal(digits)
         assert str(EXACT.add(parse("1e40"), parse("1e-40"))) == "1" + "0" * 40 + "." + "0" * 39 + "1"
+
+
+def test_a_context_takes_nothing_from_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DefaultContext, "rounding", ROUND_UP)
+    monkeypatch.setattr(DefaultContext, "Emax", 1)
+    monkeypatch.setitem(DefaultContext.traps, Inexact, True)
+    assert make_context(3).divide(Decimal(1000), Decimal(3)) == 333
 
 
 @pytest.mark.parametrize(

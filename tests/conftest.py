@@ -7,12 +7,15 @@ own kind, it overrides `server_options`, and for the simulated exchange behind i
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import logging
 import os
 import random
 import select
+import signal
 import socket
+import sys
 import threading
 import time
 import traceback
@@ -103,6 +106,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item in kept]
+
+
+def state_of_the_process() -> dict[str, object]:
+    """Return what holds for a whole process, so that a test which leaves it changed would change later tests."""
+    return {
+        **{f"the environment's {name}": value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+        "the working directory": os.getcwd(),
+        "the import path": [*sys.path],
+        "the handler of SIGINT": signal.getsignal(signal.SIGINT),
+        "the garbage collector": (gc.isenabled(), gc.get_threshold()),
+        "the switch interval": sys.getswitchinterval(),
+        "the level of the log": logging.getLogger("kucoin_sync").level,
+    }
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was() -> Iterator[None]:
+    """Fail a test that leaves the environment or another part of the process changed."""
+    before = state_of_the_process()
+    yield
+    after = state_of_the_process()
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    assert not changed, f"left changed: {', '.join(changed)}"
 
 
 def threads_of_ours() -> set[threading.Thread]:

@@ -35,10 +35,10 @@ def measure_relayed(load: Load, limit: float) -> Result:
     with LocalRedis() as redis, process("tests.benchmarks.blaster", json.dumps(asdict(load)), "") as blaster:
         assert blaster.stdout is not None
         job = Job(load, **json.loads(blaster.stdout.readline()))
-        os.environ["KUCOIN_SYNC_REDIS_URL"] = redis.url  # of the two processes that are begun now
+        at = {"KUCOIN_SYNC_REDIS_URL": redis.url}
         with (
-            process("kucoin_sync", "relay", "--rest-url", job.rest_url),
-            process("tests.benchmarks.clients", "through a relay", job.to_json()) as client,
+            process("kucoin_sync", "relay", "--rest-url", job.rest_url, **at),
+            process("tests.benchmarks.clients", "through a relay", job.to_json(), **at) as client,
         ):
             try:
                 out, error = client.communicate(timeout=limit)

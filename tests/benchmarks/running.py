@@ -70,11 +70,15 @@ def import_seconds(statement: str) -> Result:
 
 
 @contextmanager
-def process(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a module in a process that is killed at the end, if it has not ended itself."""
+def process(module: str, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a module in a process that is killed at the end, if it has not ended itself.
+
+    `environment` holds what its environment has beside that of this process.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=_ROOT,
+        env={**os.environ, **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -18,7 +18,7 @@ from .connections.connection import Connection
 from .connections.gate import TopicRecovery
 from .connections.options import ConnectionOptions
 from .credentials import Credentials
-from .delivery.callbacks import Callbacks
+from .delivery.callbacks import Callbacks, check_callback
 from .events import Event
 from .exceptions import AuthenticationError, StreamClosed
 from .internal.signals import defer, is_reentrant, wait_for_deferred
@@ -165,8 +165,7 @@ class Stream(Client):
         """
         if maxsize < 1:
             raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
-        if on_change is not None and not callable(on_change):
-            raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
+        check_callback("on_change", on_change)
         if not 0 <= rest_lag < 3600:
             raise ValueError(f"rest_lag is {rest_lag!r}; it is a number of seconds from 0 on")
         if not is_reentrant():

@@ -17,7 +17,7 @@ from typing import Any
 from ..connections.manager import SubscriptionManager
 from ..connections.source import TopicInterrupted
 from ..connections.subscriber import SubscribeOptions, Subscriber
-from ..delivery.callbacks import Callbacks
+from ..delivery.callbacks import Callbacks, check_callback
 from ..delivery.subscription import Subscription
 from ..events import Event
 from ..exceptions import KucoinSyncError, StreamClosed
@@ -140,8 +140,7 @@ class BookManager:
         """Open a book and return `hold(book)`; see `Stream.book`."""
         if maxsize < 1:
             raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
-        if on_change is not None and not callable(on_change):
-            raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
+        check_callback("on_change", on_change)
         source = BookSource.of(symbol, level, generation=generation, with_key=self._with_key(), feed=feed)
         book: Follower[Any, Any] = Follower(source, self)
         book.first_use = self._subscription_manager.first_use

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..credentials import Credentials
-from ..delivery.callbacks import Callbacks
+from ..delivery.callbacks import Callbacks, check_callback
 from ..delivery.inline_queue import InlineQueue
 from ..delivery.overflow import OVERFLOW, Overflow, queue_for
 from ..delivery.queue import MessageQueue
@@ -53,8 +53,7 @@ class SubscribeOptions(NamedTuple):
             raise ValueError(f"overflow is {self.overflow!r}; it is one of {', '.join(OVERFLOW)}")
         if self.maxsize < 1:
             raise ValueError(f"maxsize is {self.maxsize!r}; a subscription holds at least 1 message")
-        if self.callback is not None and not callable(self.callback):
-            raise TypeError(f"callback must be callable, not {type(self.callback).__name__}")
+        check_callback("callback", self.callback)
         if self.inline and self.callback is None:
             raise ValueError("inline=True needs a callback")
         if self.stale_after is not None and not self.stale_after > 0:

@@ -168,6 +168,8 @@ class Subscribing(NotPicklable):
     def on(self, topic: str, *more_topics: str, **options: Unpack[DeliveryOptions]) -> Callable[[C], C]: ...
     def on(self, topic: str, *more_topics: str, **options: Any) -> Callable[[C], C]:
         """Decorate a function to become the callback of topics; `options` are those of `subscribe`."""
+        for each in (topic, *more_topics):
+            grammar.split(each)  # raises InvalidTopic here, also for a function that is decorated without topics
 
         @holds_no_lock
         def register(callback: C) -> C:

@@ -6,6 +6,7 @@ starve the others. All events are one job, which goes before the others. See `ex
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 from collections import deque
@@ -18,11 +19,29 @@ from ..internal.signals import holds_no_lock
 from .executor import Executor, Job, Worker
 from .subscription import Subscription
 
-__all__ = ["Callbacks"]
+__all__ = ["Callbacks", "check_callback"]
 
 _ROUND = 16
 _SLOW_AFTER = 0.05
 _WARN_AFTER = 1.0
+
+_ASYNC = "nobody would await it; give a plain function, which may hand what it gets to your event loop"
+_USELESS = (
+    (inspect.iscoroutinefunction, "an async function", _ASYNC),
+    (inspect.isasyncgenfunction, "an async generator", _ASYNC),
+    (inspect.isgeneratorfunction, "a generator", "calling it does nothing; give a plain function"),
+)
+
+
+def check_callback(name: str, callback: object) -> None:
+    """Raise TypeError if a callback is neither None nor a function that does something when it is called."""
+    if callback is None:
+        return
+    if not callable(callback):
+        raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
+    for is_useless, kind, reason in _USELESS:
+        if is_useless(callback) or is_useless(type(callback).__call__):
+            raise TypeError(f"{name} is {kind}: {reason}")
 
 
 class _CallbackJob(Job):
@@ -119,6 +138,7 @@ class Callbacks:
         *,
         label: str = "",
     ) -> None:
+        check_callback("on_event", on_event)
         self.label = label
         self._on_event = on_event
         self._limits = (slow_after, warn_after)

@@ -50,3 +50,15 @@ def test_one_that_is_closed_meanwhile_leaves_no_subscription(
     with pytest.raises(StreamClosed):
         owner.subscribe(ONE.topic, timeout=0)
     assert subscription_manager.subscriptions == []
+
+
+def test_a_decorator_without_topics_is_refused_where_it_is_written(owner: Owner) -> None:
+    on: Any = owner.on
+    with pytest.raises(InvalidTopic, match="not function"):
+
+        @on
+        def _(message: object) -> None:
+            pass
+
+    with pytest.raises(InvalidTopic, match="'no topic' is not a topic"):
+        owner.on(ONE.topic, "no topic")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from kucoin_sync import CallbackFailed, CallbackSlow, Event, Message, Progress, Stale, StreamClosed, Subscription
-from kucoin_sync.delivery.callbacks import Callbacks
+from kucoin_sync.delivery.callbacks import Callbacks, check_callback
 from kucoin_sync.delivery.executor import Executor
 from kucoin_sync.protocol.envelopes import FrameBatch
 from kucoin_sync.protocol.message import Arrival
@@ -737,3 +738,42 @@ class TestForked:
         subscription.put_many([message(3), message(4)])
         reached(again, "it is not served again")
         assert heard == [0, 3, 4]
+
+
+async def _async_callback(_: Any) -> None:
+    pass
+
+
+async def _async_generator(_: Any) -> Any:
+    yield
+
+
+def _generator(_: Any) -> Iterator[None]:
+    yield
+
+
+class _Async:
+    async def __call__(self, _: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("callback", "text"),
+    [
+        (5, "must be callable, not int"),
+        (_async_callback, "is an async function: nobody would await it"),
+        (functools.partial(_async_callback), "is an async function: "),
+        (_Async(), "is an async function: "),
+        (_Async().__call__, "is an async function: "),
+        (_async_generator, "is an async generator: "),
+        (_generator, "is a generator: calling it does nothing"),
+    ],
+)
+def test_a_callback_of_which_a_call_does_nothing_is_refused(callback: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=f"^on_event {text}"):
+        Callbacks(callback)
+
+
+@pytest.mark.parametrize("callback", [None, print, Seen(), Seen().__call__, Seen, functools.partial(print, 1)])
+def test_any_other_callback_is_accepted(callback: Any) -> None:
+    check_callback("callback", callback)

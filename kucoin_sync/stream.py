@@ -67,7 +67,8 @@ class Stream(Client):
 
     Raises:
         ConnectionFailed: a URL is malformed.
-        ValueError: redundancy is neither 1 nor 2.
+        ValueError: redundancy is neither 1 nor 2, or rotate_after is not positive.
+        TypeError: an option is of a type that it can't have.
     """
 
     def __init__(
@@ -92,7 +93,18 @@ class Stream(Client):
             raise ValueError(f"redundancy is {redundancy!r}; it is 1 or 2, the number of connections for each topic")
         if credentials is not None and not isinstance(credentials, Credentials):
             raise AuthenticationError("credentials must be Credentials(key, secret, passphrase), or None")
-        endpoints = Endpoints.chosen(rest_url, futures_rest_url, tuple(allowed_hosts))
+        if isinstance(rotate_after, bool) or not isinstance(rotate_after, (int, float)) or not rotate_after > 0:
+            raise ValueError(
+                f"rotate_after is {rotate_after!r}; it is a positive number of seconds, math.inf for never"
+            )
+        if proxy is not None and not isinstance(proxy, str):
+            raise TypeError(f"proxy is one URL as text, or None, not {type(proxy).__name__}")
+        if ssl_context is not None and not hasattr(ssl_context, "wrap_socket"):
+            raise TypeError(f"ssl_context is an ssl.SSLContext, or None, not {ssl_context!r}")
+        if limits is not None and not isinstance(limits, Limits):
+            raise TypeError(f"limits is Limits(...), or None, not {limits!r}")
+        hosts = (allowed_hosts,) if isinstance(allowed_hosts, str) else tuple(allowed_hosts)
+        endpoints = Endpoints.chosen(rest_url, futures_rest_url, hosts)
         uta = Uta(chosen_hosts(uta_spot_url, uta_futures_url, uta_private_url))
         stream = weakref.ref(self)  # weak: connections must not keep the stream alive
 

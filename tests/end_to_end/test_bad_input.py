@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -65,6 +66,22 @@ def test_credentials_that_are_none() -> None:
     with pytest.raises(AuthenticationError, match=r"must be Credentials\(key, secret, passphrase\)") as caught:
         Stream(("my key", "my secret", "my passphrase"))  # type: ignore[arg-type]
     assert "my" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "hint"),
+    [
+        *(({"rotate_after": value}, ValueError, "rotate_after is ") for value in (None, "3600", True, 0, -5, math.nan)),
+        ({"redundancy": 3}, ValueError, "redundancy is 3"),
+        ({"proxy": {"https": "http://proxy:3128"}}, TypeError, "proxy is one URL as text, or None, not dict"),
+        ({"ssl_context": False}, TypeError, "ssl_context is an ssl.SSLContext, or None, not False"),
+        ({"limits": 5}, TypeError, r"limits is Limits\(...\), or None, not 5"),
+        ({"on_event": "print"}, TypeError, "on_event must be callable, not str"),
+    ],
+)
+def test_an_option_of_a_stream_that_can_not_be(options: dict[str, object], error: type[Exception], hint: str) -> None:
+    with pytest.raises(error, match=hint):
+        Stream(**options)  # type: ignore[arg-type]
 
 
 def test_a_rejected_topic_names_itself_and_leaves_the_others_alone(

@@ -109,7 +109,8 @@ def test_an_endpoint_outside_the_domain_is_accepted_where_the_user_names_its_hos
     server.announce("127.0.0.1", server.address[1])
     with pytest.raises(ConnectionFailed, match=r"outside the domain of 0\.0\.0\.0.*allowed_hosts"):
         make_stream(server).subscribe(ETH)
-    assert make_stream(server, allowed_hosts=["127.0.0.1"]).subscribe(ETH)
+    for hosts in (["127.0.0.1"], "127.0.0.1"):
+        assert make_stream(server, allowed_hosts=hosts).subscribe(ETH)
 
 
 NOT_AFTER = datetime(2020, 1, 1, tzinfo=timezone.utc)

@@ -79,24 +79,39 @@ def fixtures_of_the_folder(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue(name)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Keep the garbage collector away from what collection makes.
+
+    That is over a million objects, which live as long as the process. Each full collection would walk over them all,
+    while tests are collected and when they run.
+    """
+    gc.disable()
+    try:
+        _import_test_files(session.config)
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _import_test_files(config: pytest.Config) -> None:
     """Import the test files, each worker from another file on.
 
     pytest rewrites the assertions of a test file at its first import, and keeps the result on disk for all processes.
     This takes longer than all else that an import does. Workers that import in one order rewrite each file all at the
     same moment. With an order of its own, each worker rewrites a part, and finds the others' parts on disk.
     """
-    worker = getattr(session.config, "workerinput", None)
+    worker = getattr(config, "workerinput", None)
     if worker is None:
         return
-    arguments = [Path(argument.partition("::")[0]).resolve() for argument in session.config.args]
+    arguments = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
     files = sorted({file for path in arguments for file in [path, *path.rglob("test_*.py")] if file.suffix == ".py"})
     start = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
     for file in [*files[start:], *files[:start]]:
         # What fails here fails again where pytest collects the file, and is told there.
         with contextlib.suppress(Exception, pytest.skip.Exception):
-            importlib.import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
+            importlib.import_module(".".join(file.relative_to(config.rootpath).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -140,7 +140,9 @@ def _hooks() -> list[list[Any]]:
         """Do nothing: the lists are found by it."""
 
     os.register_at_fork(before=known, after_in_parent=known, after_in_child=known)
+    gc.unfreeze()  # the collector tells only of objects that it looks at
     hooks = [each for each in gc.get_referrers(known) if isinstance(each, list)]
+    gc.freeze()
     assert len(hooks) == 3
     return hooks
 

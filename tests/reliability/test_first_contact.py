@@ -537,6 +537,30 @@ def test_a_socks_proxy_that_opens_no_connection_is_named(make_stream: MakeStream
         stream.close()
 
 
+def test_the_socket_of_a_socks_proxy_is_closed_where_memory_is_short(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("socks")
+    made: list[socket.socket] = []
+
+    def short_of_memory(sock: socket.socket, *_: object) -> NoReturn:
+        made.append(sock)
+        raise MemoryError
+
+    with SocksProxy() as proxy:
+        stream = make_stream(proxy=f"socks5://{HOST}:{proxy.port}")
+        with monkeypatch.context() as patch:
+            patch.setattr("kucoin_sync.net.dial.CancellableSocket", short_of_memory)
+            with pytest.raises(ConnectionFailed):
+                stream.subscribe(ETH, timeout=SHORT)
+        assert made
+        assert not [sock for sock in made if sock.fileno() >= 0]
+        subscription = stream.subscribe(ETH)
+        publish(server, [1])
+        assert numbers(subscription, 1) == [1]
+        stream.close()
+
+
 @pytest.mark.parametrize("where", ["silent", "swallowing"])
 def test_a_socks_proxy_that_says_nothing_is_named_and_close_does_not_wait_for_it(
     route: Route, make_stream: MakeStream, where: str

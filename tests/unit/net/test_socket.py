@@ -210,6 +210,12 @@ class TestReadHead:
         with pytest.raises(ConnectionFailed, match="the peer closed the connection instead of answering"):
             socket_pair[0].read_head()
 
+    def test_the_step_is_named_where_the_peer_closes_instead(self, socket_pair: SocketPair, waker: Waker) -> None:
+        waker.begin("the handshake was not answered", "ask for one")
+        socket_pair[1].close()
+        with pytest.raises(ConnectionFailed, match=r"instead of answering; .* \(the handshake was not answered\)"):
+            socket_pair[0].read_head()
+
     def test_a_head_that_drips_ends_at_the_deadline(self, socket_pair: SocketPair) -> None:
         ours, theirs = socket_pair
         over = threading.Event()

@@ -9,7 +9,9 @@ Rules:
    The row of the candle that was open at the cut must be among them: that is the overlap.
 3. An answer in which that row has less volume than was pushed shows an earlier state: another is fetched. An answer
    with later rows but without that row closes nothing: the gap is told.
-4. Pushes that are held for too long, or are too many, are delivered after a gap that is told. At another cut those
+4. KuCoin completes a candle a little after its end. If the last push was that early in its candle, the candle before it
+   is taken from REST, too: it counts as the one that was open, and pushes wait until it is final.
+5. Pushes that are held for too long, or are too many, are delivered after a gap that is told. At another cut those
    that are held are dropped: later ones, and rows, show all that they showed.
 
 A range of REST without a row had no trade. Instants are monotonic seconds, and arguments. The server's time is only
@@ -61,6 +63,9 @@ class CandleJoin(PacedJoin):
 
     def __init__(self, last: CandleMark, now: float, span: int, most_rows: int) -> None:
         super().__init__(now)
+        self._open = last  # the candle that was open at the cut, as it was pushed
+        if 0 < last.time_ns < (last.sequence + _GRACE) * 1e9:
+            last = CandleMark(last.sequence - span, last.time_ns, Decimal(0))
         self._last = last
         self._span = span
         self._most_rows = most_rows
@@ -127,8 +132,10 @@ class CandleJoin(PacedJoin):
 
     def _join(self, answer: list[CandleRow], asked_at: float) -> Iterator[Step]:
         """Deliver what an answer tells; `answer` is in the order of starts and not empty."""
+        if self._last.sequence < self._open.sequence and self._open.sequence + _GRACE > self._offset + asked_at:
+            return  # the candle before the open one may not be complete yet
         if not self._is_matched:
-            yield from self._match(answer[0].mark)
+            yield from self._match(answer)
             if not self._is_matched:
                 return
         final = [
@@ -147,10 +154,13 @@ class CandleJoin(PacedJoin):
             yield from self._deliver(self._take_held())
             self.done = True
 
-    def _match(self, first: CandleMark) -> Iterator[Step]:
-        """Look whether an answer that begins with `first` has the candle that was open at the cut."""
-        if first.sequence == self._last.sequence or not self._last.volume:
-            self._is_matched = first.sequence > self._last.sequence or first.volume >= self._last.volume
+    def _match(self, answer: list[CandleRow]) -> Iterator[Step]:
+        """Look whether an answer has the candle that was open at the cut."""
+        first = next((row.mark for row in answer if row.mark.sequence >= self._open.sequence), None)
+        if first is None:
+            return
+        if first.sequence == self._open.sequence or not self._open.volume:
+            self._is_matched = first.sequence > self._open.sequence or first.volume >= self._open.volume
             return
         reason = "REST does not have the candle that was open at the cut"
         if self._held:
@@ -162,7 +172,9 @@ class CandleJoin(PacedJoin):
     def _deliver(self, items: list[tuple[CandleMark, Any]]) -> Iterator[Step]:
         """Deliver rows and pushes that are later than the last message, or show more of the same candle."""
         for mark, item in sorted(items, key=lambda each: (each[0].sequence, each[0].volume)):
-            last = self._last
+            last, known = self._last, self._open
+            if mark.sequence == known.sequence and mark.volume <= known.volume:
+                continue  # it was delivered before the cut
             if (mark.sequence, mark.volume) > (last.sequence, last.volume):
                 self._last = mark
                 yield Recovered(item) if isinstance(item, CandleRow) else Live(item)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import repeat
+from operator import is_
 from typing import NamedTuple
 
 from ..delivery.observer import Observer, tell_observers
@@ -216,7 +218,10 @@ class Dispatcher:
             return self.sole_sink(pushes.prefix)
         first, *others = set(pushes.prefixes or ())
         sink = self.sole_sink(first)
-        return sink if sink is None or all(self.sole_sink(prefix) is sink for prefix in others) else None
+        if sink is None:
+            return None
+        # `route` looks up what is not in the cache.
+        return sink if all(map(is_, map(self._sole_sinks.get, others), repeat(sink))) else None
 
     def route(self, pushes: Pushes, recovering: bool | None = None) -> None:
         """Put each push into its subscriptions; the pushes of one subscription are put together.

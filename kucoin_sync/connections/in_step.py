@@ -139,9 +139,10 @@ class InStep:
                 break
             place += 1
         count = len(accepted)
+        if count == len(pushes):
+            return count, ()
         self.copies += place - count
-        if count < len(pushes):
-            fresh += map(pushes.__getitem__, accepted)
+        fresh += map(pushes.__getitem__, accepted)
         return count, pushes[place:] if place else pushes
 
     def drop_copies(self, member: _Member, frames: list[bytes]) -> list[bytes]:

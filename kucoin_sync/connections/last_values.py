@@ -180,4 +180,5 @@ class _Last:
 
 
 def _until(deadline: float) -> float | None:
-    return None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+    left = deadline - time.monotonic()
+    return None if left > threading.TIMEOUT_MAX else max(0.0, left)

@@ -159,7 +159,7 @@ class Thread(threading.Thread):
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread has ended; do not wait for a thread of the parent process."""
         if self._is_here():
-            super().join(timeout)
+            super().join(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
     def _is_here(self) -> bool:
         return self._process in (0, os.getpid()) or self.ident == threading.get_ident()

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +130,15 @@ def test_an_error_that_ends_a_thread_is_logged(caplog: pytest.LogCaptureFixture,
     assert "the thread kucoin-example was ended" in record.getMessage()
     assert record.exc_info is not None
     assert record.exc_info[0] is error
+
+
+def test_a_thread_is_waited_for_no_longer_than_the_system_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float | None] = []
+    monkeypatch.setattr(threading.Thread, "join", lambda _, timeout=None: waits.append(timeout))
+    thread = Thread(target=print, daemon=True)
+    for timeout in (None, 1.5, float("inf")):
+        thread.join(timeout)
+    assert waits == [None, 1.5, threading.TIMEOUT_MAX]
 
 
 def test_ctrl_c_during_logging_reaches_the_program() -> None:

@@ -175,7 +175,7 @@ class Stream(Client):
             AuthenticationError: there is no API key.
             StreamClosed, ConnectionFailed.
         """
-        if maxsize < 1:
+        if not isinstance(maxsize, (int, float)) or maxsize < 1:
             raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
         check_callback("on_change", on_change)
         if not 0 <= rest_lag < 3600:

@@ -138,7 +138,7 @@ class BookManager:
         feed: str = "classic",
     ) -> Any:
         """Open a book and return `hold(book)`; see `Stream.book`."""
-        if maxsize < 1:
+        if not isinstance(maxsize, (int, float)) or maxsize < 1:
             raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
         check_callback("on_change", on_change)
         source = BookSource.of(symbol, level, generation=generation, with_key=self._with_key(), feed=feed)

@@ -51,7 +51,7 @@ class SubscribeOptions(NamedTuple):
         """Raise ValueError or TypeError for an invalid option."""
         if self.overflow not in OVERFLOW:
             raise ValueError(f"overflow is {self.overflow!r}; it is one of {', '.join(OVERFLOW)}")
-        if self.maxsize < 1:
+        if not isinstance(self.maxsize, (int, float)) or self.maxsize < 1:
             raise ValueError(f"maxsize is {self.maxsize!r}; a subscription holds at least 1 message")
         check_callback("callback", self.callback)
         if self.inline and self.callback is None:

@@ -257,7 +257,7 @@ def test_it_ends_with_the_stream(server: KucoinServer) -> None:
 
 def test_unusual_arguments_are_refused(stream: Stream) -> None:
     options: Any
-    for options in ({"maxsize": 0}, {"rest_lag": -1}):
+    for options in ({"maxsize": 0}, {"maxsize": None}, {"rest_lag": -1}):
         with pytest.raises(ValueError):
             stream.account(**options)
     with pytest.raises(TypeError):

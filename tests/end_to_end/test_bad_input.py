@@ -47,7 +47,7 @@ def test_an_invalid_topic(stream: Stream, topic: str, hint: str) -> None:
     ("options", "hint"),
     [
         ({"overflow": "drop"}, "raise, drop_oldest, drop_newest, latest"),
-        ({"maxsize": 0}, "at least 1"),
+        *(({"maxsize": value}, f"maxsize is {value}; a subscription holds at least 1") for value in (0, None)),
         ({"inline": True}, "needs a callback"),
         ({"stale_after": 0}, "positive number of seconds"),
     ],

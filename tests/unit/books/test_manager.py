@@ -117,6 +117,7 @@ def test_updates_of_a_subscription_reach_its_book(book_manager: BookManager, boo
 def test_invalid_arguments_are_refused(book_manager: BookManager) -> None:
     for options, error, hint in (
         ({"maxsize": 0}, ValueError, "maxsize is 0; at least 1 change may wait"),
+        ({"maxsize": None}, ValueError, "maxsize is None; at least 1 change may wait"),
         ({"on_change": 5}, TypeError, "on_change must be callable, not int"),
     ):
         with pytest.raises(error, match=hint):

@@ -139,8 +139,9 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     data_key: ClassVar[str] = "data"  # of the data in KuCoin's JSON
 
     def __init_subclass__(cls) -> None:
-        # `json.dumps(message)` fails with "Object of type <name> is not JSON serializable": the name says what to use.
-        cls.__name__ = "Message, unlike message.to_dict(),"
+        # Shown by `json.dumps(message)`, "Object of type <name> is not JSON serializable", and by `message.price`,
+        # "'<name>' object has no attribute 'price'": the name says what to use. Python shows 50 characters of it.
+        cls.__name__ = "Message (see its .payload; .to_dict() is for JSON)"
 
     topic: _Topic = None  # type: ignore[assignment]
     lost: _LocalInt = msgspec.field(name="~lost", default=0)

@@ -583,5 +583,11 @@ def test_json_takes_the_dict_of_a_message_and_says_so(frame: bytes) -> None:
     message.raw = frame
     assert json.loads(json.dumps(message.to_dict())) == json.loads(frame)
     for each in (message, pickle.loads(pickle.dumps(message))):
-        with pytest.raises(TypeError, match=r"^Object of type Message, unlike message.to_dict\(\), is not JSON serial"):
+        with pytest.raises(TypeError, match=r"^Object of type Message \(.*\.to_dict\(\) is for JSON\) is not JSON "):
             json.dumps(each)
+
+
+@pytest.mark.parametrize("frame", [TICKER, FUTURES])
+def test_a_missing_attribute_of_a_message_says_where_its_values_are(frame: bytes) -> None:
+    with pytest.raises(AttributeError, match=r"^'Message \(see its \.payload; .*\)' object has no attribute 'price'"):
+        decode_message(frame).price  # type: ignore[attr-defined]  # noqa: B018

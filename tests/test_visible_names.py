@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import kucoin_sync
 from kucoin_sync import Message, Stream, topics
@@ -44,6 +47,11 @@ def visible(thing: object) -> set[str]:
 
 def test_the_package_shows_its_public_names() -> None:
     assert dir(kucoin_sync) == sorted(kucoin_sync.__all__)
+
+
+@pytest.mark.parametrize("module", [topics, topics.futures, topics.uta])
+def test_the_topics_show_their_helpers(module: ModuleType) -> None:
+    assert visible(module) == {*module.__all__}
 
 
 def test_streams_tunnels_and_subscriptions_show_what_users_call(kucoin_stream: Stream) -> None:

@@ -49,6 +49,11 @@ __all__ = [
     "uta",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 _ROWS = {row.helper: row for row in TABLE}
 
 

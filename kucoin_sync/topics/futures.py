@@ -35,6 +35,11 @@ __all__ = [
     "wallet",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 _ROWS = {(row.helper, row.argument is Argument.NONE): row for row in TABLE}
 
 

@@ -35,6 +35,11 @@ __all__ = [
     "trades",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 _ROWS = {row.prefix.removeprefix("/uta/"): row for row in TABLE if row.dialect == "uta"}
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TypeAlias
 
-from ..protocol.envelopes import Push, Pushes, RawPush, channel_of
+from ..protocol.envelopes import Push, Pushes, RawPush, channel_of, tunnel_of
 from ..protocol.sameness import comparison_of
 from ..protocol.session_events import TopicKey
 from .in_step import ACCEPTED, COPY, HELD, InStep, Side
@@ -283,8 +283,7 @@ class Merge:
 
     def _find(self, member: MergeMember, push: Push, fresh: list[Push]) -> tuple[MergedTopic, Side]:
         """Return the topic and subject of a push, and the side of a connection."""
-        name, subject = channel_of(push)
-        tunnel = None if isinstance(push, RawPush) else push.tunnel_id
+        (name, subject), tunnel = channel_of(push), tunnel_of(push)
         topic = self._topics.get((name, subject, tunnel))
         if topic is None:
             if len(self._topics) >= _MAX_TOPICS:
@@ -308,7 +307,7 @@ class Merge:
         if self._late >= _MAX_LATE:
             self._topics.clear()
         for push in pushes:
-            channel = *channel_of(push), None if isinstance(push, RawPush) else push.tunnel_id
+            channel = *channel_of(push), tunnel_of(push)
             topic = self._topics.get(channel)
             if topic is None:
                 fresh.append(push)

@@ -30,6 +30,7 @@ __all__ = [
     "is_readable",
     "opened",
     "topics_of",
+    "tunnel_of",
     "with_arrival",
 ]
 
@@ -215,6 +216,11 @@ class Decoder:
 def channel_of(push: Push) -> tuple[str | None, str | None]:
     """Return the topic and the subject of a push."""
     return push.prefix.channel if isinstance(push, RawPush) else (push.topic, push.subject)
+
+
+def tunnel_of(push: Push) -> str | None:
+    """Return the tunnel of a push, None outside all tunnels; no raw push comes through one."""
+    return None if isinstance(push, RawPush) else push.tunnel_id
 
 
 def arrival_of(push: Push) -> Arrival:

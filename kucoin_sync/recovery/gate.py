@@ -22,11 +22,11 @@ from ..protocol.envelopes import (
     FrameBatch,
     Push,
     Pushes,
-    RawPush,
     arrival_of,
     channel_of,
     opened,
     topics_of,
+    tunnel_of,
     with_arrival,
 )
 from ..protocol.message import Arrival, Message
@@ -223,7 +223,7 @@ class RecoveryGate(Gate):
         touched: dict[str, list[Push]] = {}
         for push in pushes:
             topic = channel_of(push)[0]
-            if topic in self._unusual and not _is_of_tunnel(push):
+            if topic in self._unusual and tunnel_of(push) is None:  # subscriptions of tunnels do not recover
                 touched.setdefault(topic, []).append(push)
             else:
                 passing.append(push)
@@ -242,7 +242,7 @@ class RecoveryGate(Gate):
                 pushes = (pushes[-1],)
         for push in pushes:
             state = topics.get(channel_of(push)[0] or "")
-            if state is not None and not _is_of_tunnel(push):
+            if state is not None and tunnel_of(push) is None:
                 state.last = push
 
     def _take(self, topic: str, pushes: list[Push]) -> None:
@@ -337,8 +337,3 @@ class RecoveryGate(Gate):
         push = self._reader.push(row.frame, arrival)
         self.recovered += push is not None
         return push
-
-
-def _is_of_tunnel(push: Push) -> bool:
-    """Return whether a push came through a tunnel; subscriptions of tunnels do not recover."""
-    return not isinstance(push, RawPush) and push.tunnel_id is not None

@@ -14,7 +14,7 @@ from kucoin_sync.delivery.overflow import OVERFLOW
 from kucoin_sync.delivery.subscription import Subscription
 from kucoin_sync.payloads import Ticker
 from kucoin_sync.protocol.classic import _Plain, _Split, _Typed, decode_message
-from kucoin_sync.protocol.envelopes import Decoder, FrameBatch, Push, RawPush, channel_of, opened
+from kucoin_sync.protocol.envelopes import Decoder, FrameBatch, Push, RawPush, channel_of, opened, tunnel_of
 from kucoin_sync.protocol.message import Arrival, Origin
 
 from ...support.message_queues import make_message_queue, pop
@@ -301,6 +301,7 @@ def test_opened_leaves_out_what_can_not_be_read() -> None:
         "7",
     ]
     assert channel_of(whole) == channel_of(raw_push(ticker(1))) == ("/market/ticker:BTC-USDT", "trade.ticker")
+    assert tunnel_of(whole) is tunnel_of(raw_push(ticker(1))) is None
 
 
 # In the queues

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from ..exceptions import KucoinSyncError
 from .calls import Call, Plan, one, together
-from .lists import by_page, recorded, updated
+from .lists import by_page
 from .part import AccountPart
-from .rows import Row, futures_balance, items, positions
+from .rows import Row, futures_balance, items, positions, recorded, updated
 from .values import AccountOrder
 
 __all__ = ["FuturesPart"]
@@ -61,13 +61,8 @@ class FuturesPart(AccountPart):
         return [_call(f"/api/v1/orders/{lost.order_id}", 5)]
 
     def fills_of(self, order: AccountOrder) -> Plan[list[Row]]:
-        try:
-            rows = yield from by_page(_FILLS._replace(query=(("orderId", order.order_id),)), size=_QUICK)
-        except KucoinSyncError as error:
-            self.hide("futures fills", error)
-            return []
-        self.unseen.pop("futures fills", None)
-        return rows
+        call = _FILLS._replace(query=(("orderId", order.order_id),))
+        return (yield from self.seen("futures fills", by_page(call, size=_QUICK)))
 
     def _ended(self, quick: str, weight: int, slow: Call, moment: Callable[[Row], int]) -> Plan[list[Row]]:
         """Return the rows of a quick list; of the slow one if the quick one does not reach back to the cut."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..exceptions import RestError
 from .calls import Call, Plan, one
-from .rows import Row, instant, items
+from .rows import Row, items
 
 __all__ = ["by_last_id", "by_page"]
 
@@ -61,13 +61,3 @@ def by_last_id(call: Call, since_ns: int, moment: Callable[[Row], int], *, limit
 
 def _endless(call: Call) -> RestError:
     return RestError("200000", f"more than {_MOST_PAGES} pages, which are not read", where=str(call))
-
-
-def updated(row: Row) -> int:
-    """Return when an order changed last."""
-    return instant(row.get("lastUpdatedAt") or row.get("updatedAt") or row.get("createdAt"))
-
-
-def recorded(row: Row) -> int:
-    """Return when a fill or an entry of the ledger was recorded."""
-    return instant(row.get("createdAt"))

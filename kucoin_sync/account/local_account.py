@@ -224,7 +224,7 @@ class LocalAccount(NotPicklable):
         return Changes(self._keeper.listen(self._maxsize), self)
 
     def close(self) -> None:
-        """Stop to hold the account. The last holder's `close` ends it. Closing it again does nothing."""
+        """Stop holding the account. The last holder's `close` ends it. Closing it again does nothing."""
         run_or_defer(partial(self._release, self))
 
     def let_go(self) -> bool:

@@ -8,6 +8,7 @@ nowhere listed as active.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from ..exceptions import AuthenticationError, KucoinSyncError
 from .calls import Call, Plan
@@ -20,6 +21,7 @@ __all__ = ["SLACK_NS", "AccountPart"]
 
 SLACK_NS = 5_000_000_000
 """By how much the times of records may lag behind those of pushes, in nanoseconds."""
+_NOT_PERMITTED = "400007"  # the key lacks a permission
 
 
 class AccountPart(ABC):
@@ -68,11 +70,21 @@ class AccountPart(ABC):
         for row in sorted(map(order_of, orders), key=lambda row: row.time_ns):
             self.state.add_order(row, recovered=True)
 
-    def hide(self, name: str, error: KucoinSyncError) -> None:
+    def hide(self, name: str, error: Exception) -> None:
         """Note that something can't be seen with this key; raise the error if it is about the key itself."""
-        if isinstance(error, AuthenticationError) and error.code != "400007":
+        if isinstance(error, AuthenticationError) and error.code != _NOT_PERMITTED:
             raise error
         self.unseen[name] = f"{name}: {error}"
+
+    def seen(self, name: str, plan: Plan[list[Any]]) -> Plan[list[Any]]:
+        """Return what a plan finds; nothing if it is refused, which is noted under the name."""
+        try:
+            found = yield from plan
+        except KucoinSyncError as error:
+            self.hide(name, error)
+            return []
+        self.unseen.pop(name, None)
+        return found
 
     @abstractmethod
     def check(self) -> Plan[None]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
-from ..exceptions import AuthenticationError, KucoinSyncError
+from ..exceptions import KucoinSyncError
 from ..internal import backoff
 from ..internal.guard import log
 from ..protocol.message import UNREADABLE, Message
@@ -250,10 +250,10 @@ class PartFollower:
     def give_up(self, error: Exception) -> None:
         """Leave the part out, because it can't be seen; raise the error if it is about the key itself."""
         self._end_run()
-        if isinstance(error, AuthenticationError) and error.code != "400007":
-            raise error
+        market = self.part.market
+        self.part.hide(market, error)
+        self.part.unseen = {market: self.part.unseen[market]}  # one reason for all that it has
         self.unseen = error
-        self.part.unseen = {self.part.market: f"{self.part.market}: {error}"}
 
     # Pushes
 

@@ -112,7 +112,7 @@ class RestCalls:
             self._lock,
             lambda waker: _Tools(waker, make),
             lambda tools, now: self._next_job(now),
-            lambda job, tools: self._run_job(job, tools),
+            self._run_job,
             name=f"kucoin-account-rest{label}",
             purpose="the REST calls of an account",
             is_needed=lambda: self._is_used,

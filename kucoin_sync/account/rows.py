@@ -16,8 +16,8 @@ from .values import AccountBalance, AccountFill, AccountOrder, AccountPosition
 
 __all__ = [
     "Row", "amount", "amount_or_zero", "cross_margin_balances", "decimal", "fill", "futures_balance", "instant",
-    "isolated_balances", "items", "marks", "order", "position", "positions", "required", "spot_balances",
-    "text", "whole",
+    "isolated_balances", "items", "marks", "order", "position", "positions", "recorded", "required",
+    "spot_balances", "text", "updated", "whole",
 ]  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -64,6 +64,16 @@ def instant(value: Any) -> int:
     """Return an instant of any unit, as number or text, in nanoseconds since 1970; 0 for nothing."""
     number = decimal(value)
     return to_ns(int(number)) if number is not None and number > 0 else 0
+
+
+def updated(row: Row) -> int:
+    """Return when an order changed last."""
+    return instant(row.get("lastUpdatedAt") or row.get("updatedAt") or row.get("createdAt"))
+
+
+def recorded(row: Row) -> int:
+    """Return when an order was made, or a fill or an entry of the ledger recorded."""
+    return instant(row.get("createdAt"))
 
 
 def spot_balances(data: Any) -> Iterator[AccountBalance]:
@@ -134,8 +144,8 @@ def order(row: Row) -> AccountOrder:
         active=bool(active),
         ending=None if active else "canceled" if row.get("cancelExist") or canceled else "filled",
         trade_type=text(row.get("tradeType")),
-        time_ns=instant(row.get("lastUpdatedAt") or row.get("updatedAt") or row.get("createdAt")),
-        created_ns=instant(row.get("createdAt")),
+        time_ns=updated(row),
+        created_ns=recorded(row),
     )
 
 

@@ -19,9 +19,9 @@ import msgspec
 
 from ..exceptions import KucoinSyncError
 from .calls import Call, Plan, one, together
-from .lists import by_last_id, by_page, recorded, updated
+from .lists import by_last_id, by_page
 from .part import SLACK_NS, AccountPart
-from .rows import Row, cross_margin_balances, isolated_balances, spot_balances
+from .rows import Row, cross_margin_balances, isolated_balances, recorded, spot_balances, updated
 from .values import AccountBalance, AccountOrder
 
 __all__ = ["SpotPart"]
@@ -124,7 +124,7 @@ class SpotPart(AccountPart):
         query = (("symbol", order.symbol), ("orderId", order.order_id), *self._start(order.created_ns))
         lists = yield from together(
             [
-                self._seen(
+                self.seen(
                     f"{family.name} fills of {order.symbol}", by_last_id(family.call(family.fills, *query), 0, recorded)
                 )
                 for family in families
@@ -143,7 +143,7 @@ class SpotPart(AccountPart):
         """Return the rows of orders and of fills of a family since the cut, and the ids of the active orders."""
         names = f"{family.name} symbols", f"{family.name} ledger"
         named, entries = yield from together(
-            [self._seen(names[0], self._named(family)), self._seen(names[1], self._ledger(family))]
+            [self.seen(names[0], self._named(family)), self.seen(names[1], self._ledger(family))]
         )
         if {*names} <= self.unseen.keys():  # such as an account that is not enabled
             self.unseen[family.name] = f"{family.name}: {self.unseen[names[0]]}"
@@ -154,7 +154,7 @@ class SpotPart(AccountPart):
         lists = [family.call(family.active, ("symbol", symbol)) for symbol in symbols]
         active = yield from together(
             [
-                self._seen(f"{family.name} orders of {symbol}", by_page(each, number="pageNum"))
+                self.seen(f"{family.name} orders of {symbol}", by_page(each, number="pageNum"))
                 for symbol, each in zip(symbols, lists, strict=True)
             ]
         )
@@ -166,7 +166,7 @@ class SpotPart(AccountPart):
         asked = (("ended orders", family.done, updated, begin), ("fills", family.fills, recorded, since))
         rows = yield from together(
             [
-                self._seen(
+                self.seen(
                     f"{family.name} {name} of {symbol}",
                     by_last_id(family.call(what, ("symbol", symbol), *self._start(start)), since, moment),
                 )
@@ -178,16 +178,6 @@ class SpotPart(AccountPart):
         done = [row for each in rows[:half] for row in each]
         fills = [row for each in rows[half:] for row in each]
         return [*open_rows, *done], fills, {str(row["id"]) for row in open_rows}
-
-    def _seen(self, name: str, plan: Plan[list[Any]]) -> Plan[list[Any]]:
-        """Return what a plan finds; nothing if it is refused, which is named."""
-        try:
-            found = yield from plan
-        except KucoinSyncError as error:
-            self.hide(name, error)
-            return []
-        self.unseen.pop(name, None)
-        return found
 
     def _named(self, family: _Family) -> Plan[list[Any]]:
         """Return the symbols of which KuCoin says that they have active orders."""

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from kucoin_sync.account.calls import Call, Plan
-from kucoin_sync.account.lists import by_last_id, by_page, recorded, updated
+from kucoin_sync.account.lists import by_last_id, by_page
+from kucoin_sync.account.rows import recorded
 from kucoin_sync.exceptions import RestError
 
 CALL = Call("spot", "/list", 2, "spot", (("symbol", "BTC-USDT"),))
@@ -82,12 +83,6 @@ def test_it_ends_with_a_short_page_a_repeated_id_or_no_id() -> None:
 def test_the_next_page_of_a_bare_list_begins_after_its_last_row() -> None:
     _, queries = play(by_last_id(CALL, SINCE, recorded, limit=2), rows_at(9, 8), rows_at(7))
     assert queries[1]["lastId"] == "8"
-
-
-def test_orders_have_the_time_of_their_last_update() -> None:
-    assert updated({"lastUpdatedAt": 1_700_000_000_000, "createdAt": 1}) == 1_700_000_000 * S
-    assert updated({"updatedAt": 1_700_000_000_001}) == 1_700_000_000_001_000_000
-    assert updated({"createdAt": "1700000000000"}) == 1_700_000_000 * S
 
 
 def test_a_list_without_an_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

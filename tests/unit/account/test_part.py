@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kucoin_sync.account.calls import Call, one
 from kucoin_sync.account.futures import FuturesPart
 from kucoin_sync.account.part import SLACK_NS
 from kucoin_sync.account.spot import SpotPart
@@ -53,6 +54,17 @@ def test_what_is_refused_is_named_unless_it_is_the_key() -> None:
     assert part.unseen["cross margin"].startswith("cross margin: KuCoin answered")
     with pytest.raises(AuthenticationError):
         part.hide("spot", AuthenticationError("unknown key", code="400003"))
+
+
+def test_what_a_refused_plan_would_find_is_nothing_and_named_until_the_plan_is_answered() -> None:
+    part, call = SpotPart(), Call("spot", "/list", 2, "spot")
+    for answer, found in ((RestError("101030", "not enabled"), []), ([row(1)], [row(1)])):
+        plan = part.seen("orders", one(call))
+        assert next(plan) == [call]
+        with pytest.raises(StopIteration) as ended:
+            plan.send([answer])
+        assert ended.value.value == found
+        assert ("orders" in part.unseen) is (not found)
 
 
 def test_open_orders_that_neither_a_list_nor_a_push_has_shown_have_vanished() -> None:

@@ -127,3 +127,9 @@ def test_lists_are_bare_or_pages() -> None:
     assert rows.items([row, 3]) == rows.items({"items": [row]}) == [row]
     assert rows.items(None) == rows.items({}) == []
     assert rows.text(None) is rows.text("") is None and rows.text(5) == "5"
+
+
+def test_orders_have_the_time_of_their_last_update() -> None:
+    assert rows.updated({"lastUpdatedAt": 1_700_000_000_000, "createdAt": 1}) == 1_700_000_000_000_000_000
+    assert rows.updated({"updatedAt": 1_700_000_000_001}) == 1_700_000_000_001_000_000
+    assert rows.updated({"createdAt": "1700000000000"}) == 1_700_000_000_000_000_000

@@ -15,13 +15,13 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..protocol.envelopes import EnvelopePrefix, FrameBatch, Push, Pushes, RawPush
 
-__all__ = ["ACCEPTED", "COPY", "HELD", "InStep", "Side", "TopicStep"]
+__all__ = ["ACCEPTED", "COPY", "HELD", "Held", "InStep", "Side", "TopicStep"]
 
-ACCEPTED, COPY, HELD = 0, 1, 2
+ACCEPTED, COPY, HELD = 0, 1, 2  # what became of a push
 _MAX_AWAITED = 1_000
 """Pushes of a topic that only one of the two connections has brought."""
 _MAX_AWAITED_BYTES = 256 * 1024
@@ -33,10 +33,19 @@ _MAX_FRAMES = 1_000
 
 
 class _Member(Protocol):
-    """A connection; `known` has its side, after the topic, for each prefix."""
+    """A connection; `known` has, for each envelope prefix, the topic and the side of the connection in it."""
 
     @property
     def known(self) -> Mapping[EnvelopePrefix, tuple[object, Side]]: ...
+
+
+class Held(NamedTuple):
+    """A push that waits until its connection is placed, with what `Side` had for it when it came."""
+
+    value: Any  # its position, or what stands for its data
+    nth: int  # `Side.count`
+    turn: int
+    push: Push
 
 
 @dataclass(eq=False, slots=True)
@@ -46,19 +55,20 @@ class Side:
     Attributes:
         live: whether pushes may come.
         placed: whether the connection began at or before what the others have brought.
-        held: pushes that wait until it is placed, each with its value, count and turn.
+        held: pushes that wait until it is placed, the oldest first.
         owed: the values of the pushes that only others have brought, the oldest first.
-        forgotten: how many older pushes it owes. Until it brings one that is remembered, as many are taken for these.
+        forgotten: how many pushes it owes that were too many for `owed`. Until it brings one that is in `owed`, as many
+            others are taken for these.
         position, count: of its last push, and how many with that position it has brought.
         turn: how often its positions went back.
-        waits: whether the merge knows that there are held pushes.
+        waits: whether the merge was told to ask for the proofs that place the connection.
         step: shared with the connection with which this one is in step; None without one.
     """
 
     live: bool
     placed: bool
     turn: int
-    held: list[tuple[Any, int, int, Push]] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
     owed: deque[Hashable] = field(default_factory=deque)
     forgotten: int = 0
     position: Any = None

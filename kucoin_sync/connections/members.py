@@ -25,7 +25,7 @@ class Carrier(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Wait:
-    """Something that waits for proofs: confirmed keys, or the held pushes of one topic."""
+    """What waits for proofs: `keys` that were confirmed on `member`, or its held pushes of a `topic`, in its `side`."""
 
     member: MergeMember
     pending: set[MergeMember]  # whose proofs are missing

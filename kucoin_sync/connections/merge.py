@@ -4,10 +4,11 @@ Two connections do that for a while when a fresh one replaces an old one (a rota
 subscribed on two of them (`Stream(redundancy=2)`). `merged_topic` has the rules for one topic. This module knows which
 connections there are, what they have proved, and how what is accepted is delivered:
 1. A proof is a pong: it shows that a connection has delivered everything that was sent to it before the ping.
-2. A key that a connection has just subscribed is unproven until another connection, on which it is proven, has proved
-   that much. From then on the connection has all that was not delivered yet, so any other one may be lost. If no other
-   connection has the key proven, all of them have to prove that much.
-3. A loss leaves a gap if no other live connection has one of its keys, proven. Then the epoch rises, else it stays.
+2. A key that a connection has just subscribed is unproven there, until another connection on which the key is proven
+   has sent a proof that was asked for afterwards. From then on the connection has all that was not delivered yet, so
+   any other one may be lost. If the key is proven nowhere, all other connections have to send such a proof.
+3. The loss of a connection leaves a gap if one of its keys is proven on no other live connection. Then the epoch rises,
+   else it stays.
 4. No lock is held during delivery. If several connections receive at once, one thread delivers the pushes of all, in
    the order in which they were accepted.
 """
@@ -106,7 +107,7 @@ class Merge:
         """Note that the server has confirmed keys on a connection.
 
         Returns:
-            The keys to tell of: in a merge that lasts, those that no other connection carries already.
+            The keys to report as confirmed: in a merge that lasts, those that no other connection carries already.
         """
         with self._lock:
             member = self._members.get(source)

@@ -2,15 +2,15 @@
 
 Each connection brings the pushes in the order of its server. Rules:
 1. A connection that has just begun to carry the topic may be ahead of another one. Its pushes are held until another
-   connection brings one that is as new, or has proved that no earlier one is under way. Then the connection is placed.
-   If all have just begun, the first that can be placed so is the one that began first.
+   connection brings one that is as new, or has proved that no earlier one is under way. From then on it is called
+   placed. If all have just begun, the first that can be placed so is the one that began first.
 2. A push of a placed connection is delivered unless another connection has brought the same push before.
 3. Where the pushes have positions (`topics.table.Same.rising`), a push is a copy if its position is below the highest
-   that was delivered. Of pushes with equal positions each connection may bring as many as another one has brought.
-4. Else a connection owes each push that only the other connections have brought. A push that it owes is a copy; the
-   pushes that it owes from before that one will not come any more.
-5. A connection whose own positions go back is delivered from there on: KuCoin numbers the pushes anew. The others are
-   held to be behind until theirs go back, too.
+   that was delivered. Several pushes may have one position: then the second of one connection is the second of another.
+4. Else a connection owes each push that only the other connections have brought. A push that it owes is a copy when it
+   comes; the pushes that it owes from before that one will not come any more.
+5. If the positions of one connection go back, KuCoin numbers the pushes anew, and this connection is delivered from
+   there on. What the others bring counts as copies until their positions go back, too.
 6. Two placed connections that have brought the same are in step. As long as they stay so, `in_step` decides, without
    decoding anything.
 
@@ -25,7 +25,7 @@ from typing import Any
 from ..protocol.envelopes import Push
 from ..protocol.message import UNREADABLE, RawPush
 from ..protocol.sameness import Comparison, data_of, is_snapshot, whole_data
-from .in_step import ACCEPTED, COPY, HELD, InStep, Side, TopicStep
+from .in_step import ACCEPTED, COPY, HELD, Held, InStep, Side, TopicStep
 
 __all__ = ["MergedTopic"]
 
@@ -47,7 +47,7 @@ class MergedTopic:
         in_step: counts the copies.
 
     Attributes:
-        sides: by connection, whatever stands for one.
+        sides: the part of each connection; the keys are any objects that stand for connections.
         again: whether the next snapshot begins the topic again, because one was asked for.
     """
 
@@ -199,17 +199,17 @@ class MergedTopic:
     def _must_wait(self, side: Side, position: Any = None) -> bool:
         """Return whether another connection may still bring earlier pushes.
 
-        It can't if it has held pushes of its own that all have higher positions.
+        One whose own held pushes all have higher positions can't.
         """
         return any(
-            other.live and not (self._rising and other.held and other.held[0][0] > position)
+            other.live and not (self._rising and other.held and other.held[0].value > position)
             for other in self.sides.values()
             if other is not side
         )
 
     def _hold(self, side: Side, value: Any, push: Push, fresh: list[Push]) -> int:
         self._holding += not side.held
-        side.held.append((value, side.count, side.turn, push))
+        side.held.append(Held(value, side.count, side.turn, push))
         if len(side.held) <= _MAX_HELD:
             return HELD
         self.place(side, fresh)
@@ -248,7 +248,7 @@ class MergedTopic:
             self._take(step.ahead, data, _DELIVERED, [])
 
     def _set_position(self, recent: Iterable[bytes], sides: list[Side]) -> None:
-        """Note the position of the last push that all these connections have brought."""
+        """Note the position of the last push that all these connections have brought; `recent` has the last ones."""
         position, count = self._position, self._count
         for data in recent:
             try:
@@ -298,7 +298,7 @@ class MergedTopic:
         if not side.placed:
             self.place(side, fresh)
         for other in reached:
-            newer = [each for each in other.held if each[0] >= position]
+            newer = [each for each in other.held if each.value >= position]
             del other.held[len(other.held) - len(newer) :]
             self.place(other, fresh)
             other.held, self._holding = newer, self._holding + bool(newer)
@@ -311,7 +311,9 @@ class MergedTopic:
     def _reached(self, side: Side, position: Any) -> list[Side]:
         """Return the other connections whose held pushes begin at or before a position."""
         return [
-            other for other in self.sides.values() if other is not side and other.held and other.held[0][0] <= position
+            other
+            for other in self.sides.values()
+            if other is not side and other.held and other.held[0].value <= position
         ]
 
     def _begin_again(self, side: Side, position: Any) -> None:
@@ -322,7 +324,7 @@ class MergedTopic:
         for other in self.sides.values():
             other.turn, other.placed = self._turn, other is side
 
-    # Pushes without
+    # Pushes without positions
 
     def _take_equal(self, side: Side, value: Hashable, push: Push, fresh: list[Push], *, holds: bool) -> int:
         owed = side.owed
@@ -356,10 +358,10 @@ class MergedTopic:
         """
         matching = []
         for other in self.sides.values():
-            place = next((n for n, each in enumerate(other.held) if each[0] == value), None)
+            place = next((n for n, each in enumerate(other.held) if each.value == value), None)
             if other is not side and place is not None:
                 self.place(side, fresh)
-                fresh += (each[3] for each in other.held[:place])
+                fresh += (each.push for each in other.held[:place])
                 del other.held[: place + 1]
                 self._in_step.copies += 1
                 self._holding -= not other.held

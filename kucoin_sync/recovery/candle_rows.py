@@ -52,7 +52,7 @@ class _FuturesCandle(msgspec.Struct, array_like=True):
 
 
 class CandleRows(NamedTuple):
-    """How the missed candles of one topic are had.
+    """How the missed candles of one topic are fetched and read.
 
     Attributes:
         topic: the topic.
@@ -124,7 +124,7 @@ class CandleRows(NamedTuple):
 
 
 def candle_rows_for(topic: str) -> CandleRows | None:
-    """Return how the missed candles of a single topic are had, None if no path of REST tells them."""
+    """Return how the missed candles of a single topic are fetched, None if no path of REST tells them."""
     row = row_of(topic)
     symbol, _, length = argument_of(topic).rpartition("_")
     if row is None or row.recovery not in (_SPOT, _FUTURES) or length not in _MINUTES:

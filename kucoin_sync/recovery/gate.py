@@ -54,7 +54,7 @@ class Join(Protocol):
 
 
 class RowSource(Protocol):
-    """How the missed messages of one topic are had; see `rows.TradeRows`."""
+    """How the missed messages of one topic are fetched and read; see `rows.TradeRows`."""
 
     @property
     def topic(self) -> str: ...
@@ -75,10 +75,10 @@ class RecoveringTopic:
     """The state of one topic; the gate's lock guards it.
 
     Attributes:
-        source: how its missed messages are had.
+        source: how its missed messages are fetched and read.
         last: its last push while it is live.
         join: fills a gap, None while there is none.
-        asked: whether a request for its rows was begun that has not ended.
+        asked: whether a request for its rows is under way.
     """
 
     def __init__(self, source: RowSource) -> None:
@@ -86,8 +86,8 @@ class RecoveringTopic:
         self.last: Push | None = None
         self.join: Join | None = None
         self.asked = False
-        self._above: int | None = None  # after a gap: the epoch above which that of the next message is
-        self._epoch: int | None = None  # of its messages; None for that of their connection
+        self._above: int | None = None  # after a gap: the next message gets an epoch above this one
+        self._epoch: int | None = None  # that its messages get; None: they keep that of their connection
         self._stamped: tuple[Arrival, Arrival] | None = None  # an arrival, and its copy with another epoch
         self._outgoing: deque[_Outgoing] = deque()
         self._delivering = False
@@ -104,7 +104,7 @@ class RecoveringTopic:
             self._epoch = arrival_of(self.last).epoch
 
     def put(self, steps: Iterable[Step], make: Callable[[Row, Arrival], Push | None], epochs: Iterator[int]) -> None:
-        """Queue what a join returned."""
+        """Queue what a join returned, for delivery. `make` makes the push of a row."""
         pushes: list[Push] = []
         for step in steps:
             if isinstance(step, Gap):
@@ -179,7 +179,7 @@ class RecoveryGate(Gate):
         route: delivers pushes to the subscriptions that recover, or to the others.
         emit: takes events.
         epochs: numbers that no connection has.
-        source_of: returns how the missed messages of a topic are had.
+        source_of: returns how the missed messages of a topic are fetched and read.
         changed: called, without a lock held, when a join may have to be served.
     """
 

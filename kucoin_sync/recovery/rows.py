@@ -72,14 +72,14 @@ class _UtaPush(msgspec.Struct):
 
 
 class TradeRows(NamedTuple):
-    """How the missed trades of one topic are had.
+    """How the missed trades of one topic are fetched and read.
 
     Attributes:
         topic: the topic.
         market: the service of REST, "spot" or "futures".
         path: of the request.
         reader: returns the rows of an answer.
-        pushed: the struct of what tells the place of a push.
+        pushed: the struct of those members of a push that tell its place in the feed.
     """
 
     topic: str
@@ -201,7 +201,7 @@ _READERS: dict[str, tuple[str, Callable[[str, Any], list[Row]], Any]] = {
 
 
 def trade_rows_for(topic: str) -> TradeRows | None:
-    """Return how the missed trades of a single topic are had, None if no path of REST tells them."""
+    """Return how the missed trades of a single topic are fetched, None if no path of REST tells them."""
     row = row_of(topic)
     if row is None or row.recovery not in _READERS:
         return None

@@ -107,6 +107,14 @@ def test_the_drawing_of_a_message_has_12_classes_of_6_packages_at_most_and_each_
         ), name
 
 
+def test_what_decides_something_exists() -> None:
+    answers = [names_in(cells[1]) for cells in rows(section(ARCHITECTURE, "Where what is decided"))]
+    assert all(answers)
+    named = {name for names in answers for name in names if name not in ("after_fork", "is_fatal")}
+    assert named <= SOURCES.keys()
+    assert "def after_fork(self" in SOURCES["internal/fork"] and "def is_fatal(" in SOURCES["exceptions"]
+
+
 # Threads and locks
 
 

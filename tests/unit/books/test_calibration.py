@@ -20,7 +20,7 @@ from kucoin_sync.testing.exchange import Exchange
 
 from ...support.books import levels, snapshot
 from ...support.history import CONTRACT, FEEDS, SPOT, LossyFeed, history_of, read, snapshot_of, truth_of
-from ...support.selection import examples
+from ...support.selection import examples, first
 
 STEPS = 4_000
 """Actions of the simulated traders in each replay. The whole book is compared after every action."""
@@ -588,13 +588,14 @@ def test_push_accepts_the_struct_of_level_3() -> None:
 # Against the exchange
 
 
-def test_all_books_equal_the_exchanges_at_every_sequence() -> None:
+@pytest.mark.parametrize("steps", first(STEPS // 4, STEPS))
+def test_all_books_equal_the_exchanges_at_every_sequence(steps: int) -> None:
     exchange = Exchange((SPOT, CONTRACT), seed=21, levels=8)
     exchange.wants = FEEDS.__contains__
     books = {topic: Calibration(feed) for topic, feed in FEEDS.items()}
     symbols = {topic: topic.partition(":")[2] for topic in FEEDS}
     events = activated = 0
-    for step in range(STEPS):
+    for step in range(steps):
         if step % 40 == 0:
             # A stop order just above the best ask: it triggers soon and is pushed on the first generation of level 3.
             exchange.place(SPOT, "buy", "0.001", stop_price=exchange.level2(SPOT).asks[0][0])
@@ -608,8 +609,8 @@ def test_all_books_equal_the_exchanges_at_every_sequence() -> None:
             if calibration.live and (step % 4 == 0 or FEEDS[topic] is not LEVEL3):
                 assert read(calibration) == truth_of(exchange, symbols[topic], FEEDS[topic])
     assert all(calibration.live and calibration.resyncs == 0 for calibration in books.values())
-    assert events > 3 * STEPS
-    assert activated > STEPS / 100
+    assert events > 3 * steps
+    assert activated > steps / 100
 
 
 # Random faults

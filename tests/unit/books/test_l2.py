@@ -381,8 +381,15 @@ def apply_futures(book: Level2Book, data: dict[str, Any]) -> int:
     ("topic", "apply", "steps"),
     [
         ("/market/level2:ETH-USDT", apply_spot_anyhow, STEPS // 3),
-        ("/contractMarket/level2:XBTUSDTM", apply_futures, STEPS),
-        *first(("/market/level2:BTC-USDT", apply_spot, STEPS), ("/market/level2:KCS-BTC", apply_spot, STEPS)),
+        *first(
+            ("/contractMarket/level2:XBTUSDTM", apply_futures, STEPS // 3),
+            ("/contractMarket/level2:XBTUSDTM", apply_futures, STEPS),
+        ),
+        *first(
+            ("/market/level2:BTC-USDT", apply_spot, STEPS // 3),
+            ("/market/level2:BTC-USDT", apply_spot, STEPS),
+            ("/market/level2:KCS-BTC", apply_spot, STEPS),
+        ),
     ],
 )
 def test_the_book_equals_the_exchanges_after_every_update(

@@ -184,12 +184,13 @@ def compare(calibration: PushedCalibration[Any, Any], truth: Any) -> int:
     return certain
 
 
-@pytest.mark.parametrize("moved_up", first("sometimes", "never", "always"))
+@pytest.mark.parametrize(("moved_up", "part"), first(("sometimes", 4), ("sometimes", 1), ("never", 1), ("always", 1)))
 @pytest.mark.parametrize("symbol", ["BTC-USDT", "XBTUSDTM"])
 @pytest.mark.parametrize(("depth", "levels", "windows"), [(500, 900, 300), (8, 14, 2500), (8, 7, 2500)])
 def test_a_book_never_claims_a_level_that_it_can_not_know(
-    symbol: str, moved_up: Depths, depth: int, levels: int, windows: int, monkeypatch: pytest.MonkeyPatch
+    symbol: str, moved_up: Depths, part: int, depth: int, levels: int, windows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    windows //= part
     monkeypatch.setattr(module, "UTA_DEPTH", depth)
     market = UtaMarket(symbol, depth, levels=levels, seed=depth + levels, moved_up=moved_up)
     calibration = PushedCalibration(UTA_LEVEL2)

@@ -101,7 +101,7 @@ class MessageQueue(CallbackSlot):
 
     def clear(self) -> None:
         """Drop all items. A consumer in the middle of a batch gets no more frames of it either."""
-        for batch in self._batches:
+        for batch in self._batches.copy():
             deque(batch.rest, maxlen=0)
         self.items.clear()
         self._batches.clear()

@@ -227,6 +227,15 @@ class Subscription(NotPicklable, Generic[P_co]):
 
         self.put, self.put_many = put, put_many
 
+    def forget(self) -> None:
+        """Hold no messages any more, as nobody can take them. For the end of the user's object, on any thread.
+
+        The topics stay subscribed: observers such as recorders, and `stale_after`, go on.
+        """
+        if self.callback is None and self.put == self.message_queue.put:
+            self.put = self.put_many = _hold_nothing
+            self.message_queue.clear()
+
     def wait_for_call(self) -> None:
         """Wait briefly until a running call of the callback has ended; not on a thread of this package."""
         if self.callback is None or not self.message_queue.calling or isinstance(threading.current_thread(), Thread):
@@ -266,6 +275,15 @@ class _UserSubscription(Subscription[P_co]):
 
     def close(self) -> None:
         self.inner.close()
+
+    def __del__(self) -> None:
+        if (inner := getattr(self, "inner", None)) is not None:  # an interrupt may have come first
+            inner.forget()
+
+
+def _hold_nothing(_: object) -> bool:
+    """Drop pushes; return that no consumer waited for them."""
+    return False
 
 
 _UserSubscription.__name__ = _UserSubscription.__qualname__ = Subscription.__name__

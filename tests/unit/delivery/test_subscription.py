@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from kucoin_sync import KucoinSyncError, SlowConsumer, StreamClosed, Subscriptio
 from kucoin_sync.delivery.overflow import OVERFLOW
 
 from ...support.message_queues import make_message_queue, wait_for_a_consumer
-from ...support.messages import message, number
+from ...support.messages import batch_of, message, number
 from ...support.threads import LIMIT, Task, reached
 
 SHORT = 0.05  # seconds of a wait that ends by itself
@@ -346,3 +347,39 @@ class TestNumbers:
         with pytest.raises(ValueError, match="mine"), subscription:
             raise ValueError("mine")
         assert subscription.closed
+
+
+class TestForgotten:
+    """A subscription that was not closed, and that its user holds no more."""
+
+    def test_it_holds_no_messages_and_stays_open(self) -> None:
+        subscription = make()
+        held = subscription.held_by_user(None)
+        put(subscription, 0)
+        subscription.put_many(batch_of(1, 3, TOPIC))
+        assert held.pending == 4
+        del held
+        gc.collect()
+        put(subscription, 4)
+        assert subscription.put_many(batch_of(5, 3, TOPIC)) is False
+        assert (subscription.pending, subscription.dropped, subscription.closed) == (0, 0, False)
+
+    def test_an_iterator_or_a_bound_method_keeps_it(self) -> None:
+        for keep in (iter, lambda held: held.get):
+            subscription = make()
+            kept = keep(subscription.held_by_user(None))
+            gc.collect()
+            put(subscription, 0)
+            assert subscription.pending == 1
+            del kept
+
+    def test_a_callback_and_a_watch_for_silence_go_on(self) -> None:
+        called, seen = make(callback=print), make()
+        heard: list[int] = []
+        seen.notify(lambda: heard.append(1))
+        for subscription in (called, seen):
+            subscription.held_by_user(None)
+            gc.collect()
+            put(subscription, 0)
+            assert subscription.pending == 1
+        assert heard == [1]

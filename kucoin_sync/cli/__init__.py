@@ -6,6 +6,7 @@ command line. Results go to standard output, remarks about them to standard erro
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -49,9 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
-        # The reader of the output has closed it. Without this, Python would fail at exit to flush its buffer.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # its reader has closed it
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _discard_output()
+        print(f"kucoin-sync: the output can't be written: {error.strerror}", file=sys.stderr)
+        return 1
     except KucoinSyncError as error:
         if options.verbose:
             traceback.print_exception(error)
@@ -68,6 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
             )
         return 1
+
+
+def _discard_output() -> None:
+    """Write to nowhere from now on. Without this, Python would fail at exit to flush its buffer."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(_: int, __: FrameType | None) -> NoReturn:

@@ -339,3 +339,16 @@ def test_recover_is_for_topics_that_can_be_recovered(
     ending = ending_once(lambda: path.exists() and path.read_bytes().count(b'"message"') > 10)
     assert main(["record", *wanted, "--recover", "-o", str(path), "--every", "0.1", *ending, *here]) == 0
     assert main(["replay", str(path), "--count", "5"]) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("arguments", [["topics"], ["trades", "BTC-USDT", "--demo", "--count", "3"]], ids=" ".join)
+def test_a_full_disk_is_named(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "kucoin_sync", *arguments], stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=45, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "kucoin-sync: the output can't be written: No space left on device" in done.stderr.splitlines()
+    assert "Traceback" not in done.stderr

@@ -82,8 +82,10 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         wrong = re.search(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", message)
-        question = did_you_mean(wrong[1], re.findall(r"[\w.-]+", wrong[2])) if wrong else ""
-        super().error(f"{message}; {question}" if question else message)
+        hint = did_you_mean(wrong[1], re.findall(r"[\w.-]+", wrong[2])) if wrong else ""
+        if "arguments are required" in message:
+            hint = f"{self.prog} --help {'lists the commands' if self.prog == _PROGRAM else 'has examples'}"
+        super().error(f"{message}; {hint}" if hint else message)
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Report arguments that the command does not take, and exit."""

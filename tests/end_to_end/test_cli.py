@@ -180,6 +180,21 @@ def test_a_misspelled_word_of_the_command_line_has_a_suggestion(
     assert error in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "required: COMMAND; kucoin-sync --help lists the commands"),
+        (["record"], "required: -o/--output; kucoin-sync record --help has examples"),
+    ],
+)
+def test_a_command_line_that_lacks_something_names_the_help(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert error in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("word", ["market/ticker:BTC-USDT", "ticker:BTC-USDT"])
 @pytest.mark.parametrize("command", [["watch", "--topic"], ["record", "-o", "none.jsonl"]], ids=["watch", "record"])
 def test_what_is_no_topic_may_be_like_one(command: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:

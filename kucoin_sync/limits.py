@@ -11,6 +11,8 @@ import msgspec
 
 __all__ = ["Limits"]
 
+_SECONDS = ("idle_seconds", "step_timeout")
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits that the client keeps towards KuCoin.
@@ -43,6 +45,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                 raise TypeError(f"the limit {name} must be a number, not {value!r}")
             if not 0 < value < math.inf:
                 raise ValueError(f"the limit {name} must be positive and finite, not {value!r}")
+            if isinstance(value, float) and name not in _SECONDS:
+                if not value.is_integer():
+                    raise ValueError(f"the limit {name} must be a whole number, not {value!r}")
+                msgspec.structs.force_setattr(self, name, int(value))
         if self.commands_per_10s < 5:
             raise ValueError(
                 f"commands_per_10s must be at least 5, to leave room for pings, not {self.commands_per_10s}"

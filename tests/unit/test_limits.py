@@ -49,6 +49,14 @@ def test_a_limit_that_is_no_number_is_refused_by_name(name: str, value: Any) -> 
         Limits(**{name: value})
 
 
+@pytest.mark.parametrize("name", sorted(name for name, value in DEFAULTS.items() if isinstance(value, int)))
+def test_a_count_that_is_a_float_is_a_whole_number(name: str) -> None:
+    limits = Limits(**{name: 50.0})  # type: ignore[arg-type]
+    assert (getattr(limits, name), type(getattr(limits, name))) == (50, int)
+    with pytest.raises(ValueError, match=f"the limit {name} must be a whole number, not 50.5"):
+        Limits(**{name: 50.5})  # type: ignore[arg-type]
+
+
 def test_the_pace_must_leave_room_for_pings() -> None:
     assert Limits(commands_per_10s=5).commands_per_10s == 5
     with pytest.raises(ValueError, match="at least 5, to leave room for pings, not 4"):

@@ -17,13 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..books.snapshot_fetcher import FetcherFactory, SnapshotFetcher
+from ..books.snapshot_fetcher import FetcherFactory, Fetchers
 from ..exceptions import AuthenticationError, ConnectionFailed, KucoinSyncError, RestError, is_fatal
 from ..internal import backoff
-from ..internal.guard import guarded
 from ..internal.resources import error_or_defect
 from ..net.rest_response import RATE_CODES
-from ..net.waker import Cancelled, Waker
+from ..net.waker import Cancelled
 from ..net.workers import WorkerPool
 from .calls import Call
 
@@ -66,25 +65,6 @@ class _Job:
         self.delays = _new_delays()
 
 
-class _Tools:
-    """The REST client of one thread, made when it is needed."""
-
-    def __init__(self, waker: Waker, make: FetcherFactory) -> None:
-        self.waker = waker
-        self._make = make
-        self._made: SnapshotFetcher | None = None
-
-    def get(self, call: Call) -> Any:
-        if self._made is None:
-            self._made = self._make(self.waker, True)
-        return self._made.call(call.market, "GET", call.path, dict(call.query), signed=True)
-
-    def close(self) -> None:
-        if self._made is not None:
-            with guarded("a REST client could not be closed"):
-                self._made.close()
-
-
 class RestCalls:
     """Makes the calls of one account.
 
@@ -110,8 +90,8 @@ class RestCalls:
         self._is_used = False
         self._pool = WorkerPool(
             self._lock,
-            lambda waker: _Tools(waker, make),
-            lambda tools, now: self._next_job(now),
+            lambda waker: Fetchers(waker, make),
+            lambda fetchers, now: self._next_job(now),
             self._run_job,
             name=f"kucoin-account-rest{label}",
             purpose="the REST calls of an account",
@@ -192,10 +172,10 @@ class RestCalls:
             self._pool.job_added()  # an idle thread, or a further one, makes the next call meanwhile
         return first, 0.0
 
-    def _run_job(self, job: _Job, tools: _Tools) -> None:
+    def _run_job(self, job: _Job, fetchers: Fetchers) -> None:
         call = job.call
         try:
-            answer: Any = tools.get(call)
+            answer: Any = fetchers.fetch(call.market, call.path, dict(call.query), True)
         except Cancelled:
             raise
         except BaseException as caught:

@@ -116,7 +116,7 @@ class Fetchers:
         self._made: dict[bool, SnapshotFetcher] = {}
 
     def fetch(self, market: str, path: str, query: dict[str, str], signed: bool) -> Any:
-        """Return the data of a snapshot; see `SnapshotFetcher.call`."""
+        """Return the data of a GET request; see `SnapshotFetcher.call`."""
         if signed not in self._made:
             self._made[signed] = self._make(self.waker, signed)
         return self._made[signed].call(market, "GET", path, query, signed=signed)
@@ -209,8 +209,8 @@ class SnapshotQueue:
         self._pool = WorkerPool(
             self._lock,
             lambda waker: Fetchers(waker, fetcher),
-            lambda fetchers, now: self._next_job(fetchers, now),
-            lambda book, fetchers: self._run_job(book, fetchers),
+            self._next_job,
+            self._run_job,
             name=f"kucoin-snapshots{label}",
             purpose="the snapshots of order books",
             is_needed=lambda: bool(self._jobs),

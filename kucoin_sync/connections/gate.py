@@ -8,9 +8,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import msgspec
+
 from ..exceptions import InvalidTopic
 from ..protocol.envelopes import FrameBatch, Pushes, arrival_of, channel_of, topics_of, with_arrival
-from ..protocol.message import Arrival
 from ..protocol.session_events import TopicKey
 from ..topics.grammar import row_of
 from ..topics.table import TABLE
@@ -77,7 +78,7 @@ class SourceGate(Gate):
                 continue
             if holes:
                 self._holes[topic] = holes, False
-                push = with_arrival(push, Arrival(arrival.epoch + holes, arrival.received_ns, arrival.payload_mismatch))
+                push = with_arrival(push, msgspec.structs.replace(arrival, epoch=arrival.epoch + holes))
             self._route((push,), False)
         return ()
 

@@ -104,11 +104,11 @@ class ConnectionGroup:
 
     def resubscribe(self, key: TopicKey) -> None:
         """Have a key unsubscribed and subscribed again, for all its subscriptions."""
-        for connection in self._carriers(key):
+        if carriers := self._carriers(key):
+            connection = carriers[0]  # the snapshot of one is enough, and the others go on
             if (merge := self.dispatcher.merges.get(connection)) is not None:
                 merge.begin_again(key.topic)
             connection.resubscribe([key])
-            return  # the snapshot of one connection is enough, and the others go on
 
     def close_tunnel(self, tunnel: str) -> None:
         """Remove a tunnel and its keys."""

@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from ..protocol.envelopes import FrameBatch, Push, Pushes, arrival_of, with_arrival
 from ..protocol.message import Arrival
 
@@ -74,7 +76,7 @@ class OrderedDelivery:
     def _raised(self, arrival: Arrival) -> Arrival:
         """Return a copy of an arrival with the highest epoch so far; pushes of one arrival share the copy."""
         if self._restamped is None or self._restamped[0] is not arrival or self._restamped[1].epoch != self.epoch:
-            self._restamped = arrival, Arrival(self.epoch, arrival.received_ns, arrival.payload_mismatch)
+            self._restamped = arrival, msgspec.structs.replace(arrival, epoch=self.epoch)
         return self._restamped[1]
 
     def take_turn(self) -> Pushes | None:

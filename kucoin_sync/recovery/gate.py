@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
+import msgspec
+
 from ..connections.gate import Gate, Route
 from ..events import Event, RecoveryIncomplete
 from ..protocol.dialects import DIALECTS
@@ -138,8 +140,7 @@ class RecoveringTopic:
         if self._epoch is None or arrival.epoch == self._epoch:
             return push
         if self._stamped is None or self._stamped[0] is not arrival or self._stamped[1].epoch != self._epoch:
-            copy = Arrival(self._epoch, arrival.received_ns, arrival.payload_mismatch, arrival.recovered)
-            self._stamped = arrival, copy
+            self._stamped = arrival, msgspec.structs.replace(arrival, epoch=self._epoch)
         return with_arrival(push, self._stamped[1])
 
     def settle(self) -> None:

@@ -14,6 +14,7 @@ from .. import Event, Message, Stream, Subscription
 from ..exceptions import KucoinSyncError
 from ..topics import grammar
 from ..topics.symbols import is_known
+from .figures import counted
 from .output import Output
 from .silence import Silence, symbol_of
 
@@ -102,10 +103,10 @@ class CommandStream:
         # A message that a newer one replaced is not lost: only the newest is shown.
         lost = numbers["dropped"] - sum(subscription.dropped for subscription in self._latest)
         parts = [
-            f"{_counted(numbers['messages'], 'message')} in {time.monotonic() - self._started:.1f} s",
-            _counted(numbers["reconnects"], "reconnect"),
+            f"{counted(numbers['messages'], 'message')} in {time.monotonic() - self._started:.1f} s",
+            counted(numbers["reconnects"], "reconnect"),
             *(
-                [_counted(numbers["book_resyncs"], "resync")]
+                [counted(numbers["book_resyncs"], "resync")]
                 if numbers["book_snapshots"] or numbers["book_resyncs"]
                 else []
             ),
@@ -113,10 +114,6 @@ class CommandStream:
             *([f"{numbers['misfits']:,} with unexpected fields"] if numbers["misfits"] else []),
         ]
         return ", ".join(parts)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 @contextlib.contextmanager

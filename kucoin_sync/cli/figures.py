@@ -8,7 +8,26 @@ from decimal import Decimal
 
 from .layout import Glyphs, Span, Style
 
-__all__ = ["age", "amount", "clock", "decimals", "fixed", "move", "percent", "plain", "rate", "real", "short", "signed"]
+__all__ = [
+    "age",
+    "amount",
+    "clock",
+    "counted",
+    "decimals",
+    "fixed",
+    "move",
+    "percent",
+    "plain",
+    "rate",
+    "real",
+    "short",
+    "signed",
+]
+
+
+def counted(count: int, what: str) -> str:
+    """Return a count of things, such as "1 message" or "2,000 messages"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def plain(value: Decimal | None) -> str:

@@ -11,6 +11,7 @@ from .. import Message
 from ..exceptions import InvalidTopic
 from ..recording import Recorder
 from .feed import CommandStream, open_feed, symbols_of
+from .figures import counted
 from .live import wait_for
 from .numbers import positive_duration, positive_float
 from .output import Output
@@ -86,8 +87,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
         _watch(recorder, feed, options, output, began)
     numbers = recorder.stats()
     output.aside.say(
-        f"kucoin-sync: {numbers['messages']:,} messages recorded, {numbers['dropped']} lost; "
-        f"{size(numbers['written'])} in {numbers['files']} file{'s' * (numbers['files'] != 1)}, "
+        f"kucoin-sync: {counted(numbers['messages'], 'message')} recorded, {numbers['dropped']} lost; "
+        f"{size(numbers['written'])} in {counted(numbers['files'], 'file')}, "
         f"the last is {recorder.path}"
     )
     return 0

@@ -10,6 +10,7 @@ import time
 
 from ..events import Event
 from ..recording import ReplayStream
+from .figures import counted
 from .layout import crop
 from .numbers import duration, positive_float, positive_int
 from .output import Output
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
                     progress.show(_how_far(replay))
         progress.end()
         output.aside.say(
-            f"kucoin-sync: {shown:,} messages in {time.monotonic() - began:.1f} s, "
+            f"kucoin-sync: {counted(shown, 'message')} in {time.monotonic() - began:.1f} s, "
             f"{replay.missing} missing in the recording"
         )
     return 0

@@ -50,6 +50,9 @@ def test_what_is_recorded_is_replayed_and_exported(
     assert out.encode().splitlines() == frames
     assert err.startswith(f"kucoin-sync: {len(frames):,} messages in ")
 
+    assert main(["replay", str(path), "--speed", "max", "--count", "1"]) == 0
+    assert capsys.readouterr().err.startswith("kucoin-sync: 1 message in ")
+
     assert main(["replay", str(path), "--speed", "max", "--topic", TRADES, "--count", "2", "--from", "+0.1s"]) == 0
     assert [json.loads(line)["topic"] for line in capsys.readouterr().out.splitlines()] == [TRADES] * 2
 

@@ -156,7 +156,7 @@ class LocalAccount(NotPicklable):
     def _states(self) -> list[Any]:
         """Return the states of the parts; raise AccountNotReady if one that was seen can't be seen any more."""
         for follower in self._keeper.followers.values():
-            if follower.unseen is not None and not follower.part.state.first:
+            if follower.unseen is not None and not follower.part.state.is_starting:
                 raise AccountNotReady(f"a part of the account can't be seen any more: {follower.unseen}")
         return [follower.part.state for follower in self._keeper.followers.values()]
 

@@ -47,7 +47,7 @@ Run: TypeAlias = Generator["list[Call] | Until", Any, None]
 
 def reconcile(part: AccountPart, rest_lag: float) -> Run:
     """Run one reconciliation of a part, whose topics the server has just confirmed."""
-    yield from part.check() if part.state.first else part.round(final=False)
+    yield from part.check() if part.state.is_starting else part.round(final=False)
     yield Until(rest_lag, gathered=True)
     yield from part.round(final=True)
     after = rest_lag

@@ -186,7 +186,7 @@ class SpotPart(AccountPart):
 
     def _symbols(self, family: _Family, entries: list[Row], named: list[Any]) -> list[str]:
         pushed = [order for key in self.state.fresh if (order := self.state.orders.get(key)) is not None]
-        lacking = [] if self.state.first else [order for order, _ in self.state.missing_fills()]
+        lacking = [] if self.state.is_starting else [order for order, _ in self.state.missing_fills()]
         orders = (*self.state.open_orders(), *pushed, *lacking)
         known = (order.symbol for order in orders if family in self._families_of(order))
         found = self._asked.setdefault(family.name, set())
@@ -198,7 +198,7 @@ class SpotPart(AccountPart):
         if self.since_ns:
             return self.since_ns
         times = [*map(recorded, entries), *map(recorded, open_rows)]
-        if self.state.first:  # later rounds must not read what is from before that
+        if self.state.is_starting:  # later rounds must not read what is from before that
             self.state.newest_ns = max([self.state.newest_ns, *times])
         return max(0, (self.state.newest_ns or min(times, default=0)) - SLACK_NS)
 

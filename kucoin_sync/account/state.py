@@ -40,17 +40,17 @@ class PartState:
     Attributes:
         changes: the changes since they were taken last.
         doubts: what is unknown, by the ids of orders or other keys.
-        first: whether the start state is still being collected: what it consists of is no change.
+        is_starting: whether the start state is still being collected: what it consists of is no change.
         newest_ns: the newest time in a push or row so far, by KuCoin's clock.
         collecting: whether something may be missing since a cut, or since the start.
-        fresh: the keys of what was pushed since then, while that is so.
-        lacking: the orders of pushes that told more as filled than was known, while nothing else may be missing.
+        fresh: while `collecting`, the keys of what was pushed since the cut or the start; no row replaces that.
+        lacking: while not `collecting`, the ids of orders of which a push told more as filled than their known fills.
     """
 
     def __init__(self) -> None:
         self.changes: list[AccountChange] = []
         self.doubts: dict[str, str] = {}
-        self.first = True
+        self.is_starting = True
         self.newest_ns = 0
         self.collecting = True
         self.fresh: set[Any] = set()
@@ -86,7 +86,7 @@ class PartState:
 
     def proved(self) -> None:
         """Note that nothing is missing any more."""
-        self.first = self.collecting = False
+        self.is_starting = self.collecting = False
         for key in self._unplaced.keys() - self.fresh:
             self._forget_unplaced(key)  # no list has it, so it is of no account that is followed
         self.fresh.clear()
@@ -115,7 +115,7 @@ class PartState:
     def _push_order(self, data: rows.Row) -> None:
         order, fill = pushes.order(data), pushes.match(data)
         name = order.order_id
-        if self.first:
+        if self.is_starting:
             before = order.filled_size - (fill.size if fill else _NOTHING)
             self._before[name] = min(before, self._before[name]) if name in self._pushed else before
             self._pushed.add(name)
@@ -173,7 +173,7 @@ class PartState:
                 return False
         elif order.active is False:
             self._forget_ended()
-        if self.first and recovered and order.order_id not in self._pushed:
+        if self.is_starting and recovered and order.order_id not in self._pushed:
             self._before[order.order_id] = order.filled_size
         self.orders[order.order_id] = order
         if known is not None and known.active is None:
@@ -182,7 +182,7 @@ class PartState:
             named = self.orders.get(self._client_oids.get(order.client_oid, ""))
             if named is None or rank(order) >= rank(named):
                 self._client_oids[order.client_oid] = order.order_id
-        if not (self.first and recovered) or order.order_id in self._pushed:
+        if not (self.is_starting and recovered) or order.order_id in self._pushed:
             change = AccountChange(kind="order", order=order, recovered=recovered)
             if order.active is False:
                 self._held[order.order_id] = change
@@ -235,10 +235,10 @@ class PartState:
             if recovered:
                 return False
             del self._earlier[key]  # a row was faster than this push
-            if not self.first:
+            if not self.is_starting:
                 before = self._before.get(fill.order_id, _NOTHING)
                 self._before[fill.order_id] = max(_NOTHING, before - fill.size)
-        if self.first and recovered and (fill.order_id not in self._pushed or self._before[fill.order_id]):
+        if self.is_starting and recovered and (fill.order_id not in self._pushed or self._before[fill.order_id]):
             self._earlier[key] = fill
             return False
         self._tell_fill(key, fill, recovered=recovered)
@@ -257,7 +257,7 @@ class PartState:
 
         Only for when REST surely shows all of them.
         """
-        for order, missing in self.missing_fills() if self.first else ():
+        for order, missing in self.missing_fills() if self.is_starting else ():
             own = [(key, fill) for key, fill in self._earlier.items() if fill.order_id == order.order_id]
             newest = []
             for key, fill in sorted(own, key=lambda each: (len(each[1].trade_id), each[1].trade_id), reverse=True):
@@ -281,7 +281,7 @@ class PartState:
         return [(order, missing) for order in self.orders.values() if (missing := self._missing(order)) > 0]
 
     def forgo_fills(self, order: AccountOrder, missing: Decimal, reason: str) -> None:
-        """Note that some fills of an order stay unknown."""
+        """Note that some fills of an order stay unknown. They no longer count as missing."""
         for part in (self._before, self._forgone):
             part[order.order_id] = part.get(order.order_id, _NOTHING) + missing
         self.doubts[order.order_id] = reason
@@ -330,7 +330,7 @@ class PartState:
         same = known is not None and (known.available, known.hold, known.total) == (
             balance.available, balance.hold, balance.total
         )  # fmt: skip
-        if not same and not (self.first and recovered):
+        if not same and not (self.is_starting and recovered):
             self.changes.append(AccountChange(kind="balance", balance=balance, recovered=recovered))
 
     def _forget_unplaced(self, key: tuple[str, str]) -> None:
@@ -368,7 +368,7 @@ class PartState:
         if known is not None and position.size:
             position = completed(position, known)
         self.positions[key] = position
-        if (known is None and not position.size) or (self.first and recovered):
+        if (known is None and not position.size) or (self.is_starting and recovered):
             return
         if known is None or stable(position) != stable(known):
             self.changes.append(AccountChange(kind="position", position=position, recovered=recovered))

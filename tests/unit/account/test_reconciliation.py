@@ -77,7 +77,7 @@ def steps(part: AccountPart, answers: Any = lambda name: {}) -> Iterator[str | U
 def test_the_first_one_checks_the_key_and_takes_the_state_when_rest_surely_shows_it() -> None:
     part = SomePart()
     assert list(steps(part)) == ["check", Until(LAG, gathered=True), "final"]
-    assert not part.state.first and not part.state.collecting
+    assert not part.state.is_starting and not part.state.collecting
 
 
 def test_a_later_one_recovers_at_once_and_proves_after_the_lag() -> None:

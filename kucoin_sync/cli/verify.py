@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .. import Event, __version__
 from .feed import TIMEOUT, open_feed
+from .figures import counted
 from .layout import Column, Line, Span, Style, columns, line, printable, wrapped
 from .numbers import positive_float
 from .output import Output
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
     differing = sum(finding.differs for finding in findings)
     verdict = "is as this package believes, as far as it was seen"
     if differing:
-        verdict = f"differs in {differing} point{'s' * (differing != 1)} from what this package believes"
+        verdict = f"differs in {counted(differing, 'point')} from what this package believes"
     output.aside.say(f"kucoin-sync: the venue {verdict}")
     if error:
         output.aside.say(f"kucoin-sync: {error}")

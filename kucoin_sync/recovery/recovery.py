@@ -40,9 +40,9 @@ class _Source(NamedTuple):
 
 
 class _Request:
-    """A request for the rows of one topic; the queue calls it on its threads."""
+    """A request for the rows of one topic. To the queue, which calls it on its threads, it is a book without a snapshot."""
 
-    was_live = True  # a request that fails is repeated
+    was_live = True  # as a book that was ready before: a request that fails is repeated
 
     def __init__(self, gate: RecoveryGate, state: RecoveringTopic, ended: Callable[[_Request], None]) -> None:
         source, join = state.source, state.join

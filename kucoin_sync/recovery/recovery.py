@@ -40,7 +40,7 @@ class _Source(NamedTuple):
 
 
 class _Request:
-    """A request for the rows of one topic. To the queue, which calls it on its threads, it is a book without a snapshot."""
+    """A request for the rows of one topic. To the queue, which calls it on its threads, it is a book to fetch for."""
 
     was_live = True  # as a book that was ready before: a request that fails is repeated
 

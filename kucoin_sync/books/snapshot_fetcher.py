@@ -209,7 +209,7 @@ class SnapshotQueue:
         self._pool = WorkerPool(
             self._lock,
             lambda waker: Fetchers(waker, fetcher),
-            self._next_job,
+            lambda fetchers, now: self._next_job(fetchers, now),
             self._run_job,
             name=f"kucoin-snapshots{label}",
             purpose="the snapshots of order books",

@@ -58,7 +58,7 @@ CLIENT = """
     limits = Limits(connections_per_minute=10**6, commands_per_10s=10**6)
     stream = Stream(**json.loads(sys.argv[1]), limits=limits, on_event=tell)
     ticker = sys.argv[2]
-    stream.subscribe(f"{ticker}:ETH-USDT", maxsize=10)
+    kept = stream.subscribe(f"{ticker}:ETH-USDT", maxsize=10)  # nobody reads it
     for line in sys.stdin:
         name, count = line.split()
         globals()[name](int(count))

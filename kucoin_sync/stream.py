@@ -19,6 +19,7 @@ from .connections.gate import TopicRecovery
 from .connections.options import ConnectionOptions
 from .credentials import Credentials
 from .delivery.callbacks import Callbacks, check_callback
+from .delivery.overflow import check_maxsize
 from .events import Event
 from .exceptions import AuthenticationError, StreamClosed
 from .internal.signals import defer, is_reentrant, wait_for_deferred
@@ -175,8 +176,7 @@ class Stream(Client):
             AuthenticationError: there is no API key.
             StreamClosed, ConnectionFailed.
         """
-        if not isinstance(maxsize, (int, float)) or maxsize < 1:
-            raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
+        check_maxsize(maxsize, "at least 1 change may wait")
         check_callback("on_change", on_change)
         if not 0 <= rest_lag < 3600:
             raise ValueError(f"rest_lag is {rest_lag!r}; it is a number of seconds from 0 on")

@@ -18,6 +18,7 @@ from ..connections.manager import SubscriptionManager
 from ..connections.source import TopicInterrupted
 from ..connections.subscriber import SubscribeOptions, Subscriber
 from ..delivery.callbacks import Callbacks, check_callback
+from ..delivery.overflow import check_maxsize
 from ..delivery.subscription import Subscription
 from ..events import Event
 from ..exceptions import KucoinSyncError, StreamClosed
@@ -138,8 +139,7 @@ class BookManager:
         feed: str = "classic",
     ) -> Any:
         """Open a book and return `hold(book)`; see `Stream.book`."""
-        if not isinstance(maxsize, (int, float)) or maxsize < 1:
-            raise ValueError(f"maxsize is {maxsize!r}; at least 1 change may wait")
+        check_maxsize(maxsize, "at least 1 change may wait")
         check_callback("on_change", on_change)
         source = BookSource.of(symbol, level, generation=generation, with_key=self._with_key(), feed=feed)
         book: Follower[Any, Any] = Follower(source, self)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks, check_callback
 from ..delivery.inline_queue import InlineQueue
-from ..delivery.overflow import OVERFLOW, Overflow, queue_for
+from ..delivery.overflow import OVERFLOW, Overflow, check_maxsize, queue_for
 from ..delivery.queue import MessageQueue
 from ..delivery.subscription import Subscription
 from ..events import Overflowed
@@ -51,8 +51,7 @@ class SubscribeOptions(NamedTuple):
         """Raise ValueError or TypeError for an invalid option."""
         if self.overflow not in OVERFLOW:
             raise ValueError(f"overflow is {self.overflow!r}; it is one of {', '.join(OVERFLOW)}")
-        if not isinstance(self.maxsize, (int, float)) or self.maxsize < 1:
-            raise ValueError(f"maxsize is {self.maxsize!r}; a subscription holds at least 1 message")
+        check_maxsize(self.maxsize, "a subscription holds at least 1 message")
         check_callback("callback", self.callback)
         if self.inline and self.callback is None:
             raise ValueError("inline=True needs a callback")

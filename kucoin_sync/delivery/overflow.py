@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args
 from ..protocol.envelopes import FrameBatch, Push, Pushes, channel_of, is_readable
 from .queue import MessageQueue, lost_count
 
-__all__ = ["OVERFLOW", "Overflow", "queue_for"]
+__all__ = ["OVERFLOW", "Overflow", "check_maxsize", "queue_for"]
 
 Overflow = Literal["raise", "drop_oldest", "drop_newest", "latest"]
 OVERFLOW: tuple[Overflow, ...] = get_args(Overflow)
@@ -228,6 +228,12 @@ class _LatestQueue(_OneByOneQueue):
                 self.put_back(push)
             raise
         return push  # type: ignore[no-any-return]
+
+
+def check_maxsize(maxsize: object, least: str) -> None:
+    """Raise ValueError if `maxsize` is no number of 1 or more; `least` ends the error with what has to fit."""
+    if not isinstance(maxsize, (int, float)) or maxsize < 1:
+        raise ValueError(f"maxsize is {maxsize!r}; {least}")
 
 
 def queue_for(

@@ -613,6 +613,7 @@ class Visitor:
 
     def __init__(self, thread: str, rng: random.Random) -> None:
         self.calls: deque[Call] = deque()
+        self.ended: list[Call] = []  # those that have returned or raised
         self.errors: list[BaseException] = []
         self.thread = thread
         self.left = 0
@@ -640,9 +641,11 @@ class Visitor:
                 call = self.calls.popleft()
             except IndexError:
                 return  # another thread of that name was faster
-            call()
-        except BaseException as error:
-            self.errors.append(error)
+            try:
+                call()
+            except BaseException as error:
+                self.errors.append(error)
+            self.ended.append(call)
         finally:
             sys.settrace(self.trace)
 
@@ -674,6 +677,7 @@ def visit_each(visitor: Visitor, world: World, slow: Subscription[Any], rng: ran
     """Make each call inside the threads."""
     for _ in range(times):
         calls = [method(world) for method in rng.sample(METHODS, len(METHODS))]
+        visitor.ended.clear()
         visitor.calls.extend(calls)
         if visitor.thread == "kucoin-io":
             world.server.drop_connections()
@@ -683,7 +687,7 @@ def visit_each(visitor: Visitor, world: World, slow: Subscription[Any], rng: ran
                 world.new_book().wait_ready(LIMIT).close()
             for topic in (*world.subscription.topics, *slow.topics):
                 world.server.publish(topic, {"price": "1"})
-            return not visitor.calls
+            return len(visitor.ended) == len(calls)
 
         until(all_made, f"{visitor.thread} makes no calls any more")
 

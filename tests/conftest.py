@@ -157,14 +157,14 @@ def nothing_left_behind() -> Iterator[None]:
     threads, sockets = threads_of_ours(), open_descriptors()
     yield
     # A finaliser of an earlier test's object may run at any time, and have a call made that nobody waits for. Nor does
-    # `close` wait for a thread whose callback took so long that another thread has replaced it, for the lookup of an
-    # address, or for a thread that has fetched all snapshots, and is about to end.
-    unjoined = {"kucoin-deferred", "kucoin-callbacks", "kucoin-dial", "kucoin-snapshots"}
+    # `close` wait for a thread whose callback took so long that another thread has replaced it, or for the lookup of
+    # an address.
+    unjoined = {"kucoin-deferred", "kucoin-callbacks", "kucoin-dial"}
 
     def names() -> list[str]:
         return [thread.name for thread in threads_of_ours() - threads]
 
-    until(lambda: not unjoined & {*names()}, "deferred calls, callbacks, lookups or fetches do not end")
+    until(lambda: not unjoined & {*names()}, "deferred calls, callbacks or lookups do not end")
     assert not names(), f"threads left behind: {names()}"
     left = open_descriptors() - sockets
     assert not left, f"descriptors left behind: {left}"

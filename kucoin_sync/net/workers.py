@@ -64,7 +64,8 @@ class WorkerPool(Generic[J, T]):
         most: int = 4,
         idle_timeout: float = 0.0,
     ) -> None:
-        self.threads: dict[Waker, threading.Thread] = {}  # guarded by the lock, as is the next
+        self.threads: dict[Waker, threading.Thread] = {}  # guarded by the lock, as are the next two
+        self._ending: list[threading.Thread] = []  # no longer in `threads`, and about to end
         self._idle: dict[Waker, None] = {}
         self._name = name
         self._purpose = purpose
@@ -106,10 +107,10 @@ class WorkerPool(Generic[J, T]):
             waker.wake()
 
     def close(self) -> list[threading.Thread]:
-        """Cancel whatever the threads wait for, so that they end; return them."""
+        """Cancel whatever the threads wait for, so that they end; return them, and those that are ending already."""
         for waker in self.threads:
             waker.cancel()
-        return list(self.threads.values())
+        return [*self.threads.values(), *(each for each in self._ending if each.is_alive())]
 
     def _start(self) -> None:
         with acquiring(self._purpose):
@@ -120,6 +121,12 @@ class WorkerPool(Generic[J, T]):
             waker.cancel()  # an interrupted start may have left a running thread
             waker.close()
             raise
+
+    def _remove(self, waker: Waker) -> None:
+        """Stop counting a thread. It runs until it has cleaned up, and `close` returns it until then."""
+        thread = self.threads.pop(waker, None)  # absent if a signal handler interrupted its start
+        if thread is not None:
+            self._ending = [each for each in (*self._ending, thread) if each.is_alive()]
 
     # A thread
 
@@ -143,7 +150,7 @@ class WorkerPool(Generic[J, T]):
                 with guarded("a thread %s could not clean up", self._name):
                     tools.close()
             with self._lock:
-                self.threads.pop(waker, None)
+                self._remove(waker)
                 self._idle.pop(waker, None)
                 waker.close()
 
@@ -159,7 +166,7 @@ class WorkerPool(Generic[J, T]):
                     idle_left = idle_since + self._idle_timeout - now
                     others = len(self.threads) > 1
                     if (others and idle_left <= 0 and (self._idle or delay == math.inf)) or not self._is_needed():
-                        self.threads.pop(waker, None)  # absent if a signal handler interrupted its start
+                        self._remove(waker)
                         return
                     self._idle[waker] = None
             if job is None:

@@ -15,7 +15,7 @@ from kucoin_sync.net import workers
 from kucoin_sync.net.waker import Waker
 from kucoin_sync.net.workers import WorkerPool
 
-from ...support.threads import LIMIT, until
+from ...support.threads import LIMIT, reached, until
 
 Job = Callable[[], object]
 
@@ -124,3 +124,27 @@ def test_the_last_thread_ends_when_its_owner_does_not_need_it(make_owner: Callab
         owner.pool.wake_all()
     thread.join(LIMIT)
     until(lambda: not owner.pool.threads, "the thread is still known")
+
+
+def test_close_returns_a_thread_that_is_about_to_end(
+    make_owner: Callable[..., Owner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller joins it, so that no thread is left when the owner's `close` returns."""
+    closing, go_on, close = threading.Event(), threading.Event(), Tools.close
+
+    def close_slowly(tools: Tools) -> None:
+        closing.set()
+        reached(go_on, "the tools may not be closed")
+        close(tools)
+
+    monkeypatch.setattr(Tools, "close", close_slowly)
+    owner = make_owner(most=1, is_needed=lambda: False)
+    owner.put(lambda: "done")
+    reached(closing, "the thread does not end")
+    with owner.lock:
+        assert not owner.pool.threads
+        (thread,) = owner.pool.close()
+    assert thread.is_alive()
+    go_on.set()
+    thread.join(LIMIT)
+    assert not thread.is_alive()

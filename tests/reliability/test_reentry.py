@@ -682,7 +682,7 @@ def visit_each(visitor: Visitor, world: World, slow: Subscription[Any], rng: ran
         if visitor.thread == "kucoin-io":
             world.server.drop_connections()
 
-        def all_made() -> bool:
+        def all_made(calls: list[Call] = calls) -> bool:
             if visitor.thread == "kucoin-snapshots":
                 world.new_book().wait_ready(LIMIT).close()
             for topic in (*world.subscription.topics, *slow.topics):

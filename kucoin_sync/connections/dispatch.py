@@ -7,7 +7,7 @@ read the tables at any time.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from itertools import repeat
 from operator import is_
 from typing import NamedTuple
@@ -143,12 +143,16 @@ class Dispatcher:
     def begin_rotation(self, old: MessageSource, new: MessageSource, keys: Sequence[TopicKey]) -> None:
         """Merge the messages of a connection, and of those with which it is merged, with those of its replacement."""
         merge = self.merges.get(old)
-        if merge is None or merge.over:
-            self.leave_merge(old)
-            merge = self.merges[old] = Merge(self._deliver, self._epochs)
-            merge.add(old, keys, live=True)
-        merge.add(new)
-        self.merges[new] = merge
+        with ExitStack() as undo:
+            if merge is None or merge.over:
+                self.leave_merge(old)
+                merge = Merge(self._deliver, self._epochs)
+                undo.callback(merge.leave, old)
+                merge.add(old, keys, live=True)
+            undo.callback(merge.leave, new)
+            merge.add(new)
+            undo.pop_all()
+        self.merges[old] = self.merges[new] = merge
         self.retiring[old] = new
 
     def leave_merge(self, connection: MessageSource) -> Merge | None:

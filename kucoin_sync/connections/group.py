@@ -189,11 +189,15 @@ class ConnectionGroup:
             return []
         if self.dispatcher.replaced_by(old) is not None:
             return None
-        new = self._make(self)
-        keys = self.assignment.keys(number)
-        self.dispatcher.begin_rotation(old, new, keys)
-        self.connections[number] = [new if each is old else each for each in self.connections[number]]
-        new.subscribe(keys)
+        with ExitStack() as undo:
+            new = self._make(self)
+            undo.callback(new.close)
+            keys = self.assignment.keys(number)
+            new.subscribe(keys)
+            sources = [new if each is old else each for each in self.connections[number]]
+            self.dispatcher.begin_rotation(old, new, keys)
+            undo.pop_all()
+        self.connections[number] = sources
         return [new.start]
 
     def drop_if_idle(self, connection: MessageSource) -> list[MessageSource]:

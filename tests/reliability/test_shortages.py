@@ -144,8 +144,8 @@ def slow_callback(world: World) -> Iterator[None]:
     assert other.acquire(timeout=LIMIT)
 
 
-def rotation(world: World) -> Iterator[None]:
-    stream = world.stream(rotate_after=0.1)
+def rotation(world: World, **options: Any) -> Iterator[None]:
+    stream = world.stream(**{"rotate_after": 0.1, **options})
     subscription = stream.subscribe(ETH, timeout=LIMIT)
     yield
     rotated = sum(isinstance(event, Rotated) for event in world.events.all)
@@ -161,6 +161,10 @@ def rotation(world: World) -> Iterator[None]:
             assert came == number, "a message is missing or came twice"
     yield
     world.flows(subscription)
+
+
+def redundant_rotation(world: World) -> Iterator[None]:
+    return rotation(world, redundancy=2, rotate_after=0.3)  # a connection has time to prove what it has
 
 
 def reconnect(world: World) -> Iterator[None]:
@@ -289,6 +293,7 @@ OPERATIONS: dict[str, Callable[[World], Iterator[None]]] = {
         callback,
         slow_callback,
         rotation,
+        redundant_rotation,
         reconnect,
         first_book,
         resync,

@@ -7,7 +7,7 @@ Rules:
 3. The peer is lost if no frame came for `pingTimeout` while a ping is unanswered. If other frames come but no
    pong, it is lost `pingInterval + pingTimeout` after the ping before the oldest unanswered one.
 4. The server sends a pong after all messages that it sent before. So a pong is a proof that they were read. If a proof
-   is asked for, the next ping is sent as early as allowed. The proof is overdue a second after it.
+   is asked for, the next ping is sent as early as allowed, the first one at once. The proof is overdue a second later.
 
 Source: KuCoin's documentation, "Ping". Its SDKs ping every half interval.
 
@@ -42,6 +42,7 @@ class Heartbeat:
         self.latency: float | None = None
         self.last_frame = now
         self._last_ping = now
+        self._early_ping = now  # when the next ping may be sent for a proof
         self._last_id = ""
         self._unanswered: float | None = None  # when the oldest ping without a pong was sent
         self.proof_due = _NEVER
@@ -64,6 +65,7 @@ class Heartbeat:
     def ping_sent(self, ping_id: str, now: float) -> None:
         self._last_id = ping_id
         self._last_ping = now
+        self._early_ping = now + min(self.every, _MIN_INTERVAL)
         if self._unanswered is None:
             self._unanswered = now
         if self._proofs_asked > self._proofs_begun:
@@ -87,7 +89,7 @@ class Heartbeat:
     def ping_at(self) -> float:
         """Return the instant at which the next ping is due."""
         early = self._proofs_asked > self._proofs_begun and self.proof_due == _NEVER
-        return self._last_ping + (min(self.every, _MIN_INTERVAL) if early else self.every)
+        return self._early_ping if early else self._last_ping + self.every
 
     def lost_at(self) -> float:
         """Return the instant at which the peer is lost; infinity while no ping is unanswered."""

@@ -172,11 +172,7 @@ class Merge:
                 self._topics = {key: each for key, each in self._topics.items() if not each.is_caught_up(last)}
 
     def proved(self, source: Carrier, *, answered: bool = True, leaves: bool = False) -> None:
-        """Note that a connection has delivered everything sent before it was asked, or that its answer is overdue.
-
-        Args:
-            leaves: whether the connection leaves now, because another one has replaced it.
-        """
+        """Note a proof, or that it is overdue. It is the last one if the connection `leaves`, as it was replaced."""
         with self._lock:
             member = self._members.get(source)
             if member is None:
@@ -285,16 +281,17 @@ class Merge:
     def _find(self, member: MergeMember, push: Push, fresh: list[Push]) -> tuple[MergedTopic, Side]:
         """Return the topic and subject of a push, and the side of a connection."""
         (name, subject), tunnel = channel_of(push), tunnel_of(push)
-        topic = self._topics.get((name, subject, tunnel))
-        if topic is None:
+        if (topic := self._topics.get((name, subject, tunnel))) is None:
             if len(self._topics) >= _MAX_TOPICS:
                 self._remove_older_half(fresh)
             comparison = comparison_of(name)
             shared = name, "" if comparison.joint else subject, tunnel
-            topic = self._topics.setdefault(shared, MergedTopic(comparison, self._in_step))
+            if (topic := self._topics.get(shared)) is None:
+                topic = MergedTopic(comparison, self._in_step)
+                for each in self._members.values():
+                    topic.add(each, live=each.live, placed=not each.unproven or not self._others(each))
+                self._topics[shared] = topic
             self._topics[name, subject, tunnel] = topic
-            for each in self._members.values() if not topic.sides else ():
-                topic.add(each, live=each.live, placed=not each.unproven or not self._others(each))
         side = topic.sides[member]
         if isinstance(push, RawPush):
             if len(member.known) >= _MAX_PREFIXES:
@@ -348,6 +345,8 @@ class Merge:
             other.unasked = [wait for wait in other.unasked if wait.member is not member]
         for topic in set(self._topics.values()):
             topic.lose(member, fresh)
+        self._output.put(fresh)  # it comes before the gap
+        fresh = []
         for wait in waits:
             wait.pending.discard(member)
             self._end_if_proved(wait, fresh, answered=False)

@@ -85,10 +85,10 @@ class MergedTopic:
         self.again = True
 
     def lose(self, member: Any, fresh: list[Push]) -> None:
-        """Note that a connection was lost; append what was held of it to `fresh` if no other one can bring it."""
+        """Note that a connection was lost; append what was held of it to `fresh` if no other one has begun before."""
         side = self.sides[member]
         side.live = False
-        if not any(other.live for other in self.sides.values()):
+        if not any(other.live and other.placed for other in self.sides.values()):
             self.place(side, fresh)
         self.add(member, live=False, placed=False)
         for other in self.sides.values():
@@ -97,8 +97,8 @@ class MergedTopic:
             other.turn = max(other.turn, self._turn)
 
     def remove(self, member: Any) -> None:
-        """Forget a connection that was lost."""
-        del self.sides[member]
+        """Forget a connection that was lost, or was not added whole."""
+        self.sides.pop(member, None)
 
     def is_caught_up(self, member: Any) -> bool:
         """Return whether a connection has brought all that was delivered."""
@@ -155,11 +155,8 @@ class MergedTopic:
         return self._take_rising(side, value, push, fresh)
 
     def undecided(self, member: Any) -> list[Any]:
-        """Return the other connections with held pushes if it is not known yet with which connection to begin.
-
-        Pushes with positions tell by these which is older.
-        """
-        if self._rising or not self._holding or any(each.live and each.placed for each in self.sides.values()):
+        """Return the other connections with held pushes if it is not known yet with which connection to begin."""
+        if not self._holding or any(each.live and each.placed for each in self.sides.values()):
             return []
         return [other for other, side in self.sides.items() if side.held and side.live and other is not member]
 
@@ -167,9 +164,9 @@ class MergedTopic:
         """Begin with a connection whose held pushes the others have not brought before they proved to be as far.
 
         So these pushes are older than all that the others bring, and this connection brings what the others hold. Drop
-        that, and return whether there was any.
+        that, and return whether there was any. Nothing is dropped if pushes have positions, which tell what is older.
         """
-        dropping = self.undecided(member) if self.sides[member].held else []
+        dropping = self.undecided(member) if self.sides[member].held and not self._rising else []
         for other in dropping:
             self._holding -= 1
             self.sides[other].held, self.sides[other].waits = [], False

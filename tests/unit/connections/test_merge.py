@@ -15,6 +15,7 @@ from kucoin_sync import Message
 from kucoin_sync.connections import in_step, merged_topic
 from kucoin_sync.connections import merge as merge_module
 from kucoin_sync.connections.merge import Merge
+from kucoin_sync.connections.merged_topic import MergedTopic
 from kucoin_sync.protocol.envelopes import EnvelopePrefix, FrameBatch, Pushes, opened
 from kucoin_sync.protocol.message import Arrival, Origin, RawPush
 from kucoin_sync.protocol.session_events import TopicKey
@@ -576,12 +577,14 @@ class Server:
     Attributes:
         sent: how many were sent.
         counted_on: how many were sent before the first confirmation came; None before it, and from the first cut on.
+        brought: the first push that a connection has brought of those counted on; None before that.
         form: whether pushes are brought as decoded messages or as batches of frames.
     """
 
     def __init__(self, kind: str, form: str) -> None:
         self.sent = 0
         self.counted_on: int | None = None
+        self.brought: int | None = None
         self.was_cut = False
         self.kind = kind
         self.form = form
@@ -607,6 +610,8 @@ class Server:
 
     def bring(self, wire: Wire, pushes: list[Message]) -> None:
         """Have the merge take pushes that came in one read."""
+        if self.brought is None and self.counted_on is not None:
+            self.brought = next((n for n in map(number, pushes) if n >= self.counted_on), None)
         if self.form == "messages":
             self.merge.bring(wire, pushes)
             return
@@ -659,12 +664,13 @@ class Wire:
     def cut(self) -> None:
         if self.live:
             server = self._server
-            server.gapless &= self._key in server.merge.redundant or not server.got
+            redundant = self._key in server.merge.redundant
             server.counted_on, server.was_cut = None, True
             self.live = self.subscribed = False
             self.under_way.clear()
             server.merge.lose(self)
             server.merge.flush()
+            server.gapless &= redundant or not server.got
 
     def bring(self, count: int) -> None:
         merge, pushes = self._server.merge, []
@@ -711,6 +717,8 @@ def check(server: Server) -> None:
         assert len({epoch for _, epoch in got}) <= 1, "an epoch has risen without need"
     if got and server.counted_on is not None:
         assert got[0][0] <= server.counted_on, "what came first is missing"
+    if got and server.brought is not None:
+        assert got[0][0] <= server.brought, "what was brought first is missing"
 
 
 @pytest.mark.parametrize("form", ["messages", "batches"])
@@ -726,6 +734,10 @@ def check(server: Server) -> None:
 @example(
     steps=[("subscribe", 0, 0), ("bring", 0, 1), ("send", 0, 0), ("bring", 0, 1), ("subscribe", 1, 0), ("bring", 1, 1),
            ("ping", 0, 0), ("bring", 0, 1)],
+)  # fmt: skip
+@example(
+    steps=[("subscribe", 1, 0), ("bring", 1, 1), ("send", 0, 0), ("bring", 1, 1), ("subscribe", 0, 0), ("bring", 0, 1),
+           ("ping", 1, 0), ("bring", 1, 1), ("cut", 1, 0)],
 )  # fmt: skip
 def test_whatever_is_cut_and_however_pushes_overtake_each_other(
     kind: str, form: str, steps: list[tuple[str, int, int]]
@@ -779,6 +791,22 @@ def test_1000_cuts_of_one_of_two_leave_no_gap(kind: str, form: str) -> None:
     assert [number(each) for each in server.got] == list(range(server.sent))
     assert len({each.epoch for each in server.got}) == 1
     assert server.gapless
+
+
+def test_a_topic_for_which_memory_was_short_is_made_at_the_next_push(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, add, added = both(KEY), MergedTopic.add, itertools.count()
+
+    def add_one(topic: MergedTopic, *args: Any, **options: Any) -> None:
+        if next(added) == 1:
+            raise MemoryError
+        add(topic, *args, **options)
+
+    monkeypatch.setattr(MergedTopic, "add", add_one)
+    with pytest.raises(MemoryError):
+        pair.take(FIRST, messages(0))
+    pair.take(FIRST, messages(1))
+    pair.take(SECOND, messages(1, 2))
+    assert pair.delivered == [1, 2]
 
 
 def test_what_is_owed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

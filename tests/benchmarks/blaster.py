@@ -111,22 +111,22 @@ class _Feed:
         while self._topics < load.topics:
             self._answer(1.0)
         self._blaster.all_there.wait()
-        self._blast(load.warmup)
+        self._blast(load.warmup, 0)
         while not self._blaster.go.is_set():
             self._answer(0.01)
-        self._blast(load.count)
+        self._blast(load.count, load.warmup)
         while True:
             self._answer(1.0)
 
-    def _blast(self, count: int) -> None:
+    def _blast(self, count: int, first: int) -> None:
         load = self._blaster.load
         if not load.pace:
-            for block in Reel(load).blocks(count):
+            for block in Reel(load).blocks(count, first=first):
                 self._sock.sendall(block)
                 self._answer(0)
             return
         burst = StampedBurst(load) if load.stamped else None
-        blocks = Reel(load).blocks(count, load.burst)
+        blocks = Reel(load).blocks(count, load.burst, first)
         start = time.monotonic()
         for number in range(count // load.burst):
             early = start + number / load.pace - time.monotonic()

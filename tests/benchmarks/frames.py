@@ -14,7 +14,6 @@ __all__ = ["SENT", "Reel", "StampedBurst"]
 
 #: Added to a stamp, so that it has the same number of digits whatever the clock says.
 SENT = 10**18
-_DISTINCT = 1_200  # frames in a reel, a multiple of the 300 topics that there are at most
 
 
 def _ticker(topic: str, number: int, time: int) -> bytes:
@@ -92,17 +91,18 @@ class Reel:
     """Frames in a row, as one block of bytes to send over and over."""
 
     def __init__(self, load: Load) -> None:
-        frames = 2 * _frames(load, _DISTINCT, 1_729_757_723_612)  # so that a block can begin anywhere
+        self._distinct = load.distinct
+        frames = 2 * _frames(load, load.distinct, 1_729_757_723_612)  # so that a block can begin anywhere
         self._ends = [0]
         for each in frames:
             self._ends.append(self._ends[-1] + len(each))
         self._block = memoryview(b"".join(frames))
 
-    def blocks(self, count: int, size: int = _DISTINCT) -> Iterator[memoryview]:
-        """Yield blocks of `size` frames, the last one of what is left, `count` frames in all."""
-        sent = 0
+    def blocks(self, count: int, size: int = 0, first: int = 0) -> Iterator[memoryview]:
+        """Yield blocks of `size` frames (0: the whole reel) from number `first` on, `count` frames in all."""
+        size, sent = size or self._distinct, 0
         while sent < count:
-            start = sent % _DISTINCT
+            start = (first + sent) % self._distinct
             stop = start + min(size, count - sent)
             yield self._block[self._ends[start] : self._ends[stop]]
             sent += stop - start

@@ -29,6 +29,7 @@ class Load:
         stamped: whether each message carries the instant at which it was sent.
         tls: whether the feed is encrypted.
         connections: how many connections the client makes; each is sent all messages, and all begin together.
+        distinct: messages after which the same ones come again, with the same sequences; a multiple of the topics.
     """
 
     feed: str = "ticker"
@@ -40,6 +41,7 @@ class Load:
     stamped: bool = False
     tls: bool = False
     connections: int = 1
+    distinct: int = 1_200
 
     @property
     def total(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from .busy import measure_busy
 from .clients import CLIENTS
 from .load import Load
 from .running import Result, import_seconds, measure
@@ -127,9 +128,21 @@ def _feeds(size: Size) -> list[Entry]:
 
 
 def _redundancy(size: Size) -> list[Entry]:
+    return [
+        Entry(
+            f"Stream {way}, {count} connection{'s' * (count > 1)}", [], partial(measure_busy, way, count, size.seconds)
+        )
+        for way in ("callback", "inline", "payload")
+        for count in (1, 2)
+    ]
+
+
+def _tickers_twice(size: Size) -> list[Entry]:
     pace, burst = 1_000, 5
     count = int(pace * size.seconds) * burst
-    load = Load(topics=200, count=count, warmup=count // 10 // burst * burst, pace=pace, burst=burst)
+    warmup = count // 10 // burst * burst
+    distinct = -(-(count + warmup) // 200) * 200  # sequences never step back: they tell which messages are the same
+    load = Load(topics=200, count=count, warmup=warmup, pace=pace, burst=burst, distinct=distinct)
     return [
         _entry(
             client,
@@ -226,9 +239,14 @@ SCENARIOS: dict[str, Scenario] = {
         _latest,
     ),
     "redundancy": Scenario(
-        "5,000 tickers a second over 200 topics, over one connection or two (callbacks: a subscription each)",
+        "5,000 messages a second over 200 topics of both markets, private ones and 10 books, by one connection or two",
         (_CPU,),
         _redundancy,
+    ),
+    "tickers twice": Scenario(
+        "5,000 tickers a second over 200 topics and nothing else, by one connection or two",
+        (_CPU,),
+        _tickers_twice,
     ),
     "memory": Scenario("Memory, after many messages and for each that waits", _MEMORY_COLUMNS, _memory, runs=3),
     "reconnect": Scenario(

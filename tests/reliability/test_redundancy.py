@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import random
-import threading
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -26,13 +24,14 @@ from kucoin_sync import (
 )
 from kucoin_sync.internal import backoff
 from kucoin_sync.testing import Exchange, FaultProxy, KucoinServer
-from kucoin_sync.testing.server import Pushed, ServerLimits
+from kucoin_sync.testing.server import ServerLimits
 from kucoin_sync.testing.server.connection import Connection
 
 from ..support.books import is_true
 from ..support.selection import first
 from ..support.streams import Events, MakeServer, MakeStream
 from ..support.threads import LIMIT, Task, until
+from ..support.traffic import Flow, Size, names, symbols
 from .feed import CLASSIC, UTA, Feed
 
 FREE = Limits(connections_per_minute=100_000, commands_per_10s=10_000, snapshots_per_30s=10_000)
@@ -43,69 +42,7 @@ ENDS: list[Callable[[Connection], object]] = [
 ]
 
 
-class Size(NamedTuple):
-    """How much flows: topics, books, messages a second, and how often a connection is cut."""
-
-    topics: int
-    books: int
-    rate: int
-    cuts: int
-
-
 SMALL, WHOLE = Size(40, 4, 1_000, 6), Size(200, 10, 5_000, 20)
-
-
-def names(feed: Feed, size: Size) -> list[str]:
-    """Return topics of both markets, of trades and of tickers, and private ones."""
-    kinds = [
-        (["/uta/trade.SPOT", "/uta/ticker.SPOT"], ["/uta/trade.FUTURES", "/uta/ticker.FUTURES"]),
-        (["/market/match", "/market/ticker"], ["/contractMarket/execution", "/contractMarket/tickerV2"]),
-    ][not feed.is_uta]
-    public = [
-        f"{kind}:{symbol.format(number)}"
-        for (of_kinds, symbol) in zip(kinds, ("A{}-USDT", "A{}USDTM"), strict=True)
-        for kind in of_kinds
-        for number in range(size.topics // 4)
-    ]
-    private = ["/uta/orderAll.UNIFIED"] if feed.is_uta else ["/spotMarket/tradeOrdersV2", "/contractMarket/tradeOrders"]
-    return public + private
-
-
-def data_of(topic: str, n: int) -> dict[str, Any]:
-    """Return data with the number `n` where KuCoin has the sequence, the trade id, or what tells order events apart."""
-    symbol = topic.partition(":")[2]
-    if topic.startswith("/uta/order"):
-        return {"oi": "1", "eT": "MATCH", "U": n, "fS": str(n), "n": n}
-    if topic.endswith(("radeOrders", "OrdersV2")):
-        return {"orderId": "1", "type": "match", "ts": n, "filledSize": str(n), "n": n}
-    if topic.startswith("/uta/"):
-        return {"s": symbol, "E": n, "ti": str(n), "n": n}
-    return {"symbol": symbol, "sequence": str(n), "tradeId": str(n), "n": n}
-
-
-class Flow:
-    """Numbered messages that flow on a thread, at a rate, and the exchange's steps between them."""
-
-    def __init__(self, server: KucoinServer, names: list[str], rate: int) -> None:
-        self.sent: dict[str, int] = dict.fromkeys(names, 0)
-        self._server = server
-        self._rate = rate
-        self._stop = threading.Event()
-        self._task = Task(self._run)
-
-    def _run(self) -> None:
-        turn = itertools.cycle(self.sent)
-        while not self._stop.wait(0.01):
-            pushes = []
-            for topic in itertools.islice(turn, self._rate // 100):
-                pushes.append(Pushed(topic, data_of(topic, self.sent[topic])))
-                self.sent[topic] += 1
-            self._server.publish_many(pushes)
-            self._server.step_exchange(2)
-
-    def end(self) -> None:
-        self._stop.set()
-        self._task.result()
 
 
 class Client:
@@ -113,7 +50,7 @@ class Client:
 
     def __init__(self, stream: Stream, feed: Feed, size: Size) -> None:
         self.stream = stream
-        self.names = names(feed, size)
+        self.names = names(size, uta=feed.is_uta)
         self.got: defaultdict[str, list[Message]] = defaultdict(list)
         for topic in self.names:  # the name may differ in the pushes
             stream.subscribe(topic, callback=self.got[topic].append, inline=True, timeout=LIMIT)
@@ -142,10 +79,6 @@ class Client:
             assert len({message.epoch for message in got}) <= 1
         assert [book.resyncs for book in self.books] == [0] * len(self.books)
         assert not [event for event in events.all if isinstance(event, BookResyncing)]
-
-
-def symbols(size: Size) -> tuple[str, ...]:
-    return tuple(f"B{number}-USDT" if number % 2 else f"B{number}USDTM" for number in range(size.books))
 
 
 @pytest.fixture(autouse=True)
@@ -201,7 +134,7 @@ def test_random_cuts_of_one_of_two_connections_show_no_gap_in_a_loop(
     exchange = Exchange(("BTC-USDT",), seed=1, levels=20)
     server = make_server(exchange=exchange, limits=ServerLimits(messages_per_10s=None, uta_messages_per_10s=None))
     stream = make_stream(server, redundancy=2, limits=FREE)
-    spot = names(feed, SMALL)[: SMALL.topics // 2]
+    spot = names(SMALL, uta=feed.is_uta)[: SMALL.topics // 2]
     subscription: Subscription[Any] = stream.subscribe(*spot)
     got: defaultdict[str, list[Message]] = defaultdict(list)
 

@@ -324,12 +324,11 @@ class Connection(ReceivingSource):
                 self._wanted.pop(event.key, None)
             self._owner.refused(self, event.key, event.error)
         elif isinstance(event, Proved):
-            if event.answered and event.number >= self._proof_to_leave:
-                self._proof_to_leave = 0
-                self._owner.proved(self, answered=True, leaves=True)
             if event.number >= self._proof_to_tell:
                 self._proof_to_tell = _NEVER
-                self._owner.proved(self, answered=event.answered)
+                self._owner.proved(self, answered=event.answered)  # which may ask for another one
+            if event.answered and event.number >= self._proof_to_leave and self._proof_to_tell == _NEVER:
+                self._proof_to_leave = 0
         elif isinstance(event, ConnectionFull):
             self._requests.add(partial(self._move, event.keys))
         else:

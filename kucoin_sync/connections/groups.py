@@ -236,7 +236,7 @@ class ConnectionGroups:
         if old is not None:
             old.retire(_RETIRE_TIMEOUT)
 
-    def proved(self, connection: MessageSource, *, answered: bool, leaves: bool = False) -> None:
+    def proved(self, connection: MessageSource, *, answered: bool) -> None:
         """Note that a connection has delivered everything sent before the last proof request, or does not answer."""
         with self._lock:
             merge = self._of(connection).dispatcher.merges.get(connection)
@@ -244,7 +244,7 @@ class ConnectionGroups:
             error = ConnectionFailed("the connection that may have earlier messages does not answer")
             self._tell_gap(connection, merge, error)
         if merge is not None:
-            merge.proved(connection, answered=answered, leaves=leaves)
+            merge.proved(connection, answered=answered)
             merge.flush()
 
     def aged(self, connection: MessageSource) -> bool:

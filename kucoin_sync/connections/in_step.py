@@ -76,6 +76,10 @@ class Side:
     waits: bool = False
     step: TopicStep | None = None
 
+    def holds_from(self, position: Any) -> bool:
+        """Return whether the first held push has this position or a lower one."""
+        return bool(self.held) and self.held[0].value <= position
+
 
 @dataclass(eq=False, slots=True)
 class TopicStep:

@@ -171,15 +171,13 @@ class Merge:
                 (last,) = self._members.values()
                 self._topics = {key: each for key, each in self._topics.items() if not each.is_caught_up(last)}
 
-    def proved(self, source: Carrier, *, answered: bool = True, leaves: bool = False) -> None:
-        """Note a proof, or that it is overdue. It is the last one if the connection `leaves`, as it was replaced."""
+    def proved(self, source: Carrier, *, answered: bool = True) -> None:
+        """Note that a connection has delivered everything sent before it was asked, or that its answer is overdue."""
         with self._lock:
             member = self._members.get(source)
             if member is None:
                 return
             waits, member.asked = member.asked, []
-            if leaves:
-                waits, member.unasked = waits + member.unasked, []
             fresh: list[Push] = []
             for wait in waits:
                 if answered or wait.topic is not None:

@@ -1,9 +1,9 @@
 """One topic and subject that several connections carry: which of their pushes to deliver, and in what order.
 
 Each connection brings the pushes in the order of its server. Rules:
-1. A connection that has just begun to carry the topic may be ahead of another one. Its pushes are held until another
-   connection brings one that is as new, or has proved that no earlier one is under way. From then on it is called
-   placed. If all have just begun, the first that can be placed so is the one that began first.
+1. A connection that has just begun to carry the topic may be ahead of others. Its pushes are held until a placed
+   connection, or the only other one, brings one that is as new, or until the others have proved that no earlier one is
+   under way. Then it is called placed. If all have just begun, the first that can be placed so has begun first.
 2. A push of a placed connection is delivered unless another connection has brought the same push before.
 3. Where the pushes have positions (`topics.table.Same.rising`), a push is a copy if its position is below the highest
    that was delivered. Several pushes may have one position: then the second of one connection is the second of another.
@@ -88,7 +88,9 @@ class MergedTopic:
         """Note that a connection was lost; append what was held of it to `fresh` if no other one has begun before."""
         side = self.sides[member]
         side.live = False
-        if not any(other.live and other.placed for other in self.sides.values()):
+        others = [other for other in self.sides.values() if other.live]
+        first = side.held[0].value if side.held and self._rising else None
+        if not others or not (first is None or any(each.placed or each.holds_from(first) for each in others)):
             self.place(side, fresh)
         self.add(member, live=False, placed=False)
         for other in self.sides.values():
@@ -166,7 +168,10 @@ class MergedTopic:
         So these pushes are older than all that the others bring, and this connection brings what the others hold. Drop
         that, and return whether there was any. Nothing is dropped if pushes have positions, which tell what is older.
         """
-        dropping = self.undecided(member) if self.sides[member].held and not self._rising else []
+        side = self.sides[member]
+        if self._rising or not side.held or any(self._holder(each.value, (side,)) for each in side.held):
+            return False
+        dropping = self.undecided(member)
         for other in dropping:
             self._holding -= 1
             self.sides[other].held, self.sides[other].waits = [], False
@@ -175,19 +180,33 @@ class MergedTopic:
     def place(self, side: Side, fresh: list[Push]) -> None:
         """Append the held pushes of a connection to `fresh`: no earlier ones can come any more."""
         side.placed, side.waits = side.live, False
-        if not side.held:
-            return
-        held, side.held = side.held, []
-        self._holding -= 1
-        for value, count, turn, push in held:
-            if not self._rising:
-                self._owe(value, side)
-            elif not self._is_new(turn, value, count):
-                self._in_step.copies += 1
-                continue
+        if self._rising and self._holding and side.held:
+            self._place_older(side.held[0].value, fresh)
+        while side.held:  # what is equal to a push of another connection is removed meanwhile
+            held = side.held.pop(0)
+            self._holding -= not side.held
+            if self._rising:
+                self._deliver_held(held, fresh)
             else:
-                self._position, self._count, self._turn = value, count, turn
-            fresh.append(push)
+                self._take_equal(side, held.value, held.push, fresh, holds=False)
+
+    def _place_older(self, position: Any, fresh: list[Push]) -> None:
+        """Append the held pushes of all connections with lower positions to `fresh`."""
+        older = []
+        for side in [each for each in self.sides.values() if each.held and each.held[0].value < position]:
+            while side.held and side.held[0].value < position:
+                older.append(side.held.pop(0))
+            self._holding -= not side.held
+        for each in sorted(older, key=lambda held: held.value):
+            self._deliver_held(each, fresh)
+
+    def _deliver_held(self, held: Held, fresh: list[Push]) -> None:
+        """Append a held push with a position to `fresh`, unless it is a copy."""
+        if self._is_new(held.turn, held.value, held.nth):
+            self._position, self._count, self._turn = held.value, held.nth, held.turn
+            fresh.append(held.push)
+        else:
+            self._in_step.copies += 1
 
     def _compare_all_data(self) -> None:
         """Compare all data from now on, because the first push has no position."""
@@ -199,10 +218,14 @@ class MergedTopic:
         One whose own held pushes all have higher positions can't.
         """
         return any(
-            other.live and not (self._rising and other.held and other.held[0].value > position)
+            other.live and not (self._rising and other.held and not other.holds_from(position))
             for other in self.sides.values()
             if other is not side
         )
+
+    def _is_pair(self) -> bool:
+        """Return whether there are two live connections: no third one may still bring earlier pushes."""
+        return sum(each.live for each in self.sides.values()) == 2
 
     def _hold(self, side: Side, value: Any, push: Push, fresh: list[Push]) -> int:
         self._holding += not side.held
@@ -278,10 +301,14 @@ class MergedTopic:
         else:
             side.turn, side.count = side.turn + 1, one
         side.position = position
-        reached = self._reached(side, position) if self._holding else ()
+        reached: Iterable[Side] = ()
+        if self._holding:
+            reached = [other for other in self.sides.values() if other is not side and other.holds_from(position)]
+        first = side.held[0].value if side.held else position
         if not side.placed:
-            for other in reached:
-                self.place(other, fresh)  # it has begun before this one
+            for other in reached if self._is_pair() else ():
+                if other.holds_from(first):  # it has begun before this one
+                    self.place(other, fresh)
             reached = ()
         if self.again and is_snapshot(push):
             self._begin_again(side, position)
@@ -290,28 +317,17 @@ class MergedTopic:
             if not side.placed:
                 self.place(side, fresh)
             return COPY
-        elif not side.placed and self._must_wait(side, position):
+        elif not side.placed and self._must_wait(side, first):
             return self._hold(side, position, push, fresh)
         if not side.placed:
             self.place(side, fresh)
-        for other in reached:
-            newer = [each for each in other.held if each.value >= position]
-            del other.held[len(other.held) - len(newer) :]
-            self.place(other, fresh)
-            other.held, self._holding = newer, self._holding + bool(newer)
+        if reached:
+            self._place_older(position, fresh)
         self._position, self._count, self._turn = position, side.count, side.turn
         fresh.append(push)
         for other in reached:
             self.place(other, fresh)
         return ACCEPTED
-
-    def _reached(self, side: Side, position: Any) -> list[Side]:
-        """Return the other connections whose held pushes begin at or before a position."""
-        return [
-            other
-            for other in self.sides.values()
-            if other is not side and other.held and other.held[0].value <= position
-        ]
 
     def _begin_again(self, side: Side, position: Any) -> None:
         """Begin at a snapshot of one connection. What follows it is delivered after it, also what came before it."""
@@ -324,6 +340,8 @@ class MergedTopic:
     # Pushes without positions
 
     def _take_equal(self, side: Side, value: Hashable, push: Push, fresh: list[Push], *, holds: bool) -> int:
+        if holds and not side.placed and self._holding and self._is_pair() and self._holder(value, (side,)) is not None:
+            self.place(side, fresh)
         owed = side.owed
         if value in owed:
             while owed.popleft() != value:
@@ -337,33 +355,40 @@ class MergedTopic:
             side.forgotten -= 1
             self._in_step.copies += 1
             return COPY
-        matching = self._release_matching(side, value, fresh) if self._holding else ()
-        if holds and not side.placed and not matching and self._must_wait(side):
+        if holds and not side.placed and self._must_wait(side):
             return self._hold(side, value, push, fresh)
         if holds and not side.placed:
             self.place(side, fresh)
-        fresh.append(push)
-        self._owe(value, side, *matching)
-        for other in matching:
+        holders: list[Side] = []
+        self._deliver_equal(value, push, fresh, (side,), holders)
+        for other in holders:
             self.place(other, fresh)
         return ACCEPTED
 
-    def _release_matching(self, side: Side, value: Hashable, fresh: list[Push]) -> list[Side]:
-        """Return the other connections that hold an equal push; append what `side` and they hold before it to `fresh`.
+    def _deliver_equal(
+        self, value: Hashable, push: Push, fresh: list[Push], brought: tuple[Side, ...], holders: list[Side]
+    ) -> None:
+        """Append a push to `fresh`, behind what other connections hold before an equal one. The rest of them owe it.
 
-        All that is older than what `side` will bring. The equal push itself is removed from what they hold.
+        `brought` has the connections that have brought it, or will bring only what is newer. The others that hold it
+        are appended to `holders`; what they hold up to it is removed.
         """
-        matching = []
-        for other in self.sides.values():
-            place = next((n for n, each in enumerate(other.held) if each.value == value), None)
-            if other is not side and place is not None:
-                self.place(side, fresh)
-                fresh += (each.push for each in other.held[:place])
-                del other.held[: place + 1]
-                self._in_step.copies += 1
-                self._holding -= not other.held
-                matching.append(other)
-        return matching
+        while self._holding and (other := self._holder(value, brought)) is not None:
+            place = next(n for n, each in enumerate(other.held) if each.value == value)
+            before, other.held = other.held[:place], other.held[place + 1 :]
+            self._holding -= not other.held
+            self._in_step.copies += 1
+            brought = *brought, other
+            holders.append(other)
+            for each in before:
+                self._deliver_equal(each.value, each.push, fresh, brought, holders)
+        fresh.append(push)
+        self._owe(value, *brought)
+
+    def _holder(self, value: Hashable, brought: tuple[Side, ...]) -> Side | None:
+        """Return a connection that holds an equal push, apart from these."""
+        others = (other for other in self.sides.values() if other not in brought)
+        return next((other for other in others if any(each.value == value for each in other.held)), None)
 
     def _owe(self, value: Hashable, *brought: Side) -> None:
         """Note that the live connections have still to bring a push, except those that have."""

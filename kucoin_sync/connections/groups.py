@@ -265,6 +265,12 @@ class ConnectionGroups:
         """Note that the thread of a connection is about to end."""
         with self._lock:
             group = self._of(connection)
+            merge = group.dispatcher.merges.get(connection)
+            replaced = connection in group.dispatcher.retiring and not self.closed
+        if replaced:
+            error = ConnectionFailed("the connection was replaced before the other one had all that it may have missed")
+            self._tell_gap(connection, merge, error)
+        with self._lock:
             new = group.dispatcher.retiring.pop(connection, None)
             merge = group.dispatcher.leave_merge(connection)
             if connection not in group.all_connections():

@@ -224,6 +224,21 @@ def test_a_rotation_is_told_of_when_the_old_connection_has_ended(
     assert emitted == [Rotated("spot", False, new.epoch)]
 
 
+def test_what_a_replaced_connection_has_not_proved_is_lost_when_it_ends(
+    subscription_manager: SubscriptionManager, watcher: Watcher
+) -> None:
+    old = subscribed(subscription_manager, ONE, TWO)
+    confirmed(subscription_manager, old, ONE, TWO)
+    new = replaced(subscription_manager, old)
+    subscription_manager.welcomed(new)
+    confirmed(subscription_manager, new, ONE)
+    subscription_manager.proved(old, answered=True)
+    confirmed(subscription_manager, new, TWO)
+    watcher.told.clear()
+    subscription_manager.ended(old)
+    assert watcher.told == [("lost", (TWO,)), ("carried", (TWO,))]
+
+
 def test_what_a_full_connection_refuses_is_lost_until_another_one_carries_it(
     subscription_manager: SubscriptionManager, watcher: Watcher
 ) -> None:

@@ -75,7 +75,7 @@ class Connection(ReceivingSource):
         )
         self._retiring: float | None = None  # deadline at which a replaced connection closes
         self._proof_to_tell = _NEVER  # number of the proof to report to the owner
-        self._proof_to_leave = _NEVER  # number of the proof after which to close; 0: it was answered
+        self._proof_to_leave = _NEVER  # number of the proof after which to close; 0: close now
         self._server_index = 0  # index of the server to try next
         self._failed_attempts = 0  # since the last welcome
         self._host = ""
@@ -377,6 +377,7 @@ class Connection(ReceivingSource):
         self._waker.step = None
         with self._lock:
             session, self._session = self._session, None
+            self._proof_to_tell = _NEVER  # the next session counts anew
         transport = self._transport
         if transport is not None:
             try:

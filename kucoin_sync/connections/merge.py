@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeAlias
 
@@ -62,7 +63,7 @@ class Merge:
         self._alone = False  # only one connection is left, in a merge that does not last
         self._late = 0  # pushes since then
         self._asks_due = False  # whether a proof may have to be asked for
-        self._output = OrderedDelivery(deliver, self._lock)
+        self._output = OrderedDelivery(deliver, self._lock, self._raise_epoch)
 
     # What happens to connections
 
@@ -71,6 +72,7 @@ class Merge:
         with self._lock:
             self._members[source] = member = MergeMember(source, live, set(keys) if live else set())
             source.drop_copies = partial(self._in_step.drop_copies, member)
+            self._alone = False
             for topic in self._topics.values():
                 topic.add(member, live=live, placed=live)
 
@@ -104,21 +106,15 @@ class Merge:
                     member.unproven |= keys
 
     def acked(self, source: Carrier, keys: tuple[TopicKey, ...]) -> tuple[TopicKey, ...]:
-        """Note that the server has confirmed keys on a connection.
-
-        Returns:
-            The keys to report as confirmed: in a merge that lasts, those that no other connection carries already.
-        """
-        with self._lock:
+        """Note that the server has confirmed keys. Return these, in a lasting merge without those that others have."""
+        with self._accepting() as fresh:
             member = self._members.get(source)
             if member is None or not member.live:
                 return keys
             others = self._others(member) if self._lasting else []
             untold = tuple(key for key in keys if not any(key in other.acked for other in others))
             member.acked.update(keys)
-            fresh: list[Push] = []
             self._wait(Wait(member, set(self._others(member)), keys), fresh)
-            self._output.put(fresh)
             return untold
 
     def interrupted(self, source: Carrier, keys: Iterable[TopicKey]) -> None:
@@ -151,34 +147,35 @@ class Merge:
 
     def lose(self, source: Carrier) -> list[TopicKey]:
         """Note that a connection was lost; return its keys that no other connection has without a gap."""
-        with self._lock:
+        with self._accepting() as fresh:
             member = self._members.get(source)
-            return [] if member is None or not member.live else self._lose(member)
+            return [] if member is None or not member.live else self._lose(member, fresh)
 
     def leave(self, source: Carrier) -> None:
         """Note that a connection has ended for good."""
-        with self._lock:
+        with self._accepting() as fresh:
             member = self._members.pop(source, None)
             if member is None:
                 return
             source.drop_copies = None
             if member.live:
-                self._lose(member)
+                self._lose(member, fresh)
             for topic in set(self._topics.values()):
                 topic.remove(member)
             self._alone = len(self._members) == 1 and not self._lasting
             if self._alone:
                 (last,) = self._members.values()
+                last.known.clear()  # it names topics that end one by one from now on
+                self._late = 0
                 self._topics = {key: each for key, each in self._topics.items() if not each.is_caught_up(last)}
 
     def proved(self, source: Carrier, *, answered: bool = True) -> None:
         """Note that a connection has delivered everything sent before it was asked, or that its answer is overdue."""
-        with self._lock:
+        with self._accepting() as fresh:
             member = self._members.get(source)
             if member is None:
                 return
             waits, member.asked = member.asked, []
-            fresh: list[Push] = []
             for wait in waits:
                 if answered or wait.topic is not None:
                     wait.pending.discard(member)
@@ -187,7 +184,6 @@ class Merge:
                     self._end_if_proved(wait, fresh, answered=answered)
                 else:
                     member.unasked.append(wait)
-            self._output.put(fresh)
 
     @property
     def copies(self) -> int:
@@ -203,24 +199,17 @@ class Merge:
 
     def bring(self, source: Carrier, pushes: Pushes) -> None:
         """Take pushes of one connection, and deliver what is accepted."""
-        with self._lock:
+        with self._accepting() as fresh:
             member = self._members.get(source)
             if member is None:
                 return
-            fresh: list[Push] = []
-            try:
-                if self._alone:
-                    self._catch_up(member, pushes, fresh)
-                elif self._take(member, pushes, fresh) == len(pushes):
-                    # Nothing was left out, and nothing that was held is among it: pass on the batch as it came.
-                    self._output.put_batch(pushes)
-                    fresh = []
-            except BaseException:  # such as MemoryError
-                self._raise_epoch()  # a push may count as delivered, and not be among `fresh`
-                raise
-            finally:
-                if fresh:
-                    self._output.put(fresh)
+            if self._alone:
+                self._catch_up(member, pushes, fresh)
+            elif self._take(member, pushes, fresh) == len(pushes):
+                # Nothing was left out, and nothing that was held is among it: pass on the batch as it came.
+                self._output.put_batch(pushes)
+                fresh.clear()
+        with self._lock:
             ready = self._output.take_turn()
             flush = self._asks_due or self._alone
         if ready is not None:
@@ -243,7 +232,20 @@ class Merge:
         self._output.deliver(ready)
         if self._alone:
             with self._lock:
-                self.over = not self._topics and self._output.is_empty
+                self.over = self._alone and not self._topics and self._output.is_empty
+
+    @contextmanager
+    def _accepting(self) -> Iterator[list[Push]]:
+        """Hold the lock, and queue what is appended to the list. If that raises, the epoch tells of a loss."""
+        fresh: list[Push] = []
+        with self._lock:
+            try:
+                yield fresh
+            except BaseException:  # such as MemoryError
+                self._raise_epoch()  # a push may count as delivered, and not be among `fresh`
+                raise
+            finally:
+                self._output.put(fresh)
 
     # Under the lock
 
@@ -258,10 +260,7 @@ class Merge:
             topic.begin_later(member)
 
     def _take(self, member: MergeMember, pushes: Pushes, fresh: list[Push]) -> int:
-        """Take pushes; return how many were accepted, 0 if pushes that were held are among `fresh`.
-
-        If all are accepted undecoded, `fresh` stays empty.
-        """
+        """Take pushes; return how many were accepted; or 0 if `fresh` has pushes that were held. It may stay empty."""
         accepted, rest = self._in_step.take(member, pushes, fresh)
         if accepted == len(pushes):
             return accepted
@@ -303,8 +302,7 @@ class Merge:
         if self._late >= _MAX_LATE:
             self._topics.clear()
         for push in pushes:
-            channel = *channel_of(push), tunnel_of(push)
-            topic = self._topics.get(channel)
+            topic = self._topics.get(channel := (*channel_of(push), tunnel_of(push)))
             if topic is None:
                 fresh.append(push)
                 continue
@@ -316,6 +314,9 @@ class Merge:
         return [topic for (name, _, tunnel), topic in self._topics.items() if (name, tunnel) in keys]
 
     def _remove_topics(self, keys: set[TopicKey]) -> None:
+        for topic in self._topics_of(keys):
+            for side in topic.sides.values():
+                side.held = []  # a wait for it may still end
         self._topics = {channel: topic for channel, topic in self._topics.items() if channel[::2] not in keys}
         self._in_step.frames.clear()  # a frame of a removed topic is no copy in a later one of that name
         for member in self._members.values():
@@ -332,22 +333,25 @@ class Merge:
     def _gap(self, member: MergeMember) -> list[TopicKey]:
         return list(member.acked.difference(*(each.acked - each.unproven for each in self._others(member))))
 
-    def _lose(self, member: MergeMember) -> list[TopicKey]:
+    def _lose(self, member: MergeMember, fresh: list[Push]) -> list[TopicKey]:
         others, gap = self._others(member), self._gap(member)
         waits = member.asked + member.unasked
         member.live, member.acked, member.unproven, member.asked, member.unasked = False, set(), set(), [], []
         member.known.clear()
-        fresh: list[Push] = []
         for other in others:
             other.asked = [wait for wait in other.asked if wait.member is not member]
             other.unasked = [wait for wait in other.unasked if wait.member is not member]
         for topic in set(self._topics.values()):
             topic.lose(member, fresh)
-        self._output.put(fresh)  # it comes before the gap
-        fresh = []
+        self._output.put(fresh.copy())  # what the lost connection brought comes before the gap
+        fresh.clear()
         for wait in waits:
             wait.pending.discard(member)
-            self._end_if_proved(wait, fresh, answered=False)
+            if not wait.pending and (rest := self._others(wait.member)):  # a loss is no proof
+                wait.pending, wait.one_is_enough = set(rest), False
+                self._wait(wait, fresh)
+            else:
+                self._end_if_proved(wait, fresh, answered=False)
         if gap and self._lasting:
             for topic in self._topics_of(set(gap)):
                 topic.begin_again()  # whoever keeps a book needs a snapshot
@@ -356,7 +360,6 @@ class Merge:
                 other.unproven.difference_update(gap)
         if not others and self._lasting:
             self._topics.clear()
-        self._output.put(fresh)
         return gap
 
     def _raise_epoch(self) -> None:

@@ -51,7 +51,8 @@ class MergedTopic:
         again: whether the next snapshot begins the topic again, because one was asked for.
     """
 
-    __slots__ = ("_count", "_holding", "_in_step", "_position", "_read", "_rising", "_tries", "_turn", "again", "sides")
+    __slots__ = ("_count", "_holding", "_in_step", "_position", "_read", "_rising", "_snapshots", "_tries", "_turn",
+                 "again", "sides")  # fmt: skip
 
     def __init__(self, comparison: Comparison, in_step: InStep) -> None:
         self._in_step = in_step
@@ -59,6 +60,7 @@ class MergedTopic:
         self.again = False
         self._read = comparison.read
         self._rising = comparison.rising
+        self._snapshots = comparison.snapshots
         # Of the last delivered push, as in `Side`.
         self._position: Any = None
         self._count = 0
@@ -82,10 +84,10 @@ class MergedTopic:
     def begin_again(self) -> None:
         """Begin the topic again with the next snapshot, because one was asked for."""
         self._end_step()
-        self.again = True
+        self.again = self._snapshots
 
     def lose(self, member: Any, fresh: list[Push]) -> None:
-        """Note that a connection was lost; append what was held of it to `fresh` if no other one has begun before."""
+        """Note that a connection was lost. Append what was held of it to `fresh` if no other one can bring it."""
         side = self.sides[member]
         side.live = False
         others = [other for other in self.sides.values() if other.live]
@@ -197,7 +199,7 @@ class MergedTopic:
             while side.held and side.held[0].value < position:
                 older.append(side.held.pop(0))
             self._holding -= not side.held
-        for each in sorted(older, key=lambda held: held.value):
+        for each in sorted(older, key=lambda held: (held.turn, held.value)):
             self._deliver_held(each, fresh)
 
     def _deliver_held(self, held: Held, fresh: list[Push]) -> None:
@@ -301,15 +303,12 @@ class MergedTopic:
         else:
             side.turn, side.count = side.turn + 1, one
         side.position = position
-        reached: Iterable[Side] = ()
-        if self._holding:
-            reached = [other for other in self.sides.values() if other is not side and other.holds_from(position)]
         first = side.held[0].value if side.held else position
+        reached = [other for other in self.sides.values() if other is not side and other.holds_from(first)]
         if not side.placed:
             for other in reached if self._is_pair() else ():
-                if other.holds_from(first):  # it has begun before this one
-                    self.place(other, fresh)
-            reached = ()
+                self.place(other, fresh)  # it has begun before this one
+            reached = []
         if self.again and is_snapshot(push):
             self._begin_again(side, position)
         elif not self._is_new(side.turn, position, side.count):
@@ -340,6 +339,7 @@ class MergedTopic:
     # Pushes without positions
 
     def _take_equal(self, side: Side, value: Hashable, push: Push, fresh: list[Push], *, holds: bool) -> int:
+        """Do what `take` does; `holds` says whether the push may be held."""
         if holds and not side.placed and self._holding and self._is_pair() and self._holder(value, (side,)) is not None:
             self.place(side, fresh)
         owed = side.owed

@@ -22,14 +22,16 @@ class OrderedDelivery:
     Args:
         deliver: takes pushes; called by one thread at a time, without the lock held.
         lock: guards this object; held by the callers of `put` and `put_batch`.
+        failed: called under the lock when `deliver` has raised, as pushes may be missing then.
 
     Attributes:
         epoch: the highest epoch accepted so far. Pushes with a lower one are raised to it.
     """
 
-    def __init__(self, deliver: Callable[[Pushes], object], lock: threading.Lock) -> None:
+    def __init__(self, deliver: Callable[[Pushes], object], lock: threading.Lock, failed: Callable[[], object]) -> None:
         self.epoch = 0
         self._deliver = deliver
+        self._failed = failed
         self._lock = lock
         self._restamped: tuple[Arrival, Arrival] | None = None  # the last arrival with a raised epoch: before, after
         self._ready: deque[Pushes] = deque()  # accepted pushes, in order of delivery
@@ -101,6 +103,8 @@ class OrderedDelivery:
                     self._delivering = False
                     if self._waiting:
                         self._fewer.notify_all()
+                    if not done:
+                        self._failed()
                     pushes = self.take_turn() if done else None
 
     def wait_if_behind(self) -> None:

@@ -7,7 +7,8 @@ Rules:
 3. The peer is lost if no frame came for `pingTimeout` while a ping is unanswered. If other frames come but no
    pong, it is lost `pingInterval + pingTimeout` after the ping before the oldest unanswered one.
 4. The server sends a pong after all messages that it sent before. So a pong is a proof that they were read. If a proof
-   is asked for, the next ping is sent as early as allowed, the first one at once. The proof is overdue a second later.
+   is asked for, the next ping is sent 0.2 s after the last one, or at once if there was none. The proof is overdue a
+   second after that ping.
 
 Source: KuCoin's documentation, "Ping". Its SDKs ping every half interval.
 

@@ -25,11 +25,13 @@ class Comparison(NamedTuple):
     Attributes:
         rising: whether `read` returns a position, which rises from push to push; else equal values are the same push.
         joint: whether positions rise over all subjects of the topic together.
+        snapshots: whether some pushes are snapshots, with which the topic may begin again.
         read: returns the value for the data of a push; raises one of `message.UNREADABLE` without it.
     """
 
     rising: bool
     joint: bool
+    snapshots: bool
     read: Callable[[bytes], Any]
 
 
@@ -42,7 +44,7 @@ def comparison_of(topic: str | None) -> Comparison:
 @cache
 def _comparison(same: Same) -> Comparison:
     if not same.members:
-        return Comparison(False, False, whole_data)
+        return Comparison(False, False, False, whole_data)
     kind: Any = int | float if same.rising else msgspec.Raw
     fields: list[Any] = [(f"m{place}", kind) for place in range(len(same.members))]
     if not same.rising:
@@ -51,8 +53,8 @@ def _comparison(same: Same) -> Comparison:
     struct = msgspec.defstruct("_Compared", fields, rename=rename, gc=False)
     decode = msgspec.json.Decoder(struct, strict=False).decode  # numbers may be texts
     if same.rising:
-        return Comparison(True, same.joint, _position(decode, len(same.members)))
-    return Comparison(False, False, _values(decode))
+        return Comparison(True, same.joint, same.snapshots, _position(decode, len(same.members)))
+    return Comparison(False, False, False, _values(decode))
 
 
 def _position(decode: Callable[[bytes], Any], count: int) -> Callable[[bytes], Any]:

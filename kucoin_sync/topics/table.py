@@ -86,11 +86,13 @@ class Same(NamedTuple):
             not above an earlier one is a copy of it, or older. Two servers need not make the same pushes of such a
             topic. Else equal values are the same push.
         joint: whether the numbers rise over all subjects of the topic together.
+        snapshots: whether some pushes are snapshots, from which what follows goes on.
     """
 
     members: tuple[str, ...] = ()
     rising: bool = False
     joint: bool = False
+    snapshots: bool = False
 
 
 _ALL_DATA = Same()
@@ -151,8 +153,8 @@ def _uta(name: str, argument: Argument, helper: str, market: str, push: str, abo
                  pushed_as, dialect="uta", call=call, only_when=only_when, recovery=recovery, same=same)  # fmt: skip
 
 
-def _rising(*members: str, joint: bool = False) -> Same:
-    return Same(members, rising=True, joint=joint)
+def _rising(*members: str, joint: bool = False, snapshots: bool = False) -> Same:
+    return Same(members, rising=True, joint=joint, snapshots=snapshots)
 
 
 _LEVEL3: dict[str, type[p.Payload]] = {
@@ -283,10 +285,10 @@ TABLE: tuple[Topic, ...] = (
          p.UtaCandle, call="contract, …, type=type", same=_rising("O", "v")),
     _uta("obu.SPOT", Argument.DEPTH, "book", "uta-spot", "1 real time; 5, 50 100 ms; increment 10 ms",
          "the best 1, 5 or 50 levels of each side, or the best 500 and their changes", p.UtaBook,
-         call="symbol, …, depth=depth", same=_rising("C")),
+         call="symbol, …, depth=depth", same=_rising("C", snapshots=True)),
     _uta("obu.FUTURES", Argument.CONTRACT_DEPTH, "book", "uta-futures", "1 real time; 5, 50 100 ms; increment 10 ms",
          "the best 1, 5 or 50 levels of each side, or the best 500 and their changes", p.UtaBook,
-         call="contract, …, depth=depth", same=_rising("C")),
+         call="contract, …, depth=depth", same=_rising("C", snapshots=True)),
     _uta("mark-price", Argument.CONTRACT, "mark_price", "uta-futures", "1 s",
          "mark price, index price and open interest", p.UtaMarkPrice, same=_rising("ts")),
     _uta("funding-fee", Argument.CONTRACTS, "funding_rate", "uta-futures", "1 min", "the funding rate",

@@ -13,7 +13,7 @@ from kucoin_sync.connections.connection import Connection
 from kucoin_sync.net.websocket import ConnectionLost
 from kucoin_sync.protocol.dialects import DIALECTS
 from kucoin_sync.protocol.message import Message
-from kucoin_sync.protocol.session_events import Acked, TopicKey, Unsubscribed
+from kucoin_sync.protocol.session_events import Acked, Proved, TopicKey, Unsubscribed
 
 from ...support.threads import LIMIT
 
@@ -131,5 +131,19 @@ def test_a_replaced_connection_that_does_not_answer_in_time_is_lost_and_has_not_
     connection._proof_to_leave = 0  # it was answered
     connection._run_session()
     connection._session = connection._transport = None
+    connection.close()
+    connection.thread.join(LIMIT)
+
+
+def test_a_proof_that_the_last_session_owed_does_not_keep_a_replaced_connection() -> None:
+    _, _, connection = made()
+    connection._session = SimpleNamespace(prove=lambda: 2)  # type: ignore[assignment]
+    connection.prove()
+    connection._disconnect()
+    connection._session = SimpleNamespace(prove=lambda: 1)  # type: ignore[assignment]
+    connection.retire(LIMIT)
+    connection._handle_session_event(Proved(1, answered=True))
+    assert connection._proof_to_leave == 0
+    connection._session = None
     connection.close()
     connection.thread.join(LIMIT)

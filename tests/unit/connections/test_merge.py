@@ -423,16 +423,20 @@ def test_after_the_loss_of_both_positions_may_begin_anywhere() -> None:
     assert pair.delivered == [5, 6, 3]
 
 
-def test_after_a_gap_the_next_snapshot_of_a_topic_is_not_older_than_what_came() -> None:
-    pair = both(KEY)
-    pair.take(FIRST, positions(5))
-    [topic] = set(pair._topics.values())
+@pytest.mark.parametrize(
+    ("topic", "has_snapshots"), [(KEY.topic, False), ("/uta/obu.SPOT:BTC-USDT_increment@10ms", True)]
+)
+def test_after_a_gap_the_next_snapshot_of_a_topic_is_not_older_than_what_came(topic: str, has_snapshots: bool) -> None:
+    key = TopicKey(topic)
+    pair = both(key)
+    pair.take(FIRST, [message(5, topic)])
+    [merged] = set(pair._topics.values())
     pair.drop(SECOND)
-    assert not topic.again
-    pair.join(pair.links[SECOND], [KEY])
-    pair.confirm(SECOND, KEY)
-    assert pair.drop(FIRST) == [KEY]
-    assert topic.again
+    assert not merged.again
+    pair.join(pair.links[SECOND], [key])
+    pair.confirm(SECOND, key)
+    assert pair.drop(FIRST) == [key]
+    assert merged.again == has_snapshots
 
 
 def test_the_proof_of_one_connection_that_has_everything_is_enough() -> None:
@@ -752,7 +756,7 @@ STEPS = st.lists(
         st.just(("send", 0, 0)),
         st.tuples(st.just("bring"), st.integers(0, 1), st.integers(1, 6)),
         st.tuples(st.sampled_from(["begin", "join", "subscribe", "ping", "cut"]), st.integers(0, 1), st.just(0)),
-        st.tuples(st.just("rotate"), st.integers(0, 1), st.just(0)),
+        st.tuples(st.sampled_from(["rotate", "cut old"]), st.integers(0, 1), st.just(0)),
         st.tuples(st.just("bring old"), st.integers(0, 1), st.integers(1, 6)),
     ),
     max_size=80,
@@ -810,6 +814,9 @@ def test_whatever_is_cut_and_however_pushes_overtake_each_other(
         elif what == "bring old":
             for wire in server.retiring[which : which + 1]:
                 wire.bring(count)
+        elif what == "cut old":
+            for wire in server.retiring[which : which + 1]:
+                wire.leave()
         else:
             getattr(server.wires[which], what)()
         check(server)
@@ -850,6 +857,59 @@ def test_1000_cuts_and_rotations_of_one_of_two_leave_no_gap(kind: str, form: str
     assert [number(each) for each in server.got] == list(range(server.sent))
     assert len({each.epoch for each in server.got}) == 1
     assert server.gapless
+
+
+def test_a_rotation_may_begin_before_the_last_one_is_over() -> None:
+    """A topic that is silent on the new connection keeps the merge of the rotation."""
+    pair, third = Pair(), Link()
+    pair.take(FIRST, messages(0, topic=OTHER.topic))
+    pair.take(FIRST, messages(1))
+    pair.confirm(SECOND, KEY)
+    pair.prove(FIRST)
+    pair.end_first()
+    assert not pair.over
+    pair.take(SECOND, messages(2, 3))
+    pair.add(third)
+    pair.join(third, [KEY])
+    pair.acked(third, (KEY,))
+    pair.flush()
+    pair.prove(SECOND)
+    for n in (4, 5):
+        pair.take(SECOND, messages(n))
+        pair.bring(third, messages(n))
+    assert pair.delivered == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("kind", ["rising", "equal"])
+def test_the_loss_of_the_connection_that_is_asked_is_no_proof(kind: str) -> None:
+    server = Server(kind, "messages")
+    one, other = server.wires
+    for _ in range(3):
+        for wire in server.wires:
+            wire.begin()
+            wire.bring(100)
+    assert server.merge.redundant
+    server.send()
+    for wire in server.wires:
+        wire.bring(100)
+        wire.pings_at_once = False
+    one.rotate()
+    new = server.wires[0]
+    other.cut()
+    new.bring(1)  # its confirmation
+    one.ping()
+    server.send()
+    other.begin()
+    other.bring(1)
+    one.bring(len(one.under_way) - 1)  # without the last pong
+    one.leave()
+    new.cut()
+    for _ in range(2):
+        server.send()
+        for wire in server.wires:
+            wire.ping()
+            wire.bring(100)
+    check(server)
 
 
 def test_a_topic_for_which_memory_was_short_is_made_at_the_next_push(monkeypatch: pytest.MonkeyPatch) -> None:

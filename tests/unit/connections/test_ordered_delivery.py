@@ -33,12 +33,17 @@ class Output(OrderedDelivery):
         self.lock = threading.Lock()
         self.got: list[int] = []
         self.before: Any = lambda numbers: None
-        super().__init__(self._take, self.lock)
+        self.failures = 0
+        super().__init__(self._take, self.lock, self._count_failure)
 
     def _take(self, pushes: Pushes) -> None:
         numbers = [number(each) for each in pushes if isinstance(each, Message)]
         self.before(numbers)
         self.got += numbers
+
+    def _count_failure(self) -> None:
+        assert self.lock.locked()
+        self.failures += 1
 
     def bring(self, *numbers: int) -> None:
         with self.lock:
@@ -89,13 +94,14 @@ def test_after_a_delivery_that_raises_the_next_goes_on() -> None:
     output.before = lambda numbers: 1 / numbers[0]
     with pytest.raises(ZeroDivisionError):
         output.bring(0)
+    assert output.failures == 1
     output.bring(1)
     assert output.got == [1]
 
 
 def test_a_lower_epoch_is_raised_and_a_batch_with_it_is_taken_apart() -> None:
     got: list[Pushes] = []
-    output = OrderedDelivery(got.append, threading.Lock())
+    output = OrderedDelivery(got.append, threading.Lock(), print)
     batch, mine = batch_of(0, 3), messages(0, 1, epoch=2)
     output.put_batch(batch)
     output.put(mine)

@@ -164,7 +164,7 @@ class MessageSource:
         """Call the owner's `proved` when everything sent before now has arrived, or when the proof is overdue."""
 
     def retire(self, seconds: float) -> None:  # noqa: ARG002 - for sources that are replaced
-        """End when all that was sent before now has arrived, after `seconds` at the latest. Another source takes over."""
+        """End when everything sent before now has arrived, after `seconds` at the latest. Another source takes over."""
         self.close()
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from tests.support.threads import until
 from tests.support.traffic import Flow, Size, names, symbols
 
 from .meter import finish
-from .running import Failed, Result, process
+from .running import Failed, Result, process, result_of
 
 __all__ = ["measure_busy"]
 
@@ -42,11 +42,7 @@ def measure_busy(way: str, redundancy: int, seconds: float) -> Result:
         if not address:
             raise Failed("the local KuCoin did not start")
         with process(__name__, way, str(redundancy), str(seconds), address) as reader:
-            out, error = reader.communicate(timeout=60 + seconds)
-    if reader.returncode or not out:
-        raise Failed((error.strip().splitlines() or ["it said nothing"])[-1])
-    result: Result = json.loads(out.splitlines()[-1])
-    return result
+            return result_of(reader, 60 + seconds)
 
 
 def _serve() -> None:

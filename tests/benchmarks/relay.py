@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from tests.support.redis import MISSING, LocalRedis
 
 from .load import Job, Load
 from .relay_soak import Plan, run
-from .running import Failed, Result, measure, process
+from .running import Result, measure, process, result_of
 
 __all__ = ["main", "measure_relayed"]
 
@@ -40,14 +39,7 @@ def measure_relayed(load: Load, limit: float) -> Result:
             process("kucoin_sync", "relay", "--rest-url", job.rest_url, **at),
             process("tests.benchmarks.clients", "through a relay", job.to_json(), **at) as client,
         ):
-            try:
-                out, error = client.communicate(timeout=limit)
-            except subprocess.TimeoutExpired:
-                raise Failed(f"not all messages were read within {limit:g} s") from None
-    if client.returncode or not out:
-        raise Failed((error.strip().splitlines() or ["it said nothing"])[-1])
-    result: Result = json.loads(out.splitlines()[-1])
-    return result
+            return result_of(client, limit)
 
 
 def _compare(title: str, load: Load, rounds: int, keys: dict[str, str]) -> None:

@@ -19,7 +19,7 @@ import trustme
 
 from .load import Job, Load
 
-__all__ = ["Failed", "Result", "import_seconds", "measure", "process"]
+__all__ = ["Failed", "Result", "import_seconds", "measure", "process", "result_of"]
 
 Result = dict[str, float]
 _ROOT = Path(__file__).parent.parent.parent
@@ -43,10 +43,19 @@ def measure(client: str, load: Load, options: dict[str, float], limit: float) ->
             raise Failed("the blaster did not start")
         job = Job(load, authority=authority, options=options, **json.loads(line))
         with process("tests.benchmarks.clients", client, job.to_json()) as running:
-            try:
-                out, error = running.communicate(timeout=limit)
-            except subprocess.TimeoutExpired:
-                raise Failed(f"not all messages were read within {limit:g} s") from None
+            return result_of(running, limit)
+
+
+def result_of(running: subprocess.Popen[str], limit: float) -> Result:
+    """Wait up to `limit` seconds for a process to end; return the result that is its last line.
+
+    Raises:
+        Failed: it did not end in time, or without a result.
+    """
+    try:
+        out, error = running.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"not all messages were read within {limit:g} s") from None
     if running.returncode or not out:
         raise Failed((error.strip().splitlines() or ["it said nothing"])[-1])
     result: Result = json.loads(out.splitlines()[-1])

@@ -707,9 +707,7 @@ class Wire:
         server.gapless &= redundant or not server.got
 
     def cut(self) -> None:
-        if self in self._server.retiring:
-            self.leave()
-        elif self.live:
+        if self.live:
             server = self._server
             redundant = self._key in server.merge.redundant
             server.counted_on, server.was_cut = None, True

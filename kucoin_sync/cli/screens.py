@@ -119,7 +119,8 @@ class Pages(Screen):
 class AnsiScreen(Screen):
     """A terminal without rich. It uses common control sequences only, and writes only lines that changed.
 
-    A picture is written in one piece, so that Ctrl-C never leaves a part of a control sequence behind.
+    A picture is written in one piece. A slow terminal takes it in parts, and Ctrl-C may come between two of them, even
+    inside a control sequence: what is written at the end ends such a sequence, and resets the colours first.
     """
 
     def __init__(self, *, colour_blind: bool = False) -> None:
@@ -155,7 +156,7 @@ class AnsiScreen(Screen):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.text("\x1b[?25h\x1b[?1049l")
+        self._writer.text("\x1b[m\x1b[?25h\x1b[?1049l")
         self._print_last()
 
 

@@ -27,7 +27,18 @@ def test_q_and_ctrl_c_end_a_view_and_leave_the_terminal_as_it_was(columns: int, 
         assert termios.tcgetattr(terminal.master) == terminal.modes
         assert not terminal.screen.alternate
         assert not terminal.screen.wrapped
-        assert "Order book of BTC-USDT" in terminal.text
+        assert terminal.text.startswith("Order book of BTC-USDT")
+
+
+def test_ctrl_c_in_the_middle_of_a_picture_leaves_nothing_of_it(here: list[str]) -> None:
+    with Terminal("book", "BTC-USDT", *here, columns=120, rows=40) as terminal:
+        terminal.wait_for(lambda text: "\nbid  6" in text)
+        terminal.wait_until_full()
+        terminal.press("\x03")
+        assert terminal.finish() == 0, terminal.errors()
+        assert terminal.text.startswith("Order book of BTC-USDT")
+        assert not terminal.screen.cursor.hidden
+        assert terminal.screen.cursor.attrs == terminal.screen.default_char
 
 
 def test_p_holds_the_picture_and_lets_it_go_on(here: list[str]) -> None:

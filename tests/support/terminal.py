@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import os
 import pty
@@ -20,13 +21,14 @@ import pyte
 from .processes import HEAR
 from .threads import LIMIT
 
-__all__ = ["Terminal"]
+__all__ = ["EmulatedScreen", "Terminal"]
 
-_ALTERNATE = 1049 << 5  # as pyte counts private modes
+_ROOM = 4095
+"""Bytes that a terminal of Linux holds until somebody reads them."""
 
 
-class _Screen(pyte.Screen):
-    """A screen that counts what must not happen while a view has it: lines that wrap, and scrolling."""
+class EmulatedScreen(pyte.Screen):
+    """A screen with an alternate one, which counts what must not happen on that: lines that wrap, and scrolling."""
 
     def __init__(self, columns: int, rows: int) -> None:
         super().__init__(columns, rows)
@@ -38,11 +40,15 @@ class _Screen(pyte.Screen):
         super().set_mode(*modes, **options)
         if options.get("private") and 1049 in modes:
             self.alternate = True
+            self.save_cursor()
+            self._normal = copy.deepcopy(self.buffer)
 
     def reset_mode(self, *modes: int, **options: Any) -> None:
         super().reset_mode(*modes, **options)
         if options.get("private") and 1049 in modes:
             self.alternate = False
+            self.buffer = self._normal
+            self.restore_cursor()
 
     def draw(self, data: str) -> None:
         for character in data:
@@ -81,7 +87,7 @@ class Terminal:
         environment: Mapping[str, str] | None = None,
         with_errors: bool = False,
     ) -> None:
-        self.screen = _Screen(columns, rows)
+        self.screen = EmulatedScreen(columns, rows)
         self.written = b""
         self.began = time.monotonic()
         self._stream = pyte.ByteStream(self.screen)
@@ -119,6 +125,17 @@ class Terminal:
     def press(self, keys: str) -> None:
         """Press keys."""
         os.write(self.master, keys.encode())
+
+    def wait_until_full(self) -> None:
+        """Wait, without reading, until the program can write no more."""
+        deadline = time.monotonic() + LIMIT
+        while self._unread() < _ROOM:
+            assert time.monotonic() < deadline, f"there are only {self._unread()} bytes in the terminal"
+            time.sleep(0.01)
+
+    def _unread(self) -> int:
+        size: int = struct.unpack("i", fcntl.ioctl(self.master, termios.FIONREAD, bytes(4)))[0]
+        return size
 
     @property
     def text(self) -> str:

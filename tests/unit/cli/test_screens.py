@@ -16,6 +16,8 @@ from kucoin_sync.cli.layout import Picture, Span, line, text_of
 from kucoin_sync.cli.output import Mode, Output
 from kucoin_sync.cli.screens import AnsiScreen, RichScreen, Screen
 
+from ...support.terminal import EmulatedScreen
+
 PICTURE = Picture(line("head"), [line(Span(f"row {n} " + "x" * 300)) for n in range(100)], line("foot"))
 
 
@@ -79,6 +81,27 @@ def test_a_picture_is_written_in_one_piece_so_that_ctrl_c_leaves_nothing_half_wr
             patched.setattr(out, "write", written.append)
             screen.paint(PICTURE)
     assert len(list(filter(None, written))) == 1
+
+
+@pytest.mark.parametrize("make", [AnsiScreen, RichScreen])
+def test_a_picture_that_is_cut_anywhere_leaves_the_terminal_as_it_was(
+    make: type[Screen], size: Size, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size.now = os.terminal_size((20, 6))
+    out = Out(terminal=True)
+    monkeypatch.setattr(sys, "stdout", out)
+    with make() as screen:
+        screen.paint(Picture(line(Span("head", "up")), [line(Span("▏░░", "down"))] * 2, line("foot")))
+        painted = out.getvalue().encode()
+    end = out.getvalue().encode().removeprefix(painted).replace(b"\n", b"\r\n")  # as a terminal does
+    for length in range(painted.index(b"h") + 1, len(painted) + 1):
+        with_another, without = EmulatedScreen(*size.now), pyte.Screen(*size.now)
+        for emulated in (with_another, without):
+            pyte.ByteStream(emulated).feed(painted[:length] + end)
+        assert with_another.display[0].rstrip() == "head"
+        assert not with_another.alternate
+        assert not without.cursor.hidden
+        assert without.cursor.attrs == without.default_char
 
 
 def test_only_lines_that_change_are_written(size: Size, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """The trade history of a symbol: the last trade, candles of every length, and figures of the last hours.
 
-Trades are added to the current minute. A finished minute is merged into the candle of each length, so the cost of a
-trade does not depend on the number of lengths. The history starts with an invented day. It uses whole units and
-simulated seconds, and reads no clock.
+Trades are added to the current minute. A finished minute is merged into the candle of each length that was asked for,
+so the cost of a trade does not depend on the number of lengths. The history starts with an invented day. It uses whole
+units and simulated seconds, and reads no clock.
 """
 
 from __future__ import annotations
@@ -92,12 +92,10 @@ class History:
     def __init__(self, spec: Spec, rng: random.Random, now_ns: int) -> None:
         self.last_price = spec.start_price
         self.last_size = max(1, spec.largest // 20)
-        self._bars: deque[Bar] = deque()  # the finished minutes
-        self._candles: dict[str, Bar] = {}  # length -> current candle, without the current minute
-        self._windows: dict[int, Bar] = {}  # seconds -> sum of the finished bars, until the next minute
         minute = now_ns // _MINUTE_NS * 60
-        for bar in _invent_day(spec, rng, minute):
-            self._finish(bar)
+        self._bars = deque(_invent_day(spec, rng, minute))  # the finished minutes
+        self._candles: dict[str, Bar] = {}  # length -> candle of the last finished minute, once it was asked for
+        self._windows: dict[int, Bar] = {}  # seconds -> sum of the finished bars, until the next minute
         self._bar = Bar(minute, self.last_price)
         self._minute_end_ns = (minute + 60) * 1_000_000_000
 
@@ -134,7 +132,9 @@ class History:
         self.roll(now_ns)
         start = span_start(length, self._bar.start)
         running = self._candles.get(length)
-        if running is None or running.start != start:
+        if running is None:
+            running = self._candles[length] = self._merged(span_start(length, self._bars[-1].start))
+        if running.start != start:
             return self._bar.copy(start)
         whole = running.copy(start)
         whole.merge(self._bar)
@@ -170,13 +170,13 @@ class History:
         self.roll(now_ns)
         sums = self._windows.get(seconds)
         if sums is None:
-            sums = self._windows[seconds] = self._sum(seconds)
+            sums = self._windows[seconds] = self._merged(self._bar.start - seconds)
         whole = sums.copy(sums.start)
         whole.merge(self._bar)
         return whole
 
-    def _sum(self, seconds: int) -> Bar:
-        since = self._bar.start - seconds
+    def _merged(self, since: int) -> Bar:
+        """Return the sum of the finished minutes since a second."""
         bars = [bar for bar in self._bars if bar.start >= since]
         if not bars:
             return Bar(since, self._bar.open)
@@ -189,10 +189,9 @@ class History:
         self._bars.append(bar)
         while self._bars[0].start < bar.start - _KEPT:
             self._bars.popleft()
-        for length in CANDLES:
+        for length, running in self._candles.items():
             start = span_start(length, bar.start)
-            running = self._candles.get(length)
-            if running is None or running.start != start:
+            if running.start != start:
                 self._candles[length] = bar.copy(start)
             else:
                 running.merge(bar)

@@ -7,6 +7,7 @@ than its unit is refused.
 
 from __future__ import annotations
 
+import functools
 from decimal import Decimal, InvalidOperation
 
 from ...books.numbers import make_context
@@ -22,6 +23,7 @@ _CONTEXT = make_context(60)
 _V1_DECIMALS = 20
 
 
+@functools.lru_cache(maxsize=8192)  # prices and sizes come again and again
 def text(units: int, scale: int) -> str:
     """Format `units` of ten to the minus `scale` as KuCoin does: plain digits, no trailing zeros.
 
@@ -49,6 +51,7 @@ def padded(units: int, scale: int) -> str:
     return f"{whole}.{decimals:0<{_V1_DECIMALS}}"
 
 
+@functools.lru_cache(maxsize=8192)  # prices and sizes come again and again
 def exact(units: int, scale: int) -> Decimal:
     """Return an amount as an exact `Decimal`; the current decimal context has no effect."""
     return Decimal(text(units, scale))

@@ -80,13 +80,15 @@ def state_events(
 ) -> list[Event]:
     """Return the events of a book whose state has changed: it starts again, or it is ready.
 
+    If a book could not be read before nor after the change, nobody saw it live in between, and there is none.
+
     Args:
         was_live, resyncs: those of the calibration before.
         reason: why the book can't be read, "" if it is ready again already.
     """
     symbol, level = source.symbol, source.level
     events: list[Event] = []
-    if calibration.resyncs != resyncs:
+    if was_live and calibration.resyncs != resyncs:
         events.append(BookResyncing(symbol, level, reason or "updates before the newest snapshot are missing"))
     if calibration.live and not (was_live and calibration.resyncs == resyncs):
         if calibration.sequence < calibration.min_sequence:

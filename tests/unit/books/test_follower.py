@@ -159,6 +159,19 @@ def test_a_gap_requests_one_snapshot() -> None:
     ]
 
 
+def test_a_snapshot_that_later_updates_use_up_at_once_is_not_told_as_a_resync() -> None:
+    followed = FollowedBook(SPOT, depth=1)
+    followed.follower.on_subscribed()
+    data = snapshot(10)
+    gone = {name: [[data[name][0][0], "0", "11"]] for name in ("bids", "asks")}
+    followed.push({**update(11), "changes": gone})
+    assert followed.fetch(data)
+    assert "all levels of the partial snapshot are gone" in reason(followed)
+    assert followed.owner.events == []
+    assert not followed.fetch(snapshot(11))
+    assert followed.owner.events == [BookReady(SPOT, 2, 11)]
+
+
 def test_a_new_epoch_alone_does_not_restart_the_book() -> None:
     followed = live()
     followed.push(update(11), epoch=2)

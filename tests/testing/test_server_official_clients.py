@@ -11,6 +11,8 @@ import pytest
 
 from kucoin_sync.testing.server import KucoinServer
 
+pytestmark = pytest.mark.long  # their installation and first import take longer than most tests
+
 SYMBOL = "BTC-USDT"
 TICKER = {
     "sequence": "1545896668986",

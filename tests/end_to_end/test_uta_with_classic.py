@@ -55,7 +55,7 @@ def publish(server: KucoinServer, topic: str, number: int) -> None:
 
 def test_a_bot_reads_both_feeds_by_the_same_properties(server: KucoinServer, stream: Stream, events: Events) -> None:
     both = stream.subscribe(topics.match("BTC-USDT"), topics.uta.trades("BTC-USDT"))
-    assert {event.market for event in events.all if isinstance(event, Connected)} == {"spot", "uta-spot"}
+    assert {events.wait(Connected, count).market for count in (1, 2)} == {"spot", "uta-spot"}
     for number in range(3):
         for topic in (CLASSIC, UTA):
             publish(server, topic, number)

@@ -49,6 +49,7 @@ def test_whatever_comes_a_book_never_goes_back_live_or_in_a_replay(
         assert venue.look()
         live, sequence = content(venue.book), venue.book.sequence
         resyncs = venue.book.resyncs
+        events.wait(BookReady, resyncs + 1)
     told = [type(event) for event in events.all]
     assert told.count(BookResyncing) == resyncs
     assert told.count(BookReady) == resyncs + 1

@@ -93,8 +93,9 @@ def run(
     exchange = Exchange(symbols(size), seed=rng.getrandbits(32), levels=20)
     server = make_server(exchange=exchange, limits=ServerLimits(messages_per_10s=None, uta_messages_per_10s=None))
     client = Client(make_stream(server, redundancy=2, limits=FREE), feed, size)
-    kinds = len({(event.market, event.private) for event in events.all if isinstance(event, Connected)})
-    assert len(server.connections) == 2 * kinds
+    opened = [events.wait(Connected, 1 + place) for place in range(len(server.connections))]
+    kinds = len({(event.market, event.private) for event in opened})
+    assert len(opened) == 2 * kinds
     flow = Flow(server, client.names, size.rate)
     for number in range(size.cuts):
         end = ENDS[number % len(ENDS)]

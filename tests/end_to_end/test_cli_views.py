@@ -12,7 +12,7 @@ import pytest
 from kucoin_sync.testing import KucoinServer
 from tests.support.terminal import Terminal
 
-from ..support.selection import spread
+from ..support.selection import first, spread
 
 VIEWS = {
     "watch": (["watch", "BTC-USDT", "XBTUSDTM"], r"BTC-USDT +[▲▼ ] *6\d{4}\.\d"),
@@ -28,7 +28,7 @@ VIEWS = {
 }
 SIZES = [(80, 24), (120, 40), (40, 10)]
 
-with_and_without_rich = pytest.mark.parametrize("form", [[], ["--plain"]], ids=["rich", "plain"])
+with_and_without_rich = pytest.mark.parametrize("form", first([], ["--plain"]), ids=["rich", "plain"])
 
 
 def named(value: object) -> str:

@@ -493,7 +493,7 @@ def walk(world: World, outer: Prepare, rng: random.Random, together: int, times:
         bounded(world.check)
 
 
-@pytest.mark.parametrize("outer", spread(METHODS), ids=lambda method: method.__name__)
+@pytest.mark.parametrize("outer", spread(METHODS, 4), ids=lambda method: method.__name__)
 def test_each_method_may_be_called_inside_each(world: World, rng: random.Random, outer: Prepare) -> None:
     """The world is on the classic feed, in a long run on the UTA feed, too."""
     walk(world, outer, rng, together=4, times=1)
@@ -587,7 +587,9 @@ def of_stream(world: World, **options: Any) -> list[Call]:
     return [open_all, taken.close, lambda: (stream.stats(), repr(stream)), stream.close]
 
 
-@pytest.mark.parametrize("of", [of_subscription, of_tunnel, of_book, of_recorder, of_stream, of_redundant_stream])
+@pytest.mark.parametrize(
+    "of", spread([of_subscription, of_tunnel, of_book, of_recorder, of_stream, of_redundant_stream])
+)
 def test_each_method_may_be_called_inside_one_of_the_same_object(
     world: World, rng: random.Random, of: Callable[[World], list[Call]]
 ) -> None:

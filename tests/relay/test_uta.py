@@ -86,13 +86,14 @@ def test_private_topics_come_once_whichever_name_a_push_has(
 def test_a_cut_of_kucoins_is_told_and_the_topic_comes_back(
     server: KucoinServer, reader: RelayStream, events: Events
 ) -> None:
-    subscription = reader.subscribe(BTC)
-    server.publish(BTC, trade(1))
+    topic = topics.uta.ticker("BTC-USDT")
+    subscription = reader.subscribe(topic)
+    server.publish(topic, {"s": "BTC-USDT", "E": 1})
     assert take(subscription, 1)[0].payload.sequence == 1
     server.drop_connections()
     assert events.wait(Disconnected).market == "uta-spot"
     assert events.wait(Resubscribed, timeout=LIMIT).topics == 1
-    until(lambda: server.publish(BTC, trade(2)) == 1, "it is not carried again")
+    until(lambda: server.publish(topic, {"s": "BTC-USDT", "E": 2}) == 1, "it is not carried again")
     message = take(subscription, 1)[0]
     assert (message.payload.sequence, message.lost) == (2, 0)
     assert message.epoch > 1

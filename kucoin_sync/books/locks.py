@@ -59,7 +59,8 @@ class BookLocks(ABC):
         This is no `contextmanager`, and neither is `Follower._change`: if a signal handler raised between the
         generator's step and the beginning of the block, the locks would stay held for as long as the error is kept.
         """
-        if self.updating or self._reading_thread:
+        # A thread that has the lock may not have said yet that it changes the book, or no longer say so.
+        if self.updating or self._reading_thread or self.lock._is_owned():  # type: ignore[attr-defined]
             self._check_free()
         with self.reader_lock, self.lock:
             before, self._reading_thread = self._reading_thread, threading.get_ident()
@@ -72,7 +73,7 @@ class BookLocks(ABC):
         """Raise BookNotReady if the call is reentrant and the book is in use.
 
         An update on any thread, or a reader on another thread, uses the book. The calling thread may hold a lock that
-        they wait for.
+        they wait for: the book's own, while a reader has the readers' lock and waits for it.
         """
         if (self.updating or self._reading_thread != threading.get_ident()) and is_reentrant():
             raise self.not_ready(f"{self._name} is in use and can't be waited for inside this call; read it later")

@@ -20,8 +20,13 @@ from types import CodeType, FrameType
 from typing import Any, NoReturn
 
 import kucoin_sync
+from kucoin_sync.books.locks import BookLocks
 
-__all__ = ["Interrupt", "code_of", "handled_before", "interrupt", "interrupted", "interrupted_at", "points_of"]
+from .threads import Task, until
+
+__all__ = [
+    "Interrupt", "code_of", "handled_before", "interrupt", "interrupted", "interrupted_at", "points_of", "read_before",
+]  # fmt: skip
 
 _PACKAGE = os.path.dirname(kucoin_sync.__file__)
 _LOOPS = ("__iter__", "decode_batch")  # generators over which users iterate
@@ -138,6 +143,35 @@ def handled_before(step: int, call: Callable[[], object], handle: Callable[[], o
         except Interrupt:
             pass
     return left <= 0
+
+
+def read_before(
+    step: int, call: Callable[[], object], locks: BookLocks, read: Callable[[], object], code: set[CodeType]
+) -> bool:
+    """Call, and read before the n-th bytecode of these functions; return whether there were so many.
+
+    If the lock is held there, another reader waits for it, and has the readers' lock.
+    """
+    readers: list[Task[object]] = []
+
+    def handle() -> None:
+        if locks.lock._is_owned():  # type: ignore[attr-defined]
+            readers.append(Task(locks.under_lock, lambda: None))
+            until(lambda: not _is_free(locks.reader_lock), "the other reader does not wait")
+        read()
+
+    reached = handled_before(step, call, handle, code)
+    for reader in readers:
+        reader.result()
+    return reached
+
+
+def _is_free(lock: Any) -> bool:
+    """Return whether nobody has a lock."""
+    free: bool = lock.acquire(blocking=False)
+    if free:
+        lock.release()
+    return free
 
 
 @contextmanager

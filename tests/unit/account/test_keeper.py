@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -18,9 +20,11 @@ from kucoin_sync import (
     RestError,
     StreamClosed,
 )
+from kucoin_sync.account.keeper import AccountKeeper
 from kucoin_sync.account.part_follower import PartFollower
 from kucoin_sync.testing.exchange import Push
 
+from ...support.interrupts import read_before
 from ...support.kept_accounts import KeptAccount
 from ...support.threads import LIMIT, Task, until
 
@@ -196,6 +200,28 @@ def test_after_a_shortage_it_begins_anew_and_after_a_defect_it_ends(kept: KeptAc
         with pytest.raises(ConnectionFailed, match="a defect in this package: RuntimeError") as caught:
             kept.keeper.wait(LIMIT)
         assert events == [AccountFailed(caught.value)]
+
+
+@pytest.mark.parametrize("change", ["end", "_change"])
+def test_a_read_that_interrupts_a_change_at_any_step_waits_for_nobody(change: str) -> None:
+    def walk() -> int:
+        for step in itertools.count(1):
+            keeper = KeptAccount().keeper
+            call = {
+                "end": lambda keeper=keeper: keeper.end(StreamClosed("the end")),  # type: ignore[misc]
+                "_change": lambda keeper=keeper: keeper._change(lambda: None, None),  # type: ignore[misc]
+            }[change]
+
+            def read(keeper: AccountKeeper = keeper) -> None:
+                with suppress(AccountNotReady):
+                    keeper.under_lock(lambda: None)
+
+            code = getattr(AccountKeeper, change).__code__
+            if not read_before(step, call, keeper, read, {code}):
+                return step
+        raise AssertionError
+
+    assert Task(walk).result() > 30
 
 
 def test_a_forked_child_begins_anew_when_it_resumes(kept: KeptAccount) -> None:

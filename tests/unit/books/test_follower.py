@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,10 +22,12 @@ from kucoin_sync import (
     SnapshotFailed,
     StreamClosed,
 )
+from kucoin_sync.books.follower import Follower
 from kucoin_sync.protocol.envelopes import FrameBatch
 
 from ...support.books import snapshot
 from ...support.followers import FollowedBook, message, raw_push
+from ...support.interrupts import read_before
 from ...support.threads import Task
 
 SPOT = "BTC-USDT"
@@ -274,6 +278,18 @@ def test_a_reader_comes_before_the_next_updates() -> None:
         assert followed.book.sequence == 10
     taking.result()
     assert followed.book.sequence == 11
+
+
+def test_a_read_that_interrupts_a_change_at_any_step_waits_for_nobody() -> None:
+    def walk() -> int:
+        for step in itertools.count(1):
+            followed = live()
+            change, look = partial(followed.push, update(11)), partial(repr, followed.book)
+            if not read_before(step, change, followed.follower, look, {Follower._change.__code__}):
+                return step
+        raise AssertionError
+
+    assert Task(walk).result() > 50
 
 
 def test_a_read_may_interrupt_a_read_of_the_same_thread() -> None:

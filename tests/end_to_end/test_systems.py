@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..support.readmes import ROOT
+from ..support.selection import spread
 
 BEGIN = """
     from tests.support.windows import take_posix_away
@@ -74,7 +75,7 @@ def test_a_program_streams_keeps_books_and_records(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["watch BTC-USDT", "watch BTC-USDT --plain", "book BTC-USDT --plain", "candles BTC-USDT --type 1s --plain"],
+    spread(["watch BTC-USDT", "watch BTC-USDT --plain", "candles BTC-USDT --type 1s --plain", "book BTC-USDT --plain"]),
 )
 def test_a_command_runs(command: str, tmp_path: Path) -> None:
     arguments = [*command.split(), "--demo", "--count", "1"]

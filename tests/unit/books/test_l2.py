@@ -19,7 +19,7 @@ from kucoin_sync.payloads import Level
 from kucoin_sync.testing.exchange import Exchange
 
 from ...support.books import levels
-from ...support.selection import first
+from ...support.selection import first, spread
 
 STEPS = 9_000
 """Actions of the simulated traders in a replay. The whole book is compared after every action."""
@@ -300,7 +300,7 @@ def spell(draw: random.Random, number: Decimal) -> str:
     )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", spread(range(6)))
 def test_random_actions_keep_the_invariants(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(price_index, "_CHUNK_SIZE", 8)
     draw = random.Random(seed)

@@ -26,7 +26,7 @@ from kucoin_sync.testing.exchange.snapshots import level2_snapshot, level3_snaps
 from kucoin_sync.testing.exchange.specs import spec_for
 from kucoin_sync.testing.exchange.units import exact
 
-from ...support.selection import examples, first
+from ...support.selection import examples, first, spread
 
 EVENTS = examples(14_000)
 """Events in a replay. The part that an event changed is compared after it, the whole book after the first `WHOLE`."""
@@ -252,7 +252,7 @@ def test_events_of_both_generations_are_applied(generation: str) -> None:
     assert sizes(book) == BEGINNING
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", spread(range(4)))
 def test_random_actions_keep_the_invariants(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(price_index, "_CHUNK_SIZE", 6)
     draw = random.Random(seed)

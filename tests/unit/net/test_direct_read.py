@@ -481,7 +481,7 @@ CUT = frame(PUSH).index(b"price")  # then the next byte is the one that marks a 
 
 
 @pytest.mark.parametrize("place", first(0, 220_000), ids=["at the front", "compacted"])
-@pytest.mark.parametrize("part", [0, CUT], ids=["nothing before", "a partial frame before"])
+@pytest.mark.parametrize("part", first(CUT, 0), ids=["a partial frame before", "nothing before"])
 class TestEveryInstant:
     """Signal handlers before every single bytecode of a direct read."""
 

@@ -109,7 +109,7 @@ def test_events_reach_a_browser_through_gunicorn_whatever_is_in_them(
 
 
 @pytest.mark.parametrize("secure", first(False, True), ids=["ws", "wss"])
-@pytest.mark.parametrize("first", [False, True], ids=["patched after the fork", "patched first"])
+@pytest.mark.parametrize("first", first(True, False), ids=["patched first", "patched after the fork"])
 def test_a_stream_made_before_a_worker_of_gevent_serves_all_of_its_greenlets(
     tmp_path: Path, first: bool, secure: bool
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from kucoin_sync.cli import main
 from kucoin_sync.testing import KucoinServer
 from tests.support.processes import HEAR
+from tests.support.selection import first
 from tests.support.terminal import Terminal
 
 
@@ -73,7 +74,7 @@ def test_it_ends_after_some_seconds(
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-@pytest.mark.parametrize("form", [[], ["--plain"]], ids=["rich", "plain"])
+@pytest.mark.parametrize("form", first([], ["--plain"]), ids=["rich", "plain"])
 def test_while_it_can_not_be_read_the_view_says_why(market: KucoinServer, here: list[str], form: list[str]) -> None:
     with Terminal("book", "BTC-USDT", *form, *here, columns=120) as terminal:
         terminal.wait_for(lambda text: "\nask " in text)

@@ -26,7 +26,7 @@ from kucoin_sync.protocol.session_events import ServerError, TopicKey
 from kucoin_sync.protocol.uta import UTA
 from kucoin_sync.topics import grammar
 
-from ..support.selection import examples
+from ..support.selection import examples, first
 from . import feed as feeds
 
 BOUNDED = settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
@@ -86,7 +86,7 @@ UTA_ANSWERS = st.fixed_dictionaries(
 FRAMES = st.binary(max_size=60) | damaged() | (ANSWERS | UTA_ANSWERS).map(lambda answer: json.dumps(answer).encode())
 
 
-@pytest.mark.parametrize("feed", [feeds.CLASSIC, feeds.UTA], ids=str)
+@pytest.mark.parametrize("feed", first(feeds.CLASSIC, feeds.UTA), ids=str)
 @BOUNDED
 @given(frames=st.lists(FRAMES, max_size=8))
 def test_no_frame_raises_and_none_that_answers_nothing_changes_what_is_subscribed(

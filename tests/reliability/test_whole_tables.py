@@ -19,7 +19,7 @@ from kucoin_sync.recording import RecordingError, ReplayStream
 from kucoin_sync.recording.export import export
 
 from ..support.recordings import rows_of, write
-from ..support.selection import first
+from ..support.selection import first, spread
 
 TOPIC = "/market/match:BTC-USDT"
 TRADE = {
@@ -223,7 +223,7 @@ VALUES = [{name: value} for name, values in MEMBERS.items() for value in values]
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("odd", VALUES, ids=lambda value: ascii(value)[:40])
+@pytest.mark.parametrize("odd", spread(VALUES, 3), ids=lambda value: ascii(value)[:40])
 def test_an_odd_value_is_in_the_table_or_empty_or_a_sentence(form: str, odd: dict[str, Any], tmp_path: Path) -> None:
     path = recording(tmp_path, {}, odd, {})
     before = folder_as_it_is(tmp_path)

@@ -25,10 +25,6 @@ def server_options() -> dict[str, Any]:
     return {"exchange": Exchange(("BTC-USDT",), seed=5)}
 
 
-def trade(number: int, symbol: str = "BTC-USDT") -> dict[str, object]:
-    return {"E": number, "M": 1787348157830000000, "S": "buy", "p": f"{number}.5", "q": "0.1", "s": symbol}
-
-
 def test_a_reader_gets_both_feeds_byte_for_byte(
     server: KucoinServer, reader: RelayStream, make_reader: MakeReader, events: Events
 ) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import pyte
 
 from .processes import HEAR
-from .threads import LIMIT
+from .threads import LIMIT, until
 
 __all__ = ["EmulatedScreen", "Terminal"]
 
@@ -128,10 +128,7 @@ class Terminal:
 
     def wait_until_full(self) -> None:
         """Wait, without reading, until the program can write no more."""
-        deadline = time.monotonic() + LIMIT
-        while self._unread() < _ROOM:
-            assert time.monotonic() < deadline, f"there are only {self._unread()} bytes in the terminal"
-            time.sleep(0.01)
+        until(lambda: self._unread() >= _ROOM, "the terminal does not fill")
 
     def _unread(self) -> int:
         size: int = struct.unpack("i", fcntl.ioctl(self.master, termios.FIONREAD, bytes(4)))[0]

@@ -591,9 +591,7 @@ class TestBatches:
         assert message_queue.decoder.unreadable == 3
 
     @pytest.mark.parametrize("topics", first([], ["/a:X", "/a:Y"]), ids=["one prefix", "two prefixes"])
-    def test_ctrl_c_at_any_instant_costs_at_most_the_message_that_was_being_taken(
-        self, topics: tuple[str, ...]
-    ) -> None:
+    def test_ctrl_c_at_any_instant_costs_at_most_the_message_that_was_being_taken(self, topics: list[str]) -> None:
         files = {envelopes_module.__file__, queue_module.__file__}
         before = sys.gettrace()  # such as that of coverage
         for instant in count(1):

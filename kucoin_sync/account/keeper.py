@@ -139,12 +139,7 @@ class AccountKeeper(Followed):
 
     def end(self, error: Exception) -> list[threading.Thread]:
         """End the account; `StreamClosed` means that the user asked for it. Return the threads that will end."""
-        with self.lock:
-            first = self.ended is None
-            if first:
-                self.ended, self.keep_alive, self._ready = error, None, False
-            listeners = self._listeners.end(self.ended or error)
-            self._wake_waiting()
+        first, listeners = self.update(partial(self._end, error))
         if self._subscription_manager.watchers.get(True) is self:
             self._subscription_manager.watchers.pop(True, None)
         for follower in self.followers.values():
@@ -354,15 +349,15 @@ class AccountKeeper(Followed):
 
     def _change(self, do: Callable[[], T], follower: PartFollower | None) -> T:
         """Return `do()`, called with the lock; then tell the listeners what has changed."""
+
+        def do_and_publish() -> T:
+            result = do()
+            self._publish()
+            return result
+
         with self.reader_lock:
             pass  # let waiting readers go first
-        with self.lock:
-            self.updating = True
-            try:
-                result = do()
-                self._publish()
-            finally:
-                self.updating = False
+        result = self.update(do_and_publish)
         if follower is not None:
             self._queue.put(partial(self._serve, follower))
         return result

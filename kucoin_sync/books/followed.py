@@ -54,6 +54,15 @@ class Followed(BookLocks):
         self.under_lock(partial(self._listeners.remove, subscription))
         subscription.message_queue.finish(None)
 
+    def _end(self, error: Exception) -> tuple[bool, list[Subscription[Any]]]:
+        """Note the end, and end the listeners; return whether it is the first end, and the listeners (under lock)."""
+        first = self.ended is None
+        if first:
+            self.ended, self.keep_alive = error, None
+        listeners = self._listeners.end(self.ended or error)
+        self._wake_waiting()
+        return first, listeners
+
     @property
     def callback_listeners(self) -> tuple[Subscription[Any], ...]:
         """The listeners with a callback."""

@@ -243,7 +243,7 @@ class Follower(Followed, Generic[B, C]):
 
         If an earlier call was interrupted, this one completes it.
         """
-        listeners = self._change(partial(self._end, error))
+        _, listeners = self._change(partial(self._end, error))
         if not self._owner_told:
             self._owner.on_ended(self)
             self._owner_told = True
@@ -263,13 +263,11 @@ class Follower(Followed, Generic[B, C]):
         if self._change(end_if_needed):
             self.end(error)
 
-    def _end(self, error: Exception) -> list[Subscription[Any]]:
-        """End the book (under the lock); return the listeners that it had."""
-        if self.ended is None:
-            self.ended, self.keep_alive = error, None
-            if not isinstance(error, StreamClosed):
-                self._events.append(BookFailed(self.source.symbol, self.source.level, error))
-        return self._listeners.end(self.ended)
+    def _end(self, error: Exception) -> tuple[bool, list[Subscription[Any]]]:
+        first, listeners = super()._end(error)
+        if first and not isinstance(error, StreamClosed):
+            self._events.append(BookFailed(self.source.symbol, self.source.level, error))
+        return first, listeners
 
     # Listeners
 
@@ -295,25 +293,24 @@ class Follower(Followed, Generic[B, C]):
 
     def _change(self, do: Callable[[], T]) -> T:
         """Return `do()`, called with the lock; then emit events, wake waiting threads and request a needed snapshot."""
-        calibration = self.calibration
-        with self.lock:
-            self.updating = True
-            try:
-                needed_before, live, resyncs = self._needs_snapshot(), calibration.live, calibration.resyncs
-                result = do()
-                if calibration.live != live or calibration.resyncs != resyncs:
-                    self._events += state_events(self.source, calibration, live, resyncs, self._reason())
-                    if calibration.live:
-                        self.was_live, self._snapshot_error = True, ""
-                    else:
-                        self.awaits_push = False
-                self._wake_waiting()
-                needed = self._needs_snapshot() and not needed_before
-                events, self._events = self._events, []
-            finally:
-                self.updating = False
+        result, events, needed = self.update(partial(self._do_and_note, do))
         for event in events:
             self._owner.emit(event)
         if needed:
             self._owner.request_snapshot(self)
         return result
+
+    def _do_and_note(self, do: Callable[[], T]) -> tuple[T, list[Event], bool]:
+        """Return `do()`, the events that it causes, and whether a snapshot is needed now (under the lock)."""
+        calibration = self.calibration
+        needed_before, live, resyncs = self._needs_snapshot(), calibration.live, calibration.resyncs
+        result = do()
+        if calibration.live != live or calibration.resyncs != resyncs:
+            self._events += state_events(self.source, calibration, live, resyncs, self._reason())
+            if calibration.live:
+                self.was_live, self._snapshot_error = True, ""
+            else:
+                self.awaits_push = False
+        self._wake_waiting()
+        events, self._events = self._events, []
+        return result, events, self._needs_snapshot() and not needed_before

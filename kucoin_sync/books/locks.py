@@ -56,8 +56,8 @@ class BookLocks(ABC):
     def under_lock(self, do: Callable[[], T]) -> T:
         """Return `do()`, called with the locks of a reader; raises BookNotReady if the caller must not wait for them.
 
-        This is no `contextmanager`, and neither is `Follower._change`: if a signal handler raised between the
-        generator's step and the beginning of the block, the locks would stay held for as long as the error is kept.
+        This is no `contextmanager`, and neither is `update`: if a signal handler raised between the generator's step
+        and the beginning of the block, the locks would stay held for as long as the error is kept.
         """
         # A thread that has the lock may not have said yet that it changes the book, or no longer say so.
         if self.updating or self._reading_thread or self.lock._is_owned():  # type: ignore[attr-defined]
@@ -68,6 +68,15 @@ class BookLocks(ABC):
                 return do()
             finally:
                 self._reading_thread = before
+
+    def update(self, do: Callable[[], T]) -> T:
+        """Return `do()`, called with the lock; until it returns, reentrant readers are refused."""
+        with self.lock:
+            self.updating = True
+            try:
+                return do()
+            finally:
+                self.updating = False
 
     def _check_free(self) -> None:
         """Raise BookNotReady if the call is reentrant and the book is in use.

@@ -56,3 +56,14 @@ def test_in_a_child_a_consumer_that_finds_nothing_is_alerted() -> None:
     thing.alert_listeners()
     assert listener.message_queue.alert and other.message_queue.alert
     assert thing.callback_listeners == (other,)
+
+
+def test_the_first_end_counts_and_each_one_ends_the_listeners() -> None:
+    thing = Thing()
+    thing.keep_alive = object()
+    first, error = thing.listen(1), ValueError("broken")
+    assert thing._end(error) == (True, [first])
+    second = thing.listen(1)
+    assert thing._end(StreamClosed("closed")) == (False, [second])
+    assert thing.ended is error and thing.keep_alive is None
+    assert first.message_queue.error is second.message_queue.error is error

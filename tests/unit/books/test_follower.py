@@ -23,6 +23,7 @@ from kucoin_sync import (
     StreamClosed,
 )
 from kucoin_sync.books.follower import Follower
+from kucoin_sync.books.locks import BookLocks
 from kucoin_sync.protocol.envelopes import FrameBatch
 
 from ...support.books import snapshot
@@ -281,11 +282,13 @@ def test_a_reader_comes_before_the_next_updates() -> None:
 
 
 def test_a_read_that_interrupts_a_change_at_any_step_waits_for_nobody() -> None:
+    code = {function.__code__ for function in (Follower._change, Follower._do_and_note, BookLocks.update)}
+
     def walk() -> int:
         for step in itertools.count(1):
             followed = live()
             change, look = partial(followed.push, update(11)), partial(repr, followed.book)
-            if not read_before(step, change, followed.follower, look, {Follower._change.__code__}):
+            if not read_before(step, change, followed.follower, look, code):
                 return step
         raise AssertionError
 

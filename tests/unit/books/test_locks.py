@@ -64,6 +64,29 @@ def test_a_call_that_has_interrupted_this_package_waits_for_nobody(
         locks.under_lock(lambda: 7)
 
 
+@pytest.mark.parametrize("thread", ["the same", "another"])
+def test_a_call_that_has_interrupted_this_package_is_refused_until_an_update_returns(
+    thread: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = Locks("the book")
+    monkeypatch.setattr(module, "is_reentrant", lambda: True)
+
+    def read() -> int:
+        return locks.under_lock(lambda: 7)
+
+    def update(ending: Exception | None = None) -> None:
+        with pytest.raises(BookNotReady):
+            read() if thread == "the same" else Task(read).result()
+        if ending is not None:
+            raise ending
+
+    locks.update(update)
+    assert read() == 7
+    with pytest.raises(ZeroDivisionError):
+        locks.update(lambda: update(ZeroDivisionError()))
+    assert read() == Task(read).result() == 7
+
+
 def test_a_read_within_a_read_on_the_same_thread_needs_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     locks = Locks("the book")
     monkeypatch.setattr(module, "is_reentrant", lambda: True)

@@ -51,19 +51,21 @@ class SoleConsumer(NamedTuple):
         Also return False if they cannot be queued in one step: a signal handler that raises could split them.
         """
         dispatcher, consumer = self
-        if (
-            dispatcher.merges
-            or dispatcher.observers
-            or dispatcher.gate is not None
-            or not consumer.message_queue.fits(len(pushes))
-            or dispatcher.sole_sink_of(pushes) is not consumer
-        ):
+        if dispatcher.merges or dispatcher.observers or dispatcher.gate is not None:
+            return False
+        if not consumer.message_queue.fits(len(pushes)):
+            return False
+        if isinstance(pushes, tuple):
+            [push] = pushes
+            if dispatcher.sole_sink(push.prefix) is not consumer:
+                return False
+            dispatcher.newest = push
+            consumer.put(push)
+            return True
+        if dispatcher.sole_sink_of(pushes) is not consumer:
             return False
         dispatcher.newest = pushes[-1]
-        if isinstance(pushes, FrameBatch):
-            consumer.put_many(pushes)
-        else:
-            consumer.put(pushes[0])
+        consumer.put_many(pushes)
         return True
 
     def has(self, pushes: FrameBatch | tuple[RawPush]) -> bool:

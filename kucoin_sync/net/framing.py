@@ -231,7 +231,7 @@ class FrameBuffer:
         _, end, reads = self.filled
         if reads or self.fragments:
             return None
-        if len(self._buffer) - end < _LEAST_ROOM:
+        if end and len(self._buffer) - end < _LEAST_ROOM:
             self._move()
             _, end, reads = self.filled
             if len(self._buffer) - end < _LEAST_ROOM:

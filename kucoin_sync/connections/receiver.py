@@ -96,9 +96,9 @@ class ReceivingSource(ReconnectingSource):
             sole_consumer.accept(read_lease)
         self._handoff_policy.lent = read_lease
 
-    def _recognise(self, session: Session, frames: list[bytes]) -> FrameBatch | tuple[RawPush] | None:
+    def _recognise(self, session: Session, frames: list[bytes], now: float) -> FrameBatch | tuple[RawPush] | None:
         """Return frames as pushes, on the consumer's thread; None if the I/O thread must process them."""
-        session.heartbeat.last_frame = time.monotonic()
+        session.heartbeat.last_frame = now
         return session.recognise(frames, Arrival(self.epoch, time.time_ns(), self._payload_mismatch))
 
     def _put(self, sole_consumer: DirectConsumer, pushes: FrameBatch | tuple[RawPush]) -> bool:

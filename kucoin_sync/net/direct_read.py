@@ -50,7 +50,8 @@ class ReadLease:
         sock: the socket to read from.
         flags: make it read without waiting; 0 where it never waits.
         frames: the buffer to read into.
-        recognise: returns the frames as pushes; None if the I/O thread has to take them.
+        recognise: returns the frames as pushes; None if the I/O thread has to take them. It also gets the instant of
+            the read (monotonic seconds).
         put: delivers pushes on the consumer's thread; returns False, and delivers none, if another consumer gets any.
         recall: wakes the I/O thread.
         has: returns whether pushes are in the consumer's queue, if an exception has interrupted `put`.
@@ -68,7 +69,7 @@ class ReadLease:
         sock: socket.socket,
         flags: int,
         frames: FrameBuffer,
-        recognise: Callable[[list[bytes]], Any],
+        recognise: Callable[[list[bytes], float], Any],
         put: Callable[[Any], bool],
         recall: Callable[[], None],
         has: Callable[[Any], bool] = lambda pushes: True,
@@ -102,9 +103,9 @@ class ReadLease:
         seconds = _SILENCE if timeout is None or timeout >= _SILENCE else max(0.0, timeout)
         if wait.poll(seconds * 1000):
             with self._lock:
-                if not self.over and self._take():
+                if not self.over and self._take(now := time.monotonic()):
                     self.reads += 1
-                    self.last = time.monotonic()
+                    self.last = now
                     return True
         elif seconds < _SILENCE:
             return False
@@ -117,7 +118,7 @@ class ReadLease:
             self.over = True
             self._recall()
 
-    def _take(self) -> bool:
+    def _take(self, now: float) -> bool:
         """Read once and deliver the messages; return False if the I/O thread has to go on instead."""
         if self._taking:  # this is a signal handler that interrupted a read, or an earlier one has raised
             return False
@@ -142,7 +143,7 @@ class ReadLease:
             return False
         self._view = None
         messages, rest, more = frames.look()
-        if not messages or (pushes := self._recognise(messages)) is None or self.over:
+        if not messages or (pushes := self._recognise(messages, now)) is None or self.over:
             return False
         before = frames.filled
         try:

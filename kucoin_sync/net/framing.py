@@ -52,6 +52,7 @@ class FrameBuffer:
         self._size = _SIZE
         self._buffer = bytearray(max(_SIZE, 2 * len(early)))
         self._view = memoryview(self._buffer)
+        self._direct = self._view[:_DIRECT]
         self._buffer[: len(early)] = early
         self.filled: tuple[int, int, list[int]] = 0, len(early), []
         self._needed = 2  # bytes that must be in the buffer before `take` can find a frame
@@ -219,6 +220,7 @@ class FrameBuffer:
         other[: end - start] = self._view[start:end]
         self._view.release()
         self._buffer, self._view = other, memoryview(other)
+        self._direct = self._view[:_DIRECT]
         self.filled = 0, end - start, []
 
     # Direct reads call these on a consumer's thread, where a signal handler may raise after any step.
@@ -237,7 +239,7 @@ class FrameBuffer:
             if len(self._buffer) - end < _LEAST_ROOM:
                 return None
         self._needed = 2  # after this read another frame may be the first one
-        return self._view[end : end + _DIRECT], reads
+        return self._view[end : end + _DIRECT] if end else self._direct, reads
 
     def look(self) -> tuple[list[bytes], tuple[int, int, list[int]], bool]:
         """Return the first plain messages, `filled` without them, and whether another frame is complete.

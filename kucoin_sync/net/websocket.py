@@ -213,7 +213,7 @@ class WebSocketConnection:
 
     def lend_read(
         self,
-        recognise: Callable[[list[bytes]], Any],
+        recognise: Callable[[list[bytes], float], Any],
         put: Callable[[Any], bool],
         has: Callable[[Any], bool] = lambda pushes: True,
     ) -> ReadLease | None:

@@ -212,7 +212,7 @@ def until_interrupted(game: Game, subscription: Subscription[Any], prepare: Call
 
 def test_ctrl_c_behind_a_read_loses_nothing(game: Game, stream: Stream) -> None:
     def prepare(read_lease: Any) -> None:
-        def interrupted(_: list[bytes]) -> NoReturn:
+        def interrupted(*_: object) -> NoReturn:
             raise KeyboardInterrupt
 
         read_lease._recognise = interrupted
@@ -268,7 +268,7 @@ def test_a_signals_handler_that_takes_messages_in_the_middle_of_a_read_gets_them
         raise KeyboardInterrupt
 
     def prepare(read_lease: Any) -> None:
-        def interrupted(_: list[bytes]) -> None:
+        def interrupted(*_: object) -> None:
             signal.raise_signal(signal.SIGUSR1)
 
         read_lease._recognise = interrupted

@@ -59,7 +59,7 @@ def test_a_push_that_is_known_by_its_prefix_counts_as_life(
     monkeypatch.setattr(receiver_module.time, "monotonic", lambda: 18.9)
     source = Source(1, "spot", False, Owner(), lambda *_: None)  # type: ignore[arg-type]
     if lent:
-        pushes = source._recognise(session, frames)
+        pushes = source._recognise(session, frames, 18.9)
         assert pushes is not None and len(pushes) == len(frames)
     else:
         assert source._receive(session, Transport(*frames), 0.0, 0.0) == 18.9

@@ -54,7 +54,7 @@ class Lending:
     def taken(self) -> list[bytes]:
         return [message for batch in self.batches for message in batch]
 
-    def recognise(self, messages: list[bytes]) -> list[bytes] | None:
+    def recognise(self, messages: list[bytes], _now: float) -> list[bytes] | None:
         return None if UNKNOWN in messages else messages
 
     def put(self, pushes: list[bytes]) -> bool:
@@ -445,10 +445,10 @@ class TestInterruptions:
     def test_a_signal_handler_that_waits_for_messages_itself_gives_the_lease_back(self, lending: Lending) -> None:
         seen: list[bool] = []
 
-        def handle_and_recognise(messages: list[bytes]) -> list[bytes] | None:
+        def handle_and_recognise(messages: list[bytes], now: float) -> list[bytes] | None:
             seen.append(lending.read_lease.read(LIMIT))
             Task(lending.read_lease.take_back).result()  # while the read is suspended
-            return lending.recognise(messages)
+            return lending.recognise(messages, now)
 
         lending.read_lease._recognise = handle_and_recognise
         lending.server.sendall(frame(PUSH))
@@ -599,7 +599,7 @@ def test_any_mixture_of_direct_reads_and_reads_of_the_owner_gives_the_same_messa
     frames, sock, came = FrameBuffer(100_000), Pieces(), []
     others, lease = Others(frames), None
 
-    def recognise(batch: list[bytes]) -> list[bytes] | None:
+    def recognise(batch: list[bytes], _now: float) -> list[bytes] | None:
         return None if unknown and any(len(message) % 5 == 0 for message in batch) else batch
 
     def put(batch: list[bytes]) -> bool:
@@ -616,7 +616,7 @@ def test_any_mixture_of_direct_reads_and_reads_of_the_owner_gives_the_same_messa
             if lease is None and data.draw(st.booleans()) and frames.room_for_direct_read() is not None:
                 lease = ReadLease(sock, 0, frames, recognise, put, list)  # type: ignore[arg-type]
             if lease is not None:
-                if lease._take() and data.draw(st.booleans()):
+                if lease._take(0.0) and data.draw(st.booleans()):
                     start, stop, _ = frames.filled
                     rest = FrameBuffer(100_000, bytes(frames._view[start:stop]))
                     unseen: list[bytes] = []

@@ -685,6 +685,10 @@ class TestRecords:
         assert counting_pair.look() == [b"1", b"2"]
 
 
+def as_they_are(messages: list[bytes], _now: float) -> list[bytes]:
+    return messages
+
+
 class TestLendingTheRead:
     """Another thread reads, and `receive` waits for what is its own to do."""
 
@@ -696,7 +700,7 @@ class TestLendingTheRead:
 
     @pytest.fixture
     def read_lease(self, pair: Pair, taken: list[bytes]) -> ReadLease:
-        lent = pair.transport.lend_read(list, lambda pushes: taken.extend(pushes) is None)
+        lent = pair.transport.lend_read(as_they_are, lambda pushes: taken.extend(pushes) is None)
         assert lent is not None
         return lent
 
@@ -755,7 +759,7 @@ class TestLendingTheRead:
         assert read_lease.over
 
     def test_what_the_other_thread_has_left_is_received_first(self, pair: Pair) -> None:
-        read_lease = pair.transport.lend_read(lambda messages: None, lambda _: True)
+        read_lease = pair.transport.lend_read(lambda messages, now: None, lambda _: True)
         assert read_lease is not None
         pair.send(frame(b"1") + frame(b"2") + frame(self.MESSAGE)[:9])
         until_over(read_lease)
@@ -778,7 +782,7 @@ class TestLendingTheRead:
     ) -> None:
         pair.send(frame(b"first") + frame(self.MESSAGE)[:9])
         assert pair.receive(1) == [b"first"]
-        read_lease = pair.transport.lend_read(list, lambda pushes: taken.extend(pushes) is None)
+        read_lease = pair.transport.lend_read(as_they_are, lambda pushes: taken.extend(pushes) is None)
         assert read_lease is not None
         pair.send(frame(self.MESSAGE)[9:])
         read_one(read_lease)
@@ -804,7 +808,7 @@ class TestLendingTheRead:
         now = time.monotonic()
         pair.send(frame(b"first") + frame(self.MESSAGE)[:9])
         assert pair.receive(1) == [b"first"]
-        read_lease = pair.transport.lend_read(list, lambda _: True)
+        read_lease = pair.transport.lend_read(as_they_are, lambda _: True)
         assert read_lease is not None
         pair.send(frame(self.MESSAGE)[9:] + frame(self.MESSAGE)[:9])
         read_one(read_lease)
@@ -817,7 +821,7 @@ class TestLendingTheRead:
         self, make_pair: Callable[..., Pair], secure: bool
     ) -> None:
         pair = make_pair(secure, Limits(step_timeout=SHORT))
-        read_lease = pair.transport.lend_read(list, lambda _: True)
+        read_lease = pair.transport.lend_read(as_they_are, lambda _: True)
         assert read_lease is not None
         pair.send(frame(self.MESSAGE)[:9])
         until_over(read_lease)
@@ -832,7 +836,7 @@ class TestLendingTheRead:
 
     def test_the_error_that_it_has_met_is_the_end(self, make_pair: Callable[..., Pair]) -> None:
         pair = make_pair()
-        read_lease = pair.transport.lend_read(list, lambda _: True)
+        read_lease = pair.transport.lend_read(as_they_are, lambda _: True)
         assert read_lease is not None
         reset(pair.server)
         until_over(read_lease)
@@ -865,7 +869,7 @@ class TestLendingTheRead:
             reached(go_on, "the test did not let the consumer go on")
             return taken.extend(pushes) is None
 
-        read_lease = pair.transport.lend_read(list, put)
+        read_lease = pair.transport.lend_read(as_they_are, put)
         assert read_lease is not None
         pair.send(frame(self.MESSAGE))
         reading = Task(read_one, read_lease)
@@ -882,7 +886,7 @@ class TestLendingTheRead:
         while pair.transport._frames._length < 200_000:
             assert pair.transport.receive(time.monotonic() + LIMIT) == []
         sending.result()
-        assert pair.transport.lend_read(list, lambda _: True) is None
+        assert pair.transport.lend_read(as_they_are, lambda _: True) is None
         sending = Task(pair.server.sendall, whole[200_000:])
         assert pair.receive(1) == [bytes(250_000)]
         sending.result()
@@ -890,28 +894,28 @@ class TestLendingTheRead:
     def test_it_is_not_lent_while_fragments_wait(self, pair: Pair) -> None:
         pair.send(frame(self.MESSAGE, fin=False))
         pair.look()
-        assert pair.transport.lend_read(list, lambda _: True) is None
+        assert pair.transport.lend_read(as_they_are, lambda _: True) is None
 
     def test_it_is_not_lent_before_what_came_with_the_handshake_is_received(
         self, make_pair: Callable[..., Pair]
     ) -> None:
-        assert make_pair(early=frame(self.MESSAGE)).transport.lend_read(list, lambda _: True) is None
+        assert make_pair(early=frame(self.MESSAGE)).transport.lend_read(as_they_are, lambda _: True) is None
 
     def test_it_is_not_lent_while_something_waits_to_be_sent(self, make_pair: Callable[..., Pair]) -> None:
         pair = make_pair()
         pair.transport.send_text(bytes(500_000))
         while not pair.transport._framing.sent:
             pair.transport.send_text(bytes(500_000))
-        assert pair.transport.lend_read(list, lambda _: True) is None
+        assert pair.transport.lend_read(as_they_are, lambda _: True) is None
 
     def test_it_is_not_lent_at_the_end(self, pair: Pair) -> None:
         pair.send(close(1000))
         pair.look()
-        assert pair.transport.lend_read(list, lambda _: True) is None
+        assert pair.transport.lend_read(as_they_are, lambda _: True) is None
 
     def test_it_is_not_lent_where_the_system_has_no_poll(self, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(select, "poll")
-        assert pair.transport.lend_read(list, lambda _: True) is None
+        assert pair.transport.lend_read(as_they_are, lambda _: True) is None
 
 
 class Clock:

@@ -59,6 +59,27 @@ class MergeMember:
     asked: list[Wait] = field(default_factory=list)  # what waits for the proof that was asked for
     unasked: list[Wait] = field(default_factory=list)  # what waits for the next one
 
+    def forget(self, keys: set[TopicKey]) -> None:
+        """Forget keys that are not wanted any more."""
+        self.acked -= keys
+        self.unproven -= keys
+        self.withdraw(keys)
+
+    def begin_later(self, keys: set[TopicKey], others: Iterable[MergeMember]) -> None:
+        """Note keys that this connection may begin to carry later than others. What they prove from now on counts."""
+        self.unproven |= keys
+        for other in others:
+            other.withdraw(keys, self)
+
+    def withdraw(self, keys: set[TopicKey], of: MergeMember | None = None) -> None:
+        """Have no proof that was asked for so far count for keys of another connection, or of all others.
+
+        They may be subscribed again before it comes.
+        """
+        for wait in self.asked + self.unasked:
+            if of in (None, wait.member):
+                wait.keys = tuple(key for key in wait.keys if key not in keys)
+
 
 def redundant(members: Iterable[MergeMember]) -> set[TopicKey]:
     """Return the keys that at least two of these connections have, proven."""

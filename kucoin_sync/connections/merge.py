@@ -136,8 +136,7 @@ class Merge:
         keys = set(keys)
         with self._lock:
             for member in self._members.values():
-                member.acked -= keys
-                member.unproven -= keys
+                member.forget(keys)
             self._remove_topics(keys)
 
     def gap_without(self, source: Carrier) -> list[TopicKey]:
@@ -255,7 +254,7 @@ class Merge:
 
     def _begin_later(self, member: MergeMember, keys: set[TopicKey]) -> None:
         """Note that a connection may begin to carry keys later than another one."""
-        member.unproven |= keys
+        member.begin_later(keys, self._others(member))
         for topic in self._topics_of(keys) if keys else ():
             topic.begin_later(member)
 

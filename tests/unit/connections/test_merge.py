@@ -492,6 +492,27 @@ def test_a_key_that_is_added_is_redundant_when_both_have_it() -> None:
     assert pair.drop(FIRST) == []
 
 
+@pytest.mark.parametrize("how", ["unsubscribed", "interrupted on both"])
+def test_a_proof_that_was_asked_for_before_a_key_was_subscribed_again_does_not_count_for_it(how: str) -> None:
+    pair = both(KEY)
+    pair.expect([OTHER])
+    pair.confirm(FIRST, OTHER)
+    pair.confirm(SECOND, OTHER)
+    if how == "unsubscribed":
+        pair.forget([OTHER])
+        pair.expect([OTHER])
+    else:
+        for link in pair.links:
+            pair.interrupted(link, [OTHER])
+    pair.confirm(FIRST, OTHER)
+    pair.confirm(SECOND, OTHER)
+    for _ in range(2):
+        assert pair.redundant == {KEY}
+        pair.prove(FIRST)
+        pair.prove(SECOND)
+    assert pair.redundant == {KEY, OTHER}
+
+
 @pytest.mark.parametrize(("first", "then"), [(FIRST, SECOND), (SECOND, FIRST)])
 def test_what_only_the_first_to_confirm_a_new_key_was_sent_is_delivered(first: int, then: int) -> None:
     pair = both(KEY)

@@ -38,7 +38,8 @@ cache:
    A first snapshot of another numbering that is ahead by at most `_MAX_AHEAD` can't be distinguished from a good one:
    the updates up to it may all have been sent before it, and rule 7 accepts them as such. A snapshot that comes before
    any update can't be checked until the first update comes. It is accepted all the same, because a quiet market may
-   send no update for hours.
+   send no update for hours. Only `_MAX_UNSEEN` updates count as sent before such a snapshot, because in a busy market
+   some would have come.
 9. If a snapshot confirms it, the book follows a numbering that went back. While the buffered updates are behind earlier
    ones, a snapshot fits only if its sequence is within the buffer, or if it is just ahead of the buffer and newer than
    a snapshot that was refused for being ahead.
@@ -64,6 +65,7 @@ __all__ = ["Calibration"]
 _NEVER = float("-inf")
 _REMEMBERED = 256  # newest updates that are kept to recognise duplicates
 _MAX_AHEAD = 10_000  # sequences by which a snapshot may be ahead of the updates: as many as may wait for the book
+_MAX_UNSEEN = 1_000  # the same for a snapshot that comes before any update
 _MAX_LATENESS, _MAX_LATE = 200, 3  # sequences by which an update may be late, and the number of such updates in a row
 
 B = TypeVar("B", bound=Book[Any])
@@ -107,6 +109,7 @@ class Calibration(Generic[B, U]):
         self._buffer: deque[U] = deque()
         self._buffer_end = 0  # the last sequence in the buffer
         self._updates_sequence = 0  # the last sequence of an applied update, as of the latest change of state
+        self._max_ahead = _MAX_AHEAD  # sequences by which the book's snapshot may be ahead of the next update
         self._refused_sequence = 0  # the latest snapshot refused for being ahead of updates that went back
         self._late_base, self._late_count = 0, 0  # a sequence, and the number of updates in a row that were late by it
         self._recent: deque[U] = deque(maxlen=_REMEMBERED)  # the newest updates that the book includes, in order
@@ -215,6 +218,7 @@ class Calibration(Generic[B, U]):
             self._recent.clear()  # a sequence may stand for another update now
         self._updates_sequence = self._buffer_end or self._updates_sequence
         self._refused_sequence = 0
+        self._max_ahead = _MAX_AHEAD if self._buffer else _MAX_UNSEEN
         kept, self._buffer = self._buffer, deque()
         self._buffer_end = 0
         self.state, self.reason, self.sequence, self._next = "live", "", sequence, sequence + 1
@@ -308,7 +312,7 @@ class Calibration(Generic[B, U]):
         if (
             self.state == "live"
             and self.sequence == self.snapshot_sequence
-            and max(self._updates_sequence, self.snapshot_sequence - _MAX_AHEAD) < end
+            and max(self._updates_sequence, self.snapshot_sequence - self._max_ahead) < end
         ):
             self._remember_included(update)
             return False

@@ -6,8 +6,9 @@ The rules are those of `calibration`, with these for the pushed snapshots:
    owner has the topic unsubscribed and subscribed again, which brings another one.
 2. A snapshot that comes while the book is live is not needed unless it is ahead of the book. Then updates may be
    missing: the book starts again from it.
-3. A snapshot that is older than the book was is refused. If three in a row are older, the exchange numbers the book
-   anew, and the third is taken.
+3. A snapshot that is older than the book was is refused. If three in a row are older, each newer than the one before,
+   the exchange numbers the book anew, and the third is taken. It is refused all the same if updates show that the
+   numbering has not changed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class PushedCalibration(Calibration[B, U]):
 
     _limited = True
     _push_delta = Calibration.push
-    _older = 0  # snapshots in a row that were older than the book was
+    _older_count = 0  # snapshots in a row that were older than the book was, each newer than the one before
+    _older_sequence = -1  # of the last of them
 
     def push(self, data: Data | U, subject: str | None = None) -> Sequence[U]:
         """Take a push; return the updates that were applied to the book, which is at most one unless it was a snapshot.
@@ -55,10 +57,13 @@ class PushedCalibration(Calibration[B, U]):
 
     def _snapshot_problem(self, sequence: int) -> str:
         problem = super()._snapshot_problem(sequence)
-        if problem and sequence < self.min_sequence:
-            self._older += 1
-            if self._older < _BELIEVED:
-                return problem
-            problem = ""
-        self._older = 0
-        return problem
+        if not problem or sequence >= self.min_sequence or self._buffer_end > self.min_sequence:
+            self._older_count, self._older_sequence = 0, -1
+            return problem
+        if sequence != self._older_sequence:
+            self._older_count = self._older_count + 1 if sequence > self._older_sequence else 1
+            self._older_sequence = sequence
+        if self._older_count < _BELIEVED:
+            return problem
+        self._older_count, self._older_sequence = 0, -1
+        return ""

@@ -328,6 +328,25 @@ def test_a_snapshot_far_ahead_of_the_buffer_is_refused() -> None:
     assert (calibration.live, calibration.sequence) == (True, 2)
 
 
+@pytest.mark.parametrize("ahead", [1_000, 1_001, 4_999])
+def test_updates_far_below_a_snapshot_that_came_before_any_are_of_another_numbering(ahead: int) -> None:
+    calibration = live(5_000)
+    assert calibration.push(update(5_001 - ahead)) == ()
+    assert calibration.live == (ahead == 1_000), "as many may have been sent before the snapshot"
+    if not calibration.live:
+        assert f"went back to {5_001 - ahead}, from 5000" in calibration.reason
+        calibration.snapshot(snapshot(5_001 - ahead))
+        assert (calibration.live, calibration.sequence) == (True, 5_001 - ahead)
+
+
+def test_more_updates_may_have_been_sent_before_a_snapshot_if_some_came_before_it() -> None:
+    calibration = Calibration(LEVEL2)
+    calibration.push(update(1))
+    calibration.snapshot(snapshot(5_000))
+    calibration.push(update(2))
+    assert (calibration.live, calibration.sequence) == (True, 5_000)
+
+
 def test_a_snapshot_of_another_numbering_does_not_raise_the_lowest_accepted_sequence() -> None:
     calibration = live(1_553_877_630_287)
     calibration.push(update(1))

@@ -122,6 +122,40 @@ def test_a_book_goes_back_only_after_three_older_snapshots() -> None:
     assert calibration.push(delta(8))
 
 
+def test_older_snapshots_that_are_not_newer_than_each_other_prove_nothing() -> None:
+    calibration = live(10)
+    for sequence in (5, 5, 5, 6, 6, 4, 5, 5):
+        calibration.invalidate()
+        calibration.push(snapshot(sequence))
+        assert not calibration.live
+    calibration.invalidate()
+    calibration.push(snapshot(6))
+    assert calibration.sequence == 6
+
+
+def test_older_snapshots_prove_nothing_beside_updates_that_go_on() -> None:
+    calibration = live(10)
+    calibration.invalidate()
+    for sequence in (12, 13):
+        calibration.push(delta(sequence))
+    for sequence in (5, 6, 7, 8):
+        calibration.push(snapshot(sequence))
+        assert "too old for the updates from 12 on" in calibration.reason
+    calibration.push(snapshot(11))
+    assert calibration.sequence == 13
+
+
+def test_a_busy_market_that_is_numbered_anew_is_followed() -> None:
+    calibration = live(1_000)
+    calibration.invalidate()
+    for sequence in (17, 20, 25):
+        assert not calibration.live
+        calibration.push(snapshot(sequence))
+        for update in (1, 2):
+            calibration.push(delta(sequence + update))
+    assert (calibration.live, calibration.sequence) == (True, 27)
+
+
 def test_older_snapshots_do_not_add_up_across_a_good_one() -> None:
     calibration = live(10)
     for _ in range(4):

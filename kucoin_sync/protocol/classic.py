@@ -162,6 +162,9 @@ _MEANINGS = (
     ("busy", re.compile(r"service busy|session count limitation|retry later|system error", re.I)),
     ("token", re.compile(r"token is (invalid|expired)|token .*expired", re.I)),
     ("idle", re.compile(r"ping timeout", re.I)),
+    # Answers of a gateway before KuCoin's servers; they say nothing of a topic.
+    ("pace", re.compile(r"too many requests", re.I)),
+    ("busy", re.compile(r"gateway|unavailable|time[d-]? ?out|internal (server )?error", re.I)),
 )
 
 
@@ -170,7 +173,9 @@ def classify_error(code: int, reason: str) -> str:
     for found, pattern in _MEANINGS:
         if pattern.search(reason):
             return found
-    return {401: "token", 500: "busy", 509: "pace"}.get(code, "refused")
+    if code in (408, 425) or (500 <= code < 600 and code != 509):
+        return "busy"
+    return {401: "token", 429: "pace", 509: "pace"}.get(code, "refused")
 
 
 # Pushes

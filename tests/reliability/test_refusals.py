@@ -84,7 +84,10 @@ def test_a_refused_topic_takes_none_of_its_command_with_it(
     assert doomed.closed
 
 
-POSTPONED = ["exceed max permits per second", "service busy, please retry later", "system error"]
+POSTPONED = [
+    "exceed max permits per second", "service busy, please retry later", "system error", "Service Unavailable",
+    "Too Many Requests",
+]  # fmt: skip
 
 
 @on_both("text", POSTPONED)

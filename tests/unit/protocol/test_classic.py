@@ -191,6 +191,13 @@ ANSWERS = [
     (415, "command type is invalid", "refused"),
     (500, "system error", "busy"),
     (509, "exceed max permits per second", "pace"),
+    (0, "Too Many Requests", "pace"),
+    (0, "Request Timeout", "busy"),
+    (0, "Bad Gateway", "busy"),
+    (0, "Service Unavailable", "busy"),
+    (0, "Gateway Time-out", "busy"),
+    (0, "the request timed out", "busy"),
+    (0, "Internal Server Error", "busy"),
 ]
 
 
@@ -207,7 +214,12 @@ def test_code_509_alone_has_five_meanings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "means"), [(401, "token"), (500, "busy"), (509, "pace"), (418, "refused"), (0, "refused")]
+    ("code", "means"),
+    [
+        *((401, "token"), (429, "pace"), (509, "pace")),
+        *((code, "busy") for code in (408, 425, 500, 502, 503, 504, 599)),
+        *((code, "refused") for code in (0, 400, 403, 404, 406, 415, 418, 600)),
+    ],
 )
 def test_an_unknown_text_is_judged_by_its_code(code: int, means: str) -> None:
     assert classify_error(code, "something new") == means

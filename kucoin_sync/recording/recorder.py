@@ -26,7 +26,7 @@ from .. import __version__
 from ..events import Connected, Disconnected, Event, UnexpectedError
 from ..exceptions import ConnectionFailed, KucoinSyncError, StreamClosed
 from ..internal.fork import register
-from ..internal.guard import Thread, guarded, log
+from ..internal.guard import Thread, guarded, is_interrupt, log
 from ..internal.resources import acquiring
 from ..internal.signals import holds_no_lock, run_or_defer
 from ..protocol.envelopes import FrameBatch, Pushes, RawPush, arrival_of
@@ -124,7 +124,7 @@ class Recorder:
 
     @property
     def dropped(self) -> int:
-        """The number of messages that are missing in the recording."""
+        """The number of messages that are missing in the recording. A snapshot that is missing counts, too."""
         return self._queue.dropped
 
     def stats(self) -> dict[str, Any]:
@@ -196,9 +196,13 @@ class Recorder:
                 if reason is not None:
                     self._report_drops(reason, self._queue.dropped - count)
         except BaseException as error:
-            if self._queue.miss(left, f"of an error in the recorder ({reason_of(error)})"):
-                log(logging.ERROR, "messages could not be recorded", error=error)
-                self._stream.emit(UnexpectedError(f"the recorder of {self.path}", error))
+            self._miss(left, error)
+
+    def _miss(self, count: int, error: BaseException) -> None:
+        """Count frames or other lines that can't be queued because of an error, and report that."""
+        if self._queue.miss(count, f"of an error in the recorder ({reason_of(error)})"):
+            log(logging.ERROR, "messages could not be recorded", error=error)
+            self._stream.emit(UnexpectedError(f"the recorder of {self.path}", error))
 
     def _report_drops(self, reason: str, before: int) -> None:
         """Report that messages do not fit into the queue."""
@@ -229,34 +233,50 @@ class Recorder:
 
     def on_subscribed(self, market: str, private: bool, keys: Iterable[TopicKey]) -> None:
         """Record confirmed topics."""
-        topics = tuple((key.topic, key.tunnel) for key in keys)
-        if topics:
-            self._put_line(format.Subscribed(time.time_ns(), market, private, topics))
+        if keys := list(keys):
+            self._put_line(
+                lambda: format.Subscribed(
+                    time.time_ns(), market, private, tuple((key.topic, key.tunnel) for key in keys)
+                )
+            )
 
     def on_lost(self, market: str, keys: Iterable[TopicKey], error: KucoinSyncError) -> None:
         """Record topics that no connection carries any more."""
-        topics = tuple(key.topic for key in keys if key.tunnel is None)
-        self._put_line(format.Lost(time.time_ns(), market, topics, str(error)))
+        self._put_line(
+            lambda: format.Lost(
+                time.time_ns(), market, tuple(key.topic for key in keys if key.tunnel is None), str(error)
+            )
+        )
 
     def on_event(self, event: Event) -> None:
         """Record connects and disconnects."""
-        now = time.time_ns()
         if isinstance(event, Connected):
-            self._put_line(format.ConnectedLine(now, event.epoch, event.market, event.private, event.host))
+            up = event
+            self._put_line(lambda: format.ConnectedLine(time.time_ns(), up.epoch, up.market, up.private, up.host))
         elif isinstance(event, Disconnected):
+            down = event
             self._put_line(
-                format.DisconnectedLine(
-                    now, event.epoch, event.market, event.private, event.code, event.reason, str(event.error)
+                lambda: format.DisconnectedLine(
+                    time.time_ns(), down.epoch, down.market, down.private, down.code, down.reason, str(down.error)
                 )
             )
 
     def on_snapshot(self, market: str, path: str, symbol: str, data: Any) -> None:
         """Record a snapshot."""
-        text = msgspec.Raw(msgspec.json.encode(data))
-        self._put_line(format.SnapshotLine(time.time_ns(), market, path, symbol, text))
+        self._put_line(
+            lambda: format.SnapshotLine(time.time_ns(), market, path, symbol, msgspec.Raw(msgspec.json.encode(data)))
+        )
 
-    def _put_line(self, line: format.Line) -> None:
-        self._queue.put(format.line_as_text(line), 0)
+    def _put_line(self, make: Callable[[], format.Line]) -> None:
+        """Queue a line that has no frames; count it if it can't be made or queued."""
+        try:
+            reason = self._queue.put(format.line_as_text(make()), 0)
+            if reason is not None:
+                self._report_drops(reason, self._queue.dropped - 1)
+        except BaseException as error:
+            self._miss(1, error)
+            if is_interrupt(error):
+                raise
 
     # The thread
 

@@ -80,9 +80,9 @@ class TextQueue:
         self._has_ended = False
 
     def put(self, text: bytes, count: int) -> str | None:
-        """Queue lines; if there is no room, count their frames as dropped.
+        """Queue lines; if there is no room, count their frames as dropped. A line without frames counts as one.
 
-        Return why frames are dropped, if `dropping` begins with them, else None.
+        Return why they are dropped, if `dropping` begins with them, else None.
         """
         with self._lock:
             if self.closing:
@@ -91,11 +91,10 @@ class TextQueue:
             if self._has_ended or too_long or self.size + len(text) > self._max_bytes:
                 if too_long and self._reason is _DISK_TOO_SLOW:
                     self._reason = _FRAME_TOO_LONG
-                self.missing += count
-                self.dropped += count
-                is_news = count > 0 and not self.dropping
-                if count:
-                    self.dropping = self._dropped_lately = True
+                self.missing += count or 1
+                self.dropped += count or 1
+                is_news = not self.dropping
+                self.dropping = self._dropped_lately = True
                 return self._reason if is_news else None
             text = self._dropped_line(time.time_ns()) + text
             first = not self._blocks
@@ -164,8 +163,9 @@ class TextQueue:
             if written:
                 self._lost = 0
             else:
-                self.dropped += block.count
-                self._lost, self._lost_because = self._lost + block.count + block.noted, reason
+                count = block.count or 1
+                self.dropped += count
+                self._lost, self._lost_because = self._lost + count + block.noted, reason
         if block.clear():
             self._spare.append(block)
 
@@ -184,7 +184,7 @@ class TextQueue:
         """Count what is left as dropped, and drop all that is put from now on: the thread has ended."""
         self._has_ended = True
         with self._lock:
-            self.dropped += sum(block.count for block in (*self.being_written, *self._blocks))
+            self.dropped += sum(block.count or 1 for block in (*self.being_written, *self._blocks))
 
     def _dropped_line(self, now: int) -> bytes:
         return format.line_as_text(format.Dropped(now, self.missing, self._reason)) if self.missing else b""

@@ -28,8 +28,8 @@ def test_it_is_written_at_once_before_it_is_full(most: int) -> None:
 def test_the_first_drop_is_news_and_the_next_ones_until_the_disk_keeps_up() -> None:
     waiting = TextQueue(100)
     assert waiting.put(b"x" * 100, 1) is None
-    assert waiting.put(b"line", 0) is None, "no frame was dropped"
-    assert [waiting.put(b"x", 1) for _ in range(3)] == [SLOW, None, None]
+    assert waiting.put(b"line", 0) == SLOW, "a line without frames counts as one"
+    assert [waiting.put(b"x", 1) for _ in range(3)] == [None, None, None]
     write_all(waiting)
     waiting.put(b"x", 1)
     assert waiting.put(b"x" * 100, 1) is None, "drops go on"
@@ -39,4 +39,4 @@ def test_the_first_drop_is_news_and_the_next_ones_until_the_disk_keeps_up() -> N
     write_all(waiting)
     assert not waiting.dropping, "the disk has kept up"
     waiting.put(b"x", 1)
-    assert (waiting.put(b"x" * 100, 1), waiting.dropped) == (SLOW, 5)
+    assert (waiting.put(b"x" * 100, 1), waiting.dropped) == (SLOW, 6)

@@ -70,6 +70,8 @@ class Client(Subscribing):
         redundancy: how many message sources deliver each topic.
     """
 
+    _on_event: Callable[[Event], object] | None = None  # see `delivery.callbacks.held_by`
+
     def __init__(
         self,
         name: str,

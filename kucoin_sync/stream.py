@@ -18,7 +18,7 @@ from .connections.connection import Connection
 from .connections.gate import TopicRecovery
 from .connections.options import ConnectionOptions
 from .credentials import Credentials
-from .delivery.callbacks import Callbacks, check_callback
+from .delivery.callbacks import Callbacks, check_callback, held_by
 from .delivery.overflow import check_maxsize
 from .events import Event
 from .exceptions import AuthenticationError, StreamClosed
@@ -133,7 +133,7 @@ class Stream(Client):
             f"{endpoints.spot}, {name}" if name else endpoints.spot,
             functools.partial(Connection, options),
             options.capacity,
-            Callbacks(on_event, label=label),
+            Callbacks(held_by(self, on_event), label=label),
             credentials,
             lambda waker, signing: options.rest(waker, signing=signing),
             limits.snapshots_per_30s,

@@ -9,8 +9,11 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from ..events import CallbackFailed, CallbackSlow, Event
 from ..exceptions import StreamClosed
@@ -19,7 +22,7 @@ from ..internal.signals import holds_no_lock
 from .executor import Executor, Job, Worker
 from .subscription import Subscription
 
-__all__ = ["Callbacks", "check_callback"]
+__all__ = ["Callbacks", "check_callback", "held_by"]
 
 _ROUND = 16
 _SLOW_AFTER = 0.05
@@ -42,6 +45,27 @@ def check_callback(name: str, callback: object) -> None:
     for is_useless, kind, reason in _USELESS:
         if is_useless(callback) or is_useless(type(callback).__call__):
             raise TypeError(f"{name} is {kind}: {reason}")
+
+
+class _Owner(Protocol):
+    _on_event: Callable[[Event], object] | None
+
+
+def held_by(owner: _Owner, on_event: Callable[[Event], object] | None) -> Callable[[Event], object] | None:
+    """Have `owner` hold `on_event`; return a function that calls it, and that keeps neither alive.
+
+    `on_event` may be a method of an object that holds `owner`. Then threads that hold it would keep both alive.
+    """
+    check_callback("on_event", on_event)
+    owner._on_event = on_event
+    return None if on_event is None else partial(_call_of, weakref.ref(owner))
+
+
+@holds_no_lock
+def _call_of(reference: weakref.ref[_Owner], event: Event) -> None:
+    owner = reference()
+    if owner is not None and owner._on_event is not None:
+        owner._on_event(event)
 
 
 class _CallbackJob(Job):

@@ -10,7 +10,7 @@ from ..client import Client
 from ..connections.gate import TopicRecovery
 from ..connections.source import Deliver, MessageSource, SourceListener
 from ..credentials import Credentials
-from ..delivery.callbacks import Callbacks
+from ..delivery.callbacks import Callbacks, held_by
 from ..events import Event
 from ..exceptions import StreamClosed
 from ..internal.signals import is_reentrant, run_or_defer
@@ -77,7 +77,7 @@ class ReplayStream(Client):
             index.name,
             self._source,
             lambda *_: _UNLIMITED,
-            Callbacks(on_event),
+            Callbacks(held_by(self, on_event)),
             credentials,
             _no_fetcher,
             1,

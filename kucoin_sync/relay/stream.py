@@ -10,7 +10,7 @@ from ..client import Client
 from ..connections.gate import TopicRecovery
 from ..connections.source import Deliver, MessageSource, SourceListener
 from ..credentials import Credentials
-from ..delivery.callbacks import Callbacks
+from ..delivery.callbacks import Callbacks, held_by
 from ..events import Event
 from ..exceptions import InvalidTopic
 from ..limits import Limits
@@ -71,7 +71,7 @@ class RelayStream(Client):
             server.name,
             read,
             lambda *_: _UNLIMITED,
-            Callbacks(on_event),
+            Callbacks(held_by(self, on_event)),
             _KEYS_OF_THE_RELAY,
             lambda waker, _: RelaySnapshotFetcher(server, keys, waker),
             Limits().snapshots_per_30s,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync import Stream
+from kucoin_sync import Connected, Event, Stream
 from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer
 
@@ -113,6 +113,28 @@ def test_it_goes_on_as_long_as_a_callback_is_registered(server: KucoinServer, in
         ended(server, warned)
 
 
+class Bot:
+    """A program that holds a stream which tells it of events."""
+
+    def __init__(self, server: KucoinServer) -> None:
+        self.events: list[Event] = []
+        self.stream = Stream(**server.stream_options, on_event=self.on_event)
+        self.subscription = self.stream.subscribe(ETH)
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def test_who_is_told_of_its_events_does_not_keep_it_going(server: KucoinServer) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        bot = Bot(server)
+        events = bot.events
+        until(lambda: any(isinstance(each, Connected) for each in events), "no event is told")
+        del bot
+        ended(server, warned)
+
+
 def test_the_last_message_of_a_topic_does_not_keep_it_going(server: KucoinServer) -> None:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -152,7 +174,7 @@ def test_one_that_was_closed_or_has_no_connection_ends_in_silence(server: Kucoin
 
 def test_a_program_ends_in_silence_whatever_it_holds(server: KucoinServer) -> None:
     program = f"""
-from kucoin_sync import Stream
+from kucoin_sync import Connected, Event, Stream
 stream = Stream(rest_url="{server.rest_url}", proxy="")
 loop = iter(stream.subscribe("{ETH}"))
 stream.subscribe("{ETH}", callback=print)

@@ -137,7 +137,7 @@ class Stale(_OfTopics, frozen=True):
 
     seconds: float
     _sentence = (
-        "stale: nothing came on {0._which} for {0.seconds:.0f} s; KuCoin also accepts symbols that do not exist and "
+        "stale: nothing came on {0._which} for {0.seconds:.1f} s; KuCoin also accepts symbols that do not exist and "
         "stays silent: check the spelling"
     )
 

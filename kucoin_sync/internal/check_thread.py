@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from .guard import guarded
 from .resources import start_thread
@@ -15,6 +16,8 @@ __all__ = ["CheckThread"]
 
 _RETRY_DELAY = 1.0
 """Seconds until the next check after one that has raised."""
+_LATE, _CATCH_UP = 0.5, 0.25
+"""Seconds by which a check is late if the process was paused, and seconds that the other threads get before it then."""
 
 
 class CheckThread:
@@ -71,4 +74,6 @@ class CheckThread:
             try:
                 self._wakes.get(timeout=at - time.monotonic())
             except queue.Empty:
-                pass  # the next check is due
+                if time.monotonic() - at > _LATE:  # what has come during a pause is to be received before the check
+                    with suppress(queue.Empty):
+                        self._wakes.get(timeout=_CATCH_UP)

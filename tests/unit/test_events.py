@@ -48,7 +48,7 @@ EVENTS: list[tuple[e.Event, int, str]] = [
     (
         e.Stale(("/a/b:c", "/a/b:d"), 30.4),
         logging.WARNING,
-        "stale: nothing came on /a/b:c, /a/b:d for 30 s; KuCoin also accepts symbols that do not exist and stays "
+        "stale: nothing came on /a/b:c, /a/b:d for 30.4 s; KuCoin also accepts symbols that do not exist and stays "
         "silent: check the spelling",
     ),
     (

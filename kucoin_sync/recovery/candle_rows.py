@@ -2,7 +2,8 @@
 
 KuCoin has three orders of columns: that of spot (open, close, high, low, volume, turnover), that of futures' pushes
 (with turnover before volume), and that of futures' REST (open, high, low, close, volume, turnover, with the start in
-milliseconds). Source: KuCoin's REST documentation and recorded answers.
+milliseconds). A value of an unusual form costs itself only: it stands in the frame as it is. Only a row without a start
+is left out. Source: KuCoin's REST documentation and recorded answers.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..exceptions import RestError
 from ..protocol.message import UNREADABLE, Message
 from ..topics.grammar import argument_of, row_of
 from .candles import CandleJoin, CandleMark, CandleRow
+from .rows import placed, whole_number
 
 __all__ = ["CandleRows", "candle_rows_for"]
 
@@ -31,24 +33,12 @@ _SPOT_ROWS, _FUTURES_ROWS = 1_500, 200
 _encode = msgspec.json.Encoder().encode
 
 
-class _SpotCandle(msgspec.Struct, array_like=True):
-    start: int  # seconds, as text, as all are
-    open: str
-    close: str
-    high: str
-    low: str
-    volume: str
-    turnover: str
-
-
-class _FuturesCandle(msgspec.Struct, array_like=True):
-    start: int  # milliseconds
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
-    turnover: Decimal | None = None  # since 2025-09
+_SPOT_ORDER, _FUTURES_ORDER = (1, 2, 3, 4, 5, 6), (1, 4, 2, 3, 6, 5)
+"""The columns of an answer after the start, in the order of pushes. Futures tell the turnover since 2025-09."""
+_VOLUME = 5
+"""The column of the volume in the answers of both."""
+_NONE, _COMPLETE = Decimal(0), Decimal("Infinity")
+_LONGEST = 100  # digits of a number that is written without an exponent
 
 
 class CandleRows(NamedTuple):
@@ -86,11 +76,20 @@ class CandleRows(NamedTuple):
         return CandleJoin(last, now, _MINUTES[self.length] * 60, rows)
 
     def read(self, data: Any) -> list[CandleRow]:
-        """Return the rows of an answer; raise RestError if they can't be read."""
-        try:
-            return self._read_spot(data) if self.market == "spot" else self._read_futures(data)
-        except (*UNREADABLE, ArithmeticError) as error:
-            raise RestError("200000", f"candles that can't be read: {error}", where=self.path) from None
+        """Return the rows of an answer, oldest first; raise RestError if none of them can be read.
+
+        A volume that can't be read counts as complete, but in the newest row as none, because that may still grow.
+        """
+        unit = 1 if self.market == "spot" else 1000
+        found = [] if not isinstance(data, list) else placed(data, lambda row: _start_of(row, unit))
+        volumes = [_number(_cell(row, _VOLUME)) for _, row, _ in found]
+        if all(each is None for each in volumes) and data != []:
+            raise RestError("200000", f"candles that can't be read: {data!r:.100}", where=self.path)
+        rows = []
+        for (start, row, after_hole), volume in zip(found, volumes, strict=True):
+            known = volume if volume is not None else _NONE if row is found[-1][1] else _COMPLETE
+            rows.append(CandleRow(CandleMark(start, 0, known), self._frame(start, row), after_hole))
+        return rows
 
     def mark_of(self, message: Message) -> CandleMark | None:
         """Return the state of a pushed candle, None if the push does not tell it."""
@@ -100,27 +99,39 @@ class CandleRows(NamedTuple):
         except (AttributeError, TypeError):
             return None
 
-    def _read_spot(self, data: Any) -> list[CandleRow]:
-        rows = []
-        for each in msgspec.convert(data, list[_SpotCandle], strict=False):
-            mark = CandleMark(each.start, 0, Decimal(each.volume))
-            candle = [str(each.start), *msgspec.structs.astuple(each)[1:]]
-            rows.append(CandleRow(mark, self._frame("trade.candles.update", candle)))
-        return rows
-
-    def _read_futures(self, data: Any) -> list[CandleRow]:
-        rows = []
-        for each in msgspec.convert(data, list[_FuturesCandle], strict=False):
-            start = each.start // 1000
-            numbers = (each.open, each.close, each.high, each.low, each.turnover, each.volume)
-            candle = [str(start), *(None if number is None else f"{number:f}".removesuffix(".0") for number in numbers)]
-            mark = CandleMark(start, 0, each.volume)
-            rows.append(CandleRow(mark, self._frame("candle.stick", candle)))
-        return rows
-
-    def _frame(self, subject: str, candle: list[str | None]) -> bytes:
-        data = {"symbol": self.symbol, "candles": candle, "time": None}
+    def _frame(self, start: int, row: list[Any]) -> bytes:
+        """Return the frame of a row."""
+        if self.market == "spot":
+            subject, cells = "trade.candles.update", [_cell(row, column) for column in _SPOT_ORDER]
+        else:
+            subject, cells = "candle.stick", [_as_pushed(_cell(row, column)) for column in _FUTURES_ORDER]
+        data = {"symbol": self.symbol, "candles": [str(start), *cells], "time": None}
         return _encode({"topic": self.topic, "type": "message", "subject": subject, "data": data})
+
+
+def _start_of(row: Any, unit: int) -> int | None:
+    """Return the start of a row in seconds, None if it can't be read."""
+    start = whole_number(_cell(row, 0))
+    return None if start is None else start // unit
+
+
+def _cell(row: Any, column: int) -> Any:
+    return row[column] if isinstance(row, list) and column < len(row) else None
+
+
+def _number(value: Any) -> Decimal | None:
+    """Return the number that a value stands for, None if it is none, or of absurd size."""
+    try:
+        number: Decimal = msgspec.convert(value, Decimal, strict=False)
+    except (*UNREADABLE, ArithmeticError):
+        return None
+    return number if number.is_finite() and abs(number.adjusted()) < _LONGEST else None
+
+
+def _as_pushed(value: Any) -> Any:
+    """Return a value of REST as pushes have it: a number as text, anything else as it is."""
+    number = _number(value)
+    return value if number is None else f"{number:f}".removesuffix(".0")
 
 
 def candle_rows_for(topic: str) -> CandleRows | None:

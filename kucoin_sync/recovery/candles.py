@@ -13,6 +13,8 @@ Rules:
    is taken from REST, too: it counts as the one that was open, and pushes wait until it is final.
 5. Pushes that are held for too long, or are too many, are delivered after a gap that is told. At another cut those
    that are held are dropped: later ones, and rows, show all that they showed.
+6. A row of an answer that can't be read is a hole before the next row. A gap is told there, unless the candles around
+   it are pushes. It may be the row of the candle that was open at the cut: rule 3 does not apply.
 
 A range of REST without a row had no trade. Instants are monotonic seconds, and arguments. The server's time is only
 estimated from the times of pushes, never too late. Source of the rules: KuCoin's REST documentation and recorded
@@ -22,7 +24,7 @@ answers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -45,10 +47,14 @@ class CandleMark(NamedTuple):
 
 
 class CandleRow(NamedTuple):
-    """A candle that REST has told, as the frame in which it would have been pushed."""
+    """A candle that REST has told, as the frame in which it would have been pushed.
+
+    `after_hole` tells whether the answer had a row immediately before it that can't be read.
+    """
 
     mark: CandleMark
     frame: bytes
+    after_hole: bool = False
 
 
 class CandleJoin(PacedJoin):
@@ -144,20 +150,25 @@ class CandleJoin(PacedJoin):
             if min(row.mark.sequence + self._span, later.mark.sequence) + _GRACE <= self._offset + asked_at
         ]
         newest = answer[-1].mark.sequence
+        holes = {row.mark.sequence for row in answer if row.after_hole}
         if not self._held:
             told = answer if len(final) == len(answer) - 1 else final
-            yield from self._deliver([(row.mark, row) for row in told])
+            yield from self._deliver([(row.mark, row) for row in told], holes)
             return
         start = self._held[0][0].sequence
-        yield from self._deliver([(row.mark, row) for row in final if row.mark.sequence < start])
+        yield from self._deliver([(row.mark, row) for row in final if row.mark.sequence < start], holes)
         if newest >= start and all(row.mark.sequence >= start for row in answer[len(final) :]):
-            yield from self._deliver(self._take_held())
+            yield from self._deliver(self._take_held(), holes)
             self.done = True
 
     def _match(self, answer: list[CandleRow]) -> Iterator[Step]:
         """Look whether an answer has the candle that was open at the cut."""
-        first = next((row.mark for row in answer if row.mark.sequence >= self._open.sequence), None)
-        if first is None:
+        row = next((row for row in answer if row.mark.sequence >= self._open.sequence), None)
+        if row is None:
+            return
+        first = row.mark
+        if row.after_hole and first.sequence > self._open.sequence:
+            self._is_matched = True  # the hole is told when the row is delivered
             return
         if first.sequence == self._open.sequence or not self._open.volume:
             self._is_matched = first.sequence > self._open.sequence or first.volume >= self._open.volume
@@ -169,15 +180,23 @@ class CandleJoin(PacedJoin):
             yield Gap(self._last, first, reason)
             self._is_matched = True
 
-    def _deliver(self, items: list[tuple[CandleMark, Any]]) -> Iterator[Step]:
-        """Deliver rows and pushes that are later than the last message, or show more of the same candle."""
+    def _deliver(self, items: list[tuple[CandleMark, Any]], holes: Container[int] = ()) -> Iterator[Step]:
+        """Deliver rows and pushes that are later than the last message, or show more of the same candle.
+
+        `holes` are the starts of the rows after a hole.
+        """
+        pushed = False
         for mark, item in sorted(items, key=lambda each: (each[0].sequence, each[0].volume)):
+            was_pushed, pushed = pushed, not isinstance(item, CandleRow)
             last, known = self._last, self._open
+            if mark.sequence > last.sequence and mark.sequence in holes and not (pushed and was_pushed):
+                yield Gap(last, mark, "REST tells a candle that can't be read")
+                self._last = last = max(last, known) if mark.sequence == known.sequence else last
             if mark.sequence == known.sequence and mark.volume <= known.volume:
                 continue  # it was delivered before the cut
             if (mark.sequence, mark.volume) > (last.sequence, last.volume):
                 self._last = mark
-                yield Recovered(item) if isinstance(item, CandleRow) else Live(item)
+                yield Live(item) if pushed else Recovered(item)
 
     def _note_time(self, mark: CandleMark, now: float) -> None:
         self._offset = max(self._offset, mark.time_ns / 1e9 - now)

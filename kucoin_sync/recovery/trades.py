@@ -15,6 +15,8 @@ is missing. Rules:
 6. A row with a higher sequence and an earlier time than the end of the chain is merged by its sequence, if it is not
    earlier than half of the rows up to the end, or if a later row has a higher sequence: then times do not rise with the
    sequences. Otherwise it may be from before the trades were numbered anew. It is left out then, and a gap is told.
+7. A row of an answer that can't be read is a hole before the next row. A gap is told there, unless the trades around it
+   are pushes of one segment. A trade that the answer lacks at that place may be that row: rule 5 does not apply.
 
 Instants are monotonic seconds, and arguments. Source of the rules: KuCoin's REST documentation and recorded answers.
 """
@@ -22,7 +24,7 @@ Instants are monotonic seconds, and arguments. Source of the rules: KuCoin's RES
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from .pacing import MAX_HELD, PacedJoin
@@ -41,10 +43,14 @@ class Mark(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A trade that REST has told, as the frame in which it would have been pushed."""
+    """A trade that REST has told, as the frame in which it would have been pushed.
+
+    `after_hole` tells whether the answer had a row immediately before it that can't be read.
+    """
 
     mark: Mark
     frame: bytes
+    after_hole: bool = False
 
 
 class Live(NamedTuple):
@@ -177,24 +183,25 @@ class TradeJoin(PacedJoin):
         lowest, highest, end = min(answer), max(answer), self._end.sequence
         if any(_is_renumbered(mark, self._end) for mark in marks):
             yield from self._stop(_ANEW)
-        elif lowest < end < highest and end not in answer:
+        elif lowest < end < highest and _lacks(answer, end):
             yield from self._stop(_OTHER_NUMBERS)
         else:
             for segment in self._segments:
-                if any(lowest < mark.sequence < highest and mark.sequence not in answer for mark, _ in segment):
+                if any(lowest < mark.sequence < highest and _lacks(answer, mark.sequence) for mark, _ in segment):
                     yield from self._stop(_OTHER_NUMBERS)
                     return
 
     def _extend(self, answer: dict[int, Row]) -> Iterator[Step]:
         """Extend the chain by an answer, and by the segments that it reaches."""
         lowest, highest = min(answer), max(answer)
+        holes = {each for each, row in answer.items() if row.after_hole and each > lowest}
         while highest > self._end.sequence:
             first = self._segments[0][0][0] if self._segments else None
             if lowest > self._end.sequence:  # older trades are gone
                 after = answer[lowest].mark if first is None or lowest < first.sequence else first
                 yield from self._jump(after, "more trades were missed than REST tells")
             if first is None or highest < first.sequence:
-                yield from self._deliver([(row.mark, row) for row in answer.values()])
+                yield from self._deliver([(row.mark, row) for row in answer.values()], holes)
                 self._known = {each: _ms(row.mark) for each, row in answer.items()}
                 return
             self._held -= len(segment := self._segments.pop(0))
@@ -202,7 +209,7 @@ class TradeJoin(PacedJoin):
             joined: dict[int, Any] = {each: row for each, row in answer.items() if each <= last}
             joined.update((mark.sequence, push) for mark, push in segment)
             marks = {each: row.mark for each, row in answer.items()} | {mark.sequence: mark for mark, _ in segment}
-            yield from self._deliver([(marks[each], joined[each]) for each in joined])
+            yield from self._deliver([(marks[each], joined[each]) for each in joined], holes)
             self._known = {each: _ms(mark) for each, mark in marks.items()}
             if not self._segments:
                 self._held_since = math.inf
@@ -210,12 +217,16 @@ class TradeJoin(PacedJoin):
                     self.done = True
                     return
 
-    def _deliver(self, items: list[tuple[Mark, Any]]) -> Iterator[Step]:
-        """Deliver rows and pushes beyond the end of the chain, in their order."""
+    def _deliver(self, items: list[tuple[Mark, Any]], holes: Container[int] = ()) -> Iterator[Step]:
+        """Deliver rows and pushes beyond the end of the chain, in their order; `holes` are the rows after a hole."""
+        pushed = False
         for mark, item in sorted(items, key=lambda each: each[0].sequence):
+            was_pushed, pushed = pushed, not isinstance(item, Row)
             if mark.sequence > self._end.sequence:
+                if mark.sequence in holes and not (pushed and was_pushed):
+                    yield Gap(self._end, mark, "REST tells a trade that can't be read")
                 self._end = mark
-                yield Recovered(item) if isinstance(item, Row) else Live(item)
+                yield Live(item) if pushed else Recovered(item)
 
     def _jump(self, first: Mark | None, reason: str) -> Iterator[Step]:
         """Tell a gap after the end of the chain."""
@@ -249,6 +260,13 @@ class TradeJoin(PacedJoin):
 _OTHER_NUMBERS = "REST does not number the trades as the pushes do"
 _ANEW = "KuCoin numbers the trades anew"
 _EARLIER = "trades with later numbers and earlier times than the last one are left out"
+
+
+def _lacks(answer: dict[int, Row], sequence: int) -> bool:
+    """Return whether a trade between two rows is missing, unless it may be one that can't be read."""
+    if sequence in answer:
+        return False
+    return not answer[min(each for each in answer if each > sequence)].after_hole
 
 
 def _ms(mark: Mark) -> int:

@@ -164,6 +164,37 @@ def test_while_rest_is_down_the_stream_goes_on_and_tells_it(
     assert {message.epoch for message in messages if sequence_of(message) > last} == {2}
 
 
+@pytest.mark.parametrize(
+    ("odd", "lost"), [({"price": 7.5, "side": None, "time": "", "tradeId": 3}, 0), ({"sequence": None}, 1)]
+)
+def test_an_odd_row_costs_no_more_than_itself(
+    odd: dict[str, Any],
+    lost: int,
+    server: KucoinServer,
+    stream: Stream,
+    events: Events,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subscription = stream.subscribe(MATCH, recover=True)
+    trade(server)
+    usual, live = Exchange.trade_rows, sequences(server)
+
+    def rows(*args: Any, **options: Any) -> list[dict[str, Any]]:
+        return [{**row, **odd} if row["sequence"] == str(chosen) else row for row in usual(*args, **options)]
+
+    with cut(server):
+        trade(server, times=5)
+        missed = sequences(server)[len(live) :]
+        chosen = missed[len(missed) // 2]
+        monkeypatch.setattr(Exchange, "trade_rows", rows)
+    server.wait_subscribed(MATCH, timeout=LIMIT)
+    trade(server)
+    every = sequences(server)
+    assert numbers(take(subscription, every[-1])) == [each for each in every if not lost or each != chosen]
+    around = every[every.index(chosen) - 1], every[every.index(chosen) + 1]
+    assert [(each.last_sequence, each.first_sequence) for each in incomplete(events)] == [around] * lost
+
+
 def test_more_trades_than_rest_tells_are_told_as_missing(server: KucoinServer, stream: Stream, events: Events) -> None:
     subscription = stream.subscribe(MATCH, recover=True)
     trade(server)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -83,6 +85,36 @@ def test_each_market_has_its_query(topic: str, query: dict[str, str]) -> None:
 def test_an_answer_that_can_not_be_read_is_an_error_of_rest(topic: str, data: Any) -> None:
     with pytest.raises(RestError, match="can't be read"):
         source_of(topic).read(data)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_an_odd_column_costs_itself_only_and_an_odd_start_its_row(topic: str) -> None:
+    source, unit = source_of(topic), "60" if topic == TOPICS[0] else 60_000
+    answer = [[each * int(unit) if topic == TOPICS[1] else f"{each * 60}", *"123456"] for each in (1, 2, 3)]
+    usual = source.read(answer)
+    assert [row.mark.sequence for row in usual] == [60, 120, 180]
+    pushed = [message_of(row.frame).data["candles"] for row in usual]
+    for column, odd in product(range(7), [None, "", 7, 1.5, "much", True, [], {}, "1e1000000", "NaN", 10**400]):
+        if (column, odd) == (0, 7):
+            continue  # another candle
+        middle = [*answer[1][:column], odd, *answer[1][column + 1 :]]
+        for each in ([answer[0], middle, answer[2]], [answer[2], middle, answer[0]]):
+            found = source.read(each)
+            shown = [message_of(row.frame).data["candles"] for row in found]
+            assert (shown[0], shown[-1]) == (pushed[0], pushed[2])
+            if column == 0:
+                assert found == [usual[0], usual[2]._replace(after_hole=True)]
+            else:
+                assert sum(one != other for one, other in zip(shown[1], pushed[1], strict=True)) <= 1
+                assert found[1].mark.volume == usual[1].mark.volume or column == 5
+                message_of(found[1].frame).payload.to_dict()
+
+
+def test_a_volume_that_can_not_be_read_counts_as_complete_but_in_the_newest_row() -> None:
+    rows = [["60", *"123456"], ["120", *"1234", "", "6"], ["180", *"1234", None, "6", "a column more"]]
+    for answer in (rows, rows[::-1]):
+        found = source_of(TOPICS[0]).read(answer)
+        assert [row.mark.volume for row in found] == [Decimal(5), Decimal("Infinity"), Decimal(0)]
 
 
 def test_a_push_without_a_candle_has_no_place() -> None:

@@ -120,6 +120,25 @@ def test_a_candle_without_trades_needs_no_row() -> None:
     assert shown(join.answered([row(180, 1)], 90.0, 90.0)) == [(180, 1)]
 
 
+def test_a_row_that_can_not_be_read_is_a_gap_in_its_place(candle_join: CandleJoin) -> None:
+    answer = [row(60, 6), row(120, 4), row(240, 3)._replace(after_hole=True), row(300, 1)]
+    assert shown(candle_join.answered(answer, 210.0, 210.0)) == [(60, 6), (120, 4), [120, 240], (240, 3), (300, 1)]
+    assert shown(candle_join.answered(answer, 210.0, 210.0)) == []
+
+
+def test_it_may_be_the_candle_that_was_open_or_one_that_is_pushed(candle_join: CandleJoin) -> None:
+    assert push(candle_join, 180, 1, 190.0, 90.0) == push(candle_join, 240, 1, 245.0, 145.0) == []
+    answer = [row(120, 4)._replace(after_hole=True), row(240, 3)._replace(after_hole=True)]
+    assert shown(candle_join.answered(answer, 150.0, 150.0)) == [[60, 120], (120, 4), "180 1", "240 1"]
+    assert candle_join.done
+
+
+def test_a_hole_before_the_first_push_is_told(candle_join: CandleJoin) -> None:
+    assert push(candle_join, 240, 1, 245.0, 145.0) == []
+    answer = [row(60, 6), row(120, 4), row(240, 3)._replace(after_hole=True)]
+    assert shown(candle_join.answered(answer, 150.0, 150.0)) == [(60, 6), (120, 4), [120, 240], "240 1"]
+
+
 def test_many_candles_come_in_pages_that_overlap(candle_join: CandleJoin) -> None:
     assert push(candle_join, 1320, 1, 1325.0, 1225.0) == []
     first = [row(start, 5) for start in range(60, 601, 60)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from kucoin_sync.topics.grammar import dialect_of, market_of
 
 SPOT, FUTURES = "BTC-USDT", "XBTUSDTM"
 TOPICS = (topics.match(SPOT), topics.futures.match(FUTURES), topics.uta.trades(SPOT), topics.uta.trades(FUTURES))
+MISSING: Any = object()
 UNTOLD = {TOPICS[0]: {"makerOrderId", "takerOrderId", "type"}, TOPICS[1]: set(), TOPICS[2]: set(), TOPICS[3]: set()}
 
 
@@ -96,6 +98,42 @@ def test_rows_with_a_trade_id_keep_it() -> None:
     data = [{"sequence": "7", "price": "1", "size": "2", "side": "buy", "time": 5, "tradeId": "t"}]
     [row] = source_of(TOPICS[0]).read(data)
     assert message_of(TOPICS[0], row.frame).payload.trade_id == "t"
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_an_odd_member_costs_itself_only_and_an_odd_sequence_its_row(topic: str) -> None:
+    _, data = traded(topic)
+    told = data["list"] if isinstance(data, dict) else data
+    source, answer = source_of(topic), sorted(told, key=lambda row: int(row["sequence"]))[-3:]
+    usual = source.read({"list": answer})
+    first, middle, last = ({**message_of(topic, row.frame).data} for row in usual)
+    names = (
+        {"price": "p", "size": "q", "side": "S", "ts": "M", "tradeId": "ti", "isRpiTrade": "rpi"}
+        if "/uta/" in topic
+        else {}
+    )
+    for member, odd in product(answer[1], [None, "", 7, 1.5, "BUY", True, [], {}, MISSING, "1e1000000", 10**30]):
+        if member == "sequence" and odd == 7:
+            continue  # another trade
+        rows = [answer[0], {name: value for name, value in {**answer[1], member: odd}.items() if value is not MISSING}]
+        for each in ([*rows, answer[2]], [answer[2], *reversed(rows)]):
+            found = source.read({"list": each})
+            shown = [message_of(topic, row.frame).data for row in found]
+            assert (shown[0], shown[-1]) == (first, last)
+            if member == "sequence":
+                assert found == [usual[0], usual[2]._replace(after_hole=True)]
+            else:
+                assert [row.mark.sequence for row in found] == [row.mark.sequence for row in usual]
+                name = names.get(member, member) if "/uta/" in topic else member
+                assert {key for key in middle if shown[1].get(key) != middle[key]} <= {name}
+                message_of(topic, found[1].frame).payload.to_dict()
+
+
+def test_a_row_that_is_no_object_is_a_hole_before_the_next_one() -> None:
+    row = {"sequence": "7", "price": "1", "size": "2", "side": "buy", "time": 5}
+    for odd in (None, [], "text", 7):
+        found = source_of(TOPICS[0]).read([odd, row, odd, {**row, "sequence": "9", "time": None}, odd])
+        assert [(each.mark, each.after_hole) for each in found] == [(Mark(7, 5), True), (Mark(9, 5), True)]
 
 
 def test_a_push_without_a_sequence_has_no_place() -> None:

@@ -217,6 +217,19 @@ def test_pushes_that_are_numbered_anew_end_the_join(join: TradeJoin) -> None:
     assert join.done
 
 
+def test_a_row_that_can_not_be_read_is_a_gap_in_its_place(join: TradeJoin) -> None:
+    answer = [row(9), row(10), row(12), row(16)._replace(after_hole=True), row(17)]
+    assert shown(join.answered(answer, 0.0, 0.0)) == [12, (12, 16), 16, 17]
+    assert shown(join.answered([*answer, row(18)], 0.0, 0.0)) == [18]
+
+
+def test_it_may_be_the_last_trade_or_a_push(join: TradeJoin) -> None:
+    answer = [row(9), row(12)._replace(after_hole=True), row(13), row(17)._replace(after_hole=True), row(18)]
+    assert join.pushed(mark(13), 13, 0.0) == join.pushed(mark(14), 14, 0.0) == join.pushed(mark(17), 17, 0.0) == []
+    assert shown(join.answered(answer, 0.0, 0.0)) == [(10, 12), 12, "13", "14", "17"]
+    assert join.done
+
+
 def test_a_push_without_a_place_ends_the_join(join: TradeJoin) -> None:
     join.pushed(mark(20), 20, 101.0)
     assert shown(join.pushed(None, "odd", 101.1)) == [(10, 20), "20", (20, None), "odd"]

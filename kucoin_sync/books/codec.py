@@ -37,6 +37,7 @@ __all__ = [
     "read_level3",
     "read_level3_frame",
     "read_snapshot",
+    "split_change",
 ]
 
 Data = bytes | msgspec.Raw | Mapping[str, Any]
@@ -101,8 +102,14 @@ class WireFuturesLevel2Update(msgspec.Struct, gc=False):
         return self._changes_of("sell")
 
     def _changes_of(self, wanted: str) -> tuple[LevelChange, ...]:
-        price, side, size = self.change.split(",")
+        price, side, size = split_change(self.change)
         return _level_changes([(price, size, self.sequence_end)]) if side == wanted else ()
+
+
+def split_change(change: str) -> tuple[str, Any, str]:
+    """Return the price, the side and the size of a change in any spelling; raise ValueError if one is missing."""
+    price, side, size, *_ = (part.strip() for part in change.split(","))
+    return price, side.lower(), size
 
 
 class WireLevel3Event(msgspec.Struct, gc=False, rename="camel"):

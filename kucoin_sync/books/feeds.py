@@ -20,6 +20,7 @@ from .codec import (
     read_level2_frame,
     read_level3,
     read_level3_frame,
+    split_change,
 )
 from .l2 import Level2Book
 from .l3 import Level3Book
@@ -74,8 +75,12 @@ class BookFeed(msgspec.Struct, Generic[B, U], frozen=True):
 
 
 def _apply_futures_level2(book: Level2Book, update: WireFuturesLevel2Update, _: int) -> None:
-    price, side, size = update.change.split(",")
-    book.set(side, price, size)  # type: ignore[arg-type]
+    try:
+        price, side, size = update.change.split(",")
+        book.set(side, price, size)  # type: ignore[arg-type]
+    except ValueError:
+        price, side, size = split_change(update.change)
+        book.set(side, price, size)
 
 
 def _apply_level3(book: Level3Book, event: WireLevel3Event, _: int) -> None:

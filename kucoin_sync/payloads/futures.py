@@ -5,12 +5,12 @@ Sources, unless a class says more: KuCoin's API documentation, classic and curre
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, cast
 
 from msgspec import Meta, field
 
-from .base import Side, Timed, WireTime, parse_decimal, to_ns
+from .base import Side, Timed, WireTime, to_ns
 
 __all__ = [
     "FundingRate",
@@ -25,6 +25,7 @@ __all__ = [
 
 _NUMBER = r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?"
 _CHANGE = rf"^{_NUMBER},(buy|sell),{_NUMBER}\Z"
+_BEYOND = Decimal("1e1000")
 
 
 class FuturesTickerV2(Timed, frozen=True, kw_only=True):
@@ -66,8 +67,8 @@ class FuturesTicker(Timed, frozen=True, kw_only=True):
 class FuturesLevel2Update(Timed, frozen=True, kw_only=True):
     """One changed price level: `/contractMarket/level2`. Time in milliseconds. The symbol is in the topic.
 
-    `change` is KuCoin's text, "price,side,size", which `price`, `side` and `size` read; size 0 removes the
-    level. Each update's sequence is its predecessor's plus 1.
+    `change` is KuCoin's text, "price,side,size", which `price`, `side` and `size` read, each its own part: None if that
+    can't be read. Size 0 removes the level. Each update's sequence is its predecessor's plus 1.
     """
 
     sequence: int
@@ -77,21 +78,31 @@ class FuturesLevel2Update(Timed, frozen=True, kw_only=True):
     @property
     def price(self) -> Decimal:
         """The price of the level."""
-        return cast(Decimal, parse_decimal(self._part(0), "/contractMarket/level2"))
+        return cast(Decimal, self._number(0))
 
     @property
     def side(self) -> Side:
         """The side of the book: "buy" for bids, "sell" for asks."""
-        return cast(Side, self._part(1))
+        try:
+            word = self.change.split(",")[1]
+        except (AttributeError, IndexError):  # `change` is None if it is no text
+            return cast(Side, None)
+        if word == "buy" or word == "sell":
+            return cast(Side, word)
+        word = word.strip().lower()
+        return cast(Side, word if word in ("buy", "sell") else None)
 
     @property
     def size(self) -> Decimal:
         """The new size at the price, in contracts."""
-        return cast(Decimal, parse_decimal(self._part(2), "/contractMarket/level2"))
+        return cast(Decimal, self._number(2))
 
-    def _part(self, place: int) -> str | None:
-        change: str | None = self.change  # None if it can't be read
-        return None if change is None else change.split(",")[place]
+    def _number(self, place: int) -> Decimal | None:
+        try:
+            number = Decimal(self.change.split(",")[place])
+            return number if 0 <= number < _BEYOND else None
+        except (AttributeError, IndexError, InvalidOperation):
+            return None
 
 
 class FuturesMatch(Timed, frozen=True, kw_only=True):

@@ -122,7 +122,7 @@ def _read_int(info: Any, value: Any, where: str, mismatches: list[Mismatch]) -> 
 def _read_text(info: Any, value: Any, where: str, mismatches: list[Mismatch]) -> tuple[Any, Any]:
     if isinstance(value, str):
         if info.pattern is not None and not re.search(info.pattern, value):
-            return _record_loss(mismatches, where, value, None)
+            _record_loss(mismatches, where, value, None)  # of the properties that read its parts
         return value, _MISSING
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or info.pattern is not None:
         return _record_loss(mismatches, where, value, None)

@@ -15,7 +15,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from kucoin_sync.books import FUTURES_LEVEL2, LEVEL2, LEVEL3, Calibration, Level3Book
 from kucoin_sync.books.codec import read_level2, read_level3
 from kucoin_sync.exceptions import BookNotReady
-from kucoin_sync.payloads import Level
+from kucoin_sync.payloads import Level, LevelChange
 from kucoin_sync.testing.exchange import Exchange
 
 from ...support.books import levels, snapshot
@@ -533,12 +533,21 @@ def test_futures_updates_follow_each_other_without_a_gap() -> None:
     assert refuses(calibration, "sequences 13 to 13 are missing")
 
 
-@pytest.mark.parametrize("change", ["99,buy", "99,buy,1,2", "99,up,1", "x,buy,1", "99,buy,-1", ""])
+@pytest.mark.parametrize("change", ["99,buy", "99,up,1", "99,,1", "x,buy,1", "99,buy,-1", "99,buy,", ""])
 def test_a_malformed_futures_change_counts_as_missing(change: str) -> None:
     calibration = Calibration(FUTURES_LEVEL2)
     calibration.snapshot({"sequence": 10, "bids": [], "asks": []})
     assert calibration.push({"sequence": 11, "change": change}) == ()
     assert refuses(calibration, "an update makes no sense")
+
+
+@pytest.mark.parametrize("change", ["99,buy,1,2", "99,BUY,1", " 99, buy, 1 ", "99,Buy,1,", "99 ,buy,1e0"])
+def test_a_futures_change_may_have_more_parts_blanks_and_capitals(change: str) -> None:
+    calibration = Calibration(FUTURES_LEVEL2)
+    calibration.snapshot({"sequence": 10, "bids": [], "asks": []})
+    (applied,) = calibration.push({"sequence": 11, "change": change})
+    assert (applied.bids, applied.asks) == ((LevelChange(Decimal(99), Decimal(1), 11),), ())
+    assert calibration.book.bids() == levels(("99", "1"))
 
 
 def l3_event(sequence: int, **data: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import re
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync import payloads as p
-from kucoin_sync.payloads import Level, LevelChange, decoder_for, fast_decoder_for, fields_of, to_ns
+from kucoin_sync.payloads import Level, LevelChange, decoder_for, fast_decoder_for, fields_of, reader_for, to_ns
 from kucoin_sync.payloads.base import Whole
 
 from ...support.selection import examples, spread
@@ -1162,6 +1163,31 @@ def test_a_futures_change_is_read_exactly(change: str, price: str, side: str, si
 def test_a_malformed_futures_change_does_not_fit(change: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         decode(p.FuturesLevel2Update, f'{{"sequence":1,"change":"{change}"}}')
+
+
+def test_each_part_of_a_futures_change_is_read_by_itself() -> None:
+    read = reader_for(p.FuturesLevel2Update)
+    usual = ("9.5", "buy", "2")
+    readings: dict[str, Any] = {"9.5": D("9.5"), "buy": "buy", "2": D(2), " 2 ": D(2), " BUY": "buy", "Sell": "sell"}
+    for place, odd in product(
+        range(3), ["", " ", "x", "-1", "NaN", "1e99999", "hold", " BUY", "Sell", " 2 ", "2", "buy"]
+    ):
+        change = ",".join([*usual[:place], odd, *usual[place + 1 :]])
+        for more in ("", ",7", ",", ",a,b"):
+            reading = read(json.dumps({"sequence": 1, "change": change + more}).encode())
+            update = reading.payload
+            expected: list[Any] = [readings[each] for each in usual]
+            expected[place] = readings.get(odd) if isinstance(readings.get(odd), str) == (place == 1) else None
+            assert [update.price, update.side, update.size] == expected, change
+            assert (update.change, update.extra) == (change + more, {})
+            assert len(reading.mismatches) == (change + more not in ("9.5,buy,2", "2,buy,2")), change
+
+
+@pytest.mark.parametrize("change", ["", "9.5", "9.5,buy"])
+def test_a_futures_change_may_lack_parts(change: str) -> None:
+    update = reader_for(p.FuturesLevel2Update)(json.dumps({"sequence": 1, "change": change}).encode()).payload
+    parts = (update.price, update.side, update.size)
+    assert parts == (D("9.5") if change else None, "buy" if "buy" in change else None, None)
 
 
 def test_a_candle_may_have_more_columns_but_not_fewer() -> None:

@@ -98,7 +98,8 @@ class Level3BookChange(BookChange[WireLevel3Event]):
     def side(self) -> Side | None:
         """The side in KuCoin's event, None if it has none. For a match it is the taker's side."""
         side = self._update.side
-        return cast(Side, side) if side in ("buy", "sell") else None
+        word = side.strip().lower() if isinstance(side, str) else None
+        return cast(Side, word) if word in ("buy", "sell") else None
 
     @property
     def price(self) -> Decimal | None:

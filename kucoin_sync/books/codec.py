@@ -4,7 +4,8 @@ The structs are the text twins of the payloads `Level2Update`, `FuturesLevel2Upd
 shortest path from a push's bytes to a book. Each knows the sequences that it covers. The book checks prices and sizes.
 
 The readers take the JSON text of a push's `data`, or the decoded data. They are tolerant: numbers may come as text and
-text as numbers, which stay exact; fields and columns may be added. Data that does not fit raises ValueError.
+text as numbers, which stay exact; fields and columns may be added; a time that can't be read is 0. Data that does not
+fit raises ValueError.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 from msgspec import field
 
 from ..payloads import LevelChange
-from .numbers import DecodeErrors, as_text
+from .numbers import DecodeErrors, as_text, as_time
 
 __all__ = [
     "Data",
@@ -116,7 +117,7 @@ class WireLevel3Event(msgspec.Struct, gc=False, rename="camel"):
     """An event of either generation of level 3: `kind` is received, open, match, change, done or activated.
 
     `sequence_end` is its sequence; it is 0 for "activated", which has none of its own. The second generation's "update"
-    is a change whose new size is in `size`. Fields that a kind does not have are "".
+    is a change whose new size is in `size`. Fields that a kind does not have are "", and times that can't be read 0.
     """
 
     sequence_end: int = field(name="sequence")
@@ -150,7 +151,9 @@ _KINDS = {
     "update": "change",
 }
 
-_LEVEL3_NAMES = [each.encode_name for each in msgspec.structs.fields(WireLevel3Event) if each.name != "kind"]
+_LEVEL3_NAMES = {each.encode_name for each in msgspec.structs.fields(WireLevel3Event)} - {"~kind", "sequence"}
+_LEVEL3_IDS = {"type", "orderId", "makerOrderId"}
+_TIMES = {"orderTime", "time", "ts"}
 
 _decode_level2 = msgspec.json.Decoder(WireLevel2Update, strict=False).decode
 _decode_futures_level2 = msgspec.json.Decoder(WireFuturesLevel2Update, strict=False).decode
@@ -255,8 +258,18 @@ def _futures_level2(data: Mapping[str, Any]) -> WireFuturesLevel2Update:
 
 
 def _level3(data: Mapping[str, Any]) -> WireLevel3Event:
-    texts = {name: as_text(data[name]) for name in _LEVEL3_NAMES if data.get(name) is not None}
-    return msgspec.convert(texts, WireLevel3Event, strict=False)
+    found: dict[str, Any] = {"sequence": as_text(data["sequence"])}
+    for name in _LEVEL3_NAMES & data.keys():
+        value = data[name]
+        if name in _TIMES:
+            found[name] = as_time(value)
+        elif value is not None:
+            try:
+                found[name] = as_text(value)
+            except ValueError:
+                if name not in _LEVEL3_IDS:
+                    found[name] = f"{value!r:.50}"  # the book refuses it if the kind of event needs it
+    return msgspec.convert(found, WireLevel3Event, strict=False)
 
 
 def _snapshot(data: Mapping[str, Any]) -> tuple[int, Rows, Rows]:

@@ -11,6 +11,7 @@ KuCoin's documentation of both generations of the feed:
 - `done` removes an order. `received` and `activated` change nothing.
 - `match`, `change` and `done` of orders that are not on the book (hidden orders, market orders, takers) change nothing.
 - An order whose size becomes 0 is removed at once, not only by its `done`.
+- The remaining and the old size of an event, which only confirm the book, count as unknown if they can't be read.
 
 An event that contradicts the book raises ValueError and changes nothing: the book then differed from the exchange's.
 """
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple
 from ..payloads import Level, Side
 from .base import Book, BookSide, Number
 from .codec import WireLevel3Event
-from .numbers import EXACT, as_text, parse
+from .numbers import EXACT, as_text, as_time, parse
 from .price_index import PriceKey
 
 __all__ = ["Level3Book", "Order", "QueuePosition"]
@@ -188,14 +189,14 @@ class Level3Book(Book[_Level3Side]):
     def load(self, bids: Iterable[Sequence[Any]], asks: Iterable[Sequence[Any]]) -> None:
         """Replace all orders by a snapshot's rows of order id, price, size and time in nanoseconds.
 
-        Rows of equal price come in the order in which they trade. Raises ValueError, and changes nothing, if a row is
-        invalid.
+        Rows of equal price come in the order in which they trade. A time that can't be read is 0. Raises ValueError,
+        and changes nothing, if a row is invalid.
         """
         loaded = Level3Book()
         names: tuple[Side, Side] = ("buy", "sell")
         for name, rows in zip(names, (bids, asks), strict=True):
             for order_id, price, size, time_ns, *_ in rows:
-                loaded.open(str(order_id), name, as_text(price), as_text(size), int(as_text(time_ns)))
+                loaded.open(str(order_id), name, as_text(price), as_text(size), as_time(time_ns))
         self._bids, self._asks, self._orders = loaded._bids, loaded._asks, loaded._orders
 
     def apply(self, event: WireLevel3Event) -> None:
@@ -274,11 +275,44 @@ class Level3Book(Book[_Level3Side]):
         assert queued == self._orders, "the index and the queues hold the same orders"
 
 
+def _open(book: Level3Book, event: WireLevel3Event) -> None:
+    if event.side not in ("buy", "sell") and isinstance(event.side, str):
+        event.side = event.side.strip().lower()
+    book.open(event.order_id, event.side, event.price, event.size, event.time_ns)
+
+
+def _match(book: Level3Book, event: WireLevel3Event) -> None:
+    try:
+        book.match(event.maker_order_id, event.size, event.remain_size)
+    except ValueError:
+        if _is_readable(event.remain_size):
+            raise
+        book.match(event.maker_order_id, event.size)
+
+
+def _change(book: Level3Book, event: WireLevel3Event) -> None:
+    size = event.new_size or event.size
+    try:
+        book.resize(event.order_id, size, event.old_size)
+    except ValueError:
+        if _is_readable(event.old_size):
+            raise
+        book.resize(event.order_id, size)
+
+
+def _is_readable(size: str) -> bool:
+    """Return whether a size is a number, or unknown."""
+    try:
+        return not size or parse(size) >= 0
+    except ValueError:
+        return False
+
+
 _EFFECTS: dict[str, Callable[[Level3Book, WireLevel3Event], None]] = {
     "received": lambda book, event: None,
     "activated": lambda book, event: None,
-    "open": lambda book, event: book.open(event.order_id, event.side, event.price, event.size, event.time_ns),
-    "match": lambda book, event: book.match(event.maker_order_id, event.size, event.remain_size),
-    "change": lambda book, event: book.resize(event.order_id, event.new_size or event.size, event.old_size),
+    "open": _open,
+    "match": _match,
+    "change": _change,
     "done": lambda book, event: book.done(event.order_id),
 }

@@ -11,7 +11,7 @@ from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Deci
 
 import msgspec
 
-__all__ = ["EXACT", "DecodeErrors", "as_text", "make_context", "parse", "parse_float"]
+__all__ = ["EXACT", "DecodeErrors", "as_text", "as_time", "make_context", "parse", "parse_float"]
 
 
 def make_context(digits: int) -> Context:
@@ -61,3 +61,11 @@ def as_text(value: object) -> str:
     if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
         return str(value)
     raise ValueError(f"{value!r:.50} is not a number")
+
+
+def as_time(value: object) -> int:
+    """Return the whole number of an instant, as text or as a number; 0 if it can't be read."""
+    try:
+        return int(as_text(value))
+    except ValueError:
+        return 0

@@ -607,6 +607,52 @@ def test_an_event_that_contradicts_the_book_counts_as_missing(subject: str, data
     assert refuses(calibration, "an update")
 
 
+ODDITIES: list[Any] = [None, "", "much", "BUY", 1.5, 1e300, -1, True, [], ["1"], {}, {"a": 1}]
+EVENTS: list[tuple[str, dict[str, Any], set[str]]] = [
+    ("received", {"orderId": "c", "side": "buy"}, {"orderId"}),
+    ("open", {"orderId": "c", "side": "buy", "price": "98", "size": "1"}, {"orderId", "side", "price", "size"}),
+    ("match", {"makerOrderId": "b", "size": "1", "remainSize": "4"}, {"makerOrderId", "size"}),
+    ("change", {"orderId": "b", "newSize": "4", "oldSize": "5"}, {"orderId", "newSize"}),
+    ("update", {"orderId": "b", "size": "4", "oldSize": "5"}, {"orderId", "size"}),
+    ("done", {"orderId": "b"}, {"orderId"}),
+]
+
+
+@pytest.mark.parametrize(("subject", "data", "needed"), EVENTS, ids=[subject for subject, _, _ in EVENTS])
+def test_an_odd_member_of_level_3_that_the_event_does_not_need_changes_nothing(
+    subject: str, data: dict[str, Any], needed: set[str]
+) -> None:
+    usual = level3()
+    assert usual.push(l3_event(11, **data), subject)
+    others = {"ts": 1, "time": "1", "orderTime": 1, "side": "sell", "oldSize": "", "remainSize": "", "price": "1"}
+    for name in {*data, *others} - needed:
+        for odd in ODDITIES:
+            if name in ("oldSize", "remainSize") and odd in (1.5, 1e300) and not isinstance(odd, bool):
+                continue  # another size, which contradicts the book
+            event = l3_event(11, **{**others, **data, name: odd})
+            for form in (event, json.dumps(event).encode()):
+                calibration = level3()
+                assert calibration.push(form, subject), (name, odd)
+                assert calibration.book.bids() == usual.book.bids()
+
+
+@pytest.mark.parametrize(("subject", "data", "needed"), EVENTS, ids=[subject for subject, _, _ in EVENTS])
+def test_an_odd_member_that_it_needs_counts_as_missing(subject: str, data: dict[str, Any], needed: set[str]) -> None:
+    for name in needed:
+        for odd in ([], {}, True, ["1"]):
+            calibration = level3()
+            assert calibration.push(l3_event(11, **{**data, name: odd}), subject) == (), (name, odd)
+            assert refuses(calibration, "an update")
+
+
+@pytest.mark.parametrize("side", ["BUY", "Buy", " buy "])
+def test_the_side_of_an_order_may_have_capitals_and_blanks(side: str) -> None:
+    calibration = level3()
+    (change,) = calibration.push(l3_event(11, orderId="c", side=side, price="98", size="1", ts=""), "open")
+    order = calibration.book.order("c")
+    assert order is not None and change.side == order.side == "buy" and order.time_ns == 0
+
+
 def test_push_accepts_the_struct_of_level_3() -> None:
     calibration = level3()
     assert calibration.push(read_level3(l3_event(11, orderId="b"), "done"))

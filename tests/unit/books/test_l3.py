@@ -203,7 +203,6 @@ def test_events_of_orders_that_are_not_on_the_book_change_nothing(switched: bool
         lambda book: book.apply(WireLevel3Event(1, order_id="b1")),
         lambda book: book.load([("b9", "9", "9", 9)], [("a", "1", "x", 1)]),
         lambda book: book.load([("b9", "9", "9", 9)], [("b9", "1", "1", 1)]),
-        lambda book: book.load([("b9", "9", "9", None)], []),
         lambda book: book.load([("b9", "9", "9")], []),
     ],
 )
@@ -216,6 +215,13 @@ def test_an_event_that_contradicts_the_book_is_refused_and_changes_nothing(
     assert sizes(book) == BEGINNING
     assert ids(book.bid_orders()) == ["b1", "b2", "b3"]
     book._check()
+
+
+@pytest.mark.parametrize("odd", [None, "", "soon", 1.5, "1.5", [], {}, True, "1" * 5000])
+def test_a_time_of_a_snapshot_that_can_not_be_read_is_0(odd: object) -> None:
+    book = Level3Book()
+    book.load([("b1", "9", "1", odd), ("b2", "9", "1", "7")], [("a1", "10", "1", 8, "a column more")])
+    assert [order.time_ns for order in (*book.bid_orders(), *book.ask_orders())] == [0, 7, 8]
 
 
 def test_a_price_that_has_no_float_gets_its_own_queue() -> None:

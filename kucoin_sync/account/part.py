@@ -65,7 +65,10 @@ class AccountPart(ABC):
 
     def collect(self, orders: list[Row], fills: list[Row]) -> None:
         """Merge rows of orders and fills: the fills first, as they came before the endings of their orders."""
-        for each in sorted(map(fill, fills), key=lambda each: (each.time_ns, len(each.trade_id), each.trade_id)):
+        for each in sorted(
+            map(fill, map(self.state.with_side, fills)),
+            key=lambda each: (each.time_ns, len(each.trade_id), each.trade_id),
+        ):
             self.state.add_fill(each, recovered=True)
         for row in sorted(map(order_of, orders), key=lambda row: row.time_ns):
             self.state.add_order(row, recovered=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from .rows import Row, amount, amount_or_zero, decimal, fill, instant, required, text
+from .rows import Row, amount, amount_or_zero, decimal, fill, instant, required, side, text
 from .values import AccountBalance, AccountFill, AccountOrder
 
 __all__ = ["balance", "match", "order", "wallet"]
@@ -44,7 +44,7 @@ def order(data: Row) -> AccountOrder:
         order_id=required(data, "orderId"),
         client_oid=text(data.get("clientOid")),
         symbol=required(data, "symbol"),
-        side=required(data, "side"),
+        side=side(data),
         price=decimal(data.get("price")) or None,
         size=size or decimal(data.get("size")) or None,
         filled_size=filled,

@@ -16,11 +16,12 @@ from .values import AccountBalance, AccountFill, AccountOrder, AccountPosition
 
 __all__ = [
     "Row", "amount", "amount_or_zero", "cross_margin_balances", "decimal", "fill", "futures_balance", "instant",
-    "isolated_balances", "items", "marks", "order", "position", "positions", "recorded", "required",
+    "isolated_balances", "items", "marks", "order", "position", "positions", "recorded", "required", "side",
     "spot_balances", "text", "updated", "whole",
 ]  # fmt: skip
 
 Row = Mapping[str, Any]
+_LATEST = 2**63 - 1  # in nanoseconds, in the year 2262
 
 
 def items(data: Any) -> list[Row]:
@@ -42,7 +43,7 @@ def decimal(value: Any) -> Decimal | None:
         return None
     try:
         number = Decimal(str(value))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):  # ValueError: a whole number of thousands of digits
         return None
     return number if number.is_finite() else None
 
@@ -61,9 +62,16 @@ def required(row: Row, name: str) -> str:
 
 
 def instant(value: Any) -> int:
-    """Return an instant of any unit, as number or text, in nanoseconds since 1970; 0 for nothing."""
+    """Return an instant of any unit, as number or text, in nanoseconds since 1970; 0 for what is none."""
     number = decimal(value)
-    return to_ns(int(number)) if number is not None and number > 0 else 0
+    return to_ns(int(number)) if number is not None and 0 < number <= _LATEST else 0
+
+
+def side(row: Row) -> str | None:
+    """Return "buy" or "sell" of an order or a fill; None if it tells neither."""
+    told = row.get("side")
+    word = told.strip().lower() if isinstance(told, str) else None
+    return word if word in ("buy", "sell") else None
 
 
 def updated(row: Row) -> int:
@@ -135,7 +143,7 @@ def order(row: Row) -> AccountOrder:
         order_id=required(row, "id"),
         client_oid=text(row.get("clientOid")),
         symbol=required(row, "symbol"),
-        side=required(row, "side"),
+        side=side(row),
         price=decimal(row.get("price")) or None,
         size=size or None,
         filled_size=filled,
@@ -151,11 +159,14 @@ def order(row: Row) -> AccountOrder:
 
 def fill(row: Row) -> AccountFill:
     """Return a fill of spot, margin or futures."""
+    taken = side(row)
+    if taken is None:
+        raise ValueError(f"side is {row.get('side')!r}")
     return AccountFill(
         symbol=required(row, "symbol"),
         trade_id=required(row, "tradeId"),
         order_id=required(row, "orderId"),
-        side=required(row, "side"),
+        side=taken,
         price=amount(row, "price"),
         size=amount(row, "size"),
         fee=decimal(row.get("fee")),

@@ -113,7 +113,7 @@ class PartState:
             self._push_position(data, argument or None)
 
     def _push_order(self, data: rows.Row) -> None:
-        order, fill = pushes.order(data), pushes.match(data)
+        order, fill = pushes.order(data), pushes.match(self.with_side(data))
         name = order.order_id
         if self.is_starting:
             before = order.filled_size - (fill.size if fill else _NOTHING)
@@ -222,6 +222,13 @@ class PartState:
                 del self._client_oids[gone.client_oid]
 
     # Fills
+
+    def with_side(self, row: rows.Row) -> rows.Row:
+        """Return the row or push of a fill with the side of its order, if it has none and the order is known."""
+        if rows.side(row) is not None:
+            return row
+        order = self.orders.get(rows.text(row.get("orderId")) or "")
+        return row if order is None else {**row, "side": order.side}
 
     def add_fill(self, fill: AccountFill, *, recovered: bool) -> bool:
         """Merge a report of a fill; return whether it was news."""

@@ -61,6 +61,7 @@ class AccountOrder(AccountValue, frozen=True, kw_only=True):
     """The newest known state of an order.
 
     Attributes:
+        side: "buy" or "sell"; None until KuCoin has said it.
         price: None for a market order.
         size: the size that was ordered; None for a market order by value until something is known of it.
         filled_size, remaining_size, canceled_size: totals; `canceled_size` has what an order was decreased by, too.
@@ -74,7 +75,7 @@ class AccountOrder(AccountValue, frozen=True, kw_only=True):
     order_id: str
     client_oid: str | None = None
     symbol: str
-    side: str
+    side: str | None = None
     price: Decimal | None = None
     size: Decimal | None = None
     filled_size: Decimal = Decimal(0)

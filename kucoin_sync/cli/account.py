@@ -152,5 +152,5 @@ def _fill(change: AccountChange) -> list[Span]:
     ]
 
 
-def _what(side: str, symbol: str) -> Span:
-    return Span(f"{side} {printable(symbol)}", "up" if side == "buy" else "down")
+def _what(side: str | None, symbol: str) -> Span:
+    return Span(f"{side or '-'} {printable(symbol)}", "up" if side == "buy" else "down")

@@ -33,6 +33,18 @@ def test_fills_come_oldest_first_and_before_the_endings() -> None:
     assert told == ["9", "10", "2", "3"]
 
 
+@pytest.mark.parametrize("odd", [None, "", "much", 7, []])
+def test_a_fill_without_a_side_has_that_of_its_order_if_it_is_known(odd: Any) -> None:
+    part = SpotPart()
+    part.proved()
+    with pytest.raises(ValueError, match="side is"):
+        part.collect([], [fill(9, side=odd)])
+    part.collect([row(1)], [])
+    part.collect([row(1, side=odd)], [fill(9, side=odd)])
+    assert [each.side for each in part.state.fills.values()] == ["buy"]
+    assert part.state.orders["1"].side == "buy"
+
+
 def test_a_cut_remembers_from_when_on_records_may_be_missing_until_all_is_proved() -> None:
     part = FuturesPart()
     part.cut()

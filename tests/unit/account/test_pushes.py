@@ -39,7 +39,7 @@ WALLET = {"currency": "USDT", "walletBalance": "1", "availableBalance": "1", "ti
 @pytest.mark.parametrize(
     ("read", "data", "name"),
     [
-        *((pushes.order, MATCH, name) for name in ("orderId", "symbol", "side")),
+        *((pushes.order, MATCH, name) for name in ("orderId", "symbol")),
         *((pushes.match, MATCH, name) for name in ("orderId", "symbol", "side")),
         (pushes.balance, BALANCE, "currency"),
         (pushes.wallet, WALLET, "currency"),
@@ -49,6 +49,18 @@ def test_a_push_without_an_id_can_not_be_read(read: Any, data: dict[str, Any], n
     read(data)
     with pytest.raises(ValueError, match=f"{name} is {nothing!r}"):
         read({**data, name: nothing})
+
+
+def test_an_odd_member_of_an_order_costs_itself_only() -> None:
+    usual = pushes.order(MATCH).to_dict()
+    names = {"clientOid": "client_oid", "tradeType": "trade_type", "ts": "time_ns", "orderTime": "created_ns"}
+    for member in ("side", "price", "clientOid", "tradeType", "ts", "orderTime", "liquidity", "orderType", "status"):
+        for odd in (None, "", "much", 7, 1e300, 10**40, "1e1000000", True, [], {}):
+            shown = pushes.order({**MATCH, member: odd}).to_dict()
+            assert {name for name in usual if usual[name] != shown[name]} <= {names.get(member, member)}, (member, odd)
+            assert len(str(shown["time_ns"])) <= 19 >= len(str(shown["created_ns"])), (member, odd)
+    assert pushes.order({**MATCH, "side": None}).side is None
+    assert pushes.order({**MATCH, "side": " SELL"}).side == "sell"
 
 
 @pytest.mark.parametrize("data", [{"type": "open"}, {"type": "match", "tradeId": ""}])

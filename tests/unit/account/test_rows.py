@@ -116,10 +116,22 @@ def test_positions_are_long_short_or_closed() -> None:
     assert rows.position({"currentQty": 1}) is None and rows.position({"symbol": "XBTUSDTM"}) is None
 
 
-@pytest.mark.parametrize("value", [None, "", "x", True, "NaN", "Infinity"])
+@pytest.mark.parametrize("value", [None, "", "x", True, "NaN", "Infinity", pytest.param(10**5000, id="long")])
 def test_what_is_no_number_is_none(value: Any) -> None:
     assert rows.decimal(value) is None
     assert rows.instant(value) == 0
+
+
+@pytest.mark.parametrize("value", [1e300, 10**40, 2**63, "1e1000000", "1e19", -1, "-1e1000000"])
+def test_an_instant_beyond_63_bits_is_none(value: Any) -> None:
+    assert rows.instant(value) == 0
+    assert rows.instant(str(value)) == 0
+    assert rows.instant(2**63 - 1) == 2**63 - 1
+
+
+def test_a_row_of_an_order_may_lack_its_side() -> None:
+    assert rows.order({**SPOT_ORDER, "side": None}).side is None
+    assert rows.order({**SPOT_ORDER, "side": "Buy"}).side == "buy"
 
 
 def test_lists_are_bare_or_pages() -> None:

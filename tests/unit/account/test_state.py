@@ -252,6 +252,17 @@ def told(state: PartState) -> list[str]:
     ]  # fmt: skip
 
 
+def test_pushes_without_a_side_keep_that_of_the_order() -> None:
+    state = started()
+    state.push(ORDERS, match(0, 0, 1, type="open", side=None))
+    assert state.orders["1"].side is None
+    state.push(ORDERS, match(3, 3, 1, side="BUY"))
+    state.push(ORDERS, match(5, 2, 2, side=None))
+    state.push(ORDERS, {**END, "side": None})
+    assert [each.side for each in state.fills.values()] == ["buy", "buy"]
+    assert state.orders["1"].side == "buy" and state.orders["1"].active is False
+
+
 def test_an_order_of_which_a_match_was_not_pushed_is_noted_until_it_is_known() -> None:
     state = started()
     state.push(ORDERS, match(3, 3, 1))

@@ -16,7 +16,8 @@ is missing. Rules:
    earlier than half of the rows up to the end, or if a later row has a higher sequence: then times do not rise with the
    sequences. Otherwise it may be from before the trades were numbered anew. It is left out then, and a gap is told.
 7. A row of an answer that can't be read is a hole before the next row. A gap is told there, unless the trades around it
-   are pushes of one segment. A trade that the answer lacks at that place may be that row: rule 5 does not apply.
+   are pushes of one segment. A trade that the answer lacks at that place may be that row: rule 5 does not apply. A push
+   of it that comes later is left out.
 
 Instants are monotonic seconds, and arguments. Source of the rules: KuCoin's REST documentation and recorded answers.
 """
@@ -24,7 +25,7 @@ Instants are monotonic seconds, and arguments. Source of the rules: KuCoin's RES
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from .pacing import MAX_HELD, PacedJoin
@@ -91,6 +92,7 @@ class TradeJoin(PacedJoin):
         super().__init__(now)
         self._end = last  # of the chain
         self._known: dict[int, int] = {}  # the latest sequences in the chain, as far as they matter, with their times
+        self._holes: set[int] = set()  # those of them that follow a row that can't be read
         self._left_out: set[int] = set()  # sequences of rows that were told to be left out
         self._segments: list[list[tuple[Mark, Any]]] = []  # pushes that are held; the last may still grow
         self._open = False  # whether the last segment is that of a live connection
@@ -134,7 +136,8 @@ class TradeJoin(PacedJoin):
         if known is not None or mark.sequence == self._end.sequence:
             self._reached = True  # rows have told it already, and all up to the end of the chain
             return []
-        if self._known and mark.sequence > min(self._known):
+        following = min((each for each in self._known if each > mark.sequence), default=None)
+        if self._known and mark.sequence > min(self._known) and following not in self._holes:
             return self._stop(_OTHER_NUMBERS, mark)
         return []
 
@@ -194,14 +197,14 @@ class TradeJoin(PacedJoin):
     def _extend(self, answer: dict[int, Row]) -> Iterator[Step]:
         """Extend the chain by an answer, and by the segments that it reaches."""
         lowest, highest = min(answer), max(answer)
-        holes = {each for each, row in answer.items() if row.after_hole and each > lowest}
+        self._holes = {each for each, row in answer.items() if row.after_hole and each > lowest}
         while highest > self._end.sequence:
             first = self._segments[0][0][0] if self._segments else None
             if lowest > self._end.sequence:  # older trades are gone
                 after = answer[lowest].mark if first is None or lowest < first.sequence else first
                 yield from self._jump(after, "more trades were missed than REST tells")
             if first is None or highest < first.sequence:
-                yield from self._deliver([(row.mark, row) for row in answer.values()], holes)
+                yield from self._deliver([(row.mark, row) for row in answer.values()])
                 self._known = {each: _ms(row.mark) for each, row in answer.items()}
                 return
             self._held -= len(segment := self._segments.pop(0))
@@ -209,7 +212,7 @@ class TradeJoin(PacedJoin):
             joined: dict[int, Any] = {each: row for each, row in answer.items() if each <= last}
             joined.update((mark.sequence, push) for mark, push in segment)
             marks = {each: row.mark for each, row in answer.items()} | {mark.sequence: mark for mark, _ in segment}
-            yield from self._deliver([(marks[each], joined[each]) for each in joined], holes)
+            yield from self._deliver([(marks[each], joined[each]) for each in joined])
             self._known = {each: _ms(mark) for each, mark in marks.items()}
             if not self._segments:
                 self._held_since = math.inf
@@ -217,13 +220,13 @@ class TradeJoin(PacedJoin):
                     self.done = True
                     return
 
-    def _deliver(self, items: list[tuple[Mark, Any]], holes: Container[int] = ()) -> Iterator[Step]:
-        """Deliver rows and pushes beyond the end of the chain, in their order; `holes` are the rows after a hole."""
+    def _deliver(self, items: list[tuple[Mark, Any]]) -> Iterator[Step]:
+        """Deliver rows and pushes beyond the end of the chain, in their order."""
         pushed = False
         for mark, item in sorted(items, key=lambda each: each[0].sequence):
             was_pushed, pushed = pushed, not isinstance(item, Row)
             if mark.sequence > self._end.sequence:
-                if mark.sequence in holes and not (pushed and was_pushed):
+                if mark.sequence in self._holes and not (pushed and was_pushed):
                     yield Gap(self._end, mark, "REST tells a trade that can't be read")
                 self._end = mark
                 yield Live(item) if pushed else Recovered(item)

@@ -230,6 +230,13 @@ def test_it_may_be_the_last_trade_or_a_push(join: TradeJoin) -> None:
     assert join.done
 
 
+def test_its_push_is_left_out_if_it_comes_later(join: TradeJoin) -> None:
+    answer = [row(9), row(10), row(12), row(16)._replace(after_hole=True), row(17)]
+    assert shown(join.answered(answer, 0.0, 0.0)) == [12, (12, 16), 16, 17]
+    assert shown(join.pushed(mark(14), 14, 0.0)) == shown(join.pushed(mark(16), 16, 0.0)) == []
+    assert shown(join.pushed(mark(18), 18, 0.0)) == ["18"]
+
+
 def test_a_push_without_a_place_ends_the_join(join: TradeJoin) -> None:
     join.pushed(mark(20), 20, 101.0)
     assert shown(join.pushed(None, "odd", 101.1)) == [(10, 20), "20", (20, None), "odd"]

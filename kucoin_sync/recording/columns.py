@@ -62,12 +62,13 @@ _COMMON_COLUMNS = (
 
 
 def columns_of(topics: Iterable[str]) -> tuple[ExportColumn, ...]:
-    """Return the columns for the messages of topics; several payloads with the same column share it.
+    """Return the columns for the messages of topics; payloads with columns of one name share it, each with its value.
 
     Raises:
         InvalidTopic: no payload struct is known for a topic.
     """
-    columns = {column.name: column for column in _COMMON_COLUMNS}
+    columns: dict[str, ExportColumn] = {}
+    readers: dict[str, dict[type[Payload], Callable[[Message], Any]]] = {}
     for topic in topics:
         for single in grammar.split(topic):
             row = grammar.row_of(single)
@@ -76,8 +77,24 @@ def columns_of(topics: Iterable[str]) -> tuple[ExportColumn, ...]:
             for cls in dict.fromkeys(row.payloads.values()):
                 for column in _payload_columns(cls):
                     columns.setdefault(column.name, column)
+                    readers.setdefault(column.name, {}).setdefault(cls, column.value)
+    for column in _COMMON_COLUMNS:
+        columns.pop(column.name, None)
     columns["rest"] = columns.pop("rest")
-    return tuple(columns.values())
+    return *_COMMON_COLUMNS, *(each._replace(value=_shared(readers[each.name])) for each in columns.values())
+
+
+def _shared(readers: dict[type[Payload], Callable[[Message], Any]]) -> Callable[[Message], Any]:
+    """Return a function that reads a message in the way of its payload; `readers` has the way of each struct."""
+    (_, first), *others = readers.items()
+    if not others:
+        return first
+
+    def value(message: Message) -> Any:
+        payload = message.payload
+        return next((read for cls, read in others if isinstance(payload, cls)), first)(message)
+
+    return value
 
 
 def _payload_columns(cls: type[Payload]) -> Iterable[ExportColumn]:

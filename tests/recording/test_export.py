@@ -6,21 +6,28 @@ import csv
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
+from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 
 from kucoin_sync import InvalidTopic, Message, topics
 from kucoin_sync.internal import signals
+from kucoin_sync.payloads import Snapshot, reader_for
 from kucoin_sync.protocol.classic import decode_message
 from kucoin_sync.protocol.message import Arrival, Origin
-from kucoin_sync.recording import RecordingError, ReplayStream
+from kucoin_sync.recording import RecordingError, ReplayStream, columns
 from kucoin_sync.recording.columns import Kind, _payload_columns, columns_of
 from kucoin_sync.recording.export import export
 from kucoin_sync.topics import TABLE
 
+from ..end_to_end.test_payload_delivery import topic_of
 from ..support.recordings import push, write
+from ..unit.payloads.test_payloads import SHAPES, STATISTICS
 
 TICKER = {
     "sequence": "14239878885",
@@ -79,6 +86,30 @@ def test_a_column_has_one_type_for_all_topics() -> None:
             for column in _payload_columns(cls):
                 kinds.setdefault(column.name, set()).add(column.kind)
     assert {name: found for name, found in kinds.items() if len(found) > 1} == {}
+
+
+def test_each_of_two_topics_has_its_own_values_in_the_columns_that_both_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cache(lambda cls: tuple(_payload_columns(cls)))
+    monkeypatch.setattr(columns, "_payload_columns", made)
+    samples = [(cls, text) for cls, text, _ in SHAPES] + [(Snapshot, f'{{"sequence":"7","data":{STATISTICS}}}')]
+    topics = {tuple(row.payloads.values()): topic_of(row) for row in TABLE}  # one for each kind of messages
+    messages_of: dict[str, list[Any]] = {
+        topic: [
+            SimpleNamespace(payload=reader_for(cls)(text.encode()).payload) for cls, text in samples if cls in kinds
+        ]
+        for kinds, topic in topics.items()
+    }
+
+    def rows(topic: str, *topics: str) -> list[dict[str, object]]:
+        """Return the rows of the messages of a topic in a table of topics."""
+        found = columns_of(topics)[5:]  # behind those of the envelope
+        return [{each.name: each.value(message) for each in found} for message in messages_of[topic]]
+
+    own = {topic: rows(topic, topic) for topic in messages_of}
+    assert all(own.values())
+    for first, second in permutations(own, 2):
+        for row, row_alone in zip(rows(second, first, second), own[second], strict=True):
+            assert {**row, **row_alone} == row, f"{second} behind {first}"
 
 
 def test_a_nested_value_is_json(tmp_path: Path) -> None:

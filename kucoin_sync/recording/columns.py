@@ -148,7 +148,7 @@ def _attribute(of: Callable[[Message], Any], name: str) -> Callable[[Message], A
 
 
 def _float_of(number: Decimal | None) -> float | None:
-    return None if number is None else float(number)
+    return None if number is None or number.is_snan() else float(number)
 
 
 def _as_json(value: Any) -> str | None:

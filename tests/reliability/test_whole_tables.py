@@ -222,15 +222,18 @@ MEMBERS: dict[str, list[Any]] = {
 VALUES = [{name: value} for name, values in MEMBERS.items() for value in values]
 
 
+@pytest.mark.parametrize("floats", [False, True])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("odd", spread(VALUES, 3), ids=lambda value: ascii(value)[:40])
-def test_an_odd_value_is_in_the_table_or_empty_or_a_sentence(form: str, odd: dict[str, Any], tmp_path: Path) -> None:
+def test_an_odd_value_is_in_the_table_or_empty_or_a_sentence(
+    form: str, floats: bool, odd: dict[str, Any], tmp_path: Path
+) -> None:
     path = recording(tmp_path, {}, odd, {})
     before = folder_as_it_is(tmp_path)
     table = tmp_path / f"table.{form}"
     with ReplayStream(path, speed=None) as replay:
         try:
-            done = export(replay.subscribe(TOPIC), [TOPIC], table)
+            done = export(replay.subscribe(TOPIC), [TOPIC], table, floats=floats)
         except RecordingError as error:
             refused = str(error)
         else:

@@ -5,6 +5,8 @@ A payload is the `data` of one push as a read-only struct. Its rules:
 - Prices, sizes, amounts and rates are `Decimal` with the digits that KuCoin sent, as text or as a number.
 - In the busiest payloads, numbers that may be absent stay as text in fields `wire_…` until a property is read. Making
   one `Decimal` takes half as long as decoding a whole ticker.
+- The words "NaN" and "Infinity" can't be read as a number, except where the decoder of the usual form makes the
+  `Decimal`: a check of every number would slow down every message.
 - Sequences are `int`, ids are `str`.
 - An unexpected value affects its own property only. A property whose value is missing or can't be read is None,
   whatever its type says (0 for an instant, () for a list). The decoder of the usual form refuses such data; `tolerant`
@@ -90,15 +92,18 @@ mismatch_listeners: weakref.WeakSet[MismatchListener] = weakref.WeakSet()
 
 
 def parse_decimal(text: str | None, topic: str) -> Decimal | None:
-    """Return the number in a text, None if it is empty or unreadable. The listeners get a report of the latter."""
+    """Return the number in a text, None if it is empty or no finite number. The listeners get a report of the latter."""
     if not text:
         return None
     try:
-        return Decimal(text)
+        number = Decimal(text)
+        if number.is_finite():
+            return number
     except InvalidOperation:
-        for listener in list(mismatch_listeners):
-            listener.on_unreadable_number(topic, f"{text[:40]!r} stands where a number is usual")
-        return None
+        pass
+    for listener in list(mismatch_listeners):
+        listener.on_unreadable_number(topic, f"{text[:40]!r} stands where a number is usual")
+    return None
 
 
 class Readable(msgspec.Struct, frozen=True, gc=False, rename="camel", forbid_unknown_fields=True):

@@ -278,13 +278,14 @@ def _number_of(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         return None
     try:
-        return Decimal(value)
+        number = Decimal(value)
     except (InvalidOperation, ValueError):
         return None
+    return number if number.is_finite() else None
 
 
 def _to_int(number: Decimal) -> int | None:
-    if not number.is_finite() or number.adjusted() > _MAX_SHOWN or number != number.to_integral_value():
+    if number.adjusted() > _MAX_SHOWN or number != number.to_integral_value():
         return None
     return int(number)
 

@@ -278,17 +278,18 @@ def test_what_the_documents_and_others_have_seen(
     assert stream.stats()["misfits"] == 2
 
 
+@pytest.mark.parametrize("word", ["much", "NaN", "Infinity"])
 def test_text_that_is_no_number_in_a_ticker_is_told_when_it_is_read(
-    server: KucoinServer, stream: Stream, events: Events
+    word: str, server: KucoinServer, stream: Stream, events: Events
 ) -> None:
     subscription = stream.subscribe("/market/ticker:BTC-USDT")
     for _ in range(2):
-        server.publish("/market/ticker:BTC-USDT", {"sequence": "1", "price": "7", "bestAsk": "much", "bestBid": "6"})
+        server.publish("/market/ticker:BTC-USDT", {"sequence": "1", "price": "7", "bestAsk": word, "bestBid": "6"})
         payload = subscription.get(timeout=20).payload
         assert (payload.best_ask, payload.best_bid, payload.price) == (None, 6, 7)
     events.wait(PayloadMismatch)
     [event] = [event for event in events.all if isinstance(event, PayloadMismatch)]
-    assert event == PayloadMismatch("/market/ticker", "'much' stands where a number is usual")
+    assert event == PayloadMismatch("/market/ticker", f"'{word}' stands where a number is usual")
     assert stream.stats()["misfits"] == 2
 
 

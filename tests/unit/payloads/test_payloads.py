@@ -1369,7 +1369,16 @@ def test_a_ticker_takes_numbers_where_text_is_usual_and_no_other_text() -> None:
     ticker = decode(b'{"sequence":1,"price":0.1,"size":2.50,"bestBid":-1e-3,"bestAsk":"","bestAskSize":null}')
     assert (ticker.price, ticker.size, ticker.best_bid) == (Decimal("0.1"), Decimal("2.50"), Decimal("-0.001"))
     assert ticker.best_ask is ticker.best_ask_size is ticker.best_bid_size is None
-    assert decode(b'{"sequence":1,"price":"1","bestAsk":"much"}').best_ask is None
+    for text in (b"much", b"NaN", b"-nan", b"sNaN", b"Infinity", b"-inf"):
+        payload = decode(b'{"sequence":1,"price":"1","size":"2","bestAsk":"%b"}' % text)
+        assert (payload.best_ask, payload.size, payload.price) == (None, 2, 1)
+
+
+@pytest.mark.parametrize("word", ["NaN", "-nan", "sNaN", "Infinity", "-inf"])
+def test_no_word_is_a_number_where_fields_are_read_one_by_one(word: str) -> None:
+    reading = reader_for(p.Ticker)(b'{"sequence":"much","price":"%b"}' % word.encode())
+    assert (reading.payload.price, reading.payload.extra) == (None, {"sequence": "much", "price": word})
+    assert [each.lost for each in reading.mismatches] == [True, True]
 
 
 def test_a_payload_shows_its_public_properties() -> None:

@@ -22,6 +22,7 @@ This package knows no topics and no envelopes. It does not wait, log or read a c
 import contextlib
 import datetime as dt
 import weakref
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -89,10 +90,15 @@ class MismatchListener(Protocol):
 
 #: Called for text that is not a number, in fields that stay text until a property is read. Streams register here.
 mismatch_listeners: weakref.WeakSet[MismatchListener] = weakref.WeakSet()
+_reported: deque[str] = deque(maxlen=64)
+"""The last texts that were reported, so that each counts once however often a payload is read."""
 
 
 def parse_decimal(text: str | None, topic: str) -> Decimal | None:
-    """Return the number in a text, None if it is empty or no finite number. The listeners get a report of the latter."""
+    """Return the number in a text, None if it is empty or no finite number.
+
+    The listeners get a report of the latter, once for each of the last texts; a text belongs to one payload.
+    """
     if not text:
         return None
     try:
@@ -101,6 +107,9 @@ def parse_decimal(text: str | None, topic: str) -> Decimal | None:
             return number
     except InvalidOperation:
         pass
+    if any(text is each for each in list(_reported)):
+        return None
+    _reported.append(text)
     for listener in list(mismatch_listeners):
         listener.on_unreadable_number(topic, f"{text[:40]!r} stands where a number is usual")
     return None

@@ -286,7 +286,9 @@ def test_text_that_is_no_number_in_a_ticker_is_told_when_it_is_read(
     for _ in range(2):
         server.publish("/market/ticker:BTC-USDT", {"sequence": "1", "price": "7", "bestAsk": word, "bestBid": "6"})
         payload = subscription.get(timeout=20).payload
-        assert (payload.best_ask, payload.best_bid, payload.price) == (None, 6, 7)
+        for _ in range(3):  # each message counts once
+            assert (payload.best_ask, payload.best_bid, payload.price) == (None, 6, 7)
+            assert payload.to_dict()["best_ask"] is None
     events.wait(PayloadMismatch)
     [event] = [event for event in events.all if isinstance(event, PayloadMismatch)]
     assert event == PayloadMismatch("/market/ticker", f"'{word}' stands where a number is usual")

@@ -112,7 +112,7 @@ def _check_writable(options: argparse.Namespace) -> None:
     try:
         path.open("ab").close()
         if is_new:
-            path.unlink()
+            path.resolve().unlink()  # the file itself, where the path is a link to it
     except OSError as error:
         options.parser.error(f"{path} can't be written: {error.strerror}")
 

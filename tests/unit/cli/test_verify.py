@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from kucoin_sync.cli.layout import text_of
 from kucoin_sync.cli.registry import read
-from kucoin_sync.cli.verify import lines_of, write_report
+from kucoin_sync.cli.verify import _check_writable, lines_of, write_report
 from kucoin_sync.verify.judge import judge
 from kucoin_sync.verify.seen import Answered, BookSeen, Seen, SessionSeen, Shape, TopicSeen
 
@@ -89,6 +90,19 @@ def test_a_report_replaces_an_earlier_one_and_leaves_nothing_else_behind(tmp_pat
         assert write_report(path, report) == ""
         assert path.read_bytes() == report
     assert os.listdir(tmp_path) == ["report.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_a_link_to_a_file_to_come_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    link, target = tmp_path / "latest.json", tmp_path / "reports" / "today.json"
+    link.symlink_to(target)
+    _check_writable(argparse.Namespace(output=link, parser=argparse.ArgumentParser()))
+    assert link.is_symlink()
+    assert not target.exists()
+    assert write_report(link, b"now") == ""
+    assert link.is_symlink()
+    assert target.read_bytes() == b"now"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")

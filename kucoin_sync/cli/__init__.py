@@ -1,7 +1,8 @@
 """The command `kucoin-sync`.
 
 Exit codes: 0 for success, Ctrl-C and SIGTERM; 1 for an error of KuCoin, of the network or of a check; 2 for a wrong
-command line. Results go to standard output, remarks about them to standard error.
+command line. SIGHUP of a closed terminal ends a command as SIGTERM does, unless it is ignored. Results go to standard
+output, remarks about them to standard error.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = read(arguments)
     try:
         signal.signal(signal.SIGTERM, _terminate)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(signal.SIGHUP, _terminate)
     except ValueError:
         pass  # signal handlers can only be set on the main thread
     output = Output(

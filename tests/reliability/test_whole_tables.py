@@ -169,6 +169,7 @@ sys.exit(main(sys.argv[1:]))
 STOPPED = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # wherever the tests are started from
+signal.signal(signal.SIGHUP, HANDLER)
 from kucoin_sync.cli import export, main
 
 counted = export._counted
@@ -176,7 +177,7 @@ counted = export._counted
 def stopped(*arguments):
     for number, message in enumerate(counted(*arguments)):
         if number == 1_000:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.NAME)
         yield message
 
 export._counted = stopped
@@ -184,10 +185,20 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def stopped_by(name: str, handler: str = "signal.SIG_DFL") -> str:
+    """Return a program that gets a signal in the middle; `handler` is that of SIGHUP before."""
+    return STOPPED.replace("NAME", name).replace("HANDLER", handler)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs limits of processes")
 @pytest.mark.parametrize("form", first(*FORMS))
 @pytest.mark.parametrize(
-    ("program", "words"), [(FULL_DISK, "can't be written"), (STOPPED, "was not written")], ids=["full", "stopped"]
+    ("program", "words"),
+    [
+        (FULL_DISK, "can't be written"),
+        *((stopped_by(name), "was not written") for name in ("SIGINT", "SIGTERM", "SIGHUP")),
+    ],
+    ids=["full", "SIGINT", "SIGTERM", "SIGHUP"],
 )
 def test_a_program_that_fails_leaves_no_table_and_no_traceback(
     form: str, program: str, words: str, tmp_path: Path
@@ -204,6 +215,14 @@ def test_a_program_that_fails_leaves_no_table_and_no_traceback(
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert folder_as_it_is(tmp_path) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGHUP")
+def test_a_program_that_ignores_a_closed_terminal_writes_its_table(tmp_path: Path) -> None:
+    path = recording(tmp_path, *({"sequence": str(number)} for number in range(2_000)))
+    command = [sys.executable, "-c", stopped_by("SIGHUP", "signal.SIG_IGN"), "export", str(path), "--topic", TOPIC]
+    subprocess.run([*command, "-o", str(tmp_path / "table.csv")], timeout=50, check=True)
+    assert len(rows_of(tmp_path / "table.csv")) == 2_000
 
 
 # What a value may be

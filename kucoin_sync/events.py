@@ -153,7 +153,8 @@ class PayloadMismatch(Event, frozen=True):
     """A payload has a field of an unexpected form; emitted once per topic.
 
     `reason` names the field, such as "price is null". That property is None, or the value converted as far as possible.
-    The other properties are not affected. `message.data` has all fields as KuCoin sent them.
+    The other properties are not affected. `message.data` has all fields as KuCoin sent them. It is also emitted if a
+    topic with structs has none for the subject of a message, whose payload is then `message.data`.
     """
 
     topic: str

@@ -129,7 +129,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     As KuCoin's JSON: `message["data"]["price"]`, `message.get("sn")`, `"userId" in message`, `message.to_dict()`.
     By attribute: `topic`, `subject`, `symbol`, `data` (plain Python), `type`, `tunnel_id`.
     Typed: `payload`, the struct of that topic, or the plain data if no struct is known. A field that can't be read is
-    None in the struct; the stream reports it once per topic (`PayloadMismatch`).
+    None in the struct. The stream reports it once per topic (`PayloadMismatch`), as it does a subject without a struct.
 
     The client adds `epoch` (the number of the connection, which rises with each reconnect), `lost` (messages dropped in
     this subscription immediately before this one), `received_ns` (wall clock, nanoseconds since 1970), `recovered`
@@ -203,12 +203,12 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         if self.payload_read is UNREAD:
             decode = _decoder_of(self.topic, self.subject)
             if decode is None:
-                self.payload_read = self.data
+                self.payload_read = self._read_leniently()
                 return self.payload_read
             try:
                 self.payload_read = decode(self.wire_data)
             except UNREADABLE:
-                self.payload_read = self._typed_leniently()
+                self.payload_read = self._read_leniently()
         return self.payload_read
 
     @property
@@ -255,13 +255,16 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
         """Return another message of the same frame that shares no decoded data with this one."""
         return self.decode_frame(self.raw)
 
-    def _typed_leniently(self) -> Any:
+    def _read_leniently(self) -> Any:
         cls = payload_class(self.topic, self.subject)
-        assert cls is not None, "there is a decoder for its struct"
-        reading = _read(cls, self.wire_data)
-        if reading.mismatches and (payload_mismatch := self.origin.arrival.payload_mismatch) is not None:
+        if cls is None:
+            unusual, payload = bool(payloads_of(self.topic or "")), self.data
+        else:
+            reading = _read(cls, self.wire_data)
+            unusual, payload = bool(reading.mismatches), reading.payload
+        if unusual and (payload_mismatch := self.origin.arrival.payload_mismatch) is not None:
             payload_mismatch(self)
-        return reading.payload
+        return payload
 
     def _mapping(self) -> dict[str, Any]:
         if self._whole is None:
@@ -333,7 +336,9 @@ Mapping.register(Message)
 def mismatches_of(message: Message) -> tuple[str, ...]:
     """Return what is unusual in the payload of a message, such as "price is null"; () if nothing is."""
     cls = payload_class(message.topic, message.subject)
-    return () if cls is None else tuple(each.text for each in _read(cls, message.wire_data).mismatches)
+    if cls is None:
+        return (f"no struct is known for the subject {message.subject!r}",) if payloads_of(message.topic or "") else ()
+    return tuple(each.text for each in _read(cls, message.wire_data).mismatches)
 
 
 def _read(cls: type[payloads.Payload], data: msgspec.Raw) -> payloads.ReadResult[payloads.Payload]:

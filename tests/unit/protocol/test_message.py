@@ -384,6 +384,21 @@ def test_the_struct_depends_on_the_prefix_and_the_subject(
     assert (found.__name__ if found else None) == struct
 
 
+@pytest.mark.parametrize("prefix", sorted({row.prefix for row in TABLE if "*" not in row.payloads}))
+@pytest.mark.parametrize("subject", ['"new"', "null"])
+def test_a_subject_without_a_struct_is_a_mismatch_where_others_have_one(prefix: str, subject: str) -> None:
+    mismatches: list[Message] = []
+    frame = f'{{"type":"message","topic":"{prefix}:A","subject":{subject},"data":{{"a":1}}}}'.encode()
+    message = received(frame, Arrival(payload_mismatch=mismatches.append))
+    for _ in range(2):
+        assert message.payload is message.data
+    assert mismatches == [message]
+    assert mismatches_of(message) == (f"no struct is known for the subject {json.loads(subject)!r}",)
+    other = received(frame.replace(prefix.encode(), b"/no/such"), Arrival(payload_mismatch=mismatches.append))
+    assert (other.payload, mismatches_of(other)) == ({"a": 1}, ())
+    assert mismatches == [message]
+
+
 # Decoded with its data, as for who is known to read it
 
 

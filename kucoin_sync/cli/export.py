@@ -52,7 +52,7 @@ def _write(options: argparse.Namespace) -> None:
     with ReplayStream(options.files, speed=None, on_event=say) as replay:
         subscription = replay.subscribe(*options.topic, maxsize=_QUEUE, recover=True)
         done = export(_counted(subscription, replay), options.topic, options.output, floats=options.floats)
-        torn, odd = replay.torn, replay.stats()["misfits"]
+        torn, odd = replay.torn, max(0, replay.stats()["misfits"] - done.left_out)  # what is left out is one, too
     for path in torn:
         print(
             f"kucoin-sync: {path} was not closed by its recorder; its complete messages were exported", file=sys.stderr

@@ -402,6 +402,20 @@ def test_the_command_tells_how_many_had_something_odd(
     assert told.count("odd data on /market/match:BTC-USDT: price is null") == 1
 
 
+def test_the_command_tells_of_messages_whose_subject_has_no_struct(
+    server: KucoinServer, stream: Stream, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic, table = "/contract/instrument:XBTUSDTM", tmp_path / "table.csv"
+    subscription = stream.subscribe(topic)
+    with Recorder(stream, tmp_path / "day.jsonl"):
+        for subject, price in (("mark.index.price", 1), ("mark.index.price", []), ("new", 1)):
+            server.publish(topic, {"granularity": 1000, "indexPrice": 2, "markPrice": price}, subject=subject)
+            subscription.get(timeout=20)
+    assert main(["export", str(tmp_path / "day.jsonl"), "--topic", topic, "-o", str(table)]) == 0
+    told = capsys.readouterr().err
+    assert f"2 rows in {table}, 1 with unexpected fields, see the column rest, 1 left out because" in told
+
+
 # Markets
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from operator import attrgetter, itemgetter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -194,7 +194,7 @@ class _Undecoded(_ClassicMessage[P_co]):
 
     type: Literal["message"] = "message"  # KuCoin leaves it out of some pushes
     subject: str | None = None
-    tunnel_id: str | None = msgspec.field(name="tunnelId", default=None)
+    tunnel_id: Annotated[str, msgspec.Meta(min_length=1)] | None = msgspec.field(name="tunnelId", default=None)
     wire_data: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw())
 
     def _twin(self) -> Message[P_co]:
@@ -222,8 +222,23 @@ class _Plain(_ClassicMessage[P_co]):
     data: Any = None
 
 
-#: Raises one of UNREADABLE if a frame is not a push. The caller sets `raw` and `origin`.
-decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(_Undecoded).decode
+class _OutsideTunnels(_Undecoded[P_co]):
+    """A message that names no tunnel where others name theirs."""
+
+    tunnel_id: Literal[""] = msgspec.field(name="tunnelId", default="")
+
+
+_decode_usual = msgspec.json.Decoder(_Undecoded).decode
+_decode_outside_tunnels = msgspec.json.Decoder(_OutsideTunnels).decode
+
+
+def decode_message(frame: bytes) -> Message:
+    """Return the message of a push. Raise one of UNREADABLE for any other frame. The caller sets `raw` and `origin`."""
+    try:
+        return _decode_usual(frame)
+    except UNREADABLE:
+        message = _decode_outside_tunnels(frame)
+        return _Undecoded(message.topic, subject=message.subject, wire_data=message.wire_data)
 
 
 def prefix_for(start: bytes, topic: str, subject: str | None) -> EnvelopePrefix:

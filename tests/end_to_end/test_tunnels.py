@@ -50,7 +50,7 @@ def test_what_is_under_way_when_a_tunnel_is_closed_reaches_nobody_outside(server
     outside = stream.subscribe(KCS)
     with stream.tunnel("bt1") as tunnel:
         tunnel.subscribe(KCS)
-    for number, rest in enumerate(("", "", ',"tunnelId":"bt1"', "")):
+    for number, rest in enumerate(("", "", ',"tunnelId":"bt1"', ',"tunnelId":""')):
         server.send_raw('{"type":"message","topic":"%s","data":{"n":%d}%s}' % (KCS, number, rest))  # noqa: UP031
     assert [outside.get(5).data["n"] for _ in range(3)] == [0, 1, 3]
     assert stream.stats()["unrouted"] == 1

@@ -477,6 +477,17 @@ def test_what_is_no_message_is_refused_with_one_of_the_expected_errors(frame: by
         decode_message(frame)
 
 
+@pytest.mark.parametrize("order", ["type topic subject tunnelId data", "data tunnelId topic subject", "tunnelId topic"])
+def test_an_empty_tunnel_is_none(order: str) -> None:
+    sample = {"type": "message", "topic": "/a/b", "subject": "s", "tunnelId": "", "data": {"a": 1}}
+    whole = {key: sample[key] for key in order.split()}
+    message = received(json.dumps(whole).encode())
+    for twin in (message, copy.copy(message), pickle.loads(pickle.dumps(message))):
+        assert (twin.tunnel_id, twin.topic, twin.type) == (None, "/a/b", "message")
+        assert (twin.subject, twin.data) == (whole.get("subject"), whole.get("data"))
+        assert twin == whole
+
+
 def test_a_number_beyond_all_bounds_is_no_error() -> None:
     digits = "9" * 5000
     frame = f'{{"type":"message","topic":"/a/b","data":{{"i":{digits},"f":1e999,"n":-{digits}}},"sn":{digits}}}'

@@ -222,14 +222,15 @@ class _Plain(_ClassicMessage[P_co]):
     data: Any = None
 
 
-class _OutsideTunnels(_Undecoded[P_co]):
-    """A message that names no tunnel where others name theirs."""
+class _Odd(_Undecoded[P_co]):
+    """A message that names no tunnel where others name theirs, or whose subject is no text."""
 
-    tunnel_id: Literal[""] = msgspec.field(name="tunnelId", default="")
+    subject: Any = None
+    tunnel_id: str | None = msgspec.field(name="tunnelId", default=None)
 
 
 _decode_usual = msgspec.json.Decoder(_Undecoded).decode
-_decode_outside_tunnels = msgspec.json.Decoder(_OutsideTunnels).decode
+_decode_odd = msgspec.json.Decoder(_Odd).decode
 
 
 def decode_message(frame: bytes) -> Message:
@@ -237,8 +238,11 @@ def decode_message(frame: bytes) -> Message:
     try:
         return _decode_usual(frame)
     except UNREADABLE:
-        message = _decode_outside_tunnels(frame)
-        return _Undecoded(message.topic, subject=message.subject, wire_data=message.wire_data)
+        odd = _decode_odd(frame)
+        if odd.topic is None:
+            raise
+        subject = odd.subject if isinstance(odd.subject, str) else None
+        return _Undecoded(odd.topic, subject=subject, tunnel_id=odd.tunnel_id or None, wire_data=odd.wire_data)
 
 
 def prefix_for(start: bytes, topic: str, subject: str | None) -> EnvelopePrefix:

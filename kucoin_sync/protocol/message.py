@@ -158,7 +158,7 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
 
     @property
     def subject(self) -> str | None:
-        """The kind of push within its topic, None if KuCoin sends none."""
+        """The kind of push within its topic, None if KuCoin sends none or no text."""
         return self.origin.prefix.channel[1]  # type: ignore[union-attr]  # a class without a prefix has the field
 
     @property

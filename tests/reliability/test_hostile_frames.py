@@ -31,7 +31,7 @@ UNREADABLE: dict[str, bytes] = {
     "a list": b"[]",
     "a number of 5,000 digits": b"9" * 5000,
     "a topic that is a number": b'{"type":"message","topic":5,"data":{}}',
-    "a subject that is a list": b'{"type":"message","topic":"/market/ticker:ETH-USDT","subject":[],"data":{}}',
+    "a tunnel that is a number": b'{"type":"message","topic":"/market/ticker:ETH-USDT","tunnelId":7,"data":{}}',
     "an error that is a list": b'{"type":"error","id":[],"code":{},"data":"x"}',
 }
 UTA_UNREADABLE: dict[str, bytes] = {

@@ -488,6 +488,15 @@ def test_an_empty_tunnel_is_none(order: str) -> None:
         assert twin == whole
 
 
+@pytest.mark.parametrize("subject", [5, -1.5, True, {}, {"a": [1]}, [], ["s"]])
+def test_a_subject_that_is_no_text_is_none(subject: object) -> None:
+    whole = {"type": "message", "topic": "/market/match:A-B", "subject": subject, "data": {"price": "1"}}
+    message = received(json.dumps(whole).encode())
+    for twin in (message, copy.copy(message), pickle.loads(pickle.dumps(message))):
+        assert (twin.subject, twin.topic, twin.payload.price) == (None, "/market/match:A-B", 1)
+        assert twin == whole
+
+
 def test_a_number_beyond_all_bounds_is_no_error() -> None:
     digits = "9" * 5000
     frame = f'{{"type":"message","topic":"/a/b","data":{{"i":{digits},"f":1e999,"n":-{digits}}},"sn":{digits}}}'

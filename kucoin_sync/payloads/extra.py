@@ -6,6 +6,7 @@ Such a payload is of a class of its own with one field more. Payloads without an
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
-__all__ = ["extensible_decoder", "make_payload", "members_of", "plain", "with_extra"]
+__all__ = ["extensible_decoder", "make_payload", "members_of", "plain", "with_extra", "with_whole_characters"]
 
 T = TypeVar("T")
 
@@ -22,13 +23,28 @@ _decode = msgspec.json.Decoder().decode
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
+#: An escape in a JSON text; the group is half a surrogate pair.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
 def plain(data: bytes | msgspec.Raw) -> Any:
-    """Decode JSON to plain Python, including numbers outside the range of msgspec."""
+    """Decode JSON to plain Python, including numbers outside the range of msgspec and halves of surrogate pairs."""
     try:
         return _decode(data)
+    except msgspec.DecodeError:
+        text = with_whole_characters(bytes(data))
+    try:
+        return _decode(text)
     except msgspec.ValidationError:
         # The standard library decodes these numbers; very long ones become a Decimal.
-        return json.loads(bytes(data), parse_int=lambda text: int(text) if len(text) < 4000 else Decimal(text))
+        return json.loads(text, parse_int=lambda text: int(text) if len(text) < 4000 else Decimal(text))
+
+
+def with_whole_characters(text: bytes) -> bytes:
+    """Return a JSON text with U+FFFD in place of half a surrogate pair, which is no character and can't be decoded."""
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], text)
 
 
 @cache

@@ -18,6 +18,7 @@ import msgspec
 from ..credentials import Credentials
 from ..exceptions import TokenError
 from ..limits import Limits
+from ..payloads.extra import with_whole_characters
 from ..topics.grammar import join
 from ..topics.name import P_co
 from .dialect import Answer, ControlFrame, FrameReader, Server
@@ -223,7 +224,7 @@ class _Plain(_ClassicMessage[P_co]):
 
 
 class _Odd(_Undecoded[P_co]):
-    """A message that names no tunnel where others name theirs, or whose subject is no text."""
+    """A message that names no tunnel where others name theirs, or whose subject may be no text."""
 
     subject: Any = None
     tunnel_id: str | None = msgspec.field(name="tunnelId", default=None)
@@ -238,7 +239,7 @@ def decode_message(frame: bytes) -> Message:
     try:
         return _decode_usual(frame)
     except UNREADABLE:
-        odd = _decode_odd(frame)
+        odd = _decode_odd(with_whole_characters(frame))
         if odd.topic is None:
             raise
         subject = odd.subject if isinstance(odd.subject, str) else None

@@ -134,6 +134,8 @@ class Message(msgspec.Struct, Generic[P_co], gc=False, eq=False):
     The client adds `epoch` (the number of the connection, which rises with each reconnect), `lost` (messages dropped in
     this subscription immediately before this one), `received_ns` (wall clock, nanoseconds since 1970), `recovered`
     (REST has told it after a cut; `raw` is then made of the row) and `raw` (the frame's bytes).
+
+    A text with half a surrogate pair, which is no character, has U+FFFD in its place; `raw` is as it came.
     """
 
     data_key: ClassVar[str] = "data"  # of the data in KuCoin's JSON

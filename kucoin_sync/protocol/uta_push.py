@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from .. import payloads
+from ..payloads.extra import with_whole_characters
 from ..topics.name import P_co
 from ..topics.table import TABLE, Argument
 from .message import UNREAD, UNREADABLE, Message, Reading, readings_with
@@ -117,10 +118,18 @@ class PushKey(msgspec.Struct, frozen=True):
     i: str | None
 
 
-decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_usual = msgspec.json.Decoder(Envelope).decode
 _decode_about = msgspec.json.Decoder(_About).decode
 _decode_word = msgspec.json.Decoder(str | int).decode
 _NOTHING = _About()
+
+
+def decode_envelope(frame: bytes) -> Envelope:
+    """Return the envelope of a push; raise one of UNREADABLE for any other frame."""
+    try:
+        return _decode_usual(frame)
+    except UNREADABLE:
+        return _decode_usual(with_whole_characters(frame))
 
 
 def key_of(envelope: Envelope) -> PushKey:

@@ -12,6 +12,7 @@ import json
 import pickle
 import signal
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +294,24 @@ def test_text_that_is_no_number_in_a_ticker_is_told_when_it_is_read(
     [event] = [event for event in events.all if isinstance(event, PayloadMismatch)]
     assert event == PayloadMismatch("/market/ticker", f"'{word}' stands where a number is usual")
     assert stream.stats()["misfits"] == 2
+
+
+def test_half_a_character_costs_itself_only(server: KucoinServer, stream: Stream) -> None:
+    topic = "/market/match:BTC-USDT"
+    subscription = stream.subscribe(topic)
+    connection = server.connections[0]
+    for number, odd in enumerate(({}, {}, {"tradeId": "a\ud83d", "ofTomorrow": ["\ude00"]}, {}), 1):
+        data = {**TRADE, "sequence": str(number), **odd}
+        frame = {"topic": topic, "type": "message", "subject": "trade.l3match", "data": data}
+        connection.send_raw(json.dumps(frame))
+        message = subscription.get(timeout=20)
+        payload = message.payload
+        assert (payload.sequence, payload.price) == (number, Decimal("7.5"))
+        if odd:
+            assert (payload.trade_id, payload.extra) == ("a\ufffd", {"ofTomorrow": ["\ufffd"]})
+            assert message.to_dict() == {**frame, "data": {**data, "tradeId": "a\ufffd", "ofTomorrow": ["\ufffd"]}}
+            assert pickle.loads(pickle.dumps(message)).payload == payload
+    assert (stream.stats()["unreadable"], stream.stats()["misfits"]) == (0, 0)
 
 
 def test_a_payload_with_an_extra_is_equal_hashed_copied_and_shown_like_one_without() -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync import payloads as p
-from kucoin_sync.payloads import Level, LevelChange, decoder_for, fast_decoder_for, fields_of, reader_for, to_ns
+from kucoin_sync.payloads import Level, LevelChange, decoder_for, fast_decoder_for, fields_of, plain, reader_for, to_ns
 from kucoin_sync.payloads.base import Whole
 
 from ...support.selection import examples, spread
@@ -1362,6 +1362,31 @@ def test_a_message_with_any_values_swapped_decodes_or_is_refused(
         return
     swapped = data.draw(st.dictionaries(st.sampled_from(sorted(message)), values, max_size=3))
     decodes_or_is_refused(cls, {**message, **swapped})
+
+
+ESCAPES = [
+    r"\ud83d",
+    r"\uDBFF",
+    r"\ude00",
+    r"\uDC00",
+    r"\u0041",
+    r"\ue000",
+    r"\n",
+    "\\\\",
+    r"\"",
+    "u",
+    "d83d",
+    "a",
+    "größe",
+]
+
+
+@given(st.lists(st.sampled_from(ESCAPES), max_size=8).map("".join))
+@settings(max_examples=examples(400))
+def test_half_a_character_is_replaced_and_nothing_else(inside: str) -> None:
+    text = f'"{inside}"'
+    halves = re.compile("[\ud800-\udfff]")  # of what Python reads, where pairs are one character
+    assert plain(text.encode()) == halves.sub("\ufffd", json.loads(text))
 
 
 def test_a_ticker_takes_numbers_where_text_is_usual_and_no_other_text() -> None:

@@ -51,7 +51,11 @@ class _BookJob:
         self._queue = queue
 
     def release(self) -> None:
-        self._queue.put(self)
+        try:
+            self._queue.put(self)
+        except BaseException:
+            self.subscription.message_queue.waiters.append(self)  # the next message releases it
+            raise
 
 
 class BookManager:
@@ -339,6 +343,8 @@ class BookManager:
                     self._serve(job)
                 except BaseException as error:
                     self._handle_defect(job.book, error)
+                    if job.book.ended is None:
+                        queue.put(job)  # it may have been neither queued again nor left to wait
             if self._closed or not self._books:
                 with self._lock:
                     if self._closed or not self._books:
@@ -379,7 +385,7 @@ class BookManager:
             self._queue.put(job)
         elif message_queue.finished:
             book.end(message_queue.error or StreamClosed(f"the topic of {book.source} was unsubscribed; open it again"))
-        else:
+        elif not message_queue.waiters:  # after an error it may wait already
             message_queue.call(job)
 
 

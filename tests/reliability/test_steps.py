@@ -1,0 +1,105 @@
+"""No memory for a moment at one step of what the package's threads do, where no caller waits for it.
+
+Each step raises once. Then the book or the account equals the exchange's again by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import threading
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from kucoin_sync.books import manager, snapshot_fetcher
+from kucoin_sync.internal import backoff
+from kucoin_sync.testing import Exchange, KucoinServer
+
+from ..support.streams import FAST, MakeStream
+from ..support.threads import LIMIT, until
+
+SPOT, OTHER = "BTC-USDT", "KCS-USDT"
+
+
+class Step:
+    """A method of the package that raises MemoryError once, at its next call on threads with some name."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, thread: str) -> None:
+        module, owner, method = name.rsplit(".", 2)
+        self.met = threading.Event()
+        self.is_armed = False
+        self._thread = thread
+        kind = getattr(importlib.import_module(f"kucoin_sync.{module}"), owner)
+        real = getattr(kind, method)
+
+        def call(*args: Any, **options: Any) -> Any:
+            if self.is_armed and threading.current_thread().name.startswith(self._thread):
+                self.is_armed = False
+                self.met.set()
+                raise MemoryError
+            return real(*args, **options)
+
+        monkeypatch.setattr(kind, method, call)
+
+
+class Queue(SimpleQueue[Any]):
+    """A queue whose `put` can be replaced."""
+
+    def put(self, item: Any, *_: Any) -> None:
+        super().put(item)
+
+
+@pytest.fixture
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange((SPOT, OTHER), seed=5, levels=20)}
+
+
+@pytest.fixture(autouse=True)
+def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "retry_delays", lambda *_: itertools.repeat(0.005))
+    monkeypatch.setattr(manager, "SimpleQueue", Queue)
+    monkeypatch.setattr(snapshot_fetcher, "_MIN_INTERVAL", 0.0)
+
+
+BOOKS = "kucoin-books"
+
+
+@pytest.mark.parametrize(
+    ("feed", "thread", "name"),
+    [
+        ("classic", BOOKS, "books.manager.BookManager._serve"),
+        ("classic", BOOKS, "books.follower.Follower.apply_pending"),
+        ("classic", BOOKS, "delivery.queue.MessageQueue.call"),
+        ("classic", BOOKS, "delivery.queue.MessageQueue.has_messages"),
+        ("uta", BOOKS, "delivery.queue.MessageQueue.call"),
+        ("classic", BOOKS, "books.manager.SimpleQueue.put"),
+        ("classic", "kucoin-io", "books.manager.SimpleQueue.put"),
+        ("classic", "kucoin-io", "books.manager.BookManager.lost"),
+        ("classic", "kucoin-io", "books.follower.Follower.on_connection_lost"),
+        ("classic", "kucoin-io", "books.follower.Follower.on_subscribed"),
+        ("classic", BOOKS, "net.workers.WorkerPool.job_added"),
+    ],
+)
+def test_a_book_follows_again(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, feed: str, thread: str, name: str
+) -> None:
+    step = Step(monkeypatch, name, thread)
+    stream = make_stream(limits=FAST)
+    books = [stream.book(symbol, feed=feed).wait_ready(timeout=LIMIT) for symbol in (SPOT, OTHER)]
+    topic = "/uta/obu.SPOT:{}_increment@10ms" if feed == "uta" else "/market/level2:{}"
+    step.is_armed = True
+    if "on_" in name or "lost" in name:
+        server.drop_connections()
+    elif not name.startswith(("delivery", "books.manager")):
+        for symbol in (SPOT, OTHER):
+            server.skip_sequence(topic.format(symbol))
+
+    def follow() -> bool:
+        server.step_exchange(5 if step.met.is_set() else 500)  # much is waiting where a book has to be queued again
+        with server.trading() as exchange:
+            now = [exchange.level2(symbol).sequence for symbol in (SPOT, OTHER)]
+        return step.met.is_set() and all(book.ready for book in books) and [book.sequence for book in books] == now
+
+    until(follow, "a book does not follow the market any more")

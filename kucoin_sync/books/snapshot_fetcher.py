@@ -240,9 +240,9 @@ class SnapshotQueue:
             job.requested_again = True
             if job.in_progress or job.due < math.inf:
                 return
-            job.due = max(time.monotonic(), job.not_before)
             if ready:  # else the thread that was just started fetches it
                 self._pool.job_added()
+            job.due = max(time.monotonic(), job.not_before)  # last, as the wake-up may fail
 
     def _add(self, book: _SnapshotReceiver) -> _Job:
         """Return the job of a book; make one if necessary (under the lock)."""
@@ -300,11 +300,11 @@ class SnapshotQueue:
             return None, min(waiting.values(), default=math.inf) - now
         book = min(ready, key=lambda book: (self._jobs[book].failures, self._jobs[book].due))
         job = self._jobs[book]
-        job.in_progress, job.requested_again, job.due = True, False, math.inf
         self._quota.window.record(now)
-        job.waker = fetchers.waker
         if len(waiting) > 1:
             self._pool.wake_idle()  # an idle thread takes the next job while this one fetches
+        job.waker = fetchers.waker
+        job.in_progress, job.requested_again, job.due = True, False, math.inf  # last, as the others may fail
         return book, 0.0
 
     def _run_job(self, book: _SnapshotReceiver, fetchers: Fetchers) -> None:

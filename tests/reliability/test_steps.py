@@ -63,7 +63,7 @@ def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_fetcher, "_MIN_INTERVAL", 0.0)
 
 
-BOOKS = "kucoin-books"
+BOOKS, SNAPSHOTS = "kucoin-books", "kucoin-snapshots"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,10 @@ BOOKS = "kucoin-books"
         ("classic", "kucoin-io", "books.manager.BookManager.lost"),
         ("classic", "kucoin-io", "books.follower.Follower.on_connection_lost"),
         ("classic", "kucoin-io", "books.follower.Follower.on_subscribed"),
+        ("classic", SNAPSHOTS, "internal.backoff.SlidingWindow.record"),
+        ("classic", SNAPSHOTS, "books.follower.Follower.snapshot_attempt"),
+        ("classic", SNAPSHOTS, "books.follower.Follower._change"),
+        ("classic", SNAPSHOTS, "books.snapshot_fetcher.SnapshotQueue._finish_job"),
         ("classic", BOOKS, "net.workers.WorkerPool.job_added"),
     ],
 )

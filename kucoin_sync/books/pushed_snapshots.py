@@ -129,22 +129,33 @@ class PushedSnapshots:
         """Do what is due at `now`; return when something is due next. Called on the thread."""
         with self._lock:
             due = [(book, job) for book, job in self._jobs.items() if job.due <= now]
-            for _, job in due:
-                job.due = math.inf  # before the book is asked: it may request one at any time
         for book, job in due:
-            if book.snapshot_attempt() is None:
-                continue  # it has got one, or its connection was lost: then it requests one again
-            if job.waiting:
-                delay = job.next_delay(now)
-                job.waiting, job.due = False, now + delay
-                book.snapshot_delayed(delay, _missing())
-            else:
-                # If this has no effect, because the connection is being replaced, it is done again later.
-                job.waiting, job.due, job.done_at = True, now + _WAIT, now
-                self.request_count += 1
-                self._resubscribe(book.source.topic)
+            waiting = job.waiting
+            with self._lock:
+                if job.due > now:
+                    continue  # the book has requested a snapshot meanwhile
+                job.due = math.inf  # before the book is asked: it may request one at any time
+            try:
+                self._help(book, job, now)
+            except BaseException:
+                job.waiting, job.due = waiting, now  # it is looked at again, as are those after it
+                raise
         with self._lock:
             return min((job.due for job in self._jobs.values()), default=math.inf)
+
+    def _help(self, book: _SnapshotReceiver, job: _Job, now: float) -> None:
+        """Do what is due for one book."""
+        if book.snapshot_attempt() is None:
+            return  # it has got one, or its connection was lost: then it requests one again
+        if job.waiting:
+            delay = job.next_delay(now)
+            job.waiting, job.due = False, now + delay
+            book.snapshot_delayed(delay, _missing())
+        else:
+            # If this has no effect, because the connection is being replaced, it is done again later.
+            job.waiting, job.due, job.done_at = True, now + _WAIT, now
+            self.request_count += 1
+            self._resubscribe(book.source.topic)
 
 
 def _missing() -> ConnectionFailed:

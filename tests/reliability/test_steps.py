@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from kucoin_sync.books import manager, snapshot_fetcher
-from kucoin_sync.internal import backoff
+from kucoin_sync.books import manager, pushed_snapshots, snapshot_fetcher
+from kucoin_sync.internal import backoff, check_thread
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.streams import FAST, MakeStream
@@ -61,9 +61,11 @@ def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "retry_delays", lambda *_: itertools.repeat(0.005))
     monkeypatch.setattr(manager, "SimpleQueue", Queue)
     monkeypatch.setattr(snapshot_fetcher, "_MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(pushed_snapshots, "_WAIT", 0.2)
+    monkeypatch.setattr(check_thread, "_RETRY_DELAY", 0.005)
 
 
-BOOKS, SNAPSHOTS = "kucoin-books", "kucoin-snapshots"
+BOOKS, SNAPSHOTS, PUSHED = "kucoin-books", "kucoin-snapshots", "kucoin-pushed"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,8 @@ BOOKS, SNAPSHOTS = "kucoin-books", "kucoin-snapshots"
         ("classic", SNAPSHOTS, "books.follower.Follower._change"),
         ("classic", SNAPSHOTS, "books.snapshot_fetcher.SnapshotQueue._finish_job"),
         ("classic", BOOKS, "net.workers.WorkerPool.job_added"),
+        ("uta", PUSHED, "books.follower.Follower.snapshot_attempt"),
+        ("uta", PUSHED, "connections.groups.ConnectionGroups.resubscribe"),
     ],
 )
 def test_a_book_follows_again(

@@ -287,24 +287,28 @@ class AccountKeeper(Followed):
     def _work(self) -> None:
         setcontext(AMOUNTS.copy())
         while self.ended is None:
-            due = min(each.next_deadline for each in self.followers.values())
             try:
-                job = self._queue.get(timeout=due - time.monotonic())
-            except Empty:
-                job = self._act
-            try:
-                job(time.monotonic())
+                self._next_job()(time.monotonic())
             except KucoinSyncError as error:
                 self.end(error)
             except BaseException as error:
                 self._handle_defect(error)
 
+    def _next_job(self) -> Callable[[float], object]:
+        """Return what is to be done next, as soon as there is something."""
+        due = min(each.next_deadline for each in self.followers.values())
+        try:
+            return self._queue.get(timeout=due - time.monotonic())
+        except Empty:
+            return self._act
+
     def _handle_defect(self, error: BaseException) -> None:
         """Begin anew if a resource was short; end the account after any other unexpected error."""
         if (missing := shortage_error(error, _NAME)) is not None:
             log(logging.WARNING, "the account starts again: %s", missing, error=error)
-            for follower in self.followers.values():
-                self._change(partial(follower.restart, str(missing), time.monotonic()), follower)
+            for follower in self.followers.values():  # what has failed may be a job that tells which topics are carried
+                self._lost(follower, list(follower.part.topics), str(missing), (), time.monotonic())
+                self._look(follower, time.monotonic())
             return
         log(logging.ERROR, "a defect ended the account", error=error)
         self.end(as_defect(error))

@@ -126,10 +126,10 @@ class RestCalls:
     def ask(self, calls: Sequence[Call], done: Callable[[list[Any]], None]) -> object:
         """Make calls; call `done` with their answers, in order, on another thread. Return what `drop` needs."""
         batch = _Batch(calls, done)
+        jobs = dict.fromkeys(_Job(call, batch, place) for place, call in enumerate(calls))
         with self._lock:
-            for place, call in enumerate(calls):
-                self._jobs[_Job(call, batch, place)] = None
             self._pool.job_added()
+            self._jobs.update(jobs)
         if not calls:
             done([])
         return batch
@@ -163,16 +163,26 @@ class RestCalls:
                 break
         if first is None or at > now:
             return None, at - now
-        first.due = math.inf
         for _ in range(first.call.weight):
             self._windows[first.call.pool].record(now)
+        if any(job.due < math.inf for job in self._jobs if job is not first):
+            self._pool.job_added()  # an idle thread, or a further one, makes the next call meanwhile
         self.count += 1
         self.weight += first.call.weight
-        if any(job.due < math.inf for job in self._jobs):
-            self._pool.job_added()  # an idle thread, or a further one, makes the next call meanwhile
+        first.due = math.inf  # last, as the others may fail
         return first, 0.0
 
     def _run_job(self, job: _Job, fetchers: Fetchers) -> None:
+        try:
+            self._make_call(job, fetchers)
+        except Cancelled:
+            raise
+        except BaseException:
+            with self._lock:
+                job.due = time.monotonic() + next(job.delays)  # before the error is logged: it is still to be made
+            raise
+
+    def _make_call(self, job: _Job, fetchers: Fetchers) -> None:
         call = job.call
         try:
             answer: Any = fetchers.fetch(call.market, call.path, dict(call.query), True)
@@ -193,6 +203,7 @@ class RestCalls:
         self._finish(job, answer)
 
     def _finish(self, job: _Job, answer: Any) -> None:
+        """Note the answer to a call. The last call of a batch is over when the answers were taken."""
         call, batch = job.call, job.batch
         with self._lock:
             if not isinstance(answer, KucoinSyncError):
@@ -200,12 +211,14 @@ class RestCalls:
                 self._delays[call.market] = _new_delays()
             if job not in self._jobs:
                 return  # it was dropped meanwhile
-            del self._jobs[job]
             batch.answers[job.place] = answer
-            batch.left -= 1
-            complete = not batch.left
-        if complete:
-            batch.done(batch.answers)
+            if batch.left > 1:
+                batch.left -= 1
+                del self._jobs[job]
+                return
+        batch.done(batch.answers)
+        with self._lock:
+            self._jobs.pop(job, None)
 
     def _reschedule(self, job: _Job, error: KucoinSyncError) -> None:
         now, market = time.monotonic(), job.call.market

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import random
 import threading
 from queue import SimpleQueue
 from typing import Any
@@ -17,6 +18,7 @@ from kucoin_sync.books import manager, pushed_snapshots, snapshot_fetcher
 from kucoin_sync.internal import backoff, check_thread
 from kucoin_sync.testing import Exchange, KucoinServer
 
+from ..support.accounts import USER, Trader
 from ..support.streams import FAST, MakeStream
 from ..support.threads import LIMIT, until
 
@@ -53,7 +55,7 @@ class Queue(SimpleQueue[Any]):
 
 @pytest.fixture
 def server_options() -> dict[str, Any]:
-    return {"exchange": Exchange((SPOT, OTHER), seed=5, levels=20)}
+    return {"exchange": Exchange((SPOT, OTHER), seed=5, levels=20, accounts=[USER])}
 
 
 @pytest.fixture(autouse=True)
@@ -111,3 +113,50 @@ def test_a_book_follows_again(
         return step.met.is_set() and all(book.ready for book in books) and [book.sequence for book in books] == now
 
     until(follow, "a book does not follow the market any more")
+
+
+ACCOUNT, REST = "kucoin-account", "kucoin-account-rest"
+
+
+@pytest.mark.parametrize(
+    ("thread", "name"),
+    [
+        *((ACCOUNT, f"account.keeper.AccountKeeper.{each}") for each in ("_carried", "_lost", "_serve", "_publish")),
+        *((ACCOUNT, f"account.part_follower.PartFollower.{each}") for each in ("carried", "lost", "answers", "_begin")),
+        (ACCOUNT, "account.rest_calls.RestCalls.ask"),
+        (ACCOUNT, "internal.timed_queue.TimedQueue.get"),
+        *((REST, f"account.rest_calls.RestCalls.{each}") for each in ("_next_job", "_make_call", "_finish")),
+        (REST, "account.keeper.AccountKeeper._on_answers"),
+        (REST, "internal.timed_queue.TimedQueue.put"),
+        (REST, "internal.backoff.SlidingWindow.record"),
+        (REST, "net.workers.WorkerPool.job_added"),
+        ("kucoin-io", "account.keeper.AccountKeeper.carried"),
+        ("kucoin-io", "account.keeper.AccountKeeper.lost"),
+        ("kucoin-io", "internal.timed_queue.TimedQueue.put"),
+    ],
+)
+def test_an_account_is_reconciled_again(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, thread: str, name: str
+) -> None:
+    step = Step(monkeypatch, name, thread)
+    account = make_stream(limits=FAST).account(rest_lag=0).wait_ready(LIMIT)
+    before = account.reconciliations
+    step.is_armed = True
+    server.drop_connections()
+    until(lambda: account.reconciliations > before and account.ready, "the account is not reconciled any more")
+    assert step.met.is_set(), "the step is not taken"
+
+    def equal() -> bool:
+        with server.trading() as exchange:
+            there, history = exchange.balances(USER), exchange.account_history(USER)
+            orders = {row["id"] for row in history.orders(exchange.now_ns, futures=False, active=True)}
+        now = account.snapshot(timeout=LIMIT)
+        same = {each.currency: (each.available, each.hold) for each in now.balances if each.account == "trade"} == there
+        return same and {order.order_id for order in now.orders} == orders
+
+    with server.trading() as exchange:
+        trader = Trader(exchange, random.Random(5))
+    for _ in range(10):
+        with server.trading():
+            server.publish_many(trader.act())
+    until(equal, "the account differs from the exchange's")

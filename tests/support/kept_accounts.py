@@ -94,10 +94,12 @@ class KeptAccount:
     def connect(self, *markets: str) -> None:
         """Confirm the topics of some parts, by default of all."""
         for market in markets or tuple(self.keeper.followers):
+            self.manager.carried.update(key.topic for key in self.keys(market))
             self.keeper.carried(self.keys(market))
 
     def cut(self, *markets: str) -> None:
         for market in markets or tuple(self.keeper.followers):
+            self.manager.carried.difference_update(key.topic for key in self.keys(market))
             self.keeper.lost(self.keys(market), KucoinSyncError("a cut"))
 
     def push(self, push: Push) -> None:

@@ -201,19 +201,24 @@ class Dispatcher:
         return self._deliver(pushes)
 
     def _deliver(self, pushes: Pushes) -> SoleConsumer | None:
-        if self.gate is not None:
-            pushes = self.gate.admit(pushes)
-            if not len(pushes):
-                return None
-        if self.observers:
-            self._tell_observers(pushes)
-        if len(pushes) == 1:
-            push = pushes[0]
-            if type(push) is RawPush and (sink := self.sole_sink(push.prefix)) is not None:
-                return SoleConsumer(self, sink) if sink.put(push) and self.gate is None else None
-        elif isinstance(pushes, FrameBatch) and (sink := self.sole_sink_of(pushes)) is not None:
-            return SoleConsumer(self, sink) if sink.put_many(pushes) and self.gate is None else None
-        self.route(pushes)
+        try:
+            if self.gate is not None:
+                pushes = self.gate.admit(pushes)
+                if not len(pushes):
+                    return None
+            if self.observers:
+                self._tell_observers(pushes)
+            if len(pushes) == 1:
+                push = pushes[0]
+                if type(push) is RawPush and (sink := self.sole_sink(push.prefix)) is not None:
+                    return SoleConsumer(self, sink) if sink.put(push) and self.gate is None else None
+            elif isinstance(pushes, FrameBatch) and (sink := self.sole_sink_of(pushes)) is not None:
+                return SoleConsumer(self, sink) if sink.put_many(pushes) and self.gate is None else None
+            self.route(pushes)
+        except BaseException:
+            if self.gate is not None:
+                self.gate.undelivered(pushes)
+            raise
         return None
 
     def sole_sink_of(self, pushes: FrameBatch | tuple[RawPush]) -> Subscription | None:

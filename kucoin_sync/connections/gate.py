@@ -25,7 +25,8 @@ Route = Callable[[Pushes, bool], None]
 
 
 class Gate:
-    """The gate of one connection group. `admit` is called on I/O threads, the others under the stream's lock.
+    """The gate of one connection group. On I/O threads `admit` and `undelivered` are called, the others under the
+    stream's lock.
 
     Attributes:
         recovered: how many missed messages were delivered after all.
@@ -38,6 +39,9 @@ class Gate:
     def admit(self, pushes: Pushes) -> Pushes:
         """Return those of the pushes that are delivered now, to all subscriptions; deliver the others to some."""
         raise NotImplementedError
+
+    def undelivered(self, pushes: Pushes) -> None:
+        """Note that pushes could not be admitted, or were not all delivered."""
 
     def add(self, topic: str) -> None:
         """Recover a topic from now on; it may be recovered already."""

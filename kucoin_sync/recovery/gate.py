@@ -2,7 +2,7 @@
 
 While a topic is live, its pushes pass, and only the last one is remembered. From a cut until its join is done, pushes
 go to the join. What the join returns is delivered in that order, by one thread at a time: others leave theirs to it. No
-lock is held during delivery.
+lock is held during delivery. What an error keeps from being delivered is told as a gap.
 
 A topic whose gap was closed keeps its epoch. Its later messages get that epoch instead of their connection's.
 """
@@ -97,13 +97,24 @@ class RecoveringTopic:
     @property
     def is_plain(self) -> bool:
         """Whether its pushes may pass as they are."""
-        return self.join is None and self._epoch is None and not self._delivering and not self._outgoing
+        settled = self._epoch is None and (self._above is None or self.last is not None)
+        return self.join is None and settled and not self._delivering and not self._outgoing
 
     def keep_epoch(self) -> None:
-        """Give the messages from now on the epoch of the last one."""
+        """Give the messages from now on the epoch of the last one, if there is one since a loss."""
+        if self.last is None:
+            return
         self._above = None
-        if self._epoch is None and self.last is not None:
+        if self._epoch is None:
             self._epoch = arrival_of(self.last).epoch
+
+    def lose(self) -> None:
+        """Drop the pushes that wait for delivery, and tell a gap instead. The next message gets another epoch."""
+        told: list[_Outgoing] = [each for each in self._outgoing if isinstance(each, Event)]
+        known = 0 if self.last is None else arrival_of(self.last).epoch
+        self._outgoing = deque([*told, self._told(Gap(None, None, _FAILED))])
+        self._above = max(self._above or 0, self._epoch or 0, known)
+        self._epoch = self.last = None
 
     def put(self, steps: Iterable[Step], make: Callable[[Row, Arrival], Push | None], epochs: Iterator[int]) -> None:
         """Queue what a join returned, for delivery. `make` makes the push of a row."""
@@ -164,12 +175,17 @@ class RecoveringTopic:
         self._delivering = True
         return self._outgoing.popleft()
 
-    def delivered(self) -> None:
-        """Note that what was taken is delivered."""
+    def delivered(self, failed: _Outgoing | None = None) -> None:
+        """Note that what was taken is delivered, or has `failed`."""
         self._delivering = False
+        if isinstance(failed, Event):
+            self._outgoing.appendleft(failed)
+        elif failed is not None:
+            self.lose()
 
 
 _NOWHERE = (None, None)
+_FAILED = "an unexpected error, or a lack of memory, kept messages from being delivered"
 
 
 class RecoveryGate(Gate):
@@ -250,41 +266,67 @@ class RecoveryGate(Gate):
         """Deliver pushes of a topic to the subscriptions that do not recover, and pass them to its join."""
         self._route(pushes, False)
         now = time.monotonic()
-        with self.lock:
-            state = self.topics.get(topic)
-            if state is None:
-                return
-            join = state.join
-            steps: list[Step] = []
-            for push in pushes:
-                if join is None:
-                    steps.append(Live(push))
-                else:
-                    steps += join.pushed(self._mark_of(state, push), push, now)
-            state.put(steps, self._make, self._epochs)
-        self.flush(topic)
+        try:
+            with self.lock:
+                state = self.topics.get(topic)
+                if state is None:
+                    return
+                join = state.join
+                self._put(state, lambda: self._pushed(state, pushes, now))
+        finally:
+            self.flush(topic)
         if join is not None:
             self._changed()
 
+    def _pushed(self, state: RecoveringTopic, pushes: list[Push], now: float) -> list[Step]:
+        """Pass pushes of a topic to its join, if there is one (under the lock); return what is to be delivered."""
+        steps: list[Step] = []
+        for push in pushes:
+            steps += [Live(push)] if state.join is None else state.join.pushed(self._mark_of(state, push), push, now)
+        return steps
+
+    def _put(self, state: RecoveringTopic, act: Callable[[], Iterable[Step]]) -> None:
+        """Queue what a join returns (under the lock). If that fails, the join is over, and a gap is told."""
+        try:
+            state.put(act(), self._make, self._epochs)
+        except BaseException:
+            state.join = None
+            state.lose()
+            raise
+
+    def undelivered(self, pushes: Pushes) -> None:
+        topics = topics_of(pushes) if isinstance(pushes, FrameBatch) else [channel_of(push)[0] for push in pushes]
+        for topic in self.topics.keys() & topics:
+            with self.lock:
+                state = self.topics.get(topic)
+                if state is not None:
+                    self._unusual[topic] = state
+                    state.lose()
+            self.flush(topic)
+
     def lost(self, topic: str, now: float) -> None:
         """Note that a topic is not pushed any more."""
-        with self.lock:
-            state = self.topics.get(topic)
-            if state is None or (state.join is None and state.last is None):
-                return  # no message was ever delivered: there is nothing to prove
-            state.settle()  # the thread that ended a join may not have come to it
-            state.keep_epoch()
-            self._unusual[topic] = state
-            if state.join is not None:
-                state.put(state.join.lost(now), self._make, self._epochs)
-            elif (mark := self._mark_of(state, state.last)) is not None:
-                state.join = state.source.join(mark, now)
-            else:
-                state.put(
-                    [Gap(None, None, "the last message before the cut has no sequence")], self._make, self._epochs
-                )
-        self.flush(topic)
+        try:
+            with self.lock:
+                state = self.topics.get(topic)
+                if state is None or (state.join is None and state.last is None):
+                    return  # no message was ever delivered: there is nothing to prove
+                self._unusual[topic] = state
+                self._put(state, lambda: self._cut(state, now))
+        finally:
+            self.flush(topic)
         self._changed()
+
+    def _cut(self, state: RecoveringTopic, now: float) -> Iterable[Step]:
+        """Tell the join of a topic of a cut, or make one (under the lock); return what is to be delivered."""
+        state.settle()  # the thread that ended a join may not have come to it
+        state.keep_epoch()
+        if state.join is not None:
+            return state.join.lost(now)
+        if (mark := self._mark_of(state, state.last)) is None:
+            return [Gap(None, None, "the last message before the cut has no sequence")]
+        state.join = state.source.join(mark, now)
+        return ()
 
     def carried(self, topic: str, now: float) -> None:
         """Note that the server has confirmed a topic."""
@@ -293,15 +335,24 @@ class RecoveryGate(Gate):
 
     def step(self, topic: str, act: Callable[[Join], Iterable[Step]]) -> None:
         """Let the join of a topic act, if there is one, and deliver what it returns."""
-        with self.lock:
-            state = self.topics.get(topic)
-            if state is None or state.join is None:
-                return
-            state.put(act(state.join), self._make, self._epochs)
-        self.flush(topic)
+        try:
+            with self.lock:
+                state = self.topics.get(topic)
+                if state is None or (join := state.join) is None:
+                    return
+                self._put(state, lambda: act(join))
+        finally:
+            self.flush(topic)
 
     def flush(self, topic: str) -> None:
-        """Deliver what waits, unless another thread does so already."""
+        """Deliver what waits, unless another thread does so already. What can't be delivered is told as a gap."""
+        try:
+            self._flush(topic)
+        except BaseException:
+            self._flush(topic)
+            raise
+
+    def _flush(self, topic: str) -> None:
         while True:
             with self.lock:
                 state = self.topics.get(topic)
@@ -319,9 +370,13 @@ class RecoveryGate(Gate):
                     self._emit(outgoing)
                 elif outgoing:
                     self._route(outgoing, True)
-            finally:
+            except BaseException:
                 with self.lock:
-                    state.delivered()
+                    self.incomplete -= isinstance(outgoing, Event)
+                    state.delivered(failed=outgoing)
+                raise
+            with self.lock:
+                state.delivered()
 
     def joins(self) -> list[tuple[RecoveringTopic, Join]]:
         """Return the topics with a join (under the lock)."""

@@ -1,6 +1,7 @@
 """No memory for a moment at one step of what the package's threads do, where no caller waits for it.
 
-Each step raises once. Then the book or the account equals the exchange's again by itself.
+Each step raises once. Then the book or the account equals the exchange's again by itself; messages that should have
+been recovered have come, or it was told that some may be missing.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from typing import Any
 
 import pytest
 
+from kucoin_sync import RecoveryIncomplete, topics
 from kucoin_sync.books import manager, pushed_snapshots, snapshot_fetcher
 from kucoin_sync.internal import backoff, check_thread
 from kucoin_sync.testing import Exchange, KucoinServer
 
 from ..support.accounts import USER, Trader
-from ..support.streams import FAST, MakeStream
+from ..support.streams import FAST, Events, MakeStream
 from ..support.threads import LIMIT, until
+from ..support.trades import sequences, trade
 
 SPOT, OTHER = "BTC-USDT", "KCS-USDT"
 
@@ -160,3 +163,55 @@ def test_an_account_is_reconciled_again(
         with server.trading():
             server.publish_many(trader.act())
     until(equal, "the account differs from the exchange's")
+
+
+IO, MATCH = "kucoin-io", topics.match(SPOT)
+
+
+@pytest.mark.parametrize(
+    ("thread", "name"),
+    [
+        *((SNAPSHOTS, f"recovery.gate.RecoveryGate.{each}") for each in ("_make", "step", "flush", "_flush")),
+        *((SNAPSHOTS, f"recovery.gate.RecoveringTopic.{each}") for each in ("put", "_settle_epoch", "next_outgoing")),
+        *((SNAPSHOTS, f"recovery.trades.TradeJoin.{each}") for each in ("answered", "_extend")),
+        (SNAPSHOTS, "delivery.queue.MessageQueue.put_many"),
+        (IO, "delivery.queue.MessageQueue.put"),
+        (IO, "recovery.gate.RecoveryGate.admit"),
+        (IO, "recovery.gate.RecoveryGate._remember"),
+        (SNAPSHOTS, "connections.dispatch.Dispatcher.route_some"),
+        (SNAPSHOTS, "connections.dispatch.Dispatcher.route"),
+        *((IO, f"recovery.gate.RecoveryGate.{each}") for each in ("lost", "carried", "_take", "_mark_of", "_put")),
+        *((IO, f"recovery.gate.RecoveringTopic.{each}") for each in ("keep_epoch", "settle", "put")),
+        *((IO, f"recovery.trades.TradeJoin.{each}") for each in ("__init__", "pushed")),
+        (IO, "recovery.rows.TradeRows.join"),
+    ],
+)
+def test_what_a_cut_has_hidden_comes_or_it_is_told(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, thread: str, name: str
+) -> None:
+    step, events = Step(monkeypatch, name, thread), Events()
+    subscription = make_stream(limits=FAST, on_event=events).subscribe(MATCH, recover=True)
+    trade(server)
+    numbers = [int(subscription.get(timeout=LIMIT).payload.sequence)]
+    step.is_armed = True
+    if name.endswith((".put", ".admit", "._remember")):  # of a push that passes
+        trade(server)
+        until(lambda: step.met.is_set() or "RecoveringTopic" in name, "the step is not taken")
+    server.stop()
+    trade(server, times=5)
+    server.start()
+
+    def is_up_to_date() -> bool:
+        trade(server)
+        while subscription.pending:
+            numbers.append(int(subscription.get(timeout=LIMIT).payload.sequence))
+        return step.met.is_set() and numbers[-1] > reached[0]
+
+    reached = [sequences(server)[-1]]
+    until(lambda: is_up_to_date() or not step.is_armed, "the step is not taken")
+    reached = [sequences(server)[-1]]
+    until(is_up_to_date, "no trade comes any more")
+    happened = [each for each in sequences(server) if numbers[0] <= each <= numbers[-1]]
+    assert numbers == sorted(set(numbers))
+    if numbers != happened:
+        events.wait(RecoveryIncomplete)

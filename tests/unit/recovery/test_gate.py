@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -14,7 +17,7 @@ from kucoin_sync.events import Event, RecoveryIncomplete
 from kucoin_sync.protocol.dialects import DIALECTS
 from kucoin_sync.protocol.envelopes import FrameBatch, Pushes, opened
 from kucoin_sync.protocol.message import Arrival, Message
-from kucoin_sync.recovery.gate import RecoveryGate
+from kucoin_sync.recovery.gate import RecoveringTopic, RecoveryGate
 from kucoin_sync.recovery.rows import TradeRows, trade_rows_for
 from kucoin_sync.recovery.trades import Mark, Row
 
@@ -268,12 +271,87 @@ def test_a_push_that_comes_while_another_thread_delivers_waits_its_turn() -> Non
     assert rig.recovering == [(3, 1, True), (4, 1, False)]
 
 
-def test_an_error_of_a_route_stops_nothing(gate_rig: Rig) -> None:
+def test_an_error_of_a_route_stops_nothing_and_what_it_costs_is_told(gate_rig: Rig) -> None:
     deliver, gate_rig.gate._route = gate_rig.gate._route, lambda pushes, recovering: 1 / 0 if recovering else None
     gate_rig.push(2)
     gate_rig.gate.lost(TOPIC, 0.0)
     with pytest.raises(ZeroDivisionError):
         gate_rig.answer(2, 3)
     gate_rig.gate._route = deliver
+    [event] = gate_rig.events
+    assert isinstance(event, RecoveryIncomplete) and "unexpected error" in event.reason
     gate_rig.answer(3, 4)
-    assert gate_rig.recovering == [(4, 1, True)]
+    assert gate_rig.recovering == [(4, 10, True)]
+    assert gate_rig.gate.incomplete == 1
+
+
+def test_an_event_that_could_not_be_told_is_told_again(gate_rig: Rig) -> None:
+    errors = [MemoryError()]
+
+    def fail_once(event: Event) -> None:
+        if errors:
+            raise errors.pop()
+        gate_rig.told(event)
+
+    gate_rig.gate._emit = fail_once
+    gate_rig.push(2)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    gate_rig.push(7, epoch=2)
+    with pytest.raises(MemoryError):
+        gate_rig.gate.step(TOPIC, lambda join: join.give_up("REST is down"))
+    assert gate_rig.events == [RecoveryIncomplete(TOPIC, 2, 2, 7, 7, "REST is down")]
+    assert gate_rig.recovering == [(7, 2, False)]
+    assert gate_rig.gate.incomplete == 1
+
+
+def test_pushes_that_passed_and_were_not_delivered_are_told(gate_rig: Rig) -> None:
+    gate_rig.push(2)
+    gate_rig.push(3)
+    gate_rig.push(9, topic=OTHER)
+    gate_rig.gate.undelivered([gate_rig.reader.push(frame(3), Arrival(1, 5))])
+    [event] = gate_rig.events
+    assert isinstance(event, RecoveryIncomplete) and event.topic == TOPIC
+    gate_rig.gate.lost(TOPIC, 0.0)
+    assert gate_rig.push(7, epoch=1) == []
+    assert gate_rig.recovering == [(7, 10, False)], "the epoch is another one, also on the same connection"
+
+
+@pytest.mark.parametrize("step", ["put", "_settle_epoch", "settle", "keep_epoch"])
+def test_a_step_of_a_cut_that_fails_is_told_and_the_pushes_go_on(
+    gate_rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    real = getattr(RecoveringTopic, step)
+    errors = [MemoryError()]
+
+    def fail_once(self: RecoveringTopic, *args: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return real(self, *args)
+
+    gate_rig.push(2)
+    monkeypatch.setattr(RecoveringTopic, step, fail_once)
+    for act in (
+        lambda: gate_rig.gate.lost(TOPIC, 0.0),
+        lambda: gate_rig.answer(2, 3, 4),
+        lambda: gate_rig.push(5, 6, epoch=2),
+    ):
+        with suppress(MemoryError):
+            act()
+    assert not errors
+    assert len(gate_rig.events) == 1
+    assert gate_rig.push(7, epoch=2) == [(7, 2, False)], "its epoch is that of its connection again"
+    assert gate_rig.recovering[-2:] == [(5, 2, False), (6, 2, False)]
+
+
+def test_a_join_that_fails_at_a_push_is_over_and_that_is_told(gate_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate_rig.push(2)
+    gate_rig.gate.lost(TOPIC, 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(TradeRows, "mark_of", Mock(side_effect=MemoryError))
+        with pytest.raises(MemoryError):
+            gate_rig.push(7, epoch=2)
+    assert len(gate_rig.events) == 1
+    assert not gate_rig.gate.joins()
+    gate_rig.push(8, epoch=2)
+    assert gate_rig.push(9, epoch=2) == [(9, 2, False)]
+    assert gate_rig.recovering == [(8, 2, False)]

@@ -200,7 +200,7 @@ class Client(Subscribing):
 
         Raises:
             ValueError: there is no such level or feed.
-            InvalidTopic, StreamClosed. `LocalBook.wait_ready` raises if KuCoin rejects the symbol.
+            InvalidTopic, StreamClosed, ConnectionFailed. `LocalBook.wait_ready` raises if KuCoin rejects the symbol.
         """
         from .books.local_book import LocalLevel2Book, LocalLevel3Book
 
@@ -224,15 +224,24 @@ class Client(Subscribing):
         uses the stream or one of these: by `get`, iterating, `pending`, `subscribe`, `book`, or by reading a book. A
         program that has only callbacks uses none of these, so it must call `resume`; see "Web servers that fork" in
         `kucoin_sync/contrib/README.md`.
+
+        Raises:
+            ConnectionFailed: the system had no thread or descriptor for it; the next use or call tries again.
         """
         run_or_defer(self._resume)
 
     def _resume(self) -> None:
         if self._books is not None:
             self._books.resume()
-        for subscription in self._subscription_manager.resume():
-            if subscription.callback is not None and not isinstance(subscription.message_queue, InlineQueue):
-                self._callbacks.serve(subscription)
+        manager = self._subscription_manager
+        serves = {
+            each: self._callbacks.prepare(each)
+            for each in (manager.subscriptions if manager.first_use.pending else ())
+            if each.callback is not None and not isinstance(each.message_queue, InlineQueue)
+        }
+        for subscription in manager.resume():
+            if (serve := serves.get(subscription)) is not None:
+                serve()
 
     def after_fork(self) -> None:
         """Drop everything that belongs to the parent; called first in a forked child."""

@@ -177,13 +177,17 @@ class AccountKeeper(Followed):
             self.alert_listeners()
 
     def resume(self) -> None:
-        """Follow the account in a forked child."""
+        """Follow the account in a forked child. If it raises ConnectionFailed, the next call tries again."""
         if not self._pending_resume or self.ended is not None:
             return
+        serve = self._callbacks.prepare(*self.callback_listeners)
         self._pending_resume = False
-        self._start()
-        for listener in self.callback_listeners:
-            self._callbacks.serve(listener)
+        try:
+            self._start()
+        except BaseException:
+            self._pending_resume = True
+            raise
+        serve()
 
     # Reading
 
@@ -251,7 +255,7 @@ class AccountKeeper(Followed):
     # Listeners
 
     def listen(self, maxsize: int, callback: Callable[[Any], object] | None = None) -> Subscription[Any]:
-        """Do as the base class; have a callback called, too."""
+        """Do as the base class; have a callback called, too. Raise ConnectionFailed if there is no thread for it."""
         subscription = super().listen(maxsize, callback)
         if callback is not None:
             run_or_defer(partial(self._callbacks.serve, subscription))

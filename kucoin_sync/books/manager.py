@@ -117,7 +117,8 @@ class BookManager:
         self._past_resyncs = -sum(book.calibration.resyncs for book in kept)
 
     def resume(self) -> None:
-        """Serve the parent's books in a forked child."""
+        """Serve the parent's books in a forked child. If it raises ConnectionFailed, the next call tries again."""
+        serves = {book: self._callbacks.prepare(*book.callback_listeners) for book in (*self._not_resumed,)}
         with self._lock:
             if self._closed or not self._not_resumed:
                 return
@@ -126,8 +127,7 @@ class BookManager:
             self._start()
             books, self._not_resumed = self._not_resumed, {}
         for book, subscription in books.items():
-            for listener in book.callback_listeners:
-                self._callbacks.serve(listener)
+            serves[book]()
             self._attach(_BookJob(book, self._queue), subscription)
 
     # Called by the stream
@@ -173,9 +173,11 @@ class BookManager:
         job = _BookJob(book, self._queue)
         subscription: Subscription | None = None
         try:
-            self._add(book)
             if on_change is not None:
-                self._callbacks.serve(book.listen(maxsize, on_change))
+                book.listen(maxsize, on_change)
+            serve = self._callbacks.prepare(*book.callback_listeners)
+            self._add(book)
+            serve()
             shared = source.feed.pushed and self._subscription_manager.carries(source.topic)
             [subscription] = map(self._subscriber.subscribe, ((source.topic,),), (_OPTIONS,))
             with self._lock:

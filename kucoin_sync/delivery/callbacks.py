@@ -186,20 +186,29 @@ class Callbacks:
             self._events.add(event)
             self.executor.start()
 
-    def prepare(self, subscription: Subscription) -> Callable[[], None]:
-        """Return what runs the subscription's callback for its messages, from when it is called; it does not fail.
+    def prepare(self, *subscriptions: Subscription) -> Callable[[], None]:
+        """Return what runs the subscriptions' callbacks for their messages, from when it is called; it does not fail.
 
         Raises:
-            ConnectionFailed: no thread could be started for it.
+            ConnectionFailed: no thread could be started for them.
         """
-        if (shortage := self.executor.start()) is not None:
+        if subscriptions and (shortage := self.executor.start()) is not None:
             raise shortage
-        return _CallbackJob(self, subscription).wait
+        jobs = [_CallbackJob(self, subscription) for subscription in subscriptions]
+
+        def serve() -> None:
+            for job in jobs:
+                job.wait()
+
+        return serve
 
     def serve(self, subscription: Subscription) -> None:
-        """Run the subscription's callback for its messages from now on."""
-        _CallbackJob(self, subscription).wait()
-        self.executor.start()
+        """Run the subscription's callback for its messages from now on; if `prepare` fails, close the subscription."""
+        try:
+            self.prepare(subscription)()
+        except BaseException:
+            subscription.close()
+            raise
 
     def failed(self, subscription: Subscription, error: BaseException) -> None:
         """Report what a callback raised, unless the end of the stream is the reason."""

@@ -71,6 +71,7 @@ class Listeners:
     def remove(self, subscription: Subscription[Any]) -> None:
         """Put no more changes into a subscription."""
         self._refs = tuple(weakref.ref(each) for each in self.alive() if each is not subscription)
+        self._with_callback = [each for each in self._with_callback if each is not subscription]
 
     def end(self, error: Exception) -> list[Subscription[Any]]:
         """End and remove all subscriptions, because the thing has ended with `error`; return them.

@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from kucoin_sync import ConnectionFailed, Event, Message, Stream, ThreadNotStarted
-from kucoin_sync.delivery.callbacks import Callbacks
-from kucoin_sync.testing import KucoinServer
+from kucoin_sync.delivery.executor import Executor, Job, Worker
+from kucoin_sync.testing import Exchange, KucoinServer
 
-from ..support.messages import message
+from ..support.forks import child
 from ..support.streams import Events, MakeStream
-from ..support.threads import reached, until
-from ..unit.delivery.test_callbacks import Seen, ended, subscribe
+from ..support.threads import LIMIT, Task, reached, until
 from .feed import ETH, MATCH, Feed, publish
 
 OURS = "kucoin-callbacks"
@@ -182,6 +182,76 @@ def test_events_wait_in_their_order_for_a_thread(
     subscription.close()
 
 
+#: Each has a callback called soon.
+CALLERS: dict[str, Callable[[Stream, Callable[[Any], object]], object]] = {
+    "subscription": lambda stream, callback: stream.subscribe(ETH, callback=callback),
+    "book": lambda stream, callback: stream.book("BTC-USDT", on_change=callback),
+    "uta book": lambda stream, callback: stream.book("BTC-USDT", on_change=callback, feed="uta"),
+    "account": lambda stream, callback: stream.account(rest_lag=0, on_change=callback),
+}
+
+
+@pytest.fixture
+def server_options() -> dict[str, Any]:
+    return {"exchange": Exchange(("BTC-USDT",), seed=5, levels=20)}
+
+
+def calls(server: KucoinServer, came: threading.Semaphore) -> bool:
+    """Let something happen until a callback is called."""
+    for _ in range(int(LIMIT / 0.05)):
+        publish(server, [1])
+        server.step_exchange(5)
+        if came.acquire(timeout=0.05):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_what_finds_no_thread_for_its_callback_fails_and_leaves_nothing(
+    server: KucoinServer, make_stream: MakeStream, threads: Threads, caller: str
+) -> None:
+    stream, came = make_stream(), threading.Semaphore(0)
+    threads.refused = lambda number: True
+    with pytest.raises(ConnectionFailed, match="no thread could be started"):
+        CALLERS[caller](stream, lambda _: came.release())
+    assert (stream.stats()["subscriptions"], stream.stats()["books"]) == (0, 0)
+    threads.refused = lambda number: False
+    held = CALLERS[caller](stream, lambda _: came.release())
+    assert calls(server, came), "the callback is not called"
+    del held
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_a_forked_child_without_a_thread_for_its_callbacks_tries_again(
+    server: KucoinServer, make_stream: MakeStream, threads: Threads, caller: str
+) -> None:
+    stream, came = make_stream(), threading.Semaphore(0)
+    held = CALLERS[caller](stream, lambda _: came.release())
+    assert calls(server, came), "the callback is not called"
+    while came.acquire(blocking=False):
+        pass
+
+    def begin_again(say: Callable[[Any], None]) -> None:
+        threads.refused = lambda number: True
+        try:
+            stream.resume()
+        except ConnectionFailed as error:
+            say(str(error))
+        threads.refused = lambda number: False
+        stream.resume()
+        say(came.acquire(timeout=LIMIT))
+
+    with child(begin_again) as forked:
+        assert forked.hear().startswith("no thread could be started")
+        heard = Task(forked.hear)
+        while not heard.done.is_set():
+            publish(server, [1])
+            server.step_exchange(5)
+            heard.done.wait(0.05)
+        assert heard.result() is True
+    del held
+
+
 def test_a_stream_ends_while_it_has_no_spare_worker(
     server: KucoinServer, make_stream: MakeStream, events: Events, threads: Threads
 ) -> None:
@@ -204,15 +274,19 @@ def test_a_stream_ends_while_it_has_no_spare_worker(
 
 
 def test_a_job_that_is_put_where_no_thread_is_has_one_started(threads: Threads) -> None:
-    callbacks, seen = Callbacks(None), Seen()
-    first, second = (subscribe(seen, topic) for topic in ("/a:X", "/a:Y"))
-    threads.refused = lambda number: number <= 3
-    for subscription in (first, second):
-        callbacks.serve(subscription)
-    first.put(message(1))
-    assert threads.count == 3
-    assert not callbacks.threads
-    second.put(message(2))
-    assert [one.data["n"] for one in seen.wait(2)] == [1, 2]
-    callbacks.close()
-    ended(callbacks)
+    ran = threading.Semaphore(0)
+
+    class Once(Job):
+        def run_job(self, worker: Worker) -> bool:
+            ran.release()
+            return False
+
+    executor = Executor(OURS, LIMIT, LIMIT, print)
+    threads.refused = lambda number: number <= 2
+    executor.put(Once())
+    executor.put(Once())
+    assert not executor.threads
+    executor.put(Once())
+    for _ in range(3):
+        assert ran.acquire(timeout=LIMIT), "a job did not run"
+    executor.close()

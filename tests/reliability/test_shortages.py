@@ -211,6 +211,26 @@ def first_book(world: World) -> Iterator[None]:
     follows(world, book)
 
 
+def book_with_callback(world: World) -> Iterator[None]:
+    stream = world.stream(on_event=None)  # each event would have the threads for callbacks asked for again
+    came = threading.Semaphore(0)
+    yield
+    book = world.call(lambda: stream.book(SPOT, on_change=lambda _: came.release()))
+    book.wait_ready(timeout=LIMIT)
+    yield
+    follows(world, book)
+    assert came.acquire(timeout=LIMIT), "the callback is not called"
+
+
+def account_with_callback(world: World) -> Iterator[None]:
+    stream = world.stream(on_event=None, limits=Limits(idle_seconds=0.01, connections_per_minute=10**6))
+    came = threading.Semaphore(0)
+    yield
+    world.call(lambda: stream.account(rest_lag=0, on_change=lambda _: came.release()))
+    yield
+    assert came.acquire(timeout=LIMIT), "the callback is not called"
+
+
 def resync(world: World) -> Iterator[None]:
     stream = world.stream()
     books = [stream.book(symbol) for symbol in (SPOT, *OTHERS)]
@@ -296,6 +316,8 @@ OPERATIONS: dict[str, Callable[[World], Iterator[None]]] = {
         redundant_rotation,
         reconnect,
         first_book,
+        book_with_callback,
+        account_with_callback,
         resync,
         recorder_start,
         recorder_rotation,

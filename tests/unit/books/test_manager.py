@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,7 @@ class Stream:
         self.subscriptions: list[Subscription[Any]] = []
         self.carried: set[str] = set()
         self.refusal: Exception | None = None
+        self.prepared: list[Any] = []
         self.served: list[Any] = []
         self.needing: list[Any] = []
         self.forgotten: list[Any] = []
@@ -62,8 +63,9 @@ class Stream:
         self.meanwhile()
         return made
 
-    def serve(self, subscription: Any) -> None:
-        self.served.append(subscription)
+    def prepare(self, *subscriptions: Any) -> Callable[[], None]:
+        self.prepared.extend(subscriptions)
+        return lambda: self.served.extend(subscriptions)
 
     def add(self, book: Any) -> None: ...
     def request_snapshot(self, book: Any) -> None:

@@ -117,6 +117,7 @@ class Stream(Client):
         context_of = functools.cache(lambda _: ssl_context or default_context())
         limits = limits or Limits()
         label = f" of {name}" if name else ""
+        callbacks = Callbacks(held_by(self, on_event), label=label)
         options = ConnectionOptions(
             endpoints=endpoints,
             dialects={**DIALECTS, uta.name: uta},
@@ -127,13 +128,14 @@ class Stream(Client):
             user_agent=f"kucoin-sync/{__version__}",
             lifetime=lambda: rotate_after * random.uniform(0.97, 1.0),
             label=label,
+            retry=callbacks.retry,
         )
 
         super().__init__(
             f"{endpoints.spot}, {name}" if name else endpoints.spot,
             functools.partial(Connection, options),
             options.capacity,
-            Callbacks(held_by(self, on_event), label=label),
+            callbacks,
             credentials,
             lambda waker, signing: options.rest(waker, signing=signing),
             limits.snapshots_per_30s,

@@ -283,7 +283,7 @@ class Connection(ReceivingSource):
                 if now >= retiring:  # what was sent to it may be lost
                     raise ConnectionLost(ConnectionFailed("the connection that was replaced did not answer any more"))
                 deadline = min(deadline, retiring)
-            deadline = min(deadline, self._requests.make_due(now))
+            deadline = min(deadline, self._requests.make_due(now), self._options.retry(now))
             if not idle:
                 idle_since = now
             elif now >= idle_since + self._options.limits.idle_seconds:

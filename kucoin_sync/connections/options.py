@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import Callable, Mapping
 
@@ -18,6 +19,10 @@ from ..topics.grammar import dialect_of
 __all__ = ["ConnectionOptions"]
 
 
+def _retry_nothing(_: float) -> float:
+    return math.inf
+
+
 class ConnectionOptions(msgspec.Struct, frozen=True):
     """The settings, and what is made with them."""
 
@@ -30,6 +35,7 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
     user_agent: str
     lifetime: Callable[[], float]  # returns the seconds after which a connection is replaced
     label: str = ""  # what the names of their threads end with
+    retry: Callable[[float], float] = _retry_nothing  # called now and then by each; returns when to call it again
 
     def capacity(self, market: str, private: bool) -> int:
         """Return how many topics a connection may have."""

@@ -186,6 +186,10 @@ class Callbacks:
             self._events.add(event)
             self.executor.start()
 
+    def retry(self, now: float) -> float:
+        """Try again to start a thread if there was none for events; return when to call this again."""
+        return self.executor.retry(now)
+
     def prepare(self, *subscriptions: Subscription) -> Callable[[], None]:
         """Return what runs the subscriptions' callbacks for their messages, from when it is called; it does not fail.
 

@@ -9,7 +9,7 @@ Rules:
 4. The replaced worker is not active any more, and ends its run as soon as it can. Then it ends, too, or becomes the
    spare if there is none. At most `_MOST_STUCK` workers are replaced at a time; after that, the jobs behind them wait.
 5. If no thread can be started, the spare tries again for `_LONGEST_TRY` seconds before it serves without another spare.
-   Then servers try again before a run. If there is no worker at all, `put` tries again.
+   Then servers try again before a run. If there is no worker at all, `put` and `retry` try again.
 6. An error that a job raises is reported, and the job is put back.
 7. `put` takes no lock while there is a worker: a finaliser may call it wherever it interrupts a thread.
 """
@@ -17,6 +17,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -116,6 +117,14 @@ class Executor:
             if news is not None:
                 self._emit(news)
         return self._shortage if self._first.server is None else None
+
+    def retry(self, now: float) -> float:
+        """Try again to start a worker if there is none and it is time to; return when to call this again."""
+        if self._shortage is None or self._first.server is not None or self.closed:
+            return math.inf
+        if now >= self._retry_at:
+            self.start()
+        return self._retry_at
 
     def close(self) -> None:
         """End after the present runs; jobs in the first queue run once more, on a worker that is not active."""

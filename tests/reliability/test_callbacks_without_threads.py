@@ -182,6 +182,18 @@ def test_events_wait_in_their_order_for_a_thread(
     subscription.close()
 
 
+def test_events_get_a_thread_once_there_is_one_though_nothing_happens_any_more(
+    server: KucoinServer, make_stream: MakeStream, threads: Threads, feed: Feed
+) -> None:
+    threads.refused = lambda number: True
+    told = Events()
+    stream = make_stream(on_event=told)
+    stream.subscribe(feed.eth)
+    stream.emit(Event())
+    threads.refused = lambda number: False
+    until(lambda: any(type(event) is Event for event in told.all), "the event did not come")
+
+
 #: Each has a callback called soon.
 CALLERS: dict[str, Callable[[Stream, Callable[[Any], object]], object]] = {
     "subscription": lambda stream, callback: stream.subscribe(ETH, callback=callback),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -123,7 +124,7 @@ def test_a_replaced_connection_that_does_not_answer_in_time_is_lost_and_has_not_
         lost=None,
     )
     transport: Any = SimpleNamespace(taken=0)
-    options: Any = SimpleNamespace(lifetime=lambda: 1.0)
+    options: Any = SimpleNamespace(lifetime=lambda: 1.0, retry=lambda now: math.inf)
     connection._session, connection._transport, connection._options = session, transport, options
     connection.retire(0.0)
     with pytest.raises(ConnectionLost, match="did not answer any more"):

@@ -35,7 +35,7 @@ from ..internal.timed_queue import TimedQueue
 from ..protocol.session_events import TopicKey
 from .futures import FuturesPart
 from .part import AccountPart
-from .part_follower import PartFollower
+from .part_follower import PartFollower, Release
 from .rest_calls import RestCalls
 from .spot import SpotPart
 from .values import AMOUNTS, AccountChange
@@ -134,7 +134,7 @@ class AccountKeeper(Followed):
         self._subscription_manager.watchers[True] = self
         for follower in self.followers.values():
             for message_queue in follower.queues:
-                message_queue.call(_Release(self._queue, partial(self._serve, follower)))
+                message_queue.call(Release(self._queue, partial(self._serve, follower)))
             self._queue.put(partial(self._look, follower))
 
     def end(self, error: Exception) -> list[threading.Thread]:
@@ -346,7 +346,7 @@ class AccountKeeper(Followed):
                 self._on_finished(follower, message_queue.error)
                 return
             if not message_queue.waiters and not len(message_queue):
-                message_queue.call(_Release(self._queue, partial(self._serve, follower)))
+                message_queue.call(Release(self._queue, partial(self._serve, follower)))
 
     def _on_finished(self, follower: PartFollower, error: Exception | None) -> None:
         """Leave a part out of which a topic has ended with an error."""
@@ -388,16 +388,3 @@ class AccountKeeper(Followed):
             count = self.reconciliations
             self._listeners.put(msgspec.structs.replace(change, reconciliations=count) for change in changes)
         self._wake_waiting()
-
-
-class _Release:
-    """Has a job done when a message queue releases it."""
-
-    __slots__ = ("_job", "_queue")
-
-    def __init__(self, jobs: TimedQueue[Callable[[float], object]], job: Callable[[float], object]) -> None:
-        self._queue = jobs
-        self._job = job
-
-    def release(self) -> None:
-        self._queue.put(self._job)

@@ -18,12 +18,13 @@ from ..delivery.subscription import Subscription
 from ..exceptions import KucoinSyncError
 from ..internal import backoff
 from ..internal.guard import log
+from ..internal.timed_queue import TimedQueue
 from ..protocol.message import UNREADABLE, Message
 from .part import AccountPart
 from .reconciliation import PUSHES_WAIT, RETRIES, Run, Until, reconcile
 from .rest_calls import RestCalls
 
-__all__ = ["PartFollower"]
+__all__ = ["PartFollower", "Release"]
 
 _PUSHES_PER_JOB = 256
 _NOT_CONFIRMED = "the server has not confirmed its topics yet"
@@ -297,3 +298,16 @@ class PartFollower:
             while len(message_queue):
                 found.extend(message_queue.take_messages(len(message_queue)))
         return found
+
+
+class Release:
+    """Has a job done when a message queue releases it."""
+
+    __slots__ = ("_job", "_queue")
+
+    def __init__(self, jobs: TimedQueue[Callable[[float], object]], job: Callable[[float], object]) -> None:
+        self._queue = jobs
+        self._job = job
+
+    def release(self) -> None:
+        self._queue.put(self._job)

@@ -108,6 +108,8 @@ class PushedSnapshots:
         """Watch no more for a book."""
         with self._lock:
             self._jobs.pop(book, None)
+            if not self._jobs:
+                self._thread.rest()
 
     def obstacle(self, _: _SnapshotReceiver) -> str:
         """Return no obstacle: the reason of the book says that it waits for a snapshot."""

@@ -21,7 +21,7 @@ _LATE, _CATCH_UP = 0.5, 0.25
 
 
 class CheckThread:
-    """A thread that calls a check; it starts with the first `look`.
+    """A thread that calls a check; it starts with the first `look`, and with the first one after `rest`.
 
     Args:
         check: takes the time, returns the time of the next check; called on the thread.
@@ -33,8 +33,10 @@ class CheckThread:
         self._check = check
         self._name = name
         self._purpose = purpose
-        self._wakes: TimedQueue[None] = TimedQueue()  # a finaliser may put an item, too
         self._thread: threading.Thread | None = None
+        # Of the last thread: whether it is wanted, and what wakes it; a finaliser may put an item, too.
+        self._wanted = threading.Event()
+        self._wakes: TimedQueue[None] = TimedQueue()
         self._closed = False
 
     @property
@@ -48,32 +50,36 @@ class CheckThread:
         Raises:
             ConnectionFailed: the thread could not be started.
         """
-        if self._thread is None:
-            wanted = threading.Event()
-            wanted.set()
-            try:
-                self._thread = start_thread(self._run, wanted, name=self._name)
-            except BaseException:
-                wanted.clear()  # an interrupted start may have left a running thread
-                self._wakes.put(None)
-                raise
-        else:
+        if self._wanted.is_set():
             self._wakes.put(None)
+            return
+        self._wanted, self._wakes = wanted, wakes = threading.Event(), TimedQueue[None]()
+        try:
+            wanted.set()
+            self._thread = start_thread(self._run, wanted, wakes, name=self._name)
+        except BaseException:
+            self.rest()  # an interrupted start may have left a running thread
+            raise
+
+    def rest(self) -> None:
+        """Let the thread end until the next `look`. Not thread-safe."""
+        self._wanted.clear()
+        self._wakes.put(None)
 
     def close(self) -> None:
         """Tell the thread to end. Does not join it."""
         self._closed = True
         self._wakes.put(None)
 
-    def _run(self, wanted: threading.Event) -> None:
+    def _run(self, wanted: threading.Event, wakes: TimedQueue[None]) -> None:
         while not self._closed and wanted.is_set():
             now = time.monotonic()
             at = now + _RETRY_DELAY
             with guarded(self._purpose):
                 at = self._check(now)
             try:
-                self._wakes.get(timeout=at - time.monotonic())
+                wakes.get(timeout=at - time.monotonic())
             except queue.Empty:
                 if time.monotonic() - at > _LATE:  # what has come during a pause is to be received before the check
                     with suppress(queue.Empty):
-                        self._wakes.get(timeout=_CATCH_UP)
+                        wakes.get(timeout=_CATCH_UP)

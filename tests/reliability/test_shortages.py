@@ -211,6 +211,15 @@ def first_book(world: World) -> Iterator[None]:
     follows(world, book)
 
 
+def uta_first_book(world: World) -> Iterator[None]:
+    stream = world.stream()
+    yield
+    book = world.call(lambda: stream.book(SPOT, feed="uta"))
+    world.retry(lambda: book.wait_ready(timeout=LIMIT))
+    yield
+    follows(world, book)
+
+
 def book_with_callback(world: World) -> Iterator[None]:
     stream = world.stream(on_event=None)  # each event would have the threads for callbacks asked for again
     came = threading.Semaphore(0)
@@ -326,7 +335,9 @@ OPERATIONS: dict[str, Callable[[World], Iterator[None]]] = {
 }
 
 
-UTA_OPERATIONS = {each.__name__: each for each in (uta_first_subscribe, uta_several_kinds, uta_reconnect)}
+UTA_OPERATIONS = {
+    each.__name__: each for each in (uta_first_subscribe, uta_several_kinds, uta_reconnect, uta_first_book)
+}
 
 
 #: What is walked each time, because it takes no time; the others with `pytest -m long`.
@@ -339,6 +350,7 @@ SHORT = {
     "reconnect",
     "recorder_start",
     "uta_first_subscribe",
+    "uta_first_book",
 }
 
 

@@ -58,5 +58,29 @@ def test_after_a_pause_of_the_process_the_other_threads_come_first(
     checking = CheckThread(check, name="kucoin-test", purpose="a test could not be made")
     monkeypatch.setattr(checking._wakes, "get", wait)
     wanted.set()
-    checking._run(wanted)
+    checking._run(wanted, checking._wakes)
     assert waits == ([1, 1] if late < 0.5 else [1, 0.25, 1])
+
+
+def test_it_ends_when_it_is_to_rest_and_begins_again_with_the_next_look() -> None:
+    checks: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
+
+    def check(_: float) -> float:
+        checks.put(threading.current_thread())
+        return math.inf
+
+    checking = CheckThread(check, name="kucoin-test", purpose="a test could not be made")
+    checking.rest()  # there is none yet
+    checking.look()
+    first = checks.get(timeout=LIMIT)
+    checking.rest()
+    checking.look()
+    first.join(LIMIT)
+    assert not first.is_alive()
+    assert checks.get(timeout=LIMIT) in checking.threads
+    checking.look()
+    assert checks.get(timeout=LIMIT) in checking.threads
+    checking.close()
+    (second,) = checking.threads
+    second.join(LIMIT)
+    assert not second.is_alive()

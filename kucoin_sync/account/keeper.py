@@ -82,9 +82,10 @@ class AccountKeeper(Followed):
         # What the thread is to do, put by any thread, at any step.
         self._queue: TimedQueue[Callable[[float], object]] = TimedQueue()
         self._thread: threading.Thread | None = None
-        self._ready = False
-        self._pending_resume = False
+        self._ready = self._pending_resume = False
         self.followers = self._make_followers()
+        topics = [topic for follower in self.followers.values() for topic in follower.part.topics]
+        self.waits_for_itself = lambda: any(map(subscription_manager.brings, topics))
 
     def _make_followers(self) -> dict[str, PartFollower]:
         return {kind.market: PartFollower(kind(), self.rest_lag, self._calls, self._on_answers) for kind in _PARTS}
@@ -219,7 +220,7 @@ class AccountKeeper(Followed):
     def wait(self, timeout: float | None) -> None:
         """Wait until the account can be read; see `LocalAccount.wait_ready`."""
         if not self.wait_until_settled(timeout):
-            if is_reentrant():
+            if is_reentrant() or timeout is None:
                 raise AccountNotReady(f"the account can't be waited for inside this call, because {self._why()}")
             raise AccountNotReady(f"the account was not ready within {timeout:g} s, because {self._why()}")
         if self.ended is not None:

@@ -38,6 +38,7 @@ class Followed(BookLocks):
         subscription = self._listeners.make(maxsize, callback, self._remove_listener, self._on_overflow)
         subscription.message_queue.first_use = self.first_use
         subscription.message_queue.before_wait = self.before_wait
+        subscription.waits_for_itself = self.waits_for_itself
         run_or_defer(partial(self.under_lock, partial(self._add_listener, subscription)))
         return subscription
 

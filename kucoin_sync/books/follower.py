@@ -112,7 +112,7 @@ class Follower(Followed, Generic[B, C]):
             StreamClosed, SubscriptionRejected, RestError, AuthenticationError, ConnectionFailed: it has ended.
         """
         if not self.wait_until_settled(timeout):
-            if is_reentrant():
+            if is_reentrant() or timeout is None:
                 raise BookNotReady(f"{self.source} can't be waited for inside this call, because {self._reason()}")
             obstacle = self._owner.obstacle(self)
             waiting = f". It waits: {obstacle}" if obstacle and obstacle not in self._reason() else ""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from ..delivery.subscription import SHORT_WAIT
 from ..exceptions import BookNotReady, KucoinSyncError
 from ..internal.fork import FirstUse
 from ..internal.latch import Latch
@@ -27,6 +28,7 @@ class BookLocks(ABC):
     Attributes:
         first_use: called before each use, without the lock.
         before_wait: called before a thread waits for the book or its changes.
+        waits_for_itself: returns whether the current thread is the one that brings the book's updates.
         lock: guards the book. It is reentrant, so that a signal handler can read a book wherever it interrupts.
         reader_lock: readers take it before `lock` and hold it; updates only pass through it. A lock favours the thread
             that had it last, so readers would not get at the book during a burst of updates.
@@ -39,6 +41,7 @@ class BookLocks(ABC):
         self._name = name
         self.first_use = FirstUse()
         self.before_wait: Callable[[], object] | None = None
+        self.waits_for_itself: Callable[[], bool] | None = None
         self._waiting: set[Latch] = set()  # latches of threads that wait for the book to be ready or to end
         self.make_locks()
 
@@ -90,7 +93,8 @@ class BookLocks(ABC):
     def wait_until_settled(self, timeout: float | None) -> bool:
         """Wait until the book can be read or has ended; return whether one of them happened within `timeout` seconds.
 
-        A reentrant call does not wait.
+        A reentrant call does not wait. Without a timeout, a call on the I/O thread that brings the updates waits for
+        half a second.
         """
         if self.before_wait is not None:
             self.before_wait()
@@ -99,6 +103,8 @@ class BookLocks(ABC):
             return self._settled()
         if self._settled():
             return True
+        if timeout is None and self.waits_for_itself is not None and self.waits_for_itself():
+            timeout = SHORT_WAIT
         latch = Latch()
         try:
             if self.under_lock(partial(self._add_waiting, latch)):

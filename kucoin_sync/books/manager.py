@@ -149,6 +149,7 @@ class BookManager:
         book: Follower[Any, Any] = Follower(source, self)
         book.first_use = self._subscription_manager.first_use
         book.before_wait = self._subscription_manager.before_wait
+        book.waits_for_itself = partial(self._subscription_manager.brings, source.topic)
         held = hold(book)
         if not is_reentrant():
             wait_for_deferred()

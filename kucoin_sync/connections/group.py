@@ -225,6 +225,11 @@ class ConnectionGroup:
         number = self.assignment.home(key)
         return number is not None and any(each.is_active(key) for each in self._sources_of(number))
 
+    def sources_of_key(self, key: TopicKey) -> list[MessageSource]:
+        """Return the connections that are to carry a key, and those that they are replacing."""
+        number = self.assignment.home(key)
+        return [] if number is None else self._sources_of(number)
+
     def carried(self) -> list[TopicKey]:
         """Return the keys that the server has confirmed."""
         return [

@@ -131,6 +131,16 @@ class ConnectionGroups:
         current = threading.current_thread()
         return any(connection.thread is current for connection in list(self._made))
 
+    def brings(self, topic: str, tunnel: str | None = None) -> bool:
+        """Return whether the current thread is the only one that brings a topic, so that it must not wait for it."""
+        if not self.is_io_thread():
+            return False
+        current, key = threading.current_thread(), TopicKey(topic, tunnel)
+        with self._lock:
+            groups = list(self._connection_groups.values())
+            threads = {source.thread for group in groups for source in group.sources_of_key(key)}
+        return threads == {current}
+
     # For connections, on their I/O threads
 
     def emit(self, event: Event) -> None:

@@ -186,6 +186,8 @@ class Subscriber:
             private=options.private,
             recover=options.recover is not None,
         )
+        brings = self._subscription_manager.brings
+        subscription.waits_for_itself = lambda: all(brings(single, tunnel) for single in singles)
         return subscription
 
     def _await(self, call: PendingSubscribe, timeout: float | None, singles: tuple[str, ...]) -> None:

@@ -19,13 +19,14 @@ from ..topics.routing import Router
 from .callback_slot import uncalled
 from .queue import MessageQueue
 
-__all__ = ["Subscription"]
+__all__ = ["SHORT_WAIT", "Subscription"]
 
 _LONGEST_CALL = 0.05
 """Seconds for which `close` waits for a call of the callback that is running on another thread."""
 
-_SHORT_WAIT = 0.5
-"""Seconds that `get` without a timeout waits if its caller has interrupted this package on the same thread."""
+SHORT_WAIT = 0.5
+"""Seconds that `get` without a timeout waits if its caller has interrupted this package on the same thread, or is the
+thread that brings the messages."""
 
 _FOR_USERS = {"close", "closed", "dropped", "get", "pending", "topics"}
 """Names that `dir` and tab completion show; the others without an underscore are for the stream's use."""
@@ -61,6 +62,8 @@ class Subscription(NotPicklable, Generic[P_co]):
         self._topics = topics
         self._close = close
         self.keep_alive: object = None  # kept alive as long as the callback may be called
+        #: Returns whether the current thread is the one that brings the messages.
+        self.waits_for_itself: Callable[[], bool] | None = None
         if callback is not None:
             message_queue.callback = callback
 
@@ -101,7 +104,8 @@ class Subscription(NotPicklable, Generic[P_co]):
     def get(self, timeout: float | None = None) -> Message[P_co]:
         """Return the next message. Wait for it up to `timeout` seconds; None waits without limit.
 
-        A finaliser or signal handler that has interrupted this package waits for half a second instead.
+        A finaliser or signal handler that has interrupted this package waits for half a second instead. So does an
+        inline callback, for messages that its own I/O thread brings.
 
         Raises:
             TimeoutError: no message came in time.
@@ -181,12 +185,17 @@ class Subscription(NotPicklable, Generic[P_co]):
         if ended:
             raise message_queue.error or StreamClosed(f"the subscription to {self._named() or 'its topics'} is closed")
         if timeout is None:
-            if message_queue.wait(_SHORT_WAIT):
+            if message_queue.wait(SHORT_WAIT):
                 return True
             if is_reentrant():  # only now: to inspect the stack before every wait would cost too much
                 raise TimeoutError(
-                    f"no message came on {self._named()} within {_SHORT_WAIT:g} s, and a call from inside another one "
+                    f"no message came on {self._named()} within {SHORT_WAIT:g} s, and a call from inside another one "
                     "does not wait for ever; pass a timeout, or wait on another thread"
+                )
+            if self.waits_for_itself is not None and self.waits_for_itself():
+                raise TimeoutError(
+                    f"no message came on {self._named()} within {SHORT_WAIT:g} s, and none can come while this I/O "
+                    "thread waits for it in an inline callback; wait on another thread"
                 )
         return message_queue.wait(timeout)  # returns True if it has no timeout
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from types import CodeType, FrameType
 from typing import Any
 
@@ -26,14 +27,18 @@ import pytest
 
 import kucoin_sync
 from kucoin_sync import AccountNotReady, BookNotReady, Limits, LocalBook, Message, Stream, StreamClosed, Subscription
+from kucoin_sync.books import locks
+from kucoin_sync.connections.groups import ConnectionGroups
+from kucoin_sync.delivery import subscription as subscription_module
 from kucoin_sync.recording import Recorder
 from kucoin_sync.testing import KucoinServer
 from kucoin_sync.testing.demo import Demonstration
 from kucoin_sync.testing.server import ServerLimits
 
 from ..support.selection import THOROUGH, spread
+from ..support.streams import MakeStream
 from ..support.threads import package_threads, reached, until
-from .feed import CLASSIC, Feed, pushed
+from .feed import CLASSIC, ETH, MATCH, Feed, publish, pushed
 
 LIMIT = 20.0
 PACKAGE = str(Path(kucoin_sync.__file__).parent)
@@ -852,3 +857,60 @@ def test_a_callback_is_told_at_once_what_kucoin_refuses(world: World, seam: Call
     seam(world, subscribe)
     reached(done, "nothing was called")
     assert told
+
+
+FUTURES = "/contractMarket/tickerV2:XBTUSDTM"
+#: Waits without a limit for what the thread of the topic `ETH` brings.
+OWN_WAITS: dict[str, Callable[[Stream], object]] = {
+    "book": lambda stream: stream.book("BTC-USDT").wait_ready(),
+    "reading a book": lambda stream: stream.book("BTC-USDT").snapshot(timeout=None),
+    "changes": lambda stream: next(iter(stream.book("BTC-USDT"))),
+    "get": lambda stream: stream.subscribe(MATCH).get(),
+    "loop": lambda stream: next(iter(stream.subscribe(MATCH))),
+    "last": lambda stream: stream.last(MATCH, None),
+}
+
+
+@pytest.mark.parametrize("wait", OWN_WAITS)
+def test_an_inline_callback_does_not_wait_for_ever_for_what_its_own_thread_brings(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, wait: str
+) -> None:
+    monkeypatch.setattr(subscription_module, "SHORT_WAIT", 0.01)
+    monkeypatch.setattr(locks, "SHORT_WAIT", 0.01)
+    stream, raised = make_stream(), SimpleQueue[BaseException]()
+
+    def callback(_: Message) -> None:
+        try:
+            OWN_WAITS[wait](stream)
+        except (BookNotReady, TimeoutError) as error:
+            raised.put(error)
+
+    stream.subscribe(ETH, callback=callback, inline=True)
+    publish(server, [1])
+    raised.get(timeout=LIMIT)
+
+
+def test_an_inline_callback_may_wait_for_what_another_thread_brings(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription_module, "SHORT_WAIT", 0.01)
+    stream, got, asked = make_stream(), SimpleQueue[Any](), threading.Event()
+    brings = ConnectionGroups.brings
+
+    def ask(*args: Any) -> bool:
+        answer = brings(*args)
+        asked.set()
+        return answer
+
+    monkeypatch.setattr(ConnectionGroups, "brings", ask)
+    other = stream.subscribe(FUTURES)
+
+    def callback(_: Message) -> None:
+        with suppress(TimeoutError):
+            got.put(other.get())
+
+    stream.subscribe(ETH, callback=callback, inline=True)
+    publish(server, [1])
+    reached(asked, "the callback does not wait")
+    publish(server, [2], FUTURES)
+    assert got.get(timeout=LIMIT).topic == FUTURES

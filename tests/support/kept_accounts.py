@@ -34,6 +34,9 @@ class _Manager:
         self.carried: set[str] = set()
         self.error: KucoinSyncError | None = None
 
+    def brings(self, topic: str) -> bool:
+        return False
+
     def carries(self, topic: str, *, private: bool = False) -> bool:
         return private and topic in self.carried
 

@@ -48,6 +48,9 @@ class Stream:
     def emit(self, event: Any) -> None:
         self.events.append(event)
 
+    def brings(self, topic: str) -> bool:
+        return False
+
     def carries(self, topic: str) -> bool:
         return topic in self.carried
 

@@ -33,7 +33,7 @@ from .base import Book
 from .followed import Followed
 from .listeners import BookListener, ChangeListeners, state_events
 
-__all__ = ["Follower"]
+__all__ = ["BookJob", "Follower"]
 
 B = TypeVar("B", bound=Book[Any])
 C = TypeVar("C", bound=BookChange[Any])
@@ -314,3 +314,22 @@ class Follower(Followed, Generic[B, C]):
         self._wake_waiting()
         events, self._events = self._events, []
         return result, events, self._needs_snapshot() and not needed_before
+
+
+class BookJob:
+    """A book and its subscription. The message queue calls `release` when it has messages, which queues the book."""
+
+    __slots__ = ("_put", "book", "subscription")
+
+    subscription: Subscription
+
+    def __init__(self, book: Follower[Any, Any], put: Callable[[BookJob], object]) -> None:
+        self.book = book
+        self._put = put
+
+    def release(self) -> None:
+        try:
+            self._put(self)
+        except BaseException:
+            self.subscription.message_queue.waiters.append(self)  # the next message releases it
+            raise

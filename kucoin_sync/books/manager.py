@@ -27,7 +27,7 @@ from ..internal.resources import as_defect, shortage_error, start_thread
 from ..internal.signals import defer, is_reentrant, wait_for_deferred
 from ..protocol.session_events import TopicKey
 from . import BookSource
-from .follower import Follower
+from .follower import BookJob, Follower
 from .pushed_snapshots import PushedSnapshots
 from .snapshot_fetcher import SnapshotProvider
 
@@ -37,25 +37,6 @@ _CLOSED = "the stream is closed; make a new one to open a book"
 _UPDATES_PER_JOB = 256  # updates of one book that are applied before the next book's turn
 _MAXSIZE = 10_000
 """Messages that may wait for a book; beyond that, the book starts again from a snapshot."""
-
-
-class _BookJob:
-    """A book and its subscription. The message queue calls `release` when it has messages, which queues the book."""
-
-    __slots__ = ("_queue", "book", "subscription")
-
-    subscription: Subscription
-
-    def __init__(self, book: Follower[Any, Any], queue: SimpleQueue[_BookJob | None]) -> None:
-        self.book = book
-        self._queue = queue
-
-    def release(self) -> None:
-        try:
-            self._queue.put(self)
-        except BaseException:
-            self.subscription.message_queue.waiters.append(self)  # the next message releases it
-            raise
 
 
 class BookManager:
@@ -87,7 +68,7 @@ class BookManager:
         self._with_key = with_key
         # Books with waiting messages, put by any thread for the books' thread; None only wakes that thread. A
         # SimpleQueue is reentrant: a finaliser may put something at any step.
-        self._queue: SimpleQueue[_BookJob | None] = SimpleQueue()
+        self._queue: SimpleQueue[BookJob | None] = SimpleQueue()
         # Guards the attributes below. No other lock but that of the snapshots is taken while it is held.
         self._lock = threading.Lock()
         self._closed = False
@@ -128,7 +109,7 @@ class BookManager:
             books, self._not_resumed = self._not_resumed, {}
         for book, subscription in books.items():
             serves[book]()
-            self._attach(_BookJob(book, self._queue), subscription)
+            self._attach(BookJob(book, self._queue.put), subscription)
 
     # Called by the stream
 
@@ -171,7 +152,7 @@ class BookManager:
     def _follow(self, book: Follower[Any, Any], on_change: Callable[[Any], object] | None, maxsize: int) -> None:
         """Subscribe to a book's topic and have it served."""
         source = book.source
-        job = _BookJob(book, self._queue)
+        job = BookJob(book, self._queue.put)
         subscription: Subscription | None = None
         try:
             if on_change is not None:
@@ -316,7 +297,7 @@ class BookManager:
         if self._thread is None:
             self._thread = start_thread(self._run, name=f"kucoin-books{self._callbacks.label}")
 
-    def _attach(self, job: _BookJob, subscription: Subscription, *, shared: bool = False) -> None:
+    def _attach(self, job: BookJob, subscription: Subscription, *, shared: bool = False) -> None:
         """Serve a book whenever its subscription has messages.
 
         `shared` says that the topic was subscribed before, so that no snapshot is pushed for this book.
@@ -372,7 +353,7 @@ class BookManager:
             log(logging.ERROR, "a defect ended %s", book.source, error=error)
             book.end(as_defect(error))
 
-    def _serve(self, job: _BookJob) -> None:
+    def _serve(self, job: BookJob) -> None:
         """Apply some updates of one book. Then queue it again, or wait until its message queue has messages."""
         book, message_queue = job.book, job.subscription.message_queue
         try:

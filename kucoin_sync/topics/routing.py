@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 
 from .grammar import argument_of, row_of
@@ -127,7 +128,7 @@ class Router(Generic[S]):
             if alias is not None and other != single and _name_matches(alias, single, other):
                 pairs.append((single, other))
         for name, other in pairs:
-            deduplicator = self._deduplicators.setdefault(name, _Deduplicator())
+            deduplicator = self._deduplicators.setdefault(name, _Deduplicator(_identifying_members(name)))
             deduplicator.add_name(other)
             deduplicator.drops_repeats |= (other, name) in pairs
             self.exact[name] = _merge(self._routes(name))
@@ -167,13 +168,17 @@ class _Deduplicator(Generic[S]):
     under its own name are delivered. Of these, the events that were delivered before are dropped, up to the first event
     that was not.
 
+    Args:
+        members: the members of the data that identify an event, the first one above all; () if none are known.
+
     Attributes:
         other_names: the other names. They stay after they are no longer wanted, because their pushes may still come.
         drops_repeats: whether an event that comes a second time under one name is dropped. It is if each of two topics
             may be pushed as the other: then an event may be pushed for each of them under the same name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, members: tuple[str, ...]) -> None:
+        self._members = members
         self.other_names: dict[str, None] = {}
         self.drops_repeats = False
         self._recent: dict[tuple[S, bool], deque[Any]] = {}  # by sink, and whether under the own name
@@ -227,7 +232,7 @@ class _Deduplicator(Generic[S]):
                 return True
             data = _data(message)
             for place, before in enumerate(delivered):
-                if _same_event(before, data):
+                if _same_event(before, data, self._members):
                     for _ in range(place + 1):
                         delivered.popleft()
                     return False
@@ -270,12 +275,34 @@ def _data(message: Pushed) -> Any:
         return None  # nested too deep for this thread's stack; the consumer gets the error when it reads the data
 
 
-def _same_event(one: Any, other: Any) -> bool:
-    """Return whether two payloads are of one event: they have members in common, and these are equal."""
+def _identifying_members(single: str) -> tuple[str, ...]:
+    """Return the members of the data that identify an event of a topic, () if the table has none."""
+    row = row_of(single)
+    return () if row is None or row.same.rising else row.same.members
+
+
+def _same_event(one: Any, other: Any, members: tuple[str, ...]) -> bool:
+    """Return whether two payloads are of one event: they have members in common, and these are equal.
+
+    If both have the first of `members`, no others are compared.
+    """
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         both = one.keys() & other.keys()
-        return bool(both) and all(one[key] == other[key] for key in both)
+        if members and members[0] in both:
+            both &= set(members)
+        return bool(both) and all(_comparable(one[key]) == _comparable(other[key]) for key in both)
     return bool(one == other)
+
+
+def _comparable(value: Any) -> Any:
+    """Return the number that a value is or spells, or the value itself if there is none."""
+    if not isinstance(value, int | float | str):
+        return value
+    try:
+        number = Decimal(str(value))
+    except (ArithmeticError, ValueError):  # ValueError: an integer of too many digits
+        return value
+    return number if number.is_finite() else value
 
 
 def _field_test(wanted: str, fields: tuple[tuple[str, ...], ...]) -> Callable[[Pushed], bool]:

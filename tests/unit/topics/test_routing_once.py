@@ -158,6 +158,52 @@ def test_two_payloads_are_one_event_if_their_common_members_are_equal() -> None:
     assert sinks.got["a"] == [("/spotMarket/tradeOrdersV2", 1), ("/spotMarket/tradeOrders", 2)]
 
 
+ORDER_PAIRS = [pair for pair in PAIRS if "tradeOrders" in pair[0]]
+FILL = {
+    "orderId": "5c35c02703aa673ceec2a168",
+    "type": "match",
+    "ts": 1593487482038606180,
+    "orderTime": 1593487482000000000,
+    "filledSize": "0.1",
+    "canceledSize": "0",
+    "price": "0.938",
+    "status": "match",
+}
+SPELLINGS: dict[str, dict[str, Any]] = {
+    "another unit": {"orderTime": 1593487482000},
+    "more digits": {"price": "0.9380"},
+    "more digits in what identifies it": {"filledSize": "0.10", "canceledSize": "0.0"},
+    "a text": {"ts": "1593487482038606180"},
+    "a number": {"filledSize": 0.1, "canceledSize": 0},
+    "a member more": {"liquidity": "taker", "clientOid": None},
+    "another word": {"status": "done"},
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize(("one", "other"), ORDER_PAIRS)
+def test_of_an_order_event_only_what_identifies_it_is_compared_and_by_value(
+    one: str, other: str, spelling: str
+) -> None:
+    sinks = Sinks(a=(one,), b=(other,))
+    fills = [{**FILL, "filledSize": size} for size in ("0.1", "0.2", "0.3")]
+    for number in range(2):
+        sinks.push(other, number, **fills[number])
+    sinks.push(one, 0, **{**fills[0], **SPELLINGS[spelling]})
+    for number in (1, 2):
+        sinks.push(one, number, **fills[number])
+    assert [number for _, number in sinks.got["a"]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("member", ["orderId", "type", "ts", "filledSize", "canceledSize"])
+@pytest.mark.parametrize("value", ["sNaN", "NaN", "7", None, [], 10**5000], ids=range(6))
+def test_order_events_that_differ_in_what_identifies_them_are_two(member: str, value: Any) -> None:
+    sinks = Sinks(a=("/spotMarket/tradeOrders",), b=("/spotMarket/tradeOrdersV2",))
+    sinks.push("/spotMarket/tradeOrdersV2", 1, **FILL)
+    sinks.push("/spotMarket/tradeOrders", 1, **{**FILL, member: value})
+    assert [number for _, number in sinks.got["a"]] == [1, 1]
+
+
 def test_remembered_messages_are_bounded_and_removed_with_their_sink() -> None:
     sinks = Sinks(a=("/contract/positionAll",))
     for number in range(3000):

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 
-from .grammar import argument_of, row_of
+from ..payloads import Payload
+from .grammar import argument_of, payload_class, row_of
 from .table import PushedAs
 
 __all__ = ["Route", "Router"]
@@ -30,6 +31,8 @@ class Pushed(Protocol):
     @property
     def topic(self) -> str | None: ...
     @property
+    def subject(self) -> str | None: ...
+    @property
     def data(self) -> Any: ...
 
 
@@ -37,6 +40,7 @@ _MAX_NAMES = 1000  # other names that are remembered for a topic
 _MAX_REMEMBERED = 256  # delivered messages that are remembered until they come under the topic's own name
 
 S = TypeVar("S")
+_Kind = type[Payload] | None
 Route = tuple[S, Callable[[Pushed], bool] | None]
 """A sink, and the test that a message must pass; None if the topic alone decides."""
 
@@ -164,9 +168,9 @@ def _name_matches(alias: PushedAs, wanted: str, pushed: str) -> bool:
 class _Deduplicator(Generic[S]):
     """Drops repeated events of a wanted topic that has other wanted names, so that an event may be pushed under each.
 
-    Pushes under another name are delivered until the first push under the topic's own name. From then on, only pushes
-    under its own name are delivered. Of these, the events that were delivered before are dropped, up to the first event
-    that was not.
+    Events have a kind, the class of their payload; what follows is true of each kind by itself. Pushes under another
+    name are delivered until the first push under the topic's own name. From then on, only pushes under its own name are
+    delivered. Of these, the events that were delivered before are dropped, up to the first event that was not.
 
     Args:
         members: the members of the data that identify an event, the first one above all; () if none are known.
@@ -182,8 +186,8 @@ class _Deduplicator(Generic[S]):
         self.other_names: dict[str, None] = {}
         self.drops_repeats = False
         self._recent: dict[tuple[S, bool], deque[Any]] = {}  # by sink, and whether under the own name
-        self._seen = False
-        self._delivered: dict[S, deque[Any]] = {}
+        self._seen: set[_Kind] = set()  # the kinds that have come under the own name
+        self._delivered: dict[S, dict[_Kind, deque[Any]]] = {}
 
     def add_name(self, other: str) -> None:
         """Deduplicate pushes under another name, too."""
@@ -213,9 +217,13 @@ class _Deduplicator(Generic[S]):
         """Return a test of whether to deliver a push under another name to a sink."""
 
         def test(message: Pushed) -> bool:
-            if self._seen or not (named is None or named(message)) or self._is_repeat(sink, message, own=False):
+            kind = payload_class(message.topic, message.subject)
+            if kind in self._seen or not (named is None or named(message)):
                 return False
-            self._delivered.setdefault(sink, deque(maxlen=_MAX_REMEMBERED)).append(_data(message))
+            if self._is_repeat(sink, message, own=False):
+                return False
+            delivered = self._delivered.setdefault(sink, {}).setdefault(kind, deque(maxlen=_MAX_REMEMBERED))
+            delivered.append(_data(message))
             return True
 
         return test
@@ -224,10 +232,11 @@ class _Deduplicator(Generic[S]):
         """Return a test of whether a push under the topic's own name is new to a sink."""
 
         def test(message: Pushed) -> bool:
-            self._seen = True
+            kind = payload_class(message.topic, message.subject)
+            self._seen.add(kind)
             if self._is_repeat(sink, message, own=True):
                 return False
-            delivered = self._delivered.get(sink) if self._delivered else None
+            delivered = self._delivered.get(sink, {}).get(kind)
             if delivered is None:
                 return True
             data = _data(message)
@@ -236,7 +245,7 @@ class _Deduplicator(Generic[S]):
                     for _ in range(place + 1):
                         delivered.popleft()
                     return False
-            self._delivered.pop(sink, None)
+            self._delivered.get(sink, {}).pop(kind, None)
             return True
 
         return test

@@ -15,6 +15,7 @@ from kucoin_sync.topics.routing import Router
 class Push(NamedTuple):
     topic: str
     data: Any = None
+    subject: str | None = None
 
 
 PAIRS = [
@@ -53,8 +54,8 @@ class Sinks:
         self.got.setdefault(sink, [])
         self.router.add(topic, sink)
 
-    def push(self, topic: str, number: int, **more: Any) -> None:
-        push = Push(topic, {**event(number), **more})
+    def push(self, topic: str, number: int, subject: str | None = None, **more: Any) -> None:
+        push = Push(topic, {**event(number), **more}, subject)
         routes = self.router.find(topic)
         assert self.router.exact.get(topic, routes) == routes
         for sink, test in routes:
@@ -204,6 +205,39 @@ def test_order_events_that_differ_in_what_identifies_them_are_two(member: str, v
     assert [number for _, number in sinks.got["a"]] == [1, 1]
 
 
+POSITION_PAIRS = [pair for pair in PAIRS if pair[0] == "/contract/positionAll"]
+POSITION_SUBJECTS = ["position.change", "position.settlement", "position.adjustRiskLimit"]
+
+
+@pytest.mark.parametrize(("one", "other"), POSITION_PAIRS)
+@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(POSITION_SUBJECTS, 2)))
+def test_events_of_two_kinds_are_two_though_their_common_members_are_equal(
+    one: str, other: str, before: str, after: str
+) -> None:
+    sinks = Sinks(a=(one,), b=(other,))
+    sinks.push(other, 0, before)
+    sinks.push(one, 0, after)
+    assert sinks.got["a"] == [(other, 0), (one, 0)]
+    sinks.push(one, 0, before)
+    assert sinks.got["a"] == [(other, 0), (one, 0)], "it is the first, under its own name"
+
+
+@pytest.mark.parametrize(("one", "other"), POSITION_PAIRS)
+@pytest.mark.parametrize(("under_other", "under_own"), list(itertools.permutations(POSITION_SUBJECTS, 2)))
+def test_one_kind_may_come_under_the_own_name_and_another_kind_under_the_other_name(
+    one: str, other: str, under_other: str, under_own: str
+) -> None:
+    sinks = Sinks(a=(one,), b=(other,))
+    for number in range(3):
+        sinks.push(other, number, under_other)
+        sinks.push(one, number, under_own)
+        sinks.push(other, number, under_own)
+    assert sinks.got["a"] == [(name, number) for number in range(3) for name in (other, one)]
+    sinks.push(one, 2, under_other)
+    sinks.push(other, 3, under_other)
+    assert len(sinks.got["a"]) == 6, "now this kind has come under the own name, too"
+
+
 def test_remembered_messages_are_bounded_and_removed_with_their_sink() -> None:
     sinks = Sinks(a=("/contract/positionAll",))
     for number in range(3000):
@@ -215,7 +249,8 @@ def test_remembered_messages_are_bounded_and_removed_with_their_sink() -> None:
         sinks.router.remove(topic, "b")
     for deduplicator in sinks.router._deduplicators.values():
         assert len(deduplicator.other_names) <= 1000
-        assert all(len(delivered) <= 256 for delivered in deduplicator._delivered.values())
+        for by_kind in deduplicator._delivered.values():
+            assert all(len(delivered) <= 256 for delivered in by_kind.values())
     sinks.router.remove("/contract/positionAll", "a")
     assert sinks.router._deduplicators == {}
     assert len(pickle.dumps(sinks.router)) < 500

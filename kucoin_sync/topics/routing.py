@@ -37,7 +37,8 @@ class Pushed(Protocol):
 
 
 _MAX_NAMES = 1000  # other names that are remembered for a topic
-_MAX_REMEMBERED = 256  # delivered messages that are remembered until they come under the topic's own name
+_MAX_REMEMBERED = 256  # delivered messages that are remembered, to know them when they come again
+_STAMPS = frozenset(("U", "currentTimestamp", "sequence", "timestamp", "ts"))  # members with an event's time or number
 
 S = TypeVar("S")
 _Kind = type[Payload] | None
@@ -57,7 +58,7 @@ class Router(Generic[S]):
 
     def __init__(self, *, deduplicate: bool = False) -> None:
         self._deduplicate = deduplicate
-        self._deduplicators: dict[str, _Deduplicator[S]] = {}  # wanted topics that have or had another wanted name
+        self._deduplicators: dict[str, _Deduplicator[S]] = {}  # of wanted topics that share or shared pushes
         self.exact: dict[str, tuple[Route[S], ...]] = {}
         self._sinks: dict[str, tuple[S, ...]] = {}  # wanted single topic -> its sinks
         self._by_prefix: dict[str, dict[str, PushedAs]] = {}  # pushed prefix -> wanted topic -> how it is pushed
@@ -132,9 +133,10 @@ class Router(Generic[S]):
             if alias is not None and other != single and _name_matches(alias, single, other):
                 pairs.append((single, other))
         for name, other in pairs:
-            deduplicator = self._deduplicators.setdefault(name, _Deduplicator(_identifying_members(name)))
-            deduplicator.add_name(other)
-            deduplicator.drops_repeats |= (other, name) in pairs
+            for topic in (name, other):
+                deduplicator = self._deduplicators.setdefault(topic, _Deduplicator(_identifying_members(topic)))
+                deduplicator.mutual |= (other, name) in pairs
+            self._deduplicators[name].add_name(other)
             self.exact[name] = _merge(self._routes(name))
 
     def _routes(self, topic: str) -> Iterator[Route[S]]:
@@ -166,25 +168,28 @@ def _name_matches(alias: PushedAs, wanted: str, pushed: str) -> bool:
 
 
 class _Deduplicator(Generic[S]):
-    """Drops repeated events of a wanted topic that has other wanted names, so that an event may be pushed under each.
+    """Drops repeated events of a wanted topic that shares pushes with another, so that one may be pushed for each.
 
     Events have a kind, the class of their payload; what follows is true of each kind by itself. Pushes under another
     name are delivered until the first push under the topic's own name. From then on, only pushes under its own name are
     delivered. Of these, the events that were delivered before are dropped, up to the first event that was not.
+
+    An event may also be pushed twice under one name, once for each topic. The second push is dropped if it is certain
+    that it is the same event; see `_identity`. If it is not, both pushes are delivered. Of two topics that may each be
+    pushed as the other, all events come twice; there, every second one of other equal pushes is dropped.
 
     Args:
         members: the members of the data that identify an event, the first one above all; () if none are known.
 
     Attributes:
         other_names: the other names. They stay after they are no longer wanted, because their pushes may still come.
-        drops_repeats: whether an event that comes a second time under one name is dropped. It is if each of two topics
-            may be pushed as the other: then an event may be pushed for each of them under the same name.
+        mutual: whether each of two topics may be pushed as the other.
     """
 
     def __init__(self, members: tuple[str, ...]) -> None:
         self._members = members
         self.other_names: dict[str, None] = {}
-        self.drops_repeats = False
+        self.mutual = False
         self._recent: dict[tuple[S, bool], deque[Any]] = {}  # by sink, and whether under the own name
         self._seen: set[_Kind] = set()  # the kinds that have come under the own name
         self._delivered: dict[S, dict[_Kind, deque[Any]]] = {}
@@ -203,14 +208,15 @@ class _Deduplicator(Generic[S]):
 
     def _is_repeat(self, sink: S, message: Pushed, *, own: bool) -> bool:
         """Return whether the same event was delivered to a sink before, under the own name or another; note it."""
-        if not self.drops_repeats:
+        event, certain = _identity(message, self._members)
+        if event is None or not (certain or self.mutual):
             return False
-        data = _data(message)
         recent = self._recent.setdefault((sink, own), deque(maxlen=_MAX_REMEMBERED))
-        if data in recent:
-            recent.remove(data)
+        if event in recent:
+            if not certain:
+                recent.remove(event)
             return True
-        recent.append(data)
+        recent.append(event)
         return False
 
     def other_name_test(self, sink: S, named: Callable[[Pushed], bool] | None) -> Callable[[Pushed], bool]:
@@ -288,6 +294,22 @@ def _identifying_members(single: str) -> tuple[str, ...]:
     """Return the members of the data that identify an event of a topic, () if the table has none."""
     row = row_of(single)
     return () if row is None or row.same.rising else row.same.members
+
+
+def _identity(message: Pushed, members: tuple[str, ...]) -> tuple[Any, bool]:
+    """Return what equal pushes have in common, and whether two pushes that have it in common are one event.
+
+    They are one if they have all of `members`, or if all their data is equal and has a time or a number in it.
+    """
+    data = _data(message)
+    try:
+        if not isinstance(data, Mapping):
+            return hash(repr(data)), False
+        if members and all(member in data for member in members):
+            return [_comparable(data[member]) for member in members], True
+        return hash((message.subject, repr(sorted(data.items())))), not _STAMPS.isdisjoint(data)
+    except (RecursionError, ValueError):  # nested too deep for this thread's stack, or an integer of too many digits
+        return None, False
 
 
 def _same_event(one: Any, other: Any, members: tuple[str, ...]) -> bool:

@@ -40,7 +40,7 @@ COUNT = 4
 def event(number: int) -> dict[str, Any]:
     """Return an event that both topics may tell of."""
     inner = {"symbol": "CHR-BTC", "market": "BTC", "markets": ["BTC", "DeFi"], "number": number}
-    return {"s": "XBTUSDTM", "symbol": "XBTUSDTM", "type": "match", "number": number, "data": inner}
+    return {"s": "XBTUSDTM", "symbol": "XBTUSDTM", "type": "match", "number": number, "ts": number, "data": inner}
 
 
 def send(server: KucoinServer, topic: str, subject: str, number: int, tunnel: str | None = None) -> None:
@@ -110,15 +110,18 @@ def test_an_event_that_is_pushed_under_two_names_comes_once_to_each_who_wants_on
 
 
 @pytest.mark.parametrize(("one", "other", "subjects"), [*PAIRS, *UTA_PAIRS], ids=str)
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "for each topic"])
 def test_what_is_pushed_under_the_other_name_alone_reaches_both(
-    server: KucoinServer, make_stream: MakeStream, one: str, other: str, subjects: tuple[str, str]
+    server: KucoinServer, make_stream: MakeStream, one: str, other: str, subjects: tuple[str, str], times: int
 ) -> None:
     with make_stream() as stream:
         first, second, both = stream.subscribe(one), stream.subscribe(other), stream.subscribe(one, other)
         for number in range(COUNT):
-            send(server, other, subjects[1], number)
-        for each in (first, second, both):
+            for _ in range(times):
+                send(server, other, subjects[1], number)
+        for each in (first, second):
             assert numbers(each, COUNT) == list(range(COUNT))
+        assert sorted(numbers(both, COUNT * times)) == sorted([*range(COUNT)] * times)
         settle(server, stream)
         assert [each.pending for each in (first, second, both)] == [0, 0, 0]
 

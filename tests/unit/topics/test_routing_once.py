@@ -238,6 +238,51 @@ def test_one_kind_may_come_under_the_own_name_and_another_kind_under_the_other_n
     assert len(sinks.got["a"]) == 6, "now this kind has come under the own name, too"
 
 
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+@pytest.mark.parametrize("name", [0, 1])
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("stamp", ["U", "ts", "timestamp", "currentTimestamp", "sequence"])
+def test_an_event_with_a_time_that_is_pushed_again_under_one_name_is_delivered_once_per_topic(
+    one: str, other: str, name: int, times: int, stamp: str
+) -> None:
+    sinks = Sinks(a=(one,), b=(other,))
+    topic = (one, other)[name]
+    for first in range(0, 12, 3):
+        for number in [*range(first, first + 3)] * times:
+            sinks.push(topic, number, **{stamp: 1700000000000 + number // 2})
+    assert sinks.got["a"] == [(topic, number) for number in range(12)]
+    assert sinks.got["b"] in ([], sinks.got["a"])
+    assert sinks.got["b"] or name == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [pair for pair in PAIRS if pair[::-1] not in PAIRS and pair[0] != "/market/snapshot:DeFi"]
+)
+def test_events_that_may_be_two_are_two(one: str, other: str) -> None:
+    sinks = Sinks(a=(one,), b=(other,))
+    for _ in range(2):
+        sinks.push(other, 0)  # equal, but nothing says when they were
+    for timestamp in range(3):
+        sinks.push(other, 1, timestamp=timestamp)
+    for subject in ("funding.begin", "funding.end"):
+        sinks.push(other, 2, subject, timestamp=9)
+    for sink in "ab":
+        assert [number for _, number in sinks.got[sink]] == [0, 0, 1, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize(("one", "other"), ORDER_PAIRS)
+def test_an_order_event_that_is_pushed_again_in_another_spelling_is_delivered_once(
+    one: str, other: str, spelling: str
+) -> None:
+    sinks = Sinks(a=(one,), b=(other,))
+    for size in ("0.1", "0.2"):
+        fill = {**FILL, "filledSize": size}
+        sinks.push(other, 0, **fill)
+        sinks.push(other, 0, **{**fill, **{k: v for k, v in SPELLINGS[spelling].items() if k != "filledSize"}})
+    assert sinks.got == {"a": [(other, 0)] * 2, "b": [(other, 0)] * 2}
+
+
 def test_remembered_messages_are_bounded_and_removed_with_their_sink() -> None:
     sinks = Sinks(a=("/contract/positionAll",))
     for number in range(3000):
@@ -249,6 +294,7 @@ def test_remembered_messages_are_bounded_and_removed_with_their_sink() -> None:
         sinks.router.remove(topic, "b")
     for deduplicator in sinks.router._deduplicators.values():
         assert len(deduplicator.other_names) <= 1000
+        assert all(len(recent) <= 256 for recent in deduplicator._recent.values())
         for by_kind in deduplicator._delivered.values():
             assert all(len(delivered) <= 256 for delivered in by_kind.values())
     sinks.router.remove("/contract/positionAll", "a")

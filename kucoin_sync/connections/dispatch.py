@@ -288,12 +288,18 @@ class Dispatcher:
 
     def _sinks(self, message: Message) -> list[Subscription]:
         """Return the subscriptions of a message; count it as unrouted if there are none."""
+        if (topic := message.origin.arrival.topic) is not None:
+            sinks = self.router.sinks(topic)
+            if topic == message.topic or message.lost or not message.topic:
+                return list(sinks)
+            named = self.router.sinks(message.topic)  # they get it as a message of the topic that it names
+            return [sink for sink in sinks if sink not in named]
         router = self.router if message.tunnel_id is None else self._tunnels.get(message.tunnel_id)
         routes = router.find(message.topic) if router is not None and message.topic is not None else ()
-        sinks = [sink for sink, test in routes if test is None or test(message)]
-        if not sinks and not (router is not None and message.topic and router.sinks(message.topic)):
+        found = [sink for sink, test in routes if test is None or test(message)]
+        if not found and not (router is not None and message.topic and router.sinks(message.topic)):
             self.unrouted += 1  # an event that a subscription has got under another name is not
-        return sinks
+        return found
 
     def _opened(self, pushes: Pushes) -> list[Message]:
         """Decode pushes; count the unreadable ones."""

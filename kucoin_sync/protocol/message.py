@@ -70,12 +70,14 @@ class Arrival(msgspec.Struct, gc=False):
         received_ns: when they were read, in nanoseconds since 1970.
         payload_mismatch: called with a message whose payload does not have the usual form, or None.
         recovered: whether REST has told them, after a cut; see `kucoin_sync.recovery`.
+        topic: the wanted topic that they belong to, where a relay has found it; else None.
     """
 
     epoch: int = 0
     received_ns: int = 0
     payload_mismatch: Callable[[Message], None] | None = None
     recovered: bool = False
+    topic: str | None = None
 
 
 class EnvelopePrefix(msgspec.Struct, gc=False, eq=False, frozen=True):

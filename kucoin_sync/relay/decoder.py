@@ -27,13 +27,18 @@ class RelayDecoder:
         payload_mismatch: Callable[[Message], None] | None,
         lost: int,
         *,
+        topic: str,
         recovered: bool = False,
     ) -> Push | None:
-        """Return the push of a frame, or None if it is malformed; a push with `lost` messages is decoded at once."""
+        """Return the push of a frame, or None if it is malformed; a push with `lost` messages is decoded at once.
+
+        `topic` is the subscribed topic, whatever the frame names.
+        """
         arrival = self._arrival
-        if arrival.received_ns != received_ns or arrival.epoch != epoch or arrival.recovered is not recovered:
+        same_read = arrival.received_ns == received_ns and arrival.epoch == epoch
+        if not same_read or arrival.recovered is not recovered or arrival.topic != topic:
             mismatch = None if recovered else payload_mismatch  # REST does not tell all fields
-            arrival = self._arrival = Arrival(epoch, received_ns, mismatch, recovered)
+            arrival = self._arrival = Arrival(epoch, received_ns, mismatch, recovered, topic)
         try:
             push = self._make_push(frame, arrival)
         except UNREADABLE:

@@ -17,7 +17,7 @@ from ..connections.source import Deliver, ReconnectingSource, SourceListener
 from ..events import Connected, Disconnected, Resubscribed, Retrying
 from ..exceptions import ConnectionFailed, KucoinSyncError, SubscriptionRejected
 from ..net.waker import Cancelled
-from ..protocol.envelopes import Push, channel_of
+from ..protocol.envelopes import Push
 from ..protocol.session_events import TopicKey
 from ..topics import grammar
 from .codec import FIELD, News, Record, decode_entry, decode_lease, decode_record, decode_state
@@ -68,11 +68,10 @@ class RelaySource(ReconnectingSource):
         self._decoder = RelayDecoder(market)
         self._client = server.client(lambda: self._waker.cancelled)
         self._scripts = ReaderScripts(self._client, keys)
-        self._lock = threading.Lock()  # guards the following four
+        self._lock = threading.Lock()  # guards the following three
         self._wanted: dict[str, ReadPosition] = {}
         self._unrequested: dict[str, None] = {}  # wanted, but not requested from the relay yet
         self._active: set[str] = set()
-        self._pushed_under_other_topic: set[str] = set()  # wanted topics whose pushes may name another topic
         # Of the thread alone:
         self._last_ids: dict[str, bytes] = {}  # the id of the last read entry, by Redis stream
         self._holder = 0  # the token of the lease holder, 0 if there is none
@@ -89,8 +88,6 @@ class RelaySource(ReconnectingSource):
             for key in keys:
                 self._wanted.setdefault(key.topic, ReadPosition(self._owner.epochs))
                 self._unrequested[key.topic] = None
-                if (row := grammar.row_of(key.topic)) is not None and row.pushed_as:
-                    self._pushed_under_other_topic.add(key.topic)
         self._waker.wake()
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
@@ -100,7 +97,6 @@ class RelaySource(ReconnectingSource):
                 self._wanted.pop(key.topic, None)
                 self._unrequested.pop(key.topic, None)
                 self._active.discard(key.topic)
-                self._pushed_under_other_topic.discard(key.topic)
         self._waker.wake()
 
     def is_active(self, key: TopicKey) -> bool:
@@ -308,23 +304,15 @@ class RelaySource(ReconnectingSource):
             record.received_ns,
             self._payload_mismatch,
             lost,
+            topic=record.topic,
             recovered=record.recovered,
         )
         if push is None:
             self.counts.unreadable += 1
-        elif (
-            lost
-            or record.topic not in self._pushed_under_other_topic
-            or not self._arrives_under_other_topic(push, record.topic)
-        ):
+        else:
             pushes.append(push)
         if record.topic not in self._active and token == self._holder and not record.recovered:
             self._handle_news([News("carried", record.topic)])
-
-    def _arrives_under_other_topic(self, push: Push, topic: str) -> bool:
-        """Whether a push of `topic` names another topic that is wanted too, and so arrives under that topic."""
-        name = channel_of(push)[0]
-        return name != topic and name in self._wanted
 
     def _epoch_of(self, token: int, run: int) -> int:
         """Return the epoch of a relay's run: the current one for the token's first run, else a new one."""

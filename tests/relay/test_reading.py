@@ -22,6 +22,7 @@ from kucoin_sync import (
 )
 from kucoin_sync.relay import Relay, RelayStream, codec, leadership, source
 from kucoin_sync.relay import server as relay_server
+from kucoin_sync.relay.buffer import RelayedTopic
 from kucoin_sync.relay.keys import Keys, shard_of
 from kucoin_sync.relay.stream import NAMESPACE
 from kucoin_sync.testing import KucoinServer
@@ -108,6 +109,30 @@ def test_an_event_that_two_topics_may_have_comes_once_to_each(
     send(server, 9, topic=TICKER)
     assert numbers(take(last, 1)) == [9]
     assert reader.stats()["messages"] > seen
+    assert (one.pending, other.pending) == (0, 0)
+
+
+def test_a_lost_record_of_one_of_two_topics_that_share_pushes_is_told_and_nothing_comes_twice(
+    server: KucoinServer, reader: RelayStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auction, depth = "/callauction/level2Depth50:BTC-USDT", "/spotMarket/level2Depth50:BTC-USDT"
+    usual = RelayedTopic.forward
+
+    def forward(self: RelayedTopic, frame: bytes, *arguments: int, **options: bool) -> None:
+        if self.topic == auction and b'"n":1}' in frame:
+            self.sequence += 1  # as if the buffer were full
+        else:
+            usual(self, frame, *arguments, **options)
+
+    monkeypatch.setattr(RelayedTopic, "forward", forward)
+    one, other = reader.subscribe(auction), reader.subscribe(depth)
+    until(lambda: all(any(each in c.topics for c in server.connections) for each in (auction, depth)), "not carried")
+    for number in range(5):
+        server.send_raw(b'{"topic":"%s","type":"message","data":{"n":%d}}' % (depth.encode(), number))
+    messages = take(one, 4)
+    assert [(message.data["n"], message.lost) for message in messages] == [(0, 0), (2, 1), (3, 0), (4, 0)]
+    assert {message.topic for message in messages} == {depth}
+    assert numbers(take(other, 5)) == [0, 1, 2, 3, 4]
     assert (one.pending, other.pending) == (0, 0)
 
 

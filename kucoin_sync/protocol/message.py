@@ -378,8 +378,7 @@ def readings_with(
 def prepare(single: str) -> None:
     """Build the decoders for the payloads of a topic before they are needed.
 
-    msgspec can lose a KeyboardInterrupt while it builds a decoder. So the main thread, which alone gets that exception,
-    does not build one while it reads its first payload.
+    msgspec can lose a KeyboardInterrupt while it builds a decoder. So the main thread builds none while it reads.
     """
     for cls in payloads_of(single).values():
         payloads.fast_decoder_for(cls)
@@ -397,6 +396,5 @@ def _unpickle(
     cls: type[Message], raw: bytes, lost: int, epoch: int, received_ns: int, recovered: bool = False
 ) -> Message:
     message = cls.decode_frame(raw)
-    arrival = Arrival(epoch, received_ns, recovered=recovered)
-    message.raw, message.lost, message.origin = raw, lost, Origin(arrival)
+    message.raw, message.lost, message.origin = raw, lost, Origin(Arrival(epoch, received_ns, recovered=recovered))
     return message

@@ -3,8 +3,9 @@
 A pushed candle has all trades since its start, so that nothing is missing as long as it is the same candle. When a
 later one is pushed after a cut, REST has to tell the candles before it, from the one on that was open at the cut.
 Rules:
-1. A row of REST is final if the answer has a later row that had begun 2 seconds before REST was asked. A row that is
-   not final is delivered too while nothing is pushed, if it shows more volume than the last message.
+1. A row of REST is final if the answer has a later row that had begun 2 seconds before REST was asked, or if it is the
+   only one and its range had ended 30 seconds before. A row that is not final is delivered too while nothing is pushed,
+   if it shows more volume than the last message.
 2. Pushes of a later candle are held until an answer has a row of that candle or a later one, and final rows before it.
    The row of the candle that was open at the cut must be among them: that is the overlap.
 3. An answer in which that row has less volume than was pushed shows an earlier state: another is fetched. An answer
@@ -117,9 +118,10 @@ class CandleJoin(PacedJoin):
             return []
         self._note_answer(asked_at)
         answer = sorted((row for row in rows if row.mark.sequence >= self._last.sequence), key=lambda row: row.mark)
-        last, steps = self._last, list(self._join(answer, asked_at) if answer else ())
         _, end = self.range
         age = self._offset + asked_at - end - self._span  # of the end of this page
+        is_final = len(answer) == 1 and age >= _LONGEST_LAG  # of several rows, the next page has the last one again
+        last, steps = self._last, list(self._join(answer, asked_at, is_final=is_final) if answer else ())
         if self._is_matched and (age >= 0 if len(answer) > 1 else age >= _LONGEST_LAG):
             self._from = answer[-1].mark.sequence if len(answer) > 1 else end  # pages overlap by one row
             self._fetch_at = now
@@ -136,8 +138,11 @@ class CandleJoin(PacedJoin):
         self.done = True
         return [Gap(self._last, held[0][0], reason), *self._deliver(held)]
 
-    def _join(self, answer: list[CandleRow], asked_at: float) -> Iterator[Step]:
-        """Deliver what an answer tells; `answer` is in the order of starts and not empty."""
+    def _join(self, answer: list[CandleRow], asked_at: float, *, is_final: bool) -> Iterator[Step]:
+        """Deliver what an answer tells; `answer` is in the order of starts and not empty.
+
+        `is_final` tells that its only row is, because the page has ended long ago.
+        """
         if self._last.sequence < self._open.sequence and self._open.sequence + _GRACE > self._offset + asked_at:
             return  # the candle before the open one may not be complete yet
         if not self._is_matched:
@@ -149,6 +154,8 @@ class CandleJoin(PacedJoin):
             for row, later in pairwise(answer)
             if min(row.mark.sequence + self._span, later.mark.sequence) + _GRACE <= self._offset + asked_at
         ]
+        if is_final:
+            final = answer
         newest = answer[-1].mark.sequence
         holes = {row.mark.sequence for row in answer if row.after_hole}
         if not self._held:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kucoin_sync.recovery.candles import CandleJoin, CandleMark, CandleRow
@@ -347,6 +347,7 @@ def mark_of(step: Step) -> CandleMark:
 
 @settings(max_examples=examples(600), deadline=None)
 @given(st.integers(0, 2**32))
+@example(1504781)  # a page with one row
 def test_over_random_cuts_each_candle_is_whole_that_is_left_behind(seed: int) -> None:
     world = World(seed)
     world.run()

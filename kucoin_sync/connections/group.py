@@ -93,11 +93,12 @@ class ConnectionGroup:
         return self._subscribe(self._place(keys, undo))
 
     def remove(self, subscription: Subscription, singles: Iterable[str]) -> None:
-        """Stop routing topics to a subscription, and unsubscribe those that no other subscription has."""
-        unwanted = []
-        for key in [TopicKey(single, subscription.tunnel) for single in singles]:
-            if subscription in self.dispatcher.sinks(key) and self.dispatcher.remove_route(key, subscription):
-                unwanted.append(key)
+        """Stop routing topics to a subscription, and unsubscribe those that no subscription has any more."""
+        keys = [TopicKey(single, subscription.tunnel) for single in singles]
+        carried = [key for key in keys if self.assignment.home(key) is not None]
+        for key in carried:
+            self.dispatcher.remove_route(key, subscription)
+        unwanted = [key for key in carried if not self.dispatcher.sinks(key)]
         self.dispatcher.routes_changed()
         self.acked(unwanted)  # ends the waits for these keys
         self._unsubscribe(unwanted)
@@ -115,18 +116,22 @@ class ConnectionGroup:
         self.dispatcher.close_tunnel(tunnel)
         number = self.assignment.home_of_tunnel(tunnel)
         if number is not None:
-            keys = self.assignment.unpin(tunnel)
+            keys = [key for key in self.assignment.keys(number) if key.tunnel == tunnel]
             self.acked(keys)  # ends the waits for these keys
             self._forget_in_merges(number, keys)
             run(partial(connection.close_tunnel, tunnel) for connection in self._sources_of(number))
+            self.assignment.unpin(tunnel)  # last, so that a call that was interrupted can be made again
 
-    def acked(self, keys: Iterable[TopicKey]) -> list[Progress]:
+    def acked(self, keys: Collection[TopicKey]) -> list[Progress]:
         """Note that the server has confirmed keys: the calls that wait for them go on. Return how far these are."""
         calls: dict[PendingSubscribe, list[TopicKey]] = {}
         for key in keys:
-            for call in self._pending.pop(key, ()):
+            for call in self._pending.get(key, ()):
                 calls.setdefault(call, []).append(key)
-        return [progress for call, done in calls.items() if (progress := call.done(self, done)) is not None]
+        progress = [each for call, done in calls.items() if (each := call.done(self, done)) is not None]
+        for key in keys:
+            self._pending.pop(key, None)
+        return progress
 
     def refused(self, keys: Collection[TopicKey], error: KucoinSyncError) -> list[Action]:
         """Remove refused keys from all subscriptions; return the actions that report the error to these."""
@@ -322,11 +327,15 @@ class ConnectionGroup:
         return [each.start for number in placed for each in self.connections[number]]
 
     def _unsubscribe(self, keys: list[TopicKey]) -> None:
-        """Take keys from their connections."""
-        removed = self.assignment.remove(keys).items()
-        for number, gone in removed:
+        """Take keys from their connections; forget last where they were, for the case that an interrupt comes."""
+        by_number: dict[int, list[TopicKey]] = {}
+        for key in dict.fromkeys(keys):
+            if (number := self.assignment.home(key)) is not None:
+                by_number.setdefault(number, []).append(key)
+        for number, gone in by_number.items():
             self._forget_in_merges(number, gone)
-        run(partial(each.unsubscribe, gone) for number, gone in removed for each in self._sources_of(number))
+        run(partial(each.unsubscribe, gone) for number, gone in by_number.items() for each in self._sources_of(number))
+        self.assignment.remove(keys)
 
     def _drop_all_but(self, before: tuple[int, ...]) -> None:
         """Drop the connections that were made since."""

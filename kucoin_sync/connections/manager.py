@@ -196,16 +196,13 @@ class SubscriptionManager(ConnectionGroups):
 
     def close_tunnel(self, name: str) -> None:
         """End all subscriptions of a tunnel."""
-        actions: list[Action] = []
         with self._lock:
             ended = [each for each in self._subscriptions if each.tunnel == name]
             for subscription in ended:
-                self._forget(subscription)
                 subscription.withhold(subscription.topics)
-                actions.append(partial(subscription.message_queue.finish, None))
             for group in self._connection_groups.values():
                 group.close_tunnel(name)
-        run(actions)
+        self._finish(ended)
         for subscription in ended:
             subscription.wait_for_call()
 
@@ -214,16 +211,21 @@ class SubscriptionManager(ConnectionGroups):
 
     def remove(self, subscription: Subscription, singles: tuple[str, ...]) -> None:
         """Remove topics from a subscription; end it if none are left."""
-        actions: list[Action] = []
         with self._lock:
             for group in self._connection_groups.values():
                 group.remove(subscription, singles)
-            if set(subscription.topics) <= set(singles):
-                self._forget(subscription)
-                actions.append(partial(subscription.message_queue.finish, None))
-            else:
+            ends = set(subscription.topics) <= set(singles)
+            if not ends:
                 subscription.drop_topics(set(singles))
-        run(actions)
+        if ends:
+            self._finish([subscription])
+
+    def _finish(self, subscriptions: list[Subscription]) -> None:
+        """End subscriptions, whose topics are removed; forget them last."""
+        run(partial(subscription.message_queue.finish, None) for subscription in subscriptions)
+        with self._lock:
+            for subscription in subscriptions:
+                self._forget(subscription)
 
     def carrying(self) -> dict[tuple[str, bool], list[TopicKey]]:
         """Return the keys that the server has confirmed, by (market, private)."""
@@ -327,11 +329,13 @@ class SubscriptionManager(ConnectionGroups):
     def _forget(self, subscription: Subscription) -> None:
         """Remove an ended subscription; keep its counts (under the lock)."""
         subscription.keep_alive = None
+        self._watches.pop(subscription, None)
         if subscription in self._subscriptions:
+            dropped, unreadable = subscription.dropped, subscription.message_queue.decoder.unreadable
+            # No signal handler runs between the following.
+            self._dropped += dropped
+            self._unreadable += unreadable
             del self._subscriptions[subscription]
-            self._dropped += subscription.dropped
-            self._unreadable += subscription.message_queue.decoder.unreadable
-            self._watches.pop(subscription, None)
 
     def _forget_ended(self) -> None:
         for subscription in [subscription for subscription in self._subscriptions if not subscription.topics]:

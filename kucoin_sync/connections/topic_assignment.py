@@ -74,10 +74,11 @@ class TopicAssignment:
         """Remove keys; return the removed ones by connection number. A connection stays until `drop_if_empty`."""
         removed: dict[int, list[TopicKey]] = {}
         for key in keys:
-            number = self._home.pop(key, None)
+            number = self._home.get(key)
             if number is not None:
-                del self._keys[number][key]
                 removed.setdefault(number, []).append(key)
+                placed = self._keys[number]
+                del placed[key], self._home[key]  # no signal handler runs in between
         return removed
 
     def drop_if_empty(self, number: int) -> bool:
@@ -126,8 +127,9 @@ class TopicAssignment:
 
     def unpin(self, tunnel: str) -> tuple[TopicKey, ...]:
         """Forget a tunnel; return the keys that were in it."""
-        keys = tuple(key for key in self.keys(self._pins.pop(tunnel)) if key.tunnel == tunnel)
+        keys = tuple(key for key in self.keys(self._pins[tunnel]) if key.tunnel == tunnel)
         self.remove(keys)
+        del self._pins[tunnel]
         return keys
 
     def _put(self, key: TopicKey, number: int) -> None:

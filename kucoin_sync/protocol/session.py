@@ -130,9 +130,10 @@ class Session:
 
     def unsubscribe(self, keys: Iterable[TopicKey]) -> None:
         """Queue the commands that unsubscribe `keys`; remove keys from subscribe commands that were not sent yet."""
-        gone = [key for key in dict.fromkeys(keys) if key in self._wanted]
+        gone = list(dict.fromkeys(keys))
         self._stop_wanting(gone)
-        known = [key for key in gone if key in self._subscribed]
+        queued = {key for each in self._commands.waiting if each.kind == "unsubscribe" for key in each.keys}
+        known = [key for key in gone if key in self._subscribed and key not in queued]
         for tunnel in dict.fromkeys(key.tunnel for key in known):
             self._commands.add("unsubscribe", [key for key in known if key.tunnel == tunnel])
 
@@ -144,8 +145,9 @@ class Session:
         self._stop_wanting(inside)
         self._commands.remove("unsubscribe", inside)
         self._mark_unsubscribed(inside)
-        if not self._commands.remove_unsent(self._tunnels.pop(tunnel)):
+        if not self._commands.remove_unsent(self._tunnels[tunnel]):
             self._commands.add_for_tunnel("closeTunnel", tunnel)
+        del self._tunnels[tunnel]
 
     def _stop_wanting(self, keys: Sequence[TopicKey]) -> None:
         """Remove keys from the wanted ones and from queued subscribe commands."""

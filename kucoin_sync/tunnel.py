@@ -41,7 +41,7 @@ class Tunnel(Subscribing):
         self._names = names  # those of the open tunnels of the stream; changed in single steps, without a lock
         if subscription_manager.closed:
             raise StreamClosed("the stream is closed; make a new one to open a tunnel")
-        ours = object()
+        self._ours = ours = object()
         try:
             if names.setdefault(name, ours) is not ours:
                 raise InvalidTopic(f"a tunnel {name!r} is open already; choose another name")
@@ -61,9 +61,9 @@ class Tunnel(Subscribing):
 
     def close(self) -> None:
         """Close the tunnel and end its subscriptions. Closing twice is allowed."""
-        if self._closed:
-            return  # another tunnel may have taken the name
         self._closed = True
+        if self._names.get(self.name) is not self._ours:
+            return  # it was closed before, and another tunnel may have taken the name
         run_or_defer(lambda: self._subscription_manager.close_tunnel(self.name))
         # Last: a new tunnel of this name must not be closed by the line above.
         self._names.pop(self.name, None)

@@ -244,18 +244,20 @@ class SubscriptionManager(ConnectionGroups):
             return list(self._subscriptions)
 
     def close(self) -> list[threading.Thread]:
-        """Close everything without waiting; return the threads that will end."""
+        """Close everything without waiting; return the threads that will end.
+
+        If an earlier call was interrupted, this one completes it. So do the other methods that end something.
+        """
         with self._lock:
-            first, self.closed = not self.closed, True
+            self.closed = True
             subscriptions = list(self._subscriptions)
             calls = {call for group in self._connection_groups.values() for call in group.waiting()}
             connections = list(self._made)
-        if first:
-            for subscription in subscriptions:
-                subscription.withhold(subscription.topics)
-                subscription.message_queue.finish(None)
-            for call in calls:
-                call.fail(StreamClosed("the stream was closed while a subscription waited for its confirmation"))
+        for subscription in subscriptions:
+            subscription.withhold(subscription.topics)
+            subscription.message_queue.finish(None)
+        for call in calls:
+            call.fail(StreamClosed("the stream was closed while a subscription waited for its confirmation"))
         for connection in connections:
             connection.close()
         self._silence.close()

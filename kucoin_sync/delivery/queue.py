@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice, repeat, starmap
+from operator import methodcaller
 from typing import Any
 
 from ..internal import fork
@@ -36,6 +37,7 @@ _NOBODY, _SEVERAL = -1, -2
 _pop_first: Callable[[deque[Any]], Any] = deque.popleft
 _append: Callable[[deque[Any], FrameBatch], None] = deque.append
 _remove: Callable[[deque[Any], FrameBatch], None] = deque.remove
+_release: Callable[[Releasable], object] = methodcaller("release")
 
 
 class MessageQueue(CallbackSlot):
@@ -261,19 +263,18 @@ class MessageQueue(CallbackSlot):
             return len(self) + count <= self._maxsize
 
     def _woken(self) -> bool:
-        """Wake one waiting consumer; return whether it is the only thread that ever takes messages here."""
-        if not self.waiters:
-            return False
-        self.wake()
-        return self._consumer > _NOBODY
-
-    def wake(self) -> None:
-        """Release the first waiting consumer."""
+        """Do as `wake` for an I/O thread; return whether one thread alone ever takes messages here."""
         try:
             gate = self.waiters.popleft()
         except IndexError:
-            return  # it was just released by another thread
+            return False  # it was just released by another thread
         gate.release()
+        return self._consumer > _NOBODY
+
+    def wake(self) -> None:
+        """Release the first waiting consumer. That is one step: a signal handler could leave it waiting for ever."""
+        with suppress(IndexError):  # it was just released by another thread
+            next(map(_release, map(_pop_first, (self.waiters,))))
 
     def call(self, gate: Releasable) -> None:
         """Release `gate` once when there is something for a consumer to do; never waits."""
